@@ -1,0 +1,185 @@
+"""What the parts ask of each other. `headstart.testing` has a test suite for each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+    from headstart.errors import SampleError
+    from headstart.types import (
+        Activations,
+        BackboneInfo,
+        Features,
+        Modality,
+        Payload,
+        Precision,
+        SampleBlock,
+    )
+
+
+class KeyMemo(Protocol):
+    """Remembers which key a file had, by a fingerprint of its identity on this machine."""
+
+    def lookup(self, fingerprints: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """Keys, shape (N, 16), and which of them are known, shape (N,)."""
+
+    def remember(self, fingerprints: NDArray[np.uint8], keys: NDArray[np.uint8]) -> None:
+        """Keep keys, shape (N, 16), under fingerprints of the same shape."""
+
+
+class Source(Protocol):
+    """Where samples come from."""
+
+    @property
+    def modality(self) -> Modality:
+        """What the samples are."""
+
+    @property
+    def description(self) -> str:
+        """What the data was taken for, in a line for the user."""
+
+    @property
+    def label_names(self) -> Mapping[str, Sequence[str]]:
+        """For each label column the names in the order that the data gives; empty: sort them."""
+
+    def scan(self, memo: KeyMemo) -> Iterator[SampleBlock]:
+        """All samples in blocks, in an order that depends on the data alone."""
+
+    def payload(self, row: int) -> Payload:
+        """The content of the ``row``-th sample that `scan` yielded.
+
+        Raises
+        ------
+        SampleError
+            It cannot be read any more.
+        """
+
+
+class Backbone(Protocol):
+    """A frozen model that may not be in memory yet."""
+
+    @property
+    def spec(self) -> str:
+        """As the user wrote it."""
+
+    def memo_key(self) -> Mapping[str, Any] | None:
+        """What a resolution depends on besides files (spec, options, library versions).
+
+        None: resolve it anew each time.
+        """
+
+    def resolve(self) -> BackboneInfo:
+        """Load the model, if it is not loaded, and say what it is.
+
+        Raises
+        ------
+        BackboneError
+            The weights cannot be had here.
+        """
+
+    def witnesses(self) -> Sequence[Path]:
+        """The files that the last `resolve` read: if none changed, it would say the same."""
+
+    def load(self, device: str, precision: Precision) -> FrozenModel:
+        """The model, frozen, in eval mode, on a device."""
+
+
+class FrozenModel(Protocol):
+    """A backbone in memory, in eval mode and without gradients."""
+
+    @property
+    def module(self) -> torch.nn.Module:
+        """The module whose weights are frozen."""
+
+    @property
+    def batch_size(self) -> int:
+        """How many samples a batch should have on this device unless the user says otherwise."""
+
+    def prepare(self, payloads: Sequence[Payload]) -> list[Any | SampleError]:
+        """Each payload as model input on the CPU; called from reader threads.
+
+        A payload that cannot be used gives a `SampleError` in its place.
+        """
+
+    def length(self, prepared: Any) -> int:
+        """What a prepared sample costs: its tokens, or 1 where all cost the same."""
+
+    def forward(self, prepared: Sequence[Any]) -> Activations:
+        """Run the model once over a batch."""
+
+
+class ShardReader(Protocol):
+    """One committed shard, opened for reading. Closing is a matter of dropping it."""
+
+    @property
+    def recipe(self) -> str:
+        """The recipe that the shard carries, as canonical JSON."""
+
+    def keys(self) -> NDArray[np.uint8]:
+        """All keys, shape (N, 16), in the shard's order."""
+
+    def features(self, rows: NDArray[np.int64] | None = None) -> Features:
+        """The given rows, in that order; None: all of them."""
+
+
+class ShardFormat(Protocol):
+    """How features are written to a file and read back."""
+
+    @property
+    def suffix(self) -> str:
+        """The ending of its files, with the dot."""
+
+    def encode(self, features: Features, recipe: str) -> bytes | memoryview:
+        """A whole file, ready to be written and digested."""
+
+    def open(self, path: Path) -> ShardReader:
+        """Open a file.
+
+        Raises
+        ------
+        CorruptShardError
+            It is not a shard of this format, or is cut short.
+        FormatError
+            It is of a newer version.
+        """
+
+
+class Head(Protocol):
+    """A scikit-learn classifier over features that can be kept as tensors and JSON."""
+
+    classes_: NDArray[Any]
+
+    def fit(self, X: NDArray[np.float32], y: NDArray[Any]) -> Head:
+        """Fit on features (N, D) and labels (N,)."""
+
+    def predict(self, X: NDArray[np.float32]) -> NDArray[Any]:
+        """Labels, shape (N,)."""
+
+    def predict_proba(self, X: NDArray[np.float32]) -> NDArray[np.floating[Any]]:
+        """Probabilities, shape (N, n_classes), rows sum to 1."""
+
+    def tensors(self) -> Mapping[str, NDArray[Any]]:
+        """What was fitted, as arrays that go into a safetensors file."""
+
+
+class Progress(Protocol):
+    """Tells a person how far the work is."""
+
+    def say(self, message: str) -> None:
+        """A line that the user should see once."""
+
+    def begin(self, description: str, total: int | None) -> None:
+        """A new phase of so many samples."""
+
+    def advance(self, n: int) -> None:
+        """So many samples of the phase are done."""
+
+    def end(self) -> None:
+        """The phase is over."""

@@ -1,0 +1,114 @@
+"""Writing files so that a reader sees all of one or nothing, and a power cut changes nothing."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import secrets
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headstart.errors import StorageError
+
+if TYPE_CHECKING:
+    from headstart.types import Json
+
+PARTIAL = ".partial"
+"""The ending of what is being written; whoever finds an old one may delete it."""
+
+
+def user_cache_dir() -> Path:
+    """Where this user's caches belong on this machine: XDG on Linux, Library/Caches on macOS."""
+    if given := os.environ.get("XDG_CACHE_HOME"):
+        return Path(given) / "headstart"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "headstart"
+    return Path.home() / ".cache" / "headstart"
+
+
+def partial_path(path: Path) -> Path:
+    """A name beside ``path`` that nobody else uses, to write to before renaming."""
+    return path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}{PARTIAL}")
+
+
+def sync_directory(path: Path) -> None:
+    """Flush a directory, so that a rename in it survives a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_durably(path: Path, content: bytes | memoryview) -> None:
+    """Write ``content`` beside its place, flush it, rename it there and flush the folder.
+
+    Raises
+    ------
+    StorageError
+        The disk is full, or nothing may be written there. ``path`` is as it was before.
+    """
+    partial = partial_path(path)
+    with storage_errors(path):
+        try:
+            with open(partial, "xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+        sync_directory(path.parent)
+
+
+def write_json(path: Path, value: Json) -> None:
+    """Write JSON for people (indented, sorted by insertion) durably."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    write_durably(path, text.encode("utf-8"))
+
+
+def read_json(path: Path) -> Json:
+    """Read JSON; what is not JSON is named.
+
+    Raises
+    ------
+    StorageError
+        The file is not JSON in UTF-8.
+    FileNotFoundError
+        There is no such file.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError as error:
+        raise StorageError(f"{path} is not valid JSON ({error}); delete it or restore it") from error
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn what the file system refuses into one clear line."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(_explain(error, path)) from error
+
+
+def make_directory(path: Path) -> None:
+    """Make a folder and its parents; say clearly where that is not allowed."""
+    with storage_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+def _explain(error: OSError, path: Path) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return (
+            f"no space left to write {path}; what was committed before is kept: "
+            "free some space and run the same command again"
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"no permission to write {path}; choose another place, or mend its permissions"
+    return f"cannot write {path}: {error.strerror or error}"

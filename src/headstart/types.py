@@ -1,0 +1,160 @@
+"""The values that flow between the parts: frozen, and free of input and output."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    import torch
+    from numpy.typing import NDArray
+
+Modality: TypeAlias = Literal["image", "text", "text-pair"]
+Precision: TypeAlias = Literal["fp32", "bf16", "fp16"]
+StoredDtype: TypeAlias = Literal["float16", "float32"]
+Payload: TypeAlias = "bytes | str | tuple[str, str]"
+"""What a sample is made of: the bytes of an image file, a text, or a pair of texts."""
+
+Json: TypeAlias = Any
+"""Anything that JSON can hold; kept loose because mypy's recursive aliases help nobody here."""
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A sample that was skipped, by name.
+
+    Parameters
+    ----------
+    id, origin : str
+        The sample's id, and where it comes from (a path, or file and row).
+    reason : str
+        One line that a user can act on.
+    kind : {"permanent", "transient"}
+        A permanent failure counts as held until the sample's bytes change; a transient one is
+        tried again by the next run.
+    key : str
+        The sample's key in hex, empty if its bytes could not be read.
+    space : str
+        The space it has no feature in, empty if it failed before any backbone saw it.
+    """
+
+    id: str
+    origin: str
+    reason: str
+    kind: Literal["permanent", "transient"] = "permanent"
+    key: str = ""
+    space: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SampleBlock:
+    """Consecutive samples of a scan.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        Columns ``id`` string, ``key`` fixed_size_binary(16), ``split`` string (null: not given),
+        ``origin`` string, then ``label:<name>`` string (null: not labelled) and ``meta:<name>``.
+    failures : list of Failure
+        The samples that could not even be read, or that are empty.
+    """
+
+    table: pa.Table
+    failures: list[Failure] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """Features of N samples of one space, dense or ragged.
+
+    Parameters
+    ----------
+    keys : ndarray of uint8, shape (N, 16)
+    values : ndarray of float16 or float32, shape (N, D), or (T, D) where they are ragged
+    offsets : ndarray of int64, shape (N + 1,), optional
+        Where they are ragged, sample ``i`` owns the rows ``offsets[i]:offsets[i + 1]``.
+    """
+
+    keys: NDArray[np.uint8]
+    values: NDArray[Any]
+    offsets: NDArray[np.int64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+
+@dataclass(frozen=True, slots=True)
+class Activations:
+    """What a backbone gives for one batch, before pooling.
+
+    Parameters
+    ----------
+    hidden : Tensor, shape (B, T, D)
+        The last hidden states: tokens, patches, or spatial positions.
+    mask : Tensor of bool, shape (B, T), optional
+        True where ``hidden`` may take part in a pooling; None: everywhere.
+    cls : Tensor, shape (B, D), optional
+        The class token, where the model has one.
+    pooled : Tensor, shape (B, D), optional
+        What the model's own pooling gives.
+    """
+
+    hidden: torch.Tensor | None = None
+    mask: torch.Tensor | None = None
+    cls: torch.Tensor | None = None
+    pooled: torch.Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BackboneInfo:
+    """What is known of a backbone without its weights at hand: enough to name its spaces.
+
+    Parameters
+    ----------
+    spec : str
+        As the user wrote it, e.g. ``timm:resnet50.a1_in1k``.
+    modality : {"image", "text", "text-pair"}
+        What it takes. A text backbone takes pairs as well.
+    weights : str
+        BLAKE2b-128 of the loaded weights (names, dtypes, shapes, bytes), in hex.
+    architecture, preprocessing : dict
+        What else decides the numbers; both enter the recipe as they are.
+    taps : tuple of str
+        The canonical taps that it offers; the first is where its authors read it.
+    max_length : int, optional
+        Tokens a text is cut to.
+    code : dict, optional
+        For ``py:`` backbones: the declared version and the hash of the source.
+    provenance : dict
+        What made it, for people: library versions, files, hub commit, parameters. Not in the recipe.
+    """
+
+    spec: str
+    modality: Modality
+    weights: str
+    architecture: Mapping[str, Json]
+    preprocessing: Mapping[str, Json]
+    taps: tuple[str, ...]
+    max_length: int | None = None
+    code: Mapping[str, Json] | None = None
+    provenance: Mapping[str, Json] = field(default_factory=dict)
+
+    @property
+    def default_tap(self) -> str:
+        """Where the authors of the model read it."""
+        return self.taps[0]
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureRef:
+    """One feature of a set: which backbone, tap and view, and the space that holds it."""
+
+    backbone: str
+    tap: str
+    space: str
+    view: str | None = None
