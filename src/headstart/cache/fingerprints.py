@@ -1,0 +1,94 @@
+"""A memo on this machine: 128-bit fingerprint → 128-bit value.
+
+Rows of 32 bytes in immutable, sorted npy files, merged when there are more than eight. A file that
+changes has another fingerprint, so nothing is ever updated, and nothing needs a lock. All of it is
+derived: what is corrupt, unreadable or cannot be written only costs the work again.
+"""
+
+from __future__ import annotations
+
+import io
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from headstart.errors import StorageError
+from headstart.files import make_directory, write_durably
+from headstart.keys import KEY_BYTES, search, words
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MAX_FILES = 8
+
+
+class FingerprintMemo:
+    """The memo in one folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Made when something is first remembered.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._tables: dict[str, NDArray[np.uint8]] | None = None
+
+    def lookup(self, fingerprints: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """Values, shape (N, 16), and which of the fingerprints are known, shape (N,)."""
+        values = np.zeros((len(fingerprints), KEY_BYTES), dtype=np.uint8)
+        known = np.zeros(len(fingerprints), dtype=bool)
+        for table in self._load().values():
+            hi, lo = words(table[:, :KEY_BYTES])
+            positions, found = search(hi, lo, fingerprints)
+            values[found] = table[positions[found], KEY_BYTES:]
+            known |= found
+        return values, known
+
+    def remember(self, fingerprints: NDArray[np.uint8], values: NDArray[np.uint8]) -> None:
+        """Keep values, shape (N, 16), under fingerprints of the same shape."""
+        if not len(fingerprints):
+            return
+        tables = self._load()
+        fresh = np.concatenate([fingerprints, values], axis=1)
+        try:
+            make_directory(self.folder)
+            if len(tables) < MAX_FILES:
+                self._write(fresh)
+                return
+            old = list(tables)
+            self._write(np.concatenate([*tables.values(), fresh]))
+            for name in old:
+                (self.folder / name).unlink(missing_ok=True)
+                tables.pop(name)
+        except (StorageError, OSError):
+            return  # a memo that cannot be kept costs time, nothing else
+
+    def _write(self, rows: NDArray[np.uint8]) -> None:
+        hi, lo = words(rows[:, :KEY_BYTES])
+        rows = rows[np.lexsort((lo, hi))]
+        buffer = io.BytesIO()
+        np.save(buffer, rows, allow_pickle=False)
+        name = f"{secrets.token_hex(8)}.npy"
+        write_durably(self.folder / name, buffer.getvalue())
+        self._load()[name] = rows
+
+    def _load(self) -> dict[str, NDArray[np.uint8]]:
+        if self._tables is None:
+            paths = sorted(self.folder.glob("*.npy")) if self.folder.is_dir() else []
+            loaded = {path.name: _read(path) for path in paths}
+            self._tables = {name: table for name, table in loaded.items() if table is not None}
+        return self._tables
+
+
+def _read(path: Path) -> NDArray[np.uint8] | None:
+    try:
+        table = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    if table.dtype != np.uint8 or table.ndim != 2 or table.shape[1] != 2 * KEY_BYTES:
+        return None
+    return np.asarray(table)

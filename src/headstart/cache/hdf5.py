@@ -1,0 +1,113 @@
+"""Shards in HDF5: contiguous, uncompressed, aligned, so that they can be memory-mapped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from headstart.cache.layout import SHARD_FORMAT, check_shard_format
+from headstart.cache.rows import take
+from headstart.errors import CorruptShardError
+from headstart.types import Features
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+ALIGNMENT = 64  # bytes: a cache line, and what vector instructions like best
+
+
+class Hdf5Format:
+    """Writes and opens ``.h5`` shards."""
+
+    suffix = ".h5"
+
+    def encode(self, features: Features, recipe: str) -> bytes:
+        """A whole HDF5 file, made in memory.
+
+        In memory, because the HDF5 library cannot close a file whose disk is full, and because
+        its digest is needed before it has a name.
+        """
+        import h5py
+
+        with h5py.File(
+            "in-memory",
+            "w",
+            driver="core",
+            backing_store=False,
+            libver=("v110", "v110"),
+            alignment_threshold=1,
+            alignment_interval=ALIGNMENT,
+        ) as file:
+            file.attrs["format"] = SHARD_FORMAT
+            file.attrs["recipe"] = recipe
+            file.create_dataset("keys", data=features.keys)
+            file.create_dataset("features", data=features.values)
+            if features.offsets is not None:
+                file.create_dataset("offsets", data=features.offsets)
+            file.flush()
+            image: bytes = file.id.get_file_image()
+        return image
+
+    def open(self, path: Path) -> Hdf5Shard:
+        """Open a shard; nothing but its metadata is read."""
+        import h5py
+
+        try:
+            with h5py.File(path, "r", locking=False) as file:
+                check_shard_format(file.attrs.get("format"), path)
+                recipe = file.attrs.get("recipe")
+                arrays = {name: _locate(file, name, path) for name in file}
+        except FileNotFoundError:
+            raise
+        except (OSError, KeyError, RuntimeError, ValueError) as error:
+            raise CorruptShardError(f"{path} is not a readable HDF5 shard ({error})") from error
+        if not isinstance(recipe, str) or not {"keys", "features"} <= arrays.keys():
+            raise CorruptShardError(f"{path} lacks its recipe, its keys or its features")
+        return Hdf5Shard(recipe, arrays["keys"], arrays["features"], arrays.get("offsets"))
+
+
+class Hdf5Shard:
+    """A memory-mapped HDF5 shard."""
+
+    def __init__(
+        self,
+        recipe: str,
+        keys: NDArray[np.uint8],
+        values: NDArray[Any],
+        offsets: NDArray[np.int64] | None,
+    ) -> None:
+        self.recipe = recipe
+        self._keys = keys
+        self._values = values
+        self._offsets = offsets
+
+    def keys(self) -> NDArray[np.uint8]:
+        """All keys, shape (N, 16)."""
+        return self._keys
+
+    def features(self, rows: NDArray[np.int64] | None = None) -> Features:
+        """The given rows in that order, copied out of the map; all of them if None, still mapped."""
+        whole = Features(self._keys, self._values, self._offsets)
+        return whole if rows is None else take(whole, rows)
+
+
+def _locate(file: Any, name: str, path: Path) -> NDArray[Any]:
+    """Map a data set where it lies in the file.
+
+    Only what lies whole and plain inside this very file is mapped: links to other files, external
+    and virtual data sets would make a planted shard read whatever its author likes.
+    """
+    import h5py
+
+    dataset = file.get(name) if isinstance(file.get(name, getlink=True), h5py.HardLink) else None
+    if not isinstance(dataset, h5py.Dataset):
+        raise CorruptShardError(f"{path}: {name!r} is not a data set of this file")
+    properties = dataset.id.get_create_plist()
+    offset = dataset.id.get_offset()
+    if properties.get_layout() != h5py.h5d.CONTIGUOUS or properties.get_external_count() or not offset:
+        raise CorruptShardError(f"{path}: {name!r} is not stored contiguously in this file")
+    if dataset.dtype.hasobject or offset + dataset.nbytes > path.stat().st_size:
+        raise CorruptShardError(f"{path}: {name!r} reaches past the end of the file")
+    return np.memmap(path, dtype=dataset.dtype, mode="r", offset=offset, shape=dataset.shape)

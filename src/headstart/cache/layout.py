@@ -1,0 +1,81 @@
+"""The names and versions of what lies in a cache. docs/spec.md is the normative page."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from headstart.errors import ConfigError, CorruptShardError, FormatError
+from headstart.files import user_cache_dir
+
+CACHE_FORMAT = 1
+SHARD_FORMAT = 1
+SET_FORMAT = 1
+
+SHARD_NAME = re.compile(r"(?P<bucket>[0-9a-f]{2})-(?P<digest>[0-9a-f]{16})(?P<suffix>\.h5|\.parquet)")
+SPACE_NAME = re.compile(r"[0-9a-f]{16}")
+SET_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+
+
+def default_cache() -> Path:
+    """``$HEADSTART_CACHE``, else this user's cache directory."""
+    if given := os.environ.get("HEADSTART_CACHE"):
+        return Path(given)
+    return user_cache_dir() / "cache"
+
+
+def machine_dir() -> Path:
+    """Where this machine keeps its memos; never part of a shared cache."""
+    return user_cache_dir() / "machine"
+
+
+def check_set_name(name: str) -> str:
+    """The name, if it can be a set's.
+
+    Raises
+    ------
+    ConfigError
+        It would not be one plain folder everywhere.
+    """
+    if not SET_NAME.fullmatch(name):
+        raise ConfigError(
+            f"{name!r} cannot be the name of a set: use letters, digits, '.', '_' and '-', "
+            "and do not begin with '.' or '-'"
+        )
+    return name
+
+
+def set_name_from(text: str) -> str:
+    """A set name made of any text.
+
+    Examples
+    --------
+    >>> set_name_from("my photos (2024)")
+    'my-photos-2024'
+    """
+    cleaned = re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-.")
+    return cleaned[:128] or "set"
+
+
+def check_shard_format(version: Any, path: Path) -> None:
+    """Refuse a shard that does not say its format, or says a newer one."""
+    if version is None:
+        raise CorruptShardError(f"{path} does not say its format")
+    check_format(int(version), SHARD_FORMAT, f"{path} is a shard")
+
+
+def check_format(found: object, known: int, what: str) -> None:
+    """Refuse what a later version of headstart wrote.
+
+    Raises
+    ------
+    FormatError
+        ``found`` is not a format up to ``known``.
+    """
+    if not isinstance(found, int) or not 1 <= found <= known:
+        raise FormatError(
+            f"{what} of format {found!r}, and this version of headstart reads up to {known}; "
+            "upgrade headstart"
+        )

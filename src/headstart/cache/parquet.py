@@ -1,0 +1,147 @@
+"""Shards in Parquet: for exchange, readable by any Arrow tool."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from headstart.cache.layout import SHARD_FORMAT, check_shard_format
+from headstart.cache.rows import take
+from headstart.errors import CorruptShardError
+from headstart.keys import KEY_BYTES
+from headstart.types import Features
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+ROWS_A_GROUP = 8192
+_ARROW_TYPES = {"float16": pa.float16(), "float32": pa.float32()}
+
+
+class ParquetFormat:
+    """Writes and opens ``.parquet`` shards."""
+
+    suffix = ".parquet"
+
+    def encode(self, features: Features, recipe: str) -> memoryview:
+        """A whole Parquet file: ``key`` and ``features``, uncompressed, without dictionaries."""
+        table = pa.table({"key": keys_to_arrow(features.keys), "features": _to_arrow(features)})
+        table = table.replace_schema_metadata(
+            {"headstart.format": str(SHARD_FORMAT), "headstart.recipe": recipe}
+        )
+        buffer = pa.BufferOutputStream()
+        pq.write_table(
+            table,
+            buffer,
+            compression="none",
+            use_dictionary=False,
+            write_statistics=False,
+            row_group_size=ROWS_A_GROUP,
+        )
+        return memoryview(buffer.getvalue())
+
+    def open(self, path: Path) -> ParquetShard:
+        """Open a shard; nothing but its metadata is read."""
+        try:
+            with pq.ParquetFile(path) as file:
+                metadata = file.schema_arrow.metadata or {}
+        except FileNotFoundError:
+            raise
+        except (OSError, pa.ArrowException) as error:
+            raise CorruptShardError(f"{path} is not a readable Parquet shard ({error})") from error
+        version, recipe = metadata.get(b"headstart.format"), metadata.get(b"headstart.recipe")
+        check_shard_format(version, path)
+        if recipe is None:
+            raise CorruptShardError(f"{path} does not carry its recipe")
+        return ParquetShard(path, recipe.decode("utf-8"))
+
+
+class ParquetShard:
+    """An opened Parquet shard; its features are read at the first use and kept."""
+
+    def __init__(self, path: Path, recipe: str) -> None:
+        self.recipe = recipe
+        self._path = path
+        self._whole: Features | None = None
+
+    def keys(self) -> NDArray[np.uint8]:
+        """All keys, shape (N, 16)."""
+        if self._whole is not None:
+            return self._whole.keys
+        return keys_from_arrow(self._read(["key"]).column("key"))
+
+    def features(self, rows: NDArray[np.int64] | None = None) -> Features:
+        """The given rows in that order; all of them if None."""
+        if self._whole is None:
+            table = self._read(["key", "features"])
+            self._whole = _from_arrow(table, self._path)
+        return self._whole if rows is None else take(self._whole, rows)
+
+    def _read(self, columns: list[str]) -> pa.Table:
+        try:
+            # ParquetFile, not read_table: that one imports pandas where it is installed.
+            with pq.ParquetFile(self._path) as file:
+                return file.read(columns=columns, use_threads=True)
+        except FileNotFoundError:
+            raise
+        except (OSError, pa.ArrowException, KeyError) as error:
+            raise CorruptShardError(f"{self._path} cannot be read ({error})") from error
+
+
+def keys_to_arrow(keys: NDArray[np.uint8]) -> pa.Array:
+    """Keys as fixed_size_binary(16), without a copy where they are contiguous."""
+    buffer = pa.py_buffer(np.ascontiguousarray(keys))
+    return pa.Array.from_buffers(pa.binary(KEY_BYTES), len(keys), [None, buffer])
+
+
+def keys_from_arrow(column: pa.ChunkedArray | pa.Array) -> NDArray[np.uint8]:
+    """A fixed_size_binary(16) column as an array of shape (N, 16)."""
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if array.type != pa.binary(KEY_BYTES) or array.null_count:
+        raise CorruptShardError(f"keys are {array.type}, expected {KEY_BYTES} bytes each and no nulls")
+    flat = np.frombuffer(array.buffers()[1], dtype=np.uint8) if len(array) else np.empty(0, np.uint8)
+    start = array.offset * KEY_BYTES
+    return flat[start : start + len(array) * KEY_BYTES].reshape(-1, KEY_BYTES)
+
+
+def _to_arrow(features: Features) -> pa.Array:
+    values = np.ascontiguousarray(features.values)
+    flat = pa.Array.from_buffers(
+        _ARROW_TYPES[values.dtype.name], values.size, [None, pa.py_buffer(values.reshape(-1))]
+    )
+    vectors = pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
+    if features.offsets is None:
+        return vectors
+    offsets = pa.Array.from_buffers(
+        pa.int64(), len(features.offsets), [None, pa.py_buffer(np.ascontiguousarray(features.offsets))]
+    )
+    return pa.LargeListArray.from_arrays(offsets, vectors)
+
+
+def _from_arrow(table: pa.Table, path: Path) -> Features:
+    keys = keys_from_arrow(table.column("key"))
+    column = table.column("features").combine_chunks()
+    ragged = pa.types.is_large_list(column.type) or pa.types.is_list(column.type)
+    vectors = column.values if ragged else column
+    if not pa.types.is_fixed_size_list(vectors.type) or column.null_count:
+        raise CorruptShardError(f"{path}: features are {column.type}, expected fixed-size lists")
+    width = vectors.type.list_size
+    offsets = _numbers(column.offsets).astype(np.int64) if ragged else None
+    values = _numbers(vectors.values).reshape(-1, width)
+    if not ragged:
+        values = values[vectors.offset : vectors.offset + len(vectors)]
+    return Features(keys, values, offsets)
+
+
+def _numbers(array: pa.Array) -> NDArray[Any]:
+    """An Arrow array of numbers as numpy, without importing pandas and without a copy."""
+    dtype = np.dtype(array.type.to_pandas_dtype())  # needs no pandas, whatever its name says
+    if not len(array):
+        return np.empty(0, dtype)
+    start = array.offset * dtype.itemsize
+    raw = np.frombuffer(array.buffers()[1], dtype=np.uint8)
+    return raw[start : start + len(array) * dtype.itemsize].view(dtype)

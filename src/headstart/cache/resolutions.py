@@ -1,0 +1,104 @@
+"""What a backbone spec resolved to: remembered on this machine, and beside each space.
+
+On this machine, a record holds the fingerprints of the files that the resolution read (the witnesses):
+while none of them has changed, the answer is the same and no weights need to be loaded. Beside a
+space lies the same answer without them, so that a machine that has no weights still finds the space.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import rfc8785
+
+from headstart.errors import StorageError
+from headstart.files import CLOCK_TICK_NS, fingerprint, make_directory, read_json, write_json
+from headstart.types import BackboneInfo
+
+if TYPE_CHECKING:
+    from headstart.types import Json
+
+
+class ResolutionMemo:
+    """The records in one folder of this machine."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def get(self, key: Mapping[str, Json]) -> BackboneInfo | None:
+        """The answer, if every file that it was read from is as it was."""
+        try:
+            record = read_json(self._path(key))
+            witnesses = record["witnesses"].items()
+            if all(_mark(Path(path)) == mark for path, mark in witnesses):
+                return info_from_json(record["info"])
+        except (OSError, StorageError, KeyError, TypeError, AttributeError):
+            return None
+        return None
+
+    def put(self, key: Mapping[str, Json], info: BackboneInfo, witnesses: Sequence[Path]) -> None:
+        """Keep an answer, unless a witness is so young that it could change unseen."""
+        try:
+            newest = max((max(s.st_mtime_ns, s.st_ctime_ns) for s in map(Path.stat, witnesses)), default=0)
+            if not witnesses or newest > time.time_ns() - CLOCK_TICK_NS:
+                return
+            make_directory(self.folder)
+            record = {
+                "key": dict(key),
+                "witnesses": {str(path): _mark(path) for path in witnesses},
+                "info": info_to_json(info),
+            }
+            write_json(self._path(key), record)
+        except (StorageError, OSError):
+            return  # derived: going without costs a loading of the model, nothing else
+
+    def _path(self, key: Mapping[str, Json]) -> Path:
+        return self.folder / f"{_digest(key)}.json"
+
+
+def record_known(space: Path, spec: Mapping[str, Json], info: BackboneInfo) -> None:
+    """Write beside a space which spec, commit and files are known to be its weights."""
+    record = {"spec": dict(spec), "info": info_to_json(info)}
+    target = space / "known" / f"{_digest(record)}.json"
+    if target.exists():
+        return
+    make_directory(target.parent)
+    write_json(target, record)
+
+
+def find_known(spaces: Iterable[Path], spec: Mapping[str, Json]) -> list[BackboneInfo]:
+    """The different answers that the spaces of a cache have for a spec."""
+    found: dict[str, BackboneInfo] = {}
+    for space in spaces:
+        for path in sorted((space / "known").glob("*.json")):
+            try:
+                record = read_json(path)
+                if record["spec"] == dict(spec):
+                    info = info_from_json(record["info"])
+                    found[f"{info.weights} {_digest(dict(info.preprocessing))}"] = info
+            except (OSError, StorageError, KeyError, TypeError):
+                continue
+    return list(found.values())
+
+
+def info_to_json(info: BackboneInfo) -> dict[str, Json]:
+    """A `BackboneInfo` as JSON."""
+    return {field.name: getattr(info, field.name) for field in dataclasses.fields(info)}
+
+
+def info_from_json(value: Mapping[str, Json]) -> BackboneInfo:
+    """Read back what `info_to_json` wrote."""
+    return BackboneInfo(**{**value, "taps": tuple(value["taps"])})
+
+
+def _mark(path: Path) -> str:
+    return fingerprint(path.stat()).hex()
+
+
+def _digest(value: Json) -> str:
+    return blake2b(rfc8785.dumps(value), digest_size=16).hexdigest()

@@ -1,0 +1,316 @@
+"""Sets: named tables of samples over one or more features. Labels live here, never in shards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from headstart.cache.layout import SET_FORMAT, check_format
+from headstart.cache.parquet import keys_from_arrow
+from headstart.errors import ConfigError, CorruptShardError, DataError, MismatchError, StorageError
+from headstart.files import read_json
+from headstart.pooling import canonical_tap, display_tap
+from headstart.types import SPLITS, Failure, FeatureRef
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch.utils.data import TensorDataset
+
+    from headstart.cache.space import Space
+    from headstart.types import Json
+
+LABEL = "label:"
+META = "meta:"
+
+
+@dataclass(frozen=True, slots=True)
+class SetRows:
+    """Samples of a set with the feature of each.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        The set's columns, N rows, in the set's order.
+    X : ndarray of float32, shape (N, D)
+    y : ndarray of int64, shape (N,)
+        Positions in ``names``; -1 where there is no label.
+    names : tuple of str
+        The label names in order.
+    feature : FeatureRef
+        The feature that was read.
+    """
+
+    table: pa.Table
+    X: NDArray[np.float32]
+    y: NDArray[np.int64]
+    names: tuple[str, ...]
+    feature: FeatureRef
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+
+class FeatureSet:
+    """A set as it is in one digest: it never changes.
+
+    Use `headstart.extract` or `headstart.open_set` to get one.
+    """
+
+    def __init__(
+        self, path: Path, info: Mapping[str, Json], open_space: Callable[[str], Space]
+    ) -> None:
+        self.path = path
+        self.info = info
+        self._open_space = open_space
+        self._table: pa.Table | None = None
+
+    @property
+    def name(self) -> str:
+        """The set's name."""
+        return self.path.parent.name
+
+    @property
+    def digest(self) -> str:
+        """What tells this state of the set from its earlier and later ones."""
+        return self.path.name
+
+    @property
+    def cache(self) -> Path:
+        """The root of the cache that it lies in."""
+        return self.path.parents[2]
+
+    @property
+    def features(self) -> tuple[FeatureRef, ...]:
+        """What can be read, in the order in which it was extracted."""
+        return tuple(
+            FeatureRef(entry["backbone"], entry["tap"], entry["space"], entry.get("view"))
+            for entry in self.info["features"]
+        )
+
+    @property
+    def label_names(self) -> dict[str, tuple[str, ...]]:
+        """The names of each label column, in order."""
+        return {column: tuple(names) for column, names in self.info["labels"].items()}
+
+    @property
+    def samples(self) -> pa.Table:
+        """The table: ``id``, ``key``, ``split``, ``origin``, ``label:<name>``, ``meta:<name>``."""
+        if self._table is None:
+            path = self.path / "samples.parquet"
+            try:
+                with pq.ParquetFile(path) as file:
+                    self._table = file.read()
+            except (OSError, pa.ArrowException) as error:
+                raise CorruptShardError(f"{path} cannot be read ({error}); run extract again") from error
+        return self._table
+
+    @property
+    def failures(self) -> list[Failure]:
+        """The samples that were skipped."""
+        return read_failures(self.path / "failures.jsonl")
+
+    def __len__(self) -> int:
+        return int(self.info["counts"]["samples"])
+
+    def __repr__(self) -> str:
+        taps = ", ".join(f"{ref.backbone} {display_tap(ref.tap)}" for ref in self.features)
+        return f"FeatureSet({self.name!r}, {len(self):,} samples, {taps})"
+
+    def feature(self, tap: str | None = None, backbone: str | None = None) -> FeatureRef:
+        """One feature of the set: the only one, or the latest that fits.
+
+        Raises
+        ------
+        ConfigError
+            None fits; the message names those that there are.
+        """
+        wanted = canonical_tap(tap) if tap else None
+        fitting = [
+            ref
+            for ref in self.features
+            if wanted in (None, ref.tap) and backbone in (None, ref.backbone)
+        ]
+        if not fitting:
+            there = "; ".join(f"{ref.backbone} {display_tap(ref.tap)}" for ref in self.features)
+            raise ConfigError(
+                f"set {self.name!r} has no feature of {backbone or 'any backbone'} at "
+                f"{tap or 'any tap'}; it has: {there}"
+            )
+        return fitting[-1]
+
+    def label_column(self, label: str | None = None) -> str:
+        """A label column by name; the first if None.
+
+        Raises
+        ------
+        DataError, ConfigError
+            The set has no labels, or none of that name.
+        """
+        names = list(self.label_names)
+        if not names:
+            raise DataError(f"set {self.name!r} has no labels; extract it with --label-column")
+        if label is None:
+            return names[0]
+        if label not in names:
+            raise ConfigError(f"set {self.name!r} has no label {label!r}; it has: {', '.join(names)}")
+        return label
+
+    def rows(
+        self, split: str | None = None, tap: str | None = None, label: str | None = None,
+        backbone: str | None = None,
+    ) -> SetRows:
+        """Samples with their features, met by key; without those that failed.
+
+        Parameters
+        ----------
+        split : {"train", "validation", "test"}, optional
+            None: all samples.
+        tap, backbone : str, optional
+            Which feature; None: the latest.
+        label : str, optional
+            Which label column; None: the first.
+
+        Raises
+        ------
+        MismatchError
+            Samples lack the feature for another reason than that they failed.
+        """
+        if split is not None and split not in SPLITS:
+            raise ConfigError(f"there is no split {split!r}; choose from: {', '.join(SPLITS)}")
+        feature = self.feature(tap, backbone)
+        table = self.samples
+        if split is not None:
+            table = _filter(table, _equal(table.column("split"), split))
+        space = self._open_space(feature.space)
+        keys = keys_from_arrow(table.column("key"))
+        held = space.held(keys)
+        if not held.all():
+            self._explain_missing(keys[~held], feature)
+            table, keys = _filter(table, held), keys[held]
+        X = space.gather(keys).values.astype(np.float32, copy=False)
+        names, y = self._encode_labels(table, label)
+        return SetRows(table, X, y, names, feature)
+
+    def arrays(
+        self, split: str | None = None, tap: str | None = None, label: str | None = None,
+        backbone: str | None = None,
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Features (N, D) as float32, and labels (N,) as positions in the label names.
+
+        A sample without a label has -1; samples that failed are left out. For the parameters see
+        `rows`.
+        """
+        rows = self.rows(split, tap, label, backbone)
+        return rows.X, rows.y
+
+    def table(
+        self, split: str | None = None, tap: str | None = None, backbone: str | None = None
+    ) -> pa.Table:
+        """The samples as an Arrow table, with their ``features`` as a fixed_size_list(D) column."""
+        rows = self.rows(split, tap, None, backbone)
+        flat = pa.Array.from_buffers(pa.float32(), rows.X.size, [None, pa.py_buffer(rows.X.reshape(-1))])
+        vectors = pa.FixedSizeListArray.from_arrays(flat, rows.X.shape[1])
+        return rows.table.append_column("features", vectors)
+
+    def torch_dataset(
+        self, split: str | None = None, tap: str | None = None, label: str | None = None,
+        backbone: str | None = None,
+    ) -> TensorDataset:
+        """Features and labels as a torch data set; for the parameters see `rows`."""
+        import torch
+        from torch.utils.data import TensorDataset
+
+        X, y = self.arrays(split, tap, label, backbone)
+        return TensorDataset(torch.from_numpy(X), torch.from_numpy(y))
+
+    def _encode_labels(
+        self, table: pa.Table, label: str | None
+    ) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+        if label is None and not self.label_names:
+            return (), np.full(table.num_rows, -1, dtype=np.int64)
+        column = self.label_column(label)
+        names = self.label_names[column]
+        return names, encode_labels(table.column(LABEL + column), names)
+
+    def _explain_missing(self, keys: NDArray[np.uint8], feature: FeatureRef) -> None:
+        failed = {failure.key for failure in self.failures if failure.space in ("", feature.space)}
+        unknown = sum(key.tobytes().hex() not in failed for key in keys)
+        if unknown:
+            raise MismatchError(
+                f"{unknown:,} of {len(self):,} samples of set {self.name!r} have no feature of "
+                f"{feature.backbone} at {display_tap(feature.tap)}; run headstart extract on its data "
+                f"again with --backbone {feature.backbone} --set {self.name}"
+            )
+
+
+def open_feature_set(
+    folder: Path, open_space: Callable[[str], Space], digest: str | None = None
+) -> FeatureSet:
+    """Open a set by its folder.
+
+    Raises
+    ------
+    StorageError
+        It is broken; FormatError if a later version wrote it.
+    """
+    if digest is None:
+        digest = (folder / "current").read_text("utf-8").strip()
+    path = folder / digest
+    try:
+        info = read_json(path / "set.json")
+    except OSError as error:
+        raise StorageError(
+            f"set {folder.name!r} points to {digest!r}, which cannot be read ({error.strerror}); "
+            "run headstart extract again"
+        ) from error
+    check_format(info.get("format"), SET_FORMAT, f"set {folder.name!r} is")
+    return FeatureSet(path, info, open_space)
+
+
+def encode_labels(column: pa.ChunkedArray, names: Sequence[str]) -> NDArray[np.int64]:
+    """Positions of labels in their names; -1 for null."""
+    import pyarrow.compute as pc
+
+    found = pc.index_in(column, value_set=pa.array(list(names), pa.string()))
+    filled = pc.fill_null(found, -1).combine_chunks()
+    filled = filled.chunk(0) if isinstance(filled, pa.ChunkedArray) else filled
+    codes = np.frombuffer(filled.buffers()[1], dtype=np.int32) if len(filled) else np.empty(0, np.int32)
+    return codes[filled.offset : filled.offset + len(filled)].astype(np.int64)
+
+
+def read_failures(path: Path) -> list[Failure]:
+    """Read a ``failures.jsonl``; an absent one holds none."""
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except FileNotFoundError:
+        return []
+    return [Failure(**json.loads(line)) for line in lines]
+
+
+def failures_to_jsonl(failures: Sequence[Failure]) -> bytes:
+    """Failures, one JSON object a line."""
+    return "".join(json.dumps(asdict(failure), ensure_ascii=False) + "\n" for failure in failures).encode()
+
+
+def _equal(column: pa.ChunkedArray, value: str) -> Any:
+    import pyarrow.compute as pc
+
+    return pc.equal(column, value)
+
+
+def _filter(table: pa.Table, mask: Any) -> pa.Table:
+    if isinstance(mask, np.ndarray):
+        mask = pa.array(mask.tolist()) if not len(mask) else _mask(mask)
+    return table.filter(mask)
+
+
+def _mask(mask: NDArray[np.bool_]) -> pa.Array:
+    bits = np.packbits(mask, bitorder="little")
+    return pa.Array.from_buffers(pa.bool_(), len(mask), [None, pa.py_buffer(bits)])

@@ -1,0 +1,114 @@
+"""A cache: spaces and sets under one folder, shared by whoever can see it."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from headstart.cache.fingerprints import FingerprintMemo
+from headstart.cache.layout import (
+    CACHE_FORMAT,
+    SET_NAME,
+    SPACE_NAME,
+    check_format,
+    check_set_name,
+    default_cache,
+    machine_dir,
+)
+from headstart.cache.resolutions import ResolutionMemo
+from headstart.cache.sets import FeatureSet, open_feature_set
+from headstart.cache.space import Space, open_space
+from headstart.errors import DataError, FormatError, StorageError
+from headstart.files import make_directory, read_json, write_json
+from headstart.recipe import Recipe
+
+
+class Cache:
+    """The cache in a folder, which need not exist before the first write.
+
+    Raises
+    ------
+    FormatError
+        It was written by a later version.
+    """
+
+    def __init__(self, root: str | os.PathLike[str] | None = None) -> None:
+        self.root = Path(root).expanduser() if root is not None else default_cache()
+        self.keys = FingerprintMemo(machine_dir() / "keys")
+        self.resolutions = ResolutionMemo(machine_dir() / "resolutions")
+        self._check()
+
+    def _check(self) -> None:
+        if self.root.exists() and not self.root.is_dir():
+            raise StorageError(f"{self.root} is a file; --cache takes a folder")
+        try:
+            header = read_json(self.root / "headstart.json")
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StorageError(f"cannot read {self.root}: {error.strerror}") from error
+        if not isinstance(header, dict):
+            raise FormatError(f"{self.root / 'headstart.json'} is not the header of a cache")
+        check_format(header.get("format"), CACHE_FORMAT, f"{self.root} is a cache")
+
+    def prepare(self) -> None:
+        """Make the folder and its header before the first write."""
+        make_directory(self.root)
+        if not (self.root / "headstart.json").exists():
+            write_json(self.root / "headstart.json", {"format": CACHE_FORMAT})
+
+    def space(self, recipe: Recipe) -> Space:
+        """The space of a recipe, whether it holds anything yet or not."""
+        return Space(self.root / "spaces" / recipe.id, recipe)
+
+    def space_paths(self) -> list[Path]:
+        """The folders of all spaces, sorted."""
+        return _folders(self.root / "spaces", SPACE_NAME)
+
+    def open_space(self, space_id: str) -> Space:
+        """A space that exists.
+
+        Raises
+        ------
+        DataError
+            There is none of that id.
+        """
+        path = self.root / "spaces" / space_id
+        if not SPACE_NAME.fullmatch(space_id) or not path.is_dir():
+            raise DataError(f"there is no space {space_id!r} in {self.root}")
+        return open_space(path)
+
+    def set_names(self) -> list[str]:
+        """The names of all sets, sorted."""
+        paths = _folders(self.root / "sets", SET_NAME)
+        return [path.name for path in paths if (path / "current").exists()]
+
+    def set_dir(self, name: str) -> Path:
+        """The folder of a set, which need not exist."""
+        return self.root / "sets" / check_set_name(name)
+
+    def open_set(self, name: str, digest: str | None = None) -> FeatureSet:
+        """A set in its digest in force, or in one of its earlier ones.
+
+        Raises
+        ------
+        DataError
+            There is no such set; the message names those that there are.
+        """
+        if not (self.set_dir(name) / "current").exists():
+            names = ", ".join(self.set_names()) or "none yet; `headstart extract` makes one"
+            raise DataError(f"there is no set {name!r} in {self.root}; there are: {names}")
+        return open_feature_set(self.set_dir(name), self.open_space, digest)
+
+    def find_set(self, name: str) -> FeatureSet | None:
+        """A set, or None where there is none yet."""
+        return self.open_set(name) if (self.set_dir(name) / "current").exists() else None
+
+
+def _folders(parent: Path, pattern: re.Pattern[str]) -> list[Path]:
+    try:
+        paths = sorted(parent.iterdir())
+    except FileNotFoundError:
+        return []
+    return [path for path in paths if pattern.fullmatch(path.name) and path.is_dir()]
