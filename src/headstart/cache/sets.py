@@ -88,7 +88,7 @@ class FeatureSet:
 
     @property
     def features(self) -> tuple[FeatureRef, ...]:
-        """What can be read, in the order in which it was extracted."""
+        """What can be read, those of the latest extraction first."""
         return tuple(
             FeatureRef(entry["backbone"], entry["tap"], entry["space"], entry.get("view"))
             for entry in self.info["features"]
@@ -124,7 +124,7 @@ class FeatureSet:
         return f"FeatureSet({self.name!r}, {len(self):,} samples, {taps})"
 
     def feature(self, tap: str | None = None, backbone: str | None = None) -> FeatureRef:
-        """One feature of the set: the only one, or the latest that fits.
+        """One feature of the set: the only one, or of those that fit the first of the latest extraction.
 
         Raises
         ------
@@ -143,7 +143,7 @@ class FeatureSet:
                 f"set {self.name!r} has no feature of {backbone or 'any backbone'} at "
                 f"{tap or 'any tap'}; it has: {there}"
             )
-        return fitting[-1]
+        return fitting[0]
 
     def label_column(self, label: str | None = None) -> str:
         """A label column by name; the first if None.

@@ -1,0 +1,176 @@
+"""The engine of one process: claim buckets, compute them, commit shards."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from headstart.cache.claims import ClaimBoard
+from headstart.extraction.forward import Computed, Extractor, failure_of
+from headstart.extraction.plan import N_BUCKETS, ExtractionPlan
+from headstart.extraction.writer import ShardWriter
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from headstart.cache.space import CommittedShard, Space
+    from headstart.contracts import FrozenModel, Progress
+    from headstart.types import Failure, StoredDtype
+
+SECONDS_A_CLAIM = 5.0
+POLL = 0.5  # seconds between looks at what other writers have committed
+SAY_EVERY = 10.0  # seconds between two words about whom we wait for
+
+
+class LocalEngine:
+    """Extracts in this process, beside any number of others.
+
+    Parameters
+    ----------
+    progress : Progress
+    stored : {"float16", "float32"}
+    batch_size : int, optional
+    """
+
+    def __init__(
+        self, progress: Progress, stored: StoredDtype, batch_size: int | None = None
+    ) -> None:
+        self._progress = progress
+        self._stored = stored
+        self._batch_size = batch_size
+        self.failures: list[Failure] = []
+        self.n_computed = 0
+
+    def run(self, plan: ExtractionPlan, model: FrozenModel) -> Iterator[CommittedShard]:
+        """Compute all that is to do; yield each shard once it is committed.
+
+        When it is interrupted, what is finished is committed first.
+        """
+        extractor = Extractor(plan, model, self._stored, self._batch_size)
+        writer = ShardWriter(plan.spaces, plan.shard_format)
+        with contextlib.ExitStack() as stack:
+            stack.callback(extractor.close)
+            boards = [stack.enter_context(ClaimBoard(s.claims_dir)) for s in _by_id(plan)]
+            done = np.zeros(len(plan.todo), dtype=bool)
+            try:
+                yield from self._rounds(plan, extractor, writer, boards, done)
+            except (KeyboardInterrupt, Exception):
+                # Whatever stopped the work: what it has finished is worth keeping.
+                with contextlib.suppress(Exception):
+                    yield from writer.commit()
+                raise
+
+    def _rounds(
+        self,
+        plan: ExtractionPlan,
+        extractor: Extractor,
+        writer: ShardWriter,
+        boards: list[ClaimBoard],
+        done: NDArray[np.bool_],
+    ) -> Iterator[CommittedShard]:
+        rate = 0.0
+        while len(outstanding := self._outstanding(plan, done)):
+            buckets = _claim(plan, outstanding, boards, rows_wanted=int(rate * SECONDS_A_CLAIM))
+            if not buckets:
+                yield from self._commit(writer, boards)
+                self._wait(plan, outstanding, boards)
+                continue
+            chosen = outstanding[np.isin(_bucket_of(plan, outstanding), buckets)]
+            # Listed again after claiming: whoever had a bucket before may have committed it since.
+            chosen = chosen[~self._held(plan, chosen)]
+            start = time.monotonic()
+            for computed in extractor.run(plan.todo[chosen]):
+                self._take(plan, writer, computed)
+                if writer.is_due:
+                    yield from writer.commit()
+            done[chosen] = True
+            rate = max(len(chosen), 1) / max(time.monotonic() - start, 1e-6)
+        yield from self._commit(writer, boards)
+
+    def _take(self, plan: ExtractionPlan, writer: ShardWriter, computed: Computed) -> None:
+        if len(computed.rows):
+            writer.add(plan.samples.keys[computed.rows], computed.values)
+        for row, reason, permanent in computed.failures:
+            for space in plan.spaces:
+                self.failures.append(failure_of(plan, row, reason, permanent, space.id))
+        self.n_computed += len(computed.rows)
+        self._progress.advance(len(computed.rows) + len(computed.failures))
+
+    def _commit(self, writer: ShardWriter, boards: list[ClaimBoard]) -> Iterator[CommittedShard]:
+        yield from writer.commit()
+        for board in boards:
+            board.release(list(board.mine))
+
+    def _outstanding(self, plan: ExtractionPlan, done: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Positions in ``todo`` that neither we nor anybody else has finished."""
+        left = np.flatnonzero(~done)
+        held = self._held(plan, left)
+        done[left[held]] = True
+        self._progress.advance(int(held.sum()))
+        return left[~held]
+
+    @staticmethod
+    def _held(plan: ExtractionPlan, positions: NDArray[np.int64]) -> NDArray[np.bool_]:
+        keys = plan.samples.keys[plan.todo[positions]]
+        return np.logical_and.reduce([space.held(keys) for space in plan.spaces])
+
+    def _wait(
+        self,
+        plan: ExtractionPlan,
+        outstanding: NDArray[np.int64],
+        boards: list[ClaimBoard],
+    ) -> None:
+        """Wait until others have committed something, or have died."""
+        said = time.monotonic() - SAY_EVERY
+        buckets = np.unique(_bucket_of(plan, outstanding))
+        while not self._held(plan, outstanding).any():
+            if any(not board.claimed(b) or board.is_abandoned(b) for b in buckets for board in boards):
+                return
+            if time.monotonic() - said >= SAY_EVERY:
+                said = time.monotonic()
+                owners = sorted({board.owner(b) or "?" for b in buckets for board in boards})
+                self._progress.say(f"waiting for {len(outstanding):,} samples from {', '.join(owners)}")
+            time.sleep(POLL)
+
+
+def _by_id(plan: ExtractionPlan) -> list[Space]:
+    """The spaces in one order for all writers, so that two never wait for each other crosswise."""
+    return sorted(plan.spaces, key=lambda space: space.id)
+
+
+def _bucket_of(plan: ExtractionPlan, positions: NDArray[np.int64]) -> NDArray[np.uint8]:
+    return plan.samples.keys[plan.todo[positions], 0]
+
+
+def _claim(
+    plan: ExtractionPlan, outstanding: NDArray[np.int64], boards: list[ClaimBoard], rows_wanted: int
+) -> list[int]:
+    """Claim one bucket at first, then as many as hold the rows wanted; unclaimed ones first."""
+    counts = np.bincount(_bucket_of(plan, outstanding), minlength=N_BUCKETS)
+    candidates = [int(bucket) for bucket in np.flatnonzero(counts)]
+    random.shuffle(candidates)
+    candidates.sort(key=lambda bucket: any(board.claimed(bucket) for board in boards))
+    taken: list[int] = []
+    n_rows = 0
+    for bucket in candidates:
+        if _take_everywhere(bucket, boards):
+            taken.append(bucket)
+            n_rows += int(counts[bucket])
+            if n_rows >= rows_wanted:
+                break
+    return taken
+
+
+def _take_everywhere(bucket: int, boards: list[ClaimBoard]) -> bool:
+    """Claim a bucket in every space, or in none."""
+    for number, board in enumerate(boards):
+        if not board.take(bucket):
+            for earlier in boards[:number]:
+                earlier.release([bucket])
+            return False
+    return True

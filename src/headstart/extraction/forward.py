@@ -1,0 +1,200 @@
+"""From rows to features: payloads read ahead in threads, batches of equal length, one forward pass."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from headstart.errors import BackboneError, SampleError, StorageError
+from headstart.keys import key_of
+from headstart.pooling import display_tap, pool
+from headstart.types import Failure
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+    from headstart.contracts import FrozenModel
+    from headstart.extraction.plan import ExtractionPlan
+    from headstart.types import StoredDtype
+
+READ_AHEAD = 4  # batches that wait for the model; more would only cost memory
+TEXTS_A_CALL = 256  # a fast tokenizer works on many texts at once
+FLOAT16_MAX = float(np.finfo(np.float16).max)
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """Features of one batch, and the samples of it that gave none.
+
+    Parameters
+    ----------
+    rows : ndarray of int64, shape (n,)
+    values : list of ndarray, each of shape (n, D)
+        One a tap.
+    failures : list of (row, reason, permanent)
+    """
+
+    rows: NDArray[np.int64]
+    values: list[NDArray[Any]]
+    failures: list[tuple[int, str, bool]]
+
+
+class Extractor:
+    """Runs a frozen model over rows of a plan.
+
+    Parameters
+    ----------
+    plan : ExtractionPlan
+    model : FrozenModel
+    stored : {"float16", "float32"}
+    batch_size : int, optional
+        None: what the model says is best on its device.
+    """
+
+    def __init__(
+        self,
+        plan: ExtractionPlan,
+        model: FrozenModel,
+        stored: StoredDtype,
+        batch_size: int | None = None,
+    ) -> None:
+        self._plan = plan
+        self._model = model
+        self._stored = np.dtype(stored)
+        self._batch_size = batch_size or model.batch_size
+        self._is_image = plan.source.modality == "image"
+        self._n_good = 0
+        self._threads = ThreadPoolExecutor(_n_cores(), thread_name_prefix="headstart-read")
+
+    def close(self) -> None:
+        """Stop the reading threads."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def run(self, rows: NDArray[np.int64]) -> Iterator[Computed]:
+        """Compute the features of rows, batch by batch, in whatever order is fastest."""
+        batches = self._image_batches(rows) if self._is_image else self._text_batches(rows)
+        for batch_rows, prepared in batches:
+            yield self._compute(batch_rows, prepared)
+
+    def _image_batches(self, rows: NDArray[np.int64]) -> Iterator[tuple[list[int], list[Any]]]:
+        """Batches in the order of the rows; reading and decoding run ahead of the model."""
+        waiting: deque[tuple[list[int], list[Future[list[Any]]]]] = deque()
+        for start in range(0, len(rows), self._batch_size):
+            batch = [int(row) for row in rows[start : start + self._batch_size]]
+            waiting.append((batch, [self._threads.submit(self._prepare, [row]) for row in batch]))
+            if len(waiting) > READ_AHEAD:
+                yield _resolved(waiting.popleft())
+        while waiting:
+            yield _resolved(waiting.popleft())
+
+    def _text_batches(self, rows: NDArray[np.int64]) -> Iterator[tuple[list[int], list[Any]]]:
+        """Batches of about equal length, longest first, so that too little memory shows at once."""
+        chunks = [
+            [int(row) for row in rows[start : start + TEXTS_A_CALL]]
+            for start in range(0, len(rows), TEXTS_A_CALL)
+        ]
+        prepared = [part for parts in self._threads.map(self._prepare, chunks) for part in parts]
+        lengths = [0 if isinstance(part, SampleError) else self._model.length(part) for part in prepared]
+        order = np.argsort(lengths, kind="stable")[::-1]
+        for start in range(0, len(order), self._batch_size):
+            chosen = order[start : start + self._batch_size]
+            yield [int(rows[i]) for i in chosen], [prepared[i] for i in chosen]
+
+    def _prepare(self, rows: Sequence[int]) -> list[Any]:
+        payloads: list[Any] = []
+        for row in rows:
+            try:
+                payloads.append(self._payload(row))
+            except SampleError as error:
+                payloads.append(error)
+        good = [payload for payload in payloads if not isinstance(payload, SampleError)]
+        prepared = iter(self._model.prepare(good) if good else [])
+        return [p if isinstance(p, SampleError) else next(prepared) for p in payloads]
+
+    def _payload(self, row: int) -> Any:
+        payload = self._plan.source.payload(row)
+        if key_of(self._plan.source.modality, payload) != self._plan.samples.keys[row].tobytes():
+            raise TransientError("it changed while it was being read")
+        return payload
+
+    def _compute(self, rows: list[int], prepared: list[Any]) -> Computed:
+        failures = [
+            (row, str(part), not isinstance(part, TransientError))
+            for row, part in zip(rows, prepared, strict=True)
+            if isinstance(part, SampleError)
+        ]
+        usable = [i for i, part in enumerate(prepared) if not isinstance(part, SampleError)]
+        if not usable:
+            return Computed(np.empty(0, np.int64), [], failures)
+        pooled = self._forward([prepared[i] for i in usable])
+        kept = np.array([rows[i] for i in usable], dtype=np.int64)
+        finite = np.logical_and.reduce([np.isfinite(values).all(axis=1) for values in pooled])
+        if not finite.any() and not self._n_good:
+            raise BackboneError(
+                "the backbone gives NaN or infinity for every sample of the first batch; nothing was "
+                "stored: try --precision fp32, and check its weights"
+            )
+        failures += [(int(row), "the backbone gave NaN or infinity", True) for row in kept[~finite]]
+        self._n_good += int(finite.sum())
+        return Computed(kept[finite], [self._cast(values[finite]) for values in pooled], failures)
+
+    def _forward(self, prepared: list[Any]) -> list[NDArray[np.float32]]:
+        import torch
+
+        try:
+            activations = self._model.forward(prepared)
+            return [_to_numpy(pool(activations, tap)) for tap in self._plan.taps]
+        except torch.OutOfMemoryError as error:
+            raise BackboneError(
+                f"out of memory with batches of {len(prepared)}; what was committed is kept: run the "
+                f"same command again with --batch-size {max(len(prepared) // 2, 1)}"
+            ) from error
+
+    def _cast(self, values: NDArray[np.float32]) -> NDArray[Any]:
+        if self._stored == np.float16 and len(values) and float(np.abs(values).max()) > FLOAT16_MAX:
+            largest = float(np.abs(values).max())
+            taps = ", ".join(display_tap(tap) for tap in self._plan.taps)
+            raise StorageError(
+                f"a feature of {taps} is {largest:.3g}, more than float16 can hold ({FLOAT16_MAX:g}); "
+                "run again with --dtype float32"
+            )
+        return values.astype(self._stored, copy=False)
+
+
+class TransientError(SampleError):
+    """A sample that could not be read now, and may be readable later."""
+
+
+def _resolved(waiting: tuple[list[int], list[Future[list[Any]]]]) -> tuple[list[int], list[Any]]:
+    rows, futures = waiting
+    return rows, [future.result()[0] for future in futures]
+
+
+def _to_numpy(tensor: torch.Tensor) -> NDArray[np.float32]:
+    return np.ascontiguousarray(tensor.float().cpu().numpy())
+
+
+def _n_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def failure_of(plan: ExtractionPlan, row: int, reason: str, permanent: bool, space: str) -> Failure:
+    """A failure with the sample's names."""
+    table = plan.samples.table
+    return Failure(
+        id=table.column("id")[row].as_py(),
+        origin=table.column("origin")[row].as_py(),
+        reason=reason,
+        kind="permanent" if permanent else "transient",
+        key=plan.samples.keys[row].tobytes().hex(),
+        space=space,
+    )

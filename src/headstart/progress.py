@@ -1,0 +1,107 @@
+"""Telling a person how far the work is: a bar on a terminal, else a line every few seconds."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from headstart.contracts import Progress
+
+LINE_EVERY = 5.0  # seconds between lines where there is no terminal
+
+
+class Silence:
+    """Says nothing."""
+
+    def say(self, message: str) -> None:
+        """Nothing."""
+
+    def begin(self, description: str, total: int | None) -> None:
+        """Nothing."""
+
+    def advance(self, n: int) -> None:
+        """Nothing."""
+
+    def end(self) -> None:
+        """Nothing."""
+
+
+class Lines(Silence):
+    """Lines on stderr, for logs."""
+
+    def say(self, message: str) -> None:
+        """Write the message."""
+        print(message, file=sys.stderr, flush=True)
+
+    def begin(self, description: str, total: int | None) -> None:
+        """Remember what is being done, and since when."""
+        self._description, self._total, self._done = description, total, 0
+        self._start = self._last = time.monotonic()
+
+    def advance(self, n: int) -> None:
+        """Write a line with rate and time left, if the last one is a while ago."""
+        self._done += n
+        now = time.monotonic()
+        if now - self._last >= LINE_EVERY:
+            self._last = now
+            self.say(f"{self._description}: {_state(self._done, self._total, now - self._start)}")
+
+
+class Bar(Silence):
+    """A bar on a terminal."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+
+        self._console = Console(stderr=True)
+        self._bar: Any = None
+
+    def say(self, message: str) -> None:
+        """Write the message above the bar."""
+        self._console.print(message, highlight=False, markup=False, soft_wrap=True)
+
+    def begin(self, description: str, total: int | None) -> None:
+        """Show a bar."""
+        from rich import progress as rich_progress
+
+        self._bar = rich_progress.Progress(
+            rich_progress.TextColumn("{task.description}"),
+            rich_progress.BarColumn(),
+            rich_progress.MofNCompleteColumn(),
+            rich_progress.TextColumn("{task.fields[rate]}"),
+            rich_progress.TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+        )
+        self._start, self._done = time.monotonic(), 0
+        self._task = self._bar.add_task(description, total=total, rate="")
+        self._bar.start()
+
+    def advance(self, n: int) -> None:
+        """Move the bar."""
+        self._done += n
+        rate = self._done / max(time.monotonic() - self._start, 1e-9)
+        self._bar.update(self._task, advance=n, rate=f"{rate:,.0f}/s")
+
+    def end(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+def open_progress(quiet: bool = False) -> Progress:
+    """What fits: silence if quiet, a bar on a terminal, lines elsewhere."""
+    if quiet:
+        return Silence()
+    return Bar() if sys.stderr.isatty() else Lines()
+
+
+def _state(done: int, total: int | None, seconds: float) -> str:
+    rate = done / max(seconds, 1e-9)
+    if total is None:
+        return f"{done:,}, {rate:,.1f}/s"
+    left = (total - done) / rate if rate else 0.0
+    return f"{done:,} of {total:,}, {rate:,.1f}/s, {left:,.0f} s left"

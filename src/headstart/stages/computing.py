@@ -1,0 +1,151 @@
+"""What extract, predict and the embedder share: opening a backbone, and filling its spaces."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from headstart.backbones import open_backbone
+from headstart.cache.resolutions import find_known, record_known
+from headstart.errors import BackboneError, ConfigError, MismatchError
+from headstart.extraction.engine import LocalEngine
+
+if TYPE_CHECKING:
+    from headstart.backbones.options import BackboneOptions
+    from headstart.cache.store import Cache
+    from headstart.contracts import Backbone, FrozenModel, Progress, Source
+    from headstart.extraction.plan import ExtractionPlan
+    from headstart.stages.config import ComputeConfig
+    from headstart.types import BackboneInfo, Failure, Json, Precision, StoredDtype
+
+
+class OpenedBackbone:
+    """A backbone, and what is known of it before its weights are loaded.
+
+    Parameters
+    ----------
+    spec : str
+    options : BackboneOptions
+    cache : Cache
+        Its memo, and what lies beside its spaces, may know the backbone already.
+    progress : Progress
+    """
+
+    def __init__(
+        self, spec: str, options: BackboneOptions, cache: Cache, progress: Progress
+    ) -> None:
+        self.spec = spec
+        self._options = options
+        self.cache = cache
+        self._progress = progress
+        self._backbone: Backbone | None = None
+        self.was_loaded = False
+        self.info = self._resolve()
+
+    @property
+    def portable_spec(self) -> dict[str, Json]:
+        """Spec and options, without anything of this machine."""
+        return {"spec": self.spec, "options": self._options.given()}
+
+    def backbone(self) -> Backbone:
+        """The backbone, to be loaded.
+
+        Raises
+        ------
+        BackboneError
+            Its weights cannot be had on this machine.
+        """
+        if self._backbone is None:
+            self._backbone = open_backbone(self.spec, self._options)
+        return self._backbone
+
+    def _resolve(self) -> BackboneInfo:
+        """From this machine's memo, from the model, or from what the cache knows of it."""
+        try:
+            key = self.backbone().memo_key()
+            if key is not None and (info := self.cache.resolutions.get(key)):
+                return info
+            info = self.backbone().resolve()
+        except BackboneError as error:
+            known = find_known(self.cache.space_paths(), self.portable_spec)
+            if len(known) != 1:
+                raise
+            self._progress.say(f"{error}; going on with what the cache holds of it")
+            return known[0]
+        self.was_loaded = True
+        if key is not None:
+            self.cache.resolutions.put(key, info, self.backbone().witnesses())
+        return info
+
+
+def forbid_network() -> None:
+    """What ``--offline`` means to the libraries that would fetch a model; said before they load."""
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE"):
+        os.environ[name] = "1"
+
+
+def check_modality(source: Source, info: BackboneInfo) -> None:
+    """Refuse images for a text backbone, and the other way round."""
+    takes = {"text": ("text", "text-pair"), "text-pair": ("text-pair",), "image": ("image",)}
+    if source.modality not in takes[info.modality]:
+        raise ConfigError(
+            f"{info.spec} takes {info.modality}s, and the data holds {source.modality}s "
+            f"({source.description}); choose another backbone"
+        )
+
+
+def fill(
+    plan: ExtractionPlan,
+    opened: OpenedBackbone,
+    config: ComputeConfig,
+    precision: Precision,
+    stored: StoredDtype,
+    progress: Progress,
+) -> list[Failure]:
+    """Compute and commit what the spaces of a plan lack; the failures are returned.
+
+    A plan with nothing to do loads no model.
+    """
+    failures: list[Failure] = []
+    if len(plan.todo):
+        opened.cache.prepare()
+        model = _load(opened, config.device, precision)
+        for space in plan.spaces:
+            space.prepare()
+            record_known(space.path, opened.portable_spec, opened.info)
+        engine = LocalEngine(progress, stored, config.batch_size)
+        progress.begin("extracting", len(plan.todo))
+        try:
+            for _ in engine.run(plan, model):
+                pass
+        finally:
+            progress.end()
+        failures = engine.failures
+    for space in plan.spaces:
+        space.save_index()
+    return failures
+
+
+def _load(opened: OpenedBackbone, device: str, precision: Precision) -> FrozenModel:
+    from headstart.backbones.freezing import resolve_device
+
+    backbone = opened.backbone()
+    if not opened.was_loaded:
+        # The memo named the space; the weights that fill it must be the ones that it was named after.
+        differences = _differences(backbone.resolve(), opened.info)
+        if differences:
+            raise MismatchError(
+                f"{opened.spec} is not what it was when its features were named "
+                f"({', '.join(differences)} changed); run the command again"
+            )
+    return backbone.load(resolve_device(device), precision)
+
+
+def _differences(now: BackboneInfo, then: BackboneInfo) -> list[str]:
+    names = ("weights", "architecture", "preprocessing", "max_length", "code")
+    return [name for name in names if _plain(getattr(now, name)) != _plain(getattr(then, name))]
+
+
+def _plain(value: Json) -> Json:
+    return dict(value) if isinstance(value, Mapping) else value

@@ -1,0 +1,144 @@
+"""What a stage is asked to do: the command's options, checked.
+
+A mistake raises `ConfigError`; loading what `dump` gave repeats a run.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from headstart.backbones.options import BackboneOptions
+from headstart.errors import ConfigError
+from headstart.sources import SourceOptions
+
+
+class Config(BaseModel):
+    """The base of all configurations: frozen, and strict about names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise ConfigError(_explain(error)) from error
+
+    def dump(self) -> str:
+        """The configuration as YAML."""
+        values = self.model_dump(mode="json", exclude_none=True)
+        return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what `dump` wrote.
+
+        Raises
+        ------
+        ConfigError
+            It is no YAML mapping, or has a name or value that does not belong.
+        """
+        try:
+            values = yaml.safe_load(path.read_text("utf-8"))
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            raise ConfigError(f"cannot read the configuration {path}: {error}") from error
+        if not isinstance(values, dict):
+            raise ConfigError(f"{path} is not a configuration: expected names and values")
+        return cls(**values)
+
+
+class ColumnConfig(Config):
+    """Which columns of a table play which role; what is left out is detected."""
+
+    text_column: str | None = None
+    text_pair_column: str | None = None
+    image_column: str | None = None
+    label_column: list[str] | None = None
+    id_column: str | None = None
+    split_column: str | None = None
+    encoding: str = "utf-8"
+    label_names: list[str] | None = None
+
+    def source_options(self, labels: bool = True) -> SourceOptions:
+        """The same as the sources take it."""
+        return SourceOptions(
+            text_column=self.text_column,
+            text_pair_column=self.text_pair_column,
+            image_column=self.image_column,
+            label_columns=tuple(self.label_column) if self.label_column else None,
+            id_column=self.id_column,
+            split_column=self.split_column,
+            encoding=self.encoding,
+            label_names=tuple(self.label_names) if self.label_names else None,
+            labels=labels,
+        )
+
+
+class ComputeConfig(Config):
+    """How to compute; none of it changes which space a feature belongs to."""
+
+    cache: str | None = None
+    device: str = "auto"
+    batch_size: int | None = Field(None, ge=1)
+    format: Literal["hdf5", "parquet"] = "hdf5"
+    offline: bool = False
+
+
+class ExtractConfig(ColumnConfig, ComputeConfig):
+    """Options of ``headstart extract``."""
+
+    data: Any
+    backbone: str
+    set: str | None = None
+    taps: list[str] | None = None
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    dtype: Literal["float16", "float32"] | None = None
+    max_length: int | None = Field(None, ge=1)
+    image_size: int | None = Field(None, ge=1)
+    crop_pct: float | None = Field(None, gt=0, le=1)
+    weights: Path | None = None
+    split_seed: int = Field(0, ge=-(2**63), lt=2**63)
+    strict: bool = False
+
+    def backbone_options(self, pair: bool) -> BackboneOptions:
+        """The same as the backbones take it."""
+        return BackboneOptions(
+            weights=self.weights,
+            max_length=self.max_length,
+            image_size=self.image_size,
+            crop_pct=self.crop_pct,
+            pair=pair,
+            offline=self.offline,
+        )
+
+
+class FitConfig(Config):
+    """Options of ``headstart fit-head``."""
+
+    set: str
+    head: str = "logistic"
+    tap: str | None = None
+    backbone: str | None = None
+    label: str | None = None
+    params: dict[str, Any] = Field(default_factory=dict)
+    seed: int = Field(0, ge=0, lt=2**32)
+    cache: str | None = None
+    digest: str | None = None
+
+
+class PredictConfig(ColumnConfig, ComputeConfig):
+    """Options of ``headstart predict``."""
+
+    data: Any
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"]).replace("_", "-")
+    if first["type"] == "extra_forbidden":
+        return f"there is no option {name!r}"
+    value = "" if first["type"] == "missing" else f" (got {first['input']!r})"
+    return f"{name}: {first['msg']}{value}"

@@ -1,0 +1,195 @@
+"""extract: run the frozen backbone once over every sample that the cache lacks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from headstart.backbones import short_name
+from headstart.cache.commit import commit_set
+from headstart.cache.formats import shard_format
+from headstart.cache.layout import check_set_name, set_name_from
+from headstart.cache.store import Cache
+from headstart.errors import DataError
+from headstart.extraction.plan import plan_extraction
+from headstart.extraction.samples import register
+from headstart.pooling import choose_taps, display_tap
+from headstart.sources import open_source
+from headstart.stages.computing import OpenedBackbone, check_modality, fill, forbid_network
+from headstart.stages.labelling import label_samples
+from headstart.stages.spaces import choose_precision, spaces_for, stored_dtype
+
+if TYPE_CHECKING:
+    from headstart.cache.sets import FeatureSet
+    from headstart.cache.space import Space
+    from headstart.contracts import Progress, Source
+    from headstart.extraction.plan import ExtractionPlan
+    from headstart.stages.config import ExtractConfig
+    from headstart.stages.labelling import Labelled
+    from headstart.types import Failure, Json
+
+
+@dataclass(frozen=True, slots=True)
+class Extraction:
+    """A set, and what it took to make it.
+
+    Parameters
+    ----------
+    features : FeatureSet
+    n_samples, n_computed : int
+    failures : list of Failure
+        Samples without the features asked for.
+    seconds : float
+        Wall time of the stage.
+    """
+
+    features: FeatureSet
+    n_samples: int
+    n_computed: int
+    failures: list[Failure]
+    seconds: float
+
+
+def extract(config: ExtractConfig, progress: Progress) -> Extraction:
+    """Run the frozen backbone once over every sample that the cache lacks."""
+    start = perf_counter()
+    if config.offline:
+        forbid_network()
+    cache = Cache(config.cache)
+    name = check_set_name(config.set) if config.set else default_set_name(config.data, config.backbone)
+    source = open_source(config.data, config.source_options())
+    progress.say(source.description)
+    options = config.backbone_options(pair=source.modality == "text-pair")
+    opened = OpenedBackbone(config.backbone, options, cache, progress)
+    check_modality(source, opened.info)
+    taps = choose_taps(config.taps, opened.info.taps, config.backbone)
+    samples = register(source, cache.keys, progress)
+    precision, why = choose_precision(
+        cache, opened.info, taps, config.precision, config.dtype, samples.keys, config.device
+    )
+    spaces = spaces_for(cache, opened.info, taps, precision, config.dtype)
+    earlier = cache.find_set(name)
+    plan = plan_extraction(
+        source, samples, spaces, taps, shard_format(config.format), _given_up(earlier)
+    )
+    progress.say(f"{plan.summary()} ({config.backbone}, {_names(taps)}, {precision}: {why})")
+    stored = stored_dtype(precision, config.dtype)
+    failed = fill(plan, opened, config, precision, stored, progress)
+    failures = [*samples.failures, *_still_missing(earlier, plan, failed), *failed]
+    _check_any_held(plan, failures)
+    cache.prepare()
+    labelled = label_samples(samples, source, earlier, config.split_seed)
+    _say_splits(labelled, progress)
+    info = _describe(config, source, labelled, plan, earlier, failures)
+    features = commit_set(cache, name, labelled.table, info, failures)
+    n_computed = len(plan.todo) - len({failure.key for failure in failed})
+    return Extraction(features, len(samples), n_computed, failures, perf_counter() - start)
+
+
+def default_set_name(data: Any, backbone: str) -> str:
+    """A set is named after the data and the backbone."""
+    if isinstance(data, str | os.PathLike):
+        path = Path(data).resolve()
+        stem = path.stem if path.is_file() else path.name
+    else:
+        stem = "samples"
+    return set_name_from(f"{stem}-{short_name(backbone)}")
+
+
+def _names(taps: Sequence[str]) -> str:
+    return ", ".join(display_tap(tap) for tap in taps)
+
+
+def _given_up(earlier: FeatureSet | None) -> frozenset[tuple[str, str]]:
+    """Permanent failures of the set so far: they count as held until their bytes change."""
+    failures = earlier.failures if earlier else []
+    return frozenset((f.key, f.space) for f in failures if f.kind == "permanent" and f.space)
+
+
+def _still_missing(
+    earlier: FeatureSet | None, plan: ExtractionPlan, failed: Sequence[Failure]
+) -> list[Failure]:
+    """Earlier failures of samples that are still there and still have no feature."""
+    if earlier is None:
+        return []
+    again = {(failure.key, failure.space) for failure in failed}
+    present = {key.tobytes().hex() for key in plan.samples.keys} if earlier.failures else set()
+    held = {space.id: space for space in plan.spaces}
+    return [
+        failure
+        for failure in earlier.failures
+        if failure.space
+        and failure.key in present
+        and (failure.key, failure.space) not in again
+        and not _is_held(held.get(failure.space), failure.key)
+    ]
+
+
+def _is_held(space: Space | None, key: str) -> bool:
+    from headstart.keys import pack
+
+    return space is not None and bool(space.held(pack([bytes.fromhex(key)]))[0])
+
+
+def _check_any_held(plan: ExtractionPlan, failures: Sequence[Failure]) -> None:
+    for space in plan.spaces:
+        if not space.held(plan.samples.keys).any():
+            first = failures[0] if failures else None
+            detail = f"; the first: {first.id}: {first.reason}" if first else ""
+            raise DataError(
+                f"none of the {len(plan.samples):,} samples gave a feature, and no set was made{detail}"
+            )
+
+
+def _say_splits(labelled: Labelled, progress: Progress) -> None:
+    made = labelled.split["made"]
+    counts = ", ".join(f"{n:,} {name}" for name, n in list(labelled.counts().items())[1:])
+    progress.say(f"splits: {counts}" + (f" (made: {made}, stratified)" if made else ""))
+    if labelled.n_leaking:
+        progress.say(
+            f"warning: {labelled.n_leaking:,} samples are in more than one split of the data, byte for byte"
+        )
+
+
+def _describe(
+    config: ExtractConfig,
+    source: Source,
+    labelled: Labelled,
+    plan: ExtractionPlan,
+    earlier: FeatureSet | None,
+    failures: Sequence[Failure],
+) -> dict[str, Json]:
+    """What set.json says."""
+    options = config.backbone_options(pair=source.modality == "text-pair")
+    new: list[dict[str, Json]] = [
+        {
+            "backbone": config.backbone,
+            "tap": tap,
+            "view": None,
+            "space": space.id,
+            "options": options.given(),
+        }
+        for tap, space in zip(plan.taps, plan.spaces, strict=True)
+    ]
+    named = {(entry["backbone"], entry["tap"]) for entry in new}
+    kept = [e for e in (earlier.info["features"] if earlier else []) if (e["backbone"], e["tap"]) not in named]
+    return {
+        "source": {
+            "location": os.path.abspath(config.data) if isinstance(config.data, str | os.PathLike) else None,
+            "description": source.description,
+            "modality": source.modality,
+            "columns": {
+                name: value
+                for name, value in config.model_dump(mode="json").items()
+                if name.endswith("_column") and value
+            },
+        },
+        "labels": labelled.labels,
+        "features": [*new, *kept],
+        "counts": {**labelled.counts(), "failures": len(failures)},
+        "split": labelled.split,
+    }

@@ -1,0 +1,70 @@
+"""Which spaces a command means: precision and stored dtype, and what ``auto`` makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, get_args
+
+from headstart.recipe import make_recipe
+from headstart.types import Precision, StoredDtype
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from headstart.cache.space import Space
+    from headstart.cache.store import Cache
+    from headstart.types import BackboneInfo
+
+
+def stored_dtype(precision: Precision, asked: StoredDtype | None) -> StoredDtype:
+    """What is stored: what was computed, unless the user says otherwise."""
+    return asked or ("float32" if precision == "fp32" else "float16")
+
+
+def spaces_for(
+    cache: Cache,
+    info: BackboneInfo,
+    taps: Sequence[str],
+    precision: Precision,
+    dtype: StoredDtype | None,
+) -> list[Space]:
+    """The spaces of some taps at one precision."""
+    stored = stored_dtype(precision, dtype)
+    return [cache.space(make_recipe(info, tap, precision, stored)) for tap in taps]
+
+
+def choose_precision(
+    cache: Cache,
+    info: BackboneInfo,
+    taps: Sequence[str],
+    asked: Literal["auto", "fp32", "bf16", "fp16"],
+    dtype: StoredDtype | None,
+    keys: NDArray[np.uint8],
+    device: str,
+) -> tuple[Precision, str]:
+    """The compute precision, and why.
+
+    ``auto`` is the space that already holds most of these samples, if this device can extend it;
+    otherwise bf16 on a GPU that has it and fp32 elsewhere. torch is asked only if it matters.
+    """
+    if asked != "auto":
+        return asked, "as asked"
+    candidates: tuple[Precision, ...] = get_args(Precision)
+    held = {
+        precision: min(
+            int(space.held(keys).sum()) for space in spaces_for(cache, info, taps, precision, dtype)
+        )
+        for precision in candidates
+    }
+    best = max(candidates, key=lambda precision: held[precision])
+    if held[best] == len(keys) or (held[best] and best == "fp32"):
+        return best, f"its space holds {held[best]:,} of these samples"
+    from headstart.backbones.freezing import best_precision, resolve_device
+
+    kind = resolve_device(device)
+    if held[best] and kind.startswith("cuda"):
+        return best, f"its space holds {held[best]:,} of these samples"
+    if held["fp32"]:
+        return "fp32", f"its space holds {held['fp32']:,} of these samples"
+    return best_precision(kind), f"the best for {kind}"
