@@ -14,7 +14,7 @@ from headstart.cache.commit import commit_set
 from headstart.cache.formats import shard_format
 from headstart.cache.layout import check_set_name, set_name_from
 from headstart.cache.store import Cache
-from headstart.errors import DataError
+from headstart.errors import DataError, SkippedError
 from headstart.extraction.plan import plan_extraction
 from headstart.extraction.samples import register
 from headstart.pooling import choose_taps, display_tap
@@ -193,3 +193,19 @@ def _describe(
         "counts": {**labelled.counts(), "failures": len(failures)},
         "split": labelled.split,
     }
+
+
+def check_strict(config: ExtractConfig, done: Extraction) -> None:
+    """Under ``strict``, say with an error of its own that samples were skipped.
+
+    Raises
+    ------
+    SkippedError
+        Samples were skipped; everything else is kept.
+    """
+    if config.strict and done.failures:
+        first = done.failures[0]
+        raise SkippedError(
+            f"{len(done.failures):,} samples were skipped, the first: {first.id}: {first.reason}; "
+            f"all are named in {done.features.path / 'failures.jsonl'}"
+        )

@@ -1,0 +1,41 @@
+"""headstart: run the frozen backbone once, give every head a head start.
+
+Importing this module imports nothing heavy: each name is loaded when it is first used (PEP 562).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from headstart.api import extract, fit_head, load_run, open_set, predict
+    from headstart.cache.sets import FeatureSet
+    from headstart.stages.embedder import Embedder
+    from headstart.stages.run import Run
+
+__version__ = "0.1.0"
+
+__all__ = ["Embedder", "FeatureSet", "Run", "extract", "fit_head", "load_run", "open_set", "predict"]
+
+_HOMES = {
+    "Embedder": "headstart.stages.embedder",
+    "FeatureSet": "headstart.cache.sets",
+    "Run": "headstart.stages.run",
+    "extract": "headstart.api",
+    "fit_head": "headstart.api",
+    "load_run": "headstart.api",
+    "open_set": "headstart.api",
+    "predict": "headstart.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'headstart' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

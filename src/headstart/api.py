@@ -1,0 +1,115 @@
+"""The Python face of the commands: keyword arguments are their options, names and defaults the same."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from headstart.progress import open_progress
+from headstart.stages.config import ExtractConfig, FitConfig
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from headstart.cache.sets import FeatureSet
+    from headstart.stages.run import Run
+
+
+def extract(data: Any, backbone: str, *, quiet: bool = False, **options: Any) -> FeatureSet:
+    """Run a frozen backbone once over a data set, and keep its features in the cache.
+
+    Parameters
+    ----------
+    data : path, or a sequence of texts, pairs of texts, image paths or image bytes
+    backbone : str
+        ``timm:NAME``, ``hf:NAME-OR-FOLDER``, ``bundled:NAME`` or ``py:package.module:factory``.
+    quiet : bool
+        Say nothing on stderr.
+    **options
+        The options of ``headstart extract`` with underscores: ``set``, ``taps``, ``cache``,
+        ``format``, ``precision``, ``dtype``, ``max_length``, ``device``, ``strict``,
+        ``text_column``, ``label_column``, ….
+
+    Raises
+    ------
+    HeadstartError
+        See `headstart.errors`. With ``strict``, `SkippedError` if a sample was skipped.
+    """
+    from headstart.stages.extract import check_strict, extract
+
+    config = ExtractConfig(data=data, backbone=backbone, **_as_lists(options))
+    done = extract(config, open_progress(quiet))
+    check_strict(config, done)
+    return done.features
+
+
+def open_set(name: str, cache: str | os.PathLike[str] | None = None) -> FeatureSet:
+    """Open a set of a cache by its name.
+
+    Raises
+    ------
+    DataError
+        There is none of that name; the message names those that there are.
+    """
+    from headstart.cache.store import Cache
+
+    return Cache(cache).open_set(name)
+
+
+def fit_head(
+    features: FeatureSet | str,
+    head: str = "logistic",
+    *,
+    out: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    quiet: bool = True,
+    **options: Any,
+) -> Run:
+    """Fit a head on the features of a set; the backbone is never loaded.
+
+    Parameters
+    ----------
+    features : FeatureSet or str
+        A set, or its name.
+    head : {"logistic", "ridge", "linear"}
+    out : path, optional
+        Save the run there; None: keep it in memory until ``run.save``.
+    **options
+        The options of ``headstart fit-head``: ``tap``, ``label``, ``seed``, ``params={"C": 0.1}``,
+        ``cache``, ``backbone``.
+    """
+    from headstart.stages.fit_head import fit_head
+    from headstart.stages.run import Run
+
+    where: Mapping[str, Any] = {"set": features}
+    if not isinstance(features, str):
+        where = {"set": features.name, "digest": features.digest, "cache": str(features.cache)}
+    fitted = fit_head(FitConfig(**{**where, "head": head, **options}), open_progress(quiet))
+    record = fitted.record
+    run = Run(fitted.head, record.report, record.labels, record.features, record)
+    if out is not None:
+        run.save(out, overwrite)
+    return run
+
+
+def load_run(path: str | os.PathLike[str]) -> Run:
+    """Open a run directory."""
+    from headstart.stages.run import Run
+
+    return Run.load(path)
+
+
+def predict(run: Run | str | os.PathLike[str], data: Any, *, quiet: bool = True, **options: Any) -> pa.Table:
+    """Predict raw inputs with a run; see `Run.predict`."""
+    opened = load_run(run) if isinstance(run, str | os.PathLike) else run
+    return opened.predict(data, quiet=quiet, **options)
+
+
+def _as_lists(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Let a single name stand for a list of one where the command takes several."""
+    names = ("taps", "label_column", "label_names")
+    return {
+        name: [value] if name in names and isinstance(value, str) else value
+        for name, value in options.items()
+    }

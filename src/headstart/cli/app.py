@@ -1,0 +1,43 @@
+"""The commands, put together."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from headstart.cli import cache, demo, extract, fit_head, predict
+
+app = typer.Typer(
+    name="headstart",
+    help="Run the frozen backbone once. Give every head a head start.",
+    epilog="Start with: headstart demo",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from headstart import __version__
+
+        typer.echo(f"headstart {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Run the frozen backbone once. Give every head a head start."""
+
+
+app.command("extract")(extract.extract)
+app.command("fit-head")(fit_head.fit_head)
+app.command("predict")(predict.predict)
+app.add_typer(cache.app, name="cache")
+app.command("demo")(demo.demo)

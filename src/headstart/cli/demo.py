@@ -1,0 +1,24 @@
+"""``headstart demo``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headstart.cli import options
+from headstart.cli.guard import guarded
+
+
+@guarded
+def demo(
+    folder: Annotated[
+        Path, typer.Option("--folder", metavar="DIR", help="Where data, cache and runs go.")
+    ] = Path("demo"),
+    verbose: options.Verbose = False,
+) -> None:
+    """Run the main job on real images and texts, with real pretrained weights."""
+    from headstart.stages.demo import run_demo
+
+    run_demo(folder)

@@ -1,0 +1,56 @@
+"""Writing a result table in the format that its file's name asks for."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headstart.errors import ConfigError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SUFFIXES = (".parquet", ".csv", ".jsonl")
+
+
+def check_writable(path: Path | None) -> None:
+    """Refuse a file that cannot be written, before any work is done."""
+    if path is None:
+        return
+    if path.suffix.lower() not in SUFFIXES:
+        raise ConfigError(f"{path} has none of the endings {', '.join(SUFFIXES)}; choose one of them")
+    if not path.parent.is_dir():
+        raise ConfigError(f"there is no folder {path.parent} to write {path.name} to")
+
+
+def write_table(table: pa.Table, path: Path | None) -> None:
+    """Write a table as Parquet, CSV or JSONL by its file's ending; as CSV to stdout without one."""
+    if path is None:
+        sys.stdout.buffer.write(_csv(table))
+        sys.stdout.buffer.flush()
+        return
+    from headstart.files import write_durably
+    from headstart.runs.record import parquet_bytes
+
+    encoders = {".csv": _csv, ".jsonl": _jsonl, ".parquet": parquet_bytes}
+    write_durably(path, encoders[path.suffix.lower()](table))
+
+
+def _csv(table: pa.Table) -> bytes:
+    import pyarrow as pa
+    from pyarrow import csv
+
+    buffer = pa.BufferOutputStream()
+    csv.write_csv(table, buffer)
+    content: bytes = buffer.getvalue().to_pybytes()
+    return content
+
+
+def _jsonl(table: pa.Table) -> bytes:
+    import json
+
+    lines = (
+        json.dumps(row, ensure_ascii=False) + "\n" for batch in table.to_batches() for row in batch.to_pylist()
+    )
+    return "".join(lines).encode("utf-8")

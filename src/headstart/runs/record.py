@@ -1,0 +1,183 @@
+"""A run: what was fitted, how well it does, and all that is needed to use or repeat it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow.parquet as pq
+
+from headstart.errors import ConfigError, DataError, StorageError
+from headstart.files import (
+    make_directory,
+    partial_path,
+    read_json,
+    storage_errors,
+    sync_directory,
+    write_durably,
+    write_json,
+)
+from headstart.runs.card import model_card
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from headstart.types import Json
+
+MODEL_DIR = "model"
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """The content of a run directory.
+
+    Parameters
+    ----------
+    config : str
+        The resolved configuration as YAML; loading it repeats the run.
+    report : dict
+        ``metrics.<split>.<name>``, ``timings`` in seconds, ``cost`` in bytes and parameters,
+        ``provenance``.
+    labels : dict
+        The label column, its names in order, and the classes that the head knows.
+    features : dict
+        Set, space, recipe, backbone and its options.
+    environment : dict
+        Versions and machine.
+    history : sequence of dict
+        One entry an epoch, or one for the whole fit.
+    predictions, split : pyarrow.Table
+    plots : mapping of str to bytes
+        PNGs by name.
+    save_model : callable
+        Writes the model into a folder.
+    """
+
+    config: str
+    report: Mapping[str, Json]
+    labels: Mapping[str, Json]
+    features: Mapping[str, Json]
+    environment: Mapping[str, Json]
+    history: Sequence[Mapping[str, Json]]
+    predictions: pa.Table
+    split: pa.Table
+    save_model: Callable[[Path], None]
+    plots: Mapping[str, bytes] = field(default_factory=dict)
+
+    def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
+        """Write the run directory, whole or not at all.
+
+        Raises
+        ------
+        ConfigError
+            The directory is not empty, and ``overwrite`` was not said.
+        StorageError
+            It cannot be written; what was there before is as it was.
+        """
+        target = Path(path)
+        check_free(target, overwrite)
+        make_directory(target.parent)
+        partial = partial_path(target)
+        try:
+            make_directory(partial)
+            self._write(partial)
+            _swap(partial, target)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        return target
+
+    def _write(self, folder: Path) -> None:
+        write_durably(folder / "config.yaml", self.config.encode("utf-8"))
+        for name in ("report", "labels", "features", "environment"):
+            write_json(folder / f"{name}.json", getattr(self, name))
+        lines = "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in self.history)
+        write_durably(folder / "metrics.jsonl", lines.encode("utf-8"))
+        for name, table in (("predictions", self.predictions), ("split", self.split)):
+            write_durably(folder / f"{name}.parquet", parquet_bytes(table))
+        make_directory(folder / MODEL_DIR)
+        self.save_model(folder / MODEL_DIR)
+        make_directory(folder / "plots")
+        for name, png in self.plots.items():
+            write_durably(folder / "plots" / f"{name}.png", png)
+        card = model_card(self.report, self.labels, self.features, list(self.plots))
+        write_durably(folder / "README.md", card.encode("utf-8"))
+
+
+@dataclass(frozen=True)
+class SavedRun:
+    """What of a run directory is needed to predict.
+
+    Parameters
+    ----------
+    path : Path
+    report, labels, features : dict
+        See `RunRecord`.
+    """
+
+    path: Path
+    report: Mapping[str, Json]
+    labels: Mapping[str, Json]
+    features: Mapping[str, Json]
+
+
+def load_run(path: str | os.PathLike[str]) -> SavedRun:
+    """Open a run directory.
+
+    Raises
+    ------
+    DataError
+        It is not one.
+    StorageError
+        One of its files is broken.
+    """
+    folder = Path(path)
+    try:
+        report, labels, features = (
+            read_json(folder / f"{name}.json") for name in ("report", "labels", "features")
+        )
+    except OSError as error:
+        raise DataError(
+            f"{folder} is not a run directory ({Path(error.filename or '').name} cannot be read); "
+            "`headstart fit-head SET --out RUN` makes one"
+        ) from error
+    return SavedRun(folder, report, labels, features)
+
+
+def check_free(target: Path, overwrite: bool) -> None:
+    """Refuse a directory that holds something, before any work is done."""
+    if target.exists() and not target.is_dir():
+        raise ConfigError(f"{target} is a file; --out takes a directory")
+    if target.is_dir() and any(target.iterdir()):
+        if not overwrite:
+            raise ConfigError(f"{target} is not empty; choose another --out, or pass --overwrite")
+        if not (target / "report.json").exists():
+            raise ConfigError(f"{target} holds something else than a run, and is not overwritten")
+
+
+def parquet_bytes(table: pa.Table) -> bytes:
+    """A table as a Parquet file."""
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def _swap(partial: Path, target: Path) -> None:
+    """Put the new directory in the place of the old one, which is kept until then."""
+    with storage_errors(target):
+        old = partial_path(target)
+        if target.exists():
+            os.rename(target, old)
+        try:
+            os.rename(partial, target)
+        except OSError as error:
+            if old.exists():
+                os.rename(old, target)
+            raise StorageError(f"cannot write {target}: {error.strerror}") from error
+        sync_directory(target.parent)
+        shutil.rmtree(old, ignore_errors=True)

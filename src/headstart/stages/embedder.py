@@ -1,0 +1,132 @@
+"""A scikit-learn transformer from raw inputs to cached features."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+
+from headstart.cache.formats import shard_format
+from headstart.cache.store import Cache
+from headstart.errors import DataError
+from headstart.extraction.plan import plan_extraction
+from headstart.extraction.samples import register
+from headstart.pooling import choose_taps
+from headstart.progress import open_progress
+from headstart.sources import SourceOptions, open_source
+from headstart.stages.computing import OpenedBackbone, check_modality, fill, forbid_network
+from headstart.stages.config import ExtractConfig
+from headstart.stages.spaces import choose_precision, spaces_for, stored_dtype
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from headstart.types import Modality
+
+
+class Embedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Frozen features of raw inputs, computed once and kept in the cache.
+
+    Parameters
+    ----------
+    backbone : str
+        As for ``headstart extract``.
+    tap : str, optional
+        None: where the model's authors read it.
+    cache : str, optional
+    precision, dtype, max_length, image_size, crop_pct, weights, device, batch_size, offline
+        As for ``headstart extract``.
+
+    Examples
+    --------
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> make_pipeline(Embedder("bundled:all-minilm-l6-v2"), LogisticRegression())
+    Pipeline(steps=[('embedder', Embedder(backbone='bundled:all-minilm-l6-v2')),
+                    ('logisticregression', LogisticRegression())])
+    """
+
+    def __init__(
+        self,
+        backbone: str,
+        tap: str | None = None,
+        cache: str | None = None,
+        precision: str = "auto",
+        dtype: str | None = None,
+        max_length: int | None = None,
+        image_size: int | None = None,
+        crop_pct: float | None = None,
+        weights: str | None = None,
+        device: str = "auto",
+        batch_size: int | None = None,
+        offline: bool = False,
+    ) -> None:
+        self.backbone = backbone
+        self.tap = tap
+        self.cache = cache
+        self.precision = precision
+        self.dtype = dtype
+        self.max_length = max_length
+        self.image_size = image_size
+        self.crop_pct = crop_pct
+        self.weights = weights
+        self.device = device
+        self.batch_size = batch_size
+        self.offline = offline
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Nothing to fit: the backbone is frozen."""
+        return self
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+    def transform(self, X: Iterable[Any]) -> NDArray[np.float32]:
+        """Features of texts, pairs of texts, image paths or image bytes.
+
+        Parameters
+        ----------
+        X : iterable
+            N inputs.
+
+        Returns
+        -------
+        ndarray of float32, shape (N, D)
+
+        Raises
+        ------
+        DataError
+            An input cannot be used; a transformer has no row to leave out.
+        """
+        items = [tuple(item) if isinstance(item, list) else item for item in X]
+        if not items:
+            raise DataError("there is no input to transform")
+        config = self._config(items)
+        if config.offline:
+            forbid_network()
+        progress = open_progress(quiet=True)
+        cache = Cache(config.cache)
+        pair = isinstance(items[0], tuple)
+        opened = OpenedBackbone(config.backbone, config.backbone_options(pair), cache, progress)
+        modality: Modality = "text-pair" if pair else opened.info.modality
+        source = open_source(items, SourceOptions(labels=False), modality)
+        check_modality(source, opened.info)
+        samples = register(source, cache.keys, progress)
+        taps = choose_taps([self.tap] if self.tap else None, opened.info.taps, config.backbone)
+        precision, _ = choose_precision(
+            cache, opened.info, taps, config.precision, config.dtype, samples.keys, config.device
+        )
+        spaces = spaces_for(cache, opened.info, taps, precision, config.dtype)
+        plan = plan_extraction(source, samples, spaces, taps, shard_format(config.format))
+        failures = [*samples.failures, *fill(
+            plan, opened, config, precision, stored_dtype(precision, config.dtype), progress
+        )]  # fmt: skip
+        if failures:
+            raise DataError(f"input {failures[0].id} cannot be used: {failures[0].reason}")
+        return spaces[0].gather(samples.keys).values.astype(np.float32, copy=False)
+
+    def _config(self, items: list[Any]) -> ExtractConfig:
+        options = {name: value for name, value in self.get_params().items() if name != "tap"}
+        return ExtractConfig(data=items, **options)

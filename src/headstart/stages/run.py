@@ -1,0 +1,90 @@
+"""Runs as Python users hold them: a report, and predictions for raw inputs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headstart.heads.storage import load_head
+from headstart.progress import open_progress
+from headstart.runs.record import MODEL_DIR, load_run
+from headstart.stages.config import PredictConfig
+from headstart.stages.predict import predict_with
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from headstart.contracts import Head
+    from headstart.runs.record import RunRecord
+    from headstart.types import Json
+
+
+class Run:
+    """A fitted head with its report.
+
+    Parameters
+    ----------
+    head : Head
+        A scikit-learn estimator over features (N, D).
+    report, labels, features : mapping
+        The content of the files of the same name in a run directory.
+    record : RunRecord, optional
+        What `save` writes; None for a run that was loaded.
+    path : Path, optional
+        Where it lies, if it was saved.
+    """
+
+    def __init__(
+        self,
+        head: Head,
+        report: Mapping[str, Json],
+        labels: Mapping[str, Json],
+        features: Mapping[str, Json],
+        record: RunRecord | None = None,
+        path: Path | None = None,
+    ) -> None:
+        self.head = head
+        self.report = report
+        self.labels = labels
+        self.features = features
+        self.path = path
+        self._record = record
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Run:
+        """Open a run directory."""
+        saved = load_run(path)
+        head = load_head(saved.path / MODEL_DIR)
+        return cls(head, saved.report, saved.labels, saved.features, path=saved.path)
+
+    def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
+        """Write the run directory, whole or not at all.
+
+        Raises
+        ------
+        ConfigError
+            The directory is not empty and ``overwrite`` is false, or the run was loaded.
+        """
+        from headstart.errors import ConfigError
+
+        if self._record is None:
+            raise ConfigError(f"this run lies in {self.path} already; copy the directory")
+        self.path = self._record.save(path, overwrite)
+        return self.path
+
+    def predict(self, data: Any, quiet: bool = True, **options: Any) -> pa.Table:
+        """Predict raw inputs: a list of texts or of image paths, or anything `headstart.extract` takes.
+
+        Returns
+        -------
+        pyarrow.Table
+            ``id``, ``prediction`` and ``p:<class>``…, a row for each input in order.
+        """
+        config = PredictConfig(data=data, **options)
+        return predict_with(self.head, self.features, self.labels, config, open_progress(quiet))
+
+    def __repr__(self) -> str:
+        metrics = {split: round(values["accuracy"], 4) for split, values in self.report["metrics"].items()}
+        return f"Run({self.report['head']['name']!r} on {self.features['backbone']!r}, accuracy {metrics})"
