@@ -1,0 +1,56 @@
+# Two commands do all the set-up: `make demo` and `make test`. Both reuse .venv when nothing changed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV_VERSION := 0.13.8
+REQUIREMENTS := pyproject.toml constraints.txt
+
+.PHONY: demo test test-slow lint format lock clean
+
+demo: $(VENV)/demo.stamp  ## the main job on real images and texts, with real pretrained weights
+	$(BIN)/headstart demo
+
+test: lint  ## lint, types, layering and all tests but the slow ones
+	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/dev.stamp  ## the long trials: all twenty kills, the large memory run
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/dev.stamp  ## ruff, mypy and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/dev.stamp  ## let ruff write the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: $(VENV)/uv.stamp  ## pin the newest versions that fit
+	$(BIN)/uv pip compile --quiet --upgrade pyproject.toml --all-extras --no-header --no-annotate \
+		--no-emit-index-url --no-emit-find-links --python-version 3.11 -o constraints.txt
+
+clean:
+	rm -rf $(VENV) demo
+
+# uv installs in seconds what pip installs in minutes; where it cannot reach the index (it does not read
+# pip's configuration) pip does it. Bytecode is compiled at installation: `headstart --help` is twice as
+# slow without, and some shells export PYTHONDONTWRITEBYTECODE.
+define install
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode -c constraints.txt -e '.[$(1)]' \
+		|| $(BIN)/python -m pip install --quiet --compile -c constraints.txt -e '.[$(1)]'
+	$(BIN)/python -m compileall -q src
+endef
+
+$(VENV)/uv.stamp:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	touch $@
+
+$(VENV)/dev.stamp: $(VENV)/uv.stamp $(REQUIREMENTS)
+	$(call install,dev)
+	touch $@ $(VENV)/demo.stamp
+
+$(VENV)/demo.stamp: $(VENV)/uv.stamp $(REQUIREMENTS)
+	$(call install,bundled)
+	touch $@
