@@ -51,9 +51,7 @@ class Recipe:
         mine, theirs = _flatten(self.entries), _flatten(other.entries)
         names = sorted(mine.keys() | theirs.keys())
         return {
-            name: (mine.get(name), theirs.get(name))
-            for name in names
-            if mine.get(name) != theirs.get(name)
+            name: (mine.get(name), theirs.get(name)) for name in names if mine.get(name) != theirs.get(name)
         }
 
 

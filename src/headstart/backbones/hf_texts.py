@@ -27,9 +27,7 @@ CPU_BATCH = 16
 GPU_BATCH = 128
 UNBOUNDED = 1_000_000  # transformers writes 10^30 where a tokenizer knows no limit
 FALLBACK_LENGTH = 512
-REMEDY = (
-    "check the name or the folder, fetch it where there is a network, or choose a bundled: backbone"
-)
+REMEDY = "check the name or the folder, fetch it where there is a network, or choose a bundled: backbone"
 
 # Entries of a configuration that change no hidden state in eval mode.
 _INERT_CONFIG = {

@@ -41,9 +41,7 @@ class TimmBackbone:
         A file of weights whose tensors stand in the order of the model's own.
     """
 
-    def __init__(
-        self, spec: str, name: str, options: BackboneOptions, bundled: Path | None = None
-    ) -> None:
+    def __init__(self, spec: str, name: str, options: BackboneOptions, bundled: Path | None = None) -> None:
         self.spec = spec
         self._name = name
         self._options = options
@@ -91,16 +89,14 @@ class TimmBackbone:
         return FrozenImageModel(module, transform, lambda batch: _read(module, batch))
 
     @cached_property
-    def _model(self) -> torch.nn.Module:
+    def _model(self) -> Any:
         import timm
 
         if not timm.is_model(self._name):
             raise ConfigError(_unknown(self._name, timm.list_models(pretrained=True) + timm.list_models()))
         given = self._bundled or self._options.weights
         with loading_failures(self.spec, self._options.offline, REMEDY):
-            model: torch.nn.Module = timm.create_model(
-                self._name, pretrained=given is None, **self._model_arguments()
-            )
+            model = timm.create_model(self._name, pretrained=given is None, **self._model_arguments())
         if given is not None:
             load_into(model, read_state_dict(given), given, self._bundled is not None, _classifier(model))
         return model.eval()
@@ -173,5 +169,3 @@ def _torch_hub_file(url: str | None) -> list[Path]:
 
     path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
     return [path] if path.is_file() else []
-
-

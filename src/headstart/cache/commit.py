@@ -63,9 +63,7 @@ def commit_set(
     return cache.open_set(name)
 
 
-def _write(
-    folder: Path, samples: pa.Table, info: Mapping[str, Json], failures: Sequence[Failure]
-) -> str:
+def _write(folder: Path, samples: pa.Table, info: Mapping[str, Json], failures: Sequence[Failure]) -> str:
     """Write the three files and return the digest of what they say (the time left out)."""
     state = json.dumps({"format": SET_FORMAT, **info}, sort_keys=True, ensure_ascii=False)
     jsonl = failures_to_jsonl(failures)

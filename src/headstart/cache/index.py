@@ -104,9 +104,8 @@ def load_index(path: Path, present: Sequence[str]) -> Index:
 
 
 def _is_sound(index: Index) -> bool:
-    columns = (index.hi, index.lo, index.shard, index.row)
-    dtypes = (np.uint64, np.uint64, np.uint32, np.uint32)
-    return all(
-        column.dtype == dtype and column.shape == index.hi.shape
-        for column, dtype in zip(columns, dtypes, strict=True)
-    ) and (not len(index) or int(index.shard.max()) < len(index.shards))
+    words64 = all(column.dtype == np.uint64 for column in (index.hi, index.lo))
+    numbers = all(column.dtype == np.uint32 for column in (index.shard, index.row))
+    shapes = {index.hi.shape, index.lo.shape, index.shard.shape, index.row.shape}
+    sound = words64 and numbers and len(shapes) == 1 and index.hi.ndim == 1
+    return sound and (not len(index) or int(index.shard.max()) < len(index.shards))

@@ -40,7 +40,8 @@ def show(cache: Cache, name: str) -> dict[str, Json]:
         "path": str(features.path),
         **features.info,
         "failures": [
-            {"id": failure.id, "reason": failure.reason, "kind": failure.kind} for failure in features.failures
+            {"id": failure.id, "reason": failure.reason, "kind": failure.kind}
+            for failure in features.failures
         ],
     }
 

@@ -63,9 +63,7 @@ class FeatureSet:
     Use `headstart.extract` or `headstart.open_set` to get one.
     """
 
-    def __init__(
-        self, path: Path, info: Mapping[str, Json], open_space: Callable[[str], Space]
-    ) -> None:
+    def __init__(self, path: Path, info: Mapping[str, Json], open_space: Callable[[str], Space]) -> None:
         self.path = path
         self.info = info
         self._open_space = open_space
@@ -133,9 +131,7 @@ class FeatureSet:
         """
         wanted = canonical_tap(tap) if tap else None
         fitting = [
-            ref
-            for ref in self.features
-            if wanted in (None, ref.tap) and backbone in (None, ref.backbone)
+            ref for ref in self.features if wanted in (None, ref.tap) and backbone in (None, ref.backbone)
         ]
         if not fitting:
             there = "; ".join(f"{ref.backbone} {display_tap(ref.tap)}" for ref in self.features)
@@ -163,7 +159,10 @@ class FeatureSet:
         return label
 
     def rows(
-        self, split: str | None = None, tap: str | None = None, label: str | None = None,
+        self,
+        split: str | None = None,
+        tap: str | None = None,
+        label: str | None = None,
         backbone: str | None = None,
     ) -> SetRows:
         """Samples with their features, met by key; without those that failed.
@@ -199,7 +198,10 @@ class FeatureSet:
         return SetRows(table, X, y, names, feature)
 
     def arrays(
-        self, split: str | None = None, tap: str | None = None, label: str | None = None,
+        self,
+        split: str | None = None,
+        tap: str | None = None,
+        label: str | None = None,
         backbone: str | None = None,
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Features (N, D) as float32, and labels (N,) as positions in the label names.
@@ -220,7 +222,10 @@ class FeatureSet:
         return rows.table.append_column("features", vectors)
 
     def torch_dataset(
-        self, split: str | None = None, tap: str | None = None, label: str | None = None,
+        self,
+        split: str | None = None,
+        tap: str | None = None,
+        label: str | None = None,
         backbone: str | None = None,
     ) -> TensorDataset:
         """Features and labels as a torch data set; for the parameters see `rows`."""
@@ -230,9 +235,7 @@ class FeatureSet:
         X, y = self.arrays(split, tap, label, backbone)
         return TensorDataset(torch.from_numpy(X), torch.from_numpy(y))
 
-    def _encode_labels(
-        self, table: pa.Table, label: str | None
-    ) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    def _encode_labels(self, table: pa.Table, label: str | None) -> tuple[tuple[str, ...], NDArray[np.int64]]:
         if label is None and not self.label_names:
             return (), np.full(table.num_rows, -1, dtype=np.int64)
         column = self.label_column(label)

@@ -109,7 +109,7 @@ class Space:
             self._readers.clear()
         new = [name for name in present if name not in set(index.shards)]
         if new:
-            index = index.extended({name: keys for name, keys in self._keys_of(new)})
+            index = index.extended(dict(self._keys_of(new)))
         self._index = index
         return index
 

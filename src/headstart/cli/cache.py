@@ -14,7 +14,9 @@ app = typer.Typer(help="Look after a cache.", no_args_is_help=True)
 
 @app.command("ls")
 @guarded
-def ls(cache: options.Cache = None, as_json: options.AsJson = False, verbose: options.Verbose = False) -> None:
+def ls(
+    cache: options.Cache = None, as_json: options.AsJson = False, verbose: options.Verbose = False
+) -> None:
     """List the sets and the spaces of a cache."""
     from headstart.cache.listing import list_cache
     from headstart.cache.store import Cache

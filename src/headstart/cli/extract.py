@@ -17,7 +17,10 @@ def extract(
         typer.Argument(metavar="DATA", help="Class folders, a CSV/TSV/JSONL/Parquet file, or split files."),
     ],
     backbone: Annotated[
-        str, typer.Option("--backbone", metavar="SPEC", help="timm:NAME, hf:NAME, bundled:NAME or py:MODULE:FACTORY.")
+        str,
+        typer.Option(
+            "--backbone", metavar="SPEC", help="timm:NAME, hf:NAME, bundled:NAME or py:MODULE:FACTORY."
+        ),
     ],
     set: Annotated[str | None, typer.Option("--set", metavar="NAME", help="Name of the set.")] = None,
     taps: Annotated[

@@ -20,10 +20,14 @@ def fit_head(
     label: Annotated[str | None, typer.Option("--label", metavar="NAME", help="Which label column.")] = None,
     param: Annotated[
         list[str] | None,
-        typer.Option("--param", metavar="NAME=VALUE", help="A parameter of the head, e.g. C=0.1; repeatable."),
+        typer.Option(
+            "--param", metavar="NAME=VALUE", help="A parameter of the head, e.g. C=0.1; repeatable."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the head.")] = 0,
-    out: Annotated[Path | None, typer.Option("--out", metavar="RUN", help="Default: runs/<set>-<head>.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="RUN", help="Default: runs/<set>-<head>.")
+    ] = None,
     overwrite: options.Overwrite = False,
     config: Annotated[
         Path | None, typer.Option("--config", metavar="FILE", help="Repeat a run from its config.yaml.")

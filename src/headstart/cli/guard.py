@@ -33,7 +33,9 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
             raise
         except KeyboardInterrupt as error:
             number = signal.SIGTERM if isinstance(error, _Terminated) else signal.SIGINT
-            fail(Interrupted(f"interrupted; what was finished is kept. Resume with: {_this_command()}", number))
+            fail(
+                Interrupted(f"interrupted; what was finished is kept. Resume with: {_this_command()}", number)
+            )
         except HeadstartError as error:
             fail(error)
         except BrokenPipeError:

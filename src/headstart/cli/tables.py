@@ -51,6 +51,8 @@ def _jsonl(table: pa.Table) -> bytes:
     import json
 
     lines = (
-        json.dumps(row, ensure_ascii=False) + "\n" for batch in table.to_batches() for row in batch.to_pylist()
+        json.dumps(row, ensure_ascii=False) + "\n"
+        for batch in table.to_batches()
+        for row in batch.to_pylist()
     )
     return "".join(lines).encode("utf-8")

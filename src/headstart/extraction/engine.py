@@ -37,9 +37,7 @@ class LocalEngine:
     batch_size : int, optional
     """
 
-    def __init__(
-        self, progress: Progress, stored: StoredDtype, batch_size: int | None = None
-    ) -> None:
+    def __init__(self, progress: Progress, stored: StoredDtype, batch_size: int | None = None) -> None:
         self._progress = progress
         self._stored = stored
         self._batch_size = batch_size
@@ -117,7 +115,8 @@ class LocalEngine:
     @staticmethod
     def _held(plan: ExtractionPlan, positions: NDArray[np.int64]) -> NDArray[np.bool_]:
         keys = plan.samples.keys[plan.todo[positions]]
-        return np.logical_and.reduce([space.held(keys) for space in plan.spaces])
+        held: NDArray[np.bool_] = np.all([space.held(keys) for space in plan.spaces], axis=0)
+        return held
 
     def _wait(
         self,
@@ -144,7 +143,8 @@ def _by_id(plan: ExtractionPlan) -> list[Space]:
 
 
 def _bucket_of(plan: ExtractionPlan, positions: NDArray[np.int64]) -> NDArray[np.uint8]:
-    return plan.samples.keys[plan.todo[positions], 0]
+    buckets: NDArray[np.uint8] = plan.samples.keys[plan.todo[positions], 0]
+    return buckets
 
 
 def _claim(
@@ -153,7 +153,7 @@ def _claim(
     """Claim one bucket at first, then as many as hold the rows wanted; unclaimed ones first."""
     counts = np.bincount(_bucket_of(plan, outstanding), minlength=N_BUCKETS)
     candidates = [int(bucket) for bucket in np.flatnonzero(counts)]
-    random.shuffle(candidates)
+    random.Random().shuffle(candidates)  # not the global generator: that one is the user's
     candidates.sort(key=lambda bucket: any(board.claimed(bucket) for board in boards))
     taken: list[int] = []
     n_rows = 0

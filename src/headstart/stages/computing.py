@@ -32,9 +32,7 @@ class OpenedBackbone:
     progress : Progress
     """
 
-    def __init__(
-        self, spec: str, options: BackboneOptions, cache: Cache, progress: Progress
-    ) -> None:
+    def __init__(self, spec: str, options: BackboneOptions, cache: Cache, progress: Progress) -> None:
         self.spec = spec
         self._options = options
         self.cache = cache

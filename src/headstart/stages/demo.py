@@ -65,7 +65,9 @@ def _run_job(job: Job, folder: Path) -> dict[str, Any]:
     fitted = json.loads(
         _headstart("fit-head", job.title, "--cache", cache, "--out", run, "--overwrite", "--json")
     )
-    _headstart("predict", run, folder / job.sample, "--cache", cache, "--out", folder / f"{job.title}-{PREDICTED}")
+    _headstart(
+        "predict", run, folder / job.sample, "--cache", cache, "--out", folder / f"{job.title}-{PREDICTED}"
+    )
     return {
         "data": job.title,
         "rows": f"{first['samples']:,}",

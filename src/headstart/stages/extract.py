@@ -73,9 +73,7 @@ def extract(config: ExtractConfig, progress: Progress) -> Extraction:
     )
     spaces = spaces_for(cache, opened.info, taps, precision, config.dtype)
     earlier = cache.find_set(name)
-    plan = plan_extraction(
-        source, samples, spaces, taps, shard_format(config.format), _given_up(earlier)
-    )
+    plan = plan_extraction(source, samples, spaces, taps, shard_format(config.format), _given_up(earlier))
     progress.say(f"{plan.summary()} ({config.backbone}, {_names(taps)}, {precision}: {why})")
     stored = stored_dtype(precision, config.dtype)
     failed = fill(plan, opened, config, precision, stored, progress)
@@ -176,7 +174,9 @@ def _describe(
         for tap, space in zip(plan.taps, plan.spaces, strict=True)
     ]
     named = {(entry["backbone"], entry["tap"]) for entry in new}
-    kept = [e for e in (earlier.info["features"] if earlier else []) if (e["backbone"], e["tap"]) not in named]
+    kept = [
+        e for e in (earlier.info["features"] if earlier else []) if (e["backbone"], e["tap"]) not in named
+    ]
     return {
         "source": {
             "location": os.path.abspath(config.data) if isinstance(config.data, str | os.PathLike) else None,

@@ -19,6 +19,7 @@ from headstart.errors import DataError
 from headstart.evaluation.metrics import evaluate
 from headstart.evaluation.plots import plot_confusion, plot_history
 from headstart.heads import open_head
+from headstart.heads.linear import LinearHead
 from headstart.heads.storage import save_head
 from headstart.pooling import display_tap
 from headstart.runs.environment import describe_environment, peak_resident_bytes
@@ -27,8 +28,6 @@ from headstart.stages.predicting import prediction_table
 from headstart.types import SPLITS
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from headstart.contracts import Progress
     from headstart.heads.affine import AffineClassifier
     from headstart.stages.config import FitConfig
@@ -54,14 +53,16 @@ def fit_head(config: FitConfig, progress: Progress) -> FittedHead:
     start = perf_counter()
     features = Cache(config.cache).open_set(config.set, config.digest)
     head = open_head(config.head, config.params, config.seed)
-    rows = {split: _labelled(features.rows(split, config.tap, config.label, config.backbone)) for split in SPLITS}
+    rows = {
+        split: _labelled(features.rows(split, config.tap, config.label, config.backbone)) for split in SPLITS
+    }
     _check_train(rows["train"], features, config)
     loaded = perf_counter()
     _fit(head, rows["train"], rows["validation"], progress)
     fitted = perf_counter()
     metrics = {split: _evaluate(head, part) for split, part in rows.items() if len(part)}
     evaluated = perf_counter()
-    report = {
+    report: dict[str, Json] = {
         "metrics": metrics,
         "timings": {
             "load": loaded - start,
@@ -103,13 +104,13 @@ def _check_train(train: SetRows, features: FeatureSet, config: FitConfig) -> Non
 def _fit(head: AffineClassifier, train: SetRows, validation: SetRows, progress: Progress) -> None:
     """Fit on label names, so that they travel with the head."""
     names = np.array(train.names, dtype=np.str_)
-    if not hasattr(head, "history_") and type(head).__name__ != "LinearHead":
+    if not isinstance(head, LinearHead):
         head.fit(train.X, names[train.y])
         return
     progress.begin("training", None)
     try:
-        held_out = (validation.X, names[validation.y]) if len(validation) else (None, None)
-        head.fit(train.X, names[train.y], *held_out, callback=lambda record: progress.advance(1))
+        X_val, y_val = (validation.X, names[validation.y]) if len(validation) else (None, None)
+        head.fit(train.X, names[train.y], X_val, y_val, callback=lambda record: progress.advance(1))
     finally:
         progress.end()
 
@@ -182,7 +183,10 @@ def _record(
     entry = next(e for e in features.info["features"] if e["space"] == feature.space)
     space = Cache(config.cache).open_space(feature.space)
     history = getattr(head, "history_", None) or [
-        {split: {"accuracy": m["accuracy"], "macro_f1": m["macro_f1"]} for split, m in report["metrics"].items()}
+        {
+            split: {"accuracy": m["accuracy"], "macro_f1": m["macro_f1"]}
+            for split, m in report["metrics"].items()
+        }
     ]
     shown = next(split for split in ("test", "validation", "train") if split in report["metrics"])
     plots = {"confusion": plot_confusion(report["metrics"][shown]["confusion"], f"Confusion on {shown}")}
@@ -233,5 +237,3 @@ def _plain(value: Any) -> Json:
     if isinstance(value, Mapping):
         return {name: _plain(part) for name, part in value.items()}
     return value.item() if isinstance(value, np.generic) else value
-
-

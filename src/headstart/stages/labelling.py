@@ -51,9 +51,7 @@ class Labelled:
         return {"samples": self.table.num_rows, **per_split}
 
 
-def label_samples(
-    samples: Samples, source: Source, earlier: FeatureSet | None, seed: int
-) -> Labelled:
+def label_samples(samples: Samples, source: Source, earlier: FeatureSet | None, seed: int) -> Labelled:
     """Complete the splits and order the label names."""
     labels = _names_in_order(samples.table, source)
     given = _split_codes(samples.table.column("split"))

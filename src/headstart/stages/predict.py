@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from headstart.backbones.options import BackboneOptions
 from headstart.cache.formats import shard_format
 from headstart.cache.store import Cache
 from headstart.errors import MismatchError
@@ -23,7 +24,6 @@ from headstart.sources import open_source
 from headstart.stages.computing import OpenedBackbone, check_modality, fill, forbid_network
 from headstart.stages.config import PredictConfig
 from headstart.stages.predicting import prediction_table
-from headstart.backbones.options import BackboneOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -118,7 +118,8 @@ def _compute(
     now = make_recipe(opened.info, tap, recipe.entries["compute"], recipe.entries["stored"])
     if now.id != recipe.id:
         changes = ", ".join(
-            f"{name} was {then!r} and is {is_now!r}" for name, (then, is_now) in recipe.differences(now).items()
+            f"{name} was {then!r} and is {is_now!r}"
+            for name, (then, is_now) in recipe.differences(now).items()
         )
         raise MismatchError(
             f"{features['backbone']} is not the backbone that this head was fitted on: {changes}; "
