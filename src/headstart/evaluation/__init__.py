@@ -1,0 +1,1 @@
+"""Judging predictions: metrics as JSON-ready numbers, plots as PNG bytes."""

@@ -1,0 +1,114 @@
+"""The parameters of heads: how they are read from strings, and which values they may have."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
+
+from headstart.errors import ConfigError
+
+if TYPE_CHECKING:
+    from headstart.heads.affine import AffineClassifier
+
+
+class ParameterError(ConfigError, ValueError):
+    """A parameter has a value it cannot have; also the ValueError that scikit-learn promises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """The numbers that a parameter may have, from ``low`` to just below ``high``.
+
+    Examples
+    --------
+    >>> 0.0 in Interval(0), 0.0 in Interval(0, open_low=True), math.nan in Interval(0)
+    (True, False, False)
+    """
+
+    low: float
+    high: float = math.inf
+    open_low: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        above = value > self.low if self.open_low else value >= self.low
+        return above and value < self.high
+
+    def __str__(self) -> str:
+        return f"{'(' if self.open_low else '['}{self.low}, {self.high})"
+
+
+SEEDS = Interval(0, 2**32)
+
+
+def defaults(head: type) -> dict[str, Any]:
+    """The parameters of a head class with their defaults, in the order of its signature."""
+    parameters = list(inspect.signature(head.__init__).parameters.values())[1:]  # type: ignore[misc]
+    return {parameter.name: parameter.default for parameter in parameters}
+
+
+def read(head: str, params: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters as the user gave them, each as the type of its default.
+
+    Parameters
+    ----------
+    head : str
+        The head's name, for messages.
+    params : mapping
+        What the user gave, as strings or values.
+    known : mapping
+        The head's parameters with their defaults.
+
+    Raises
+    ------
+    ConfigError
+        The head has no such parameter, or the value is not of its type.
+    """
+    for name in params:
+        if name not in known:
+            raise ConfigError(_unknown(head, name, known))
+    return {name: _convert(name, value, known[name]) for name, value in params.items()}
+
+
+def check(head: AffineClassifier) -> None:
+    """Check every number among a head's parameters.
+
+    Raises
+    ------
+    ParameterError
+        A value is not a number of the parameter's type, or outside of its interval.
+    """
+    known = defaults(type(head))
+    for name, interval in head.intervals.items():
+        value = getattr(head, name)
+        if name == "random_state" and not isinstance(value, Real):
+            continue  # scikit-learn's conventions also allow None and a RandomState
+        whole = isinstance(known[name], int)
+        right_type = isinstance(value, Integral if whole else Real) and not isinstance(value, bool)
+        if not right_type or value not in interval:
+            noun = "a whole number" if whole else "a number"
+            raise ParameterError(f"{name} must be {noun} in {interval}, got {value!r}")
+
+
+def _convert(name: str, value: Any, default: Any) -> Any:
+    kind = type(default)
+    if kind is float and isinstance(value, Integral) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, str) or kind is str:
+        return value
+    try:
+        return kind(value)
+    except ValueError:
+        noun = "a whole number" if kind is int else "a number"
+        raise ParameterError(f"{name} must be {noun}, got {value!r}; the default is {default}") from None
+
+
+def _unknown(head: str, name: str, known: Mapping[str, Any]) -> str:
+    nearest = get_close_matches(name, known, n=1)
+    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+    listed = ", ".join(f"{parameter}={default}" for parameter, default in known.items())
+    return f"the head {head!r} has no parameter {name!r}; {hint}it has {listed}"

@@ -1,0 +1,48 @@
+"""Standardising features: mean 0 and standard deviation 1 on the training rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.preprocessing import StandardScaler
+
+BLOCK_ROWS = 8192
+"""Rows worked on at a time, so that what is temporary stays small however many there are."""
+
+
+def blocks(X: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Consecutive rows of ``X`` (N, D) as views of at most ``BLOCK_ROWS`` rows."""
+    for start in range(0, len(X), BLOCK_ROWS):
+        yield X[start : start + BLOCK_ROWS]
+
+
+def moments(X: NDArray[np.floating[Any]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and scale of each column, accumulated in float64.
+
+    Parameters
+    ----------
+    X : ndarray of float, shape (N, D)
+
+    Returns
+    -------
+    mean, scale : ndarray of float64, shape (D,)
+        The scale is the standard deviation, and 1 where a column is constant.
+    """
+    scaler = StandardScaler()
+    for block in blocks(X):  # `fit` would copy all of X, in float64
+        scaler.partial_fit(block)
+    return scaler.mean_, scaler.scale_
+
+
+def standardise(
+    X: NDArray[np.floating[Any]], mean: NDArray[np.float64], scale: NDArray[np.float64]
+) -> NDArray[np.floating[Any]]:
+    """A standardised copy of ``X`` (N, D), of the same dtype and C-contiguous."""
+    Z = np.array(X, order="C")
+    for block in blocks(Z):
+        block -= mean
+        block /= scale
+    return Z

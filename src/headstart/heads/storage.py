@@ -1,0 +1,190 @@
+"""Keeping a fitted head: ``head.safetensors`` for its arrays, ``head.json`` for the rest.
+
+::
+
+    head.json
+      format      1
+      kind        "logistic", "ridge" or "linear"
+      params      what the head was made with
+      classes     {"dtype": "<U5", "values": ["dress", "hat", ...]}
+      n_features  D
+      fitted      what else fitting found: n_iter, converged, best_epoch
+      digest      BLAKE2b-128 of head.safetensors, in hex
+
+Nothing is pickled, and nothing that is read can run.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from headstart.errors import ConfigError, FormatError, StorageError
+from headstart.files import read_json, write_durably, write_json
+from headstart.heads import open_head
+
+if TYPE_CHECKING:
+    from headstart.contracts import Head
+    from headstart.heads.affine import AffineClassifier
+    from headstart.types import Json
+
+FORMAT = 1
+TENSORS_FILE = "head.safetensors"
+JSON_FILE = "head.json"
+FLOATS = ("float32", "float64")
+CLASS_TYPES = {"U": str, "O": str, "b": bool, "i": int, "u": int, "f": float}
+"""What labels of each numpy kind are in JSON."""
+
+
+def save_head(head: Head, folder: Path) -> None:
+    """Write a fitted head into a folder that exists.
+
+    Raises
+    ------
+    StorageError
+        The folder cannot be written, or the head has classes or parameters that JSON cannot hold.
+    """
+    from headstart.heads.affine import AffineClassifier
+
+    if not isinstance(head, AffineClassifier):
+        raise StorageError(f"a {type(head).__name__} cannot be kept: only affine heads can, so far")
+    content = save({name: np.ascontiguousarray(tensor) for name, tensor in head.tensors().items()})
+    description = {
+        "format": FORMAT,
+        "kind": head.kind,
+        "params": {name: _plain(name, value) for name, value in head.get_params().items()},
+        "classes": {"dtype": head.classes_.dtype.str, "values": _class_values(head.classes_)},
+        "n_features": head.n_features_in_,
+        "fitted": {name.rstrip("_"): getattr(head, name) for name in head.fitted},
+        "digest": _digest(content),
+    }
+    write_durably(folder / TENSORS_FILE, content)
+    write_json(folder / JSON_FILE, description)
+
+
+def load_head(folder: Path) -> AffineClassifier:
+    """Read a head that predicts bit for bit as the one that was saved.
+
+    Raises
+    ------
+    FormatError
+        It was written in a format that this version does not know.
+    StorageError
+        A file is missing, or does not hold what it should.
+    """
+    path = folder / JSON_FILE
+    description = _read_description(path)
+    head = _open(description, path)
+    classes = _read_classes(description["classes"], path)
+    tensors = _read_tensors(folder / TENSORS_FILE, description["digest"])
+    _check_tensors(tensors, len(classes), description["n_features"], folder / TENSORS_FILE)
+    for name in head.fitted:
+        setattr(head, name, description["fitted"].get(name.rstrip("_")))
+    return head.restore(classes, tensors)
+
+
+def _read_description(path: Path) -> dict[str, Any]:
+    """What ``head.json`` says, each entry of the type it should have."""
+    try:
+        content = read_json(path)
+    except (OSError, RecursionError) as error:
+        raise StorageError(f"cannot read {path}: {error}; fit the head again") from error
+    if not isinstance(content, dict) or not isinstance(content.get("format"), int):
+        raise StorageError(f"{path} does not describe a head; fit the head again")
+    if content["format"] != FORMAT:
+        raise FormatError(
+            f"{path} is of format {content['format']}, and this version of headstart knows {FORMAT}; "
+            "use the version that wrote it, or fit the head again"
+        )
+    types = {"kind": str, "params": dict, "classes": dict, "n_features": int, "fitted": dict, "digest": str}
+    for name, kind in types.items():
+        if not isinstance(content.get(name), kind):
+            raise StorageError(f"{path} has no valid entry {name!r}; fit the head again")
+    return content
+
+
+def _open(description: dict[str, Any], path: Path) -> AffineClassifier:
+    """The unfitted head of that kind, with those parameters."""
+    try:
+        return open_head(description["kind"], description["params"], seed=0)
+    except ConfigError as error:
+        raise StorageError(f"{path} describes no head of this version: {error}") from error
+
+
+def _read_classes(entry: dict[str, Any], path: Path) -> NDArray[Any]:
+    """The class names, shape (n_classes,), exactly as they were written."""
+    values = entry.get("values")
+    try:
+        dtype = np.dtype(entry.get("dtype", ""))
+        classes = np.array(values, dtype=dtype)
+        faithful = dtype.kind in CLASS_TYPES and _class_values(classes) == values
+    except (TypeError, ValueError, OverflowError, StorageError):
+        faithful = False
+    if not faithful or len(classes) < 2 or len(set(classes.tolist())) < len(classes):
+        raise StorageError(f"{path} has no valid class names; fit the head again")
+    return classes
+
+
+def _read_tensors(path: Path, digest: str) -> dict[str, NDArray[Any]]:
+    """All arrays of a safetensors file whose digest is as ``head.json`` says."""
+    try:
+        content = path.read_bytes()
+        tensors = load(content)
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {error.strerror}; fit the head again") from error
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise StorageError(
+            f"{path} is not a safetensors file, or is cut short ({error}); fit the head again"
+        ) from error
+    if _digest(content) != digest:
+        raise StorageError(f"{path} is not the file that {JSON_FILE} was written with; fit the head again")
+    return tensors
+
+
+def _check_tensors(tensors: dict[str, NDArray[Any]], n_classes: int, n_features: int, path: Path) -> None:
+    shapes = {
+        "mean": (n_features,),
+        "scale": (n_features,),
+        "coef": (n_classes, n_features),
+        "intercept": (n_classes,),
+    }
+    if tensors.keys() != shapes.keys():
+        raise StorageError(f"{path} holds {sorted(tensors)} and should hold {sorted(shapes)}")
+    for name, shape in shapes.items():
+        tensor = tensors[name]
+        if tensor.shape != shape or tensor.dtype.name not in FLOATS:
+            found = f"{tensor.dtype.name} {tensor.shape}"
+            raise StorageError(f"{path}: {name!r} is {found}, and {JSON_FILE} says floats of shape {shape}")
+        if not np.isfinite(tensor).all():
+            raise StorageError(f"{path}: {name!r} has values that are not finite")
+    if not (tensors["scale"] > 0).all():
+        raise StorageError(f"{path}: 'scale' has values that are not positive")
+
+
+def _class_values(classes: NDArray[Any]) -> list[Json]:
+    """The classes as JSON values that give the same array again."""
+    values: list[Json] = classes.tolist()
+    allowed = CLASS_TYPES.get(classes.dtype.kind)
+    if allowed is None or not all(type(value) is allowed for value in values):
+        raise StorageError(
+            f"classes of dtype {classes.dtype} cannot be kept; use strings, numbers or booleans as labels"
+        )
+    return values
+
+
+def _plain(name: str, value: Any) -> Json:
+    """A parameter as a JSON value."""
+    value = value.item() if isinstance(value, np.generic) else value
+    if value is not None and not isinstance(value, bool | int | float | str):
+        raise StorageError(f"the parameter {name}={value!r} cannot be kept; give a number")
+    return value
+
+
+def _digest(content: bytes) -> str:
+    return blake2b(content, digest_size=16).hexdigest()

@@ -1,0 +1,115 @@
+"""Real commands on real files, in fresh folders."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+HERE = Path(__file__).parent
+IMAGES, TEXTS = "py:tiny_backbones:images", "py:tiny_backbones:texts"
+CLASSES = ("circle", "square", "triangle")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out.strip().splitlines()[-1])
+
+
+@pytest.fixture(autouse=True)
+def in_a_fresh_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(HERE))
+    monkeypatch.setenv("PYTHONPATH", str(HERE))
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "default"))
+    return tmp_path
+
+
+@pytest.fixture
+def headstart() -> Callable[..., Result]:
+    """Run a command in this process (quick); no exception of any kind may escape from it."""
+    from headstart.cli.app import app
+
+    def run(*arguments: object) -> Result:
+        done = CliRunner().invoke(app, [str(argument) for argument in arguments])
+        assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+        assert "Traceback" not in done.output
+        return Result(done.exit_code, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture
+def process() -> Callable[..., Result]:
+    """Run a command as a user does, in a process of its own."""
+
+    def run(*arguments: object, **environment: str) -> Result:
+        done = subprocess.run(
+            command(*arguments), capture_output=True, text=True, timeout=240, env=os.environ | environment
+        )
+        assert "Traceback" not in done.stderr
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "headstart", *(str(argument) for argument in arguments)]
+
+
+def write_image(path: Path, number: int, side: int = 12) -> Path:
+    """A small picture that differs from number to number, and from class to class by its colour."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    colour = CLASSES.index(path.parent.name) if path.parent.name in CLASSES else 0
+    pixels = np.random.default_rng(number).integers(0, 120, (side, side, 3), dtype=np.uint8)
+    pixels[..., colour] += 120
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """60 small photos in three classes."""
+    for number in range(60):
+        write_image(tmp_path / "photos" / CLASSES[number % 3] / f"{number:03d}.png", number)
+    return tmp_path / "photos"
+
+
+def write_texts(path: Path, rows: Sequence[tuple[str, str]], header: tuple[str, str] = ("text", "label")) -> Path:
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(rows)
+    return path
+
+
+def some_texts(n: int) -> list[tuple[str, str]]:
+    """Texts of two classes that a count of letters tells apart."""
+    return [(f"{'abc' if row % 2 else 'xyw'} number {row} " + "ox" * (row % 7), f"class {row % 2}") for row in range(n)]
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """A CSV of 80 texts in two classes."""
+    return write_texts(tmp_path / "texts.csv", some_texts(80))
