@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.backbones.digest import n_parameters, weights_digest
 from headstart.backbones.freezing import freeze
-from headstart.errors import BackboneError, ConfigError, SampleError
+from headstart.errors import BackboneError, ConfigError, HeadstartError, SampleError
 from headstart.types import Activations, BackboneInfo
 
 if TYPE_CHECKING:
@@ -93,6 +93,8 @@ class CustomBackbone:
     def _made(self) -> Any:
         try:
             made = self._factory()
+        except HeadstartError:
+            raise
         except Exception as error:
             raise BackboneError(f"{self.spec} failed: {type(error).__name__}: {error}") from error
         missing = [name for name in NEEDED if not hasattr(made, name)]

@@ -1,0 +1,172 @@
+"""Blocks of samples as Arrow columns.
+
+Columns are built from buffers, because ``pa.array`` imports pandas wherever it is installed: a
+third of a second that no command here needs.
+"""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headstart.keys import KEY_BYTES
+from headstart.types import Failure, SampleBlock
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+BLOCK_ROWS = 8192
+"""Rows of a block: what a scan holds in Python objects at a time, whatever the size of the data."""
+
+T = TypeVar("T")
+
+
+class Problem(NamedTuple):
+    """Why a row cannot be a sample."""
+
+    reason: str
+    kind: Literal["permanent", "transient"] = "permanent"
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Consecutive rows of a source: samples, but for those with a problem.
+
+    Parameters
+    ----------
+    ids, origins, splits : pyarrow.Array of string, length N
+    keys : ndarray of uint8, shape (N, 16)
+    columns : mapping of str to pyarrow.Array of string
+        ``label:<name>`` and ``meta:<name>``.
+    problems : mapping of int to Problem
+        By row in [0, N).
+    """
+
+    ids: pa.Array
+    origins: pa.Array
+    splits: pa.Array
+    keys: NDArray[np.uint8]
+    columns: Mapping[str, pa.Array]
+    problems: Mapping[int, Problem]
+
+    def kept(self) -> NDArray[np.int64]:
+        """The rows that are samples."""
+        keep = np.ones(len(self.keys), dtype=bool)
+        keep[list(self.problems)] = False
+        return np.flatnonzero(keep)
+
+    def block(self, others: Sequence[Failure] = ()) -> SampleBlock:
+        """The samples as a block; rows with a problem become failures, beside the ``others``."""
+        columns = {
+            "id": self.ids,
+            "key": key_column(self.keys),
+            "split": self.splits,
+            "origin": self.origins,
+            **self.columns,
+        }
+        table = pa.Table.from_arrays(list(columns.values()), names=list(columns))
+        if self.problems:
+            table = table.take(integers(self.kept()))
+        return SampleBlock(table, [*others, *(self._failure(row) for row in sorted(self.problems))])
+
+    def _failure(self, row: int) -> Failure:
+        reason, kind = self.problems[row]
+        return Failure(self.ids[row].as_py(), self.origins[row].as_py(), reason, kind)
+
+
+class Yielded(Generic[T]):
+    """Finds the chunk, and the place in it, of the n-th sample that a scan yielded."""
+
+    def __init__(self) -> None:
+        self._chunks: list[T] = []
+        self._starts: list[int] = []
+        self._n = 0
+
+    def append(self, chunk: T, n_samples: int) -> None:
+        """Note that the next samples are those of a chunk."""
+        if n_samples:
+            self._chunks.append(chunk)
+            self._starts.append(self._n)
+            self._n += n_samples
+
+    def find(self, row: int) -> tuple[T, int]:
+        """The chunk of a sample, and its number within that chunk."""
+        if not 0 <= row < self._n:
+            raise IndexError(f"row {row} of {self._n} samples")
+        chunk = bisect_right(self._starts, row) - 1
+        return self._chunks[chunk], row - self._starts[chunk]
+
+
+def strings(values: Sequence[str | None]) -> pa.StringArray:
+    """A string column; None becomes null.
+
+    Raises
+    ------
+    UnicodeEncodeError
+        A value holds half of a surrogate pair.
+
+    Examples
+    --------
+    >>> strings(["a", None, ""]).to_pylist()
+    ['a', None, '']
+    """
+    encoded = [b"" if value is None else value.encode("utf-8") for value in values]
+    offsets = np.zeros(len(values) + 1, dtype=np.int32)
+    np.cumsum([len(value) for value in encoded], out=offsets[1:])
+    valid = None
+    if None in values:
+        valid = pa.py_buffer(np.packbits([value is not None for value in values], bitorder="little"))
+    return pa.StringArray.from_buffers(
+        len(values), pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded)), valid
+    )
+
+
+def repeated(value: str | None, n: int) -> pa.StringArray:
+    """The same string, or null, n times."""
+    return pa.nulls(n, pa.string()) if value is None else pa.repeat(pa.scalar(value, pa.string()), n)
+
+
+def prefixed(prefix: str, column: pa.Array) -> pa.StringArray:
+    """A column, written as strings, with the same beginning for all values."""
+    texts = column.cast(pa.string())
+    return pc.binary_join_element_wise(pa.scalar(prefix, pa.string()), texts, pa.scalar("", pa.string()))
+
+
+def integers(values: NDArray[np.int64]) -> pa.Int64Array:
+    """An integer column over the memory of ``values``."""
+    return pa.Array.from_buffers(pa.int64(), len(values), [None, pa.py_buffer(values)])
+
+
+def key_column(keys: NDArray[np.uint8]) -> pa.FixedSizeBinaryArray:
+    """Keys, shape (N, 16), as a column."""
+    data = pa.py_buffer(np.ascontiguousarray(keys))
+    return pa.Array.from_buffers(pa.binary(KEY_BYTES), len(keys), [None, data])
+
+
+def as_numpy(column: pa.Array, dtype: type[Any]) -> NDArray[Any]:
+    """A column of numbers without nulls as an array over the same memory."""
+    if len(column) == 0:
+        return np.zeros(0, dtype=dtype)
+    return np.frombuffer(column.buffers()[1], dtype=dtype)[column.offset : column.offset + len(column)]
+
+
+def printable(name: str) -> str:
+    """A file name that may hold bytes that are not UTF-8, as a string that can be stored.
+
+    Examples
+    --------
+    >>> printable("caf\\udce9.jpg")
+    'caf\\\\xe9.jpg'
+    """
+    try:
+        raw = os.fsencode(name)
+    except UnicodeEncodeError:
+        raw = name.encode("utf-8", "surrogatepass")
+    return raw.decode("utf-8", "backslashreplace")

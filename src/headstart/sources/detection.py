@@ -1,0 +1,146 @@
+"""What a path holds: a tree of images, one image, or tables."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from headstart.errors import ConfigError, DataError
+from headstart.sources.image_files import is_image
+from headstart.sources.layout import has_image
+from headstart.sources.table_file import TABLE_SUFFIXES, is_table
+from headstart.sources.table_parts import split_of
+
+if TYPE_CHECKING:
+    from headstart.sources.options import SourceOptions
+
+READABLE = (
+    "a folder of images (best in class folders), an image, "
+    f"a table ({', '.join(TABLE_SUFFIXES)}), or a folder of tables named by split (train.csv, test.csv)"
+)
+SHOWN_ENDINGS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a path holds.
+
+    Parameters
+    ----------
+    kind : {"images", "image", "tables"}
+    tables : tuple of Path
+    by_split : bool
+        The names of the tables say their splits.
+    ignored : tuple of str
+        Files beside the tables.
+    """
+
+    kind: Literal["images", "image", "tables"]
+    tables: tuple[Path, ...] = ()
+    by_split: bool = False
+    ignored: tuple[str, ...] = ()
+
+
+def detect(path: Path, options: SourceOptions) -> Found:
+    """Look at a path, and no further into it than to the first image.
+
+    Raises
+    ------
+    ConfigError
+        It could be taken for more than one thing, or an option does not fit it.
+    DataError
+        It is not there, or nothing in it can be read.
+    """
+    if path.is_dir():
+        found = _detect_in_folder(path, options)
+    elif not path.exists():
+        raise _no_such(path)
+    elif is_table(path.name):
+        found = Found("tables", (path,))
+    elif is_image(path.name):
+        found = Found("image")
+    else:
+        raise DataError(f"{path} cannot be read as data; headstart reads {READABLE}")
+    unfit = options.for_tables()
+    if found.kind != "tables" and unfit:
+        raise ConfigError(f"{unfit[0]} is for tables, but {path} holds images; leave it out")
+    return found
+
+
+def _detect_in_folder(folder: Path, options: SourceOptions) -> Found:
+    names = _listed(folder)
+    tables = [name for name in names if is_table(name) and (folder / name).is_file()]
+    images = has_image(folder)
+    if tables and images and not options.for_tables():
+        raise ConfigError(
+            f"{folder} holds both images and tables ({', '.join(tables[:SHOWN_ENDINGS])}); say which: "
+            f"the path of the table ({folder / tables[0]}), "
+            "or a folder that holds the images alone"
+        )
+    if tables:
+        return _choose_tables(folder, tables, names)
+    if images:
+        return Found("images")
+    raise DataError(f"{folder} {_what_is_there(folder)}; headstart reads {READABLE}")
+
+
+def _choose_tables(folder: Path, tables: Sequence[str], names: Sequence[str]) -> Found:
+    """The tables that are named by split; else the only one."""
+    chosen = [name for name in tables if split_of(name)]
+    if not chosen and len(tables) > 1:
+        shown = ", ".join(tables[:SHOWN_ENDINGS])
+        raise ConfigError(
+            f"{folder} holds {len(tables)} tables, none named by split ({shown}); name one, "
+            f"such as {folder / tables[0]}, or rename them to train.csv, validation.csv, test.csv"
+        )
+    _check_formats(folder, chosen)
+    used = chosen or list(tables)
+    ignored = tuple(name for name in names if name not in used and (folder / name).is_file())
+    return Found("tables", tuple(folder / name for name in used), bool(chosen), ignored)
+
+
+def _check_formats(folder: Path, tables: Sequence[str]) -> None:
+    """Refuse the same split in two formats: its rows would be there twice."""
+    first: dict[str | None, str] = {}
+    for name in tables:
+        other = first.setdefault(split_of(name), name)
+        if Path(other).suffix.lower() != Path(name).suffix.lower():
+            raise ConfigError(f"{folder} holds {other} and {name}, one split twice; name the one you mean")
+
+
+def _listed(folder: Path) -> list[str]:
+    """What a folder holds but for hidden files, sorted."""
+    try:
+        return sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    except OSError as error:
+        raise DataError(f"{folder} cannot be read: {error.strerror or error}") from error
+
+
+def _what_is_there(folder: Path) -> str:
+    """The endings of the files in a folder and below, the commonest first."""
+    endings: Counter[str] = Counter()
+    for _, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        endings.update(os.path.splitext(name)[1].lower() or "no ending" for name in files)
+    if not endings:
+        return "is empty"
+    counts = ", ".join(f"{n:,} {ending}" for ending, n in endings.most_common(SHOWN_ENDINGS))
+    deeper = [ending for ending in endings if ending in TABLE_SUFFIXES]
+    hint = "; pass the folder that holds the tables itself" if deeper else ""
+    return f"holds no images and no tables at its top, but files with these endings: {counts}{hint}"
+
+
+def _no_such(path: Path) -> DataError:
+    text = str(path)
+    if text.startswith("hf:"):
+        return DataError(f"{text}: data sets from the hub cannot be read yet; save it as Parquet first")
+    near: list[str] = []
+    if path.parent.is_dir():
+        near = get_close_matches(path.name, _listed(path.parent), 1)
+    meant = f"; did you mean {path.parent / near[0]}?" if near else ""
+    return DataError(f"there is no file or folder {text}{meant}")

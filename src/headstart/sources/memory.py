@@ -1,0 +1,136 @@
+"""Samples that a program holds in memory: texts, pairs of texts, images as bytes or by path."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from headstart.errors import ConfigError, DataError
+from headstart.keys import KEY_BYTES, key_of
+from headstart.sources.blocks import BLOCK_ROWS, Problem, Rows, Yielded, printable, repeated, strings
+from headstart.sources.image_files import EMPTY_FILE, key_files, read_image, stat_files
+from headstart.sources.texts import key_pairs, key_texts
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from headstart.contracts import KeyMemo
+    from headstart.types import Modality, Payload, SampleBlock
+
+    Keyed = tuple[NDArray[np.uint8], dict[int, Problem]]
+
+_SHOWN = {"image": "images", "text": "texts", "text-pair": "pairs of texts"}
+
+
+class MemorySource:
+    """Samples in memory; the id of an image file is its path, that of any other its number from 0.
+
+    Parameters
+    ----------
+    samples : sequence of str, PathLike, bytes or (str, str)
+        All of one modality: texts, pairs of texts, or images (bytes and paths).
+    modality : {"image", "text", "text-pair"}, optional
+        What strings are: texts, or the paths of images. Not needed without strings.
+    """
+
+    def __init__(self, samples: Sequence[Any], modality: Modality | None = None) -> None:
+        if len(samples) == 0:
+            raise DataError("no samples were given")
+        self._samples = samples
+        self._modality = _modality_of(samples[0], modality)
+        for number, sample in enumerate(samples):
+            if _modality_of(sample, self._modality) != self._modality:
+                raise ConfigError(
+                    f"sample {number} is a {type(sample).__name__} among {_SHOWN[self._modality]}; "
+                    "give samples of one kind"
+                )
+        self._yielded: Yielded[NDArray[np.int64]] = Yielded()
+
+    @property
+    def modality(self) -> Modality:
+        """What the samples are."""
+        return self._modality
+
+    @property
+    def label_names(self) -> Mapping[str, Sequence[str]]:
+        """No labels."""
+        return {}
+
+    @property
+    def description(self) -> str:
+        """How many of what."""
+        return f"{len(self._samples):,} {_SHOWN[self._modality]} in memory"
+
+    def scan(self, memo: KeyMemo) -> Iterator[SampleBlock]:
+        """All samples in blocks, in their order."""
+        self._yielded = Yielded()
+        scanned_ns = time.time_ns()
+        for start in range(0, len(self._samples), BLOCK_ROWS):
+            samples = self._samples[start : start + BLOCK_ROWS]
+            keys, problems = self._keys(samples, memo, scanned_ns)
+            ids = strings([self._id(sample, number) for number, sample in enumerate(samples, start)])
+            rows = Rows(ids, ids, repeated(None, len(samples)), keys, {}, problems)
+            kept = rows.kept() + start
+            self._yielded.append(kept, len(kept))
+            yield rows.block()
+
+    def payload(self, row: int) -> Payload:
+        """The ``row``-th sample that `scan` yielded; an image file is read."""
+        numbers, place = self._yielded.find(row)
+        sample = self._samples[int(numbers[place])]
+        if isinstance(sample, bytes):
+            return sample
+        if self._modality == "image":
+            return read_image(os.fsdecode(sample), self._id(sample, row))
+        return str(sample) if self._modality == "text" else (str(sample[0]), str(sample[1]))
+
+    def _id(self, sample: Any, number: int) -> str:
+        if self._modality != "image" or isinstance(sample, bytes):
+            return str(number)
+        return printable(os.fsdecode(sample))
+
+    def _keys(self, samples: Sequence[Any], memo: KeyMemo, scanned_ns: int) -> Keyed:
+        match self._modality:
+            case "text":
+                return key_texts(samples)
+            case "text-pair":
+                return key_pairs(samples)
+            case "image":
+                return _key_images(samples, memo, scanned_ns)
+
+
+def _key_images(samples: Sequence[Any], memo: KeyMemo, scanned_ns: int) -> Keyed:
+    """Keys of images, those in memory from their bytes and those in files by way of the memo."""
+    keys = np.zeros((len(samples), KEY_BYTES), dtype=np.uint8)
+    problems: dict[int, Problem] = {}
+    in_files = []
+    for row, sample in enumerate(samples):
+        if not isinstance(sample, bytes):
+            in_files.append(row)
+        elif sample:
+            keys[row] = np.frombuffer(key_of("image", sample), dtype=np.uint8)
+        else:
+            problems[row] = EMPTY_FILE
+    paths = [os.fsdecode(samples[row]) for row in in_files]
+    stats, troubles = stat_files(paths)
+    keys[in_files] = key_files(paths, stats, troubles, memo, scanned_ns)
+    problems |= {in_files[number]: problem for number, problem in troubles.items()}
+    return keys, problems
+
+
+def _modality_of(sample: Any, wanted: Modality | None) -> Modality:
+    """What one sample is, given what strings are."""
+    if isinstance(sample, bytes | os.PathLike):
+        return "image"
+    if isinstance(sample, str):
+        if wanted is None:
+            raise ConfigError("strings may be texts or the paths of images; say modality='text' or 'image'")
+        # A backbone for pairs is one for texts: what counts is what the samples are.
+        return "image" if wanted == "image" else "text"
+    if isinstance(sample, tuple | list) and [type(part) for part in sample] == [str, str]:
+        return "text-pair"
+    raise ConfigError(f"a sample is a {type(sample).__name__}; give a text, a pair of texts, bytes or a path")

@@ -1,0 +1,51 @@
+"""What a user may say about the data; whatever is left out is detected."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class SourceOptions:
+    """How to read the data.
+
+    Parameters
+    ----------
+    text_column, text_pair_column, image_column, id_column, split_column : str, optional
+        The columns of a table with these roles; None: detected by name (ids: made from file and row).
+    label_columns : tuple of str, optional
+        The columns that hold labels; None: detected by name.
+    encoding : str
+        How CSV, TSV and JSONL files are written.
+    label_names : tuple of str, optional
+        Names for integer labels 0 to n - 1.
+    labels : bool
+        False: read no labels at all, as for data that is only to be predicted.
+
+    Examples
+    --------
+    >>> SourceOptions(text_column="body").for_tables()
+    ['--text-column']
+    """
+
+    text_column: str | None = None
+    text_pair_column: str | None = None
+    image_column: str | None = None
+    label_columns: tuple[str, ...] | None = None
+    id_column: str | None = None
+    split_column: str | None = None
+    encoding: str = "utf-8"
+    label_names: tuple[str, ...] | None = None
+    labels: bool = True
+
+    def for_tables(self) -> list[str]:
+        """The options given that mean something for tables only, as they are typed."""
+        given = {
+            "--text-column": self.text_column,
+            "--text-pair-column": self.text_pair_column,
+            "--image-column": self.image_column,
+            "--label-column": self.label_columns,
+            "--id-column": self.id_column,
+            "--split-column": self.split_column,
+        }
+        return [option for option, value in given.items() if value is not None]

