@@ -161,3 +161,11 @@ def test_a_picture_does_not_depend_on_its_neighbours() -> None:
     for size in (1, 2, 4):
         parts = [pool(model.forward(prepared[i : i + size]), "pooler") for i in range(0, 9, size)]
         assert_equal(torch.cat(parts).numpy(), whole)
+
+
+def test_what_is_no_image_is_named_and_spoils_nothing(pictures: list[bytes]) -> None:
+    model = open_backbone("bundled:efficientnet-lite0", BackboneOptions()).load("cpu", "fp32")
+    good, text, cut = model.prepare([pictures[0], b"not an image", pictures[0][:-200]])
+    assert isinstance(good, torch.Tensor)
+    assert "not an image" in str(text)
+    assert "cannot be decoded" in str(cut)

@@ -31,7 +31,7 @@ def test_bad_photos_are_named_and_the_good_are_kept(headstart: Runner, photos: P
     first = headstart(*extract)
     assert (first.code, first.json["computed"], first.json["failures"]) == (0, 60, 3)
     assert set(skipped("p")) == {"circle/cut.jpg", "circle/text.jpg", "square/empty.png"}
-    assert "not an image" in skipped("p")["circle/text.jpg"]
+    assert "could not prepare it" in skipped("p")["circle/text.jpg"]
     again = headstart(*extract)
     assert (again.json["computed"], again.json["failures"]) == (0, 3)
     assert "0 to do" in again.err
@@ -125,7 +125,7 @@ def test_wrong_usage_of_fit_head(headstart: Runner, table: Path) -> None:
         (("--param", "D=1"), "C"),
         (("--param", "C=0"), "C"),
         (("--param", "C"), "NAME=VALUE"),
-        (("--tap", "pooler"), "it has"),
+        (("--tap", "last.cls"), "it has"),
         (("--label", "colour"), "label"),
     ):
         refused = headstart("fit-head", "t", *arguments)
