@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headstart.cache.layout import SHARD_FORMAT, check_shard_format
-from headstart.cache.rows import take
+from headstart.cache.rows import problem_of, take
 from headstart.errors import CorruptShardError
 from headstart.types import Features
 
@@ -28,9 +28,16 @@ class Hdf5Format:
 
         In memory, because the HDF5 library cannot close a file whose disk is full, and because
         its digest is needed before it has a name.
+
+        Raises
+        ------
+        ValueError
+            There is no row, or keys and features do not fit each other.
         """
         import h5py
 
+        if problem := problem_of(features):
+            raise ValueError(f"this cannot be a shard: {problem}")
         with h5py.File(
             "in-memory",
             "w",
@@ -65,32 +72,26 @@ class Hdf5Format:
             raise CorruptShardError(f"{path} is not a readable HDF5 shard ({error})") from error
         if not isinstance(recipe, str) or not {"keys", "features"} <= arrays.keys():
             raise CorruptShardError(f"{path} lacks its recipe, its keys or its features")
-        return Hdf5Shard(recipe, arrays["keys"], arrays["features"], arrays.get("offsets"))
+        whole = Features(arrays["keys"], arrays["features"], arrays.get("offsets"))
+        if problem := problem_of(whole):
+            raise CorruptShardError(f"{path} is not a sound shard: {problem}")
+        return Hdf5Shard(recipe, whole)
 
 
 class Hdf5Shard:
     """A memory-mapped HDF5 shard."""
 
-    def __init__(
-        self,
-        recipe: str,
-        keys: NDArray[np.uint8],
-        values: NDArray[Any],
-        offsets: NDArray[np.int64] | None,
-    ) -> None:
+    def __init__(self, recipe: str, whole: Features) -> None:
         self.recipe = recipe
-        self._keys = keys
-        self._values = values
-        self._offsets = offsets
+        self._whole = whole
 
     def keys(self) -> NDArray[np.uint8]:
         """All keys, shape (N, 16)."""
-        return self._keys
+        return self._whole.keys
 
     def features(self, rows: NDArray[np.int64] | None = None) -> Features:
         """The given rows in that order, copied out of the map; all of them if None, still mapped."""
-        whole = Features(self._keys, self._values, self._offsets)
-        return whole if rows is None else take(whole, rows)
+        return self._whole if rows is None else take(self._whole, rows)
 
 
 def _locate(file: Any, name: str, path: Path) -> NDArray[Any]:
@@ -106,7 +107,10 @@ def _locate(file: Any, name: str, path: Path) -> NDArray[Any]:
         raise CorruptShardError(f"{path}: {name!r} is not a data set of this file")
     properties = dataset.id.get_create_plist()
     offset = dataset.id.get_offset()
-    if properties.get_layout() != h5py.h5d.CONTIGUOUS or properties.get_external_count() or not offset:
+    contiguous = properties.get_layout() == h5py.h5d.CONTIGUOUS and not properties.get_external_count()
+    if contiguous and not dataset.size:
+        return np.empty(dataset.shape, dataset.dtype)  # of no bytes, HDF5 stores none: it has no place
+    if not contiguous or not offset:
         raise CorruptShardError(f"{path}: {name!r} is not stored contiguously in this file")
     if dataset.dtype.hasobject or offset + dataset.nbytes > path.stat().st_size:
         raise CorruptShardError(f"{path}: {name!r} reaches past the end of the file")

@@ -61,9 +61,11 @@ def set_name_from(text: str) -> str:
 
 def check_shard_format(version: Any, path: Path) -> None:
     """Refuse a shard that does not say its format, or says a newer one."""
-    if version is None:
-        raise CorruptShardError(f"{path} does not say its format")
-    check_format(int(version), SHARD_FORMAT, f"{path} is a shard")
+    try:
+        number = int(version)
+    except (TypeError, ValueError) as error:
+        raise CorruptShardError(f"{path} does not say its format") from error
+    check_format(number, SHARD_FORMAT, f"{path} is a shard")
 
 
 def check_format(found: object, known: int, what: str) -> None:

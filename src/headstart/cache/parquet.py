@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headstart.cache.layout import SHARD_FORMAT, check_shard_format
-from headstart.cache.rows import take
+from headstart.cache.rows import problem_of, take
 from headstart.errors import CorruptShardError
 from headstart.keys import KEY_BYTES
 from headstart.types import Features
@@ -28,7 +28,15 @@ class ParquetFormat:
     suffix = ".parquet"
 
     def encode(self, features: Features, recipe: str) -> memoryview:
-        """A whole Parquet file: ``key`` and ``features``, uncompressed, without dictionaries."""
+        """A whole Parquet file: ``key`` and ``features``, uncompressed, without dictionaries.
+
+        Raises
+        ------
+        ValueError
+            There is no row, or keys and features do not fit each other.
+        """
+        if problem := problem_of(features):
+            raise ValueError(f"this cannot be a shard: {problem}")
         table = pa.table({"key": keys_to_arrow(features.keys), "features": _to_arrow(features)})
         table = table.replace_schema_metadata(
             {"headstart.format": str(SHARD_FORMAT), "headstart.recipe": recipe}
@@ -55,9 +63,10 @@ class ParquetFormat:
             raise CorruptShardError(f"{path} is not a readable Parquet shard ({error})") from error
         version, recipe = metadata.get(b"headstart.format"), metadata.get(b"headstart.recipe")
         check_shard_format(version, path)
-        if recipe is None:
-            raise CorruptShardError(f"{path} does not carry its recipe")
-        return ParquetShard(path, recipe.decode("utf-8"))
+        try:
+            return ParquetShard(path, recipe.decode("utf-8"))
+        except (AttributeError, UnicodeDecodeError) as error:
+            raise CorruptShardError(f"{path} does not carry its recipe") from error
 
 
 class ParquetShard:

@@ -56,7 +56,7 @@ def open_source(
         from headstart.sources.memory import MemorySource
 
         return MemorySource(data, modality)
-    return _open_path(Path(data).expanduser(), options, modality)
+    return _open_path(Path(os.path.expanduser(data)), options, modality)
 
 
 def _open_path(path: Path, options: SourceOptions, modality: Modality | None) -> Source:

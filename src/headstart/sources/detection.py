@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from stat import S_ISDIR
 from typing import TYPE_CHECKING, Literal
 
 from headstart.errors import ConfigError, DataError
+from headstart.sources.blocks import printable
 from headstart.sources.image_files import is_image
 from headstart.sources.layout import has_image
 from headstart.sources.table_file import TABLE_SUFFIXES, is_table
@@ -56,10 +58,8 @@ def detect(path: Path, options: SourceOptions) -> Found:
     DataError
         It is not there, or nothing in it can be read.
     """
-    if path.is_dir():
+    if _is_folder(path):
         found = _detect_in_folder(path, options)
-    elif not path.exists():
-        raise _no_such(path)
     elif is_table(path.name):
         found = Found("tables", (path,))
     elif is_image(path.name):
@@ -72,9 +72,20 @@ def detect(path: Path, options: SourceOptions) -> Found:
     return found
 
 
+def _is_folder(path: Path) -> bool:
+    try:
+        return S_ISDIR(os.stat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise _no_such(path) from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
+        raise DataError(f"no file can have the path {str(path)!r}") from error
+
+
 def _detect_in_folder(folder: Path, options: SourceOptions) -> Found:
     names = _listed(folder)
-    tables = [name for name in names if is_table(name) and (folder / name).is_file()]
+    tables = [name for name in names if is_table(name) and os.path.isfile(folder / name)]
     images = has_image(folder)
     if tables and images and not options.for_tables():
         raise ConfigError(
@@ -100,7 +111,8 @@ def _choose_tables(folder: Path, tables: Sequence[str], names: Sequence[str]) ->
         )
     _check_formats(folder, chosen)
     used = chosen or list(tables)
-    ignored = tuple(name for name in names if name not in used and (folder / name).is_file())
+    others = (name for name in names if name not in used)
+    ignored = tuple(printable(name) for name in others if os.path.isfile(folder / name))
     return Found("tables", tuple(folder / name for name in used), bool(chosen), ignored)
 
 
@@ -140,7 +152,7 @@ def _no_such(path: Path) -> DataError:
     if text.startswith("hf:"):
         return DataError(f"{text}: data sets from the hub cannot be read yet; save it as Parquet first")
     near: list[str] = []
-    if path.parent.is_dir():
+    if os.path.isdir(path.parent):
         near = get_close_matches(path.name, _listed(path.parent), 1)
     meant = f"; did you mean {path.parent / near[0]}?" if near else ""
     return DataError(f"there is no file or folder {text}{meant}")

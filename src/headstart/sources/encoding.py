@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from headstart.errors import ConfigError, DataError
+from headstart.sources.blocks import printable
 
 CHUNK = 1 << 20
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -54,6 +55,8 @@ def reading(path: Path, encoding: str | None = None) -> Iterator[None]:
         yield
     except UnicodeDecodeError as error:
         raise _wrong_encoding(path, encoding or error.encoding) from error
+    except UnicodeEncodeError as error:
+        raise DataError(f"{printable(str(path))}: the file's name is not UTF-8; rename it") from error
     except csv.Error as error:
         raise DataError(f"{path}: the header cannot be read: {error}") from error
     except pa.ArrowException as error:

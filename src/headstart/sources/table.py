@@ -131,11 +131,11 @@ class TableSource:
         cells = self._joined.rows.slice(start, len(numbers))
         keys, problems = self._keys(part, cells, memo, scanned_ns)
         roles = self._roles
-        split = self._renamed[roles.split](cells.column(roles.split)) if roles.split else None
+        split = self._renamed[roles.split](_column(cells, roles.split)) if roles.split else None
         made = prefixed(f"{part.prefix}:", integers(numbers + part.numbered_from))
         return Rows(
             ids=_column(cells, roles.id) if roles.id else made,
-            origins=prefixed(f"{part.path.name}:", integers(numbers)),
+            origins=prefixed(f"{part.file_name}:", integers(numbers)),
             splits=repeated(part.split, len(numbers)) if split is None else split,
             keys=keys,
             columns=self._columns(cells),

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headstart.errors import ConfigError, DataError
-from headstart.sources.blocks import BLOCK_ROWS
+from headstart.sources.blocks import BLOCK_ROWS, printable
 from headstart.sources.labels import Renaming, clean_labels, names_of
 from headstart.sources.table_file import TableFile, read_table_file
 from headstart.splits import split_name
@@ -53,6 +53,11 @@ class Part:
     start: int
     numbered_from: int
 
+    @property
+    def file_name(self) -> str:
+        """The name that origins begin with."""
+        return printable(self.path.name)
+
     def pieces(self) -> Iterator[tuple[int, NDArray[np.int64]]]:
         """Where each block of rows begins in the joined table, and the rows' numbers in the file."""
         numbers = self.file.numbers
@@ -62,7 +67,7 @@ class Part:
     def failures(self) -> list[Failure]:
         """The rows of the file that could not be read."""
         return [
-            Failure(f"{self.prefix}:{self.numbered_from + number}", f"{self.path.name}:{number}", reason)
+            Failure(f"{self.prefix}:{self.numbered_from + number}", f"{self.file_name}:{number}", reason)
             for number, reason in self.file.bad_rows
         ]
 
@@ -117,7 +122,7 @@ def join_files(paths: Sequence[Path], encoding: str, by_split: bool) -> Joined:
     for path in paths:
         file = read_table_file(path, encoding)
         split = split_of(path.name) if by_split else None
-        prefix = split or path.stem
+        prefix = split or printable(path.stem)
         parts.append(Part(path, file, prefix, split, start, counted.get(prefix, 0)))
         counted[prefix] = counted.get(prefix, 0) + file.last_number
         start += len(file.numbers)
@@ -195,7 +200,7 @@ def check_ids(column: pa.ChunkedArray, name: str, place: Place) -> None:
     if pc.count_distinct(column).as_py() == len(column):
         return
     counts = pc.value_counts(column)
-    twice = counts.field("values")[pc.index(pc.greater(counts.field("counts"), 1), True).as_py()].as_py()
+    twice = counts.field("values")[pc.index(pc.greater(counts.field("counts"), 1), pa.scalar(True)).as_py()].as_py()
     raise DataError(
         f"{place(_first_row(column, twice))}: the id {twice!r} in column {name!r} is not unique; "
         "make the ids unique, or leave --id-column out"

@@ -28,6 +28,8 @@ class Job:
         The script of ``data/`` that makes the data.
     data, sample : str
         What is extracted, and what is predicted, below the demo's folder.
+    options : tuple of str
+        What ``extract`` must be told about the data.
     """
 
     title: str
@@ -35,11 +37,19 @@ class Job:
     script: str
     data: str
     sample: str
+    options: tuple[str, ...] = ()
 
 
 JOBS = (
     Job("digits", "bundled:efficientnet-lite0", "make_digits.py", "digits", "digits/7"),
-    Job("docstrings", "bundled:all-minilm-l6-v2", "make_docstrings.py", "docstrings.csv", "docstrings.csv"),
+    Job(
+        "docstrings",
+        "bundled:all-minilm-l6-v2",
+        "make_docstrings.py",
+        "docstrings.csv",
+        "docstrings.csv",
+        ("--label-column", "library"),
+    ),
 )
 
 
@@ -57,7 +67,17 @@ def run_demo(folder: Path) -> None:
 def _run_job(job: Job, folder: Path) -> dict[str, Any]:
     data, cache, run = folder / job.data, folder / "cache", folder / "runs" / job.title
     _python(data_script(job.script), data)
-    extract = ["extract", data, "--backbone", job.backbone, "--set", job.title, "--cache", cache]
+    extract = [
+        "extract",
+        data,
+        "--backbone",
+        job.backbone,
+        "--set",
+        job.title,
+        "--cache",
+        cache,
+        *job.options,
+    ]
     first = json.loads(_headstart(*extract, "--json"))
     start = time.perf_counter()
     _headstart(*extract, "--json")
