@@ -3,7 +3,7 @@
 Usage: python make_digits.py FOLDER
 
 The digits are 8 × 8 pixels with 17 grey levels (E. Alpaydin, C. Kaynak, UCI "Optical Recognition of
-Handwritten Digits", CC BY 4.0), written here at 32 × 32 so that every viewer shows them.
+Handwritten Digits", CC BY 4.0), enlarged here to 64 × 64 so that they look like photos to a net.
 A folder that is complete already is left as it is.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_digits
 
-SIDE = 32
+SIDE = 64
 LEVELS = 16
 
 
@@ -29,7 +29,7 @@ def make_digits(folder: Path) -> int:
         target = folder / str(digit) / f"{number:04d}.png"
         target.parent.mkdir(parents=True, exist_ok=True)
         grey = np.rint(image * (255 / LEVELS)).astype(np.uint8)
-        Image.fromarray(grey).resize((SIDE, SIDE), Image.Resampling.NEAREST).save(target)
+        Image.fromarray(grey).resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(target)
     return len(digits.images)
 
 

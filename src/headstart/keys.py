@@ -101,3 +101,10 @@ def search(
             break
         positions[behind] += 1
     return positions, (hi[positions] == query_hi) & (lo[positions] == query_lo)
+
+
+def contains(keys: NDArray[np.uint8], queries: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which of the queries, shape (M, 16), are among the keys, shape (N, 16); shape (M,)."""
+    hi, lo = words(keys)
+    order = np.lexsort((lo, hi))
+    return search(hi[order], lo[order], queries)[1]

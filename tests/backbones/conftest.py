@@ -27,7 +27,15 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "tiny-bert"
     folder.mkdir()
     letters = "abcdefghijklmnopqrstuvwxyz"
-    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{letter}" for letter in letters)]
+    vocabulary = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        *letters,
+        *(f"##{letter}" for letter in letters),
+    ]
     (folder / "vocab.txt").write_text("\n".join(vocabulary), "utf-8")
     BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
     config = BertConfig(
@@ -49,4 +57,6 @@ def picture(number: int, size: tuple[int, int] = (60, 80)) -> bytes:
 
 @pytest.fixture(scope="session")
 def pictures() -> list[bytes]:
-    return [picture(number, size) for number, size in enumerate([(60, 80), (80, 60), (300, 40), (64, 64), (9, 9)])]
+    return [
+        picture(number, size) for number, size in enumerate([(60, 80), (80, 60), (300, 40), (64, 64), (9, 9)])
+    ]

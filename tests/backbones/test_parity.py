@@ -67,7 +67,14 @@ def test_bundled_efficientnet_equals_timm(pictures: list[bytes]) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["resnet18", "vit_tiny_patch16_224", "mobilenetv3_small_050", "convnext_atto", "swin_tiny_patch4_window7_224"]
+    "name",
+    [
+        "resnet18",
+        "vit_tiny_patch16_224",
+        "mobilenetv3_small_050",
+        "convnext_atto",
+        "swin_tiny_patch4_window7_224",
+    ],
 )
 def test_timm_models_from_a_file_of_weights(name: str, tmp_path: Path, pictures: list[bytes]) -> None:
     import timm
@@ -150,7 +157,9 @@ def test_batches_of_any_size_give_the_same(tiny_bert: Path) -> None:
     prepared = model.prepare(texts)
     whole = pool(model.forward(prepared), "final.mean").numpy()
     for size in (1, 3, 7, 16):
-        parts = [pool(model.forward(prepared[i : i + size]), "final.mean") for i in range(0, len(texts), size)]
+        parts = [
+            pool(model.forward(prepared[i : i + size]), "final.mean") for i in range(0, len(texts), size)
+        ]
         assert_equal(torch.cat(parts).numpy(), whole)
 
 

@@ -41,8 +41,6 @@ def in_a_fresh_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.syspath_prepend(str(HERE))
     monkeypatch.setenv("PYTHONPATH", str(HERE))
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
-    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "default"))
     return tmp_path
 
 
@@ -96,7 +94,9 @@ def photos(tmp_path: Path) -> Path:
     return tmp_path / "photos"
 
 
-def write_texts(path: Path, rows: Sequence[tuple[str, str]], header: tuple[str, str] = ("text", "label")) -> Path:
+def write_texts(
+    path: Path, rows: Sequence[tuple[str, str]], header: tuple[str, str] = ("text", "label")
+) -> Path:
     with open(path, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(header)
@@ -106,7 +106,10 @@ def write_texts(path: Path, rows: Sequence[tuple[str, str]], header: tuple[str, 
 
 def some_texts(n: int) -> list[tuple[str, str]]:
     """Texts of two classes that a count of letters tells apart."""
-    return [(f"{'abc' if row % 2 else 'xyw'} number {row} " + "ox" * (row % 7), f"class {row % 2}") for row in range(n)]
+    return [
+        (f"{'abc' if row % 2 else 'xyw'} number {row} " + "ox" * (row % 7), f"class {row % 2}")
+        for row in range(n)
+    ]
 
 
 @pytest.fixture

@@ -151,7 +151,9 @@ def test_no_labels(headstart: Runner, tmp_path: Path) -> None:
 def test_a_label_in_test_that_train_lacks(headstart: Runner, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     write_texts(tmp_path / "data" / "train.csv", some_texts(40))
-    write_texts(tmp_path / "data" / "test.csv", [*[(f"new {t}", y) for t, y in some_texts(9)], ("odd one", "rare")])
+    write_texts(
+        tmp_path / "data" / "test.csv", [*[(f"new {t}", y) for t, y in some_texts(9)], ("odd one", "rare")]
+    )
     headstart("extract", tmp_path / "data", "--backbone", TEXTS, "--set", "t")
     fitted = headstart("fit-head", "t", "--head", "ridge", "--json")
     assert fitted.code == 0

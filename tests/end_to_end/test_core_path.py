@@ -99,12 +99,12 @@ def test_relabelled_and_shuffled_tables_cost_nothing(headstart: Runner, tmp_path
     path = write_texts(tmp_path / "texts.csv", rows)
     extract = ("extract", path, "--backbone", TEXTS, "--set", "texts", "--json")
     assert headstart(*extract).json["computed"] == 40
-    before = {name: split for name, split in _column_by_text("split")}
+    before = dict(_column_by_text("split"))
     relabelled = [(text, label.upper()) for text, label in reversed(rows)]
     write_texts(path, relabelled)
     assert headstart(*extract).json["computed"] == 0
     assert {label for _, label in _column_by_text("label:label")} == {"CLASS 0", "CLASS 1"}
-    assert {name: split for name, split in _column_by_text("split")} == before
+    assert dict(_column_by_text("split")) == before
 
 
 def _column_by_text(column: str) -> list[tuple[bytes, str]]:
@@ -137,7 +137,9 @@ def test_both_formats_give_the_same(headstart: Runner, table: Path) -> None:
     arrays = []
     for shard_format in ("hdf5", "parquet"):
         cache = f"cache-{shard_format}"
-        headstart("extract", table, "--backbone", TEXTS, "--set", "t", "--cache", cache, "--format", shard_format)
+        headstart(
+            "extract", table, "--backbone", TEXTS, "--set", "t", "--cache", cache, "--format", shard_format
+        )
         arrays.append(hs.open_set("t", cache=cache).arrays())
         assert headstart("cache", "verify", "--cache", cache).code == 0
     scale = np.abs(arrays[0][0]).max()  # batches differ from run to run, so equal within the tolerance

@@ -76,9 +76,12 @@ def test_weights_that_cannot_be_had_offline(photos: Path, table: Path, backbone:
 
 def test_nothing_that_is_written_is_a_pickle(headstart: Runner, table: Path, tmp_path: Path) -> None:
     for shard_format in ("hdf5", "parquet"):
-        headstart("extract", table, "--backbone", TEXTS, "--set", "t", "--cache", shard_format, "--format", shard_format)
+        where = ("--cache", shard_format, "--format", shard_format)
+        headstart("extract", table, "--backbone", TEXTS, "--set", "t", *where)
         for head in ("logistic", "ridge", "linear"):
-            headstart("fit-head", "t", "--cache", shard_format, "--head", head, "--out", f"{shard_format}-{head}")
+            headstart(
+                "fit-head", "t", "--cache", shard_format, "--head", head, "--out", f"{shard_format}-{head}"
+            )
     files = [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".py"]
     assert len(files) > 60
     for path in files:
@@ -144,11 +147,26 @@ def test_planted_weights_are_refused(headstart: Runner, photos: Path) -> None:
 
 @pytest.mark.parametrize("shard_format", ["hdf5", "parquet"])
 def test_a_planted_shard_is_refused(headstart: Runner, table: Path, shard_format: str) -> None:
-    extract = ("extract", table, "--backbone", TEXTS, "--set", "t", "--cache", "cache", "--format", shard_format)
+    extract = (
+        "extract",
+        table,
+        "--backbone",
+        TEXTS,
+        "--set",
+        "t",
+        "--cache",
+        "cache",
+        "--format",
+        shard_format,
+    )
     headstart(*extract)
     shard = next(Path("cache").glob("spaces/*/shards/*"))
     shard.write_bytes(bomb())
-    for arguments in (extract, ("fit-head", "t", "--cache", "cache"), ("cache", "verify", "--cache", "cache")):
+    for arguments in (
+        extract,
+        ("fit-head", "t", "--cache", "cache"),
+        ("cache", "verify", "--cache", "cache"),
+    ):
         refused = headstart(*arguments)
         assert refused.code == 1
         assert shard.name in refused.out + refused.err

@@ -20,8 +20,12 @@ PEAK = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=Tru
 
 def peak_kilobytes(n: int, folder: Path) -> int:
     data = write_texts(folder / f"{n}.csv", some_texts(n))
-    arguments = command("extract", data, "--backbone", TEXTS, "--set", f"s{n}", "--batch-size", "256", "--quiet")
-    done = subprocess.run([sys.executable, "-c", PEAK, *arguments], capture_output=True, text=True, check=True)
+    arguments = command(
+        "extract", data, "--backbone", TEXTS, "--set", f"s{n}", "--batch-size", "256", "--quiet"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, *arguments], capture_output=True, text=True, check=True
+    )
     return int(done.stdout.strip().splitlines()[-1])
 
 

@@ -96,10 +96,20 @@ class TimmBackbone:
             raise ConfigError(_unknown(self._name, timm.list_models(pretrained=True) + timm.list_models()))
         given = self._bundled or self._options.weights
         with loading_failures(self.spec, self._options.offline, REMEDY):
+            if given is None and self._options.offline:
+                self._check_local()
             model = timm.create_model(self._name, pretrained=given is None, **self._model_arguments())
         if given is not None:
             load_into(model, read_state_dict(given), given, self._bundled is not None, _classifier(model))
         return model.eval()
+
+    def _check_local(self) -> None:
+        """Refuse weights that timm would fetch by a plain URL: no setting of a library stops that."""
+        import timm
+
+        config = timm.get_pretrained_cfg(self._name, allow_unregistered=True)
+        if config is not None and not config.hf_hub_id and not _torch_hub_file(config.url):
+            raise FileNotFoundError(f"{config.url or 'no weights'} is not here")
 
     def _model_arguments(self) -> dict[str, Any]:
         import timm

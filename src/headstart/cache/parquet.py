@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from headstart.arrow import column_of, keys_from_arrow, keys_to_arrow, numbers_of, vectors_of
 from headstart.cache.layout import SHARD_FORMAT, check_shard_format
 from headstart.cache.rows import problem_of, take
 from headstart.errors import CorruptShardError
-from headstart.keys import KEY_BYTES
 from headstart.types import Features
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ROWS_A_GROUP = 8192
-_ARROW_TYPES = {"float16": pa.float16(), "float32": pa.float32()}
 
 
 class ParquetFormat:
@@ -101,34 +100,11 @@ class ParquetShard:
             raise CorruptShardError(f"{self._path} cannot be read ({error})") from error
 
 
-def keys_to_arrow(keys: NDArray[np.uint8]) -> pa.Array:
-    """Keys as fixed_size_binary(16), without a copy where they are contiguous."""
-    buffer = pa.py_buffer(np.ascontiguousarray(keys))
-    return pa.Array.from_buffers(pa.binary(KEY_BYTES), len(keys), [None, buffer])
-
-
-def keys_from_arrow(column: pa.ChunkedArray | pa.Array) -> NDArray[np.uint8]:
-    """A fixed_size_binary(16) column as an array of shape (N, 16)."""
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    if array.type != pa.binary(KEY_BYTES) or array.null_count:
-        raise CorruptShardError(f"keys are {array.type}, expected {KEY_BYTES} bytes each and no nulls")
-    flat = np.frombuffer(array.buffers()[1], dtype=np.uint8) if len(array) else np.empty(0, np.uint8)
-    start = array.offset * KEY_BYTES
-    return flat[start : start + len(array) * KEY_BYTES].reshape(-1, KEY_BYTES)
-
-
 def _to_arrow(features: Features) -> pa.Array:
-    values = np.ascontiguousarray(features.values)
-    flat = pa.Array.from_buffers(
-        _ARROW_TYPES[values.dtype.name], values.size, [None, pa.py_buffer(values.reshape(-1))]
-    )
-    vectors = pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
+    vectors = vectors_of(features.values)
     if features.offsets is None:
         return vectors
-    offsets = pa.Array.from_buffers(
-        pa.int64(), len(features.offsets), [None, pa.py_buffer(np.ascontiguousarray(features.offsets))]
-    )
-    return pa.LargeListArray.from_arrays(offsets, vectors)
+    return pa.LargeListArray.from_arrays(column_of(features.offsets), vectors)
 
 
 def _from_arrow(table: pa.Table, path: Path) -> Features:
@@ -139,18 +115,8 @@ def _from_arrow(table: pa.Table, path: Path) -> Features:
     if not pa.types.is_fixed_size_list(vectors.type) or column.null_count:
         raise CorruptShardError(f"{path}: features are {column.type}, expected fixed-size lists")
     width = vectors.type.list_size
-    offsets = _numbers(column.offsets).astype(np.int64) if ragged else None
-    values = _numbers(vectors.values).reshape(-1, width)
+    offsets = numbers_of(column.offsets).astype(np.int64) if ragged else None
+    values = numbers_of(vectors.values).reshape(-1, width)
     if not ragged:
         values = values[vectors.offset : vectors.offset + len(vectors)]
     return Features(keys, values, offsets)
-
-
-def _numbers(array: pa.Array) -> NDArray[Any]:
-    """An Arrow array of numbers as numpy, without importing pandas and without a copy."""
-    dtype = np.dtype(array.type.to_pandas_dtype())  # needs no pandas, whatever its name says
-    if not len(array):
-        return np.empty(0, dtype)
-    start = array.offset * dtype.itemsize
-    raw = np.frombuffer(array.buffers()[1], dtype=np.uint8)
-    return raw[start : start + len(array) * dtype.itemsize].view(dtype)

@@ -31,11 +31,15 @@ def problem_of(features: Features) -> str | None:
     if keys.dtype != np.uint8 or keys.ndim != 2 or keys.shape[1] != KEY_BYTES or not len(keys):
         return f"its keys are {keys.dtype} of shape {keys.shape}, expected uint8 of shape (1 or more, 16)"
     if values.dtype not in (np.float16, np.float32) or values.ndim != 2 or not values.shape[1]:
-        return f"its features are {values.dtype} of shape {values.shape}, expected vectors of float16 or float32"
+        return (
+            f"its features are {values.dtype} of shape {values.shape}, expected vectors of float16 or float32"
+        )
     if offsets is None:
         return None if len(values) == len(keys) else f"it has {len(keys)} keys and {len(values)} features"
     if offsets.dtype != np.int64 or offsets.shape != (len(keys) + 1,):
-        return f"its offsets are {offsets.dtype} of shape {offsets.shape}, expected one int64 a key and one more"
+        return (
+            f"its offsets are {offsets.dtype} of shape {offsets.shape}, expected one int64 a key and one more"
+        )
     if offsets[0] != 0 or offsets[-1] != len(values) or (np.diff(offsets) < 0).any():
         return "its offsets do not run from the first of its features to the last"
     return None

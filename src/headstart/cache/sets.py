@@ -6,14 +6,14 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from headstart.arrow import codes_by_name, keys_from_arrow, mask_of, vectors_of
 from headstart.cache.layout import SET_FORMAT, check_format
-from headstart.cache.parquet import keys_from_arrow
 from headstart.errors import ConfigError, CorruptShardError, DataError, MismatchError, StorageError
 from headstart.files import read_json
 from headstart.pooling import canonical_tap, display_tap
@@ -186,13 +186,13 @@ class FeatureSet:
         feature = self.feature(tap, backbone)
         table = self.samples
         if split is not None:
-            table = _filter(table, _equal(table.column("split"), split))
+            table = table.filter(mask_of(codes_by_name(table.column("split"), [split]) == 0))
         space = self._open_space(feature.space)
         keys = keys_from_arrow(table.column("key"))
         held = space.held(keys)
         if not held.all():
             self._explain_missing(keys[~held], feature)
-            table, keys = _filter(table, held), keys[held]
+            table, keys = table.filter(mask_of(held)), keys[held]
         X = space.gather(keys).values.astype(np.float32, copy=False)
         names, y = self._encode_labels(table, label)
         return SetRows(table, X, y, names, feature)
@@ -217,9 +217,7 @@ class FeatureSet:
     ) -> pa.Table:
         """The samples as an Arrow table, with their ``features`` as a fixed_size_list(D) column."""
         rows = self.rows(split, tap, None, backbone)
-        flat = pa.Array.from_buffers(pa.float32(), rows.X.size, [None, pa.py_buffer(rows.X.reshape(-1))])
-        vectors = pa.FixedSizeListArray.from_arrays(flat, rows.X.shape[1])
-        return rows.table.append_column("features", vectors)
+        return rows.table.append_column("features", vectors_of(rows.X))
 
     def torch_dataset(
         self,
@@ -240,7 +238,7 @@ class FeatureSet:
             return (), np.full(table.num_rows, -1, dtype=np.int64)
         column = self.label_column(label)
         names = self.label_names[column]
-        return names, encode_labels(table.column(LABEL + column), names)
+        return names, codes_by_name(table.column(LABEL + column), names)
 
     def _explain_missing(self, keys: NDArray[np.uint8], feature: FeatureRef) -> None:
         failed = {failure.key for failure in self.failures if failure.space in ("", feature.space)}
@@ -277,17 +275,6 @@ def open_feature_set(
     return FeatureSet(path, info, open_space)
 
 
-def encode_labels(column: pa.ChunkedArray, names: Sequence[str]) -> NDArray[np.int64]:
-    """Positions of labels in their names; -1 for null."""
-    import pyarrow.compute as pc
-
-    found = pc.index_in(column, value_set=pa.array(list(names), pa.string()))
-    filled = pc.fill_null(found, -1).combine_chunks()
-    filled = filled.chunk(0) if isinstance(filled, pa.ChunkedArray) else filled
-    codes = np.frombuffer(filled.buffers()[1], dtype=np.int32) if len(filled) else np.empty(0, np.int32)
-    return codes[filled.offset : filled.offset + len(filled)].astype(np.int64)
-
-
 def read_failures(path: Path) -> list[Failure]:
     """Read a ``failures.jsonl``; an absent one holds none."""
     try:
@@ -300,20 +287,3 @@ def read_failures(path: Path) -> list[Failure]:
 def failures_to_jsonl(failures: Sequence[Failure]) -> bytes:
     """Failures, one JSON object a line."""
     return "".join(json.dumps(asdict(failure), ensure_ascii=False) + "\n" for failure in failures).encode()
-
-
-def _equal(column: pa.ChunkedArray, value: str) -> Any:
-    import pyarrow.compute as pc
-
-    return pc.equal(column, value)
-
-
-def _filter(table: pa.Table, mask: Any) -> pa.Table:
-    if isinstance(mask, np.ndarray):
-        mask = pa.array(mask.tolist()) if not len(mask) else _mask(mask)
-    return table.filter(mask)
-
-
-def _mask(mask: NDArray[np.bool_]) -> pa.Array:
-    bits = np.packbits(mask, bitorder="little")
-    return pa.Array.from_buffers(pa.bool_(), len(mask), [None, pa.py_buffer(bits)])

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from headstart.arrow import keys_from_arrow
 from headstart.cache.formats import open_shard
-from headstart.cache.parquet import keys_from_arrow
 from headstart.cache.space import Space, open_space
 from headstart.cache.store import Cache
 from headstart.errors import HeadstartError

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from headstart.cache.parquet import keys_from_arrow
+from headstart.arrow import keys_from_arrow
 from headstart.errors import DataError
 
 if TYPE_CHECKING:

@@ -49,7 +49,7 @@ def open_source(
     Examples
     --------
     >>> open_source(["good", "bad"], modality="text").description
-    '2 texts in memory'
+    '2 texts'
     """
     options = options or SourceOptions()
     if not isinstance(data, str | os.PathLike):

@@ -1,7 +1,7 @@
 """Blocks of samples as Arrow columns.
 
-Columns are built from buffers, because ``pa.array`` imports pandas wherever it is installed: a
-third of a second that no command here needs.
+Columns are built from buffers, because ``pa.array`` and ``pa.scalar`` import pandas wherever it is
+installed: a third of a second that no command here needs.
 """
 
 from __future__ import annotations
@@ -128,15 +128,20 @@ def strings(values: Sequence[str | None]) -> pa.StringArray:
     )
 
 
+def scalar(value: str) -> pa.StringScalar:
+    """A string for Arrow's functions."""
+    return strings([value])[0]
+
+
 def repeated(value: str | None, n: int) -> pa.StringArray:
     """The same string, or null, n times."""
-    return pa.nulls(n, pa.string()) if value is None else pa.repeat(pa.scalar(value, pa.string()), n)
+    return pa.nulls(n, pa.string()) if value is None else pa.repeat(scalar(value), n)
 
 
 def prefixed(prefix: str, column: pa.Array) -> pa.StringArray:
     """A column, written as strings, with the same beginning for all values."""
     texts = column.cast(pa.string())
-    return pc.binary_join_element_wise(pa.scalar(prefix, pa.string()), texts, pa.scalar("", pa.string()))
+    return pc.binary_join_element_wise(scalar(prefix), texts, scalar(""))
 
 
 def integers(values: NDArray[np.int64]) -> pa.Int64Array:

@@ -91,6 +91,8 @@ def _read(
             ),
         )
     except pa.ArrowInvalid as error:
+        if "straddling" in str(error) and path.stat().st_size < BLOCK_BYTES:
+            raise DataError(f"{path} holds no rows") from error  # a header without its newline
         if "straddling" in str(error):
             raise DataError(
                 f"{path}: a row is longer than {BLOCK_BYTES >> 20} MB, as if a quote were never closed"

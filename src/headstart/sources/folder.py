@@ -73,7 +73,7 @@ class FolderSource:
         kind = f"split folders with {kind}" if self._layout.has_splits else kind
         parts = [f"{kind}{': ' + self._counts() if self._n is not None else ''}"]
         if self._layout.doubtful and self._layout.has_classes:
-            parts.append(f"{', '.join(self._layout.doubtful)} taken for a class, as there are others beside")
+            parts.append(f"{', '.join(self._layout.doubtful)} taken for a class, not for a split")
         if self._tree.ignored.n:
             parts.append(str(self._tree.ignored))
         return "; ".join(parts)
@@ -118,7 +118,7 @@ class FolderSource:
         names = self._options.label_names
         if name is None or not names:
             return name
-        return names_of([name], names, lambda _: os.path.join(self._root, folder))[0]
+        return names_of([name], names, lambda _: os.path.join(self._root, folder.rstrip("/")))[0]
 
     def _block(self, parts: Sequence[_Part], memo: KeyMemo, scanned_ns: int) -> SampleBlock:
         paths = pa.concat_arrays([part.paths for part in parts])

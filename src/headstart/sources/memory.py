@@ -63,7 +63,8 @@ class MemorySource:
     @property
     def description(self) -> str:
         """How many of what."""
-        return f"{len(self._samples):,} {_SHOWN[self._modality]} in memory"
+        n = len(self._samples)
+        return "1 sample" if n == 1 else f"{n:,} {_SHOWN[self._modality]}"
 
     def scan(self, memo: KeyMemo) -> Iterator[SampleBlock]:
         """All samples in blocks, in their order."""

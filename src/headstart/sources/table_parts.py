@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headstart.errors import ConfigError, DataError
-from headstart.sources.blocks import BLOCK_ROWS, printable
+from headstart.sources.blocks import BLOCK_ROWS, printable, scalar
 from headstart.sources.labels import Renaming, clean_labels, names_of
 from headstart.sources.table_file import TableFile, read_table_file
 from headstart.splits import split_name
@@ -128,9 +128,8 @@ def join_files(paths: Sequence[Path], encoding: str, by_split: bool) -> Joined:
         start += len(file.numbers)
     unusable = {name: kind for part in parts for name, kind in part.file.unusable.items()}
     rows = pa.concat_tables([part.file.rows for part in parts], promote_options="default")
-    return Joined(
-        parts, rows.drop_columns([name for name in unusable if name in rows.column_names]), unusable
-    )
+    usable = [name for name in rows.column_names if name not in unusable]
+    return Joined(parts, rows.select(usable), unusable)
 
 
 def split_of(name: str) -> str | None:
@@ -194,13 +193,14 @@ def check_ids(column: pa.ChunkedArray, name: str, place: Place) -> None:
     DataError
         With the value, and where it is.
     """
-    for empty in ("", None):
-        if (row := _first_row(column, empty)) >= 0:
-            raise DataError(f"{place(row)}: the id in column {name!r} is empty; give every row one")
+    blank = _first_row(column, None) if column.null_count else _first_row(column, "")
+    if blank >= 0:
+        raise DataError(f"{place(blank)}: the id in column {name!r} is empty; give every row one")
     if pc.count_distinct(column).as_py() == len(column):
         return
     counts = pc.value_counts(column)
-    twice = counts.field("values")[pc.index(pc.greater(counts.field("counts"), 1), pa.scalar(True)).as_py()].as_py()
+    first = pc.index(pc.greater(counts.field("counts"), 1), pa.scalar(True)).as_py()
+    twice = counts.field("values")[first].as_py()
     raise DataError(
         f"{place(_first_row(column, twice))}: the id {twice!r} in column {name!r} is not unique; "
         "make the ids unique, or leave --id-column out"
@@ -211,4 +211,4 @@ def _first_row(column: pa.ChunkedArray, value: str | None) -> int:
     """The first row with a value, or -1."""
     if value is None:
         return int(pc.index(pc.is_null(column), pa.scalar(True)).as_py())
-    return int(pc.index(column, pa.scalar(value, pa.string())).as_py())
+    return int(pc.index(column, scalar(value)).as_py())

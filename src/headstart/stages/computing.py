@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -81,6 +82,8 @@ def forbid_network() -> None:
     """What ``--offline`` means to the libraries that would fetch a model; said before they load."""
     for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE"):
         os.environ[name] = "1"
+    if "huggingface_hub" in sys.modules:  # it read the environment when it was imported
+        sys.modules["huggingface_hub"].constants.HF_HUB_OFFLINE = True
 
 
 def check_modality(source: Source, info: BackboneInfo) -> None:

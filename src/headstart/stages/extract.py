@@ -17,6 +17,7 @@ from headstart.cache.store import Cache
 from headstart.errors import DataError, SkippedError
 from headstart.extraction.plan import plan_extraction
 from headstart.extraction.samples import register
+from headstart.keys import contains, pack
 from headstart.pooling import choose_taps, display_tap
 from headstart.sources import open_source
 from headstart.stages.computing import OpenedBackbone, check_modality, fill, forbid_network
@@ -25,7 +26,6 @@ from headstart.stages.spaces import choose_precision, spaces_for, stored_dtype
 
 if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
-    from headstart.cache.space import Space
     from headstart.contracts import Progress, Source
     from headstart.extraction.plan import ExtractionPlan
     from headstart.stages.config import ExtractConfig
@@ -115,22 +115,17 @@ def _still_missing(
     if earlier is None:
         return []
     again = {(failure.key, failure.space) for failure in failed}
-    present = {key.tobytes().hex() for key in plan.samples.keys} if earlier.failures else set()
-    held = {space.id: space for space in plan.spaces}
+    candidates = [f for f in earlier.failures if f.space and (f.key, f.space) not in again]
+    if not candidates:
+        return []
+    keys = pack(bytes.fromhex(failure.key) for failure in candidates)
+    present = contains(plan.samples.keys, keys)
+    spaces = {space.id: space for space in plan.spaces}
     return [
         failure
-        for failure in earlier.failures
-        if failure.space
-        and failure.key in present
-        and (failure.key, failure.space) not in again
-        and not _is_held(held.get(failure.space), failure.key)
+        for failure, key, is_present in zip(candidates, keys, present, strict=True)
+        if is_present and not (failure.space in spaces and spaces[failure.space].held(key[None])[0])
     ]
-
-
-def _is_held(space: Space | None, key: str) -> bool:
-    from headstart.keys import pack
-
-    return space is not None and bool(space.held(pack([bytes.fromhex(key)]))[0])
 
 
 def _check_any_held(plan: ExtractionPlan, failures: Sequence[Failure]) -> None:

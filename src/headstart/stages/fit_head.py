@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from headstart.arrow import mask_of, names_by_code
 from headstart.cache.sets import FeatureSet, SetRows
 from headstart.cache.store import Cache
 from headstart.errors import DataError
@@ -85,8 +86,7 @@ def _labelled(rows: SetRows) -> SetRows:
     known = rows.y >= 0
     if known.all():
         return rows
-    mask = pa.array(known.tolist())
-    return SetRows(rows.table.filter(mask), rows.X[known], rows.y[known], rows.names, rows.feature)
+    return SetRows(rows.table.filter(mask_of(known)), rows.X[known], rows.y[known], rows.names, rows.feature)
 
 
 def _check_train(train: SetRows, features: FeatureSet, config: FitConfig) -> None:
@@ -227,9 +227,8 @@ def _record(
 
 
 def _predictions(head: AffineClassifier, rows: SetRows) -> pa.Table:
-    names = np.array(rows.names, dtype=np.str_)
     table = rows.table.select(["id", "key", "split"])
-    table = table.append_column("label", pa.array(names[rows.y].tolist(), pa.string()))
+    table = table.append_column("label", names_by_code(rows.y, rows.names))
     return prediction_table(table, head, rows.X)
 
 

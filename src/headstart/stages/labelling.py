@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headstart.cache.parquet import keys_from_arrow
-from headstart.cache.sets import LABEL, encode_labels
+from headstart.arrow import codes_by_name, keys_from_arrow, names_by_code
+from headstart.cache.sets import LABEL
 from headstart.keys import first_occurrences, words
 from headstart.splits import NOT_GIVEN, complete_splits, describe_making
 from headstart.types import SPLITS
@@ -59,7 +59,7 @@ def label_samples(samples: Samples, source: Source, earlier: FeatureSet | None, 
         samples.keys, _strata(samples.table, labels), given, _earlier(samples, earlier, seed), seed
     )
     position = samples.table.schema.get_field_index("split")
-    column = _split_names(split)
+    column = names_by_code(split, SPLITS)
     return Labelled(
         samples.table.set_column(position, "split", column),
         labels,
@@ -80,17 +80,12 @@ def _names_in_order(table: pa.Table, source: Source) -> dict[str, list[str]]:
 
 def _strata(table: pa.Table, labels: dict[str, list[str]]) -> NDArray[np.int64]:
     for column, names in labels.items():
-        return encode_labels(table.column(LABEL + column), names)
+        return codes_by_name(table.column(LABEL + column), names)
     return np.zeros(table.num_rows, dtype=np.int64)
 
 
 def _split_codes(column: pa.ChunkedArray) -> NDArray[np.int8]:
-    return encode_labels(column, SPLITS).astype(np.int8)
-
-
-def _split_names(split: NDArray[np.int8]) -> pa.Array:
-    indices = pa.Array.from_buffers(pa.int8(), len(split), [None, pa.py_buffer(split)])
-    return pa.DictionaryArray.from_arrays(indices, pa.array(SPLITS)).cast(pa.string())
+    return codes_by_name(column, SPLITS).astype(np.int8)
 
 
 def _earlier(samples: Samples, earlier: FeatureSet | None, seed: int) -> NDArray[np.int8]:

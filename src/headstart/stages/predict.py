@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from headstart.arrow import mask_of
 from headstart.backbones.options import BackboneOptions
 from headstart.cache.formats import shard_format
 from headstart.cache.store import Cache
@@ -69,7 +70,7 @@ def predict_with(
     held = space.held(samples.keys)
     X = space.gather(samples.keys[held]).values.astype(np.float32, copy=False)
     table = _identify(samples.table, str(labels["column"]))
-    usable = prediction_table(table.filter(pa.array(held.tolist())), head, X)
+    usable = prediction_table(table.filter(mask_of(held)), head, X)
     return _with_failures(usable, table, held.tolist(), [*samples.failures, *failures])
 
 

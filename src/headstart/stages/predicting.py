@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
+
+from headstart.arrow import column_of, names_by_code
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from numpy.typing import NDArray
 
     from headstart.contracts import Head
@@ -28,12 +30,7 @@ def prediction_table(table: pa.Table, head: Head, X: NDArray[np.float32]) -> pa.
     """
     probabilities = np.asarray(head.predict_proba(X), dtype=np.float32)
     names = [str(name) for name in head.classes_]
-    best = probabilities.argmax(axis=1)
-    indices = pa.array(best.tolist(), pa.int32())
-    chosen = pa.DictionaryArray.from_arrays(indices, pa.array(names, pa.string())).cast(pa.string())
-    table = table.append_column("prediction", chosen)
+    table = table.append_column("prediction", names_by_code(probabilities.argmax(axis=1), names))
     for position, name in enumerate(names):
-        column = np.ascontiguousarray(probabilities[:, position])
-        array = pa.Array.from_buffers(pa.float32(), len(column), [None, pa.py_buffer(column)])
-        table = table.append_column(PROBABILITY + name, array)
+        table = table.append_column(PROBABILITY + name, column_of(probabilities[:, position]))
     return table

@@ -1,0 +1,101 @@
+"""Between Arrow columns and numpy arrays: without Python objects, and without importing pandas.
+
+`pa.array`, `to_numpy` and `np.asarray` import pandas where it is installed, which takes longer than
+a whole warm run; buffers do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from headstart.errors import CorruptShardError
+from headstart.keys import KEY_BYTES
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_TYPES = {
+    "float16": pa.float16(),
+    "float32": pa.float32(),
+    "int8": pa.int8(),
+    "int32": pa.int32(),
+    "int64": pa.int64(),
+}
+
+
+def column_of(values: NDArray[Any]) -> pa.Array:
+    """A one-dimensional array of numbers as a column, without a copy where it is contiguous."""
+    flat = np.ascontiguousarray(values)
+    return pa.Array.from_buffers(_TYPES[flat.dtype.name], len(flat), [None, pa.py_buffer(flat)])
+
+
+def numbers_of(column: pa.ChunkedArray | pa.Array) -> NDArray[Any]:
+    """A column of numbers without nulls as an array, without a copy where it is one chunk."""
+    array = _whole(column)
+    dtype = np.dtype(array.type.to_pandas_dtype())  # needs no pandas, whatever its name says
+    if not len(array):
+        return np.empty(0, dtype)
+    raw = np.frombuffer(array.buffers()[1], dtype=np.uint8)
+    start = array.offset * dtype.itemsize
+    return raw[start : start + len(array) * dtype.itemsize].view(dtype)
+
+
+def vectors_of(values: NDArray[Any]) -> pa.FixedSizeListArray:
+    """An array of shape (N, D) as a fixed_size_list(D) column."""
+    return pa.FixedSizeListArray.from_arrays(column_of(values.reshape(-1)), values.shape[1])
+
+
+def mask_of(mask: NDArray[np.bool_]) -> pa.BooleanArray:
+    """A mask as a column, to filter a table by."""
+    bits = np.packbits(mask, bitorder="little")
+    return pa.Array.from_buffers(pa.bool_(), len(mask), [None, pa.py_buffer(bits)])
+
+
+def names_by_code(codes: NDArray[np.integer[Any]], names: Sequence[str]) -> pa.StringArray:
+    """The name that each code stands for, as a column of strings."""
+    indices = column_of(codes.astype(np.int32))
+    return pa.DictionaryArray.from_arrays(indices, pa.array(list(names), pa.string())).cast(pa.string())
+
+
+def codes_by_name(column: pa.ChunkedArray, names: Sequence[str]) -> NDArray[np.int64]:
+    """Positions of a column's strings in names; -1 for null and for what is not among them."""
+    import pyarrow.compute as pc
+
+    found = pc.index_in(column, value_set=pa.array(list(names), pa.string()))
+    return numbers_of(pc.fill_null(found, -1)).astype(np.int64)
+
+
+def keys_to_arrow(keys: NDArray[np.uint8]) -> pa.FixedSizeBinaryArray:
+    """Keys, shape (N, 16), as fixed_size_binary(16)."""
+    buffer = pa.py_buffer(np.ascontiguousarray(keys))
+    return pa.Array.from_buffers(pa.binary(KEY_BYTES), len(keys), [None, buffer])
+
+
+def keys_from_arrow(column: pa.ChunkedArray | pa.Array) -> NDArray[np.uint8]:
+    """A fixed_size_binary(16) column as an array of shape (N, 16).
+
+    Raises
+    ------
+    CorruptShardError
+        It is of another type, or has nulls.
+    """
+    array = _whole(column)
+    if array.type != pa.binary(KEY_BYTES) or array.null_count:
+        raise CorruptShardError(f"keys are {array.type}, expected {KEY_BYTES} bytes each and no nulls")
+    flat = np.frombuffer(array.buffers()[1], dtype=np.uint8) if len(array) else np.empty(0, np.uint8)
+    start = array.offset * KEY_BYTES
+    return flat[start : start + len(array) * KEY_BYTES].reshape(-1, KEY_BYTES)
+
+
+def _whole(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    if not isinstance(column, pa.ChunkedArray):
+        return column
+    return (
+        column.chunk(0)
+        if column.num_chunks == 1
+        else pa.concat_arrays(column.chunks or [pa.array([], column.type)])
+    )
