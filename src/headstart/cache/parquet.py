@@ -93,11 +93,14 @@ class ParquetShard:
         try:
             # ParquetFile, not read_table: that one imports pandas where it is installed.
             with pq.ParquetFile(self._path) as file:
-                return file.read(columns=columns, use_threads=True)
+                table = file.read(columns=columns, use_threads=True)
         except FileNotFoundError:
             raise
-        except (OSError, pa.ArrowException, KeyError) as error:
+        except (OSError, pa.ArrowException) as error:
             raise CorruptShardError(f"{self._path} cannot be read ({error})") from error
+        if set(table.column_names) != set(columns):
+            raise CorruptShardError(f"{self._path} lacks one of its columns {', '.join(columns)}")
+        return table
 
 
 def _to_arrow(features: Features) -> pa.Array:
