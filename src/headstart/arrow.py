@@ -58,15 +58,39 @@ def mask_of(mask: NDArray[np.bool_]) -> pa.BooleanArray:
 def names_by_code(codes: NDArray[np.integer[Any]], names: Sequence[str]) -> pa.StringArray:
     """The name that each code stands for, as a column of strings."""
     indices = column_of(codes.astype(np.int32))
-    return pa.DictionaryArray.from_arrays(indices, pa.array(list(names), pa.string())).cast(pa.string())
+    return pa.DictionaryArray.from_arrays(indices, strings(names)).cast(pa.string())
 
 
 def codes_by_name(column: pa.ChunkedArray, names: Sequence[str]) -> NDArray[np.int64]:
     """Positions of a column's strings in names; -1 for null and for what is not among them."""
     import pyarrow.compute as pc
 
-    found = pc.index_in(column, value_set=pa.array(list(names), pa.string()))
+    found = pc.index_in(column, value_set=strings(names))
     return numbers_of(pc.fill_null(found, -1)).astype(np.int64)
+
+
+def strings(values: Sequence[str | None]) -> pa.StringArray:
+    """A string column; None becomes null.
+
+    Raises
+    ------
+    UnicodeEncodeError
+        A value holds half of a surrogate pair.
+
+    Examples
+    --------
+    >>> strings(["a", None, ""]).to_pylist()
+    ['a', None, '']
+    """
+    encoded = [b"" if value is None else value.encode("utf-8") for value in values]
+    offsets = np.zeros(len(values) + 1, dtype=np.int32)
+    np.cumsum([len(value) for value in encoded], out=offsets[1:])
+    valid = None
+    if None in values:
+        valid = pa.py_buffer(np.packbits([value is not None for value in values], bitorder="little"))
+    return pa.StringArray.from_buffers(
+        len(values), pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded)), valid
+    )
 
 
 def keys_to_arrow(keys: NDArray[np.uint8]) -> pa.FixedSizeBinaryArray:
@@ -97,5 +121,5 @@ def _whole(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     return (
         column.chunk(0)
         if column.num_chunks == 1
-        else pa.concat_arrays(column.chunks or [pa.array([], column.type)])
+        else pa.concat_arrays(column.chunks or [pa.nulls(0, column.type)])
     )

@@ -23,7 +23,11 @@ PARTIAL = ".partial"
 """The ending of what is being written; whoever finds an old one may delete it."""
 
 CLOCK_TICK_NS = 2_000_000_000
-"""How long after a change a file may change again and keep its times: a memo waits that long."""
+"""A file changed within this time is not remembered by any memo.
+
+File systems stamp times by a clock that ticks (10 ms on ext4, up to 2 s on FAT and some network
+file systems): a second change within the same tick would leave the fingerprint as it is.
+"""
 
 _IDENTITY = Struct("<5q")
 
@@ -34,8 +38,18 @@ def fingerprint(stat: os.stat_result) -> bytes:
     BLAKE2b-128 of device, inode, size, mtime and ctime: two reads under one fingerprint give the
     same bytes, as long as neither time is younger than `CLOCK_TICK_NS` at the first.
     """
-    identity = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
-    return blake2b(_IDENTITY.pack(*identity), digest_size=16).digest()
+    return blake2b(_IDENTITY.pack(*stat_fields(stat)), digest_size=16).digest()
+
+
+def stat_fields(stat: os.stat_result) -> tuple[int, int, int, int, int]:
+    """What a fingerprint is made of, each within a signed 64-bit integer."""
+    device, inode = _signed(stat.st_dev), _signed(stat.st_ino)
+    return device, inode, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+
+
+def _signed(number: int) -> int:
+    """The same 64 bits as a signed integer: some file systems number inodes beyond 2**63."""
+    return number if number < 1 << 63 else number - (1 << 64)
 
 
 def user_cache_dir() -> Path:

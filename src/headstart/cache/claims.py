@@ -73,7 +73,8 @@ class ClaimBoard:
             return True
         if not self._linkable:
             return True
-        return self.is_abandoned(bucket) and self._take_over(claim)
+        judged = _inode(claim)
+        return self.is_abandoned(bucket) and self._take_over(claim, judged)
 
     def release(self, buckets: Iterable[int]) -> None:
         """Give buckets back, once their rows are committed."""
@@ -122,13 +123,18 @@ class ClaimBoard:
         self.mine.add(int(claim.name, 16))
         return True
 
-    def _take_over(self, claim: Path) -> bool:
+    def _take_over(self, claim: Path, judged: int | None) -> bool:
+        """Move a claim that was judged abandoned out of the way, and claim its bucket."""
         aside = claim.with_name(f"{claim.name}.{secrets.token_hex(4)}.stale")
-        try:
-            os.rename(claim, aside)  # of two that try, one finds it gone
-            aside.unlink()
-        except OSError:
-            return False
+        with contextlib.suppress(OSError):  # of two that try, one finds it gone
+            os.rename(claim, aside)
+            try:
+                if _inode(aside) != judged:
+                    # Another taker was faster, and what we moved is its fresh claim: put it back.
+                    os.link(aside, claim)
+                    return False
+            finally:
+                aside.unlink()
         return self._link(claim)
 
     def _now(self) -> float:
@@ -159,6 +165,13 @@ def _host() -> str:
             marks.append(os.readlink(source) if source.endswith("pid") else Path(source).read_text())
     name = re.sub(r"[^A-Za-z0-9_-]", "_", platform.node())[:40] or "host"
     return f"{name}-{blake2b(repr(marks).encode(), digest_size=4).hexdigest()}"
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None
 
 
 def _is_running(pid: int) -> bool:

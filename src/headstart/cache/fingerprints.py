@@ -89,6 +89,11 @@ def _read(path: Path) -> NDArray[np.uint8] | None:
         table = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
-    if table.dtype != np.uint8 or table.ndim != 2 or table.shape[1] != 2 * KEY_BYTES:
+    if (
+        not isinstance(table, np.ndarray)
+        or table.dtype != np.uint8
+        or table.ndim != 2
+        or table.shape[1] != 2 * KEY_BYTES
+    ):
         return None
     return np.asarray(table)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ROWS_A_GROUP = 8192
+_ARROW_TYPES = {"float16": pa.float16(), "float32": pa.float32()}
 
 
 class ParquetFormat:
@@ -62,9 +63,11 @@ class ParquetFormat:
             raise CorruptShardError(f"{path} is not a readable Parquet shard ({error})") from error
         version, recipe = metadata.get(b"headstart.format"), metadata.get(b"headstart.recipe")
         check_shard_format(version, path)
+        if recipe is None:
+            raise CorruptShardError(f"{path} does not carry its recipe")
         try:
             return ParquetShard(path, recipe.decode("utf-8"))
-        except (AttributeError, UnicodeDecodeError) as error:
+        except UnicodeDecodeError as error:
             raise CorruptShardError(f"{path} does not carry its recipe") from error
 
 
@@ -115,11 +118,13 @@ def _from_arrow(table: pa.Table, path: Path) -> Features:
     column = table.column("features").combine_chunks()
     ragged = pa.types.is_large_list(column.type) or pa.types.is_list(column.type)
     vectors = column.values if ragged else column
-    if not pa.types.is_fixed_size_list(vectors.type) or column.null_count:
-        raise CorruptShardError(f"{path}: features are {column.type}, expected fixed-size lists")
-    width = vectors.type.list_size
-    offsets = numbers_of(column.offsets).astype(np.int64) if ragged else None
-    values = numbers_of(vectors.values).reshape(-1, width)
-    if not ragged:
-        values = values[vectors.offset : vectors.offset + len(vectors)]
-    return Features(keys, values, offsets)
+    if not pa.types.is_fixed_size_list(vectors.type) or vectors.type.value_type not in _ARROW_TYPES.values():
+        raise CorruptShardError(f"{path}: features are {column.type}, expected fixed-size lists of floats")
+    if column.null_count or vectors.null_count or vectors.values.null_count:
+        raise CorruptShardError(f"{path}: features hold a null")
+    values = numbers_of(vectors.values).reshape(-1, vectors.type.list_size)
+    values = values[vectors.offset : vectors.offset + len(vectors)]
+    whole = Features(keys, values, numbers_of(column.offsets).astype(np.int64) if ragged else None)
+    if problem := problem_of(whole):
+        raise CorruptShardError(f"{path} is not a sound shard: {problem}")
+    return whole

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -17,7 +18,15 @@ from headstart.cache.index import Index, empty_index, load_index
 from headstart.cache.layout import SHARD_NAME, machine_dir
 from headstart.cache.rows import take
 from headstart.errors import CorruptShardError, MismatchError
-from headstart.files import fingerprint, make_directory, read_json, write_durably, write_json
+from headstart.files import (
+    CLOCK_TICK_NS,
+    fingerprint,
+    make_directory,
+    read_json,
+    storage_errors,
+    write_durably,
+    write_json,
+)
 from headstart.keys import KEY_BYTES, pack, words
 from headstart.recipe import Recipe
 from headstart.types import Features
@@ -138,7 +147,6 @@ class Space:
         name = f"{in_order.keys[0, 0]:02x}-{digest}{shard_format.suffix}"
         path = self.shards_dir / name
         write_durably(path, content)
-        self._remember(path, digest)
         return CommittedShard(path, len(features), len(content))
 
     def gather(self, keys: NDArray[np.uint8]) -> Features:
@@ -162,7 +170,7 @@ class Space:
             if values is None:
                 values = np.empty((len(keys), part.values.shape[1]), dtype=part.values.dtype)
             values[at] = part.values
-        return Features(keys, np.empty((0, 0), np.float32) if values is None else values)
+        return Features(keys, self._no_values() if values is None else values)
 
     def rows(self, name: str, rows: NDArray[np.int64], expected: NDArray[np.uint8]) -> Features:
         """Rows of one shard, which must hold the expected keys.
@@ -171,9 +179,11 @@ class Space:
         it says, a vector is handed out under the key that stands beside it in the shard.
         """
         order = np.argsort(rows, kind="stable")
-        part = self.reader(name).features(rows[order])
-        if not np.array_equal(part.keys, expected[order]):
-            self._index_path.unlink(missing_ok=True)
+        reader = self.reader(name)
+        fits = not len(rows) or rows[order[-1]] < len(reader.keys())
+        part = reader.features(rows[order]) if fits else None
+        if part is None or not np.array_equal(part.keys, expected[order]):
+            self._forget_index()
             raise CorruptShardError(
                 f"the index of space {self.id} did not fit {name} and was deleted; run the command again"
             )
@@ -223,6 +233,17 @@ class Space:
     def _index_path(self) -> Path:
         return self.path / "index.npz"
 
+    def _no_values(self) -> NDArray[np.floating]:
+        """No row, as wide as the rows that there are."""
+        index = self.refresh()
+        width = self.reader(index.shards[0]).features().values.shape[1] if index.shards else 1
+        return np.empty((0, width), dtype=np.float32)
+
+    def _forget_index(self) -> None:
+        self._index, self._saved = None, ()
+        with storage_errors(self._index_path):
+            self._index_path.unlink(missing_ok=True)
+
     def _keys_of(self, names: list[str]) -> Iterator[tuple[str, NDArray[np.uint8]]]:
         for name in names:
             try:
@@ -231,8 +252,11 @@ class Space:
                 continue  # gone since it was listed; its rows are in a shard that is listed too
 
     def _remember(self, path: Path, digest: str) -> None:
+        stat = path.stat()
+        if max(stat.st_mtime_ns, stat.st_ctime_ns) > time.time_ns() - CLOCK_TICK_NS:
+            return  # so young that it could change again and keep its times
         value = bytes.fromhex(digest).ljust(KEY_BYTES, b"\0")
-        self._verified.remember(pack([fingerprint(path.stat())]), pack([value]))
+        self._verified.remember(pack([fingerprint(stat)]), pack([value]))
 
 
 def open_space(path: Path) -> Space:
@@ -244,9 +268,12 @@ def open_space(path: Path) -> Space:
         ``recipe.json`` is missing or broken.
     """
     try:
-        recipe = Recipe(read_json(path / "recipe.json"))
+        entries = read_json(path / "recipe.json")
     except FileNotFoundError as error:
         raise CorruptShardError(f"{path} has no recipe.json; delete the folder or restore it") from error
+    if not isinstance(entries, dict):
+        raise CorruptShardError(f"{path / 'recipe.json'} is not a recipe; delete the folder or restore it")
+    recipe = Recipe(entries)
     if recipe.id != path.name:
         raise CorruptShardError(
             f"{path / 'recipe.json'} does not belong to its folder (it is the recipe of {recipe.id})"

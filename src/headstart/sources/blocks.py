@@ -10,13 +10,13 @@ import os
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headstart.keys import KEY_BYTES
+from headstart.arrow import column_of, keys_to_arrow, strings
 from headstart.types import Failure, SampleBlock
 
 if TYPE_CHECKING:
@@ -66,14 +66,14 @@ class Rows:
         """The samples as a block; rows with a problem become failures, beside the ``others``."""
         columns = {
             "id": self.ids,
-            "key": key_column(self.keys),
+            "key": keys_to_arrow(self.keys),
             "split": self.splits,
             "origin": self.origins,
             **self.columns,
         }
         table = pa.Table.from_arrays(list(columns.values()), names=list(columns))
         if self.problems:
-            table = table.take(integers(self.kept()))
+            table = table.take(column_of(self.kept()))
         return SampleBlock(table, [*others, *(self._failure(row) for row in sorted(self.problems))])
 
     def _failure(self, row: int) -> Failure:
@@ -104,30 +104,6 @@ class Yielded(Generic[T]):
         return self._chunks[chunk], row - self._starts[chunk]
 
 
-def strings(values: Sequence[str | None]) -> pa.StringArray:
-    """A string column; None becomes null.
-
-    Raises
-    ------
-    UnicodeEncodeError
-        A value holds half of a surrogate pair.
-
-    Examples
-    --------
-    >>> strings(["a", None, ""]).to_pylist()
-    ['a', None, '']
-    """
-    encoded = [b"" if value is None else value.encode("utf-8") for value in values]
-    offsets = np.zeros(len(values) + 1, dtype=np.int32)
-    np.cumsum([len(value) for value in encoded], out=offsets[1:])
-    valid = None
-    if None in values:
-        valid = pa.py_buffer(np.packbits([value is not None for value in values], bitorder="little"))
-    return pa.StringArray.from_buffers(
-        len(values), pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded)), valid
-    )
-
-
 def scalar(value: str) -> pa.StringScalar:
     """A string for Arrow's functions."""
     return strings([value])[0]
@@ -142,24 +118,6 @@ def prefixed(prefix: str, column: pa.Array) -> pa.StringArray:
     """A column, written as strings, with the same beginning for all values."""
     texts = column.cast(pa.string())
     return pc.binary_join_element_wise(scalar(prefix), texts, scalar(""))
-
-
-def integers(values: NDArray[np.int64]) -> pa.Int64Array:
-    """An integer column over the memory of ``values``."""
-    return pa.Array.from_buffers(pa.int64(), len(values), [None, pa.py_buffer(values)])
-
-
-def key_column(keys: NDArray[np.uint8]) -> pa.FixedSizeBinaryArray:
-    """Keys, shape (N, 16), as a column."""
-    data = pa.py_buffer(np.ascontiguousarray(keys))
-    return pa.Array.from_buffers(pa.binary(KEY_BYTES), len(keys), [None, data])
-
-
-def as_numpy(column: pa.Array, dtype: type[Any]) -> NDArray[Any]:
-    """A column of numbers without nulls as an array over the same memory."""
-    if len(column) == 0:
-        return np.zeros(0, dtype=dtype)
-    return np.frombuffer(column.buffers()[1], dtype=dtype)[column.offset : column.offset + len(column)]
 
 
 def printable(name: str) -> str:

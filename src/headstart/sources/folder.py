@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from headstart.sources.blocks import BLOCK_ROWS, Problem, Rows, Yielded, integers, prefixed, repeated
+from headstart.arrow import column_of
+from headstart.sources.blocks import BLOCK_ROWS, Problem, Rows, Yielded, prefixed, repeated
 from headstart.sources.image_files import N_STATS, key_files, read_image
 from headstart.sources.labels import in_order, names_of
 from headstart.sources.layout import Layout, layout_of
@@ -133,7 +134,7 @@ class FolderSource:
         columns = {f"label:{LABEL}": labels} if self._layout.has_classes else {}
         rows = Rows(paths, paths, splits, keys, columns, problems)
         kept = rows.kept()
-        self._yielded.append(paths.take(integers(kept)) if problems else paths, len(kept))
+        self._yielded.append(paths.take(column_of(kept)) if problems else paths, len(kept))
         failures, self._tree.failures = self._tree.failures, []
         return rows.block(failures)
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from headstart import keys
 from headstart.errors import SampleError
+from headstart.files import CLOCK_TICK_NS, stat_fields
 from headstart.sources.blocks import Problem
 
 if TYPE_CHECKING:
@@ -31,14 +32,6 @@ IMAGE_SUFFIXES = frozenset(
     )
 )
 
-TOO_YOUNG_NS = 2_000_000_000
-"""A file changed within this time of the scan is not remembered.
-
-File systems stamp times by a clock that ticks (10 ms on ext4, up to 2 s on FAT and some network
-file systems): a second change within the same tick would leave the fingerprint as it is, and the
-memo would give the key of bytes that are gone.
-"""
-
 READERS = 8
 """Threads that read and hash unknown files: enough to hide the latency of a disk, and no more
 files in memory than that."""
@@ -52,17 +45,6 @@ SIZE, MTIME, CTIME = 2, 3, 4
 def is_image(name: str) -> bool:
     """Whether a file's ending says that it is an image."""
     return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
-
-
-def stat_fields(status: os.stat_result) -> tuple[int, int, int, int, int]:
-    """What a fingerprint is made of, each within a signed 64-bit integer."""
-    return (
-        _signed(status.st_dev),
-        _signed(status.st_ino),
-        status.st_size,
-        status.st_mtime_ns,
-        status.st_ctime_ns,
-    )
 
 
 def stat_files(paths: Sequence[str]) -> tuple[NDArray[np.int64], dict[int, Problem]]:
@@ -181,11 +163,6 @@ def _remember(
 ) -> None:
     changed = np.maximum(stats[rows, MTIME], stats[rows, CTIME])
     # Clocks of file servers differ, so a time in the future counts as young as well.
-    old = np.array(rows, dtype=np.int64)[scanned_ns - changed >= TOO_YOUNG_NS]
+    old = np.array(rows, dtype=np.int64)[scanned_ns - changed >= CLOCK_TICK_NS]
     if len(old):
         memo.remember(prints[old], files[old])
-
-
-def _signed(number: int) -> int:
-    """The same 64 bits as a signed integer: some file systems number inodes beyond 2**63."""
-    return number if number < 1 << 63 else number - (1 << 64)

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from headstart.arrow import strings
 from headstart.errors import DataError
-from headstart.sources.blocks import BLOCK_ROWS, strings
+from headstart.sources.blocks import BLOCK_ROWS
 from headstart.sources.encoding import codec_name, reading
 from headstart.sources.table_file import TableFile, string_table
 

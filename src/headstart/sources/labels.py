@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headstart.arrow import strings
 from headstart.errors import DataError
-from headstart.sources.blocks import strings
 
 _INTEGER = re.compile(r"-?\d+")
 _INTEGRAL = re.compile(r"-?\d+(\.0+)?")

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from headstart.arrow import strings
 from headstart.errors import ConfigError, DataError
 from headstart.keys import KEY_BYTES, key_of
-from headstart.sources.blocks import BLOCK_ROWS, Problem, Rows, Yielded, printable, repeated, strings
+from headstart.sources.blocks import BLOCK_ROWS, Problem, Rows, Yielded, printable, repeated
 from headstart.sources.image_files import EMPTY_FILE, key_files, read_image, stat_files
 from headstart.sources.texts import key_pairs, key_texts
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from headstart.arrow import column_of
 from headstart.errors import ConfigError
-from headstart.sources.blocks import Problem, Rows, Yielded, integers, prefixed, repeated
+from headstart.sources.blocks import Problem, Rows, Yielded, prefixed, repeated
 from headstart.sources.columns import Columns
 from headstart.sources.image_files import key_files, read_image, stat_files
 from headstart.sources.labels import Renaming, in_order
@@ -132,10 +133,10 @@ class TableSource:
         keys, problems = self._keys(part, cells, memo, scanned_ns)
         roles = self._roles
         split = self._renamed[roles.split](_column(cells, roles.split)) if roles.split else None
-        made = prefixed(f"{part.prefix}:", integers(numbers + part.numbered_from))
+        made = prefixed(f"{part.prefix}:", column_of(numbers + part.numbered_from))
         return Rows(
             ids=_column(cells, roles.id) if roles.id else made,
-            origins=prefixed(f"{part.file_name}:", integers(numbers)),
+            origins=prefixed(f"{part.file_name}:", column_of(numbers)),
             splits=repeated(part.split, len(numbers)) if split is None else split,
             keys=keys,
             columns=self._columns(cells),

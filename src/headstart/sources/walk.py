@@ -17,8 +17,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headstart.sources.blocks import as_numpy, integers, printable
-from headstart.sources.image_files import N_STATS, is_image, stat_fields, unreadable
+from headstart.arrow import column_of, numbers_of
+from headstart.files import stat_fields
+from headstart.sources.blocks import printable
+from headstart.sources.image_files import N_STATS, is_image, unreadable
 from headstart.types import Failure
 
 if TYPE_CHECKING:
@@ -184,10 +186,10 @@ class _Listing:
         n = len(self._is_folder)
         buffers = [None, pa.py_buffer(self._ends), pa.py_buffer(self._names)]
         names = pa.Array.from_buffers(pa.large_string(), n, buffers)
-        order = as_numpy(pc.sort_indices(names), np.uint64).astype(np.int64)
+        order = numbers_of(pc.sort_indices(names)).astype(np.int64)
         stats = np.frombuffer(self._stats, dtype=np.int64).reshape(n, N_STATS)
         is_folder = np.frombuffer(self._is_folder, dtype=np.bool_)
-        return names.take(integers(order)), stats[order], is_folder[order]
+        return names.take(column_of(order)), stats[order], is_folder[order]
 
     def _add(self, name: bytes, fields: tuple[int, ...], is_folder: int) -> None:
         self._names += name

@@ -40,7 +40,9 @@ _quick = settings(
 )
 
 
-def make_features(n: int, width: int, dtype: Any = np.float32, ragged: bool = False, seed: int = 0) -> Features:
+def make_features(
+    n: int, width: int, dtype: Any = np.float32, ragged: bool = False, seed: int = 0
+) -> Features:
     """Features of n samples with random keys; ragged ones have 0 to 4 vectors each."""
     rng = np.random.default_rng(seed)
     keys = rng.integers(0, 256, (n, KEY_BYTES), dtype=np.uint8)
@@ -98,7 +100,9 @@ class ShardFormatContract:
             path = Path(folder) / f"shard{shard_format.suffix}"
             path.write_bytes(shard_format.encode(features, RECIPE))
             found = shard_format.open(path).features(rows)
-            copies = [None if part is None else part.copy() for part in (found.keys, found.values, found.offsets)]
+            copies = [
+                None if part is None else part.copy() for part in (found.keys, found.values, found.offsets)
+            ]
             return Features(*copies)  # type: ignore[arg-type]  # only offsets can be None
 
     def read_all(self, shard_format: ShardFormat, path: Path) -> Features:
@@ -191,7 +195,10 @@ class ShardFormatContract:
     ) -> None:
         content = bytes(shard_format.encode(make_features(9, 5, ragged=ragged), RECIPE))
         path = tmp_path / f"shard{shard_format.suffix}"
-        cuts = {*np.linspace(0, len(content) - 1, N_CUTS, dtype=int).tolist(), *range(len(content) - 9, len(content))}
+        cuts = {
+            *np.linspace(0, len(content) - 1, N_CUTS, dtype=int).tolist(),
+            *range(len(content) - 9, len(content)),
+        }
         for cut in sorted(cuts):
             path.write_bytes(content[:cut])
             with pytest.raises(CorruptShardError, match="shard"):
@@ -213,7 +220,9 @@ class ShardFormatContract:
             self.read_all(shard_format, path)
         assert not trap.exists()
 
-    def test_a_missing_file_is_missing_and_not_corrupt(self, shard_format: ShardFormat, tmp_path: Path) -> None:
+    def test_a_missing_file_is_missing_and_not_corrupt(
+        self, shard_format: ShardFormat, tmp_path: Path
+    ) -> None:
         with pytest.raises(FileNotFoundError):
             shard_format.open(tmp_path / f"none{shard_format.suffix}")
 
@@ -238,6 +247,8 @@ class ShardFormatContract:
         ],
         ids=["no rows", "no columns", "fewer vectors", "short keys", "float64", "offsets go back"],
     )
-    def test_what_cannot_be_a_shard_is_not_written(self, shard_format: ShardFormat, features: Features) -> None:
+    def test_what_cannot_be_a_shard_is_not_written(
+        self, shard_format: ShardFormat, features: Features
+    ) -> None:
         with pytest.raises(ValueError, match="cannot be a shard"):
             shard_format.encode(features, RECIPE)
