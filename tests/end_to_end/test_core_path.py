@@ -45,6 +45,8 @@ def test_texts_with_each_head(headstart: Runner, table: Path) -> None:
         assert done.json["metrics"]["test"]["accuracy"] > 0.9
         assert Path(f"runs/texts-{head}/plots/confusion.png").stat().st_size > 1000
     out = headstart("predict", "runs/texts-linear", table, "--quiet").out
+    assert out.splitlines()[0] == '"id","prediction","p:class 0","p:class 1"'
+    out = headstart("predict", "runs/texts-linear", table, "--quiet", "--label-column", "label").out
     assert out.splitlines()[0] == '"id","label","prediction","p:class 0","p:class 1"'
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import secrets
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -24,6 +24,14 @@ if TYPE_CHECKING:
 MAX_FILES = 8
 
 
+class _Table(NamedTuple):
+    """The rows of one file, shape (N, 32), and their fingerprints as two sorted columns."""
+
+    rows: NDArray[np.uint8]
+    hi: NDArray[np.uint64]
+    lo: NDArray[np.uint64]
+
+
 class FingerprintMemo:
     """The memo in one folder.
 
@@ -35,16 +43,15 @@ class FingerprintMemo:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._tables: dict[str, NDArray[np.uint8]] | None = None
+        self._tables: dict[str, _Table] | None = None
 
     def lookup(self, fingerprints: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         """Values, shape (N, 16), and which of the fingerprints are known, shape (N,)."""
         values = np.zeros((len(fingerprints), KEY_BYTES), dtype=np.uint8)
         known = np.zeros(len(fingerprints), dtype=bool)
         for table in self._load().values():
-            hi, lo = words(table[:, :KEY_BYTES])
-            positions, found = search(hi, lo, fingerprints)
-            values[found] = table[positions[found], KEY_BYTES:]
+            positions, found = search(table.hi, table.lo, fingerprints)
+            values[found] = table.rows[positions[found], KEY_BYTES:]
             known |= found
         return values, known
 
@@ -60,7 +67,7 @@ class FingerprintMemo:
                 self._write(fresh)
                 return
             old = list(tables)
-            self._write(np.concatenate([*tables.values(), fresh]))
+            self._write(np.concatenate([*(table.rows for table in tables.values()), fresh]))
             for name in old:
                 (self.folder / name).unlink(missing_ok=True)
                 tables.pop(name)
@@ -74,9 +81,9 @@ class FingerprintMemo:
         np.save(buffer, rows, allow_pickle=False)
         name = f"{secrets.token_hex(8)}.npy"
         write_durably(self.folder / name, buffer.getvalue())
-        self._load()[name] = rows
+        self._load()[name] = _table(rows)
 
-    def _load(self) -> dict[str, NDArray[np.uint8]]:
+    def _load(self) -> dict[str, _Table]:
         if self._tables is None:
             paths = sorted(self.folder.glob("*.npy")) if self.folder.is_dir() else []
             loaded = {path.name: _read(path) for path in paths}
@@ -84,7 +91,7 @@ class FingerprintMemo:
         return self._tables
 
 
-def _read(path: Path) -> NDArray[np.uint8] | None:
+def _read(path: Path) -> _Table | None:
     try:
         table = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError):
@@ -96,4 +103,8 @@ def _read(path: Path) -> NDArray[np.uint8] | None:
         or table.shape[1] != 2 * KEY_BYTES
     ):
         return None
-    return np.asarray(table)
+    return _table(table)
+
+
+def _table(rows: NDArray[np.uint8]) -> _Table:
+    return _Table(rows, *words(rows[:, :KEY_BYTES]))

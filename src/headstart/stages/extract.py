@@ -67,7 +67,10 @@ def extract(config: ExtractConfig, progress: Progress) -> Extraction:
     opened = OpenedBackbone(config.backbone, options, cache, progress)
     check_modality(source, opened.info)
     taps = choose_taps(config.taps, opened.info.taps, config.backbone)
+    said = source.description
     samples = register(source, cache.keys, progress)
+    if source.description != said:  # a folder knows its classes, and what it ignored, after the scan
+        progress.say(source.description)
     precision, why = choose_precision(
         cache, opened.info, taps, config.precision, config.dtype, samples.keys, config.device
     )

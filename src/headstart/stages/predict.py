@@ -82,7 +82,8 @@ def _open(config: PredictConfig, features: Mapping[str, Json]) -> Source:
         if name in ("text_column", "text_pair_column", "image_column") and getattr(config, name) is None
     }
     config = config.model_copy(update=remembered)
-    return open_source(config.data, config.source_options(), features["modality"])
+    labels = config.label_column is not None
+    return open_source(config.data, config.source_options(labels), features["modality"])
 
 
 def _cache_of(features: Mapping[str, Json]) -> str | None:
