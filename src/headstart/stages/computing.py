@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from headstart.backbones import open_backbone
+from headstart.backbones import located_spec, open_backbone
 from headstart.cache.resolutions import find_known, record_known
 from headstart.errors import BackboneError, ConfigError, MismatchError
 from headstart.extraction.engine import LocalEngine
@@ -45,7 +45,7 @@ class OpenedBackbone:
     @property
     def portable_spec(self) -> dict[str, Json]:
         """Spec and options, without anything of this machine."""
-        return {"spec": self.spec, "options": self._options.given()}
+        return {"spec": located_spec(self.spec), "options": self._options.given()}
 
     def backbone(self) -> Backbone:
         """The backbone, to be loaded.

@@ -9,7 +9,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from headstart.backbones import short_name
+from headstart.backbones import located_spec, short_name
 from headstart.cache.commit import commit_set
 from headstart.cache.formats import shard_format
 from headstart.cache.layout import check_set_name, set_name_from
@@ -167,6 +167,7 @@ def _describe(
             "tap": tap,
             "view": None,
             "space": space.id,
+            "located": located_spec(config.backbone),
             "options": options.given(),
         }
         for tap, space in zip(plan.taps, plan.spaces, strict=True)

@@ -212,6 +212,7 @@ def _record(
             "backbone": feature.backbone,
             "tap": display_tap(feature.tap),
             "space": feature.space,
+            "located": entry.get("located", feature.backbone),
             "options": entry.get("options", {}),
             "modality": features.info["source"]["modality"],
             "columns": features.info["source"]["columns"],

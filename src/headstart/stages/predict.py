@@ -115,7 +115,7 @@ def _compute(
         offline=config.offline,
         **given,
     )
-    opened = OpenedBackbone(features["backbone"], options, cache, progress)
+    opened = OpenedBackbone(features["located"], options, cache, progress)
     check_modality(source, opened.info)
     now = make_recipe(opened.info, tap, recipe.entries["compute"], recipe.entries["stored"])
     if now.id != recipe.id:
