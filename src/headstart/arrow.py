@@ -27,6 +27,10 @@ _TYPES = {
 }
 
 
+# Not `to_pandas_dtype`: some versions of pyarrow import pandas for it.
+_DTYPES = {str(kind): name for name, kind in _TYPES.items()} | {"uint64": "uint64"}
+
+
 def column_of(values: NDArray[Any]) -> pa.Array:
     """A one-dimensional array of numbers as a column, without a copy where it is contiguous."""
     flat = np.ascontiguousarray(values)
@@ -36,7 +40,7 @@ def column_of(values: NDArray[Any]) -> pa.Array:
 def numbers_of(column: pa.ChunkedArray | pa.Array) -> NDArray[Any]:
     """A column of numbers without nulls as an array, without a copy where it is one chunk."""
     array = _whole(column)
-    dtype = np.dtype(array.type.to_pandas_dtype())  # needs no pandas, whatever its name says
+    dtype = np.dtype(_DTYPES[str(array.type)])
     if not len(array):
         return np.empty(0, dtype)
     raw = np.frombuffer(array.buffers()[1], dtype=np.uint8)
@@ -56,8 +60,10 @@ def mask_of(mask: NDArray[np.bool_]) -> pa.BooleanArray:
 
 
 def names_by_code(codes: NDArray[np.integer[Any]], names: Sequence[str]) -> pa.StringArray:
-    """The name that each code stands for, as a column of strings."""
-    indices = column_of(codes.astype(np.int32))
+    """The name that each code stands for, as a column of strings; a code below 0 is null."""
+    numbers = np.ascontiguousarray(codes, dtype=np.int32)
+    valid = mask_of(numbers >= 0).buffers()[1] if (numbers < 0).any() else None
+    indices = pa.Array.from_buffers(pa.int32(), len(numbers), [valid, pa.py_buffer(numbers)])
     return pa.DictionaryArray.from_arrays(indices, strings(names)).cast(pa.string())
 
 

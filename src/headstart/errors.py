@@ -6,6 +6,7 @@
     ├── ConfigError              2: wrong usage or configuration
     ├── DataError                1: the data cannot be read, or there is none
     ├── BackboneError            1: the model cannot be had, or gives no usable numbers
+    │   ├── WeightsUnavailableError  the weights are not here and cannot be fetched
     │   └── SampleError          (internal) one sample is bad; it is skipped by name
     ├── StorageError             1: the cache cannot be written or read
     │   ├── CorruptShardError    1: a file is not what its name says
@@ -39,6 +40,10 @@ class DataError(HeadstartError):
 
 class BackboneError(HeadstartError):
     """The backbone cannot be loaded, or what it computes cannot be used."""
+
+
+class WeightsUnavailableError(BackboneError):
+    """The weights are not on this machine, and cannot be fetched; what the cache holds still serves."""
 
 
 class SampleError(BackboneError):

@@ -73,14 +73,15 @@ def complete_splits(
     ndarray of int8, shape (N,)
         Indices into ``SPLITS``; complete, and disjoint in keys as far as the data itself is.
     """
-    split = np.where(given == NOT_GIVEN, TRAIN, given).astype(np.int8)
-    has_test = bool((given == TEST).any())
-    has_validation = bool((given == VALIDATION).any())
+    makes = [code for code in (TEST, VALIDATION) if not (given == code).any()]
+    said = _by_key(keys, given)
+    follow = ~np.isin(earlier, [NOT_GIVEN, *makes])  # `_make` follows it for what it makes
+    silent = np.where(follow, earlier, TRAIN)
+    split = np.where(said == NOT_GIVEN, silent, said).astype(np.int8)
     free = _keys_of_one_split(keys, split)
-    if not has_test:
-        _make(split, TEST, TEST_SHARE, keys, classes, free, earlier, seed)
-    if not has_validation:
-        _make(split, VALIDATION, VALIDATION_SHARE, keys, classes, free, earlier, seed)
+    for code, share in ((TEST, TEST_SHARE), (VALIDATION, VALIDATION_SHARE)):
+        if code in makes:
+            _make(split, code, share, keys, classes, free, earlier, seed)
     return split
 
 
@@ -92,6 +93,14 @@ def describe_making(given: Codes) -> str | None:
         if not (given == code).any()
     ]
     return " and ".join(missing) or None
+
+
+def _by_key(keys: NDArray[np.uint8], given: Codes) -> Codes:
+    """What the data says of each row, or else of another row with the same key."""
+    group = _group(keys)
+    of_key = np.full(group.max(initial=-1) + 1, NOT_GIVEN, dtype=np.int8)
+    np.maximum.at(of_key, group, given)
+    return np.where(given == NOT_GIVEN, of_key[group], given).astype(np.int8)
 
 
 def _keys_of_one_split(keys: NDArray[np.uint8], split: Codes) -> NDArray[np.bool_]:

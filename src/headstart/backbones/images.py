@@ -32,10 +32,8 @@ def decode_image(payload: Payload) -> Image.Image:
     if not isinstance(payload, bytes):
         raise SampleError(f"expected the bytes of an image, got {type(payload).__name__}")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about EXIF and palettes; what matters is raised
-            with Image.open(io.BytesIO(payload)) as image:
-                return image.convert("RGB")
+        with Image.open(io.BytesIO(payload)) as image:
+            return image.convert("RGB")
     except UnidentifiedImageError:
         raise SampleError("the file is not an image that can be read") from None
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
@@ -63,6 +61,9 @@ class FrozenImageModel:
     ) -> None:
         import torch
 
+        # Pillow warns of odd EXIF and palettes; what matters is raised. Set once, since the reader
+        # threads could not each change the process's filters and put them back.
+        warnings.filterwarnings("ignore", module=r"PIL\.")
         self.module = module
         self._transform = transform
         self._read = read

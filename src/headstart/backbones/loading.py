@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from headstart.errors import BackboneError, HeadstartError
+from headstart.errors import BackboneError, HeadstartError, WeightsUnavailableError
 
 
 @contextlib.contextmanager
@@ -29,4 +29,6 @@ def loading_failures(spec: str, offline: bool, remedy: str) -> Iterator[None]:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         if offline:
             reason = f"--offline was given, and it is not on this machine ({reason})"
-        raise BackboneError(f"{spec} cannot be loaded: {reason}; {remedy}") from error
+        absent = offline or not isinstance(error, RuntimeError | ValueError | TypeError | KeyError)
+        kind = WeightsUnavailableError if absent else BackboneError
+        raise kind(f"{spec} cannot be loaded: {reason}; {remedy}") from error

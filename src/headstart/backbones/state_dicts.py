@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headstart.errors import BackboneError
+from headstart.errors import BackboneError, WeightsUnavailableError
 
 if TYPE_CHECKING:
     import torch
@@ -33,7 +33,7 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
             return dict(load_file(path))
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise BackboneError(f"there is no file of weights at {path}") from None
+        raise WeightsUnavailableError(f"there is no file of weights at {path}") from None
     except pickle.UnpicklingError as error:
         raise BackboneError(
             f"{path} holds more than tensors and was not loaded, because unpickling it could run code; "

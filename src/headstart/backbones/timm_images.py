@@ -15,7 +15,7 @@ from headstart.backbones.hub import hub_files
 from headstart.backbones.images import FrozenImageModel
 from headstart.backbones.loading import loading_failures
 from headstart.backbones.state_dicts import load_into, read_state_dict
-from headstart.errors import ConfigError
+from headstart.errors import BackboneError, ConfigError
 from headstart.types import Activations, BackboneInfo
 
 if TYPE_CHECKING:
@@ -143,6 +143,8 @@ def _prefix_tokens(model: torch.nn.Module) -> int:
 def _read(model: Any, batch: torch.Tensor) -> Activations:
     """Pre-logits, and the last positions: spatial ones, or patches without class and registers."""
     features = model.forward_features(batch)
+    if not hasattr(features, "ndim"):
+        raise BackboneError("this timm model gives several feature maps at once, which is not supported yet")
     pooled = model.forward_head(features, pre_logits=True)
     pooled = pooled.flatten(1) if pooled.ndim > 2 else pooled
     prefix = _prefix_tokens(model)

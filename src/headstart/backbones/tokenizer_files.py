@@ -29,6 +29,10 @@ _INERT = {
 
 def tokenizer_digest(files: Iterable[Path]) -> str:
     """BLAKE2b-128, in hex, of the files that make a tokenizer, whatever else lies beside them."""
+    files = list(files)
+    if any(path.name == "tokenizer.json" for path in files):
+        # It holds all of the others; whether they lie beside it depends on who saved the model.
+        files = [path for path in files if path.name in ("tokenizer.json", "tokenizer_config.json")]
     digest = blake2b(digest_size=16)
     for path in sorted(files, key=lambda path: path.name):
         if path.name in ("tokenizer.json", "tokenizer_config.json"):

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
+from types import EllipsisType
 from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
@@ -33,7 +34,8 @@ def commit_set(
     samples: pa.Table,
     info: Mapping[str, Json],
     failures: Sequence[Failure],
-) -> FeatureSet:
+    replaces: str | EllipsisType | None = ...,
+) -> FeatureSet | None:
     """Write a set, and make it the one in force; a set that exists in this very state is kept.
 
     Parameters
@@ -46,6 +48,14 @@ def commit_set(
     info : mapping
         What ``set.json`` says besides its format, its digest and the time.
     failures : sequence of Failure
+    replaces : str, optional
+        The digest that this state was made on top of; None: there was no set. Left out: whatever
+        is in force.
+
+    Returns
+    -------
+    FeatureSet or None
+        None, and nothing is changed, if another process has committed another state meanwhile.
     """
     folder = cache.set_dir(name)
     make_directory(folder)
@@ -58,7 +68,10 @@ def commit_set(
                 _move(partial, folder / digest)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-    if _current(folder) != digest:
+    current = _current(folder)
+    if replaces is not ... and current not in (replaces, digest):
+        return None
+    if current != digest:
         write_durably(folder / "current", digest.encode("ascii") + b"\n")
     return cache.open_set(name)
 

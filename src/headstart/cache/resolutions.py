@@ -8,7 +8,6 @@ space lies the same answer without them, so that a machine that has no weights s
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
@@ -41,11 +40,22 @@ class ResolutionMemo:
             return None
         return None
 
-    def put(self, key: Mapping[str, Json], info: BackboneInfo, witnesses: Sequence[Path]) -> None:
-        """Keep an answer, unless a witness is so young that it could change unseen."""
+    def put(
+        self, key: Mapping[str, Json], info: BackboneInfo, witnesses: Sequence[Path], began_ns: int
+    ) -> None:
+        """Keep an answer, unless a witness may have changed since the loading began.
+
+        Parameters
+        ----------
+        witnesses : sequence of Path
+            Files that were read, and folders in which another file would have been read.
+        began_ns : int
+            When the loading began, in nanoseconds since the epoch.
+        """
         try:
-            newest = max((max(s.st_mtime_ns, s.st_ctime_ns) for s in map(Path.stat, witnesses)), default=0)
-            if not witnesses or newest > time.time_ns() - CLOCK_TICK_NS:
+            stats = [path.stat() for path in witnesses]
+            newest = max((max(s.st_mtime_ns, s.st_ctime_ns) for s in stats), default=0)
+            if not witnesses or newest > began_ns - CLOCK_TICK_NS:
                 return
             make_directory(self.folder)
             record = {
@@ -56,6 +66,10 @@ class ResolutionMemo:
             write_json(self._path(key), record)
         except (StorageError, OSError):
             return  # derived: going without costs a loading of the model, nothing else
+
+    def forget(self, key: Mapping[str, Json]) -> None:
+        """Drop an answer that has turned out to be wrong."""
+        self._path(key).unlink(missing_ok=True)
 
     def _path(self, key: Mapping[str, Json]) -> Path:
         return self.folder / f"{_digest(key)}.json"
@@ -80,7 +94,14 @@ def find_known(spaces: Iterable[Path], spec: Mapping[str, Json]) -> list[Backbon
                 record = read_json(path)
                 if record["spec"] == dict(spec):
                     info = info_from_json(record["info"])
-                    found[f"{info.weights} {_digest(dict(info.preprocessing))}"] = info
+                    identity = (
+                        info.weights,
+                        info.architecture,
+                        info.preprocessing,
+                        info.max_length,
+                        info.code,
+                    )
+                    found[repr(identity)] = info
             except (OSError, StorageError, KeyError, TypeError):
                 continue
     return list(found.values())

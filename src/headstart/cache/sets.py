@@ -271,7 +271,8 @@ def open_feature_set(
             f"set {folder.name!r} points to {digest!r}, which cannot be read ({error.strerror}); "
             "run headstart extract again"
         ) from error
-    check_format(info.get("format"), SET_FORMAT, f"set {folder.name!r} is")
+    found = info.get("format") if isinstance(info, dict) else None
+    check_format(found, SET_FORMAT, f"set {folder.name!r} is")
     return FeatureSet(path, info, open_space)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from headstart.cache.formats import open_shard
 from headstart.cache.index import Index, empty_index, load_index
 from headstart.cache.layout import SHARD_NAME, machine_dir
 from headstart.cache.rows import take
-from headstart.errors import CorruptShardError, MismatchError
+from headstart.errors import CorruptShardError, MismatchError, StorageError
 from headstart.files import (
     CLOCK_TICK_NS,
     fingerprint,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from headstart.contracts import ShardFormat, ShardReader
 
 DIGEST_BYTES = 8
+LISTINGS = 5  # how often a reader lists the shards again before it gives up
 _BLOCK = 1 << 20
 
 
@@ -122,6 +124,10 @@ class Space:
         self._index = index
         return index
 
+    def distrust_index(self) -> None:
+        """Index the shards themselves from now on, whatever was saved of it."""
+        self._index, self._saved = empty_index(), ()
+
     def save_index(self) -> None:
         """Keep the index for the next process, if it covers more than the one that is kept."""
         if self._index is not None and self._index.shards != self._saved:
@@ -159,6 +165,13 @@ class Space:
         CorruptShardError
             A shard does not hold what its name says.
         """
+        for _ in range(LISTINGS):
+            # A shard that is gone since it was listed was compacted: its rows are in another one.
+            with contextlib.suppress(FileNotFoundError):
+                return self._gather_listed(keys)
+        raise StorageError(f"the shards of {self.path} keep disappearing; run the command again")
+
+    def _gather_listed(self, keys: NDArray[np.uint8]) -> Features:
         index = self.refresh()
         shard, row, found = index.locate(keys)
         if not found.all():
@@ -271,11 +284,15 @@ def open_space(path: Path) -> Space:
         entries = read_json(path / "recipe.json")
     except FileNotFoundError as error:
         raise CorruptShardError(f"{path} has no recipe.json; delete the folder or restore it") from error
-    if not isinstance(entries, dict):
-        raise CorruptShardError(f"{path / 'recipe.json'} is not a recipe; delete the folder or restore it")
-    recipe = Recipe(entries)
-    if recipe.id != path.name:
+    try:
+        recipe = Recipe(dict(entries))
+        found = recipe.id
+    except (TypeError, ValueError) as error:
         raise CorruptShardError(
-            f"{path / 'recipe.json'} does not belong to its folder (it is the recipe of {recipe.id})"
+            f"{path / 'recipe.json'} is not a recipe; delete the folder or restore it"
+        ) from error
+    if found != path.name:
+        raise CorruptShardError(
+            f"{path / 'recipe.json'} does not belong to its folder (it is the recipe of {found})"
         )
     return Space(path, recipe)

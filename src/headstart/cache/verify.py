@@ -105,13 +105,14 @@ def _blocks(path: Path, n_rows: int) -> Iterator[NDArray[np.floating]]:
 def _check_set(cache: Cache, name: str) -> Iterator[Finding]:
     try:
         feature_set = cache.open_set(name)
-        n_samples = feature_set.samples.num_rows
+        n_samples, n_named = feature_set.samples.num_rows, len(feature_set)
+        features = feature_set.features
     except (HeadstartError, KeyError, TypeError) as error:
         yield Finding(f"set {name}", f"cannot be read: {error}")
         return
-    if n_samples != len(feature_set):
-        yield Finding(f"set {name}", f"has {n_samples} rows where set.json says {len(feature_set)}")
-    for feature in feature_set.features:
+    if n_samples != n_named:
+        yield Finding(f"set {name}", f"has {n_samples} rows where set.json says {n_named}")
+    for feature in features:
         missing = _count_missing(cache, feature_set, feature.space)
         if missing:
             yield Finding(
@@ -124,8 +125,10 @@ def _check_set(cache: Cache, name: str) -> Iterator[Finding]:
 def _count_missing(cache: Cache, feature_set: FeatureSet, space_id: str) -> int:
     keys = keys_from_arrow(feature_set.samples.column("key"))
     try:
-        held = cache.open_space(space_id).held(keys)
+        space = cache.open_space(space_id)
+        space.distrust_index()
+        held = space.held(keys)
     except HeadstartError:
         return len(keys)
-    failed = {failure.key for failure in feature_set.failures}
+    failed = {failure.key for failure in feature_set.failures if failure.space in ("", space_id)}
     return sum(key.tobytes().hex() not in failed for key in keys[~held])

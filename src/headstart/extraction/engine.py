@@ -91,13 +91,16 @@ class LocalEngine:
         yield from self._commit(writer, boards)
 
     def _take(self, plan: ExtractionPlan, writer: ShardWriter, computed: Computed) -> None:
-        if len(computed.rows):
-            writer.add(plan.samples.keys[computed.rows], computed.values)
-        for row, reason, permanent in computed.failures:
-            for space in plan.spaces:
-                self.failures.append(failure_of(plan, row, reason, permanent, space.id))
-        self.n_computed += len(computed.rows)
-        self._progress.advance(len(computed.rows) + len(computed.failures))
+        for number, (rows, values) in enumerate(computed.features):
+            if len(rows):
+                writer.add(number, plan.samples.keys[rows], values)
+        for row, reason, permanent, tap in computed.failures:
+            spaces = plan.spaces if tap is None else [plan.spaces[tap]]
+            for space in spaces:
+                if not space.held(plan.samples.keys[row : row + 1])[0]:
+                    self.failures.append(failure_of(plan, row, reason, permanent, space.id))
+        self.n_computed += computed.n_rows - len({row for row, *_ in computed.failures})
+        self._progress.advance(computed.n_rows)
 
     def _commit(self, writer: ShardWriter, boards: list[ClaimBoard]) -> Iterator[CommittedShard]:
         yield from writer.commit()
@@ -128,7 +131,8 @@ class LocalEngine:
         said = time.monotonic() - SAY_EVERY
         buckets = np.unique(_bucket_of(plan, outstanding))
         while not self._held(plan, outstanding).any():
-            if any(not board.claimed(b) or board.is_abandoned(b) for b in buckets for board in boards):
+            if any(all(not board.claimed(b) or board.is_abandoned(b) for board in boards) for b in buckets):
+                time.sleep(POLL * random.Random().random())  # two that wait do not wake as one
                 return
             if time.monotonic() - said >= SAY_EVERY:
                 said = time.monotonic()

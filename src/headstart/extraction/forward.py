@@ -27,24 +27,28 @@ if TYPE_CHECKING:
 READ_AHEAD = 4  # batches that wait for the model; more would only cost memory
 WINDOW = 16_384  # samples that are sorted by length together, and so held in memory together
 TEXTS_A_CALL = 256  # a fast tokenizer works on many texts at once
+NOT_FINITE = "the backbone gave NaN or infinity"
+GIVE_UP_AFTER = 16  # samples without one finite feature, and nothing held yet
 FLOAT16_MAX = float(np.finfo(np.float16).max)
 
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """Features of one batch, and the samples of it that gave none.
+    """What one batch gave.
 
     Parameters
     ----------
-    rows : ndarray of int64, shape (n,)
-    values : list of ndarray, each of shape (n, D)
-        One a tap.
-    failures : list of (row, reason, permanent)
+    features : list of (rows, values), one a tap
+        The rows that gave a finite feature, of shape (n,), and the features, of shape (n, D).
+    failures : list of (row, reason, permanent, tap)
+        The samples that gave none; the tap is its number, or None where the sample could not be read.
+    n_rows : int
+        The samples of the batch, good and bad.
     """
 
-    rows: NDArray[np.int64]
-    values: list[NDArray[Any]]
-    failures: list[tuple[int, str, bool]]
+    features: list[tuple[NDArray[np.int64], NDArray[Any]]]
+    failures: list[tuple[int, str, bool, int | None]]
+    n_rows: int
 
 
 class Extractor:
@@ -71,7 +75,7 @@ class Extractor:
         self._stored = np.dtype(stored)
         self._batch_size = batch_size or model.batch_size
         self._is_image = plan.source.modality == "image"
-        self._n_good = 0
+        self._n_finite = self._n_not_finite = 0
         self._threads = ThreadPoolExecutor(_n_cores(), thread_name_prefix="headstart-read")
 
     def close(self) -> None:
@@ -115,7 +119,8 @@ class Extractor:
             try:
                 payloads.append(self._payload(row))
             except SampleError as error:
-                payloads.append(error)
+                # It could be read when it was scanned: a disk or a mount may come back.
+                payloads.append(TransientError(str(error)))
         good = [payload for payload in payloads if not isinstance(payload, SampleError)]
         prepared = iter(self._model.prepare(good) if good else [])
         return [p if isinstance(p, SampleError) else next(prepared) for p in payloads]
@@ -123,29 +128,38 @@ class Extractor:
     def _payload(self, row: int) -> Any:
         payload = self._plan.source.payload(row)
         if key_of(self._plan.source.modality, payload) != self._plan.samples.keys[row].tobytes():
-            raise TransientError("it changed while it was being read")
+            raise SampleError("it changed while it was being read")
         return payload
 
     def _compute(self, rows: list[int], prepared: list[Any]) -> Computed:
-        failures = [
-            (row, str(part), not isinstance(part, TransientError))
+        failures: list[tuple[int, str, bool, int | None]] = [
+            (row, str(part), not isinstance(part, TransientError), None)
             for row, part in zip(rows, prepared, strict=True)
             if isinstance(part, SampleError)
         ]
         usable = [i for i, part in enumerate(prepared) if not isinstance(part, SampleError)]
         if not usable:
-            return Computed(np.empty(0, np.int64), [], failures)
-        pooled = self._forward([prepared[i] for i in usable])
-        kept = np.array([rows[i] for i in usable], dtype=np.int64)
-        finite = np.logical_and.reduce([np.isfinite(values).all(axis=1) for values in pooled])
-        if not finite.any() and not self._n_good:
+            return Computed([], failures, len(rows))
+        features = []
+        read = np.array([rows[i] for i in usable], dtype=np.int64)
+        for tap, values in enumerate(self._forward([prepared[i] for i in usable])):
+            finite = np.asarray(np.isfinite(values).all(axis=1))
+            self._count(int(finite.sum()), len(finite))
+            failures += [(int(row), NOT_FINITE, True, tap) for row in read[~finite]]
+            features.append((read[finite], self._cast(values[finite])))
+        return Computed(features, failures, len(rows))
+
+    def _count(self, n_finite: int, n: int) -> None:
+        """Stop where a backbone gives nothing usable at all, rather than name every sample."""
+        self._n_finite += n_finite
+        self._n_not_finite += n - n_finite
+        if not self._n_finite and self._n_not_finite >= min(GIVE_UP_AFTER, len(self._plan.todo)):
+            if any(len(space) for space in self._plan.spaces):
+                return
             raise BackboneError(
-                "the backbone gives NaN or infinity for every sample of the first batch; nothing was "
-                "stored: try --precision fp32, and check its weights"
+                f"the backbone gives NaN or infinity for all of the first {self._n_not_finite} samples; "
+                "nothing was stored: try --precision fp32, and check its weights"
             )
-        failures += [(int(row), "the backbone gave NaN or infinity", True) for row in kept[~finite]]
-        self._n_good += int(finite.sum())
-        return Computed(kept[finite], [self._cast(values[finite]) for values in pooled], failures)
 
     def _forward(self, prepared: list[Any]) -> list[NDArray[np.float32]]:
         import torch

@@ -35,8 +35,6 @@ class ExtractionPlan:
         The canonical tap of each space.
     todo : ndarray of int64, shape (n,)
         The rows to compute, one a key, sorted by bucket.
-    starts : ndarray of int64, shape (257,)
-        Bucket ``b`` is ``todo[starts[b]:starts[b + 1]]``.
     n_unique : int
         How many different keys the samples have.
     """
@@ -47,7 +45,6 @@ class ExtractionPlan:
     taps: tuple[str, ...]
     shard_format: ShardFormat
     todo: NDArray[np.int64]
-    starts: NDArray[np.int64]
     n_unique: int
 
     def summary(self) -> str:
@@ -55,10 +52,6 @@ class ExtractionPlan:
         n, held = len(self.samples), self.n_unique - len(self.todo)
         twice = f" ({n - self.n_unique:,} are copies of others)" if n != self.n_unique else ""
         return f"{n:,} samples{twice}: {held:,} held, {len(self.todo):,} to do"
-
-    def bucket(self, number: int) -> NDArray[np.int64]:
-        """The rows of one bucket."""
-        return self.todo[self.starts[number] : self.starts[number + 1]]
 
 
 def plan_extraction(
@@ -89,7 +82,4 @@ def plan_extraction(
     todo = unique[lacking]
     buckets = samples.keys[todo, 0]
     order = np.argsort(buckets, kind="stable")
-    starts = np.searchsorted(buckets[order], np.arange(N_BUCKETS + 1))
-    return ExtractionPlan(
-        source, samples, tuple(spaces), tuple(taps), shard_format, todo[order], starts, len(unique)
-    )
+    return ExtractionPlan(source, samples, tuple(spaces), tuple(taps), shard_format, todo[order], len(unique))

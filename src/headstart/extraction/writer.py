@@ -39,14 +39,13 @@ class ShardWriter:
         self._bytes = [0] * len(spaces)
         self._opened = time.monotonic()
 
-    def add(self, keys: NDArray[np.uint8], values: Sequence[NDArray[Any]]) -> None:
-        """Add rows: keys of shape (n, 16), and for each space features of shape (n, D)."""
+    def add(self, number: int, keys: NDArray[np.uint8], values: NDArray[Any]) -> None:
+        """Add rows to the open shard of a space: keys of shape (n, 16), features of shape (n, D)."""
         if not any(self._bytes):
             self._opened = time.monotonic()
-        for number, part in enumerate(values):
-            self._keys[number].append(keys)
-            self._values[number].append(part)
-            self._bytes[number] += part.nbytes + keys.nbytes
+        self._keys[number].append(keys)
+        self._values[number].append(values)
+        self._bytes[number] += values.nbytes + keys.nbytes
 
     @property
     def is_due(self) -> bool:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from headstart.backbones import located_spec, open_backbone
 from headstart.cache.resolutions import find_known, record_known
-from headstart.errors import BackboneError, ConfigError, MismatchError
+from headstart.errors import ConfigError, MismatchError, WeightsUnavailableError
 from headstart.extraction.engine import LocalEngine
 
 if TYPE_CHECKING:
@@ -65,8 +66,9 @@ class OpenedBackbone:
             key = self.backbone().memo_key()
             if key is not None and (info := self.cache.resolutions.get(key)):
                 return info
+            began = time.time_ns()
             info = self.backbone().resolve()
-        except BackboneError as error:
+        except WeightsUnavailableError as error:
             known = find_known(self.cache.space_paths(), self.portable_spec)
             if len(known) != 1:
                 raise
@@ -74,7 +76,7 @@ class OpenedBackbone:
             return known[0]
         self.was_loaded = True
         if key is not None:
-            self.cache.resolutions.put(key, info, self.backbone().witnesses())
+            self.cache.resolutions.put(key, info, self.backbone().witnesses(), began)
         return info
 
 
@@ -103,12 +105,19 @@ def fill(
     precision: Precision,
     stored: StoredDtype,
     progress: Progress,
-) -> list[Failure]:
-    """Compute and commit what the spaces of a plan lack; the failures are returned.
+) -> tuple[int, list[Failure]]:
+    """Compute and commit what the spaces of a plan lack.
 
     A plan with nothing to do loads no model.
+
+    Returns
+    -------
+    n_computed : int
+        The samples that this process computed.
+    failures : list of Failure
     """
     failures: list[Failure] = []
+    n_computed = 0
     if len(plan.todo):
         opened.cache.prepare()
         model = _load(opened, config.device, precision)
@@ -122,10 +131,10 @@ def fill(
                 pass
         finally:
             progress.end()
-        failures = engine.failures
+        n_computed, failures = engine.n_computed, engine.failures
     for space in plan.spaces:
         space.save_index()
-    return failures
+    return n_computed, failures
 
 
 def _load(opened: OpenedBackbone, device: str, precision: Precision) -> FrozenModel:
@@ -136,6 +145,8 @@ def _load(opened: OpenedBackbone, device: str, precision: Precision) -> FrozenMo
         # The memo named the space; the weights that fill it must be the ones that it was named after.
         differences = _differences(backbone.resolve(), opened.info)
         if differences:
+            if (key := backbone.memo_key()) is not None:
+                opened.cache.resolutions.forget(key)
             raise MismatchError(
                 f"{opened.spec} is not what it was when its features were named "
                 f"({', '.join(differences)} changed); run the command again"

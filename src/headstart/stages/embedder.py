@@ -120,9 +120,9 @@ class Embedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         )
         spaces = spaces_for(cache, opened.info, taps, precision, config.dtype)
         plan = plan_extraction(source, samples, spaces, taps, shard_format(config.format))
-        failures = [*samples.failures, *fill(
-            plan, opened, config, precision, stored_dtype(precision, config.dtype), progress
-        )]  # fmt: skip
+        stored = stored_dtype(precision, config.dtype)
+        _, failed = fill(plan, opened, config, precision, stored, progress)
+        failures = [*samples.failures, *failed]
         if failures:
             raise DataError(f"input {failures[0].id} cannot be used: {failures[0].reason}")
         return spaces[0].gather(samples.keys).values.astype(np.float32, copy=False)

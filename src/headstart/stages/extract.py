@@ -71,24 +71,52 @@ def extract(config: ExtractConfig, progress: Progress) -> Extraction:
     samples = register(source, cache.keys, progress)
     if source.description != said:  # a folder knows its classes, and what it ignored, after the scan
         progress.say(source.description)
+    given_up = _given_up(cache.find_set(name))
     precision, why = choose_precision(
-        cache, opened.info, taps, config.precision, config.dtype, samples.keys, config.device
+        cache, opened.info, taps, config.precision, config.dtype, samples.keys, config.device, len(given_up)
     )
     spaces = spaces_for(cache, opened.info, taps, precision, config.dtype)
     earlier = cache.find_set(name)
     plan = plan_extraction(source, samples, spaces, taps, shard_format(config.format), _given_up(earlier))
     progress.say(f"{plan.summary()} ({config.backbone}, {_names(taps)}, {precision}: {why})")
     stored = stored_dtype(precision, config.dtype)
-    failed = fill(plan, opened, config, precision, stored, progress)
-    failures = [*samples.failures, *_still_missing(earlier, plan, failed), *failed]
-    _check_any_held(plan, failures)
+    n_computed, failed = fill(plan, opened, config, precision, stored, progress)
     cache.prepare()
-    labelled = label_samples(samples, source, earlier, config.split_seed)
-    _say_splits(labelled, progress)
-    info = _describe(config, source, labelled, plan, earlier, failures)
-    features = commit_set(cache, name, labelled.table, info, failures)
-    n_computed = len(plan.todo) - len({failure.key for failure in failed})
+    features, failures = _commit(cache, name, config, source, plan, failed, progress)
     return Extraction(features, len(samples), n_computed, failures, perf_counter() - start)
+
+
+def _commit(
+    cache: Cache,
+    name: str,
+    config: ExtractConfig,
+    source: Source,
+    plan: ExtractionPlan,
+    failed: Sequence[Failure],
+    progress: Progress,
+) -> tuple[FeatureSet, list[Failure]]:
+    """Commit the set, on top of whatever it has become while we computed.
+
+    Returns
+    -------
+    FeatureSet
+    list of Failure
+        Those of the features asked for.
+    """
+    while True:
+        earlier = cache.find_set(name)
+        mine = [*plan.samples.failures, *_still_missing(earlier, plan, failed), *failed]
+        _check_any_held(plan, mine)
+        labelled = label_samples(plan.samples, source, earlier, config.split_seed)
+        entries = _feature_entries(config, source, plan, earlier)
+        failures = [*mine, *_failures_of_others(earlier, plan, entries)]
+        info = _describe(config, source, labelled, entries, failures)
+        features = commit_set(
+            cache, name, labelled.table, info, failures, replaces=earlier.digest if earlier else None
+        )
+        if features is not None:
+            _say_splits(labelled, progress)
+            return features, mine
 
 
 def default_set_name(data: Any, backbone: str) -> str:
@@ -114,21 +142,33 @@ def _given_up(earlier: FeatureSet | None) -> frozenset[tuple[str, str]]:
 def _still_missing(
     earlier: FeatureSet | None, plan: ExtractionPlan, failed: Sequence[Failure]
 ) -> list[Failure]:
-    """Earlier failures of samples that are still there and still have no feature."""
-    if earlier is None:
-        return []
-    again = {(failure.key, failure.space) for failure in failed}
-    candidates = [f for f in earlier.failures if f.space and (f.key, f.space) not in again]
-    if not candidates:
-        return []
-    keys = pack(bytes.fromhex(failure.key) for failure in candidates)
-    present = contains(plan.samples.keys, keys)
+    """Earlier failures in the plan's spaces of samples that are there and still have no feature."""
     spaces = {space.id: space for space in plan.spaces}
+    again = {(failure.key, failure.space) for failure in failed}
     return [
         failure
-        for failure, key, is_present in zip(candidates, keys, present, strict=True)
-        if is_present and not (failure.space in spaces and spaces[failure.space].held(key[None])[0])
+        for failure in _of_present_samples(earlier, plan)
+        if failure.space in spaces
+        and (failure.key, failure.space) not in again
+        and not spaces[failure.space].held(pack([bytes.fromhex(failure.key)]))[0]
     ]
+
+
+def _failures_of_others(
+    earlier: FeatureSet | None, plan: ExtractionPlan, entries: Sequence[dict[str, Json]]
+) -> list[Failure]:
+    """Earlier failures in the spaces of the set's other features."""
+    others = {entry["space"] for entry in entries} - {space.id for space in plan.spaces}
+    return [failure for failure in _of_present_samples(earlier, plan) if failure.space in others]
+
+
+def _of_present_samples(earlier: FeatureSet | None, plan: ExtractionPlan) -> list[Failure]:
+    """The failures that some backbone had, of samples that are still in the data."""
+    failures = [f for f in earlier.failures if f.space] if earlier else []
+    if not failures:
+        return []
+    present = contains(plan.samples.keys, pack(bytes.fromhex(f.key) for f in failures))
+    return [failure for failure, is_present in zip(failures, present, strict=True) if is_present]
 
 
 def _check_any_held(plan: ExtractionPlan, failures: Sequence[Failure]) -> None:
@@ -151,15 +191,10 @@ def _say_splits(labelled: Labelled, progress: Progress) -> None:
         )
 
 
-def _describe(
-    config: ExtractConfig,
-    source: Source,
-    labelled: Labelled,
-    plan: ExtractionPlan,
-    earlier: FeatureSet | None,
-    failures: Sequence[Failure],
-) -> dict[str, Json]:
-    """What set.json says."""
+def _feature_entries(
+    config: ExtractConfig, source: Source, plan: ExtractionPlan, earlier: FeatureSet | None
+) -> list[dict[str, Json]]:
+    """The features of the set: those of this extraction first, then those that it had."""
     options = config.backbone_options(pair=source.modality == "text-pair")
     new: list[dict[str, Json]] = [
         {
@@ -173,9 +208,18 @@ def _describe(
         for tap, space in zip(plan.taps, plan.spaces, strict=True)
     ]
     named = {(entry["backbone"], entry["tap"]) for entry in new}
-    kept = [
-        e for e in (earlier.info["features"] if earlier else []) if (e["backbone"], e["tap"]) not in named
-    ]
+    before = earlier.info["features"] if earlier else []
+    return [*new, *(entry for entry in before if (entry["backbone"], entry["tap"]) not in named)]
+
+
+def _describe(
+    config: ExtractConfig,
+    source: Source,
+    labelled: Labelled,
+    entries: Sequence[dict[str, Json]],
+    failures: Sequence[Failure],
+) -> dict[str, Json]:
+    """What set.json says."""
     return {
         "source": {
             "location": os.path.abspath(config.data) if isinstance(config.data, str | os.PathLike) else None,
@@ -188,7 +232,7 @@ def _describe(
             },
         },
         "labels": labelled.labels,
-        "features": [*new, *kept],
+        "features": list(entries),
         "counts": {**labelled.counts(), "failures": len(failures)},
         "split": labelled.split,
     }

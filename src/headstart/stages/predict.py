@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from headstart.arrow import mask_of
+from headstart.arrow import column_of, mask_of, names_by_code, strings
 from headstart.backbones.options import BackboneOptions
 from headstart.cache.formats import shard_format
 from headstart.cache.store import Cache
-from headstart.errors import MismatchError
+from headstart.errors import DataError, MismatchError
 from headstart.extraction.plan import plan_extraction
 from headstart.extraction.samples import register
 from headstart.heads.storage import load_head
@@ -29,6 +30,8 @@ from headstart.stages.predicting import prediction_table
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from numpy.typing import NDArray
+
     from headstart.contracts import Head, Progress, Source
     from headstart.extraction.samples import Samples
     from headstart.types import Failure, Json
@@ -42,9 +45,16 @@ def predict(run: str | os.PathLike[str], config: PredictConfig, progress: Progre
     Returns
     -------
     pyarrow.Table
-        A row for every sample of the data, in its order: ``id``, ``label`` (where the data has one
-        in the column that the head was fitted on), ``prediction``, ``p:<class>``…. A sample that
-        could not be used has nulls, and a column ``error`` says why.
+        A row for every sample, in the order of the data: ``id``, ``label`` (where a label column
+        was asked for), ``prediction``, ``p:<class>``…. A sample that could not be used has nulls,
+        and a column ``error`` says why; files that could not even be read come last.
+
+    Raises
+    ------
+    DataError
+        No input could be used.
+    MismatchError
+        The backbone is not the one that the head was fitted on.
     """
     saved = load_run(run)
     head = load_head(saved.path / MODEL_DIR)
@@ -68,10 +78,17 @@ def predict_with(
     failures = _compute(source, samples, features, cache, config, progress)
     space = cache.space(Recipe(features["recipe"]))
     held = space.held(samples.keys)
+    failures = [*samples.failures, *failures]
+    if not held.any():
+        raise DataError(
+            f"none of the {len(held):,} inputs could be used; {failures[0].id}: {failures[0].reason}"
+        )
     X = space.gather(samples.keys[held]).values.astype(np.float32, copy=False)
     table = _identify(samples.table, str(labels["column"]))
     usable = prediction_table(table.filter(mask_of(held)), head, X)
-    return _with_failures(usable, table, held.tolist(), [*samples.failures, *failures])
+    if held.all() and not failures:
+        return usable
+    return _with_failures(usable, table, samples.keys, held, failures)
 
 
 def _open(config: PredictConfig, features: Mapping[str, Json]) -> Source:
@@ -115,7 +132,7 @@ def _compute(
         offline=config.offline,
         **given,
     )
-    opened = OpenedBackbone(features["located"], options, cache, progress)
+    opened = OpenedBackbone(features.get("located", features["backbone"]), options, cache, progress)
     check_modality(source, opened.info)
     now = make_recipe(opened.info, tap, recipe.entries["compute"], recipe.entries["stored"])
     if now.id != recipe.id:
@@ -127,7 +144,8 @@ def _compute(
             f"{features['backbone']} is not the backbone that this head was fitted on: {changes}; "
             "bring back what it was, or fit the head anew"
         )
-    return fill(plan, opened, config, recipe.entries["compute"], recipe.entries["stored"], progress)
+    compute, stored = recipe.entries["compute"], recipe.entries["stored"]
+    return fill(plan, opened, config, compute, stored, progress)[1]
 
 
 def _identify(table: pa.Table, column: str) -> pa.Table:
@@ -138,22 +156,23 @@ def _identify(table: pa.Table, column: str) -> pa.Table:
 
 
 def _with_failures(
-    usable: pa.Table, table: pa.Table, held: Sequence[bool], failures: Sequence[Failure]
+    usable: pa.Table,
+    table: pa.Table,
+    keys: NDArray[np.uint8],
+    held: NDArray[np.bool_],
+    failures: Sequence[Failure],
 ) -> pa.Table:
-    """A row for every sample, in the order of the data, with what went wrong beside the bad ones."""
-    if not failures and all(held):
-        return usable
-    reasons = {failure.id: failure.reason for failure in failures}
-    position = iter(range(usable.num_rows))
-    indices: list[int | None] = [next(position) if ok else None for ok in held]
-    whole = usable.take(pa.array(indices, pa.int64()))
-    whole = whole.set_column(0, "id", table.column("id"))
-    ids: list[Any] = table.column("id").to_pylist()
-    errors = [None if ok else reasons.get(name, "no feature") for ok, name in zip(held, ids, strict=True)]
-    whole = whole.append_column(ERROR, pa.array(errors, pa.string()))
+    """A row for every input, and what went wrong beside the bad ones; the unreadable come last."""
+    positions = pc.if_else(mask_of(held), column_of(np.cumsum(held) - 1), pa.nulls(1, pa.int64())[0])
+    for name in usable.column_names[table.num_columns :]:
+        table = table.append_column(name, usable.column(name).take(positions))
+    reasons = {failure.key: failure.reason for failure in failures}
+    codes = np.full(len(held), -1)
+    texts = list(reasons.values())
+    numbers = {key: number for number, key in enumerate(reasons)}
+    for row in np.flatnonzero(~held):
+        codes[row] = numbers.get(keys[row].tobytes().hex(), -1)
+    table = table.append_column(ERROR, names_by_code(codes, texts))
     unread = [failure for failure in failures if not failure.space]
-    extra = pa.table(
-        {"id": pa.array([f.id for f in unread], pa.string()),
-         ERROR: pa.array([f.reason for f in unread], pa.string())}
-    )  # fmt: skip
-    return pa.concat_tables([whole, extra], promote_options="default")
+    extra = {"id": strings([f.id for f in unread]), ERROR: strings([f.reason for f in unread])}
+    return pa.concat_tables([table, pa.table(extra)], promote_options="default")

@@ -42,11 +42,13 @@ def choose_precision(
     dtype: StoredDtype | None,
     keys: NDArray[np.uint8],
     device: str,
+    n_given_up: int = 0,
 ) -> tuple[Precision, str]:
     """The compute precision, and why.
 
     ``auto`` is the space that already holds most of these samples, if this device can extend it;
-    otherwise bf16 on a GPU that has it and fp32 elsewhere. torch is asked only if it matters.
+    otherwise bf16 on a GPU that has it and fp32 elsewhere. torch is asked only if it matters: samples
+    that were given up (permanent failures) count as held.
     """
     if asked != "auto":
         return asked, "as asked"
@@ -58,7 +60,7 @@ def choose_precision(
         for precision in candidates
     }
     best = max(candidates, key=lambda precision: held[precision])
-    if held[best] == len(keys) or (held[best] and best == "fp32"):
+    if held[best] and (held[best] >= len(keys) - n_given_up or best == "fp32"):
         return best, f"its space holds {held[best]:,} of these samples"
     from headstart.backbones.freezing import best_precision, resolve_device
 

@@ -1,0 +1,62 @@
+"""Keys: the same bytes are the same key, and looking keys up is what a dictionary does."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headstart.keys import encode, first_occurrences, key_of, pack, search, words
+
+# Few different bytes, so that keys share their first half, and differ by a trailing NUL only.
+HALVES = st.sampled_from([bytes(8), bytes(7) + b"\x01", b"\x80" + bytes(7), b"\xff" * 8, b"\x00\xff" * 4])
+KEYS = st.one_of(st.builds(bytes.__add__, HALVES, HALVES), st.binary(min_size=16, max_size=16))
+MANY = st.lists(KEYS, max_size=40)
+
+
+@given(held=st.lists(KEYS, max_size=40, unique=True), asked=MANY)
+def test_search_finds_what_a_dictionary_finds(held: list[bytes], asked: list[bytes]) -> None:
+    held = sorted(held)
+    positions, found = search(*words(pack(held)), pack(asked))
+    where = {key: position for position, key in enumerate(held)}
+    assert found.tolist() == [key in where for key in asked]
+    for key, position, is_there in zip(asked, positions, found, strict=True):
+        if is_there:
+            assert position == where[key]
+
+
+@given(keys=MANY)
+def test_words_order_as_bytes_do(keys: list[bytes]) -> None:
+    hi, lo = words(pack(keys))
+    assert [keys[row] for row in np.lexsort((lo, hi))] == sorted(keys)
+    assert [int(h) << 64 | int(low) for h, low in zip(hi, lo, strict=True)] == [
+        int.from_bytes(key, "big") for key in keys
+    ]
+
+
+@given(keys=MANY)
+def test_pack_keeps_every_byte_and_the_order(keys: list[bytes]) -> None:
+    assert pack(keys).shape == (len(keys), 16)
+    assert [row.tobytes() for row in pack(keys)] == keys
+
+
+@given(keys=MANY)
+def test_first_occurrences_are_the_first(keys: list[bytes]) -> None:
+    assert first_occurrences(pack(keys)).tolist() == [keys.index(key) for key in dict.fromkeys(keys)]
+
+
+@given(one=st.tuples(st.text(), st.text()), other=st.tuples(st.text(), st.text()))
+def test_pairs_share_an_encoding_only_if_they_are_equal(one: tuple[str, str], other: tuple[str, str]) -> None:
+    assert (encode(one) == encode(other)) == (one == other)
+    whole = one[0] + one[1]
+    for cut in range(len(whole) + 1):
+        moved = (whole[:cut], whole[cut:])
+        assert (key_of("text-pair", moved) == key_of("text-pair", one)) == (moved == one)
+
+
+def test_a_key_is_the_modality_a_nul_and_the_bytes() -> None:
+    assert key_of("image", b"\x89PNG") == blake2b(b"image\0\x89PNG", digest_size=16).digest()
+    assert key_of("text", "é") == blake2b(b"text\0\xc3\xa9", digest_size=16).digest()
+    assert len({key_of("image", b"a"), key_of("text", "a"), key_of("text-pair", ("a", ""))}) == 3
