@@ -164,3 +164,19 @@ def test_the_users_cache_is_where_xdg_says(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert user_cache_dir().is_relative_to(tmp_path)
+
+
+def test_only_old_partial_files_are_swept(tmp_path: Path) -> None:
+    import os
+    import time
+
+    from headstart.files import EXPIRY, PARTIAL, sweep_partials
+
+    old, young = tmp_path / f"old{PARTIAL}", tmp_path / f"young{PARTIAL}"
+    whole = tmp_path / "shard.h5"
+    for path in (old, young, whole):
+        path.write_bytes(b"x")
+    for path in (old, whole):
+        os.utime(path, (time.time() - 2 * EXPIRY,) * 2)
+    sweep_partials(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {young.name, whole.name}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
 import secrets
+import shutil
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
 from struct import Struct
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 
 PARTIAL = ".partial"
 """The ending of what is being written; whoever finds an old one may delete it."""
+
+EXPIRY = 24 * 3600.0
+"""Seconds after which nobody can still be writing a partial file of at most 64 MB."""
 
 CLOCK_TICK_NS = 2_000_000_000
 """A file changed within this time is not remembered by any memo.
@@ -64,6 +69,18 @@ def user_cache_dir() -> Path:
 def partial_path(path: Path) -> Path:
     """A name beside ``path`` that nobody else uses, to write to before renaming."""
     return path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}{PARTIAL}")
+
+
+def sweep_partials(folder: Path) -> None:
+    """Delete what killed writers left half-written in a folder, once it is old enough to be sure."""
+    for path in folder.glob(f"*{PARTIAL}"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime < EXPIRY:
+                continue
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink()
 
 
 def sync_directory(path: Path) -> None:
@@ -122,7 +139,7 @@ def read_json(path: Path) -> Json:
         raise StorageError(f"{path} is not valid JSON ({error}); delete it or restore it") from error
 
 
-@contextmanager
+@contextlib.contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
     """Turn what the file system refuses into one clear line."""
     try:

@@ -17,7 +17,14 @@ import pyarrow.parquet as pq
 from headstart.cache.layout import SET_FORMAT
 from headstart.cache.sets import failures_to_jsonl
 from headstart.cache.store import Cache
-from headstart.files import make_directory, partial_path, storage_errors, sync_directory, write_durably
+from headstart.files import (
+    make_directory,
+    partial_path,
+    storage_errors,
+    sweep_partials,
+    sync_directory,
+    write_durably,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -59,6 +66,7 @@ def commit_set(
     """
     folder = cache.set_dir(name)
     make_directory(folder)
+    sweep_partials(folder)
     partial = partial_path(folder / "new")
     with storage_errors(folder):
         try:

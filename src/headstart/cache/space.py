@@ -25,6 +25,7 @@ from headstart.files import (
     make_directory,
     read_json,
     storage_errors,
+    sweep_partials,
     write_durably,
     write_json,
 )
@@ -103,10 +104,12 @@ class Space:
 
     def prepare(self) -> None:
         """Make the folders and write ``recipe.json`` if this is a new space."""
-        make_directory(self.shards_dir)
+        make_directory(self.path)
         target = self.path / "recipe.json"
         if not target.exists():
             write_json(target, dict(self.recipe.entries))
+        make_directory(self.shards_dir)
+        sweep_partials(self.shards_dir)
 
     def refresh(self) -> Index:
         """List the shards again and bring the index up to date."""
@@ -118,7 +121,8 @@ class Space:
         if not set(index.shards) <= set(present):
             index = empty_index()
             self._readers.clear()
-        new = [name for name in present if name not in set(index.shards)]
+        covered = set(index.shards)
+        new = [name for name in present if name not in covered]
         if new:
             index = index.extended(dict(self._keys_of(new)))
         self._index = index

@@ -112,8 +112,8 @@ def _check_set(cache: Cache, name: str) -> Iterator[Finding]:
         return
     if n_samples != n_named:
         yield Finding(f"set {name}", f"has {n_samples} rows where set.json says {n_named}")
-    for feature in features:
-        missing = _count_missing(cache, feature_set, feature.space)
+    for feature, entry in zip(features, feature_set.info["features"], strict=True):
+        missing = _count_missing(cache, feature_set, feature.space, entry.get("rows"))
         if missing:
             yield Finding(
                 f"set {name}",
@@ -122,13 +122,16 @@ def _check_set(cache: Cache, name: str) -> Iterator[Finding]:
             )
 
 
-def _count_missing(cache: Cache, feature_set: FeatureSet, space_id: str) -> int:
+def _count_missing(cache: Cache, feature_set: FeatureSet, space_id: str, rows: int | None) -> int:
+    """Samples that had a feature when the set was committed, and have none now."""
     keys = keys_from_arrow(feature_set.samples.column("key"))
     try:
         space = cache.open_space(space_id)
         space.distrust_index()
         held = space.held(keys)
     except HeadstartError:
-        return len(keys)
+        return len(keys) if rows is None else rows
+    if rows is not None:
+        return max(rows - int(held.sum()), 0)
     failed = {failure.key for failure in feature_set.failures if failure.space in ("", space_id)}
     return sum(key.tobytes().hex() not in failed for key in keys[~held])

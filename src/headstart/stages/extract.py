@@ -14,7 +14,7 @@ from headstart.cache.commit import commit_set
 from headstart.cache.formats import shard_format
 from headstart.cache.layout import check_set_name, set_name_from
 from headstart.cache.store import Cache
-from headstart.errors import DataError, SkippedError
+from headstart.errors import DataError, HeadstartError, SkippedError
 from headstart.extraction.plan import plan_extraction
 from headstart.extraction.samples import register
 from headstart.keys import contains, pack
@@ -108,7 +108,7 @@ def _commit(
         mine = [*plan.samples.failures, *_still_missing(earlier, plan, failed), *failed]
         _check_any_held(plan, mine)
         labelled = label_samples(plan.samples, source, earlier, config.split_seed)
-        entries = _feature_entries(config, source, plan, earlier)
+        entries = _feature_entries(cache, config, source, plan, earlier)
         failures = [*mine, *_failures_of_others(earlier, plan, entries)]
         info = _describe(config, source, labelled, entries, failures)
         features = commit_set(
@@ -192,7 +192,11 @@ def _say_splits(labelled: Labelled, progress: Progress) -> None:
 
 
 def _feature_entries(
-    config: ExtractConfig, source: Source, plan: ExtractionPlan, earlier: FeatureSet | None
+    cache: Cache,
+    config: ExtractConfig,
+    source: Source,
+    plan: ExtractionPlan,
+    earlier: FeatureSet | None,
 ) -> list[dict[str, Json]]:
     """The features of the set: those of this extraction first, then those that it had."""
     options = config.backbone_options(pair=source.modality == "text-pair")
@@ -209,7 +213,19 @@ def _feature_entries(
     ]
     named = {(entry["backbone"], entry["tap"]) for entry in new}
     before = earlier.info["features"] if earlier else []
-    return [*new, *(entry for entry in before if (entry["backbone"], entry["tap"]) not in named)]
+    kept = [entry for entry in before if (entry["backbone"], entry["tap"]) not in named]
+    for entry in new:
+        entry["rows"] = _count_held(plan, cache, entry["space"])
+    # Samples that came since a feature was extracted lack it; the set says how many have it.
+    return [*new, *({**entry, "rows": _count_held(plan, cache, entry["space"])} for entry in kept)]
+
+
+def _count_held(plan: ExtractionPlan, cache: Cache, space_id: str) -> int:
+    """How many of the samples have a feature in a space."""
+    try:
+        return int(cache.open_space(space_id).held(plan.samples.keys).sum())
+    except HeadstartError:
+        return 0  # somebody deleted the space; reading the feature will say so
 
 
 def _describe(
