@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from types import EllipsisType
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from headstart.types import Failure, Json
 
 ROWS_A_GROUP = 65_536
+TURN_SECONDS, TURN_POLL = 5.0, 0.02
 
 
 def commit_set(
@@ -76,12 +79,35 @@ def commit_set(
                 _move(partial, folder / digest)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-    current = _current(folder)
-    if replaces is not ... and current not in (replaces, digest):
-        return None
-    if current != digest:
-        write_durably(folder / "current", digest.encode("ascii") + b"\n")
+    with _turn(folder):
+        current = _current(folder)
+        if replaces is not ... and current not in (replaces, digest):
+            return None
+        if current != digest:
+            write_durably(folder / "current", digest.encode("ascii") + b"\n")
     return cache.open_set(name)
+
+
+@contextlib.contextmanager
+def _turn(folder: Path) -> Iterator[None]:
+    """Let one process at a time look at ``current`` and replace it.
+
+    A claim like those on buckets: it only spares the others a lost update, nobody waits longer than
+    `TURN_SECONDS` for a process that died with it, and where it cannot be made it is gone without.
+    """
+    claim = folder / "current.claim"
+    for _ in range(int(TURN_SECONDS / TURN_POLL)):
+        try:
+            os.close(os.open(claim, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+            break
+        except FileExistsError:
+            time.sleep(TURN_POLL)
+        except OSError:
+            break
+    try:
+        yield
+    finally:
+        claim.unlink(missing_ok=True)
 
 
 def _write(folder: Path, samples: pa.Table, info: Mapping[str, Json], failures: Sequence[Failure]) -> str:

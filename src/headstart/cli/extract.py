@@ -47,6 +47,9 @@ def extract(
     id_column: options.IdColumn = None,
     split_column: options.SplitColumn = None,
     encoding: options.Encoding = "utf-8",
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try again what failed for good before.")
+    ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 if samples were skipped.")] = False,
     offline: options.Offline = False,
     as_json: options.AsJson = False,

@@ -102,6 +102,7 @@ class ExtractConfig(ColumnConfig, ComputeConfig):
     weights: Path | None = None
     split_seed: int = Field(0, ge=-(2**63), lt=2**63)
     strict: bool = False
+    retry_failed: bool = False
 
     def backbone_options(self, pair: bool) -> BackboneOptions:
         """The same as the backbones take it."""

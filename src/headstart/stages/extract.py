@@ -71,13 +71,12 @@ def extract(config: ExtractConfig, progress: Progress) -> Extraction:
     samples = register(source, cache.keys, progress)
     if source.description != said:  # a folder knows its classes, and what it ignored, after the scan
         progress.say(source.description)
-    given_up = _given_up(cache.find_set(name))
+    given_up = _given_up(None if config.retry_failed else cache.find_set(name))
     precision, why = choose_precision(
         cache, opened.info, taps, config.precision, config.dtype, samples.keys, config.device, len(given_up)
     )
     spaces = spaces_for(cache, opened.info, taps, precision, config.dtype)
-    earlier = cache.find_set(name)
-    plan = plan_extraction(source, samples, spaces, taps, shard_format(config.format), _given_up(earlier))
+    plan = plan_extraction(source, samples, spaces, taps, shard_format(config.format), given_up)
     progress.say(f"{plan.summary()} ({config.backbone}, {_names(taps)}, {precision}: {why})")
     stored = stored_dtype(precision, config.dtype)
     n_computed, failed = fill(plan, opened, config, precision, stored, progress)
