@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from headstart.backbones.options import BackboneOptions
     from headstart.cache.store import Cache
     from headstart.contracts import Backbone, FrozenModel, Progress, Source
-    from headstart.extraction.plan import ExtractionPlan
     from headstart.stages.config import ComputeConfig
-    from headstart.types import BackboneInfo, Failure, Json, Precision, StoredDtype
+    from headstart.stages.spaces import Work
+    from headstart.types import BackboneInfo, Failure, Json, Precision
 
 
 class OpenedBackbone:
@@ -99,11 +99,9 @@ def check_modality(source: Source, info: BackboneInfo) -> None:
 
 
 def fill(
-    plan: ExtractionPlan,
+    work: Work,
     opened: OpenedBackbone,
     config: ComputeConfig,
-    precision: Precision,
-    stored: StoredDtype,
     progress: Progress,
 ) -> tuple[int, list[Failure]]:
     """Compute and commit what the spaces of a plan lack.
@@ -116,15 +114,16 @@ def fill(
         The samples that this process computed.
     failures : list of Failure
     """
+    plan = work.plan
     failures: list[Failure] = []
     n_computed = 0
     if len(plan.todo):
         opened.cache.prepare()
-        model = _load(opened, config.device, precision)
+        model = _load(opened, config.device, work.precision)
         for space in plan.spaces:
             space.prepare()
             record_known(space.path, opened.portable_spec, opened.info)
-        engine = LocalEngine(progress, stored, config.batch_size)
+        engine = LocalEngine(progress, work.stored, config.batch_size)
         progress.begin("extracting", len(plan.todo))
         try:
             for _ in engine.run(plan, model):

@@ -8,17 +8,14 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from headstart.cache.formats import shard_format
 from headstart.cache.store import Cache
 from headstart.errors import DataError
-from headstart.extraction.plan import plan_extraction
 from headstart.extraction.samples import register
-from headstart.pooling import choose_taps
 from headstart.progress import open_progress
 from headstart.sources import SourceOptions, open_source
 from headstart.stages.computing import OpenedBackbone, check_modality, fill, forbid_network
 from headstart.stages.config import ExtractConfig
-from headstart.stages.spaces import choose_precision, spaces_for, stored_dtype
+from headstart.stages.spaces import plan_work
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -114,19 +111,13 @@ class Embedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         source = open_source(items, SourceOptions(labels=False), modality)
         check_modality(source, opened.info)
         samples = register(source, cache.keys, progress)
-        taps = choose_taps([self.tap] if self.tap else None, opened.info.taps, config.backbone)
-        precision, _ = choose_precision(
-            cache, opened.info, taps, config.precision, config.dtype, samples.keys, config.device
-        )
-        spaces = spaces_for(cache, opened.info, taps, precision, config.dtype)
-        plan = plan_extraction(source, samples, spaces, taps, shard_format(config.format))
-        stored = stored_dtype(precision, config.dtype)
-        _, failed = fill(plan, opened, config, precision, stored, progress)
+        work = plan_work(cache, config, opened.info, source, samples)
+        _, failed = fill(work, opened, config, progress)
         failures = [*samples.failures, *failed]
         if failures:
             raise DataError(f"input {failures[0].id} cannot be used: {failures[0].reason}")
-        return spaces[0].gather(samples.keys).values.astype(np.float32, copy=False)
+        return work.plan.spaces[0].gather(samples.keys).values.astype(np.float32, copy=False)
 
     def _config(self, items: list[Any]) -> ExtractConfig:
         options = {name: value for name, value in self.get_params().items() if name != "tap"}
-        return ExtractConfig(data=items, **options)
+        return ExtractConfig(data=items, taps=[self.tap] if self.tap else None, **options)

@@ -11,18 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.backbones import located_spec, short_name
 from headstart.cache.commit import commit_set
-from headstart.cache.formats import shard_format
 from headstart.cache.layout import check_set_name, set_name_from
 from headstart.cache.store import Cache
 from headstart.errors import DataError, HeadstartError, SkippedError
-from headstart.extraction.plan import plan_extraction
 from headstart.extraction.samples import register
 from headstart.keys import contains, pack
-from headstart.pooling import choose_taps, display_tap
+from headstart.pooling import display_tap
 from headstart.sources import open_source
 from headstart.stages.computing import OpenedBackbone, check_modality, fill, forbid_network
 from headstart.stages.labelling import label_samples
-from headstart.stages.spaces import choose_precision, spaces_for, stored_dtype
+from headstart.stages.spaces import plan_work
 
 if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
@@ -66,20 +64,15 @@ def extract(config: ExtractConfig, progress: Progress) -> Extraction:
     options = config.backbone_options(pair=source.modality == "text-pair")
     opened = OpenedBackbone(config.backbone, options, cache, progress)
     check_modality(source, opened.info)
-    taps = choose_taps(config.taps, opened.info.taps, config.backbone)
     said = source.description
     samples = register(source, cache.keys, progress)
     if source.description != said:  # a folder knows its classes, and what it ignored, after the scan
         progress.say(source.description)
     given_up = _given_up(None if config.retry_failed else cache.find_set(name))
-    precision, why = choose_precision(
-        cache, opened.info, taps, config.precision, config.dtype, samples.keys, config.device, len(given_up)
-    )
-    spaces = spaces_for(cache, opened.info, taps, precision, config.dtype)
-    plan = plan_extraction(source, samples, spaces, taps, shard_format(config.format), given_up)
-    progress.say(f"{plan.summary()} ({config.backbone}, {_names(taps)}, {precision}: {why})")
-    stored = stored_dtype(precision, config.dtype)
-    n_computed, failed = fill(plan, opened, config, precision, stored, progress)
+    work = plan_work(cache, config, opened.info, source, samples, given_up)
+    plan = work.plan
+    progress.say(f"{plan.summary()} ({config.backbone}, {_names(plan.taps)}, {work.precision}: {work.why})")
+    n_computed, failed = fill(work, opened, config, progress)
     cache.prepare()
     features, failures = _commit(cache, name, config, source, plan, failed, progress)
     return Extraction(features, len(samples), n_computed, failures, perf_counter() - start)

@@ -26,6 +26,7 @@ from headstart.sources import open_source
 from headstart.stages.computing import OpenedBackbone, check_modality, fill, forbid_network
 from headstart.stages.config import PredictConfig
 from headstart.stages.predicting import prediction_table
+from headstart.stages.spaces import Work
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -144,8 +145,8 @@ def _compute(
             f"{features['backbone']} is not the backbone that this head was fitted on: {changes}; "
             "bring back what it was, or fit the head anew"
         )
-    compute, stored = recipe.entries["compute"], recipe.entries["stored"]
-    return fill(plan, opened, config, compute, stored, progress)[1]
+    work = Work(plan, recipe.entries["compute"], recipe.entries["stored"], "as the head was fitted")
+    return fill(work, opened, config, progress)[1]
 
 
 def _identify(table: pa.Table, column: str) -> pa.Table:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
+from headstart.cache.formats import shard_format
+from headstart.extraction.plan import ExtractionPlan, plan_extraction
+from headstart.pooling import choose_taps
 from headstart.recipe import make_recipe
 from headstart.types import Precision, StoredDtype
 
@@ -14,6 +18,9 @@ if TYPE_CHECKING:
 
     from headstart.cache.space import Space
     from headstart.cache.store import Cache
+    from headstart.contracts import Source
+    from headstart.extraction.samples import Samples
+    from headstart.stages.config import ExtractConfig
     from headstart.types import BackboneInfo
 
 
@@ -70,3 +77,46 @@ def choose_precision(
     if held["fp32"]:
         return "fp32", f"its space holds {held['fp32']:,} of these samples"
     return best_precision(kind), f"the best for {kind}"
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a command has to compute, and how.
+
+    Parameters
+    ----------
+    plan : ExtractionPlan
+    precision : {"fp32", "bf16", "fp16"}
+    stored : {"float16", "float32"}
+    why : str
+        Why this precision.
+    """
+
+    plan: ExtractionPlan
+    precision: Precision
+    stored: StoredDtype
+    why: str
+
+
+def plan_work(
+    cache: Cache,
+    config: ExtractConfig,
+    info: BackboneInfo,
+    source: Source,
+    samples: Samples,
+    given_up: frozenset[tuple[str, str]] = frozenset(),
+) -> Work:
+    """Choose taps, precision and spaces, and find what they lack.
+
+    Parameters
+    ----------
+    given_up : frozenset of (key in hex, space id)
+        Permanent failures of earlier runs: they count as held.
+    """
+    taps = choose_taps(config.taps, info.taps, config.backbone)
+    precision, why = choose_precision(
+        cache, info, taps, config.precision, config.dtype, samples.keys, config.device, len(given_up)
+    )
+    spaces = spaces_for(cache, info, taps, precision, config.dtype)
+    plan = plan_extraction(source, samples, spaces, taps, shard_format(config.format), given_up)
+    return Work(plan, precision, stored_dtype(precision, config.dtype), why)
