@@ -87,3 +87,13 @@ def test_where_nothing_may_be_written_it_goes_without(tmp_path: Path) -> None:
     memo = FingerprintMemo(tmp_path / "file" / "memo")
     memo.remember(rows(0, 3), rows(1, 3))
     assert not FingerprintMemo(tmp_path / "file" / "memo").lookup(rows(0, 3))[1].any()
+
+
+def test_a_flipped_bit_is_forgotten_not_believed(tmp_path: Path) -> None:
+    fingerprints = np.arange(32, dtype=np.uint8).reshape(2, 16)
+    FingerprintMemo(tmp_path).remember(fingerprints, fingerprints[::-1])
+    (path,) = tmp_path.glob("*.npy")
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    assert not FingerprintMemo(tmp_path).lookup(fingerprints)[1].any()

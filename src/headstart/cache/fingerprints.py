@@ -1,14 +1,14 @@
 """A memo on this machine: 128-bit fingerprint → 128-bit value.
 
-Rows of 32 bytes in immutable, sorted npy files, merged when there are more than eight. A file that
-changes has another fingerprint, so nothing is ever updated, and nothing needs a lock. All of it is
-derived: what is corrupt, unreadable or cannot be written only costs the work again.
+Rows of 32 bytes in immutable, sorted npy files named by their digest, merged when there are more than
+eight. A file that changes has another fingerprint, so nothing is ever updated, and nothing needs a
+lock. All of it is derived: what is corrupt, unreadable or cannot be written only costs the work again.
 """
 
 from __future__ import annotations
 
 import io
-import secrets
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -79,8 +79,9 @@ class FingerprintMemo:
         rows = rows[np.lexsort((lo, hi))]
         buffer = io.BytesIO()
         np.save(buffer, rows, allow_pickle=False)
-        name = f"{secrets.token_hex(8)}.npy"
-        write_durably(self.folder / name, buffer.getvalue())
+        content = buffer.getvalue()
+        name = f"{_digest(content)}.npy"
+        write_durably(self.folder / name, content)
         self._load()[name] = _table(rows)
 
     def _load(self) -> dict[str, _Table]:
@@ -92,14 +93,21 @@ class FingerprintMemo:
 
 
 def _read(path: Path) -> _Table | None:
+    """The table of a file whose content has the digest in its name; None for anything else."""
     try:
-        with open(path, "rb") as file:
-            table = np.lib.format.read_array(file, allow_pickle=False)
+        content = path.read_bytes()
+        if _digest(content) != path.stem:
+            return None  # a flipped bit in a key would name a sample that does not exist
+        table = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
     except Exception:  # a damaged header raises what it likes, tokenize.TokenError among it
         return None
     if table.dtype != np.uint8 or table.ndim != 2 or table.shape[1] != 2 * KEY_BYTES:
         return None
     return _table(table)
+
+
+def _digest(content: bytes) -> str:
+    return blake2b(content, digest_size=8).hexdigest()
 
 
 def _table(rows: NDArray[np.uint8]) -> _Table:
