@@ -170,3 +170,16 @@ def test_naming_the_heads_imports_neither_torch_nor_scikit_learn():
     check = "import sys, headstart.heads; print({'torch', 'sklearn', 'scipy'} & set(sys.modules))"
     ran = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "set()"
+
+
+def test_rounding_noise_in_a_dead_dimension_is_not_fitted() -> None:
+    """Two extractions of the same data differ in rounding only, and give the same head."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 6)).astype(np.float32)
+    y = np.where(X[:, 0] > 0, "yes", "no")
+    heads = []
+    for seed in (1, 2):
+        noisy = X.copy()
+        noisy[:, 5] = np.random.default_rng(seed).normal(size=200) * 1e-9
+        heads.append(open_head("ridge", {"alpha": 1.0}, seed=0).fit(noisy, y))
+    np.testing.assert_allclose(heads[0].coef_, heads[1].coef_, atol=1e-6)

@@ -12,6 +12,9 @@ from sklearn.preprocessing import StandardScaler
 BLOCK_ROWS = 8192
 """Rows worked on at a time, so that what is temporary stays small however many there are."""
 
+ROUNDING = 1e-5
+"""How exact a cached feature is, as a share of its largest value: the tolerance of extraction."""
+
 
 def blocks(X: NDArray[Any]) -> Iterator[NDArray[Any]]:
     """Consecutive rows of ``X`` (N, D) as views of at most ``BLOCK_ROWS`` rows."""
@@ -29,12 +32,17 @@ def moments(X: NDArray[np.floating[Any]]) -> tuple[NDArray[np.float64], NDArray[
     Returns
     -------
     mean, scale : ndarray of float64, shape (D,)
-        The scale is the standard deviation, and 1 where a column is constant.
+        The scale is the standard deviation, and 1 where a column is constant, or varies by less than
+        `ROUNDING` of the column that varies most.
     """
     scaler = StandardScaler()
     for block in blocks(X):  # `fit` would copy all of X, in float64
         scaler.partial_fit(block)
-    return scaler.mean_, scaler.scale_
+    scale = scaler.scale_
+    # Dead dimensions hold rounding noise (three of MiniLM's vary by 1e-9 and less). Blown up to unit
+    # variance it would be fitted, and the result would depend on how the batches fell.
+    noise = np.sqrt(scaler.var_) < ROUNDING * np.sqrt(scaler.var_.max())
+    return scaler.mean_, np.where(noise, 1.0, scale)
 
 
 def standardise(
