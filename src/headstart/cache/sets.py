@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from headstart.types import Json
 
 LABEL = "label:"
-META = "meta:"
 
 
 @dataclass(frozen=True, slots=True)

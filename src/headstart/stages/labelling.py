@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from headstart.arrow import codes_by_name, keys_from_arrow, names_by_code
 from headstart.cache.sets import LABEL
-from headstart.keys import first_occurrences, words
+from headstart.keys import first_occurrences, search, words
 from headstart.splits import NOT_GIVEN, complete_splits, describe_making
 from headstart.types import SPLITS
 
@@ -93,8 +93,6 @@ def _earlier(samples: Samples, earlier: FeatureSet | None, seed: int) -> NDArray
     unknown = np.full(len(samples), NOT_GIVEN, dtype=np.int8)
     if earlier is None or earlier.info["split"]["seed"] != seed:
         return unknown
-    from headstart.keys import search
-
     keys = keys_from_arrow(earlier.samples.column("key"))
     first = first_occurrences(keys)
     codes = _split_codes(earlier.samples.column("split"))[first]
