@@ -37,6 +37,9 @@ def column_of(values: NDArray[Any]) -> pa.Array:
     return pa.Array.from_buffers(_TYPES[flat.dtype.name], len(flat), [None, pa.py_buffer(flat)])
 
 
+_MINUS_ONE = column_of(np.array([-1], dtype=np.int32))[0]
+
+
 def numbers_of(column: pa.ChunkedArray | pa.Array) -> NDArray[Any]:
     """A column of numbers without nulls as an array, without a copy where it is one chunk."""
     array = _whole(column)
@@ -72,7 +75,8 @@ def codes_by_name(column: pa.ChunkedArray, names: Sequence[str]) -> NDArray[np.i
     import pyarrow.compute as pc
 
     found = pc.index_in(column, value_set=strings(names))
-    return numbers_of(pc.fill_null(found, -1)).astype(np.int64)
+    # Not fill_null(found, -1): a Python number would become a scalar by way of pandas.
+    return numbers_of(pc.fill_null(found, _MINUS_ONE)).astype(np.int64)
 
 
 def strings(values: Sequence[str | None]) -> pa.StringArray:

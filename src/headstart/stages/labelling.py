@@ -46,9 +46,8 @@ class Labelled:
 
     def counts(self) -> dict[str, int]:
         """Samples in all and in each split."""
-        column = self.table.column("split")
-        per_split = {name: int(pc.sum(pc.equal(column, name)).as_py() or 0) for name in SPLITS}
-        return {"samples": self.table.num_rows, **per_split}
+        per_split = np.bincount(_split_codes(self.table.column("split")), minlength=len(SPLITS))
+        return {"samples": self.table.num_rows, **dict(zip(SPLITS, per_split.tolist(), strict=True))}
 
 
 def label_samples(samples: Samples, source: Source, earlier: FeatureSet | None, seed: int) -> Labelled:
