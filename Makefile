@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 UV_VERSION := 0.13.8
 REQUIREMENTS := pyproject.toml constraints.txt
 
-.PHONY: demo test test-slow lint format lock clean
+.PHONY: demo test test-slow trial lint format docs lock clean
 
 demo: $(VENV)/demo.stamp  ## the main job on real images and texts, with real pretrained weights
 	$(BIN)/headstart demo
@@ -16,6 +16,9 @@ test: lint  ## lint, types, layering and all tests but the slow ones
 test-slow: $(VENV)/dev.stamp  ## the long trials: all twenty kills, the large memory run
 	$(BIN)/python -m pytest -m slow
 
+trial: $(VENV)/dev.stamp  ## two hundred random kills of extract, compact and gc
+	$(BIN)/python tests/trials/kill_trial.py --kills 200 --seed 0
+
 lint: $(VENV)/dev.stamp  ## ruff, mypy and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -25,6 +28,9 @@ lint: $(VENV)/dev.stamp  ## ruff, mypy and the direction of imports
 format: $(VENV)/dev.stamp  ## let ruff write the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/dev.stamp  ## the reference of the commands
+	$(BIN)/python docs/make_reference.py
 
 lock: $(VENV)/uv.stamp  ## pin the newest versions that fit
 	$(BIN)/uv pip compile --quiet --upgrade pyproject.toml --all-extras --no-header --no-annotate \

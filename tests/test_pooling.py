@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headstart.errors import ConfigError
-from headstart.pooling import canonical_tap, choose_taps, display_tap, pool
-from headstart.types import Activations
+from headstart.pooling import POOLINGS, canonical_tap, choose_taps, display_tap, layers_of, pool
+from headstart.types import Activations, BackboneInfo, Positions
 
 PADDINGS = [0.0, 1.0, 1e30, float("nan"), float("inf"), float("-inf")]
-TAPS = ["final.mean", "final.max", "final.cls"]
+TAPS = [*(f"final.{name}" for name in POOLINGS), "final.cls+mean", "final.mean.l2", "final.max+gem+eos.l2"]
 
 
 def activations(hidden: torch.Tensor, mask: torch.Tensor | None) -> Activations:
-    return Activations(hidden=hidden, mask=mask, cls=hidden[:, 0])
+    return Activations({"final": Positions(hidden, mask, hidden[:, 0])})
+
+
+def info(**changes: Any) -> BackboneInfo:
+    given = {"taps": ("pooler", "final.mean"), **changes}
+    return BackboneInfo("timm:a", "image", "00", {}, {}, **given)
 
 
 @settings(deadline=None, max_examples=60)
@@ -60,14 +67,39 @@ def test_low_precision_is_pooled_in_fp32() -> None:
     assert pool(activations(hidden, None), "final.mean").item() == pytest.approx(30_000.5)
 
 
+def test_the_last_token_is_found_whichever_side_is_padded() -> None:
+    hidden = torch.arange(8.0).reshape(2, 4, 1)
+    mask = torch.tensor([[True, True, False, False], [False, True, True, True]])
+    assert pool(activations(hidden, mask), "final.eos").flatten().tolist() == [1, 7]
+
+
+def test_poolings_by_hand() -> None:
+    hidden = torch.tensor([[[1.0], [2.0], [4.0], [99.0]]])
+    mask = torch.tensor([[True, True, True, False]])
+    found = {name: pool(activations(hidden, mask), f"final.{name}").item() for name in POOLINGS}
+    assert found == pytest.approx(
+        {"cls": 1, "mean": 7 / 3, "max": 4, "eos": 4, "gem": (73 / 3) ** (1 / 3), "sqrt": 7 / 3**0.5,
+         "weighted": (1 + 4 + 12) / 6}
+    )  # fmt: skip
+
+
+def test_poolings_are_joined_and_scaled_to_length_one() -> None:
+    hidden = torch.tensor([[[3.0, 0.0], [3.0, 8.0]]])
+    assert pool(activations(hidden, None), "final.cls+mean").tolist() == [[3, 0, 3, 4]]
+    assert pool(activations(hidden, None), "final.mean.l2").tolist() == [
+        [pytest.approx(0.6), pytest.approx(0.8)]
+    ]
+    assert pool(Activations(whole={"joint": torch.zeros(1, 2)}), "joint.l2").tolist() == [[0, 0]]
+
+
 def test_the_pooler_is_the_models_own() -> None:
     given_by_model = torch.randn(2, 3).to(torch.bfloat16)
-    assert torch.equal(pool(Activations(pooled=given_by_model), "pooler"), given_by_model.float())
+    assert torch.equal(pool(Activations(whole={"pooler": given_by_model}), "pooler"), given_by_model.float())
     with pytest.raises(ConfigError, match=r"'last\.cls'"):
-        pool(Activations(pooled=given_by_model), "final.cls")
+        pool(Activations(whole={"pooler": given_by_model}), "final.cls")
 
 
-@pytest.mark.parametrize("pooling", ["mean", "max", "cls"])
+@pytest.mark.parametrize("pooling", [*POOLINGS, "cls+mean", "mean.l2"])
 def test_a_tap_has_one_canonical_name(pooling: str) -> None:
     assert canonical_tap(f"last.{pooling}") == canonical_tap(f" final.{pooling} ") == f"final.{pooling}"
     assert display_tap(f"final.{pooling}") == f"last.{pooling}"
@@ -75,15 +107,47 @@ def test_a_tap_has_one_canonical_name(pooling: str) -> None:
     assert canonical_tap("pooler") == display_tap("pooler") == "pooler"
 
 
-@pytest.mark.parametrize("tap", ["", "last", "last.", "last.median", "first.mean", "last.mean.max", "Pooler"])
+def test_a_layer_has_one_number() -> None:
+    """Counted from the input; the last one is `final` where no norm comes after it."""
+    assert canonical_tap("-1.mean", 12) == canonical_tap("12.mean", 12) == "12.mean"
+    assert canonical_tap("-13.mean", 12) == canonical_tap("0.mean", 12) == "0.mean"
+    assert canonical_tap("-1.cls", 12, closing_norm=False) == canonical_tap("last.cls") == "final.cls"
+    assert display_tap("9.cls") == "9.cls"
+    assert layers_of(["final.mean", "9.cls", "9.mean.l2", "pooler", "0.max"]) == ("9", "0")
+    for tap in ("13.mean", "-14.mean"):
+        with pytest.raises(ConfigError, match=r"layers 0 to 12 \(-1 is 12\)"):
+            canonical_tap(tap, 12)
+    with pytest.raises(ConfigError, match="layers 1 to 4"):
+        canonical_tap("0.mean", 4, first_layer=1)
+    with pytest.raises(ConfigError, match="cannot be read by number"):
+        canonical_tap("-1.mean")
+
+
+@pytest.mark.parametrize(
+    "tap", ["", "last", "last.", "last.median", "first.mean", "last.mean.max", "Pooler", "1.5.mean"]
+)
 def test_what_is_no_tap_is_refused_with_those_that_are(tap: str) -> None:
-    with pytest.raises(ConfigError, match=r"choose from: pooler, last\.cls, last\.mean, last\.max"):
+    with pytest.raises(ConfigError, match=r"no tap .* pooler, joint, sentence, .*poolings: cls, mean, max"):
         canonical_tap(tap)
 
 
 def test_a_backbone_is_read_where_its_authors_read_it_unless_asked() -> None:
-    offered = ("pooler", "final.mean")
-    assert choose_taps(None, offered, "timm:a") == choose_taps([], offered, "timm:a") == ("pooler",)
-    assert choose_taps(["last.mean", "final.mean", "pooler"], offered, "timm:a") == ("final.mean", "pooler")
+    assert choose_taps(None, info()) == choose_taps([], info()) == ("pooler",)
+    assert choose_taps(["last.mean", "final.mean", "pooler"], info()) == ("final.mean", "pooler")
     with pytest.raises(ConfigError, match=r"timm:a has no tap 'last\.cls' .*; it offers: pooler, last\.mean"):
-        choose_taps(["last.cls"], offered, "timm:a")
+        choose_taps(["last.cls"], info())
+
+
+def test_numbered_layers_have_the_poolings_of_the_last() -> None:
+    deep = info(n_layers=4, closing_norm=False)
+    assert choose_taps(["-1.mean", "-2.mean", "4.mean"], deep) == ("final.mean", "3.mean")
+    with pytest.raises(ConfigError, match=r"no tap '3\.cls' .* layers by number: 0 to 4"):
+        choose_taps(["3.cls"], deep)
+
+
+def test_normalize_says_it_for_every_tap() -> None:
+    own = info(taps=("final.mean.l2", "final.mean"))
+    assert choose_taps(None, own) == ("final.mean.l2",)
+    assert choose_taps(None, own, normalize=False) == ("final.mean",)
+    assert choose_taps(["last.mean", "last.mean.l2"], own, normalize=True) == ("final.mean.l2",)
+    assert choose_taps(["last.mean"], info(), normalize=True) == ("final.mean.l2",)

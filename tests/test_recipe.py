@@ -91,7 +91,7 @@ def recipe(info: BackboneInfo = INFO, **more: Any) -> Recipe:
         recipe(compute="bf16"),
         recipe(stored="float16"),
         recipe(view="flip"),
-        recipe(prompt="query: "),
+        recipe(replace(INFO, prompt="query: ")),
     ],
 )
 def test_what_can_change_a_number_changes_the_id(changed: Recipe) -> None:
@@ -100,12 +100,12 @@ def test_what_can_change_a_number_changes_the_id(changed: Recipe) -> None:
 
 
 def test_what_cannot_change_a_number_does_not() -> None:
-    other = replace(INFO, spec="hf:b", taps=("final.mean",), provenance={"torch": "9"})
+    other = replace(INFO, spec="hf:b", taps=("final.mean",), n_layers=9, provenance={"torch": "9"})
     assert recipe(other).id == recipe().id
 
 
 def test_entries_at_their_default_are_left_out() -> None:
-    assert recipe(view=None, prompt="").id == recipe().id
+    assert recipe(replace(INFO, prompt=""), view=None).id == recipe().id
     assert set(recipe().entries) == {
         "weights", "architecture", "preprocessing", "tap", "compute", "stored", "numerics",
     }  # fmt: skip

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _TYPES = {
     "float16": pa.float16(),
     "float32": pa.float32(),
+    "float64": pa.float64(),
     "int8": pa.int8(),
     "int32": pa.int32(),
     "int64": pa.int64(),
@@ -38,6 +39,7 @@ def column_of(values: NDArray[Any]) -> pa.Array:
 
 
 _MINUS_ONE = column_of(np.array([-1], dtype=np.int32))[0]
+_NAN = column_of(np.array([np.nan]))[0]
 
 
 def numbers_of(column: pa.ChunkedArray | pa.Array) -> NDArray[Any]:
@@ -70,13 +72,51 @@ def names_by_code(codes: NDArray[np.integer[Any]], names: Sequence[str]) -> pa.S
     return pa.DictionaryArray.from_arrays(indices, strings(names)).cast(pa.string())
 
 
-def codes_by_name(column: pa.ChunkedArray, names: Sequence[str]) -> NDArray[np.int64]:
+def codes_by_name(column: pa.ChunkedArray | pa.Array, names: Sequence[str]) -> NDArray[np.int64]:
     """Positions of a column's strings in names; -1 for null and for what is not among them."""
+    return positions_in(column, strings(names))
+
+
+def positions_in(column: pa.ChunkedArray | pa.Array, values: pa.ChunkedArray | pa.Array) -> NDArray[np.int64]:
+    """The first position of each of a column's values in another; -1 where it is not there, or null."""
     import pyarrow.compute as pc
 
-    found = pc.index_in(column, value_set=strings(names))
+    found = pc.index_in(column, value_set=_whole(values))
     # Not fill_null(found, -1): a Python number would become a scalar by way of pandas.
     return numbers_of(pc.fill_null(found, _MINUS_ONE)).astype(np.int64)
+
+
+def codes_of_lists(column: pa.ChunkedArray, names: Sequence[str]) -> NDArray[np.int8]:
+    """Which names each list of a column holds, shape (N, len(names)); a row of -1 for null.
+
+    Names that are not among ``names`` are left out.
+    """
+    import pyarrow.compute as pc
+
+    lists = _whole(column)
+    coded = np.zeros((len(lists), len(names)), dtype=np.int8)
+    rows = numbers_of(pc.list_parent_indices(lists)).astype(np.int64)
+    codes = codes_by_name(pc.list_flatten(lists), names)
+    coded[rows[codes >= 0], codes[codes >= 0]] = 1
+    coded[nulls_of(lists)] = -1
+    return coded
+
+
+def numbers_or_nan(column: pa.ChunkedArray) -> NDArray[np.float64]:
+    """A column of floats, with NaN for null."""
+    import pyarrow.compute as pc
+
+    whole = _whole(column)
+    return numbers_of(pc.fill_null(whole, _NAN)).astype(np.float64)
+
+
+def nulls_of(column: pa.ChunkedArray | pa.Array) -> NDArray[np.bool_]:
+    """Which values of a column are null, shape (N,)."""
+    import pyarrow.compute as pc
+
+    array = _whole(column)
+    numbers: NDArray[np.bool_] = numbers_of(pc.cast(pc.is_null(array), pa.int8())).astype(np.bool_)
+    return numbers
 
 
 def strings(values: Sequence[str | None]) -> pa.StringArray:

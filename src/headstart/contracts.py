@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         Activations,
         BackboneInfo,
         Features,
+        LabelKind,
         Modality,
         Payload,
         Precision,
@@ -34,12 +35,32 @@ class KeyMemo(Protocol):
         """Keep keys, shape (N, 16), under fingerprints of the same shape."""
 
 
-class Source(Protocol):
-    """Where samples come from."""
+class Payloads(Protocol):
+    """Samples by their number: what an extraction reads."""
 
     @property
     def modality(self) -> Modality:
         """What the samples are."""
+
+    @property
+    def rows_a_block(self) -> int | None:
+        """How many consecutive rows are read together (a row group, a stretch of a tar).
+
+        None: any row is as near as any other.
+        """
+
+    def payload(self, row: int) -> Payload:
+        """The content of the ``row``-th sample that the scan yielded.
+
+        Raises
+        ------
+        SampleError
+            It cannot be read any more.
+        """
+
+
+class Source(Payloads, Protocol):
+    """Where samples come from."""
 
     @property
     def description(self) -> str:
@@ -49,17 +70,16 @@ class Source(Protocol):
     def label_names(self) -> Mapping[str, Sequence[str]]:
         """For each label column the names in the order that the data gives; empty: sort them."""
 
+    @property
+    def label_kinds(self) -> Mapping[str, LabelKind]:
+        """For each label column what its values are."""
+
+    @property
+    def streams(self) -> bool:
+        """Whether a payload can be had only while its block is the last one that `scan` yielded."""
+
     def scan(self, memo: KeyMemo) -> Iterator[SampleBlock]:
         """All samples in blocks, in an order that depends on the data alone."""
-
-    def payload(self, row: int) -> Payload:
-        """The content of the ``row``-th sample that `scan` yielded.
-
-        Raises
-        ------
-        SampleError
-            It cannot be read any more.
-        """
 
 
 class Backbone(Protocol):
@@ -111,8 +131,14 @@ class FrozenModel(Protocol):
     def length(self, prepared: Any) -> int:
         """What a prepared sample costs: its tokens, or 1 where all cost the same."""
 
-    def forward(self, prepared: Sequence[Any]) -> Activations:
-        """Run the model once over a batch."""
+    def forward(self, prepared: Sequence[Any], layers: Collection[str] = ()) -> Activations:
+        """Run the model once over a batch.
+
+        Parameters
+        ----------
+        layers : collection of str
+            The numbered layers to keep, as in canonical taps; ``final`` is always kept.
+        """
 
 
 class ShardReader(Protocol):

@@ -1,8 +1,8 @@
 """Keys: 128 bits that say which bytes a feature was computed from.
 
 A key is BLAKE2b-128 of the modality's name, a NUL byte, and the sample's encoded bytes: the bytes
-of an image file, the UTF-8 of a text, the length-prefixed UTF-8 of both parts of a pair. Two names
-of one photo are one key; a renamed, moved or relabelled sample keeps its key.
+of an image file, the UTF-8 of a text, both length-prefixed parts of a pair. Two names of one photo are
+one key; a renamed, moved or relabelled sample keeps its key.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def encode(payload: Payload) -> bytes:
         return payload
     if isinstance(payload, str):
         return payload.encode("utf-8")
-    parts = [part.encode("utf-8") for part in payload]
+    parts = [part if isinstance(part, bytes) else part.encode("utf-8") for part in payload]
     # Without the lengths ("ab", "c") and ("a", "bc") would share a key.
     return b"".join(len(part).to_bytes(8, "little") + part for part in parts)
 

@@ -1,11 +1,17 @@
 """Taps and poolings: where a feature is read, and how many positions become one vector.
 
-A tap is written ``<layer>.<pooling>``, or ``pooler`` for the model's own. ``last`` is what leaves
-the closing norm; in a recipe it is called ``final``, so that one tap has one name.
+A tap is written ``<layer>.<pooling>``, or names what the model itself pools: ``pooler``, ``joint``,
+``sentence``. A layer is ``last`` (after the closing norm), or a number: from the input (0 is what enters
+the first block), or below 0 from the end (-1 is the last block). Poolings joined by ``+`` are
+concatenated. ``.l2`` at the end scales each vector to length 1.
+
+In a recipe a tap has one name: ``last`` is ``final``, a layer is counted from the input, and the last
+block of a model without a closing norm is ``final``.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -14,14 +20,25 @@ from headstart.errors import ConfigError
 if TYPE_CHECKING:
     import torch
 
-    from headstart.types import Activations
+    from headstart.types import Activations, BackboneInfo, Positions
 
-LAYER_NAMES = {"last": "final", "final": "final"}
-POOLINGS = ("cls", "mean", "max")
+WHOLE = ("pooler", "joint", "sentence")
+POOLINGS = ("cls", "mean", "max", "eos", "gem", "sqrt", "weighted")
+FINAL = "final"
+UNIT = ".l2"
+GEM_POWER = 3.0
+GEM_FLOOR = 1e-6
+_TAP = re.compile(r"(?P<layer>last|final|-?\d+)\.(?P<poolings>[a-z]+(\+[a-z]+)*)")
 
 
-def canonical_tap(tap: str) -> str:
+def canonical_tap(tap: str, n_layers: int = 0, first_layer: int = 0, closing_norm: bool = True) -> str:
     """The one name that a tap has in recipes.
+
+    Parameters
+    ----------
+    tap : str
+    n_layers, first_layer, closing_norm
+        As in `BackboneInfo`.
 
     Raises
     ------
@@ -30,17 +47,36 @@ def canonical_tap(tap: str) -> str:
 
     Examples
     --------
-    >>> canonical_tap("last.mean")
-    'final.mean'
+    >>> canonical_tap("last.mean"), canonical_tap("-4.cls", n_layers=12)
+    ('final.mean', '9.cls')
     """
     tap = tap.strip()
-    if tap == "pooler":
-        return tap
-    layer, _, pooling = tap.partition(".")
-    if layer not in LAYER_NAMES or pooling not in POOLINGS:
-        offered = ", ".join(["pooler", *(f"last.{name}" for name in POOLINGS)])
-        raise ConfigError(f"there is no tap {tap!r}; choose from: {offered}")
-    return f"{LAYER_NAMES[layer]}.{pooling}"
+    whole, unit = tap.removesuffix(UNIT), UNIT if tap.endswith(UNIT) else ""
+    if whole in WHOLE:
+        return whole + unit
+    match = _TAP.fullmatch(whole)
+    unknown = [name for name in match["poolings"].split("+") if name not in POOLINGS] if match else [tap]
+    if match is None or unknown:
+        raise ConfigError(
+            f"there is no tap {tap!r}; write {', '.join(WHOLE)}, or a layer and a pooling: last.mean, "
+            f"-4.cls, 2.max; poolings: {', '.join(POOLINGS)}"
+        )
+    layer = _canonical_layer(match["layer"], tap, n_layers, first_layer, closing_norm)
+    return f"{layer}.{match['poolings']}{unit}"
+
+
+def _canonical_layer(layer: str, tap: str, n_layers: int, first: int, closing_norm: bool) -> str:
+    if layer in ("last", FINAL):
+        return FINAL
+    number = int(layer) if int(layer) >= 0 and layer[0] != "-" else n_layers + 1 + int(layer)
+    if not n_layers or not first <= number <= n_layers:
+        there = (
+            f"it has layers {first} to {n_layers} (-1 is {n_layers})"
+            if n_layers
+            else "its layers cannot be read by number"
+        )
+        raise ConfigError(f"there is no layer for the tap {tap!r}: {there}")
+    return FINAL if number == n_layers and not closing_norm else str(number)
 
 
 def display_tap(tap: str) -> str:
@@ -48,31 +84,62 @@ def display_tap(tap: str) -> str:
 
     Examples
     --------
-    >>> display_tap("final.mean")
-    'last.mean'
+    >>> display_tap("final.mean"), display_tap("9.cls")
+    ('last.mean', '9.cls')
     """
-    return "last" + tap.removeprefix("final") if tap.startswith("final.") else tap
+    return "last" + tap.removeprefix(FINAL) if tap.startswith(f"{FINAL}.") else tap
 
 
-def choose_taps(asked: Sequence[str] | None, offered: Sequence[str], spec: str) -> tuple[str, ...]:
+def layers_of(taps: Sequence[str]) -> tuple[str, ...]:
+    """The numbered layers that canonical taps read.
+
+    Examples
+    --------
+    >>> layers_of(["final.mean", "9.cls", "9.mean", "pooler"])
+    ('9',)
+    """
+    layers = (tap.partition(".")[0] for tap in taps if "." in tap)
+    return tuple(dict.fromkeys(layer for layer in layers if layer.isdigit()))
+
+
+def choose_taps(
+    asked: Sequence[str] | None, info: BackboneInfo, normalize: bool | None = None
+) -> tuple[str, ...]:
     """The canonical taps to read: those asked for, or the backbone's own.
+
+    Parameters
+    ----------
+    asked : sequence of str, optional
+    info : BackboneInfo
+    normalize : bool, optional
+        True: scale every vector to length 1; False: none; None: as the taps say.
 
     Raises
     ------
     ConfigError
         The backbone does not have one of them.
     """
-    if not asked:
-        return (offered[0],)
-    taps = tuple(dict.fromkeys(canonical_tap(tap) for tap in asked))
-    for tap in taps:
-        if tap not in offered:
-            names = ", ".join(display_tap(name) for name in offered)
-            raise ConfigError(
-                f"{spec} has no tap {display_tap(tap)!r} (it is not part of the model, or the "
-                f"checkpoint does not have its weights); it offers: {names}"
-            )
-    return taps
+    taps = [_offered(tap, info) for tap in asked] if asked else [info.default_tap]
+    if normalize is not None:
+        taps = [tap.removesuffix(UNIT) + (UNIT if normalize else "") for tap in taps]
+    return tuple(dict.fromkeys(taps))
+
+
+def _offered(asked: str, info: BackboneInfo) -> str:
+    tap = canonical_tap(asked, info.n_layers, info.first_layer, info.closing_norm)
+    plain = tap.removesuffix(UNIT)
+    offered = {name.removesuffix(UNIT) for name in info.taps}
+    _, _, poolings = plain.partition(".")
+    at_end = [f"{FINAL}.{name}" for name in poolings.split("+")] if poolings else [plain]
+    # Every pooling of a numbered layer is one that the model has at its end.
+    if plain not in offered and not all(name in offered for name in at_end):
+        names = ", ".join(display_tap(name) for name in info.taps)
+        layers = f"; layers by number: {info.first_layer} to {info.n_layers}" if info.n_layers else ""
+        raise ConfigError(
+            f"{info.spec} has no tap {display_tap(tap)!r} (it is not part of the model, or the "
+            f"checkpoint does not have its weights); it offers: {names}{layers}"
+        )
+    return tap
 
 
 def pool(activations: Activations, tap: str) -> torch.Tensor:
@@ -89,9 +156,20 @@ def pool(activations: Activations, tap: str) -> torch.Tensor:
     Tensor of float32, shape (B, D)
         Pooled in fp32 whatever the compute dtype. Positions outside the mask do not take part.
     """
-    if tap == "pooler":
-        return _present(activations.pooled, tap).float()
-    return _POOLING[tap.removeprefix("final.")](activations)
+    import torch
+
+    plain = tap.removesuffix(UNIT)
+    if plain in WHOLE:
+        vectors = _present(activations.whole.get(plain), tap).float()
+    else:
+        layer, _, names = plain.partition(".")
+        positions = activations.layers.get(layer)
+        if positions is None:
+            raise ConfigError(f"the backbone gave nothing to read at {display_tap(tap)!r}")
+        parts = [_POOLING[name](positions) for name in names.split("+")]
+        vectors = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+    # The floor of torch's own normalize (and of sentence-transformers): a zero vector stays zero.
+    return torch.nn.functional.normalize(vectors, dim=1) if tap.endswith(UNIT) else vectors
 
 
 def _present(tensor: torch.Tensor | None, tap: str) -> torch.Tensor:
@@ -100,29 +178,75 @@ def _present(tensor: torch.Tensor | None, tap: str) -> torch.Tensor:
     return tensor
 
 
-def _cls(activations: Activations) -> torch.Tensor:
-    return _present(activations.cls, "final.cls").float()
+def _cls(positions: Positions) -> torch.Tensor:
+    return _present(positions.cls, "cls").float()
 
 
-def _mean(activations: Activations) -> torch.Tensor:
-    hidden = _present(activations.hidden, "final.mean").float()
-    if activations.mask is None:
-        return hidden.mean(dim=1)
-    weights = activations.mask.to(hidden.dtype).unsqueeze(-1)
+def _kept(positions: Positions) -> tuple[torch.Tensor, torch.Tensor]:
+    """The positions, zero where they are masked, and how much each weighs: shape (B, T, 1)."""
+    hidden = positions.hidden.float()
+    if positions.mask is None:
+        return hidden, hidden.new_ones((*hidden.shape[:2], 1))
+    weights = positions.mask.to(hidden.dtype).unsqueeze(-1)
     # where(), not a product: 0 × infinity in a padded position would spread NaN.
-    total = hidden.where(weights.bool(), hidden.new_zeros(())).sum(dim=1)
-    return total / weights.sum(dim=1).clamp(min=1)
+    return hidden.where(weights.bool(), hidden.new_zeros(())), weights
 
 
-def _max(activations: Activations) -> torch.Tensor:
-    hidden = _present(activations.hidden, "final.max").float()
-    if activations.mask is None:
+def _mean(positions: Positions) -> torch.Tensor:
+    if positions.mask is None:
+        return positions.hidden.float().mean(dim=1)
+    hidden, weights = _kept(positions)
+    return hidden.sum(dim=1) / weights.sum(dim=1).clamp(min=1)
+
+
+def _max(positions: Positions) -> torch.Tensor:
+    hidden = positions.hidden.float()
+    if positions.mask is None:
         return hidden.amax(dim=1)
-    return hidden.masked_fill(~activations.mask.unsqueeze(-1), float("-inf")).amax(dim=1)
+    return hidden.masked_fill(~positions.mask.unsqueeze(-1), float("-inf")).amax(dim=1)
 
 
-_POOLING: dict[str, Callable[[Activations], torch.Tensor]] = {
+def _eos(positions: Positions) -> torch.Tensor:
+    """The last position that is no padding, on whichever side the padding stands."""
+    import torch
+
+    hidden = positions.hidden
+    if positions.mask is None:
+        return hidden[:, -1].float()
+    places = torch.arange(hidden.shape[1], device=hidden.device)
+    last = places.masked_fill(~positions.mask, -1).amax(dim=1).clamp(min=0)
+    return hidden[torch.arange(len(hidden), device=hidden.device), last].float()
+
+
+def _gem(positions: Positions) -> torch.Tensor:
+    """Generalised mean, p = 3 (Radenović et al., 2018, "Fine-tuning CNN image retrieval")."""
+    hidden, weights = _kept(positions)
+    powers = hidden.clamp(min=GEM_FLOOR).pow(GEM_POWER) * weights
+    return (powers.sum(dim=1) / weights.sum(dim=1).clamp(min=1)).pow(1 / GEM_POWER)
+
+
+def _sqrt(positions: Positions) -> torch.Tensor:
+    """The sum over the square root of the length (sentence-transformers' mean_sqrt_len_tokens)."""
+    hidden, weights = _kept(positions)
+    return hidden.sum(dim=1) / weights.sum(dim=1).clamp(min=1).sqrt()
+
+
+def _weighted(positions: Positions) -> torch.Tensor:
+    """The mean with weights 1, 2, 3 … by place (Muennighoff, 2022, "SGPT")."""
+    import torch
+
+    hidden, weights = _kept(positions)
+    places = torch.arange(1, hidden.shape[1] + 1, device=hidden.device, dtype=hidden.dtype)
+    weights = weights * places.unsqueeze(-1)
+    return (hidden * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
+
+
+_POOLING: dict[str, Callable[[Positions], torch.Tensor]] = {
     "cls": _cls,
     "mean": _mean,
     "max": _max,
+    "eos": _eos,
+    "gem": _gem,
+    "sqrt": _sqrt,
+    "weighted": _weighted,
 }

@@ -61,7 +61,6 @@ def make_recipe(
     compute: Precision,
     stored: StoredDtype,
     view: str | None = None,
-    prompt: str | None = None,
 ) -> Recipe:
     """The recipe of one tap of a backbone.
 
@@ -73,7 +72,7 @@ def make_recipe(
     compute : {"fp32", "bf16", "fp16"}
         The dtype of weights and activations. Pooling is always in fp32.
     stored : {"float16", "float32"}
-    view, prompt : str, optional
+    view : str, optional
         Left out where there is none.
     """
     entries: dict[str, Json] = {
@@ -89,7 +88,7 @@ def make_recipe(
         "max_length": info.max_length,
         "code": dict(info.code) if info.code else None,
         "view": view,
-        "prompt": prompt or None,
+        "prompt": info.prompt or None,
     }
     entries.update({name: value for name, value in optional.items() if value is not None})
     return Recipe(entries)

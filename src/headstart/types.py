@@ -12,11 +12,15 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-Modality: TypeAlias = Literal["image", "text", "text-pair"]
+Modality: TypeAlias = Literal["image", "text", "text-pair", "image-text"]
+LabelKind: TypeAlias = Literal["single", "multi", "regression"]
+"""One class a sample, any number of classes a sample, or a number a sample."""
+
 Precision: TypeAlias = Literal["fp32", "bf16", "fp16"]
 StoredDtype: TypeAlias = Literal["float16", "float32"]
-Payload: TypeAlias = "bytes | str | tuple[str, str]"
-"""What a sample is made of: the bytes of an image file, a text, or a pair of texts."""
+Payload: TypeAlias = "bytes | str | tuple[str, str] | tuple[bytes, str]"
+"""What a sample is made of: the bytes of an image file, a text, a pair of texts, or an image's bytes
+with a text."""
 
 Json: TypeAlias = Any
 """Anything that JSON can hold; kept loose because mypy's recursive aliases help nobody here."""
@@ -59,7 +63,8 @@ class SampleBlock:
     ----------
     table : pyarrow.Table
         Columns ``id`` string, ``key`` fixed_size_binary(16), ``split`` string (null: not given),
-        ``origin`` string, then ``label:<name>`` string (null: not labelled) and ``meta:<name>``.
+        ``origin`` string, then ``label:<name>`` (null: not labelled; string, list<string> or double by
+        the label's kind) and ``meta:<name>``.
     failures : list of Failure
         The samples that could not even be read, or that are empty.
     """
@@ -89,25 +94,39 @@ class Features:
 
 
 @dataclass(frozen=True, slots=True)
+class Positions:
+    """What one layer gives for a batch: tokens, patches, or spatial positions.
+
+    Parameters
+    ----------
+    hidden : Tensor, shape (B, T, D)
+        What may be pooled; class and register tokens of a vision transformer are not among them.
+    mask : Tensor of bool, shape (B, T), optional
+        True where ``hidden`` may take part in a pooling; None: everywhere.
+    cls : Tensor, shape (B, D), optional
+        The class token, where the model has one.
+    """
+
+    hidden: torch.Tensor
+    mask: torch.Tensor | None = None
+    cls: torch.Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Activations:
     """What a backbone gives for one batch, before pooling.
 
     Parameters
     ----------
-    hidden : Tensor, shape (B, T, D)
-        The last hidden states: tokens, patches, or spatial positions.
-    mask : Tensor of bool, shape (B, T), optional
-        True where ``hidden`` may take part in a pooling; None: everywhere.
-    cls : Tensor, shape (B, D), optional
-        The class token, where the model has one.
-    pooled : Tensor, shape (B, D), optional
-        What the model's own pooling gives.
+    layers : mapping of str to Positions
+        By canonical layer name: ``final`` after the closing norm, or a number from the input.
+    whole : mapping of str to Tensor of shape (B, D)
+        By tap: what needs no pooling of ours. ``pooler``: the model's own pooling; ``joint``: its
+        projection into a space that it shares with another modality; ``sentence``.
     """
 
-    hidden: torch.Tensor | None = None
-    mask: torch.Tensor | None = None
-    cls: torch.Tensor | None = None
-    pooled: torch.Tensor | None = None
+    layers: Mapping[str, Positions] = field(default_factory=dict)
+    whole: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +137,24 @@ class BackboneInfo:
     ----------
     spec : str
         As the user wrote it, e.g. ``timm:resnet50.a1_in1k``.
-    modality : {"image", "text", "text-pair"}
-        What it takes. A text backbone takes pairs as well.
+    modality : {"image", "text", "text-pair", "image-text"}
+        What it takes. A text backbone takes pairs as well. Of a model with several sides (CLIP) this is
+        the side that `BackboneOptions.modality` chose.
     weights : str
         BLAKE2b-128 of the loaded weights (names, dtypes, shapes, bytes), in hex.
     architecture, preprocessing : dict
         What else decides the numbers; both enter the recipe as they are.
     taps : tuple of str
-        The canonical taps that it offers; the first is where its authors read it.
+        The canonical taps that it offers at its end; the first is where its authors read it. The
+        poolings of its ``final`` taps are those of its numbered layers, too.
+    n_layers : int
+        How many layers can be read by number; 0: none. -1 is the last of them.
+    first_layer : int
+        The lowest number: 0 where what enters the first block can be read as well, else 1.
+    closing_norm : bool
+        Whether a norm stands between the last layer and ``final``. Without one they are one tap.
+    prompt : str, optional
+        What is put before every text.
     max_length : int, optional
         Tokens a text is cut to.
     code : dict, optional
@@ -140,7 +169,11 @@ class BackboneInfo:
     architecture: Mapping[str, Json]
     preprocessing: Mapping[str, Json]
     taps: tuple[str, ...]
+    n_layers: int = 0
+    first_layer: int = 0
+    closing_norm: bool = True
     max_length: int | None = None
+    prompt: str | None = None
     code: Mapping[str, Json] | None = None
     provenance: Mapping[str, Json] = field(default_factory=dict)
 

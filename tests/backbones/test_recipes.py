@@ -16,9 +16,9 @@ from headstart.errors import BackboneError, ConfigError
 from headstart.recipe import make_recipe
 
 
-def space(spec: str, **options: Any) -> str:
+def space(spec: str, tap: str | None = None, **options: Any) -> str:
     info = open_backbone(spec, BackboneOptions(**options)).resolve()
-    return make_recipe(info, info.default_tap, "fp32", "float32").id
+    return make_recipe(info, tap or info.default_tap, "fp32", "float32").id
 
 
 def test_the_same_weights_in_another_folder_are_one_space(tiny_bert: Path, tmp_path: Path) -> None:
@@ -87,13 +87,26 @@ def test_weights_that_the_features_need_may_not_be_missing(tiny_bert: Path, tmp_
         open_backbone(f"hf:{copy}", BackboneOptions()).resolve()
 
 
-def test_a_sentence_transformers_folder_is_read_with_its_own_pooling(tiny_bert: Path, tmp_path: Path) -> None:
-    copy = shutil.copytree(tiny_bert, tmp_path / "copy")
+def test_a_prompt_is_another_space(tiny_bert: Path) -> None:
+    plain = space(f"hf:{tiny_bert}")
+    assert space(f"hf:{tiny_bert}", prompt="") == plain
+    assert len({plain, space(f"hf:{tiny_bert}", prompt="query: "), space(f"hf:{tiny_bert}", prompt="q")}) == 3
+
+
+def test_what_a_sentence_transformers_folder_adds_changes_no_tap_that_was_there(
+    tiny_bert: Path, tmp_path: Path
+) -> None:
+    plain, copy = f"hf:{tiny_bert}", shutil.copytree(tiny_bert, tmp_path / "copy")
+    kinds = {"": "Transformer", "1_Pooling": "Pooling", "2_Normalize": "Normalize"}
+    modules = [{"path": path, "type": f"sentence_transformers.models.{kinds[path]}"} for path in kinds]
+    (copy / "modules.json").write_text(json.dumps(modules))
     (copy / "1_Pooling").mkdir()
     (copy / "1_Pooling" / "config.json").write_text('{"pooling_mode_cls_token": true}')
+    assert open_backbone(f"hf:{copy}", BackboneOptions()).resolve().default_tap == "final.cls.l2"
+    assert space(f"hf:{copy}", "final.mean") == space(plain, "final.mean")
     (copy / "sentence_bert_config.json").write_text('{"max_seq_length": 32}')
-    info = open_backbone(f"hf:{copy}", BackboneOptions()).resolve()
-    assert (info.default_tap, info.max_length) == ("final.cls", 32)
+    assert open_backbone(f"hf:{copy}", BackboneOptions()).resolve().max_length == 32
+    assert space(f"hf:{copy}", "final.mean") == space(plain, "final.mean", max_length=32)
 
 
 @pytest.mark.parametrize("max_length", [1, 2, 65])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -138,3 +139,12 @@ def test_a_format_that_is_no_number_is_corrupt(shard: Path, value: Any) -> None:
         file.attrs["format"] = value
     with pytest.raises(CorruptShardError, match="format"):
         Hdf5Format().open(shard)
+
+
+def test_two_threads_write_at_once() -> None:
+    """HDF5 takes two files of one name for one, and those that are made in memory have one, too."""
+    features = make_features(200, 300)
+    expected = bytes(Hdf5Format().encode(features, RECIPE))
+    with ThreadPoolExecutor(4) as pool:
+        for content in pool.map(lambda _: bytes(Hdf5Format().encode(features, RECIPE)), range(60)):
+            assert content == expected

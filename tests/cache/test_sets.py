@@ -294,7 +294,7 @@ def test_broken_sets_are_named(cache: Cache, made: FeatureSet) -> None:
     with pytest.raises(CorruptShardError, match=r"samples\.parquet"):
         cache.open_set("colours").arrays()
     (made.path / "set.json").write_text("[]")
-    with pytest.raises(FormatError, match="colours"):
+    with pytest.raises(CorruptShardError, match="colours"):
         cache.open_set("colours")
     (made.path / "set.json").write_text("{")
     with pytest.raises(StorageError, match=r"set\.json"):

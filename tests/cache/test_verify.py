@@ -155,4 +155,4 @@ def test_an_index_that_lies_hides_nothing(cache: Cache) -> None:
     put(cache, RECIPES[0], KEYS[1:])
     (name,) = space.shard_names()
     Index((name,), true.hi, true.lo, true.shard, true.row).save(space.path / "index.npz")
-    assert [problem[:9] for _, problem in findings(cache)] == ["1 samples"]
+    assert [problem[:9] for _, problem in findings(cache)] == ["does not ", "1 samples"]

@@ -64,7 +64,7 @@ def process() -> Callable[..., Result]:
 
     def run(*arguments: object, **environment: str) -> Result:
         done = subprocess.run(
-            command(*arguments), capture_output=True, text=True, timeout=240, env=os.environ | environment
+            command(*arguments), capture_output=True, text=True, timeout=600, env=os.environ | environment
         )
         assert "Traceback" not in done.stderr
         return Result(done.returncode, done.stdout, done.stderr)

@@ -11,7 +11,7 @@ import pytest
 
 import headstart as hs
 from headstart.errors import DataError, SampleError
-from headstart.sources.folder import FolderSource
+from headstart.sources.folders.source import FolderSource
 
 from .conftest import IMAGES, TEXTS, Result, command, some_texts, write_image, write_texts
 

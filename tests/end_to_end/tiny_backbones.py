@@ -64,5 +64,26 @@ class TinyTexts:
         return features * float(os.environ.get("TINY_SCALE", "1"))
 
 
+class TinyPairs(TinyImages):
+    """The pixels of an image beside the letters of a text."""
+
+    modality = "image-text"
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(2)
+        self.module = torch.nn.Linear(3 * SIDE * SIDE + 64, 8)
+        with torch.no_grad():
+            for parameter in self.module.parameters():
+                parameter.copy_(torch.randn(parameter.shape, generator=generator))
+
+    def prepare(self, payload: Any) -> torch.Tensor:
+        image, text = payload
+        letters = np.bincount(np.frombuffer(text.encode("utf-8"), dtype=np.uint8) % 64, minlength=64)
+        pixels = super().prepare(image).flatten()
+        return torch.cat([pixels, torch.from_numpy(letters.astype(np.float32))])
+
+
 images = TinyImages
 texts = TinyTexts
+pairs = TinyPairs

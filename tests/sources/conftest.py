@@ -42,6 +42,16 @@ class MemoryMemo:
         )
 
 
+class KnowsAll:
+    """A memo that knows every image, and keeps nothing."""
+
+    def lookup(self, fingerprints: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        return fingerprints, np.ones(len(fingerprints), dtype=bool)
+
+    def remember(self, fingerprints: NDArray[np.uint8], keys: NDArray[np.uint8]) -> None:
+        raise AssertionError("all of it is known")
+
+
 @dataclass(frozen=True)
 class Scan:
     """All that a source gave."""

@@ -8,16 +8,14 @@ import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from headstart.errors import ConfigError, DataError, SampleError
 from headstart.keys import key_of
 from headstart.sources import SourceOptions, open_source
-from tests.sources.conftest import MemoryMemo, scan, write_image, write_images
+from tests.sources.conftest import KnowsAll, MemoryMemo, scan, write_image, write_images
 
 
 def test_class_folders_give_ids_labels_and_keys(tmp_path: Path) -> None:
@@ -174,16 +172,6 @@ def test_a_photo_that_vanishes_after_the_scan_is_named(tmp_path: Path) -> None:
 def test_options_for_tables_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--text-column is for tables"):
         open_source(write_images(tmp_path, "a.png"), SourceOptions(text_column="text"))
-
-
-class KnowsAll:
-    """A memo that knows every file and keeps nothing."""
-
-    def lookup(self, fingerprints: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-        return fingerprints, np.ones(len(fingerprints), dtype=bool)
-
-    def remember(self, fingerprints: NDArray[np.uint8], keys: NDArray[np.uint8]) -> None:
-        raise AssertionError("all of it is known")
 
 
 def peak_of_a_scan(root: Path) -> int:

@@ -47,6 +47,7 @@ def test_the_order_of_rows_changes_no_key(
 
 
 PROGRAM = """
+import json
 import sys
 import numpy as np
 from headstart.sources import SourceOptions, open_source
@@ -59,11 +60,43 @@ class NoMemo:
         pass
 
 for path in sys.argv[1:]:
-    options = SourceOptions(id_column="nr" if "." in path[-8:] else None)
+    path, _, asked = path.partition("?")
+    options = SourceOptions(**json.loads(asked or "{}"))
     source = open_source(path, options)
     assert sum(block.table.num_rows for block in source.scan(NoMemo()))
-    source.payload(0), source.label_names, source.description
+    source.payload(0), source.label_names, source.label_kinds, source.description
 """
+
+
+def of_every_label_kind(root: Path) -> list[Path]:
+    """Tables of lists and of numbers; tables of flags and of cells to split lie beside them."""
+    write_table(root / "flags.csv", {"text": ["a", "b"], "rain": [1, 0], "fog": ["yes", ""]})
+    write_table(root / "cells.csv", {"text": ["a", "b"], "label": ['["x"]', "y|z"]})
+    lists = {"text": ["a", "b"], "label": [["x", "y"], None]}
+    numbers = {"text": ["a", "b"], "label": [0.5, None]}
+    return [
+        write_table(root / "lists.jsonl", lists),
+        write_table(root / "lists.parquet", lists),
+        write_table(root / "numbers.csv", numbers),
+        write_table(root / "numbers.parquet", numbers),
+    ]
+
+
+def with_images_inside(root: Path) -> list[str]:
+    """A table with images as structs, for images and for pairs; and a folder with metadata."""
+    write_images(root / "meta", "train/cat/a.png", "test/dog/b.png", "c.png")
+    content = (root / "meta" / "c.png").read_bytes()
+    cells = [{"bytes": content, "path": "c.png"}, {"bytes": None, "path": "meta/c.png"}]
+    write_table(root / "inside.parquet", {"image": cells, "caption": ["one", "two"]})
+    names = ["train/cat/a.png", "./test/dog/b.png", "test/dog/b.png", "../c.png"]
+    write_table(root / "meta" / "metadata.csv", {"file_name": names, "caption": ["a b"] * 4})
+    pairs = '"text_column": "caption"'
+    return [
+        f'{root / "inside.parquet"}?{{"image_column": "image"}}',
+        f'{root / "inside.parquet"}?{{"image_column": "image", {pairs}}}',
+        str(root / "meta"),
+        f'{root / "meta"}?{{"image_column": "file_name", {pairs}}}',
+    ]
 
 
 def test_reading_imports_neither_pandas_nor_torch(tmp_path: Path) -> None:
@@ -74,10 +107,16 @@ def test_reading_imports_neither_pandas_nor_torch(tmp_path: Path) -> None:
         (tmp_path / "lib" / library / "__init__.py").write_text(trap)
     columns = {"text": ["a", ""], "label": [1.0, None], "split": ["train", "test"], "nr": ["1", "2"]}
     tables = [write_table(tmp_path / f"t{ending}", columns) for ending in (".csv", ".jsonl", ".parquet")]
+    data = [f'{path}?{{"id_column": "nr"}}' for path in tables]
     write_images(tmp_path, "images/cat/a.png", "images/cat/b.png")
     (tmp_path / "images" / "cat" / "zero.png").touch()
+    data.append(str(tmp_path / "images"))
+    data += [str(path) for path in of_every_label_kind(tmp_path)]
+    data.append(f'{tmp_path / "flags.csv"}?{{"label_kind": "multi", "label_columns": ["rain", "fog"]}}')
+    data.append(f'{tmp_path / "cells.csv"}?{{"label_kind": "multi"}}')
+    data += with_images_inside(tmp_path)
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *map(str, tables), str(tmp_path / "images")],
+        [sys.executable, "-c", PROGRAM, *data],
         env={"PYTHONPATH": ":".join([str(tmp_path / "lib"), *sys.path])},
         capture_output=True,
         text=True,

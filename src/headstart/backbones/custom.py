@@ -3,9 +3,9 @@
 The factory takes no argument and returns an object with
 
 - ``module``: a `torch.nn.Module` (frozen and put into eval mode here),
-- ``modality``: ``"image"`` or ``"text"``,
+- ``modality``: ``"image"``, ``"text"`` or ``"image-text"``,
 - ``version``: a string that the author raises when a number changes,
-- ``prepare(payload)``: from the bytes of an image, a text or a pair to a tensor on the CPU,
+- ``prepare(payload)``: from the bytes of an image, a text or a pair of either to a tensor on the CPU,
 - ``forward(batch)``, optional: from the stacked tensors to features (B, D), or (B, T, D) to pool;
   without it the module itself is called.
 """
@@ -15,7 +15,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from headstart.backbones.digest import n_parameters, weights_digest
 from headstart.backbones.freezing import freeze
 from headstart.errors import BackboneError, ConfigError, HeadstartError, SampleError
-from headstart.types import Activations, BackboneInfo
+from headstart.types import Activations, BackboneInfo, Positions
 
 if TYPE_CHECKING:
     import torch
@@ -126,7 +126,7 @@ class FrozenCustomModel:
         """All samples cost the same."""
         return 1
 
-    def forward(self, prepared: Sequence[Any]) -> Activations:
+    def forward(self, prepared: Sequence[Any], layers: Collection[str] = ()) -> Activations:
         """Run the user's forward over a batch."""
         import torch
 
@@ -138,9 +138,9 @@ class FrozenCustomModel:
         with torch.inference_mode():
             output = getattr(self._made, "forward", self.module)(batch)
         if output.ndim == 2:
-            return Activations(hidden=output.unsqueeze(1), cls=output, pooled=output)
+            return Activations({"final": Positions(output.unsqueeze(1), cls=output)}, {"pooler": output})
         if output.ndim == 3:
-            return Activations(hidden=output, cls=output[:, 0], pooled=output.mean(dim=1))
+            return Activations({"final": Positions(output, cls=output[:, 0])}, {"pooler": output.mean(dim=1)})
         raise BackboneError(f"{self._spec} gave a tensor of shape {tuple(output.shape)}; expected (B, D)")
 
 

@@ -18,12 +18,48 @@ def hub_commit(repository: str) -> str | None:
 
 def hub_files(repository: str) -> list[Path]:
     """The files of the copy, and the reference that says which commit it is; empty without one."""
-    commit = hub_commit(repository)
-    if commit is None:
+    snapshot = hub_folder(repository)
+    if snapshot is None:
         return []
-    snapshot = _folder(repository) / "snapshots" / commit
     files = sorted(path for path in snapshot.rglob("*") if path.is_file())
     return [_reference(repository), *files] if files else []
+
+
+def hub_folder(repository: str) -> Path | None:
+    """The folder that holds the files of the copy; None if there is no copy."""
+    commit = hub_commit(repository)
+    return None if commit is None else _folder(repository) / "snapshots" / commit
+
+
+def fetch_file(repository: str, name: str) -> None:
+    """Bring a file of a repository, if there is such a file.
+
+    What the copy knows (that the file is here, or that there is none) is not asked again.
+
+    Raises
+    ------
+    Exception
+        Whatever the library raises where the hub cannot be asked.
+    """
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    commit = hub_commit(repository)
+    if commit is not None and try_to_load_from_cache(repository, name, revision=commit) is not None:
+        return
+    try:
+        hf_hub_download(repository, name, revision=commit)
+    except LocalEntryNotFoundError:  # a child of the next: nobody could be asked
+        raise
+    except EntryNotFoundError:
+        return
+
+
+def is_offline() -> bool:
+    """Whether the user's environment forbids the hub (``HF_HUB_OFFLINE``)."""
+    from huggingface_hub import constants
+
+    return bool(constants.HF_HUB_OFFLINE)
 
 
 def _reference(repository: str) -> Path:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from headstart.errors import SampleError
 
@@ -17,15 +19,32 @@ if TYPE_CHECKING:
 
 CPU_BATCH = 8  # small batches are fastest on CPUs: the activations stay in the cache
 GPU_BATCH = 64
+MAX_ASPECT = 1000  # models resize the shorter side: a line of pixels would become gigabytes
+WIDE_MODES = ("I", "F")  # 32 bits a pixel, in a range that the file does not name
+SIXTEEN_BIT_FORMATS = ("PNG", "PPM")  # a Pillow that opens these as 32-bit integers keeps their 16 bits
 
 
 def decode_image(payload: Payload) -> Image.Image:
-    """Decode an image file to RGB.
+    """Decode an image file to 8-bit RGB, as ``Image.open(file).convert("RGB")`` does.
+
+    So a greyscale image becomes three equal channels, CMYK is converted by Pillow's formula (and
+    Adobe's inverted CMYK and YCCK JPEGs by their marker), transparency is dropped (what lies beneath it
+    shows), of an animation or a file of several pages the first is taken, and an EXIF rotation is not
+    applied: the models' own pipelines do not apply it either.
+
+    Where that call would clip, and give a white or a black picture, the rule is ours:
+
+    - 16-bit greyscale keeps its high byte, as Pillow itself does for 16-bit colour;
+    - floats from 0 to 1 are multiplied by 255; floats and 32-bit integers from 0 to 255 are taken as they
+      are; any other range is refused, since nothing in the file says what is white.
+
+    Refused are also more than 178,956,970 pixels (twice Pillow's ``MAX_IMAGE_PIXELS``: a decompression
+    bomb) and sides that differ by more than 1000 times.
 
     Raises
     ------
     SampleError
-        The bytes are not an image that Pillow can read whole.
+        The bytes are not an image that Pillow can read whole, or it is one of those refused.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -33,11 +52,51 @@ def decode_image(payload: Payload) -> Image.Image:
         raise SampleError(f"expected the bytes of an image, got {type(payload).__name__}")
     try:
         with Image.open(io.BytesIO(payload)) as image:
-            return image.convert("RGB")
+            _check_aspect(image)
+            return _eight_bit(image).convert("RGB")
+    except (SampleError, MemoryError):
+        raise
     except UnidentifiedImageError:
         raise SampleError("the file is not an image that can be read") from None
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise SampleError(f"the image cannot be decoded: {str(error).splitlines()[0]}") from None
+    except Image.DecompressionBombError:
+        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        raise SampleError(
+            f"the image has more than {limit:,} pixels, the most that are decoded; scale it down"
+        ) from None
+    except Exception as error:
+        # Pillow's readers raise whatever broken bytes lead them to: struct.error, KeyError, zlib.error …
+        reason = (str(error).splitlines() or [""])[0] or type(error).__name__
+        raise SampleError(f"the image cannot be decoded: {reason}") from None
+
+
+def _check_aspect(image: Image.Image) -> None:
+    short, long = sorted(image.size)
+    if long > MAX_ASPECT * short:
+        raise SampleError(
+            f"the image is {image.width}×{image.height} pixels: a side is more than {MAX_ASPECT} times the "
+            "other, and no model could see anything in it"
+        )
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """An image of 16 or 32 bits a pixel at 8 bits; any other as it is."""
+    from PIL import Image
+
+    # Each rule here gave clipped pixels before the first release. One that comes later, and changes the
+    # pixels of files that a cache may hold, needs an entry in the recipe's preprocessing.
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in SIXTEEN_BIT_FORMATS):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode in WIDE_MODES:
+        values = np.asarray(image)
+        low, high = values.min(), values.max()
+        if not (low >= 0 and high <= 255):  # so that NaN is refused as well
+            raise SampleError(
+                f"its pixels are 32-bit numbers from {low:g} to {high:g}, and nothing says which of them is "
+                "white; convert it to 8 or 16 bits"
+            )
+        if image.mode == "F" and high <= 1:
+            return Image.fromarray(np.rint(values * 255).astype(np.uint8))
+    return image
 
 
 class FrozenImageModel:
@@ -50,19 +109,19 @@ class FrozenImageModel:
     transform : callable
         From an RGB image to a float tensor (3, H, W).
     read : callable
-        From a batch (B, 3, H, W) on the device to `Activations`.
+        From a batch (B, 3, H, W) on the device, and the numbered layers to keep, to `Activations`.
     """
 
     def __init__(
         self,
         module: torch.nn.Module,
         transform: Callable[[Image.Image], torch.Tensor],
-        read: Callable[[torch.Tensor], Activations],
+        read: Callable[[torch.Tensor, Collection[str]], Activations],
     ) -> None:
         import torch
 
-        # Pillow warns of odd EXIF and palettes; what matters is raised. Set once, since the reader
-        # threads could not each change the process's filters and put them back.
+        # Pillow warns of odd EXIF, palettes and many pixels; what matters is raised. Set once, since the
+        # reader threads could not each change the process's filters and put them back.
         warnings.filterwarnings("ignore", module=r"PIL\.")
         self.module = module
         self._transform = transform
@@ -86,10 +145,10 @@ class FrozenImageModel:
         """All images cost the same."""
         return 1
 
-    def forward(self, prepared: Sequence[Any]) -> Activations:
+    def forward(self, prepared: Sequence[Any], layers: Collection[str] = ()) -> Activations:
         """Run the model over a batch of transformed images."""
         import torch
 
         batch = torch.stack(list(prepared)).to(memory_format=torch.channels_last)
         with torch.inference_mode():
-            return self._read(batch.to(device=self._device, dtype=self._dtype))
+            return self._read(batch.to(device=self._device, dtype=self._dtype), layers)

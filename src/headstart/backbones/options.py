@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from headstart.types import Modality
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +24,11 @@ class BackboneOptions:
         Side in pixels of what an image model sees. None: the model's own.
     crop_pct : float, optional
         Share of the resized image that the centre crop keeps; in (0, 1]. None: the model's own.
-    pair : bool
-        The samples are pairs of texts.
+    prompt : str, optional
+        What is put before every text: the name of one of the model's own prompts, or the words
+        themselves. None: the model's default prompt, if it has one; empty: none at all.
+    modality : {"image", "text", "text-pair", "image-text"}, optional
+        What the samples are: it chooses the side of a model that has several.
     offline : bool
         Open no socket.
     """
@@ -30,15 +37,26 @@ class BackboneOptions:
     max_length: int | None = None
     image_size: int | None = None
     crop_pct: float | None = None
-    pair: bool = False
+    prompt: str | None = None
+    modality: Modality | None = None
     offline: bool = False
 
     def given(self) -> dict[str, object]:
-        """The options that decide numbers, where they are not at their default."""
+        """The options that decide numbers and are typed, where they are not at their default."""
         options = {
             "weights": str(self.weights.resolve()) if self.weights else None,
             "max_length": self.max_length,
             "image_size": self.image_size,
             "crop_pct": self.crop_pct,
+            "prompt": self.prompt,
         }
         return {name: value for name, value in options.items() if value is not None}
+
+
+def side_of(spec: str, options: BackboneOptions) -> dict[str, str]:
+    """The side of the model that is meant, where a spec may name a model with several.
+
+    Left out for texts, which most ``hf:`` models take, and for the kinds that have but one side.
+    """
+    asked = options.modality
+    return {"modality": asked} if asked in ("image", "image-text") and spec.startswith("hf:") else {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import zipfile
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,6 +81,7 @@ def load_into(
     free = tuple(classifier)
     state = {name: tensor for name, tensor in state.items() if not (free and name.startswith(free))}
     needed = {name for name in own if not (free and name.startswith(free))}
+    needed -= {name for name in needed - state.keys() if _is_spare(name, own, state)}
     wrong = [name for name in needed & state.keys() if own[name].shape != state[name].shape]
     for problem, names in (
         ("lacks", needed - state.keys()),
@@ -89,7 +91,18 @@ def load_into(
         if names:
             shown = ", ".join(sorted(names)[:SHOWN]) + (", …" if len(names) > SHOWN else "")
             raise BackboneError(f"{path} does not fit the model: it {problem} {shown}")
-    model.load_state_dict(state, strict=False)
+    tensors = OrderedDict(state)
+    # What a plain mapping has lost: MNASNet refuses weights that do not say their version.
+    tensors._metadata = own._metadata  # type: ignore[attr-defined]
+    model.load_state_dict(tensors, strict=False)
+
+
+def _is_spare(name: str, own: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor]) -> bool:
+    """Whether a missing tensor changes nothing: only training reads it, or it is another name of one."""
+    if name.endswith(".num_batches_tracked"):  # files of old versions of torch lack this counter
+        return True
+    place = (own[name].data_ptr(), own[name].shape)
+    return any((tensor.data_ptr(), tensor.shape) == place for other, tensor in own.items() if other in state)
 
 
 def _renamed(

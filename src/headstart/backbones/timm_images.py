@@ -1,8 +1,9 @@
-"""Backbones of timm: any model with a feature head, under the transform that timm resolves."""
+"""Backbones of timm: any of its image models, under the transform that timm resolves."""
 
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from importlib import metadata
@@ -15,8 +16,10 @@ from headstart.backbones.hub import hub_files
 from headstart.backbones.images import FrozenImageModel
 from headstart.backbones.loading import loading_failures
 from headstart.backbones.state_dicts import load_into, read_state_dict
+from headstart.backbones.timm_reading import Reading, probe, read
+from headstart.backbones.torch_hub import torch_hub_files
 from headstart.errors import BackboneError, ConfigError
-from headstart.types import Activations, BackboneInfo
+from headstart.types import BackboneInfo
 
 if TYPE_CHECKING:
     import torch
@@ -62,7 +65,10 @@ class TimmBackbone:
             weights=weights_digest(model, _classifier(model)),
             architecture={"library": "timm", "name": model.default_cfg.get("architecture", self._name)},
             preprocessing={"library": "timm", **{name: _plain(value) for name, value in config.items()}},
-            taps=_offered_taps(model),
+            taps=self._reading.taps,
+            n_layers=self._reading.n_layers,
+            first_layer=1,
+            closing_norm=self._reading.closing_norm,
             provenance={
                 "versions": self.memo_key()["versions"],
                 "parameters": n_parameters(model),
@@ -78,15 +84,16 @@ class TimmBackbone:
         hub_id = self._model.default_cfg.get("hf_hub_id")
         if hub_id and (files := hub_files(hub_id)):
             return files
-        return _torch_hub_file(self._model.default_cfg.get("url"))
+        return torch_hub_files(self._model.default_cfg.get("url"))
 
     def load(self, device: str, precision: Precision) -> FrozenImageModel:
         """The model, frozen, on a device."""
         from timm.data import create_transform
 
         transform = create_transform(**self._data_config, is_training=False)
+        reading = self._reading  # before the weights are cast and moved
         module = freeze(self._model, device, precision)
-        return FrozenImageModel(module, transform, lambda batch: _read(module, batch))
+        return FrozenImageModel(module, transform, lambda batch, layers: read(module, reading, batch, layers))
 
     @cached_property
     def _model(self) -> Any:
@@ -100,15 +107,32 @@ class TimmBackbone:
                 self._check_local()
             model = timm.create_model(self._name, pretrained=given is None, **self._model_arguments())
         if given is not None:
-            load_into(model, read_state_dict(given), given, self._bundled is not None, _classifier(model))
+            self._fill(model, given)
         return model.eval()
+
+    def _fill(self, model: Any, path: Path) -> None:
+        """Load a file of weights; for another image size, with position embeddings resampled."""
+        size = self._options.image_size
+        state = read_state_dict(path)
+        try:
+            if size and self._bundled is None:
+                state = _resampled(model, state)
+            load_into(model, state, path, self._bundled is not None, _classifier(model))
+        except BackboneError as error:
+            if size is None:
+                raise
+            raise BackboneError(f"{error}; was it made for --image-size {size}?") from error
+
+    @cached_property
+    def _reading(self) -> Reading:
+        return probe(self._model, self._data_config["input_size"], self.spec)
 
     def _check_local(self) -> None:
         """Refuse weights that timm would fetch by a plain URL: no setting of a library stops that."""
         import timm
 
         config = timm.get_pretrained_cfg(self._name, allow_unregistered=True)
-        if config is not None and not config.hf_hub_id and not _torch_hub_file(config.url):
+        if config is not None and not config.hf_hub_id and not torch_hub_files(config.url):
             raise FileNotFoundError(f"{config.url or 'no weights'} is not here")
 
     def _model_arguments(self) -> dict[str, Any]:
@@ -131,37 +155,16 @@ class TimmBackbone:
         return config
 
 
-def _offered_taps(model: torch.nn.Module) -> tuple[str, ...]:
-    has_cls = _prefix_tokens(model) > 0 and getattr(model, "cls_token", None) is not None
-    return ("pooler", *(("final.cls",) if has_cls else ()), "final.mean", "final.max")
-
-
-def _prefix_tokens(model: torch.nn.Module) -> int:
-    return int(getattr(model, "num_prefix_tokens", 0))
-
-
-def _read(model: Any, batch: torch.Tensor) -> Activations:
-    """Pre-logits, and the last positions: spatial ones, or patches without class and registers."""
-    features = model.forward_features(batch)
-    if not hasattr(features, "ndim"):
-        raise BackboneError("this timm model gives several feature maps at once, which is not supported yet")
-    pooled = model.forward_head(features, pre_logits=True)
-    pooled = pooled.flatten(1) if pooled.ndim > 2 else pooled
-    prefix = _prefix_tokens(model)
-    if features.ndim == 4:
-        channels_last = str(getattr(model, "output_fmt", "NCHW")).endswith("NHWC")
-        hidden = features.flatten(1, 2) if channels_last else features.flatten(2).transpose(1, 2)
-        return Activations(hidden=hidden, pooled=pooled)
-    if features.ndim == 2:
-        return Activations(hidden=features.unsqueeze(1), pooled=pooled)
-    cls = features[:, 0] if prefix else None
-    return Activations(hidden=features[:, prefix:], cls=cls, pooled=pooled)
-
-
 def _classifier(model: Any) -> tuple[str, ...]:
     """The prefixes of the classifier's weights, which no feature depends on."""
     names = model.default_cfg.get("classifier") or ()
     return tuple(f"{name}." for name in ([names] if isinstance(names, str) else names))
+
+
+def _resampled(model: Any, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Position embeddings for another image size, as timm makes them of its own checkpoints."""
+    fit = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
+    return state if fit is None else dict(fit(state, model))
 
 
 def _plain(value: Any) -> Any:
@@ -172,12 +175,3 @@ def _unknown(name: str, known: list[str]) -> str:
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     hint = f"; nearest: {', '.join(near)}" if near else ""
     return f"timm has no model {name!r}{hint}"
-
-
-def _torch_hub_file(url: str | None) -> list[Path]:
-    if not url:
-        return []
-    import torch
-
-    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
-    return [path] if path.is_file() else []

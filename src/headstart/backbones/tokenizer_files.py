@@ -45,18 +45,6 @@ def tokenizer_digest(files: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
-def read_settings(files: Iterable[Path], name: str) -> dict[str, object]:
-    """A JSON file of a model's folder by its path's end; empty if there is none."""
-    for path in files:
-        if path.as_posix().endswith(name):
-            try:
-                value = json.loads(path.read_bytes())
-            except (OSError, ValueError):
-                return {}
-            return value if isinstance(value, dict) else {}
-    return {}
-
-
 def _without_inert(path: Path) -> bytes:
     raw = path.read_bytes()
     try:

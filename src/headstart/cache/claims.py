@@ -15,15 +15,17 @@ import platform
 import re
 import secrets
 import threading
+import time
 from collections.abc import Iterable
 from hashlib import blake2b
 from pathlib import Path
 
-from headstart.files import make_directory, storage_errors
+from headstart.files import make_directory, partial_path, storage_errors
 
 HEARTBEAT = 5.0  # seconds
 SILENCE = 30.0  # seconds after which a writer is taken for dead
 _LIVE = re.compile(r"(?P<host>.+)\.(?P<pid>\d+)\.(?P<nonce>[0-9a-f]+)\.live")
+_HINT = re.compile(r".+\.live|[0-9a-f]{2}(\.[0-9a-f]+\.stale)?")
 
 
 class ClaimBoard:
@@ -38,7 +40,7 @@ class ClaimBoard:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.mine: set[int] = set()
-        self._live = folder / f"{_host()}.{os.getpid()}.{secrets.token_hex(4)}.live"
+        self._live = folder / f"{host_name()}.{os.getpid()}.{secrets.token_hex(4)}.live"
         self._stop = threading.Event()
         self._linkable = True
         self._thread = threading.Thread(target=self._beat, name="headstart-claims", daemon=True)
@@ -95,15 +97,11 @@ class ClaimBoard:
 
     def is_abandoned(self, bucket: int) -> bool:
         """Whether a claim's writer is dead, or has been silent for half a minute."""
-        claim = self._path(bucket)
-        try:
-            touched = claim.stat().st_mtime
-            match = _LIVE.fullmatch(claim.read_text("ascii", errors="replace"))
-        except OSError:
-            return True
-        if match and match["host"] == _host() and not _is_running(int(match["pid"])):
-            return True
-        return self._now() - touched > SILENCE
+        return _is_abandoned(self._path(bucket), self.now())
+
+    def has_company(self) -> bool:
+        """Whether another writer is at work in this space."""
+        return has_live_writer(self.folder, self.now(), self._live.name)
 
     def claimed(self, bucket: int) -> bool:
         """Whether any other writer has a claim on a bucket, fresh or not."""
@@ -137,27 +135,81 @@ class ClaimBoard:
                 aside.unlink()
         return self._link(claim)
 
-    def _now(self) -> float:
-        """The file system's clock."""
+    def now(self) -> float:
+        """The file system's clock, in seconds since the epoch; this touches the live file."""
         with contextlib.suppress(OSError):
             os.utime(self._live)
             return self._live.stat().st_mtime
-        return 0.0
+        return time.time()
 
     def _beat(self) -> None:
         while not self._stop.wait(HEARTBEAT):
-            self._now()
+            self.now()
 
     def _sweep(self) -> None:
         """Remove what dead writers of this host left behind."""
         for live in self.folder.glob("*.live"):
             match = _LIVE.fullmatch(live.name)
-            if match and match["host"] == _host() and not _is_running(int(match["pid"])):
+            if match and match["host"] == host_name() and not _is_running(int(match["pid"])):
                 with contextlib.suppress(OSError):
                     live.unlink()
 
 
-def _host() -> str:
+def has_live_writer(folder: Path, now: float, but: str = "") -> bool:
+    """Whether a writer is at work that neither died nor fell silent.
+
+    Parameters
+    ----------
+    folder : Path
+        ``claims/`` of a space.
+    now : float
+        By the clock of the file system, in seconds since the epoch.
+    but : str
+        The name of a live file that does not count.
+    """
+    return any(path.name != but and not _is_abandoned(path, now) for path in folder.glob("*.live"))
+
+
+def clock_of(folder: Path) -> float:
+    """The clock of the file system that a folder lies on, in seconds since the epoch.
+
+    Where nothing can be written, this machine's.
+    """
+    probe = partial_path(folder / "clock")
+    try:
+        probe.touch()
+        return probe.stat().st_mtime
+    except OSError:
+        return time.time()
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink()
+
+
+def abandoned_hints(folder: Path, now: float) -> list[Path]:
+    """What writers that died or fell silent left in ``claims/``; any of it may be deleted."""
+    try:
+        paths = sorted(folder.iterdir())
+    except OSError:
+        return []
+    return [path for path in paths if _HINT.fullmatch(path.name) and _is_abandoned(path, now)]
+
+
+def _is_abandoned(claim: Path, now: float) -> bool:
+    """Whether the writer of a claim, or of a live file, is dead or silent."""
+    try:
+        touched = claim.stat().st_mtime
+        match = _LIVE.fullmatch(claim.read_text("ascii", errors="replace"))
+    except OSError:
+        return True
+    if match and match["host"] == host_name() and not _is_running(int(match["pid"])):
+        return True
+    # Silent as well if it is from the future: the clock went back, and a live writer would have
+    # touched it since.
+    return abs(now - touched) > SILENCE
+
+
+def host_name() -> str:
     """This host, told apart from containers and boots that share its name but not its processes."""
     marks = [platform.node()]
     for source in ("/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"):

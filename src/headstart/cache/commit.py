@@ -79,7 +79,7 @@ def commit_set(
                 _move(partial, folder / digest)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-    with _turn(folder):
+    with turn(folder):
         current = _current(folder)
         if replaces is not ... and current not in (replaces, digest):
             return None
@@ -89,7 +89,7 @@ def commit_set(
 
 
 @contextlib.contextmanager
-def _turn(folder: Path) -> Iterator[None]:
+def turn(folder: Path) -> Iterator[None]:
     """Let one process at a time look at ``current`` and replace it.
 
     A claim like those on buckets: it only spares the others a lost update, nobody waits longer than

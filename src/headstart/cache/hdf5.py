@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,8 @@ class Hdf5Format:
         if problem := problem_of(features):
             raise ValueError(f"this cannot be a shard: {problem}")
         with h5py.File(
-            "in-memory",
+            # The library takes two files of one name for one file, and refuses a second thread's.
+            f"in-memory-{secrets.token_hex(8)}",
             "w",
             driver="core",
             backing_store=False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,11 @@ class Index:
 
     def __len__(self) -> int:
         return len(self.hi)
+
+    def keys(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """The keys of some of its entries, shape (n, 16)."""
+        both = np.stack([self.hi[rows], self.lo[rows]], axis=1).astype(">u8")
+        return both.view(np.uint8).reshape(-1, 16)
 
     def locate(
         self, keys: NDArray[np.uint8]
@@ -91,15 +97,37 @@ def empty_index() -> Index:
     return Index((), words64, words64, numbers, numbers)
 
 
-def load_index(path: Path, present: Sequence[str]) -> Index:
-    """The saved index if it is sound and covers only shards that are present, else an empty one."""
+def load_index(path: Path, present: Sequence[str] | None) -> Index:
+    """The saved index if it is sound and covers only shards that are present, else an empty one.
+
+    Parameters
+    ----------
+    path : Path
+    present : sequence of str, optional
+        None: whatever it covers.
+    """
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as saved:
             shards = tuple(str(name) for name in saved["shards"])
             index = Index(shards, saved["hi"], saved["lo"], saved["shard"], saved["row"])
     except Exception:  # zipfile and numpy raise a dozen kinds for a damaged file; none is worth stopping for
         return empty_index()
-    return index if _is_sound(index) and set(shards) <= set(present) else empty_index()
+    fits = present is None or set(shards) <= set(present)
+    return index if fits and _is_sound(index) else empty_index()
+
+
+def peek_index(path: Path) -> tuple[tuple[str, ...], int]:
+    """The shards that a saved index covers and how many keys it has, without reading those."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            with archive.open("shards.npy") as file:
+                shards = np.lib.format.read_array(file, allow_pickle=False)
+            with archive.open("hi.npy") as file:
+                np.lib.format.read_magic(file)
+                (n_keys,), *_ = np.lib.format.read_array_header_1_0(file)
+    except Exception:  # see `load_index`
+        return (), 0
+    return tuple(str(name) for name in shards), n_keys
 
 
 def _is_sound(index: Index) -> bool:

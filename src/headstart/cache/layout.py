@@ -14,8 +14,12 @@ CACHE_FORMAT = 1
 SHARD_FORMAT = 1
 SET_FORMAT = 1
 
+SHARD_BYTES = 64 << 20
+"""About how large a shard is when it is closed, and what `compact` merges small ones into."""
+
 SHARD_NAME = re.compile(r"(?P<bucket>[0-9a-f]{2})-(?P<digest>[0-9a-f]{16})(?P<suffix>\.h5|\.parquet)")
 SPACE_NAME = re.compile(r"[0-9a-f]{16}")
+STATE_NAME = re.compile(r"[0-9a-f]{16}")
 SET_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 
@@ -75,8 +79,12 @@ def check_format(found: object, known: int, what: str) -> None:
     ------
     FormatError
         ``found`` is not a format up to ``known``.
+    CorruptShardError
+        It is no format at all: that is damage, and not a later version.
     """
-    if not isinstance(found, int) or not 1 <= found <= known:
+    if not isinstance(found, int):
+        raise CorruptShardError(f"{what} of no format (it says {found!r}); restore it or delete it")
+    if not 1 <= found <= known:
         raise FormatError(
             f"{what} of format {found!r}, and this version of headstart reads up to {known}; "
             "upgrade headstart"

@@ -106,6 +106,17 @@ class ParquetShard:
         return table
 
 
+def count_rows(path: Path) -> int:
+    """The rows of a shard by its metadata."""
+    try:
+        with pq.ParquetFile(path) as file:
+            return int(file.metadata.num_rows)
+    except FileNotFoundError:
+        raise
+    except (OSError, pa.ArrowException) as error:
+        raise CorruptShardError(f"{path} is not a readable Parquet shard ({error})") from error
+
+
 def _to_arrow(features: Features) -> pa.Array:
     vectors = vectors_of(features.values)
     if features.offsets is None:

@@ -99,6 +99,7 @@ def find_known(spaces: Iterable[Path], spec: Mapping[str, Json]) -> list[Backbon
                         info.architecture,
                         info.preprocessing,
                         info.max_length,
+                        info.prompt,
                         info.code,
                     )
                     found[repr(identity)] = info

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from headstart.errors import CorruptShardError
 from headstart.keys import KEY_BYTES
 from headstart.types import Features
 
@@ -23,6 +25,42 @@ def take(features: Features, rows: NDArray[np.int64]) -> Features:
     # Positions of all tokens at once: each row's start, minus where it lands, plus a running count.
     positions = np.repeat(starts - offsets[:-1], stops - starts) + np.arange(offsets[-1])
     return Features(keys, features.values[positions], offsets)
+
+
+def together(keys: NDArray[np.uint8], parts: Sequence[tuple[NDArray[np.int64], Features]]) -> Features:
+    """Rows of several shards as one.
+
+    Parameters
+    ----------
+    keys : ndarray of uint8, shape (N, 16)
+        In the order asked for.
+    parts : sequence of (positions, Features)
+        Which of the keys each part holds; together they hold all of them.
+
+    Raises
+    ------
+    CorruptShardError
+        They are of different widths or dtypes, or both dense and ragged.
+    """
+    shapes = {(part.values.shape[1], str(part.values.dtype), part.offsets is None) for _, part in parts}
+    if len(shapes) != 1:
+        raise CorruptShardError(f"one space holds features of different kinds: {sorted(shapes)}")
+    ((width, dtype, dense),) = shapes
+    if dense:
+        values = np.empty((len(keys), width), dtype=dtype)
+        for positions, part in parts:
+            values[positions] = part.values
+        return Features(keys, values)
+    order = np.empty(len(keys), dtype=np.int64)
+    order[np.concatenate([positions for positions, _ in parts])] = np.arange(len(keys))
+    lengths = np.concatenate([np.diff(part.offsets) for _, part in parts if part.offsets is not None])
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    stacked = Features(
+        np.concatenate([part.keys for _, part in parts]),
+        np.concatenate([part.values for _, part in parts]),
+        offsets,
+    )
+    return take(stacked, order)
 
 
 def problem_of(features: Features) -> str | None:

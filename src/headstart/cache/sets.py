@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headstart.arrow import codes_by_name, keys_from_arrow, mask_of, vectors_of
+from headstart.arrow import (
+    codes_by_name,
+    codes_of_lists,
+    keys_from_arrow,
+    mask_of,
+    numbers_or_nan,
+    vectors_of,
+)
 from headstart.cache.layout import SET_FORMAT, check_format
 from headstart.errors import ConfigError, CorruptShardError, DataError, MismatchError, StorageError
 from headstart.files import read_json
@@ -20,13 +28,15 @@ from headstart.pooling import canonical_tap, display_tap
 from headstart.types import SPLITS, Failure, FeatureRef
 
 if TYPE_CHECKING:
+    from datasets import Dataset
     from numpy.typing import NDArray
     from torch.utils.data import TensorDataset
 
     from headstart.cache.space import Space
-    from headstart.types import Json
+    from headstart.types import Json, LabelKind
 
 LABEL = "label:"
+_BY_NUMBER = re.compile(r"-?\d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +48,23 @@ class SetRows:
     table : pyarrow.Table
         The set's columns, N rows, in the set's order.
     X : ndarray of float32, shape (N, D)
-    y : ndarray of int64, shape (N,)
-        Positions in ``names``; -1 where there is no label.
+    y : ndarray
+        By ``kind``. single: int64, shape (N,), positions in ``names``, -1 where there is no label.
+        multi: int8, shape (N, L), 1 where a name applies, a row of -1 where there is no label.
+        regression: float64, shape (N,), NaN where there is no label.
     names : tuple of str
-        The label names in order.
+        The label names in order; none for regression.
     feature : FeatureRef
         The feature that was read.
+    kind : {"single", "multi", "regression"}
     """
 
     table: pa.Table
     X: NDArray[np.float32]
-    y: NDArray[np.int64]
+    y: NDArray[Any]
     names: tuple[str, ...]
     feature: FeatureRef
+    kind: LabelKind = "single"
 
     def __len__(self) -> int:
         return len(self.X)
@@ -97,6 +111,12 @@ class FeatureSet:
         return {column: tuple(names) for column, names in self.info["labels"].items()}
 
     @property
+    def label_kinds(self) -> dict[str, LabelKind]:
+        """What the values of each label column are."""
+        kinds = self.info.get("label_kinds", {})
+        return {column: kinds.get(column, "single") for column in self.label_names}
+
+    @property
     def samples(self) -> pa.Table:
         """The table: ``id``, ``key``, ``split``, ``origin``, ``label:<name>``, ``meta:<name>``."""
         if self._table is None:
@@ -128,9 +148,10 @@ class FeatureSet:
         ConfigError
             None fits; the message names those that there are.
         """
-        wanted = canonical_tap(tap) if tap else None
         fitting = [
-            ref for ref in self.features if wanted in (None, ref.tap) and backbone in (None, ref.backbone)
+            ref
+            for ref, entry in zip(self.features, self.info["features"], strict=True)
+            if backbone in (None, ref.backbone) and (tap is None or _means(tap, entry))
         ]
         if not fitting:
             there = "; ".join(f"{ref.backbone} {display_tap(ref.tap)}" for ref in self.features)
@@ -193,8 +214,7 @@ class FeatureSet:
             self._explain_missing(keys[~held], feature)
             table, keys = table.filter(mask_of(held)), keys[held]
         X = space.gather(keys).values.astype(np.float32, copy=False)
-        names, y = self._encode_labels(table, label)
-        return SetRows(table, X, y, names, feature)
+        return SetRows(table, X, *self._labels_of(table, label, feature))
 
     def arrays(
         self,
@@ -202,11 +222,11 @@ class FeatureSet:
         tap: str | None = None,
         label: str | None = None,
         backbone: str | None = None,
-    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Features (N, D) as float32, and labels (N,) as positions in the label names.
+    ) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        """Features (N, D) as float32, and labels: (N,) int64, positions in the label names.
 
-        A sample without a label has -1; samples that failed are left out. For the parameters see
-        `rows`.
+        A sample without a label has -1; samples that failed are left out. Several labels a sample, and
+        numbers to regress on, are as `SetRows` says. For the parameters see `rows`.
         """
         rows = self.rows(split, tap, label, backbone)
         return rows.X, rows.y
@@ -232,12 +252,33 @@ class FeatureSet:
         X, y = self.arrays(split, tap, label, backbone)
         return TensorDataset(torch.from_numpy(X), torch.from_numpy(y))
 
-    def _encode_labels(self, table: pa.Table, label: str | None) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    def dataset(
+        self,
+        split: str | None = None,
+        tap: str | None = None,
+        label: str | None = None,
+        backbone: str | None = None,
+    ) -> Dataset:
+        """The same as a Hugging Face data set, label columns by their bare names; see `rows`.
+
+        Raises
+        ------
+        MissingDependencyError
+            ``datasets`` is not installed.
+        """
+        from headstart.cache.export_arrow import to_dataset
+        from headstart.cache.selection import select
+
+        return to_dataset(select(self, split, tap, label, backbone))
+
+    def _labels_of(
+        self, table: pa.Table, label: str | None, feature: FeatureRef
+    ) -> tuple[NDArray[Any], tuple[str, ...], FeatureRef, LabelKind]:
         if label is None and not self.label_names:
-            return (), np.full(table.num_rows, -1, dtype=np.int64)
+            return np.full(table.num_rows, -1, dtype=np.int64), (), feature, "single"
         column = self.label_column(label)
-        names = self.label_names[column]
-        return names, codes_by_name(table.column(LABEL + column), names)
+        names, kind = self.label_names[column], self.label_kinds[column]
+        return encode_labels(table.column(LABEL + column), names, kind), names, feature, kind
 
     def _explain_missing(self, keys: NDArray[np.uint8], feature: FeatureRef) -> None:
         failed = {failure.key for failure in self.failures if failure.space in ("", feature.space)}
@@ -248,6 +289,35 @@ class FeatureSet:
                 f"{feature.backbone} at {display_tap(feature.tap)}; run headstart extract on its data "
                 f"again with --backbone {feature.backbone} --set {self.name}"
             )
+
+
+def encode_labels(column: pa.ChunkedArray, names: Sequence[str], kind: LabelKind) -> NDArray[Any]:
+    """A label column as numbers; see `SetRows`.
+
+    Examples
+    --------
+    >>> column = pa.chunked_array([[["a", "b"], [], None]])
+    >>> encode_labels(column, ["a", "b"], "multi").tolist()
+    [[1, 1], [0, 0], [-1, -1]]
+    """
+    match kind:
+        case "single":
+            return codes_by_name(column, names)
+        case "regression":
+            return numbers_or_nan(column)
+        case "multi":
+            return codes_of_lists(column, names)
+
+
+def _means(tap: str, entry: Mapping[str, Json]) -> bool:
+    """Whether a tap, as a user writes it, is that of a feature."""
+    layers = {name: entry[name] for name in ("n_layers", "first_layer", "closing_norm") if name in entry}
+    try:
+        return canonical_tap(tap, **layers) == str(entry["tap"])
+    except ConfigError:
+        if layers or not _BY_NUMBER.match(tap.strip()):
+            raise
+        return False  # a layer by number, of another backbone
 
 
 def open_feature_set(

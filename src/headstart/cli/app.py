@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from headstart.cli import cache, demo, extract, fit_head, predict
+from headstart.cli import backbones, cache, demo, extract, fit_head, live, predict
 
 app = typer.Typer(
     name="headstart",
@@ -39,5 +39,8 @@ def _root(
 app.command("extract")(extract.extract)
 app.command("fit-head")(fit_head.fit_head)
 app.command("predict")(predict.predict)
+cache.app.command("diff")(live.diff)
+cache.app.command("doctor")(live.doctor)
 app.add_typer(cache.app, name="cache")
+app.add_typer(backbones.app, name="backbones")
 app.command("demo")(demo.demo)

@@ -1,12 +1,14 @@
-"""``headstart cache ls|show|verify``."""
+"""``headstart cache ls|show|verify|compact|gc|export|import``."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from headstart.cli import options
+from headstart.cli.cache_lines import set_line, size, space_line, write_collection
 from headstart.cli.guard import guarded
 
 app = typer.Typer(help="Look after a cache.", no_args_is_help=True)
@@ -23,13 +25,13 @@ def ls(
 
     listing = list_cache(Cache(cache))
     if as_json:
-        _write_json(listing)
+        options.write_json(listing)
         return
     typer.echo(f"cache {listing['cache']}")
     for entry in listing["sets"]:
-        typer.echo(_set_line(entry))
+        typer.echo(set_line(entry))
     for entry in listing["spaces"]:
-        typer.echo(_space_line(entry))
+        typer.echo(space_line(entry))
     if not listing["sets"] and not listing["spaces"]:
         typer.echo("it is empty; headstart extract fills it")
 
@@ -45,12 +47,15 @@ def show(
     from headstart.cache.listing import show as describe
     from headstart.cache.store import Cache
 
-    _write_json(describe(Cache(cache), name), indent=2)
+    options.write_json(describe(Cache(cache), name), indent=2)
 
 
 @app.command("verify")
 @guarded
 def verify(
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Move what is corrupt to the trash; extract computes it anew.")
+    ] = False,
     cache: options.Cache = None,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
@@ -63,36 +68,154 @@ def verify(
     from headstart.cache.verify import verify as check
     from headstart.progress import open_progress
 
-    found = check(Cache(cache), open_progress(quiet))
+    found = check(Cache(cache), open_progress(quiet), repair)
     if as_json:
-        _write_json(dataclasses.asdict(found))
+        options.write_json(dataclasses.asdict(found))
     else:
         for finding in found.findings:
-            typer.echo(f"{finding.place}: {finding.problem}")
+            done = f" -> {finding.action}" if finding.action else ""
+            named = finding.problem.startswith(finding.place)
+            typer.echo(f"{finding.problem if named else f'{finding.place}: {finding.problem}'}{done}")
         verdict = f"{len(found.findings)} problems" if found.findings else "all sound"
+        if repair and found.findings:
+            verdict += f", {sum(finding.action is not None for finding in found.findings)} of them repaired"
         typer.echo(f"{found.n_shards:,} shards, {found.n_rows:,} rows, {found.n_sets:,} sets: {verdict}")
-    if found.findings:
+    if not found.is_sound:
         raise typer.Exit(1)
 
 
-def _set_line(entry: dict[str, Any]) -> str:
-    if "problem" in entry:
-        return f"set    {entry['set']}: {entry['problem']}"
-    features = ", ".join(f"{f['backbone']} {f['tap']} ({f['space']})" for f in entry["features"])
-    labels = ", ".join(f"{column}: {n} classes" for column, n in entry["classes"].items()) or "no labels"
-    return f"set    {entry['set']}: {entry['samples']:,} samples, {labels}; {features}"
+@app.command("compact")
+@guarded
+def compact(
+    format: Annotated[
+        str | None,
+        typer.Option("--format", help="hdf5 or parquet. Default: what most of the merged shards have."),
+    ] = None,
+    cache: options.Cache = None,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Merge small shards into few of about 64 MB, while others read and write; no vector changes."""
+    import dataclasses
+
+    from headstart.cache.compact import compact as merge
+    from headstart.cache.formats import format_name
+    from headstart.cache.store import Cache
+    from headstart.progress import open_progress
+
+    done = merge(Cache(cache), open_progress(quiet), format_name(format) if format else None)
+    if as_json:
+        options.write_json([dataclasses.asdict(one) for one in done])
+    else:
+        for one in done:
+            sizes = f"{size(one.bytes_before)} -> {size(one.bytes_after)}"
+            became = f"{one.n_before:,} shards -> {one.n_after:,}, {sizes}"
+            typer.echo(f"space  {one.space}: {one.problem or became}")
+    if any(one.problem for one in done):
+        raise typer.Exit(1)
 
 
-def _space_line(entry: dict[str, Any]) -> str:
-    if "problem" in entry:
-        return f"space  {entry['space']}: {entry['problem']}"
-    return (
-        f"space  {entry['space']}: {entry['rows']:,} rows at {entry['tap']}, {entry['compute']} stored as "
-        f"{entry['stored']}, {entry['bytes'] / 1e6:,.1f} MB in {entry['shards']} shards"
-    )
+@app.command("gc")
+@guarded
+def gc(
+    apply: Annotated[bool, typer.Option("--apply", help="Do it; without, it is only said.")] = False,
+    grace: Annotated[
+        float,
+        typer.Option("--grace", metavar="DAYS", min=0, help="Spare what is younger, and empty older trash."),
+    ] = 7.0,
+    earlier: Annotated[
+        bool, typer.Option("--earlier", help="Also earlier states of sets, and what only they refer to.")
+    ] = False,
+    cache: options.Cache = None,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Move what no set refers to into the cache's trash, and empty the trash of an earlier gc."""
+    import dataclasses
+
+    from headstart.cache.collect import collect
+    from headstart.cache.store import Cache
+    from headstart.progress import open_progress
+
+    done = collect(Cache(cache), open_progress(quiet), apply, grace, earlier)
+    if as_json:
+        options.write_json(dataclasses.asdict(done))
+    else:
+        write_collection(done)
+    if done.problems:
+        raise typer.Exit(1)
 
 
-def _write_json(value: Any, indent: int | None = None) -> None:
-    import json
+@app.command("export")
+@guarded
+def export(
+    name: Annotated[str, typer.Argument(metavar="SET")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="x.npz, x.h5, x.parquet, x.arrow, or a folder.")],
+    format: Annotated[
+        str | None,
+        typer.Option("--format", help="npz, hdf5, parquet, arrow or datasets. Default: by OUT's ending."),
+    ] = None,
+    split: Annotated[str | None, typer.Option("--split", help="train, validation or test.")] = None,
+    tap: Annotated[str | None, typer.Option("--tap")] = None,
+    backbone: Annotated[str | None, typer.Option("--backbone", metavar="SPEC")] = None,
+    label: Annotated[
+        str | None, typer.Option("--label", metavar="NAME", help="The only label column.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export.")] = False,
+    cache: options.Cache = None,
+    as_json: options.AsJson = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Write a set with its features to one file that other tools read."""
+    from headstart.cache.export import export as write
+    from headstart.cache.store import Cache
 
-    typer.echo(json.dumps(value, indent=indent, ensure_ascii=False))
+    done = write(Cache(cache).open_set(name), out, format, split, tap, label, backbone, overwrite)
+    if as_json:
+        options.write_json({"path": str(done.path), "format": done.format, "samples": done.n_samples})
+        return
+    typer.echo(f"{done.path}: {done.n_samples:,} samples, {size(done.n_bytes)} ({done.format})")
+
+
+@app.command("import")
+@guarded
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="x.npy, x.npz, x.h5 or x.parquet.")],
+    set_name: Annotated[str, typer.Option("--set", metavar="NAME", help="What to call the set.")],
+    backbone: Annotated[str, typer.Option("--backbone", metavar="NAME", help="What computed the features.")],
+    ids: Annotated[
+        Path | None,
+        typer.Option("--ids", metavar="FILE", help="One id a line, or a table; where FILE has none."),
+    ] = None,
+    id_column: Annotated[str | None, typer.Option("--id-column", metavar="NAME")] = None,
+    label_column: Annotated[
+        str | None, typer.Option("--label-column", metavar="NAMES", help="One, or several by comma.")
+    ] = None,
+    split_column: Annotated[str | None, typer.Option("--split-column", metavar="NAME")] = None,
+    features_column: Annotated[str | None, typer.Option("--features-column", metavar="NAME")] = None,
+    split_seed: Annotated[
+        int, typer.Option("--split-seed", help="Of the splits that FILE does not bring.")
+    ] = 0,
+    format: Annotated[str, typer.Option("--format", help="Of new shards: hdf5 or parquet.")] = "hdf5",
+    cache: options.Cache = None,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Make a set of features that something else computed."""
+    from headstart.cache.formats import format_name
+    from headstart.progress import open_progress
+    from headstart.stages.importing import ImportConfig, import_features
+
+    labels = options.listed(label_column) or ()
+    config = ImportConfig(
+        file, set_name, backbone, ids, id_column, split_column, features_column, labels, split_seed,
+        format_name(format), cache,
+    )  # fmt: skip
+    done = import_features(config, open_progress(quiet))
+    if as_json:
+        options.write_json({"set": done.features.name, "samples": done.n_samples, "new": done.n_new})
+        return
+    typer.echo(f"set {done.features.name}: {done.n_samples:,} samples, {done.n_new:,} of them new")

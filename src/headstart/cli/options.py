@@ -1,11 +1,15 @@
-"""Options that several commands share, each said once."""
+"""Options that several commands share, each said once, in groups that a command takes as a whole."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
+
+Command = TypeVar("Command", bound=Callable[..., None])
 
 Cache = Annotated[
     str | None,
@@ -13,30 +17,165 @@ Cache = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing on stderr but errors.")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show tracebacks.")]
-Offline = Annotated[bool, typer.Option("--offline", help="Open no network socket.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Write the result as JSON to stdout.")]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps …")]
-BatchSize = Annotated[
-    int | None, typer.Option("--batch-size", min=1, help="Samples a batch; changes no feature.")
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what lies there.")]
+Data = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA",
+        help="Folder of images, table (CSV, TSV, JSONL, Parquet), split files, WebDataset tars, "
+        "a saved data set, or hf:NAME.",
+    ),
 ]
-Format = Annotated[str, typer.Option("--format", help="Of new shards: hdf5 (speed) or parquet (exchange).")]
-TextColumn = Annotated[str | None, typer.Option("--text-column", metavar="NAME")]
-TextPairColumn = Annotated[str | None, typer.Option("--text-pair-column", metavar="NAME")]
-ImageColumn = Annotated[str | None, typer.Option("--image-column", metavar="NAME", help="Paths of images.")]
-LabelColumn = Annotated[
-    str | None, typer.Option("--label-column", metavar="NAMES", help="One, or several by comma.")
+BackboneSpec = Annotated[
+    str,
+    typer.Option(
+        "--backbone",
+        metavar="SPEC",
+        help="timm:NAME, torchvision:NAME, hf:NAME, bundled:NAME or py:MODULE:FACTORY; "
+        "see headstart backbones ls.",
+    ),
 ]
-LabelNames = Annotated[
-    str | None,
-    typer.Option("--label-names", metavar="NAMES", help="Names of integer labels 0 to n - 1, by comma."),
-]
-IdColumn = Annotated[str | None, typer.Option("--id-column", metavar="NAME")]
-SplitColumn = Annotated[str | None, typer.Option("--split-column", metavar="NAME")]
-Encoding = Annotated[str, typer.Option("--encoding", help="Of CSV, TSV and JSONL files.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run that lies there.")]
-Weights = Annotated[
-    Path | None, typer.Option("--weights", metavar="FILE", help="Local weights for a timm: backbone.")
-]
+
+Group = Mapping[str, tuple[Any, Any]]
+"""Parameters of a command by name: what typer is told, and the default."""
+
+
+def _option(kind: Any, *names: str, **says: Any) -> Any:
+    return Annotated[kind, typer.Option(*names, **says)]
+
+
+def _column(name: str, help: str) -> Any:
+    return _option(str | None, name, metavar="NAME", help=help)
+
+
+def _panel(title: str, group: Group) -> Group:
+    """A group whose options stand together in the help."""
+    for said, _ in group.values():
+        said.__metadata__[0].rich_help_panel = title
+    return group
+
+
+READING: Group = _panel(
+    "Reading the data",
+    {
+        "text_column": (_column("--text-column", "Texts."), None),
+        "text_pair_column": (_column("--text-pair-column", "The second text of each pair."), None),
+        "image_column": (_column("--image-column", "Images: paths or bytes."), None),
+        "label_column": (
+            _option(str | None, "--label-column", metavar="NAMES", help="One, or several by comma."),
+            None,
+        ),
+        "label_kind": (
+            _option(str, "--label-kind", help="auto, single, multi (several a sample) or regression."),
+            "auto",
+        ),
+        "label_separator": (
+            _option(str | None, "--label-separator", help="Between the labels of a cell, for multi."),
+            None,
+        ),
+        "label_names": (
+            _option(
+                str | None, "--label-names", metavar="NAMES", help="Of integer labels 0 to n - 1, by comma."
+            ),
+            None,
+        ),
+        "id_column": (_column("--id-column", "Ids. Default: file and row."), None),
+        "split_column": (_column("--split-column", "train, validation or test."), None),
+        "encoding": (_option(str, "--encoding", help="Of CSV, TSV and JSONL files."), "utf-8"),
+        "streaming": (
+            _option(
+                bool | None,
+                "--streaming/--no-streaming",
+                help="Read an hf: data set without keeping it. Default: where it is large.",
+            ),
+            None,
+        ),
+    },
+)
+"""How data is read."""
+
+BACKBONE: Group = _panel(
+    "Which features",
+    {
+        "taps": (
+            _option(
+                str | None,
+                "--taps",
+                help="By comma: pooler, joint, sentence, or layer.pooling: last.mean, -4.cls, last.cls+mean.",
+            ),
+            None,
+        ),
+        "normalize": (
+            _option(
+                bool | None,
+                "--normalize/--no-normalize",
+                help="Scale each vector to length 1. Default: as the model's authors do.",
+            ),
+            None,
+        ),
+        "prompt": (
+            _option(
+                str | None,
+                "--prompt",
+                help="Put before each text: words, or the name of one of the model's own prompts.",
+            ),
+            None,
+        ),
+        "precision": (_option(str, "--precision", help="auto, fp32, bf16 or fp16."), "auto"),
+        "dtype": (
+            _option(str | None, "--dtype", help="Stored as float16 or float32. Default: as computed."),
+            None,
+        ),
+        "max_length": (_option(int | None, "--max-length", help="Tokens a text is cut to."), None),
+        "image_size": (_option(int | None, "--image-size", help="Side of the image, pixels."), None),
+        "crop_pct": (_option(float | None, "--crop-pct", help="Share the centre crop keeps."), None),
+        "weights": (
+            _option(
+                Path | None,
+                "--weights",
+                metavar="FILE",
+                help="Local weights for a timm: or torchvision: backbone.",
+            ),
+            None,
+        ),
+    },
+)
+"""Which features of a backbone are meant: all of it is part of the recipe."""
+
+COMPUTING: Group = _panel(
+    "Computing",
+    {
+        "format": (
+            _option(str, "--format", help="Of new shards: hdf5 (speed) or parquet (exchange)."),
+            "hdf5",
+        ),
+        "device": (_option(str, "--device", help="auto, cpu, cuda, cuda:1, mps …"), "auto"),
+        "batch_size": (
+            _option(int | None, "--batch-size", min=1, help="Samples a batch; changes no feature."),
+            None,
+        ),
+        "offline": (_option(bool, "--offline", help="Open no network socket."), False),
+    },
+)
+"""How features are computed: none of it changes a number."""
+
+
+def takes(*groups: Group) -> Callable[[Command], Command]:
+    """Let a command take groups of options, as keyword arguments after its own."""
+
+    def decorate(command: Command) -> Command:
+        own = inspect.signature(command, eval_str=True)
+        named = [p for p in own.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+        shared = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=said)
+            for group in groups
+            for name, (said, default) in group.items()
+        ]
+        command.__signature__ = own.replace(parameters=[*named, *shared])  # type: ignore[attr-defined]
+        return command
+
+    return decorate
 
 
 def listed(names: str | None) -> list[str] | None:
@@ -56,9 +195,21 @@ def as_options(given: dict[str, Any], *lists: str) -> dict[str, Any]:
     *lists : str
         The names of those that are lists by comma.
     """
-    for_the_shell = {"quiet", "verbose", "as_json", "out", "overwrite", "config", "run", "param"}
+    given = {**given, **given.get("options", {})}
+    for_the_shell = {"options", "quiet", "verbose", "as_json", "out", "overwrite", "config", "run", "param"}
     return {
         name: listed(value) if name in lists else value
         for name, value in given.items()
         if name not in for_the_shell
     }
+
+
+def write_json(value: Any, indent: int | None = None) -> None:
+    """Write a result to stdout for machines: JSON, a dataclass as an object."""
+    import dataclasses
+    import json
+
+    def plain(part: Any) -> Any:
+        return dataclasses.asdict(part) if dataclasses.is_dataclass(part) else str(part)  # type: ignore[arg-type]
+
+    typer.echo(json.dumps(value, indent=indent, ensure_ascii=False, default=plain))

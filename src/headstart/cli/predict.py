@@ -3,42 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from headstart.cli import options
+from headstart.cli import options as shared
 from headstart.cli.guard import guarded
 
 
 @guarded
+@shared.takes(shared.READING, shared.COMPUTING)
 def predict(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")],
-    data: Annotated[
-        str, typer.Argument(metavar="DATA", help="A folder, an image, or a CSV/TSV/JSONL/Parquet file.")
-    ],
+    data: shared.Data,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="FILE", help=".parquet, .csv or .jsonl. Default: CSV on stdout."),
     ] = None,
-    cache: options.Cache = None,
-    format: options.Format = "hdf5",
-    device: options.Device = "auto",
-    batch_size: options.BatchSize = None,
-    text_column: options.TextColumn = None,
-    text_pair_column: options.TextPairColumn = None,
-    image_column: options.ImageColumn = None,
-    label_column: options.LabelColumn = None,
-    label_names: options.LabelNames = None,
-    id_column: options.IdColumn = None,
-    split_column: options.SplitColumn = None,
-    encoding: options.Encoding = "utf-8",
-    offline: options.Offline = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
+    cache: shared.Cache = None,
+    quiet: shared.Quiet = False,
+    verbose: shared.Verbose = False,
+    **options: Any,
 ) -> None:
     """Predict raw inputs: labels by name and probabilities, through the cache."""
-    values = options.as_options(locals(), "label_column", "label_names")
+    values = shared.as_options(locals(), "label_column", "label_names")
     from headstart.cli.tables import check_writable, write_table
     from headstart.progress import open_progress
     from headstart.stages.config import PredictConfig

@@ -13,7 +13,7 @@ import numpy as np
 
 from headstart.errors import BackboneError, SampleError, StorageError
 from headstart.keys import key_of
-from headstart.pooling import display_tap, pool
+from headstart.pooling import display_tap, layers_of, pool
 from headstart.types import Failure
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ class Extractor:
         self._model = model
         self._stored = np.dtype(stored)
         self._batch_size = batch_size or model.batch_size
-        self._is_image = plan.source.modality == "image"
+        self._layers = layers_of(plan.taps)
+        self._is_image = plan.source.modality in ("image", "image-text")
         self._n_finite = self._n_not_finite = 0
         self._threads = ThreadPoolExecutor(_n_cores(), thread_name_prefix="headstart-read")
 
@@ -165,7 +166,7 @@ class Extractor:
         import torch
 
         try:
-            activations = self._model.forward(prepared)
+            activations = self._model.forward(prepared, self._layers)
             return [_to_numpy(pool(activations, tap)) for tap in self._plan.taps]
         except torch.OutOfMemoryError as error:
             raise BackboneError(

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headstart.cache.space import Space
-    from headstart.contracts import ShardFormat, Source
+    from headstart.contracts import Payloads, ShardFormat
     from headstart.extraction.samples import Samples
 
-N_BUCKETS = 256
+N_UNITS = 256
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class ExtractionPlan:
 
     Parameters
     ----------
-    source : Source
+    source : Payloads
         Gives the payload of a row.
     samples : Samples
     spaces : tuple of Space
@@ -34,17 +34,21 @@ class ExtractionPlan:
     taps : tuple of str
         The canonical tap of each space.
     todo : ndarray of int64, shape (n,)
-        The rows to compute, one a key, sorted by bucket.
+        The rows to compute, one a key, sorted by unit and then by row.
+    units : ndarray of uint8, shape (n,)
+        The unit of work that each belongs to: its key's bucket, or the block of the data that it is
+        read with. Writers share a space out by claims on units.
     n_unique : int
         How many different keys the samples have.
     """
 
-    source: Source
+    source: Payloads
     samples: Samples
     spaces: tuple[Space, ...]
     taps: tuple[str, ...]
     shard_format: ShardFormat
     todo: NDArray[np.int64]
+    units: NDArray[np.uint8]
     n_unique: int
 
     def summary(self) -> str:
@@ -55,7 +59,7 @@ class ExtractionPlan:
 
 
 def plan_extraction(
-    source: Source,
+    source: Payloads,
     samples: Samples,
     spaces: Sequence[Space],
     taps: Sequence[str],
@@ -80,6 +84,15 @@ def plan_extraction(
             missing[at] = [keys[row].tobytes() not in refused for row in at]
         lacking |= missing
     todo = unique[lacking]
-    buckets = samples.keys[todo, 0]
-    order = np.argsort(buckets, kind="stable")
-    return ExtractionPlan(source, samples, tuple(spaces), tuple(taps), shard_format, todo[order], len(unique))
+    units = _units(source, samples.keys, todo)
+    order = np.lexsort((todo, units))
+    todo, units = todo[order], units[order]
+    return ExtractionPlan(source, samples, tuple(spaces), tuple(taps), shard_format, todo, units, len(unique))
+
+
+def _units(source: Payloads, keys: NDArray[np.uint8], rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """The unit of each row: rows that are read together are computed together."""
+    if source.rows_a_block is None:
+        buckets: NDArray[np.uint8] = keys[rows, 0]
+        return buckets
+    return (rows // source.rows_a_block % N_UNITS).astype(np.uint8)

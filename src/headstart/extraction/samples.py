@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,13 +10,14 @@ import pyarrow as pa
 
 from headstart.arrow import keys_from_arrow
 from headstart.errors import DataError
+from headstart.extraction.limit import NO_LIMIT, FailureLimit
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from headstart.contracts import KeyMemo, Progress, Source
-    from headstart.types import Failure
+    from headstart.types import Failure, SampleBlock
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,26 +41,39 @@ class Samples:
         return len(self.keys)
 
 
-def register(source: Source, memo: KeyMemo, progress: Progress) -> Samples:
+def register(source: Source, memo: KeyMemo, progress: Progress, limit: FailureLimit = NO_LIMIT) -> Samples:
     """Scan a source: ids, keys, splits and labels of every sample.
 
     Raises
     ------
     DataError
-        It has no usable sample.
+        It has no usable sample, or more that are not than the limit allows.
     """
-    tables: list[pa.Table] = []
+    blocks: list[SampleBlock] = []
     failures: list[Failure] = []
     progress.begin("scanning", None)
     try:
         for block in source.scan(memo):
-            tables.append(block.table)
+            blocks.append(block)
             failures.extend(block.failures)
+            limit.check(failures)
             progress.advance(block.table.num_rows)
     finally:
         progress.end()
-    if not sum(table.num_rows for table in tables):
+    return samples_of(blocks)
+
+
+def samples_of(blocks: Sequence[SampleBlock]) -> Samples:
+    """The blocks of a scan as one table.
+
+    Raises
+    ------
+    DataError
+        There is no sample in them.
+    """
+    failures = [failure for block in blocks for failure in block.failures]
+    if not sum(block.table.num_rows for block in blocks):
         detail = f": {failures[0].id}: {failures[0].reason}" if failures else ""
         raise DataError(f"no usable sample was found ({len(failures)} were skipped{detail})")
-    table = pa.concat_tables(tables, promote_options="default")
+    table = pa.concat_tables([block.table for block in blocks], promote_options="default")
     return Samples(table, keys_from_arrow(table.column("key")), failures)

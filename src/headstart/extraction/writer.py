@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from headstart.cache.layout import SHARD_BYTES
+from headstart.keys import first_occurrences
 from headstart.types import Features
 
 if TYPE_CHECKING:
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
     from headstart.cache.space import CommittedShard, Space
     from headstart.contracts import ShardFormat
 
-SHARD_BYTES = 64 << 20
 OPEN_BYTES = 256 << 20  # all open shards of a process together
 COMMIT_AFTER = 45.0  # seconds; with the batch under way and the writing, a crash loses under a minute
 
@@ -63,8 +64,9 @@ class ShardWriter:
             if not self._keys[number]:
                 continue
             keys = np.concatenate(self._keys[number])
-            fresh = ~space.held(keys)
-            if fresh.any():
+            fresh = first_occurrences(keys)  # a stream may bring the same sample twice
+            fresh = fresh[~space.held(keys[fresh])]
+            if len(fresh):
                 values = np.concatenate(self._values[number])
                 yield space.commit(Features(keys[fresh], values[fresh]), self._format)
             self._keys[number], self._values[number], self._bytes[number] = [], [], 0

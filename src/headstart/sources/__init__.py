@@ -1,4 +1,4 @@
-"""Where samples come from: folders of images, tables, and what a program holds in memory."""
+"""Where samples come from: folders, tables, archives, the hub, and what a program holds in memory."""
 
 from __future__ import annotations
 
@@ -26,13 +26,15 @@ def open_source(
     Parameters
     ----------
     data : str, PathLike, or sequence
-        The path of a folder of images (``[split/]class/**/image``, or without classes), of an
-        image, of a table (CSV, TSV, JSONL, Parquet), or of a folder of tables named by split; or
-        samples in memory: texts, pairs of texts, images as bytes or by path.
+        The path of a folder of images (``[split/]class/**/image``, or without classes, or named by
+        metadata files), of an image, of a table (CSV, TSV, JSONL, Parquet), of a folder of tables named by split, of
+        WebDataset tars (one, a folder, or ``train-{000..012}.tar``), or of a folder that
+        ``datasets`` saved; ``hf:NAME[:CONFIG][@REVISION]`` from the hub; or samples in memory:
+        texts, pairs of texts, images as bytes or by path.
     options : SourceOptions, optional
         Overrides what is detected.
-    modality : {"image", "text", "text-pair"}, optional
-        What is wanted: what strings in memory are, and what to take from a table with both images
+    modality : {"image", "text", "text-pair", "image-text"}, optional
+        What is wanted: what strings in memory are, and what to take from data with both images
         and texts.
 
     Returns
@@ -65,7 +67,7 @@ def _open_path(path: Path, options: SourceOptions, modality: Modality | None) ->
     found = detect(path, options)
     match found.kind:
         case "images":
-            from headstart.sources.folder import FolderSource
+            from headstart.sources.folders.source import FolderSource
 
             return FolderSource(path, options)
         case "image":
@@ -73,6 +75,22 @@ def _open_path(path: Path, options: SourceOptions, modality: Modality | None) ->
 
             return MemorySource([path])
         case "tables":
-            from headstart.sources.table import TableSource
+            from headstart.sources.tables.source import TableSource
 
             return TableSource(found.tables, options, modality, found.by_split, found.ignored)
+        case "metadata":
+            from headstart.sources.folders.metadata import MetadataSource
+
+            return MetadataSource(path, found.tables, options, modality)
+        case "tars":
+            from headstart.sources.tars.source import TarSource
+
+            return TarSource(found.tars, options, modality)
+        case "saved":
+            from headstart.sources.hub.source import open_saved
+
+            return open_saved(path, options, modality)
+        case "hub":
+            from headstart.sources.hub.opening import open_hub
+
+            return open_hub(str(path), options, modality)

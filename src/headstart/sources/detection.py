@@ -1,10 +1,10 @@
-"""What a path holds: a tree of images, one image, or tables."""
+"""What a path holds: a tree of images, one image, tables, tars, or what Hugging Face datasets saved."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,19 +13,31 @@ from typing import TYPE_CHECKING, Literal
 
 from headstart.errors import ConfigError, DataError
 from headstart.sources.blocks import printable
+from headstart.sources.folders.layout import has_image
+from headstart.sources.folders.metadata_files import find_metadata
 from headstart.sources.image_files import is_image
-from headstart.sources.layout import has_image
-from headstart.sources.table_file import TABLE_SUFFIXES, is_table
-from headstart.sources.table_parts import split_of
+from headstart.sources.tables.file import TABLE_SUFFIXES, is_table
+from headstart.sources.tables.parts import split_of
+from headstart.sources.tars.files import (
+    TarFile,
+    common_folder,
+    expand,
+    is_pattern,
+    is_tar,
+    tar_files,
+    tars_in,
+)
 
 if TYPE_CHECKING:
     from headstart.sources.options import SourceOptions
 
 READABLE = (
     "a folder of images (best in class folders), an image, "
-    f"a table ({', '.join(TABLE_SUFFIXES)}), or a folder of tables named by split (train.csv, test.csv)"
+    f"a table ({', '.join(TABLE_SUFFIXES)}), a folder of tables named by split (train.csv, test.csv), "
+    "WebDataset tars, a save_to_disk folder, or hf:NAME from the hub"
 )
 SHOWN_ENDINGS = 5
+HUB = "hf:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +46,20 @@ class Found:
 
     Parameters
     ----------
-    kind : {"images", "image", "tables"}
+    kind : {"images", "image", "tables", "metadata", "tars", "saved", "hub"}
     tables : tuple of Path
     by_split : bool
         The names of the tables say their splits.
     ignored : tuple of str
         Files beside the tables.
+    tars : tuple of TarFile
     """
 
-    kind: Literal["images", "image", "tables"]
+    kind: Literal["images", "image", "tables", "metadata", "tars", "saved", "hub"]
     tables: tuple[Path, ...] = ()
     by_split: bool = False
     ignored: tuple[str, ...] = ()
+    tars: tuple[TarFile, ...] = ()
 
 
 def detect(path: Path, options: SourceOptions) -> Found:
@@ -58,16 +72,22 @@ def detect(path: Path, options: SourceOptions) -> Found:
     DataError
         It is not there, or nothing in it can be read.
     """
-    if _is_folder(path):
+    if str(path).startswith(HUB):
+        found = Found("hub")
+    elif is_pattern(str(path)):
+        found = _tars(paths := expand(str(path)), common_folder(paths))
+    elif _is_folder(path):
         found = _detect_in_folder(path, options)
     elif is_table(path.name):
         found = Found("tables", (path,))
+    elif is_tar(path.name):
+        found = _tars([path], path.parent)
     elif is_image(path.name):
         found = Found("image")
     else:
         raise DataError(f"{path} cannot be read as data; headstart reads {READABLE}")
     unfit = options.for_tables()
-    if found.kind != "tables" and unfit:
+    if found.kind in ("images", "image") and unfit:
         raise ConfigError(f"{unfit[0]} is for tables, but {path} holds images; leave it out")
     return found
 
@@ -85,19 +105,47 @@ def _is_folder(path: Path) -> bool:
 
 def _detect_in_folder(folder: Path, options: SourceOptions) -> Found:
     names = _listed(folder)
+    if "dataset_dict.json" in names or {"state.json", "dataset_info.json"} <= {*names}:
+        return Found("saved")
+    if tars := tars_in(folder):
+        return _choose_tars(folder, tars, names)
     tables = [name for name in names if is_table(name) and os.path.isfile(folder / name)]
     images = has_image(folder)
+    if images and (metadata := find_metadata(folder)):
+        return Found("metadata", metadata)
     if tables and images and not options.for_tables():
         raise ConfigError(
             f"{folder} holds both images and tables ({', '.join(tables[:SHOWN_ENDINGS])}); say which: "
-            f"the path of the table ({folder / tables[0]}), "
-            "or a folder that holds the images alone"
+            f"the path of the table ({folder / tables[0]}), a folder that holds the images alone, "
+            "or call a table of their file_name metadata.csv"
         )
     if tables:
         return _choose_tables(folder, tables, names)
     if images:
         return Found("images")
     raise DataError(f"{folder} {_what_is_there(folder)}; headstart reads {READABLE}")
+
+
+def _choose_tars(folder: Path, tars: Sequence[Path], names: Sequence[str]) -> Found:
+    """The tars, unless there are images or tables beside them that may be meant as well."""
+    stems = {path.name.partition(".")[0] for path in tars}
+    # Whoever downloads tars often writes a table beside each: img2dataset does.
+    others = [name for name in names if is_image(name) or (is_table(name) and not _describes(name, stems))]
+    if others:
+        shown = ", ".join(others[:SHOWN_ENDINGS])
+        raise ConfigError(
+            f"{folder} holds both tars and other data ({shown}); say which: the path of a tar, "
+            f"a pattern such as {folder}/{{000..012}}.tar, or a folder that holds one kind alone"
+        )
+    return _tars(tars, folder)
+
+
+def _describes(table: str, stems: Collection[str]) -> bool:
+    return table.partition(".")[0] in stems
+
+
+def _tars(paths: Sequence[Path], root: Path) -> Found:
+    return Found("tars", tars=tuple(tar_files(root, paths)))
 
 
 def _choose_tables(folder: Path, tables: Sequence[str], names: Sequence[str]) -> Found:
@@ -149,8 +197,6 @@ def _what_is_there(folder: Path) -> str:
 
 def _no_such(path: Path) -> DataError:
     text = str(path)
-    if text.startswith("hf:"):
-        return DataError(f"{text}: data sets from the hub cannot be read yet; save it as Parquet first")
     near: list[str] = []
     if os.path.isdir(path.parent):
         near = get_close_matches(path.name, _listed(path.parent), 1)

@@ -72,6 +72,7 @@ def key_files(
     problems: dict[int, Problem],
     memo: KeyMemo,
     scanned_ns: int,
+    texts: Sequence[str] | None = None,
 ) -> NDArray[np.uint8]:
     """Keys of image files, shape (N, 16); zeros where there is a problem.
 
@@ -87,22 +88,40 @@ def key_files(
     memo : KeyMemo
     scanned_ns : int
         The time when the scan began, in ns since the epoch.
+    texts : sequence of str, length N, optional
+        The other halves of pairs of image and text: the keys are those of the pairs.
     """
     for row in np.flatnonzero(stats[:, SIZE] == 0).tolist():
         problems.setdefault(row, EMPTY_FILE)
-    prints = fingerprints(stats)
+    prints = fingerprints(stats) if texts is None else pair_prints(fingerprints(stats), texts)
     found, known = memo.lookup(prints)
     unknown = [row for row in np.flatnonzero(~known).tolist() if row not in problems]
     files = np.where(known[:, None], found, 0).astype(np.uint8)
     files[list(problems)] = 0
-    read = _read_keys([paths[row] for row in unknown])
+    read = _read_keys([paths[row] for row in unknown], None if texts is None else [texts[r] for r in unknown])
     for row, result in zip(unknown, read, strict=True):
         if isinstance(result, Problem):
             problems[row] = result
         else:
             files[row] = np.frombuffer(result, dtype=np.uint8)
-    _remember(memo, prints, files, [row for row in unknown if row not in problems], stats, scanned_ns)
+    changed = np.maximum(stats[:, MTIME], stats[:, CTIME])
+    old = [row for row in unknown if row not in problems and is_old(int(changed[row]), scanned_ns)]
+    if old:
+        memo.remember(prints[old], files[old])
     return files
+
+
+def key_of_image(content: bytes, text: str | None = None) -> bytes:
+    """The key of an image, or of a pair of image and text."""
+    return keys.key_of("image", content) if text is None else keys.key_of("image-text", (content, text))
+
+
+def is_old(changed_ns: int, scanned_ns: int) -> bool:
+    """Whether a file that was last changed at a time may be remembered by a scan that began later.
+
+    Clocks of file servers differ, so a time in the future counts as young as well.
+    """
+    return scanned_ns - changed_ns >= CLOCK_TICK_NS
 
 
 def fingerprints(stats: NDArray[np.int64]) -> NDArray[np.uint8]:
@@ -137,32 +156,25 @@ def unreadable(error: OSError) -> str:
     return f"the file cannot be read: {error.strerror or error}"
 
 
-def _read_keys(paths: Sequence[str]) -> list[bytes | Problem]:
+def pair_prints(prints: NDArray[np.uint8], texts: Sequence[str]) -> NDArray[np.uint8]:
+    """Fingerprints, shape (N, 16), of pairs: not the images' own, under which their keys are known."""
+    return keys.pack(
+        blake2b(b"image-text" + image.tobytes() + text.encode("utf-8"), digest_size=keys.KEY_BYTES).digest()
+        for image, text in zip(prints, texts, strict=True)
+    )
+
+
+def _read_keys(paths: Sequence[str], texts: Sequence[str] | None) -> list[bytes | Problem]:
     if not paths:
         return []
     with ThreadPoolExecutor(min(READERS, len(paths))) as pool:
-        return list(pool.map(_read_key, paths))
+        return list(pool.map(_read_key, paths, texts or [None] * len(paths)))
 
 
-def _read_key(path: str) -> bytes | Problem:
+def _read_key(path: str, text: str | None) -> bytes | Problem:
     try:
         with open(path, "rb") as file:
             content = file.read()
     except OSError as error:
         return Problem(unreadable(error), "transient")
-    return keys.key_of("image", content) if content else EMPTY_FILE
-
-
-def _remember(
-    memo: KeyMemo,
-    prints: NDArray[np.uint8],
-    files: NDArray[np.uint8],
-    rows: list[int],
-    stats: NDArray[np.int64],
-    scanned_ns: int,
-) -> None:
-    changed = np.maximum(stats[rows, MTIME], stats[rows, CTIME])
-    # Clocks of file servers differ, so a time in the future counts as young as well.
-    old = np.array(rows, dtype=np.int64)[scanned_ns - changed >= CLOCK_TICK_NS]
-    if len(old):
-        memo.remember(prints[old], files[old])
+    return key_of_image(content, text) if content else EMPTY_FILE

@@ -1,4 +1,4 @@
-"""Samples that a program holds in memory: texts, pairs of texts, images as bytes or by path."""
+"""Samples that a program holds in memory: texts, images as bytes or by path, and pairs."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import numpy as np
 
 from headstart.arrow import strings
 from headstart.errors import ConfigError, DataError
-from headstart.keys import KEY_BYTES, key_of
+from headstart.keys import KEY_BYTES
+from headstart.sources.base import BaseSource
 from headstart.sources.blocks import BLOCK_ROWS, Problem, Rows, Yielded, printable, repeated
-from headstart.sources.image_files import EMPTY_FILE, key_files, read_image, stat_files
-from headstart.sources.texts import key_pairs, key_texts
+from headstart.sources.image_files import EMPTY_FILE, key_files, key_of_image, read_image, stat_files
+from headstart.sources.texts import key_pairs, key_texts, text_problems
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,18 +25,24 @@ if TYPE_CHECKING:
 
     Keyed = tuple[NDArray[np.uint8], dict[int, Problem]]
 
-_SHOWN = {"image": "images", "text": "texts", "text-pair": "pairs of texts"}
+_SHOWN = {
+    "image": "images",
+    "text": "texts",
+    "text-pair": "pairs of texts",
+    "image-text": "pairs of image and text",
+}
 
 
-class MemorySource:
+class MemorySource(BaseSource):
     """Samples in memory; the id of an image file is its path, that of any other its number from 0.
 
     Parameters
     ----------
-    samples : sequence of str, PathLike, bytes or (str, str)
-        All of one modality: texts, pairs of texts, or images (bytes and paths).
-    modality : {"image", "text", "text-pair"}, optional
-        What strings are: texts, or the paths of images. Not needed without strings.
+    samples : sequence of str, PathLike, bytes or tuples of two
+        All of one modality: texts, pairs of texts, images (bytes and paths), or pairs of image and text.
+    modality : {"image", "text", "text-pair", "image-text"}, optional
+        What strings are: texts, or the paths of images; the first string of a pair is a path with
+        "image-text". Not needed without strings.
     """
 
     def __init__(self, samples: Sequence[Any], modality: Modality | None = None) -> None:
@@ -84,11 +91,15 @@ class MemorySource:
         """The ``row``-th sample that `scan` yielded; an image file is read."""
         numbers, place = self._yielded.find(row)
         sample = self._samples[int(numbers[place])]
-        if isinstance(sample, bytes):
-            return sample
-        if self._modality == "image":
-            return read_image(os.fsdecode(sample), self._id(sample, row))
-        return str(sample) if self._modality == "text" else (str(sample[0]), str(sample[1]))
+        match self._modality:
+            case "text":
+                return str(sample)
+            case "text-pair":
+                return str(sample[0]), str(sample[1])
+            case "image":
+                return _content(sample)
+            case "image-text":
+                return _content(sample[0]), str(sample[1])
 
     def _id(self, sample: Any, number: int) -> str:
         if self._modality != "image" or isinstance(sample, bytes):
@@ -103,10 +114,25 @@ class MemorySource:
                 return key_pairs(samples)
             case "image":
                 return _key_images(samples, memo, scanned_ns)
+            case "image-text":
+                images, texts = [sample[0] for sample in samples], [sample[1] for sample in samples]
+                troubles = text_problems(texts)
+                sound = ["" if row in troubles else text for row, text in enumerate(texts)]
+                found, problems = _key_images(images, memo, scanned_ns, sound)
+                return found, problems | troubles
 
 
-def _key_images(samples: Sequence[Any], memo: KeyMemo, scanned_ns: int) -> Keyed:
-    """Keys of images, those in memory from their bytes and those in files by way of the memo."""
+def _content(image: Any) -> bytes:
+    if isinstance(image, bytes):
+        return image
+    path = os.fsdecode(image)
+    return read_image(path, printable(path))
+
+
+def _key_images(
+    samples: Sequence[Any], memo: KeyMemo, scanned_ns: int, texts: Sequence[str] | None = None
+) -> Keyed:
+    """Keys of images, alone or with texts: of those in files by way of the memo."""
     keys = np.zeros((len(samples), KEY_BYTES), dtype=np.uint8)
     problems: dict[int, Problem] = {}
     in_files = []
@@ -114,12 +140,14 @@ def _key_images(samples: Sequence[Any], memo: KeyMemo, scanned_ns: int) -> Keyed
         if not isinstance(sample, bytes):
             in_files.append(row)
         elif sample:
-            keys[row] = np.frombuffer(key_of("image", sample), dtype=np.uint8)
+            key = key_of_image(sample, None if texts is None else texts[row])
+            keys[row] = np.frombuffer(key, dtype=np.uint8)
         else:
             problems[row] = EMPTY_FILE
     paths = [os.fsdecode(samples[row]) for row in in_files]
     stats, troubles = stat_files(paths)
-    keys[in_files] = key_files(paths, stats, troubles, memo, scanned_ns)
+    chosen = None if texts is None else [texts[row] for row in in_files]
+    keys[in_files] = key_files(paths, stats, troubles, memo, scanned_ns, chosen)
     problems |= {in_files[number]: problem for number, problem in troubles.items()}
     return keys, problems
 
@@ -133,6 +161,12 @@ def _modality_of(sample: Any, wanted: Modality | None) -> Modality:
             raise ConfigError("strings may be texts or the paths of images; say modality='text' or 'image'")
         # A backbone for pairs is one for texts: what counts is what the samples are.
         return "image" if wanted == "image" else "text"
-    if isinstance(sample, tuple | list) and [type(part) for part in sample] == [str, str]:
-        return "text-pair"
-    raise ConfigError(f"a sample is a {type(sample).__name__}; give a text, a pair of texts, bytes or a path")
+    if isinstance(sample, tuple | list) and len(sample) == 2 and isinstance(sample[1], str):
+        if isinstance(sample[0], bytes | os.PathLike):
+            return "image-text"
+        if isinstance(sample[0], str):
+            return "image-text" if wanted == "image-text" else "text-pair"
+    raise ConfigError(
+        f"a sample is a {type(sample).__name__}; give a text, bytes, a path, a pair of texts, "
+        "or a pair of image (bytes or path) and text"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,14 +14,24 @@ class SourceOptions:
     ----------
     text_column, text_pair_column, image_column, id_column, split_column : str, optional
         The columns of a table with these roles; None: detected by name (ids: made from file and row).
+        An image and a text column together make pairs of image and text.
     label_columns : tuple of str, optional
-        The columns that hold labels; None: detected by name.
+        The columns that hold labels; None: detected by name. Several with ``label_kind="multi"`` are
+        one column a label, of 0/1, true/false or yes/no.
     encoding : str
         How CSV, TSV and JSONL files are written.
     label_names : tuple of str, optional
         Names for integer labels 0 to n - 1.
+    streaming : bool, optional
+        Read a data set of the hub without keeping it; None: where it is large.
     labels : bool
         False: read no labels at all, as for data that is only to be predicted.
+    label_kind : {"auto", "single", "multi", "regression"}
+        One class a sample, several, or a number. ``auto``: lists are several, and a column of finite
+        decimal numbers that are not all integers is numbers.
+    label_separator : str, optional
+        What stands between the labels of a cell. None: a cell in brackets is a JSON list, and others
+        are split at the first of ``|``, ``;`` and ``,`` that occurs.
 
     Examples
     --------
@@ -37,6 +48,9 @@ class SourceOptions:
     encoding: str = "utf-8"
     label_names: tuple[str, ...] | None = None
     labels: bool = True
+    label_kind: Literal["auto", "single", "multi", "regression"] = "auto"
+    label_separator: str | None = None
+    streaming: bool | None = None
 
     def for_tables(self) -> list[str]:
         """The options given that mean something for tables only, as they are typed."""
@@ -47,5 +61,8 @@ class SourceOptions:
             "--label-column": self.label_columns,
             "--id-column": self.id_column,
             "--split-column": self.split_column,
+            # The class folders of images are of the kind "single".
+            "--label-kind": self.label_kind if self.label_kind not in ("auto", "single") else None,
+            "--label-separator": self.label_separator,
         }
         return [option for option, value in given.items() if value is not None]

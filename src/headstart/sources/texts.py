@@ -13,6 +13,34 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NO_KEY = bytes(keys.KEY_BYTES)
+EMPTY_TEXT = Problem("the text is empty")
+SURROGATE = Problem("the text holds half of a surrogate pair, which no UTF-8 can write")
+
+
+def is_blank(text: str | None) -> bool:
+    """Whether there is nothing to read in a text."""
+    return not text or text.isspace()
+
+
+def text_problems(texts: Sequence[str | None]) -> dict[int, Problem]:
+    """The texts that are not usable, by place.
+
+    Examples
+    --------
+    >>> text_problems(["fine", " "])
+    {1: Problem(reason='the text is empty', kind='permanent')}
+    """
+    return {row: problem for row, text in enumerate(texts) if (problem := _problem(text))}
+
+
+def _problem(text: str | None) -> Problem | None:
+    if text is None or is_blank(text):
+        return EMPTY_TEXT
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return SURROGATE
+    return None
 
 
 def key_texts(texts: Sequence[str | None]) -> tuple[NDArray[np.uint8], dict[int, Problem]]:
@@ -26,13 +54,13 @@ def key_texts(texts: Sequence[str | None]) -> tuple[NDArray[np.uint8], dict[int,
     problems: dict[int, Problem] = {}
     digests = [NO_KEY] * len(texts)
     for row, text in enumerate(texts):
-        if text is None or not text or text.isspace():
-            problems[row] = Problem("the text is empty")
+        if text is None or is_blank(text):
+            problems[row] = EMPTY_TEXT
             continue
         try:
             digests[row] = keys.key_of("text", text)
         except UnicodeEncodeError:
-            problems[row] = Problem(SURROGATE)
+            problems[row] = SURROGATE
     return keys.pack(digests), problems
 
 
@@ -50,8 +78,5 @@ def key_pairs(
         try:
             digests[row] = keys.key_of("text-pair", (first, second))
         except UnicodeEncodeError:
-            problems[row] = Problem(SURROGATE)
+            problems[row] = SURROGATE
     return keys.pack(digests), problems
-
-
-SURROGATE = "the text holds half of a surrogate pair, which no UTF-8 can write"

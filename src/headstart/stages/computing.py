@@ -5,18 +5,22 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from headstart.backbones import located_spec, open_backbone
+from headstart.backbones import located_spec, open_backbone, side_of
 from headstart.cache.resolutions import find_known, record_known
 from headstart.errors import ConfigError, MismatchError, WeightsUnavailableError
 from headstart.extraction.engine import LocalEngine
+from headstart.extraction.limit import NO_LIMIT, FailureLimit
+from headstart.extraction.writer import ShardWriter
 
 if TYPE_CHECKING:
     from headstart.backbones.options import BackboneOptions
+    from headstart.cache.space import Space
     from headstart.cache.store import Cache
     from headstart.contracts import Backbone, FrozenModel, Progress, Source
+    from headstart.extraction.plan import ExtractionPlan
     from headstart.stages.config import ComputeConfig
     from headstart.stages.spaces import Work
     from headstart.types import BackboneInfo, Failure, Json, Precision
@@ -46,7 +50,8 @@ class OpenedBackbone:
     @property
     def portable_spec(self) -> dict[str, Json]:
         """Spec and options, without anything of this machine."""
-        return {"spec": located_spec(self.spec), "options": self._options.given()}
+        options = {**self._options.given(), **side_of(self.spec, self._options)}
+        return {"spec": located_spec(self.spec), "options": options}
 
     def backbone(self) -> Backbone:
         """The backbone, to be loaded.
@@ -90,12 +95,83 @@ def forbid_network() -> None:
 
 def check_modality(source: Source, info: BackboneInfo) -> None:
     """Refuse images for a text backbone, and the other way round."""
-    takes = {"text": ("text", "text-pair"), "text-pair": ("text-pair",), "image": ("image",)}
-    if source.modality not in takes[info.modality]:
+    takes = {"text": ("text", "text-pair")}
+    if source.modality not in takes.get(info.modality, (info.modality,)):
         raise ConfigError(
             f"{info.spec} takes {info.modality}s, and the data holds {source.modality}s "
             f"({source.description}); choose another backbone"
         )
+
+
+class Filler:
+    """Computes and commits what spaces lack; a plan with nothing to do loads no model.
+
+    Parameters
+    ----------
+    opened : OpenedBackbone
+    config : ComputeConfig
+    progress : Progress
+    limit : FailureLimit
+    keep_open : bool
+        Let shards grow from plan to plan, over the same spaces, until `finish`.
+
+    Attributes
+    ----------
+    n_computed : int
+        The samples that this process computed.
+    failures : list of Failure
+    """
+
+    def __init__(
+        self,
+        opened: OpenedBackbone,
+        config: ComputeConfig,
+        progress: Progress,
+        limit: FailureLimit = NO_LIMIT,
+        keep_open: bool = False,
+    ) -> None:
+        self._opened = opened
+        self._config = config
+        self._progress = progress
+        self._limit = limit
+        self._keep_open = keep_open
+        self._model: FrozenModel | None = None
+        self._writer: ShardWriter | None = None
+        self.n_computed = 0
+        self.failures: list[Failure] = []
+
+    def fill(self, work: Work) -> None:
+        """Compute what the spaces of a plan lack."""
+        plan = work.plan
+        if len(plan.todo):
+            model = self._prepare(work)
+            engine = LocalEngine(self._progress, work.stored, self._config.batch_size, self._limit)
+            try:
+                for _ in engine.run(plan, model, self._writer):
+                    pass
+            finally:
+                self.n_computed += engine.n_computed
+                self.failures += engine.failures
+
+    def finish(self, spaces: Sequence[Space]) -> None:
+        """Commit what is still open, and keep the indexes of the spaces."""
+        if self._writer is not None:
+            for _ in self._writer.commit():
+                pass
+        for space in spaces:
+            space.save_index()
+
+    def _prepare(self, work: Work) -> FrozenModel:
+        plan = work.plan
+        if self._model is None:
+            self._opened.cache.prepare()
+            self._model = load_model(self._opened, self._config.device, work.precision)
+            for space in plan.spaces:
+                space.prepare()
+                record_known(space.path, self._opened.portable_spec, self._opened.info)
+        if self._keep_open and self._writer is None:
+            self._writer = ShardWriter(plan.spaces, plan.shard_format)
+        return self._model
 
 
 def fill(
@@ -103,10 +179,9 @@ def fill(
     opened: OpenedBackbone,
     config: ComputeConfig,
     progress: Progress,
+    limit: FailureLimit = NO_LIMIT,
 ) -> tuple[int, list[Failure]]:
     """Compute and commit what the spaces of a plan lack.
-
-    A plan with nothing to do loads no model.
 
     Returns
     -------
@@ -114,29 +189,34 @@ def fill(
         The samples that this process computed.
     failures : list of Failure
     """
-    plan = work.plan
-    failures: list[Failure] = []
-    n_computed = 0
-    if len(plan.todo):
-        opened.cache.prepare()
-        model = _load(opened, config.device, work.precision)
-        for space in plan.spaces:
-            space.prepare()
-            record_known(space.path, opened.portable_spec, opened.info)
-        engine = LocalEngine(progress, work.stored, config.batch_size)
-        progress.begin("extracting", len(plan.todo))
-        try:
-            for _ in engine.run(plan, model):
-                pass
-        finally:
+    filler = Filler(opened, config, progress, limit)
+    n_todo = len(work.plan.todo)
+    if n_todo:
+        progress.begin("extracting", n_todo)
+    try:
+        filler.fill(work)
+    finally:
+        if n_todo:
             progress.end()
-        n_computed, failures = engine.n_computed, engine.failures
+    filler.finish(work.plan.spaces)
+    record_use(work.plan, n_todo)
+    return filler.n_computed, filler.failures
+
+
+def record_use(plan: ExtractionPlan, n_missing: int) -> None:
+    """Note beside each space how much of a run it held, for ``cache ls``."""
     for space in plan.spaces:
-        space.save_index()
-    return n_computed, failures
+        space.record_use(plan.n_unique - n_missing, n_missing)
 
 
-def _load(opened: OpenedBackbone, device: str, precision: Precision) -> FrozenModel:
+def load_model(opened: OpenedBackbone, device: str, precision: Precision) -> FrozenModel:
+    """The model on a device, after a look that it is the one that its features are named after.
+
+    Raises
+    ------
+    MismatchError
+        It has changed since it was resolved.
+    """
     from headstart.backbones.freezing import resolve_device
 
     backbone = opened.backbone()
@@ -154,7 +234,7 @@ def _load(opened: OpenedBackbone, device: str, precision: Precision) -> FrozenMo
 
 
 def _differences(now: BackboneInfo, then: BackboneInfo) -> list[str]:
-    names = ("weights", "architecture", "preprocessing", "max_length", "code")
+    names = ("weights", "architecture", "preprocessing", "max_length", "prompt", "code")
     return [name for name in names if _plain(getattr(now, name)) != _plain(getattr(then, name))]
 
 

@@ -5,6 +5,7 @@ A mistake raises `ConfigError`; loading what `dump` gave repeats a run.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from headstart.backbones.options import BackboneOptions
 from headstart.errors import ConfigError
 from headstart.sources import SourceOptions
+from headstart.types import Modality
 
 
 class Config(BaseModel):
@@ -61,6 +63,9 @@ class ColumnConfig(Config):
     split_column: str | None = None
     encoding: str = "utf-8"
     label_names: list[str] | None = None
+    label_kind: Literal["auto", "single", "multi", "regression"] = "auto"
+    label_separator: str | None = None
+    streaming: bool | None = None
 
     def source_options(self, labels: bool = True) -> SourceOptions:
         """The same as the sources take it."""
@@ -73,6 +78,9 @@ class ColumnConfig(Config):
             split_column=self.split_column,
             encoding=self.encoding,
             label_names=tuple(self.label_names) if self.label_names else None,
+            label_kind=self.label_kind,
+            label_separator=self.label_separator,
+            streaming=self.streaming,
             labels=labels,
         )
 
@@ -100,18 +108,22 @@ class ExtractConfig(ColumnConfig, ComputeConfig):
     image_size: int | None = Field(None, ge=1)
     crop_pct: float | None = Field(None, gt=0, le=1)
     weights: Path | None = None
+    prompt: str | None = None
+    normalize: bool | None = None
     split_seed: int = Field(0, ge=-(2**63), lt=2**63)
     strict: bool = False
+    max_failures: str | int | None = None
     retry_failed: bool = False
 
-    def backbone_options(self, pair: bool) -> BackboneOptions:
-        """The same as the backbones take it."""
+    def backbone_options(self, modality: Modality | None) -> BackboneOptions:
+        """The same as the backbones take it, for samples of a modality."""
         return BackboneOptions(
             weights=self.weights,
             max_length=self.max_length,
             image_size=self.image_size,
             crop_pct=self.crop_pct,
-            pair=pair,
+            prompt=self.prompt,
+            modality=modality,
             offline=self.offline,
         )
 
@@ -128,6 +140,21 @@ class FitConfig(Config):
     seed: int = Field(0, ge=0, lt=2**32)
     cache: str | None = None
     digest: str | None = None
+
+
+class DoctorConfig(ComputeConfig):
+    """Options of ``headstart cache doctor``."""
+
+    set: str
+    samples: int = Field(32, ge=1)
+    seed: int = Field(0, ge=0, lt=2**32)
+    tap: str | None = None
+    backbone: str | None = None
+    data: Any = None
+
+    def reading(self, columns: Mapping[str, Any]) -> ColumnConfig:
+        """How the set says that its data was read; labels are of no interest."""
+        return ColumnConfig(**{name: value for name, value in columns.items() if "label" not in name})
 
 
 class PredictConfig(ColumnConfig, ComputeConfig):

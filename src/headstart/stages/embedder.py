@@ -33,8 +33,12 @@ class Embedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     tap : str, optional
         None: where the model's authors read it.
     cache : str, optional
-    precision, dtype, max_length, image_size, crop_pct, weights, device, batch_size, offline
+    precision, dtype, max_length, image_size, crop_pct, weights, prompt, normalize, device, batch_size,
+    offline
         As for ``headstart extract``.
+    modality : {"image", "text", "text-pair", "image-text"}, optional
+        What the inputs are. Needed only where strings go into a backbone that takes both images (by
+        path) and texts.
 
     Examples
     --------
@@ -56,6 +60,9 @@ class Embedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         image_size: int | None = None,
         crop_pct: float | None = None,
         weights: str | None = None,
+        prompt: str | None = None,
+        normalize: bool | None = None,
+        modality: Modality | None = None,
         device: str = "auto",
         batch_size: int | None = None,
         offline: bool = False,
@@ -69,6 +76,9 @@ class Embedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.image_size = image_size
         self.crop_pct = crop_pct
         self.weights = weights
+        self.prompt = prompt
+        self.normalize = normalize
+        self.modality = modality
         self.device = device
         self.batch_size = batch_size
         self.offline = offline
@@ -105,10 +115,9 @@ class Embedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             forbid_network()
         progress = open_progress(quiet=True)
         cache = Cache(config.cache)
-        pair = isinstance(items[0], tuple)
-        opened = OpenedBackbone(config.backbone, config.backbone_options(pair), cache, progress)
-        modality: Modality = "text-pair" if pair else opened.info.modality
-        source = open_source(items, SourceOptions(labels=False), modality)
+        kind = self._kind_of(items[0])
+        opened = OpenedBackbone(config.backbone, config.backbone_options(kind), cache, progress)
+        source = open_source(items, SourceOptions(labels=False), kind or opened.info.modality)
         check_modality(source, opened.info)
         samples = register(source, cache.keys, progress)
         work = plan_work(cache, config, opened.info, source, samples)
@@ -118,6 +127,15 @@ class Embedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             raise DataError(f"input {failures[0].id} cannot be used: {failures[0].reason}")
         return work.plan.spaces[0].gather(samples.keys).values.astype(np.float32, copy=False)
 
+    def _kind_of(self, item: Any) -> Modality | None:
+        """What an input is; None where only the backbone can tell: strings are texts or paths."""
+        if self.modality is not None:
+            return self.modality
+        if isinstance(item, tuple):
+            return "text-pair" if isinstance(item[0], str) else "image-text"
+        return None if isinstance(item, str) else "image"
+
     def _config(self, items: list[Any]) -> ExtractConfig:
-        options = {name: value for name, value in self.get_params().items() if name != "tap"}
+        own = ("tap", "modality")
+        options = {name: value for name, value in self.get_params().items() if name not in own}
         return ExtractConfig(data=items, taps=[self.tap] if self.tap else None, **options)

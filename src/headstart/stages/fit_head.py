@@ -16,7 +16,7 @@ import pyarrow as pa
 from headstart.arrow import mask_of, names_by_code
 from headstart.cache.sets import FeatureSet, SetRows
 from headstart.cache.store import Cache
-from headstart.errors import DataError
+from headstart.errors import ConfigError, DataError
 from headstart.evaluation.metrics import evaluate
 from headstart.evaluation.plots import plot_confusion, plot_history
 from headstart.heads import open_head
@@ -53,6 +53,7 @@ def fit_head(config: FitConfig, progress: Progress) -> FittedHead:
     """Train a head on the train split, and report on every split."""
     start = perf_counter()
     features = Cache(config.cache).open_set(config.set, config.digest)
+    _check_kind(features, config)
     head = open_head(config.head, config.params, config.seed)
     rows = {
         split: _labelled(features.rows(split, config.tap, config.label, config.backbone)) for split in SPLITS
@@ -79,6 +80,18 @@ def fit_head(config: FitConfig, progress: Progress) -> FittedHead:
     }
     _say_unseen(report["data"], progress)
     return FittedHead(head, _record(config, features, head, rows, report))
+
+
+def _check_kind(features: FeatureSet, config: FitConfig) -> None:
+    column = features.label_column(config.label)
+    kind = features.label_kinds[column]
+    if kind != "single":
+        says = {"multi": "several labels a sample", "regression": "numbers to regress on"}[kind]
+        raise ConfigError(
+            f"the label {column!r} of set {features.name!r} holds {says}, and the heads here take one class "
+            "a sample: choose another with --label, or fit your own on "
+            f"headstart.open_set({features.name!r}).arrays('train', label={column!r})"
+        )
 
 
 def _labelled(rows: SetRows) -> SetRows:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headstart.arrow import codes_by_name, keys_from_arrow, names_by_code
-from headstart.cache.sets import LABEL
+from headstart.cache.sets import LABEL, encode_labels
 from headstart.keys import first_occurrences, search, words
 from headstart.splits import NOT_GIVEN, complete_splits, describe_making
 from headstart.types import SPLITS
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
     from headstart.contracts import Source
     from headstart.extraction.samples import Samples
-    from headstart.types import Json
+    from headstart.types import Json, LabelKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,9 @@ class Labelled:
     ----------
     table : pyarrow.Table
     labels : dict
-        For each label column its names in order.
+        For each label column its names in order; none for regression.
+    kinds : dict
+        What the values of each label column are.
     split : dict
         The seed, and what was made.
     n_leaking : int
@@ -41,6 +43,7 @@ class Labelled:
 
     table: pa.Table
     labels: dict[str, list[str]]
+    kinds: dict[str, LabelKind]
     split: dict[str, Json]
     n_leaking: int
 
@@ -52,35 +55,60 @@ class Labelled:
 
 def label_samples(samples: Samples, source: Source, earlier: FeatureSet | None, seed: int) -> Labelled:
     """Complete the splits and order the label names."""
-    labels = _names_in_order(samples.table, source)
+    kinds = {name: source.label_kinds.get(name, "single") for name in _label_columns(samples.table)}
+    labels = {name: _names_in_order(samples.table, source, name, kind) for name, kind in kinds.items()}
     given = _split_codes(samples.table.column("split"))
     split = complete_splits(
-        samples.keys, _strata(samples.table, labels), given, _earlier(samples, earlier, seed), seed
+        samples.keys, _strata(samples.table, labels, kinds), given, _earlier(samples, earlier, seed), seed
     )
     position = samples.table.schema.get_field_index("split")
     column = names_by_code(split, SPLITS)
     return Labelled(
         samples.table.set_column(position, "split", column),
         labels,
+        kinds,
         {"seed": seed, "made": describe_making(given)},
         _count_leaks(samples.keys, split),
     )
 
 
-def _names_in_order(table: pa.Table, source: Source) -> dict[str, list[str]]:
-    columns = [name.removeprefix(LABEL) for name in table.column_names if name.startswith(LABEL)]
-    names = {}
-    for column in columns:
-        given = source.label_names.get(column)
-        present = pc.unique(table.column(LABEL + column)).drop_null().to_pylist()
-        names[column] = list(given) if given else sorted(present)
-    return names
+def _label_columns(table: pa.Table) -> list[str]:
+    return [name.removeprefix(LABEL) for name in table.column_names if name.startswith(LABEL)]
 
 
-def _strata(table: pa.Table, labels: dict[str, list[str]]) -> NDArray[np.int64]:
+def _names_in_order(table: pa.Table, source: Source, column: str, kind: LabelKind) -> list[str]:
+    """The names that the source gives in order, else those that occur, sorted."""
+    if kind == "regression":
+        return []
+    if given := source.label_names.get(column):
+        return list(given)
+    values = table.column(LABEL + column)
+    flat = pc.list_flatten(values) if kind == "multi" else values
+    return sorted(pc.unique(flat).drop_null().to_pylist())
+
+
+def _strata(table: pa.Table, labels: dict[str, list[str]], kinds: dict[str, LabelKind]) -> NDArray[np.int64]:
+    """Which samples are split alike, by the first label column.
+
+    With several labels a sample it is the rarest of them, so that each label gets into every split as
+    far as it can; numbers to regress on are one stratum.
+    """
     for column, names in labels.items():
-        return codes_by_name(table.column(LABEL + column), names)
+        values = encode_labels(table.column(LABEL + column), names, kinds[column])
+        if kinds[column] == "single":
+            return values
+        if kinds[column] == "multi" and names:
+            return _rarest(values)
+        break
     return np.zeros(table.num_rows, dtype=np.int64)
+
+
+def _rarest(coded: NDArray[np.int8]) -> NDArray[np.int64]:
+    """The column of the rarest label of each row, shape (N,); -1 for rows without any."""
+    applies = coded == 1
+    order = np.argsort(applies.sum(axis=0), kind="stable")
+    first = order[applies[:, order].argmax(axis=1)]
+    return np.where(applies.any(axis=1), first, -1)
 
 
 def _split_codes(column: pa.ChunkedArray) -> NDArray[np.int8]:

@@ -19,7 +19,6 @@ from headstart.errors import DataError, MismatchError
 from headstart.extraction.plan import plan_extraction
 from headstart.extraction.samples import register
 from headstart.heads.storage import load_head
-from headstart.pooling import canonical_tap
 from headstart.recipe import Recipe, make_recipe
 from headstart.runs.record import MODEL_DIR, load_run
 from headstart.sources import open_source
@@ -119,7 +118,7 @@ def _compute(
 ) -> list[Failure]:
     """Bring what is missing into the run's space, with the very backbone that the run names."""
     recipe = Recipe(features["recipe"])
-    tap = canonical_tap(features["tap"])
+    tap = str(recipe.entries["tap"])
     space = cache.space(recipe)
     plan = plan_extraction(source, samples, [space], [tap], shard_format(config.format))
     progress.say(plan.summary())
@@ -129,7 +128,7 @@ def _compute(
     weights = given.pop("weights", None)
     options = BackboneOptions(
         weights=Path(weights) if weights else None,
-        pair=features["modality"] == "text-pair",
+        modality=features["modality"],
         offline=config.offline,
         **given,
     )

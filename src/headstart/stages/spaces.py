@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from headstart.cache.formats import shard_format
 from headstart.extraction.plan import ExtractionPlan, plan_extraction
-from headstart.pooling import choose_taps
+from headstart.pooling import choose_taps, display_tap
 from headstart.recipe import make_recipe
 from headstart.types import Precision, StoredDtype
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from headstart.cache.space import Space
     from headstart.cache.store import Cache
-    from headstart.contracts import Source
+    from headstart.contracts import Payloads
     from headstart.extraction.samples import Samples
     from headstart.stages.config import ExtractConfig
     from headstart.types import BackboneInfo
@@ -102,7 +102,7 @@ def plan_work(
     cache: Cache,
     config: ExtractConfig,
     info: BackboneInfo,
-    source: Source,
+    source: Payloads,
     samples: Samples,
     given_up: frozenset[tuple[str, str]] = frozenset(),
 ) -> Work:
@@ -113,10 +113,16 @@ def plan_work(
     given_up : frozenset of (key in hex, space id)
         Permanent failures of earlier runs: they count as held.
     """
-    taps = choose_taps(config.taps, info.taps, config.backbone)
+    taps = choose_taps(config.taps, info, config.normalize)
     precision, why = choose_precision(
         cache, info, taps, config.precision, config.dtype, samples.keys, config.device, len(given_up)
     )
     spaces = spaces_for(cache, info, taps, precision, config.dtype)
     plan = plan_extraction(source, samples, spaces, taps, shard_format(config.format), given_up)
     return Work(plan, precision, stored_dtype(precision, config.dtype), why)
+
+
+def describe_work(backbone: str, work: Work) -> str:
+    """Backbone, taps and precision, in a phrase for the user."""
+    taps = ", ".join(display_tap(tap) for tap in work.plan.taps)
+    return f"{backbone}, {taps}, {work.precision}: {work.why}"

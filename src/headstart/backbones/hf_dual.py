@@ -1,0 +1,210 @@
+"""Dual encoders of transformers, which put images and texts into one space: CLIP, SigLIP, BLIP …"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headstart.backbones.digest import n_parameters, weights_digest
+from headstart.backbones.dual_sides import DualSide, open_side
+from headstart.backbones.freezing import freeze
+from headstart.backbones.hf_models import HubModel, departures
+from headstart.backbones.image_processors import refuse_text_options
+from headstart.backbones.images import CPU_BATCH, GPU_BATCH
+from headstart.backbones.towers import SIDES, Side, Tower, between_weights, find_tower, unread_weights
+from headstart.errors import BackboneError, ConfigError, SampleError
+from headstart.types import Activations, BackboneInfo
+
+if TYPE_CHECKING:
+    import torch
+
+    from headstart.backbones.options import BackboneOptions
+    from headstart.types import Json, Modality, Payload, Precision
+
+PAIR_TAPS = ("joint", "pooler")
+# Classes that AutoModel would not choose for their checkpoints, which hold what AutoModel's class lacks.
+_OWN_CLASS = ("ForImageTextRetrieval", "ModelWithProjection")
+
+
+class DualBackbone:
+    """A dual encoder of transformers, or one tower of it.
+
+    Parameters
+    ----------
+    source : HubModel
+    options : BackboneOptions
+        Its modality chooses the side: ``image`` (the default), ``text``, or ``image-text`` for both.
+
+    Raises
+    ------
+    ConfigError
+        It was asked for pairs of texts.
+    """
+
+    def __init__(self, source: HubModel, options: BackboneOptions) -> None:
+        self.spec = source.spec
+        self._source = source
+        self._asked = options.modality
+        if self._asked == "text-pair":
+            raise ConfigError(
+                f"{self.spec} takes an image, a text, or an image with a text; it has no way to read two "
+                "texts together: choose a text backbone for pairs"
+            )
+
+    def memo_key(self) -> Mapping[str, Any]:
+        """Spec, options and the versions that could resolve it otherwise."""
+        return self._source.memo_key()
+
+    def witnesses(self) -> Sequence[Path]:
+        """All files of the model's folder, as far as they lie on this machine."""
+        return self._source.witnesses()
+
+    def resolve(self) -> BackboneInfo:
+        """Load the model and describe the side that was asked for."""
+        model, missing = self._loaded
+        sides = self._sides
+        depth = sides[0].depth
+        alone = len(sides) == 1
+        return BackboneInfo(
+            spec=self.spec,
+            modality=self._modality,
+            weights=weights_digest(model, (*missing, *self._unread)),
+            architecture=self._architecture(),
+            preprocessing=sides[0].inputs.description
+            if alone
+            else {side.tower.side: side.inputs.description for side in sides},
+            taps=self._taps(),
+            n_layers=depth.n_layers if alone else 0,
+            first_layer=depth.first_layer if alone else 0,
+            closing_norm=depth.closing_norm if alone else True,
+            prompt=sides[-1].inputs.prompt,
+            max_length=sides[-1].inputs.max_length,
+            provenance=self._source.provenance(n_parameters(model)),
+        )
+
+    def load(self, device: str, precision: Precision) -> FrozenDualModel:
+        """The model, frozen, on a device."""
+        sides = self._sides  # tried in the dtype of the checkpoint, before any cast
+        return FrozenDualModel(freeze(self._loaded[0], device, precision), sides)
+
+    @cached_property
+    def _loaded(self) -> tuple[Any, tuple[str, ...]]:
+        import transformers
+
+        own = (getattr(self._source.config, "architectures", None) or [""])[0]
+        chosen = getattr(transformers, own, None) if own.endswith(_OWN_CLASS) else None
+        return self._source.load(chosen or transformers.AutoModel)
+
+    @cached_property
+    def _towers(self) -> dict[Side, Tower]:
+        found = {side: find_tower(self._loaded[0], side) for side in SIDES}
+        towers = {side: tower for side, tower in found.items() if tower is not None}
+        if not towers:
+            raise BackboneError(
+                f"{self.spec} is a {type(self._loaded[0]).__name__}, whose towers are not known; choose a "
+                "CLIP, SigLIP or BLIP, or write a py: backbone"
+            )
+        return towers
+
+    @property
+    def _modality(self) -> Modality:
+        first = next(iter(self._towers))
+        asked: Modality = first if self._asked is None else self._asked
+        absent = [side for side in SIDES if side in asked.split("-") and side not in self._towers]
+        if absent:
+            raise ConfigError(
+                f"{self.spec} holds the {first} side alone, and has no {absent[0]} side; "
+                "choose a checkpoint that holds both"
+            )
+        if asked == "image":
+            refuse_text_options(self._source.options, f"the image side of {self.spec}")
+        return asked
+
+    @cached_property
+    def _sides(self) -> tuple[DualSide, ...]:
+        chosen = [self._towers[side] for side in SIDES if side in self._modality.split("-")]
+        return tuple(open_side(self._source, tower, self._loaded[1]) for tower in chosen)
+
+    @property
+    def _unread(self) -> tuple[str, ...]:
+        return between_weights() if len(self._sides) > 1 else unread_weights(self._sides[0].tower.side)
+
+    def _architecture(self) -> dict[str, Json]:
+        """The sides that are read, and what the model says of itself besides its sides."""
+        model = self._loaded[0]
+        whole = departures(model.config)
+        parts = {f"{side.tower.side}_config": departures(side.tower.config) for side in self._sides}
+        shared = {
+            name: value for name, value in whole.items() if not name.endswith(("_config", "_config_dict"))
+        }
+        shared.pop("logit_scale_init_value", None)
+        return {"library": "transformers", "model": type(model).__name__, "config": shared, **parts}
+
+    def _taps(self) -> tuple[str, ...]:
+        if len(self._sides) == 1:
+            return self._sides[0].taps
+        shared = tuple(tap for tap in PAIR_TAPS if all(tap in side.taps for side in self._sides))
+        if not shared:
+            raise BackboneError(f"{self.spec} gives nothing that can be read of an image and a text together")
+        return shared
+
+
+class FrozenDualModel:
+    """A dual encoder, or one side of it, in memory and frozen.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        In eval mode, on its device.
+    sides : sequence of DualSide
+        One, or image and text.
+    """
+
+    def __init__(self, module: torch.nn.Module, sides: Sequence[DualSide]) -> None:
+        self.module = module
+        self._sides = sides
+        parameter = next(module.parameters())
+        self._device, self._dtype = parameter.device, parameter.dtype
+        self.batch_size = CPU_BATCH if self._device.type == "cpu" else GPU_BATCH
+
+    def prepare(self, payloads: Sequence[Payload]) -> list[Any | SampleError]:
+        """Each payload as what its side takes, or as what both take; the reason where it cannot be."""
+        if len(self._sides) == 1:
+            return self._sides[0].inputs.prepare(payloads)
+        parts = [
+            side.inputs.prepare([payload[place] for payload in payloads])
+            for place, side in enumerate(self._sides)
+        ]
+        return [_pair(image, text) for image, text in zip(*parts, strict=True)]
+
+    def length(self, prepared: Any) -> int:
+        """The tokens of a text; 1 where there is an image, beside which a text costs little."""
+        return self._sides[0].inputs.length(prepared)
+
+    def forward(self, prepared: Sequence[Any], layers: Collection[str] = ()) -> Activations:
+        """Run the sides over a batch; of pairs, what both give stands side by side."""
+        import torch
+
+        with torch.inference_mode():
+            if len(self._sides) == 1:
+                return self._read(self._sides[0], prepared, layers)
+            image, text = (
+                self._read(side, [pair[place] for pair in prepared], ()).whole
+                for place, side in enumerate(self._sides)
+            )
+            names = [name for name in image if name in text]
+            return Activations({}, {name: torch.cat([image[name], text[name]], dim=1) for name in names})
+
+    def _read(self, side: DualSide, prepared: Sequence[Any], layers: Collection[str]) -> Activations:
+        inputs, mask = side.inputs.batch(prepared)
+        moved = {
+            name: part.to(self._device, self._dtype if part.is_floating_point() else part.dtype)
+            for name, part in inputs.items()
+        }
+        return side.read(moved, None if mask is None else mask.to(self._device), layers)
+
+
+def _pair(image: Any | SampleError, text: Any | SampleError) -> Any | SampleError:
+    return next((part for part in (image, text) if isinstance(part, SampleError)), (image, text))

@@ -1,0 +1,155 @@
+"""Vision models of transformers, by name or by local folder: ViT, DINOv2, Swin, ConvNeXt, ResNet …"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headstart.backbones.anatomy import Depth, Layout, candidate_blocks, depth_of, layout_of
+from headstart.backbones.digest import n_parameters, weights_digest
+from headstart.backbones.freezing import freeze
+from headstart.backbones.hf_models import HubModel, departures
+from headstart.backbones.image_processors import ImageProcessor, refuse_text_options, trial_images
+from headstart.backbones.images import FrozenImageModel
+from headstart.errors import BackboneError
+from headstart.types import Activations, BackboneInfo
+
+if TYPE_CHECKING:
+    import torch
+
+    from headstart.backbones.options import BackboneOptions
+    from headstart.types import Precision
+
+POOLER = "pooler."
+UNREAD = "mask_token"  # takes part in pretraining only
+
+
+@dataclass(frozen=True, slots=True)
+class Anatomy:
+    """What a trial found in a vision model.
+
+    Parameters
+    ----------
+    layout : Layout
+    depth : Depth
+    has_pooler, trained_pooler : bool
+        Whether it pools by itself with weights that it has (or needs none), and whether it has weights.
+    """
+
+    layout: Layout
+    depth: Depth
+    has_pooler: bool
+    trained_pooler: bool
+
+    @property
+    def taps(self) -> tuple[str, ...]:
+        """Where its authors read it, then the others.
+
+        A pooler that was trained, or that is all a model without a class token has; else the class token,
+        as DINOv2 and ViTs without their pooler are read.
+        """
+        own = ["pooler"] if self.has_pooler else []
+        finals = [f"final.{name}" for name in self.layout.poolings]
+        pooler_first = self.trained_pooler or not self.layout.n_prefix
+        return tuple(own + finals if pooler_first else finals + own)
+
+
+class ImageBackbone:
+    """A vision model of transformers.
+
+    Parameters
+    ----------
+    source : HubModel
+    options : BackboneOptions
+    """
+
+    def __init__(self, source: HubModel, options: BackboneOptions) -> None:
+        self.spec = source.spec
+        self._source = source
+        refuse_text_options(options, f"{self.spec}, which takes images")
+
+    def memo_key(self) -> Mapping[str, Any]:
+        """Spec, options and the versions that could resolve it otherwise."""
+        return self._source.memo_key()
+
+    def witnesses(self) -> Sequence[Path]:
+        """All files of the model's folder, as far as they lie on this machine."""
+        return self._source.witnesses()
+
+    def resolve(self) -> BackboneInfo:
+        """Load the model and describe it."""
+        model, missing = self._loaded
+        depth = self._anatomy.depth
+        return BackboneInfo(
+            spec=self.spec,
+            modality="image",
+            weights=weights_digest(model, missing),
+            architecture={"library": "transformers", "config": departures(model.config)},
+            preprocessing={"library": "transformers", **self._processor.description},
+            taps=self._anatomy.taps,
+            n_layers=depth.n_layers,
+            first_layer=depth.first_layer,
+            closing_norm=depth.closing_norm,
+            provenance=self._source.provenance(n_parameters(model)),
+        )
+
+    def load(self, device: str, precision: Precision) -> FrozenImageModel:
+        """The model, frozen, on a device."""
+        anatomy = self._anatomy  # found in the dtype of the checkpoint, before any cast
+        module = freeze(self._loaded[0], device, precision)
+        return FrozenImageModel(
+            module, self._processor.pixels, lambda batch, layers: _read(module, anatomy, batch, layers)
+        )
+
+    @cached_property
+    def _loaded(self) -> tuple[Any, tuple[str, ...]]:
+        import transformers
+
+        model, missing = self._source.load(transformers.AutoModel)
+        needed = [name for name in missing if not name.startswith(POOLER) and UNREAD not in name]
+        if needed:
+            raise BackboneError(f"{self.spec} lacks weights that its features need: {needed[0]}")
+        return model, missing
+
+    @cached_property
+    def _processor(self) -> ImageProcessor:
+        return ImageProcessor(self._source)
+
+    @cached_property
+    def _anatomy(self) -> Anatomy:
+        import torch
+
+        model, missing = self._loaded
+        blocks = candidate_blocks(model, model.config)
+        pixels = self._processor.pixels(trial_images()[0]).unsqueeze(0).to(next(model.parameters()).dtype)
+        with self._source.failures(), torch.inference_mode():
+            with blocks.kept(blocks.layers) as kept:
+                output = model(pixels)
+            again = model(pixels).last_hidden_state
+        final = output.last_hidden_state
+        if not torch.equal(final.nan_to_num(), again.nan_to_num()):
+            # ViT-MAE masks three patches of four at random, also in eval mode.
+            raise BackboneError(
+                f"{self.spec} gives other numbers each time it sees an image, so its features cannot be kept; "
+                "load its encoder as a model without random masking"
+            )
+        weighted = any(name.startswith(POOLER) for name, _ in model.named_parameters())
+        random = any(name.startswith(POOLER) for name in missing)
+        return Anatomy(
+            layout_of(model, model.config, pixels, final),
+            depth_of(blocks, model.config, kept, final),
+            has_pooler=getattr(output, "pooler_output", None) is not None and not random,
+            trained_pooler=weighted and not random,
+        )
+
+
+def _read(module: Any, anatomy: Anatomy, batch: torch.Tensor, layers: Collection[str]) -> Activations:
+    """The last positions, the model's own pooling, and the layers that were asked for."""
+    with anatomy.depth.blocks.kept(layers) as kept:
+        output = module(batch)
+    hidden = {"final": output.last_hidden_state, **kept}
+    whole = {"pooler": output.pooler_output.flatten(1)} if anatomy.has_pooler else {}
+    return Activations({layer: anatomy.layout.positions(states) for layer, states in hidden.items()}, whole)

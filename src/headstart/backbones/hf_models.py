@@ -1,0 +1,163 @@
+"""What all models of transformers share: where they lie, how they load, what their configuration says."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headstart.backbones.hub import fetch_file, hub_commit, hub_files, hub_folder, is_offline
+from headstart.backbones.loading import loading_failures
+from headstart.backbones.options import side_of
+
+if TYPE_CHECKING:
+    from headstart.backbones.options import BackboneOptions
+
+REMEDY = "check the name or the folder, fetch it where there is a network, or choose a bundled: backbone"
+
+# Entries of a configuration that change no hidden state in eval mode.
+_INERT = {
+    "_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version", "use_cache",
+    "gradient_checkpointing", "id2label", "label2id", "problem_type", "num_labels", "return_dict",
+    "output_hidden_states", "output_attentions", "finetuning_task", "tokenizer_class",
+}  # fmt: skip
+
+
+class HubModel:
+    """A model of transformers, by a local folder or by its name on the hub.
+
+    Parameters
+    ----------
+    spec : str
+        As the user wrote it.
+    name : str
+        A folder, or a name on the hub.
+    options : BackboneOptions
+    """
+
+    def __init__(self, spec: str, name: str, options: BackboneOptions) -> None:
+        self.spec = spec
+        self.name = name
+        self.options = options
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder of this machine."""
+        return os.path.isdir(self.name)
+
+    @property
+    def root(self) -> Path | None:
+        """The folder of this machine that holds its files; None where it is not here yet."""
+        return Path(self.name) if self.is_folder else hub_folder(self.name)
+
+    @property
+    def commit(self) -> str | None:
+        """The commit of the hub that this machine's copy stands at."""
+        return None if self.is_folder else hub_commit(self.name)
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """The versions of the libraries that could load it otherwise."""
+        return {name: metadata.version(name) for name in ("transformers", "tokenizers", "torch")}
+
+    @property
+    def files(self) -> list[Path]:
+        """All files of it on this machine."""
+        return [path for path in self.witnesses() if path.is_file()]
+
+    @cached_property
+    def config(self) -> Any:
+        """Its configuration, without its weights."""
+        import transformers
+
+        transformers.utils.logging.set_verbosity_error()
+        transformers.utils.logging.disable_progress_bar()
+        with self.failures():
+            return transformers.AutoConfig.from_pretrained(self.name, **self.where())
+
+    def memo_key(self) -> Mapping[str, Any]:
+        """Spec, options and the versions that could resolve it otherwise."""
+        spec = f"hf:{Path(self.name).resolve()}" if self.is_folder else self.spec
+        options = {**self.options.given(), **side_of(self.spec, self.options)}
+        return {"spec": spec, "options": options, "versions": self.versions}
+
+    def witnesses(self) -> Sequence[Path]:
+        """All files of the model's folder, as far as they lie on this machine."""
+        if not self.is_folder:
+            return hub_files(self.name)
+        folder = Path(self.name)
+        inside = (path for path in folder.rglob("*") if ".git" not in path.parts)
+        # The folders as well: a file that appears in one may be read in another's place.
+        return [folder, *sorted(path for path in inside if path.is_file() or path.is_dir())]
+
+    def load(self, auto: Any, **arguments: Any) -> tuple[Any, tuple[str, ...]]:
+        """The model by one of transformers' classes, in eval mode, and what the checkpoint lacks of it.
+
+        Raises
+        ------
+        BackboneError
+            It cannot be loaded.
+        """
+        with self.failures():
+            model, report = auto.from_pretrained(
+                self.name, dtype="auto", output_loading_info=True, **self.where(), **arguments
+            )
+        return model.eval(), tuple(report["missing_keys"])
+
+    def part(self, auto: Any) -> Any:
+        """Its tokenizer, image processor …, by one of transformers' classes."""
+        with self.failures():
+            return auto.from_pretrained(self.name, **self.where())
+
+    def fetch(self, names: Sequence[str]) -> None:
+        """Bring files that no class of transformers would, where they are not here yet."""
+        if self.is_folder or self.options.offline or is_offline():
+            return
+        with self.failures():
+            for name in names:
+                fetch_file(self.name, name)
+
+    def file(self, name: str) -> Path | None:
+        """Where one of its files lies on this machine, by its path within the model's folder."""
+        path = None if self.root is None else self.root / name
+        return path if path is not None and path.is_file() else None
+
+    def where(self) -> dict[str, Any]:
+        """Where to load from: a commit that is here is never looked up again on the hub."""
+        if self.is_folder:
+            return {"local_files_only": True, "trust_remote_code": False}
+        where: dict[str, Any] = {"local_files_only": self.options.offline, "trust_remote_code": False}
+        return where if self.commit is None else {**where, "revision": self.commit}
+
+    def provenance(self, n_parameters: int) -> dict[str, Any]:
+        """What made the features, for people."""
+        return {
+            "versions": self.versions,
+            "parameters": n_parameters,
+            "commit": self.commit,
+            "files": sorted(path.name for path in self.files),
+        }
+
+    def failures(self) -> contextlib.AbstractContextManager[None]:
+        """Turns whatever a library raises while it loads into a `BackboneError`."""
+        return loading_failures(self.spec, self.options.offline, REMEDY)
+
+
+def departures(config: Any) -> dict[str, Any]:
+    """Where a configuration departs from its class's defaults.
+
+    Only that: entries which a later transformers adds at their default must not re-key a cache.
+    """
+    try:
+        defaults = type(config)().to_dict()
+    except (TypeError, ValueError):
+        defaults = {}
+    entries = sorted(config.to_dict().items())
+    changed = {name: value for name, value in entries if defaults.get(name, ...) != value}
+    return {"model_type": config.model_type} | {
+        name: value for name, value in changed.items() if name not in _INERT
+    }

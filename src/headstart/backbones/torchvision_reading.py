@@ -1,0 +1,84 @@
+"""How the outputs of a torchvision model are read: what enters its classifier, and its last positions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from headstart.types import Activations, Positions
+
+if TYPE_CHECKING:
+    import torch
+
+ENDS = ("features", "layers", "conv5")  # where models without a pooling module end
+
+
+def classifier_of(model: torch.nn.Module) -> str:
+    """The name of the last layer with weights, which no feature depends on."""
+    import torch
+
+    layers = [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear | torch.nn.Conv2d)
+    ]
+    return str(layers[-1])
+
+
+def offered_taps(model: torch.nn.Module, classifier: str) -> tuple[str, ...]:
+    """The canonical taps at the end of the model; the first is where its authors read it."""
+    import torch
+
+    # SqueezeNet classifies positions and pools afterwards: it has no vector of its own before that.
+    has_pooler = isinstance(model.get_submodule(classifier), torch.nn.Linear)
+    return (
+        *(("pooler",) if has_pooler else ()),
+        *(("final.cls",) if hasattr(model, "class_token") else ()),
+        "final.mean",
+        "final.max",
+        "final.gem",
+    )
+
+
+def read(model: Any, classifier: str, batch: torch.Tensor) -> Activations:
+    """What enters the classifier, and the last positions: a spatial map, or patches without the class."""
+    import torch
+
+    seen: dict[str, torch.Tensor] = {}
+    last, is_input = _end(model)
+    hooks = [
+        model.get_submodule(classifier).register_forward_pre_hook(_keeper(seen, "pooler")),
+        last.register_forward_pre_hook(_keeper(seen, "last"))
+        if is_input
+        else last.register_forward_hook(_keeper(seen, "last")),
+    ]
+    try:
+        model(batch)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    features, pooled = seen["last"], seen["pooler"]
+    whole = {"pooler": pooled} if isinstance(model.get_submodule(classifier), torch.nn.Linear) else {}
+    if features.ndim == 3:
+        return Activations({"final": Positions(features[:, 1:], cls=features[:, 0])}, whole)
+    return Activations({"final": Positions(features.flatten(2).transpose(1, 2))}, whole)
+
+
+def _keeper(seen: dict[str, torch.Tensor], name: str) -> Any:
+    """A hook that keeps what a module gives, or before it is run what enters it."""
+
+    def keep(module: Any, inputs: tuple[torch.Tensor, ...], output: torch.Tensor | None = None) -> None:
+        seen[name] = inputs[0] if output is None else output
+
+    return keep
+
+
+def _end(model: Any) -> tuple[Any, bool]:
+    """The module at which the last map, or the last tokens, can be had; and whether they enter it."""
+    if hasattr(model, "class_token"):
+        return model.encoder, False
+    if hasattr(model, "avgpool"):
+        return model.avgpool, True
+    if hasattr(model, "blocks"):  # MaxViT pools in its classifier
+        return model.classifier[0], True
+    [name] = [name for name in ENDS if hasattr(model, name)]
+    return getattr(model, name), False

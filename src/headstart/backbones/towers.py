@@ -1,0 +1,177 @@
+"""The towers of a dual encoder: CLIP, SigLIP, BLIP and their kin, whole or one side alone."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from headstart.backbones.blocks import Blocks
+
+if TYPE_CHECKING:
+    import torch
+
+Side: TypeAlias = Literal["image", "text"]
+Inputs: TypeAlias = "Mapping[str, torch.Tensor]"
+
+SIDES: tuple[Side, ...] = ("image", "text")
+_TRANSFORMER: dict[Side, tuple[str, ...]] = {
+    "image": ("vision_model",),
+    "text": ("text_model", "text_encoder"),
+}
+_PROJECTION: dict[Side, tuple[str, ...]] = {
+    "image": ("visual_projection", "vision_projection", "vision_proj"),
+    "text": ("text_projection", "text_proj"),
+}
+_ALONE: dict[Side, str] = {"image": "_vision_model", "text": "_text_model"}
+# What compares the two sides, or joins them: no feature of either reads it.
+_BETWEEN = ("logit_scale", "logit_bias", "temperature", "itm_head.", "text_decoder.")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one forward pass of a tower gave.
+
+    Parameters
+    ----------
+    hidden : mapping of str to Tensor
+        By layer: ``final`` is the tower's last hidden state.
+    pooled, joint : Tensor of shape (B, D), optional
+        The tower's own pooling, and its projection into the joint space.
+    """
+
+    hidden: Mapping[str, torch.Tensor]
+    pooled: torch.Tensor | None
+    joint: torch.Tensor | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tower:
+    """One side of a dual encoder.
+
+    Parameters
+    ----------
+    side : {"image", "text"}
+    transformer : torch.nn.Module
+        Gives a last hidden state and, mostly, a pooled one.
+    config
+        Of the transformer.
+    call : callable
+        Runs the transformer as the library does, and gives the joint vectors if there are any.
+    takes : collection of str
+        The names of the inputs that ``call`` knows.
+    prefixes : tuple of str
+        Of the weights that the side reads; empty: all of the model's.
+    """
+
+    side: Side
+    transformer: torch.nn.Module
+    config: Any
+    call: Callable[..., torch.Tensor | None]
+    takes: Collection[str]
+    prefixes: tuple[str, ...] = ()
+
+    def read(self, inputs: Inputs, blocks: Blocks, layers: Collection[str]) -> Reading:
+        """Run the side once."""
+        seen: dict[str, torch.Tensor | None] = {}
+
+        def sees(_: Any, given: Any, output: Any) -> None:
+            # Taken here: get_text_features then writes the projection over the pooled output.
+            seen["final"] = output.last_hidden_state
+            seen["pooled"] = getattr(output, "pooler_output", None)
+
+        handle = self.transformer.register_forward_hook(sees)
+        try:
+            with blocks.kept(layers) as kept:
+                joint = self.call(**{name: part for name, part in inputs.items() if name in self.takes})
+        finally:
+            handle.remove()
+        final = seen["final"]
+        assert final is not None
+        return Reading({"final": final, **kept}, seen["pooled"], joint)
+
+    def lacks(self, missing: Collection[str]) -> tuple[list[str], bool, bool]:
+        """What a checkpoint's missing weights mean to this side.
+
+        Returns
+        -------
+        needed : list of str
+            Weights of the transformer itself: without them the side cannot be read at all.
+        pooler, projection : bool
+            Whether the pooler, or the way into the joint space, is random.
+        """
+        own = [name for name in missing if not self.prefixes or name.startswith(self.prefixes)]
+        projection = [name for name in own if name.startswith(_dotted(_PROJECTION[self.side]))]
+        pooler = [name for name in own if ".pooler." in f".{name}"]
+        needed = [name for name in own if name not in projection and name not in pooler]
+        return needed, bool(pooler), bool(projection or pooler)
+
+
+def find_tower(model: Any, side: Side) -> Tower | None:
+    """A side of a loaded model; None if it has no such side."""
+    both = all(_part(model, _TRANSFORMER[each]) is not None for each in SIDES)
+    transformer = _part(model, _TRANSFORMER[side])
+    if both and transformer is not None:
+        config = getattr(model.config, {"image": "vision_config", "text": "text_config"}[side])
+        call, known = _features(model, side, transformer)
+        prefixes = _dotted((*_TRANSFORMER[side], *_PROJECTION[side]))
+        return Tower(side, transformer, config, call, _names(known), prefixes)
+    if both or not model.config.model_type.endswith(_ALONE[side]):
+        return None
+
+    def embeds(**inputs: torch.Tensor) -> torch.Tensor | None:
+        return getattr(model(**inputs), f"{side}_embeds", None)
+
+    return Tower(
+        side, model if transformer is None else transformer, model.config, embeds, _names(model.forward)
+    )
+
+
+def unread_weights(side: Side) -> tuple[str, ...]:
+    """Prefixes of the weights that a side does not read, so that they may change without re-keying it."""
+    other: Side = "text" if side == "image" else "image"
+    return (*_dotted((*_TRANSFORMER[other], *_PROJECTION[other])), *_BETWEEN)
+
+
+def between_weights() -> tuple[str, ...]:
+    """Prefixes of the weights that neither side reads."""
+    return _BETWEEN
+
+
+def _features(
+    model: Any, side: Side, transformer: torch.nn.Module
+) -> tuple[Callable[..., torch.Tensor | None], Callable[..., Any]]:
+    """The library's own way into the joint space, and the function whose inputs it takes."""
+    own = getattr(model, f"get_{side}_features", None)
+    if own is not None:
+
+        def features(**inputs: torch.Tensor) -> torch.Tensor | None:
+            made = own(**inputs)
+            # transformers 4 gives the vectors themselves; 5 gives an output that holds them as pooled.
+            vectors: torch.Tensor | None = made if hasattr(made, "ndim") else made.pooler_output
+            return vectors
+
+        return features, own
+    projection = _part(model, _PROJECTION[side])
+
+    def first_position(**inputs: torch.Tensor) -> torch.Tensor | None:
+        # BlipForImageTextRetrieval has no method for it: this is what its forward does, without the
+        # scaling to length 1, which `joint.l2` gives.
+        hidden = transformer(**inputs).last_hidden_state[:, 0]
+        return None if projection is None else projection(hidden)
+
+    return first_position, transformer.forward
+
+
+def _part(model: Any, names: tuple[str, ...]) -> Any:
+    found = (getattr(model, name, None) for name in names)
+    return next((part for part in found if part is not None), None)
+
+
+def _names(function: Callable[..., Any]) -> frozenset[str]:
+    return frozenset(inspect.signature(function).parameters)
+
+
+def _dotted(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(f"{name}." for name in names)

@@ -1,0 +1,143 @@
+"""``headstart backbones ls|show``."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from headstart.cli import options as shared
+from headstart.cli.guard import guarded
+
+if TYPE_CHECKING:
+    from headstart.backbones.catalogue import Catalogue, LocalBackbone
+    from headstart.stages.describing import Description
+
+app = typer.Typer(help="Find a backbone, and see what it offers.", no_args_is_help=True)
+
+PLACES = {
+    "package": "weights from packages",
+    "hub": "in the Hugging Face cache",
+    "torch-hub": "files of weights in torch's cache",
+}
+
+
+@app.command("ls")
+@guarded
+def ls(
+    filter: Annotated[
+        str | None,
+        typer.Option("--filter", metavar="PATTERN", help="List what matches of timm and torchvision."),
+    ] = None,
+    as_json: shared.AsJson = False,
+    verbose: shared.Verbose = False,
+) -> None:
+    """List the backbones that can be had on this machine, and those to start with; asks no network."""
+    from headstart.backbones.catalogue import catalogue
+
+    found = catalogue(filter)
+    if as_json:
+        shared.write_json(found)
+        return
+    for line in found.matching if filter else _catalogue_lines(found):
+        typer.echo(line)
+    if filter and not found.matching:
+        typer.echo(f"nothing matches {filter!r}; try a part of a name, such as dinov3")
+
+
+@app.command("show")
+@guarded
+@shared.takes(
+    {name: shared.BACKBONE[name] for name in ("prompt", "max_length", "image_size", "crop_pct", "weights")}
+)
+def show(
+    spec: Annotated[str, typer.Argument(metavar="SPEC", help="A backbone, as --backbone takes it.")],
+    modality: Annotated[
+        str | None,
+        typer.Option("--modality", help="Of a model with several sides: image, text or image-text."),
+    ] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Open no network socket.")] = False,
+    as_json: shared.AsJson = False,
+    verbose: shared.Verbose = False,
+    **options: Any,
+) -> None:
+    """Show a backbone's taps and their widths, its layers, its preprocessing and its weights."""
+    from headstart.stages.describing import backbone_options, describe
+
+    found = describe(spec, backbone_options(modality=modality, offline=offline, **options))
+    if as_json:
+        shared.write_json(found)
+        return
+    for name, value in _description_rows(found):
+        typer.echo(f"{name + ':':<15}{value}")
+
+
+def _catalogue_lines(found: Catalogue) -> list[str]:
+    lines = ["recommended"]
+    for modality, group in groupby(found.recommended, key=lambda known: known.modality):
+        for known in group:
+            place = "here" if known.here else _lacks(known.spec)
+            lines.append(f"  {modality:<11}{known.spec:<42}{place:<15}{known.why}")
+    for where, title in PLACES.items():
+        lines += ["", title, *_local_lines([local for local in found.local if local.where == where])]
+    counts = ", ".join(f"{library} {count:,}" for library, count in found.architectures.items())
+    return [*lines, "", f"architectures: {counts}; headstart backbones ls --filter dinov3 lists some"]
+
+
+def _lacks(spec: str) -> str:
+    return "not installed" if spec.startswith("bundled:") else "to fetch"
+
+
+def _local_lines(local: list[LocalBackbone]) -> list[str]:
+    if not local:
+        return ["  none"]
+    return [f"  {one.spec:<42}{'here' if one.here else one.missing}".rstrip() for one in local]
+
+
+def _description_rows(found: Description) -> list[tuple[str, str]]:
+    default, *others = (f"{tap.tap} ({_count(tap.n_features)})" for tap in found.taps)
+    rows = [
+        ("backbone", found.spec),
+        ("takes", found.modality),
+        ("default tap", default),
+        ("other taps", ", ".join(others)),
+        ("layers", _layers(found)),
+        ("parameters", _count(found.parameters)),
+        ("max length", f"{found.max_length} tokens" if found.max_length else ""),
+        ("prompt", repr(found.prompt) if found.prompt else ""),
+        ("architecture", _pairs(found.architecture)),
+        ("preprocessing", _pairs(found.preprocessing)),
+        ("weights", found.weights),
+        *((name, _plain(value)) for name, value in found.provenance.items()),
+    ]
+    return [(name, value) for name, value in rows if value]
+
+
+def _layers(found: Description) -> str:
+    if not found.layers:
+        return "none by number"
+    widths = groupby(found.layers, key=lambda layer: layer.n_features)
+    runs = [(list(group), width) for width, group in widths]
+    parts = [
+        f"{group[0].tap}–{group[-1].tap} ({_count(width)})"
+        if len(group) > 1
+        else f"{group[0].tap} ({_count(width)})"
+        for group, width in runs
+    ]
+    norm = "last is after one more norm" if found.closing_norm else f"last is {found.layers[-1].tap}"
+    return f"{', '.join(parts)}; -1 is {found.layers[-1].tap}, {norm}"
+
+
+def _count(number: int | None) -> str:
+    return "?" if number is None else f"{number:,}"
+
+
+def _pairs(values: Any) -> str:
+    return ", ".join(f"{name} {_plain(value)}" for name, value in values.items())
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return _pairs(value)
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

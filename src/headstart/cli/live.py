@@ -1,0 +1,135 @@
+"""``headstart cache diff|doctor``: the cache beside the live data and the live backbone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from headstart.cli import options as shared
+from headstart.cli.guard import guarded
+
+if TYPE_CHECKING:
+    from headstart.stages.diff import Diff, FeatureDiff, SampleDiff
+    from headstart.stages.doctor import Examination
+
+SHOWN_IDS, SHOWN_ENTRIES, WIDTH = 5, 8, 60
+
+
+@guarded
+@shared.takes(shared.BACKBONE, shared.READING, shared.COMPUTING)
+def diff(
+    data: shared.Data,
+    backbone: shared.BackboneSpec,
+    set: Annotated[str | None, typer.Option("--set", metavar="NAME", help="Name of the set.")] = None,
+    cache: shared.Cache = None,
+    as_json: shared.AsJson = False,
+    quiet: shared.Quiet = False,
+    verbose: shared.Verbose = False,
+    **options: Any,
+) -> None:
+    """Say why an extract command would miss: what differs in the recipe, which samples are new."""
+    values = shared.as_options(locals(), "taps", "label_column", "label_names")
+    from headstart.progress import open_progress
+    from headstart.stages.config import ExtractConfig
+    from headstart.stages.diff import diff as run
+
+    found = run(ExtractConfig(**values), open_progress(quiet))
+    if as_json:
+        shared.write_json(found)
+        return
+    for line in _diff_lines(found):
+        typer.echo(line)
+
+
+@guarded
+@shared.takes(shared.COMPUTING)
+def doctor(
+    set: Annotated[str, typer.Argument(metavar="SET", help="The name of a set.")],
+    samples: Annotated[int, typer.Option("--samples", min=1, help="How many to recompute.")] = 32,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the choice of samples.")] = 0,
+    tap: Annotated[str | None, typer.Option("--tap", help="Which feature. Default: all.")] = None,
+    backbone: Annotated[str | None, typer.Option("--backbone", help="Which feature. Default: all.")] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", metavar="DATA", help="Where the data is now, if it has moved.")
+    ] = None,
+    cache: shared.Cache = None,
+    as_json: shared.AsJson = False,
+    quiet: shared.Quiet = False,
+    verbose: shared.Verbose = False,
+    **options: Any,
+) -> None:
+    """Recompute random samples with the live backbone; exit with 4 if the cache does not belong to it."""
+    values = shared.as_options(locals())
+    from headstart.progress import open_progress
+    from headstart.stages.config import DoctorConfig
+    from headstart.stages.doctor import doctor as run
+
+    seen = run(DoctorConfig(**values), open_progress(quiet))
+    if as_json:
+        shared.write_json(seen)
+    else:
+        for examination in seen:
+            for line in _doctor_lines(examination):
+                typer.echo(line)
+    if not all(examination.healthy for examination in seen):
+        raise typer.Exit(4)
+
+
+def _diff_lines(found: Diff) -> list[str]:
+    lines = [line for feature in found.features for line in _feature_lines(feature)]
+    lines.append(f"precision {found.precision}: {found.why}")
+    if found.samples is None:
+        lines.append("the set does not exist yet")
+    else:
+        lines += _sample_lines(found.samples)
+    return lines
+
+
+def _feature_lines(feature: FeatureDiff) -> list[str]:
+    lines = [
+        f"{feature.tap}: space {feature.space} holds {feature.n_held:,} of these samples, "
+        f"{feature.n_missing:,} are missing{_some(feature.missing, feature.n_missing)}"
+    ]
+    for near in feature.nearest:
+        lines.append(f"  space {near.space} holds {near.n_held:,} of them, and differs in:")
+        for name, (there, meant) in list(near.differences.items())[:SHOWN_ENTRIES]:
+            lines.append(f"    {name}: {_short(there)} there, {_short(meant)} here")
+        if len(near.differences) > SHOWN_ENTRIES:
+            lines.append(f"    … and {len(near.differences) - SHOWN_ENTRIES} more entries")
+    return lines
+
+
+def _sample_lines(samples: SampleDiff) -> list[str]:
+    lines = [f"set {samples.set}: {samples.n_same:,} samples are as they were"]
+    for word in ("new", "changed", "gone"):
+        ids = getattr(samples, word)
+        if ids:
+            lines.append(f"  {len(ids):,} {word}{_some(ids, len(ids))}")
+    return lines
+
+
+def _doctor_lines(seen: Examination) -> list[str]:
+    lines = [
+        f"{seen.backbone} {seen.tap} (space {seen.space}): {seen.n:,} samples recomputed; cosine: least "
+        f"{seen.cosine_min:.6f}, median {seen.cosine_median:.6f}; largest error {seen.largest_error:.1e} of the "
+        "largest value"
+    ]
+    for row in seen.strangers:
+        like = f"; it is the feature of {row.like}" if row.like else ""
+        lines.append(f"  {row.id} does not belong: cosine {row.cosine:.4f}, error {row.error:.1e}{like}")
+    for name, (then, now) in list(seen.differences.items())[:SHOWN_ENTRIES]:
+        lines.append(f"  the backbone has changed: {name} was {_short(then)}, is {_short(now)}")
+    lines += [f"  could not be recomputed: {failure}" for failure in seen.failures]
+    lines.append("healthy" if seen.healthy else "NOT healthy")
+    return lines
+
+
+def _some(ids: tuple[str, ...], n: int) -> str:
+    shown = ", ".join(ids[:SHOWN_IDS])
+    return f" ({shown}{', …' if n > SHOWN_IDS else ''})" if shown else ""
+
+
+def _short(value: Any) -> str:
+    text = "absent" if value is None else repr(value)
+    return text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"

@@ -1,0 +1,1 @@
+"""Folders of images, with or without metadata files."""

@@ -1,0 +1,142 @@
+"""Images inside Arrow columns, as Hugging Face datasets keep them: bytes, or structs of bytes and path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headstart.arrow import strings
+from headstart.keys import KEY_BYTES, pack
+from headstart.sources.blocks import Problem
+from headstart.sources.image_files import is_old, key_of_image, pair_prints, read_image
+from headstart.sources.tables.images import NO_IMAGE, ImagesByPath
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from headstart.contracts import KeyMemo
+
+ROWS_A_BLOCK = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The files that a column lies in.
+
+    Parameters
+    ----------
+    fingerprint : bytes
+        Of all of them.
+    changed_ns : int
+        When the last of them changed.
+    """
+
+    fingerprint: bytes
+    changed_ns: int
+
+
+class ArrowImages:
+    """The images of a column.
+
+    Parameters
+    ----------
+    column : pyarrow.ChunkedArray
+        Of bytes, or of structs of bytes and path.
+    name : str
+    folder : Path
+        What paths are relative to.
+    origin : Origin, optional
+        None: nothing is remembered of them.
+    """
+
+    rows_a_group = ROWS_A_BLOCK
+
+    def __init__(self, column: Any, name: str, folder: Path, origin: Origin | None) -> None:
+        is_struct = pa.types.is_struct(column.type)
+        fields = [field.name for field in column.type] if is_struct else []
+        self.kind = "images" if is_struct else "bytes"
+        self._contents = _field(column, "bytes") if is_struct else column
+        self._paths = _field(column, "path") if "path" in fields else None
+        self._name = name
+        self._folder = folder
+        self._origin = origin
+
+    def keys(
+        self, rows: range, memo: KeyMemo, scanned_ns: int, texts: Sequence[str] | None = None
+    ) -> tuple[NDArray[np.uint8], dict[int, Problem]]:
+        """Keys of the images of rows, or of their pairs with texts; and which have none, by place."""
+        prints = self._prints(rows, texts)
+        keys = np.zeros((len(rows), KEY_BYTES), dtype=np.uint8)
+        known = np.zeros(len(rows), dtype=bool)
+        if prints is not None:
+            found, known = memo.lookup(prints)
+            keys = np.where(known[:, None], found, 0).astype(np.uint8)
+        hashed: list[int] = []
+        in_files: dict[int, str] = {}
+        problems: dict[int, Problem] = {}
+        for place, content, path in self._read(rows, np.flatnonzero(~known).tolist()):
+            if content:
+                key = key_of_image(content, None if texts is None else texts[place])
+                keys[place] = np.frombuffer(key, dtype=np.uint8)
+                hashed.append(place)
+            elif content is None and path:
+                in_files[place] = path
+            else:
+                problems[place] = NO_IMAGE
+        if hashed and prints is not None and self._origin and is_old(self._origin.changed_ns, scanned_ns):
+            memo.remember(prints[hashed], keys[hashed])
+        if in_files:
+            places = list(in_files)
+            chosen = None if texts is None else [texts[place] for place in places]
+            files = self._files(list(in_files.values()))
+            keys[places], troubles = files.keys(range(len(places)), memo, scanned_ns, chosen)
+            problems |= {places[number]: problem for number, problem in troubles.items()}
+        return keys, problems
+
+    def read(self, row: int) -> bytes:
+        """The bytes of the image of a row.
+
+        Raises
+        ------
+        SampleError
+            It lies in a file that cannot be read any more.
+        """
+        content = self._contents[row].as_py()
+        if content is not None or self._paths is None:
+            return content or b""
+        path = self._paths[row].as_py()
+        return read_image(str(self._folder / path), path)
+
+    def _read(self, rows: range, places: Sequence[int]) -> Iterator[tuple[int, bytes | None, str | None]]:
+        """Place, bytes and path of the rows at some places."""
+        for place in places:
+            row = rows[place]
+            # Not `take`, which copies all chunks into one before it looks for a row.
+            content = self._contents[row].as_py()
+            path = self._paths[row].as_py() if content is None and self._paths is not None else None
+            yield place, content, path
+
+    def _files(self, paths: Sequence[str]) -> ImagesByPath:
+        return ImagesByPath(pa.chunked_array([strings(paths)]), self._folder)
+
+    def _prints(self, rows: range, texts: Sequence[str] | None) -> NDArray[np.uint8] | None:
+        """What rows are known by: the files, the column and the number."""
+        if self._origin is None:
+            return None
+        start = self._origin.fingerprint + self._name.encode("utf-8") + b"\0"
+        prints = pack(
+            blake2b(start + row.to_bytes(8, "little"), digest_size=KEY_BYTES).digest() for row in rows
+        )
+        return prints if texts is None else pair_prints(prints, texts)
+
+
+def _field(column: Any, name: str) -> Any:
+    """A field of structs; null where the struct is."""
+    return pc.struct_field(column, name)

@@ -1,0 +1,1 @@
+"""What labels are: one a sample, several a sample, numbers."""

@@ -1,0 +1,62 @@
+"""What is checked once over whole columns of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headstart.errors import DataError
+from headstart.sources.labels.lists import first_row
+from headstart.sources.labels.names import Renaming
+from headstart.splits import split_name
+
+if TYPE_CHECKING:
+    Place = Callable[[int], str]
+
+
+def split_renaming(column: pa.ChunkedArray, name: str, place: Place) -> Renaming:
+    """The values of a split column as splits; blank ones are not given.
+
+    Raises
+    ------
+    DataError
+        A value names no split.
+    """
+
+    def rename(values: Sequence[str | None]) -> list[str | None]:
+        return [_split(value) if value and value.strip() else None for value in values]
+
+    def _split(value: str) -> str:
+        if split := split_name(value):
+            return split
+        raise DataError(
+            f"{place(first_row(column, value))}: {value!r} in the split column {name!r} is no split; "
+            "use train, validation and test, or leave it empty"
+        )
+
+    return Renaming(column, rename)
+
+
+def check_ids(column: pa.ChunkedArray, name: str, place: Place) -> None:
+    """Refuse ids that are missing or not unique.
+
+    Raises
+    ------
+    DataError
+        With the value, and where it is.
+    """
+    blank = first_row(column, None) if column.null_count else first_row(column, "")
+    if blank >= 0:
+        raise DataError(f"{place(blank)}: the id in column {name!r} is empty; give every row one")
+    if pc.count_distinct(column).as_py() == len(column):
+        return
+    counts = pc.value_counts(column)
+    first = pc.index(pc.greater(counts.field("counts"), 1), pa.scalar(True)).as_py()
+    twice = counts.field("values")[first].as_py()
+    raise DataError(
+        f"{place(first_row(column, twice))}: the id {twice!r} in column {name!r} is not unique; "
+        "make the ids unique, or leave --id-column out"
+    )

@@ -1,0 +1,1 @@
+"""WebDataset tars, read at the offsets of their members."""

@@ -1,0 +1,105 @@
+"""Extracting a stream: each block is keyed and extracted in one read, and never held again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from headstart.extraction.limit import FailureLimit
+from headstart.extraction.plan import plan_extraction
+from headstart.extraction.samples import samples_of
+from headstart.stages.committing import Extracted
+from headstart.stages.computing import Filler, record_use
+from headstart.stages.spaces import Work, describe_work, plan_work
+
+if TYPE_CHECKING:
+    from headstart.contracts import Progress, Source
+    from headstart.extraction.plan import ExtractionPlan
+    from headstart.stages.computing import OpenedBackbone
+    from headstart.stages.config import ExtractConfig
+    from headstart.types import Modality, Payload, SampleBlock
+
+
+class _Block:
+    """The last block of a stream as a source whose rows count from 0."""
+
+    rows_a_block = None
+
+    def __init__(self, source: Source, start: int) -> None:
+        self._source = source
+        self._start = start
+
+    @property
+    def modality(self) -> Modality:
+        return self._source.modality
+
+    def payload(self, row: int) -> Payload:
+        return self._source.payload(self._start + row)
+
+
+def extract_stream(
+    config: ExtractConfig,
+    source: Source,
+    opened: OpenedBackbone,
+    given_up: frozenset[tuple[str, str]],
+    progress: Progress,
+) -> Extracted:
+    """Compute block by block what is missing of a source that can be read only once, in order.
+
+    Shards grow across blocks. Memory holds one block of payloads, and the table of all samples.
+    """
+    limit = FailureLimit.parse(config.max_failures)
+    filler = Filler(opened, config, progress, keep_open=True)
+    blocks: list[SampleBlock] = []
+    work: Work | None = None
+    n_missing = 0
+    progress.begin("reading and extracting", None)
+    try:
+        for work, block in _works(config, source, opened, given_up, progress, blocks):
+            filler.fill(work)
+            n_missing += len(work.plan.todo)
+            scanned = [failure for seen in blocks for failure in seen.failures]
+            limit.of(sum(seen.table.num_rows for seen in blocks), [*scanned, *filler.failures])
+            progress.advance(block.table.num_rows - len(work.plan.todo))
+    finally:
+        progress.end()
+        if work is not None:
+            filler.finish(work.plan.spaces)
+    plan = _whole(source, blocks, work)
+    record_use(plan, n_missing)
+    return Extracted(source, plan, opened.info, filler.n_computed, filler.failures)
+
+
+def _works(
+    config: ExtractConfig,
+    source: Source,
+    opened: OpenedBackbone,
+    given_up: frozenset[tuple[str, str]],
+    progress: Progress,
+    blocks: list[SampleBlock],
+) -> Iterator[tuple[Work, SampleBlock]]:
+    """The work of each block; the first one chooses the precision for all. Fills ``blocks``."""
+    start = 0
+    for block in source.scan(opened.cache.keys):
+        blocks.append(block)
+        if not block.table.num_rows:
+            continue
+        part = _Block(source, start)
+        work = plan_work(opened.cache, config, opened.info, part, samples_of([block]), given_up)
+        if config.precision == "auto":
+            progress.say(f"a stream, extracted block by block ({describe_work(config.backbone, work)})")
+            config = config.model_copy(update={"precision": work.precision})
+        yield work, block
+        start += block.table.num_rows
+
+
+def _whole(source: Source, blocks: list[SampleBlock], work: Work | None) -> ExtractionPlan:
+    """All samples of the stream, with nothing left to do."""
+    samples = samples_of(blocks)
+    assert work is not None  # there is a sample, so there was a block with one
+    last = work.plan
+    plan = plan_extraction(source, samples, last.spaces, last.taps, last.shard_format)
+    return replace(plan, todo=np.empty(0, np.int64), units=np.empty(0, np.uint8))
