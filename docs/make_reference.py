@@ -1,6 +1,6 @@
 """Writes docs/reference.md: what every command and option is for, as `--help` says it.
 
-    python docs/make_reference.py
+python docs/make_reference.py
 """
 
 from __future__ import annotations

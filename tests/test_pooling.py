@@ -145,6 +145,13 @@ def test_numbered_layers_have_the_poolings_of_the_last() -> None:
         choose_taps(["3.cls"], deep)
 
 
+def test_a_pooling_that_only_the_last_layer_has() -> None:
+    late = info(taps=("final.cls", "final.mean"), n_layers=4, layers_lack=("cls",))
+    assert choose_taps(["last.cls", "3.mean"], late) == ("final.cls", "3.mean")
+    with pytest.raises(ConfigError, match=r"no tap '3\.cls\+mean'"):
+        choose_taps(["3.cls+mean"], late)
+
+
 def test_normalize_says_it_for_every_tap() -> None:
     own = info(taps=("final.mean.l2", "final.mean"))
     assert choose_taps(None, own) == ("final.mean.l2",)

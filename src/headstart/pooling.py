@@ -129,10 +129,11 @@ def _offered(asked: str, info: BackboneInfo) -> str:
     tap = canonical_tap(asked, info.n_layers, info.first_layer, info.closing_norm)
     plain = tap.removesuffix(UNIT)
     offered = {name.removesuffix(UNIT) for name in info.taps}
-    _, _, poolings = plain.partition(".")
+    layer, _, poolings = plain.partition(".")
     at_end = [f"{FINAL}.{name}" for name in poolings.split("+")] if poolings else [plain]
     # Every pooling of a numbered layer is one that the model has at its end.
-    if plain not in offered and not all(name in offered for name in at_end):
+    lacking = layer.isdigit() and set(poolings.split("+")) & set(info.layers_lack)
+    if lacking or (plain not in offered and not all(name in offered for name in at_end)):
         names = ", ".join(display_tap(name) for name in info.taps)
         layers = f"; layers by number: {info.first_layer} to {info.n_layers}" if info.n_layers else ""
         raise ConfigError(

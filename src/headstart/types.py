@@ -151,6 +151,9 @@ class BackboneInfo:
         How many layers can be read by number; 0: none. -1 is the last of them.
     first_layer : int
         The lowest number: 0 where what enters the first block can be read as well, else 1.
+    layers_lack : tuple of str
+        Poolings of ``final`` that the numbered layers do not have, such as ``cls`` where the class token
+        joins late.
     closing_norm : bool
         Whether a norm stands between the last layer and ``final``. Without one they are one tap.
     prompt : str, optional
@@ -172,6 +175,7 @@ class BackboneInfo:
     n_layers: int = 0
     first_layer: int = 0
     closing_norm: bool = True
+    layers_lack: tuple[str, ...] = ()
     max_length: int | None = None
     prompt: str | None = None
     code: Mapping[str, Json] | None = None

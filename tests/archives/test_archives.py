@@ -12,7 +12,7 @@ import pytest
 
 from headstart.cache.resolutions import find_known
 from headstart.cache.store import Cache
-from headstart.cache.verify import verify
+from headstart.cache.upkeep.verify import verify
 from headstart.keys import key_of, pack
 
 ARCHIVES = sorted(Path(__file__).parent.glob("format-*"))

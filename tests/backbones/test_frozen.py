@@ -10,6 +10,7 @@ import torch
 
 from headstart.backbones import BackboneOptions, open_backbone
 from headstart.contracts import Backbone
+from headstart.errors import BackboneError
 from headstart.heads import open_head
 from headstart.pooling import pool
 
@@ -50,3 +51,10 @@ def test_a_gpu_gives_what_the_cpu_gives() -> None:
     on_gpu = backbone.load("cuda", "fp32")
     found = pool(on_gpu.forward(on_gpu.prepare(TEXTS)), "final.mean").cpu().numpy()
     np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+
+
+def test_weights_that_were_rounded_are_not_taken_for_whole_ones(tiny_bert: Path) -> None:
+    backbone = open_backbone(f"hf:{tiny_bert}", BackboneOptions())
+    backbone.load("cpu", "bf16")
+    with pytest.raises(BackboneError, match="open the backbone anew"):
+        backbone.load("cpu", "fp32")

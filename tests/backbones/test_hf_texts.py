@@ -27,10 +27,11 @@ from .tiny_texts import (
     PAIRS,
     rewrite,
     save_model,
+    save_tokenizer,
 )
 
 ALL = (*ENCODERS, *PAIRS, *DECODERS)
-NUMBERED = tuple(name for name in ALL if name != "albert")
+NUMBERED = tuple(name for name in ALL if name not in ("albert", "xlm"))
 
 
 @pytest.fixture(scope="session")
@@ -152,8 +153,9 @@ def test_a_closing_norm_stands_between_the_last_layer_and_the_end(tiny: Callable
     assert norms == {"bert": False, "bart": False, "t5": True, "gpt2": True, "llama": True}
 
 
-def test_a_model_that_runs_one_block_many_times_offers_no_layers(tiny: Callable[[str], Path]) -> None:
-    assert resolve(tiny("albert")).n_layers == 0
+def test_a_model_without_a_list_of_blocks_offers_no_layers(tiny: Callable[[str], Path]) -> None:
+    """ALBERT runs one block many times; XLM has a list of attentions and one of what follows each."""
+    assert [resolve(tiny(name)).n_layers for name in ("albert", "xlm")] == [0, 0]
 
 
 def test_only_what_the_features_read_is_digested(tiny: Callable[[str], Path], tmp_path: Path) -> None:
@@ -175,10 +177,23 @@ def test_only_what_the_features_read_is_digested(tiny: Callable[[str], Path], tm
             resolve(copy)
 
 
+def test_a_model_that_reads_at_random_is_refused(tmp_path: Path) -> None:
+    from transformers import ReformerConfig, ReformerModel
+
+    save_tokenizer(tmp_path, "encoder")
+    config = ReformerConfig(
+        hidden_size=32, attn_layers=["lsh", "lsh"], num_attention_heads=2, attention_head_size=16, num_buckets=4,
+        axial_pos_shape=(4, 8), axial_pos_embds_dim=(16, 16), lsh_attn_chunk_length=4, is_decoder=False,
+    )  # fmt: skip
+    ReformerModel(config).save_pretrained(tmp_path)
+    with pytest.raises(BackboneError, match="other numbers each time"):
+        resolve(tmp_path)
+
+
 def test_what_is_no_text_model_is_refused_by_name(tmp_path: Path) -> None:
     from transformers import ViTConfig, ViTModel
 
-    from headstart.backbones.hf_texts import TextBackbone
+    from headstart.backbones.hf.texts import TextBackbone
 
     config = ViTConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, image_size=32)
     ViTModel(config).save_pretrained(tmp_path / "vit")

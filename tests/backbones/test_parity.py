@@ -191,10 +191,19 @@ def test_another_image_size(name: str, made: Any, pictures: list[bytes]) -> None
     assert torch.isfinite(pool(frozen.forward(prepared), "pooler")).all()
 
 
-def test_a_size_that_a_model_cannot_take_is_refused_at_once(made: Any) -> None:
-    _, path = made("test_maxvit")
-    with pytest.raises(BackboneError, match=r"timm:test_maxvit cannot take an image of 100×100"):
-        open_backbone("timm:test_maxvit", BackboneOptions(weights=path, image_size=100)).resolve()
+@pytest.mark.parametrize(
+    ("name", "size", "says"),
+    [
+        ("test_maxvit", 100, r"cannot take an image of 100×100 pixels .*; choose another --image-size"),
+        ("pit_ti_224", 288, r"another shape for pos_embed; was it made for --image-size 288"),
+    ],
+)
+def test_a_size_that_a_model_cannot_take_is_refused_at_once(
+    name: str, size: int, says: str, made: Any
+) -> None:
+    _, path = made(name)
+    with pytest.raises(BackboneError, match=says):
+        open_backbone(f"timm:{name}", BackboneOptions(weights=path, image_size=size)).resolve()
 
 
 def test_bundled_minilm_equals_sentence_transformers() -> None:

@@ -147,6 +147,15 @@ def test_dense_weights_are_weights_of_the_model(sentence_model: Callable[..., Pa
     assert resolve(folder).architecture != before.architecture
 
 
+def test_the_pooling_before_a_dense_layer_is_in_the_recipe(sentence_model: Callable[..., Path]) -> None:
+    """The tap is called ``sentence`` whichever it is."""
+    folder = sentence_model(dense(8))
+    before = make_recipe(resolve(folder), "sentence", "fp32", "float32")
+    rewrite(folder / "1_Pooling" / "config.json", pooling_mode="cls")
+    assert_as_encoded(folder, "sentence")
+    assert make_recipe(resolve(folder), "sentence", "fp32", "float32").id != before.id
+
+
 def test_an_activation_is_never_imported(sentence_model: Callable[..., Path]) -> None:
     folder = sentence_model(dense(8))
     for name in ("os.system", "torch.nn.Module", "torch.nn.init.eye_", "torch.hub.load"):

@@ -96,6 +96,10 @@ def _config(name: str, n_tokens: int) -> Any:
         ),
         "modernbert": lambda: t.ModernBertConfig(**usual, local_attention=8, global_attn_every_n_layers=2),
         "albert": lambda: t.AlbertConfig(**usual, embedding_size=16),
+        "xlm": lambda: t.XLMConfig(
+            vocab_size=n_tokens, emb_dim=HIDDEN, n_layers=N_LAYERS, n_heads=4, embed_init_std=0.2, init_std=0.2,
+            max_position_embeddings=MOST_TOKENS, pad_index=1, pad_token_id=1, unk_index=3, bos_index=0, eos_index=2,
+        ),
         "t5": lambda: t.T5Config(
             **small, d_kv=8, d_ff=48, num_layers=N_LAYERS, num_decoder_layers=2, num_heads=4,
             decoder_start_token_id=1, initializer_factor=3.0,
@@ -117,7 +121,7 @@ def _config(name: str, n_tokens: int) -> Any:
 
 ENCODERS = (
     "bert", "roberta", "xlm-roberta", "camembert", "distilbert", "electra", "mpnet", "deberta", "deberta-v2",
-    "modernbert", "albert",
+    "modernbert", "albert", "xlm",
 )  # fmt: skip
 PAIRS = ("t5", "bart")
 DECODERS = ("gpt2", "llama", "gemma2")

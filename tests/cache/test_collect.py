@@ -23,13 +23,13 @@ from caches import (
     vectors,
 )
 
-from headstart.cache import collect as collecting
 from headstart.cache.claims import ClaimBoard
-from headstart.cache.collect import Collection, collect
 from headstart.cache.store import Cache
-from headstart.cache.trash import Trash
+from headstart.cache.upkeep import collect as collecting
+from headstart.cache.upkeep.collect import Collection, collect
+from headstart.cache.upkeep.trash import Trash
+from headstart.cache.upkeep.verify import verify
 from headstart.cache.uses import record_use
-from headstart.cache.verify import verify
 from headstart.errors import ConfigError, StorageError
 from headstart.progress import Silence
 from headstart.recipe import Recipe

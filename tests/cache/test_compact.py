@@ -25,15 +25,15 @@ from caches import (
     vectors,
 )
 
-from headstart.cache import compact as compacting
-from headstart.cache import merging
 from headstart.cache.claims import ClaimBoard
-from headstart.cache.compact import Compacted, compact
 from headstart.cache.formats import FormatName, format_of, shard_format
-from headstart.cache.merging import find_components
 from headstart.cache.space import Space
 from headstart.cache.store import Cache
-from headstart.cache.verify import verify
+from headstart.cache.upkeep import compact as compacting
+from headstart.cache.upkeep import merging
+from headstart.cache.upkeep.compact import Compacted, compact
+from headstart.cache.upkeep.merging import find_components
+from headstart.cache.upkeep.verify import verify
 from headstart.errors import CorruptShardError, StorageError
 from headstart.progress import Silence
 from headstart.recipe import Recipe

@@ -15,12 +15,12 @@ import pyarrow.parquet as pq
 import pytest
 from caches import RECIPE, TOKENS, WIDTH, features_of, keys_of, put
 
-from headstart.cache import selection
 from headstart.cache.commit import commit_set
-from headstart.cache.export import export
-from headstart.cache.export_arrow import to_dataset
+from headstart.cache.exchange import selection
+from headstart.cache.exchange.export import export
+from headstart.cache.exchange.export_arrow import to_dataset
+from headstart.cache.exchange.selection import select
 from headstart.cache.formats import shard_format
-from headstart.cache.selection import select
 from headstart.cache.sets import FeatureSet
 from headstart.cache.store import Cache
 from headstart.errors import ConfigError, DataError, MismatchError, MissingDependencyError, StorageError

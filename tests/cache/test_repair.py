@@ -14,8 +14,8 @@ from caches import RECIPE, TOKENS, commit, flip, put, shards, space_of, trashed,
 from headstart.cache.digests import shard_digest
 from headstart.cache.index import Index
 from headstart.cache.store import Cache
-from headstart.cache.trash import Trash
-from headstart.cache.verify import Verification, verify
+from headstart.cache.upkeep.trash import Trash
+from headstart.cache.upkeep.verify import Verification, verify
 from headstart.errors import CorruptShardError
 from headstart.progress import Silence
 

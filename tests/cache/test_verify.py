@@ -13,7 +13,7 @@ from headstart.cache.commit import commit_set
 from headstart.cache.formats import shard_format
 from headstart.cache.index import Index
 from headstart.cache.store import Cache
-from headstart.cache.verify import verify
+from headstart.cache.upkeep.verify import verify
 from headstart.keys import key_of, pack
 from headstart.recipe import Recipe
 from headstart.types import Failure, Features

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from headstart.cache.compact import compact_space
 from headstart.cache.formats import FormatName, shard_format
 from headstart.cache.rows import take
 from headstart.cache.space import Space
+from headstart.cache.upkeep.compact import compact_space
 from headstart.keys import KEY_BYTES
 from headstart.recipe import Recipe
 from headstart.testing.shard_format import assert_equal
@@ -46,7 +47,7 @@ def test_it_gives_back_what_it_got(
     space = Space(path, RECIPE)
     space.prepare()
     cuts = sorted(data.draw(st.sets(st.integers(0, len(features)), max_size=3)) | {0, len(features)})
-    for start, stop in zip(cuts, cuts[1:], strict=False):
+    for start, stop in pairwise(cuts):
         part = take(features, np.arange(start, stop))
         space.commit(part, shard_format(data.draw(st.sampled_from(FORMATS))))
     asked = np.array(data.draw(st.lists(st.integers(0, len(features) - 1), max_size=40)), dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Frozen models: timm, text encoders of transformers, bundled weights, and the user's own."""
+"""Frozen models: timm, torchvision, transformers, bundled weights, and the user's own."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def open_backbone(spec: str, options: BackboneOptions) -> Backbone:
 
             return TorchvisionBackbone(spec, name, options)
         case "hf" if name:
-            from headstart.backbones.hf_backbone import HubBackbone
+            from headstart.backbones.hf.backbone import HubBackbone
 
             return HubBackbone(spec, name, options)
         case "bundled":

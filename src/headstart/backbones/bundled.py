@@ -83,7 +83,7 @@ def bundled_backbone(spec: str, name: str, options: BackboneOptions) -> Backbone
         return SplitTextBackbone(spec, bundle, options)
     path = _locate(spec, bundle)
     if bundle.kind == "text":
-        from headstart.backbones.hf_texts import TextBackbone
+        from headstart.backbones.hf.texts import TextBackbone
 
         return TextBackbone(spec, str(path), options)
     from headstart.backbones.timm_images import TimmBackbone
@@ -115,7 +115,7 @@ class SplitTextBackbone:
 
     def memo_key(self) -> Mapping[str, Any]:
         """Spec, options and the versions that could resolve it otherwise."""
-        from headstart.backbones.hf_models import HubModel
+        from headstart.backbones.hf.models import HubModel
 
         versions = HubModel(self.spec, self.spec, self._options).versions
         return {"spec": self.spec, "options": self._options.given(), "versions": versions}
@@ -134,7 +134,7 @@ class SplitTextBackbone:
 
     @cached_property
     def _model(self) -> Backbone:
-        from headstart.backbones.hf_texts import TextBackbone
+        from headstart.backbones.hf.texts import TextBackbone
         from headstart.backbones.joined_files import unpack_once
 
         marks = b"".join(fingerprint(part.stat()) for part in self._parts)

@@ -118,8 +118,7 @@ def catalogue(pattern: str | None = None) -> Catalogue:
     local = [*_bundles(), *_hub(), *_torch_hub()]
     here = {backbone.spec for backbone in local if backbone.here}
     recommended = [
-        Recommendation(known.modality, known.spec, known.why, known.spec in here or _downloaded(known.spec))
-        for known in RECOMMENDED
+        Recommendation(known.modality, known.spec, known.why, known.spec in here) for known in RECOMMENDED
     ]
     counts = {library: len(_declared(library)) for library in ("timm", "torchvision")}
     return Catalogue(recommended, local, counts, _matching(pattern) if pattern else [])
@@ -156,11 +155,6 @@ def _torch_hub() -> list[LocalBackbone]:
     """Files that timm and torchvision fetched by URL; which model each is of, its name says."""
     files = sorted(torch_hub_folder().glob("*.pth")) + sorted(torch_hub_folder().glob("*.safetensors"))
     return [LocalBackbone(path.name, "torch-hub") for path in files]
-
-
-def _downloaded(spec: str) -> bool:
-    kind, _, name = spec.partition(":")
-    return kind == "timm" and hub_commit(f"timm/{name}") is not None
 
 
 def _declared(library: str) -> set[str]:

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from headstart.types import Precision
 
 
+_CAST = "_headstart_cast"
+
+
 def resolve_device(device: str) -> str:
     """The torch device that ``auto`` means here, or the one asked for.
 
@@ -46,11 +49,18 @@ def freeze(module: torch.nn.Module, device: str, precision: Precision) -> torch.
     Raises
     ------
     BackboneError
-        It does not fit into the device's memory.
+        It does not fit into the device's memory, or was cast to another dtype before: its weights are
+        rounded by now, and casting them back would not undo it.
     """
     import torch
 
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    before = getattr(module, _CAST, precision)
+    if before != precision:
+        raise BackboneError(
+            f"this model was cast to {before}; open the backbone anew to load it as {precision}"
+        )
+    setattr(module, _CAST, precision)
     if torch.cuda.is_available():
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False

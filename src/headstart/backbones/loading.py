@@ -29,6 +29,8 @@ def loading_failures(spec: str, offline: bool, remedy: str) -> Iterator[None]:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         if offline:
             reason = f"--offline was given, and it is not on this machine ({reason})"
-        absent = offline or not isinstance(error, RuntimeError | ValueError | TypeError | KeyError)
+        absent = offline or not isinstance(
+            error, RuntimeError | ValueError | TypeError | KeyError | AssertionError
+        )
         kind = WeightsUnavailableError if absent else BackboneError
         raise kind(f"{spec} cannot be loaded: {reason}; {remedy}") from error

@@ -67,6 +67,7 @@ class TimmBackbone:
             preprocessing={"library": "timm", **{name: _plain(value) for name, value in config.items()}},
             taps=self._reading.taps,
             n_layers=self._reading.n_layers,
+            layers_lack=self._reading.layers_lack,
             first_layer=1,
             closing_norm=self._reading.closing_norm,
             provenance={
@@ -102,7 +103,8 @@ class TimmBackbone:
         if not timm.is_model(self._name):
             raise ConfigError(_unknown(self._name, timm.list_models(pretrained=True) + timm.list_models()))
         given = self._bundled or self._options.weights
-        with loading_failures(self.spec, self._options.offline, REMEDY):
+        remedy = REMEDY if given is None else "choose another --image-size, or leave it out"
+        with loading_failures(self.spec, self._options.offline and given is None, remedy):
             if given is None and self._options.offline:
                 self._check_local()
             model = timm.create_model(self._name, pretrained=given is None, **self._model_arguments())

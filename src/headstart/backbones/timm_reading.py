@@ -35,6 +35,8 @@ class Reading:
         Whether the last features differ from the last of these maps.
     patches_in_layer : bool
         The last features are class tokens alone (PiT): the patches are those of the last layer.
+    cls_in_layers : bool
+        Whether the maps of the layers carry the class token (it joins late in CaiT, VOLO …).
     """
 
     channels_last: bool
@@ -44,6 +46,12 @@ class Reading:
     n_layers: int = 0
     closing_norm: bool = True
     patches_in_layer: bool = False
+    cls_in_layers: bool = True
+
+    @property
+    def layers_lack(self) -> tuple[str, ...]:
+        """Poolings of the last positions that numbered layers do not have."""
+        return ("cls",) if self.has_cls and not self.cls_in_layers else ()
 
     @property
     def taps(self) -> tuple[str, ...]:
@@ -178,7 +186,8 @@ def _described(
         n_prefix = n_tokens if lone else max(n_tokens - n_patches, 0)
     has_cls = bool(n_prefix) and (guessed or getattr(model, "cls_token", None) is not None)
     n_layers = len(maps) if same else 0
-    reading = Reading(channels_last, n_prefix or 0, has_cls, has_head, n_layers, True, lone)
+    cls_in_layers = bool(maps) and _has_prefix_in_layers(model)
+    reading = Reading(channels_last, n_prefix or 0, has_cls, has_head, n_layers, True, lone, cls_in_layers)
     return _with_closing_norm(reading, last, maps)
 
 

@@ -115,7 +115,8 @@ def info_to_json(info: BackboneInfo) -> dict[str, Json]:
 
 def info_from_json(value: Mapping[str, Json]) -> BackboneInfo:
     """Read back what `info_to_json` wrote."""
-    return BackboneInfo(**{**value, "taps": tuple(value["taps"])})
+    tuples = {name: tuple(value[name]) for name in ("taps", "layers_lack") if name in value}
+    return BackboneInfo(**{**value, **tuples})
 
 
 def _mark(path: Path) -> str:

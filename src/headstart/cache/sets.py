@@ -266,8 +266,8 @@ class FeatureSet:
         MissingDependencyError
             ``datasets`` is not installed.
         """
-        from headstart.cache.export_arrow import to_dataset
-        from headstart.cache.selection import select
+        from headstart.cache.exchange.export_arrow import to_dataset
+        from headstart.cache.exchange.selection import select
 
         return to_dataset(select(self, split, tap, label, backbone))
 

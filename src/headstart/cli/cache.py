@@ -20,8 +20,8 @@ def ls(
     cache: options.Cache = None, as_json: options.AsJson = False, verbose: options.Verbose = False
 ) -> None:
     """List the sets and the spaces of a cache."""
-    from headstart.cache.listing import list_cache
     from headstart.cache.store import Cache
+    from headstart.cache.upkeep.listing import list_cache
 
     listing = list_cache(Cache(cache))
     if as_json:
@@ -44,8 +44,8 @@ def show(
     verbose: options.Verbose = False,
 ) -> None:
     """Show all that is known of a set, or of a space by its id, as JSON."""
-    from headstart.cache.listing import show as describe
     from headstart.cache.store import Cache
+    from headstart.cache.upkeep.listing import show as describe
 
     options.write_json(describe(Cache(cache), name), indent=2)
 
@@ -65,7 +65,7 @@ def verify(
     import dataclasses
 
     from headstart.cache.store import Cache
-    from headstart.cache.verify import verify as check
+    from headstart.cache.upkeep.verify import verify as check
     from headstart.progress import open_progress
 
     found = check(Cache(cache), open_progress(quiet), repair)
@@ -99,9 +99,9 @@ def compact(
     """Merge small shards into few of about 64 MB, while others read and write; no vector changes."""
     import dataclasses
 
-    from headstart.cache.compact import compact as merge
     from headstart.cache.formats import format_name
     from headstart.cache.store import Cache
+    from headstart.cache.upkeep.compact import compact as merge
     from headstart.progress import open_progress
 
     done = merge(Cache(cache), open_progress(quiet), format_name(format) if format else None)
@@ -135,8 +135,8 @@ def gc(
     """Move what no set refers to into the cache's trash, and empty the trash of an earlier gc."""
     import dataclasses
 
-    from headstart.cache.collect import collect
     from headstart.cache.store import Cache
+    from headstart.cache.upkeep.collect import collect
     from headstart.progress import open_progress
 
     done = collect(Cache(cache), open_progress(quiet), apply, grace, earlier)
@@ -169,7 +169,7 @@ def export(
     verbose: options.Verbose = False,
 ) -> None:
     """Write a set with its features to one file that other tools read."""
-    from headstart.cache.export import export as write
+    from headstart.cache.exchange.export import export as write
     from headstart.cache.store import Cache
 
     done = write(Cache(cache).open_set(name), out, format, split, tap, label, backbone, overwrite)

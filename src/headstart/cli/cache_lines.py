@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    from headstart.cache.collect import Collection
+    from headstart.cache.upkeep.collect import Collection
 
 
 def write_collection(done: Collection) -> None:

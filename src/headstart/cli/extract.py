@@ -51,7 +51,7 @@ def extract(
             "path": str(features.path),
             "samples": done.n_samples,
             "computed": done.n_computed,
-            "failures": len(done.failures),
+            "failures": done.n_skipped,
             "seconds": round(done.seconds, 3),
             "spaces": [ref.space for ref in features.features],
         }
@@ -63,7 +63,7 @@ def extract(
             f"in {done.seconds:.1f} s{rate}"
         )
         if done.failures:
-            typer.echo(f"{len(done.failures):,} skipped, named in {features.path / 'failures.jsonl'}")
+            typer.echo(f"{done.n_skipped:,} skipped, named in {features.path / 'failures.jsonl'}")
         where = f" --cache {config.cache}" if config.cache else ""
         progress.say(f"next: headstart fit-head {features.name}{where}")
     check_strict(config, done)

@@ -33,7 +33,7 @@ class Extraction:
     features : FeatureSet
     n_samples, n_computed : int
     failures : list of Failure
-        Samples without the features asked for.
+        Samples without the features asked for: one for each sample and space.
     seconds : float
         Wall time of the stage.
     """
@@ -43,6 +43,11 @@ class Extraction:
     n_computed: int
     failures: list[Failure]
     seconds: float
+
+    @property
+    def n_skipped(self) -> int:
+        """Samples that lack at least one of the features asked for."""
+        return len({(failure.id, failure.origin) for failure in self.failures})
 
 
 def extract(config: ExtractConfig, progress: Progress) -> Extraction:
@@ -101,6 +106,6 @@ def check_strict(config: ExtractConfig, done: Extraction) -> None:
     if config.strict and done.failures:
         first = done.failures[0]
         raise SkippedError(
-            f"{len(done.failures):,} samples were skipped, the first: {first.id}: {first.reason}; "
+            f"{done.n_skipped:,} samples were skipped, the first: {first.id}: {first.reason}; "
             f"all are named in {done.features.path / 'failures.jsonl'}"
         )

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headstart.arrow import keys_to_arrow, names_by_code, strings
-from headstart.cache.importing import imported_keys
-from headstart.cache.selection import META
+from headstart.cache.exchange.importing import imported_keys
+from headstart.cache.exchange.selection import META
 from headstart.cache.sets import LABEL
 from headstart.errors import ConfigError, DataError
 from headstart.extraction.samples import Samples
@@ -26,7 +26,7 @@ from headstart.types import SPLITS
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from headstart.cache.matrices import Matrix
+    from headstart.cache.exchange.matrices import Matrix
     from headstart.stages.importing import ImportConfig
     from headstart.types import LabelKind
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from headstart.cache.claims import ClaimBoard
 from headstart.cache.commit import commit_set
+from headstart.cache.exchange.importing import check_imported, fill_imported, imported_recipe, imported_spec
+from headstart.cache.exchange.matrices import Matrix, open_matrix
 from headstart.cache.formats import FormatName, shard_format
-from headstart.cache.importing import fill_imported, imported_recipe, imported_spec
 from headstart.cache.layout import check_set_name
-from headstart.cache.matrices import Matrix, open_matrix
 from headstart.cache.store import Cache
 from headstart.errors import HeadstartError
 from headstart.stages.imported_samples import ImportedSamples, read_samples
@@ -86,12 +86,13 @@ def import_features(config: ImportConfig, progress: Progress) -> Imported:
     check_set_name(config.set)
     matrix = open_matrix(config.path, config.features_column)
     imported = read_samples(matrix, config)
+    keys = imported.samples.keys
     cache = Cache(config.cache)
-    cache.prepare()
     space = cache.space(imported_recipe(config.backbone, matrix.dtype))
+    check_imported(space, keys, matrix, progress)
+    cache.prepare()
     space.prepare()
     with ClaimBoard(space.claims_dir):  # until a set refers to the rows, so that no gc takes them
-        keys = imported.samples.keys
         n_new = fill_imported(space, keys, matrix, shard_format(config.format), progress)
         features = _commit(cache, config, matrix, imported, space)
     space.save_index()

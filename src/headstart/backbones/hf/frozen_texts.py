@@ -12,8 +12,8 @@ from headstart.types import Activations, Positions
 if TYPE_CHECKING:
     import torch
 
-    from headstart.backbones.text_encoders import TextEncoder
-    from headstart.backbones.tokenizing import TextInput
+    from headstart.backbones.hf.text_encoders import TextEncoder
+    from headstart.backbones.hf.tokenizing import TextInput
     from headstart.errors import SampleError
     from headstart.types import Payload
 

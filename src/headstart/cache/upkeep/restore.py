@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headstart.cache.checks import check_shard
 from headstart.cache.formats import format_of, open_shard, shard_format
 from headstart.cache.layout import SHARD_NAME, STATE_NAME
-from headstart.cache.references import wanted_keys
 from headstart.cache.rows import take
 from headstart.cache.space import open_space
-from headstart.cache.trash import trash_runs
+from headstart.cache.upkeep.checks import check_shard
+from headstart.cache.upkeep.references import wanted_keys
+from headstart.cache.upkeep.trash import trash_runs
 from headstart.errors import HeadstartError
 from headstart.files import make_directory
 from headstart.keys import contains, first_occurrences
 
 if TYPE_CHECKING:
-    from headstart.cache.references import State
     from headstart.cache.space import Space
     from headstart.cache.store import Cache
+    from headstart.cache.upkeep.references import State
 
 
 def restore_states(cache: Cache) -> Iterator[str]:

@@ -6,17 +6,17 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from headstart.backbones.anatomy import Depth, Layout, candidate_blocks, depth_of, layout_of
-from headstart.backbones.blocks import Blocks
-from headstart.backbones.dual_inputs import ImageInputs, TextInputs
+from headstart.backbones.hf.anatomy import Depth, Layout, candidate_blocks, depth_of, layout_of
+from headstart.backbones.hf.blocks import Blocks
+from headstart.backbones.hf.dual_inputs import ImageInputs, TextInputs
 from headstart.errors import BackboneError
 from headstart.types import Activations, Positions
 
 if TYPE_CHECKING:
     import torch
 
-    from headstart.backbones.hf_models import HubModel
-    from headstart.backbones.towers import Reading, Tower
+    from headstart.backbones.hf.models import HubModel
+    from headstart.backbones.hf.towers import Reading, Tower
 
 TEXT_POOLINGS = ("mean", "max", "eos", "gem", "sqrt", "weighted")
 

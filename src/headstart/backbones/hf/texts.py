@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.backbones.digest import n_parameters, weights_digest
 from headstart.backbones.freezing import freeze
-from headstart.backbones.hf_models import HubModel, departures
-from headstart.backbones.sentence_settings import SentenceSettings, sentence_settings
-from headstart.backbones.text_encoders import TextEncoder, load_text_encoder
-from headstart.backbones.tokenizer_files import tokenizer_digest
-from headstart.backbones.tokenizing import TextInput, lower_cased, puts_class_first
+from headstart.backbones.hf.models import HubModel, departures
+from headstart.backbones.hf.sentence_settings import SentenceSettings, sentence_settings
+from headstart.backbones.hf.text_encoders import TextEncoder, load_text_encoder
+from headstart.backbones.hf.tokenizer_files import tokenizer_digest
+from headstart.backbones.hf.tokenizing import TextInput, lower_cased, puts_class_first
 from headstart.errors import ConfigError
 from headstart.types import BackboneInfo
 
 if TYPE_CHECKING:
-    from headstart.backbones.frozen_texts import FrozenTextModel
+    from headstart.backbones.hf.frozen_texts import FrozenTextModel
+    from headstart.backbones.hf.sentence_head import SentenceHead
     from headstart.backbones.options import BackboneOptions
-    from headstart.backbones.sentence_head import SentenceHead
     from headstart.types import Precision
 
 UNBOUNDED = 1_000_000  # transformers writes 10^30 where a tokenizer knows no limit
@@ -74,7 +74,7 @@ class TextBackbone:
 
     def load(self, device: str, precision: Precision) -> FrozenTextModel:
         """The model, frozen, on a device."""
-        from headstart.backbones.frozen_texts import FrozenTextModel
+        from headstart.backbones.hf.frozen_texts import FrozenTextModel
 
         freeze(self._encoder.module, device, precision)
         head = None if self._head is None else freeze(self._head, device, precision)
@@ -100,7 +100,7 @@ class TextBackbone:
     def _head(self) -> SentenceHead | None:
         if not self._settings.steps:
             return None
-        from headstart.backbones.sentence_head import sentence_head
+        from headstart.backbones.hf.sentence_head import sentence_head
 
         return sentence_head(self._source, self._settings.steps)
 
@@ -136,7 +136,10 @@ class TextBackbone:
     @property
     def _architecture(self) -> dict[str, Any]:
         own = {"library": "transformers", "config": departures(self._encoder.config)}
-        return own if self._head is None else {**own, "sentence": self._head.description}
+        if self._head is None:
+            return own
+        # The tap says `sentence`, whichever pooling comes first.
+        return {**own, "sentence": ["+".join(self._settings.poolings), *self._head.description]}
 
     @property
     def _preprocessing(self) -> dict[str, Any]:
@@ -190,7 +193,8 @@ def most_tokens(encoder: TextEncoder) -> int | None:
             # RoBERTa and its kin count places from behind the padding's, so its table has a few too many.
             return int(module.num_embeddings) - int(module.padding_idx) - 1
     config = encoder.module.config.get_text_config()
-    return _bounded(getattr(config, "max_position_embeddings", None))
+    named = ("max_position_embeddings", "max_encoder_position_embeddings")  # the second: LED
+    return next(filter(None, (_bounded(getattr(config, name, None)) for name in named)), None)
 
 
 def _bounded(length: Any) -> int | None:

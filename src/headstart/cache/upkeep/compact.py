@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from headstart.cache.claims import ClaimBoard
 from headstart.cache.formats import FormatName, format_of, shard_format
 from headstart.cache.layout import SHARD_BYTES
-from headstart.cache.merging import Component, find_components, pack_groups, replace
 from headstart.cache.space import Space
+from headstart.cache.upkeep.merging import Component, find_components, pack_groups, replace
 from headstart.errors import CorruptShardError, FormatError, HeadstartError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from headstart.backbones.blocks import Blocks
+from headstart.backbones.hf.blocks import Blocks
 
 if TYPE_CHECKING:
     import torch

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from headstart.errors import BackboneError
 
 if TYPE_CHECKING:
-    from headstart.backbones.hf_models import HubModel
+    from headstart.backbones.hf.models import HubModel
 
 MODULES = "modules.json"
 MODEL_SETTINGS = "config_sentence_transformers.json"

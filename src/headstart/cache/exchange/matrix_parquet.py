@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from headstart.cache.matrices import Matrix, choose_features, stored_as
-from headstart.cache.selection import LabelColumn
+from headstart.cache.exchange.matrices import Matrix, choose_features, stored_as
+from headstart.cache.exchange.selection import LabelColumn
 from headstart.errors import DataError
 
 if TYPE_CHECKING:

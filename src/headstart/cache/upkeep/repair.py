@@ -13,11 +13,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headstart.cache.checks import check_shard, check_state
 from headstart.cache.commit import turn
 from headstart.cache.digests import DigestCheck
 from headstart.cache.formats import open_shard
 from headstart.cache.layout import SHARD_NAME, STATE_NAME
+from headstart.cache.upkeep.checks import check_shard, check_state
 from headstart.errors import FormatError, HeadstartError
 from headstart.files import PARTIAL, storage_errors, write_durably, write_json
 from headstart.recipe import Recipe
@@ -25,7 +25,7 @@ from headstart.recipe import Recipe
 if TYPE_CHECKING:
     from headstart.cache.space import Space
     from headstart.cache.store import Cache
-    from headstart.cache.trash import Trash
+    from headstart.cache.upkeep.trash import Trash
 
 BEING_MADE = 120.0  # seconds for which a folder without a recipe may be one that is just being made
 

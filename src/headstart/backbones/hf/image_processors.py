@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import torch
     from PIL import Image
 
-    from headstart.backbones.hf_models import HubModel
+    from headstart.backbones.hf.models import HubModel
     from headstart.backbones.options import BackboneOptions
     from headstart.types import Json
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
-from headstart.cache.selection import Selection, select
-from headstart.cache.trash import size_of
+from headstart.cache.exchange.selection import Selection, select
+from headstart.cache.upkeep.trash import size_of
 from headstart.errors import ConfigError, DataError, StorageError
 from headstart.files import partial_path, storage_errors, sync_directory
 
@@ -59,7 +59,7 @@ def export(
     format_name : {"npz", "hdf5", "parquet", "arrow", "datasets"}, optional
         None: by the ending of ``out``; without one, a data set folder.
     split, tap, label, backbone : str, optional
-        What to export; see `headstart.cache.selection.select`.
+        What to export; see `headstart.cache.exchange.selection.select`.
     overwrite : bool
         Replace what an earlier export wrote there.
 
@@ -106,23 +106,23 @@ def choose_format(out: Path, format_name: str | None) -> ExportFormat:
 def _writer(chosen: ExportFormat) -> Callable[[Selection, Path], None]:
     match chosen:
         case "npz":
-            from headstart.cache.export_numpy import write_npz
+            from headstart.cache.exchange.export_numpy import write_npz
 
             return write_npz
         case "hdf5":
-            from headstart.cache.export_numpy import write_hdf5
+            from headstart.cache.exchange.export_numpy import write_hdf5
 
             return write_hdf5
         case "parquet":
-            from headstart.cache.export_arrow import write_parquet
+            from headstart.cache.exchange.export_arrow import write_parquet
 
             return write_parquet
         case "arrow":
-            from headstart.cache.export_arrow import write_arrow
+            from headstart.cache.exchange.export_arrow import write_arrow
 
             return write_arrow
         case "datasets":
-            from headstart.cache.export_arrow import write_dataset
+            from headstart.cache.exchange.export_arrow import write_dataset
 
             return write_dataset
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from headstart.backbones.hf_texts import FALLBACK_LENGTH, UNBOUNDED
-from headstart.backbones.image_processors import ImageProcessor, trial_images
+from headstart.backbones.hf.image_processors import ImageProcessor, trial_images
+from headstart.backbones.hf.texts import FALLBACK_LENGTH, UNBOUNDED
+from headstart.backbones.hf.tokenizer_files import tokenizer_digest
+from headstart.backbones.hf.tokenizing import TextInput, puts_class_first
 from headstart.backbones.images import decode_image
-from headstart.backbones.tokenizer_files import tokenizer_digest
-from headstart.backbones.tokenizing import TextInput, puts_class_first
 from headstart.errors import ConfigError, SampleError
 
 if TYPE_CHECKING:
     import torch
 
-    from headstart.backbones.hf_models import HubModel
+    from headstart.backbones.hf.models import HubModel
     from headstart.types import Json
 
 # Trained on texts padded to one length, and pooled at the last position, padding or not.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from headstart.cache.selection import LabelColumn
+from headstart.cache.exchange.selection import LabelColumn
 from headstart.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -97,19 +97,19 @@ def open_matrix(path: Path, features_column: str | None = None) -> Matrix:
     try:
         match path.suffix.lower():
             case ".npy":
-                from headstart.cache.matrix_arrays import open_npy
+                from headstart.cache.exchange.matrix_arrays import open_npy
 
                 return open_npy(path)
             case ".npz":
-                from headstart.cache.matrix_arrays import open_npz
+                from headstart.cache.exchange.matrix_arrays import open_npz
 
                 return open_npz(path, features_column)
             case ".h5" | ".hdf5":
-                from headstart.cache.matrix_arrays import open_hdf5
+                from headstart.cache.exchange.matrix_arrays import open_hdf5
 
                 return open_hdf5(path, features_column)
             case ".parquet":
-                from headstart.cache.matrix_parquet import open_parquet
+                from headstart.cache.exchange.matrix_parquet import open_parquet
 
                 return open_parquet(path, features_column)
     except (OSError, ValueError, EOFError, KeyError, pa.ArrowException) as error:

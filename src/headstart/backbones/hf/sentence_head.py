@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from headstart.backbones.sentence_settings import WEIGHTS
+from headstart.backbones.hf.sentence_settings import WEIGHTS
 from headstart.backbones.state_dicts import load_into, read_state_dict
 from headstart.errors import BackboneError
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from headstart.backbones.hf_models import HubModel
-    from headstart.backbones.sentence_settings import Step
+    from headstart.backbones.hf.models import HubModel
+    from headstart.backbones.hf.sentence_settings import Step
 
 # By name, never by import: a configuration could name anything.
 _ACTIVATIONS = {

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from headstart.arrow import names_by_code, strings
-from headstart.cache.matrices import Matrix, choose_features, stored_as
-from headstart.cache.selection import BLOCK_BYTES, LabelColumn
+from headstart.cache.exchange.matrices import Matrix, choose_features, stored_as
+from headstart.cache.exchange.selection import BLOCK_BYTES, LabelColumn
 from headstart.cache.sets import LABEL
 from headstart.errors import DataError
 

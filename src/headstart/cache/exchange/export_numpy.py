@@ -20,7 +20,7 @@ SLACK = 1 << 16  # bytes that HDF5 may take to describe one more data set
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from headstart.cache.selection import Selection
+    from headstart.cache.exchange.selection import Selection
 
 
 def write_npz(selection: Selection, path: Path) -> None:

@@ -18,7 +18,7 @@ from headstart.errors import MissingDependencyError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from headstart.cache.selection import LabelColumn, Selection
+    from headstart.cache.exchange.selection import LabelColumn, Selection
 
 
 def write_parquet(selection: Selection, path: Path) -> None:

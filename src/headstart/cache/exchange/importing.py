@@ -17,7 +17,7 @@ from headstart.types import Features
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from headstart.cache.matrices import Matrix
+    from headstart.cache.exchange.matrices import Matrix
     from headstart.cache.space import Space
     from headstart.contracts import Progress, ShardFormat
 
@@ -74,6 +74,24 @@ def imported_keys(name: str, ids: Sequence[str]) -> NDArray[np.uint8]:
     return pack(digests)
 
 
+def check_imported(space: Space, keys: NDArray[np.uint8], matrix: Matrix, progress: Progress) -> None:
+    """Read all rows once, before anything is written.
+
+    Raises
+    ------
+    DataError
+        A value cannot be stored.
+    MismatchError
+        The space holds another vector under one of the keys, or two rows of one key differ: a vector in
+        a space never changes.
+    """
+    progress.begin("checking", len(keys))
+    try:
+        _check(space, keys, matrix, progress)
+    finally:
+        progress.end()
+
+
 def fill_imported(
     space: Space,
     keys: NDArray[np.uint8],
@@ -81,21 +99,7 @@ def fill_imported(
     shard_format: ShardFormat,
     progress: Progress,
 ) -> int:
-    """Commit the rows of a matrix that the space does not hold; how many those were.
-
-    Raises
-    ------
-    DataError
-        A value cannot be stored. Nothing was committed.
-    MismatchError
-        The space holds another vector under one of the keys, or two rows of one key differ. Nothing
-        was committed: a vector in a space never changes.
-    """
-    progress.begin("checking", len(keys))
-    try:
-        _check(space, keys, matrix, progress)
-    finally:
-        progress.end()
+    """Commit those rows of a matrix that was checked which the space does not hold; how many they were."""
     fresh = ~space.held(keys)
     fresh &= np.isin(np.arange(len(keys)), first_occurrences(keys))
     if not fresh.any():
@@ -111,7 +115,6 @@ def fill_imported(
 
 
 def _check(space: Space, keys: NDArray[np.uint8], matrix: Matrix, progress: Progress) -> None:
-    """Read all rows once before any is written."""
     held = space.held(keys)
     copies = np.ones(len(keys), dtype=bool)
     copies[first_occurrences(keys)] = False

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.backbones.digest import n_parameters, weights_digest
-from headstart.backbones.dual_sides import DualSide, open_side
 from headstart.backbones.freezing import freeze
-from headstart.backbones.hf_models import HubModel, departures
-from headstart.backbones.image_processors import refuse_text_options
+from headstart.backbones.hf.dual_sides import DualSide, open_side
+from headstart.backbones.hf.image_processors import refuse_text_options
+from headstart.backbones.hf.models import HubModel, departures
+from headstart.backbones.hf.towers import SIDES, Side, Tower, between_weights, find_tower, unread_weights
 from headstart.backbones.images import CPU_BATCH, GPU_BATCH
-from headstart.backbones.towers import SIDES, Side, Tower, between_weights, find_tower, unread_weights
 from headstart.errors import BackboneError, ConfigError, SampleError
 from headstart.types import Activations, BackboneInfo
 

@@ -8,11 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.backbones.anatomy import Depth, Layout, candidate_blocks, depth_of, layout_of
 from headstart.backbones.digest import n_parameters, weights_digest
 from headstart.backbones.freezing import freeze
-from headstart.backbones.hf_models import HubModel, departures
-from headstart.backbones.image_processors import ImageProcessor, refuse_text_options, trial_images
+from headstart.backbones.hf.anatomy import Depth, Layout, candidate_blocks, depth_of, layout_of
+from headstart.backbones.hf.image_processors import ImageProcessor, refuse_text_options, trial_images
+from headstart.backbones.hf.models import HubModel, departures
 from headstart.backbones.images import FrozenImageModel
 from headstart.errors import BackboneError
 from headstart.types import Activations, BackboneInfo

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headstart.arrow import keys_from_arrow
-from headstart.cache.checks import Checked, Verdict, check_index, check_shard, check_state
 from headstart.cache.layout import STATE_NAME
-from headstart.cache.repair import drop_shard, drop_state, in_force, mend_current, mend_recipe
 from headstart.cache.space import Space, open_space
 from headstart.cache.store import Cache
-from headstart.cache.trash import Trash
+from headstart.cache.upkeep.checks import Checked, Verdict, check_index, check_shard, check_state
+from headstart.cache.upkeep.repair import drop_shard, drop_state, in_force, mend_current, mend_recipe
+from headstart.cache.upkeep.trash import Trash
 from headstart.errors import HeadstartError
 
 if TYPE_CHECKING:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from headstart.backbones.anatomy import Depth, candidate_blocks, depth_of
+from headstart.backbones.hf.anatomy import Depth, candidate_blocks, depth_of
 from headstart.errors import BackboneError
 
 if TYPE_CHECKING:
     import torch
 
-    from headstart.backbones.hf_models import HubModel
+    from headstart.backbones.hf.models import HubModel
 
 POOLER = "pooler"
 ENCODER_CLASSES = ("t5", "mt5", "umt5")  # these have a class that never loads the decoder

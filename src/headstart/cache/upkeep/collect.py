@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from headstart.cache.claims import ClaimBoard, abandoned_hints, clock_of, has_live_writer
-from headstart.cache.formats import format_of, shard_format
-from headstart.cache.merging import Component, find_components, pack_groups, replace
-from headstart.cache.references import State, read_states, retired_at, wanted_keys
-from headstart.cache.restore import restore_rows, restore_states
-from headstart.cache.trash import Trash, delete, size_of, taken_at, trash_runs
+from headstart.cache.upkeep.dropping import drop_rows, plan_drop
+from headstart.cache.upkeep.leftovers import count_rows_of, last_sign_of_life, partials
+from headstart.cache.upkeep.merging import Component, find_components
+from headstart.cache.upkeep.references import State, read_states, retired_at, wanted_keys
+from headstart.cache.upkeep.restore import restore_rows, restore_states
+from headstart.cache.upkeep.trash import Trash, delete, size_of, taken_at, trash_runs
 from headstart.cache.uses import read_uses, trim_uses
-from headstart.errors import ConfigError, CorruptShardError, FormatError, HeadstartError
-from headstart.files import EXPIRY, PARTIAL
+from headstart.errors import ConfigError, CorruptShardError, FormatError
+from headstart.files import EXPIRY
 from headstart.keys import contains
 
 if TYPE_CHECKING:
@@ -177,10 +178,10 @@ class _Run:
 
     def _space(self, path: Path) -> None:
         """A space that no set refers to, unless something in it is young or it was used lately."""
-        if _last_sign_of_life(path) > self._cutoff:
+        if last_sign_of_life(path) > self._cutoff:
             self._done.spared.append(f"space {path.name}: no set refers to it, but it is younger")
             return
-        moved = self._move("space", path, f"space {path.name}", _count_rows(self._cache, path))
+        moved = self._move("space", path, f"space {path.name}", count_rows_of(self._cache, path))
         if moved is not None and has_live_writer(moved / "claims", self._now):
             with contextlib.suppress(OSError):  # where a writer made it anew, the next gc fetches rows back
                 os.rename(moved, path)
@@ -205,33 +206,25 @@ class _Run:
             self._done.problems.append(str(error))
 
     def _drop_rows(
-        self, space: Space, index: Index, keep: NDArray[np.bool_], components: Sequence[Component]
+        self, space: Space, index: Index, keep: NDArray[np.bool_], old: Sequence[Component]
     ) -> None:
-        kept = _shares_kept(index, keep, components)
-        changing = [one for one in components if kept[one] < 1]
-        sizes = {one: int(one.n_bytes * kept[one]) for one in changing}
-        if not changing:
+        drop = plan_drop(index, keep, old)
+        if not drop.components:
             return
-        names = [name for one in changing for name in one.names]
-        at = np.isin(np.array(index.shards), np.array(names))[index.shard]
-        freed = sum(one.n_bytes - sizes[one] for one in changing)
-        self._add("rows", f"space {space.id}", int((at & ~keep).sum()), freed)
+        self._add("rows", f"space {space.id}", drop.n_rows, drop.n_bytes)
         if not self._apply:
             return
         with ClaimBoard(space.claims_dir) as board:
             if board.has_company():
                 self._done.spared.append(f"space {space.id}: a writer is at work in it")
                 return
-            for group in pack_groups(changing, sizes):
-                merged = [name for one in group for name in one.names]
-                chosen = shard_format(format_of(Path(max(merged, key=lambda n: _size(space, n)))))
-                replace(space, index, merged, chosen, self._trash.take, keep)
+            drop_rows(space, index, keep, drop, self._trash.take)
         space.refresh()
         space.save_index()
 
     def _leftovers(self) -> None:
         """What writers left that died: partial files, claims, lines about uses."""
-        for path in _partials(self._cache.root):
+        for path in partials(self._cache.root):
             with contextlib.suppress(OSError):
                 if self._now - path.stat().st_mtime > EXPIRY:
                     self._move("partial", path, str(path))
@@ -249,42 +242,3 @@ class _Run:
 
     def _add(self, kind: Kind, place: str, n_rows: int = 0, n_bytes: int = 0) -> None:
         self._done.items.append(Collected(kind, place, n_rows, n_bytes))
-
-
-def _shares_kept(
-    index: Index, keep: NDArray[np.bool_], components: Sequence[Component]
-) -> dict[Component, float]:
-    """The share of each component's keys that are kept, in [0, 1]."""
-    n_rows = np.bincount(index.shard, minlength=len(index.shards))
-    n_kept = np.bincount(index.shard[keep], minlength=len(index.shards))
-    number = {name: position for position, name in enumerate(index.shards)}
-    members = {one: [number[name] for name in one.names] for one in components}
-    return {one: float(n_kept[at].sum() / max(n_rows[at].sum(), 1)) for one, at in members.items()}
-
-
-def _last_sign_of_life(path: Path) -> float:
-    """When a space was last written to or used, in seconds since the epoch."""
-    times = [read_uses(path).last or 0.0]
-    for part in [path / "recipe.json", *(path / "shards").glob("*")]:
-        with contextlib.suppress(OSError):
-            times.append(part.stat().st_mtime)
-    if len(times) == 1:  # an empty folder: somebody may be making it
-        with contextlib.suppress(OSError):
-            times.append(path.stat().st_mtime)
-    return max(times)
-
-
-def _count_rows(cache: Cache, path: Path) -> int:
-    try:
-        return len(cache.open_space(path.name))
-    except (HeadstartError, OSError):
-        return 0
-
-
-def _partials(root: Path) -> Iterator[Path]:
-    for pattern in ("", "spaces/*/", "spaces/*/shards/", "spaces/*/known/", "spaces/*/uses/", "sets/*/"):
-        yield from sorted(root.glob(f"{pattern}*{PARTIAL}"))
-
-
-def _size(space: Space, name: str) -> int:
-    return (space.shards_dir / name).stat().st_size

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.backbones.hf_models import HubModel
+from headstart.backbones.hf.models import HubModel
 from headstart.errors import BackboneError
 
 if TYPE_CHECKING:
@@ -62,14 +62,14 @@ class HubBackbone:
     def _model(self) -> Backbone:
         kind = self._kind()
         if kind == "dual":
-            from headstart.backbones.hf_dual import DualBackbone
+            from headstart.backbones.hf.dual import DualBackbone
 
             return DualBackbone(self._source, self._options)
         if kind == "image":
-            from headstart.backbones.hf_images import ImageBackbone
+            from headstart.backbones.hf.images import ImageBackbone
 
             return ImageBackbone(self._source, self._options)
-        from headstart.backbones.hf_texts import TextBackbone
+        from headstart.backbones.hf.texts import TextBackbone
 
         return TextBackbone(self.spec, self._name, self._options)
 

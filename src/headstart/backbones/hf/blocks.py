@@ -79,20 +79,21 @@ def find_blocks(model: torch.nn.Module, n_blocks: int | None) -> Blocks:
     Returns
     -------
     Blocks
-        Empty where there is no such list, or where its modules are of several kinds.
+        Empty where there is no such list of modules of one kind, or where several stand equally near.
     """
     import torch
 
     lists = [
         (name.count("."), module)
         for name, module in model.named_modules()
-        if isinstance(module, torch.nn.ModuleList) and len(module) == n_blocks
+        if isinstance(module, torch.nn.ModuleList)
+        and len(module) == n_blocks
+        and len({type(part) for part in module}) == 1
     ]
-    # ALBERT runs one block many times and a decoder has a list of its own: no list, or the nearest.
-    for _, modules in sorted(lists, key=lambda found: found[0]):
-        if len({type(module) for module in modules}) == 1:
-            return Blocks(tuple(modules))
-    return Blocks()
+    nearest = [modules for depth, modules in lists if depth == min(lists, key=lambda found: found[0])[0]]
+    # ALBERT runs one block many times and a decoder has a list of its own: no list, or the nearest. XLM has
+    # a list of its attentions and another of what follows them: neither is one of blocks.
+    return Blocks(tuple(nearest[0])) if len(nearest) == 1 else Blocks()
 
 
 def has_closing_norm(last_block: torch.Tensor | None, final: torch.Tensor) -> bool:

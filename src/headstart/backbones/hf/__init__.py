@@ -1,0 +1,1 @@
+"""Models of transformers: texts, images, both (CLIP), and sentence-transformers folders."""

@@ -1,0 +1,1 @@
+"""Features out of a cache for other tools, and into it from elsewhere."""

@@ -1,0 +1,1 @@
+"""Looking after a cache: what is in it, is it sound, what can go."""
