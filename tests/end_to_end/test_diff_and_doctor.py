@@ -14,30 +14,30 @@ Runner = Callable[..., Result]
 TEXTS = "py:tiny_backbones:texts"
 
 
-def diff(process: Runner, *arguments: object) -> dict:
-    done = process("cache", "diff", *arguments, "--backbone", TEXTS, "--set", "s", "--json", "-q")
+def diff(headstart: Runner, *arguments: object) -> dict:
+    done = headstart("cache", "diff", *arguments, "--backbone", TEXTS, "--set", "s", "--json", "-q")
     assert done.code == 0, done.err
     return dict(json.loads(done.out))
 
 
-def test_a_command_that_misses_nothing(process: Runner, table: Path) -> None:
-    process("extract", table, "--backbone", TEXTS, "--set", "s")
-    found = diff(process, table)
+def test_a_command_that_misses_nothing(headstart: Runner, table: Path) -> None:
+    headstart("extract", table, "--backbone", TEXTS, "--set", "s")
+    found = diff(headstart, table)
     assert [(f["n_held"], f["n_missing"], f["nearest"]) for f in found["features"]] == [(80, 0, [])]
     assert found["samples"] == {"set": "s", "n_same": 80, "new": [], "changed": [], "gone": []}
 
 
-def test_the_entry_of_the_recipe_that_differs_is_named(process: Runner, table: Path) -> None:
-    process("extract", table, "--backbone", TEXTS, "--set", "s")
-    (feature,) = diff(process, table, "--dtype", "float16")["features"]
+def test_the_entry_of_the_recipe_that_differs_is_named(headstart: Runner, table: Path) -> None:
+    headstart("extract", table, "--backbone", TEXTS, "--set", "s")
+    (feature,) = diff(headstart, table, "--dtype", "float16")["features"]
     assert feature["n_missing"] == 80
     assert feature["nearest"][0]["differences"] == {"stored": ["float32", "float16"]}
     assert feature["nearest"][0]["n_held"] == 80
-    said = process("cache", "diff", table, "--backbone", TEXTS, "--set", "s", "--taps", "last.max").out
+    said = headstart("cache", "diff", table, "--backbone", TEXTS, "--set", "s", "--taps", "last.max").out
     assert "tap: 'pooler' there, 'final.max' here" in said
 
 
-def test_samples_that_are_new_changed_and_gone_are_named(process: Runner, tmp_path: Path) -> None:
+def test_samples_that_are_new_changed_and_gone_are_named(headstart: Runner, tmp_path: Path) -> None:
     rows = some_texts(20)
     ids = [(f"id-{number}", text, label) for number, (text, label) in enumerate(rows)]
     data = tmp_path / "d.csv"
@@ -47,30 +47,30 @@ def test_samples_that_are_new_changed_and_gone_are_named(process: Runner, tmp_pa
 
     write(ids)
     options = ("--id-column", "id")
-    process("extract", data, "--backbone", TEXTS, "--set", "s", *options)
+    headstart("extract", data, "--backbone", TEXTS, "--set", "s", *options)
     write([("id-0", "quite another text", "class 0"), *ids[2:], ("id-new", "one more text", "class 1")])
-    found = diff(process, data, *options)
+    found = diff(headstart, data, *options)
     assert found["samples"] == {
         "set": "s", "n_same": 18, "new": ["id-new"], "changed": ["id-0"], "gone": ["id-1"]
     }  # fmt: skip
     assert found["features"][0]["missing"] == ["id-0", "id-new"]
 
 
-def test_a_set_that_is_not_there_yet(process: Runner, table: Path) -> None:
-    assert diff(process, table)["samples"] is None
-    assert "does not exist yet" in process("cache", "diff", table, "--backbone", TEXTS, "--set", "s").out
+def test_a_set_that_is_not_there_yet(headstart: Runner, table: Path) -> None:
+    assert diff(headstart, table)["samples"] is None
+    assert "does not exist yet" in headstart("cache", "diff", table, "--backbone", TEXTS, "--set", "s").out
 
 
-def test_a_healthy_cache(process: Runner, table: Path) -> None:
-    process("extract", table, "--backbone", TEXTS, "--set", "s", "--taps", "pooler,last.max")
-    done = process("cache", "doctor", "s", "--samples", "10", "--json", "-q")
+def test_a_healthy_cache(headstart: Runner, table: Path) -> None:
+    headstart("extract", table, "--backbone", TEXTS, "--set", "s", "--taps", "pooler,last.max")
+    done = headstart("cache", "doctor", "s", "--samples", "10", "--json", "-q")
     assert done.code == 0
     for seen in json.loads(done.out):
         assert seen["n"] == 10
         assert seen["strangers"] == []
         assert seen["differences"] == {}
         assert seen["largest_error"] < 1e-5
-    assert "healthy" in process("cache", "doctor", "s").out
+    assert "healthy" in headstart("cache", "doctor", "s").out
 
 
 def test_rows_that_do_not_belong_are_named(process: Runner, table: Path) -> None:
@@ -82,7 +82,7 @@ def test_rows_that_do_not_belong_are_named(process: Runner, table: Path) -> None
     assert "NOT healthy" in done.out
 
 
-def test_a_row_of_another_sample_is_recognised(process: Runner, tmp_path: Path, cache_root: Path) -> None:
+def test_a_row_of_another_sample_is_recognised(headstart: Runner, tmp_path: Path, cache_root: Path) -> None:
     import numpy as np
 
     from headstart.cache.formats import shard_format
@@ -90,7 +90,7 @@ def test_a_row_of_another_sample_is_recognised(process: Runner, tmp_path: Path, 
     from headstart.types import Features
 
     data = write_texts(tmp_path / "t.csv", some_texts(6))
-    process("extract", data, "--backbone", TEXTS, "--set", "s", "--cache", cache_root)
+    headstart("extract", data, "--backbone", TEXTS, "--set", "s", "--cache", cache_root)
     (path,) = Cache(cache_root).space_paths()
     space = Cache(cache_root).open_space(path.name)
     (shard,) = space.shard_names()
@@ -100,32 +100,32 @@ def test_a_row_of_another_sample_is_recognised(process: Runner, tmp_path: Path, 
     (space.shards_dir / shard).unlink()
     space = Cache(cache_root).open_space(path.name)
     space.commit(Features(keys, values), shard_format("hdf5"))
-    done = process("cache", "doctor", "s", "--cache", cache_root)
+    done = headstart("cache", "doctor", "s", "--cache", cache_root)
     assert done.code == 4
     assert done.out.count("it is the feature of t:") == 2
 
 
-def test_a_backbone_that_has_changed_is_said(process: Runner, tiny_bert: Path, table: Path) -> None:
+def test_a_backbone_that_has_changed_is_said(headstart: Runner, tiny_bert: Path, table: Path) -> None:
     from transformers import BertModel
 
-    process("extract", table, "--backbone", f"hf:{tiny_bert}", "--set", "s")
+    headstart("extract", table, "--backbone", f"hf:{tiny_bert}", "--set", "s")
     BertModel.from_pretrained(tiny_bert).double().float().save_pretrained(tiny_bert)
-    assert process("cache", "doctor", "s").code == 0
+    assert headstart("cache", "doctor", "s").code == 0
     model = BertModel.from_pretrained(tiny_bert)
     model.encoder.layer[1].output.dense.weight.data *= 1.5
     model.save_pretrained(tiny_bert)
-    done = process("cache", "doctor", "s")
+    done = headstart("cache", "doctor", "s")
     assert done.code == 4
     assert "the backbone has changed: weights" in done.out
 
 
 @pytest.mark.parametrize("moved", [True, False])
-def test_data_that_has_moved(process: Runner, table: Path, moved: bool) -> None:
-    process("extract", table, "--backbone", TEXTS, "--set", "s")
+def test_data_that_has_moved(headstart: Runner, table: Path, moved: bool) -> None:
+    headstart("extract", table, "--backbone", TEXTS, "--set", "s")
     place = table.rename(table.with_name("elsewhere.csv"))
     if moved:
-        assert process("cache", "doctor", "s", "--data", place).code == 0
+        assert headstart("cache", "doctor", "s", "--data", place).code == 0
         return
-    done = process("cache", "doctor", "s")
+    done = headstart("cache", "doctor", "s")
     assert done.code == 1
     assert "pass --data" in done.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Callable
@@ -126,7 +127,17 @@ def test_a_file_added_to_a_model_folder_is_seen(headstart: Runner, table: Path, 
     extract = ("extract", table, "--backbone", f"hf:{tiny_bert}", "--set", "t", "--json")
     assert headstart(*extract).code == 0
     assert headstart(*extract).json["computed"] == 0
+    kinds = {"Transformer": "", "Pooling": "1_Pooling"}
+    modules = [
+        {"idx": number, "name": str(number), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for number, (kind, path) in enumerate(kinds.items())
+    ]
+    (tiny_bert / "1_Pooling").mkdir()
+    (tiny_bert / "1_Pooling" / "config.json").write_text(
+        '{"word_embedding_dimension": 32, "pooling_mode_mean_tokens": true}'
+    )
     (tiny_bert / "sentence_bert_config.json").write_text('{"max_seq_length": 8}')
+    (tiny_bert / "modules.json").write_text(json.dumps(modules))
     changed = headstart(*extract)
     assert changed.code == 0
     assert changed.json["computed"] == 80
