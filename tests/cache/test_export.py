@@ -18,8 +18,6 @@ from caches import RECIPE, TOKENS, WIDTH, features_of, keys_of, put
 from headstart.cache.commit import commit_set
 from headstart.cache.exchange import selection
 from headstart.cache.exchange.export import export
-from headstart.cache.exchange.export_arrow import to_dataset
-from headstart.cache.exchange.selection import select
 from headstart.cache.formats import shard_format
 from headstart.cache.sets import FeatureSet
 from headstart.cache.store import Cache
@@ -158,7 +156,7 @@ def test_labels_as_class_labels(made: FeatureSet, tmp_path: Path) -> None:
     expected = [None if TAGS[n] is None else ["abc".index(t) for t in TAGS[n]] for n in GOOD]
     assert found["tags"][:] == expected
     assert found["age"][:] == [AGES[number] for number in GOOD]
-    in_memory = to_dataset(select(made))
+    in_memory = made.dataset()
     assert in_memory.features == found.features
     assert in_memory[:] == found[:]
 
