@@ -54,6 +54,11 @@ def open_backbone(spec: str, options: BackboneOptions) -> Backbone:
             from headstart.backbones.custom import CustomBackbone
 
             return CustomBackbone(spec, name)
+        case "imported":
+            raise ConfigError(
+                f"{spec} is what imported features are called, and no backbone is known that could compute more "
+                "of them; import them as well, or extract the set with a backbone that can be had"
+            )
     raise ConfigError(f"there is no backbone {spec!r}; write one of: {'; '.join(KINDS.values())}")
 
 

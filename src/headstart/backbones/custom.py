@@ -130,18 +130,32 @@ class FrozenCustomModel:
         """Run the user's forward over a batch."""
         import torch
 
-        parameter = next(self.module.parameters(), None)
-        batch = torch.stack(list(prepared))
-        if parameter is not None:
-            dtype = parameter.dtype if batch.is_floating_point() else batch.dtype
-            batch = batch.to(device=parameter.device, dtype=dtype)
-        with torch.inference_mode():
-            output = getattr(self._made, "forward", self.module)(batch)
+        try:
+            with torch.inference_mode():
+                output = getattr(self._made, "forward", self.module)(self._batch(prepared))
+        except (torch.OutOfMemoryError, HeadstartError):
+            raise
+        except Exception as error:  # the user's code raises what it likes
+            raise BackboneError(
+                f"{self._spec} failed on a batch of {len(prepared)}: {type(error).__name__}: {error}"
+            ) from error
+        if not isinstance(output, torch.Tensor):
+            raise BackboneError(f"{self._spec} gave a {type(output).__name__}; expected a tensor (B, D)")
         if output.ndim == 2:
             return Activations({"final": Positions(output.unsqueeze(1), cls=output)}, {"pooler": output})
         if output.ndim == 3:
             return Activations({"final": Positions(output, cls=output[:, 0])}, {"pooler": output.mean(dim=1)})
         raise BackboneError(f"{self._spec} gave a tensor of shape {tuple(output.shape)}; expected (B, D)")
+
+    def _batch(self, prepared: Sequence[Any]) -> torch.Tensor:
+        """The samples as one tensor, where the weights are and like them."""
+        import torch
+
+        batch = torch.stack(list(prepared))
+        parameter = next(self.module.parameters(), None)
+        if parameter is None:
+            return batch
+        return batch.to(parameter.device, parameter.dtype if batch.is_floating_point() else batch.dtype)
 
 
 def _source_digest(factory: Any) -> str:

@@ -315,9 +315,9 @@ def _means(tap: str, entry: Mapping[str, Json]) -> bool:
     try:
         return canonical_tap(tap, **layers) == str(entry["tap"])
     except ConfigError:
-        if layers or not _BY_NUMBER.match(tap.strip()):
+        if not _BY_NUMBER.match(tap.strip()):
             raise
-        return False  # a layer by number, of another backbone
+        return False  # a layer that another backbone of the set may have
 
 
 def open_feature_set(
@@ -348,10 +348,11 @@ def open_feature_set(
 def read_failures(path: Path) -> list[Failure]:
     """Read a ``failures.jsonl``; an absent one holds none."""
     try:
-        lines = path.read_text("utf-8").splitlines()
+        # Not splitlines(): an id may hold U+2028 and its like, which end no line of JSON.
+        lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:
         return []
-    return [Failure(**json.loads(line)) for line in lines]
+    return [Failure(**json.loads(line)) for line in lines if line]
 
 
 def failures_to_jsonl(failures: Sequence[Failure]) -> bytes:

@@ -153,8 +153,9 @@ class DoctorConfig(ComputeConfig):
     data: Any = None
 
     def reading(self, columns: Mapping[str, Any]) -> ColumnConfig:
-        """How the set says that its data was read; labels are of no interest."""
-        return ColumnConfig(**{name: value for name, value in columns.items() if "label" not in name})
+        """How the set says that its data was read; labels are of no interest, nor how other data streamed."""
+        dropped = [name for name in columns if "label" in name or (name == "streaming" and self.data)]
+        return ColumnConfig(**{name: value for name, value in columns.items() if name not in dropped})
 
 
 class PredictConfig(ColumnConfig, ComputeConfig):

@@ -11,6 +11,7 @@ import numpy as np
 
 from headstart.arrow import keys_from_arrow
 from headstart.backbones.options import BackboneOptions
+from headstart.cache.exchange.importing import SCHEME
 from headstart.cache.formats import shard_format
 from headstart.cache.store import Cache
 from headstart.errors import ConfigError, DataError
@@ -93,16 +94,36 @@ def doctor(config: DoctorConfig, progress: Progress) -> list[Examination]:
     Raises
     ------
     DataError
-        The data is not where it was, or none of the set's samples is in it any more.
+        The data is not where it was, none of the set's samples is in it any more, or none of those chosen
+        could be recomputed.
+    ConfigError
+        There is nothing to recompute them with, or the data is a stream.
     """
     if config.offline:
         forbid_network()
     cache = Cache(config.cache)
     features = cache.open_set(config.set)
+    chosen = _chosen_entries(features, config, progress)
     source = _reopen(features, config)
     samples = register(source, cache.keys, progress)
-    chosen = [entry for entry in features.info["features"] if _is_asked(entry, features, config)]
     return [_examine(features, entry, source, samples, cache, config, progress) for entry in chosen]
+
+
+def _chosen_entries(
+    features: FeatureSet, config: DoctorConfig, progress: Progress
+) -> list[Mapping[str, Json]]:
+    """The features that are asked for, but for imported ones: of those no backbone is known."""
+    asked = [entry for entry in features.info["features"] if _is_asked(entry, features, config)]
+    live = [entry for entry in asked if not entry["backbone"].startswith(SCHEME)]
+    imported = ", ".join(entry["backbone"] for entry in asked if entry not in live)
+    if not live:
+        raise ConfigError(
+            f"the features {imported} of set {features.name!r} were imported, and no backbone is known that "
+            "could recompute them; `headstart cache verify` checks that they are what was imported"
+        )
+    if imported:
+        progress.say(f"{imported}: imported, so there is no backbone to compare it with")
+    return live
 
 
 def _is_asked(entry: Mapping[str, Json], features: FeatureSet, config: DoctorConfig) -> bool:
@@ -120,9 +141,15 @@ def _reopen(features: FeatureSet, config: DoctorConfig) -> Source:
         raise ConfigError(f"set {features.name!r} was made of samples in memory; pass --data with their file")
     options = config.reading(said["columns"]).source_options(labels=False)
     try:
-        return open_source(data, options, said["modality"])
+        source = open_source(data, options, said["modality"])
     except DataError as error:
         raise DataError(f"{error}; pass --data if the data of set {features.name!r} has moved") from error
+    if source.streams:
+        raise ConfigError(
+            f"the data of set {features.name!r} is a stream, of which no sample can be had a second time; "
+            "pass --data with a copy on this machine"
+        )
+    return source
 
 
 def _examine(
@@ -136,9 +163,13 @@ def _examine(
 ) -> Examination:
     space = cache.open_space(entry["space"])
     rows = _choose(features, samples, space, config)
-    opened = OpenedBackbone(entry["located"], _options(entry, source, config), cache, progress)
+    opened = OpenedBackbone(
+        entry.get("located", entry["backbone"]), _options(entry, source, config), cache, progress
+    )
     check_modality(source, opened.info)
     live, failed = _recompute(rows, source, samples, space, opened, config, progress)
+    if not live:
+        raise DataError(f"none of the {len(rows):,} samples could be recomputed; the first: {failed[0]}")
     return _compare(entry, samples, space, live, failed, opened.info)
 
 

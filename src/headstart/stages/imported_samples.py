@@ -88,7 +88,8 @@ def _columns(matrix: Matrix, config: ImportConfig) -> pa.Table:
             raise DataError(f"{config.ids}, row {number}: {reason}")
         return table.rows
     try:
-        lines = config.ids.read_text("utf-8").splitlines()
+        # Not splitlines(): U+2028 and its like stand in names, and end no line.
+        lines = config.ids.read_text("utf-8-sig").removesuffix("\n").split("\n")
     except (OSError, ValueError) as error:
         raise DataError(f"{config.ids} cannot be read: {error}") from error
     return pa.table({"id": strings(lines)})
@@ -98,7 +99,7 @@ def _ids(columns: pa.Table, asked: str | None, place: str) -> list[str]:
     name = asked or ("id" if "id" in columns.column_names else columns.column_names[0])
     if asked is None and name != "id" and columns.num_columns > 1:
         raise ConfigError(f"which column of {place} are the ids? say --id-column; {_there(columns)}")
-    values = _column(columns, name, place).cast(pa.string()).to_pylist()
+    values = _texts(columns, name, place).to_pylist()
     first: dict[str, int] = {}
     for row, value in enumerate(values, 1):
         if not value:
@@ -126,7 +127,7 @@ def _splits(columns: pa.Table, matrix: Matrix, config: ImportConfig, place: str)
         name = "split"
     if name is None:
         return pa.nulls(columns.num_rows, pa.string())
-    column = _column(columns, name, place).cast(pa.string())
+    column = _texts(columns, name, place)
     codes = np.full(columns.num_rows, -1, dtype=np.int8)
     for value in pc.unique(column).drop_null().to_pylist():
         if not value.strip():
@@ -147,7 +148,7 @@ def _labels(
     """The label columns asked for, or those of an export."""
     place = str(config.ids or matrix.path)
     if config.label_columns:
-        return {name: _as_label(_column(columns, name, place)) for name in config.label_columns}
+        return {name: _as_label(columns, name, place) for name in config.label_columns}
     if config.ids is not None:
         return {}
     return {
@@ -156,13 +157,14 @@ def _labels(
     }
 
 
-def _as_label(column: pa.ChunkedArray) -> tuple[pa.Array | pa.ChunkedArray, LabelKind]:
+def _as_label(columns: pa.Table, name: str, place: str) -> tuple[pa.Array | pa.ChunkedArray, LabelKind]:
+    column = _column(columns, name, place)
     kind = column.type
     if pa.types.is_floating(kind):
         return column.cast(pa.float64()), "regression"
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        return column.cast(pa.list_(pa.string())), "multi"
-    values = column.cast(pa.string())
+        return _texts(columns, name, place, pa.list_(pa.string())), "multi"
+    values = _texts(columns, name, place)
     distinct = pc.unique(values)
     cleaned = strings(clean_labels(distinct.to_pylist()))
     return cleaned.take(pc.index_in(values, value_set=distinct)), "single"
@@ -179,6 +181,17 @@ def _column(columns: pa.Table, name: str, place: str) -> pa.ChunkedArray:
     if name not in columns.column_names:
         raise ConfigError(f"{place} has no column {name!r}; {_there(columns)}")
     return columns.column(name)
+
+
+def _texts(columns: pa.Table, name: str, place: str, kind: pa.DataType | None = None) -> pa.ChunkedArray:
+    """A column as texts, or as lists of texts."""
+    column = _column(columns, name, place)
+    try:
+        return column.cast(kind or pa.string())
+    except pa.ArrowException as error:
+        raise ConfigError(
+            f"the column {name!r} of {place} holds {column.type}, which cannot be read as texts; choose another"
+        ) from error
 
 
 def _there(columns: pa.Table) -> str:

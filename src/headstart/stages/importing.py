@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 
 from headstart.cache.claims import ClaimBoard
 from headstart.cache.commit import commit_set
-from headstart.cache.exchange.importing import check_imported, fill_imported, imported_recipe, imported_spec
+from headstart.cache.exchange.importing import (
+    SCHEME,
+    check_imported,
+    fill_imported,
+    imported_recipe,
+    imported_spec,
+)
 from headstart.cache.exchange.matrices import Matrix, open_matrix
 from headstart.cache.formats import FormatName, shard_format
 from headstart.cache.layout import check_set_name
@@ -113,7 +119,7 @@ def _commit(
             cache,
             config.set,
             labelled.table,
-            _describe(matrix, labelled, entries),
+            _describe(_source(matrix, entries, earlier), labelled, entries),
             [],
             replaces=earlier.digest if earlier else None,
         )
@@ -154,16 +160,28 @@ def _count_held(cache: Cache, space_id: str, imported: ImportedSamples) -> int:
         return 0
 
 
-def _describe(matrix: Matrix, labelled: Labelled, entries: Sequence[dict[str, Json]]) -> dict[str, Json]:
+def _source(
+    matrix: Matrix, entries: Sequence[dict[str, Json]], earlier: FeatureSet | None
+) -> dict[str, Json]:
+    """Where the samples are: where the set's extracted features found them, else in the file."""
+    if earlier and any(not entry["backbone"].startswith(SCHEME) for entry in entries):
+        source: dict[str, Json] = earlier.info["source"]
+        return source
+    return {
+        "location": os.path.abspath(matrix.path),
+        "description": f"features imported from {matrix.path.name}",
+        "modality": matrix.about.get("modality"),
+        "columns": {},
+    }
+
+
+def _describe(
+    source: dict[str, Json], labelled: Labelled, entries: Sequence[dict[str, Json]]
+) -> dict[str, Json]:
     """What set.json says."""
     kinds = {column: kind for column, kind in labelled.kinds.items() if kind != "single"}
     return {
-        "source": {
-            "location": os.path.abspath(matrix.path),
-            "description": f"features imported from {matrix.path.name}",
-            "modality": matrix.about.get("modality"),
-            "columns": {},
-        },
+        "source": source,
         "labels": labelled.labels,
         **({"label_kinds": kinds} if kinds else {}),
         "features": list(entries),

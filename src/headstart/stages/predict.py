@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,26 +15,29 @@ from headstart.arrow import column_of, mask_of, names_by_code, strings
 from headstart.backbones.options import BackboneOptions
 from headstart.cache.formats import shard_format
 from headstart.cache.store import Cache
-from headstart.errors import DataError, MismatchError
+from headstart.errors import DataError, HeadstartError, MismatchError
 from headstart.extraction.plan import plan_extraction
-from headstart.extraction.samples import register
+from headstart.extraction.samples import register, samples_of
 from headstart.heads.storage import load_head
 from headstart.recipe import Recipe, make_recipe
 from headstart.runs.record import MODEL_DIR, load_run
-from headstart.sources import open_source
-from headstart.stages.computing import OpenedBackbone, check_modality, fill, forbid_network
+from headstart.sources import SourceOptions, open_source
+from headstart.sources.detection import detect
+from headstart.stages.computing import Filler, OpenedBackbone, check_modality, fill, forbid_network
 from headstart.stages.config import PredictConfig
 from headstart.stages.predicting import prediction_table
 from headstart.stages.spaces import Work
+from headstart.stages.streaming import read_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    from headstart.contracts import Head, Progress, Source
+    from headstart.cache.space import Space
+    from headstart.contracts import Head, Payloads, Progress, Source
     from headstart.extraction.samples import Samples
-    from headstart.types import Failure, Json
+    from headstart.types import Failure, Json, SampleBlock
 
 ERROR = "error"
 
@@ -74,9 +77,9 @@ def predict_with(
     source = _open(config, features)
     progress.say(source.description)
     cache = Cache(config.cache or _cache_of(features))
-    samples = register(source, cache.keys, progress)
-    failures = _compute(source, samples, features, cache, config, progress)
     space = cache.space(Recipe(features["recipe"]))
+    read = _read_stream if source.streams else _read_all
+    samples, failures = read(source, space, features, cache, config, progress)
     held = space.held(samples.keys)
     failures = [*samples.failures, *failures]
     if not held.any():
@@ -98,9 +101,20 @@ def _open(config: PredictConfig, features: Mapping[str, Json]) -> Source:
         for name, value in features["columns"].items()
         if name in ("text_column", "text_pair_column", "image_column") and getattr(config, name) is None
     }
-    config = config.model_copy(update=remembered)
+    if not _are_images(config.data):  # where there are no columns, naming one is a mistake
+        config = config.model_copy(update=remembered)
     labels = config.label_column is not None
     return open_source(config.data, config.source_options(labels), features["modality"])
+
+
+def _are_images(data: Any) -> bool:
+    """Whether data is an image or a folder of images, by itself."""
+    if not isinstance(data, str | os.PathLike):
+        return False
+    try:
+        return detect(Path(os.path.expanduser(data)), SourceOptions()).kind in ("image", "images")
+    except HeadstartError:
+        return False  # opening it says what is wrong
 
 
 def _cache_of(features: Mapping[str, Json]) -> str | None:
@@ -108,22 +122,69 @@ def _cache_of(features: Mapping[str, Json]) -> str | None:
     return features["cache"] if os.path.isdir(features["cache"]) else None
 
 
-def _compute(
+def _read_all(
     source: Source,
-    samples: Samples,
+    space: Space,
     features: Mapping[str, Json],
     cache: Cache,
     config: PredictConfig,
     progress: Progress,
-) -> list[Failure]:
-    """Bring what is missing into the run's space, with the very backbone that the run names."""
-    recipe = Recipe(features["recipe"])
-    tap = str(recipe.entries["tap"])
-    space = cache.space(recipe)
-    plan = plan_extraction(source, samples, [space], [tap], shard_format(config.format))
-    progress.say(plan.summary())
-    if not len(plan.todo):
-        return []
+) -> tuple[Samples, list[Failure]]:
+    """All inputs; what the run's space lacked of them is computed."""
+    samples = register(source, cache.keys, progress)
+    work = _work(source, samples, space, config)
+    progress.say(work.plan.summary())
+    if not len(work.plan.todo):
+        return samples, []
+    opened = _open_backbone(source, space, features, cache, config, progress)
+    return samples, fill(work, opened, config, progress)[1]
+
+
+def _read_stream(
+    source: Source,
+    space: Space,
+    features: Mapping[str, Json],
+    cache: Cache,
+    config: PredictConfig,
+    progress: Progress,
+) -> tuple[Samples, list[Failure]]:
+    """The same for inputs that can be had only while they stream by."""
+    blocks: list[SampleBlock] = []
+    filler: Filler | None = None
+    progress.begin("reading and extracting", None)
+    try:
+        for part, samples in read_blocks(source, cache.keys, blocks):
+            work = _work(part, samples, space, config)
+            if len(work.plan.todo):
+                if filler is None:
+                    opened = _open_backbone(source, space, features, cache, config, progress)
+                    filler = Filler(opened, config, progress, keep_open=True)
+                filler.fill(work)
+            progress.advance(len(samples) - len(work.plan.todo))
+    finally:
+        progress.end()
+        if filler is not None:
+            filler.finish([space])
+    return samples_of(blocks), [] if filler is None else filler.failures
+
+
+def _work(source: Payloads, samples: Samples, space: Space, config: PredictConfig) -> Work:
+    """What the run's space lacks."""
+    recipe = space.recipe.entries
+    plan = plan_extraction(source, samples, [space], [str(recipe["tap"])], shard_format(config.format))
+    return Work(plan, recipe["compute"], recipe["stored"], "as the head was fitted")
+
+
+def _open_backbone(
+    source: Source,
+    space: Space,
+    features: Mapping[str, Json],
+    cache: Cache,
+    config: PredictConfig,
+    progress: Progress,
+) -> OpenedBackbone:
+    """The very backbone that the run names."""
+    recipe = space.recipe
     given = dict(features["options"])
     weights = given.pop("weights", None)
     options = BackboneOptions(
@@ -134,7 +195,7 @@ def _compute(
     )
     opened = OpenedBackbone(features.get("located", features["backbone"]), options, cache, progress)
     check_modality(source, opened.info)
-    now = make_recipe(opened.info, tap, recipe.entries["compute"], recipe.entries["stored"])
+    now = make_recipe(opened.info, recipe.entries["tap"], recipe.entries["compute"], recipe.entries["stored"])
     if now.id != recipe.id:
         changes = ", ".join(
             f"{name} was {then!r} and is {is_now!r}"
@@ -144,8 +205,7 @@ def _compute(
             f"{features['backbone']} is not the backbone that this head was fitted on: {changes}; "
             "bring back what it was, or fit the head anew"
         )
-    work = Work(plan, recipe.entries["compute"], recipe.entries["stored"], "as the head was fitted")
-    return fill(work, opened, config, progress)[1]
+    return opened
 
 
 def _identify(table: pa.Table, column: str) -> pa.Table:

@@ -16,8 +16,9 @@ from headstart.stages.computing import Filler, record_use
 from headstart.stages.spaces import Work, describe_work, plan_work
 
 if TYPE_CHECKING:
-    from headstart.contracts import Progress, Source
+    from headstart.contracts import KeyMemo, Payloads, Progress, Source
     from headstart.extraction.plan import ExtractionPlan
+    from headstart.extraction.samples import Samples
     from headstart.stages.computing import OpenedBackbone
     from headstart.stages.config import ExtractConfig
     from headstart.types import Modality, Payload, SampleBlock
@@ -58,12 +59,12 @@ def extract_stream(
     n_missing = 0
     progress.begin("reading and extracting", None)
     try:
-        for work, block in _works(config, source, opened, given_up, progress, blocks):
+        for work, samples in _works(config, source, opened, given_up, progress, blocks):
             filler.fill(work)
             n_missing += len(work.plan.todo)
             scanned = [failure for seen in blocks for failure in seen.failures]
             limit.of(sum(seen.table.num_rows for seen in blocks), [*scanned, *filler.failures])
-            progress.advance(block.table.num_rows - len(work.plan.todo))
+            progress.advance(len(samples) - len(work.plan.todo))
     finally:
         progress.end()
         if work is not None:
@@ -73,6 +74,18 @@ def extract_stream(
     return Extracted(source, plan, opened.info, filler.n_computed, filler.failures)
 
 
+def read_blocks(
+    source: Source, memo: KeyMemo, blocks: list[SampleBlock]
+) -> Iterator[tuple[Payloads, Samples]]:
+    """Each block of a stream as a source of its own, to be used up before the next. Fills ``blocks``."""
+    start = 0
+    for block in source.scan(memo):
+        blocks.append(block)
+        if block.table.num_rows:
+            yield _Block(source, start), samples_of([block])
+        start += block.table.num_rows
+
+
 def _works(
     config: ExtractConfig,
     source: Source,
@@ -80,20 +93,18 @@ def _works(
     given_up: frozenset[tuple[str, str]],
     progress: Progress,
     blocks: list[SampleBlock],
-) -> Iterator[tuple[Work, SampleBlock]]:
-    """The work of each block; the first one chooses the precision for all. Fills ``blocks``."""
-    start = 0
-    for block in source.scan(opened.cache.keys):
-        blocks.append(block)
-        if not block.table.num_rows:
-            continue
-        part = _Block(source, start)
-        work = plan_work(opened.cache, config, opened.info, part, samples_of([block]), given_up)
-        if config.precision == "auto":
+) -> Iterator[tuple[Work, Samples]]:
+    """The work of each block; the first one chooses precision and spaces for all. Fills ``blocks``."""
+    work: Work | None = None
+    for part, samples in read_blocks(source, opened.cache.keys, blocks):
+        if work is None:
+            work = plan_work(opened.cache, config, opened.info, part, samples, given_up)
             progress.say(f"a stream, extracted block by block ({describe_work(config.backbone, work)})")
-            config = config.model_copy(update={"precision": work.precision})
-        yield work, block
-        start += block.table.num_rows
+        else:  # the same spaces: opened anew, each would read its whole index again for every block
+            first = work.plan
+            plan = plan_extraction(part, samples, first.spaces, first.taps, first.shard_format, given_up)
+            work = replace(work, plan=plan)
+        yield work, samples
 
 
 def _whole(source: Source, blocks: list[SampleBlock], work: Work | None) -> ExtractionPlan:

@@ -119,12 +119,15 @@ class _Run:
         self._cache = cache
         self._progress = progress
         self._apply = apply
-        self._now = clock_of(cache.root) if apply else time.time()
         self._grace = grace
-        self._cutoff = self._now - grace
+        self._cutoff = self._now() - grace
         self._earlier = earlier
         self._trash = Trash(cache.root)
         self._done = Collection(apply)
+
+    def _now(self) -> float:
+        """The time at this moment: by an old one, writers that live would seem to be from the future."""
+        return clock_of(self._cache.root) if self._apply else time.time()
 
     def all(self) -> Collection:
         """Fetch back, empty the trash, collect, and look again whether a set wants some of it."""
@@ -166,7 +169,7 @@ class _Run:
         self._progress.begin("collecting spaces", len(paths))
         try:
             for path in paths:
-                if has_live_writer(path / "claims", self._now):
+                if has_live_writer(path / "claims", self._now()):
                     self._done.spared.append(f"space {path.name}: a writer is at work in it")
                 elif path.name in referenced:
                     self._rows(path.name, wanted_keys(states, path.name))
@@ -182,7 +185,7 @@ class _Run:
             self._done.spared.append(f"space {path.name}: no set refers to it, but it is younger")
             return
         moved = self._move("space", path, f"space {path.name}", count_rows_of(self._cache, path))
-        if moved is not None and has_live_writer(moved / "claims", self._now):
+        if moved is not None and has_live_writer(moved / "claims", self._now()):
             with contextlib.suppress(OSError):  # where a writer made it anew, the next gc fetches rows back
                 os.rename(moved, path)
 
@@ -195,7 +198,7 @@ class _Run:
             keep = contains(wanted, index.keys(np.arange(len(index))))
             if keep.all():
                 return
-            if self._now - (read_uses(space.path).last or 0.0) < min(self._grace, IN_USE):
+            if self._now() - (read_uses(space.path).last or 0.0) < min(self._grace, IN_USE):
                 self._done.spared.append(f"space {space_id}: it is in use")
                 return
             old = [one for one in find_components(space, index) if one.newest <= self._cutoff]
@@ -224,12 +227,13 @@ class _Run:
 
     def _leftovers(self) -> None:
         """What writers left that died: partial files, claims, lines about uses."""
+        now = self._now()
         for path in partials(self._cache.root):
             with contextlib.suppress(OSError):
-                if self._now - path.stat().st_mtime > EXPIRY:
+                if now - path.stat().st_mtime > EXPIRY:
                     self._move("partial", path, str(path))
         for space in self._cache.space_paths():
-            for hint in abandoned_hints(space / "claims", self._now):
+            for hint in abandoned_hints(space / "claims", self._now()):
                 self._move("claim", hint, str(hint))
             if self._apply:
                 trim_uses(space)
