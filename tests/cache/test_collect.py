@@ -23,6 +23,7 @@ from caches import (
     vectors,
 )
 
+from headstart.cache import claims
 from headstart.cache.claims import ClaimBoard
 from headstart.cache.store import Cache
 from headstart.cache.upkeep import collect as collecting
@@ -134,6 +135,24 @@ def test_a_space_with_a_live_writer_is_never_touched(cache: Cache, recipe: Recip
         done = gc(cache, grace=0)
         assert shards(cache, recipe) == before
         assert any("a writer is at work" in line for line in done.spared)
+
+
+def test_a_writer_is_alive_however_long_gc_takes(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the clock of gc's beginning, whoever touched its file since would be from the future."""
+    monkeypatch.setattr(claims, "HEARTBEAT", 0.05)
+    monkeypatch.setattr(claims, "SILENCE", 0.5)
+
+    class Slow(Silence):
+        def begin(self, description: str, total: int | None) -> None:
+            time.sleep(1)
+
+    with ClaimBoard(space_of(cache, UNUSED).claims_dir) as board:
+        board.take(3)
+        hints = sorted(path.name for path in board.folder.iterdir())
+        done = collect(Cache(cache.root), Slow(), apply=True, grace_days=0)
+        assert any("a writer is at work" in line for line in done.spared)
+        assert len(shards(cache, UNUSED)) == 1
+        assert sorted(path.name for path in board.folder.iterdir()) == hints
 
 
 def test_a_writer_that_comes_while_its_space_is_moved_has_it_back(

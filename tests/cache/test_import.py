@@ -221,6 +221,14 @@ def test_another_vector_under_a_key_that_is_held_is_refused(
     assert bring(cache_root, tmp_path / "y.npy", ids=ids, set="another").n_new == N  # another data set
 
 
+@pytest.mark.parametrize("name", ["mine", "another"])
+def test_one_name_is_one_width(cache_root: Path, tmp_path: Path, ids: Path, name: str) -> None:
+    bring(cache_root, save(tmp_path / "x.npy"), ids=ids)
+    with pytest.raises(MismatchError, match=f"has 5 numbers a row, .* features of {D} under that name"):
+        bring(cache_root, save(tmp_path / "y.npy", X[:, :5]), ids=ids, set=name)
+    assert bring(cache_root, tmp_path / "y.npy", ids=ids, set=name, backbone="narrow").n_new == N
+
+
 def test_only_what_is_new_is_written(cache_root: Path, tmp_path: Path) -> None:
     (tmp_path / "half.txt").write_text("\n".join(IDS[:25]), "utf-8")
     (tmp_path / "all.txt").write_text("\n".join(IDS), "utf-8")
@@ -290,3 +298,19 @@ def test_a_link_out_of_a_file_is_not_followed(cache_root: Path, tmp_path: Path, 
         file["features"] = h5py.ExternalLink("secret.h5", "/features")
     with pytest.raises(ConfigError, match="features"):
         bring(cache_root, tmp_path / "x.h5", ids=ids)
+
+
+def test_a_name_may_hold_what_python_takes_for_the_end_of_a_line(cache_root: Path, tmp_path: Path) -> None:
+    names = [f"a\u2028{number}" for number in range(N)]
+    (tmp_path / "ids.txt").write_bytes(("\ufeff" + "\r\n".join(names) + "\r\n").encode("utf-8"))
+    done = bring(cache_root, save(tmp_path / "x.npy"), ids=tmp_path / "ids.txt")
+    assert done.features.samples.column("id").to_pylist() == names
+
+
+@pytest.mark.parametrize("role", ["id_column", "split_column", "label_columns"])
+def test_a_column_that_is_no_texts_is_named(cache_root: Path, tmp_path: Path, role: str) -> None:
+    odd = pa.array([{"a": number} for number in range(N)])
+    path = parquet_of(tmp_path / "x.parquet", X.tolist(), odd=odd)
+    options = {"id_column": "id"} | {role: ["odd"] if role == "label_columns" else "odd"}
+    with pytest.raises(ConfigError, match=r"column 'odd' .* struct"):
+        bring(cache_root, path, features_column="x", **options)

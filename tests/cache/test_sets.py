@@ -302,3 +302,24 @@ def test_broken_sets_are_named(cache: Cache, made: FeatureSet) -> None:
     (made.path / "set.json").unlink()
     with pytest.raises(StorageError, match="run headstart extract again"):
         cache.open_set("colours")
+
+
+def test_a_failure_may_have_any_name(cache: Cache) -> None:
+    """JSON leaves these as they are, and Python takes them for the ends of lines."""
+    failures = [Failure(f"a{mark}b", f"a.csv{mark}", "no") for mark in "\u2028\u2029\x85\x1c\r\n"]
+    made = commit_set(cache, "colours", samples(range(20)), info(), failures)
+    assert made.failures == failures
+    assert cache.open_set("colours").failures == failures
+
+
+def test_a_layer_that_only_the_deeper_of_two_backbones_has(cache: Cache) -> None:
+    entry = info()["features"][0]
+    features = [
+        entry | {"backbone": "py:flat:texts", "tap": "2.mean", "n_layers": 2},
+        entry | {"backbone": "py:deep:texts", "tap": "5.mean", "n_layers": 6},
+    ]
+    made = commit_set(cache, "colours", samples(range(20)), info(features=features), [])
+    assert made.feature("5.mean").backbone == "py:deep:texts"
+    assert made.feature("2.mean").backbone == "py:flat:texts"
+    with pytest.raises(ConfigError, match=r"no feature of any backbone at 9\.mean; it has: py:flat"):
+        made.feature("9.mean")

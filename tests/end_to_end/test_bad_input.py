@@ -118,6 +118,58 @@ def test_wrong_usage(
     assert says in refused.err
 
 
+@pytest.mark.parametrize("command", ["extract", "cache ls", "cache verify"])
+def test_an_unset_variable_is_not_the_current_folder(headstart: Runner, table: Path, command: str) -> None:
+    data = (table, "--backbone", TEXTS) if command == "extract" else ()
+    refused = headstart(*command.split(), *data, "--cache", "")
+    assert refused.code == 2
+    assert "--cache" in refused.err
+    assert not Path("headstart.json").exists()
+
+
+def test_names_that_no_file_could_hold_are_refused_at_once(headstart: Runner, photos: Path) -> None:
+    odd = photos.rename(photos.parent / "caf\udce9")
+    refused = headstart("extract", odd, "--backbone", IMAGES)
+    assert refused.code == 1
+    assert "caf\\xe9: the file's name is not UTF-8; rename it" in refused.err
+    refused = headstart("cache", "ls", "--cache", odd)
+    assert refused.code == 2
+    assert "not UTF-8" in refused.err
+
+
+def test_data_without_a_name_is_not_the_current_folder(headstart: Runner, photos: Path) -> None:
+    refused = headstart("extract", "", "--backbone", IMAGES)
+    assert refused.code == 2
+    assert "DATA" in refused.err
+
+
+def test_predictions_do_not_replace_what_is_read(headstart: Runner, table: Path) -> None:
+    headstart("extract", table, "--backbone", TEXTS, "--set", "t")
+    headstart("fit-head", "t", "--head", "ridge", "--out", "run")
+    (table.parent / "data").mkdir()
+    split = table.rename(table.parent / "data" / "test.csv")
+    before = split.read_bytes()
+    for data, out in ((split, split), (split.parent, split), (split, "run/predictions.parquet")):
+        refused = headstart("predict", "run", data, "--out", out)
+        assert refused.code == 2
+        assert "choose another --out" in refused.err
+    assert split.read_bytes() == before
+    for _ in range(2):
+        assert headstart("predict", "run", split, "--out", "beside.csv").code == 0
+
+
+def test_the_next_step_is_said_where_there_is_one(headstart: Runner, table: Path) -> None:
+    Path("bare.csv").write_text("text\none\ntwo\n", encoding="utf-8")
+    assert "next: headstart fit-head t" in headstart("extract", table, "--backbone", TEXTS, "--set", "t").err
+    assert "next:" not in headstart("extract", "bare.csv", "--backbone", TEXTS, "--set", "b").err
+
+
+def test_an_empty_cache_is_not_called_sound(headstart: Runner) -> None:
+    checked = headstart("cache", "verify", "--cache", "no-such-cache")
+    assert checked.code == 0
+    assert "there is nothing in no-such-cache" in checked.out
+
+
 def test_wrong_usage_of_fit_head(headstart: Runner, table: Path) -> None:
     headstart("extract", table, "--backbone", TEXTS, "--set", "t")
     for arguments, says in (

@@ -16,6 +16,7 @@ from PIL import Image
 
 import headstart as hs
 from headstart.cache.store import Cache
+from headstart.cache.uses import read_uses
 
 from .conftest import CLASSES, IMAGES, TEXTS, Result
 
@@ -159,7 +160,19 @@ def test_a_stream_that_brings_a_sample_twice(headstart: Runner, tmp_path: Path) 
     assert done.code == 0, done.err
     assert done.json["samples"] == 1400
     assert len(hs.open_set("s").arrays("train")[0]) > 700
+    (space,) = Cache().space_paths()
+    assert (read_uses(space).held, read_uses(space).computed) == (0, 700)
     assert headstart("cache", "verify").code == 0
+
+
+def test_a_block_that_is_bad_as_a_whole_does_not_stop_a_stream(process: Runner, tmp_path: Path) -> None:
+    """What the blocks before it gave is not committed yet, and proves all the same that the model works."""
+    texts = [f"text {number}" for number in range(512)]
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps({"text": t}) + "\n" for t in [*texts, "zebra"]))
+    extract = ("extract", f"hf:{tmp_path / 't.jsonl'}", "--backbone", TEXTS, "--set", "s", "--streaming")
+    done = process(*extract, "--json", TINY_NAN="some")
+    assert done.code == 0, done.err
+    assert (done.json["computed"], done.json["failures"]) == (512, 1)
 
 
 def test_a_stream_that_goes_wrong_is_stopped(headstart: Runner, tmp_path: Path) -> None:
@@ -174,6 +187,40 @@ def test_a_stream_that_goes_wrong_is_stopped(headstart: Runner, tmp_path: Path) 
     )
     assert done.code == 1
     assert "more than --max-failures allows" in done.err
+
+
+def test_a_stream_is_predicted_block_by_block(headstart: Runner, tmp_path: Path) -> None:
+    (tmp_path / "hub").mkdir()
+    as_parquet(tmp_path / "hub" / "train.parquet", images(1200), struct=True)
+    headstart("extract", as_files(tmp_path / "files", images()), "--backbone", IMAGES, "--set", "s")
+    headstart("fit-head", "s", "--head", "ridge", "--out", "run")
+    for streaming, out in (("--streaming", "a.parquet"), ("--no-streaming", "b.parquet")):
+        done = headstart("predict", "run", f"hf:{tmp_path / 'hub'}", streaming, "--out", out)
+        assert done.code == 0, done.err
+    streamed, copied = (pq.read_table(tmp_path / name) for name in ("a.parquet", "b.parquet"))
+    assert streamed.column("prediction").null_count == 0
+    assert streamed.column("prediction") == copied.column("prediction")
+
+
+def test_the_doctor_says_that_a_stream_cannot_be_had_again(headstart: Runner, tmp_path: Path) -> None:
+    (tmp_path / "hub").mkdir()
+    as_parquet(tmp_path / "hub" / "train.parquet", images(), struct=True)
+    data = f"hf:{tmp_path / 'hub'}"
+    headstart("extract", data, "--backbone", IMAGES, "--set", "s", "--streaming")
+    done = headstart("cache", "doctor", "s")
+    assert done.code == 2
+    assert "pass --data" in done.err
+    assert headstart("cache", "doctor", "s", "--data", tmp_path / "hub" / "train.parquet").code == 0
+
+
+def test_bad_samples_at_the_beginning_of_a_stream_are_no_share(headstart: Runner, tmp_path: Path) -> None:
+    rows = images(1500)
+    rows[:20] = [(name, label, b"no image" + name.encode()) for name, label, _ in rows[:20]]
+    (tmp_path / "hub").mkdir()
+    as_parquet(tmp_path / "hub" / "train.parquet", rows, struct=True)
+    extract = ("extract", f"hf:{tmp_path / 'hub'}", "--backbone", IMAGES, "--streaming", "--json")
+    done = headstart(*extract, "--max-failures", "2%")
+    assert (done.code, done.json["failures"]) == (0, 20), done.err
 
 
 def test_pairs_of_image_and_text(headstart: Runner, tmp_path: Path) -> None:

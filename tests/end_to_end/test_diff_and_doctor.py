@@ -129,3 +129,34 @@ def test_data_that_has_moved(headstart: Runner, table: Path, moved: bool) -> Non
     done = headstart("cache", "doctor", "s")
     assert done.code == 1
     assert "pass --data" in done.err
+
+
+def test_samples_that_cannot_be_recomputed_prove_nothing(process: Runner, table: Path) -> None:
+    process("extract", table, "--backbone", TEXTS, "--set", "s")
+    done = process("cache", "doctor", "s", TINY_NAN="all")
+    assert done.code == 1
+    assert "none of the 32 samples could be recomputed" in done.err
+
+
+def test_imported_features_have_no_backbone_to_compare_with(headstart: Runner, tmp_path: Path) -> None:
+    data = tmp_path / "d.csv"
+    data.write_text("a,b,label\n" + "".join(f"{text},other,{label}\n" for text, label in some_texts(20)))
+    headstart("extract", data, "--backbone", TEXTS, "--set", "s", "--text-column", "a")
+    headstart("cache", "export", "s", "x.npz")
+    headstart("cache", "import", "x.npz", "--set", "s", "--backbone", "mine")
+    done = headstart("cache", "doctor", "s")
+    assert done.code == 0, done.err
+    assert "imported:mine" in done.err
+    assert "healthy" in done.out
+    alone = headstart("cache", "doctor", "s", "--backbone", "imported:mine")
+    assert alone.code == 2
+    assert "were imported" in alone.err
+    # What the set says of its data stands: a head on the extracted features still knows its column.
+    headstart("fit-head", "s", "--head", "ridge", "--backbone", TEXTS, "--out", "run")
+    assert headstart("predict", "run", data).code == 0
+    headstart("fit-head", "s", "--head", "ridge", "--backbone", "imported:mine", "--out", "other")
+    table = tmp_path / "new.csv"
+    table.write_text("a,b\nquite new,x\n")
+    refused = headstart("predict", "other", table)
+    assert refused.code == 2
+    assert "no backbone is known" in refused.err

@@ -152,3 +152,43 @@ def test_an_option_that_would_be_ignored_is_refused(headstart: Runner, table: Pa
         refused = headstart("extract", *arguments)
         assert refused.code == 2
         assert "means nothing" in refused.err
+
+
+def test_copies_of_a_bad_sample_do_not_make_a_held_space_look_incomplete(
+    headstart: Runner, photos: Path
+) -> None:
+    """Else ``--precision auto`` would leave the bf16 space that holds everything, and compute all again."""
+    for name in ("x", "y", "z"):
+        (photos / "circle" / f"{name}.png").write_bytes(b"no image")
+    extract = ("extract", photos, "--backbone", IMAGES, "--set", "p", "--json")
+    first = headstart(*extract, "--precision", "bf16").json
+    again = headstart(*extract).json
+    assert first["failures"] == again["failures"] == 3
+    assert (again["computed"], again["spaces"]) == (0, first["spaces"])
+    said = headstart("cache", "diff", photos, "--backbone", IMAGES, "--set", "p", "--json", "-q")
+    (feature,) = json.loads(said.out)["features"]
+    assert (feature["space"], feature["n_missing"]) == (first["spaces"][0], 0)
+
+
+def test_a_head_from_a_table_of_images_predicts_a_folder_of_them(
+    headstart: Runner, photos: Path, tmp_path: Path
+) -> None:
+    paths = sorted(path for path in photos.rglob("*.png"))
+    rows = "".join(f"{path},{path.parent.name}\n" for path in paths)
+    (tmp_path / "t.csv").write_text(f"photo,label\n{rows}", "utf-8")
+    headstart("extract", tmp_path / "t.csv", "--backbone", IMAGES, "--set", "t", "--image-column", "photo")
+    headstart("fit-head", "t", "--head", "ridge", "--out", "run")
+    for data in (photos, paths[0], tmp_path / "t.csv"):
+        done = headstart("predict", "run", data)
+        assert done.code == 0, done.err
+
+
+def test_an_import_keeps_what_is_known_of_samples_that_failed(process: Runner, tmp_path: Path) -> None:
+    path = write_texts(tmp_path / "t.csv", [*some_texts(40), ("zebra", "class 0")])
+    process("extract", path, "--backbone", TEXTS, "--set", "t", TINY_NAN="some")
+    process("extract", path, "--backbone", TEXTS, "--set", "whole", "--dtype", "float16")
+    process("cache", "export", "whole", "x.npz")
+    assert process("cache", "import", "x.npz", "--set", "t", "--backbone", "mine").code == 0
+    features = hs.open_set("t")
+    assert [len(features.rows(backbone=backbone)) for backbone in ("imported:mine", TEXTS)] == [41, 40]
+    assert features.info["counts"]["failures"] == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -75,3 +76,15 @@ def test_a_head_for_classes_refuses_them(headstart: Runner, tmp_path: Path) -> N
     done = headstart("fit-head", "m")
     assert done.code == 2
     assert "holds several labels a sample" in done.err
+
+
+def test_several_labels_stand_beside_predictions_in_every_format(headstart: Runner, tmp_path: Path) -> None:
+    one = write_jsonl(tmp_path / "one.jsonl", ["x", "y"] * 10, "label")
+    headstart("extract", one, "--backbone", TEXTS, "--set", "s")
+    headstart("fit-head", "s", "--head", "ridge", "--out", "run")
+    data = write_jsonl(tmp_path / "many.jsonl", [["a", "b"], []], "label")
+    shown = headstart("predict", "run", data, "--label-column", "label")
+    assert shown.code == 0, shown.err
+    assert [row["label"] for row in csv.DictReader(shown.out.splitlines())] == ['["a", "b"]', "[]"]
+    for name in ("p.jsonl", "p.parquet"):
+        assert headstart("predict", "run", data, "--label-column", "label", "--out", name).code == 0

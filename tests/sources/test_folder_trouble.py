@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from headstart.errors import DataError
+from headstart.errors import ConfigError, DataError
 from headstart.sources import SourceOptions, open_source
 from tests.sources.conftest import MemoryMemo, scan, write_images
 
@@ -148,3 +148,9 @@ def test_a_folder_without_images_says_what_it_holds(tmp_path: Path) -> None:
 def test_an_empty_folder_is_said_to_be_empty(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is empty"):
         scan(tmp_path)
+
+
+def test_streaming_is_for_the_hub(photos: Path) -> None:
+    with pytest.raises(ConfigError, match="--streaming is for hf: data sets"):
+        open_source(photos, SourceOptions(streaming=True))
+    open_source(photos, SourceOptions(streaming=False))

@@ -172,6 +172,24 @@ def test_a_damaged_folder_is_named(tmp_path: Path) -> None:
         open_source(tmp_path / "d")
 
 
+@pytest.mark.parametrize(
+    ("whole", "damaged", "says"),
+    [
+        (b"text number 2", b"text number \xff", "row 3: the text in column 'text' is not UTF-8"),
+        (np.arange(5, dtype="<i4").tobytes(), np.array([0, 1, 1 << 30, 3, 4], "<i4").tobytes(), "is damaged"),
+        (np.arange(5, dtype="<i4").tobytes(), np.array([0, 1, -9, 3, 4], "<i4").tobytes(), "is damaged"),
+    ],
+)
+def test_damage_within_a_file_is_named(tmp_path: Path, whole: bytes, damaged: bytes, says: str) -> None:
+    texts = [f"text number {row}" for row in range(4)] if whole.startswith(b"text") else list("abcd")
+    (file,) = save(tmp_path / "d", text=texts, number=[5, 6, 7, 8]).glob("*.arrow")
+    content = file.read_bytes()
+    assert whole in content
+    file.write_bytes(content.replace(whole, damaged))
+    with pytest.raises(DataError, match=says):
+        scan(tmp_path / "d", text_column="text")
+
+
 def test_names_of_the_hub_are_read() -> None:
     spec = parse_spec("hf:nyu-mll/glue:sst2@1234")
     assert (spec.name, spec.config, spec.revision) == ("nyu-mll/glue", "sst2", "1234")

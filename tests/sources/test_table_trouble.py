@@ -65,6 +65,12 @@ class TestEncoding:
         with pytest.raises(DataError, match="is not ascii: byte 11, in line 2"):
             scan(path, encoding="ascii")
 
+    @pytest.mark.parametrize("name", ["t.csv", "t.jsonl"])
+    def test_utf16_without_its_mark_is_named(self, tmp_path: Path, name: str) -> None:
+        path = write(tmp_path / name, '{"text": "a"}\n')
+        with pytest.raises(DataError, match=rf"{name} is not utf-16: .* cannot be decoded; pass --encoding"):
+            scan(path, encoding="utf-16")
+
     @pytest.mark.parametrize("encoding", ["utf-9", "hex", "a\0b", ""])
     def test_an_unknown_encoding_is_a_wrong_option(self, tmp_path: Path, encoding: str) -> None:
         with pytest.raises(ConfigError, match="there is no encoding"):
@@ -96,6 +102,17 @@ class TestFiles:
         write(path, content[: int(len(content) * share)])
         with pytest.raises(DataError, match=r"t\.parquet cannot be read: .*cut short"):
             scan(path)
+
+    @pytest.mark.parametrize("column", ["text", "label", "other"])
+    def test_a_parquet_text_that_is_no_utf8_is_named(self, tmp_path: Path, column: str) -> None:
+        columns = {
+            name: pa.array([f"{name} {row}" for row in range(4)]) for name in ("text", "label", "other")
+        }
+        cells = [b"good", b"good", b"caf\xe9", None]
+        columns[column] = pa.array(cells, pa.binary()).view(pa.string())
+        pq.write_table(pa.table(columns), tmp_path / "t.parquet")
+        with pytest.raises(DataError, match=rf"t.parquet, row 3: the text in column '{column}' is not UTF-8"):
+            scan(tmp_path / "t.parquet")
 
     def test_a_name_given_to_two_columns_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match="more than one column named 'text'"):
@@ -243,6 +260,13 @@ class TestRows:
         path = write_table(tmp_path / "t.csv", {"text": list("abc"), "part": ["train", "test", "tset"]})
         with pytest.raises(DataError, match=r"t\.csv, row 3: 'tset' in the split column 'part' is no split"):
             scan(path, split_column="part")
+
+    def test_a_column_of_splits_and_others_is_not_left_aside(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "t.csv", "text,label,split\na,x,train\nb,y,test\nc,x,holdout\nd,x,\n")
+        with pytest.raises(ConfigError, match="'split' holds 'train', which is a split, and 'holdout'"):
+            scan(path)
+        other = write(tmp_path / "u.csv", "text,label,fold\na,x,1\nb,y,2\n")
+        assert scan(other).column("split") == [None, None]
 
     @pytest.mark.parametrize("label", ["2", "-1", "cat"])
     def test_a_label_without_a_name_is_named(self, tmp_path: Path, label: str) -> None:

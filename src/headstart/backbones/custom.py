@@ -86,8 +86,8 @@ class CustomBackbone:
             sys.path.insert(0, "")
         try:
             return getattr(importlib.import_module(module_name), name)
-        except (ImportError, AttributeError) as error:
-            raise ConfigError(f"{self.spec} cannot be imported: {error}") from error
+        except Exception as error:  # importing it runs it
+            raise ConfigError(f"{self.spec} cannot be imported: {type(error).__name__}: {error}") from error
 
     @cached_property
     def _made(self) -> Any:
@@ -100,6 +100,9 @@ class CustomBackbone:
         missing = [name for name in NEEDED if not hasattr(made, name)]
         if missing:
             raise ConfigError(f"{self.spec} made an object without {', '.join(missing)}; see its how-to")
+        if not hasattr(made.module, "state_dict"):
+            kind = type(made.module).__name__
+            raise ConfigError(f"{self.spec} made an object whose module is a {kind}, and no torch.nn.Module")
         return made
 
 

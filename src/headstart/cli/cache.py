@@ -68,7 +68,8 @@ def verify(
     from headstart.cache.upkeep.verify import verify as check
     from headstart.progress import open_progress
 
-    found = check(Cache(cache), open_progress(quiet), repair)
+    opened = Cache(cache)
+    found = check(opened, open_progress(quiet), repair)
     if as_json:
         options.write_json(dataclasses.asdict(found))
     else:
@@ -77,6 +78,8 @@ def verify(
             named = finding.problem.startswith(finding.place)
             typer.echo(f"{finding.problem if named else f'{finding.place}: {finding.problem}'}{done}")
         verdict = f"{len(found.findings)} problems" if found.findings else "all sound"
+        if not (found.n_shards or found.n_sets or found.findings):
+            verdict = f"there is nothing in {opened.root}"
         if repair and found.findings:
             verdict += f", {sum(finding.action is not None for finding in found.findings)} of them repaired"
         typer.echo(f"{found.n_shards:,} shards, {found.n_rows:,} rows, {found.n_sets:,} sets: {verdict}")

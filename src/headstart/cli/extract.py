@@ -65,5 +65,6 @@ def extract(
         if done.failures:
             typer.echo(f"{done.n_skipped:,} skipped, named in {features.path / 'failures.jsonl'}")
         where = f" --cache {config.cache}" if config.cache else ""
-        progress.say(f"next: headstart fit-head {features.name}{where}")
+        if any(features.label_names[name] for name, kind in features.label_kinds.items() if kind == "single"):
+            progress.say(f"next: headstart fit-head {features.name}{where}")
     check_strict(config, done)

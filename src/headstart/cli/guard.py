@@ -73,7 +73,8 @@ def _explain(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return "out of memory; try a smaller --batch-size"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"no space left on the device ({error.filename}); what was committed is kept"
+        where = "write " + str(error.filename) if error.filename else "write the result"
+        return f"no space left to {where}; what was committed is kept"
     if isinstance(error, PermissionError):
         return f"no permission: {error.filename}"
     return str(error)

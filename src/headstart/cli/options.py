@@ -11,9 +11,29 @@ import typer
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
+
+def _not_empty(value: str | None) -> str | None:
+    """Refuse what an unset shell variable leaves: as a path it would mean the current folder."""
+    if value == "":
+        raise typer.BadParameter("it is empty; is a variable of the shell unset?")
+    return value
+
+
+def _nameable(value: str | None) -> str | None:
+    """Refuse a folder that files within it, which are UTF-8, could not name."""
+    if value and any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise typer.BadParameter(f"the name {value!r} is not UTF-8; choose another")
+    return _not_empty(value)
+
+
 Cache = Annotated[
     str | None,
-    typer.Option("--cache", metavar="DIR", help="The cache. Default: $HEADSTART_CACHE, else yours."),
+    typer.Option(
+        "--cache",
+        metavar="DIR",
+        help="The cache. Default: $HEADSTART_CACHE, else yours.",
+        callback=_nameable,
+    ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing on stderr but errors.")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show tracebacks.")]
@@ -23,6 +43,7 @@ Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
+        callback=_not_empty,
         help="Folder of images, table (CSV, TSV, JSONL, Parquet), split files, WebDataset tars, "
         "a saved data set, or hf:NAME.",
     ),

@@ -32,7 +32,7 @@ def predict(
     from headstart.stages.config import PredictConfig
     from headstart.stages.predict import predict as stage
 
-    check_writable(out)
+    check_writable(out, data, run)
     progress = open_progress(quiet)
     table = stage(run, PredictConfig(**values), progress)
     write_table(table, out)

@@ -67,9 +67,9 @@ class LocalEngine:
             Shards that stay open after this plan, for a caller who has more plans over the same
             spaces, and commits them. None: this plan's own, committed when it is done.
         """
-        extractor = Extractor(plan, model, self._stored, self._batch_size)
         keeps_open = writer is not None
         writer = writer or ShardWriter(plan.spaces, plan.shard_format)
+        extractor = Extractor(plan, model, self._stored, self._batch_size, has_worked=not writer.is_empty)
         with contextlib.ExitStack() as stack:
             stack.callback(extractor.close)
             boards = [stack.enter_context(ClaimBoard(s.claims_dir)) for s in _by_id(plan)]

@@ -61,6 +61,8 @@ class Extractor:
     stored : {"float16", "float32"}
     batch_size : int, optional
         None: what the model says is best on its device.
+    has_worked : bool
+        The model has given finite features before, which may not be committed yet.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Extractor:
         model: FrozenModel,
         stored: StoredDtype,
         batch_size: int | None = None,
+        has_worked: bool = False,
     ) -> None:
         self._plan = plan
         self._model = model
@@ -76,6 +79,7 @@ class Extractor:
         self._batch_size = batch_size or model.batch_size
         self._layers = layers_of(plan.taps)
         self._is_image = plan.source.modality in ("image", "image-text")
+        self._has_worked = has_worked
         self._n_finite = self._n_not_finite = 0
         self._threads = ThreadPoolExecutor(_n_cores(), thread_name_prefix="headstart-read")
 
@@ -155,7 +159,7 @@ class Extractor:
         self._n_finite += n_finite
         self._n_not_finite += n - n_finite
         if not self._n_finite and self._n_not_finite >= min(GIVE_UP_AFTER, len(self._plan.todo)):
-            if any(len(space) for space in self._plan.spaces):
+            if self._has_worked or any(len(space) for space in self._plan.spaces):
                 return
             raise BackboneError(
                 f"the backbone gives NaN or infinity for all of the first {self._n_not_finite} samples; "

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from headstart.types import Failure
 
 SHOWN_REASONS = 3
+ENOUGH = 1000  # samples; a few bad ones at the beginning of a stream say nothing of its share
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,17 @@ class FailureLimit:
         limit = FailureLimit(self.n if self.share is None else math.floor(self.share * total))
         limit.check(failures)
         return FailureLimit(limit.n, before=len(failures))
+
+    def so_far(self, n_samples: int, failures: Sequence[Failure]) -> None:
+        """Refuse to go on with a stream; a share is judged once there are enough samples to tell.
+
+        Raises
+        ------
+        DataError
+            See `check`.
+        """
+        if self.share is None or n_samples + len(failures) >= ENOUGH:
+            self.of(n_samples, failures)
 
     def check(self, failures: Sequence[Failure]) -> None:
         """Refuse to go on when too many samples have failed.

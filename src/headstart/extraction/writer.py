@@ -42,16 +42,21 @@ class ShardWriter:
 
     def add(self, number: int, keys: NDArray[np.uint8], values: NDArray[Any]) -> None:
         """Add rows to the open shard of a space: keys of shape (n, 16), features of shape (n, D)."""
-        if not any(self._bytes):
+        if self.is_empty:
             self._opened = time.monotonic()
         self._keys[number].append(keys)
         self._values[number].append(values)
         self._bytes[number] += values.nbytes + keys.nbytes
 
     @property
+    def is_empty(self) -> bool:
+        """Whether no row waits to be committed."""
+        return not any(self._bytes)
+
+    @property
     def is_due(self) -> bool:
         """Whether a shard is full, or has been open for long enough."""
-        if not any(self._bytes):
+        if self.is_empty:
             return False
         return max(self._bytes) >= self._limit or time.monotonic() - self._opened >= COMMIT_AFTER
 

@@ -74,6 +74,9 @@ def detect(path: Path, options: SourceOptions) -> Found:
     """
     if str(path).startswith(HUB):
         found = Found("hub")
+    elif (place := printable(os.path.abspath(path))) != os.path.abspath(path):
+        # The set says where its data lies: without this it would fail when all is computed.
+        raise DataError(f"{place}: the file's name is not UTF-8; rename it")
     elif is_pattern(str(path)):
         found = _tars(paths := expand(str(path)), common_folder(paths))
     elif _is_folder(path):
@@ -86,6 +89,8 @@ def detect(path: Path, options: SourceOptions) -> Found:
         found = Found("image")
     else:
         raise DataError(f"{path} cannot be read as data; headstart reads {READABLE}")
+    if options.streaming and found.kind != "hub":
+        raise ConfigError(f"--streaming is for hf: data sets, and {path} is read where it lies; leave it out")
     unfit = options.for_tables()
     if found.kind in ("images", "image") and unfit:
         raise ConfigError(f"{unfit[0]} is for tables, but {path} holds images; leave it out")

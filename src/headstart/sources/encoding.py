@@ -57,6 +57,8 @@ def reading(path: Path, encoding: str | None = None) -> Iterator[None]:
         raise _wrong_encoding(path, encoding or error.encoding) from error
     except UnicodeEncodeError as error:
         raise DataError(f"{printable(str(path))}: the file's name is not UTF-8; rename it") from error
+    except UnicodeError as error:  # without a place: UTF-16 whose byte order mark is missing, for one
+        raise _wrong_encoding(path, encoding or "utf-8") from error
     except csv.Error as error:
         raise DataError(f"{path}: the header cannot be read: {error}") from error
     except pa.ArrowException as error:
@@ -91,6 +93,8 @@ def _undecodable(path: Path, encoding: str) -> tuple[int, int] | None:
             except UnicodeDecodeError as error:
                 start = error.start - pending
                 return done + start, lines + chunk[: max(start, 0)].count(b"\n")
+            except UnicodeError:  # the decoder does not say where
+                return done, lines
             if not chunk:
                 return None
             done += len(chunk)

@@ -205,6 +205,7 @@ def fill(
 
 def record_use(plan: ExtractionPlan, n_missing: int) -> None:
     """Note beside each space how much of a run it held, for ``cache ls``."""
+    n_missing = min(n_missing, plan.n_unique)  # a stream computes anew what comes again in a later block
     for space in plan.spaces:
         space.record_use(plan.n_unique - n_missing, n_missing)
 

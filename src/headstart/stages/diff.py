@@ -11,12 +11,12 @@ from headstart.arrow import keys_from_arrow, mask_of, positions_in
 from headstart.cache.store import Cache
 from headstart.errors import HeadstartError
 from headstart.extraction.samples import register
-from headstart.keys import contains, first_occurrences
+from headstart.keys import contains, first_occurrences, pack
 from headstart.pooling import display_tap
 from headstart.sources import open_source
 from headstart.stages.computing import OpenedBackbone, check_modality, forbid_network
 from headstart.stages.naming import set_name
-from headstart.stages.spaces import plan_work
+from headstart.stages.spaces import failed_for_good, plan_work
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -60,7 +60,7 @@ class FeatureDiff:
     ----------
     tap, space : str
     n_held, n_missing : int
-        Different samples.
+        Different samples. One that failed for good is neither: extract leaves it alone.
     missing : tuple of str
         The first ids of those missing.
     nearest : tuple of Near
@@ -114,18 +114,22 @@ def diff(config: ExtractConfig, progress: Progress) -> Diff:
     opened = OpenedBackbone(config.backbone, config.backbone_options(source.modality), cache, progress)
     check_modality(source, opened.info)
     samples = register(source, cache.keys, progress)
-    work = plan_work(cache, config, opened.info, source, samples)
-    spaces = zip(work.plan.taps, work.plan.spaces, strict=True)
-    features = tuple(_compare_space(cache, samples, tap, space) for tap, space in spaces)
     earlier = cache.find_set(set_name(config.set, config.data, config.backbone))
+    given_up = failed_for_good(earlier)
+    work = plan_work(cache, config, opened.info, source, samples, given_up)
+    spaces = zip(work.plan.taps, work.plan.spaces, strict=True)
+    features = tuple(_compare_space(cache, samples, tap, space, given_up) for tap, space in spaces)
     compared = compare_samples(samples, earlier) if earlier else None
     return Diff(features, compared, work.precision, work.why)
 
 
-def _compare_space(cache: Cache, samples: Samples, tap: str, space: Space) -> FeatureDiff:
+def _compare_space(
+    cache: Cache, samples: Samples, tap: str, space: Space, given_up: frozenset[tuple[str, str]]
+) -> FeatureDiff:
     unique = first_occurrences(samples.keys)
     held = space.held(samples.keys[unique])
-    missing = unique[~held]
+    failed = pack(bytes.fromhex(key) for key, space_id in given_up if space_id == space.id)
+    missing = unique[~held & ~contains(failed, samples.keys[unique])]
     ids = samples.table.column("id")
     return FeatureDiff(
         tap=display_tap(tap),

@@ -14,7 +14,7 @@ from headstart.sources import open_source
 from headstart.stages.committing import Extracted, commit
 from headstart.stages.computing import OpenedBackbone, check_modality, fill, forbid_network
 from headstart.stages.naming import set_name
-from headstart.stages.spaces import describe_work, plan_work
+from headstart.stages.spaces import describe_work, failed_for_good, plan_work
 from headstart.stages.streaming import extract_stream
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def extract(config: ExtractConfig, progress: Progress) -> Extraction:
     progress.say(source.description)
     opened = OpenedBackbone(config.backbone, config.backbone_options(source.modality), cache, progress)
     check_modality(source, opened.info)
-    given_up = _given_up(None if config.retry_failed else cache.find_set(name))
+    given_up = failed_for_good(None if config.retry_failed else cache.find_set(name))
     run = extract_stream if source.streams else _extract_all
     found = run(config, source, opened, given_up, progress)
     cache.prepare()
@@ -87,12 +87,6 @@ def _extract_all(
     progress.say(f"{work.plan.summary()} ({describe_work(config.backbone, work)})")
     n_computed, failed = fill(work, opened, config, progress, limit)
     return Extracted(source, work.plan, opened.info, n_computed, failed)
-
-
-def _given_up(earlier: FeatureSet | None) -> frozenset[tuple[str, str]]:
-    """Permanent failures of the set so far: they count as held until their bytes change."""
-    failures = earlier.failures if earlier else []
-    return frozenset((f.key, f.space) for f in failures if f.kind == "permanent" and f.space)
 
 
 def check_strict(config: ExtractConfig, done: Extraction) -> None:

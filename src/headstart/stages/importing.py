@@ -22,6 +22,7 @@ from headstart.cache.formats import FormatName, shard_format
 from headstart.cache.layout import check_set_name
 from headstart.cache.store import Cache
 from headstart.errors import HeadstartError
+from headstart.keys import contains, pack
 from headstart.stages.imported_samples import ImportedSamples, read_samples
 from headstart.stages.labelling import Labelled, label_samples
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
     from headstart.cache.space import Space
     from headstart.contracts import Progress
-    from headstart.types import Json
+    from headstart.types import Failure, Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +116,13 @@ def _commit(
         # It says names and kinds of labels as a source does, and is asked for nothing else.
         labelled = label_samples(imported.samples, imported, earlier, config.split_seed)  # type: ignore[arg-type]
         entries = _feature_entries(cache, config, imported, space, earlier)
+        failures = _failures(earlier, entries, imported)
         features = commit_set(
             cache,
             config.set,
             labelled.table,
-            _describe(_source(matrix, entries, earlier), labelled, entries),
-            [],
+            _describe(_source(matrix, entries, earlier), labelled, entries, failures),
+            failures,
             replaces=earlier.digest if earlier else None,
         )
         if features is not None:
@@ -153,6 +155,16 @@ def _feature_entries(
     return entries
 
 
+def _failures(
+    earlier: FeatureSet | None, entries: Sequence[dict[str, Json]], imported: ImportedSamples
+) -> list[Failure]:
+    """Why some of these samples lack a feature that the set had."""
+    spaces = {entry["space"] for entry in entries}
+    failures = [failure for failure in earlier.failures if failure.space in spaces] if earlier else []
+    present = contains(imported.samples.keys, pack(bytes.fromhex(failure.key) for failure in failures))
+    return [failure for failure, is_present in zip(failures, present, strict=True) if is_present]
+
+
 def _count_held(cache: Cache, space_id: str, imported: ImportedSamples) -> int:
     try:
         return int(cache.open_space(space_id).held(imported.samples.keys).sum())
@@ -176,7 +188,10 @@ def _source(
 
 
 def _describe(
-    source: dict[str, Json], labelled: Labelled, entries: Sequence[dict[str, Json]]
+    source: dict[str, Json],
+    labelled: Labelled,
+    entries: Sequence[dict[str, Json]],
+    failures: Sequence[Failure],
 ) -> dict[str, Json]:
     """What set.json says."""
     kinds = {column: kind for column, kind in labelled.kinds.items() if kind != "single"}
@@ -185,6 +200,6 @@ def _describe(
         "labels": labelled.labels,
         **({"label_kinds": kinds} if kinds else {}),
         "features": list(entries),
-        "counts": {**labelled.counts(), "failures": 0},
+        "counts": {**labelled.counts(), "failures": len(failures)},
         "split": labelled.split,
     }

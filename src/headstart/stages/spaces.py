@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from headstart.cache.formats import shard_format
 from headstart.extraction.plan import ExtractionPlan, plan_extraction
+from headstart.keys import contains, pack
 from headstart.pooling import choose_taps, display_tap
 from headstart.recipe import make_recipe
 from headstart.types import Precision, StoredDtype
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from headstart.cache.sets import FeatureSet
     from headstart.cache.space import Space
     from headstart.cache.store import Cache
     from headstart.contracts import Payloads
@@ -98,6 +100,12 @@ class Work:
     why: str
 
 
+def failed_for_good(earlier: FeatureSet | None) -> frozenset[tuple[str, str]]:
+    """Key and space of the permanent failures of a set: they count as held until their bytes change."""
+    failures = earlier.failures if earlier else []
+    return frozenset((f.key, f.space) for f in failures if f.kind == "permanent" and f.space)
+
+
 def plan_work(
     cache: Cache,
     config: ExtractConfig,
@@ -115,11 +123,24 @@ def plan_work(
     """
     taps = choose_taps(config.taps, info, config.normalize)
     precision, why = choose_precision(
-        cache, info, taps, config.precision, config.dtype, samples.keys, config.device, len(given_up)
+        cache,
+        info,
+        taps,
+        config.precision,
+        config.dtype,
+        samples.keys,
+        config.device,
+        _count_given_up(samples, given_up),
     )
     spaces = spaces_for(cache, info, taps, precision, config.dtype)
     plan = plan_extraction(source, samples, spaces, taps, shard_format(config.format), given_up)
     return Work(plan, precision, stored_dtype(precision, config.dtype), why)
+
+
+def _count_given_up(samples: Samples, given_up: frozenset[tuple[str, str]]) -> int:
+    """How many of these samples were given up: copies count, and the spaces that one failed in do not."""
+    keys = pack(bytes.fromhex(key) for key in {key for key, _ in given_up})
+    return int(contains(keys, samples.keys).sum())
 
 
 def describe_work(backbone: str, work: Work) -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from headstart.extraction.samples import Samples
     from headstart.stages.computing import OpenedBackbone
     from headstart.stages.config import ExtractConfig
-    from headstart.types import Modality, Payload, SampleBlock
+    from headstart.types import Failure, Modality, Payload, SampleBlock
 
 
 class _Block:
@@ -56,22 +56,28 @@ def extract_stream(
     filler = Filler(opened, config, progress, keep_open=True)
     blocks: list[SampleBlock] = []
     work: Work | None = None
-    n_missing = 0
+    n_read = n_missing = 0
     progress.begin("reading and extracting", None)
     try:
         for work, samples in _works(config, source, opened, given_up, progress, blocks):
             filler.fill(work)
             n_missing += len(work.plan.todo)
-            scanned = [failure for seen in blocks for failure in seen.failures]
-            limit.of(sum(seen.table.num_rows for seen in blocks), [*scanned, *filler.failures])
+            n_read += len(samples)
+            limit.so_far(n_read, _failures(blocks, filler))
             progress.advance(len(samples) - len(work.plan.todo))
     finally:
         progress.end()
         if work is not None:
             filler.finish(work.plan.spaces)
+    limit.of(n_read, _failures(blocks, filler))
     plan = _whole(source, blocks, work)
     record_use(plan, n_missing)
     return Extracted(source, plan, opened.info, filler.n_computed, filler.failures)
+
+
+def _failures(blocks: list[SampleBlock], filler: Filler) -> list[Failure]:
+    """What the scan refused so far, and what no feature could be computed of."""
+    return [*(failure for block in blocks for failure in block.failures), *filler.failures]
 
 
 def read_blocks(

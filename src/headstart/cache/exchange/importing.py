@@ -83,8 +83,9 @@ def check_imported(space: Space, keys: NDArray[np.uint8], matrix: Matrix, progre
         A value cannot be stored.
     MismatchError
         The space holds another vector under one of the keys, or two rows of one key differ: a vector in
-        a space never changes.
+        a space never changes. Or its vectors are of another width: a space has but one.
     """
+    _check_width(space, keys, matrix)
     progress.begin("checking", len(keys))
     try:
         _check(space, keys, matrix, progress)
@@ -112,6 +113,15 @@ def fill_imported(
     finally:
         progress.end()
     return int(fresh.sum())
+
+
+def _check_width(space: Space, keys: NDArray[np.uint8], matrix: Matrix) -> None:
+    width = space.gather(keys[:0]).values.shape[1]
+    if len(space) and width != matrix.width:
+        raise MismatchError(
+            f"{matrix.path} has {matrix.width} numbers a row, and the cache holds features of {width} under that "
+            "name; import it under another --backbone name"
+        )
 
 
 def _check(space: Space, keys: NDArray[np.uint8], matrix: Matrix, progress: Progress) -> None:

@@ -160,7 +160,7 @@ def _explained(data: str, spec: HubSpec, error: Exception) -> HeadstartError:
         )
     offline = [name for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE") if os.environ.get(name, "0") != "0"]
     if offline or isinstance(error, OSError):
-        why = f"{offline[0]} is set" if offline else "the hub cannot be reached"
+        why = f"--offline was given, or {offline[0]} is set" if offline else "the hub cannot be reached"
         return DataError(
             f"{data}: {why}, and there is no copy in this machine's cache of datasets ({said}); fetch it "
             "where there is a network, or save_to_disk it there and give that folder"

@@ -17,6 +17,7 @@ from headstart.arrow import column_of, names_by_code, numbers_of
 from headstart.files import fingerprint
 from headstart.sources.hub.images import ArrowImages, Origin
 from headstart.sources.labels.cells import as_strings, is_plain_list, lists_from, whole
+from headstart.sources.tables.checks import check_sound
 from headstart.sources.tables.file import TableFile, string_table
 from headstart.sources.tables.parts import Part
 from headstart.splits import split_name
@@ -106,6 +107,7 @@ def _table_file(
     unusable: dict[str, str] = {}
     for field in table.schema:
         column = table.column(field.name)
+        check_sound(column, path, field.name)  # mapped from a file: damage would end the process
         if _holds_bytes(field.type):
             images[field.name] = ArrowImages(column, field.name, path.parent, origin)
         elif is_plain_list(field.type):

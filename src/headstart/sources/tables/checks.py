@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -60,3 +61,33 @@ def check_ids(column: pa.ChunkedArray, name: str, place: Place) -> None:
         f"{place(first_row(column, twice))}: the id {twice!r} in column {name!r} is not unique; "
         "make the ids unique, or leave --id-column out"
     )
+
+
+def check_sound(column: pa.ChunkedArray, path: Path, name: str) -> None:
+    """Refuse a column that is damaged: Arrow believes the offsets and the texts of a file unseen.
+
+    Raises
+    ------
+    DataError
+        With the first row that is not UTF-8, or what else is wrong.
+    """
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid as error:
+        if "UTF8" in str(error):
+            raise DataError(
+                f"{path}, row {_first_undecodable(column):,}: the text in column {name!r} is not UTF-8; mend "
+                "the row, or make or fetch the file again if it is damaged"
+            ) from error
+        reason = str(error).splitlines()[0]
+        raise DataError(f"{path}: column {name!r} is damaged ({reason}); make or fetch it again") from error
+
+
+def _first_undecodable(column: pa.ChunkedArray) -> int:
+    """The number of the first row that is no UTF-8, from 1; 0 if it lies within a list."""
+    for number, cell in enumerate(column, 1):
+        try:
+            cell.as_py()
+        except UnicodeDecodeError:
+            return number
+    return 0

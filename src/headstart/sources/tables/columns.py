@@ -61,11 +61,26 @@ class Columns:
         return [name for name in self.names if name not in taken and plain(name) in names]
 
     def holds_splits(self, name: str) -> bool:
-        """Whether every value names a split."""
+        """Whether every value names a split.
+
+        Raises
+        ------
+        ConfigError
+            Some do and some do not: to leave the column aside would mix a test split into the others.
+        """
         if self.kind(name) != "strings":
             return False
-        values = [value for value in pc.unique(self._rows.column(name)).to_pylist() if value]
-        return bool(values) and all(split_name(value) for value in values)
+        values = [
+            value for value in pc.unique(self._rows.column(name)).to_pylist() if value and value.strip()
+        ]
+        splits = [value for value in values if split_name(value)]
+        if not splits or len(splits) == len(values):
+            return bool(splits)
+        other = next(value for value in values if not split_name(value))
+        raise ConfigError(
+            f"column {name!r} holds {splits[0]!r}, which is a split, and {other!r}, which is none; use train, "
+            "validation and test, or leave it empty; if they are no splits, rename the column"
+        )
 
     def holds_images(self, name: str) -> bool:
         """Whether it holds encoded files, or most values end like image files."""

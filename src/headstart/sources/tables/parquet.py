@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from headstart.files import stat_fields
 from headstart.sources.encoding import reading
 from headstart.sources.labels.cells import as_strings, is_plain_list
+from headstart.sources.tables.checks import check_sound
 from headstart.sources.tables.file import TableFile, check_names, string_table
 from headstart.sources.tables.parquet_chunks import ColumnOfBytes, column_of_bytes
 
@@ -45,6 +46,8 @@ def read_parquet(path: Path, encoding: str) -> TableFile:
                     columns[name] = as_strings(table.column(name))
                 except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
                     unusable[name] = f"values of the type {table.schema.field(name).type}"
+                    continue
+                check_sound(columns[name], path, name)
             numbers = np.arange(1, file.metadata.num_rows + 1, dtype=np.int64)
     names = _class_names(schema.metadata or {})
     return TableFile("Parquet", string_table(columns), numbers, (), unusable, lists, images, names)
@@ -66,7 +69,9 @@ def _class_names(metadata: Mapping[bytes, bytes]) -> dict[str, tuple[str, ...]]:
 
 def _read_column(path: Path, name: str) -> Any:
     with reading(path), pq.ParquetFile(path) as file:
-        return file.read(columns=[name]).column(name)
+        column = file.read(columns=[name]).column(name)
+    check_sound(column, path, name)
+    return column
 
 
 def _columns_of_bytes(
