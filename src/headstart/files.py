@@ -160,6 +160,8 @@ def _explain(error: OSError, path: Path) -> str:
             f"no space left to write {path}; what was committed before is kept: "
             "free some space and run the same command again"
         )
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+    if error.errno == errno.EROFS:
+        return f"cannot write {path}: its file system is mounted read-only; choose another place with --cache"
+    if error.errno in (errno.EACCES, errno.EPERM):
         return f"no permission to write {path}; choose another place, or mend its permissions"
     return f"cannot write {path}: {error.strerror or error}"

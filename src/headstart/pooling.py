@@ -120,6 +120,8 @@ def choose_taps(
         The backbone does not have one of them.
     """
     taps = [_offered(tap, info) for tap in asked] if asked else [info.default_tap]
+    if normalize is False and (scaled := [tap for tap in asked or () if tap.strip().endswith(UNIT)]):
+        raise ConfigError(f"--no-normalize and the tap {scaled[0]!r} say different things; leave one out")
     if normalize is not None:
         taps = [tap.removesuffix(UNIT) + (UNIT if normalize else "") for tap in taps]
     return tuple(dict.fromkeys(taps))

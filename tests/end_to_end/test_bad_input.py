@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -280,3 +282,56 @@ def test_a_cache_of_a_newer_format(headstart: Runner, table: Path) -> None:
     refused = headstart("cache", "ls", "--cache", "cache")
     assert refused.code == 1
     assert "upgrade headstart" in refused.err
+
+
+def test_a_cache_that_can_only_be_read_serves_a_warm_extract(
+    process: Callable[..., Result], table: Path, tmp_path: Path
+) -> None:
+    """A read-only mount, where this user may make one; elsewhere there is nothing to see."""
+    if os.geteuid() != 0 or shutil.which("unshare") is None:
+        pytest.skip("only root can mount")
+    cache = tmp_path / "mounted"
+    assert process("extract", table, "--backbone", TEXTS, "--set", "t", "--cache", cache).code == 0
+    inner = " ".join(
+        map(shlex.quote, command("extract", table, "--backbone", TEXTS, "--set", "t", "--cache", cache))
+    )
+    mount = f"mount --bind {shlex.quote(str(cache))} {shlex.quote(str(cache))}"
+    script = f"{mount} && mount -o remount,ro,bind {shlex.quote(str(cache))} || exit 77; {inner}"
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True)
+    if done.returncode == 77:
+        pytest.skip("no mounting here")
+    assert done.returncode == 0, done.stderr
+    assert "0 computed" in done.stdout
+
+
+def test_a_broken_set_says_what_mends_it(headstart: Callable[..., Result], table: Path) -> None:
+    headstart("extract", table, "--backbone", TEXTS, "--set", "t")
+    (hs.open_set("t").path / "set.json").write_text("{")
+    done = headstart("extract", table, "--backbone", TEXTS, "--set", "t")
+    assert done.code == 1
+    assert "headstart cache verify --repair" in done.err
+    assert headstart("cache", "verify", "--repair").code == 0
+    assert headstart("extract", table, "--backbone", TEXTS, "--set", "t").code == 0
+
+
+def test_a_broken_run_is_named(headstart: Callable[..., Result], table: Path) -> None:
+    headstart("extract", table, "--backbone", TEXTS, "--set", "t")
+    headstart("fit-head", "t", "--out", "run")
+    Path("run/labels.json").write_text("{}")
+    done = headstart("predict", "run", table)
+    assert done.code == 1
+    assert "labels.json lacks 'column'" in done.err
+
+
+def test_options_that_contradict_each_other(headstart: Callable[..., Result], table: Path) -> None:
+    options = ("--backbone", TEXTS, "--taps", "pooler.l2", "--no-normalize")
+    assert headstart("extract", table, *options).code == 2
+    done = headstart("extract", table, "--backbone", TEXTS, "--label-column", ",")
+    assert done.code == 2
+    assert "names nothing" in done.err
+
+
+def test_a_folder_of_weights_that_is_not_there(headstart: Callable[..., Result], table: Path) -> None:
+    done = headstart("extract", table, "--backbone", "hf:/nowhere/model")
+    assert done.code == 1
+    assert "there is no folder /nowhere/model" in done.err

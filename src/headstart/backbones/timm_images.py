@@ -19,6 +19,7 @@ from headstart.backbones.state_dicts import load_into, read_state_dict
 from headstart.backbones.timm_reading import Reading, probe, read
 from headstart.backbones.torch_hub import torch_hub_files
 from headstart.errors import BackboneError, ConfigError
+from headstart.network import forbid_network, hub_is_reachable
 from headstart.types import BackboneInfo
 
 if TYPE_CHECKING:
@@ -107,6 +108,8 @@ class TimmBackbone:
         with loading_failures(self.spec, self._options.offline and given is None, remedy):
             if given is None and self._options.offline:
                 self._check_local()
+            elif given is None and not hub_is_reachable():
+                forbid_network()
             model = timm.create_model(self._name, pretrained=given is None, **self._model_arguments())
         if given is not None:
             self._fill(model, given)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from importlib import metadata
@@ -119,7 +121,8 @@ class TorchvisionBackbone:
         with loading_failures(self.spec, self._options.offline, REMEDY):
             if self._options.offline and not torch_hub_files(url):
                 raise FileNotFoundError(f"{url} is not here")
-            self._weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
+            with contextlib.redirect_stdout(sys.stderr):  # torch says "Downloading" where results belong
+                self._weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
             [path] = torch_hub_files(url)
         return path, read_state_dict(path)
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from headstart.types import Json, LabelKind
 
 LABEL = "label:"
+REPAIR = "`headstart cache verify --repair` goes back to the last sound state of the set"
 _BY_NUMBER = re.compile(r"-?\d")
 
 
@@ -125,7 +126,7 @@ class FeatureSet:
                 with pq.ParquetFile(path) as file:
                     self._table = file.read()
             except (OSError, pa.ArrowException) as error:
-                raise CorruptShardError(f"{path} cannot be read ({error}); run extract again") from error
+                raise CorruptShardError(f"{path} cannot be read ({error}); {REPAIR}") from error
         return self._table
 
     @property
@@ -335,10 +336,10 @@ def open_feature_set(
     path = folder / digest
     try:
         info = read_json(path / "set.json")
-    except OSError as error:
+    except (OSError, StorageError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not valid JSON"
         raise StorageError(
-            f"set {folder.name!r} points to {digest!r}, which cannot be read ({error.strerror}); "
-            "run headstart extract again"
+            f"set {folder.name!r} points to {digest!r}, whose set.json cannot be read ({reason}); {REPAIR}"
         ) from error
     found = info.get("format") if isinstance(info, dict) else None
     check_format(found, SET_FORMAT, f"set {folder.name!r} is")

@@ -203,7 +203,12 @@ def listed(names: str | None) -> list[str] | None:
     """Names by comma, as a list; None where none were given."""
     if names is None:
         return None
-    return [name.strip() for name in names.split(",") if name.strip()]
+    found = [name.strip() for name in names.split(",") if name.strip()]
+    if not found:
+        from headstart.errors import ConfigError
+
+        raise ConfigError(f"{names!r} names nothing; write one or several names, by comma")
+    return found
 
 
 def as_options(given: dict[str, Any], *lists: str) -> dict[str, Any]:

@@ -146,7 +146,15 @@ def load_run(path: str | os.PathLike[str]) -> SavedRun:
             f"{folder} is not a run directory ({Path(error.filename or '').name} cannot be read); "
             "`headstart fit-head SET --out RUN` makes one"
         ) from error
+    _check_whole(folder / "labels.json", labels, ("column", "names", "classes"))
+    _check_whole(folder / "features.json", features, ("backbone", "tap", "space", "modality", "recipe"))
     return SavedRun(folder, report, labels, features)
+
+
+def _check_whole(path: Path, value: Json, names: Sequence[str]) -> None:
+    missing = [name for name in names if not isinstance(value, dict) or name not in value]
+    if missing:
+        raise StorageError(f"{path} lacks {missing[0]!r}; restore it, or fit the head again")
 
 
 def check_free(target: Path, overwrite: bool) -> None:

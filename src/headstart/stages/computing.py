@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -85,21 +83,14 @@ class OpenedBackbone:
         return info
 
 
-def forbid_network() -> None:
-    """What ``--offline`` means to the libraries that would fetch a model; said before they load."""
-    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE"):
-        os.environ[name] = "1"
-    if "huggingface_hub" in sys.modules:  # it read the environment when it was imported
-        sys.modules["huggingface_hub"].constants.HF_HUB_OFFLINE = True
-
-
 def check_modality(source: Source, info: BackboneInfo) -> None:
     """Refuse images for a text backbone, and the other way round."""
     takes = {"text": ("text", "text-pair")}
     if source.modality not in takes.get(info.modality, (info.modality,)):
+        pairs = "give --image-column and --text-column for pairs of both, or "
         raise ConfigError(
             f"{info.spec} takes {info.modality}s, and the data holds {source.modality}s "
-            f"({source.description}); choose another backbone"
+            f"({source.description}); {pairs if info.modality == 'image-text' else ''}choose another backbone"
         )
 
 

@@ -46,7 +46,8 @@ class Config(BaseModel):
         try:
             values = yaml.safe_load(path.read_text("utf-8"))
         except (OSError, ValueError, yaml.YAMLError) as error:
-            raise ConfigError(f"cannot read the configuration {path}: {error}") from error
+            reason = " ".join(str(error).split())  # of YAML's errors each takes several lines
+            raise ConfigError(f"cannot read the configuration {path}: {reason}") from error
         if not isinstance(values, dict):
             raise ConfigError(f"{path} is not a configuration: expected names and values")
         return cls(**values)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 
 from headstart.backbones import open_backbone
 from headstart.errors import ConfigError, SampleError
+from headstart.network import forbid_network
 from headstart.pooling import display_tap, pool
-from headstart.stages.computing import forbid_network
 from headstart.stages.config import ExtractConfig
 from headstart.types import Modality
 

@@ -12,9 +12,10 @@ from headstart.cache.store import Cache
 from headstart.errors import HeadstartError
 from headstart.extraction.samples import register
 from headstart.keys import contains, first_occurrences, pack
+from headstart.network import forbid_network
 from headstart.pooling import display_tap
 from headstart.sources import open_source
-from headstart.stages.computing import OpenedBackbone, check_modality, forbid_network
+from headstart.stages.computing import OpenedBackbone, check_modality
 from headstart.stages.naming import set_name
 from headstart.stages.spaces import failed_for_good, plan_work
 

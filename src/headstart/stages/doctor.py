@@ -19,10 +19,11 @@ from headstart.extraction.forward import Extractor
 from headstart.extraction.plan import plan_extraction
 from headstart.extraction.samples import register
 from headstart.keys import contains, first_occurrences
+from headstart.network import forbid_network
 from headstart.pooling import display_tap
 from headstart.recipe import make_recipe
 from headstart.sources import open_source
-from headstart.stages.computing import OpenedBackbone, check_modality, forbid_network, load_model
+from headstart.stages.computing import OpenedBackbone, check_modality, load_model
 from headstart.stages.config import DoctorConfig
 
 if TYPE_CHECKING:

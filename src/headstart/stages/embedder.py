@@ -9,11 +9,12 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from headstart.cache.store import Cache
-from headstart.errors import DataError
+from headstart.errors import ConfigError, DataError
 from headstart.extraction.samples import register
+from headstart.network import forbid_network
 from headstart.progress import open_progress
 from headstart.sources import SourceOptions, open_source
-from headstart.stages.computing import OpenedBackbone, check_modality, fill, forbid_network
+from headstart.stages.computing import OpenedBackbone, check_modality, fill
 from headstart.stages.config import ExtractConfig
 from headstart.stages.spaces import plan_work
 
@@ -104,9 +105,13 @@ class Embedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
         Raises
         ------
+        ConfigError
+            X is one input, and no sequence of them.
         DataError
             An input cannot be used; a transformer has no row to leave out.
         """
+        if isinstance(X, str | bytes):
+            raise ConfigError("X is one input; give a sequence of inputs, such as [X]")
         items = [tuple(item) if isinstance(item, list) else item for item in X]
         if not items:
             raise DataError("there is no input to transform")

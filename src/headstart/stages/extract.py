@@ -10,9 +10,10 @@ from headstart.cache.store import Cache
 from headstart.errors import SkippedError
 from headstart.extraction.limit import FailureLimit
 from headstart.extraction.samples import register
+from headstart.network import forbid_network
 from headstart.sources import open_source
 from headstart.stages.committing import Extracted, commit
-from headstart.stages.computing import OpenedBackbone, check_modality, fill, forbid_network
+from headstart.stages.computing import OpenedBackbone, check_modality, fill
 from headstart.stages.naming import set_name
 from headstart.stages.spaces import describe_work, failed_for_good, plan_work
 from headstart.stages.streaming import extract_stream

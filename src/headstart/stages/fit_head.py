@@ -53,7 +53,7 @@ def fit_head(config: FitConfig, progress: Progress) -> FittedHead:
     """Train a head on the train split, and report on every split."""
     start = perf_counter()
     features = Cache(config.cache).open_set(config.set, config.digest)
-    _check_kind(features, config)
+    _check_kind(features, config, progress)
     head = open_head(config.head, config.params, config.seed)
     rows = {
         split: _labelled(features.rows(split, config.tap, config.label, config.backbone)) for split in SPLITS
@@ -82,9 +82,11 @@ def fit_head(config: FitConfig, progress: Progress) -> FittedHead:
     return FittedHead(head, _record(config, features, head, rows, report))
 
 
-def _check_kind(features: FeatureSet, config: FitConfig) -> None:
+def _check_kind(features: FeatureSet, config: FitConfig, progress: Progress) -> None:
     column = features.label_column(config.label)
     kind = features.label_kinds[column]
+    if config.label is None and len(features.label_names) > 1:
+        progress.say(f"label {column!r} of {', '.join(map(repr, features.label_names))}; --label chooses")
     if kind != "single":
         says = {"multi": "several labels a sample", "regression": "numbers to regress on"}[kind]
         raise ConfigError(

@@ -21,7 +21,7 @@ from headstart.cache.exchange.matrices import Matrix, open_matrix
 from headstart.cache.formats import FormatName, shard_format
 from headstart.cache.layout import check_set_name
 from headstart.cache.store import Cache
-from headstart.errors import HeadstartError
+from headstart.errors import ConfigError, HeadstartError
 from headstart.keys import contains, pack
 from headstart.stages.imported_samples import ImportedSamples, read_samples
 from headstart.stages.labelling import Labelled, label_samples
@@ -91,6 +91,8 @@ def import_features(config: ImportConfig, progress: Progress) -> Imported:
         The cache holds another vector under one of the keys. Nothing was written.
     """
     check_set_name(config.set)
+    if not config.backbone.strip():
+        raise ConfigError("--backbone is empty; say what computed the features")
     matrix = open_matrix(config.path, config.features_column)
     imported = read_samples(matrix, config)
     keys = imported.samples.keys

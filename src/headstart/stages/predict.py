@@ -19,11 +19,12 @@ from headstart.errors import DataError, HeadstartError, MismatchError
 from headstart.extraction.plan import plan_extraction
 from headstart.extraction.samples import register, samples_of
 from headstart.heads.storage import load_head
+from headstart.network import forbid_network
 from headstart.recipe import Recipe, make_recipe
 from headstart.runs.record import MODEL_DIR, load_run
 from headstart.sources import SourceOptions, open_source
 from headstart.sources.detection import detect
-from headstart.stages.computing import Filler, OpenedBackbone, check_modality, fill, forbid_network
+from headstart.stages.computing import Filler, OpenedBackbone, check_modality, fill
 from headstart.stages.config import PredictConfig
 from headstart.stages.predicting import prediction_table
 from headstart.stages.spaces import Work

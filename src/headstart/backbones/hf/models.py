@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from headstart.backbones.hub import fetch_file, hub_commit, hub_files, hub_folder, is_offline
 from headstart.backbones.loading import loading_failures
 from headstart.backbones.options import side_of
+from headstart.errors import WeightsUnavailableError
+from headstart.network import hub_is_reachable
 
 if TYPE_CHECKING:
     from headstart.backbones.options import BackboneOptions
@@ -74,6 +76,8 @@ class HubModel:
         """Its configuration, without its weights."""
         import transformers
 
+        if self.name.startswith((os.sep, ".", "~")) and not self.is_folder:
+            raise WeightsUnavailableError(f"{self.spec}: there is no folder {self.name}")
         transformers.utils.logging.set_verbosity_error()
         transformers.utils.logging.disable_progress_bar()
         with self.failures():
@@ -115,7 +119,7 @@ class HubModel:
 
     def fetch(self, names: Sequence[str]) -> None:
         """Bring files that no class of transformers would, where they are not here yet."""
-        if self.is_folder or self.options.offline or is_offline():
+        if self.is_folder or self.options.offline or is_offline() or not hub_is_reachable():
             return
         with self.failures():
             for name in names:
@@ -130,8 +134,11 @@ class HubModel:
         """Where to load from: a commit that is here is never looked up again on the hub."""
         if self.is_folder:
             return {"local_files_only": True, "trust_remote_code": False}
-        where: dict[str, Any] = {"local_files_only": self.options.offline, "trust_remote_code": False}
-        return where if self.commit is None else {**where, "revision": self.commit}
+        if self.commit is not None:
+            local = self.options.offline
+            return {"local_files_only": local, "trust_remote_code": False, "revision": self.commit}
+        local = self.options.offline or not hub_is_reachable()
+        return {"local_files_only": local, "trust_remote_code": False}
 
     def provenance(self, n_parameters: int) -> dict[str, Any]:
         """What made the features, for people."""

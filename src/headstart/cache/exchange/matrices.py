@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -112,7 +113,7 @@ def open_matrix(path: Path, features_column: str | None = None) -> Matrix:
                 from headstart.cache.exchange.matrix_parquet import open_parquet
 
                 return open_parquet(path, features_column)
-    except (OSError, ValueError, EOFError, KeyError, pa.ArrowException) as error:
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, pa.ArrowException) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     raise DataError(f"{path} is none of .npy, .npz, .h5, .parquet")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import ConfigError, DataError, HeadstartError
+from headstart.network import forbid_network, hub_is_reachable
 from headstart.sources.hub.source import first_line, import_datasets, open_loaded
 from headstart.sources.hub.stream import StreamSource
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from headstart.types import Modality
 
 HUB = "hf:"
+UNREACHABLE = "the hub cannot be reached"
 STREAMED_BYTES = 20 * 10**9
 """What is larger is not copied to the disk first."""
 
@@ -117,6 +119,8 @@ def open_hub(data: str, options: SourceOptions, modality: Modality | None) -> So
     spec = parse_spec(data)
     if not spec.is_local and spec.name.startswith((os.sep, ".")):
         raise DataError(f"{data}: there is no file or folder {spec.name}")
+    if not spec.is_local and not hub_is_reachable():
+        forbid_network()  # the library would try for most of a minute, and a copy may be here
     datasets = import_datasets()
     try:
         streaming = options.streaming
@@ -160,7 +164,9 @@ def _explained(data: str, spec: HubSpec, error: Exception) -> HeadstartError:
         )
     offline = [name for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE") if os.environ.get(name, "0") != "0"]
     if offline or isinstance(error, OSError):
-        why = f"--offline was given, or {offline[0]} is set" if offline else "the hub cannot be reached"
+        why = f"--offline was given, or {offline[0]} is set" if offline else UNREACHABLE
+        if not hub_is_reachable():
+            why = UNREACHABLE
         return DataError(
             f"{data}: {why}, and there is no copy in this machine's cache of datasets ({said}); fetch it "
             "where there is a network, or save_to_disk it there and give that folder"

@@ -1,0 +1,36 @@
+"""Whether the network may be used, and whether there is one."""
+
+from __future__ import annotations
+
+import functools
+import os
+import socket
+import sys
+from urllib.parse import urlparse
+
+HUB = "https://huggingface.co"
+_PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
+
+
+def forbid_network() -> None:
+    """What ``--offline`` means to the libraries that would fetch something; said before they load."""
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE"):
+        os.environ[name] = "1"
+    # What is imported already has read the environment.
+    if "huggingface_hub" in sys.modules:
+        sys.modules["huggingface_hub"].constants.HF_HUB_OFFLINE = True
+    if "datasets" in sys.modules:
+        sys.modules["datasets"].config.HF_HUB_OFFLINE = True
+
+
+@functools.cache
+def hub_is_reachable() -> bool:
+    """Whether the hub's name can be resolved: without that its library tries again for most of a minute."""
+    if any(os.environ.get(name) for name in _PROXIES):
+        return True  # a proxy resolves names by itself
+    address = urlparse(os.environ.get("HF_ENDPOINT") or HUB)
+    try:
+        socket.getaddrinfo(address.hostname or "", address.port or 443)
+    except (OSError, UnicodeError):
+        return False
+    return True
