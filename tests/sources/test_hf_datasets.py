@@ -190,6 +190,18 @@ def test_damage_within_a_file_is_named(tmp_path: Path, whole: bytes, damaged: by
         scan(tmp_path / "d", text_column="text")
 
 
+def test_a_data_set_that_shrinks_during_the_run_ends_in_an_error(tmp_path: Path) -> None:
+    """What is mapped and gone would end the process at the first look."""
+    folder = save(tmp_path / "saved", image=images(range(5)))
+    source = scan(folder).source
+    assert source.payload(0) == png(0)
+    (file,) = folder.glob("*.arrow")
+    with open(file, "r+b") as cut:
+        cut.truncate(100)
+    with pytest.raises(SampleError, match="changed while it was being read"):
+        source.payload(1)
+
+
 def test_names_of_the_hub_are_read() -> None:
     spec = parse_spec("hf:nyu-mll/glue:sst2@1234")
     assert (spec.name, spec.config, spec.revision) == ("nyu-mll/glue", "sst2", "1234")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -13,6 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headstart.arrow import strings
+from headstart.errors import SampleError
+from headstart.files import stat_fields
 from headstart.keys import KEY_BYTES, pack
 from headstart.sources.blocks import Problem
 from headstart.sources.image_files import is_old, key_of_image, pair_prints, read_image
@@ -36,10 +39,29 @@ class Origin:
         Of all of them.
     changed_ns : int
         When the last of them changed.
+    files : tuple of (str, tuple of int)
+        Their paths, and the stat fields that they had when they were mapped.
     """
 
     fingerprint: bytes
     changed_ns: int
+    files: tuple[tuple[str, tuple[int, ...]], ...] = ()
+
+    def check(self) -> None:
+        """Refuse to read on in files that have changed: a map of one cut shorter would end the process.
+
+        Raises
+        ------
+        SampleError
+            One is not what it was.
+        """
+        for path, fields in self.files:
+            try:
+                same = stat_fields(os.stat(path)) == fields
+            except OSError:
+                same = False
+            if not same:
+                raise SampleError(f"{path} changed while it was being read")
 
 
 class ArrowImages:
@@ -106,8 +128,10 @@ class ArrowImages:
         Raises
         ------
         SampleError
-            It lies in a file that cannot be read any more.
+            It lies in a file that cannot be read any more, or the data set has changed.
         """
+        if self._origin is not None:
+            self._origin.check()
         content = self._contents[row].as_py()
         if content is not None or self._paths is None:
             return content or b""

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headstart.arrow import column_of, names_by_code, numbers_of
-from headstart.files import fingerprint
+from headstart.files import fingerprint, stat_fields
 from headstart.sources.hub.images import ArrowImages, Origin
 from headstart.sources.labels.cells import as_strings, is_plain_list, lists_from, whole
 from headstart.sources.tables.checks import check_sound
@@ -91,11 +91,13 @@ def origin_of(paths: Sequence[str], split: str | None) -> Origin | None:
         return None
     digest = blake2b((split or "").encode("utf-8"), digest_size=16)
     changed = 0
+    files = []
     for path in paths:
         status = os.stat(path)
+        files.append((path, stat_fields(status)))
         digest.update(fingerprint(status))
         changed = max(changed, status.st_mtime_ns, status.st_ctime_ns)
-    return Origin(digest.digest(), changed)
+    return Origin(digest.digest(), changed, tuple(files))
 
 
 def _table_file(
