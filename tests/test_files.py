@@ -123,7 +123,7 @@ def test_what_stands_in_the_way_is_named(tmp_path: Path) -> None:
         make_directory(tmp_path / "file" / "folder")
     with pytest.raises(StorageError, match="cannot write"):
         write_durably(tmp_path / "none" / "file", b"")
-    with pytest.raises(StorageError, match="no permission"), storage_errors(tmp_path):
+    with pytest.raises(StorageError, match="mounted read-only"), storage_errors(tmp_path):
         raise OSError(errno.EROFS, "Read-only file system")
 
 

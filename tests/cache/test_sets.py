@@ -300,7 +300,7 @@ def test_broken_sets_are_named(cache: Cache, made: FeatureSet) -> None:
     with pytest.raises(StorageError, match=r"set\.json"):
         cache.open_set("colours")
     (made.path / "set.json").unlink()
-    with pytest.raises(StorageError, match="run headstart extract again"):
+    with pytest.raises(StorageError, match="headstart cache verify --repair"):
         cache.open_set("colours")
 
 

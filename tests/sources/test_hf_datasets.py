@@ -192,7 +192,8 @@ def test_damage_within_a_file_is_named(tmp_path: Path, whole: bytes, damaged: by
 
 def test_a_data_set_that_shrinks_during_the_run_ends_in_an_error(tmp_path: Path) -> None:
     """What is mapped and gone would end the process at the first look."""
-    folder = save(tmp_path / "saved", image=images(range(5)))
+    folder = tmp_path / "saved"
+    images(range(5)).save_to_disk(folder)
     source = scan(folder).source
     assert source.payload(0) == png(0)
     (file,) = folder.glob("*.arrow")
