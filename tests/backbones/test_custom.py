@@ -84,3 +84,13 @@ def test_a_file_that_makes_no_backbone_is_named(
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ConfigError, match=f"py:{name}:make .*{says}"):
         open_backbone(f"py:{name}:make", BackboneOptions()).resolve()
+
+
+def test_a_reason_is_the_same_in_every_run() -> None:
+    """What a library says of a buffer holds its address; the set must not change for that."""
+    from headstart.backbones import BackboneOptions, open_backbone
+
+    model = open_backbone("py:tests.end_to_end.tiny_backbones:images", BackboneOptions()).load("cpu", "fp32")
+    first, second = (str(model.prepare([b"no image"])[0]) for _ in range(2))
+    assert first == second
+    assert " at 0x" not in first

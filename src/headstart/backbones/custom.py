@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from headstart.types import Payload, Precision
 
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 NEEDED = ("module", "modality", "version", "prepare")
 
 
@@ -122,7 +124,9 @@ class FrozenCustomModel:
             try:
                 prepared.append(self._made.prepare(payload))
             except Exception as error:
-                prepared.append(SampleError(f"{self._spec} could not prepare it: {error}"))
+                # Without addresses of memory: a reason that differs from run to run is a new set each time.
+                reason = _ADDRESS.sub("", str(error)) or type(error).__name__
+                prepared.append(SampleError(f"{self._spec} could not prepare it: {reason}"))
         return prepared
 
     def length(self, prepared: Any) -> int:
