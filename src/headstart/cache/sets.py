@@ -71,6 +71,16 @@ class SetRows:
         return len(self.X)
 
 
+@dataclass(frozen=True, slots=True)
+class HeldSamples:
+    """Samples of a set that have a feature, N rows, and the space that holds it."""
+
+    table: pa.Table
+    keys: NDArray[np.uint8]
+    feature: FeatureRef
+    space: Space
+
+
 class FeatureSet:
     """A set as it is in one digest: it never changes.
 
@@ -202,6 +212,14 @@ class FeatureSet:
         MismatchError
             Samples lack the feature for another reason than that they failed.
         """
+        held = self.held(split, tap, backbone)
+        X = held.space.gather(held.keys).values.astype(np.float32, copy=False)
+        return SetRows(held.table, X, *self._labels_of(held.table, label, held.feature))
+
+    def held(
+        self, split: str | None = None, tap: str | None = None, backbone: str | None = None
+    ) -> HeldSamples:
+        """The samples that have a feature, before any of it is read; for parameters and errors see `rows`."""
         if split is not None and split not in SPLITS:
             raise ConfigError(f"there is no split {split!r}; choose from: {', '.join(SPLITS)}")
         feature = self.feature(tap, backbone)
@@ -214,8 +232,7 @@ class FeatureSet:
         if not held.all():
             self._explain_missing(keys[~held], feature)
             table, keys = table.filter(mask_of(held)), keys[held]
-        X = space.gather(keys).values.astype(np.float32, copy=False)
-        return SetRows(table, X, *self._labels_of(table, label, feature))
+        return HeldSamples(table, keys, feature, space)
 
     def arrays(
         self,

@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from headstart.arrow import codes_by_name, keys_from_arrow, mask_of, vectors_of
+from headstart.arrow import vectors_of
 from headstart.cache.sets import LABEL
-from headstart.cache.store import Cache
-from headstart.errors import ConfigError, MismatchError
+from headstart.errors import ConfigError
 from headstart.pooling import display_tap
-from headstart.types import SPLITS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -119,28 +117,17 @@ def select(
     MismatchError
         Samples lack the feature for another reason than that they failed.
     """
-    if split is not None and split not in SPLITS:
-        raise ConfigError(f"there is no split {split!r}; choose from: {', '.join(SPLITS)}")
-    feature = features.feature(tap, backbone)
-    space = Cache(features.cache).open_space(feature.space)
-    table = features.samples
-    if split is not None:
-        table = table.filter(mask_of(codes_by_name(table.column("split"), [split]) == 0))
-    keys = keys_from_arrow(table.column("key"))
-    held = space.held(keys)
-    if not held.all():
-        _refuse_missing(features, feature, keys[~held])
-        table, keys = table.filter(mask_of(held)), keys[held]
-    first = _first(space, keys, feature)
+    held = features.held(split, tap, backbone)
+    first = _first(held.space, held.keys, held.feature)
     columns = list(features.label_names) if label is None else [features.label_column(label)]
     return Selection(
-        _samples(table, keys, columns),
+        _samples(held.table, held.keys, columns),
         {column: _label_column(features, column) for column in columns},
-        _about(features, feature),
+        _about(features, held.feature),
         first.values.shape[1],
         first.values.dtype,
-        keys,
-        space,
+        held.keys,
+        held.space,
     )
 
 
@@ -183,14 +170,3 @@ def _about(features: FeatureSet, feature: FeatureRef) -> dict[str, str]:
         "modality": source.get("modality"),
     }
     return {name: str(value) for name, value in about.items() if value is not None}
-
-
-def _refuse_missing(features: FeatureSet, feature: FeatureRef, keys: NDArray[np.uint8]) -> None:
-    failed = {failure.key for failure in features.failures if failure.space in ("", feature.space)}
-    unknown = sum(key.tobytes().hex() not in failed for key in keys)
-    if unknown:
-        raise MismatchError(
-            f"{unknown:,} of {len(features):,} samples of set {features.name!r} have no feature of "
-            f"{feature.backbone} at {display_tap(feature.tap)}; run headstart extract on its data again "
-            f"with --backbone {feature.backbone} --set {features.name}"
-        )

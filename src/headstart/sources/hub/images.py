@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,13 +14,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headstart.arrow import strings
 from headstart.errors import SampleError
 from headstart.files import stat_fields
 from headstart.keys import KEY_BYTES, pack
 from headstart.sources.blocks import Problem
-from headstart.sources.image_files import is_old, key_of_image, pair_prints, read_image
-from headstart.sources.tables.images import NO_IMAGE, ImagesByPath
+from headstart.sources.image_files import pair_prints, read_image
+from headstart.sources.tables.images import key_contents
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -95,32 +95,9 @@ class ArrowImages:
     ) -> tuple[NDArray[np.uint8], dict[int, Problem]]:
         """Keys of the images of rows, or of their pairs with texts; and which have none, by place."""
         prints = self._prints(rows, texts)
-        keys = np.zeros((len(rows), KEY_BYTES), dtype=np.uint8)
-        known = np.zeros(len(rows), dtype=bool)
-        if prints is not None:
-            found, known = memo.lookup(prints)
-            keys = np.where(known[:, None], found, 0).astype(np.uint8)
-        hashed: list[int] = []
-        in_files: dict[int, str] = {}
-        problems: dict[int, Problem] = {}
-        for place, content, path in self._read(rows, np.flatnonzero(~known).tolist()):
-            if content:
-                key = key_of_image(content, None if texts is None else texts[place])
-                keys[place] = np.frombuffer(key, dtype=np.uint8)
-                hashed.append(place)
-            elif content is None and path:
-                in_files[place] = path
-            else:
-                problems[place] = NO_IMAGE
-        if hashed and prints is not None and self._origin and is_old(self._origin.changed_ns, scanned_ns):
-            memo.remember(prints[hashed], keys[hashed])
-        if in_files:
-            places = list(in_files)
-            chosen = None if texts is None else [texts[place] for place in places]
-            files = self._files(list(in_files.values()))
-            keys[places], troubles = files.keys(range(len(places)), memo, scanned_ns, chosen)
-            problems |= {places[number]: problem for number, problem in troubles.items()}
-        return keys, problems
+        changed_ns = self._origin.changed_ns if self._origin else 0
+        unknown = partial(self._read, rows)
+        return key_contents(unknown, len(rows), prints, changed_ns, self._folder, memo, scanned_ns, texts)
 
     def read(self, row: int) -> bytes:
         """The bytes of the image of a row.
@@ -138,17 +115,14 @@ class ArrowImages:
         path = self._paths[row].as_py()
         return read_image(str(self._folder / path), path)
 
-    def _read(self, rows: range, places: Sequence[int]) -> Iterator[tuple[int, bytes | None, str | None]]:
+    def _read(self, rows: range, places: NDArray[np.int64]) -> Iterator[tuple[int, bytes | None, str | None]]:
         """Place, bytes and path of the rows at some places."""
-        for place in places:
+        for place in places.tolist():
             row = rows[place]
             # Not `take`, which copies all chunks into one before it looks for a row.
             content = self._contents[row].as_py()
             path = self._paths[row].as_py() if content is None and self._paths is not None else None
             yield place, content, path
-
-    def _files(self, paths: Sequence[str]) -> ImagesByPath:
-        return ImagesByPath(pa.chunked_array([strings(paths)]), self._folder)
 
     def _prints(self, rows: range, texts: Sequence[str] | None) -> NDArray[np.uint8] | None:
         """What rows are known by: the files, the column and the number."""

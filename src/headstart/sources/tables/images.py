@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Protocol
 
@@ -119,22 +119,9 @@ class ImagesInParquet:
         prints = self._prints(rows)
         if texts is not None:
             prints = pair_prints(prints, texts)
-        keys, known = memo.lookup(prints)
-        keys = np.where(known[:, None], keys, 0).astype(np.uint8)
-        found = _Found()
-        for place, content, path in self._contents(rows, np.flatnonzero(~known)):
-            if content:
-                key = key_of_image(content, None if texts is None else texts[place])
-                keys[place] = np.frombuffer(key, dtype=np.uint8)
-                found.hashed.append(place)
-            elif content is None and path:
-                found.in_files[place] = path
-            else:
-                found.problems[place] = NO_IMAGE
-        if found.hashed and is_old(max(self._column.stats[-2:]), scanned_ns):
-            memo.remember(prints[found.hashed], keys[found.hashed])
-        self._key_files(found, keys, memo, scanned_ns, texts)
-        return keys, found.problems
+        unknown = partial(self._contents, rows)
+        changed_ns, folder = max(self._column.stats[-2:]), self._column.path.parent
+        return key_contents(unknown, len(rows), prints, changed_ns, folder, memo, scanned_ns, texts)
 
     def _contents(
         self, rows: range, pending: NDArray[np.int64]
@@ -179,35 +166,56 @@ class ImagesInParquet:
         )
         return pack(_continued(start, row) for row in rows)
 
-    def _key_files(
-        self,
-        found: _Found,
-        keys: NDArray[np.uint8],
-        memo: KeyMemo,
-        scanned_ns: int,
-        texts: Sequence[str] | None,
-    ) -> None:
-        """Keys of the rows without bytes whose paths name files, in place.
 
-        They are remembered as files: the table may stay as it is while they change.
-        """
-        if not found.in_files:
-            return
-        places = list(found.in_files)
-        paths = pa.chunked_array([strings(list(found.in_files.values()))])
-        images = ImagesByPath(paths, self._column.path.parent)
+def key_contents(
+    contents: Callable[[NDArray[np.int64]], Iterator[tuple[int, bytes | None, str | None]]],
+    n: int,
+    prints: NDArray[np.uint8] | None,
+    changed_ns: int,
+    folder: Path,
+    memo: KeyMemo,
+    scanned_ns: int,
+    texts: Sequence[str] | None,
+) -> Keyed:
+    """Keys of n rows of images as bytes, by way of the memo; where bytes are null, of the file of a path.
+
+    Parameters
+    ----------
+    contents : callable
+        Place, bytes and path of the rows at the places that it is given.
+    prints : ndarray of uint8, shape (n, 16), optional
+        What the rows are known by; None: nothing is remembered of them.
+    changed_ns : int
+        When what holds them changed.
+    folder : Path
+        What paths are relative to. What they name is remembered as files: the table may stay as it is
+        while they change.
+    """
+    keys, known = np.zeros((n, KEY_BYTES), dtype=np.uint8), np.zeros(n, dtype=bool)
+    if prints is not None:
+        found, known = memo.lookup(prints)
+        keys[known] = found[known]
+    hashed: list[int] = []
+    in_files: dict[int, str] = {}
+    problems: dict[int, Problem] = {}
+    for place, content, path in contents(np.flatnonzero(~known)):
+        if content:
+            key = key_of_image(content, None if texts is None else texts[place])
+            keys[place] = np.frombuffer(key, dtype=np.uint8)
+            hashed.append(place)
+        elif content is None and path:
+            in_files[place] = path
+        else:
+            problems[place] = NO_IMAGE
+    if hashed and prints is not None and is_old(changed_ns, scanned_ns):
+        memo.remember(prints[hashed], keys[hashed])
+    if in_files:
+        places = list(in_files)
+        images = ImagesByPath(pa.chunked_array([strings(list(in_files.values()))]), folder)
         chosen = None if texts is None else [texts[place] for place in places]
         keys[places], troubles = images.keys(range(len(places)), memo, scanned_ns, chosen)
-        found.problems |= {places[number]: problem for number, problem in troubles.items()}
-
-
-@dataclass(slots=True)
-class _Found:
-    """What the unknown rows of a block turned out to be, by place."""
-
-    hashed: list[int] = field(default_factory=list)
-    in_files: dict[int, str] = field(default_factory=dict)
-    problems: dict[int, Problem] = field(default_factory=dict)
+        problems |= {places[number]: problem for number, problem in troubles.items()}
+    return keys, problems
 
 
 def leads_out(path: str | None) -> bool:
