@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 UV_VERSION := 0.13.8
 REQUIREMENTS := pyproject.toml constraints.txt
 
-.PHONY: demo test test-slow trial lint format docs lock clean
+.PHONY: demo test test-slow trial bench bench-short lint format docs lock clean
 
 demo: $(VENV)/demo.stamp  ## the main job on real images and texts, with real pretrained weights
 	$(BIN)/headstart demo
@@ -18,6 +18,12 @@ test-slow: $(VENV)/dev.stamp  ## the long trials: all twenty kills, the large me
 
 trial: $(VENV)/dev.stamp  ## two hundred random kills of extract, compact and gc
 	$(BIN)/python tests/trials/kill_trial.py --kills 200 --seed 0
+
+bench: $(VENV)/dev.stamp  ## side by side with other tools, two hours; writes docs/benchmarks.md (DATA=folder)
+	$(BIN)/python -m benchmarks.run $(if $(DATA),--data '$(DATA)')
+
+bench-short: $(VENV)/dev.stamp  ## the same in two minutes, with rough figures
+	$(BIN)/python -m benchmarks.run --short $(if $(DATA),--data '$(DATA)')
 
 lint: $(VENV)/dev.stamp  ## ruff, mypy and the direction of imports
 	$(BIN)/ruff check .

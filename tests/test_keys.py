@@ -8,7 +8,17 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headstart.keys import encode, first_occurrences, key_of, pack, search, words
+from headstart.keys import (
+    contains,
+    copies_among,
+    encode,
+    first_by_key,
+    first_occurrences,
+    key_of,
+    pack,
+    search,
+    words,
+)
 
 # Few different bytes, so that keys share their first half, and differ by a trailing NUL only.
 HALVES = st.sampled_from([bytes(8), bytes(7) + b"\x01", b"\x80" + bytes(7), b"\xff" * 8, b"\x00\xff" * 4])
@@ -45,6 +55,28 @@ def test_pack_keeps_every_byte_and_the_order(keys: list[bytes]) -> None:
 @given(keys=MANY)
 def test_first_occurrences_are_the_first(keys: list[bytes]) -> None:
     assert first_occurrences(pack(keys)).tolist() == [keys.index(key) for key in dict.fromkeys(keys)]
+
+
+@given(keys=MANY)
+def test_each_key_is_named_once_in_the_order_of_the_keys(keys: list[bytes]) -> None:
+    assert first_by_key(pack(keys)).tolist() == [keys.index(key) for key in sorted(set(keys))]
+
+
+@given(keys=MANY, asked=MANY)
+def test_contains_is_membership_whichever_side_is_longer(keys: list[bytes], asked: list[bytes]) -> None:
+    assert contains(pack(keys), pack(asked)).tolist() == [key in keys for key in asked]
+
+
+@given(keys=MANY)
+def test_copies_are_the_rows_whose_key_is_there_more_than_once(keys: list[bytes]) -> None:
+    copies = copies_among(pack(keys))
+    expected = [row for row, key in enumerate(keys) if keys.count(key) > 1]
+    assert sorted(copies.rows.tolist()) == expected
+    assert copies.n_groups == len({keys[row] for row in expected})
+    for row, group, is_first in zip(copies.rows, copies.groups, copies.is_first, strict=True):
+        alike = [other for other, number in zip(copies.rows, copies.groups, strict=True) if number == group]
+        assert alike == [other for other in range(len(keys)) if keys[other] == keys[row]]
+        assert is_first == (row == alike[0])
 
 
 @given(one=st.tuples(st.text(), st.text()), other=st.tuples(st.text(), st.text()))

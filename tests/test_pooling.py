@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headstart.errors import ConfigError
-from headstart.pooling import POOLINGS, canonical_tap, choose_taps, display_tap, layers_of, pool
+from headstart.pooling import POOLINGS, canonical_tap, choose_taps, display_tap, pool, reads_of
 from headstart.types import Activations, BackboneInfo, Positions
 
 PADDINGS = [0.0, 1.0, 1e30, float("nan"), float("inf"), float("-inf")]
@@ -113,7 +113,7 @@ def test_a_layer_has_one_number() -> None:
     assert canonical_tap("-13.mean", 12) == canonical_tap("0.mean", 12) == "0.mean"
     assert canonical_tap("-1.cls", 12, closing_norm=False) == canonical_tap("last.cls") == "final.cls"
     assert display_tap("9.cls") == "9.cls"
-    assert layers_of(["final.mean", "9.cls", "9.mean.l2", "pooler", "0.max"]) == ("9", "0")
+    assert reads_of(["final.mean", "9.cls", "9.mean.l2", "pooler", "0.max"]) == ("final", "9", "pooler", "0")
     for tap in ("13.mean", "-14.mean"):
         with pytest.raises(ConfigError, match=r"layers 0 to 12 \(-1 is 12\)"):
             canonical_tap(tap, 12)

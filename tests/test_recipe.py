@@ -90,7 +90,7 @@ def recipe(info: BackboneInfo = INFO, **more: Any) -> Recipe:
         recipe(tap="pooler"),
         recipe(compute="bf16"),
         recipe(stored="float16"),
-        recipe(view="flip"),
+        recipe(view={"augmentation": "default", "number": 1}),
         recipe(replace(INFO, prompt="query: ")),
     ],
 )

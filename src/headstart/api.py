@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from headstart.progress import open_progress
@@ -16,14 +16,15 @@ if TYPE_CHECKING:
     from headstart.stages.run import Run
 
 
-def extract(data: Any, backbone: str, *, quiet: bool = False, **options: Any) -> FeatureSet:
+def extract(data: Any, backbone: str | Sequence[str], *, quiet: bool = False, **options: Any) -> FeatureSet:
     """Run a frozen backbone once over a data set, and keep its features in the cache.
 
     Parameters
     ----------
     data : path, or a sequence of texts, pairs of texts, image paths or image bytes
-    backbone : str
-        ``timm:NAME``, ``hf:NAME-OR-FOLDER``, ``bundled:NAME`` or ``py:package.module:factory``.
+    backbone : str, or a sequence of str
+        ``timm:NAME``, ``hf:NAME-OR-FOLDER``, ``bundled:NAME`` or ``py:package.module:factory``. Several
+        read the same data one after the other, and their features are in one set.
     quiet : bool
         Say nothing on stderr.
     **options
@@ -38,7 +39,8 @@ def extract(data: Any, backbone: str, *, quiet: bool = False, **options: Any) ->
     """
     from headstart.stages.extract import check_strict, extract
 
-    config = ExtractConfig(data=data, backbone=backbone, **_as_lists(options))
+    first, *more = [backbone] if isinstance(backbone, str) else backbone
+    config = ExtractConfig(data=data, backbone=first, more_backbones=more, **_as_lists(options))
     done = extract(config, open_progress(quiet))
     check_strict(config, done)
     return done.features

@@ -6,7 +6,7 @@ a whole warm run; buffers do not.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from headstart.errors import CorruptShardError
 from headstart.keys import KEY_BYTES
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import DTypeLike, NDArray
 
 _TYPES = {
     "float16": pa.float16(),
@@ -72,51 +72,62 @@ def names_by_code(codes: NDArray[np.integer[Any]], names: Sequence[str]) -> pa.S
     return pa.DictionaryArray.from_arrays(indices, strings(names)).cast(pa.string())
 
 
-def codes_by_name(column: pa.ChunkedArray | pa.Array, names: Sequence[str]) -> NDArray[np.int64]:
+def codes_by_name(
+    column: pa.ChunkedArray | pa.Array, names: Sequence[str], dtype: DTypeLike = np.int64
+) -> NDArray[Any]:
     """Positions of a column's strings in names; -1 for null and for what is not among them."""
-    return positions_in(column, strings(names))
+    return positions_in(column, strings(names), dtype)
 
 
-def positions_in(column: pa.ChunkedArray | pa.Array, values: pa.ChunkedArray | pa.Array) -> NDArray[np.int64]:
+def positions_in(
+    column: pa.ChunkedArray | pa.Array, values: pa.ChunkedArray | pa.Array, dtype: DTypeLike = np.int64
+) -> NDArray[Any]:
     """The first position of each of a column's values in another; -1 where it is not there, or null."""
     import pyarrow.compute as pc
 
     found = pc.index_in(column, value_set=_whole(values))
-    # Not fill_null(found, -1): a Python number would become a scalar by way of pandas.
-    return numbers_of(pc.fill_null(found, _MINUS_ONE)).astype(np.int64)
+    positions = np.empty(len(column), dtype=dtype)
+    for start, chunk in _chunks(found):
+        # Not fill_null(chunk, -1): a Python number would become a scalar by way of pandas.
+        positions[start : start + len(chunk)] = numbers_of(pc.fill_null(chunk, _MINUS_ONE))
+    return positions
 
 
-def codes_of_lists(column: pa.ChunkedArray, names: Sequence[str]) -> NDArray[np.int8]:
+def codes_of_lists(column: pa.ChunkedArray | pa.Array, names: Sequence[str]) -> NDArray[np.int8]:
     """Which names each list of a column holds, shape (N, len(names)); a row of -1 for null.
 
     Names that are not among ``names`` are left out.
     """
     import pyarrow.compute as pc
 
-    lists = _whole(column)
-    coded = np.zeros((len(lists), len(names)), dtype=np.int8)
-    rows = numbers_of(pc.list_parent_indices(lists)).astype(np.int64)
-    codes = codes_by_name(pc.list_flatten(lists), names)
-    coded[rows[codes >= 0], codes[codes >= 0]] = 1
-    coded[nulls_of(lists)] = -1
+    coded = np.zeros((len(column), len(names)), dtype=np.int8)
+    for start, lists in _chunks(column):
+        rows = numbers_of(pc.list_parent_indices(lists)).astype(np.int64) + start
+        codes = codes_by_name(pc.list_flatten(lists), names)
+        coded[rows[codes >= 0], codes[codes >= 0]] = 1
+    coded[nulls_of(column)] = -1
     return coded
 
 
-def numbers_or_nan(column: pa.ChunkedArray) -> NDArray[np.float64]:
+def numbers_or_nan(column: pa.ChunkedArray | pa.Array) -> NDArray[np.float64]:
     """A column of floats, with NaN for null."""
     import pyarrow.compute as pc
 
-    whole = _whole(column)
-    return numbers_of(pc.fill_null(whole, _NAN)).astype(np.float64)
+    numbers = np.empty(len(column), dtype=np.float64)
+    for start, chunk in _chunks(column):
+        numbers[start : start + len(chunk)] = numbers_of(pc.fill_null(chunk, _NAN))
+    return numbers
 
 
 def nulls_of(column: pa.ChunkedArray | pa.Array) -> NDArray[np.bool_]:
     """Which values of a column are null, shape (N,)."""
     import pyarrow.compute as pc
 
-    array = _whole(column)
-    numbers: NDArray[np.bool_] = numbers_of(pc.cast(pc.is_null(array), pa.int8())).astype(np.bool_)
-    return numbers
+    nulls = np.zeros(len(column), dtype=np.bool_)
+    for start, chunk in _chunks(column):
+        if chunk.null_count:
+            nulls[start : start + len(chunk)] = numbers_of(pc.cast(pc.is_null(chunk), pa.int8()))
+    return nulls
 
 
 def strings(values: Sequence[str | None]) -> pa.StringArray:
@@ -163,6 +174,14 @@ def keys_from_arrow(column: pa.ChunkedArray | pa.Array) -> NDArray[np.uint8]:
     flat = np.frombuffer(array.buffers()[1], dtype=np.uint8) if len(array) else np.empty(0, np.uint8)
     start = array.offset * KEY_BYTES
     return flat[start : start + len(array) * KEY_BYTES].reshape(-1, KEY_BYTES)
+
+
+def _chunks(column: pa.ChunkedArray | pa.Array) -> Iterator[tuple[int, pa.Array]]:
+    """The chunks of a column, each with the number of its first row."""
+    start = 0
+    for chunk in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
+        yield start, chunk
+        start += len(chunk)
 
 
 def _whole(column: pa.ChunkedArray | pa.Array) -> pa.Array:

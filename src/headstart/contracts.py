@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from headstart.types import AT_END
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
     import torch
     from numpy.typing import NDArray
+    from PIL import Image
 
     from headstart.errors import SampleError
     from headstart.types import (
@@ -111,6 +114,28 @@ class Backbone(Protocol):
         """The model, frozen, in eval mode, on a device."""
 
 
+class Change(Protocol):
+    """What a view makes of one sample: drawn from the view's seed and the sample's key alone."""
+
+    def image(self, image: Image.Image) -> Image.Image:
+        """A changed RGB picture, of any size, before the model's own transform."""
+
+    def text(self, text: str) -> str:
+        """A changed text, before any prompt and before it is tokenised."""
+
+    def tokens(self, ids: Sequence[int], special: Collection[int], mask: int | None) -> list[int]:
+        """Changed token ids, as many as before.
+
+        Parameters
+        ----------
+        ids : sequence of int
+        special : collection of int
+            Ids that stay as they are wherever they stand.
+        mask : int, optional
+            The token that stands for a hidden one; None: the model has none.
+        """
+
+
 class FrozenModel(Protocol):
     """A backbone in memory, in eval mode and without gradients."""
 
@@ -119,25 +144,48 @@ class FrozenModel(Protocol):
         """The module whose weights are frozen."""
 
     @property
-    def batch_size(self) -> int:
-        """How many samples a batch should have on this device unless the user says otherwise."""
+    def device(self) -> torch.device:
+        """Where it lies."""
 
-    def prepare(self, payloads: Sequence[Payload]) -> list[Any | SampleError]:
-        """Each payload as model input on the CPU; called from reader threads.
+    @property
+    def is_reentrant(self) -> bool:
+        """Whether several threads may call `forward` at once; `prepare` and `collate` they always may."""
+
+    @property
+    def budget(self) -> int:
+        """What a batch may cost together, in units of `length`, before anything was measured."""
+
+    def prepare(
+        self, payloads: Sequence[Payload], changes: Sequence[Change | None] | None = None
+    ) -> list[Any | SampleError]:
+        """Each payload as model input on the CPU, not yet in a batch.
 
         A payload that cannot be used gives a `SampleError` in its place.
+
+        Parameters
+        ----------
+        payloads : sequence
+            One that is the very object before it is decoded but once.
+        changes : sequence of Change, optional
+            What to do to each on the way; None: nothing.
         """
 
     def length(self, prepared: Any) -> int:
         """What a prepared sample costs: its tokens, or 1 where all cost the same."""
 
-    def forward(self, prepared: Sequence[Any], layers: Collection[str] = ()) -> Activations:
-        """Run the model once over a batch.
+    def collate(self, prepared: Sequence[Any]) -> dict[str, torch.Tensor]:
+        """Prepared samples as one batch of tensors on the CPU."""
+
+    def forward(self, batch: Mapping[str, torch.Tensor], reads: Collection[str] = AT_END) -> Activations:
+        """Run the model once over a batch that lies on its device.
 
         Parameters
         ----------
-        layers : collection of str
-            The numbered layers to keep, as in canonical taps; ``final`` is always kept.
+        batch : mapping of str to Tensor
+            What `collate` made.
+        reads : collection of str
+            What is wanted: numbered layers as in canonical taps, and any of `AT_END`. Without any of
+            these the pass stops after the deepest layer.
         """
 
 

@@ -7,7 +7,8 @@ one key; a renamed, moved or relabelled sample keeps its key.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from headstart.types import Modality, Payload
 
 KEY_BYTES = 16
+ROWS_AT_ONCE = 1 << 16
+"""Rows of a table of any size that are worked on together, where what that takes for each is not kept."""
 
 
 def encode(payload: Payload) -> bytes:
@@ -62,18 +65,66 @@ def words(keys: NDArray[np.uint8]) -> tuple[NDArray[np.uint64], NDArray[np.uint6
     Two integer columns sort and search several times faster than byte strings, and unlike numpy's
     ``S16`` they do not strip trailing NULs.
     """
-    columns = np.ascontiguousarray(keys).view(">u8").astype(np.uint64).reshape(-1, 2)
-    return np.ascontiguousarray(columns[:, 0]), np.ascontiguousarray(columns[:, 1])
+    return _word(keys, 0), _word(keys, 1)
+
+
+def first_by_key(keys: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """The first row of each key, in the order of the keys."""
+    order, is_first = _sorted(keys)
+    return order[is_first]
 
 
 def first_occurrences(keys: NDArray[np.uint8]) -> NDArray[np.int64]:
     """The rows, in order, at which a key is seen for the first time."""
-    hi, lo = words(keys)
-    order = np.lexsort((lo, hi))  # stable, so the first of equal keys is the earliest row
-    hi, lo = hi[order], lo[order]
-    first = np.ones(len(order), dtype=bool)
-    first[1:] = (hi[1:] != hi[:-1]) | (lo[1:] != lo[:-1])
-    return np.sort(order[first])
+    order, is_first = _sorted(keys)
+    if is_first.all():
+        return np.arange(len(keys))
+    chosen = np.zeros(len(keys), dtype=bool)
+    chosen[order[is_first]] = True
+    return np.flatnonzero(chosen)
+
+
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """The rows whose key is that of another row as well.
+
+    Most data has few of them: what must be the same for equal keys is settled among these rows alone.
+
+    Parameters
+    ----------
+    rows : ndarray of int64, shape (M,)
+        Equal keys together, and in the order of the rows among themselves.
+    groups : ndarray of int64, shape (M,)
+        A number from 0 for each key.
+    is_first : ndarray of bool, shape (M,)
+        Whether the key is seen there for the first time.
+    """
+
+    rows: NDArray[np.int64]
+    groups: NDArray[np.int64]
+    is_first: NDArray[np.bool_]
+
+    @property
+    def n_groups(self) -> int:
+        """How many keys there are more than once."""
+        return int(self.is_first.sum())
+
+
+def copies_among(keys: NDArray[np.uint8]) -> Copies:
+    """The rows that share a key with another.
+
+    Examples
+    --------
+    >>> copies = copies_among(pack([b"a" * 16, b"b" * 16, b"a" * 16]))
+    >>> copies.rows.tolist(), copies.groups.tolist()
+    ([0, 2], [0, 0])
+    """
+    order, is_first = _sorted(keys)
+    again = np.flatnonzero(~is_first)
+    shared = np.zeros(len(keys), dtype=bool)
+    shared[again] = shared[again - 1] = True
+    firsts = is_first[shared]
+    return Copies(order[shared], np.cumsum(firsts) - 1, firsts)
 
 
 def search(
@@ -87,24 +138,86 @@ def search(
         Where each key stands; meaningless where it was not found.
     found : ndarray of bool, shape (N,)
     """
-    if len(hi) == 0:
-        return np.zeros(len(keys), dtype=np.int64), np.zeros(len(keys), dtype=bool)
-    query_hi, query_lo = words(keys)
+    positions = np.zeros(len(keys), dtype=np.int64)
+    found = np.zeros(len(keys), dtype=bool)
+    for rows in slices(len(keys)):
+        positions[rows], found[rows] = _search(hi, lo, keys[rows])
+    return positions, found
+
+
+def places(
+    hi: NDArray[np.uint64],
+    lo: NDArray[np.uint64],
+    query_hi: NDArray[np.uint64],
+    query_lo: NDArray[np.uint64],
+) -> NDArray[np.int64]:
+    """How many of N entries, sorted by (hi, lo), come before each query; in [0, N]."""
     order = np.argsort(query_hi, kind="stable")  # sorted look-ups are several times faster
-    positions = np.empty(len(keys), dtype=np.int64)
+    positions = np.empty(len(query_hi), dtype=np.int64)
     positions[order] = np.searchsorted(hi, query_hi[order])
-    positions = np.minimum(positions, len(hi) - 1)
     while True:  # a second round happens only where the first 64 bits of two keys are equal
-        behind = (hi[positions] == query_hi) & (lo[positions] < query_lo)
-        behind &= positions < len(hi) - 1
-        if not behind.any():
-            break
+        inside = np.flatnonzero(positions < len(hi))
+        at = positions[inside]
+        behind = inside[(hi[at] == query_hi[inside]) & (lo[at] < query_lo[inside])]
+        if not len(behind):
+            return positions
         positions[behind] += 1
-    return positions, (hi[positions] == query_hi) & (lo[positions] == query_lo)
 
 
 def contains(keys: NDArray[np.uint8], queries: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Which of the queries, shape (M, 16), are among the keys, shape (N, 16); shape (M,)."""
-    hi, lo = words(keys)
-    order = np.lexsort((lo, hi))
-    return search(hi[order], lo[order], queries)[1]
+    if len(queries) < len(keys):  # the fewer are sorted: a failure or two among a million samples
+        return _met(queries, keys)
+    return search(*words(keys[first_by_key(keys)]), queries)[1]
+
+
+def slices(n: int, rows: int = ROWS_AT_ONCE) -> Iterator[slice]:
+    """Slices that cover n rows, so many at a time."""
+    return (slice(start, min(start + rows, n)) for start in range(0, n, rows))
+
+
+def _word(keys: NDArray[np.uint8], number: int) -> NDArray[np.uint64]:
+    """The first (0) or the second (1) half of each key as a native integer."""
+    column: NDArray[np.uint64] = np.ascontiguousarray(keys).view(">u8")[:, number].astype(np.uint64)
+    return column
+
+
+def _sorted(keys: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """The rows in the order of their keys, and whether each has another key than the one before it."""
+    hi = _word(keys, 0)
+    order = np.argsort(hi, kind="stable")
+    hi = hi[order]
+    is_first = np.ones(len(keys), dtype=bool)
+    np.not_equal(hi[1:], hi[:-1], out=is_first[1:])
+    del hi
+    again = np.flatnonzero(~is_first)
+    if not len(again):
+        return order, is_first
+    lo = _word(keys, 1)
+    if (lo[order[again]] != lo[order[again - 1]]).any():  # keys that differ in their second half only
+        hi, order = _word(keys, 0), np.lexsort((lo, _word(keys, 0)))
+        is_first[1:] = (hi[order[1:]] != hi[order[:-1]]) | (lo[order[1:]] != lo[order[:-1]])
+    return order, is_first
+
+
+def _search(
+    hi: NDArray[np.uint64], lo: NDArray[np.uint64], keys: NDArray[np.uint8]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    if len(hi) == 0:
+        return np.zeros(len(keys), dtype=np.int64), np.zeros(len(keys), dtype=bool)
+    query_hi, query_lo = words(keys)
+    positions = np.minimum(places(hi, lo, query_hi, query_lo), len(hi) - 1)
+    return positions, (hi[positions] == query_hi) & (lo[positions] == query_lo)
+
+
+def _met(queries: NDArray[np.uint8], keys: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which of the queries are met on a walk through the keys."""
+    order, is_first = _sorted(queries)
+    hi, lo = words(queries[order[is_first]])
+    met = np.zeros(len(hi), dtype=bool)
+    for rows in slices(len(keys)):
+        positions, found = _search(hi, lo, keys[rows])
+        met[positions[found]] = True
+    present = np.empty(len(queries), dtype=bool)
+    present[order] = met[np.cumsum(is_first) - 1]
+    return present

@@ -3,7 +3,8 @@
 A tap is written ``<layer>.<pooling>``, or names what the model itself pools: ``pooler``, ``joint``,
 ``sentence``. A layer is ``last`` (after the closing norm), or a number: from the input (0 is what enters
 the first block), or below 0 from the end (-1 is the last block). Poolings joined by ``+`` are
-concatenated. ``.l2`` at the end scales each vector to length 1.
+concatenated. The pooling ``tokens`` keeps every position: as many vectors a sample as it has. ``.l2`` at the
+end scales each vector to length 1.
 
 In a recipe a tap has one name: ``last`` is ``final``, a layer is counted from the input, and the last
 block of a model without a closing norm is ``final``.
@@ -16,6 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from headstart.errors import ConfigError
+from headstart.types import Tokens
 
 if TYPE_CHECKING:
     import torch
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 WHOLE = ("pooler", "joint", "sentence")
 POOLINGS = ("cls", "mean", "max", "eos", "gem", "sqrt", "weighted")
+TOKENS = "tokens"
 FINAL = "final"
 UNIT = ".l2"
 GEM_POWER = 3.0
@@ -55,11 +58,13 @@ def canonical_tap(tap: str, n_layers: int = 0, first_layer: int = 0, closing_nor
     if whole in WHOLE:
         return whole + unit
     match = _TAP.fullmatch(whole)
-    unknown = [name for name in match["poolings"].split("+") if name not in POOLINGS] if match else [tap]
+    names = match["poolings"].split("+") if match else []
+    unknown = [] if names == [TOKENS] else [name for name in names if name not in POOLINGS]
     if match is None or unknown:
         raise ConfigError(
             f"there is no tap {tap!r}; write {', '.join(WHOLE)}, or a layer and a pooling: last.mean, "
-            f"-4.cls, 2.max; poolings: {', '.join(POOLINGS)}"
+            f"-4.cls, 2.max; poolings: {', '.join(POOLINGS)}; "
+            f"or {TOKENS} for all positions"
         )
     layer = _canonical_layer(match["layer"], tap, n_layers, first_layer, closing_norm)
     return f"{layer}.{match['poolings']}{unit}"
@@ -90,16 +95,26 @@ def display_tap(tap: str) -> str:
     return "last" + tap.removeprefix(FINAL) if tap.startswith(f"{FINAL}.") else tap
 
 
-def layers_of(taps: Sequence[str]) -> tuple[str, ...]:
-    """The numbered layers that canonical taps read.
+def reads_of(taps: Sequence[str]) -> tuple[str, ...]:
+    """What canonical taps read of a model: numbered layers, ``final``, or what it pools itself.
 
     Examples
     --------
-    >>> layers_of(["final.mean", "9.cls", "9.mean", "pooler"])
-    ('9',)
+    >>> reads_of(["final.mean", "9.cls", "9.mean.l2", "pooler.l2"])
+    ('final', '9', 'pooler')
     """
-    layers = (tap.partition(".")[0] for tap in taps if "." in tap)
-    return tuple(dict.fromkeys(layer for layer in layers if layer.isdigit()))
+    return tuple(dict.fromkeys(tap.partition(".")[0] for tap in taps))
+
+
+def is_ragged(tap: str) -> bool:
+    """Whether a canonical tap keeps all positions of a sample, rather than one vector.
+
+    Examples
+    --------
+    >>> is_ragged("final.tokens.l2"), is_ragged("final.mean")
+    (True, False)
+    """
+    return tap.removesuffix(UNIT).endswith(f".{TOKENS}")
 
 
 def choose_taps(
@@ -132,7 +147,10 @@ def _offered(asked: str, info: BackboneInfo) -> str:
     plain = tap.removesuffix(UNIT)
     offered = {name.removesuffix(UNIT) for name in info.taps}
     layer, _, poolings = plain.partition(".")
-    at_end = [f"{FINAL}.{name}" for name in poolings.split("+")] if poolings else [plain]
+    # All positions can be had wherever their mean can.
+    at_end = (
+        [f"{FINAL}.{name}" for name in poolings.replace(TOKENS, "mean").split("+")] if poolings else [plain]
+    )
     # Every pooling of a numbered layer is one that the model has at its end.
     lacking = layer.isdigit() and set(poolings.split("+")) & set(info.layers_lack)
     if lacking or (plain not in offered and not all(name in offered for name in at_end)):
@@ -145,8 +163,24 @@ def _offered(asked: str, info: BackboneInfo) -> str:
     return tap
 
 
+def read_tap(activations: Activations, tap: str) -> torch.Tensor | Tokens:
+    """Read one canonical tap of a batch: a vector a sample as `pool` does, or all of its positions."""
+    import torch
+
+    if not is_ragged(tap):
+        return pool(activations, tap)
+    positions = _positions(activations, tap)
+    n, length, _ = positions.hidden.shape
+    if positions.mask is None:
+        lengths = torch.full((n,), length, device=positions.hidden.device)
+        values = positions.hidden.flatten(0, 1).float()
+    else:
+        lengths, values = positions.mask.sum(dim=1), positions.hidden[positions.mask].float()
+    return Tokens(torch.nn.functional.normalize(values, dim=1) if tap.endswith(UNIT) else values, lengths)
+
+
 def pool(activations: Activations, tap: str) -> torch.Tensor:
-    """Read one canonical tap of a batch.
+    """Read one canonical tap of a batch that is one vector a sample.
 
     Parameters
     ----------
@@ -165,14 +199,18 @@ def pool(activations: Activations, tap: str) -> torch.Tensor:
     if plain in WHOLE:
         vectors = _present(activations.whole.get(plain), tap).float()
     else:
-        layer, _, names = plain.partition(".")
-        positions = activations.layers.get(layer)
-        if positions is None:
-            raise ConfigError(f"the backbone gave nothing to read at {display_tap(tap)!r}")
-        parts = [_POOLING[name](positions) for name in names.split("+")]
+        positions = _positions(activations, tap)
+        parts = [_POOLING[name](positions) for name in plain.partition(".")[2].split("+")]
         vectors = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
     # The floor of torch's own normalize (and of sentence-transformers): a zero vector stays zero.
     return torch.nn.functional.normalize(vectors, dim=1) if tap.endswith(UNIT) else vectors
+
+
+def _positions(activations: Activations, tap: str) -> Positions:
+    positions = activations.layers.get(tap.partition(".")[0])
+    if positions is None:
+        raise ConfigError(f"the backbone gave nothing to read at {display_tap(tap)!r}")
+    return positions
 
 
 def _present(tensor: torch.Tensor | None, tap: str) -> torch.Tensor:

@@ -60,7 +60,7 @@ def make_recipe(
     tap: str,
     compute: Precision,
     stored: StoredDtype,
-    view: str | None = None,
+    view: Mapping[str, Json] | None = None,
 ) -> Recipe:
     """The recipe of one tap of a backbone.
 
@@ -72,8 +72,9 @@ def make_recipe(
     compute : {"fp32", "bf16", "fp16"}
         The dtype of weights and activations. Pooling is always in fp32.
     stored : {"float16", "float32"}
-    view : str, optional
-        Left out where there is none.
+    view : mapping, optional
+        How the sample was changed before the model saw it: the entry of a `headstart.augmentation.View`.
+        Left out for the plain feature.
     """
     entries: dict[str, Json] = {
         "weights": info.weights,
@@ -87,11 +88,29 @@ def make_recipe(
     optional = {
         "max_length": info.max_length,
         "code": dict(info.code) if info.code else None,
-        "view": view,
+        "view": dict(view) if view else None,
         "prompt": info.prompt or None,
     }
     entries.update({name: value for name, value in optional.items() if value is not None})
     return Recipe(entries)
+
+
+def view_name(entry: Json) -> str | None:
+    """What the view of a recipe is called in a set; None for the plain feature.
+
+    Examples
+    --------
+    >>> view_name({"augmentation": "default", "number": 3, "seed": 0, "of": "image"})
+    'default:3'
+    >>> view_name({"augmentation": "py:mine:cut", "number": 3, "seed": 7, "version": "1"})
+    'py:mine:cut:3@7'
+    """
+    if not entry:
+        return None
+    if not isinstance(entry, Mapping) or not entry.keys() >= {"augmentation", "number", "seed"}:
+        return str(entry)  # of a later version
+    seed = f"@{entry['seed']}" if entry["seed"] else ""
+    return f"{entry['augmentation']}:{entry['number']}{seed}"
 
 
 def _flatten(entries: Mapping[str, Json], prefix: str = "") -> dict[str, Json]:

@@ -6,16 +6,19 @@ Equal keys stay together, and samples that come later leave earlier assignments 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headstart.keys import first_occurrences, words
+from headstart.keys import KEY_BYTES, copies_among, slices
 from headstart.types import SPLITS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from headstart.keys import Copies
 
     Codes = NDArray[np.int8]
 
@@ -49,17 +52,18 @@ def split_name(name: str) -> str | None:
 
 def complete_splits(
     keys: NDArray[np.uint8],
-    classes: NDArray[np.int64],
+    classes: NDArray[np.integer[Any]],
     given: Codes,
     earlier: Codes,
     seed: int = 0,
+    copies: Copies | None = None,
 ) -> Codes:
     """Assign every sample to train, validation or test.
 
     Parameters
     ----------
     keys : ndarray of uint8, shape (N, 16)
-    classes : ndarray of int64, shape (N,)
+    classes : ndarray of int, shape (N,)
         The stratum of each sample.
     given : ndarray of int8, shape (N,)
         What the data says: an index into ``SPLITS``, or -1. Never changed, except that validation
@@ -67,22 +71,32 @@ def complete_splits(
     earlier : ndarray of int8, shape (N,)
         What the set said before about the same key, or -1. Followed wherever the data is silent.
     seed : int
+    copies : Copies, optional
+        The rows that share a key with another; None: look for them.
 
     Returns
     -------
     ndarray of int8, shape (N,)
         Indices into ``SPLITS``; complete, and disjoint in keys as far as the data itself is.
     """
+    copies = copies_among(keys) if copies is None else copies
     makes = [code for code in (TEST, VALIDATION) if not (given == code).any()]
-    said = _by_key(keys, given)
-    follow = ~np.isin(earlier, [NOT_GIVEN, *makes])  # `_make` follows it for what it makes
-    silent = np.where(follow, earlier, TRAIN)
-    split = np.where(said == NOT_GIVEN, silent, said).astype(np.int8)
-    free = _keys_of_one_split(keys, split)
+    said = _by_key(copies, given)
+    follow = np.all([earlier != code for code in (NOT_GIVEN, *makes)], axis=0)  # `_make` follows the others
+    split = np.where(said == NOT_GIVEN, np.where(follow, earlier, np.int8(TRAIN)), said)
+    free = _keys_of_one_split(copies, split)
+    ranks = _Ranks(seed, keys)
     for code, share in ((TEST, TEST_SHARE), (VALIDATION, VALIDATION_SHARE)):
         if code in makes:
-            _make(split, code, share, keys, classes, free, earlier, seed)
+            _make(split, code, share, classes, free, earlier, copies, ranks)
     return split
+
+
+def count_shared(copies: Copies, split: Codes) -> int:
+    """In how many splits too many the keys are: a key in all three counts twice."""
+    seen = np.zeros((copies.n_groups, len(SPLITS)), dtype=bool)
+    seen[copies.groups, split[copies.rows]] = True
+    return int(seen.sum()) - copies.n_groups
 
 
 def describe_making(given: Codes) -> str | None:
@@ -95,60 +109,59 @@ def describe_making(given: Codes) -> str | None:
     return " and ".join(missing) or None
 
 
-def _by_key(keys: NDArray[np.uint8], given: Codes) -> Codes:
+def _by_key(copies: Copies, given: Codes) -> Codes:
     """What the data says of each row, or else of another row with the same key."""
-    group = _group(keys)
-    of_key = np.full(group.max(initial=-1) + 1, NOT_GIVEN, dtype=np.int8)
-    np.maximum.at(of_key, group, given)
-    return np.where(given == NOT_GIVEN, of_key[group], given).astype(np.int8)
+    said = given.copy()
+    of_key = np.full(copies.n_groups, NOT_GIVEN, dtype=np.int8)
+    np.maximum.at(of_key, copies.groups, given[copies.rows])
+    silent = given[copies.rows] == NOT_GIVEN
+    said[copies.rows[silent]] = of_key[copies.groups[silent]]
+    return said
 
 
-def _keys_of_one_split(keys: NDArray[np.uint8], split: Codes) -> NDArray[np.bool_]:
+def _keys_of_one_split(copies: Copies, split: Codes) -> NDArray[np.bool_]:
     """Rows whose key is in train only: a photo that is in test already must not enter validation."""
-    group = _group(keys)
-    fixed = np.zeros(group.max(initial=-1) + 1, dtype=bool)
-    fixed[group[split != TRAIN]] = True
-    free: NDArray[np.bool_] = ~fixed[group]
+    free: NDArray[np.bool_] = split == TRAIN
+    fixed = np.zeros(copies.n_groups, dtype=bool)
+    fixed[copies.groups[~free[copies.rows]]] = True
+    free[copies.rows] = ~fixed[copies.groups]
     return free
-
-
-def _group(keys: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """The number of each row's key, equal for equal keys."""
-    hi, lo = words(keys)
-    order = np.lexsort((lo, hi))
-    new = np.ones(len(order), dtype=np.int64)
-    new[1:] = (hi[order][1:] != hi[order][:-1]) | (lo[order][1:] != lo[order][:-1])
-    group = np.empty(len(order), dtype=np.int64)
-    group[order] = np.cumsum(new) - 1
-    return group
 
 
 def _make(
     split: Codes,
     code: int,
     share: float,
-    keys: NDArray[np.uint8],
-    classes: NDArray[np.int64],
+    classes: NDArray[np.integer[Any]],
     free: NDArray[np.bool_],
     earlier: Codes,
-    seed: int,
+    copies: Copies,
+    ranks: _Ranks,
 ) -> None:
     """Move a share of the free train samples of every class to ``code``, in place."""
-    candidates = np.flatnonzero(free & (split == TRAIN))
-    candidates = candidates[first_occurrences(keys[candidates])]
+    candidates = free & (split == TRAIN)
+    candidates[copies.rows[~copies.is_first]] = False  # a key takes part once, by its first row
     chosen = np.zeros(len(split), dtype=bool)
-    for stratum in np.unique(classes[candidates]):
-        members = candidates[classes[candidates] == stratum]
+    for members in _by_class(np.flatnonzero(candidates), classes):
         kept = members[earlier[members] == code]
         new = members[earlier[members] == NOT_GIVEN]
         wanted = min(_share_of(len(members), share) - len(kept), len(new))
         chosen[kept] = True
         if wanted > 0:
-            chosen[new[np.argsort(_ranks(seed, keys[new]))[:wanted]]] = True
-    group = _group(keys)
-    moves = np.zeros(group.max(initial=-1) + 1, dtype=bool)
-    moves[group[chosen]] = True
-    split[moves[group] & free] = code
+            chosen[new[np.argsort(ranks.of(new))[:wanted]]] = True
+    moves = np.zeros(copies.n_groups, dtype=bool)
+    moves[copies.groups[chosen[copies.rows]]] = True
+    chosen[copies.rows] = moves[copies.groups]
+    split[chosen & free] = code
+
+
+def _by_class(rows: NDArray[np.int64], classes: NDArray[np.integer[Any]]) -> Iterator[NDArray[np.int64]]:
+    """The rows of each class, in their order."""
+    of_rows = classes[rows]
+    order = np.argsort(of_rows, kind="stable")
+    starts = np.flatnonzero(np.diff(of_rows[order])) + 1
+    for members in np.split(order, starts) if len(rows) else ():
+        yield rows[members]
 
 
 def _share_of(n: int, share: float) -> int:
@@ -156,7 +169,27 @@ def _share_of(n: int, share: float) -> int:
     return min(max(round(n * share), 1), n - 1) if n > 1 else 0
 
 
-def _ranks(seed: int, keys: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    salt = seed.to_bytes(8, "little", signed=True)
-    digests = (blake2b(salt + key.tobytes(), digest_size=8).digest() for key in keys)
-    return np.fromiter((int.from_bytes(digest, "big") for digest in digests), np.uint64, len(keys))
+class _Ranks:
+    """The ranks of keys, each computed once, when it is first asked for: who is not taken for test is
+    asked again for validation."""
+
+    def __init__(self, seed: int, keys: NDArray[np.uint8]) -> None:
+        self._salt = seed.to_bytes(8, "little", signed=True)
+        self._keys = keys
+        self._ranks = np.zeros(len(keys), dtype=np.uint64)
+        self._known = np.zeros(len(keys), dtype=bool)
+
+    def of(self, rows: NDArray[np.int64]) -> NDArray[np.uint64]:
+        """The ranks of some rows."""
+        unknown = rows[~self._known[rows]]
+        for part in slices(len(unknown)):
+            self._ranks[unknown[part]] = self._computed(self._keys[unknown[part]].tobytes())
+        self._known[unknown] = True
+        return self._ranks[rows]
+
+    def _computed(self, keys: bytes) -> NDArray[np.uint64]:
+        digests = b"".join(
+            blake2b(self._salt + keys[start : start + KEY_BYTES], digest_size=8).digest()
+            for start in range(0, len(keys), KEY_BYTES)
+        )
+        return np.frombuffer(digests, dtype=">u8").astype(np.uint64)

@@ -16,7 +16,7 @@ Modality: TypeAlias = Literal["image", "text", "text-pair", "image-text"]
 LabelKind: TypeAlias = Literal["single", "multi", "regression"]
 """One class a sample, any number of classes a sample, or a number a sample."""
 
-Precision: TypeAlias = Literal["fp32", "bf16", "fp16"]
+Precision: TypeAlias = Literal["fp32", "bf16", "fp16", "int8"]
 StoredDtype: TypeAlias = Literal["float16", "float32"]
 Payload: TypeAlias = "bytes | str | tuple[str, str] | tuple[bytes, str]"
 """What a sample is made of: the bytes of an image file, a text, a pair of texts, or an image's bytes
@@ -26,6 +26,9 @@ Json: TypeAlias = Any
 """Anything that JSON can hold; kept loose because mypy's recursive aliases help nobody here."""
 
 SPLITS = ("train", "validation", "test")
+
+AT_END = ("final", "pooler", "joint", "sentence")
+"""What can be read once a model has run to its end; numbered layers can be had before that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,22 @@ class Activations:
 
     layers: Mapping[str, Positions] = field(default_factory=dict)
     whole: Mapping[str, torch.Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """All positions of a batch that a tap keeps: as many a sample as it has.
+
+    Parameters
+    ----------
+    values : Tensor, shape (T, D)
+        The positions of the first sample, then those of the second …
+    lengths : Tensor of int64, shape (B,)
+        How many each sample has; T is their sum.
+    """
+
+    values: torch.Tensor
+    lengths: torch.Tensor
 
 
 @dataclass(frozen=True, slots=True)

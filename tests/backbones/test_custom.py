@@ -10,6 +10,8 @@ from headstart.backbones import BackboneOptions, open_backbone
 from headstart.contracts import FrozenModel
 from headstart.errors import BackboneError, ConfigError
 
+from .opening import run_model
+
 CODE = """
 import torch
 
@@ -56,12 +58,12 @@ def test_trouble_in_it_is_named_with_the_backbone(
 ) -> None:
     model = load(tmp_path, monkeypatch, name, prepared, output)
     with pytest.raises(BackboneError, match=f"py:{name}:make .*{says}"):
-        model.forward(model.prepare(["a", "bc"]))
+        run_model(model, model.prepare(["a", "bc"]))
 
 
 def test_integers_stay_integers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = load(tmp_path, monkeypatch, "counts", "torch.tensor([len(text)])", "batch.float()")
-    assert model.forward(model.prepare(["a", "bc"])).whole["pooler"].tolist() == [[1.0], [2.0]]
+    assert run_model(model, model.prepare(["a", "bc"])).whole["pooler"].tolist() == [[1.0], [2.0]]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from headstart.errors import BackboneError, ConfigError, SampleError
 from headstart.pooling import pool
 
 from . import tiny_vision
-from .opening import both_ways, opened, resolve, space
+from .opening import both_ways, opened, resolve, run_model, space
 from .test_frozen import extract_and_train
 from .test_hf_dual import MODELS, TEXTS, image_inputs
 from .test_parity import assert_equal
@@ -63,8 +63,8 @@ def test_one_tower_alone(dual_folders: dict[str, Path], tmp_path: Path, four: li
         tiny_vision.clip_processor().save_pretrained(folder)
         tiny_vision.clip_tokenizer().save_pretrained(folder)
         whole, alone = opened(dual_folders["clip"], side), opened(folder, None)
-        expected = pool(whole.forward(whole.prepare(payloads)), "joint").numpy()
-        assert_equal(pool(alone.forward(alone.prepare(payloads)), "joint").numpy(), expected)
+        expected = pool(run_model(whole, whole.prepare(payloads)), "joint").numpy()
+        assert_equal(pool(run_model(alone, alone.prepare(payloads)), "joint").numpy(), expected)
         assert resolve(folder, None).modality == side
         other = "text" if side == "image" else "image"
         for asked in (other, "image-text"):
@@ -109,9 +109,9 @@ def test_a_prompt_stands_before_every_text(dual_folders: dict[str, Path], four: 
         opened(dual_folders["clip"], "text", prompt="a photo of "),
         opened(dual_folders["clip"], "text"),
     )
-    expected = plain.forward(plain.prepare([f"a photo of {text}" for text in TEXTS]))
+    expected = run_model(plain, plain.prepare([f"a photo of {text}" for text in TEXTS]))
     assert_equal(
-        pool(prompted.forward(prompted.prepare(TEXTS)), "joint").numpy(), pool(expected, "joint").numpy()
+        pool(run_model(prompted, prompted.prepare(TEXTS)), "joint").numpy(), pool(expected, "joint").numpy()
     )
     assert resolve(dual_folders["clip"], "image-text", prompt="a ").prompt == "a "
     with pytest.raises(ConfigError, match="leaves no room for a text"):
@@ -145,7 +145,7 @@ def test_a_pair_with_a_broken_image_is_named_and_spoils_nothing(
     assert isinstance(bad, SampleError)
     assert "not an image" in str(bad)
     assert isinstance(surrogate, SampleError)
-    assert pool(model.forward([good]), "joint").shape == (1, 48)
+    assert pool(run_model(model, [good]), "joint").shape == (1, 48)
 
 
 def test_frozen_means_frozen(dual_folders: dict[str, Path], four: list[bytes]) -> None:

@@ -15,6 +15,7 @@ from headstart.heads import open_head
 from headstart.pooling import pool
 
 from .conftest import TEXTS, picture
+from .opening import run_model
 
 
 def extract_and_train(backbone: Backbone, payloads: list[object]) -> None:
@@ -22,7 +23,7 @@ def extract_and_train(backbone: Backbone, payloads: list[object]) -> None:
     before = {name: tensor.clone() for name, tensor in model.module.state_dict().items()}
     buffers = {name: tensor.clone() for name, tensor in model.module.named_buffers()}
     for _ in range(3):
-        X = pool(model.forward(model.prepare(payloads)), backbone.resolve().default_tap).numpy()
+        X = pool(run_model(model, model.prepare(payloads)), backbone.resolve().default_tap).numpy()
     y = np.array(["a", "b"] * len(X))[: len(X)]
     for name in ("logistic", "ridge", "linear"):
         open_head(name, {"epochs": 3} if name == "linear" else {}, seed=0).fit(X, y)
@@ -47,9 +48,9 @@ def test_a_dropout_net(tiny_bert: Path) -> None:
 def test_a_gpu_gives_what_the_cpu_gives() -> None:
     backbone = open_backbone("bundled:all-minilm-l6-v2", BackboneOptions())
     on_cpu = backbone.load("cpu", "fp32")
-    expected = pool(on_cpu.forward(on_cpu.prepare(TEXTS)), "final.mean").numpy()
+    expected = pool(run_model(on_cpu, on_cpu.prepare(TEXTS)), "final.mean").numpy()
     on_gpu = backbone.load("cuda", "fp32")
-    found = pool(on_gpu.forward(on_gpu.prepare(TEXTS)), "final.mean").cpu().numpy()
+    found = pool(run_model(on_gpu, on_gpu.prepare(TEXTS)), "final.mean").cpu().numpy()
     np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from headstart.pooling import pool
 
-from .opening import both_ways, opened, resolve
+from .opening import both_ways, opened, resolve, run_model
 from .test_parity import assert_equal
 
 MODELS = ("clip", "siglip", "blip", "blip_model")
@@ -86,11 +86,11 @@ def test_a_pair_is_its_image_beside_its_text(
     name: str, dual_folders: dict[str, Path], four: list[bytes]
 ) -> None:
     images = pool(
-        opened(dual_folders[name], "image").forward(opened(dual_folders[name], "image").prepare(four)),
+        run_model(opened(dual_folders[name], "image"), opened(dual_folders[name], "image").prepare(four)),
         "joint",
     )
     text_model = opened(dual_folders[name], "text")
-    texts = pool(text_model.forward(text_model.prepare(TEXTS)), "joint")
+    texts = pool(run_model(text_model, text_model.prepare(TEXTS)), "joint")
     expected = torch.cat([images, texts], dim=1).numpy()
     pairs = list(zip(four, TEXTS, strict=True))
     for found in both_ways(opened(dual_folders[name], "image-text"), pairs, "joint"):
@@ -116,13 +116,13 @@ def test_scores_are_the_library_s(dual_folders: dict[str, Path], four: list[byte
         sides = []
         for modality, payloads in (("image", four), ("text", TEXTS)):
             model = opened(dual_folders[name], modality)
-            sides.append(pool(model.forward(model.prepare(payloads)), "joint.l2"))
+            sides.append(pool(run_model(model, model.prepare(payloads)), "joint.l2"))
         torch.testing.assert_close(sides[0] @ sides[1].T, expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("side", ["image", "text"])
 @pytest.mark.parametrize("name", MODELS)
-def test_pooler_and_layers_of_each_tower(
+def test_pooler_and_reads_of_each_tower(
     name: str, side: str, dual_folders: dict[str, Path], four: list[bytes]
 ) -> None:
     """Before the projection, by number, and without padding, class token or marks of the batch."""
@@ -136,7 +136,7 @@ def test_pooler_and_layers_of_each_tower(
         outputs = [tower(**make(dual_folders[name], one), output_hidden_states=True) for one in payloads]
     info, model = resolve(dual_folders[name], side), opened(dual_folders[name], side)
     assert (info.n_layers, info.first_layer) == (3, 0)
-    activations = model.forward(model.prepare(payloads), ["0", "2"])
+    activations = run_model(model, model.prepare(payloads), ["0", "2"])
     if "pooler" in info.taps:
         expected = torch.stack([output.pooler_output[0] for output in outputs])
         assert_equal(pool(activations, "pooler").numpy(), expected.numpy())

@@ -16,7 +16,7 @@ from headstart.errors import BackboneError, ConfigError, SampleError
 from headstart.pooling import canonical_tap, choose_taps, pool
 
 from . import tiny_vision
-from .opening import resolve, space
+from .opening import resolve, run_model, space
 from .test_parity import assert_equal
 
 PREFIX = {"vit": 1, "deit": 2, "beit": 1, "dinov2": 1, "dinov2_with_registers": 4, "swin": 0}
@@ -64,7 +64,7 @@ def test_features_equal_transformers(name: str, folders: dict[str, Path], pictur
     assert info.default_tap == DEFAULTS.get(name, "pooler")
     assert set(expected) < set(info.taps)
     prepared = model.prepare(pictures)
-    together, alone = model.forward(prepared), [model.forward([part]) for part in prepared]
+    together, alone = run_model(model, prepared), [run_model(model, [part]) for part in prepared]
     for tap, rows in expected.items():
         assert_equal(pool(together, tap).numpy(), torch.stack(rows).numpy())
         assert_equal(torch.cat([pool(one, tap) for one in alone]).numpy(), torch.stack(rows).numpy())
@@ -80,7 +80,7 @@ def test_layers_by_number_equal_transformers(
     info, model = backbone.resolve(), backbone.load("cpu", "fp32")
     assert (info.first_layer, info.n_layers) == {"swin": (1, 2)}.get(name, (1 if name in MAPS else 0, 3))
     layers = [str(number) for number in range(info.first_layer, info.n_layers + 1)]
-    activations = model.forward(model.prepare(pictures[:2]), layers)
+    activations = run_model(model, model.prepare(pictures[:2]), layers)
     for layer in layers:
         hidden = [patches(name, output.hidden_states[int(layer)]) for output in outputs]
         expected = torch.stack([states.mean(0) for states in hidden]).numpy()

@@ -18,6 +18,7 @@ from headstart.pooling import canonical_tap, pool
 from headstart.types import Activations, BackboneInfo
 
 from .conftest import TEXTS
+from .opening import run_model
 from .test_parity import assert_equal, features
 from .tiny_texts import (
     DECODERS,
@@ -95,7 +96,7 @@ def test_the_default_tap_equals_transformers(tiny: Callable[[str], Path], name: 
 def test_every_tap_that_is_offered_can_be_read(tiny: Callable[[str], Path], name: str) -> None:
     backbone = open_backbone(f"hf:{tiny(name)}", BackboneOptions())
     info, model = backbone.resolve(), backbone.load("cpu", "fp32")
-    given = model.forward(model.prepare(TEXTS))
+    given = run_model(model, model.prepare(TEXTS))
     assert all(pool(given, tap).isfinite().all() for tap in info.taps)
     assert ("final.cls" in info.taps) == (name == "roberta")
     if name == "roberta":
@@ -130,7 +131,7 @@ def test_layers_by_number_are_what_enters_and_leaves_the_blocks(
     )
     model = open_backbone(f"hf:{tiny(name)}", BackboneOptions()).load("cpu", "fp32")
     numbers = [str(number) for number in range(N_LAYERS + 1)]
-    given = model.forward(model.prepare(TEXTS), numbers)
+    given = run_model(model, model.prepare(TEXTS), numbers)
     # The library's last entry stands before or after the closing norm, as the model has it; its second
     # one in DeBERTa-v2 after the convolution that follows the first block.
     same = [0, 2] if name == "deberta-v2" else range(N_LAYERS)
@@ -144,8 +145,8 @@ def test_layers_by_number_are_what_enters_and_leaves_the_blocks(
 
 def test_only_the_layers_that_are_asked_for_are_kept(tiny: Callable[[str], Path]) -> None:
     model = open_backbone(f"hf:{tiny('bert')}", BackboneOptions()).load("cpu", "fp32")
-    assert set(model.forward(model.prepare(TEXTS), ["2"]).layers) == {"final", "2"}
-    assert set(model.forward(model.prepare(TEXTS)).layers) == {"final"}
+    assert set(run_model(model, model.prepare(TEXTS), ["2"]).layers) == {"final", "2"}
+    assert set(run_model(model, model.prepare(TEXTS)).layers) == {"final"}
 
 
 def test_a_closing_norm_stands_between_the_last_layer_and_the_end(tiny: Callable[[str], Path]) -> None:
@@ -233,7 +234,7 @@ def test_long_and_odd_texts(tiny: Callable[[str], Path]) -> None:
     pairs = model.prepare([(text, other) for text in long[:4] for other in (long[0], "x")])
     assert time.monotonic() - began < 30
     assert all(len(ids["input_ids"]) == MOST_TOKENS for ids in (*prepared[:4], *pairs))
-    assert pool(model.forward(prepared), "final.mean").isfinite().all()
+    assert pool(run_model(model, prepared), "final.mean").isfinite().all()
 
 
 def test_the_cut_of_a_long_text_changes_no_token(tiny: Callable[[str], Path]) -> None:
@@ -256,4 +257,4 @@ def test_a_text_without_tokens_is_named(tiny: Callable[[str], Path]) -> None:
     model = open_backbone(f"hf:{tiny('gpt2')}", BackboneOptions()).load("cpu", "fp32")
     empty, good = model.prepare(["", "good"])
     assert "no tokens" in str(empty)
-    assert isinstance(model.forward([good]), Activations)
+    assert isinstance(run_model(model, [good]), Activations)

@@ -17,10 +17,11 @@ from PIL import Image
 
 from headstart.backbones import BackboneOptions, open_backbone
 from headstart.errors import BackboneError
-from headstart.pooling import choose_taps, layers_of, pool
+from headstart.pooling import choose_taps, pool, reads_of
 from headstart.types import Activations
 
 from .conftest import TEXTS, picture
+from .opening import run_model
 
 TOLERANCE = 1e-5  # of the vector's largest value
 
@@ -28,7 +29,7 @@ TOLERANCE = 1e-5  # of the vector's largest value
 def features(spec: str, payloads: Sequence[Any], tap: str, **options: Any) -> NDArray[np.float32]:
     backbone = open_backbone(spec, BackboneOptions(**options))
     model = backbone.load("cpu", "fp32")
-    return pool(model.forward(model.prepare(payloads), layers_of([tap])), tap).numpy()
+    return pool(run_model(model, model.prepare(payloads), reads_of([tap])), tap).numpy()
 
 
 def assert_equal(found: NDArray[np.float32], expected: NDArray[np.float32]) -> None:
@@ -124,11 +125,11 @@ def test_timm_models_equal_timms_own_call(name: str, made: Any, pictures: list[b
     info = backbone.resolve()
     frozen = backbone.load("cpu", "fp32")
     prepared = frozen.prepare(pictures[:3])
-    alone = frozen.forward(prepared)
+    alone = run_model(frozen, prepared)
     assert info.default_tap == "pooler"
     assert_equal(pool(alone, "pooler").numpy(), timm_reference(model, pictures[:3]))
     numbers = [str(number) for number in range(info.first_layer, info.n_layers + 1)]
-    together = frozen.forward(prepared, numbers)
+    together = run_model(frozen, prepared, numbers)
     assert info.n_layers
     assert set(together.layers) == {"final", *numbers}
     for tap in info.taps:
@@ -188,7 +189,7 @@ def test_another_image_size(name: str, made: Any, pictures: list[bytes]) -> None
     assert info.preprocessing["input_size"] == [3, 192, 192]
     prepared = frozen.prepare(pictures[:1])
     assert prepared[0].shape == (3, 192, 192)
-    assert torch.isfinite(pool(frozen.forward(prepared), "pooler")).all()
+    assert torch.isfinite(pool(run_model(frozen, prepared), "pooler")).all()
 
 
 @pytest.mark.parametrize(
@@ -256,10 +257,10 @@ def test_batches_of_any_size_give_the_same(tiny_bert: Path) -> None:
     texts = [f"text {'word ' * (number % 17)}{number}" for number in range(40)]
     model = open_backbone(f"hf:{tiny_bert}", BackboneOptions()).load("cpu", "fp32")
     prepared = model.prepare(texts)
-    whole = pool(model.forward(prepared), "final.mean").numpy()
+    whole = pool(run_model(model, prepared), "final.mean").numpy()
     for size in (1, 3, 7, 16):
         parts = [
-            pool(model.forward(prepared[i : i + size]), "final.mean") for i in range(0, len(texts), size)
+            pool(run_model(model, prepared[i : i + size]), "final.mean") for i in range(0, len(texts), size)
         ]
         assert_equal(torch.cat(parts).numpy(), whole)
 
@@ -267,9 +268,9 @@ def test_batches_of_any_size_give_the_same(tiny_bert: Path) -> None:
 def test_a_picture_does_not_depend_on_its_neighbours() -> None:
     model = open_backbone("bundled:efficientnet-lite0", BackboneOptions()).load("cpu", "fp32")
     prepared = model.prepare([picture(number) for number in range(9)])
-    whole = pool(model.forward(prepared), "pooler").numpy()
+    whole = pool(run_model(model, prepared), "pooler").numpy()
     for size in (1, 2, 4):
-        parts = [pool(model.forward(prepared[i : i + size]), "pooler") for i in range(0, 9, size)]
+        parts = [pool(run_model(model, prepared[i : i + size]), "pooler") for i in range(0, 9, size)]
         assert_equal(torch.cat(parts).numpy(), whole)
 
 

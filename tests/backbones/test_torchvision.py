@@ -18,6 +18,8 @@ from headstart.backbones import BackboneOptions, open_backbone
 from headstart.errors import BackboneError, ConfigError, WeightsUnavailableError
 from headstart.pooling import pool
 
+from .opening import run_model
+
 # A member of each way of ending: a pooling module, none, a head of several layers, tokens, auxiliary heads.
 CLASSIFIERS = {
     "alexnet": "classifier.6",
@@ -47,7 +49,7 @@ def batch_of(name: str, payloads: Sequence[bytes]) -> torch.Tensor:
 def found(name: str, path: Path, payloads: Sequence[bytes], tap: str, **options: Any) -> torch.Tensor:
     backbone = open_backbone(f"torchvision:{name}", BackboneOptions(weights=path, **options))
     model = backbone.load("cpu", "fp32")
-    return pool(model.forward(model.prepare(payloads)), tap)
+    return pool(run_model(model, model.prepare(payloads)), tap)
 
 
 def assert_close(one: torch.Tensor, other: torch.Tensor) -> None:
@@ -108,7 +110,7 @@ def test_a_vision_transformer_takes_another_size(
     backbone = open_backbone("torchvision:vit_b_32", BackboneOptions(weights=path, image_size=96))
     assert backbone.resolve().taps[:2] == ("pooler", "final.cls")
     model = backbone.load("cpu", "fp32")
-    activations = model.forward(model.prepare(pictures[:1]))
+    activations = run_model(model, model.prepare(pictures[:1]))
     assert activations.layers["final"].hidden.shape == (1, 9, 768)
     assert torch.equal(pool(activations, "pooler"), pool(activations, "final.cls"))
 
@@ -162,5 +164,5 @@ def test_downloaded_weights_are_found_where_torch_keeps_them(
     frozen = backbone.load("cpu", "fp32")
     with torch.no_grad():
         expected = model.features(batch_of("squeezenet1_1", pictures)).mean(dim=(2, 3))
-    assert_close(pool(frozen.forward(frozen.prepare(pictures)), "final.mean"), expected)
+    assert_close(pool(run_model(frozen, frozen.prepare(pictures)), "final.mean"), expected)
     assert np.isfinite(expected.numpy()).all()

@@ -19,7 +19,7 @@ from headstart.cache.space import Space
 from headstart.cache.store import Cache
 from headstart.keys import key_of, pack
 from headstart.recipe import Recipe
-from headstart.types import Features
+from headstart.types import Failure, Features
 
 WIDTH = 6
 RECIPE = Recipe({"weights": "a", "tap": "final.mean", "compute": "fp32", "stored": "float32", "numerics": 1})
@@ -69,6 +69,7 @@ def commit(
     numbers: Sequence[int],
     name: str = "some",
     recipes: Sequence[Recipe] = (RECIPE,),
+    failures: Sequence[Failure] = (),
     **more: Any,
 ) -> FeatureSet:
     """Commit a set of some samples."""
@@ -91,7 +92,7 @@ def commit(
         "counts": {"samples": len(numbers)},
         "split": {"seed": 0, "made": None},
     }
-    made = commit_set(cache, name, table, info | more, [])
+    made = commit_set(cache, name, table, info | more, failures)
     assert made is not None
     return made
 

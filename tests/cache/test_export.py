@@ -223,9 +223,49 @@ def test_endings_and_formats(made: FeatureSet, tmp_path: Path) -> None:
     assert export(made, tmp_path / "x.bin", "npz").format == "npz"
 
 
-def test_token_features_are_refused(made: FeatureSet, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="several vectors a sample"):
-        export(made, tmp_path / "x.npz", backbone="py:tokens:b")
+@pytest.mark.parametrize("name", ["x.npz", "x.h5"])
+def test_token_features_are_refused_where_a_sample_has_one_row(
+    name: str, made: FeatureSet, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=r"last\.tokens has several vectors a sample.*\.parquet.*--tap"):
+        export(made, tmp_path / name, backbone="py:tokens:b")
+    assert not (tmp_path / name).exists()
+
+
+TOKEN_VECTORS = [features_of([number], ragged=True).values.tolist() for number in GOOD]
+
+
+@pytest.mark.parametrize("block", [1, 7 * WIDTH * 4, 1 << 20])
+@pytest.mark.parametrize("name", ["x.parquet", "x.arrow", "folder"])
+def test_token_features_are_lists_of_vectors(
+    name: str, block: int, made: FeatureSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selection, "BLOCK_BYTES", block)
+    done = export(made, tmp_path / name, backbone="py:tokens:b")
+    assert done.n_samples == len(GOOD)
+    rows = rows_of(tmp_path / name)
+    assert rows["features"] == TOKEN_VECTORS
+    assert rows["id"] == [f"bild {number}" for number in GOOD]
+    assert rows["key"] == [key.tobytes().hex() for key in keys_of(GOOD)]
+
+
+@pytest.mark.parametrize("stored", ["float16", "float32"])
+def test_token_features_as_a_hugging_face_data_set(stored: str, cache: Cache, made: FeatureSet) -> None:
+    pytest.importorskip("datasets")
+    recipe = Recipe({**TOKENS.entries, "stored": stored})
+    space = cache.space(recipe)
+    space.prepare()
+    features = features_of(GOOD, ragged=True)
+    values = features.values.astype(stored)
+    space.commit(Features(features.keys, values, features.offsets), shard_format("hdf5"))
+    info = made.info | {"features": [{"backbone": "py:x:y", "tap": "final.tokens", "space": recipe.id}]}
+    again = commit_set(cache, "again", made.samples, info, made.failures)
+    assert again is not None
+    found = again.dataset()
+    assert found["features"][:] == TOKEN_VECTORS
+    assert found.features["colour"].names == ["red", "grün"]
+    assert stored in str(found.features["features"])
+    assert again.dataset("test")["id"][:] == [f"bild {number}" for number in GOOD if number % 5 == 0]
 
 
 def test_a_missing_feature_is_an_error(cache: Cache, made: FeatureSet, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from caches import keys_of
+from caches import TOKENS, commit, keys_of, put
 
 from headstart.cache.commit import commit_set
 from headstart.cache.exchange.export import export
@@ -314,3 +314,13 @@ def test_a_column_that_is_no_texts_is_named(cache_root: Path, tmp_path: Path, ro
     options = {"id_column": "id"} | {role: ["odd"] if role == "label_columns" else "odd"}
     with pytest.raises(ConfigError, match=r"column 'odd' .* struct"):
         bring(cache_root, path, features_column="x", **options)
+
+
+def test_exported_token_features_are_refused_by_what_they_are(cache_root: Path, tmp_path: Path) -> None:
+    cache = Cache(cache_root)
+    cache.prepare()
+    put(cache, range(N), recipe=TOKENS)
+    export(commit(cache, range(N), recipes=[TOKENS]), tmp_path / "t.parquet")
+    for options in ({}, {"features_column": "features"}):
+        with pytest.raises(DataError, match=r"'features' holds several vectors a sample.*pooled tap"):
+            bring(cache_root, tmp_path / "t.parquet", **options)

@@ -159,7 +159,7 @@ def test_nothing_partial_is_left_behind(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(pq, "write_table", full)
+        patch.setattr(pq, "ParquetWriter", full)
         with pytest.raises(StorageError, match="no space left"):
             commit_set(cache, "colours", samples(range(5)), info(), [])
     assert folders(cache) == {made.digest}

@@ -30,7 +30,7 @@ CALL: dict[str, st.SearchStrategy[Any]] = {
     "tap": st.sampled_from(["pooler", "final.mean", "3.cls"]),
     "compute": st.sampled_from(["fp32", "bf16", "fp16"]),
     "stored": st.sampled_from(["float16", "float32"]),
-    "view": st.sampled_from([None, "flip"]),
+    "view": st.sampled_from([None, {"number": 1}, {"number": 2}]),
 }
 
 

@@ -67,6 +67,8 @@ for path in sys.argv[1:]:
     source.payload(0), source.label_names, source.label_kinds, source.description
 """
 
+SPILLING = "import headstart.growing; headstart.growing.IN_MEMORY = 0"
+
 
 def of_every_label_kind(root: Path) -> list[Path]:
     """Tables of lists and of numbers; tables of flags and of cells to split lie beside them."""
@@ -99,7 +101,8 @@ def with_images_inside(root: Path) -> list[str]:
     ]
 
 
-def test_reading_imports_neither_pandas_nor_torch(tmp_path: Path) -> None:
+@pytest.mark.parametrize("before", ["", SPILLING], ids=["in memory", "in a temporary file"])
+def test_reading_imports_neither_pandas_nor_torch(before: str, tmp_path: Path) -> None:
     """pyarrow imports pandas wherever it is installed, unless one is careful."""
     for library in ("pandas", "torch", "PIL"):
         (tmp_path / "lib" / library).mkdir(parents=True)
@@ -116,7 +119,7 @@ def test_reading_imports_neither_pandas_nor_torch(tmp_path: Path) -> None:
     data.append(f'{tmp_path / "cells.csv"}?{{"label_kind": "multi"}}')
     data += with_images_inside(tmp_path)
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *data],
+        [sys.executable, "-c", before + PROGRAM, *data],
         env={"PYTHONPATH": ":".join([str(tmp_path / "lib"), *sys.path])},
         capture_output=True,
         text=True,

@@ -6,33 +6,33 @@ The factory takes no argument and returns an object with
 - ``modality``: ``"image"``, ``"text"`` or ``"image-text"``,
 - ``version``: a string that the author raises when a number changes,
 - ``prepare(payload)``: from the bytes of an image, a text or a pair of either to a tensor on the CPU,
+- ``is_reentrant``, optional: ``True`` if several threads may call ``forward`` at once (it is then faster),
 - ``forward(batch)``, optional: from the stacked tensors to features (B, D), or (B, T, D) to pool;
   without it the module itself is called.
 """
 
 from __future__ import annotations
 
-import importlib
-import inspect
-import re
-import sys
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
-from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headstart.backbones.changing import change_files, change_texts
 from headstart.backbones.digest import n_parameters, weights_digest
 from headstart.backbones.freezing import freeze
 from headstart.errors import BackboneError, ConfigError, HeadstartError, SampleError
-from headstart.types import Activations, BackboneInfo, Positions
+from headstart.own_code import load_own, reason_of, source_digest
+from headstart.types import AT_END, Activations, BackboneInfo, Positions
 
 if TYPE_CHECKING:
     import torch
 
+    from headstart.contracts import Change
     from headstart.types import Payload, Precision
 
-_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+BATCH = 16
+INPUT = "inputs"
 NEEDED = ("module", "modality", "version", "prepare")
 
 
@@ -70,7 +70,7 @@ class CustomBackbone:
             architecture={"library": "custom", "factory": self._target},
             preprocessing={},
             taps=pooled,
-            code={"version": str(made.version), "source": _source_digest(self._factory)},
+            code={"version": str(made.version), "source": source_digest(self._factory)},
             provenance={"parameters": n_parameters(made.module)},
         )
 
@@ -81,15 +81,7 @@ class CustomBackbone:
 
     @cached_property
     def _factory(self) -> Any:
-        module_name, _, name = self._target.partition(":")
-        if not module_name or not name:
-            raise ConfigError(f"{self.spec!r} should be py:package.module:factory")
-        if "" not in sys.path:
-            sys.path.insert(0, "")
-        try:
-            return getattr(importlib.import_module(module_name), name)
-        except Exception as error:  # importing it runs it
-            raise ConfigError(f"{self.spec} cannot be imported: {type(error).__name__}: {error}") from error
+        return load_own(self.spec, "factory")
 
     @cached_property
     def _made(self) -> Any:
@@ -112,40 +104,70 @@ class FrozenCustomModel:
     """A custom backbone in memory and frozen."""
 
     def __init__(self, spec: str, made: Any) -> None:
+        import torch
+
         self.module: torch.nn.Module = made.module
-        self.batch_size = 16
+        self.budget = BATCH
+        parameter = next(self.module.parameters(), None)
+        self.device = torch.device("cpu") if parameter is None else parameter.device
+        # Code that keeps something from one batch to the next must not run twice at once.
+        self.is_reentrant = bool(getattr(made, "is_reentrant", False))
         self._spec = spec
         self._made = made
 
-    def prepare(self, payloads: Sequence[Payload]) -> list[Any | SampleError]:
-        """What the user's own ``prepare`` makes of each; whatever it raises names the sample."""
-        prepared: list[Any | SampleError] = []
-        for payload in payloads:
-            try:
-                prepared.append(self._made.prepare(payload))
-            except Exception as error:
-                # Without addresses of memory: a reason that differs from run to run is a new set each time.
-                reason = _ADDRESS.sub("", str(error)) or type(error).__name__
-                prepared.append(SampleError(f"{self._spec} could not prepare it: {reason}"))
-        return prepared
+    def prepare(
+        self, payloads: Sequence[Payload], changes: Sequence[Change | None] | None = None
+    ) -> list[Any | SampleError]:
+        """What the user's own ``prepare`` makes of each; whatever it raises names the sample.
+
+        A changed image is handed to it as the bytes of a PNG.
+        """
+        given: Sequence[Payload | SampleError] = payloads
+        if changes is not None:
+            change = change_files if "image" in self._made.modality else change_texts
+            given = change(payloads, changes)
+        return [part if isinstance(part, SampleError) else self._prepared(part) for part in given]
+
+    def _prepared(self, payload: Payload) -> Any | SampleError:
+        try:
+            return self._made.prepare(payload)
+        except Exception as error:  # the user's code raises what it likes
+            return SampleError(f"{self._spec} could not prepare it: {reason_of(error)}")
 
     def length(self, prepared: Any) -> int:
         """All samples cost the same."""
         return 1
 
-    def forward(self, prepared: Sequence[Any], layers: Collection[str] = ()) -> Activations:
-        """Run the user's forward over a batch."""
+    def collate(self, prepared: Sequence[Any]) -> dict[str, torch.Tensor]:
+        """The samples as one tensor.
+
+        Raises
+        ------
+        BackboneError
+            What the user's ``prepare`` gave cannot be stacked.
+        """
         import torch
 
         try:
+            return {INPUT: torch.stack(list(prepared))}
+        except (TypeError, RuntimeError) as error:
+            raise self._failed(len(prepared), error) from error
+
+    def forward(self, batch: Mapping[str, torch.Tensor], reads: Collection[str] = AT_END) -> Activations:
+        """Run the user's forward over a batch."""
+        import torch
+
+        given = batch[INPUT]
+        parameter = next(self.module.parameters(), None)
+        if parameter is not None and given.is_floating_point():
+            given = given.to(parameter.dtype)
+        try:
             with torch.inference_mode():
-                output = getattr(self._made, "forward", self.module)(self._batch(prepared))
+                output = getattr(self._made, "forward", self.module)(given)
         except (torch.OutOfMemoryError, HeadstartError):
             raise
         except Exception as error:  # the user's code raises what it likes
-            raise BackboneError(
-                f"{self._spec} failed on a batch of {len(prepared)}: {type(error).__name__}: {error}"
-            ) from error
+            raise self._failed(len(given), error) from error
         if not isinstance(output, torch.Tensor):
             raise BackboneError(f"{self._spec} gave a {type(output).__name__}; expected a tensor (B, D)")
         if output.ndim == 2:
@@ -154,21 +176,5 @@ class FrozenCustomModel:
             return Activations({"final": Positions(output, cls=output[:, 0])}, {"pooler": output.mean(dim=1)})
         raise BackboneError(f"{self._spec} gave a tensor of shape {tuple(output.shape)}; expected (B, D)")
 
-    def _batch(self, prepared: Sequence[Any]) -> torch.Tensor:
-        """The samples as one tensor, where the weights are and like them."""
-        import torch
-
-        batch = torch.stack(list(prepared))
-        parameter = next(self.module.parameters(), None)
-        if parameter is None:
-            return batch
-        return batch.to(parameter.device, parameter.dtype if batch.is_floating_point() else batch.dtype)
-
-
-def _source_digest(factory: Any) -> str:
-    """BLAKE2b-128, in hex, of the file that the factory is written in."""
-    try:
-        source = Path(inspect.getfile(factory)).read_bytes()
-    except (TypeError, OSError):
-        source = repr(factory).encode("utf-8")
-    return blake2b(source, digest_size=16).hexdigest()
+    def _failed(self, n: int, error: Exception) -> BackboneError:
+        return BackboneError(f"{self._spec} failed on a batch of {n}: {type(error).__name__}: {error}")

@@ -46,20 +46,26 @@ def best_precision(device: str) -> Precision:
 def freeze(module: torch.nn.Module, device: str, precision: Precision) -> torch.nn.Module:
     """Put a module into eval mode, without gradients, on a device and in a dtype, in place.
 
+    For int8 the weights of its linear layers are rounded from float32; everything else stays in it.
+
     Raises
     ------
+    ConfigError
+        int8 is not for this device, or not for this module.
     BackboneError
         It does not fit into the device's memory, or was cast to another dtype before: its weights are
         rounded by now, and casting them back would not undo it.
     """
     import torch
 
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-    before = getattr(module, _CAST, precision)
-    if before != precision:
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32)
+    before = getattr(module, _CAST, None)
+    if before not in (None, precision):
         raise BackboneError(
             f"this model was cast to {before}; open the backbone anew to load it as {precision}"
         )
+    if precision == "int8" and before is None:
+        _quantize(module, device)
     setattr(module, _CAST, precision)
     if torch.cuda.is_available():
         torch.backends.cuda.matmul.allow_tf32 = False
@@ -68,3 +74,21 @@ def freeze(module: torch.nn.Module, device: str, precision: Precision) -> torch.
         return module.eval().requires_grad_(False).to(device=device, dtype=dtype)
     except torch.OutOfMemoryError as error:
         raise BackboneError(f"the backbone does not fit into the memory of {device}") from error
+
+
+def is_int8(module: torch.nn.Module) -> bool:
+    """Whether a module was frozen as int8."""
+    return getattr(module, _CAST, None) == "int8"
+
+
+def _quantize(module: torch.nn.Module, device: str) -> None:
+    import torch
+
+    from headstart.backbones.quantizing import quantize
+
+    if torch.device(device).type != "cpu":
+        raise ConfigError(
+            f"--precision int8 runs on CPUs alone, and this would run on {device}; add --device cpu, or take "
+            "--precision auto"
+        )
+    quantize(module)

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from headstart.errors import SampleError
+from headstart.types import AT_END
 
 if TYPE_CHECKING:
     import torch
     from PIL import Image
 
+    from headstart.contracts import Change
     from headstart.types import Activations, Payload
 
-CPU_BATCH = 8  # small batches are fastest on CPUs: the activations stay in the cache
-GPU_BATCH = 64
+CPU_IMAGES = 4  # a batch; small ones are fastest on CPUs: the activations stay in the cache
+GPU_IMAGES = 128
+PIXELS = "pixel_values"
 MAX_ASPECT = 1000  # models resize the shorter side: a line of pixels would become gigabytes
 WIDE_MODES = ("I", "F")  # 32 bits a pixel, in a range that the file does not name
 SIXTEEN_BIT_FORMATS = ("PNG", "PPM")  # a Pillow that opens these as 32-bit integers keeps their 16 bits
@@ -109,7 +112,7 @@ class FrozenImageModel:
     transform : callable
         From an RGB image to a float tensor (3, H, W).
     read : callable
-        From a batch (B, 3, H, W) on the device, and the numbered layers to keep, to `Activations`.
+        From a batch (B, 3, H, W) on the device, and what is wanted, to `Activations`.
     """
 
     def __init__(
@@ -127,28 +130,68 @@ class FrozenImageModel:
         self._transform = transform
         self._read = read
         parameter = next(module.parameters())
-        self._device, self._dtype = parameter.device, parameter.dtype
+        self.device, self._dtype = parameter.device, parameter.dtype
+        self.is_reentrant = True
         self.module.to(memory_format=torch.channels_last)
-        self.batch_size = CPU_BATCH if self._device.type == "cpu" else GPU_BATCH
+        self.budget = CPU_IMAGES if self.device.type == "cpu" else GPU_IMAGES
 
-    def prepare(self, payloads: Sequence[Payload]) -> list[Any | SampleError]:
+    def prepare(
+        self, payloads: Sequence[Payload], changes: Sequence[Change | None] | None = None
+    ) -> list[Any | SampleError]:
         """Decoded and transformed images, or the reason why one cannot be."""
-        prepared: list[Any | SampleError] = []
-        for payload in payloads:
-            try:
-                prepared.append(self._transform(decode_image(payload)))
-            except SampleError as error:
-                prepared.append(error)
-        return prepared
+        return prepare_images(payloads, changes, self._transform)
 
     def length(self, prepared: Any) -> int:
         """All images cost the same."""
         return 1
 
-    def forward(self, prepared: Sequence[Any], layers: Collection[str] = ()) -> Activations:
+    def collate(self, prepared: Sequence[Any]) -> dict[str, torch.Tensor]:
+        """Transformed images as one batch (B, 3, H, W), channels last in memory."""
+        import torch
+
+        return {PIXELS: torch.stack(list(prepared)).to(memory_format=torch.channels_last)}
+
+    def forward(self, batch: Mapping[str, torch.Tensor], reads: Collection[str] = AT_END) -> Activations:
         """Run the model over a batch of transformed images."""
         import torch
 
-        batch = torch.stack(list(prepared)).to(memory_format=torch.channels_last)
         with torch.inference_mode():
-            return self._read(batch.to(device=self._device, dtype=self._dtype), layers)
+            return self._read(batch[PIXELS].to(self._dtype), reads)
+
+
+def prepare_images(
+    payloads: Sequence[Payload],
+    changes: Sequence[Change | None] | None,
+    transform: Callable[[Image.Image], Any],
+) -> list[Any | SampleError]:
+    """Decode images, change them, transform them; one that is the object before it is decoded but once."""
+    prepared: list[Any | SampleError] = []
+    last: Payload | None = None
+    decoded: Image.Image | SampleError | None = None
+    for number, payload in enumerate(payloads):
+        if decoded is None or payload is not last:
+            last, decoded = payload, _decoded(payload)
+        picture = decoded
+        if changes is not None and (change := changes[number]) is not None:
+            picture = _changed(decoded, change)
+        prepared.append(picture if isinstance(picture, SampleError) else transform(picture))
+    return prepared
+
+
+def _changed(decoded: Image.Image | SampleError, change: Change) -> Image.Image | SampleError:
+    """What a change makes of a picture, if it is one that a model's transform can take."""
+    if isinstance(decoded, SampleError):
+        return decoded
+    try:
+        changed = change.image(decoded)
+        _check_aspect(changed)
+    except SampleError as error:
+        return error
+    return changed
+
+
+def _decoded(payload: Payload) -> Image.Image | SampleError:
+    try:
+        return decode_image(payload)
+    except SampleError as error:
+        return error

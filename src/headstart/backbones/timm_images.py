@@ -95,7 +95,7 @@ class TimmBackbone:
         transform = create_transform(**self._data_config, is_training=False)
         reading = self._reading  # before the weights are cast and moved
         module = freeze(self._model, device, precision)
-        return FrozenImageModel(module, transform, lambda batch, layers: read(module, reading, batch, layers))
+        return FrozenImageModel(module, transform, lambda batch, reads: read(module, reading, batch, reads))
 
     @cached_property
     def _model(self) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import BackboneError
-from headstart.types import Activations, Positions
+from headstart.types import AT_END, Activations, Positions
 
 if TYPE_CHECKING:
     import torch
@@ -97,16 +97,18 @@ def probe(model: Any, input_size: Sequence[int], spec: str) -> Reading:
     return _described(model, _last(features, spec), maps, same, has_head)
 
 
-def read(model: Any, reading: Reading, batch: torch.Tensor, layers: Collection[str] = ()) -> Activations:
+def read(model: Any, reading: Reading, batch: torch.Tensor, reads: Collection[str] = AT_END) -> Activations:
     """One forward pass: the pre-logits, the last positions, and the numbered layers that are asked for.
 
     Parameters
     ----------
     batch : Tensor, shape (B, 3, H, W)
-    layers : collection of str
-        Numbers from 1, as timm's ``forward_intermediates`` counts from 0.
+    reads : collection of str
+        As in `FrozenModel.forward`; numbers from 1, as timm's ``forward_intermediates`` counts from 0.
     """
-    asked = sorted(int(layer) for layer in layers)
+    asked = sorted(int(name) for name in reads if name.isdigit())
+    if asked and not any(name in AT_END for name in reads):
+        return _read_layers(model, reading, batch, asked)
     wanted = sorted({*asked, reading.n_layers}) if reading.patches_in_layer else asked
     if wanted:
         indices = [number - 1 for number in wanted]
@@ -117,8 +119,20 @@ def read(model: Any, reading: Reading, batch: torch.Tensor, layers: Collection[s
     final = _of_features(features[-1] if isinstance(features, list | tuple) else features, reading)
     if reading.patches_in_layer:
         final = Positions(read_maps[reading.n_layers].hidden, cls=final.cls)
-    whole = {"pooler": model.forward_head(features, pre_logits=True).flatten(1)} if reading.has_head else {}
+    pools = reading.has_head and "pooler" in reads
+    whole = {"pooler": model.forward_head(features, pre_logits=True).flatten(1)} if pools else {}
     return Activations({"final": final} | {str(number): read_maps[number] for number in asked}, whole)
+
+
+def _read_layers(model: Any, reading: Reading, batch: torch.Tensor, asked: Sequence[int]) -> Activations:
+    """Numbered layers alone: the pass ends with the deepest of them, where the model can stop."""
+    indices = [number - 1 for number in asked]
+    maps = model.forward_intermediates(
+        batch, indices=indices, stop_early=True, intermediates_only=True, **_arguments(model)
+    )
+    return Activations(
+        {str(number): _of_map(kept, reading) for number, kept in zip(asked, maps, strict=True)}
+    )
 
 
 def _arguments(model: Any) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from headstart.backbones.images import FrozenImageModel
 from headstart.backbones.loading import loading_failures
 from headstart.backbones.state_dicts import load_into, read_state_dict
 from headstart.backbones.torch_hub import torch_hub_files
-from headstart.backbones.torchvision_reading import classifier_of, offered_taps, read
+from headstart.backbones.torchvision_reading import EndReader, classifier_of, offered_taps
 from headstart.errors import BackboneError, ConfigError
 from headstart.types import BackboneInfo
 
@@ -81,9 +81,8 @@ class TorchvisionBackbone:
     def load(self, device: str, precision: Precision) -> FrozenImageModel:
         """The model, frozen, on a device."""
         module = freeze(self._model, device, precision)
-        classifier = classifier_of(module)
-        transform = self._transform
-        return FrozenImageModel(module, transform, lambda batch, layers: read(module, classifier, batch))
+        reader = EndReader(module, classifier_of(module))
+        return FrozenImageModel(module, self._transform, lambda batch, reads: reader.read(batch))
 
     @cached_property
     def _weights(self) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 from headstart.types import Activations, Positions
@@ -39,37 +40,59 @@ def offered_taps(model: torch.nn.Module, classifier: str) -> tuple[str, ...]:
     )
 
 
-def read(model: Any, classifier: str, batch: torch.Tensor) -> Activations:
-    """What enters the classifier, and the last positions: a spatial map, or patches without the class."""
-    import torch
+class _Seen(threading.local):
+    """What the last pass of a thread went through."""
 
-    seen: dict[str, torch.Tensor] = {}
-    last, is_input = _end(model)
-    hooks = [
-        model.get_submodule(classifier).register_forward_pre_hook(_keeper(seen, "pooler")),
-        last.register_forward_pre_hook(_keeper(seen, "last"))
-        if is_input
-        else last.register_forward_hook(_keeper(seen, "last")),
-    ]
-    try:
-        model(batch)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    features, pooled = seen["last"], seen["pooler"]
-    whole = {"pooler": pooled} if isinstance(model.get_submodule(classifier), torch.nn.Linear) else {}
-    if features.ndim == 3:
-        return Activations({"final": Positions(features[:, 1:], cls=features[:, 0])}, whole)
-    return Activations({"final": Positions(features.flatten(2).transpose(1, 2))}, whole)
+    last: torch.Tensor | None = None
+    pooled: torch.Tensor | None = None
 
 
-def _keeper(seen: dict[str, torch.Tensor], name: str) -> Any:
-    """A hook that keeps what a module gives, or before it is run what enters it."""
+class EndReader:
+    """Reads what enters a model's classifier, and its last positions.
 
-    def keep(module: Any, inputs: tuple[torch.Tensor, ...], output: torch.Tensor | None = None) -> None:
-        seen[name] = inputs[0] if output is None else output
+    The model is hooked for good, and by thread: several threads may run it at once.
 
-    return keep
+    Parameters
+    ----------
+    model : torch.nn.Module
+    classifier : str
+        See `classifier_of`.
+    """
+
+    def __init__(self, model: Any, classifier: str) -> None:
+        import torch
+
+        self._model = model
+        self._seen = _Seen()
+        last_linear = model.get_submodule(classifier)
+        self._has_pooler = isinstance(last_linear, torch.nn.Linear)
+        last_linear.register_forward_pre_hook(self._keeper("pooled"))
+        last, is_input = _end(model)
+        if is_input:
+            last.register_forward_pre_hook(self._keeper("last"))
+        else:
+            last.register_forward_hook(self._keeper("last"))
+
+    def read(self, batch: torch.Tensor) -> Activations:
+        """A spatial map, or patches without the class; and the vector before the classifier."""
+        self._model(batch)
+        features, pooled = self._seen.last, self._seen.pooled
+        assert features is not None
+        assert pooled is not None
+        self._seen.last = self._seen.pooled = None
+        whole = {"pooler": pooled} if self._has_pooler else {}
+        if features.ndim == 3:
+            return Activations({"final": Positions(features[:, 1:], cls=features[:, 0])}, whole)
+        return Activations({"final": Positions(features.flatten(2).transpose(1, 2))}, whole)
+
+    def _keeper(self, name: str) -> Any:
+        """A hook that keeps what a module gives, or before it is run what enters it."""
+        seen = self._seen
+
+        def keep(module: Any, inputs: tuple[torch.Tensor, ...], output: torch.Tensor | None = None) -> None:
+            setattr(seen, name, inputs[0] if output is None else output)
+
+        return keep
 
 
 def _end(model: Any) -> tuple[Any, bool]:

@@ -11,10 +11,12 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
+from itertools import chain
 from pathlib import Path
 from types import EllipsisType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headstart.cache.layout import SET_FORMAT
@@ -30,19 +32,26 @@ from headstart.files import (
 )
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from headstart.cache.sets import FeatureSet
     from headstart.types import Failure, Json
 
 ROWS_A_GROUP = 65_536
+MEASURED = "measured"
+"""What an extraction measured of itself; like the time not part of a set's digest."""
 TURN_SECONDS, TURN_POLL = 5.0, 0.02
+
+
+class SampleRows(Protocol):
+    """A table of samples that need not be in memory as a whole."""
+
+    def groups(self, n_rows: int) -> Iterator[pa.Table]:
+        """All rows, so many at a time; the same whenever it is asked."""
 
 
 def commit_set(
     cache: Cache,
     name: str,
-    samples: pa.Table,
+    samples: pa.Table | SampleRows,
     info: Mapping[str, Json],
     failures: Sequence[Failure],
     replaces: str | EllipsisType | None = ...,
@@ -54,7 +63,7 @@ def commit_set(
     cache : Cache
     name : str
         The set's name.
-    samples : pyarrow.Table
+    samples : pyarrow.Table or SampleRows
         ``id``, ``key``, ``split``, ``origin``, ``label:<name>``…, ``meta:<name>``….
     info : mapping
         What ``set.json`` says besides its format, its digest and the time.
@@ -92,7 +101,7 @@ def commit_set(
 
 
 def _is_in_force(
-    folder: Path, samples: pa.Table, info: Mapping[str, Json], failures: Sequence[Failure]
+    folder: Path, samples: pa.Table | SampleRows, info: Mapping[str, Json], failures: Sequence[Failure]
 ) -> bool:
     """Whether the set is in this very state already; written elsewhere to see."""
     current = _current(folder)
@@ -123,17 +132,15 @@ def turn(folder: Path) -> Iterator[None]:
             claim.unlink()
 
 
-def _write(folder: Path, samples: pa.Table, info: Mapping[str, Json], failures: Sequence[Failure]) -> str:
-    """Write the three files and return the digest of what they say (the time left out)."""
-    state = json.dumps({"format": SET_FORMAT, **info}, sort_keys=True, ensure_ascii=False)
+def _write(
+    folder: Path, samples: pa.Table | SampleRows, info: Mapping[str, Json], failures: Sequence[Failure]
+) -> str:
+    """Write the three files and return the digest of what they say, without what differs from run to run."""
+    said = {name: value for name, value in info.items() if name != MEASURED}
+    state = json.dumps({"format": SET_FORMAT, **said}, sort_keys=True, ensure_ascii=False)
     jsonl = failures_to_jsonl(failures)
-    pq.write_table(
-        samples,
-        folder / "samples.parquet",
-        row_group_size=ROWS_A_GROUP,
-        compression="zstd",
-        write_page_checksum=True,
-    )
+    groups = _slices(samples) if isinstance(samples, pa.Table) else samples.groups(ROWS_A_GROUP)
+    _write_samples(folder / "samples.parquet", groups)
     digest = blake2b(digest_size=8)
     for part in (state.encode("utf-8"), jsonl):
         digest.update(len(part).to_bytes(8, "little") + part)
@@ -146,6 +153,19 @@ def _write(folder: Path, samples: pa.Table, info: Mapping[str, Json], failures: 
     write_durably(folder / "set.json", content.encode("utf-8") + b"\n")
     write_durably(folder / "failures.jsonl", jsonl)
     return digest.hexdigest()
+
+
+def _write_samples(path: Path, groups: Iterator[pa.Table]) -> None:
+    """Write a row group for each table; the bytes are those of all of them written as one table."""
+    first = next(groups)
+    with pq.ParquetWriter(path, first.schema, compression="zstd", write_page_checksum=True) as writer:
+        for group in chain([first], groups):
+            writer.write_table(group, row_group_size=ROWS_A_GROUP)
+
+
+def _slices(table: pa.Table) -> Iterator[pa.Table]:
+    for start in range(0, max(table.num_rows, 1), ROWS_A_GROUP):  # a table without rows has a schema as well
+        yield table.slice(start, ROWS_A_GROUP)
 
 
 def _move(partial: Path, target: Path) -> None:

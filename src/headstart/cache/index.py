@@ -7,13 +7,13 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from headstart.errors import StorageError
 from headstart.files import write_durably
-from headstart.keys import search, words
+from headstart.keys import first_by_key, places, search, slices, words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,28 +51,32 @@ class Index:
         self, keys: NDArray[np.uint8]
     ) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.bool_]]:
         """Shard and row of each key, and whether there is one; each of shape (N,)."""
-        positions, found = search(self.hi, self.lo, keys)
-        if not len(self):
-            empty = np.zeros(len(keys), dtype=np.uint32)
-            return empty, empty, found
-        return self.shard[positions], self.row[positions], found
+        shard, row = np.zeros(len(keys), dtype=np.uint32), np.zeros(len(keys), dtype=np.uint32)
+        found = np.zeros(len(keys), dtype=bool)
+        if len(self):
+            for rows in slices(len(keys)):
+                positions, found[rows] = search(self.hi, self.lo, keys[rows])
+                shard[rows], row[rows] = self.shard[positions], self.row[positions]
+        return shard, row, found
+
+    def holds(self, keys: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """Which keys, shape (N, 16), have an entry; shape (N,)."""
+        found = np.zeros(len(keys), dtype=bool)
+        for rows in slices(len(keys)):
+            found[rows] = search(self.hi, self.lo, keys[rows])[1]
+        return found
 
     def extended(self, new: Mapping[str, NDArray[np.uint8]]) -> Index:
-        """The index with more shards, given the keys of each, shape (n, 16)."""
+        """The index with more shards, given the keys of each, shape (n, 16).
+
+        Only what is new is sorted: a space grows by hundreds of shards, and to sort all of it anew for
+        each would take longer than a cheap backbone does.
+        """
         names = tuple(sorted({*self.shards, *new}))
         number = {name: position for position, name in enumerate(names)}
         renumbered = np.array([number[name] for name in self.shards], dtype=np.uint32)
-        columns = [(self.hi, self.lo, renumbered[self.shard], self.row)]
-        for name, keys in new.items():
-            hi, lo = words(keys)
-            shard = np.full(len(keys), number[name], dtype=np.uint32)
-            columns.append((hi, lo, shard, np.arange(len(keys), dtype=np.uint32)))
-        hi, lo, shard, row = (np.concatenate(parts) for parts in zip(*columns, strict=True))
-        order = np.lexsort((shard, lo, hi))
-        hi, lo, shard, row = hi[order], lo[order], shard[order], row[order]
-        first = np.ones(len(hi), dtype=bool)
-        first[1:] = (hi[1:] != hi[:-1]) | (lo[1:] != lo[:-1])
-        return Index(names, hi[first], lo[first], shard[first], row[first])
+        mine = _Entries(self.hi, self.lo, renumbered[self.shard], self.row)
+        return Index(names, *_merged(mine, _sorted_entries({number[name]: new[name] for name in new})))
 
     def save(self, path: Path) -> None:
         """Keep it; where nothing may be written, go without."""
@@ -86,7 +90,7 @@ class Index:
             row=self.row,
         )
         try:
-            write_durably(path, buffer.getvalue())
+            write_durably(path, buffer.getbuffer())
         except StorageError:
             return
 
@@ -128,6 +132,48 @@ def peek_index(path: Path) -> tuple[tuple[str, ...], int]:
     except Exception:  # see `load_index`
         return (), 0
     return tuple(str(name) for name in shards), n_keys
+
+
+class _Entries(NamedTuple):
+    """The columns of an index."""
+
+    hi: NDArray[np.uint64]
+    lo: NDArray[np.uint64]
+    shard: NDArray[np.uint32]
+    row: NDArray[np.uint32]
+
+
+def _sorted_entries(shards: Mapping[int, NDArray[np.uint8]]) -> _Entries:
+    """The entries of shards by their numbers; of a key in several, the one in the lowest."""
+    numbers = sorted(shards)
+    keys = np.concatenate([shards[number] for number in numbers])
+    lengths = [len(shards[number]) for number in numbers]
+    first = first_by_key(keys)
+    shard = np.repeat(np.array(numbers, dtype=np.uint32), lengths)[first]
+    row = np.concatenate([np.arange(length, dtype=np.uint32) for length in lengths])[first]
+    return _Entries(*words(keys[first]), shard, row)
+
+
+def _merged(old: _Entries, new: _Entries) -> _Entries:
+    """Two parts, each sorted and without copies, as one; of a key in both, the lower shard's entry."""
+    at = places(old.hi, old.lo, new.hi, new.lo)
+    both = np.flatnonzero(at < len(old.hi))
+    both = both[(old.hi[at[both]] == new.hi[both]) & (old.lo[at[both]] == new.lo[both])]
+    added = np.delete(np.arange(len(at)), both)
+    came = at[added] + np.arange(len(added))  # where the added ones stand in the whole
+    stayed = np.ones(len(old.hi) + len(added), dtype=bool)
+    stayed[came] = False
+
+    def woven(before: NDArray[Any], more: NDArray[Any]) -> NDArray[Any]:
+        column = np.empty(len(stayed), dtype=before.dtype)
+        column[stayed], column[came] = before, more[added]
+        return column
+
+    shard, row = woven(old.shard, new.shard), woven(old.row, new.row)
+    lower = both[new.shard[both] < old.shard[at[both]]]
+    where = at[lower] + np.searchsorted(at[added], at[lower], side="right")
+    shard[where], row[where] = new.shard[lower], new.row[lower]
+    return _Entries(woven(old.hi, new.hi), woven(old.lo, new.lo), shard, row)
 
 
 def _is_sound(index: Index) -> bool:

@@ -72,25 +72,20 @@ class ParquetFormat:
 
 
 class ParquetShard:
-    """An opened Parquet shard; its features are read at the first use and kept."""
+    """An opened Parquet shard. Each question reads the file: who asks again keeps what it got."""
 
     def __init__(self, path: Path, recipe: str) -> None:
         self.recipe = recipe
         self._path = path
-        self._whole: Features | None = None
 
     def keys(self) -> NDArray[np.uint8]:
         """All keys, shape (N, 16)."""
-        if self._whole is not None:
-            return self._whole.keys
         return keys_from_arrow(self._read(["key"]).column("key"))
 
     def features(self, rows: NDArray[np.int64] | None = None) -> Features:
         """The given rows in that order; all of them if None."""
-        if self._whole is None:
-            table = self._read(["key", "features"])
-            self._whole = _from_arrow(table, self._path)
-        return self._whole if rows is None else take(self._whole, rows)
+        whole = _from_arrow(self._read(["key", "features"]), self._path)
+        return whole if rows is None else take(whole, rows)
 
     def _read(self, columns: list[str]) -> pa.Table:
         try:

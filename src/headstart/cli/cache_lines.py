@@ -38,7 +38,7 @@ def set_line(entry: dict[str, Any]) -> str:
     """A set, in a line."""
     if "problem" in entry:
         return f"set    {entry['set']}: {entry['problem']}"
-    features = ", ".join(f"{f['backbone']} {f['tap']} ({f['space']})" for f in entry["features"])
+    features = ", ".join(_feature(f) for f in entry["features"])
     labels = ", ".join(f"{column}: {n} classes" for column, n in entry["classes"].items()) or "no labels"
     return f"set    {entry['set']}: {entry['samples']:,} samples, {labels}; {features}"
 
@@ -50,11 +50,17 @@ def space_line(entry: dict[str, Any]) -> str:
     times = ", ".join(
         f"{what} {_ago(entry[what])}" for what in ("created", "written", "used") if entry[what] is not None
     )
+    view = f" view {entry['view']}" if entry["view"] else ""
     rate = "" if entry["hit_rate"] is None else f", {entry['hit_rate']:.0%} hits"
     return (
-        f"space  {entry['space']}: {entry['rows']:,} rows at {entry['tap']}, {entry['compute']} stored as "
+        f"space  {entry['space']}: {entry['rows']:,} rows at {entry['tap']}{view}, {entry['compute']} stored as "
         f"{entry['stored']}, {size(entry['bytes'])} in {entry['shards']} shards; {times}{rate}"
     )
+
+
+def _feature(entry: dict[str, Any]) -> str:
+    view = f" view {entry['view']}" if entry.get("view") else ""
+    return f"{entry['backbone']} {entry['tap']}{view} ({entry['space']})"
 
 
 def _ago(moment: str) -> str:

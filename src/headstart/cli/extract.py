@@ -11,10 +11,10 @@ from headstart.cli.guard import guarded
 
 
 @guarded
-@shared.takes(shared.BACKBONE, shared.READING, shared.COMPUTING)
+@shared.takes(shared.BACKBONE, shared.VIEWS, shared.READING, shared.COMPUTING)
 def extract(
     data: shared.Data,
-    backbone: shared.BackboneSpec,
+    backbone: shared.BackboneSpecs,
     set: Annotated[str | None, typer.Option("--set", metavar="NAME", help="Name of the set.")] = None,
     split_seed: Annotated[int, typer.Option("--split-seed", help="Of the splits that are made.")] = 0,
     retry_failed: Annotated[
@@ -33,6 +33,7 @@ def extract(
 ) -> None:
     """Run a frozen backbone once over a data set and keep its features."""
     values = shared.as_options(locals(), "taps", "label_column", "label_names")
+    values["backbone"], *values["more_backbones"] = backbone
     from headstart.progress import open_progress
     from headstart.stages.config import ExtractConfig
     from headstart.stages.extract import check_strict
@@ -53,6 +54,7 @@ def extract(
             "computed": done.n_computed,
             "failures": done.n_skipped,
             "seconds": round(done.seconds, 3),
+            "timings": None if done.timings is None else done.timings.to_json(),
             "spaces": [ref.space for ref in features.features],
         }
         typer.echo(json.dumps(result))
@@ -62,6 +64,8 @@ def extract(
             f"set {features.name}: {done.n_samples:,} samples, {done.n_computed:,} computed "
             f"in {done.seconds:.1f} s{rate}"
         )
+        if done.timings is not None:
+            progress.say(str(done.timings))
         if done.failures:
             typer.echo(f"{done.n_skipped:,} skipped, named in {features.path / 'failures.jsonl'}")
         where = f" --cache {config.cache}" if config.cache else ""

@@ -18,6 +18,12 @@ def fit_head(
     tap: Annotated[str | None, typer.Option("--tap", help="Which feature of the set.")] = None,
     backbone: Annotated[str | None, typer.Option("--backbone", help="Which feature of the set.")] = None,
     label: Annotated[str | None, typer.Option("--label", metavar="NAME", help="Which label column.")] = None,
+    views: Annotated[
+        bool,
+        typer.Option(
+            "--views/--no-views", help="Train on the set's views, too, with a head that can: linear."
+        ),
+    ] = True,
     param: Annotated[
         list[str] | None,
         typer.Option(

@@ -17,7 +17,7 @@ SHOWN_IDS, SHOWN_ENTRIES, WIDTH = 5, 8, 60
 
 
 @guarded
-@shared.takes(shared.BACKBONE, shared.READING, shared.COMPUTING)
+@shared.takes(shared.BACKBONE, shared.VIEWS, shared.READING, shared.COMPUTING)
 def diff(
     data: shared.Data,
     backbone: shared.BackboneSpec,
@@ -88,7 +88,7 @@ def _diff_lines(found: Diff) -> list[str]:
 
 def _feature_lines(feature: FeatureDiff) -> list[str]:
     lines = [
-        f"{feature.tap}: space {feature.space} holds {feature.n_held:,} of these samples, "
+        f"{feature.tap}{_view(feature.view)}: space {feature.space} holds {feature.n_held:,} of these samples, "
         f"{feature.n_missing:,} are missing{_some(feature.missing, feature.n_missing)}"
     ]
     for near in feature.nearest:
@@ -111,9 +111,9 @@ def _sample_lines(samples: SampleDiff) -> list[str]:
 
 def _doctor_lines(seen: Examination) -> list[str]:
     lines = [
-        f"{seen.backbone} {seen.tap} (space {seen.space}): {seen.n:,} samples recomputed; cosine: least "
-        f"{seen.cosine_min:.6f}, median {seen.cosine_median:.6f}; largest error {seen.largest_error:.1e} of the "
-        "largest value"
+        f"{seen.backbone} {seen.tap}{_view(seen.view)} (space {seen.space}): {seen.n:,} samples recomputed; "
+        f"cosine: least {seen.cosine_min:.6f}, median {seen.cosine_median:.6f}; largest error "
+        f"{seen.largest_error:.1e} of the largest value"
     ]
     for row in seen.strangers:
         like = f"; it is the feature of {row.like}" if row.like else ""
@@ -123,6 +123,10 @@ def _doctor_lines(seen: Examination) -> list[str]:
     lines += [f"  could not be recomputed: {failure}" for failure in seen.failures]
     lines.append("healthy" if seen.healthy else "NOT healthy")
     return lines
+
+
+def _view(name: str | None) -> str:
+    return f" view {name}" if name else ""
 
 
 def _some(ids: tuple[str, ...], n: int) -> str:

@@ -58,6 +58,16 @@ BackboneSpec = Annotated[
     ),
 ]
 
+BackboneSpecs = Annotated[
+    list[str],
+    typer.Option(
+        "--backbone",
+        metavar="SPEC",
+        help="timm:NAME, torchvision:NAME, hf:NAME, bundled:NAME or py:MODULE:FACTORY; "
+        "see headstart backbones ls. Several: one after the other, over data that is scanned once.",
+    ),
+]
+
 Group = Mapping[str, tuple[Any, Any]]
 """Parameters of a command by name: what typer is told, and the default."""
 
@@ -143,7 +153,7 @@ BACKBONE: Group = _panel(
             ),
             None,
         ),
-        "precision": (_option(str, "--precision", help="auto, fp32, bf16 or fp16."), "auto"),
+        "precision": (_option(str, "--precision", help="auto, fp32, bf16, fp16, or int8 (CPU)."), "auto"),
         "dtype": (
             _option(str | None, "--dtype", help="Stored as float16 or float32. Default: as computed."),
             None,
@@ -164,6 +174,24 @@ BACKBONE: Group = _panel(
 )
 """Which features of a backbone are meant: all of it is part of the recipe."""
 
+VIEWS: Group = _panel(
+    "Views",
+    {
+        "views": (
+            _option(
+                int, "--views", min=0, metavar="N", help="Changed views of each sample to extract as well."
+            ),
+            0,
+        ),
+        "augment": (
+            _option(str, "--augment", help="What changes them: default, randaugment or py:MODULE:FUNCTION."),
+            "default",
+        ),
+        "view_seed": (_option(int, "--view-seed", min=0, help="Of what is drawn for them."), 0),
+    },
+)
+"""Which augmented views are kept beside the plain feature: all of it is part of their recipes."""
+
 COMPUTING: Group = _panel(
     "Computing",
     {
@@ -174,6 +202,16 @@ COMPUTING: Group = _panel(
         "device": (_option(str, "--device", help="auto, cpu, cuda, cuda:1, mps …"), "auto"),
         "batch_size": (
             _option(int | None, "--batch-size", min=1, help="Samples a batch; changes no feature."),
+            None,
+        ),
+        "workers": (
+            _option(
+                int | None,
+                "--workers",
+                min=1,
+                metavar="N",
+                help="Processes that share the work. Default: one a GPU, one on a CPU.",
+            ),
             None,
         ),
         "offline": (_option(bool, "--offline", help="Open no network socket."), False),

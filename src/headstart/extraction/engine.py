@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 import contextlib
+import queue
 import random
 import time
+from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from headstart.cache.claims import ClaimBoard
-from headstart.extraction.forward import Computed, Extractor, failure_of
+from headstart.errors import BackboneError
+from headstart.extraction.extractor import Computed, Extractor
+from headstart.extraction.forward import NOT_FINITE
 from headstart.extraction.limit import NO_LIMIT, FailureLimit
 from headstart.extraction.plan import N_UNITS, ExtractionPlan
 from headstart.extraction.writer import ShardWriter
+from headstart.types import Failure
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from headstart.cache.index import Index
     from headstart.cache.space import CommittedShard, Space
     from headstart.contracts import FrozenModel, Progress
-    from headstart.types import Failure, StoredDtype
+    from headstart.extraction.forward import SampleFailure
+    from headstart.extraction.timing import Timings
+    from headstart.types import StoredDtype
 
 SECONDS_A_CLAIM = 5.0
 POLL = 0.5  # seconds between looks at what other writers have committed
 SAY_EVERY = 10.0  # seconds between two words about whom we wait for
+GIVE_UP_AFTER = 16  # samples without one finite feature, and nothing held yet
 
 
 class LocalEngine:
@@ -38,6 +47,23 @@ class LocalEngine:
     batch_size : int, optional
     limit : FailureLimit
         Stops the work when too many samples fail.
+    cores : int, optional
+        To use; None: all that the process may.
+    counts_others : bool
+        Whether the progress also counts what other processes finish.
+
+    Attributes
+    ----------
+    n_computed : int
+        The samples that this process computed.
+    failures : list of Failure
+    given_up : list of int
+        Positions in the plan's ``todo`` that failed; whoever has told others of them may clear it.
+    given_up_elsewhere : queue of list of int
+        The same of other processes that work on this plan: no space will ever hold them, and without this
+        each process would try them again.
+    timings : Timings, optional
+        Of the last run.
     """
 
     def __init__(
@@ -46,16 +72,23 @@ class LocalEngine:
         stored: StoredDtype,
         batch_size: int | None = None,
         limit: FailureLimit = NO_LIMIT,
+        cores: int | None = None,
+        counts_others: bool = True,
     ) -> None:
+        self._counts_others = counts_others
         self._progress = progress
         self._stored = stored
         self._batch_size = batch_size
         self._limit = limit
+        self._cores = cores
         self.failures: list[Failure] = []
+        self.given_up: list[int] = []
+        self.given_up_elsewhere: queue.SimpleQueue[list[int]] = queue.SimpleQueue()
         self.n_computed = 0
+        self.timings: Timings | None = None
 
     def run(
-        self, plan: ExtractionPlan, model: FrozenModel, writer: ShardWriter | None = None
+        self, plan: ExtractionPlan, model: FrozenModel, writer: ShardWriter, keeps_open: bool = False
     ) -> Iterator[CommittedShard]:
         """Compute all that is to do; yield each shard once it is committed.
 
@@ -63,96 +96,79 @@ class LocalEngine:
 
         Parameters
         ----------
-        writer : ShardWriter, optional
-            Shards that stay open after this plan, for a caller who has more plans over the same
-            spaces, and commits them. None: this plan's own, committed when it is done.
+        keeps_open : bool
+            Leave the last shards open, for a caller who has more plans over the same spaces.
         """
-        keeps_open = writer is not None
-        writer = writer or ShardWriter(plan.spaces, plan.shard_format)
-        extractor = Extractor(plan, model, self._stored, self._batch_size, has_worked=not writer.is_empty)
-        with contextlib.ExitStack() as stack:
-            stack.callback(extractor.close)
-            boards = [stack.enter_context(ClaimBoard(s.claims_dir)) for s in _by_id(plan)]
-            done = np.zeros(len(plan.todo), dtype=bool)
-            try:
-                yield from self._rounds(plan, extractor, writer, boards, done)
-                if not keeps_open:
-                    yield from self._commit(writer, boards)
-            except (KeyboardInterrupt, Exception):
-                # Whatever stopped the work: what it has finished is worth keeping.
-                with contextlib.suppress(Exception):
-                    yield from writer.commit()
-                raise
+        work = _Work(plan, writer, self._limit, self.failures, self.given_up)
+        start, written = time.monotonic(), writer.stopwatch.seconds("write")
+        extractor = Extractor(plan, model, self._stored, self._progress, self._batch_size, self._cores)
+        try:
+            with contextlib.ExitStack() as stack:
+                stack.callback(extractor.close)
+                boards = [stack.enter_context(ClaimBoard(s.claims_dir)) for s in _by_id(plan)]
+                try:
+                    for computed in extractor.run(self._claimed(plan, work, boards)):
+                        self._progress.advance(work.take(computed))
+                        yield from writer.committed()
+                    if not keeps_open:
+                        yield from writer.commit()
+                except BaseException:
+                    # Whatever stopped the work: what it has finished is worth keeping. Not yielded, as it may
+                    # be that nobody takes shards any more (GeneratorExit: a signal came between two of them).
+                    with contextlib.suppress(Exception):
+                        _use_up(writer.commit())
+                    raise
+        finally:
+            self.n_computed += work.n_computed
+            writing = writer.stopwatch.seconds("write") - written  # the writer may have served other runs
+            self.timings = extractor.timings(time.monotonic() - start, writing)
 
-    def _rounds(
-        self,
-        plan: ExtractionPlan,
-        extractor: Extractor,
-        writer: ShardWriter,
-        boards: list[ClaimBoard],
-        done: NDArray[np.bool_],
-    ) -> Iterator[CommittedShard]:
-        rate = 0.0
-        while len(outstanding := self._outstanding(plan, done)):
+    def _claimed(
+        self, plan: ExtractionPlan, work: _Work, boards: list[ClaimBoard]
+    ) -> Iterator[NDArray[np.int64] | None]:
+        """What to compute next, unit by unit, as it is claimed."""
+        began = time.monotonic()
+        while len(outstanding := self._outstanding(work)):
+            rate = work.n_finished / max(time.monotonic() - began, 1e-6)
             units = _claim(plan, outstanding, boards, rows_wanted=int(rate * SECONDS_A_CLAIM))
-            if not units:
-                yield from self._commit(writer, boards)
-                self._wait(plan, outstanding, boards)
+            if units:
+                chosen = outstanding[np.isin(plan.units[outstanding], units)]
+                # Listed again after claiming: whoever had a unit before may have committed it since.
+                chosen = chosen[~work.held(chosen)]
+                work.under_way[chosen] = True
+                if len(chosen):
+                    yield chosen
                 continue
-            chosen = outstanding[np.isin(_units_of(plan, outstanding), units)]
-            # Listed again after claiming: whoever had a unit before may have committed it since.
-            chosen = chosen[~self._held(plan, chosen)]
-            start = time.monotonic()
-            for computed in extractor.run(plan.todo[chosen]):
-                self._take(plan, writer, computed)
-                if writer.is_due:
-                    yield from writer.commit()
-            done[chosen] = True
-            rate = max(len(chosen), 1) / max(time.monotonic() - start, 1e-6)
+            yield None  # first what is under way: others may wait for it as we do for theirs
+            _use_up(work.commit())
+            for board in boards:
+                board.release(list(board.mine))
+            self._wait(plan, work, outstanding, boards)
 
-    def _take(self, plan: ExtractionPlan, writer: ShardWriter, computed: Computed) -> None:
-        for number, (rows, values) in enumerate(computed.features):
-            if len(rows):
-                writer.add(number, plan.samples.keys[rows], values)
-        for row, reason, permanent, tap in computed.failures:
-            spaces = plan.spaces if tap is None else [plan.spaces[tap]]
-            for space in spaces:
-                if not space.held(plan.samples.keys[row : row + 1])[0]:
-                    self.failures.append(failure_of(plan, row, reason, permanent, space.id))
-        self.n_computed += computed.n_rows - len({row for row, *_ in computed.failures})
-        self._progress.advance(computed.n_rows)
-        if computed.failures:
-            self._limit.check(self.failures)
-
-    def _commit(self, writer: ShardWriter, boards: list[ClaimBoard]) -> Iterator[CommittedShard]:
-        yield from writer.commit()
-        for board in boards:
-            board.release(list(board.mine))
-
-    def _outstanding(self, plan: ExtractionPlan, done: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """Positions in ``todo`` that neither we nor anybody else has finished."""
-        left = np.flatnonzero(~done)
-        held = self._held(plan, left)
-        done[left[held]] = True
-        self._progress.advance(int(held.sum()))
+    def _outstanding(self, work: _Work) -> NDArray[np.int64]:
+        """Positions in ``todo`` that neither we nor anybody else has finished or begun here."""
+        while not self.given_up_elsewhere.empty():
+            work.under_way[self.given_up_elsewhere.get()] = True
+        left = np.flatnonzero(~work.under_way)
+        if not work.has_news():
+            return left
+        held = work.held(left)
+        work.under_way[left[held]] = True
+        if self._counts_others:
+            self._progress.advance(int(held.sum()))
         return left[~held]
-
-    @staticmethod
-    def _held(plan: ExtractionPlan, positions: NDArray[np.int64]) -> NDArray[np.bool_]:
-        keys = plan.samples.keys[plan.todo[positions]]
-        held: NDArray[np.bool_] = np.all([space.held(keys) for space in plan.spaces], axis=0)
-        return held
 
     def _wait(
         self,
         plan: ExtractionPlan,
+        work: _Work,
         outstanding: NDArray[np.int64],
         boards: list[ClaimBoard],
     ) -> None:
         """Wait until others have committed something, or have died."""
         said = time.monotonic() - SAY_EVERY
-        units = np.unique(_units_of(plan, outstanding))
-        while not self._held(plan, outstanding).any():
+        units = np.unique(plan.units[outstanding])
+        while not work.held(outstanding).any():
             if any(all(not board.claimed(u) or board.is_abandoned(u) for board in boards) for u in units):
                 time.sleep(POLL * random.Random().random())  # two that wait do not wake as one
                 return
@@ -163,21 +179,137 @@ class LocalEngine:
             time.sleep(POLL)
 
 
+class _Work:
+    """How far the work on a plan is.
+
+    Parameters
+    ----------
+    plan : ExtractionPlan
+    writer : ShardWriter
+    limit : FailureLimit
+    failures : list of Failure
+        Where those that are found are added.
+    given_up : list of int
+        Where the positions are added that failed.
+    """
+
+    def __init__(
+        self,
+        plan: ExtractionPlan,
+        writer: ShardWriter,
+        limit: FailureLimit,
+        failures: list[Failure],
+        given_up: list[int],
+    ) -> None:
+        self._plan = plan
+        self._writer = writer
+        self._limit = limit
+        self._has_worked = not writer.is_empty
+        self._n_finite = self._n_not_finite = 0
+        self._left = plan.wants.sum(axis=1)  # the views that each row still waits for
+        self._seen: list[Index] = []
+        self._failed = np.zeros(len(plan.todo), dtype=bool)
+        self.under_way = np.zeros(len(plan.todo), dtype=bool)
+        self.n_finished = 0
+        self.n_computed = 0
+        self.failures = failures
+        self._given_up = given_up
+
+    def held(self, positions: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which rows of ``todo`` have all of their features by now."""
+        keys = self._plan.samples.keys[self._plan.todo[positions]]
+        with self._writer.looking:
+            held: NDArray[np.bool_] = np.all([space.held(keys) for space in self._plan.spaces], axis=0)
+        return held
+
+    def has_news(self) -> bool:
+        """Whether any space holds more, or less, than when this was asked last."""
+        with self._writer.looking:
+            now = [space.refresh() for space in self._plan.spaces]
+        # An index that is the same object covers the same shards; to look up a million keys takes a second.
+        news = len(self._seen) != len(now) or any(a is not b for a, b in zip(self._seen, now, strict=True))
+        self._seen = now
+        return news
+
+    def commit(self) -> Iterator[CommittedShard]:
+        """Commit what is open."""
+        yield from self._writer.commit()
+
+    def take(self, computed: Computed) -> int:
+        """Hand features to the writer, and count; how many rows are finished by it."""
+        for part in computed.features:
+            if len(part.positions):
+                keys = self._plan.samples.keys[self._plan.todo[part.positions]]
+                self._writer.add(part.space, keys, part.values, part.lengths)
+        for failure in computed.failures:
+            self._failed[failure.position] = True
+            self._note(failure)
+        counts = Counter(item.position for item in computed.items)
+        finished = 0
+        for position, n in counts.items():
+            self._left[position] -= n
+            if self._left[position] == 0:
+                finished += 1
+                self.n_computed += not self._failed[position]
+                if self._failed[position]:
+                    self._given_up.append(position)
+        self.n_finished += finished
+        self._check_finite(computed)
+        if computed.failures:
+            self._limit.check(self.failures)
+        return finished
+
+    def _note(self, failure: SampleFailure) -> None:
+        plan, row = self._plan, int(self._plan.todo[failure.position])
+        key = plan.samples.keys[row : row + 1]
+        for number in failure.spaces:
+            space = plan.spaces[number]
+            with self._writer.looking:
+                is_held = space.held(key)[0]
+            if not is_held:
+                self.failures.append(_failure_of(plan, row, failure, space.id))
+
+    def _check_finite(self, computed: Computed) -> None:
+        """Stop early when the backbone gives nothing but NaN, instead of computing all of it."""
+        self._n_finite += sum(len(part.positions) for part in computed.features)
+        self._n_not_finite += sum(failure.reason == NOT_FINITE for failure in computed.failures)
+        if not self._n_finite and self._n_not_finite >= min(GIVE_UP_AFTER, len(self._plan.todo)):
+            if self._has_worked or any(len(space) for space in self._plan.spaces):
+                return
+            raise BackboneError(
+                f"the backbone gives NaN or infinity for all of the first {self._n_not_finite} samples; "
+                "nothing was stored: try --precision fp32, and check its weights"
+            )
+
+
+def _use_up(shards: Iterator[CommittedShard]) -> None:
+    for _ in shards:
+        pass
+
+
+def _failure_of(plan: ExtractionPlan, row: int, failure: SampleFailure, space: str) -> Failure:
+    """A failure with the sample's names."""
+    table: Any = plan.samples.table
+    return Failure(
+        id=table.column("id")[row].as_py(),
+        origin=table.column("origin")[row].as_py(),
+        reason=failure.reason,
+        kind="permanent" if failure.is_permanent else "transient",
+        key=plan.samples.keys[row].tobytes().hex(),
+        space=space,
+    )
+
+
 def _by_id(plan: ExtractionPlan) -> list[Space]:
     """The spaces in one order for all writers, so that two never wait for each other crosswise."""
     return sorted(plan.spaces, key=lambda space: space.id)
-
-
-def _units_of(plan: ExtractionPlan, positions: NDArray[np.int64]) -> NDArray[np.uint8]:
-    units: NDArray[np.uint8] = plan.units[positions]
-    return units
 
 
 def _claim(
     plan: ExtractionPlan, outstanding: NDArray[np.int64], boards: list[ClaimBoard], rows_wanted: int
 ) -> list[int]:
     """Claim one unit at first, then as many as hold the rows wanted; unclaimed ones first."""
-    counts = np.bincount(_units_of(plan, outstanding), minlength=N_UNITS)
+    counts = np.bincount(plan.units[outstanding], minlength=N_UNITS)
     candidates = [int(unit) for unit in np.flatnonzero(counts)]
     random.Random().shuffle(candidates)  # not the global generator: that one is the user's
     candidates.sort(key=lambda unit: any(board.claimed(unit) for board in boards))

@@ -13,11 +13,14 @@ from headstart.keys import first_occurrences
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from headstart.augmentation import View
     from headstart.cache.space import Space
-    from headstart.contracts import Payloads, ShardFormat
+    from headstart.contracts import Change, Payloads, ShardFormat
     from headstart.extraction.samples import Samples
 
 N_UNITS = 256
+PLAIN: tuple[View | None, ...] = (None,)
+"""No view but the sample as it is."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +33,11 @@ class ExtractionPlan:
         Gives the payload of a row.
     samples : Samples
     spaces : tuple of Space
-        One a tap, all from one forward pass.
+        One a view and tap, all taps of the first view first: that of view ``v`` and tap ``t`` is
+        ``spaces[v * len(taps) + t]``.
     taps : tuple of str
-        The canonical tap of each space.
+        Canonical. All of them come out of one forward pass.
+    shard_format : ShardFormat
     todo : ndarray of int64, shape (n,)
         The rows to compute, one a key, sorted by unit and then by row.
     units : ndarray of uint8, shape (n,)
@@ -40,6 +45,10 @@ class ExtractionPlan:
         read with. Writers share a space out by claims on units.
     n_unique : int
         How many different keys the samples have.
+    views : tuple of View or None
+        None is the sample as it is.
+    wants : ndarray of bool, shape (n, number of views)
+        Which views each row to compute lacks.
     """
 
     source: Payloads
@@ -50,12 +59,38 @@ class ExtractionPlan:
     todo: NDArray[np.int64]
     units: NDArray[np.uint8]
     n_unique: int
+    views: tuple[View | None, ...]
+    wants: NDArray[np.bool_]
+
+    @property
+    def has_views(self) -> bool:
+        """Whether there is more to it than the samples as they are."""
+        return self.views != PLAIN
+
+    def views_wanted(self, position: int) -> list[int]:
+        """The numbers of the views that a row of ``todo`` lacks."""
+        return [0] if len(self.views) == 1 else np.flatnonzero(self.wants[position]).tolist()
+
+    def change(self, position: int, view: int) -> Change | None:
+        """What a view does to a row of ``todo``; None: nothing."""
+        drawn = self.views[view]
+        return None if drawn is None else drawn.change(self.key(position))
+
+    def key(self, position: int) -> bytes:
+        """The key of a row of ``todo``."""
+        key: bytes = self.samples.keys[self.todo[position]].tobytes()
+        return key
+
+    def spaces_of(self, view: int) -> range:
+        """The numbers of the spaces that a view fills."""
+        return range(view * len(self.taps), (view + 1) * len(self.taps))
 
     def summary(self) -> str:
         """What is held and what is to do, in a line."""
         n, held = len(self.samples), self.n_unique - len(self.todo)
         twice = f" ({n - self.n_unique:,} are copies of others)" if n != self.n_unique else ""
-        return f"{n:,} samples{twice}: {held:,} held, {len(self.todo):,} to do"
+        views = f" in {len(self.views)} views" if self.has_views else ""
+        return f"{n:,} samples{twice}: {held:,} held, {len(self.todo):,} to do{views}"
 
 
 def plan_extraction(
@@ -65,6 +100,7 @@ def plan_extraction(
     taps: Sequence[str],
     shard_format: ShardFormat,
     given_up: frozenset[tuple[str, str]] = frozenset(),
+    views: tuple[View | None, ...] = PLAIN,
 ) -> ExtractionPlan:
     """Find what at least one space lacks.
 
@@ -74,20 +110,38 @@ def plan_extraction(
         Permanent failures of earlier runs: they count as held.
     """
     unique = first_occurrences(samples.keys)
-    keys = samples.keys[unique]
-    lacking = np.zeros(len(unique), dtype=bool)
-    for space in spaces:
+    lacking = _lacking(spaces, samples.keys[unique], given_up).reshape(len(views), len(taps), -1)
+    wants: NDArray[np.bool_] = np.any(lacking, axis=1).T  # of a view all taps come out of one pass
+    at = np.flatnonzero(np.any(wants, axis=1))
+    units = _units(source, samples.keys, unique[at])
+    order = np.lexsort((unique[at], units))
+    return ExtractionPlan(
+        source,
+        samples,
+        tuple(spaces),
+        tuple(taps),
+        shard_format,
+        unique[at][order],
+        units[order],
+        len(unique),
+        views,
+        wants[at][order],
+    )
+
+
+def _lacking(
+    spaces: Sequence[Space], keys: NDArray[np.uint8], given_up: frozenset[tuple[str, str]]
+) -> NDArray[np.bool_]:
+    """Which keys each space lacks, shape (number of spaces, N)."""
+    lacking = np.empty((len(spaces), len(keys)), dtype=bool)
+    for number, space in enumerate(spaces):
         missing = ~space.held(keys)
         refused = {bytes.fromhex(key) for key, space_id in given_up if space_id == space.id}
         if refused:
             at = np.flatnonzero(missing)
             missing[at] = [keys[row].tobytes() not in refused for row in at]
-        lacking |= missing
-    todo = unique[lacking]
-    units = _units(source, samples.keys, todo)
-    order = np.lexsort((todo, units))
-    todo, units = todo[order], units[order]
-    return ExtractionPlan(source, samples, tuple(spaces), tuple(taps), shard_format, todo, units, len(unique))
+        lacking[number] = missing
+    return lacking
 
 
 def _units(source: Payloads, keys: NDArray[np.uint8], rows: NDArray[np.int64]) -> NDArray[np.uint8]:

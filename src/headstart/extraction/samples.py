@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 
-from headstart.arrow import keys_from_arrow
+from headstart.arrow import keys_from_arrow, keys_to_arrow
 from headstart.errors import DataError
 from headstart.extraction.limit import NO_LIMIT, FailureLimit
+from headstart.growing import GrowingTable
+from headstart.keys import KEY_BYTES, slices
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from headstart.contracts import KeyMemo, Progress, Source
     from headstart.types import Failure, SampleBlock
+
+KEY = "key"
+NAMES = ["id", "origin"]
+AFTER_ID = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +38,77 @@ class Samples:
     keys : ndarray of uint8, shape (N, 16)
     failures : list of Failure
         What the source could not read.
+    rest : GrowingTable, optional
+        What holds the table but for the keys, where it may be too large for the memory.
     """
 
     table: pa.Table
     keys: NDArray[np.uint8]
     failures: list[Failure]
+    rest: GrowingTable | None = None
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    def __reduce__(self) -> tuple[type[Samples], tuple[pa.Table, NDArray[np.uint8], list[Failure]]]:
+        # A worker names samples that fail, and needs no more; a file that is mapped cannot be sent at all.
+        return Samples, (self.table.select(NAMES), self.keys, [])
+
+    def groups(self, n_rows: int) -> Iterator[pa.Table]:
+        """The table, so many rows at a time, of which only the last ones are in memory."""
+        for rows in slices(len(self), n_rows):
+            yield self.table.slice(rows.start, rows.stop - rows.start)
+            self.release()
+
+    def release(self) -> None:
+        """Give the memory of what was read of the table back to the system."""
+        if self.rest is not None:
+            self.rest.release()
+
+
+class SampleCollector:
+    """Takes the blocks of a scan: the keys together, the other columns into a table that may grow large.
+
+    Attributes
+    ----------
+    failures : list of Failure
+        Those of all blocks.
+    """
+
+    def __init__(self) -> None:
+        self.failures: list[Failure] = []
+        self._keys = bytearray()
+        self._lengths: list[int] = []
+        self._rest = GrowingTable()
+
+    def append(self, block: SampleBlock) -> None:
+        """Take the next block."""
+        self.failures.extend(block.failures)
+        # Copied: the keys of all samples stay, and must not keep alive what the block was made of.
+        self._keys += keys_from_arrow(block.table.column(KEY)).tobytes()
+        self._lengths.append(block.table.num_rows)
+        self._rest.append(block.table.drop_columns([KEY]))
+
+    def samples(self) -> Samples:
+        """All samples; no block can come after that.
+
+        Raises
+        ------
+        DataError
+            There is none.
+        """
+        if not self._keys:
+            detail = f": {self.failures[0].id}: {self.failures[0].reason}" if self.failures else ""
+            raise DataError(f"no usable sample was found ({len(self.failures)} were skipped{detail})")
+        keys = np.frombuffer(self._keys, dtype=np.uint8).reshape(-1, KEY_BYTES)
+        table = self._rest.whole().add_column(AFTER_ID, KEY, self._key_column(keys))
+        return Samples(table, keys, self.failures, self._rest)
+
+    def _key_column(self, keys: NDArray[np.uint8]) -> pa.ChunkedArray:
+        """The keys as a column that shares their memory, in the chunks that the blocks came in."""
+        ends = np.cumsum([0, *self._lengths]).tolist()
+        chunks = [keys_to_arrow(keys[start:end]) for start, end in pairwise(ends) if end > start]
+        return pa.chunked_array(chunks, pa.binary(KEY_BYTES))
 
 
 def register(source: Source, memo: KeyMemo, progress: Progress, limit: FailureLimit = NO_LIMIT) -> Samples:
@@ -49,21 +119,19 @@ def register(source: Source, memo: KeyMemo, progress: Progress, limit: FailureLi
     DataError
         It has no usable sample, or more that are not than the limit allows.
     """
-    blocks: list[SampleBlock] = []
-    failures: list[Failure] = []
+    collector = SampleCollector()
     progress.begin("scanning", None)
     try:
         for block in source.scan(memo):
-            blocks.append(block)
-            failures.extend(block.failures)
-            limit.check(failures)
+            collector.append(block)
+            limit.check(collector.failures)
             progress.advance(block.table.num_rows)
     finally:
         progress.end()
-    return samples_of(blocks)
+    return collector.samples()
 
 
-def samples_of(blocks: Sequence[SampleBlock]) -> Samples:
+def samples_of(blocks: Iterable[SampleBlock]) -> Samples:
     """The blocks of a scan as one table.
 
     Raises
@@ -71,9 +139,7 @@ def samples_of(blocks: Sequence[SampleBlock]) -> Samples:
     DataError
         There is no sample in them.
     """
-    failures = [failure for block in blocks for failure in block.failures]
-    if not sum(block.table.num_rows for block in blocks):
-        detail = f": {failures[0].id}: {failures[0].reason}" if failures else ""
-        raise DataError(f"no usable sample was found ({len(failures)} were skipped{detail})")
-    table = pa.concat_tables([block.table for block in blocks], promote_options="default")
-    return Samples(table, keys_from_arrow(table.column("key")), failures)
+    collector = SampleCollector()
+    for block in blocks:
+        collector.append(block)
+    return collector.samples()

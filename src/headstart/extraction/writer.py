@@ -1,7 +1,9 @@
-"""Collecting features into shards, and committing them in time."""
+"""Collecting features into shards, and committing them in time, beside the computing."""
 
 from __future__ import annotations
 
+import queue
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -9,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headstart.cache.layout import SHARD_BYTES
+from headstart.cache.rows import take
+from headstart.extraction.timing import Stopwatch
 from headstart.keys import first_occurrences
 from headstart.types import Features
 
@@ -20,59 +24,166 @@ if TYPE_CHECKING:
 
 OPEN_BYTES = 256 << 20  # all open shards of a process together
 COMMIT_AFTER = 45.0  # seconds; with the batch under way and the writing, a crash loses under a minute
+WAITING = 256  # parts that wait to be written: computing waits for a disk that cannot keep up
+LOOK_AROUND = 1.0  # seconds between two looks whether a shard is due
+
+
+class OpenShard:
+    """The rows of one space that are not committed yet."""
+
+    def __init__(self) -> None:
+        self.n_bytes = 0
+        self._keys: list[NDArray[np.uint8]] = []
+        self._values: list[NDArray[Any]] = []
+        self._lengths: list[NDArray[np.int64]] = []
+
+    def add(self, keys: NDArray[np.uint8], values: NDArray[Any], lengths: NDArray[np.int64] | None) -> None:
+        """Rows: keys of shape (n, 16), features (n, D), or (T, D) with the length of each."""
+        self._keys.append(keys)
+        self._values.append(values)
+        if lengths is not None:
+            self._lengths.append(lengths)
+        self.n_bytes += keys.nbytes + values.nbytes + (0 if lengths is None else lengths.nbytes)
+
+    def features(self) -> Features:
+        """All of them as one; the first row of each key."""
+        offsets = None
+        if self._lengths:
+            offsets = np.concatenate([[0], np.cumsum(np.concatenate(self._lengths))]).astype(np.int64)
+        whole = Features(np.concatenate(self._keys), np.concatenate(self._values), offsets)
+        fresh = first_occurrences(whole.keys)  # a stream may bring the same sample twice
+        return whole if len(fresh) == len(whole) else take(whole, fresh)
 
 
 class ShardWriter:
-    """The open shards of one process, one a space.
+    """The open shards of one process, one a space, written by a thread of their own.
 
     Parameters
     ----------
     spaces : sequence of Space
     shard_format : ShardFormat
+
+    Attributes
+    ----------
+    stopwatch : Stopwatch
+        What the writing took.
+    looking : threading.Lock
+        Held while a space is asked what it holds: its index may be asked by one thread at a time.
     """
 
     def __init__(self, spaces: Sequence[Space], shard_format: ShardFormat) -> None:
+        self.stopwatch = Stopwatch()
+        self.looking = threading.Lock()
         self._spaces = spaces
         self._format = shard_format
         self._limit = min(SHARD_BYTES, OPEN_BYTES // max(len(spaces), 1))
-        self._keys: list[list[NDArray[np.uint8]]] = [[] for _ in spaces]
-        self._values: list[list[NDArray[Any]]] = [[] for _ in spaces]
-        self._bytes = [0] * len(spaces)
+        self._open = [OpenShard() for _ in spaces]
         self._opened = time.monotonic()
+        self._parts: queue.Queue[Any] = queue.Queue(WAITING)
+        self._committed: queue.SimpleQueue[CommittedShard] = queue.SimpleQueue()
+        self._error: Exception | None = None
+        self._n_added = 0
+        self._thread: threading.Thread | None = None
 
-    def add(self, number: int, keys: NDArray[np.uint8], values: NDArray[Any]) -> None:
-        """Add rows to the open shard of a space: keys of shape (n, 16), features of shape (n, D)."""
-        if self.is_empty:
-            self._opened = time.monotonic()
-        self._keys[number].append(keys)
-        self._values[number].append(values)
-        self._bytes[number] += values.nbytes + keys.nbytes
+    def add(
+        self,
+        number: int,
+        keys: NDArray[np.uint8],
+        values: NDArray[Any],
+        lengths: NDArray[np.int64] | None = None,
+    ) -> None:
+        """Add rows to the open shard of a space; see `OpenShard.add`.
+
+        Raises
+        ------
+        StorageError
+            What was added before could not be written.
+        """
+        self._raise()
+        if self._thread is None:
+            # Not a daemon: what was computed is written before the process ends.
+            self._thread = threading.Thread(target=self._work, name="headstart-write")
+            self._thread.start()
+        self._n_added += 1
+        self._parts.put((number, keys, values, lengths))
 
     @property
     def is_empty(self) -> bool:
-        """Whether no row waits to be committed."""
-        return not any(self._bytes)
+        """Whether nothing was ever added."""
+        return not self._n_added
 
-    @property
-    def is_due(self) -> bool:
-        """Whether a shard is full, or has been open for long enough."""
-        if self.is_empty:
-            return False
-        return max(self._bytes) >= self._limit or time.monotonic() - self._opened >= COMMIT_AFTER
+    def committed(self) -> Iterator[CommittedShard]:
+        """The shards that were committed since this was asked last."""
+        while not self._committed.empty():
+            yield self._committed.get()
 
     def commit(self) -> Iterator[CommittedShard]:
-        """Commit what is open, without the rows that another writer has committed meanwhile.
+        """Commit all that was added, without the rows that another writer has committed meanwhile.
 
         What could not be written stays open, so that a second try loses nothing.
+
+        Raises
+        ------
+        StorageError
+            The disk is full, or nothing may be written.
         """
-        for number, space in enumerate(self._spaces):
-            if not self._keys[number]:
+        self.close()
+        if self._error is None:
+            self._guarded(self._commit)
+        yield from self.committed()
+        self._raise()
+
+    def close(self) -> None:
+        """Let the thread take in what was added, and end. It is started anew when more is added."""
+        if self._thread is not None:
+            self._parts.put(None)
+            self._thread.join()
+            self._thread = None
+
+    def _work(self) -> None:
+        while True:
+            try:
+                part = self._parts.get(timeout=LOOK_AROUND)
+            except queue.Empty:
+                self._guarded(self._commit_if_due)
                 continue
-            keys = np.concatenate(self._keys[number])
-            fresh = first_occurrences(keys)  # a stream may bring the same sample twice
-            fresh = fresh[~space.held(keys[fresh])]
+            if part is None:
+                return
+            number, *rows = part
+            if not any(shard.n_bytes for shard in self._open):
+                self._opened = time.monotonic()
+            self._open[number].add(*rows)
+            self._guarded(self._commit_if_due)
+
+    def _guarded(self, commit: Any) -> None:
+        """Write, and keep what goes wrong for the thread that computes."""
+        if self._error is not None:
+            return
+        with self.stopwatch.processor("write"):
+            try:
+                commit()
+            except Exception as error:
+                self._error = error
+
+    def _commit_if_due(self) -> None:
+        fullest = max(shard.n_bytes for shard in self._open)
+        if fullest >= self._limit or (fullest and time.monotonic() - self._opened >= COMMIT_AFTER):
+            self._commit()
+
+    def _commit(self) -> None:
+        for number, space in enumerate(self._spaces):
+            if not self._open[number].n_bytes:
+                continue
+            features = self._open[number].features()
+            with self.looking:
+                fresh = np.flatnonzero(~space.held(features.keys))
             if len(fresh):
-                values = np.concatenate(self._values[number])
-                yield space.commit(Features(keys[fresh], values[fresh]), self._format)
-            self._keys[number], self._values[number], self._bytes[number] = [], [], 0
+                kept = features if len(fresh) == len(features) else take(features, fresh)
+                self._committed.put(space.commit(kept, self._format))
+            self._open[number] = OpenShard()
         self._opened = time.monotonic()
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error

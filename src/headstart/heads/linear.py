@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -105,6 +105,7 @@ class LinearHead(AffineClassifier):
         X_val: ArrayLike | None = None,
         y_val: ArrayLike | None = None,
         callback: Callable[[Record], None] | None = None,
+        views: Sequence[ArrayLike] = (),
     ) -> Self:
         """Fit on features (N, D) and labels (N,).
 
@@ -115,6 +116,9 @@ class LinearHead(AffineClassifier):
             Without them it trains all epochs. A label that ``y`` lacks has no loss and is wrong.
         callback : callable, optional
             Called after each epoch with its record, as in ``history_``.
+        views : sequence of array-like, shape (N, D)
+            Features of changed copies of the same samples: in each epoch each sample shows its own features
+            or one of these, as often as any other. They are read one after the other, and scaled as ``X`` is.
 
         Raises
         ------
@@ -127,7 +131,7 @@ class LinearHead(AffineClassifier):
 
         Z, codes = self._begin(X, y)
         device = pick_device(self.device)
-        examples = _examples(Z, codes, device)
+        examples = _examples(Z, codes, device, self._standardised(views, Z))
         validation = None if X_val is None else _examples(*self._validation(X_val, y_val), device)
         module = zero_linear(Z.shape[1], len(self.classes_), device)
         self.history_, self.best_epoch_ = training.train(
@@ -149,6 +153,22 @@ class LinearHead(AffineClassifier):
         codes = np.searchsorted(self.classes_, labels).clip(max=len(self.classes_) - 1)
         codes = np.where(self.classes_[codes] == labels, codes, UNSEEN)
         return standardise(features, self.mean_, self.scale_), codes
+
+    def _standardised(
+        self, views: Sequence[ArrayLike], Z: NDArray[np.floating[Any]]
+    ) -> NDArray[np.float32] | None:
+        """All views as one array (V, N, D), scaled as the plain features were."""
+        if not len(views):
+            return None
+        stacked = np.empty((len(views), *Z.shape), dtype=np.float32)
+        for place, view in zip(stacked, views, strict=True):
+            features = validate_data(self, view, dtype=FLOATS, reset=False)
+            if len(features) != len(Z):
+                raise ConfigError(
+                    f"a view has {len(features):,} rows, and X has {len(Z):,}; it needs as many"
+                )
+            place[...] = standardise(features, self.mean_, self.scale_)
+        return stacked
 
     def _settings(self) -> Settings:
         from headstart.heads.training import Settings
@@ -207,10 +227,13 @@ def zero_linear(n_features: int, n_classes: int, device: torch.device) -> torch.
     return module
 
 
-def _examples(Z: NDArray[Any], codes: NDArray[np.int64], device: torch.device) -> Examples:
+def _examples(
+    Z: NDArray[Any], codes: NDArray[np.int64], device: torch.device, views: NDArray[np.float32] | None = None
+) -> Examples:
     import torch
 
     from headstart.heads.training import Examples
 
     inputs = torch.from_numpy(Z.astype(np.float32, copy=False))
-    return Examples(inputs.to(device), torch.from_numpy(codes.astype(np.int64)).to(device))
+    targets = torch.from_numpy(codes.astype(np.int64)).to(device)
+    return Examples(inputs.to(device), targets, None if views is None else torch.from_numpy(views).to(device))

@@ -19,6 +19,9 @@ UNSEEN = -1
 
 VALIDATION_ROWS = 4096
 
+VIEWS = 1 << 32
+"""What is added to a seed to draw views: no seed of a sample order is as large."""
+
 Record: TypeAlias = dict[str, "int | float | None"]
 """An epoch: epoch (from 1), train_loss, validation_loss, validation_accuracy, lr (its last)."""
 
@@ -41,7 +44,7 @@ class Settings:
     clip_norm : float
         The gradient's norm over all parameters is at most this.
     seed : int
-        Of the order of the samples, and of whatever the module draws (dropout).
+        Of the order of the samples, of the views drawn, and of whatever the module draws (dropout).
     """
 
     lr: float
@@ -56,13 +59,40 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """Inputs (N, ...) and targets (N,) of int64, on the device of the module."""
+    """Inputs and targets on the device of the module.
+
+    Parameters
+    ----------
+    inputs : Tensor, shape (N, ...)
+    targets : Tensor of int64, shape (N,)
+    views : Tensor, shape (V, N, ...), optional
+        Other inputs for the same targets: what each sample shows in an epoch is drawn from these and from
+        its own.
+    """
 
     inputs: Tensor
     targets: Tensor
+    views: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
+
+    def shown(self, generator: torch.Generator) -> Tensor | None:
+        """Draw, for an epoch, what each sample shows, shape (N,): 0 is its own input; None: always that."""
+        if self.views is None:
+            return None
+        drawn = torch.randint(len(self.views) + 1, (len(self),), generator=generator)
+        return drawn.to(self.targets.device)
+
+    def take(self, rows: Tensor, shown: Tensor | None) -> Tensor:
+        """The inputs of some rows, shape (B, ...), each as it is shown."""
+        own = self.inputs[rows]
+        if self.views is None or shown is None:
+            return own
+        drawn = shown[rows]
+        changed = drawn > 0
+        own[changed] = self.views[drawn[changed] - 1, rows[changed]]
+        return own
 
 
 @dataclass(slots=True)
@@ -101,9 +131,9 @@ def train(
     Parameters
     ----------
     module : Module
-        On its device, taking ``examples.inputs[rows]`` to logits (B, n_classes).
+        On its device, taking inputs (B, ...) to logits (B, n_classes).
     examples, validation : Examples
-        Validation targets may be ``UNSEEN``.
+        Validation targets may be ``UNSEEN``. Views are drawn in training alone, for each sample and epoch.
     settings : Settings
     callback : callable, optional
         Gets a copy of each epoch's record.
@@ -175,13 +205,17 @@ def _epochs(
 ) -> Iterator[Record]:
     optimizer = make_optimizer(module, settings)
     generator = torch.Generator().manual_seed(settings.seed)
+    # A generator of its own, so that the order of the samples is the same with views as without.
+    drawing = torch.Generator().manual_seed(settings.seed + VIEWS)
     n_batches = math.ceil(len(examples) / settings.batch_size)
     for epoch in range(settings.epochs):
         order = torch.randperm(len(examples), generator=generator).to(examples.inputs.device)
+        shown = examples.shown(drawing)
         total = torch.zeros((), device=order.device)
         for batch, rows in enumerate(torch.split(order, settings.batch_size)):
             rate = learning_rate(epoch * n_batches + batch, settings.epochs * n_batches, settings)
-            total += len(rows) * _step(module, optimizer, rate, examples, rows, settings.clip_norm)
+            inputs, targets = examples.take(rows, shown), examples.targets[rows]
+            total += len(rows) * _step(module, optimizer, rate, inputs, targets, settings.clip_norm)
         loss = total.item() / len(examples)
         if not math.isfinite(loss):
             raise ConfigError(
@@ -202,14 +236,14 @@ def _step(
     module: nn.Module,
     optimizer: torch.optim.Optimizer,
     rate: float,
-    examples: Examples,
-    rows: Tensor,
+    inputs: Tensor,
+    targets: Tensor,
     clip_norm: float,
 ) -> Tensor:
-    """One step down the gradient of the given rows; their mean loss before it."""
+    """One step down the gradient of a batch; its mean loss before it."""
     for group in optimizer.param_groups:
         group["lr"] = rate
-    loss = cross_entropy(module.train()(examples.inputs[rows]), examples.targets[rows])
+    loss = cross_entropy(module.train()(inputs), targets)
     optimizer.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)
     nn.utils.clip_grad_norm_(module.parameters(), clip_norm)

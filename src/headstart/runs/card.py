@@ -23,7 +23,7 @@ def model_card(
         f"# {head['name']} head on {features['backbone']}",
         f"Predicts `{labels['column']}` ({len(labels['classes'])} classes) from frozen features of "
         f"`{features['backbone']}` at `{features['tap']}`, fitted on {report['data']['n_train']:,} samples of "
-        f"the set `{features['set']}` ({features['digest']}).",
+        f"the set `{features['set']}` ({features['digest']}){_views(report)}.",
         _metrics_table(report["metrics"]),
         "## Use\n\n```\nheadstart predict <this directory> DATA --out predictions.csv\n```",
         f"## Made by\n\nheadstart {provenance['headstart']}, {provenance['created']}, seed {report['seed']}; "
@@ -35,6 +35,11 @@ def model_card(
         parts.append(_class_table(report["metrics"]["test"]["per_class"]))
     parts.extend(f"![{name}](plots/{name}.png)" for name in plots)
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _views(report: Mapping[str, Json]) -> str:
+    names = report.get("views", {}).get("names", [])
+    return f", shown plain or in one of {len(names)} views ({names[0]} to {names[-1]})" if names else ""
 
 
 def _metrics_table(metrics: Mapping[str, Json]) -> str:

@@ -62,6 +62,11 @@ class Rows:
         keep[list(self.problems)] = False
         return np.flatnonzero(keep)
 
+    def places(self, first: int) -> Sequence[int] | NDArray[np.int64]:
+        """The numbers of the rows that are samples, where the first row has the number ``first``."""
+        # A range takes no memory, however many blocks there are.
+        return self.kept() + first if self.problems else range(first, first + len(self.keys))
+
     def block(self, others: Sequence[Failure] = ()) -> SampleBlock:
         """The samples as a block; rows with a problem become failures, beside the ``others``."""
         columns = {

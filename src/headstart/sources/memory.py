@@ -56,7 +56,7 @@ class MemorySource(BaseSource):
                     f"sample {number} is a {type(sample).__name__} among {_SHOWN[self._modality]}; "
                     "give samples of one kind"
                 )
-        self._yielded: Yielded[NDArray[np.int64]] = Yielded()
+        self._yielded: Yielded[Sequence[int] | NDArray[np.int64]] = Yielded()
 
     @property
     def modality(self) -> Modality:
@@ -83,8 +83,8 @@ class MemorySource(BaseSource):
             keys, problems = self._keys(samples, memo, scanned_ns)
             ids = strings([self._id(sample, number) for number, sample in enumerate(samples, start)])
             rows = Rows(ids, ids, repeated(None, len(samples)), keys, {}, problems)
-            kept = rows.kept() + start
-            self._yielded.append(kept, len(kept))
+            places = rows.places(start)
+            self._yielded.append(places, len(places))
             yield rows.block()
 
     def payload(self, row: int) -> Payload:

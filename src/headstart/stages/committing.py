@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from headstart.backbones import located_spec
-from headstart.cache.commit import commit_set
+from headstart.cache.commit import MEASURED, commit_set
 from headstart.errors import DataError, HeadstartError, StorageError
 from headstart.keys import contains, pack
 from headstart.stages.labelling import label_samples
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from headstart.cache.store import Cache
     from headstart.contracts import Progress, Source
     from headstart.extraction.plan import ExtractionPlan
+    from headstart.stages.computing import Filled
     from headstart.stages.config import ExtractConfig
     from headstart.stages.labelling import Labelled
     from headstart.types import BackboneInfo, Failure, Json
@@ -38,16 +39,17 @@ class Extracted:
     plan : ExtractionPlan
         All samples, with the spaces that hold their features.
     backbone : BackboneInfo
-    n_computed : int
-    failed : sequence of Failure
-        The samples that failed in this run, after the scan.
+    filled : Filled
+        What this run computed.
+    drift : mapping
+        By space: how far low precision moved the features, where that was measured.
     """
 
     source: Source
     plan: ExtractionPlan
     backbone: BackboneInfo
-    n_computed: int
-    failed: Sequence[Failure]
+    filled: Filled
+    drift: Mapping[str, Json] = field(default_factory=dict)
 
 
 def commit(
@@ -64,15 +66,17 @@ def commit(
     plan = found.plan
     while True:
         earlier = cache.find_set(name)
-        of_backbone = [*_still_missing(earlier, plan, found.failed), *found.failed]
+        of_backbone = [*_still_missing(earlier, plan, found.filled.failures), *found.filled.failures]
         mine = [*plan.samples.failures, *_by_sample(of_backbone, plan)]
         _check_any_held(plan, mine)
         labelled = label_samples(plan.samples, found.source, earlier, config.split_seed)
         entries = _feature_entries(cache, config, found, earlier)
         failures = [*mine, *_failures_of_others(earlier, plan, entries)]
-        info = _describe(config, found.source, labelled, entries, failures)
+        info = _describe(
+            config, found.source, labelled, entries, failures, _measured(found, earlier, entries)
+        )
         features = commit_set(
-            cache, name, labelled.table, info, failures, replaces=earlier.digest if earlier else None
+            cache, name, labelled, info, failures, replaces=earlier.digest if earlier else None
         )
         if features is not None:
             _check_still_there(cache, plan, entries)
@@ -169,21 +173,26 @@ def _feature_entries(
         {
             "backbone": config.backbone,
             "tap": tap,
-            "view": None,
-            "space": space.id,
+            "view": None if view is None else view.name,
+            "space": plan.spaces[number * len(plan.taps) + place].id,
             "located": located_spec(config.backbone),
             "options": options.given(),
             **_layers(found.backbone),
         }
-        for tap, space in zip(plan.taps, plan.spaces, strict=True)
+        for number, view in enumerate(plan.views)
+        for place, tap in enumerate(plan.taps)
     ]
-    named = {(entry["backbone"], entry["tap"]) for entry in new}
+    named = {_name_of(entry) for entry in new}
     before = earlier.info["features"] if earlier else []
-    kept = [entry for entry in before if (entry["backbone"], entry["tap"]) not in named]
+    kept = [entry for entry in before if _name_of(entry) not in named]
     for entry in new:
         entry["rows"] = _count_held(plan, cache, entry["space"])
     # Samples that came since a feature was extracted lack it; the set says how many have it.
     return [*new, *({**entry, "rows": _count_held(plan, cache, entry["space"])} for entry in kept)]
+
+
+def _name_of(entry: Mapping[str, Json]) -> tuple[Json, ...]:
+    return entry["backbone"], entry["tap"], entry.get("view")
 
 
 def _layers(info: BackboneInfo) -> dict[str, Json]:
@@ -195,8 +204,11 @@ def _layers(info: BackboneInfo) -> dict[str, Json]:
 
 def _count_held(plan: ExtractionPlan, cache: Cache, space_id: str) -> int:
     """How many of the samples have a feature in a space."""
+    known = next((space for space in plan.spaces if space.id == space_id), None)
     try:
-        return int(cache.open_space(space_id).held(plan.samples.keys).sum())
+        # Opened anew, it would read its index once more, which is as large as the keys of all samples.
+        space = known if known is not None else cache.open_space(space_id)
+        return int(space.held(plan.samples.keys).sum())
     except HeadstartError:
         return 0  # somebody deleted the space; reading the feature will say so
 
@@ -207,6 +219,7 @@ def _describe(
     labelled: Labelled,
     entries: Sequence[dict[str, Json]],
     failures: Sequence[Failure],
+    measured: dict[str, Json],
 ) -> dict[str, Json]:
     """What set.json says."""
     kinds = {column: kind for column, kind in labelled.kinds.items() if kind != "single"}
@@ -226,7 +239,23 @@ def _describe(
         "features": list(entries),
         "counts": {**labelled.counts(), "failures": len(failures)},
         "split": labelled.split,
+        **({MEASURED: measured} if measured else {}),
     }
+
+
+def _measured(
+    found: Extracted, earlier: FeatureSet | None, entries: Sequence[dict[str, Json]]
+) -> dict[str, Json]:
+    """What was measured by space: now, or by the run that last computed something for it."""
+    before = earlier.info.get(MEASURED, {}) if earlier else {}
+    spaces = {entry["space"] for entry in entries}
+    kept = {space: said for space, said in before.items() if space in spaces}
+    filled = found.filled
+    if filled.timings is None:
+        return kept
+    timings = filled.timings.to_json()
+    now = {space.id: {"timings": timings, **found.drift.get(space.id, {})} for space in found.plan.spaces}
+    return {**kept, **now}
 
 
 def _location(data: Any) -> str | None:

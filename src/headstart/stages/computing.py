@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headstart.backbones import located_spec, open_backbone, side_of
@@ -11,14 +12,16 @@ from headstart.cache.resolutions import find_known, record_known
 from headstart.errors import ConfigError, MismatchError, WeightsUnavailableError
 from headstart.extraction.engine import LocalEngine
 from headstart.extraction.limit import NO_LIMIT, FailureLimit
+from headstart.extraction.workers import ModelRecipe, WorkersEngine
 from headstart.extraction.writer import ShardWriter
 
 if TYPE_CHECKING:
     from headstart.backbones.options import BackboneOptions
-    from headstart.cache.space import Space
+    from headstart.cache.space import CommittedShard, Space
     from headstart.cache.store import Cache
     from headstart.contracts import Backbone, FrozenModel, Progress, Source
     from headstart.extraction.plan import ExtractionPlan
+    from headstart.extraction.timing import Timings
     from headstart.stages.config import ComputeConfig
     from headstart.stages.spaces import Work
     from headstart.types import BackboneInfo, Failure, Json, Precision
@@ -63,6 +66,14 @@ class OpenedBackbone:
             self._backbone = open_backbone(self.spec, self._options)
         return self._backbone
 
+    def release(self) -> None:
+        """Let go of the model; it is loaded anew if it is needed again."""
+        self._backbone, self.was_loaded = None, False
+
+    def model_recipe(self, precision: Precision) -> ModelRecipe:
+        """What another process needs to load it."""
+        return ModelRecipe(self.spec, self._options, precision, self.info.weights)
+
     def _resolve(self) -> BackboneInfo:
         """From this machine's memo, from the model, or from what the cache knows of it."""
         try:
@@ -94,6 +105,24 @@ def check_modality(source: Source, info: BackboneInfo) -> None:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What was computed to fill the spaces of a plan.
+
+    Parameters
+    ----------
+    n_computed : int
+        The samples that this process computed.
+    failures : list of Failure
+    timings : Timings, optional
+        None: nothing was.
+    """
+
+    n_computed: int
+    failures: list[Failure]
+    timings: Timings | None
+
+
 class Filler:
     """Computes and commits what spaces lack; a plan with nothing to do loads no model.
 
@@ -111,6 +140,8 @@ class Filler:
     n_computed : int
         The samples that this process computed.
     failures : list of Failure
+    timings : Timings, optional
+        None: nothing was computed.
     """
 
     def __init__(
@@ -126,23 +157,49 @@ class Filler:
         self._progress = progress
         self._limit = limit
         self._keep_open = keep_open
+        self._is_prepared = False
         self._model: FrozenModel | None = None
         self._writer: ShardWriter | None = None
+        self.timings: Timings | None = None
         self.n_computed = 0
         self.failures: list[Failure] = []
 
     def fill(self, work: Work) -> None:
         """Compute what the spaces of a plan lack."""
-        plan = work.plan
-        if len(plan.todo):
-            model = self._prepare(work)
-            engine = LocalEngine(self._progress, work.stored, self._config.batch_size, self._limit)
-            try:
-                for _ in engine.run(plan, model, self._writer):
-                    pass
-            finally:
-                self.n_computed += engine.n_computed
-                self.failures += engine.failures
+        if not len(work.plan.todo):
+            return
+        devices = [] if self._keep_open else worker_devices(self._config, len(work.plan.todo))
+        engine = self._workers(work, devices) if len(devices) > 1 else self._local(work)
+        try:
+            for _ in self._run(engine, work):
+                pass
+        finally:
+            self.n_computed += engine.n_computed
+            self.failures += engine.failures
+            if engine.timings is not None:
+                self.timings = engine.timings if self.timings is None else self.timings.joined(engine.timings)
+
+    def _local(self, work: Work) -> LocalEngine:
+        return LocalEngine(self._progress, work.stored, self._config.batch_size, self._limit)
+
+    def _workers(self, work: Work, devices: Sequence[str]) -> WorkersEngine:
+        from headstart.extraction.lanes import usable_cores
+
+        model = self._opened.model_recipe(work.precision)
+        cores, size = usable_cores(), self._config.batch_size
+        return WorkersEngine(self._progress, model, devices, cores, work.stored, size, self._limit)
+
+    def _run(self, engine: LocalEngine | WorkersEngine, work: Work) -> Iterator[CommittedShard]:
+        if isinstance(engine, WorkersEngine):
+            self._prepare(work)
+            yield from engine.run(work.plan)
+            return
+        if self._model is None:
+            self._model = load_model(self._opened, self._config.device, work.precision)
+        self._prepare(work)  # after the model: one that cannot be loaded leaves no empty spaces
+        if self._writer is None:
+            self._writer = ShardWriter(work.plan.spaces, work.plan.shard_format)
+        yield from engine.run(work.plan, self._model, self._writer, self._keep_open)
 
     def finish(self, spaces: Sequence[Space]) -> None:
         """Commit what is still open, and keep the indexes of the spaces."""
@@ -152,17 +209,15 @@ class Filler:
         for space in spaces:
             space.save_index()
 
-    def _prepare(self, work: Work) -> FrozenModel:
-        plan = work.plan
-        if self._model is None:
-            self._opened.cache.prepare()
-            self._model = load_model(self._opened, self._config.device, work.precision)
-            for space in plan.spaces:
-                space.prepare()
-                record_known(space.path, self._opened.portable_spec, self._opened.info)
-        if self._keep_open and self._writer is None:
-            self._writer = ShardWriter(plan.spaces, plan.shard_format)
-        return self._model
+    def _prepare(self, work: Work) -> None:
+        """Make the folders of the spaces, once."""
+        if self._is_prepared:
+            return
+        self._is_prepared = True
+        self._opened.cache.prepare()
+        for space in work.plan.spaces:
+            space.prepare()
+            record_known(space.path, self._opened.portable_spec, self._opened.info)
 
 
 def fill(
@@ -171,15 +226,8 @@ def fill(
     config: ComputeConfig,
     progress: Progress,
     limit: FailureLimit = NO_LIMIT,
-) -> tuple[int, list[Failure]]:
-    """Compute and commit what the spaces of a plan lack.
-
-    Returns
-    -------
-    n_computed : int
-        The samples that this process computed.
-    failures : list of Failure
-    """
+) -> Filled:
+    """Compute and commit what the spaces of a plan lack."""
     filler = Filler(opened, config, progress, limit)
     n_todo = len(work.plan.todo)
     if n_todo:
@@ -191,7 +239,32 @@ def fill(
             progress.end()
     filler.finish(work.plan.spaces)
     record_use(work.plan, n_todo)
-    return filler.n_computed, filler.failures
+    return Filled(filler.n_computed, filler.failures, filler.timings)
+
+
+ENOUGH_A_GPU = 1000  # samples, below which another worker's start takes longer than they do
+
+
+def worker_devices(config: ComputeConfig, n_todo: int) -> list[str]:
+    """The device of each worker: those that were asked for, or every GPU where there are several.
+
+    Raises
+    ------
+    ConfigError
+        There are more workers than GPUs.
+    """
+    import torch
+
+    from headstart.backbones.freezing import resolve_device
+
+    device = resolve_device(config.device)
+    n_gpus = torch.cuda.device_count() if device == "cuda" else 1
+    n_workers = config.workers
+    if n_workers is None:
+        n_workers = min(n_gpus, -(-n_todo // ENOUGH_A_GPU))
+    if device == "cuda" and n_workers > n_gpus:
+        raise ConfigError(f"--workers {n_workers}, and there are {n_gpus} GPUs: one worker each is the most")
+    return [f"cuda:{n}" for n in range(n_workers)] if device == "cuda" else [device] * n_workers
 
 
 def record_use(plan: ExtractionPlan, n_missing: int) -> None:

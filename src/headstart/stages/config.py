@@ -92,6 +92,7 @@ class ComputeConfig(Config):
     cache: str | None = None
     device: str = "auto"
     batch_size: int | None = Field(None, ge=1)
+    workers: int | None = Field(None, ge=1, le=256)
     format: Literal["hdf5", "parquet"] = "hdf5"
     offline: bool = False
 
@@ -101,9 +102,10 @@ class ExtractConfig(ColumnConfig, ComputeConfig):
 
     data: Any
     backbone: str
+    more_backbones: list[str] = Field(default_factory=list)
     set: str | None = None
     taps: list[str] | None = None
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = "auto"
     dtype: Literal["float16", "float32"] | None = None
     max_length: int | None = Field(None, ge=1)
     image_size: int | None = Field(None, ge=1)
@@ -111,10 +113,22 @@ class ExtractConfig(ColumnConfig, ComputeConfig):
     weights: Path | None = None
     prompt: str | None = None
     normalize: bool | None = None
+    views: int = Field(0, ge=0, le=1000)
+    augment: str = "default"
+    view_seed: int = Field(0, ge=0, lt=2**32)
     split_seed: int = Field(0, ge=-(2**63), lt=2**63)
     strict: bool = False
     max_failures: str | int | None = None
     retry_failed: bool = False
+
+    @property
+    def backbones(self) -> list[str]:
+        """All of them, each once."""
+        return list(dict.fromkeys([self.backbone, *self.more_backbones]))
+
+    def each_backbone(self) -> list[Self]:
+        """The same for one backbone at a time."""
+        return [self.model_copy(update={"backbone": one, "more_backbones": []}) for one in self.backbones]
 
     def backbone_options(self, modality: Modality | None) -> BackboneOptions:
         """The same as the backbones take it, for samples of a modality."""
@@ -137,6 +151,7 @@ class FitConfig(Config):
     tap: str | None = None
     backbone: str | None = None
     label: str | None = None
+    views: bool = True
     params: dict[str, Any] = Field(default_factory=dict)
     seed: int = Field(0, ge=0, lt=2**32)
     cache: str | None = None

@@ -12,7 +12,7 @@ from headstart.errors import ConfigError, SampleError
 from headstart.network import forbid_network
 from headstart.pooling import display_tap, pool
 from headstart.stages.config import ExtractConfig
-from headstart.types import Modality
+from headstart.types import AT_END, Modality
 
 if TYPE_CHECKING:
     from headstart.backbones import BackboneOptions
@@ -117,7 +117,11 @@ def _one_pass(backbone: Backbone, info: BackboneInfo, numbers: list[str]) -> Act
     """What a tiny sample gives; None where the model cannot use it (``py:`` ones want their own)."""
     model = backbone.load("cpu", "fp32")
     [prepared] = model.prepare([_sample(info.modality)])
-    return None if isinstance(prepared, SampleError) else model.forward([prepared], numbers)
+    return (
+        None
+        if isinstance(prepared, SampleError)
+        else model.forward(model.collate([prepared]), (*numbers, *AT_END))
+    )
 
 
 def _sample(modality: Modality) -> Payload:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
+    from headstart.augmentation import View
     from headstart.cache.sets import FeatureSet
     from headstart.cache.space import Space
     from headstart.contracts import Progress
@@ -60,6 +61,8 @@ class FeatureDiff:
     Parameters
     ----------
     tap, space : str
+    view : str or None
+        None: the plain feature.
     n_held, n_missing : int
         Different samples. One that failed for good is neither: extract leaves it alone.
     missing : tuple of str
@@ -70,6 +73,7 @@ class FeatureDiff:
 
     tap: str
     space: str
+    view: str | None
     n_held: int
     n_missing: int
     missing: tuple[str, ...]
@@ -118,14 +122,23 @@ def diff(config: ExtractConfig, progress: Progress) -> Diff:
     earlier = cache.find_set(set_name(config.set, config.data, config.backbone))
     given_up = failed_for_good(earlier)
     work = plan_work(cache, config, opened.info, source, samples, given_up)
-    spaces = zip(work.plan.taps, work.plan.spaces, strict=True)
-    features = tuple(_compare_space(cache, samples, tap, space, given_up) for tap, space in spaces)
+    plan = work.plan
+    meant = [(view, tap) for view in plan.views for tap in plan.taps]
+    features = tuple(
+        _compare_space(cache, samples, tap, view, space, given_up)
+        for (view, tap), space in zip(meant, plan.spaces, strict=True)
+    )
     compared = compare_samples(samples, earlier) if earlier else None
     return Diff(features, compared, work.precision, work.why)
 
 
 def _compare_space(
-    cache: Cache, samples: Samples, tap: str, space: Space, given_up: frozenset[tuple[str, str]]
+    cache: Cache,
+    samples: Samples,
+    tap: str,
+    view: View | None,
+    space: Space,
+    given_up: frozenset[tuple[str, str]],
 ) -> FeatureDiff:
     unique = first_occurrences(samples.keys)
     held = space.held(samples.keys[unique])
@@ -135,6 +148,7 @@ def _compare_space(
     return FeatureDiff(
         tap=display_tap(tap),
         space=space.id,
+        view=None if view is None else view.name,
         n_held=int(held.sum()),
         n_missing=len(missing),
         missing=tuple(ids[int(row)].as_py() for row in missing[:SHOWN]),

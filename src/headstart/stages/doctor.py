@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from headstart.arrow import keys_from_arrow
+from headstart.augmentation import reopen_view
 from headstart.backbones.options import BackboneOptions
 from headstart.cache.exchange.importing import SCHEME
 from headstart.cache.formats import shard_format
 from headstart.cache.store import Cache
 from headstart.errors import ConfigError, DataError
-from headstart.extraction.forward import Extractor
+from headstart.extraction.extractor import Extractor
 from headstart.extraction.plan import plan_extraction
 from headstart.extraction.samples import register
 from headstart.keys import contains, first_occurrences
@@ -29,13 +30,14 @@ from headstart.stages.config import DoctorConfig
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from headstart.augmentation import View
     from headstart.cache.sets import FeatureSet
     from headstart.cache.space import Space
     from headstart.contracts import Progress, Source
     from headstart.extraction.samples import Samples
     from headstart.types import BackboneInfo, Json
 
-TOLERANCE = {"fp32": 1e-3, "bf16": 0.1, "fp16": 0.02}
+TOLERANCE = {"fp32": 1e-3, "bf16": 0.1, "fp16": 0.02, "int8": 0.3}
 """Largest error, as a share of the vector's largest value, of a row that belongs: ten times and more what
 devices and libraries differ by, and far below what tells two samples apart."""
 
@@ -58,6 +60,8 @@ class Examination:
     Parameters
     ----------
     backbone, tap, space : str
+    view : str or None
+        None: the plain feature.
     n : int
         Samples that were recomputed.
     cosine_min, cosine_median : float
@@ -75,6 +79,7 @@ class Examination:
     backbone: str
     tap: str
     space: str
+    view: str | None
     n: int
     cosine_min: float
     cosine_median: float
@@ -107,7 +112,10 @@ def doctor(config: DoctorConfig, progress: Progress) -> list[Examination]:
     chosen = _chosen_entries(features, config, progress)
     source = _reopen(features, config)
     samples = register(source, cache.keys, progress)
-    return [_examine(features, entry, source, samples, cache, config, progress) for entry in chosen]
+    return [
+        _examine(features, entry, space, view, source, samples, config, progress)
+        for entry, space, view in _reopen_views(chosen, cache, source, progress)
+    ]
 
 
 def _chosen_entries(
@@ -153,25 +161,50 @@ def _reopen(features: FeatureSet, config: DoctorConfig) -> Source:
     return source
 
 
+def _reopen_views(
+    chosen: Sequence[Mapping[str, Json]], cache: Cache, source: Source, progress: Progress
+) -> list[tuple[Mapping[str, Json], Space, View | None]]:
+    """Each feature with its space and its view; those whose augmentation is not here are left out, and said."""
+    opened: list[tuple[Mapping[str, Json], Space, View | None]] = []
+    problems: dict[str, ConfigError] = {}
+    for entry in chosen:
+        space = cache.open_space(entry["space"])
+        said = space.recipe.entries.get("view")
+        try:
+            view = reopen_view(said, source.modality) if said else None
+        except ConfigError as error:
+            problems.setdefault(str(error), error)
+            continue
+        opened.append((entry, space, view))
+    if not opened:
+        raise next(iter(problems.values()))
+    for problem in problems:
+        progress.say(f"not every view could be examined: {problem}")
+    return opened
+
+
 def _examine(
     features: FeatureSet,
     entry: Mapping[str, Json],
+    space: Space,
+    view: View | None,
     source: Source,
     samples: Samples,
-    cache: Cache,
     config: DoctorConfig,
     progress: Progress,
 ) -> Examination:
-    space = cache.open_space(entry["space"])
     rows = _choose(features, samples, space, config)
     opened = OpenedBackbone(
-        entry.get("located", entry["backbone"]), _options(entry, source, config), cache, progress
+        entry.get("located", entry["backbone"]),
+        _options(entry, source, config),
+        Cache(config.cache),
+        progress,
     )
     check_modality(source, opened.info)
-    live, failed = _recompute(rows, source, samples, space, opened, config, progress)
+    live, failed = _recompute(rows, source, samples, space, view, opened, config, progress)
     if not live:
         raise DataError(f"none of the {len(rows):,} samples could be recomputed; the first: {failed[0]}")
-    return _compare(entry, samples, space, live, failed, opened.info)
+    return _compare(entry, samples, space, view, live, failed, opened.info)
 
 
 def _choose(features: FeatureSet, samples: Samples, space: Space, config: DoctorConfig) -> NDArray[np.int64]:
@@ -204,24 +237,26 @@ def _recompute(
     source: Source,
     samples: Samples,
     space: Space,
+    view: View | None,
     opened: OpenedBackbone,
     config: DoctorConfig,
     progress: Progress,
 ) -> tuple[dict[int, NDArray[Any]], list[str]]:
     """The live feature of each row, and what went wrong with the others."""
     recipe = space.recipe.entries
-    plan = plan_extraction(source, samples, [space], [recipe["tap"]], shard_format("hdf5"))
+    plan = plan_extraction(source, samples, [space], [recipe["tap"]], shard_format("hdf5"), views=(view,))
     model = load_model(opened, config.device, recipe["compute"])
-    extractor = Extractor(plan, model, "float32", config.batch_size)
+    plan = replace(plan, todo=rows, units=np.zeros(len(rows), np.uint8), wants=np.ones((len(rows), 1), bool))
+    extractor = Extractor(plan, model, "float32", progress, config.batch_size)
     live: dict[int, NDArray[Any]] = {}
     failed: list[str] = []
     progress.begin("recomputing", len(rows))
     try:
-        for computed in extractor.run(rows):
-            for done, values in computed.features:
-                live.update(zip(done.tolist(), values, strict=True))
-            failed += [f"{_id(samples, row)}: {reason}" for row, reason, *_ in computed.failures]
-            progress.advance(computed.n_rows)
+        for computed in extractor.run(iter([np.arange(len(rows))])):
+            for part in computed.features:
+                live.update(zip(rows[part.positions].tolist(), part.values, strict=True))
+            failed += [f"{_id(samples, int(rows[f.position]))}: {f.reason}" for f in computed.failures]
+            progress.advance(len(computed.items))
     finally:
         progress.end()
         extractor.close()
@@ -232,6 +267,7 @@ def _compare(
     entry: Mapping[str, Json],
     samples: Samples,
     space: Space,
+    view: View | None,
     live: Mapping[int, NDArray[Any]],
     failed: Sequence[str],
     info: BackboneInfo,
@@ -251,11 +287,13 @@ def _compare(
         )
         for i in np.flatnonzero(error > bound).tolist()
     )
-    made = make_recipe(info, recipe["tap"], recipe["compute"], recipe["stored"], recipe.get("view"))
+    now_view = None if view is None else view.entry
+    made = make_recipe(info, recipe["tap"], recipe["compute"], recipe["stored"], now_view)
     return Examination(
         backbone=entry["backbone"],
         tap=display_tap(entry["tap"]),
         space=space.id,
+        view=entry.get("view"),
         n=len(rows),
         cosine_min=float(cosine.min(initial=1.0)),
         cosine_median=float(np.median(cosine)) if len(cosine) else 1.0,

@@ -126,8 +126,8 @@ class Embedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         check_modality(source, opened.info)
         samples = register(source, cache.keys, progress)
         work = plan_work(cache, config, opened.info, source, samples)
-        _, failed = fill(work, opened, config, progress)
-        failures = [*samples.failures, *failed]
+        filled = fill(work, opened, config, progress)
+        failures = [*samples.failures, *filled.failures]
         if failures:
             raise DataError(f"input {failures[0].id} cannot be used: {failures[0].reason}")
         return work.plan.spaces[0].gather(samples.keys).values.astype(np.float32, copy=False)

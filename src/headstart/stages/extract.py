@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,9 @@ from headstart.cache.store import Cache
 from headstart.errors import SkippedError
 from headstart.extraction.limit import FailureLimit
 from headstart.extraction.samples import register
+from headstart.extraction.timing import Timings
 from headstart.network import forbid_network
+from headstart.pooling import choose_taps
 from headstart.sources import open_source
 from headstart.stages.committing import Extracted, commit
 from headstart.stages.computing import OpenedBackbone, check_modality, fill
@@ -37,6 +40,8 @@ class Extraction:
         Samples without the features asked for: one for each sample and space.
     seconds : float
         Wall time of the stage.
+    timings : Timings, optional
+        Where the time of the computing went; None: nothing was to compute.
     """
 
     features: FeatureSet
@@ -44,6 +49,19 @@ class Extraction:
     n_computed: int
     failures: list[Failure]
     seconds: float
+    timings: Timings | None = None
+
+    def then(self, later: Extraction) -> Extraction:
+        """This and what another backbone made of the same samples afterwards."""
+        timings = [part.timings for part in (self, later) if part.timings is not None]
+        return Extraction(
+            later.features,
+            later.n_samples,
+            self.n_computed + later.n_computed,
+            [*self.failures, *later.failures],
+            later.seconds,
+            reduce(Timings.joined, timings) if timings else None,
+        )
 
     @property
     def n_skipped(self) -> int:
@@ -52,42 +70,71 @@ class Extraction:
 
 
 def extract(config: ExtractConfig, progress: Progress) -> Extraction:
-    """Run the frozen backbone once over every sample that the cache lacks."""
+    """Run each frozen backbone once over every sample that the cache lacks."""
     start = perf_counter()
     if config.offline:
         forbid_network()
     cache = Cache(config.cache)
-    name = set_name(config.set, config.data, config.backbone)
+    name = set_name(config.set, config.data, *config.backbones)
     source = open_source(config.data, config.source_options())
     progress.say(source.description)
+    each = [_open(part, source, cache, progress) for part in config.each_backbone()]
+    scan = None if source.streams else _Scan(source, cache, config, progress)
+    runs: list[Extraction] = []
+    for part, opened in each:
+        given_up = failed_for_good(None if config.retry_failed else cache.find_set(name))
+        if scan is None:
+            found = extract_stream(part, source, opened, given_up, progress)
+        else:
+            found = _extract_all(part, scan, opened, given_up, progress)
+        cache.prepare()
+        features, failures = commit(cache, name, part, found, progress)
+        opened.release()
+        filled, seconds = found.filled, perf_counter() - start
+        runs.append(
+            Extraction(
+                features, len(found.plan.samples), filled.n_computed, failures, seconds, filled.timings
+            )
+        )
+    return reduce(Extraction.then, runs)
+
+
+def _open(
+    config: ExtractConfig, source: Source, cache: Cache, progress: Progress
+) -> tuple[ExtractConfig, OpenedBackbone]:
+    """A backbone, after a look that it takes such samples and has the taps asked for."""
     opened = OpenedBackbone(config.backbone, config.backbone_options(source.modality), cache, progress)
     check_modality(source, opened.info)
-    given_up = failed_for_good(None if config.retry_failed else cache.find_set(name))
-    run = extract_stream if source.streams else _extract_all
-    found = run(config, source, opened, given_up, progress)
-    cache.prepare()
-    features, failures = commit(cache, name, config, found, progress)
-    return Extraction(features, len(found.plan.samples), found.n_computed, failures, perf_counter() - start)
+    choose_taps(config.taps, opened.info, config.normalize)
+    return config, opened
+
+
+class _Scan:
+    """The samples of a source, scanned once for all backbones."""
+
+    def __init__(self, source: Source, cache: Cache, config: ExtractConfig, progress: Progress) -> None:
+        self.source = source
+        limit = FailureLimit.parse(config.max_failures)
+        said = source.description
+        self.samples = register(source, cache.keys, progress, limit)
+        if source.description != said:  # a folder knows its classes, and what it ignored, after the scan
+            progress.say(source.description)
+        self.limit = limit.of(len(self.samples), self.samples.failures)
 
 
 def _extract_all(
     config: ExtractConfig,
-    source: Source,
+    scan: _Scan,
     opened: OpenedBackbone,
     given_up: frozenset[tuple[str, str]],
     progress: Progress,
 ) -> Extracted:
-    """Scan the whole data, then compute what is missing."""
-    limit = FailureLimit.parse(config.max_failures)
-    said = source.description
-    samples = register(source, opened.cache.keys, progress, limit)
-    if source.description != said:  # a folder knows its classes, and what it ignored, after the scan
-        progress.say(source.description)
-    limit = limit.of(len(samples), samples.failures)
+    """Compute what is missing of samples that were scanned."""
+    source, samples, limit = scan.source, scan.samples, scan.limit
     work = plan_work(opened.cache, config, opened.info, source, samples, given_up)
     progress.say(f"{work.plan.summary()} ({describe_work(config.backbone, work)})")
-    n_computed, failed = fill(work, opened, config, progress, limit)
-    return Extracted(source, work.plan, opened.info, n_computed, failed)
+    filled = fill(work, opened, config, progress, limit)
+    return Extracted(source, work.plan, opened.info, filled)
 
 
 def check_strict(config: ExtractConfig, done: Extraction) -> None:

@@ -26,6 +26,7 @@ from headstart.pooling import display_tap
 from headstart.runs.environment import describe_environment, peak_resident_bytes
 from headstart.runs.record import RunRecord
 from headstart.stages.predicting import prediction_table
+from headstart.stages.train_views import TrainViews, gather_views, views_of
 from headstart.types import SPLITS
 
 if TYPE_CHECKING:
@@ -59,8 +60,9 @@ def fit_head(config: FitConfig, progress: Progress) -> FittedHead:
         split: _labelled(features.rows(split, config.tap, config.label, config.backbone)) for split in SPLITS
     }
     _check_train(rows["train"], features, config)
+    views = _choose_views(features, head, rows["train"], config, progress)
     loaded = perf_counter()
-    _fit(head, rows["train"], rows["validation"], progress)
+    _fit(head, rows["train"], rows["validation"], views, progress)
     fitted = perf_counter()
     metrics = {split: _evaluate(head, part) for split, part in rows.items() if len(part)}
     evaluated = perf_counter()
@@ -72,10 +74,11 @@ def fit_head(config: FitConfig, progress: Progress) -> FittedHead:
             "evaluate": evaluated - fitted,
             "total": evaluated - start,
         },
-        "cost": _cost(head, rows),
+        "cost": _cost(head, rows, views),
         "seed": config.seed,
         "head": {"name": config.head, "params": _plain(head.get_params()), **_outcome(head)},
         "data": _describe_data(features, rows),
+        **({"views": views.report} if views else {}),
         "provenance": _provenance(features),
     }
     _say_unseen(report["data"], progress)
@@ -116,7 +119,32 @@ def _check_train(train: SetRows, features: FeatureSet, config: FitConfig) -> Non
         )
 
 
-def _fit(head: AffineClassifier, train: SetRows, validation: SetRows, progress: Progress) -> None:
+def _choose_views(
+    features: FeatureSet, head: AffineClassifier, train: SetRows, config: FitConfig, progress: Progress
+) -> TrainViews | None:
+    """The views to draw in training; None: there are none, or none are wanted, or the head has no epochs."""
+    refs = views_of(features, train.feature) if config.views else []
+    if refs and not isinstance(head, LinearHead):
+        progress.say(
+            f"the set has {len(refs)} views of this feature; a {config.head} head is fitted on the plain one "
+            "alone (--head linear draws views)"
+        )
+        return None
+    views = gather_views(features, refs, train, progress) if refs else None
+    if views:
+        progress.say(
+            f"each epoch shows a train sample plain or in one of {len(views)} views, drawn at random"
+        )
+    return views or None
+
+
+def _fit(
+    head: AffineClassifier,
+    train: SetRows,
+    validation: SetRows,
+    views: TrainViews | None,
+    progress: Progress,
+) -> None:
     """Fit on label names, so that they travel with the head."""
     names = np.array(train.names, dtype=np.str_)
     if not isinstance(head, LinearHead):
@@ -125,7 +153,9 @@ def _fit(head: AffineClassifier, train: SetRows, validation: SetRows, progress: 
     progress.begin("training", None)
     try:
         X_val, y_val = (validation.X, names[validation.y]) if len(validation) else (None, None)
-        head.fit(train.X, names[train.y], X_val, y_val, callback=lambda record: progress.advance(1))
+        head.fit(
+            train.X, names[train.y], X_val, y_val, callback=lambda _: progress.advance(1), views=views or ()
+        )
     finally:
         progress.end()
 
@@ -135,11 +165,11 @@ def _evaluate(head: AffineClassifier, rows: SetRows) -> dict[str, Json]:
     return evaluate(names[rows.y], head.predict(rows.X), rows.names)
 
 
-def _cost(head: AffineClassifier, rows: Mapping[str, SetRows]) -> dict[str, Json]:
+def _cost(head: AffineClassifier, rows: Mapping[str, SetRows], views: TrainViews | None) -> dict[str, Json]:
     tensors = head.tensors().values()
     learned = (head.coef_, head.intercept_)
     return {
-        "feature_bytes": sum(part.X.nbytes for part in rows.values()),
+        "feature_bytes": sum(part.X.nbytes for part in rows.values()) + (views.n_bytes if views else 0),
         "model_bytes": sum(tensor.nbytes for tensor in tensors),
         "parameters": int(sum(np.size(tensor) for tensor in learned)),
         "peak_resident_bytes": peak_resident_bytes(),

@@ -13,8 +13,8 @@ from headstart.cache.layout import check_set_name, set_name_from
 _NUMBERS = re.compile(r"[-_.]?\{[^{}]*\}")  # the braces of a pattern of tars
 
 
-def set_name(asked: str | None, data: Any, backbone: str) -> str:
-    """The name that was asked for, else one after the data and the backbone.
+def set_name(asked: str | None, data: Any, *backbones: str) -> str:
+    """The name that was asked for, else one after the data and the backbones.
 
     Raises
     ------
@@ -38,4 +38,4 @@ def set_name(asked: str | None, data: Any, backbone: str) -> str:
         stem = _NUMBERS.sub("", stem)
     else:
         stem = "samples"
-    return set_name_from(f"{stem}-{short_name(backbone)}")
+    return set_name_from("-".join([stem, *map(short_name, backbones)]))

@@ -138,7 +138,7 @@ def _read_all(
     if not len(work.plan.todo):
         return samples, []
     opened = _open_backbone(source, space, features, cache, config, progress)
-    return samples, fill(work, opened, config, progress)[1]
+    return samples, fill(work, opened, config, progress).failures
 
 
 def _read_stream(

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
+from headstart.augmentation import open_views
 from headstart.cache.formats import shard_format
-from headstart.extraction.plan import ExtractionPlan, plan_extraction
+from headstart.extraction.plan import PLAIN, ExtractionPlan, plan_extraction
 from headstart.keys import contains, pack
 from headstart.pooling import choose_taps, display_tap
 from headstart.recipe import make_recipe
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from headstart.augmentation import View
     from headstart.cache.sets import FeatureSet
     from headstart.cache.space import Space
     from headstart.cache.store import Cache
@@ -37,17 +39,21 @@ def spaces_for(
     taps: Sequence[str],
     precision: Precision,
     dtype: StoredDtype | None,
+    views: tuple[View | None, ...] = PLAIN,
 ) -> list[Space]:
-    """The spaces of some taps at one precision."""
+    """The spaces of some views and taps at one precision, in the order of an `ExtractionPlan`."""
     stored = stored_dtype(precision, dtype)
-    return [cache.space(make_recipe(info, tap, precision, stored)) for tap in taps]
+    entries = [None if view is None else view.entry for view in views]
+    return [
+        cache.space(make_recipe(info, tap, precision, stored, entry)) for entry in entries for tap in taps
+    ]
 
 
 def choose_precision(
     cache: Cache,
     info: BackboneInfo,
     taps: Sequence[str],
-    asked: Literal["auto", "fp32", "bf16", "fp16"],
+    asked: Literal["auto", "fp32", "bf16", "fp16", "int8"],
     dtype: StoredDtype | None,
     keys: NDArray[np.uint8],
     device: str,
@@ -56,12 +62,12 @@ def choose_precision(
     """The compute precision, and why.
 
     ``auto`` is the space that already holds most of these samples, if this device can extend it;
-    otherwise bf16 on a GPU that has it and fp32 elsewhere. torch is asked only if it matters: samples
-    that were given up (permanent failures) count as held.
+    otherwise bf16 on a GPU that has it and fp32 elsewhere. int8 has to be asked for. torch is asked only if
+    it matters: samples that were given up (permanent failures) count as held.
     """
     if asked != "auto":
         return asked, "as asked"
-    candidates: tuple[Precision, ...] = get_args(Precision)
+    candidates: tuple[Precision, ...] = tuple(each for each in get_args(Precision) if each != "int8")
     held = {
         precision: min(
             int(space.held(keys).sum()) for space in spaces_for(cache, info, taps, precision, dtype)
@@ -88,7 +94,7 @@ class Work:
     Parameters
     ----------
     plan : ExtractionPlan
-    precision : {"fp32", "bf16", "fp16"}
+    precision : {"fp32", "bf16", "fp16", "int8"}
     stored : {"float16", "float32"}
     why : str
         Why this precision.
@@ -132,8 +138,9 @@ def plan_work(
         config.device,
         _count_given_up(samples, given_up),
     )
-    spaces = spaces_for(cache, info, taps, precision, config.dtype)
-    plan = plan_extraction(source, samples, spaces, taps, shard_format(config.format), given_up)
+    views = (*PLAIN, *open_views(config.views, config.augment, config.view_seed, source.modality))
+    spaces = spaces_for(cache, info, taps, precision, config.dtype, views)
+    plan = plan_extraction(source, samples, spaces, taps, shard_format(config.format), given_up, views)
     return Work(plan, precision, stored_dtype(precision, config.dtype), why)
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from headstart.extraction.limit import FailureLimit
 from headstart.extraction.plan import plan_extraction
-from headstart.extraction.samples import samples_of
+from headstart.extraction.samples import SampleCollector, samples_of
 from headstart.stages.committing import Extracted
-from headstart.stages.computing import Filler, record_use
+from headstart.stages.computing import Filled, Filler, record_use
 from headstart.stages.spaces import Work, describe_work, plan_work
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def extract_stream(
     """
     limit = FailureLimit.parse(config.max_failures)
     filler = Filler(opened, config, progress, keep_open=True)
-    blocks: list[SampleBlock] = []
+    blocks = SampleCollector()
     work: Work | None = None
     n_read = n_missing = 0
     progress.begin("reading and extracting", None)
@@ -72,17 +72,22 @@ def extract_stream(
     limit.of(n_read, _failures(blocks, filler))
     plan = _whole(source, blocks, work)
     record_use(plan, n_missing)
-    return Extracted(source, plan, opened.info, filler.n_computed, filler.failures)
+    return Extracted(source, plan, opened.info, Filled(filler.n_computed, filler.failures, filler.timings))
 
 
-def _failures(blocks: list[SampleBlock], filler: Filler) -> list[Failure]:
+def _failures(blocks: SampleCollector, filler: Filler) -> list[Failure]:
     """What the scan refused so far, and what no feature could be computed of."""
-    return [*(failure for block in blocks for failure in block.failures), *filler.failures]
+    return [*blocks.failures, *filler.failures]
 
 
-def read_blocks(
-    source: Source, memo: KeyMemo, blocks: list[SampleBlock]
-) -> Iterator[tuple[Payloads, Samples]]:
+class Blocks(Protocol):
+    """What takes the blocks of a stream as they pass."""
+
+    def append(self, block: SampleBlock, /) -> None:
+        """Take the next block."""
+
+
+def read_blocks(source: Source, memo: KeyMemo, blocks: Blocks) -> Iterator[tuple[Payloads, Samples]]:
     """Each block of a stream as a source of its own, to be used up before the next. Fills ``blocks``."""
     start = 0
     for block in source.scan(memo):
@@ -98,7 +103,7 @@ def _works(
     opened: OpenedBackbone,
     given_up: frozenset[tuple[str, str]],
     progress: Progress,
-    blocks: list[SampleBlock],
+    blocks: Blocks,
 ) -> Iterator[tuple[Work, Samples]]:
     """The work of each block; the first one chooses precision and spaces for all. Fills ``blocks``."""
     work: Work | None = None
@@ -108,15 +113,18 @@ def _works(
             progress.say(f"a stream, extracted block by block ({describe_work(config.backbone, work)})")
         else:  # the same spaces: opened anew, each would read its whole index again for every block
             first = work.plan
-            plan = plan_extraction(part, samples, first.spaces, first.taps, first.shard_format, given_up)
+            plan = plan_extraction(
+                part, samples, first.spaces, first.taps, first.shard_format, given_up, first.views
+            )
             work = replace(work, plan=plan)
         yield work, samples
 
 
-def _whole(source: Source, blocks: list[SampleBlock], work: Work | None) -> ExtractionPlan:
+def _whole(source: Source, blocks: SampleCollector, work: Work | None) -> ExtractionPlan:
     """All samples of the stream, with nothing left to do."""
-    samples = samples_of(blocks)
+    samples = blocks.samples()
     assert work is not None  # there is a sample, so there was a block with one
     last = work.plan
-    plan = plan_extraction(source, samples, last.spaces, last.taps, last.shard_format)
-    return replace(plan, todo=np.empty(0, np.int64), units=np.empty(0, np.uint8))
+    plan = plan_extraction(source, samples, last.spaces, last.taps, last.shard_format, views=last.views)
+    nothing = np.empty((0, len(last.views)), dtype=bool)
+    return replace(plan, todo=np.empty(0, np.int64), units=np.empty(0, np.uint8), wants=nothing)

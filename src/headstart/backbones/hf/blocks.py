@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -11,17 +12,43 @@ if TYPE_CHECKING:
     import torch
 
 
-@dataclass(frozen=True, slots=True)
+class _ReachedError(Exception):
+    """Nothing deeper than this layer is wanted: leaves the forward pass."""
+
+
+class _Watch(threading.local):
+    """What the pass that a thread has under way should keep."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, torch.Tensor] | None = None
+        self.wanted: frozenset[str] = frozenset()
+        self.last: str | None = None
+
+    def sees(self, layer: str, hidden: torch.Tensor) -> None:
+        if self.kept is None or layer not in self.wanted:
+            return
+        self.kept[layer] = hidden
+        if layer == self.last:
+            raise _ReachedError
+
+
+@dataclass(frozen=True)
 class Blocks:
     """The blocks of a model, first to last.
 
     Parameters
     ----------
     modules : sequence of torch.nn.Module
-        Empty where the model's layers cannot be read by number.
+        Empty where the model's layers cannot be read by number. They are hooked for good: several threads
+        may run the model at once, and hooks that come and go would change a dictionary that others iterate.
     """
 
     modules: Sequence[torch.nn.Module] = field(default_factory=tuple)
+    _watch: _Watch = field(default_factory=_Watch, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        for number, module in enumerate(self.modules, 1):
+            self._hook(number, module)
 
     def __len__(self) -> int:
         return len(self.modules)
@@ -32,39 +59,45 @@ class Blocks:
         return tuple(str(number) for number in range(len(self) + 1)) if self.modules else ()
 
     @contextlib.contextmanager
-    def kept(self, layers: Collection[str]) -> Iterator[dict[str, torch.Tensor]]:
-        """Keep the hidden states of layers while the model runs inside.
+    def kept(self, layers: Collection[str], stop: bool = False) -> Iterator[dict[str, torch.Tensor]]:
+        """Keep the hidden states of layers while this thread runs the model inside.
 
         Parameters
         ----------
         layers : collection of str
             ``"0"`` is what enters the first block, ``"k"`` what leaves the k-th, before any closing norm.
+            Names that are no number are passed over.
+        stop : bool
+            Leave the block of code as soon as the deepest of these layers is there.
 
         Yields
         ------
         dict of str to Tensor
             Filled by the forward pass.
         """
-        kept: dict[str, torch.Tensor] = {}
-        handles = [self._hook(layer, kept) for layer in dict.fromkeys(layers)]
+        numbered = [layer for layer in layers if layer.isdigit()]
+        watch = self._watch
+        watch.kept, watch.wanted = {}, frozenset(numbered)
+        watch.last = max(numbered, key=int) if stop and numbered else None
         try:
-            yield kept
+            with contextlib.suppress(_ReachedError):
+                yield watch.kept
         finally:
-            for handle in handles:
-                handle.remove()
+            watch.kept = None
 
-    def _hook(self, layer: str, kept: dict[str, torch.Tensor]) -> Any:
-        if int(layer) == 0:
+    def _hook(self, number: int, module: torch.nn.Module) -> None:
+        watch = self._watch
+        if number == 1:
 
             def enters(_: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
-                kept[layer] = given[0] if given else named["hidden_states"]
+                watch.sees("0", given[0] if given else named["hidden_states"])
 
-            return self.modules[0].register_forward_pre_hook(enters, with_kwargs=True)
+            module.register_forward_pre_hook(enters, with_kwargs=True)
 
         def leaves(_: Any, given: Any, output: Any) -> None:
-            kept[layer] = output[0] if isinstance(output, tuple) else output
+            watch.sees(str(number), output[0] if isinstance(output, tuple) else output)
 
-        return self.modules[int(layer) - 1].register_forward_hook(leaves)
+        module.register_forward_hook(leaves)
 
 
 def find_blocks(model: torch.nn.Module, n_blocks: int | None) -> Blocks:

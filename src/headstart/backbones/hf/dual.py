@@ -8,19 +8,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.backbones.digest import n_parameters, weights_digest
-from headstart.backbones.freezing import freeze
+from headstart.backbones.freezing import freeze, is_int8
+from headstart.backbones.hf.dual_inputs import MASK
 from headstart.backbones.hf.dual_sides import DualSide, open_side
+from headstart.backbones.hf.frozen_texts import CPU_TOKENS, GPU_TOKENS
 from headstart.backbones.hf.image_processors import refuse_text_options
 from headstart.backbones.hf.models import HubModel, departures
 from headstart.backbones.hf.towers import SIDES, Side, Tower, between_weights, find_tower, unread_weights
-from headstart.backbones.images import CPU_BATCH, GPU_BATCH
+from headstart.backbones.images import CPU_IMAGES, GPU_IMAGES
+from headstart.backbones.unpadded import run_unpadded
 from headstart.errors import BackboneError, ConfigError, SampleError
-from headstart.types import Activations, BackboneInfo
+from headstart.types import AT_END, Activations, BackboneInfo
 
 if TYPE_CHECKING:
     import torch
 
     from headstart.backbones.options import BackboneOptions
+    from headstart.contracts import Change
     from headstart.types import Json, Modality, Payload, Precision
 
 PAIR_TAPS = ("joint", "pooler")
@@ -166,15 +170,22 @@ class FrozenDualModel:
         self.module = module
         self._sides = sides
         parameter = next(module.parameters())
-        self._device, self._dtype = parameter.device, parameter.dtype
-        self.batch_size = CPU_BATCH if self._device.type == "cpu" else GPU_BATCH
+        self.device, self._dtype = parameter.device, parameter.dtype
+        self.is_reentrant = True
+        on_cpu = self.device.type == "cpu"
+        if sides[0].tower.side == "image":
+            self.budget = CPU_IMAGES if on_cpu else GPU_IMAGES
+        else:
+            self.budget = CPU_TOKENS if on_cpu else GPU_TOKENS
 
-    def prepare(self, payloads: Sequence[Payload]) -> list[Any | SampleError]:
+    def prepare(
+        self, payloads: Sequence[Payload], changes: Sequence[Change | None] | None = None
+    ) -> list[Any | SampleError]:
         """Each payload as what its side takes, or as what both take; the reason where it cannot be."""
         if len(self._sides) == 1:
-            return self._sides[0].inputs.prepare(payloads)
+            return self._sides[0].inputs.prepare(payloads, changes)
         parts = [
-            side.inputs.prepare([payload[place] for payload in payloads])
+            side.inputs.prepare([payload[place] for payload in payloads], changes)
             for place, side in enumerate(self._sides)
         ]
         return [_pair(image, text) for image, text in zip(*parts, strict=True)]
@@ -183,27 +194,42 @@ class FrozenDualModel:
         """The tokens of a text; 1 where there is an image, beside which a text costs little."""
         return self._sides[0].inputs.length(prepared)
 
-    def forward(self, prepared: Sequence[Any], layers: Collection[str] = ()) -> Activations:
+    def collate(self, prepared: Sequence[Any]) -> dict[str, torch.Tensor]:
+        """One batch; of pairs the inputs of both sides, by the side's name and the input's."""
+        if len(self._sides) == 1:
+            return self._sides[0].inputs.batch(prepared)
+        return {
+            f"{side.tower.side}.{name}": part
+            for place, side in enumerate(self._sides)
+            for name, part in side.inputs.batch([pair[place] for pair in prepared]).items()
+        }
+
+    def forward(self, batch: Mapping[str, torch.Tensor], reads: Collection[str] = AT_END) -> Activations:
         """Run the sides over a batch; of pairs, what both give stands side by side."""
         import torch
 
+        cast = {
+            name: part.to(self._dtype) if part.is_floating_point() else part for name, part in batch.items()
+        }
         with torch.inference_mode():
             if len(self._sides) == 1:
-                return self._read(self._sides[0], prepared, layers)
-            image, text = (
-                self._read(side, [pair[place] for pair in prepared], ()).whole
-                for place, side in enumerate(self._sides)
-            )
+                return self._read(self._sides[0], cast, reads)
+            image, text = (self._read(side, _inputs_of(side, cast), AT_END).whole for side in self._sides)
             names = [name for name in image if name in text]
             return Activations({}, {name: torch.cat([image[name], text[name]], dim=1) for name in names})
 
-    def _read(self, side: DualSide, prepared: Sequence[Any], layers: Collection[str]) -> Activations:
-        inputs, mask = side.inputs.batch(prepared)
-        moved = {
-            name: part.to(self._device, self._dtype if part.is_floating_point() else part.dtype)
-            for name, part in inputs.items()
-        }
-        return side.read(moved, None if mask is None else mask.to(self._device), layers)
+    def _read(
+        self, side: DualSide, inputs: Mapping[str, torch.Tensor], reads: Collection[str]
+    ) -> Activations:
+        if side.pads and is_int8(self.module):
+            return run_unpadded(lambda part: side.read(part, reads), inputs, MASK)
+        return side.read(inputs, reads)
+
+
+def _inputs_of(side: DualSide, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The inputs of one side in a batch of pairs."""
+    prefix = f"{side.tower.side}."
+    return {name.removeprefix(prefix): part for name, part in batch.items() if name.startswith(prefix)}
 
 
 def _pair(image: Any | SampleError, text: Any | SampleError) -> Any | SampleError:

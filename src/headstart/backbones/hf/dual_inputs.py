@@ -9,14 +9,19 @@ from headstart.backbones.hf.image_processors import ImageProcessor, trial_images
 from headstart.backbones.hf.texts import FALLBACK_LENGTH, UNBOUNDED
 from headstart.backbones.hf.tokenizer_files import tokenizer_digest
 from headstart.backbones.hf.tokenizing import TextInput, puts_class_first
-from headstart.backbones.images import decode_image
-from headstart.errors import ConfigError, SampleError
+from headstart.backbones.images import prepare_images
+from headstart.errors import ConfigError
 
 if TYPE_CHECKING:
     import torch
 
     from headstart.backbones.hf.models import HubModel
+    from headstart.contracts import Change
+    from headstart.errors import SampleError
     from headstart.types import Json
+
+MASK = "headstart_mask"
+"""Which positions of a batch are no padding; no model takes an input of this name."""
 
 # Trained on texts padded to one length, and pooled at the last position, padding or not.
 PADS_TO_MAX = ("siglip",)
@@ -45,27 +50,23 @@ class ImageInputs:
         """One prepared picture."""
         return self._processor(trial_images()[0])
 
-    def prepare(self, payloads: Sequence[Any]) -> list[Any | SampleError]:
+    def prepare(
+        self, payloads: Sequence[Any], changes: Sequence[Change | None] | None = None
+    ) -> list[Any | SampleError]:
         """Decoded and transformed pictures, or the reason why one cannot be."""
-        prepared: list[Any | SampleError] = []
-        for payload in payloads:
-            try:
-                prepared.append(self._processor(decode_image(payload)))
-            except SampleError as error:
-                prepared.append(error)
-        return prepared
+        return prepare_images(payloads, changes, self._processor)
 
     def length(self, prepared: Any) -> int:
         """All pictures cost the same."""
         return 1
 
-    def batch(self, prepared: Sequence[Mapping[str, torch.Tensor]]) -> tuple[dict[str, torch.Tensor], Any]:
-        """One batch, and which patches are no padding (SigLIP 2 alone pads them)."""
+    def batch(self, prepared: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+        """One batch, and as ``MASK`` which patches are no padding (SigLIP 2 alone pads them)."""
         import torch
 
         inputs = {name: torch.stack([part[name] for part in prepared]) for name in prepared[0]}
         mask = inputs.get("pixel_attention_mask")
-        return inputs, None if mask is None else mask.bool()
+        return inputs if mask is None else {**inputs, MASK: mask.bool()}
 
 
 class TextInputs:
@@ -93,8 +94,8 @@ class TextInputs:
         self.has_cls = puts_class_first(self._tokenizer)
         self._shows_mask = "attention_mask" in self._tokenizer.model_input_names
         # Without a mask the model reads the padding: only one length makes a vector its text's own.
-        self._pads_to_max = config.model_type.startswith(PADS_TO_MAX) or not self._shows_mask
-        if not self._pads_to_max:
+        self.pads_to_max: bool = config.model_type.startswith(PADS_TO_MAX) or not self._shows_mask
+        if not self.pads_to_max:
             self._tokenizer.padding_side = "right"
         if self._tokenizer.pad_token_id is None:
             self._tokenizer.pad_token = self._tokenizer.eos_token or self._tokenizer.unk_token
@@ -121,28 +122,30 @@ class TextInputs:
     @property
     def description(self) -> dict[str, Json]:
         """All that decides what the model sees, but for its length and the prompt."""
-        padding = {"padding": f"max_length, {self._tokenizer.padding_side}"} if self._pads_to_max else {}
+        padding = {"padding": f"max_length, {self._tokenizer.padding_side}"} if self.pads_to_max else {}
         return {"tokenizer": self._digest, **padding}
 
     def trial(self) -> Any:
         """One prepared text."""
         return self.prepare(["a trial"])[0]
 
-    def prepare(self, payloads: Sequence[Any]) -> list[Any | SampleError]:
+    def prepare(
+        self, payloads: Sequence[Any], changes: Sequence[Change | None] | None = None
+    ) -> list[Any | SampleError]:
         """Token ids of each text after the prompt, cut to the maximal length."""
-        return self._texts.prepare(payloads)
+        return self._texts.prepare(payloads, changes)
 
     def length(self, prepared: Any) -> int:
         """The number of tokens."""
-        return self.max_length if self._pads_to_max else len(prepared["input_ids"])
+        return self.max_length if self.pads_to_max else len(prepared["input_ids"])
 
-    def batch(self, prepared: Sequence[Mapping[str, Any]]) -> tuple[dict[str, torch.Tensor], Any]:
-        """One batch, padded as the model wants it, and which tokens are no padding."""
+    def batch(self, prepared: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+        """One batch, padded as the model wants it, and as ``MASK`` which tokens are no padding."""
         inputs = dict(
             self._tokenizer.pad(
                 [dict(part) for part in prepared],
-                padding="max_length" if self._pads_to_max else True,
-                max_length=self.max_length if self._pads_to_max else None,
+                padding="max_length" if self.pads_to_max else True,
+                max_length=self.max_length if self.pads_to_max else None,
                 return_attention_mask=True,
                 return_tensors="pt",
             )
@@ -150,4 +153,4 @@ class TextInputs:
         mask = inputs["attention_mask"].bool()
         if not self._shows_mask:
             inputs.pop("attention_mask")
-        return inputs, mask
+        return {**inputs, MASK: mask}

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from headstart.backbones.hf.anatomy import Depth, Layout, candidate_blocks, depth_of, layout_of
 from headstart.backbones.hf.blocks import Blocks
-from headstart.backbones.hf.dual_inputs import ImageInputs, TextInputs
+from headstart.backbones.hf.dual_inputs import MASK, ImageInputs, TextInputs
 from headstart.errors import BackboneError
-from headstart.types import Activations, Positions
+from headstart.types import AT_END, Activations, Positions
 
 if TYPE_CHECKING:
     import torch
@@ -51,9 +51,10 @@ class DualSide:
             poolings = (*TEXT_POOLINGS, *(("cls",) if self._has_cls else ()))
         return (*self.offered, *(f"final.{name}" for name in poolings))
 
-    def read(self, inputs: dict[str, torch.Tensor], mask: Any, layers: Collection[str]) -> Activations:
+    def read(self, inputs: Mapping[str, torch.Tensor], reads: Collection[str]) -> Activations:
         """Run the side over a batch that is on its device."""
-        reading = self.tower.read(inputs, self.depth.blocks, layers)
+        mask = inputs.get(MASK)
+        reading = self.tower.read(inputs, self.depth.blocks, reads)
         whole = {"joint": reading.joint, "pooler": reading.pooled}
         return Activations(
             {layer: self._positions(hidden, mask) for layer, hidden in reading.hidden.items()},
@@ -64,6 +65,11 @@ class DualSide:
         if self.layout is not None:
             return self.layout.positions(hidden, mask)
         return Positions(hidden, mask, hidden[:, 0] if self._has_cls else None)
+
+    @property
+    def pads(self) -> bool:
+        """Whether samples are padded to the longest of a batch."""
+        return isinstance(self.inputs, TextInputs) and not self.inputs.pads_to_max
 
     @property
     def _has_cls(self) -> bool:
@@ -112,7 +118,7 @@ def _try(
     import torch
 
     dtype = next(tower.transformer.parameters()).dtype
-    batch, _ = inputs.batch([inputs.trial()])
+    batch = inputs.batch([inputs.trial()])
     batch = {name: part.to(dtype) if part.is_floating_point() else part for name, part in batch.items()}
     with source.failures(), torch.inference_mode():
-        return batch, tower.read(batch, blocks, blocks.layers)
+        return batch, tower.read(batch, blocks, (*blocks.layers, *AT_END))

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from headstart.backbones.freezing import is_int8
+from headstart.backbones.unpadded import run_unpadded
 from headstart.pooling import pool
-from headstart.types import Activations, Positions
+from headstart.types import AT_END, Activations, Positions
 
 if TYPE_CHECKING:
     import torch
 
     from headstart.backbones.hf.text_encoders import TextEncoder
     from headstart.backbones.hf.tokenizing import TextInput
+    from headstart.contracts import Change
     from headstart.errors import SampleError
     from headstart.types import Payload
 
-CPU_BATCH = 16
-GPU_BATCH = 128
+CPU_TOKENS = 512  # a batch; more than about 1,000 fall out of a core's cache
+GPU_TOKENS = 16_384
 
 
 class FrozenTextModel:
@@ -55,52 +58,65 @@ class FrozenTextModel:
         self.module: torch.nn.Module = (
             encoder.module if head is None else torch.nn.ModuleDict({"encoder": encoder.module, "head": head})
         )
-        self._device = next(self.module.parameters()).device
+        self.device = next(self.module.parameters()).device
+        self.is_reentrant = not _changes_as_it_runs(encoder.config)
         self._accepts = set(inspect.signature(encoder.module.forward).parameters)
         self._fill = _fill_values(text_input.tokenizer, encoder.module)
-        self.batch_size = CPU_BATCH if self._device.type == "cpu" else GPU_BATCH
+        self.budget = CPU_TOKENS if self.device.type == "cpu" else GPU_TOKENS
 
-    def prepare(self, payloads: Sequence[Payload]) -> list[Any | SampleError]:
+    def prepare(
+        self, payloads: Sequence[Payload], changes: Sequence[Change | None] | None = None
+    ) -> list[Any | SampleError]:
         """Token ids of each text, cut to the maximal length, not padded yet."""
-        return self._input.prepare(payloads)
+        return self._input.prepare(payloads, changes)
 
     def length(self, prepared: Any) -> int:
         """The number of tokens."""
         return len(prepared["input_ids"])
 
-    def forward(self, prepared: Sequence[Any], layers: Collection[str] = ()) -> Activations:
-        """Run the model over a batch, padded to its longest text."""
-        import torch
-
-        batch = self._padded(prepared)
-        mask = batch["attention_mask"].bool()
-        blocks = self._encoder.depth.blocks
-        with torch.inference_mode():
-            with blocks.kept(layers) as kept:
-                output = self._encoder.module(**batch)
-            hidden = {"final": output.last_hidden_state, **kept}
-            read = {layer: self._positions(states, mask) for layer, states in hidden.items()}
-            whole = {"pooler": output.pooler_output} if self._encoder.has_pooler else {}
-            if self._head is not None:
-                whole["sentence"] = self._sentence(read["final"])
-        return Activations(read, whole)
-
-    def _padded(self, prepared: Sequence[Any]) -> dict[str, torch.Tensor]:
+    def collate(self, prepared: Sequence[Any]) -> dict[str, torch.Tensor]:
         """The batch, padded on the right: what a text gives is then what it gives alone.
 
         Encoders have the class token first in every row, and a decoder counts places from the left.
         """
         import torch
 
-        width = max(len(row["input_ids"]) for row in prepared)
+        lengths = [len(row["input_ids"]) for row in prepared]
+        width = max(lengths)
+        if self.device.type == "cuda":  # tensor cores work on eight at a time, and fewer shapes recur
+            width = min(-(-width // 8) * 8, self._input.max_length)
 
-        def padded(rows: list[list[int]], fill: int) -> torch.Tensor:
-            return torch.tensor([row + [fill] * (width - len(row)) for row in rows], device=self._device)
+        def padded(name: str, fill: int) -> torch.Tensor:
+            return torch.tensor(
+                [row[name] + [fill] * (width - n) for row, n in zip(prepared, lengths, strict=True)]
+            )
 
         names = [name for name in prepared[0] if name in self._accepts]
-        batch = {name: padded([row[name] for row in prepared], self._fill.get(name, 0)) for name in names}
-        batch["attention_mask"] = padded([[1] * len(row["input_ids"]) for row in prepared], 0)
+        batch = {name: padded(name, self._fill.get(name, 0)) for name in names}
+        batch["attention_mask"] = (torch.arange(width) < torch.tensor(lengths)[:, None]).long()
         return batch
+
+    def forward(self, batch: Mapping[str, torch.Tensor], reads: Collection[str] = AT_END) -> Activations:
+        """Run the model over a padded batch."""
+        if is_int8(self._encoder.module):
+            return run_unpadded(lambda part: self._forward(part, reads), batch, "attention_mask")
+        return self._forward(batch, reads)
+
+    def _forward(self, batch: Mapping[str, torch.Tensor], reads: Collection[str]) -> Activations:
+        import torch
+
+        mask = batch["attention_mask"].bool()
+        to_the_end = any(name in AT_END for name in reads)
+        output: Any = None
+        with torch.inference_mode():
+            with self._encoder.depth.blocks.kept(reads, stop=not to_the_end) as kept:
+                output = self._encoder.module(**batch)
+            hidden = {**kept, "final": output.last_hidden_state} if to_the_end else kept
+            read = {layer: self._positions(states, mask) for layer, states in hidden.items()}
+            whole = {"pooler": output.pooler_output} if to_the_end and self._encoder.has_pooler else {}
+            if self._head is not None and "sentence" in reads:
+                whole["sentence"] = self._sentence(read["final"])
+        return Activations(read, whole)
 
     def _positions(self, hidden: torch.Tensor, mask: torch.Tensor) -> Positions:
         if not self._n_skipped:
@@ -115,6 +131,15 @@ class FrozenTextModel:
         vectors = pool(Activations({"final": final}), self._head_tap)
         read: torch.Tensor = self._head(vectors.to(next(self._head.parameters()).dtype))
         return read
+
+
+def _changes_as_it_runs(config: Any) -> bool:
+    """Whether a model rewrites its own rotary frequencies for long texts: two threads would mix them up."""
+    text = config.get_text_config()
+    rope = getattr(text, "rope_parameters", None) or getattr(text, "rope_scaling", None)
+    kinds = [rope, *rope.values()] if isinstance(rope, dict) else []
+    named = {kind.get("rope_type", kind.get("type")) for kind in kinds if isinstance(kind, dict)}
+    return bool(named & {"dynamic", "longrope"})
 
 
 def _fill_values(tokenizer: Any, module: Any) -> dict[str, int]:

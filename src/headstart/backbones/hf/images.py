@@ -15,7 +15,7 @@ from headstart.backbones.hf.image_processors import ImageProcessor, refuse_text_
 from headstart.backbones.hf.models import HubModel, departures
 from headstart.backbones.images import FrozenImageModel
 from headstart.errors import BackboneError
-from headstart.types import Activations, BackboneInfo
+from headstart.types import AT_END, Activations, BackboneInfo
 
 if TYPE_CHECKING:
     import torch
@@ -101,7 +101,7 @@ class ImageBackbone:
         anatomy = self._anatomy  # found in the dtype of the checkpoint, before any cast
         module = freeze(self._loaded[0], device, precision)
         return FrozenImageModel(
-            module, self._processor.pixels, lambda batch, layers: _read(module, anatomy, batch, layers)
+            module, self._processor.pixels, lambda batch, reads: _read(module, anatomy, batch, reads)
         )
 
     @cached_property
@@ -146,10 +146,12 @@ class ImageBackbone:
         )
 
 
-def _read(module: Any, anatomy: Anatomy, batch: torch.Tensor, layers: Collection[str]) -> Activations:
+def _read(module: Any, anatomy: Anatomy, batch: torch.Tensor, reads: Collection[str]) -> Activations:
     """The last positions, the model's own pooling, and the layers that were asked for."""
-    with anatomy.depth.blocks.kept(layers) as kept:
+    to_the_end = any(name in AT_END for name in reads)
+    output: Any = None
+    with anatomy.depth.blocks.kept(reads, stop=not to_the_end) as kept:
         output = module(batch)
-    hidden = {"final": output.last_hidden_state, **kept}
-    whole = {"pooler": output.pooler_output.flatten(1)} if anatomy.has_pooler else {}
+    hidden = {**kept, "final": output.last_hidden_state} if to_the_end else kept
+    whole = {"pooler": output.pooler_output.flatten(1)} if to_the_end and anatomy.has_pooler else {}
     return Activations({layer: anatomy.layout.positions(states) for layer, states in hidden.items()}, whole)

@@ -77,7 +77,9 @@ class TextBackbone:
         from headstart.backbones.hf.frozen_texts import FrozenTextModel
 
         freeze(self._encoder.module, device, precision)
-        head = None if self._head is None else freeze(self._head, device, precision)
+        # It runs once a sample, not once a token: int8 would save nothing there.
+        head_precision: Precision = "fp32" if precision == "int8" else precision
+        head = None if self._head is None else freeze(self._head, device, head_precision)
         head_tap = f"final.{'+'.join(self._settings.poolings)}"
         return FrozenTextModel(self._encoder, self._text_input, self._n_skipped, head, head_tap)
 

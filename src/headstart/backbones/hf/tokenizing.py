@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from headstart.backbones.changing import change_texts
 from headstart.errors import SampleError
 
 if TYPE_CHECKING:
+    from headstart.contracts import Change
     from headstart.types import Payload
 
 CHARACTERS_A_TOKEN = 32  # more than any usual text has
@@ -39,8 +41,35 @@ class TextInput:
         # A fast tokenizer is told the length when it is first asked, and not while another thread works.
         self._encode(["a"], None)
 
-    def prepare(self, payloads: Sequence[Payload]) -> list[Any | SampleError]:
-        """Token ids of each text, not padded yet, or why there are none."""
+    def prepare(
+        self, payloads: Sequence[Payload], changes: Sequence[Change | None] | None = None
+    ) -> list[Any | SampleError]:
+        """Token ids of each text, not padded yet, or why there are none.
+
+        A change sees a text before the prompt, and of its tokens neither those of the prompt nor special
+        ones.
+        """
+        if changes is None:
+            return self._rows(payloads, [None] * len(payloads))
+        prepared: list[Any] = list(change_texts(payloads, changes))
+        usable = [row for row, part in enumerate(prepared) if not isinstance(part, SampleError)]
+        if usable:
+            rows = self._rows([prepared[row] for row in usable], [changes[row] for row in usable])
+            for row, part in zip(usable, rows, strict=True):
+                prepared[row] = part
+        return prepared
+
+    def prompt_length(self) -> int:
+        """The tokens of the prompt with what stands before it, as sentence-transformers counts them."""
+        if not self.prompt:
+            return 0
+        ids = self._encode([self.prompt], None)["input_ids"][0]
+        return len(ids) - (bool(ids) and ids[-1] in self.tokenizer.all_special_ids)
+
+    def _rows(
+        self, payloads: Sequence[Payload], changes: Sequence[Change | None]
+    ) -> list[dict[str, list[int]] | SampleError]:
+        """Token ids of texts and pairs that are changed as texts already."""
         first = [payload if isinstance(payload, str) else payload[0] for payload in payloads]
         second = [payload[1] for payload in payloads if isinstance(payload, tuple)]
         try:
@@ -51,17 +80,37 @@ class TextInput:
         except (UnicodeEncodeError, TypeError, ValueError) as error:
             if len(payloads) == 1:
                 return [_refusal(payloads[0], error)]
-            return [self.prepare([payload])[0] for payload in payloads]
+            alone = zip(payloads, changes, strict=True)
+            return [self._rows([payload], [change])[0] for payload, change in alone]
         names = [name for name in encoded if name in CHANNELS]
         rows = [{name: encoded[name][row] for name in names} for row in range(len(payloads))]
+        if any(change is not None for change in changes):
+            self._change_tokens(rows, encoded, changes)
         return [row if row["input_ids"] else SampleError("the text has no tokens") for row in rows]
 
-    def prompt_length(self) -> int:
-        """The tokens of the prompt with what stands before it, as sentence-transformers counts them."""
+    def _change_tokens(
+        self, rows: list[dict[str, list[int]]], encoded: Any, changes: Sequence[Change | None]
+    ) -> None:
+        """Let each change at the ids of its row that come after the prompt."""
+        mask = self.tokenizer.special_tokens_map.get("mask_token")  # `mask_token_id` logs an error for None
+        mask_id = None if mask is None else self.tokenizer.convert_tokens_to_ids(mask)
+        special = frozenset(self.tokenizer.all_special_ids)
+        for number, (row, change) in enumerate(zip(rows, changes, strict=True)):
+            if change is not None:
+                ids, start = row["input_ids"], self._text_begins(encoded, number)
+                row["input_ids"] = [*ids[:start], *change.tokens(ids[start:], special, mask_id)]
+
+    def _text_begins(self, encoded: Any, row: int) -> int:
+        """The place of the first token that is not of the prompt."""
         if not self.prompt:
             return 0
-        ids = self._encode([self.prompt], None)["input_ids"][0]
-        return len(ids) - (bool(ids) and ids[-1] in self.tokenizer.all_special_ids)
+        if not self.tokenizer.is_fast:
+            return self.prompt_length()
+        # Not `prompt_length`: a blank that ends the prompt may be a token alone, and part of one before a text.
+        encoding, end = encoded.encodings[row], len(self.prompt.rstrip())
+        spans = zip(encoding.sequence_ids, encoding.offsets, strict=True)
+        places = (place for place, (of, span) in enumerate(spans) if of == 0 and span[0] >= end)
+        return next(places, len(encoding.offsets))
 
     def _encode(self, first: list[str], second: list[str] | None) -> Any:
         return self.tokenizer(

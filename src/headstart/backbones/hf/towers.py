@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from headstart.backbones.hf.blocks import Blocks
+from headstart.types import AT_END
 
 if TYPE_CHECKING:
     import torch
@@ -36,7 +38,7 @@ class Reading:
     Parameters
     ----------
     hidden : mapping of str to Tensor
-        By layer: ``final`` is the tower's last hidden state.
+        By layer: ``final`` is the tower's last hidden state; absent where the pass stopped before.
     pooled, joint : Tensor of shape (B, D), optional
         The tower's own pooling, and its projection into the joint space.
     """
@@ -46,7 +48,23 @@ class Reading:
     joint: torch.Tensor | None
 
 
-@dataclass(frozen=True, slots=True)
+class _Outcome(threading.local):
+    """What a transformer gave last in a thread."""
+
+    output: tuple[torch.Tensor, torch.Tensor | None] | None = None
+
+    def sees(self, _: Any, given: Any, output: Any) -> None:
+        # Taken at once: get_text_features then writes the projection over the pooled output.
+        self.output = (output.last_hidden_state, getattr(output, "pooler_output", None))
+
+    def taken(self) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """It, and not kept any longer than needed."""
+        output, self.output = self.output, None
+        assert output is not None
+        return output
+
+
+@dataclass(frozen=True)
 class Tower:
     """One side of a dual encoder.
 
@@ -71,25 +89,22 @@ class Tower:
     call: Callable[..., torch.Tensor | None]
     takes: Collection[str]
     prefixes: tuple[str, ...] = ()
+    _outcome: _Outcome = field(default_factory=lambda: _Outcome(), repr=False)
 
-    def read(self, inputs: Inputs, blocks: Blocks, layers: Collection[str]) -> Reading:
-        """Run the side once."""
-        seen: dict[str, torch.Tensor | None] = {}
+    def __post_init__(self) -> None:
+        # For good, and by thread, as with the hooks of `Blocks`: several threads may run it at once.
+        self.transformer.register_forward_hook(self._outcome.sees)
 
-        def sees(_: Any, given: Any, output: Any) -> None:
-            # Taken here: get_text_features then writes the projection over the pooled output.
-            seen["final"] = output.last_hidden_state
-            seen["pooled"] = getattr(output, "pooler_output", None)
-
-        handle = self.transformer.register_forward_hook(sees)
-        try:
-            with blocks.kept(layers) as kept:
-                joint = self.call(**{name: part for name, part in inputs.items() if name in self.takes})
-        finally:
-            handle.remove()
-        final = seen["final"]
-        assert final is not None
-        return Reading({"final": final, **kept}, seen["pooled"], joint)
+    def read(self, inputs: Inputs, blocks: Blocks, reads: Collection[str]) -> Reading:
+        """Run the side once, or up to the deepest layer wanted."""
+        to_the_end = any(name in AT_END for name in reads)
+        joint = None
+        with blocks.kept(reads, stop=not to_the_end) as kept:
+            joint = self.call(**{name: part for name, part in inputs.items() if name in self.takes})
+        if not to_the_end:
+            return Reading(kept, None, None)
+        final, pooled = self._outcome.taken()
+        return Reading({**kept, "final": final}, pooled, joint)
 
     def lacks(self, missing: Collection[str]) -> tuple[list[str], bool, bool]:
         """What a checkpoint's missing weights mean to this side.

@@ -13,6 +13,7 @@ from headstart.cache.exchange.selection import Selection, select
 from headstart.cache.upkeep.trash import size_of
 from headstart.errors import ConfigError, DataError, StorageError
 from headstart.files import partial_path, storage_errors, sync_directory
+from headstart.pooling import display_tap
 
 if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
@@ -49,6 +50,7 @@ def export(
     label: str | None = None,
     backbone: str | None = None,
     overwrite: bool = False,
+    view: str | None = None,
 ) -> Exported:
     """Write samples of a set with their features to one file, or to a Hugging Face data set folder.
 
@@ -62,11 +64,13 @@ def export(
         What to export; see `headstart.cache.exchange.selection.select`.
     overwrite : bool
         Replace what an earlier export wrote there.
+    view : str, optional
+        Which augmented view of the feature to export; None: the samples as they are.
 
     Raises
     ------
     ConfigError
-        Something lies there already, or the format is not known.
+        Something lies there already, the format is not known, or it cannot hold several vectors a sample.
     DataError
         There is no sample to export.
     StorageError
@@ -74,7 +78,8 @@ def export(
     """
     chosen = choose_format(out, format_name)
     _check_place(out, chosen, overwrite)
-    selection = select(features, split, tap, label, backbone)
+    selection = select(features, split, tap, label, backbone, view)
+    _check_shape(chosen, selection)
     if not len(selection):
         raise DataError(f"set {features.name!r} has no sample {f'in {split} ' if split else ''}to export")
     _check_room(out, selection)
@@ -138,6 +143,15 @@ def _check_place(out: Path, chosen: ExportFormat, overwrite: bool) -> None:
     if not is_export:
         what = "a data set folder" if chosen == "datasets" else "a file"
         raise ConfigError(f"{out} is not {what}, and is not replaced; choose another name")
+
+
+def _check_shape(chosen: ExportFormat, selection: Selection) -> None:
+    if selection.is_ragged and chosen in ("npz", "hdf5"):
+        tap = display_tap(selection.about["tap"])
+        raise ConfigError(
+            f"{selection.about['backbone']} at {tap} has several vectors a sample, and {chosen} takes one: "
+            "export to .parquet, .arrow or a folder of Hugging Face's, or choose a pooled tap with --tap"
+        )
 
 
 def _check_room(out: Path, selection: Selection) -> None:

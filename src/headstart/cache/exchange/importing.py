@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headstart.cache.layout import SHARD_BYTES
+from headstart.cache.reading.stored import open_rows
 from headstart.errors import MismatchError
 from headstart.keys import KEY_BYTES, first_occurrences, pack
 from headstart.recipe import NUMERICS, Recipe
@@ -116,7 +117,7 @@ def fill_imported(
 
 
 def _check_width(space: Space, keys: NDArray[np.uint8], matrix: Matrix) -> None:
-    width = space.gather(keys[:0]).values.shape[1]
+    width = open_rows(space, keys[:0]).kind.width
     if len(space) and width != matrix.width:
         raise MismatchError(
             f"{matrix.path} has {matrix.width} numbers a row, and the cache holds features of {width} under that "
@@ -126,6 +127,8 @@ def _check_width(space: Space, keys: NDArray[np.uint8], matrix: Matrix) -> None:
 
 def _check(space: Space, keys: NDArray[np.uint8], matrix: Matrix, progress: Progress) -> None:
     held = space.held(keys)
+    before = open_rows(space, keys[held])
+    place = np.cumsum(held) - 1  # of a held row among those
     copies = np.ones(len(keys), dtype=bool)
     copies[first_occurrences(keys)] = False
     twice = {keys[row].tobytes() for row in np.flatnonzero(copies)}
@@ -134,10 +137,8 @@ def _check(space: Space, keys: NDArray[np.uint8], matrix: Matrix, progress: Prog
     for block in matrix.blocks():
         rows = np.arange(start, start + len(block))
         there = rows[held[rows]]
-        differ = (
-            (space.gather(keys[there]).values != block[there - start]).any(axis=1) if len(there) else there
-        )
-        if np.any(differ):
+        differ = (before.take(place[there]) != block[there - start]).any(axis=1)
+        if differ.any():
             _refuse(matrix, int(there[np.flatnonzero(differ)[0]]), "the cache holds another vector")
         for row in rows if twice else ():
             key = keys[row].tobytes()

@@ -31,6 +31,7 @@ def open_parquet(path: Path, features_column: str | None) -> Matrix:
         lists = [
             one.name for one in schema if _is_list(one.type) and pa.types.is_floating(one.type.value_type)
         ]
+        _refuse_tokens(path, schema, features_column or "features")
         name = choose_features(path, features_column, schema.names, lists)
         kind = schema.field(name).type
         if not _is_list(kind):
@@ -44,6 +45,15 @@ def open_parquet(path: Path, features_column: str | None) -> Matrix:
     if width < 1:
         raise DataError(f"{path}: column {name!r} holds empty lists")
     return Matrix(path, n_rows, width, dtype, lambda: _batches(path, name, width), columns, labels, about)
+
+
+def _refuse_tokens(path: Path, schema: pa.Schema, name: str) -> None:
+    place = schema.get_field_index(name)
+    if place >= 0 and _is_list(schema.types[place]) and _is_list(schema.types[place].value_type):
+        raise DataError(
+            f"{path}: column {name!r} holds several vectors a sample, and an import takes one; "
+            "export a pooled tap instead"
+        )
 
 
 def _said(metadata: Mapping[bytes, bytes]) -> tuple[dict[str, LabelColumn], dict[str, Json]]:

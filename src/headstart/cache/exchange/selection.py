@@ -9,17 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from headstart.arrow import vectors_of
+from headstart.arrow import column_of, vectors_of
 from headstart.cache.sets import LABEL
-from headstart.errors import ConfigError
-from headstart.pooling import display_tap
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from headstart.cache.reading.stored import StoredRows
     from headstart.cache.sets import FeatureSet
-    from headstart.cache.space import Space
-    from headstart.types import FeatureRef, Features
+    from headstart.types import FeatureRef
 
 BLOCK_BYTES = 32 << 20  # of features held in memory at a time
 META = "meta:"
@@ -51,46 +49,70 @@ class Selection:
     labels : mapping
         By the names of the label columns.
     about : mapping
-        Where it comes from: set, digest, backbone, tap, space, modality.
-    width : int
-    dtype : numpy.dtype
-        float16 or float32, as it is stored.
+        Where it comes from: set, digest, backbone, tap, view, space, modality.
+    rows : StoredRows
+        The features, where they are stored.
     """
 
     samples: pa.Table
     labels: Mapping[str, LabelColumn]
     about: Mapping[str, str]
-    width: int
-    dtype: np.dtype[np.floating]
-    keys: NDArray[np.uint8]
-    space: Space
+    rows: StoredRows
 
     def __len__(self) -> int:
-        return len(self.keys)
+        return len(self.rows)
+
+    @property
+    def width(self) -> int:
+        """The numbers of a vector, D."""
+        return self.rows.kind.width
+
+    @property
+    def dtype(self) -> np.dtype[np.floating]:
+        """float16 or float32, as it is stored."""
+        return self.rows.kind.dtype
+
+    @property
+    def is_ragged(self) -> bool:
+        """Whether a sample has a list of vectors, rather than one."""
+        return self.rows.kind.is_ragged
 
     @property
     def n_bytes(self) -> int:
         """Of all features together."""
-        return len(self) * self.width * self.dtype.itemsize
+        return int(self.rows.lengths.sum()) * self.width * self.dtype.itemsize
 
     def matrices(self) -> Iterator[NDArray[np.floating]]:
-        """The features, in blocks of shape (n, D) of a bounded size."""
-        step = max(BLOCK_BYTES // (self.width * self.dtype.itemsize), 1)
-        for start in range(0, len(self), step):
-            yield self.space.gather(self.keys[start : start + step]).values
+        """The features, in blocks of shape (n, D) of a bounded size; not of ragged ones."""
+        for rows in self._blocks():
+            yield self.rows.take(rows)
 
     def tables(self) -> Iterator[pa.Table]:
         """The samples with their ``features``, in blocks."""
-        start = 0
-        for values in self.matrices():
-            part = self.samples.slice(start, len(values))
-            start += len(values)
-            yield part.append_column("features", vectors_of(values))
+        for rows in self._blocks():
+            part = self.samples.slice(rows[0], len(rows))
+            yield part.append_column("features", self._column(rows))
 
     def schema(self) -> pa.Schema:
         """Of `tables`."""
         kind = pa.list_(pa.float16() if self.dtype == np.float16 else pa.float32(), self.width)
-        return self.samples.schema.append(pa.field("features", kind))
+        return self.samples.schema.append(pa.field("features", pa.list_(kind) if self.is_ragged else kind))
+
+    def _blocks(self) -> Iterator[NDArray[np.int64]]:
+        """Consecutive samples whose features take about as much memory as a block may."""
+        n_bytes = np.cumsum(self.rows.lengths) * (self.width * self.dtype.itemsize)
+        start = 0
+        while start < len(self):
+            before = n_bytes[start - 1] if start else 0
+            stop = max(int(np.searchsorted(n_bytes, before + BLOCK_BYTES, side="right")), start + 1)
+            yield np.arange(start, stop)
+            start = stop
+
+    def _column(self, rows: NDArray[np.int64]) -> pa.Array:
+        if not self.is_ragged:
+            return vectors_of(self.rows.take(rows))
+        values, offsets = self.rows.packed(rows)
+        return pa.ListArray.from_arrays(column_of(offsets.astype(np.int32)), vectors_of(values))
 
 
 def select(
@@ -99,6 +121,7 @@ def select(
     tap: str | None = None,
     label: str | None = None,
     backbone: str | None = None,
+    view: str | None = None,
 ) -> Selection:
     """Samples of a set that have a feature; those that failed are left out.
 
@@ -111,23 +134,21 @@ def select(
         Which feature; None: the latest.
     label : str, optional
         The only label column to keep; None: all.
+    view : str, optional
+        Which augmented view of the feature; None: the samples as they are.
 
     Raises
     ------
     MismatchError
         Samples lack the feature for another reason than that they failed.
     """
-    held = features.held(split, tap, backbone)
-    first = _first(held.space, held.keys, held.feature)
+    held = features.held(split, tap, backbone, view)
     columns = list(features.label_names) if label is None else [features.label_column(label)]
     return Selection(
         _samples(held.table, held.keys, columns),
         {column: _label_column(features, column) for column in columns},
         _about(features, held.feature),
-        first.values.shape[1],
-        first.values.dtype,
-        held.keys,
-        held.space,
+        held.open(),
     )
 
 
@@ -144,17 +165,6 @@ def _samples(table: pa.Table, keys: NDArray[np.uint8], labels: list[str]) -> pa.
     return table.select(names).add_column(1, "key", hex_column(keys)).replace_schema_metadata(None)
 
 
-def _first(space: Space, keys: NDArray[np.uint8], feature: FeatureRef) -> Features:
-    """A feature to know width and dtype from."""
-    first = space.gather(keys[:1])
-    if first.offsets is not None:
-        raise ConfigError(
-            f"{feature.backbone} at {display_tap(feature.tap)} has several vectors a sample, and an export "
-            "takes one; choose a pooled tap with --tap"
-        )
-    return first
-
-
 def _label_column(features: FeatureSet, column: str) -> LabelColumn:
     return LabelColumn(features.label_kinds.get(column, "single"), features.label_names[column])
 
@@ -166,6 +176,7 @@ def _about(features: FeatureSet, feature: FeatureRef) -> dict[str, str]:
         "digest": features.digest,
         "backbone": feature.backbone,
         "tap": feature.tap,
+        "view": feature.view,
         "space": feature.space,
         "modality": source.get("modality"),
     }

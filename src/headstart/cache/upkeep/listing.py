@@ -17,6 +17,7 @@ from headstart.cache.layout import SHARD_NAME
 from headstart.cache.uses import read_uses
 from headstart.errors import HeadstartError
 from headstart.pooling import display_tap
+from headstart.recipe import view_name
 
 if TYPE_CHECKING:
     from headstart.cache.space import Space
@@ -67,7 +68,12 @@ def _summarise_set(cache: Cache, name: str) -> dict[str, Json]:
             "samples": len(features),
             "classes": {column: len(names) for column, names in features.label_names.items()},
             "features": [
-                {"backbone": ref.backbone, "tap": display_tap(ref.tap), "space": ref.space}
+                {
+                    "backbone": ref.backbone,
+                    "tap": display_tap(ref.tap),
+                    **({"view": ref.view} if ref.view else {}),
+                    "space": ref.space,
+                }
                 for ref in features.features
             ],
             "created": features.info["created"],
@@ -96,6 +102,7 @@ def _describe(space: Space) -> dict[str, Json]:
         "tap": display_tap(str(space.recipe.entries.get("tap"))),
         "compute": space.recipe.entries.get("compute"),
         "stored": space.recipe.entries.get("stored"),
+        "view": view_name(space.recipe.entries.get("view")),
         "created": _iso((space.path / "recipe.json").stat().st_mtime),
         "written": _iso(written),
         "used": _iso(uses.last),

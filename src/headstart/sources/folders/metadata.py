@@ -87,7 +87,9 @@ class MetadataSource(TableSource):
     def _read_ids(self) -> pa.Array | None:
         if self._roles.id or self._paths is None:
             return super()._read_ids()
-        numbered = [prefixed(f"{part.prefix}:", column_of(part.file.numbers)) for part in self._joined.parts]
+        numbered = [
+            prefixed(f"{part.prefix}:", column_of(part.file.numbers[:])) for part in self._joined.parts
+        ]
         made = pa.concat_arrays(numbered)
         ids = _counted(pc.coalesce(self._paths, made))
         # "a.png#2" could be the name of another file.

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from headstart.arrow import column_of
+from headstart.growing import READS_A_RELEASE, GrowingTable
 from headstart.sources.base import BaseSource
-from headstart.sources.blocks import BLOCK_ROWS, Problem, Rows, Yielded, prefixed, repeated
+from headstart.sources.blocks import BLOCK_ROWS, Problem, Rows, prefixed, repeated
 from headstart.sources.folders.layout import Layout, layout_of
 from headstart.sources.folders.walk import NO_IMAGES, ImageTree, Run
 from headstart.sources.image_files import key_files, read_image
@@ -50,7 +50,8 @@ class FolderSource(BaseSource):
 
     def _forget(self) -> None:
         self._tree = ImageTree(self._root)
-        self._yielded: Yielded[pa.Array] = Yielded()
+        self._paths = GrowingTable()
+        self._n_read = 0
         self._labels: set[str] = set()
         self._splits: set[str] = set()
         self._n: int | None = None
@@ -107,8 +108,10 @@ class FolderSource(BaseSource):
 
     def payload(self, row: int) -> bytes:
         """The bytes of the ``row``-th image that `scan` yielded."""
-        paths, place = self._yielded.find(row)
-        path = paths[place].as_py()
+        self._n_read += 1
+        if self._n_read % READS_A_RELEASE == 0:
+            self._paths.release()
+        path = self._paths.whole().column(0)[row].as_py()
         return read_image(os.path.join(self._root, path), path)
 
     def _parts(self) -> Iterator[_Part]:
@@ -138,10 +141,10 @@ class FolderSource(BaseSource):
         self._splits.update(part.split for part in parts if part.split is not None)
         columns = {f"label:{LABEL}": labels} if self._layout.has_classes else {}
         rows = Rows(paths, paths, splits, keys, columns, problems)
-        kept = rows.kept()
-        self._yielded.append(paths.take(column_of(kept)) if problems else paths, len(kept))
         failures, self._tree.failures = self._tree.failures, []
-        return rows.block(failures)
+        block = rows.block(failures)
+        self._paths.append(block.table.select(["origin"]))
+        return block
 
 
 @dataclass(frozen=True, slots=True)

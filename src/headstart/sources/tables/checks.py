@@ -63,8 +63,16 @@ def check_ids(column: pa.ChunkedArray, name: str, place: Place) -> None:
     )
 
 
-def check_sound(column: pa.ChunkedArray, path: Path, name: str) -> None:
+def check_sound(column: pa.ChunkedArray | pa.Array, path: Path, name: str, rows_before: int = 0) -> None:
     """Refuse a column that is damaged: Arrow believes the offsets and the texts of a file unseen.
+
+    Parameters
+    ----------
+    column : pyarrow.ChunkedArray or pyarrow.Array
+    path : Path
+    name : str
+    rows_before : int
+        How many rows of the file come before those of the column.
 
     Raises
     ------
@@ -76,16 +84,16 @@ def check_sound(column: pa.ChunkedArray, path: Path, name: str) -> None:
     except pa.ArrowInvalid as error:
         if "UTF8" in str(error):
             raise DataError(
-                f"{path}, row {_first_undecodable(column):,}: the text in column {name!r} is not UTF-8; mend "
-                "the row, or make or fetch the file again if it is damaged"
+                f"{path}, row {_first_undecodable(column, rows_before):,}: the text in column {name!r} is not "
+                "UTF-8; mend the row, or make or fetch the file again if it is damaged"
             ) from error
         reason = str(error).splitlines()[0]
         raise DataError(f"{path}: column {name!r} is damaged ({reason}); make or fetch it again") from error
 
 
-def _first_undecodable(column: pa.ChunkedArray) -> int:
+def _first_undecodable(column: pa.ChunkedArray | pa.Array, rows_before: int) -> int:
     """The number of the first row that is no UTF-8, from 1; 0 if it lies within a list."""
-    for number, cell in enumerate(column, 1):
+    for number, cell in enumerate(column, rows_before + 1):
         try:
             cell.as_py()
         except UnicodeDecodeError:

@@ -7,15 +7,17 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
+from headstart.arrow import strings
 from headstart.errors import DataError
+from headstart.growing import GrowingTable
 from headstart.sources.encoding import codec_name, reading
-from headstart.sources.tables.file import TableFile, check_names
+from headstart.sources.tables.file import RowNumbers, TableFile, check_names, string_table
 
-BLOCK_BYTES = 1 << 24
+BLOCK_BYTES = 1 << 20
+LONGEST_ROW = 1 << 24
 """A row must fit into a block; and no sane row is longer than 16 MB."""
 
 DELIMITERS = ",;\t|"
@@ -27,12 +29,11 @@ def read_delimited(path: Path, encoding: str) -> TableFile:
     codec = codec_name(encoding)
     with reading(path, codec):
         delimiter, names, n_blank = _header(path, codec)
-        bad: list[tuple[int, str]] = []
-        rows = _read(path, codec, delimiter, names, n_blank, bad)
-    numbers = np.arange(1, rows.num_rows + len(bad) + 1, dtype=np.int64)
-    numbers = np.delete(numbers, [number - 1 for number, _ in bad])
-    tabs = path.suffix.lower() == ".tsv"
-    return TableFile("TSV" if tabs else f"CSV{SHOWN[delimiter]}", rows, numbers, bad)
+        stored, bad = _read(path, codec, delimiter, names, n_blank)
+    rows = stored.whole()
+    numbers = RowNumbers(rows.num_rows, [number for number, _ in bad])
+    kind = "TSV" if path.suffix.lower() == ".tsv" else f"CSV{SHOWN[delimiter]}"
+    return TableFile(kind, rows, numbers, bad, stored=stored)
 
 
 def _header(path: Path, codec: str) -> tuple[str, list[str], int]:
@@ -65,39 +66,55 @@ def _delimiter(header: str) -> str:
 
 
 def _read(
-    path: Path, codec: str, delimiter: str, names: list[str], n_blank: int, bad: list[tuple[int, str]]
-) -> pa.Table:
+    path: Path, codec: str, delimiter: str, names: list[str], n_blank: int
+) -> tuple[GrowingTable, list[tuple[int, str]]]:
+    """All rows, and those that are bad."""
+    for block_bytes in (BLOCK_BYTES, LONGEST_ROW):
+        try:
+            return _read_blocks(path, codec, delimiter, names, n_blank, block_bytes)
+        except pa.ArrowInvalid as error:
+            if "straddling" not in str(error):
+                raise
+            straddling = error
+    if path.stat().st_size < LONGEST_ROW:
+        raise DataError(f"{path} holds no rows") from straddling  # a header without its newline
+    raise DataError(
+        f"{path}: a row is longer than {LONGEST_ROW >> 20} MB, as if a quote were never closed"
+    ) from straddling
+
+
+def _read_blocks(
+    path: Path, codec: str, delimiter: str, names: list[str], n_blank: int, block_bytes: int
+) -> tuple[GrowingTable, list[tuple[int, str]]]:
+    bad: list[tuple[int, str]] = []
+
     def note(row: Any) -> str:
         bad.append((row.number - n_blank - 1, _ragged(row)))
         return "skip"
 
-    try:
-        return arrow_csv.read_csv(
-            path,
-            # Threads would not know the numbers of the rows.
-            read_options=arrow_csv.ReadOptions(
-                use_threads=False,
-                block_size=BLOCK_BYTES,
-                skip_rows=n_blank,
-                column_names=names,
-                skip_rows_after_names=1,
-                encoding="utf8" if codec == "utf-8-sig" else codec,
-            ),
-            parse_options=arrow_csv.ParseOptions(
-                delimiter=delimiter, newlines_in_values=True, invalid_row_handler=note
-            ),
-            convert_options=arrow_csv.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
-            ),
-        )
-    except pa.ArrowInvalid as error:
-        if "straddling" in str(error) and path.stat().st_size < BLOCK_BYTES:
-            raise DataError(f"{path} holds no rows") from error  # a header without its newline
-        if "straddling" in str(error):
-            raise DataError(
-                f"{path}: a row is longer than {BLOCK_BYTES >> 20} MB, as if a quote were never closed"
-            ) from error
-        raise
+    stored = GrowingTable()
+    with arrow_csv.open_csv(
+        path,
+        # Threads would not know the numbers of the rows.
+        read_options=arrow_csv.ReadOptions(
+            use_threads=False,
+            block_size=block_bytes,
+            skip_rows=n_blank,
+            column_names=names,
+            skip_rows_after_names=1,
+            encoding="utf8" if codec == "utf-8-sig" else codec,
+        ),
+        parse_options=arrow_csv.ParseOptions(
+            delimiter=delimiter, newlines_in_values=True, invalid_row_handler=note
+        ),
+        convert_options=arrow_csv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
+        ),
+    ) as reader:
+        stored.append(string_table({name: strings([]) for name in names}))
+        for batch in reader:
+            stored.append(pa.Table.from_batches([batch]))
+    return stored, bad
 
 
 def _ragged(row: Any) -> str:

@@ -6,19 +6,60 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
 
 from headstart.errors import DataError
 
 if TYPE_CHECKING:
-    import numpy as np
     import pyarrow as pa
     from numpy.typing import NDArray
 
+    from headstart.growing import GrowingTable
     from headstart.sources.hub.images import ArrowImages
     from headstart.sources.tables.parquet_chunks import ColumnOfBytes
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+
+
+class RowNumbers:
+    """The numbers of the rows of a file: all from 1 but those that were left out.
+
+    Parameters
+    ----------
+    n : int
+        How many rows there are.
+    left_out : sequence of int
+        Rising numbers, from 1.
+
+    Examples
+    --------
+    >>> numbers = RowNumbers(4, [2, 3])
+    >>> numbers[0], numbers[-1], numbers[:].tolist()
+    (1, 6, [1, 4, 5, 6])
+    """
+
+    def __init__(self, n: int, left_out: Sequence[int] = ()) -> None:
+        self._n = n
+        gaps = np.array(left_out, dtype=np.int64)
+        self._behind = gaps - np.arange(1, len(gaps) + 1)  # the row behind each gap, counted from 0
+
+    def __len__(self) -> int:
+        return self._n
+
+    @overload
+    def __getitem__(self, place: int) -> int: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> NDArray[np.int64]: ...
+
+    def __getitem__(self, place: int | slice) -> int | NDArray[np.int64]:
+        if isinstance(place, slice):
+            rows = np.arange(*place.indices(self._n))
+            return rows + 1 + np.searchsorted(self._behind, rows, side="right")
+        row = range(self._n)[place]
+        return row + 1 + int(np.searchsorted(self._behind, row, side="right"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +72,7 @@ class TableFile:
         The format, for the user.
     rows : pyarrow.Table
         All columns that strings can hold.
-    numbers : ndarray of int64, shape (N,)
+    numbers : RowNumbers or ndarray of int64, shape (N,)
         The number of each row in the file, from 1: rows after the header in CSV and Parquet,
         lines in JSONL.
     bad_rows : list of (int, str)
@@ -44,16 +85,19 @@ class TableFile:
         Columns of encoded files that are not in ``rows``.
     class_names : mapping of str to tuple of str
         For columns of integer classes their names, where the file itself has them.
+    stored : GrowingTable, optional
+        What holds the rows, where they may be too many for the memory.
     """
 
     kind: str
     rows: pa.Table
-    numbers: NDArray[np.int64]
+    numbers: RowNumbers | NDArray[np.int64]
     bad_rows: Sequence[tuple[int, str]] = ()
     unusable: Mapping[str, str] = field(default_factory=dict)
     lists: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
     images: Mapping[str, ColumnOfBytes | ArrowImages] = field(default_factory=dict)
     class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    stored: GrowingTable | None = None
 
     @property
     def column_names(self) -> list[str]:

@@ -7,24 +7,25 @@ column that mixes numbers and strings even if nobody asked for it, and does not 
 from __future__ import annotations
 
 import json
+from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
-from headstart.arrow import nulls_of, strings
+from headstart.arrow import strings
 from headstart.errors import DataError
+from headstart.growing import GrowingTable
 from headstart.sources.blocks import BLOCK_ROWS
 from headstart.sources.encoding import codec_name, reading
 from headstart.sources.labels.cells import cell_text
 from headstart.sources.labels.lists import string_lists
-from headstart.sources.tables.file import TableFile, string_table
+from headstart.sources.tables.file import RowNumbers, TableFile, string_table
 
-CHUNK_CHARACTERS = 1 << 26
+CHUNK_CHARACTERS = 1 << 23
 NO_LIST = "is no list, but other lines hold lists; write a list in every line"
 
 
@@ -32,31 +33,34 @@ def read_jsonl(path: Path, encoding: str) -> TableFile:
     """Read one object a line; blank lines are skipped, but counted."""
     codec = codec_name(encoding)
     chunks: list[_Chunk] = []
+    stored = GrowingTable()
     bad: list[tuple[int, str]] = []
+    left_out = array("q")
     with reading(path, codec):
-        for numbered in _chunks(path, codec, bad):
-            chunks.append(_columns(numbered))
+        for numbered in _chunks(path, codec, bad, left_out):
+            chunk, rows = _columns(numbered)
+            chunks.append(chunk)
+            stored.append(rows)
         if not chunks:
             raise DataError(f"{path} is empty" if not bad else f"{path}, line {bad[0][0]}: {bad[0][1]}")
     unusable = dict.fromkeys((name for chunk in chunks for name in chunk.structs), "structs")
     names = dict.fromkeys(name for chunk in chunks for name in chunk.lists if name not in unusable)
     lists = {name: partial(_list_column, path, name, chunks) for name in names}
-    rows = pa.concat_tables([chunk.rows for chunk in chunks], promote_options="default")
-    usable = rows.select([name for name in rows.column_names if name not in {*unusable, *lists}])
-    numbers = np.concatenate([chunk.numbers for chunk in chunks])
-    return TableFile("JSONL", usable, numbers, bad, unusable, lists)
+    usable = stored.whole()
+    usable = usable.select([name for name in usable.column_names if name not in {*unusable, *lists}])
+    numbers = RowNumbers(sum(chunk.n_rows for chunk in chunks), left_out)
+    return TableFile("JSONL", usable, numbers, bad, unusable, lists, stored=stored)
 
 
 @dataclass(frozen=True, slots=True)
 class _Chunk:
-    """Consecutive lines as columns.
+    """What is known of consecutive lines beside their plain values.
 
     Parameters
     ----------
-    numbers : ndarray of int64, shape (n,)
-        The numbers of the lines.
-    rows : pyarrow.Table of string
-        All columns; null where a cell is no plain value.
+    n_rows : int
+    plain : mapping of str to int
+        The columns that hold plain values here, and the number of the first line with one.
     lists : mapping of str to pyarrow.ListArray of string
         The columns that hold lists here; null where a cell is no list.
     structs : set of str
@@ -65,8 +69,8 @@ class _Chunk:
         For a column of lists the first line that disagrees, and why.
     """
 
-    numbers: np.ndarray[Any, np.dtype[np.int64]]
-    rows: pa.Table
+    n_rows: int
+    plain: dict[str, int]
     lists: dict[str, pa.ListArray]
     structs: set[str]
     odd: dict[str, tuple[int, str]]
@@ -82,30 +86,31 @@ def _list_column(path: Path, name: str, chunks: Sequence[_Chunk]) -> pa.ChunkedA
     """
     for chunk in chunks:
         number, reason = chunk.odd.get(name, (0, ""))
-        if not number and name not in chunk.lists and name in chunk.rows.column_names:
-            present = np.flatnonzero(~nulls_of(chunk.rows.column(name)))
-            number, reason = (int(chunk.numbers[present[0]]), NO_LIST) if len(present) else (0, "")
+        if not number and name not in chunk.lists and name in chunk.plain:
+            number, reason = chunk.plain[name], NO_LIST
         if number:
             raise DataError(f"{path}, line {number:,}: {name!r} {reason}")
     kind = pa.list_(pa.string())
-    return pa.chunked_array(
-        [chunk.lists.get(name, pa.nulls(len(chunk.numbers), kind)) for chunk in chunks], kind
-    )
+    return pa.chunked_array([chunk.lists.get(name, pa.nulls(chunk.n_rows, kind)) for chunk in chunks], kind)
 
 
-def _chunks(path: Path, codec: str, bad: list[tuple[int, str]]) -> Iterator[list[tuple[int, dict[str, Any]]]]:
-    """Numbered rows, a bounded number at a time."""
+def _chunks(
+    path: Path, codec: str, bad: list[tuple[int, str]], left_out: array[int]
+) -> Iterator[list[tuple[int, dict[str, Any]]]]:
+    """Numbered rows, a bounded number at a time; notes the lines that are none."""
     chunk: list[tuple[int, dict[str, Any]]] = []
     size = 0
     with open(path, encoding=codec) as file:
         for number, line in enumerate(file, 1):
             if line.isspace():
+                left_out.append(number)
                 continue
             row = _row(path, number, line)
             if _is_storable(line, row):
                 chunk.append((number, row))
                 size += len(line)
             else:
+                left_out.append(number)
                 bad.append((number, "half of a surrogate pair, which no UTF-8 can write"))
             if len(chunk) == BLOCK_ROWS or size > CHUNK_CHARACTERS:
                 yield chunk
@@ -138,14 +143,18 @@ def _is_storable(line: str, row: dict[str, Any]) -> bool:
     return True
 
 
-def _columns(numbered: Sequence[tuple[int, dict[str, Any]]]) -> _Chunk:
+def _columns(numbered: Sequence[tuple[int, dict[str, Any]]]) -> tuple[_Chunk, pa.Table]:
+    """What is known of some lines, and their plain values as strings; null where a cell is none."""
     names = dict.fromkeys(name for _, row in numbered for name in row)
-    numbers = np.array([number for number, _ in numbered], dtype=np.int64)
     columns = {}
-    chunk = _Chunk(numbers, None, {}, set(), {})
+    chunk = _Chunk(len(numbered), {}, {}, set(), {})
     for name in names:
         values = [row.get(name) for _, row in numbered]
-        columns[name] = strings([cell_text(value) for value in values])
+        texts = [cell_text(value) for value in values]
+        columns[name] = strings(texts)
+        first = next((place for place, text in enumerate(texts) if text is not None), None)
+        if first is not None:
+            chunk.plain[name] = numbered[first][0]
         if any(isinstance(value, dict) for value in values):
             chunk.structs.add(name)
         elif any(isinstance(value, list) for value in values):
@@ -153,8 +162,8 @@ def _columns(numbered: Sequence[tuple[int, dict[str, Any]]]) -> _Chunk:
             chunk.lists[name] = string_lists([cell if isinstance(cell, list) else None for cell in cells])
             odd = next((row for row, cell in enumerate(cells) if isinstance(cell, str)), None)
             if odd is not None:
-                chunk.odd[name] = (int(numbers[odd]), str(cells[odd]))
-    return replace(chunk, rows=string_table(columns))
+                chunk.odd[name] = (numbered[odd][0], str(cells[odd]))
+    return chunk, string_table(columns)
 
 
 def _list_cell(value: Any) -> list[str | None] | str | None:

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headstart.files import stat_fields
+from headstart.growing import GrowingTable
+from headstart.sources.blocks import BLOCK_ROWS
 from headstart.sources.encoding import reading
 from headstart.sources.labels.cells import as_strings, is_plain_list
 from headstart.sources.tables.checks import check_sound
-from headstart.sources.tables.file import TableFile, check_names, string_table
-from headstart.sources.tables.parquet_chunks import ColumnOfBytes, column_of_bytes
+from headstart.sources.tables.file import RowNumbers, TableFile, check_names, string_table
+from headstart.sources.tables.parquet_chunks import CHUNK_BYTES, READ_BYTES, ColumnOfBytes, column_of_bytes
 
 
 def read_parquet(path: Path, encoding: str) -> TableFile:
@@ -38,19 +39,55 @@ def read_parquet(path: Path, encoding: str) -> TableFile:
                 if is_plain_list(field.type)
             }
             images = _columns_of_bytes(path, file, stats)
+            numbers = RowNumbers(file.metadata.num_rows)
             elsewhere = {*unusable, *lists, *images}
-            table = file.read(columns=[name for name in schema.names if name not in elsewhere])
-            columns: dict[str, Any] = {}
-            for name in table.column_names:
-                try:
-                    columns[name] = as_strings(table.column(name))
-                except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
-                    unusable[name] = f"values of the type {table.schema.field(name).type}"
-                    continue
-                check_sound(columns[name], path, name)
-            numbers = np.arange(1, file.metadata.num_rows + 1, dtype=np.int64)
+            stored = _strings(path, [name for name in schema.names if name not in elsewhere], unusable)
+    rows = stored.whole()
+    rows = rows.select([name for name in rows.column_names if name not in unusable])
     names = _class_names(schema.metadata or {})
-    return TableFile("Parquet", string_table(columns), numbers, (), unusable, lists, images, names)
+    return TableFile("Parquet", rows, numbers, (), unusable, lists, images, names, stored)
+
+
+def _strings(path: Path, names: list[str], unusable: dict[str, str]) -> GrowingTable:
+    """Columns as strings, a few megabytes at a time; what no string stands for is unusable."""
+    stored = GrowingTable()
+    # Buffered, and not prefetched: otherwise all of a row group would be in memory at once.
+    with pq.ParquetFile(path, buffer_size=READ_BYTES, pre_buffer=False) as file:
+        chosen = pa.schema([field for field in file.schema_arrow if field.name in names])
+        stored.append(_as_strings(pa.Table.from_batches([], schema=chosen), path, 0, unusable))
+        n_rows = 0
+        for batch in _batches(file, names):
+            stored.append(_as_strings(pa.Table.from_batches([batch]), path, n_rows, unusable))
+            n_rows += batch.num_rows
+    return stored
+
+
+def _batches(file: pq.ParquetFile, names: list[str]) -> Iterator[pa.RecordBatch]:
+    """Columns by the batch, each of about as many bytes."""
+    if not names:
+        return
+    metadata = file.metadata
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    leaves = [
+        number for number in range(metadata.num_columns) if metadata.schema.column(number).path in names
+    ]
+    size = sum(group.column(leaf).total_uncompressed_size for group in groups for leaf in leaves)
+    fitting = metadata.num_rows * CHUNK_BYTES // max(size, 1)
+    yield from file.iter_batches(max(1, min(fitting, BLOCK_ROWS)), columns=names, use_threads=False)
+
+
+def _as_strings(table: pa.Table, path: Path, rows_before: int, unusable: dict[str, str]) -> pa.Table:
+    columns: dict[str, Any] = {}
+    for name in table.column_names:
+        if name in unusable:
+            continue
+        try:
+            columns[name] = as_strings(table.column(name))
+        except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
+            unusable[name] = f"values of the type {table.schema.field(name).type}"
+            continue
+        check_sound(columns[name], path, name, rows_before)
+    return string_table(columns)
 
 
 def _class_names(metadata: Mapping[bytes, bytes]) -> dict[str, tuple[str, ...]]:

@@ -147,6 +147,12 @@ class Joined:
         """The file that a row of the joined table comes from."""
         return self.parts[bisect_right(self.parts, row, key=lambda part: part.start) - 1]
 
+    def release(self) -> None:
+        """Give the memory of what was read of the rows back to the system, where it can be read again."""
+        for part in self.parts:
+            if part.file.stored is not None:
+                part.file.stored.release()
+
     def place(self, row: int) -> str:
         """File and number of a row of the joined table, for a message."""
         part = self.part(row)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from headstart.arrow import column_of
+from headstart.growing import READS_A_RELEASE
 from headstart.sources.base import BaseSource
 from headstart.sources.blocks import Rows, Yielded, prefixed, repeated
 from headstart.sources.labels.cells import whole
@@ -67,28 +70,33 @@ class TableSource(BaseSource):
         for part in joined.parts:
             part.require(roles.content)
         self._content = open_content(joined, roles, inside)
-        self._labels = self._read_labels(options)
+        self._labels = {
+            name: replace(column, values=compact(column.values))
+            for name, column in self._read_labels(options).items()
+        }
         self._ids = self._read_ids()
         self._splits = self._read_splits()
-        self._yielded: Yielded[NDArray[np.int64]] = Yielded()
+        self._yielded: Yielded[Sequence[int] | NDArray[np.int64]] = Yielded()
+        self._n_read = 0
+        joined.release()
 
     def _read_labels(self, options: SourceOptions) -> Mapping[str, LabelColumn]:
         return table_labels(self._joined, self._roles.labels, options)
 
-    def _read_ids(self) -> pa.Array | None:
+    def _read_ids(self) -> pa.ChunkedArray | pa.Array | None:
         """The ids of all rows; None: made from file and row."""
         if not (name := self._roles.id):
             return None
         column = self._joined.rows.column(name)
         check_ids(column, name, self._joined.place)
-        return whole(column)
+        return column
 
     def _read_splits(self) -> pa.Array | None:
         """The splits of all rows; None: what the files' names say."""
         if not (name := self._roles.split):
             return None
         column = self._joined.rows.column(name)
-        return whole(split_renaming(column, name, self._joined.place)(column))
+        return compact(whole(split_renaming(column, name, self._joined.place)(column)))
 
     @property
     def modality(self) -> Modality:
@@ -123,13 +131,17 @@ class TableSource(BaseSource):
             failures = part.failures()
             for start, numbers in part.pieces():
                 rows = self._block(part, start, numbers, memo, scanned_ns)
-                kept = rows.kept()
-                self._yielded.append(kept + start, len(kept))
+                places = rows.places(start)
+                self._yielded.append(places, len(places))
                 yield rows.block(failures)
                 failures = []
+                self._joined.release()
 
     def payload(self, row: int) -> Payload:
         """The text, the bytes of the image, or the pair of the ``row``-th sample."""
+        self._n_read += 1
+        if self._n_read % READS_A_RELEASE == 0:
+            self._joined.release()
         chunk, place = self._yielded.find(row)
         return self._content.payload(int(chunk[place]))
 
@@ -140,20 +152,32 @@ class TableSource(BaseSource):
         keys, problems = self._content.keys(part, range(start, start + n), memo, scanned_ns)
         made = prefixed(f"{part.prefix}:", column_of(numbers + part.numbered_from))
         return Rows(
-            ids=made if self._ids is None else self._ids.slice(start, n),
+            ids=made if self._ids is None else whole(self._ids.slice(start, n)),
             origins=prefixed(f"{part.file_name}:", column_of(numbers)),
-            splits=repeated(part.split, n) if self._splits is None else self._splits.slice(start, n),
+            splits=repeated(part.split, n) if self._splits is None else plain(self._splits.slice(start, n)),
             keys=keys,
             columns=self._columns(start, n),
             problems=problems,
         )
 
     def _columns(self, start: int, n: int) -> dict[str, pa.Array]:
-        labels = {f"label:{name}": column.values.slice(start, n) for name, column in self._labels.items()}
+        labels = {
+            f"label:{name}": plain(column.values.slice(start, n)) for name, column in self._labels.items()
+        }
         used = self._roles.used()
         others = [name for name in self._joined.rows.column_names if name not in used]
         cells = self._joined.rows.slice(start, n)
         return labels | {f"meta:{name}": whole(cells.column(name)) for name in others}
+
+
+def compact(column: pa.Array) -> pa.Array:
+    """A column that is kept for all rows, in as little memory as it takes: strings as numbers of strings."""
+    return pc.dictionary_encode(column) if pa.types.is_string(column.type) else column
+
+
+def plain(column: pa.Array) -> pa.Array:
+    """A part of such a column as it was."""
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
 
 
 def columns_of(joined: Joined) -> Columns:

@@ -1,0 +1,71 @@
+"""Images: headstart against the plain timm loop, and against what the cores can give."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks import image_peers
+from benchmarks.data import Photos
+from benchmarks.forms import Bench
+from benchmarks.machine import n_cores
+from benchmarks.ours import FreshCache
+from benchmarks.results import Table
+from benchmarks.rounds import Contestant, Timing, best_of, stopwatch, sum_of, take_turns
+
+BACKBONE = "bundled:efficientnet-lite0"
+
+
+def measure(bench: Bench) -> dict[str, Table]:
+    """Tables of photos and of small images."""
+    model = image_peers.lite0()
+    return {
+        "photos": table(bench, model, "Photos", bench.data.photos(bench.form.n_photos)),
+        "small": table(bench, model, "Small images", bench.data.small_images(bench.form.n_small)),
+    }
+
+
+def table(bench: Bench, model: Any, title: str, photos: Photos) -> Table:
+    """All contestants on a folder of images."""
+    bench.say(f"{title}: {photos.said}")
+    paths = photos.paths
+    ours = FreshCache(bench.scratch, BACKBONE, device="cpu")
+    transform, loop = image_peers.transform_of(model), image_peers.timm_loop(model)
+    ours(photos.folder)
+    contestants = {
+        "ours": Contestant("headstart", lambda: ours(photos.folder), len(paths)),
+        "timm": Contestant("plain timm loop, batch 64", stopwatch(lambda: loop(photos.folder)), len(paths)),
+        "decode": Contestant(
+            f"ceiling: read, decode and transform, {n_cores()} threads",
+            stopwatch(lambda: image_peers.decode_all(paths, transform)),
+            len(paths),
+        ),
+        **_forwards(bench, model, image_peers.decode_all(paths[: bench.form.n_forward], transform)),
+    }
+    rows = take_turns(contestants, bench.form.rounds, bench.say)
+    return Table(title, photos.said, _with_sum(rows), notes=ours.notes(), shares=ours.shares())
+
+
+def _forwards(bench: Bench, model: Any, images: list[Any]) -> dict[str, Contestant]:
+    def bare(size: int, **options: bool) -> image_peers.BareForward:
+        return image_peers.BareForward(model, images, size, **options)
+
+    best = best_of(bench.form.image_batches, lambda size: bare(size).run, bench.form.trials)
+    plain, eager = bare(image_peers.BATCH, channels_last=False), bare(best)
+    found = {
+        "contiguous": Contestant(f"forward only, contiguous, batch {image_peers.BATCH}", plain.run, plain.n),
+        "eager": Contestant(f"ceiling: forward only, channels-last, batch {best}", eager.run, eager.n),
+    }
+    if bench.form.compiled_images:
+        tried = {size: bare(size, compiled=True) for size in bench.form.compiled_images}
+        size = best_of(bench.form.compiled_images, lambda size: tried[size].run, bench.form.trials)
+        chosen = tried[size]
+        label = f"ceiling: the same compiled with freezing, batch {size} (in {chosen.compile_seconds:.0f} s)"
+        found["compiled"] = Contestant(label, chosen.run, chosen.n)
+    return found
+
+
+def _with_sum(rows: dict[str, Timing]) -> dict[str, Timing]:
+    """With what the cores can give when decoding and the fastest forward share them."""
+    forward = min((rows[key] for key in ("eager", "compiled") if key in rows), key=lambda row: row.share)
+    both = sum_of("ceiling: 1 / (1/forward + 1/decode)", rows["decode"], forward)
+    return {**rows, "both": both}

@@ -1,0 +1,153 @@
+"""The page of the figures: ``docs/benchmarks.md``, from results that were kept.
+
+    python -m benchmarks.page [RESULTS.json …]
+
+renders it again; a later file's sections replace those of an earlier one (of a machine with a GPU, say).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from benchmarks.data import REPOSITORY
+from benchmarks.external import figures
+from benchmarks.forms import SHORT
+from benchmarks.promises import Promise, promises
+from benchmarks.results import Results, Section, Table, load
+from benchmarks.rounds import Timing
+
+PAGE = REPOSITORY / "docs" / "benchmarks.md"
+RESULTS = REPOSITORY / "benchmarks" / "results.json"
+TITLES = {
+    "texts": "Texts",
+    "images": "Images",
+    "commands": "Everything counted",
+    "features": "Many features, new samples, copies",
+    "agreement": "Agreement",
+    "reading": "Reading back",
+    "scaling": "Cost against the number of samples",
+    "gpu": "On a GPU",
+}
+ABOUT = {
+    "texts": """From a table of texts to a committed set in a fresh cache, for headstart; from texts in memory to an
+array, for the others. Loading the model is counted for none. The model is all-MiniLM-L6-v2 in fp32. A batch size
+that is called best was found by trying the powers of two beforehand. The ceiling's token tensors are in memory,
+sorted by length.""",
+    "images": """From image files to a committed set in a fresh cache, for headstart; from image files to an array, for
+the plain timm loop: `ImageFolder`, a `DataLoader` with a worker for each core, batches of 64. Loading the model is
+counted for none. The model is EfficientNet-Lite0 in fp32.""",
+    "commands": """The installed command against the plain scripts that `benchmarks/text_peers.py` and
+`benchmarks/image_peers.py` are: wall time of a process from its start to its exit, with imports, loading the model,
+compiling where that is done, and writing the features. All caches are empty each time.""",
+    "features": """headstart against itself, from samples to a committed set; loading the model is not counted.""",
+    "agreement": """The largest difference between two ways to compute a feature, over all samples, as a share of the
+largest value of the vector.""",
+    "reading": """The set as it is stored, read by headstart and by others, from the page cache.""",
+    "scaling": """One extraction after the other with a tiny backbone, so that headstart's own work is what is seen.""",
+    "gpu": """ViT-B/16 and BERT-base with random weights. The ceiling's tensors lie on the device already. Decoded
+images are bitmaps of the model's size, so that nothing is left to decode or to resize.""",
+}
+ROUGH = "These are figures of the short form: too few samples and rounds to judge a promise by."
+NO_GPU = "No GPU was there when this page was made."
+
+
+def render(results: Results) -> str:
+    """The page."""
+    is_rough = any(section.form.startswith(SHORT.name) for section in results.values())
+    blocks = [
+        "# Benchmarks",
+        "headstart beside the tools that people use for the same job, and beside the most that the machine can give.\n"
+        "Contestants take turns in one run (A B C, A B C, …), so that a busy moment hits them alike. Tables give the\n"
+        "median of the rounds and their spread from the least to the most; what is compared are medians.",
+        "Measure it again with `make bench` (two hours) or `make bench-short` (two minutes, rough figures);\n"
+        "`DATA=folder` names a folder with `banking77/train.csv` and `clothing/train/<class>/*.jpg`.",
+        _machines(results),
+        "## Promised and measured",
+        *([ROUGH] if is_rough else []),
+        _promised(promises(results), is_rough),
+        *(block for name in TITLES for block in _section(name, results.get(name))),
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def table(shown: Table) -> str:
+    """A table in Markdown."""
+    unit = "a second" if shown.in_rates else "seconds"
+    lines = [f"| | {unit} (median) | least–most | {shown.versus} |", "|---|---:|---:|---:|"]
+    for key, row in shown.rows.items():
+        ratio = "" if key == shown.reference else f"{shown.ratio(key):.2f}"
+        lines.append(f"| {row.label} | {_figures(row, shown.in_rates)} | {ratio} |")
+    return "\n".join(lines)
+
+
+def _figures(row: Timing, in_rates: bool) -> str:
+    values = [row.n / seconds for seconds in row.seconds] if in_rates else list(row.seconds)
+    middle = row.rate if in_rates else row.median
+    return f"{_plain(middle)} | {_plain(min(values))}–{_plain(max(values))}"
+
+
+def _plain(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _section(name: str, section: Section | None) -> Iterator[str]:
+    if section is None and name != "gpu":
+        return
+    yield f"## {TITLES[name]}"
+    if section is None or (name == "gpu" and not section.tables):
+        yield NO_GPU
+        return
+    yield ABOUT[name]
+    for shown in section.tables.values():
+        yield f"### {shown.title}"
+        if shown.said:
+            yield f"{shown.said}."
+        yield table(shown)
+        if notes := _notes(shown):
+            yield notes
+    facts = {fact.label: f"{fact.value:.1e}" if fact.value else "0" for fact in section.facts.values()}
+    groups = figures(section.report) | ({"": facts} if facts else {})
+    for title, rows in groups.items():
+        lines = [f"| {label} | {value} |" for label, value in rows.items()]
+        yield "\n".join([f"| {title} | |", "|---|---:|", *lines])
+
+
+def _notes(shown: Table) -> str:
+    shares = ", ".join(f"{name} {share:.1%}" for name, share in shown.shares.items())
+    lines = [*([f"headstart's cores: {shares}"] if shares else []), *shown.notes]
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _promised(found: Sequence[Promise], is_rough: bool) -> str:
+    lines = ["| | promised | measured | kept |", "|---|---|---|---|"]
+    for promise in found:
+        said = f"{promise.said}: {'≥' if promise.at_least else '≤'} {promise.bound:g}"
+        measured = ", ".join(f"{name} {value:.3g}" for name, value in promise.measured.items())
+        kept = ("yes" if promise.holds else "**no**") if measured and not is_rough else ""
+        lines.append(f"| {promise.number} | {said} | {measured or 'not measured'} | {kept} |")
+    lines.append(
+        "| 9 | out of memory, dead workers, hanging readers: nothing committed is lost | by the tests | |"
+    )
+    return "\n".join(lines)
+
+
+def _machines(results: Results) -> str:
+    """The machines that sections were measured on, each once."""
+    by_machine: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for name, section in results.items():
+        by_machine.setdefault(tuple({**section.machine, "form": section.form}.items()), []).append(name)
+    blocks = []
+    for machine, names in by_machine.items():
+        what = "" if len(by_machine) == 1 else f" for {', '.join(TITLES[name].lower() for name in names)}"
+        lines = [f"| machine{what} | |", "|---|---|", *(f"| {name} | {value} |" for name, value in machine)]
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks)
+
+
+if __name__ == "__main__":
+    kept: Results = {}
+    for path in sys.argv[1:] or [RESULTS]:
+        kept |= load(Path(path))
+    PAGE.write_text(render(kept), "utf-8")

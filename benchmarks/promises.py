@@ -1,0 +1,160 @@
+"""What headstart promises of its speed, beside what was measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from benchmarks.external import number
+from benchmarks.results import Results, Table
+
+TEXTS = {"short": "short", "long": "long", "fifty": "50 tokens"}
+
+
+@dataclass(frozen=True)
+class Promise:
+    """A promise and its figures.
+
+    Parameters
+    ----------
+    number : int
+        Of the promise that it is a part of.
+    said : str
+        Without the bound.
+    bound : float
+    at_least : bool
+        Whether figures must reach the bound; else they must not pass it.
+    measured : dict of str to float
+        By what it was measured on; empty: it was not measured.
+    """
+
+    number: int
+    said: str
+    bound: float
+    at_least: bool
+    measured: dict[str, float]
+
+    @property
+    def holds(self) -> bool:
+        """Whether every figure keeps it."""
+        values = self.measured.values()
+        return all(value >= self.bound if self.at_least else value <= self.bound for value in values)
+
+
+def promises(results: Results) -> list[Promise]:
+    """All promises, in their order, with the figures that there are."""
+    return [
+        *_texts(results), *_photos(results), *_features(results), *_agreement(results), *_growth(results),
+        *_programs(results), *_gpu(results),
+    ]  # fmt: skip
+
+
+def _texts(results: Results) -> list[Promise]:
+    tables = {said: table for key, said in TEXTS.items() if (table := _table(results, "texts", key))}
+
+    def against(row: str) -> dict[str, float]:
+        return {said: table.ratio(row) for said, table in tables.items()}
+
+    to_ceiling = {said: _to_ceiling(table) for said, table in tables.items()}
+    padded = {said: value for said, value in against("padded").items() if said != "long"}
+    return [
+        Promise(1, "texts: rate as a share of the bare forward", 0.93, True, to_ceiling),
+        Promise(1, "texts: × sentence-transformers at its defaults", 1.15, True, against("st")),
+        Promise(1, "texts: × sentence-transformers at its best batch size", 1.0, True, against("st-best")),
+        Promise(1, "texts: × the loop that pads to 128", 2.0, True, padded),
+    ]
+
+
+def _photos(results: Results) -> list[Promise]:
+    photos = _table(results, "images", "photos")
+    share = {"photos": photos.ratio("both")} if photos else {}
+    whole = {n: _table(results, "commands", f"photos-{n}") for n in (1000, 10_000)}
+    said = "photos, everything counted: × the plain timm loop, on {:,}"
+    return [
+        Promise(2, "photos: rate as a share of 1 / (1/forward + 1/decode)", 0.93, True, share),
+        *(
+            Promise(2, said.format(n), bound, True, {"photos": table.ratio("timm")} if table else {})
+            for (n, table), bound in zip(whole.items(), (2.5, 3.0), strict=True)
+        ),
+    ]
+
+
+def _features(results: Results) -> list[Promise]:
+    named = {"texts": "taps-texts", "photos": "taps-photos"}
+    tables = {said: table for said, key in named.items() if (table := _table(results, "features", key))}
+    nine = {said: table.ratio("nine") for said, table in tables.items()}
+    half = {said: table.ratio("half") for said, table in tables.items()}
+    return [
+        Promise(3, "three layers × three poolings: × one tap", 1.10, False, nine),
+        Promise(3, "a tap at half depth: × the full pass", 0.6, False, half),
+    ]
+
+
+def _agreement(results: Results) -> list[Promise]:
+    alone = _facts(results, {"texts": "texts-alone", "photos": "photos-alone"})
+    peers = _facts(results, {"texts": "texts-peer", "photos": "photos-peer"})
+    return [
+        Promise(4, "largest difference in any batch, of a vector's largest value", 1e-5, False, alone),
+        Promise(4, "the same, compiled where it pays, against the eager loops of others", 1e-4, False, peers),
+    ]
+
+
+def _growth(results: Results) -> list[Promise]:
+    named = {"texts": "growth-texts", "photos": "growth-photos"}
+    tables = {said: table for said, key in named.items() if (table := _table(results, "features", key))}
+    new = {said: table.ratio("new") for said, table in tables.items()}
+    twice = {said: table.ratio("twice") for said, table in tables.items() if "twice" in table.rows}
+    return [
+        Promise(
+            5, "one percent of new samples: share of the full extraction, loading aside", 0.03, False, new
+        ),
+        Promise(5, "every sample twice: × each once (nothing, within 5 %)", 1.05, False, twice),
+    ]
+
+
+def _programs(results: Results) -> list[Promise]:
+    """Those of the parts that are programs of their own."""
+
+    def ratios(section: str, **sought: str) -> dict[str, float]:
+        report = results[section].report if section in results else {}
+        found = {said: number(report, "ratios", key) for said, key in sought.items()}
+        return {said: value for said, value in found.items() if value is not None}
+
+    def shuffled(reference: str) -> dict[str, float]:
+        kinds = ("float16", "float32")
+        return ratios("reading", **{kind: f"shuffled_{kind}_rate_to_{reference}_in_order" for kind in kinds})
+
+    memory = ratios("scaling", first="memory", again="memory_again")
+    cheapest = _table(results, "texts", "short")
+    writing = {"short texts": cheapest.shares["write"]} if cheapest and "write" in cheapest.shares else {}
+    stored = ratios("reading", stored="stored_to_numpy_load")
+    upcast = ratios("reading", upcast="upcast_to_astype")
+    return [
+        Promise(6, "peak memory at 1,000,000 rows: × that at 100,000", 1.3, False, memory),
+        Promise(6, "storing: share of the cores' time with the cheapest backbone", 0.02, False, writing),
+        Promise(7, "reading float16 as it is stored, 1 to 20 shards: × `numpy.load`", 1.5, False, stored),
+        Promise(7, "the upcast to float32: × `astype`", 0.6, False, upcast),
+        Promise(7, "a shuffled epoch: rate as a share of headstart's in order", 0.5, True, shuffled("ours")),
+        Promise(
+            7, "a shuffled epoch: rate as a share of a memory map's in order", 0.5, True, shuffled("map")
+        ),
+    ]
+
+
+def _gpu(results: Results) -> list[Promise]:
+    named = {"BERT-base, from texts": "texts", "ViT-B/16, from decoded images": "images"}
+    tables = {said: table for said, key in named.items() if (table := _table(results, "gpu", key))}
+    shares = {said: _to_ceiling(table) for said, table in tables.items()}
+    return [Promise(8, "on a GPU in bf16: rate as a share of the bare forward", 0.9, True, shares)]
+
+
+def _to_ceiling(table: Table) -> float:
+    return min(table.ratio(row) for row in ("eager", "compiled") if row in table.rows)
+
+
+def _table(results: Results, section: str, key: str) -> Table | None:
+    return results[section].tables.get(key) if section in results else None
+
+
+def _facts(results: Results, named: dict[str, str]) -> dict[str, float]:
+    facts = results["agreement"].facts if "agreement" in results else {}
+    return {said: facts[key].value for said, key in named.items() if key in facts}

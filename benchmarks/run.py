@@ -1,0 +1,103 @@
+"""Measure everything, keep the figures, and write docs/benchmarks.md.
+
+    python -m benchmarks.run [--short] [--data DIR] [--only texts,images,…] [--results FILE] [--page FILE]
+
+``--only`` measures some parts; the page keeps the others as they were measured before. Figures are kept in
+``benchmarks/results.json``, those of the short form below ``build/``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks import agreement, commands, external, gpu, images, many_features, page, text_peers, texts
+from benchmarks.data import REPOSITORY, Data
+from benchmarks.forms import LONG, SHORT, Bench
+from benchmarks.machine import describe_machine
+from benchmarks.results import Section, load, save
+
+SHORT_RESULTS = REPOSITORY / "build" / "benchmarks-short.json"
+PARTS: dict[str, Callable[[Bench], dict[str, Any]]] = {
+    "texts": lambda bench: {"tables": texts.measure(bench)},
+    "images": lambda bench: {"tables": images.measure(bench)},
+    "commands": lambda bench: {"tables": commands.measure(bench)},
+    "features": lambda bench: {"tables": many_features.measure(bench)},
+    "agreement": lambda bench: {"facts": agreement.measure(bench)},
+    "reading": lambda bench: {"report": external.measure(bench, "reading")},
+    "scaling": lambda bench: {"report": external.measure(bench, "scaling")},
+    "gpu": lambda bench: {"tables": gpu.measure(bench)},
+}
+
+
+def main(words: list[str]) -> None:
+    """Measure the parts that are asked for."""
+    asked = _arguments(words)
+    results = load(asked.results)
+    with tempfile.TemporaryDirectory(prefix="headstart-benchmarks-") as folder:
+        bench = prepare(Path(folder), SHORT if asked.short else LONG, asked.data)
+        for name in asked.only:
+            start = time.perf_counter()
+            measured = PARTS[name](bench)
+            results[name] = Section(describe_machine(), bench.form.said, **measured)
+            save(asked.results, results)
+            bench.say(f"{name}: measured in {time.perf_counter() - start:.0f} s")
+    asked.page.write_text(page.render(results), "utf-8")
+    bench.say(f"written: {asked.page}")
+
+
+def prepare(scratch: Path, form: Any, data: Path | None) -> Bench:
+    """What the parts need; nothing outside the scratch folder is written from here on."""
+    os.environ |= {
+        "XDG_CACHE_HOME": str(scratch / "machine"),
+        "HEADSTART_CACHE": str(scratch / "cache"),
+        "TORCHINDUCTOR_CACHE_DIR": str(scratch / "compiled"),
+        "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1",  # whoever compiles pays for it in every round
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_VERBOSITY": "error",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "TOKENIZERS_PARALLELISM": "true",  # else a warning for each worker that a DataLoader forks
+    }
+    import torch._dynamo.config
+
+    # Each of our turns may compile a model of its own; past eight torch would go on without compiling.
+    torch._dynamo.config.recompile_limit = 1000
+    _, tokenizer = text_peers.load_bare(text_peers.minilm_folder())
+    return Bench(
+        form, Data(data, scratch, tokenizer), scratch, lambda line: print(line, file=sys.stderr, flush=True)
+    )
+
+
+def _arguments(words: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m benchmarks.run", description=__doc__.splitlines()[0])
+    parser.add_argument("--short", action="store_true", help="two minutes, rough figures")
+    given = os.environ.get("HEADSTART_BENCH_DATA")
+    parser.add_argument(
+        "--data", type=Path, default=Path(given) if given else None, help="banking77/, clothing/"
+    )
+    parser.add_argument("--only", type=_parts, default=list(PARTS), help=f"of {', '.join(PARTS)}")
+    parser.add_argument("--results", type=Path, help="where figures are kept")
+    parser.add_argument("--page", type=Path, default=page.PAGE)
+    asked = parser.parse_args(words)
+    asked.results = asked.results or (SHORT_RESULTS if asked.short else page.RESULTS)
+    if asked.data and not asked.data.is_dir():
+        parser.error(f"there is no folder {asked.data}")
+    return asked
+
+
+def _parts(text: str) -> list[str]:
+    names = text.split(",")
+    unknown = [name for name in names if name not in PARTS]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"there is no part {unknown[0]!r}; choose from: {', '.join(PARTS)}")
+    return names
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,76 @@
+"""Texts: headstart against what people run today, and against the bare forward of the same model."""
+
+from __future__ import annotations
+
+from benchmarks import text_peers
+from benchmarks.data import Corpus, write_csv
+from benchmarks.forms import Bench
+from benchmarks.ours import FreshCache
+from benchmarks.results import Table
+from benchmarks.rounds import Contestant, best_of, stopwatch, take_turns
+
+BACKBONE = "bundled:all-minilm-l6-v2"
+WARM = 8  # texts that each peer sees before its first turn
+
+
+def measure(bench: Bench) -> dict[str, Table]:
+    """Tables of short texts, of docstrings, and of texts of about fifty tokens."""
+    peers = TextPeers(bench)
+    form, data = bench.form, bench.data
+    return {
+        "short": peers.table("Short texts", data.short_texts(form.n_short)),
+        "long": peers.table("Long texts of mixed length", data.long_texts(form.n_long)),
+        "fifty": peers.table("Texts of about 50 tokens", data.texts_of_fifty(form.n_fifty)),
+    }
+
+
+class TextPeers:
+    """All contestants, loaded once."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        folder = text_peers.minilm_folder()
+        self._sentences = text_peers.sentence_transformers(folder)
+        self._padded = text_peers.padded_loop(folder)
+        self._pipeline = text_peers.feature_pipeline(folder)
+        self._bare = text_peers.load_bare(folder)
+
+    def table(self, title: str, corpus: Corpus) -> Table:
+        """All contestants on a corpus."""
+        self._bench.say(f"{title}: {corpus.said}")
+        ours = FreshCache(self._bench.scratch, BACKBONE, device="cpu")
+        path = write_csv(self._bench.scratch / "texts.csv", corpus.texts)
+        ours(path)  # first calls allocate, and remember what a backbone is
+        for embed in (self._sentences, self._padded, self._pipeline):
+            embed(corpus.texts[:WARM])
+        contestants = {
+            "ours": Contestant("headstart", lambda: ours(path), len(corpus.texts)),
+            **self._peers(corpus.texts),
+            **self._ceilings(corpus.texts),
+        }
+        rows = take_turns(contestants, self._bench.form.rounds, self._bench.say)
+        return Table(title, corpus.said, rows, notes=ours.notes(), shares=ours.shares())
+
+    def _peers(self, texts: list[str]) -> dict[str, Contestant]:
+        sizes = self._bench.form.peer_batches
+        best = best_of(
+            sizes, lambda size: stopwatch(lambda: self._sentences(texts, size)), self._bench.form.trials
+        )
+        turns = {
+            "st": ("sentence-transformers `encode`", lambda: self._sentences(texts)),
+            "st-best": (f"the same, batch {best}, its best", lambda: self._sentences(texts, best)),
+            "padded": ("loop that pads every text to 128", lambda: self._padded(texts)),
+            "pipeline": ("`feature-extraction` pipeline", lambda: self._pipeline(texts)),
+        }
+        return {key: Contestant(label, stopwatch(work), len(texts)) for key, (label, work) in turns.items()}
+
+    def _ceilings(self, texts: list[str]) -> dict[str, Contestant]:
+        def bare(size: int, compiled: bool = False) -> text_peers.BareForward:
+            return text_peers.BareForward(*self._bare, texts, size, compiled)
+
+        best = best_of(self._bench.form.text_batches, lambda size: bare(size).run, self._bench.form.trials)
+        eager = Contestant(f"ceiling: bare forward, batch {best}", bare(best).run, len(texts))
+        if not self._bench.form.compiled_texts:
+            return {"eager": eager}
+        compiled = Contestant("ceiling: the same compiled", bare(best, compiled=True).run, len(texts))
+        return {"eager": eager, "compiled": compiled}

@@ -1,0 +1,130 @@
+"""The samples of a set that have a feature, before any of it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from headstart.cache.reading.stored import open_rows
+from headstart.errors import ConfigError
+from headstart.pooling import display_tap
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from headstart.cache.reading.labels import Labels
+    from headstart.cache.reading.places import Places
+    from headstart.cache.reading.stored import StoredRows
+    from headstart.cache.space import Space
+    from headstart.types import FeatureRef, LabelKind
+
+
+@dataclass(frozen=True, slots=True)
+class SetRows:
+    """Samples of a set with the feature of each.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        The set's columns, N rows, in the set's order.
+    X : ndarray of shape (N, D)
+        float32, unless another dtype was asked for.
+    y : ndarray
+        By ``kind``. single: int64, shape (N,), positions in ``names``, -1 where there is no label.
+        multi: int8, shape (N, L), 1 where a name applies, a row of -1 where there is no label.
+        regression: float64, shape (N,), NaN where there is no label.
+    names : tuple of str
+        The label names in order; none for regression.
+    feature : FeatureRef
+        The feature that was read.
+    kind : {"single", "multi", "regression"}
+    """
+
+    table: pa.Table
+    X: NDArray[Any]
+    y: NDArray[Any]
+    names: tuple[str, ...]
+    feature: FeatureRef
+    kind: LabelKind = "single"
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+
+@dataclass(frozen=True)
+class HeldSamples:
+    """Samples of a set that have a feature, N rows in the set's order.
+
+    Parameters
+    ----------
+    keys : ndarray of uint8, shape (N, 16)
+    places : Places
+        Where their rows are stored.
+    feature : FeatureRef
+    space : Space
+        What holds the feature.
+    columns : callable
+        Gives some columns of these samples by name, or all: a table of N rows.
+    labels : callable
+        Gives a label column by name, or the first.
+    """
+
+    keys: NDArray[np.uint8]
+    places: Places
+    feature: FeatureRef
+    space: Space
+    columns: Callable[[list[str] | None], pa.Table]
+    labels: Callable[[str | None], Labels]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @cached_property
+    def table(self) -> pa.Table:
+        """All columns of the samples."""
+        return self.columns(None)
+
+    def open(self) -> StoredRows:
+        """Their rows, dense or ragged."""
+        return open_rows(self.space, self.keys, self.places)
+
+    def open_dense(self) -> StoredRows:
+        """Their rows, one vector a sample.
+
+        Raises
+        ------
+        ConfigError
+            They have several.
+        """
+        rows = self.open()
+        if rows.kind.is_ragged:
+            raise ConfigError(
+                f"{self._said} has several vectors a sample: read them with features.tokens(). Heads, arrays "
+                "and tables take one vector a sample (heads over token features are not there yet): choose "
+                "a pooled tap, such as last.mean"
+            )
+        return rows
+
+    def open_ragged(self) -> StoredRows:
+        """Their rows, several vectors a sample.
+
+        Raises
+        ------
+        ConfigError
+            They have one.
+        """
+        rows = self.open()
+        if not rows.kind.is_ragged:
+            raise ConfigError(
+                f"{self._said} has one vector a sample: read it with features.arrays() or features.mapped(), "
+                "or choose a tap that keeps all positions, such as last.tokens"
+            )
+        return rows
+
+    @property
+    def _said(self) -> str:
+        return f"{self.feature.backbone} at {display_tap(self.feature.tap)}"

@@ -1,0 +1,307 @@
+"""The extraction loop: samples are read ahead, batches are cut as lanes get free, results come back."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from headstart.errors import BackboneError, SampleError
+from headstart.extraction.acceleration import Accelerator, Trial, accelerators, tolerance_of, try_accelerator
+from headstart.extraction.forward import FeatureCaster, SampleFailure, SpaceFeatures, eager_forward
+from headstart.extraction.lanes import BatchRunner, LanePool, Result, is_out_of_memory, lay_out
+from headstart.extraction.reading import Item, Job, ReaderPool, TransientError
+from headstart.extraction.ready import ReadyItems
+from headstart.extraction.timing import PHASES, Stopwatch, Timings
+from headstart.extraction.tuning import BatchTuner
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from headstart.contracts import FrozenModel, Progress
+    from headstart.extraction.plan import ExtractionPlan
+    from headstart.types import StoredDtype
+
+WINDOW = 16_384  # samples that are sorted by length together, and so held in memory together
+TEXTS_A_JOB = 256  # a fast tokenizer works on many texts at once
+IMAGES_AHEAD = 2  # batches a lane; more would only cost memory
+LOOK_AROUND = 1.0  # seconds between two looks for readers that hang
+MEASURE_AFTER = 3.0  # seconds of work before a rate means something
+
+Feed: TypeAlias = "Iterator[NDArray[np.int64] | None]"
+"""Positions in a plan's ``todo`` to compute. None: there is nothing at the moment; finish what is under way
+and ask again."""
+FeedState: TypeAlias = Literal["flows", "dry", "over"]
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """What a batch gave, or samples that could not be read.
+
+    Parameters
+    ----------
+    items : sequence of Item
+        All that is done with this: computed, or failed.
+    features : sequence of SpaceFeatures
+    failures : sequence of SampleFailure
+    """
+
+    items: list[Item]
+    features: list[SpaceFeatures]
+    failures: list[SampleFailure]
+
+
+class Extractor:
+    """Runs a frozen model over samples of a plan.
+
+    One thread, that of the caller, decides; readers and lanes work, and tell it by one queue.
+
+    Parameters
+    ----------
+    plan : ExtractionPlan
+    model : FrozenModel
+    stored : {"float16", "float32"}
+    progress : Progress
+    batch_size : int, optional
+        Samples a batch; None: what this machine computes fastest.
+    cores : int, optional
+        To use; None: all that the process may.
+    """
+
+    def __init__(
+        self,
+        plan: ExtractionPlan,
+        model: FrozenModel,
+        stored: StoredDtype,
+        progress: Progress,
+        batch_size: int | None = None,
+        cores: int | None = None,
+    ) -> None:
+        self.stopwatch = Stopwatch()
+        self.layout = lay_out(model.device, model.is_reentrant, cores)
+        self.forward_as = "eager"
+        self._plan = plan
+        self._progress = progress
+        self._events: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._readers = ReaderPool(plan, model, self._events, self.stopwatch, self.layout.cores)
+        self._lanes = LanePool(self.layout, self._events)
+        self._eager = eager_forward(model, plan.taps)
+        self._runner = BatchRunner(
+            self.layout, model.collate, self._eager, FeatureCaster(plan, stored), self.stopwatch
+        )
+        self._ready = ReadyItems(model.length)
+        self._tolerance = tolerance_of(model.module)
+        self._sorts = plan.source.modality in ("text", "text-pair")
+        self._most = batch_size
+        self.tuner = BatchTuner(
+            model.budget if batch_size is None else batch_size * (WINDOW if self._sorts else 1),
+            is_fixed=batch_size is not None,
+            n_warm=self.layout.lanes,
+        )
+        self._positions: deque[int] = deque()
+        self._n_batches = 0
+        self._untried: list[Accelerator] | None = None
+        self._is_trying = False
+        self._began = self._looked = time.monotonic()
+        self._n_done = 0
+
+    def timings(self, seconds: float, writing: float) -> Timings:
+        """What the run took.
+
+        Parameters
+        ----------
+        seconds : float
+            Wall time since the extractor was made.
+        writing : float
+            Processor seconds of the thread that writes.
+        """
+        on_cpu = self.layout.device.type == "cpu"
+        spent = {phase: self.stopwatch.seconds(phase) for phase in PHASES}
+        return Timings(
+            n=self._n_done,
+            seconds=seconds,
+            capacity=seconds * (self.layout.cores if on_cpu else self.layout.lanes),
+            read=spent["read"],
+            prepare=spent["prepare"],
+            forward=spent["forward"],
+            write=spent["write"] + writing,
+            device=self.layout.device.type,
+            forward_as=self.forward_as,
+            lanes=self.layout.lanes,
+            threads=self.layout.threads,
+            batch=self._most or self.tuner.budget,
+        )
+
+    def close(self) -> None:
+        """Stop all threads; whatever is under way is lost."""
+        self._readers.close()
+        self._lanes.close()
+        if self.layout.device.type == "cpu":
+            import torch
+
+            torch.set_num_threads(self.layout.cores)  # the lanes have set it for their own
+
+    def run(self, feed: Feed) -> Iterator[Computed]:
+        """Compute positions of the plan's ``todo``, in whatever order is fastest.
+
+        Raises
+        ------
+        BackboneError
+            Memory runs out even for one sample, or the model fails.
+        StorageError
+            A value cannot be stored.
+        """
+        state: FeedState = "flows"
+        while state != "over" or self._is_busy:
+            # One that had nothing is asked again only when nothing is under way: it may commit then.
+            if state == "flows" or (state == "dry" and not self._is_busy):
+                state = self._read_ahead(feed)
+            self._hand_out(state == "over")
+            if not self._is_busy:
+                continue
+            for event in self._next_events():
+                if isinstance(event, Job):
+                    yield from self._take_job(event)
+                elif isinstance(event, Result):
+                    yield from self._take_result(event)
+                else:
+                    self._take_trial(event)
+
+    @property
+    def _is_busy(self) -> bool:
+        return bool(self._readers.n_jobs or self._n_batches or len(self._ready) or self._positions)
+
+    def _read_ahead(self, feed: Feed) -> FeedState:
+        """Start reading what the lanes will need next."""
+        while self._wants_more():
+            if not self._positions:
+                try:
+                    chunk = next(feed)
+                except StopIteration:
+                    return "over"
+                if chunk is None:
+                    return "dry"
+                self._positions.extend(chunk.tolist())
+            self._start_reading()
+        return "flows"
+
+    def _wants_more(self) -> bool:
+        if self._sorts:  # whole windows, the next one when this one runs low
+            return not self._readers.n_jobs and self._ready.cost < 2 * self.layout.lanes * self.tuner.budget
+        ahead = self._readers.n_jobs * len(self._plan.views) + len(self._ready)
+        return ahead < IMAGES_AHEAD * self.layout.lanes * self.tuner.budget + self.layout.cores
+
+    def _start_reading(self) -> None:
+        if not self._sorts:
+            self._readers.submit([self._positions.popleft()])
+            return
+        window = [self._positions.popleft() for _ in range(min(WINDOW, len(self._positions)))]
+        for start in range(0, len(window), TEXTS_A_JOB):
+            self._readers.submit(window[start : start + TEXTS_A_JOB])
+
+    def _hand_out(self, is_over: bool) -> None:
+        """Cut batches while lanes want some."""
+        nothing_comes = not (self._readers.n_jobs or self._positions)
+        while self._n_batches < 2 * self.layout.lanes:
+            budget = self.tuner.next_budget()
+            limit = budget
+            if is_over and nothing_comes:  # the last batches: as many as there are lanes
+                limit = min(budget, max(-(-self._ready.cost // self.layout.lanes), 1))
+            found = self._ready.cut(limit, self._most, or_less=self._sorts or nothing_comes)
+            if found is None:
+                return
+            self._n_batches += 1
+            items, cost = found
+            self._lanes.submit(partial(self._runner.run, items, budget, cost))
+
+    def _next_events(self) -> Iterator[Any]:
+        """What happened next, and now and then a look for readers that hang."""
+        with contextlib.suppress(queue.Empty):
+            yield self._events.get(timeout=LOOK_AROUND)
+        if time.monotonic() - self._looked >= LOOK_AROUND:
+            self._looked = time.monotonic()
+            yield from self._readers.give_up_hanging()
+
+    def _take_job(self, job: Job) -> Iterator[Computed]:
+        self._readers.took(job)
+        if job.error is not None:
+            raise job.error
+        self._ready.add([item for item in job.items if not isinstance(item.prepared, SampleError)])
+        if not (self._sorts and self._readers.n_jobs):  # texts: once the whole window is there
+            self._ready.sort()
+        bad = [item for item in job.items if isinstance(item.prepared, SampleError)]
+        if bad:
+            yield Computed(bad, [], [self._failure(item) for item in bad])
+
+    def _failure(self, item: Item) -> SampleFailure:
+        is_permanent = not isinstance(item.prepared, TransientError)
+        return SampleFailure(item.position, str(item.prepared), is_permanent, self._plan.spaces_of(item.view))
+
+    def _take_result(self, result: Result) -> Iterator[Computed]:
+        self._n_batches -= 1
+        if is_out_of_memory(result.error):
+            self._retry_smaller(result)
+            return
+        if result.error is not None:
+            raise result.error
+        self._n_done += len(result.items)
+        self.tuner.took(result.budget, result.cost, result.seconds)
+        self._try_to_accelerate(result)
+        yield Computed(list(result.items), list(result.features), list(result.failures))
+
+    def _retry_smaller(self, result: Result) -> None:
+        """Halve the batch, and all that come after it."""
+        if len(result.items) == 1:
+            raise BackboneError(
+                "out of memory with a batch of one sample; what was committed is kept: free memory, choose a "
+                "smaller backbone or --max-length, or --device cpu, and run the same command again"
+            ) from result.error
+        if self.layout.device.type == "cuda":
+            import torch
+
+            torch.cuda.empty_cache()
+        before = self.tuner.budget
+        middle = len(result.items) // 2
+        self.tuner.out_of_memory(min(result.cost, result.budget))  # a last batch is less than its budget
+        if self._most is not None:
+            self._most = min(self._most, middle)
+        if self.tuner.budget != before:
+            self._progress.say(f"out of memory with a batch of {len(result.items)}; going on with half of it")
+        for half in (result.items[:middle], result.items[middle:]):
+            self._n_batches += 1
+            cost = max(result.cost // 2, 1)
+            self._lanes.submit(partial(self._runner.run, half, result.budget, cost))
+
+    def _try_to_accelerate(self, result: Result) -> None:
+        """Start a trial in a lane, where enough work is left for it to pay."""
+        elapsed = time.monotonic() - self._began
+        if self._is_trying or not self.tuner.is_settled or elapsed < MEASURE_AFTER or self._untried == []:
+            return
+        if len(result.items) < (self._most or self.tuner.budget):
+            return  # a part of a batch would have another shape than the rest
+        if self._untried is None:
+            self._untried = list(accelerators(self.layout, self._runner.batch(result.items)))
+        n_left = int(self._plan.wants.sum()) - self._n_done
+        if not self._untried or not self._untried[0].pays(n_left * elapsed / max(self._n_done, 1)):
+            return
+        accelerator = self._untried.pop(0)
+        self._is_trying, self._n_batches = True, self._n_batches + 1
+        batch, runner = self._runner.batch(result.items), self._runner
+        self._lanes.submit(
+            partial(
+                try_accelerator, accelerator, self._eager, runner.forward, batch, self.layout, self._tolerance
+            )
+        )
+
+    def _take_trial(self, trial: Trial) -> None:
+        self._is_trying, self._n_batches = False, self._n_batches - 1
+        if trial.says:
+            self._progress.say(f"{trial.says}; going on without")
+        if trial.forward is not None:
+            self._runner.forward, self.forward_as = trial.forward, trial.name

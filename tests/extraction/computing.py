@@ -1,0 +1,120 @@
+"""Samples in memory through the real planner, engine and cache."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.cache.store import Cache
+from headstart.contracts import Source
+from headstart.extraction.limit import NO_LIMIT, FailureLimit
+from headstart.extraction.samples import Samples, register
+from headstart.progress import Silence
+from headstart.sources import open_source
+from headstart.stages.computing import Filled, OpenedBackbone, fill
+from headstart.stages.config import ExtractConfig
+from headstart.stages.spaces import Work, plan_work
+from headstart.types import Features, Modality
+
+
+class Heard(Silence):
+    """Keeps what would be told to a person."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.n_advanced = 0
+
+    def say(self, message: str) -> None:
+        self.lines.append(message)
+
+    def advance(self, n: int) -> None:
+        self.n_advanced += n
+
+
+@dataclass(frozen=True)
+class Task:
+    """Samples and a backbone, planned over a cache.
+
+    Parameters
+    ----------
+    source : Source
+    samples : Samples
+    work : Work
+    opened : OpenedBackbone
+    config : ExtractConfig
+    heard : Heard
+        By it, ``n_advanced`` counts from the beginning of the extraction.
+    """
+
+    source: Source
+    samples: Samples
+    work: Work
+    opened: OpenedBackbone
+    config: ExtractConfig
+    heard: Heard
+
+    def run(self, limit: FailureLimit = NO_LIMIT) -> Filled:
+        """Compute what is missing."""
+        return fill(self.work, self.opened, self.config, self.heard, limit)
+
+    def features(self, number: int = 0) -> Features:
+        """Those of a space of the plan, a row a sample that has one, in the order of the samples."""
+        space = self.work.plan.spaces[number]
+        return space.gather(self.samples.keys[space.held(self.samples.keys)])
+
+    def held(self, number: int = 0) -> list[bool]:
+        """Which samples have a feature in a space of the plan."""
+        held: list[bool] = self.work.plan.spaces[number].held(self.samples.keys).tolist()
+        return held
+
+
+def plan(
+    payloads: Sequence[Any], backbone: str, cache: Path, modality: Modality = "text", **options: Any
+) -> Task:
+    """Plan the extraction of samples in memory."""
+    heard, store = Heard(), Cache(cache)
+    config = ExtractConfig(data="in memory", backbone=backbone, **options)
+    source = open_source(payloads, modality=modality)
+    opened = OpenedBackbone(backbone, config.backbone_options(source.modality), store, heard)
+    samples = register(source, store.keys, heard)
+    heard.n_advanced = 0
+    work = plan_work(store, config, opened.info, source, samples)
+    return Task(source, samples, work, opened, config, heard)
+
+
+def compute(
+    payloads: Sequence[Any], backbone: str, cache: Path, modality: Modality = "text", **options: Any
+) -> NDArray[np.float32]:
+    """The first feature of every sample, shape (N, D), after a run without a failure."""
+    task = plan(payloads, backbone, cache, modality, **options)
+    assert task.run().failures == []
+    values: NDArray[np.float32] = task.features().values
+    return values
+
+
+def some_texts(n: int) -> list[str]:
+    """Different texts of different lengths."""
+    return [f"text number {row} " + "word " * (row * 7 % 23) for row in range(n)]
+
+
+def n_stored(cache: Path) -> int:
+    """Rows in all shards, copies counted."""
+    import h5py
+
+    n = 0
+    for path in cache.glob("spaces/*/shards/*.h5"):
+        with h5py.File(path) as file:
+            n += len(file["keys"])
+    return n
+
+
+def assert_close(found: NDArray[Any], expected: NDArray[Any], bound: float = 1e-5) -> None:
+    """Equal but for so much of each row's largest value."""
+    assert found.shape == expected.shape
+    error = np.abs(found - expected).max(axis=-1)
+    assert (error <= bound * np.abs(expected).max(axis=-1)).all(), error.max()
