@@ -17,7 +17,7 @@ from typing import IO
 
 import pyarrow as pa
 
-IN_MEMORY = 16 << 20
+IN_MEMORY = 8 << 20
 """Bytes of a table that stay in memory."""
 
 READS_A_RELEASE = 256

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from PIL import Image
 
+from headstart.backbones import BackboneOptions, open_backbone
 from headstart.cache.store import Cache
-from headstart.contracts import Source
+from headstart.contracts import FrozenModel, Source
+from headstart.extraction.forward import eager_forward
 from headstart.extraction.limit import NO_LIMIT, FailureLimit
 from headstart.extraction.samples import Samples, register
 from headstart.progress import Silence
@@ -97,9 +103,42 @@ def compute(
     return values
 
 
+def open_model(backbone: str, **options: Any) -> FrozenModel:
+    """A model by itself."""
+    return open_backbone(backbone, BackboneOptions(**options)).load("cpu", "fp32")
+
+
+def alone(model: FrozenModel, payloads: Sequence[Any], tap: str) -> NDArray[np.float32]:
+    """A tap of each sample, shape (N, D): by one thread, without engine and company."""
+    read = eager_forward(model, [tap])
+    with one_thread():
+        rows = [read(model.collate([part]))[0] for part in model.prepare(payloads)]
+    return np.concatenate([row.numpy() for row in rows if isinstance(row, torch.Tensor)])
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """What is small waits long for a second thread on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def some_texts(n: int) -> list[str]:
     """Different texts of different lengths."""
     return [f"text number {row} " + "word " * (row * 7 % 23) for row in range(n)]
+
+
+def pictures(n: int, size: tuple[int, int] = (12, 12)) -> list[bytes]:
+    """Different pictures, as the bytes of PNGs."""
+    made = []
+    for number in range(n):
+        pixels = np.random.default_rng(number).integers(0, 256, (*size, 3), dtype=np.uint8)
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, "PNG")
+        made.append(buffer.getvalue())
+    return made
 
 
 def n_stored(cache: Path) -> int:

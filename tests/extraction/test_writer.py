@@ -19,9 +19,11 @@ from headstart.cache.space import Space
 from headstart.cache.store import Cache
 from headstart.errors import StorageError
 from headstart.extraction import writer as writing
+from headstart.extraction.engine import LocalEngine
 from headstart.extraction.writer import ShardWriter
 from headstart.keys import key_of, pack
 from headstart.recipe import Recipe
+from headstart.stages.computing import load_model
 
 from .computing import compute, n_stored, plan, some_texts
 
@@ -170,18 +172,17 @@ def test_a_disk_that_fills_up_on_the_way_stops_the_run(
     assert n_stored(cache_root) == 400
 
 
-def test_a_run_that_is_dropped_between_two_shards_keeps_what_it_has_finished(cache_root: Path) -> None:
+def test_a_run_that_is_dropped_between_two_shards_keeps_what_it_has_finished(
+    cache_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A signal may come while nobody is inside the run; its writer then kept the process from ending."""
-    from headstart.extraction.engine import LocalEngine
-    from headstart.stages.computing import load_model
-
     task = plan(some_texts(300), "py:odd_backbones:plain", cache_root)
     model = load_model(task.opened, "cpu", "fp32")
     spaces = task.work.plan.spaces
     for each in spaces:
         each.prepare()
+    monkeypatch.setattr(writing, "SHARD_BYTES", 2000)  # so that there is a shard to stop at
     writer = ShardWriter(spaces, task.work.plan.shard_format)
-    writer._limit = 2000  # so that there is a shard to stop at
     run = LocalEngine(task.heard, "float32").run(task.work.plan, model, writer)
     next(run)
     finished = task.heard.n_advanced

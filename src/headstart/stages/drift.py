@@ -49,6 +49,16 @@ class Drift:
     largest_error: float
     accuracy: tuple[float, float] | None
 
+    def __str__(self) -> str:
+        """A line for people."""
+        heads = ""
+        if self.accuracy is not None:
+            heads = f"; a head is right on {self.accuracy[1]:.1%} instead of {self.accuracy[0]:.1%}"
+        return (
+            f"cosine {self.cosine_mean:.4f} ({self.cosine_min:.4f} at least), largest error "
+            f"{self.largest_error:.1%} of a vector's largest value{heads} ({self.n_samples} samples)"
+        )
+
     def entry(self, precision: Precision) -> dict[str, Json]:
         """The same as a set says it."""
         accuracy = None

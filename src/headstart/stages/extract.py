@@ -13,7 +13,7 @@ from headstart.extraction.limit import FailureLimit
 from headstart.extraction.samples import register
 from headstart.extraction.timing import Timings
 from headstart.network import forbid_network
-from headstart.pooling import choose_taps
+from headstart.pooling import choose_taps, display_tap
 from headstart.sources import open_source
 from headstart.stages.committing import Extracted, commit
 from headstart.stages.computing import OpenedBackbone, check_modality, fill
@@ -24,8 +24,10 @@ from headstart.stages.streaming import extract_stream
 if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
     from headstart.contracts import Progress, Source
+    from headstart.stages.computing import Filled
     from headstart.stages.config import ExtractConfig
-    from headstart.types import Failure
+    from headstart.stages.spaces import Work
+    from headstart.types import Failure, Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,24 @@ def _extract_all(
     work = plan_work(opened.cache, config, opened.info, source, samples, given_up)
     progress.say(f"{work.plan.summary()} ({describe_work(config.backbone, work)})")
     filled = fill(work, opened, config, progress, limit)
-    return Extracted(source, work.plan, opened.info, filled)
+    drift = _drift(work, filled, scan, opened, progress)
+    return Extracted(source, work.plan, opened.info, filled, drift)
+
+
+def _drift(
+    work: Work, filled: Filled, scan: _Scan, opened: OpenedBackbone, progress: Progress
+) -> dict[str, dict[str, Json]]:
+    """By space: how far int8 moved the features, measured whenever some were computed."""
+    if work.precision != "int8" or filled.timings is None:
+        return {}
+    from headstart.stages.drift import measure_drift
+
+    plan = work.plan
+    found = measure_drift(opened, scan.source, scan.samples, plan.taps, work.precision, progress)
+    for tap, drift in found.items():
+        progress.say(f"int8 against fp32 at {display_tap(tap)}: {drift}")
+    plain = dict(zip(plan.taps, plan.spaces, strict=False))
+    return {plain[tap].id: {"drift": drift.entry(work.precision)} for tap, drift in found.items()}
 
 
 def check_strict(config: ExtractConfig, done: Extraction) -> None:

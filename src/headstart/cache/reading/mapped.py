@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headstart.cache.reading.dtypes import read_dtype
-from headstart.cache.reading.epochs import BUFFER_ROWS, Epoch
+from headstart.cache.reading.epochs import BUFFER_ROWS, Epoch, Window
+from headstart.cache.reading.threads import one_ahead
 from headstart.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -108,15 +109,16 @@ class MappedFeatures(MappedSamples):
     ) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
         """Go through all samples once, in mini-batches.
 
-        Shuffled, blocks of 128 rows that are stored one after the other are drawn in random order until
-        they fill the buffer, whose rows are then mixed. So a disk reads stretches and memory holds one
-        buffer (two, while a batch of the last is still in use), whatever N. How well that mixes: with
-        the default buffer a batch has its rows from 64 blocks. Rows are stored in the order of their
-        keys, which are hashes, so a block has no more to do with the data's order than a random draw,
-        and batches are as mixed as under a full shuffle. Where shards were made stretch by stretch
-        (streams, tars), a block is from one stretch: if that is of one class, the share of a class in a
-        batch of 256 varies 2.2 times as much (in standard deviations) as under a full shuffle, and with
-        eight times the buffer 1.2 times. What changes from epoch to epoch is which blocks meet.
+        Shuffled, blocks of 64 rows that are stored one after the other are drawn in random order until
+        they fill a buffer, whose rows are then mixed; the next buffer is read while one is used. So a
+        disk reads stretches, and memory holds two buffers (three, while a batch of the last is still in
+        use), whatever N. How well that mixes: with the default buffer a batch has its rows from 64
+        blocks. Rows are stored in the order of their keys, which are hashes, so a block has no more to
+        do with the data's order than a random draw, and batches are as mixed as under a full shuffle.
+        Where shards were made stretch by stretch (streams, tars), a block is from one stretch: if that
+        is of one class, the share of a class in a batch of 256 varies 2.2 times as much (in standard
+        deviations) as under a full shuffle, and with eight times the buffer 1.2 times. Which blocks
+        meet changes from epoch to epoch.
 
         Parameters
         ----------
@@ -128,7 +130,7 @@ class MappedFeatures(MappedSamples):
             The same two give the same batches, as long as the same shards hold the rows (`headstart
             cache compact` makes new ones). In [0, inf).
         buffer_rows : int
-            How many rows are held and mixed at a time; rounded to whole batches, at least one.
+            How many rows a buffer holds; rounded to whole batches, at least one. In [1, inf).
 
         Yields
         ------
@@ -149,11 +151,14 @@ class MappedFeatures(MappedSamples):
         return self._batches(Epoch(batch_size, shuffle, seed, epoch, buffer_rows))
 
     def _batches(self, epoch: Epoch) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-        for window in epoch.windows(self._rows.order):
-            X, y = self._take(window), self.y[window]
+        for window, X in one_ahead(self._read, epoch.windows(self._rows.ranks)):
+            y = self.y[window.samples(self._rows.order)]
             for batch in epoch.batches(window):
                 yield X[batch], y[batch]
-            del X, y  # before the next buffer is filled, so that there are not two of them
+            del X  # before the next but one is read, so that there are not three of them
+
+    def _read(self, window: Window) -> NDArray[Any]:
+        return self._rows.read(window, self.dtype.name)
 
     def _take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         return self._rows.take(rows, self.dtype.name)

@@ -13,6 +13,7 @@ import numpy as np
 from headstart.cache.indexing import disappearing
 from headstart.cache.reading.copying import Walk, copy_rows
 from headstart.cache.reading.dtypes import convert, read_dtype
+from headstart.cache.reading.epochs import Window, window_of
 from headstart.cache.reading.places import Places, locate, runs
 from headstart.cache.shards import LISTINGS
 from headstart.errors import CorruptShardError, MismatchError
@@ -73,6 +74,13 @@ class StoredRows:
         return self._places.samples
 
     @cached_property
+    def ranks(self) -> NDArray[np.int64]:
+        """Where each sample stands in that order, shape (N,)."""
+        ranks = np.empty(len(self), dtype=np.int64)
+        ranks[self.order] = np.arange(len(self))
+        return ranks
+
+    @cached_property
     def lengths(self) -> NDArray[np.int64]:
         """How many vectors each sample has, shape (N,)."""
         lengths = np.ones(len(self), dtype=np.int64)
@@ -92,16 +100,18 @@ class StoredRows:
 
     def take(self, rows: NDArray[np.int64], dtype: str | None = "stored") -> NDArray[Any]:
         """The vectors of some samples in the order asked for, shape (n, D); of dense features only."""
-        out = np.empty((len(rows), self.kind.width), dtype=read_dtype(dtype, self.kind.dtype))
-        ranks = self._ranks[rows]
-        target = np.argsort(ranks, kind="stable")
-        ranks = ranks[target]
-        copy_rows(Walk(self._places.shard[ranks], self._places.row[ranks], target), self._shards, out)
+        return self.read(window_of(self.ranks[rows]), dtype)
+
+    def read(self, window: Window, dtype: str | None = "stored") -> NDArray[Any]:
+        """The vectors of a window of an epoch, shape (n, D); of dense features only."""
+        out = np.empty((len(window), self.kind.width), dtype=read_dtype(dtype, self.kind.dtype))
+        shard, row = self._places.shard[window.ranks], self._places.row[window.ranks]
+        copy_rows(Walk(shard, row, window.target), self._shards, out)
         return out
 
     def vectors(self, sample: int | np.int64) -> NDArray[Any]:
         """All vectors of one sample where they lie, shape (T, D); read-only."""
-        rank = self._ranks[sample]
+        rank = self.ranks[sample]
         whole, row = self._shards[int(self._places.shard[rank])], int(self._places.row[rank])
         if whole.offsets is None:
             return whole.values[row : row + 1]
@@ -112,7 +122,7 @@ class StoredRows:
         offsets = np.zeros(len(rows) + 1, dtype=np.int64)
         np.cumsum(self.lengths[rows], out=offsets[1:])
         values = np.empty((int(offsets[-1]), self.kind.width), dtype=self.kind.dtype)
-        for place in np.argsort(self._ranks[rows], kind="stable").tolist():
+        for place in np.argsort(self.ranks[rows], kind="stable").tolist():
             convert(self.vectors(rows[place]), values[offsets[place] : offsets[place + 1]])
         return values, offsets
 
@@ -121,13 +131,6 @@ class StoredRows:
         if not self.kind.is_ragged:
             return Features(keys, self.matrix())
         return Features(keys, *self.packed(np.arange(len(self))))
-
-    @cached_property
-    def _ranks(self) -> NDArray[np.int64]:
-        """Where each sample stands in the places."""
-        ranks = np.empty(len(self), dtype=np.int64)
-        ranks[self.order] = np.arange(len(self))
-        return ranks
 
 
 def open_rows(space: Space, keys: NDArray[np.uint8], places: Places | None = None) -> StoredRows:

@@ -106,8 +106,9 @@ class TokenFeatures(MappedSamples):
         return self._batches(Epoch(batch_size, shuffle, seed, epoch, buffer_rows))
 
     def _batches(self, epoch: Epoch) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[Any]]]:
-        for window in epoch.windows(self._rows.order):
+        for window in epoch.windows(self._rows.ranks):
+            samples = window.samples(self._rows.order)
             for batch in epoch.batches(window):
-                rows = window[batch]
+                rows = samples[batch]
                 X, mask = self.padded(rows)
                 yield X, mask, self.y[rows]

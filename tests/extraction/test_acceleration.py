@@ -1,0 +1,180 @@
+"""A faster way to run a model is kept only where it gives the same features, and pays."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from headstart.contracts import FrozenModel
+from headstart.extraction import acceleration, extractor
+from headstart.extraction.acceleration import TOLERANCE, Accelerator, Trial, accelerators, try_accelerator
+from headstart.extraction.forward import Batch, eager_forward
+from headstart.extraction.lanes import Layout, lay_out
+
+from .computing import alone, assert_close, one_thread, open_model, pictures, plan
+
+ONE_CORE = lay_out(torch.device("cpu"), cores=1)
+IMAGES = "py:tiny_backbones:images"
+Make = Callable[[Any, torch.Tensor], Any]
+
+
+def attempt(
+    make: Make, model: FrozenModel, batch: Batch, taps: Sequence[str] = ("pooler",), name: str = "mine"
+) -> Trial:
+    eager = eager_forward(model, taps)
+    return try_accelerator(Accelerator(name, 0, make), eager, eager, batch, ONE_CORE, TOLERANCE)
+
+
+def by_name(name: str) -> Accelerator:
+    layout: Layout = ONE_CORE
+    return {each.name: each for each in accelerators(layout, {"pixels": torch.zeros(1, 3, 8, 8)})}[name]
+
+
+@pytest.fixture(scope="module")
+def small() -> tuple[FrozenModel, Batch]:
+    model = open_model(IMAGES)
+    return model, model.collate(model.prepare(pictures(4)))
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    with one_thread():
+        yield
+
+
+@pytest.fixture
+def always_pays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trials begin at once, and what is right is kept however slow it is."""
+    monkeypatch.setattr(extractor, "MEASURE_AFTER", 0.0)
+    monkeypatch.setattr(acceleration, "ASSUMED_GAIN", 1e9)
+    monkeypatch.setattr(acceleration, "GAIN", 0.0)
+
+
+@pytest.mark.usefixtures("always_pays")
+def test_torchscript_gives_the_features_of_the_eager_pass() -> None:
+    """Of EfficientNet-Lite0 as it is bundled; other batches go on as they did."""
+    model = open_model("bundled:efficientnet-lite0", image_size=96)
+    taps = ("pooler", "final.mean", "final.mean+max.l2")
+    eager = eager_forward(model, taps)
+    photos = model.prepare(pictures(6, (110, 100)))
+    trial = attempt(by_name("torchscript").make, model, model.collate(photos[:2]), taps)
+    assert trial.says == ""
+    assert trial.forward is not None
+    for chosen in (photos[:2], photos[2:4], photos[3:6]):
+        batch = model.collate(chosen)
+        for found, expected in zip(trial.forward(batch), eager(batch), strict=True):
+            assert isinstance(found, torch.Tensor)
+            assert isinstance(expected, torch.Tensor)
+            assert_close(found.numpy(), expected.numpy(), TOLERANCE)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("always_pays")
+def test_inductor_gives_the_features_of_the_eager_pass(small: tuple[FrozenModel, Batch]) -> None:
+    model, batch = small
+    trial = attempt(by_name("inductor").make, model, batch)
+    assert trial.forward is not None, trial.says
+    [found], [expected] = trial.forward(batch), eager_forward(model, ["pooler"])(batch)
+    assert_close(found.numpy(), expected.numpy(), TOLERANCE)  # type: ignore[union-attr]
+
+
+def wrong(function: Any, example: torch.Tensor) -> Any:
+    return lambda tensor: [output * (1 + 2e-4) for output in function(tensor)]
+
+
+def frozen_to_its_example(function: Any, example: torch.Tensor) -> Any:
+    """As a trace that has taken something of the example for a constant."""
+    always = function(example)
+    return lambda tensor: always
+
+
+def without_a_tap(function: Any, example: torch.Tensor) -> Any:
+    return lambda tensor: function(tensor)[:-1]
+
+
+def giving_nan(function: Any, example: torch.Tensor) -> Any:
+    return lambda tensor: [output * float("nan") for output in function(tensor)]
+
+
+@pytest.mark.usefixtures("always_pays")
+@pytest.mark.parametrize("make", [wrong, frozen_to_its_example, without_a_tap, giving_nan])
+def test_what_gives_other_features_is_never_used(small: tuple[FrozenModel, Batch], make: Make) -> None:
+    assert attempt(make, *small).forward is None
+
+
+def slow(function: Any, example: torch.Tensor) -> Any:
+    def run(tensor: torch.Tensor) -> Any:
+        end = time.thread_time() + 0.02
+        while time.thread_time() < end:
+            pass
+        return function(tensor)
+
+    return run
+
+
+def test_what_is_right_but_slower_is_not_used_and_not_spoken_of(small: tuple[FrozenModel, Batch]) -> None:
+    trial = attempt(slow, *small)
+    assert (trial.forward, trial.says) == (None, "")
+
+
+def failing(function: Any, example: torch.Tensor) -> Any:
+    raise RuntimeError("no compiler was found\nand a page of details")
+
+
+def test_what_cannot_be_made_is_said_in_a_line(small: tuple[FrozenModel, Batch]) -> None:
+    trial = attempt(failing, *small, name="inductor")
+    assert trial.forward is None
+    assert trial.says == "inductor cannot be used here (no compiler was found)"
+
+
+def test_token_features_are_left_to_the_eager_pass(small: tuple[FrozenModel, Batch]) -> None:
+    model, batch = small
+    trial = attempt(wrong, model, batch, ["final.tokens"])
+    assert (trial.forward, trial.says) == (None, "")
+
+
+def test_texts_and_pairs_are_left_to_the_eager_pass() -> None:
+    texts = {"input_ids": torch.zeros(2, 5), "attention_mask": torch.zeros(2, 5)}
+    pairs = {"image.pixel_values": torch.zeros(2, 3, 8, 8), **texts}
+    assert list(accelerators(ONE_CORE, texts)) == list(accelerators(ONE_CORE, pairs)) == []
+
+
+def test_a_trial_is_weighed_against_the_work_that_is_left() -> None:
+    trial = Accelerator("slow to make", 15.0, failing)
+    assert not trial.pays(seconds_left=60)
+    assert trial.pays(seconds_left=600)
+
+
+@pytest.mark.usefixtures("always_pays")
+def test_a_run_that_gets_faster_on_the_way_gives_the_same_features(
+    cache_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extractor, "accelerators", lambda layout, batch: (by_name("torchscript"),))
+    samples = pictures(120)
+    task = plan(samples, IMAGES, cache_root, "image", batch_size=4)
+    filled = task.run()
+    assert filled.timings is not None
+    assert filled.timings.forward_as == "torchscript"
+    assert_close(task.features().values, alone(open_model(IMAGES), samples, "pooler"), TOLERANCE)
+
+
+@pytest.mark.usefixtures("always_pays")
+def test_a_run_says_once_what_cannot_be_used_and_goes_on_without(
+    cache_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = [Accelerator("first", 0, failing), Accelerator("second", 0, wrong)]
+    monkeypatch.setattr(extractor, "accelerators", lambda layout, batch: tuple(tried))
+    samples = pictures(120)
+    task = plan(samples, IMAGES, cache_root, "image", batch_size=4)
+    filled = task.run()
+    assert filled.failures == []
+    assert filled.timings is not None
+    assert filled.timings.forward_as == "eager"
+    said = [line for line in task.heard.lines if "cannot be used" in line]
+    assert said == ["first cannot be used here (no compiler was found); going on without"]
+    assert_close(task.features().values, alone(open_model(IMAGES), samples, "pooler"))
