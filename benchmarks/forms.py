@@ -68,9 +68,15 @@ LONG = Form(
 )  # fmt: skip
 
 SHORT = Form(
-    "short", rounds=2, trials=1, whole_rounds=1, n_short=64, n_long=32, n_fifty=32, n_photos=64,
-    n_small=32, n_taps=24, n_forward=64, n_whole_texts=(), n_whole_photos=(64,), n_gpu=2_000,
+    "short", rounds=2, trials=1, whole_rounds=1, n_short=64, n_long=24, n_fifty=24, n_photos=48,
+    n_small=32, n_taps=16, n_forward=48, n_whole_texts=(), n_whole_photos=(48,), n_gpu=2_000,
     text_batches=(16,), peer_batches=(16, 64), image_batches=(8,), compiled_images=(), compiled_texts=False,
+)  # fmt: skip
+
+MEDIUM = Form(
+    "medium", rounds=3, trials=1, whole_rounds=1, n_short=600, n_long=200, n_fifty=200, n_photos=300,
+    n_small=200, n_taps=200, n_forward=128, n_whole_texts=(), n_whole_photos=(1000,), n_gpu=20_000,
+    text_batches=(16, 32), peer_batches=(16, 32, 64), image_batches=(4, 8), compiled_images=(16,), compiled_texts=False,
 )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmarks import agreement, commands, external, gpu, images, many_features, page, text_peers, texts
 from benchmarks.data import REPOSITORY, Data
-from benchmarks.forms import LONG, SHORT, Bench
+from benchmarks.forms import LONG, MEDIUM, SHORT, Bench
 from benchmarks.machine import describe_machine
 from benchmarks.results import Section, load, save
 
@@ -41,7 +41,7 @@ def main(words: list[str]) -> None:
     asked = _arguments(words)
     results = load(asked.results)
     with tempfile.TemporaryDirectory(prefix="headstart-benchmarks-") as folder:
-        bench = prepare(Path(folder), SHORT if asked.short else LONG, asked.data)
+        bench = prepare(Path(folder), asked.form, asked.data)
         for name in asked.only:
             start = time.perf_counter()
             measured = PARTS[name](bench)
@@ -76,7 +76,17 @@ def prepare(scratch: Path, form: Any, data: Path | None) -> Bench:
 
 def _arguments(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m benchmarks.run", description=__doc__.splitlines()[0])
-    parser.add_argument("--short", action="store_true", help="two minutes, rough figures")
+    parser.add_argument(
+        "--short",
+        dest="form",
+        action="store_const",
+        const=SHORT,
+        default=LONG,
+        help="two minutes, rough figures",
+    )
+    parser.add_argument(
+        "--medium", dest="form", action="store_const", const=MEDIUM, help="a quarter of an hour"
+    )
     given = os.environ.get("HEADSTART_BENCH_DATA")
     parser.add_argument(
         "--data", type=Path, default=Path(given) if given else None, help="banking77/, clothing/"
@@ -85,7 +95,7 @@ def _arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--results", type=Path, help="where figures are kept")
     parser.add_argument("--page", type=Path, default=page.PAGE)
     asked = parser.parse_args(words)
-    asked.results = asked.results or (SHORT_RESULTS if asked.short else page.RESULTS)
+    asked.results = asked.results or (SHORT_RESULTS if asked.form is SHORT else page.RESULTS)
     if asked.data and not asked.data.is_dir():
         parser.error(f"there is no folder {asked.data}")
     return asked

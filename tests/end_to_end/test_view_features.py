@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -253,3 +254,16 @@ def test_views_that_would_be_the_plain_feature_are_refused(options: dict[str, An
     config = ExtractConfig(data="texts.csv", backbone=TEXTS, **options)
     with pytest.raises(ConfigError, match=says):
         views_for(config, info, "text")
+
+
+def test_the_augmentation_in_the_how_to_works(
+    headstart: Runner, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "views.md").read_text("utf-8")
+    [code] = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    [line] = re.findall(r"^headstart extract .*--augment (py:.*)$", page, re.MULTILINE)
+    Path("my_views.py").write_text(code, "utf-8")
+    monkeypatch.syspath_prepend(str(Path.cwd()))
+    extract(headstart, photos, IMAGES, "--views", 4, "--augment", line)
+    assert [ref.view for ref in hs.open_set("s").features][-1] == f"{line}:4"
+    assert not hs.open_set("s").failures

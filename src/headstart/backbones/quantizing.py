@@ -28,9 +28,8 @@ move, less than the usual symmetric int8 of full range (MiniLM's largest error o
 """
 _SMALLEST = 1e-30  # a token of equal numbers has no step; dividing by 0 would make it NaN
 _OFFSET = 128  # from 0 … LEVELS to int8
-_BLOCK = (
-    256  # rows at once: what is in between stays in the cache (1.6 times as fast as fp32 without, 2.0 with)
-)
+_BLOCK = 256
+"""Rows at once: what is in between stays in the cache. Without it 1.6 times as fast as fp32, with it 2.0."""
 
 
 class Int8Linear(torch.nn.Module):
@@ -66,7 +65,7 @@ class Int8Linear(torch.nn.Module):
         """From (..., in_features) to (..., out_features), in float32."""
         rows = x.reshape(-1, self.in_features)
         out = rows.new_empty(len(rows), self.out_features)
-        for part, target in zip(rows.split(_BLOCK), out.split(_BLOCK), strict=True):
+        for part, target in zip(rows.split(_BLOCK), out.split(_BLOCK), strict=True):  # type: ignore[no-untyped-call]
             self._multiply(part, target)
         return out.view(*x.shape[:-1], self.out_features)
 

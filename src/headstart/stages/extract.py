@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import reduce
 from time import perf_counter
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from headstart.stages.computing import Filled
     from headstart.stages.config import ExtractConfig
     from headstart.stages.spaces import Work
-    from headstart.types import Failure, Json
+    from headstart.types import Failure, Json, Modality
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ def extract(config: ExtractConfig, progress: Progress) -> Extraction:
         forbid_network()
     cache = Cache(config.cache)
     name = set_name(config.set, config.data, *config.backbones)
-    source = open_source(config.data, config.source_options())
+    source = open_source(config.data, config.source_options(), _modality(config, cache, progress))
     progress.say(source.description)
     each = [_open(part, source, cache, progress) for part in config.each_backbone()]
     scan = None if source.streams else _Scan(source, cache, config, progress)
@@ -99,6 +100,14 @@ def extract(config: ExtractConfig, progress: Progress) -> Extraction:
             )
         )
     return reduce(Extraction.then, runs)
+
+
+def _modality(config: ExtractConfig, cache: Cache, progress: Progress) -> Modality | None:
+    """What strings in memory are, texts or paths of images: what the backbone takes. None: the data tells."""
+    data = config.data
+    if isinstance(data, str | os.PathLike) or not len(data) or not isinstance(data[0], str):
+        return None
+    return OpenedBackbone(config.backbone, config.backbone_options(None), cache, progress).info.modality
 
 
 def _open(
