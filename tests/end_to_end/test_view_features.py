@@ -140,6 +140,12 @@ def test_what_reads_a_set_reads_the_plain_feature(headstart: Runner, photos: Pat
     features = hs.open_set("s")
     np.testing.assert_array_equal(features.arrays("test")[0], X)
     assert features.feature().view is None
+    assert headstart("cache", "export", "s", "plain.npz").code == 0
+    assert headstart("cache", "export", "s", "viewed.npz", "--view", "default:2").code == 0
+    exported = [np.load(name)["features"] for name in ("plain.npz", "viewed.npz")]
+    np.testing.assert_array_equal(exported[0], features.arrays()[0])
+    np.testing.assert_array_equal(exported[1], features.arrays(view="default:2")[0])
+    assert (exported[0] != exported[1]).any(axis=1).all()
     assert headstart("fit-head", "s", *LINEAR, "--out", "run").code == 0
     assert headstart("predict", "run", photos, "--out", "p.csv").code == 0
     run = json.loads(Path("run", "features.json").read_text())

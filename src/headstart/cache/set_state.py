@@ -76,7 +76,7 @@ class SetState:
     def samples(self) -> pa.Table:
         """The table: ``id``, ``key``, ``split``, ``origin``, ``label:<name>``, ``meta:<name>``."""
         if self._table is None:
-            self._table = self._read(None)
+            self._table = _read_samples(self.path, None)
         return self._table
 
     @property
@@ -114,7 +114,7 @@ class SetState:
         if not fitting:
             raise ConfigError(
                 f"set {self.name!r} has no feature of {backbone or 'any backbone'} at "
-                f"{tap or 'any tap'}{f' in view {view!r}' if view else ''}; it has: {self._listed(view)}"
+                f"{tap or 'any tap'}{f' in view {view!r}' if view else ''}; it has: {_listed(self.features, view)}"
             )
         return fitting[0]
 
@@ -143,16 +143,8 @@ class SetState:
 
     def _columns(self, names: Sequence[str]) -> pa.Table:
         """Some columns of the samples; the others are not read for them."""
-        table = self._read(names) if self._table is None else self._table
+        table = _read_samples(self.path, names) if self._table is None else self._table
         return table.select(list(names))
-
-    def _read(self, names: Sequence[str] | None) -> pa.Table:
-        path = self.path / "samples.parquet"
-        try:
-            with pq.ParquetFile(path) as file:
-                return file.read(columns=None if names is None else list(names))
-        except (OSError, pa.ArrowException) as error:
-            raise CorruptShardError(f"{path} cannot be read ({error}); {REPAIR}") from error
 
     def _fitting(self, tap: str | None, backbone: str | None, view: str | None) -> list[FeatureRef]:
         return [
@@ -161,13 +153,23 @@ class SetState:
             if backbone in (None, ref.backbone) and ref.view == view and (tap is None or _means(tap, entry))
         ]
 
-    def _listed(self, view: str | None) -> str:
-        """The features, for a message: their views only where one was asked for."""
-        shown = [ref for ref in self.features if view is not None or ref.view is None]
-        return "; ".join(
-            f"{ref.backbone} {display_tap(ref.tap)}{f' in view {ref.view!r}' if ref.view else ''}"
-            for ref in shown
-        )
+
+def _read_samples(folder: Path, names: Sequence[str] | None) -> pa.Table:
+    path = folder / "samples.parquet"
+    try:
+        with pq.ParquetFile(path) as file:
+            return file.read(columns=None if names is None else list(names))
+    except (OSError, pa.ArrowException) as error:
+        raise CorruptShardError(f"{path} cannot be read ({error}); {REPAIR}") from error
+
+
+def _listed(features: Sequence[FeatureRef], view: str | None) -> str:
+    """Features, for a message: views only where one was asked for."""
+    return "; ".join(
+        f"{ref.backbone} {display_tap(ref.tap)}{f' in view {ref.view!r}' if ref.view else ''}"
+        for ref in features
+        if view is not None or ref.view is None
+    )
 
 
 def _means(tap: str, entry: Mapping[str, Json]) -> bool:

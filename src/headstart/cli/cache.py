@@ -166,6 +166,10 @@ def export(
     label: Annotated[
         str | None, typer.Option("--label", metavar="NAME", help="The only label column.")
     ] = None,
+    view: Annotated[
+        str | None,
+        typer.Option("--view", metavar="NAME", help="An augmented view. Default: the plain feature."),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export.")] = False,
     cache: options.Cache = None,
     as_json: options.AsJson = False,
@@ -175,7 +179,7 @@ def export(
     from headstart.cache.exchange.export import export as write
     from headstart.cache.store import Cache
 
-    done = write(Cache(cache).open_set(name), out, format, split, tap, label, backbone, overwrite)
+    done = write(Cache(cache).open_set(name), out, format, split, tap, label, backbone, overwrite, view)
     if as_json:
         options.write_json({"path": str(done.path), "format": done.format, "samples": done.n_samples})
         return

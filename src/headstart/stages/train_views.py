@@ -70,11 +70,8 @@ class TrainViews(Sequence["NDArray[np.float32]"]):
 
 def views_of(features: FeatureSet, plain: FeatureRef) -> list[FeatureRef]:
     """What the set calls views of a feature."""
-    return [
-        ref
-        for ref in features.features
-        if ref.view is not None and (ref.backbone, ref.tap) == (plain.backbone, plain.tap)
-    ]
+    names = features.views(plain.tap, plain.backbone)
+    return [features.feature(plain.tap, plain.backbone, name) for name in names]
 
 
 def gather_views(
