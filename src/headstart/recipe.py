@@ -69,8 +69,8 @@ def make_recipe(
     info : BackboneInfo
     tap : str
         Canonical, e.g. ``final.mean``.
-    compute : {"fp32", "bf16", "fp16"}
-        The dtype of weights and activations. Pooling is always in fp32.
+    compute : {"fp32", "bf16", "fp16", "int8"}
+        The dtype of weights and activations; int8 of linear layers alone. Pooling is always in fp32.
     stored : {"float16", "float32"}
     view : mapping, optional
         How the sample was changed before the model saw it: the entry of a `headstart.augmentation.View`.

@@ -51,7 +51,8 @@ def topics(n_a_topic: int) -> list[tuple[str, str]]:
 
 
 def scanned(path: Path | Sequence[object], cache: Path) -> tuple[Source, Samples]:
-    source = open_source(path)  # type: ignore[arg-type]
+    is_text = not isinstance(path, Path) and isinstance(path[0], str)
+    source = open_source(path, modality="text" if is_text else None)  # type: ignore[arg-type]
     return source, register(source, Cache(cache).keys, Silence())
 
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
-from headstart.augmentation import open_views
 from headstart.cache.formats import shard_format
 from headstart.extraction.plan import PLAIN, ExtractionPlan, plan_extraction
 from headstart.keys import contains, pack
 from headstart.pooling import choose_taps, display_tap
 from headstart.recipe import make_recipe
+from headstart.stages.viewing import views_for
 from headstart.types import Precision, StoredDtype
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def plan_work(
         config.device,
         _count_given_up(samples, given_up),
     )
-    views = (*PLAIN, *open_views(config.views, config.augment, config.view_seed, source.modality))
+    views = views_for(config, info, source.modality)
     spaces = spaces_for(cache, info, taps, precision, config.dtype, views)
     plan = plan_extraction(source, samples, spaces, taps, shard_format(config.format), given_up, views)
     return Work(plan, precision, stored_dtype(precision, config.dtype), why)
