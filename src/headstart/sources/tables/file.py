@@ -99,13 +99,6 @@ class TableFile:
     class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     stored: GrowingTable | None = None
 
-    def __reduce__(self) -> tuple[Callable[..., TableFile], tuple[Any, ...]]:
-        # What holds the rows gives them to another process; lists are for labels, which it does not need.
-        about = (self.bad_rows, self.unusable, {}, self.images, self.class_names)
-        if self.stored is None:
-            return TableFile, (self.kind, self.rows, self.numbers, *about)
-        return _of_stored, (self.kind, self.stored, self.rows.column_names, self.numbers, *about)
-
     @property
     def column_names(self) -> list[str]:
         """All columns."""
@@ -116,10 +109,6 @@ class TableFile:
         """The largest row number in the file."""
         last_bad = self.bad_rows[-1][0] if self.bad_rows else 0
         return max(last_bad, int(self.numbers[-1]) if len(self.numbers) else 0)
-
-
-def _of_stored(kind: str, stored: GrowingTable, names: list[str], *about: Any) -> TableFile:
-    return TableFile(kind, stored.whole().select(names), *about, stored=stored)
 
 
 def is_table(name: str) -> bool:
