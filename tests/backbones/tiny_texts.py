@@ -102,7 +102,7 @@ def _config(name: str, n_tokens: int) -> Any:
         ),
         "t5": lambda: t.T5Config(
             **small, d_kv=8, d_ff=48, num_layers=N_LAYERS, num_decoder_layers=2, num_heads=4,
-            decoder_start_token_id=1, initializer_factor=3.0,
+            decoder_start_token_id=1,
         ),
         "bart": lambda: t.BartConfig(
             **small, encoder_layers=N_LAYERS, decoder_layers=2, encoder_attention_heads=4,

@@ -275,7 +275,7 @@ class Extractor:
             self._progress.say(f"out of memory with a batch of {len(result.items)}; going on with half of it")
         for half in (result.items[:middle], result.items[middle:]):
             self._n_batches += 1
-            cost = max(result.cost // 2, 1)
+            cost = max(result.cost * len(half) // len(result.items), 1)
             self._lanes.submit(partial(self._runner.run, half, result.budget, cost))
 
     def _try_to_accelerate(self, result: Result) -> None:
