@@ -71,7 +71,7 @@ def test_a_value_that_float16_cannot_hold_stops_the_first_batch(
 ) -> None:
     monkeypatch.setenv("TINY_SCALE", "1e6")
     task = plan(some_texts(2000), TEXTS, cache_root, dtype="float16")
-    with pytest.raises(StorageError, match="more than float16 can hold .*--dtype float32"):
+    with pytest.raises(StorageError, match=r"more than float16 can hold .*--dtype float32"):
         task.run()
     assert task.heard.n_advanced < 1000
     assert n_stored(cache_root) == 0
