@@ -83,6 +83,22 @@ def test_poolings_by_hand() -> None:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("n", [1, 255, 256, 257, 1025, 3136, 5003])
+@pytest.mark.parametrize("is_map", [False, True], ids=["positions", "a map, channels first"])
+def test_large_maps_are_pooled_as_small_ones_are(n: int, is_map: bool) -> None:
+    """Nothing is lost on the way, at whatever place the largest value stands; NaN still shows."""
+    hidden = torch.randn(2, 5, n).transpose(1, 2) if is_map else torch.randn(2, n, 5)
+    for place in {0, n // 2, n - 1}:
+        hidden[:, place] += 100
+        given = activations(hidden, None)
+        assert torch.equal(pool(given, "final.max"), hidden.amax(dim=1))
+        gem = hidden.double().clamp(min=1e-6).pow(3).mean(dim=1).pow(1 / 3)
+        torch.testing.assert_close(pool(given, "final.gem").double(), gem, rtol=1e-6, atol=0)
+        hidden[:, place] -= 100
+    hidden[0, n - 1] = float("nan")
+    assert pool(activations(hidden, None), "final.max").isnan().all(dim=1).tolist() == [True, False]
+
+
 def test_poolings_are_joined_and_scaled_to_length_one() -> None:
     hidden = torch.tensor([[[3.0, 0.0], [3.0, 8.0]]])
     assert pool(activations(hidden, None), "final.cls+mean").tolist() == [[3, 0, 3, 4]]

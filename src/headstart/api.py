@@ -74,12 +74,14 @@ def fit_head(
     ----------
     features : FeatureSet or str
         A set, or its name.
-    head : {"logistic", "ridge", "linear"}
+    head : str
+        ``logistic``, ``ridge``, ``knn``, ``centroid``, ``svm``, ``linear``, ``mlp``, ``residual``,
+        ``attention`` or ``py:package.module:factory``.
     out : path, optional
         Save the run there; None: keep it in memory until ``run.save``.
     **options
         The options of ``headstart fit-head``: ``tap``, ``label``, ``seed``, ``params={"C": 0.1}``,
-        ``cache``, ``backbone``.
+        ``sweep={"lr": [1e-3, 1e-2]}``, ``seeds``, ``folds``, ``prepare``, ``cache``, ``backbone``, ….
     """
     from headstart.stages.fit_head import fit_head
     from headstart.stages.run import Run
@@ -89,7 +91,7 @@ def fit_head(
         where = {"set": features.name, "digest": features.digest, "cache": str(features.cache)}
     fitted = fit_head(FitConfig(**{**where, "head": head, **options}), open_progress(quiet))
     record = fitted.record
-    run = Run(fitted.head, record.report, record.labels, record.features, record)
+    run = Run(fitted.predictor, record.report, record.labels, record.features, record)
     if out is not None:
         run.save(out, overwrite)
     return run

@@ -226,18 +226,23 @@ class ShardFormat(Protocol):
 
 
 class Head(Protocol):
-    """A scikit-learn classifier over features that can be kept as tensors and JSON."""
+    """A scikit-learn estimator over features that can be kept as tensors and JSON.
 
-    classes_: NDArray[Any]
+    A classifier has ``classes_`` and ``predict_proba``, a regressor has neither.
+    """
 
-    def fit(self, X: NDArray[np.float32], y: NDArray[Any]) -> Head:
-        """Fit on features (N, D) and labels (N,)."""
+    kind: str
+    fitted: tuple[str, ...]
+    n_features_in_: int
 
-    def predict(self, X: NDArray[np.float32]) -> NDArray[Any]:
-        """Labels, shape (N,)."""
+    def fit(self, X: Any, y: Any, X_val: Any = None, y_val: Any = None) -> Any:
+        """Fit on features and labels; what has to be chosen is chosen on validation data."""
 
-    def predict_proba(self, X: NDArray[np.float32]) -> NDArray[np.floating[Any]]:
-        """Probabilities, shape (N, n_classes), rows sum to 1."""
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Labels, or numbers."""
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """What it was made with."""
 
     def tensors(self) -> Mapping[str, NDArray[Any]]:
         """What was fitted, as arrays that go into a safetensors file."""
@@ -254,6 +259,9 @@ class Progress(Protocol):
 
     def advance(self, n: int) -> None:
         """So many samples of the phase are done."""
+
+    def note(self, figures: str) -> None:
+        """Figures to show beside how far it is."""
 
     def end(self) -> None:
         """The phase is over."""

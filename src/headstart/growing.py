@@ -9,11 +9,12 @@ from __future__ import annotations
 import contextlib
 import math
 import mmap
+import os
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import takewhile
-from typing import IO
+from typing import IO, Any
 
 import pyarrow as pa
 
@@ -43,6 +44,15 @@ class GrowingTable:
         self._segments: list[tuple[int, int]] = []
         self._map: mmap.mmap | None = None
         self._whole: pa.Table | None = None
+
+    def __reduce__(self) -> tuple[Callable[..., GrowingTable], tuple[Any, ...]]:
+        # What lies in the file stays there: a process that this one starts opens it once more.
+        if self._file is None or not self._segments:
+            return _restored, (None, [], self._waiting)
+        path = f"/proc/{os.getpid()}/fd/{self._file.fileno()}"
+        if os.access(path, os.R_OK):
+            return _restored, (path, self._segments, self._waiting)
+        return _restored, (None, [], [self.whole()])
 
     def append(self, batch: pa.Table) -> None:
         """Add rows at the end. A batch may lack columns that others have: they are null in its rows."""
@@ -109,6 +119,16 @@ def _alike(tables: list[pa.Table]) -> list[pa.Table]:
     """The first tables, as far as they have one schema."""
     schema = tables[0].schema
     return list(takewhile(lambda table: table.schema.equals(schema), tables))
+
+
+def _restored(path: str | None, segments: list[tuple[int, int]], waiting: list[pa.Table]) -> GrowingTable:
+    """The table of another process, in whose open file the segments lie; there can be no more rows."""
+    table = GrowingTable()
+    table._segments, table._waiting = segments, waiting
+    if path is not None:
+        table._file = open(path, "rb")  # noqa: SIM115  # open as long as the other one's
+        weakref.finalize(table, _close, table._file)
+    return table
 
 
 def _close(file: IO[bytes]) -> None:

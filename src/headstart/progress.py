@@ -24,6 +24,9 @@ class Silence:
     def advance(self, n: int) -> None:
         """Nothing."""
 
+    def note(self, figures: str) -> None:
+        """Nothing."""
+
     def end(self) -> None:
         """Nothing."""
 
@@ -37,7 +40,7 @@ class Lines(Silence):
 
     def begin(self, description: str, total: int | None) -> None:
         """Remember what is being done, and since when."""
-        self._description, self._total, self._done = description, total, 0
+        self._description, self._total, self._done, self._noted = description, total, 0, ""
         self._start = self._last = time.monotonic()
 
     def advance(self, n: int) -> None:
@@ -46,7 +49,12 @@ class Lines(Silence):
         now = time.monotonic()
         if now - self._last >= LINE_EVERY:
             self._last = now
-            self.say(f"{self._description}: {_state(self._done, self._total, now - self._start)}")
+            state = _state(self._done, self._total, now - self._start)
+            self.say(f"{self._description}: {state}{self._noted and f', {self._noted}'}")
+
+    def note(self, figures: str) -> None:
+        """Remember figures for the next line."""
+        self._noted = figures
 
 
 class Bar(Silence):
@@ -71,12 +79,13 @@ class Bar(Silence):
             rich_progress.BarColumn(),
             rich_progress.MofNCompleteColumn(),
             rich_progress.TextColumn("{task.fields[rate]}"),
+            rich_progress.TextColumn("{task.fields[noted]}"),
             rich_progress.TimeRemainingColumn(),
             console=self._console,
             transient=True,
         )
         self._start, self._done = time.monotonic(), 0
-        self._task = self._bar.add_task(description, total=total, rate="")
+        self._task = self._bar.add_task(description, total=total, rate="", noted="")
         self._bar.start()
 
     def advance(self, n: int) -> None:
@@ -84,6 +93,10 @@ class Bar(Silence):
         self._done += n
         rate = self._done / max(time.monotonic() - self._start, 1e-9)
         self._bar.update(self._task, advance=n, rate=f"{rate:,.0f}/s")
+
+    def note(self, figures: str) -> None:
+        """Show figures beside the bar."""
+        self._bar.update(self._task, noted=figures)
 
     def end(self) -> None:
         """Take the bar away."""

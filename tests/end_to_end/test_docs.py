@@ -35,7 +35,7 @@ def test_there_are_commands_to_check() -> None:
 @pytest.mark.parametrize("line", commands())
 def test_every_command_and_option_in_the_docs_exists(headstart: Runner, line: str) -> None:
     words = shlex.split(line)[1:]
-    name = words[:2] if words[0] in ("cache", "backbones") else words[:1]
+    name = words[:2] if words[0] in ("cache", "backbones", "runs") else words[:1]
     shown = headstart(*name, "--help")
     assert shown.code == 0
     for option in (word for word in words if word.startswith("--")):

@@ -19,7 +19,7 @@ from headstart.errors import ConfigError
 from headstart.stages.config import ExtractConfig
 from headstart.stages.viewing import views_for
 
-from .conftest import IMAGES, TEXTS, Result, write_image
+from .conftest import IMAGES, TEXTS, Result, write_image, write_texts
 
 Runner = Callable[..., Result]
 LINEAR = ("--head", "linear", "--param", "epochs=5")
@@ -51,10 +51,56 @@ def extract(headstart: Runner, data: Path, backbone: str, *options: object) -> R
     return done
 
 
+def train_keys() -> np.ndarray:
+    return keys_from_arrow(hs.open_set("s").table("train").column("key"))
+
+
 def vectors(space: str) -> np.ndarray:
-    """All features of a space, in the order of the set."""
-    keys = keys_from_arrow(hs.open_set("s").samples.column("key"))
-    return np.asarray(Cache(None).open_space(space).gather(keys).values)
+    """The train features of a space, in the order of the set."""
+    return np.asarray(Cache(None).open_space(space).gather(train_keys()).values)
+
+
+def n_held(space: str) -> int:
+    return len(Cache(None).open_space(space))
+
+
+def test_views_are_computed_of_train_samples_alone(headstart: Runner, photos: Path) -> None:
+    """Nothing else ever draws one."""
+    said = extract(headstart, photos, IMAGES, "--views", 2)
+    features = hs.open_set("s")
+    n_train = len(features.table("train"))
+    assert n_train < 60
+    assert [n_held(ref.space) for ref in features.features] == [60, n_train, n_train]
+    assert said.json["computed"] == 60
+    X, _ = features.arrays(view="default:1")
+    np.testing.assert_array_equal(X, features.arrays("train", view="default:1")[0])
+    assert headstart("cache", "verify").code == 0
+
+
+def test_what_is_to_do_counts_samples_and_views_apart(headstart: Runner, photos: Path) -> None:
+    extract(headstart, photos, IMAGES)
+    n_train = len(hs.open_set("s").table("train"))
+    done = headstart("extract", photos, "--backbone", IMAGES, "--set", "s", "--views", 2)
+    says = f"60 samples: 60 held, 0 to do; 2 views of the {n_train} to train on: 0 held, {2 * n_train} to do"
+    assert says in done.err
+    again = headstart("extract", photos, "--backbone", IMAGES, "--set", "s", "--views", 3)
+    assert f"3 views of the {n_train} to train on: {2 * n_train} held, {n_train} to do" in again.err
+
+
+def test_splits_that_the_data_brings_say_what_has_views(headstart: Runner, tmp_path: Path, own: str) -> None:
+    """A text that is in train and in test as well is trained on."""
+    rows = [("one", "train"), ("two words", "test"), ("three more words", "validation"), ("one", "test")]
+    data = write_texts(tmp_path / "given.csv", rows, header=("text", "split"))
+    extract(headstart, data, TEXTS, "--views", 1, "--augment", own)
+    plain, view = hs.open_set("s").features
+    assert (n_held(plain.space), n_held(view.space)) == (3, 1)
+
+
+def test_data_without_a_train_sample_has_views_of_all(headstart: Runner, tmp_path: Path, own: str) -> None:
+    rows = [("one", "test"), ("two words", "test"), ("three more words", "test")]
+    data = write_texts(tmp_path / "given.csv", rows, header=("text", "split"))
+    extract(headstart, data, TEXTS, "--views", 1, "--augment", own)
+    assert [n_held(ref.space) for ref in hs.open_set("s").features] == [3, 3]
 
 
 def test_views_lie_beside_the_plain_features(headstart: Runner, photos: Path) -> None:
@@ -94,7 +140,7 @@ def test_a_view_is_the_same_in_another_process_and_batch(
         "--batch-size", 7, HEADSTART_CACHE="another",
     )  # fmt: skip
     assert done.code == 0, done.err
-    keys = keys_from_arrow(hs.open_set("s").samples.column("key"))
+    keys = train_keys()
     for space, mine in zip(spaces, here, strict=True):
         theirs = np.asarray(Cache("another").open_space(space).gather(keys).values)
         np.testing.assert_allclose(theirs, mine, atol=1e-5 * np.abs(mine).max())
@@ -145,7 +191,8 @@ def test_what_reads_a_set_reads_the_plain_feature(headstart: Runner, photos: Pat
     exported = [np.load(name)["features"] for name in ("plain.npz", "viewed.npz")]
     np.testing.assert_array_equal(exported[0], features.arrays()[0])
     np.testing.assert_array_equal(exported[1], features.arrays(view="default:2")[0])
-    assert (exported[0] != exported[1]).any(axis=1).all()
+    assert len(exported[0]) == 60
+    assert (features.arrays("train")[0] != exported[1]).any(axis=1).all()
     assert headstart("fit-head", "s", *LINEAR, "--out", "run").code == 0
     assert headstart("predict", "run", photos, "--out", "p.csv").code == 0
     run = json.loads(Path("run", "features.json").read_text())
@@ -215,15 +262,17 @@ def test_doctor_says_that_an_augmentation_changed(process: Runner, table: Path, 
 
 def test_diff_says_which_views_are_missing(headstart: Runner, photos: Path) -> None:
     extract(headstart, photos, IMAGES, "--views", 1)
+    n_train = len(hs.open_set("s").table("train"))
     done = headstart(
         "cache", "diff", photos, "--backbone", IMAGES, "--set", "s", "--views", 2, "--json", "-q"
     )
     found = json.loads(done.out)["features"]
     assert [(part["view"], part["n_held"]) for part in found] == [
         (None, 60),
-        ("default:1", 60),
+        ("default:1", n_train),
         ("default:2", 0),
     ]
+    assert [part["n_missing"] for part in found] == [0, 0, n_train]
     assert found[2]["nearest"][0]["differences"] == {"view.number": [1, 2]}
     said = headstart("cache", "ls").out
     assert "view default:1" in said

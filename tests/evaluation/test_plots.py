@@ -5,13 +5,30 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+import time
 import warnings
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from headstart.evaluation.plots import plot_confusion, plot_history, shorten
+from headstart.errors import ConfigError
+from headstart.evaluation.plots import (
+    bar_plot,
+    confusion_plot,
+    distribution_plot,
+    history_plot,
+    learning_curve_plot,
+    plot_confusion,
+    plot_history,
+    precision_recall_plot,
+    reliability_plot,
+    roc_plot,
+    scatter_plot,
+    shorten,
+    sweep_plot,
+)
 
 
 def confusion(n, name="a class name number {}"):
@@ -106,3 +123,151 @@ def test_plotting_leaves_pyplot_and_the_style_alone():
         "assert style() == before\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+STRANGE = ["$\\frac{{", "line\nbreak", "數字", "🦓", "x" * 300, "", "<b>&amp;</b>"]
+
+
+def trial(n_classes, n=300):
+    rng = np.random.default_rng(n_classes)
+    names = [*STRANGE, *(f"class {i}" for i in range(n_classes))][:n_classes]
+    codes = np.arange(n) % n_classes
+    scores = rng.normal(size=(n, n_classes)) + 3 * np.eye(n_classes)[codes]
+    p = np.exp(scores)
+    return np.array(names)[codes], p / p.sum(axis=1, keepdims=True), names, rng
+
+
+def every_plot(n_classes):
+    y, p, names, rng = trial(n_classes)
+    records = history(20, validated=True)
+    points = rng.normal(size=(len(y), 2))
+    shares = dict(zip(names, rng.random(n_classes), strict=True))
+    return {
+        "confusion": confusion_plot({"labels": names, "matrix": np.eye(n_classes, dtype=int).tolist()}),
+        "history": history_plot(records, STRANGE[0]),
+        "learning": learning_curve_plot({name: ([1, 4, 16], rng.random((3, 5))) for name in names[:3]}),
+        "roc": roc_plot(y, p, names),
+        "precision_recall": precision_recall_plot(y, p, names),
+        "reliability": reliability_plot(p.max(axis=1), rng.random(len(y)) < 0.7),
+        "scatter": scatter_plot(points, y),
+        "scatter_by_number": scatter_plot(points, rng.normal(size=len(y)), column=STRANGE[0]),
+        "sweep": sweep_plot(
+            {STRANGE[0]: [1e-3, 1e-2] * 2, "pooling": ["cls", "cls", "mean", "mean"]}, [1, 2, 3, 4]
+        ),
+        "line": sweep_plot({"lr": [1e-3, 1e-2, 1e-2]}, [0.1, 0.2, np.nan]),
+        "bars": bar_plot(shares, {name: [value, value + 0.1] for name, value in shares.items()}),
+        "distributions": distribution_plot(points, names[:2], y),
+    }
+
+
+@pytest.mark.parametrize("n_classes", [2, 7, 77])
+def test_every_plot_is_a_png_and_an_svg_whatever_the_names_are(n_classes):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for name, plot in every_plot(n_classes).items():
+            image = opened(plot.png())
+            assert 250 < image.width < 2500, name
+            assert ElementTree.fromstring(plot.svg()).tag.endswith("svg"), name
+
+
+def test_the_same_plot_gives_the_same_files_in_any_order():
+    for name, plot in every_plot(7).items():
+        svg, png = plot.svg(), plot.png()
+        again = every_plot(7)[name]
+        assert (again.png(), again.svg()) == (png, svg), name
+
+
+def text_of(plot):
+    return [node.text for node in ElementTree.fromstring(plot.svg()).iter() if node.tag.endswith("text")]
+
+
+def test_the_names_and_counts_of_a_confusion_matrix_are_text_in_the_svg():
+    written = text_of(confusion_plot({"labels": ["a & b", "$x$"], "matrix": [[41, 0], [7, 9]]}))
+    assert written.count("a & b") == written.count("$x$") == 2  # beside the rows and below the columns
+    assert {"41", "7", "9"} <= set(written)
+    assert "0" not in written
+
+
+def test_few_classes_have_a_named_curve_each_and_many_have_none():
+    y, p, _, _ = trial(5)
+    names = [f"kind {i}" for i in range(77)]
+    few = " ".join(text_of(roc_plot(y, p, trial(5)[2])))
+    assert "macro average" in few
+    codes = np.arange(300) % 77
+    many = text_of(roc_plot(np.array(names)[codes], np.full((300, 77), 1 / 77), names))
+    assert "77 classes" in many
+    assert not any(text.startswith("kind") for text in many)
+
+
+def test_the_areas_in_the_legend_are_those_of_the_report():
+    from headstart.evaluation.metrics import evaluate_single
+
+    rng = np.random.default_rng(0)
+    y = np.array(["cat", "dog"])[np.arange(100) % 2]
+    ahead = 1 / (1 + np.exp(-rng.normal(size=100) - (y == "dog")))
+    p, names = np.stack([1 - ahead, ahead], axis=1), ["cat", "dog"]
+    report = evaluate_single(y, p, names, names, resamples=0)
+    assert f"dog  {report['roc_auc']:.3f}" in text_of(roc_plot(y, p, names))
+    assert f"dog  {report['average_precision']:.3f}" in text_of(precision_recall_plot(y, p, names))
+
+
+def test_labels_that_allow_no_curve_leave_an_empty_frame():
+    p = np.full((5, 3), 1 / 3)
+    for plot in (roc_plot, precision_recall_plot):
+        opened(plot(np.full(5, "zebra"), p, list("abc")).png())
+        opened(plot(np.zeros((5, 3)), p, list("abc")).png())
+
+
+def test_at_most_twelve_labels_of_an_embedding_are_named():
+    rng = np.random.default_rng(0)
+    codes = np.repeat(np.arange(77), np.arange(1, 78))
+    names = np.array([f"name {i}" for i in range(77)])[codes]
+    written = text_of(scatter_plot(rng.normal(size=(len(codes), 2)), names))
+    assert sorted(text for text in written if text.startswith("name")) == [f"name {i}" for i in range(65, 77)]
+
+
+def test_missing_numbers_and_one_single_point_are_drawn():
+    points = np.zeros((3, 2))
+    opened(scatter_plot(points, np.array([np.nan, 1, 2])).png())
+    opened(scatter_plot(points[:1], np.array(["a"])).png())
+
+
+def test_a_sweep_frames_its_best_cell_and_leaves_failed_ones_empty():
+    written = text_of(sweep_plot({"lr": [1, 1, 2, 2], "decay": [0, 1, 0, 1]}, [0.5, np.nan, 0.25, 0.125]))
+    assert {"0.500", "0.250", "0.125"} <= set(written)
+    assert "nan" not in written
+    opened(sweep_plot({"lr": [1, 2], "decay": [0, 1]}, [np.nan, np.nan]).png())
+    with pytest.raises(ConfigError, match="not 3"):
+        sweep_plot({"a": [1], "b": [1], "c": [1]}, [1])
+
+
+def test_of_many_bars_the_first_and_the_last_are_shown():
+    written = text_of(bar_plot({f"bar {i}": i / 300 for i in range(300)}))
+    assert {"bar 0", "bar 39", "bar 260", "bar 299", "…"} <= set(written)
+    assert "bar 150" not in written
+
+
+def test_a_history_of_other_metrics_gets_a_panel_for_each():
+    records = [
+        {"epoch": e, "train_loss": 1 / e, "validation_loss": 1 / e, "validation_r2": 1 - 1 / e, "lr": 0.1}
+        for e in (1, 2, 3)
+    ]
+    written = text_of(history_plot(records))
+    assert {"loss", "r2", "learning rate"} <= set(written)
+
+
+def test_the_default_plots_of_77_classes_take_about_a_second():
+    y, p, names, rng = trial(77, n=3080)
+    matrix = rng.binomial(40, 0.004, size=(77, 77)) + 30 * np.eye(77, dtype=int)
+    confusion_plot(confusion(3)).svg()  # imports
+    start = time.process_time()
+    for plot in (
+        confusion_plot({"labels": names, "matrix": matrix.tolist()}),
+        history_plot(history(50, validated=True)),
+        roc_plot(y, p, names),
+        precision_recall_plot(y, p, names),
+        reliability_plot(p.max(axis=1), rng.random(len(y)) < 0.7),
+    ):
+        plot.png()
+        plot.svg()
+    assert time.process_time() - start < 3  # 0.8 s on a quiet machine

@@ -9,10 +9,19 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from headstart.contracts import FrozenModel
 from headstart.extraction import acceleration, extractor
-from headstart.extraction.acceleration import TOLERANCE, Accelerator, Trial, accelerators, try_accelerator
+from headstart.extraction.acceleration import (
+    TOLERANCE,
+    Accelerator,
+    Trial,
+    accelerators,
+    round_up,
+    try_accelerator,
+)
 from headstart.extraction.forward import Batch, eager_forward
 from headstart.extraction.lanes import Layout, lay_out
 
@@ -20,7 +29,7 @@ from .computing import alone, assert_close, one_thread, open_model, pictures, pl
 
 ONE_CORE = lay_out(torch.device("cpu"), cores=1)
 IMAGES = "py:tiny_backbones:images"
-Make = Callable[[Any, torch.Tensor], Any]
+Make = Callable[..., Any]
 
 
 def attempt(
@@ -138,10 +147,90 @@ def test_token_features_are_left_to_the_eager_pass(small: tuple[FrozenModel, Bat
     assert (trial.forward, trial.says) == (None, "")
 
 
-def test_texts_and_pairs_are_left_to_the_eager_pass() -> None:
+def test_texts_and_pairs_are_left_to_the_eager_pass_on_a_cpu() -> None:
     texts = {"input_ids": torch.zeros(2, 5), "attention_mask": torch.zeros(2, 5)}
     pairs = {"image.pixel_values": torch.zeros(2, 3, 8, 8), **texts}
     assert list(accelerators(ONE_CORE, texts)) == list(accelerators(ONE_CORE, pairs)) == []
+
+
+def test_padded_texts_may_be_compiled_on_a_gpu_and_packed_ones_not() -> None:
+    on_gpu = Layout(torch.device("cuda"), 2, 1, 2)
+    padded = {"input_ids": torch.zeros(2, 5).long(), "attention_mask": torch.zeros(2, 5).long()}
+    packed = {"input_ids": torch.zeros(1, 9).long(), "cumulative": torch.zeros(3).int()}
+    assert [each.any_shape for each in accelerators(on_gpu, padded)] == [True]
+    assert list(accelerators(on_gpu, packed)) == []
+
+
+@given(st.integers(1, 5000))
+def test_few_numbers_of_rows_are_seen_and_few_are_added(n: int) -> None:
+    assert n <= round_up(n) < max(1.5 * n, n + 2)
+    assert len({round_up(below) for below in range(1, n + 1)}) <= 2 * n.bit_length() + 1
+
+
+@pytest.fixture(scope="module")
+def texts() -> tuple[FrozenModel, list[Any]]:
+    model = open_model("bundled:all-minilm-l6-v2")
+    return model, model.prepare([f"how do I pay {n} bills " + "please " * n for n in range(11)])
+
+
+def noting(sizes: list[int]) -> Make:
+    def make(function: Any, *examples: torch.Tensor) -> Any:
+        def run(*tensors: torch.Tensor) -> Any:
+            sizes.append(len(tensors[0]))
+            return function(*tensors)
+
+        return run
+
+    return make
+
+
+@pytest.mark.usefixtures("always_pays")
+def test_texts_of_any_shape_are_filled_up_and_give_their_own_features(
+    texts: tuple[FrozenModel, list[Any]],
+) -> None:
+    model, rows = texts
+    sizes: list[int] = []
+    eager = eager_forward(model, ("final.mean", "final.cls"))
+    accelerator = Accelerator("mine", 0, noting(sizes), any_shape=True)
+    example = model.collate(rows[:7])
+    trial = try_accelerator(accelerator, eager, eager, example, ONE_CORE, TOLERANCE)
+    assert trial.forward is not None
+    for chosen in (rows[:1], rows[2:7], rows):
+        batch = model.collate(chosen)
+        for found, expected in zip(trial.forward(batch), eager(batch), strict=True):
+            assert isinstance(found, torch.Tensor)
+            assert isinstance(expected, torch.Tensor)
+            assert_close(found.numpy(), expected.numpy())
+    assert set(sizes) <= {1, 3, 6, 8, 12}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("always_pays")
+def test_one_compiled_graph_serves_texts_of_all_shapes(texts: tuple[FrozenModel, list[Any]]) -> None:
+    model, rows = texts
+    eager = eager_forward(model, ("final.mean",))
+    on_gpu = Layout(torch.device("cuda"), 2, 1, 2)
+    [accelerator] = accelerators(on_gpu, model.collate(rows))
+    trial = try_accelerator(accelerator, eager, eager, model.collate(rows), ONE_CORE, TOLERANCE)
+    assert trial.forward is not None, trial.says
+    for chosen in (rows[:5], rows[3:]):
+        batch = model.collate(chosen)
+        [found], [expected] = trial.forward(batch), eager(batch)
+        assert_close(found.numpy(), expected.numpy(), TOLERANCE)  # type: ignore[union-attr]
+
+
+@pytest.mark.usefixtures("always_pays")
+@pytest.mark.parametrize(("precision", "is_tried"), [("fp32", True), ("int8", False)])
+def test_int8_is_never_tried_otherwise(
+    precision: str, is_tried: bool, cache_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Batch] = []
+    monkeypatch.setattr(extractor, "accelerators", lambda layout, batch: asked.append(batch) or ())
+    options = {"batch_size": 2, "precision": precision}
+    filled = plan([f"text {n}" for n in range(24)], "bundled:all-minilm-l6-v2", cache_root, **options).run()
+    assert filled.timings is not None
+    assert filled.timings.forward_as == "eager"
+    assert bool(asked) == is_tried
 
 
 def test_a_trial_is_weighed_against_the_work_that_is_left() -> None:

@@ -36,3 +36,22 @@ def test_a_vector_does_not_depend_on_its_batch(tmp_path: Path) -> None:
         features(tmp_path / str(size), device="cuda", precision="fp32", batch_size=size) for size in (1, 64)
     )
     np.testing.assert_allclose(one, many, atol=1e-4 * np.abs(one).max())
+
+
+def test_texts_are_packed_in_sixteen_bits(tmp_path: Path) -> None:
+    options = {"device": "cuda", "precision": "bf16", "cache": str(tmp_path), "quiet": True, "set": "texts"}
+    found = hs.extract(TEXTS, BACKBONE, **options)
+    [measured] = {entry["timings"]["forward_as"] for entry in found.info["measured"].values()}
+    assert measured in ("packed", "inductor")
+
+
+def test_texts_that_are_compiled_are_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Padded texts in fp32, of which one graph serves all shapes; kept or not, the features are the same."""
+    from headstart.extraction import acceleration, extractor
+
+    eager = features(tmp_path / "eager", device="cuda", precision="fp32")
+    monkeypatch.setattr(extractor, "MEASURE_AFTER", 0.0)
+    monkeypatch.setattr(acceleration, "ASSUMED_GAIN", 1e9)
+    monkeypatch.setattr(acceleration, "GAIN", 0.0)
+    found = features(tmp_path / "compiled", device="cuda", precision="fp32", batch_size=32)
+    np.testing.assert_allclose(found, eager, atol=1e-4 * np.abs(eager).max())

@@ -10,12 +10,14 @@ from torch import nn
 
 from headstart.errors import ConfigError
 from headstart.heads.linear import LinearHead
-from headstart.heads.training import Examples, Settings, train
+from headstart.heads.networks.networks import OwnNetwork
+from headstart.heads.training.examples import Rows
+from headstart.heads.training.loop import Trainer
+from headstart.heads.training.objectives import Objective
+from headstart.heads.training.settings import Member, Settings
 
 N, V, EPOCHS = 300, 4, 30
-SETTINGS = Settings(
-    lr=0.01, weight_decay=0.1, epochs=EPOCHS, batch_size=64, warmup_share=0.1, patience=99, clip_norm=1.0, seed=0
-)  # fmt: skip
+SETTINGS = Settings(epochs=EPOCHS, batch_size=64, warmup_share=0.1, patience=99, clip_norm=1.0, seed=0)
 
 
 class Witness(nn.Module):
@@ -39,9 +41,16 @@ def shown(seed: int = 0) -> tuple[torch.Tensor, Witness]:
     rows = torch.arange(N, dtype=torch.float32)
     inputs = torch.stack([torch.stack([rows, torch.full((N,), float(view))], dim=1) for view in range(V + 1)])
     targets = torch.arange(N) % 3
-    examples = Examples(inputs[0], targets, inputs[1:])
+    examples = Rows(inputs[0], targets, inputs[1:])
     module = Witness()
-    train(module, examples, Examples(inputs[0], targets), replace(SETTINGS, seed=seed))
+    Trainer(
+        OwnNetwork(module),
+        [Member(0.01, 0.1)],
+        examples,
+        Rows(inputs[0], targets),
+        replace(SETTINGS, seed=seed),
+        Objective("single"),
+    ).run()
     seen = torch.cat(module.seen).reshape(EPOCHS, N, 2)
     assert all(epoch[:, 0].sort().values.equal(rows) for epoch in seen)  # every sample once an epoch
     drawn = torch.stack([epoch[epoch[:, 0].argsort(), 1] for epoch in seen])
@@ -70,9 +79,11 @@ def test_validation_is_always_the_plain_feature() -> None:
 
 def test_drawing_takes_no_targets_from_other_samples() -> None:
     rows = torch.arange(10.0)[:, None]
-    examples = Examples(rows, torch.arange(10), torch.stack([rows + 100, rows + 200]))
+    examples = Rows(rows, torch.arange(10), torch.stack([rows + 100, rows + 200]))
     picked, which = torch.tensor([7, 2, 9]), torch.tensor([0] * 2 + [2] + [0] * 4 + [1] + [0] * 2)
-    assert examples.take(picked, which).flatten().tolist() == [107, 202, 9]
+    examples.shown = which
+    assert examples.take(picked, training=True).flatten().tolist() == [107, 202, 9]
+    assert examples.take(picked).flatten().tolist() == [7, 2, 9]
     assert examples.inputs.flatten().tolist() == list(range(10))
 
 

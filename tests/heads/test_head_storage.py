@@ -173,7 +173,7 @@ def test_garbage_in_place_of_json_is_refused(folder, garbage):
 @pytest.mark.parametrize(
     "entries",
     [
-        {"kind": "mlp"},
+        {"kind": "perceptron"},
         {"kind": 3},
         {"params": {"D": 1}},
         {"params": {"C": -1}},

@@ -94,9 +94,12 @@ def test_validation_of_unseen_labels_alone_stops_nothing(problem):
 
 def test_the_history_is_json_and_the_callback_sees_it_grow(problem):
     seen = []
-    head = LinearHead(epochs=3).fit(problem.X, problem.y, problem.X_val, problem.y_val, callback=seen.append)
+    head = LinearHead(epochs=3).fit(
+        problem.X, problem.y, problem.X_val, problem.y_val, callbacks=[seen.append]
+    )
     assert json.loads(json.dumps(head.history_)) == seen == head.history_
-    assert list(seen[0]) == ["epoch", "train_loss", "validation_loss", "validation_accuracy", "lr"]
+    of_an_epoch = ["epoch", "train_loss", "validation_loss", "validation_accuracy", "lr"]
+    assert list(seen[0]) == [*of_an_epoch, "gradient_norm", "moved", "gradients"]
     assert [record["epoch"] for record in seen] == [1, 2, 3]
 
 

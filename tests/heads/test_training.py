@@ -9,27 +9,37 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from headstart.heads.training import Examples, Settings, learning_rate, make_optimizer, train
+from headstart.errors import ConfigError, StorageError
+from headstart.heads.networks.networks import OwnNetwork
+from headstart.heads.training import optimizers
+from headstart.heads.training.checkpoint import Checkpoint
+from headstart.heads.training.examples import Rows
+from headstart.heads.training.loop import Trainer
+from headstart.heads.training.objectives import Objective
+from headstart.heads.training.schedules import rate_factor
+from headstart.heads.training.settings import SCHEDULES, Member, Settings
 
-SETTINGS = Settings(
-    lr=0.01,
-    weight_decay=0.1,
-    epochs=4,
-    batch_size=64,
-    warmup_share=0.1,
-    patience=10,
-    clip_norm=1.0,
-    seed=0,
-)
+SETTINGS = Settings(epochs=4, batch_size=64, warmup_share=0.1, patience=10, clip_norm=1.0, seed=0)
+MEMBER = Member(lr=0.01, weight_decay=0.1)
+
+
+def train(module, examples, validation, settings, member=MEMBER, callbacks=(), checkpoint=None):
+    """Train one module in place; its history and best epoch."""
+    network = OwnNetwork(module)
+    trainer = Trainer(
+        network, [member], examples, validation, settings, Objective("single"), callbacks, checkpoint
+    )
+    [trained] = trainer.run()
+    network.load_member(trained.weights)
+    return trained.history, trained.best_epoch
 
 
 @pytest.fixture
 def examples():
     generator = torch.Generator().manual_seed(0)
     inputs = torch.randn(300, 8, generator=generator)
-    return Examples(inputs, inputs[:, :3].argmax(dim=1))
+    return Rows(inputs, inputs[:, :3].argmax(dim=1))
 
 
 def network(dropout=0.0):
@@ -59,45 +69,139 @@ def test_looking_at_validation_changes_nothing_about_training(examples):
 
 
 def test_the_learning_rate_rises_to_its_peak_and_falls_to_nothing():
-    settings = replace(SETTINGS, lr=2.0, warmup_share=0.1)
-    rates = [learning_rate(step, 100, settings) for step in range(100)]
-    np.testing.assert_allclose(rates[:10], np.arange(1, 11) * 0.2)
-    assert max(rates) == rates[9] == rates[10] == 2.0
+    rates = [rate_factor(step, 100, SETTINGS) for step in range(100)]
+    np.testing.assert_allclose(rates[:10], np.arange(1, 11) * 0.1)
+    assert max(rates) == rates[9] == rates[10] == 1.0
     assert all(later < earlier for earlier, later in itertools.pairwise(rates[10:]))
     assert rates[-1] < 0.01
-    assert learning_rate(0, 100, replace(settings, warmup_share=0.0)) == 2.0
+    assert rate_factor(0, 100, replace(SETTINGS, warmup_share=0.0)) == 1.0
 
 
-def test_only_matrices_are_decayed():
-    module = network()
-    decayed, spared = make_optimizer(module, SETTINGS).param_groups
-    assert {id(weight) for weight in decayed["params"]} == {id(module[0].weight), id(module[4].weight)}
-    assert decayed["weight_decay"] == 0.1
-    assert spared["weight_decay"] == 0
-    assert len(spared["params"]) == 4
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_no_schedule_is_ever_above_the_peak_or_below_nothing(schedule):
+    rates = [rate_factor(step, 50, replace(SETTINGS, schedule=schedule)) for step in range(50)]
+    assert 0 <= min(rates) <= max(rates) <= 1
+    falls = {"constant": 1.0, "plateau": 1.0, "step": 0.01, "linear": 0.03, "cosine": 0.01, "one-cycle": 0.01}
+    assert rates[-1] == pytest.approx(falls[schedule], abs=0.01)
 
 
-def gradient_norms(examples, clip_norm):
-    """The norm of the gradients that the optimizer was given, step by step."""
-    norms = []
+def test_a_rate_falls_where_the_loss_stays_on_a_plateau(examples):
+    wrong = Rows(examples.inputs, (examples.targets + 1) % 3)
+    settings = replace(SETTINGS, schedule="plateau", epochs=12, patience=9, warmup_share=0.0)
+    history, _ = train(network(), examples, wrong, settings)
+    rates = [record["lr"] for record in history]
+    assert rates[0] == 0.01
+    assert rates[3] == 0.01
+    assert rates[-1] == pytest.approx(1e-4)
 
-    def note(optimizer, *_):
-        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-        norms.append(torch.cat([weight.grad.flatten() for weight in weights]).norm().item())
 
-    hook = register_optimizer_step_pre_hook(note)
-    try:
-        train(network(), examples, None, replace(SETTINGS, clip_norm=clip_norm))
-    finally:
-        hook.remove()
-    return norms
+def test_only_matrices_are_decayed(examples):
+    """With no gradient to follow, what decay takes is all that changes."""
+    for name in ("adamw", "sgd"):
+        module = network()
+        before = {n: p.detach().clone() for n, p in module.named_parameters()}
+        settings = replace(SETTINGS, optimizer=name)
+        optimizer = optimizers.open_optimizer(OwnNetwork(module), [MEMBER], settings)
+        wrapped = {f"module.{n}": torch.zeros_like(p) for n, p in before.items()}
+        optimizer.step(wrapped, [0.5])
+        for n, parameter in module.named_parameters():
+            kept = 1 - 0.5 * 0.1 if parameter.ndim > 1 else 1.0
+            torch.testing.assert_close(parameter.detach(), before[n] * kept)
 
 
 def test_gradients_are_clipped(examples):
-    free, clipped = gradient_norms(examples, 1e9), gradient_norms(examples, 0.2)
-    assert len(clipped) == 4 * 5
-    assert max(free) > 0.3
-    assert max(clipped) <= 0.2 * (1 + 1e-5)
+    """SGD without momentum moves by the learning rate times the gradient's norm."""
+    settings = replace(
+        SETTINGS,
+        optimizer="sgd",
+        momentum=0.0,
+        epochs=1,
+        batch_size=300,
+        schedule="constant",
+        warmup_share=0.0,
+    )
+    moved = []
+    for clip_norm in (1e9, 0.2):
+        module = network()
+        before = nn.utils.parameters_to_vector(module.parameters()).detach().clone()
+        train(module, examples, None, replace(settings, clip_norm=clip_norm), Member(0.5, 0.0))
+        after = nn.utils.parameters_to_vector(module.parameters()).detach()
+        moved.append((after - before).norm().item() / 0.5)
+    assert moved[0] > 0.3
+    assert moved[1] == pytest.approx(0.2, rel=1e-3)
+
+
+def test_gradients_are_watched(examples):
+    module = network()
+    module[0].weight.requires_grad_(False)
+    history, _ = train(module, examples, None, SETTINGS)
+    assert history[0]["gradient_norm"] > 0
+    assert 0 < history[0]["moved"] <= 1
+    assert "module.0.weight" not in history[0]["gradients"]
+    assert history[0]["gradients"]["module.4.weight"]["norm"] > 0
+
+
+def test_a_callback_may_end_the_training(examples):
+    heard = []
+
+    class Third:
+        def on_fit_begin(self, about):
+            heard.append(about["n_samples"])
+
+        def on_epoch_end(self, record):
+            return record["epoch"] == 3
+
+        def on_fit_end(self, history):
+            heard.append(len(history))
+
+    history, _ = train(network(), examples, None, replace(SETTINGS, epochs=9), callbacks=[Third()])
+    assert len(history) == 3
+    assert heard == [300, 3]
+
+
+class Cut(Exception):
+    """The power went."""
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "lbfgs"])
+@pytest.mark.parametrize("cut_after", [1, 5])
+def test_a_training_that_was_cut_off_ends_as_if_it_had_not_been(examples, tmp_path, optimizer, cut_after):
+    settings = replace(SETTINGS, epochs=8, optimizer=optimizer, mixup=0.2, patience=8)
+    whole = network(dropout=0.4)
+    expected = train(whole, examples, examples, settings)
+
+    def cut(record):
+        if record["epoch"] == cut_after + 1:
+            raise Cut
+
+    checkpoint = Checkpoint(tmp_path / "state.safetensors", every=0)
+    with pytest.raises(Cut):
+        train(network(dropout=0.4), examples, examples, settings, callbacks=[cut], checkpoint=checkpoint)
+    again, epochs = network(dropout=0.4), []
+    assert (
+        train(
+            again, examples, examples, settings, callbacks=[lambda r: epochs.append(r["epoch"])],
+            checkpoint=checkpoint,
+        )
+        == expected
+    )  # fmt: skip
+    assert epochs[0] == (1 if optimizer == "lbfgs" else cut_after + 1)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), name
+
+
+def test_a_state_of_another_training_is_refused(examples, tmp_path):
+    path = tmp_path / "state.safetensors"
+    train(network(), examples, None, SETTINGS, checkpoint=Checkpoint(path, every=0))
+    for settings, member in ((replace(SETTINGS, batch_size=32), MEMBER), (SETTINGS, Member(0.02, 0.1))):
+        with pytest.raises(ConfigError, match="state of another training"):
+            train(network(), examples, None, settings, member, checkpoint=Checkpoint(path))
+    other = Rows(examples.inputs + 1, examples.targets)
+    with pytest.raises(ConfigError, match="state of another training"):
+        train(network(), other, None, SETTINGS, checkpoint=Checkpoint(path))
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(StorageError, match="delete it"):
+        train(network(), examples, None, SETTINGS, checkpoint=Checkpoint(path))
 
 
 def test_dropout_follows_the_seed_and_leaves_the_global_state_alone(examples):
@@ -122,13 +226,13 @@ def test_an_error_in_the_callback_leaves_the_global_state_alone(examples):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(network(dropout=0.5), examples, None, SETTINGS, callback=fail)
+        train(network(dropout=0.5), examples, None, SETTINGS, callbacks=[fail])
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_the_best_weights_come_back_with_their_buffers(examples):
     """Right labels first, then wrong ones: the first epochs are the best."""
-    validation = Examples(examples.inputs, (examples.targets + 1) % 3)
+    validation = Rows(examples.inputs, (examples.targets + 1) % 3)
     snapshots = []
     module = network()
     _, best_epoch = train(
@@ -136,7 +240,7 @@ def test_the_best_weights_come_back_with_their_buffers(examples):
         examples,
         validation,
         replace(SETTINGS, epochs=12, patience=3),
-        callback=lambda record: snapshots.append({k: v.clone() for k, v in module.state_dict().items()}),
+        callbacks=[lambda _: snapshots.append({k: v.clone() for k, v in module.state_dict().items()})],
     )
     assert best_epoch == 1
     assert len(snapshots) == 4

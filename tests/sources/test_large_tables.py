@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +18,11 @@ from hypothesis import strategies as st
 
 import headstart.growing
 from headstart.errors import DataError
+from headstart.extraction.samples import samples_of
+from headstart.sources import open_source
 from headstart.sources.tables.delimited import BLOCK_BYTES
 from headstart.sources.tables.file import RowNumbers
-
-from .conftest import Scan, scan, write_images, write_table
+from tests.sources.conftest import MemoryMemo, Scan, scan, write_image, write_images, write_table
 
 N = 20_000
 
@@ -70,6 +75,11 @@ def a_folder(root: Path) -> Path:
     return root / "photos"
 
 
+def images_inside(root: Path) -> Path:
+    cells = [write_image(root / "one.png", number).read_bytes() for number in range(100)]
+    return write_table(root / "images.parquet", {"image": cells, "label": ["a", "b"] * 50})
+
+
 def all_of(found: Scan) -> tuple[object, ...]:
     said = found.source.description, dict(found.source.label_names), dict(found.source.label_kinds)
     return found.table.to_pydict(), found.table.schema, found.failures, said
@@ -88,9 +98,9 @@ def all_of(found: Scan) -> tuple[object, ...]:
     ],
 )
 def test_what_does_not_fit_into_memory_is_read_all_the_same(
-    make: object, options: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make: Callable[[Path], Path], options: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = make(tmp_path)  # type: ignore[operator]
+    data = make(tmp_path)
     small = scan(data, **options)
     monkeypatch.setattr(headstart.growing, "IN_MEMORY", 1000)
     large = scan(data, **options)
@@ -125,3 +135,35 @@ def test_row_numbers_skip_what_was_left_out(is_row: list[bool]) -> None:
     assert [numbers[-place] for place in range(1, len(expected) + 1)] == expected[::-1]
     for start in range(0, len(expected) + 2, 3):
         assert numbers[start : start + 5].tolist() == expected[start : start + 5]
+
+
+OTHER_PROCESS = """
+import pickle, sys
+payloads, samples, rows = pickle.load(sys.stdin.buffer)
+found = [payloads.payload(row) for row in rows]
+names = [samples.table.column("id")[row].as_py() for row in rows]
+pickle.dump((payloads.modality, payloads.rows_a_block, found, names), sys.stdout.buffer)
+"""
+
+
+@pytest.mark.parametrize("in_memory", [1000, 1 << 30], ids=["in a temporary file", "in memory"])
+@pytest.mark.parametrize("make", [a_csv, a_jsonl, a_parquet, files_by_split, a_folder, images_inside])
+def test_another_process_can_be_handed_the_samples(
+    make: Callable[[Path], Path], in_memory: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the workers of an extraction are; what lies in a file is not sent."""
+    monkeypatch.setattr(headstart.growing, "IN_MEMORY", in_memory)
+    source = open_source(make(tmp_path))
+    samples = samples_of(source.scan(MemoryMemo()))
+    rows = list(range(0, len(samples), 37))
+    sent = pickle.dumps((source, samples, rows))
+    if sys.platform == "linux" and in_memory < len(samples):
+        assert len(sent) < 100_000 + 40 * len(samples)
+    done = subprocess.run([sys.executable, "-c", OTHER_PROCESS], input=sent, capture_output=True, check=True)
+    ids = samples.table.column("id").to_pylist()
+    assert pickle.loads(done.stdout) == (  # noqa: S301  made by the program above
+        source.modality,
+        source.rows_a_block,
+        [source.payload(row) for row in rows],
+        [ids[row] for row in rows],
+    )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import math
-import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,12 +40,10 @@ class Hdf5Format:
 
         if problem := problem_of(features):
             raise ValueError(f"this cannot be a shard: {problem}")
+        content = io.BytesIO()  # the library's own driver for memory would copy all of it once more
         with h5py.File(
-            # The library takes two files of one name for one file, and refuses a second thread's.
-            f"in-memory-{secrets.token_hex(8)}",
+            content,
             "w",
-            driver="core",
-            backing_store=False,
             libver=("v110", "v110"),
             alignment_threshold=1,
             alignment_interval=ALIGNMENT,
@@ -56,9 +54,7 @@ class Hdf5Format:
             file.create_dataset("features", data=features.values)
             if features.offsets is not None:
                 file.create_dataset("offsets", data=features.offsets)
-            file.flush()
-            image: bytes = file.id.get_file_image()
-        return image
+        return content.getvalue()
 
     def open(self, path: Path) -> Hdf5Shard:
         """Open a shard; nothing but its metadata is read."""

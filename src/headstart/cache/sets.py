@@ -213,8 +213,11 @@ class FeatureSet(SetState):
         space, keys, places = self._locate(feature)
         asked = self._is_in(split, len(keys))
         held = places.found(len(keys))
-        if (asked & ~held).any():
-            self._explain_missing(keys[asked & ~held], feature)
+        missing = asked & ~held
+        if feature.view is not None:
+            missing &= self._is_in("train", len(keys))  # views are for training: others need not have them
+        if missing.any():
+            self._explain_missing(keys[missing], feature)
         chosen = asked & held
         if not chosen.all():
             keys, places = keys[chosen], places.only(chosen)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from headstart.cli import backbones, cache, demo, extract, fit_head, live, predict
+from headstart.cli import audit, backbones, cache, demo, extract, fit_head, live, predict, project, rank, runs
 
 app = typer.Typer(
     name="headstart",
@@ -39,8 +39,12 @@ def _root(
 app.command("extract")(extract.extract)
 app.command("fit-head")(fit_head.fit_head)
 app.command("predict")(predict.predict)
+app.command("audit")(audit.audit)
+app.command("rank")(rank.rank)
+app.command("project")(project.project)
 cache.app.command("diff")(live.diff)
 cache.app.command("doctor")(live.doctor)
 app.add_typer(cache.app, name="cache")
 app.add_typer(backbones.app, name="backbones")
+app.add_typer(runs.app, name="runs")
 app.command("demo")(demo.demo)

@@ -2,32 +2,122 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from headstart.cli import options
 from headstart.cli.guard import guarded
 
+if TYPE_CHECKING:
+    from headstart.runs.record import RunRecord
+    from headstart.stages.config import FitConfig
+
+CHECKPOINT = "checkpoint.safetensors"
+SEARCH, PROTOCOLS, WATCH = "Choosing parameters", "Protocols", "Watching"
+
 
 @guarded
 def fit_head(
     set: Annotated[str | None, typer.Argument(metavar="SET", help="The name of a set.")] = None,
-    head: Annotated[str, typer.Option("--head", help="logistic, ridge or linear.")] = "logistic",
-    tap: Annotated[str | None, typer.Option("--tap", help="Which feature of the set.")] = None,
-    backbone: Annotated[str | None, typer.Option("--backbone", help="Which feature of the set.")] = None,
+    head: Annotated[
+        str,
+        typer.Option(
+            "--head",
+            help="logistic, ridge, knn, centroid, svm, linear, mlp, residual, attention or py:module:factory.",
+        ),
+    ] = "logistic",
+    tap: Annotated[
+        list[str] | None,
+        typer.Option("--tap", help="Which feature of the set; several are put side by side."),
+    ] = None,
+    backbone: Annotated[
+        list[str] | None, typer.Option("--backbone", help="Which backbone's; several are put side by side.")
+    ] = None,
     label: Annotated[str | None, typer.Option("--label", metavar="NAME", help="Which label column.")] = None,
     views: Annotated[
         bool,
         typer.Option(
-            "--views/--no-views", help="Train on the set's views, too, with a head that can: linear."
+            "--views/--no-views", help="Train on the set's views, too, with a head that trains by epochs."
         ),
     ] = True,
+    prepare: Annotated[
+        str | None,
+        typer.Option(
+            "--prepare", metavar="STEPS", help="l2, standardise, pca=K and whiten=K, with commas between."
+        ),
+    ] = None,
     param: Annotated[
         list[str] | None,
         typer.Option(
             "--param", metavar="NAME=VALUE", help="A parameter of the head, e.g. C=0.1; repeatable."
+        ),
+    ] = None,
+    sweep: Annotated[
+        str | None,
+        typer.Option(
+            "--sweep",
+            metavar="GRID",
+            help="lr=1e-4..1e-1:7,weight_decay=0,1e-2: all combinations; tap=2.mean,last.mean too.",
+            rich_help_panel=SEARCH,
+        ),
+    ] = None,
+    search: Annotated[str, typer.Option("--search", help="grid or optuna.", rich_help_panel=SEARCH)] = "grid",
+    trials: Annotated[int, typer.Option("--trials", min=1, help="Of optuna.", rich_help_panel=SEARCH)] = 50,
+    seeds: Annotated[
+        int,
+        typer.Option("--seeds", min=1, help="So many seeds from --seed on.", rich_help_panel=SEARCH),
+    ] = 1,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            "--folds",
+            min=2,
+            help="Choose by cross-validation on train and validation.",
+            rich_help_panel=SEARCH,
+        ),
+    ] = None,
+    refit: Annotated[
+        bool,
+        typer.Option(
+            "--refit", help="In the end fit on train and validation together.", rich_help_panel=SEARCH
+        ),
+    ] = False,
+    shots: Annotated[
+        str | None,
+        typer.Option(
+            "--shots",
+            metavar="1,2,4",
+            help="Few-shot: so many samples of each class.",
+            rich_help_panel=PROTOCOLS,
+        ),
+    ] = None,
+    curve: Annotated[
+        str | None,
+        typer.Option(
+            "--curve", metavar="100,300,1000", help="Learning curve: train sizes.", rich_help_panel=PROTOCOLS
+        ),
+    ] = None,
+    calibrate: Annotated[
+        bool,
+        typer.Option("--calibrate/--no-calibrate", help="Scale probabilities on validation data."),
+    ] = True,
+    mapped: Annotated[
+        bool | None,
+        typer.Option(
+            "--mapped/--in-memory", help="Where features are read; chosen by their size if not given."
+        ),
+    ] = None,
+    track: Annotated[
+        list[str] | None,
+        typer.Option("--track", help="tensorboard, wandb or mlflow; repeatable.", rich_help_panel=WATCH),
+    ] = None,
+    callback: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--callback", metavar="py:…", help="Your own, told after each epoch.", rich_help_panel=WATCH
         ),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the head.")] = 0,
@@ -35,6 +125,9 @@ def fit_head(
         Path | None, typer.Option("--out", metavar="RUN", help="Default: runs/<set>-<head>.")
     ] = None,
     overwrite: options.Overwrite = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Take up a training that was interrupted, in the same --out.")
+    ] = False,
     config: Annotated[
         Path | None, typer.Option("--config", metavar="FILE", help="Repeat a run from its config.yaml.")
     ] = None,
@@ -47,28 +140,75 @@ def fit_head(
     values = options.as_options(locals())
     from headstart.errors import ConfigError
     from headstart.progress import open_progress
-    from headstart.runs.record import check_free
     from headstart.stages.config import FitConfig
     from headstart.stages.fit_head import fit_head as run
 
     if (set is None) == (config is None):
         raise ConfigError("say which set to fit on: headstart fit-head SET, or --config FILE")
-    resolved = FitConfig.load(config) if config else FitConfig(**values, params=_params(param or []))
-    target = out or Path("runs") / f"{resolved.set}-{resolved.head}"
-    check_free(target, overwrite)
-    record = run(resolved, open_progress(quiet)).record
-    record.save(target, overwrite)
+    resolved = FitConfig.load(config) if config else FitConfig(**_resolve(values, param or []))
+    name = resolved.head.removeprefix("py:").replace(":", "-")
+    target = out or Path("runs") / f"{resolved.set}-{name}"
+    checkpoint = _begin(target, overwrite, resume)
+    record = run(resolved, open_progress(quiet), checkpoint).record
+    checkpoint.unlink(missing_ok=True)
+    record.save(target, overwrite or resume)
     if as_json:
         import json
 
         typer.echo(json.dumps({"run": str(target), **record.report}))
         return
-    for split, metrics in record.report["metrics"].items():
-        typer.echo(
-            f"{split:<10}  accuracy {metrics['accuracy']:.4f}  macro-F1 {metrics['macro_f1']:.4f}  "
-            f"({metrics['n']:,} samples)"
-        )
+    _show(record, resolved)
     typer.echo(f"fitted in {record.report['timings']['fit']:.2f} s; the run lies in {target}")
+
+
+def _begin(target: Path, overwrite: bool, resume: bool) -> Path:
+    """Where a training keeps its state: in the run's directory, until that is written whole."""
+    from headstart.errors import ConfigError
+    from headstart.files import make_directory
+    from headstart.runs.record import check_free
+
+    checkpoint = target / CHECKPOINT
+    is_unfinished = checkpoint.exists() and not (target / "report.json").exists()
+    if is_unfinished and not (resume or overwrite):
+        raise ConfigError(
+            f"{target} holds a training that was interrupted; --resume takes it up, --overwrite begins anew"
+        )
+    if resume and not is_unfinished:
+        check_free(target, overwrite)  # nothing was begun, or it was finished
+    if not is_unfinished:
+        check_free(target, overwrite)
+    elif overwrite:
+        checkpoint.unlink()
+    make_directory(target)
+    return checkpoint
+
+
+def _resolve(values: Mapping[str, Any], param: list[str]) -> dict[str, Any]:
+    """Options as the configuration takes them."""
+    written = ("sweep", "shots", "curve", "prepare", "resume")
+    given = {name: value for name, value in values.items() if name not in written and value is not None}
+    for name in ("tap", "backbone"):
+        if isinstance(given.get(name), list) and len(given[name]) == 1:
+            given[name] = given[name][0]
+    from headstart.stages.grids import parse_sweep
+
+    if sweep := values.get("sweep"):
+        given["sweep"] = parse_sweep(sweep)
+    for name in ("shots", "curve"):
+        if values.get(name):
+            given[name] = _numbers(name, values[name])
+    if steps := values.get("prepare"):
+        given["prepare"] = [step.strip() for step in steps.split(",")]
+    return {**given, "params": _params(param)}
+
+
+def _numbers(name: str, text: str) -> list[int]:
+    from headstart.errors import ConfigError
+
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ConfigError(f"--{name} takes whole numbers with commas between (got {text!r})") from None
 
 
 def _params(given: list[str]) -> dict[str, Any]:
@@ -81,3 +221,40 @@ def _params(given: list[str]) -> dict[str, Any]:
             raise ConfigError(f"--param takes NAME=VALUE, e.g. --param C=0.1 (got {entry!r})")
         params[name.strip()] = value.strip()
     return params
+
+
+def _show(record: RunRecord, config: FitConfig) -> None:
+    """The figures of a run, as a person reads them."""
+    report = record.report
+    if "sweep" in report:
+        best = ", ".join(f"{name}={value}" for name, value in report["sweep"]["best"].items())
+        typer.echo(f"best of {len(report['sweep']['trials'])} on validation: {best}")
+    for split, metrics in report["metrics"].items():
+        shown = (
+            {"R²": "r2", "MAE": "mae", "RMSE": "rmse"}
+            if report["task"] == "regression"
+            else {"accuracy": "accuracy", "macro-F1": "macro_f1"}
+        )
+        figures = "  ".join(f"{label} {_figure(metrics, name)}" for label, name in shown.items())
+        typer.echo(f"{split:<10}  {figures}  ({metrics['n']:,} samples)")
+    if "seeds" in report:
+        _show_spread(report["seeds"], f"{report['seeds']['n']} seeds, {report['seeds']['split']}")
+    for name, noun in (("shots", "of each class"), ("curve", "train samples")):
+        for row in report.get(name, []):
+            _show_spread(row, f"{row['size']:,} {noun}, {row['split']}")
+
+
+def _figure(metrics: Mapping[str, Any], name: str) -> str:
+    if metrics.get(name) is None:
+        return "-"
+    interval = metrics.get("intervals", {}).get(name)
+    return f"{metrics[name]:.4f}" + (f" [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else "")
+
+
+def _show_spread(row: Mapping[str, Any], title: str) -> None:
+    figures = "  ".join(
+        f"{name.replace('_', ' ')} {mean:.4f}"
+        + (f" ± {row['deviation'][name]:.4f}" if row["deviation"][name] is not None else "")
+        for name, mean in row["mean"].items()
+    )
+    typer.echo(f"{title}: {figures}")

@@ -1,1 +1,1 @@
-"""Judging predictions: metrics as JSON-ready numbers, plots as PNG bytes."""
+"""Judging predictions: figures with intervals as JSON-ready numbers, tables of errors, plots as PNG and SVG."""

@@ -1,21 +1,25 @@
-"""Metrics of a classification, by class name, ready for ``report.json``."""
+"""The figures of ``report.json``: one function for each kind of label."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from headstart.errors import DataError
+from headstart.evaluation.counts import numbers, precision_recall_f1, single_figures
+from headstart.evaluation.multi import evaluate_multi
+from headstart.evaluation.regression import evaluate_regression
+from headstart.evaluation.single import Outcome, evaluate_single
 
 if TYPE_CHECKING:
     from headstart.types import Json
 
+__all__ = ["evaluate", "evaluate_multi", "evaluate_regression", "evaluate_single"]
+
 
 def evaluate(y_true: NDArray[Any], y_pred: NDArray[Any], classes: Sequence[str]) -> dict[str, Json]:
-    """Accuracy, macro-F1, figures for each class and the confusion matrix.
+    """The figures of names alone, where there are no probabilities.
 
     Parameters
     ----------
@@ -28,8 +32,9 @@ def evaluate(y_true: NDArray[Any], y_pred: NDArray[Any], classes: Sequence[str])
     -------
     dict
         ``accuracy``, ``macro_f1`` (over the classes that occur among either names, as scikit-learn
-        has it), ``n``, ``per_class`` {name: {precision, recall, f1, support}}, and ``confusion``
-        {labels: [...], matrix: [[...]]} with a row for each true name.
+        has it) and the others that `evaluate_single` gives without probabilities; ``n``,
+        ``per_class`` {name: {precision, recall, f1, support}}, and ``confusion`` {labels: [...],
+        matrix: [[...]]} with a row for each true name.
 
     Raises
     ------
@@ -38,37 +43,24 @@ def evaluate(y_true: NDArray[Any], y_pred: NDArray[Any], classes: Sequence[str])
 
     Examples
     --------
+    >>> import numpy as np
     >>> y = np.array(["cat", "dog", "dog"]), np.array(["cat", "dog", "cat"])
     >>> report = evaluate(*y, classes=["cat", "dog"])
     >>> report["accuracy"], report["confusion"]["matrix"]
     (0.6666666666666666, [[1, 0], [1, 1]])
     """
-    from sklearn.metrics import accuracy_score, precision_recall_fscore_support
-
-    if len(y_true) == 0:
-        raise DataError("there are no samples to evaluate; is the split empty?")
-    y_true, y_pred = np.asarray(y_true, dtype=np.str_), np.asarray(y_pred, dtype=np.str_)
-    occurring = set(y_true.tolist()) | set(y_pred.tolist())
-    labels = list(dict.fromkeys([*map(str, classes), *sorted(occurring)]))
-    figures = precision_recall_fscore_support(y_true, y_pred, labels=labels, zero_division=0)
-    per_class = {
-        label: {"precision": float(p), "recall": float(r), "f1": float(f), "support": int(support)}
-        for label, p, r, f, support in zip(labels, *figures, strict=True)
-    }
+    outcome = Outcome.of(y_true, y_pred, classes)
+    counts = outcome.counts
+    figures = precision_recall_f1(counts)
     return {
-        "accuracy": float(accuracy_score(y_true, y_pred)),
-        "macro_f1": float(np.mean([per_class[label]["f1"] for label in labels if label in occurring])),
-        "n": len(y_true),
-        "per_class": per_class,
-        "confusion": {"labels": labels, "matrix": _confusion(y_true, y_pred, labels)},
+        "n": len(outcome.true),
+        **numbers(single_figures(counts)),
+        "per_class": {
+            label: {
+                **{name: float(values[code]) for name, values in figures.items()},
+                "support": int(counts.support[code]),
+            }
+            for code, label in enumerate(outcome.labels)
+        },
+        "confusion": outcome.confusion,
     }
-
-
-def _confusion(y_true: NDArray[np.str_], y_pred: NDArray[np.str_], labels: list[str]) -> list[list[int]]:
-    """How often each true name (row) was predicted as each name (column)."""
-    from sklearn.metrics import confusion_matrix
-
-    if len(labels) == 1:  # scikit-learn warns of a matrix with one entry
-        return [[len(y_true)]]
-    matrix: list[list[int]] = confusion_matrix(y_true, y_pred, labels=labels).tolist()
-    return matrix

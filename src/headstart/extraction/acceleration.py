@@ -2,7 +2,8 @@
 
 A forward pass over images of one shape can be frozen into a graph, with its batch norms folded into the
 convolutions. `torch.jit` does that within seconds, `torch.compile` within tens of seconds and with a compiler.
-Texts gain nothing by either (measured on two cores), and their shapes change from batch to batch.
+Texts gain nothing by either on a CPU (measured on two cores), and their shapes change from batch to batch: on a GPU
+one graph serves all of them, over widths that the model's own collation rounds up and numbers of rows rounded here.
 """
 
 from __future__ import annotations
@@ -40,12 +41,15 @@ class Accelerator:
     trial_seconds : float
         About what it takes to try.
     make : callable
-        From a function of one tensor to a list of tensors, and an example of that tensor, to such a function.
+        From a function of tensors to a list of tensors, and an example of each, to such a function.
+    any_shape : bool
+        What it makes takes other shapes than that of the examples.
     """
 
     name: str
     trial_seconds: float
-    make: Callable[[Any, torch.Tensor], Any]
+    make: Callable[..., Any]
+    any_shape: bool = False
 
     def pays(self, seconds_left: float) -> bool:
         """Whether a trial is worth its time, with so much work left."""
@@ -72,14 +76,20 @@ class Trial:
 
 def accelerators(layout: Layout, batch: Batch) -> Sequence[Accelerator]:
     """What could make batches like this one faster, the cheapest trial first."""
-    [first, *rest] = batch.values()
-    if rest or first.ndim != 4:  # not pictures alone
-        return ()
-    inductor = Accelerator("inductor", 25.0, _inductor)
-    return (
-        (Accelerator("torchscript", 1.5, _torchscript), inductor)
-        if layout.device.type == "cpu"
-        else (inductor,)
+    on_cpu = layout.device.type == "cpu"
+    if len(batch) == 1 and next(iter(batch.values())).ndim == 4:
+        inductor = Accelerator("inductor", 25.0, _inductor)
+        return (Accelerator("torchscript", 1.5, _torchscript), inductor) if on_cpu else (inductor,)
+    if layout.device.type == "cuda" and _are_texts(batch):
+        return (Accelerator("inductor", 40.0, _inductor_of_any_shape, any_shape=True),)
+    return ()
+
+
+def _are_texts(batch: Batch) -> bool:
+    """Whether these are padded texts and nothing else; packed ones have no rows."""
+    parts = list(batch.values())
+    return all(
+        part.ndim == 2 and part.shape == parts[0].shape and not part.is_floating_point() for part in parts
     )
 
 
@@ -104,36 +114,79 @@ def try_accelerator(
     tolerance : float
         See `tolerance_of`.
     """
-    [(name, example)] = batch.items()
+    names, examples = tuple(batch), tuple(batch.values())
 
-    def function(tensor: torch.Tensor) -> list[torch.Tensor]:
-        return [output for output in eager({name: tensor}) if not isinstance(output, Tokens)]
+    def function(*tensors: torch.Tensor) -> list[torch.Tensor]:
+        outputs = eager(dict(zip(names, tensors, strict=True)))
+        return [output for output in outputs if not isinstance(output, Tokens)]
 
     try:
         if any(isinstance(output, Tokens) for output in eager(batch)):
             return Trial(accelerator.name, None)
-        faster = accelerator.make(function, example)
-        if not _agrees(faster, function, example, tolerance):
+        faster = accelerator.make(function, *examples)
+        if accelerator.any_shape:
+            faster = over_few_sizes(faster)
+        others = (
+            _fewer(examples) if accelerator.any_shape else tuple(x.flip(0).flip(-1) * 0.5 for x in examples)
+        )
+        if not all(_agree(faster(*given), function(*given), tolerance) for given in (examples, others)):
             return Trial(accelerator.name, None)
-        gain = _seconds(lambda: current(batch), layout) / _seconds(lambda: faster(example), layout)
+        gain = _seconds(lambda: current(batch), layout) / _seconds(lambda: faster(*examples), layout)
     except Exception as error:  # a compiler that is missing, a model that cannot be traced …
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         return Trial(accelerator.name, None, f"{accelerator.name} cannot be used here ({reason[:120]})")
     if gain < GAIN:
         return Trial(accelerator.name, None)
-    shape = tuple(example.shape)
+    shapes = [part.shape for part in examples]
 
     def forward(given: Batch) -> list[torch.Tensor | Tokens]:
-        tensor = given[name]
-        return list(faster(tensor)) if tuple(tensor.shape) == shape else current(given)
+        fits = accelerator.any_shape or [part.shape for part in given.values()] == shapes
+        return list(faster(*given.values())) if fits and tuple(given) == names else current(given)
 
     return Trial(accelerator.name, forward)
 
 
-def _agrees(faster: Any, function: Any, example: torch.Tensor, bound: float) -> bool:
-    """Whether both give the same on the batch, and on another one that it was not made with."""
-    batches = (example, example.flip(0).flip(-1) * 0.5)
-    return all(_close(a, b, bound) for x in batches for a, b in zip(faster(x), function(x), strict=True))
+def round_up(n: int) -> int:
+    """The next number of rows that batches are filled up to: a power of two, or one and a half of one.
+
+    Examples
+    --------
+    >>> [round_up(n) for n in (1, 3, 5, 7, 9, 33, 100)]
+    [1, 3, 6, 8, 12, 48, 128]
+    """
+    power = 1 << max(n - 1, 0).bit_length()
+    return power * 3 // 4 if power >= 4 and n <= power * 3 // 4 else power
+
+
+def over_few_sizes(function: Any) -> Any:
+    """The same function, which sees few numbers of rows only: each new one may cost a compilation.
+
+    Rows are filled up with copies of the last one: a row of padding would give NaN.
+    """
+
+    def run(*tensors: torch.Tensor) -> list[torch.Tensor]:
+        n = len(tensors[0])
+        more = round_up(n) - n
+        filled = [part if not more else _with_copies(part, more) for part in tensors]
+        return [output[:n] for output in function(*filled)]
+
+    return run
+
+
+def _with_copies(part: torch.Tensor, more: int) -> torch.Tensor:
+    import torch
+
+    return torch.cat([part, part[-1:].expand(more, *part.shape[1:])])
+
+
+def _fewer(examples: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+    """The last rows of a batch, in reverse: another number of them than the examples have."""
+    n = max(len(examples[0]) // 2, 1)
+    return tuple(part.flip(0)[:n].contiguous() for part in examples)
+
+
+def _agree(found: Sequence[torch.Tensor], expected: Sequence[torch.Tensor], bound: float) -> bool:
+    return all(_close(a, b, bound) for a, b in zip(found, expected, strict=True))
 
 
 def _close(found: torch.Tensor, expected: torch.Tensor, bound: float) -> bool:
@@ -183,12 +236,27 @@ def _inductor(function: Any, example: torch.Tensor) -> Any:
     return _in_inference_mode(compiled)
 
 
+def _inductor_of_any_shape(function: Any, *examples: torch.Tensor) -> Any:
+    import torch
+
+    compiled = torch.compile(function, dynamic=True)
+
+    def run(*tensors: torch.Tensor) -> Any:
+        with torch.no_grad():  # not in inference mode: see `FrozenTextModel`
+            return compiled(*tensors)
+
+    with _quietly():
+        for given in (examples, _fewer(examples), examples):
+            over_few_sizes(run)(*given)
+    return run
+
+
 def _in_inference_mode(function: Any) -> Any:
     import torch
 
-    def run(tensor: torch.Tensor) -> Any:
+    def run(*tensors: torch.Tensor) -> Any:
         with torch.inference_mode():
-            return function(tensor)
+            return function(*tensors)
 
     return run
 

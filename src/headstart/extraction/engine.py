@@ -206,7 +206,7 @@ class _Work:
         self._limit = limit
         self._has_worked = not writer.is_empty
         self._n_finite = self._n_not_finite = 0
-        self._left = plan.wants.sum(axis=1)  # the views that each row still waits for
+        self._left = plan.wants.sum(axis=1, dtype=np.uint16)  # the views that each row still waits for
         self._seen: list[Index] = []
         self._failed = np.zeros(len(plan.todo), dtype=bool)
         self.under_way = np.zeros(len(plan.todo), dtype=bool)
@@ -216,10 +216,14 @@ class _Work:
         self._given_up = given_up
 
     def held(self, positions: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which rows of ``todo`` have all of their features by now."""
-        keys = self._plan.samples.keys[self._plan.todo[positions]]
+        """Which rows of ``todo`` have all of the features that they lacked by now."""
+        plan = self._plan
+        keys = plan.samples.keys[plan.todo[positions]]
+        held = np.ones(len(positions), dtype=bool)
         with self._writer.looking:
-            held: NDArray[np.bool_] = np.all([space.held(keys) for space in self._plan.spaces], axis=0)
+            for view in range(len(plan.views)):
+                has = np.all([plan.spaces[number].held(keys) for number in plan.spaces_of(view)], axis=0)
+                held &= has | ~plan.wants[positions, view]
         return held
 
     def has_news(self) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from headstart.backbones.freezing import is_int8
 from headstart.errors import BackboneError, SampleError
 from headstart.extraction.acceleration import Accelerator, Trial, accelerators, tolerance_of, try_accelerator
 from headstart.extraction.forward import FeatureCaster, SampleFailure, SpaceFeatures, eager_forward
@@ -18,7 +19,7 @@ from headstart.extraction.lanes import BatchRunner, LanePool, Result, is_out_of_
 from headstart.extraction.reading import Item, Job, ReaderPool, TransientError
 from headstart.extraction.ready import ReadyItems
 from headstart.extraction.timing import PHASES, Stopwatch, Timings
-from headstart.extraction.tuning import BatchTuner
+from headstart.extraction.tuning import FULL, BatchTuner
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,7 +86,7 @@ class Extractor:
     ) -> None:
         self.stopwatch = Stopwatch()
         self.layout = lay_out(model.device, model.is_reentrant, cores)
-        self.forward_as = "eager"
+        self.forward_as = getattr(model, "forward_as", "eager")
         self._plan = plan
         self._progress = progress
         self._events: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -106,7 +107,8 @@ class Extractor:
         )
         self._positions: deque[int] = deque()
         self._n_batches = 0
-        self._untried: list[Accelerator] | None = None
+        # An int8 layer rounds by what it sees: a trace of it is of no use.
+        self._untried: list[Accelerator] | None = [] if is_int8(model.module) else None
         self._is_trying = False
         self._began = self._looked = time.monotonic()
         self._n_done = 0
@@ -193,7 +195,11 @@ class Extractor:
 
     def _wants_more(self) -> bool:
         if self._sorts:  # whole windows, the next one when this one runs low
-            return not self._readers.n_jobs and self._ready.cost < 2 * self.layout.lanes * self.tuner.budget
+            n_next = 2 * self.layout.lanes
+            is_low = self._ready.cost < n_next * self.tuner.budget
+            if self._most is not None:  # the budget is then no bound: all samples would be read
+                is_low = is_low and len(self._ready) < n_next * self._most
+            return not self._readers.n_jobs and is_low
         ahead = self._readers.n_jobs * len(self._plan.views) + len(self._ready)
         return ahead < IMAGES_AHEAD * self.layout.lanes * self.tuner.budget + self.layout.cores
 
@@ -283,7 +289,7 @@ class Extractor:
         elapsed = time.monotonic() - self._began
         if self._is_trying or not self.tuner.is_settled or elapsed < MEASURE_AFTER or self._untried == []:
             return
-        if len(result.items) < (self._most or self.tuner.budget):
+        if not self._is_full(result):
             return  # a part of a batch would have another shape than the rest
         if self._untried is None:
             self._untried = list(accelerators(self.layout, self._runner.batch(result.items)))
@@ -298,6 +304,11 @@ class Extractor:
                 try_accelerator, accelerator, self._eager, runner.forward, batch, self.layout, self._tolerance
             )
         )
+
+    def _is_full(self, result: Result) -> bool:
+        if self._most is not None:
+            return len(result.items) >= self._most
+        return result.cost >= self.tuner.budget * (FULL if self._sorts else 1)
 
     def _take_trial(self, trial: Trial) -> None:
         self._is_trying, self._n_batches = False, self._n_batches - 1

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headstart.keys import first_occurrences
+from headstart.allocator import return_freed_memory
+from headstart.keys import contains, first_occurrences
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,6 +50,8 @@ class ExtractionPlan:
         None is the sample as it is.
     wants : ndarray of bool, shape (n, number of views)
         Which views each row to compute lacks.
+    n_viewed : int
+        Of how many keys augmented views are computed.
     """
 
     source: Payloads
@@ -61,6 +64,7 @@ class ExtractionPlan:
     n_unique: int
     views: tuple[View | None, ...]
     wants: NDArray[np.bool_]
+    n_viewed: int = 0
 
     @property
     def has_views(self) -> bool:
@@ -87,10 +91,17 @@ class ExtractionPlan:
 
     def summary(self) -> str:
         """What is held and what is to do, in a line."""
-        n, held = len(self.samples), self.n_unique - len(self.todo)
+        n, todo = len(self.samples), int(self.wants[:, 0].sum())  # the samples as they are come first
         twice = f" ({n - self.n_unique:,} are copies of others)" if n != self.n_unique else ""
-        views = f" in {len(self.views)} views" if self.has_views else ""
-        return f"{n:,} samples{twice}: {held:,} held, {len(self.todo):,} to do{views}"
+        return f"{n:,} samples{twice}: {self.n_unique - todo:,} held, {todo:,} to do{self._views_summary()}"
+
+    def _views_summary(self) -> str:
+        if len(self.views) == 1:
+            return ""
+        n, todo = len(self.views) - 1, int(self.wants[:, 1:].sum())
+        of = "each" if self.n_viewed == self.n_unique else f"the {self.n_viewed:,} to train on"
+        shown = "1 view" if n == 1 else f"{n} views"
+        return f"; {shown} of {of}: {n * self.n_viewed - todo:,} held, {todo:,} to do"
 
 
 def plan_extraction(
@@ -101,6 +112,7 @@ def plan_extraction(
     shard_format: ShardFormat,
     given_up: frozenset[tuple[str, str]] = frozenset(),
     views: tuple[View | None, ...] = PLAIN,
+    viewed: NDArray[np.bool_] | None = None,
 ) -> ExtractionPlan:
     """Find what at least one space lacks.
 
@@ -108,25 +120,36 @@ def plan_extraction(
     ----------
     given_up : frozenset of (key in hex, space id)
         Permanent failures of earlier runs: they count as held.
+    viewed : ndarray of bool, shape (N,), optional
+        The samples that augmented views are computed of; None: all.
     """
     unique = first_occurrences(samples.keys)
     lacking = _lacking(spaces, samples.keys[unique], given_up).reshape(len(views), len(taps), -1)
+    n_viewed = len(unique)
+    if viewed is not None:
+        meant = contains(samples.keys[viewed], samples.keys[unique])
+        lacking[[view is not None for view in views]] &= meant
+        n_viewed = int(meant.sum())
     wants: NDArray[np.bool_] = np.any(lacking, axis=1).T  # of a view all taps come out of one pass
     at = np.flatnonzero(np.any(wants, axis=1))
     units = _units(source, samples.keys, unique[at])
-    order = np.lexsort((unique[at], units))
-    return ExtractionPlan(
+    order = np.argsort(units, kind="stable")  # the rows rise as they are
+    plan = ExtractionPlan(
         source,
         samples,
         tuple(spaces),
         tuple(taps),
         shard_format,
-        unique[at][order],
+        unique[at[order]],
         units[order],
         len(unique),
         views,
-        wants[at][order],
+        wants[at[order]],
+        n_viewed,
     )
+    del lacking, at, units, order, unique
+    return_freed_memory()
+    return plan
 
 
 def _lacking(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -50,9 +50,11 @@ class Samples:
     def __len__(self) -> int:
         return len(self.keys)
 
-    def __reduce__(self) -> tuple[type[Samples], tuple[pa.Table, NDArray[np.uint8], list[Failure]]]:
-        # A worker names samples that fail, and needs no more; a file that is mapped cannot be sent at all.
-        return Samples, (self.table.select(NAMES), self.keys, [])
+    def __reduce__(self) -> tuple[Callable[..., Samples], tuple[Any, ...]]:
+        # A worker names samples that fail, and needs no more.
+        if self.rest is None:
+            return Samples, (self.table.select(NAMES), self.keys, [])
+        return _named, (self.rest, self.keys)
 
     def groups(self, n_rows: int) -> Iterator[pa.Table]:
         """The table, so many rows at a time, of which only the last ones are in memory."""
@@ -64,6 +66,11 @@ class Samples:
         """Give the memory of what was read of the table back to the system."""
         if self.rest is not None:
             self.rest.release()
+
+
+def _named(rest: GrowingTable, keys: NDArray[np.uint8]) -> Samples:
+    """The samples of another process."""
+    return Samples(rest.whole().select(NAMES), keys, [], rest)
 
 
 class SampleCollector:

@@ -59,7 +59,7 @@ class Timings:
         with its pooling, and casting, encoding and storing. On a device other than the CPU the first two and
         the last are processor seconds beside it.
     device, forward_as : str
-        Where the model ran, and as what: ``eager``, ``torchscript`` or ``inductor``.
+        Where the model ran, and as what: ``eager``, ``packed``, ``torchscript`` or ``inductor``.
     lanes, threads, batch : int
         Batches computed at once, threads for each, and what a batch cost together (tokens, or samples).
     """

@@ -10,49 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from headstart.allocator import return_freed_memory
 from headstart.cache.layout import SHARD_BYTES
 from headstart.cache.rows import take
+from headstart.extraction.open_shard import OpenShard
 from headstart.extraction.timing import Stopwatch
-from headstart.keys import first_occurrences
-from headstart.types import Features
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headstart.cache.space import CommittedShard, Space
     from headstart.contracts import ShardFormat
+    from headstart.types import Features
 
 OPEN_BYTES = 256 << 20  # all open shards of a process together
 COMMIT_AFTER = 45.0  # seconds; with the batch under way and the writing, a crash loses under a minute
 WAITING = 256  # parts that wait to be written: computing waits for a disk that cannot keep up
 LOOK_AROUND = 1.0  # seconds between two looks whether a shard is due
-
-
-class OpenShard:
-    """The rows of one space that are not committed yet."""
-
-    def __init__(self) -> None:
-        self.n_bytes = 0
-        self._keys: list[NDArray[np.uint8]] = []
-        self._values: list[NDArray[Any]] = []
-        self._lengths: list[NDArray[np.int64]] = []
-
-    def add(self, keys: NDArray[np.uint8], values: NDArray[Any], lengths: NDArray[np.int64] | None) -> None:
-        """Rows: keys of shape (n, 16), features (n, D), or (T, D) with the length of each."""
-        self._keys.append(keys)
-        self._values.append(values)
-        if lengths is not None:
-            self._lengths.append(lengths)
-        self.n_bytes += keys.nbytes + values.nbytes + (0 if lengths is None else lengths.nbytes)
-
-    def features(self) -> Features:
-        """All of them as one; the first row of each key."""
-        offsets = None
-        if self._lengths:
-            offsets = np.concatenate([[0], np.cumsum(np.concatenate(self._lengths))]).astype(np.int64)
-        whole = Features(np.concatenate(self._keys), np.concatenate(self._values), offsets)
-        fresh = first_occurrences(whole.keys)  # a stream may bring the same sample twice
-        return whole if len(fresh) == len(whole) else take(whole, fresh)
 
 
 class ShardWriter:
@@ -77,7 +51,7 @@ class ShardWriter:
         self._spaces = spaces
         self._format = shard_format
         self._limit = min(SHARD_BYTES, OPEN_BYTES // max(len(spaces), 1))
-        self._open = [OpenShard() for _ in spaces]
+        self._open = [OpenShard(self._limit) for _ in spaces]
         self._opened = time.monotonic()
         self._parts: queue.Queue[Any] = queue.Queue(WAITING)
         self._committed: queue.SimpleQueue[CommittedShard] = queue.SimpleQueue()
@@ -171,17 +145,23 @@ class ShardWriter:
             self._commit()
 
     def _commit(self) -> None:
+        return_freed_memory()
         for number, space in enumerate(self._spaces):
             if not self._open[number].n_bytes:
                 continue
-            features = self._open[number].features()
-            with self.looking:
-                fresh = np.flatnonzero(~space.held(features.keys))
-            if len(fresh):
-                kept = features if len(fresh) == len(features) else take(features, fresh)
-                self._committed.put(space.commit(kept, self._format))
-            self._open[number] = OpenShard()
+            features = self._missing(space, self._open[number].features())
+            if len(features):
+                self._committed.put(space.commit(features, self._format))
+            del features  # they keep the open shard's memory
+            self._open[number] = OpenShard(self._limit)
+        return_freed_memory()
         self._opened = time.monotonic()
+
+    def _missing(self, space: Space, features: Features) -> Features:
+        """Without the rows that another writer has committed meanwhile."""
+        with self.looking:
+            held = space.held(features.keys)
+        return take(features, np.flatnonzero(~held)) if held.any() else features
 
     def _raise(self) -> None:
         if self._error is not None:

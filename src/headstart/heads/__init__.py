@@ -1,11 +1,12 @@
 """Heads: scikit-learn estimators that turn frozen features into predictions.
 
-Importing this package imports neither torch nor scikit-learn; making a head imports the latter,
-fitting the ``linear`` head the former.
+Importing this package imports neither torch nor scikit-learn; making a head imports the latter, fitting one
+that trains by epochs, or ``logistic``, the former.
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -14,61 +15,85 @@ from headstart.errors import ConfigError
 from headstart.heads.parameters import check, defaults, read
 
 if TYPE_CHECKING:
-    from headstart.heads.affine import AffineClassifier
+    from headstart.contracts import Head
+    from headstart.types import LabelKind
 
-HEADS = ("logistic", "ridge", "linear")
+HEADS = ("logistic", "ridge", "knn", "centroid", "svm", "linear", "mlp", "residual", "attention")
+OWN = "py:"
+CLASSES = {
+    "logistic": ("logistic", "LogisticHead", None),
+    "ridge": ("ridge", "RidgeHead", "RidgeRegressor"),
+    "knn": ("knn", "KNNHead", "KNNRegressor"),
+    "centroid": ("centroid", "CentroidHead", None),
+    "svm": ("svm", "SVMHead", "SVMRegressor"),
+    "linear": ("linear", "LinearHead", "LinearRegressor"),
+    "mlp": ("mlp", "MLPHead", "MLPRegressor"),
+    "residual": ("mlp", "ResidualHead", "ResidualRegressor"),
+    "attention": ("attention", "AttentionHead", "AttentionRegressor"),
+    "own": ("own", "OwnHead", "OwnRegressor"),
+}
+"""By kind: the module, the class for classes and labels, and the class for numbers."""
+ONE_CLASS_ONLY = ("centroid",)
+"""Heads that cannot give a sample several labels."""
 
 
-def open_head(name: str, params: Mapping[str, Any], seed: int) -> AffineClassifier:
+def open_head(name: str, params: Mapping[str, Any], seed: int, task: LabelKind = "single") -> Head:
     """An unfitted head by name.
 
     Parameters
     ----------
-    name : {"logistic", "ridge", "linear"}
+    name : {"logistic", "ridge", "knn", "centroid", "svm", "linear", "mlp", "residual", "attention"} or str
+        ``py:package.module:factory`` is a torch module of the user's own.
     params : mapping
         Parameters of the head; a string, as from a command line, becomes the type of the default.
     seed : int
         Goes to ``random_state`` where the head has one and ``params`` does not name it.
+    task : {"single", "multi", "regression"}
 
     Raises
     ------
     ConfigError
-        No such head, no such parameter, or a value that the parameter cannot have.
+        No such head, none for this task, no such parameter, or a value that the parameter cannot have.
 
     Examples
     --------
-    >>> open_head("logistic", {"C": "0.5"}, seed=7)
-    LogisticHead(C=0.5, random_state=7)
+    >>> open_head("linear", {"lr": "0.5"}, seed=7)
+    LinearHead(lr=0.5, random_state=7)
     """
-    kind = head_class(name)
+    if name.startswith(OWN):
+        name, params = "own", {**params, "spec": name}
+    kind = head_class(name, task)
     known = defaults(kind)
     seeded = {"random_state": seed} if "random_state" in known else {}
-    head = kind(**{**seeded, **read(name, params, known)})
+    head: Any = kind(**{**seeded, **read(name, params, known)})
     check(head)
-    return head
+    opened: Head = head
+    return opened
 
 
-def head_class(name: str) -> type[AffineClassifier]:
+def head_class(name: str, task: LabelKind = "single") -> Any:
     """The class of a head by name.
 
     Raises
     ------
     ConfigError
-        There is no such head.
+        There is no such head, or it is not for the task.
     """
-    match name:
-        case "logistic":
-            from headstart.heads.logistic import LogisticHead
+    if name not in CLASSES:
+        nearest = get_close_matches(name, HEADS, n=1)
+        hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+        raise ConfigError(
+            f"there is no head {name!r}; {hint}the heads are {', '.join(HEADS)}, and py:package.module:factory"
+        )
+    module, classifier, regressor = CLASSES[name]
+    wanted = regressor if task == "regression" else classifier
+    if wanted is None or (task == "multi" and name in ONE_CLASS_ONLY):
+        says = {"multi": "several labels a sample", "regression": "numbers to regress on"}[task]
+        raise ConfigError(f"the head {name!r} is not for {says}; those that are: {', '.join(_for(task))}")
+    return getattr(importlib.import_module(f"headstart.heads.{module}"), wanted)
 
-            return LogisticHead
-        case "ridge":
-            from headstart.heads.ridge import RidgeHead
 
-            return RidgeHead
-        case "linear":
-            from headstart.heads.linear import LinearHead
-
-            return LinearHead
-    nearest = get_close_matches(name, HEADS, n=1)
-    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
-    raise ConfigError(f"there is no head {name!r}; {hint}the heads are {', '.join(HEADS)}")
+def _for(task: LabelKind) -> list[str]:
+    if task == "regression":
+        return [name for name in HEADS if CLASSES[name][2]]
+    return [name for name in HEADS if name not in ONE_CLASS_ONLY]

@@ -8,12 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from headstart.errors import ConfigError
-
-if TYPE_CHECKING:
-    from headstart.heads.affine import AffineClassifier
 
 
 class ParameterError(ConfigError, ValueError):
@@ -24,6 +21,16 @@ class ParameterError(ConfigError, ValueError):
 class Interval:
     """The numbers that a parameter may have, from ``low`` to just below ``high``.
 
+    Parameters
+    ----------
+    low, high : float
+    open_low : bool
+        Whether ``low`` itself is outside.
+    auto : bool
+        Whether the word ``auto`` will do instead of a number.
+    whole : bool
+        Whether only whole numbers will do, as for a parameter whose default is one.
+
     Examples
     --------
     >>> 0.0 in Interval(0), 0.0 in Interval(0, open_low=True), math.nan in Interval(0)
@@ -33,6 +40,8 @@ class Interval:
     low: float
     high: float = math.inf
     open_low: bool = False
+    auto: bool = False
+    whole: bool = False
 
     def __contains__(self, value: float) -> bool:
         above = value > self.low if self.open_low else value >= self.low
@@ -74,7 +83,7 @@ def read(head: str, params: Mapping[str, Any], known: Mapping[str, Any]) -> dict
     return {name: _convert(name, value, known[name]) for name, value in params.items()}
 
 
-def check(head: AffineClassifier) -> None:
+def check(head: Any) -> None:
     """Check every number among a head's parameters.
 
     Raises
@@ -87,10 +96,12 @@ def check(head: AffineClassifier) -> None:
         value = getattr(head, name)
         if name == "random_state" and not isinstance(value, Real):
             continue  # scikit-learn's conventions also allow None and a RandomState
-        whole = isinstance(known[name], int)
+        if interval.auto and isinstance(value, str) and value == "auto":
+            continue
+        whole = interval.whole or isinstance(known[name], int)
         right_type = isinstance(value, Integral if whole else Real) and not isinstance(value, bool)
         if not right_type or value not in interval:
-            noun = "a whole number" if whole else "a number"
+            noun = ("auto or " if interval.auto else "") + ("a whole number" if whole else "a number")
             raise ParameterError(f"{name} must be {noun} in {interval}, got {value!r}")
 
 
@@ -98,13 +109,24 @@ def _convert(name: str, value: Any, default: Any) -> Any:
     kind = type(default)
     if kind is float and isinstance(value, Integral) and not isinstance(value, bool):
         return float(value)
-    if not isinstance(value, str) or kind is str:
+    if default == "auto" and isinstance(value, str):
+        return _number_or_word(value)
+    if not isinstance(value, str) or kind is str or default is None:
         return value
     try:
         return kind(value)
     except ValueError:
         noun = "a whole number" if kind is int else "a number"
         raise ParameterError(f"{name} must be {noun}, got {value!r}; the default is {default}") from None
+
+
+def _number_or_word(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
 
 
 def _unknown(head: str, name: str, known: Mapping[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -35,9 +35,14 @@ def moments(X: NDArray[np.floating[Any]]) -> tuple[NDArray[np.float64], NDArray[
         The scale is the standard deviation, and 1 where a column is constant, or varies by less than
         `ROUNDING` of the column that varies most.
     """
+    return moments_of(blocks(X))  # `fit` would copy all of X, in float64
+
+
+def moments_of(parts: Iterable[NDArray[np.floating[Any]]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The same of rows that come in parts, (n, D) each."""
     scaler = StandardScaler()
-    for block in blocks(X):  # `fit` would copy all of X, in float64
-        scaler.partial_fit(block)
+    for part in parts:
+        scaler.partial_fit(part)
     scale = scaler.scale_
     # Dead dimensions hold rounding noise (three of MiniLM's vary by 1e-9 and less). Blown up to unit
     # variance it would be fitted, and the result would depend on how the batches fell.

@@ -4,11 +4,12 @@
 
     head.json
       format      1
-      kind        "logistic", "ridge" or "linear"
+      kind        "logistic", "ridge", "linear", ...; "own" for a module of the user's
+      task        "single", "multi" (several labels a sample) or "regression"
       params      what the head was made with
-      classes     {"dtype": "<U5", "values": ["dress", "hat", ...]}
+      classes     {"dtype": "<U5", "values": ["dress", "hat", ...]}; null for regression
       n_features  D
-      fitted      what else fitting found: n_iter, converged, best_epoch
+      fitted      what else fitting found: n_iter, converged, best_epoch, ...
       digest      BLAKE2b-128 of head.safetensors, in hex
 
 Nothing is pickled, and nothing that is read can run.
@@ -16,8 +17,10 @@ Nothing is pickled, and nothing that is read can run.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import blake2b
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,13 +34,13 @@ from headstart.heads import open_head
 
 if TYPE_CHECKING:
     from headstart.contracts import Head
-    from headstart.heads.affine import AffineClassifier
-    from headstart.types import Json
+    from headstart.types import Json, LabelKind
 
 FORMAT = 1
 TENSORS_FILE = "head.safetensors"
 JSON_FILE = "head.json"
-FLOATS = ("float32", "float64")
+FLOATS = ("float16", "float32", "float64")
+INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
 CLASS_TYPES = {"U": str, "O": str, "b": bool, "i": int, "u": int, "f": float}
 """What labels of each numpy kind are in JSON."""
 
@@ -50,25 +53,31 @@ def save_head(head: Head, folder: Path) -> None:
     StorageError
         The folder cannot be written, or the head has classes or parameters that JSON cannot hold.
     """
-    from headstart.heads.affine import AffineClassifier
-
-    if not isinstance(head, AffineClassifier):
-        raise StorageError(f"a {type(head).__name__} cannot be kept: only affine heads can, so far")
+    if not hasattr(head, "kind") or not hasattr(head, "tensors"):
+        raise StorageError(f"a {type(head).__name__} cannot be kept: only the heads of headstart can")
     content = save({name: np.ascontiguousarray(tensor) for name, tensor in head.tensors().items()})
     description = {
         "format": FORMAT,
         "kind": head.kind,
+        "task": task_of(head),
         "params": {name: _plain(name, value) for name, value in head.get_params().items()},
-        "classes": {"dtype": head.classes_.dtype.str, "values": _class_values(head.classes_)},
+        "classes": _describe_classes(head),
         "n_features": head.n_features_in_,
-        "fitted": {name.rstrip("_"): getattr(head, name) for name in head.fitted},
+        "fitted": {name.rstrip("_"): _fitted(getattr(head, name)) for name in head.fitted},
         "digest": _digest(content),
     }
     write_durably(folder / TENSORS_FILE, content)
     write_json(folder / JSON_FILE, description)
 
 
-def load_head(folder: Path) -> AffineClassifier:
+def task_of(head: Head) -> LabelKind:
+    """What a fitted head predicts."""
+    if not hasattr(head, "classes_"):
+        return "regression"
+    return "multi" if getattr(head, "is_multi_", False) else "single"
+
+
+def load_head(folder: Path) -> Head:
     """Read a head that predicts bit for bit as the one that was saved.
 
     Raises
@@ -83,10 +92,12 @@ def load_head(folder: Path) -> AffineClassifier:
     head = _open(description, path)
     classes = _read_classes(description["classes"], path)
     tensors = _read_tensors(folder / TENSORS_FILE, description["digest"])
-    _check_tensors(tensors, len(classes), description["n_features"], folder / TENSORS_FILE)
     for name in head.fitted:
         setattr(head, name, description["fitted"].get(name.rstrip("_")))
-    return head.restore(classes, tensors)
+    n_classes = 0 if classes is None else len(classes)
+    _check_tensors(head, tensors, n_classes, description["n_features"], folder / TENSORS_FILE)
+    loaded: Head = head.restore(classes, tensors)
+    return loaded
 
 
 def _read_description(path: Path) -> dict[str, Any]:
@@ -102,23 +113,37 @@ def _read_description(path: Path) -> dict[str, Any]:
             f"{path} is of format {content['format']}, and this version of headstart knows {FORMAT}; "
             "use the version that wrote it, or fit the head again"
         )
-    types = {"kind": str, "params": dict, "classes": dict, "n_features": int, "fitted": dict, "digest": str}
+    content.setdefault("task", "single")  # as heads were before they could do anything else
+    types: dict[str, Any] = {
+        "kind": str, "task": str, "params": dict, "classes": dict, "n_features": int, "fitted": dict,
+        "digest": str,
+    }  # fmt: skip
+    if content["task"] == "regression":
+        types["classes"] = NoneType
     for name, kind in types.items():
         if not isinstance(content.get(name), kind):
             raise StorageError(f"{path} has no valid entry {name!r}; fit the head again")
     return content
 
 
-def _open(description: dict[str, Any], path: Path) -> AffineClassifier:
+def _open(description: dict[str, Any], path: Path) -> Any:
     """The unfitted head of that kind, with those parameters."""
     try:
-        return open_head(description["kind"], description["params"], seed=0)
-    except ConfigError as error:
+        return open_head(description["kind"], description["params"], seed=0, task=description["task"])
+    except (ConfigError, KeyError) as error:
         raise StorageError(f"{path} describes no head of this version: {error}") from error
 
 
-def _read_classes(entry: dict[str, Any], path: Path) -> NDArray[Any]:
-    """The class names, shape (n_classes,), exactly as they were written."""
+def _describe_classes(head: Any) -> Json:
+    if not hasattr(head, "classes_"):
+        return None
+    return {"dtype": head.classes_.dtype.str, "values": _class_values(head.classes_)}
+
+
+def _read_classes(entry: dict[str, Any] | None, path: Path) -> NDArray[Any] | None:
+    """The class names, shape (n_classes,), exactly as they were written; None: numbers."""
+    if entry is None:
+        return None
     values = entry.get("values")
     try:
         dtype = np.dtype(entry.get("dtype", ""))
@@ -126,7 +151,7 @@ def _read_classes(entry: dict[str, Any], path: Path) -> NDArray[Any]:
         faithful = dtype.kind in CLASS_TYPES and _class_values(classes) == values
     except (TypeError, ValueError, OverflowError, StorageError):
         faithful = False
-    if not faithful or len(classes) < 2 or len(set(classes.tolist())) < len(classes):
+    if not faithful or not len(classes) or len(set(classes.tolist())) < len(classes):
         raise StorageError(f"{path} has no valid class names; fit the head again")
     return classes
 
@@ -147,23 +172,22 @@ def _read_tensors(path: Path, digest: str) -> dict[str, NDArray[Any]]:
     return tensors
 
 
-def _check_tensors(tensors: dict[str, NDArray[Any]], n_classes: int, n_features: int, path: Path) -> None:
-    shapes = {
-        "mean": (n_features,),
-        "scale": (n_features,),
-        "coef": (n_classes, n_features),
-        "intercept": (n_classes,),
-    }
+def _check_tensors(
+    head: Any, tensors: dict[str, NDArray[Any]], n_classes: int, n_features: int, path: Path
+) -> None:
+    shapes = head.shapes(tensors, n_classes, n_features)
     if tensors.keys() != shapes.keys():
         raise StorageError(f"{path} holds {sorted(tensors)} and should hold {sorted(shapes)}")
     for name, shape in shapes.items():
         tensor = tensors[name]
-        if tensor.shape != shape or tensor.dtype.name not in FLOATS:
+        wanted = INTEGERS if name in getattr(head, "integers", ()) else FLOATS
+        if tensor.shape != tuple(shape) or tensor.dtype.name not in wanted:
             found = f"{tensor.dtype.name} {tensor.shape}"
-            raise StorageError(f"{path}: {name!r} is {found}, and {JSON_FILE} says floats of shape {shape}")
+            noun = "integers" if wanted is INTEGERS else "floats"
+            raise StorageError(f"{path}: {name!r} is {found}, and {JSON_FILE} says {noun} of shape {shape}")
         if not np.isfinite(tensor).all():
             raise StorageError(f"{path}: {name!r} has values that are not finite")
-    if not (tensors["scale"] > 0).all():
+    if "scale" in tensors and not (tensors["scale"] > 0).all():
         raise StorageError(f"{path}: 'scale' has values that are not positive")
 
 
@@ -176,6 +200,15 @@ def _class_values(classes: NDArray[Any]) -> list[Json]:
             f"classes of dtype {classes.dtype} cannot be kept; use strings, numbers or booleans as labels"
         )
     return values
+
+
+def _fitted(value: Any) -> Json:
+    """What fitting found, as a JSON value."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {str(name): _fitted(part) for name, part in value.items()}
+    return [_fitted(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def _plain(name: str, value: Any) -> Json:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from headstart.types import Json
 
 SHOWN_CLASSES = 100
+SHOWN_MISTAKES = 10
 
 
 def model_card(
@@ -20,21 +21,63 @@ def model_card(
     """Markdown that says what this run is, how good it is and how to use it."""
     head, provenance = report["head"], report["provenance"]
     parts = [
-        f"# {head['name']} head on {features['backbone']}",
-        f"Predicts `{labels['column']}` ({len(labels['classes'])} classes) from frozen features of "
-        f"`{features['backbone']}` at `{features['tap']}`, fitted on {report['data']['n_train']:,} samples of "
-        f"the set `{features['set']}` ({features['digest']}){_views(report)}.",
+        f"# {head['name']} head on {_backbones(features)}",
+        f"Predicts {_what(labels)} from frozen features of {_taps(features)}, fitted on "
+        f"{report['data']['n_train']:,} samples of the set `{features['set']}` ({features['digest']})"
+        f"{_views(report)}.{_prepared(report)}",
         _metrics_table(report["metrics"]),
+        _spread(report),
         "## Use\n\n```\nheadstart predict <this directory> DATA --out predictions.csv\n```",
         f"## Made by\n\nheadstart {provenance['headstart']}, {provenance['created']}, seed {report['seed']}; "
-        f"parameters of the head: `{head['params']}`.\n`config.yaml` repeats the run: "
+        f"parameters of the head: `{head['params']}`.{_chosen(report)}\n`config.yaml` repeats the run: "
         "`headstart fit-head --config config.yaml --out NEW`.",
         _limits(report["data"]),
+        _class_table(report["metrics"].get("test", {}).get("per_class", {})),
+        _mistakes(report.get("errors", {})),
     ]
-    if "test" in report["metrics"]:
-        parts.append(_class_table(report["metrics"]["test"]["per_class"]))
     parts.extend(f"![{name}](plots/{name}.png)" for name in plots)
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _what(labels: Mapping[str, Json]) -> str:
+    kind = labels.get("kind", "single")
+    if kind == "regression":
+        return f"the number `{labels['column']}`"
+    noun = "labels, several a sample" if kind == "multi" else "classes"
+    return f"`{labels['column']}` ({len(labels['classes'])} {noun})"
+
+
+def _backbones(features: Mapping[str, Json]) -> str:
+    return " and ".join(dict.fromkeys(part["backbone"] for part in features.get("parts", [features])))
+
+
+def _taps(features: Mapping[str, Json]) -> str:
+    return " and ".join(
+        f"`{part['backbone']}` at `{part['tap']}`" for part in features.get("parts", [features])
+    )
+
+
+def _prepared(report: Mapping[str, Json]) -> str:
+    steps = report.get("prepare", [])
+    return f" Features are prepared: {', '.join(steps)}." if steps else ""
+
+
+def _chosen(report: Mapping[str, Json]) -> str:
+    sweep = report.get("sweep")
+    if not sweep:
+        return ""
+    return f" Chosen from {len(sweep['trials'])} on validation data: `{sweep['best']}`."
+
+
+def _spread(report: Mapping[str, Json]) -> str:
+    seeds = report.get("seeds")
+    if not seeds or not seeds["values"]:
+        return ""
+    said = [
+        f"{name.replace('_', ' ')} {seeds['mean'][name]:.4f} ± {seeds['deviation'][name] or 0:.4f}"
+        for name in seeds["values"]
+    ]
+    return f"Over {seeds['n']} seeds, on {seeds['split']}: {', '.join(said)} (one standard deviation)."
 
 
 def _views(report: Mapping[str, Json]) -> str:
@@ -42,15 +85,56 @@ def _views(report: Mapping[str, Json]) -> str:
     return f", shown plain or in one of {len(names)} views ({names[0]} to {names[-1]})" if names else ""
 
 
+COLUMNS = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro-F1",
+    "log_loss": "log loss",
+    "ece": "calibration error",
+    "r2": "R²",
+    "mae": "mean absolute error",
+    "rmse": "root mean squared error",
+}
+"""What the table of figures shows, where there is such a figure."""
+
+
 def _metrics_table(metrics: Mapping[str, Json]) -> str:
+    names = [name for name in COLUMNS if any(name in values for values in metrics.values())]
     rows = [
-        f"| {split} | {values['n']:,} | {values['accuracy']:.4f} | {values['macro_f1']:.4f} |"
+        f"| {split} | {values['n']:,} | " + " | ".join(_figure(values, name) for name in names) + " |"
         for split, values in metrics.items()
     ]
-    return "| split | samples | accuracy | macro-F1 |\n|---|---|---|---|\n" + "\n".join(rows)
+    heading = f"| split | samples | {' | '.join(COLUMNS[name] for name in names)} |\n" + "|---" * (
+        2 + len(names)
+    )
+    note = (
+        "In brackets: 95 % intervals by bootstrap." if any("intervals" in v for v in metrics.values()) else ""
+    )
+    return heading + "|\n" + "\n".join(rows) + (f"\n\n{note}" if note else "")
+
+
+def _figure(values: Mapping[str, Json], name: str) -> str:
+    value, interval = values.get(name), values.get("intervals", {}).get(name)
+    if value is None:
+        return ""
+    return f"{value:.4f}" + (f" [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else "")
+
+
+def _mistakes(errors: Mapping[str, Json]) -> str:
+    rows = [
+        f"| {_cell(m['id'])} | {_cell(m['label'])} | {_cell(m['prediction'])} | {m['confidence']:.3f} |"
+        for m in errors.get("mistakes", [])[:SHOWN_MISTAKES]
+    ]
+    if not rows:
+        return ""
+    return (
+        f"## Most confident mistakes, on {errors['split']}\n\n| sample | label | prediction | confidence |\n"
+        "|---|---|---|---|\n" + "\n".join(rows)
+    )
 
 
 def _class_table(per_class: Mapping[str, Json]) -> str:
+    if not per_class:
+        return ""
     rows = [
         f"| {_cell(name)} | {v['precision']:.3f} | {v['recall']:.3f} | {v['f1']:.3f} | {v['support']} |"
         for name, v in list(per_class.items())[:SHOWN_CLASSES]

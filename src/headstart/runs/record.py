@@ -28,6 +28,7 @@ from headstart.runs.card import model_card
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from headstart.evaluation.plots import Plot
     from headstart.types import Json
 
 MODEL_DIR = "model"
@@ -53,8 +54,8 @@ class RunRecord:
     history : sequence of dict
         One entry an epoch, or one for the whole fit.
     predictions, split : pyarrow.Table
-    plots : mapping of str to bytes
-        PNGs by name.
+    plots : mapping of str to Plot
+        By name; each is written as PNG and as SVG.
     save_model : callable
         Writes the model into a folder.
     """
@@ -68,7 +69,7 @@ class RunRecord:
     predictions: pa.Table
     split: pa.Table
     save_model: Callable[[Path], None]
-    plots: Mapping[str, bytes] = field(default_factory=dict)
+    plots: Mapping[str, Plot] = field(default_factory=dict)
 
     def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
         """Write the run directory, whole or not at all.
@@ -103,8 +104,9 @@ class RunRecord:
         make_directory(folder / MODEL_DIR)
         self.save_model(folder / MODEL_DIR)
         make_directory(folder / "plots")
-        for name, png in self.plots.items():
-            write_durably(folder / "plots" / f"{name}.png", png)
+        for name, plot in self.plots.items():
+            write_durably(folder / "plots" / f"{name}.png", plot.png())
+            write_durably(folder / "plots" / f"{name}.svg", plot.svg())
         card = model_card(self.report, self.labels, self.features, list(self.plots))
         write_durably(folder / "README.md", card.encode("utf-8"))
 

@@ -148,14 +148,34 @@ class FitConfig(Config):
 
     set: str
     head: str = "logistic"
-    tap: str | None = None
-    backbone: str | None = None
+    tap: str | list[str] | None = None
+    backbone: str | list[str] | None = None
     label: str | None = None
     views: bool = True
+    prepare: list[str] = Field(default_factory=list)
     params: dict[str, Any] = Field(default_factory=dict)
+    sweep: dict[str, Any] = Field(default_factory=dict)
+    search: Literal["grid", "optuna"] = "grid"
+    trials: int = Field(50, ge=1, le=10_000)
+    seeds: int = Field(1, ge=1, le=1000)
+    folds: int | None = Field(None, ge=2)
+    shots: list[int] = Field(default_factory=list)
+    curve: list[int] = Field(default_factory=list)
+    refit: bool = False
+    calibrate: bool = True
+    mapped: bool | None = None
+    track: list[str] = Field(default_factory=list)
+    callback: list[str] = Field(default_factory=list)
     seed: int = Field(0, ge=0, lt=2**32)
     cache: str | None = None
     digest: str | None = None
+
+    @property
+    def choices(self) -> list[tuple[str | None, str | None]]:
+        """The features to fit on, as tap and backbone: each tap of each backbone."""
+        taps: list[Any] = self.tap if isinstance(self.tap, list) else [self.tap]
+        backbones: list[Any] = self.backbone if isinstance(self.backbone, list) else [self.backbone]
+        return [(tap, backbone) for backbone in backbones or [None] for tap in taps or [None]]
 
 
 class DoctorConfig(ComputeConfig):

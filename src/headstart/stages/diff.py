@@ -18,6 +18,7 @@ from headstart.sources import open_source
 from headstart.stages.computing import OpenedBackbone, check_modality
 from headstart.stages.naming import set_name
 from headstart.stages.spaces import failed_for_good, plan_work
+from headstart.stages.viewing import samples_with_views
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -121,11 +122,12 @@ def diff(config: ExtractConfig, progress: Progress) -> Diff:
     samples = register(source, cache.keys, progress)
     earlier = cache.find_set(set_name(config.set, config.data, config.backbone))
     given_up = failed_for_good(earlier)
+    viewed = samples_with_views(config, samples, source, earlier)
     work = plan_work(cache, config, opened.info, source, samples, given_up)
     plan = work.plan
     meant = [(view, tap) for view in plan.views for tap in plan.taps]
     features = tuple(
-        _compare_space(cache, samples, tap, view, space, given_up)
+        _compare_space(cache, samples, tap, view, space, given_up, None if view is None else viewed)
         for (view, tap), space in zip(meant, plan.spaces, strict=True)
     )
     compared = compare_samples(samples, earlier) if earlier else None
@@ -139,8 +141,11 @@ def _compare_space(
     view: View | None,
     space: Space,
     given_up: frozenset[tuple[str, str]],
+    meant: NDArray[np.bool_] | None,
 ) -> FeatureDiff:
     unique = first_occurrences(samples.keys)
+    if meant is not None:
+        unique = unique[contains(samples.keys[meant], samples.keys[unique])]
     held = space.held(samples.keys[unique])
     failed = pack(bytes.fromhex(key) for key, space_id in given_up if space_id == space.id)
     missing = unique[~held & ~contains(failed, samples.keys[unique])]

@@ -21,6 +21,7 @@ from headstart.stages.computing import OpenedBackbone, check_modality, fill
 from headstart.stages.naming import set_name
 from headstart.stages.spaces import describe_work, failed_for_good, plan_work
 from headstart.stages.streaming import extract_stream
+from headstart.stages.viewing import samples_with_views
 
 if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
@@ -82,7 +83,7 @@ def extract(config: ExtractConfig, progress: Progress) -> Extraction:
     source = open_source(config.data, config.source_options(), _modality(config, cache, progress))
     progress.say(source.description)
     each = [_open(part, source, cache, progress) for part in config.each_backbone()]
-    scan = None if source.streams else _Scan(source, cache, config, progress)
+    scan = None if source.streams else _Scan(source, cache, config, name, progress)
     runs: list[Extraction] = []
     for part, opened in each:
         given_up = failed_for_good(None if config.retry_failed else cache.find_set(name))
@@ -123,7 +124,9 @@ def _open(
 class _Scan:
     """The samples of a source, scanned once for all backbones."""
 
-    def __init__(self, source: Source, cache: Cache, config: ExtractConfig, progress: Progress) -> None:
+    def __init__(
+        self, source: Source, cache: Cache, config: ExtractConfig, name: str, progress: Progress
+    ) -> None:
         self.source = source
         limit = FailureLimit.parse(config.max_failures)
         said = source.description
@@ -131,6 +134,7 @@ class _Scan:
         if source.description != said:  # a folder knows its classes, and what it ignored, after the scan
             progress.say(source.description)
         self.limit = limit.of(len(self.samples), self.samples.failures)
+        self.viewed = samples_with_views(config, self.samples, source, cache.find_set(name))
 
 
 def _extract_all(
@@ -142,7 +146,7 @@ def _extract_all(
 ) -> Extracted:
     """Compute what is missing of samples that were scanned."""
     source, samples, limit = scan.source, scan.samples, scan.limit
-    work = plan_work(opened.cache, config, opened.info, source, samples, given_up)
+    work = plan_work(opened.cache, config, opened.info, source, samples, given_up, scan.viewed)
     progress.say(f"{work.plan.summary()} ({describe_work(config.backbone, work)})")
     filled = fill(work, opened, config, progress, limit)
     drift = _drift(work, filled, scan, opened, progress)

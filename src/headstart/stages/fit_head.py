@@ -2,38 +2,38 @@
 
 from __future__ import annotations
 
-import datetime
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import partial
-from importlib import metadata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import pyarrow as pa
 
-from headstart.arrow import mask_of, names_by_code
-from headstart.cache.sets import FeatureSet, SetRows
 from headstart.cache.store import Cache
-from headstart.errors import ConfigError, DataError
-from headstart.evaluation.metrics import evaluate
-from headstart.evaluation.plots import plot_confusion, plot_history
-from headstart.heads import open_head
-from headstart.heads.linear import LinearHead
-from headstart.heads.storage import save_head
-from headstart.pooling import display_tap
-from headstart.runs.environment import describe_environment, peak_resident_bytes
-from headstart.runs.record import RunRecord
-from headstart.stages.predicting import prediction_table
+from headstart.errors import ConfigError
+from headstart.heads import head_class, open_head
+from headstart.heads.predictor import Predictor
+from headstart.heads.preparation import Preparation
+from headstart.stages.evaluating import Evaluated, calibrated, evaluate_splits
+from headstart.stages.fit_data import FitData, check_train, read_fit_data
+from headstart.stages.fit_report import make_record
+from headstart.stages.protocols import shots_and_curve
+from headstart.stages.room import available_bytes
+from headstart.stages.searching import TAP, Searched, samples_of, search
 from headstart.stages.train_views import TrainViews, gather_views, views_of
-from headstart.types import SPLITS
+from headstart.stages.trials import Samples, Trial, Tried, chosen_params, quick_scores, run_trials
+from headstart.stages.watching import ShowEpochs, Track, own_callbacks
 
 if TYPE_CHECKING:
-    from headstart.contracts import Progress
-    from headstart.heads.affine import AffineClassifier
+    from headstart.cache.sets import FeatureSet
+    from headstart.contracts import Head, Progress
+    from headstart.runs.record import RunRecord
     from headstart.stages.config import FitConfig
     from headstart.types import Json
+
+MAPPED_FROM = 0.4
+"""The share of the memory that is left from which features stay on disk, for heads that can read them there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,95 +42,172 @@ class FittedHead:
 
     Parameters
     ----------
-    head : AffineClassifier
+    predictor : Predictor
     record : RunRecord
     """
 
-    head: AffineClassifier
+    predictor: Predictor
     record: RunRecord
 
 
-def fit_head(config: FitConfig, progress: Progress) -> FittedHead:
-    """Train a head on the train split, and report on every split."""
+@dataclass
+class Fit:
+    """A fit in the making: what it is of, and what it has found so far.
+
+    Parameters
+    ----------
+    config : FitConfig
+        With the parameters that a search chose.
+    features : FeatureSet
+    data : FitData
+        With prepared features.
+    preparation : Preparation
+    searched : Searched, optional
+    views : TrainViews, optional
+    """
+
+    config: FitConfig
+    features: FeatureSet
+    data: FitData
+    preparation: Preparation
+    searched: Searched | None = None
+    views: TrainViews | None = None
+
+
+def fit_head(config: FitConfig, progress: Progress, checkpoint: Path | None = None) -> FittedHead:
+    """Choose and train a head on train and validation samples, then report on every split.
+
+    Parameters
+    ----------
+    config : FitConfig
+    progress : Progress
+    checkpoint : Path, optional
+        Where a head that trains by epochs keeps its state, to be taken up after an interruption.
+    """
     start = perf_counter()
+    tracker = _open_trackers(config)
     features = Cache(config.cache).open_set(config.set, config.digest)
-    _check_kind(features, config, progress)
-    head = open_head(config.head, config.params, config.seed)
-    rows = {
-        split: _labelled(features.rows(split, config.tap, config.label, config.backbone)) for split in SPLITS
-    }
-    _check_train(rows["train"], features, config)
-    views = _choose_views(features, head, rows["train"], config, progress)
+    fit = _prepare(config, features, progress)
     loaded = perf_counter()
-    _fit(head, rows["train"], rows["validation"], views, progress)
+    tried = _train(fit, progress, tracker, checkpoint)
     fitted = perf_counter()
-    metrics = {split: _evaluate(head, part) for split, part in rows.items() if len(part)}
-    evaluated = perf_counter()
-    report: dict[str, Json] = {
-        "metrics": metrics,
-        "timings": {
-            "load": loaded - start,
-            "fit": fitted - loaded,
-            "evaluate": evaluated - fitted,
-            "total": evaluated - start,
-        },
-        "cost": _cost(head, rows, views),
-        "seed": config.seed,
-        "head": {"name": config.head, "params": _plain(head.get_params()), **_outcome(head)},
-        "data": _describe_data(features, rows),
-        **({"views": views.report} if views else {}),
-        "provenance": _provenance(features),
-    }
-    _say_unseen(report["data"], progress)
-    return FittedHead(head, _record(config, features, head, rows, report))
+    predictor = Predictor(cast("Head", tried.head), fit.preparation)
+    bare = Predictor(predictor.head)
+    if config.calibrate:
+        bare = calibrated(bare, fit.data)
+    if config.refit:
+        bare = replace(bare, head=_refit(fit, tried))
+    found = evaluate_splits(bare, fit.data, config.seed)
+    predictor = Predictor(bare.head, fit.preparation, bare.temperature)
+    more = {**_over_seeds(fit, progress), **shots_and_curve(fit.config, fit.data, progress)}
+    end = perf_counter()
+    timings = {"load": loaded - start, "fit": fitted - loaded, "evaluate": end - fitted, "total": end - start}
+    record = make_record(config, fit, predictor, bare, found, timings, more, progress)
+    for each in tracker:
+        each.finish(record.report, [])
+    return FittedHead(predictor, record)
 
 
-def _check_kind(features: FeatureSet, config: FitConfig, progress: Progress) -> None:
+def _prepare(config: FitConfig, features: FeatureSet, progress: Progress) -> Fit:
+    """Read the data, prepare it, and choose parameters where the configuration asks for a search."""
     column = features.label_column(config.label)
-    kind = features.label_kinds[column]
     if config.label is None and len(features.label_names) > 1:
         progress.say(f"label {column!r} of {', '.join(map(repr, features.label_names))}; --label chooses")
-    if kind != "single":
-        says = {"multi": "several labels a sample", "regression": "numbers to regress on"}[kind]
-        raise ConfigError(
-            f"the label {column!r} of set {features.name!r} holds {says}, and the heads here take one class "
-            "a sample: choose another with --label, or fit your own on "
-            f"headstart.open_set({features.name!r}).arrays('train', label={column!r})"
-        )
+    kind = features.label_kinds[column]
+    attends = bool(_takes_sequences(config, kind))
+    open_head(config.head, config.params, config.seed, kind)  # a mistake in them shows before any is read
+    taps: list[str | None] = list(config.sweep.get(TAP, [])) or [None]
+    read = {}
+    for tap in taps:
+        choices = [(tap, backbone) for _, backbone in config.choices] if tap else config.choices
+        mapped = _is_mapped(config, features, choices, attends, kind, progress)
+        data = read_fit_data(features, choices, config.label, attends, mapped)
+        check_train(data, features.name)
+        read[tap] = _prepared(data, config)
+    searched = None
+    if config.sweep or config.search == "optuna" or config.folds:
+        searched = search(config, {tap: data for tap, (data, _) in read.items()}, progress)
+        config = config.model_copy(update={"params": {**config.params, **searched.best.params}})
+    data, preparation = read[searched.best.tap if searched else taps[0]]
+    fit = Fit(config, features, data, preparation, searched)
+    fit.views = _choose_views(fit, progress)
+    return fit
 
 
-def _labelled(rows: SetRows) -> SetRows:
-    """The rows that have a label."""
-    known = rows.y >= 0
-    if known.all():
-        return rows
-    return SetRows(rows.table.filter(mask_of(known)), rows.X[known], rows.y[known], rows.names, rows.feature)
+def _takes_sequences(config: FitConfig, kind: Any) -> bool:
+    if config.head.startswith("py:"):
+        return bool(cast(Any, open_head(config.head, {}, 0, kind)).takes_sequences)
+    return bool(getattr(head_class(config.head, kind), "takes_sequences", False))
 
 
-def _check_train(train: SetRows, features: FeatureSet, config: FitConfig) -> None:
-    column = features.label_column(config.label)
-    if not len(train):
-        raise DataError(f"set {features.name!r} has no train sample with a label in {column!r}")
-    classes = np.unique(train.y)
-    if len(classes) < 2:
-        raise DataError(
-            f"a head needs at least two classes, and all {len(train):,} train samples of set "
-            f"{features.name!r} are {train.names[classes[0]]!r} in {column!r}; add samples of another class"
-        )
+def _prepared(data: FitData, config: FitConfig) -> tuple[FitData, Preparation]:
+    """Features as the head will see them; fitted on train alone."""
+    if not config.prepare:
+        return data, Preparation()
+    if not all(isinstance(part.X, np.ndarray) for part in data.parts.values()):
+        raise ConfigError("--prepare works on pooled features in memory; leave it out, or --mapped")
+    preparation = Preparation.fit(config.prepare, data.parts["train"].X, config.seed)
+    parts = {split: replace(part, X=preparation(part.X)) for split, part in data.parts.items()}
+    return replace(data, parts=parts), preparation
 
 
-def _choose_views(
-    features: FeatureSet, head: AffineClassifier, train: SetRows, config: FitConfig, progress: Progress
-) -> TrainViews | None:
+def _is_mapped(
+    config: FitConfig,
+    features: FeatureSet,
+    choices: Sequence[Any],
+    attends: bool,
+    kind: Any,
+    progress: Progress,
+) -> bool:
+    """Whether features stay on disk: on request, or where they would fill the memory that is left."""
+    can = not attends and len(choices) == 1 and not config.prepare
+    is_own = config.head.startswith("py:")
+    by_epochs = is_own or getattr(head_class(config.head, kind), "trains_by_epochs", False)
+    if config.mapped is not None:
+        if config.mapped and not (can and by_epochs):
+            raise ConfigError(
+                "--mapped is for one pooled tap, without --prepare, and heads that train by epochs: linear, mlp, "
+                "residual or py:…"
+            )
+        return config.mapped
+    if attends:
+        return False
+    try:
+        rows, width = features.mapped(None, *_mapped_choice(choices[0], config)).shape
+    except ConfigError:
+        return False  # reading it says what is wrong
+    n_bytes = 4 * rows * width * len(choices)
+    if n_bytes < MAPPED_FROM * available_bytes():
+        return False
+    if can and by_epochs:
+        progress.say(f"{n_bytes / 1e9:,.1f} GB of features stay on disk, and are read batch by batch")
+        return True
+    progress.say(
+        f"warning: {n_bytes / 1e9:,.1f} GB of features may not fit into memory; --head linear reads them from disk"
+    )
+    return False
+
+
+def _mapped_choice(choice: tuple[Any, Any], config: FitConfig) -> tuple[Any, Any, Any]:
+    tap, backbone = choice
+    return tap, config.label, backbone
+
+
+def _choose_views(fit: Fit, progress: Progress) -> TrainViews | None:
     """The views to draw in training; None: there are none, or none are wanted, or the head has no epochs."""
-    refs = views_of(features, train.feature) if config.views else []
-    if refs and not isinstance(head, LinearHead):
+    config, train = fit.config, fit.data.parts["train"]
+    if not config.views or len(fit.data.refs) > 1 or not isinstance(train.X, np.ndarray) or fit.preparation:
+        return None
+    refs = views_of(fit.features, fit.data.refs[0])
+    if not refs:
+        return None
+    if not getattr(open_head(config.head, {}, 0, fit.data.kind), "trains_by_epochs", False):
         progress.say(
             f"the set has {len(refs)} views of this feature; a {config.head} head is fitted on the plain one "
             "alone (--head linear draws views)"
         )
         return None
-    views = gather_views(features, refs, train, progress) if refs else None
+    views = gather_views(fit.features, refs, fit.data.refs[0], train, progress)
     if views:
         progress.say(
             f"each epoch shows a train sample plain or in one of {len(views)} views, drawn at random"
@@ -138,147 +215,86 @@ def _choose_views(
     return views or None
 
 
-def _fit(
-    head: AffineClassifier,
-    train: SetRows,
-    validation: SetRows,
-    views: TrainViews | None,
-    progress: Progress,
-) -> None:
-    """Fit on label names, so that they travel with the head."""
-    names = np.array(train.names, dtype=np.str_)
-    if not isinstance(head, LinearHead):
-        head.fit(train.X, names[train.y])
-        return
-    progress.begin("training", None)
+def _train(fit: Fit, progress: Progress, tracker: Sequence[Any], checkpoint: Path | None) -> Tried:
+    """The head that is kept: the best of a search where it was trained on these samples, else a new one."""
+    config, data = fit.config, fit.data
+    own = own_callbacks(config.callback)
+    watched = bool(fit.views or own or tracker)
+    if fit.searched and not config.folds and not watched:
+        return max(fit.searched.best.tried, key=lambda tried: tried.trial.seed == config.seed)
+    head = cast(Any, open_head(config.head, config.params, config.seed, data.kind))
+    train = samples_of(data, data.parts["train"])
+    validation = samples_of(data, data.parts["validation"]) if len(data.parts["validation"]) else None
+    trial = Trial(config.params, config.seed, train, validation)
+    X_val, y_val = (None, None) if validation is None else (validation.X, validation.y)
+    if not getattr(head, "trains_by_epochs", False):
+        if own:
+            raise ConfigError(f"--callback watches epochs, and a {config.head} head has none")
+        head.fit(train.X, train.y, X_val, y_val)
+    else:
+        from headstart.heads.training.checkpoint import Checkpoint
+
+        callbacks = [ShowEpochs(progress), *map(Track, tracker), *own]
+        keeper = Checkpoint(checkpoint) if checkpoint else None
+        try:
+            head.fit(train.X, train.y, X_val, y_val, callbacks, fit.views or (), keeper)
+        finally:
+            progress.end()
+    scores = {} if validation is None else quick_scores(head, validation, data.kind)
+    return Tried(trial, head, scores)
+
+
+def _refit(fit: Fit, tried: Tried) -> Any:
+    """The head anew on train and validation samples, with all that was chosen on validation."""
+    data, config = fit.data, fit.config
+    if not len(data.parts["validation"]):
+        raise ConfigError("--refit adds the validation samples, and this set has none")
+    both = samples_of(data, data.parts["train"].joined(data.parts["validation"]))
+    head = cast(Any, open_head(config.head, chosen_params(tried), config.seed, data.kind))
+    return head.fit(both.X, both.y)
+
+
+def _over_seeds(fit: Fit, progress: Progress) -> dict[str, Json]:
+    """The chosen head with other seeds: what each gives on the test samples, their mean and deviation."""
+    config, data = fit.config, fit.data
+    split = "test" if len(data.parts["test"]) else "validation"
+    if config.seeds < 2 or not len(data.parts[split]) or config.shots or config.curve:
+        return {}
+    train = samples_of(data, data.parts["train"])
+    validation = samples_of(data, data.parts["validation"]) if len(data.parts["validation"]) else None
+    judged = samples_of(data, data.parts[split])
+    trials = [Trial(config.params, config.seed + n, train, validation) for n in range(config.seeds)]
+    progress.begin("seeds", config.seeds)
     try:
-        X_val, y_val = (validation.X, names[validation.y]) if len(validation) else (None, None)
-        head.fit(
-            train.X, names[train.y], X_val, y_val, callback=lambda _: progress.advance(1), views=views or ()
-        )
+        tried = run_trials(config.head, data.kind, trials, progress.advance)
     finally:
         progress.end()
+    return {"seeds": {"split": split, **_spread([one.head for one in tried], judged, data)}}
 
 
-def _evaluate(head: AffineClassifier, rows: SetRows) -> dict[str, Json]:
-    names = np.array(rows.names, dtype=np.str_)
-    return evaluate(names[rows.y], head.predict(rows.X), rows.names)
-
-
-def _cost(head: AffineClassifier, rows: Mapping[str, SetRows], views: TrainViews | None) -> dict[str, Json]:
-    tensors = head.tensors().values()
-    learned = (head.coef_, head.intercept_)
+def _spread(heads: Sequence[Head | None], judged: Samples, data: FitData) -> dict[str, Json]:
+    scores = [quick_scores(head, judged, data.kind) for head in heads if head is not None]
+    names: Mapping[str, float] = scores[0] if scores else {}
+    values = {name: [each[name] for each in scores] for name in names}
     return {
-        "feature_bytes": sum(part.X.nbytes for part in rows.values()) + (views.n_bytes if views else 0),
-        "model_bytes": sum(tensor.nbytes for tensor in tensors),
-        "parameters": int(sum(np.size(tensor) for tensor in learned)),
-        "peak_resident_bytes": peak_resident_bytes(),
-    }
-
-
-def _outcome(head: AffineClassifier) -> dict[str, Json]:
-    names = ("n_iter_", "converged_", "best_epoch_")
-    return {name.rstrip("_"): _plain(getattr(head, name)) for name in names if hasattr(head, name)}
-
-
-def _describe_data(features: FeatureSet, rows: Mapping[str, SetRows]) -> dict[str, Json]:
-    counts = {f"n_{split}": len(part) for split, part in rows.items()}
-    seen = set(np.unique(rows["train"].y).tolist())
-    others = np.concatenate([part.y for split, part in rows.items() if split != "train"])
-    unseen = [rows["train"].names[y] for y in np.unique(others).tolist() if y not in seen]
-    n_used = sum(counts.values())
-    n_failed = len({f.id for f in features.failures if f.space in ("", rows["train"].feature.space)})
-    in_table = sum(1 for f in features.failures if f.space == rows["train"].feature.space)
-    return {
-        **counts,
-        "n_unlabelled": max(len(features) - n_used - in_table, 0),
-        "n_skipped": n_failed,
-        "unseen_in_train": unseen,
-    }
-
-
-def _provenance(features: FeatureSet) -> dict[str, Json]:
-    return {
-        "headstart": metadata.version("headstart"),
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "set": features.name,
-        "digest": features.digest,
-        "source": features.info["source"],
-        "split": features.info["split"],
-    }
-
-
-def _say_unseen(data: Mapping[str, Json], progress: Progress) -> None:
-    if data["unseen_in_train"]:
-        progress.say(
-            "warning: train has no sample of "
-            + ", ".join(repr(name) for name in data["unseen_in_train"][:5])
-            + "; the head can never predict it, and every such sample counts as wrong"
-        )
-
-
-def _record(
-    config: FitConfig,
-    features: FeatureSet,
-    head: AffineClassifier,
-    rows: Mapping[str, SetRows],
-    report: dict[str, Json],
-) -> RunRecord:
-    feature = rows["train"].feature
-    entry = next(e for e in features.info["features"] if e["space"] == feature.space)
-    space = Cache(config.cache).open_space(feature.space)
-    history = getattr(head, "history_", None) or [
-        {
-            split: {"accuracy": m["accuracy"], "macro_f1": m["macro_f1"]}
-            for split, m in report["metrics"].items()
-        }
-    ]
-    shown = next(split for split in ("test", "validation", "train") if split in report["metrics"])
-    plots = {"confusion": plot_confusion(report["metrics"][shown]["confusion"], f"Confusion on {shown}")}
-    if hasattr(head, "history_"):
-        plots["history"] = plot_history(history)
-    all_rows = [part for part in rows.values() if len(part)]
-    resolved = config.model_copy(
-        update={"digest": features.digest, "tap": display_tap(feature.tap), "backbone": feature.backbone,
-                "label": features.label_column(config.label)}
-    )  # fmt: skip
-    return RunRecord(
-        config=resolved.dump(),
-        report=report,
-        labels={
-            "column": features.label_column(config.label),
-            "names": list(rows["train"].names),
-            "classes": [str(name) for name in head.classes_],
+        "n": len(scores),
+        "values": values,
+        "mean": {name: float(np.mean(each)) for name, each in values.items()},
+        "deviation": {
+            name: float(np.std(each, ddof=1)) if len(each) > 1 else None for name, each in values.items()
         },
-        features={
-            "set": features.name,
-            "digest": features.digest,
-            "cache": str(features.cache.resolve()),
-            "backbone": feature.backbone,
-            "tap": display_tap(feature.tap),
-            "space": feature.space,
-            "located": entry.get("located", feature.backbone),
-            "options": entry.get("options", {}),
-            "modality": features.info["source"]["modality"],
-            "columns": features.info["source"]["columns"],
-            "recipe": dict(space.recipe.entries),
-        },
-        environment=describe_environment(),
-        history=history,
-        predictions=pa.concat_tables([_predictions(head, part) for part in all_rows]),
-        split=features.samples.select(["id", "key", "split"]),
-        save_model=partial(save_head, head),
-        plots=plots,
-    )
+    }
 
 
-def _predictions(head: AffineClassifier, rows: SetRows) -> pa.Table:
-    table = rows.table.select(["id", "key", "split"])
-    table = table.append_column("label", names_by_code(rows.y, rows.names))
-    return prediction_table(table, head, rows.X)
+def _open_trackers(config: FitConfig) -> list[Any]:
+    if not config.track:
+        return []
+    from headstart.tracking import open_tracker
+
+    trackers = [open_tracker(spec) for spec in config.track]
+    for tracker in trackers:
+        tracker.start(config.model_dump(mode="json"), f"{config.set}-{config.head}")
+    return trackers
 
 
-def _plain(value: Any) -> Json:
-    if isinstance(value, Mapping):
-        return {name: _plain(part) for name, part in value.items()}
-    return value.item() if isinstance(value, np.generic) else value
+__all__ = ["Evaluated", "Fit", "FittedHead", "fit_head"]

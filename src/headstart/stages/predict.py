@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,10 @@ from headstart.cache.store import Cache
 from headstart.errors import DataError, HeadstartError, MismatchError
 from headstart.extraction.plan import plan_extraction
 from headstart.extraction.samples import register, samples_of
-from headstart.heads.storage import load_head
+from headstart.heads.predictor import Predictor
+from headstart.heads.sequences import Sequences
 from headstart.network import forbid_network
+from headstart.pooling import is_ragged
 from headstart.recipe import Recipe, make_recipe
 from headstart.runs.record import MODEL_DIR, load_run
 from headstart.sources import SourceOptions, open_source
@@ -36,7 +39,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headstart.cache.space import Space
-    from headstart.contracts import Head, Payloads, Progress, Source
+    from headstart.contracts import Payloads, Progress, Source
     from headstart.extraction.samples import Samples
     from headstart.types import Failure, Json, SampleBlock
 
@@ -61,12 +64,12 @@ def predict(run: str | os.PathLike[str], config: PredictConfig, progress: Progre
         The backbone is not the one that the head was fitted on.
     """
     saved = load_run(run)
-    head = load_head(saved.path / MODEL_DIR)
-    return predict_with(head, saved.features, saved.labels, config, progress)
+    predictor = Predictor.load(saved.path / MODEL_DIR)
+    return predict_with(predictor, saved.features, saved.labels, config, progress)
 
 
 def predict_with(
-    head: Head,
+    predictor: Predictor,
     features: Mapping[str, Json],
     labels: Mapping[str, Json],
     config: PredictConfig,
@@ -75,24 +78,52 @@ def predict_with(
     """Predict with a head in memory; see `predict`."""
     if config.offline:
         forbid_network()
-    source = _open(config, features)
-    progress.say(source.description)
     cache = Cache(config.cache or _cache_of(features))
-    space = cache.space(Recipe(features["recipe"]))
-    read = _read_stream if source.streams else _read_all
-    samples, failures = read(source, space, features, cache, config, progress)
-    held = space.held(samples.keys)
-    failures = [*samples.failures, *failures]
+    read = [_read_part({**features, **part}, cache, config, progress) for part in features.get("parts", [{}])]
+    samples = read[0].samples
+    held = np.logical_and.reduce([part.space.held(samples.keys) for part in read])
+    failures = [*samples.failures, *(failure for part in read for failure in part.failures)]
     if not held.any():
         raise DataError(
             f"none of the {len(held):,} inputs could be used; {failures[0].id}: {failures[0].reason}"
         )
-    X = space.gather(samples.keys[held]).values.astype(np.float32, copy=False)
+    X = _gather([part.space for part in read], samples.keys[held], predictor)
     table = _identify(samples.table, str(labels["column"]))
-    usable = prediction_table(table.filter(mask_of(held)), head, X)
+    usable = prediction_table(table.filter(mask_of(held)), predictor, X, labels["names"])
     if held.all() and not failures:
         return usable
     return _with_failures(usable, table, samples.keys, held, failures)
+
+
+@dataclass(frozen=True)
+class _ReadPart:
+    """All inputs, with one feature of each in the cache."""
+
+    samples: Samples
+    space: Space
+    failures: Sequence[Failure]
+
+
+def _read_part(
+    features: Mapping[str, Json], cache: Cache, config: PredictConfig, progress: Progress
+) -> _ReadPart:
+    source = _open(config, features)
+    progress.say(source.description)
+    space = cache.space(Recipe(features["recipe"]))
+    read = _read_stream if source.streams else _read_all
+    samples, failures = read(source, space, features, cache, config, progress)
+    return _ReadPart(samples, space, failures)
+
+
+def _gather(spaces: Sequence[Space], keys: NDArray[np.uint8], predictor: Predictor) -> Any:
+    """Features as the head was fitted on them: one, several side by side, or sequences."""
+    found = [space.gather(keys) for space in spaces]
+    if is_ragged(str(spaces[0].recipe.entries["tap"])):
+        return Sequences(found[0].values, np.asarray(found[0].offsets))
+    dense = [features.values.astype(np.float32, copy=False) for features in found]
+    if getattr(predictor.head, "takes_sequences", False):
+        return np.stack(dense, axis=1)
+    return np.concatenate(dense, axis=1) if len(dense) > 1 else dense[0]
 
 
 def _open(config: PredictConfig, features: Mapping[str, Json]) -> Source:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.heads.storage import load_head
+from headstart.heads.predictor import Predictor
 from headstart.progress import open_progress
 from headstart.runs.record import MODEL_DIR, load_run
 from headstart.stages.config import PredictConfig
@@ -26,8 +26,8 @@ class Run:
 
     Parameters
     ----------
-    head : Head
-        A scikit-learn estimator over features (N, D).
+    predictor : Predictor
+        The head with its preparation and temperature; `head` is the scikit-learn estimator alone.
     report, labels, features : mapping
         The content of the files of the same name in a run directory.
     record : RunRecord, optional
@@ -38,26 +38,31 @@ class Run:
 
     def __init__(
         self,
-        head: Head,
+        predictor: Predictor,
         report: Mapping[str, Json],
         labels: Mapping[str, Json],
         features: Mapping[str, Json],
         record: RunRecord | None = None,
         path: Path | None = None,
     ) -> None:
-        self.head = head
+        self.predictor = predictor
         self.report = report
         self.labels = labels
         self.features = features
         self.path = path
         self._record = record
 
+    @property
+    def head(self) -> Head:
+        """The fitted scikit-learn estimator, over prepared features."""
+        return self.predictor.head
+
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Run:
         """Open a run directory."""
         saved = load_run(path)
-        head = load_head(saved.path / MODEL_DIR)
-        return cls(head, saved.report, saved.labels, saved.features, path=saved.path)
+        predictor = Predictor.load(saved.path / MODEL_DIR)
+        return cls(predictor, saved.report, saved.labels, saved.features, path=saved.path)
 
     def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
         """Write the run directory, whole or not at all.
@@ -83,8 +88,9 @@ class Run:
             ``id``, ``prediction`` and ``p:<class>``…, a row for each input in order.
         """
         config = PredictConfig(data=data, **options)
-        return predict_with(self.head, self.features, self.labels, config, open_progress(quiet))
+        return predict_with(self.predictor, self.features, self.labels, config, open_progress(quiet))
 
     def __repr__(self) -> str:
-        metrics = {split: round(values["accuracy"], 4) for split, values in self.report["metrics"].items()}
-        return f"Run({self.report['head']['name']!r} on {self.features['backbone']!r}, accuracy {metrics})"
+        name = "r2" if self.report.get("task") == "regression" else "accuracy"
+        metrics = {split: round(values[name], 4) for split, values in self.report["metrics"].items()}
+        return f"Run({self.report['head']['name']!r} on {self.features['backbone']!r}, {name} {metrics})"

@@ -119,6 +119,7 @@ def plan_work(
     source: Payloads,
     samples: Samples,
     given_up: frozenset[tuple[str, str]] = frozenset(),
+    viewed: NDArray[np.bool_] | None = None,
 ) -> Work:
     """Choose taps, precision and spaces, and find what they lack.
 
@@ -126,6 +127,8 @@ def plan_work(
     ----------
     given_up : frozenset of (key in hex, space id)
         Permanent failures of earlier runs: they count as held.
+    viewed : ndarray of bool, shape (N,), optional
+        The samples that augmented views are computed of; None: all.
     """
     taps = choose_taps(config.taps, info, config.normalize)
     precision, why = choose_precision(
@@ -140,7 +143,8 @@ def plan_work(
     )
     views = views_for(config, info, source.modality)
     spaces = spaces_for(cache, info, taps, precision, config.dtype, views)
-    plan = plan_extraction(source, samples, spaces, taps, shard_format(config.format), given_up, views)
+    kept_as = shard_format(config.format)
+    plan = plan_extraction(source, samples, spaces, taps, kept_as, given_up, views, viewed)
     return Work(plan, precision, stored_dtype(precision, config.dtype), why)
 
 

@@ -52,6 +52,11 @@ def extract_stream(
 
     Shards grow across blocks. Memory holds one block of payloads, and the table of all samples.
     """
+    if config.workers is not None and config.workers > 1:
+        progress.say(
+            f"a stream is read once, in order: one process extracts it, and --workers {config.workers} "
+            "is left aside"
+        )
     limit = FailureLimit.parse(config.max_failures)
     filler = Filler(opened, config, progress, keep_open=True)
     blocks = SampleCollector()

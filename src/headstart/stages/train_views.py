@@ -13,10 +13,11 @@ from headstart.cache.store import Cache
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from headstart.cache.sets import FeatureSet, SetRows
+    from headstart.cache.sets import FeatureSet
     from headstart.cache.space import Space
     from headstart.contracts import Progress
     from headstart.recipe import Recipe
+    from headstart.stages.fit_data import Part
     from headstart.types import FeatureRef, Json
 
 
@@ -30,11 +31,11 @@ class TrainViews(Sequence["NDArray[np.float32]"]):
     refs : sequence of FeatureRef
     spaces : sequence of Space
         The space of each.
-    rows : SetRows
+    rows : Part
         The plain features, N rows.
     """
 
-    def __init__(self, refs: Sequence[FeatureRef], spaces: Sequence[Space], rows: SetRows) -> None:
+    def __init__(self, refs: Sequence[FeatureRef], spaces: Sequence[Space], rows: Part) -> None:
         self.names = [str(ref.view) for ref in refs]
         self._spaces = spaces
         self._rows = rows
@@ -49,7 +50,7 @@ class TrainViews(Sequence["NDArray[np.float32]"]):
     @property
     def n_bytes(self) -> int:
         """Of all of them together."""
-        return len(self) * self._rows.X.nbytes
+        return len(self) * int(self._rows.X.nbytes)
 
     def __len__(self) -> int:
         return len(self._spaces)
@@ -63,7 +64,7 @@ class TrainViews(Sequence["NDArray[np.float32]"]):
             return [self[place] for place in range(*index.indices(len(self)))]
         space = self._spaces[index]
         held = space.held(self._keys)
-        features = self._rows.X.copy()
+        features: NDArray[np.float32] = self._rows.X.copy()
         features[held] = space.gather(self._keys[held]).values
         return features
 
@@ -75,14 +76,14 @@ def views_of(features: FeatureSet, plain: FeatureRef) -> list[FeatureRef]:
 
 
 def gather_views(
-    features: FeatureSet, refs: Sequence[FeatureRef], train: SetRows, progress: Progress
+    features: FeatureSet, refs: Sequence[FeatureRef], plain: FeatureRef, train: Part, progress: Progress
 ) -> TrainViews:
     """The views of train samples, but for those whose recipe differs in more than the view.
 
     Such a view is left from an earlier extraction, with another prompt or image size.
     """
     cache = Cache(str(features.cache))
-    recipe = cache.open_space(train.feature.space).recipe
+    recipe = cache.open_space(plain.space).recipe
     spaces = {ref: cache.open_space(ref.space) for ref in refs}
     fitting = [ref for ref in refs if _is_view_of(spaces[ref].recipe, recipe)]
     if len(fitting) < len(refs):

@@ -6,9 +6,17 @@ from typing import TYPE_CHECKING
 
 from headstart.augmentation import open_views
 from headstart.errors import ConfigError
+from headstart.splits import TRAIN
+from headstart.stages.labelling import label_samples
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from headstart.augmentation import View
+    from headstart.cache.sets import FeatureSet
+    from headstart.contracts import Source
+    from headstart.extraction.samples import Samples
     from headstart.stages.config import ExtractConfig
     from headstart.types import BackboneInfo, Modality
 
@@ -29,6 +37,31 @@ def views_for(config: ExtractConfig, info: BackboneInfo, modality: Modality) -> 
     for view in views:
         check_view(view, info)
     return (None, *views)
+
+
+def samples_with_views(
+    config: ExtractConfig, samples: Samples, source: Source, earlier: FeatureSet | None
+) -> NDArray[np.bool_] | None:
+    """The samples that views are computed of, shape (N,): those of train, as nothing else ever draws one.
+
+    Parameters
+    ----------
+    config : ExtractConfig
+    samples : Samples
+        All of the set: the splits are made among them.
+    source : Source
+    earlier : FeatureSet, optional
+        What the set was before: samples keep their splits.
+
+    Returns
+    -------
+    ndarray of bool or None
+        None: all, where no views are asked for, or there is nothing to train on.
+    """
+    if not config.views:
+        return None
+    train = label_samples(samples, source, earlier, config.split_seed).splits == TRAIN
+    return train if train.any() else None
 
 
 def check_view(view: View, info: BackboneInfo) -> None:

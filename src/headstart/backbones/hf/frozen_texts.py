@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from headstart.backbones.freezing import is_int8
+from headstart.backbones.hf.packing import PLACES, find_packing, pack, trial_texts, unpack, varlen_attention
 from headstart.backbones.unpadded import run_unpadded
 from headstart.pooling import pool
 from headstart.types import AT_END, Activations, Positions
@@ -14,6 +15,7 @@ from headstart.types import AT_END, Activations, Positions
 if TYPE_CHECKING:
     import torch
 
+    from headstart.backbones.hf.packing import Attend, Packing
     from headstart.backbones.hf.text_encoders import TextEncoder
     from headstart.backbones.hf.tokenizing import TextInput
     from headstart.contracts import Change
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 CPU_TOKENS = 512  # a batch; more than about 1,000 fall out of a core's cache
 GPU_TOKENS = 16_384
+WIDTHS = 16  # padded texts on a GPU have a multiple of it
 
 
 class FrozenTextModel:
@@ -63,6 +66,34 @@ class FrozenTextModel:
         self._accepts = set(inspect.signature(encoder.module.forward).parameters)
         self._fill = _fill_values(text_input.tokenizer, encoder.module)
         self.budget = CPU_TOKENS if self.device.type == "cpu" else GPU_TOKENS
+        self._packing: Packing | None = None
+        self.pack_with(self._fused_attention())
+
+    @property
+    def forward_as(self) -> str:
+        """How it runs: over texts one behind the other, or padded."""
+        return "eager" if self._packing is None else "packed"
+
+    def pack_with(self, attend: Attend | None) -> None:
+        """Run over packed texts from now on, if a trial shows that they give what padded ones do."""
+        if attend is None or self._encoder.is_causal:
+            return
+        rows = self.prepare(trial_texts())
+        reads = {*self._encoder.depth.blocks.layers, *AT_END}
+
+        def trial(packing: Packing | None) -> Activations:
+            batch = self._collate(rows, packing)
+            return self._forward({name: part.to(self.device) for name, part in batch.items()}, reads, packing)
+
+        padding = getattr(self._encoder.config, "pad_token_id", None)
+        firsts = [0, *([padding + 1] if isinstance(padding, int) else [])]
+        self._packing = find_packing(self._encoder.module, attend, firsts, trial)
+
+    def _fused_attention(self) -> Attend | None:
+        import torch
+
+        sixteen_bits = next(self._encoder.module.parameters()).dtype in (torch.bfloat16, torch.float16)
+        return varlen_attention() if self.device.type == "cuda" and sixteen_bits else None
 
     def prepare(
         self, payloads: Sequence[Payload], changes: Sequence[Change | None] | None = None
@@ -75,45 +106,61 @@ class FrozenTextModel:
         return len(prepared["input_ids"])
 
     def collate(self, prepared: Sequence[Any]) -> dict[str, torch.Tensor]:
-        """The batch, padded on the right: what a text gives is then what it gives alone.
+        """The batch: packed, or padded on the right. What a text gives is then what it gives alone.
 
         Encoders have the class token first in every row, and a decoder counts places from the left.
         """
+        return self._collate(prepared, self._packing)
+
+    def _collate(self, prepared: Sequence[Any], packing: Packing | None) -> dict[str, torch.Tensor]:
         import torch
+
+        names = [name for name in prepared[0] if name in self._accepts]
+        if packing is not None:
+            return pack(prepared, names, packing.first)
 
         lengths = [len(row["input_ids"]) for row in prepared]
         width = max(lengths)
-        if self.device.type == "cuda":  # tensor cores work on eight at a time, and fewer shapes recur
-            width = min(-(-width // 8) * 8, self._input.max_length)
+        if self.device.type == "cuda":  # tensor cores work on eight at a time, and a graph sees fewer widths
+            width = min(-(-width // WIDTHS) * WIDTHS, self._input.max_length)
 
         def padded(name: str, fill: int) -> torch.Tensor:
             return torch.tensor(
                 [row[name] + [fill] * (width - n) for row, n in zip(prepared, lengths, strict=True)]
             )
 
-        names = [name for name in prepared[0] if name in self._accepts]
         batch = {name: padded(name, self._fill.get(name, 0)) for name in names}
         batch["attention_mask"] = (torch.arange(width) < torch.tensor(lengths)[:, None]).long()
         return batch
 
     def forward(self, batch: Mapping[str, torch.Tensor], reads: Collection[str] = AT_END) -> Activations:
-        """Run the model over a padded batch."""
+        """Run the model over a batch."""
         if is_int8(self._encoder.module):
-            return run_unpadded(lambda part: self._forward(part, reads), batch, "attention_mask")
-        return self._forward(batch, reads)
+            return run_unpadded(lambda part: self._forward(part, reads, None), batch, "attention_mask")
+        return self._forward(batch, reads, self._packing)
 
-    def _forward(self, batch: Mapping[str, torch.Tensor], reads: Collection[str]) -> Activations:
+    def _forward(
+        self, batch: Mapping[str, torch.Tensor], reads: Collection[str], packing: Packing | None
+    ) -> Activations:
         import torch
+
+        module = self._encoder.module
 
         mask = batch["attention_mask"].bool()
         to_the_end = any(name in AT_END for name in reads)
         output: Any = None
-        with torch.inference_mode():
+        # A compiler cannot slice a model's own buffers over shapes of all kinds in inference mode (torch 2.15).
+        without_gradients = torch.no_grad() if torch.compiler.is_compiling() else torch.inference_mode()
+        with without_gradients:
             with self._encoder.depth.blocks.kept(reads, stop=not to_the_end) as kept:
-                output = self._encoder.module(**batch)
+                output = module(**batch) if packing is None else packing.run(module, batch)
             hidden = {**kept, "final": output.last_hidden_state} if to_the_end else kept
+            if packing is not None:
+                hidden = {layer: unpack(states, batch[PLACES]) for layer, states in hidden.items()}
             read = {layer: self._positions(states, mask) for layer, states in hidden.items()}
-            whole = {"pooler": output.pooler_output} if to_the_end and self._encoder.has_pooler else {}
+            whole = {}
+            if to_the_end and self._encoder.has_pooler:
+                whole["pooler"] = output.pooler_output if packing is None else module.pooler(hidden["final"])
             if self._head is not None and "sentence" in reads:
                 whole["sentence"] = self._sentence(read["final"])
         return Activations(read, whole)

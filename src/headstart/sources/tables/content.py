@@ -69,7 +69,11 @@ class Texts:
     rows_a_block: int | None = None
 
     def __init__(self, joined: Joined, column: str) -> None:
+        self._made_of = joined, column
         self._texts = joined.rows.column(column)
+
+    def __reduce__(self) -> tuple[type[Texts], tuple[Any, ...]]:
+        return Texts, self._made_of
 
     def keys(self, part: Part, rows: range, memo: KeyMemo, scanned_ns: int) -> Keyed:
         """Keys of the texts."""
@@ -86,7 +90,11 @@ class TextPairs:
     rows_a_block: int | None = None
 
     def __init__(self, joined: Joined, columns: tuple[str, str]) -> None:
+        self._made_of = joined, columns
         self._first, self._second = (joined.rows.column(name) for name in columns)
+
+    def __reduce__(self) -> tuple[type[TextPairs], tuple[Any, ...]]:
+        return TextPairs, self._made_of
 
     def keys(self, part: Part, rows: range, memo: KeyMemo, scanned_ns: int) -> Keyed:
         """Keys of the pairs."""
@@ -113,12 +121,16 @@ class TableImages:
     def __init__(
         self, joined: Joined, column: str, text_column: str | None = None, inside: bool = False
     ) -> None:
+        self._made_of = joined, column, text_column, inside
         self._joined = joined
         self._texts = joined.rows.column(text_column) if text_column else None
         reader = ChunkReader()
         self._images = {part.start: _images(part, column, reader, inside) for part in joined.parts}
         columns = (part.file.images.get(column) for part in joined.parts)
         self.rows_a_block: int | None = max((c.rows_a_group for c in columns if c), default=None)
+
+    def __reduce__(self) -> tuple[type[TableImages], tuple[Any, ...]]:
+        return TableImages, self._made_of
 
     def keys(self, part: Part, rows: range, memo: KeyMemo, scanned_ns: int) -> Keyed:
         """Keys of the images, or of the pairs of image and text."""

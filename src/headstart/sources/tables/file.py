@@ -99,6 +99,12 @@ class TableFile:
     class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     stored: GrowingTable | None = None
 
+    def __reduce__(self) -> tuple[Callable[..., TableFile], tuple[Any, ...]]:
+        # What holds the rows gives them to another process; lists are for labels, which it does not need.
+        rows = self.rows if self.stored is None else (self.stored, self.rows.column_names)
+        about = self.bad_rows, self.unusable, self.images, self.class_names
+        return _received, (self.kind, rows, self.numbers, *about)
+
     @property
     def column_names(self) -> list[str]:
         """All columns."""
@@ -109,6 +115,23 @@ class TableFile:
         """The largest row number in the file."""
         last_bad = self.bad_rows[-1][0] if self.bad_rows else 0
         return max(last_bad, int(self.numbers[-1]) if len(self.numbers) else 0)
+
+
+def _received(
+    kind: str,
+    rows: pa.Table | tuple[GrowingTable, list[str]],
+    numbers: RowNumbers | NDArray[np.int64],
+    bad_rows: Sequence[tuple[int, str]],
+    unusable: Mapping[str, str],
+    images: Mapping[str, ColumnOfBytes | ArrowImages],
+    class_names: Mapping[str, tuple[str, ...]],
+) -> TableFile:
+    """A file that another process has read."""
+    if not isinstance(rows, tuple):
+        return TableFile(kind, rows, numbers, bad_rows, unusable, {}, images, class_names)
+    stored, names = rows
+    whole = stored.whole().select(names)
+    return TableFile(kind, whole, numbers, bad_rows, unusable, {}, images, class_names, stored)
 
 
 def is_table(name: str) -> bool:

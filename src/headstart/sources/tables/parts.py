@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -109,6 +109,9 @@ class Joined:
     parts: Sequence[Part]
     rows: pa.Table
     n_rows: int
+
+    def __reduce__(self) -> tuple[Callable[..., Joined], tuple[Any, ...]]:
+        return join_parts, (self.parts,)  # each row once
 
     @property
     def lists(self) -> list[str]:

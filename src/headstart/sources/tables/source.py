@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,9 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headstart.arrow import column_of
-from headstart.growing import READS_A_RELEASE
 from headstart.sources.base import BaseSource
-from headstart.sources.blocks import Rows, Yielded, prefixed, repeated
+from headstart.sources.blocks import Rows, prefixed, repeated
 from headstart.sources.labels.cells import whole
 from headstart.sources.tables.checks import check_ids, split_renaming
 from headstart.sources.tables.columns import Columns
@@ -23,6 +22,7 @@ from headstart.sources.tables.content import open_content
 from headstart.sources.tables.description import describe
 from headstart.sources.tables.labels import table_labels
 from headstart.sources.tables.parts import Joined, Part, join_files
+from headstart.sources.tables.payloads import TablePayloads
 from headstart.sources.tables.roles import Roles, assign_roles
 
 if TYPE_CHECKING:
@@ -76,9 +76,11 @@ class TableSource(BaseSource):
         }
         self._ids = self._read_ids()
         self._splits = self._read_splits()
-        self._yielded: Yielded[Sequence[int] | NDArray[np.int64]] = Yielded()
-        self._n_read = 0
+        self._payloads = TablePayloads(joined, self._content, roles.modality)
         joined.release()
+
+    def __reduce__(self) -> tuple[Callable[..., TablePayloads], tuple[TablePayloads]]:
+        return _received, (self._payloads,)  # another process reads samples, and does not scan
 
     def _read_labels(self, options: SourceOptions) -> Mapping[str, LabelColumn]:
         return table_labels(self._joined, self._roles.labels, options)
@@ -125,25 +127,20 @@ class TableSource(BaseSource):
 
     def scan(self, memo: KeyMemo) -> Iterator[SampleBlock]:
         """All rows in blocks, in the order of the files and of the rows in them."""
-        self._yielded = Yielded()
+        self._payloads.restart()
         scanned_ns = time.time_ns()
         for part in self._joined.parts:
             failures = part.failures()
             for start, numbers in part.pieces():
                 rows = self._block(part, start, numbers, memo, scanned_ns)
-                places = rows.places(start)
-                self._yielded.append(places, len(places))
+                self._payloads.append(rows.places(start))
                 yield rows.block(failures)
                 failures = []
                 self._joined.release()
 
     def payload(self, row: int) -> Payload:
         """The text, the bytes of the image, or the pair of the ``row``-th sample."""
-        self._n_read += 1
-        if self._n_read % READS_A_RELEASE == 0:
-            self._joined.release()
-        chunk, place = self._yielded.find(row)
-        return self._content.payload(int(chunk[place]))
+        return self._payloads.payload(row)
 
     def _block(
         self, part: Part, start: int, numbers: NDArray[np.int64], memo: KeyMemo, scanned_ns: int
@@ -168,6 +165,10 @@ class TableSource(BaseSource):
         others = [name for name in self._joined.rows.column_names if name not in used]
         cells = self._joined.rows.slice(start, n)
         return labels | {f"meta:{name}": whole(cells.column(name)) for name in others}
+
+
+def _received(payloads: TablePayloads) -> TablePayloads:
+    return payloads
 
 
 def compact(column: pa.Array) -> pa.Array:

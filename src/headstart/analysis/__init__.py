@@ -1,0 +1,1 @@
+"""What features say by themselves, before any head is trained: pure functions over arrays."""

@@ -1,0 +1,153 @@
+"""``headstart audit``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from headstart.cli import options
+from headstart.cli.columns import columns
+from headstart.cli.guard import guarded
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from headstart.types import Json
+
+TITLES = {
+    "label_errors": "labels that are likely wrong",
+    "duplicates": "near-duplicates",
+    "leaks": "near-duplicates of a train sample in validation or test",
+    "outliers": "outliers",
+}
+
+
+@guarded
+def audit(
+    set: Annotated[str, typer.Argument(metavar="SET", help="The name of a set.")],
+    tap: Annotated[str | None, typer.Option("--tap", help="Which feature of the set.")] = None,
+    backbone: Annotated[str | None, typer.Option("--backbone", help="Which feature of the set.")] = None,
+    label: Annotated[str | None, typer.Option("--label", metavar="NAME", help="Which label column.")] = None,
+    checks: Annotated[
+        str | None,
+        typer.Option("--checks", help="By comma: labels, duplicates, leaks, outliers. Default: all."),
+    ] = None,
+    threshold: Annotated[
+        float, typer.Option("--threshold", help="Cosine from which two samples are near-duplicates.")
+    ] = 0.99,
+    outlier_z: Annotated[
+        float, typer.Option("--outlier-z", help="Robust deviations from which a sample is an outlier.")
+    ] = 3.5,
+    show: Annotated[int, typer.Option("--show", min=0, help="Rows of each table to write to stdout.")] = 5,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Write audit.json and a Parquet file of each table there."),
+    ] = None,
+    overwrite: options.Overwrite = False,
+    cache: options.Cache = None,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Look for wrong labels, near-duplicates, leaks and outliers, by the features alone."""
+    from headstart.progress import open_progress
+    from headstart.stages.audit import CHECKS, AuditConfig
+    from headstart.stages.audit import audit as stage
+    from headstart.stages.audit_tables import audit_report, audit_tables
+
+    chosen = tuple(options.listed(checks) or CHECKS)
+    config = AuditConfig(set, tap, backbone, label, chosen, threshold, outlier_z, cache)
+    _check_free(out, overwrite)
+    progress = open_progress(quiet)
+    found = stage(config, progress)
+    report, tables = audit_report(found), audit_tables(found)
+    if out is not None:
+        _write(out, report, tables)
+    if as_json:
+        options.write_json(report)
+    else:
+        for line in _page(report, tables, show):
+            typer.echo(line)
+    if out is not None:
+        progress.say(f"audit.json and {len(tables)} tables written to {out}")
+
+
+def _check_free(out: Path | None, overwrite: bool) -> None:
+    from headstart.errors import ConfigError
+
+    if out is None or not out.exists():
+        return
+    if not out.is_dir():
+        raise ConfigError(f"{out} is a file; --out takes a folder")
+    if any(out.iterdir()) and not overwrite:
+        raise ConfigError(f"{out} is not empty; choose another --out, or pass --overwrite")
+    if any(out.iterdir()) and not (out / "audit.json").exists():
+        raise ConfigError(f"{out} holds something else than an audit, and is not overwritten")
+
+
+def _write(out: Path, report: Json, tables: dict[str, pa.Table]) -> None:
+    from headstart.files import make_directory, write_durably, write_json
+    from headstart.runs.record import parquet_bytes
+
+    make_directory(out)
+    for stale in (name for name in TITLES if name not in tables):  # of an earlier audit with more checks
+        (out / f"{stale}.parquet").unlink(missing_ok=True)
+    for name, table in tables.items():
+        write_durably(out / f"{name}.parquet", parquet_bytes(table))
+    write_json(out / "audit.json", report)
+
+
+def _page(report: Json, tables: dict[str, pa.Table], n: int) -> list[str]:
+    from headstart.stages.audit_tables import shown_rows
+
+    lines = columns(["check", "found", "of which"], _summary(report))
+    for name, table in tables.items():
+        if n and table.num_rows:
+            shown = shown_rows(table, n)
+            header = [column for column in table.column_names if not column.endswith("key")]
+            lines += [
+                "",
+                f"{TITLES[name]}, the first {len(shown)} of {table.num_rows:,}",
+                *columns(header, shown),
+            ]
+    return lines
+
+
+def _summary(report: Json) -> list[list[Any]]:
+    rows: list[list[Any]] = []
+    if labels := report.get("labels"):
+        rows.append(["wrong labels", labels["n"], _splits(labels)])
+    if twins := report.get("duplicates"):
+        said = (
+            f"{twins['n_exact']:,} exact, {twins['n_across_splits']:,} across splits, "
+            f"{twins['n_other_label']:,} with different labels; {twins['n_samples']:,} samples in "
+            f"{twins['n_groups']:,} groups"
+        )
+        rows.append(["duplicate pairs", twins["n_pairs"], said])
+    if leaks := report.get("leaks"):
+        n_test, n_validation = leaks.get("n_test", 0), leaks.get("n_validation", 0)
+        said = f"{n_test:,} test, {n_validation:,} validation{_worth(leaks)}"
+        rows.append(["leaks", n_test + n_validation, said])
+    if outliers := report.get("outliers"):
+        rows.append(["outliers", outliers["n"], _splits(outliers)])
+    return rows
+
+
+def _splits(counts: Json) -> str:
+    return ", ".join(f"{counts[f'n_{split}']:,} {split}" for split in ("train", "validation", "test"))
+
+
+def _worth(leaks: Json) -> str:
+    """The metric on test with and without what leaked."""
+    said = [
+        f"{name} {leaks['metric']} {leaks[name]['with']:.4f} with, {_number(leaks[name]['without'])} without"
+        for name in ("ridge", "knn")
+        if name in leaks
+    ]
+    return "; " + "; ".join(said) if said else ""
+
+
+def _number(value: float | None) -> str:
+    return "nothing left" if value is None else f"{value:.4f}"

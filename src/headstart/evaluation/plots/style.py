@@ -1,0 +1,110 @@
+"""What all plots share: colours, sizes, and names that fit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+DPI = 120
+POINTS_AN_INCH = 72
+INK, FAINT, GREY = "#1f2933", "#c9d1d9", "#6b7785"
+TRAIN, VALIDATION = "#2563eb", "#ea580c"
+SHADES = ("#ffffff", "#bfdbfe", "#2563eb", "#172554")
+PALETTE = (
+    "#2563eb", "#ea580c", "#059669", "#c026d3", "#ca8a04", "#0891b2",
+    "#dc2626", "#7c3aed", "#65a30d", "#db2777", "#78350f", "#475569",
+)  # fmt: skip
+"""Twelve colours that can be told apart."""
+
+LONGEST_NAME = 26
+
+
+def shorten(name: str, longest: int = LONGEST_NAME) -> str:
+    """A name in one line of at most so many characters, keeping its start and its end.
+
+    Examples
+    --------
+    >>> shorten("balance_not_updated_after_cheque_or_cash_deposit", 21)
+    'balance_no…sh_deposit'
+    """
+    name = " ".join(name.split()) or "(empty)"
+    if len(name) <= longest:
+        return name
+    head, tail = (longest - 1) - (longest - 1) // 2, (longest - 1) // 2
+    return f"{name[:head]}…{name[-tail:]}"
+
+
+def new_figure(width: float, height: float) -> Any:
+    """An empty figure; inches."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), dpi=DPI, facecolor="white")
+
+
+def add_axes(figure: Any, left: float, bottom: float, width: float, height: float) -> Any:
+    """Axes at a place in inches. A layout engine would draw everything twice to find one."""
+    whole_width, whole_height = figure.get_size_inches()
+    place = (left / whole_width, bottom / whole_height, width / whole_width, height / whole_height)
+    axes = figure.add_axes(place)
+    dress(axes)
+    return axes
+
+
+def dress(axes: Any) -> None:
+    """Quiet frames and lines."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(FAINT)
+    axes.tick_params(colors=INK, labelsize=9, length=3)
+    axes.grid(axis="y", color=FAINT, linewidth=0.6, alpha=0.6)
+    axes.set_axisbelow(True)
+
+
+def title_figure(figure: Any, title: str) -> None:
+    """A title at the upper left, as much of it as fits."""
+    width, height = figure.get_size_inches()
+    size = 12
+    fitting = int((width - 0.4) * POINTS_AN_INCH / (0.65 * size))
+    figure.text(
+        0.15 / width,
+        1 - 0.12 / height,
+        shorten(title, fitting),
+        size=size,
+        weight="bold",
+        color=INK,
+        va="top",
+        parse_math=False,
+    )
+
+
+def label_axes(axes: Any, x: str = "", y: str = "", title: str = "") -> None:
+    """Name what is drawn."""
+    axes.set_xlabel(x, color=INK, size=9, parse_math=False)
+    axes.set_ylabel(y, color=INK, size=9, parse_math=False)
+    axes.set_title(title, size=10, color=INK, loc="left", parse_math=False)
+
+
+def add_legend(axes: Any, **options: Any) -> None:
+    """A legend without a frame, whose names are taken literally."""
+    legend = axes.legend(frameon=False, alignment="left", fontsize=8, labelcolor=INK, **options)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
+
+def shades() -> Any:
+    """From white to dark blue."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("shades", SHADES)
+
+
+def add_colour_bar(figure: Any, image: Any, place: tuple[float, float, float, float], label: str) -> Any:
+    """What the colours mean; place (left, bottom, width, height) in inches."""
+    whole_width, whole_height = figure.get_size_inches()
+    left, bottom, width, height = place
+    cax = figure.add_axes(
+        (left / whole_width, bottom / whole_height, width / whole_width, height / whole_height)
+    )
+    bar = figure.colorbar(image, cax=cax)
+    bar.set_label(label, size=8, color=INK, parse_math=False)
+    bar.ax.tick_params(length=0, labelsize=8, colors=INK)
+    bar.outline.set_edgecolor(FAINT)
+    return bar

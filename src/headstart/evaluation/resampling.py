@@ -1,0 +1,84 @@
+"""Percentile bootstrap: 95 % intervals of any figure, the same for the same seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+RESAMPLES = 1000
+LEVEL = 0.95
+MOST_DRAWS = 50_000_000
+"""About a second. A split so large needs fewer resamples: its intervals are narrow."""
+
+FEWEST_RESAMPLES = 100
+DRAWS_AT_ONCE = 1 << 18
+"""What stays in a core's cache: twice as many at once take three times as long."""
+
+Draws: TypeAlias = NDArray[np.int64]
+Figures: TypeAlias = Mapping[str, NDArray[np.float64]]
+
+
+def percentile_intervals(
+    n: int, figures: Callable[[Draws], Figures], resamples: int = RESAMPLES, seed: int = 0
+) -> dict[str, list[float] | None]:
+    """The 95 % percentile interval of every figure.
+
+    The same numbers as ``scipy.stats.bootstrap(method="percentile", rng=np.random.default_rng(seed))``.
+
+    Parameters
+    ----------
+    n : int
+        Number of samples, in [1, inf).
+    figures : callable
+        Takes draws, an ndarray (B, n) of rows with repetition, and gives {name: ndarray (B,)}.
+    resamples : int
+        In [1, inf); fewer are drawn of more than 50,000 samples.
+    seed : int
+
+    Notes
+    -----
+    A class with a handful of samples is often missing from a resample, and the percentile interval of
+    a macro average then lies low: it may not even hold the figure itself.
+
+    Returns
+    -------
+    dict
+        {name: [low, high]}; None where some figure could be computed on no resample. Resamples on
+        which it cannot (all of one class) are left out.
+    """
+    parts = [figures(draws) for draws in _draws(n, resamples, seed)]
+    alpha = (1 - LEVEL) / 2
+    return {name: _interval(np.concatenate([part[name] for part in parts]), alpha) for name in parts[0]}
+
+
+def weights_of(draws: Draws) -> NDArray[np.float64]:
+    """How often each row was drawn, (B, n)."""
+    return counts_of(draws, draws.shape[1])
+
+
+def counts_of(codes: Draws, n_codes: int) -> NDArray[np.float64]:
+    """How often each code occurs in each row of codes (B, n), as (B, n_codes)."""
+    shifted = codes + (np.arange(len(codes)) * n_codes)[:, None]
+    return (
+        np.bincount(shifted.ravel(), minlength=len(codes) * n_codes).reshape(-1, n_codes).astype(np.float64)
+    )
+
+
+def _draws(n: int, resamples: int, seed: int) -> Iterator[Draws]:
+    """Rows drawn with repetition, in portions that fit the memory."""
+    rng = np.random.default_rng(seed)
+    resamples = min(resamples, max(MOST_DRAWS // n, FEWEST_RESAMPLES))
+    at_once = max(DRAWS_AT_ONCE // n, 1)
+    for start in range(0, resamples, at_once):
+        yield rng.integers(0, n, (min(at_once, resamples - start), n))
+
+
+def _interval(values: NDArray[np.float64], alpha: float) -> list[float] | None:
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return None
+    low, high = np.quantile(values, [alpha, 1 - alpha]).tolist()
+    return [low, high]

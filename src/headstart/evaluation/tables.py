@@ -1,0 +1,146 @@
+"""Tables that show where a head is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from headstart.types import Json
+
+MOST_VALUES = 50
+NUMERIC_BINS = 10
+Z95 = 1.959963984540054
+"""The 97.5 % point of the normal distribution."""
+
+
+def most_confident_mistakes(
+    ids: Sequence[str] | NDArray[Any],
+    y_true: NDArray[Any],
+    probabilities: NDArray[Any],
+    classes: Sequence[str],
+    n: int = 50,
+) -> list[dict[str, Json]]:
+    """The samples that the head is surest of and wrong about: often they are label errors.
+
+    Parameters
+    ----------
+    ids : sequence of str, length N
+    y_true : ndarray of str, shape (N,)
+    probabilities : ndarray of float, shape (N, C)
+    classes : sequence of str, length C
+    n : int
+        At most so many.
+
+    Returns
+    -------
+    list of dict
+        {id, label, prediction, confidence, label_confidence}, the surest first; the last is the
+        probability of the true label, 0 for one that the head does not know.
+    """
+    known = np.asarray(classes, dtype=np.str_)
+    truth = np.asarray(y_true, dtype=np.str_)
+    best = probabilities.argmax(axis=1)
+    confidence = probabilities[np.arange(len(best)), best]
+    wrong = np.flatnonzero(known[best] != truth)
+    rows = wrong[np.argsort(-confidence[wrong], kind="stable")[:n]]
+    column = {name: place for place, name in enumerate(known.tolist())}
+    return [
+        {
+            "id": str(ids[row]),
+            "label": label,
+            "prediction": str(known[best[row]]),
+            "confidence": float(confidence[row]),
+            "label_confidence": float(probabilities[row, column[label]]) if label in column else 0.0,
+        }
+        for row, label in zip(rows.tolist(), truth[rows].tolist(), strict=True)
+    ]
+
+
+def errors_by(
+    columns: Mapping[str, NDArray[Any]], is_right: NDArray[Any]
+) -> dict[str, list[dict[str, Json]]]:
+    """The accuracy among the samples with each value of each column.
+
+    Parameters
+    ----------
+    columns : mapping of str to ndarray, shape (N,)
+        Of str, bool or numbers. Strings that are all numbers count as numbers; an empty string or
+        NaN is "(missing)". More than 10 different numbers are put in 10 bins with as many samples
+        each. A column of names that are nearly all different tells nothing and is left out.
+    is_right : ndarray of bool, shape (N,)
+
+    Returns
+    -------
+    dict
+        {column: [{value, n, accuracy, interval: [low, high]}]}: the 50 most frequent values, then
+        "(others)"; bins in their order. The interval is Wilson's, 95 %.
+    """
+    right = np.asarray(is_right, dtype=bool)
+    tables = {name: _by_value(np.asarray(values), right) for name, values in columns.items()}
+    return {name: table for name, table in tables.items() if table}
+
+
+def wilson(hits: int, n: int) -> list[float]:
+    """Wilson's 95 % interval of a share, fit for few samples.
+
+    Examples
+    --------
+    >>> [round(edge, 3) for edge in wilson(9, 10)]
+    [0.596, 0.982]
+    """
+    if n == 0:
+        return [0.0, 1.0]
+    share, spread = hits / n, Z95**2 / n
+    middle = (share + spread / 2) / (1 + spread)
+    half = Z95 * np.sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)
+    return [max(float(middle - half), 0.0), min(float(middle + half), 1.0)]
+
+
+def _by_value(values: NDArray[Any], right: NDArray[np.bool_]) -> list[dict[str, Json]]:
+    numeric = _as_numbers(values)
+    if numeric is not None and len(np.unique(numeric[np.isfinite(numeric)])) > NUMERIC_BINS:
+        return _by_bin(numeric, right)
+    names = np.asarray(values, dtype=np.str_)
+    names = np.where(np.isin(names, ["", "nan", "None"]), "(missing)", names)
+    distinct, codes = np.unique(names, return_inverse=True)
+    if len(distinct) > max(MOST_VALUES, len(names) // 2):
+        return []
+    counts = np.bincount(codes)
+    order = np.argsort(-counts, kind="stable")
+    rows = [_row(str(distinct[code]), right[codes == code]) for code in order[:MOST_VALUES]]
+    others = np.isin(codes, order[MOST_VALUES:])
+    return [*rows, _row("(others)", right[others])] if others.any() else rows
+
+
+def _by_bin(numeric: NDArray[np.float64], right: NDArray[np.bool_]) -> list[dict[str, Json]]:
+    known = np.isfinite(numeric)
+    edges = np.unique(np.quantile(numeric[known], np.linspace(0, 1, NUMERIC_BINS + 1)))
+    bin_of = np.clip(np.searchsorted(edges, numeric, side="right") - 1, 0, max(len(edges) - 2, 0))
+    rows = [
+        _row(f"{numeric[inside].min():.6g} to {numeric[inside].max():.6g}", right[inside])
+        for place in range(max(len(edges) - 1, 1))
+        if (inside := known & (bin_of == place)).any()
+    ]
+    return rows if known.all() else [*rows, _row("(missing)", right[~known])]
+
+
+def _as_numbers(values: NDArray[Any]) -> NDArray[np.float64] | None:
+    """Numbers with NaN for what is missing; None if some value is a name."""
+    if values.dtype.kind in "iuf":
+        return values.astype(np.float64)
+    if values.dtype.kind == "b":
+        return None
+    names = np.asarray(values, dtype=np.str_)
+    try:
+        return np.where(np.isin(names, ["", "None"]), "nan", names).astype(np.float64)
+    except ValueError:
+        return None
+
+
+def _row(value: str, right: NDArray[np.bool_]) -> dict[str, Json]:
+    n, hits = len(right), int(right.sum())
+    return {"value": value, "n": n, "accuracy": hits / n, "interval": wilson(hits, n)}

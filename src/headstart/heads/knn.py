@@ -1,0 +1,210 @@
+"""Nearest neighbours by cosine, for classes, labels and numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from headstart.heads.estimators import FLOATS, Classifier, ClosedFormHead, Regressor
+from headstart.heads.grids import numbers_of
+from headstart.heads.neighbours import Memory, squared_errors, unit_rows
+from headstart.heads.parameters import Interval, ParameterError
+from headstart.heads.scaling import standardise
+
+KS = (1, 2, 3, 5, 10, 20, 50, 100, 200)
+"""What ``auto`` tries."""
+LEAVE_OUT = 20_000
+"""At most so many training rows are left out in turn to choose ``k``: more would say the same, and longer."""
+
+
+class _KNN(ClosedFormHead):
+    kind: ClassVar[str] = "knn"
+    intervals: ClassVar = {
+        "k": Interval(1, auto=True, whole=True),
+        "temperature": Interval(0, open_low=True),
+    }
+
+    k_: int
+    path_: list[dict[str, float]]
+    rows_: NDArray[np.float32]
+    answers_: NDArray[Any]
+
+    def __init__(
+        self,
+        k: int | str = "auto",
+        ks: Sequence[int] | None = None,
+        temperature: float = 0.07,
+        scaling: str = "standard",
+    ) -> None:
+        self.k = k
+        self.ks = ks
+        self.temperature = temperature
+        self.scaling = scaling
+
+    def tensors(self) -> dict[str, NDArray[Any]]:
+        """What was fitted, as arrays that go into a safetensors file."""
+        check_is_fitted(self)
+        return {"mean": self.mean_, "scale": self.scale_, "rows": self.rows_, "answers": self.answers_}
+
+    def restore(self, classes: NDArray[Any] | None, tensors: Mapping[str, NDArray[Any]]) -> Self:
+        """Become fitted with classes (n_classes,), None for a regressor, and what `tensors` gave."""
+        if classes is not None:
+            self.classes_ = classes
+        self.mean_, self.scale_ = tensors["mean"], tensors["scale"]
+        self.rows_, self.answers_ = tensors["rows"], tensors["answers"]
+        self.n_features_in_ = self.rows_.shape[1]
+        return self
+
+    def shapes(
+        self, tensors: Mapping[str, NDArray[Any]], n_classes: int, n_features: int
+    ) -> dict[str, tuple[int, ...]]:
+        """The shape that each tensor must have."""
+        n = len(tensors["rows"]) if "rows" in tensors else 0
+        flat = bool(n_classes) and not getattr(self, "is_multi_", False)
+        answers = (n,) if flat else (n, n_classes or self.n_outputs_)
+        return {"mean": (n_features,), "scale": (n_features,), "rows": (n, n_features), "answers": answers}
+
+    def _remember(
+        self,
+        features: NDArray[np.floating[Any]],
+        answers: NDArray[Any],
+        validation: tuple[NDArray[np.floating[Any]], NDArray[Any]] | None,
+    ) -> None:
+        """Keep the rows, and choose k by the squared error of what their neighbours say."""
+        self.rows_, self.answers_ = self._unit(features), answers
+        self.path_ = []
+        if self.k != "auto":
+            self.k_ = int(self.k)
+            return
+        memory, n = self._memory(), len(features)
+        if validation is not None:
+            queries, wanted, own, most = self._unit(validation[0]), validation[1], None, n
+        else:
+            own = np.unique(np.linspace(0, n - 1, min(n, LEAVE_OUT)).astype(np.int64))
+            queries, wanted, most = self.rows_[own], answers[own], n - 1
+        ks = [k for k in self._ks() if k <= most]
+        if not ks:
+            self.k_ = 1
+            return
+        errors = np.zeros(len(ks))
+        for part, said in memory.ask(queries, ks, own):
+            errors += [squared_errors(each, wanted[part]) for each in said]
+        errors /= len(queries)
+        self.path_ = [{"k": k, "error": error} for k, error in zip(ks, errors.tolist(), strict=True)]
+        self.k_ = ks[int(errors.argmin())]
+
+    def _ks(self) -> list[int]:
+        given = numbers_of("ks", self.ks)
+        if given is None:
+            return list(KS)
+        if (given % 1).any():
+            raise ParameterError(f"ks must be whole numbers, got {self.ks!r}")
+        return [int(k) for k in np.unique(given)]
+
+    def _unit(self, features: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+        return unit_rows(standardise(features, self.mean_, self.scale_))
+
+    def _memory(self) -> Memory:
+        return Memory(self.rows_, self.answers_, self._n_outputs(), float(self.temperature))
+
+    def _n_outputs(self) -> int:
+        raise NotImplementedError
+
+    def _said(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Weighted means of the neighbours' answers, shape (N, n_outputs)."""
+        check_is_fitted(self)
+        features = validate_data(self, X, dtype=FLOATS, reset=False)
+        k = min(self.k_, len(self.rows_))
+        return np.concatenate([said for _, [said] in self._memory().ask(self._unit(features), [k])])
+
+
+class KNNHead(_KNN, Classifier):
+    """A vote of the nearest training samples by cosine, each weighted by exp(similarity / temperature).
+
+    Nothing is trained, so that it says what the features alone are worth.
+
+    Parameters
+    ----------
+    k : int in [1, inf) or "auto"
+        Neighbours. ``auto`` takes the one with the least squared error of the votes' shares (Brier score) on
+        validation data, or without it when each training sample in turn is left out.
+    ks : sequence of int, optional
+        What ``auto`` chooses from; on a command line ``1,5,20``. Without it 1 to 200.
+    temperature : float in (0, inf)
+        The smaller, the more the nearest count.
+    scaling : {"standard", "none"}
+
+    Attributes
+    ----------
+    k_ : int
+    path_ : list of dict
+        ``k`` and ``error`` of all that were tried.
+
+    References
+    ----------
+    Wu et al. (2018), Unsupervised Feature Learning via Non-Parametric Instance Discrimination; Caron et al.
+    (2021), Emerging Properties in Self-Supervised Vision Transformers, with the same temperature.
+
+    Examples
+    --------
+    >>> head = KNNHead(k=1).fit([[0.0, 1.0], [0.1, 1.0], [1.0, 0.0]], ["cat", "cat", "dog"])
+    >>> head.predict([[0.2, 2.0]]).tolist()
+    ['cat']
+    """
+
+    integers: ClassVar = ("answers",)
+    fitted: ClassVar = (*Classifier.fitted, "k_", "path_")
+
+    def fit(
+        self, X: ArrayLike, y: ArrayLike, X_val: ArrayLike | None = None, y_val: ArrayLike | None = None
+    ) -> Self:
+        """Fit on features (N, D) and classes (N,) or labels 0/1 (N, L)."""
+        features, labels = self._begin(X, y)
+        codes = self._learn_classes(labels)
+        validation = self._validation(X_val, y_val)
+        coded = None if validation is None else (validation[0], self._codes(validation[1]))
+        self._remember(features, codes if self.is_multi_ else codes.astype(np.int32), coded)
+        return self
+
+    def _n_outputs(self) -> int:
+        return len(self.classes_)
+
+    def _scores(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
+        """Log-odds of labels, or logarithms of the shares of classes: their softmax is the shares."""
+        shares = self._said(X).clip(1e-12, 1)
+        scores = np.log(shares)
+        if self.is_multi_:
+            scores -= np.log((1 - shares).clip(min=1e-12))
+        logs: NDArray[np.floating[Any]] = scores.astype(np.float32)
+        return logs
+
+
+class KNNRegressor(_KNN, Regressor):
+    """The weighted mean of the nearest training samples' numbers; for the parameters see `KNNHead`."""
+
+    fitted: ClassVar = (*Regressor.fitted, "k_", "path_")
+
+    def fit(
+        self, X: ArrayLike, y: ArrayLike, X_val: ArrayLike | None = None, y_val: ArrayLike | None = None
+    ) -> Self:
+        """Fit on features (N, D) and numbers (N,) or (N, T)."""
+        features, labels = self._begin(X, y)
+        numbers = self._learn_targets(labels)
+        validation = self._validation(X_val, y_val)
+        if validation is not None:
+            validation = (
+                validation[0],
+                np.asarray(validation[1], dtype=np.float64).reshape(-1, self.n_outputs_),
+            )
+        self._remember(features, numbers, validation)
+        return self
+
+    def _n_outputs(self) -> int:
+        return self.n_outputs_
+
+    def _scores(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
+        return self._said(X)

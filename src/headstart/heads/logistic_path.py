@@ -1,0 +1,205 @@
+"""A path of logistic regressions over C, each started from what the ones before it found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.model_selection import StratifiedKFold
+from torch import Tensor
+
+from headstart.heads.devices import pick_device
+from headstart.heads.estimators import FLOATS, UNSEEN, sample_weights
+from headstart.heads.lbfgs import Curvature, minimise
+from headstart.heads.logistic_losses import SigmoidLoss, SoftmaxLoss
+
+Route: TypeAlias = list[tuple[float, Tensor]]
+"""Values of C with where the minimum was, in the order they were solved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What logistic regressions are fitted on.
+
+    Parameters
+    ----------
+    X : Tensor, shape (N, D)
+        Centred features.
+    targets : Tensor
+        Codes int64 (N,), or labels 0/1 (N, L) of the dtype of X: a regression for each.
+    n_classes : int
+    weights : Tensor, shape (N,) or (N, L), optional
+    smoothing : float in [0, 1)
+    """
+
+    X: Tensor
+    targets: Tensor
+    n_classes: int
+    weights: Tensor | None = None
+    smoothing: float = 0.0
+
+    def loss(self) -> SoftmaxLoss | SigmoidLoss:
+        """The loss without its penalty."""
+        if self.targets.ndim == 1:
+            return SoftmaxLoss(self.X, self.targets, self.n_classes, self.weights, self.smoothing)
+        return SigmoidLoss(self.X, self.targets, self.weights, self.smoothing)
+
+    def rows(self, chosen: NDArray[np.int64]) -> Problem:
+        """The same with some of the samples."""
+        at = torch.from_numpy(chosen).to(self.X.device)
+        weights = None if self.weights is None else self.weights[at]
+        return Problem(self.X[at], self.targets[at], self.n_classes, weights, self.smoothing)
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """One logistic regression.
+
+    Parameters
+    ----------
+    coef : Tensor, shape (n_classes, D)
+    intercept : Tensor, shape (n_classes,)
+    objective : float
+        C times the sum of the losses, plus half the squared norm of ``coef``.
+    n_iter : int
+    converged : bool
+    """
+
+    C: float
+    coef: Tensor
+    intercept: Tensor
+    objective: float
+    n_iter: int
+    converged: bool
+
+    def scores(self, X: Tensor) -> Tensor:
+        """Logits, shape (N, n_classes)."""
+        return torch.addmm(self.intercept, X, self.coef.T)
+
+
+class PathSolver:
+    """Solves one problem for one C after the other.
+
+    Parameters
+    ----------
+    problem : Problem
+    max_iter : int
+        For each C.
+    tol : float
+        Each ends where the objective fell by less than this share in its last iterations.
+    guide : list of (float, Tensor), optional
+        The `route` of a similar problem: how its minimum moved from C to C is how this one's is expected to.
+    """
+
+    def __init__(self, problem: Problem, max_iter: int, tol: float, guide: Route | None = None) -> None:
+        self.route: Route = []
+        self._loss = problem.loss()
+        self._penalised = self._loss.penalised()
+        self._curvature = Curvature()
+        self._max_iter, self._tol = max_iter, tol
+        self._guide = dict(guide or [])
+
+    def solve(self, C: float) -> Solution:
+        """The regression at a C."""
+        found = minimise(
+            self._loss, self._start(C), C, self._penalised, self._curvature, self._max_iter, self._tol
+        )
+        self.route.append((C, found.at))
+        coef, intercept = self._loss.unpack(found.at)
+        return Solution(C, coef, intercept, float(found.objective.sum()), found.n_iter, found.converged)
+
+    def _start(self, C: float) -> Tensor:
+        if not self.route:
+            return self._guide.get(C, self._loss.start())
+        last_C, last = self.route[-1]
+        if C in self._guide and last_C in self._guide:
+            return last + self._guide[C] - self._guide[last_C]
+        if len(self.route) < 2 or self.route[-2][0] == last_C:
+            return last
+        (before_C, before) = self.route[-2]
+        stride = float(np.log(C / last_C) / np.log(last_C / before_C))
+        return last + min(stride, 1.0) * (last - before)
+
+
+def problem_of(
+    X: NDArray[np.floating[Any]],
+    codes: NDArray[Any],
+    n_classes: int,
+    device: torch.device,
+    class_weight: str = "none",
+    smoothing: float = 0.0,
+) -> Problem:
+    """A problem on a device.
+
+    Parameters
+    ----------
+    X : ndarray of float, shape (N, D)
+        Centred features.
+    codes : ndarray
+        Of classes (N,), or labels 0/1 (N, L). Two classes are one label: as in scikit-learn, the penalty is
+        then on the difference of the classes alone.
+    """
+    if codes.ndim == 1 and n_classes == 2:
+        weights = sample_weights(codes, 2, class_weight)
+        codes, weights = codes[:, None], None if weights is None else weights[:, None]
+    else:
+        weights = sample_weights(codes, n_classes, class_weight)
+    features = torch.from_numpy(X).to(device)
+    targets = torch.from_numpy(codes).to(device, torch.int64 if codes.ndim == 1 else features.dtype)
+    counts = None if weights is None else torch.from_numpy(weights).to(device, features.dtype)
+    return Problem(features, targets, n_classes, counts, smoothing)
+
+
+def logistic_path_cv(
+    X: ArrayLike,
+    y: ArrayLike,
+    Cs: Sequence[float] | NDArray[np.float64],
+    folds: int = 5,
+    *,
+    max_iter: int = 1000,
+    tol: float = 1e-4,
+    device: str = "auto",
+) -> NDArray[np.float64]:
+    """Accuracy of logistic regression for every fold and C, as `LogisticRegressionCV` measures it.
+
+    Folds are stratified and not shuffled. Features are taken as they are, without scaling.
+
+    Parameters
+    ----------
+    X : array-like, shape (N, D)
+    y : array-like, shape (N,)
+    Cs : sequence of float
+    folds : int in [2, inf)
+
+    Returns
+    -------
+    ndarray, shape (folds, n_Cs)
+    """
+    features, (classes, codes) = np.asarray(X), np.unique(np.asarray(y), return_inverse=True)
+    features = features if features.dtype in FLOATS else features.astype(np.float32)
+    mean = features.mean(axis=0, dtype=np.float64).astype(features.dtype)
+    whole = problem_of(features - mean, codes, len(classes), pick_device(device))
+    grid = np.asarray(Cs, dtype=np.float64)
+    scores = np.empty((folds, len(grid)))
+    guide: Route | None = None
+    for fold, (train, held) in enumerate(StratifiedKFold(folds).split(features, codes)):
+        solver = PathSolver(whole.rows(train), max_iter, tol, guide)
+        judge = whole.rows(held)
+        for place in np.argsort(grid, kind="stable").tolist():
+            scores[fold, place] = losses_of(solver.solve(float(grid[place])), judge)[1]
+        guide = solver.route
+    return scores
+
+
+def losses_of(solution: Solution, held: Problem) -> tuple[float, float]:
+    """Mean log loss over the classes that were seen, and accuracy over all; of labels, means over all."""
+    logits, targets = solution.scores(held.X), held.targets
+    if targets.ndim == 2:
+        losses = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets)
+        return float(losses), float(((logits > 0) == (targets > 0)).double().mean())
+    loss = torch.nn.functional.cross_entropy(logits, targets, ignore_index=UNSEEN)
+    return float(loss), float((logits.argmax(dim=1) == targets).double().mean())

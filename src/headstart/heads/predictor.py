@@ -1,0 +1,104 @@
+"""A fitted head with what belongs to it: the preparation of features, and the temperature of probabilities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.errors import StorageError
+from headstart.files import read_json, write_json
+from headstart.heads.preparation import Preparation
+from headstart.heads.storage import load_head, save_head, task_of
+
+if TYPE_CHECKING:
+    from headstart.contracts import Head
+    from headstart.types import LabelKind
+
+CALIBRATION_FILE = "calibration.json"
+SMALLEST = 1e-30
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """From features to predictions.
+
+    Parameters
+    ----------
+    head : Head
+    preparation : Preparation
+    temperature : float
+        Logits are divided by it; 1: probabilities are the head's own.
+    """
+
+    head: Head
+    preparation: Preparation = field(default_factory=Preparation)
+    temperature: float = 1.0
+
+    @property
+    def task(self) -> LabelKind:
+        """What is predicted."""
+        return task_of(self.head)
+
+    @property
+    def classes(self) -> list[str]:
+        """The names of the classes that the head knows; for several labels a sample, their numbers."""
+        return [str(name) for name in getattr(self.head, "classes_", ())]
+
+    def prepared(self, X: Any) -> Any:
+        """Features as the head takes them."""
+        return self.preparation(X) if self.preparation else X
+
+    def logits(self, X: Any) -> NDArray[np.floating[Any]]:
+        """Logarithms of the head's own probabilities, shape (N, C); of labels, their log odds (N, L)."""
+        probabilities = np.asarray(cast(Any, self.head).predict_proba(self.prepared(X)))
+        floor = np.maximum(probabilities, SMALLEST)
+        if self.task == "multi":
+            logits: NDArray[np.floating[Any]] = np.log(floor) - np.log(
+                np.maximum(1 - probabilities, SMALLEST)
+            )
+            return logits
+        logs: NDArray[np.floating[Any]] = np.log(floor)
+        return logs
+
+    def probabilities(self, X: Any) -> NDArray[np.floating[Any]]:
+        """Probabilities at the temperature, shape (N, C): rows sum to 1, or (N, L): each by itself."""
+        if self.temperature == 1:
+            own: NDArray[np.floating[Any]] = cast(Any, self.head).predict_proba(self.prepared(X))
+            return own
+        from headstart.evaluation.calibration import probabilities_at
+
+        return probabilities_at(self.logits(X), self.temperature, self.task == "multi")
+
+    def numbers(self, X: Any) -> NDArray[np.floating[Any]]:
+        """What a regressor predicts, shape (N,) or (N, T)."""
+        return self.head.predict(self.prepared(X))
+
+    def save(self, folder: Path) -> None:
+        """Write everything into a folder that exists."""
+        save_head(self.head, folder)
+        self.preparation.save(folder)
+        if self.temperature != 1:
+            write_json(folder / CALIBRATION_FILE, {"format": 1, "temperature": self.temperature})
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        FormatError, StorageError
+            A file is missing, or does not hold what it should.
+        """
+        path, temperature = folder / CALIBRATION_FILE, 1.0
+        if path.exists():
+            try:
+                temperature = float(read_json(path)["temperature"])
+            except (OSError, KeyError, TypeError, ValueError) as error:
+                raise StorageError(f"cannot read {path}: {error}; fit the head again") from error
+            if not (np.isfinite(temperature) and temperature > 0):
+                raise StorageError(f"{path} has a temperature of {temperature}; fit the head again")
+        return cls(load_head(folder), Preparation.load(folder), temperature)

@@ -1,0 +1,94 @@
+"""Samples of several vectors each: tokens, patches, or the layers of a backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+SAMPLES_A_BLOCK = 256
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """N sequences of vectors of width D, end to end.
+
+    Parameters
+    ----------
+    values : array-like of float, shape (T, D)
+        Sliced by rows; may be mapped from disk.
+    offsets : ndarray of int64, shape (N + 1,)
+        Sequence n is ``values[offsets[n] : offsets[n + 1]]``.
+
+    Examples
+    --------
+    >>> two = Sequences(np.arange(6.0).reshape(3, 2), np.array([0, 1, 3]))
+    >>> two.padded(np.array([0, 1]))[1].tolist()
+    [[True, False], [True, True]]
+    """
+
+    values: Any
+    offsets: NDArray[np.int64]
+
+    @property
+    def width(self) -> int:
+        """D."""
+        return int(self.values.shape[1])
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """How many vectors each sequence has, shape (N,)."""
+        return np.diff(self.offsets)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def padded(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Some sequences (B, L, D), zeros after the end of each, and what is there, (B, L)."""
+        lengths = self.offsets[rows + 1] - self.offsets[rows]
+        longest = max(int(lengths.max(initial=0)), 1)
+        padded = np.zeros((len(rows), longest, self.width), dtype=np.float32)
+        for place, row in enumerate(rows):
+            padded[place, : lengths[place]] = self.values[self.offsets[row] : self.offsets[row + 1]]
+        return padded, np.arange(longest) < lengths[:, None]
+
+
+class VectorSequences(Protocol):
+    """N sequences of vectors: `Sequences`, or those of a set that stay on disk (`FeatureSet.tokens`)."""
+
+    @property
+    def width(self) -> int:
+        """D."""
+
+    def __len__(self) -> int:
+        """N."""
+
+    def padded(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """See `Sequences.padded`."""
+
+
+def sequences_of(X: Any) -> VectorSequences | None:
+    """What may be attended to: sequences as they are, or an array (N, L, D); None: one vector a sample."""
+    if are_sequences(X):
+        sequences: VectorSequences = X
+        return sequences
+    array = X if isinstance(X, np.ndarray) else np.asarray(X)
+    if array.ndim != 3:
+        return None
+    n_samples, n_vectors, width = array.shape
+    return Sequences(array.reshape(-1, width), np.arange(n_samples + 1) * n_vectors)
+
+
+def are_sequences(X: Any) -> bool:
+    """Whether samples have several vectors each."""
+    return hasattr(X, "padded") and hasattr(X, "width")
+
+
+def vectors_of(sequences: VectorSequences) -> Iterator[NDArray[np.float32]]:
+    """All vectors, those of a few samples at a time."""
+    for start in range(0, len(sequences), SAMPLES_A_BLOCK):
+        padded, mask = sequences.padded(np.arange(start, min(start + SAMPLES_A_BLOCK, len(sequences))))
+        yield padded[mask]

@@ -1,0 +1,417 @@
+"""What the torch heads share: reading features, training a stack, predicting, and being kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from headstart.errors import DataError
+from headstart.heads.affine import FLOATS, OneClassError
+from headstart.heads.devices import seed_of
+from headstart.heads.inputs import examples_of, is_stored
+from headstart.heads.parameters import SEEDS, Interval
+from headstart.heads.scaling import moments, moments_of
+from headstart.heads.sequences import VectorSequences, are_sequences, sequences_of, vectors_of
+
+if TYPE_CHECKING:
+    import torch
+
+    from headstart.heads.networks.networks import Network
+    from headstart.heads.training.checkpoint import Checkpoint
+    from headstart.heads.training.loop import Trained
+    from headstart.heads.training.settings import Settings
+    from headstart.types import LabelKind
+
+TOO_MUCH = 1e6
+"""Rates from here on overflow float32 within a few steps, in ways that torch words badly."""
+PREDICT_ROWS = 4096
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class TorchHead(BaseEstimator):  # type: ignore[misc]
+    """A head that is trained by epochs.
+
+    The same seed gives the same weights, bit for bit, on the same machine; nobody else's random numbers
+    change.
+
+    Parameters
+    ----------
+    lr : float in (0, 1e6)
+        The peak learning rate.
+    weight_decay : float in [0, 1e6)
+        Of the matrices, not of intercepts and norms.
+    epochs, batch_size : int in [1, inf)
+    optimizer : {"adamw", "sgd", "lbfgs"}
+    momentum : float in [0, 1)
+        Of SGD.
+    schedule : {"constant", "linear", "cosine", "step", "plateau", "one-cycle"}
+    warmup_share : float in [0, 1)
+        The share of all steps over which the learning rate rises.
+    patience : int in [1, inf)
+        Epochs without a better validation loss before it stops. Counts only with validation data.
+    clip_norm : float in (0, inf)
+        The most that a gradient's norm may be.
+    dropout : float in [0, 1)
+    label_smoothing : float in [0, 1)
+    class_weight : {"none", "balanced"}
+        Balanced: all classes count alike, however many samples they have.
+    mixup : float in [0, inf)
+        Alpha of the Beta distribution that pairs of samples are mixed by; 0: none.
+    scaling : {"standard", "none"}
+        Whether features are standardised on the training rows.
+    random_state : int
+        Decides first weights, the order of the samples, dropout, mixup and views.
+    device : str
+        ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps`` …
+
+    Attributes
+    ----------
+    history_ : list of dict
+        A record for each epoch, see `headstart.heads.training.callbacks`.
+    n_iter_ : int
+        How many epochs it trained.
+    best_epoch_ : int
+        The epoch whose weights were kept.
+    mean_, scale_ : ndarray of float64, shape (D,)
+    n_features_in_ : int
+    """
+
+    kind: ClassVar[str]
+    trains_by_epochs: ClassVar[bool] = True
+    takes_sequences: ClassVar[bool] = False
+    intervals: ClassVar[Mapping[str, Interval]] = {
+        "lr": Interval(0, TOO_MUCH, open_low=True),
+        "weight_decay": Interval(0, TOO_MUCH),
+        "epochs": Interval(1),
+        "batch_size": Interval(1),
+        "momentum": Interval(0, 1),
+        "warmup_share": Interval(0, 1),
+        "patience": Interval(1),
+        "clip_norm": Interval(0, open_low=True),
+        "dropout": Interval(0, 1),
+        "label_smoothing": Interval(0, 1),
+        "mixup": Interval(0),
+        "random_state": SEEDS,
+    }
+    fitted: ClassVar[tuple[str, ...]] = ("n_iter_", "best_epoch_", "n_outputs_")
+
+    lr: float = 0.001
+    weight_decay: float = 1.0
+    epochs: int = 100
+    batch_size: int = 256
+    optimizer: str = "adamw"
+    momentum: float = 0.9
+    schedule: str = "cosine"
+    warmup_share: float = 0.05
+    patience: int = 10
+    clip_norm: float = 1.0
+    dropout: float = 0.0
+    label_smoothing: float = 0.0
+    class_weight: str = "none"
+    mixup: float = 0.0
+    scaling: str = "standard"
+    random_state: Any = 0
+    device: str = "auto"
+
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        X_val: Any = None,
+        y_val: ArrayLike | None = None,
+        callbacks: Sequence[Any] = (),
+        views: Sequence[ArrayLike] = (),
+        checkpoint: Checkpoint | None = None,
+    ) -> Self:
+        """Fit on features and labels.
+
+        Parameters
+        ----------
+        X : array-like, shape (N, D)
+            May be rows that stay on disk (`FeatureSet.mapped`); for a head that attends, (N, L, D) or
+            `Sequences`.
+        y : array-like
+            Classes (N,), labels 0/1 (N, L), or for a regressor numbers (N,) or (N, T).
+        X_val, y_val : optional
+            Without them it trains all epochs. A label that ``y`` lacks has no loss and is wrong.
+        callbacks : sequence of Callback or callable
+            A function is called after each epoch with its record, as in ``history_``.
+        views : sequence of array-like, shape (N, D)
+            Features of changed copies of the same samples: in each epoch each sample shows its own features
+            or one of these, as often as any other. They are read one after the other, and scaled as ``X`` is.
+        checkpoint : Checkpoint, optional
+            Where a training that is cut off is taken up again.
+
+        Raises
+        ------
+        ConfigError
+            A parameter cannot have this value, or the training diverged.
+        DataError
+            There is only one class, or nothing to attend to.
+        """
+        from headstart.heads.stacks import fit_stack
+        from headstart.heads.training.loop import only
+
+        [trained] = fit_stack([self], X, y, X_val, y_val, callbacks, views, checkpoint)
+        only(trained, self.lr)
+        return self
+
+    def tensors(self) -> dict[str, NDArray[Any]]:
+        """What was fitted, as arrays that go into a safetensors file."""
+        check_is_fitted(self, "weights_")
+        return {"mean": self.mean_, "scale": self.scale_, **self.weights_}
+
+    def restore(self, classes: NDArray[Any] | None, tensors: Mapping[str, NDArray[Any]]) -> Self:
+        """Become fitted with what `tensors` gave."""
+        if classes is not None:
+            self.classes_ = classes
+        self.mean_, self.scale_ = tensors["mean"], tensors["scale"]
+        self.weights_ = {n: t for n, t in tensors.items() if n not in ("mean", "scale")}
+        self.n_features_in_ = len(self.mean_)
+        return self
+
+    def shapes(
+        self, tensors: Mapping[str, NDArray[Any]], n_classes: int, n_features: int
+    ) -> dict[str, tuple[int, ...]]:
+        """The shape that each tensor must have."""
+        n_outputs = n_classes or self.n_outputs_
+        network = self._network(n_features, n_outputs, [0.0])
+        weights = network.member_weights(network.state_dict(), 0)
+        of_weights = {name: tuple(weight.shape) for name, weight in weights.items()}
+        self.integers = tuple(n for n, weight in weights.items() if not weight.is_floating_point())
+        return {"mean": (n_features,), "scale": (n_features,), **of_weights, **self._target_shapes(n_outputs)}
+
+    def module(self) -> torch.nn.Module:
+        """The fitted network without scaling, from inputs to logits (B, 1, n_outputs)."""
+        import torch
+
+        network = self._network(self.n_features_in_, self.n_outputs_, [0.0])
+        known = network.state_dict()
+        network.load_member({n: torch.from_numpy(np.array(self.weights_[n])) for n in known})
+        return network.eval()
+
+    def _network(self, n_features: int, n_outputs: int, dropouts: Sequence[float]) -> Network:
+        """The network of one head or several, with weights that are not drawn yet."""
+        raise NotImplementedError
+
+    def _target_shapes(self, n_outputs: int) -> dict[str, tuple[int, ...]]:
+        return {}
+
+    def _learn_targets(self, y: NDArray[Any], X: Any) -> NDArray[Any]:
+        """Learn what the targets are; as the loss takes them: int64 (N,), or float32 (N, n_outputs)."""
+        raise NotImplementedError
+
+    def _as_targets(self, y: NDArray[Any]) -> NDArray[Any]:
+        """Other targets, as the loss takes them."""
+        raise NotImplementedError
+
+    @property
+    def _task(self) -> LabelKind:
+        raise NotImplementedError
+
+    def _scores(self, X: Any) -> NDArray[np.float32]:
+        """Logits, shape (N, n_outputs)."""
+        check_is_fitted(self, "weights_")
+        return self._run(self._read(X, reset=False))
+
+    def _run(self, features: Any) -> NDArray[np.float32]:
+        import torch
+
+        network: Any = self.module()
+        n = len(features)
+        examples = examples_of(
+            features, np.zeros(n, dtype=np.int64), self.mean_, self.scale_, torch.device("cpu")
+        )
+        with torch.inference_mode():
+            parts = [
+                network.logits(examples.take(rows))[:, 0].float().numpy()
+                for rows in torch.split(torch.arange(n), PREDICT_ROWS)
+            ]
+        logits: NDArray[np.float32] = np.concatenate(parts)
+        return logits
+
+    def _read(self, X: Any, reset: bool, y: Any = None) -> Any:
+        """Features, checked: an array (N, D), rows that stay where they are, or `Sequences`."""
+        if self.takes_sequences:
+            return self._read_sequences(X, reset)
+        if is_stored(X):
+            if reset:
+                self.n_features_in_ = int(X.shape[1])
+            elif X.shape[1] != self.n_features_in_:
+                raise DataError(f"features are {X.shape[1]} wide, and this head takes {self.n_features_in_}")
+            return X
+        return validate_data(self, X, dtype=FLOATS, reset=reset)
+
+    def _read_sequences(self, X: Any, reset: bool) -> VectorSequences:
+        sequences = sequences_of(X)
+        if sequences is None:
+            raise DataError(
+                f"the head {self.kind!r} has nothing to attend to: features have one vector a sample. Give it "
+                "all positions (extract with --taps last.tokens, then --tap last.tokens) or several layers; "
+                "on one vector use linear or mlp"
+            )
+        if reset:
+            self.n_features_in_ = sequences.width
+        elif sequences.width != self.n_features_in_:
+            raise DataError(f"vectors are {sequences.width} wide, and this head takes {self.n_features_in_}")
+        return sequences
+
+    def _learn_scale(self, features: Any) -> None:
+        width = self.n_features_in_
+        if self.scaling == "none":
+            self.mean_, self.scale_ = np.zeros(width), np.ones(width)
+            return
+        is_ragged = are_sequences(features)
+        self.mean_, self.scale_ = moments_of(vectors_of(features)) if is_ragged else moments(features)
+
+    def _settings(self) -> Settings:
+        from headstart.heads.training.settings import Settings
+
+        return Settings(
+            epochs=int(self.epochs),
+            batch_size=int(self.batch_size),
+            optimizer=self.optimizer,  # type: ignore[arg-type]
+            momentum=float(self.momentum),
+            schedule=self.schedule,  # type: ignore[arg-type]
+            warmup_share=float(self.warmup_share),
+            patience=int(self.patience),
+            clip_norm=float(self.clip_norm),
+            mixup=float(self.mixup),
+            seed=seed_of(self.random_state),
+        )
+
+    def _keep(self, trained: Trained) -> None:
+        """Become fitted with what training gave."""
+        self.history_ = trained.history
+        self.n_iter_, self.best_epoch_ = len(trained.history), trained.best_epoch
+        self.weights_ = {name: tensor.cpu().numpy() for name, tensor in trained.weights.items()}
+
+
+class TorchClassifier(ClassifierMixin, TorchHead):  # type: ignore[misc]
+    """A torch head for classes, or for several labels a sample (``y`` of shape (N, L), 0 or 1).
+
+    Attributes
+    ----------
+    classes_ : ndarray, shape (n_classes,)
+        For several labels a sample, the numbers of the labels.
+    """
+
+    fitted: ClassVar[tuple[str, ...]] = (*TorchHead.fitted, "is_multi_")
+
+    def decision_function(self, X: Any) -> NDArray[np.floating[Any]]:
+        """Logits, shape (N, n_classes).
+
+        With two classes, by scikit-learn's convention, how far the second is ahead, shape (N,).
+        """
+        logits = self._scores(X)
+        if self.is_multi_ or logits.shape[1] > 2:
+            return logits
+        ahead: NDArray[np.floating[Any]] = logits[:, 1] - logits[:, 0]
+        return ahead
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """The class of the largest logit, shape (N,); or which labels are likelier than not, (N, L)."""
+        logits = self._scores(X)
+        if self.is_multi_:
+            likelier: NDArray[Any] = (logits > 0).astype(np.int64)
+            return likelier
+        labels: NDArray[Any] = self.classes_[logits.argmax(axis=1)]
+        return labels
+
+    def predict_proba(self, X: Any) -> NDArray[np.floating[Any]]:
+        """Probabilities, shape (N, n_classes): rows sum to 1, or with several labels each is by itself."""
+        logits = self._scores(X)
+        if self.is_multi_:
+            likely: NDArray[np.floating[Any]] = 0.5 * (1 + np.tanh(0.5 * logits))
+            return likely
+        return softmax(logits)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+    @property
+    def _task(self) -> LabelKind:
+        return "multi" if self.is_multi_ else "single"
+
+    def _learn_targets(self, y: NDArray[Any], X: Any) -> NDArray[Any]:
+        check_classification_targets(y)
+        self.is_multi_ = type_of_target(y) == "multilabel-indicator"
+        if self.is_multi_:
+            self.classes_ = np.arange(y.shape[1])
+        else:
+            self.classes_ = np.unique(y)
+            if len(self.classes_) < 2:
+                all_are = "the one sample is" if len(y) == 1 else f"all {len(y)} training samples are"
+                raise OneClassError(
+                    f"a head needs at least two classes; {all_are} {self.classes_.tolist()[0]!r}"
+                )
+        self.n_outputs_ = len(self.classes_)
+        return self._as_targets(y)
+
+    def _as_targets(self, y: NDArray[Any]) -> NDArray[Any]:
+        from headstart.heads.training.objectives import UNSEEN
+
+        if self.is_multi_:
+            return np.asarray(y, dtype=np.float32)
+        codes = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
+        return np.where(self.classes_[codes] == y, codes, UNSEEN).astype(np.int64)
+
+
+class TorchRegressor(RegressorMixin, TorchHead):  # type: ignore[misc]
+    """A torch head for numbers, by squared error; targets are standardised while it trains."""
+
+    fitted: ClassVar[tuple[str, ...]] = (*TorchHead.fitted, "is_flat_")
+
+    def predict(self, X: Any) -> NDArray[np.floating[Any]]:
+        """Numbers, of the shape that the targets had: (N,) or (N, T)."""
+        numbers: NDArray[np.floating[Any]] = self._scores(X) * self.target_scale_ + self.target_mean_
+        return numbers[:, 0] if self.is_flat_ else numbers
+
+    def tensors(self) -> dict[str, NDArray[Any]]:
+        """What was fitted, as arrays that go into a safetensors file."""
+        tensors = super().tensors()
+        return {**tensors, "target_mean": self.target_mean_, "target_scale": self.target_scale_}
+
+    def restore(self, classes: NDArray[Any] | None, tensors: Mapping[str, NDArray[Any]]) -> Self:
+        """Become fitted with what `tensors` gave."""
+        rest = dict(tensors)
+        self.target_mean_, self.target_scale_ = rest.pop("target_mean"), rest.pop("target_scale")
+        return super().restore(None, rest)
+
+    @property
+    def _task(self) -> LabelKind:
+        return "regression"
+
+    def _target_shapes(self, n_outputs: int) -> dict[str, tuple[int, ...]]:
+        return {"target_mean": (n_outputs,), "target_scale": (n_outputs,)}
+
+    def _learn_targets(self, y: NDArray[Any], X: Any) -> NDArray[Any]:
+        self.is_flat_ = y.ndim == 1
+        numbers = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
+        if not np.isfinite(numbers).all():
+            raise DataError("targets must be finite numbers; leave out samples without one")
+        self.target_mean_, deviation = numbers.mean(axis=0), numbers.std(axis=0)
+        self.target_scale_ = np.where(deviation > 0, deviation, 1.0)
+        self.n_outputs_ = numbers.shape[1]
+        return self._as_targets(numbers)
+
+    def _as_targets(self, y: NDArray[Any]) -> NDArray[Any]:
+        numbers = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
+        scaled: NDArray[np.float32] = ((numbers - self.target_mean_) / self.target_scale_).astype(np.float32)
+        return scaled
+
+
+def softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    """Of each row."""
+    powers: NDArray[np.floating[Any]] = np.exp(logits - logits.max(axis=1, keepdims=True))
+    powers /= powers.sum(axis=1, keepdims=True)
+    return powers

@@ -1,0 +1,345 @@
+"""The one training loop of the torch heads: a stack of networks over the same rows in the same order."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from headstart.errors import ConfigError
+from headstart.heads.networks.networks import Network
+from headstart.heads.training.best import BestWeights
+from headstart.heads.training.callbacks import Callbacks, Record
+from headstart.heads.training.checkpoint import Checkpoint
+from headstart.heads.training.examples import Examples, Inputs, batches_of, generator_of, mixing
+from headstart.heads.training.monitoring import Monitor
+from headstart.heads.training.objectives import Objective
+from headstart.heads.training.optimizers import LBFGS, open_optimizer
+from headstart.heads.training.schedules import rate_factor
+from headstart.heads.training.settings import Member, Settings
+
+VALIDATION_LOGITS = 1 << 17
+"""Rows times members that are evaluated at once."""
+MIXUP = 1 << 33
+"""What is added to a seed to draw mixup's partners; dropout draws from twice as much."""
+
+
+@dataclass
+class Trained:
+    """What became of a member.
+
+    Parameters
+    ----------
+    weights : dict of str to Tensor
+        Its state dict, of its best epoch.
+    history : list of dict
+        A record an epoch.
+    best_epoch : int
+        The epoch, from 1, that the weights are of.
+    diverged_at : int
+        The epoch in which its loss was not finite any more; 0: it did not diverge.
+    """
+
+    weights: dict[str, Tensor] = field(default_factory=dict)
+    history: list[Record] = field(default_factory=list)
+    best_epoch: int = 0
+    diverged_at: int = 0
+
+    @property
+    def best_record(self) -> Record:
+        """The record of its best epoch."""
+        return self.history[self.best_epoch - 1] if self.history else {}
+
+
+class Trainer:
+    """Trains a stack in place. The global random state is as before when it returns.
+
+    Parameters
+    ----------
+    network : Network
+        M members on their device, of the same first weights.
+    members : sequence of Member, length M
+    examples, validation : Examples
+        Validation targets may be ``UNSEEN``. With validation samples each member stops by itself and ends
+        with the weights of its best epoch.
+    settings : Settings
+    objective : Objective
+    callbacks : sequence of Callback
+        They watch the first member; what they end ends for all.
+    checkpoint : Checkpoint, optional
+        Taken up where there is one; L-BFGS begins anew, and ends with the same.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        members: Sequence[Member],
+        examples: Examples,
+        validation: Examples | None,
+        settings: Settings,
+        objective: Objective,
+        callbacks: Sequence[Any] = (),
+        checkpoint: Checkpoint | None = None,
+    ) -> None:
+        self._network = network
+        self._examples = examples
+        self._validation = validation
+        self._settings = settings
+        self._objective = objective
+        self._callbacks = Callbacks(callbacks)
+        self._checkpoint = None if settings.optimizer == "lbfgs" else checkpoint
+        self._identity = _identity(members, examples, settings, objective)
+        self._rates = [member.lr for member in members]
+        self._optimizer = open_optimizer(network, members, settings)
+        self._best = BestWeights(network, settings.patience)
+        self._active = list(range(len(members)))
+        self._trained = [Trained() for _ in members]
+        self._members = list(members)
+        self._epoch = 0
+
+    def run(self) -> list[Trained]:
+        """Train all members to their end.
+
+        Returns
+        -------
+        list of Trained
+            One a member, in their order.
+        """
+        self._callbacks.on_fit_begin(self._about())
+        self._restore()
+        with _seeded(self._settings.seed, self._examples.targets.device):
+            while self._epoch < self._settings.epochs and self._active:
+                self._one_epoch()
+                if self._checkpoint and self._active and self._checkpoint.is_due:
+                    self._save(self._checkpoint)
+        for place in range(len(self._active)):
+            self._finish(place)
+        self._network.eval()
+        self._callbacks.on_fit_end(self._trained[0].history)
+        return self._trained
+
+    def _about(self) -> dict[str, Any]:
+        n_parameters = sum(p.numel() for p in self._network.parameters()) // len(self._members)
+        counts = {"n_samples": len(self._examples), "n_parameters": n_parameters}
+        return {**self._settings.to_json(), **asdict(self._members[0]), **counts}
+
+    def _one_epoch(self) -> None:
+        self._epoch += 1
+        self._examples.begin(self._settings.seed, self._epoch)
+        self._network.seed_dropout(generator_of(self._settings.seed + 2 * MIXUP, self._epoch))
+        torch.default_generator.manual_seed(generator_of(self._settings.seed, self._epoch).initial_seed())
+        watch = Monitor(self._network)
+        run = self._lbfgs_epoch if self._settings.optimizer == "lbfgs" else self._descend
+        losses, rates = run(watch)
+        scores = self._evaluate()
+        is_over = False
+        for place, watched in enumerate(watch.report()):
+            validation_loss, accuracy = scores[place]
+            record = {
+                "epoch": self._epoch, "train_loss": losses[place], "validation_loss": validation_loss,
+                "validation_accuracy": accuracy, "lr": rates[place], **watched,
+            }  # fmt: skip
+            is_over |= self._take(place, record)
+        self._best.update(self._epoch, [score[0] for score in scores])
+        self._stop(is_over)
+
+    def _take(self, place: int, record: Record) -> bool:
+        """Keep a record; whether a callback ends the training."""
+        trained = self._trained[self._active[place]]
+        loss = record["train_loss"]
+        if not math.isfinite(loss):
+            trained.diverged_at = self._epoch
+            return False
+        trained.history.append(record)
+        return self._active[place] == 0 and self._callbacks.on_epoch_end(record)
+
+    def _descend(self, watch: Monitor) -> tuple[list[float], list[float]]:
+        """All batches once; the mean loss and the last learning rate of each member."""
+        settings, n = self._settings, len(self._examples)
+        total = torch.zeros(len(self._active), device=self._examples.targets.device)
+        batches = batches_of(n, settings.batch_size, settings.seed, self._epoch, total.device)
+        mixer = np.random.default_rng([settings.seed + MIXUP, self._epoch])
+        n_steps, start = settings.epochs * len(batches), (self._epoch - 1) * len(batches)
+        self._network.train()
+        for number, rows in enumerate(batches):
+            factor = rate_factor(start + number, n_steps, settings)
+            rates = [rate * factor * falls for rate, falls in zip(self._rates, self._falls, strict=True)]
+            losses = self._losses(rows, mixer)
+            parameters = {n: p for n, p in self._network.named_parameters() if p.requires_grad}
+            found = torch.autograd.grad(losses.sum(), list(parameters.values()), materialize_grads=True)
+            gradients = dict(zip(parameters, found, strict=True))
+            watch.clip(gradients, settings.clip_norm)
+            self._optimizer.step(gradients, rates)
+            total += len(rows) * losses.detach()
+        return (total / n).tolist(), rates
+
+    @property
+    def _falls(self) -> list[float]:
+        return self._best.factors if self._settings.schedule == "plateau" else [1.0] * len(self._active)
+
+    def _losses(self, rows: Tensor, mixer: np.random.Generator) -> Tensor:
+        """The mean loss of each member over a batch, shape (M,)."""
+        inputs, targets = self._examples.take(rows, training=True), self._examples.targets[rows]
+        if not self._settings.mixup:
+            return self._objective.losses(self._network.logits(inputs), targets).mean(dim=0)
+        partners, share = mixing(len(rows), self._settings.mixup, mixer, targets.device)
+        logits = self._network.logits(_mixed(inputs, partners, share))
+        own, other = (self._objective.losses(logits, part) for part in (targets, targets[partners]))
+        return (share * own + (1 - share) * other).mean(dim=0)
+
+    def _lbfgs_epoch(self, watch: Monitor) -> tuple[list[float], list[float]]:
+        if self._epoch == 1:
+            self._lbfgs = LBFGS(self._network, self._rates[0])
+        self._network.train()
+        rows = torch.arange(len(self._examples), device=self._examples.targets.device)
+        decay = self._members[0].weight_decay
+
+        def loss() -> Tensor:
+            losses = [
+                self._objective.losses(self._network.logits(self._examples.take(part, True)), targets).sum()
+                for part in torch.split(rows, VALIDATION_LOGITS)
+                for targets in [self._examples.targets[part]]
+            ]
+            matrices = [p for p in self._network.parameters() if p.ndim - self._network.is_stacked > 1]
+            penalty = sum((p.square().sum() for p in matrices), torch.zeros((), device=rows.device))
+            return torch.stack(losses).sum() / len(rows) + 0.5 * decay * penalty
+
+        return [self._lbfgs.epoch(loss)], [self._rates[0]]
+
+    @torch.no_grad()
+    def _evaluate(self) -> list[tuple[float | None, float | None]]:
+        """For each member mean loss over the rows that have one (None: none has) and accuracy over all."""
+        n_members, validation = len(self._active), self._validation
+        if validation is None:
+            return [(None, None)] * n_members
+        self._network.eval()
+        device = validation.targets.device
+        losses, right = torch.zeros(2, n_members, dtype=torch.float64, device=device)
+        is_counted = True
+        numbers = torch.arange(len(validation), device=device)
+        for rows in torch.split(numbers, max(VALIDATION_LOGITS // n_members, 256)):
+            logits, targets = self._network.logits(validation.take(rows)), validation.targets[rows]
+            losses += self._objective.losses(logits, targets).sum(dim=0)
+            found = self._objective.right(logits, targets)
+            is_counted = found is not None
+            right += found.sum(dim=0) if found is not None else 0
+        n_seen = self._objective.n_seen(validation.targets)
+        means = (losses / n_seen).tolist() if n_seen else [None] * n_members
+        shares = (right / len(validation)).tolist() if is_counted else [None] * n_members
+        return list(zip(means, shares, strict=True))
+
+    def _stop(self, all_of_them: bool) -> None:
+        """Let go of members that are done, and of all where a callback says so."""
+        waited = self._best.out_of_patience(self._epoch)
+        done = [
+            all_of_them or waits or self._trained[member].diverged_at > 0
+            for member, waits in zip(self._active, waited, strict=True)
+        ]
+        if not any(done):
+            return
+        for place, is_done in enumerate(done):
+            if is_done:
+                self._finish(place)
+        going = [place for place, is_done in enumerate(done) if not is_done]
+        self._active = [self._active[place] for place in going]
+        if going:
+            members = torch.tensor(going, device=self._examples.targets.device)
+            self._network.keep(members)
+            self._optimizer.keep(members)
+            self._best.keep(members)
+            self._rates = [self._rates[place] for place in going]
+
+    def _finish(self, place: int) -> None:
+        trained = self._trained[self._active[place]]
+        trained.weights = self._best.weights_of(place)
+        trained.best_epoch = self._best.epochs[place] or len(trained.history)
+
+    def _save(self, checkpoint: Checkpoint) -> None:
+        best, plain = self._best.state()
+        parts = {"network": self._network.state_dict(), "optimizer": self._optimizer.state(), "best": best}
+        parts |= {f"done.{number}": trained.weights for number, trained in enumerate(self._trained)}
+        tensors = {f"{part}/{name}": t for part, named in parts.items() for name, t in named.items()}
+        outcomes = [[t.history, t.best_epoch, t.diverged_at] for t in self._trained]
+        state = {"epoch": self._epoch, "active": self._active, "best": plain, "outcomes": outcomes}
+        checkpoint.write(tensors, {"identity": self._identity, **state})
+
+    def _restore(self) -> None:
+        found = self._checkpoint.read(self._identity) if self._checkpoint else None
+        if found is None:
+            return
+        tensors, plain = found
+        self._epoch, self._active = plain["epoch"], plain["active"]
+        members = torch.tensor(self._active, device=self._examples.targets.device)
+        if len(self._active) < len(self._members):
+            self._network.keep(members)
+            self._optimizer.keep(members)
+            self._best.keep(members)
+            self._rates = [self._rates[number] for number in self._active]
+        self._network.load_state_dict(_part(tensors, "network"))
+        self._optimizer.restore(_part(tensors, "optimizer"))
+        self._best.restore(_part(tensors, "best"), plain["best"])
+        for number, (history, best_epoch, diverged_at) in enumerate(plain["outcomes"]):
+            weights = _part(tensors, f"done.{number}")
+            self._trained[number] = Trained(weights, history, best_epoch, diverged_at)
+
+
+def only(trained: Trained, lr: float) -> Trained:
+    """A member that was trained alone.
+
+    Raises
+    ------
+    ConfigError
+        It diverged.
+    """
+    if trained.diverged_at:
+        raise ConfigError(
+            f"training diverged: the loss is not finite any more in epoch {trained.diverged_at}; give a smaller "
+            f"learning rate than lr={lr:g}"
+        )
+    return trained
+
+
+def _mixed(inputs: Inputs, partners: Tensor, share: float) -> Inputs:
+    if isinstance(inputs, tuple):
+        values, there = inputs
+        return share * values + (1 - share) * values[partners], there | there[partners]
+    return share * inputs + (1 - share) * inputs[partners]
+
+
+def _part(tensors: dict[str, Tensor], part: str) -> dict[str, Tensor]:
+    prefix = f"{part}/"
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+
+
+def _identity(members: Sequence[Member], examples: Examples, settings: Settings, objective: Objective) -> str:
+    """Says what is trained on what: of the inputs, only those of the first rows are looked at."""
+    few = torch.arange(min(len(examples), 64), device=examples.targets.device)
+    inputs = examples.take(few)
+    values = inputs[0] if isinstance(inputs, tuple) else inputs
+    said: list[Any] = [settings.to_json(), [asdict(member) for member in members], objective.task]
+    said += [objective.label_smoothing, objective.class_weight is not None, list(values.shape), len(examples)]
+    digest = hashlib.blake2b(json.dumps(said).encode(), digest_size=16)
+    for tensor in (values, examples.targets):
+        digest.update(np.ascontiguousarray(tensor.cpu().numpy()).tobytes())
+    return digest.hexdigest()
+
+
+@contextmanager
+def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Modules of the user's own draw from the global generators; afterwards these are as they were."""
+    cuda = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=cuda):
+        # Not torch.manual_seed: it also seeds the devices that are not restored.
+        torch.default_generator.manual_seed(seed)
+        for each in cuda:
+            with torch.cuda.device(each):
+                torch.cuda.manual_seed(seed)
+        yield

@@ -1,0 +1,79 @@
+"""Losses of a stack of heads, one a row and member."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+
+from headstart.types import LabelKind
+
+UNSEEN = -1
+"""The target of a validation sample whose label training lacks: no loss, and always wrong."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What is minimised.
+
+    Parameters
+    ----------
+    task : {"single", "multi", "regression"}
+        Cross-entropy of classes, mean binary cross-entropy of labels, or squared error.
+    class_weight : Tensor, shape (C,), optional
+        What a row of each class counts; for several labels a sample, what a present label counts.
+    label_smoothing : float in [0, 1)
+    """
+
+    task: LabelKind
+    class_weight: Tensor | None = None
+    label_smoothing: float = 0.0
+
+    def losses(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Losses (B, M) of logits (B, M, C) for targets: (B,) classes, or (B, C) labels or numbers."""
+        n_rows, n_members, n_outputs = logits.shape
+        if self.task == "single":
+            repeated = targets.unsqueeze(1).expand(-1, n_members).reshape(-1)
+            flat = cross_entropy(
+                logits.reshape(-1, n_outputs),
+                repeated,
+                weight=self.class_weight,
+                reduction="none",
+                ignore_index=UNSEEN,
+                label_smoothing=self.label_smoothing,
+            )
+            return flat.view(n_rows, n_members)
+        wanted = targets.unsqueeze(1).expand(-1, n_members, -1)
+        if self.task == "regression":
+            return (logits - wanted).square().mean(2)
+        smooth = wanted * (1 - self.label_smoothing) + 0.5 * self.label_smoothing
+        return binary_cross_entropy_with_logits(
+            logits, smooth, pos_weight=self.class_weight, reduction="none"
+        ).mean(2)
+
+    def right(self, logits: Tensor, targets: Tensor) -> Tensor | None:
+        """Which rows are right, bool (B, M): all labels of a row have to be; None: for numbers none are."""
+        match self.task:
+            case "single":
+                return logits.argmax(dim=2) == targets.unsqueeze(1)
+            case "multi":
+                return ((logits > 0) == (targets.unsqueeze(1) > 0.5)).all(dim=2)
+        return None
+
+    def n_seen(self, targets: Tensor) -> int:
+        """How many rows have a loss."""
+        return int((targets != UNSEEN).sum()) if self.task == "single" else len(targets)
+
+
+def balanced_weights(targets: Tensor, n_outputs: int, task: LabelKind) -> Tensor:
+    """What each class or label counts, so that all count alike.
+
+    For classes n / (C · count), whose mean over the rows is 1; for labels absent / present, at most 100.
+    """
+    if task == "single":
+        counts = torch.bincount(targets, minlength=n_outputs).clamp(min=1)
+        return len(targets) / (n_outputs * counts.float())
+    present = targets.sum(dim=0)
+    return ((len(targets) - present) / present.clamp(min=1)).clamp(0.01, 100.0)

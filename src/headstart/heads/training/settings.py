@@ -1,0 +1,71 @@
+"""How torch heads are trained."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, TypeAlias, get_args
+
+Optimizer: TypeAlias = Literal["adamw", "sgd", "lbfgs"]
+Schedule: TypeAlias = Literal["constant", "linear", "cosine", "step", "plateau", "one-cycle"]
+OPTIMIZERS: tuple[str, ...] = get_args(Optimizer)
+SCHEDULES: tuple[str, ...] = get_args(Schedule)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What all members of a stack share.
+
+    Parameters
+    ----------
+    epochs, batch_size : int
+    optimizer : {"adamw", "sgd", "lbfgs"}
+        SGD is with decoupled weight decay (Loshchilov and Hutter, 2019), as AdamW is. L-BFGS takes all rows
+        at once, and weight decay as an L2 penalty.
+    momentum : float in [0, 1)
+        Of SGD.
+    schedule : {"constant", "linear", "cosine", "step", "plateau", "one-cycle"}
+        See `schedules.rate_factor`.
+    warmup_share : float in [0, 1)
+        The share of all steps over which the learning rate rises.
+    patience : int
+        Epochs without a better validation loss before a member stops.
+    clip_norm : float
+        The norm of a member's gradient, over all its parameters, is at most this.
+    mixup : float in [0, inf)
+        Alpha of the Beta distribution that pairs of samples are mixed by (Zhang et al., 2018); 0: none.
+    seed : int
+        Of the first weights, the order of the samples, the views drawn, mixup and dropout.
+    """
+
+    epochs: int
+    batch_size: int
+    optimizer: Optimizer = "adamw"
+    momentum: float = 0.9
+    schedule: Schedule = "cosine"
+    warmup_share: float = 0.05
+    patience: int = 10
+    clip_norm: float = 1.0
+    mixup: float = 0.0
+    seed: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """What one head of a stack has of its own.
+
+    Parameters
+    ----------
+    lr : float
+        The peak learning rate.
+    weight_decay : float
+        Of the matrices; biases and norms are not decayed.
+    dropout : float in [0, 1)
+    """
+
+    lr: float
+    weight_decay: float
+    dropout: float = 0.0
