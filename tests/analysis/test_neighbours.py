@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -29,6 +31,15 @@ def by_brute_force(A: np.ndarray, B: np.ndarray, k: int, same: bool) -> tuple[np
         np.fill_diagonal(cosines, -np.inf)
     rows = np.argsort(-cosines, axis=1)[:, :k]
     return np.take_along_axis(cosines, rows, 1), rows
+
+
+def test_no_square_of_all_pairs_is_held() -> None:
+    rows = RNG.normal(size=(10_000, 8)).astype(np.float32)
+    tracemalloc.start()
+    nearest(rows, rows, 10, same=True)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 200e6  # all pairs are 400 MB of cosines
 
 
 @pytest.mark.usefixtures("blocks")

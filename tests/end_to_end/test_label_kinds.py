@@ -70,12 +70,14 @@ def test_numbers_to_regress_on(headstart: Runner, tmp_path: Path) -> None:
     np.testing.assert_array_equal(all_labels("r"), [0.5, 1, np.nan, -2.25] * 6)
 
 
-def test_a_head_for_classes_refuses_them(headstart: Runner, tmp_path: Path) -> None:
+def test_a_head_for_one_class_refuses_them(headstart: Runner, tmp_path: Path) -> None:
     data = write_jsonl(tmp_path / "tags.jsonl", TAGS * 5, "labels")
     headstart("extract", data, "--backbone", TEXTS, "--set", "m")
-    done = headstart("fit-head", "m")
+    done = headstart("fit-head", "m", "--head", "centroid")
     assert done.code == 2
-    assert "holds several labels a sample" in done.err
+    assert "the head 'centroid' is not for several labels a sample; those that are: logistic" in done.err
+    done = headstart("fit-head", "m", "--head", "logistic", "--json")
+    assert done.code == 0, done.err
 
 
 def test_several_labels_stand_beside_predictions_in_every_format(headstart: Runner, tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from headstart.errors import BackboneError
+from headstart.extraction import extractor
 from headstart.extraction.lanes import is_out_of_memory
+from headstart.extraction.ready import ReadyItems
 
 from .computing import assert_close, compute, n_stored, plan, some_texts
 
@@ -51,6 +53,24 @@ def test_what_was_computed_before_memory_ran_out_is_committed(cache_root: Path) 
     again = plan(TEXTS, "py:odd_backbones:crowded", cache_root)
     assert len(again.work.plan.todo) == 90 - n_held
     assert again.run().n_computed == 90 - n_held
+
+
+def test_a_batch_size_does_not_let_all_texts_be_read_at_once(
+    cache_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its budget bounds nothing: a million prepared texts lay in memory, 500 MB of them."""
+    monkeypatch.setattr(extractor, "WINDOW", 64)
+    waiting: list[int] = []
+    sort = ReadyItems.sort
+
+    def noting(ready: ReadyItems) -> None:
+        sort(ready)
+        waiting.append(len(ready))
+
+    monkeypatch.setattr(ReadyItems, "sort", noting)
+    task = plan(some_texts(1500), "py:odd_backbones:plain", cache_root, batch_size=4)
+    assert task.run().n_computed == 1500
+    assert max(waiting) < 400
 
 
 def because(cause: Exception) -> BackboneError:

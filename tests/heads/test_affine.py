@@ -1,4 +1,4 @@
-"""What every head promises, whatever fits it."""
+"""What heads of one matrix promise, whatever fits it."""
 
 from __future__ import annotations
 
@@ -11,24 +11,16 @@ import pytest
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
-from sklearn.utils.estimator_checks import check_estimator
 
 from headstart.errors import DataError
-from headstart.heads import HEADS, open_head
+from headstart.heads import open_head
 from headstart.heads.scaling import BLOCK_ROWS, moments, standardise
 
-every_head = pytest.mark.parametrize("name", HEADS)
+every_head = pytest.mark.parametrize("name", ["logistic", "ridge", "linear"])
 
 
 def fitted(name, problem, **params):
     return open_head(name, params, seed=0).fit(problem.X, problem.y)
-
-
-@every_head
-def test_it_is_a_scikit_learn_estimator(name):
-    params = {"epochs": 8, "lr": 0.1} if name == "linear" else {}
-    results = check_estimator(open_head(name, params, seed=0), on_skip=None, expected_failed_checks={})
-    assert sum(result["status"] == "passed" for result in results) >= 45
 
 
 @every_head

@@ -16,6 +16,8 @@ from headstart.errors import FormatError, StorageError
 from headstart.heads import HEADS, open_head
 from headstart.heads.storage import load_head, save_head
 
+DENSE = [name for name in HEADS if name != "attention"]  # which takes several vectors a sample
+
 
 @pytest.fixture
 def folder(problem, tmp_path):
@@ -37,12 +39,12 @@ def rewrite_tensors(folder, **tensors):
     rewrite_json(folder, digest=blake2b(content, digest_size=16).hexdigest())
 
 
-@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize("name", DENSE)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("binary", [False, True])
 def test_a_loaded_head_predicts_bit_for_bit_the_same(problem, tmp_path, name, dtype, binary):
     X, y = problem.binary() if binary else (problem.X, problem.y)
-    params = {"epochs": 3} if name == "linear" else {}
+    params = {"epochs": 3} if name in ("linear", "mlp", "residual") else {}
     head = open_head(name, params, seed=4).fit(X.astype(dtype), y)
     save_head(head, tmp_path)
     loaded = load_head(tmp_path)
@@ -56,7 +58,7 @@ def test_a_loaded_head_predicts_bit_for_bit_the_same(problem, tmp_path, name, dt
     }
 
 
-@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize("name", DENSE)
 @pytest.mark.parametrize("n_rows", [1, 3, 300])
 def test_bit_for_bit_holds_for_any_number_of_rows(tmp_path, name, n_rows):
     """BLAS takes other paths for other shapes and memory layouts, and they differ in the last bit."""
@@ -88,7 +90,8 @@ def test_classes_come_back_as_they_were(problem, tmp_path, names):
 def test_parameters_from_a_numpy_grid_are_kept(problem, tmp_path):
     head = open_head("logistic", {}, seed=0).set_params(C=np.float32(0.5), max_iter=np.int64(50))
     save_head(head.fit(problem.X, problem.y), tmp_path)
-    assert load_head(tmp_path).get_params() == {"C": 0.5, "max_iter": 50, "random_state": 0}
+    kept = load_head(tmp_path).get_params()
+    assert kept == {**open_head("logistic", {}, seed=0).get_params(), "C": 0.5, "max_iter": 50}
 
 
 def test_what_json_cannot_hold_is_refused_when_saving(problem, tmp_path):

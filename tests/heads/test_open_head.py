@@ -68,5 +68,5 @@ def test_a_value_that_cannot_be_is_named_with_its_parameter(name, params):
 
 def test_a_bad_value_that_was_set_later_is_refused_when_fitting(problem):
     head = open_head("ridge", {}, seed=0).set_params(alpha=-3)
-    with pytest.raises(ConfigError, match=r"alpha must be a number in \(0, inf\), got -3"):
+    with pytest.raises(ConfigError, match=r"alpha must be auto or a number in \(0, inf\), got -3"):
         head.fit(problem.X, problem.y)

@@ -126,10 +126,8 @@ def try_accelerator(
         faster = accelerator.make(function, *examples)
         if accelerator.any_shape:
             faster = over_few_sizes(faster)
-        others = (
-            _fewer(examples) if accelerator.any_shape else tuple(x.flip(0).flip(-1) * 0.5 for x in examples)
-        )
-        if not all(_agree(faster(*given), function(*given), tolerance) for given in (examples, others)):
+        batches = (examples, _another(examples, accelerator.any_shape))
+        if not all(_agree(faster(*given), function(*given), tolerance) for given in batches):
             return Trial(accelerator.name, None)
         gain = _seconds(lambda: current(batch), layout) / _seconds(lambda: faster(*examples), layout)
     except Exception as error:  # a compiler that is missing, a model that cannot be traced …
@@ -177,6 +175,11 @@ def _with_copies(part: torch.Tensor, more: int) -> torch.Tensor:
     import torch
 
     return torch.cat([part, part[-1:].expand(more, *part.shape[1:])])
+
+
+def _another(examples: Sequence[torch.Tensor], any_shape: bool) -> tuple[torch.Tensor, ...]:
+    """A batch that nothing was made with: what took its example for a constant shows."""
+    return _fewer(examples) if any_shape else tuple(part.flip(0).flip(-1) * 0.5 for part in examples)
 
 
 def _fewer(examples: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
@@ -239,7 +242,7 @@ def _inductor(function: Any, example: torch.Tensor) -> Any:
 def _inductor_of_any_shape(function: Any, *examples: torch.Tensor) -> Any:
     import torch
 
-    compiled = torch.compile(function, dynamic=True)
+    compiled: Any = torch.compile(function, dynamic=True)
 
     def run(*tensors: torch.Tensor) -> Any:
         with torch.no_grad():  # not in inference mode: see `FrozenTextModel`

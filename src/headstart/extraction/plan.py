@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headstart.allocator import return_freed_memory
-from headstart.keys import contains, first_occurrences
+from headstart.keys import ROWS_AT_ONCE, contains, first_occurrences
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -148,7 +148,8 @@ def plan_extraction(
         n_viewed,
     )
     del lacking, at, units, order, unique
-    return_freed_memory()
+    if len(samples) > ROWS_AT_ONCE:  # not for each small block of a stream
+        return_freed_memory()
     return plan
 
 

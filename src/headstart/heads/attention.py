@@ -23,6 +23,7 @@ class _Attention(TorchHead):
         "n_heads": Interval(1, 1025),
         "depth": Interval(1, 65),
     }
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {**TorchHead.choices, "pooling": ("mean", "query")}
 
     width: int = 128
     n_heads: int = 4

@@ -12,7 +12,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import column_or_1d, validate_data
 
 from headstart.errors import ConfigError, DataError
-from headstart.heads.parameters import Interval, ParameterError, check
+from headstart.heads.parameters import Interval, check
 from headstart.heads.scaling import moments
 
 FLOATS = (np.float32, np.float64)
@@ -71,10 +71,6 @@ class ClosedFormHead(BaseEstimator):  # type: ignore[misc]
     def _begin(self, X: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.floating[Any]], NDArray[Any]]:
         """Check everything, and learn the scale; features (N, D) as they are, and the targets."""
         check(self)
-        for name, choices in self.choices.items():
-            if getattr(self, name) not in choices:
-                given = getattr(self, name)
-                raise ParameterError(f"{name} must be one of {', '.join(choices)}, got {given!r}")
         features, targets = validate_data(
             self, X, y, dtype=FLOATS, multi_output=True, y_numeric=isinstance(self, Regressor)
         )

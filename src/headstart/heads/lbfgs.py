@@ -56,10 +56,11 @@ class Minimum:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A place with its objective (G,), the gradient of the loss and of the objective (G, P)."""
+    """A place with its objective and twice its penalty (G,), the gradient of the loss and of the objective (G, P)."""
 
     at: Tensor
     objective: Tensor
+    penalty: Tensor
     loss_gradient: Tensor
     gradient: Tensor
 
@@ -69,6 +70,7 @@ def minimise(
     start: Tensor,
     C: float,
     penalised: Tensor,
+    bends: Tensor,
     curvature: Curvature,
     max_iter: int,
     tol: float,
@@ -82,6 +84,8 @@ def minimise(
     C : float
     penalised : Tensor, shape (P,)
         1 for what the penalty is on, 0 for intercepts.
+    bends : Tensor, shape (G, P)
+        About how much the loss curves along what has no penalty; 0 elsewhere.
     curvature : Curvature
         Of minimisations before this one, of the same loss; goes on being learnt.
     max_iter : int
@@ -96,11 +100,13 @@ def minimise(
     def look(at: Tensor) -> Point:
         losses, slope = loss(at)
         pulled = penalised * at
-        return Point(at, C * losses + 0.5 * dot(pulled, at), slope, C * slope + pulled)
+        penalty = dot(pulled, at)
+        return Point(at, C * losses + 0.5 * penalty, penalty, slope, C * slope + pulled)
 
+    convexity = penalised + C * bends
     point = look(start)
     trail = deque([point.objective], maxlen=LOOK_BACK + 1)
-    done = _is_certain(point, tol)
+    done = _is_certain(point, convexity, tol)
     stuck = torch.zeros_like(done)
     n_iter = 0
     while n_iter < max_iter and not bool((done | stuck).all()):
@@ -113,7 +119,7 @@ def minimise(
         point, n_iter = after, n_iter + 1
         trail.append(point.objective)
         stuck |= failed & ~done
-        done |= _is_certain(point, tol) | _is_slow(trail, tol)
+        done |= _is_certain(point, convexity, tol) | _is_slow(trail, tol)
     return Minimum(point.at, point.objective, n_iter, bool(done.all()))
 
 
@@ -122,9 +128,13 @@ def dot(a: Tensor, b: Tensor) -> Tensor:
     return (a * b).sum(dim=-1, dtype=torch.float64)
 
 
-def _is_certain(point: Point, tol: float) -> Tensor:
-    """Whether the objective provably lies within ``tol`` of its minimum: the penalty makes it convex enough."""
-    certain: Tensor = 0.5 * dot(point.gradient, point.gradient) < tol * point.objective
+def _is_certain(point: Point, convexity: Tensor, tol: float) -> Tensor:
+    """Whether the objective is above its minimum by less than this share of the penalty.
+
+    Under a strong penalty the losses hardly fall, and a share of them says nothing. Convexity bounds what is left:
+    strictly along what is penalised, by an estimate along intercepts.
+    """
+    certain: Tensor = dot(point.gradient / convexity, point.gradient) <= tol * point.penalty
     return certain
 
 

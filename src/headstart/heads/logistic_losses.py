@@ -66,6 +66,13 @@ class SoftmaxLoss:
         mask[-1] = 0
         return mask.view(-1)
 
+    def bends(self) -> Tensor:
+        """How much the loss curves along the intercepts at `start`, 0 along the matrix, shape (1, P)."""
+        counts = torch.bincount(self._codes[:, 0], self.weights, minlength=self.n_classes).clamp(min=1e-6)
+        bends = self.X.new_zeros(self.X.shape[1] + 1, self.n_classes)
+        bends[-1] = counts * (1 - counts / counts.sum()).clamp(min=1e-6)
+        return bends.view(1, -1)
+
     def unpack(self, at: Tensor) -> tuple[Tensor, Tensor]:
         """The matrix (n_classes, D) and the intercepts (n_classes,)."""
         both = at.view(-1, self.n_classes)
@@ -117,6 +124,15 @@ class SigmoidLoss:
         mask = self.X.new_ones(self.X.shape[1] + 1)
         mask[-1] = 0
         return mask
+
+    def bends(self) -> Tensor:
+        """How much the loss curves along the intercepts at `start`, 0 along the matrix, shape (L, D + 1)."""
+        weights = torch.ones_like(self._targets) if self.weights is None else self.weights
+        total = weights.sum(dim=0)
+        shares = ((weights * self._targets).sum(dim=0) / total).clamp(1e-6, 1 - 1e-6)
+        bends = torch.zeros_like(self.start())
+        bends[:, -1] = total * shares * (1 - shares)
+        return bends
 
     def unpack(self, at: Tensor) -> tuple[Tensor, Tensor]:
         """The matrix (L, D) and the intercepts (L,)."""

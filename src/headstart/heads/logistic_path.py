@@ -92,13 +92,13 @@ class PathSolver:
     tol : float
         Each ends where the objective fell by less than this share in its last iterations.
     guide : list of (float, Tensor), optional
-        The `route` of a similar problem: how its minimum moved from C to C is how this one's is expected to.
+        The `route` of a similar problem: where its minimum was, this one's path begins.
     """
 
     def __init__(self, problem: Problem, max_iter: int, tol: float, guide: Route | None = None) -> None:
         self.route: Route = []
         self._loss = problem.loss()
-        self._penalised = self._loss.penalised()
+        self._penalised, self._bends = self._loss.penalised(), self._loss.bends()
         self._curvature = Curvature()
         self._max_iter, self._tol = max_iter, tol
         self._guide = dict(guide or [])
@@ -106,8 +106,9 @@ class PathSolver:
     def solve(self, C: float) -> Solution:
         """The regression at a C."""
         found = minimise(
-            self._loss, self._start(C), C, self._penalised, self._curvature, self._max_iter, self._tol
-        )
+            self._loss, self._start(C), C, self._penalised, self._bends, self._curvature, self._max_iter,
+            self._tol,
+        )  # fmt: skip
         self.route.append((C, found.at))
         coef, intercept = self._loss.unpack(found.at)
         return Solution(C, coef, intercept, float(found.objective.sum()), found.n_iter, found.converged)
@@ -115,9 +116,9 @@ class PathSolver:
     def _start(self, C: float) -> Tensor:
         if not self.route:
             return self._guide.get(C, self._loss.start())
+        # On a line through the last two minima over log C, the next one is near: half the iterations of a start
+        # from the last. (Where another fold's minimum moved to is worse: what is left of its error adds up.)
         last_C, last = self.route[-1]
-        if C in self._guide and last_C in self._guide:
-            return last + self._guide[C] - self._guide[last_C]
         if len(self.route) < 2 or self.route[-2][0] == last_C:
             return last
         (before_C, before) = self.route[-2]
@@ -185,13 +186,11 @@ def logistic_path_cv(
     whole = problem_of(features - mean, codes, len(classes), pick_device(device))
     grid = np.asarray(Cs, dtype=np.float64)
     scores = np.empty((folds, len(grid)))
-    guide: Route | None = None
     for fold, (train, held) in enumerate(StratifiedKFold(folds).split(features, codes)):
-        solver = PathSolver(whole.rows(train), max_iter, tol, guide)
+        solver = PathSolver(whole.rows(train), max_iter, tol)
         judge = whole.rows(held)
         for place in np.argsort(grid, kind="stable").tolist():
             scores[fold, place] = losses_of(solver.solve(float(grid[place])), judge)[1]
-        guide = solver.route
     return scores
 
 

@@ -21,6 +21,7 @@ class _MLP(TorchHead):
         "depth": Interval(1, 65),
         "width": Interval(1, 65_537),
     }
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {**TorchHead.choices, "norm": ("layer", "none")}
 
     depth: int = 1
     width: int = 512
@@ -58,6 +59,7 @@ class MLPRegressor(_MLP, TorchRegressor):
 @dataclass(eq=False, repr=False, kw_only=True)
 class _Residual(_MLP):
     kind: ClassVar[str] = "residual"
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {**TorchHead.choices, "norm": ("layer",)}
 
     depth: int = 2
     width: int = 256

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from numpy.typing import NDArray
+
 from headstart.errors import ConfigError
 from headstart.heads.torch_heads import TorchClassifier, TorchHead, TorchRegressor
 from headstart.own_code import load_own, reason_of, source_digest
@@ -28,6 +30,10 @@ class _Own(TorchHead):
         """Whether the factory says ``takes_sequences = True``."""
         return bool(getattr(load_own(self.spec, "factory"), "takes_sequences", False))
 
+    def _learn_targets(self, y: NDArray[Any], X: Any) -> NDArray[Any]:
+        self.__dict__.pop("source_", None)  # fitted anew, with the code of today
+        return super()._learn_targets(y, X)
+
     def _network(self, n_features: int, n_outputs: int, dropouts: Sequence[float]) -> Network:
         import torch
 
@@ -35,7 +41,7 @@ class _Own(TorchHead):
 
         factory = load_own(self.spec, "factory")
         digest = source_digest(factory)
-        if getattr(self, "source_", digest) != digest and hasattr(self, "weights_"):
+        if getattr(self, "source_", digest) != digest:
             raise ConfigError(
                 f"{self.spec} has changed since this head was fitted; bring the old code back, or fit it again"
             )

@@ -84,13 +84,16 @@ def read(head: str, params: Mapping[str, Any], known: Mapping[str, Any]) -> dict
 
 
 def check(head: Any) -> None:
-    """Check every number among a head's parameters.
+    """Check the parameters of a head: numbers by its ``intervals``, words by its ``choices``.
 
     Raises
     ------
     ParameterError
-        A value is not a number of the parameter's type, or outside of its interval.
+        A value is not a number of the parameter's type, or outside of its interval, or none of the choices.
     """
+    for name, choices in head.choices.items():
+        if getattr(head, name) not in choices:
+            raise ParameterError(f"{name} must be one of {', '.join(choices)}, got {getattr(head, name)!r}")
     known = defaults(type(head))
     for name, interval in head.intervals.items():
         value = getattr(head, name)

@@ -11,10 +11,10 @@ from sklearn.base import RegressorMixin
 from sklearn.utils.validation import validate_data
 
 from headstart.errors import ConfigError
-from headstart.heads.affine import FLOATS
 from headstart.heads.devices import pick_device
+from headstart.heads.estimators import FLOATS
 from headstart.heads.inputs import examples_of, is_stored
-from headstart.heads.parameters import ParameterError, check
+from headstart.heads.parameters import check
 from headstart.heads.scaling import standardise
 from headstart.heads.sequences import are_sequences
 
@@ -28,14 +28,6 @@ if TYPE_CHECKING:
 
 STACKABLE = ("lr", "weight_decay", "dropout")
 """What heads that are trained side by side may differ in."""
-CHOICES = {
-    "optimizer": ("adamw", "sgd", "lbfgs"),
-    "schedule": ("constant", "linear", "cosine", "step", "plateau", "one-cycle"),
-    "scaling": ("standard", "none"),
-    "class_weight": ("none", "balanced"),
-    "norm": ("layer", "none"),
-    "pooling": ("mean", "query"),
-}
 
 
 def fit_stack(
@@ -71,7 +63,6 @@ def fit_stack(
     first = heads[0]
     for head in heads:
         check(head)
-        _check_choices(head)
     if (X_val is None) != (y_val is None):
         raise ConfigError("X_val was given without y_val; give both or neither")
     device = pick_device(first.device)
@@ -111,9 +102,9 @@ def _read_labelled(head: TorchHead, X: Any, y: ArrayLike) -> tuple[Any, NDArray[
         if len(features) != len(labels):
             raise ConfigError(f"X has {len(features):,} rows, and y {len(labels):,}; it needs as many")
         return features, labels
-    multi = np.ndim(y) == 2 and np.shape(y)[1] > 1
+    several = np.asarray(y).ndim == 2 and np.asarray(y).shape[1] > 1
     features, labels = validate_data(
-        head, X, y, dtype=FLOATS, multi_output=multi, y_numeric=isinstance(head, RegressorMixin)
+        head, X, y, dtype=FLOATS, multi_output=several, y_numeric=isinstance(head, RegressorMixin)
     )
     return features, labels
 
@@ -153,10 +144,3 @@ def _scaled(views: Sequence[ArrayLike], features: Any, head: TorchHead) -> NDArr
             )
         place[...] = standardise(changed, head.mean_, head.scale_)
     return stacked
-
-
-def _check_choices(head: TorchHead) -> None:
-    for name, choices in CHOICES.items():
-        value = getattr(head, name, choices[0])
-        if value not in choices:
-            raise ParameterError(f"{name} must be one of {', '.join(choices)}, got {value!r}")

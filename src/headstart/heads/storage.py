@@ -55,7 +55,7 @@ def save_head(head: Head, folder: Path) -> None:
     """
     if not hasattr(head, "kind") or not hasattr(head, "tensors"):
         raise StorageError(f"a {type(head).__name__} cannot be kept: only the heads of headstart can")
-    content = save({name: np.ascontiguousarray(tensor) for name, tensor in head.tensors().items()})
+    content = save({name: np.asarray(tensor, order="C") for name, tensor in head.tensors().items()})
     description = {
         "format": FORMAT,
         "kind": head.kind,

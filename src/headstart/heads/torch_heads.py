@@ -13,8 +13,8 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from headstart.errors import DataError
-from headstart.heads.affine import FLOATS, OneClassError
 from headstart.heads.devices import seed_of
+from headstart.heads.estimators import CLASS_WEIGHTS, FLOATS, SCALINGS, OneClassError
 from headstart.heads.inputs import examples_of, is_stored
 from headstart.heads.parameters import SEEDS, Interval
 from headstart.heads.scaling import moments, moments_of
@@ -99,6 +99,12 @@ class TorchHead(BaseEstimator):  # type: ignore[misc]
         "label_smoothing": Interval(0, 1),
         "mixup": Interval(0),
         "random_state": SEEDS,
+    }
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "optimizer": ("adamw", "sgd", "lbfgs"),
+        "schedule": ("constant", "linear", "cosine", "step", "plateau", "one-cycle"),
+        "scaling": SCALINGS,
+        "class_weight": CLASS_WEIGHTS,
     }
     fitted: ClassVar[tuple[str, ...]] = ("n_iter_", "best_epoch_", "n_outputs_")
 
