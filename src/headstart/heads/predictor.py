@@ -77,6 +77,11 @@ class Predictor:
         """What a regressor predicts, shape (N,) or (N, T)."""
         return self.head.predict(self.prepared(X))
 
+    def outputs(self, X: Any) -> NDArray[np.float64]:
+        """Numbers of a regressor, probabilities of any other."""
+        answer = self.numbers if self.task == "regression" else self.probabilities
+        return np.asarray(answer(X), dtype=np.float64)
+
     def save(self, folder: Path) -> None:
         """Write everything into a folder that exists."""
         save_head(self.head, folder)

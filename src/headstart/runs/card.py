@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from headstart.types import Json
 
 SHOWN_CLASSES = 100
+SHOWN_LETTERS = 120
 SHOWN_MISTAKES = 10
 
 
@@ -121,7 +122,7 @@ def _figure(values: Mapping[str, Json], name: str) -> str:
 
 def _mistakes(errors: Mapping[str, Json]) -> str:
     rows = [
-        f"| {_cell(m['id'])} | {_cell(m['label'])} | {_cell(m['prediction'])} | {m['confidence']:.3f} |"
+        f"| {_cell(_sample(m))} | {_cell(m['label'])} | {_cell(m['prediction'])} | {m['confidence']:.3f} |"
         for m in errors.get("mistakes", [])[:SHOWN_MISTAKES]
     ]
     if not rows:
@@ -130,6 +131,11 @@ def _mistakes(errors: Mapping[str, Json]) -> str:
         f"## Most confident mistakes, on {errors['split']}\n\n| sample | label | prediction | confidence |\n"
         "|---|---|---|---|\n" + "\n".join(rows)
     )
+
+
+def _sample(mistake: Mapping[str, Json]) -> str:
+    shown = str(mistake.get("input") or mistake["id"])
+    return shown if len(shown) <= SHOWN_LETTERS else shown[: SHOWN_LETTERS - 1] + "…"
 
 
 def _class_table(per_class: Mapping[str, Json]) -> str:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from headstart.evaluation.calibration import fit_temperature
 from headstart.evaluation.multi import evaluate_multi
@@ -24,11 +26,12 @@ from headstart.evaluation.regression import evaluate_regression
 from headstart.evaluation.single import evaluate_single
 from headstart.evaluation.tables import errors_by, most_confident_mistakes
 from headstart.heads.predictor import Predictor
+from headstart.stages.inputs import inputs_of
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from numpy.typing import NDArray
 
+    from headstart.cache.sets import FeatureSet
     from headstart.stages.fit_data import FitData, Part
     from headstart.types import Json
 
@@ -45,7 +48,7 @@ class Evaluated:
     metrics : dict of str to dict
         By split, as `headstart.evaluation` gives them.
     outputs : dict of str to ndarray
-        By split: probabilities, or numbers.
+        By split, see `Predictor.outputs`.
     """
 
     metrics: dict[str, Json] = field(default_factory=dict)
@@ -57,22 +60,20 @@ def evaluate_splits(predictor: Predictor, data: FitData, seed: int) -> Evaluated
     found = Evaluated()
     for split, part in data.parts.items():
         if len(part):
-            outputs, metrics = _evaluate(predictor, data, part, seed)
-            found.outputs[split], found.metrics[split] = outputs, metrics
+            outputs = predictor.outputs(part.X)
+            found.outputs[split] = outputs
+            found.metrics[split] = _judge(outputs, predictor.classes, data, part, seed)
     return found
 
 
-def _evaluate(
-    predictor: Predictor, data: FitData, part: Part, seed: int
-) -> tuple[NDArray[Any], dict[str, Json]]:
+def _judge(
+    outputs: NDArray[np.float64], classes: Sequence[str], data: FitData, part: Part, seed: int
+) -> dict[str, Json]:
     if data.kind == "regression":
-        numbers = np.asarray(predictor.numbers(part.X), dtype=np.float64)
-        return numbers, evaluate_regression(part.y, numbers, seed=seed)
-    probabilities = np.asarray(predictor.probabilities(part.X), dtype=np.float64)
+        return evaluate_regression(part.y, outputs, seed=seed)
     if data.kind == "multi":
-        return probabilities, evaluate_multi(part.y, probabilities, data.names, seed=seed)
-    true = data.targets(part)
-    return probabilities, evaluate_single(true, probabilities, predictor.classes, data.names, seed=seed)
+        return evaluate_multi(part.y, outputs, data.names, seed=seed)
+    return evaluate_single(data.targets(part), outputs, classes, data.names, seed=seed)
 
 
 def calibrated(predictor: Predictor, data: FitData) -> Predictor:
@@ -90,7 +91,7 @@ def calibrated(predictor: Predictor, data: FitData) -> Predictor:
     return Predictor(predictor.head, predictor.preparation, temperature)
 
 
-def tables_of(predictor: Predictor, data: FitData, found: Evaluated) -> dict[str, Json]:
+def tables_of(predictor: Predictor, features: FeatureSet, data: FitData, found: Evaluated) -> dict[str, Json]:
     """The most confident mistakes of the last split, and its errors by each metadata column."""
     split = next(name for name in ("test", "validation", "train") if name in found.outputs)
     if data.kind != "single":
@@ -105,6 +106,12 @@ def tables_of(predictor: Predictor, data: FitData, found: Evaluated) -> dict[str
         if name.startswith(META)
     }
     mistakes = most_confident_mistakes(ids, true, outputs, predictor.classes, MISTAKES)
+    rows = pc.index_in(
+        pa.array([m["id"] for m in mistakes], pa.string()), part.table.column("id").combine_chunks()
+    )
+    inputs = inputs_of(features, part.table.take(rows))
+    for mistake, shown in zip(mistakes, inputs, strict=True):
+        mistake["input"] = shown
     return {"split": split, "mistakes": mistakes, "errors_by": errors_by(columns, predicted == true)}
 
 

@@ -23,13 +23,14 @@ from headstart.stages.room import available_bytes
 from headstart.stages.searching import TAP, Searched, samples_of, search
 from headstart.stages.train_views import TrainViews, gather_views, views_of
 from headstart.stages.trials import Samples, Trial, Tried, chosen_params, quick_scores, run_trials
-from headstart.stages.watching import ShowEpochs, Track, own_callbacks
+from headstart.stages.watching import ShowEpochs, Track, finish, own_callbacks, tracking
 
 if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
     from headstart.contracts import Head, Progress
     from headstart.runs.record import RunRecord
     from headstart.stages.config import FitConfig
+    from headstart.tracking import Tracker
     from headstart.types import Json
 
 MAPPED_FROM = 0.4
@@ -84,27 +85,29 @@ def fit_head(config: FitConfig, progress: Progress, checkpoint: Path | None = No
     checkpoint : Path, optional
         Where a head that trains by epochs keeps its state, to be taken up after an interruption.
     """
-    start = perf_counter()
-    tracker = _open_trackers(config)
-    features = Cache(config.cache).open_set(config.set, config.digest)
-    fit = _prepare(config, features, progress)
-    loaded = perf_counter()
-    tried = _train(fit, progress, tracker, checkpoint)
-    fitted = perf_counter()
-    predictor = Predictor(cast("Head", tried.head), fit.preparation)
-    bare = Predictor(predictor.head)
-    if config.calibrate:
-        bare = calibrated(bare, fit.data)
-    if config.refit:
-        bare = replace(bare, head=_refit(fit, tried))
-    found = evaluate_splits(bare, fit.data, config.seed)
-    predictor = Predictor(bare.head, fit.preparation, bare.temperature)
-    more = {**_over_seeds(fit, progress), **shots_and_curve(fit.config, fit.data, progress)}
-    end = perf_counter()
-    timings = {"load": loaded - start, "fit": fitted - loaded, "evaluate": end - fitted, "total": end - start}
-    record = make_record(config, fit, predictor, bare, found, timings, more, progress)
-    for each in tracker:
-        each.finish(record.report, [])
+    with tracking(config) as tracker:
+        start = perf_counter()
+        features = Cache(config.cache).open_set(config.set, config.digest)
+        fit = _prepare(config, features, progress)
+        loaded = perf_counter()
+        tried = _train(fit, progress, tracker, checkpoint)
+        fitted = perf_counter()
+        bare = Predictor(cast("Head", tried.head))
+        if config.calibrate:
+            bare = calibrated(bare, fit.data)
+        found = evaluate_splits(bare, fit.data, config.seed)
+        if config.refit:
+            bare = replace(bare, head=_refit(fit, tried))
+            found = _after_refit(found, evaluate_splits(bare, fit.data, config.seed))
+        predictor = replace(bare, preparation=fit.preparation)
+        more = {**_over_seeds(fit, progress), **shots_and_curve(fit.config, fit.data, progress)}
+        end = perf_counter()
+        timings = {
+            "load": loaded - start, "fit": fitted - loaded, "evaluate": end - fitted, "total": end - start
+        }  # fmt: skip
+        record = make_record(config, fit, predictor, bare, found, timings, more, progress)
+        if tracker:
+            finish(tracker, record)
     return FittedHead(predictor, record)
 
 
@@ -215,7 +218,7 @@ def _choose_views(fit: Fit, progress: Progress) -> TrainViews | None:
     return views or None
 
 
-def _train(fit: Fit, progress: Progress, tracker: Sequence[Any], checkpoint: Path | None) -> Tried:
+def _train(fit: Fit, progress: Progress, tracker: Tracker | None, checkpoint: Path | None) -> Tried:
     """The head that is kept: the best of a search where it was trained on these samples, else a new one."""
     config, data = fit.config, fit.data
     own = own_callbacks(config.callback)
@@ -234,7 +237,7 @@ def _train(fit: Fit, progress: Progress, tracker: Sequence[Any], checkpoint: Pat
     else:
         from headstart.heads.training.checkpoint import Checkpoint
 
-        callbacks = [ShowEpochs(progress), *map(Track, tracker), *own]
+        callbacks = [ShowEpochs(progress), *([Track(tracker)] if tracker else []), *own]
         keeper = Checkpoint(checkpoint) if checkpoint else None
         try:
             head.fit(train.X, train.y, X_val, y_val, callbacks, fit.views or (), keeper)
@@ -252,6 +255,14 @@ def _refit(fit: Fit, tried: Tried) -> Any:
     both = samples_of(data, data.parts["train"].joined(data.parts["validation"]))
     head = cast(Any, open_head(config.head, chosen_params(tried), config.seed, data.kind))
     return head.fit(both.X, both.y)
+
+
+def _after_refit(before: Evaluated, after: Evaluated) -> Evaluated:
+    """The refitted head has seen the validation samples: for them, what the head before it said holds."""
+    return Evaluated(
+        {**after.metrics, "validation": before.metrics["validation"]},
+        {**after.outputs, "validation": before.outputs["validation"]},
+    )
 
 
 def _over_seeds(fit: Fit, progress: Progress) -> dict[str, Json]:
@@ -284,17 +295,3 @@ def _spread(heads: Sequence[Head | None], judged: Samples, data: FitData) -> dic
             name: float(np.std(each, ddof=1)) if len(each) > 1 else None for name, each in values.items()
         },
     }
-
-
-def _open_trackers(config: FitConfig) -> list[Any]:
-    if not config.track:
-        return []
-    from headstart.tracking import open_tracker
-
-    trackers = [open_tracker(spec) for spec in config.track]
-    for tracker in trackers:
-        tracker.start(config.model_dump(mode="json"), f"{config.set}-{config.head}")
-    return trackers
-
-
-__all__ = ["Evaluated", "Fit", "FittedHead", "fit_head"]

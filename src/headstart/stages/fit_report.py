@@ -70,7 +70,7 @@ def make_record(
         **({"views": fit.views.report} if fit.views else {}),
         **({"sweep": fit.searched.to_json()} if fit.searched else {}),
         **more,
-        **_tables(tables_of(bare, fit.data, found)),
+        **_tables(tables_of(bare, fit.features, fit.data, found)),
         "provenance": _provenance(fit.features),
     }
     _say_unseen(report["data"], progress)
@@ -86,7 +86,7 @@ def make_record(
         features=_describe_features(config, fit),
         environment=describe_environment(),
         history=history or _one_entry(found),
-        predictions=_predictions(bare, fit.data),
+        predictions=_predictions(bare, fit.data, found),
         split=fit.features.samples.select(["id", "key", "split"]),
         save_model=predictor.save,
         plots={**plots_of(bare, fit.data, found, history), **plots_of_protocols(report)},
@@ -216,13 +216,13 @@ def _describe_part(config: FitConfig, features: FeatureSet, ref: FeatureRef) -> 
     }
 
 
-def _predictions(bare: Predictor, data: FitData) -> pa.Table:
+def _predictions(bare: Predictor, data: FitData, found: Evaluated) -> pa.Table:
     tables = []
-    for part in data.parts.values():
-        if len(part):
-            table = part.table.select(["id", "key", "split"])
-            table = table.append_column("label", label_column(part.y, data.names, data.kind))
-            tables.append(prediction_table(table, bare, part.X, data.names))
+    for split, outputs in found.outputs.items():
+        part = data.parts[split]
+        table = part.table.select(["id", "key", "split"])
+        table = table.append_column("label", label_column(part.y, data.names, data.kind))
+        tables.append(prediction_table(table, bare, outputs, data.names))
     return pa.concat_tables(tables)
 
 

@@ -89,7 +89,7 @@ def predict_with(
         )
     X = _gather([part.space for part in read], samples.keys[held], predictor)
     table = _identify(samples.table, str(labels["column"]))
-    usable = prediction_table(table.filter(mask_of(held)), predictor, X, labels["names"])
+    usable = prediction_table(table.filter(mask_of(held)), predictor, predictor.outputs(X), labels["names"])
     if held.all() and not failures:
         return usable
     return _with_failures(usable, table, samples.keys, held, failures)

@@ -20,7 +20,9 @@ LIKELY = 0.5
 """A label of several is predicted where its probability is above."""
 
 
-def prediction_table(table: pa.Table, predictor: Predictor, X: Any, names: Sequence[str]) -> pa.Table:
+def prediction_table(
+    table: pa.Table, predictor: Predictor, outputs: NDArray[np.float64], names: Sequence[str]
+) -> pa.Table:
     """A table with the prediction for each of its rows, by name, and the probability of each class.
 
     Parameters
@@ -28,7 +30,8 @@ def prediction_table(table: pa.Table, predictor: Predictor, X: Any, names: Seque
     table : pyarrow.Table
         N rows.
     predictor : Predictor
-    X : features of N samples
+    outputs : ndarray
+        Of N samples, see `Predictor.outputs`.
     names : sequence of str
         The label names, of which the numbers of a multi-label head are places.
 
@@ -39,10 +42,8 @@ def prediction_table(table: pa.Table, predictor: Predictor, X: Any, names: Seque
         no probabilities beside it.
     """
     if predictor.task == "regression":
-        return table.append_column(
-            "prediction", column_of(np.asarray(predictor.numbers(X), dtype=np.float64))
-        )
-    probabilities = np.asarray(predictor.probabilities(X), dtype=np.float32)
+        return table.append_column("prediction", column_of(outputs))
+    probabilities = outputs.astype(np.float32)
     if predictor.task == "multi":
         shown = list(names)
         table = table.append_column("prediction", lists_of(probabilities > LIKELY, shown))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import ConfigError
@@ -10,6 +13,9 @@ from headstart.own_code import load_own, reason_of
 
 if TYPE_CHECKING:
     from headstart.contracts import Progress
+    from headstart.runs.record import RunRecord
+    from headstart.stages.config import FitConfig
+    from headstart.tracking import Tracker
 
 WARN_BELOW = 1e-12
 """A gradient's norm that moves nothing."""
@@ -59,7 +65,7 @@ class Track:
     tracker : Tracker
     """
 
-    def __init__(self, tracker: Any) -> None:
+    def __init__(self, tracker: Tracker) -> None:
         self._tracker = tracker
 
     def on_fit_begin(self, about: Mapping[str, Any]) -> None:
@@ -94,3 +100,38 @@ def own_callbacks(specs: Sequence[str]) -> list[Any]:
                 f"{spec} is neither a function of an epoch's record nor an object with on_epoch_end"
             )
     return found
+
+
+@contextmanager
+def tracking(config: FitConfig) -> Iterator[Tracker | None]:
+    """The trackers that a configuration asks for, as one that has started; None: it asks for none.
+
+    They are told if the run fails; `finish` tells them how it went.
+    """
+    if not config.track:
+        yield None
+        return
+    from headstart.tracking import open_trackers
+
+    tracker = open_trackers(config.track)
+    tracker.start(config.model_dump(mode="json"), f"{config.set}-{config.head}")
+    try:
+        yield tracker
+    except BaseException:
+        tracker.finish(None)
+        raise
+
+
+def finish(tracker: Tracker, record: RunRecord) -> None:
+    """Tell what was tried, the report, and the plots."""
+    for number, trial in enumerate(record.report.get("sweep", {}).get("trials", [])):
+        figures = {name: values["mean"] for name, values in trial["validation"].items()}
+        tracker.log(
+            number, {f"sweep/{name}": value for name, value in {**trial["params"], **figures}.items()}
+        )
+    with TemporaryDirectory() as folder:
+        files = []
+        for name, plot in record.plots.items():
+            files.append(Path(folder) / f"{name}.png")
+            files[-1].write_bytes(plot.png())
+        tracker.finish(record.report, files)
