@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from dataclasses import replace
 
@@ -11,11 +12,11 @@ import torch
 from torch import nn
 
 from headstart.errors import ConfigError, StorageError
-from headstart.heads.networks.networks import OwnNetwork
+from headstart.heads.networks.networks import MLP, LinearNetwork, OwnNetwork, ResidualNetwork
 from headstart.heads.training import optimizers
 from headstart.heads.training.checkpoint import Checkpoint
-from headstart.heads.training.examples import Rows
-from headstart.heads.training.loop import Trainer
+from headstart.heads.training.examples import Rows, batches_of, generator_of
+from headstart.heads.training.loop import MIXUP, Trainer
 from headstart.heads.training.objectives import Objective
 from headstart.heads.training.schedules import rate_factor
 from headstart.heads.training.settings import SCHEDULES, Member, Settings
@@ -247,3 +248,47 @@ def test_the_best_weights_come_back_with_their_buffers(examples):
     for name, value in module.state_dict().items():
         assert torch.equal(value, snapshots[0][name]), name
     assert not torch.equal(module[0].weight, snapshots[-1]["0.weight"])
+
+
+NETWORKS = {
+    "linear": lambda dropouts: LinearNetwork(8, 3, dropouts),
+    "linear with dropout": lambda dropouts: LinearNetwork(8, 3, [0.3] * len(dropouts)),
+    "mlp": lambda dropouts: MLP(8, 3, 2, 16, "layer", dropouts),
+    "residual": lambda dropouts: ResidualNetwork(8, 3, 2, 16, dropouts),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("n_members", [1, 3])
+def test_a_stack_is_trained_as_torchs_own_optimizer_trains_it(examples, name, n_members):
+    made = NETWORKS[name]([0.0] * n_members)
+    made.draw(torch.Generator().manual_seed(1))
+    plain = copy.deepcopy(made)
+    members = [Member(0.01 / (number + 1), 0.1) for number in range(n_members)]
+    settings = replace(SETTINGS, epochs=3, clip_norm=1e9)
+    trained = Trainer(made, members, examples, None, settings, Objective("single")).run()
+
+    n_batches = len(batches_of(300, 64, 0, 1, torch.device("cpu")))
+    for number, member in enumerate(members):
+        alone = copy.deepcopy(plain)
+        alone.keep(torch.tensor([number]))
+        parameters = dict(alone.named_parameters())
+        groups = [
+            {"params": [p for p in parameters.values() if p.ndim > 2], "weight_decay": member.weight_decay},
+            {"params": [p for p in parameters.values() if p.ndim <= 2], "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW(groups, lr=member.lr, fused=False, foreach=False)
+        alone.train()
+        for epoch in range(1, 4):
+            alone.seed_dropout(generator_of(2 * MIXUP, epoch))
+            for step, rows in enumerate(batches_of(300, 64, 0, epoch, torch.device("cpu"))):
+                for group in optimizer.param_groups:
+                    group["lr"] = member.lr * rate_factor(
+                        (epoch - 1) * n_batches + step, 3 * n_batches, settings
+                    )
+                optimizer.zero_grad()
+                logits = alone.logits(examples.take(rows))[:, 0]
+                nn.functional.cross_entropy(logits, examples.targets[rows]).backward()
+                optimizer.step()
+        for parameter, value in trained[number].weights.items():
+            torch.testing.assert_close(value, alone.state_dict()[parameter][0], rtol=1e-4, atol=1e-5)

@@ -78,7 +78,7 @@ def fit_stack(
         if len(val) != len(val_labels):
             raise ConfigError(f"X_val has {len(val):,} rows, and y_val {len(val_labels):,}")
         validation = examples_of(val, first._as_targets(val_labels), first.mean_, first.scale_, device)
-    settings = first._settings()
+    settings = first._settings(len(features))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)  # a network of the user's own draws its weights when it is made
         network = first._network(first.n_features_in_, first.n_outputs_, [float(h.dropout) for h in heads])

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 TOO_MUCH = 1e6
 """Rates from here on overflow float32 within a few steps, in ways that torch words badly."""
 PREDICT_ROWS = 4096
+SMALLEST_BATCH, LARGEST_BATCH, STEPS_AN_EPOCH = 8, 256, 16
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -47,7 +48,10 @@ class TorchHead(BaseEstimator):  # type: ignore[misc]
         The peak learning rate.
     weight_decay : float in [0, 1e6)
         Of the matrices, not of intercepts and norms.
-    epochs, batch_size : int in [1, inf)
+    epochs : int in [1, inf)
+    batch_size : int in [1, inf) or "auto"
+        ``auto``: 256, or for fewer than 4,096 samples a sixteenth of them, at least 8, so that an epoch has
+        steps enough to learn something.
     optimizer : {"adamw", "sgd", "lbfgs"}
     momentum : float in [0, 1)
         Of SGD.
@@ -90,7 +94,7 @@ class TorchHead(BaseEstimator):  # type: ignore[misc]
         "lr": Interval(0, TOO_MUCH, open_low=True),
         "weight_decay": Interval(0, TOO_MUCH),
         "epochs": Interval(1),
-        "batch_size": Interval(1),
+        "batch_size": Interval(1, auto=True, whole=True),
         "momentum": Interval(0, 1),
         "warmup_share": Interval(0, 1),
         "patience": Interval(1),
@@ -111,7 +115,7 @@ class TorchHead(BaseEstimator):  # type: ignore[misc]
     lr: float = 0.001
     weight_decay: float = 1.0
     epochs: int = 100
-    batch_size: int = 256
+    batch_size: int | str = "auto"
     optimizer: str = "adamw"
     momentum: float = 0.9
     schedule: str = "cosine"
@@ -277,12 +281,12 @@ class TorchHead(BaseEstimator):  # type: ignore[misc]
         is_ragged = are_sequences(features)
         self.mean_, self.scale_ = moments_of(vectors_of(features)) if is_ragged else moments(features)
 
-    def _settings(self) -> Settings:
+    def _settings(self, n_samples: int) -> Settings:
         from headstart.heads.training.settings import Settings
 
         return Settings(
             epochs=int(self.epochs),
-            batch_size=int(self.batch_size),
+            batch_size=batch_of(n_samples) if self.batch_size == "auto" else int(self.batch_size),
             optimizer=self.optimizer,  # type: ignore[arg-type]
             momentum=float(self.momentum),
             schedule=self.schedule,  # type: ignore[arg-type]
@@ -414,6 +418,17 @@ class TorchRegressor(RegressorMixin, TorchHead):  # type: ignore[misc]
         numbers = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
         scaled: NDArray[np.float32] = ((numbers - self.target_mean_) / self.target_scale_).astype(np.float32)
         return scaled
+
+
+def batch_of(n_samples: int) -> int:
+    """How many samples a step sees where nobody says it.
+
+    Examples
+    --------
+    >>> [batch_of(n) for n in (20, 1_600, 50_000)]
+    [8, 100, 256]
+    """
+    return int(np.clip(n_samples // STEPS_AN_EPOCH, SMALLEST_BATCH, LARGEST_BATCH))
 
 
 def softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:

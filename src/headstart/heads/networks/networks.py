@@ -21,6 +21,8 @@ class Network(nn.Module):
     is_stacked: ClassVar[bool] = True
     """Whether the first dimension of each parameter is that of the members."""
 
+    output: nn.Module
+
     def __init__(self, n_members: int) -> None:
         super().__init__()
         self.n_members = n_members
@@ -31,9 +33,13 @@ class Network(nn.Module):
         return outputs
 
     def draw(self, generator: torch.Generator) -> None:
-        """First weights, the same for all members; a network that is only linear starts at zero."""
+        """First weights, the same for all members.
+
+        The last layer starts at zero: all classes are equally likely then, and which is which makes no
+        difference to what is learnt.
+        """
         for layer in self.modules():
-            if isinstance(layer, StackedLinear):
+            if isinstance(layer, StackedLinear) and layer is not self.output:
                 layer.draw(generator)
 
     def seed_dropout(self, generator: torch.Generator) -> None:
@@ -61,15 +67,12 @@ class Network(nn.Module):
 
 
 class LinearNetwork(Network):
-    """One linear layer, which starts at zero: all classes equally likely, nothing drawn."""
+    """One linear layer."""
 
     def __init__(self, n_features: int, n_outputs: int, dropouts: Sequence[float]) -> None:
         super().__init__(len(dropouts))
         self.dropout = InputDropout(dropouts)
         self.output = StackedLinear(len(dropouts), n_features, n_outputs, is_shared=not self.dropout.is_on)
-
-    def draw(self, generator: torch.Generator) -> None:
-        """Nothing: the problem is convex."""
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Logits, shape (B, M, n_outputs)."""

@@ -28,6 +28,8 @@ from headstart.heads.training.settings import Member, Settings
 
 VALIDATION_LOGITS = 1 << 17
 """Rows times members that are evaluated at once."""
+SMALL_STEP = 1 << 23
+"""Multiplications of a step (rows times parameters) from which a second thread pays for its wake-up."""
 MIXUP = 1 << 33
 """What is added to a seed to draw mixup's partners; dropout draws from twice as much."""
 
@@ -115,7 +117,7 @@ class Trainer:
         """
         self._callbacks.on_fit_begin(self._about())
         self._restore()
-        with _seeded(self._settings.seed, self._examples.targets.device):
+        with _seeded(self._settings.seed, self._examples.targets.device), _threads(self._n_products()):
             while self._epoch < self._settings.epochs and self._active:
                 self._one_epoch()
                 if self._checkpoint and self._active and self._checkpoint.is_due:
@@ -125,6 +127,10 @@ class Trainer:
         self._network.eval()
         self._callbacks.on_fit_end(self._trained[0].history)
         return self._trained
+
+    def _n_products(self) -> int:
+        n_parameters = sum(p.numel() for p in self._network.parameters())
+        return n_parameters * min(self._settings.batch_size, len(self._examples))
 
     def _about(self) -> dict[str, Any]:
         n_parameters = sum(p.numel() for p in self._network.parameters()) // len(self._members)
@@ -175,7 +181,8 @@ class Trainer:
             losses = self._losses(rows, mixer)
             parameters = {n: p for n, p in self._network.named_parameters() if p.requires_grad}
             found = torch.autograd.grad(losses.sum(), list(parameters.values()), materialize_grads=True)
-            gradients = dict(zip(parameters, found, strict=True))
+            # Fused optimizers read memory as it lies, and gradients of batched products lie transposed.
+            gradients = {name: gradient.contiguous() for name, gradient in zip(parameters, found, strict=True)}
             watch.clip(gradients, settings.clip_norm)
             self._optimizer.step(gradients, rates)
             total += len(rows) * losses.detach()
@@ -343,3 +350,15 @@ def _seeded(seed: int, device: torch.device) -> Iterator[None]:
             with torch.cuda.device(each):
                 torch.cuda.manual_seed(seed)
         yield
+
+
+@contextmanager
+def _threads(n_products: int) -> Iterator[None]:
+    """One thread where a step is small; afterwards as many as before."""
+    before = torch.get_num_threads()
+    if n_products < SMALL_STEP:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
