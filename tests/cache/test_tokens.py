@@ -198,5 +198,5 @@ def test_tokens_of_a_pooled_tap_say_where_to_go(made: FeatureSet) -> None:
 
 
 def test_a_head_over_tokens_is_an_error_that_says_so(made: FeatureSet) -> None:
-    with pytest.raises(ConfigError, match=r"heads over token features are not there yet.*pooled tap"):
+    with pytest.raises(ConfigError, match=r"--head attention.*pooled tap"):
         hs.fit_head(made, head="ridge", tap="last.tokens")

@@ -41,6 +41,28 @@ def test_it_writes_a_table_and_on_demand_files(headstart: Runner, made: Path) ->
     assert (leaks[0]["id"], leaks[0]["other_id"]) == ("s9", "s0")
 
 
+def test_line_ends_and_long_names_leave_the_table_whole(headstart: Runner, cache_root: Path) -> None:
+    X, y = clouds(120, apart=8)
+    X[9] = X[0]
+    names = ["two\nlines", "long " * 60, "tab\there"]
+    make_set(cache_root, X, {"kind": [names[c] for c in y]})
+    done = headstart("audit", "made", "--cache", cache_root, "--checks", "leaks,duplicates")
+    assert done.code == 0, done.err
+    tables = done.out.split("\n\n")[1:]
+    assert len(tables) == 2
+    for table in tables:
+        title, header, *rows = table.splitlines()
+        assert title.endswith("the first 1 of 1")
+        assert "other_label" in header
+        (row,) = rows
+        assert "two\\nlines" in row or "long long" in row or "tab\\there" in row
+        assert len(row) < 250
+    as_json = headstart("audit", "made", "--cache", cache_root, "--checks", "leaks", "--out", "found", "-q")
+    assert as_json.code == 0
+    with pq.ParquetFile("found/leaks.parquet") as file:
+        assert file.read().column("label").to_pylist()[0] in names  # files hold them as they are
+
+
 def test_json_is_the_report(headstart: Runner, made: Path) -> None:
     done = headstart("audit", "made", "--cache", made, "--json", "-q", "--checks", "leaks,outliers")
     assert (done.code, done.err) == (0, "")

@@ -25,6 +25,8 @@ def made(cache_root: Path) -> Path:
     X = {"py:a:noise": np.random.default_rng(0).normal(size=(N, 8)), "py:a:good": good}
     meta: dict[str, Any] = {"camera": [None if i == 5 else f"camera {i % 2}" for i in range(N)]}
     meta["size"] = [float(i) for i in range(N)]
+    meta["score"] = ["" if i == 7 else None if i == 8 else f"{i / 7:.3f}" for i in range(N)]
+    meta["grade"] = ["A" if i == 0 else str(i) for i in range(N)]
     make_set(cache_root, X, {"kind": [f"class {c}" for c in y]}, meta=meta)
     return cache_root
 
@@ -74,6 +76,33 @@ def test_classes_lie_apart_and_a_sample_is_drawn_from_one_split(headstart: Runne
     assert read("q.parquet") == points
     headstart(*project, "--out", "p.csv")
     assert Path("p.csv").read_text().splitlines()[0] == '"id","split","label:kind","x","y"'
+
+
+def test_texts_that_all_are_numbers_have_a_colour_bar(headstart: Runner, made: Path) -> None:
+    project = ("project", "made", "--cache", made, "--backbone", "py:a:good")
+    for column, is_number in (("score", True), ("grade", False), ("camera", False)):
+        assert headstart(*project, "--colour", f"meta:{column}", "--out", f"{column}.svg").code == 0
+        written = Path(f"{column}.svg").read_text("utf-8")
+        assert ("labels; the 12 most frequent are named" in written or "camera 0" in written) != is_number
+        assert (f">{column}<" in written) == is_number  # what the colour bar is of
+    headstart(*project, "--colour", "meta:score", "--out", "p.parquet")
+    assert read("p.parquet")[3]["meta:score"] == "0.429"  # as it was given
+
+
+def test_what_lies_there_is_kept_unless_overwrite_is_said(headstart: Runner, made: Path) -> None:
+    project = ("project", "made", "--cache", made, "--backbone", "py:a:good", "-q")
+    for name in ("p.png", "p.csv"):
+        Path(name).write_text("mine")
+        refused = headstart(*project, "--out", name)
+        assert refused.code == 2
+        assert "--overwrite" in refused.err
+        assert Path(name).read_text() == "mine"
+        assert headstart(*project, "--out", name, "--overwrite").code == 0
+        assert Path(name).read_bytes() != b"mine"
+
+
+def test_the_help_names_the_extra(headstart: Runner) -> None:
+    assert "headstart[umap]" in headstart("project", "--help").out
 
 
 def test_mistakes_are_said_before_any_work(headstart: Runner, made: Path) -> None:

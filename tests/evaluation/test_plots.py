@@ -23,6 +23,7 @@ from headstart.evaluation.plots import (
     plot_confusion,
     plot_history,
     precision_recall_plot,
+    prediction_plot,
     reliability_plot,
     roc_plot,
     scatter_plot,
@@ -148,6 +149,8 @@ def every_plot(n_classes):
         "learning": learning_curve_plot({name: ([1, 4, 16], rng.random((3, 5))) for name in names[:3]}),
         "roc": roc_plot(y, p, names),
         "precision_recall": precision_recall_plot(y, p, names),
+        "predictions": prediction_plot(points[:, 0], points[:, 1], STRANGE[0], STRANGE[0]),
+        "distribution": distribution_plot(points[:, :1], [STRANGE[0]], y),
         "reliability": reliability_plot(p.max(axis=1), rng.random(len(y)) < 0.7),
         "scatter": scatter_plot(points, y),
         "scatter_by_number": scatter_plot(points, rng.normal(size=len(y)), column=STRANGE[0]),
@@ -239,6 +242,84 @@ def test_a_sweep_frames_its_best_cell_and_leaves_failed_ones_empty():
     opened(sweep_plot({"lr": [1, 2], "decay": [0, 1]}, [np.nan, np.nan]).png())
     with pytest.raises(ConfigError, match="not 3"):
         sweep_plot({"a": [1], "b": [1], "c": [1]}, [1])
+
+
+def drawn(plot):
+    """The first axes of a plot."""
+    return plot._drawn[0].axes[0]
+
+
+def test_the_cells_of_a_sweep_stand_out_from_the_page_and_their_numbers_from_them():
+    from matplotlib.colors import to_rgba
+
+    def luminance(colour):
+        shares = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colour[:3]]
+        return float(np.dot(shares, [0.2126, 0.7152, 0.0722]))
+
+    def contrast(one, other):
+        high, low = sorted((luminance(one), luminance(other)), reverse=True)
+        return (high + 0.05) / (low + 0.05)
+
+    values = np.linspace(0, 1, 49)
+    grid = {"a": np.repeat(range(7), 7).tolist(), "b": np.tile(range(7), 7).tolist()}
+    axes = drawn(sweep_plot(grid, values))
+    (image,) = axes.images
+    cells = image.to_rgba(values)
+    assert min(contrast(cell, (1, 1, 1)) for cell in cells) > 1.15
+    ink_of = {word: to_rgba(artist.color) for artist in axes.artists for word in artist.words}
+    assert len(ink_of) == 49
+    assert min(contrast(c, ink_of[f"{v:.3f}"]) for c, v in zip(cells, values, strict=True)) > 3.5
+    same = drawn(sweep_plot({"a": [1, 1, 2, 2], "b": [1, 2, 1, 2]}, [0.5] * 4))
+    assert contrast(same.images[0].to_rgba(0.5), to_rgba(same.artists[0].color)) > 3.5
+
+
+@pytest.mark.parametrize(
+    ("values", "scale"),
+    [([0.01, 0.1, 1], "log"), ([0.1, 0.2, 0.3], "linear"), ([0, 0.1, 1], "linear")],
+)
+def test_a_sweep_over_one_parameter_is_a_line_over_a_log_axis_where_it_spans_much(values, scale):
+    axes = drawn(sweep_plot({"C": values}, [0.5, 0.7, 0.6]))
+    assert axes.get_xscale() == scale
+    (line,) = axes.lines
+    assert line.get_linestyle() == "-"
+    assert line.get_xydata().tolist() == [list(pair) for pair in zip(values, [0.5, 0.7, 0.6], strict=True)]
+
+
+def test_shots_double_from_tick_to_tick_and_sizes_of_a_curve_grow_tenfold():
+    shots = {"ridge": ([1, 2, 4], [[0.5], [0.6], [0.7]])}
+    axes = drawn(learning_curve_plot(shots, base=2))
+    assert (axes.get_xscale(), axes.xaxis.get_transform().base) == ("log", 2)
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["1", "2", "4"]
+    assert drawn(learning_curve_plot(shots)).get_xscale() == "linear"
+    sizes = {"ridge": ([10, 30, 300], [[0.5], [0.6], [0.7]])}
+    axis = drawn(learning_curve_plot(sizes)).xaxis
+    assert (axis.get_scale(), axis.get_transform().base) == ("log", 10)
+
+
+def test_a_seed_that_failed_leaves_the_mean_of_the_others():
+    axes = drawn(learning_curve_plot({"mlp": ([1, 2], [[0.25, 0.75], [0.5, np.nan]])}))
+    assert axes.lines[-1].get_ydata().tolist() == [0.5, 0.5]
+
+
+def test_predictions_lie_about_the_diagonal_on_one_scale():
+    y = np.array([0.0, 10, 20, np.nan])
+    axes = drawn(prediction_plot(y, y * 2, column="age"))
+    assert axes.get_xlim() == axes.get_ylim()
+    assert axes.get_xlim()[0] < 0
+    assert axes.get_xlim()[1] > 40
+    assert {"true age", "predicted age"} <= set(text_of(prediction_plot(y, y, column="age")))
+    assert len(axes.collections[0].get_offsets()) == 3
+    opened(prediction_plot(np.ones(3), np.ones(3)).png())
+    opened(prediction_plot(np.empty(0), np.empty(0)).png())
+
+
+def test_one_distribution_is_drawn_large_with_a_title_that_is_not_cut():
+    values = np.random.default_rng(0).normal(size=(50, 1))
+    one = distribution_plot(values, ["predicted − true length of the whole animal"])
+    assert opened(one.png()).width > 600
+    (filled, _) = drawn(one).patches
+    assert len(filled.get_data().values) == 14  # bins that hold some samples each, and not 40 for 50 samples
+    assert "predicted − true length of the whole animal" in text_of(one)
 
 
 def test_of_many_bars_the_first_and_the_last_are_shown():

@@ -14,7 +14,7 @@ from headstart.errors import ConfigError, DataError
 from headstart.heads import open_head
 from headstart.heads.inputs import ChosenRows, take_rows
 from headstart.heads.linear import LinearHead, LinearRegressor
-from headstart.heads.mlp import MLPHead, MLPRegressor, ResidualHead
+from headstart.heads.mlp import MLPHead, MLPRegressor, ResidualHead, ResidualRegressor
 from headstart.heads.sequences import Sequences
 from headstart.heads.stacks import fit_stack
 from headstart.heads.storage import load_head, save_head
@@ -28,7 +28,10 @@ every_network = pytest.mark.parametrize("name", NETWORKS)
 def not_for(head):
     """Checks that do not apply, each with its reason."""
     if not hasattr(head, "predict_proba"):
-        return {}
+        single = "numbers are computed in single precision: the last bit goes with the number of rows"
+        return dict.fromkeys(
+            ("check_methods_sample_order_invariance", "check_methods_subset_invariance"), single
+        )
     return {"check_class_weight_classifiers": "class weights are none or balanced; there is no dictionary"}
 
 
@@ -39,6 +42,7 @@ def not_for(head):
         MLPHead(width=32, epochs=15, lr=0.02, dropout=0.0),
         MLPRegressor(width=16, epochs=15, lr=0.02, dropout=0.0),
         ResidualHead(width=8, epochs=15, lr=0.02, dropout=0.0),
+        ResidualRegressor(width=8, epochs=15, lr=0.02, dropout=0.0),
     ],
     expected_failed_checks=not_for,
 )
@@ -171,8 +175,9 @@ def test_heads_side_by_side_are_what_each_is_alone(name, problem):
     for one, other in zip(heads, alone, strict=True):
         assert (one.n_iter_, one.best_epoch_) == (other.n_iter_, other.best_epoch_)
         np.testing.assert_allclose(
-            one.decision_function(problem.X_test), other.decision_function(problem.X_test), atol=1e-4
-        )
+            one.decision_function(problem.X_test), other.decision_function(problem.X_test), atol=1e-4,
+            rtol=0 if name == "linear" else 1e-3,
+        )  # fmt: skip
 
 
 def test_a_member_that_diverges_takes_nobody_with_it(problem):

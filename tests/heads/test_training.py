@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from headstart.errors import ConfigError, StorageError
+from headstart.errors import StorageError
 from headstart.heads.networks.networks import MLP, LinearNetwork, OwnNetwork, ResidualNetwork
 from headstart.heads.training import optimizers
 from headstart.heads.training.checkpoint import Checkpoint
@@ -191,18 +191,51 @@ def test_a_training_that_was_cut_off_ends_as_if_it_had_not_been(examples, tmp_pa
         assert torch.equal(value, again.state_dict()[name]), name
 
 
-def test_a_state_of_another_training_is_refused(examples, tmp_path):
+def test_the_state_of_another_training_is_not_taken_up(examples, tmp_path):
     path = tmp_path / "state.safetensors"
-    train(network(), examples, None, SETTINGS, checkpoint=Checkpoint(path, every=0))
-    for settings, member in ((replace(SETTINGS, batch_size=32), MEMBER), (SETTINGS, Member(0.02, 0.1))):
-        with pytest.raises(ConfigError, match="state of another training"):
-            train(network(), examples, None, settings, member, checkpoint=Checkpoint(path))
-    other = Rows(examples.inputs + 1, examples.targets)
-    with pytest.raises(ConfigError, match="state of another training"):
-        train(network(), other, None, SETTINGS, checkpoint=Checkpoint(path))
-    path.write_bytes(path.read_bytes()[:200])
+
+    def first_epoch(second, validation, settings=SETTINGS, member=MEMBER):
+        def cut(record):
+            if record["epoch"] == 2:
+                raise Cut
+
+        epochs = []
+        with pytest.raises(Cut):
+            train(
+                network(), examples, examples, SETTINGS, callbacks=[cut], checkpoint=Checkpoint(path, every=0)
+            )
+        train(
+            network(), second, validation, settings, member,
+            [lambda record: epochs.append(record["epoch"])], Checkpoint(path, every=1e9),
+        )  # fmt: skip
+        return epochs[0]
+
+    last_row = examples.inputs.clone()
+    last_row[-1] += 1
+    other = Rows(last_row, examples.targets)
+    assert first_epoch(examples, examples) == 2
+    assert first_epoch(examples, examples, replace(SETTINGS, batch_size=32)) == 1
+    assert first_epoch(examples, examples, SETTINGS, Member(0.02, 0.1)) == 1
+    assert first_epoch(other, examples) == 1
+    assert first_epoch(examples, other) == 1
+
+
+def test_a_state_that_cannot_be_read_is_named(examples, tmp_path):
+    path = tmp_path / "state.safetensors"
+    path.write_bytes(b"half of someth")
     with pytest.raises(StorageError, match="delete it"):
         train(network(), examples, None, SETTINGS, checkpoint=Checkpoint(path))
+
+
+def test_plateau_waits_for_a_loss_that_is_measured(examples):
+    settings = replace(SETTINGS, epochs=8, schedule="plateau", patience=3, warmup_share=0.0)
+    history, _ = train(network(), examples, None, settings)
+    assert {record["lr"] for record in history} == {MEMBER.lr}
+
+
+def test_lbfgs_is_watched_too(examples):
+    history, _ = train(network(), examples, examples, replace(SETTINGS, epochs=2, optimizer="lbfgs"))
+    assert history[0]["gradient_norm"] > 0
 
 
 def test_dropout_follows_the_seed_and_leaves_the_global_state_alone(examples):

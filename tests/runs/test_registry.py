@@ -14,10 +14,13 @@ from headstart.errors import ConfigError, DataError, StorageError
 from headstart.runs.registry import (
     Metric,
     best_run,
+    default_metric,
     find_runs,
     metric_names,
     open_known_run,
+    params_of,
     parse_metric,
+    runs_of,
     sort_runs,
 )
 
@@ -25,16 +28,22 @@ from ..made_sets import clouds, make_set
 
 
 def write_run(
-    path: Path, test: dict[str, Any], created: str = "2026-01-01T00:00:00+00:00", total: float = 1.0
+    path: Path,
+    test: dict[str, Any],
+    created: str = "2026-01-01T00:00:00+00:00",
+    total: float = 1.0,
+    validation: dict[str, Any] | None = None,
+    set: str = "pets",
 ) -> Path:
     """What of a run directory the registry reads."""
     path.mkdir(parents=True)
     report = {
-        "metrics": {"test": test}, "timings": {"total": total}, "head": {"name": "ridge", "params": {}},
+        "metrics": {"test": test, "validation": validation or {}}, "timings": {"total": total},
+        "head": {"name": "ridge", "params": {}},
         "provenance": {"created": created, "set": "pets"},
     }  # fmt: skip
     (path / "report.json").write_text(json.dumps(report))
-    (path / "features.json").write_text(json.dumps({"set": "pets", "backbone": "timm:x", "tap": "pooler"}))
+    (path / "features.json").write_text(json.dumps({"set": set, "backbone": "timm:x", "tap": "pooler"}))
     return path
 
 
@@ -157,9 +166,38 @@ def test_figures_within_figures_and_intervals_are_found_by_their_name(tmp_path: 
 
 
 def test_a_metric_is_of_the_split_that_it_names() -> None:
-    assert parse_metric("accuracy") == Metric("test", "accuracy")
-    assert parse_metric("accuracy", "validation") == Metric("validation", "accuracy")
+    assert parse_metric("accuracy") == Metric("validation", "accuracy")
+    assert parse_metric("accuracy", "test") == Metric("test", "accuracy")
+    assert parse_metric("test.accuracy") == Metric("test", "accuracy")
     assert parse_metric("metrics.train.accuracy", "train") == Metric("train", "accuracy")
     for wrong, split in (("test.accuracy", "train"), ("accuracy", "tset"), ("test", None), ("", None)):
         with pytest.raises(ConfigError):
             parse_metric(wrong, split)
+
+
+def test_runs_are_compared_by_validation_accuracy_unless_only_numbers_are_there(tmp_path: Path) -> None:
+    write_run(tmp_path / "number", {"r2": 0.5}, validation={"r2": 0.9})
+    numbers = find_runs(tmp_path).runs
+    assert default_metric(numbers) == Metric("validation", "r2")
+    assert default_metric(numbers, "test") == Metric("test", "r2")
+    write_run(tmp_path / "class", {"accuracy": 0.5}, validation={"accuracy": 0.9})
+    assert default_metric(find_runs(tmp_path).runs) == Metric("validation", "accuracy")
+    assert default_metric(()) == Metric("validation", "accuracy")
+
+
+def test_runs_of_one_set_are_those_of_it_alone(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", {})
+    write_run(tmp_path / "b", {}, set="photos")
+    runs = find_runs(tmp_path).runs
+    assert [run.path.name for run in runs_of(runs, "photos")] == ["b"]
+    assert len(runs_of(runs, None)) == 2
+    with pytest.raises(DataError, match="there are runs of: pets, photos"):
+        runs_of(runs, "cars")
+    assert runs_of((), "cars") == []
+
+
+def test_a_parameter_that_fitting_chose_is_shown_by_what_it_chose() -> None:
+    head = {"name": "logistic", "params": {"C": "auto", "tol": 0.1, "device": "auto"}, "C": 0.25, "tol": 3}
+    assert params_of({"head": head}) == {"C": 0.25, "tol": 0.1, "device": "auto"}
+    assert params_of({"head": {"params": {"C": "auto"}, "C": None}}) == {"C": "auto"}
+    assert params_of({}) == {}

@@ -15,6 +15,7 @@ from headstart.errors import ConfigError, DataError
 from headstart.progress import Silence
 from headstart.stages.config import FitConfig
 from headstart.stages.fit_head import FittedHead, fit_head
+from headstart.stages.grids import few_of_each
 
 from ..made_sets import clouds, make_set, thirds
 
@@ -82,11 +83,44 @@ class TestSweeps:
             validation = alone["metrics"]["validation"]["accuracy"]
             assert trial["validation"]["accuracy"]["mean"] == pytest.approx(validation)
 
+    def test_heads_are_compared_each_with_its_own_parameters(self, made: FeatureSet) -> None:
+        sweep = {"head": ["ridge", "knn", "linear"], "k": [1, 15], "lr": [1e-3, 1e-2]}
+        fitted = fit(made, sweep=sweep, seeds=2)
+        report = fitted.record.report
+        assert [trial["params"] for trial in report["sweep"]["trials"]] == [
+            {"head": "ridge"}, {"head": "knn", "k": 1}, {"head": "knn", "k": 15},
+            {"head": "linear", "lr": 1e-3}, {"head": "linear", "lr": 1e-2},
+        ]  # fmt: skip
+        assert report["head"]["name"] == report["sweep"]["best"]["head"] == fitted.predictor.head.kind
+        with pytest.raises(ConfigError, match="none of the heads ridge, knn has a parameter 'depth'"):
+            fit(made, sweep={"head": ["ridge", "knn"], "depth": [1]})
+        with pytest.raises(ConfigError, match="not compared in one sweep"):
+            fit(made, sweep={"head": ["ridge", "attention"]})
+
     def test_folds_choose_over_train_and_validation(self, made: FeatureSet) -> None:
         report = report_of(made, "logistic", sweep={"C": [1e-4, 1.0]}, folds=3)
         assert [trial["n"] for trial in report["sweep"]["trials"]] == [3, 3]
         assert report["data"]["n_train"] == 180
         assert report["sweep"]["best"] == {"C": 1.0}
+
+    def test_copies_of_a_sample_are_on_one_side_of_a_fold(self, cache_root: Path) -> None:
+        """Labels without any pattern, each sample three times: whoever sees a copy knows the answer."""
+        rng = np.random.default_rng(0)
+        X, y = np.repeat(rng.normal(size=(100, 8)), 3, axis=0), np.repeat(rng.integers(2, size=100), 3)
+        contents = [f"text {row // 3}" for row in range(300)]
+        splits = ["train"] * 240 + ["validation"] * 30 + ["test"] * 30
+        copies = make_set(cache_root, X, {"kind": classes(y)}, splits, contents)
+        report = report_of(copies, "knn", sweep={"k": [1]}, folds=5)
+        assert report["sweep"]["validation"]["accuracy"]["mean"] < 0.7
+
+    def test_when_to_stop_is_not_chosen_on_the_fold_that_judges(self, cache_root: Path) -> None:
+        X, _ = clouds(N, apart=0)
+        y = np.random.default_rng(3).integers(2, size=N)
+        report = report_of(
+            make_set(cache_root, X, {"kind": classes(y)}), "mlp", sweep={"lr": [0.01]}, folds=4,
+            params={"epochs": 20, "width": 32},
+        )  # fmt: skip
+        assert report["sweep"]["validation"]["log_loss"]["mean"] > np.log(2)
 
     def test_seeds_are_averaged_and_told(self, made: FeatureSet) -> None:
         report = report_of(made, "mlp", params={**QUICK, "width": 8}, seeds=3)
@@ -106,6 +140,12 @@ class TestSweeps:
         assert len(tried) == 6
         assert tried == [trial["params"] for trial in again["sweep"]["trials"]]
         assert all(1e-4 <= p["lr"] <= 1e-1 and p["width"] in range(4, 17) for p in tried)
+        decays = report_of(
+            made, "linear", sweep={"weight_decay": [0, 1]}, search="optuna", trials=4, params=QUICK
+        )
+        assert any(0 < trial["params"]["weight_decay"] < 1 for trial in decays["sweep"]["trials"])
+        with pytest.raises(ConfigError, match="--search optuna searches between the values of --sweep"):
+            fit(made, "linear", search="optuna")
 
     def test_a_sweep_over_backbones_is_none_and_over_taps_needs_taps(self, made: FeatureSet) -> None:
         with pytest.raises(ConfigError, match="no parameter 'backbone'"):
@@ -122,6 +162,12 @@ class TestSweeps:
         with pytest.raises(ConfigError, match="--refit adds the validation samples"):
             fit(bare, refit=True)
         assert report_of(bare, "ridge", sweep={"alpha": [1.0, 10.0]}, folds=2)["sweep"]["best"]
+
+    def test_what_is_said_twice_is_refused(self, made: FeatureSet) -> None:
+        with pytest.raises(ConfigError, match="'alpha' is in --param and in --sweep"):
+            fit(made, params={"alpha": 1.0}, sweep={"alpha": [1.0]})
+        with pytest.raises(ConfigError, match="--tap and in --sweep"):
+            fit(made, tap="last.mean", sweep={"tap": ["last.mean"]})
 
     def test_a_sweep_of_which_every_trial_diverges_says_so(self, made: FeatureSet) -> None:
         params = {**QUICK, "schedule": "constant", "warmup_share": 0.0, "weight_decay": 9e5}
@@ -149,10 +195,27 @@ class TestProtocols:
         assert fitted["curve"][1]["mean"]["accuracy"] == pytest.approx(whole, abs=0.02)
 
     def test_sizes_that_cannot_be_drawn_are_refused(self, made: FeatureSet) -> None:
-        with pytest.raises(ConfigError, match=r"sizes in \[1, 180\]"):
-            fit(made, curve=[181])
-        with pytest.raises(ConfigError, match="from 1 on"):
-            fit(made, shots=[0])
+        for options in ({"curve": [181]}, {"curve": [1]}, {"shots": [0]}, {"shots": [2, 1000]}):
+            with pytest.raises(ConfigError, match=r"takes (sizes|numbers of samples) in \["):
+                fit(made, **options)
+
+    def test_features_are_prepared_on_what_was_drawn(self, tmp_path: Path) -> None:
+        """Train samples that were not drawn say nothing, not even of the scale."""
+        X, y = clouds(N, apart=3)
+        drawn = few_of_each(y[np.array(thirds(N)) == "train"], 4, seed=0)
+        other = X.copy()
+        rest = np.setdiff1d(
+            np.flatnonzero(np.array(thirds(N)) == "train"),
+            np.flatnonzero(np.array(thirds(N)) == "train")[drawn],
+        )
+        other[rest] *= 100 * np.random.default_rng(2).normal(size=(len(rest), 16)).astype(np.float32)
+        rows = [
+            report_of(
+                make_set(tmp_path / name, features, {"kind": classes(y)}), prepare=["whiten=3"], shots=[4]
+            )["shots"]
+            for name, features in (("a", X), ("b", other))
+        ]
+        assert rows[0] == rows[1]
 
     def test_a_refit_learns_of_validation_what_it_says_nothing_of(self, made: FeatureSet) -> None:
         plain, again = fit(made), fit(made, refit=True)
@@ -234,12 +297,14 @@ class TestFeatures:
         assert accuracy(backbone=["py:a:first", "py:a:second"]) > 0.9
         record = fit(halves, "ridge", backbone=["py:a:first", "py:a:second"]).record
         assert [part["backbone"] for part in record.features["parts"]] == ["py:a:first", "py:a:second"]
+        importance = {one["name"]: one["drop"] for one in record.report["importance"]}
+        assert min(importance.values()) > 0.2  # each tells what the other does not
 
     def test_a_head_that_attends_takes_them_one_behind_the_other(self, halves: FeatureSet) -> None:
         params = {"epochs": 30, "dropout": 0.0, "width": 16, "n_heads": 2, "lr": 0.01}
         report = report_of(halves, "attention", backbone=["py:a:first", "py:a:second"], params=params)
         assert report["metrics"]["train"]["accuracy"] > 0.5
-        with pytest.raises(DataError, match="nothing to attend to"):
+        with pytest.raises(ConfigError, match="nothing to attend to"):
             fit(halves, "attention", backbone="py:a:first")
 
     @pytest.mark.parametrize("steps", [["l2"], ["standardise"], ["pca=4"], ["l2", "whiten=5"]])

@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from headstart.cache.sets import FeatureSet
 from headstart.errors import ConfigError, DataError
+from headstart.heads.ridge import RidgeRegressor
 from headstart.progress import Silence
 from headstart.stages.rank import Ranked, rank
 
@@ -54,6 +55,18 @@ def test_the_leave_one_out_accuracy_is_scikit_learns(cache_root: Path) -> None:
     X = StandardScaler().fit_transform(rows.X.astype(float))
     left = cross_val_predict(RidgeClassifier(alpha=fair.alpha), X, rows.y, cv=LeaveOneOut())
     assert fair.loo == pytest.approx((left == rows.y).mean(), abs=0.009)  # their targets are -1 and 1
+
+
+def test_dead_dimensions_are_not_ranked_by_their_rounding_noise(cache_root: Path) -> None:
+    rng = np.random.default_rng(0)
+    price = rng.normal(size=N)
+    X = rng.normal(size=(N, 12))
+    X[:, 5] = 4e-9 * price
+    features = make_set(cache_root, X, {"price": price.tolist()}, kinds={"price": "regression"})
+    found = ranked(features)[0]
+    assert found.loo < 0.1
+    rows = features.rows("train")
+    assert found.loo_error == pytest.approx(RidgeRegressor().fit(rows.X, rows.y).loo_error_, rel=1e-6)
 
 
 def test_no_other_split_is_looked_at(cache_root: Path, tmp_path: Path) -> None:

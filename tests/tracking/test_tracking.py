@@ -6,14 +6,16 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
 from PIL import Image
 
 from headstart.errors import ConfigError, MissingDependencyError
-from headstart.tracking import KINDS, Several, open_tracker, open_trackers
+from headstart.tracking import KINDS, Several, open_tracker, open_trackers, place_of
 
 CONFIG = {"set": "pets", "head": "mlp", "params": {"depth": 2, "lr": 0.1}, "tap": None}
 REPORT = {
@@ -100,6 +102,44 @@ def test_tensorboard_keeps_two_runs_of_one_name_apart(tmp_path: Path, files: lis
     assert len(read_events(tmp_path / "events" / "pets-mlp").Tensors("train_loss")) == 2
 
 
+def test_tensorboard_keeps_runs_apart_that_start_at_once(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    folder = tmp_path / "events"
+    track(f"tensorboard:{folder}", [])  # imports, which threads would wait for
+    n, names = 8, [f"run {number}" for number in range(20)]
+
+    def start(together: Barrier, name: str) -> None:
+        tracker = open_tracker(f"tensorboard:{folder}")
+        together.wait()
+        tracker.start(CONFIG, name)
+        tracker.finish(REPORT)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(n) as pool:
+            for name in names:
+                together = Barrier(n)
+                list(pool.map(start, [together] * n, [name] * n))
+    finally:
+        sys.setswitchinterval(interval)
+    for name in names:
+        assert len({*folder.glob(name), *folder.glob(f"{name}-*")}) == n, name
+    assert all(len(list(path.iterdir())) == 1 for path in folder.iterdir())
+
+
+def test_a_tracker_says_where_its_runs_are_seen(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    events = open_tracker(f"tensorboard:{tmp_path}/my events")
+    assert place_of(events) == f"tensorboard --logdir '{tmp_path}/my events'"
+    assert place_of(Diary()) == ""
+    assert place_of(Several([Diary(), events])) == place_of(events)
+    assert place_of(open_trackers(["tensorboard", f"tensorboard:{tmp_path}"])) == (
+        f"tensorboard --logdir tensorboard, tensorboard --logdir {tmp_path}"
+    )
+    assert place_of(open_trackers([])) == ""
+
+
 def test_tensorboard_of_a_failed_run_has_its_curves(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     track(f"tensorboard:{tmp_path}/events", [], report=None)
@@ -121,6 +161,12 @@ def test_wandb_works_offline(
     assert len(runs) == 2
     content = b"".join(run.read_bytes() for run in runs)
     assert all(word in content for word in (b"train_loss", b"params.depth", b"test/accuracy", b"pets-mlp"))
+    tracker = open_tracker("wandb:pets")
+    assert place_of(tracker) == ""
+    tracker.start(CONFIG, "third")
+    (folder,) = set((tmp_path / "wandb").glob("offline-run-*")) - {run.parent for run in runs}
+    assert place_of(tracker) == f"wandb sync {folder}"
+    tracker.finish(REPORT)
 
 
 def test_mlflow_finds_the_run_in_its_file(
@@ -133,6 +179,7 @@ def test_mlflow_finds_the_run_in_its_file(
     track(f"mlflow:{uri}", files)
     track(f"mlflow:{uri}", files, report=None)
     client = mlflow.MlflowClient(tracking_uri=uri)
+    assert place_of(open_tracker(f"mlflow:{uri}")) == f"mlflow ui --backend-store-uri {uri}"
     experiment = client.get_experiment_by_name("headstart").experiment_id
     failed, good = client.search_runs([experiment])
     assert (failed.info.status, good.info.status) == ("FAILED", "FINISHED")
@@ -217,4 +264,5 @@ def test_the_tracker_in_the_how_to_works(tmp_path: Path, monkeypatch: pytest.Mon
     tracker.start(CONFIG, "pets-mlp")
     tracker.log(1, {"train_loss": 0.5})
     tracker.finish(REPORT)
+    assert place_of(tracker) == "pets-mlp.jsonl"
     assert json.loads((tmp_path / "pets-mlp.jsonl").read_text()) == {"step": 1, "train_loss": 0.5}

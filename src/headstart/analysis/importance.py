@@ -30,14 +30,17 @@ class BlockImportance:
     ----------
     name : str
     n_columns : int
+    intact : float
+        The score on intact rows.
     drop : float
-        The score on intact rows less that on rows whose block is shuffled, mean over the repeats.
+        That less the score on rows whose block is shuffled, mean over the repeats.
     deviation : float
         The standard deviation of the same; 0 with one repeat.
     """
 
     name: str
     n_columns: int
+    intact: float
     drop: float
     deviation: float
 
@@ -90,12 +93,12 @@ def block_importance(
     for name, columns in blocks.items():
         drops = []
         for order in shuffles:
-            shuffled[:, columns] = X[order][:, columns]
+            shuffled[:, columns] = X[:, columns][order]
             drops.append(intact - judge(y, head.predict(shuffled)))
         shuffled[:, columns] = X[:, columns]
         spread = float(np.std(drops, ddof=1)) if repeats > 1 else 0.0
         n_columns = shuffled[:0, columns].shape[1]
-        found.append(BlockImportance(name, n_columns, float(np.mean(drops)), spread))
+        found.append(BlockImportance(name, n_columns, intact, float(np.mean(drops)), spread))
     return sorted(found, key=lambda one: -one.drop)
 
 

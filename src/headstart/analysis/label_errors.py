@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from headstart.analysis.design import Design
 from headstart.analysis.outliers import robust_z
-from headstart.analysis.ridge import fit_path, leave_one_out
+from headstart.analysis.ridge import leave_one_out
 from headstart.analysis.targets import targets_of
 from headstart.errors import MissingDependencyError
 
@@ -127,7 +128,7 @@ def out_of_sample_several(X: Rows, Y: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _left_out(X: Rows, targets: NDArray[np.float64]) -> NDArray[np.float64]:
-    return leave_one_out(fit_path(X, targets), X, targets).predictions
+    return leave_one_out(Design.standardised(X), targets)[1]
 
 
 def _of_classes(

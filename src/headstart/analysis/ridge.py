@@ -1,172 +1,247 @@
-"""Ridge regression in closed form: every alpha, and the exact leave-one-out prediction of every row.
+"""Ridge regression for every strength of the penalty at once, with its exact leave-one-out error.
 
-One eigendecomposition of the smaller of the two Gram matrices serves all alphas. Double precision throughout;
-rows are read in blocks.
+With more samples than features everything follows from one eigendecomposition of the Gram matrix Z'Z of
+the features, otherwise from one of the kernel ZZ'. Rows are read in blocks, so that nothing of the size of
+the features is held besides them.
+
+References
+----------
+Allen (1974), The Relationship between Variable Selection and Data Augmentation and a Method for Prediction.
+Rifkin and Lippert (2007), Notes on Regularized Least Squares, MIT-CSAIL-TR-2007-025.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headstart.analysis.rows import in_blocks, mean_of
-
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
-    from headstart.analysis.rows import Rows
+    from headstart.analysis.design import Design
 
-ALPHAS = tuple(10.0**power for power in np.arange(-5, 2.5, 0.5))
-"""Strengths that are tried, as a share of N: the eigenvalues of a standardised Gram matrix grow with N."""
+    Floats = NDArray[np.float64]
+
+SHARES = np.logspace(-5, 2, 15)
+"""Penalties that are tried unless others are given, as shares of the mean eigenvalue of the Gram matrix:
+whatever the unit and the number of rows."""
+
+SAFE = 2e-8
+"""The weakest penalty, as a share of the largest eigenvalue, that squaring the features leaves exact."""
 
 
 @dataclass(frozen=True, slots=True)
 class RidgePath:
-    """Ridge regressions of one matrix, for every alpha.
+    """Ridge regressions of one problem.
 
     Parameters
     ----------
-    mean, scale : ndarray of shape (D,)
-        Columns are standardised by these; a constant column has scale 1.
-    basis : ndarray of shape (D, R)
-        Takes standardised rows to the axes in which the Gram matrix is diagonal.
-    spectrum : ndarray of shape (R,)
-        The Gram matrix there.
-    projected : ndarray of shape (R, T)
-        The targets there.
-    offset : ndarray of shape (T,)
-        The mean of the targets; the intercept is not penalised.
-    n_rows : int
+    alphas : ndarray, shape (A,)
+    errors : ndarray, shape (A,)
+        For each alpha the mean squared leave-one-out error, over samples and targets.
+    best : int
+        The place of the alpha with the least error; of equals the first.
+    coef : ndarray, shape (T, D)
+        Of the best.
+    offset : ndarray, shape (T,)
+        What is predicted for a sample that is the mean of all.
     """
 
-    mean: NDArray[np.float64]
-    scale: NDArray[np.float64]
-    basis: NDArray[np.float64]
-    spectrum: NDArray[np.float64]
-    projected: NDArray[np.float64]
-    offset: NDArray[np.float64]
-    n_rows: int
+    alphas: Floats
+    errors: Floats
+    best: int
+    coef: Floats
+    offset: Floats
 
-    def rotated(self, X: NDArray[Any]) -> NDArray[np.float64]:
-        """Rows (n, D) in the axes of the basis, shape (n, R)."""
-        rotated: NDArray[np.float64] = ((X - self.mean) / self.scale) @ self.basis
-        return rotated
+    @property
+    def alpha(self) -> float:
+        """The best."""
+        return float(self.alphas[self.best])
 
-    def weights(self, alpha: float) -> NDArray[np.float64]:
-        """What rotated rows are multiplied by, shape (R, T)."""
-        return self.projected / (self.spectrum + alpha)[:, None]
-
-    def predict(self, X: Rows, alpha: float) -> NDArray[np.float64]:
-        """Predictions for other rows, shape (n, T)."""
-        weights = self.basis @ self.weights(alpha)
-        blocks = [((block - self.mean) / self.scale) @ weights for _, block in in_blocks(X)]
-        return np.concatenate(blocks) + self.offset if blocks else np.empty((0, len(self.offset)))
+    def predict(self, design: Design) -> Floats:
+        """Predictions of the best for rows that are centred and scaled as those it was fitted on, (n, T)."""
+        predicted = np.empty((design.X.shape[0], len(self.offset)))
+        for part, Z in design.rows():
+            predicted[part] = Z @ self.coef.T + self.offset
+        return predicted
 
 
-@dataclass(frozen=True, slots=True)
-class LeaveOneOut:
-    """What a ridge regression predicts for each row when it is fitted on all others.
+def ridge_path(design: Design, targets: NDArray[Any], alphas: Floats | None = None) -> RidgePath:
+    """Least squares with an intercept and an L2 penalty, for every alpha.
 
     Parameters
     ----------
-    alphas : ndarray of shape (A,)
-    errors : ndarray of shape (A,)
-        The mean squared error of each.
-    alpha : float
-        The one with the smallest error.
-    predictions : ndarray of shape (N, T)
-        At that alpha.
+    design : Design
+        N samples.
+    targets : ndarray, shape (N, T)
+    alphas : ndarray, shape (A,), optional
+        In (0, inf). None: `SHARES` of the mean eigenvalue.
     """
-
-    alphas: NDArray[np.float64]
-    errors: NDArray[np.float64]
-    alpha: float
-    predictions: NDArray[np.float64]
-
-
-def fit_path(X: Rows, Y: NDArray[Any]) -> RidgePath:
-    """Decompose once, for targets (N, T).
-
-    Where N < D the kernel matrix (N, N) is decomposed instead of the Gram matrix (D, D).
-    """
-    mean, scale = mean_of(X), _scale_of(X)
-    offset = Y.mean(axis=0)
-    n, width = X.shape
-    if n < width:
-        rows = (X[:] - mean) / scale
-        spectrum, vectors = _eigen(rows @ rows.T)
-        basis = rows.T @ (vectors / np.sqrt(spectrum))
-    else:
-        gram = np.zeros((width, width))
-        for _, block in in_blocks(X):
-            rows = (block - mean) / scale
-            gram += rows.T @ rows
-        spectrum, basis = _eigen(gram)
-    against = np.zeros((width, Y.shape[1]))
-    for place, block in in_blocks(X):
-        against += ((block - mean) / scale).T @ (Y[place] - offset)
-    return RidgePath(mean, scale, basis, spectrum, basis.T @ against, offset, n)
+    return _path(_solver(design, targets, alphas))
 
 
 def leave_one_out(
-    path: RidgePath, X: Rows, Y: NDArray[Any], alphas: Sequence[float] | None = None
-) -> LeaveOneOut:
-    """The exact leave-one-out error of every alpha, and the predictions of the best.
+    design: Design, targets: NDArray[Any], alphas: Floats | None = None
+) -> tuple[RidgePath, Floats]:
+    """The same, and what the best predicts for each sample when it is fitted on all others, shape (N, T).
 
-    Residual i without row i is ``r_i / (1 - h_i)``, with the residual and the leverage of the fit on all rows
-    (Allen 1974). Only the scale of the columns knows of the row that is left out.
-
-    Parameters
-    ----------
-    path : RidgePath
-        Of these rows and targets.
-    X : Rows, shape (N, D)
-    Y : ndarray of shape (N, T)
-    alphas : sequence of float, optional
-        In (0, inf). None: `ALPHAS` times N.
+    Of the sample that is left out only the scale of the columns knows.
     """
-    tried = np.array(
-        [share * path.n_rows for share in ALPHAS] if alphas is None else alphas, dtype=np.float64
-    )
-    squared = np.zeros(len(tried))
-    for place, block in in_blocks(X):
-        rotated = path.rotated(block)
-        for i, alpha in enumerate(tried):
-            squared[i] += np.square(_left_out(path, rotated, Y[place], alpha)).sum()
-    best = float(tried[squared.argmin()])
-    predictions = np.empty(Y.shape)
-    for place, block in in_blocks(X):
-        predictions[place] = Y[place] - _left_out(path, path.rotated(block), Y[place], best)
-    return LeaveOneOut(tried, squared / Y.size, best, predictions)
+    solver = _solver(design, targets, alphas)
+    path = _path(solver)
+    return path, solver.left_out(path.best)
 
 
-def _left_out(
-    path: RidgePath, rotated: NDArray[np.float64], Y: NDArray[Any], alpha: float
-) -> NDArray[np.float64]:
-    """Residuals of rows by the fits that lack them, shape (n, T)."""
-    leverage = 1 / path.n_rows + np.square(rotated) @ (1 / (path.spectrum + alpha))
-    residual = Y - path.offset - rotated @ path.weights(alpha)
-    # A leverage of 1 is a row that only its own target decides: no fit without it says anything of it.
-    left: NDArray[np.float64] = residual / np.maximum(1 - leverage, 1e-10)[:, None]
-    return left
+def _solver(design: Design, targets: NDArray[Any], alphas: Floats | None) -> _Gram | _Kernel:
+    n, width = design.X.shape
+    return (_Gram if n > width else _Kernel)(design, targets, alphas)
 
 
-def _scale_of(X: Rows) -> NDArray[np.float64]:
-    mean, total = mean_of(X), np.zeros(X.shape[1])
-    for _, block in in_blocks(X):
-        total += np.square(block - mean).sum(axis=0)
-    scale = np.sqrt(total / max(X.shape[0], 1))
-    return np.where(scale > 1e-12 * np.maximum(np.abs(mean), 1e-30), scale, 1.0)
+def _path(solver: _Gram | _Kernel) -> RidgePath:
+    errors = solver.errors()
+    best = int(np.where(np.isnan(errors), np.inf, errors).argmin())
+    return RidgePath(solver.alphas, errors, best, solver.coef(best), solver.offset)
 
 
-def _eigen(gram: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Eigenvalues above rounding error, and their vectors."""
-    from scipy.linalg import eigh
+class _Gram:
+    """By the eigenvectors of Z'Z: more samples than features."""
 
-    values, vectors = eigh(gram, driver="evd")
-    kept = values > max(values.max(initial=0), 1e-300) * len(gram) * np.finfo(np.float64).eps
-    return values[kept], vectors[:, kept]
+    def __init__(self, design: Design, targets: NDArray[Any], alphas: Floats | None) -> None:
+        self.design, self.targets = design, targets
+        self.offset = targets.mean(axis=0, dtype=np.float64)
+        width = design.X.shape[1]
+        gram, moment = np.zeros((width, width)), np.zeros((width, targets.shape[1]))
+        for part, Z in design.rows():
+            gram += Z.T @ Z
+            moment += Z.T @ self._wanted(part)
+        self.alphas = _alphas_of(gram, design) if alphas is None else alphas
+        values, self._vectors = np.linalg.eigh(gram)
+        if not _is_safe(values, self.alphas):
+            del gram, values
+            factor = _triangle(Z for _, Z in design.rows(at_least=width))
+            values, self._vectors = _squared(factor)
+        self._shrunk = 1 / (values.clip(min=0)[:, None] + self.alphas)  # (D, A)
+        self._turned = self._vectors.T @ moment
+
+    def errors(self) -> Floats:
+        """The mean squared leave-one-out error of each alpha."""
+        n = len(self.targets)
+        sums = np.zeros(len(self.alphas))
+        for part, Z in self.design.rows():
+            rows, wanted = Z @ self._vectors, self._wanted(part)
+            left = 1 - 1 / n - rows**2 @ self._shrunk  # (B, A): the share of itself that a sample is not
+            for place in range(len(self.alphas)):
+                residual = wanted - rows @ self._weights(place)
+                sums[place] += _sum_of_squares(residual, left[:, place])
+        return sums / self.targets.size
+
+    def left_out(self, place: int) -> Floats:
+        """What the fits with an alpha that lack a sample predict for it."""
+        n = len(self.targets)
+        predicted = np.empty(self.targets.shape)
+        for part, Z in self.design.rows():
+            rows = Z @ self._vectors
+            left = 1 - 1 / n - rows**2 @ self._shrunk[:, place]
+            residual = self._wanted(part) - rows @ self._weights(place)
+            predicted[part] = self.targets[part] - _divided(residual, left)
+        return predicted
+
+    def coef(self, place: int) -> Floats:
+        """Of an alpha, (T, D)."""
+        return (self._vectors @ self._weights(place)).T
+
+    def _weights(self, place: int) -> Floats:
+        return self._shrunk[:, place, None] * self._turned
+
+    def _wanted(self, part: slice) -> Floats:
+        wanted: Floats = self.targets[part] - self.offset
+        return wanted
+
+
+class _Kernel:
+    """By the eigenvectors of ZZ': at most as many samples as features."""
+
+    def __init__(self, design: Design, targets: NDArray[Any], alphas: Floats | None) -> None:
+        self.design, self.targets = design, targets
+        self.offset = targets.mean(axis=0, dtype=np.float64)
+        n = len(targets)
+        kernel = np.zeros((n, n))
+        for _, Z in design.columns():
+            kernel += Z @ Z.T
+        self.alphas = _alphas_of(kernel, design) if alphas is None else alphas
+        # Centred features leave the constant vector without an eigenvalue. It gets one that is known, so
+        # that what it adds can be taken off again, however small alpha is.
+        constant = float(np.trace(kernel)) / n or 1.0
+        kernel += constant / n
+        values, self._vectors = np.linalg.eigh(kernel)
+        if not _is_safe(values, self.alphas):
+            del kernel, values
+            columns = (Z.T for _, Z in design.columns(at_least=n))
+            values, self._vectors = _squared(_triangle(columns, np.full((1, n), np.sqrt(constant / n))))
+        self._shrunk = 1 / (values.clip(min=0)[:, None] + self.alphas)  # (N, A)
+        self._turned = self._vectors.T @ (targets - self.offset)
+        self._diagonal = self._vectors**2 @ self._shrunk - 1 / ((constant + self.alphas) * n)
+
+    def errors(self) -> Floats:
+        """The mean squared leave-one-out error of each alpha."""
+        places = range(len(self.alphas))
+        sums = [_sum_of_squares(self._dual(place), self._diagonal[:, place]) for place in places]
+        return np.array(sums) / self.targets.size
+
+    def left_out(self, place: int) -> Floats:
+        """What the fits with an alpha that lack a sample predict for it."""
+        predicted: Floats = self.targets - _divided(self._dual(place), self._diagonal[:, place])
+        return predicted
+
+    def coef(self, place: int) -> Floats:
+        """Of an alpha, (T, D)."""
+        dual = self._dual(place)
+        coef = np.empty((dual.shape[1], self.design.X.shape[1]))
+        for part, Z in self.design.columns():
+            coef[:, part] = dual.T @ Z
+        return coef
+
+    def _dual(self, place: int) -> Floats:
+        dual: Floats = self._vectors @ (self._shrunk[:, place, None] * self._turned)
+        return dual
+
+
+def _alphas_of(gram: Floats, design: Design) -> Floats:
+    """Both Gram matrices have the same trace."""
+    return SHARES * (float(np.trace(gram)) / design.X.shape[1] or 1.0)
+
+
+def _is_safe(values: Floats, alphas: Floats) -> bool:
+    """Whether eigenvalues of a squared matrix are exact enough for the weakest penalty: the small ones are
+    rounding errors of the large ones."""
+    return bool(alphas.min() >= SAFE * values[-1])
+
+
+def _triangle(parts: Iterable[Floats], first: Floats | None = None) -> Floats:
+    """R of the QR decomposition of rows (n, D) that come in parts: it has their singular values, not squared."""
+    factor: Any = first
+    for part in parts:
+        rows = part if factor is None else np.concatenate([factor, part])
+        factor = np.linalg.qr(rows, mode="r")
+    triangle: Floats = factor
+    return triangle
+
+
+def _squared(factor: Floats) -> tuple[Floats, Floats]:
+    """Eigenvalues (R,) and eigenvectors (D, R) of F'F, by the singular values of F."""
+    _, singular, rows = np.linalg.svd(factor, full_matrices=False)
+    return singular**2, rows.T
+
+
+def _sum_of_squares(residual: Floats, left: Floats) -> float:
+    with np.errstate(divide="ignore", invalid="ignore"):  # a sample alone has nothing to be predicted from
+        return float((np.einsum("ij,ij->i", residual, residual) / left**2).sum())
+
+
+def _divided(residual: Floats, left: Floats) -> Floats:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        divided: Floats = residual / left[:, None]
+    return divided

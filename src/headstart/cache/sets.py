@@ -226,7 +226,11 @@ class FeatureSet(SetState):
             table = self.samples if names is None else self._columns(names)
             return table if chosen.all() else table.filter(mask_of(chosen))
 
-        return HeldSamples(keys, places, feature, space, columns, lambda label: self._labels(columns, label))
+        plain = [ref.tap for ref in self.features if ref.view is None and not is_ragged(ref.tap)]
+        pooled = tuple(dict.fromkeys(display_tap(tap) for tap in plain))
+        return HeldSamples(
+            keys, places, feature, space, columns, lambda label: self._labels(columns, label), pooled
+        )
 
     def _locate(self, feature: FeatureRef) -> tuple[Space, NDArray[np.uint8], Places]:
         """Where the rows of all samples are stored; looked up once, as neither set nor shards ever change."""

@@ -10,6 +10,7 @@ import typer
 from headstart.cli import options
 from headstart.cli.columns import columns
 from headstart.cli.guard import guarded
+from headstart.cli.tables import LONGEST_CELL, cell
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -105,14 +106,22 @@ def _page(report: Json, tables: dict[str, pa.Table], n: int) -> list[str]:
     lines = columns(["check", "found", "of which"], _summary(report))
     for name, table in tables.items():
         if n and table.num_rows:
-            shown = shown_rows(table, n)
             header = [column for column in table.column_names if not column.endswith("key")]
+            shown = [_cells(header, row) for row in shown_rows(table, n)]
             lines += [
                 "",
                 f"{TITLES[name]}, the first {len(shown)} of {table.num_rows:,}",
                 *columns(header, shown),
             ]
     return lines
+
+
+def _cells(header: list[str], row: list[Any]) -> list[Any]:
+    """Texts in one line each; labels are cut, ids are not: they are to be copied from here."""
+    return [
+        cell(value, None if name.endswith("id") else LONGEST_CELL) if isinstance(value, str) else value
+        for name, value in zip(header, row, strict=True)
+    ]
 
 
 def _summary(report: Json) -> list[list[Any]]:

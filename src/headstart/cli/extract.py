@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from shlex import quote
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from headstart.cli import options as shared
 from headstart.cli.guard import guarded
+
+if TYPE_CHECKING:
+    from headstart.stages.extract import Extraction
 
 
 @guarded
@@ -53,6 +57,7 @@ def extract(
             "samples": done.n_samples,
             "computed": done.n_computed,
             "failures": done.n_skipped,
+            "unlabelled": dict(done.n_unlabelled),
             "seconds": round(done.seconds, 3),
             "timings": None if done.timings is None else done.timings.to_json(),
             "spaces": [ref.space for ref in features.features],
@@ -68,7 +73,33 @@ def extract(
             progress.say(str(done.timings))
         if done.failures:
             typer.echo(f"{done.n_skipped:,} skipped, named in {features.path / 'failures.jsonl'}")
-        where = f" --cache {config.cache}" if config.cache else ""
-        if any(features.label_names[name] for name, kind in features.label_kinds.items() if kind == "single"):
-            progress.say(f"next: headstart fit-head {features.name}{where}")
+        for name, n in done.n_unlabelled.items():
+            if n:
+                typer.echo(
+                    f"{n:,} of {done.n_samples:,} samples have no label in {name!r}; heads leave them out"
+                )
+        if (fitting := _fitting(done)) is not None:
+            where = f" --cache {config.cache}" if config.cache else ""
+            progress.say(f"next: headstart fit-head {features.name}{fitting}{where}")
     check_strict(config, done)
+
+
+def _fitting(done: Extraction) -> str | None:
+    """The options of ``fit-head`` that fit what was extracted; None: there is no label to learn."""
+    from headstart.pooling import is_ragged
+
+    features = done.features
+    for place, (name, kind) in enumerate(features.label_kinds.items()):
+        if _n_values(done, name) > 1:
+            label = f" --label {quote(name)}" if place else ""
+            if is_ragged(features.feature().tap):
+                return f" --head attention{label}"
+            return f" --head ridge{label}" if kind == "regression" else label
+    return None
+
+
+def _n_values(done: Extraction, label: str) -> int:
+    """Classes or labels by name, or samples that have a number: of one alone nothing can be learnt."""
+    if done.features.label_kinds[label] == "regression":
+        return done.n_samples - done.n_unlabelled[label]
+    return len(done.features.label_names[label])

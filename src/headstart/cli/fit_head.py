@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from headstart.runs.record import RunRecord
     from headstart.stages.config import FitConfig
 
-CHECKPOINT = "checkpoint.safetensors"
 SEARCH, PROTOCOLS, WATCH = "Choosing parameters", "Protocols", "Watching"
 
 
 @guarded
 def fit_head(
+    context: typer.Context,
     set: Annotated[str | None, typer.Argument(metavar="SET", help="The name of a set.")] = None,
     head: Annotated[
         str,
@@ -60,7 +60,7 @@ def fit_head(
         typer.Option(
             "--sweep",
             metavar="GRID",
-            help="lr=1e-4..1e-1:7,weight_decay=0,1e-2: all combinations; tap=2.mean,last.mean too.",
+            help="lr=1e-4..1e-1:7,weight_decay=0,1e-2: all combinations; head=ridge,mlp and tap=2.mean,last.mean too.",
             rich_help_panel=SEARCH,
         ),
     ] = None,
@@ -125,11 +125,9 @@ def fit_head(
         Path | None, typer.Option("--out", metavar="RUN", help="Default: runs/<set>-<head>.")
     ] = None,
     overwrite: options.Overwrite = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Take up a training that was interrupted, in the same --out.")
-    ] = False,
     config: Annotated[
-        Path | None, typer.Option("--config", metavar="FILE", help="Repeat a run from its config.yaml.")
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="Repeat a run; other options change it."),
     ] = None,
     cache: options.Cache = None,
     as_json: options.AsJson = False,
@@ -139,19 +137,28 @@ def fit_head(
     """Fit a head on cached features, in seconds. The backbone is never loaded."""
     values = options.as_options(locals())
     from headstart.errors import ConfigError
+    from headstart.files import make_directory
     from headstart.progress import open_progress
+    from headstart.runs.record import check_free
     from headstart.stages.config import FitConfig
     from headstart.stages.fit_head import fit_head as run
 
     if (set is None) == (config is None):
         raise ConfigError("say which set to fit on: headstart fit-head SET, or --config FILE")
-    resolved = FitConfig.load(config) if config else FitConfig(**_resolve(values, param or []))
+    given = _resolve(values, param or [])
+    if config:
+        given = options.said(context, given, param="params")
+        resolved = FitConfig.load(config, given)
+    else:
+        resolved = FitConfig(**given)
     name = resolved.head.removeprefix("py:").replace(":", "-")
     target = out or Path("runs") / f"{resolved.set}-{name}"
-    checkpoint = _begin(target, overwrite, resume)
+    check_free(target, overwrite)
+    make_directory(target.parent)
+    checkpoint = target.with_name(f".{target.name}.training")
     record = run(resolved, open_progress(quiet), checkpoint).record
+    record.save(target, overwrite)
     checkpoint.unlink(missing_ok=True)
-    record.save(target, overwrite or resume)
     if as_json:
         import json
 
@@ -161,31 +168,9 @@ def fit_head(
     typer.echo(f"fitted in {record.report['timings']['fit']:.2f} s; the run lies in {target}")
 
 
-def _begin(target: Path, overwrite: bool, resume: bool) -> Path:
-    """Where a training keeps its state: in the run's directory, until that is written whole."""
-    from headstart.errors import ConfigError
-    from headstart.files import make_directory
-    from headstart.runs.record import check_free
-
-    checkpoint = target / CHECKPOINT
-    is_unfinished = checkpoint.exists() and not (target / "report.json").exists()
-    if is_unfinished and not (resume or overwrite):
-        raise ConfigError(
-            f"{target} holds a training that was interrupted; --resume takes it up, --overwrite begins anew"
-        )
-    if resume and not is_unfinished:
-        check_free(target, overwrite)  # nothing was begun, or it was finished
-    if not is_unfinished:
-        check_free(target, overwrite)
-    elif overwrite:
-        checkpoint.unlink()
-    make_directory(target)
-    return checkpoint
-
-
 def _resolve(values: Mapping[str, Any], param: list[str]) -> dict[str, Any]:
     """Options as the configuration takes them."""
-    written = ("sweep", "shots", "curve", "prepare", "resume")
+    written = ("sweep", "shots", "curve", "prepare")
     given = {name: value for name, value in values.items() if name not in written and value is not None}
     for name in ("tap", "backbone"):
         if isinstance(given.get(name), list) and len(given[name]) == 1:
@@ -219,6 +204,8 @@ def _params(given: list[str]) -> dict[str, Any]:
         name, equals, value = entry.partition("=")
         if not equals or not name:
             raise ConfigError(f"--param takes NAME=VALUE, e.g. --param C=0.1 (got {entry!r})")
+        if name.strip() in params:
+            raise ConfigError(f"--param {name.strip()} is given twice; --sweep tries several values")
         params[name.strip()] = value.strip()
     return params
 
@@ -227,8 +214,10 @@ def _show(record: RunRecord, config: FitConfig) -> None:
     """The figures of a run, as a person reads them."""
     report = record.report
     if "sweep" in report:
-        best = ", ".join(f"{name}={value}" for name, value in report["sweep"]["best"].items())
-        typer.echo(f"best of {len(report['sweep']['trials'])} on validation: {best}")
+        _show_sweep(report["sweep"])
+    if importance := report.get("importance"):
+        drops = ", ".join(f"{one['name']} {one['drop']:.4f} ± {one['deviation']:.4f}" for one in importance)
+        typer.echo(f"{importance[0]['metric']} lost where a feature is shuffled: {drops}")
     for split, metrics in report["metrics"].items():
         shown = (
             {"R²": "r2", "MAE": "mae", "RMSE": "rmse"}
@@ -242,6 +231,18 @@ def _show(record: RunRecord, config: FitConfig) -> None:
     for name, noun in (("shots", "of each class"), ("curve", "train samples")):
         for row in report.get(name, []):
             _show_spread(row, f"{row['size']:,} {noun}, {row['split']}")
+
+
+def _show_sweep(sweep: Mapping[str, Any]) -> None:
+    judged_on = f"{sweep['folds']} folds" if sweep["folds"] else "validation"
+    if sweep["best"]:
+        best = ", ".join(f"{name}={value}" for name, value in sweep["best"].items())
+        typer.echo(f"best of {len(sweep['trials'])} on {judged_on}: {best}")
+    spread = {
+        part: {name: each[part] for name, each in sweep["validation"].items()}
+        for part in ("mean", "deviation")
+    }
+    _show_spread(spread, judged_on)
 
 
 def _figure(metrics: Mapping[str, Any], name: str) -> str:

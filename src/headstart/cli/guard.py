@@ -75,7 +75,7 @@ def _this_command() -> str:
 
 def _explain(error: BaseException) -> str:
     if isinstance(error, MemoryError):
-        return "out of memory; try a smaller --batch-size"
+        return "out of memory; extract takes a smaller --batch-size, fit-head leaves features on disk with --mapped"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         where = "write " + str(error.filename) if error.filename else "write the result"
         return f"no space left to {where}; what was committed is kept"

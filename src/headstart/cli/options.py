@@ -260,12 +260,34 @@ def as_options(given: dict[str, Any], *lists: str) -> dict[str, Any]:
         The names of those that are lists by comma.
     """
     given = {**given, **given.get("options", {})}
-    for_the_shell = {"options", "quiet", "verbose", "as_json", "out", "overwrite", "config", "run", "param"}
+    for_the_shell = {
+        "options",
+        "quiet",
+        "verbose",
+        "as_json",
+        "out",
+        "overwrite",
+        "config",
+        "run",
+        "param",
+        "context",
+    }
     return {
         name: listed(value) if name in lists else value
         for name, value in given.items()
         if name not in for_the_shell
     }
+
+
+def said(context: typer.Context, values: dict[str, Any], **written: str) -> dict[str, Any]:
+    """Those of a command's options that stand on its command line; ``written`` says what an option became."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    names = {
+        written.get(name, name)
+        for name, source in sources.items()
+        if source is not None and source.name == "COMMANDLINE"
+    }
+    return {name: value for name, value in values.items() if name in names}
 
 
 def write_json(value: Any, indent: int | None = None) -> None:

@@ -23,12 +23,14 @@ def project(
         ),
     ],
     method: Annotated[
-        str, typer.Option("--method", help="pca, tsne, or umap (pip install 'headstart[umap]').")
+        str, typer.Option("--method", help="pca, tsne, or umap (pip install 'headstart\\[umap]').")
     ] = "pca",
     colour: Annotated[
         str | None,
         typer.Option(
-            "--colour", metavar="COLUMN", help="label, label:NAME, meta:NAME or split. Default: label."
+            "--colour",
+            metavar="COLUMN",
+            help="label, label:NAME, meta:NAME or split; numbers by a colour bar. Default: label.",
         ),
     ] = None,
     tap: Annotated[str | None, typer.Option("--tap", help="Which feature of the set.")] = None,
@@ -40,6 +42,7 @@ def project(
         int, typer.Option("--samples", min=4, help="How many at most, drawn at random.")
     ] = 5000,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the draw, and of tsne and umap.")] = 0,
+    overwrite: options.Overwrite = False,
     cache: options.Cache = None,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -48,7 +51,7 @@ def project(
     from headstart.progress import open_progress
     from headstart.stages.project import ProjectConfig, project_set
 
-    _check_writable(out)
+    _check_writable(out, overwrite)
     config = ProjectConfig(set, method, colour, tap, backbone, split, samples, seed, cache)
     progress = open_progress(quiet)
     found = project_set(config, progress)
@@ -66,7 +69,7 @@ def project(
     progress.say(f"{found.table.num_rows:,} points written to {out}")
 
 
-def _check_writable(out: Path) -> None:
+def _check_writable(out: Path, overwrite: bool) -> None:
     from headstart.cli.tables import SUFFIXES, check_writable
     from headstart.errors import ConfigError
 
@@ -76,3 +79,5 @@ def _check_writable(out: Path) -> None:
         check_writable(out)
     elif not out.parent.is_dir():
         raise ConfigError(f"there is no folder {out.parent} to write {out.name} to")
+    if out.exists() and not overwrite:
+        raise ConfigError(f"{out} is there already; choose another --out, or pass --overwrite")

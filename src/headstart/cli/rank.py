@@ -9,6 +9,7 @@ import typer
 from headstart.cli import options
 from headstart.cli.columns import columns
 from headstart.cli.guard import guarded
+from headstart.cli.tables import cell
 
 
 @guarded
@@ -32,8 +33,8 @@ def rank(
     header = ["backbone", "tap", "width", f"loo {metric}", "loo mse", "logme", f"knn {metric}", "seconds"]
     rows: list[list[str | float]] = [
         [
-            one.backbone,
-            one.tap,
+            cell(one.backbone, None),  # to be copied from here
+            cell(one.tap, None),
             str(one.width),
             one.loo,
             one.loo_error,

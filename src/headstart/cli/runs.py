@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,29 +12,37 @@ import typer
 from headstart.cli import options
 from headstart.cli.columns import columns
 from headstart.cli.guard import guarded
+from headstart.cli.tables import cell
 
 if TYPE_CHECKING:
-    from headstart.runs.registry import KnownRun, Metric, Skipped
+    from headstart.runs.registry import KnownRun, Metric, Registry, Skipped
 
 app = typer.Typer(help="Look through your own runs.", no_args_is_help=True)
 
 Root = Annotated[Path, typer.Argument(metavar="DIR", help="The folder that they lie in, at any depth.")]
 MetricName = Annotated[
-    str,
-    typer.Option("--metric", metavar="NAME", help="As in report.json: test.accuracy, or accuracy alone."),
+    str | None,
+    typer.Option(
+        "--metric",
+        metavar="NAME",
+        help="As in report.json: validation.log_loss, or log_loss alone. Default: accuracy, or r2 where only "
+        "that is there.",
+    ),
 ]
 Split = Annotated[
     str | None,
-    typer.Option("--split", help="Of a metric that names none: train, validation or test (the default)."),
+    typer.Option("--split", help="Of a metric that names none: train, validation (the default) or test."),
 ]
+SetName = Annotated[str | None, typer.Option("--set", metavar="NAME", help="Of this set only. Default: all.")]
 
 
 @app.command("ls")
 @guarded
 def ls(
     root: Root = Path("runs"),
-    metric: MetricName = "test.accuracy",
+    metric: MetricName = None,
     split: Split = None,
+    set: SetName = None,
     sort: Annotated[
         str, typer.Option("--sort", help="metric (the best first), created, seconds or run.")
     ] = "metric",
@@ -44,11 +52,10 @@ def ls(
 ) -> None:
     """List runs with a metric of each."""
     from headstart.progress import open_progress
-    from headstart.runs.registry import find_runs, parse_metric, sort_runs
+    from headstart.runs.registry import sort_runs
 
-    asked = parse_metric(metric, split)
-    found = find_runs(root)
-    runs = sort_runs(found.runs, asked, sort)
+    found, wanted, asked = _find(root, metric, split, set)
+    runs = sort_runs(wanted, asked, sort)
     if as_json:
         skipped = [{"path": str(one.path), "reason": one.reason} for one in found.skipped]
         options.write_json({"runs": [_as_json(run, asked) for run in runs], "skipped": skipped})
@@ -83,23 +90,37 @@ def show(
 @guarded
 def best(
     root: Root = Path("runs"),
-    metric: MetricName = "test.accuracy",
+    metric: MetricName = None,
     split: Split = None,
+    set: SetName = None,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
     """Write the path of the best run; of an error (log_loss, brier, ece, mae, rmse …) the lowest is best."""
-    from headstart.runs.registry import best_run, find_runs, parse_metric
+    from headstart.runs.registry import best_run
 
-    asked = parse_metric(metric, split)
-    found = find_runs(root)
+    found, runs, asked = _find(root, metric, split, set)
     _say_skipped(found.skipped, quiet)
-    chosen = best_run(found.runs, asked)
+    chosen = best_run(runs, asked)
     if as_json:
         options.write_json(_as_json(chosen, asked))
         return
     typer.echo(str(chosen.path))
+
+
+def _find(
+    root: Path, metric: str | None, split: str | None, name: str | None
+) -> tuple[Registry, list[KnownRun], Metric]:
+    """What lies in a folder, the runs of a set, and what they are compared by."""
+    from headstart.runs.registry import default_metric, find_runs, parse_metric, runs_of
+
+    asked = (
+        None if metric is None else parse_metric(metric, split)
+    )  # a mistake in it shows before any is read
+    found = find_runs(root)
+    runs = runs_of(found.runs, name)
+    return found, runs, asked or default_metric(runs, split)
 
 
 def _say_skipped(skipped: tuple[Skipped, ...], quiet: bool) -> None:
@@ -132,10 +153,10 @@ def _table(runs: Sequence[KnownRun], metric: Metric) -> list[str]:
 def _row(run: KnownRun, metric: Metric) -> list[str | float | None]:
     interval = run.interval(metric)
     return [
-        str(run.path),
-        run.set,
-        run.head,
-        f"{run.backbone} {run.tap}",
+        cell(str(run.path), None),  # to be copied from here
+        cell(run.set),
+        cell(run.head),
+        cell(f"{run.backbone} {run.tap}"),
         run.value(metric),
         f"{interval[0]:.4f} to {interval[1]:.4f}" if interval else None,
         None if math.isnan(run.seconds) else f"{run.seconds:,.1f}",
@@ -144,26 +165,81 @@ def _row(run: KnownRun, metric: Metric) -> list[str | float | None]:
 
 
 def _page(run: KnownRun) -> list[str]:
+    from headstart.runs.registry import params_of
+
     report = run.report
     about = [
         ("run", str(run.path)),
-        ("head", f"{run.head}{_said(report.get('head', {}).get('params', {}))}"),
+        ("head", f"{run.head} {_said(params_of(report))}".rstrip()),
         ("set", f"{run.set} ({report.get('provenance', {}).get('digest', '?')})"),
         ("features", f"{run.backbone} {run.tap}"),
         ("created", f"{run.created}, seed {report.get('seed', '?')}"),
         ("seconds", _said(report.get("timings", {}), ", ")),
         ("data", _said(report.get("data", {}), ", ")),
+        ("sweep", _sweep(report.get("sweep", {}))),
+        ("seeds", _seeds(report.get("seeds", {}))),
     ]
-    lines = [f"{name + ':':<10}{value}" for name, value in about if value]
-    return [*lines, "", *_metrics(run), *_classes(run)]
+    lines = [f"{name + ':':<10}{cell(value, None)}" for name, value in about if value]
+    sizes = [*_sizes(report, "shots", "of each class"), *_sizes(report, "curve", "train samples")]
+    return [*lines, "", *_metrics(run), *sizes, *_classes(run)]
 
 
-def _said(values: dict[str, Any], between: str = " ") -> str:
+def _said(values: Mapping[str, Any], between: str = " ") -> str:
     """Names and plain values, in a line."""
     shown = (f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
              for name, value in values.items() if isinstance(value, str | int | float))  # fmt: skip
-    text = between.join(shown)
-    return f" {text}" if text and between == " " else text
+    return between.join(shown)
+
+
+def _sweep(sweep: Mapping[str, Any]) -> str:
+    """What was chosen, from how many, by which figures."""
+    if not sweep:
+        return ""
+    best, trials = sweep["best"], sweep["trials"]
+    figures: Mapping[str, Any] = next(
+        (trial["validation"] for trial in trials if trial["params"] == best), {}
+    )
+    judged_on = f"{sweep['folds']} folds" if sweep.get("folds") else "validation"
+    said = ", ".join(
+        f"{_worded(name)} {_mean(spread['mean'], spread['deviation'])}" for name, spread in figures.items()
+    )
+    return f"{_said(best)} is the best of {len(trials):,} on {judged_on}" + (f": {said}" if said else "")
+
+
+def _seeds(seeds: Mapping[str, Any]) -> str:
+    if not seeds or not seeds.get("mean"):
+        return ""
+    said = [
+        f"{_worded(name)} {_mean(mean, seeds['deviation'][name])}" for name, mean in seeds["mean"].items()
+    ]
+    return f"{seeds['n']} on {seeds['split']}: {', '.join(said)}"
+
+
+def _sizes(report: Mapping[str, Any], name: str, noun: str) -> list[str]:
+    """A row a size of a few-shot protocol or of a learning curve: means and deviations over seeds."""
+    rows = report.get(name) or []
+    figures = list(dict.fromkeys(figure for row in rows for figure in row["mean"]))
+    if not figures:
+        return []
+    table = [
+        [
+            row["size"],
+            len(next(iter(row["values"].values()), [])),
+            *(_mean(row["mean"].get(figure), row["deviation"].get(figure)) for figure in figures),
+        ]
+        for row in rows
+    ]
+    return ["", f"{name}, on {rows[0]['split']}", *columns([noun, "seeds", *map(_worded, figures)], table)]
+
+
+def _mean(mean: float | None, deviation: float | None) -> str | None:
+    if mean is None:
+        return None
+    return f"{mean:.4f}" if deviation is None else f"{mean:.4f} ± {deviation:.4f}"
+
+
+def _worded(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _metrics(run: KnownRun) -> list[str]:
@@ -196,6 +272,8 @@ def _classes(run: KnownRun, shown: int = 10) -> list[str]:
     if not classes:
         return []
     worst = sorted(classes.items(), key=lambda item: item[1].get("f1", 0))[:shown]
-    rows = [[name, *(v.get(part) for part in ("precision", "recall", "f1", "support"))] for name, v in worst]
+    rows = [
+        [cell(name), *(v.get(part) for part in ("precision", "recall", "f1", "support"))] for name, v in worst
+    ]
     title = f"the {len(worst)} classes with the lowest F1 on {split}, of {len(classes):,}"
     return ["", title, *columns(["class", "precision", "recall", "F1", "samples"], rows)]

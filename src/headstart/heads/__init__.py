@@ -72,13 +72,14 @@ def open_head(name: str, params: Mapping[str, Any], seed: int, task: LabelKind =
 
 
 def head_class(name: str, task: LabelKind = "single") -> Any:
-    """The class of a head by name.
+    """The class of a head by name, ``py:…`` included.
 
     Raises
     ------
     ConfigError
         There is no such head, or it is not for the task.
     """
+    name = "own" if name.startswith(OWN) else name
     if name not in CLASSES:
         nearest = get_close_matches(name, HEADS, n=1)
         hint = f"did you mean {nearest[0]!r}? " if nearest else ""

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import column_or_1d, validate_data
@@ -132,7 +133,7 @@ class Classifier(ClassifierMixin, ClosedFormHead):  # type: ignore[misc]
         """Probabilities, shape (N, n_classes): rows sum to 1, or with several labels each is by itself."""
         logits = self._scores(X)
         if self.is_multi_:
-            likely: NDArray[np.floating[Any]] = 0.5 * (1 + np.tanh(0.5 * logits))
+            likely: NDArray[np.floating[Any]] = expit(logits)
             return likely
         logits -= logits.max(axis=1, keepdims=True)
         np.exp(logits, out=logits)

@@ -97,6 +97,11 @@ class ChosenSequences(Chosen):
         """D."""
         return int(self.features.width)
 
+    @property
+    def longest(self) -> int:
+        """The most vectors that any sequence has, chosen or not."""
+        return int(self.features.longest)
+
     def padded(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """See `Sequences.padded`."""
         found: tuple[NDArray[np.float32], NDArray[np.bool_]] = self.features.padded(self.rows[rows])

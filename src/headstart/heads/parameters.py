@@ -83,6 +83,12 @@ def read(head: str, params: Mapping[str, Any], known: Mapping[str, Any]) -> dict
     return {name: _convert(name, value, known[name]) for name, value in params.items()}
 
 
+def takes_whole_numbers(head: type, name: str) -> bool:
+    """Whether a parameter of a head class is a whole number."""
+    default, interval = defaults(head).get(name), getattr(head, "intervals", {}).get(name)
+    return (isinstance(default, int) and not isinstance(default, bool)) or bool(interval and interval.whole)
+
+
 def check(head: Any) -> None:
     """Check the parameters of a head: numbers by its ``intervals``, words by its ``choices``.
 
@@ -135,5 +141,7 @@ def _number_or_word(text: str) -> int | float | str:
 def _unknown(head: str, name: str, known: Mapping[str, Any]) -> str:
     nearest = get_close_matches(name, known, n=1)
     hint = f"did you mean {nearest[0]!r}? " if nearest else ""
-    listed = ", ".join(f"{parameter}={default}" for parameter, default in known.items())
+    listed = ", ".join(
+        f"{parameter}={default}" for parameter, default in known.items() if parameter != "spec"
+    )
     return f"the head {head!r} has no parameter {name!r}; {hint}it has {listed}"

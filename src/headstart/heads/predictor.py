@@ -54,14 +54,11 @@ class Predictor:
 
     def logits(self, X: Any) -> NDArray[np.floating[Any]]:
         """Logarithms of the head's own probabilities, shape (N, C); of labels, their log odds (N, L)."""
-        probabilities = np.asarray(cast(Any, self.head).predict_proba(self.prepared(X)))
-        floor = np.maximum(probabilities, SMALLEST)
-        if self.task == "multi":
-            logits: NDArray[np.floating[Any]] = np.log(floor) - np.log(
-                np.maximum(1 - probabilities, SMALLEST)
-            )
-            return logits
-        logs: NDArray[np.floating[Any]] = np.log(floor)
+        head = cast(Any, self.head)
+        if self.task == "multi":  # from probabilities near 1 the odds could not be had back
+            odds: NDArray[np.floating[Any]] = np.asarray(head.decision_function(self.prepared(X)))
+            return odds
+        logs: NDArray[np.floating[Any]] = np.log(np.maximum(head.predict_proba(self.prepared(X)), SMALLEST))
         return logs
 
     def probabilities(self, X: Any) -> NDArray[np.floating[Any]]:

@@ -8,8 +8,9 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from headstart.analysis.design import Design
+from headstart.analysis.ridge import ridge_path
 from headstart.heads.affine import AffineClassifier, AffineHead, AffineRegressor
-from headstart.heads.gram import Design, ridge_path
 from headstart.heads.grids import numbers_of
 from headstart.heads.parameters import Interval
 

@@ -39,9 +39,9 @@ class Sequences:
         return int(self.values.shape[1])
 
     @property
-    def lengths(self) -> NDArray[np.int64]:
-        """How many vectors each sequence has, shape (N,)."""
-        return np.diff(self.offsets)
+    def longest(self) -> int:
+        """The most vectors that a sequence has."""
+        return int(np.diff(self.offsets).max(initial=1))
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -62,6 +62,10 @@ class VectorSequences(Protocol):
     @property
     def width(self) -> int:
         """D."""
+
+    @property
+    def longest(self) -> int:
+        """The most vectors that a sequence has."""
 
     def __len__(self) -> int:
         """N."""

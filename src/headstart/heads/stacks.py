@@ -86,7 +86,7 @@ def fit_stack(
     members = [Member(float(h.lr), float(h.weight_decay), float(h.dropout)) for h in heads]
     trainer = Trainer(
         network.to(device), members, examples, validation, settings, _objective(first, targets, device),
-        callbacks, checkpoint,
+        callbacks, checkpoint, {"kind": first.kind, **first.get_params()},
     )  # fmt: skip
     outcomes = trainer.run()
     for head, trained in zip(heads, outcomes, strict=True):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 TOO_MUCH = 1e6
 """Rates from here on overflow float32 within a few steps, in ways that torch words badly."""
-PREDICT_ROWS = 4096
 SMALLEST_BATCH, LARGEST_BATCH, STEPS_AN_EPOCH = 8, 256, 16
 
 
@@ -242,7 +242,7 @@ class TorchHead(BaseEstimator):  # type: ignore[misc]
         with torch.inference_mode():
             parts = [
                 network.logits(examples.take(rows))[:, 0].float().numpy()
-                for rows in torch.split(torch.arange(n), PREDICT_ROWS)
+                for rows in torch.split(torch.arange(n), examples.rows_at_once)
             ]
         logits: NDArray[np.float32] = np.concatenate(parts)
         return logits
@@ -339,7 +339,7 @@ class TorchClassifier(ClassifierMixin, TorchHead):  # type: ignore[misc]
         """Probabilities, shape (N, n_classes): rows sum to 1, or with several labels each is by itself."""
         logits = self._scores(X)
         if self.is_multi_:
-            likely: NDArray[np.floating[Any]] = 0.5 * (1 + np.tanh(0.5 * logits))
+            likely: NDArray[np.floating[Any]] = expit(logits)
             return likely
         return softmax(logits)
 

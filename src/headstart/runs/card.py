@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from headstart.runs.registry import params_of
+
 if TYPE_CHECKING:
     from headstart.types import Json
 
@@ -30,7 +32,7 @@ def model_card(
         _spread(report),
         "## Use\n\n```\nheadstart predict <this directory> DATA --out predictions.csv\n```",
         f"## Made by\n\nheadstart {provenance['headstart']}, {provenance['created']}, seed {report['seed']}; "
-        f"parameters of the head: `{head['params']}`.{_chosen(report)}\n`config.yaml` repeats the run: "
+        f"parameters of the head: `{params_of(report)}`.{_chosen(report)}\n`config.yaml` repeats the run: "
         "`headstart fit-head --config config.yaml --out NEW`.",
         _limits(report["data"]),
         _class_table(report["metrics"].get("test", {}).get("per_class", {})),
@@ -121,16 +123,21 @@ def _figure(values: Mapping[str, Json], name: str) -> str:
 
 
 def _mistakes(errors: Mapping[str, Json]) -> str:
-    rows = [
-        f"| {_cell(_sample(m))} | {_cell(m['label'])} | {_cell(m['prediction'])} | {m['confidence']:.3f} |"
-        for m in errors.get("mistakes", [])[:SHOWN_MISTAKES]
-    ]
-    if not rows:
+    mistakes = errors.get("mistakes", [])[:SHOWN_MISTAKES]
+    if not mistakes:
         return ""
-    return (
-        f"## Most confident mistakes, on {errors['split']}\n\n| sample | label | prediction | confidence |\n"
-        "|---|---|---|---|\n" + "\n".join(rows)
-    )
+    if "error" in mistakes[0]:
+        title, names = "Largest errors", ("label", "prediction", "error")
+        said = [[f"{mistake[name]:.4g}" for name in names] for mistake in mistakes]
+    else:
+        title, names = "Most confident mistakes", ("label", "prediction", "confidence")
+        said = [[_cell(m["label"]), _cell(m["prediction"]), f"{m['confidence']:.3f}"] for m in mistakes]
+    rows = [
+        f"| {_cell(_sample(mistake))} | {' | '.join(cells)} |"
+        for mistake, cells in zip(mistakes, said, strict=True)
+    ]
+    heading = f"| sample | {' | '.join(names)} |\n|---|---|---|---|\n"
+    return f"## {title}, on {errors['split']}\n\n{heading}" + "\n".join(rows)
 
 
 def _sample(mistake: Mapping[str, Json]) -> str:

@@ -26,6 +26,9 @@ LOWER_IS_BETTER = frozenset(
 )
 """Metrics of which the smallest value is the best; of all others it is the largest."""
 
+CHOOSING = "validation"
+"""The split that runs are chosen by: the best of many on test is better on test than on anything else."""
+
 SORTS = ("metric", "created", "seconds", "run")
 
 
@@ -154,7 +157,7 @@ def open_known_run(path: str | os.PathLike[str]) -> KnownRun:
 
 
 def parse_metric(text: str, split: str | None = None) -> Metric:
-    """A metric as it is asked for: ``test.accuracy``, or ``accuracy`` of the split that is said, else of test.
+    """A metric as it is asked for: ``test.accuracy``, or ``accuracy`` of the split that is said, else of validation.
 
     Raises
     ------
@@ -163,18 +166,62 @@ def parse_metric(text: str, split: str | None = None) -> Metric:
 
     Examples
     --------
-    >>> parse_metric("log_loss"), parse_metric("validation.macro_f1").split
-    (Metric(split='test', name='log_loss'), 'validation')
+    >>> parse_metric("log_loss"), parse_metric("test.macro_f1").split
+    (Metric(split='validation', name='log_loss'), 'test')
     """
     first, dot, rest = text.strip().removeprefix("metrics.").partition(".")
     if first in SPLITS and split not in (None, first):
         raise ConfigError(f"--metric {text} is of {first}, and --split says {split}; leave one of them out")
-    chosen, name = (first, rest) if first in SPLITS else (split or "test", first + dot + rest)
+    chosen, name = (first, rest) if first in SPLITS else (split or CHOOSING, first + dot + rest)
     if chosen not in SPLITS or not name:
         raise ConfigError(
             f"there is no metric {text!r} of {chosen!r}; say e.g. test.accuracy, of a split: {', '.join(SPLITS)}"
         )
     return Metric(chosen, name)
+
+
+def default_metric(runs: Sequence[KnownRun], split: str | None = None) -> Metric:
+    """What runs are compared by unless something else is asked for: accuracy, or R² where only that is there.
+
+    Parameters
+    ----------
+    runs : sequence of KnownRun
+    split : str, optional
+        None: validation.
+
+    Raises
+    ------
+    ConfigError
+        There is no such split.
+    """
+    accuracy, r2 = (parse_metric(name, split) for name in ("accuracy", "r2"))
+    if any(run.value(accuracy) is not None for run in runs):
+        return accuracy
+    return r2 if any(run.value(r2) is not None for run in runs) else accuracy
+
+
+def runs_of(runs: Sequence[KnownRun], name: str | None) -> list[KnownRun]:
+    """The runs of a set; None: all.
+
+    Raises
+    ------
+    DataError
+        There are runs, and none of that set; the message names those there are.
+    """
+    found = [run for run in runs if name in (None, run.set)]
+    if runs and not found:
+        sets = ", ".join(sorted({run.set for run in runs}))
+        raise DataError(f"none of {len(runs):,} runs is of the set {name!r}; there are runs of: {sets}")
+    return found
+
+
+def params_of(report: Mapping[str, Json]) -> dict[str, Json]:
+    """The parameters of a run's head; of those that fitting chose, such as ``C=auto``, what it chose."""
+    head = _part(report, "head")
+    return {
+        name: head[name] if head.get(name) is not None and isinstance(value, str) else value
+        for name, value in _part(head, "params").items()
+    }
 
 
 def sort_runs(runs: Sequence[KnownRun], metric: Metric, by: str = "metric") -> list[KnownRun]:

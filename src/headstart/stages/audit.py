@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from headstart.analysis.design import Design
 from headstart.analysis.duplicates import Pairs, crossing, groups_of, pairs_above
 from headstart.analysis.label_errors import LabelErrors, find_label_errors, require_cleanlab
 from headstart.analysis.neighbours import Neighbours, nearest
 from headstart.analysis.outliers import neighbour_distance, robust_z
-from headstart.analysis.ridge import fit_path, leave_one_out
+from headstart.analysis.ridge import ridge_path
 from headstart.analysis.rows import Chosen, mean_of
 from headstart.analysis.targets import SCORE, labelled, score, targets_of
 from headstart.arrow import codes_by_name
 from headstart.cache.store import Cache
 from headstart.errors import ConfigError, DataError
-from headstart.pooling import display_tap
+from headstart.pooling import display_tap, is_ragged
 from headstart.types import SPLITS
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class AuditConfig:
     ----------
     set : str
     tap, backbone, label : str, optional
-        Which feature and which label column; None: the latest, the first.
+        Which feature and which label column; None: the latest with one vector a sample, the first.
     checks : tuple of str
         Of `CHECKS`.
     threshold : float
@@ -162,7 +163,8 @@ def audit(config: AuditConfig, progress: Progress) -> Audit:
     column = _label_column(features, config, progress)
     if "labels" in config.checks and column and features.label_kinds[column] != "regression":
         require_cleanlab()
-    samples = features.mapped(None, config.tap, column, config.backbone)
+    tap = config.tap or _pooled_tap(features, config.backbone)
+    samples = features.mapped(None, tap, column, config.backbone)
     if len(samples) < 2:
         raise DataError(
             f"set {features.name!r} has {len(samples)} samples with this feature; an audit needs two"
@@ -194,6 +196,12 @@ def splits_of(samples: MappedFeatures) -> NDArray[np.int8]:
     """The split of each sample, as an index into ``SPLITS``."""
     codes: NDArray[np.int8] = codes_by_name(samples.table.column("split"), SPLITS, np.int8)
     return codes
+
+
+def _pooled_tap(features: FeatureSet, backbone: str | None) -> str | None:
+    """The latest tap with one vector a sample; None: there is none, which reading it says."""
+    fitting = (ref for ref in features.features if ref.view is None and backbone in (None, ref.backbone))
+    return next((display_tap(ref.tap) for ref in fitting if not is_ragged(ref.tap)), None)
 
 
 def _label_column(features: FeatureSet, config: AuditConfig, progress: Progress) -> str | None:
@@ -245,11 +253,11 @@ def _worth(
     """The metric of ridge and of the nearest neighbours, on test with and without what leaked."""
     targets = targets_of(samples.y[train], samples.kind, len(samples.names))
     true = targets_of(samples.y[test], samples.kind, len(samples.names))
-    X = Chosen(samples, train)
-    path = fit_path(X, targets)
-    near = nearest(Chosen(samples, test), X, 1, centre)
+    X, X_test = Chosen(samples, train), Chosen(samples, test)
+    design = Design.standardised(X)
+    near = nearest(X_test, X, 1, centre)
     predicted = {
-        "ridge": path.predict(Chosen(samples, test), leave_one_out(path, X, targets).alpha),
+        "ridge": ridge_path(design, targets).predict(replace(design, X=X_test)),
         "knn": targets[near.row[:, 0]],
     }
     return {

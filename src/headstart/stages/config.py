@@ -35,8 +35,8 @@ class Config(BaseModel):
         return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
     @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read what `dump` wrote.
+    def load(cls, path: Path, changes: Mapping[str, Any] | None = None) -> Self:
+        """Read what `dump` wrote, with changes.
 
         Raises
         ------
@@ -50,7 +50,7 @@ class Config(BaseModel):
             raise ConfigError(f"cannot read the configuration {path}: {reason}") from error
         if not isinstance(values, dict):
             raise ConfigError(f"{path} is not a configuration: expected names and values")
-        return cls(**values)
+        return cls(**{**values, **(changes or {})})
 
 
 class ColumnConfig(Config):

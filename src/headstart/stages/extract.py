@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import reduce
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from headstart.cache.sets import LABEL
 from headstart.cache.store import Cache
 from headstart.errors import SkippedError
 from headstart.extraction.limit import FailureLimit
@@ -26,6 +28,7 @@ from headstart.stages.viewing import samples_with_views
 if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
     from headstart.contracts import Progress, Source
+    from headstart.extraction.samples import Samples
     from headstart.stages.computing import Filled
     from headstart.stages.config import ExtractConfig
     from headstart.stages.spaces import Work
@@ -46,6 +49,8 @@ class Extraction:
         Wall time of the stage.
     timings : Timings, optional
         Where the time of the computing went; None: nothing was to compute.
+    n_unlabelled : mapping of str to int
+        For each label column, how many samples have no label there.
     """
 
     features: FeatureSet
@@ -54,6 +59,7 @@ class Extraction:
     failures: list[Failure]
     seconds: float
     timings: Timings | None = None
+    n_unlabelled: Mapping[str, int] = field(default_factory=dict)
 
     def then(self, later: Extraction) -> Extraction:
         """This and what another backbone made of the same samples afterwards."""
@@ -65,6 +71,7 @@ class Extraction:
             [*self.failures, *later.failures],
             later.seconds,
             reduce(Timings.joined, timings) if timings else None,
+            later.n_unlabelled,
         )
 
     @property
@@ -97,10 +104,21 @@ def extract(config: ExtractConfig, progress: Progress) -> Extraction:
         filled, seconds = found.filled, perf_counter() - start
         runs.append(
             Extraction(
-                features, len(found.plan.samples), filled.n_computed, failures, seconds, filled.timings
+                features,
+                len(found.plan.samples),
+                filled.n_computed,
+                failures,
+                seconds,
+                filled.timings,
+                _unlabelled(features, found.plan.samples),
             )
         )
     return reduce(Extraction.then, runs)
+
+
+def _unlabelled(features: FeatureSet, samples: Samples) -> dict[str, int]:
+    """How many samples lack each label; counted without reading what was just written."""
+    return {name: samples.table.column(LABEL + name).null_count for name in features.label_names}
 
 
 def _modality(config: ExtractConfig, cache: Cache, progress: Progress) -> Modality | None:

@@ -79,6 +79,8 @@ class FitData:
         By split.
     refs : sequence of FeatureRef
         The features, in the order in which they are put side by side.
+    widths : sequence of int
+        How many columns each has; empty where they stand one behind the other.
     """
 
     kind: LabelKind
@@ -86,6 +88,7 @@ class FitData:
     names: tuple[str, ...]
     parts: Mapping[str, Part]
     refs: Sequence[FeatureRef]
+    widths: Sequence[int] = ()
 
     def targets(self, part: Part) -> NDArray[Any]:
         """Labels as heads take them: names, so that they travel with the head; 0/1 by label; or numbers."""
@@ -93,10 +96,6 @@ class FitData:
             named: NDArray[Any] = np.array(self.names, dtype=np.str_)[part.y]
             return named
         return part.y
-
-    def train_on(self, part: Part) -> FitData:
-        """The same with other training samples."""
-        return replace(self, parts={**self.parts, "train": part})
 
 
 def read_fit_data(
@@ -132,7 +131,9 @@ def read_fit_data(
     parts = {split: _joined([each[split] for each in read], attends) for split in SPLITS}
     held = read[0][SPLITS[0]][1]
     refs = [each[SPLITS[0]][1].feature for each in read]
-    return FitData(held.kind, column, tuple(held.names), parts, refs)
+    train = [each[SPLITS[0]][0].X for each in read]
+    widths = [int(X.shape[1]) for X in train] if all(isinstance(X, np.ndarray) for X in train) else []
+    return FitData(held.kind, column, tuple(held.names), parts, refs, [] if attends else widths)
 
 
 def _read(
@@ -213,4 +214,9 @@ def check_train(data: FitData, name: str) -> None:
         raise DataError(
             f"a head needs at least two classes, and all {len(train):,} train samples of set {name!r} are "
             f"{data.names[classes[0]]!r} in {data.column!r}; add samples of another class"
+        )
+    if data.kind == "multi" and len(data.names) < 2:
+        raise DataError(
+            f"{data.column!r} of set {name!r} holds one label alone, {data.names[0]!r}: give each sample a class "
+            "instead, such as yes and no, and extract with --label-kind single"
         )

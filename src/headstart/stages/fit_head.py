@@ -15,14 +15,29 @@ from headstart.errors import ConfigError
 from headstart.heads import head_class, open_head
 from headstart.heads.predictor import Predictor
 from headstart.heads.preparation import Preparation
+from headstart.heads.sequences import sequences_of
+from headstart.pooling import display_tap, is_ragged
+from headstart.progress import Silence
 from headstart.stages.evaluating import Evaluated, calibrated, evaluate_splits
 from headstart.stages.fit_data import FitData, check_train, read_fit_data
 from headstart.stages.fit_report import make_record
-from headstart.stages.protocols import shots_and_curve
+from headstart.stages.grids import as_grid
+from headstart.stages.importance import block_report, blocks_of
+from headstart.stages.preparing import prepare_data
+from headstart.stages.protocols import check_protocols, shots_and_curve
 from headstart.stages.room import available_bytes
-from headstart.stages.searching import TAP, Searched, samples_of, search
+from headstart.stages.searching import HEAD, TAP, Choice, Searched, heads_of, search
 from headstart.stages.train_views import TrainViews, gather_views, views_of
-from headstart.stages.trials import Samples, Trial, Tried, chosen_params, quick_scores, run_trials
+from headstart.stages.trials import (
+    Samples,
+    Trial,
+    Tried,
+    chosen_params,
+    quick_scores,
+    run_trials,
+    score_outputs,
+    spread_of,
+)
 from headstart.stages.watching import ShowEpochs, Track, finish, own_callbacks, tracking
 
 if TYPE_CHECKING:
@@ -31,7 +46,7 @@ if TYPE_CHECKING:
     from headstart.runs.record import RunRecord
     from headstart.stages.config import FitConfig
     from headstart.tracking import Tracker
-    from headstart.types import Json
+    from headstart.types import Json, LabelKind
 
 MAPPED_FROM = 0.4
 """The share of the memory that is left from which features stay on disk, for heads that can read them there."""
@@ -60,19 +75,34 @@ class Fit:
     config : FitConfig
         With the parameters that a search chose.
     features : FeatureSet
-    data : FitData
-        With prepared features.
+    raw, data : FitData
+        As it was read, and with prepared features.
     preparation : Preparation
-    searched : Searched, optional
     views : TrainViews, optional
+    searched : Searched, optional
     """
 
     config: FitConfig
     features: FeatureSet
+    raw: FitData
     data: FitData
     preparation: Preparation
-    searched: Searched | None = None
     views: TrainViews | None = None
+    searched: Searched | None = None
+
+    def samples(self, split: str) -> Samples | None:
+        """A split as heads take it, the training samples with their views; None: it has none."""
+        part = self.data.parts[split]
+        if not len(part):
+            return None
+        return Samples(part.X, self.data.targets(part), (self.views or ()) if split == "train" else ())
+
+    @property
+    def train(self) -> Samples:
+        """The training samples."""
+        samples = self.samples("train")
+        assert samples is not None  # `check_train` saw to it
+        return samples
 
 
 def fit_head(config: FitConfig, progress: Progress, checkpoint: Path | None = None) -> FittedHead:
@@ -85,11 +115,12 @@ def fit_head(config: FitConfig, progress: Progress, checkpoint: Path | None = No
     checkpoint : Path, optional
         Where a head that trains by epochs keeps its state, to be taken up after an interruption.
     """
-    with tracking(config) as tracker:
+    with tracking(config, progress) as tracker:
         start = perf_counter()
         features = Cache(config.cache).open_set(config.set, config.digest)
-        fit = _prepare(config, features, progress)
+        fits = _read(config, features, progress)
         loaded = perf_counter()
+        fit = _choose(config, fits, progress)
         tried = _train(fit, progress, tracker, checkpoint)
         fitted = perf_counter()
         bare = Predictor(cast("Head", tried.head))
@@ -97,10 +128,14 @@ def fit_head(config: FitConfig, progress: Progress, checkpoint: Path | None = No
             bare = calibrated(bare, fit.data)
         found = evaluate_splits(bare, fit.data, config.seed)
         if config.refit:
-            bare = replace(bare, head=_refit(fit, tried))
+            bare = replace(bare, head=_refit(fit, tried, progress))
             found = _after_refit(found, evaluate_splits(bare, fit.data, config.seed))
         predictor = replace(bare, preparation=fit.preparation)
-        more = {**_over_seeds(fit, progress), **shots_and_curve(fit.config, fit.data, progress)}
+        more = {
+            **_importance(fit, predictor),
+            **_over_seeds(fit, tried, bare, progress),
+            **shots_and_curve(fit.config, fit.raw, fit.views or (), progress),
+        }
         end = perf_counter()
         timings = {
             "load": loaded - start, "fit": fitted - loaded, "evaluate": end - fitted, "total": end - start
@@ -111,47 +146,94 @@ def fit_head(config: FitConfig, progress: Progress, checkpoint: Path | None = No
     return FittedHead(predictor, record)
 
 
-def _prepare(config: FitConfig, features: FeatureSet, progress: Progress) -> Fit:
-    """Read the data, prepare it, and choose parameters where the configuration asks for a search."""
+def _read(config: FitConfig, features: FeatureSet, progress: Progress) -> dict[str | None, Fit]:
+    """What is fitted on, prepared: one, or one for each tap of a sweep. Mistakes show here, before any training."""
     column = features.label_column(config.label)
     if config.label is None and len(features.label_names) > 1:
         progress.say(f"label {column!r} of {', '.join(map(repr, features.label_names))}; --label chooses")
     kind = features.label_kinds[column]
-    attends = bool(_takes_sequences(config, kind))
-    open_head(config.head, config.params, config.seed, kind)  # a mistake in them shows before any is read
-    taps: list[str | None] = list(config.sweep.get(TAP, [])) or [None]
-    read = {}
+    heads = heads_of(config)
+    _check_params(config, heads, kind)
+    attends = _takes_sequences(heads, kind)
+    taps: list[str | None] = as_grid({TAP: config.sweep[TAP]})[TAP] if TAP in config.sweep else [None]
+    fits = {}
     for tap in taps:
         choices = [(tap, backbone) for _, backbone in config.choices] if tap else config.choices
         mapped = _is_mapped(config, features, choices, attends, kind, progress)
-        data = read_fit_data(features, choices, config.label, attends, mapped)
-        check_train(data, features.name)
-        read[tap] = _prepared(data, config)
-    searched = None
-    if config.sweep or config.search == "optuna" or config.folds:
-        searched = search(config, {tap: data for tap, (data, _) in read.items()}, progress)
-        config = config.model_copy(update={"params": {**config.params, **searched.best.params}})
-    data, preparation = read[searched.best.tap if searched else taps[0]]
-    fit = Fit(config, features, data, preparation, searched)
-    fit.views = _choose_views(fit, progress)
+        raw = read_fit_data(features, choices, config.label, attends, mapped)
+        check_train(raw, features.name)
+        if attends and sequences_of(raw.parts["train"].X) is None:
+            raise ConfigError(
+                f"the head {config.head!r} has nothing to attend to: these features have one vector a sample. "
+                "Give it all positions (extract with --taps last.tokens, then --tap last.tokens), or several layers by "
+                "several --tap"
+            )
+        check_protocols(config, raw)
+        if config.refit and not len(raw.parts["validation"]):
+            raise ConfigError("--refit adds the validation samples, and this set has none")
+        fits[tap] = Fit(config, features, raw, *prepare_data(config.prepare, config.seed, raw))
+        fits[tap].views = _choose_views(fits[tap], progress)
+    if taps == [None]:
+        _say_choice(fits[None], progress)
+    return fits
+
+
+def _check_params(config: FitConfig, names: Sequence[str], kind: LabelKind) -> None:
+    heads = [open_head(name, config.params, config.seed, kind) for name in names]
+    known = {name for head in heads for name in head.get_params()}
+    for name in config.sweep:
+        if name not in known | {TAP, HEAD}:
+            if len(names) == 1:
+                open_head(names[0], {name: ""}, config.seed, kind)  # says what it has
+            raise ConfigError(f"none of the heads {', '.join(names)} has a parameter {name!r}")
+        if name in config.params:
+            raise ConfigError(f"{name!r} is in --param and in --sweep; give it once")
+        if name == TAP and config.tap is not None:
+            raise ConfigError("taps are in --tap and in --sweep; give them once")
+    if config.callback and not any(getattr(head, "trains_by_epochs", False) for head in heads):
+        raise ConfigError(f"--callback watches epochs, and a {' or '.join(names)} head has none")
+
+
+def _say_choice(fit: Fit, progress: Progress) -> None:
+    """Which feature was taken, where there were several and nobody said which."""
+    ref = fit.data.refs[0]
+    plain = [entry for entry in fit.features.info["features"] if not entry.get("view")]
+    if len(plain) > 1 and len(fit.data.refs) == 1 and (fit.config.tap is None or fit.config.backbone is None):
+        others = {(entry["backbone"], display_tap(entry["tap"])) for entry in plain}
+        taken = (ref.backbone, display_tap(ref.tap))
+        listed = ", ".join(f"{tap} of {backbone}" for backbone, tap in sorted(others - {taken}))
+        if listed:
+            progress.say(
+                f"features {taken[1]} of {taken[0]}; the set also has {listed}: --tap and --backbone choose"
+            )
+
+
+def _choose(config: FitConfig, fits: Mapping[str | None, Fit], progress: Progress) -> Fit:
+    """The fit to go on with, its parameters chosen where the configuration asks for a search."""
+    if not (config.sweep or config.search == "optuna" or config.folds):
+        return next(iter(fits.values()))
+    choices = {tap: Choice(fit.raw, fit.train, fit.samples("validation")) for tap, fit in fits.items()}
+    searched = search(config, choices, progress)
+    fit = fits[searched.best.tap]
+    fit.searched = searched
+    found = {"head": searched.best.head, "params": {**config.params, **searched.best.params}}
+    fit.config = config.model_copy(update=found)
     return fit
 
 
-def _takes_sequences(config: FitConfig, kind: Any) -> bool:
-    if config.head.startswith("py:"):
-        return bool(cast(Any, open_head(config.head, {}, 0, kind)).takes_sequences)
-    return bool(getattr(head_class(config.head, kind), "takes_sequences", False))
-
-
-def _prepared(data: FitData, config: FitConfig) -> tuple[FitData, Preparation]:
-    """Features as the head will see them; fitted on train alone."""
-    if not config.prepare:
-        return data, Preparation()
-    if not all(isinstance(part.X, np.ndarray) for part in data.parts.values()):
-        raise ConfigError("--prepare works on pooled features in memory; leave it out, or --mapped")
-    preparation = Preparation.fit(config.prepare, data.parts["train"].X, config.seed)
-    parts = {split: replace(part, X=preparation(part.X)) for split, part in data.parts.items()}
-    return replace(data, parts=parts), preparation
+def _takes_sequences(heads: Sequence[str], kind: LabelKind) -> bool:
+    """Whether heads take several vectors a sample: all of them, or none."""
+    takes = {
+        bool(cast(Any, open_head(name, {}, 0, kind)).takes_sequences)
+        if name.startswith("py:")
+        else bool(getattr(head_class(name, kind), "takes_sequences", False))
+        for name in heads
+    }
+    if len(takes) > 1:
+        raise ConfigError(
+            "heads that attend and heads over one vector a sample are not compared in one sweep"
+        )
+    return takes.pop()
 
 
 def _is_mapped(
@@ -164,8 +246,7 @@ def _is_mapped(
 ) -> bool:
     """Whether features stay on disk: on request, or where they would fill the memory that is left."""
     can = not attends and len(choices) == 1 and not config.prepare
-    is_own = config.head.startswith("py:")
-    by_epochs = is_own or getattr(head_class(config.head, kind), "trains_by_epochs", False)
+    by_epochs = all(getattr(head_class(head, kind), "trains_by_epochs", False) for head in heads_of(config))
     if config.mapped is not None:
         if config.mapped and not (can and by_epochs):
             raise ConfigError(
@@ -199,16 +280,21 @@ def _mapped_choice(choice: tuple[Any, Any], config: FitConfig) -> tuple[Any, Any
 def _choose_views(fit: Fit, progress: Progress) -> TrainViews | None:
     """The views to draw in training; None: there are none, or none are wanted, or the head has no epochs."""
     config, train = fit.config, fit.data.parts["train"]
-    if not config.views or len(fit.data.refs) > 1 or not isinstance(train.X, np.ndarray) or fit.preparation:
+    if not config.views or len(fit.data.refs) > 1 or is_ragged(fit.data.refs[0].tap):
         return None
     refs = views_of(fit.features, fit.data.refs[0])
     if not refs:
         return None
-    if not getattr(open_head(config.head, {}, 0, fit.data.kind), "trains_by_epochs", False):
+    heads = heads_of(config)
+    if not any(getattr(head_class(head, fit.data.kind), "trains_by_epochs", False) for head in heads):
         progress.say(
-            f"the set has {len(refs)} views of this feature; a {config.head} head is fitted on the plain one "
+            f"the set has {len(refs)} views of this feature; a {' or '.join(heads)} head is fitted on the plain one "
             "alone (--head linear draws views)"
         )
+        return None
+    if fit.preparation or not isinstance(train.X, np.ndarray):
+        why = "--prepare" if fit.preparation else "features that stay on disk"
+        progress.say(f"the set has {len(refs)} views of this feature; with {why} only the plain one is used")
         return None
     views = gather_views(fit.features, refs, fit.data.refs[0], train, progress)
     if views:
@@ -220,41 +306,63 @@ def _choose_views(fit: Fit, progress: Progress) -> TrainViews | None:
 
 def _train(fit: Fit, progress: Progress, tracker: Tracker | None, checkpoint: Path | None) -> Tried:
     """The head that is kept: the best of a search where it was trained on these samples, else a new one."""
-    config, data = fit.config, fit.data
+    config, validation = fit.config, fit.samples("validation")
     own = own_callbacks(config.callback)
-    watched = bool(fit.views or own or tracker)
-    if fit.searched and not config.folds and not watched:
-        return max(fit.searched.best.tried, key=lambda tried: tried.trial.seed == config.seed)
-    head = cast(Any, open_head(config.head, config.params, config.seed, data.kind))
-    train = samples_of(data, data.parts["train"])
-    validation = samples_of(data, data.parts["validation"]) if len(data.parts["validation"]) else None
-    trial = Trial(config.params, config.seed, train, validation)
+    if fit.searched and not config.folds and not (own or tracker):
+        return max(fit.searched.best.tried, key=lambda tried: tried.seed == config.seed)
+    head = cast(Any, open_head(config.head, config.params, config.seed, fit.data.kind))
     X_val, y_val = (None, None) if validation is None else (validation.X, validation.y)
     if not getattr(head, "trains_by_epochs", False):
-        if own:
-            raise ConfigError(f"--callback watches epochs, and a {config.head} head has none")
-        head.fit(train.X, train.y, X_val, y_val)
+        head.fit(fit.train.X, fit.train.y, X_val, y_val)
     else:
-        from headstart.heads.training.checkpoint import Checkpoint
-
         callbacks = [ShowEpochs(progress), *([Track(tracker)] if tracker else []), *own]
-        keeper = Checkpoint(checkpoint) if checkpoint else None
-        try:
-            head.fit(train.X, train.y, X_val, y_val, callbacks, fit.views or (), keeper)
-        finally:
-            progress.end()
-    scores = {} if validation is None else quick_scores(head, validation, data.kind)
-    return Tried(trial, head, scores)
+        _fit_by_epochs(head, fit.train, X_val, y_val, callbacks, checkpoint, progress)
+    scores = {} if validation is None else quick_scores(head, validation, fit.data.kind)
+    return Tried(config.params, config.seed, head, scores)
 
 
-def _refit(fit: Fit, tried: Tried) -> Any:
-    """The head anew on train and validation samples, with all that was chosen on validation."""
-    data, config = fit.data, fit.config
-    if not len(data.parts["validation"]):
-        raise ConfigError("--refit adds the validation samples, and this set has none")
-    both = samples_of(data, data.parts["train"].joined(data.parts["validation"]))
-    head = cast(Any, open_head(config.head, chosen_params(tried), config.seed, data.kind))
-    return head.fit(both.X, both.y)
+def _fit_by_epochs(
+    head: Any,
+    train: Samples,
+    X_val: Any,
+    y_val: Any,
+    callbacks: Sequence[Any],
+    checkpoint: Path | None,
+    progress: Progress,
+) -> None:
+    from headstart.heads.training.checkpoint import Checkpoint
+
+    keeper = Checkpoint(checkpoint) if checkpoint else None
+    try:
+        head.fit(train.X, train.y, X_val, y_val, callbacks, train.views, keeper)
+    finally:
+        progress.end()
+
+
+def _refit(fit: Fit, tried: Tried, progress: Progress) -> Any:
+    """The head anew on train and validation samples, with all that was chosen on validation.
+
+    One that trains by epochs stops after its best epoch, on the same schedule.
+    """
+    config, data = fit.config, fit.data
+    part = data.parts["train"].joined(data.parts["validation"])
+    head = cast(Any, open_head(config.head, chosen_params(tried), tried.seed, data.kind))
+    if not getattr(head, "trains_by_epochs", False):
+        return head.fit(part.X, data.targets(part))
+    best_epoch = cast(Any, tried.head).best_epoch_
+    views: Sequence[Any] = ()
+    if fit.views:
+        views = gather_views(
+            fit.features, views_of(fit.features, data.refs[0]), data.refs[0], part, Silence()
+        )
+    both = Samples(part.X, data.targets(part), views)
+    stop = [
+        ShowEpochs(progress),
+        lambda record: record["epoch"] >= best_epoch,
+        *own_callbacks(config.callback),
+    ]
+    _fit_by_epochs(head, both, None, None, stop, None, progress)
+    return head
 
 
 def _after_refit(before: Evaluated, after: Evaluated) -> Evaluated:
@@ -265,33 +373,46 @@ def _after_refit(before: Evaluated, after: Evaluated) -> Evaluated:
     )
 
 
-def _over_seeds(fit: Fit, progress: Progress) -> dict[str, Json]:
-    """The chosen head with other seeds: what each gives on the test samples, their mean and deviation."""
+def _over_seeds(fit: Fit, tried: Tried, bare: Predictor, progress: Progress) -> dict[str, Json]:
+    """The chosen head with other seeds: what each gives on the test samples, their mean and deviation.
+
+    Each is trained, calibrated and refitted as the one that is kept, which comes first.
+    """
     config, data = fit.config, fit.data
     split = "test" if len(data.parts["test"]) else "validation"
-    if config.seeds < 2 or not len(data.parts[split]) or config.shots or config.curve:
+    judged = fit.samples(split)
+    if config.seeds < 2 or judged is None or config.shots or config.curve:
         return {}
-    train = samples_of(data, data.parts["train"])
-    validation = samples_of(data, data.parts["validation"]) if len(data.parts["validation"]) else None
-    judged = samples_of(data, data.parts[split])
-    trials = [Trial(config.params, config.seed + n, train, validation) for n in range(config.seeds)]
-    progress.begin("seeds", config.seeds)
+    if not hasattr(tried.head, "random_state"):
+        progress.say(f"a {config.head} head has no random numbers: all {config.seeds} seeds give the same")
+    validation = fit.samples("validation")
+    scores = [_judged(bare, judged, data)]
+    progress.begin("seeds", config.seeds - 1)
     try:
-        tried = run_trials(config.head, data.kind, trials, progress.advance)
+        seeds = [config.seed + number for number in range(config.seeds) if config.seed + number != tried.seed]
+        trials = [Trial(config.params, seed, fit.train, validation) for seed in seeds[: config.seeds - 1]]
+        for other in run_trials(config.head, data.kind, trials, progress.advance):
+            if other.head is not None:
+                one = Predictor(other.head)
+                one = calibrated(one, data) if config.calibrate else one
+                one = replace(one, head=_refit(fit, other, Silence())) if config.refit else one
+                scores.append(_judged(one, judged, data))
     finally:
         progress.end()
-    return {"seeds": {"split": split, **_spread([one.head for one in tried], judged, data)}}
+    return {"seeds": {"split": split, **spread_of(scores)}}
 
 
-def _spread(heads: Sequence[Head | None], judged: Samples, data: FitData) -> dict[str, Json]:
-    scores = [quick_scores(head, judged, data.kind) for head in heads if head is not None]
-    names: Mapping[str, float] = scores[0] if scores else {}
-    values = {name: [each[name] for each in scores] for name in names}
-    return {
-        "n": len(scores),
-        "values": values,
-        "mean": {name: float(np.mean(each)) for name, each in values.items()},
-        "deviation": {
-            name: float(np.std(each, ddof=1)) if len(each) > 1 else None for name, each in values.items()
-        },
-    }
+def _importance(fit: Fit, predictor: Predictor) -> dict[str, Json]:
+    """Of several features side by side, how much each carries, on validation samples."""
+    data, part = fit.raw, fit.raw.parts["validation"]
+    if len(data.widths) < 2 or not len(part):
+        return {}
+    places = {name: place for place, name in enumerate(predictor.classes)}
+    y = np.array([places.get(name, -1) for name in data.names])[part.y] if data.kind == "single" else part.y
+    blocks = blocks_of(data.refs, data.widths)
+    return {"importance": block_report(predictor.outputs, part.X, y, blocks, fit.config.seed)}
+
+
+def _judged(predictor: Predictor, judged: Samples, data: FitData) -> dict[str, float]:
+    """As `quick_scores` has it, at the temperature of the predictor."""
+    return score_outputs(predictor.outputs(judged.X), judged.y, predictor.classes, data.kind)

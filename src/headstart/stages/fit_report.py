@@ -62,7 +62,7 @@ def make_record(
         "timings": dict(timings),
         "cost": _cost(predictor, fit),
         "seed": config.seed,
-        "head": {"name": config.head, "params": _plain(_params(head)), **_outcome(head)},
+        "head": {"name": fit.config.head, "params": _plain(_params(head)), **_outcome(head)},
         "task": fit.data.kind,
         "data": _describe_data(fit.features, fit.data),
         **({"prepare": config.prepare} if config.prepare else {}),
@@ -98,7 +98,8 @@ def _resolved(config: FitConfig, fit: Fit) -> FitConfig:
     taps = list(dict.fromkeys(display_tap(ref.tap) for ref in refs))
     backbones = list(dict.fromkeys(ref.backbone for ref in refs))
     update: dict[str, Any] = {"digest": fit.features.digest, "label": fit.data.column}
-    if not (fit.searched and "tap" in config.sweep):
+    # Several backbones may each have a latest tap of their own: then nothing but the set's digest names them.
+    if not (fit.searched and "tap" in config.sweep) and (config.tap is not None or len(taps) == 1):
         update["tap"] = taps[0] if len(taps) == 1 else taps
     update["backbone"] = backbones[0] if len(backbones) == 1 else backbones
     return config.model_copy(update=update)

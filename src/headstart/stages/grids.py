@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,7 @@ def parse_sweep(text: str) -> dict[str, list[Any]]:
         before, equals, after = token.partition("=")
         if equals:
             name, token = before.strip(), after
-            found[name] = []
+            found.setdefault(name, [])
         if not name or not token.strip():
             raise ConfigError(f"--sweep takes NAME=VALUE,VALUE or NAME=LOW..HIGH:N (got {text!r})")
         found[name].extend(_values(token.strip()))
@@ -55,6 +56,7 @@ def as_grid(sweep: Mapping[str, Any]) -> dict[str, list[Any]]:
     for name, values in sweep.items():
         listed = list(values) if isinstance(values, Sequence) and not isinstance(values, str) else [values]
         grid[name] = [one for v in listed for one in (_values(v) if isinstance(v, str) else [v])]
+        grid[name] = list({repr(value): value for value in grid[name]}.values())
         if not grid[name]:
             raise ConfigError(f"the sweep over {name!r} has no values")
     return grid
@@ -86,7 +88,10 @@ def _values(text: str) -> list[Any]:
     if count < 2 or not start < end:
         raise ConfigError(f"a range goes up, in at least two values (got {text!r})")
     space = np.geomspace if start > 0 else np.linspace
-    return [float(f"{value:.6g}") for value in space(start, end, count)]
+    found = [float(f"{value:.6g}") for value in space(start, end, count)]
+    if all(isinstance(_value(bound), int) for bound in (low, high)):  # whole numbers between whole numbers
+        return list(dict.fromkeys(round(value) for value in found))
+    return found
 
 
 def _value(text: str) -> Any:
@@ -98,20 +103,26 @@ def _value(text: str) -> Any:
     return text
 
 
-def folds_of(y: NDArray[Any], n_folds: int, seed: int, stratify: bool) -> Iterator[NDArray[np.int64]]:
-    """Rows that each fold holds out, stratified where labels are classes."""
-    from sklearn.model_selection import KFold, StratifiedKFold
+def folds_of(
+    strata: NDArray[Any], n_folds: int, seed: int, groups: NDArray[np.int64] | None = None
+) -> Iterator[NDArray[np.int64]]:
+    """Rows that each fold holds out, as many of each stratum as can be; rows of a group stay together."""
+    from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 
-    if not 2 <= n_folds <= len(y):
-        raise ConfigError(f"--folds must be in [2, {len(y):,}], the number of samples (got {n_folds})")
-    counts = np.bincount(np.unique(y, return_inverse=True)[1]) if stratify else np.array([len(y)])
+    n, n_groups = len(strata), len(strata) if groups is None else len(np.unique(groups))
+    if not 2 <= n_folds <= n_groups:
+        raise ConfigError(f"--folds must be in [2, {n_groups:,}], the number of samples (got {n_folds})")
+    counts = np.bincount(np.unique(strata, return_inverse=True)[1])
+    is_grouped, stratify = n_groups < n, len(counts) > 1 and counts.max() >= n_folds
     # scikit-learn warns where a class is rarer than there are folds, and stops where all are.
-    kind = StratifiedKFold if stratify and counts.max() >= n_folds else KFold
-    import warnings
-
+    kinds = {
+        (False, False): KFold, (False, True): StratifiedKFold,
+        (True, False): GroupKFold, (True, True): StratifiedGroupKFold,
+    }  # fmt: skip
+    splitter = kinds[is_grouped, stratify](n_folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The least populated class")
-        for _, held_out in kind(n_folds, shuffle=True, random_state=seed).split(np.zeros(len(y)), y):
+        for _, held_out in splitter.split(np.zeros(n), strata, groups):
             yield held_out.astype(np.int64)
 
 

@@ -29,6 +29,7 @@ from headstart.sources import SourceOptions, open_source
 from headstart.sources.detection import detect
 from headstart.stages.computing import Filler, OpenedBackbone, check_modality, fill
 from headstart.stages.config import PredictConfig
+from headstart.stages.input_order import input_order
 from headstart.stages.predicting import prediction_table
 from headstart.stages.spaces import Work
 from headstart.stages.streaming import read_blocks
@@ -54,7 +55,7 @@ def predict(run: str | os.PathLike[str], config: PredictConfig, progress: Progre
     pyarrow.Table
         A row for every sample, in the order of the data: ``id``, ``label`` (where a label column
         was asked for), ``prediction``, ``p:<class>``…. A sample that could not be used has nulls,
-        and a column ``error`` says why; files that could not even be read come last.
+        and a column ``error`` says why.
 
     Raises
     ------
@@ -92,7 +93,12 @@ def predict_with(
     usable = prediction_table(table.filter(mask_of(held)), predictor, predictor.outputs(X), labels["names"])
     if held.all() and not failures:
         return usable
-    return _with_failures(usable, table, samples.keys, held, failures)
+    everything = _with_failures(usable, table, samples.keys, held, failures)
+    unread = [failure.origin for failure in failures if not failure.space]
+    if not unread:
+        return everything
+    order = input_order(samples.table.column("origin").to_pylist(), unread, config.data)
+    return everything.take(column_of(order))
 
 
 @dataclass(frozen=True)
@@ -254,7 +260,7 @@ def _with_failures(
     held: NDArray[np.bool_],
     failures: Sequence[Failure],
 ) -> pa.Table:
-    """A row for every input, and what went wrong beside the bad ones; the unreadable come last."""
+    """A row for every input, and what went wrong beside the bad ones; behind all others the unreadable."""
     positions = pc.if_else(mask_of(held), column_of(np.cumsum(held) - 1), pa.nulls(1, pa.int64())[0])
     for name in usable.column_names[table.num_columns :]:
         table = table.append_column(name, usable.column(name).take(positions))

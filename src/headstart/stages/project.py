@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from headstart.analysis.projection import Method, check_method, project
 from headstart.arrow import column_of, nulls_of, numbers_or_nan
@@ -89,8 +90,9 @@ class Projection:
         if self.colour is None:
             return np.full(self.table.num_rows, "")
         column = self.table.column(self.colour)
-        if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
-            return numbers_or_nan(column.cast(pa.float64()))
+        numbers = _as_numbers(column, is_text=self.colour.startswith(META))
+        if numbers is not None:
+            return numbers_or_nan(numbers)
         empty = nulls_of(column)
         cells = [_cell(value) for value in column.to_pylist()]
         return np.where(empty, "(none)", np.array(cells, dtype=np.str_))
@@ -149,6 +151,23 @@ def _read(samples: MappedFeatures, rows: NDArray[np.int64]) -> NDArray[np.float3
 
 def _named(method: Method) -> str:
     return {"pca": "PCA", "tsne": "t-SNE", "umap": "UMAP"}[method]
+
+
+def _as_numbers(column: pa.ChunkedArray, is_text: bool) -> pa.ChunkedArray | None:
+    """A column of numbers, or where it ``is_text`` of texts that all are; None: some value is a name.
+
+    Metadata is text, whatever it was in the table that it came from; what is empty is missing.
+    """
+    if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
+        return column.cast(pa.float64())
+    if not is_text or not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        return None
+    said = pc.utf8_trim_whitespace(column)
+    try:
+        numbers = pc.if_else(pc.equal(said, ""), None, said).cast(pa.float64())
+    except pa.ArrowInvalid:
+        return None
+    return numbers if pc.any(pc.is_finite(numbers)).as_py() else None
 
 
 def _cell(value: Any) -> str:

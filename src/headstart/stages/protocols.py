@@ -9,8 +9,8 @@ import numpy as np
 
 from headstart.errors import ConfigError
 from headstart.stages.grids import few_of_each, share_of
-from headstart.stages.searching import samples_of
-from headstart.stages.trials import Trial, quick_scores, run_trials
+from headstart.stages.preparing import preparing
+from headstart.stages.trials import Samples, Trial, run_trials, spread_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,74 +24,102 @@ Draw = Callable[[int, int], "NDArray[np.int64]"]
 """From a size and a seed to training rows."""
 
 
-def shots_and_curve(config: FitConfig, data: FitData, progress: Progress) -> dict[str, Json]:
-    """What the configuration asks for: ``shots``, ``curve``, or neither.
-
-    Each size is drawn anew with each of ``seeds`` seeds; a larger draw of a seed holds the smaller. Whatever
-    is chosen within a fit is chosen on the validation samples.
-
-    Returns
-    -------
-    dict
-        ``shots`` and ``curve``: [{size, n_train, split, values {metric: one a seed}, mean, deviation}], of the
-        test samples, or of the validation samples where there are none.
+def check_protocols(config: FitConfig, data: FitData) -> None:
+    """Refuse what cannot be drawn, before anything is trained.
 
     Raises
     ------
     ConfigError
-        A size cannot be drawn.
+        A size is too small or too large, or there are no classes to draw of.
+    """
+    n = len(data.parts["train"])
+    if config.shots and data.kind != "single":
+        raise ConfigError("--shots draws samples of each class; with other labels use --curve")
+    if config.shots:
+        most = int(np.bincount(data.parts["train"].y).max())
+        if not 1 <= min(config.shots) <= max(config.shots) <= most:
+            raise ConfigError(
+                f"--shots takes numbers of samples in [1, {most:,}], what the largest class has in train "
+                f"(got {', '.join(map(str, config.shots))})"
+            )
+    least = 2 if data.kind == "single" else 1
+    if config.curve and not least <= min(config.curve) <= max(config.curve) <= n:
+        raise ConfigError(
+            f"--curve takes sizes in [{least}, {n:,}], the training samples (got "
+            f"{', '.join(map(str, config.curve))})"
+        )
+
+
+def shots_and_curve(
+    config: FitConfig, data: FitData, views: Sequence[NDArray[Any]], progress: Progress
+) -> dict[str, Json]:
+    """What the configuration asks for: ``shots``, ``curve``, or neither.
+
+    Each size is drawn anew with each of ``seeds`` seeds; a larger draw of a seed holds the smaller. Features are
+    prepared on what was drawn, and whatever is chosen within a fit is chosen on the validation samples.
+
+    Parameters
+    ----------
+    config : FitConfig
+    data : FitData
+        Not prepared.
+    views : sequence of ndarray (N, D)
+        Of the training samples.
+    progress : Progress
+
+    Returns
+    -------
+    dict
+        ``shots`` and ``curve``: [{size, n_train, split, n, values {metric: one a seed}, mean, deviation}], of the
+        test samples, or of the validation samples where there are none.
     """
     report: dict[str, Json] = {}
-    y = data.parts["train"].y
+    y, is_single = data.parts["train"].y, data.kind == "single"
     if config.shots:
-        if data.kind != "single":
-            raise ConfigError("--shots draws samples of each class; with other labels use --curve")
-        if min(config.shots) < 1:
-            raise ConfigError(f"--shots takes numbers of samples from 1 on (got {min(config.shots)})")
         report["shots"] = _measure(
-            config, data, config.shots, lambda n, seed: few_of_each(y, n, seed), progress
+            config, data, views, config.shots, lambda n, seed: few_of_each(y, n, seed), progress
         )
     if config.curve:
-        strata = y if data.kind == "single" else np.zeros(len(y), dtype=np.int64)
-        is_single = data.kind == "single"
+        strata = y if is_single else np.zeros(len(y), dtype=np.int64)
         report["curve"] = _measure(
-            config, data, config.curve, lambda n, seed: share_of(strata, n, seed, is_single), progress
+            config, data, views, config.curve, lambda n, seed: share_of(strata, n, seed, is_single), progress
         )
     return report
 
 
 def _measure(
-    config: FitConfig, data: FitData, sizes: Sequence[int], draw: Draw, progress: Progress
+    config: FitConfig,
+    data: FitData,
+    views: Sequence[NDArray[Any]],
+    sizes: Sequence[int],
+    draw: Draw,
+    progress: Progress,
 ) -> list[dict[str, Json]]:
-    split = "test" if len(data.parts["test"]) else "validation"
-    judged, train = samples_of(data, data.parts[split]), samples_of(data, data.parts["train"])
-    validation = samples_of(data, data.parts["validation"]) if len(data.parts["validation"]) else None
+    judged_on = "test" if len(data.parts["test"]) else "validation"
+    samples = {
+        split: Samples(part.X, data.targets(part), views if split == "train" else ())
+        for split, part in data.parts.items()
+        if len(part)
+    }
     progress.begin("fits", len(sizes) * config.seeds)
     found = []
     try:
         for size in sorted(set(sizes)):
-            drawn = [draw(size, config.seed + number) for number in range(config.seeds)]
-            trials = [
-                Trial(config.params, config.seed + number, train.take(rows), validation)
-                for number, rows in enumerate(drawn)
-            ]
-            tried = run_trials(config.head, data.kind, trials, progress.advance)
-            scores = [quick_scores(one.head, judged, data.kind) for one in tried if one.head is not None]
-            found.append(_row(size, [len(rows) for rows in drawn], split, scores))
+            scores, drawn = [], []
+            for seed in range(config.seed, config.seed + config.seeds):
+                rows = draw(size, seed)
+                train, validation = samples["train"].take(rows), samples.get("validation")
+                prepared = preparing(config.prepare, config.seed, train)
+                trial = Trial(
+                    config.params, seed, prepared(train), validation and prepared(validation),
+                    prepared(samples[judged_on]),
+                )  # fmt: skip
+                [tried] = run_trials(config.head, data.kind, [trial], progress.advance)
+                drawn.append(len(rows))
+                scores += [tried.scores] if tried.head is not None else []
+            found.append(
+                {"size": size, "n_train": float(np.mean(drawn)), "split": judged_on, **spread_of(scores)}
+            )
     finally:
         progress.end()
     return found
-
-
-def _row(size: int, n_train: list[int], split: str, scores: Sequence[Any]) -> dict[str, Json]:
-    values = {name: [each[name] for each in scores] for name in (scores[0] if scores else {})}
-    return {
-        "size": size,
-        "n_train": float(np.mean(n_train)),
-        "split": split,
-        "values": values,
-        "mean": {name: float(np.mean(each)) for name, each in values.items()},
-        "deviation": {
-            name: float(np.std(each, ddof=1)) if len(each) > 1 else None for name, each in values.items()
-        },
-    }

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from headstart.analysis.design import Design
 from headstart.analysis.knn import vote
 from headstart.analysis.logme import logme
 from headstart.analysis.neighbours import nearest
-from headstart.analysis.ridge import fit_path, leave_one_out
+from headstart.analysis.ridge import leave_one_out
 from headstart.analysis.rows import Chosen, mean_of
 from headstart.analysis.targets import SCORE, labelled, score, targets_of
 from headstart.cache.store import Cache
@@ -121,7 +122,7 @@ def _measure(features: FeatureSet, ref: FeatureRef, column: str) -> Ranked:
             f"{'all have the same' if len(rows) > 1 else 'a ranking needs two or more'}"
         )
     Y = Y[:, np.ptp(Y, axis=0) > 0]  # a class that train lacks has no evidence
-    left_out = leave_one_out(fit_path(X, Y), X, Y)
+    path, left_out = leave_one_out(Design.standardised(X), Y)
     near = nearest(X, X, min(N_NEIGHBOURS, len(rows) - 1), mean_of(X), same=True)
     return Ranked(
         backbone=ref.backbone,
@@ -130,9 +131,9 @@ def _measure(features: FeatureSet, ref: FeatureRef, column: str) -> Ranked:
         width=samples.shape[1],
         n=len(rows),
         metric=SCORE[samples.kind],
-        loo=score(Y, left_out.predictions, samples.kind),
-        loo_error=float(left_out.errors.min()),
-        alpha=left_out.alpha,
+        loo=score(Y, left_out, samples.kind),
+        loo_error=float(path.errors[path.best]),
+        alpha=path.alpha,
         logme=logme(X, Y),
         knn=score(Y, vote(near, Y), samples.kind),
         seconds=perf_counter() - start,

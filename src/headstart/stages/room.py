@@ -12,6 +12,9 @@ CGROUPS = (
     ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
 )
 
+ADDRESSES, DATA = 0, 5
+"""Columns of ``/proc/self/statm``."""
+
 
 def available_bytes() -> int:
     """What can still be taken: of the machine, of the container, and under the process's own limit."""
@@ -30,10 +33,11 @@ def _bounds() -> Iterator[int]:
         yield int(status["MemAvailable"].split()[0]) * 1024
     except (OSError, KeyError, ValueError):
         pass
-    limit_of_addresses, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if limit_of_addresses != resource.RLIM_INFINITY:
-        try:
-            pages = int(Path("/proc/self/statm").read_text().split()[0])
-            yield limit_of_addresses - pages * os.sysconf("SC_PAGE_SIZE")
-        except (OSError, ValueError):
-            yield limit_of_addresses
+    for limit_of, column in ((resource.RLIMIT_AS, ADDRESSES), (resource.RLIMIT_DATA, DATA)):
+        most, _ = resource.getrlimit(limit_of)
+        if most != resource.RLIM_INFINITY:
+            try:
+                pages = int(Path("/proc/self/statm").read_text().split()[column])
+                yield most - pages * os.sysconf("SC_PAGE_SIZE")
+            except (OSError, ValueError):
+                yield most

@@ -2,33 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from headstart.arrow import keys_from_arrow
 from headstart.errors import ConfigError
-from headstart.stages.fit_data import FitData, Part
+from headstart.evaluation.summary import summarise
+from headstart.heads import head_class
+from headstart.heads.holdout import held_out
+from headstart.heads.parameters import defaults, takes_whole_numbers
 from headstart.stages.grids import as_grid, combinations, folds_of
+from headstart.stages.preparing import preparing
 from headstart.stages.trials import Samples, Trial, Tried, merit, run_trials
 
 if TYPE_CHECKING:
     from headstart.contracts import Progress
     from headstart.stages.config import FitConfig
-    from headstart.types import Json
+    from headstart.stages.fit_data import FitData
+    from headstart.types import Json, LabelKind
 
 ASKED_AT_ONCE = 8
 """Trials that optuna proposes before it hears of their outcome: they are trained side by side."""
-TAP = "tap"
+TAP, HEAD = "tap", "head"
+"""What may be swept besides parameters."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a tap offers to choose by.
+
+    Parameters
+    ----------
+    raw : FitData
+        As it was read.
+    train, validation : Samples
+        Prepared, with views.
+    """
+
+    raw: FitData
+    train: Samples
+    validation: Samples | None
 
 
 @dataclass
 class Candidate:
-    """One set of parameters with all that was tried with them.
+    """A head and its parameters, with all that was tried with them.
 
     Parameters
     ----------
+    head : str
     params : dict
     tap : str, optional
         Where the sweep is over taps.
@@ -36,14 +61,17 @@ class Candidate:
         One a seed and fold.
     """
 
+    head: str
     params: dict[str, Any]
     tap: str | None
+    named: bool = False
+    """Whether the sweep is over heads."""
     tried: list[Tried] = field(default_factory=list)
 
     @property
     def has_failed(self) -> bool:
         """Whether one of them diverged."""
-        return any(tried.head is None for tried in self.tried)
+        return any(tried.has_diverged for tried in self.tried)
 
     @property
     def merit(self) -> tuple[float, ...]:
@@ -52,17 +80,12 @@ class Candidate:
 
     def to_json(self) -> dict[str, Json]:
         """A row of the table of a sweep."""
-        scores = [tried.scores for tried in self.tried if tried.scores]
-        names = scores[0] if scores and not self.has_failed else {}
+        figures = {} if self.has_failed else summarise([tried.scores for tried in self.tried])
+        named = {**({HEAD: self.head} if self.named else {}), **({TAP: self.tap} if self.tap else {})}
         return {
-            "params": {**self.params, **({TAP: self.tap} if self.tap else {})},
+            "params": {**named, **self.params},
             "validation": {
-                name: {
-                    "mean": float(np.mean(values)),
-                    "deviation": float(np.std(values, ddof=1)) if len(values) > 1 else None,
-                }
-                for name in names
-                for values in [[each[name] for each in scores]]
+                name: {part: each[part] for part in ("mean", "deviation")} for name, each in figures.items()
             },
             "n": len(self.tried),
             "diverged": self.has_failed,
@@ -78,100 +101,145 @@ class Searched:
     ----------
     best : Candidate
     candidates : sequence of Candidate
+    n_folds : int, optional
+        None: each was judged on the validation samples.
     """
 
     best: Candidate
     candidates: Sequence[Candidate]
+    n_folds: int | None
 
     def to_json(self) -> dict[str, Json]:
-        """The entry ``sweep`` of a report."""
+        """The part of a report."""
+        judged_on = f"{self.n_folds} folds of train and validation" if self.n_folds else "validation"
+        best = self.best.to_json()
         return {
-            "best": self.best.to_json()["params"],
-            "selected_by": "validation accuracy, then log loss; for numbers the error",
+            "best": best["params"],
+            "validation": best["validation"],
+            "folds": self.n_folds,
+            "selected_by": f"accuracy on {judged_on}, then log loss; for numbers the error",
             "trials": [candidate.to_json() for candidate in self.candidates],
         }
 
 
-def search(config: FitConfig, datas: Mapping[str | None, FitData], progress: Progress) -> Searched:
+def heads_of(config: FitConfig) -> list[str]:
+    """The head of a configuration, or those that its sweep compares."""
+    heads: list[str] = as_grid({HEAD: config.sweep[HEAD]})[HEAD] if HEAD in config.sweep else [config.head]
+    return heads
+
+
+def search(config: FitConfig, choices: Mapping[str | None, Choice], progress: Progress) -> Searched:
     """Try what the configuration asks for, and choose by validation data alone.
 
     Parameters
     ----------
     config : FitConfig
-    datas : mapping of tap to FitData
+    choices : mapping of tap to Choice
         What to fit on; several where the sweep is over taps.
     progress : Progress
 
     Raises
     ------
     ConfigError
-        There are no validation samples, or every trial diverged.
+        There are no validation samples, there is nothing to search for, or every trial diverged.
     """
-    grid = {name: values for name, values in as_grid(config.sweep).items() if name != TAP}
+    swept = as_grid(config.sweep)
+    grid = {name: values for name, values in swept.items() if name not in (TAP, HEAD)}
+    heads = heads_of(config)
     is_grid = config.search == "grid"
-    listed = [Candidate(params, tap) for tap in datas for params in combinations(grid)] if is_grid else []
+    if not is_grid and not config.sweep:
+        raise ConfigError(
+            "--search optuna searches between the values of --sweep, e.g. --sweep lr=1e-4..1e-1"
+        )
+    if not is_grid and len(heads) > 1:
+        raise ConfigError("--search optuna is for one head; --search grid compares several")
+    kind = next(iter(choices.values())).raw.kind
+    listed = (
+        [
+            Candidate(head, params, tap, HEAD in swept)
+            for tap in choices
+            for head in heads
+            for params in combinations(grid_of(head, kind, grid))
+        ]
+        if is_grid
+        else []
+    )
     per_candidate = config.seeds * (config.folds or 1)
     progress.begin("trials", (len(listed) if is_grid else config.trials) * per_candidate)
     try:
         if is_grid:
-            _try_all(listed, config, datas, progress)
+            _try_all(listed, config, choices, progress)
         else:
-            listed = _ask_optuna(grid, config, datas, progress)
+            listed = _ask_optuna(grid, config, choices, progress)
     finally:
         progress.end()
     best = max(listed, key=lambda candidate: candidate.merit)
     if best.has_failed:
         raise ConfigError(f"all {len(listed)} trials diverged; sweep over smaller learning rates")
-    return Searched(best, listed)
+    return Searched(best, listed, config.folds)
 
 
 def _try_all(
     candidates: Sequence[Candidate],
     config: FitConfig,
-    datas: Mapping[str | None, FitData],
+    choices: Mapping[str | None, Choice],
     progress: Progress,
 ) -> None:
     """All trials of all candidates, those on the same samples together."""
-    for tap in dict.fromkeys(candidate.tap for candidate in candidates):
-        own = [candidate for candidate in candidates if candidate.tap == tap]
-        data = datas[tap]
-        for train, validation in _rounds(data, config):
+    for tap, head in dict.fromkeys((candidate.tap, candidate.head) for candidate in candidates):
+        own = [candidate for candidate in candidates if (candidate.tap, candidate.head) == (tap, head)]
+        for train, validation, judge in _rounds(choices[tap], config, head):
             trials = [
-                Trial({**config.params, **candidate.params}, config.seed + seed, train, validation)
+                Trial({**config.params, **candidate.params}, config.seed + seed, train, validation, judge)
                 for candidate in own
                 for seed in range(config.seeds)
             ]
-            tried = run_trials(config.head, data.kind, trials, progress.advance)
+            tried = run_trials(head, choices[tap].raw.kind, trials, progress.advance)
             for number, one in enumerate(tried):
-                own[number // config.seeds].tried.append(one)
+                own[number // config.seeds].tried.append(one.without_head() if config.folds else one)
 
 
-def _rounds(data: FitData, config: FitConfig) -> list[tuple[Samples, Samples]]:
-    """Training and validation samples: one pair, or one a fold."""
-    train, validation = data.parts["train"], data.parts["validation"]
+def grid_of(head: str, kind: LabelKind, grid: Mapping[str, Sequence[Any]]) -> dict[str, Sequence[Any]]:
+    """The part of a grid that a head has parameters for."""
+    known = defaults(head_class(head, kind))
+    return {name: values for name, values in grid.items() if name in known}
+
+
+def _rounds(
+    choice: Choice, config: FitConfig, head: str
+) -> Iterator[tuple[Samples, Samples | None, Samples]]:
+    """Samples to train on, to choose by within a fit, and to judge on: once, or for each fold."""
     if not config.folds:
-        if not len(validation):
+        if choice.validation is None:
             raise ConfigError(
                 "there are no validation samples to choose by; use --folds, or extract with some"
             )
-        return [(samples_of(data, train), samples_of(data, validation))]
+        yield choice.train, choice.validation, choice.validation
+        return
+    data = choice.raw
+    train, validation = data.parts["train"], data.parts["validation"]
     both = train.joined(validation) if len(validation) else train
-    samples = samples_of(data, both)
-    strata = both.y if data.kind == "single" else np.zeros(len(both))
-    held_out = folds_of(strata, config.folds, config.seed, data.kind == "single")
+    samples = Samples(both.X, data.targets(both))
+    strata = both.y if data.kind == "single" else np.zeros(len(both), dtype=np.int64)
+    keys = np.ascontiguousarray(keys_from_arrow(both.table.column("key"))).view("V16").ravel()
+    groups = np.unique(keys, return_inverse=True)[1]  # copies of a sample are on one side of a fold
     everything = np.arange(len(both))
-    return [(samples.take(np.setdiff1d(everything, rows)), samples.take(rows)) for rows in held_out]
-
-
-def samples_of(data: FitData, part: Part) -> Samples:
-    """A part as heads take it."""
-    return Samples(part.X, data.targets(part))
+    for held in folds_of(strata, config.folds, config.seed, groups):
+        rest = np.setdiff1d(everything, held)
+        inner: Samples | None = None
+        if getattr(head_class(head, data.kind), "trains_by_epochs", False):
+            # When to stop is chosen on other samples than those that judge.
+            kept, inner_rows = held_out(strata[rest], config.seed)
+            rest, inner = rest[kept], samples.take(rest[inner_rows])
+        train_rows = samples.take(rest)
+        prepared = preparing(config.prepare, config.seed, train_rows)
+        yield prepared(train_rows), inner and prepared(inner), prepared(samples.take(held))
 
 
 def _ask_optuna(
     grid: Mapping[str, Sequence[Any]],
     config: FitConfig,
-    datas: Mapping[str | None, FitData],
+    choices: Mapping[str | None, Choice],
     progress: Progress,
 ) -> list[Candidate]:
     """Let optuna propose parameters between the values of each name."""
@@ -183,18 +251,21 @@ def _ask_optuna(
         ) from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=config.seed), direction="maximize")
-    taps = list(datas)
+    taps = list(choices)
+    kind = head_class(config.head, choices[taps[0]].raw.kind)
+    whole = {name: takes_whole_numbers(kind, name) for name in grid}
     found: list[Candidate] = []
     while len(found) < config.trials:
         asked = [study.ask() for _ in range(min(ASKED_AT_ONCE, config.trials - len(found)))]
         batch = [
             Candidate(
-                {name: _suggest(trial, name, values) for name, values in grid.items()},
+                config.head,
+                {name: _suggest(trial, name, values, whole[name]) for name, values in grid.items()},
                 trial.suggest_categorical(TAP, taps) if len(taps) > 1 else taps[0],
             )
             for trial in asked
         ]
-        _try_all(batch, config, datas, progress)
+        _try_all(batch, config, choices, progress)
         for trial, candidate in zip(asked, batch, strict=True):
             if candidate.has_failed:
                 study.tell(trial, state=optuna.trial.TrialState.FAIL)
@@ -204,11 +275,11 @@ def _ask_optuna(
     return found
 
 
-def _suggest(trial: Any, name: str, values: Sequence[Any]) -> Any:
+def _suggest(trial: Any, name: str, values: Sequence[Any], whole: bool) -> Any:
     """Between the least and the largest of numbers, on a log scale where they are positive; or one of others."""
     if len(values) > 1 and all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
         low, high = min(values), max(values)
-        if all(isinstance(value, int) for value in values):
-            return trial.suggest_int(name, low, high, log=low > 0)
+        if whole:
+            return trial.suggest_int(name, int(low), int(high), log=low > 0)
         return trial.suggest_float(name, float(low), float(high), log=low > 0)
     return trial.suggest_categorical(name, list(values))

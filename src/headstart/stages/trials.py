@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, cast, overload
 
 import numpy as np
 
 from headstart.errors import ConfigError
+from headstart.evaluation.summary import summarise
 from headstart.heads import open_head
 from headstart.heads.inputs import take_rows
+from headstart.heads.predictor import Predictor
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,14 +29,46 @@ SMALLEST = 1e-30
 
 @dataclass(frozen=True)
 class Samples:
-    """Features and labels as heads take them."""
+    """Features and labels as heads take them.
+
+    Parameters
+    ----------
+    X : ndarray (N, D), rows that stay on disk, or sequences
+    y : ndarray of N rows
+    views : sequence of ndarray (N, D)
+        Features of changed copies, for heads that train by epochs.
+    """
 
     X: Any
     y: NDArray[Any]
+    views: Sequence[NDArray[Any]] = ()
+
+    def __len__(self) -> int:
+        return len(self.y)
 
     def take(self, rows: NDArray[np.int64]) -> Samples:
         """Some of them."""
-        return Samples(take_rows(self.X, rows), self.y[rows])
+        return Samples(take_rows(self.X, rows), self.y[rows], _SomeOf(self.views, rows) if self.views else ())
+
+
+class _SomeOf(Sequence["NDArray[Any]"]):
+    """Some rows of views, each read when it is asked for."""
+
+    def __init__(self, views: Sequence[NDArray[Any]], rows: NDArray[np.int64]) -> None:
+        self._views, self._rows = views, rows
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    @overload
+    def __getitem__(self, index: int) -> NDArray[Any]: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[NDArray[Any]]: ...
+    def __getitem__(self, index: int | slice) -> NDArray[Any] | Sequence[NDArray[Any]]:
+        if isinstance(index, slice):
+            return [view[self._rows] for view in self._views[index]]
+        part: NDArray[Any] = self._views[index][self._rows]
+        return part
 
 
 @dataclass(frozen=True)
@@ -48,13 +82,16 @@ class Trial:
     seed : int
     train : Samples
     validation : Samples, optional
-        What is chosen within the fit is chosen on them, and the trial is scored on them.
+        What is chosen within the fit is chosen on them.
+    judge : Samples, optional
+        What the trial is scored on; the validation samples where nothing is said.
     """
 
     params: Mapping[str, Any]
     seed: int
     train: Samples
     validation: Samples | None
+    judge: Samples | None = None
 
 
 @dataclass(frozen=True)
@@ -63,29 +100,30 @@ class Tried:
 
     Parameters
     ----------
-    trial : Trial
+    params : mapping
+    seed : int
     head : Head, optional
         None: it diverged.
     scores : mapping
-        Of the validation samples, see `quick_scores`; empty without any.
+        See `quick_scores`; empty where there is nothing to score on.
     seconds : float
         Its share of what was trained together.
     """
 
-    trial: Trial
+    params: Mapping[str, Any]
+    seed: int
     head: Head | None
     scores: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
 
-    def to_json(self) -> dict[str, Json]:
-        """Without the head."""
-        return {
-            "params": dict(self.trial.params),
-            "seed": self.trial.seed,
-            "validation": dict(self.scores),
-            "diverged": self.head is None,
-            "seconds": self.seconds,
-        }
+    @property
+    def has_diverged(self) -> bool:
+        """Whether there is no head."""
+        return self.head is None and not self.scores
+
+    def without_head(self) -> Tried:
+        """The same with its scores alone: many folds do not stay in memory."""
+        return replace(self, head=None)
 
 
 def run_trials(
@@ -114,8 +152,10 @@ def run_trials(
         fitted = _fit_group([heads[number] for number in group], trials[group[0]])
         seconds = (time.perf_counter() - start) / len(group)
         for number, head in zip(group, fitted, strict=True):
-            scores = _scores(head, trials[number].validation, task) if head is not None else {}
-            found[number] = Tried(trials[number], head, scores, seconds)
+            trial = trials[number]
+            judge = trial.judge or trial.validation
+            scores = quick_scores(head, judge, task) if head is not None and judge is not None else {}
+            found[number] = Tried(trial.params, trial.seed, head, scores, seconds)
         done(len(group))
     return [found[number] for number in range(len(trials))]
 
@@ -127,11 +167,8 @@ def _groups(heads: Sequence[Head], trials: Sequence[Trial]) -> list[list[int]]:
         groups.setdefault(_likeness(head, trial, number), []).append(number)
     split = []
     for group in groups.values():
-        width = (
-            int(np.shape(trials[group[0]].train.X)[-1])
-            if hasattr(trials[group[0]].train.X, "shape")
-            else 1024
-        )
+        X = trials[group[0]].train.X
+        width = int(X.shape[-1]) if hasattr(X, "shape") else int(getattr(X, "width", 1024))
         most = int(np.clip(MOST_NUMBERS // (width * 512), 1, MOST_STACKED))
         split.extend([group[start : start + most] for start in range(0, len(group), most)])
     return split
@@ -157,37 +194,50 @@ def _fit_group(heads: Sequence[Head], trial: Trial) -> list[Head | None]:
         from headstart.heads.stacks import fit_stack
 
         stack = cast(Any, heads)
-        outcomes = fit_stack(stack, trial.train.X, trial.train.y, X_val, y_val)
+        outcomes = fit_stack(stack, trial.train.X, trial.train.y, X_val, y_val, views=trial.train.views)
         return [None if out.diverged_at else head for head, out in zip(heads, outcomes, strict=True)]
     for head in heads:
         head.fit(trial.train.X, trial.train.y, X_val, y_val)
     return list(heads)
 
 
-def _scores(head: Head, validation: Samples | None, task: LabelKind) -> dict[str, float]:
-    return {} if validation is None else quick_scores(head, validation, task)
-
-
 def quick_scores(head: Head, samples: Samples, task: LabelKind) -> dict[str, float]:
     """A few figures: ``accuracy`` and ``log_loss``, or ``r2`` and ``rmse``."""
+    predictor = Predictor(head)
+    return score_outputs(predictor.outputs(samples.X), samples.y, predictor.classes, task)
+
+
+def score_outputs(
+    outputs: NDArray[np.float64], y: NDArray[Any], classes: Sequence[str], task: LabelKind
+) -> dict[str, float]:
+    """The same of what `Predictor.outputs` gives for N samples, and their labels."""
     if task == "regression":
-        wanted = np.asarray(samples.y, dtype=np.float64)
-        squared = float(np.mean((wanted - head.predict(samples.X)) ** 2))
+        wanted = np.asarray(y, dtype=np.float64)
+        squared = float(np.mean((wanted - outputs) ** 2))
         variance = float(np.var(wanted))
         return {"r2": 1 - squared / variance if variance else 0.0, "rmse": squared**0.5}
-    probabilities = np.asarray(cast(Any, head).predict_proba(samples.X), dtype=np.float64)
+    probabilities = outputs
     if task == "multi":
-        true = samples.y > 0
+        true = y > 0
         likely = np.where(true, probabilities, 1 - probabilities)
         right = ((probabilities > 0.5) == true).all(axis=1)
     else:
-        classes = np.asarray(cast(Any, head).classes_)
-        codes = np.searchsorted(classes, samples.y).clip(max=len(classes) - 1)
-        known = classes[codes] == samples.y
+        names = np.asarray(classes)
+        codes = np.searchsorted(names, y).clip(max=len(names) - 1)
+        known = names[codes] == y
         right = known & (probabilities.argmax(axis=1) == codes)
         likely = np.where(known, probabilities[np.arange(len(codes)), codes], 0.0)
     losses = -np.log(np.maximum(likely, SMALLEST))
     return {"accuracy": float(right.mean()), "log_loss": float(losses.mean())}
+
+
+def spread_of(scores: Sequence[Mapping[str, float]]) -> dict[str, Json]:
+    """Several times the same figures: ``values`` (one each), ``mean``, and ``deviation`` (None of one alone)."""
+    figures = summarise(scores)
+    parts = {
+        part: {name: each[part] for name, each in figures.items()} for part in ("values", "mean", "deviation")
+    }
+    return {"n": len(scores), **parts}
 
 
 def merit(scores: Sequence[Mapping[str, float]]) -> tuple[float, ...]:
@@ -205,20 +255,18 @@ def merit(scores: Sequence[Mapping[str, float]]) -> tuple[float, ...]:
     """
     if not scores or not all(scores):
         raise ConfigError("there are no validation samples to choose by; extract with a validation split")
-    means = {name: float(np.mean([each[name] for each in scores])) for name in scores[0]}
+    means = spread_of(scores)["mean"]
     if "rmse" in means:
         return (-means["rmse"],)
     return means["accuracy"], -means["log_loss"]
 
 
 def chosen_params(tried: Tried) -> dict[str, Any]:
-    """The parameters of a trial, with what the fit itself chose: epochs, C, alpha, k."""
+    """The parameters of a trial, with what the fit itself chose: C, alpha, k."""
     assert tried.head is not None
-    params = dict(tried.trial.params)
+    params = dict(tried.params)
     for name, value in tried.head.get_params().items():
         found = getattr(tried.head, f"{name}_", None)
         if value == "auto" and found is not None and name != "device":
             params[name] = found.item() if isinstance(found, np.generic) else found
-    if getattr(tried.head, "trains_by_epochs", False):
-        params["epochs"] = cast(Any, tried.head).best_epoch_
     return params

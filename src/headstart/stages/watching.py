@@ -36,6 +36,9 @@ class ShowEpochs:
     def on_fit_begin(self, about: Mapping[str, Any]) -> None:
         """Show the bar."""
         self._progress.begin("training", about["epochs"])
+        if n_done := about["n_done"]:
+            self._progress.say(f"taking up a training that was interrupted after epoch {n_done}")
+            self._progress.advance(n_done)
 
     def on_epoch_end(self, record: Mapping[str, Any]) -> None:
         """Move it, with loss and accuracy beside it."""
@@ -99,11 +102,41 @@ def own_callbacks(specs: Sequence[str]) -> list[Any]:
             raise ConfigError(
                 f"{spec} is neither a function of an epoch's record nor an object with on_epoch_end"
             )
-    return found
+    return [_Named(spec, made) for spec, made in zip(specs, found, strict=True)]
+
+
+class _Named:
+    """A callback of the user's own, whose errors say whose they are."""
+
+    def __init__(self, spec: str, callback: Any) -> None:
+        self._spec = spec
+        self._told = callback if hasattr(callback, "on_epoch_end") else None
+        self._function = None if self._told else callback
+
+    def on_fit_begin(self, about: Mapping[str, Any]) -> None:
+        """Pass it on."""
+        self._tell("on_fit_begin", about)
+
+    def on_epoch_end(self, record: Mapping[str, Any]) -> bool:
+        """Pass it on; True ends the training."""
+        return self._tell("on_epoch_end", record) is True
+
+    def on_fit_end(self, history: Sequence[Mapping[str, Any]]) -> None:
+        """Pass it on."""
+        self._tell("on_fit_end", history)
+
+    def _tell(self, method: str, about: Any) -> Any:
+        function = getattr(self._told, method, None) if self._told else self._function
+        if function is None or (self._function and method != "on_epoch_end"):
+            return None
+        try:
+            return function(about)
+        except Exception as error:
+            raise ConfigError(f"{self._spec} failed: {type(error).__name__}: {reason_of(error)}") from error
 
 
 @contextmanager
-def tracking(config: FitConfig) -> Iterator[Tracker | None]:
+def tracking(config: FitConfig, progress: Progress) -> Iterator[Tracker | None]:
     """The trackers that a configuration asks for, as one that has started; None: it asks for none.
 
     They are told if the run fails; `finish` tells them how it went.
@@ -111,10 +144,12 @@ def tracking(config: FitConfig) -> Iterator[Tracker | None]:
     if not config.track:
         yield None
         return
-    from headstart.tracking import open_trackers
+    from headstart.tracking import open_trackers, place_of
 
     tracker = open_trackers(config.track)
     tracker.start(config.model_dump(mode="json"), f"{config.set}-{config.head}")
+    if place := place_of(tracker):
+        progress.say(f"tracked: {place}")
     try:
         yield tracker
     except BaseException:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from headstart.errors import ConfigError
 from headstart.own_code import PREFIX, load_own
-from headstart.tracking.tracker import Several, Tracker
+from headstart.tracking.tracker import Several, Tracker, place_of
 
-__all__ = ["KINDS", "Several", "Tracker", "open_tracker", "open_trackers"]
+__all__ = ["KINDS", "Several", "Tracker", "open_tracker", "open_trackers", "place_of"]
 
 KINDS = ("tensorboard", "wandb", "mlflow")
 

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import ConfigError, MissingDependencyError
@@ -47,6 +48,11 @@ class MlflowTracker:
         self._client: Any = None
         self._run_id = ""
         self._step = 0
+
+    @property
+    def place(self) -> str:
+        """What shows the runs."""
+        return f"mlflow ui --backend-store-uri {quote(self._uri)}"
 
     def start(self, config: Mapping[str, Json], name: str) -> None:
         """Begin a run, in a store that is made if it is not there.

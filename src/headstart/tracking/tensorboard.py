@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import MissingDependencyError
+from headstart.files import make_directory, storage_errors
 from headstart.tracking.tracker import figures, figures_of, settings
 
 if TYPE_CHECKING:
@@ -37,12 +39,23 @@ class TensorBoardTracker:
         self._writer: Any = None
         self._step = 0
 
+    @property
+    def place(self) -> str:
+        """What shows the runs."""
+        return f"tensorboard --logdir {quote(str(self._folder))}"
+
     def start(self, config: Mapping[str, Json], name: str) -> None:
-        """Open a folder of the run's name; one that is there is left alone, and another gets a number."""
+        """Open a folder of the run's name; of one that is there another gets a number.
+
+        Raises
+        ------
+        StorageError
+            It cannot be written.
+        """
         from tensorboard.plugins.hparams.summary_v2 import hparams_pb
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-        path = _free(self._folder / name)
+        path = _made(self._folder / name)
         self._writer, self._step = EventFileWriter(str(path)), 0
         self._add(hparams_pb(settings(config), trial_id=path.name, start_time_secs=time.time()))
 
@@ -83,10 +96,15 @@ class TensorBoardTracker:
         self._writer.add_event(Event(wall_time=time.time(), step=self._step, summary=summary))
 
 
-def _free(path: Path) -> Path:
-    """A folder that is not there yet: two runs in one would be drawn as one curve that goes back and forth."""
+def _made(path: Path) -> Path:
+    """A folder of this start alone: two runs in one would be drawn as one curve that goes back and forth."""
+    make_directory(path.parent)
     number, chosen = 1, path
-    while chosen.exists():
-        number += 1
-        chosen = path.with_name(f"{path.name}-{number}")
-    return chosen
+    with storage_errors(path):
+        while True:
+            try:
+                chosen.mkdir()  # not a look whether it is there: two that start together would both find it free
+                return chosen
+            except FileExistsError:
+                number += 1
+                chosen = path.with_name(f"{path.name}-{number}")

@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
 
 class Tracker(Protocol):
-    """Follows one run at a time: `start`, then `log` any number of times, then `finish`."""
+    """Follows one run at a time: `start`, then `log` any number of times, then `finish`.
+
+    It may have an attribute ``place``, a str: where people see what it writes, such as
+    ``tensorboard --logdir tensorboard``; see `place_of`.
+    """
 
     def start(self, config: Mapping[str, Json], name: str) -> None:
         """A run begins, with its configuration and a name for people."""
@@ -37,6 +41,11 @@ class Several:
         self._each = tuple(each)
         self._started: list[Tracker] = []
 
+    @property
+    def place(self) -> str:
+        """The places of those that have one."""
+        return ", ".join(place for tracker in self._each if (place := place_of(tracker)))
+
     def start(self, config: Mapping[str, Json], name: str) -> None:
         """Start all; if one cannot, those that could are told that the run failed."""
         self._started = []
@@ -57,6 +66,11 @@ class Several:
         """Finish all."""
         while self._started:
             self._started.pop(0).finish(report, files)
+
+
+def place_of(tracker: Tracker) -> str:
+    """Where people see what a tracker writes, to be said once when the run has started; empty: it does not say."""
+    return str(getattr(tracker, "place", None) or "")
 
 
 def figures(values: Mapping[str, Json]) -> dict[str, float]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import ConfigError, MissingDependencyError
 from headstart.tracking.tracker import figures, figures_of, settings
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from headstart.types import Json
 
 
@@ -33,6 +33,13 @@ class WandbTracker:
             raise MissingDependencyError("wandb", "--track wandb", "tracking") from error
         self._project = project
         self._run: Any = None
+
+    @property
+    def place(self) -> str:
+        """Where the run is on the web, or what uploads it; empty before it has started."""
+        if self._run is None:
+            return ""
+        return str(self._run.url or f"wandb sync {quote(str(Path(self._run.dir).parent))}")
 
     def start(self, config: Mapping[str, Json], name: str) -> None:
         """Begin a run.

@@ -71,6 +71,8 @@ class HeldSamples:
         Gives some columns of these samples by name, or all: a table of N rows.
     labels : callable
         Gives a label column by name, or the first.
+    pooled : tuple of str
+        Taps of the set that have one vector a sample, to name them where one is needed.
     """
 
     keys: NDArray[np.uint8]
@@ -79,6 +81,7 @@ class HeldSamples:
     space: Space
     columns: Callable[[list[str] | None], pa.Table]
     labels: Callable[[str | None], Labels]
+    pooled: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -102,10 +105,11 @@ class HeldSamples:
         """
         rows = self.open()
         if rows.kind.is_ragged:
+            taps = f" of this set: {', '.join(self.pooled)}" if self.pooled else ", such as last.mean"
             raise ConfigError(
-                f"{self._said} has several vectors a sample: read them with features.tokens(). Heads, arrays "
-                "and tables take one vector a sample (heads over token features are not there yet): choose "
-                "a pooled tap, such as last.mean"
+                f"{self._said} has several vectors a sample: read them with features.tokens(), or fit the head "
+                "that takes them, --head attention. Other heads, arrays, tables and audits take one vector a "
+                f"sample: choose a pooled tap{taps}"
             )
         return rows
 

@@ -40,6 +40,11 @@ class TokenFeatures(MappedSamples):
         return self._rows.lengths
 
     @property
+    def longest(self) -> int:
+        """The most vectors that a sample has."""
+        return int(self.lengths.max(initial=1))
+
+    @property
     def width(self) -> int:
         """D."""
         return self._rows.kind.width

@@ -6,6 +6,7 @@ from headstart.evaluation.plots.bars import bar_plot, distribution_plot
 from headstart.evaluation.plots.confusion import confusion_plot, plot_confusion
 from headstart.evaluation.plots.curves import history_plot, learning_curve_plot, plot_history
 from headstart.evaluation.plots.plot import Plot
+from headstart.evaluation.plots.predicted import prediction_plot
 from headstart.evaluation.plots.ranking import precision_recall_plot, roc_plot
 from headstart.evaluation.plots.reliability import reliability_plot
 from headstart.evaluation.plots.scatter import scatter_plot
@@ -22,6 +23,7 @@ __all__ = [
     "plot_confusion",
     "plot_history",
     "precision_recall_plot",
+    "prediction_plot",
     "reliability_plot",
     "roc_plot",
     "scatter_plot",

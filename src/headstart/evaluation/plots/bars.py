@@ -62,11 +62,11 @@ def distribution_plot(
     Parameters
     ----------
     features : ndarray of float, shape (N, D)
-        The first 12 dimensions are drawn.
+        The first 12 dimensions are drawn; a single one is drawn large.
     names : sequence of str, length D
         Of the dimensions.
     labels : ndarray of str, shape (N,), optional
-        Up to six are told apart; with more, all samples are drawn as one.
+        Up to six are told apart, each as shares of its own samples; with more, all samples are drawn as one.
     title : str
 
     Returns
@@ -135,13 +135,16 @@ def _draw_distributions(
     n_panels = min(features.shape[1], MOST_PANELS)
     columns = min(n_panels, 4)
     rows = -(-n_panels // columns)
-    figure = new_figure(2.4 * columns + 0.4, 1.75 * rows + 0.75)
+    wide, high = (4.9, 2.6) if n_panels == 1 else (2.1, 1.2)
+    figure = new_figure((wide + 0.3) * columns + 0.4, (high + 0.55) * rows + 0.75)
     groups = _groups(len(features), labels)
     for panel in range(n_panels):
         row, column = divmod(panel, columns)
-        axes = add_axes(figure, 0.3 + 2.4 * column, 0.4 + 1.75 * (rows - 1 - row), 2.1, 1.2)
+        place = 0.3 + (wide + 0.3) * column, 0.4 + (high + 0.55) * (rows - 1 - row)
+        axes = add_axes(figure, *place, wide, high)
         _histogram(axes, np.asarray(features[:, panel], dtype=np.float64), groups)
-        axes.set_title(shorten(str(names[panel])), size=9, color=INK, loc="left", pad=3, parse_math=False)
+        name = shorten(str(names[panel]), int(wide * 13))
+        axes.set_title(name, size=9, color=INK, loc="left", pad=3, parse_math=False)
     if len(groups) > 1:
         add_legend(figure.axes[0], loc="upper right", handlelength=1)
     title_figure(figure, title)
@@ -158,7 +161,8 @@ def _groups(n: int, labels: NDArray[Any] | None) -> dict[str, NDArray[np.bool_]]
 
 def _histogram(axes: Any, values: NDArray[np.float64], groups: Mapping[str, NDArray[np.bool_]]) -> None:
     known = values[np.isfinite(values)]
-    edges = np.histogram_bin_edges(known, bins=40)
+    n_bins = int(np.clip(2 * len(known) ** 0.5, 8, 40))  # more would hold a sample or none
+    edges = np.histogram_bin_edges(known, bins=n_bins)
     for (name, mine), colour in zip(groups.items(), PALETTE, strict=False):
         density = np.histogram(values[mine], bins=edges)[0] / max(int(mine.sum()), 1)
         shown = {"color": colour if name else GREY, "label": shorten(name, 14)}

@@ -56,21 +56,24 @@ def learning_curve_plot(
     metric: str = "accuracy",
     x: str = "training samples",
     title: str = "Learning curve",
+    base: int = 10,
 ) -> Plot:
     """Scores against the number of training samples or of shots: means, and a band of ± one deviation.
 
     Parameters
     ----------
     curves : mapping
-        {name: (sizes (M,), scores (M, S))}, S seeds each.
+        {name: (sizes (M,), scores (M, S))}, S seeds each; NaN of those that failed.
     metric, x, title : str
+    base : int
+        Of the logarithm of the x axis. Of 2, for shots, it is logarithmic always; of others from a factor of 8
+        between the sizes on.
 
     Returns
     -------
     Plot
-        Its x axis is logarithmic from a factor of 8 on.
     """
-    return Plot(lambda: _draw_learning(curves, metric, x, title))
+    return Plot(lambda: _draw_learning(curves, metric, x, title, base))
 
 
 def _draw_history(history: Sequence[Mapping[str, Json]], title: str) -> Any:
@@ -133,14 +136,17 @@ def _finish_epochs(axes: Any, label: str) -> None:
     axes.margins(y=0.15)
 
 
-def _draw_learning(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], metric: str, x: str, title: str) -> Any:
+def _draw_learning(
+    curves: Mapping[str, tuple[ArrayLike, ArrayLike]], metric: str, x: str, title: str, base: int
+) -> Any:
     figure = new_figure(5.6, 3.9)
     axes = add_axes(figure, 0.75, 0.6, 4.6, 2.65)
     every = np.concatenate([np.asarray(sizes, dtype=np.float64) for sizes, _ in curves.values()])
     for place, (name, (sizes, scores)) in enumerate(curves.items()):
         _band(axes, np.asarray(sizes, dtype=np.float64), np.asarray(scores, dtype=np.float64), name, place)
-    if every.min() > 0 and every.max() >= 8 * every.min():
-        _logarithmic(axes, np.unique(every))
+    least = 2 if base == 2 else 8
+    if every.min() > 0 and every.max() >= least * every.min():
+        _logarithmic(axes, np.unique(every), base)
     label_axes(axes, x, metric.replace("_", " "))
     if len(curves) > 1:
         add_legend(axes)
@@ -152,17 +158,25 @@ def _band(axes: Any, sizes: Any, scores: Any, name: str, place: int) -> None:
     order = np.argsort(sizes)
     sizes, scores = sizes[order], scores.reshape(len(sizes), -1)[order]
     colour = PALETTE[place % len(PALETTE)]
-    mean = scores.mean(axis=1)
+    known = np.isfinite(scores)
+    n = known.sum(axis=1)
+    mean = _ratio(np.where(known, scores, 0).sum(axis=1), n)
     if scores.shape[1] > 1:
-        deviation = scores.std(axis=1, ddof=1)
+        squares = np.where(known, (scores - mean[:, None]) ** 2, 0).sum(axis=1)
+        deviation = np.where(n > 1, np.sqrt(_ratio(squares, n - 1)), 0)
         axes.fill_between(sizes, mean - deviation, mean + deviation, color=colour, alpha=0.15, linewidth=0)
         axes.plot(sizes, scores, "o", color=colour, markersize=2.5, alpha=0.3)
     axes.plot(sizes, mean, "o-", color=colour, linewidth=1.8, markersize=4.5, label=name)
 
 
-def _logarithmic(axes: Any, sizes: Any) -> None:
+def _ratio(total: Any, n: Any) -> Any:
+    """NaN where there is nothing to divide by."""
+    return np.where(n > 0, total / np.maximum(n, 1), np.nan)
+
+
+def _logarithmic(axes: Any, sizes: Any, base: int) -> None:
     """Ticks at the sizes themselves, as many as have room."""
-    axes.set_xscale("log")
+    axes.set_xscale("log", base=base)
     shown: list[float] = []
     for size in sizes.tolist():
         if not shown or size >= shown[-1] * 10 ** (np.log10(sizes[-1] / sizes[0]) / 10):

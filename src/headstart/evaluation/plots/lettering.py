@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from matplotlib import rcParams
 from matplotlib.artist import Artist
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.font_manager import FontProperties
@@ -41,11 +42,15 @@ class Outline:
     width: float
 
 
-@cache
 def outline(word: str) -> Outline:
     """The shape of a word; of ASCII put together from its letters, else as the font shapes it."""
+    return _outline(word, tuple(rcParams["font.family"]))
+
+
+@cache
+def _outline(word: str, families: tuple[str, ...]) -> Outline:
     if len(word) > 1 and word.isascii():
-        return _joined([outline(letter) for letter in word])
+        return _joined([_outline(letter, families) for letter in word])
     vertices, codes = _path(word)
     # Between two bars, for a space has no outline, and a letter is less wide than its step.
     width = _path(f"|{word}|")[0][:, 0].max() - _path("||")[0][:, 0].max()

@@ -48,9 +48,7 @@ def scatter_plot(
 
 
 def _draw(points: NDArray[Any], colour_by: NDArray[Any], title: str, column: str) -> Any:
-    if len(points) > MOST_POINTS:
-        kept = np.linspace(0, len(points) - 1, MOST_POINTS).astype(np.intp)
-        points, colour_by = points[kept], colour_by[kept]
+    points, colour_by = thinned(points), thinned(colour_by)
     figure = new_figure(7.0, 6.4)
     numeric = colour_by.dtype.kind in "iuf"
     axes = add_axes(figure, 0.25, 0.25, 5.7 if numeric else 6.5, 5.7)
@@ -66,6 +64,13 @@ def _draw(points: NDArray[Any], colour_by: NDArray[Any], title: str, column: str
         drawn.set_rasterized(len(points) > MOST_SHAPES)
     title_figure(figure, title)
     return figure
+
+
+def thinned(values: NDArray[Any]) -> NDArray[Any]:
+    """As many rows as anybody sees, evenly from first to last; the same rows of what has as many."""
+    if len(values) <= MOST_POINTS:
+        return values
+    return values[np.linspace(0, len(values) - 1, MOST_POINTS).astype(np.intp)]
 
 
 def _by_number(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 DPI = 120
@@ -94,6 +95,13 @@ def shades() -> Any:
     from matplotlib.colors import LinearSegmentedColormap
 
     return LinearSegmentedColormap.from_list("shades", SHADES)
+
+
+def ink_on(colour: Sequence[float]) -> str:
+    """The colour of letters that stand out from a background (r, g, b, …) in [0, 1], by WCAG's contrast."""
+    shares = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colour[:3]]
+    luminance = 0.2126 * shares[0] + 0.7152 * shares[1] + 0.0722 * shares[2]
+    return INK if luminance > 0.223 else "white"  # there both have a contrast of 3.8
 
 
 def add_colour_bar(figure: Any, image: Any, place: tuple[float, float, float, float], label: str) -> Any:

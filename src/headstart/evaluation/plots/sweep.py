@@ -12,15 +12,20 @@ from headstart.errors import ConfigError
 from headstart.evaluation.plots.curves import learning_curve_plot
 from headstart.evaluation.plots.plot import Plot
 from headstart.evaluation.plots.style import (
+    FAINT,
     INK,
+    SHADES,
+    VALIDATION,
     add_axes,
     add_colour_bar,
+    ink_on,
     label_axes,
     new_figure,
-    shades,
     shorten,
     title_figure,
 )
+
+TINTS = ("#dbeafe", *SHADES[1:])
 
 
 def sweep_plot(
@@ -71,7 +76,6 @@ def _line(
     padded = np.full((len(levels), most), np.nan)
     for row, group in zip(padded, groups, strict=True):
         row[: len(group)] = group
-        row[len(group) :] = group.mean() if len(group) else np.nan
     return learning_curve_plot({name: (levels, padded)}, metric, name, title)
 
 
@@ -110,17 +114,19 @@ def _draw_map(
     axes = add_axes(figure, 1.0, 0.75, width, height)
     axes.grid(visible=False)
     image = axes.imshow(table, cmap=_tints(), aspect="auto")
+    _draw_edges(axes, len(rows), len(columns))
     style: dict[str, Any] = {"size": 8, "parse_math": False}
     axes.set_xticks(range(len(columns)), [_written(value) for value in columns], **style)
     axes.set_yticks(range(len(rows)), [_written(value) for value in rows], **style)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     label_axes(axes, x_name, y_name)
-    _write_scores(axes, table)
+    _write_scores(axes, table, image)
     if np.isfinite(table).any():
         best = np.nanargmin(table) if lower_is_better else np.nanargmax(table)
         row, column = np.unravel_index(best, table.shape)
-        frame = Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor="#ea580c", linewidth=2)
+        style = {"fill": False, "edgecolor": VALIDATION, "linewidth": 2.5, "zorder": 4}
+        frame = Rectangle((column - 0.5, row - 0.5), 1, 1, **style)
         axes.add_patch(frame)
     add_colour_bar(figure, image, (1.2 + width, 0.75, 0.14, height), metric.replace("_", " "))
     title_figure(figure, title)
@@ -150,22 +156,30 @@ def _means(
     return np.where(n > 0, sums / np.maximum(n, 1), np.nan)
 
 
-def _write_scores(axes: Any, table: NDArray[np.float64]) -> None:
+def _draw_edges(axes: Any, n_rows: int, n_columns: int) -> None:
+    style = {"color": "white", "linewidth": 1.5}
+    axes.hlines(np.arange(1, n_rows) - 0.5, -0.5, n_columns - 0.5, **style)
+    axes.vlines(np.arange(1, n_columns) - 0.5, -0.5, n_rows - 0.5, **style)
+
+
+def _write_scores(axes: Any, table: NDArray[np.float64], image: Any) -> None:
     from headstart.evaluation.plots.lettering import Words
 
     places = np.argwhere(np.isfinite(table))
     if not len(places):
         return
-    low, high = np.nanmin(table), np.nanmax(table)
-    dark = table > low + 0.55 * (high - low)
-    for colour, chosen in (("white", dark), (INK, ~dark)):
-        mine = places[chosen[tuple(places.T)]]
+    inks = np.array([ink_on(colour) for colour in image.to_rgba(table[tuple(places.T)])])
+    for ink in np.unique(inks).tolist():
+        mine = places[inks == ink]
         words = [f"{table[row, column]:.3f}" for row, column in mine]
-        axes.add_artist(Words(words, mine[:, ::-1], axes.transData, 8, colour))
+        axes.add_artist(Words(words, mine[:, ::-1], axes.transData, 8, ink))
 
 
 def _tints() -> Any:
-    return shades().with_extremes(bad="#eef1f4")
+    """Light blue to dark blue: the worst cell is still a cell on the white page. Grey: no score."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("tints", TINTS).with_extremes(bad=FAINT)
 
 
 def _written(value: Any) -> str:

@@ -41,7 +41,8 @@ class BestWeights:
         for number, is_better in enumerate(better):
             if is_better:
                 self.epochs[number], self.losses[number] = epoch, float(losses[number] or 0.0)
-        self._fall(better)
+        if any(loss is not None for loss in losses):
+            self._fall(better)
         if any(better):
             self._remember(torch.tensor(better))
 
@@ -90,7 +91,8 @@ class BestWeights:
 
     def restore(self, weights: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
         """Take over what `state` gave."""
-        self.weights = dict(weights)
+        live = self._network.state_dict()
+        self.weights = {name: weight.to(live[name].device) for name, weight in weights.items()}
         self.epochs, self.factors = plain["epochs"], plain["factors"]
         self.losses = [math.inf if loss is None else loss for loss in plain["losses"]]
         self._since_fall = plain["since_fall"]

@@ -14,7 +14,8 @@ class Callback(Protocol):
     """Watches the training of one head; may end it."""
 
     def on_fit_begin(self, about: Mapping[str, Any]) -> None:
-        """Training begins: ``epochs``, ``n_samples``, ``n_parameters`` and the head's settings."""
+        """Training begins: ``epochs``, ``n_samples``, ``n_parameters``, ``n_done`` (the epochs that an interrupted
+        training had behind it) and the head's settings."""
 
     def on_epoch_end(self, record: Record) -> bool | None:
         """An epoch is over; True ends the training."""

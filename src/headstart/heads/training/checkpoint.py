@@ -12,10 +12,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from headstart.errors import ConfigError, StorageError
+from headstart.errors import StorageError
 from headstart.files import write_durably
 
-EVERY_SECONDS = 10.0
+EVERY_SECONDS = 2.0
+SHARE = 0.02
+"""The most of the time that goes into writing."""
 STATE = "state"
 
 
@@ -27,27 +29,30 @@ class Checkpoint:
     path : Path
         A file in a folder that exists.
     every : float
-        Seconds between two of them; 0: after each epoch.
+        Seconds between two of them, more where writing takes long; 0: after each epoch.
     """
 
     def __init__(self, path: Path, every: float = EVERY_SECONDS) -> None:
         self.path = path
         self._every = every
         self._last = time.monotonic()
+        self._pause = every
 
     @property
     def is_due(self) -> bool:
         """Whether so much time has passed."""
-        return time.monotonic() - self._last >= self._every
+        return time.monotonic() - self._last >= self._pause
 
     def write(self, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
         """Replace what was there."""
         content = save({n: t.contiguous() for n, t in tensors.items()}, metadata={STATE: json.dumps(plain)})
+        start = time.monotonic()
         write_durably(self.path, content)
         self._last = time.monotonic()
+        self._pause = self._every and max(self._every, (self._last - start) / SHARE)
 
     def read(self, identity: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """What was written; None: nothing.
+        """What was written; None: nothing, or the state of another training.
 
         Parameters
         ----------
@@ -56,8 +61,6 @@ class Checkpoint:
 
         Raises
         ------
-        ConfigError
-            It is the state of another training.
         StorageError
             It cannot be read.
         """
@@ -71,13 +74,4 @@ class Checkpoint:
             raise StorageError(
                 f"{self.path} holds no state of a training ({error}); delete it to train from the start"
             ) from error
-        if plain.get("identity") != identity:
-            raise ConfigError(
-                f"{self.path} is the state of another training: its data or settings differ from what is "
-                "asked for now; give what was given then, or --overwrite to train from the start"
-            )
-        return tensors, plain
-
-    def remove(self) -> None:
-        """The training is over."""
-        self.path.unlink(missing_ok=True)
+        return (tensors, plain) if plain.get("identity") == identity else None

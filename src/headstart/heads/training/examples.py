@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from headstart.heads.sequences import VectorSequences
 
+MOST_NUMBERS = 1 << 24
 VIEWS = 1 << 32
 """What is added to a seed to draw views: no seed of a sample order is as large."""
 
@@ -27,6 +28,10 @@ class Examples(Protocol):
 
     targets: Tensor
     """On the device of the network; int64 (N,) for classes, else float32 (N, C)."""
+
+    @property
+    def rows_at_once(self) -> int:
+        """How many rows fit into memory beside what a network makes of them."""
 
     def __len__(self) -> int:
         """N."""
@@ -55,6 +60,11 @@ class Rows:
     targets: Tensor
     views: Tensor | None = None
     shown: Tensor | None = None
+
+    @property
+    def rows_at_once(self) -> int:
+        """As many as have some 16 million numbers."""
+        return rows_of(self.inputs.shape[1])
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -96,6 +106,11 @@ class StoredRows:
     mean: Tensor
     scale: Tensor
 
+    @property
+    def rows_at_once(self) -> int:
+        """As many as have some 16 million numbers."""
+        return rows_of(self.stored.shape[1])
+
     def __len__(self) -> int:
         return len(self.targets)
 
@@ -124,6 +139,11 @@ class Ragged:
     mean: Tensor
     scale: Tensor
 
+    @property
+    def rows_at_once(self) -> int:
+        """As many as have some 16 million numbers, were all as long as the longest."""
+        return rows_of(self.sequences.longest * self.sequences.width)
+
     def __len__(self) -> int:
         return len(self.targets)
 
@@ -137,6 +157,17 @@ class Ragged:
         there = torch.from_numpy(mask).to(device)
         values = (torch.from_numpy(padded).to(device) - self.mean) / self.scale
         return values * there.unsqueeze(2), there
+
+
+def rows_of(n_numbers: int) -> int:
+    """How many rows of so many numbers are taken at once.
+
+    Examples
+    --------
+    >>> rows_of(384), rows_of(512 * 1024)
+    (43690, 32)
+    """
+    return max(MOST_NUMBERS // max(n_numbers, 1), 1)
 
 
 def generator_of(seed: int, epoch: int) -> torch.Generator:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -28,6 +28,8 @@ from headstart.heads.training.settings import Member, Settings
 
 VALIDATION_LOGITS = 1 << 17
 """Rows times members that are evaluated at once."""
+LOOKED_AT = 2048
+"""Rows of inputs that tell one training from another."""
 SMALL_STEP = 1 << 23
 """Multiplications of a step (rows times parameters) from which a second thread pays for its wake-up."""
 MIXUP = 1 << 33
@@ -55,11 +57,6 @@ class Trained:
     best_epoch: int = 0
     diverged_at: int = 0
 
-    @property
-    def best_record(self) -> Record:
-        """The record of its best epoch."""
-        return self.history[self.best_epoch - 1] if self.history else {}
-
 
 class Trainer:
     """Trains a stack in place. The global random state is as before when it returns.
@@ -77,7 +74,9 @@ class Trainer:
     callbacks : sequence of Callback
         They watch the first member; what they end ends for all.
     checkpoint : Checkpoint, optional
-        Taken up where there is one; L-BFGS begins anew, and ends with the same.
+        Taken up where there is one of the same training; L-BFGS begins anew, and ends with the same.
+    about : mapping, optional
+        What else makes a training another one, as JSON.
     """
 
     def __init__(
@@ -90,6 +89,7 @@ class Trainer:
         objective: Objective,
         callbacks: Sequence[Any] = (),
         checkpoint: Checkpoint | None = None,
+        about: Mapping[str, Any] | None = None,
     ) -> None:
         self._network = network
         self._examples = examples
@@ -98,7 +98,10 @@ class Trainer:
         self._objective = objective
         self._callbacks = Callbacks(callbacks)
         self._checkpoint = None if settings.optimizer == "lbfgs" else checkpoint
-        self._identity = _identity(members, examples, settings, objective)
+        self._identity = ""
+        if self._checkpoint:
+            said = {**settings.to_json(), "members": [asdict(member) for member in members], **(about or {})}
+            self._identity = _identity(said, network, examples, validation)
         self._rates = [member.lr for member in members]
         self._optimizer = open_optimizer(network, members, settings)
         self._best = BestWeights(network, settings.patience)
@@ -115,8 +118,8 @@ class Trainer:
         list of Trained
             One a member, in their order.
         """
-        self._callbacks.on_fit_begin(self._about())
         self._restore()
+        self._callbacks.on_fit_begin(self._about())
         with _seeded(self._settings.seed, self._examples.targets.device), _threads(self._n_products()):
             while self._epoch < self._settings.epochs and self._active:
                 self._one_epoch()
@@ -134,7 +137,7 @@ class Trainer:
 
     def _about(self) -> dict[str, Any]:
         n_parameters = sum(p.numel() for p in self._network.parameters()) // len(self._members)
-        counts = {"n_samples": len(self._examples), "n_parameters": n_parameters}
+        counts = {"n_samples": len(self._examples), "n_parameters": n_parameters, "n_done": self._epoch}
         return {**self._settings.to_json(), **asdict(self._members[0]), **counts}
 
     def _one_epoch(self) -> None:
@@ -182,7 +185,9 @@ class Trainer:
             parameters = {n: p for n, p in self._network.named_parameters() if p.requires_grad}
             found = torch.autograd.grad(losses.sum(), list(parameters.values()), materialize_grads=True)
             # Fused optimizers read memory as it lies, and gradients of batched products lie transposed.
-            gradients = {name: gradient.contiguous() for name, gradient in zip(parameters, found, strict=True)}
+            gradients = {
+                name: gradient.contiguous() for name, gradient in zip(parameters, found, strict=True)
+            }
             watch.clip(gradients, settings.clip_norm)
             self._optimizer.step(gradients, rates)
             total += len(rows) * losses.detach()
@@ -203,6 +208,7 @@ class Trainer:
         return (share * own + (1 - share) * other).mean(dim=0)
 
     def _lbfgs_epoch(self, watch: Monitor) -> tuple[list[float], list[float]]:
+        """A few iterations over all rows; there is nothing to clip."""
         if self._epoch == 1:
             self._lbfgs = LBFGS(self._network, self._rates[0])
         self._network.train()
@@ -212,14 +218,17 @@ class Trainer:
         def loss() -> Tensor:
             losses = [
                 self._objective.losses(self._network.logits(self._examples.take(part, True)), targets).sum()
-                for part in torch.split(rows, VALIDATION_LOGITS)
+                for part in torch.split(rows, min(VALIDATION_LOGITS, self._examples.rows_at_once))
                 for targets in [self._examples.targets[part]]
             ]
             matrices = [p for p in self._network.parameters() if p.ndim - self._network.is_stacked > 1]
             penalty = sum((p.square().sum() for p in matrices), torch.zeros((), device=rows.device))
             return torch.stack(losses).sum() / len(rows) + 0.5 * decay * penalty
 
-        return [self._lbfgs.epoch(loss)], [self._rates[0]]
+        before = self._lbfgs.epoch(loss)
+        named = self._network.named_parameters()
+        watch.see({name: p.grad for name, p in named if p.grad is not None})
+        return [before], [self._rates[0]]
 
     @torch.no_grad()
     def _evaluate(self) -> list[tuple[float | None, float | None]]:
@@ -232,7 +241,8 @@ class Trainer:
         losses, right = torch.zeros(2, n_members, dtype=torch.float64, device=device)
         is_counted = True
         numbers = torch.arange(len(validation), device=device)
-        for rows in torch.split(numbers, max(VALIDATION_LOGITS // n_members, 256)):
+        most = max(VALIDATION_LOGITS // n_members, 256)
+        for rows in torch.split(numbers, min(most, validation.rows_at_once)):
             logits, targets = self._network.logits(validation.take(rows)), validation.targets[rows]
             losses += self._objective.losses(logits, targets).sum(dim=0)
             found = self._objective.right(logits, targets)
@@ -326,16 +336,21 @@ def _part(tensors: dict[str, Tensor], part: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
 
 
-def _identity(members: Sequence[Member], examples: Examples, settings: Settings, objective: Objective) -> str:
-    """Says what is trained on what: of the inputs, only those of the first rows are looked at."""
-    few = torch.arange(min(len(examples), 64), device=examples.targets.device)
-    inputs = examples.take(few)
-    values = inputs[0] if isinstance(inputs, tuple) else inputs
-    said: list[Any] = [settings.to_json(), [asdict(member) for member in members], objective.task]
-    said += [objective.label_smoothing, objective.class_weight is not None, list(values.shape), len(examples)]
-    digest = hashlib.blake2b(json.dumps(said).encode(), digest_size=16)
-    for tensor in (values, examples.targets):
-        digest.update(np.ascontiguousarray(tensor.cpu().numpy()).tobytes())
+def _identity(
+    said: Mapping[str, Any], network: Network, examples: Examples, validation: Examples | None
+) -> str:
+    """Says what is trained on what: the settings, first weights, all targets, and inputs throughout the rows."""
+    digest = hashlib.blake2b(json.dumps(said, sort_keys=True, default=str).encode(), digest_size=16)
+    tensors = list(network.state_dict().values())
+    for each in (examples, validation):
+        if each is not None:
+            n_looked_at = min(len(each), LOOKED_AT)
+            spread = torch.linspace(0, len(each) - 1, n_looked_at, device=each.targets.device).long()
+            inputs = [each.take(rows) for rows in torch.split(spread, each.rows_at_once)]
+            tensors += [part[0] if isinstance(part, tuple) else part for part in inputs]
+            tensors.append(each.targets)
+    for tensor in tensors:
+        digest.update(np.ascontiguousarray(tensor.detach().cpu().numpy()).tobytes())
     return digest.hexdigest()
 
 

@@ -29,12 +29,17 @@ class Monitor:
     def _copies(self) -> dict[str, Tensor]:
         return {n: p.detach().clone() for n, p in self._network.named_parameters() if p.requires_grad}
 
-    def clip(self, gradients: Mapping[str, Tensor], most: float) -> None:
-        """Scale each member's gradient, in place, to a norm of at most ``most``."""
+    def see(self, gradients: Mapping[str, Tensor]) -> Tensor:
+        """The gradients of a step; their norms by member, shape (M,)."""
         self._norms = {name: self._norm(gradient) for name, gradient in gradients.items()}
         norms = torch.stack(list(self._norms.values())).square().sum(dim=0).sqrt()
         self._total = self._total.to(norms.device) + norms
         self._n_steps += 1
+        return norms
+
+    def clip(self, gradients: Mapping[str, Tensor], most: float) -> None:
+        """See the gradients, and scale each member's, in place, to a norm of at most ``most``."""
+        norms = self.see(gradients)
         scales = (most / (norms + 1e-6)).clamp(max=1.0)
         if bool((scales < 1).any()):
             for gradient in gradients.values():

@@ -38,7 +38,7 @@ class StackOptimizer(Protocol):
 
 
 def open_optimizer(network: Network, members: Sequence[Member], settings: Settings) -> StackOptimizer:
-    """The optimizer that the settings name; L-BFGS has a loop of its own, see `lbfgs_epoch`."""
+    """The optimizer that the settings name; L-BFGS is driven by the loop, see `LBFGS`."""
     decays = [member.weight_decay for member in members]
     return SGD(network, decays, settings.momentum) if settings.optimizer == "sgd" else AdamW(network, decays)
 

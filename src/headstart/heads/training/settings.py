@@ -7,7 +7,6 @@ from typing import Any, Literal, TypeAlias, get_args
 
 Optimizer: TypeAlias = Literal["adamw", "sgd", "lbfgs"]
 Schedule: TypeAlias = Literal["constant", "linear", "cosine", "step", "plateau", "one-cycle"]
-OPTIMIZERS: tuple[str, ...] = get_args(Optimizer)
 SCHEDULES: tuple[str, ...] = get_args(Schedule)
 
 

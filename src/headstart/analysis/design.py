@@ -1,0 +1,65 @@
+"""Features as a regression sees them: centred and scaled, in double precision, a block at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from headstart.analysis.moments import moments_of
+from headstart.analysis.rows import in_blocks
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from headstart.analysis.rows import Rows
+
+    Floats = NDArray[np.float64]
+
+BLOCK_BYTES = 16 << 20
+"""Of a block of features in double precision: small, and still long enough for BLAS."""
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """A matrix of which nothing of its size is ever held besides it.
+
+    Parameters
+    ----------
+    X : Rows, shape (N, D)
+        Rows that stay on disk are read into memory at once where N <= D, and only there.
+    mean, scale : ndarray, shape (D,)
+        The mean is that of the rows that are fitted.
+    """
+
+    X: Rows
+    mean: Floats
+    scale: Floats
+
+    @classmethod
+    def standardised(cls, X: Rows) -> Design:
+        """Rows by their own mean and scale."""
+        mean, scale = moments_of(block for _, block in in_blocks(X))
+        return cls(X, mean, scale)
+
+    def rows(self, at_least: int = 1) -> Iterator[tuple[slice, Floats]]:
+        """Blocks of rows (B, D); each is overwritten by the next."""
+        n, width = self.X.shape
+        size = max(1, min(n, max(at_least, BLOCK_BYTES // (8 * width))))
+        room = np.empty((size, width))
+        for part, found in in_blocks(self.X, size):
+            block = room[: len(found)]
+            np.subtract(found, self.mean, out=block)
+            block /= self.scale
+            yield part, block
+
+    def columns(self, at_least: int = 1) -> Iterator[tuple[slice, Floats]]:
+        """Blocks of columns (N, B)."""
+        n, width = self.X.shape
+        size = max(1, at_least, BLOCK_BYTES // (8 * n))
+        held = self.X[:]  # a view, where it is an array
+        for start in range(0, width, size):
+            part = slice(start, start + size)
+            yield part, (held[:, part] - self.mean[part]) / self.scale[part]
