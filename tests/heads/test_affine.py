@@ -14,7 +14,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from headstart.errors import DataError
 from headstart.heads import open_head
-from headstart.heads.scaling import BLOCK_ROWS, moments, standardise
+from headstart.heads.scaling import BLOCK_NUMBERS, BLOCK_ROWS, blocks, moments, standardise
 
 every_head = pytest.mark.parametrize("name", ["logistic", "ridge", "linear"])
 
@@ -175,3 +175,11 @@ def test_rounding_noise_in_a_dead_dimension_is_not_fitted() -> None:
         noisy[:, 5] = np.random.default_rng(seed).normal(size=200) * 1e-9
         heads.append(open_head("ridge", {"alpha": 1.0}, seed=0).fit(noisy, y))
     np.testing.assert_allclose(heads[0].coef_, heads[1].coef_, atol=1e-6)
+
+
+def test_blocks_of_wide_features_are_no_larger_than_those_of_narrow_ones():
+    for shape in ((20_000, 3), (300, 50_000), (2, BLOCK_NUMBERS + 1)):
+        X = np.broadcast_to(np.float32(0), shape)
+        parts = list(blocks(X))
+        assert sum(len(part) for part in parts) == len(X)
+        assert max(part.size for part in parts) <= max(BLOCK_NUMBERS, shape[1])

@@ -229,7 +229,7 @@ def _plots_of_numbers(part: Part, outputs: NDArray[np.float64], column: str, spl
 def plots_of_protocols(report: Mapping[str, Json]) -> dict[str, Plot]:
     """Plots of a sweep, of few-shot protocols and of learning curves, where there were any."""
     metric = "r2" if report.get("task") == "regression" else "accuracy"
-    plots = {"sweep": _sweep(report.get("sweep", {}).get("trials", []), metric)}
+    plots = {"sweep": _sweep(report.get("sweep", {}), metric)}
     for name, x, title, base in (
         ("shots", "samples of each class", "Few shots", 2),
         ("curve", "training samples", "Learning curve", 10),
@@ -241,16 +241,18 @@ def plots_of_protocols(report: Mapping[str, Json]) -> dict[str, Plot]:
     return {name: plot for name, plot in plots.items() if plot}
 
 
-def _sweep(trials: Sequence[Mapping[str, Json]], metric: str) -> Plot | None:
+def _sweep(sweep: Mapping[str, Json], metric: str) -> Plot | None:
     """Over the first two parameters of which more than one value was tried; None: there is none."""
-    judged = [trial for trial in trials if trial["validation"]]
+    judged = [trial for trial in sweep.get("trials", []) if trial["validation"]]
     names = [name for trial in judged[:1] for name in trial["params"]]
+    names = [name for name in names if all(name in trial["params"] for trial in judged)]
     varied = [name for name in names if len({str(trial["params"][name]) for trial in judged}) > 1][:2]
     if not varied:
         return None
     values = {name: [trial["params"][name] for trial in judged] for name in varied}
     scores = [trial["validation"][metric]["mean"] for trial in judged]
-    return sweep_plot(values, scores, f"validation {metric}")
+    chosen = [trial["params"] for trial in judged].index(sweep["best"])
+    return sweep_plot(values, scores, f"validation {metric}", chosen=chosen)
 
 
 def _even(rows: Sequence[Sequence[float]]) -> NDArray[np.float64]:

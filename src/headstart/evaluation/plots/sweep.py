@@ -33,7 +33,7 @@ def sweep_plot(
     scores: ArrayLike,
     metric: str = "accuracy",
     title: str = "Sweep",
-    lower_is_better: bool = False,
+    chosen: int | None = None,
 ) -> Plot:
     """A heat map over two parameters, or a line over one.
 
@@ -44,8 +44,8 @@ def sweep_plot(
     scores : array-like, shape (M,)
         Of each trial; NaN of one that failed. Trials with the same values (seeds) are averaged.
     metric, title : str
-    lower_is_better : bool
-        Which trial is framed as the best.
+    chosen : int, optional
+        The trial whose cell is framed; without it the cell with the highest score is.
 
     Returns
     -------
@@ -61,7 +61,7 @@ def sweep_plot(
         raise ConfigError(f"a sweep plot shows one or two parameters, not {len(parameters)}: choose two")
     if len(parameters) == 1:
         return _line(parameters, values, metric, title)
-    return Plot(lambda: _draw_map(parameters, values, metric, title, lower_is_better))
+    return Plot(lambda: _draw_map(parameters, values, metric, title, chosen))
 
 
 def _line(
@@ -102,7 +102,7 @@ def _draw_map(
     scores: NDArray[np.float64],
     metric: str,
     title: str,
-    lower_is_better: bool,
+    chosen: int | None,
 ) -> Any:
     from matplotlib.patches import Rectangle
 
@@ -123,8 +123,8 @@ def _draw_map(
     label_axes(axes, x_name, y_name)
     _write_scores(axes, table, image)
     if np.isfinite(table).any():
-        best = np.nanargmin(table) if lower_is_better else np.nanargmax(table)
-        row, column = np.unravel_index(best, table.shape)
+        best = np.unravel_index(np.nanargmax(table), table.shape)
+        row, column = best if chosen is None else (row_of[chosen], column_of[chosen])
         style = {"fill": False, "edgecolor": VALIDATION, "linewidth": 2.5, "zorder": 4}
         frame = Rectangle((column - 0.5, row - 0.5), 1, 1, **style)
         axes.add_patch(frame)
