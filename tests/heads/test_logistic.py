@@ -125,7 +125,7 @@ def test_smoothed_labels_make_it_less_sure(problem):
 def test_a_cross_validated_path_scores_as_logistic_regression_cv_does(problem):
     X = StandardScaler().fit_transform(problem.X.astype(np.float64))
     grid = np.logspace(-3, 2, 7)
-    ours = logistic_path_cv(X, problem.y, grid, folds=4)
+    ours = logistic_path_cv(X, problem.y, grid, folds=4, tol=1e-5)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = LogisticRegressionCV(Cs=grid, cv=4, max_iter=1000).fit(X, problem.y)

@@ -162,7 +162,7 @@ def logistic_path_cv(
     folds: int = 5,
     *,
     max_iter: int = 1000,
-    tol: float = 1e-4,
+    tol: float = 5e-4,
     device: str = "auto",
 ) -> NDArray[np.float64]:
     """Accuracy of logistic regression for every fold and C, as `LogisticRegressionCV` measures it.
@@ -175,6 +175,9 @@ def logistic_path_cv(
     y : array-like, shape (N,)
     Cs : sequence of float
     folds : int in [2, inf)
+    tol : float
+        See `PathSolver`. At the default, objectives on MiniLM's features of banking77 end within 2e-3 of their
+        minima; those of `LogisticRegressionCV` at its own default lie up to 0.1 above at large C.
 
     Returns
     -------
