@@ -201,3 +201,12 @@ def test_a_parameter_that_fitting_chose_is_shown_by_what_it_chose() -> None:
     assert params_of({"head": head}) == {"C": 0.25, "tol": 0.1, "device": "auto"}
     assert params_of({"head": {"params": {"C": "auto"}, "C": None}}) == {"C": "auto"}
     assert params_of({}) == {}
+
+
+def test_features_side_by_side_are_all_named(tmp_path: Path) -> None:
+    write_run(tmp_path / "two", {"accuracy": 0.5})
+    path = tmp_path / "two" / "features.json"
+    parts = [{"backbone": "timm:x", "tap": tap} for tap in ("pooler", "3.mean")]
+    path.write_text(json.dumps({**json.loads(path.read_text()), "parts": parts}))
+    run = open_known_run(tmp_path / "two")
+    assert (run.backbone, run.tap) == ("timm:x", "pooler + 3.mean")
