@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -92,7 +92,45 @@ class ClosedFormHead(BaseEstimator):  # type: ignore[misc]
         return features, targets
 
 
-class Classifier(ClassifierMixin, ClosedFormHead):  # type: ignore[misc]
+class Answers:
+    """What a classifier says, from its logits (N, n_classes); with several labels a sample (N, L)."""
+
+    classes_: NDArray[Any]
+    is_multi_: bool
+    _scores: Callable[[Any], NDArray[np.floating[Any]]]
+
+    def decision_function(self, X: Any) -> NDArray[np.floating[Any]]:
+        """Logits, shape (N, n_classes).
+
+        With two classes, by scikit-learn's convention, how far the second is ahead, shape (N,).
+        """
+        logits = self._scores(X)
+        if self.is_multi_ or logits.shape[1] > 2:
+            return logits
+        ahead: NDArray[np.floating[Any]] = logits[:, 1] - logits[:, 0]
+        return ahead
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """The class of the largest logit, shape (N,); or which labels are likelier than not, (N, L)."""
+        logits = self._scores(X)
+        if self.is_multi_:
+            return (logits > 0).astype(np.int64)
+        labels: NDArray[Any] = self.classes_[logits.argmax(axis=1)]
+        return labels
+
+    def predict_proba(self, X: Any) -> NDArray[np.floating[Any]]:
+        """Probabilities, shape (N, n_classes): rows sum to 1, or with several labels each is by itself."""
+        logits = self._scores(X)
+        if self.is_multi_:
+            likely: NDArray[np.floating[Any]] = expit(logits)
+            return likely
+        logits -= logits.max(axis=1, keepdims=True)
+        np.exp(logits, out=logits)
+        logits /= logits.sum(axis=1, keepdims=True)
+        return logits
+
+
+class Classifier(Answers, ClassifierMixin, ClosedFormHead):  # type: ignore[misc]
     """A head for classes, or for several labels a sample (``y`` of shape (N, L), 0 or 1).
 
     Attributes
@@ -106,39 +144,6 @@ class Classifier(ClassifierMixin, ClosedFormHead):  # type: ignore[misc]
     takes_labels: ClassVar[bool] = True
     """Whether it can give a sample several labels."""
     fitted: ClassVar[tuple[str, ...]] = ("is_multi_",)
-
-    classes_: NDArray[Any]
-    is_multi_: bool
-
-    def decision_function(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
-        """Logits, shape (N, n_classes).
-
-        With two classes, by scikit-learn's convention, how far the second is ahead, shape (N,).
-        """
-        logits = self._scores(X)
-        if self.is_multi_ or logits.shape[1] > 2:
-            return logits
-        ahead: NDArray[np.floating[Any]] = logits[:, 1] - logits[:, 0]
-        return ahead
-
-    def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """The class of the largest logit, shape (N,); or which labels are likelier than not, (N, L)."""
-        logits = self._scores(X)
-        if self.is_multi_:
-            return (logits > 0).astype(np.int64)
-        labels: NDArray[Any] = self.classes_[logits.argmax(axis=1)]
-        return labels
-
-    def predict_proba(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
-        """Probabilities, shape (N, n_classes): rows sum to 1, or with several labels each is by itself."""
-        logits = self._scores(X)
-        if self.is_multi_:
-            likely: NDArray[np.floating[Any]] = expit(logits)
-            return likely
-        logits -= logits.max(axis=1, keepdims=True)
-        np.exp(logits, out=logits)
-        logits /= logits.sum(axis=1, keepdims=True)
-        return logits
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from headstart.errors import DataError
 from headstart.heads.devices import seed_of
-from headstart.heads.estimators import CLASS_WEIGHTS, FLOATS, SCALINGS, OneClassError
+from headstart.heads.estimators import CLASS_WEIGHTS, FLOATS, SCALINGS, UNSEEN, Answers, OneClassError
 from headstart.heads.inputs import examples_of, is_stored
 from headstart.heads.parameters import SEEDS, Interval
 from headstart.heads.scaling import moments, moments_of
@@ -304,7 +303,7 @@ class TorchHead(BaseEstimator):  # type: ignore[misc]
         self.weights_ = {name: tensor.cpu().numpy() for name, tensor in trained.weights.items()}
 
 
-class TorchClassifier(ClassifierMixin, TorchHead):  # type: ignore[misc]
+class TorchClassifier(Answers, ClassifierMixin, TorchHead):  # type: ignore[misc]
     """A torch head for classes, or for several labels a sample (``y`` of shape (N, L), 0 or 1).
 
     Attributes
@@ -314,34 +313,6 @@ class TorchClassifier(ClassifierMixin, TorchHead):  # type: ignore[misc]
     """
 
     fitted: ClassVar[tuple[str, ...]] = (*TorchHead.fitted, "is_multi_")
-
-    def decision_function(self, X: Any) -> NDArray[np.floating[Any]]:
-        """Logits, shape (N, n_classes).
-
-        With two classes, by scikit-learn's convention, how far the second is ahead, shape (N,).
-        """
-        logits = self._scores(X)
-        if self.is_multi_ or logits.shape[1] > 2:
-            return logits
-        ahead: NDArray[np.floating[Any]] = logits[:, 1] - logits[:, 0]
-        return ahead
-
-    def predict(self, X: Any) -> NDArray[Any]:
-        """The class of the largest logit, shape (N,); or which labels are likelier than not, (N, L)."""
-        logits = self._scores(X)
-        if self.is_multi_:
-            likelier: NDArray[Any] = (logits > 0).astype(np.int64)
-            return likelier
-        labels: NDArray[Any] = self.classes_[logits.argmax(axis=1)]
-        return labels
-
-    def predict_proba(self, X: Any) -> NDArray[np.floating[Any]]:
-        """Probabilities, shape (N, n_classes): rows sum to 1, or with several labels each is by itself."""
-        logits = self._scores(X)
-        if self.is_multi_:
-            likely: NDArray[np.floating[Any]] = expit(logits)
-            return likely
-        return softmax(logits)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -368,8 +339,6 @@ class TorchClassifier(ClassifierMixin, TorchHead):  # type: ignore[misc]
         return self._as_targets(y)
 
     def _as_targets(self, y: NDArray[Any]) -> NDArray[Any]:
-        from headstart.heads.training.objectives import UNSEEN
-
         if self.is_multi_:
             return np.asarray(y, dtype=np.float32)
         codes = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
@@ -429,10 +398,3 @@ def batch_of(n_samples: int) -> int:
     [8, 100, 256]
     """
     return int(np.clip(n_samples // STEPS_AN_EPOCH, SMALLEST_BATCH, LARGEST_BATCH))
-
-
-def softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
-    """Of each row."""
-    powers: NDArray[np.floating[Any]] = np.exp(logits - logits.max(axis=1, keepdims=True))
-    powers /= powers.sum(axis=1, keepdims=True)
-    return powers

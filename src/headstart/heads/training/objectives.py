@@ -8,10 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
+from headstart.heads.estimators import UNSEEN
 from headstart.types import LabelKind
-
-UNSEEN = -1
-"""The target of a validation sample whose label training lacks: no loss, and always wrong."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +23,8 @@ class Objective:
     class_weight : Tensor, shape (C,), optional
         What a row of each class counts; for several labels a sample, what a present label counts.
     label_smoothing : float in [0, 1)
+
+    A validation target may be ``UNSEEN``, of a label that training lacks: it has no loss, and is always wrong.
     """
 
     task: LabelKind
