@@ -13,7 +13,6 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from headstart.errors import DataError
-from headstart.heads.devices import seed_of
 from headstart.heads.estimators import CLASS_WEIGHTS, FLOATS, SCALINGS, UNSEEN, Answers, OneClassError
 from headstart.heads.inputs import examples_of, is_stored
 from headstart.heads.parameters import SEEDS, Interval
@@ -165,10 +164,10 @@ class TorchHead(BaseEstimator):  # type: ignore[misc]
         DataError
             There is only one class, or nothing to attend to.
         """
-        from headstart.heads.stacks import fit_stack
+        from headstart.heads.stacks import Labelled, fit_stack
         from headstart.heads.training.loop import only
 
-        [trained] = fit_stack([self], X, y, X_val, y_val, callbacks, views, checkpoint)
+        [trained] = fit_stack([self], Labelled(X, y, X_val, y_val, views), callbacks, checkpoint)
         only(trained, self.lr)
         return self
 
@@ -293,7 +292,6 @@ class TorchHead(BaseEstimator):  # type: ignore[misc]
             patience=int(self.patience),
             clip_norm=float(self.clip_norm),
             mixup=float(self.mixup),
-            seed=seed_of(self.random_state),
         )
 
     def _keep(self, trained: Trained) -> None:
