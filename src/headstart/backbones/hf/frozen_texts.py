@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from headstart.backbones.freezing import is_int8
+from headstart.backbones.freezing import gradients_as_meant, is_int8
 from headstart.backbones.hf.packing import PLACES, find_packing, pack, trial_texts, unpack, varlen_attention
 from headstart.backbones.unpadded import run_unpadded
 from headstart.pooling import pool
@@ -142,16 +142,12 @@ class FrozenTextModel:
     def _forward(
         self, batch: Mapping[str, torch.Tensor], reads: Collection[str], packing: Packing | None
     ) -> Activations:
-        import torch
-
         module = self._encoder.module
 
         mask = batch["attention_mask"].bool()
         to_the_end = any(name in AT_END for name in reads)
         output: Any = None
-        # A compiler cannot slice a model's own buffers over shapes of all kinds in inference mode (torch 2.15).
-        without_gradients = torch.no_grad() if torch.compiler.is_compiling() else torch.inference_mode()
-        with without_gradients:
+        with gradients_as_meant(self.module):
             with self._encoder.depth.blocks.kept(reads, stop=not to_the_end) as kept:
                 output = module(**batch) if packing is None else packing.run(module, batch)
             hidden = {**kept, "final": output.last_hidden_state} if to_the_end else kept
