@@ -64,7 +64,7 @@ class FrozenTextModel:
         self.device = next(self.module.parameters()).device
         self.is_reentrant = not _changes_as_it_runs(encoder.config)
         self._accepts = set(inspect.signature(encoder.module.forward).parameters)
-        self._fill = _fill_values(text_input.tokenizer, encoder.module)
+        self._fill = fill_values(text_input.tokenizer, encoder.module)
         self.budget = CPU_TOKENS if self.device.type == "cpu" else GPU_TOKENS
         self._packing: Packing | None = None
         self.pack_with(self._fused_attention())
@@ -185,7 +185,7 @@ def _changes_as_it_runs(config: Any) -> bool:
     return bool(named & {"dynamic", "longrope"})
 
 
-def _fill_values(tokenizer: Any, module: Any) -> dict[str, int]:
+def fill_values(tokenizer: Any, module: Any) -> dict[str, int]:
     """What padded positions hold: any token that the model has, since they are masked.
 
     A padding token that was added to a tokenizer alone has no row in the embedding.
