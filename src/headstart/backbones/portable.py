@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from headstart.types import Json
 
 
+_LEFT_OUT = (
+    "transformers_version", "_name_or_path", "architectures", "id2label", "label2id", "problem_type", "torch_dtype",
+    "auto_map", "num_labels",
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Portable:
     """A backbone as a model of transformers, read at one tap.
@@ -51,6 +57,11 @@ class Portable:
     def is_timm(self) -> bool:
         """Whether the model is timm's, which transformers wraps."""
         return self.data_config is not None
+
+    def description(self) -> dict[str, Json]:
+        """The configuration without where it came from, what it was for and how it was kept: in float32."""
+        kept = {name: value for name, value in self.config.items() if name not in _LEFT_OUT}
+        return kept if self.is_timm else {**kept, "dtype": "float32"}
 
     def weights(self) -> dict[str, torch.Tensor]:
         """The weights by the names that transformers gives them."""
@@ -98,7 +109,7 @@ def reading_of(tap: str, **layout: Any) -> dict[str, Json]:
     ('final', ['cls', 'mean'], True, 1)
     """
     read, _, poolings = tap.removesuffix(UNIT).partition(".")
-    usual = {
+    usual: dict[str, Json] = {
         "n_prefix": 0,
         "has_cls": False,
         "channels_last": None,

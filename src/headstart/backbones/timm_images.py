@@ -111,7 +111,9 @@ class TimmBackbone:
         read, _, poolings = tap.removesuffix(".l2").partition(".")
         reading = self._reading
         if (reading.patches_in_layer and read == "final") or (read.isdigit() and "cls" in poolings):
-            raise ConfigError(f"{self.spec} read at {tap!r} cannot be taken along; fit the head on another tap")
+            raise ConfigError(
+                f"{self.spec} read at {tap!r} cannot be taken along; fit the head on another tap"
+            )
         if read.isdigit():  # of the wrapper's maps, which are counted from 0 and have no tokens before them
             made = {**reading_of(tap), "read": str(int(read) - 1)}
         else:

@@ -39,7 +39,7 @@ def _model(subject: Subject, layer: nn.Linear) -> Any | None:
     import transformers
 
     portable = subject.portable
-    described = dict(portable.config)
+    described = portable.description()
     config = transformers.AutoConfig.for_model(described.pop("model_type"), **{**described, **subject.labels})
     side = "Image" if portable.modality == "image" else "Sequence"
     known = getattr(transformers, f"MODEL_FOR_{side.upper()}_CLASSIFICATION_MAPPING")
@@ -50,7 +50,9 @@ def _model(subject: Subject, layer: nn.Linear) -> Any | None:
     base = getattr(model, model.base_model_prefix, None)
     if type(base) is not type(portable.module):
         return None
-    rest = [name for name, _ in model.named_parameters() if not name.startswith(f"{model.base_model_prefix}.")]
+    rest = [
+        name for name, _ in model.named_parameters() if not name.startswith(f"{model.base_model_prefix}.")
+    ]
     name = rest[0].rpartition(".")[0] if rest else ""
     if sorted(rest) != sorted([f"{name}.weight", f"{name}.bias"]):
         return None

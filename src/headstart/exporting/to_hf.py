@@ -63,7 +63,7 @@ def carried_model(subject: Subject) -> Any:
         "pretrained_cfg": portable.data_config,
     }
     config = HeadstartConfig(
-        backbone=_plain(portable.config),
+        backbone=portable.description(),
         reading=dict(portable.reading),
         layers=subject.head.layers,
         most_tokens=portable.max_length,
@@ -81,14 +81,6 @@ def _load(backbone: Any, weights: dict[str, torch.Tensor]) -> None:
     """Whatever the model has; what it lacks (poolers that nothing reads, classifiers) stays behind."""
     missing = backbone.load_state_dict(weights, strict=False).missing_keys
     assert not missing, missing
-
-
-_LEFT_OUT = ("transformers_version", "_name_or_path", "architectures", "id2label", "label2id", "problem_type")
-
-
-def _plain(config: Any) -> dict[str, Any]:
-    """A configuration without where it came from and what it was for."""
-    return {name: value for name, value in config.items() if name not in _LEFT_OUT}
 
 
 def is_text(subject: Subject) -> bool:

@@ -35,7 +35,9 @@ def _picture(number: int, size: tuple[int, int]) -> bytes:
 
     width, height = size
     rng = np.random.default_rng(number)
-    coarse = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)).resize(size, Image.Resampling.BICUBIC)
+    coarse = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)).resize(
+        size, Image.Resampling.BICUBIC
+    )
     pixels = np.asarray(coarse).astype(np.int16)
     pixels[: height // 2, : width // 3] += rng.integers(-60, 60, (height // 2, width // 3, 3), dtype=np.int16)
     buffer = io.BytesIO()

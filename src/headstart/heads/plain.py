@@ -41,6 +41,11 @@ class PlainHead:
     layers: list[list[Any]]
     module: nn.Sequential
 
+    @property
+    def n_outputs(self) -> int:
+        """How many logits it gives."""
+        return int(next(layer for layer in reversed(self.layers) if layer[0] == "linear")[2])
+
     def folded(self) -> nn.Linear | None:
         """The one linear layer that answers the same; None where the head is not affine."""
         if not all(isinstance(layer, AFFINE) for layer in self.module):
@@ -67,7 +72,9 @@ def plain_head(predictor: Predictor) -> PlainHead:
     found = [*_preparation(predictor), *_head(predictor.head), *_temperature(predictor)]
     layers = [layer for layer, _ in found]
     module = chain(layers)
-    tensors = {f"{place}.{name}": _tensor(t) for place, (_, own) in enumerate(found) for name, t in own.items()}
+    tensors = {
+        f"{place}.{name}": _tensor(t) for place, (_, own) in enumerate(found) for name, t in own.items()
+    }
     module.load_state_dict(tensors)
     return PlainHead(layers, module.eval())
 

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import torch
 from torch import Tensor, nn
 
 from headstart.backbones.freezing import make_live
@@ -121,18 +120,19 @@ def parameter_table(counts: Mapping[str, Mapping[str, int]]) -> str:
     Examples
     --------
     >>> print(parameter_table({"head": {"total": 1540, "trainable": 1540, "frozen": 0}}))
-              total  trainable  frozen
-    head      1,540      1,540       0
+          total  trainable  frozen
+    head  1,540      1,540       0
     """
     columns = ("total", "trainable", "frozen")
-    rows = [["", *columns], *([name, *(f"{row[c]:,}" for c in columns)] for name, row in counts.items())]
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-    widths[0] = max(widths[0], len("backbone"))
-    lines = [
-        "  ".join(cell.ljust(w) if n == 0 else cell.rjust(w) for n, (cell, w) in enumerate(zip(row, widths, strict=True)))
-        for row in rows
-    ]  # fmt: skip
-    return "\n".join(lines)
+    rows = [("", *columns)] + [
+        (name, *(f"{of[column]:,}" for column in columns)) for name, of in counts.items()
+    ]
+    first, *others = (max(map(len, cells)) for cells in zip(*rows, strict=True))
+    lines = (
+        [name.ljust(first), *(cell.rjust(width) for cell, width in zip(cells, others, strict=True))]
+        for name, *cells in rows
+    )
+    return "\n".join("  ".join(line) for line in lines)
 
 
 def whole_model(
