@@ -10,7 +10,7 @@ import secrets
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import blake2b
 from pathlib import Path
 from struct import Struct
@@ -152,6 +152,46 @@ def make_directory(path: Path) -> None:
     """Make a folder and its parents; say clearly where that is not allowed."""
     with storage_errors(path):
         path.mkdir(parents=True, exist_ok=True)
+
+
+def write_folder(target: Path, write: Callable[[Path], None]) -> None:
+    """Write a folder beside its place and put it there, whole or not at all; what lay there is replaced.
+
+    Parameters
+    ----------
+    target : Path
+    write : callable
+        Fills an empty folder.
+
+    Raises
+    ------
+    StorageError
+        It cannot be written; what was there before is as it was.
+    """
+    make_directory(target.parent)
+    partial = partial_path(target)
+    try:
+        make_directory(partial)
+        write(partial)
+        _swap(partial, target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _swap(partial: Path, target: Path) -> None:
+    """Put the new directory in the place of the old one, which is kept until then."""
+    with storage_errors(target):
+        old = partial_path(target)
+        if target.exists():
+            os.rename(target, old)
+        try:
+            os.rename(partial, target)
+        except OSError as error:
+            if old.exists():
+                os.rename(old, target)
+            raise StorageError(f"cannot write {target}: {error.strerror}") from error
+        sync_directory(target.parent)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _explain(error: OSError, path: Path) -> str:

@@ -13,7 +13,7 @@ block of a model without a closing norm is ``final``.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from headstart.errors import ConfigError
@@ -29,9 +29,6 @@ POOLINGS = ("cls", "mean", "max", "eos", "gem", "sqrt", "weighted")
 TOKENS = "tokens"
 FINAL = "final"
 UNIT = ".l2"
-GEM_POWER = 3.0
-GEM_FLOOR = 1e-6
-MANY_POSITIONS = 256
 _TAP = re.compile(r"(?P<layer>last|final|-?\d+)\.(?P<poolings>[a-z]+(\+[a-z]+)*)")
 
 
@@ -194,17 +191,18 @@ def pool(activations: Activations, tap: str) -> torch.Tensor:
     Tensor of float32, shape (B, D)
         Pooled in fp32 whatever the compute dtype. Positions outside the mask do not take part.
     """
-    import torch
+    from headstart.portable.poolings import pooled, unit
 
     plain = tap.removesuffix(UNIT)
     if plain in WHOLE:
         vectors = _present(activations.whole.get(plain), tap).float()
     else:
         positions = _positions(activations, tap)
-        parts = [_POOLING[name](positions) for name in plain.partition(".")[2].split("+")]
-        vectors = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
-    # The floor of torch's own normalize (and of sentence-transformers): a zero vector stays zero.
-    return torch.nn.functional.normalize(vectors, dim=1) if tap.endswith(UNIT) else vectors
+        names = plain.partition(".")[2].split("+")
+        if "cls" in names:
+            _present(positions.cls, tap)
+        vectors = pooled(positions, names)
+    return unit(vectors) if tap.endswith(UNIT) else vectors
 
 
 def _positions(activations: Activations, tap: str) -> Positions:
@@ -218,96 +216,3 @@ def _present(tensor: torch.Tensor | None, tap: str) -> torch.Tensor:
     if tensor is None:
         raise ConfigError(f"the backbone gave nothing to read at {display_tap(tap)!r}")
     return tensor
-
-
-def _cls(positions: Positions) -> torch.Tensor:
-    return _present(positions.cls, "cls").float()
-
-
-def _kept(positions: Positions) -> tuple[torch.Tensor, torch.Tensor]:
-    """The positions, zero where they are masked, and how much each weighs: shape (B, T, 1)."""
-    hidden = positions.hidden.float()
-    if positions.mask is None:
-        return hidden, hidden.new_ones((*hidden.shape[:2], 1))
-    weights = positions.mask.to(hidden.dtype).unsqueeze(-1)
-    # where(), not a product: 0 × infinity in a padded position would spread NaN.
-    return hidden.where(weights.bool(), hidden.new_zeros(())), weights
-
-
-def _mean(positions: Positions) -> torch.Tensor:
-    if positions.mask is None:
-        return positions.hidden.float().mean(dim=1)
-    hidden, weights = _kept(positions)
-    return hidden.sum(dim=1) / weights.sum(dim=1).clamp(min=1)
-
-
-def _max(positions: Positions) -> torch.Tensor:
-    hidden = positions.hidden.float()
-    if positions.mask is None:
-        return _halved(hidden).amax(dim=1)
-    return hidden.masked_fill(~positions.mask.unsqueeze(-1), float("-inf")).amax(dim=1)
-
-
-def _halved(hidden: torch.Tensor) -> torch.Tensor:
-    """Fewer positions with the same largest values: torch reduces large maps of few channels slowly.
-
-    3,136 positions × 24 channels took 1.7 ms a batch of eight, and take 0.14 ms so.
-    """
-    import torch
-
-    while hidden.shape[1] > MANY_POSITIONS and hidden.stride(-1) == 1:
-        half = hidden.shape[1] // 2
-        larger = torch.maximum(hidden[:, :half], hidden[:, half : 2 * half])
-        if hidden.shape[1] % 2:
-            larger[:, 0] = torch.maximum(larger[:, 0], hidden[:, -1])
-        hidden = larger
-    return hidden
-
-
-def _eos(positions: Positions) -> torch.Tensor:
-    """The last position that is no padding, on whichever side the padding stands."""
-    import torch
-
-    hidden = positions.hidden
-    if positions.mask is None:
-        return hidden[:, -1].float()
-    places = torch.arange(hidden.shape[1], device=hidden.device)
-    last = places.masked_fill(~positions.mask, -1).amax(dim=1).clamp(min=0)
-    return hidden[torch.arange(len(hidden), device=hidden.device), last].float()
-
-
-def _gem(positions: Positions) -> torch.Tensor:
-    """Generalised mean, p = 3 (Radenović et al., 2018, "Fine-tuning CNN image retrieval")."""
-    if positions.mask is None:  # in place: a map of 56 × 56 takes a third of the time
-        powers = positions.hidden.float().clamp(min=GEM_FLOOR).pow_(GEM_POWER)
-        return powers.mean(dim=1).pow(1 / GEM_POWER)
-    hidden, weights = _kept(positions)
-    powers = hidden.clamp(min=GEM_FLOOR).pow(GEM_POWER) * weights
-    return (powers.sum(dim=1) / weights.sum(dim=1).clamp(min=1)).pow(1 / GEM_POWER)
-
-
-def _sqrt(positions: Positions) -> torch.Tensor:
-    """The sum over the square root of the length (sentence-transformers' mean_sqrt_len_tokens)."""
-    hidden, weights = _kept(positions)
-    return hidden.sum(dim=1) / weights.sum(dim=1).clamp(min=1).sqrt()
-
-
-def _weighted(positions: Positions) -> torch.Tensor:
-    """The mean with weights 1, 2, 3 … by place (Muennighoff, 2022, "SGPT")."""
-    import torch
-
-    hidden, weights = _kept(positions)
-    places = torch.arange(1, hidden.shape[1] + 1, device=hidden.device, dtype=hidden.dtype)
-    weights = weights * places.unsqueeze(-1)
-    return (hidden * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
-
-
-_POOLING: dict[str, Callable[[Positions], torch.Tensor]] = {
-    "cls": _cls,
-    "mean": _mean,
-    "max": _max,
-    "eos": _eos,
-    "gem": _gem,
-    "sqrt": _sqrt,
-    "weighted": _weighted,
-}

@@ -19,6 +19,7 @@ from headstart.files import fingerprint, user_cache_dir
 
 if TYPE_CHECKING:
     from headstart.backbones.options import BackboneOptions
+    from headstart.backbones.portable import Portable
     from headstart.contracts import Backbone, FrozenModel
     from headstart.types import BackboneInfo, Precision
 
@@ -131,6 +132,12 @@ class SplitTextBackbone:
     def load(self, device: str, precision: Precision) -> FrozenModel:
         """The model, frozen, on a device."""
         return self._model.load(device, precision)
+
+    def portable(self, tap: str) -> Portable:
+        """See `PortableBackbone`."""
+        from headstart.backbones.portable import carried
+
+        return carried(self._model, tap)
 
     @cached_property
     def _model(self) -> Backbone:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.backbones.changing import change_files, change_texts
 from headstart.backbones.digest import n_parameters, weights_digest
-from headstart.backbones.freezing import freeze
+from headstart.backbones.freezing import freeze, gradients_as_meant
 from headstart.errors import BackboneError, ConfigError, HeadstartError, SampleError
 from headstart.own_code import load_own, reason_of, source_digest
 from headstart.types import AT_END, Activations, BackboneInfo, Positions
@@ -162,7 +162,7 @@ class FrozenCustomModel:
         if parameter is not None and given.is_floating_point():
             given = given.to(parameter.dtype)
         try:
-            with torch.inference_mode():
+            with gradients_as_meant(self.module):
                 output = getattr(self._made, "forward", self.module)(given)
         except (torch.OutOfMemoryError, HeadstartError):
             raise

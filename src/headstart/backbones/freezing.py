@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from headstart.errors import BackboneError, ConfigError
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 
 _CAST = "_headstart_cast"
+_LIVE = "_headstart_live"
 
 
 def resolve_device(device: str) -> str:
@@ -74,6 +76,22 @@ def freeze(module: torch.nn.Module, device: str, precision: Precision) -> torch.
         return module.eval().requires_grad_(False).to(device=device, dtype=dtype)
     except torch.OutOfMemoryError as error:
         raise BackboneError(f"the backbone does not fit into the memory of {device}") from error
+
+
+def make_live(module: torch.nn.Module, trainable: bool) -> torch.nn.Module:
+    """Let gradients flow through a frozen module again, in place, to its own weights too if it is trainable."""
+    setattr(module, _LIVE, True)
+    return module.requires_grad_(trainable)
+
+
+def gradients_as_meant(module: torch.nn.Module) -> contextlib.AbstractContextManager[object]:
+    """What a module is run under: inference mode, or what the caller is in if it was made live."""
+    import torch
+
+    if getattr(module, _LIVE, False):
+        return contextlib.nullcontext()
+    # A compiler cannot slice a model's own buffers over shapes of all kinds in inference mode (torch 2.15).
+    return torch.no_grad() if torch.compiler.is_compiling() else torch.inference_mode()
 
 
 def is_int8(module: torch.nn.Module) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from headstart.backbones.freezing import gradients_as_meant
 from headstart.errors import SampleError
 from headstart.types import AT_END
 
@@ -153,9 +154,7 @@ class FrozenImageModel:
 
     def forward(self, batch: Mapping[str, torch.Tensor], reads: Collection[str] = AT_END) -> Activations:
         """Run the model over a batch of transformed images."""
-        import torch
-
-        with torch.inference_mode():
+        with gradients_as_meant(self.module):
             return self._read(batch[PIXELS].to(self._dtype), reads)
 
 

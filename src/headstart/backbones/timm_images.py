@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import torch
 
     from headstart.backbones.options import BackboneOptions
+    from headstart.backbones.portable import Portable
     from headstart.types import Precision
 
 REMEDY = "fetch the weights where there is a network, pass --weights FILE, or choose a bundled: backbone"
@@ -96,6 +97,35 @@ class TimmBackbone:
         reading = self._reading  # before the weights are cast and moved
         module = freeze(self._model, device, precision)
         return FrozenImageModel(module, transform, lambda batch, reads: read(module, reading, batch, reads))
+
+    def portable(self, tap: str) -> Portable:
+        """The model as transformers wraps it, with the transform that timm resolved.
+
+        Raises
+        ------
+        ConfigError
+            The wrapper does not give what the tap reads.
+        """
+        from headstart.backbones.portable import Portable, reading_of
+
+        read, _, poolings = tap.removesuffix(".l2").partition(".")
+        reading = self._reading
+        if (reading.patches_in_layer and read == "final") or (read.isdigit() and "cls" in poolings):
+            raise ConfigError(
+                f"{self.spec} read at {tap!r} cannot be taken along; fit the head on another tap"
+            )
+        if read.isdigit():  # of the wrapper's maps, which are counted from 0 and have no tokens before them
+            made = {**reading_of(tap), "read": str(int(read) - 1)}
+        else:
+            last, has_cls = reading.channels_last, reading.has_cls
+            made = reading_of(tap, n_prefix=reading.n_prefix, has_cls=has_cls, channels_last=last)
+        config = {
+            "model_type": "timm_wrapper",
+            "architecture": self._model.default_cfg.get("architecture", self._name),
+            "model_args": self._model_arguments(),
+        }
+        data_config = {name: _plain(value) for name, value in self._data_config.items()}
+        return Portable(self._model, "image", config, made, _save_nothing, data_config=data_config)
 
     @cached_property
     def _model(self) -> Any:
@@ -170,6 +200,10 @@ def _resampled(model: Any, state: dict[str, torch.Tensor]) -> dict[str, torch.Te
     """Position embeddings for another image size, as timm makes them of its own checkpoints."""
     fit = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
     return state if fit is None else dict(fit(state, model))
+
+
+def _save_nothing(folder: Path) -> None:
+    """The transform of a timm model is part of its configuration."""
 
 
 def _plain(value: Any) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,11 +15,9 @@ import pyarrow.parquet as pq
 from headstart.errors import ConfigError, DataError, StorageError
 from headstart.files import (
     make_directory,
-    partial_path,
     read_json,
-    storage_errors,
-    sync_directory,
     write_durably,
+    write_folder,
     write_json,
 )
 from headstart.runs.card import model_card
@@ -83,14 +80,7 @@ class RunRecord:
         """
         target = Path(path)
         check_free(target, overwrite)
-        make_directory(target.parent)
-        partial = partial_path(target)
-        try:
-            make_directory(partial)
-            self._write(partial)
-            _swap(partial, target)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+        write_folder(target, self._write)
         return target
 
     def _write(self, folder: Path) -> None:
@@ -159,15 +149,18 @@ def _check_whole(path: Path, value: Json, names: Sequence[str]) -> None:
         raise StorageError(f"{path} lacks {missing[0]!r}; restore it, or fit the head again")
 
 
-def check_free(target: Path, overwrite: bool) -> None:
-    """Refuse a directory that holds something, before any work is done."""
+def check_free(target: Path, overwrite: bool, mark: str = "report.json", what: str = "a run") -> None:
+    """Refuse a directory that holds something, before any work is done.
+
+    ``mark`` is the file that shows that it may be overwritten: that it is ``what`` was written before.
+    """
     if target.exists() and not target.is_dir():
         raise ConfigError(f"{target} is a file; --out takes a directory")
     if target.is_dir() and any(target.iterdir()):
         if not overwrite:
             raise ConfigError(f"{target} is not empty; choose another --out, or pass --overwrite")
-        if not (target / "report.json").exists():
-            raise ConfigError(f"{target} holds something else than a run, and is not overwritten")
+        if not (target / mark).exists():
+            raise ConfigError(f"{target} holds something else than {what}, and is not overwritten")
 
 
 def parquet_bytes(table: pa.Table) -> bytes:
@@ -175,19 +168,3 @@ def parquet_bytes(table: pa.Table) -> bytes:
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
     return buffer.getvalue()
-
-
-def _swap(partial: Path, target: Path) -> None:
-    """Put the new directory in the place of the old one, which is kept until then."""
-    with storage_errors(target):
-        old = partial_path(target)
-        if target.exists():
-            os.rename(target, old)
-        try:
-            os.rename(partial, target)
-        except OSError as error:
-            if old.exists():
-                os.rename(old, target)
-            raise StorageError(f"cannot write {target}: {error.strerror}") from error
-        sync_directory(target.parent)
-        shutil.rmtree(old, ignore_errors=True)

@@ -13,17 +13,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headstart.arrow import column_of, mask_of, names_by_code, strings
-from headstart.backbones.options import BackboneOptions
 from headstart.cache.formats import shard_format
-from headstart.cache.store import Cache
-from headstart.errors import DataError, HeadstartError, MismatchError
+from headstart.errors import DataError, HeadstartError
 from headstart.extraction.plan import plan_extraction
 from headstart.extraction.samples import register, samples_of
 from headstart.heads.predictor import Predictor
 from headstart.heads.sequences import Sequences
 from headstart.network import forbid_network
 from headstart.pooling import is_ragged
-from headstart.recipe import Recipe, make_recipe
+from headstart.recipe import Recipe
 from headstart.runs.record import MODEL_DIR, load_run
 from headstart.sources import SourceOptions, open_source
 from headstart.sources.detection import detect
@@ -31,6 +29,7 @@ from headstart.stages.computing import Filler, OpenedBackbone, check_modality, f
 from headstart.stages.config import PredictConfig
 from headstart.stages.input_order import input_order
 from headstart.stages.predicting import prediction_table
+from headstart.stages.reopening import cache_of, reopen
 from headstart.stages.spaces import Work
 from headstart.stages.streaming import read_blocks
 
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headstart.cache.space import Space
+    from headstart.cache.store import Cache
     from headstart.contracts import Payloads, Progress, Source
     from headstart.extraction.samples import Samples
     from headstart.types import Failure, Json, SampleBlock
@@ -79,7 +79,7 @@ def predict_with(
     """Predict with a head in memory; see `predict`."""
     if config.offline:
         forbid_network()
-    cache = Cache(config.cache or _cache_of(features))
+    cache = cache_of(features, config.cache)
     read = [_read_part({**features, **part}, cache, config, progress) for part in features.get("parts", [{}])]
     samples = read[0].samples
     held = np.logical_and.reduce([part.space.held(samples.keys) for part in read])
@@ -155,11 +155,6 @@ def _are_images(data: Any) -> bool:
         return False  # opening it says what is wrong
 
 
-def _cache_of(features: Mapping[str, Json]) -> str | None:
-    """The cache of the run if it is still there, else the user's own."""
-    return features["cache"] if os.path.isdir(features["cache"]) else None
-
-
 def _read_all(
     source: Source,
     space: Space,
@@ -174,7 +169,7 @@ def _read_all(
     progress.say(work.plan.summary())
     if not len(work.plan.todo):
         return samples, []
-    opened = _open_backbone(source, space, features, cache, config, progress)
+    opened = _open_backbone(source, features, cache, config, progress)
     return samples, fill(work, opened, config, progress).failures
 
 
@@ -195,7 +190,7 @@ def _read_stream(
             work = _work(part, samples, space, config)
             if len(work.plan.todo):
                 if filler is None:
-                    opened = _open_backbone(source, space, features, cache, config, progress)
+                    opened = _open_backbone(source, features, cache, config, progress)
                     filler = Filler(opened, config, progress, keep_open=True)
                 filler.fill(work)
             progress.advance(len(samples) - len(work.plan.todo))
@@ -215,34 +210,14 @@ def _work(source: Payloads, samples: Samples, space: Space, config: PredictConfi
 
 def _open_backbone(
     source: Source,
-    space: Space,
     features: Mapping[str, Json],
     cache: Cache,
     config: PredictConfig,
     progress: Progress,
 ) -> OpenedBackbone:
-    """The very backbone that the run names."""
-    recipe = space.recipe
-    given = dict(features["options"])
-    weights = given.pop("weights", None)
-    options = BackboneOptions(
-        weights=Path(weights) if weights else None,
-        modality=features["modality"],
-        offline=config.offline,
-        **given,
-    )
-    opened = OpenedBackbone(features.get("located", features["backbone"]), options, cache, progress)
+    """The very backbone that the run names, for inputs that it takes."""
+    opened = reopen(features, cache, progress, config.offline)
     check_modality(source, opened.info)
-    now = make_recipe(opened.info, recipe.entries["tap"], recipe.entries["compute"], recipe.entries["stored"])
-    if now.id != recipe.id:
-        changes = ", ".join(
-            f"{name} was {then!r} and is {is_now!r}"
-            for name, (then, is_now) in recipe.differences(now).items()
-        )
-        raise MismatchError(
-            f"{features['backbone']} is not the backbone that this head was fitted on: {changes}; "
-            "bring back what it was, or fit the head anew"
-        )
     return opened
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from headstart.contracts import Head
     from headstart.runs.record import RunRecord
+    from headstart.stages.export import Exported
+    from headstart.stages.whole_model import WholeModel
     from headstart.types import Json
 
 
@@ -89,6 +91,71 @@ class Run:
         """
         config = PredictConfig(data=data, **options)
         return predict_with(self.predictor, self.features, self.labels, config, open_progress(quiet))
+
+    def module(self, trainable: bool = False, device: str = "cpu", offline: bool = False) -> WholeModel:
+        """Backbone and head as one torch module, from model inputs to logits.
+
+        ``module.inputs(["a text"])`` makes the batch that it takes; ``print(module.table())`` shows how many
+        parameters are trainable and how many frozen.
+
+        Parameters
+        ----------
+        trainable : bool
+            Whether the weights have gradients; without, nothing of it ever changes.
+        device : str
+        offline : bool
+            Open no socket.
+
+        Raises
+        ------
+        ConfigError
+            They cannot be one network: the head is none, or reads several features, or all positions.
+        MismatchError
+            The backbone is not the one that the head was fitted on.
+        """
+        from headstart.backbones.freezing import resolve_device
+        from headstart.network import forbid_network
+        from headstart.stages.whole_model import whole_model
+
+        if offline:
+            forbid_network()
+        progress, where = open_progress(True), resolve_device(device)
+        return whole_model(self.predictor, self.features, progress, trainable, where, offline)
+
+    def export(
+        self,
+        path: str | os.PathLike[str],
+        to: str = "hf",
+        overwrite: bool = False,
+        quiet: bool = True,
+        offline: bool = False,
+    ) -> Exported:
+        """Write backbone and head as one model that others load without headstart.
+
+        Parameters
+        ----------
+        path : path
+            A folder, written whole or not at all.
+        to : {"hf", "onnx", "timm"}
+            For transformers' ``AutoModelFor…Classification`` and pipelines; one ONNX file; for
+            ``timm.create_model("local-dir:…")``.
+        overwrite : bool
+            Replace an export that lies there.
+
+        Raises
+        ------
+        HeadstartError
+            See `headstart.stages.export.export_with`.
+        """
+        from headstart.network import forbid_network
+        from headstart.stages.export import export_with
+
+        if offline:
+            forbid_network()
+        progress = open_progress(quiet)
+        return export_with(
+            self.predictor, self.features, self.labels, to, Path(path), progress, overwrite, offline
+        )
 
     def __repr__(self) -> str:
         name = "r2" if self.report.get("task") == "regression" else "accuracy"

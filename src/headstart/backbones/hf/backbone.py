@@ -12,6 +12,7 @@ from headstart.errors import BackboneError
 
 if TYPE_CHECKING:
     from headstart.backbones.options import BackboneOptions
+    from headstart.backbones.portable import Portable
     from headstart.contracts import Backbone, FrozenModel
     from headstart.types import BackboneInfo, Precision
 
@@ -57,6 +58,12 @@ class HubBackbone:
     def load(self, device: str, precision: Precision) -> FrozenModel:
         """The model, frozen, on a device."""
         return self._model.load(device, precision)
+
+    def portable(self, tap: str) -> Portable:
+        """See `PortableBackbone`."""
+        from headstart.backbones.portable import carried
+
+        return carried(self._model, tap)
 
     @cached_property
     def _model(self) -> Backbone:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.backbones.digest import n_parameters, weights_digest
-from headstart.backbones.freezing import freeze, is_int8
+from headstart.backbones.freezing import freeze, gradients_as_meant, is_int8
 from headstart.backbones.hf.dual_inputs import MASK
 from headstart.backbones.hf.dual_sides import DualSide, open_side
 from headstart.backbones.hf.frozen_texts import CPU_TOKENS, GPU_TOKENS
@@ -211,7 +211,7 @@ class FrozenDualModel:
         cast = {
             name: part.to(self._dtype) if part.is_floating_point() else part for name, part in batch.items()
         }
-        with torch.inference_mode():
+        with gradients_as_meant(self.module):
             if len(self._sides) == 1:
                 return self._read(self._sides[0], cast, reads)
             image, text = (self._read(side, _inputs_of(side, cast), AT_END).whole for side in self._sides)

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from headstart.backbones.freezing import is_int8
+from headstart.backbones.freezing import gradients_as_meant, is_int8
 from headstart.backbones.hf.packing import PLACES, find_packing, pack, trial_texts, unpack, varlen_attention
 from headstart.backbones.unpadded import run_unpadded
 from headstart.pooling import pool
@@ -64,7 +64,7 @@ class FrozenTextModel:
         self.device = next(self.module.parameters()).device
         self.is_reentrant = not _changes_as_it_runs(encoder.config)
         self._accepts = set(inspect.signature(encoder.module.forward).parameters)
-        self._fill = _fill_values(text_input.tokenizer, encoder.module)
+        self._fill = fill_values(text_input.tokenizer, encoder.module)
         self.budget = CPU_TOKENS if self.device.type == "cpu" else GPU_TOKENS
         self._packing: Packing | None = None
         self.pack_with(self._fused_attention())
@@ -142,16 +142,12 @@ class FrozenTextModel:
     def _forward(
         self, batch: Mapping[str, torch.Tensor], reads: Collection[str], packing: Packing | None
     ) -> Activations:
-        import torch
-
         module = self._encoder.module
 
         mask = batch["attention_mask"].bool()
         to_the_end = any(name in AT_END for name in reads)
         output: Any = None
-        # A compiler cannot slice a model's own buffers over shapes of all kinds in inference mode (torch 2.15).
-        without_gradients = torch.no_grad() if torch.compiler.is_compiling() else torch.inference_mode()
-        with without_gradients:
+        with gradients_as_meant(self.module):
             with self._encoder.depth.blocks.kept(reads, stop=not to_the_end) as kept:
                 output = module(**batch) if packing is None else packing.run(module, batch)
             hidden = {**kept, "final": output.last_hidden_state} if to_the_end else kept
@@ -189,7 +185,7 @@ def _changes_as_it_runs(config: Any) -> bool:
     return bool(named & {"dynamic", "longrope"})
 
 
-def _fill_values(tokenizer: Any, module: Any) -> dict[str, int]:
+def fill_values(tokenizer: Any, module: Any) -> dict[str, int]:
     """What padded positions hold: any token that the model has, since they are masked.
 
     A padding token that was added to a tokenizer alone has no row in the embedding.

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from headstart.errors import BackboneError, ConfigError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
     from PIL import Image
 
@@ -58,6 +60,10 @@ class ImageProcessor:
     def pixels(self, image: Image.Image) -> torch.Tensor:
         """One RGB picture as a float tensor (3, H, W)."""
         return self(image)["pixel_values"]
+
+    def save(self, folder: Path) -> None:
+        """Write it into a folder, as transformers keeps it."""
+        self._processor.save_pretrained(folder)
 
     @property
     def description(self) -> dict[str, Json]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import torch
 
     from headstart.backbones.options import BackboneOptions
+    from headstart.backbones.portable import Portable
     from headstart.types import Precision
 
 POOLER = "pooler."
@@ -103,6 +104,15 @@ class ImageBackbone:
         return FrozenImageModel(
             module, self._processor.pixels, lambda batch, reads: _read(module, anatomy, batch, reads)
         )
+
+    def portable(self, tap: str) -> Portable:
+        """The model as transformers makes it, with its image processor."""
+        from headstart.backbones.portable import Portable, reading_of, without_pooler
+
+        model, n_prefix = self._loaded[0], self._anatomy.layout.n_prefix
+        arguments = without_pooler(model, tap)
+        reading = reading_of(tap, n_prefix=n_prefix, has_cls=bool(n_prefix), arguments=arguments)
+        return Portable(model, "image", model.config.to_dict(), reading, self._processor.save)
 
     @cached_property
     def _loaded(self) -> tuple[Any, tuple[str, ...]]:

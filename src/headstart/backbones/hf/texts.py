@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from headstart.backbones.hf.frozen_texts import FrozenTextModel
     from headstart.backbones.hf.sentence_head import SentenceHead
     from headstart.backbones.options import BackboneOptions
+    from headstart.backbones.portable import Portable
     from headstart.types import Precision
 
 UNBOUNDED = 1_000_000  # transformers writes 10^30 where a tokenizer knows no limit
@@ -82,6 +83,49 @@ class TextBackbone:
         head = None if self._head is None else freeze(self._head, device, head_precision)
         head_tap = f"final.{'+'.join(self._settings.poolings)}"
         return FrozenTextModel(self._encoder, self._text_input, self._n_skipped, head, head_tap)
+
+    def portable(self, tap: str) -> Portable:
+        """The encoder as transformers makes it, with its tokenizer.
+
+        Raises
+        ------
+        ConfigError
+            Something stands before its texts, or dense layers behind the pooling are read.
+        """
+        from headstart.backbones.hf.text_encoders import ENCODER_CLASSES
+        from headstart.backbones.portable import Portable, reading_of, without_pooler
+
+        if self._prompt:
+            raise ConfigError(
+                f"the head was fitted on texts behind the prompt {self._prompt[:40]!r}, which no tokenizer of "
+                "transformers puts there; extract with --prompt '' and fit the head anew"
+            )
+        if tap.startswith("sentence"):
+            raise ConfigError(
+                f"the head reads the dense layers of {self.spec}, which cannot be taken along; fit one on "
+                f"last.{'+'.join(self._settings.poolings)}"
+            )
+        encoder = self._encoder
+        reading = reading_of(
+            tap,
+            has_cls=True,
+            is_encoder=bool(encoder.config.is_encoder_decoder),
+            text_encoding=encoder.config.model_type in ENCODER_CLASSES,
+            arguments=without_pooler(encoder.module, tap),
+        )
+        config = encoder.config.to_dict()
+        return Portable(encoder.module, "text", config, reading, self._save_tokenizer, self._max_length)
+
+    def _save_tokenizer(self, folder: Path) -> None:
+        """As it is used here: cut at the same length, and padded on the right with a token that the model has."""
+        from headstart.backbones.hf.frozen_texts import fill_values
+
+        tokenizer = self._loaded_tokenizer[0]
+        fill = fill_values(tokenizer, self._encoder.module)["input_ids"]
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(fill)
+        tokenizer.padding_side = tokenizer.truncation_side = "right"
+        tokenizer.model_max_length = self._max_length
+        tokenizer.save_pretrained(folder)
 
     @cached_property
     def _settings(self) -> SentenceSettings:

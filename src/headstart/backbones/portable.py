@@ -1,0 +1,129 @@
+"""What it takes to make a backbone again where headstart is not installed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+from headstart.errors import ConfigError
+from headstart.pooling import UNIT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import torch
+
+    from headstart.contracts import Backbone
+    from headstart.types import Json
+
+
+_LEFT_OUT = (
+    "transformers_version", "_name_or_path", "architectures", "id2label", "label2id", "problem_type", "torch_dtype",
+    "auto_map", "num_labels",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Portable:
+    """A backbone as a model of transformers, read at one tap.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The backbone as it was loaded.
+    modality : {"image", "text"}
+    config : mapping
+        The configuration of the model of transformers that it is; ``timm_wrapper`` for one of timm.
+    reading : mapping
+        How the model is made and its outputs are read, as `HeadstartConfig` keeps it.
+    save_inputs : callable
+        Writes its tokenizer or its image processor into a folder, as transformers keeps them.
+    max_length : int, optional
+        Tokens a text is cut to.
+    data_config : mapping, optional
+        What timm makes the transform from, where the model is timm's.
+    """
+
+    module: torch.nn.Module
+    modality: Literal["image", "text"]
+    config: Mapping[str, Json]
+    reading: Mapping[str, Json]
+    save_inputs: Callable[[Path], None]
+    max_length: int | None = None
+    data_config: Mapping[str, Json] | None = None
+
+    @property
+    def is_timm(self) -> bool:
+        """Whether the model is timm's, which transformers wraps."""
+        return self.data_config is not None
+
+    def description(self) -> dict[str, Json]:
+        """The configuration without where it came from, what it was for and how it was kept: in float32."""
+        kept = {name: value for name, value in self.config.items() if name not in _LEFT_OUT}
+        return kept if self.is_timm else {**kept, "dtype": "float32"}
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """The weights by the names that transformers gives them."""
+        prefix = "timm_model." if self.is_timm else ""
+        return {f"{prefix}{name}": tensor for name, tensor in self.module.state_dict().items()}
+
+
+@runtime_checkable
+class PortableBackbone(Protocol):
+    """A backbone that can be taken elsewhere."""
+
+    def portable(self, tap: str) -> Portable:
+        """All that is needed to make it again, and to read it at a canonical tap.
+
+        Raises
+        ------
+        ConfigError
+            It, or what is read of it, cannot be taken elsewhere.
+        """
+
+
+def carried(backbone: Backbone, tap: str) -> Portable:
+    """A backbone that can be taken elsewhere, at a canonical tap.
+
+    Raises
+    ------
+    ConfigError
+        It cannot.
+    """
+    if not isinstance(backbone, PortableBackbone):
+        raise ConfigError(
+            f"{backbone.spec} cannot be exported: that needs a text or an image model of transformers or timm; "
+            "run.module() gives it as a torch module"
+        )
+    return backbone.portable(tap)
+
+
+def reading_of(tap: str, **layout: Any) -> dict[str, Json]:
+    """How a model is made and read, for `HeadstartConfig`; ``layout`` says what is not as usual.
+
+    Examples
+    --------
+    >>> reading = reading_of("final.cls+mean.l2", n_prefix=1)
+    >>> reading["read"], reading["poolings"], reading["unit"], reading["n_prefix"]
+    ('final', ['cls', 'mean'], True, 1)
+    """
+    read, _, poolings = tap.removesuffix(UNIT).partition(".")
+    usual: dict[str, Json] = {
+        "n_prefix": 0,
+        "has_cls": False,
+        "channels_last": None,
+        "is_encoder": False,
+        "text_encoding": False,
+        "arguments": {},
+    }
+    named = poolings.split("+") if poolings else []
+    return {"read": read, "poolings": named, "unit": tap.endswith(UNIT), **usual, **layout}
+
+
+def without_pooler(module: Any, tap: str) -> dict[str, Json]:
+    """Arguments that make a model of transformers without the pooler that the tap does not read."""
+    import inspect
+
+    takes = "add_pooling_layer" in inspect.signature(type(module).__init__).parameters
+    return {"add_pooling_layer": False} if takes and not tap.startswith("pooler") else {}

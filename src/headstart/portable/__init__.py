@@ -1,0 +1,1 @@
+"""What an exported folder carries: files that need torch and transformers, and nothing of headstart."""
