@@ -13,6 +13,7 @@ from headstart.cli import (
     demo,
     export,
     extract,
+    fine_tune,
     fit_head,
     live,
     predict,
@@ -51,6 +52,7 @@ def _root(
 
 app.command("extract")(extract.extract)
 app.command("fit-head")(fit_head.fit_head)
+app.command("fine-tune")(fine_tune.fine_tune)
 app.command("predict")(predict.predict)
 app.command("export")(export.export)
 app.command("audit")(audit.audit)

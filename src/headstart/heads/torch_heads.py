@@ -171,6 +171,26 @@ class TorchHead(BaseEstimator):  # type: ignore[misc]
         only(trained, self.lr)
         return self
 
+    def begin(self, X: Any, y: ArrayLike) -> NDArray[Any]:
+        """Learn the classes and the scale of training samples; their targets as a loss takes them.
+
+        For a head whose weights are trained elsewhere, together with a backbone.
+        """
+        labels = np.asarray(y)
+        features = self._read(X, reset=True)
+        targets = self._learn_targets(labels, features)
+        self._learn_scale(features)
+        return targets
+
+    def targets_of(self, y: ArrayLike) -> NDArray[Any]:
+        """Targets of other samples; of a label that training lacks ``UNSEEN``."""
+        return self._as_targets(np.asarray(y))
+
+    def finish(self, trained: Trained) -> Self:
+        """Become fitted with weights that were trained elsewhere."""
+        self._keep(trained)
+        return self
+
     def tensors(self) -> dict[str, NDArray[Any]]:
         """What was fitted, as arrays that go into a safetensors file."""
         check_is_fitted(self, "weights_")
