@@ -6,7 +6,20 @@ from typing import Annotated
 
 import typer
 
-from headstart.cli import audit, backbones, cache, demo, extract, fit_head, live, predict, project, rank, runs
+from headstart.cli import (
+    audit,
+    backbones,
+    cache,
+    compare,
+    demo,
+    extract,
+    fit_head,
+    live,
+    predict,
+    project,
+    rank,
+    runs,
+)
 
 app = typer.Typer(
     name="headstart",
@@ -39,6 +52,7 @@ def _root(
 app.command("extract")(extract.extract)
 app.command("fit-head")(fit_head.fit_head)
 app.command("predict")(predict.predict)
+app.command("compare")(compare.compare)
 app.command("audit")(audit.audit)
 app.command("rank")(rank.rank)
 app.command("project")(project.project)

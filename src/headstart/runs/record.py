@@ -83,14 +83,7 @@ class RunRecord:
         """
         target = Path(path)
         check_free(target, overwrite)
-        make_directory(target.parent)
-        partial = partial_path(target)
-        try:
-            make_directory(partial)
-            self._write(partial)
-            _swap(partial, target)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+        write_whole(target, self._write)
         return target
 
     def _write(self, folder: Path) -> None:
@@ -159,15 +152,48 @@ def _check_whole(path: Path, value: Json, names: Sequence[str]) -> None:
         raise StorageError(f"{path} lacks {missing[0]!r}; restore it, or fit the head again")
 
 
-def check_free(target: Path, overwrite: bool) -> None:
-    """Refuse a directory that holds something, before any work is done."""
+def check_free(target: Path, overwrite: bool, holds: str = "report.json", what: str = "a run") -> None:
+    """Refuse a directory that holds something, before any work is done.
+
+    Parameters
+    ----------
+    target : Path
+    overwrite : bool
+        Whether it may be replaced, if it is what would be written.
+    holds, what : str
+        The file that it is known by, and what it then is.
+    """
     if target.exists() and not target.is_dir():
         raise ConfigError(f"{target} is a file; --out takes a directory")
     if target.is_dir() and any(target.iterdir()):
         if not overwrite:
             raise ConfigError(f"{target} is not empty; choose another --out, or pass --overwrite")
-        if not (target / "report.json").exists():
-            raise ConfigError(f"{target} holds something else than a run, and is not overwritten")
+        if not (target / holds).exists():
+            raise ConfigError(f"{target} holds something else than {what}, and is not overwritten")
+
+
+def write_whole(target: Path, write: Callable[[Path], None]) -> None:
+    """Write a directory whole or not at all, in the place of what lies there.
+
+    Parameters
+    ----------
+    target : Path
+    write : callable
+        Takes an empty directory beside it, and fills it.
+
+    Raises
+    ------
+    StorageError
+        It cannot be written; what was there before is as it was.
+    """
+    make_directory(target.parent)
+    partial = partial_path(target)
+    try:
+        make_directory(partial)
+        write(partial)
+        _swap(partial, target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def parquet_bytes(table: pa.Table) -> bytes:
