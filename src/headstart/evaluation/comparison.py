@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,9 @@ from headstart.evaluation.resampling import RESAMPLES, Draws, percentile_interva
 
 if TYPE_CHECKING:
     from headstart.types import Json
+
+MOST_EXACT = 1000
+"""Up to so many samples that one alone has right, McNemar's test is computed in whole numbers."""
 
 
 def compare(
@@ -88,7 +92,11 @@ def mcnemar(only_first: int, only_second: int) -> float:
     >>> mcnemar(0, 5), mcnemar(3, 3)
     (0.0625, 1.0)
     """
-    from scipy.special import bdtr  # scipy.stats takes longer to import than a whole comparison
-
-    # A coin is as likely to fall so unevenly on either side.
-    return min(2 * float(bdtr(min(only_first, only_second), only_first + only_second, 0.5)), 1.0)
+    n, fewer = only_first + only_second, min(only_first, only_second)
+    # Not scipy's binomtest: importing it takes as long as everything else. A coin is as likely to fall so unevenly
+    # on either side.
+    if n <= MOST_EXACT:
+        return float(min(2 * sum(math.comb(n, k) for k in range(fewer + 1)) / 2**n, 1.0))
+    k = np.arange(1, fewer + 1)
+    logs = np.concatenate([[0.0], np.cumsum(np.log((n - k + 1) / k))])
+    return min(2 * math.exp(float(np.logaddexp.reduce(logs)) - n * math.log(2)), 1.0)

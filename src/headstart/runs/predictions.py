@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from headstart.arrow import codes_by_name, mask_of
 from headstart.errors import StorageError
+from headstart.keys import KEY_BYTES
 
 PREDICTIONS = "predictions.parquet"
 COLUMNS = ("id", "key", "split", "label", "prediction")
@@ -42,7 +43,7 @@ def read_predictions(run: Path, split: str) -> pa.Table:
 
 def of_split(rows: Any, split: str) -> Any:
     """The rows of a table, or of a batch of one, that are in a split."""
-    return rows.filter(pc.equal(rows.column("split"), split))
+    return rows.filter(mask_of(codes_by_name(rows.column("split"), [split]) == 0))
 
 
 def _check(path: Path, schema: pa.Schema) -> None:
@@ -51,5 +52,8 @@ def _check(path: Path, schema: pa.Schema) -> None:
         raise StorageError(
             f"{path} has no column {missing[0]!r}, so headstart did not write it; make the run again"
         )
-    if schema.field("key").type != pa.binary(16):
-        raise StorageError(f"{path} has keys of type {schema.field('key').type}, and not of 16 bytes")
+    for name, expected in (("key", pa.binary(KEY_BYTES)), ("split", pa.string()), ("id", pa.string())):
+        if schema.field(name).type != expected:
+            raise StorageError(
+                f"{path} has {schema.field(name).type} in column {name!r}, expected {expected}; make the run again"
+            )

@@ -92,8 +92,7 @@ def choose_cheapest(costs: Mapping[str, Cost]) -> str | None:
 
 def _compared(run: OpenedRun, paired: Paired, cost: Cost, best: str, cheapest: str | None) -> ComparedRun:
     figures, intervals = paired.judged[run.name].figures, paired.intervals(run.name)
-    head = run.report.get("head", {})
-    n_train = run.report.get("data", {}).get("n_train")
+    head, n_train = run.part("head"), run.part("data").get("n_train")
     return ComparedRun(
         name=run.name,
         path=run.path,

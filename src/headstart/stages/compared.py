@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+import pyarrow as pa
+
 from headstart.errors import ConfigError, DataError, MismatchError, StorageError
 from headstart.runs.predictions import PREDICTIONS, read_predictions
 from headstart.runs.record import load_run
+from headstart.stages.predicting import PROBABILITY
+from headstart.stages.run_names import name_runs
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from headstart.stages.run import Run
     from headstart.types import Json
 
@@ -53,11 +54,15 @@ class OpenedRun:
         """``single``, ``multi`` or ``regression``."""
         return str(self.report.get("task") or self.labels.get("kind") or "single")
 
+    def part(self, name: str) -> Mapping[str, Json]:
+        """A part of the report; empty where it has none, or one that is no object."""
+        found = self.report.get(name)
+        return found if isinstance(found, dict) else {}
+
     @property
     def method(self) -> Mapping[str, Json] | None:
         """How its network was trained; None: it is a head on cached features."""
-        found = self.report.get("method")
-        return found if isinstance(found, dict) else None
+        return self.part("method") or None
 
 
 def open_runs(runs: Sequence[AnyRun]) -> list[OpenedRun]:
@@ -104,46 +109,6 @@ def _about(run: AnyRun) -> str:
     return "" if isinstance(run, str | os.PathLike) else str(run.report.get("head", {}).get("name", "run"))
 
 
-def name_runs(places: Sequence[Path | None], others: Sequence[str]) -> list[str]:
-    """The last parts of each path, as many as tell them apart; runs in memory by what they are.
-
-    Examples
-    --------
-    >>> name_runs([Path("a/ridge"), Path("b/ridge"), Path("mlp"), None], ["", "", "", "ridge"])
-    ['a/ridge', 'b/ridge', 'mlp', 'ridge']
-    """
-    parts = [Path(os.path.abspath(place)).parts if place else (other,)
-             for place, other in zip(places, others, strict=True)]  # fmt: skip
-    depth = [1] * len(parts)
-    while True:
-        names = ["/".join(part[-n:]) for part, n in zip(parts, depth, strict=True)]
-        counts = Counter(names)
-        longer = [counts[name] > 1 and n < len(part)
-                  for name, n, part in zip(names, depth, parts, strict=True)]  # fmt: skip
-        if not any(longer):
-            return [_printable(name) for name in _numbered(names)]
-        depth = [n + more for n, more in zip(depth, longer, strict=True)]
-
-
-def _numbered(names: Sequence[str]) -> list[str]:
-    seen: Counter[str] = Counter()
-    numbered = []
-    for name in names:
-        seen[name] += 1
-        numbered.append(name if seen[name] == 1 else f"{name} #{seen[name]}")
-    return numbered
-
-
-def _printable(name: str) -> str:
-    """A name without what would move the cursor of a terminal, or break a line of a table."""
-    return "".join(
-        letter
-        if letter.isprintable()
-        else letter.encode("unicode_escape", "backslashreplace").decode("ascii")
-        for letter in name
-    )
-
-
 def _open(run: AnyRun, name: str) -> OpenedRun:
     if isinstance(run, str | os.PathLike):
         path = Path(run)
@@ -167,7 +132,8 @@ def _check_report(path: Path, report: Json) -> None:
 
 def _check_test(run: OpenedRun) -> None:
     """A run must have test samples, and predictions for all that its report counts."""
-    n, said = run.predictions.num_rows, run.report["metrics"].get(SPLIT, {}).get("n")
+    metrics = run.part("metrics").get(SPLIT)
+    n, said = run.predictions.num_rows, metrics.get("n") if isinstance(metrics, dict) else None
     if not n and not said:
         raise MismatchError(
             f"run {run.name} has no test samples; compare judges runs on the test split, so fit it on a set with one"
@@ -178,3 +144,24 @@ def _check_test(run: OpenedRun) -> None:
         )
     if run.task not in KINDS:
         raise StorageError(f"run {run.name} is of a task that this version does not know: {run.task!r}")
+    for field in run.predictions.schema:
+        if not _fits(field, run.task):
+            raise StorageError(
+                f"run {run.name}: {PREDICTIONS} has {field.type} in column {field.name!r}, which does not go with "
+                f"{KINDS[run.task]}; make the run again"
+            )
+
+
+def _fits(field: pa.Field, task: str) -> bool:
+    """Whether a column is of the type that fit-head writes for a task."""
+    if field.name.startswith(PROBABILITY):
+        return bool(pa.types.is_floating(field.type))
+    if field.name not in ("label", "prediction"):
+        return True
+    match task:
+        case "regression":
+            return bool(pa.types.is_floating(field.type))
+        case "multi":
+            return bool(pa.types.is_list(field.type) and pa.types.is_string(field.type.value_type))
+        case _:
+            return bool(pa.types.is_string(field.type))

@@ -42,14 +42,16 @@ def comparison_text(comparison: Comparison, width: int = WIDTH) -> str:
         Of the terminal. A table that is wider is turned, a column for each run, if it is narrower so; nothing is cut.
     """
     from rich.console import Console
+    from rich.text import Text
 
     buffer = io.StringIO()
     for title, header, rows in tables_of(comparison):
         turned = [list(line) for line in zip(header, *rows, strict=True)]
         if _width([header, *rows]) > max(width, _width(turned)):
             header, *rows = turned
-        console = Console(file=buffer, width=max(width, _width([header, *rows]), len(title)))
-        console.print(_rich(title, header, rows))
+        console = Console(file=buffer, width=max(width, _width([header, *rows])))
+        console.print(Text(title), soft_wrap=True)
+        console.print(_rich(header, rows))
     lines = [line.rstrip() for line in buffer.getvalue().splitlines()]
     return "\n".join([*lines, *sentences_of(comparison)])
 
@@ -61,12 +63,12 @@ def _width(lines: Sequence[Sequence[str]]) -> int:
     return sum(max(map(cell_len, column)) + 3 for column in zip(*lines, strict=True))
 
 
-def _rich(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> Any:
+def _rich(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Any:
     from rich import box
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    table = RichTable(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
     for place, name in enumerate(header):
         # Text, for a name in square brackets would be taken for markup.
         table.add_column(Text(name), justify="right" if place else "left", no_wrap=True)

@@ -76,11 +76,11 @@ def costs_of(runs: Sequence[OpenedRun], cache: str | os.PathLike[str] | None = N
         Where the sets lie that know how long extracting took; None: where each run says.
     """
     found = extractions_of(runs, cache)
-    return [_cost(run.report, extractions) for run, extractions in zip(runs, found, strict=True)]
+    return [_cost(run, extractions) for run, extractions in zip(runs, found, strict=True)]
 
 
-def _cost(report: Mapping[str, Json], extractions: Sequence[Extraction] | None) -> Cost:
-    timings, cost = (_part(report, name) for name in ("timings", "cost"))
+def _cost(run: OpenedRun, extractions: Sequence[Extraction] | None) -> Cost:
+    timings, cost = (run.part(name) for name in ("timings", "cost"))
     peak, loaded = (_whole(cost, name) for name in ("peak_resident_bytes", "loaded_resident_bytes"))
     return Cost(
         fit_seconds=_number(timings, "fit"),
@@ -94,11 +94,6 @@ def _cost(report: Mapping[str, Json], extractions: Sequence[Extraction] | None) 
         feature_bytes=_whole(cost, "feature_bytes"),
         model_bytes=_whole(cost, "model_bytes"),
     )
-
-
-def _part(report: Mapping[str, Json], name: str) -> Mapping[str, Json]:
-    found = report.get(name)
-    return found if isinstance(found, dict) else {}
 
 
 def _number(values: Mapping[str, Json], name: str) -> float | None:

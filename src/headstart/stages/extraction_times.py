@@ -105,8 +105,8 @@ def _measure(
         folder = opened.set_dir(name)
     except HeadstartError:
         return None
-    made = str(run.report.get("provenance", {}).get("created", "")) or None
-    n = sum(value for name, value in run.report.get("data", {}).items()
+    made = str(run.part("provenance").get("created", "")) or None
+    n = sum(value for name, value in run.part("data").items()
             if name in ("n_train", "n_validation", "n_test") and isinstance(value, int))  # fmt: skip
     own = _passes([folder], space, made)
     if own and _sum(own, "n") >= COVERED * n:
