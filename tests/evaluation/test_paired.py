@@ -8,7 +8,7 @@ from scipy.stats import binomtest, bootstrap
 
 from headstart.evaluation.comparison import compare, mcnemar
 from headstart.evaluation.judging import judge_classes, judge_numbers
-from headstart.evaluation.paired import Paired
+from headstart.evaluation.paired import Paired, holm
 
 N = 300
 
@@ -53,13 +53,13 @@ def test_any_figure_has_a_paired_interval():
     assert found.p_value is None
 
 
-def test_significant_is_what_leaves_out_nothing():
+def test_significant_is_what_leaves_out_0():
     _, _, judged = three_runs()
     paired = Paired(judged, N)
-    assert paired.difference("good", "poor", "accuracy").is_significant
-    assert paired.difference("poor", "good", "accuracy").is_significant
-    assert not paired.difference("good", "fair", "accuracy").is_significant
-    assert not paired.difference("good", "good", "accuracy").is_significant
+    assert paired.versus("good", "poor").is_significant("accuracy")
+    assert paired.versus("poor", "good").is_significant("accuracy")
+    assert not paired.versus("good", "fair").is_significant("accuracy")
+    assert not paired.versus("good", "good").is_significant("accuracy")
 
 
 @pytest.mark.parametrize(
@@ -70,3 +70,33 @@ def test_mcnemar_is_the_exact_binomial_test(first, second):
     n = first + second
     expected = binomtest(first, n).pvalue if n else 1.0
     assert mcnemar(first, second) == pytest.approx(expected, rel=1e-9)
+
+
+def test_p_values_grow_with_the_number_of_runs():
+    _, _, judged = three_runs()
+    paired = Paired(judged, N)
+    against = paired.against("good")
+    assert set(against) == {"poor", "fair"}
+    assert against["poor"].p_holm == pytest.approx(2 * against["poor"].p_value)
+    assert against["fair"].p_holm == pytest.approx(against["fair"].p_value)
+
+
+def test_holm_is_never_out_of_order_and_never_above_one():
+    adjusted = holm({"a": 0.3, "b": 0.011, "c": 0.01, "d": 0.9})
+    assert adjusted == pytest.approx({"c": 0.04, "b": 0.04, "a": 0.6, "d": 0.9})
+    assert holm({"a": 0.8, "b": 0.9}) == {"a": 1.0, "b": 1.0}
+    assert holm({}) == {}
+
+
+def test_few_disagreements_are_no_measurable_difference():
+    """The bootstrap's interval leaves out 0 where one run alone is right five times, the exact test says no."""
+    y = np.full(180, "a")
+    half = np.full(180, 0.5)
+    worse = np.where(np.arange(180) < 5, "b", y)
+    paired = Paired(
+        {"all": judge_classes(y, y, half, half), "five": judge_classes(y, worse, half, half)}, 180
+    )
+    versus = paired.against("all")["five"]
+    assert versus.differences["accuracy"].leaves_out_zero
+    assert versus.p_value == 0.0625
+    assert not versus.is_significant("accuracy")

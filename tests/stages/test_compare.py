@@ -388,7 +388,10 @@ class TestAdvice:
         self, made: FeatureSet, tmp_path: Path, time: dict[str, float]
     ) -> None:
         said = self.advice(made, tmp_path, time, share=0.99)
-        assert "Take full if the figures matter: it is measurably better than every cheaper run" in said
+        assert (
+            "Take full if the figures matter: it is measurably better than every run that takes clearly"
+            in said
+        )
         assert "Fine-tuning gains 1" in said
         assert "for 40 × the training time (1.5 × with extraction counted)" in said
 
@@ -402,6 +405,22 @@ class TestAdvice:
     ) -> None:
         said = self.advice(made, tmp_path, {**time, "poor": 3.0}, share=0.4)
         assert "Take good: it is the best of 3, and the cheapest." in said
+
+    def test_a_run_that_takes_nearly_as_long_is_no_bargain(self, two: tuple[Path, Path]) -> None:
+        best = compare(two).best
+        for run in two:
+            retold(run, timings={"fit": 1.0 if run.name == best else 0.9})
+        assert compare(two).advice == (
+            f"Take {best}: it is the best of 2, and no other takes clearly less time.",
+        )
+
+    def test_times_that_are_unknown_are_not_guessed(self, two: tuple[Path, Path]) -> None:
+        for run in two:
+            retold(run, timings={"fit": None})
+        found = compare(two)
+        assert found.cheapest is None
+        assert found.advice == (f"{found.best} is the best; what the runs took is unknown.",)
+        assert any("training took is unknown of ridge, centroid" in note for note in found.notes)
 
     @pytest.mark.parametrize(
         ("extraction", "full", "expected"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from headstart.evaluation.comparison import mcnemar
 from headstart.evaluation.judging import Judged
 from headstart.evaluation.resampling import RESAMPLES, Draws, interval_of, resampled_figures
+
+LEVEL = 0.05
+"""Below it a p-value counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +31,8 @@ class Difference:
     interval: list[float] | None
 
     @property
-    def is_significant(self) -> bool:
-        """Whether the interval leaves out 0."""
+    def leaves_out_zero(self) -> bool:
+        """Whether the interval does."""
         return self.interval is not None and not self.interval[0] <= 0 <= self.interval[1]
 
     @property
@@ -52,6 +55,8 @@ class Versus:
         How many samples that one alone has right; None: of numbers no one can say.
     p_value : float, optional
         Of McNemar's exact test.
+    p_holm : float, optional
+        The same, made larger for the number of runs that were held against the other one.
     """
 
     other: str
@@ -59,6 +64,11 @@ class Versus:
     only_this: int | None = None
     only_other: int | None = None
     p_value: float | None = None
+    p_holm: float | None = None
+
+    def is_significant(self, figure: str) -> bool:
+        """Whether two runs differ measurably: the interval leaves out 0, and the test, where there is one, agrees."""
+        return self.differences[figure].leaves_out_zero and (self.p_holm is None or self.p_holm < LEVEL)
 
 
 class Paired:
@@ -105,4 +115,30 @@ class Paired:
         if mine is None or others is None:
             return Versus(other, differences)
         only_this, only_other = int((mine & ~others).sum()), int((others & ~mine).sum())
-        return Versus(other, differences, only_this, only_other, mcnemar(only_this, only_other))
+        p_value = mcnemar(only_this, only_other)
+        return Versus(other, differences, only_this, only_other, p_value, p_value)
+
+    def against(self, other: str) -> dict[str, Versus]:
+        """Every other run against one, with p-values that hold for all of them together."""
+        each = {run: self.versus(run, other) for run in self.judged if run != other}
+        tested = {run: versus.p_value for run, versus in each.items() if versus.p_value is not None}
+        adjusted = holm(tested)
+        return {run: replace(versus, p_holm=adjusted.get(run)) for run, versus in each.items()}
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """P-values of several tests, adjusted so that all of them together err in one of twenty cases.
+
+    After Holm, Scandinavian Journal of Statistics 6 (1979).
+
+    Examples
+    --------
+    >>> holm({"a": 0.01, "b": 0.5, "c": 0.02})
+    {'a': 0.03, 'c': 0.04, 'b': 0.5}
+    """
+    adjusted: dict[str, float] = {}
+    least = 0.0
+    for place, name in enumerate(sorted(p_values, key=lambda name: p_values[name])):
+        least = max(least, min((len(p_values) - place) * p_values[name], 1.0))
+        adjusted[name] = least
+    return adjusted

@@ -6,16 +6,17 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from headstart.files import read_json
 from headstart.stages.comparison import LOWER_IS_BETTER, BreakEven
 from headstart.stages.costs import pays_from
 from headstart.stages.wording import gained, share_of_time, written_seconds
 
 if TYPE_CHECKING:
-    from headstart.evaluation.paired import Difference, Paired
-    from headstart.stages.compared import OpenedRun
+    from headstart.evaluation.paired import Paired, Versus
     from headstart.stages.comparison import ComparedRun
-    from headstart.types import Json
+    from headstart.stages.costs import Cost
+
+CLEARLY_LESS = 0.8
+"""The share of a time below which another is worth naming: times of the same work differ by some percent."""
 
 
 def deciding_figure(run: ComparedRun) -> str:
@@ -26,7 +27,7 @@ def deciding_figure(run: ComparedRun) -> str:
 def break_evens(runs: Sequence[ComparedRun], paired: Paired) -> tuple[BreakEven, ...]:
     """Every fine-tuned run beside every head on cached features."""
     return tuple(
-        _break_even(cached, tuned, paired)
+        _break_even(cached, tuned, paired.versus(tuned.name, cached.name))
         for tuned in runs
         if not tuned.is_cached
         for cached in runs
@@ -34,21 +35,24 @@ def break_evens(runs: Sequence[ComparedRun], paired: Paired) -> tuple[BreakEven,
     )
 
 
-def _break_even(cached: ComparedRun, tuned: ComparedRun, paired: Paired) -> BreakEven:
-    gain, interval = gain_of(paired.difference(tuned.name, cached.name, deciding_figure(tuned)), tuned)
+def _break_even(cached: ComparedRun, tuned: ComparedRun, versus: Versus) -> BreakEven:
+    figure, above, below = deciding_figure(tuned), tuned.cost.fit_seconds, cached.cost.fit_seconds
+    gain, interval = gain_of(versus, figure)
     return BreakEven(
         cached=cached.name,
         tuned=tuned.name,
         gain=gain,
         interval=interval,
-        time_ratio=_ratio(tuned.cost.fit_seconds, cached.cost.fit_seconds),
+        is_measurable=versus.is_significant(figure),
+        time_ratio=above / below if above is not None and below else None,
         experiments=pays_from(cached.cost, tuned.cost),
     )
 
 
-def gain_of(difference: Difference, run: ComparedRun) -> tuple[float, list[float] | None]:
+def gain_of(versus: Versus, figure: str) -> tuple[float, list[float] | None]:
     """A difference so that more is better, whatever the figure, and its interval."""
-    if deciding_figure(run) not in LOWER_IS_BETTER:
+    difference = versus.differences[figure]
+    if figure not in LOWER_IS_BETTER:
         return difference.value, difference.interval
     interval = difference.interval
     return -difference.value, None if interval is None else [-interval[1], -interval[0]]
@@ -56,7 +60,6 @@ def gain_of(difference: Difference, run: ComparedRun) -> tuple[float, list[float
 
 def advise(
     runs: Sequence[ComparedRun],
-    paired: Paired,
     best: str,
     cheapest: str | None,
     evens: Sequence[BreakEven],
@@ -66,49 +69,63 @@ def advise(
     Parameters
     ----------
     runs : sequence of ComparedRun
-    paired : Paired
     best, cheapest : str
         Names of runs; None: no time is known.
     evens : sequence of BreakEven
     """
     by_name = {run.name: run for run in runs}
-    sentences = [_what_to_take(by_name, paired, best, cheapest)]
+    sentences = [_what_to_take(by_name, best, cheapest)]
     if pair := _best_of_both(runs, evens):
         sentences += [_what_tuning_gains(pair, by_name), _when_the_cache_pays(pair, by_name)]
     return sentences
 
 
-def _what_to_take(runs: Mapping[str, ComparedRun], paired: Paired, best: str, cheapest: str | None) -> str:
+def _what_to_take(runs: Mapping[str, ComparedRun], best: str, cheapest: str | None) -> str:
     if cheapest is None:
         return f"{best} is the best; what the runs took is unknown."
     if best == cheapest:
         return f"Take {best}: it is the best of {len(runs)}, and the cheapest."
+    ratios = {run.name: _ratio(run.cost, runs[best].cost) for run in runs.values() if run.against_best}
+    cheaper = sorted((name for name in ratios if ratios[name] < CLEARLY_LESS), key=lambda name: ratios[name])
+    if not cheaper:
+        return f"Take {best}: it is the best of {len(runs)}, and no other takes clearly less time."
     figure = deciding_figure(runs[best])
-    level = [
-        run for run in runs.values()
-        if run.name != best and _time(run) < _time(runs[best])
-        and not paired.difference(run.name, best, figure).is_significant
-    ]  # fmt: skip
+    level = [name for name in cheaper if not _against_best(runs[name]).is_significant(figure)]
+    take = runs[level[0] if level else cheaper[0]]
+    gain, interval = gain_of(_against_best(take), figure)
     if level:
-        take = min(level, key=_time)
-        difference = paired.difference(take.name, best, figure)
         return (
             f"Take {take.name}: it does not differ measurably from the best, {best} "
-            f"({gained(*gain_of(difference, take), figure)}), for {share_of_time(take.cost, runs[best].cost)}."
+            f"({gained(gain, interval, figure)}), for {share_of_time(take.cost, runs[best].cost)}."
         )
-    gain, interval = gain_of(paired.difference(best, cheapest, figure), runs[best])
     return (
-        f"Take {best} if the figures matter: it is measurably better than every cheaper run, and gains "
-        f"{gained(gain, interval, figure)} over the cheapest, {cheapest}, "
-        f"for {share_of_time(runs[best].cost, runs[cheapest].cost)}."
+        f"Take {best} if the figures matter: it is measurably better than every run that takes clearly less time, and "
+        f"gains {gained(-gain, interval, figure)} over the cheapest of them, {take.name}, "
+        f"for {share_of_time(runs[best].cost, take.cost)}."
     )
 
 
-def _time(run: ComparedRun) -> float:
-    seconds = run.cost.seconds()
-    if seconds is None:
-        seconds = run.cost.fit_seconds
-    return math.inf if seconds is None else seconds
+def _against_best(run: ComparedRun) -> Versus:
+    assert run.against_best is not None  # only the best run has none
+    return run.against_best
+
+
+def _ratio(cost: Cost, other: Cost) -> float:
+    """How many times as long a run took as another, without the extraction that they share; infinite: unknown."""
+    times = [_apart(cost, other), _apart(other, cost)]
+    if None in times or not times[1]:
+        return math.inf
+    return (times[0] or 0.0) / times[1]
+
+
+def _apart(cost: Cost, other: Cost) -> float | None:
+    """The time that a run would take where what another one needs is extracted already; None: unknown."""
+    if cost.fit_seconds is None:
+        return None
+    if cost.extractions is None or other.extractions is None:
+        return cost.fit_seconds
+    own = [each.seconds for each in cost.extractions if each not in other.extractions]
+    return math.fsum([cost.fit_seconds, *own])
 
 
 def _best_of_both(runs: Sequence[ComparedRun], evens: Sequence[BreakEven]) -> BreakEven | None:
@@ -130,7 +147,7 @@ def _what_tuning_gains(even: BreakEven, runs: Mapping[str, ComparedRun]) -> str:
     figure, interval = deciding_figure(tuned), even.interval
     said = gained(abs(even.gain), interval, figure)
     time = share_of_time(tuned.cost, cached.cost)
-    if interval is None or interval[0] <= 0 <= interval[1]:
+    if not even.is_measurable:
         return (
             f"Fine-tuning gains nothing measurable: {tuned.name} is {gained(even.gain, interval, figure)} from the "
             f"best head, {cached.name}, for {time}."
@@ -160,53 +177,3 @@ def _ordinal(number: int) -> str:
         return words[number - 1]
     ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10 if number % 100 not in (11, 12, 13) else 0, "th")
     return f"{number:,}{ending}"
-
-
-def _ratio(above: float | None, below: float | None) -> float | None:
-    return above / below if above is not None and below else None
-
-
-def notes_on(opened: Sequence[OpenedRun], runs: Sequence[ComparedRun]) -> list[str]:
-    """What limits a comparison: other training samples, other machines, times that are unknown or estimated."""
-    return [
-        *_other_training(runs),
-        *_other_machines(opened),
-        *_named("how long extraction took is unknown of", [r for r in runs if r.cost.extractions is None]),
-        *_named(
-            "how long extraction took is estimated, from the rate in this cache, for",
-            [r for r in runs if r.cost.is_estimated],
-        ),
-        *_named("how long training took is unknown of", [r for r in runs if r.cost.fit_seconds is None]),
-    ]
-
-
-def _named(what: str, runs: Sequence[ComparedRun]) -> list[str]:
-    return [f"{what} {', '.join(run.name for run in runs)}"] if runs else []
-
-
-def _other_training(runs: Sequence[ComparedRun]) -> list[str]:
-    counts = {run.n_train for run in runs}
-    if len(counts - {None}) < 2:
-        return []
-    said = ", ".join(f"{run.name} {run.n_train:,}" for run in runs if run.n_train is not None)
-    return [f"the runs were trained on different numbers of samples: {said}"]
-
-
-def _other_machines(opened: Sequence[OpenedRun]) -> list[str]:
-    machines = {machine for run in opened if (machine := _machine(run)) is not None}
-    return (
-        ["the runs were made on different machines, so their times do not compare"]
-        if len(machines) > 1
-        else []
-    )
-
-
-def _machine(run: OpenedRun) -> Json:
-    """What tells machines apart; None: the run does not say."""
-    if run.path is None:
-        return None
-    try:
-        said = read_json(run.path / "environment.json")
-        return said["platform"], said["machine"], said["cores"]
-    except Exception:
-        return None

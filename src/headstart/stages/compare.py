@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from headstart.evaluation.paired import Paired
 from headstart.evaluation.resampling import RESAMPLES
 from headstart.runs.registry import joined_names
-from headstart.stages.advice import advise, break_evens, notes_on
+from headstart.stages.advice import advise, break_evens
 from headstart.stages.compared import open_runs
 from headstart.stages.comparison import FIGURES, HEAD, LOWER_IS_BETTER, ComparedRun, Comparison
+from headstart.stages.comparison_notes import notes_on
 from headstart.stages.costs import costs_of, shared_extraction
 from headstart.stages.judging import judge_runs
 from headstart.stages.matching import match_rows
@@ -21,6 +22,7 @@ from headstart.stages.matching import match_rows
 if TYPE_CHECKING:
     import os
 
+    from headstart.evaluation.paired import Versus
     from headstart.stages.compared import AnyRun, OpenedRun
     from headstart.stages.costs import Cost
     from headstart.types import Json
@@ -50,7 +52,8 @@ def compare(runs: Sequence[AnyRun], cache: str | os.PathLike[str] | None = None,
     paired = Paired(judged, n, RESAMPLES, seed)
     costs = dict(zip(judged, costs_of(opened, cache), strict=True))
     best, cheapest = choose_best(paired, opened[0].task, costs), choose_cheapest(costs)
-    compared = tuple(_compared(run, paired, costs[run.name], best, cheapest) for run in opened)
+    against = [{} if name is None else paired.against(name) for name in (best, cheapest)]
+    compared = tuple(_compared(run, paired, costs[run.name], *against) for run in opened)
     evens = break_evens(compared, paired)
     return Comparison(
         runs=compared,
@@ -61,7 +64,7 @@ def compare(runs: Sequence[AnyRun], cache: str | os.PathLike[str] | None = None,
         cheapest=cheapest,
         extract_seconds=shared_extraction(list(costs.values())),
         break_even=evens,
-        advice=tuple(advise(compared, paired, best, cheapest, evens)),
+        advice=tuple(advise(compared, best, cheapest, evens)),
         notes=tuple(notes_on(opened, compared)),
         provenance=_provenance(seed),
     )
@@ -90,7 +93,13 @@ def choose_cheapest(costs: Mapping[str, Cost]) -> str | None:
     return min(known, key=lambda name: totals[name] or 0.0)
 
 
-def _compared(run: OpenedRun, paired: Paired, cost: Cost, best: str, cheapest: str | None) -> ComparedRun:
+def _compared(
+    run: OpenedRun,
+    paired: Paired,
+    cost: Cost,
+    against_best: Mapping[str, Versus],
+    against_cheapest: Mapping[str, Versus],
+) -> ComparedRun:
     figures, intervals = paired.judged[run.name].figures, paired.intervals(run.name)
     head, n_train = run.part("head"), run.part("data").get("n_train")
     return ComparedRun(
@@ -105,8 +114,8 @@ def _compared(run: OpenedRun, paired: Paired, cost: Cost, best: str, cheapest: s
         figures={name: _finite(figures[name]) for name in FIGURES[run.task]},
         intervals={name: intervals.get(name) for name in FIGURES[run.task]},
         cost=cost,
-        against_best=None if run.name == best else paired.versus(run.name, best),
-        against_cheapest=None if cheapest in (None, run.name) else paired.versus(run.name, cheapest),
+        against_best=against_best.get(run.name),
+        against_cheapest=against_cheapest.get(run.name),
     )
 
 

@@ -122,6 +122,8 @@ class BreakEven:
         Of the deciding figure: how much better the fine-tuned run is.
     interval : list of float, optional
         Of the gain.
+    is_measurable : bool
+        Whether the two differ measurably.
     time_ratio : float, optional
         How many times as long training took; None: unknown.
     experiments : int, optional
@@ -132,6 +134,7 @@ class BreakEven:
     tuned: str
     gain: float
     interval: list[float] | None
+    is_measurable: bool
     time_ratio: float | None
     experiments: int | None
 
@@ -243,4 +246,5 @@ def _against(reference: str, versus: Versus | None, figure: str) -> dict[str, Js
         f"against_{reference}_low": low,
         f"against_{reference}_high": high,
         f"against_{reference}_p_value": versus.p_value if versus else None,
+        f"against_{reference}_p_holm": versus.p_holm if versus else None,
     }

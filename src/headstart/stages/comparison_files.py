@@ -83,8 +83,10 @@ def _page(comparison: Comparison, plots: list[str]) -> str:
         "\n".join(f"- {sentence}" for sentence in comparison.advice),
         "\n".join(f"- Note: {note}." for note in comparison.notes),
         *tables,
-        "±: half the 95 % interval of the difference by paired bootstrap, all runs on the same resamples; *: the "
-        "interval leaves out 0. p: McNemar's exact test. Experiments: extraction once, training each time.",
+        "±: half the 95 % interval of the difference by paired bootstrap, all runs on the same resamples. p: McNemar's "
+        "exact test, after Holm for all runs together. *: the interval leaves out 0, and p is below 0.05. Alone right: "
+        "samples that this run has right and the other wrong, and the reverse. Experiments: extraction once, training "
+        "each time.",
         *(f"![{name}](plots/{name}.png)" for name in plots),
         f"Made by headstart {provenance['headstart']}, {provenance['created']}, with {provenance['resamples']:,} "
         f"resamples, seed {provenance['seed']}.",

@@ -136,8 +136,8 @@ def _against(versus: Versus | None, figure: str) -> list[str]:
     else:
         said = f"{difference.value:+.3g} ± {difference.half_width:.2g}"
     alone = "-" if versus.only_this is None else f"{versus.only_this:,} to {versus.only_other:,}"
-    p_value = "-" if versus.p_value is None else f"{versus.p_value:.2g}"
-    return [said + (" *" if difference.is_significant else ""), alone, p_value]
+    p_value = "-" if versus.p_holm is None else f"{versus.p_holm:.2g}"
+    return [said + (" *" if versus.is_significant(figure) else ""), alone, p_value]
 
 
 def _costs(comparison: Comparison) -> Table:

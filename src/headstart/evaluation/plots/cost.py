@@ -72,10 +72,23 @@ def _draw(
             axes.vlines(seconds[name], *span, color=colour, linewidth=1.4)
         axes.plot([seconds[name]], [value], "o", color=colour, markersize=7)
     axes.margins(x=0.12, y=0.1)
+    _write_seconds(axes)
     label_axes(axes, "seconds of training; hollow: with extraction", metric)
     _write_names(axes, values)
     title_figure(figure, title)
     return figure
+
+
+def _write_seconds(axes: Any) -> None:
+    """Ticks as people say them; matplotlib's own are powers of ten, and overlap within one of them."""
+    low, high = axes.get_xlim()
+    decades = np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
+    steps = (1, 2, 5) if high / low < 100 else (1,)
+    ticks = [step * 10.0**decade for decade in decades for step in steps]
+    shown = [tick for tick in ticks if low <= tick <= high]
+    axes.set_xticks(shown, [f"{tick:,.10g}" for tick in shown])
+    axes.set_xticks([], minor=True)
+    axes.set_xlim(low, high)
 
 
 def _write_names(axes: Any, values: Mapping[str, float]) -> None:
