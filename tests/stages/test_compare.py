@@ -133,6 +133,17 @@ class TestFigures:
                 assert row[name] == pytest.approx(test[name], rel=1e-5), name
             assert row["against_best_p_value"] is None
 
+    def test_what_cannot_be_computed_is_none_and_not_a_number(self, cache_root: Path, tmp_path: Path) -> None:
+        """Of labels that are all the same there is no R²."""
+        X, _ = clouds(N)
+        features = make_set(cache_root, X, {"age": [3.0] * N}, kinds={"age": "regression"})
+        found = compare([hs.fit_head(features, head=head) for head in ("ridge", "knn")])
+        assert [run.figures["r2"] for run in found.runs] == [None, None]
+        place = found.save(tmp_path / "compared")
+        (other,) = (run for run in found.to_json()["runs"] if run["against_best"])
+        assert other["against_best"]["differences"]["r2"] == {"value": None, "interval": None}
+        assert json.loads((place / "comparison.json").read_text()) == found.to_json()
+
     def test_runs_in_memory_and_saved_ones_compare_alike(self, made: FeatureSet, tmp_path: Path) -> None:
         runs = [hs.fit_head(made, head=head) for head in ("ridge", "centroid")]
         kept = [saved(made, tmp_path / head, head) for head in ("ridge", "centroid")]
@@ -233,6 +244,10 @@ class TestBrokenRuns:
     def test_fewer_than_two_and_the_same_twice(self, two: tuple[Path, Path], tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=r"two runs or more \(got 1\)"):
             compare(two[:1])
+        with pytest.raises(ConfigError, match="a list of two runs or more"):
+            compare(str(two[0]))
+        with pytest.raises(ConfigError, match=r"runs and run directories \(got 3\)"):
+            compare([two[0], 3])  # type: ignore[list-item]
         (tmp_path / "link").symlink_to(two[0])
         with pytest.raises(ConfigError, match="link is given twice"):
             compare([*two, tmp_path / "link"])

@@ -13,7 +13,7 @@ from headstart.cli.guard import guarded
 
 @guarded
 def compare(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Run directories, two or more.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Run directories, two or more.")],
     out: Annotated[
         Path | None,
         typer.Option(

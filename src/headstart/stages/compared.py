@@ -83,8 +83,14 @@ def open_runs(runs: Sequence[AnyRun]) -> list[OpenedRun]:
     MismatchError
         One has no test samples.
     """
+    if isinstance(runs, str | os.PathLike):
+        raise ConfigError(f"compare takes a list of two runs or more (got {os.fspath(runs)!r})")
+    runs = list(runs)
     if len(runs) < 2:
         raise ConfigError(f"compare takes two runs or more (got {len(runs)}); headstart runs ls lists them")
+    for run in runs:
+        if not isinstance(run, str | os.PathLike) and not hasattr(run, "test_predictions"):
+            raise ConfigError(f"compare takes runs and run directories (got {run!r})")
     _check_twice(runs)
     names = name_runs([_place(run) for run in runs], [_about(run) for run in runs])
     return [_open(run, name) for run, name in zip(runs, names, strict=True)]

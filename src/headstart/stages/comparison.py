@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -185,8 +186,8 @@ class Comparison:
         return [run.row() for run in self.runs]
 
     def to_json(self) -> dict[str, Json]:
-        """For machines: what ``comparison.json`` holds."""
-        return {
+        """For machines: what ``comparison.json`` holds; None for what cannot be computed."""
+        found: dict[str, Json] = {
             "task": self.task,
             "label": self.label,
             "split": "test",
@@ -201,6 +202,7 @@ class Comparison:
             "notes": list(self.notes),
             "provenance": dict(self.provenance),
         }
+        return {name: _without_nan(part) for name, part in found.items()}
 
     def show(self) -> None:
         """Write the tables and the advice to stdout."""
@@ -231,6 +233,15 @@ class Comparison:
         from headstart.stages.comparison_text import comparison_html
 
         return comparison_html(self)
+
+
+def _without_nan(value: Json) -> Json:
+    """JSON has no word for what is not finite."""
+    if isinstance(value, dict):
+        return {name: _without_nan(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _with_interval(name: str, value: float | None, interval: Sequence[float] | None) -> dict[str, Json]:
