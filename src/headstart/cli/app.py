@@ -10,6 +10,7 @@ from headstart.cli import (
     audit,
     backbones,
     cache,
+    compare,
     demo,
     export,
     extract,
@@ -55,6 +56,7 @@ app.command("fit-head")(fit_head.fit_head)
 app.command("fine-tune")(fine_tune.fine_tune)
 app.command("predict")(predict.predict)
 app.command("export")(export.export)
+app.command("compare")(compare.compare)
 app.command("audit")(audit.audit)
 app.command("rank")(rank.rank)
 app.command("project")(project.project)

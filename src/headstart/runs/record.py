@@ -170,7 +170,13 @@ def _check_whole(path: Path, value: Json, names: Sequence[str]) -> None:
 def check_free(target: Path, overwrite: bool, mark: str = "report.json", what: str = "a run") -> None:
     """Refuse a directory that holds something, before any work is done.
 
-    ``mark`` is the file that shows that it may be overwritten: that it is ``what`` was written before.
+    Parameters
+    ----------
+    target : Path
+    overwrite : bool
+        Whether it may be replaced, if it is what would be written.
+    mark, what : str
+        The file that it is known by, and what it then is.
     """
     if target.exists() and not target.is_dir():
         raise ConfigError(f"{target} is a file; --out takes a directory")
