@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from headstart.api import compare, extract, fit_head, load_run, open_set, predict
+    from headstart.api import compare, extract, fine_tune, fit_head, load_run, open_set, predict
     from headstart.cache.sets import FeatureSet
     from headstart.stages.comparison import Comparison
     from headstart.stages.embedder import Embedder
@@ -23,6 +23,7 @@ __all__ = [
     "Run",
     "compare",
     "extract",
+    "fine_tune",
     "fit_head",
     "load_run",
     "open_set",
@@ -36,6 +37,7 @@ _HOMES = {
     "Run": "headstart.stages.run",
     "compare": "headstart.api",
     "extract": "headstart.api",
+    "fine_tune": "headstart.api",
     "fit_head": "headstart.api",
     "load_run": "headstart.api",
     "open_set": "headstart.api",

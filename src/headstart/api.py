@@ -98,6 +98,64 @@ def fit_head(
     return run
 
 
+def fine_tune(
+    data: Any,
+    backbone: str | None = None,
+    *,
+    strategy: str = "full",
+    out: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
+    quiet: bool = True,
+    **options: Any,
+) -> Run:
+    """Train a whole network, or as much of it as the strategy says, on the samples that heads are fitted on.
+
+    Parameters
+    ----------
+    data : FeatureSet, or str, or whatever `extract` takes
+        A set, its name, or data.
+    backbone : str, optional
+        As `extract` takes it. Of a set with one backbone it need not be said.
+    strategy : {"full", "frozen", "last:K", "gradual", "lora", "scratch"}
+    out : path, optional
+        Save the run there; checkpoints lie beside it while it trains. None: in a temporary folder that goes with
+        the run that is returned, until ``run.save``.
+    resume : bool
+        Go on with a training that was interrupted.
+    **options
+        The options of ``headstart fine-tune``: ``epochs``, ``lr``, ``head_lr``, ``unfreeze``, ``init_head``, ``tap``,
+        ``label``, ``seed``, ``cache``, …; ``epochs`` and the rates are a number, or a list of one for each phase.
+    """
+    import shutil
+    import tempfile
+    from pathlib import Path
+
+    from headstart.cache.sets import FeatureSet
+    from headstart.runs.record import BACKBONE_DIR, place_backbone
+    from headstart.stages.config import TuneConfig
+    from headstart.stages.fine_tune import fine_tune, prepare_state
+    from headstart.stages.run import Run
+
+    where: dict[str, Any] = {"data": data, "backbone": backbone}
+    if isinstance(data, FeatureSet):
+        where |= {"data": data.name, "set": data.name, "digest": data.digest, "cache": str(data.cache)}
+    several = ("epochs", "lr", "head_lr")
+    listed = {n: [v] if n in several and isinstance(v, int | float) else v for n, v in options.items()}
+    config = TuneConfig(**{**where, "strategy": strategy, **_as_lists(listed)})
+    kept = None if out is not None else tempfile.TemporaryDirectory(prefix="headstart-")
+    target = Path(out) if out is not None else Path(kept.name, "run") if kept else Path()
+    state = prepare_state(config, target, resume, overwrite)
+    fitted = fine_tune(config, open_progress(quiet), state)
+    record = fitted.record
+    if out is None:
+        features = place_backbone(record.features, state / BACKBONE_DIR)
+        return Run(fitted.predictor, record.report, record.labels, features, record, keeps=kept)
+    record.save(target, overwrite)
+    shutil.rmtree(state, ignore_errors=True)
+    return Run.load(target)
+
+
 def load_run(path: str | os.PathLike[str]) -> Run:
     """Open a run directory."""
     from headstart.stages.run import Run

@@ -17,7 +17,7 @@ from headstart.heads.preparation import Preparation
 from headstart.network import forbid_network
 from headstart.runs.memory import MemoryWatch
 from headstart.runs.record import check_free
-from headstart.stages.config import ExtractConfig, FitConfig
+from headstart.stages.config import ExtractConfig, FitConfig, TuneConfig
 from headstart.stages.evaluating import calibrated, evaluate_splits
 from headstart.stages.extract import extract
 from headstart.stages.fit_data import check_train, read_fit_data
@@ -29,7 +29,6 @@ from headstart.stages.watching import ShowEpochs, Track, finish, tracking
 if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
     from headstart.contracts import Progress
-    from headstart.stages.config import TuneConfig
     from headstart.types import Json
 
 NO_LIKENESS = ("cache", "device", "workers", "track", "callback", "part_size", "format", "offline")
@@ -126,7 +125,12 @@ def _backbones(features: FeatureSet) -> list[str]:
 
 
 def _as_extract(config: TuneConfig) -> ExtractConfig:
-    names = set(ExtractConfig.model_fields) & set(type(config).model_fields) - {"batch_size", "precision"}
+    names = set(ExtractConfig.model_fields) & set(type(config).model_fields) - {
+        "augment",
+        "batch_size",
+        "precision",
+        "workers",
+    }
     values = {name: getattr(config, name) for name in names}
     taps = [config.tap] if config.tap else None
     return ExtractConfig(**{**values, "taps": taps, "dtype": "float32", "precision": "fp32"})

@@ -1,0 +1,377 @@
+"""fine-tune, on tiny models that are loaded as real ones are."""
+
+from __future__ import annotations
+
+import copy
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import headstart as hs
+from headstart.errors import ConfigError, DataError, MismatchError
+from headstart.progress import Silence
+from headstart.runs.record import RunRecord
+from headstart.stages.config import TuneConfig
+from headstart.stages.fine_tune import fine_tune, prepare_state
+
+WORDS = {
+    "animal": "cat dog cow hen pig",
+    "colour": "red blue tan gold grey",
+    "food": "rice bread egg jam oat",
+}
+
+
+@pytest.fixture
+def texts(tmp_path: Path) -> Path:
+    """90 short texts of three classes, in a CSV file with splits."""
+    rng = np.random.default_rng(0)
+    path = tmp_path / "texts.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "label", "split"])
+        for row in range(90):
+            name = list(WORDS)[row % 3]
+            words = rng.choice(WORDS[name].split(), int(rng.integers(1, 6)))
+            writer.writerow(
+                [f"{' '.join(words)} {row}", name, ["train", "train", "validation", "test"][row // 3 % 4]]
+            )
+    return path
+
+
+@pytest.fixture
+def tuned(texts: Path, tiny_bert: Path, cache_root: Path, tmp_path: Path) -> Callable[..., Any]:
+    """Fine-tunes the tiny BERT on the texts."""
+    counter = iter(range(1000))
+
+    def tune(strategy: str = "full", **options: Any) -> Any:
+        config = TuneConfig(
+            data=str(texts), backbone=f"hf:{tiny_bert}", cache=str(cache_root), strategy=strategy,
+            **{"epochs": [2], "lr": [1e-3], **options},
+        )  # fmt: skip
+        return fine_tune(config, Silence(), tmp_path / f"state-{next(counter)}")
+
+    return tune
+
+
+def backbone_of(tiny_bert: Path) -> dict[str, torch.Tensor]:
+    from transformers import BertModel
+
+    return BertModel.from_pretrained(tiny_bert).state_dict()
+
+
+def saved(record: RunRecord, path: Path) -> dict[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    record.save(path)
+    return load_file(path / "model" / "backbone" / "model.safetensors")
+
+
+def changed(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> set[str]:
+    return {name for name, tensor in after.items() if not torch.equal(tensor, before[name])}
+
+
+class TestStrategies:
+    """What trains, and that nothing else does."""
+
+    def test_full_trains_everything_that_is_read(self, tuned: Any, tiny_bert: Path, tmp_path: Path) -> None:
+        after = saved(tuned("full").record, tmp_path / "run")
+        moved = changed(backbone_of(tiny_bert), after)
+        assert {"embeddings.LayerNorm.weight", "encoder.layer.0.output.dense.weight"} <= moved
+        assert not {name for name in moved if name.startswith("pooler")}  # which no logit depends on
+
+    def test_last_blocks_alone(self, tuned: Any, tiny_bert: Path, tmp_path: Path) -> None:
+        fitted = tuned("last:1")
+        moved = changed(backbone_of(tiny_bert), saved(fitted.record, tmp_path / "run"))
+        assert moved
+        assert all(name.startswith("encoder.layer.1.") for name in moved)
+        cost = fitted.record.report["cost"]
+        assert 0 < cost["parameters"] < cost["total_parameters"]
+
+    def test_frozen_leaves_every_bit(self, tuned: Any, tiny_bert: Path, tmp_path: Path) -> None:
+        assert not changed(backbone_of(tiny_bert), saved(tuned("frozen").record, tmp_path / "run"))
+
+    def test_gradual_goes_on_from_phase_to_phase(self, tuned: Any) -> None:
+        record = tuned("gradual", unfreeze=["0", "1", "all"], epochs=[1, 2, 1]).record
+        assert [(entry["phase"], entry["epoch"]) for entry in record.history] == [
+            (1, 1),
+            (2, 1),
+            (2, 2),
+            (3, 1),
+        ]
+        assert record.report["method"]["unfreeze"] == ["0", "1", "all"]
+
+    def test_adapters_are_merged_and_kept(self, tuned: Any, tiny_bert: Path, tmp_path: Path) -> None:
+        fitted = tuned("lora", lora_rank=2, epochs=[3])
+        moved = changed(backbone_of(tiny_bert), saved(fitted.record, tmp_path / "run"))
+        assert moved
+        assert all(name.endswith("weight") and "embeddings" not in name for name in moved)
+        assert (tmp_path / "run" / "model" / "adapter" / "adapter_model.safetensors").exists()
+        total = fitted.record.report["cost"]["total_parameters"]
+        assert total == sum(tensor.numel() for tensor in backbone_of(tiny_bert).values()) + 3 * 33
+
+    def test_scratch_begins_with_weights_of_no_meaning(
+        self, tuned: Any, tiny_bert: Path, tmp_path: Path
+    ) -> None:
+        after = saved(tuned("scratch", seed=1, lr=[1e-9], head_lr=[1e-9]).record, tmp_path / "run")
+        before = backbone_of(tiny_bert)
+        name = "encoder.layer.0.attention.self.query.weight"
+        assert (after[name] - before[name]).abs().max() > 1e-3
+        again = saved(tuned("scratch", seed=1, lr=[1e-9], head_lr=[1e-9]).record, tmp_path / "again")
+        assert torch.equal(after[name], again[name])
+
+    def test_a_backbone_without_so_many_blocks_says_so(self, tuned: Any) -> None:
+        with pytest.raises(ConfigError, match="has 2 blocks, fewer than the 5"):
+            tuned("last:5")
+
+
+def test_frozen_gives_what_fit_head_gives_on_the_cache(tuned: Any, texts: Path, cache_root: Path) -> None:
+    fitted = tuned("frozen", epochs=[12], seed=4)
+    run = hs.fit_head(
+        fitted.record.report["provenance"]["set"],
+        "linear",
+        cache=str(cache_root),
+        seed=4,
+        params={"epochs": 12},
+    )
+    X, _ = hs.open_set(fitted.record.report["provenance"]["set"], str(cache_root)).arrays("test")
+    live, cached = fitted.predictor.head, run.head
+    assert (live.n_iter_, live.best_epoch_) == (cached.n_iter_, cached.best_epoch_)
+    np.testing.assert_allclose(live.decision_function(X), cached.decision_function(X), atol=1e-4, rtol=0)
+
+
+def test_parts_of_a_step_give_what_the_whole_gives(tuned: Any) -> None:
+    """Four parts of 8 and one of 32; 45 train samples, so that the last step is a part of one as well."""
+    options = {"batch_size": 32, "epochs": [3], "dropout": 0.0}
+
+    def head(part_size: int) -> Any:
+        return tuned("frozen", part_size=part_size, **options).predictor.head
+
+    np.testing.assert_allclose(head(8).coef_, head(32).coef_, atol=1e-6)
+
+
+def test_predict_gives_what_the_report_says(tuned: Any, texts: Path, tmp_path: Path) -> None:
+    record = tuned("full").record
+    record.save(tmp_path / "run")
+    moved = tmp_path / "elsewhere" / "run"
+    moved.parent.mkdir()
+    (tmp_path / "run").rename(moved)
+    table = hs.predict(moved, str(texts), label_column=["label"]).to_pylist()
+    said = {row["id"]: row for row in record.predictions.to_pylist()}
+    assert len(table) == 90
+    for row in table:
+        for name in WORDS:
+            assert row[f"p:{name}"] == pytest.approx(said[row["id"]][f"p:{name}"], abs=1e-5)
+
+
+def test_python_users_hold_the_run_without_saving_it(
+    texts: Path, tiny_bert: Path, cache_root: Path, tmp_path: Path
+) -> None:
+    features = hs.extract(str(texts), f"hf:{tiny_bert}", cache=str(cache_root), quiet=True)
+    run = hs.fine_tune(features, strategy="last:1", epochs=1, lr=1e-3)
+    before = run.predict(["red blue", "cat hen"])
+    run.save(tmp_path / "run")
+    assert hs.load_run(tmp_path / "run").predict(["red blue", "cat hen"]).equals(before)
+    saved = hs.fine_tune(features, strategy="last:1", epochs=1, lr=1e-3, out=tmp_path / "saved")
+    assert saved.predict(["red blue", "cat hen"]).equals(before)
+    assert [path.name for path in tmp_path.glob(".*training")] == []
+
+
+def test_a_linear_probe_first(tuned: Any, texts: Path, cache_root: Path, tmp_path: Path) -> None:
+    first = tuned("frozen")
+    name = first.record.report["provenance"]["set"]
+    hs.fit_head(name, "logistic", cache=str(cache_root), out=tmp_path / "probe")
+    still = {"lr": [1e-12], "head_lr": [1e-12], "epochs": [1], "calibrate": False}
+    begun = tuned("full", init_head=tmp_path / "probe", **still).record.report["metrics"]["train"]
+    bare = tuned("full", **still).record.report["metrics"]["train"]
+    probe = hs.load_run(tmp_path / "probe").report["metrics"]["train"]
+    assert begun["accuracy"] == probe["accuracy"] > bare["accuracy"]
+    assert begun["log_loss"] == pytest.approx(probe["log_loss"], abs=1e-3)
+    hs.fit_head(name, "knn", cache=str(cache_root), out=tmp_path / "knn")
+    with pytest.raises(ConfigError, match="knn"):
+        tuned("full", init_head=tmp_path / "knn")
+
+
+def test_same_seed_same_weights(tuned: Any, tmp_path: Path) -> None:
+    first, again = (saved(tuned("full", seed=1).record, tmp_path / name) for name in ("a", "b"))
+    other = saved(tuned("full", seed=2).record, tmp_path / "c")
+    assert not changed(first, again)
+    assert changed(first, other)
+
+
+class TestResume:
+    """An interrupted training ends where the uninterrupted one ends."""
+
+    def test_from_any_epoch_of_any_phase(
+        self, tuned: Any, texts: Path, tiny_bert: Path, cache_root: Path, tmp_path: Path, monkeypatch: Any
+    ) -> None:
+        from headstart.finetuning import running
+
+        options: dict[str, Any] = {"unfreeze": ["0", "1", "all"], "epochs": [2], "seed": 5}
+        whole = saved(tuned("gradual", **options).record, tmp_path / "whole")
+        config = TuneConfig(
+            data=str(texts), backbone=f"hf:{tiny_bert}", cache=str(cache_root), strategy="gradual", lr=[1e-3],
+            **options,
+        )  # fmt: skip
+
+        class Cut(BaseException):
+            pass
+
+        for stop_after in (1, 3, 4, 6):
+            state = tmp_path / f"cut-{stop_after}"
+            n_done = 0
+            real = running.write_json
+
+            def write(path: Path, value: Any, stop: int = stop_after, real: Any = real) -> None:
+                nonlocal n_done
+                real(path, value)
+                n_done += path.name == "history.json"
+                if n_done == stop:
+                    raise Cut
+
+            monkeypatch.setattr(running, "write_json", write)
+            with pytest.raises(Cut):
+                fine_tune(config, Silence(), state)
+            monkeypatch.setattr(running, "write_json", real)
+            record = fine_tune(config, Silence(), state).record
+            assert not changed(whole, saved(record, tmp_path / f"run-{stop_after}"))
+            assert len(record.history) == 6
+
+    def test_other_settings_are_refused_with_the_difference(
+        self, texts: Path, tiny_bert: Path, tmp_path: Path
+    ) -> None:
+        config = TuneConfig(data=str(texts), backbone=f"hf:{tiny_bert}", epochs=[2])
+        target = tmp_path / "runs" / "x"
+        state = prepare_state(config, target, resume=False, overwrite=False)
+        state.mkdir()
+        (state / "settings.json").write_text('{"strategy": "full", "epochs": [9]}')
+        with pytest.raises(ConfigError, match=r"epochs was \[9\] and is \[2\]"):
+            prepare_state(config, target, resume=True, overwrite=False)
+        with pytest.raises(ConfigError, match="--resume goes on with it"):
+            prepare_state(config, target, resume=False, overwrite=False)
+        prepare_state(config, target, resume=False, overwrite=True)
+        assert not state.exists()
+
+
+class TestRefusals:
+    """What cannot be trained says why."""
+
+    def test_a_set_without_labels(self, tiny_bert: Path, cache_root: Path, tmp_path: Path) -> None:
+        (tmp_path / "bare.txt").write_text("x")
+        (tmp_path / "bare.csv").write_text("text\n" + "\n".join(f"word {n}" for n in range(20)))
+        config = TuneConfig(
+            data=str(tmp_path / "bare.csv"), backbone=f"hf:{tiny_bert}", cache=str(cache_root)
+        )
+        with pytest.raises((ConfigError, DataError), match="label"):
+            fine_tune(config, Silence(), tmp_path / "state")
+
+    def test_data_that_changed_since(
+        self, tuned: Any, texts: Path, tiny_bert: Path, cache_root: Path, tmp_path: Path
+    ) -> None:
+        name = tuned("frozen", epochs=[1]).record.report["provenance"]["set"]
+        lines = texts.read_text().splitlines()
+        texts.write_text("\n".join([lines[0], "another text,food,train", *lines[2:]]))
+        config = TuneConfig(data=name, cache=str(cache_root), epochs=[1])
+        with pytest.raises(MismatchError, match="1 samples of the set are not in the data any more"):
+            fine_tune(config, Silence(), tmp_path / "state")
+
+    def test_a_head_of_another_backbone(
+        self, tuned: Any, tiny_bert: Path, cache_root: Path, texts: Path, tmp_path: Path
+    ) -> None:
+        features = hs.extract(
+            str(texts), f"hf:{tiny_bert}", taps=["1.cls"], cache=str(cache_root), set="other", quiet=True
+        )
+        hs.fit_head(features, "ridge", out=tmp_path / "other")
+        with pytest.raises(MismatchError, match=r"reads 1\.cls"):
+            tuned("full", init_head=tmp_path / "other")
+
+    def test_a_backbone_that_is_code(self, texts: Path, cache_root: Path, tmp_path: Path) -> None:
+        config = TuneConfig(data="no-such-set", cache=str(cache_root))
+        with pytest.raises((ConfigError, DataError), match="no-such-set"):
+            fine_tune(config, Silence(), tmp_path / "state")
+
+
+def test_running_out_of_memory_halves_the_parts(tuned: Any, monkeypatch: Any) -> None:
+    """The step stays what it is, so that the weights are those of a machine with more memory."""
+    from headstart.finetuning import trainer
+
+    real = trainer.PhaseTrainer.compute_loss
+
+    def tight(self: Any, model: Any, inputs: Any, **more: Any) -> Any:
+        if len(inputs["labels"]) > 4:
+            raise torch.OutOfMemoryError("out of memory")
+        return real(self, model, inputs, **more)
+
+    roomy = tuned("frozen", epochs=[2], batch_size=16, part_size=4)
+    monkeypatch.setattr(trainer.PhaseTrainer, "compute_loss", tight)
+    found = tuned("frozen", epochs=[2], batch_size=16, part_size=16)
+    assert found.record.report["method"]["part_size"] == 4
+    np.testing.assert_array_equal(found.predictor.head.coef_, roomy.predictor.head.coef_)
+
+
+def test_every_parameter_is_in_one_group_or_frozen(tiny_bert: Path) -> None:
+    from headstart.backbones import BackboneOptions, open_backbone
+    from headstart.finetuning.network import LinearHeadLayer, TunedModel
+
+    frozen = open_backbone(f"hf:{tiny_bert}", BackboneOptions()).load("cpu", "fp32")
+    model = TunedModel(frozen, "final.mean", LinearHeadLayer(torch.zeros(32), torch.ones(32), 3))
+    model.find_unread(frozen.collate(frozen.prepare(["a cat", "dog"])))
+    for depth in range(5):
+        model.train_from(depth)
+        groups = model.groups(1e-4, 1e-3, 0.5, 0.01, 0.02)
+        grouped = [id(parameter) for group in groups for parameter in group["params"]]
+        assert len(grouped) == len(set(grouped))
+        assert set(grouped) == {id(p) for p in model.parameters() if p.requires_grad}
+        assert {id(p) for p in model.head.parameters()} <= set(grouped)
+    model.train_from(0)
+    rates = sorted({group["lr"] for group in model.groups(1e-4, 1e-3, 0.5, 0.01, 0.02)})
+    assert rates == pytest.approx([1.25e-5, 2.5e-5, 5e-5, 1e-3])  # embeddings, two blocks, head
+
+
+def test_what_is_frozen_is_in_eval_mode(tiny_bert: Path) -> None:
+    from headstart.backbones import BackboneOptions, open_backbone
+    from headstart.finetuning.network import LinearHeadLayer, TunedModel
+
+    frozen = open_backbone(f"hf:{tiny_bert}", BackboneOptions()).load("cpu", "fp32")
+    model = TunedModel(frozen, "final.mean", LinearHeadLayer(torch.zeros(32), torch.ones(32), 3))
+    model.train_from(2)
+    model.train()
+    training = {name for name, module in frozen.module.named_modules() if module.training}
+    assert "encoder.layer.1.output.dropout" in training
+    assert not {name for name in training if name.startswith(("embeddings", "encoder.layer.0"))}
+    model.eval()
+    assert not any(module.training for module in model.modules())
+
+
+def test_batch_norms_of_what_is_frozen_keep_their_statistics() -> None:
+    import timm
+
+    from headstart.finetuning.depths import Depths
+    from headstart.finetuning.network import LinearHeadLayer, TunedModel
+
+    class Frozen:
+        def __init__(self) -> None:
+            self.module = timm.create_model("resnet18", num_classes=0).eval()
+            self.device = torch.device("cpu")
+
+        def forward(self, batch: Any, reads: Any) -> Any:
+            from headstart.types import Activations
+
+            return Activations({}, {"pooler": self.module(batch["pixel_values"])})
+
+    frozen = Frozen()
+    model = TunedModel(frozen, "pooler", LinearHeadLayer(torch.zeros(512), torch.ones(512), 2))  # type: ignore[arg-type]
+    before = copy.deepcopy(frozen.module.state_dict())
+    model.train_from(4)
+    model.train()
+    model({"pixel_values": torch.randn(4, 3, 64, 64)}).sum().backward()
+    after = frozen.module.state_dict()
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    depths = Depths.of(frozen.module).of_parameter
+    assert moved
+    assert all(name.startswith("layer4.") for name in moved)
+    assert all(p.grad is None for n, p in frozen.module.named_parameters() if depths[n] < 4)
