@@ -203,6 +203,61 @@ def test_same_seed_same_weights(tuned: Any, tmp_path: Path) -> None:
     assert changed(first, other)
 
 
+class TestCutCache:
+    """What enters the blocks that train is computed once; the weights are what they are without."""
+
+    @pytest.mark.parametrize(
+        ("strategy", "options"),
+        [("last:1", {}), ("gradual", {"unfreeze": ["0", "1", "all"]})],
+    )
+    def test_the_weights_are_those_of_the_whole_way(
+        self, tuned: Any, tmp_path: Path, strategy: str, options: dict[str, Any], monkeypatch: Any
+    ) -> None:
+        from headstart.finetuning import cut
+
+        n_cut = 0
+        real = cut.CutSamples.batch
+
+        def counted(self: Any, rows: Any) -> Any:
+            nonlocal n_cut
+            n_cut += 1
+            return real(self, rows)
+
+        monkeypatch.setattr(cut.CutSamples, "batch", counted)
+        whole = tuned(strategy, cut_cache=False, **options)
+        assert n_cut == 0
+        short = tuned(strategy, **options)
+        assert n_cut > 0
+        before, after = (saved(one.record, tmp_path / n) for one, n in ((whole, "whole"), (short, "short")))
+        for name, tensor in before.items():
+            torch.testing.assert_close(after[name], tensor, atol=2e-5, rtol=0)
+        np.testing.assert_allclose(short.predictor.head.coef_, whole.predictor.head.coef_, atol=2e-5)
+        assert list(short.record.report["cut"]["spaces"]) == ["1"]
+
+    def test_it_is_kept_for_the_next_training(self, tuned: Any, cache_root: Path) -> None:
+        tuned("last:1", epochs=[1])
+        shards = sorted(cache_root.glob("spaces/*/shards/*"))
+        tuned("last:1", epochs=[1], seed=3, lr=[1e-4])
+        assert sorted(cache_root.glob("spaces/*/shards/*")) == shards
+
+    def test_where_it_would_be_wrong_the_whole_network_runs(
+        self, texts: Path, tiny_bert: Path, cache_root: Path, tmp_path: Path
+    ) -> None:
+        said: list[str] = []
+
+        class Ear(Silence):
+            def say(self, message: str) -> None:
+                said.append(message)
+
+        config = TuneConfig(
+            data=str(texts), backbone=f"hf:{tiny_bert}", cache=str(cache_root), strategy="last:1", epochs=[1],
+            augment="default",
+        )  # fmt: skip
+        record = fine_tune(config, Ear(), tmp_path / "state").record
+        assert "cut" not in record.report
+        assert any("augmented inputs are other ones in each epoch" in line for line in said)
+
+
 class TestResume:
     """An interrupted training ends where the uninterrupted one ends."""
 

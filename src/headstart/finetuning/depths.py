@@ -36,7 +36,7 @@ class Depths:
         """Look at a backbone of timm or of transformers; any other cannot be divided."""
         if hasattr(backbone, "group_matcher"):
             return cls._of_timm(backbone)
-        blocks = _blocks(backbone)
+        blocks = blocks_of(backbone)
         names = {id(parameter): name for name, parameter in backbone.named_parameters()}
         inside = {
             names[id(parameter)]: number
@@ -75,7 +75,8 @@ class Depths:
         return depths
 
 
-def _blocks(backbone: nn.Module) -> list[Any]:
+def blocks_of(backbone: nn.Module) -> list[Any]:
+    """The blocks of a model of transformers, first to last; empty where there is no such list."""
     config = getattr(backbone, "config", None)
     if config is None:
         return []

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from safetensors.torch import load_model, save_model
 
@@ -25,7 +26,16 @@ if TYPE_CHECKING:
     from headstart.heads.training.objectives import Objective
 
 DONE = "done.json"
+Samples: TypeAlias = "Mapping[str, RawSamples]"
+"""By split."""
+ShortCut: TypeAlias = "Callable[[Phase, Samples], AbstractContextManager[Samples]]"
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+
+
+@contextmanager
+def whole_way(phase: Phase, samples: Samples) -> Iterator[Samples]:
+    """No short cut: every pass runs the whole network."""
+    yield samples
 
 
 @dataclass
@@ -62,7 +72,8 @@ class Training:
     Parameters
     ----------
     model : TunedModel
-    train, validation : RawSamples
+    samples : mapping of str to RawSamples
+        ``train``, and where there are some ``validation``.
     objective : Objective
     phases : sequence of Phase
     rules : Rules
@@ -74,13 +85,14 @@ class Training:
     callbacks : sequence
         Told about epochs, see `headstart.heads.training.callbacks`.
     trainer_callbacks : sequence of TrainerCallback
+    short_cut : callable
+        From a phase and samples to a context in which the model takes the samples that it gives instead.
     """
 
     def __init__(
         self,
         model: TunedModel,
-        train: RawSamples,
-        validation: RawSamples | None,
+        samples: Samples,
         objective: Objective,
         phases: Sequence[Phase],
         rules: Rules,
@@ -89,11 +101,13 @@ class Training:
         progress: Progress,
         callbacks: Sequence[Any] = (),
         trainer_callbacks: Sequence[Any] = (),
+        short_cut: ShortCut = whole_way,
     ) -> None:
-        self._model, self._train, self._validation = model, train, validation
+        self._model, self._samples = model, samples
         self._objective, self._phases, self._rules = objective, phases, rules
         self._folder, self._settings, self._progress = folder, settings, progress
         self._callbacks, self._trainer_callbacks = callbacks, trainer_callbacks
+        self._short_cut = short_cut
         self._trained = Trained(part_size=rules.part_size)
         self._is_ended = False
 
@@ -103,7 +117,11 @@ class Training:
         write_json(self._folder / SETTINGS, dict(self._settings))
         self._restore()
         n_epochs = sum(phase.epochs for phase in self._phases)
-        about = {"epochs": n_epochs, "n_done": len(self._trained.history), "n_samples": len(self._train)}
+        about = {
+            "epochs": n_epochs,
+            "n_done": len(self._trained.history),
+            "n_samples": len(self._samples["train"]),
+        }
         for callback in self._callbacks:
             callback.on_fit_begin(about)
         try:
@@ -120,30 +138,30 @@ class Training:
         if (folder / DONE).exists():
             load_model(self._model, str(folder / WEIGHTS), strict=False)
             return
-        trainer = self._train_phase(number, phase, folder)
+        with self._short_cut(phase, self._samples) as samples:
+            self._train_phase(number, phase, folder, samples)
         records = [record for record in self._trained.history if record["phase"] == number + 1]
         losses = [record["validation_loss"] for record in records]
         if losses and None not in losses:
             self._trained.best_epoch = records[min(range(len(losses)), key=losses.__getitem__)]["number"]
         else:
             self._trained.best_epoch = records[-1]["number"] if records else 0
-        del trainer
         save_model(self._model, str(folder / WEIGHTS))
         self._write_done(folder)
         for checkpoint in folder.glob("checkpoint-*"):
             shutil.rmtree(checkpoint, ignore_errors=True)
 
-    def _train_phase(self, number: int, phase: Phase, folder: Path) -> PhaseTrainer:
+    def _train_phase(self, number: int, phase: Phase, folder: Path, samples: Samples) -> None:
         """One phase; where the memory does not suffice, with half as many samples at once."""
         while True:
             trainer = PhaseTrainer(
-                self._model, self._train, self._validation, self._objective, phase, self._rules, folder,
+                self._model, samples["train"], samples.get("validation"), self._objective, phase, self._rules, folder,
                 self._watch(number), self._trainer_callbacks,
             )  # fmt: skip
             self._started = time.perf_counter() - self._trained.seconds
             try:
                 trainer.train(resume_from_checkpoint=latest_checkpoint(folder))
-                return trainer
+                return
             except RuntimeError as error:
                 if not _is_out_of_memory(error):
                     raise
@@ -151,7 +169,7 @@ class Training:
 
     def _halve(self) -> None:
         """Let fewer samples through at once; a step stays what it is."""
-        size = min(self._rules.part_size, self._rules.batch_size, len(self._train))
+        size = min(self._rules.part_size, self._rules.batch_size, len(self._samples["train"]))
         if size == 1:
             raise DataError(
                 "the memory does not suffice for one sample; train fewer blocks (--strategy last:2), shorter texts "

@@ -65,15 +65,15 @@ def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> FittedHead
         progress.say(parts.describe(config.strategy, phases, rules))
         callbacks = [ShowEpochs(progress), *([Track(tracker)] if tracker else [])]
         training = Training(
-            parts.model, parts.samples["train"], parts.samples.get("validation"), parts.objective, phases, rules, state,
-            settings_of(config), progress, callbacks, parts.trainer_callbacks,
+            parts.model, parts.samples, parts.objective, phases, rules, state,
+            settings_of(config), progress, callbacks, parts.trainer_callbacks, parts.short_cut,
         )  # fmt: skip
         trained = training.run()
         peak, fitted = watch.peak, perf_counter()
         if parts.adapted is not None:
             save_adapters(parts.adapted, state / "adapter")
             merge_adapters(parts.adapted)
-        bare, data = Predictor(finished_head(parts, trained)), tuned_data(parts, raw)
+        bare, data = Predictor(finished_head(parts, trained)), tuned_data(parts, raw, phases[-1])
         if config.calibrate:
             bare = calibrated(bare, data)
         found = evaluate_splits(bare, data, config.seed)

@@ -11,7 +11,7 @@ import numpy as np
 from headstart.arrow import keys_from_arrow
 from headstart.cache.store import Cache
 from headstart.errors import ConfigError, MismatchError
-from headstart.extraction.samples import register
+from headstart.extraction.samples import Samples, register
 from headstart.keys import first_by_key, search, words
 from headstart.sources import open_source
 from headstart.stages.config import ColumnConfig
@@ -32,6 +32,8 @@ class RawData:
     Parameters
     ----------
     source : Payloads
+    samples : Samples
+        What the scan found.
     keys : ndarray of uint8, shape (N, 16)
         Of the source's samples, each once, in order.
     rows : ndarray of int64, shape (N,)
@@ -39,6 +41,7 @@ class RawData:
     """
 
     source: Payloads
+    samples: Samples
     keys: NDArray[np.uint8]
     rows: NDArray[np.int64]
 
@@ -92,4 +95,4 @@ def read_again(features: FeatureSet, data: Any, progress: Progress) -> RawData:
         )
     samples = register(source, Cache(features.cache).keys, progress)
     rows = first_by_key(samples.keys)
-    return RawData(source, samples.keys[rows], rows)
+    return RawData(source, samples, samples.keys[rows], rows)

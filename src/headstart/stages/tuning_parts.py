@@ -23,16 +23,20 @@ from headstart.heads import open_head
 from headstart.heads.training.objectives import Objective, balanced_weights
 from headstart.own_code import load_own
 from headstart.pooling import display_tap, is_ragged
+from headstart.stages.cutting import CUTTABLE, CutCache, describe_cut, fill_cuts, why_not
 from headstart.stages.fit_report import describe_features
 from headstart.stages.init_head import start_from
-from headstart.stages.raw_samples import read_again
+from headstart.stages.raw_samples import RawData, read_again
 from headstart.stages.reopening import reopen
+from headstart.stages.tuning_rules import plan_phases
 
 if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
+    from headstart.cache.space import Space
     from headstart.contracts import Change, Progress
     from headstart.finetuning.strategies import Phase
     from headstart.finetuning.trainer import Rules
+    from headstart.stages.computing import OpenedBackbone
     from headstart.stages.config import TuneConfig
     from headstart.stages.fit_data import FitData
     from headstart.types import Json
@@ -63,6 +67,9 @@ class Parts:
     precision : {"fp32", "bf16", "fp16"}
     n_workers : int
         Processes that read ahead.
+    short_cut : ShortCut
+    cut : mapping
+        What was kept for it.
     adapted : peft.PeftModel, optional
     trainer_callbacks : sequence of TrainerCallback
     """
@@ -76,6 +83,8 @@ class Parts:
     part_size: int
     precision: str
     n_workers: int = 0
+    short_cut: Any = None
+    cut: Mapping[str, Json] = field(default_factory=dict)
     adapted: Any = None
     trainer_callbacks: Sequence[Any] = field(default_factory=list)
 
@@ -96,8 +105,12 @@ class Parts:
             raise ConfigError(
                 f"fine-tuning reads one vector a sample, and {display_tap(tap)} is all positions; choose another --tap"
             )
-        backbone = reopen(described, Cache(features.cache), progress, config.offline).backbone()
-        portable = carried(backbone, tap)
+        opened = reopen(described, Cache(features.cache), progress, config.offline)
+        portable = carried(opened.backbone(), tap)
+        data = _read_again(config, features, progress)
+        spaces, seconds = _fill_cuts(config, opened, data, progress)
+        backbone = opened.backbone()
+        portable = carried(backbone, tap) if spaces else portable  # of the model that is loaded now
         device = resolve_device(config.device)
         head: Any = open_head("linear", {"dropout": config.dropout}, config.seed, raw.kind)
         targets = _targets(head, raw)
@@ -106,14 +119,16 @@ class Parts:
             torch.from_numpy(head.mean_), torch.from_numpy(head.scale_), head.n_outputs_, config.dropout
         )
         model = TunedModel(frozen, tap, layer)
-        samples = _raw_samples(config, features, raw, targets, model, progress)
+        samples = _raw_samples(config, features, raw, targets, model, data)
         adapted = _set_weights(config, model, samples["train"])
         if config.init_head is not None:
             start_from(config.init_head, layer, described, head.classes_ if raw.kind == "single" else None)
         objective = _objective(config, raw, samples["train"].targets, head.n_outputs_)
         return cls(
             described, portable, model, head, samples, objective, _part_size(model, config, device),
-            _precision(config, device), _n_workers(config, device), adapted, _own(config.callback),
+            _precision(config, device), _n_workers(config, device),
+            CutCache(model, raw, spaces, _is_exact(described), progress), describe_cut(spaces, seconds),
+            adapted, _own(config.callback),
         )  # fmt: skip
 
     def describe(self, strategy: str, phases: Sequence[Phase], rules: Rules) -> str:
@@ -146,16 +161,38 @@ def _targets(head: Any, raw: FitData) -> dict[str, Any]:
     return targets
 
 
+def _read_again(config: TuneConfig, features: FeatureSet, progress: Progress) -> RawData:
+    is_set = isinstance(config.data, str) and config.data == features.name and not os.path.exists(config.data)
+    return read_again(features, None if is_set else config.data, progress)
+
+
+def _fill_cuts(
+    config: TuneConfig, opened: OpenedBackbone, data: RawData, progress: Progress
+) -> tuple[dict[int, Space], float]:
+    reason = why_not(config, opened.info)
+    if reason is None:
+        phases = plan_phases(config, opened.info.n_layers)
+        blocks = [n for n in (phase.n_blocks for phase in phases) if n and n < opened.info.n_layers]
+        if blocks:
+            return fill_cuts(config, opened, data, blocks, progress)
+    elif config.cut_cache and config.strategy.startswith(CUTTABLE):
+        progress.say(f"the whole network runs in each epoch: {reason}")
+    return {}, 0.0
+
+
+def _is_exact(described: Mapping[str, Json]) -> bool:
+    recipe = described["recipe"]
+    return bool(recipe["compute"] == "fp32" and recipe["stored"] == "float32")
+
+
 def _raw_samples(
     config: TuneConfig,
     features: FeatureSet,
     raw: FitData,
     targets: Mapping[str, Any],
     model: TunedModel,
-    progress: Progress,
+    data: RawData,
 ) -> dict[str, RawSamples]:
-    is_set = isinstance(config.data, str) and config.data == features.name and not os.path.exists(config.data)
-    data = read_again(features, None if is_set else config.data, progress)
     samples = {
         split: RawSamples(
             data.payloads(raw.parts[split].table),

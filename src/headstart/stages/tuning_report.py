@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
     from headstart.contracts import Progress
     from headstart.finetuning.running import Trained
+    from headstart.finetuning.strategies import Phase
     from headstart.heads.predictor import Predictor
     from headstart.runs.record import RunRecord
     from headstart.stages.config import FitConfig, TuneConfig
@@ -45,15 +46,14 @@ def finished_head(parts: Parts, trained: Trained) -> Any:
     return parts.head.finish(TrainedHead(weights, trained.history, trained.best_epoch))
 
 
-def tuned_data(parts: Parts, raw: FitData) -> FitData:
-    """The same samples with features of the tuned backbone."""
-    width = len(parts.head.mean_)
-    found = {
-        split: replace(part, X=features_of(parts.model, parts.samples[split]))
-        if split in parts.samples
-        else replace(part, X=np.empty((0, width), dtype=np.float32))
-        for split, part in raw.parts.items()
-    }
+def tuned_data(parts: Parts, raw: FitData, last: Phase) -> FitData:
+    """The same samples with features of the tuned backbone; what the last phase left as it was is not run again."""
+    empty = np.empty((0, len(parts.head.mean_)), dtype=np.float32)
+    with parts.short_cut(last, parts.samples) as samples:
+        found = {
+            split: replace(part, X=features_of(parts.model, samples[split]) if split in samples else empty)
+            for split, part in raw.parts.items()
+        }
     return replace(raw, parts=found)
 
 
@@ -128,6 +128,7 @@ def tuned_record(
             **({"init_head": str(config.init_head)} if config.init_head else {}),
         },
         "head": {"name": "linear", "params": {"dropout": config.dropout}},
+        **({"cut": dict(parts.cut)} if parts.cut["spaces"] else {}),
         "epochs": {"best": trained.best_epoch, "run": len(trained.history)},
         "cost": {
             "model_bytes": n_bytes, "parameters": trainable, "total_parameters": total,
