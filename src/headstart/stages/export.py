@@ -177,10 +177,12 @@ def _names(predictor: Predictor, labels: Mapping[str, Json], n_outputs: int) -> 
 
 def _origin(predictor: Predictor, features: Mapping[str, Json]) -> dict[str, Json]:
     from headstart import __version__
+    from headstart.backbones import short_name
 
+    kind = str(features["backbone"]).partition(":")[0]
     return {
         "headstart": __version__,
-        "backbone": features["backbone"],
+        "backbone": f"{kind}:{short_name(features['backbone'])}",  # without the folders of this machine
         "tap": display_tap(str(features["recipe"]["tap"])),
         "weights": features["recipe"]["weights"],
         "head": predictor.head.kind,
