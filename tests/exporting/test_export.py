@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,8 @@ Elsewhere = Callable[..., Any]
 QUICK = {"epochs": 3, "width": 16}
 
 TEXT_CODE = """
-import transformers, torch
+import json, torch, transformers
 result = {}
-import json
-import re
 texts = json.loads(sys.argv[1])
 for folder in sys.argv[2:]:
     where = {"pretrained_model_name_or_path": folder, "trust_remote_code": True}
@@ -166,6 +165,18 @@ def test_pairs_of_texts_in_transformers(
     found = elsewhere(TEXT_CODE, json.dumps(pairs), folder)[folder]
     assert_same(found["logits"], run, pairs)
     assert_pipeline_says_it(found["pipeline"], run, pairs)
+
+
+def test_a_tuned_backbone_is_read_where_it_lies(
+    fit: Fit, elsewhere: Elsewhere, tmp_path: Path, tiny_bert: Path
+) -> None:
+    """A fine-tuned run names the backbone that it started from, and says where the tuned one is."""
+    tuned = trained(Path(shutil.copytree(tiny_bert, tmp_path / "run" / "model" / "backbone")))
+    run = fit(write_texts(tmp_path / "t.jsonl"), f"hf:{tuned}", "linear", params={"epochs": 3})
+    features = {**run.features, "backbone": f"hf:{tiny_bert}", "located": f"hf:{tuned}"}
+    run = Run(run.predictor, run.report, run.labels, features)
+    folder = str(run.export(tmp_path / "out").path)
+    assert_same(elsewhere(TEXT_CODE, json.dumps(TEXTS), folder)[folder]["logits"], run, TEXTS)
 
 
 def test_a_text_that_was_not_cut_is_refused(fit: Fit, tmp_path: Path, tiny_bert: Path) -> None:

@@ -79,6 +79,19 @@ def test_images_by_path_and_by_bytes(fit: Fit, photos: Path, tmp_path: Path) -> 
         module.inputs([paths[0], b"no picture"])
 
 
+def test_the_image_side_of_clip(fit: Fit, photos: Path, tmp_path: Path) -> None:
+    from ..backbones.tiny_vision import clip
+
+    run = fit(photos, f"hf:{clip(tmp_path / 'clip')}")
+    paths = [str(path) for path in sorted(photos.rglob("*.png"))[:4]]
+    assert error_of(run, paths) < LIMIT
+    module = run.module(trainable=True)
+    module(module.inputs(paths)).sum().backward()
+    assert any(p.grad is not None for p in module.backbone.parameters())
+    with pytest.raises(ConfigError, match="cannot be exported: that needs a text or an image model"):
+        run.export(tmp_path / "out")
+
+
 def test_frozen_has_no_gradient_and_stays_in_eval_mode(fit: Fit, tmp_path: Path, tiny_bert: Path) -> None:
     run = fit(write_texts(tmp_path / "t.jsonl"), f"hf:{tiny_bert}", "mlp", params=QUICK)
     module = run.module()
