@@ -8,19 +8,33 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from headstart.api import extract, fit_head, load_run, open_set, predict
+    from headstart.api import compare, extract, fit_head, load_run, open_set, predict
     from headstart.cache.sets import FeatureSet
+    from headstart.stages.comparison import Comparison
     from headstart.stages.embedder import Embedder
     from headstart.stages.run import Run
 
 __version__ = "0.1.0"
 
-__all__ = ["Embedder", "FeatureSet", "Run", "extract", "fit_head", "load_run", "open_set", "predict"]
+__all__ = [
+    "Comparison",
+    "Embedder",
+    "FeatureSet",
+    "Run",
+    "compare",
+    "extract",
+    "fit_head",
+    "load_run",
+    "open_set",
+    "predict",
+]
 
 _HOMES = {
+    "Comparison": "headstart.stages.comparison",
     "Embedder": "headstart.stages.embedder",
     "FeatureSet": "headstart.cache.sets",
     "Run": "headstart.stages.run",
+    "compare": "headstart.api",
     "extract": "headstart.api",
     "fit_head": "headstart.api",
     "load_run": "headstart.api",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from headstart.cache.sets import FeatureSet
+    from headstart.stages.comparison import Comparison
     from headstart.stages.run import Run
 
 
@@ -108,6 +109,42 @@ def predict(run: Run | str | os.PathLike[str], data: Any, *, quiet: bool = True,
     """Predict raw inputs with a run; see `Run.predict`."""
     opened = load_run(run) if isinstance(run, str | os.PathLike) else run
     return opened.predict(data, quiet=quiet, **options)
+
+
+def compare(
+    runs: Sequence[Run | str | os.PathLike[str]],
+    *,
+    out: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    cache: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+) -> Comparison:
+    """Compare runs on the test samples that they all were judged on; ``.show()`` says which one to take.
+
+    Parameters
+    ----------
+    runs : sequence of Run or path
+        At least two.
+    out : path, optional
+        Save tables, plots and a page there, as ``comparison.save`` does later.
+    overwrite : bool
+        Replace the comparison that lies there.
+    cache : path, optional
+        Where the sets lie that know how long extracting took; None: where each run says.
+    seed : int
+        Of the bootstrap.
+
+    Raises
+    ------
+    MismatchError
+        Their test samples, labels or tasks differ; the message counts them.
+    """
+    from headstart.stages.compare import compare
+
+    comparison = compare(runs, cache, seed)
+    if out is not None:
+        comparison.save(out, overwrite)
+    return comparison
 
 
 def _as_lists(options: Mapping[str, Any]) -> dict[str, Any]:

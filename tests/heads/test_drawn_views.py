@@ -11,13 +11,13 @@ from torch import nn
 from headstart.errors import ConfigError
 from headstart.heads.linear import LinearHead
 from headstart.heads.networks.networks import OwnNetwork
-from headstart.heads.training.examples import Rows
+from headstart.heads.training.examples import Rows, Stream
 from headstart.heads.training.loop import Trainer
 from headstart.heads.training.objectives import Objective
 from headstart.heads.training.settings import Member, Settings
 
 N, V, EPOCHS = 300, 4, 30
-SETTINGS = Settings(epochs=EPOCHS, batch_size=64, warmup_share=0.1, patience=99, clip_norm=1.0, seed=0)
+SETTINGS = Settings(epochs=EPOCHS, batch_size=64, warmup_share=0.1, patience=99, clip_norm=1.0)
 
 
 class Witness(nn.Module):
@@ -36,7 +36,6 @@ class Witness(nn.Module):
 
 def shown(seed: int = 0) -> tuple[torch.Tensor, Witness]:
     """Which view each sample showed in each epoch, shape (EPOCHS, N)."""
-    from dataclasses import replace
 
     rows = torch.arange(N, dtype=torch.float32)
     inputs = torch.stack([torch.stack([rows, torch.full((N,), float(view))], dim=1) for view in range(V + 1)])
@@ -45,10 +44,8 @@ def shown(seed: int = 0) -> tuple[torch.Tensor, Witness]:
     module = Witness()
     Trainer(
         OwnNetwork(module),
-        [Member(0.01, 0.1)],
-        examples,
-        Rows(inputs[0], targets),
-        replace(SETTINGS, seed=seed),
+        [Stream(examples, [Member(0.01, 0.1)], Rows(inputs[0], targets), seed)],
+        SETTINGS,
         Objective("single"),
     ).run()
     seen = torch.cat(module.seen).reshape(EPOCHS, N, 2)

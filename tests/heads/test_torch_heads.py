@@ -16,7 +16,7 @@ from headstart.heads.inputs import ChosenRows, take_rows
 from headstart.heads.linear import LinearHead, LinearRegressor
 from headstart.heads.mlp import MLPHead, MLPRegressor, ResidualHead, ResidualRegressor
 from headstart.heads.sequences import Sequences
-from headstart.heads.stacks import fit_stack
+from headstart.heads.stacks import Labelled, fit_stack
 from headstart.heads.storage import load_head, save_head
 
 SMALL = {"epochs": 8, "lr": 0.1, "weight_decay": 0.0}
@@ -170,7 +170,7 @@ def test_heads_side_by_side_are_what_each_is_alone(name, problem):
         for decay in (0.0, 0.5)
     ]
     alone = [clone(h).fit(X, y, problem.X_val, problem.y_val) for h in heads]
-    fit_stack(heads, X, y, problem.X_val, problem.y_val)
+    fit_stack(heads, Labelled(X, y, problem.X_val, problem.y_val))
     assert len({head.n_iter_ for head in heads}) > 1  # some stopped before others
     for one, other in zip(heads, alone, strict=True):
         assert (one.n_iter_, one.best_epoch_) == (other.n_iter_, other.best_epoch_)
@@ -188,7 +188,7 @@ def test_a_member_that_diverges_takes_nobody_with_it(problem):
 
     good, bad = (1e-3, 0.1), (9e5, 9e5)
     heads = members(good, bad, (1e-2, 0.1))
-    outcomes = fit_stack(heads, problem.X, problem.y, problem.X_val, problem.y_val)
+    outcomes = fit_stack(heads, Labelled(problem.X, problem.y, problem.X_val, problem.y_val))
     assert [out.diverged_at > 0 for out in outcomes] == [False, True, False]
     assert not hasattr(heads[1], "weights_")
     [alone] = members(good)
@@ -199,7 +199,7 @@ def test_a_member_that_diverges_takes_nobody_with_it(problem):
 def test_dropout_is_each_members_own(problem):
     heads = [MLPHead(dropout=share, epochs=6, width=32) for share in (0.1, 0.5, 0.9)]
     alone = [clone(head).fit(problem.X, problem.y) for head in heads]
-    fit_stack(heads, problem.X, problem.y)
+    fit_stack(heads, Labelled(problem.X, problem.y))
     losses = [head.history_[-1]["train_loss"] for head in heads]
     assert losses == sorted(losses)
     for one, other in zip(heads, alone, strict=True):
@@ -319,3 +319,32 @@ def test_a_module_of_the_users_own_is_a_head(problem, tmp_path, monkeypatch):
         open_head("py:own_heads_of_a_test:nothing", {}, seed=0).fit(problem.X, problem.y)
     with pytest.raises(ConfigError, match="cannot be imported"):
         open_head("py:own_heads_of_a_test:gone", {}, seed=0).fit(problem.X, problem.y)
+
+
+@pytest.mark.parametrize("task", ["single", "multi", "regression"])
+@pytest.mark.parametrize("name", ["linear", "mlp", "residual"])
+def test_other_seeds_and_other_features_side_by_side_are_what_each_is_alone(name, task, problem):
+    X, X_val, X_test = problem.X, problem.X_val, problem.X_test
+    codes, codes_val = (np.searchsorted(np.unique(problem.y), y) for y in (problem.y, problem.y_val))
+    as_task = {
+        "single": lambda y: y,
+        "multi": lambda y: np.stack([y == 0, y != 1], axis=1).astype(np.int64),
+        "regression": lambda y: y * 2.5 - 1,
+    }[task]
+    y, y_val = as_task(codes), as_task(codes_val)
+    changed = np.random.default_rng(1).permutation(X.shape[1])
+    taps = [
+        Labelled(X, y, X_val, y_val, [X * 1.1, X - 0.1]),
+        Labelled(2 * X[:, changed] + 1, y, 2 * X_val[:, changed] + 1, y_val, [X, X * 0.9]),
+    ]
+    params = {"epochs": 6, "batch_size": 50, "patience": 2, "mixup": 0.2, "dropout": 0.1}
+    choices = [(tap, seed, lr) for tap in taps for lr in (1e-3, 3e-3) for seed in (0, 7)]
+    heads = [open_head(name, {**params, "lr": lr}, seed=seed, task=task) for _, seed, lr in choices]
+    alone = [clone(head) for head in heads]
+    fit_stack(heads, [tap for tap, _, _ in choices])
+    for head, other, (tap, _, _) in zip(heads, alone, choices, strict=True):
+        other.fit(tap.X, tap.y, tap.X_val, tap.y_val, views=tap.views)
+        assert (head.n_iter_, head.best_epoch_) == (other.n_iter_, other.best_epoch_)
+        np.testing.assert_allclose(head._scores(X_test), other._scores(X_test), atol=1e-3, rtol=0)
+    seeds_differ = np.abs(heads[0]._scores(X_test) - heads[1]._scores(X_test)).max()
+    assert seeds_differ > 5e-3  # each has an order, a dropout and views of its own

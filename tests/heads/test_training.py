@@ -15,22 +15,21 @@ from headstart.errors import StorageError
 from headstart.heads.networks.networks import MLP, LinearNetwork, OwnNetwork, ResidualNetwork
 from headstart.heads.training import optimizers
 from headstart.heads.training.checkpoint import Checkpoint
-from headstart.heads.training.examples import Rows, batches_of, generator_of
+from headstart.heads.training.examples import Rows, Stream, batches_of, generator_of
 from headstart.heads.training.loop import MIXUP, Trainer
 from headstart.heads.training.objectives import Objective
 from headstart.heads.training.schedules import rate_factor
 from headstart.heads.training.settings import SCHEDULES, Member, Settings
 
-SETTINGS = Settings(epochs=4, batch_size=64, warmup_share=0.1, patience=10, clip_norm=1.0, seed=0)
+SETTINGS = Settings(epochs=4, batch_size=64, warmup_share=0.1, patience=10, clip_norm=1.0)
 MEMBER = Member(lr=0.01, weight_decay=0.1)
 
 
-def train(module, examples, validation, settings, member=MEMBER, callbacks=(), checkpoint=None):
+def train(module, examples, validation, settings, member=MEMBER, callbacks=(), checkpoint=None, seed=0):
     """Train one module in place; its history and best epoch."""
     network = OwnNetwork(module)
-    trainer = Trainer(
-        network, [member], examples, validation, settings, Objective("single"), callbacks, checkpoint
-    )
+    stream = Stream(examples, [member], validation, seed)
+    trainer = Trainer(network, [stream], settings, Objective("single"), callbacks, checkpoint)
     [trained] = trainer.run()
     network.load_member(trained.weights)
     return trained.history, trained.best_epoch
@@ -244,7 +243,7 @@ def test_dropout_follows_the_seed_and_leaves_the_global_state_alone(examples):
     weights = []
     for seed in (7, 7, 8):
         module = network(dropout=0.5)
-        train(module, examples, None, replace(SETTINGS, seed=seed))
+        train(module, examples, None, SETTINGS, seed=seed)
         weights.append(module[0].weight.detach().clone())
         assert torch.equal(torch.get_rng_state(), before)
         torch.rand(3)
@@ -299,7 +298,7 @@ def test_a_stack_is_trained_as_torchs_own_optimizer_trains_it(examples, name, n_
     plain = copy.deepcopy(made)
     members = [Member(0.01 / (number + 1), 0.1) for number in range(n_members)]
     settings = replace(SETTINGS, epochs=3, clip_norm=1e9)
-    trained = Trainer(made, members, examples, None, settings, Objective("single")).run()
+    trained = Trainer(made, [Stream(examples, members)], settings, Objective("single")).run()
 
     n_batches = len(batches_of(300, 64, 0, 1, torch.device("cpu")))
     for number, member in enumerate(members):
@@ -313,7 +312,7 @@ def test_a_stack_is_trained_as_torchs_own_optimizer_trains_it(examples, name, n_
         optimizer = torch.optim.AdamW(groups, lr=member.lr, fused=False, foreach=False)
         alone.train()
         for epoch in range(1, 4):
-            alone.seed_dropout(generator_of(2 * MIXUP, epoch))
+            alone.seed_dropout([(generator_of(2 * MIXUP, epoch), 1)])
             for step, rows in enumerate(batches_of(300, 64, 0, epoch, torch.device("cpu"))):
                 for group in optimizer.param_groups:
                     group["lr"] = member.lr * rate_factor(

@@ -10,9 +10,11 @@ from headstart.cli import (
     audit,
     backbones,
     cache,
+    compare,
     demo,
     export,
     extract,
+    fine_tune,
     fit_head,
     live,
     predict,
@@ -51,8 +53,10 @@ def _root(
 
 app.command("extract")(extract.extract)
 app.command("fit-head")(fit_head.fit_head)
+app.command("fine-tune")(fine_tune.fine_tune)
 app.command("predict")(predict.predict)
 app.command("export")(export.export)
+app.command("compare")(compare.compare)
 app.command("audit")(audit.audit)
 app.command("rank")(rank.rank)
 app.command("project")(project.project)

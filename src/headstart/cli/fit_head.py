@@ -218,6 +218,16 @@ def _show(record: RunRecord, config: FitConfig) -> None:
     if importance := report.get("importance"):
         drops = ", ".join(f"{one['name']} {one['drop']:.4f} ± {one['deviation']:.4f}" for one in importance)
         typer.echo(f"{importance[0]['metric']} lost where a feature is shuffled: {drops}")
+    show_metrics(report)
+    if "seeds" in report:
+        _show_spread(report["seeds"], f"{report['seeds']['n']} seeds, {report['seeds']['split']}")
+    for name, noun in (("shots", "of each class"), ("curve", "train samples")):
+        for row in report.get(name, []):
+            _show_spread(row, f"{row['size']:,} {noun}, {row['split']}")
+
+
+def show_metrics(report: Mapping[str, Any]) -> None:
+    """A line of figures for each split."""
     for split, metrics in report["metrics"].items():
         shown = (
             {"R²": "r2", "MAE": "mae", "RMSE": "rmse"}
@@ -226,11 +236,6 @@ def _show(record: RunRecord, config: FitConfig) -> None:
         )
         figures = "  ".join(f"{label} {_figure(metrics, name)}" for label, name in shown.items())
         typer.echo(f"{split:<10}  {figures}  ({metrics['n']:,} samples)")
-    if "seeds" in report:
-        _show_spread(report["seeds"], f"{report['seeds']['n']} seeds, {report['seeds']['split']}")
-    for name, noun in (("shots", "of each class"), ("curve", "train samples")):
-        for row in report.get(name, []):
-            _show_spread(row, f"{row['size']:,} {noun}, {row['split']}")
 
 
 def _show_sweep(sweep: Mapping[str, Any]) -> None:

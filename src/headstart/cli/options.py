@@ -72,50 +72,51 @@ Group = Mapping[str, tuple[Any, Any]]
 """Parameters of a command by name: what typer is told, and the default."""
 
 
-def _option(kind: Any, *names: str, **says: Any) -> Any:
+def option(kind: Any, *names: str, **says: Any) -> Any:
+    """What typer is told of a parameter."""
     return Annotated[kind, typer.Option(*names, **says)]
 
 
 def _column(name: str, help: str) -> Any:
-    return _option(str | None, name, metavar="NAME", help=help)
+    return option(str | None, name, metavar="NAME", help=help)
 
 
-def _panel(title: str, group: Group) -> Group:
+def panel(title: str, group: Group) -> Group:
     """A group whose options stand together in the help."""
     for said, _ in group.values():
         said.__metadata__[0].rich_help_panel = title
     return group
 
 
-READING: Group = _panel(
+READING: Group = panel(
     "Reading the data",
     {
         "text_column": (_column("--text-column", "Texts."), None),
         "text_pair_column": (_column("--text-pair-column", "The second text of each pair."), None),
         "image_column": (_column("--image-column", "Images: paths or bytes."), None),
         "label_column": (
-            _option(str | None, "--label-column", metavar="NAMES", help="One, or several by comma."),
+            option(str | None, "--label-column", metavar="NAMES", help="One, or several by comma."),
             None,
         ),
         "label_kind": (
-            _option(str, "--label-kind", help="auto, single, multi (several a sample) or regression."),
+            option(str, "--label-kind", help="auto, single, multi (several a sample) or regression."),
             "auto",
         ),
         "label_separator": (
-            _option(str | None, "--label-separator", help="Between the labels of a cell, for multi."),
+            option(str | None, "--label-separator", help="Between the labels of a cell, for multi."),
             None,
         ),
         "label_names": (
-            _option(
+            option(
                 str | None, "--label-names", metavar="NAMES", help="Of integer labels 0 to n - 1, by comma."
             ),
             None,
         ),
         "id_column": (_column("--id-column", "Ids. Default: file and row."), None),
         "split_column": (_column("--split-column", "train, validation or test."), None),
-        "encoding": (_option(str, "--encoding", help="Of CSV, TSV and JSONL files."), "utf-8"),
+        "encoding": (option(str, "--encoding", help="Of CSV, TSV and JSONL files."), "utf-8"),
         "streaming": (
-            _option(
+            option(
                 bool | None,
                 "--streaming/--no-streaming",
                 help="Read an hf: data set without keeping it. Default: where it is large.",
@@ -126,11 +127,11 @@ READING: Group = _panel(
 )
 """How data is read."""
 
-BACKBONE: Group = _panel(
+BACKBONE: Group = panel(
     "Which features",
     {
         "taps": (
-            _option(
+            option(
                 str | None,
                 "--taps",
                 help="By comma: pooler, joint, sentence, or layer.pooling: last.mean, -4.cls, last.cls+mean.",
@@ -138,7 +139,7 @@ BACKBONE: Group = _panel(
             None,
         ),
         "normalize": (
-            _option(
+            option(
                 bool | None,
                 "--normalize/--no-normalize",
                 help="Scale each vector to length 1. Default: as the model's authors do.",
@@ -146,23 +147,23 @@ BACKBONE: Group = _panel(
             None,
         ),
         "prompt": (
-            _option(
+            option(
                 str | None,
                 "--prompt",
                 help="Put before each text: words, or the name of one of the model's own prompts.",
             ),
             None,
         ),
-        "precision": (_option(str, "--precision", help="auto, fp32, bf16, fp16, or int8 (CPU)."), "auto"),
+        "precision": (option(str, "--precision", help="auto, fp32, bf16, fp16, or int8 (CPU)."), "auto"),
         "dtype": (
-            _option(str | None, "--dtype", help="Stored as float16 or float32. Default: as computed."),
+            option(str | None, "--dtype", help="Stored as float16 or float32. Default: as computed."),
             None,
         ),
-        "max_length": (_option(int | None, "--max-length", help="Tokens a text is cut to."), None),
-        "image_size": (_option(int | None, "--image-size", help="Side of the image, pixels."), None),
-        "crop_pct": (_option(float | None, "--crop-pct", help="Share the centre crop keeps."), None),
+        "max_length": (option(int | None, "--max-length", help="Tokens a text is cut to."), None),
+        "image_size": (option(int | None, "--image-size", help="Side of the image, pixels."), None),
+        "crop_pct": (option(float | None, "--crop-pct", help="Share the centre crop keeps."), None),
         "weights": (
-            _option(
+            option(
                 Path | None,
                 "--weights",
                 metavar="FILE",
@@ -174,38 +175,38 @@ BACKBONE: Group = _panel(
 )
 """Which features of a backbone are meant: all of it is part of the recipe."""
 
-VIEWS: Group = _panel(
+VIEWS: Group = panel(
     "Views",
     {
         "views": (
-            _option(
+            option(
                 int, "--views", min=0, metavar="N", help="Changed views of each sample to extract as well."
             ),
             0,
         ),
         "augment": (
-            _option(str, "--augment", help="What changes them: default, randaugment or py:MODULE:FUNCTION."),
+            option(str, "--augment", help="What changes them: default, randaugment or py:MODULE:FUNCTION."),
             "default",
         ),
-        "view_seed": (_option(int, "--view-seed", min=0, help="Of what is drawn for them."), 0),
+        "view_seed": (option(int, "--view-seed", min=0, help="Of what is drawn for them."), 0),
     },
 )
 """Which augmented views are kept beside the plain feature: all of it is part of their recipes."""
 
-COMPUTING: Group = _panel(
+COMPUTING: Group = panel(
     "Computing",
     {
         "format": (
-            _option(str, "--format", help="Of new shards: hdf5 (speed) or parquet (exchange)."),
+            option(str, "--format", help="Of new shards: hdf5 (speed) or parquet (exchange)."),
             "hdf5",
         ),
-        "device": (_option(str, "--device", help="auto, cpu, cuda, cuda:1, mps …"), "auto"),
+        "device": (option(str, "--device", help="auto, cpu, cuda, cuda:1, mps …"), "auto"),
         "batch_size": (
-            _option(int | None, "--batch-size", min=1, help="Samples a batch; changes no feature."),
+            option(int | None, "--batch-size", min=1, help="Samples a batch; changes no feature."),
             None,
         ),
         "workers": (
-            _option(
+            option(
                 int | None,
                 "--workers",
                 min=1,
@@ -214,7 +215,7 @@ COMPUTING: Group = _panel(
             ),
             None,
         ),
-        "offline": (_option(bool, "--offline", help="Open no network socket."), False),
+        "offline": (option(bool, "--offline", help="Open no network socket."), False),
     },
 )
 """How features are computed: none of it changes a number."""
@@ -271,6 +272,7 @@ def as_options(given: dict[str, Any], *lists: str) -> dict[str, Any]:
         "run",
         "param",
         "context",
+        "resume",
     }
     return {
         name: listed(value) if name in lists else value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,9 @@ from headstart.evaluation.resampling import RESAMPLES, Draws, percentile_interva
 
 if TYPE_CHECKING:
     from headstart.types import Json
+
+MOST_EXACT = 1000
+"""Up to so many samples that one alone has right, McNemar's test is computed in whole numbers."""
 
 
 def compare(
@@ -71,12 +75,28 @@ def compare(
         "interval": percentile_intervals(len(y_true), figures, resamples, seed)["difference"],
         "only_first": only_first,
         "only_second": only_second,
-        "p_value": _mcnemar(only_first, only_second),
+        "p_value": mcnemar(only_first, only_second),
     }
 
 
-def _mcnemar(only_first: int, only_second: int) -> float:
-    from scipy.stats import binomtest
+def mcnemar(only_first: int, only_second: int) -> float:
+    """The p-value of McNemar's exact test.
 
-    n = only_first + only_second
-    return float(binomtest(only_first, n, 0.5).pvalue) if n else 1.0
+    Parameters
+    ----------
+    only_first, only_second : int
+        How many samples that one alone has right, in [0, inf).
+
+    Examples
+    --------
+    >>> mcnemar(0, 5), mcnemar(3, 3)
+    (0.0625, 1.0)
+    """
+    n, fewer = only_first + only_second, min(only_first, only_second)
+    # Not scipy's binomtest: importing it takes as long as everything else. A coin is as likely to fall so unevenly
+    # on either side.
+    if n <= MOST_EXACT:
+        return float(min(2 * sum(math.comb(n, k) for k in range(fewer + 1)) / 2**n, 1.0))
+    k = np.arange(1, fewer + 1)
+    logs = np.concatenate([[0.0], np.cumsum(np.log((n - k + 1) / k))])
+    return min(2 * math.exp(float(np.logaddexp.reduce(logs)) - n * math.log(2)), 1.0)

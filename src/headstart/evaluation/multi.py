@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from headstart.errors import DataError
 from headstart.evaluation.counts import Counts, Floats, averages, number, numbers, precision_recall_f1, ratio
 from headstart.evaluation.ranking import ranking_figures
+from headstart.evaluation.ranking_intervals import ranking_intervals
 from headstart.evaluation.resampling import RESAMPLES, Draws, percentile_intervals, weights_of
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def evaluate_multi(
         ``precision``, ``recall`` and ``f1`` (0 where nothing is predicted, or nothing true);
         ``roc_auc`` and ``average_precision`` (means over the labels that occur), ``micro_roc_auc``,
         ``micro_average_precision``; ``log_loss`` and ``brier`` (means over samples and labels);
-        ``per_class`` as in `evaluate_single`; ``intervals`` for all but those of ranking (too slow).
+        ``per_class`` and ``intervals`` as in `evaluate_single`.
 
     Raises
     ------
@@ -80,6 +81,7 @@ def evaluate_multi(
     }
     if resamples:
         report["intervals"] = _intervals(truth, said, by_sample, resamples, seed)
+        report["intervals"] |= ranking_intervals(truth, probabilities, resamples, seed, micro=True)
     return report
 
 

@@ -55,7 +55,7 @@ def evaluate_regression(
     truth, said = (np.asarray(part, dtype=np.float64) for part in (y_true, y_pred))
     truth, said = (part[:, None] if part.ndim == 1 else part for part in (truth, said))
     _check(truth, said)
-    each = {**_figures(_moments(truth, said).mean(axis=0)), "spearman": _spearman(truth, said)}
+    each = {**figures_of(moments_of(truth, said).mean(axis=0)), "spearman": _spearman(truth, said)}
     report: dict[str, Json] = {"n": len(truth), **numbers({name: v.mean() for name, v in each.items()})}
     if truth.shape[1] > 1:
         names = names or [str(target) for target in range(truth.shape[1])]
@@ -79,14 +79,14 @@ def _check(truth: Floats, said: Floats) -> None:
         )
 
 
-def _moments(truth: Floats, said: Floats) -> Floats:
+def moments_of(truth: Floats, said: Floats) -> Floats:
     """What every figure is made of, by sample: (N, 7, T)."""
     # Centred: else the variance of values far from 0 drowns in rounding.
     a, b, error = truth - truth.mean(axis=0), said - said.mean(axis=0), said - truth
     return np.stack([a, b, a * a, b * b, a * b, error**2, np.abs(error)], axis=1)
 
 
-def _figures(moments: Floats) -> dict[str, Floats]:
+def figures_of(moments: Floats) -> dict[str, Floats]:
     """R², errors and correlation from mean moments (..., 7, T), each (..., T)."""
     a, b, aa, bb, ab, squared, absolute = np.moveaxis(moments, -2, 0)
     var_a, var_b = _positive(aa - a * a, aa), _positive(bb - b * b, bb)
@@ -104,20 +104,20 @@ def _positive(variance: Floats, square: Floats) -> Floats:
 
 
 def _intervals(truth: Floats, said: Floats, resamples: int, seed: int) -> dict[str, Json]:
-    moments = _moments(truth, said)
+    moments = moments_of(truth, said)
     n, shape = len(moments), moments.shape[1:]
     flat = moments.reshape(n, -1)
 
     def figures(draws: Draws) -> dict[str, Floats]:
         means = (weights_of(draws) @ flat / n).reshape(-1, *shape)
-        return {name: values.mean(axis=-1) for name, values in _figures(means).items()}
+        return {name: values.mean(axis=-1) for name, values in figures_of(means).items()}
 
     return percentile_intervals(n, figures, resamples, seed)
 
 
 def _spearman(truth: Floats, said: Floats) -> Floats:
     ranks = [np.apply_along_axis(_ranks, 0, part) for part in (truth, said)]
-    return _figures(_moments(*ranks).mean(axis=0))["pearson"]
+    return figures_of(moments_of(*ranks).mean(axis=0))["pearson"]
 
 
 def _ranks(values: Floats) -> Floats:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import TypeAlias
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +18,14 @@ DRAWS_AT_ONCE = 1 << 18
 """What stays in a core's cache: twice as many at once take three times as long."""
 
 Draws: TypeAlias = NDArray[np.int64]
+Interval: TypeAlias = "list[float] | None"
 Figures: TypeAlias = Mapping[str, NDArray[np.float64]]
+Name = TypeVar("Name", bound=Hashable)
 
 
 def percentile_intervals(
     n: int, figures: Callable[[Draws], Figures], resamples: int = RESAMPLES, seed: int = 0
-) -> dict[str, list[float] | None]:
+) -> dict[str, Interval]:
     """The 95 % percentile interval of every figure.
 
     The same numbers as ``scipy.stats.bootstrap(method="percentile", rng=np.random.default_rng(seed))``.
@@ -49,9 +51,32 @@ def percentile_intervals(
         {name: [low, high]}; None where some figure could be computed on no resample. Resamples on
         which it cannot (all of one class) are left out.
     """
-    parts = [figures(draws) for draws in _draws(n, resamples, seed)]
+    values = resampled_figures(n, figures, resamples, seed)
+    return {name: interval_of(each) for name, each in values.items()}
+
+
+def resampled_figures(
+    n: int,
+    figures: Callable[[Draws], Mapping[Name, NDArray[np.float64]]],
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> dict[Name, NDArray[np.float64]]:
+    """Every figure on every resample, (B,) each: what is on one place was computed from the same rows.
+
+    For the parameters see `percentile_intervals`.
+    """
+    parts = [figures(draws) for draws in draws_of(n, resamples, seed)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def interval_of(values: NDArray[np.float64]) -> Interval:
+    """The 95 % percentile interval of what resamples gave, (B,); None: none of them gave a number."""
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return None
     alpha = (1 - LEVEL) / 2
-    return {name: _interval(np.concatenate([part[name] for part in parts]), alpha) for name in parts[0]}
+    low, high = np.quantile(values, [alpha, 1 - alpha]).tolist()
+    return [low, high]
 
 
 def weights_of(draws: Draws) -> NDArray[np.float64]:
@@ -67,18 +92,10 @@ def counts_of(codes: Draws, n_codes: int) -> NDArray[np.float64]:
     )
 
 
-def _draws(n: int, resamples: int, seed: int) -> Iterator[Draws]:
+def draws_of(n: int, resamples: int, seed: int) -> Iterator[Draws]:
     """Rows drawn with repetition, in portions that fit the memory."""
     rng = np.random.default_rng(seed)
     resamples = min(resamples, max(MOST_DRAWS // n, FEWEST_RESAMPLES))
     at_once = max(DRAWS_AT_ONCE // n, 1)
     for start in range(0, resamples, at_once):
         yield rng.integers(0, n, (min(at_once, resamples - start), n))
-
-
-def _interval(values: NDArray[np.float64], alpha: float) -> list[float] | None:
-    values = values[np.isfinite(values)]
-    if not len(values):
-        return None
-    low, high = np.quantile(values, [alpha, 1 - alpha]).tolist()
-    return [low, high]

@@ -20,6 +20,7 @@ from headstart.evaluation.counts import (
     single_figures,
 )
 from headstart.evaluation.ranking import ranking_figures, weighted_ranking_figures
+from headstart.evaluation.ranking_intervals import ranking_intervals
 from headstart.evaluation.resampling import (
     RESAMPLES,
     Draws,
@@ -125,7 +126,7 @@ def evaluate_single(
         ``brier`` (two classes: in [0, 1]; more: in [0, 2]), ``ece`` (15 bins); ``per_class``
         {name: {precision, recall, f1, support, roc_auc, average_precision}}; ``confusion``;
         ``intervals`` {name: [low, high]}, for all of these but ``ece`` (resampling alone makes it
-        larger) and, with more than two classes, ``roc_auc`` and ``average_precision`` (too slow).
+        larger), and those of many classes in very many samples, see `ranking_intervals`.
 
     Raises
     ------
@@ -167,7 +168,11 @@ def evaluate_single(
                 **_resampled_means(by_sample, own, probabilities, draws),
             }
 
-        report["intervals"] = percentile_intervals(len(outcome.true), figures, resamples, seed)
+        intervals = percentile_intervals(len(outcome.true), figures, resamples, seed)
+        if len(classes) != 2:
+            truth = own[:, None] == np.arange(len(classes))
+            intervals |= ranking_intervals(truth, probabilities, resamples, seed)
+        report["intervals"] = intervals
     return report
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,33 +13,49 @@ from sklearn.base import RegressorMixin
 from sklearn.utils.validation import validate_data
 
 from headstart.errors import ConfigError
-from headstart.heads.devices import pick_device
+from headstart.heads.devices import pick_device, seed_of
 from headstart.heads.estimators import FLOATS
 from headstart.heads.inputs import examples_of, is_stored
 from headstart.heads.parameters import check
 from headstart.heads.scaling import standardise
 from headstart.heads.sequences import are_sequences
+from headstart.heads.training.settings import Member
 
 if TYPE_CHECKING:
     import torch
 
+    from headstart.heads.networks.networks import Network
     from headstart.heads.torch_heads import TorchHead
     from headstart.heads.training.checkpoint import Checkpoint
+    from headstart.heads.training.examples import Examples, Stream
     from headstart.heads.training.loop import Trained
     from headstart.heads.training.objectives import Objective
 
-STACKABLE = ("lr", "weight_decay", "dropout")
+STACKABLE = ("lr", "weight_decay", "dropout", "random_state")
 """What heads that are trained side by side may differ in."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """What a head is fitted on; see `TorchHead.fit`.
+
+    Parameters
+    ----------
+    X, y, X_val, y_val
+    views : sequence of array-like, shape (N, D)
+    """
+
+    X: Any
+    y: ArrayLike
+    X_val: Any = None
+    y_val: ArrayLike | None = None
+    views: Sequence[ArrayLike] = ()
 
 
 def fit_stack(
     heads: Sequence[TorchHead],
-    X: Any,
-    y: ArrayLike,
-    X_val: Any = None,
-    y_val: ArrayLike | None = None,
+    samples: Labelled | Sequence[Labelled],
     callbacks: Sequence[Any] = (),
-    views: Sequence[ArrayLike] = (),
     checkpoint: Checkpoint | None = None,
 ) -> list[Trained]:
     """Fit heads side by side, in one pass over the data.
@@ -47,7 +65,10 @@ def fit_stack(
     heads : sequence of TorchHead
         Of one class, with parameters that differ in `STACKABLE` alone. They become fitted, but for those
         that diverged.
-    X, y, X_val, y_val, callbacks, views, checkpoint
+    samples : Labelled, or a sequence of them
+        For all heads, or for each; then all have as many rows and validation rows, features of one width and
+        the same classes.
+    callbacks, checkpoint
         See `TorchHead.fit`; callbacks watch the first head.
 
     Returns
@@ -55,45 +76,104 @@ def fit_stack(
     list of Trained
         What became of each.
     """
-    import torch
-
     from headstart.heads.training.loop import Trainer
-    from headstart.heads.training.settings import Member
 
     first = heads[0]
     for head in heads:
         check(head)
-    if (X_val is None) != (y_val is None):
-        raise ConfigError("X_val was given without y_val; give both or neither")
+    of_head = [samples] * len(heads) if isinstance(samples, Labelled) else list(samples)
     device = pick_device(first.device)
-    features, labels = _read_labelled(first, X, y)
-    targets = first._learn_targets(labels, features)
-    first._learn_scale(features)
-    examples = examples_of(
-        features, targets, first.mean_, first.scale_, device, _scaled(views, features, first)
+    groups = _groups(heads, of_head)
+    shelves: dict[int, _Shelf] = {}
+    for group in groups:
+        head, part = heads[group[0]], of_head[group[0]]
+        if id(part) not in shelves:
+            shelves[id(part)] = _Shelf.of(head, part, device)
+    streams = [shelves[id(of_head[group[0]])].stream([heads[number] for number in group]) for group in groups]
+    trainer = Trainer(
+        _network([[heads[number] for number in group] for group in groups]).to(device),
+        streams,
+        first._settings(len(streams[0].examples)),
+        _objective(first, shelves[id(of_head[0])].targets, device),
+        callbacks,
+        checkpoint,
+        {"kind": first.kind, **first.get_params()},
     )
-    validation = None
-    if X_val is not None:
-        val, val_labels = first._read(X_val, reset=False), np.asarray(y_val)
+    trained = dict(zip([number for group in groups for number in group], trainer.run(), strict=True))
+    for number, head in enumerate(heads):
+        if not trained[number].diverged_at:
+            _share(shelves[id(of_head[number])].head, head)
+            head._keep(trained[number])
+    return [trained[number] for number in range(len(heads))]
+
+
+def _groups(heads: Sequence[TorchHead], samples: Sequence[Labelled]) -> list[list[int]]:
+    """The numbers of heads that see the same rows in the same order; the first head is in the first."""
+    groups: dict[tuple[int, int], list[int]] = {}
+    for number, (head, part) in enumerate(zip(heads, samples, strict=True)):
+        groups.setdefault((id(part), seed_of(head.random_state)), []).append(number)
+    return list(groups.values())
+
+
+def _network(groups: Sequence[Sequence[TorchHead]]) -> Network:
+    """The network of all heads, with first weights by the seed of each."""
+    import torch
+
+    heads = [head for group in groups for head in group]
+    first = heads[0]
+    with torch.random.fork_rng(devices=[]):
+        # A network of the user's own draws its weights when it is made.
+        torch.manual_seed(seed_of(first.random_state))
+        network = first._network(first.n_features_in_, first.n_outputs_, [float(h.dropout) for h in heads])
+    start = 0
+    for group in groups:
+        generator = torch.Generator().manual_seed(seed_of(group[0].random_state))
+        network.draw(generator, slice(start, start + len(group)))
+        start += len(group)
+    return network
+
+
+@dataclass(frozen=True)
+class _Shelf:
+    """Samples as a trainer takes them.
+
+    Parameters
+    ----------
+    head : TorchHead
+        It learnt the classes and the scale.
+    targets : ndarray
+    examples, validation : Examples
+    """
+
+    head: TorchHead
+    targets: NDArray[Any]
+    examples: Examples
+    validation: Examples | None
+
+    @classmethod
+    def of(cls, head: TorchHead, samples: Labelled, device: torch.device) -> _Shelf:
+        """Read samples, and learn from them what does not depend on training."""
+        if (samples.X_val is None) != (samples.y_val is None):
+            raise ConfigError("X_val was given without y_val; give both or neither")
+        features, labels = _read_labelled(head, samples.X, samples.y)
+        targets = head._learn_targets(labels, features)
+        head._learn_scale(features)
+        views = _scaled(samples.views, features, head)
+        examples = examples_of(features, targets, head.mean_, head.scale_, device, views)
+        if samples.X_val is None:
+            return cls(head, targets, examples, None)
+        val, val_labels = head._read(samples.X_val, reset=False), np.asarray(samples.y_val)
         if len(val) != len(val_labels):
             raise ConfigError(f"X_val has {len(val):,} rows, and y_val {len(val_labels):,}")
-        validation = examples_of(val, first._as_targets(val_labels), first.mean_, first.scale_, device)
-    settings = first._settings(len(features))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)  # a network of the user's own draws its weights when it is made
-        network = first._network(first.n_features_in_, first.n_outputs_, [float(h.dropout) for h in heads])
-    network.draw(torch.Generator().manual_seed(settings.seed))
-    members = [Member(float(h.lr), float(h.weight_decay), float(h.dropout)) for h in heads]
-    trainer = Trainer(
-        network.to(device), members, examples, validation, settings, _objective(first, targets, device),
-        callbacks, checkpoint, {"kind": first.kind, **first.get_params()},
-    )  # fmt: skip
-    outcomes = trainer.run()
-    for head, trained in zip(heads, outcomes, strict=True):
-        if not trained.diverged_at:
-            _share(first, head)
-            head._keep(trained)
-    return outcomes
+        wanted = head._as_targets(val_labels)
+        return cls(head, targets, examples, examples_of(val, wanted, head.mean_, head.scale_, device))
+
+    def stream(self, heads: Sequence[TorchHead]) -> Stream:
+        """These samples for heads of one seed; what is drawn of them is their own."""
+        from headstart.heads.training.examples import Stream
+
+        members = [Member(float(h.lr), float(h.weight_decay), float(h.dropout)) for h in heads]
+        return Stream(copy.copy(self.examples), members, self.validation, seed_of(heads[0].random_state))
 
 
 def _read_labelled(head: TorchHead, X: Any, y: ArrayLike) -> tuple[Any, NDArray[Any]]:

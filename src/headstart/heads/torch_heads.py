@@ -13,7 +13,6 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from headstart.errors import DataError
-from headstart.heads.devices import seed_of
 from headstart.heads.estimators import CLASS_WEIGHTS, FLOATS, SCALINGS, UNSEEN, Answers, OneClassError
 from headstart.heads.inputs import examples_of, is_stored
 from headstart.heads.parameters import SEEDS, Interval
@@ -165,11 +164,31 @@ class TorchHead(BaseEstimator):  # type: ignore[misc]
         DataError
             There is only one class, or nothing to attend to.
         """
-        from headstart.heads.stacks import fit_stack
+        from headstart.heads.stacks import Labelled, fit_stack
         from headstart.heads.training.loop import only
 
-        [trained] = fit_stack([self], X, y, X_val, y_val, callbacks, views, checkpoint)
+        [trained] = fit_stack([self], Labelled(X, y, X_val, y_val, views), callbacks, checkpoint)
         only(trained, self.lr)
+        return self
+
+    def begin(self, X: Any, y: ArrayLike) -> NDArray[Any]:
+        """Learn the classes and the scale of training samples; their targets as a loss takes them.
+
+        For a head whose weights are trained elsewhere, together with a backbone.
+        """
+        labels = np.asarray(y)
+        features = self._read(X, reset=True)
+        targets = self._learn_targets(labels, features)
+        self._learn_scale(features)
+        return targets
+
+    def targets_of(self, y: ArrayLike) -> NDArray[Any]:
+        """Targets of other samples; of a label that training lacks ``UNSEEN``."""
+        return self._as_targets(np.asarray(y))
+
+    def finish(self, trained: Trained) -> Self:
+        """Become fitted with weights that were trained elsewhere."""
+        self._keep(trained)
         return self
 
     def tensors(self) -> dict[str, NDArray[Any]]:
@@ -293,7 +312,6 @@ class TorchHead(BaseEstimator):  # type: ignore[misc]
             patience=int(self.patience),
             clip_norm=float(self.clip_norm),
             mixup=float(self.mixup),
-            seed=seed_of(self.random_state),
         )
 
     def _keep(self, trained: Trained) -> None:

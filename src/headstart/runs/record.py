@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from headstart.evaluation.plots import Plot
     from headstart.types import Json
 
-MODEL_DIR = "model"
+MODEL_DIR, BACKBONE_DIR = "model", "backbone"
+IN_RUN = "@run"
+"""Stands for the folder of a tuned backbone in ``features.json``: a run may be moved."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,23 @@ def load_run(path: str | os.PathLike[str]) -> SavedRun:
         ) from error
     _check_whole(folder / "labels.json", labels, ("column", "names", "classes"))
     _check_whole(folder / "features.json", features, ("backbone", "tap", "space", "modality", "recipe"))
-    return SavedRun(folder, report, labels, features)
+    return SavedRun(folder, report, labels, _placed(features, folder))
+
+
+def _placed(features: Mapping[str, Json], folder: Path) -> Mapping[str, Json]:
+    """With the full path of a backbone that lies in the run itself."""
+    return place_backbone(features, folder / MODEL_DIR / BACKBONE_DIR)
+
+
+def place_backbone(features: Mapping[str, Json], folder: Path) -> dict[str, Json]:
+    """What ``features.json`` says, with the folder that a backbone of the run's own lies in."""
+    where = str(folder.resolve())
+    options = {
+        name: value.replace(IN_RUN, where) if isinstance(value, str) else value
+        for name, value in features.get("options", {}).items()
+    }
+    located = str(features.get("located", features["backbone"])).replace(IN_RUN, where)
+    return {**features, "located": located, "options": options}
 
 
 def _check_whole(path: Path, value: Json, names: Sequence[str]) -> None:
@@ -152,7 +170,13 @@ def _check_whole(path: Path, value: Json, names: Sequence[str]) -> None:
 def check_free(target: Path, overwrite: bool, mark: str = "report.json", what: str = "a run") -> None:
     """Refuse a directory that holds something, before any work is done.
 
-    ``mark`` is the file that shows that it may be overwritten: that it is ``what`` was written before.
+    Parameters
+    ----------
+    target : Path
+    overwrite : bool
+        Whether it may be replaced, if it is what would be written.
+    mark, what : str
+        The file that it is known by, and what it then is.
     """
     if target.exists() and not target.is_dir():
         raise ConfigError(f"{target} is a file; --out takes a directory")

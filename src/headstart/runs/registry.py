@@ -148,15 +148,15 @@ def open_known_run(path: str | os.PathLike[str]) -> KnownRun:
         path=folder,
         set=str(features.get("set", provenance.get("set", "?"))),
         head=str(head.get("name", "?")),
-        backbone=_joined(features, "backbone"),
-        tap=_joined(features, "tap"),
+        backbone=joined_names(features, "backbone"),
+        tap=joined_names(features, "tap"),
         created=str(provenance.get("created", "")),
         seconds=float(timings.get("total", math.nan)),
         report=report,
     )
 
 
-def _joined(features: Mapping[str, Json], name: str) -> str:
+def joined_names(features: Mapping[str, Json], name: str) -> str:
     """What a run's features say by a name: each once, where several lie side by side."""
     return " + ".join(dict.fromkeys(str(part.get(name, "?")) for part in features.get("parts") or [features]))
 

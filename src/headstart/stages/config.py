@@ -178,6 +178,50 @@ class FitConfig(Config):
         return [(tap, backbone) for backbone in backbones or [None] for tap in taps or [None]]
 
 
+class TuneConfig(ColumnConfig, ComputeConfig):
+    """Options of ``headstart fine-tune``; what is None is chosen by the strategy."""
+
+    data: Any
+    backbone: str | None = None
+    strategy: str = "full"
+    unfreeze: list[str] = Field(default_factory=list)
+    init_head: Path | None = None
+    set: str | None = None
+    digest: str | None = None
+    tap: str | None = None
+    label: str | None = None
+    epochs: list[int] | None = None
+    lr: list[float] | None = None
+    head_lr: list[float] | None = None
+    weight_decay: float | None = Field(None, ge=0)
+    layer_decay: float = Field(1.0, gt=0, le=1)
+    schedule: Literal["constant", "linear", "cosine", "step", "one-cycle"] | None = None
+    warmup_share: float | None = Field(None, ge=0, lt=1)
+    patience: int | None = Field(None, ge=1)
+    clip_norm: float = Field(1.0, gt=0)
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    class_weight: Literal["none", "balanced"] = "none"
+    dropout: float = Field(0.0, ge=0, lt=1)
+    part_size: int | None = Field(None, ge=1)
+    gradient_checkpointing: bool = False
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    augment: str | None = None
+    lora_rank: int = Field(8, ge=1)
+    lora_alpha: float = Field(16.0, gt=0)
+    lora_dropout: float = Field(0.0, ge=0, lt=1)
+    cut_cache: bool = True
+    calibrate: bool = True
+    track: list[str] = Field(default_factory=list)
+    callback: list[str] = Field(default_factory=list)
+    seed: int = Field(0, ge=0, lt=2**32)
+    max_length: int | None = Field(None, ge=1)
+    image_size: int | None = Field(None, ge=1)
+    crop_pct: float | None = Field(None, gt=0, le=1)
+    weights: Path | None = None
+    prompt: str | None = None
+    split_seed: int = Field(0, ge=-(2**63), lt=2**63)
+
+
 class DoctorConfig(ComputeConfig):
     """Options of ``headstart cache doctor``."""
 

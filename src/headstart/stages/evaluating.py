@@ -26,6 +26,7 @@ from headstart.evaluation.plots import (
     sweep_plot,
 )
 from headstart.evaluation.regression import evaluate_regression
+from headstart.evaluation.resampling import RESAMPLES
 from headstart.evaluation.single import evaluate_single
 from headstart.evaluation.tables import errors_by, most_confident_mistakes
 from headstart.heads.predictor import Predictor
@@ -66,18 +67,25 @@ def evaluate_splits(predictor: Predictor, data: FitData, seed: int) -> Evaluated
         if len(part):
             outputs = predictor.outputs(part.X)
             found.outputs[split] = outputs
-            found.metrics[split] = _judge(outputs, predictor.classes, data, part, seed)
+            # How the training samples would have come out otherwise says nothing of others.
+            resamples = 0 if split == "train" else RESAMPLES
+            found.metrics[split] = _judge(outputs, predictor.classes, data, part, seed, resamples)
     return found
 
 
 def _judge(
-    outputs: NDArray[np.float64], classes: Sequence[str], data: FitData, part: Part, seed: int
+    outputs: NDArray[np.float64],
+    classes: Sequence[str],
+    data: FitData,
+    part: Part,
+    seed: int,
+    resamples: int,
 ) -> dict[str, Json]:
     if data.kind == "regression":
-        return evaluate_regression(part.y, outputs, seed=seed)
+        return evaluate_regression(part.y, outputs, resamples=resamples, seed=seed)
     if data.kind == "multi":
-        return evaluate_multi(part.y, outputs, data.names, seed=seed)
-    return evaluate_single(data.targets(part), outputs, classes, data.names, seed=seed)
+        return evaluate_multi(part.y, outputs, data.names, resamples=resamples, seed=seed)
+    return evaluate_single(data.targets(part), outputs, classes, data.names, resamples=resamples, seed=seed)
 
 
 def calibrated(predictor: Predictor, data: FitData) -> Predictor:

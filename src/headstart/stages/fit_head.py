@@ -115,7 +115,7 @@ def fit_head(config: FitConfig, progress: Progress, checkpoint: Path | None = No
     checkpoint : Path, optional
         Where a head that trains by epochs keeps its state, to be taken up after an interruption.
     """
-    with tracking(config, progress) as tracker:
+    with tracking(config, f"{config.set}-{config.head}", progress) as tracker:
         start = perf_counter()
         features = Cache(config.cache).open_set(config.set, config.digest)
         fits = _read(config, features, progress)

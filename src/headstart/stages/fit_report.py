@@ -83,7 +83,7 @@ def make_record(
             "names": list(fit.data.names),
             "classes": list(fit.data.names) if fit.data.kind == "multi" else predictor.classes,
         },
-        features=_describe_features(config, fit),
+        features=describe_features(config.cache, fit.features, fit.data),
         environment=describe_environment(),
         history=history or _one_entry(found),
         predictions=_predictions(bare, fit.data, found),
@@ -191,9 +191,9 @@ def _one_entry(found: Evaluated) -> list[dict[str, Json]]:
     return [{split: {name: m[name] for name in names if name in m} for split, m in found.metrics.items()}]
 
 
-def _describe_features(config: FitConfig, fit: Fit) -> dict[str, Json]:
-    features = fit.features
-    parts = [_describe_part(config, features, ref) for ref in fit.data.refs]
+def describe_features(cache: str | None, features: FeatureSet, data: FitData) -> dict[str, Json]:
+    """What a head reads, as ``features.json`` holds it: the backbone can be opened again by it."""
+    parts = [_describe_part(cache, features, ref) for ref in data.refs]
     return {
         "set": features.name,
         "digest": features.digest,
@@ -205,7 +205,7 @@ def _describe_features(config: FitConfig, fit: Fit) -> dict[str, Json]:
     }
 
 
-def _describe_part(config: FitConfig, features: FeatureSet, ref: FeatureRef) -> dict[str, Json]:
+def _describe_part(cache: str | None, features: FeatureSet, ref: FeatureRef) -> dict[str, Json]:
     entry = next(e for e in features.info["features"] if e["space"] == ref.space)
     return {
         "backbone": ref.backbone,
@@ -213,7 +213,7 @@ def _describe_part(config: FitConfig, features: FeatureSet, ref: FeatureRef) -> 
         "space": ref.space,
         "located": entry.get("located", ref.backbone),
         "options": entry.get("options", {}),
-        "recipe": dict(Cache(config.cache).open_space(ref.space).recipe.entries),
+        "recipe": dict(Cache(cache).open_space(ref.space).recipe.entries),
     }
 
 

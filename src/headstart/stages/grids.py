@@ -122,7 +122,7 @@ def folds_of(
     splitter = kinds[is_grouped, stratify](n_folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The least populated class")
-        for _, held_out in splitter.split(np.zeros(n), strata, groups):
+        for _, held_out in splitter.split(np.zeros(n), strata, groups if is_grouped else None):
             yield held_out.astype(np.int64)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from headstart.errors import ConfigError
 from headstart.stages.grids import few_of_each, share_of
 from headstart.stages.preparing import preparing
-from headstart.stages.trials import Samples, Trial, run_trials, spread_of
+from headstart.stages.trials import MOST_NUMBERS, Samples, Trial, Tried, run_trials, spread_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -101,25 +101,38 @@ def _measure(
         for split, part in data.parts.items()
         if len(part)
     }
+    seeds = range(config.seed, config.seed + config.seeds)
+    at_once = max(MOST_NUMBERS // sum(part.n_numbers for part in samples.values()), 1)
     progress.begin("fits", len(sizes) * config.seeds)
     found = []
     try:
         for size in sorted(set(sizes)):
-            scores, drawn = [], []
-            for seed in range(config.seed, config.seed + config.seeds):
-                rows = draw(size, seed)
-                train, validation = samples["train"].take(rows), samples.get("validation")
-                prepared = preparing(config.prepare, config.seed, train)
-                trial = Trial(
-                    config.params, seed, prepared(train), validation and prepared(validation),
-                    prepared(samples[judged_on]),
-                )  # fmt: skip
-                [tried] = run_trials(config.head, data.kind, [trial], progress.advance)
-                drawn.append(len(rows))
-                scores += [tried.scores] if tried.head is not None else []
-            found.append(
-                {"size": size, "n_train": float(np.mean(drawn)), "split": judged_on, **spread_of(scores)}
-            )
+            drawn = {seed: draw(size, seed) for seed in seeds}
+            tried: list[Tried] = []
+            for start in range(0, len(seeds), at_once):
+                trials = [
+                    _trial_on(drawn[seed], seed, config, samples, judged_on)
+                    for seed in seeds[start : start + at_once]
+                ]
+                tried += run_trials(config.head, data.kind, trials, progress.advance)
+            scores = [one.scores for one in tried if one.head is not None]
+            n_train = float(np.mean([len(rows) for rows in drawn.values()]))
+            found.append({"size": size, "n_train": n_train, "split": judged_on, **spread_of(scores)})
     finally:
         progress.end()
     return found
+
+
+def _trial_on(
+    rows: NDArray[np.int64], seed: int, config: FitConfig, samples: Mapping[str, Samples], judged_on: str
+) -> Trial:
+    """A fit on some of the training samples, which alone decide how features are prepared."""
+    train, validation = samples["train"].take(rows), samples.get("validation")
+    prepared = preparing(config.prepare, config.seed, train)
+    return Trial(
+        config.params,
+        seed,
+        prepared(train),
+        validation and prepared(validation),
+        prepared(samples[judged_on]),
+    )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.heads.predictor import Predictor
 from headstart.progress import open_progress
+from headstart.runs.predictions import of_split, read_predictions
 from headstart.runs.record import MODEL_DIR, load_run
 from headstart.stages.config import PredictConfig
 from headstart.stages.predict import predict_with
@@ -80,6 +81,19 @@ class Run:
             raise ConfigError(f"this run lies in {self.path} already; copy the directory")
         self.path = self._record.save(path, overwrite)
         return self.path
+
+    def test_predictions(self) -> pa.Table:
+        """What ``predictions.parquet`` says of the test samples: id, key, label, prediction, ``p:<class>``…
+
+        Raises
+        ------
+        StorageError
+            The run was loaded, and the file is missing or broken.
+        """
+        if self._record is not None:
+            return of_split(self._record.predictions, "test")
+        assert self.path is not None  # a run without a record was loaded
+        return read_predictions(self.path, "test")
 
     def predict(self, data: Any, quiet: bool = True, **options: Any) -> pa.Table:
         """Predict raw inputs: a list of texts or of image paths, or anything `headstart.extract` takes.

@@ -185,16 +185,20 @@ def _try_all(
     choices: Mapping[str | None, Choice],
     progress: Progress,
 ) -> None:
-    """All trials of all candidates, those on the same samples together."""
-    for tap, head in dict.fromkeys((candidate.tap, candidate.head) for candidate in candidates):
-        own = [candidate for candidate in candidates if (candidate.tap, candidate.head) == (tap, head)]
-        for train, validation, judge in _rounds(choices[tap], config, head):
+    """All trials of all candidates, those of one head together, whatever they differ in."""
+    for head in dict.fromkeys(candidate.head for candidate in candidates):
+        own = [candidate for candidate in candidates if candidate.head == head]
+        taps = list(dict.fromkeys(candidate.tap for candidate in own))
+        kind = choices[taps[0]].raw.kind
+        # A fold of all taps at a time: all folds of all of them would fill the memory.
+        for fold in zip(*(_rounds(choices[tap], config, head) for tap in taps), strict=True):
+            samples = dict(zip(taps, fold, strict=True))
             trials = [
-                Trial({**config.params, **candidate.params}, config.seed + seed, train, validation, judge)
+                Trial({**config.params, **candidate.params}, config.seed + seed, *samples[candidate.tap])
                 for candidate in own
                 for seed in range(config.seeds)
             ]
-            tried = run_trials(head, choices[tap].raw.kind, trials, progress.advance)
+            tried = run_trials(head, kind, trials, progress.advance)
             for number, one in enumerate(tried):
                 own[number // config.seeds].tried.append(one.without_head() if config.folds else one)
 

@@ -14,6 +14,7 @@ from headstart.evaluation.summary import summarise
 from headstart.heads import open_head
 from headstart.heads.inputs import take_rows
 from headstart.heads.predictor import Predictor
+from headstart.heads.stacks import STACKABLE, Labelled, fit_stack
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,6 +46,16 @@ class Samples:
 
     def __len__(self) -> int:
         return len(self.y)
+
+    @property
+    def width(self) -> int:
+        """D, of each vector."""
+        return int(self.X.shape[-1]) if hasattr(self.X, "shape") else int(self.X.width)
+
+    @property
+    def n_numbers(self) -> int:
+        """About how many numbers the features are, were each sample one vector."""
+        return len(self) * self.width
 
     def take(self, rows: NDArray[np.int64]) -> Samples:
         """Some of them."""
@@ -149,7 +160,7 @@ def run_trials(
     found: dict[int, Tried] = {}
     for group in _groups(heads, trials):
         start = time.perf_counter()
-        fitted = _fit_group([heads[number] for number in group], trials[group[0]])
+        fitted = _fit_group([heads[number] for number in group], [trials[number] for number in group])
         seconds = (time.perf_counter() - start) / len(group)
         for number, head in zip(group, fitted, strict=True):
             trial = trials[number]
@@ -167,38 +178,56 @@ def _groups(heads: Sequence[Head], trials: Sequence[Trial]) -> list[list[int]]:
         groups.setdefault(_likeness(head, trial, number), []).append(number)
     split = []
     for group in groups.values():
-        X = trials[group[0]].train.X
-        width = int(X.shape[-1]) if hasattr(X, "shape") else int(getattr(X, "width", 1024))
+        width = trials[group[0]].train.width
         most = int(np.clip(MOST_NUMBERS // (width * 512), 1, MOST_STACKED))
         split.extend([group[start : start + most] for start in range(0, len(group), most)])
     return split
 
 
 def _likeness(head: Head, trial: Trial, number: int) -> Any:
+    """Equal for trials whose heads are trained side by side."""
     if not getattr(head, "trains_by_epochs", False) or head.kind == "own":
         return number
-    from headstart.heads.stacks import STACKABLE
-
     params = head.get_params()
     if params["optimizer"] == "lbfgs":
         return number
     rest = tuple((name, repr(value)) for name, value in sorted(params.items()) if name not in STACKABLE)
     # A network whose inputs are dropped, and one whose are not, are of two kinds.
-    return rest, bool(params["dropout"]), id(trial.train), id(trial.validation)
+    return rest, bool(params["dropout"]), *_likeness_of_samples(trial, str(params["class_weight"]))
 
 
-def _fit_group(heads: Sequence[Head], trial: Trial) -> list[Head | None]:
-    validation = trial.validation
-    X_val, y_val = (None, None) if validation is None else (validation.X, validation.y)
+def _likeness_of_samples(trial: Trial, class_weight: str) -> tuple[Any, ...]:
+    """What samples of heads in one stack share: in memory their shapes and classes; else they are the same."""
+    train, validation = trial.train, trial.validation
+    if not isinstance(train.X, np.ndarray) or train.X.ndim != 2:
+        return id(train), id(validation), trial.seed
+    n_val = None if validation is None else len(validation)
+    if train.y.ndim > 1 or train.y.dtype.kind == "f":
+        labels: Any = train.y.shape[1:]
+    else:
+        classes, counts = np.unique(train.y, return_counts=True)
+        labels = classes.tobytes(), counts.tobytes() if class_weight == "balanced" else b""
+    if class_weight == "balanced" and train.y.ndim > 1:
+        labels = id(train)
+    return train.X.shape, len(train.views), n_val, labels
+
+
+def _fit_group(heads: Sequence[Head], trials: Sequence[Trial]) -> list[Head | None]:
     if getattr(heads[0], "trains_by_epochs", False):
-        from headstart.heads.stacks import fit_stack
-
-        stack = cast(Any, heads)
-        outcomes = fit_stack(stack, trial.train.X, trial.train.y, X_val, y_val, views=trial.train.views)
+        known = {(id(trial.train), id(trial.validation)): _labelled(trial) for trial in trials}
+        samples = [known[id(trial.train), id(trial.validation)] for trial in trials]
+        outcomes = fit_stack(cast(Any, heads), samples)
         return [None if out.diverged_at else head for head, out in zip(heads, outcomes, strict=True)]
-    for head in heads:
-        head.fit(trial.train.X, trial.train.y, X_val, y_val)
+    for head, trial in zip(heads, trials, strict=True):
+        labelled = _labelled(trial)
+        head.fit(labelled.X, labelled.y, labelled.X_val, labelled.y_val)
     return list(heads)
+
+
+def _labelled(trial: Trial) -> Labelled:
+    train, validation = trial.train, trial.validation
+    X_val, y_val = (None, None) if validation is None else (validation.X, validation.y)
+    return Labelled(train.X, train.y, X_val, y_val, train.views)
 
 
 def quick_scores(head: Head, samples: Samples, task: LabelKind) -> dict[str, float]:

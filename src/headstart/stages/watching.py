@@ -14,7 +14,7 @@ from headstart.own_code import load_own, reason_of
 if TYPE_CHECKING:
     from headstart.contracts import Progress
     from headstart.runs.record import RunRecord
-    from headstart.stages.config import FitConfig
+    from headstart.stages.config import FitConfig, TuneConfig
     from headstart.tracking import Tracker
 
 WARN_BELOW = 1e-12
@@ -136,7 +136,7 @@ class _Named:
 
 
 @contextmanager
-def tracking(config: FitConfig, progress: Progress) -> Iterator[Tracker | None]:
+def tracking(config: FitConfig | TuneConfig, name: str, progress: Progress) -> Iterator[Tracker | None]:
     """The trackers that a configuration asks for, as one that has started; None: it asks for none.
 
     They are told if the run fails; `finish` tells them how it went.
@@ -147,7 +147,7 @@ def tracking(config: FitConfig, progress: Progress) -> Iterator[Tracker | None]:
     from headstart.tracking import open_trackers, place_of
 
     tracker = open_trackers(config.track)
-    tracker.start(config.model_dump(mode="json"), f"{config.set}-{config.head}")
+    tracker.start(config.model_dump(mode="json"), name)
     if place := place_of(tracker):
         progress.say(f"tracked: {place}")
     try:

@@ -101,6 +101,11 @@ class Blocks:
 
 
 def find_blocks(model: torch.nn.Module, n_blocks: int | None) -> Blocks:
+    """The blocks of a model, watched from now on; see `block_list`."""
+    return Blocks(tuple(block_list(model, n_blocks)))
+
+
+def block_list(model: torch.nn.Module, n_blocks: int | None) -> Sequence[torch.nn.Module]:
     """The list of so many blocks that stands nearest to the model itself.
 
     Parameters
@@ -111,7 +116,7 @@ def find_blocks(model: torch.nn.Module, n_blocks: int | None) -> Blocks:
 
     Returns
     -------
-    Blocks
+    sequence of torch.nn.Module
         Empty where there is no such list of modules of one kind, or where several stand equally near.
     """
     import torch
@@ -126,7 +131,7 @@ def find_blocks(model: torch.nn.Module, n_blocks: int | None) -> Blocks:
     nearest = [modules for depth, modules in lists if depth == min(lists, key=lambda found: found[0])[0]]
     # ALBERT runs one block many times and a decoder has a list of its own: no list, or the nearest. XLM has
     # a list of its attentions and another of what follows them: neither is one of blocks.
-    return Blocks(tuple(nearest[0])) if len(nearest) == 1 else Blocks()
+    return list(nearest[0]) if len(nearest) == 1 else []
 
 
 def has_closing_norm(last_block: torch.Tensor | None, final: torch.Tensor) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from headstart.evaluation.plots.bars import bar_plot, distribution_plot
 from headstart.evaluation.plots.confusion import confusion_plot, plot_confusion
+from headstart.evaluation.plots.cost import cost_plot
 from headstart.evaluation.plots.curves import history_plot, learning_curve_plot, plot_history
 from headstart.evaluation.plots.plot import Plot
 from headstart.evaluation.plots.predicted import prediction_plot
@@ -17,6 +18,7 @@ __all__ = [
     "Plot",
     "bar_plot",
     "confusion_plot",
+    "cost_plot",
     "distribution_plot",
     "history_plot",
     "learning_curve_plot",

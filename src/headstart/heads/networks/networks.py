@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, scaled_dot_product_attention
 
-from headstart.heads.networks.layers import StackedDropout, StackedLinear, StackedNorm
+from headstart.heads.networks.layers import StackedDropout, StackedLinear, StackedNorm, Streams
 from headstart.heads.training.examples import Inputs
 
 Norm: TypeAlias = Literal["layer", "none"]
+ALL = slice(None)
 
 
 class Network(nn.Module):
@@ -27,26 +28,26 @@ class Network(nn.Module):
         super().__init__()
         self.n_members = n_members
 
-    def logits(self, inputs: Inputs) -> Tensor:
+    def logits(self, inputs: Inputs | Streams) -> Tensor:
         """Logits, shape (B, M, n_outputs)."""
         outputs: Tensor = self(inputs)
         return outputs
 
-    def draw(self, generator: torch.Generator) -> None:
-        """First weights, the same for all members.
+    def draw(self, generator: torch.Generator, members: slice = ALL) -> None:
+        """First weights, the same for all of these members.
 
         The last layer starts at zero: all classes are equally likely then, and which is which makes no
         difference to what is learnt.
         """
         for layer in self.modules():
             if isinstance(layer, StackedLinear) and layer is not self.output:
-                layer.draw(generator)
+                layer.draw(generator, members)
 
-    def seed_dropout(self, generator: torch.Generator) -> None:
-        """What dropout draws from."""
+    def seed_dropout(self, generators: Sequence[tuple[torch.Generator | None, int]]) -> None:
+        """What dropout draws from: a generator for each stream, with the number of its members."""
         for layer in self.modules():
             if isinstance(layer, StackedDropout):
-                layer.generator = generator
+                layer.generators = generators
 
     def keep(self, members: Tensor) -> None:
         """Go on with some of the members, by their numbers."""
@@ -74,7 +75,7 @@ class LinearNetwork(Network):
         self.dropout = InputDropout(dropouts)
         self.output = StackedLinear(len(dropouts), n_features, n_outputs, is_shared=not self.dropout.is_on)
 
-    def forward(self, inputs: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor | Streams) -> Tensor:
         """Logits, shape (B, M, n_outputs)."""
         outputs: Tensor = self.output(self.dropout(inputs))
         return outputs
@@ -87,10 +88,12 @@ class InputDropout(StackedDropout):
         super().__init__(torch.tensor(dropouts))
         self.is_on = any(dropouts)
 
-    def forward(self, inputs: Tensor) -> Tensor:
+    def forward(self, inputs: Any) -> Any:
         """Inputs as they are, or one for each member."""
         if not self.is_on:
             return inputs
+        if isinstance(inputs, Streams):
+            return super().forward(inputs.for_each_member())
         return super().forward(inputs.unsqueeze(-2).expand(*inputs.shape[:-1], len(self.shares), -1))
 
 
@@ -120,9 +123,9 @@ class MLP(Network):
         self.dropout = StackedDropout(torch.tensor(dropouts))
         self.output = StackedLinear(n_members, width, n_outputs)
 
-    def forward(self, inputs: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor | Streams) -> Tensor:
         """Logits, shape (B, M, n_outputs)."""
-        values = inputs
+        values: Any = inputs
         for layer, norm in zip(self.hidden, self.norms, strict=True):
             values = self.dropout(gelu(norm(layer(values))))
         outputs: Tensor = self.output(values)
@@ -147,7 +150,7 @@ class ResidualNetwork(Network):
         self.norm = StackedNorm(n_members, width)
         self.output = StackedLinear(n_members, width, n_outputs)
 
-    def forward(self, inputs: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor | Streams) -> Tensor:
         """Logits, shape (B, M, n_outputs)."""
         values = self.inputs(inputs)
         for norm, wide, narrow in zip(self.norms, self.wide, self.narrow, strict=True):
@@ -194,12 +197,12 @@ class AttentionNetwork(Network):
         self.norm = StackedNorm(n_members, width)
         self.output = StackedLinear(n_members, width, n_outputs)
 
-    def draw(self, generator: torch.Generator) -> None:
+    def draw(self, generator: torch.Generator, members: slice = ALL) -> None:
         """First weights, and a query that asks something."""
-        super().draw(generator)
+        super().draw(generator, members)
         if self.query is not None:
             drawn = torch.randn(self.query.shape[1:], generator=generator) / self.query.shape[1] ** 0.5
-            self.query.data.copy_(drawn.expand_as(self.query))
+            self.query.data[members] = drawn
 
     def forward(self, inputs: tuple[Tensor, Tensor]) -> Tensor:
         """Logits, shape (B, M, n_outputs), of values (B, L, D) and a mask (B, L)."""
@@ -251,7 +254,7 @@ class OwnNetwork(Network):
         super().__init__(1)
         self.module = module
 
-    def draw(self, generator: torch.Generator) -> None:
+    def draw(self, generator: torch.Generator, members: slice = ALL) -> None:
         """It has its weights."""
 
     def forward(self, inputs: Inputs) -> Tensor:

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from headstart.heads.training.settings import Member
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -157,6 +159,26 @@ class Ragged:
         there = torch.from_numpy(mask).to(device)
         values = (torch.from_numpy(padded).to(device) - self.mean) / self.scale
         return values * there.unsqueeze(2), there
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Members of a stack that see the same inputs in the same order.
+
+    Parameters
+    ----------
+    examples : Examples
+    members : sequence of Member
+    validation : Examples, optional
+        Targets may be ``UNSEEN``.
+    seed : int
+        Of the first weights, the order of the samples, the views drawn, mixup and dropout.
+    """
+
+    examples: Examples
+    members: Sequence[Member]
+    validation: Examples | None = None
+    seed: int = 0
 
 
 def rows_of(n_numbers: int) -> int:

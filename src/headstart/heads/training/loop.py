@@ -1,30 +1,32 @@
-"""The one training loop of the torch heads: a stack of networks over the same rows in the same order."""
+"""The one training loop of the torch heads: a stack of networks, side by side."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from headstart.errors import ConfigError
+from headstart.heads.networks.layers import Streams
 from headstart.heads.networks.networks import Network
 from headstart.heads.training.best import BestWeights
 from headstart.heads.training.callbacks import Callbacks, Record
 from headstart.heads.training.checkpoint import Checkpoint
-from headstart.heads.training.examples import Examples, Inputs, batches_of, generator_of, mixing
+from headstart.heads.training.examples import Inputs, Stream, batches_of, generator_of, mixing
 from headstart.heads.training.monitoring import Monitor
 from headstart.heads.training.objectives import Objective
 from headstart.heads.training.optimizers import LBFGS, open_optimizer
 from headstart.heads.training.schedules import rate_factor
-from headstart.heads.training.settings import Member, Settings
+from headstart.heads.training.settings import Settings
 
 VALIDATION_LOGITS = 1 << 17
 """Rows times members that are evaluated at once."""
@@ -64,11 +66,10 @@ class Trainer:
     Parameters
     ----------
     network : Network
-        M members on their device, of the same first weights.
-    members : sequence of Member, length M
-    examples, validation : Examples
-        Validation targets may be ``UNSEEN``. With validation samples each member stops by itself and ends
-        with the weights of its best epoch.
+        M members on their device.
+    streams : sequence of Stream
+        With M members in all, in their order; all with as many examples of one width. With validation samples
+        each member stops by itself and ends with the weights of its best epoch.
     settings : Settings
     objective : Objective
     callbacks : sequence of Callback
@@ -82,9 +83,7 @@ class Trainer:
     def __init__(
         self,
         network: Network,
-        members: Sequence[Member],
-        examples: Examples,
-        validation: Examples | None,
+        streams: Sequence[Stream],
         settings: Settings,
         objective: Objective,
         callbacks: Sequence[Any] = (),
@@ -92,8 +91,10 @@ class Trainer:
         about: Mapping[str, Any] | None = None,
     ) -> None:
         self._network = network
-        self._examples = examples
-        self._validation = validation
+        self._streams = list(streams)
+        self._n, self._device = len(streams[0].examples), streams[0].examples.targets.device
+        self._members = members = [member for stream in streams for member in stream.members]
+        self._stream_of = [number for number, stream in enumerate(streams) for _ in stream.members]
         self._settings = settings
         self._objective = objective
         self._callbacks = Callbacks(callbacks)
@@ -101,13 +102,12 @@ class Trainer:
         self._identity = ""
         if self._checkpoint:
             said = {**settings.to_json(), "members": [asdict(member) for member in members], **(about or {})}
-            self._identity = _identity(said, network, examples, validation)
+            self._identity = _identity(said, network, streams)
         self._rates = [member.lr for member in members]
         self._optimizer = open_optimizer(network, members, settings)
         self._best = BestWeights(network, settings.patience)
         self._active = list(range(len(members)))
         self._trained = [Trained() for _ in members]
-        self._members = list(members)
         self._epoch = 0
 
     def run(self) -> list[Trained]:
@@ -120,7 +120,7 @@ class Trainer:
         """
         self._restore()
         self._callbacks.on_fit_begin(self._about())
-        with _seeded(self._settings.seed, self._examples.targets.device), _threads(self._n_products()):
+        with _seeded(self._streams[0].seed, self._device), _threads(self._n_products()):
             while self._epoch < self._settings.epochs and self._active:
                 self._one_epoch()
                 if self._checkpoint and self._active and self._checkpoint.is_due:
@@ -133,18 +133,23 @@ class Trainer:
 
     def _n_products(self) -> int:
         n_parameters = sum(p.numel() for p in self._network.parameters())
-        return n_parameters * min(self._settings.batch_size, len(self._examples))
+        return n_parameters * min(self._settings.batch_size, self._n)
 
     def _about(self) -> dict[str, Any]:
         n_parameters = sum(p.numel() for p in self._network.parameters()) // len(self._members)
-        counts = {"n_samples": len(self._examples), "n_parameters": n_parameters, "n_done": self._epoch}
+        counts = {"n_samples": self._n, "n_parameters": n_parameters, "n_done": self._epoch}
+        counts["seed"] = self._streams[0].seed
         return {**self._settings.to_json(), **asdict(self._members[0]), **counts}
 
     def _one_epoch(self) -> None:
         self._epoch += 1
-        self._examples.begin(self._settings.seed, self._epoch)
-        self._network.seed_dropout(generator_of(self._settings.seed + 2 * MIXUP, self._epoch))
-        torch.default_generator.manual_seed(generator_of(self._settings.seed, self._epoch).initial_seed())
+        going = self._going()
+        for stream, _ in going:
+            stream.examples.begin(stream.seed, self._epoch)
+        self._network.seed_dropout(
+            [(generator_of(stream.seed + 2 * MIXUP, self._epoch), count) for stream, count in going]
+        )
+        torch.default_generator.manual_seed(generator_of(going[0][0].seed, self._epoch).initial_seed())
         watch = Monitor(self._network)
         run = self._lbfgs_epoch if self._settings.optimizer == "lbfgs" else self._descend
         losses, rates = run(watch)
@@ -170,18 +175,25 @@ class Trainer:
         trained.history.append(record)
         return self._active[place] == 0 and self._callbacks.on_epoch_end(record)
 
+    def _going(self) -> list[tuple[Stream, int]]:
+        """The streams that still have members, with the number of these."""
+        counts = Counter(self._stream_of[member] for member in self._active)
+        return [(self._streams[number], counts[number]) for number in sorted(counts)]
+
     def _descend(self, watch: Monitor) -> tuple[list[float], list[float]]:
         """All batches once; the mean loss and the last learning rate of each member."""
-        settings, n = self._settings, len(self._examples)
-        total = torch.zeros(len(self._active), device=self._examples.targets.device)
-        batches = batches_of(n, settings.batch_size, settings.seed, self._epoch, total.device)
-        mixer = np.random.default_rng([settings.seed + MIXUP, self._epoch])
-        n_steps, start = settings.epochs * len(batches), (self._epoch - 1) * len(batches)
+        settings, n, going = self._settings, self._n, self._going()
+        total = torch.zeros(len(self._active), device=self._device)
+        orders = [
+            batches_of(n, settings.batch_size, stream.seed, self._epoch, self._device) for stream, _ in going
+        ]
+        mixers = [np.random.default_rng([stream.seed + MIXUP, self._epoch]) for stream, _ in going]
+        n_steps, start = settings.epochs * len(orders[0]), (self._epoch - 1) * len(orders[0])
         self._network.train()
-        for number, rows in enumerate(batches):
+        for number, rows in enumerate(zip(*orders, strict=True)):
             factor = rate_factor(start + number, n_steps, settings)
             rates = [rate * factor * falls for rate, falls in zip(self._rates, self._falls, strict=True)]
-            losses = self._losses(rows, mixer)
+            losses = self._losses(going, rows, mixers)
             parameters = {n: p for n, p in self._network.named_parameters() if p.requires_grad}
             found = torch.autograd.grad(losses.sum(), list(parameters.values()), materialize_grads=True)
             # Fused optimizers read memory as it lies, and gradients of batched products lie transposed.
@@ -190,36 +202,52 @@ class Trainer:
             }
             watch.clip(gradients, settings.clip_norm)
             self._optimizer.step(gradients, rates)
-            total += len(rows) * losses.detach()
+            total += len(rows[0]) * losses.detach()
         return (total / n).tolist(), rates
 
     @property
     def _falls(self) -> list[float]:
         return self._best.factors if self._settings.schedule == "plateau" else [1.0] * len(self._active)
 
-    def _losses(self, rows: Tensor, mixer: np.random.Generator) -> Tensor:
+    def _losses(
+        self,
+        going: Sequence[tuple[Stream, int]],
+        rows: Sequence[Tensor],
+        mixers: Sequence[np.random.Generator],
+    ) -> Tensor:
         """The mean loss of each member over a batch, shape (M,)."""
-        inputs, targets = self._examples.take(rows, training=True), self._examples.targets[rows]
+        counts = [count for _, count in going]
+        taken = [stream.examples.take(part, True) for (stream, _), part in zip(going, rows, strict=True)]
+        targets = [stream.examples.targets[part] for (stream, _), part in zip(going, rows, strict=True)]
         if not self._settings.mixup:
-            return self._objective.losses(self._network.logits(inputs), targets).mean(dim=0)
-        partners, share = mixing(len(rows), self._settings.mixup, mixer, targets.device)
-        logits = self._network.logits(_mixed(inputs, partners, share))
-        own, other = (self._objective.losses(logits, part) for part in (targets, targets[partners]))
-        return (share * own + (1 - share) * other).mean(dim=0)
+            logits = self._network.logits(_side_by_side(taken, counts))
+            return self._objective.losses(logits, _repeated(targets, counts)).mean(dim=0)
+        mixes = [mixing(len(rows[0]), self._settings.mixup, mixer, self._device) for mixer in mixers]
+        mixed = [_mixed(part, *mix) for part, mix in zip(taken, mixes, strict=True)]
+        others = [part[partners] for part, (partners, _) in zip(targets, mixes, strict=True)]
+        logits = self._network.logits(_side_by_side(mixed, counts))
+        own, other = (
+            self._objective.losses(logits, _repeated(part, counts)).mean(dim=0) for part in (targets, others)
+        )
+        shares = [share for (_, share), count in zip(mixes, counts, strict=True) for _ in range(count)]
+        share = torch.tensor(shares, device=self._device)
+        return share * own + (1 - share) * other
 
     def _lbfgs_epoch(self, watch: Monitor) -> tuple[list[float], list[float]]:
         """A few iterations over all rows; there is nothing to clip."""
         if self._epoch == 1:
             self._lbfgs = LBFGS(self._network, self._rates[0])
         self._network.train()
-        rows = torch.arange(len(self._examples), device=self._examples.targets.device)
+        [(stream, _)] = self._going()  # it is one member
+        examples = stream.examples
+        rows = torch.arange(self._n, device=self._device)
         decay = self._members[0].weight_decay
 
         def loss() -> Tensor:
             losses = [
-                self._objective.losses(self._network.logits(self._examples.take(part, True)), targets).sum()
-                for part in torch.split(rows, min(VALIDATION_LOGITS, self._examples.rows_at_once))
-                for targets in [self._examples.targets[part]]
+                self._objective.losses(self._network.logits(examples.take(part, True)), targets).sum()
+                for part in torch.split(rows, min(VALIDATION_LOGITS, examples.rows_at_once))
+                for targets in [examples.targets[part]]
             ]
             matrices = [p for p in self._network.parameters() if p.ndim - self._network.is_stacked > 1]
             penalty = sum((p.square().sum() for p in matrices), torch.zeros((), device=rows.device))
@@ -233,24 +261,30 @@ class Trainer:
     @torch.no_grad()
     def _evaluate(self) -> list[tuple[float | None, float | None]]:
         """For each member mean loss over the rows that have one (None: none has) and accuracy over all."""
-        n_members, validation = len(self._active), self._validation
-        if validation is None:
+        n_members, going = len(self._active), self._going()
+        held = [stream.validation for stream, _ in going if stream.validation is not None]
+        if not held:
             return [(None, None)] * n_members
         self._network.eval()
-        device = validation.targets.device
-        losses, right = torch.zeros(2, n_members, dtype=torch.float64, device=device)
+        counts = [count for _, count in going]
+        losses, right = torch.zeros(2, n_members, dtype=torch.float64, device=self._device)
         is_counted = True
-        numbers = torch.arange(len(validation), device=device)
+        numbers = torch.arange(len(held[0]), device=self._device)
         most = max(VALIDATION_LOGITS // n_members, 256)
-        for rows in torch.split(numbers, min(most, validation.rows_at_once)):
-            logits, targets = self._network.logits(validation.take(rows)), validation.targets[rows]
+        for rows in torch.split(numbers, min(most, held[0].rows_at_once)):
+            logits = self._network.logits(_side_by_side([part.take(rows) for part in held], counts))
+            targets = _repeated([part.targets[rows] for part in held], counts)
             losses += self._objective.losses(logits, targets).sum(dim=0)
             found = self._objective.right(logits, targets)
             is_counted = found is not None
             right += found.sum(dim=0) if found is not None else 0
-        n_seen = self._objective.n_seen(validation.targets)
-        means = (losses / n_seen).tolist() if n_seen else [None] * n_members
-        shares = (right / len(validation)).tolist() if is_counted else [None] * n_members
+        seen = [
+            n
+            for part, count in zip(held, counts, strict=True)
+            for n in [self._objective.n_seen(part.targets)] * count
+        ]
+        means = [loss / n if n else None for loss, n in zip(losses.tolist(), seen, strict=True)]
+        shares = (right / len(numbers)).tolist() if is_counted else [None] * n_members
         return list(zip(means, shares, strict=True))
 
     def _stop(self, all_of_them: bool) -> None:
@@ -268,7 +302,7 @@ class Trainer:
         going = [place for place, is_done in enumerate(done) if not is_done]
         self._active = [self._active[place] for place in going]
         if going:
-            members = torch.tensor(going, device=self._examples.targets.device)
+            members = torch.tensor(going, device=self._device)
             self._network.keep(members)
             self._optimizer.keep(members)
             self._best.keep(members)
@@ -294,7 +328,7 @@ class Trainer:
             return
         tensors, plain = found
         self._epoch, self._active = plain["epoch"], plain["active"]
-        members = torch.tensor(self._active, device=self._examples.targets.device)
+        members = torch.tensor(self._active, device=self._device)
         if len(self._active) < len(self._members):
             self._network.keep(members)
             self._optimizer.keep(members)
@@ -324,6 +358,19 @@ def only(trained: Trained, lr: float) -> Trained:
     return trained
 
 
+def _side_by_side(parts: Sequence[Inputs], counts: Sequence[int]) -> Inputs | Streams:
+    """The inputs of each stream, for its members; of one stream they are for all."""
+    return parts[0] if len(parts) == 1 else Streams(cast("list[Tensor]", parts), counts)
+
+
+def _repeated(targets: Sequence[Tensor], counts: Sequence[int]) -> Tensor:
+    """Targets for all members, (B, ...), or with several streams of each, (B, M, ...)."""
+    if len(targets) == 1:
+        return targets[0]
+    of_member = [part for part, count in zip(targets, counts, strict=True) for _ in range(count)]
+    return torch.stack(of_member, dim=1)
+
+
 def _mixed(inputs: Inputs, partners: Tensor, share: float) -> Inputs:
     if isinstance(inputs, tuple):
         values, there = inputs
@@ -336,13 +383,12 @@ def _part(tensors: dict[str, Tensor], part: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
 
 
-def _identity(
-    said: Mapping[str, Any], network: Network, examples: Examples, validation: Examples | None
-) -> str:
+def _identity(said: Mapping[str, Any], network: Network, streams: Sequence[Stream]) -> str:
     """Says what is trained on what: the settings, first weights, all targets, and inputs throughout the rows."""
+    said = {**said, "seeds": [stream.seed for stream in streams]}
     digest = hashlib.blake2b(json.dumps(said, sort_keys=True, default=str).encode(), digest_size=16)
     tensors = list(network.state_dict().values())
-    for each in (examples, validation):
+    for each in (part for stream in streams for part in (stream.examples, stream.validation)):
         if each is not None:
             n_looked_at = min(len(each), LOOKED_AT)
             spread = torch.linspace(0, len(each) - 1, n_looked_at, device=each.targets.device).long()

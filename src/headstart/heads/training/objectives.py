@@ -32,10 +32,14 @@ class Objective:
     label_smoothing: float = 0.0
 
     def losses(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Losses (B, M) of logits (B, M, C) for targets: (B,) classes, or (B, C) labels or numbers."""
+        """Losses (B, M) of logits (B, M, C) for targets: (B,) classes, or (B, C) labels or numbers.
+
+        Targets may also be those of each member, (B, M) and (B, M, C).
+        """
         n_rows, n_members, n_outputs = logits.shape
+        wanted = self._by_member(targets, n_members)
         if self.task == "single":
-            repeated = targets.unsqueeze(1).expand(-1, n_members).reshape(-1)
+            repeated = wanted.reshape(-1)
             flat = cross_entropy(
                 logits.reshape(-1, n_outputs),
                 repeated,
@@ -45,7 +49,6 @@ class Objective:
                 label_smoothing=self.label_smoothing,
             )
             return flat.view(n_rows, n_members)
-        wanted = targets.unsqueeze(1).expand(-1, n_members, -1)
         if self.task == "regression":
             return (logits - wanted).square().mean(2)
         smooth = wanted * (1 - self.label_smoothing) + 0.5 * self.label_smoothing
@@ -57,13 +60,20 @@ class Objective:
         """Which rows are right, bool (B, M): all labels of a row have to be; None: for numbers none are."""
         match self.task:
             case "single":
-                return logits.argmax(dim=2) == targets.unsqueeze(1)
+                return logits.argmax(dim=2) == self._by_member(targets, 1)
             case "multi":
-                return ((logits > 0) == (targets.unsqueeze(1) > 0.5)).all(dim=2)
+                return ((logits > 0) == (self._by_member(targets, 1) > 0.5)).all(dim=2)
         return None
 
+    def _by_member(self, targets: Tensor, n_members: int) -> Tensor:
+        """(B, M) classes, or (B, M, C) labels or numbers."""
+        n_dimensions = 1 if self.task == "single" else 2
+        if targets.ndim > n_dimensions:
+            return targets
+        return targets.unsqueeze(1).expand(-1, n_members, *targets.shape[1:])
+
     def n_seen(self, targets: Tensor) -> int:
-        """How many rows have a loss."""
+        """How many rows of one stream have a loss."""
         return int((targets != UNSEEN).sum()) if self.task == "single" else len(targets)
 
 

@@ -32,8 +32,6 @@ class Settings:
         The norm of a member's gradient, over all its parameters, is at most this.
     mixup : float in [0, inf)
         Alpha of the Beta distribution that pairs of samples are mixed by (Zhang et al., 2018); 0: none.
-    seed : int
-        Of the first weights, the order of the samples, the views drawn, mixup and dropout.
     """
 
     epochs: int
@@ -45,7 +43,6 @@ class Settings:
     patience: int = 10
     clip_norm: float = 1.0
     mixup: float = 0.0
-    seed: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """As plain values."""

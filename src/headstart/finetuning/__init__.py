@@ -1,0 +1,1 @@
+"""Training whole networks: from nothing but the head to everything, and all that lies between."""

@@ -1,0 +1,84 @@
+"""How deep in a network each parameter and each module lies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from headstart.backbones.hf.blocks import block_list
+
+if TYPE_CHECKING:
+    from torch import nn
+
+AFTER_BLOCKS = ("norm", "head", "fc", "classifier", "conv_head", "bn2")
+"""What timm calls the modules behind its last block, at the beginning of their names."""
+
+
+@dataclass(frozen=True)
+class Depths:
+    """The depth of every parameter of a backbone.
+
+    Parameters
+    ----------
+    n_blocks : int
+        Blocks of a transformer, stages of a convolutional network; 0: the network cannot be divided.
+    of_parameter : mapping of str to int
+        0 for what stands before the first block, then the number of the block from 1, and ``n_blocks + 1``
+        behind the last.
+    """
+
+    n_blocks: int
+    of_parameter: Mapping[str, int]
+
+    @classmethod
+    def of(cls, backbone: nn.Module) -> Depths:
+        """Look at a backbone of timm or of transformers; any other cannot be divided."""
+        if hasattr(backbone, "group_matcher"):
+            return cls._of_timm(backbone)
+        blocks = _blocks(backbone)
+        names = {id(parameter): name for name, parameter in backbone.named_parameters()}
+        inside = {
+            names[id(parameter)]: number
+            for number, block in enumerate(blocks, 1)
+            for parameter in block.parameters()
+        }
+        depths, seen = {}, False
+        for name in names.values():
+            seen |= name in inside
+            # What is registered behind the blocks runs behind them: closing norms and poolers.
+            depths[name] = inside.get(name, len(blocks) + 1 if seen else 0)
+        return cls(len(blocks), depths)
+
+    @classmethod
+    def _of_timm(cls, backbone: Any) -> Depths:
+        from timm.models import group_parameters
+
+        groups = dict(group_parameters(backbone, backbone.group_matcher(coarse=True)))
+        last = max(groups)
+        is_behind = all(name.startswith(AFTER_BLOCKS) for name in groups[last])
+        n_blocks = last - 1 if is_behind else last
+        return cls(n_blocks, {name: depth for depth, names in groups.items() for name in names})
+
+    def of_modules(self, backbone: nn.Module) -> dict[str, int]:
+        """The depth of every module: of its shallowest parameter, or of the one that stands before it."""
+        order = list(self.of_parameter)
+        depths: dict[str, int] = {}
+        latest = 0
+        for name, module in backbone.named_modules():
+            prefix = f"{name}." if name else ""
+            own = [self.of_parameter[prefix + part] for part, _ in module.named_parameters()]
+            depths[name] = min(own) if own else latest
+            direct = [prefix + part for part, _ in module.named_parameters(recurse=False)]
+            latest = self.of_parameter[direct[-1]] if direct else latest
+        assert order or not depths
+        return depths
+
+
+def _blocks(backbone: nn.Module) -> list[Any]:
+    config = getattr(backbone, "config", None)
+    if config is None:
+        return []
+    text = config.get_text_config() if hasattr(config, "get_text_config") else config
+    depths = getattr(text, "depths", None)
+    return list(block_list(backbone, len(depths) if depths else getattr(text, "num_hidden_layers", None)))

@@ -1,0 +1,216 @@
+"""Running the phases of a training, from wherever an interrupted one was left."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors.torch import load_model, save_model
+
+from headstart.errors import DataError
+from headstart.files import read_json, write_json
+from headstart.finetuning.state import SETTINGS
+from headstart.finetuning.trainer import WEIGHTS, PhaseTrainer, Rules, latest_checkpoint
+
+if TYPE_CHECKING:
+    from headstart.contracts import Progress
+    from headstart.finetuning.inputs import RawSamples
+    from headstart.finetuning.network import TunedModel
+    from headstart.finetuning.strategies import Phase
+    from headstart.heads.training.objectives import Objective
+
+DONE = "done.json"
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+
+
+@dataclass
+class Trained:
+    """What a training did.
+
+    Parameters
+    ----------
+    history : list of dict
+        A record an epoch: ``phase`` and ``epoch`` from 1, ``train_loss``, ``validation_loss``,
+        ``validation_accuracy``, ``lr``, ``gradient_norm``, ``seconds`` since the beginning.
+    best_epoch : int
+        The epoch, over all phases, whose weights were kept.
+    seconds : float
+        Of training, with what was done before an interruption.
+    part_size : int
+        Samples that went through the network at once in the end.
+    """
+
+    history: list[dict[str, Any]] = field(default_factory=list)
+    best_epoch: int = 0
+    seconds: float = 0.0
+    part_size: int = 0
+
+    @property
+    def seconds_to_best(self) -> float:
+        """Of training, until the end of the best epoch."""
+        return next((r["seconds"] for r in self.history if r["number"] == self.best_epoch), self.seconds)
+
+
+class Training:
+    """A training of several phases, whose state lies in a folder.
+
+    Parameters
+    ----------
+    model : TunedModel
+    train, validation : RawSamples
+    objective : Objective
+    phases : sequence of Phase
+    rules : Rules
+    folder : Path
+        Of the state; `settings.json` in it says of which training.
+    settings : mapping
+        What the state must have been made with, as JSON.
+    progress : Progress
+    callbacks : sequence
+        Told about epochs, see `headstart.heads.training.callbacks`.
+    trainer_callbacks : sequence of TrainerCallback
+    """
+
+    def __init__(
+        self,
+        model: TunedModel,
+        train: RawSamples,
+        validation: RawSamples | None,
+        objective: Objective,
+        phases: Sequence[Phase],
+        rules: Rules,
+        folder: Path,
+        settings: Mapping[str, Any],
+        progress: Progress,
+        callbacks: Sequence[Any] = (),
+        trainer_callbacks: Sequence[Any] = (),
+    ) -> None:
+        self._model, self._train, self._validation = model, train, validation
+        self._objective, self._phases, self._rules = objective, phases, rules
+        self._folder, self._settings, self._progress = folder, settings, progress
+        self._callbacks, self._trainer_callbacks = callbacks, trainer_callbacks
+        self._trained = Trained(part_size=rules.part_size)
+        self._is_ended = False
+
+    def run(self) -> Trained:
+        """Train all phases that are not done yet; the model ends with the best weights of the last."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        write_json(self._folder / SETTINGS, dict(self._settings))
+        self._restore()
+        n_epochs = sum(phase.epochs for phase in self._phases)
+        about = {"epochs": n_epochs, "n_done": len(self._trained.history), "n_samples": len(self._train)}
+        for callback in self._callbacks:
+            callback.on_fit_begin(about)
+        try:
+            for number, phase in enumerate(self._phases):
+                self._run_phase(number, phase)
+        finally:
+            for callback in self._callbacks:
+                callback.on_fit_end(self._trained.history)
+        return self._trained
+
+    def _run_phase(self, number: int, phase: Phase) -> None:
+        folder = self._folder / f"phase-{number + 1}"
+        self._model.train_from(phase.first_depth(self._model.depths.n_blocks))
+        if (folder / DONE).exists():
+            load_model(self._model, str(folder / WEIGHTS), strict=False)
+            return
+        trainer = self._train_phase(number, phase, folder)
+        records = [record for record in self._trained.history if record["phase"] == number + 1]
+        losses = [record["validation_loss"] for record in records]
+        if losses and None not in losses:
+            self._trained.best_epoch = records[min(range(len(losses)), key=losses.__getitem__)]["number"]
+        else:
+            self._trained.best_epoch = records[-1]["number"] if records else 0
+        del trainer
+        save_model(self._model, str(folder / WEIGHTS))
+        self._write_done(folder)
+        for checkpoint in folder.glob("checkpoint-*"):
+            shutil.rmtree(checkpoint, ignore_errors=True)
+
+    def _train_phase(self, number: int, phase: Phase, folder: Path) -> PhaseTrainer:
+        """One phase; where the memory does not suffice, with half as many samples at once."""
+        while True:
+            trainer = PhaseTrainer(
+                self._model, self._train, self._validation, self._objective, phase, self._rules, folder,
+                self._watch(number), self._trainer_callbacks,
+            )  # fmt: skip
+            self._started = time.perf_counter() - self._trained.seconds
+            try:
+                trainer.train(resume_from_checkpoint=latest_checkpoint(folder))
+                return trainer
+            except RuntimeError as error:
+                if not _is_out_of_memory(error):
+                    raise
+            self._halve()
+
+    def _halve(self) -> None:
+        """Let fewer samples through at once; a step stays what it is."""
+        size = min(self._rules.part_size, self._rules.batch_size, len(self._train))
+        if size == 1:
+            raise DataError(
+                "the memory does not suffice for one sample; train fewer blocks (--strategy last:2), shorter texts "
+                "(--max-length), or with --gradient-checkpointing"
+            )
+        self._rules = replace(self._rules, part_size=max(size // 2, 1))
+        self._trained.part_size = self._rules.part_size
+        self._model.zero_grad(set_to_none=True)
+        self._progress.say(f"out of memory: going on with {self._rules.part_size} samples at once")
+
+    def _watch(self, number: int) -> Callable[[dict[str, Any]], bool]:
+        def on_epoch(record: dict[str, Any]) -> bool:
+            self._trained.seconds = time.perf_counter() - self._started
+            done = self._trained.history
+            record |= {
+                "phase": number + 1,
+                "number": len(done) + 1,
+                "seconds": self._trained.seconds,
+                "moved": 1.0,
+            }
+            done.append(record)
+            write_json(self._folder / "history.json", {"history": done, "part_size": self._trained.part_size})
+            says = [
+                callback.on_epoch_end(dict(record)) for callback in self._callbacks
+            ]  # all of them are told
+            return any(one is True for one in says)
+
+        return on_epoch
+
+    def _write_done(self, folder: Path) -> None:
+        write_json(folder / DONE, {"best_epoch": self._trained.best_epoch})
+
+    def _restore(self) -> None:
+        """What an interrupted training had behind it."""
+        path = self._folder / "history.json"
+        if not path.exists():
+            return
+        found = read_json(path)
+        self._trained.part_size = int(found["part_size"])
+        self._rules = replace(self._rules, part_size=self._trained.part_size)
+        for number in range(len(self._phases)):
+            folder = self._folder / f"phase-{number + 1}"
+            records = [record for record in found["history"] if record["phase"] == number + 1]
+            if (folder / DONE).exists():
+                self._trained.history += records
+                self._trained.best_epoch = int(read_json(folder / DONE)["best_epoch"])
+                continue
+            # An epoch is written down after its checkpoint; without one it is trained again.
+            state = latest_checkpoint(folder)
+            n_epochs = (
+                round(json.loads((Path(state) / "trainer_state.json").read_text())["epoch"]) if state else 0
+            )
+            self._trained.history += records[:n_epochs]
+            break
+        if self._trained.history:
+            self._trained.seconds = float(self._trained.history[-1]["seconds"])
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    import torch
+
+    return isinstance(error, torch.OutOfMemoryError) or any(part in str(error) for part in OUT_OF_MEMORY)

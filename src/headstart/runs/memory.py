@@ -1,0 +1,42 @@
+"""How much memory a stretch of work held at its height."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+from headstart.runs.environment import peak_resident_bytes
+
+STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+FORGET_PEAK = "5"
+
+
+class MemoryWatch:
+    """Watches the resident memory of this process from when it is made.
+
+    Where the system keeps no peak that can be begun anew (outside Linux), the peak is that of the whole process.
+
+    Attributes
+    ----------
+    level : int
+        Bytes that were held when it was made.
+    """
+
+    def __init__(self) -> None:
+        with contextlib.suppress(OSError):
+            CLEAR.write_text(FORGET_PEAK)
+        self.level = _status("VmRSS") or peak_resident_bytes()
+
+    @property
+    def peak(self) -> int:
+        """The most bytes that were held since."""
+        return _status("VmHWM") or peak_resident_bytes()
+
+
+def _status(name: str) -> int:
+    """A line of the process's status, in bytes; 0: there is none."""
+    try:
+        lines = STATUS.read_text("ascii").splitlines()
+    except (OSError, ValueError):
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")), 0)

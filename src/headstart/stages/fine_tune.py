@@ -1,0 +1,170 @@
+"""fine-tune: train the backbone with its head, on the very samples and splits that heads are fitted on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from headstart.cache.store import Cache
+from headstart.errors import ConfigError
+from headstart.files import make_directory
+from headstart.finetuning.state import check_resumable
+from headstart.heads.predictor import Predictor
+from headstart.heads.preparation import Preparation
+from headstart.network import forbid_network
+from headstart.runs.memory import MemoryWatch
+from headstart.runs.record import check_free
+from headstart.stages.config import ExtractConfig, FitConfig
+from headstart.stages.evaluating import calibrated, evaluate_splits
+from headstart.stages.extract import extract
+from headstart.stages.fit_data import check_train, read_fit_data
+from headstart.stages.fit_head import Fit, FittedHead
+from headstart.stages.naming import set_name
+from headstart.stages.tuning_rules import plan_phases, plan_rules
+from headstart.stages.watching import ShowEpochs, Track, finish, tracking
+
+if TYPE_CHECKING:
+    from headstart.cache.sets import FeatureSet
+    from headstart.contracts import Progress
+    from headstart.stages.config import TuneConfig
+    from headstart.types import Json
+
+NO_LIKENESS = ("cache", "device", "workers", "track", "callback", "part_size", "format", "offline")
+"""What may differ when a training is taken up."""
+
+
+def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> FittedHead:
+    """Train a whole network, or as much of it as the strategy says, then report on every split.
+
+    Parameters
+    ----------
+    config : TuneConfig
+    progress : Progress
+    state : Path
+        A folder for checkpoints and the tuned weights; what an interrupted training left there is taken up.
+    """
+    from headstart.finetuning.adapters import merge_adapters, save_adapters
+    from headstart.finetuning.running import Training
+    from headstart.stages.tuning_parts import Parts
+    from headstart.stages.tuning_report import finished_head, tuned_data, tuned_record
+
+    with tracking(config, f"{config.data}-{config.strategy}", progress) as tracker:
+        start = perf_counter()
+        if config.offline:
+            forbid_network()
+        features = _features(config, progress)
+        raw = read_fit_data(features, [(config.tap, config.backbone)], config.label)
+        check_train(raw, features.name)
+        parts = Parts.open(config, features, raw, progress)
+        phases = plan_phases(config, parts.model.depths.n_blocks)
+        rules = plan_rules(config, len(raw.parts["train"]), parts.part_size, parts.precision, parts.n_workers)
+        watch = MemoryWatch()
+        loaded = perf_counter()
+        progress.say(parts.describe(config.strategy, phases, rules))
+        callbacks = [ShowEpochs(progress), *([Track(tracker)] if tracker else [])]
+        training = Training(
+            parts.model, parts.samples["train"], parts.samples.get("validation"), parts.objective, phases, rules, state,
+            settings_of(config), progress, callbacks, parts.trainer_callbacks,
+        )  # fmt: skip
+        trained = training.run()
+        peak, fitted = watch.peak, perf_counter()
+        if parts.adapted is not None:
+            save_adapters(parts.adapted, state / "adapter")
+            merge_adapters(parts.adapted)
+        bare, data = Predictor(finished_head(parts, trained)), tuned_data(parts, raw)
+        if config.calibrate:
+            bare = calibrated(bare, data)
+        found = evaluate_splits(bare, data, config.seed)
+        end = perf_counter()
+        timings = {
+            "load": loaded - start, "fit": trained.seconds, "to_best": trained.seconds_to_best,
+            "evaluate": end - fitted, "total": end - start,
+        }  # fmt: skip
+        as_fit = _as_fit(config, features)
+        fit = Fit(as_fit, features, raw, data, Preparation())
+        record = tuned_record(
+            config, as_fit, fit, parts, bare, found, timings, trained, (watch.level, peak), state, progress
+        )
+        if tracker:
+            finish(tracker, record)
+    return FittedHead(bare, record)
+
+
+def settings_of(config: TuneConfig) -> dict[str, Json]:
+    """What a training that is taken up must have been begun with."""
+    values = config.model_dump(mode="json", exclude_none=True)
+    return {name: value for name, value in values.items() if name not in NO_LIKENESS}
+
+
+def _features(config: TuneConfig, progress: Progress) -> FeatureSet:
+    """The set to train on: one that is there, or the data, extracted as fit-head would need it."""
+    cache = Cache(config.cache)
+    name = config.data
+    is_set = (
+        isinstance(name, str) and not os.path.exists(os.path.expanduser(name)) and name in cache.set_names()
+    )
+    if is_set or config.digest is not None:
+        features = cache.open_set(str(config.set or name), config.digest)
+        if config.backbone is not None and config.backbone not in _backbones(features):
+            raise ConfigError(
+                f"set {features.name!r} has no features of {config.backbone}; it has {', '.join(_backbones(features))} "
+                f"(extract adds those of another: headstart extract DATA --set {features.name} --backbone …)"
+            )
+        return features
+    if config.backbone is None:
+        if isinstance(name, str) and not os.path.exists(os.path.expanduser(name)):
+            cache.open_set(name)  # says which sets there are
+        raise ConfigError("say which backbone to train: --backbone SPEC")
+    return extract(_as_extract(config), progress).features
+
+
+def _backbones(features: FeatureSet) -> list[str]:
+    return list(dict.fromkeys(entry["backbone"] for entry in features.info["features"]))
+
+
+def _as_extract(config: TuneConfig) -> ExtractConfig:
+    names = set(ExtractConfig.model_fields) & set(type(config).model_fields) - {"batch_size", "precision"}
+    values = {name: getattr(config, name) for name in names}
+    taps = [config.tap] if config.tap else None
+    return ExtractConfig(**{**values, "taps": taps, "dtype": "float32", "precision": "fp32"})
+
+
+def _as_fit(config: TuneConfig, features: FeatureSet) -> FitConfig:
+    """The configuration of a head on the same samples."""
+    names = ("tap", "backbone", "label", "seed", "cache", "calibrate")
+    values: dict[str, Any] = {name: getattr(config, name) for name in names}
+    return FitConfig(**{"set": features.name, "digest": features.digest, "head": "linear", **values})
+
+
+def run_name(config: TuneConfig) -> str:
+    """What a run is called where nobody says it."""
+    name = config.set or set_name(None, config.data, *([config.backbone] if config.backbone else []))
+    if config.backbone is None:
+        name = str(config.set or config.data)
+    return f"{name}-{config.strategy.replace(':', '-')}"
+
+
+def prepare_state(config: TuneConfig, target: Path, resume: bool, overwrite: bool) -> Path:
+    """The folder of a training's state, after a look at what lies there and at the run itself.
+
+    Raises
+    ------
+    ConfigError
+        There is a run already, an interrupted training that nobody asked to go on with or to replace, or one of
+        other settings.
+    """
+    check_free(target, overwrite)
+    make_directory(target.parent)
+    state = target.with_name(f".{target.name}.training")
+    if state.exists() and resume:
+        check_resumable(state, settings_of(config))
+    elif state.exists() and overwrite:
+        shutil.rmtree(state)
+    elif state.exists():
+        raise ConfigError(
+            f"{state} holds a training that was interrupted; --resume goes on with it, --overwrite begins anew"
+        )
+    return state

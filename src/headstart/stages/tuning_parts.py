@@ -1,0 +1,258 @@
+"""What fine-tuning puts together: a live backbone, a head and raw samples."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import torch
+from torch import nn
+
+from headstart.arrow import keys_from_arrow
+from headstart.augmentation.views import open_views
+from headstart.backbones.freezing import resolve_device
+from headstart.backbones.portable import Portable, carried
+from headstart.cache.store import Cache
+from headstart.errors import ConfigError
+from headstart.finetuning.inputs import LABELS, RawSamples
+from headstart.finetuning.network import LinearHeadLayer, TunedModel
+from headstart.heads import open_head
+from headstart.heads.training.objectives import Objective, balanced_weights
+from headstart.own_code import load_own
+from headstart.pooling import display_tap, is_ragged
+from headstart.stages.fit_report import describe_features
+from headstart.stages.init_head import start_from
+from headstart.stages.raw_samples import read_again
+from headstart.stages.reopening import reopen
+
+if TYPE_CHECKING:
+    from headstart.cache.sets import FeatureSet
+    from headstart.contracts import Change, Progress
+    from headstart.finetuning.strategies import Phase
+    from headstart.finetuning.trainer import Rules
+    from headstart.stages.config import TuneConfig
+    from headstart.stages.fit_data import FitData
+    from headstart.types import Json
+
+CPU_PART, GPU_PART = 8, 32
+"""Samples that go through at once: few are fastest on CPUs, where the activations stay in the cache."""
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
+@dataclass
+class Parts:
+    """A network with its data, ready to be trained.
+
+    Parameters
+    ----------
+    described : mapping
+        The frozen backbone, as a run's ``features.json`` describes it.
+    portable : Portable
+        How the tuned backbone is kept.
+    model : TunedModel
+    head : TorchHead
+        It knows the classes and the scale of features, and has no weights yet.
+    samples : mapping of str to RawSamples
+        By split.
+    objective : Objective
+    part_size : int
+        Samples that suit the machine at once; 0: all of a step, which batch norms that train need.
+    precision : {"fp32", "bf16", "fp16"}
+    n_workers : int
+        Processes that read ahead.
+    adapted : peft.PeftModel, optional
+    trainer_callbacks : sequence of TrainerCallback
+    """
+
+    described: Mapping[str, Json]
+    portable: Portable
+    model: TunedModel
+    head: Any
+    samples: Mapping[str, RawSamples]
+    objective: Objective
+    part_size: int
+    precision: str
+    n_workers: int = 0
+    adapted: Any = None
+    trainer_callbacks: Sequence[Any] = field(default_factory=list)
+
+    @classmethod
+    def open(cls, config: TuneConfig, features: FeatureSet, raw: FitData, progress: Progress) -> Self:
+        """Load the backbone and the data, and make the head.
+
+        Raises
+        ------
+        ConfigError
+            The backbone cannot be trained as a whole, or does not fit the strategy.
+        MismatchError
+            Backbone or data are not what the set was made of.
+        """
+        described = describe_features(config.cache, features, raw)
+        tap = str(described["recipe"]["tap"])
+        if is_ragged(tap):
+            raise ConfigError(
+                f"fine-tuning reads one vector a sample, and {display_tap(tap)} is all positions; choose another --tap"
+            )
+        backbone = reopen(described, Cache(features.cache), progress, config.offline).backbone()
+        portable = carried(backbone, tap)
+        device = resolve_device(config.device)
+        head: Any = open_head("linear", {"dropout": config.dropout}, config.seed, raw.kind)
+        targets = _targets(head, raw)
+        frozen = backbone.load(device, "fp32")
+        layer = LinearHeadLayer(
+            torch.from_numpy(head.mean_), torch.from_numpy(head.scale_), head.n_outputs_, config.dropout
+        )
+        model = TunedModel(frozen, tap, layer)
+        samples = _raw_samples(config, features, raw, targets, model, progress)
+        adapted = _set_weights(config, model, samples["train"])
+        if config.init_head is not None:
+            start_from(config.init_head, layer, described, head.classes_ if raw.kind == "single" else None)
+        objective = _objective(config, raw, samples["train"].targets, head.n_outputs_)
+        return cls(
+            described, portable, model, head, samples, objective, _part_size(model, config, device),
+            _precision(config, device), _n_workers(config, device), adapted, _own(config.callback),
+        )  # fmt: skip
+
+    def describe(self, strategy: str, phases: Sequence[Phase], rules: Rules) -> str:
+        """What will train, for the user."""
+        model, counts = self.model, []
+        for phase in phases:
+            model.train_from(phase.first_depth(model.depths.n_blocks))
+            counts.append(sum(p.numel() for p in model.parameters() if p.requires_grad))
+        total = sum(p.numel() for p in model.parameters())
+        said = ", then ".join(f"{count:,}" for count in counts)
+        epochs = " + ".join(str(phase.epochs) for phase in phases)
+        return (
+            f"{strategy}: {said} of {total:,} parameters train, on {len(self.samples['train']):,} samples in batches "
+            f"of {rules.batch_size}, for at most {epochs} epochs"
+        )
+
+    def parameter_counts(self) -> tuple[int, int]:
+        """How many parameters train, and how many there are."""
+        sizes = [(p.numel(), p.requires_grad) for p in self.model.parameters()]
+        return sum(size for size, trains in sizes if trains), sum(size for size, _ in sizes)
+
+
+def _targets(head: Any, raw: FitData) -> dict[str, Any]:
+    """By split, as a loss takes them; classes and scale are those of the training samples."""
+    train = raw.parts["train"]
+    targets = {"train": head.begin(train.X, raw.targets(train))}
+    for split, part in raw.parts.items():
+        if split != "train" and len(part):
+            targets[split] = head.targets_of(raw.targets(part))
+    return targets
+
+
+def _raw_samples(
+    config: TuneConfig,
+    features: FeatureSet,
+    raw: FitData,
+    targets: Mapping[str, Any],
+    model: TunedModel,
+    progress: Progress,
+) -> dict[str, RawSamples]:
+    is_set = isinstance(config.data, str) and config.data == features.name and not os.path.exists(config.data)
+    data = read_again(features, None if is_set else config.data, progress)
+    samples = {
+        split: RawSamples(
+            data.payloads(raw.parts[split].table),
+            raw.parts[split].table.column("id").to_pylist(),
+            torch.from_numpy(np.ascontiguousarray(wanted)),
+            model,
+        )
+        for split, wanted in targets.items()
+    }
+    if config.augment:
+        samples["train"].change = _augmentation(config, features, raw)
+    return samples
+
+
+def _augmentation(config: TuneConfig, features: FeatureSet, raw: FitData) -> Any:
+    """Another view of each sample in every epoch; it follows from the seed, the epoch and the sample."""
+    assert config.augment is not None
+    modality = features.info["source"]["modality"]
+    n_epochs = 1000  # as many views as there are; longer trainings see them again
+    views = open_views(n_epochs, config.augment, config.seed, modality)
+    keys = keys_from_arrow(raw.parts["train"].table.column("key"))
+
+    def change(row: int, epoch: int) -> Change:
+        return views[(epoch - 1) % n_epochs].change(keys[row].tobytes())
+
+    return change
+
+
+def _set_weights(config: TuneConfig, model: TunedModel, train: RawSamples) -> Any:
+    """The first weights, and what never trains; adapters, where the strategy has some."""
+    few = {name: part.to(model.device) for name, part in train.batch(range(min(2, len(train)))).items()}
+    few.pop(LABELS)
+    unread = model.find_unread(few)
+    backbone = model.backbone
+    if config.gradient_checkpointing:
+        _checkpoint_gradients(backbone)
+    if config.strategy == "scratch":
+        from headstart.finetuning.scratch import draw_anew
+
+        draw_anew(backbone, config.seed, str(config.backbone or config.data))
+    if config.strategy != "lora":
+        return None
+    from headstart.finetuning.adapters import add_adapters
+
+    return add_adapters(backbone, unread, config.lora_rank, config.lora_alpha, config.lora_dropout)
+
+
+def _checkpoint_gradients(backbone: Any) -> None:
+    if hasattr(backbone, "gradient_checkpointing_enable"):
+        backbone.gradient_checkpointing_enable({"use_reentrant": False})
+    elif hasattr(backbone, "set_grad_checkpointing"):
+        backbone.set_grad_checkpointing(True)
+    else:
+        raise ConfigError(
+            "this backbone cannot recompute its activations; leave --gradient-checkpointing out"
+        )
+
+
+def _objective(config: TuneConfig, raw: FitData, targets: torch.Tensor, n_outputs: int) -> Objective:
+    weights = None
+    if config.class_weight == "balanced" and raw.kind != "regression":
+        weights = balanced_weights(targets, n_outputs, raw.kind)
+    return Objective(raw.kind, weights, config.label_smoothing)
+
+
+def _part_size(model: TunedModel, config: TuneConfig, device: str) -> int:
+    has_batch_norm = any(isinstance(module, BATCH_NORMS) for module in model.backbone.modules())
+    if has_batch_norm and config.strategy != "frozen":
+        return 0
+    return CPU_PART if device == "cpu" else GPU_PART
+
+
+def _precision(config: TuneConfig, device: str) -> str:
+    from headstart.backbones.freezing import best_precision
+
+    if config.precision != "auto":
+        if config.precision != "fp32" and device == "cpu":
+            raise ConfigError(f"--precision {config.precision} trains on GPUs alone; leave it out on a CPU")
+        return config.precision
+    return best_precision(device)
+
+
+def _n_workers(config: TuneConfig, device: str) -> int:
+    """Processes that read ahead: a GPU waits for images otherwise."""
+    if config.workers is not None:
+        return config.workers
+    return 0 if device == "cpu" else min(os.cpu_count() or 1, 8)
+
+
+def _own(specs: Sequence[str]) -> list[Any]:
+    """The user's own callbacks of Hugging Face's Trainer."""
+    from transformers import TrainerCallback
+
+    made = []
+    for spec in specs:
+        factory = load_own(spec, "callback")
+        made.append(factory() if isinstance(factory, type) else factory)
+        if not isinstance(made[-1], TrainerCallback):
+            raise ConfigError(f"{spec} is no transformers.TrainerCallback, nor a class of them")
+    return made

@@ -1,0 +1,157 @@
+"""The run that fine-tuning leaves: a tuned backbone, a head, and what both cost."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from safetensors.torch import save_model
+
+from headstart.backbones.options import BackboneOptions
+from headstart.cache.store import Cache
+from headstart.files import make_directory
+from headstart.finetuning.trainer import features_of
+from headstart.heads.training.loop import Trained as TrainedHead
+from headstart.recipe import make_recipe
+from headstart.runs.record import BACKBONE_DIR, IN_RUN, place_backbone
+from headstart.stages.computing import OpenedBackbone
+from headstart.stages.fit_report import make_record
+
+if TYPE_CHECKING:
+    from headstart.backbones.portable import Portable
+    from headstart.cache.sets import FeatureSet
+    from headstart.contracts import Progress
+    from headstart.finetuning.running import Trained
+    from headstart.heads.predictor import Predictor
+    from headstart.runs.record import RunRecord
+    from headstart.stages.config import FitConfig, TuneConfig
+    from headstart.stages.evaluating import Evaluated
+    from headstart.stages.fit_data import FitData
+    from headstart.stages.fit_head import Fit
+    from headstart.stages.tuning_parts import Parts
+    from headstart.types import Json
+
+WEIGHTS = "model.safetensors"
+
+
+def finished_head(parts: Parts, trained: Trained) -> Any:
+    """The head with the weights that it was trained to, as `fit-head` would have it."""
+    output = parts.model.head.output
+    weights = {f"output.{name}": tensor.detach().cpu() for name, tensor in output.state_dict().items()}
+    return parts.head.finish(TrainedHead(weights, trained.history, trained.best_epoch))
+
+
+def tuned_data(parts: Parts, raw: FitData) -> FitData:
+    """The same samples with features of the tuned backbone."""
+    width = len(parts.head.mean_)
+    found = {
+        split: replace(part, X=features_of(parts.model, parts.samples[split]))
+        if split in parts.samples
+        else replace(part, X=np.empty((0, width), dtype=np.float32))
+        for split, part in raw.parts.items()
+    }
+    return replace(raw, parts=found)
+
+
+def save_backbone(portable: Portable, described: Mapping[str, Json], folder: Path) -> dict[str, Json]:
+    """Write the tuned backbone into a folder; how it is opened again, with its place in a run for the folder.
+
+    Returns
+    -------
+    dict
+        ``located`` and ``options``, as ``features.json`` has them.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    make_directory(folder)
+    given = {name: value for name, value in described["options"].items() if name not in ("weights", "prompt")}
+    if portable.is_timm:
+        save_model(portable.module, str(folder / WEIGHTS))
+        spec = str(described["located"])
+        name = spec if spec.startswith("timm:") else f"timm:{portable.config['architecture']}"
+        return {"located": name, "options": {**given, "weights": f"{IN_RUN}/{WEIGHTS}"}}
+    module: Any = portable.module
+    module.save_pretrained(str(folder))
+    portable.save_inputs(folder)
+    if portable.max_length is not None:
+        given["max_length"] = portable.max_length
+    return {"located": f"hf:{IN_RUN}", "options": given}
+
+
+def describe_tuned(
+    described: Mapping[str, Json], where: Mapping[str, Json], folder: Path, progress: Progress
+) -> dict[str, Json]:
+    """The tuned backbone as ``features.json`` has it, opened again from what was written."""
+    placed = place_backbone({**described, **where}, folder)
+    options = dict(placed["options"])
+    weights = options.pop("weights", None)
+    opened = OpenedBackbone(
+        placed["located"],
+        BackboneOptions(
+            weights=Path(weights) if weights else None, modality=described["modality"], **options
+        ),
+        Cache(described["cache"]),
+        progress,
+    )
+    recipe = make_recipe(opened.info, str(described["recipe"]["tap"]), "fp32", "float32")
+    return {**described, **where, "space": recipe.id, "recipe": dict(recipe.entries)}
+
+
+def tuned_record(
+    config: TuneConfig,
+    as_fit: FitConfig,
+    fit: Fit,
+    parts: Parts,
+    bare: Predictor,
+    found: Evaluated,
+    timings: Mapping[str, float],
+    trained: Trained,
+    watch: tuple[int, int],
+    state: Path,
+    progress: Progress,
+) -> RunRecord:
+    """The record of a fine-tuned run; its model is copied from the folder ``state``."""
+    record = make_record(as_fit, fit, bare, bare, found, timings, {}, progress)
+    folder = state / BACKBONE_DIR
+    where = save_backbone(parts.portable, parts.described, folder)
+    features = describe_tuned(parts.described, where, folder, progress)
+    trainable, total = parts.parameter_counts()
+    n_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    report = {
+        **record.report,
+        "method": {
+            "name": "fine-tune", "strategy": config.strategy, "part_size": trained.part_size,
+            **({"unfreeze": config.unfreeze} if config.unfreeze else {}),
+            **({"init_head": str(config.init_head)} if config.init_head else {}),
+        },
+        "head": {"name": "linear", "params": {"dropout": config.dropout}},
+        "epochs": {"best": trained.best_epoch, "run": len(trained.history)},
+        "cost": {
+            "model_bytes": n_bytes, "parameters": trainable, "total_parameters": total,
+            "loaded_resident_bytes": watch[0], "peak_resident_bytes": watch[1],
+        },
+    }  # fmt: skip
+
+    def save_model_files(target: Path) -> None:
+        bare.save(target)
+        shutil.copytree(folder, target / BACKBONE_DIR)
+        if (state / "adapter").is_dir():
+            shutil.copytree(state / "adapter", target / "adapter")
+
+    return replace(
+        record, config=_resolved(config, fit.features).dump(), report=report, features=features,
+        save_model=save_model_files,
+    )  # fmt: skip
+
+
+def _resolved(config: TuneConfig, features: FeatureSet) -> TuneConfig:
+    return config.model_copy(
+        update={"set": features.name, "digest": features.digest, "data": _plain(config.data)}
+    )
+
+
+def _plain(data: Any) -> Any:
+    return str(data) if hasattr(data, "__fspath__") else data

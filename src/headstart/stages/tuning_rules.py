@@ -1,0 +1,85 @@
+"""What each strategy of fine-tuning does where its user says nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from headstart.finetuning.strategies import Phase, check_strategy, phases_of
+
+if TYPE_CHECKING:
+    from headstart.finetuning.trainer import Rules
+    from headstart.heads.training.settings import Schedule
+    from headstart.stages.config import TuneConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """Of a strategy; the learning rates are peaks."""
+
+    epochs: int = 10
+    lr: float = 1e-4
+    head_lr: float = 1e-3
+    weight_decay: float = 0.01
+    schedule: Schedule = "linear"
+    warmup_share: float = 0.1
+    patience: int = 3
+    batch_size: int = 32
+
+
+# The head alone is trained exactly as fit-head trains the head `linear`.
+FROZEN = Defaults(
+    epochs=100, lr=0.0, weight_decay=1.0, schedule="cosine", warmup_share=0.05, patience=10, batch_size=0
+)
+LORA = Defaults(lr=1e-3)
+SCRATCH = Defaults(epochs=30, lr=5e-4, patience=5)
+
+
+def defaults_of(strategy: str) -> Defaults:
+    """The defaults of a strategy."""
+    return {"frozen": FROZEN, "lora": LORA, "scratch": SCRATCH}.get(strategy, Defaults())
+
+
+def plan_phases(config: TuneConfig, n_blocks: int) -> list[Phase]:
+    """The phases that a configuration asks for.
+
+    Raises
+    ------
+    ConfigError
+        The backbone cannot follow the strategy.
+    """
+    check_strategy(config.strategy)
+    known = defaults_of(config.strategy)
+    return phases_of(
+        config.strategy,
+        config.unfreeze,
+        config.epochs or [known.epochs],
+        config.lr or [known.lr],
+        config.head_lr or [known.head_lr],
+        n_blocks,
+        str(config.backbone or config.data),
+    )
+
+
+def plan_rules(config: TuneConfig, n_train: int, part_size: int, precision: str, n_workers: int) -> Rules:
+    """What all phases share; ``part_size`` is what suits the machine where the user says nothing."""
+    from headstart.finetuning.trainer import Rules
+    from headstart.heads.torch_heads import batch_of
+
+    known = defaults_of(config.strategy)
+    batch_size = config.batch_size or known.batch_size or batch_of(n_train)
+    decay = known.weight_decay if config.weight_decay is None else config.weight_decay
+    return Rules(
+        batch_size=batch_size,
+        part_size=min(config.part_size or part_size or batch_size, batch_size),
+        schedule=config.schedule or known.schedule,
+        warmup_share=known.warmup_share if config.warmup_share is None else config.warmup_share,
+        weight_decay=decay,
+        head_weight_decay=decay,
+        layer_decay=config.layer_decay,
+        clip_norm=config.clip_norm,
+        patience=config.patience or known.patience,
+        precision=precision,
+        seed=config.seed,
+        n_workers=n_workers,
+    )
