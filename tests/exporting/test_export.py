@@ -15,6 +15,8 @@ import torch
 from safetensors.torch import save_model
 from typer.testing import CliRunner
 
+import headstart as hs
+from headstart.cli.app import app
 from headstart.errors import ConfigError, DataError, HeadstartError, MissingDependencyError
 from headstart.progress import Silence
 from headstart.stages.export import export
@@ -167,16 +169,23 @@ def test_pairs_of_texts_in_transformers(
     assert_pipeline_says_it(found["pipeline"], run, pairs)
 
 
-def test_a_tuned_backbone_is_read_where_it_lies(
-    fit: Fit, elsewhere: Elsewhere, tmp_path: Path, tiny_bert: Path
+def test_a_fine_tuned_text_model(
+    elsewhere: Elsewhere, tmp_path: Path, tiny_bert: Path, cache_root: Path
 ) -> None:
-    """A fine-tuned run names the backbone that it started from, and says where the tuned one is."""
-    tuned = trained(Path(shutil.copytree(tiny_bert, tmp_path / "run" / "model" / "backbone")))
-    run = fit(write_texts(tmp_path / "t.jsonl"), f"hf:{tuned}", "linear", params={"epochs": 3})
-    features = {**run.features, "backbone": f"hf:{tiny_bert}", "located": f"hf:{tuned}"}
-    run = Run(run.predictor, run.report, run.labels, features)
+    """Its backbone is the tuned one, in the run's own folder, wherever that was moved to."""
+    data, cache = write_texts(tmp_path / "t.jsonl"), str(cache_root)
+    hs.extract(data, f"hf:{trained(tiny_bert)}", set="made", cache=cache, quiet=True)
+    line = ["fine-tune", "made", "--strategy", "full", "--epochs", "1", "--lr", "1e-3", "--device", "cpu"]
+    done = CliRunner().invoke(app, [*line, "--cache", cache, "--out", str(tmp_path / "run"), "--quiet"])
+    assert done.exit_code == 0, done.output
+    run = hs.load_run(shutil.move(tmp_path / "run", tmp_path / "moved"))
+    module = run.module()
+    found = as_log_probabilities(module(module.inputs(TEXTS)), "single")
+    assert largest_error(found, logits_of(run, TEXTS, cache=cache)) < LIMIT
     folder = str(run.export(tmp_path / "out").path)
-    assert_same(elsewhere(TEXT_CODE, json.dumps(TEXTS), folder)[folder]["logits"], run, TEXTS)
+    told = elsewhere(TEXT_CODE, json.dumps(TEXTS), folder)[folder]
+    assert_same(told["logits"], run, TEXTS, cache=cache)
+    assert told["labels"] == {"0": "one", "1": "three", "2": "two"}
 
 
 def test_a_text_that_was_not_cut_is_refused(fit: Fit, tmp_path: Path, tiny_bert: Path) -> None:
@@ -245,8 +254,6 @@ def test_images_in_onnx(fit: Fit, elsewhere: Elsewhere, tmp_path: Path, photos: 
 
 
 def test_the_command_exports_a_saved_run(fit: Fit, tmp_path: Path, tiny_bert: Path) -> None:
-    from headstart.cli.app import app
-
     run = fit(write_texts(tmp_path / "t.jsonl"), f"hf:{tiny_bert}").save(tmp_path / "run")
     out = tmp_path / "out"
     done = CliRunner().invoke(app, ["export", str(run), "--to", "hf", "--out", str(out), "--json"])
