@@ -41,24 +41,28 @@ def _model(subject: Subject, layer: nn.Linear) -> Any | None:
     portable = subject.portable
     described = portable.description()
     config = transformers.AutoConfig.for_model(described.pop("model_type"), **{**described, **subject.labels})
-    side = "Image" if portable.modality == "image" else "Sequence"
-    known = getattr(transformers, f"MODEL_FOR_{side.upper()}_CLASSIFICATION_MAPPING")
-    if type(config) not in known:
+    side = "IMAGE" if portable.modality == "image" else "SEQUENCE"
+    kind = getattr(transformers, f"MODEL_FOR_{side}_CLASSIFICATION_MAPPING").get(type(config), None)
+    kind = (
+        kind[0] if isinstance(kind, tuple | list) else kind
+    )  # DeiT's second also reads its distillation token
+    if kind is None:
         return None
-    kinds = known[type(config)]
-    model = (kinds[0] if isinstance(kinds, tuple | list) else kinds)(config)
+    model = kind(config)
     base = getattr(model, model.base_model_prefix, None)
-    if type(base) is not type(portable.module):
-        return None
-    rest = [
-        name for name, _ in model.named_parameters() if not name.startswith(f"{model.base_model_prefix}.")
-    ]
-    name = rest[0].rpartition(".")[0] if rest else ""
-    if sorted(rest) != sorted([f"{name}.weight", f"{name}.bias"]):
+    name = _all_that_it_adds(model)
+    if type(base) is not type(portable.module) or name is None:
         return None
     if base.load_state_dict(portable.weights(), strict=False).missing_keys:
         return None
     return model if _set(model.get_submodule(name), layer) else None
+
+
+def _all_that_it_adds(model: Any) -> str | None:
+    """The name of the one layer with weights beside the backbone; None where there are more, or none."""
+    own = f"{model.base_model_prefix}."
+    layers = {name.rpartition(".")[0] for name, _ in model.named_parameters() if not name.startswith(own)}
+    return layers.pop() if len(layers) == 1 else None
 
 
 def _timm_model(subject: Subject, layer: nn.Linear) -> Any | None:

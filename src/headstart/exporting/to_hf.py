@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headstart.errors import HeadstartError
 from headstart.exporting.native import native_model
 from headstart.files import write_durably
 
@@ -71,16 +74,21 @@ def carried_model(subject: Subject) -> Any:
         **subject.labels,
         **(of_timm if portable.is_timm else {}),
     )
-    model = kind(config)
-    _load(model.backbone, portable.weights())
+    try:
+        model = kind(config)
+        # What the model has no place for, poolers and classifiers that nothing reads, stays behind.
+        missing = model.backbone.load_state_dict(portable.weights(), strict=False).missing_keys
+    except (TypeError, ValueError, KeyError, AttributeError, RuntimeError, ImportError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise HeadstartError(
+            f"transformers cannot make this backbone from its configuration ({reason}); use run.module()"
+        ) from error
+    if missing:
+        raise HeadstartError(
+            f"transformers makes this backbone with weights that it does not have ({missing[0]}); use run.module()"
+        )
     model.head.load_state_dict(subject.head.module.state_dict())
     return model.eval()
-
-
-def _load(backbone: Any, weights: dict[str, torch.Tensor]) -> None:
-    """Whatever the model has; what it lacks (poolers that nothing reads, classifiers) stays behind."""
-    missing = backbone.load_state_dict(weights, strict=False).missing_keys
-    assert not missing, missing
 
 
 def is_text(subject: Subject) -> bool:
@@ -116,20 +124,17 @@ def _pixels(folder: Path, subject: Subject) -> list[Any]:
     return [processor(images=decode_image(sample), return_tensors="pt") for sample in subject.samples]
 
 
-def _quietly() -> Any:
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
     """Without the bars and remarks of transformers, which say nothing that we do not."""
-    import contextlib
+    from transformers.utils import logging
 
-    import transformers
-
-    @contextlib.contextmanager
-    def quiet() -> Any:
-        log, before = transformers.utils.logging, transformers.utils.logging.get_verbosity()
-        log.set_verbosity_error()
-        log.disable_progress_bar()
-        try:
-            yield
-        finally:
-            log.set_verbosity(before)
-
-    return quiet()
+    verbosity, has_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if has_bars:
+            logging.enable_progress_bar()

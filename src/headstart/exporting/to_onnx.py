@@ -95,9 +95,10 @@ def _export(subject: Subject, example: Mapping[str, Tensor], path: Path) -> None
                 external_data=False, dynamo=True, verbose=False,
             )  # fmt: skip
     except Exception as error:  # torch's exporter raises whatever its passes lead to
-        reason = (str(error).strip().splitlines() or [""])[0][:200]
+        cause = error.__cause__ or error  # the error itself is a page of advice for those who develop torch
+        reason = (str(cause).strip().splitlines() or [""])[0][:200]
         raise HeadstartError(
-            f"torch cannot export this backbone to ONNX ({type(error).__name__}: {reason}); export with --to hf"
+            f"torch cannot export this backbone to ONNX ({type(cause).__name__}: {reason}); export with --to hf"
         ) from error
 
 

@@ -102,7 +102,7 @@ def export_with(
     def fill(folder: Path) -> None:
         found.update(write(subject, folder))
         write_json(folder / MARK, {"format": 1, "to": to, **_origin(predictor, features), **found})
-        readme = _readme(to, subject, found)
+        readme = _readme(to, subject, {**_origin(predictor, features), **found})
         write_durably(folder / "README.md", readme.encode("utf-8"))
 
     write_folder(out, fill)
@@ -137,7 +137,7 @@ def open_subject(
     tap = str(features["recipe"]["tap"])
     backbone = open_whole(features, progress, offline)
     portable = carried(backbone, tap)
-    whole = WholeModel(backbone.load("cpu", "fp32"), tap, head.module)
+    whole = WholeModel(backbone.load("cpu", "fp32"), tap, head.module, features["modality"])
     names = _names(predictor, labels, head.n_outputs)
     samples = trial_samples(features["modality"])
     return Subject(portable, head, predictor.task, names, whole.inputs, whole, samples)
@@ -177,10 +177,12 @@ def _names(predictor: Predictor, labels: Mapping[str, Json], n_outputs: int) -> 
 
 def _origin(predictor: Predictor, features: Mapping[str, Json]) -> dict[str, Json]:
     from headstart import __version__
+    from headstart.backbones import short_name
 
+    kind = str(features["backbone"]).partition(":")[0]
     return {
         "headstart": __version__,
-        "backbone": features["backbone"],
+        "backbone": f"{kind}:{short_name(features['backbone'])}",  # without the folders of this machine
         "tap": display_tap(str(features["recipe"]["tap"])),
         "weights": features["recipe"]["weights"],
         "head": predictor.head.kind,
@@ -208,13 +210,13 @@ print([part.name for part in session.get_inputs()])  # names of classes: labels.
 
 
 def _readme(to: str, subject: Subject, found: Mapping[str, Any]) -> str:
-    """How to load it."""
+    """What it is, and how to load it."""
     is_text = subject.portable.modality == "text"
     code = {"timm": _TIMM, "onnx": _ONNX}.get(to, _HF).format(
         task="text-classification" if is_text else "image-classification",
         trust=", trust_remote_code=True" if found.get("remote_code") else "",
         sample='"a text", truncation=True' if is_text else '"a photo.jpg"',
     )
-    return (
-        f"# {', '.join(subject.names[:5])}{', …' if len(subject.names) > 5 else ''}\n\n```python\n{code}```\n"
-    )
+    names = ", ".join(subject.names[:5]) + (", …" if len(subject.names) > 5 else "")
+    title = f"A {found['head']} head on {found['backbone']}, {found['tap']}"
+    return f"# {title}\n\nExported by headstart; it answers: {names}.\n\n```python\n{code}```\n"

@@ -5,7 +5,6 @@ Importing this imports torch.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from headstart.contracts import Backbone, FrozenModel, Progress
     from headstart.heads.plain import PlainHead
     from headstart.heads.predictor import Predictor
-    from headstart.types import Json, Payload
+    from headstart.types import Json, Modality, Payload
 
 
 class WholeModel(nn.Module):
@@ -41,14 +40,19 @@ class WholeModel(nn.Module):
         Canonical: what the head reads.
     head : torch.nn.Module
         From features (B, D) to logits (B, n_outputs).
+    modality : {"image", "text", "text-pair", "image-text"}
+        What `inputs` is given.
     trainable : bool
         False: no weight has a gradient and nothing is in training mode, whatever `train` says. True: all
         weights have one; it starts in eval mode, so call `train`.
     """
 
-    def __init__(self, frozen: FrozenModel, tap: str, head: nn.Module, trainable: bool = False) -> None:
+    def __init__(
+        self, frozen: FrozenModel, tap: str, head: nn.Module, modality: Modality, trainable: bool = False
+    ) -> None:
         super().__init__()
         self._frozen = frozen
+        self._modality = modality
         self._tap = tap
         self._trainable = trainable
         self.backbone = make_live(frozen.module, trainable)
@@ -66,27 +70,19 @@ class WholeModel(nn.Module):
         return super().train(mode and self._trainable)
 
     def inputs(self, samples: Sequence[Any]) -> dict[str, Tensor]:
-        """Texts, pairs of texts, paths or bytes of images as one batch on the model's device.
+        """Texts, pairs, paths or bytes of images as one batch on the model's device.
 
         Raises
         ------
         DataError
             One of them cannot be used.
         """
-        is_image = any(isinstance(sample, bytes | os.PathLike) for sample in samples) or self._takes_images
-        payloads = [_payload(sample) if is_image else sample for sample in samples]
-        prepared = self._frozen.prepare(payloads)
+        prepared = self._frozen.prepare([_payload(sample, self._modality) for sample in samples])
         for number, part in enumerate(prepared):
             if isinstance(part, SampleError):
                 raise DataError(f"sample {number} cannot be used: {part}")
         device = next(self.parameters()).device
         return {name: tensor.to(device) for name, tensor in self._frozen.collate(prepared).items()}
-
-    @property
-    def _takes_images(self) -> bool:
-        from headstart.backbones.images import FrozenImageModel
-
-        return isinstance(self._frozen, FrozenImageModel)
 
     @property
     def parameter_counts(self) -> dict[str, dict[str, int]]:
@@ -96,7 +92,8 @@ class WholeModel(nn.Module):
         -------
         dict
             ``{"backbone": {"total", "trainable", "frozen"}, "head": …, "all": …}``; what is known and
-            never learnt (means, running statistics) is not counted.
+            never learnt (means, running statistics) is not counted. The backbone is counted whole, with a
+            classifier or a pooler of its own that the head does not read.
         """
         parts = {"backbone": self.backbone, "head": self.head, "all": self}
         return {name: counts_of(part.parameters()) for name, part in parts.items()}
@@ -154,7 +151,8 @@ def whole_model(
     """
     head = single_head(predictor, features)
     frozen = open_whole(features, progress, offline).load(device, "fp32")
-    return WholeModel(frozen, str(features["recipe"]["tap"]), head.module, trainable)
+    tap = str(features["recipe"]["tap"])
+    return WholeModel(frozen, tap, head.module, features["modality"], trainable)
 
 
 def single_head(predictor: Predictor, features: Mapping[str, Json]) -> PlainHead:
@@ -192,7 +190,19 @@ def open_whole(features: Mapping[str, Json], progress: Progress, offline: bool =
     return opened.backbone()
 
 
-def _payload(sample: Any) -> Payload:
+def _payload(sample: Any, modality: Modality) -> Payload:
+    """A sample as sources give it: images as bytes, pairs as tuples."""
+    match modality:
+        case "text":
+            return str(sample)
+        case "text-pair":
+            return str(sample[0]), str(sample[1])
+        case "image-text":
+            return _image(sample[0]), str(sample[1])
+    return _image(sample)
+
+
+def _image(sample: Any) -> bytes:
     if isinstance(sample, bytes):
         return sample
     try:
