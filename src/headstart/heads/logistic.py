@@ -78,6 +78,7 @@ class LogisticHead(AffineClassifier):
     """
 
     kind: ClassVar[str] = "logistic"
+    computes_in_torch: ClassVar[bool] = True
     intervals: ClassVar = {
         "C": Interval(0, open_low=True, auto=True),
         "max_iter": Interval(1),

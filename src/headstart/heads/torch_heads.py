@@ -87,6 +87,7 @@ class TorchHead(BaseEstimator):  # type: ignore[misc]
 
     kind: ClassVar[str]
     trains_by_epochs: ClassVar[bool] = True
+    computes_in_torch: ClassVar[bool] = True
     takes_sequences: ClassVar[bool] = False
     intervals: ClassVar[Mapping[str, Interval]] = {
         "lr": Interval(0, TOO_MUCH, open_low=True),

@@ -18,6 +18,7 @@ from headstart.heads.preparation import Preparation
 from headstart.heads.sequences import sequences_of
 from headstart.pooling import display_tap, is_ragged
 from headstart.progress import Silence
+from headstart.runs.memory import MemoryWatch
 from headstart.stages.evaluating import Evaluated, calibrated, evaluate_splits
 from headstart.stages.fit_data import FitData, check_train, read_fit_data
 from headstart.stages.fit_report import make_record
@@ -119,10 +120,11 @@ def fit_head(config: FitConfig, progress: Progress, checkpoint: Path | None = No
         start = perf_counter()
         features = Cache(config.cache).open_set(config.set, config.digest)
         fits = _read(config, features, progress)
-        loaded = perf_counter()
+        _load_libraries(config, next(iter(fits.values())).data.kind)
+        loaded, memory = perf_counter(), MemoryWatch()
         fit = _choose(config, fits, progress)
         tried = _train(fit, progress, tracker, checkpoint)
-        fitted = perf_counter()
+        fitted, peak = perf_counter(), memory.peak
         bare = Predictor(cast("Head", tried.head))
         if config.calibrate:
             bare = calibrated(bare, fit.data)
@@ -140,7 +142,8 @@ def fit_head(config: FitConfig, progress: Progress, checkpoint: Path | None = No
         timings = {
             "load": loaded - start, "fit": fitted - loaded, "evaluate": end - fitted, "total": end - start
         }  # fmt: skip
-        record = make_record(config, fit, predictor, bare, found, timings, more, progress)
+        held = {"loaded_resident_bytes": memory.level, "peak_resident_bytes": peak}
+        record = make_record(config, fit, predictor, bare, found, timings, held, more, progress)
         if tracker:
             finish(tracker, record)
     return FittedHead(predictor, record)
@@ -192,6 +195,12 @@ def _check_params(config: FitConfig, names: Sequence[str], kind: LabelKind) -> N
             raise ConfigError("taps are in --tap and in --sweep; give them once")
     if config.callback and not any(getattr(head, "trains_by_epochs", False) for head in heads):
         raise ConfigError(f"--callback watches epochs, and a {' or '.join(names)} head has none")
+
+
+def _load_libraries(config: FitConfig, kind: LabelKind) -> None:
+    """What training imports, so that its time and memory are those of training."""
+    if any(getattr(head_class(head, kind), "computes_in_torch", False) for head in heads_of(config)):
+        import torch  # noqa: F401
 
 
 def _say_choice(fit: Fit, progress: Progress) -> None:

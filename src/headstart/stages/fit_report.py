@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from headstart.cache.store import Cache
 from headstart.pooling import display_tap
-from headstart.runs.environment import describe_environment, peak_resident_bytes
+from headstart.runs.environment import describe_environment
 from headstart.runs.record import RunRecord
 from headstart.stages.evaluating import plots_of, plots_of_protocols, tables_of
 from headstart.stages.predicting import label_column, prediction_table
@@ -35,6 +35,7 @@ def make_record(
     bare: Predictor,
     found: Evaluated,
     timings: Mapping[str, float],
+    held: Mapping[str, int],
     more: Mapping[str, Json],
     progress: Progress,
 ) -> RunRecord:
@@ -51,6 +52,9 @@ def make_record(
     found : Evaluated
     timings : mapping
         Seconds.
+    held : mapping
+        Bytes of memory: ``loaded_resident_bytes``, once the features were read, and ``peak_resident_bytes``, the most
+        from then on until the head was fitted.
     more : mapping
         Further entries of the report.
     progress : Progress
@@ -60,7 +64,7 @@ def make_record(
     report: dict[str, Json] = {
         "metrics": found.metrics,
         "timings": dict(timings),
-        "cost": _cost(predictor, fit),
+        "cost": {**_cost(predictor, fit), **held},
         "seed": config.seed,
         "head": {"name": fit.config.head, "params": _plain(_params(head)), **_outcome(head)},
         "task": fit.data.kind,
@@ -113,7 +117,6 @@ def _cost(predictor: Predictor, fit: Fit) -> dict[str, Json]:
         "feature_bytes": sum(_n_bytes(part.X) for part in fit.data.parts.values()) + views,
         "model_bytes": sum(tensor.nbytes for tensor in tensors.values()),
         "parameters": int(sum(np.size(tensor) for name, tensor in tensors.items() if name not in scales)),
-        "peak_resident_bytes": peak_resident_bytes(),
     }
 
 

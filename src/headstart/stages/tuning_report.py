@@ -114,7 +114,7 @@ def tuned_record(
     progress: Progress,
 ) -> RunRecord:
     """The record of a fine-tuned run; its model is copied from the folder ``state``."""
-    record = make_record(as_fit, fit, bare, bare, found, timings, {}, progress)
+    record = make_record(as_fit, fit, bare, bare, found, timings, {}, {}, progress)
     folder = state / BACKBONE_DIR
     where = save_backbone(parts.portable, parts.described, folder)
     features = describe_tuned(parts.described, where, folder, progress)
