@@ -22,24 +22,42 @@ def model_card(
     plots: Sequence[str],
 ) -> str:
     """Markdown that says what this run is, how good it is and how to use it."""
-    head, provenance = report["head"], report["provenance"]
+    provenance = report["provenance"]
     parts = [
-        f"# {head['name']} head on {_backbones(features)}",
-        f"Predicts {_what(labels)} from frozen features of {_taps(features)}, fitted on "
-        f"{report['data']['n_train']:,} samples of the set `{features['set']}` ({features['digest']})"
-        f"{_views(report)}.{_prepared(report)}",
+        *_opening(report, labels, features),
         _metrics_table(report["metrics"]),
         _spread(report),
         "## Use\n\n```\nheadstart predict <this directory> DATA --out predictions.csv\n```",
         f"## Made by\n\nheadstart {provenance['headstart']}, {provenance['created']}, seed {report['seed']}; "
         f"parameters of the head: `{params_of(report)}`.{_chosen(report)}\n`config.yaml` repeats the run: "
-        "`headstart fit-head --config config.yaml --out NEW`.",
+        f"`headstart {'fine-tune' if report.get('method') else 'fit-head'} --config config.yaml --out NEW`.",
         _limits(report["data"]),
         _class_table(report["metrics"].get("test", {}).get("per_class", {})),
         _mistakes(report.get("errors", {})),
     ]
     parts.extend(f"![{name}](plots/{name}.png)" for name in plots)
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _opening(
+    report: Mapping[str, Json], labels: Mapping[str, Json], features: Mapping[str, Json]
+) -> tuple[str, str]:
+    """Title, and what it is."""
+    n_train, method = report["data"]["n_train"], report.get("method")
+    samples = f"{n_train:,} samples of the set `{features['set']}` ({features['digest']})"
+    if not method:
+        return (
+            f"# {report['head']['name']} head on {_backbones(features)}",
+            f"Predicts {_what(labels)} from frozen features of {_taps(features)}, fitted on {samples}"
+            f"{_views(report)}.{_prepared(report)}",
+        )
+    cost, epochs = report["cost"], report["epochs"]
+    return (
+        f"# {_backbones(features)}, fine-tuned ({method['strategy']})",
+        f"Predicts {_what(labels)} by a linear head on {_taps(features)}, trained together on {samples}: "
+        f"{cost['parameters']:,} of {cost['total_parameters']:,} parameters, {epochs['run']} epochs, of which number "
+        f"{epochs['best']} was the best. The tuned backbone lies in `model/backbone`.",
+    )
 
 
 def _what(labels: Mapping[str, Json]) -> str:

@@ -15,6 +15,7 @@ from headstart.finetuning.state import check_resumable
 from headstart.heads.predictor import Predictor
 from headstart.heads.preparation import Preparation
 from headstart.network import forbid_network
+from headstart.runs.energy import EnergyMeter
 from headstart.runs.memory import MemoryWatch
 from headstart.runs.record import check_free
 from headstart.stages.config import ExtractConfig, FitConfig, TuneConfig
@@ -60,16 +61,17 @@ def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> FittedHead
         parts = Parts.open(config, features, raw, progress)
         phases = plan_phases(config, parts.model.depths.n_blocks)
         rules = plan_rules(config, len(raw.parts["train"]), parts.part_size, parts.precision, parts.n_workers)
-        watch = MemoryWatch()
+        watch, meter = MemoryWatch(parts.model.device.type), EnergyMeter()
         loaded = perf_counter()
-        progress.say(parts.describe(config.strategy, phases, rules))
+        for line in parts.describe(config.strategy, phases, rules):
+            progress.say(line)
         callbacks = [ShowEpochs(progress), *([Track(tracker)] if tracker else [])]
         training = Training(
             parts.model, parts.samples, parts.objective, phases, rules, state,
             settings_of(config), progress, callbacks, parts.trainer_callbacks, parts.short_cut,
         )  # fmt: skip
         trained = training.run()
-        peak, fitted = watch.peak, perf_counter()
+        held, joules, fitted = watch.report(), meter.joules, perf_counter()
         if parts.adapted is not None:
             save_adapters(parts.adapted, state / "adapter")
             merge_adapters(parts.adapted)
@@ -85,7 +87,7 @@ def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> FittedHead
         as_fit = _as_fit(config, features)
         fit = Fit(as_fit, features, raw, data, Preparation())
         record = tuned_record(
-            config, as_fit, fit, parts, bare, found, timings, trained, (watch.level, peak), state, progress
+            config, as_fit, fit, parts, bare, found, timings, trained, {**held, **joules}, state, progress
         )
         if tracker:
             finish(tracker, record)

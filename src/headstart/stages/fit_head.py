@@ -124,7 +124,7 @@ def fit_head(config: FitConfig, progress: Progress, checkpoint: Path | None = No
         loaded, memory = perf_counter(), MemoryWatch()
         fit = _choose(config, fits, progress)
         tried = _train(fit, progress, tracker, checkpoint)
-        fitted, peak = perf_counter(), memory.peak
+        fitted, held = perf_counter(), memory.report()
         bare = Predictor(cast("Head", tried.head))
         if config.calibrate:
             bare = calibrated(bare, fit.data)
@@ -142,7 +142,6 @@ def fit_head(config: FitConfig, progress: Progress, checkpoint: Path | None = No
         timings = {
             "load": loaded - start, "fit": fitted - loaded, "evaluate": end - fitted, "total": end - start
         }  # fmt: skip
-        held = {"loaded_resident_bytes": memory.level, "peak_resident_bytes": peak}
         record = make_record(config, fit, predictor, bare, found, timings, held, more, progress)
         if tracker:
             finish(tracker, record)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
@@ -131,19 +131,23 @@ class Parts:
             adapted, _own(config.callback),
         )  # fmt: skip
 
-    def describe(self, strategy: str, phases: Sequence[Phase], rules: Rules) -> str:
-        """What will train, for the user."""
-        model, counts = self.model, []
-        for phase in phases:
-            model.train_from(phase.first_depth(model.depths.n_blocks))
-            counts.append(sum(p.numel() for p in model.parameters() if p.requires_grad))
-        total = sum(p.numel() for p in model.parameters())
-        said = ", then ".join(f"{count:,}" for count in counts)
-        epochs = " + ".join(str(phase.epochs) for phase in phases)
-        return (
-            f"{strategy}: {said} of {total:,} parameters train, on {len(self.samples['train']):,} samples in batches "
-            f"of {rules.batch_size}, for at most {epochs} epochs"
+    def describe(self, strategy: str, phases: Sequence[Phase], rules: Rules) -> Iterator[str]:
+        """What will train, for the user: lines of a table, one for each phase and part of the network."""
+        model = self.model
+        yield (
+            f"{strategy}: {len(self.samples['train']):,} samples in batches of {rules.batch_size}, "
+            f"{rules.part_size} at once, in {rules.precision}"
         )
+        yield f"{'':>10}{'epochs':>8}{'lr':>9}{'total':>14}{'trainable':>14}{'frozen':>14}"
+        for number, phase in enumerate(phases, 1):
+            model.train_from(phase.first_depth(model.depths.n_blocks))
+            for name, part in (("backbone", model.backbone), ("head", model.head)):
+                sizes = [(p.numel(), p.requires_grad) for p in part.parameters()]
+                total = sum(size for size, _ in sizes)
+                trains = sum(size for size, is_live in sizes if is_live)
+                rate = f"{phase.lr if name == 'backbone' else phase.head_lr:.2g}" if trains else "-"
+                title = f"{number} {name}" if len(phases) > 1 else name
+                yield f"{title:>10}{phase.epochs:>8}{rate:>9}{total:>14,}{trains:>14,}{total - trains:>14,}"
 
     def parameter_counts(self) -> tuple[int, int]:
         """How many parameters train, and how many there are."""

@@ -109,7 +109,7 @@ def tuned_record(
     found: Evaluated,
     timings: Mapping[str, float],
     trained: Trained,
-    watch: tuple[int, int],
+    held: Mapping[str, Json],
     state: Path,
     progress: Progress,
 ) -> RunRecord:
@@ -130,9 +130,10 @@ def tuned_record(
         "head": {"name": "linear", "params": {"dropout": config.dropout}},
         **({"cut": dict(parts.cut)} if parts.cut["spaces"] else {}),
         "epochs": {"best": trained.best_epoch, "run": len(trained.history)},
+        "samples_per_second": len(parts.samples["train"]) * len(trained.history) / max(trained.seconds, 1e-9),
         "cost": {
             "model_bytes": n_bytes, "parameters": trainable, "total_parameters": total,
-            "loaded_resident_bytes": watch[0], "peak_resident_bytes": watch[1],
+            **held,
         },
     }  # fmt: skip
 
