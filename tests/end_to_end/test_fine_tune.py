@@ -24,6 +24,12 @@ WORDS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads that wait for each other over tiny products take minutes on a busy machine."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
 @pytest.fixture
 def texts(tmp_path: Path) -> Path:
     """72 texts of three classes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,15 @@ WORDS = {
     "colour": "red blue tan gold grey",
     "food": "rice bread egg jam oat",
 }
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Threads that wait for each other over tiny products take minutes on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture
@@ -256,6 +265,53 @@ class TestCutCache:
         record = fine_tune(config, Ear(), tmp_path / "state").record
         assert "cut" not in record.report
         assert any("augmented inputs are other ones in each epoch" in line for line in said)
+
+
+class TestSearch:
+    """Options are chosen on validation data."""
+
+    def test_a_grid_keeps_the_best_without_training_it_again(self, tuned: Any) -> None:
+        record = tuned("full", sweep={"lr": [1e-9, 1e-3], "strategy": ["last:1", "full"]}, seed=2).record
+        sweep = record.report["sweep"]
+        assert [trial["params"] for trial in sweep["trials"]] == [
+            {"lr": lr, "strategy": strategy} for lr in (1e-9, 1e-3) for strategy in ("last:1", "full")
+        ]
+        assert record.report["method"]["strategy"] == sweep["best"]["strategy"]
+        best = next(trial for trial in sweep["trials"] if trial["params"] == sweep["best"])
+        losses = [entry["validation_loss"] for entry in record.history]
+        assert best["validation"]["loss"]["mean"] == pytest.approx(min(losses), rel=1e-6)
+
+    def test_optuna_gives_up_on_the_worse(self, tuned: Any) -> None:
+        pytest.importorskip("optuna")
+        options = {"sweep": {"lr": [1e-8, 1e-2]}, "search": "optuna", "trials": 7, "epochs": [3]}
+        first, again = (tuned("last:1", **options).record.report["sweep"]["trials"] for _ in range(2))
+        assert [trial["params"] for trial in first] == [trial["params"] for trial in again]
+        assert len(first) == 7
+        assert all(1e-8 <= trial["params"]["lr"] <= 1e-2 for trial in first)
+
+    def test_what_is_no_option_is_refused(self, tuned: Any) -> None:
+        with pytest.raises(ConfigError, match="--sweep is over options of fine-tune"):
+            tuned("full", sweep={"C": [1.0]})
+
+
+@pytest.mark.parametrize("kind", ["multi", "regression"])
+def test_several_labels_and_numbers(tmp_path: Path, tiny_bert: Path, cache_root: Path, kind: str) -> None:
+    lines = ["text,label,split"]
+    for row in range(48):
+        label = "|".join(["red", "blue", "green"][: row % 3 + 1]) if kind == "multi" else str(row / 7)
+        lines.append(
+            f"{'red ' * (row % 3)}{'blue ' * (row % 5)}word {row},{label},{['train', 'validation', 'test'][row % 3]}"
+        )
+    (tmp_path / "data.csv").write_text("\n".join(lines))
+    config = TuneConfig(
+        data=str(tmp_path / "data.csv"), backbone=f"hf:{tiny_bert}", cache=str(cache_root), strategy="last:1",
+        lr=[1e-3], epochs=[2], label_kind=kind, label_separator="|" if kind == "multi" else None,
+    )  # fmt: skip
+    record = fine_tune(config, Silence(), tmp_path / "state").record
+    assert record.report["task"] == kind
+    assert ("rmse" if kind == "regression" else "macro_f1") in record.report["metrics"]["test"]
+    record.save(tmp_path / "run")
+    assert hs.load_run(tmp_path / "run").predict(["red blue"]).num_rows == 1
 
 
 class TestResume:

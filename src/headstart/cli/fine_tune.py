@@ -91,6 +91,22 @@ TRAINING: Group = panel(
         ),
     },
 )
+SEARCH: Group = panel(
+    "Choosing parameters",
+    {
+        "sweep": (
+            option(
+                str | None,
+                "--sweep",
+                metavar="GRID",
+                help="lr=1e-5..1e-3:3,strategy=last:2,full: all combinations, chosen on validation.",
+            ),
+            None,
+        ),
+        "search": (option(str, "--search", help="grid, or optuna, which gives up on the worse."), "grid"),
+        "trials": (option(int, "--trials", min=1, help="Of optuna."), 20),
+    },
+)
 WATCH: Group = panel(
     "Watching",
     {
@@ -116,7 +132,7 @@ INPUTS = {
 
 
 @guarded
-@shared.takes(STRATEGY, TRAINING, WATCH, INPUTS, shared.READING)
+@shared.takes(STRATEGY, TRAINING, SEARCH, WATCH, INPUTS, shared.READING)
 def fine_tune(
     context: typer.Context,
     data: Annotated[
@@ -164,6 +180,10 @@ def fine_tune(
     if (data is None) == (config is None):
         raise ConfigError("say what to train on: headstart fine-tune DATA|SET, or --config FILE")
     given = {name: _listed(name, value) for name, value in values.items() if value is not None}
+    if "sweep" in given:
+        from headstart.stages.grids import parse_sweep
+
+        given["sweep"] = parse_sweep(given["sweep"])
     given = shared.said(context, given) if config else given
     resolved = TuneConfig.load(config, given) if config else TuneConfig(**given)
     target = out or Path("runs") / run_name(resolved)
@@ -192,9 +212,11 @@ def _listed(name: str, value: Any) -> Any:
 
 def _show(record: RunRecord, target: Path) -> None:
     """The figures of a run, as a person reads them."""
-    from headstart.cli.fit_head import show_metrics
+    from headstart.cli.fit_head import show_metrics, show_sweep
 
     report: Mapping[str, Any] = record.report
+    if "sweep" in report:
+        show_sweep(report["sweep"])
     show_metrics(report)
     cost, epochs, timings = report["cost"], report["epochs"], report["timings"]
     typer.echo(

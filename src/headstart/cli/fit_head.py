@@ -214,7 +214,7 @@ def _show(record: RunRecord, config: FitConfig) -> None:
     """The figures of a run, as a person reads them."""
     report = record.report
     if "sweep" in report:
-        _show_sweep(report["sweep"])
+        show_sweep(report["sweep"])
     if importance := report.get("importance"):
         drops = ", ".join(f"{one['name']} {one['drop']:.4f} ± {one['deviation']:.4f}" for one in importance)
         typer.echo(f"{importance[0]['metric']} lost where a feature is shuffled: {drops}")
@@ -238,7 +238,8 @@ def show_metrics(report: Mapping[str, Any]) -> None:
         typer.echo(f"{split:<10}  {figures}  ({metrics['n']:,} samples)")
 
 
-def _show_sweep(sweep: Mapping[str, Any]) -> None:
+def show_sweep(sweep: Mapping[str, Any]) -> None:
+    """What was chosen, and how well it did."""
     judged_on = f"{sweep['folds']} folds" if sweep["folds"] else "validation"
     if sweep["best"]:
         best = ", ".join(f"{name}={value}" for name, value in sweep["best"].items())

@@ -210,6 +210,9 @@ class TuneConfig(ColumnConfig, ComputeConfig):
     lora_alpha: float = Field(16.0, gt=0)
     lora_dropout: float = Field(0.0, ge=0, lt=1)
     cut_cache: bool = True
+    sweep: dict[str, Any] = Field(default_factory=dict)
+    search: Literal["grid", "optuna"] = "grid"
+    trials: int = Field(20, ge=1, le=10_000)
     calibrate: bool = True
     track: list[str] = Field(default_factory=list)
     callback: list[str] = Field(default_factory=list)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,6 @@ from headstart.finetuning.state import check_resumable
 from headstart.heads.predictor import Predictor
 from headstart.heads.preparation import Preparation
 from headstart.network import forbid_network
-from headstart.runs.energy import EnergyMeter
-from headstart.runs.memory import MemoryWatch
 from headstart.runs.record import check_free
 from headstart.stages.config import ExtractConfig, FitConfig, TuneConfig
 from headstart.stages.evaluating import calibrated, evaluate_splits
@@ -24,16 +23,12 @@ from headstart.stages.extract import extract
 from headstart.stages.fit_data import check_train, read_fit_data
 from headstart.stages.fit_head import Fit, FittedHead
 from headstart.stages.naming import set_name
-from headstart.stages.tuning_rules import plan_phases, plan_rules
+from headstart.stages.tuning_rules import settings_of
 from headstart.stages.watching import ShowEpochs, Track, finish, tracking
 
 if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
     from headstart.contracts import Progress
-    from headstart.types import Json
-
-NO_LIKENESS = ("cache", "device", "workers", "track", "callback", "part_size", "format", "offline")
-"""What may differ when a training is taken up."""
 
 
 def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> FittedHead:
@@ -47,10 +42,11 @@ def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> FittedHead
         A folder for checkpoints and the tuned weights; what an interrupted training left there is taken up.
     """
     from headstart.finetuning.adapters import merge_adapters, save_adapters
-    from headstart.finetuning.running import Training
-    from headstart.stages.tuning_parts import Parts
-    from headstart.stages.tuning_report import finished_head, tuned_data, tuned_record
+    from headstart.stages.tuning_report import finished_head, resolved, tuned_data, tuned_record
+    from headstart.stages.tuning_search import search
+    from headstart.stages.tuning_session import train
 
+    asked, more, work = config, {}, state
     with tracking(config, f"{config.data}-{config.strategy}", progress) as tracker:
         start = perf_counter()
         if config.offline:
@@ -58,46 +54,30 @@ def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> FittedHead
         features = _features(config, progress)
         raw = read_fit_data(features, [(config.tap, config.backbone)], config.label)
         check_train(raw, features.name)
-        parts = Parts.open(config, features, raw, progress)
-        phases = plan_phases(config, parts.model.depths.n_blocks)
-        rules = plan_rules(config, len(raw.parts["train"]), parts.part_size, parts.precision, parts.n_workers)
-        watch, meter = MemoryWatch(parts.model.device.type), EnergyMeter()
-        loaded = perf_counter()
-        for line in parts.describe(config.strategy, phases, rules):
-            progress.say(line)
+        if config.sweep:
+            config, work, more["sweep"] = search(config, features, raw, progress, state)
         callbacks = [ShowEpochs(progress), *([Track(tracker)] if tracker else [])]
-        training = Training(
-            parts.model, parts.samples, parts.objective, phases, rules, state,
-            settings_of(config), progress, callbacks, parts.trainer_callbacks, parts.short_cut,
-        )  # fmt: skip
-        trained = training.run()
-        held, joules, fitted = watch.report(), meter.joules, perf_counter()
+        session = train(config, features, raw, progress, work, callbacks)
+        parts, trained = session.parts, session.trained
         if parts.adapted is not None:
             save_adapters(parts.adapted, state / "adapter")
             merge_adapters(parts.adapted)
-        bare, data = Predictor(finished_head(parts, trained)), tuned_data(parts, raw, phases[-1])
+        bare, data = Predictor(finished_head(parts, trained)), tuned_data(parts, raw, session.phases[-1])
         if config.calibrate:
             bare = calibrated(bare, data)
         found = evaluate_splits(bare, data, config.seed)
         end = perf_counter()
         timings = {
-            "load": loaded - start, "fit": trained.seconds, "to_best": trained.seconds_to_best,
-            "evaluate": end - fitted, "total": end - start,
+            "load": session.loaded - start, "fit": trained.seconds, "to_best": trained.seconds_to_best,
+            "evaluate": end - session.ended, "total": end - start,
         }  # fmt: skip
         as_fit = _as_fit(config, features)
         fit = Fit(as_fit, features, raw, data, Preparation())
-        record = tuned_record(
-            config, as_fit, fit, parts, bare, found, timings, trained, {**held, **joules}, state, progress
-        )
+        record = tuned_record(config, as_fit, fit, session, bare, found, timings, more, state, progress)
+        record = replace(record, config=resolved(asked, features).dump())
         if tracker:
             finish(tracker, record)
     return FittedHead(bare, record)
-
-
-def settings_of(config: TuneConfig) -> dict[str, Json]:
-    """What a training that is taken up must have been begun with."""
-    values = config.model_dump(mode="json", exclude_none=True)
-    return {name: value for name, value in values.items() if name not in NO_LIKENESS}
 
 
 def _features(config: TuneConfig, progress: Progress) -> FeatureSet:

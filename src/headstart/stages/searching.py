@@ -247,14 +247,9 @@ def _ask_optuna(
     progress: Progress,
 ) -> list[Candidate]:
     """Let optuna propose parameters between the values of each name."""
-    try:
-        import optuna
-    except ImportError as error:
-        raise ConfigError(
-            "--search optuna needs optuna: pip install 'headstart[finetune]'; --search grid does without"
-        ) from error
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=config.seed), direction="maximize")
+    study = open_study(config.seed)
+    import optuna
+
     taps = list(choices)
     kind = head_class(config.head, choices[taps[0]].raw.kind)
     whole = {name: takes_whole_numbers(kind, name) for name in grid}
@@ -264,7 +259,7 @@ def _ask_optuna(
         batch = [
             Candidate(
                 config.head,
-                {name: _suggest(trial, name, values, whole[name]) for name, values in grid.items()},
+                {name: suggest(trial, name, values, whole[name]) for name, values in grid.items()},
                 trial.suggest_categorical(TAP, taps) if len(taps) > 1 else taps[0],
             )
             for trial in asked
@@ -279,7 +274,26 @@ def _ask_optuna(
     return found
 
 
-def _suggest(trial: Any, name: str, values: Sequence[Any], whole: bool) -> Any:
+def open_study(seed: int, pruner: Any = None) -> Any:
+    """A study of optuna that says nothing, and proposes the same for the same seed.
+
+    Raises
+    ------
+    ConfigError
+        optuna is not installed.
+    """
+    try:
+        import optuna
+    except ImportError as error:
+        raise ConfigError(
+            "--search optuna needs optuna: pip install 'headstart[finetune]'; --search grid does without"
+        ) from error
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    sampler = optuna.samplers.TPESampler(seed=seed)
+    return optuna.create_study(sampler=sampler, pruner=pruner, direction="maximize")
+
+
+def suggest(trial: Any, name: str, values: Sequence[Any], whole: bool) -> Any:
     """Between the least and the largest of numbers, on a log scale where they are positive; or one of others."""
     if len(values) > 1 and all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
         low, high = min(values), max(values)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from headstart.stages.fit_data import FitData
     from headstart.stages.fit_head import Fit
     from headstart.stages.tuning_parts import Parts
+    from headstart.stages.tuning_session import Session
     from headstart.types import Json
 
 WEIGHTS = "model.safetensors"
@@ -104,17 +105,17 @@ def tuned_record(
     config: TuneConfig,
     as_fit: FitConfig,
     fit: Fit,
-    parts: Parts,
+    session: Session,
     bare: Predictor,
     found: Evaluated,
     timings: Mapping[str, float],
-    trained: Trained,
-    held: Mapping[str, Json],
+    more: Mapping[str, Json],
     state: Path,
     progress: Progress,
 ) -> RunRecord:
     """The record of a fine-tuned run; its model is copied from the folder ``state``."""
-    record = make_record(as_fit, fit, bare, bare, found, timings, {}, {}, progress)
+    parts, trained = session.parts, session.trained
+    record = make_record(as_fit, fit, bare, bare, found, timings, {}, more, progress)
     folder = state / BACKBONE_DIR
     where = save_backbone(parts.portable, parts.described, folder)
     features = describe_tuned(parts.described, where, folder, progress)
@@ -133,7 +134,7 @@ def tuned_record(
         "samples_per_second": len(parts.samples["train"]) * len(trained.history) / max(trained.seconds, 1e-9),
         "cost": {
             "model_bytes": n_bytes, "parameters": trainable, "total_parameters": total,
-            **held,
+            **session.held,
         },
     }  # fmt: skip
 
@@ -144,12 +145,13 @@ def tuned_record(
             shutil.copytree(state / "adapter", target / "adapter")
 
     return replace(
-        record, config=_resolved(config, fit.features).dump(), report=report, features=features,
+        record, config=resolved(config, fit.features).dump(), report=report, features=features,
         save_model=save_model_files,
     )  # fmt: skip
 
 
-def _resolved(config: TuneConfig, features: FeatureSet) -> TuneConfig:
+def resolved(config: TuneConfig, features: FeatureSet) -> TuneConfig:
+    """The configuration with the set that it was used on; loading it repeats the run."""
     return config.model_copy(
         update={"set": features.name, "digest": features.digest, "data": _plain(config.data)}
     )

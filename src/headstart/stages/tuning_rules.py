@@ -11,6 +11,11 @@ if TYPE_CHECKING:
     from headstart.finetuning.trainer import Rules
     from headstart.heads.training.settings import Schedule
     from headstart.stages.config import TuneConfig
+    from headstart.types import Json
+
+
+NO_LIKENESS = ("cache", "device", "workers", "track", "callback", "part_size", "format", "offline")
+"""What may differ when a training is taken up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,3 +88,9 @@ def plan_rules(config: TuneConfig, n_train: int, part_size: int, precision: str,
         seed=config.seed,
         n_workers=n_workers,
     )
+
+
+def settings_of(config: TuneConfig) -> dict[str, Json]:
+    """What a training that is taken up must have been begun with."""
+    values = config.model_dump(mode="json", exclude_none=True)
+    return {name: value for name, value in values.items() if name not in NO_LIKENESS}

@@ -1,0 +1,71 @@
+"""One training from its first weights to its last, as fine-tune and its search both do it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from headstart.finetuning.running import Trained, Training
+from headstart.runs.energy import EnergyMeter
+from headstart.runs.memory import MemoryWatch
+from headstart.stages.tuning_parts import Parts
+from headstart.stages.tuning_rules import plan_phases, plan_rules, settings_of
+
+if TYPE_CHECKING:
+    from headstart.cache.sets import FeatureSet
+    from headstart.contracts import Progress
+    from headstart.finetuning.strategies import Phase
+    from headstart.stages.config import TuneConfig
+    from headstart.stages.fit_data import FitData
+    from headstart.types import Json
+
+
+@dataclass(frozen=True)
+class Session:
+    """A training that is over.
+
+    Parameters
+    ----------
+    parts : Parts
+        With the best weights of the last phase.
+    phases : sequence of Phase
+    trained : Trained
+    held : mapping
+        Bytes of memory, and joules where they are counted.
+    loaded, ended : float
+        When training began and ended, by `time.perf_counter`.
+    """
+
+    parts: Parts
+    phases: Sequence[Phase]
+    trained: Trained
+    held: Mapping[str, Json]
+    loaded: float
+    ended: float
+
+
+def train(
+    config: TuneConfig,
+    features: FeatureSet,
+    raw: FitData,
+    progress: Progress,
+    state: Path,
+    callbacks: Sequence[Any],
+) -> Session:
+    """Put a network together and train it; what lies in ``state`` of the same training is taken up."""
+    parts = Parts.open(config, features, raw, progress)
+    phases = plan_phases(config, parts.model.depths.n_blocks)
+    rules = plan_rules(config, len(raw.parts["train"]), parts.part_size, parts.precision, parts.n_workers)
+    for line in parts.describe(config.strategy, phases, rules):
+        progress.say(line)
+    watch, meter = MemoryWatch(parts.model.device.type), EnergyMeter()
+    loaded = perf_counter()
+    training = Training(
+        parts.model, parts.samples, parts.objective, phases, rules, state, settings_of(config), progress, callbacks,
+        parts.trainer_callbacks, parts.short_cut,
+    )  # fmt: skip
+    trained = training.run()
+    return Session(parts, phases, trained, {**watch.report(), **meter.joules}, loaded, perf_counter())
