@@ -129,6 +129,7 @@ def fine_tune(
     """
     import shutil
     import tempfile
+    import weakref
     from pathlib import Path
 
     from headstart.cache.sets import FeatureSet
@@ -143,14 +144,15 @@ def fine_tune(
     several = ("epochs", "lr", "head_lr")
     listed = {n: [v] if n in several and isinstance(v, int | float) else v for n, v in options.items()}
     config = TuneConfig(**{**where, "strategy": strategy, **_as_lists(listed)})
-    kept = None if out is not None else tempfile.TemporaryDirectory(prefix="headstart-")
-    target = Path(out) if out is not None else Path(kept.name, "run") if kept else Path()
+    target = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="headstart-"), "run")
     state = prepare_state(config, target, resume, overwrite)
     fitted = fine_tune(config, open_progress(quiet), state)
     record = fitted.record
     if out is None:
         features = place_backbone(record.features, state / BACKBONE_DIR)
-        return Run(fitted.predictor, record.report, record.labels, features, record, keeps=kept)
+        run = Run(fitted.predictor, record.report, record.labels, features, record)
+        weakref.finalize(run, shutil.rmtree, target.parent, ignore_errors=True)
+        return run
     record.save(target, overwrite)
     shutil.rmtree(state, ignore_errors=True)
     return Run.load(target)

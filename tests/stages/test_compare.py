@@ -360,15 +360,19 @@ class TestCosts:
         assert (row["extract_seconds"], row["seconds_of_10"], row["to_best_seconds"]) == (0, 1000, 50)
         assert (row["above_loading_bytes"], row["total_parameters"], row["method"]) == (700, 10_000, "full")
 
-    def test_features_at_a_cut_are_extracted_too(self, made: FeatureSet, tmp_path: Path) -> None:
+    def test_what_enters_a_cut_is_counted_once_for_all_that_begin_there(
+        self, made: FeatureSet, tmp_path: Path
+    ) -> None:
         measured(made, N, 50.0)
-        head, top = saved(made, tmp_path / "head"), tuned(saved(made, tmp_path / "top"), "last:2")
-        features = json.loads((top / "features.json").read_text())
-        cut = {name: features[name] for name in ("cache", "set", "digest", "space")}
-        (top / "features.json").write_text(json.dumps({**features, "cut": cut}))
-        found = compare([head, top])
-        assert [row["extract_seconds"] for row in found.table] == [50, 50]
-        assert found.extract_seconds == 50
+        head = saved(made, tmp_path / "head")
+        tops = [tuned(saved(made, tmp_path / name), "last:2") for name in ("first", "second")]
+        for top, seconds in zip(tops, (20.0, 0.3), strict=True):  # the second found it filled
+            report = json.loads((top / "report.json").read_text())
+            report["cut"] = {"spaces": {"2": "0123456789abcdef"}, "seconds": seconds}
+            (top / "report.json").write_text(json.dumps(report))
+        found = compare([head, *tops])
+        assert [row["extract_seconds"] for row in found.table] == [50, 20, 20]
+        assert found.extract_seconds == 70
 
 
 class TestAdvice:

@@ -57,24 +57,35 @@ def extractions_of(
     """
     wanted = [_uses(run) for run in runs]
     found = _by_space(runs, wanted, cache)
-    joined = _joined(found)
+    joined, cuts = _joined(found), _cuts(runs)
     return [
         None if any(space not in found for _, space in uses)
-        else list(dict.fromkeys(joined[space] for _, space in uses))
-        for uses in wanted
+        else list(dict.fromkeys([*(joined[space] for _, space in uses), *cuts.get(_cut_of(run), ())]))
+        for run, uses in zip(runs, wanted, strict=True)
     ]  # fmt: skip
 
 
+def _cut_of(run: OpenedRun) -> tuple[str, ...]:
+    """The spaces that keep what enters the blocks that a run trained; empty: it ran its whole network."""
+    return tuple(sorted(str(space) for space in run.part("cut").get("spaces", {}).values()))
+
+
+def _cuts(runs: Sequence[OpenedRun]) -> dict[tuple[str, ...], list[Extraction]]:
+    """What filling each of these took: the most that a run says, since the next one finds them filled."""
+    found: dict[tuple[str, ...], list[Extraction]] = {}
+    for run in runs:
+        spaces, seconds = _cut_of(run), run.part("cut").get("seconds")
+        if spaces and isinstance(seconds, int | float):
+            before = found[spaces][0].seconds if spaces in found else 0.0
+            found[spaces] = [Extraction(spaces, max(float(seconds), before))]
+    return found
+
+
 def _uses(run: OpenedRun) -> list[tuple[Mapping[str, Json], str]]:
-    """The spaces that a run read, each with what says of which set: a head's, or those below a cut."""
-    if run.method is None:
-        sources = [run.features]
-    else:
-        cut = run.features.get("cut")
-        sources = [cut] if isinstance(cut, dict) else []
-    return [
-        (source, str(part.get("space"))) for source in sources for part in source.get("parts") or [source]
-    ]
+    """The spaces that a head read, each with what says of which set; a network that was trained read none."""
+    if run.method is not None:
+        return []
+    return [(run.features, str(part.get("space"))) for part in run.features.get("parts") or [run.features]]
 
 
 def _by_space(

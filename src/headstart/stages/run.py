@@ -37,8 +37,6 @@ class Run:
         What `save` writes; None for a run that was loaded.
     path : Path, optional
         Where it lies, if it was saved.
-    keeps : object, optional
-        What goes when the run goes: the folder of a backbone that was not saved.
     """
 
     def __init__(
@@ -49,7 +47,6 @@ class Run:
         features: Mapping[str, Json],
         record: RunRecord | None = None,
         path: Path | None = None,
-        keeps: object = None,
     ) -> None:
         self.predictor = predictor
         self.report = report
@@ -57,7 +54,6 @@ class Run:
         self.features = features
         self.path = path
         self._record = record
-        self._keeps = keeps
 
     @property
     def head(self) -> Head:
