@@ -137,11 +137,11 @@ def fit_head(
     """Fit a head on cached features, in seconds. The backbone is never loaded."""
     values = options.as_options(locals())
     from headstart.errors import ConfigError
+    from headstart.evaluation.plots.studio import open_studio
     from headstart.files import make_directory
     from headstart.progress import open_progress
     from headstart.runs.record import check_free
     from headstart.stages.config import FitConfig
-    from headstart.stages.fit_head import fit_head as run
 
     if (set is None) == (config is None):
         raise ConfigError("say which set to fit on: headstart fit-head SET, or --config FILE")
@@ -156,8 +156,11 @@ def fit_head(
     check_free(target, overwrite)
     make_directory(target.parent)
     checkpoint = target.with_name(f".{target.name}.training")
-    record = run(resolved, open_progress(quiet), checkpoint).record
-    record.save(target, overwrite)
+    with open_studio() as studio:
+        from headstart.stages.fit_head import fit_head as run
+
+        record = run(resolved, open_progress(quiet), checkpoint).record
+        record.save(target, overwrite, studio.draw)
     checkpoint.unlink(missing_ok=True)
     if as_json:
         import json

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import pyarrow.parquet as pq
 
@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from headstart.evaluation.plots import Plot
+    from headstart.evaluation.plots.studio import Drawn
     from headstart.types import Json
+
+Draw: TypeAlias = "Callable[[Mapping[str, Plot]], Drawn]"
 
 MODEL_DIR, BACKBONE_DIR = "model", "backbone"
 IN_RUN = "@run"
@@ -70,8 +73,15 @@ class RunRecord:
     save_model: Callable[[Path], None]
     plots: Mapping[str, Plot] = field(default_factory=dict)
 
-    def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
+    def save(self, path: str | os.PathLike[str], overwrite: bool = False, draw: Draw | None = None) -> Path:
         """Write the run directory, whole or not at all.
+
+        Parameters
+        ----------
+        path : path
+        overwrite : bool
+        draw : callable
+            From plots by name to the bytes of their files; None: they are drawn in this process.
 
         Raises
         ------
@@ -82,10 +92,10 @@ class RunRecord:
         """
         target = Path(path)
         check_free(target, overwrite)
-        write_folder(target, self._write)
+        write_folder(target, lambda folder: self._write(folder, draw or _draw_here))
         return target
 
-    def _write(self, folder: Path) -> None:
+    def _write(self, folder: Path, draw: Draw) -> None:
         write_durably(folder / "config.yaml", self.config.encode("utf-8"))
         for name in ("report", "labels", "features", "environment"):
             write_json(folder / f"{name}.json", getattr(self, name))
@@ -96,11 +106,17 @@ class RunRecord:
         make_directory(folder / MODEL_DIR)
         self.save_model(folder / MODEL_DIR)
         make_directory(folder / "plots")
-        for name, plot in self.plots.items():
-            write_durably(folder / "plots" / f"{name}.png", plot.png())
-            write_durably(folder / "plots" / f"{name}.svg", plot.svg())
+        for name, (png, svg) in draw(self.plots).items():
+            write_durably(folder / "plots" / f"{name}.png", png)
+            write_durably(folder / "plots" / f"{name}.svg", svg)
         card = model_card(self.report, self.labels, self.features, list(self.plots))
         write_durably(folder / "README.md", card.encode("utf-8"))
+
+
+def _draw_here(plots: Mapping[str, Plot]) -> Drawn:
+    from headstart.evaluation.plots.studio import draw_here
+
+    return draw_here(plots)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,7 @@ def bar_plot(
     -------
     Plot
     """
-    return Plot(lambda: _draw_bars(values, intervals or {}, metric, title))
+    return Plot(partial(_draw_bars, values, intervals or {}, metric, title))
 
 
 def distribution_plot(
@@ -73,7 +74,7 @@ def distribution_plot(
     -------
     Plot
     """
-    return Plot(lambda: _draw_distributions(features, names, labels, title))
+    return Plot(partial(_draw_distributions, features, names, labels, title))
 
 
 def _draw_bars(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,7 +42,7 @@ def confusion_plot(confusion: Mapping[str, Json], title: str = "Confusion matrix
     Plot
         It grows with the number of classes.
     """
-    return Plot(lambda: _draw(confusion, title))
+    return Plot(partial(_draw, confusion, title))
 
 
 def plot_confusion(confusion: Mapping[str, Json], title: str = "Confusion matrix") -> bytes:

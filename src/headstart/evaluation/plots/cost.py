@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ def cost_plot(
     -------
     Plot
     """
-    return Plot(lambda: _draw(seconds, values, intervals, whole_seconds, metric, title))
+    return Plot(partial(_draw, seconds, values, intervals, whole_seconds, metric, title))
 
 
 def _draw(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,7 +44,7 @@ def history_plot(history: Sequence[Mapping[str, Json]], title: str = "Training")
     -------
     Plot
     """
-    return Plot(lambda: _draw_history(history, title))
+    return Plot(partial(_draw_history, history, title))
 
 
 def plot_history(history: Sequence[Mapping[str, Json]], title: str = "Training") -> bytes:
@@ -73,7 +74,7 @@ def learning_curve_plot(
     -------
     Plot
     """
-    return Plot(lambda: _draw_learning(curves, metric, x, title, base))
+    return Plot(partial(_draw_learning, curves, metric, x, title, base))
 
 
 def _draw_history(history: Sequence[Mapping[str, Json]], title: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ def prediction_plot(
     Plot
         Both axes have one scale. A sample of which a number is missing is left out.
     """
-    return Plot(lambda: _draw(y_true, y_pred, title, column))
+    return Plot(partial(_draw, y_true, y_pred, title, column))
 
 
 def _draw(y_true: NDArray[Any], y_pred: NDArray[Any], title: str, column: str) -> Any:

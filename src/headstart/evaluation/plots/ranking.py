@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ def roc_plot(
         Of two classes the second; of up to eight each, named; of more each faintly, and the macro and
         micro averages. A class without samples, or without others, has no curve.
     """
-    return Plot(lambda: _draw(y_true, probabilities, classes, title, is_roc=True))
+    return Plot(partial(_draw, y_true, probabilities, classes, title, is_roc=True))
 
 
 def precision_recall_plot(
@@ -59,7 +60,7 @@ def precision_recall_plot(
     title: str = "Precision and recall",
 ) -> Plot:
     """Precision-recall curves with their average precision; parameters as of `roc_plot`."""
-    return Plot(lambda: _draw(y_true, probabilities, classes, title, is_roc=False))
+    return Plot(partial(_draw, y_true, probabilities, classes, title, is_roc=False))
 
 
 def _draw(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ def reliability_plot(
     -------
     Plot
     """
-    return Plot(lambda: _draw(reliability(confidence, is_right, bins), title))
+    return Plot(partial(_draw, reliability(confidence, is_right, bins), title))
 
 
 def _draw(table: Reliability, title: str) -> Any:

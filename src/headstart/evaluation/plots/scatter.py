@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ def scatter_plot(
     -------
     Plot
     """
-    return Plot(lambda: _draw(points, np.asarray(colour_by), title, column))
+    return Plot(partial(_draw, points, np.asarray(colour_by), title, column))
 
 
 def _draw(points: NDArray[Any], colour_by: NDArray[Any], title: str, column: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,7 @@ def sweep_plot(
         raise ConfigError(f"a sweep plot shows one or two parameters, not {len(parameters)}: choose two")
     if len(parameters) == 1:
         return _line(parameters, values, metric, title)
-    return Plot(lambda: _draw_map(parameters, values, metric, title, chosen))
+    return Plot(partial(_draw_map, parameters, values, metric, title, chosen))
 
 
 def _line(
@@ -70,7 +71,7 @@ def _line(
     ((name, values),) = parameters.items()
     levels, codes = _levels(values)
     if not all(isinstance(level, int | float) and not isinstance(level, bool) for level in levels):
-        return Plot(lambda: _draw_levels(name, levels, codes, scores, metric, title))
+        return Plot(partial(_draw_levels, name, levels, codes, scores, metric, title))
     groups = [scores[(codes == code) & np.isfinite(scores)] for code in range(len(levels))]
     most = max((len(group) for group in groups), default=0)
     padded = np.full((len(levels), most), np.nan)
