@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 from dataclasses import replace
@@ -41,6 +42,7 @@ def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> FittedHead
     state : Path
         A folder for checkpoints and the tuned weights; what an interrupted training left there is taken up.
     """
+    _check_installed()
     from headstart.finetuning.adapters import merge_adapters, save_adapters
     from headstart.stages.tuning_report import finished_head, resolved, tuned_data, tuned_record
     from headstart.stages.tuning_search import search
@@ -78,6 +80,11 @@ def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> FittedHead
         if tracker:
             finish(tracker, record)
     return FittedHead(bare, record)
+
+
+def _check_installed() -> None:
+    if importlib.util.find_spec("accelerate") is None:
+        raise ConfigError("fine-tune needs accelerate: pip install 'headstart[finetune]'")
 
 
 def _features(config: TuneConfig, progress: Progress) -> FeatureSet:
