@@ -14,19 +14,15 @@ from typing import Any
 from headstart.files import make_directory, partial_path, write_folder
 from headstart.stages.demo import data_script
 
-MADE: Mapping[str, Mapping[str, Any]] = {
-    "digits": {},
-    "plain-digits": {},
-    "negative-digits": {},
-    "docstrings": {"text_column": "text", "label_column": ["library"]},
-}
+TEXTS = {"text_column": "text", "label_column": ["library"]}
+MADE: Mapping[str, Mapping[str, Any]] = {"digits": {}, "docstrings": TEXTS, "comments": TEXTS}
 """What can be made, and how it is read."""
 
 
 def made_path(name: str, rows: int | None, folder: Path) -> Path:
     """Where it lies once it is made."""
     size = f"-{rows}" if rows else ""
-    return folder / (f"{name}{size}.csv" if name == "docstrings" else f"{name}{size}")
+    return folder / (f"{name}{size}" if name == "digits" else f"{name}{size}.csv")
 
 
 def make_data(name: str, rows: int | None, folder: Path) -> Path:
@@ -44,16 +40,13 @@ def make_data(name: str, rows: int | None, folder: Path) -> Path:
     if target.exists():
         return target
     make_directory(folder)
-    if name == "docstrings":
-        _docstrings(target, rows)
-    elif rows is not None:
-        whole = make_data(name, None, folder)
-        write_folder(target, lambda partial: _some_images(whole, partial, rows))
-    elif name == "digits":
+    if name != "digits":
+        _texts(name, target, rows)
+    elif rows is None:
         write_folder(target, _script("make_digits.py")["make_digits"])
     else:
-        wanted = name.removesuffix("-digits")
-        write_folder(target, lambda partial: _script("make_domains.py")["make_domain"](wanted, partial))
+        whole = make_data(name, None, folder)
+        write_folder(target, lambda partial: _some_images(whole, partial, rows))
     return target
 
 
@@ -61,14 +54,14 @@ def _script(name: str) -> dict[str, Any]:
     return runpy.run_path(str(data_script(name)))
 
 
-def _docstrings(target: Path, rows: int | None) -> None:
+def _texts(name: str, target: Path, rows: int | None) -> None:
     """Beside its place first: a killed pipeline must not leave half a file that looks whole."""
     partial = partial_path(target)
     try:
         if rows is None:
-            _script("make_docstrings.py")["make_docstrings"](partial)
+            _script("make_docstrings.py")[f"make_{name}"](partial)
         else:
-            _some_lines(make_data("docstrings", None, target.parent), partial, rows)
+            _some_lines(make_data(name, None, target.parent), partial, rows)
         os.replace(partial, target)
     finally:
         partial.unlink(missing_ok=True)
