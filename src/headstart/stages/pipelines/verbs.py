@@ -6,6 +6,8 @@ import shutil
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
+from headstart.errors import ConfigError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -53,6 +55,11 @@ def _extract(work: Work, bench: Bench) -> dict[str, Any]:
     done = extract(config, bench.progress)
     check_strict(config, done)
     features = done.features
+    is_fitted = any(work.step.name in step.needs for step in bench.pipeline.steps)
+    if is_fitted and not features.label_names:
+        raise ConfigError(
+            f"{config.data}: none of its columns was recognised as a label; say which: --set data.label_column=NAME"
+        )
     return {
         "set": features.name,
         "digest": features.digest,
