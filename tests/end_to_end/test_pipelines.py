@@ -34,7 +34,7 @@ FEW = {
     "bert_feature_based": ["data=few.csv", LABEL, "extract.max_length=16", "extract.backbone=bundled:all-minilm-l6-v2"],
     "resnet_feature_based": ["data=few", "extract.image_size=64", "extract.backbone=bundled:efficientnet-lite0"],
     "comparison_study": [
-        "data=few.csv", LABEL, "extract.max_length=16", "fine-tune.epochs=1", "fine-tune.batch_size=64",
+        "data=fewer.csv", LABEL, "extract.max_length=16", "fine-tune.epochs=1", "fine-tune.batch_size=64",
     ],
     "hyperparameter_tuning": ["data=few.csv", LABEL, "extract.max_length=16", "steps.rates.params.epochs=3"],
     "domain_adaptation": [
@@ -52,10 +52,11 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """48 docstrings and 48 comments of eight libraries."""
+    """Docstrings and comments of eight libraries, ten of each, and five docstrings of each."""
     folder = tmp_path_factory.mktemp("made")
     for name in ("docstrings", "comments"):
         shutil.copy(make_data(name, 80, folder), folder / f"{name}.few.csv")
+    shutil.copy(make_data("docstrings", 40, folder), folder / "fewer.csv")
     return folder
 
 
@@ -63,6 +64,7 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def few(tmp_path: Path, texts: Path, digits: Path) -> None:
     shutil.copy(texts / "docstrings.few.csv", tmp_path / "few.csv")
     shutil.copy(texts / "comments.few.csv", tmp_path / "others.csv")
+    shutil.copy(texts / "fewer.csv", tmp_path / "fewer.csv")
     shutil.copytree(digits, tmp_path / "few")
 
 

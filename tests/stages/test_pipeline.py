@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -172,6 +171,12 @@ def test_a_folder_of_another_pipeline_is_refused() -> None:
         run(TEXT, "name=other")
 
 
+def test_a_step_is_not_called_like_the_folder_of_made_data() -> None:
+    assert "step 'data': its folder is that of data that is made" in error_of(
+        TEXT.replace("  ridge:", "  data:")
+    )
+
+
 def test_a_broken_state_is_named() -> None:
     run()
     Path("out/pipeline.json").write_text('{"steps": 3}')
@@ -195,11 +200,11 @@ def test_two_commands_do_not_work_in_one_folder() -> None:
          "'fit-heads'; did you mean fit-head?"),
         ("[ridge, centroid]", "[rigde, centroid]", "small.yaml, line 12: step 'comparison': runs names a step that "
          "leaves a run before it, and 'rigde' is none; did you mean ridge?"),
-        ("head: centroid", "head: centroid\n      seed: many", "small.yaml, line 11: step 'centroid': seed: Input should "
-         "be a valid integer"),
+        ("head: centroid", "head: centroid\n      seed: many", "small.yaml, line 11: step 'centroid': seed: Input "
+         "should be a valid integer"),
         ("head: centroid", "head: centroid\n      head: ridge", "small.yaml, line 11: 'head' is given twice; keep one"),
-        ("head: centroid", "head: centroid\n      cache: here", "small.yaml, line 11: step 'centroid': there is no option "
-         "'cache'"),
+        ("head: centroid", "head: centroid\n      cache: here", "small.yaml, line 11: step 'centroid': there is no "
+         "option 'cache'"),
         ("data: texts.csv\n", "", "small.yaml, line 3: step 'features' needs data: a folder or a file, as "
          "--set data=PATH"),
         ("data: texts.csv", "data: {make: digit}", "small.yaml, line 2: nothing is called 'digit' that could be made; "
@@ -260,11 +265,11 @@ def test_a_later_set_wins_and_data_may_be_replaced_as_a_whole() -> None:
     assert (data.path, data.make) == ("b.csv", None)
 
 
-def test_runs_are_judged_on_another_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_are_judged_on_another_set() -> None:
     rows = [f"{'abc' if row % 2 else 'xyw'} {row} told otherwise,class {row % 2}\n" for row in range(60)]
     Path("others.csv").write_text("text,label\n" + "".join(rows))
-    text = TEXT.replace("  ridge:\n", "  others:\n    extract: {backbone: \"py:tiny_backbones:texts\", data: others.csv}\n"
-                        "  ridge:\n").replace("runs: [ridge, centroid]", "set: others")  # fmt: skip
+    second = '  others:\n    extract: {backbone: "py:tiny_backbones:texts", data: others.csv}\n'
+    text = TEXT.replace("  ridge:\n", second + "  ridge:\n").replace("runs: [ridge, centroid]", "set: others")
     text = text.replace("{head: ridge}", "{head: ridge, set: features}")
     text = text.replace("head: centroid", "head: centroid\n      set: features")
     run(text)
@@ -273,18 +278,17 @@ def test_runs_are_judged_on_another_set(monkeypatch: pytest.MonkeyPatch) -> None
     X, y = others.arrays("test")
     assert found["n"] == len(y)
     for one in found["runs"]:
-        head = hs.load_run(f"out/{one['run']}").head
-        assert one["metrics"]["accuracy"] == pytest.approx(float(np.mean(head.predict(X) == np.array(
-            [others.label_names["label"][code] for code in y]))))  # fmt: skip
+        said = hs.load_run(f"out/{one['run']}").head.predict(X)
+        truth = np.array([others.label_names["label"][code] for code in y])
+        assert one["metrics"]["accuracy"] == pytest.approx(float(np.mean(said == truth)))
 
 
-def test_an_interrupted_step_is_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_step_is_run_again() -> None:
     """As after a kill: it had begun, and nothing says that it ended."""
     run()
     state = json.loads(Path("out/pipeline.json").read_text())
     state["steps"]["ridge"] |= {"state": "begun", "files": {}, "mark": ""}
     Path("out/pipeline.json").write_text(json.dumps(state))
-    time.sleep(0.01)
     again = run()
     assert states(again) == {"features": "there", "ridge": "done", "centroid": "there", "comparison": "done"}
     assert again.steps[1].reason == "it was interrupted"

@@ -97,6 +97,10 @@ def _step(document: Document, name: str, said: Any, data: DataConfig | None, bef
     where = ("steps", name)
     if not SET_NAME.fullmatch(name):
         raise document.error(f"a step's name has letters, digits, '.', '_' and '-' (got {name!r})", *where)
+    if name == "data":
+        raise document.error(
+            "step 'data': its folder is that of data that is made; choose another name", *where
+        )
     if not isinstance(said, dict) or len(said) != 1:
         raise document.error(f"step {name!r} needs one command, of {', '.join(VERBS)}", *where)
     verb, given = next(iter(said.items()))
