@@ -96,7 +96,12 @@ def test_each_is_valid_and_a_dry_run_does_nothing(headstart: Runner, name: str, 
     assert sorted(tmp_path.iterdir()) == before
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+def slowly(name: str) -> Any:
+    """Five trainings of a real network take long; a tiny one stands in where tests must be quick."""
+    return pytest.param(name, marks=pytest.mark.slow) if name == "comparison_study" else name
+
+
+@pytest.mark.parametrize("name", [slowly(name) for name in SHIPPED])
 @pytest.mark.usefixtures("few")
 def test_each_runs_on_bundled_weights_and_a_second_time_computes_nothing(
     headstart: Runner, name: str
@@ -112,6 +117,15 @@ def test_each_runs_on_bundled_weights_and_a_second_time_computes_nothing(
     assert again.code == 0, again.err
     assert {step["state"] for step in again.json["steps"]} == {"there"}
     assert again.json["steps"][0]["result"]["computed"] == 0
+
+
+@pytest.mark.usefixtures("few")
+def test_the_comparison_study_runs_on_a_tiny_network(headstart: Runner, tiny_bert: Path) -> None:
+    changes = [*FEW["comparison_study"], f"extract.backbone=hf:{tiny_bert}"]
+    done = headstart("run", "comparison_study", *sets(changes), "--offline", "--json")
+    assert done.code == 0, done.err
+    (compared,) = (step["result"] for step in done.json["steps"] if step["verb"] == "compare")
+    assert list(compared["figures"]) == ["head", "last_two", "gradual", "lora", "head_then_full", "full"]
 
 
 @pytest.mark.usefixtures("few")
