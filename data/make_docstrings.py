@@ -4,7 +4,8 @@ Usage: python make_docstrings.py FILE.csv
 
 Reads the docstrings of the installed scientific libraries out of their source files (nothing is
 imported or run), masks the names of all of them, drops duplicates, and writes the columns ``text``
-and ``library``. The same versions give the same file, byte for byte.
+and ``library``. The same versions give the same file, byte for byte. `make_comments` does the same with the comments
+in the code: the same question in another language.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import csv
 import importlib.util
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import blake2b
 from pathlib import Path
 
@@ -36,20 +37,20 @@ _NAMES = sorted({name for names in LIBRARIES.values() for name in names}, key=le
 _MASKED = re.compile(r"(?<![a-z])(?:" + "|".join(map(re.escape, _NAMES)) + r")(?![a-z])", re.IGNORECASE)
 
 
-def gather(library: str) -> list[str]:
-    """The masked docstrings of a library, in an order that depends on their text alone."""
+def gather(library: str, read: Callable[[Path], Iterator[str]]) -> list[str]:
+    """The masked texts of a library, in an order that depends on them alone."""
     found = importlib.util.find_spec(library)
     roots = list(found.submodule_search_locations or []) if found else []
     paths = [(str(path.relative_to(root)), path) for root in roots for path in Path(root).rglob("*.py")]
     chosen = sorted(paths, key=lambda pair: _rank(pair[0]))[:FILES_A_LIBRARY]
-    return sorted({text for _, path in chosen for text in _texts(path)}, key=_rank)
+    return sorted({text for _, path in chosen for text in read(path)}, key=_rank)
 
 
 def _rank(text: str) -> bytes:
     return blake2b(text.encode("utf-8")).digest()
 
 
-def _texts(path: Path) -> Iterator[str]:
+def _docstrings(path: Path) -> Iterator[str]:
     if "tests" in path.parts or path.name.startswith("test_"):
         return
     try:
@@ -58,14 +59,46 @@ def _texts(path: Path) -> Iterator[str]:
         return
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and (docstring := ast.get_docstring(node)):
-            text = _MASKED.sub(MASK, " ".join(docstring.split()))[:LONGEST]
-            if len(text) >= SHORTEST:
-                yield text
+            yield from _masked(docstring)
+
+
+def _comments(path: Path) -> Iterator[str]:
+    """Comments of whole lines, those below one another as one; a licence above the code is none."""
+    if "tests" in path.parts or path.name.startswith("test_"):
+        return
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (ValueError, OSError):
+        return
+    below_code, block = False, list[str]()
+    for line in [*lines, ""]:
+        stripped = line.strip()
+        if stripped.startswith("#"):
+            block.append(stripped.lstrip("# "))
+            continue
+        if block and below_code:
+            yield from _masked(" ".join(block))
+        below_code, block = below_code or bool(stripped), []
+
+
+def _masked(text: str) -> Iterator[str]:
+    masked = _MASKED.sub(MASK, " ".join(text.split()))[:LONGEST]
+    if len(masked) >= SHORTEST:
+        yield masked
 
 
 def make_docstrings(target: Path) -> dict[str, int]:
-    """Write the CSV and return how many texts each library gave."""
-    by_library = {library: gather(library) for library in LIBRARIES}
+    """Write the CSV of docstrings and return how many texts each library gave."""
+    return _make(target, _docstrings)
+
+
+def make_comments(target: Path) -> dict[str, int]:
+    """Write the CSV of comments and return how many texts each library gave."""
+    return _make(target, _comments)
+
+
+def _make(target: Path, read: Callable[[Path], Iterator[str]]) -> dict[str, int]:
+    by_library = {library: gather(library, read) for library in LIBRARIES}
     owners: dict[str, set[str]] = {}
     for library, texts in by_library.items():
         for text in texts:

@@ -400,6 +400,13 @@ class TestRefusals:
         with pytest.raises(MismatchError, match=r"reads 1\.cls"):
             tuned("full", init_head=tmp_path / "other")
 
+    def test_what_was_decided_at_extraction(self, tuned: Any, cache_root: Path, tmp_path: Path) -> None:
+        name = tuned("frozen", epochs=[1]).record.report["provenance"]["set"]
+        with pytest.raises(ConfigError, match="--max-length was decided when the set was extracted"):
+            fine_tune(
+                TuneConfig(data=name, cache=str(cache_root), max_length=9), Silence(), tmp_path / "state"
+            )
+
     def test_a_backbone_that_is_code(self, texts: Path, cache_root: Path, tmp_path: Path) -> None:
         config = TuneConfig(data="no-such-set", cache=str(cache_root))
         with pytest.raises((ConfigError, DataError), match="no-such-set"):
@@ -458,7 +465,8 @@ def test_what_is_frozen_is_in_eval_mode(tiny_bert: Path) -> None:
     assert not any(module.training for module in model.modules())
 
 
-def test_batch_norms_of_what_is_frozen_keep_their_statistics() -> None:
+@pytest.mark.parametrize("live", [True, False])
+def test_batch_norms_of_what_is_frozen_keep_their_statistics(live: bool) -> None:
     import timm
 
     from headstart.finetuning.depths import Depths
@@ -475,7 +483,8 @@ def test_batch_norms_of_what_is_frozen_keep_their_statistics() -> None:
             return Activations({}, {"pooler": self.module(batch["pixel_values"])})
 
     frozen = Frozen()
-    model = TunedModel(frozen, "pooler", LinearHeadLayer(torch.zeros(512), torch.ones(512), 2))  # type: ignore[arg-type]
+    layer = LinearHeadLayer(torch.zeros(512), torch.ones(512), 2)
+    model = TunedModel(frozen, "pooler", layer, live)  # type: ignore[arg-type]
     before = copy.deepcopy(frozen.module.state_dict())
     model.train_from(4)
     model.train()
@@ -483,6 +492,6 @@ def test_batch_norms_of_what_is_frozen_keep_their_statistics() -> None:
     after = frozen.module.state_dict()
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     depths = Depths.of(frozen.module).of_parameter
-    assert moved
+    assert bool(moved) == live
     assert all(name.startswith("layer4.") for name in moved)
     assert all(p.grad is None for n, p in frozen.module.named_parameters() if depths[n] < 4)

@@ -17,6 +17,7 @@ from headstart.cli import (
     fine_tune,
     fit_head,
     live,
+    pipeline,
     predict,
     project,
     rank,
@@ -57,6 +58,7 @@ app.command("fine-tune")(fine_tune.fine_tune)
 app.command("predict")(predict.predict)
 app.command("export")(export.export)
 app.command("compare")(compare.compare)
+app.command("run")(pipeline.run)
 app.command("audit")(audit.audit)
 app.command("rank")(rank.rank)
 app.command("project")(project.project)

@@ -16,6 +16,7 @@ from headstart.pooling import pool, reads_of
 if TYPE_CHECKING:
     from headstart.contracts import FrozenModel
 
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 HEAD = "head."
 BACKBONE = "backbone."
 ADAPTED = ".base_layer."
@@ -64,6 +65,10 @@ class TunedModel(nn.Module):
     tap : str
         Canonical: what the head reads.
     head : LinearHeadLayer
+    live_statistics : bool
+        Whether batch norms that train go on learning the mean and the variance of their inputs. They need large
+        batches and many steps for it: a few steps at the momentum of many networks leave statistics that fit neither
+        the old weights nor the new.
 
     Attributes
     ----------
@@ -71,8 +76,11 @@ class TunedModel(nn.Module):
         Of the backbone's parameters.
     """
 
-    def __init__(self, frozen: FrozenModel, tap: str, head: LinearHeadLayer) -> None:
+    def __init__(
+        self, frozen: FrozenModel, tap: str, head: LinearHeadLayer, live_statistics: bool = False
+    ) -> None:
         super().__init__()
+        self._live_statistics = live_statistics
         self._frozen = frozen
         self._tap = tap
         self.depths = Depths.of(frozen.module)
@@ -132,7 +140,8 @@ class TunedModel(nn.Module):
         super().train(mode)
         if mode:
             for name, module in self.backbone.named_modules():
-                if self._module_depths.get(name, self._first) < self._first:
+                is_frozen = self._module_depths.get(name, self._first) < self._first
+                if is_frozen or (isinstance(module, BATCH_NORMS) and not self._live_statistics):
                     module.training = False
         return self
 

@@ -45,7 +45,13 @@ def compare(runs: Sequence[AnyRun], cache: str | os.PathLike[str] | None = None,
     MismatchError
         Their test samples, labels or tasks differ.
     """
-    opened = open_runs(runs)
+    return compare_opened(open_runs(runs), cache, seed)
+
+
+def compare_opened(
+    opened: Sequence[OpenedRun], cache: str | os.PathLike[str] | None = None, seed: int = 0
+) -> Comparison:
+    """The same of runs that are open, on whatever samples their predictions are for; see `compare`."""
     tables = match_rows(opened)
     judged = judge_runs(opened, tables)
     n = tables[0].num_rows

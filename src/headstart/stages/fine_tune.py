@@ -18,7 +18,7 @@ from headstart.heads.predictor import Predictor
 from headstart.heads.preparation import Preparation
 from headstart.network import forbid_network
 from headstart.runs.record import check_free
-from headstart.stages.config import ExtractConfig, FitConfig, TuneConfig
+from headstart.stages.config import ColumnConfig, ExtractConfig, FitConfig, TuneConfig
 from headstart.stages.evaluating import calibrated, evaluate_splits
 from headstart.stages.extract import extract
 from headstart.stages.fit_data import check_train, read_fit_data
@@ -30,6 +30,9 @@ from headstart.stages.watching import ShowEpochs, Track, finish, tracking
 if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
     from headstart.contracts import Progress
+
+
+OF_DATA = ("max_length", "image_size", "crop_pct", "prompt", "weights", *ColumnConfig.model_fields)
 
 
 def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> FittedHead:
@@ -101,12 +104,23 @@ def _features(config: TuneConfig, progress: Progress) -> FeatureSet:
                 f"set {features.name!r} has no features of {config.backbone}; it has {', '.join(_backbones(features))} "
                 f"(extract adds those of another: headstart extract DATA --set {features.name} --backbone …)"
             )
+        _check_of_set(config)
         return features
     if config.backbone is None:
         if isinstance(name, str) and not os.path.exists(os.path.expanduser(name)):
             cache.open_set(name)  # says which sets there are
         raise ConfigError("say which backbone to train: --backbone SPEC")
     return extract(_as_extract(config), progress).features
+
+
+def _check_of_set(config: TuneConfig) -> None:
+    """Refuse options that were decided when the set was extracted."""
+    given = [name for name in OF_DATA if getattr(config, name) != TuneConfig.model_fields[name].default]
+    if given and config.digest is None:
+        raise ConfigError(
+            f"--{given[0].replace('_', '-')} was decided when the set was extracted; give the data instead of the set, "
+            "or leave it out"
+        )
 
 
 def _backbones(features: FeatureSet) -> list[str]:

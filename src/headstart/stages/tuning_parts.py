@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
-from torch import nn
 
 from headstart.arrow import keys_from_arrow
 from headstart.augmentation.views import open_views
@@ -18,7 +17,7 @@ from headstart.backbones.portable import Portable, carried
 from headstart.cache.store import Cache
 from headstart.errors import ConfigError
 from headstart.finetuning.inputs import LABELS, RawSamples
-from headstart.finetuning.network import LinearHeadLayer, TunedModel
+from headstart.finetuning.network import BATCH_NORMS, LinearHeadLayer, TunedModel
 from headstart.heads import open_head
 from headstart.heads.training.objectives import Objective, balanced_weights
 from headstart.own_code import load_own
@@ -41,9 +40,10 @@ if TYPE_CHECKING:
     from headstart.stages.fit_data import FitData
     from headstart.types import Json
 
+LIVE_STATISTICS = ("scratch",)
+"""Strategies whose batch norms learn their statistics: the others keep those of pretraining."""
 CPU_PART, GPU_PART = 8, 32
 """Samples that go through at once: few are fastest on CPUs, where the activations stay in the cache."""
-BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 @dataclass
@@ -118,14 +118,14 @@ class Parts:
         layer = LinearHeadLayer(
             torch.from_numpy(head.mean_), torch.from_numpy(head.scale_), head.n_outputs_, config.dropout
         )
-        model = TunedModel(frozen, tap, layer)
+        model = TunedModel(frozen, tap, layer, config.strategy in LIVE_STATISTICS)
         samples = _raw_samples(config, features, raw, targets, model, data)
         adapted = _set_weights(config, model, samples["train"])
         if config.init_head is not None:
             start_from(config.init_head, layer, described, head.classes_ if raw.kind == "single" else None)
         objective = _objective(config, raw, samples["train"].targets, head.n_outputs_)
         return cls(
-            described, portable, model, head, samples, objective, _part_size(model, config, device),
+            described, portable, model, head, samples, objective, _part_size(config, model, device),
             _precision(config, device), _n_workers(config, device),
             CutCache(model, raw, spaces, _is_exact(described), progress), describe_cut(spaces, seconds),
             adapted, _own(config.callback),
@@ -262,9 +262,9 @@ def _objective(config: TuneConfig, raw: FitData, targets: torch.Tensor, n_output
     return Objective(raw.kind, weights, config.label_smoothing)
 
 
-def _part_size(model: TunedModel, config: TuneConfig, device: str) -> int:
+def _part_size(config: TuneConfig, model: TunedModel, device: str) -> int:
     has_batch_norm = any(isinstance(module, BATCH_NORMS) for module in model.backbone.modules())
-    if has_batch_norm and config.strategy != "frozen":
+    if has_batch_norm and config.strategy in LIVE_STATISTICS:
         return 0
     return CPU_PART if device == "cpu" else GPU_PART
 

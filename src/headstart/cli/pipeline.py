@@ -1,0 +1,138 @@
+"""``headstart run``."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from headstart.cli import options
+from headstart.cli.guard import guarded
+
+if TYPE_CHECKING:
+    from headstart.stages.pipelines.run import PipelineOutcome, StepOutcome
+
+
+@guarded
+def run(
+    pipeline: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="PIPELINE", help="A YAML file, or the name of one that comes along. None: list those."
+        ),
+    ] = None,
+    set: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="PATH=VALUE",
+            help="Change it: data=photos, extract.backbone=…, steps.full.epochs=3; repeatable.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Default: runs/<name of the pipeline>.")
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Check it, say what would run and what is there, and do nothing."),
+    ] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Open no network socket.")] = False,
+    cache: options.Cache = None,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Run extract, fit-head, fine-tune and compare as one experiment; what is there is skipped."""
+    from headstart.errors import HeadstartError
+    from headstart.progress import open_progress
+    from headstart.stages.pipelines.places import find_pipeline
+    from headstart.stages.pipelines.run import foresee, run_pipeline
+    from headstart.stages.pipelines.schema import load_pipeline
+
+    if pipeline is None:
+        _list(as_json)
+        return
+    found = load_pipeline(find_pipeline(pipeline), set or [])
+    target, progress = out or Path("runs") / found.name, open_progress(quiet)
+    if dry_run:
+        outcome = foresee(found, target, progress, cache)
+    else:
+        try:
+            outcome = run_pipeline(found, target, progress, cache, offline)
+        except HeadstartError as error:
+            error.args = (f"{error}. What was done is kept; go on with: {_again()}",)
+            raise
+    if as_json:
+        options.write_json(outcome.to_json())
+        return
+    _show(outcome)
+    if not dry_run:
+        progress.say(f"everything lies in {outcome.folder}")
+
+
+def _again() -> str:
+    return shlex.join(["headstart", *sys.argv[1:]])
+
+
+def _list(as_json: bool) -> None:
+    """The pipelines that come along."""
+    from headstart.stages.pipelines.places import shipped_pipelines
+    from headstart.stages.pipelines.schema import about_pipeline
+
+    found = {name: about_pipeline(path) for name, path in shipped_pipelines().items()}
+    if as_json:
+        options.write_json(found)
+        return
+    width = max(map(len, found), default=0)
+    for name, about in found.items():
+        typer.echo(f"{name:<{width}}  {about}")
+
+
+def _show(outcome: PipelineOutcome) -> None:
+    """A line a step, then what the comparisons advise."""
+    widths = [max(len(getattr(step, part)) for step in outcome.steps) for part in ("name", "verb")]
+    for step in outcome.steps:
+        typer.echo(f"{step.name:<{widths[0]}}  {step.verb:<{widths[1]}}  {_state(step)}".rstrip())
+    for step in outcome.steps:
+        for sentence in step.result.get("advice", []):
+            typer.echo(f"{step.name}: {sentence}")
+
+
+def _state(step: StepOutcome) -> str:
+    match step.state:
+        case "to do" | "to resume":
+            return f"{step.state}: {step.reason}"
+        case "there":
+            said = "is there"
+        case _:
+            said = f"done in {step.seconds:.1f} s"
+    return f"{said:<15} {_headline(step)}"
+
+
+def _headline(step: StepOutcome) -> str:
+    """What a step has found, in a few words."""
+    result: Mapping[str, Any] = step.result
+    if "samples" in result:
+        return f"{result['samples']:,} samples in the set {result['set']}"
+    if "metrics" in result:
+        split = "test" if "test" in result["metrics"] else next(iter(result["metrics"]), None)
+        return _figure(split, result["metrics"][split]) if split else ""
+    if "figures" in result:
+        figures = ", ".join(f"{name} {value:.4f}" for name, value in result["figures"].items())
+        return f"{result['figure']} on {result['n']:,} samples: {figures}"
+    if "rows" in result:
+        return f"{result['rows']:,} rows in {result['predictions']}"
+    return str(result.get("path", ""))
+
+
+def _figure(split: str, metrics: Mapping[str, Any]) -> str:
+    name = next((name for name in ("accuracy", "r2", "mae") if name in metrics), None)
+    if name is None:
+        return ""
+    interval = metrics["intervals"].get(name)
+    spread = f" [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else ""
+    return f"{split} {name} {metrics[name]:.4f}{spread}"

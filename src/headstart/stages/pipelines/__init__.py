@@ -1,0 +1,1 @@
+"""Pipelines: extract, fit-head, fine-tune and compare as one experiment, described by a YAML file."""
