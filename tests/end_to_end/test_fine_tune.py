@@ -138,7 +138,7 @@ def test_a_run_says_what_was_trained_and_can_be_used(headstart: Runner, texts: P
         (["--unfreeze", "1,2"], "means nothing to full"),
         (["--epochs", "three"], "--epochs takes numbers with commas between"),
         (["--epochs", "0"], "epochs"),
-        (["--lr", "0"], "lr"),
+        (["--lr", "-1"], "lr"),
         (["--schedule", "sine"], "schedule"),
         (["--precision", "bf16", "--device", "cpu"], "--precision bf16 trains on GPUs alone"),
         (["--init-head", "nowhere"], "is not a run directory"),

@@ -227,7 +227,7 @@ def test_a_failing_step_says_which_and_how_to_go_on(headstart: Runner, table: Pa
     assert (done.code, done.out) == (2, "")
     (line,) = [line for line in done.err.splitlines() if line.startswith("error: ")]
     assert line.startswith("error: step 'ridge' (fit-head): ")
-    assert "What was done is kept; go on with: headstart " in line
+    assert "What was done is kept; go on with: headstart" in line
     assert headstart("run", "wrong.yaml", "--set", "steps.ridge.label=label").code == 0
 
 

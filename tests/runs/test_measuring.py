@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from headstart.runs import energy
-from headstart.runs.memory import MemoryWatch
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the peak is that of the whole process")
 def test_the_peak_is_that_of_the_stretch() -> None:
-    before = np.ones(80_000_000, dtype=np.uint8)
-    del before
-    watch = MemoryWatch()
-    assert watch.peak - watch.level < 40_000_000
-    during = np.ones(100_000_000, dtype=np.uint8)
-    del during
-    report = watch.report()
-    assert report["loaded_resident_bytes"] == watch.level
-    assert 90_000_000 < report["peak_resident_bytes"] - watch.level < 140_000_000
+    """In a process of its own: what another test freed may be held by the allocator, and be used again."""
+    code = """
+import numpy as np
+from headstart.runs.memory import MemoryWatch
+before = np.ones(80_000_000, dtype=np.uint8)
+del before
+watch = MemoryWatch()
+print(watch.peak - watch.level)
+during = np.ones(100_000_000, dtype=np.uint8)
+del during
+report = watch.report()
+assert report["loaded_resident_bytes"] == watch.level
+print(report["peak_resident_bytes"] - watch.level)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=100
+    )
+    quiet, busy = map(int, done.stdout.split())
+    assert quiet < 20_000_000
+    assert 90_000_000 < busy < 140_000_000
 
 
 def test_energy_is_counted_over_the_end_of_the_counter(

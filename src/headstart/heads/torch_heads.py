@@ -13,6 +13,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from headstart.errors import DataError
+from headstart.heads.batches import batch_of
 from headstart.heads.estimators import CLASS_WEIGHTS, FLOATS, SCALINGS, UNSEEN, Answers, OneClassError
 from headstart.heads.inputs import examples_of, is_stored
 from headstart.heads.parameters import SEEDS, Interval
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 TOO_MUCH = 1e6
 """Rates from here on overflow float32 within a few steps, in ways that torch words badly."""
-SMALLEST_BATCH, LARGEST_BATCH, STEPS_AN_EPOCH = 8, 256, 16
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -406,14 +406,3 @@ class TorchRegressor(RegressorMixin, TorchHead):  # type: ignore[misc]
         numbers = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
         scaled: NDArray[np.float32] = ((numbers - self.target_mean_) / self.target_scale_).astype(np.float32)
         return scaled
-
-
-def batch_of(n_samples: int) -> int:
-    """How many samples a step sees where nobody says it.
-
-    Examples
-    --------
-    >>> [batch_of(n) for n in (20, 1_600, 50_000)]
-    [8, 100, 256]
-    """
-    return int(np.clip(n_samples // STEPS_AN_EPOCH, SMALLEST_BATCH, LARGEST_BATCH))

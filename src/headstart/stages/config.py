@@ -191,8 +191,8 @@ class TuneConfig(ColumnConfig, ComputeConfig):
     tap: str | None = None
     label: str | None = None
     epochs: list[Annotated[int, Field(ge=1, le=100_000)]] | None = Field(None, min_length=1)
-    lr: list[Annotated[float, Field(gt=0, lt=1e6)]] | None = Field(None, min_length=1)
-    head_lr: list[Annotated[float, Field(gt=0, lt=1e6)]] | None = Field(None, min_length=1)
+    lr: list[Annotated[float, Field(ge=0, lt=1e6)]] | None = Field(None, min_length=1)
+    head_lr: list[Annotated[float, Field(ge=0, lt=1e6)]] | None = Field(None, min_length=1)
     weight_decay: float | None = Field(None, ge=0)
     layer_decay: float = Field(1.0, gt=0, le=1)
     schedule: Literal["constant", "linear", "cosine", "step", "one-cycle"] | None = None

@@ -12,22 +12,28 @@ import numpy as np
 
 from headstart.cache.store import Cache
 from headstart.errors import ConfigError
-from headstart.heads import head_class, open_head
+from headstart.heads import open_head
 from headstart.heads.predictor import Predictor
 from headstart.heads.preparation import Preparation
 from headstart.heads.sequences import sequences_of
-from headstart.pooling import display_tap, is_ragged
+from headstart.pooling import display_tap
 from headstart.progress import Silence
 from headstart.runs.memory import MemoryWatch
 from headstart.stages.evaluating import Evaluated, calibrated, evaluate_splits
 from headstart.stages.fit_data import FitData, check_train, read_fit_data
+from headstart.stages.fit_inputs import (
+    check_params,
+    choose_views,
+    is_mapped,
+    load_libraries,
+    takes_sequences,
+)
 from headstart.stages.fit_report import make_record
 from headstart.stages.grids import as_grid
 from headstart.stages.importance import block_report, blocks_of
 from headstart.stages.preparing import prepare_data
 from headstart.stages.protocols import check_protocols, shots_and_curve
-from headstart.stages.room import available_bytes
-from headstart.stages.searching import HEAD, TAP, Choice, Searched, heads_of, search
+from headstart.stages.searching import TAP, Choice, Searched, heads_of, search
 from headstart.stages.train_views import TrainViews, gather_views, views_of
 from headstart.stages.trials import (
     Samples,
@@ -47,10 +53,7 @@ if TYPE_CHECKING:
     from headstart.runs.record import RunRecord
     from headstart.stages.config import FitConfig
     from headstart.tracking import Tracker
-    from headstart.types import Json, LabelKind
-
-MAPPED_FROM = 0.4
-"""The share of the memory that is left from which features stay on disk, for heads that can read them there."""
+    from headstart.types import Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +123,7 @@ def fit_head(config: FitConfig, progress: Progress, checkpoint: Path | None = No
         start = perf_counter()
         features = Cache(config.cache).open_set(config.set, config.digest)
         fits = _read(config, features, progress)
-        _load_libraries(config, next(iter(fits.values())).data.kind)
+        load_libraries(config, next(iter(fits.values())).data.kind)
         loaded, memory = perf_counter(), MemoryWatch()
         fit = _choose(config, fits, progress)
         tried = _train(fit, progress, tracker, checkpoint)
@@ -155,13 +158,13 @@ def _read(config: FitConfig, features: FeatureSet, progress: Progress) -> dict[s
         progress.say(f"label {column!r} of {', '.join(map(repr, features.label_names))}; --label chooses")
     kind = features.label_kinds[column]
     heads = heads_of(config)
-    _check_params(config, heads, kind)
-    attends = _takes_sequences(heads, kind)
+    check_params(config, heads, kind)
+    attends = takes_sequences(heads, kind)
     taps: list[str | None] = as_grid({TAP: config.sweep[TAP]})[TAP] if TAP in config.sweep else [None]
     fits = {}
     for tap in taps:
         choices = [(tap, backbone) for _, backbone in config.choices] if tap else config.choices
-        mapped = _is_mapped(config, features, choices, attends, kind, progress)
+        mapped = is_mapped(config, features, choices, attends, kind, progress)
         raw = read_fit_data(features, choices, config.label, attends, mapped)
         check_train(raw, features.name)
         if attends and sequences_of(raw.parts["train"].X) is None:
@@ -174,32 +177,10 @@ def _read(config: FitConfig, features: FeatureSet, progress: Progress) -> dict[s
         if config.refit and not len(raw.parts["validation"]):
             raise ConfigError("--refit adds the validation samples, and this set has none")
         fits[tap] = Fit(config, features, raw, *prepare_data(config.prepare, config.seed, raw))
-        fits[tap].views = _choose_views(fits[tap], progress)
+        fits[tap].views = choose_views(fits[tap], progress)
     if taps == [None]:
         _say_choice(fits[None], progress)
     return fits
-
-
-def _check_params(config: FitConfig, names: Sequence[str], kind: LabelKind) -> None:
-    heads = [open_head(name, config.params, config.seed, kind) for name in names]
-    known = {name for head in heads for name in head.get_params()}
-    for name in config.sweep:
-        if name not in known | {TAP, HEAD}:
-            if len(names) == 1:
-                open_head(names[0], {name: ""}, config.seed, kind)  # says what it has
-            raise ConfigError(f"none of the heads {', '.join(names)} has a parameter {name!r}")
-        if name in config.params:
-            raise ConfigError(f"{name!r} is in --param and in --sweep; give it once")
-        if name == TAP and config.tap is not None:
-            raise ConfigError("taps are in --tap and in --sweep; give them once")
-    if config.callback and not any(getattr(head, "trains_by_epochs", False) for head in heads):
-        raise ConfigError(f"--callback watches epochs, and a {' or '.join(names)} head has none")
-
-
-def _load_libraries(config: FitConfig, kind: LabelKind) -> None:
-    """What training imports, so that its time and memory are those of training."""
-    if any(getattr(head_class(head, kind), "computes_in_torch", False) for head in heads_of(config)):
-        import torch  # noqa: F401
 
 
 def _say_choice(fit: Fit, progress: Progress) -> None:
@@ -227,89 +208,6 @@ def _choose(config: FitConfig, fits: Mapping[str | None, Fit], progress: Progres
     found = {"head": searched.best.head, "params": {**config.params, **searched.best.params}}
     fit.config = config.model_copy(update=found)
     return fit
-
-
-def _takes_sequences(heads: Sequence[str], kind: LabelKind) -> bool:
-    """Whether heads take several vectors a sample: all of them, or none."""
-    takes = {
-        bool(cast(Any, open_head(name, {}, 0, kind)).takes_sequences)
-        if name.startswith("py:")
-        else bool(getattr(head_class(name, kind), "takes_sequences", False))
-        for name in heads
-    }
-    if len(takes) > 1:
-        raise ConfigError(
-            "heads that attend and heads over one vector a sample are not compared in one sweep"
-        )
-    return takes.pop()
-
-
-def _is_mapped(
-    config: FitConfig,
-    features: FeatureSet,
-    choices: Sequence[Any],
-    attends: bool,
-    kind: Any,
-    progress: Progress,
-) -> bool:
-    """Whether features stay on disk: on request, or where they would fill the memory that is left."""
-    can = not attends and len(choices) == 1 and not config.prepare
-    by_epochs = all(getattr(head_class(head, kind), "trains_by_epochs", False) for head in heads_of(config))
-    if config.mapped is not None:
-        if config.mapped and not (can and by_epochs):
-            raise ConfigError(
-                "--mapped is for one pooled tap, without --prepare, and heads that train by epochs: linear, mlp, "
-                "residual or py:…"
-            )
-        return config.mapped
-    if attends:
-        return False
-    try:
-        rows, width = features.mapped(None, *_mapped_choice(choices[0], config)).shape
-    except ConfigError:
-        return False  # reading it says what is wrong
-    n_bytes = 4 * rows * width * len(choices)
-    if n_bytes < MAPPED_FROM * available_bytes():
-        return False
-    if can and by_epochs:
-        progress.say(f"{n_bytes / 1e9:,.1f} GB of features stay on disk, and are read batch by batch")
-        return True
-    progress.say(
-        f"warning: {n_bytes / 1e9:,.1f} GB of features may not fit into memory; --head linear reads them from disk"
-    )
-    return False
-
-
-def _mapped_choice(choice: tuple[Any, Any], config: FitConfig) -> tuple[Any, Any, Any]:
-    tap, backbone = choice
-    return tap, config.label, backbone
-
-
-def _choose_views(fit: Fit, progress: Progress) -> TrainViews | None:
-    """The views to draw in training; None: there are none, or none are wanted, or the head has no epochs."""
-    config, train = fit.config, fit.data.parts["train"]
-    if not config.views or len(fit.data.refs) > 1 or is_ragged(fit.data.refs[0].tap):
-        return None
-    refs = views_of(fit.features, fit.data.refs[0])
-    if not refs:
-        return None
-    heads = heads_of(config)
-    if not any(getattr(head_class(head, fit.data.kind), "trains_by_epochs", False) for head in heads):
-        progress.say(
-            f"the set has {len(refs)} views of this feature; a {' or '.join(heads)} head is fitted on the plain one "
-            "alone (--head linear draws views)"
-        )
-        return None
-    if fit.preparation or not isinstance(train.X, np.ndarray):
-        why = "--prepare" if fit.preparation else "features that stay on disk"
-        progress.say(f"the set has {len(refs)} views of this feature; with {why} only the plain one is used")
-        return None
-    views = gather_views(fit.features, refs, fit.data.refs[0], train, progress)
-    if views:
-        progress.say(
-            f"each epoch shows a train sample plain or in one of {len(views)} views, drawn at random"
-        )
-    return views or None
 
 
 def _train(fit: Fit, progress: Progress, tracker: Tracker | None, checkpoint: Path | None) -> Tried:

@@ -69,7 +69,7 @@ def plan_phases(config: TuneConfig, n_blocks: int) -> list[Phase]:
 def plan_rules(config: TuneConfig, n_train: int, part_size: int, precision: str, n_workers: int) -> Rules:
     """What all phases share; ``part_size`` is what suits the machine where the user says nothing."""
     from headstart.finetuning.trainer import Rules
-    from headstart.heads.torch_heads import batch_of
+    from headstart.heads.batches import batch_of
 
     known = defaults_of(config.strategy)
     batch_size = config.batch_size or known.batch_size or batch_of(n_train)

@@ -2,38 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from headstart.errors import ConfigError
-from headstart.heads.networks.layers import Streams
 from headstart.heads.networks.networks import Network
 from headstart.heads.training.best import BestWeights
 from headstart.heads.training.callbacks import Callbacks, Record
 from headstart.heads.training.checkpoint import Checkpoint
-from headstart.heads.training.examples import Inputs, Stream, batches_of, generator_of, mixing
+from headstart.heads.training.examples import Stream, batches_of, generator_of, mixing
+from headstart.heads.training.joining import mixed, repeated, side_by_side
 from headstart.heads.training.monitoring import Monitor
 from headstart.heads.training.objectives import Objective
 from headstart.heads.training.optimizers import LBFGS, open_optimizer
 from headstart.heads.training.schedules import rate_factor
 from headstart.heads.training.settings import Settings
+from headstart.heads.training.surroundings import identity_of, seeded, threads_for
 
 VALIDATION_LOGITS = 1 << 17
 """Rows times members that are evaluated at once."""
-LOOKED_AT = 2048
-"""Rows of inputs that tell one training from another."""
-SMALL_STEP = 1 << 23
-"""Multiplications of a step (rows times parameters) from which a second thread pays for its wake-up."""
 MIXUP = 1 << 33
 """What is added to a seed to draw mixup's partners; dropout draws from twice as much."""
 
@@ -102,7 +96,7 @@ class Trainer:
         self._identity = ""
         if self._checkpoint:
             said = {**settings.to_json(), "members": [asdict(member) for member in members], **(about or {})}
-            self._identity = _identity(said, network, streams)
+            self._identity = identity_of(said, network, streams)
         self._rates = [member.lr for member in members]
         self._optimizer = open_optimizer(network, members, settings)
         self._best = BestWeights(network, settings.patience)
@@ -120,7 +114,7 @@ class Trainer:
         """
         self._restore()
         self._callbacks.on_fit_begin(self._about())
-        with _seeded(self._streams[0].seed, self._device), _threads(self._n_products()):
+        with seeded(self._streams[0].seed, self._device), threads_for(self._n_products()):
             while self._epoch < self._settings.epochs and self._active:
                 self._one_epoch()
                 if self._checkpoint and self._active and self._checkpoint.is_due:
@@ -220,14 +214,14 @@ class Trainer:
         taken = [stream.examples.take(part, True) for (stream, _), part in zip(going, rows, strict=True)]
         targets = [stream.examples.targets[part] for (stream, _), part in zip(going, rows, strict=True)]
         if not self._settings.mixup:
-            logits = self._network.logits(_side_by_side(taken, counts))
-            return self._objective.losses(logits, _repeated(targets, counts)).mean(dim=0)
+            logits = self._network.logits(side_by_side(taken, counts))
+            return self._objective.losses(logits, repeated(targets, counts)).mean(dim=0)
         mixes = [mixing(len(rows[0]), self._settings.mixup, mixer, self._device) for mixer in mixers]
-        mixed = [_mixed(part, *mix) for part, mix in zip(taken, mixes, strict=True)]
+        inputs = [mixed(part, *mix) for part, mix in zip(taken, mixes, strict=True)]
         others = [part[partners] for part, (partners, _) in zip(targets, mixes, strict=True)]
-        logits = self._network.logits(_side_by_side(mixed, counts))
+        logits = self._network.logits(side_by_side(inputs, counts))
         own, other = (
-            self._objective.losses(logits, _repeated(part, counts)).mean(dim=0) for part in (targets, others)
+            self._objective.losses(logits, repeated(part, counts)).mean(dim=0) for part in (targets, others)
         )
         shares = [share for (_, share), count in zip(mixes, counts, strict=True) for _ in range(count)]
         share = torch.tensor(shares, device=self._device)
@@ -272,8 +266,8 @@ class Trainer:
         numbers = torch.arange(len(held[0]), device=self._device)
         most = max(VALIDATION_LOGITS // n_members, 256)
         for rows in torch.split(numbers, min(most, held[0].rows_at_once)):
-            logits = self._network.logits(_side_by_side([part.take(rows) for part in held], counts))
-            targets = _repeated([part.targets[rows] for part in held], counts)
+            logits = self._network.logits(side_by_side([part.take(rows) for part in held], counts))
+            targets = repeated([part.targets[rows] for part in held], counts)
             losses += self._objective.losses(logits, targets).sum(dim=0)
             found = self._objective.right(logits, targets)
             is_counted = found is not None
@@ -358,68 +352,6 @@ def only(trained: Trained, lr: float) -> Trained:
     return trained
 
 
-def _side_by_side(parts: Sequence[Inputs], counts: Sequence[int]) -> Inputs | Streams:
-    """The inputs of each stream, for its members; of one stream they are for all."""
-    return parts[0] if len(parts) == 1 else Streams(cast("list[Tensor]", parts), counts)
-
-
-def _repeated(targets: Sequence[Tensor], counts: Sequence[int]) -> Tensor:
-    """Targets for all members, (B, ...), or with several streams of each, (B, M, ...)."""
-    if len(targets) == 1:
-        return targets[0]
-    of_member = [part for part, count in zip(targets, counts, strict=True) for _ in range(count)]
-    return torch.stack(of_member, dim=1)
-
-
-def _mixed(inputs: Inputs, partners: Tensor, share: float) -> Inputs:
-    if isinstance(inputs, tuple):
-        values, there = inputs
-        return share * values + (1 - share) * values[partners], there | there[partners]
-    return share * inputs + (1 - share) * inputs[partners]
-
-
 def _part(tensors: dict[str, Tensor], part: str) -> dict[str, Tensor]:
     prefix = f"{part}/"
     return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
-
-
-def _identity(said: Mapping[str, Any], network: Network, streams: Sequence[Stream]) -> str:
-    """Says what is trained on what: the settings, first weights, all targets, and inputs throughout the rows."""
-    said = {**said, "seeds": [stream.seed for stream in streams]}
-    digest = hashlib.blake2b(json.dumps(said, sort_keys=True, default=str).encode(), digest_size=16)
-    tensors = list(network.state_dict().values())
-    for each in (part for stream in streams for part in (stream.examples, stream.validation)):
-        if each is not None:
-            n_looked_at = min(len(each), LOOKED_AT)
-            spread = torch.linspace(0, len(each) - 1, n_looked_at, device=each.targets.device).long()
-            inputs = [each.take(rows) for rows in torch.split(spread, each.rows_at_once)]
-            tensors += [part[0] if isinstance(part, tuple) else part for part in inputs]
-            tensors.append(each.targets)
-    for tensor in tensors:
-        digest.update(np.ascontiguousarray(tensor.detach().cpu().numpy()).tobytes())
-    return digest.hexdigest()
-
-
-@contextmanager
-def _seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Modules of the user's own draw from the global generators; afterwards these are as they were."""
-    cuda = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda):
-        # Not torch.manual_seed: it also seeds the devices that are not restored.
-        torch.default_generator.manual_seed(seed)
-        for each in cuda:
-            with torch.cuda.device(each):
-                torch.cuda.manual_seed(seed)
-        yield
-
-
-@contextmanager
-def _threads(n_products: int) -> Iterator[None]:
-    """One thread where a step is small; afterwards as many as before."""
-    before = torch.get_num_threads()
-    if n_products < SMALL_STEP:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
