@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -35,4 +34,4 @@ def export(
         forbid_network()
     done = stage(run, to, out, open_progress(quiet), overwrite, offline)
     if as_json:
-        typer.echo(json.dumps(done.as_json))
+        options.write_json(done.as_json)

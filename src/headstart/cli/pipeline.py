@@ -133,6 +133,6 @@ def _figure(split: str, metrics: Mapping[str, Any]) -> str:
     name = next((name for name in ("accuracy", "r2", "mae") if name in metrics), None)
     if name is None:
         return ""
-    interval = metrics["intervals"].get(name)
+    interval = metrics.get("intervals", {}).get(name)
     spread = f" [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else ""
     return f"{split} {name} {metrics[name]:.4f}{spread}"

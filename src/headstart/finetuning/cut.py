@@ -115,11 +115,11 @@ class Cut:
         """
         rows = list(range(min(4, len(whole))))
         self.model.eval()
-        self.look(_on(whole.batch(rows), self.model))
+        self.look(whole.inputs(rows))
         with torch.no_grad():
-            wanted = self.model.features(_on(whole.batch(rows), self.model))
+            wanted = self.model.features(whole.inputs(rows))
             with self.active():
-                found = self.model.features(_on(cut.batch(rows), self.model))
+                found = self.model.features(cut.inputs(rows))
         if float((wanted - found).abs().max()) > CLOSE * float(wanted.abs().max()):
             raise ConfigError("what its first blocks give is not all that enters the others")
 
@@ -177,7 +177,3 @@ def given_features(model: TunedModel) -> Iterator[None]:
         yield
     finally:
         model.read = read
-
-
-def _on(batch: Mapping[str, Tensor], model: TunedModel) -> dict[str, Tensor]:
-    return {name: part.to(model.device) for name, part in batch.items() if name != LABELS}

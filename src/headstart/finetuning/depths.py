@@ -62,7 +62,6 @@ class Depths:
 
     def of_modules(self, backbone: nn.Module) -> dict[str, int]:
         """The depth of every module: of its shallowest parameter, or of the one that stands before it."""
-        order = list(self.of_parameter)
         depths: dict[str, int] = {}
         latest = 0
         for name, module in backbone.named_modules():
@@ -71,7 +70,6 @@ class Depths:
             depths[name] = min(own) if own else latest
             direct = [prefix + part for part, _ in module.named_parameters(recurse=False)]
             latest = self.of_parameter[direct[-1]] if direct else latest
-        assert order or not depths
         return depths
 
 

@@ -91,6 +91,10 @@ class RawSamples:
         batch = self.model.collate(self.prepared(rows))
         return {**batch, LABELS: self.targets[torch.as_tensor(list(rows))]}
 
+    def inputs(self, rows: Sequence[int]) -> dict[str, Tensor]:
+        """What the model takes of some samples, on its device: a batch without targets."""
+        return {n: part.to(self.model.device) for n, part in self.batch(rows).items() if n != LABELS}
+
     def lengths(self) -> NDArray[np.int64] | None:
         """What each sample costs, in the model's own units; None where all cost alike, as images do."""
         if self._lengths is None:

@@ -109,7 +109,6 @@ class Training:
         self._callbacks, self._trainer_callbacks = callbacks, trainer_callbacks
         self._short_cut = short_cut
         self._trained = Trained(part_size=rules.part_size)
-        self._is_ended = False
 
     def run(self) -> Trained:
         """Train all phases that are not done yet; the model ends with the best weights of the last."""
@@ -184,12 +183,8 @@ class Training:
         def on_epoch(record: dict[str, Any]) -> bool:
             self._trained.seconds = time.perf_counter() - self._started
             done = self._trained.history
-            record |= {
-                "phase": number + 1,
-                "number": len(done) + 1,
-                "seconds": self._trained.seconds,
-                "moved": 1.0,
-            }
+            seconds = self._trained.seconds
+            record |= {"phase": number + 1, "number": len(done) + 1, "seconds": seconds}
             done.append(record)
             write_json(self._folder / "history.json", {"history": done, "part_size": self._trained.part_size})
             says = [

@@ -302,8 +302,7 @@ def _outputs(
         with torch.inference_mode():
             for start in range(0, len(order), EVALUATED_AT_ONCE):
                 rows = order[start : start + EVALUATED_AT_ONCE].tolist()
-                batch = {n: t.to(model.device) for n, t in samples.batch(rows).items() if n != LABELS}
-                for row, output in zip(rows, run(batch).float().cpu().numpy(), strict=True):
+                for row, output in zip(rows, run(samples.inputs(rows)).float().cpu().numpy(), strict=True):
                     found[row] = output
     finally:
         samples.change = change

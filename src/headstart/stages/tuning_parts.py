@@ -16,7 +16,7 @@ from headstart.backbones.freezing import resolve_device
 from headstart.backbones.portable import Portable, carried
 from headstart.cache.store import Cache
 from headstart.errors import ConfigError
-from headstart.finetuning.inputs import LABELS, RawSamples
+from headstart.finetuning.inputs import RawSamples
 from headstart.finetuning.network import BATCH_NORMS, LinearHeadLayer, TunedModel
 from headstart.heads import open_head
 from headstart.heads.training.objectives import Objective, balanced_weights
@@ -28,6 +28,7 @@ from headstart.stages.init_head import start_from
 from headstart.stages.raw_samples import RawData, read_again
 from headstart.stages.reopening import reopen
 from headstart.stages.tuning_rules import plan_phases
+from headstart.stages.whole_model import counts_of
 
 if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
@@ -142,17 +143,13 @@ class Parts:
         for number, phase in enumerate(phases, 1):
             model.train_from(phase.first_depth(model.depths.n_blocks))
             for name, part in (("backbone", model.backbone), ("head", model.head)):
-                sizes = [(p.numel(), p.requires_grad) for p in part.parameters()]
-                total = sum(size for size, _ in sizes)
-                trains = sum(size for size, is_live in sizes if is_live)
-                rate = f"{phase.lr if name == 'backbone' else phase.head_lr:.2g}" if trains else "-"
+                counts = counts_of(part.parameters())
+                rate = (
+                    f"{phase.lr if name == 'backbone' else phase.head_lr:.2g}" if counts["trainable"] else "-"
+                )
                 title = f"{number} {name}" if len(phases) > 1 else name
-                yield f"{title:>10}{phase.epochs:>8}{rate:>9}{total:>14,}{trains:>14,}{total - trains:>14,}"
-
-    def parameter_counts(self) -> tuple[int, int]:
-        """How many parameters train, and how many there are."""
-        sizes = [(p.numel(), p.requires_grad) for p in self.model.parameters()]
-        return sum(size for size, trains in sizes if trains), sum(size for size, _ in sizes)
+                columns = "".join(f"{counts[column]:>14,}" for column in ("total", "trainable", "frozen"))
+                yield f"{title:>10}{phase.epochs:>8}{rate:>9}{columns}"
 
 
 def _targets(head: Any, raw: FitData) -> dict[str, Any]:
@@ -227,9 +224,7 @@ def _augmentation(config: TuneConfig, features: FeatureSet, raw: FitData) -> Any
 
 def _set_weights(config: TuneConfig, model: TunedModel, train: RawSamples) -> Any:
     """The first weights, and what never trains; adapters, where the strategy has some."""
-    few = {name: part.to(model.device) for name, part in train.batch(range(min(2, len(train)))).items()}
-    few.pop(LABELS)
-    unread = model.find_unread(few)
+    unread = model.find_unread(train.inputs(range(min(2, len(train)))))
     backbone = model.backbone
     if config.gradient_checkpointing:
         _checkpoint_gradients(backbone)

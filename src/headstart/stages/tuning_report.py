@@ -20,6 +20,7 @@ from headstart.recipe import make_recipe
 from headstart.runs.record import BACKBONE_DIR, IN_RUN, place_backbone
 from headstart.stages.computing import OpenedBackbone
 from headstart.stages.fit_report import make_record
+from headstart.stages.whole_model import counts_of
 
 if TYPE_CHECKING:
     from headstart.backbones.portable import Portable
@@ -119,7 +120,7 @@ def tuned_record(
     folder = state / BACKBONE_DIR
     where = save_backbone(parts.portable, parts.described, folder)
     features = describe_tuned(parts.described, where, folder, progress)
-    trainable, total = parts.parameter_counts()
+    counts = counts_of(parts.model.parameters())
     n_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     report = {
         **record.report,
@@ -133,7 +134,7 @@ def tuned_record(
         "epochs": {"best": trained.best_epoch, "run": len(trained.history)},
         "samples_per_second": len(parts.samples["train"]) * len(trained.history) / max(trained.seconds, 1e-9),
         "cost": {
-            "model_bytes": n_bytes, "parameters": trainable, "total_parameters": total,
+            "model_bytes": n_bytes, "parameters": counts["trainable"], "total_parameters": counts["total"],
             **session.held,
         },
     }  # fmt: skip

@@ -50,6 +50,11 @@ class TuneTrial:
         """Accuracy and then the loss, of the best epoch; the larger the better."""
         return self.scores.get("accuracy", 0.0), -self.scores.get("loss", float("inf"))
 
+    @property
+    def value(self) -> float:
+        """What optuna makes as large as it can: the accuracy, for numbers minus the loss."""
+        return self.scores.get("accuracy", -self.scores.get("loss", float("inf")))
+
     def to_json(self) -> dict[str, Json]:
         """A row of the table of a search."""
         figures = {name: {"mean": value, "deviation": None} for name, value in self.scores.items()}
@@ -79,8 +84,7 @@ class _Watch:
         if loss < trial.scores.get("loss", float("inf")):
             accuracy = record["validation_accuracy"]
             trial.scores = {"loss": loss} if accuracy is None else {"accuracy": accuracy, "loss": loss}
-        merit = trial.scores.get("accuracy", -trial.scores.get("loss", float("inf")))
-        if self._gives_up(record["number"], merit):
+        if self._gives_up(record["number"], trial.value):
             raise _Pruned
 
     def on_fit_end(self, history: Any) -> None:
@@ -172,7 +176,6 @@ def _proposals(
 
         def tell(trial: TuneTrial, asked: Any = asked) -> None:
             state = optuna.trial.TrialState.PRUNED if trial.is_pruned else optuna.trial.TrialState.COMPLETE
-            merit = trial.scores.get("accuracy", -trial.scores.get("loss", float("inf")))
-            study.tell(asked, None if trial.is_pruned else merit, state=state)
+            study.tell(asked, None if trial.is_pruned else trial.value, state=state)
 
         yield params, gives_up, tell

@@ -48,7 +48,7 @@ class ShowEpochs:
         said = ", ".join(f"{name} {value:.4f}" for name, value in shown.items() if value is not None)
         self._progress.note(said)
         self._progress.advance(1)
-        if not self._has_warned and (record["moved"] == 0 or record["gradient_norm"] < WARN_BELOW):
+        if not self._has_warned and (record.get("moved") == 0 or record["gradient_norm"] < WARN_BELOW):
             self._has_warned = True
             self._progress.say(
                 f"warning: nothing moved in epoch {record['epoch']}: the gradient's norm is "
