@@ -71,6 +71,11 @@ def _taps(bench: Bench, backbone: str, taps: Taps, data: Any, n: int, said: str)
         for key, label in labels.items()  # type: ignore[misc]
     }
     rows = take_turns(contestants, bench.form.rounds, bench.say)
+    passes = {
+        f"{key}-pass": Timing(f"{label}: the model alone", n, caches[key].passes())
+        for key, label in labels.items()
+    }
+    rows |= {key: passes[key] for key in passes if passes[key].seconds}
     return Table(f"Taps of `{backbone}`", said, rows, reference="one", versus=TIMES)
 
 

@@ -1,6 +1,6 @@
 """Measure everything, keep the figures, and write docs/benchmarks.md.
 
-    python -m benchmarks.run [--short] [--data DIR] [--only texts,images,…] [--results FILE] [--page FILE]
+    python -m benchmarks.run [--short | --medium] [--rounds N] [--data DIR] [--only texts,images,…] [--results FILE] [--page FILE]
 
 ``--only`` measures some parts; the page keeps the others as they were measured before. Figures are kept in
 ``benchmarks/results.json``, those of the short form below ``build/``.
@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,7 @@ def _arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--medium", dest="form", action="store_const", const=MEDIUM, help="a quarter of an hour"
     )
+    parser.add_argument("--rounds", type=int, help="turns of each contestant")
     given = os.environ.get("HEADSTART_BENCH_DATA")
     parser.add_argument(
         "--data", type=Path, default=Path(given) if given else None, help="banking77/, clothing/"
@@ -95,6 +97,8 @@ def _arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--results", type=Path, help="where figures are kept")
     parser.add_argument("--page", type=Path, default=page.PAGE)
     asked = parser.parse_args(words)
+    if asked.rounds:
+        asked.form = replace(asked.form, rounds=asked.rounds)
     asked.results = asked.results or (SHORT_RESULTS if asked.form is SHORT else page.RESULTS)
     if asked.data and not asked.data.is_dir():
         parser.error(f"there is no folder {asked.data}")

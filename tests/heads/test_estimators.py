@@ -249,11 +249,14 @@ def test_the_centroid_takes_one_class_a_sample(problem):
         CentroidHead().fit(problem.X, labels_of(problem, problem.y))
 
 
-@pytest.mark.parametrize("name", ["ridge", "knn", "centroid", "svm"])
-def test_it_is_fitted_without_torch(name):
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [("logistic", {"device": "cpu"}), ("ridge", {}), ("knn", {}), ("centroid", {}), ("svm", {})],
+)
+def test_it_is_fitted_without_torch(name, params):
     check = (
         f"import sys, numpy as np; from headstart.heads import open_head; X = np.eye(6) + np.arange(6.)\n"
-        f"open_head({name!r}, {{}}, seed=0).fit(X, [0, 1, 0, 1, 0, 1]).predict(X); print('torch' in sys.modules)"
+        f"open_head({name!r}, {params}, seed=0).fit(X, [0, 1, 0, 1, 0, 1]).predict(X); print('torch' in sys.modules)"
     )
     ran = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "False"

@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
 from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.pipeline import make_pipeline
@@ -13,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from headstart.heads import open_head
+from headstart.heads.devices import pick_gpu
 from headstart.heads.holdout import held_out
 from headstart.heads.logistic import LogisticHead
 from headstart.heads.logistic_path import logistic_path_cv
@@ -149,3 +151,39 @@ def test_what_is_held_out_has_a_fifth_of_every_class():
     assert np.bincount(codes[held], minlength=4).tolist() == [10, 2, 1, 0]
     assert sorted([*train, *held]) == list(range(63))
     assert held.tolist() != held_out(codes, seed=1)[1].tolist()
+
+
+@pytest.mark.parametrize("params", [{}, {"C": 0.3, "class_weight": "balanced", "label_smoothing": 0.1}])
+@pytest.mark.parametrize("labels", ["classes", "two classes", "labels"])
+def test_tensors_give_what_arrays_give(problem, monkeypatch, labels, params):
+    X, y = problem.X.astype(np.float64), problem.y
+    if labels == "two classes":
+        X, y = problem.binary()
+        X = X.astype(np.float64)
+    elif labels == "labels":
+        y = np.stack([y == name for name in ("cat", "dog")], axis=1).astype(int)
+    on_arrays = LogisticHead(device="cpu", tol=1e-10, **params).fit(X[40:], y[40:], X[:40], y[:40])
+    monkeypatch.setattr("headstart.heads.logistic.pick_gpu", lambda _: torch.device("cpu"))
+    on_tensors = LogisticHead(tol=1e-10, **params).fit(X[40:], y[40:], X[:40], y[:40])
+    assert pytest.approx(on_arrays.C_, rel=1e-12) == on_tensors.C_
+    assert on_tensors.path_ == [pytest.approx(step, rel=1e-4) for step in on_arrays.path_]
+    np.testing.assert_allclose(on_tensors.coef_, on_arrays.coef_, atol=1e-3)
+    assert on_tensors.objective_ == pytest.approx(on_arrays.objective_, rel=1e-7)
+
+
+def test_torch_is_asked_for_a_gpu_only_where_a_driver_is(monkeypatch, tmp_path):
+    monkeypatch.setattr("headstart.heads.devices.GPU_NODES", (str(tmp_path / "none"),))
+    monkeypatch.setattr("headstart.heads.devices.pick_device", pytest.fail)
+    assert pick_gpu("auto") is None
+    monkeypatch.setattr("headstart.heads.devices.GPU_NODES", (str(tmp_path),))
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setattr("headstart.heads.devices.pick_device", lambda name: torch.device("meta"))
+    assert pick_gpu("auto") == torch.device("meta")
+
+
+def test_a_step_into_the_infinite_is_shortened_without_a_warning():
+    X = np.array([[1e20], [-1e20], [2e20], [-3e20]], dtype=np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        head = LogisticHead(C=1e3, scaling="none").fit(X, [0, 1, 0, 1])
+    assert np.isfinite(head.coef_).all()

@@ -1,7 +1,7 @@
 """Heads: scikit-learn estimators that turn frozen features into predictions.
 
 Importing this package imports neither torch nor scikit-learn; making a head imports the latter, fitting one
-that trains by epochs, or ``logistic``, the former.
+that trains by epochs the former.
 """
 
 from __future__ import annotations

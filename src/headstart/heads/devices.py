@@ -1,15 +1,21 @@
-"""Where torch heads are trained, and by which seed."""
+"""Where heads are trained, and by which seed."""
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from headstart.errors import ConfigError
 
 if TYPE_CHECKING:
     import torch
+
+GPU_NODES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+"""What the drivers of NVIDIA, of AMD and of Windows' Linux make: without any of them torch finds no GPU."""
 
 
 def seed_of(random_state: Any) -> int:
@@ -40,3 +46,36 @@ def pick_device(name: str) -> torch.device:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"the device {name!r} cannot be used here ({reason}); give auto or cpu") from error
     return device
+
+
+def pick_gpu(name: str) -> torch.device | None:
+    """The device of that name where it is none of the CPU's; torch is imported only where one may be.
+
+    Raises
+    ------
+    ConfigError
+        There is no such device here.
+    """
+    if name == "cpu" or (name == "auto" and not may_have_gpu()):
+        return None
+    device = pick_device(name)
+    return None if device.type == "cpu" else device
+
+
+def may_have_gpu() -> bool:
+    """Whether asking torch for a GPU is worth importing it."""
+    return sys.platform != "darwin" and any(Path(node).exists() for node in GPU_NODES)
+
+
+def moved(array: NDArray[Any], gpu: torch.device | None) -> Any:
+    """The array itself, or a tensor on the GPU."""
+    if gpu is None:
+        return array
+    import torch
+
+    return torch.from_numpy(array).to(gpu)
+
+
+def fetched(array: Any) -> NDArray[Any]:
+    """An array on the CPU, of what `moved` gave."""
+    return array if isinstance(array, np.ndarray) else array.cpu().numpy()

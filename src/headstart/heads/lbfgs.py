@@ -1,14 +1,16 @@
-"""L-BFGS for several convex problems side by side, each with its own step and its own end."""
+"""L-BFGS for several convex problems side by side, each with its own step and its own end.
+
+In the array API standard: numpy's arrays on a CPU, torch's tensors on a GPU.
+"""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-import torch
-from torch import Tensor
+from array_api_compat import array_namespace
 
 MEMORY = 10
 """Pairs of steps and changes of gradient that stand for the curvature."""
@@ -18,7 +20,9 @@ N_TRIALS = 20
 ENOUGH = 1e-4
 """The share of the promised decrease that a step must give (Armijo)."""
 
-Loss: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor]]
+Array: TypeAlias = Any
+"""Of one library and one device."""
+Loss: TypeAlias = Callable[[Array], tuple[Array, Array]]
 """Parameters (G, P) to losses (G,) in float64 and gradients (G, P), without the penalty."""
 
 
@@ -28,11 +32,11 @@ class Curvature:
 
     Parameters
     ----------
-    pairs : deque of (Tensor, Tensor), each of shape (G, P)
+    pairs : deque of (Array, Array), each of shape (G, P)
         Steps, and how the gradient of the loss changed along each.
     """
 
-    pairs: deque[tuple[Tensor, Tensor]] = field(default_factory=lambda: deque(maxlen=MEMORY))
+    pairs: deque[tuple[Array, Array]] = field(default_factory=lambda: deque(maxlen=MEMORY))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +45,15 @@ class Minimum:
 
     Parameters
     ----------
-    at : Tensor, shape (G, P)
-    objective : Tensor of float64, shape (G,)
+    at : Array, shape (G, P)
+    objective : Array of float64, shape (G,)
     n_iter : int
     converged : bool
         False where an iteration limit or the precision of the numbers ended it.
     """
 
-    at: Tensor
-    objective: Tensor
+    at: Array
+    objective: Array
     n_iter: int
     converged: bool
 
@@ -58,19 +62,19 @@ class Minimum:
 class Point:
     """A place with its objective and twice its penalty (G,), the gradient of the loss and of the objective (G, P)."""
 
-    at: Tensor
-    objective: Tensor
-    penalty: Tensor
-    loss_gradient: Tensor
-    gradient: Tensor
+    at: Array
+    objective: Array
+    penalty: Array
+    loss_gradient: Array
+    gradient: Array
 
 
 def minimise(
     loss: Loss,
-    start: Tensor,
+    start: Array,
     C: float,
-    penalised: Tensor,
-    bends: Tensor,
+    penalised: Array,
+    bends: Array,
     curvature: Curvature,
     max_iter: int,
     tol: float,
@@ -80,11 +84,11 @@ def minimise(
     Parameters
     ----------
     loss : Loss
-    start : Tensor, shape (G, P)
+    start : Array, shape (G, P)
     C : float
-    penalised : Tensor, shape (P,)
+    penalised : Array, shape (P,)
         1 for what the penalty is on, 0 for intercepts.
-    bends : Tensor, shape (G, P)
+    bends : Array, shape (G, P)
         About how much the loss curves along what has no penalty; 0 elsewhere.
     curvature : Curvature
         Of minimisations before this one, of the same loss; goes on being learnt.
@@ -97,7 +101,7 @@ def minimise(
     Nocedal and Wright, Numerical Optimization, 2nd ed., algorithms 3.1 and 7.4.
     """
 
-    def look(at: Tensor) -> Point:
+    def look(at: Array) -> Point:
         losses, slope = loss(at)
         pulled = penalised * at
         penalty = dot(pulled, at)
@@ -107,85 +111,99 @@ def minimise(
     point = look(start)
     trail = deque([point.objective], maxlen=LOOK_BACK + 1)
     done = _is_certain(point, convexity, tol)
-    stuck = torch.zeros_like(done)
+    xp = array_namespace(start)
+    stuck = xp.zeros_like(done)
     n_iter = 0
-    while n_iter < max_iter and not bool((done | stuck).all()):
+    while n_iter < max_iter and not bool(xp.all(done | stuck)):
         direction = _direction(point, C, penalised, curvature)
         direction[done | stuck] = 0  # what is done stays where it is while the others go on
         after, failed = _search(look, point, direction)
         step, change = after.at - point.at, after.loss_gradient - point.loss_gradient
-        if bool((dot(step, C * change + penalised * step) > 0).any()):
+        if bool(xp.any(dot(step, C * change + penalised * step) > 0)):
             curvature.pairs.append((step, change))
         point, n_iter = after, n_iter + 1
         trail.append(point.objective)
         stuck |= failed & ~done
         done |= _is_certain(point, convexity, tol) | _is_slow(trail, tol)
-    return Minimum(point.at, point.objective, n_iter, bool(done.all()))
+    return Minimum(point.at, point.objective, n_iter, bool(xp.all(done)))
 
 
-def dot(a: Tensor, b: Tensor) -> Tensor:
+def dot(a: Array, b: Array) -> Array:
     """Products of rows (G, P), summed in float64, shape (G,)."""
-    return (a * b).sum(dim=-1, dtype=torch.float64)
+    xp = array_namespace(a)
+    return xp.sum(a * b, axis=-1, dtype=xp.float64)
 
 
-def _is_certain(point: Point, convexity: Tensor, tol: float) -> Tensor:
+def _is_certain(point: Point, convexity: Array, tol: float) -> Array:
     """Whether the objective is above its minimum by less than this share of the penalty.
 
     Under a strong penalty the losses hardly fall, and a share of them says nothing. Convexity bounds what is left:
     strictly along what is penalised, by an estimate along intercepts.
     """
-    certain: Tensor = dot(point.gradient / convexity, point.gradient) <= tol * point.penalty
+    certain: Array = dot(point.gradient / convexity, point.gradient) <= tol * point.penalty
     return certain
 
 
-def _is_slow(trail: deque[Tensor], tol: float) -> Tensor:
+def _is_slow(trail: deque[Array], tol: float) -> Array:
     if len(trail) <= LOOK_BACK:
-        return torch.zeros_like(trail[-1], dtype=torch.bool)
-    slow: Tensor = trail[0] - trail[-1] < tol * trail[-1].abs()
+        xp = array_namespace(trail[-1])
+        return xp.zeros_like(trail[-1], dtype=xp.bool)
+    slow: Array = trail[0] - trail[-1] < tol * abs(trail[-1])
     return slow
 
 
-def _direction(point: Point, C: float, penalised: Tensor, curvature: Curvature) -> Tensor:
+def _direction(point: Point, C: float, penalised: Array, curvature: Curvature) -> Array:
     """Minus the gradient times an inverse Hessian that the pairs approximate, row by row."""
-    q = point.gradient.clone()
+    xp, q = array_namespace(point.gradient), point.gradient
     if not curvature.pairs:
-        return q.div_(-q.norm(dim=-1, keepdim=True).clamp(min=1))
+        length = xp.linalg.vector_norm(q, axis=-1, keepdims=True)
+        return -q / xp.clip(length, min=1)
     pairs = [(step, C * change + penalised * step) for step, change in curvature.pairs]
     curved = [dot(step, bend) for step, bend in pairs]
-    shares: list[Tensor] = []
+    shares: list[Array] = []
     for (step, bend), width in zip(reversed(pairs), reversed(curved), strict=True):
         shares.append(_ratio(dot(step, q), width, q))
-        q -= shares[-1] * bend
+        q = q - shares[-1] * bend
     step, bend = pairs[-1]
-    q *= torch.where(curved[-1] > 0, _ratio(curved[-1], dot(bend, bend), q)[:, 0], 1.0).to(q.dtype)[:, None]
+    q = q * xp.where(curved[-1][:, None] > 0, _ratio(curved[-1], dot(bend, bend), q), 1)
     for (step, bend), width, share in zip(pairs, curved, reversed(shares), strict=True):
-        q += (share - _ratio(dot(bend, q), width, q)) * step
+        q = q + (share - _ratio(dot(bend, q), width, q)) * step
     descends = dot(q, point.gradient) > 0
-    return -torch.where(descends[:, None], q, point.gradient)
+    return -xp.where(descends[:, None], q, point.gradient)
 
 
-def _ratio(top: Tensor, bottom: Tensor, like: Tensor) -> Tensor:
+def _ratio(top: Array, bottom: Array, like: Array) -> Array:
     """``top / bottom`` for each row, shape (G, 1); 0 where a row did not move."""
-    positive = bottom > 0
-    ratio = torch.where(positive, top / torch.where(positive, bottom, 1.0), 0.0)
-    column: Tensor = ratio.to(like.dtype)[:, None]
-    return column
+    xp, positive = array_namespace(top), bottom > 0
+    ratio = xp.where(positive, top / xp.where(positive, bottom, 1), 0)
+    return xp.astype(ratio, like.dtype)[:, None]
 
 
-def _search(look: Callable[[Tensor], Point], point: Point, direction: Tensor) -> tuple[Point, Tensor]:
+def _search(look: Callable[[Array], Point], point: Point, direction: Array) -> tuple[Point, Array]:
     """Shorten each row's step until its objective falls; the new place, and which rows found none."""
+    xp = array_namespace(direction)
+
+    def along(length: Array) -> Point:
+        return look(point.at + xp.astype(length, direction.dtype)[:, None] * direction)
+
     slope = dot(direction, point.gradient)
-    length = torch.ones_like(slope)
+    length = xp.ones_like(slope)
     # Rounding moves the sum of many losses by about this much, whatever the step.
-    slack = 4 * torch.finfo(point.at.dtype).eps * point.objective.abs()
+    slack = 4 * xp.finfo(point.at.dtype).eps * abs(point.objective)
     for _ in range(N_TRIALS):
-        after = look(point.at + length.to(direction.dtype)[:, None] * direction)
+        after = along(length)
         rise = after.objective - point.objective
         good = rise <= ENOUGH * length * slope + slack
-        if bool(good.all()):
+        if bool(xp.all(good)):
             return after, ~good
-        best = -slope * length**2 / (2 * (rise - length * slope))
-        shorter = torch.minimum(torch.maximum(best, 0.1 * length), 0.5 * length)
-        length = torch.where(good, length, torch.nan_to_num(shorter))
-    length = torch.where(good, length, 0.0)
-    return look(point.at + length.to(direction.dtype)[:, None] * direction), ~good
+        length = xp.where(good, length, _shorter(length, slope, rise))
+    return along(xp.where(good, length, 0)), ~good
+
+
+def _shorter(length: Array, slope: Array, rise: Array) -> Array:
+    """Where a parabola through what was seen has its least value, within a tenth and a half of the step."""
+    xp = array_namespace(length)
+    excess = 2 * (rise - length * slope)
+    bent = excess > 0  # not so where the objective overflowed to infinity or to no number
+    best = xp.where(bent, -slope * length**2 / xp.where(bent, excess, 1), 0)
+    return xp.minimum(xp.maximum(best, 0.1 * length), 0.5 * length)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from headstart.heads.affine import AffineClassifier
-from headstart.heads.devices import pick_device, seed_of
+from headstart.heads.devices import fetched, pick_gpu, seed_of
 from headstart.heads.estimators import CLASS_WEIGHTS, SCALINGS
 from headstart.heads.grids import numbers_of
 from headstart.heads.holdout import held_out
@@ -30,8 +30,8 @@ WORSE = 1.02
 class LogisticHead(AffineClassifier):
     """Multinomial logistic regression with an L2 penalty; with several labels a sample, one for each.
 
-    Solved by L-BFGS in torch, in single precision where the features are; predicting needs no torch.
-    The objective is that of scikit-learn's LogisticRegression.
+    Solved by L-BFGS, in single precision where the features are: in numpy, or in torch on a GPU. The objective is
+    that of scikit-learn's LogisticRegression.
 
     Parameters
     ----------
@@ -78,7 +78,6 @@ class LogisticHead(AffineClassifier):
     """
 
     kind: ClassVar[str] = "logistic"
-    computes_in_torch: ClassVar[bool] = True
     intervals: ClassVar = {
         "C": Interval(0, open_low=True, auto=True),
         "max_iter": Interval(1),
@@ -135,22 +134,22 @@ class LogisticHead(AffineClassifier):
         # The penalty leaves the intercepts alone, so that centred features have the same solution; and
         # L-BFGS finds it in far fewer steps.
         centre = self.mean_ if self.scaling == "standard" else features.mean(axis=0, dtype=np.float64)
-        Z, device = standardise(features, centre, self.scale_), pick_device(self.device)
+        Z, gpu = standardise(features, centre, self.scale_), pick_gpu(self.device)
         self.path_ = []
-        problem = self._problem(Z, codes, device)
+        problem = self._problem(Z, codes, gpu)
         if self.C != "auto":
             solution = self._solver(problem).solve(float(self.C))
         elif validation is None:
             solution = self._choose_by_holdout(problem, codes)
         else:
             Z_val = standardise(validation[0], centre, self.scale_)
-            held = self._problem(Z_val, self._codes(validation[1]), device, judges=True)
+            held = self._problem(Z_val, self._codes(validation[1]), gpu, judges=True)
             solution = self._choose(problem, held)[0]
         self._take(solution, centre, features.dtype)
         return self
 
     def _problem(
-        self, Z: NDArray[Any], codes: NDArray[Any], device: torch.device, judges: bool = False
+        self, Z: NDArray[Any], codes: NDArray[Any], gpu: torch.device | None, judges: bool = False
     ) -> Problem:
         """What is fitted; or, without weights and smoothing, what judges a fit."""
         from headstart.heads.logistic_path import problem_of
@@ -158,8 +157,8 @@ class LogisticHead(AffineClassifier):
         n_classes = len(self.classes_)
         if judges:
             seen = codes.reshape(len(codes), -1)[:, 0] >= 0
-            return problem_of(Z[seen], codes[seen], n_classes, device)
-        return problem_of(Z, codes, n_classes, device, self.class_weight, float(self.label_smoothing))
+            return problem_of(Z[seen], codes[seen], n_classes, gpu)
+        return problem_of(Z, codes, n_classes, gpu, self.class_weight, float(self.label_smoothing))
 
     def _solver(self, problem: Problem, guide: list[Any] | None = None) -> PathSolver:
         from headstart.heads.logistic_path import PathSolver
@@ -197,15 +196,14 @@ class LogisticHead(AffineClassifier):
         given = numbers_of("Cs", self.Cs)
         if given is not None:
             return sorted(given.tolist())
-        variance = float(problem.X.double().square().mean()) if len(problem.X) else 1.0
+        variance = float((problem.X**2).mean()) if len(problem.X) else 1.0
         strengths: list[float] = (STRENGTHS / (variance or 1.0)).tolist()
         return strengths
 
     def _take(self, solution: Solution, centre: NDArray[np.float64], dtype: Any) -> None:
         self.C_, self.objective_ = solution.C, solution.objective
         self.n_iter_, self.converged_ = solution.n_iter, solution.converged
-        coef = solution.coef.cpu().numpy()
-        intercept = solution.intercept.cpu().numpy()
+        coef, intercept = fetched(solution.coef), fetched(solution.intercept)
         if self.scaling == "none":
             intercept = intercept - coef.astype(np.float64) @ centre
         self._keep(coef, intercept, dtype)

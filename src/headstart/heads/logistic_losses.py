@@ -1,9 +1,24 @@
-"""The losses of logistic regression with their gradients in closed form: two matrix products each."""
+"""The losses of logistic regression with their gradients in closed form: two matrix products each.
+
+In the array API standard: numpy's arrays on a CPU, torch's tensors on a GPU.
+"""
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import Any, TypeAlias
+
+from array_api_compat import array_namespace, device
+
+Array: TypeAlias = Any
+"""Of one library and one device."""
+LEAST_SHARE = 1e-6
+"""What a class counts at least where the intercepts start: of one without samples the logarithm is infinite."""
+
+
+def softplus(logits: Array) -> Array:
+    """``log(1 + exp(logits))``, element by element, without overflow."""
+    xp = array_namespace(logits)
+    return xp.clip(logits, min=0) + xp.log1p(xp.exp(-abs(logits)))
 
 
 class SoftmaxLoss:
@@ -11,72 +26,79 @@ class SoftmaxLoss:
 
     Parameters
     ----------
-    X : Tensor, shape (N, D)
+    X : Array, shape (N, D)
         Centred features.
-    codes : Tensor of int64, shape (N,)
+    codes : Array of int64, shape (N,)
     n_classes : int
-    weights : Tensor of float, shape (N,), optional
+    weights : Array of float, shape (N,), optional
         Of the samples.
     smoothing : float in [0, 1)
         The share of each target that is spread over all classes.
     """
 
     def __init__(
-        self, X: Tensor, codes: Tensor, n_classes: int, weights: Tensor | None = None, smoothing: float = 0.0
+        self, X: Array, codes: Array, n_classes: int, weights: Array | None = None, smoothing: float = 0.0
     ) -> None:
         self.X, self.weights, self.smoothing, self.n_classes = X, weights, smoothing, n_classes
-        self._codes = codes[:, None]
-        self._right = torch.full_like(self._codes, 1, dtype=X.dtype) * (smoothing - 1)
+        self._xp = array_namespace(X)
+        self._codes = codes
+        self._rows = self._xp.arange(X.shape[0], device=device(X))
 
-    def __call__(self, at: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, at: Array) -> tuple[Array, Array]:
         """Losses (1,) and gradients (1, (D + 1) * n_classes) of matrices (D, n_classes) over intercepts."""
-        both = at.view(-1, self.n_classes)
-        logits = torch.addmm(both[-1], self.X, both[:-1])
-        logits -= logits.amax(dim=1, keepdim=True)
-        wanted = logits.gather(1, self._codes)
+        xp, both, right = self._xp, at.reshape(-1, self.n_classes), (self._rows, self._codes)
+        logits = self.X @ both[:-1]
+        logits += both[-1]
+        logits -= xp.max(logits, axis=1, keepdims=True)
+        wanted = logits[right]
         if self.smoothing:
-            wanted = wanted.lerp(logits.mean(dim=1, keepdim=True), self.smoothing)
-        share = logits.exp_()
-        total = share.sum(dim=1, keepdim=True)
-        losses = total.log() - wanted
-        share /= total
-        share.scatter_add_(1, self._codes, self._right)
+            wanted = (1 - self.smoothing) * wanted + self.smoothing * xp.mean(logits, axis=1)
+        share = xp.exp(logits)
+        total = xp.sum(share, axis=1)
+        losses = xp.log(total) - wanted
+        share /= total[:, None]
+        share[right] -= 1 - self.smoothing
         if self.smoothing:
             share -= self.smoothing / self.n_classes
         if self.weights is not None:
-            losses *= self.weights[:, None]
+            losses *= self.weights
             share *= self.weights[:, None]
-        gradient = torch.empty_like(both)
-        torch.mm(self.X.T, share, out=gradient[:-1])
-        torch.sum(share, dim=0, out=gradient[-1])
-        return losses.sum(dtype=torch.float64)[None], gradient.view(1, -1)
+        gradient = xp.concat([self.X.T @ share, xp.sum(share, axis=0, keepdims=True)])
+        return xp.sum(losses, dtype=xp.float64)[None], gradient.reshape(1, -1)
 
-    def start(self) -> Tensor:
+    def start(self) -> Array:
         """No matrix, and intercepts that give the classes their shares; shape (1, (D + 1) * n_classes)."""
-        counts = torch.bincount(self._codes[:, 0], self.weights, minlength=self.n_classes)
-        start = self.X.new_zeros(self.X.shape[1] + 1, self.n_classes)
-        intercepts = (counts / counts.sum()).clamp(min=1e-6).log()
+        xp, counts = self._xp, self._counts()
+        intercepts = xp.log(xp.clip(counts / xp.sum(counts), min=LEAST_SHARE))
         # Only their differences matter. Gradients sum to zero, so that intercepts go on doing what they do here.
-        start[-1] = (intercepts - intercepts.mean()).to(start.dtype)
-        return start.view(1, -1)
+        return self._over_intercepts(0, intercepts - xp.mean(intercepts))
 
-    def penalised(self) -> Tensor:
+    def penalised(self) -> Array:
         """1 for the matrix and 0 for the intercepts, shape (P,)."""
-        mask = self.X.new_ones(self.X.shape[1] + 1, self.n_classes)
-        mask[-1] = 0
-        return mask.view(-1)
+        return self._over_intercepts(1, 0)[0]
 
-    def bends(self) -> Tensor:
+    def bends(self) -> Array:
         """How much the loss curves along the intercepts at `start`, 0 along the matrix, shape (1, P)."""
-        counts = torch.bincount(self._codes[:, 0], self.weights, minlength=self.n_classes).clamp(min=1e-6)
-        bends = self.X.new_zeros(self.X.shape[1] + 1, self.n_classes)
-        bends[-1] = counts * (1 - counts / counts.sum()).clamp(min=1e-6)
-        return bends.view(1, -1)
+        xp, counts = self._xp, self._xp.clip(self._counts(), min=LEAST_SHARE)
+        return self._over_intercepts(0, counts * xp.clip(1 - counts / xp.sum(counts), min=LEAST_SHARE))
 
-    def unpack(self, at: Tensor) -> tuple[Tensor, Tensor]:
+    def unpack(self, at: Array) -> tuple[Array, Array]:
         """The matrix (n_classes, D) and the intercepts (n_classes,)."""
-        both = at.view(-1, self.n_classes)
+        both = at.reshape(-1, self.n_classes)
         return both[:-1].T, both[-1]
+
+    def _counts(self) -> Array:
+        """What the samples of each class count together, float64 (n_classes,)."""
+        xp = self._xp
+        hot = self._codes[:, None] == xp.arange(self.n_classes, device=device(self.X))
+        weights = hot if self.weights is None else xp.where(hot, self.weights[:, None], 0)
+        return xp.sum(weights, axis=0, dtype=xp.float64)
+
+    def _over_intercepts(self, matrix: float, intercepts: Array | float) -> Array:
+        xp, X = self._xp, self.X
+        whole = xp.full((X.shape[1] + 1, self.n_classes), matrix, dtype=X.dtype, device=device(X))
+        whole[-1] = intercepts
+        return whole.reshape(1, -1)
 
 
 class SigmoidLoss:
@@ -84,56 +106,60 @@ class SigmoidLoss:
 
     Parameters
     ----------
-    X : Tensor, shape (N, D)
+    X : Array, shape (N, D)
         Centred features.
-    labels : Tensor of float, shape (N, L)
+    labels : Array of float, shape (N, L)
         0 or 1.
-    weights : Tensor of float, shape (N, L), optional
+    weights : Array of float, shape (N, L), optional
     smoothing : float in [0, 1)
     """
 
-    def __init__(
-        self, X: Tensor, labels: Tensor, weights: Tensor | None = None, smoothing: float = 0.0
-    ) -> None:
+    def __init__(self, X: Array, labels: Array, weights: Array | None = None, smoothing: float = 0.0) -> None:
         self.X, self.weights = X, weights
+        self._xp = array_namespace(X)
         self._targets = labels * (1 - smoothing) + smoothing / 2
 
-    def __call__(self, at: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, at: Array) -> tuple[Array, Array]:
         """Losses (L,) and gradients (L, D + 1); the last column is the intercept."""
-        logits = torch.addmm(at[:, -1], self.X, at[:, :-1].T)
-        losses = torch.nn.functional.softplus(logits) - self._targets * logits
-        excess = logits.sigmoid_().sub_(self._targets)
+        xp = self._xp
+        logits = self.X @ at[:, :-1].T
+        logits += at[:, -1]
+        losses = softplus(logits) - self._targets * logits
+        excess = 0.5 * xp.tanh(0.5 * logits) + (0.5 - self._targets)  # the sigmoid, which overflows nowhere
         if self.weights is not None:
             losses *= self.weights
             excess *= self.weights
-        gradient = torch.empty_like(at)
-        gradient[:, :-1] = excess.T @ self.X
-        gradient[:, -1] = excess.sum(dim=0)
-        return losses.sum(dim=0, dtype=torch.float64), gradient
+        gradient = xp.concat([excess.T @ self.X, xp.sum(excess, axis=0)[:, None]], axis=1)
+        return xp.sum(losses, axis=0, dtype=xp.float64), gradient
 
-    def start(self) -> Tensor:
+    def start(self) -> Array:
         """No matrix, and intercepts that give the labels their shares, shape (L, D + 1)."""
-        weights = torch.ones_like(self._targets) if self.weights is None else self.weights
-        shares = (weights * self._targets).sum(dim=0) / weights.sum(dim=0)
-        start = self.X.new_zeros(self._targets.shape[1], self.X.shape[1] + 1)
-        start[:, -1] = torch.logit(shares, eps=1e-6)
-        return start
+        _, shares = self._shares()
+        return self._beside_intercepts(0, self._xp.log(shares / (1 - shares)))
 
-    def penalised(self) -> Tensor:
+    def penalised(self) -> Array:
         """1 for the matrix and 0 for the intercept, shape (D + 1,)."""
-        mask = self.X.new_ones(self.X.shape[1] + 1)
-        mask[-1] = 0
-        return mask
+        return self._beside_intercepts(1, 0)[0]
 
-    def bends(self) -> Tensor:
+    def bends(self) -> Array:
         """How much the loss curves along the intercepts at `start`, 0 along the matrix, shape (L, D + 1)."""
-        weights = torch.ones_like(self._targets) if self.weights is None else self.weights
-        total = weights.sum(dim=0)
-        shares = ((weights * self._targets).sum(dim=0) / total).clamp(1e-6, 1 - 1e-6)
-        bends = torch.zeros_like(self.start())
-        bends[:, -1] = total * shares * (1 - shares)
-        return bends
+        total, shares = self._shares()
+        return self._beside_intercepts(0, total * shares * (1 - shares))
 
-    def unpack(self, at: Tensor) -> tuple[Tensor, Tensor]:
+    def unpack(self, at: Array) -> tuple[Array, Array]:
         """The matrix (L, D) and the intercepts (L,)."""
         return at[:, :-1], at[:, -1]
+
+    def _shares(self) -> tuple[Array, Array]:
+        """What the samples count together, and the share of it that has each label; float64 (L,)."""
+        xp = self._xp
+        weights = xp.ones_like(self._targets) if self.weights is None else self.weights
+        total = xp.sum(weights, axis=0, dtype=xp.float64)
+        having = xp.sum(weights * self._targets, axis=0, dtype=xp.float64)
+        return total, xp.clip(having / total, min=LEAST_SHARE, max=1 - LEAST_SHARE)
+
+    def _beside_intercepts(self, matrix: float, intercepts: Array | float) -> Array:
+        xp, X = self._xp, self.X
+        whole = xp.full((self._targets.shape[1], X.shape[1] + 1), matrix, dtype=X.dtype, device=device(X))
+        whole[:, -1] = intercepts
+        return whole

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import torch
+from array_api_compat import array_namespace, device
 from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import StratifiedKFold
-from torch import Tensor
 
-from headstart.heads.devices import pick_device
-from headstart.heads.estimators import FLOATS, UNSEEN, sample_weights
-from headstart.heads.lbfgs import Curvature, minimise
-from headstart.heads.logistic_losses import SigmoidLoss, SoftmaxLoss
+from headstart.heads.devices import moved, pick_gpu
+from headstart.heads.estimators import FLOATS, sample_weights
+from headstart.heads.lbfgs import Array, Curvature, minimise
+from headstart.heads.logistic_losses import SigmoidLoss, SoftmaxLoss, softplus
 
-Route: TypeAlias = list[tuple[float, Tensor]]
+if TYPE_CHECKING:
+    import torch
+
+Route: TypeAlias = list[tuple[float, Array]]
 """Values of C with where the minimum was, in the order they were solved."""
 
 
@@ -27,19 +29,19 @@ class Problem:
 
     Parameters
     ----------
-    X : Tensor, shape (N, D)
+    X : Array, shape (N, D)
         Centred features.
-    targets : Tensor
+    targets : Array
         Codes int64 (N,), or labels 0/1 (N, L) of the dtype of X: a regression for each.
     n_classes : int
-    weights : Tensor, shape (N,) or (N, L), optional
+    weights : Array, shape (N,) or (N, L), optional
     smoothing : float in [0, 1)
     """
 
-    X: Tensor
-    targets: Tensor
+    X: Array
+    targets: Array
     n_classes: int
-    weights: Tensor | None = None
+    weights: Array | None = None
     smoothing: float = 0.0
 
     def loss(self) -> SoftmaxLoss | SigmoidLoss:
@@ -50,7 +52,8 @@ class Problem:
 
     def rows(self, chosen: NDArray[np.int64]) -> Problem:
         """The same with some of the samples."""
-        at = torch.from_numpy(chosen).to(self.X.device)
+        xp = array_namespace(self.X)
+        at = xp.asarray(chosen, device=device(self.X))
         weights = None if self.weights is None else self.weights[at]
         return Problem(self.X[at], self.targets[at], self.n_classes, weights, self.smoothing)
 
@@ -61,8 +64,8 @@ class Solution:
 
     Parameters
     ----------
-    coef : Tensor, shape (n_classes, D)
-    intercept : Tensor, shape (n_classes,)
+    coef : Array, shape (n_classes, D)
+    intercept : Array, shape (n_classes,)
     objective : float
         C times the sum of the losses, plus half the squared norm of ``coef``.
     n_iter : int
@@ -70,15 +73,15 @@ class Solution:
     """
 
     C: float
-    coef: Tensor
-    intercept: Tensor
+    coef: Array
+    intercept: Array
     objective: float
     n_iter: int
     converged: bool
 
-    def scores(self, X: Tensor) -> Tensor:
+    def scores(self, X: Array) -> Array:
         """Logits, shape (N, n_classes)."""
-        return torch.addmm(self.intercept, X, self.coef.T)
+        return X @ self.coef.T + self.intercept
 
 
 class PathSolver:
@@ -91,7 +94,7 @@ class PathSolver:
         For each C.
     tol : float
         Each ends where the objective fell by less than this share in its last iterations.
-    guide : list of (float, Tensor), optional
+    guide : list of (float, Array), optional
         The `route` of a similar problem: where its minimum was, this one's path begins.
     """
 
@@ -105,15 +108,16 @@ class PathSolver:
 
     def solve(self, C: float) -> Solution:
         """The regression at a C."""
-        found = minimise(
-            self._loss, self._start(C), C, self._penalised, self._bends, self._curvature, self._max_iter,
-            self._tol,
-        )  # fmt: skip
+        with np.errstate(over="ignore", invalid="ignore"):  # a step that goes too far is shortened
+            found = minimise(
+                self._loss, self._start(C), C, self._penalised, self._bends, self._curvature, self._max_iter,
+                self._tol,
+            )  # fmt: skip
         self.route.append((C, found.at))
         coef, intercept = self._loss.unpack(found.at)
         return Solution(C, coef, intercept, float(found.objective.sum()), found.n_iter, found.converged)
 
-    def _start(self, C: float) -> Tensor:
+    def _start(self, C: float) -> Array:
         if not self.route:
             return self._guide.get(C, self._loss.start())
         # On a line through the last two minima over log C, the next one is near: half the iterations of a start
@@ -130,11 +134,11 @@ def problem_of(
     X: NDArray[np.floating[Any]],
     codes: NDArray[Any],
     n_classes: int,
-    device: torch.device,
+    gpu: torch.device | None,
     class_weight: str = "none",
     smoothing: float = 0.0,
 ) -> Problem:
-    """A problem on a device.
+    """A problem on the CPU, or on a GPU.
 
     Parameters
     ----------
@@ -149,10 +153,9 @@ def problem_of(
         codes, weights = codes[:, None], None if weights is None else weights[:, None]
     else:
         weights = sample_weights(codes, n_classes, class_weight)
-    features = torch.from_numpy(X).to(device)
-    targets = torch.from_numpy(codes).to(device, torch.int64 if codes.ndim == 1 else features.dtype)
-    counts = None if weights is None else torch.from_numpy(weights).to(device, features.dtype)
-    return Problem(features, targets, n_classes, counts, smoothing)
+    targets = codes.astype(np.int64 if codes.ndim == 1 else X.dtype)
+    counts = None if weights is None else moved(weights.astype(X.dtype), gpu)
+    return Problem(moved(X, gpu), moved(targets, gpu), n_classes, counts, smoothing)
 
 
 def logistic_path_cv(
@@ -186,7 +189,7 @@ def logistic_path_cv(
     features, (classes, codes) = np.asarray(X), np.unique(np.asarray(y), return_inverse=True)
     features = features if features.dtype in FLOATS else features.astype(np.float32)
     mean = features.mean(axis=0, dtype=np.float64).astype(features.dtype)
-    whole = problem_of(features - mean, codes, len(classes), pick_device(device))
+    whole = problem_of(features - mean, codes, len(classes), pick_gpu(device))
     grid = np.asarray(Cs, dtype=np.float64)
     scores = np.empty((folds, len(grid)))
     for fold, (train, held) in enumerate(StratifiedKFold(folds).split(features, codes)):
@@ -198,10 +201,16 @@ def logistic_path_cv(
 
 
 def losses_of(solution: Solution, held: Problem) -> tuple[float, float]:
-    """Mean log loss over the classes that were seen, and accuracy over all; of labels, means over all."""
+    """Mean log loss and accuracy on samples of classes that were seen; of labels, means over all."""
     logits, targets = solution.scores(held.X), held.targets
+    if not len(targets):
+        return np.nan, np.nan
+    xp = array_namespace(logits)
     if targets.ndim == 2:
-        losses = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets)
-        return float(losses), float(((logits > 0) == (targets > 0)).double().mean())
-    loss = torch.nn.functional.cross_entropy(logits, targets, ignore_index=UNSEEN)
-    return float(loss), float((logits.argmax(dim=1) == targets).double().mean())
+        losses, right = softplus(logits) - targets * logits, (logits > 0) == (targets > 0)
+    else:
+        right = xp.argmax(logits, axis=1) == targets
+        logits -= xp.max(logits, axis=1, keepdims=True)
+        wanted = xp.take_along_axis(logits, targets[:, None], axis=1)[:, 0]
+        losses = xp.log(xp.sum(xp.exp(logits), axis=1)) - wanted
+    return float(xp.mean(losses)), float(xp.mean(xp.astype(right, xp.float64)))
