@@ -1,6 +1,7 @@
 """Measure everything, keep the figures, and write docs/benchmarks.md.
 
-    python -m benchmarks.run [--short | --medium] [--rounds N] [--data DIR] [--only texts,images,…] [--results FILE] [--page FILE]
+    python -m benchmarks.run [--short | --medium] [--rounds N] [--data DIR] [--only texts,images,…]
+                             [--results FILE] [--page FILE]
 
 ``--only`` measures some parts; the page keeps the others as they were measured before. Figures are kept in
 ``benchmarks/results.json``, those of the short form below ``build/``.
