@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -12,21 +13,32 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from headstart.errors import ConfigError, DataError
 from headstart.heads import open_head
+from headstart.heads.attention import AttentionHead, AttentionRegressor
 from headstart.heads.inputs import ChosenRows, take_rows
 from headstart.heads.linear import LinearHead, LinearRegressor
 from headstart.heads.mlp import MLPHead, MLPRegressor, ResidualHead, ResidualRegressor
+from headstart.heads.own import OwnHead, OwnRegressor
 from headstart.heads.sequences import Sequences
 from headstart.heads.stacks import Labelled, fit_stack
 from headstart.heads.storage import load_head, save_head
 
+OWN_LINEAR = f"py:{__name__}:own_linear"
+ON_VECTORS: tuple[str, ...] = ()
 SMALL = {"epochs": 8, "lr": 0.1, "weight_decay": 0.0}
 NETWORKS = ("linear", "mlp", "residual")
 
 every_network = pytest.mark.parametrize("name", NETWORKS)
 
 
+def own_linear(n_features, n_outputs):
+    """A module of a user's own."""
+    return torch.nn.Linear(n_features, n_outputs)
+
+
 def not_for(head):
     """Checks that do not apply, each with its reason."""
+    if head.takes_sequences:
+        return dict.fromkeys(ON_VECTORS, "attends over several vectors a sample; the check gives one")
     if not hasattr(head, "predict_proba"):
         single = "numbers are computed in single precision: the last bit goes with the number of rows"
         return dict.fromkeys(
@@ -43,6 +55,10 @@ def not_for(head):
         MLPRegressor(width=16, epochs=15, lr=0.02, dropout=0.0),
         ResidualHead(width=8, epochs=15, lr=0.02, dropout=0.0),
         ResidualRegressor(width=8, epochs=15, lr=0.02, dropout=0.0),
+        OwnHead(spec=OWN_LINEAR, **SMALL),
+        OwnRegressor(spec=OWN_LINEAR, **SMALL),
+        AttentionHead(epochs=2),
+        AttentionRegressor(epochs=2),
     ],
     expected_failed_checks=not_for,
 )

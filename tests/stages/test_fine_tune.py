@@ -18,6 +18,7 @@ from headstart.progress import Silence
 from headstart.runs.record import RunRecord
 from headstart.stages.config import TuneConfig
 from headstart.stages.fine_tune import fine_tune, prepare_state
+from ..backbones import tiny_vision
 
 WORDS = {
     "animal": "cat dog cow hen pig",
@@ -50,6 +51,21 @@ def texts(tmp_path: Path) -> Path:
                 [f"{' '.join(words)} {row}", name, ["train", "train", "validation", "test"][row // 3 % 4]]
             )
     return path
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """36 pictures of two classes, in folders by split and class."""
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for row in range(36):
+        name, split = ("dark", "light")[row % 2], ("train", "train", "validation")[row // 2 % 3]
+        pixels = rng.integers(0, 128, (40, 40, 3)) + 100 * (row % 2)
+        folder = tmp_path / "photos" / split / name
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{row}.png")
+    return tmp_path / "photos"
 
 
 @pytest.fixture
@@ -242,6 +258,43 @@ class TestCutCache:
             torch.testing.assert_close(after[name], tensor, atol=2e-5, rtol=0)
         np.testing.assert_allclose(short.predictor.head.coef_, whole.predictor.head.coef_, atol=2e-5)
         assert list(short.record.report["cut"]["spaces"]) == ["1"]
+
+    @pytest.mark.parametrize("name", ["test_vit", "test_efficientnet", "test_convnext"])
+    def test_images_are_decoded_once_and_give_the_same_weights(
+        self, photos: Path, cache_root: Path, tmp_path: Path, name: str, monkeypatch: Any
+    ) -> None:
+        import timm
+        from safetensors.torch import save_model
+
+        from headstart.finetuning.inputs import RawSamples
+
+        torch.manual_seed(0)
+        weights = tmp_path / f"{name}.safetensors"
+        save_model(tiny_vision.scrambled(timm.create_model(name)), weights)
+        prepared = 0
+        real = RawSamples.prepared
+
+        def counted(self: Any, rows: Any) -> Any:
+            nonlocal prepared
+            prepared += len(rows)
+            return real(self, rows)
+
+        def tune(cut_cache: bool, unfreeze: list[str]) -> Any:
+            config = TuneConfig(
+                data=str(photos), backbone=f"timm:{name}", weights=weights, cache=str(cache_root),
+                strategy="gradual", unfreeze=unfreeze, epochs=[2], lr=[1e-3], cut_cache=cut_cache,
+            )  # fmt: skip
+            return fine_tune(config, Silence(), tmp_path / f"state-{cut_cache}-{len(unfreeze)}")
+
+        whole = tune(False, ["1", "2"])
+        monkeypatch.setattr(RawSamples, "prepared", counted)
+        short = tune(True, ["1", "2"])
+        assert set(short.record.report["cut"]["spaces"]) == {"1", "2"}
+        assert prepared < 20  # a few to compare the cut with the whole network, out of 24 in each of four epochs
+        before, after = (saved(one.record, tmp_path / n) for one, n in ((whole, "whole"), (short, "short")))
+        for key, tensor in before.items():
+            torch.testing.assert_close(after[key], tensor, atol=2e-5, rtol=0)
+        np.testing.assert_allclose(short.predictor.head.coef_, whole.predictor.head.coef_, atol=2e-5)
 
     def test_it_is_kept_for_the_next_training(self, tuned: Any, cache_root: Path) -> None:
         tuned("last:1", epochs=[1])

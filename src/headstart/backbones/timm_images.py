@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
@@ -16,6 +16,7 @@ from headstart.backbones.hub import hub_files
 from headstart.backbones.images import FrozenImageModel
 from headstart.backbones.loading import loading_failures
 from headstart.backbones.state_dicts import load_into, read_state_dict
+from headstart.backbones.timm_blocks import BLOCK, BlockReader
 from headstart.backbones.timm_reading import Reading, probe, read
 from headstart.backbones.torch_hub import torch_hub_files
 from headstart.errors import BackboneError, ConfigError
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from headstart.backbones.options import BackboneOptions
     from headstart.backbones.portable import Portable
-    from headstart.types import Precision
+    from headstart.types import Activations, Precision
 
 REMEDY = "fetch the weights where there is a network, pass --weights FILE, or choose a bundled: backbone"
 
@@ -96,7 +97,13 @@ class TimmBackbone:
         transform = create_transform(**self._data_config, is_training=False)
         reading = self._reading  # before the weights are cast and moved
         module = freeze(self._model, device, precision)
-        return FrozenImageModel(module, transform, lambda batch, reads: read(module, reading, batch, reads))
+        blocks = BlockReader(module)
+
+        def read_batch(batch: torch.Tensor, reads: Collection[str]) -> Activations:
+            layers = [name for name in reads if name.startswith(BLOCK)]
+            return blocks(batch, layers) if layers else read(module, reading, batch, reads)
+
+        return FrozenImageModel(module, transform, read_batch)
 
     def portable(self, tap: str) -> Portable:
         """The model as transformers wraps it, with the transform that timm resolved.

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from headstart.backbones.images import PIXELS
+from headstart.backbones.timm_blocks import has_channels_last
 from headstart.errors import ConfigError
 from headstart.finetuning.depths import blocks_of
 from headstart.finetuning.inputs import LABELS, RawSamples
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from headstart.finetuning.network import TunedModel
 
 STATES = "states"
+BLANK_SIDE = 32
 CLOSE = 1e-4
 """How far from the whole network's, as a share of the largest, features may be."""
 
@@ -41,7 +44,9 @@ class _Given(nn.Module):
 
 @dataclass
 class Cut:
-    """A backbone of transformers without its first blocks.
+    """A backbone without its first blocks.
+
+    What stands before them still runs, and what comes out of it is dropped.
 
     Parameters
     ----------
@@ -52,57 +57,79 @@ class Cut:
     Raises
     ------
     ConfigError
-        Its blocks stand in no list of the module.
+        Its blocks are no modules of their own.
     """
 
     model: TunedModel
     n_left_out: int
-    gives_tuples: bool = False
-    _owner: nn.Module = field(init=False)
-    _name: str = field(init=False)
+    _gives_tuples: bool = False
+    _shape: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        blocks = blocks_of(self.model.backbone)
-        homes = [
-            (module, name)
+        blocks = blocks_of(self.model.backbone)[: self.n_left_out]
+        homes = {
+            id(child): (module, name)
             for module in self.model.backbone.modules()
             for name, child in module.named_children()
-            if isinstance(child, nn.ModuleList) and list(child) == blocks and blocks
-        ]
-        if not homes:
-            raise ConfigError("its blocks stand in no list that could begin in the middle")
-        self._owner, self._name = homes[0]
+        }
+        self._homes = [homes[id(block)] for block in blocks if id(block) in homes]
+        if len({id(block) for block in blocks}) < self.n_left_out or len(self._homes) < self.n_left_out:
+            raise ConfigError("its blocks are no modules of their own, so that none can be the first")
 
     def look(self, batch: Mapping[str, Tensor]) -> None:
-        """See in a pass over a batch what a block gives: its states, or a tuple of which they are the first."""
+        """See in a pass over a batch what leaves the last block that is left out, and whether as part of a tuple."""
         seen: list[Any] = []
-        first = blocks_of(self.model.backbone)[0]
-        handle = first.register_forward_hook(lambda *given: seen.append(given[2]))
+        owner, name = self._homes[-1]
+        handle = owner.get_submodule(name).register_forward_hook(lambda *given: seen.append(given[2]))
         try:
             with torch.no_grad():
                 self.model.features(batch)
         finally:
             handle.remove()
-        self.gives_tuples = isinstance(seen[0], tuple)
+        self._gives_tuples = isinstance(seen[0], tuple)
+        self._shape = tuple((seen[0][0] if self._gives_tuples else seen[0]).shape[1:])
+
+    def samples(self, plain: RawSamples, states: Callable[[int], NDArray[Any]]) -> CutSamples:
+        """Samples that begin at the cut.
+
+        Parameters
+        ----------
+        plain : RawSamples
+        states : callable
+            From a sample's number to what leaves the last block that is left out, (T, D).
+        """
+        given = given_of(plain)
+        batch = plain.batch([0])
+        if PIXELS not in batch:
+            return CutSamples(**given, states=states)
+        # The network's first layers see a blank: what they make of it is dropped. Without positions in them any
+        # size will do.
+        shape, channels_last = self._shape, has_channels_last(self.model.backbone)
+        blank = batch[PIXELS][0] * 0
+        if len(shape) == 3 and not channels_last:
+            blank = blank[:, :BLANK_SIDE, :BLANK_SIDE]
+        return CutImages(**given, states=states, blank=blank, shape=shape, channels_last=channels_last)
 
     @contextmanager
     def active(self) -> Iterator[None]:
         """Leave the blocks out inside; batches must carry their ``states``."""
-        whole: Any = getattr(self._owner, self._name)
         read = self.model.read
-        given = [_Given(self.gives_tuples) for _ in range(self.n_left_out)]
+        whole = [owner.get_submodule(name) for owner, name in self._homes]
+        given = [_Given(self._gives_tuples) for _ in whole]
 
         def begin(batch: Mapping[str, Tensor]) -> Tensor:
             given[0].states = batch[STATES]
             features: Tensor = read({name: part for name, part in batch.items() if name != STATES})
             return features
 
-        setattr(self._owner, self._name, nn.ModuleList([*given, *whole[self.n_left_out :]]))
+        for (owner, name), module in zip(self._homes, given, strict=True):
+            setattr(owner, name, module)
         self.model.read = begin
         try:
             yield
         finally:
-            setattr(self._owner, self._name, whole)
+            for (owner, name), module in zip(self._homes, whole, strict=True):
+                setattr(owner, name, module)
             self.model.read = read
 
     def check(self, whole: RawSamples, cut: CutSamples) -> None:
@@ -115,11 +142,14 @@ class Cut:
         """
         rows = list(range(min(4, len(whole))))
         self.model.eval()
-        self.look(whole.inputs(rows))
-        with torch.no_grad():
-            wanted = self.model.features(whole.inputs(rows))
-            with self.active():
-                found = self.model.features(cut.inputs(rows))
+        try:
+            with torch.no_grad():
+                wanted = self.model.features(whole.inputs(rows))
+                with self.active():
+                    found = self.model.features(cut.inputs(rows))
+        except (RuntimeError, ValueError, AssertionError, TypeError, AttributeError) as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise ConfigError(f"it cannot begin behind block {self.n_left_out} ({reason})") from error
         if float((wanted - found).abs().max()) > CLOSE * float(wanted.abs().max()):
             raise ConfigError("what its first blocks give is not all that enters the others")
 
@@ -148,6 +178,39 @@ class CutSamples(RawSamples):
 
 
 @dataclass
+class CutImages(CutSamples):
+    """Images with what leaves the last block that is left out; they are not decoded.
+
+    Parameters
+    ----------
+    blank : Tensor, shape (3, H, W)
+        What the layers before the blocks are shown.
+    shape : tuple of int
+        Of the states of one image: (T, D), or of a map.
+    channels_last : bool
+        Whether maps are (H, W, D) rather than (D, H, W).
+    """
+
+    blank: Tensor = field(default_factory=lambda: torch.empty(0))
+    shape: tuple[int, ...] = ()
+    channels_last: bool = False
+
+    def batch(self, rows: Sequence[int]) -> dict[str, Tensor]:
+        """Some samples as one batch, with their ``states`` (B, …) as they left the block."""
+        states = torch.from_numpy(np.stack([self.states(row) for row in rows]).astype(np.float32, copy=False))
+        if len(self.shape) == 3 and not self.channels_last:
+            states = states.unflatten(1, self.shape[1:]).permute(0, 3, 1, 2)
+        else:
+            states = states.reshape(len(rows), *self.shape)
+        blank = self.blank.expand(len(rows), *self.blank.shape)
+        return {PIXELS: blank, STATES: states, LABELS: self.targets[torch.as_tensor(list(rows))]}
+
+    def lengths(self) -> None:
+        """All cost alike."""
+        return
+
+
+@dataclass
 class PooledSamples(RawSamples):
     """Samples of which only what the head reads is wanted.
 
@@ -166,6 +229,11 @@ class PooledSamples(RawSamples):
     def lengths(self) -> None:
         """All cost alike."""
         return
+
+
+def given_of(samples: RawSamples) -> dict[str, Any]:
+    """What samples were made of, for others like them."""
+    return {name: getattr(samples, name) for name in ("payload", "names", "targets", "model")}
 
 
 @contextmanager

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from headstart.backbones.hf.blocks import block_list
+from headstart.backbones.timm_blocks import block_names, depths_of
 
 if TYPE_CHECKING:
     from torch import nn
-
-AFTER_BLOCKS = ("norm", "head", "fc", "classifier", "conv_head", "bn2")
-"""What timm calls the modules behind its last block, at the beginning of their names."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ class Depths:
     def of(cls, backbone: nn.Module) -> Depths:
         """Look at a backbone of timm or of transformers; any other cannot be divided."""
         if hasattr(backbone, "group_matcher"):
-            return cls._of_timm(backbone)
+            return cls(*depths_of(backbone))
         blocks = blocks_of(backbone)
         names = {id(parameter): name for name, parameter in backbone.named_parameters()}
         inside = {
@@ -49,16 +47,6 @@ class Depths:
             # What is registered behind the blocks runs behind them: closing norms and poolers.
             depths[name] = inside.get(name, len(blocks) + 1 if seen else 0)
         return cls(len(blocks), depths)
-
-    @classmethod
-    def _of_timm(cls, backbone: Any) -> Depths:
-        from timm.models import group_parameters
-
-        groups = dict(group_parameters(backbone, backbone.group_matcher(coarse=True)))
-        last = max(groups)
-        is_behind = all(name.startswith(AFTER_BLOCKS) for name in groups[last])
-        n_blocks = last - 1 if is_behind else last
-        return cls(n_blocks, {name: depth for depth, names in groups.items() for name in names})
 
     def of_modules(self, backbone: nn.Module) -> dict[str, int]:
         """The depth of every module: of its shallowest parameter, or of the one that stands before it."""
@@ -74,7 +62,9 @@ class Depths:
 
 
 def blocks_of(backbone: nn.Module) -> list[Any]:
-    """The blocks of a model of transformers, first to last; empty where there is no such list."""
+    """The blocks of a model of timm or of transformers, first to last; empty where they cannot be told apart."""
+    if hasattr(backbone, "group_matcher"):
+        return [backbone.get_submodule(name) for name in block_names(backbone)]
     config = getattr(backbone, "config", None)
     if config is None:
         return []

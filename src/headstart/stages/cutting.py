@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from headstart.arrow import keys_from_arrow
+from headstart.backbones.timm_blocks import BLOCK
 from headstart.cache.formats import shard_format
 from headstart.cache.reading.stored import open_rows
 from headstart.errors import ConfigError
 from headstart.extraction.plan import plan_extraction
-from headstart.finetuning.cut import Cut, CutSamples, PooledSamples, given_features
+from headstart.finetuning.cut import Cut, PooledSamples, given_features, given_of
+from headstart.finetuning.depths import Depths
 from headstart.recipe import make_recipe
 from headstart.stages.computing import fill
 from headstart.stages.config import ComputeConfig
 from headstart.stages.spaces import Work
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from headstart.cache.space import Space
     from headstart.contracts import Progress
     from headstart.finetuning.inputs import RawSamples
@@ -44,9 +48,10 @@ def why_not(config: TuneConfig, info: BackboneInfo) -> str | None:
         return f"{config.strategy} trains from the input, or nothing but the head"
     if config.augment:
         return "augmented inputs are other ones in each epoch"
-    if info.architecture.get("library") != "transformers" or info.modality != "text":
-        return "only text models of transformers are cut so far"
-    if not info.n_layers or info.first_layer:
+    library = info.architecture.get("library")
+    if library != "timm" and not (library == "transformers" and info.modality == "text"):
+        return "only text models of transformers and models of timm are cut so far"
+    if library == "transformers" and (not info.n_layers or info.first_layer):
         return "its blocks cannot be told apart"
     if info.prompt:
         return "the tokens of a prompt take no part in a feature"
@@ -87,46 +92,57 @@ class CutCache:
         if n_blocks is None or n_blocks not in self.spaces:
             yield samples
             return
-        cut_samples = {split: self._cut(n_blocks, split, plain) for split, plain in samples.items()}
-        cut = self._checked(n_blocks, samples, cut_samples)
+        cut = self._checked(n_blocks, samples["train"])
         if cut is None:
             yield samples
             return
+        begun = {split: cut.samples(plain, self._states(n_blocks, split)) for split, plain in samples.items()}
         with cut.active():
-            yield cut_samples
+            yield begun
 
-    def _checked(
-        self, n_blocks: int, samples: Mapping[str, RawSamples], cut_samples: Mapping[str, CutSamples]
-    ) -> Cut | None:
+    def _checked(self, n_blocks: int, train: RawSamples) -> Cut | None:
         if n_blocks not in self._cuts:
             try:
                 cut = Cut(self.model, self.model.depths.n_blocks - n_blocks)
-                cut.check(samples["train"], cut_samples["train"])
+                cut.look(train.inputs([0]))
+                cut.check(train, cut.samples(train, self._states(n_blocks, "train")))
                 self._cuts[n_blocks] = cut
             except ConfigError as error:
                 self.progress.say(f"the whole network runs in each epoch: {error}")
                 self._cuts[n_blocks] = None
         return self._cuts[n_blocks]
 
-    def _cut(self, n_blocks: int, split: str, plain: RawSamples) -> CutSamples:
+    def _states(self, n_blocks: int, split: str) -> Callable[[int], NDArray[Any]]:
         keys = keys_from_arrow(self.raw.parts[split].table.column("key"))
-        rows = open_rows(self.spaces[n_blocks], keys)
-        return CutSamples(**_fields(plain), states=rows.vectors)
+        return open_rows(self.spaces[n_blocks], keys).vectors
 
     def _pooled(self, split: str, plain: RawSamples) -> PooledSamples:
         features = np.asarray(self.raw.parts[split].X, dtype=np.float32)
-        return PooledSamples(**_fields(plain), features=features)
+        return PooledSamples(**given_of(plain), features=features)
 
 
-def _fields(samples: RawSamples) -> dict[str, Any]:
-    names = ("payload", "names", "targets", "model")
-    return {each.name: getattr(samples, each.name) for each in fields(samples) if each.name in names}
+def cut_taps(opened: OpenedBackbone, blocks: Sequence[int], n_blocks: int) -> dict[int, str]:
+    """Where what enters so many last blocks of all is read, by their number."""
+    layer = BLOCK if opened.info.architecture.get("library") == "timm" else ""
+    return {n: f"{layer}{n_blocks - n}.tokens" for n in blocks}
+
+
+def count_blocks(opened: OpenedBackbone) -> int:
+    """How many blocks the backbone has."""
+    if opened.info.architecture.get("library") != "timm":
+        return opened.info.n_layers
+    return Depths.of(opened.backbone().load("cpu", "fp32").module).n_blocks
 
 
 def fill_cuts(
-    config: TuneConfig, opened: OpenedBackbone, data: RawData, blocks: Sequence[int], progress: Progress
+    config: TuneConfig, opened: OpenedBackbone, data: RawData, taps: Mapping[int, str], progress: Progress
 ) -> tuple[dict[int, Space], float]:
     """Compute what the cache lacks of what enters the last blocks, for each number of them.
+
+    Parameters
+    ----------
+    taps : mapping of int to str
+        By the number of blocks that train: where what enters them is read.
 
     Returns
     -------
@@ -135,16 +151,15 @@ def fill_cuts(
         That it took.
     """
     info, start = opened.info, perf_counter()
-    taps = [f"{info.n_layers - n_blocks}.tokens" for n_blocks in blocks]
-    spaces = [opened.cache.space(make_recipe(info, tap, "fp32", "float32")) for tap in taps]
-    plan = plan_extraction(data.source, data.samples, spaces, taps, shard_format("hdf5"))
+    spaces = [opened.cache.space(make_recipe(info, tap, "fp32", "float32")) for tap in taps.values()]
+    plan = plan_extraction(data.source, data.samples, spaces, list(taps.values()), shard_format("hdf5"))
     if len(plan.todo):
         progress.say(f"what enters the blocks that train is kept: {plan.summary()}")
     given: dict[str, Any] = {name: getattr(config, name) for name in ("cache", "device", "offline")}
     compute = ComputeConfig(**given)
     fill(Work(plan, "fp32", "float32", "as it is trained"), opened, compute, progress)
     opened.release()
-    return dict(zip(blocks, spaces, strict=True)), perf_counter() - start
+    return dict(zip(taps, spaces, strict=True)), perf_counter() - start
 
 
 def describe_cut(spaces: Mapping[int, Space], seconds: float) -> dict[str, Json]:

@@ -22,7 +22,15 @@ from headstart.heads import open_head
 from headstart.heads.training.objectives import Objective, balanced_weights
 from headstart.own_code import load_own
 from headstart.pooling import display_tap, is_ragged
-from headstart.stages.cutting import CUTTABLE, CutCache, describe_cut, fill_cuts, why_not
+from headstart.stages.cutting import (
+    CUTTABLE,
+    CutCache,
+    count_blocks,
+    cut_taps,
+    describe_cut,
+    fill_cuts,
+    why_not,
+)
 from headstart.stages.fit_report import describe_features
 from headstart.stages.init_head import start_from
 from headstart.stages.raw_samples import RawData, read_again
@@ -172,10 +180,11 @@ def _fill_cuts(
 ) -> tuple[dict[int, Space], float]:
     reason = why_not(config, opened.info)
     if reason is None:
-        phases = plan_phases(config, opened.info.n_layers)
-        blocks = [n for n in (phase.n_blocks for phase in phases) if n and n < opened.info.n_layers]
+        n_blocks = count_blocks(opened)
+        phases = plan_phases(config, n_blocks)
+        blocks = [n for n in (phase.n_blocks for phase in phases) if n and n < n_blocks]
         if blocks:
-            return fill_cuts(config, opened, data, blocks, progress)
+            return fill_cuts(config, opened, data, cut_taps(opened, blocks, n_blocks), progress)
     elif config.cut_cache and config.strategy.startswith(CUTTABLE):
         progress.say(f"the whole network runs in each epoch: {reason}")
     return {}, 0.0

@@ -20,8 +20,8 @@ class BestWeights:
     ----------
     network : Network
     patience : int
-        Epochs without a better loss before a member has waited long enough; a third of it, at least one,
-        before its learning rate falls, where the schedule is ``plateau``.
+        Epochs without a better loss before a training stops. After a third of them, at least one, the learning
+        rate falls where the schedule is ``plateau``.
     """
 
     def __init__(self, network: Network, patience: int) -> None:
@@ -61,10 +61,6 @@ class BestWeights:
             if self._since_fall[number] >= wait:
                 self._since_fall[number] = 0
                 self.factors[number] *= STEP_FACTOR
-
-    def out_of_patience(self, epoch: int) -> list[bool]:
-        """Whether the best epoch of each member lies too far back."""
-        return [epoch - best >= self._patience and best > 0 for best in self.epochs]
 
     def weights_of(self, member: int) -> dict[str, Tensor]:
         """The best weights of a member, or those that it has now where no epoch was the best."""

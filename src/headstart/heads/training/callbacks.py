@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
@@ -36,6 +37,36 @@ class EpochCallback:
     def on_epoch_end(self, record: Record) -> bool | None:
         """Hand the record on."""
         return self._function(record) is True
+
+    def on_fit_end(self, history: Sequence[Record]) -> None:
+        """Nothing to do."""
+
+
+class EarlyStopping:
+    """Ends a training whose validation loss has not been less than before for some epochs.
+
+    Parameters
+    ----------
+    patience : int
+        In [1, inf).
+    """
+
+    def __init__(self, patience: int) -> None:
+        self._patience = patience
+        self._least, self._waited = math.inf, 0
+
+    def on_fit_begin(self, about: Mapping[str, Any]) -> None:
+        """Nothing has been seen yet."""
+        self._least, self._waited = math.inf, 0
+
+    def on_epoch_end(self, record: Record) -> bool:
+        """Whether it has waited long enough; never without a validation loss."""
+        loss = record["validation_loss"]
+        if loss is not None and loss < self._least:
+            self._least, self._waited = loss, 0
+        else:
+            self._waited += 1
+        return math.isfinite(self._least) and self._waited >= self._patience
 
     def on_fit_end(self, history: Sequence[Record]) -> None:
         """Nothing to do."""

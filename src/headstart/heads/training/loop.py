@@ -15,7 +15,7 @@ from torch import Tensor
 from headstart.errors import ConfigError
 from headstart.heads.networks.networks import Network
 from headstart.heads.training.best import BestWeights
-from headstart.heads.training.callbacks import Callbacks, Record
+from headstart.heads.training.callbacks import Callbacks, EarlyStopping, Record
 from headstart.heads.training.checkpoint import Checkpoint
 from headstart.heads.training.examples import Stream, batches_of, generator_of, mixing
 from headstart.heads.training.joining import mixed, repeated, side_by_side
@@ -67,7 +67,8 @@ class Trainer:
     settings : Settings
     objective : Objective
     callbacks : sequence of Callback
-        They watch the first member; what they end ends for all.
+        They watch the first member; what they end ends for all. Besides them each member has an `EarlyStopping` of
+        its own.
     checkpoint : Checkpoint, optional
         Taken up where there is one of the same training; L-BFGS begins anew, and ends with the same.
     about : mapping, optional
@@ -100,6 +101,7 @@ class Trainer:
         self._rates = [member.lr for member in members]
         self._optimizer = open_optimizer(network, members, settings)
         self._best = BestWeights(network, settings.patience)
+        self._stoppers = [EarlyStopping(settings.patience) for _ in members]
         self._active = list(range(len(members)))
         self._trained = [Trained() for _ in members]
         self._epoch = 0
@@ -148,26 +150,30 @@ class Trainer:
         run = self._lbfgs_epoch if self._settings.optimizer == "lbfgs" else self._descend
         losses, rates = run(watch)
         scores = self._evaluate()
-        is_over = False
+        done = []
         for place, watched in enumerate(watch.report()):
             validation_loss, accuracy = scores[place]
             record = {
                 "epoch": self._epoch, "train_loss": losses[place], "validation_loss": validation_loss,
                 "validation_accuracy": accuracy, "lr": rates[place], **watched,
             }  # fmt: skip
-            is_over |= self._take(place, record)
+            done.append(self._take(self._active[place], record))
         self._best.update(self._epoch, [score[0] for score in scores])
-        self._stop(is_over)
+        is_over = self._active[0] == 0 and not self._trained[0].diverged_at and self._is_ended()
+        self._stop([True] * len(done) if is_over else done)
 
-    def _take(self, place: int, record: Record) -> bool:
-        """Keep a record; whether a callback ends the training."""
-        trained = self._trained[self._active[place]]
-        loss = record["train_loss"]
-        if not math.isfinite(loss):
+    def _take(self, member: int, record: Record) -> bool:
+        """Keep a record; whether the member is done."""
+        trained = self._trained[member]
+        if not math.isfinite(record["train_loss"]):
             trained.diverged_at = self._epoch
-            return False
+            return True
         trained.history.append(record)
-        return self._active[place] == 0 and self._callbacks.on_epoch_end(record)
+        return self._stoppers[member].on_epoch_end(record)
+
+    def _is_ended(self) -> bool:
+        """Tell the callbacks of the first member's epoch; whether one of them ends the training."""
+        return self._callbacks.on_epoch_end(self._trained[0].history[-1])
 
     def _going(self) -> list[tuple[Stream, int]]:
         """The streams that still have members, with the number of these."""
@@ -281,13 +287,8 @@ class Trainer:
         shares = (right / len(numbers)).tolist() if is_counted else [None] * n_members
         return list(zip(means, shares, strict=True))
 
-    def _stop(self, all_of_them: bool) -> None:
-        """Let go of members that are done, and of all where a callback says so."""
-        waited = self._best.out_of_patience(self._epoch)
-        done = [
-            all_of_them or waits or self._trained[member].diverged_at > 0
-            for member, waits in zip(self._active, waited, strict=True)
-        ]
+    def _stop(self, done: Sequence[bool]) -> None:
+        """Let go of members that are done."""
         if not any(done):
             return
         for place, is_done in enumerate(done):
@@ -334,6 +335,8 @@ class Trainer:
         for number, (history, best_epoch, diverged_at) in enumerate(plain["outcomes"]):
             weights = _part(tensors, f"done.{number}")
             self._trained[number] = Trained(weights, history, best_epoch, diverged_at)
+            for record in history:
+                self._stoppers[number].on_epoch_end(record)
 
 
 def only(trained: Trained, lr: float) -> Trained:
