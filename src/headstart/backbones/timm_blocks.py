@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import itertools
 import threading
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
@@ -39,7 +40,10 @@ def depths_of(model: Any) -> tuple[int, dict[str, int]]:
 
 
 def block_names(model: Any) -> list[str]:
-    """The name of the module that each block is, first to last; empty where one of them is no module of its own."""
+    """The name of the module that each block is, from the first to before the first that is no module of its own.
+
+    The last often is none: timm counts what stands behind it, such as the closing norm, to the same group.
+    """
     n_blocks, depths = depths_of(model)
     inside: dict[int, set[str]] = {number: set() for number in range(1, n_blocks + 1)}
     for name, depth in depths.items():
@@ -49,8 +53,8 @@ def block_names(model: Any) -> list[str]:
     for name, module in model.named_modules():
         if name:  # the outermost of several that hold the same comes first
             found.setdefault(frozenset(f"{name}.{part}" for part, _ in module.named_parameters()), name)
-    names = [found.get(frozenset(held)) for held in inside.values()]
-    return [] if None in names else [name for name in names if name is not None]
+    names = (found.get(frozenset(held)) for held in inside.values())
+    return [name for name in itertools.takewhile(lambda name: name is not None, names) if name]
 
 
 def has_channels_last(model: Any) -> bool:

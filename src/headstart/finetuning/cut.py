@@ -122,15 +122,17 @@ class Cut:
             features: Tensor = read({name: part for name, part in batch.items() if name != STATES})
             return features
 
-        for (owner, name), module in zip(self._homes, given, strict=True):
-            setattr(owner, name, module)
+        self._put(given)
         self.model.read = begin
         try:
             yield
         finally:
-            for (owner, name), module in zip(self._homes, whole, strict=True):
-                setattr(owner, name, module)
+            self._put(whole)
             self.model.read = read
+
+    def _put(self, modules: Sequence[nn.Module]) -> None:
+        for (owner, name), module in zip(self._homes, modules, strict=True):
+            setattr(owner, name, module)
 
     def check(self, whole: RawSamples, cut: CutSamples) -> None:
         """Compare the features of a few samples with those of the whole network.
@@ -199,7 +201,8 @@ class CutImages(CutSamples):
         """Some samples as one batch, with their ``states`` (B, …) as they left the block."""
         states = torch.from_numpy(np.stack([self.states(row) for row in rows]).astype(np.float32, copy=False))
         if len(self.shape) == 3 and not self.channels_last:
-            states = states.unflatten(1, self.shape[1:]).permute(0, 3, 1, 2)
+            _, height, width = self.shape
+            states = states.reshape(len(rows), height, width, -1).permute(0, 3, 1, 2)
         else:
             states = states.reshape(len(rows), *self.shape)
         blank = self.blank.expand(len(rows), *self.blank.shape)

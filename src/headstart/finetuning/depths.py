@@ -62,7 +62,7 @@ class Depths:
 
 
 def blocks_of(backbone: nn.Module) -> list[Any]:
-    """The blocks of a model of timm or of transformers, first to last; empty where they cannot be told apart."""
+    """The blocks of a model of transformers, first to last, or of timm, as far as each is a module of its own."""
     if hasattr(backbone, "group_matcher"):
         return [backbone.get_submodule(name) for name in block_names(backbone)]
     config = getattr(backbone, "config", None)
