@@ -293,7 +293,11 @@ class TestCutCache:
         assert set(short.record.report["cut"]["spaces"]) == {"1", "2"}
         assert prepared < 36  # a few to compare the cut with the whole network; each epoch has 24
         before, after = (saved(one.record, tmp_path / n) for one, n in ((whole, "whole"), (short, "short")))
-        for key, tensor in before.items():
+        read = {
+            key: tensor for key, tensor in before.items() if len(tensor.shape) == 0 or len(tensor) != 1000
+        }
+        assert 0 < len(before) - len(read) <= 2  # the classifier of ImageNet, which is drawn anew
+        for key, tensor in read.items():
             torch.testing.assert_close(after[key], tensor, atol=2e-5, rtol=0)
         np.testing.assert_allclose(short.predictor.head.coef_, whole.predictor.head.coef_, atol=2e-5)
 
