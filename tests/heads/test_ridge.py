@@ -6,6 +6,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+import torch
 from sklearn.linear_model import Ridge, RidgeClassifier, RidgeClassifierCV, RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -50,6 +51,19 @@ def test_leave_one_out_errors_are_those_of_ridge_classifier_cv(n, width, conditi
     assert head.alpha_ == model.alpha_
     assert head.loo_error_ == pytest.approx(-model.best_score_, rel=1e-6)
     np.testing.assert_allclose(head.coef_, model.coef_, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("condition", [1, 1e8])
+@pytest.mark.parametrize(("n", "width"), [(900, 60), (60, 150)])
+def test_tensors_give_what_arrays_give(n, width, condition, monkeypatch):
+    X, y = conditioned(n, width, condition)
+    on_arrays = RidgeHead(alphas=ALPHAS).fit(X, y)
+    monkeypatch.setattr("headstart.heads.ridge.pick_gpu", lambda _: torch.device("cpu"))
+    on_tensors = RidgeHead(alphas=ALPHAS).fit(X, y)
+    errors, wanted = ([entry["loo_error"] for entry in head.path_] for head in (on_tensors, on_arrays))
+    np.testing.assert_allclose(errors, wanted, rtol=1e-6)
+    np.testing.assert_allclose(on_tensors.coef_, on_arrays.coef_, rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(on_tensors.intercept_, on_arrays.intercept_, rtol=1e-6, atol=1e-8)
 
 
 @pytest.mark.parametrize(("n", "width"), [(40, 12), (12, 40)])

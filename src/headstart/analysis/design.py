@@ -10,11 +10,14 @@ import numpy as np
 
 from headstart.analysis.moments import moments_of
 from headstart.analysis.rows import in_blocks
+from headstart.arrays import moved
 
 if TYPE_CHECKING:
+    import torch
     from numpy.typing import NDArray
 
     from headstart.analysis.rows import Rows
+    from headstart.arrays import Array
 
     Floats = NDArray[np.float64]
 
@@ -32,11 +35,14 @@ class Design:
         Rows that stay on disk are read into memory at once where N <= D, and only there.
     mean, scale : ndarray, shape (D,)
         The mean is that of the rows that are fitted.
+    gpu : torch.device, optional
+        Where blocks are handed out; None: as numpy's arrays.
     """
 
     X: Rows
     mean: Floats
     scale: Floats
+    gpu: torch.device | None = None
 
     @classmethod
     def standardised(cls, X: Rows) -> Design:
@@ -44,7 +50,7 @@ class Design:
         mean, scale = moments_of(block for _, block in in_blocks(X))
         return cls(X, mean, scale)
 
-    def rows(self, at_least: int = 1) -> Iterator[tuple[slice, Floats]]:
+    def rows(self, at_least: int = 1) -> Iterator[tuple[slice, Array]]:
         """Blocks of rows (B, D); each is overwritten by the next."""
         n, width = self.X.shape
         size = max(1, min(n, max(at_least, BLOCK_BYTES // (8 * width))))
@@ -53,13 +59,13 @@ class Design:
             block = room[: len(found)]
             np.subtract(found, self.mean, out=block)
             block /= self.scale
-            yield part, block
+            yield part, moved(block, self.gpu)
 
-    def columns(self, at_least: int = 1) -> Iterator[tuple[slice, Floats]]:
+    def columns(self, at_least: int = 1) -> Iterator[tuple[slice, Array]]:
         """Blocks of columns (N, B)."""
         n, width = self.X.shape
         size = max(1, at_least, BLOCK_BYTES // (8 * n))
         held = self.X[:]  # a view, where it is an array
         for start in range(0, width, size):
             part = slice(start, start + size)
-            yield part, (held[:, part] - self.mean[part]) / self.scale[part]
+            yield part, moved((held[:, part] - self.mean[part]) / self.scale[part], self.gpu)

@@ -2,7 +2,7 @@
 
 With more samples than features everything follows from one eigendecomposition of the Gram matrix Z'Z of
 the features, otherwise from one of the kernel ZZ'. Rows are read in blocks, so that nothing of the size of
-the features is held besides them.
+the features is held besides them. In the array API standard: numpy's arrays on a CPU, torch's tensors on a GPU.
 
 References
 ----------
@@ -17,11 +17,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from array_api_compat import array_namespace
+
+from headstart.arrays import fetched, moved
 
 if TYPE_CHECKING:
+    import torch
     from numpy.typing import NDArray
 
     from headstart.analysis.design import Design
+    from headstart.arrays import Array
 
     Floats = NDArray[np.float64]
 
@@ -65,7 +70,7 @@ class RidgePath:
         """Predictions of the best for rows that are centred and scaled as those it was fitted on, (n, T)."""
         predicted = np.empty((design.X.shape[0], len(self.offset)))
         for part, Z in design.rows():
-            predicted[part] = Z @ self.coef.T + self.offset
+            predicted[part] = fetched(Z @ moved(self.coef, design.gpu).T) + self.offset
         return predicted
 
 
@@ -113,17 +118,18 @@ class _Gram:
         self.design, self.targets = design, targets
         self.offset = targets.mean(axis=0, dtype=np.float64)
         width = design.X.shape[1]
-        gram, moment = np.zeros((width, width)), np.zeros((width, targets.shape[1]))
+        gram = moved(np.zeros((width, width)), design.gpu)
+        moment = moved(np.zeros((width, targets.shape[1])), design.gpu)
         for part, Z in design.rows():
             gram += Z.T @ Z
             moment += Z.T @ self._wanted(part)
         self.alphas = _alphas_of(gram, design) if alphas is None else alphas
-        values, self._vectors = np.linalg.eigh(gram)
+        values, self._vectors = array_namespace(gram).linalg.eigh(gram)
         if not _is_safe(values, self.alphas):
             del gram, values
-            factor = _triangle(Z for _, Z in design.rows(at_least=width))
-            values, self._vectors = _squared(factor)
-        self._shrunk = 1 / (values.clip(min=0)[:, None] + self.alphas)  # (D, A)
+            factor = _triangle(fetched(Z) for _, Z in design.rows(at_least=width))
+            values, self._vectors = (moved(found, design.gpu) for found in _squared(factor))
+        self._shrunk = _shrunk(values, self.alphas, design.gpu)  # (D, A)
         self._turned = self._vectors.T @ moment
 
     def errors(self) -> Floats:
@@ -146,19 +152,18 @@ class _Gram:
             rows = Z @ self._vectors
             left = 1 - 1 / n - rows**2 @ self._shrunk[:, place]
             residual = self._wanted(part) - rows @ self._weights(place)
-            predicted[part] = self.targets[part] - _divided(residual, left)
+            predicted[part] = self.targets[part] - fetched(_divided(residual, left))
         return predicted
 
     def coef(self, place: int) -> Floats:
         """Of an alpha, (T, D)."""
-        return (self._vectors @ self._weights(place)).T
+        return fetched(self._vectors @ self._weights(place)).T
 
-    def _weights(self, place: int) -> Floats:
+    def _weights(self, place: int) -> Array:
         return self._shrunk[:, place, None] * self._turned
 
-    def _wanted(self, part: slice) -> Floats:
-        wanted: Floats = self.targets[part] - self.offset
-        return wanted
+    def _wanted(self, part: slice) -> Array:
+        return moved(self.targets[part] - self.offset, self.design.gpu)
 
 
 class _Kernel:
@@ -168,22 +173,24 @@ class _Kernel:
         self.design, self.targets = design, targets
         self.offset = targets.mean(axis=0, dtype=np.float64)
         n = len(targets)
-        kernel = np.zeros((n, n))
+        kernel = moved(np.zeros((n, n)), design.gpu)
         for _, Z in design.columns():
             kernel += Z @ Z.T
         self.alphas = _alphas_of(kernel, design) if alphas is None else alphas
         # Centred features leave the constant vector without an eigenvalue. It gets one that is known, so
         # that what it adds can be taken off again, however small alpha is.
-        constant = float(np.trace(kernel)) / n or 1.0
+        constant = _trace(kernel) / n or 1.0
         kernel += constant / n
-        values, self._vectors = np.linalg.eigh(kernel)
+        values, self._vectors = array_namespace(kernel).linalg.eigh(kernel)
         if not _is_safe(values, self.alphas):
             del kernel, values
-            columns = (Z.T for _, Z in design.columns(at_least=n))
-            values, self._vectors = _squared(_triangle(columns, np.full((1, n), np.sqrt(constant / n))))
-        self._shrunk = 1 / (values.clip(min=0)[:, None] + self.alphas)  # (N, A)
-        self._turned = self._vectors.T @ (targets - self.offset)
-        self._diagonal = self._vectors**2 @ self._shrunk - 1 / ((constant + self.alphas) * n)
+            columns = (fetched(Z).T for _, Z in design.columns(at_least=n))
+            factor = _triangle(columns, np.full((1, n), np.sqrt(constant / n)))
+            values, self._vectors = (moved(found, design.gpu) for found in _squared(factor))
+        self._shrunk = _shrunk(values, self.alphas, design.gpu)  # (N, A)
+        self._turned = self._vectors.T @ moved(targets - self.offset, design.gpu)
+        constants = moved(1 / ((constant + self.alphas) * n), design.gpu)
+        self._diagonal = self._vectors**2 @ self._shrunk - constants
 
     def errors(self) -> Floats:
         """The mean squared leave-one-out error of each alpha."""
@@ -193,7 +200,7 @@ class _Kernel:
 
     def left_out(self, place: int) -> Floats:
         """What the fits with an alpha that lack a sample predict for it."""
-        predicted: Floats = self.targets - _divided(self._dual(place), self._diagonal[:, place])
+        predicted: Floats = self.targets - fetched(_divided(self._dual(place), self._diagonal[:, place]))
         return predicted
 
     def coef(self, place: int) -> Floats:
@@ -201,23 +208,31 @@ class _Kernel:
         dual = self._dual(place)
         coef = np.empty((dual.shape[1], self.design.X.shape[1]))
         for part, Z in self.design.columns():
-            coef[:, part] = dual.T @ Z
+            coef[:, part] = fetched(dual.T @ Z)
         return coef
 
-    def _dual(self, place: int) -> Floats:
-        dual: Floats = self._vectors @ (self._shrunk[:, place, None] * self._turned)
-        return dual
+    def _dual(self, place: int) -> Array:
+        return self._vectors @ (self._shrunk[:, place, None] * self._turned)
 
 
-def _alphas_of(gram: Floats, design: Design) -> Floats:
+def _shrunk(values: Array, alphas: Floats, gpu: torch.device | None) -> Array:
+    """What each direction is multiplied by under each alpha, shape (R, A)."""
+    return 1 / (array_namespace(values).clip(values, min=0)[:, None] + moved(alphas, gpu))
+
+
+def _trace(gram: Array) -> float:
+    return float(array_namespace(gram).linalg.trace(gram))
+
+
+def _alphas_of(gram: Array, design: Design) -> Floats:
     """Both Gram matrices have the same trace."""
-    return SHARES * (float(np.trace(gram)) / design.X.shape[1] or 1.0)
+    return SHARES * (_trace(gram) / design.X.shape[1] or 1.0)
 
 
-def _is_safe(values: Floats, alphas: Floats) -> bool:
+def _is_safe(values: Array, alphas: Floats) -> bool:
     """Whether eigenvalues of a squared matrix are exact enough for the weakest penalty: the small ones are
     rounding errors of the large ones."""
-    return bool(alphas.min() >= SAFE * values[-1])
+    return bool(alphas.min() >= SAFE * float(values[-1]))
 
 
 def _triangle(parts: Iterable[Floats], first: Floats | None = None) -> Floats:
@@ -236,12 +251,12 @@ def _squared(factor: Floats) -> tuple[Floats, Floats]:
     return singular**2, rows.T
 
 
-def _sum_of_squares(residual: Floats, left: Floats) -> float:
+def _sum_of_squares(residual: Array, left: Array) -> float:
+    squares = array_namespace(residual).linalg.vecdot(residual, residual)
     with np.errstate(divide="ignore", invalid="ignore"):  # a sample alone has nothing to be predicted from
-        return float((np.einsum("ij,ij->i", residual, residual) / left**2).sum())
+        return float((squares / left**2).sum())
 
 
-def _divided(residual: Floats, left: Floats) -> Floats:
+def _divided(residual: Array, left: Array) -> Array:
     with np.errstate(divide="ignore", invalid="ignore"):
-        divided: Floats = residual / left[:, None]
-    return divided
+        return residual / left[:, None]

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from headstart.errors import ConfigError
 
@@ -65,17 +64,3 @@ def pick_gpu(name: str) -> torch.device | None:
 def may_have_gpu() -> bool:
     """Whether asking torch for a GPU is worth importing it."""
     return sys.platform != "darwin" and any(Path(node).exists() for node in GPU_NODES)
-
-
-def moved(array: NDArray[Any], gpu: torch.device | None) -> Any:
-    """The array itself, or a tensor on the GPU."""
-    if gpu is None:
-        return array
-    import torch
-
-    return torch.from_numpy(array).to(gpu)
-
-
-def fetched(array: Any) -> NDArray[Any]:
-    """An array on the CPU, of what `moved` gave."""
-    return array if isinstance(array, np.ndarray) else array.cpu().numpy()

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from array_api_compat import array_namespace
+
+from headstart.arrays import Array
 
 MEMORY = 10
 """Pairs of steps and changes of gradient that stand for the curvature."""
@@ -20,8 +22,6 @@ N_TRIALS = 20
 ENOUGH = 1e-4
 """The share of the promised decrease that a step must give (Armijo)."""
 
-Array: TypeAlias = Any
-"""Of one library and one device."""
 Loss: TypeAlias = Callable[[Array], tuple[Array, Array]]
 """Parameters (G, P) to losses (G,) in float64 and gradients (G, P), without the penalty."""
 

@@ -5,12 +5,10 @@ In the array API standard: numpy's arrays on a CPU, torch's tensors on a GPU.
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
-
 from array_api_compat import array_namespace, device
 
-Array: TypeAlias = Any
-"""Of one library and one device."""
+from headstart.arrays import Array
+
 LEAST_SHARE = 1e-6
 """What a class counts at least where the intercepts start: of one without samples the logarithm is infinite."""
 

@@ -11,9 +11,10 @@ from array_api_compat import array_namespace, device
 from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import StratifiedKFold
 
-from headstart.heads.devices import moved, pick_gpu
+from headstart.arrays import Array, moved
+from headstart.heads.devices import pick_gpu
 from headstart.heads.estimators import FLOATS, sample_weights
-from headstart.heads.lbfgs import Array, Curvature, minimise
+from headstart.heads.lbfgs import Curvature, minimise
 from headstart.heads.logistic_losses import SigmoidLoss, SoftmaxLoss, softplus
 
 if TYPE_CHECKING:
