@@ -8,7 +8,8 @@ import pytest
 import timm
 import torch
 
-from headstart.backbones.timm_blocks import BlockReader, block_names, has_channels_last, positions_of
+from headstart.backbones.blocks import positions_of
+from headstart.backbones.timm_blocks import BlockReader, block_names, has_channels_last
 from headstart.errors import BackboneError
 
 NETWORKS = {

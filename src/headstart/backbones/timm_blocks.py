@@ -1,4 +1,4 @@
-"""The blocks that a timm model is made of, one after the other, and passes that end behind one of them.
+"""The blocks that a timm model is made of, one after the other.
 
 They are counted as timm groups parameters for layer-wise learning rates: blocks of a transformer, stages of a
 convolutional network. Layers by number are something else: the maps that ``forward_intermediates`` gives, which
@@ -7,22 +7,19 @@ lack the tokens before the patches, and of some networks are fewer.
 
 from __future__ import annotations
 
-import contextlib
-import copy
 import itertools
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from headstart.errors import BackboneError
-from headstart.types import Activations, Positions
+from headstart.backbones.blocks import Blocks, read_blocks
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
-BLOCK = "block"
-"""What the layer is called that leaves a block: ``block3``, counted from 1."""
+    from headstart.types import Activations
+
 AFTER_BLOCKS = ("norm", "head", "fc", "classifier", "conv_head", "bn2")
 """What timm calls the modules behind its last block, at the beginning of their names."""
 
@@ -62,99 +59,25 @@ def has_channels_last(model: Any) -> bool:
     return str(getattr(model, "output_fmt", "NCHW")).endswith("NHWC")
 
 
-def positions_of(states: torch.Tensor, channels_last: bool) -> torch.Tensor:
-    """What leaves a block as (B, T, D): tokens as they are, maps row by row.
-
-    Raises
-    ------
-    BackboneError
-        It is neither.
-    """
-    if getattr(states, "ndim", 0) == 3:
-        return states
-    if getattr(states, "ndim", 0) != 4:
-        raise BackboneError("what leaves its blocks is neither tokens nor a map")
-    return states.flatten(1, 2) if channels_last else states.flatten(2).transpose(1, 2)
-
-
 class BlockReader:
-    """Reads what leaves blocks of a timm model; a pass ends behind the deepest. Threads may share it.
+    """Reads what leaves the blocks of a model. Threads may share it.
+
+    The blocks are watched from its first call on: hooks would stand in the way of a compiler.
 
     Parameters
     ----------
     model : torch.nn.Module
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Any) -> None:
         self._model = model
-        self._kept = threading.local()
-        self._ending: dict[frozenset[int], nn.Module] = {}
+        self._lock = threading.Lock()
+        self._blocks: Blocks | None = None
 
     def __call__(self, batch: torch.Tensor, layers: Collection[str]) -> Activations:
-        """Layers by name for a batch (B, 3, H, W).
-
-        Raises
-        ------
-        BackboneError
-            There is no such block.
-        """
-        numbers = frozenset(int(layer.removeprefix(BLOCK)) for layer in layers)
-        if numbers not in self._ending:
-            self._ending[numbers] = self._ending_behind(numbers)
-        self._kept.states = {}
-        with contextlib.suppress(_Reached):
-            self._ending[numbers].forward_features(batch)  # type: ignore[operator]
-        channels_last = has_channels_last(self._model)
-        found: Mapping[int, torch.Tensor] = self._kept.states
-        return Activations(
-            {f"{BLOCK}{number}": Positions(positions_of(found[number], channels_last)) for number in numbers}
-        )
-
-    def _ending_behind(self, numbers: frozenset[int]) -> nn.Module:
-        names = block_names(self._model)
-        if not names or max(numbers) > len(names):
-            raise BackboneError(
-                f"it has {len(names)} blocks that can be told apart, and no number {max(numbers)}"
-            )
-        top, copies = _shallow(self._model), dict[str, Any]()
-        for number in sorted(numbers):
-            *path, last = names[number - 1].split(".")
-            at, name = top, ""
-            for part in path:
-                name = f"{name}.{part}"
-                if name not in copies:
-                    copies[name] = _shallow(at._modules[part])
-                    at._modules[part] = copies[name]
-                at = copies[name]
-            at._modules[last] = _keeping(at._modules[last], number, number == max(numbers), self._kept)
-        return top
-
-
-class _Reached(Exception):
-    """The deepest block has been passed."""
-
-
-def _shallow(module: Any) -> nn.Module:
-    """A module of its own with the same parameters, buffers and children."""
-    twin: nn.Module = copy.copy(module)
-    twin._modules = dict(module._modules)
-    return twin
-
-
-def _keeping(block: Any, number: int, is_last: bool, kept: Any) -> nn.Module:
-    """The block, which notes what leaves it; behind the last of them the pass ends."""
-    from torch import nn
-
-    class Keeping(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.block = block
-
-        def forward(self, *args: Any, **kwargs: Any) -> Any:
-            states = self.block(*args, **kwargs)
-            kept.states[number] = states
-            if is_last:
-                raise _Reached
-            return states
-
-    return Keeping()
+        """Layers by name for a batch (B, 3, H, W); see `read_blocks`."""
+        with self._lock:
+            if self._blocks is None:
+                self._blocks = Blocks([self._model.get_submodule(name) for name in block_names(self._model)])
+        run = partial(self._model.forward_features, batch)
+        return read_blocks(self._blocks, run, layers, has_channels_last(self._model))

@@ -10,13 +10,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headstart.backbones.blocks import BLOCK
 from headstart.backbones.digest import n_parameters, weights_digest
 from headstart.backbones.freezing import freeze
 from headstart.backbones.hub import hub_files
 from headstart.backbones.images import FrozenImageModel
 from headstart.backbones.loading import loading_failures
 from headstart.backbones.state_dicts import load_into, read_state_dict
-from headstart.backbones.timm_blocks import BLOCK, BlockReader
+from headstart.backbones.timm_blocks import BlockReader
 from headstart.backbones.timm_reading import Reading, probe, read
 from headstart.backbones.torch_hub import torch_hub_files
 from headstart.errors import BackboneError, ConfigError

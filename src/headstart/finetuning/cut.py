@@ -149,7 +149,7 @@ class Cut:
                 wanted = self.model.features(whole.inputs(rows))
                 with self.active():
                     found = self.model.features(cut.inputs(rows))
-        except (RuntimeError, ValueError, AssertionError, TypeError, AttributeError) as error:
+        except (RuntimeError, ValueError, AssertionError, TypeError, AttributeError, LookupError) as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise ConfigError(f"it cannot begin behind block {self.n_left_out} ({reason})") from error
         if float((wanted - found).abs().max()) > CLOSE * float(wanted.abs().max()):

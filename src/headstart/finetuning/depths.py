@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from headstart.backbones.hf.blocks import block_list
+from headstart.backbones.blocks import block_list
 from headstart.backbones.timm_blocks import block_names, depths_of
 
 if TYPE_CHECKING:

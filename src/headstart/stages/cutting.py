@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headstart.arrow import keys_from_arrow
-from headstart.backbones.timm_blocks import BLOCK
+from headstart.backbones.blocks import BLOCK
 from headstart.cache.formats import shard_format
 from headstart.cache.reading.stored import open_rows
 from headstart.errors import ConfigError
@@ -48,10 +48,9 @@ def why_not(config: TuneConfig, info: BackboneInfo) -> str | None:
         return f"{config.strategy} trains from the input, or nothing but the head"
     if config.augment:
         return "augmented inputs are other ones in each epoch"
-    library = info.architecture.get("library")
-    if library != "timm" and not (library == "transformers" and info.modality == "text"):
-        return "only text models of transformers and models of timm are cut so far"
-    if library == "transformers" and (not info.n_layers or info.first_layer):
+    if info.modality not in ("text", "image"):
+        return "only models of texts and of images are cut so far"
+    if info.modality == "text" and (not info.n_layers or info.first_layer):
         return "its blocks cannot be told apart"
     if info.prompt:
         return "the tokens of a prompt take no part in a feature"
@@ -123,13 +122,13 @@ class CutCache:
 
 def cut_taps(opened: OpenedBackbone, blocks: Sequence[int], n_blocks: int) -> dict[int, str]:
     """Where what enters so many last blocks of all is read, by their number."""
-    layer = BLOCK if opened.info.architecture.get("library") == "timm" else ""
+    layer = BLOCK if opened.info.modality == "image" else ""
     return {n: f"{layer}{n_blocks - n}.tokens" for n in blocks}
 
 
 def count_blocks(opened: OpenedBackbone) -> int:
     """How many blocks the backbone has."""
-    if opened.info.architecture.get("library") != "timm":
+    if opened.info.modality == "text":
         return opened.info.n_layers
     return Depths.of(opened.backbone().load("cpu", "fp32").module).n_blocks
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from headstart.backbones.hf.blocks import Blocks, find_blocks, has_closing_norm
+from headstart.backbones.blocks import Blocks, find_blocks, has_closing_norm
 from headstart.types import Positions
 
 if TYPE_CHECKING:

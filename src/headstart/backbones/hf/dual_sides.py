@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from headstart.backbones.blocks import Blocks
 from headstart.backbones.hf.anatomy import Depth, Layout, candidate_blocks, depth_of, layout_of
-from headstart.backbones.hf.blocks import Blocks
 from headstart.backbones.hf.dual_inputs import MASK, ImageInputs, TextInputs
 from headstart.errors import BackboneError
 from headstart.types import AT_END, Activations, Positions

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from headstart.backbones.hf.blocks import Blocks
+from headstart.backbones.blocks import Blocks
 from headstart.types import AT_END
 
 if TYPE_CHECKING:

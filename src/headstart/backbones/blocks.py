@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from headstart.errors import BackboneError
+from headstart.types import Activations, Positions
+
 if TYPE_CHECKING:
     import torch
+
+BLOCK = "block"
+"""What the layer is called that is all that leaves a block: ``block3``, counted from 1."""
 
 
 class _ReachedError(Exception):
@@ -98,6 +104,50 @@ class Blocks:
             watch.sees(str(number), output[0] if isinstance(output, tuple) else output)
 
         module.register_forward_hook(leaves)
+
+
+def read_blocks(
+    blocks: Blocks, run: Callable[[], object], layers: Collection[str], channels_last: bool = False
+) -> Activations:
+    """All that leaves blocks, tokens before the patches among it, in a pass that ends behind the deepest.
+
+    Parameters
+    ----------
+    run : callable
+        The pass.
+    layers : collection of str
+        ``block1`` …
+    channels_last : bool
+        Whether maps are (B, H, W, D) rather than (B, D, H, W).
+
+    Raises
+    ------
+    BackboneError
+        There is no such block, or neither tokens nor a map leave it.
+    """
+    numbers = [layer.removeprefix(BLOCK) for layer in layers]
+    with blocks.kept(numbers, stop=True) as kept:
+        run()
+    if missing := [number for number in numbers if number not in kept]:
+        raise BackboneError(f"it has {len(blocks)} blocks that can be told apart, and no number {missing[0]}")
+    return Activations(
+        {f"{BLOCK}{number}": Positions(positions_of(kept[number], channels_last)) for number in numbers}
+    )
+
+
+def positions_of(states: torch.Tensor, channels_last: bool = False) -> torch.Tensor:
+    """What leaves a block as (B, T, D): tokens as they are, maps row by row.
+
+    Raises
+    ------
+    BackboneError
+        It is neither.
+    """
+    if getattr(states, "ndim", 0) == 3:
+        return states
+    if getattr(states, "ndim", 0) != 4:
+        raise BackboneError("what leaves its blocks is neither tokens nor a map")
+    return states.flatten(1, 2) if channels_last else states.flatten(2).transpose(1, 2)
 
 
 def find_blocks(model: torch.nn.Module, n_blocks: int | None) -> Blocks:
