@@ -120,7 +120,6 @@ def tuned_record(
     folder = state / BACKBONE_DIR
     where = save_backbone(parts.portable, parts.described, folder)
     features = describe_tuned(parts.described, where, folder, progress)
-    counts = counts_of(parts.model.parameters())
     n_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     report = {
         **record.report,
@@ -134,8 +133,8 @@ def tuned_record(
         "epochs": {"best": trained.best_epoch, "run": len(trained.history)},
         "samples_per_second": len(parts.samples["train"]) * len(trained.history) / max(trained.seconds, 1e-9),
         "cost": {
-            "model_bytes": n_bytes, "parameters": counts["trainable"], "total_parameters": counts["total"],
-            **session.held,
+            "model_bytes": n_bytes, "parameters": session.n_trained,
+            "total_parameters": counts_of(parts.model.parameters())["total"], **session.held,
         },
     }  # fmt: skip
 

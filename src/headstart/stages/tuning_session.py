@@ -13,6 +13,7 @@ from headstart.runs.energy import EnergyMeter
 from headstart.runs.memory import MemoryWatch
 from headstart.stages.tuning_parts import Parts
 from headstart.stages.tuning_rules import plan_phases, plan_rules, settings_of
+from headstart.stages.whole_model import counts_of
 
 if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
@@ -33,6 +34,8 @@ class Session:
         With the best weights of the last phase.
     phases : sequence of Phase
     trained : Trained
+    n_trained : int
+        Parameters that trained in the last phase, adapters among them.
     held : mapping
         Bytes of memory, and joules where they are counted.
     loaded, ended : float
@@ -42,6 +45,7 @@ class Session:
     parts: Parts
     phases: Sequence[Phase]
     trained: Trained
+    n_trained: int
     held: Mapping[str, Json]
     loaded: float
     ended: float
@@ -68,4 +72,6 @@ def train(
         parts.trainer_callbacks, parts.short_cut,
     )  # fmt: skip
     trained = training.run()
-    return Session(parts, phases, trained, {**watch.report(), **meter.joules}, loaded, perf_counter())
+    held, ended = {**watch.report(), **meter.joules}, perf_counter()
+    n_trained = counts_of(parts.model.parameters())["trainable"]
+    return Session(parts, phases, trained, n_trained, held, loaded, ended)
