@@ -252,6 +252,41 @@ def test_a_run_that_gets_faster_on_the_way_gives_the_same_features(
     assert_close(task.features().values, alone(open_model(IMAGES), samples, "pooler"), TOLERANCE)
 
 
+def tracing(function: Any, example: torch.Tensor) -> Any:
+    """Traces something for a while, as a compiler does: it changes modules for all threads."""
+
+    class Slow(torch.nn.Module):
+        def forward(self, tensor: torch.Tensor) -> torch.Tensor:
+            time.sleep(0.5)
+            return tensor + 1
+
+    torch.fx.symbolic_trace(Slow())
+    return function
+
+
+@pytest.mark.usefixtures("always_pays")
+def test_batches_that_fail_while_another_lane_traces_are_computed_again(
+    cache_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed: list[str] = []
+    real = extractor.Extractor._run_again_or_raise
+
+    def noted(self: Any, result: Any) -> None:
+        failed.append(str(result.error))
+        real(self, result)
+
+    monkeypatch.setattr(extractor.Extractor, "_run_again_or_raise", noted)
+    monkeypatch.setattr(extractor, "lay_out", lambda device, *_: Layout(device, 2, 1, 2))
+    monkeypatch.setattr(
+        extractor, "accelerators", lambda layout, batch: (Accelerator("tracing", 0, tracing),)
+    )
+    samples = pictures(120)
+    task = plan(samples, IMAGES, cache_root, "image", batch_size=4)
+    assert task.run().failures == []
+    assert any("not installed as a submodule" in reason for reason in failed)
+    assert_close(task.features().values, alone(open_model(IMAGES), samples, "pooler"), TOLERANCE)
+
+
 @pytest.mark.usefixtures("always_pays")
 def test_a_run_says_once_what_cannot_be_used_and_goes_on_without(
     cache_root: Path, monkeypatch: pytest.MonkeyPatch

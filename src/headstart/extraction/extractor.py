@@ -6,7 +6,7 @@ import contextlib
 import queue
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -109,7 +109,9 @@ class Extractor:
         self._n_batches = 0
         # An int8 layer rounds by what it sees: a trace of it is of no use.
         self._untried: list[Accelerator] | None = [] if is_int8(model.module) else None
-        self._is_trying = False
+        self._is_trying = self._has_tried = False
+        self._held: list[Result] = []
+        self._run_again: set[int] = set()
         self._began = self._looked = time.monotonic()
         self._n_done = 0
 
@@ -222,9 +224,8 @@ class Extractor:
             found = self._ready.cut(limit, self._most, or_less=self._sorts or nothing_comes)
             if found is None:
                 return
-            self._n_batches += 1
             items, cost = found
-            self._lanes.submit(partial(self._runner.run, items, budget, cost))
+            self._submit(items, budget, cost)
 
     def _next_events(self) -> Iterator[Any]:
         """What happened next, and now and then a look for readers that hang."""
@@ -255,11 +256,32 @@ class Extractor:
             self._retry_smaller(result)
             return
         if result.error is not None:
-            raise result.error
+            self._run_again_or_raise(result)
+            return
         self._n_done += len(result.items)
         self.tuner.took(result.budget, result.cost, result.seconds)
         self._try_to_accelerate(result)
         yield Computed(list(result.items), list(result.features), list(result.failures))
+
+    def _run_again_or_raise(self, result: Result) -> None:
+        """Compute a batch again that failed beside a trial, when that is over.
+
+        While torch traces a graph it changes ``nn.Module.__call__`` for all threads, and a pass in another lane may
+        fail with "module is not installed as a submodule". What fails without a trial fails for good.
+        """
+        assert result.error is not None
+        first = result.items[0].position
+        if not isinstance(result.error, Exception) or not self._has_tried or first in self._run_again:
+            raise result.error
+        if self._is_trying:
+            self._held.append(result)
+            return
+        self._run_again.add(first)
+        self._submit(result.items, result.budget, result.cost)
+
+    def _submit(self, items: Sequence[Item], budget: int, cost: int) -> None:
+        self._n_batches += 1
+        self._lanes.submit(partial(self._runner.run, items, budget, cost))
 
     def _retry_smaller(self, result: Result) -> None:
         """Halve the batch, and all that come after it."""
@@ -280,9 +302,8 @@ class Extractor:
         if self.tuner.budget != before:
             self._progress.say(f"out of memory with a batch of {len(result.items)}; going on with half of it")
         for half in (result.items[:middle], result.items[middle:]):
-            self._n_batches += 1
             cost = max(result.cost * len(half) // len(result.items), 1)
-            self._lanes.submit(partial(self._runner.run, half, result.budget, cost))
+            self._submit(half, result.budget, cost)
 
     def _try_to_accelerate(self, result: Result) -> None:
         """Start a trial in a lane, where enough work is left for it to pay."""
@@ -297,7 +318,7 @@ class Extractor:
         if not self._untried or not self._untried[0].pays(n_left * elapsed / max(self._n_done, 1)):
             return
         accelerator = self._untried.pop(0)
-        self._is_trying, self._n_batches = True, self._n_batches + 1
+        self._is_trying, self._has_tried, self._n_batches = True, True, self._n_batches + 1
         batch, runner = self._runner.batch(result.items), self._runner
         self._lanes.submit(
             partial(
@@ -312,6 +333,9 @@ class Extractor:
 
     def _take_trial(self, trial: Trial) -> None:
         self._is_trying, self._n_batches = False, self._n_batches - 1
+        held, self._held = self._held, []
+        for result in held:
+            self._submit(result.items, result.budget, result.cost)
         if trial.says:
             self._progress.say(f"{trial.says}; going on without")
         if trial.forward is not None:
