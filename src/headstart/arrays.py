@@ -23,6 +23,7 @@ def moved(array: NDArray[Any], gpu: torch.device | None) -> Array:
         return array
     import torch
 
+    # A copy in any case: blocks are read into memory that the next one overwrites.
     return torch.from_numpy(np.ascontiguousarray(array)).to(gpu, copy=True)
 
 

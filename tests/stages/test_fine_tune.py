@@ -84,6 +84,15 @@ def tuned(texts: Path, tiny_bert: Path, cache_root: Path, tmp_path: Path) -> Cal
     return tune
 
 
+def timm_weights(folder: Path, name: str) -> Path:
+    import timm
+    from safetensors.torch import save_model
+
+    torch.manual_seed(0)
+    save_model(tiny_vision.scrambled(timm.create_model(name)), folder / f"{name}.safetensors")
+    return folder / f"{name}.safetensors"
+
+
 def backbone_of(tiny_bert: Path) -> dict[str, torch.Tensor]:
     from transformers import BertModel
 
@@ -266,17 +275,12 @@ class TestCutCache:
     def test_images_are_decoded_once_and_give_the_same_weights(
         self, photos: Path, cache_root: Path, tmp_path: Path, name: str, monkeypatch: Any
     ) -> None:
-        import timm
-        from safetensors.torch import save_model
-
         from headstart.finetuning.inputs import RawSamples
 
-        torch.manual_seed(0)
         if name == "hf":
             backbone: dict[str, Any] = {"backbone": f"hf:{tiny_vision.vit(tmp_path / 'vit')}"}
         else:
-            backbone = {"backbone": f"timm:{name}", "weights": tmp_path / f"{name}.safetensors"}
-            save_model(tiny_vision.scrambled(timm.create_model(name)), backbone["weights"])
+            backbone = {"backbone": f"timm:{name}", "weights": timm_weights(tmp_path, name)}
         prepared = 0
         real = RawSamples.prepared
 
@@ -305,6 +309,26 @@ class TestCutCache:
         for key, tensor in read.items():
             torch.testing.assert_close(after[key], tensor, atol=2e-5, rtol=0)
         np.testing.assert_allclose(short.predictor.head.coef_, whole.predictor.head.coef_, atol=2e-5)
+
+    def test_a_network_whose_blocks_cannot_be_read_runs_whole(
+        self, photos: Path, cache_root: Path, tmp_path: Path, monkeypatch: Any
+    ) -> None:
+        said: list[str] = []
+
+        class Ear(Silence):
+            def say(self, message: str) -> None:
+                said.append(message)
+
+        monkeypatch.setattr("headstart.backbones.timm_blocks.block_names", lambda model: [])
+        config = TuneConfig(
+            data=str(photos), backbone="timm:test_vit", weights=timm_weights(tmp_path, "test_vit"),
+            cache=str(cache_root), strategy="last:1", epochs=[1],
+        )  # fmt: skip
+        record = fine_tune(config, Ear(), tmp_path / "state").record
+        assert "cut" not in record.report
+        assert any("it has 0 blocks that can be told apart" in line for line in said)
+        record.save(tmp_path / "run")
+        assert hs.load_run(tmp_path / "run").predict([next(photos.glob("*/*/*.png"))]).num_rows == 1
 
     def test_it_is_kept_for_the_next_training(self, tuned: Any, cache_root: Path) -> None:
         tuned("last:1", epochs=[1])

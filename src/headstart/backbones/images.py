@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from headstart.backbones.blocks import BLOCK
 from headstart.backbones.freezing import gradients_as_meant
 from headstart.errors import SampleError
 from headstart.types import AT_END
@@ -114,6 +115,8 @@ class FrozenImageModel:
         From an RGB image to a float tensor (3, H, W).
     read : callable
         From a batch (B, 3, H, W) on the device, and what is wanted, to `Activations`.
+    read_blocks : callable, optional
+        The same for what leaves blocks (``block1`` …), where they can be told apart.
     """
 
     def __init__(
@@ -121,6 +124,7 @@ class FrozenImageModel:
         module: torch.nn.Module,
         transform: Callable[[Image.Image], torch.Tensor],
         read: Callable[[torch.Tensor, Collection[str]], Activations],
+        read_blocks: Callable[[torch.Tensor, Collection[str]], Activations] | None = None,
     ) -> None:
         import torch
 
@@ -129,7 +133,7 @@ class FrozenImageModel:
         warnings.filterwarnings("ignore", module=r"PIL\.")
         self.module = module
         self._transform = transform
-        self._read = read
+        self._read, self._read_blocks = read, read_blocks
         parameter = next(module.parameters())
         self.device, self._dtype = parameter.device, parameter.dtype
         self.is_reentrant = True
@@ -154,8 +158,12 @@ class FrozenImageModel:
 
     def forward(self, batch: Mapping[str, torch.Tensor], reads: Collection[str] = AT_END) -> Activations:
         """Run the model over a batch of transformed images."""
+        pixels = batch[PIXELS].to(self._dtype)
+        layers = [name for name in reads if name.startswith(BLOCK)]
         with gradients_as_meant(self.module):
-            return self._read(batch[PIXELS].to(self._dtype), reads)
+            if layers and self._read_blocks:
+                return self._read_blocks(pixels, layers)
+            return self._read(pixels, reads)
 
 
 def prepare_images(

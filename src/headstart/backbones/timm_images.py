@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.backbones.blocks import BLOCK
 from headstart.backbones.digest import n_parameters, weights_digest
 from headstart.backbones.freezing import freeze
 from headstart.backbones.hub import hub_files
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
     from headstart.backbones.options import BackboneOptions
     from headstart.backbones.portable import Portable
-    from headstart.types import Activations, Precision
+    from headstart.types import Precision
 
 REMEDY = "fetch the weights where there is a network, pass --weights FILE, or choose a bundled: backbone"
 
@@ -98,13 +97,9 @@ class TimmBackbone:
         transform = create_transform(**self._data_config, is_training=False)
         reading = self._reading  # before the weights are cast and moved
         module = freeze(self._model, device, precision)
-        blocks = BlockReader(module)
-
-        def read_batch(batch: torch.Tensor, reads: Collection[str]) -> Activations:
-            layers = [name for name in reads if name.startswith(BLOCK)]
-            return blocks(batch, layers) if layers else read(module, reading, batch, reads)
-
-        return FrozenImageModel(module, transform, read_batch)
+        return FrozenImageModel(
+            module, transform, lambda batch, reads: read(module, reading, batch, reads), BlockReader(module)
+        )
 
     def portable(self, tap: str) -> Portable:
         """The model as transformers wraps it, with the transform that timm resolved.

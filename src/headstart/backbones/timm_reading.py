@@ -6,6 +6,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from headstart.backbones.blocks import positions_of
+from headstart.backbones.timm_blocks import has_channels_last
 from headstart.errors import BackboneError
 from headstart.types import AT_END, Activations, Positions
 
@@ -217,7 +219,7 @@ def _with_closing_norm(reading: Reading, last: torch.Tensor, maps: list[torch.Te
 
 def _channels_last(model: Any, last: torch.Tensor, grid: torch.Size | None) -> bool:
     if last.ndim == 4:
-        return str(getattr(model, "output_fmt", "NCHW")).endswith("NHWC")
+        return has_channels_last(model)
     # EfficientViM gives (B, D, T); all others that give tokens give (B, T, D).
     first = last.ndim == 3 and grid is not None and last.shape[1:] == (grid[1], grid[2:].numel())
     return not first
@@ -227,7 +229,7 @@ def _of_features(features: torch.Tensor, reading: Reading) -> Positions:
     if features.ndim == 2:
         return Positions(features.unsqueeze(1))
     if features.ndim == 4:
-        return Positions(features.flatten(1, 2)) if reading.channels_last else _of_map(features, reading)
+        return Positions(positions_of(features, reading.channels_last))
     tokens = features if reading.channels_last else features.transpose(1, 2)
     return Positions(tokens[:, reading.n_prefix :], cls=tokens[:, 0] if reading.has_cls else None)
 
@@ -236,4 +238,4 @@ def _of_map(kept: Any, reading: Reading) -> Positions:
     """A map (B, D, H, W), or that and the tokens before the patches."""
     spatial, prefix = kept if isinstance(kept, list | tuple) else (kept, None)
     cls = prefix[:, 0] if prefix is not None and reading.has_cls else None
-    return Positions(spatial.flatten(2).transpose(1, 2), cls=cls)
+    return Positions(positions_of(spatial), cls=cls)

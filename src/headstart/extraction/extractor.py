@@ -216,7 +216,7 @@ class Extractor:
     def _hand_out(self, is_over: bool) -> None:
         """Cut batches while lanes want some."""
         nothing_comes = not (self._readers.n_jobs or self._positions)
-        while self._n_batches < 2 * self.layout.lanes:
+        while self._n_batches + len(self._held) < 2 * self.layout.lanes:
             budget = self.tuner.next_budget()
             limit = budget
             if is_over and nothing_comes:  # the last batches: as many as there are lanes

@@ -78,6 +78,7 @@ class Cut:
 
     def look(self, batch: Mapping[str, Tensor]) -> None:
         """See in a pass over a batch what leaves the last block that is left out, and whether as part of a tuple."""
+        self.model.eval()  # a dropout would draw from the training's random numbers
         seen: list[Any] = []
         owner, name = self._homes[-1]
         handle = owner.get_submodule(name).register_forward_hook(lambda *given: seen.append(given[2]))

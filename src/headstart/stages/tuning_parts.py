@@ -15,7 +15,7 @@ from headstart.augmentation.views import open_views
 from headstart.backbones.freezing import resolve_device
 from headstart.backbones.portable import Portable, carried
 from headstart.cache.store import Cache
-from headstart.errors import ConfigError
+from headstart.errors import BackboneError, ConfigError
 from headstart.finetuning.inputs import RawSamples
 from headstart.finetuning.network import BATCH_NORMS, LinearHeadLayer, TunedModel
 from headstart.heads import open_head
@@ -184,7 +184,10 @@ def _fill_cuts(
         phases = plan_phases(config, n_blocks)
         blocks = [n for n in (phase.n_blocks for phase in phases) if n and n < n_blocks]
         if blocks:
-            return fill_cuts(config, opened, data, cut_taps(opened, blocks, n_blocks), progress)
+            try:
+                return fill_cuts(config, opened, data, cut_taps(opened, blocks, n_blocks), progress)
+            except BackboneError as error:  # what leaves its blocks cannot be read
+                progress.say(f"the whole network runs in each epoch: {error}")
     elif config.cut_cache and config.strategy.startswith(CUTTABLE):
         progress.say(f"the whole network runs in each epoch: {reason}")
     return {}, 0.0

@@ -8,7 +8,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.backbones.blocks import BLOCK, read_blocks
+from headstart.backbones.blocks import read_blocks
 from headstart.backbones.digest import n_parameters, weights_digest
 from headstart.backbones.freezing import freeze
 from headstart.backbones.hf.anatomy import Depth, Layout, candidate_blocks, depth_of, layout_of
@@ -102,14 +102,12 @@ class ImageBackbone:
         """The model, frozen, on a device."""
         anatomy = self._anatomy  # found in the dtype of the checkpoint, before any cast
         module = freeze(self._loaded[0], device, precision)
-
-        def read(batch: torch.Tensor, reads: Collection[str]) -> Activations:
-            layers = [name for name in reads if name.startswith(BLOCK)]
-            if layers:
-                return read_blocks(anatomy.depth.blocks, partial(module, batch), layers)
-            return _read(module, anatomy, batch, reads)
-
-        return FrozenImageModel(module, self._processor.pixels, read)
+        return FrozenImageModel(
+            module,
+            self._processor.pixels,
+            lambda batch, reads: _read(module, anatomy, batch, reads),
+            lambda batch, layers: read_blocks(anatomy.depth.blocks, partial(module, batch), layers),
+        )
 
     def portable(self, tap: str) -> Portable:
         """The model as transformers makes it, with its image processor."""
