@@ -181,6 +181,26 @@ def test_frozen_gives_what_fit_head_gives_on_the_cache(tuned: Any, texts: Path, 
     np.testing.assert_allclose(live.decision_function(X), cached.decision_function(X), atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize(("patience", "n_epochs"), [(None, 5), (2, 4)])
+def test_the_most_accurate_epoch_is_kept_and_none_is_left_out(
+    tuned: Any, monkeypatch: Any, patience: int | None, n_epochs: int
+) -> None:
+    """Also where the loss goes on falling; `frozen` goes by the loss, as the head `linear` does."""
+    from headstart.heads.training.objectives import Objective
+
+    right = iter([False, True, False, False, False])
+
+    def scripted(self: Any, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return torch.full(logits.shape[:2], next(right))
+
+    monkeypatch.setattr(Objective, "right", scripted)
+    record = tuned("full", epochs=[5], lr=[1e-4], patience=patience).record
+    losses = [entry["validation_loss"] for entry in record.history]
+    assert losses == sorted(losses, reverse=True)
+    assert record.report["epochs"] == {"best": 2, "run": n_epochs}
+    assert record.report["timings"]["to_best"] == record.history[1]["seconds"]
+
+
 def test_parts_of_a_step_give_what_the_whole_gives(tuned: Any) -> None:
     """Four parts of 8 and one of 32; 45 train samples, so that the last step is a part of one as well."""
     options = {"batch_size": 32, "epochs": [3], "dropout": 0.0}
@@ -365,8 +385,10 @@ class TestSearch:
         ]
         assert record.report["method"]["strategy"] == sweep["best"]["strategy"]
         best = next(trial for trial in sweep["trials"] if trial["params"] == sweep["best"])
-        losses = [entry["validation_loss"] for entry in record.history]
-        assert best["validation"]["loss"]["mean"] == pytest.approx(min(losses), rel=1e-6)
+        kept = max(record.history, key=lambda entry: (entry["validation_accuracy"], -entry["validation_loss"]))
+        assert best["validation"]["accuracy"]["mean"] == kept["validation_accuracy"]
+        assert best["validation"]["loss"]["mean"] == pytest.approx(kept["validation_loss"], rel=1e-6)
+        assert record.report["epochs"]["best"] == kept["number"]
 
     def test_optuna_gives_up_on_the_worse(self, tuned: Any) -> None:
         pytest.importorskip("optuna")

@@ -68,7 +68,12 @@ TRAINING: Group = panel(
         ),
         "warmup_share": (option(float | None, "--warmup-share", help="Of the steps."), None),
         "patience": (
-            option(int | None, "--patience", min=1, help="Epochs without a better validation loss."),
+            option(
+                int | None,
+                "--patience",
+                min=1,
+                help="Epochs without a better one that end it; else all run.",
+            ),
             None,
         ),
         "batch_size": (option(int | None, "--batch-size", min=1, help="Samples a step."), None),

@@ -15,6 +15,7 @@ from safetensors.torch import load_model, save_model
 
 from headstart.errors import DataError
 from headstart.files import read_json, write_json
+from headstart.finetuning.merits import merit_of
 from headstart.finetuning.state import SETTINGS
 from headstart.finetuning.trainer import WEIGHTS, PhaseTrainer, Rules, latest_checkpoint
 
@@ -140,15 +141,19 @@ class Training:
         with self._short_cut(phase, self._samples) as samples:
             self._train_phase(number, phase, folder, samples)
         records = [record for record in self._trained.history if record["phase"] == number + 1]
-        losses = [record["validation_loss"] for record in records]
-        if losses and None not in losses:
-            self._trained.best_epoch = records[min(range(len(losses)), key=losses.__getitem__)]["number"]
-        else:
-            self._trained.best_epoch = records[-1]["number"] if records else 0
+        self._trained.best_epoch = self._kept_of(records)
         save_model(self._model, str(folder / WEIGHTS))
         self._write_done(folder)
         for checkpoint in folder.glob("checkpoint-*"):
             shutil.rmtree(checkpoint, ignore_errors=True)
+
+    def _kept_of(self, records: Sequence[Mapping[str, Any]]) -> int:
+        """The epoch whose weights a phase ends with: the best, and without validation samples the last."""
+        if not records:
+            return 0
+        if "validation" not in self._samples:
+            return int(records[-1]["number"])
+        return int(max(records, key=lambda record: merit_of(record, self._rules.kept_by))["number"])
 
     def _train_phase(self, number: int, phase: Phase, folder: Path, samples: Samples) -> None:
         """One phase; where the memory does not suffice, with half as many samples at once."""

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
 
 from headstart.finetuning.inputs import LABELS, RawSamples, Windows
+from headstart.finetuning.merits import Criterion, merit
 from headstart.finetuning.network import TunedModel
 from headstart.finetuning.strategies import Phase
 from headstart.heads.training.objectives import Objective
@@ -27,6 +28,7 @@ from headstart.heads.training.settings import Schedule, Settings
 
 EVALUATED_AT_ONCE = 32
 WEIGHTS = "model.safetensors"
+MERIT = "eval_merit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +48,10 @@ class Rules:
     layer_decay : float in (0, 1]
         What the learning rate is multiplied by from one layer to the next, towards the input.
     clip_norm : float
-    patience : int
-        Epochs without a better validation loss before a phase ends.
+    patience : int, optional
+        Epochs without a better one before a phase ends; None: it trains all of its epochs.
+    kept_by : {"accuracy", "loss"}
+        What decides on validation samples which epoch's weights are kept, see `headstart.finetuning.merits`.
     precision : {"fp32", "bf16", "fp16"}
         Of activations, by autocast.
     seed : int
@@ -63,7 +67,8 @@ class Rules:
     head_weight_decay: float = 0.01
     layer_decay: float = 1.0
     clip_norm: float = 1.0
-    patience: int = 3
+    patience: int | None = None
+    kept_by: Criterion = "accuracy"
     precision: str = "fp32"
     seed: int = 0
     n_workers: int = 0
@@ -123,7 +128,7 @@ class PhaseTrainer(Trainer):  # type: ignore[misc]
         self.lr_scheduler: Any
         self.control: Any
         self._objective, self._phase, self._rules = objective, phase, rules
-        stops = [EarlyStoppingCallback(rules.patience)] if validation is not None else []
+        stops = [EarlyStoppingCallback(rules.patience)] if rules.patience and validation is not None else []
         super().__init__(
             model=model,
             args=_arguments(phase, rules, folder, self._windows, validation is not None, model.device),
@@ -205,6 +210,7 @@ class PhaseTrainer(Trainer):  # type: ignore[misc]
         right = objective.right(logits[:, None], targets)
         if right is not None:
             metrics["eval_accuracy"] = float(right.double().mean())
+        metrics[MERIT] = merit(metrics["eval_loss"], metrics.get("eval_accuracy"), self._rules.kept_by)
         metrics["eval_runtime"] = time.perf_counter() - start
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
@@ -258,8 +264,8 @@ def _arguments(
         logging_strategy="epoch",
         save_total_limit=2,
         load_best_model_at_end=has_validation,
-        metric_for_best_model="eval_loss" if has_validation else None,
-        greater_is_better=False if has_validation else None,
+        metric_for_best_model=MERIT if has_validation else None,
+        greater_is_better=True if has_validation else None,
         seed=rules.seed % 2**32,
         bf16=rules.precision == "bf16",
         fp16=rules.precision == "fp16",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from headstart.finetuning.strategies import Phase, check_strategy, phases_of
 
 if TYPE_CHECKING:
+    from headstart.finetuning.merits import Criterion
     from headstart.finetuning.trainer import Rules
     from headstart.heads.training.settings import Schedule
     from headstart.stages.config import TuneConfig
@@ -28,16 +29,24 @@ class Defaults:
     weight_decay: float = 0.01
     schedule: Schedule = "linear"
     warmup_share: float = 0.1
-    patience: int = 3
+    patience: int | None = None
+    kept_by: Criterion = "accuracy"
     batch_size: int = 32
 
 
 # The head alone is trained exactly as fit-head trains the head `linear`.
 FROZEN = Defaults(
-    epochs=100, lr=0.0, weight_decay=1.0, schedule="cosine", warmup_share=0.05, patience=10, batch_size=0
+    epochs=100,
+    lr=0.0,
+    weight_decay=1.0,
+    schedule="cosine",
+    warmup_share=0.05,
+    patience=10,
+    kept_by="loss",
+    batch_size=0,
 )
 LORA = Defaults(lr=1e-3)
-SCRATCH = Defaults(epochs=30, lr=5e-4, patience=5)
+SCRATCH = Defaults(epochs=30, lr=5e-4)
 
 
 def defaults_of(strategy: str) -> Defaults:
@@ -84,6 +93,7 @@ def plan_rules(config: TuneConfig, n_train: int, part_size: int, precision: str,
         layer_decay=config.layer_decay,
         clip_norm=config.clip_norm,
         patience=config.patience or known.patience,
+        kept_by=known.kept_by,
         precision=precision,
         seed=config.seed,
         n_workers=n_workers,

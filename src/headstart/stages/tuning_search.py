@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -9,16 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import ConfigError
+from headstart.finetuning.merits import merit_of
 from headstart.finetuning.state import check_resumable
 from headstart.stages.config import TuneConfig
 from headstart.stages.grids import as_grid, combinations
 from headstart.stages.searching import open_study, suggest
-from headstart.stages.tuning_rules import settings_of
+from headstart.stages.tuning_rules import defaults_of, settings_of
 from headstart.stages.tuning_session import train
 
 if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
     from headstart.contracts import Progress
+    from headstart.finetuning.merits import Criterion
     from headstart.stages.fit_data import FitData
     from headstart.types import Json
 
@@ -71,18 +74,19 @@ class _Pruned(Exception):
 class _Watch:
     """Follows a trial, and ends it where ``gives_up`` says so."""
 
-    def __init__(self, trial: TuneTrial, gives_up: Callable[[int, float], bool]) -> None:
-        self._trial, self._gives_up = trial, gives_up
+    def __init__(self, trial: TuneTrial, by: Criterion, gives_up: Callable[[int, float], bool]) -> None:
+        self._trial, self._by, self._gives_up = trial, by, gives_up
+        self._reached = -math.inf
 
     def on_fit_begin(self, about: Mapping[str, Any]) -> None:
         """Nothing to do."""
 
     def on_epoch_end(self, record: Mapping[str, Any]) -> None:
         """Keep the figures of the best epoch so far."""
-        trial, loss = self._trial, record["validation_loss"]
+        trial, reached = self._trial, merit_of(record, self._by)
         trial.seconds = record["seconds"]
-        if loss < trial.scores.get("loss", float("inf")):
-            accuracy = record["validation_accuracy"]
+        if reached > self._reached:
+            self._reached, accuracy, loss = reached, record["validation_accuracy"], record["validation_loss"]
             trial.scores = {"loss": loss} if accuracy is None else {"accuracy": accuracy, "loss": loss}
         if self._gives_up(record["number"], trial.value):
             raise _Pruned
@@ -122,9 +126,11 @@ def search(
     for number, (params, gives_up, tell) in enumerate(_proposals(config, grid)):
         trial = TuneTrial(params, state / f"trial-{number + 1}")
         progress.say(f"trial {number + 1}: " + ", ".join(f"{name}={value}" for name, value in params.items()))
-        _forget_others(trial.state, _with(config, params))
+        chosen = _with(config, params)
+        _forget_others(trial.state, chosen)
         try:
-            train(_with(config, params), features, raw, progress, trial.state, [_Watch(trial, gives_up)])
+            watch = _Watch(trial, defaults_of(chosen.strategy).kept_by, gives_up)
+            train(chosen, features, raw, progress, trial.state, [watch])
         except _Pruned:
             trial.is_pruned = True
         tell(trial)
