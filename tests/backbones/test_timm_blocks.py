@@ -9,7 +9,7 @@ import timm
 import torch
 
 from headstart.backbones.blocks import positions_of
-from headstart.backbones.timm_blocks import BlockReader, block_names, has_channels_last
+from headstart.backbones.timm_blocks import block_names, block_reader, has_channels_last
 from headstart.errors import BackboneError
 
 NETWORKS = {
@@ -35,7 +35,7 @@ def test_a_pass_ends_behind_the_deepest_block_with_what_leaves_each(name: str) -
         model.forward_features(batch)
         wanted = dict(seen)
         seen.clear()
-        found = BlockReader(model)(batch, ["block1", "block3"])
+        found = block_reader(model)(batch, ["block1", "block3"])
     assert list(seen) == names[:3]
     for number in (1, 3):
         states = positions_of(wanted[names[number - 1]], has_channels_last(model))
@@ -46,7 +46,7 @@ def test_a_pass_ends_behind_the_deepest_block_with_what_leaves_each(name: str) -
 def test_tokens_before_the_patches_are_among_them() -> None:
     model = timm.create_model("test_vit").eval()
     with torch.inference_mode():
-        found = BlockReader(model)(torch.zeros(1, 3, 160, 160), ["block2"])
+        found = block_reader(model)(torch.zeros(1, 3, 160, 160), ["block2"])
     assert found.layers["block2"].hidden.shape[1] == (160 // 16) ** 2 + 1
 
 
@@ -55,13 +55,13 @@ def test_the_model_itself_goes_to_its_end() -> None:
     batch = torch.randn(1, 3, 64, 64)
     with torch.inference_mode():
         before = model(batch)
-        BlockReader(model)(batch, ["block1"])
+        block_reader(model)(batch, ["block1"])
         assert torch.equal(model(batch), before)
 
 
 def test_threads_do_not_read_each_others_images() -> None:
     model = timm.create_model("test_efficientnet").eval()
-    reader = BlockReader(model)
+    reader = block_reader(model)
     batches = [torch.randn(1, 3, 64, 64) for _ in range(16)]
 
     def read(batch: torch.Tensor) -> torch.Tensor:
@@ -75,6 +75,6 @@ def test_threads_do_not_read_each_others_images() -> None:
 
 def test_a_block_that_is_not_there() -> None:
     with pytest.raises(BackboneError, match="no number 9"):
-        BlockReader(timm.create_model("test_resnet"))(torch.zeros(1, 3, 64, 64), ["block9"])
+        block_reader(timm.create_model("test_resnet"))(torch.zeros(1, 3, 64, 64), ["block9"])
     with pytest.raises(BackboneError, match="neither tokens nor a map"):
         positions_of(torch.zeros(3, 3), False)

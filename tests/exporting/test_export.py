@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_model
+from safetensors.torch import load_file, save_model
 from typer.testing import CliRunner
 
 import headstart as hs
@@ -224,6 +224,45 @@ def test_images_in_transformers(fit: Fit, elsewhere: Elsewhere, tmp_path: Path, 
         assert name == "timm, carried" or told["class"] == name
 
 
+def test_sides_of_dual_encoders(fit: Fit, elsewhere: Elsewhere, tmp_path: Path, photos: Path) -> None:
+    """Each without the other side; the text side as well, and in ONNX."""
+    clip = f"hf:{tiny_vision.clip(tmp_path / 'clip')}"
+    siglip = f"hf:{tiny_vision.siglip(tmp_path / 'siglip')}"
+    runs = {
+        "joint": fit(photos, clip, "ridge", taps=["joint.l2"]),
+        "cls": fit(photos, clip, "linear", taps=["last.cls"], params={"epochs": 3}),
+        "layer": fit(photos, clip, "mlp", taps=["1.mean"], params=QUICK),
+        "siglip": fit(photos, siglip, "ridge", taps=["pooler"]),
+    }
+    folders = {name: str(run.export(tmp_path / f"out {name}").path) for name, run in runs.items()}
+    pictures = [str(path) for path in sorted(photos.rglob("*.png"))[::9]]
+    found = elsewhere(IMAGE_CODE, *pictures, *folders.values())
+    for name, run in runs.items():
+        assert_same(found[folders[name]]["logits"], run, pictures)
+        assert_pipeline_says_it(found[folders[name]]["pipeline"], run, pictures)
+    weights = load_file(tmp_path / "out joint" / "model.safetensors")
+    assert not any("text_model" in name for name in weights)
+    onnx = elsewhere(ONNX_CODE, runs["joint"].export(tmp_path / "onnx", to="onnx").path, json.dumps(pictures))
+    assert onnx["inputs"] == ["pixel_values"]
+    assert_same(onnx["together"], runs["joint"], pictures)
+    texts = fit(write_texts(tmp_path / "t.jsonl"), clip, "ridge")
+    folder = str(texts.export(tmp_path / "texts").path)
+    told = elsewhere(TEXT_CODE, json.dumps(TEXTS), folder)[folder]
+    assert_same(told["logits"], texts, TEXTS)
+    assert_pipeline_says_it(told["pipeline"], texts, TEXTS)
+
+
+def test_a_fine_tuned_side_of_clip(
+    elsewhere: Elsewhere, tmp_path: Path, photos: Path, cache_root: Path
+) -> None:
+    clip, cache = tiny_vision.clip(tmp_path / "clip"), str(cache_root)
+    features = hs.extract(str(photos), f"hf:{clip}", cache=cache, quiet=True)
+    run = hs.load_run(hs.fine_tune(features, epochs=1, lr=1e-3).save(tmp_path / "run"))
+    pictures = [str(path) for path in sorted(photos.rglob("*.png"))[::9]]
+    folder = str(run.export(tmp_path / "out").path)
+    assert_same(elsewhere(IMAGE_CODE, *pictures, folder)[folder]["logits"], run, pictures, cache=cache)
+
+
 def test_timm(fit: Fit, elsewhere: Elsewhere, tmp_path: Path, photos: Path) -> None:
     weights = timm_weights(tmp_path, "test_efficientnet")
     run = fit(
@@ -325,6 +364,20 @@ class TestRefusals:
         run = fit(write_texts(tmp_path / "t.jsonl"), f"hf:{tiny_bert}", prompt="query ")
         with pytest.raises(ConfigError, match="behind the prompt 'query '"):
             run.export(tmp_path / "out")
+
+    def test_what_no_pipeline_makes_of_texts(self, fit: Fit, tmp_path: Path) -> None:
+        data = write_texts(tmp_path / "t.jsonl")
+        clip = fit(data, f"hf:{tiny_vision.clip(tmp_path / 'clip')}", prompt="a photo of ")
+        with pytest.raises(ConfigError, match="behind the prompt 'a photo of '"):
+            clip.export(tmp_path / "out")
+        siglip = fit(data, f"hf:{tiny_vision.siglip(tmp_path / 'siglip')}")
+        with pytest.raises(ConfigError, match="reads texts that are padded to 24 tokens"):
+            siglip.export(tmp_path / "out")
+
+    def test_a_class_that_transformers_would_not_choose(self, fit: Fit, tmp_path: Path, photos: Path) -> None:
+        blip = fit(photos, f"hf:{tiny_vision.blip(tmp_path / 'blip')}")
+        with pytest.raises(ConfigError, match="cannot be exported as a BlipForImageTextRetrieval"):
+            blip.export(tmp_path / "out")
 
     def test_a_backbone_of_ones_own(self, fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "end_to_end"))

@@ -93,6 +93,21 @@ def timm_weights(folder: Path, name: str) -> Path:
     return folder / f"{name}.safetensors"
 
 
+def image_backbone(name: str, folder: Path) -> dict[str, Any]:
+    """A tiny model of transformers, a small one of timm, or one of torchvision: its options."""
+    if name.startswith("hf:"):
+        kind = name.removeprefix("hf:")
+        return {"backbone": f"hf:{getattr(tiny_vision, kind)(folder / kind)}"}
+    if name.startswith("test_"):
+        return {"backbone": f"timm:{name}", "weights": timm_weights(folder, name)}
+    from safetensors.torch import save_model
+    from torchvision import models
+
+    torch.manual_seed(0)
+    save_model(tiny_vision.scrambled(models.get_model(name, weights=None)), folder / f"{name}.safetensors")
+    return {"backbone": f"torchvision:{name}", "weights": folder / f"{name}.safetensors", "image_size": 64}
+
+
 def backbone_of(tiny_bert: Path) -> dict[str, torch.Tensor]:
     from transformers import BertModel
 
@@ -100,10 +115,14 @@ def backbone_of(tiny_bert: Path) -> dict[str, torch.Tensor]:
 
 
 def saved(record: RunRecord, path: Path) -> dict[str, torch.Tensor]:
+    record.save(path)
+    return tensors_of(path / "model" / "backbone")
+
+
+def tensors_of(folder: Path) -> dict[str, torch.Tensor]:
     from safetensors.torch import load_file
 
-    record.save(path)
-    return load_file(path / "model" / "backbone" / "model.safetensors")
+    return load_file(folder / "model.safetensors")
 
 
 def changed(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> set[str]:
@@ -291,16 +310,15 @@ class TestCutCache:
         np.testing.assert_allclose(short.predictor.head.coef_, whole.predictor.head.coef_, atol=2e-5)
         assert list(short.record.report["cut"]["spaces"]) == ["1"]
 
-    @pytest.mark.parametrize("name", ["test_vit", "test_efficientnet", "test_convnext", "hf"])
+    @pytest.mark.parametrize(
+        "name", ["test_vit", "test_efficientnet", "test_convnext", "hf:vit", "hf:clip", "resnet18"]
+    )
     def test_images_are_decoded_once_and_give_the_same_weights(
         self, photos: Path, cache_root: Path, tmp_path: Path, name: str, monkeypatch: Any
     ) -> None:
         from headstart.finetuning.inputs import RawSamples
 
-        if name == "hf":
-            backbone: dict[str, Any] = {"backbone": f"hf:{tiny_vision.vit(tmp_path / 'vit')}"}
-        else:
-            backbone = {"backbone": f"timm:{name}", "weights": timm_weights(tmp_path, name)}
+        backbone = image_backbone(name, tmp_path)
         prepared = 0
         real = RawSamples.prepared
 
@@ -326,6 +344,7 @@ class TestCutCache:
             key: tensor for key, tensor in before.items() if len(tensor.shape) == 0 or len(tensor) != 1000
         }
         assert len(before) - len(read) <= 2  # the classifier of ImageNet, which is drawn anew
+        assert not any(key.startswith("text_") for key in read)  # of CLIP the image side alone is kept
         for key, tensor in read.items():
             torch.testing.assert_close(after[key], tensor, atol=2e-5, rtol=0)
         np.testing.assert_allclose(short.predictor.head.coef_, whole.predictor.head.coef_, atol=2e-5)
@@ -374,6 +393,42 @@ class TestCutCache:
         assert any("augmented inputs are other ones in each epoch" in line for line in said)
 
 
+@pytest.mark.parametrize("kind", ["clip", "siglip", "blip"])
+@pytest.mark.parametrize("side", ["image", "text"])
+def test_a_side_of_a_dual_encoder(
+    photos: Path, texts: Path, cache_root: Path, tmp_path: Path, kind: str, side: str
+) -> None:
+    """It is kept without its other side, and predicts what the report says."""
+    folder = getattr(tiny_vision, kind)(tmp_path / kind)
+    data = photos if side == "image" else texts
+    config = TuneConfig(
+        data=str(data), backbone=f"hf:{folder}", cache=str(cache_root), strategy="last:1", epochs=[2], lr=[1e-3],
+    )  # fmt: skip
+    record = fine_tune(config, Silence(), tmp_path / "state").record
+    before, after = tensors_of(folder), saved(record, tmp_path / "run")
+    other = {"image": "text_", "text": "vision_"}[side]
+    assert not any(name.startswith(other) for name in after)
+    trained = changed(before, after)
+    assert trained
+    assert not any("layer.0." in name or "layers.0." in name or "embeddings" in name for name in trained)
+    columns = {"label_column": ["label"]} if side == "text" else {}
+    said = {row["id"]: row for row in record.predictions.to_pylist()}
+    for row in hs.predict(tmp_path / "run", str(data), **columns).to_pylist():
+        for name in record.labels["classes"]:
+            assert row[f"p:{name}"] == pytest.approx(said[row["id"]][f"p:{name}"], abs=1e-5)
+
+
+def test_a_backbone_of_ones_own_is_refused(
+    texts: Path, cache_root: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "end_to_end"))
+    config = TuneConfig(data=str(texts), backbone="py:tiny_backbones:texts", cache=str(cache_root))
+    with pytest.raises(
+        ConfigError, match="py:tiny_backbones:texts cannot be fine-tuned: that needs a model of"
+    ):
+        fine_tune(config, Silence(), tmp_path / "state")
+
+
 class TestSearch:
     """Options are chosen on validation data."""
 
@@ -385,7 +440,9 @@ class TestSearch:
         ]
         assert record.report["method"]["strategy"] == sweep["best"]["strategy"]
         best = next(trial for trial in sweep["trials"] if trial["params"] == sweep["best"])
-        kept = max(record.history, key=lambda entry: (entry["validation_accuracy"], -entry["validation_loss"]))
+        kept = max(
+            record.history, key=lambda entry: (entry["validation_accuracy"], -entry["validation_loss"])
+        )
         assert best["validation"]["accuracy"]["mean"] == kept["validation_accuracy"]
         assert best["validation"]["loss"]["mean"] == pytest.approx(kept["validation_loss"], rel=1e-6)
         assert record.report["epochs"]["best"] == kept["number"]

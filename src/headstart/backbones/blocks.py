@@ -6,6 +6,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import BackboneError
@@ -133,6 +134,39 @@ def read_blocks(
     return Activations(
         {f"{BLOCK}{number}": Positions(positions_of(kept[number], channels_last)) for number in numbers}
     )
+
+
+class BlockReader:
+    """Reads what leaves the blocks of a model. Threads may share it.
+
+    The blocks are watched from its first call on: hooks would stand in the way of a compiler.
+
+    Parameters
+    ----------
+    modules : callable
+        Gives the blocks, first to last.
+    run : callable
+        A pass over a batch, as far as the last block at least.
+    channels_last : bool
+        See `read_blocks`.
+    """
+
+    def __init__(
+        self,
+        modules: Callable[[], Sequence[torch.nn.Module]],
+        run: Callable[[torch.Tensor], object],
+        channels_last: bool = False,
+    ) -> None:
+        self._modules, self._run, self._channels_last = modules, run, channels_last
+        self._lock = threading.Lock()
+        self._blocks: Blocks | None = None
+
+    def __call__(self, batch: torch.Tensor, layers: Collection[str]) -> Activations:
+        """Layers by name for a batch (B, 3, H, W); see `read_blocks`."""
+        with self._lock:
+            if self._blocks is None:
+                self._blocks = Blocks(tuple(self._modules()))
+        return read_blocks(self._blocks, partial(self._run, batch), layers, self._channels_last)
 
 
 def positions_of(states: torch.Tensor, channels_last: bool = False) -> torch.Tensor:

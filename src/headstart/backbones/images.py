@@ -115,8 +115,10 @@ class FrozenImageModel:
         From an RGB image to a float tensor (3, H, W).
     read : callable
         From a batch (B, 3, H, W) on the device, and what is wanted, to `Activations`.
-    read_blocks : callable, optional
+    read_blocks : callable
         The same for what leaves blocks (``block1`` …), where they can be told apart.
+    blocks : sequence of torch.nn.Module, optional
+        First to last, where neither timm nor transformers says which they are.
     """
 
     def __init__(
@@ -124,7 +126,8 @@ class FrozenImageModel:
         module: torch.nn.Module,
         transform: Callable[[Image.Image], torch.Tensor],
         read: Callable[[torch.Tensor, Collection[str]], Activations],
-        read_blocks: Callable[[torch.Tensor, Collection[str]], Activations] | None = None,
+        read_blocks: Callable[[torch.Tensor, Collection[str]], Activations],
+        blocks: Sequence[torch.nn.Module] | None = None,
     ) -> None:
         import torch
 
@@ -134,6 +137,7 @@ class FrozenImageModel:
         self.module = module
         self._transform = transform
         self._read, self._read_blocks = read, read_blocks
+        self.blocks = blocks
         parameter = next(module.parameters())
         self.device, self._dtype = parameter.device, parameter.dtype
         self.is_reentrant = True
@@ -161,7 +165,7 @@ class FrozenImageModel:
         pixels = batch[PIXELS].to(self._dtype)
         layers = [name for name in reads if name.startswith(BLOCK)]
         with gradients_as_meant(self.module):
-            if layers and self._read_blocks:
+            if layers:
                 return self._read_blocks(pixels, layers)
             return self._read(pixels, reads)
 

@@ -116,6 +116,7 @@ def reading_of(tap: str, **layout: Any) -> dict[str, Json]:
         "is_encoder": False,
         "text_encoding": False,
         "arguments": {},
+        "tower": None,
     }
     named = poolings.split("+") if poolings else []
     return {"read": read, "poolings": named, "unit": tap.endswith(UNIT), **usual, **layout}

@@ -8,17 +8,12 @@ lack the tokens before the patches, and of some networks are fewer.
 from __future__ import annotations
 
 import itertools
-import threading
-from collections.abc import Collection
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from headstart.backbones.blocks import Blocks, read_blocks
+from headstart.backbones.blocks import BlockReader
 
 if TYPE_CHECKING:
     import torch
-
-    from headstart.types import Activations
 
 AFTER_BLOCKS = ("norm", "head", "fc", "classifier", "conv_head", "bn2")
 """What timm calls the modules behind its last block, at the beginning of their names."""
@@ -59,25 +54,10 @@ def has_channels_last(model: Any) -> bool:
     return str(getattr(model, "output_fmt", "NCHW")).endswith("NHWC")
 
 
-class BlockReader:
-    """Reads what leaves the blocks of a model. Threads may share it.
+def block_reader(model: Any) -> BlockReader:
+    """What reads the blocks of a model."""
 
-    The blocks are watched from its first call on: hooks would stand in the way of a compiler.
+    def modules() -> list[torch.nn.Module]:
+        return [model.get_submodule(name) for name in block_names(model)]
 
-    Parameters
-    ----------
-    model : torch.nn.Module
-    """
-
-    def __init__(self, model: Any) -> None:
-        self._model = model
-        self._lock = threading.Lock()
-        self._blocks: Blocks | None = None
-
-    def __call__(self, batch: torch.Tensor, layers: Collection[str]) -> Activations:
-        """Layers by name for a batch (B, 3, H, W); see `read_blocks`."""
-        with self._lock:
-            if self._blocks is None:
-                self._blocks = Blocks([self._model.get_submodule(name) for name in block_names(self._model)])
-        run = partial(self._model.forward_features, batch)
-        return read_blocks(self._blocks, run, layers, has_channels_last(self._model))
+    return BlockReader(modules, model.forward_features, has_channels_last(model))

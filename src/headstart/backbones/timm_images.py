@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
@@ -16,9 +17,10 @@ from headstart.backbones.hub import hub_files
 from headstart.backbones.images import FrozenImageModel
 from headstart.backbones.loading import loading_failures
 from headstart.backbones.state_dicts import load_into, read_state_dict
-from headstart.backbones.timm_blocks import BlockReader
+from headstart.backbones.timm_blocks import block_reader
 from headstart.backbones.timm_reading import Reading, probe, read
 from headstart.backbones.torch_hub import torch_hub_files
+from headstart.backbones.tunable import WEIGHTS
 from headstart.errors import BackboneError, ConfigError
 from headstart.network import forbid_network, hub_is_reachable
 from headstart.types import BackboneInfo
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from headstart.backbones.options import BackboneOptions
     from headstart.backbones.portable import Portable
+    from headstart.backbones.tunable import Keep
     from headstart.types import Precision
 
 REMEDY = "fetch the weights where there is a network, pass --weights FILE, or choose a bundled: backbone"
@@ -98,8 +101,19 @@ class TimmBackbone:
         reading = self._reading  # before the weights are cast and moved
         module = freeze(self._model, device, precision)
         return FrozenImageModel(
-            module, transform, lambda batch, reads: read(module, reading, batch, reads), BlockReader(module)
+            module, transform, lambda batch, reads: read(module, reading, batch, reads), block_reader(module)
         )
+
+    def tunable(self, tap: str) -> Keep:
+        """Its weights, under the names of timm."""
+
+        def keep(folder: Path) -> tuple[str, BackboneOptions]:
+            from safetensors.torch import save_model
+
+            save_model(self._model, str(folder / WEIGHTS))
+            return f"timm:{self._name}", replace(self._options, weights=folder / WEIGHTS)
+
+        return keep
 
     def portable(self, tap: str) -> Portable:
         """The model as transformers wraps it, with the transform that timm resolved.

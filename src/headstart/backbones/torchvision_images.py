@@ -7,18 +7,21 @@ import difflib
 import re
 import sys
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headstart.backbones.blocks import BlockReader
 from headstart.backbones.digest import n_parameters, weights_digest
 from headstart.backbones.freezing import freeze
 from headstart.backbones.images import FrozenImageModel
 from headstart.backbones.loading import loading_failures
 from headstart.backbones.state_dicts import load_into, read_state_dict
 from headstart.backbones.torch_hub import torch_hub_files
-from headstart.backbones.torchvision_reading import EndReader, classifier_of, offered_taps
+from headstart.backbones.torchvision_reading import EndReader, blocks_of, classifier_of, offered_taps
+from headstart.backbones.tunable import WEIGHTS
 from headstart.errors import BackboneError, ConfigError
 from headstart.types import BackboneInfo
 
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     import torch
 
     from headstart.backbones.options import BackboneOptions
+    from headstart.backbones.tunable import Keep
     from headstart.types import Precision
 
 REMEDY = "fetch the weights where there is a network, pass --weights FILE, or choose a bundled: backbone"
@@ -81,8 +85,27 @@ class TorchvisionBackbone:
     def load(self, device: str, precision: Precision) -> FrozenImageModel:
         """The model, frozen, on a device."""
         module = freeze(self._model, device, precision)
-        reader = EndReader(module, classifier_of(module))
-        return FrozenImageModel(module, self._transform, lambda batch, reads: reader.read(batch))
+        reader, blocks = EndReader(module, classifier_of(module)), blocks_of(module)
+        return FrozenImageModel(
+            module,
+            self._transform,
+            lambda batch, reads: reader.read(batch),
+            BlockReader(lambda: blocks, module),
+            blocks,
+        )
+
+    def tunable(self, tap: str) -> Keep:
+        """Its weights, under the names of torchvision."""
+
+        def keep(folder: Path) -> tuple[str, BackboneOptions]:
+            from safetensors.torch import save_model
+
+            save_model(self._model, str(folder / WEIGHTS))
+            return f"torchvision:{self._name}{self._tag and '.'}{self._tag}", replace(
+                self._options, weights=folder / WEIGHTS
+            )
+
+        return keep
 
     @cached_property
     def _weights(self) -> Any:

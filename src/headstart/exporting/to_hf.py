@@ -35,9 +35,9 @@ def write_hf(subject: Subject, folder: Path) -> dict[str, Any]:
     HeadstartError
         What was written does not give the run's logits.
     """
-    native = native_model(subject)
-    model = native or carried_model(subject)
     with _quietly():
+        native = native_model(subject)
+        model = native or carried_model(subject)
         model.save_pretrained(folder)
         subject.portable.save_inputs(folder)
     if native is None:

@@ -6,12 +6,13 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from headstart.backbones.hf.dual_inputs import MASK
 from headstart.errors import HeadstartError, MissingDependencyError
 from headstart.exporting.to_hf import carried_model
 from headstart.files import write_json
@@ -67,7 +68,7 @@ def write_onnx(subject: Subject, folder: Path) -> dict[str, Any]:
     """
     check_onnx()
     portable = subject.portable
-    example = subject.inputs(subject.samples[:2])
+    example = _inputs(subject, subject.samples[:2])
     _export(subject, example, folder / MODEL)
     portable.save_inputs(folder)
     if portable.is_timm:
@@ -80,6 +81,11 @@ def write_onnx(subject: Subject, folder: Path) -> dict[str, Any]:
     write_json(folder / "labels.json", described)
     error = subject.check(_logits(subject, folder / MODEL), MODEL)
     return {"inputs": list(example), "largest_error": error}
+
+
+def _inputs(subject: Subject, samples: Sequence[Any]) -> dict[str, Tensor]:
+    """A batch as the exported model takes it."""
+    return {name: tensor for name, tensor in subject.inputs(samples).items() if name != MASK}
 
 
 def _export(subject: Subject, example: Mapping[str, Tensor], path: Path) -> None:
@@ -112,8 +118,8 @@ def _logits(subject: Subject, path: Path) -> Tensor:
         fed = {name: tensor.numpy() for name, tensor in batch.items()}
         return torch.from_numpy(session.run(["logits"], fed)[0])
 
-    alone = torch.cat([run(subject.inputs([sample])) for sample in subject.samples])
-    together = run(subject.inputs(subject.samples))
+    alone = torch.cat([run(_inputs(subject, [sample])) for sample in subject.samples])
+    together = run(_inputs(subject, subject.samples))
     is_worse = (together - subject.expected()).abs() > (alone - subject.expected()).abs()
     return torch.where(is_worse, together, alone)
 

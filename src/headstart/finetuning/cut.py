@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from headstart.backbones.images import PIXELS
 from headstart.backbones.timm_blocks import has_channels_last
 from headstart.errors import ConfigError
-from headstart.finetuning.depths import blocks_of
 from headstart.finetuning.inputs import LABELS, RawSamples
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ class Cut:
     _shape: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        blocks = blocks_of(self.model.backbone)[: self.n_left_out]
+        blocks = self.model.blocks[: self.n_left_out]
         homes = {
             id(child): (module, name)
             for module in self.model.backbone.modules()

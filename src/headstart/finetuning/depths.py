@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,11 +30,18 @@ class Depths:
     of_parameter: Mapping[str, int]
 
     @classmethod
-    def of(cls, backbone: nn.Module) -> Depths:
-        """Look at a backbone of timm or of transformers; any other cannot be divided."""
+    def of(cls, backbone: nn.Module, blocks: Sequence[nn.Module] | None = None) -> Depths:
+        """Look at a backbone.
+
+        Parameters
+        ----------
+        backbone : torch.nn.Module
+        blocks : sequence of torch.nn.Module, optional
+            First to last; None: those of `blocks_of`.
+        """
         if hasattr(backbone, "group_matcher"):
             return cls(*depths_of(backbone))
-        blocks = blocks_of(backbone)
+        blocks = blocks_of(backbone) if blocks is None else blocks
         names = {id(parameter): name for name, parameter in backbone.named_parameters()}
         inside = {
             names[id(parameter)]: number
@@ -62,7 +69,10 @@ class Depths:
 
 
 def blocks_of(backbone: nn.Module) -> list[Any]:
-    """The blocks of a model of transformers, first to last, or of timm, as far as each is a module of its own."""
+    """The blocks of a model of transformers, first to last, or of timm, as far as each is a module of its own.
+
+    Any other has none that are known.
+    """
     if hasattr(backbone, "group_matcher"):
         return [backbone.get_submodule(name) for name in block_names(backbone)]
     config = getattr(backbone, "config", None)

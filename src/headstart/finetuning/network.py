@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from headstart.backbones.freezing import make_live
-from headstart.finetuning.depths import Depths
+from headstart.finetuning.depths import Depths, blocks_of
 from headstart.pooling import pool, reads_of
 
 if TYPE_CHECKING:
@@ -74,6 +74,8 @@ class TunedModel(nn.Module):
     ----------
     depths : Depths
         Of the backbone's parameters.
+    blocks : list of torch.nn.Module
+        Of the backbone, as far as each is a module of its own.
     """
 
     def __init__(
@@ -83,7 +85,9 @@ class TunedModel(nn.Module):
         self._live_statistics = live_statistics
         self._frozen = frozen
         self._tap = tap
-        self.depths = Depths.of(frozen.module)
+        own = getattr(frozen, "blocks", None)
+        self.depths = Depths.of(frozen.module, own)
+        self.blocks = blocks_of(frozen.module) if own is None else list(own)
         self._module_depths = self.depths.of_modules(frozen.module)
         self.backbone = make_live(frozen.module, False)
         self.head = head.to(frozen.device)

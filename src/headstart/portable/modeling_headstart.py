@@ -31,7 +31,8 @@ class HeadstartConfig(PretrainedConfig):  # type: ignore[misc]
         ``unit``: whether the vector is scaled to length 1; ``n_prefix``: tokens before the patches;
         ``has_cls``; ``channels_last``: how a map or tokens of timm lie, None: as transformers has them;
         ``is_encoder``: the encoder alone is read; ``text_encoding``: by a class without a decoder;
-        ``arguments``: of the model's class.
+        ``arguments``: of the model's class; ``tower``: of a model of several, None: of one. What it is called
+        (``transformer``), the method that gives joint ``features``, and the parts that are ``dropped``.
     layers : list
         Of the head, see ``head_layers.py``.
     most_tokens : int, optional
@@ -73,7 +74,8 @@ class HeadstartModel(PreTrainedModel):  # type: ignore[misc]
         self.num_labels = config.num_labels
         self.backbone = make_backbone(config)
         self.head = chain(config.layers)
-        self._takes = set(inspect.signature(self.backbone.forward).parameters)
+        run = self._run()
+        self._takes = set(inspect.signature(getattr(run, "forward", run)).parameters)
         self.post_init()
 
     def logits(self, inputs: dict[str, Tensor]) -> Tensor:
@@ -83,13 +85,24 @@ class HeadstartModel(PreTrainedModel):  # type: ignore[misc]
         known = {name: part for name, part in inputs.items() if name in self._takes}
         # The map of a timm model is asked for with its layers, which a plain pass does not keep.
         more = {"output_hidden_states": True} if reading["read"].isdigit() else {}
-        output = self.backbone(**known, **more, return_dict=True)
-        if reading["read"] == "pooler":
-            vectors = output.pooler_output.flatten(1).float()
+        if reading["read"] == "joint":
+            made = self._run()(**known)
+            vectors = getattr(made, "pooler_output", made).float()
+        elif reading["read"] == "pooler":
+            vectors = self._run()(**known, return_dict=True).pooler_output.flatten(1).float()
         else:
+            output = self._run()(**known, **more, return_dict=True)
             vectors = pooled(self._positions(output, inputs.get("attention_mask")), reading["poolings"])
         logits: Tensor = self.head(unit(vectors) if reading["unit"] else vectors)
         return logits
+
+    def _run(self) -> Any:
+        """The backbone, or the tower of it that is read, or what gives its joint features."""
+        tower = self.config.reading["tower"]
+        if tower is None:
+            return self.backbone
+        name = tower["features" if self.config.reading["read"] == "joint" else "transformer"]
+        return getattr(self.backbone, name) if name else self.backbone
 
     def _positions(self, output: Any, mask: Tensor | None) -> _Positions:
         reading = self.config.reading
@@ -171,6 +184,9 @@ def make_backbone(config: HeadstartConfig) -> Any:
     own = AutoConfig.for_model(described.pop("model_type"), **described)
     auto = AutoModelForTextEncoding if reading["text_encoding"] else AutoModel
     model = auto.from_config(own, **reading["arguments"])
+    for name in reading["tower"]["dropped"] if reading["tower"] else ():
+        if getattr(model, name, None) is not None:
+            setattr(model, name, None)
     module = model.get_encoder() if reading["is_encoder"] else model
     if hasattr(module.config, "use_cache"):
         module.config.use_cache = False  # nothing is generated, so keys and values need no keeping

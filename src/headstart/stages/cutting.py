@@ -130,7 +130,8 @@ def count_blocks(opened: OpenedBackbone) -> int:
     """How many blocks the backbone has."""
     if opened.info.modality == "text":
         return opened.info.n_layers
-    return Depths.of(opened.backbone().load("cpu", "fp32").module).n_blocks
+    frozen = opened.backbone().load("cpu", "fp32")
+    return Depths.of(frozen.module, getattr(frozen, "blocks", None)).n_blocks
 
 
 def fill_cuts(

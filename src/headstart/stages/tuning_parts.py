@@ -13,7 +13,7 @@ import torch
 from headstart.arrow import keys_from_arrow
 from headstart.augmentation.views import open_views
 from headstart.backbones.freezing import resolve_device
-from headstart.backbones.portable import Portable, carried
+from headstart.backbones.tunable import Keep, keeper
 from headstart.cache.store import Cache
 from headstart.errors import BackboneError, ConfigError
 from headstart.finetuning.inputs import RawSamples
@@ -63,8 +63,8 @@ class Parts:
     ----------
     described : mapping
         The frozen backbone, as a run's ``features.json`` describes it.
-    portable : Portable
-        How the tuned backbone is kept.
+    keep : Keep
+        Writes the tuned backbone.
     model : TunedModel
     head : TorchHead
         It knows the classes and the scale of features, and has no weights yet.
@@ -84,7 +84,7 @@ class Parts:
     """
 
     described: Mapping[str, Json]
-    portable: Portable
+    keep: Keep
     model: TunedModel
     head: Any
     samples: Mapping[str, RawSamples]
@@ -115,11 +115,11 @@ class Parts:
                 f"fine-tuning reads one vector a sample, and {display_tap(tap)} is all positions; choose another --tap"
             )
         opened = reopen(described, Cache(features.cache), progress, config.offline)
-        portable = carried(opened.backbone(), tap)
+        keep = keeper(opened.backbone(), tap)
         data = _read_again(config, features, progress)
         spaces, seconds = _fill_cuts(config, opened, data, progress)
         backbone = opened.backbone()
-        portable = carried(backbone, tap) if spaces else portable  # of the model that is loaded now
+        keep = keeper(backbone, tap) if spaces else keep  # of the model that is loaded now
         device = resolve_device(config.device)
         head: Any = open_head("linear", {"dropout": config.dropout}, config.seed, raw.kind)
         targets = _targets(head, raw)
@@ -134,7 +134,7 @@ class Parts:
             start_from(config.init_head, layer, described, head.classes_ if raw.kind == "single" else None)
         objective = _objective(config, raw, samples["train"].targets, head.n_outputs_)
         return cls(
-            described, portable, model, head, samples, objective, _part_size(config, model, device),
+            described, keep, model, head, samples, objective, _part_size(config, model, device),
             _precision(config, device), _n_workers(config, device),
             CutCache(model, raw, spaces, _is_exact(described), progress), describe_cut(spaces, seconds),
             adapted, _own(config.callback),

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from safetensors.torch import save_model
 
 from headstart.backbones.options import BackboneOptions
 from headstart.cache.store import Cache
@@ -23,7 +22,7 @@ from headstart.stages.fit_report import make_record
 from headstart.stages.whole_model import counts_of
 
 if TYPE_CHECKING:
-    from headstart.backbones.portable import Portable
+    from headstart.backbones.tunable import Keep
     from headstart.cache.sets import FeatureSet
     from headstart.contracts import Progress
     from headstart.finetuning.running import Trained
@@ -37,8 +36,6 @@ if TYPE_CHECKING:
     from headstart.stages.tuning_parts import Parts
     from headstart.stages.tuning_session import Session
     from headstart.types import Json
-
-WEIGHTS = "model.safetensors"
 
 
 def finished_head(parts: Parts, trained: Trained) -> Any:
@@ -59,7 +56,7 @@ def tuned_data(parts: Parts, raw: FitData, last: Phase) -> FitData:
     return replace(raw, parts=found)
 
 
-def save_backbone(portable: Portable, described: Mapping[str, Json], folder: Path) -> dict[str, Json]:
+def save_backbone(keep: Keep, folder: Path) -> dict[str, Json]:
     """Write the tuned backbone into a folder; how it is opened again, with its place in a run for the folder.
 
     Returns
@@ -69,18 +66,13 @@ def save_backbone(portable: Portable, described: Mapping[str, Json], folder: Pat
     """
     shutil.rmtree(folder, ignore_errors=True)
     make_directory(folder)
-    given = {name: value for name, value in described["options"].items() if name not in ("weights", "prompt")}
-    if portable.is_timm:
-        save_model(portable.module, str(folder / WEIGHTS))
-        spec = str(described["located"])
-        name = spec if spec.startswith("timm:") else f"timm:{portable.config['architecture']}"
-        return {"located": name, "options": {**given, "weights": f"{IN_RUN}/{WEIGHTS}"}}
-    module: Any = portable.module
-    module.save_pretrained(str(folder))
-    portable.save_inputs(folder)
-    if portable.max_length is not None:
-        given["max_length"] = portable.max_length
-    return {"located": f"hf:{IN_RUN}", "options": given}
+    folder = folder.resolve()
+    spec, options = keep(folder)
+    given = {
+        name: value.replace(str(folder), IN_RUN) if isinstance(value, str) else value
+        for name, value in options.given().items()
+    }
+    return {"located": spec.replace(str(folder), IN_RUN), "options": given}
 
 
 def describe_tuned(
@@ -118,7 +110,7 @@ def tuned_record(
     parts, trained = session.parts, session.trained
     record = make_record(as_fit, fit, bare, bare, found, timings, {}, more, progress)
     folder = state / BACKBONE_DIR
-    where = save_backbone(parts.portable, parts.described, folder)
+    where = save_backbone(parts.keep, folder)
     features = describe_tuned(parts.described, where, folder, progress)
     n_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     report = {

@@ -13,6 +13,7 @@ from headstart.errors import BackboneError
 if TYPE_CHECKING:
     from headstart.backbones.options import BackboneOptions
     from headstart.backbones.portable import Portable
+    from headstart.backbones.tunable import Keep
     from headstart.contracts import Backbone, FrozenModel
     from headstart.types import BackboneInfo, Precision
 
@@ -64,6 +65,12 @@ class HubBackbone:
         from headstart.backbones.portable import carried
 
         return carried(self._model, tap)
+
+    def tunable(self, tap: str) -> Keep:
+        """See `TunableBackbone`."""
+        from headstart.backbones.tunable import keeper
+
+        return keeper(self._model, tap)
 
     @cached_property
     def _model(self) -> Backbone:

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headstart.backbones.blocks import BLOCK, read_blocks
 from headstart.backbones.digest import n_parameters, weights_digest
 from headstart.backbones.freezing import freeze, gradients_as_meant, is_int8
 from headstart.backbones.hf.dual_inputs import MASK
@@ -14,7 +15,15 @@ from headstart.backbones.hf.dual_sides import DualSide, open_side
 from headstart.backbones.hf.frozen_texts import CPU_TOKENS, GPU_TOKENS
 from headstart.backbones.hf.image_processors import refuse_text_options
 from headstart.backbones.hf.models import HubModel, departures
-from headstart.backbones.hf.towers import SIDES, Side, Tower, between_weights, find_tower, unread_weights
+from headstart.backbones.hf.towers import (
+    SIDES,
+    Side,
+    Tower,
+    between_weights,
+    find_tower,
+    unread_parts,
+    unread_weights,
+)
 from headstart.backbones.images import CPU_IMAGES, GPU_IMAGES
 from headstart.backbones.unpadded import run_unpadded
 from headstart.errors import BackboneError, ConfigError, SampleError
@@ -24,6 +33,8 @@ if TYPE_CHECKING:
     import torch
 
     from headstart.backbones.options import BackboneOptions
+    from headstart.backbones.portable import Portable
+    from headstart.backbones.tunable import Keep
     from headstart.contracts import Change
     from headstart.types import Json, Modality, Payload, Precision
 
@@ -92,6 +103,65 @@ class DualBackbone:
         """The model, frozen, on a device."""
         sides = self._sides  # tried in the dtype of the checkpoint, before any cast
         return FrozenDualModel(freeze(self._loaded[0], device, precision), sides)
+
+    def tunable(self, tap: str) -> Keep:
+        """A folder as transformers keeps it, of the side that is read alone."""
+        self._drop_other_side()
+        inputs = [side.inputs for side in self._sides]
+
+        def keep(folder: Path) -> tuple[str, BackboneOptions]:
+            self._loaded[0].save_pretrained(str(folder))
+            for part in inputs:
+                part.save(folder)
+            return f"hf:{folder}", self._source.options
+
+        return keep
+
+    def portable(self, tap: str) -> Portable:
+        """The side that is read as transformers makes it, with its image processor or its tokenizer.
+
+        Raises
+        ------
+        ConfigError
+            Both sides are read, or transformers would make it of another class, or the side needs texts of one length.
+        """
+        from transformers import MODEL_MAPPING
+
+        from headstart.backbones.portable import Portable, reading_of
+
+        model = self._loaded[0]
+        known = MODEL_MAPPING.get(type(model.config), None)
+        if len(self._sides) > 1 or type(model) not in (known if isinstance(known, tuple | list) else [known]):
+            raise ConfigError(
+                f"{self.spec} cannot be exported as a {type(model).__name__}, read at its {self._modality} side; "
+                "run.module() gives it as a torch module"
+            )
+        [side] = self._sides
+        if side.inputs.pads_to_max:
+            raise ConfigError(
+                f"{self.spec} reads texts that are padded to {side.inputs.max_length} tokens, which no pipeline "
+                "does by itself; run.module() gives it as a torch module"
+            )
+        if side.inputs.prompt:
+            raise ConfigError(
+                f"the head was fitted on texts behind the prompt {side.inputs.prompt[:40]!r}, which no tokenizer of "
+                "transformers puts there; extract with --prompt '' and fit the head anew"
+            )
+        self._drop_other_side()
+        tower, n_prefix = side.tower, side.layout.n_prefix if side.layout else 0
+        described = {**tower.names, "dropped": list(unread_parts(tower.side))}
+        reading = reading_of(tap, n_prefix=n_prefix, has_cls=bool(n_prefix), tower=described)
+        config = model.config.to_dict()
+        return Portable(model, tower.side, config, reading, side.inputs.save, side.inputs.max_length)
+
+    def _drop_other_side(self) -> None:
+        """Take what a side that is read alone does not need out of the model, for good."""
+        if len(self._sides) > 1:
+            return
+        model = self._loaded[0]
+        for name in unread_parts(self._sides[0].tower.side):
+            if getattr(model, name, None) is not None:
+                setattr(model, name, None)
 
     @cached_property
     def _loaded(self) -> tuple[Any, tuple[str, ...]]:
@@ -178,6 +248,11 @@ class FrozenDualModel:
         else:
             self.budget = CPU_TOKENS if on_cpu else GPU_TOKENS
 
+    @property
+    def blocks(self) -> Sequence[torch.nn.Module]:
+        """Of the side that is read alone, first to last; none where they cannot be told apart."""
+        return self._sides[0].depth.blocks.modules if len(self._sides) == 1 else ()
+
     def prepare(
         self, payloads: Sequence[Payload], changes: Sequence[Change | None] | None = None
     ) -> list[Any | SampleError]:
@@ -221,6 +296,8 @@ class FrozenDualModel:
     def _read(
         self, side: DualSide, inputs: Mapping[str, torch.Tensor], reads: Collection[str]
     ) -> Activations:
+        if layers := [name for name in reads if name.startswith(BLOCK)]:
+            return read_blocks(side.depth.blocks, lambda: side.tower.run(inputs), layers)
         if side.pads and is_int8(self.module):
             return run_unpadded(lambda part: side.read(part, reads), inputs, MASK)
         return side.read(inputs, reads)

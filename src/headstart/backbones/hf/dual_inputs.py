@@ -13,6 +13,8 @@ from headstart.backbones.images import prepare_images
 from headstart.errors import ConfigError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
 
     from headstart.backbones.hf.models import HubModel
@@ -37,9 +39,14 @@ class ImageInputs:
 
     max_length: int | None = None
     prompt: str | None = None
+    pads_to_max = False
 
     def __init__(self, source: HubModel) -> None:
         self._processor = ImageProcessor(source)
+
+    def save(self, folder: Path) -> None:
+        """Write the image processor into a folder, as transformers keeps it."""
+        self._processor.save(folder)
 
     @property
     def description(self) -> dict[str, Json]:
@@ -100,6 +107,11 @@ class TextInputs:
         if self._tokenizer.pad_token_id is None:
             self._tokenizer.pad_token = self._tokenizer.eos_token or self._tokenizer.unk_token
         self._texts = TextInput(self._tokenizer, self.max_length, self.prompt or "")
+
+    def save(self, folder: Path) -> None:
+        """Write the tokenizer into a folder, as transformers keeps it, cut at the same length."""
+        self._tokenizer.model_max_length = self.max_length
+        self._tokenizer.save_pretrained(folder)
 
     def _limit(self, source: HubModel, config: Any) -> int:
         own = (self._tokenizer.model_max_length, getattr(config, "max_position_embeddings", None))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from headstart.backbones.options import BackboneOptions
     from headstart.backbones.portable import Portable
+    from headstart.backbones.tunable import Keep
     from headstart.types import Precision
 
 POOLER = "pooler."
@@ -108,6 +109,16 @@ class ImageBackbone:
             lambda batch, reads: _read(module, anatomy, batch, reads),
             lambda batch, layers: read_blocks(anatomy.depth.blocks, partial(module, batch), layers),
         )
+
+    def tunable(self, tap: str) -> Keep:
+        """A folder as transformers keeps it, with its image processor."""
+
+        def keep(folder: Path) -> tuple[str, BackboneOptions]:
+            self._loaded[0].save_pretrained(str(folder))
+            self._processor.save(folder)
+            return f"hf:{folder}", self._source.options
+
+        return keep
 
     def portable(self, tap: str) -> Portable:
         """The model as transformers makes it, with its image processor."""

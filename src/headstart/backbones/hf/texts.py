@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from headstart.backbones.hf.sentence_head import SentenceHead
     from headstart.backbones.options import BackboneOptions
     from headstart.backbones.portable import Portable
+    from headstart.backbones.tunable import Keep
     from headstart.types import Precision
 
 UNBOUNDED = 1_000_000  # transformers writes 10^30 where a tokenizer knows no limit
@@ -84,6 +86,30 @@ class TextBackbone:
         head_tap = f"final.{'+'.join(self._settings.poolings)}"
         return FrozenTextModel(self._encoder, self._text_input, self._n_skipped, head, head_tap)
 
+    def tunable(self, tap: str) -> Keep:
+        """A folder as transformers keeps it, with its tokenizer.
+
+        Raises
+        ------
+        ConfigError
+            Dense layers behind the pooling are read, or the tokens of a prompt take no part in it.
+        """
+        self._check_alone(tap)
+        if self._n_skipped:
+            raise ConfigError(
+                f"{self.spec} pools without the tokens of its prompt, which a tuned model would not know; extract with "
+                "--prompt '' and train on that"
+            )
+
+        def keep(folder: Path) -> tuple[str, BackboneOptions]:
+            self._encoder.module.save_pretrained(str(folder))
+            self._save_tokenizer(folder)
+            return f"hf:{folder}", replace(
+                self._options, max_length=self._max_length, prompt=self._prompt or None
+            )
+
+        return keep
+
     def portable(self, tap: str) -> Portable:
         """The encoder as transformers makes it, with its tokenizer.
 
@@ -100,11 +126,7 @@ class TextBackbone:
                 f"the head was fitted on texts behind the prompt {self._prompt[:40]!r}, which no tokenizer of "
                 "transformers puts there; extract with --prompt '' and fit the head anew"
             )
-        if tap.startswith("sentence"):
-            raise ConfigError(
-                f"the head reads the dense layers of {self.spec}, which cannot be taken along; fit one on "
-                f"last.{'+'.join(self._settings.poolings)}"
-            )
+        self._check_alone(tap)
         encoder = self._encoder
         reading = reading_of(
             tap,
@@ -115,6 +137,14 @@ class TextBackbone:
         )
         config = encoder.config.to_dict()
         return Portable(encoder.module, "text", config, reading, self._save_tokenizer, self._max_length)
+
+    def _check_alone(self, tap: str) -> None:
+        """Refuse what the encoder does not give by itself."""
+        if tap.startswith("sentence"):
+            raise ConfigError(
+                f"the head reads the dense layers of {self.spec}, which cannot be taken along; fit one on "
+                f"last.{'+'.join(self._settings.poolings)}"
+            )
 
     def _save_tokenizer(self, folder: Path) -> None:
         """As it is used here: cut at the same length, and padded on the right with a token that the model has."""

@@ -28,7 +28,8 @@ _PROJECTION: dict[Side, tuple[str, ...]] = {
 }
 _ALONE: dict[Side, str] = {"image": "_vision_model", "text": "_text_model"}
 # What compares the two sides, or joins them: no feature of either reads it.
-_BETWEEN = ("logit_scale", "logit_bias", "temperature", "itm_head.", "text_decoder.")
+_JOINING = ("itm_head", "text_decoder")
+_BETWEEN = ("logit_scale", "logit_bias", "temperature", *(f"{name}." for name in _JOINING))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,9 @@ class Tower:
         The names of the inputs that ``call`` knows.
     prefixes : tuple of str
         Of the weights that the side reads; empty: all of the model's.
+    names : mapping of str to str
+        What the model calls its ``transformer``, and the method that gives joint ``features``; empty: it is the
+        transformer itself, or has no such method.
     """
 
     side: Side
@@ -89,6 +93,7 @@ class Tower:
     call: Callable[..., torch.Tensor | None]
     takes: Collection[str]
     prefixes: tuple[str, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
     _outcome: _Outcome = field(default_factory=lambda: _Outcome(), repr=False)
 
     def __post_init__(self) -> None:
@@ -100,11 +105,15 @@ class Tower:
         to_the_end = any(name in AT_END for name in reads)
         joint = None
         with blocks.kept(reads, stop=not to_the_end) as kept:
-            joint = self.call(**{name: part for name, part in inputs.items() if name in self.takes})
+            joint = self.run(inputs)
         if not to_the_end:
             return Reading(kept, None, None)
         final, pooled = self._outcome.taken()
         return Reading({**kept, "final": final}, pooled, joint)
+
+    def run(self, inputs: Inputs) -> torch.Tensor | None:
+        """The joint vectors of a batch, if there are any."""
+        return self.call(**{name: part for name, part in inputs.items() if name in self.takes})
 
     def lacks(self, missing: Collection[str]) -> tuple[list[str], bool, bool]:
         """What a checkpoint's missing weights mean to this side.
@@ -131,22 +140,33 @@ def find_tower(model: Any, side: Side) -> Tower | None:
         config = getattr(model.config, {"image": "vision_config", "text": "text_config"}[side])
         call, known = _features(model, side, transformer)
         prefixes = _dotted((*_TRANSFORMER[side], *_PROJECTION[side]))
-        return Tower(side, transformer, config, call, _names(known), prefixes)
+        features = f"get_{side}_features"
+        names = {
+            "transformer": _name(model, _TRANSFORMER[side]),
+            "features": features if hasattr(model, features) else "",
+        }
+        return Tower(side, transformer, config, call, _names(known), prefixes, names)
     if both or not model.config.model_type.endswith(_ALONE[side]):
         return None
 
     def embeds(**inputs: torch.Tensor) -> torch.Tensor | None:
         return getattr(model(**inputs), f"{side}_embeds", None)
 
-    return Tower(
-        side, model if transformer is None else transformer, model.config, embeds, _names(model.forward)
-    )
+    whole = model if transformer is None else transformer
+    names = {"transformer": _name(model, _TRANSFORMER[side]), "features": ""}
+    return Tower(side, whole, model.config, embeds, _names(model.forward), names=names)
 
 
 def unread_weights(side: Side) -> tuple[str, ...]:
     """Prefixes of the weights that a side does not read, so that they may change without re-keying it."""
     other: Side = "text" if side == "image" else "image"
     return (*_dotted((*_TRANSFORMER[other], *_PROJECTION[other])), *_BETWEEN)
+
+
+def unread_parts(side: Side) -> tuple[str, ...]:
+    """What models call the modules that a side does not read."""
+    other: Side = "text" if side == "image" else "image"
+    return (*_TRANSFORMER[other], *_PROJECTION[other], *_JOINING)
 
 
 def between_weights() -> tuple[str, ...]:
@@ -180,8 +200,12 @@ def _features(
 
 
 def _part(model: Any, names: tuple[str, ...]) -> Any:
-    found = (getattr(model, name, None) for name in names)
-    return next((part for part in found if part is not None), None)
+    return getattr(model, _name(model, names), None)
+
+
+def _name(model: Any, names: tuple[str, ...]) -> str:
+    """The first of these names by which the model has something; empty: none."""
+    return next((name for name in names if getattr(model, name, None) is not None), "")
 
 
 def _names(function: Callable[..., Any]) -> frozenset[str]:
