@@ -37,6 +37,14 @@ class Row:
     command: Sequence[str]
 
 
+HEADS = (
+    Row("ridge", "head `ridge`", ["--head", "ridge"]),
+    Row("logistic", "head `logistic`, 10 C", ["--head", "logistic"]),
+    Row("logistic-1", "head `logistic`, C = 1", ["--head", "logistic", "--param", "C=1"]),
+    Row("linear", "head `linear`", ["--head", "linear"]),
+)
+
+
 def strategies(epochs: int, init: str, rates: dict[str, str]) -> Iterator[Row]:
     """The ways between a frozen head and full fine-tuning, which gets another rate and twice the epochs as well."""
     tune = ["--epochs", str(epochs)]
@@ -138,10 +146,7 @@ def texts(bench: Bench, data: Path, epochs: int, sizes: Sequence[int]) -> list[s
     source = write_texts(bench.work / "banking.csv", {"train": part, "validation": held, "test": test})
     backbone = "bundled:all-minilm-l6-v2"
     seconds = bench.extract(source, "banking", backbone)
-    found = [
-        (Row(head, f"head `{head}`", ()), bench.run(head, "fit-head", "banking", "--head", head))
-        for head in ("ridge", "logistic", "linear")
-    ]
+    found = [(row, bench.run(row.name, "fit-head", "banking", *row.command)) for row in HEADS]
     rates = {"full": "2e-4", "last": "3e-4", "lora": "1e-3"}
     for row in strategies(epochs, str(bench.work / "runs" / "logistic"), rates):
         found.append((row, bench.run(row.name, "fine-tune", "banking", *row.command)))
@@ -201,13 +206,7 @@ def _shift(bench: Bench, test: Any) -> Iterator[str]:
 def photos(bench: Bench, data: Path, epochs: int) -> list[str]:
     """Everything about the clothing photos and EfficientNet-Lite0, as Markdown."""
     seconds = bench.extract(data / "clothing", "clothing", "bundled:efficientnet-lite0")
-    found = [
-        (
-            Row(f"p-{head}", f"head `{head}`", ()),
-            bench.run(f"p-{head}", "fit-head", "clothing", "--head", head),
-        )
-        for head in ("ridge", "logistic", "linear")
-    ]
+    found = [(row, bench.run(f"p-{row.name}", "fit-head", "clothing", *row.command)) for row in HEADS]
     rates = {"full": "3e-4", "last": "5e-4", "lora": "1e-3"}
     for row in strategies(epochs, str(bench.work / "runs" / "p-logistic"), rates):
         found.append((row, bench.run(f"p-{row.name}", "fine-tune", "clothing", *row.command)))
@@ -246,7 +245,7 @@ def _claims(found: Sequence[tuple[Row, dict[str, Any]]], seconds: float) -> Iter
     def above(report: dict[str, Any]) -> float:
         return float(report["cost"]["peak_resident_bytes"] - report["cost"]["loaded_resident_bytes"])
 
-    for name in ("logistic", "linear"):
+    for name in (row.name for row in HEADS):
         fit = by_name[name]["timings"]["fit"]
         yield (
             f"- `{name}`: the first head, extraction counted, {to_best / (seconds + fit):.1f} × faster than full "

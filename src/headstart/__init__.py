@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from headstart.api import compare, extract, fine_tune, fit_head, load_run, open_set, predict
+    from headstart.api import compare, extract, fine_tune, fit_head, load_run, open_set, predict, run_pipeline
     from headstart.cache.sets import FeatureSet
     from headstart.stages.comparison import Comparison
     from headstart.stages.embedder import Embedder
@@ -28,6 +28,7 @@ __all__ = [
     "load_run",
     "open_set",
     "predict",
+    "run_pipeline",
 ]
 
 _HOMES = {
@@ -42,6 +43,7 @@ _HOMES = {
     "load_run": "headstart.api",
     "open_set": "headstart.api",
     "predict": "headstart.api",
+    "run_pipeline": "headstart.api",
 }
 
 

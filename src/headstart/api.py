@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from headstart.cache.sets import FeatureSet
     from headstart.stages.comparison import Comparison
+    from headstart.stages.pipelines.run import PipelineOutcome
     from headstart.stages.run import Run
 
 
@@ -205,6 +206,55 @@ def compare(
     if out is not None:
         comparison.save(out, overwrite)
     return comparison
+
+
+def run_pipeline(
+    pipeline: str | os.PathLike[str],
+    *,
+    set: Mapping[str, Any] | None = None,
+    out: str | os.PathLike[str] | None = None,
+    cache: str | os.PathLike[str] | None = None,
+    offline: bool = False,
+    quiet: bool = False,
+) -> PipelineOutcome:
+    """Run what is not there yet of a pipeline; ``outcome["full"]`` says what became of the step ``full``.
+
+    Parameters
+    ----------
+    pipeline : str or path
+        A YAML file, or the name of one that comes along.
+    set : mapping, optional
+        What to change, by path: ``{"data": "photos", "fine-tune.epochs": 3, "steps.full.lr": 1e-4}``.
+    out : path, optional
+        Of the results; None: ``runs/<name of the pipeline>``.
+    cache : path, optional
+    offline : bool
+        Open no socket.
+    quiet : bool
+        Show no progress.
+
+    Raises
+    ------
+    ConfigError
+        The pipeline is wrong; the message names the line.
+    HeadstartError
+        A step failed; the message begins with its name, and what was done before it is kept.
+    """
+    import json
+    from pathlib import Path
+
+    from headstart.stages.pipelines.places import find_pipeline
+    from headstart.stages.pipelines.run import run_pipeline
+    from headstart.stages.pipelines.schema import load_pipeline
+
+    # JSON is YAML, so that a value here is what it would be in the file.
+    changes = [
+        f"{path}={json.dumps(value, default=str, ensure_ascii=False)}" for path, value in (set or {}).items()
+    ]
+    found = load_pipeline(find_pipeline(str(pipeline)), changes)
+    target = Path(out) if out is not None else Path("runs") / found.name
+    place = None if cache is None else os.fspath(cache)
+    return run_pipeline(found, target, open_progress(quiet), place, offline)
 
 
 def _as_lists(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,9 +4,11 @@
 
     HeadstartError               exit code 1: it failed
     ├── ConfigError              2: wrong usage or configuration
+    │   └── DivergedError        a training left the numbers: its learning rate is too large
     ├── DataError                1: the data cannot be read, or there is none
     ├── BackboneError            1: the model cannot be had, or gives no usable numbers
     │   ├── WeightsUnavailableError  the weights are not here and cannot be fetched
+    │   ├── NoBlocksError        what leaves its blocks cannot be read
     │   └── SampleError          (internal) one sample is bad; it is skipped by name
     ├── StorageError             1: the cache cannot be written or read
     │   ├── CorruptShardError    1: a file is not what its name says
@@ -34,6 +36,10 @@ class ConfigError(HeadstartError):
     exit_code = 2
 
 
+class DivergedError(ConfigError):
+    """A training ended in no number at all: its learning rate is too large."""
+
+
 class DataError(HeadstartError):
     """The data cannot be read as what it is taken for."""
 
@@ -44,6 +50,10 @@ class BackboneError(HeadstartError):
 
 class WeightsUnavailableError(BackboneError):
     """The weights are not on this machine, and cannot be fetched; what the cache holds still serves."""
+
+
+class NoBlocksError(BackboneError):
+    """The blocks of a network cannot be told apart, or what leaves them is no positions."""
 
 
 class SampleError(BackboneError):

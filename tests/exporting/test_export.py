@@ -374,6 +374,11 @@ class TestRefusals:
         with pytest.raises(ConfigError, match="reads texts that are padded to 24 tokens"):
             siglip.export(tmp_path / "out")
 
+    def test_pictures_of_their_own_shapes(self, fit: Fit, tmp_path: Path, photos: Path) -> None:
+        run = fit(photos, f"hf:{tiny_vision.siglip2(tmp_path / 'siglip2')}")
+        with pytest.raises(ConfigError, match="sees pictures in their own shapes"):
+            run.export(tmp_path / "out")
+
     def test_a_class_that_transformers_would_not_choose(self, fit: Fit, tmp_path: Path, photos: Path) -> None:
         blip = fit(photos, f"hf:{tiny_vision.blip(tmp_path / 'blip')}")
         with pytest.raises(ConfigError, match="cannot be exported as a BlipForImageTextRetrieval"):

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import headstart as hs
-from headstart.errors import ConfigError, DataError, MismatchError
+from headstart.errors import ConfigError, DataError, DivergedError, MismatchError
 from headstart.progress import Silence
 from headstart.runs.record import RunRecord
 from headstart.stages.config import TuneConfig
@@ -82,6 +82,10 @@ def tuned(texts: Path, tiny_bert: Path, cache_root: Path, tmp_path: Path) -> Cal
         return fine_tune(config, Silence(), tmp_path / f"state-{next(counter)}")
 
     return tune
+
+
+RUINOUS: Any = {"lr": [9e5], "weight_decay": 1e3, "batch_size": 4, "epochs": [1]}
+"""Weights that grow a billion times a step."""
 
 
 def timm_weights(folder: Path, name: str) -> Path:
@@ -164,7 +168,9 @@ class TestStrategies:
         moved = changed(backbone_of(tiny_bert), saved(fitted.record, tmp_path / "run"))
         assert moved
         assert all(name.endswith("weight") and "embeddings" not in name for name in moved)
-        assert (tmp_path / "run" / "model" / "adapter" / "adapter_model.safetensors").exists()
+        adapter = tmp_path / "run" / "model" / "adapter"
+        assert (adapter / "adapter_model.safetensors").exists()
+        assert str(tiny_bert) not in "".join(path.read_text("utf-8") for path in adapter.glob("*.[jm]*[nd]"))
         cost = fitted.record.report["cost"]
         whole = sum(tensor.numel() for tensor in backbone_of(tiny_bert).values()) + 3 * 33
         assert cost["total_parameters"] == whole  # as it is kept, with the adapters merged
@@ -204,7 +210,7 @@ def test_frozen_gives_what_fit_head_gives_on_the_cache(tuned: Any, texts: Path, 
 def test_the_most_accurate_epoch_is_kept_and_none_is_left_out(
     tuned: Any, monkeypatch: Any, patience: int | None, n_epochs: int
 ) -> None:
-    """Also where the loss goes on falling; `frozen` goes by the loss, as the head `linear` does."""
+    """Also where the loss goes on falling."""
     from headstart.heads.training.objectives import Objective
 
     right = iter([False, True, False, False, False])
@@ -228,6 +234,27 @@ def test_parts_of_a_step_give_what_the_whole_gives(tuned: Any) -> None:
         return tuned("frozen", part_size=part_size, **options).predictor.head
 
     np.testing.assert_allclose(head(8).coef_, head(32).coef_, atol=1e-6)
+
+
+def test_a_training_that_diverges_says_so(tuned: Any) -> None:
+    with pytest.raises(
+        DivergedError, match="the training diverged: no epoch has a loss that is a number; lower --lr"
+    ):
+        tuned("full", **RUINOUS)
+
+
+def test_validation_samples_of_unknown_labels_decide_nothing(
+    tiny_bert: Path, cache_root: Path, tmp_path: Path
+) -> None:
+    rows = [f"text {row},{'ab'[row % 2]},train" for row in range(8)]
+    rows += [
+        f"other {row},{label},{split}"
+        for row, (label, split) in enumerate([("c", "validation"), ("a", "test")])
+    ]
+    (tmp_path / "data.csv").write_text("\n".join(["text,label,split", *rows]))
+    config = TuneConfig(data=str(tmp_path / "data.csv"), backbone=f"hf:{tiny_bert}", cache=str(cache_root))
+    with pytest.raises(ConfigError, match="no validation sample has a label that the train samples know"):
+        fine_tune(config, Silence(), tmp_path / "state")
 
 
 def test_predict_gives_what_the_report_says(tuned: Any, texts: Path, tmp_path: Path) -> None:
@@ -418,6 +445,63 @@ def test_a_side_of_a_dual_encoder(
             assert row[f"p:{name}"] == pytest.approx(said[row["id"]][f"p:{name}"], abs=1e-5)
 
 
+@pytest.mark.parametrize("name", ["hf:clip", "hf:siglip", "hf:blip", "hf:vit"])
+def test_recomputed_activations_change_nothing(
+    photos: Path, cache_root: Path, tmp_path: Path, name: str
+) -> None:
+    backbone = image_backbone(name, tmp_path)
+
+    def coefficients(gradient_checkpointing: bool) -> Any:
+        config = TuneConfig(
+            data=str(photos), cache=str(cache_root), **backbone, epochs=[1], lr=[1e-3],
+            gradient_checkpointing=gradient_checkpointing,
+        )  # fmt: skip
+        return fine_tune(config, Silence(), tmp_path / f"state-{gradient_checkpointing}").predictor.head.coef_
+
+    np.testing.assert_allclose(coefficients(True), coefficients(False), atol=1e-6)
+
+
+def test_a_model_that_asks_for_the_version_of_its_weights(
+    photos: Path, cache_root: Path, tmp_path: Path
+) -> None:
+    config = TuneConfig(
+        data=str(photos), cache=str(cache_root), **image_backbone("mnasnet0_5", tmp_path), epochs=[1], lr=[1e-4],
+    )  # fmt: skip
+    record = fine_tune(config, Silence(), tmp_path / "state").record
+    record.save(tmp_path / "run")
+    assert hs.load_run(tmp_path / "run").predict([next(photos.glob("*/*/*.png"))]).num_rows == 1
+
+
+def test_pairs_of_image_and_text_are_refused(photos: Path, cache_root: Path, tmp_path: Path) -> None:
+    rows = [
+        f"{path},a {path.parent.name} one,{path.parent.name}" for path in sorted(photos.glob("*/*/*.png"))
+    ]
+    (tmp_path / "pairs.csv").write_text("\n".join(["image,text,label", *rows]))
+    config = TuneConfig(
+        data=str(tmp_path / "pairs.csv"), cache=str(cache_root), backbone=f"hf:{tiny_vision.clip(tmp_path / 'clip')}",
+        image_column="image", text_column="text",
+    )  # fmt: skip
+    with pytest.raises(
+        ConfigError, match="is read with image and text together, and fine-tuning trains one side"
+    ):
+        fine_tune(config, Silence(), tmp_path / "state")
+
+
+def test_a_side_whose_padding_counts_is_not_cut(texts: Path, cache_root: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+
+    class Ear(Silence):
+        def say(self, message: str) -> None:
+            said.append(message)
+
+    config = TuneConfig(
+        data=str(texts), cache=str(cache_root), backbone=f"hf:{tiny_vision.siglip(tmp_path / 'siglip')}",
+        strategy="last:1", epochs=[1],
+    )  # fmt: skip
+    assert "cut" not in fine_tune(config, Ear(), tmp_path / "state").record.report
+    assert "the whole network runs in each epoch: its padding takes part in a feature" in said
+
+
 def test_a_backbone_of_ones_own_is_refused(
     texts: Path, cache_root: Path, tmp_path: Path, monkeypatch: Any
 ) -> None:
@@ -446,6 +530,30 @@ class TestSearch:
         assert best["validation"]["accuracy"]["mean"] == kept["validation_accuracy"]
         assert best["validation"]["loss"]["mean"] == pytest.approx(kept["validation_loss"], rel=1e-6)
         assert record.report["epochs"]["best"] == kept["number"]
+
+    @pytest.mark.parametrize("strategy", ["last:1", "gradual"])
+    def test_trials_that_were_done_before_a_crash_keep_their_scores(
+        self, texts: Path, tiny_bert: Path, cache_root: Path, tmp_path: Path, strategy: str
+    ) -> None:
+        """A phase counts by its own epochs: no other's weights are kept."""
+        config = TuneConfig(
+            data=str(texts), backbone=f"hf:{tiny_bert}", cache=str(cache_root), strategy=strategy, epochs=[2],
+            sweep={"lr": [1e-9, 1e-3]}, **({"unfreeze": ["0", "1"]} if strategy == "gradual" else {}),
+        )  # fmt: skip
+        first, again = (fine_tune(config, Silence(), tmp_path / "state").record for _ in range(2))
+        sweep = first.report["sweep"]
+        assert again.report["sweep"]["trials"] == sweep["trials"]
+        assert again.report["sweep"]["best"] == sweep["best"] == {"lr": 1e-3}
+        best, kept = sweep["trials"][1], first.history[first.report["epochs"]["best"] - 1]
+        assert kept["phase"] == first.history[-1]["phase"]
+        assert best["validation"]["loss"]["mean"] == pytest.approx(kept["validation_loss"], rel=1e-6)
+
+    def test_a_trial_that_diverges_is_one_that_lost(self, tuned: Any) -> None:
+        options = {name: value for name, value in RUINOUS.items() if name != "lr"}
+        trials = tuned("full", sweep={"lr": [9e5, 1e-5]}, **options).record.report["sweep"]["trials"]
+        assert [trial["diverged"] for trial in trials] == [True, False]
+        with pytest.raises(ConfigError, match="all 1 trainings diverged; sweep over smaller"):
+            tuned("full", sweep={"lr": [9e5]}, **options)
 
     def test_optuna_gives_up_on_the_worse(self, tuned: Any) -> None:
         pytest.importorskip("optuna")

@@ -81,6 +81,28 @@ def test_all_steps_run_and_leave_what_their_commands_leave() -> None:
     assert report("ridge")["metrics"] == alone.report["metrics"]
 
 
+def test_python_runs_it_as_the_command_does() -> None:
+    Path("small.yaml").write_text(TEXT)
+    changes = {"steps.ridge.seed": 3, "fit-head.calibrate": False}
+    outcome = hs.run_pipeline("small.yaml", set=changes, out="elsewhere", quiet=True)
+    assert outcome["ridge"].state == "done"
+    config = Path("elsewhere/ridge/config.yaml").read_text()
+    assert "seed: 3" in config
+    assert "calibrate: false" in config
+    assert set(
+        states(hs.run_pipeline(Path("small.yaml"), set=changes, out="elsewhere", quiet=True)).values()
+    ) == {"there"}
+    with pytest.raises(KeyError, match="there is no step 'rigde'; the steps are features, ridge"):
+        outcome["rigde"]
+    Path("texts.csv").rename("😀.csv")
+    assert (
+        hs.run_pipeline("small.yaml", set={"data": "😀.csv"}, out="smile", quiet=True)["ridge"].state
+        == "done"
+    )
+    with pytest.raises(ConfigError, match="there is no step 'full'"):
+        hs.run_pipeline("small.yaml", set={"steps.full.epochs": 3}, quiet=True)
+
+
 def test_a_second_run_computes_nothing() -> None:
     first = run()
     before = {path: path.stat().st_mtime_ns for path in Path("out").rglob("*") if path.parent.name in

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from headstart.errors import BackboneError
+from headstart.errors import NoBlocksError
 from headstart.types import Activations, Positions
 
 if TYPE_CHECKING:
@@ -123,14 +123,14 @@ def read_blocks(
 
     Raises
     ------
-    BackboneError
+    NoBlocksError
         There is no such block, or neither tokens nor a map leave it.
     """
     numbers = [layer.removeprefix(BLOCK) for layer in layers]
     with blocks.kept(numbers, stop=True) as kept:
         run()
     if missing := [number for number in numbers if number not in kept]:
-        raise BackboneError(f"it has {len(blocks)} blocks that can be told apart, and no number {missing[0]}")
+        raise NoBlocksError(f"it has {len(blocks)} blocks that can be told apart, and no number {missing[0]}")
     return Activations(
         {f"{BLOCK}{number}": Positions(positions_of(kept[number], channels_last)) for number in numbers}
     )
@@ -174,13 +174,13 @@ def positions_of(states: torch.Tensor, channels_last: bool = False) -> torch.Ten
 
     Raises
     ------
-    BackboneError
+    NoBlocksError
         It is neither.
     """
     if getattr(states, "ndim", 0) == 3:
         return states
     if getattr(states, "ndim", 0) != 4:
-        raise BackboneError("what leaves its blocks is neither tokens nor a map")
+        raise NoBlocksError("what leaves its blocks is neither tokens nor a map")
     return states.flatten(1, 2) if channels_last else states.flatten(2).transpose(1, 2)
 
 

@@ -7,7 +7,7 @@ import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from headstart.errors import BackboneError, WeightsUnavailableError
 
@@ -91,10 +91,17 @@ def load_into(
         if names:
             shown = ", ".join(sorted(names)[:SHOWN]) + (", …" if len(names) > SHOWN else "")
             raise BackboneError(f"{path} does not fit the model: it {problem} {shown}")
+    model.load_state_dict(versioned(state, model), strict=False)
+
+
+def versioned(state: Mapping[str, Any], model: torch.nn.Module) -> OrderedDict[str, Any]:
+    """Tensors by name with the versions of the modules that they are for, which a plain mapping has lost.
+
+    MNASNet refuses weights that do not say theirs.
+    """
     tensors = OrderedDict(state)
-    # What a plain mapping has lost: MNASNet refuses weights that do not say their version.
-    tensors._metadata = own._metadata  # type: ignore[attr-defined]
-    model.load_state_dict(tensors, strict=False)
+    tensors._metadata = model.state_dict()._metadata  # type: ignore[attr-defined]
+    return tensors
 
 
 def _is_spare(name: str, own: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor]) -> bool:

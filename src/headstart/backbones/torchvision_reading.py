@@ -26,14 +26,10 @@ def classifier_of(model: torch.nn.Module) -> str:
 
 
 def blocks_of(model: Any) -> list[torch.nn.Module]:
-    """The stages of a convolutional network or the blocks of a transformer, first to last, as far as they are known."""
+    """The stages of a ResNet and its kin, or the blocks of a ViT, first to last; of others they are not known."""
     if hasattr(model, "layer1"):
         return [model.layer1, model.layer2, model.layer3, model.layer4]
-    if hasattr(model, "class_token"):
-        return list(model.encoder.layers)
-    found = [getattr(model, name) for name in ("features", "blocks", "layers") if hasattr(model, name)]
-    parts = found[0].children() if found else ()
-    return [part for part in parts if any(True for _ in part.parameters())]
+    return list(model.encoder.layers) if hasattr(model, "class_token") else []
 
 
 def offered_taps(model: torch.nn.Module, classifier: str) -> tuple[str, ...]:

@@ -72,7 +72,7 @@ TRAINING: Group = panel(
                 int | None,
                 "--patience",
                 min=1,
-                help="Epochs without a better one that end it; else all run.",
+                help="Epochs without a better one that end it; else all run (frozen: 10).",
             ),
             None,
         ),

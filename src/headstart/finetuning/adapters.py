@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import os
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from headstart.errors import ConfigError
+from headstart.files import read_json, write_json
+
+if TYPE_CHECKING:
+    from headstart.finetuning.network import TunedModel
 
 
 def add_adapters(
-    backbone: nn.Module, unread: Collection[str], rank: int, alpha: float, dropout: float
+    model: TunedModel,
+    batch: Mapping[str, Tensor],
+    unread: Collection[str],
+    rank: int,
+    alpha: float,
+    dropout: float,
 ) -> Any:
-    """Put an adapter beside every linear layer of a backbone, in place; of one that has none, every convolution.
+    """Put an adapter beside every linear layer of the backbone, in place; of one that has none, every convolution.
+
+    Layers that are no steps of a pass, but lend their weights to one (torch's own attention), get none.
 
     Parameters
     ----------
-    backbone : torch.nn.Module
+    model : TunedModel
+    batch : mapping of str to Tensor
+        For a pass that shows which layers are run.
     unread : collection of str
         Parameters that no feature depends on; their layers get none.
     rank : int
@@ -41,13 +56,31 @@ def add_adapters(
         from peft import LoraConfig, get_peft_model
     except ImportError as error:
         raise ConfigError("--strategy lora needs peft: pip install 'headstart[finetune]'") from error
-    names = _layers(backbone, unread)
+    run = _run_in(model, batch)
+    names = [name for name in _layers(model.backbone, unread) if name in run]
     if not names:
         raise ConfigError(
             "this backbone has no linear layer and no convolution that an adapter could stand beside"
         )
     config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=names, bias="none")
-    return get_peft_model(backbone, config)
+    return get_peft_model(cast("Any", model.backbone), config)
+
+
+def _run_in(model: TunedModel, batch: Mapping[str, Tensor]) -> set[str]:
+    """The names of the backbone's modules that a pass runs."""
+    run: set[str] = set()
+    handles = [
+        module.register_forward_hook(lambda *_, name=name: run.add(name))
+        for name, module in model.backbone.named_modules()
+    ]
+    model.eval()
+    try:
+        with torch.no_grad():
+            model.features(batch)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return run
 
 
 def _layers(backbone: nn.Module, unread: Collection[str]) -> list[str]:
@@ -64,8 +97,13 @@ def _layers(backbone: nn.Module, unread: Collection[str]) -> list[str]:
 
 
 def save_adapters(adapted: Any, folder: Path) -> None:
-    """Write the adapters alone, as peft reads them."""
+    """Write the adapters alone, as peft reads them, and nothing of this machine's folders."""
     adapted.save_pretrained(str(folder), safe_serialization=True)
+    path = folder / "adapter_config.json"
+    config = read_json(path)
+    if os.path.exists(config.get("base_model_name_or_path") or ""):
+        write_json(path, {**config, "base_model_name_or_path": None})
+    (folder / "README.md").unlink(missing_ok=True)  # a form that nobody has filled in
 
 
 def merge_adapters(adapted: Any) -> None:

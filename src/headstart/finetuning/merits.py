@@ -26,7 +26,7 @@ def merit(loss: float, accuracy: float | None, by: Criterion) -> float:
     >>> merit(0.4, 0.89, "loss") > merit(0.5, 0.90, "loss")
     True
     """
-    if math.isnan(loss):
+    if not math.isfinite(loss):  # it diverged, and an accuracy is chance
         return -math.inf
     if accuracy is None or by == "loss":
         return -loss
@@ -34,6 +34,6 @@ def merit(loss: float, accuracy: float | None, by: Criterion) -> float:
 
 
 def merit_of(record: Mapping[str, Any], by: Criterion) -> float:
-    """The merit of a record of an epoch; minus infinity where nothing was validated."""
+    """The merit of a record of an epoch; minus infinity where its loss is no number."""
     loss = record["validation_loss"]
     return -math.inf if loss is None else merit(loss, record["validation_accuracy"], by)

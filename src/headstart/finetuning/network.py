@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from headstart.backbones.freezing import make_live
+from headstart.backbones.state_dicts import versioned
 from headstart.finetuning.depths import Depths, blocks_of
 from headstart.pooling import pool, reads_of
 
@@ -171,6 +172,12 @@ class TunedModel(nn.Module):
             {"params": parameters, "lr": rate, "weight_decay": decay}
             for (rate, decay), parameters in found.items()
         ]
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """Weights by name; what a file of them has lost is said again: MNASNet refuses those of no version."""
+        return super().load_state_dict(versioned(state_dict, self), strict, assign)
 
     def prepare(self, payloads: Sequence[Any], changes: Sequence[Any] | None = None) -> list[Any]:
         """See `FrozenModel.prepare`."""

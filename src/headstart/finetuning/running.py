@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from safetensors.torch import load_model, save_model
 
-from headstart.errors import DataError
+from headstart.errors import DataError, DivergedError
 from headstart.files import read_json, write_json
 from headstart.finetuning.merits import merit_of
 from headstart.finetuning.state import SETTINGS
@@ -47,7 +48,8 @@ class Trained:
     ----------
     history : list of dict
         A record an epoch: ``phase`` and ``epoch`` from 1, ``train_loss``, ``validation_loss``,
-        ``validation_accuracy``, ``lr``, ``gradient_norm``, ``seconds`` since the beginning.
+        ``validation_accuracy``, ``lr``, ``gradient_norm``, ``seconds`` since the beginning; None where there is
+        no number.
     best_epoch : int
         The epoch, over all phases, whose weights were kept.
     seconds : float
@@ -121,6 +123,7 @@ class Training:
             "epochs": n_epochs,
             "n_done": len(self._trained.history),
             "n_samples": len(self._samples["train"]),
+            "history": [dict(record) for record in self._trained.history],
         }
         for callback in self._callbacks:
             callback.on_fit_begin(about)
@@ -141,11 +144,21 @@ class Training:
         with self._short_cut(phase, self._samples) as samples:
             self._train_phase(number, phase, folder, samples)
         records = [record for record in self._trained.history if record["phase"] == number + 1]
+        self._check_numbers(records)
         self._trained.best_epoch = self._kept_of(records)
         save_model(self._model, str(folder / WEIGHTS))
         self._write_done(folder)
         for checkpoint in folder.glob("checkpoint-*"):
             shutil.rmtree(checkpoint, ignore_errors=True)
+
+    def _check_numbers(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Refuse to keep weights that give no numbers."""
+        losses = [record["validation_loss"] for record in records]
+        if "validation" not in self._samples:
+            losses = [record["train_loss"] for record in records[-1:]]
+        if losses and all(loss is None for loss in losses):
+            rates = "--lr, --head-lr"
+            raise DivergedError(f"the training diverged: no epoch has a loss that is a number; lower {rates}")
 
     def _kept_of(self, records: Sequence[Mapping[str, Any]]) -> int:
         """The epoch whose weights a phase ends with: the best, and without validation samples the last."""
@@ -190,6 +203,7 @@ class Training:
             done = self._trained.history
             seconds = self._trained.seconds
             record |= {"phase": number + 1, "number": len(done) + 1, "seconds": seconds}
+            record = {name: _number_or_none(value) for name, value in record.items()}
             done.append(record)
             write_json(self._folder / "history.json", {"history": done, "part_size": self._trained.part_size})
             says = [
@@ -226,6 +240,11 @@ class Training:
             break
         if self._trained.history:
             self._trained.seconds = float(self._trained.history[-1]["seconds"])
+
+
+def _number_or_none(value: Any) -> Any:
+    """JSON knows no infinity, and no number that is none."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:

@@ -169,12 +169,12 @@ def _placed(features: Mapping[str, Json], folder: Path) -> Mapping[str, Json]:
 def place_backbone(features: Mapping[str, Json], folder: Path) -> dict[str, Json]:
     """What ``features.json`` says, with the folder that a backbone of the run's own lies in."""
     where = str(folder.resolve())
-    options = {
-        name: value.replace(IN_RUN, where) if isinstance(value, str) else value
-        for name, value in features.get("options", {}).items()
-    }
-    located = str(features.get("located", features["backbone"])).replace(IN_RUN, where)
-    return {**features, "located": located, "options": options}
+    options = dict(features.get("options", {}))
+    if str(options.get("weights", "")).startswith(f"{IN_RUN}/"):
+        options["weights"] = where + str(options["weights"])[len(IN_RUN) :]
+    located = str(features.get("located", features["backbone"]))
+    kind, _, place = located.partition(":")
+    return {**features, "located": f"{kind}:{where}" if place == IN_RUN else located, "options": options}
 
 
 def _check_whole(path: Path, value: Json, names: Sequence[str]) -> None:

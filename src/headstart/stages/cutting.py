@@ -52,6 +52,8 @@ def why_not(config: TuneConfig, info: BackboneInfo) -> str | None:
         return "only models of texts and of images are cut so far"
     if info.modality == "text" and (not info.n_layers or info.first_layer):
         return "its blocks cannot be told apart"
+    if "padding" in info.preprocessing or "max_num_patches" in info.preprocessing:
+        return "its padding takes part in a feature"
     if info.prompt:
         return "the tokens of a prompt take no part in a feature"
     return None

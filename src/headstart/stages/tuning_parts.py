@@ -15,7 +15,7 @@ from headstart.augmentation.views import open_views
 from headstart.backbones.freezing import resolve_device
 from headstart.backbones.tunable import Keep, keeper
 from headstart.cache.store import Cache
-from headstart.errors import BackboneError, ConfigError
+from headstart.errors import ConfigError, NoBlocksError
 from headstart.finetuning.inputs import RawSamples
 from headstart.finetuning.network import BATCH_NORMS, LinearHeadLayer, TunedModel
 from headstart.heads import open_head
@@ -129,6 +129,7 @@ class Parts:
         )
         model = TunedModel(frozen, tap, layer, config.strategy in LIVE_STATISTICS)
         samples = _raw_samples(config, features, raw, targets, model, data)
+        _check_validation(raw, samples)
         adapted = _set_weights(config, model, samples["train"])
         if config.init_head is not None:
             start_from(config.init_head, layer, described, head.classes_ if raw.kind == "single" else None)
@@ -186,7 +187,7 @@ def _fill_cuts(
         if blocks:
             try:
                 return fill_cuts(config, opened, data, cut_taps(opened, blocks, n_blocks), progress)
-            except BackboneError as error:  # what leaves its blocks cannot be read
+            except NoBlocksError as error:
                 progress.say(f"the whole network runs in each epoch: {error}")
     elif config.cut_cache and config.strategy.startswith(CUTTABLE):
         progress.say(f"the whole network runs in each epoch: {reason}")
@@ -220,6 +221,16 @@ def _raw_samples(
     return samples
 
 
+def _check_validation(raw: FitData, samples: Mapping[str, RawSamples]) -> None:
+    """Refuse to choose by samples that have no loss."""
+    validation = samples.get("validation")
+    if validation is not None and not Objective(raw.kind).n_seen(validation.targets):
+        raise ConfigError(
+            "no validation sample has a label that the train samples know, so that nothing says which epoch is the "
+            "best; extract with other splits"
+        )
+
+
 def _augmentation(config: TuneConfig, features: FeatureSet, raw: FitData) -> Any:
     """Another view of each sample in every epoch; it follows from the seed, the epoch and the sample."""
     assert config.augment is not None
@@ -248,18 +259,28 @@ def _set_weights(config: TuneConfig, model: TunedModel, train: RawSamples) -> An
         return None
     from headstart.finetuning.adapters import add_adapters
 
-    return add_adapters(backbone, unread, config.lora_rank, config.lora_alpha, config.lora_dropout)
+    batch = train.inputs(range(min(2, len(train))))
+    return add_adapters(model, batch, unread, config.lora_rank, config.lora_alpha, config.lora_dropout)
 
 
 def _checkpoint_gradients(backbone: Any) -> None:
-    if hasattr(backbone, "gradient_checkpointing_enable"):
-        backbone.gradient_checkpointing_enable({"use_reentrant": False})
+    # Of a model of several towers the towers: the whole would look for the one that is not there.
+    parts = [part for part in backbone.children() if _recomputing(part)]
+    if _recomputing(backbone):
+        for part in parts or [backbone]:
+            _recomputing(part)({"use_reentrant": False})
     elif hasattr(backbone, "set_grad_checkpointing"):
         backbone.set_grad_checkpointing(True)
     else:
         raise ConfigError(
             "this backbone cannot recompute its activations; leave --gradient-checkpointing out"
         )
+
+
+def _recomputing(module: Any) -> Any:
+    """What switches it on in a model of transformers, by its newer name or its older one; None: it is none."""
+    names = ("activation_checkpointing_enable", "gradient_checkpointing_enable")
+    return next((getattr(module, name) for name in names if hasattr(module, name)), None)
 
 
 def _objective(config: TuneConfig, raw: FitData, targets: torch.Tensor, n_outputs: int) -> Objective:

@@ -68,10 +68,9 @@ def save_backbone(keep: Keep, folder: Path) -> dict[str, Json]:
     make_directory(folder)
     folder = folder.resolve()
     spec, options = keep(folder)
-    given = {
-        name: value.replace(str(folder), IN_RUN) if isinstance(value, str) else value
-        for name, value in options.given().items()
-    }
+    given = options.given()
+    if options.weights:
+        given["weights"] = f"{IN_RUN}/{options.weights.relative_to(folder)}"
     return {"located": spec.replace(str(folder), IN_RUN), "options": given}
 
 

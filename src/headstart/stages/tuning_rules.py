@@ -103,4 +103,5 @@ def plan_rules(config: TuneConfig, n_train: int, part_size: int, precision: str,
 def settings_of(config: TuneConfig) -> dict[str, Json]:
     """What a training that is taken up must have been begun with."""
     values = config.model_dump(mode="json", exclude_none=True)
-    return {name: value for name, value in values.items() if name not in NO_LIKENESS}
+    likeness = {name: value for name, value in values.items() if name not in NO_LIKENESS}
+    return {**likeness, "kept_by": defaults_of(config.strategy).kept_by}

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.errors import ConfigError
+from headstart.errors import ConfigError, DivergedError
 from headstart.finetuning.merits import merit_of
 from headstart.finetuning.state import check_resumable
 from headstart.stages.config import TuneConfig
@@ -76,15 +76,19 @@ class _Watch:
 
     def __init__(self, trial: TuneTrial, by: Criterion, gives_up: Callable[[int, float], bool]) -> None:
         self._trial, self._by, self._gives_up = trial, by, gives_up
-        self._reached = -math.inf
+        self._phase, self._reached = 0, -math.inf
 
     def on_fit_begin(self, about: Mapping[str, Any]) -> None:
-        """Nothing to do."""
+        """See what an interrupted training had behind it, as it was then."""
+        for record in about["history"]:
+            self.on_epoch_end(record)
 
     def on_epoch_end(self, record: Mapping[str, Any]) -> None:
-        """Keep the figures of the best epoch so far."""
+        """Keep the figures of the best epoch so far of the phase: no other phase's weights are kept."""
         trial, reached = self._trial, merit_of(record, self._by)
         trial.seconds = record["seconds"]
+        if record["phase"] != self._phase:
+            self._phase, self._reached, trial.scores = record["phase"], -math.inf, {}
         if reached > self._reached:
             self._reached, accuracy, loss = reached, record["validation_accuracy"], record["validation_loss"]
             trial.scores = {"loss": loss} if accuracy is None else {"accuracy": accuracy, "loss": loss}
@@ -112,7 +116,7 @@ def search(
     Raises
     ------
     ConfigError
-        There are no validation samples, or a name cannot be swept.
+        There are no validation samples, a name cannot be swept, or every training diverged.
     """
     if not len(raw.parts["validation"]):
         raise ConfigError("there are no validation samples to choose by; extract with some")
@@ -133,11 +137,16 @@ def search(
             train(chosen, features, raw, progress, trial.state, [watch])
         except _Pruned:
             trial.is_pruned = True
+        except DivergedError:
+            trial.scores = {}
         tell(trial)
         tried.append(trial)
         said = ", ".join(f"{name} {value:.4f}" for name, value in trial.scores.items())
-        progress.say(f"trial {number + 1}: {said}{' (given up)' if trial.is_pruned else ''}")
-    best = max((trial for trial in tried if not trial.is_pruned), key=lambda trial: trial.merit)
+        progress.say(f"trial {number + 1}: {said or 'diverged'}{' (given up)' if trial.is_pruned else ''}")
+    whole = [trial for trial in tried if trial.scores and not trial.is_pruned]
+    if not whole:
+        raise ConfigError(f"all {len(tried)} trainings diverged; sweep over smaller learning rates")
+    best = max(whole, key=lambda trial: trial.merit)
     row = best.to_json()
     report = {
         "best": row["params"], "validation": row["validation"], "folds": None,
@@ -181,7 +190,8 @@ def _proposals(
             return bool(asked.should_prune())
 
         def tell(trial: TuneTrial, asked: Any = asked) -> None:
-            state = optuna.trial.TrialState.PRUNED if trial.is_pruned else optuna.trial.TrialState.COMPLETE
-            study.tell(asked, None if trial.is_pruned else trial.value, state=state)
+            states = optuna.trial.TrialState
+            how = states.PRUNED if trial.is_pruned else states.COMPLETE if trial.scores else states.FAIL
+            study.tell(asked, trial.value if how == states.COMPLETE else None, state=how)
 
         yield params, gives_up, tell

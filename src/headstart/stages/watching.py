@@ -48,11 +48,12 @@ class ShowEpochs:
         said = ", ".join(f"{name} {value:.4f}" for name, value in shown.items() if value is not None)
         self._progress.note(said)
         self._progress.advance(1)
-        if not self._has_warned and (record.get("moved") == 0 or record["gradient_norm"] < WARN_BELOW):
+        norm = record["gradient_norm"]  # None: it diverged
+        if not self._has_warned and norm is not None and (record.get("moved") == 0 or norm < WARN_BELOW):
             self._has_warned = True
             self._progress.say(
                 f"warning: nothing moved in epoch {record['epoch']}: the gradient's norm is "
-                f"{record['gradient_norm']:.3g}; look at the learning rate and at the features"
+                f"{norm:.3g}; look at the learning rate and at the features"
             )
 
     def on_fit_end(self, history: Sequence[Mapping[str, Any]]) -> None:

@@ -105,7 +105,18 @@ class DualBackbone:
         return FrozenDualModel(freeze(self._loaded[0], device, precision), sides)
 
     def tunable(self, tap: str) -> Keep:
-        """A folder as transformers keeps it, of the side that is read alone."""
+        """A folder as transformers keeps it, of the side that is read alone.
+
+        Raises
+        ------
+        ConfigError
+            Both sides are read.
+        """
+        if len(self._sides) > 1:
+            raise ConfigError(
+                f"{self.spec} is read with image and text together, and fine-tuning trains one side: extract the "
+                "images or the texts alone"
+            )
         self._drop_other_side()
         inputs = [side.inputs for side in self._sides]
 
@@ -141,6 +152,11 @@ class DualBackbone:
             raise ConfigError(
                 f"{self.spec} reads texts that are padded to {side.inputs.max_length} tokens, which no pipeline "
                 "does by itself; run.module() gives it as a torch module"
+            )
+        if "spatial_shapes" in side.tower.takes:
+            raise ConfigError(
+                f"{self.spec} sees pictures in their own shapes, which no pipeline carries along; run.module() "
+                "gives it as a torch module"
             )
         if side.inputs.prompt:
             raise ConfigError(

@@ -45,11 +45,27 @@ class StepOutcome:
 
 @dataclass(frozen=True)
 class PipelineOutcome:
-    """What became of a pipeline."""
+    """What became of a pipeline.
+
+    Parameters
+    ----------
+    name : str
+    folder : Path
+        Where everything lies: a folder for each step.
+    steps : tuple of StepOutcome
+        In the order of the file.
+    """
 
     name: str
     folder: Path
     steps: tuple[StepOutcome, ...]
+
+    def __getitem__(self, name: str) -> StepOutcome:
+        """A step by its name."""
+        found = {step.name: step for step in self.steps}
+        if name not in found:
+            raise KeyError(f"there is no step {name!r}; the steps are {', '.join(found)}")
+        return found[name]
 
     def to_json(self) -> dict[str, Any]:
         """For machines."""
