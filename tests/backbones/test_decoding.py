@@ -7,6 +7,7 @@ import io
 import struct
 import warnings
 import zlib
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -200,4 +201,8 @@ def image_model() -> FrozenImageModel:
     from timm.data import create_transform
 
     transform = create_transform(input_size=(3, 32, 32), is_training=False)
-    return FrozenImageModel(torch.nn.Linear(1, 1), transform, lambda batch, layers: Activations())
+
+    def read(batch: torch.Tensor, layers: Collection[str]) -> Activations:
+        return Activations()
+
+    return FrozenImageModel(torch.nn.Linear(1, 1), transform, read, read)
