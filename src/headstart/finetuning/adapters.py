@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -63,7 +64,9 @@ def add_adapters(
             "this backbone has no linear layer and no convolution that an adapter could stand beside"
         )
     config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=names, bias="none")
-    return get_peft_model(cast("Any", model.backbone), config)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by names that will change
+        return get_peft_model(cast("Any", model.backbone), config)
 
 
 def _run_in(model: TunedModel, batch: Mapping[str, Tensor]) -> set[str]:
