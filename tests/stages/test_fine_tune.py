@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import csv
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,122 +13,21 @@ import torch
 import headstart as hs
 from headstart.errors import ConfigError, DataError, DivergedError, MismatchError
 from headstart.progress import Silence
-from headstart.runs.record import RunRecord
 from headstart.stages.config import TuneConfig
 from headstart.stages.fine_tune import fine_tune, prepare_state
 
-from ..backbones import tiny_vision
+from .tuning import WORDS, changed, saved
 
-WORDS = {
-    "animal": "cat dog cow hen pig",
-    "colour": "red blue tan gold grey",
-    "food": "rice bread egg jam oat",
-}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Threads that wait for each other over tiny products take minutes on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture
-def texts(tmp_path: Path) -> Path:
-    """90 short texts of three classes, in a CSV file with splits."""
-    rng = np.random.default_rng(0)
-    path = tmp_path / "texts.csv"
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["text", "label", "split"])
-        for row in range(90):
-            name = list(WORDS)[row % 3]
-            words = rng.choice(WORDS[name].split(), int(rng.integers(1, 6)))
-            writer.writerow(
-                [f"{' '.join(words)} {row}", name, ["train", "train", "validation", "test"][row // 3 % 4]]
-            )
-    return path
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    """36 pictures of two classes, in folders by split and class."""
-    from PIL import Image
-
-    rng = np.random.default_rng(0)
-    for row in range(36):
-        name, split = ("dark", "light")[row % 2], ("train", "train", "validation")[row // 2 % 3]
-        pixels = rng.integers(0, 128, (40, 40, 3)) + 100 * (row % 2)
-        folder = tmp_path / "photos" / split / name
-        folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{row}.png")
-    return tmp_path / "photos"
-
-
-@pytest.fixture
-def tuned(texts: Path, tiny_bert: Path, cache_root: Path, tmp_path: Path) -> Callable[..., Any]:
-    """Fine-tunes the tiny BERT on the texts."""
-    counter = iter(range(1000))
-
-    def tune(strategy: str = "full", **options: Any) -> Any:
-        config = TuneConfig(
-            data=str(texts), backbone=f"hf:{tiny_bert}", cache=str(cache_root), strategy=strategy,
-            **{"epochs": [2], "lr": [1e-3], **options},
-        )  # fmt: skip
-        return fine_tune(config, Silence(), tmp_path / f"state-{next(counter)}")
-
-    return tune
-
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 RUINOUS: Any = {"lr": [9e5], "weight_decay": 1e3, "batch_size": 4, "epochs": [1]}
 """Weights that grow a billion times a step."""
-
-
-def timm_weights(folder: Path, name: str) -> Path:
-    import timm
-    from safetensors.torch import save_model
-
-    torch.manual_seed(0)
-    save_model(tiny_vision.scrambled(timm.create_model(name)), folder / f"{name}.safetensors")
-    return folder / f"{name}.safetensors"
-
-
-def image_backbone(name: str, folder: Path) -> dict[str, Any]:
-    """A tiny model of transformers, a small one of timm, or one of torchvision: its options."""
-    if name.startswith("hf:"):
-        kind = name.removeprefix("hf:")
-        return {"backbone": f"hf:{getattr(tiny_vision, kind)(folder / kind)}"}
-    if name.startswith("test_"):
-        return {"backbone": f"timm:{name}", "weights": timm_weights(folder, name)}
-    from safetensors.torch import save_model
-    from torchvision import models
-
-    torch.manual_seed(0)
-    save_model(tiny_vision.scrambled(models.get_model(name, weights=None)), folder / f"{name}.safetensors")
-    return {"backbone": f"torchvision:{name}", "weights": folder / f"{name}.safetensors", "image_size": 64}
 
 
 def backbone_of(tiny_bert: Path) -> dict[str, torch.Tensor]:
     from transformers import BertModel
 
     return BertModel.from_pretrained(tiny_bert).state_dict()
-
-
-def saved(record: RunRecord, path: Path) -> dict[str, torch.Tensor]:
-    record.save(path)
-    return tensors_of(path / "model" / "backbone")
-
-
-def tensors_of(folder: Path) -> dict[str, torch.Tensor]:
-    from safetensors.torch import load_file
-
-    return load_file(folder / "model.safetensors")
-
-
-def changed(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> set[str]:
-    return {name for name, tensor in after.items() if not torch.equal(tensor, before[name])}
 
 
 class TestStrategies:
@@ -306,213 +203,6 @@ def test_same_seed_same_weights(tuned: Any, tmp_path: Path) -> None:
     assert changed(first, other)
 
 
-class TestCutCache:
-    """What enters the blocks that train is computed once; the weights are what they are without."""
-
-    @pytest.mark.parametrize(
-        ("strategy", "options"),
-        [("last:1", {}), ("gradual", {"unfreeze": ["0", "1", "all"]})],
-    )
-    def test_the_weights_are_those_of_the_whole_way(
-        self, tuned: Any, tmp_path: Path, strategy: str, options: dict[str, Any], monkeypatch: Any
-    ) -> None:
-        from headstart.finetuning import cut
-
-        n_cut = 0
-        real = cut.CutSamples.batch
-
-        def counted(self: Any, rows: Any) -> Any:
-            nonlocal n_cut
-            n_cut += 1
-            return real(self, rows)
-
-        monkeypatch.setattr(cut.CutSamples, "batch", counted)
-        whole = tuned(strategy, cut_cache=False, **options)
-        assert n_cut == 0
-        short = tuned(strategy, **options)
-        assert n_cut > 0
-        before, after = (saved(one.record, tmp_path / n) for one, n in ((whole, "whole"), (short, "short")))
-        for name, tensor in before.items():
-            torch.testing.assert_close(after[name], tensor, atol=2e-5, rtol=0)
-        np.testing.assert_allclose(short.predictor.head.coef_, whole.predictor.head.coef_, atol=2e-5)
-        assert list(short.record.report["cut"]["spaces"]) == ["1"]
-
-    @pytest.mark.parametrize(
-        "name", ["test_vit", "test_efficientnet", "test_convnext", "hf:vit", "hf:clip", "resnet18"]
-    )
-    def test_images_are_decoded_once_and_give_the_same_weights(
-        self, photos: Path, cache_root: Path, tmp_path: Path, name: str, monkeypatch: Any
-    ) -> None:
-        from headstart.finetuning.inputs import RawSamples
-
-        backbone = image_backbone(name, tmp_path)
-        prepared = 0
-        real = RawSamples.prepared
-
-        def counted(self: Any, rows: Any) -> Any:
-            nonlocal prepared
-            prepared += len(rows)
-            return real(self, rows)
-
-        def tune(cut_cache: bool, unfreeze: list[str]) -> Any:
-            config = TuneConfig(
-                data=str(photos), cache=str(cache_root), **backbone,
-                strategy="gradual", unfreeze=unfreeze, epochs=[2], lr=[1e-3], cut_cache=cut_cache,
-            )  # fmt: skip
-            return fine_tune(config, Silence(), tmp_path / f"state-{cut_cache}-{len(unfreeze)}")
-
-        whole = tune(False, ["1", "2"])
-        monkeypatch.setattr(RawSamples, "prepared", counted)
-        short = tune(True, ["1", "2"])
-        assert set(short.record.report["cut"]["spaces"]) == {"1", "2"}
-        assert prepared < 36  # a few to compare the cut with the whole network; each epoch has 24
-        before, after = (saved(one.record, tmp_path / n) for one, n in ((whole, "whole"), (short, "short")))
-        read = {
-            key: tensor for key, tensor in before.items() if len(tensor.shape) == 0 or len(tensor) != 1000
-        }
-        assert len(before) - len(read) <= 2  # the classifier of ImageNet, which is drawn anew
-        assert not any(key.startswith("text_") for key in read)  # of CLIP the image side alone is kept
-        for key, tensor in read.items():
-            torch.testing.assert_close(after[key], tensor, atol=2e-5, rtol=0)
-        np.testing.assert_allclose(short.predictor.head.coef_, whole.predictor.head.coef_, atol=2e-5)
-
-    def test_a_network_whose_blocks_cannot_be_read_runs_whole(
-        self, photos: Path, cache_root: Path, tmp_path: Path, monkeypatch: Any
-    ) -> None:
-        said: list[str] = []
-
-        class Ear(Silence):
-            def say(self, message: str) -> None:
-                said.append(message)
-
-        monkeypatch.setattr("headstart.backbones.timm_blocks.block_names", lambda model: [])
-        config = TuneConfig(
-            data=str(photos), backbone="timm:test_vit", weights=timm_weights(tmp_path, "test_vit"),
-            cache=str(cache_root), strategy="last:1", epochs=[1],
-        )  # fmt: skip
-        record = fine_tune(config, Ear(), tmp_path / "state").record
-        assert "cut" not in record.report
-        assert any("it has 0 blocks that can be told apart" in line for line in said)
-        record.save(tmp_path / "run")
-        assert hs.load_run(tmp_path / "run").predict([next(photos.glob("*/*/*.png"))]).num_rows == 1
-
-    def test_it_is_kept_for_the_next_training(self, tuned: Any, cache_root: Path) -> None:
-        tuned("last:1", epochs=[1])
-        shards = sorted(cache_root.glob("spaces/*/shards/*"))
-        tuned("last:1", epochs=[1], seed=3, lr=[1e-4])
-        assert sorted(cache_root.glob("spaces/*/shards/*")) == shards
-
-    def test_where_it_would_be_wrong_the_whole_network_runs(
-        self, texts: Path, tiny_bert: Path, cache_root: Path, tmp_path: Path
-    ) -> None:
-        said: list[str] = []
-
-        class Ear(Silence):
-            def say(self, message: str) -> None:
-                said.append(message)
-
-        config = TuneConfig(
-            data=str(texts), backbone=f"hf:{tiny_bert}", cache=str(cache_root), strategy="last:1", epochs=[1],
-            augment="default",
-        )  # fmt: skip
-        record = fine_tune(config, Ear(), tmp_path / "state").record
-        assert "cut" not in record.report
-        assert any("augmented inputs are other ones in each epoch" in line for line in said)
-
-
-@pytest.mark.parametrize("kind", ["clip", "siglip", "blip"])
-@pytest.mark.parametrize("side", ["image", "text"])
-def test_a_side_of_a_dual_encoder(
-    photos: Path, texts: Path, cache_root: Path, tmp_path: Path, kind: str, side: str
-) -> None:
-    """It is kept without its other side, and predicts what the report says."""
-    folder = getattr(tiny_vision, kind)(tmp_path / kind)
-    data = photos if side == "image" else texts
-    config = TuneConfig(
-        data=str(data), backbone=f"hf:{folder}", cache=str(cache_root), strategy="last:1", epochs=[2], lr=[1e-3],
-    )  # fmt: skip
-    record = fine_tune(config, Silence(), tmp_path / "state").record
-    before, after = tensors_of(folder), saved(record, tmp_path / "run")
-    other = {"image": "text_", "text": "vision_"}[side]
-    assert not any(name.startswith(other) for name in after)
-    trained = changed(before, after)
-    assert trained
-    assert not any("layer.0." in name or "layers.0." in name or "embeddings" in name for name in trained)
-    columns = {"label_column": ["label"]} if side == "text" else {}
-    said = {row["id"]: row for row in record.predictions.to_pylist()}
-    for row in hs.predict(tmp_path / "run", str(data), **columns).to_pylist():
-        for name in record.labels["classes"]:
-            assert row[f"p:{name}"] == pytest.approx(said[row["id"]][f"p:{name}"], abs=1e-5)
-
-
-@pytest.mark.parametrize("name", ["hf:clip", "hf:siglip", "hf:blip", "hf:vit"])
-def test_recomputed_activations_change_nothing(
-    photos: Path, cache_root: Path, tmp_path: Path, name: str
-) -> None:
-    backbone = image_backbone(name, tmp_path)
-
-    def coefficients(gradient_checkpointing: bool) -> Any:
-        config = TuneConfig(
-            data=str(photos), cache=str(cache_root), **backbone, epochs=[1], lr=[1e-3],
-            gradient_checkpointing=gradient_checkpointing,
-        )  # fmt: skip
-        return fine_tune(config, Silence(), tmp_path / f"state-{gradient_checkpointing}").predictor.head.coef_
-
-    np.testing.assert_allclose(coefficients(True), coefficients(False), atol=1e-6)
-
-
-def test_a_model_that_asks_for_the_version_of_its_weights(
-    photos: Path, cache_root: Path, tmp_path: Path
-) -> None:
-    config = TuneConfig(
-        data=str(photos), cache=str(cache_root), **image_backbone("mnasnet0_5", tmp_path), epochs=[1], lr=[1e-4],
-    )  # fmt: skip
-    record = fine_tune(config, Silence(), tmp_path / "state").record
-    record.save(tmp_path / "run")
-    assert hs.load_run(tmp_path / "run").predict([next(photos.glob("*/*/*.png"))]).num_rows == 1
-
-
-def test_pairs_of_image_and_text_are_refused(photos: Path, cache_root: Path, tmp_path: Path) -> None:
-    rows = [
-        f"{path},a {path.parent.name} one,{path.parent.name}" for path in sorted(photos.glob("*/*/*.png"))
-    ]
-    (tmp_path / "pairs.csv").write_text("\n".join(["image,text,label", *rows]))
-    config = TuneConfig(
-        data=str(tmp_path / "pairs.csv"), cache=str(cache_root), backbone=f"hf:{tiny_vision.clip(tmp_path / 'clip')}",
-        image_column="image", text_column="text",
-    )  # fmt: skip
-    with pytest.raises(
-        ConfigError, match="is read with image and text together, and fine-tuning trains one side"
-    ):
-        fine_tune(config, Silence(), tmp_path / "state")
-
-
-def test_a_side_whose_padding_counts_is_not_cut(texts: Path, cache_root: Path, tmp_path: Path) -> None:
-    said: list[str] = []
-
-    class Ear(Silence):
-        def say(self, message: str) -> None:
-            said.append(message)
-
-    config = TuneConfig(
-        data=str(texts), cache=str(cache_root), backbone=f"hf:{tiny_vision.siglip(tmp_path / 'siglip')}",
-        strategy="last:1", epochs=[1],
-    )  # fmt: skip
-    assert "cut" not in fine_tune(config, Ear(), tmp_path / "state").record.report
-    assert "the whole network runs in each epoch: its padding takes part in a feature" in said
-
-
-def test_a_backbone_of_ones_own_is_refused(
-    texts: Path, cache_root: Path, tmp_path: Path, monkeypatch: Any
-) -> None:
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "end_to_end"))
-    config = TuneConfig(data=str(texts), backbone="py:tiny_backbones:texts", cache=str(cache_root))
-    with pytest.raises(
-        ConfigError, match="py:tiny_backbones:texts cannot be fine-tuned: that needs a model of"
-    ):
-        fine_tune(config, Silence(), tmp_path / "state")
-
-
 class TestSearch:
     """Options are chosen on validation data."""
 
@@ -681,7 +371,7 @@ class TestRefusals:
                 TuneConfig(data=name, cache=str(cache_root), max_length=9), Silence(), tmp_path / "state"
             )
 
-    def test_a_backbone_that_is_code(self, texts: Path, cache_root: Path, tmp_path: Path) -> None:
+    def test_a_set_that_is_not_there(self, texts: Path, cache_root: Path, tmp_path: Path) -> None:
         config = TuneConfig(data="no-such-set", cache=str(cache_root))
         with pytest.raises((ConfigError, DataError), match="no-such-set"):
             fine_tune(config, Silence(), tmp_path / "state")
