@@ -99,6 +99,20 @@ def carried(backbone: Backbone, tap: str) -> Portable:
     return backbone.portable(tap)
 
 
+def refuse_prompt(prompt: str | None) -> None:
+    """Refuse to take a backbone elsewhere whose texts stand behind something.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if prompt:
+        raise ConfigError(
+            f"the head was fitted on texts behind the prompt {prompt[:40]!r}, which no tokenizer of transformers puts "
+            "there; extract with --prompt '' and fit the head anew"
+        )
+
+
 def reading_of(tap: str, **layout: Any) -> dict[str, Json]:
     """How a model is made and read, for `HeadstartConfig`; ``layout`` says what is not as usual.
 

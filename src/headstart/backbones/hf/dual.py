@@ -117,13 +117,12 @@ class DualBackbone:
                 f"{self.spec} is read with image and text together, and fine-tuning trains one side: extract the "
                 "images or the texts alone"
             )
-        self._drop_other_side()
-        inputs = [side.inputs for side in self._sides]
+        [side] = self._sides
+        self._drop_other_side(side)
 
         def keep(folder: Path) -> tuple[str, BackboneOptions]:
             self._loaded[0].save_pretrained(str(folder))
-            for part in inputs:
-                part.save(folder)
+            side.inputs.save(folder)
             return f"hf:{folder}", self._source.options
 
         return keep
@@ -138,7 +137,7 @@ class DualBackbone:
         """
         from transformers import MODEL_MAPPING
 
-        from headstart.backbones.portable import Portable, reading_of
+        from headstart.backbones.portable import Portable, reading_of, refuse_prompt
 
         model = self._loaded[0]
         known = MODEL_MAPPING.get(type(model.config), None)
@@ -158,24 +157,18 @@ class DualBackbone:
                 f"{self.spec} sees pictures in their own shapes, which no pipeline carries along; run.module() "
                 "gives it as a torch module"
             )
-        if side.inputs.prompt:
-            raise ConfigError(
-                f"the head was fitted on texts behind the prompt {side.inputs.prompt[:40]!r}, which no tokenizer of "
-                "transformers puts there; extract with --prompt '' and fit the head anew"
-            )
-        self._drop_other_side()
+        refuse_prompt(side.inputs.prompt)
+        self._drop_other_side(side)
         tower, n_prefix = side.tower, side.layout.n_prefix if side.layout else 0
         described = {**tower.names, "dropped": list(unread_parts(tower.side))}
         reading = reading_of(tap, n_prefix=n_prefix, has_cls=bool(n_prefix), tower=described)
         config = model.config.to_dict()
         return Portable(model, tower.side, config, reading, side.inputs.save, side.inputs.max_length)
 
-    def _drop_other_side(self) -> None:
+    def _drop_other_side(self, side: DualSide) -> None:
         """Take what a side that is read alone does not need out of the model, for good."""
-        if len(self._sides) > 1:
-            return
         model = self._loaded[0]
-        for name in unread_parts(self._sides[0].tower.side):
+        for name in unread_parts(side.tower.side):
             if getattr(model, name, None) is not None:
                 setattr(model, name, None)
 

@@ -119,13 +119,9 @@ class TextBackbone:
             Something stands before its texts, or dense layers behind the pooling are read.
         """
         from headstart.backbones.hf.text_encoders import ENCODER_CLASSES
-        from headstart.backbones.portable import Portable, reading_of, without_pooler
+        from headstart.backbones.portable import Portable, reading_of, refuse_prompt, without_pooler
 
-        if self._prompt:
-            raise ConfigError(
-                f"the head was fitted on texts behind the prompt {self._prompt[:40]!r}, which no tokenizer of "
-                "transformers puts there; extract with --prompt '' and fit the head anew"
-            )
+        refuse_prompt(self._prompt)
         self._check_alone(tap)
         encoder = self._encoder
         reading = reading_of(
