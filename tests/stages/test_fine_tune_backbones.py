@@ -16,7 +16,7 @@ from headstart.stages.config import TuneConfig
 from headstart.stages.fine_tune import fine_tune
 
 from ..backbones import tiny_vision
-from .tuning import changed, image_backbone, saved, tensors_of, timm_weights
+from .tuning import Ear, changed, image_backbone, saved, tensors_of, timm_weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -94,20 +94,15 @@ class TestCutCache:
     def test_a_network_whose_blocks_cannot_be_read_runs_whole(
         self, photos: Path, cache_root: Path, tmp_path: Path, monkeypatch: Any
     ) -> None:
-        said: list[str] = []
-
-        class Ear(Silence):
-            def say(self, message: str) -> None:
-                said.append(message)
-
+        ear = Ear()
         monkeypatch.setattr("headstart.backbones.timm_blocks.block_names", lambda model: [])
         config = TuneConfig(
             data=str(photos), backbone="timm:test_vit", weights=timm_weights(tmp_path, "test_vit"),
             cache=str(cache_root), strategy="last:1", epochs=[1],
         )  # fmt: skip
-        record = fine_tune(config, Ear(), tmp_path / "state").record
+        record = fine_tune(config, ear, tmp_path / "state").record
         assert "cut" not in record.report
-        assert any("it has 0 blocks that can be told apart" in line for line in said)
+        assert any("it has 0 blocks that can be told apart" in line for line in ear.said)
         record.save(tmp_path / "run")
         assert hs.load_run(tmp_path / "run").predict([next(photos.glob("*/*/*.png"))]).num_rows == 1
 
@@ -120,19 +115,14 @@ class TestCutCache:
     def test_where_it_would_be_wrong_the_whole_network_runs(
         self, texts: Path, tiny_bert: Path, cache_root: Path, tmp_path: Path
     ) -> None:
-        said: list[str] = []
-
-        class Ear(Silence):
-            def say(self, message: str) -> None:
-                said.append(message)
-
+        ear = Ear()
         config = TuneConfig(
             data=str(texts), backbone=f"hf:{tiny_bert}", cache=str(cache_root), strategy="last:1", epochs=[1],
             augment="default",
         )  # fmt: skip
-        record = fine_tune(config, Ear(), tmp_path / "state").record
+        record = fine_tune(config, ear, tmp_path / "state").record
         assert "cut" not in record.report
-        assert any("augmented inputs are other ones in each epoch" in line for line in said)
+        assert any("augmented inputs are other ones in each epoch" in line for line in ear.said)
 
 
 @pytest.mark.parametrize("kind", ["clip", "siglip", "blip"])
@@ -203,18 +193,13 @@ def test_pairs_of_image_and_text_are_refused(photos: Path, cache_root: Path, tmp
 
 
 def test_a_side_whose_padding_counts_is_not_cut(texts: Path, cache_root: Path, tmp_path: Path) -> None:
-    said: list[str] = []
-
-    class Ear(Silence):
-        def say(self, message: str) -> None:
-            said.append(message)
-
+    ear = Ear()
     config = TuneConfig(
         data=str(texts), cache=str(cache_root), backbone=f"hf:{tiny_vision.siglip(tmp_path / 'siglip')}",
         strategy="last:1", epochs=[1],
     )  # fmt: skip
-    assert "cut" not in fine_tune(config, Ear(), tmp_path / "state").record.report
-    assert "the whole network runs in each epoch: its padding takes part in a feature" in said
+    assert "cut" not in fine_tune(config, ear, tmp_path / "state").record.report
+    assert "the whole network runs in each epoch: its padding takes part in a feature" in ear.said
 
 
 def test_a_backbone_of_ones_own_is_refused(

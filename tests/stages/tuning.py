@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from headstart.progress import Silence
 from headstart.runs.record import RunRecord
 
 from ..backbones import tiny_vision
@@ -16,6 +17,18 @@ WORDS = {
     "colour": "red blue tan gold grey",
     "food": "rice bread egg jam oat",
 }
+
+
+class Ear(Silence):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+
+    def say(self, message: str) -> None:
+        """Keep it."""
+        self.said.append(message)
 
 
 def timm_weights(folder: Path, name: str) -> Path:
