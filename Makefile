@@ -25,11 +25,10 @@ bench: $(VENV)/dev.stamp  ## side by side with other tools, two hours; writes do
 bench-short: $(VENV)/dev.stamp  ## the same in two minutes, with rough figures
 	$(BIN)/python -m benchmarks.run --short $(if $(DATA),--data '$(DATA)')
 
-lint: $(VENV)/dev.stamp  ## ruff, mypy and the direction of imports
+lint: $(VENV)/dev.stamp  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
 
 format: $(VENV)/dev.stamp  ## let ruff write the code
 	$(BIN)/ruff check --fix .

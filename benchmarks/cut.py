@@ -20,9 +20,9 @@ from pathlib import Path
 
 from rounds import Contestant, take_turns
 
+from headstart.config import TuneConfig
 from headstart.progress import Silence
-from headstart.stages.config import TuneConfig
-from headstart.stages.fine_tune import fine_tune
+from headstart.tuning.stage import fine_tune
 
 N_EPOCHS = 3
 BACKBONES = {

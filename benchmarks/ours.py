@@ -78,8 +78,8 @@ class PhaseClock:
 
 def ours(data: Any, backbone: str, cache: Path, **options: Any) -> Extracted:
     """Extract into a cache; the options are those of ``headstart extract``."""
-    from headstart.stages.config import ExtractConfig
-    from headstart.stages.extract import extract
+    from headstart.config import ExtractConfig
+    from headstart.extraction.stage import extract
 
     watch = PhaseClock()
     config = ExtractConfig(data=data, backbone=backbone, cache=str(cache), set="benchmark", **options)

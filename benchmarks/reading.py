@@ -173,8 +173,8 @@ def make_set(root: Path, values: np.ndarray[Any, Any], n_shards: int, written_as
     from headstart.arrow import keys_to_arrow, names_by_code
     from headstart.cache.commit import commit_set
     from headstart.cache.formats import shard_format
+    from headstart.cache.recipe import Recipe
     from headstart.cache.store import Cache
-    from headstart.recipe import Recipe
     from headstart.types import Features
 
     draw = np.random.default_rng(0)

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from headstart.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from headstart.api import compare, extract, fine_tune, fit_head, load_run, open_set, predict, run_pipeline
     from headstart.cache.sets import FeatureSet
-    from headstart.stages.comparison import Comparison
-    from headstart.stages.embedder import Embedder
-    from headstart.stages.run import Run
-
-__version__ = "0.1.0"
+    from headstart.comparison.comparison import Comparison
+    from headstart.extraction.embedder import Embedder
+    from headstart.prediction.run import Run
 
 __all__ = [
     "Comparison",
@@ -32,10 +32,10 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Comparison": "headstart.stages.comparison",
-    "Embedder": "headstart.stages.embedder",
+    "Comparison": "headstart.comparison.comparison",
+    "Embedder": "headstart.extraction.embedder",
     "FeatureSet": "headstart.cache.sets",
-    "Run": "headstart.stages.run",
+    "Run": "headstart.prediction.run",
     "compare": "headstart.api",
     "extract": "headstart.api",
     "fine_tune": "headstart.api",

@@ -6,16 +6,16 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from headstart.config import ExtractConfig, FitConfig
 from headstart.progress import open_progress
-from headstart.stages.config import ExtractConfig, FitConfig
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from headstart.cache.sets import FeatureSet
-    from headstart.stages.comparison import Comparison
-    from headstart.stages.pipelines.run import PipelineOutcome
-    from headstart.stages.run import Run
+    from headstart.comparison.comparison import Comparison
+    from headstart.pipelines.run import PipelineOutcome
+    from headstart.prediction.run import Run
 
 
 def extract(data: Any, backbone: str | Sequence[str], *, quiet: bool = False, **options: Any) -> FeatureSet:
@@ -39,7 +39,7 @@ def extract(data: Any, backbone: str | Sequence[str], *, quiet: bool = False, **
     HeadstartError
         See `headstart.errors`. With ``strict``, `SkippedError` if a sample was skipped.
     """
-    from headstart.stages.extract import check_strict, extract
+    from headstart.extraction.stage import check_strict, extract
 
     first, *more = [backbone] if isinstance(backbone, str) else backbone
     config = ExtractConfig(data=data, backbone=first, more_backbones=more, **_as_lists(options))
@@ -85,8 +85,8 @@ def fit_head(
         The options of ``headstart fit-head``: ``tap``, ``label``, ``seed``, ``params={"C": 0.1}``,
         ``sweep={"lr": [1e-3, 1e-2]}``, ``seeds``, ``folds``, ``prepare``, ``cache``, ``backbone``, ….
     """
-    from headstart.stages.fit_head import fit_head
-    from headstart.stages.run import Run
+    from headstart.fitting.stage import fit_head
+    from headstart.prediction.run import Run
 
     where: Mapping[str, Any] = {"set": features}
     if not isinstance(features, str):
@@ -134,10 +134,10 @@ def fine_tune(
     from pathlib import Path
 
     from headstart.cache.sets import FeatureSet
-    from headstart.runs.record import BACKBONE_DIR, place_backbone
-    from headstart.stages.config import TuneConfig
-    from headstart.stages.fine_tune import fine_tune, prepare_state
-    from headstart.stages.run import Run
+    from headstart.config import TuneConfig
+    from headstart.prediction.run import Run
+    from headstart.registry.record import BACKBONE_DIR, place_backbone
+    from headstart.tuning.stage import fine_tune, prepare_state
 
     where: dict[str, Any] = {"data": data, "backbone": backbone}
     if isinstance(data, FeatureSet):
@@ -161,7 +161,7 @@ def fine_tune(
 
 def load_run(path: str | os.PathLike[str]) -> Run:
     """Open a run directory."""
-    from headstart.stages.run import Run
+    from headstart.prediction.run import Run
 
     return Run.load(path)
 
@@ -200,7 +200,7 @@ def compare(
     MismatchError
         Their test samples, labels or tasks differ; the message counts them.
     """
-    from headstart.stages.compare import compare
+    from headstart.comparison.stage import compare
 
     comparison = compare(runs, cache, seed)
     if out is not None:
@@ -243,9 +243,9 @@ def run_pipeline(
     import json
     from pathlib import Path
 
-    from headstart.stages.pipelines.places import find_pipeline
-    from headstart.stages.pipelines.run import run_pipeline
-    from headstart.stages.pipelines.schema import load_pipeline
+    from headstart.pipelines.locations import find_pipeline
+    from headstart.pipelines.run import run_pipeline
+    from headstart.pipelines.schema import load_pipeline
 
     # JSON is YAML, so that a value here is what it would be in the file.
     changes = [

@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 
 from headstart.cache.commit import commit_set
 from headstart.cache.formats import shard_format
+from headstart.cache.recipe import make_recipe
 from headstart.cache.resolutions import record_known
 from headstart.cache.space import Space
 from headstart.cache.store import Cache
 from headstart.files import write_json
 from headstart.keys import key_of, pack
-from headstart.recipe import make_recipe
 from headstart.types import BackboneInfo, Failure, Features
 
 TEXTS = ["red", "green", "blue", "naïve façade – 東京", "", "red and green", "the last"]

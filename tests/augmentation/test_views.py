@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headstart.augmentation import open_views, reopen_view
+from headstart.cache.recipe import make_recipe
 from headstart.errors import ConfigError
-from headstart.recipe import make_recipe
 from headstart.types import BackboneInfo
 
 INFO = BackboneInfo("timm:a", "image", "00" * 16, {}, {}, ("pooler",))

@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from headstart.backbones import BackboneOptions, open_backbone
+from headstart.backbones.pooling import pool
+from headstart.cache.recipe import make_recipe
 from headstart.contracts import FrozenModel
-from headstart.pooling import pool
-from headstart.recipe import make_recipe
 from headstart.types import AT_END, Activations, BackboneInfo
 
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from headstart.backbones import BackboneOptions, open_backbone
+from headstart.backbones.pooling import pool
 from headstart.errors import BackboneError, ConfigError, SampleError
-from headstart.pooling import pool
 
 from . import tiny_vision
 from .opening import both_ways, opened, resolve, run_model, space

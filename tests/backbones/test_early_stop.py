@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from headstart.pooling import read_tap, reads_of
+from headstart.backbones.pooling import read_tap, reads_of
 from headstart.types import Activations, Tokens
 
 from ..extraction.models import Opened, open_named

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from headstart.backbones import BackboneOptions, open_backbone
+from headstart.backbones.pooling import pool
 from headstart.contracts import Backbone
 from headstart.errors import BackboneError
 from headstart.heads import open_head
-from headstart.pooling import pool
 
 from .conftest import TEXTS, picture
 from .opening import run_model

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from headstart.pooling import pool
+from headstart.backbones.pooling import pool
 
 from .opening import both_ways, opened, resolve, run_model
 from .test_parity import assert_equal

@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 from headstart.backbones import BackboneOptions, open_backbone
+from headstart.backbones.pooling import canonical_tap, choose_taps, pool
 from headstart.errors import BackboneError, ConfigError, SampleError
-from headstart.pooling import canonical_tap, choose_taps, pool
 
 from . import tiny_vision
 from .opening import resolve, run_model, space

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from headstart.backbones import BackboneOptions, open_backbone
+from headstart.backbones.pooling import canonical_tap, pool
 from headstart.errors import BackboneError, ConfigError, SampleError
-from headstart.pooling import canonical_tap, pool
 from headstart.types import Activations, BackboneInfo
 
 from .conftest import TEXTS

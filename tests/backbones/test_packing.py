@@ -10,7 +10,7 @@ import torch
 
 from headstart.backbones.hf.frozen_texts import FrozenTextModel
 from headstart.backbones.hf.packing import portable_attention, varlen_attention
-from headstart.pooling import read_tap
+from headstart.backbones.pooling import read_tap
 from headstart.types import Tokens
 
 from . import tiny_texts

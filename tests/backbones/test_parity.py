@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from headstart.backbones import BackboneOptions, open_backbone
+from headstart.backbones.pooling import choose_taps, pool, reads_of
 from headstart.errors import BackboneError
-from headstart.pooling import choose_taps, pool, reads_of
 from headstart.types import Activations
 
 from .conftest import TEXTS, picture

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from headstart.backbones import BackboneOptions, open_backbone
+from headstart.backbones.pooling import pool, read_tap
 from headstart.backbones.quantizing import Int8Linear
 from headstart.contracts import FrozenModel
 from headstart.errors import BackboneError, ConfigError, HeadstartError
-from headstart.pooling import pool, read_tap
 from headstart.types import Modality, Precision, Tokens
 
 from . import tiny_texts, tiny_vision

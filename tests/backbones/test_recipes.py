@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from headstart.backbones import BackboneOptions, open_backbone
+from headstart.cache.recipe import make_recipe
 from headstart.errors import BackboneError, ConfigError
-from headstart.recipe import make_recipe
 
 
 def space(spec: str, tap: str | None = None, **options: Any) -> str:

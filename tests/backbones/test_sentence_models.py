@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from headstart.backbones import BackboneOptions, open_backbone
+from headstart.cache.recipe import make_recipe
 from headstart.errors import BackboneError, ConfigError
-from headstart.recipe import make_recipe
 from headstart.types import BackboneInfo
 
 from .conftest import TEXTS

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
+from headstart.backbones.pooling import choose_taps, is_ragged, read_tap, reads_of
 from headstart.errors import ConfigError
-from headstart.pooling import choose_taps, is_ragged, read_tap, reads_of
 from headstart.types import Tokens
 
 from ..extraction.models import PICTURES, Opened, open_named

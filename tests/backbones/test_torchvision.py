@@ -15,8 +15,8 @@ from safetensors.torch import save_model
 from torchvision import models
 
 from headstart.backbones import BackboneOptions, open_backbone
+from headstart.backbones.pooling import pool
 from headstart.errors import BackboneError, ConfigError, WeightsUnavailableError
-from headstart.pooling import pool
 
 from .opening import run_model
 

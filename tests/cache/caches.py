@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from headstart.cache.commit import commit_set
 from headstart.cache.formats import FormatName, shard_format
+from headstart.cache.recipe import Recipe
 from headstart.cache.sets import FeatureSet
 from headstart.cache.space import Space
 from headstart.cache.store import Cache
 from headstart.keys import key_of, pack
-from headstart.recipe import Recipe
 from headstart.types import Failure, Features
 
 WIDTH = 6

@@ -25,6 +25,7 @@ from caches import (
 
 from headstart.cache import claims
 from headstart.cache.claims import ClaimBoard
+from headstart.cache.recipe import Recipe
 from headstart.cache.store import Cache
 from headstart.cache.upkeep import collect as collecting
 from headstart.cache.upkeep.collect import Collection, collect
@@ -33,7 +34,6 @@ from headstart.cache.upkeep.verify import verify
 from headstart.cache.uses import record_use
 from headstart.errors import ConfigError, StorageError
 from headstart.progress import Silence
-from headstart.recipe import Recipe
 
 OLD = 30.0  # days
 UNUSED = Recipe({**RECIPE.entries, "tap": "pooler"})

@@ -27,6 +27,7 @@ from caches import (
 
 from headstart.cache.claims import ClaimBoard
 from headstart.cache.formats import FormatName, format_of, shard_format
+from headstart.cache.recipe import Recipe
 from headstart.cache.space import Space
 from headstart.cache.store import Cache
 from headstart.cache.upkeep import compact as compacting
@@ -36,7 +37,6 @@ from headstart.cache.upkeep.merging import find_components
 from headstart.cache.upkeep.verify import verify
 from headstart.errors import CorruptShardError, StorageError
 from headstart.progress import Silence
-from headstart.recipe import Recipe
 
 ALL = range(60)
 

@@ -19,10 +19,10 @@ from headstart.cache.commit import commit_set
 from headstart.cache.exchange import selection
 from headstart.cache.exchange.export import export
 from headstart.cache.formats import shard_format
+from headstart.cache.recipe import Recipe
 from headstart.cache.sets import FeatureSet
 from headstart.cache.store import Cache
 from headstart.errors import ConfigError, DataError, MismatchError, MissingDependencyError, StorageError
-from headstart.recipe import Recipe
 from headstart.types import Failure, Features
 
 N = 30

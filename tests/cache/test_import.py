@@ -19,8 +19,8 @@ from headstart.cache.exchange.importing import imported_keys, imported_recipe
 from headstart.cache.store import Cache
 from headstart.cache.upkeep.verify import verify
 from headstart.errors import ConfigError, DataError, MismatchError
+from headstart.extraction.import_matrix import ImportConfig, Imported, import_features
 from headstart.progress import Silence
-from headstart.stages.importing import ImportConfig, Imported, import_features
 
 N, D = 40, 6
 IDS = [f"bild {number}" for number in range(N)]

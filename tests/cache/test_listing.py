@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from caches import RECIPE, TOKENS, commit, flip, put, shards, space_of
 
+from headstart.cache.recipe import Recipe
 from headstart.cache.store import Cache
 from headstart.cache.upkeep.listing import list_cache, show
 from headstart.cache.uses import read_uses
 from headstart.errors import DataError
-from headstart.recipe import Recipe
 
 
 @pytest.fixture

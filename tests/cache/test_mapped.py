@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from headstart.cache.formats import shard_format
 from headstart.cache.reading.epochs import BUFFER_ROWS, Epoch
 from headstart.cache.reading.mapped import MappedFeatures
+from headstart.cache.recipe import Recipe
 from headstart.cache.sets import FeatureSet
 from headstart.cache.store import Cache
 from headstart.errors import ConfigError, DataError
-from headstart.recipe import Recipe
 from headstart.types import Features
 
 N = 300

@@ -21,12 +21,12 @@ from headstart.cache.index import Index
 from headstart.cache.reading import copying, dtypes, threads
 from headstart.cache.reading.places import locate
 from headstart.cache.reading.stored import open_rows
+from headstart.cache.recipe import Recipe
 from headstart.cache.sets import FeatureSet
 from headstart.cache.space import Space
 from headstart.cache.store import Cache
 from headstart.cache.upkeep.compact import compact_space
 from headstart.errors import ConfigError, CorruptShardError, DataError, MismatchError
-from headstart.recipe import Recipe
 from headstart.types import Features
 
 FORMATS: tuple[FormatName, ...] = ("hdf5", "parquet")

@@ -15,6 +15,7 @@ import pytest
 
 from headstart.cache.commit import commit_set
 from headstart.cache.formats import shard_format
+from headstart.cache.recipe import Recipe
 from headstart.cache.sets import FeatureSet
 from headstart.cache.store import Cache
 from headstart.errors import (
@@ -26,7 +27,6 @@ from headstart.errors import (
     StorageError,
 )
 from headstart.keys import key_of, pack
-from headstart.recipe import Recipe
 from headstart.types import Failure, Features
 
 WIDTH = 4

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from headstart.cache.formats import FormatName, shard_format
 from headstart.cache.index import Index, load_index
 from headstart.cache.layout import SHARD_NAME
+from headstart.cache.recipe import Recipe
 from headstart.cache.space import Space, open_space
 from headstart.cache.store import Cache
 from headstart.contracts import ShardFormat
 from headstart.errors import CorruptShardError, DataError, HeadstartError, MismatchError, StorageError
 from headstart.files import CLOCK_TICK_NS
 from headstart.keys import KEY_BYTES, pack, words
-from headstart.recipe import Recipe
 from headstart.types import Features
 
 RECIPE = Recipe(

@@ -11,8 +11,8 @@ import headstart as hs
 from headstart.cache.sets import FeatureSet
 from headstart.cache.store import Cache
 from headstart.errors import ConfigError
+from headstart.inspection.audit import AuditConfig, audit
 from headstart.progress import Silence
-from headstart.stages.audit import AuditConfig, audit
 
 N = 60
 CHECKS = ("duplicates", "outliers")

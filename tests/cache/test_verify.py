@@ -12,10 +12,10 @@ import pytest
 from headstart.cache.commit import commit_set
 from headstart.cache.formats import shard_format
 from headstart.cache.index import Index
+from headstart.cache.recipe import Recipe
 from headstart.cache.store import Cache
 from headstart.cache.upkeep.verify import verify
 from headstart.keys import key_of, pack
-from headstart.recipe import Recipe
 from headstart.types import Failure, Features
 
 RECIPES = [Recipe({"tap": "final.mean"}), Recipe({"tap": "final.cls"})]

@@ -10,10 +10,10 @@ from caches import RECIPE, TOKENS, commit, features_of, keys_of
 
 from headstart.cache.exchange.export import export
 from headstart.cache.formats import shard_format
+from headstart.cache.recipe import Recipe
 from headstart.cache.sets import FeatureSet
 from headstart.cache.store import Cache
 from headstart.errors import ConfigError, MismatchError
-from headstart.recipe import Recipe
 from headstart.types import Failure
 
 NUMBERS = range(12)

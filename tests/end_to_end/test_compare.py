@@ -116,7 +116,7 @@ def test_what_cannot_be_written_leaves_what_was_there(
     def full_disk(self: Any) -> bytes:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("headstart.evaluation.plots.Plot.svg", full_disk)
+    monkeypatch.setattr("headstart.plots.Plot.svg", full_disk)
     assert headstart("compare", *runs, "--out", "compared", "--overwrite").code == 1
     assert headstart("compare", *runs, "--out", "new").code == 1
     assert {path: path.read_bytes() for path in Path("compared").rglob("*") if path.is_file()} == before

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import headstart as hs
+from headstart.data.folders.source import FolderSource
 from headstart.errors import DataError, SampleError
-from headstart.sources.folders.source import FolderSource
 
 from .conftest import IMAGES, TEXTS, Result, command, some_texts, write_image, write_texts
 

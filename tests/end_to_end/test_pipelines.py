@@ -13,8 +13,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from headstart.stages.pipelines.made_data import make_data
-from headstart.stages.pipelines.places import shipped_pipelines
+from headstart.pipelines.locations import shipped_pipelines
+from headstart.pipelines.made_data import make_data
 
 from .conftest import TEXTS, Result, command, some_texts, write_texts
 from .test_start_up import HEAVY, imported_by

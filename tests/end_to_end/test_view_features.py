@@ -15,9 +15,9 @@ import headstart as hs
 from headstart.arrow import keys_from_arrow
 from headstart.backbones import BackboneOptions, open_backbone
 from headstart.cache.store import Cache
+from headstart.config import ExtractConfig
 from headstart.errors import ConfigError
-from headstart.stages.config import ExtractConfig
-from headstart.stages.viewing import views_for
+from headstart.extraction.views import views_for
 
 from .conftest import IMAGES, TEXTS, Result, write_image, write_texts
 

@@ -18,9 +18,9 @@ from typer.testing import CliRunner
 import headstart as hs
 from headstart.cli.app import app
 from headstart.errors import ConfigError, DataError, HeadstartError, MissingDependencyError
+from headstart.exporting.stage import export
+from headstart.prediction.run import Run
 from headstart.progress import Silence
-from headstart.stages.export import export
-from headstart.stages.run import Run
 
 from ..backbones import tiny_vision
 from .conftest import LIMIT, TEXTS, as_log_probabilities, largest_error, logits_of, write_texts

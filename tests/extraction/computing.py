@@ -16,15 +16,15 @@ from PIL import Image
 
 from headstart.backbones import BackboneOptions, open_backbone
 from headstart.cache.store import Cache
+from headstart.config import ExtractConfig
 from headstart.contracts import FrozenModel, Source
+from headstart.data import open_source
+from headstart.extraction.fill import Filled, OpenedBackbone, fill
 from headstart.extraction.forward import eager_forward
+from headstart.extraction.jobs import Work, plan_work
 from headstart.extraction.limit import NO_LIMIT, FailureLimit
 from headstart.extraction.samples import Samples, register
 from headstart.progress import Silence
-from headstart.sources import open_source
-from headstart.stages.computing import Filled, OpenedBackbone, fill
-from headstart.stages.config import ExtractConfig
-from headstart.stages.spaces import Work, plan_work
 from headstart.types import Features, Modality
 
 

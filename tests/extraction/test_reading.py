@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from headstart.data.memory import MemorySource
 from headstart.errors import DataError, SampleError
 from headstart.extraction import reading
 from headstart.extraction.extractor import TEXTS_A_JOB
 from headstart.extraction.limit import FailureLimit
-from headstart.sources.memory import MemorySource
 
 from .computing import plan, some_texts
 

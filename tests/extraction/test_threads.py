@@ -13,7 +13,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from headstart.pooling import read_tap, reads_of
+from headstart.backbones.pooling import read_tap, reads_of
 from headstart.types import Tokens
 
 from .computing import assert_close, one_thread

@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 
 from headstart.cache import shards
 from headstart.cache.formats import shard_format
+from headstart.cache.recipe import Recipe
 from headstart.cache.space import Space
 from headstart.cache.store import Cache
 from headstart.errors import StorageError
 from headstart.extraction import writer as writing
 from headstart.extraction.engine import LocalEngine
+from headstart.extraction.fill import load_model
 from headstart.extraction.writer import ShardWriter
 from headstart.keys import key_of, pack
-from headstart.recipe import Recipe
-from headstart.stages.computing import load_model
 
 from .computing import compute, n_stored, plan, some_texts
 

@@ -11,10 +11,10 @@ from torch import nn
 from headstart.errors import ConfigError
 from headstart.heads.linear import LinearHead
 from headstart.heads.networks.networks import OwnNetwork
-from headstart.heads.training.examples import Rows, Stream
-from headstart.heads.training.loop import Trainer
-from headstart.heads.training.objectives import Objective
-from headstart.heads.training.settings import Member, Settings
+from headstart.training.examples import Rows, Stream
+from headstart.training.loop import Trainer
+from headstart.training.objectives import Objective
+from headstart.training.settings import Member, Settings
 
 N, V, EPOCHS = 300, 4, 30
 SETTINGS = Settings(epochs=EPOCHS, batch_size=64, warmup_share=0.1, patience=99, clip_norm=1.0)

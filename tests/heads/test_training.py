@@ -13,13 +13,13 @@ from torch import nn
 
 from headstart.errors import StorageError
 from headstart.heads.networks.networks import MLP, LinearNetwork, OwnNetwork, ResidualNetwork
-from headstart.heads.training import optimizers
-from headstart.heads.training.checkpoint import Checkpoint
-from headstart.heads.training.examples import Rows, Stream, batches_of, generator_of
-from headstart.heads.training.loop import MIXUP, Trainer
-from headstart.heads.training.objectives import Objective
-from headstart.heads.training.schedules import rate_factor
-from headstart.heads.training.settings import SCHEDULES, Member, Settings
+from headstart.training import optimizers
+from headstart.training.checkpoint import Checkpoint
+from headstart.training.examples import Rows, Stream, batches_of, generator_of
+from headstart.training.loop import MIXUP, Trainer
+from headstart.training.objectives import Objective
+from headstart.training.schedules import rate_factor
+from headstart.training.settings import SCHEDULES, Member, Settings
 
 SETTINGS = Settings(epochs=4, batch_size=64, warmup_share=0.1, patience=10, clip_norm=1.0)
 MEMBER = Member(lr=0.01, weight_decay=0.1)

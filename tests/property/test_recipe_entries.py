@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headstart.recipe import make_recipe
+from headstart.cache.recipe import make_recipe
 from headstart.types import BackboneInfo
 
 INFO = BackboneInfo("timm:a", "image", "00" * 16, {"name": "a"}, {"size": 224}, ("pooler",))

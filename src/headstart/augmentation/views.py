@@ -15,9 +15,9 @@ from headstart.augmentation import randaugment as operations
 from headstart.augmentation.changes import ChangedImage, HiddenTokens, Step
 from headstart.augmentation.own import OwnImage, OwnText, own_function
 from headstart.augmentation.randomness import derive
+from headstart.cache.recipe import view_name
 from headstart.errors import ConfigError
 from headstart.own_code import PREFIX, source_digest
-from headstart.recipe import view_name
 
 if TYPE_CHECKING:
     from headstart.contracts import Change

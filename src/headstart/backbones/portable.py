@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
+from headstart.backbones.pooling import UNIT
 from headstart.errors import ConfigError
-from headstart.pooling import UNIT
 
 if TYPE_CHECKING:
     from pathlib import Path

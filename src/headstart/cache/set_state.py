@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from headstart.backbones.pooling import canonical_tap, display_tap
 from headstart.cache.failures import read_failures
 from headstart.errors import ConfigError, CorruptShardError, DataError
-from headstart.pooling import canonical_tap, display_tap
 from headstart.types import Failure, FeatureRef
 
 if TYPE_CHECKING:

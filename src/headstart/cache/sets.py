@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headstart.arrow import codes_by_name, keys_from_arrow, mask_of, vectors_of
+from headstart.backbones.pooling import display_tap, is_ragged
 from headstart.cache.failures import failures_to_jsonl, read_failures
 from headstart.cache.layout import SET_FORMAT, check_format
 from headstart.cache.reading.held import HeldSamples, SetRows
@@ -17,7 +18,6 @@ from headstart.cache.reading.places import Places, locate
 from headstart.cache.set_state import REPAIR, SetState
 from headstart.errors import ConfigError, MismatchError, StorageError
 from headstart.files import read_json
-from headstart.pooling import display_tap, is_ragged
 from headstart.types import SPLITS
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from headstart.cache.indexing import KeptIndex
 from headstart.cache.reading.stored import open_rows
+from headstart.cache.recipe import Recipe
 from headstart.cache.shards import CommittedShard, ShardFolder
 from headstart.cache.uses import record_use
 from headstart.errors import CorruptShardError
 from headstart.files import make_directory, read_json, sweep_partials, write_json
-from headstart.recipe import Recipe
 
 if TYPE_CHECKING:
     import numpy as np

@@ -16,12 +16,12 @@ from headstart.cache.layout import (
     default_cache,
     machine_dir,
 )
+from headstart.cache.recipe import Recipe
 from headstart.cache.resolutions import ResolutionMemo
 from headstart.cache.sets import FeatureSet, open_feature_set
 from headstart.cache.space import Space, open_space
 from headstart.errors import DataError, FormatError, StorageError
 from headstart.files import make_directory, read_json, write_json
-from headstart.recipe import Recipe
 
 
 class Cache:

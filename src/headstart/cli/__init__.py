@@ -1,4 +1,4 @@
-"""The ``headstart`` command. One thin file a command; the work is in `headstart.stages`."""
+"""The ``headstart`` command. One thin file a command; the work lies in the packages of what a user does."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ app = typer.Typer(
 
 def _version(asked: bool) -> None:
     if asked:
-        from headstart import __version__
+        from headstart.version import __version__
 
         typer.echo(f"headstart {__version__}")
         raise typer.Exit

@@ -53,10 +53,10 @@ def audit(
     verbose: options.Verbose = False,
 ) -> None:
     """Look for wrong labels, near-duplicates, leaks and outliers, by the features alone."""
+    from headstart.inspection.audit import CHECKS, AuditConfig
+    from headstart.inspection.audit import audit as stage
+    from headstart.inspection.audit_tables import audit_report, audit_tables
     from headstart.progress import open_progress
-    from headstart.stages.audit import CHECKS, AuditConfig
-    from headstart.stages.audit import audit as stage
-    from headstart.stages.audit_tables import audit_report, audit_tables
 
     chosen = tuple(options.listed(checks) or CHECKS)
     config = AuditConfig(set, tap, backbone, label, chosen, threshold, outlier_z, cache)
@@ -90,7 +90,7 @@ def _check_free(out: Path | None, overwrite: bool) -> None:
 
 def _write(out: Path, report: Json, tables: dict[str, pa.Table]) -> None:
     from headstart.files import make_directory, write_durably, write_json
-    from headstart.runs.record import parquet_bytes
+    from headstart.registry.record import parquet_bytes
 
     make_directory(out)
     for stale in (name for name in TITLES if name not in tables):  # of an earlier audit with more checks
@@ -101,7 +101,7 @@ def _write(out: Path, report: Json, tables: dict[str, pa.Table]) -> None:
 
 
 def _page(report: Json, tables: dict[str, pa.Table], n: int) -> list[str]:
-    from headstart.stages.audit_tables import shown_rows
+    from headstart.inspection.audit_tables import shown_rows
 
     lines = columns(["check", "found", "of which"], _summary(report))
     for name, table in tables.items():

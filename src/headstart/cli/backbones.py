@@ -12,7 +12,7 @@ from headstart.cli.guard import guarded
 
 if TYPE_CHECKING:
     from headstart.backbones.catalogue import Catalogue, LocalBackbone
-    from headstart.stages.describing import Description
+    from headstart.inspection.backbones import Description
 
 app = typer.Typer(help="Find a backbone, and see what it offers.", no_args_is_help=True)
 
@@ -63,7 +63,7 @@ def show(
     **options: Any,
 ) -> None:
     """Show a backbone's taps and their widths, its layers, its preprocessing and its weights."""
-    from headstart.stages.describing import backbone_options, describe
+    from headstart.inspection.backbones import backbone_options, describe
 
     found = describe(spec, backbone_options(modality=modality, offline=offline, **options))
     if as_json:

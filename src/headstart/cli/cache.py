@@ -213,8 +213,8 @@ def import_(
 ) -> None:
     """Make a set of features that something else computed."""
     from headstart.cache.formats import format_name
+    from headstart.extraction.import_matrix import ImportConfig, import_features
     from headstart.progress import open_progress
-    from headstart.stages.importing import ImportConfig, import_features
 
     labels = options.listed(label_column) or ()
     config = ImportConfig(

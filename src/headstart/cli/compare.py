@@ -28,9 +28,9 @@ def compare(
     verbose: options.Verbose = False,
 ) -> None:
     """Compare runs on the same test samples: figures with intervals, costs, and which one to take."""
+    from headstart.comparison.files import check_target
+    from headstart.comparison.stage import compare as stage
     from headstart.progress import open_progress
-    from headstart.stages.compare import compare as stage
-    from headstart.stages.comparison_files import check_target
 
     if out is not None:
         check_target(out, overwrite)

@@ -19,6 +19,6 @@ def demo(
     verbose: options.Verbose = False,
 ) -> None:
     """Run the main job on real images and texts, with real pretrained weights."""
-    from headstart.stages.demo import run_demo
+    from headstart.pipelines.demo import run_demo
 
     run_demo(folder)

@@ -26,9 +26,9 @@ def export(
     verbose: options.Verbose = False,
 ) -> None:
     """Write backbone and head of a run as one model that others load without headstart."""
+    from headstart.exporting.stage import export as stage
     from headstart.network import forbid_network
     from headstart.progress import open_progress
-    from headstart.stages.export import export as stage
 
     if offline:
         forbid_network()

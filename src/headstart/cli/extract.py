@@ -11,7 +11,7 @@ from headstart.cli import options as shared
 from headstart.cli.guard import guarded
 
 if TYPE_CHECKING:
-    from headstart.stages.extract import Extraction
+    from headstart.extraction.stage import Extraction
 
 
 @guarded
@@ -38,10 +38,10 @@ def extract(
     """Run a frozen backbone once over a data set and keep its features."""
     values = shared.as_options(locals(), "taps", "label_column", "label_names")
     values["backbone"], *values["more_backbones"] = backbone
+    from headstart.config import ExtractConfig
+    from headstart.extraction.stage import check_strict
+    from headstart.extraction.stage import extract as run
     from headstart.progress import open_progress
-    from headstart.stages.config import ExtractConfig
-    from headstart.stages.extract import check_strict
-    from headstart.stages.extract import extract as run
 
     config = ExtractConfig(**values)
     progress = open_progress(quiet)
@@ -86,7 +86,7 @@ def extract(
 
 def _fitting(done: Extraction) -> str | None:
     """The options of ``fit-head`` that fit what was extracted; None: there is no label to learn."""
-    from headstart.pooling import is_ragged
+    from headstart.backbones.pooling import is_ragged
 
     features = done.features
     for place, (name, kind) in enumerate(features.label_kinds.items()):

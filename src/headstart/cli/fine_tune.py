@@ -14,7 +14,7 @@ from headstart.cli.guard import guarded
 from headstart.cli.options import Group, option, panel
 
 if TYPE_CHECKING:
-    from headstart.runs.record import RunRecord
+    from headstart.registry.record import RunRecord
 
 STRATEGY: Group = panel(
     "What trains",
@@ -176,17 +176,17 @@ def fine_tune(
 ) -> None:
     """Train the whole network, or as much of it as you say, on the very samples that heads are fitted on."""
     values = shared.as_options(locals(), "label_column", "label_names")
+    from headstart.config import TuneConfig
     from headstart.errors import ConfigError
     from headstart.progress import open_progress
-    from headstart.stages.config import TuneConfig
-    from headstart.stages.fine_tune import fine_tune as run
-    from headstart.stages.fine_tune import prepare_state, run_name
+    from headstart.tuning.stage import fine_tune as run
+    from headstart.tuning.stage import prepare_state, run_name
 
     if (data is None) == (config is None):
         raise ConfigError("say what to train on: headstart fine-tune DATA|SET, or --config FILE")
     given = {name: _listed(name, value) for name, value in values.items() if value is not None}
     if "sweep" in given:
-        from headstart.stages.grids import parse_sweep
+        from headstart.fitting.grids import parse_sweep
 
         given["sweep"] = parse_sweep(given["sweep"])
     given = shared.said(context, given) if config else given

@@ -12,8 +12,8 @@ from headstart.cli import options
 from headstart.cli.guard import guarded
 
 if TYPE_CHECKING:
-    from headstart.runs.record import RunRecord
-    from headstart.stages.config import FitConfig
+    from headstart.config import FitConfig
+    from headstart.registry.record import RunRecord
 
 SEARCH, PROTOCOLS, WATCH = "Choosing parameters", "Protocols", "Watching"
 
@@ -136,12 +136,12 @@ def fit_head(
 ) -> None:
     """Fit a head on cached features, in seconds. The backbone is never loaded."""
     values = options.as_options(locals())
+    from headstart.config import FitConfig
     from headstart.errors import ConfigError
-    from headstart.evaluation.plots.studio import open_studio
     from headstart.files import make_directory
+    from headstart.plots.studio import open_studio
     from headstart.progress import open_progress
-    from headstart.runs.record import check_free
-    from headstart.stages.config import FitConfig
+    from headstart.registry.record import check_free
 
     if (set is None) == (config is None):
         raise ConfigError("say which set to fit on: headstart fit-head SET, or --config FILE")
@@ -157,7 +157,7 @@ def fit_head(
     make_directory(target.parent)
     checkpoint = target.with_name(f".{target.name}.training")
     with open_studio() as studio:
-        from headstart.stages.fit_head import fit_head as run
+        from headstart.fitting.stage import fit_head as run
 
         record = run(resolved, open_progress(quiet), checkpoint).record
         record.save(target, overwrite, studio.draw)
@@ -178,7 +178,7 @@ def _resolve(values: Mapping[str, Any], param: list[str]) -> dict[str, Any]:
     for name in ("tap", "backbone"):
         if isinstance(given.get(name), list) and len(given[name]) == 1:
             given[name] = given[name][0]
-    from headstart.stages.grids import parse_sweep
+    from headstart.fitting.grids import parse_sweep
 
     if sweep := values.get("sweep"):
         given["sweep"] = parse_sweep(sweep)

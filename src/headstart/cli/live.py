@@ -10,8 +10,8 @@ from headstart.cli import options as shared
 from headstart.cli.guard import guarded
 
 if TYPE_CHECKING:
-    from headstart.stages.diff import Diff, FeatureDiff, SampleDiff
-    from headstart.stages.doctor import Examination
+    from headstart.inspection.diff import Diff, FeatureDiff, SampleDiff
+    from headstart.inspection.doctor import Examination
 
 SHOWN_IDS, SHOWN_ENTRIES, WIDTH = 5, 8, 60
 
@@ -30,9 +30,9 @@ def diff(
 ) -> None:
     """Say why an extract command would miss: what differs in the recipe, which samples are new."""
     values = shared.as_options(locals(), "taps", "label_column", "label_names")
+    from headstart.config import ExtractConfig
+    from headstart.inspection.diff import diff as run
     from headstart.progress import open_progress
-    from headstart.stages.config import ExtractConfig
-    from headstart.stages.diff import diff as run
 
     found = run(ExtractConfig(**values), open_progress(quiet))
     if as_json:
@@ -61,9 +61,9 @@ def doctor(
 ) -> None:
     """Recompute random samples with the live backbone; exit with 4 if the cache does not belong to it."""
     values = shared.as_options(locals())
+    from headstart.config import DoctorConfig
+    from headstart.inspection.doctor import doctor as run
     from headstart.progress import open_progress
-    from headstart.stages.config import DoctorConfig
-    from headstart.stages.doctor import doctor as run
 
     seen = run(DoctorConfig(**values), open_progress(quiet))
     if as_json:

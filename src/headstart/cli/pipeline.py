@@ -14,7 +14,7 @@ from headstart.cli import options
 from headstart.cli.guard import guarded
 
 if TYPE_CHECKING:
-    from headstart.stages.pipelines.run import PipelineOutcome, StepOutcome
+    from headstart.pipelines.run import PipelineOutcome, StepOutcome
 
 
 @guarded
@@ -48,10 +48,10 @@ def run(
 ) -> None:
     """Run extract, fit-head, fine-tune and compare as one experiment; what is there is skipped."""
     from headstart.errors import HeadstartError
+    from headstart.pipelines.locations import find_pipeline
+    from headstart.pipelines.run import foresee, run_pipeline
+    from headstart.pipelines.schema import load_pipeline
     from headstart.progress import open_progress
-    from headstart.stages.pipelines.places import find_pipeline
-    from headstart.stages.pipelines.run import foresee, run_pipeline
-    from headstart.stages.pipelines.schema import load_pipeline
 
     if pipeline is None:
         _list(as_json)
@@ -80,8 +80,8 @@ def _again() -> str:
 
 def _list(as_json: bool) -> None:
     """The pipelines that come along."""
-    from headstart.stages.pipelines.places import shipped_pipelines
-    from headstart.stages.pipelines.schema import about_pipeline
+    from headstart.pipelines.locations import shipped_pipelines
+    from headstart.pipelines.schema import about_pipeline
 
     found = {name: about_pipeline(path) for name, path in shipped_pipelines().items()}
     if as_json:

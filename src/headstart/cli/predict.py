@@ -28,9 +28,9 @@ def predict(
     """Predict raw inputs: labels by name and probabilities, through the cache."""
     values = shared.as_options(locals(), "label_column", "label_names")
     from headstart.cli.tables import check_writable, write_table
+    from headstart.config import PredictConfig
+    from headstart.prediction.stage import predict as stage
     from headstart.progress import open_progress
-    from headstart.stages.config import PredictConfig
-    from headstart.stages.predict import predict as stage
 
     check_writable(out, data, run)
     progress = open_progress(quiet)

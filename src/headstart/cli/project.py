@@ -48,8 +48,8 @@ def project(
     verbose: options.Verbose = False,
 ) -> None:
     """Show the features of a set in two dimensions, coloured by label or by any column."""
+    from headstart.inspection.project import ProjectConfig, project_set
     from headstart.progress import open_progress
-    from headstart.stages.project import ProjectConfig, project_set
 
     _check_writable(out, overwrite)
     config = ProjectConfig(set, method, colour, tap, backbone, split, samples, seed, cache)

@@ -22,8 +22,8 @@ def rank(
     verbose: options.Verbose = False,
 ) -> None:
     """Rank the taps and backbones of a set for its labels, without training anything; on train alone."""
+    from headstart.inspection.rank import rank as stage
     from headstart.progress import open_progress
-    from headstart.stages.rank import rank as stage
 
     ranked = stage(set, open_progress(quiet), label, cache)
     if as_json:

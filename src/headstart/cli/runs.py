@@ -15,7 +15,7 @@ from headstart.cli.guard import guarded
 from headstart.cli.tables import cell
 
 if TYPE_CHECKING:
-    from headstart.runs.registry import KnownRun, Metric, Registry, Skipped
+    from headstart.registry.known_runs import KnownRun, Metric, Registry, Skipped
 
 app = typer.Typer(help="Look through your own runs.", no_args_is_help=True)
 
@@ -52,7 +52,7 @@ def ls(
 ) -> None:
     """List runs with a metric of each."""
     from headstart.progress import open_progress
-    from headstart.runs.registry import sort_runs
+    from headstart.registry.known_runs import sort_runs
 
     found, wanted, asked = _find(root, metric, split, set)
     runs = sort_runs(wanted, asked, sort)
@@ -76,7 +76,7 @@ def show(
     verbose: options.Verbose = False,
 ) -> None:
     """Show the report of a run: what was fitted on what, and how good it is."""
-    from headstart.runs.registry import open_known_run
+    from headstart.registry.known_runs import open_known_run
 
     found = open_known_run(run)
     if as_json:
@@ -98,7 +98,7 @@ def best(
     verbose: options.Verbose = False,
 ) -> None:
     """Write the path of the best run; of an error (log_loss, brier, ece, mae, rmse …) the lowest is best."""
-    from headstart.runs.registry import best_run
+    from headstart.registry.known_runs import best_run
 
     found, runs, asked = _find(root, metric, split, set)
     _say_skipped(found.skipped, quiet)
@@ -113,7 +113,7 @@ def _find(
     root: Path, metric: str | None, split: str | None, name: str | None
 ) -> tuple[Registry, list[KnownRun], Metric]:
     """What lies in a folder, the runs of a set, and what they are compared by."""
-    from headstart.runs.registry import default_metric, find_runs, parse_metric, runs_of
+    from headstart.registry.known_runs import default_metric, find_runs, parse_metric, runs_of
 
     asked = (
         None if metric is None else parse_metric(metric, split)
@@ -165,7 +165,7 @@ def _row(run: KnownRun, metric: Metric) -> list[str | float | None]:
 
 
 def _page(run: KnownRun) -> list[str]:
-    from headstart.runs.registry import params_of
+    from headstart.registry.known_runs import params_of
 
     report = run.report
     about = [
@@ -244,7 +244,7 @@ def _worded(name: str) -> str:
 
 def _metrics(run: KnownRun) -> list[str]:
     """A row a metric, a column a split, with its interval where the report has one."""
-    from headstart.runs.registry import Metric
+    from headstart.registry.known_runs import Metric
 
     splits = list(run.report["metrics"])
     names = dict.fromkeys(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from headstart.backbones.pooling import display_tap, read_tap, reads_of
 from headstart.errors import StorageError
-from headstart.pooling import display_tap, read_tap, reads_of
 from headstart.types import Tokens
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 
 from headstart.arrow import keys_from_arrow, keys_to_arrow
+from headstart.data.growing import GrowingTable
 from headstart.errors import DataError
 from headstart.extraction.limit import NO_LIMIT, FailureLimit
-from headstart.growing import GrowingTable
 from headstart.keys import KEY_BYTES, slices
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from headstart.heads.sequences import are_sequences
 if TYPE_CHECKING:
     import torch
 
-    from headstart.heads.training.examples import Examples
+    from headstart.training.examples import Examples
 
 
 def is_stored(X: Any) -> bool:
@@ -46,7 +46,7 @@ def examples_of(
     """
     import torch
 
-    from headstart.heads.training.examples import Ragged, Rows, StoredRows, as_tensor
+    from headstart.training.examples import Ragged, Rows, StoredRows, as_tensor
 
     wanted = torch.from_numpy(np.ascontiguousarray(targets)).to(device)
     if are_sequences(features):

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from array_api_compat import array_namespace
 
-from headstart.arrays import Array
+from headstart.heads.arrays import Array
 
 MEMORY = 10
 """Pairs of steps and changes of gradient that stand for the curvature."""

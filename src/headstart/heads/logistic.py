@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from headstart.arrays import fetched
 from headstart.heads.affine import AffineClassifier
+from headstart.heads.arrays import fetched
 from headstart.heads.devices import pick_gpu, seed_of
 from headstart.heads.estimators import CLASS_WEIGHTS, SCALINGS
 from headstart.heads.grids import numbers_of

@@ -11,7 +11,7 @@ from array_api_compat import array_namespace, device
 from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import StratifiedKFold
 
-from headstart.arrays import Array, moved
+from headstart.heads.arrays import Array, moved
 from headstart.heads.devices import pick_gpu
 from headstart.heads.estimators import FLOATS, sample_weights
 from headstart.heads.lbfgs import Curvature, minimise

@@ -66,7 +66,7 @@ class Predictor:
         if self.temperature == 1:
             own: NDArray[np.floating[Any]] = cast(Any, self.head).predict_proba(self.prepared(X))
             return own
-        from headstart.evaluation.calibration import probabilities_at
+        from headstart.metrics.calibration import probabilities_at
 
         return probabilities_at(self.logits(X), self.temperature, self.task == "multi")
 

@@ -8,12 +8,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from headstart.analysis.design import Design
-from headstart.analysis.ridge import ridge_path
 from headstart.heads.affine import AffineClassifier, AffineHead, AffineRegressor
+from headstart.heads.design import Design
 from headstart.heads.devices import pick_gpu
 from headstart.heads.grids import numbers_of
 from headstart.heads.parameters import Interval
+from headstart.heads.ridge_path import ridge_path
 
 SHARES = np.logspace(-5, 2, 15)
 """Penalties that ``auto`` tries, as shares of the mean eigenvalue: whatever the unit and the number of rows."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.analysis.moments import moments_of as moments_of
+from headstart.heads.moments import moments_of as moments_of
 
 BLOCK_ROWS = 8192
 """Rows worked on at a time, so that what is temporary stays small however many there are."""
@@ -23,7 +23,7 @@ def blocks(X: NDArray[Any]) -> Iterator[NDArray[Any]]:
 
 
 def moments(X: NDArray[np.floating[Any]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and scale of each column of ``X`` (N, D), as `headstart.analysis.moments.moments_of` says."""
+    """Mean and scale of each column of ``X`` (N, D), as `headstart.heads.moments.moments_of` says."""
     return moments_of(blocks(X))  # `fit` would copy all of X, in float64
 
 

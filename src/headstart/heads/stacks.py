@@ -19,17 +19,17 @@ from headstart.heads.inputs import examples_of, is_stored
 from headstart.heads.parameters import check
 from headstart.heads.scaling import standardise
 from headstart.heads.sequences import are_sequences
-from headstart.heads.training.settings import Member
+from headstart.training.settings import Member
 
 if TYPE_CHECKING:
     import torch
 
     from headstart.heads.networks.networks import Network
     from headstart.heads.torch_heads import TorchHead
-    from headstart.heads.training.checkpoint import Checkpoint
-    from headstart.heads.training.examples import Examples, Stream
-    from headstart.heads.training.loop import Trained
-    from headstart.heads.training.objectives import Objective
+    from headstart.training.checkpoint import Checkpoint
+    from headstart.training.examples import Examples, Stream
+    from headstart.training.loop import Trained
+    from headstart.training.objectives import Objective
 
 STACKABLE = ("lr", "weight_decay", "dropout", "random_state")
 """What heads that are trained side by side may differ in."""
@@ -76,7 +76,7 @@ def fit_stack(
     list of Trained
         What became of each.
     """
-    from headstart.heads.training.loop import Trainer
+    from headstart.training.loop import Trainer
 
     first = heads[0]
     for head in heads:
@@ -170,7 +170,7 @@ class _Shelf:
 
     def stream(self, heads: Sequence[TorchHead]) -> Stream:
         """These samples for heads of one seed; what is drawn of them is their own."""
-        from headstart.heads.training.examples import Stream
+        from headstart.training.examples import Stream
 
         members = [Member(float(h.lr), float(h.weight_decay), float(h.dropout)) for h in heads]
         return Stream(copy.copy(self.examples), members, self.validation, seed_of(heads[0].random_state))
@@ -201,7 +201,7 @@ def _share(first: TorchHead, head: TorchHead) -> None:
 def _objective(head: TorchHead, targets: NDArray[Any], device: torch.device) -> Objective:
     import torch
 
-    from headstart.heads.training.objectives import Objective, balanced_weights
+    from headstart.training.objectives import Objective, balanced_weights
 
     weights = None
     if head.class_weight == "balanced" and head._task != "regression":

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     import torch
 
     from headstart.heads.networks.networks import Network
-    from headstart.heads.training.checkpoint import Checkpoint
-    from headstart.heads.training.loop import Trained
-    from headstart.heads.training.settings import Settings
+    from headstart.training.checkpoint import Checkpoint
+    from headstart.training.loop import Trained
+    from headstart.training.settings import Settings
     from headstart.types import LabelKind
 
 TOO_MUCH = 1e6
@@ -76,7 +76,7 @@ class TorchHead(BaseEstimator):  # type: ignore[misc]
     Attributes
     ----------
     history_ : list of dict
-        A record for each epoch, see `headstart.heads.training.callbacks`.
+        A record for each epoch, see `headstart.training.callbacks`.
     n_iter_ : int
         How many epochs it trained.
     best_epoch_ : int
@@ -166,7 +166,7 @@ class TorchHead(BaseEstimator):  # type: ignore[misc]
             There is only one class, or nothing to attend to.
         """
         from headstart.heads.stacks import Labelled, fit_stack
-        from headstart.heads.training.loop import only
+        from headstart.training.loop import only
 
         [trained] = fit_stack([self], Labelled(X, y, X_val, y_val, views), callbacks, checkpoint)
         only(trained, self.lr)
@@ -301,7 +301,7 @@ class TorchHead(BaseEstimator):  # type: ignore[misc]
         self.mean_, self.scale_ = moments_of(vectors_of(features)) if is_ragged else moments(features)
 
     def _settings(self, n_samples: int) -> Settings:
-        from headstart.heads.training.settings import Settings
+        from headstart.training.settings import Settings
 
         return Settings(
             epochs=int(self.epochs),

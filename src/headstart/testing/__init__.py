@@ -1,1 +1,1 @@
-""""""
+"""Contract tests that every implementation of a contract inherits."""

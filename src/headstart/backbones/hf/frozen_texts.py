@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.backbones.freezing import gradients_as_meant, is_int8
 from headstart.backbones.hf.packing import PLACES, find_packing, pack, trial_texts, unpack, varlen_attention
+from headstart.backbones.pooling import pool
 from headstart.backbones.unpadded import run_unpadded
-from headstart.pooling import pool
 from headstart.types import AT_END, Activations, Positions
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
+from headstart.backbones.pooling import display_tap
 from headstart.cache.exchange.selection import Selection, select
 from headstart.cache.upkeep.trash import size_of
 from headstart.errors import ConfigError, DataError, StorageError
 from headstart.files import partial_path, storage_errors, sync_directory
-from headstart.pooling import display_tap
 
 if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet

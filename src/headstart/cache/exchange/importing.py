@@ -10,9 +10,9 @@ import numpy as np
 
 from headstart.cache.layout import SHARD_BYTES
 from headstart.cache.reading.stored import open_rows
+from headstart.cache.recipe import NUMERICS, Recipe
 from headstart.errors import MismatchError
 from headstart.keys import KEY_BYTES, first_occurrences, pack
-from headstart.recipe import NUMERICS, Recipe
 from headstart.types import Features
 
 if TYPE_CHECKING:

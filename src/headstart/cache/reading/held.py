@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from headstart.backbones.pooling import display_tap
 from headstart.cache.reading.stored import open_rows
 from headstart.errors import ConfigError
-from headstart.pooling import display_tap
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,13 +11,13 @@ import datetime
 import os
 from typing import TYPE_CHECKING
 
+from headstart.backbones.pooling import display_tap
 from headstart.cache.formats import count_rows
 from headstart.cache.index import peek_index
 from headstart.cache.layout import SHARD_NAME
+from headstart.cache.recipe import view_name
 from headstart.cache.uses import read_uses
 from headstart.errors import HeadstartError
-from headstart.pooling import display_tap
-from headstart.recipe import view_name
 
 if TYPE_CHECKING:
     from headstart.cache.space import Space

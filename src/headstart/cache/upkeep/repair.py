@@ -17,10 +17,10 @@ from headstart.cache.commit import turn
 from headstart.cache.digests import DigestCheck
 from headstart.cache.formats import open_shard
 from headstart.cache.layout import SHARD_NAME, STATE_NAME
+from headstart.cache.recipe import Recipe
 from headstart.cache.upkeep.checks import check_shard, check_state
 from headstart.errors import FormatError, HeadstartError
 from headstart.files import PARTIAL, storage_errors, write_durably, write_json
-from headstart.recipe import Recipe
 
 if TYPE_CHECKING:
     from headstart.cache.space import Space

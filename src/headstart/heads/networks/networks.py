@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, scaled_dot_product_attention
 
 from headstart.heads.networks.layers import StackedDropout, StackedLinear, StackedNorm, Streams
-from headstart.heads.training.examples import Inputs
+from headstart.training.examples import Inputs
 
 Norm: TypeAlias = Literal["layer", "none"]
 ALL = slice(None)

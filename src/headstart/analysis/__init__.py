@@ -1,1 +1,0 @@
-"""What features say by themselves, before any head is trained: pure functions over arrays."""

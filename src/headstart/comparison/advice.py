@@ -1,0 +1,179 @@
+"""Which run to take: sentences that follow from the numbers of a comparison, and from nothing else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from headstart.comparison.comparison import LOWER_IS_BETTER, BreakEven
+from headstart.comparison.costs import pays_from
+from headstart.comparison.formatting import gained, share_of_time, written_seconds
+
+if TYPE_CHECKING:
+    from headstart.comparison.comparison import ComparedRun
+    from headstart.comparison.costs import Cost
+    from headstart.metrics.paired import Paired, Versus
+
+CLEARLY_LESS = 0.8
+"""The share of a time below which another is worth naming: times of the same work differ by some percent."""
+
+
+def deciding_figure(run: ComparedRun) -> str:
+    """The figure that decides."""
+    return next(iter(run.figures))
+
+
+def break_evens(runs: Sequence[ComparedRun], paired: Paired) -> tuple[BreakEven, ...]:
+    """Every fine-tuned run beside every head on cached features."""
+    return tuple(
+        _break_even(cached, tuned, paired.versus(tuned.name, cached.name))
+        for tuned in runs
+        if not tuned.is_cached
+        for cached in runs
+        if cached.is_cached
+    )
+
+
+def _break_even(cached: ComparedRun, tuned: ComparedRun, versus: Versus) -> BreakEven:
+    figure, above, below = deciding_figure(tuned), tuned.cost.fit_seconds, cached.cost.fit_seconds
+    gain, interval = gain_of(versus, figure)
+    return BreakEven(
+        cached=cached.name,
+        tuned=tuned.name,
+        gain=gain,
+        interval=interval,
+        is_measurable=versus.is_significant(figure),
+        time_ratio=above / below if above is not None and below else None,
+        experiments=pays_from(cached.cost, tuned.cost),
+    )
+
+
+def gain_of(versus: Versus, figure: str) -> tuple[float, list[float] | None]:
+    """A difference so that more is better, whatever the figure, and its interval."""
+    difference = versus.differences[figure]
+    if figure not in LOWER_IS_BETTER:
+        return difference.value, difference.interval
+    interval = difference.interval
+    return -difference.value, None if interval is None else [-interval[1], -interval[0]]
+
+
+def advise(
+    runs: Sequence[ComparedRun],
+    best: str,
+    cheapest: str | None,
+    evens: Sequence[BreakEven],
+) -> list[str]:
+    """What to take; what fine-tuning gains; when the cache has paid for itself.
+
+    Parameters
+    ----------
+    runs : sequence of ComparedRun
+    best, cheapest : str
+        Names of runs; None: no time is known.
+    evens : sequence of BreakEven
+    """
+    by_name = {run.name: run for run in runs}
+    sentences = [_what_to_take(by_name, best, cheapest)]
+    if pair := _best_of_both(runs, evens):
+        sentences += [_what_tuning_gains(pair, by_name), _when_the_cache_pays(pair, by_name)]
+    return sentences
+
+
+def _what_to_take(runs: Mapping[str, ComparedRun], best: str, cheapest: str | None) -> str:
+    if cheapest is None:
+        return f"{best} is the best; what the runs took is unknown."
+    if best == cheapest:
+        return f"Take {best}: it is the best of {len(runs)}, and the cheapest."
+    ratios = {run.name: _ratio(run.cost, runs[best].cost) for run in runs.values() if run.against_best}
+    cheaper = sorted((name for name in ratios if ratios[name] < CLEARLY_LESS), key=lambda name: ratios[name])
+    if not cheaper:
+        return f"Take {best}: it is the best of {len(runs)}, and no other takes clearly less time."
+    figure = deciding_figure(runs[best])
+    level = [name for name in cheaper if not _against_best(runs[name]).is_significant(figure)]
+    take = runs[level[0] if level else cheaper[0]]
+    gain, interval = gain_of(_against_best(take), figure)
+    if level:
+        return (
+            f"Take {take.name}: it does not differ measurably from the best, {best} "
+            f"({gained(gain, interval, figure)}), for {share_of_time(take.cost, runs[best].cost)}."
+        )
+    return (
+        f"Take {best} if the figures matter: it is measurably better than every run that takes clearly less time, and "
+        f"gains {gained(-gain, interval, figure)} over the cheapest of them, {take.name}, "
+        f"for {share_of_time(runs[best].cost, take.cost)}."
+    )
+
+
+def _against_best(run: ComparedRun) -> Versus:
+    assert run.against_best is not None  # only the best run has none
+    return run.against_best
+
+
+def _ratio(cost: Cost, other: Cost) -> float:
+    """How many times as long a run took as another, without the extraction that they share; infinite: unknown."""
+    times = [_apart(cost, other), _apart(other, cost)]
+    if None in times or not times[1]:
+        return math.inf
+    return (times[0] or 0.0) / times[1]
+
+
+def _apart(cost: Cost, other: Cost) -> float | None:
+    """The time that a run would take where what another one needs is extracted already; None: unknown."""
+    if cost.fit_seconds is None:
+        return None
+    if cost.extractions is None or other.extractions is None:
+        return cost.fit_seconds
+    own = [each.seconds for each in cost.extractions if each not in other.extractions]
+    return math.fsum([cost.fit_seconds, *own])
+
+
+def _best_of_both(runs: Sequence[ComparedRun], evens: Sequence[BreakEven]) -> BreakEven | None:
+    """The best fine-tuned run beside the best head on cached features; None: one of them is not there."""
+    if not evens:
+        return None
+    sign = 1 if deciding_figure(runs[0]) in LOWER_IS_BETTER else -1
+
+    def best(is_cached: bool) -> str:
+        mine = [run for run in runs if run.is_cached == is_cached]
+        return min(mine, key=lambda run: sign * (run.figures[deciding_figure(run)] or 0.0)).name
+
+    cached, tuned = best(is_cached=True), best(is_cached=False)
+    return next(even for even in evens if (even.cached, even.tuned) == (cached, tuned))
+
+
+def _what_tuning_gains(even: BreakEven, runs: Mapping[str, ComparedRun]) -> str:
+    cached, tuned = runs[even.cached], runs[even.tuned]
+    figure, interval = deciding_figure(tuned), even.interval
+    said = gained(abs(even.gain), interval, figure)
+    time = share_of_time(tuned.cost, cached.cost)
+    if not even.is_measurable:
+        return (
+            f"Fine-tuning gains nothing measurable: {tuned.name} is {gained(even.gain, interval, figure)} from the "
+            f"best head, {cached.name}, for {time}."
+        )
+    if even.gain > 0:
+        return f"Fine-tuning gains {said}: {tuned.name} over the best head, {cached.name}, for {time}."
+    return f"Fine-tuning loses {said}: {tuned.name} to the best head, {cached.name}, for {time}."
+
+
+def _when_the_cache_pays(even: BreakEven, runs: Mapping[str, ComparedRun]) -> str:
+    cached, tuned = runs[even.cached].cost, runs[even.tuned].cost
+    once, each, other = cached.extract_seconds, cached.fit_seconds, tuned.fit_seconds
+    if once is None or each is None or other is None or tuned.extract_seconds is None:
+        return "From when on the cache pays for itself is unknown: a time is missing."
+    times = (
+        f"{written_seconds(once)} of extraction and {written_seconds(each)} an experiment with {even.cached}, "
+        f"{written_seconds(other)} an experiment with {even.tuned}"
+    )
+    if even.experiments is None:
+        return f"The cache never pays for itself here: {times}."
+    return f"The cache pays for itself from the {_ordinal(even.experiments)} experiment on: {times}."
+
+
+def _ordinal(number: int) -> str:
+    words = ("first", "second", "third", "fourth", "fifth")
+    if number <= len(words):
+        return words[number - 1]
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10 if number % 100 not in (11, 12, 13) else 0, "th")
+    return f"{number:,}{ending}"

@@ -1,0 +1,138 @@
+"""compare: several runs on the same test samples. Which is better, what did each cost, which one to take?"""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+from headstart.comparison.advice import advise, break_evens
+from headstart.comparison.comparison import FIGURES, HEAD, LOWER_IS_BETTER, ComparedRun, Comparison
+from headstart.comparison.costs import costs_of, shared_extraction
+from headstart.comparison.figures import judge_runs
+from headstart.comparison.matched_samples import match_rows
+from headstart.comparison.notes import notes_on
+from headstart.comparison.runs import open_runs
+from headstart.metrics.paired import Paired
+from headstart.metrics.resampling import RESAMPLES
+from headstart.registry.known_runs import joined_names
+
+if TYPE_CHECKING:
+    import os
+
+    from headstart.comparison.costs import Cost
+    from headstart.comparison.runs import AnyRun, OpenedRun
+    from headstart.metrics.paired import Versus
+    from headstart.types import Json
+
+
+def compare(runs: Sequence[AnyRun], cache: str | os.PathLike[str] | None = None, seed: int = 0) -> Comparison:
+    """Compare runs on the test samples that they all were judged on.
+
+    Parameters
+    ----------
+    runs : sequence of path or Run
+        At least two.
+    cache : path, optional
+        Where their sets lie, which know how long extracting took; None: where each run says.
+    seed : int
+        Of the bootstrap.
+
+    Raises
+    ------
+    MismatchError
+        Their test samples, labels or tasks differ.
+    """
+    return compare_opened(open_runs(runs), cache, seed)
+
+
+def compare_opened(
+    opened: Sequence[OpenedRun], cache: str | os.PathLike[str] | None = None, seed: int = 0
+) -> Comparison:
+    """The same of runs that are open, on whatever samples their predictions are for; see `compare`."""
+    tables = match_rows(opened)
+    judged = judge_runs(opened, tables)
+    n = tables[0].num_rows
+    paired = Paired(judged, n, RESAMPLES, seed)
+    costs = dict(zip(judged, costs_of(opened, cache), strict=True))
+    best, cheapest = choose_best(paired, opened[0].task, costs), choose_cheapest(costs)
+    against = [{} if name is None else paired.against(name) for name in (best, cheapest)]
+    compared = tuple(_compared(run, paired, costs[run.name], *against) for run in opened)
+    evens = break_evens(compared, paired)
+    return Comparison(
+        runs=compared,
+        task=opened[0].task,
+        label=str(opened[0].labels.get("column", "")),
+        n=n,
+        best=best,
+        cheapest=cheapest,
+        extract_seconds=shared_extraction(list(costs.values())),
+        break_even=evens,
+        advice=tuple(advise(compared, best, cheapest, evens)),
+        notes=tuple(notes_on(opened, compared)),
+        provenance=_provenance(seed),
+    )
+
+
+def choose_best(paired: Paired, task: str, costs: Mapping[str, Cost]) -> str:
+    """The run with the best deciding figure; of equals the cheaper one."""
+    figure = FIGURES[task][0]
+    sign = 1 if figure in LOWER_IS_BETTER else -1
+
+    def rank(name: str) -> tuple[float, float]:
+        seconds = costs[name].fit_seconds
+        return sign * paired.judged[name].figures[figure], math.inf if seconds is None else seconds
+
+    return min(paired.judged, key=rank)
+
+
+def choose_cheapest(costs: Mapping[str, Cost]) -> str | None:
+    """The run that took the least time, extraction included where it is known of all; None: no time is known."""
+    known = [name for name, cost in costs.items() if cost.fit_seconds is not None]
+    if not known:
+        return None
+    totals = {name: costs[name].seconds() for name in known}
+    if any(total is None for total in totals.values()):
+        totals = {name: costs[name].fit_seconds for name in known}
+    return min(known, key=lambda name: totals[name] or 0.0)
+
+
+def _compared(
+    run: OpenedRun,
+    paired: Paired,
+    cost: Cost,
+    against_best: Mapping[str, Versus],
+    against_cheapest: Mapping[str, Versus],
+) -> ComparedRun:
+    figures, intervals = paired.judged[run.name].figures, paired.intervals(run.name)
+    head, n_train = run.part("head"), run.part("data").get("n_train")
+    return ComparedRun(
+        name=run.name,
+        path=run.path,
+        method=HEAD if run.method is None else str(run.method.get("strategy", run.method.get("name", "?"))),
+        head=str(head.get("name", "?")),
+        backbone=joined_names(run.features, "backbone"),
+        tap=joined_names(run.features, "tap"),
+        set=str(run.features.get("set", "?")),
+        n_train=n_train if isinstance(n_train, int) else None,
+        figures={name: _finite(figures[name]) for name in FIGURES[run.task]},
+        intervals={name: intervals.get(name) for name in FIGURES[run.task]},
+        cost=cost,
+        against_best=against_best.get(run.name),
+        against_cheapest=against_cheapest.get(run.name),
+    )
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _provenance(seed: int) -> dict[str, Json]:
+    return {
+        "headstart": metadata.version("headstart"),
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "resamples": RESAMPLES,
+        "seed": seed,
+    }

@@ -1,0 +1,96 @@
+"""Where samples come from: folders, tables, archives, the hub, and what a program holds in memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headstart.data.options import SourceOptions
+
+if TYPE_CHECKING:
+    from headstart.contracts import Source
+    from headstart.types import Modality
+
+__all__ = ["SourceOptions", "open_source"]
+
+
+def open_source(
+    data: str | os.PathLike[str] | Sequence[str | os.PathLike[str] | bytes | tuple[str, str]],
+    options: SourceOptions | None = None,
+    modality: Modality | None = None,
+) -> Source:
+    """Open data as what it is.
+
+    Parameters
+    ----------
+    data : str, PathLike, or sequence
+        The path of a folder of images (``[split/]class/**/image``, or without classes, or named by
+        metadata files), of an image, of a table (CSV, TSV, JSONL, Parquet), of a folder of tables named by split, of
+        WebDataset tars (one, a folder, or ``train-{000..012}.tar``), or of a folder that
+        ``datasets`` saved; ``hf:NAME[:CONFIG][@REVISION]`` from the hub; or samples in memory:
+        texts, pairs of texts, images as bytes or by path.
+    options : SourceOptions, optional
+        Overrides what is detected.
+    modality : {"image", "text", "text-pair", "image-text"}, optional
+        What is wanted: what strings in memory are, and what to take from data with both images
+        and texts.
+
+    Returns
+    -------
+    Source
+
+    Raises
+    ------
+    DataError
+        The data is not there, or cannot be read.
+    ConfigError
+        It could be taken for more than one thing, or an option does not fit it.
+
+    Examples
+    --------
+    >>> open_source(["good", "bad"], modality="text").description
+    '2 texts'
+    """
+    options = options or SourceOptions()
+    if not isinstance(data, str | os.PathLike):
+        from headstart.data.memory import MemorySource
+
+        return MemorySource(data, modality)
+    return _open_path(Path(os.path.expanduser(data)), options, modality)
+
+
+def _open_path(path: Path, options: SourceOptions, modality: Modality | None) -> Source:
+    from headstart.data.detection import detect
+
+    found = detect(path, options)
+    match found.kind:
+        case "images":
+            from headstart.data.folders.source import FolderSource
+
+            return FolderSource(path, options)
+        case "image":
+            from headstart.data.memory import MemorySource
+
+            return MemorySource([path])
+        case "tables":
+            from headstart.data.tables.source import TableSource
+
+            return TableSource(found.tables, options, modality, found.by_split, found.ignored)
+        case "metadata":
+            from headstart.data.folders.metadata import MetadataSource
+
+            return MetadataSource(path, found.tables, options, modality)
+        case "tars":
+            from headstart.data.tars.source import TarSource
+
+            return TarSource(found.tars, options, modality)
+        case "saved":
+            from headstart.data.hub.source import open_saved
+
+            return open_saved(path, options, modality)
+        case "hub":
+            from headstart.data.hub.opening import open_hub
+
+            return open_hub(str(path), options, modality)

@@ -1,0 +1,222 @@
+"""export: backbone and head of a run as one model that others load without headstart."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headstart.backbones.pooling import display_tap
+from headstart.errors import ConfigError, StorageError
+from headstart.files import write_durably, write_folder, write_json
+from headstart.heads.predictor import Predictor
+from headstart.registry.record import MODEL_DIR, check_free, load_run
+
+if TYPE_CHECKING:
+    from headstart.contracts import Progress
+    from headstart.exporting.subject import Subject
+    from headstart.types import Json
+
+FORMATS = ("hf", "onnx", "timm")
+MARK = "export.json"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    Parameters
+    ----------
+    path : Path
+    to : {"hf", "onnx", "timm"}
+    largest_error : float
+        Of the logits of trial samples against the run's, as a share of the largest.
+    details : mapping
+        ``class`` and ``remote_code``, or ``inputs``.
+    """
+
+    path: Path
+    to: str
+    largest_error: float
+    details: Mapping[str, Json]
+
+    @property
+    def as_json(self) -> dict[str, Json]:
+        """For machines."""
+        return {"path": str(self.path), "to": self.to, "largest_error": self.largest_error, **self.details}
+
+
+def export(
+    run: str | os.PathLike[str],
+    to: str,
+    out: str | os.PathLike[str],
+    progress: Progress,
+    overwrite: bool = False,
+    offline: bool = False,
+) -> Exported:
+    """Export a saved run; see `export_with`."""
+    saved = load_run(run)
+    check_target(to, Path(out), overwrite)
+    predictor = Predictor.load(saved.path / MODEL_DIR)
+    return export_with(predictor, saved.features, saved.labels, to, Path(out), progress, overwrite, offline)
+
+
+def export_with(
+    predictor: Predictor,
+    features: Mapping[str, Json],
+    labels: Mapping[str, Json],
+    to: str,
+    out: Path,
+    progress: Progress,
+    overwrite: bool = False,
+    offline: bool = False,
+) -> Exported:
+    """Export a head in memory with the backbone that it was fitted on.
+
+    What is written is loaded again, by the library that it is for, and held against the run on trial samples.
+
+    Parameters
+    ----------
+    to : {"hf", "onnx", "timm"}
+    out : Path
+        Written whole or not at all.
+
+    Raises
+    ------
+    ConfigError
+        There is no such format, the run is nothing that it can hold, or ``out`` is not empty.
+    MissingDependencyError
+        A library that the format needs is not installed.
+    MismatchError
+        The backbone is not the one that the head was fitted on.
+    HeadstartError
+        What was written gives other logits than the run.
+    """
+    check_target(to, out, overwrite)
+    write = _writer(to)
+    subject = open_subject(predictor, features, labels, progress, offline)
+    found: dict[str, Any] = {}
+
+    def fill(folder: Path) -> None:
+        found.update(write(subject, folder))
+        write_json(folder / MARK, {"format": 1, "to": to, **_origin(predictor, features), **found})
+        readme = _readme(to, subject, {**_origin(predictor, features), **found})
+        write_durably(folder / "README.md", readme.encode("utf-8"))
+
+    write_folder(out, fill)
+    error = found.pop("largest_error")
+    progress.say(
+        f"written to {out}; largest error of a logit on trial inputs: {error:.1g} of the largest logit"
+    )
+    return Exported(out, to, error, found)
+
+
+def check_target(to: str, out: Path, overwrite: bool) -> None:
+    """Refuse an unknown format, or a place that is taken, before any work is done."""
+    if to not in FORMATS:
+        raise ConfigError(f"there is no format {to!r}; --to takes {', '.join(FORMATS)}")
+    check_free(out, overwrite, MARK, "an export")
+
+
+def open_subject(
+    predictor: Predictor,
+    features: Mapping[str, Json],
+    labels: Mapping[str, Json],
+    progress: Progress,
+    offline: bool,
+) -> Subject:
+    """Backbone and head, and all that an exporter asks of them."""
+    from headstart.backbones.portable import carried
+    from headstart.exporting.subject import Subject
+    from headstart.exporting.trial import trial_samples
+    from headstart.tuning.whole_model import WholeModel, open_whole, single_head
+
+    head = single_head(predictor, features)
+    tap = str(features["recipe"]["tap"])
+    backbone = open_whole(features, progress, offline)
+    portable = carried(backbone, tap)
+    whole = WholeModel(backbone.load("cpu", "fp32"), tap, head.module, features["modality"])
+    names = _names(predictor, labels, head.n_outputs)
+    samples = trial_samples(features["modality"])
+    return Subject(portable, head, predictor.task, names, whole.inputs, whole, samples)
+
+
+def _writer(to: str) -> Callable[[Subject, Path], dict[str, Any]]:
+    match to:
+        case "hf":
+            from headstart.exporting.to_hf import write_hf
+
+            return write_hf
+        case "timm":
+            from headstart.exporting.to_timm import write_timm
+
+            return write_timm
+    from headstart.exporting.to_onnx import check_onnx, write_onnx
+
+    check_onnx()
+    return write_onnx
+
+
+def _names(predictor: Predictor, labels: Mapping[str, Json], n_outputs: int) -> Sequence[str]:
+    """What the logits are called, in order."""
+    if predictor.task == "single":
+        return predictor.classes
+    names = [str(name) for name in labels["names"]]
+    if predictor.task == "multi":
+        if len(names) != n_outputs:
+            raise StorageError(
+                f"the run names {len(names)} labels, and its head has {n_outputs}; fit it again"
+            )
+        return names
+    column = str(labels["column"])
+    numbered = [column] if n_outputs == 1 else [f"{column} {number}" for number in range(n_outputs)]
+    return names if len(names) == n_outputs else numbered
+
+
+def _origin(predictor: Predictor, features: Mapping[str, Json]) -> dict[str, Json]:
+    from headstart.backbones import short_name
+    from headstart.version import __version__
+
+    kind = str(features["backbone"]).partition(":")[0]
+    return {
+        "headstart": __version__,
+        "backbone": f"{kind}:{short_name(features['backbone'])}",  # without the folders of this machine
+        "tap": display_tap(str(features["recipe"]["tap"])),
+        "weights": features["recipe"]["weights"],
+        "head": predictor.head.kind,
+    }
+
+
+_HF = """\
+from transformers import pipeline
+
+classify = pipeline("{task}", model="."{trust})
+print(classify({sample}))
+"""
+_TIMM = """\
+import timm
+
+model = timm.create_model("local-dir:.", pretrained=True).eval()
+transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
+"""
+_ONNX = """\
+import onnxruntime
+
+session = onnxruntime.InferenceSession("model.onnx")
+print([part.name for part in session.get_inputs()])  # names of classes: labels.json
+"""
+
+
+def _readme(to: str, subject: Subject, found: Mapping[str, Any]) -> str:
+    """What it is, and how to load it."""
+    is_text = subject.portable.modality == "text"
+    code = {"timm": _TIMM, "onnx": _ONNX}.get(to, _HF).format(
+        task="text-classification" if is_text else "image-classification",
+        trust=", trust_remote_code=True" if found.get("remote_code") else "",
+        sample='"a text", truncation=True' if is_text else '"a photo.jpg"',
+    )
+    names = ", ".join(subject.names[:5]) + (", …" if len(subject.names) > 5 else "")
+    title = f"A {found['head']} head on {found['backbone']}, {found['tap']}"
+    return f"# {title}\n\nExported by headstart; it answers: {names}.\n\n```python\n{code}```\n"

@@ -1,0 +1,266 @@
+"""Committing what an extraction found: the set's features, its failures by name, its splits."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from headstart.backbones import located_spec
+from headstart.cache.commit import MEASURED, commit_set
+from headstart.errors import DataError, HeadstartError, StorageError
+from headstart.extraction.labels import label_samples
+from headstart.keys import contains, pack
+
+if TYPE_CHECKING:
+    from headstart.cache.sets import FeatureSet
+    from headstart.cache.store import Cache
+    from headstart.config import ExtractConfig
+    from headstart.contracts import Progress, Source
+    from headstart.extraction.fill import Filled
+    from headstart.extraction.labels import Labelled
+    from headstart.extraction.plan import ExtractionPlan
+    from headstart.types import BackboneInfo, Failure, Json
+
+READING = ("encoding", "label_names", "label_kind", "label_separator", "streaming")
+"""Options that say how data is read, beside those that name its columns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extracted:
+    """What was computed for a set that is still to be committed.
+
+    Parameters
+    ----------
+    source : Source
+    plan : ExtractionPlan
+        All samples, with the spaces that hold their features.
+    backbone : BackboneInfo
+    filled : Filled
+        What this run computed.
+    drift : mapping
+        By space: how far low precision moved the features, where that was measured.
+    """
+
+    source: Source
+    plan: ExtractionPlan
+    backbone: BackboneInfo
+    filled: Filled
+    drift: Mapping[str, Json] = field(default_factory=dict)
+
+
+def commit(
+    cache: Cache, name: str, config: ExtractConfig, found: Extracted, progress: Progress
+) -> tuple[FeatureSet, list[Failure]]:
+    """Commit the set, on top of whatever it has become while we computed.
+
+    Returns
+    -------
+    FeatureSet
+    list of Failure
+        Those of the features asked for.
+    """
+    plan = found.plan
+    while True:
+        earlier = cache.find_set(name)
+        of_backbone = [*_still_missing(earlier, plan, found.filled.failures), *found.filled.failures]
+        mine = [*plan.samples.failures, *_by_sample(of_backbone, plan)]
+        _check_any_held(plan, mine)
+        labelled = label_samples(plan.samples, found.source, earlier, config.split_seed)
+        entries = _feature_entries(cache, config, found, earlier)
+        failures = [*mine, *_failures_of_others(earlier, plan, entries)]
+        info = _describe(
+            config, found.source, labelled, entries, failures, _measured(found, earlier, entries)
+        )
+        features = commit_set(
+            cache, name, labelled, info, failures, replaces=earlier.digest if earlier else None
+        )
+        if features is not None:
+            _check_still_there(cache, plan, entries)
+            _say_splits(labelled, progress)
+            return features, mine
+
+
+def _by_sample(failures: Sequence[Failure], plan: ExtractionPlan) -> list[Failure]:
+    """The same failures under every sample that has the key, by the names that samples have now."""
+    by_key: dict[str, dict[str, Failure]] = {}
+    for failure in failures:
+        by_key.setdefault(failure.key, {})[failure.space] = failure
+    if not by_key:
+        return []
+    keys, table = plan.samples.keys, plan.samples.table
+    named = []
+    for row in np.flatnonzero(contains(pack(map(bytes.fromhex, by_key)), keys)).tolist():
+        id, origin = (table.column(name)[row].as_py() for name in ("id", "origin"))
+        for failure in by_key[keys[row].tobytes().hex()].values():
+            named.append(replace(failure, id=id, origin=origin))
+    return named
+
+
+def _check_still_there(cache: Cache, plan: ExtractionPlan, entries: Sequence[dict[str, Json]]) -> None:
+    """Refuse to call a set done whose features went away between the count and the commit."""
+    for entry in entries:
+        lost = entry["rows"] - _count_held(plan, cache, entry["space"])
+        if lost > 0:
+            raise StorageError(
+                f"{lost:,} features of space {entry['space']} were taken away while the set was committed; "
+                "run the same command again"
+            )
+
+
+def _still_missing(
+    earlier: FeatureSet | None, plan: ExtractionPlan, failed: Sequence[Failure]
+) -> list[Failure]:
+    """Earlier failures in the plan's spaces of samples that are there and still have no feature."""
+    spaces = {space.id: space for space in plan.spaces}
+    again = {(failure.key, failure.space) for failure in failed}
+    return [
+        failure
+        for failure in _of_present_samples(earlier, plan)
+        if failure.space in spaces
+        and (failure.key, failure.space) not in again
+        and not spaces[failure.space].held(pack([bytes.fromhex(failure.key)]))[0]
+    ]
+
+
+def _failures_of_others(
+    earlier: FeatureSet | None, plan: ExtractionPlan, entries: Sequence[dict[str, Json]]
+) -> list[Failure]:
+    """Earlier failures in the spaces of the set's other features."""
+    others = {entry["space"] for entry in entries} - {space.id for space in plan.spaces}
+    return [failure for failure in _of_present_samples(earlier, plan) if failure.space in others]
+
+
+def _of_present_samples(earlier: FeatureSet | None, plan: ExtractionPlan) -> list[Failure]:
+    """The failures that some backbone had, of samples that are still in the data."""
+    failures = [f for f in earlier.failures if f.space] if earlier else []
+    if not failures:
+        return []
+    present = contains(plan.samples.keys, pack(bytes.fromhex(f.key) for f in failures))
+    return [failure for failure, is_present in zip(failures, present, strict=True) if is_present]
+
+
+def _check_any_held(plan: ExtractionPlan, failures: Sequence[Failure]) -> None:
+    for space in plan.spaces:
+        if not space.held(plan.samples.keys).any():
+            first = failures[0] if failures else None
+            detail = f"; the first: {first.id}: {first.reason}" if first else ""
+            raise DataError(
+                f"none of the {len(plan.samples):,} samples gave a feature, and no set was made{detail}"
+            )
+
+
+def _say_splits(labelled: Labelled, progress: Progress) -> None:
+    made = labelled.split["made"]
+    counts = ", ".join(f"{n:,} {name}" for name, n in list(labelled.counts().items())[1:])
+    progress.say(f"splits: {counts}" + (f" (made: {made}, stratified)" if made else ""))
+    if labelled.n_leaking:
+        progress.say(
+            f"warning: {labelled.n_leaking:,} samples are in more than one split of the data, byte for byte"
+        )
+
+
+def _feature_entries(
+    cache: Cache, config: ExtractConfig, found: Extracted, earlier: FeatureSet | None
+) -> list[dict[str, Json]]:
+    """The features of the set: those of this extraction first, then those that it had."""
+    plan = found.plan
+    options = config.backbone_options(found.source.modality)
+    new: list[dict[str, Json]] = [
+        {
+            "backbone": config.backbone,
+            "tap": tap,
+            "view": None if view is None else view.name,
+            "space": plan.spaces[number * len(plan.taps) + place].id,
+            "located": located_spec(config.backbone),
+            "options": options.given(),
+            **_layers(found.backbone),
+        }
+        for number, view in enumerate(plan.views)
+        for place, tap in enumerate(plan.taps)
+    ]
+    named = {_name_of(entry) for entry in new}
+    before = earlier.info["features"] if earlier else []
+    kept = [entry for entry in before if _name_of(entry) not in named]
+    for entry in new:
+        entry["rows"] = _count_held(plan, cache, entry["space"])
+    # Samples that came since a feature was extracted lack it; the set says how many have it.
+    return [*new, *({**entry, "rows": _count_held(plan, cache, entry["space"])} for entry in kept)]
+
+
+def _name_of(entry: Mapping[str, Json]) -> tuple[Json, ...]:
+    return entry["backbone"], entry["tap"], entry.get("view")
+
+
+def _layers(info: BackboneInfo) -> dict[str, Json]:
+    """What `FeatureSet.feature` needs to know ``-4.cls`` by its number."""
+    if not info.n_layers:
+        return {}
+    return {"n_layers": info.n_layers, "first_layer": info.first_layer, "closing_norm": info.closing_norm}
+
+
+def _count_held(plan: ExtractionPlan, cache: Cache, space_id: str) -> int:
+    """How many of the samples have a feature in a space."""
+    known = next((space for space in plan.spaces if space.id == space_id), None)
+    try:
+        # Opened anew, it would read its index once more, which is as large as the keys of all samples.
+        space = known if known is not None else cache.open_space(space_id)
+        return int(space.held(plan.samples.keys).sum())
+    except HeadstartError:
+        return 0  # somebody deleted the space; reading the feature will say so
+
+
+def _describe(
+    config: ExtractConfig,
+    source: Source,
+    labelled: Labelled,
+    entries: Sequence[dict[str, Json]],
+    failures: Sequence[Failure],
+    measured: dict[str, Json],
+) -> dict[str, Json]:
+    """What set.json says."""
+    kinds = {column: kind for column, kind in labelled.kinds.items() if kind != "single"}
+    return {
+        "source": {
+            "location": _location(config.data),
+            "description": source.description,
+            "modality": source.modality,
+            "columns": {
+                name: value
+                for name, value in config.model_dump(mode="json").items()
+                if (name.endswith("_column") or name in READING) and value not in (None, "auto", "utf-8")
+            },
+        },
+        "labels": labelled.labels,
+        **({"label_kinds": kinds} if kinds else {}),
+        "features": list(entries),
+        "counts": {**labelled.counts(), "failures": len(failures)},
+        "split": labelled.split,
+        **({MEASURED: measured} if measured else {}),
+    }
+
+
+def _measured(
+    found: Extracted, earlier: FeatureSet | None, entries: Sequence[dict[str, Json]]
+) -> dict[str, Json]:
+    """What was measured by space: now, or by the run that last computed something for it."""
+    before = earlier.info.get(MEASURED, {}) if earlier else {}
+    spaces = {entry["space"] for entry in entries}
+    kept = {space: said for space, said in before.items() if space in spaces}
+    filled = found.filled
+    if filled.timings is None:
+        return kept
+    timings = filled.timings.to_json()
+    now = {space.id: {"timings": timings, **found.drift.get(space.id, {})} for space in found.plan.spaces}
+    return {**kept, **now}
+
+
+def _location(data: Any) -> str | None:
+    """Where the data was, so that it can be found again from any working directory."""
+    if not isinstance(data, str | os.PathLike):
+        return None
+    text = os.fspath(data)
+    return text if text.startswith("hf:") else os.path.abspath(os.path.expanduser(text))

@@ -1,0 +1,146 @@
+"""A scikit-learn transformer from raw inputs to cached features."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+
+from headstart.cache.store import Cache
+from headstart.config import ExtractConfig
+from headstart.data import SourceOptions, open_source
+from headstart.errors import ConfigError, DataError
+from headstart.extraction.fill import OpenedBackbone, check_modality, fill
+from headstart.extraction.jobs import plan_work
+from headstart.extraction.samples import register
+from headstart.network import forbid_network
+from headstart.progress import open_progress
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from headstart.types import Modality
+
+
+class Embedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Frozen features of raw inputs, computed once and kept in the cache.
+
+    Parameters
+    ----------
+    backbone : str
+        As for ``headstart extract``.
+    tap : str, optional
+        None: where the model's authors read it.
+    cache : str, optional
+    precision, dtype, max_length, image_size, crop_pct, weights, prompt, normalize, device, batch_size,
+    offline
+        As for ``headstart extract``.
+    modality : {"image", "text", "text-pair", "image-text"}, optional
+        What the inputs are. Needed only where strings go into a backbone that takes both images (by
+        path) and texts.
+
+    Examples
+    --------
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> make_pipeline(Embedder("bundled:all-minilm-l6-v2"), LogisticRegression())
+    Pipeline(steps=[('embedder', Embedder(backbone='bundled:all-minilm-l6-v2')),
+                    ('logisticregression', LogisticRegression())])
+    """
+
+    def __init__(
+        self,
+        backbone: str,
+        tap: str | None = None,
+        cache: str | None = None,
+        precision: str = "auto",
+        dtype: str | None = None,
+        max_length: int | None = None,
+        image_size: int | None = None,
+        crop_pct: float | None = None,
+        weights: str | None = None,
+        prompt: str | None = None,
+        normalize: bool | None = None,
+        modality: Modality | None = None,
+        device: str = "auto",
+        batch_size: int | None = None,
+        offline: bool = False,
+    ) -> None:
+        self.backbone = backbone
+        self.tap = tap
+        self.cache = cache
+        self.precision = precision
+        self.dtype = dtype
+        self.max_length = max_length
+        self.image_size = image_size
+        self.crop_pct = crop_pct
+        self.weights = weights
+        self.prompt = prompt
+        self.normalize = normalize
+        self.modality = modality
+        self.device = device
+        self.batch_size = batch_size
+        self.offline = offline
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Nothing to fit: the backbone is frozen."""
+        return self
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+    def transform(self, X: Iterable[Any]) -> NDArray[np.float32]:
+        """Features of texts, pairs of texts, image paths or image bytes.
+
+        Parameters
+        ----------
+        X : iterable
+            N inputs.
+
+        Returns
+        -------
+        ndarray of float32, shape (N, D)
+
+        Raises
+        ------
+        ConfigError
+            X is one input, and no sequence of them.
+        DataError
+            An input cannot be used; a transformer has no row to leave out.
+        """
+        if isinstance(X, str | bytes):
+            raise ConfigError("X is one input; give a sequence of inputs, such as [X]")
+        items = [tuple(item) if isinstance(item, list) else item for item in X]
+        if not items:
+            raise DataError("there is no input to transform")
+        config = self._config(items)
+        if config.offline:
+            forbid_network()
+        progress = open_progress(quiet=True)
+        cache = Cache(config.cache)
+        kind = self._kind_of(items[0])
+        opened = OpenedBackbone(config.backbone, config.backbone_options(kind), cache, progress)
+        source = open_source(items, SourceOptions(labels=False), kind or opened.info.modality)
+        check_modality(source, opened.info)
+        samples = register(source, cache.keys, progress)
+        work = plan_work(cache, config, opened.info, source, samples)
+        filled = fill(work, opened, config, progress)
+        failures = [*samples.failures, *filled.failures]
+        if failures:
+            raise DataError(f"input {failures[0].id} cannot be used: {failures[0].reason}")
+        return work.plan.spaces[0].gather(samples.keys).values.astype(np.float32, copy=False)
+
+    def _kind_of(self, item: Any) -> Modality | None:
+        """What an input is; None where only the backbone can tell: strings are texts or paths."""
+        if self.modality is not None:
+            return self.modality
+        if isinstance(item, tuple):
+            return "text-pair" if isinstance(item[0], str) else "image-text"
+        return None if isinstance(item, str) else "image"
+
+    def _config(self, items: list[Any]) -> ExtractConfig:
+        own = ("tap", "modality")
+        options = {name: value for name, value in self.get_params().items() if name not in own}
+        return ExtractConfig(data=items, taps=[self.tap] if self.tap else None, **options)

@@ -1,0 +1,1 @@
+"""Stage 2: train a head on cached features, choose its parameters, and judge it."""

@@ -1,0 +1,101 @@
+"""The augmented views of a set's train samples, as a head that trains by epochs draws them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, overload
+
+import numpy as np
+
+from headstart.arrow import keys_from_arrow
+from headstart.cache.store import Cache
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from headstart.cache.recipe import Recipe
+    from headstart.cache.sets import FeatureSet
+    from headstart.cache.space import Space
+    from headstart.contracts import Progress
+    from headstart.fitting.data import Part
+    from headstart.types import FeatureRef, Json
+
+
+class TrainViews(Sequence["NDArray[np.float32]"]):
+    """Features of the views of some samples, (N, D) each, gathered when they are asked for.
+
+    A sample that lacks a view, because it failed or came later, has its plain feature there.
+
+    Parameters
+    ----------
+    refs : sequence of FeatureRef
+    spaces : sequence of Space
+        The space of each.
+    rows : Part
+        The plain features, N rows.
+    """
+
+    def __init__(self, refs: Sequence[FeatureRef], spaces: Sequence[Space], rows: Part) -> None:
+        self.names = [str(ref.view) for ref in refs]
+        self._spaces = spaces
+        self._rows = rows
+        self._keys = keys_from_arrow(rows.table.column("key"))
+        self.n_lacking = sum(int((~space.held(self._keys)).sum()) for space in spaces)
+
+    @property
+    def report(self) -> dict[str, Json]:
+        """Which views they are, and for how many rows of them the plain feature stands in."""
+        return {"names": self.names, "n_plain_instead": self.n_lacking}
+
+    @property
+    def n_bytes(self) -> int:
+        """Of all of them together."""
+        return len(self) * int(self._rows.X.nbytes)
+
+    def __len__(self) -> int:
+        return len(self._spaces)
+
+    @overload
+    def __getitem__(self, index: int) -> NDArray[np.float32]: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[NDArray[np.float32]]: ...
+    def __getitem__(self, index: int | slice) -> NDArray[np.float32] | Sequence[NDArray[np.float32]]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self)))]
+        space = self._spaces[index]
+        held = space.held(self._keys)
+        features: NDArray[np.float32] = self._rows.X.copy()
+        features[held] = space.gather(self._keys[held]).values
+        return features
+
+
+def views_of(features: FeatureSet, plain: FeatureRef) -> list[FeatureRef]:
+    """What the set calls views of a feature."""
+    names = features.views(plain.tap, plain.backbone)
+    return [features.feature(plain.tap, plain.backbone, name) for name in names]
+
+
+def gather_views(
+    features: FeatureSet, refs: Sequence[FeatureRef], plain: FeatureRef, train: Part, progress: Progress
+) -> TrainViews:
+    """The views of train samples, but for those whose recipe differs in more than the view.
+
+    Such a view is left from an earlier extraction, with another prompt or image size.
+    """
+    cache = Cache(str(features.cache))
+    recipe = cache.open_space(plain.space).recipe
+    spaces = {ref: cache.open_space(ref.space) for ref in refs}
+    fitting = [ref for ref in refs if _is_view_of(spaces[ref].recipe, recipe)]
+    if len(fitting) < len(refs):
+        left_out = ", ".join(str(ref.view) for ref in refs if ref not in fitting)
+        progress.say(f"views that were extracted otherwise than the plain feature are left out: {left_out}")
+    views = TrainViews(fitting, [spaces[ref] for ref in fitting], train)
+    if views.n_lacking:
+        progress.say(
+            f"{views.n_lacking:,} times a train sample lacks a view, and its plain feature stands in for it"
+        )
+    return views
+
+
+def _is_view_of(recipe: Recipe, plain: Recipe) -> bool:
+    return all(name.partition(".")[0] == "view" for name in recipe.differences(plain))

@@ -1,0 +1,1 @@
+"""What features say without training: audits, rankings, projections, and a cache beside its live data."""

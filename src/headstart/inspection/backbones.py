@@ -1,0 +1,148 @@
+"""Everything that there is to know of one backbone before it is used."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast, get_args
+
+from headstart.backbones import open_backbone
+from headstart.backbones.pooling import display_tap, pool
+from headstart.config import ExtractConfig
+from headstart.errors import ConfigError, SampleError
+from headstart.network import forbid_network
+from headstart.types import AT_END, Modality
+
+if TYPE_CHECKING:
+    from headstart.backbones import BackboneOptions
+    from headstart.contracts import Backbone
+    from headstart.types import Activations, BackboneInfo, Json, Payload
+
+
+@dataclass(frozen=True, slots=True)
+class TapDescription:
+    """A tap as users write it, and how many numbers it gives; None: they are not known here."""
+
+    tap: str
+    n_features: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What ``headstart backbones show`` says.
+
+    Parameters
+    ----------
+    spec : str
+    modality : {"image", "text", "text-pair", "image-text"}
+    taps : list of TapDescription
+        The first is the default.
+    layers : list of TapDescription
+        The layers that can be read by number, by their numbers.
+    closing_norm : bool
+        Whether ``last`` is another tap than the last number.
+    parameters : int, optional
+    max_length : int, optional
+        Tokens a text is cut to.
+    prompt : str, optional
+    architecture, preprocessing : dict
+        As they stand in the recipe.
+    weights : str
+        The digest of the weights that features depend on.
+    provenance : dict
+        Library versions and files.
+    """
+
+    spec: str
+    modality: Modality
+    taps: list[TapDescription]
+    layers: list[TapDescription]
+    closing_norm: bool
+    parameters: int | None
+    max_length: int | None
+    prompt: str | None
+    architecture: Mapping[str, Json]
+    preprocessing: Mapping[str, Json]
+    weights: str
+    provenance: Mapping[str, Json]
+
+
+def backbone_options(modality: str | None = None, **given: Any) -> BackboneOptions:
+    """Options as a shell gives them, checked as those of every command are.
+
+    Raises
+    ------
+    ConfigError
+        One is out of range, or there is no such modality.
+    """
+    if modality is not None and modality not in get_args(Modality):
+        raise ConfigError(f"there is no modality {modality!r}; choose one of {', '.join(get_args(Modality))}")
+    config = ExtractConfig(data="", backbone="", **given)
+    return config.backbone_options(cast("Modality | None", modality))
+
+
+def describe(spec: str, options: BackboneOptions) -> Description:
+    """Load a backbone on the CPU, and run it once over a tiny sample.
+
+    Raises
+    ------
+    BackboneError
+        Its weights cannot be had here, or do not fit.
+    """
+    if options.offline:
+        forbid_network()
+    backbone = open_backbone(spec, options)
+    info = backbone.resolve()
+    numbers = [str(n) for n in range(info.first_layer, info.n_layers + 1)] if info.n_layers else []
+    activations = _one_pass(backbone, info, numbers)
+    provenance = dict(info.provenance)
+    return Description(
+        spec=info.spec,
+        modality=info.modality,
+        taps=[TapDescription(display_tap(tap), _width(activations, tap)) for tap in info.taps],
+        layers=[TapDescription(number, _width(activations, f"{number}.mean")) for number in numbers],
+        closing_norm=info.closing_norm,
+        parameters=provenance.pop("parameters", None),
+        max_length=info.max_length,
+        prompt=info.prompt,
+        architecture=info.architecture,
+        preprocessing=info.preprocessing,
+        weights=info.weights,
+        provenance={name: value for name, value in provenance.items() if value},
+    )
+
+
+def _one_pass(backbone: Backbone, info: BackboneInfo, numbers: list[str]) -> Activations | None:
+    """What a tiny sample gives; None where the model cannot use it (``py:`` ones want their own)."""
+    model = backbone.load("cpu", "fp32")
+    [prepared] = model.prepare([_sample(info.modality)])
+    return (
+        None
+        if isinstance(prepared, SampleError)
+        else model.forward(model.collate([prepared]), (*numbers, *AT_END))
+    )
+
+
+def _sample(modality: Modality) -> Payload:
+    match modality:
+        case "text":
+            return "a"
+        case "text-pair":
+            return ("a", "b")
+        case "image":
+            return _picture()
+        case "image-text":
+            return (_picture(), "a")
+
+
+def _picture() -> bytes:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.new("RGB", (16, 16), "grey").save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _width(activations: Activations | None, tap: str) -> int | None:
+    return None if activations is None else int(pool(activations, tap).shape[1])

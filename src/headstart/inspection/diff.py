@@ -1,0 +1,200 @@
+"""diff: why does this command miss? What differs in the recipe, and which samples are new or changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from headstart.arrow import keys_from_arrow, mask_of, positions_in
+from headstart.backbones.pooling import display_tap
+from headstart.cache.store import Cache
+from headstart.data import open_source
+from headstart.errors import HeadstartError
+from headstart.extraction.fill import OpenedBackbone, check_modality
+from headstart.extraction.jobs import failed_for_good, plan_work
+from headstart.extraction.names import set_name
+from headstart.extraction.samples import register
+from headstart.extraction.views import samples_with_views
+from headstart.keys import contains, first_occurrences, pack
+from headstart.network import forbid_network
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from headstart.augmentation import View
+    from headstart.cache.recipe import Recipe
+    from headstart.cache.sets import FeatureSet
+    from headstart.cache.space import Space
+    from headstart.config import ExtractConfig
+    from headstart.contracts import Progress
+    from headstart.extraction.samples import Samples
+    from headstart.types import Json
+
+NEAREST = 3
+SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """A space that is nearly the one meant.
+
+    Parameters
+    ----------
+    space : str
+    n_held : int
+        Of the samples.
+    differences : dict
+        Each entry of the recipe that differs, dotted: its value there, and the one that is meant.
+    """
+
+    space: str
+    n_held: int
+    differences: dict[str, tuple[Json, Json]]
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureDiff:
+    """What the cache holds of one feature.
+
+    Parameters
+    ----------
+    tap, space : str
+    view : str or None
+        None: the plain feature.
+    n_held, n_missing : int
+        Different samples. One that failed for good is neither: extract leaves it alone.
+    missing : tuple of str
+        The first ids of those missing.
+    nearest : tuple of Near
+        Where something is missing: the spaces that hold most of these samples, or differ least.
+    """
+
+    tap: str
+    space: str
+    view: str | None
+    n_held: int
+    n_missing: int
+    missing: tuple[str, ...]
+    nearest: tuple[Near, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SampleDiff:
+    """How the data differs from a set.
+
+    Parameters
+    ----------
+    set : str
+    n_same : int
+    new, changed, gone : tuple of str
+        Ids that the set does not have; that it has with other content; that the data does not have.
+    """
+
+    set: str
+    n_same: int
+    new: tuple[str, ...]
+    changed: tuple[str, ...]
+    gone: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Diff:
+    """What an extract command would find and miss."""
+
+    features: tuple[FeatureDiff, ...]
+    samples: SampleDiff | None
+    precision: str
+    why: str
+
+
+def diff(config: ExtractConfig, progress: Progress) -> Diff:
+    """Compare what an extract command asks for with what the cache holds; nothing is computed."""
+    if config.offline:
+        forbid_network()
+    cache = Cache(config.cache)
+    source = open_source(config.data, config.source_options())
+    progress.say(source.description)
+    opened = OpenedBackbone(config.backbone, config.backbone_options(source.modality), cache, progress)
+    check_modality(source, opened.info)
+    samples = register(source, cache.keys, progress)
+    earlier = cache.find_set(set_name(config.set, config.data, config.backbone))
+    given_up = failed_for_good(earlier)
+    viewed = samples_with_views(config, samples, source, earlier)
+    work = plan_work(cache, config, opened.info, source, samples, given_up)
+    plan = work.plan
+    meant = [(view, tap) for view in plan.views for tap in plan.taps]
+    features = tuple(
+        _compare_space(cache, samples, tap, view, space, given_up, None if view is None else viewed)
+        for (view, tap), space in zip(meant, plan.spaces, strict=True)
+    )
+    compared = compare_samples(samples, earlier) if earlier else None
+    return Diff(features, compared, work.precision, work.why)
+
+
+def _compare_space(
+    cache: Cache,
+    samples: Samples,
+    tap: str,
+    view: View | None,
+    space: Space,
+    given_up: frozenset[tuple[str, str]],
+    meant: NDArray[np.bool_] | None,
+) -> FeatureDiff:
+    unique = first_occurrences(samples.keys)
+    if meant is not None:
+        unique = unique[contains(samples.keys[meant], samples.keys[unique])]
+    held = space.held(samples.keys[unique])
+    failed = pack(bytes.fromhex(key) for key, space_id in given_up if space_id == space.id)
+    missing = unique[~held & ~contains(failed, samples.keys[unique])]
+    ids = samples.table.column("id")
+    return FeatureDiff(
+        tap=display_tap(tap),
+        space=space.id,
+        view=None if view is None else view.name,
+        n_held=int(held.sum()),
+        n_missing=len(missing),
+        missing=tuple(ids[int(row)].as_py() for row in missing[:SHOWN]),
+        nearest=_nearest(cache, space.recipe, samples) if len(missing) else (),
+    )
+
+
+def _nearest(cache: Cache, recipe: Recipe, samples: Samples) -> tuple[Near, ...]:
+    """Spaces that hold some of these samples, or are of the same weights; the likeliest first."""
+    found = []
+    for path in cache.space_paths():
+        try:
+            space = cache.open_space(path.name)
+            n_held = int(space.held(samples.keys).sum())
+        except HeadstartError:
+            continue  # `cache verify` names it
+        same_weights = space.recipe.entries.get("weights") == recipe.entries.get("weights")
+        if space.id != recipe.id and (n_held or same_weights):
+            found.append(Near(space.id, n_held, space.recipe.differences(recipe)))
+    found.sort(key=lambda near: (len(near.differences), -near.n_held))
+    return tuple(found[:NEAREST])
+
+
+def compare_samples(samples: Samples, earlier: FeatureSet) -> SampleDiff:
+    """Which samples of the data are new, changed or gone since a set was made; by id, then by key."""
+    before, now = earlier.samples.column("id"), samples.table.column("id")
+    old_keys = keys_from_arrow(earlier.samples.column("key"))
+    rows = positions_in(now, before)
+    there = rows >= 0
+    same = np.zeros(len(now), dtype=bool)
+    same[there] = (old_keys[rows[there]] == samples.keys[there]).all(axis=1)
+    moved = ~there & contains(old_keys, samples.keys)  # another name, the same content
+    gone = (positions_in(before, now) < 0) & ~contains(samples.keys, old_keys)
+    return SampleDiff(
+        set=earlier.name,
+        n_same=int((same | moved).sum()),
+        new=_chosen(now, ~there & ~moved),
+        changed=_chosen(now, there & ~same),
+        gone=_chosen(before, gone),
+    )
+
+
+def _chosen(ids: pa.ChunkedArray, mask: NDArray[np.bool_]) -> tuple[str, ...]:
+    return tuple(ids.filter(mask_of(mask)).to_pylist())

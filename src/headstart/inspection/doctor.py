@@ -1,0 +1,329 @@
+"""doctor: recompute some samples with the live backbone, and say how far the cache is from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from headstart.arrow import keys_from_arrow
+from headstart.augmentation import reopen_view
+from headstart.backbones.options import BackboneOptions
+from headstart.backbones.pooling import display_tap
+from headstart.cache.exchange.importing import SCHEME
+from headstart.cache.formats import shard_format
+from headstart.cache.recipe import make_recipe
+from headstart.cache.store import Cache
+from headstart.config import DoctorConfig
+from headstart.data import open_source
+from headstart.errors import ConfigError, DataError
+from headstart.extraction.extractor import Extractor
+from headstart.extraction.fill import OpenedBackbone, check_modality, load_model
+from headstart.extraction.plan import plan_extraction
+from headstart.extraction.samples import register
+from headstart.keys import contains, first_occurrences
+from headstart.network import forbid_network
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from headstart.augmentation import View
+    from headstart.cache.sets import FeatureSet
+    from headstart.cache.space import Space
+    from headstart.contracts import Progress, Source
+    from headstart.extraction.samples import Samples
+    from headstart.types import BackboneInfo, Json
+
+TOLERANCE = {"fp32": 1e-3, "bf16": 0.1, "fp16": 0.02, "int8": 0.3}
+"""Largest error, as a share of the vector's largest value, of a row that belongs: ten times and more what
+devices and libraries differ by, and far below what tells two samples apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stranger:
+    """A row that is not what the live backbone gives for its sample."""
+
+    id: str
+    cosine: float
+    error: float
+    like: str | None
+    """The id of another sample looked at whose feature it is, if there is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What was seen of one feature.
+
+    Parameters
+    ----------
+    backbone, tap, space : str
+    view : str or None
+        None: the plain feature.
+    n : int
+        Samples that were recomputed.
+    cosine_min, cosine_median : float
+        Between the row in the cache and the live one.
+    largest_error : float
+        As a share of the largest value of the vector.
+    strangers : tuple of Stranger
+        Rows that do not belong.
+    differences : dict
+        Entries of the recipe in which the live backbone differs, with the value in the cache and now.
+    failures : tuple of str
+        Samples that could not be recomputed, with the reason.
+    """
+
+    backbone: str
+    tap: str
+    space: str
+    view: str | None
+    n: int
+    cosine_min: float
+    cosine_median: float
+    largest_error: float
+    strangers: tuple[Stranger, ...]
+    differences: dict[str, tuple[Json, Json]]
+    failures: tuple[str, ...]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether every row belongs, and the backbone is the one that made it."""
+        return not self.strangers and not self.differences
+
+
+def doctor(config: DoctorConfig, progress: Progress) -> list[Examination]:
+    """Recompute random samples of a set, and compare them with what the cache holds; nothing is written.
+
+    Raises
+    ------
+    DataError
+        The data is not where it was, none of the set's samples is in it any more, or none of those chosen
+        could be recomputed.
+    ConfigError
+        There is nothing to recompute them with, or the data is a stream.
+    """
+    if config.offline:
+        forbid_network()
+    cache = Cache(config.cache)
+    features = cache.open_set(config.set)
+    chosen = _chosen_entries(features, config, progress)
+    source = _reopen(features, config)
+    samples = register(source, cache.keys, progress)
+    return [
+        _examine(features, entry, space, view, source, samples, config, progress)
+        for entry, space, view in _reopen_views(chosen, cache, source, progress)
+    ]
+
+
+def _chosen_entries(
+    features: FeatureSet, config: DoctorConfig, progress: Progress
+) -> list[Mapping[str, Json]]:
+    """The features that are asked for, but for imported ones: of those no backbone is known."""
+    asked = [entry for entry in features.info["features"] if _is_asked(entry, features, config)]
+    live = [entry for entry in asked if not entry["backbone"].startswith(SCHEME)]
+    imported = ", ".join(entry["backbone"] for entry in asked if entry not in live)
+    if not live:
+        raise ConfigError(
+            f"the features {imported} of set {features.name!r} were imported, and no backbone is known that "
+            "could recompute them; `headstart cache verify` checks that they are what was imported"
+        )
+    if imported:
+        progress.say(f"{imported}: imported, so there is no backbone to compare it with")
+    return live
+
+
+def _is_asked(entry: Mapping[str, Json], features: FeatureSet, config: DoctorConfig) -> bool:
+    if config.tap is None and config.backbone is None:
+        return True
+    wanted = features.feature(config.tap, config.backbone)
+    return (entry["backbone"], entry["tap"]) == (wanted.backbone, wanted.tap)
+
+
+def _reopen(features: FeatureSet, config: DoctorConfig) -> Source:
+    """The data of the set, read as it was read then."""
+    said = features.info["source"]
+    data = config.data or said["location"]
+    if data is None:
+        raise ConfigError(f"set {features.name!r} was made of samples in memory; pass --data with their file")
+    options = config.reading(said["columns"]).source_options(labels=False)
+    try:
+        source = open_source(data, options, said["modality"])
+    except DataError as error:
+        raise DataError(f"{error}; pass --data if the data of set {features.name!r} has moved") from error
+    if source.streams:
+        raise ConfigError(
+            f"the data of set {features.name!r} is a stream, of which no sample can be had a second time; "
+            "pass --data with a copy on this machine"
+        )
+    return source
+
+
+def _reopen_views(
+    chosen: Sequence[Mapping[str, Json]], cache: Cache, source: Source, progress: Progress
+) -> list[tuple[Mapping[str, Json], Space, View | None]]:
+    """Each feature with its space and its view; those whose augmentation is not here are left out, and said."""
+    opened: list[tuple[Mapping[str, Json], Space, View | None]] = []
+    problems: dict[str, ConfigError] = {}
+    for entry in chosen:
+        space = cache.open_space(entry["space"])
+        said = space.recipe.entries.get("view")
+        try:
+            view = reopen_view(said, source.modality) if said else None
+        except ConfigError as error:
+            problems.setdefault(str(error), error)
+            continue
+        opened.append((entry, space, view))
+    if not opened:
+        raise next(iter(problems.values()))
+    for problem in problems:
+        progress.say(f"not every view could be examined: {problem}")
+    return opened
+
+
+def _examine(
+    features: FeatureSet,
+    entry: Mapping[str, Json],
+    space: Space,
+    view: View | None,
+    source: Source,
+    samples: Samples,
+    config: DoctorConfig,
+    progress: Progress,
+) -> Examination:
+    rows = _choose(features, samples, space, config)
+    opened = OpenedBackbone(
+        entry.get("located", entry["backbone"]),
+        _options(entry, source, config),
+        Cache(config.cache),
+        progress,
+    )
+    check_modality(source, opened.info)
+    live, failed = _recompute(rows, source, samples, space, view, opened, config, progress)
+    if not live:
+        raise DataError(f"none of the {len(rows):,} samples could be recomputed; the first: {failed[0]}")
+    return _compare(entry, samples, space, view, live, failed, opened.info)
+
+
+def _choose(features: FeatureSet, samples: Samples, space: Space, config: DoctorConfig) -> NDArray[np.int64]:
+    """Random rows of the data whose samples are in the set and in the space."""
+    unique = first_occurrences(samples.keys)
+    keys = samples.keys[unique]
+    usable = unique[contains(keys_from_arrow(features.samples.column("key")), keys) & space.held(keys)]
+    if not len(usable):
+        raise DataError(
+            f"none of the samples of set {features.name!r} with a feature is in its data any more; "
+            "pass --data if it has moved"
+        )
+    chosen = np.random.default_rng(config.seed).permutation(usable)[: config.samples]
+    return np.sort(chosen)
+
+
+def _options(entry: Mapping[str, Json], source: Source, config: DoctorConfig) -> BackboneOptions:
+    given = dict(entry.get("options", {}))
+    weights = given.pop("weights", None)
+    return BackboneOptions(
+        weights=Path(weights) if weights else None,
+        modality=source.modality,
+        offline=config.offline,
+        **given,
+    )
+
+
+def _recompute(
+    rows: NDArray[np.int64],
+    source: Source,
+    samples: Samples,
+    space: Space,
+    view: View | None,
+    opened: OpenedBackbone,
+    config: DoctorConfig,
+    progress: Progress,
+) -> tuple[dict[int, NDArray[Any]], list[str]]:
+    """The live feature of each row, and what went wrong with the others."""
+    recipe = space.recipe.entries
+    plan = plan_extraction(source, samples, [space], [recipe["tap"]], shard_format("hdf5"), views=(view,))
+    model = load_model(opened, config.device, recipe["compute"])
+    plan = replace(plan, todo=rows, units=np.zeros(len(rows), np.uint8), wants=np.ones((len(rows), 1), bool))
+    extractor = Extractor(plan, model, "float32", progress, config.batch_size)
+    live: dict[int, NDArray[Any]] = {}
+    failed: list[str] = []
+    progress.begin("recomputing", len(rows))
+    try:
+        for computed in extractor.run(iter([np.arange(len(rows))])):
+            for part in computed.features:
+                live.update(zip(rows[part.positions].tolist(), part.values, strict=True))
+            failed += [f"{_id(samples, int(rows[f.position]))}: {f.reason}" for f in computed.failures]
+            progress.advance(len(computed.items))
+    finally:
+        progress.end()
+        extractor.close()
+    return live, failed
+
+
+def _compare(
+    entry: Mapping[str, Json],
+    samples: Samples,
+    space: Space,
+    view: View | None,
+    live: Mapping[int, NDArray[Any]],
+    failed: Sequence[str],
+    info: BackboneInfo,
+) -> Examination:
+    recipe = space.recipe.entries
+    rows = list(live)
+    now = np.array([live[row] for row in rows], dtype=np.float64)
+    kept = space.gather(samples.keys[rows]).values.astype(np.float64)
+    cosine, error = _cosines(now, kept), _errors(now, kept)
+    bound = TOLERANCE[recipe["compute"]]
+    strangers = tuple(
+        Stranger(
+            _id(samples, rows[i]),
+            float(cosine[i]),
+            float(error[i]),
+            _like(i, kept, now, rows, samples, bound),
+        )
+        for i in np.flatnonzero(error > bound).tolist()
+    )
+    now_view = None if view is None else view.entry
+    made = make_recipe(info, recipe["tap"], recipe["compute"], recipe["stored"], now_view)
+    return Examination(
+        backbone=entry["backbone"],
+        tap=display_tap(entry["tap"]),
+        space=space.id,
+        view=entry.get("view"),
+        n=len(rows),
+        cosine_min=float(cosine.min(initial=1.0)),
+        cosine_median=float(np.median(cosine)) if len(cosine) else 1.0,
+        largest_error=float(error.max(initial=0.0)),
+        strangers=strangers,
+        differences=space.recipe.differences(made),
+        failures=tuple(failed),
+    )
+
+
+def _like(
+    row: int, kept: NDArray[Any], now: NDArray[Any], rows: Sequence[int], samples: Samples, bound: float
+) -> str | None:
+    """The other sample whose live feature a kept row is."""
+    errors = _errors(now, np.broadcast_to(kept[row], now.shape))
+    nearest = int(errors.argmin())
+    return _id(samples, rows[nearest]) if nearest != row and errors[nearest] <= bound else None
+
+
+def _cosines(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    cosines: NDArray[Any] = (a * b).sum(axis=1) / np.maximum(lengths, 1e-30)
+    return cosines
+
+
+def _errors(live: NDArray[Any], kept: NDArray[Any]) -> NDArray[Any]:
+    scale = np.maximum(np.abs(live).max(axis=1, initial=0), 1e-12)
+    errors: NDArray[Any] = np.abs(live - kept).max(axis=1, initial=0) / scale
+    return errors
+
+
+def _id(samples: Samples, row: int) -> str:
+    return str(samples.table.column("id")[row].as_py())

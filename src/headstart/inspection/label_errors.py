@@ -1,0 +1,163 @@
+"""Labels that are likely wrong: those that all other samples speak against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from headstart.errors import MissingDependencyError
+from headstart.heads.design import Design
+from headstart.heads.ridge_path import leave_one_out
+from headstart.heads.targets import targets_of
+from headstart.inspection.outliers import robust_z
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from headstart.heads.rows import Rows
+    from headstart.types import LabelKind
+
+FAR_OFF = 6.0
+"""Deviations that a number may be off what the others predict; of a normal error 2 in 10^9 are."""
+
+CERTAIN = 0.95
+"""A probability of another class from which a label is named whatever confident learning says: that compares it
+with the mean of the class, and misses the only wrong label where all others are all but certain."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelErrors:
+    """M labels that are likely wrong, the likeliest first.
+
+    Parameters
+    ----------
+    row : ndarray of int64, shape (M,)
+    suggested : ndarray
+        single: the class of each, shape (M,). multi: an indicator of the labels, shape (M, L).
+        regression: a number, shape (M,).
+    score : ndarray of float64, shape (M,)
+        In [0, 1], the smaller the worse. single: how probable the label is. multi: the same of the label that
+        fits least. regression: 1 / (1 + deviations that the number is off).
+    """
+
+    row: NDArray[np.int64]
+    suggested: NDArray[Any]
+    score: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+
+def require_cleanlab() -> None:
+    """Check that cleanlab is there, before any work is done.
+
+    Raises
+    ------
+    MissingDependencyError
+    """
+    try:
+        import cleanlab.filter  # noqa: F401
+    except ImportError as error:
+        raise MissingDependencyError("cleanlab", "finding label errors", "audit") from error
+
+
+def find_label_errors(X: Rows, y: NDArray[Any], kind: LabelKind) -> LabelErrors:
+    """Confident learning (Northcutt, Jiang and Chuang 2021) on what ridge regression predicts without the sample.
+
+    Parameters
+    ----------
+    X : Rows, shape (N, D)
+    y : ndarray
+        single: classes (N,) in [0, C). multi: indicator (N, L). regression: numbers (N,).
+    kind : {"single", "multi", "regression"}
+
+    Raises
+    ------
+    MissingDependencyError
+        cleanlab is not installed; regression does not need it.
+    """
+    if kind == "regression":
+        return _far_off(y.astype(np.float64), _left_out(X, targets_of(y, kind, 0))[:, 0])
+    require_cleanlab()
+    if kind == "multi":
+        return _of_several(y, out_of_sample_several(X, y))
+    classes, codes = np.unique(y, return_inverse=True)
+    if len(classes) < 2:
+        return LabelErrors(np.empty(0, np.int64), np.empty(0, y.dtype), np.empty(0))
+    return _of_classes(codes, out_of_sample(X, codes), classes)
+
+
+def out_of_sample(X: Rows, y: NDArray[Any]) -> NDArray[np.float64]:
+    """The probability of each class for each sample by a fit on all others, shape (N, C).
+
+    Leave-one-out ridge regression on the indicators of the classes, and a softmax whose one temperature
+    makes the given labels most likely.
+    """
+    from scipy.optimize import minimize_scalar
+    from scipy.special import log_softmax
+
+    scores = _left_out(X, targets_of(y, "single", int(y.max()) + 1))
+
+    def surprise(log_sharpness: float) -> float:
+        return -float(log_softmax(np.exp(log_sharpness) * scores, axis=1)[np.arange(len(y)), y].mean())
+
+    sharpness = np.exp(minimize_scalar(surprise, bounds=(-2, 6), method="bounded").x)
+    probabilities: NDArray[np.float64] = np.exp(log_softmax(sharpness * scores, axis=1))
+    return probabilities
+
+
+def out_of_sample_several(X: Rows, Y: NDArray[Any]) -> NDArray[np.float64]:
+    """The probability of each label for each sample by a fit on all others, shape (N, L).
+
+    As `out_of_sample`, with a sigmoid of two parameters that all labels share.
+    """
+    from scipy.optimize import minimize
+    from scipy.special import expit
+
+    scores = _left_out(X, targets_of(Y, "multi", Y.shape[1]))
+    signs = np.where(Y > 0, 1.0, -1.0)
+
+    def surprise(line: NDArray[np.float64]) -> float:
+        return float(np.logaddexp(0, -signs * (line[0] * scores + line[1])).mean())
+
+    steepness, offset = minimize(surprise, np.array([8.0, -4.0]), method="Nelder-Mead").x
+    probabilities: NDArray[np.float64] = expit(steepness * scores + offset)
+    return probabilities
+
+
+def _left_out(X: Rows, targets: NDArray[np.float64]) -> NDArray[np.float64]:
+    return leave_one_out(Design.standardised(X), targets)[1]
+
+
+def _of_classes(
+    codes: NDArray[np.int64], probabilities: NDArray[np.float64], classes: NDArray[Any]
+) -> LabelErrors:
+    from cleanlab.filter import find_label_issues
+
+    # One process: cleanlab would fork, and a fork of a process with threads may hang.
+    found = find_label_issues(codes, probabilities, n_jobs=1)
+    likeliest = probabilities.argmax(axis=1)
+    found |= (likeliest != codes) & (probabilities.max(axis=1) >= CERTAIN)
+    rows = np.flatnonzero(found)
+    given = probabilities[rows, codes[rows]]
+    order = np.argsort(given, kind="stable")
+    return LabelErrors(rows[order], classes[likeliest[rows]][order], given[order])
+
+
+def _of_several(Y: NDArray[Any], probabilities: NDArray[np.float64]) -> LabelErrors:
+    from cleanlab.multilabel_classification.filter import find_label_issues
+
+    labels = [np.flatnonzero(row > 0).tolist() for row in Y]
+    rows = np.flatnonzero(find_label_issues(labels, probabilities, n_jobs=1))
+    fits = np.where(Y[rows] > 0, probabilities[rows], 1 - probabilities[rows]).min(axis=1)
+    order = np.argsort(fits, kind="stable")
+    return LabelErrors(rows[order], (probabilities[rows] > 0.5).astype(np.int8)[order], fits[order])
+
+
+def _far_off(y: NDArray[np.float64], predicted: NDArray[np.float64]) -> LabelErrors:
+    deviations = np.abs(robust_z(y - predicted))
+    rows = np.flatnonzero(deviations > FAR_OFF)
+    order = np.argsort(-deviations[rows], kind="stable")
+    return LabelErrors(rows[order], predicted[rows][order], 1 / (1 + deviations[rows][order]))

@@ -1,0 +1,1 @@
+"""Figures of predictions with their intervals, as JSON-ready numbers; tables of errors."""

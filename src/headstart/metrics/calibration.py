@@ -1,0 +1,147 @@
+"""Are probabilities what they claim to be? Expected calibration error, and temperature scaling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.metrics.counts import Floats, ratio
+
+BINS = 15
+LOG_BOUNDS = (-10.0, 10.0)
+"""Of the logarithm of a temperature."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """Confidence against accuracy in bins of equal width.
+
+    Parameters
+    ----------
+    edges : ndarray, shape (bins + 1,)
+    n : ndarray, shape (bins,)
+        Samples whose confidence lies in the bin, its upper edge included.
+    confidence, accuracy : ndarray, shape (bins,)
+        Their means; 0 in an empty bin.
+    """
+
+    edges: Floats
+    n: Floats
+    confidence: Floats
+    accuracy: Floats
+
+    @property
+    def ece(self) -> float:
+        """The expected calibration error: the mean gap of confidence and accuracy, weighted by n."""
+        return float((self.n * np.abs(self.confidence - self.accuracy)).sum() / self.n.sum())
+
+
+def reliability(confidence: NDArray[Any], is_right: NDArray[Any], bins: int = BINS) -> Reliability:
+    """Bin samples by confidence, as in Guo et al., On Calibration of Modern Neural Networks (2017).
+
+    Parameters
+    ----------
+    confidence : ndarray of float, shape (N,)
+        The probability of the predicted class, in [0, 1].
+    is_right : ndarray of bool, shape (N,)
+    bins : int
+
+    Returns
+    -------
+    Reliability
+
+    Examples
+    --------
+    >>> round(reliability(np.array([0.9, 0.9, 0.6]), np.array([True, False, True]), bins=10).ece, 3)
+    0.4
+    """
+    confidence = np.asarray(confidence, dtype=np.float64)
+    bin_of = np.clip(np.ceil(confidence * bins).astype(np.intp) - 1, 0, bins - 1)
+    n = np.bincount(bin_of, minlength=bins).astype(np.float64)
+    sums = (np.bincount(bin_of, values, minlength=bins) for values in (confidence, is_right))
+    mean_confidence, accuracy = (ratio(total, n) for total in sums)
+    return Reliability(np.linspace(0, 1, bins + 1), n, mean_confidence, accuracy)
+
+
+def fit_temperature(logits: NDArray[Any], codes: NDArray[Any]) -> float:
+    """The temperature T that makes ``softmax(logits / T)`` most likely; T > 1 makes a head humbler.
+
+    Fit it on validation data. Predictions stay what they are.
+
+    Parameters
+    ----------
+    logits : ndarray of float
+        (N, C); or (N,) for two classes: how far the second is ahead; or (N, L) of a multi-label head.
+    codes : ndarray of int
+        (N,): columns of ``logits``, -1 for a class that the head does not know (such rows are left
+        out); or 0/1 of (N, L), multi-label.
+
+    Returns
+    -------
+    float
+        In [4.5e-5, 2.2e4]; 1 where there is nothing to fit on, or no row is wrong.
+    """
+    from scipy.optimize import minimize_scalar
+
+    logits, codes = np.asarray(logits, dtype=np.float64), np.asarray(codes)
+    if codes.ndim == 1:
+        logits, codes = logits[codes >= 0], codes[codes >= 0]
+    # Where no row is wrong, the likeliest temperature is 0: the first mistake on other data would then
+    # be a mistake with certainty.
+    if logits.size == 0 or _all_right(logits, codes):
+        return 1.0
+    loss = _softmax_loss if logits.ndim == 2 and codes.ndim == 1 else _sigmoid_loss
+    found = minimize_scalar(
+        lambda log_t: loss(logits * np.exp(-log_t), codes), bounds=LOG_BOUNDS, options={"xatol": 1e-9}
+    )
+    return float(np.exp(found.x))
+
+
+def probabilities_at(logits: NDArray[Any], temperature: float = 1.0, multi: bool = False) -> NDArray[Any]:
+    """Probabilities at a temperature.
+
+    Parameters
+    ----------
+    logits : ndarray of float, shape (N, C), (N,) for two classes, or (N, L)
+    temperature : float
+        In (0, inf).
+    multi : bool
+        Each column is a question of its own.
+
+    Returns
+    -------
+    ndarray, shape (N, C), (N, 2) or (N, L), of the dtype of the logits
+    """
+    scaled = logits / logits.dtype.type(temperature)
+    if multi:
+        return _sigmoid(scaled)
+    if scaled.ndim == 1:
+        return np.stack([_sigmoid(-scaled), _sigmoid(scaled)], axis=1)
+    raised = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    probabilities: NDArray[Any] = raised / raised.sum(axis=1, keepdims=True)
+    return probabilities
+
+
+def _all_right(logits: Floats, codes: NDArray[Any]) -> bool:
+    if logits.shape == codes.shape:
+        return bool(((logits > 0) == (codes > 0)).all())
+    return bool((logits.argmax(axis=1) == codes).all())
+
+
+def _sigmoid(z: NDArray[Any]) -> NDArray[Any]:
+    # By tanh, which overflows for no z.
+    values: NDArray[Any] = (0.5 * (1 + np.tanh(0.5 * z))).astype(z.dtype)
+    return values
+
+
+def _softmax_loss(logits: Floats, codes: NDArray[Any]) -> float:
+    top = logits.max(axis=1)
+    log_sum = top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
+    return float((log_sum - logits[np.arange(len(codes)), codes]).mean())
+
+
+def _sigmoid_loss(logits: Floats, codes: NDArray[Any]) -> float:
+    return float(np.logaddexp(0, np.where(codes > 0, -logits, logits)).mean())

@@ -1,0 +1,144 @@
+"""The report of a head that gives each sample any number of labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.errors import DataError
+from headstart.metrics.counts import Counts, Floats, averages, number, numbers, precision_recall_f1, ratio
+from headstart.metrics.ranking import ranking_figures
+from headstart.metrics.ranking_intervals import ranking_intervals
+from headstart.metrics.resampling import RESAMPLES, Draws, percentile_intervals, weights_of
+
+if TYPE_CHECKING:
+    from headstart.types import Json
+
+
+def evaluate_multi(
+    Y_true: NDArray[Any],
+    probabilities: NDArray[Any],
+    names: Sequence[str],
+    threshold: float = 0.5,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> dict[str, Json]:
+    """Every figure of a multi-label classification, with 95 % intervals.
+
+    Parameters
+    ----------
+    Y_true : ndarray of 0 and 1, shape (N, L)
+    probabilities : ndarray of float, shape (N, L)
+    names : sequence of str, length L
+    threshold : float
+        A label is predicted where its probability is above, in [0, 1).
+    resamples, seed : int
+        Of the bootstrap; 0 resamples leave intervals out.
+
+    Returns
+    -------
+    dict
+        Ready for JSON; None for what cannot be computed. ``n``; ``accuracy`` (all labels of a sample
+        right), ``hamming_loss``; ``micro_``, ``macro_``, ``weighted_`` and ``samples_``
+        ``precision``, ``recall`` and ``f1`` (0 where nothing is predicted, or nothing true);
+        ``roc_auc`` and ``average_precision`` (means over the labels that occur), ``micro_roc_auc``,
+        ``micro_average_precision``; ``log_loss`` and ``brier`` (means over samples and labels);
+        ``per_class`` and ``intervals`` as in `evaluate_single`.
+
+    Raises
+    ------
+    DataError
+        There is no sample, shapes differ, or a probability is not finite.
+    """
+    truth = np.asarray(Y_true) > 0
+    _check(truth, probabilities, names)
+    said = probabilities > threshold
+    by_sample = _by_sample(truth, said, probabilities)
+    roc_auc, average_precision = ranking_figures(truth, probabilities)
+    micro = ranking_figures(truth.reshape(-1, 1), probabilities.reshape(-1, 1))
+    counts = Counts((truth & said).sum(axis=0), said.sum(axis=0), truth.sum(axis=0))
+    report: dict[str, Json] = {
+        "n": len(truth),
+        **numbers({name: values.mean() for name, values in by_sample.items()}),
+        **numbers(averages(counts, np.ones(len(names), dtype=bool))),
+        "roc_auc": _mean_of_scored(roc_auc),
+        "average_precision": _mean_of_scored(average_precision),
+        "micro_roc_auc": number(micro[0][0]),
+        "micro_average_precision": number(micro[1][0]),
+        "per_class": {
+            str(name): {
+                **{figure: float(values[label]) for figure, values in precision_recall_f1(counts).items()},
+                "support": int(counts.support[label]),
+                "roc_auc": number(roc_auc[label]),
+                "average_precision": number(average_precision[label]),
+            }
+            for label, name in enumerate(names)
+        },
+    }
+    if resamples:
+        report["intervals"] = _intervals(truth, said, by_sample, resamples, seed)
+        report["intervals"] |= ranking_intervals(truth, probabilities, resamples, seed, micro=True)
+    return report
+
+
+def _check(truth: NDArray[np.bool_], probabilities: NDArray[Any], names: Sequence[str]) -> None:
+    if len(truth) == 0:
+        raise DataError("there are no samples to evaluate; is the split empty?")
+    if truth.shape != probabilities.shape or truth.shape[1:] != (len(names),):
+        raise DataError(
+            f"labels {truth.shape}, probabilities {probabilities.shape} and {len(names)} names: "
+            "give one column for each name"
+        )
+    if not np.isfinite(probabilities).all():
+        raise DataError(
+            "the head gives no number for some samples: its training diverged; lower the learning rate"
+        )
+
+
+def _by_sample(
+    truth: NDArray[np.bool_], said: NDArray[np.bool_], probabilities: NDArray[Any]
+) -> dict[str, Floats]:
+    """Figures that are means over samples, (N,) each."""
+    # Each sample is to these averages what a class is to the macro average.
+    rows = Counts((truth & said).sum(axis=1), said.sum(axis=1), truth.sum(axis=1))
+    p = probabilities.astype(np.float64)
+    p_true = np.clip(np.where(truth, p, 1 - p), np.finfo(probabilities.dtype).eps, 1)
+    return {
+        "accuracy": (truth == said).all(axis=1).astype(np.float64),
+        "hamming_loss": (truth != said).mean(axis=1),
+        **{f"samples_{name}": values for name, values in precision_recall_f1(rows).items()},
+        "log_loss": -np.log(p_true).mean(axis=1),
+        "brier": ((p - truth) ** 2).mean(axis=1),
+    }
+
+
+def _intervals(
+    truth: NDArray[np.bool_],
+    said: NDArray[np.bool_],
+    by_sample: dict[str, Floats],
+    resamples: int,
+    seed: int,
+) -> dict[str, Json]:
+    n, n_labels = truth.shape
+    means = np.stack(list(by_sample.values()), axis=1)
+    # Whole numbers below 2**24 are exact in float32, and multiply twice as fast.
+    cells = np.concatenate([truth & said, said, truth], axis=1).astype(np.float32)
+    all_labels = np.ones(n_labels, dtype=bool)
+
+    def figures(draws: Draws) -> dict[str, Floats]:
+        weights = weights_of(draws)
+        sums = (weights.astype(np.float32) @ cells).astype(np.float64)
+        counts = Counts(*np.split(sums, 3, axis=1))
+        own = ratio(weights @ means, np.array(n)).T
+        return {**dict(zip(by_sample, own, strict=True)), **averages(counts, all_labels)}
+
+    return percentile_intervals(n, figures, resamples, seed)
+
+
+def _mean_of_scored(by_label: Floats) -> float | None:
+    scored = by_label[np.isfinite(by_label)]
+    return number(scored.mean()) if len(scored) else None

@@ -1,0 +1,144 @@
+"""Several runs on the same samples: every figure of all of them on the same resamples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.metrics.comparison import mcnemar
+from headstart.metrics.figures import Judged
+from headstart.metrics.resampling import RESAMPLES, Draws, interval_of, resampled_figures
+
+LEVEL = 0.05
+"""Below it a p-value counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How much one run's figure is above another's.
+
+    Parameters
+    ----------
+    value : float
+    interval : list of float, optional
+        [low, high], 95 %; None: it could be computed on no resample.
+    """
+
+    value: float
+    interval: list[float] | None
+
+    @property
+    def leaves_out_zero(self) -> bool:
+        """Whether the interval does."""
+        return self.interval is not None and not self.interval[0] <= 0 <= self.interval[1]
+
+    @property
+    def half_width(self) -> float:
+        """What stands behind the ±; NaN without an interval."""
+        return (self.interval[1] - self.interval[0]) / 2 if self.interval else float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class Versus:
+    """One run against another on the same samples.
+
+    Parameters
+    ----------
+    other : str
+        The name of the other run.
+    differences : mapping of str to Difference
+        By figure: this run's minus the other's.
+    only_this, only_other : int, optional
+        How many samples that one alone has right; None: of numbers no one can say.
+    p_value : float, optional
+        Of McNemar's exact test.
+    p_holm : float, optional
+        The same, made larger for the number of runs that were held against the other one.
+    """
+
+    other: str
+    differences: Mapping[str, Difference]
+    only_this: int | None = None
+    only_other: int | None = None
+    p_value: float | None = None
+    p_holm: float | None = None
+
+    def is_significant(self, figure: str) -> bool:
+        """Whether two runs differ measurably: the interval leaves out 0, and the test, where there is one, agrees."""
+        return self.differences[figure].leaves_out_zero and (self.p_holm is None or self.p_holm < LEVEL)
+
+
+class Paired:
+    """The figures of several runs on the same N samples, and on the same resamples of them.
+
+    Parameters
+    ----------
+    judged : mapping of str to Judged
+        By run, the samples of each in the same order.
+    n : int
+        Number of samples.
+    resamples, seed : int
+        Of the bootstrap.
+    """
+
+    def __init__(
+        self, judged: Mapping[str, Judged], n: int, resamples: int = RESAMPLES, seed: int = 0
+    ) -> None:
+        self.judged = judged
+
+        def figures(draws: Draws) -> dict[tuple[str, str], NDArray[np.float64]]:
+            return {
+                (run, name): values
+                for run, one in judged.items()
+                for name, values in one.resample(draws).items()
+            }
+
+        self._values = resampled_figures(n, figures, resamples, seed)
+
+    def intervals(self, run: str) -> dict[str, list[float] | None]:
+        """The 95 % interval of each figure that has one."""
+        return {name: interval_of(values) for (of, name), values in self._values.items() if of == run}
+
+    def difference(self, run: str, other: str, figure: str) -> Difference:
+        """A run's figure minus another's, with the interval of the difference on the same resamples."""
+        value = self.judged[run].figures[figure] - self.judged[other].figures[figure]
+        return Difference(value, interval_of(self._values[run, figure] - self._values[other, figure]))
+
+    def versus(self, run: str, other: str) -> Versus:
+        """Everything that two runs differ by."""
+        names = [name for of, name in self._values if of == run]
+        differences = {name: self.difference(run, other, name) for name in names}
+        mine, others = self.judged[run].is_right, self.judged[other].is_right
+        if mine is None or others is None:
+            return Versus(other, differences)
+        only_this, only_other = int((mine & ~others).sum()), int((others & ~mine).sum())
+        p_value = mcnemar(only_this, only_other)
+        return Versus(other, differences, only_this, only_other, p_value, p_value)
+
+    def against(self, other: str) -> dict[str, Versus]:
+        """Every other run against one, with p-values that hold for all of them together."""
+        each = {run: self.versus(run, other) for run in self.judged if run != other}
+        tested = {run: versus.p_value for run, versus in each.items() if versus.p_value is not None}
+        adjusted = holm(tested)
+        return {run: replace(versus, p_holm=adjusted.get(run)) for run, versus in each.items()}
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """P-values of several tests, adjusted so that all of them together err in one of twenty cases.
+
+    After Holm, Scandinavian Journal of Statistics 6 (1979).
+
+    Examples
+    --------
+    >>> holm({"a": 0.01, "b": 0.5, "c": 0.02})
+    {'a': 0.03, 'c': 0.04, 'b': 0.5}
+    """
+    adjusted: dict[str, float] = {}
+    least = 0.0
+    for place, name in enumerate(sorted(p_values, key=lambda name: p_values[name])):
+        least = max(least, min((len(p_values) - place) * p_values[name], 1.0))
+        adjusted[name] = least
+    return adjusted

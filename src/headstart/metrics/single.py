@@ -1,0 +1,252 @@
+"""The report of a head that gives each sample one class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.errors import DataError
+from headstart.metrics.calibration import reliability
+from headstart.metrics.counts import (
+    Counts,
+    Floats,
+    number,
+    numbers,
+    precision_recall_f1,
+    single_figures,
+)
+from headstart.metrics.ranking import ranking_figures, weighted_ranking_figures
+from headstart.metrics.ranking_intervals import ranking_intervals
+from headstart.metrics.resampling import (
+    RESAMPLES,
+    Draws,
+    counts_of,
+    percentile_intervals,
+    weights_of,
+)
+
+if TYPE_CHECKING:
+    from headstart.types import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """True and predicted names as codes of one list of labels.
+
+    Parameters
+    ----------
+    labels : list of str, length K
+        All names in the order asked for, then others that occur, sorted.
+    true, predicted : ndarray of int, shape (N,)
+        Places in ``labels``.
+    """
+
+    labels: list[str]
+    true: NDArray[np.intp]
+    predicted: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, y_true: NDArray[Any], y_pred: NDArray[Any], names: Sequence[str]) -> Outcome:
+        """Code names of any kind."""
+        if len(y_true) == 0:
+            raise DataError("there are no samples to evaluate; is the split empty?")
+        given = np.concatenate([np.asarray(y_true, dtype=np.str_), np.asarray(y_pred, dtype=np.str_)])
+        occurring, inverse = np.unique(given, return_inverse=True)
+        labels = list(dict.fromkeys([*map(str, names), *occurring.tolist()]))
+        place = {label: code for code, label in enumerate(labels)}
+        codes = np.array([place[label] for label in occurring.tolist()], dtype=np.intp)[inverse]
+        return cls(labels, codes[: len(y_true)], codes[len(y_true) :])
+
+    @property
+    def counts(self) -> Counts:
+        return Counts.of(self.true, self.predicted, len(self.labels))
+
+    @property
+    def confusion(self) -> dict[str, Json]:
+        """``labels``, and ``matrix`` with a row for each true name."""
+        k = len(self.labels)
+        matrix = np.bincount(self.true * k + self.predicted, minlength=k * k).reshape(k, k)
+        return {"labels": self.labels, "matrix": matrix.tolist()}
+
+    def resampled(self, draws: Draws) -> Counts:
+        """The counts of each of B resamples, from rows drawn (B, N)."""
+        k = len(self.labels)
+        # The wrong ones are counted as a class of their own, which is then dropped.
+        hit = np.where(self.true == self.predicted, self.true, k)
+        return Counts(
+            counts_of(hit[draws], k + 1)[:, :k],
+            counts_of(self.predicted[draws], k),
+            counts_of(self.true[draws], k),
+        )
+
+
+def evaluate_single(
+    y_true: NDArray[Any],
+    probabilities: NDArray[Any],
+    classes: Sequence[str],
+    names: Sequence[str],
+    *,
+    y_pred: NDArray[Any] | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> dict[str, Json]:
+    """Every figure of a classification, with 95 % intervals.
+
+    A true name that the head was never trained on has probability 0: its samples are wrong in every
+    figure, cost the largest log loss that the dtype of the probabilities allows, and are negatives
+    in the ROC-AUC and average precision of the other classes; the class itself has neither.
+
+    Parameters
+    ----------
+    y_true : ndarray of str, shape (N,)
+    probabilities : ndarray of float, shape (N, C)
+        Rows sum to 1.
+    classes : sequence of str, length C
+        What the head knows, in the order of the columns.
+    names : sequence of str
+        All label names, in the order in which they are shown.
+    y_pred : ndarray of str, shape (N,), optional
+        What the head predicts, if that is not the most probable class.
+    resamples : int
+        Of the bootstrap; 0 leaves intervals out.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    dict
+        Ready for JSON; None for what cannot be computed. ``n``; ``accuracy``, ``top5_accuracy``
+        (more than five classes), ``balanced_accuracy``; ``micro_``, ``macro_`` and ``weighted_``
+        ``precision``, ``recall`` and ``f1``; ``mcc``; ``roc_auc`` and ``average_precision`` (two
+        classes: of the second; more: the mean over the classes that occur); ``log_loss``,
+        ``brier`` (two classes: in [0, 1]; more: in [0, 2]), ``ece`` (15 bins); ``per_class``
+        {name: {precision, recall, f1, support, roc_auc, average_precision}}; ``confusion``;
+        ``intervals`` {name: [low, high]}, for all of these but ``ece`` (resampling alone makes it
+        larger), and those of many classes in very many samples, see `ranking_intervals`.
+
+    Raises
+    ------
+    DataError
+        There is no sample, or a probability is not finite.
+
+    Examples
+    --------
+    >>> p = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
+    >>> report = evaluate_single(np.array(["cat", "dog", "dog"]), p, ["cat", "dog"], ["cat", "dog"])
+    >>> report["accuracy"], report["roc_auc"], report["intervals"]["accuracy"]
+    (0.6666666666666666, 1.0, [0.0, 1.0])
+    """
+    if y_pred is None:
+        y_pred = np.asarray(classes, dtype=np.str_)[probabilities.argmax(axis=1)]
+    outcome = Outcome.of(y_true, y_pred, [*names, *classes])
+    _check(probabilities, len(outcome.true))
+    columns = _columns(outcome.labels, classes)
+    own = columns[outcome.true]
+    by_sample = _by_sample(probabilities, own)
+    roc_auc, average_precision = ranking_figures(own[:, None] == np.arange(len(classes)), probabilities)
+    counts = outcome.counts
+    is_right = outcome.true == outcome.predicted
+    report = {
+        "n": len(outcome.true),
+        **numbers(single_figures(counts)),
+        **numbers({name: values.mean() for name, values in by_sample.items()}),
+        "roc_auc": _one_or_mean(roc_auc),
+        "average_precision": _one_or_mean(average_precision),
+        "ece": reliability(probabilities.max(axis=1), is_right).ece,
+        "per_class": _per_class(outcome.labels, counts, columns, roc_auc, average_precision),
+        "confusion": outcome.confusion,
+    }
+    if resamples:
+
+        def figures(draws: Draws) -> dict[str, Floats]:
+            return {
+                **single_figures(outcome.resampled(draws)),
+                **_resampled_means(by_sample, own, probabilities, draws),
+            }
+
+        intervals = percentile_intervals(len(outcome.true), figures, resamples, seed)
+        if len(classes) != 2:
+            truth = own[:, None] == np.arange(len(classes))
+            intervals |= ranking_intervals(truth, probabilities, resamples, seed)
+        report["intervals"] = intervals
+    return report
+
+
+def _check(probabilities: NDArray[Any], n: int) -> None:
+    if len(probabilities) != n:
+        raise DataError(f"{n:,} labels and {len(probabilities):,} rows of probabilities: give one for each")
+    if not np.isfinite(probabilities).all():
+        bad = int((~np.isfinite(probabilities)).any(axis=1).sum())
+        raise DataError(
+            f"the head gives no number for {bad:,} of {n:,} samples: its training diverged; "
+            "lower the learning rate"
+        )
+
+
+def _columns(labels: Sequence[str], classes: Sequence[str]) -> NDArray[np.intp]:
+    """The column of each label, -1 for one that the head does not know, (K,)."""
+    place = {str(name): column for column, name in enumerate(classes)}
+    return np.array([place.get(label, -1) for label in labels], dtype=np.intp)
+
+
+def _by_sample(probabilities: NDArray[Any], own: NDArray[np.intp]) -> dict[str, Floats]:
+    """Figures that are means over samples, (N,) each; ``own`` (N,) is the column of the true class."""
+    n, n_classes = probabilities.shape
+    known = own >= 0
+    p_own = np.where(known, probabilities[np.arange(n), own], 0)
+    smallest = np.finfo(probabilities.dtype).eps
+    squares = np.einsum("nc,nc->n", probabilities, probabilities, dtype=np.float64)
+    brier = squares - p_own.astype(np.float64) ** 2 + (1 - p_own.astype(np.float64)) ** 2
+    figures = {
+        "log_loss": -np.log(np.clip(p_own.astype(np.float64), smallest, 1)),
+        "brier": brier / 2 if n_classes == 2 else brier,
+    }
+    if n_classes > 5:
+        # Equal ones count in the order of the columns, as argmax has it.
+        before = np.arange(n_classes) < own[:, None]
+        ahead = (probabilities > p_own[:, None]) | ((probabilities == p_own[:, None]) & before)
+        figures["top5_accuracy"] = (known & (ahead.sum(axis=1) < 5)).astype(np.float64)
+    return figures
+
+
+def _resampled_means(
+    by_sample: dict[str, Floats], own: NDArray[np.intp], probabilities: NDArray[Any], draws: Draws
+) -> dict[str, Floats]:
+    weights = weights_of(draws)
+    means = weights @ np.stack(list(by_sample.values()), axis=1) / draws.shape[1]
+    figures = dict(zip(by_sample, means.T, strict=True))
+    if probabilities.shape[1] == 2:
+        ranked = weighted_ranking_figures(own == 1, probabilities[:, 1], weights)
+        figures |= dict(zip(("roc_auc", "average_precision"), ranked, strict=True))
+    return figures
+
+
+def _one_or_mean(by_class: Floats) -> float | None:
+    """Of two classes the second; else the mean over those that can be scored."""
+    if len(by_class) == 2:
+        return number(by_class[1])
+    by_class = by_class[np.isfinite(by_class)]
+    return number(by_class.mean()) if len(by_class) else None
+
+
+def _per_class(
+    labels: Sequence[str],
+    counts: Counts,
+    columns: NDArray[np.intp],
+    roc_auc: Floats,
+    average_precision: Floats,
+) -> dict[str, Json]:
+    figures = precision_recall_f1(counts)
+    return {
+        label: {
+            **{name: float(values[code]) for name, values in figures.items()},
+            "support": int(counts.support[code]),
+            "roc_auc": number(roc_auc[columns[code]]) if columns[code] >= 0 else None,
+            "average_precision": number(average_precision[columns[code]]) if columns[code] >= 0 else None,
+        }
+        for code, label in enumerate(labels)
+    }

@@ -1,0 +1,198 @@
+"""Running a pipeline: each step whose result is not there yet, in order, from where the last command stopped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Literal
+
+from headstart.errors import HeadstartError
+from headstart.pipelines.state import Done, State, alone_in, finished
+from headstart.pipelines.steps import run_work
+from headstart.pipelines.work import Bench, Work, work_of
+
+if TYPE_CHECKING:
+    from headstart.contracts import Progress
+    from headstart.pipelines.schema import Pipeline, Step
+
+LOOKS_AGAIN = ("extract", "predict")
+"""Steps that read data, which may have changed: they run each time, and the cache makes that quick."""
+
+
+@dataclass(frozen=True)
+class StepOutcome:
+    """What became of a step.
+
+    Parameters
+    ----------
+    name, verb : str
+    state : {"done", "there", "to do", "to resume"}
+        The last two are what a dry run foresees.
+    reason : str
+        Why it ran, or would run.
+    seconds : float
+    result : mapping
+    """
+
+    name: str
+    verb: str
+    state: Literal["done", "there", "to do", "to resume"]
+    reason: str = ""
+    seconds: float = 0.0
+    result: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PipelineOutcome:
+    """What became of a pipeline.
+
+    Parameters
+    ----------
+    name : str
+    folder : Path
+        Where everything lies: a folder for each step.
+    steps : tuple of StepOutcome
+        In the order of the file.
+    """
+
+    name: str
+    folder: Path
+    steps: tuple[StepOutcome, ...]
+
+    def __getitem__(self, name: str) -> StepOutcome:
+        """A step by its name."""
+        found = {step.name: step for step in self.steps}
+        if name not in found:
+            raise KeyError(f"there is no step {name!r}; the steps are {', '.join(found)}")
+        return found[name]
+
+    def to_json(self) -> dict[str, Any]:
+        """For machines."""
+        steps = [
+            {"name": step.name, "verb": step.verb, "state": step.state, "reason": step.reason,
+             "seconds": step.seconds, "result": step.result}
+            for step in self.steps
+        ]  # fmt: skip
+        return {"pipeline": self.name, "out": str(self.folder), "steps": steps}
+
+
+def run_pipeline(
+    pipeline: Pipeline, folder: Path, progress: Progress, cache: str | None = None, offline: bool = False
+) -> PipelineOutcome:
+    """Run what is not there yet.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+    folder : Path
+        Of the results: a folder for each step, and ``pipeline.json``.
+    progress : Progress
+    cache : str, optional
+    offline : bool
+        Open no socket.
+
+    Raises
+    ------
+    HeadstartError
+        A step failed; the message begins with its name, and what was done before it is kept.
+    """
+    bench = Bench(pipeline, folder, cache, offline, progress)
+    state = State(folder, pipeline.name)
+    state.begin()
+    outcomes: list[StepOutcome] = []
+    with alone_in(folder):
+        state = State(folder, pipeline.name)  # another command may have worked here until a moment ago
+        for number, step in enumerate(pipeline.steps, 1):
+            try:
+                outcomes.append(_run_step(step, bench, state, f"[{number}/{len(pipeline.steps)}]"))
+            except HeadstartError as error:
+                error.args = (f"step {step.name!r} ({step.verb}): {error}",)
+                raise
+            except Exception:
+                progress.say(f"step {step.name!r} ({step.verb}) failed; what was done before it is kept")
+                raise
+    return PipelineOutcome(pipeline.name, folder, tuple(outcomes))
+
+
+def foresee(
+    pipeline: Pipeline, folder: Path, progress: Progress, cache: str | None = None
+) -> PipelineOutcome:
+    """What `run_pipeline` would do, without doing any of it."""
+    bench = Bench(pipeline, folder, cache, False, progress)
+    state, outcomes = State(folder, pipeline.name), dict[str, StepOutcome]()
+    for step in pipeline.steps:
+        changing = [name for name in step.needs if outcomes[name].state != "there"]
+        if changing:
+            outcomes[step.name] = StepOutcome(step.name, step.verb, "to do", f"after {', '.join(changing)}")
+            continue
+        known = {name: done for name in step.needs if (done := state[name]) is not None}
+        work = work_of(step, bench, known, make=False)
+        outcomes[step.name] = _standing(work, bench, state[step.name])
+    return PipelineOutcome(pipeline.name, folder, tuple(outcomes.values()))
+
+
+def _run_step(step: Step, bench: Bench, state: State, number: str) -> StepOutcome:
+    known = {name: done for name in step.needs if (done := state[name]) is not None}
+    work = work_of(step, bench, known, make=True)
+    before = state[step.name]
+    standing = _standing(work, bench, before)
+    if standing.state == "there" and step.verb not in LOOKS_AGAIN:
+        bench.progress.say(f"{number} {step.name} ({step.verb}): is there")
+        return standing
+    resumes = standing.state == "to resume"
+    reason = "goes on where it stopped" if resumes else standing.reason
+    bench.progress.say(f"{number} {step.name} ({step.verb}): {reason}")
+    if standing.state != "there":
+        state.put(step.name, Done(step.verb, work.key, "begun"))
+    start = perf_counter()
+    result = run_work(work, bench, resumes)
+    done = finished(step.verb, work.key, result, work.target, perf_counter() - start)
+    unchanged = before is not None and standing.state == "there" and _is_same(before, done)
+    state.put(step.name, replace(done, seconds=before.seconds) if unchanged and before else done)
+    how: Literal["there", "done"] = "there" if unchanged else "done"
+    return StepOutcome(step.name, step.verb, how, "" if unchanged else reason, done.seconds, result)
+
+
+def _is_same(before: Done, now: Done) -> bool:
+    """Whether a step that looked at its data again found nothing new."""
+    counted = {"computed"}
+    return {k: v for k, v in before.result.items() if k not in counted} == {
+        k: v for k, v in now.result.items() if k not in counted
+    }
+
+
+def _standing(work: Work, bench: Bench, before: Done | None) -> StepOutcome:
+    """Whether a step's result is there, and if not, why it is to run."""
+    name, verb = work.step.name, work.step.verb
+
+    def outcome(state: Literal["there", "to do", "to resume"], reason: str) -> StepOutcome:
+        seconds, result = (before.seconds, dict(before.result)) if before and state == "there" else (0.0, {})
+        return StepOutcome(name, verb, state, reason, seconds, result)
+
+    if before is None or before.verb != verb:
+        return outcome("to do", "is new")
+    if before.key != work.key:
+        return outcome("to do", "its settings or what it hangs on have changed")
+    if before.state == "begun":
+        is_begun = verb in ("fit-head", "fine-tune") and _training_of(work).exists()
+        return outcome("to resume" if is_begun else "to do", "it was interrupted")
+    if verb == "extract" and not _has_set(before, bench):
+        return outcome("to do", "its set is gone")
+    if not before.is_whole(work.target):
+        return outcome("to do", "its result is gone or was changed")
+    return outcome("there", "looks at the data again" if verb in LOOKS_AGAIN else "")
+
+
+def _training_of(work: Work) -> Path:
+    return work.target.with_name(f".{work.target.name}.training")
+
+
+def _has_set(before: Done, bench: Bench) -> bool:
+    from headstart.cache.store import Cache
+
+    try:
+        Cache(bench.cache).open_set(before.result["set"], before.result["digest"])
+    except (HeadstartError, KeyError):
+        return False
+    return True

@@ -1,0 +1,160 @@
+"""Running one step: the command's stage, and where its result goes."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from headstart.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from headstart.config import ExtractConfig, FitConfig, PredictConfig, TuneConfig
+    from headstart.pipelines.options import CompareConfig, ExportStep
+    from headstart.pipelines.work import Bench, Work
+    from headstart.registry.record import RunRecord
+
+HEADLINES = ("accuracy", "macro_f1", "micro_f1", "r2", "mae", "rmse")
+
+
+def run_work(work: Work, bench: Bench, resume: bool) -> dict[str, Any]:
+    """Run a step and write what it leaves, whole or not at all.
+
+    Parameters
+    ----------
+    work : Work
+    bench : Bench
+    resume : bool
+        What an interrupted training left there is of this very step.
+
+    Returns
+    -------
+    dict
+        What ``pipeline.json`` says of it.
+    """
+    match work.step.verb:
+        case "extract":
+            return _extract(work, bench)
+        case "fit-head":
+            return _fit_head(work, bench, resume)
+        case "fine-tune":
+            return _fine_tune(work, bench, resume)
+        case "compare":
+            return _compare(work, bench)
+        case "predict":
+            return _predict(work, bench)
+    return _export(work, bench)
+
+
+def _extract(work: Work, bench: Bench) -> dict[str, Any]:
+    from headstart.extraction.stage import check_strict, extract
+
+    config = cast("ExtractConfig", work.config)
+    done = extract(config, bench.progress)
+    check_strict(config, done)
+    features = done.features
+    is_fitted = any(work.step.name in step.needs for step in bench.pipeline.steps)
+    if is_fitted and not features.label_names:
+        raise ConfigError(
+            f"{config.data}: none of its columns was recognised as a label; say which: --set data.label_column=NAME"
+        )
+    return {
+        "set": features.name,
+        "digest": features.digest,
+        "data": features.info["source"]["location"],
+        "samples": done.n_samples,
+        "computed": done.n_computed,
+        "failures": done.n_skipped,
+    }
+
+
+def _fit_head(work: Work, bench: Bench, resume: bool) -> dict[str, Any]:
+    from headstart.fitting.stage import fit_head
+
+    checkpoint = work.target.with_name(f".{work.target.name}.training")
+    if not resume:
+        checkpoint.unlink(missing_ok=True)
+    record = fit_head(cast("FitConfig", work.config), bench.progress, checkpoint).record
+    record.save(work.target, overwrite=True)
+    checkpoint.unlink(missing_ok=True)
+    return _figures(record, work.target)
+
+
+def _fine_tune(work: Work, bench: Bench, resume: bool) -> dict[str, Any]:
+    from headstart.tuning.stage import fine_tune, prepare_state
+
+    config = cast("TuneConfig", work.config)
+    state = prepare_state(config, work.target, resume, overwrite=True)
+    record = fine_tune(config, bench.progress, state).record
+    record.save(work.target, overwrite=True)
+    shutil.rmtree(state, ignore_errors=True)
+    return _figures(record, work.target)
+
+
+def _figures(record: RunRecord, target: Path) -> dict[str, Any]:
+    """The headline figures of a run, with their intervals."""
+    metrics: Mapping[str, Any] = record.report["metrics"]
+    short = {
+        split: {
+            **{name: values[name] for name in HEADLINES if values.get(name) is not None},
+            "n": values["n"],
+            "intervals": {
+                name: found for name, found in values.get("intervals", {}).items() if name in HEADLINES
+            },
+        }
+        for split, values in metrics.items()
+        if split != "train"
+    }
+    return {"run": target.name, "metrics": short, "fit_seconds": record.report["timings"]["fit"]}
+
+
+def _compare(work: Work, bench: Bench) -> dict[str, Any]:
+    from headstart.comparison.runs import open_runs
+    from headstart.comparison.stage import compare, compare_opened
+    from headstart.pipelines.other_set import judge_elsewhere
+
+    config, paths = cast("CompareConfig", work.config), list(work.runs.values())
+    if work.features is None:
+        comparison = compare(paths, bench.cache, config.seed)
+    else:
+        elsewhere = judge_elsewhere(open_runs(paths), work.features, bench)
+        comparison = compare_opened(elsewhere, bench.cache, config.seed)
+    comparison.save(work.target, overwrite=True)
+    figures = {run.name: run.figures[comparison.figure] for run in comparison.runs}
+    return {
+        "comparison": work.target.name,
+        "n": comparison.n,
+        "figure": comparison.figure,
+        "figures": figures,
+        "intervals": {run.name: run.intervals[comparison.figure] for run in comparison.runs},
+        "best": comparison.best,
+        "cheapest": comparison.cheapest,
+        "advice": list(comparison.advice),
+    }
+
+
+def _predict(work: Work, bench: Bench) -> dict[str, Any]:
+    from headstart.files import write_durably, write_folder
+    from headstart.prediction.stage import predict
+    from headstart.registry.record import parquet_bytes
+
+    (run,) = work.runs.values()
+    table = predict(run, cast("PredictConfig", work.config), bench.progress)
+    content = parquet_bytes(table)
+    write_folder(work.target, lambda folder: write_durably(folder / "predictions.parquet", content))
+    return {
+        "predictions": f"{work.target.name}/predictions.parquet",
+        "rows": table.num_rows,
+        "failures": table.column("prediction").null_count,
+    }
+
+
+def _export(work: Work, bench: Bench) -> dict[str, Any]:
+    from headstart.exporting.stage import export
+
+    (run,) = work.runs.values()
+    config = cast("ExportStep", work.config)
+    done = export(run, config.to, work.target, bench.progress, overwrite=True, offline=config.offline)
+    return {**done.as_json, "path": work.target.name}

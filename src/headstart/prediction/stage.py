@@ -1,0 +1,251 @@
+"""predict: raw inputs in, labels by name and probabilities out; features come from the cache."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headstart.arrow import column_of, mask_of, names_by_code, strings
+from headstart.backbones.pooling import is_ragged
+from headstart.cache.formats import shard_format
+from headstart.cache.recipe import Recipe
+from headstart.config import PredictConfig
+from headstart.data import SourceOptions, open_source
+from headstart.data.detection import detect
+from headstart.errors import DataError, HeadstartError
+from headstart.extraction.fill import Filler, OpenedBackbone, check_modality, fill
+from headstart.extraction.jobs import Work
+from headstart.extraction.plan import plan_extraction
+from headstart.extraction.samples import register, samples_of
+from headstart.extraction.stream import read_blocks
+from headstart.heads.predictor import Predictor
+from headstart.heads.sequences import Sequences
+from headstart.network import forbid_network
+from headstart.prediction.backbone import cache_of, reopen
+from headstart.prediction.input_order import input_order
+from headstart.prediction.table import prediction_table
+from headstart.registry.record import MODEL_DIR, load_run
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from headstart.cache.space import Space
+    from headstart.cache.store import Cache
+    from headstart.contracts import Payloads, Progress, Source
+    from headstart.extraction.samples import Samples
+    from headstart.types import Failure, Json, SampleBlock
+
+ERROR = "error"
+
+
+def predict(run: str | os.PathLike[str], config: PredictConfig, progress: Progress) -> pa.Table:
+    """Predict with a saved run.
+
+    Returns
+    -------
+    pyarrow.Table
+        A row for every sample, in the order of the data: ``id``, ``label`` (where a label column
+        was asked for), ``prediction``, ``p:<class>``…. A sample that could not be used has nulls,
+        and a column ``error`` says why.
+
+    Raises
+    ------
+    DataError
+        No input could be used.
+    MismatchError
+        The backbone is not the one that the head was fitted on.
+    """
+    saved = load_run(run)
+    predictor = Predictor.load(saved.path / MODEL_DIR)
+    return predict_with(predictor, saved.features, saved.labels, config, progress)
+
+
+def predict_with(
+    predictor: Predictor,
+    features: Mapping[str, Json],
+    labels: Mapping[str, Json],
+    config: PredictConfig,
+    progress: Progress,
+) -> pa.Table:
+    """Predict with a head in memory; see `predict`."""
+    if config.offline:
+        forbid_network()
+    cache = cache_of(features, config.cache)
+    read = [_read_part({**features, **part}, cache, config, progress) for part in features.get("parts", [{}])]
+    samples = read[0].samples
+    held = np.logical_and.reduce([part.space.held(samples.keys) for part in read])
+    failures = [*samples.failures, *(failure for part in read for failure in part.failures)]
+    if not held.any():
+        raise DataError(
+            f"none of the {len(held):,} inputs could be used; {failures[0].id}: {failures[0].reason}"
+        )
+    X = _gather([part.space for part in read], samples.keys[held], predictor)
+    table = _identify(samples.table, str(labels["column"]))
+    usable = prediction_table(table.filter(mask_of(held)), predictor, predictor.outputs(X), labels["names"])
+    if held.all() and not failures:
+        return usable
+    everything = _with_failures(usable, table, samples.keys, held, failures)
+    unread = [failure.origin for failure in failures if not failure.space]
+    if not unread:
+        return everything
+    order = input_order(samples.table.column("origin").to_pylist(), unread, config.data)
+    return everything.take(column_of(order))
+
+
+@dataclass(frozen=True)
+class _ReadPart:
+    """All inputs, with one feature of each in the cache."""
+
+    samples: Samples
+    space: Space
+    failures: Sequence[Failure]
+
+
+def _read_part(
+    features: Mapping[str, Json], cache: Cache, config: PredictConfig, progress: Progress
+) -> _ReadPart:
+    source = _open(config, features)
+    progress.say(source.description)
+    space = cache.space(Recipe(features["recipe"]))
+    read = _read_stream if source.streams else _read_all
+    samples, failures = read(source, space, features, cache, config, progress)
+    return _ReadPart(samples, space, failures)
+
+
+def _gather(spaces: Sequence[Space], keys: NDArray[np.uint8], predictor: Predictor) -> Any:
+    """Features as the head was fitted on them: one, several side by side, or sequences."""
+    found = [space.gather(keys) for space in spaces]
+    if is_ragged(str(spaces[0].recipe.entries["tap"])):
+        return Sequences(found[0].values, np.asarray(found[0].offsets))
+    dense = [features.values.astype(np.float32, copy=False) for features in found]
+    if getattr(predictor.head, "takes_sequences", False):
+        return np.stack(dense, axis=1)
+    return np.concatenate(dense, axis=1) if len(dense) > 1 else dense[0]
+
+
+def _open(config: PredictConfig, features: Mapping[str, Json]) -> Source:
+    """The data, read with the columns that the set was made with unless the user says otherwise."""
+    remembered = {
+        name: value
+        for name, value in features["columns"].items()
+        if name in ("text_column", "text_pair_column", "image_column") and getattr(config, name) is None
+    }
+    if not _are_images(config.data):  # where there are no columns, naming one is a mistake
+        config = config.model_copy(update=remembered)
+    labels = config.label_column is not None
+    return open_source(config.data, config.source_options(labels), features["modality"])
+
+
+def _are_images(data: Any) -> bool:
+    """Whether data is an image or a folder of images, by itself."""
+    if not isinstance(data, str | os.PathLike):
+        return False
+    try:
+        return detect(Path(os.path.expanduser(data)), SourceOptions()).kind in ("image", "images")
+    except HeadstartError:
+        return False  # opening it says what is wrong
+
+
+def _read_all(
+    source: Source,
+    space: Space,
+    features: Mapping[str, Json],
+    cache: Cache,
+    config: PredictConfig,
+    progress: Progress,
+) -> tuple[Samples, list[Failure]]:
+    """All inputs; what the run's space lacked of them is computed."""
+    samples = register(source, cache.keys, progress)
+    work = _work(source, samples, space, config)
+    progress.say(work.plan.summary())
+    if not len(work.plan.todo):
+        return samples, []
+    opened = _open_backbone(source, features, cache, config, progress)
+    return samples, fill(work, opened, config, progress).failures
+
+
+def _read_stream(
+    source: Source,
+    space: Space,
+    features: Mapping[str, Json],
+    cache: Cache,
+    config: PredictConfig,
+    progress: Progress,
+) -> tuple[Samples, list[Failure]]:
+    """The same for inputs that can be had only while they stream by."""
+    blocks: list[SampleBlock] = []
+    filler: Filler | None = None
+    progress.begin("reading and extracting", None)
+    try:
+        for part, samples in read_blocks(source, cache.keys, blocks):
+            work = _work(part, samples, space, config)
+            if len(work.plan.todo):
+                if filler is None:
+                    opened = _open_backbone(source, features, cache, config, progress)
+                    filler = Filler(opened, config, progress, keep_open=True)
+                filler.fill(work)
+            progress.advance(len(samples) - len(work.plan.todo))
+    finally:
+        progress.end()
+        if filler is not None:
+            filler.finish([space])
+    return samples_of(blocks), [] if filler is None else filler.failures
+
+
+def _work(source: Payloads, samples: Samples, space: Space, config: PredictConfig) -> Work:
+    """What the run's space lacks."""
+    recipe = space.recipe.entries
+    plan = plan_extraction(source, samples, [space], [str(recipe["tap"])], shard_format(config.format))
+    return Work(plan, recipe["compute"], recipe["stored"], "as the head was fitted")
+
+
+def _open_backbone(
+    source: Source,
+    features: Mapping[str, Json],
+    cache: Cache,
+    config: PredictConfig,
+    progress: Progress,
+) -> OpenedBackbone:
+    """The very backbone that the run names, for inputs that it takes."""
+    opened = reopen(features, cache, progress, config.offline)
+    check_modality(source, opened.info)
+    return opened
+
+
+def _identify(table: pa.Table, column: str) -> pa.Table:
+    """The id, and the label where the data has it."""
+    chosen = table.select(["id"])
+    label = f"label:{column}"
+    return chosen.append_column("label", table.column(label)) if label in table.column_names else chosen
+
+
+def _with_failures(
+    usable: pa.Table,
+    table: pa.Table,
+    keys: NDArray[np.uint8],
+    held: NDArray[np.bool_],
+    failures: Sequence[Failure],
+) -> pa.Table:
+    """A row for every input, and what went wrong beside the bad ones; behind all others the unreadable."""
+    positions = pc.if_else(mask_of(held), column_of(np.cumsum(held) - 1), pa.nulls(1, pa.int64())[0])
+    for name in usable.column_names[table.num_columns :]:
+        table = table.append_column(name, usable.column(name).take(positions))
+    reasons = {failure.key: failure.reason for failure in failures}
+    codes = np.full(len(held), -1)
+    texts = list(reasons.values())
+    numbers = {key: number for number, key in enumerate(reasons)}
+    for row in np.flatnonzero(~held):
+        codes[row] = numbers.get(keys[row].tobytes().hex(), -1)
+    table = table.append_column(ERROR, names_by_code(codes, texts))
+    unread = [failure for failure in failures if not failure.space]
+    extra = {"id": strings([f.id for f in unread]), ERROR: strings([f.reason for f in unread])}
+    return pa.concat_tables([table, pa.table(extra)], promote_options="default")

@@ -1,0 +1,192 @@
+"""The README.md of a run: a model card in Hugging Face's sense."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from headstart.registry.known_runs import params_of
+
+if TYPE_CHECKING:
+    from headstart.types import Json
+
+SHOWN_CLASSES = 100
+SHOWN_LETTERS = 120
+SHOWN_MISTAKES = 10
+
+
+def model_card(
+    report: Mapping[str, Json],
+    labels: Mapping[str, Json],
+    features: Mapping[str, Json],
+    plots: Sequence[str],
+) -> str:
+    """Markdown that says what this run is, how good it is and how to use it."""
+    provenance = report["provenance"]
+    parts = [
+        *_opening(report, labels, features),
+        _metrics_table(report["metrics"]),
+        _spread(report),
+        "## Use\n\n```\nheadstart predict <this directory> DATA --out predictions.csv\n```",
+        f"## Made by\n\nheadstart {provenance['headstart']}, {provenance['created']}, seed {report['seed']}; "
+        f"parameters of the head: `{params_of(report)}`.{_chosen(report)}\n`config.yaml` repeats the run: "
+        f"`headstart {'fine-tune' if report.get('method') else 'fit-head'} --config config.yaml --out NEW`.",
+        _limits(report["data"]),
+        _class_table(report["metrics"].get("test", {}).get("per_class", {})),
+        _mistakes(report.get("errors", {})),
+    ]
+    parts.extend(f"![{name}](plots/{name}.png)" for name in plots)
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _opening(
+    report: Mapping[str, Json], labels: Mapping[str, Json], features: Mapping[str, Json]
+) -> tuple[str, str]:
+    """Title, and what it is."""
+    n_train, method = report["data"]["n_train"], report.get("method")
+    samples = f"{n_train:,} samples of the set `{features['set']}` ({features['digest']})"
+    if not method:
+        return (
+            f"# {report['head']['name']} head on {_backbones(features)}",
+            f"Predicts {_what(labels)} from frozen features of {_taps(features)}, fitted on {samples}"
+            f"{_views(report)}.{_prepared(report)}",
+        )
+    cost, epochs = report["cost"], report["epochs"]
+    return (
+        f"# {_backbones(features)}, fine-tuned ({method['strategy']})",
+        f"Predicts {_what(labels)} by a linear head on {_taps(features)}, trained together on {samples}: "
+        f"{cost['parameters']:,} of {cost['total_parameters']:,} parameters, {epochs['run']} epochs, of which number "
+        f"{epochs['best']} was the best. The tuned backbone lies in `model/backbone`.",
+    )
+
+
+def _what(labels: Mapping[str, Json]) -> str:
+    kind = labels.get("kind", "single")
+    if kind == "regression":
+        return f"the number `{labels['column']}`"
+    noun = "labels, several a sample" if kind == "multi" else "classes"
+    return f"`{labels['column']}` ({len(labels['classes'])} {noun})"
+
+
+def _backbones(features: Mapping[str, Json]) -> str:
+    return " and ".join(dict.fromkeys(part["backbone"] for part in features.get("parts", [features])))
+
+
+def _taps(features: Mapping[str, Json]) -> str:
+    return " and ".join(
+        f"`{part['backbone']}` at `{part['tap']}`" for part in features.get("parts", [features])
+    )
+
+
+def _prepared(report: Mapping[str, Json]) -> str:
+    steps = report.get("prepare", [])
+    return f" Features are prepared: {', '.join(steps)}." if steps else ""
+
+
+def _chosen(report: Mapping[str, Json]) -> str:
+    sweep = report.get("sweep")
+    if not sweep:
+        return ""
+    return f" Chosen from {len(sweep['trials'])} on validation data: `{sweep['best']}`."
+
+
+def _spread(report: Mapping[str, Json]) -> str:
+    seeds = report.get("seeds")
+    if not seeds or not seeds["values"]:
+        return ""
+    said = [
+        f"{name.replace('_', ' ')} {seeds['mean'][name]:.4f} ± {seeds['deviation'][name] or 0:.4f}"
+        for name in seeds["values"]
+    ]
+    return f"Over {seeds['n']} seeds, on {seeds['split']}: {', '.join(said)} (one standard deviation)."
+
+
+def _views(report: Mapping[str, Json]) -> str:
+    names = report.get("views", {}).get("names", [])
+    return f", shown plain or in one of {len(names)} views ({names[0]} to {names[-1]})" if names else ""
+
+
+COLUMNS = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro-F1",
+    "log_loss": "log loss",
+    "ece": "calibration error",
+    "r2": "R²",
+    "mae": "mean absolute error",
+    "rmse": "root mean squared error",
+}
+"""What the table of figures shows, where there is such a figure."""
+
+
+def _metrics_table(metrics: Mapping[str, Json]) -> str:
+    names = [name for name in COLUMNS if any(name in values for values in metrics.values())]
+    rows = [
+        f"| {split} | {values['n']:,} | " + " | ".join(_figure(values, name) for name in names) + " |"
+        for split, values in metrics.items()
+    ]
+    heading = f"| split | samples | {' | '.join(COLUMNS[name] for name in names)} |\n" + "|---" * (
+        2 + len(names)
+    )
+    note = (
+        "In brackets: 95 % intervals by bootstrap." if any("intervals" in v for v in metrics.values()) else ""
+    )
+    return heading + "|\n" + "\n".join(rows) + (f"\n\n{note}" if note else "")
+
+
+def _figure(values: Mapping[str, Json], name: str) -> str:
+    value, interval = values.get(name), values.get("intervals", {}).get(name)
+    if value is None:
+        return ""
+    return f"{value:.4f}" + (f" [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else "")
+
+
+def _mistakes(errors: Mapping[str, Json]) -> str:
+    mistakes = errors.get("mistakes", [])[:SHOWN_MISTAKES]
+    if not mistakes:
+        return ""
+    if "error" in mistakes[0]:
+        title, names = "Largest errors", ("label", "prediction", "error")
+        said = [[f"{mistake[name]:.4g}" for name in names] for mistake in mistakes]
+    else:
+        title, names = "Most confident mistakes", ("label", "prediction", "confidence")
+        said = [[_cell(m["label"]), _cell(m["prediction"]), f"{m['confidence']:.3f}"] for m in mistakes]
+    rows = [
+        f"| {_cell(_sample(mistake))} | {' | '.join(cells)} |"
+        for mistake, cells in zip(mistakes, said, strict=True)
+    ]
+    heading = f"| sample | {' | '.join(names)} |\n|---|---|---|---|\n"
+    return f"## {title}, on {errors['split']}\n\n{heading}" + "\n".join(rows)
+
+
+def _sample(mistake: Mapping[str, Json]) -> str:
+    shown = str(mistake.get("input") or mistake["id"])
+    return shown if len(shown) <= SHOWN_LETTERS else shown[: SHOWN_LETTERS - 1] + "…"
+
+
+def _class_table(per_class: Mapping[str, Json]) -> str:
+    if not per_class:
+        return ""
+    rows = [
+        f"| {_cell(name)} | {v['precision']:.3f} | {v['recall']:.3f} | {v['f1']:.3f} | {v['support']} |"
+        for name, v in list(per_class.items())[:SHOWN_CLASSES]
+    ]
+    return (
+        "## Classes, on test\n\n| class | precision | recall | F1 | samples |\n|---|---|---|---|---|\n"
+        + "\n".join(rows)
+    )
+
+
+def _limits(data: Mapping[str, Json]) -> str:
+    notes = []
+    if data["unseen_in_train"]:
+        names = ", ".join(data["unseen_in_train"][:10])
+        notes.append(f"Labels that train lacks, and that this head can never predict: {names}.")
+    if data["n_skipped"]:
+        notes.append(f"{data['n_skipped']:,} samples of the set could not be used; see its failures.jsonl.")
+    if data["n_unlabelled"]:
+        notes.append(f"{data['n_unlabelled']:,} samples have no label and took no part.")
+    return "## Limits\n\n" + " ".join(notes) if notes else ""
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

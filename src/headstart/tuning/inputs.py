@@ -1,0 +1,162 @@
+"""What a training reads: raw samples, prepared as the backbone's own transform does it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from headstart.errors import DataError, SampleError
+from headstart.training.examples import batches_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from headstart.contracts import Change
+    from headstart.tuning.network import TunedModel
+
+LABELS = "labels"
+MOST_KEPT = 1 << 28
+"""Bytes of prepared inputs that stay in memory: texts do, images of more than a few hundred do not."""
+
+
+FEW, AT_ONCE = 32, 512
+
+
+@dataclass
+class RawSamples:
+    """Labelled raw samples, N.
+
+    Parameters
+    ----------
+    payload : callable
+        From a number in [0, N) to the content of that sample.
+    names : sequence of str
+        Their ids.
+    targets : Tensor
+        As the objective takes them: int64 (N,), or float32 (N, C).
+    model : TunedModel
+        Prepares and collates.
+    change : callable, optional
+        From a sample's number and an epoch to what is done to it before the transform.
+    """
+
+    payload: Callable[[int], Any]
+    names: Sequence[str]
+    targets: Tensor
+    model: TunedModel
+    change: Callable[[int, int], Change | None] | None = None
+    epoch: int = 0
+    _kept: dict[int, Any] = field(default_factory=dict)
+    _kept_bytes: int = 0
+    _lengths: NDArray[np.int64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def prepared(self, rows: Sequence[int]) -> list[Any]:
+        """Model inputs of some samples.
+
+        Raises
+        ------
+        DataError
+            One of them cannot be read any more.
+        """
+        if self.change is not None:
+            changes = [self.change(row, self.epoch) for row in rows]
+            return self._checked(rows, self.model.prepare([self.payload(row) for row in rows], changes))
+        missing = [row for row in rows if row not in self._kept]
+        made = dict(zip(missing, self._checked(missing, self._prepare(missing)), strict=True))
+        for row, inputs in made.items():
+            self._kept_bytes += _n_bytes(inputs)
+            if self._kept_bytes < MOST_KEPT:
+                self._kept[row] = inputs
+        return [made[row] if row in made else self._kept[row] for row in rows]
+
+    def _prepare(self, rows: Sequence[int]) -> list[Any]:
+        return self.model.prepare([self.payload(row) for row in rows]) if rows else []
+
+    def _checked(self, rows: Sequence[int], made: Sequence[Any]) -> list[Any]:
+        for row, inputs in zip(rows, made, strict=True):
+            if isinstance(inputs, SampleError):
+                raise DataError(f"{self.names[row]} cannot be used any more: {inputs}; extract the set anew")
+        return list(made)
+
+    def batch(self, rows: Sequence[int]) -> dict[str, Tensor]:
+        """Some samples as one batch on the CPU, with their targets under ``labels``."""
+        batch = self.model.collate(self.prepared(rows))
+        return {**batch, LABELS: self.targets[torch.as_tensor(list(rows))]}
+
+    def inputs(self, rows: Sequence[int]) -> dict[str, Tensor]:
+        """What the model takes of some samples, on its device: a batch without targets."""
+        return {n: part.to(self.model.device) for n, part in self.batch(rows).items() if n != LABELS}
+
+    def lengths(self) -> NDArray[np.int64] | None:
+        """What each sample costs, in the model's own units; None where all cost alike, as images do."""
+        if self._lengths is None:
+            few = np.linspace(0, len(self) - 1, min(len(self), FEW)).astype(int).tolist()
+            is_even = len({self.model.length(inputs) for inputs in self.prepared(few)}) == 1
+            self._lengths = np.empty(0, dtype=np.int64) if is_even else self._measured()
+        return self._lengths if len(self._lengths) else None
+
+    def _measured(self) -> NDArray[np.int64]:
+        found = np.empty(len(self), dtype=np.int64)
+        for start in range(0, len(self), AT_ONCE):
+            rows = range(start, min(start + AT_ONCE, len(self)))
+            found[start : rows.stop] = [self.model.length(inputs) for inputs in self.prepared(rows)]
+        return found
+
+
+def _n_bytes(inputs: Any) -> int:
+    if isinstance(inputs, dict):
+        return sum(_n_bytes(part) for part in inputs.values())
+    if hasattr(inputs, "nbytes"):
+        return int(inputs.nbytes)
+    return 8 * len(inputs) if hasattr(inputs, "__len__") else 8
+
+
+@dataclass
+class Windows:
+    """The order of an epoch: shuffled windows of a batch each, cut into parts that fit the memory.
+
+    Parts of a window go through the network one after the other and make one step together. Where samples are of
+    different lengths, those of a part are alike, so that little is padded.
+
+    Parameters
+    ----------
+    n : int
+    batch_size, part_size : int
+        The last part of a window may be smaller.
+    seed : int
+        The order is that of `headstart.training`.
+    lengths : ndarray of int, shape (n,), optional
+    """
+
+    n: int
+    batch_size: int
+    part_size: int
+    seed: int
+    lengths: NDArray[np.int64] | None = None
+    epoch: int = 1
+
+    @property
+    def n_parts(self) -> int:
+        """Parts of a whole window."""
+        return -(-self.batch_size // self.part_size)
+
+    def __len__(self) -> int:
+        whole, rest = divmod(self.n, self.batch_size)
+        return whole * self.n_parts + -(-rest // self.part_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """The rows of each part of the epoch."""
+        for window in batches_of(self.n, self.batch_size, self.seed, self.epoch, torch.device("cpu")):
+            rows = window.numpy()
+            if self.lengths is not None:
+                rows = rows[np.argsort(self.lengths[rows], kind="stable")]
+            for start in range(0, len(rows), self.part_size):
+                yield rows[start : start + self.part_size].tolist()

@@ -1,0 +1,164 @@
+"""Splits and label names of a set, and the memory that a table of samples takes until it is committed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import headstart.data.growing
+from headstart.arrow import keys_to_arrow
+from headstart.cache.commit import commit_set
+from headstart.cache.sets import FeatureSet
+from headstart.cache.store import Cache
+from headstart.data.splits import TEST, TRAIN
+from headstart.extraction.labels import Labelled, label_samples
+from headstart.extraction.samples import Samples, samples_of
+from headstart.keys import key_of, pack
+from headstart.types import Failure, LabelKind, SampleBlock
+
+
+@dataclass
+class Said:
+    """What a source says about its labels."""
+
+    label_kinds: dict[str, LabelKind] = field(default_factory=dict)
+    label_names: dict[str, list[str]] = field(default_factory=dict)
+
+
+def block_of(texts: list[str], splits: list[str | None] | None = None, **labels: pa.Array) -> SampleBlock:
+    keys = keys_to_arrow(pack([key_of("text", text) for text in texts]))
+    columns = {
+        "id": pa.array([f"row {text}" for text in texts], pa.string()),
+        "key": keys,
+        "split": pa.array(splits or [None] * len(texts), pa.string()),
+        "origin": pa.array(texts, pa.string()),
+        **{f"label:{name}": column for name, column in labels.items()},
+    }
+    return SampleBlock(pa.table(columns), [Failure("bad", "bad", "it is empty")] if len(texts) % 2 else [])
+
+
+def committed(labelled: Labelled, root: Path) -> FeatureSet:
+    info = {"labels": labelled.labels, "split": labelled.split, "counts": labelled.counts(), "features": []}
+    made = commit_set(Cache(root), "some", labelled, info, [])
+    assert made is not None
+    return made
+
+
+def test_samples_are_the_blocks_one_after_the_other_wherever_they_lie(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    blocks = [block_of([f"{start + n}" for n in range(start % 7)]) for start in range(0, 300, 10)]
+    expected = pa.concat_tables([block.table for block in blocks])
+    for in_memory in (1 << 20, 500):
+        monkeypatch.setattr(headstart.data.growing, "IN_MEMORY", in_memory)
+        samples = samples_of(blocks)
+        assert samples.table.equals(expected)
+        assert samples.table.column_names == ["id", "key", "split", "origin"]
+        assert pa.concat_tables(samples.groups(17)).equals(expected)
+        assert samples.keys.tobytes() == b"".join(expected.column("key").to_pylist())
+        assert len(samples.failures) == sum(len(block.failures) for block in blocks)
+
+
+def test_with_several_labels_the_rarest_decides_the_stratum(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In whatever blocks the samples come: a label with two samples gets into test all the same."""
+    rare = {40, 190}
+    lists = [["often", *(["rare"] if row in rare else [])] if row % 9 else None for row in range(200)]
+    texts = [str(row) for row in range(200)]
+    said = Said({"tags": "multi"})
+    found = []
+    for size in (200, 30, 7):
+        starts = range(0, 200, size)
+        column = pa.list_(pa.string())
+        blocks = [
+            block_of(texts[at : at + size], tags=pa.array(lists[at : at + size], column)) for at in starts
+        ]
+        labelled = label_samples(samples_of(blocks), said, None, 0)  # type: ignore[arg-type]
+        assert labelled.labels == {"tags": ["often", "rare"]}
+        assert sorted(labelled.splits[sorted(rare)].tolist()) == [TRAIN, TEST]
+        found.append(labelled.splits.tolist())
+    assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize("change", [lambda texts: texts, lambda texts: texts[::-1], lambda texts: texts[5:]])
+def test_what_was_assigned_stays(change: Callable[[list[str]], list[str]], tmp_path: Path) -> None:
+    """Whether the samples are the very same, in another order, or fewer; copies included."""
+    texts = [str(row % 80) for row in range(100)]
+    labelled = label_samples(samples_of([block_of(texts)]), Said(), None, 3)  # type: ignore[arg-type]
+    before = dict(zip(texts, labelled.splits.tolist(), strict=True))
+    made = committed(labelled, tmp_path / "cache")
+    now = change(texts)
+    again = label_samples(samples_of([block_of(now)]), Said(), made, 3)  # type: ignore[arg-type]
+    assert again.splits.tolist() == [before[text] for text in now]
+    assert np.bincount(again.splits, minlength=3).tolist() == list(again.counts().values())[1:]
+
+
+def test_a_copy_follows_what_the_set_had_for_the_first_row_of_its_key(tmp_path: Path) -> None:
+    first = samples_of([block_of(["a", "b", "c", "a"], ["test", "validation", "train", "train"])])
+    made = committed(label_samples(first, Said(), None, 0), tmp_path / "cache")  # type: ignore[arg-type]
+    assert made.samples.column("split").to_pylist() == ["test", "validation", "train", "train"]
+    silent = samples_of([block_of(["a", "b", "c", "a"], [None, "validation", "test", None])])
+    again = label_samples(silent, Said(), made, 0)  # type: ignore[arg-type]
+    assert [again.splits[row] for row in (0, 3)] == [TEST, TEST]
+    assert again.n_leaking == 0
+
+
+def test_the_whole_table_is_its_groups_together(tmp_path: Path) -> None:
+    samples: Samples = samples_of([block_of([str(row) for row in range(50)])])
+    labelled = label_samples(samples, Said(), None, 0)  # type: ignore[arg-type]
+    assert labelled.table.to_pydict() == pa.concat_tables(labelled.groups(7)).to_pydict()
+    assert labelled.table.column("split").null_count == 0
+
+
+MEMORY = """
+import resource, sys
+import pyarrow as pa
+import headstart.data.growing
+pa.set_cpu_count(1)
+headstart.data.growing.IN_MEMORY = 1 << 20  # so that tables of this size are large ones
+from headstart.cache.commit import commit_set
+from headstart.cache.index import empty_index
+from headstart.cache.store import Cache
+from headstart.extraction.samples import register
+from headstart.keys import first_occurrences
+from headstart.progress import open_progress
+from headstart.data import open_source
+from headstart.extraction.labels import label_samples
+
+data, root = sys.argv[1:]
+cache, source = Cache(root), open_source(data)
+samples = register(source, cache.keys, open_progress(quiet=True))
+index = empty_index()
+for part in range(4):
+    keys = samples.keys[part::4]
+    index = index.extended({f"{part:02x}-{part:016x}.h5": keys[first_occurrences(keys)]})
+assert index.holds(samples.keys).all()
+for _ in range(2):  # a new set, and then the same again
+    labelled = label_samples(samples, source, cache.find_set("s"), 0)
+    info = {"labels": labelled.labels, "split": labelled.split, "features": [], "counts": labelled.counts()}
+    commit_set(cache, "s", labelled, info, [])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+"""
+
+
+def peak_bytes(n: int, folder: Path) -> int:
+    with open(folder / f"{n}.csv", "w", encoding="utf-8") as file:
+        file.write("text,label\n")
+        file.writelines(f"a text with the number {row},class {row % 10}\n" for row in range(n))
+    command = [sys.executable, "-c", MEMORY, str(folder / f"{n}.csv"), str(folder / f"cache-{n}")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return int(done.stdout)
+
+
+def test_a_sample_more_takes_little_more_than_its_key_and_its_place_in_the_index(tmp_path: Path) -> None:
+    """16 and 24 bytes stay, as much again is there while keys are sorted. With names and labels it was 500."""
+    fewer, more = 50_000, 200_000
+    grown = peak_bytes(more, tmp_path) - peak_bytes(fewer, tmp_path)
+    assert grown / (more - fewer) < 250, grown / (more - fewer)

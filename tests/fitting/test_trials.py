@@ -1,0 +1,60 @@
+"""Trials of torch heads run side by side, whatever they differ in."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from headstart.fitting.trials import Samples, Trial, run_trials
+
+N = 120
+
+
+def samples_of(seed: int, n: int = N, width: int = 6, n_classes: int = 3) -> Samples:
+    """Classes that lie apart, in random directions."""
+    rng = np.random.default_rng(seed)
+    y = np.arange(n) % n_classes
+    return Samples((3 * np.eye(width)[y] + rng.normal(size=(n, width))).astype(np.float32), y)
+
+
+def groups_of(trials: list[Trial], name: str = "linear") -> list[int]:
+    """How many trials were fitted at a time."""
+    sizes: list[int] = []
+    run_trials(name, "single", trials, sizes.append)
+    return sizes
+
+
+def trial(train: Samples, seed: int = 0, **params: object) -> Trial:
+    return Trial({"epochs": 3, **params}, seed, train, samples_of(9, 60, train.width))
+
+
+def test_seeds_rates_and_taps_are_one_stack() -> None:
+    taps = [samples_of(0), samples_of(1)]
+    trials = [trial(tap, seed, lr=lr) for tap in taps for seed in (0, 1, 2) for lr in (1e-3, 1e-2)]
+    assert groups_of(trials) == [12]
+    assert groups_of(trials, "mlp") == [12]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        trial(samples_of(1, width=7)),
+        trial(samples_of(1, n=N + 1)),
+        trial(samples_of(1, n_classes=4)),
+        trial(samples_of(1), epochs=4),
+        trial(samples_of(1), dropout=0.5),
+    ],
+    ids=["width", "rows", "classes", "epochs", "dropout or none"],
+)
+def test_what_cannot_share_a_stack_is_fitted_apart(other: Trial) -> None:
+    assert groups_of([trial(samples_of(0)), other]) == [1, 1]
+
+
+def test_each_gives_what_it_gives_alone() -> None:
+    trials = [trial(samples_of(tap), seed, lr=1e-2) for tap in (0, 1) for seed in (0, 5)]
+    together = run_trials("mlp", "single", trials)
+    for one, tried in zip(trials, together, strict=True):
+        [alone] = run_trials("mlp", "single", [one])
+        assert tried.seed == one.seed
+        assert tried.scores["accuracy"] == alone.scores["accuracy"]
+        assert tried.scores["log_loss"] == pytest.approx(alone.scores["log_loss"], abs=1e-4)
