@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
+
+from ..processes import start
 
 HERE = Path(__file__).parent
 IMAGES, TEXTS = "py:tiny_backbones:images", "py:tiny_backbones:texts"
@@ -49,8 +49,8 @@ def headstart() -> Callable[..., Result]:
     """Run a command in this process (quick); no exception of any kind may escape from it."""
     from headstart.cli.app import app
 
-    def run(*arguments: object) -> Result:
-        done = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    def run(*arguments: object, **environment: str) -> Result:
+        done = CliRunner(env=environment).invoke(app, [str(argument) for argument in arguments])
         assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
         assert "Traceback" not in done.output
         return Result(done.exit_code, done.stdout, done.stderr)
@@ -60,19 +60,19 @@ def headstart() -> Callable[..., Result]:
 
 @pytest.fixture
 def process() -> Callable[..., Result]:
-    """Run a command as a user does, in a process of its own."""
+    """Run a command in a process of its own."""
 
     def run(*arguments: object, **environment: str) -> Result:
-        done = subprocess.run(
-            command(*arguments), capture_output=True, text=True, timeout=600, env=os.environ | environment
-        )
-        assert "Traceback" not in done.stderr
-        return Result(done.returncode, done.stdout, done.stderr)
+        started = start(*arguments, **environment)
+        out, err = started.communicate()
+        assert "Traceback" not in err
+        return Result(started.wait(), out, err)
 
     return run
 
 
 def command(*arguments: object) -> list[str]:
+    """What a shell runs: an interpreter that begins with nothing."""
     return [sys.executable, "-m", "headstart", *(str(argument) for argument in arguments)]
 
 

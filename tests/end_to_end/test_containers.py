@@ -165,12 +165,12 @@ def test_a_stream_that_brings_a_sample_twice(headstart: Runner, tmp_path: Path) 
     assert headstart("cache", "verify").code == 0
 
 
-def test_a_block_that_is_bad_as_a_whole_does_not_stop_a_stream(process: Runner, tmp_path: Path) -> None:
+def test_a_block_that_is_bad_as_a_whole_does_not_stop_a_stream(headstart: Runner, tmp_path: Path) -> None:
     """What the blocks before it gave is not committed yet, and proves all the same that the model works."""
     texts = [f"text {number}" for number in range(512)]
     (tmp_path / "t.jsonl").write_text("".join(json.dumps({"text": t}) + "\n" for t in [*texts, "zebra"]))
     extract = ("extract", f"hf:{tmp_path / 't.jsonl'}", "--backbone", TEXTS, "--set", "s", "--streaming")
-    done = process(*extract, "--json", TINY_NAN="some")
+    done = headstart(*extract, "--json", TINY_NAN="some")
     assert done.code == 0, done.err
     assert (done.json["computed"], done.json["failures"]) == (512, 1)
 
