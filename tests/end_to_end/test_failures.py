@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +12,8 @@ import headstart as hs
 from headstart.data.folders.source import FolderSource
 from headstart.errors import DataError, SampleError
 
-from .conftest import IMAGES, TEXTS, Result, command, some_texts, write_image, write_texts
+from ..processes import start
+from .conftest import IMAGES, TEXTS, Result, some_texts, write_image, write_texts
 
 Runner = Callable[..., Result]
 
@@ -72,10 +71,18 @@ def test_a_failure_of_one_backbone_is_not_one_of_another(headstart: Runner, tmp_
 def test_two_backbones_at_once_both_end_up_in_the_set(headstart: Runner, tmp_path: Path) -> None:
     path = write_texts(tmp_path / "t.csv", some_texts(150))
     both = [
-        subprocess.Popen(
-            command("extract", path, "--backbone", TEXTS, "--taps", tap, "--set", "t", "--dtype", "float32"),
-            env=os.environ | {"TINY_SECONDS": "0.01"},
-            stderr=subprocess.DEVNULL,
+        start(
+            "extract",
+            path,
+            "--backbone",
+            TEXTS,
+            "--taps",
+            tap,
+            "--set",
+            "t",
+            "--dtype",
+            "float32",
+            TINY_SECONDS="0.01",
         )
         for tap in ("last.max", "last.mean")
     ]
