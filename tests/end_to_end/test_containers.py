@@ -199,7 +199,15 @@ def test_a_stream_is_predicted_block_by_block(headstart: Runner, tmp_path: Path)
         assert done.code == 0, done.err
     streamed, copied = (pq.read_table(tmp_path / name) for name in ("a.parquet", "b.parquet"))
     assert streamed.column("prediction").null_count == 0
-    assert streamed.column("prediction") == copied.column("prediction")
+    likely = [
+        np.stack([table.column(f"p:{name}").to_numpy() for name in CLASSES], 1)
+        for table in (streamed, copied)
+    ]
+    np.testing.assert_allclose(*likely, atol=1e-5)  # other batches round otherwise
+    best = np.sort(likely[0])
+    clear = best[:, -1] - best[:, -2] > 1e-4
+    assert clear.mean() > 0.9
+    assert streamed.column("prediction").filter(clear) == copied.column("prediction").filter(clear)
 
 
 def test_the_doctor_says_that_a_stream_cannot_be_had_again(headstart: Runner, tmp_path: Path) -> None:
