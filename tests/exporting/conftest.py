@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 import headstart as hs
-from headstart.prediction.run import Run
+from headstart.registry.run import Run
 
 from ..backbones.conftest import picture
 from ..processes import Process
