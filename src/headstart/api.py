@@ -91,9 +91,8 @@ def fit_head(
     where: Mapping[str, Any] = {"set": features}
     if not isinstance(features, str):
         where = {"set": features.name, "digest": features.digest, "cache": str(features.cache)}
-    fitted = fit_head(FitConfig(**{**where, "head": head, **options}), open_progress(quiet))
-    record = fitted.record
-    run = Run(fitted.predictor, record.report, record.labels, record.features, record)
+    record = fit_head(FitConfig(**{**where, "head": head, **options}), open_progress(quiet))
+    run = Run(record.predictor, record.report, record.labels, record.features, record)
     if out is not None:
         run.save(out, overwrite)
     return run
@@ -147,11 +146,10 @@ def fine_tune(
     config = TuneConfig(**{**where, "strategy": strategy, **_as_lists(listed)})
     target = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="headstart-"), "run")
     state = prepare_state(config, target, resume, overwrite)
-    fitted = fine_tune(config, open_progress(quiet), state)
-    record = fitted.record
+    record = fine_tune(config, open_progress(quiet), state)
     if out is None:
         features = place_backbone(record.features, state / BACKBONE_DIR)
-        run = Run(fitted.predictor, record.report, record.labels, features, record)
+        run = Run(record.predictor, record.report, record.labels, features, record)
         weakref.finalize(run, shutil.rmtree, target.parent, ignore_errors=True)
         return run
     record.save(target, overwrite)

@@ -25,6 +25,7 @@ from headstart.registry.card import model_card
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from headstart.heads.predictor import Predictor
     from headstart.plots import Plot
     from headstart.plots.studio import Drawn
     from headstart.types import Json
@@ -56,10 +57,12 @@ class RunRecord:
     history : sequence of dict
         One entry an epoch, or one for the whole fit.
     predictions, split : pyarrow.Table
+    predictor : Predictor
+        The head in memory.
     plots : mapping of str to Plot
         By name; each is written as PNG and as SVG.
-    save_model : callable
-        Writes the model into a folder.
+    save_model : callable, optional
+        Writes the model into a folder; None if the predictor is all of it.
     """
 
     config: str
@@ -70,8 +73,9 @@ class RunRecord:
     history: Sequence[Mapping[str, Json]]
     predictions: pa.Table
     split: pa.Table
-    save_model: Callable[[Path], None]
+    predictor: Predictor
     plots: Mapping[str, Plot] = field(default_factory=dict)
+    save_model: Callable[[Path], None] | None = None
 
     def save(self, path: str | os.PathLike[str], overwrite: bool = False, draw: Draw | None = None) -> Path:
         """Write the run directory, whole or not at all.
@@ -104,7 +108,7 @@ class RunRecord:
         for name, table in (("predictions", self.predictions), ("split", self.split)):
             write_durably(folder / f"{name}.parquet", parquet_bytes(table))
         make_directory(folder / MODEL_DIR)
-        self.save_model(folder / MODEL_DIR)
+        (self.save_model or self.predictor.save)(folder / MODEL_DIR)
         make_directory(folder / "plots")
         for name, (png, svg) in draw(self.plots).items():
             write_durably(folder / "plots" / f"{name}.png", png)
