@@ -16,7 +16,7 @@ from headstart.errors import ConfigError, DataError
 from headstart.fitting.grids import few_of_each
 from headstart.fitting.stage import fit_head
 from headstart.progress import Silence
-from headstart.registry.record import RunRecord
+from headstart.registry.run import Run
 
 from ..made_sets import clouds, make_set, thirds
 
@@ -34,7 +34,7 @@ class Said(Silence):
         self.lines.append(message)
 
 
-def fit(features: FeatureSet, head: str = "ridge", said: Said | None = None, **options: Any) -> RunRecord:
+def fit(features: FeatureSet, head: str = "ridge", said: Said | None = None, **options: Any) -> Run:
     config = FitConfig(set=features.name, cache=str(features.cache), head=head, **options)
     return fit_head(config, said or Said())
 
@@ -43,7 +43,7 @@ def report_of(features: FeatureSet, head: str = "ridge", **options: Any) -> dict
     return dict(fit(features, head, **options).report)
 
 
-def weights_of(fitted: RunRecord) -> bytes:
+def weights_of(fitted: Run) -> bytes:
     tensors = fitted.predictor.head.tensors()
     return b"".join(np.asarray(tensors[name]).tobytes() for name in sorted(tensors))
 

@@ -18,7 +18,7 @@ from headstart.fitting.views import TrainViews
 from headstart.heads.preparation import Preparation
 from headstart.prediction.table import label_column, prediction_table
 from headstart.registry.environment import describe_environment
-from headstart.registry.record import RunRecord
+from headstart.registry.run import Run
 
 if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
@@ -59,8 +59,8 @@ def make_record(
     timings: Mapping[str, float],
     more: Mapping[str, Json],
     progress: Progress,
-) -> RunRecord:
-    """The record of a fit.
+) -> Run:
+    """The run of a fit, in memory.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def make_record(
     history = list(getattr(predictor.head, "history_", []))
     report = _report(config, outcome, bare, timings, more)
     _say_unseen(report["data"], progress)
-    return RunRecord(
+    return Run(
         config=_resolved(config, outcome).dump(),
         report=report,
         labels={

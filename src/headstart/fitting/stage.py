@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
     from headstart.config import FitConfig
     from headstart.contracts import Head, Progress
-    from headstart.registry.record import RunRecord
+    from headstart.registry.run import Run
     from headstart.tracking import Tracker
     from headstart.types import LabelKind
 
 
-def fit_head(config: FitConfig, progress: Progress, checkpoint: Path | None = None) -> RunRecord:
+def fit_head(config: FitConfig, progress: Progress, checkpoint: Path | None = None) -> Run:
     """Choose and train a head on train and validation samples, then report on every split.
 
     Parameters
@@ -45,9 +45,7 @@ def fit_head(config: FitConfig, progress: Progress, checkpoint: Path | None = No
     return record
 
 
-def _fit(
-    config: FitConfig, progress: Progress, tracker: Tracker | None, checkpoint: Path | None
-) -> RunRecord:
+def _fit(config: FitConfig, progress: Progress, tracker: Tracker | None, checkpoint: Path | None) -> Run:
     start = perf_counter()
     features = Cache(config.cache).open_set(config.set, config.digest)
     heads = open_heads(config, _say_label(config, features, progress))

@@ -49,7 +49,7 @@ class BaseHead(BaseEstimator):  # type: ignore[misc]
     """Whether a sample is several vectors."""
     takes_views: ClassVar[bool] = False
     """Whether training draws features of changed copies."""
-    integers: tuple[str, ...] = ()
+    integers: ClassVar[tuple[str, ...]] = ()
     """Tensors of whole numbers."""
 
 

@@ -224,7 +224,8 @@ class TorchHead(BaseHead):
         network = self._network(n_features, n_outputs, [0.0])
         weights = network.member_weights(network.state_dict(), 0)
         of_weights = {name: tuple(weight.shape) for name, weight in weights.items()}
-        self.integers = tuple(n for n, weight in weights.items() if not weight.is_floating_point())
+        whole = tuple(n for n, weight in weights.items() if not weight.is_floating_point())
+        self.integers = whole  # type: ignore[misc]
         return {"mean": (n_features,), "scale": (n_features,), **of_weights, **self._target_shapes(n_outputs)}
 
     def module(self) -> torch.nn.Module:

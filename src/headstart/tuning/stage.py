@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -22,20 +21,20 @@ from headstart.fitting.evaluation import calibrated, evaluate_splits
 from headstart.fitting.report import FitOutcome
 from headstart.heads.predictor import Predictor
 from headstart.network import forbid_network
-from headstart.registry.record import check_free
+from headstart.registry.run import check_free
 from headstart.tuning.defaults import settings_of
 from headstart.tuning.state import check_resumable
 
 if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
     from headstart.contracts import Progress
-    from headstart.registry.record import RunRecord
+    from headstart.registry.run import Run
 
 
 OF_DATA = ("max_length", "image_size", "crop_pct", "prompt", "weights", *ColumnConfig.model_fields)
 
 
-def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> RunRecord:
+def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> Run:
     """Train a whole network, or as much of it as the strategy says, then report on every split.
 
     Parameters
@@ -79,7 +78,7 @@ def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> RunRecord:
         as_fit = _as_fit(config, features)
         outcome = FitOutcome(as_fit, features, data, bare, found)
         record = tuned_record(config, outcome, session, timings, more, state, progress)
-        record = replace(record, config=resolved(asked, features).dump())
+        record = record.replaced(config=resolved(asked, features).dump())
         if tracker:
             finish(tracker, record)
     return record
