@@ -29,7 +29,9 @@ class TestFolderWithMetadata(SourceContract):
     @pytest.fixture
     def open_data(self, tmp_path: Path) -> OpenData:
         write_images(tmp_path / "photos", "1.png", "2.png")
-        write_table(tmp_path / "photos" / "metadata.csv", {"file_name": ["1.png", "2.png"], "label": ["a", "b"]})
+        write_table(
+            tmp_path / "photos" / "metadata.csv", {"file_name": ["1.png", "2.png"], "label": ["a", "b"]}
+        )
         return lambda: open_source(tmp_path / "photos")
 
 
@@ -51,7 +53,9 @@ class TestSavedDataset(SourceContract):
     @pytest.fixture
     def open_data(self, tmp_path: Path) -> OpenData:
         datasets = pytest.importorskip("datasets")
-        datasets.Dataset.from_dict({"text": ROWS["text"], "label": ROWS["label"]}).save_to_disk(tmp_path / "saved")
+        datasets.Dataset.from_dict({"text": ROWS["text"], "label": ROWS["label"]}).save_to_disk(
+            tmp_path / "saved"
+        )
         return lambda: open_source(tmp_path / "saved")
 
 

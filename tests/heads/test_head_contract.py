@@ -10,7 +10,7 @@ import pytest
 from headstart.heads import HEADS, open_head
 from headstart.testing.head import HeadContract, clouds
 
-BY_EPOCHS = {"epochs": 20, "lr": 0.05}
+BY_EPOCHS = {"epochs": 8, "lr": 0.1}
 
 
 class TestHeads(HeadContract):
