@@ -21,7 +21,7 @@ DEEDS = {
 # One member of each circle that is still to be undone.
 KNOWN = {
     "headstart.cache.space", "headstart.cache.sets", "headstart.heads.stacks",
-    "headstart.fitting.stage", "headstart.cache.exchange.matrices",
+    "headstart.cache.exchange.matrices",
     "headstart.extraction.import_matrix",
 }  # fmt: skip
 FOUNDATION = ("contracts", "types", "errors")

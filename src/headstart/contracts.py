@@ -232,7 +232,19 @@ class Head(Protocol):
     """
 
     kind: str
+    """Its name, as `open_head` takes it."""
     fitted: tuple[str, ...]
+    """Attributes besides the tensors that are kept with a saved head."""
+    trains_by_epochs: bool
+    """Whether ``fit`` takes callbacks, views and a checkpoint, and features that stay on disk."""
+    trains_side_by_side: bool
+    """Whether several of them can be trained in one pass."""
+    computes_in_torch: bool
+    """Whether fitting imports torch in any case."""
+    takes_sequences: bool
+    """Whether a sample is several vectors."""
+    takes_views: bool
+    """Whether training draws features of changed copies."""
     n_features_in_: int
 
     def fit(self, X: Any, y: Any, X_val: Any = None, y_val: Any = None) -> Any:

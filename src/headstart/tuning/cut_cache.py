@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from headstart.config import TuneConfig
     from headstart.contracts import Progress
     from headstart.extraction.fill import OpenedBackbone
-    from headstart.fitting.data import FitData
+    from headstart.fitting.data import Splits
     from headstart.tuning.inputs import RawSamples
     from headstart.tuning.network import TunedModel
     from headstart.tuning.raw_samples import RawData
@@ -66,8 +66,8 @@ class CutCache:
     Parameters
     ----------
     model : TunedModel
-    raw : FitData
-        The frozen features, which a phase of the head alone reads; in ``parts``.
+    raw : mapping of str to LabelledSamples
+        The frozen features, which a phase of the head alone reads; by split.
     spaces : mapping of int to Space
         By the number of blocks that train.
     is_exact : bool
@@ -76,7 +76,7 @@ class CutCache:
     """
 
     model: TunedModel
-    raw: FitData
+    raw: Splits
     spaces: Mapping[int, Space]
     is_exact: bool
     progress: Progress
@@ -114,11 +114,11 @@ class CutCache:
         return self._cuts[n_blocks]
 
     def _states(self, n_blocks: int, split: str) -> Callable[[int], NDArray[Any]]:
-        keys = keys_from_arrow(self.raw.parts[split].table.column("key"))
+        keys = keys_from_arrow(self.raw[split].table.column("key"))
         return open_rows(self.spaces[n_blocks], keys).vectors
 
     def _pooled(self, split: str, plain: RawSamples) -> PooledSamples:
-        features = np.asarray(self.raw.parts[split].X, dtype=np.float32)
+        features = np.asarray(self.raw[split].X, dtype=np.float32)
         return PooledSamples(**given_of(plain), features=features)
 
 
