@@ -12,8 +12,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypedDict, Unpack
 
-import pyarrow.parquet as pq
-
 from headstart.errors import ConfigError, DataError, StorageError
 from headstart.files import make_directory, read_json, write_durably, write_folder, write_json
 from headstart.registry.card import model_card
@@ -414,6 +412,8 @@ def check_free(target: Path, overwrite: bool, mark: str = "report.json", what: s
 
 def parquet_bytes(table: pa.Table) -> bytes:
     """A table as a Parquet file."""
+    import pyarrow.parquet as pq  # `runs ls` needs none of it
+
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
     return buffer.getvalue()
