@@ -22,7 +22,6 @@ DEEDS = {
 KNOWN = {
     "headstart.data.tables.file", "headstart.cache.space", "headstart.cache.sets", "headstart.heads.stacks",
     "headstart.fitting.stage", "headstart.comparison.comparison", "headstart.cache.exchange.matrices",
-    "headstart.extraction.import_matrix",
 }  # fmt: skip
 FOUNDATION = ("contracts", "types", "errors")
 

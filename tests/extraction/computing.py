@@ -20,10 +20,9 @@ from headstart.config import ExtractConfig
 from headstart.contracts import FrozenModel, Source
 from headstart.data import open_source
 from headstart.extraction.fill import Filled, OpenedBackbone, fill
-from headstart.extraction.forward import eager_forward
-from headstart.extraction.jobs import Work, plan_work
-from headstart.extraction.limit import NO_LIMIT, FailureLimit
-from headstart.extraction.samples import Samples, register
+from headstart.extraction.inference import eager_forward
+from headstart.extraction.plan import Work, plan_work
+from headstart.extraction.samples import NO_LIMIT, FailureLimit, Samples, register
 from headstart.progress import Silence
 from headstart.types import Features, Modality
 

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headstart.contracts import FrozenModel
-from headstart.extraction import acceleration, extractor
-from headstart.extraction.acceleration import (
+from headstart.extraction import extractor, runtime
+from headstart.extraction.inference import Batch, Layout, eager_forward, lay_out
+from headstart.extraction.runtime import (
     TOLERANCE,
     Accelerator,
     Trial,
@@ -22,8 +23,6 @@ from headstart.extraction.acceleration import (
     round_up,
     try_accelerator,
 )
-from headstart.extraction.forward import Batch, eager_forward
-from headstart.extraction.lanes import Layout, lay_out
 
 from .computing import alone, assert_close, one_thread, open_model, pictures, plan
 
@@ -60,8 +59,8 @@ def _one_thread() -> Iterator[None]:
 def always_pays(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trials begin at once, and what is right is kept however slow it is."""
     monkeypatch.setattr(extractor, "MEASURE_AFTER", 0.0)
-    monkeypatch.setattr(acceleration, "ASSUMED_GAIN", 1e9)
-    monkeypatch.setattr(acceleration, "GAIN", 0.0)
+    monkeypatch.setattr(runtime, "ASSUMED_GAIN", 1e9)
+    monkeypatch.setattr(runtime, "GAIN", 0.0)
 
 
 @pytest.mark.usefixtures("always_pays")

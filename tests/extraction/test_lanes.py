@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from headstart.errors import BackboneError
-from headstart.extraction.lanes import MOST_LANES, LanePool, lay_out
+from headstart.extraction.inference import MOST_LANES, LanePool, lay_out
 
 from .computing import assert_close, compute, plan, some_texts
 

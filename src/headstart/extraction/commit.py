@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,8 @@ from headstart.extraction.labels import label_samples
 from headstart.keys import contains, pack
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from headstart.cache.sets import FeatureSet
     from headstart.cache.store import Cache
     from headstart.config import ExtractConfig

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -13,12 +12,14 @@ from headstart.config import ExtractConfig
 from headstart.data import SourceOptions, open_source
 from headstart.errors import ConfigError, DataError
 from headstart.extraction.fill import OpenedBackbone, check_modality, fill
-from headstart.extraction.jobs import plan_work
+from headstart.extraction.plan import plan_work
 from headstart.extraction.samples import register
 from headstart.network import forbid_network
 from headstart.progress import open_progress
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     from headstart.types import Modality

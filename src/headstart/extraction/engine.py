@@ -7,7 +7,6 @@ import queue
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,20 +14,22 @@ import numpy as np
 from headstart.cache.claims import ClaimBoard
 from headstart.errors import BackboneError
 from headstart.extraction.extractor import Computed, Extractor
-from headstart.extraction.forward import NOT_FINITE
-from headstart.extraction.limit import NO_LIMIT, FailureLimit
+from headstart.extraction.inference import NOT_FINITE
 from headstart.extraction.plan import N_UNITS, ExtractionPlan
-from headstart.extraction.writer import ShardWriter
+from headstart.extraction.samples import NO_LIMIT, FailureLimit
 from headstart.types import Failure
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from headstart.cache.index import Index
     from headstart.cache.space import CommittedShard, Space
     from headstart.contracts import FrozenModel, Progress
-    from headstart.extraction.forward import SampleFailure
-    from headstart.extraction.timing import Timings
+    from headstart.extraction.inference import SampleFailure
+    from headstart.extraction.timings import Timings
+    from headstart.extraction.writer import ShardWriter
     from headstart.types import StoredDtype
 
 SECONDS_A_CLAIM = 5.0

@@ -6,22 +6,31 @@ import contextlib
 import queue
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from headstart.backbones.freezing import is_int8
 from headstart.errors import BackboneError, SampleError
-from headstart.extraction.acceleration import Accelerator, Trial, accelerators, tolerance_of, try_accelerator
-from headstart.extraction.forward import FeatureCaster, SampleFailure, SpaceFeatures, eager_forward
-from headstart.extraction.lanes import BatchRunner, LanePool, Result, is_out_of_memory, lay_out
-from headstart.extraction.reading import Item, Job, ReaderPool, TransientError
-from headstart.extraction.ready import ReadyItems
-from headstart.extraction.timing import PHASES, Stopwatch, Timings
-from headstart.extraction.tuning import FULL, BatchTuner
+from headstart.extraction.batches import FULL, BatchTuner, ReadyItems
+from headstart.extraction.inference import (
+    BatchRunner,
+    FeatureCaster,
+    LanePool,
+    Result,
+    SampleFailure,
+    SpaceFeatures,
+    eager_forward,
+    is_out_of_memory,
+    lay_out,
+)
+from headstart.extraction.readers import Item, Job, ReaderPool, TransientError
+from headstart.extraction.runtime import Accelerator, Trial, accelerators, tolerance_of, try_accelerator
+from headstart.extraction.timings import PHASES, Stopwatch, Timings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     import numpy as np
     from numpy.typing import NDArray
 

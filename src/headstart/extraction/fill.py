@@ -11,7 +11,7 @@ from headstart.backbones import located_spec, open_backbone, side_of
 from headstart.cache.resolutions import find_known, record_known
 from headstart.errors import ConfigError, MismatchError, WeightsUnavailableError
 from headstart.extraction.engine import LocalEngine
-from headstart.extraction.limit import NO_LIMIT, FailureLimit
+from headstart.extraction.samples import NO_LIMIT, FailureLimit
 from headstart.extraction.workers import ModelRecipe, WorkersEngine
 from headstart.extraction.writer import ShardWriter
 
@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from headstart.cache.store import Cache
     from headstart.config import ComputeConfig
     from headstart.contracts import Backbone, FrozenModel, Progress, Source
-    from headstart.extraction.jobs import Work
-    from headstart.extraction.plan import ExtractionPlan
-    from headstart.extraction.timing import Timings
+    from headstart.extraction.plan import ExtractionPlan, Work
+    from headstart.extraction.timings import Timings
     from headstart.types import BackboneInfo, Failure, Json, Precision
 
 
@@ -183,7 +182,7 @@ class Filler:
         return LocalEngine(self._progress, work.stored, self._config.batch_size, self._limit)
 
     def _workers(self, work: Work, devices: Sequence[str]) -> WorkersEngine:
-        from headstart.extraction.lanes import usable_cores
+        from headstart.extraction.inference import usable_cores
 
         model = self._opened.model_recipe(work.precision)
         cores, size = usable_cores(), self._config.batch_size

@@ -3,36 +3,69 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import re
 from dataclasses import dataclass, field
 from functools import reduce
+from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from headstart.backbones import short_name
 from headstart.backbones.pooling import choose_taps, display_tap
+from headstart.cache.layout import check_set_name, set_name_from
 from headstart.cache.sets import LABEL
 from headstart.cache.store import Cache
 from headstart.data import open_source
 from headstart.errors import SkippedError
 from headstart.extraction.commit import Extracted, commit
 from headstart.extraction.fill import OpenedBackbone, check_modality, fill
-from headstart.extraction.jobs import describe_work, failed_for_good, plan_work
-from headstart.extraction.limit import FailureLimit
-from headstart.extraction.names import set_name
-from headstart.extraction.samples import register
+from headstart.extraction.plan import describe_work, failed_for_good, plan_work, samples_with_views
+from headstart.extraction.samples import FailureLimit, register
 from headstart.extraction.stream import extract_stream
-from headstart.extraction.timing import Timings
-from headstart.extraction.views import samples_with_views
+from headstart.extraction.timings import Timings
 from headstart.network import forbid_network
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from headstart.cache.sets import FeatureSet
     from headstart.config import ExtractConfig
     from headstart.contracts import Progress, Source
     from headstart.extraction.fill import Filled
-    from headstart.extraction.jobs import Work
+    from headstart.extraction.plan import Work
     from headstart.extraction.samples import Samples
     from headstart.types import Failure, Json, Modality
+
+
+_NUMBERS = re.compile(r"[-_.]?\{[^{}]*\}")  # the braces of a pattern of tars
+
+
+def set_name(asked: str | None, data: Any, *backbones: str) -> str:
+    """The name that was asked for, else one after the data and the backbones.
+
+    Raises
+    ------
+    ConfigError
+        The name that was asked for cannot be a set's.
+
+    Examples
+    --------
+    >>> set_name(None, "hf:PolyAI/banking77", "timm:resnet50.a1_in1k")
+    'banking77-resnet50.a1_in1k'
+    >>> set_name(None, "data/train-{000..012}.tar", "timm:resnet50")
+    'train-resnet50'
+    """
+    if asked:
+        return check_set_name(asked)
+    if isinstance(data, str) and data.startswith("hf:"):
+        stem = short_name(data)
+    elif isinstance(data, str | os.PathLike):
+        path = Path(data).resolve()
+        stem = path.name if path.is_dir() else path.stem
+        stem = _NUMBERS.sub("", stem)
+    else:
+        stem = "samples"
+    return set_name_from("-".join([stem, *map(short_name, backbones)]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -10,12 +9,12 @@ import numpy as np
 
 from headstart.extraction.commit import Extracted
 from headstart.extraction.fill import Filled, Filler, record_use
-from headstart.extraction.jobs import Work, describe_work, plan_work
-from headstart.extraction.limit import FailureLimit
-from headstart.extraction.plan import plan_extraction
-from headstart.extraction.samples import SampleCollector, samples_of
+from headstart.extraction.plan import Work, describe_work, plan_extraction, plan_work
+from headstart.extraction.samples import FailureLimit, SampleCollector, samples_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from headstart.config import ExtractConfig
     from headstart.contracts import KeyMemo, Payloads, Progress, Source
     from headstart.extraction.fill import OpenedBackbone

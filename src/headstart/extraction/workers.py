@@ -13,21 +13,22 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import BackboneError, ConfigError
-from headstart.extraction.limit import NO_LIMIT, FailureLimit
+from headstart.extraction.samples import NO_LIMIT, FailureLimit
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from headstart.backbones import BackboneOptions
     from headstart.cache.space import CommittedShard
     from headstart.contracts import Progress
     from headstart.extraction.plan import ExtractionPlan
-    from headstart.extraction.timing import Timings
+    from headstart.extraction.timings import Timings
     from headstart.types import Failure, Precision, StoredDtype
 
 STOP_SECONDS = 60.0  # a worker that is told to stop finishes its batches and commits

@@ -13,10 +13,9 @@ from headstart.cache.store import Cache
 from headstart.data import open_source
 from headstart.errors import HeadstartError
 from headstart.extraction.fill import OpenedBackbone, check_modality
-from headstart.extraction.jobs import failed_for_good, plan_work
-from headstart.extraction.names import set_name
+from headstart.extraction.plan import failed_for_good, plan_work, samples_with_views
 from headstart.extraction.samples import register
-from headstart.extraction.views import samples_with_views
+from headstart.extraction.stage import set_name
 from headstart.keys import contains, first_occurrences, pack
 from headstart.network import forbid_network
 

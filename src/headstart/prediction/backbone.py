@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,8 @@ from headstart.errors import MismatchError
 from headstart.extraction.fill import OpenedBackbone
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from headstart.contracts import Progress
     from headstart.types import Json
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,13 +15,11 @@ from headstart.arrow import column_of, mask_of, names_by_code, strings
 from headstart.backbones.pooling import is_ragged
 from headstart.cache.formats import shard_format
 from headstart.cache.recipe import Recipe
-from headstart.config import PredictConfig
 from headstart.data import SourceOptions, open_source
 from headstart.data.detection import detect
 from headstart.errors import DataError, HeadstartError
 from headstart.extraction.fill import Filler, OpenedBackbone, check_modality, fill
-from headstart.extraction.jobs import Work
-from headstart.extraction.plan import plan_extraction
+from headstart.extraction.plan import Work, plan_extraction
 from headstart.extraction.samples import register, samples_of
 from headstart.extraction.stream import read_blocks
 from headstart.heads.predictor import Predictor
@@ -34,12 +31,13 @@ from headstart.prediction.table import prediction_table
 from headstart.registry.record import MODEL_DIR, load_run
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from headstart.cache.space import Space
     from headstart.cache.store import Cache
+    from headstart.config import PredictConfig
     from headstart.contracts import Payloads, Progress, Source
     from headstart.extraction.samples import Samples
     from headstart.types import Failure, Json, SampleBlock

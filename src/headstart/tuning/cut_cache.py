@@ -18,8 +18,7 @@ from headstart.cache.recipe import make_recipe
 from headstart.config import ComputeConfig
 from headstart.errors import ConfigError
 from headstart.extraction.fill import fill
-from headstart.extraction.jobs import Work
-from headstart.extraction.plan import plan_extraction
+from headstart.extraction.plan import Work, plan_extraction
 from headstart.tuning.cut import Cut, PooledSamples, given_features, given_of
 from headstart.tuning.depths import Depths
 

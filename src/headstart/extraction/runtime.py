@@ -1,10 +1,4 @@
-"""Faster ways to run a model: tried on batches of the work itself, kept where they are right and pay.
-
-A forward pass over images of one shape can be frozen into a graph, with its batch norms folded into the
-convolutions. `torch.jit` does that within seconds, `torch.compile` within tens of seconds and with a compiler.
-Texts gain nothing by either on a CPU (measured on two cores), and their shapes change from batch to batch: on a GPU
-one graph serves all of them, over widths that the model's own collation rounds up and numbers of rows rounded here.
-"""
+"""The runtime of the model: torch, and faster forms of it that are tried on the work itself."""
 
 from __future__ import annotations
 
@@ -12,17 +6,18 @@ import contextlib
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from headstart.types import Tokens
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
     import torch
 
-    from headstart.extraction.forward import Batch, Forward
-    from headstart.extraction.lanes import Layout
+    from headstart.extraction.inference import Batch, Forward, Layout
+
 
 TOLERANCE = 1e-4  # of the largest value: how far it may be from the eager pass in fp32
 LOW_TOLERANCE = 3e-2  # the same in 16 bits a number

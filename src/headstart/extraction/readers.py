@@ -6,7 +6,6 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +13,12 @@ from headstart.errors import SampleError
 from headstart.keys import key_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from headstart.contracts import FrozenModel
     from headstart.extraction.plan import ExtractionPlan
-    from headstart.extraction.timing import Stopwatch
+    from headstart.extraction.timings import Stopwatch
+
 
 READ_TIMEOUT = 120.0  # seconds for one sample; a mount that hangs never answers
 STOP_SECONDS = 5.0  # how long the end of a run waits for threads that still read
