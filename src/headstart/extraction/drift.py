@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 from headstart.arrow import codes_by_name
 from headstart.cache.formats import shard_format
 from headstart.cache.reading.labels import LABEL
+from headstart.extraction.backbone import load_model
 from headstart.extraction.extractor import Extractor
-from headstart.extraction.fill import load_model
 from headstart.extraction.plan import PLAIN, ExtractionPlan, spaces_for
 from headstart.keys import first_by_key
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headstart.contracts import Payloads, Progress
-    from headstart.extraction.fill import OpenedBackbone
+    from headstart.extraction.backbone import OpenedBackbone
     from headstart.extraction.samples import Samples
     from headstart.types import Json, Precision
 

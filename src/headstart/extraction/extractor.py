@@ -16,17 +16,17 @@ from headstart.extraction.batches import FULL, BatchTuner, ReadyItems
 from headstart.extraction.inference import (
     BatchRunner,
     FeatureCaster,
-    LanePool,
+    InferencePool,
     Result,
     SampleFailure,
     SpaceFeatures,
     eager_forward,
-    is_out_of_memory,
     lay_out,
 )
 from headstart.extraction.readers import Item, Job, ReaderPool, TransientError
 from headstart.extraction.runtime import Accelerator, Trial, accelerators, tolerance_of, try_accelerator
 from headstart.extraction.timings import PHASES, Stopwatch, Timings
+from headstart.memory import is_out_of_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -100,7 +100,7 @@ class Extractor:
         self._progress = progress
         self._events: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._readers = ReaderPool(plan, model, self._events, self.stopwatch, self.layout.cores)
-        self._lanes = LanePool(self.layout, self._events)
+        self._lanes = InferencePool(self.layout, self._events)
         self._eager = eager_forward(model, plan.taps)
         self._runner = BatchRunner(
             self.layout, model.collate, self._eager, FeatureCaster(plan, stored), self.stopwatch
@@ -242,7 +242,7 @@ class Extractor:
             yield self._events.get(timeout=LOOK_AROUND)
         if time.monotonic() - self._looked >= LOOK_AROUND:
             self._looked = time.monotonic()
-            yield from self._readers.give_up_hanging()
+            yield from self._readers.time_out_stalled()
 
     def _take_job(self, job: Job) -> Iterator[Computed]:
         self._readers.took(job)

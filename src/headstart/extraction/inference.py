@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from headstart.backbones.pooling import display_tap, read_tap, reads_of
-from headstart.errors import BackboneError, StorageError
+from headstart.errors import StorageError
 from headstart.types import Tokens
 
 if TYPE_CHECKING:
@@ -266,7 +266,7 @@ class Result:
     error: BaseException | None = None
 
 
-class LanePool:
+class InferencePool:
     """Threads that run tasks, and put what they give on a queue.
 
     Parameters
@@ -383,15 +383,3 @@ class BatchRunner:
             wall += time.perf_counter() - before
         self._stopwatch.add("forward", wall * self._layout.threads)
         return wall
-
-
-def is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether an error says that memory ran out, of the device or of the host."""
-    import torch
-
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    if isinstance(error, BackboneError):  # the user's own code is named in an error around its own
-        return is_out_of_memory(error.__cause__)
-    says = str(error) if isinstance(error, RuntimeError) else ""
-    return "can't allocate memory" in says or "not enough memory" in says or "out of memory" in says

@@ -10,7 +10,7 @@ import numpy as np
 from headstart.allocator import return_freed_memory
 from headstart.augmentation import open_views
 from headstart.backbones.pooling import choose_taps, display_tap
-from headstart.cache.formats import shard_format
+from headstart.cache.formats import FormatName, shard_format
 from headstart.cache.recipe import make_recipe
 from headstart.data.splits import TRAIN
 from headstart.errors import ConfigError
@@ -182,7 +182,7 @@ def plan_extraction(
     spaces: Sequence[Space],
     taps: Sequence[str],
     shard_format: ShardFormat,
-    given_up: frozenset[tuple[str, str]] = frozenset(),
+    failed_rows: frozenset[tuple[str, str]] = frozenset(),
     views: tuple[View | None, ...] = PLAIN,
     viewed: NDArray[np.bool_] | None = None,
 ) -> ExtractionPlan:
@@ -190,13 +190,13 @@ def plan_extraction(
 
     Parameters
     ----------
-    given_up : frozenset of (key in hex, space id)
+    failed_rows : frozenset of (key in hex, space id)
         Permanent failures of earlier runs: they count as held.
     viewed : ndarray of bool, shape (N,), optional
         The samples that augmented views are computed of; None: all.
     """
     unique = first_occurrences(samples.keys)
-    lacking = _lacking(spaces, samples.keys[unique], given_up).reshape(len(views), len(taps), -1)
+    lacking = _lacking(spaces, samples.keys[unique], failed_rows).reshape(len(views), len(taps), -1)
     n_viewed = len(unique)
     if viewed is not None:
         meant = contains(samples.keys[viewed], samples.keys[unique])
@@ -226,13 +226,13 @@ def plan_extraction(
 
 
 def _lacking(
-    spaces: Sequence[Space], keys: NDArray[np.uint8], given_up: frozenset[tuple[str, str]]
+    spaces: Sequence[Space], keys: NDArray[np.uint8], failed_rows: frozenset[tuple[str, str]]
 ) -> NDArray[np.bool_]:
     """Which keys each space lacks, shape (number of spaces, N)."""
     lacking = np.empty((len(spaces), len(keys)), dtype=bool)
     for number, space in enumerate(spaces):
         missing = ~space.held(keys)
-        refused = {bytes.fromhex(key) for key, space_id in given_up if space_id == space.id}
+        refused = {bytes.fromhex(key) for key, space_id in failed_rows if space_id == space.id}
         if refused:
             at = np.flatnonzero(missing)
             missing[at] = [keys[row].tobytes() not in refused for row in at]
@@ -277,7 +277,7 @@ def choose_precision(
     dtype: StoredDtype | None,
     keys: NDArray[np.uint8],
     device: str,
-    n_given_up: int = 0,
+    n_failed: int = 0,
 ) -> tuple[Precision, str]:
     """The compute precision, and why.
 
@@ -295,7 +295,7 @@ def choose_precision(
         for precision in candidates
     }
     best = max(candidates, key=lambda precision: held[precision])
-    if held[best] and (held[best] >= len(keys) - n_given_up or best == "fp32"):
+    if held[best] and (held[best] >= len(keys) - n_failed or best == "fp32"):
         return best, f"its space holds {held[best]:,} of these samples"
     from headstart.backbones.freezing import best_precision, resolve_device
 
@@ -308,7 +308,7 @@ def choose_precision(
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class ExtractionJob:
     """What a command has to compute, and how.
 
     Parameters
@@ -326,26 +326,26 @@ class Work:
     why: str
 
 
-def failed_for_good(earlier: FeatureSet | None) -> frozenset[tuple[str, str]]:
+def permanent_failures(earlier: FeatureSet | None) -> frozenset[tuple[str, str]]:
     """Key and space of the permanent failures of a set: they count as held until their bytes change."""
     failures = earlier.failures if earlier else []
     return frozenset((f.key, f.space) for f in failures if f.kind == "permanent" and f.space)
 
 
-def plan_work(
+def plan_job(
     cache: Cache,
     config: ExtractConfig,
     info: BackboneInfo,
     source: Payloads,
     samples: Samples,
-    given_up: frozenset[tuple[str, str]] = frozenset(),
+    failed_rows: frozenset[tuple[str, str]] = frozenset(),
     viewed: NDArray[np.bool_] | None = None,
-) -> Work:
+) -> ExtractionJob:
     """Choose taps, precision and spaces, and find what they lack.
 
     Parameters
     ----------
-    given_up : frozenset of (key in hex, space id)
+    failed_rows : frozenset of (key in hex, space id)
         Permanent failures of earlier runs: they count as held.
     viewed : ndarray of bool, shape (N,), optional
         The samples that augmented views are computed of; None: all.
@@ -359,22 +359,32 @@ def plan_work(
         config.dtype,
         samples.keys,
         config.device,
-        _count_given_up(samples, given_up),
+        _count_failed(samples, failed_rows),
     )
     views = views_for(config, info, source.modality)
     spaces = spaces_for(cache, info, taps, precision, config.dtype, views)
     kept_as = shard_format(config.format)
-    plan = plan_extraction(source, samples, spaces, taps, kept_as, given_up, views, viewed)
-    return Work(plan, precision, stored_dtype(precision, config.dtype), why)
+    plan = plan_extraction(source, samples, spaces, taps, kept_as, failed_rows, views, viewed)
+    return ExtractionJob(plan, precision, stored_dtype(precision, config.dtype), why)
 
 
-def _count_given_up(samples: Samples, given_up: frozenset[tuple[str, str]]) -> int:
+def _count_failed(samples: Samples, failed_rows: frozenset[tuple[str, str]]) -> int:
     """How many of these samples were given up: copies count, and the spaces that one failed in do not."""
-    keys = pack(bytes.fromhex(key) for key in {key for key, _ in given_up})
+    keys = pack(bytes.fromhex(key) for key in {key for key, _ in failed_rows})
     return int(contains(keys, samples.keys).sum())
 
 
-def describe_work(backbone: str, work: Work) -> str:
+def describe_job(backbone: str, job: ExtractionJob) -> str:
     """Backbone, taps and precision, in a phrase for the user."""
-    taps = ", ".join(display_tap(tap) for tap in work.plan.taps)
-    return f"{backbone}, {taps}, {work.precision}: {work.why}"
+    taps = ", ".join(display_tap(tap) for tap in job.plan.taps)
+    return f"{backbone}, {taps}, {job.precision}: {job.why}"
+
+
+def plan_for_spaces(
+    source: Payloads, samples: Samples, spaces: Sequence[Space], kept_as: FormatName, why: str
+) -> ExtractionJob:
+    """Find what these very spaces lack, which are of one precision and one view."""
+    recipe = spaces[0].recipe.entries
+    taps = [str(space.recipe.entries["tap"]) for space in spaces]
+    plan = plan_extraction(source, samples, spaces, taps, shard_format(kept_as))
+    return ExtractionJob(plan, recipe["compute"], recipe["stored"], why)

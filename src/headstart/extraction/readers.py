@@ -131,7 +131,7 @@ class ReaderPool:
         for thread in self._threads:
             thread.join(max(deadline - time.monotonic(), 0.0))
 
-    def give_up_hanging(self) -> list[Job]:
+    def time_out_stalled(self) -> list[Job]:
         """Abandon the jobs whose sample takes too long, and read the rest of them in another thread.
 
         Returns
@@ -149,9 +149,9 @@ class ReaderPool:
             for ident, job in hanging:
                 job.abandoned = True
                 del self._under_way[ident]
-        return [self._without_hanging(job) for _, job in hanging]
+        return [self._without_stalled(job) for _, job in hanging]
 
-    def _without_hanging(self, job: Job) -> Job:
+    def _without_stalled(self, job: Job) -> Job:
         self._start_thread()
         position = job.positions[job.at]
         rest = [*job.positions[: job.at], *job.positions[job.at + 1 :]]
