@@ -224,7 +224,7 @@ def test_int8_is_never_tried_otherwise(
     precision: str, is_tried: bool, cache_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Batch] = []
-    monkeypatch.setattr(extractor, "accelerators", lambda layout, batch: asked.append(batch) or ())
+    monkeypatch.setattr(runtime, "accelerators", lambda layout, batch: asked.append(batch) or ())
     options = {"batch_size": 2, "precision": precision}
     filled = plan([f"text {n}" for n in range(24)], "bundled:all-minilm-l6-v2", cache_root, **options).run()
     assert filled.timings is not None
@@ -242,7 +242,7 @@ def test_a_trial_is_weighed_against_the_work_that_is_left() -> None:
 def test_a_run_that_gets_faster_on_the_way_gives_the_same_features(
     cache_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(extractor, "accelerators", lambda layout, batch: (by_name("torchscript"),))
+    monkeypatch.setattr(runtime, "accelerators", lambda layout, batch: (by_name("torchscript"),))
     samples = pictures(120)
     task = plan(samples, IMAGES, cache_root, "image", batch_size=4)
     filled = task.run()
@@ -277,7 +277,7 @@ def test_batches_that_fail_while_another_lane_traces_are_computed_again(
     monkeypatch.setattr(extractor.Extractor, "_run_again_or_raise", noted)
     monkeypatch.setattr(extractor, "lay_out", lambda device, *_: Layout(device, 2, 1, 2))
     monkeypatch.setattr(
-        extractor, "accelerators", lambda layout, batch: (Accelerator("tracing", 0, tracing),)
+        runtime, "accelerators", lambda layout, batch: (Accelerator("tracing", 0, tracing),)
     )
     samples = pictures(120)
     task = plan(samples, IMAGES, cache_root, "image", batch_size=4)
@@ -291,7 +291,7 @@ def test_a_run_says_once_what_cannot_be_used_and_goes_on_without(
     cache_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried = [Accelerator("first", 0, failing), Accelerator("second", 0, wrong)]
-    monkeypatch.setattr(extractor, "accelerators", lambda layout, batch: tuple(tried))
+    monkeypatch.setattr(runtime, "accelerators", lambda layout, batch: tuple(tried))
     samples = pictures(120)
     task = plan(samples, IMAGES, cache_root, "image", batch_size=4)
     filled = task.run()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from headstart.contracts import FrozenModel
+    from headstart.contracts import FrozenModel, Runtime
     from headstart.extraction.plan import ExtractionPlan
     from headstart.extraction.readers import Item
     from headstart.extraction.timings import Stopwatch
@@ -330,8 +330,7 @@ class BatchRunner:
     layout : Layout
     collate : callable
         From prepared samples to a batch on the CPU.
-    forward : Forward
-        May be replaced by a faster one while lanes are at work.
+    runtime : Runtime
     caster : FeatureCaster
     stopwatch : Stopwatch
     """
@@ -340,13 +339,13 @@ class BatchRunner:
         self,
         layout: Layout,
         collate: Callable[[Sequence[Any]], Batch],
-        forward: Forward,
+        runtime: Runtime,
         caster: FeatureCaster,
         stopwatch: Stopwatch,
     ) -> None:
         self._layout = layout
         self._collate = collate
-        self.forward = forward
+        self._runtime = runtime
         self._caster = caster
         self._stopwatch = stopwatch
 
@@ -355,7 +354,7 @@ class BatchRunner:
         seconds = 0.0
         try:
             start, wall = time.thread_time(), time.perf_counter()
-            outputs = self.forward(self.batch(items))
+            outputs = self._runtime.run(self.batch(items))
             seconds = self._took(time.thread_time() - start, time.perf_counter() - wall)
             with self._stopwatch.processor("write"):
                 features, failures = self._caster.cast(items, outputs)

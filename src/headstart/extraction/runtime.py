@@ -7,8 +7,11 @@ import math
 import time
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from headstart.backbones.freezing import is_int8
+from headstart.extraction.inference import eager_forward
 from headstart.types import Tokens
 
 if TYPE_CHECKING:
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
 
     import torch
 
+    from headstart.contracts import FrozenModel
     from headstart.extraction.inference import Batch, Forward, Layout
 
 
@@ -68,6 +72,39 @@ class Trial:
     name: str
     forward: Forward | None
     says: str = ""
+
+
+class TorchRuntime:
+    """A frozen model run by torch: eagerly at first, and faster where a trial on the work itself shows how."""
+
+    def __init__(self, model: FrozenModel, taps: Sequence[str], layout: Layout) -> None:
+        self.name = getattr(model, "forward_as", "eager")
+        self._eager = self._forward = eager_forward(model, taps)
+        self._layout = layout
+        self._tolerance = tolerance_of(model.module)
+        # An int8 layer rounds by what it sees: a trace of it is of no use. None until batches are known.
+        self._untried: list[Accelerator] | None = [] if is_int8(model.module) else None
+
+    def run(self, batch: Batch) -> list[torch.Tensor | Tokens]:
+        """What each tap reads of a batch on its device."""
+        return self._forward(batch)
+
+    def trial(self, make_batch: Callable[[], Batch], seconds_left: float) -> Callable[[], Trial] | None:
+        """Something faster to try in a thread of its own; None if nothing pays with so much work left."""
+        if self._untried is None:
+            self._untried = list(accelerators(self._layout, make_batch()))
+        if not self._untried or not self._untried[0].pays(seconds_left):
+            return None
+        accelerator, batch = self._untried.pop(0), make_batch()
+        return partial(
+            try_accelerator, accelerator, self._eager, self._forward, batch, self._layout, self._tolerance
+        )
+
+    def adopt(self, trial: Trial) -> str:
+        """Run as a trial did, if it was a success; otherwise what to tell the user, or nothing."""
+        if trial.forward is not None:
+            self._forward, self.name = trial.forward, trial.name
+        return trial.says
 
 
 def accelerators(layout: Layout, batch: Batch) -> Sequence[Accelerator]:
