@@ -276,9 +276,7 @@ def test_batches_that_fail_while_another_lane_traces_are_computed_again(
 
     monkeypatch.setattr(extractor.Extractor, "_run_again_or_raise", noted)
     monkeypatch.setattr(extractor, "lay_out", lambda device, *_: Layout(device, 2, 1, 2))
-    monkeypatch.setattr(
-        runtime, "accelerators", lambda layout, batch: (Accelerator("tracing", 0, tracing),)
-    )
+    monkeypatch.setattr(runtime, "accelerators", lambda layout, batch: (Accelerator("tracing", 0, tracing),))
     samples = pictures(120)
     task = plan(samples, IMAGES, cache_root, "image", batch_size=4)
     assert task.run().failures == []

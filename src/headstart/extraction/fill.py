@@ -223,9 +223,16 @@ def _blocks(source: Source, memo: KeyMemo, seen: SampleCollector) -> Iterator[tu
 def _whole(source: Source, samples: Samples, last: ExtractionPlan) -> ExtractionPlan:
     """All samples of a stream, with nothing left to do."""
     n = len(first_occurrences(samples.keys))
-    nothing = {"todo": np.empty(0, np.int64), "units": np.empty(0, np.uint8)}
-    wants = np.empty((0, len(last.views)), dtype=bool)
-    return replace(last, source=source, samples=samples, n_unique=n, n_viewed=n, wants=wants, **nothing)
+    return replace(
+        last,
+        source=source,
+        samples=samples,
+        n_unique=n,
+        n_viewed=n,
+        todo=np.empty(0, np.int64),
+        units=np.empty(0, np.uint8),
+        wants=np.empty((0, len(last.views)), dtype=bool),
+    )
 
 
 def worker_devices(config: ComputeConfig, n_todo: int) -> list[str]:

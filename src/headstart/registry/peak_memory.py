@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 
 from headstart.registry.environment import peak_resident_bytes
 
