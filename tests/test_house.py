@@ -22,7 +22,6 @@ DEEDS = {
 KNOWN = {
     "headstart.cache.space", "headstart.cache.sets", "headstart.heads.stacks",
     "headstart.cache.exchange.matrices",
-    "headstart.extraction.import_matrix",
 }  # fmt: skip
 FOUNDATION = ("contracts", "types", "errors")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from headstart.types import AT_END
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         Payload,
         Precision,
         SampleBlock,
+        Tokens,
     )
 
 
@@ -187,6 +188,25 @@ class FrozenModel(Protocol):
             What is wanted: numbered layers as in canonical taps, and any of `AT_END`. Without any of
             these the pass stops after the deepest layer.
         """
+
+
+class Runtime(Protocol):
+    """What runs a frozen model over batches, and may find a faster way to while it works."""
+
+    @property
+    def name(self) -> str:
+        """As what the model runs now, such as ``eager``."""
+
+    def run(self, batch: Mapping[str, torch.Tensor]) -> list[torch.Tensor | Tokens]:
+        """What each tap reads of a batch on its device; several threads may call it at once."""
+
+    def trial(
+        self, make_batch: Callable[[], Mapping[str, torch.Tensor]], seconds_left: float
+    ) -> Callable[[], Any] | None:
+        """Something faster to try in a thread of its own; None if nothing pays with so much work left."""
+
+    def adopt(self, trial: Any) -> str:
+        """Run as a trial did, if it was a success; otherwise what to tell the user, or nothing."""
 
 
 class ShardReader(Protocol):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypedDict, Unpack, cast
 
 from headstart.errors import ConfigError, DataError, StorageError
 from headstart.files import make_directory, read_json, write_durably, write_folder, write_json
@@ -139,7 +139,7 @@ class Run:
 
     def replaced(self, **content: Unpack[Content]) -> Run:
         """The same run in memory with other parts."""
-        return Run(self.path, **{**self._content, **content})
+        return Run(self.path, **cast("Content", {**self._content, **content}))
 
     @property
     def folder(self) -> Path:
@@ -313,7 +313,7 @@ class Run:
         content = self._content
         write_durably(folder / "config.yaml", content["config"].encode("utf-8"))
         for name in ("report", "labels", "features", "environment"):
-            write_json(folder / f"{name}.json", content[name])  # type: ignore[literal-required]
+            write_json(folder / f"{name}.json", content[name])
         lines = "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in content["history"])
         write_durably(folder / "metrics.jsonl", lines.encode("utf-8"))
         write_durably(folder / "predictions.parquet", parquet_bytes(content["predictions"]))

@@ -17,10 +17,10 @@ from headstart.backbones.pooling import display_tap, is_ragged
 from headstart.backbones.tunable import Keep, keeper
 from headstart.cache.store import Cache
 from headstart.errors import ConfigError, NoBlocksError
+from headstart.extraction.backbone import reopen
 from headstart.fitting.report import describe_features
 from headstart.heads import open_head
 from headstart.own_code import load_own
-from headstart.prediction.backbone import reopen
 from headstart.training.objectives import Objective, balanced_weights
 from headstart.tuning.cut_cache import (
     CUTTABLE,
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from headstart.cache.space import Space
     from headstart.config import TuneConfig
     from headstart.contracts import Change, Progress
-    from headstart.extraction.fill import OpenedBackbone
+    from headstart.extraction.backbone import OpenedBackbone
     from headstart.fitting.data import Splits
     from headstart.tuning.strategies import Phase
     from headstart.tuning.trainer import Rules

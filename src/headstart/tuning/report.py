@@ -13,7 +13,7 @@ import numpy as np
 from headstart.backbones.options import BackboneOptions
 from headstart.cache.recipe import make_recipe
 from headstart.cache.store import Cache
-from headstart.extraction.fill import OpenedBackbone
+from headstart.extraction.backbone import OpenedBackbone
 from headstart.files import make_directory
 from headstart.fitting.report import make_record
 from headstart.registry.run import BACKBONE_DIR, IN_RUN, place_backbone

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 from headstart.cache.store import Cache
 from headstart.config import ColumnConfig, ExtractConfig, FitConfig, TuneConfig
 from headstart.errors import ConfigError
-from headstart.extraction.names import set_name
-from headstart.extraction.stage import extract
+from headstart.extraction.stage import extract, set_name
 from headstart.files import make_directory
 from headstart.fitting.callbacks import ShowEpochs, Track, finish, tracking
 from headstart.fitting.data import check_train, read_splits

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from headstart.backbones.freezing import make_live
 from headstart.backbones.pooling import display_tap, is_ragged, pool, reads_of
 from headstart.errors import ConfigError, DataError, SampleError
+from headstart.extraction.backbone import cache_of, reopen
 from headstart.heads.plain import plain_head
-from headstart.prediction.backbone import cache_of, reopen
 
 if TYPE_CHECKING:
     from headstart.contracts import Backbone, FrozenModel, Progress
