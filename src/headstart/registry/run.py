@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypedDict, Unpack, cast
 from headstart.errors import ConfigError, DataError, StorageError
 from headstart.files import make_directory, read_json, write_durably, write_folder, write_json
 from headstart.registry.card import model_card
-from headstart.registry.predictions import of_split, read_predictions
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -194,6 +193,8 @@ class Run:
         StorageError
             The run was loaded, and the file is missing or broken.
         """
+        from headstart.registry.predictions import of_split, read_predictions  # Arrow, which `runs ls` lacks
+
         if "predictions" in self._content:
             return of_split(self._content["predictions"], split)
         return read_predictions(self.folder, split)
