@@ -205,8 +205,8 @@ def test_a_stream_is_predicted_block_by_block(headstart: Runner, tmp_path: Path)
     ]
     np.testing.assert_allclose(*likely, atol=1e-5)  # other batches round otherwise
     best = np.sort(likely[0])
-    clear = best[:, -1] - best[:, -2] > 1e-4
-    assert clear.mean() > 0.9
+    clear = best[:, -1] - best[:, -2] > 2 * np.abs(likely[0] - likely[1]).max()
+    assert clear.mean() > 0.5
     assert streamed.column("prediction").filter(clear) == copied.column("prediction").filter(clear)
 
 
