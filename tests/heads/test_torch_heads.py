@@ -19,7 +19,7 @@ from headstart.heads.linear import LinearHead, LinearRegressor
 from headstart.heads.mlp import MLPHead, MLPRegressor, ResidualHead, ResidualRegressor
 from headstart.heads.own import OwnHead, OwnRegressor
 from headstart.heads.sequences import Sequences
-from headstart.heads.stacks import Labelled, fit_stack
+from headstart.heads.torch_heads import Labelled, fit_stack
 from headstart.heads.storage import load_head, save_head
 
 OWN_LINEAR = f"py:{__name__}:own_linear"
