@@ -19,8 +19,8 @@ from headstart.heads.linear import LinearHead, LinearRegressor
 from headstart.heads.mlp import MLPHead, MLPRegressor, ResidualHead, ResidualRegressor
 from headstart.heads.own import OwnHead, OwnRegressor
 from headstart.heads.sequences import Sequences
-from headstart.heads.torch_heads import Labelled, fit_stack
 from headstart.heads.storage import load_head, save_head
+from headstart.heads.torch_heads import Labelled, fit_stack
 
 OWN_LINEAR = f"py:{__name__}:own_linear"
 ON_VECTORS = (

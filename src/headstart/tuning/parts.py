@@ -19,7 +19,6 @@ from headstart.cache.store import Cache
 from headstart.errors import ConfigError, NoBlocksError
 from headstart.fitting.report import describe_features
 from headstart.heads import open_head
-from headstart.own_code import load_own
 from headstart.prediction.backbone import reopen
 from headstart.training.objectives import Objective, balanced_weights
 from headstart.tuning.cut_cache import (
@@ -45,8 +44,8 @@ if TYPE_CHECKING:
     from headstart.contracts import Change, Progress
     from headstart.extraction.fill import OpenedBackbone
     from headstart.fitting.data import FitData
+    from headstart.tuning.defaults import Rules
     from headstart.tuning.strategies import Phase
-    from headstart.tuning.trainer import Rules
     from headstart.types import Json
 
 LIVE_STATISTICS = ("scratch",)
@@ -80,7 +79,6 @@ class Parts:
     cut : mapping
         What was kept for it.
     adapted : peft.PeftModel, optional
-    trainer_callbacks : sequence of TrainerCallback
     """
 
     described: Mapping[str, Json]
@@ -95,7 +93,6 @@ class Parts:
     short_cut: Any = None
     cut: Mapping[str, Json] = field(default_factory=dict)
     adapted: Any = None
-    trainer_callbacks: Sequence[Any] = field(default_factory=list)
 
     @classmethod
     def open(cls, config: TuneConfig, features: FeatureSet, raw: FitData, progress: Progress) -> Self:
@@ -138,7 +135,7 @@ class Parts:
             described, keep, model, head, samples, objective, _part_size(config, model, device),
             _precision(config, device), _n_workers(config, device),
             CutCache(model, raw, spaces, _is_exact(described), progress), describe_cut(spaces, seconds),
-            adapted, _own(config.callback),
+            adapted,
         )  # fmt: skip
 
     def describe(self, strategy: str, phases: Sequence[Phase], rules: Rules) -> Iterator[str]:
@@ -312,16 +309,3 @@ def _n_workers(config: TuneConfig, device: str) -> int:
     if config.workers is not None:
         return config.workers
     return 0 if device == "cpu" else min(os.cpu_count() or 1, 8)
-
-
-def _own(specs: Sequence[str]) -> list[Any]:
-    """The user's own callbacks of Hugging Face's Trainer."""
-    from transformers import TrainerCallback
-
-    made = []
-    for spec in specs:
-        factory = load_own(spec, "callback")
-        made.append(factory() if isinstance(factory, type) else factory)
-        if not isinstance(made[-1], TrainerCallback):
-            raise ConfigError(f"{spec} is no transformers.TrainerCallback, nor a class of them")
-    return made

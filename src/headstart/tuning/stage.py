@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 from dataclasses import replace
@@ -16,7 +15,7 @@ from headstart.errors import ConfigError
 from headstart.extraction.names import set_name
 from headstart.extraction.stage import extract
 from headstart.files import make_directory
-from headstart.fitting.callbacks import ShowEpochs, Track, finish, tracking
+from headstart.fitting.callbacks import ShowEpochs, Track, finish, own_callbacks, tracking
 from headstart.fitting.data import check_train, read_fit_data
 from headstart.fitting.evaluation import calibrated, evaluate_splits
 from headstart.fitting.stage import Fit, FittedHead
@@ -25,7 +24,7 @@ from headstart.heads.preparation import Preparation
 from headstart.network import forbid_network
 from headstart.registry.record import check_free
 from headstart.tuning.defaults import settings_of
-from headstart.tuning.state import check_resumable
+from headstart.tuning.state import check_loop, check_resumable
 
 if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
@@ -45,13 +44,13 @@ def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> FittedHead
     state : Path
         A folder for checkpoints and the tuned weights; what an interrupted training left there is taken up.
     """
-    _check_installed()
     from headstart.tuning.adapters import merge_adapters, save_adapters
     from headstart.tuning.report import finished_head, resolved, tuned_data, tuned_record
     from headstart.tuning.search import search
     from headstart.tuning.session import train
 
     asked, more, work = config, {}, state
+    own = own_callbacks(config.callback)
     with tracking(config, f"{config.data}-{config.strategy}", progress) as tracker:
         start = perf_counter()
         if config.offline:
@@ -61,7 +60,7 @@ def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> FittedHead
         check_train(raw, features.name)
         if config.sweep:
             config, work, more["sweep"] = search(config, features, raw, progress, state)
-        callbacks = [ShowEpochs(progress), *([Track(tracker)] if tracker else [])]
+        callbacks = [ShowEpochs(progress), *([Track(tracker)] if tracker else []), *own]
         session = train(config, features, raw, progress, work, callbacks)
         parts, trained = session.parts, session.trained
         if parts.adapted is not None:
@@ -83,11 +82,6 @@ def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> FittedHead
         if tracker:
             finish(tracker, record)
     return FittedHead(bare, record)
-
-
-def _check_installed() -> None:
-    if importlib.util.find_spec("accelerate") is None:
-        raise ConfigError("fine-tune needs accelerate: pip install 'headstart[finetune]'")
 
 
 def _features(config: TuneConfig, progress: Progress) -> FeatureSet:
@@ -167,6 +161,7 @@ def prepare_state(config: TuneConfig, target: Path, resume: bool, overwrite: boo
     make_directory(target.parent)
     state = target.with_name(f".{target.name}.training")
     if state.exists() and resume:
+        check_loop(state)
         check_resumable(state, settings_of(config))
     elif state.exists() and overwrite:
         shutil.rmtree(state)
