@@ -15,7 +15,7 @@ from headstart.cache.store import Cache
 from headstart.fitting.evaluation import plots_of, plots_of_protocols, tables_of
 from headstart.prediction.table import label_column, prediction_table
 from headstart.registry.environment import describe_environment
-from headstart.registry.record import RunRecord
+from headstart.registry.run import Run
 
 if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
@@ -38,8 +38,8 @@ def make_record(
     held: Mapping[str, int],
     more: Mapping[str, Json],
     progress: Progress,
-) -> RunRecord:
-    """The record of a fit.
+) -> Run:
+    """The run of a fit, in memory.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def make_record(
         "provenance": _provenance(fit.features),
     }
     _say_unseen(report["data"], progress)
-    return RunRecord(
+    return Run(
         config=_resolved(config, fit).dump(),
         report=report,
         labels={
@@ -92,7 +92,7 @@ def make_record(
         history=history or _one_entry(found),
         predictions=_predictions(bare, fit.data, found),
         split=fit.features.samples.select(["id", "key", "split"]),
-        save_model=predictor.save,
+        predictor=predictor,
         plots={**plots_of(bare, fit.data, found, history), **plots_of_protocols(report)},
     )
 

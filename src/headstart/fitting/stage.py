@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
     from headstart.config import FitConfig
     from headstart.contracts import Head, Progress
-    from headstart.registry.record import RunRecord
+    from headstart.registry.run import Run
     from headstart.tracking import Tracker
     from headstart.types import Json
 
@@ -63,11 +63,11 @@ class FittedHead:
     Parameters
     ----------
     predictor : Predictor
-    record : RunRecord
+    record : Run
     """
 
     predictor: Predictor
-    record: RunRecord
+    record: Run
 
 
 @dataclass
