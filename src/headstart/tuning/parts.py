@@ -21,6 +21,7 @@ from headstart.fitting.report import describe_features
 from headstart.heads import open_head
 from headstart.prediction.backbone import reopen
 from headstart.training.objectives import Objective, balanced_weights
+from headstart.training.seeds import seeded
 from headstart.tuning.cut_cache import (
     CUTTABLE,
     CutCache,
@@ -257,7 +258,8 @@ def _set_weights(config: TuneConfig, model: TunedModel, train: RawSamples) -> An
     from headstart.tuning.adapters import add_adapters
 
     batch = train.inputs(range(min(2, len(train))))
-    return add_adapters(model, batch, unread, config.lora_rank, config.lora_alpha, config.lora_dropout)
+    with seeded(config.seed, torch.device("cpu")):  # which an adapter's first weights are drawn by
+        return add_adapters(model, batch, unread, config.lora_rank, config.lora_alpha, config.lora_dropout)
 
 
 def _checkpoint_gradients(backbone: Any) -> None:
