@@ -39,7 +39,6 @@ class Step:
 class Trainee(Protocol):
     """M members that are trained side by side, with their samples."""
 
-    n_members: int
     is_stacked: bool
     """Whether the first dimension of each parameter is that of the members; else there is one member."""
     device: torch.device
@@ -47,6 +46,10 @@ class Trainee(Protocol):
     n_samples: int
     rates: list[float]
     """The peak learning rate of each member."""
+
+    @property
+    def n_members(self) -> int:
+        """How many are still trained."""
 
     @property
     def n_steps(self) -> int:
