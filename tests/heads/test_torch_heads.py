@@ -17,8 +17,8 @@ from headstart.heads.linear import LinearHead, LinearRegressor
 from headstart.heads.mlp import MLPHead, MLPRegressor, ResidualHead, ResidualRegressor
 from headstart.heads.own import OwnHead, OwnRegressor
 from headstart.heads.sequences import Sequences
-from headstart.heads.stacks import Labelled, fit_stack
 from headstart.heads.storage import load_head, save_head
+from headstart.heads.torch_heads import Labelled, fit_stack
 from headstart.samples import ChosenRows, take_rows
 
 from .sklearn_checks import checked

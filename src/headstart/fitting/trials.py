@@ -13,7 +13,7 @@ from headstart.errors import ConfigError
 from headstart.heads import open_head
 from headstart.heads.predictor import Predictor
 from headstart.heads.preparation import Preparation
-from headstart.heads.stacks import STACKABLE, Labelled, fit_stack
+from headstart.heads.torch_heads import STACKABLE, Labelled, fit_stack
 from headstart.metrics.summary import summarise
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -71,6 +71,11 @@ class Objective:
         if targets.ndim > n_dimensions:
             return targets
         return targets.unsqueeze(1).expand(-1, n_members, *targets.shape[1:])
+
+    def to(self, device: torch.device) -> Objective:
+        """The same on another device."""
+        weights = None if self.class_weight is None else self.class_weight.to(device)
+        return replace(self, class_weight=weights)
 
     def n_seen(self, targets: Tensor) -> int:
         """How many rows of one stream have a loss."""

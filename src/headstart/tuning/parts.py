@@ -20,8 +20,8 @@ from headstart.errors import ConfigError, NoBlocksError
 from headstart.extraction.backbone import reopen
 from headstart.fitting.report import describe_features
 from headstart.heads import open_head
-from headstart.own_code import load_own
 from headstart.training.objectives import Objective, balanced_weights
+from headstart.training.seeds import seeded
 from headstart.tuning.cut_cache import (
     CUTTABLE,
     CutCache,
@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from headstart.contracts import Change, Progress
     from headstart.extraction.backbone import OpenedBackbone
     from headstart.fitting.data import Splits
+    from headstart.tuning.defaults import Rules
     from headstart.tuning.strategies import Phase
-    from headstart.tuning.trainer import Rules
     from headstart.types import Json
 
 LIVE_STATISTICS = ("scratch",)
@@ -80,7 +80,6 @@ class Parts:
     cut : mapping
         What was kept for it.
     adapted : peft.PeftModel, optional
-    trainer_callbacks : sequence of TrainerCallback
     """
 
     described: Mapping[str, Json]
@@ -95,7 +94,6 @@ class Parts:
     short_cut: Any = None
     cut: Mapping[str, Json] = field(default_factory=dict)
     adapted: Any = None
-    trainer_callbacks: Sequence[Any] = field(default_factory=list)
 
     @classmethod
     def open(cls, config: TuneConfig, features: FeatureSet, raw: Splits, progress: Progress) -> Self:
@@ -140,7 +138,7 @@ class Parts:
             described, keep, model, head, samples, objective, _part_size(config, model, device),
             _precision(config, device), _n_workers(config, device),
             CutCache(model, raw, spaces, _is_exact(described), progress), describe_cut(spaces, seconds),
-            adapted, _own(config.callback),
+            adapted,
         )  # fmt: skip
 
     def describe(self, strategy: str, phases: Sequence[Phase], rules: Rules) -> Iterator[str]:
@@ -262,7 +260,8 @@ def _set_weights(config: TuneConfig, model: TunedModel, train: RawSamples) -> An
     from headstart.tuning.adapters import add_adapters
 
     batch = train.inputs(range(min(2, len(train))))
-    return add_adapters(model, batch, unread, config.lora_rank, config.lora_alpha, config.lora_dropout)
+    with seeded(config.seed, torch.device("cpu")):  # which an adapter's first weights are drawn by
+        return add_adapters(model, batch, unread, config.lora_rank, config.lora_alpha, config.lora_dropout)
 
 
 def _checkpoint_gradients(backbone: Any) -> None:
@@ -314,16 +313,3 @@ def _n_workers(config: TuneConfig, device: str) -> int:
     if config.workers is not None:
         return config.workers
     return 0 if device == "cpu" else min(os.cpu_count() or 1, 8)
-
-
-def _own(specs: Sequence[str]) -> list[Any]:
-    """The user's own callbacks of Hugging Face's Trainer."""
-    from transformers import TrainerCallback
-
-    made = []
-    for spec in specs:
-        factory = load_own(spec, "callback")
-        made.append(factory() if isinstance(factory, type) else factory)
-        if not isinstance(made[-1], TrainerCallback):
-            raise ConfigError(f"{spec} is no transformers.TrainerCallback, nor a class of them")
-    return made
