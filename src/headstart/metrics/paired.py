@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.metrics.comparison import mcnemar
-from headstart.metrics.figures import Judged
 from headstart.metrics.resampling import RESAMPLES, Draws, interval_of, resampled_figures
+from headstart.types import Judged
 
 LEVEL = 0.05
 """Below it a p-value counts."""
