@@ -190,6 +190,9 @@ class Task(Protocol):
     def targets(self, y: NDArray[Any], names: Sequence[str]) -> NDArray[Any]:
         """Labels as heads take them: class names, so that they travel with the head; 0/1 per label; or numbers."""
 
+    def codes(self, true: NDArray[Any], classes: Sequence[str]) -> NDArray[Any]:
+        """Targets as ``y`` over the classes of a head instead of all names; -1 for a class that it does not know."""
+
     def indicators(self, y: NDArray[Any], n_names: int) -> NDArray[np.float64]:
         """Labels as the targets (N, T) of a regression."""
 

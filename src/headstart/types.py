@@ -30,6 +30,9 @@ with a text."""
 Json: TypeAlias = Any
 """Anything that JSON can hold; kept loose because mypy's recursive aliases help nobody here."""
 
+UNSEEN = -1
+"""The target of a class that training lacks."""
+
 Place: TypeAlias = Callable[[int], str]
 """Says where a row is, for a message."""
 

@@ -13,6 +13,7 @@ from torch import nn
 
 from headstart.errors import StorageError
 from headstart.heads.networks.networks import MLP, LinearNetwork, OwnNetwork, ResidualNetwork
+from headstart.tasks import open_task
 from headstart.training import optimizers
 from headstart.training.checkpoint import Checkpoint
 from headstart.training.examples import Rows, Stream, batches_of, generator_of
@@ -29,7 +30,7 @@ def train(module, examples, validation, settings, member=MEMBER, callbacks=(), c
     """Train one module in place; its history and best epoch."""
     network = OwnNetwork(module)
     stream = Stream(examples, [member], validation, seed)
-    trainer = Trainer(network, [stream], settings, Objective("single"), callbacks, checkpoint)
+    trainer = Trainer(network, [stream], settings, Objective(open_task("single")), callbacks, checkpoint)
     [trained] = trainer.run()
     network.load_member(trained.weights)
     return trained.history, trained.best_epoch
@@ -298,7 +299,7 @@ def test_a_stack_is_trained_as_torchs_own_optimizer_trains_it(examples, name, n_
     plain = copy.deepcopy(made)
     members = [Member(0.01 / (number + 1), 0.1) for number in range(n_members)]
     settings = replace(SETTINGS, epochs=3, clip_norm=1e9)
-    trained = Trainer(made, [Stream(examples, members)], settings, Objective("single")).run()
+    trained = Trainer(made, [Stream(examples, members)], settings, Objective(open_task("single"))).run()
 
     n_batches = len(batches_of(300, 64, 0, 1, torch.device("cpu")))
     for number, member in enumerate(members):

@@ -10,20 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headstart.comparison.costs import EXPERIMENTS
+from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     from headstart.comparison.costs import Cost
     from headstart.metrics.paired import Versus
-    from headstart.types import Json
-
-FIGURES = {
-    "single": ("accuracy", "macro_f1", "log_loss", "ece"),
-    "multi": ("accuracy", "macro_f1", "micro_f1", "log_loss"),
-    "regression": ("mae", "rmse", "r2"),
-}
-"""The headline figures of each task. The first decides which run is the best."""
-
-LOWER_IS_BETTER = frozenset({"log_loss", "ece", "mae", "rmse"})
+    from headstart.types import Figure, Json
 
 
 @dataclass(frozen=True)
@@ -152,7 +144,7 @@ class Comparison:
     n : int
         Number of test samples.
     best : str
-        The run with the best deciding figure, which is the first of its `FIGURES`.
+        The run with the best deciding figure, which is the first of its task's `figures`.
     cheapest : str, optional
         The run that took the least time; None: unknown.
     extract_seconds : float, optional
@@ -177,8 +169,13 @@ class Comparison:
 
     @property
     def figure(self) -> str:
-        """The figure that decides."""
-        return FIGURES[self.task][0]
+        """The name of the figure that decides."""
+        return self.figures[0].name
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """What the runs are compared by; the first decides."""
+        return open_task(self.task).figures
 
     @property
     def table(self) -> list[dict[str, Json]]:

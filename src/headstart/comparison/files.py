@@ -7,7 +7,6 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headstart.comparison.formatting import NAMES
 from headstart.comparison.text import markdown_table, tables_of
 from headstart.files import make_directory, write_durably, write_folder, write_json
 from headstart.plots import Plot, bar_plot, cost_plot
@@ -53,11 +52,11 @@ def _csv(comparison: Comparison) -> str:
 
 def plots_of(comparison: Comparison) -> dict[str, Plot]:
     """The plots by name: bars of the deciding figure, and that figure against the time it took where one is known."""
-    figure = comparison.figure
+    figure, title = comparison.figure, comparison.figures[0].title
     values = {run.name: value for run in comparison.runs if (value := run.figures[figure]) is not None}
     intervals = {run.name: run.intervals[figure] for run in comparison.runs}
-    title = f"{NAMES[figure].capitalize()} on {comparison.n:,} test samples"
-    plots = {"figures": bar_plot(values, intervals, NAMES[figure], title)}
+    heading = f"{title.capitalize()} on {comparison.n:,} test samples"
+    plots = {"figures": bar_plot(values, intervals, title, heading)}
     known = {run.name: run.cost for run in comparison.runs if run.cost.fit_seconds and run.name in values}
     if known:
         plots["cost"] = cost_plot(
@@ -65,8 +64,8 @@ def plots_of(comparison: Comparison) -> dict[str, Plot]:
             {name: values[name] for name in known},
             {name: intervals[name] for name in known},
             {name: seconds for name, cost in known.items() if (seconds := cost.seconds()) is not None},
-            NAMES[figure],
-            f"{NAMES[figure].capitalize()} against time",
+            title,
+            f"{title.capitalize()} against time",
         )
     return plots
 

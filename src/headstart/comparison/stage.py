@@ -9,15 +9,15 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 from headstart.comparison.advice import advise, break_evens
-from headstart.comparison.comparison import FIGURES, HEAD, LOWER_IS_BETTER, ComparedRun, Comparison
+from headstart.comparison.comparison import HEAD, ComparedRun, Comparison
 from headstart.comparison.costs import costs_of, shared_extraction
-from headstart.comparison.figures import judge_runs
 from headstart.comparison.matched_samples import match_rows
 from headstart.comparison.notes import notes_on
 from headstart.comparison.runs import open_runs
 from headstart.metrics.paired import Paired
 from headstart.metrics.resampling import RESAMPLES
 from headstart.registry.known_runs import joined_names
+from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     import os
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from headstart.comparison.costs import Cost
     from headstart.comparison.runs import AnyRun, OpenedRun
     from headstart.metrics.paired import Versus
-    from headstart.types import Json
+    from headstart.types import Figure, Json
 
 
 def compare(runs: Sequence[AnyRun], cache: str | os.PathLike[str] | None = None, seed: int = 0) -> Comparison:
@@ -53,14 +53,15 @@ def compare_opened(
 ) -> Comparison:
     """The same of runs that are open, on whatever samples their predictions are for; see `compare`."""
     tables = match_rows(opened)
-    judged = judge_runs(opened, tables)
+    task = open_task(opened[0].task)
+    judged = task.judge({run.name: table for run, table in zip(opened, tables, strict=True)})
     n = tables[0].num_rows
     paired = Paired(judged, n, RESAMPLES, seed)
     costs = dict(zip(judged, costs_of(opened, cache), strict=True))
-    best, cheapest = choose_best(paired, opened[0].task, costs), choose_cheapest(costs)
+    best, cheapest = choose_best(paired, task.figures[0], costs), choose_cheapest(costs)
     against = [{} if name is None else paired.against(name) for name in (best, cheapest)]
     compared = tuple(_compared(run, paired, costs[run.name], *against) for run in opened)
-    evens = break_evens(compared, paired)
+    evens = break_evens(compared, paired, task.figures[0])
     return Comparison(
         runs=compared,
         task=opened[0].task,
@@ -70,20 +71,19 @@ def compare_opened(
         cheapest=cheapest,
         extract_seconds=shared_extraction(list(costs.values())),
         break_even=evens,
-        advice=tuple(advise(compared, best, cheapest, evens)),
+        advice=tuple(advise(compared, best, cheapest, evens, task.figures[0])),
         notes=tuple(notes_on(opened, compared)),
         provenance=_provenance(seed),
     )
 
 
-def choose_best(paired: Paired, task: str, costs: Mapping[str, Cost]) -> str:
+def choose_best(paired: Paired, figure: Figure, costs: Mapping[str, Cost]) -> str:
     """The run with the best deciding figure; of equals the cheaper one."""
-    figure = FIGURES[task][0]
-    sign = 1 if figure in LOWER_IS_BETTER else -1
+    sign = -1 if figure.larger_is_better else 1
 
     def rank(name: str) -> tuple[float, float]:
         seconds = costs[name].fit_seconds
-        return sign * paired.judged[name].figures[figure], math.inf if seconds is None else seconds
+        return sign * paired.judged[name].figures[figure.name], math.inf if seconds is None else seconds
 
     return min(paired.judged, key=rank)
 
@@ -107,6 +107,7 @@ def _compared(
     against_cheapest: Mapping[str, Versus],
 ) -> ComparedRun:
     figures, intervals = paired.judged[run.name].figures, paired.intervals(run.name)
+    names = [figure.name for figure in open_task(run.task).figures]
     head, n_train = run.part("head"), run.part("data").get("n_train")
     return ComparedRun(
         name=run.name,
@@ -117,8 +118,8 @@ def _compared(
         tap=joined_names(run.features, "tap"),
         set=str(run.features.get("set", "?")),
         n_train=n_train if isinstance(n_train, int) else None,
-        figures={name: _finite(figures[name]) for name in FIGURES[run.task]},
-        intervals={name: intervals.get(name) for name in FIGURES[run.task]},
+        figures={name: _finite(figures[name]) for name in names},
+        intervals={name: intervals.get(name) for name in names},
         cost=cost,
         against_best=against_best.get(run.name),
         against_cheapest=against_cheapest.get(run.name),

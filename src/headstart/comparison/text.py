@@ -8,18 +8,17 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from headstart.comparison.comparison import FIGURES
 from headstart.comparison.costs import EXPERIMENTS
-from headstart.comparison.formatting import IN_POINTS, NAMES, written_bytes, written_count, written_seconds
+from headstart.comparison.formatting import written_bytes, written_count, written_seconds
+from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     from headstart.comparison.comparison import ComparedRun, Comparison
     from headstart.metrics.paired import Versus
+    from headstart.types import Figure
 
 WIDTH = 200
 """Columns where there is no terminal: nothing is cut."""
-
-NOUNS = {"single": "classes", "multi": "labels", "regression": "numbers"}
 
 Table = tuple[str, list[str], list[list[str]]]
 """A title, the names of the columns, and the rows."""
@@ -88,13 +87,13 @@ def sentences_of(comparison: Comparison) -> list[str]:
 
 
 def _quality(comparison: Comparison) -> Table:
-    figures = FIGURES[comparison.task]
+    figures, noun = comparison.figures, open_task(comparison.task).noun
     said = {run.name: f"{run.backbone} {run.tap}" for run in comparison.runs}
     is_one = len(set(said.values())) == 1
-    title = f"{comparison.n:,} test samples, {NOUNS[comparison.task]} {comparison.label!r}; in brackets 95 % intervals"
-    header = ["run", *([] if is_one else ["features"]), *(NAMES[name] for name in figures)]
+    title = f"{comparison.n:,} test samples, {noun} {comparison.label!r}; in brackets 95 % intervals"
+    header = ["run", *([] if is_one else ["features"]), *(figure.title for figure in figures)]
     rows = [
-        [run.name, *([] if is_one else [said[run.name]]), *(_figure(run, name) for name in figures)]
+        [run.name, *([] if is_one else [said[run.name]]), *(_figure(run, figure.name) for figure in figures)]
         for run in comparison.runs
     ]
     return title + (f"; {next(iter(said.values()))}" if is_one else ""), header, rows
@@ -102,9 +101,9 @@ def _quality(comparison: Comparison) -> Table:
 
 def _differences(comparison: Comparison) -> Table:
     """Each run against the best and against the cheapest, by the deciding figure."""
-    figure, best, cheapest = comparison.figure, comparison.best, comparison.cheapest
+    figure, best, cheapest = comparison.figures[0], comparison.best, comparison.cheapest
     has_two = cheapest not in (None, best)
-    title = f"differences in {NAMES[figure]}; the best is {best}" + (
+    title = f"differences in {figure.title}; the best is {best}" + (
         f", the cheapest {cheapest}" if cheapest else ""
     )
     names = ["best", "cheapest"] if has_two else ["best"]
@@ -127,17 +126,17 @@ def _figure(run: ComparedRun, name: str) -> str:
     return f"{value:.4f}" + (f" [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else "")
 
 
-def _against(versus: Versus | None, figure: str) -> list[str]:
+def _against(versus: Versus | None, figure: Figure) -> list[str]:
     if versus is None:
         return ["", "", ""]
-    difference = versus.differences[figure]
-    if figure in IN_POINTS:
+    difference = versus.differences[figure.name]
+    if figure.is_share:
         said = f"{100 * difference.value:+.1f} ± {100 * difference.half_width:.1f} points"
     else:
         said = f"{difference.value:+.3g} ± {difference.half_width:.2g}"
     alone = "-" if versus.only_this is None else f"{versus.only_this:,} to {versus.only_other:,}"
     p_value = "-" if versus.p_holm is None else f"{versus.p_holm:.2g}"
-    return [said + (" *" if versus.is_significant(figure) else ""), alone, p_value]
+    return [said + (" *" if versus.is_significant(figure.name) else ""), alone, p_value]
 
 
 def _costs(comparison: Comparison) -> Table:

@@ -15,6 +15,7 @@ from headstart.backbones.pooling import is_ragged
 from headstart.errors import ConfigError, DataError
 from headstart.heads.inputs import take_rows
 from headstart.heads.sequences import Sequences
+from headstart.tasks import open_task
 from headstart.types import SPLITS
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class FitData:
 
     Parameters
     ----------
-    kind : {"single", "multi", "regression"}
+    kind : LabelKind
     column : str
         The label column.
     names : tuple of str
@@ -92,10 +93,7 @@ class FitData:
 
     def targets(self, part: Part) -> NDArray[Any]:
         """Labels as heads take them: names, so that they travel with the head; 0/1 by label; or numbers."""
-        if self.kind == "single":
-            named: NDArray[Any] = np.array(self.names, dtype=np.str_)[part.y]
-            return named
-        return part.y
+        return open_task(self.kind).targets(part.y, self.names)
 
 
 def read_fit_data(
@@ -150,20 +148,10 @@ def _read(
     else:
         held = features.rows(split, tap, label, backbone)
     X = getattr(held, "X", held)
-    known = _is_known(held.y, held.kind)
+    known = open_task(held.kind).known(held.y)
     if known.all():
         return Part(held.table, X, held.y), held
     return Part(held.table.filter(mask_of(known)), take_rows(X, np.flatnonzero(known)), held.y[known]), held
-
-
-def _is_known(y: NDArray[Any], kind: LabelKind) -> NDArray[np.bool_]:
-    match kind:
-        case "single":
-            return np.asarray(y >= 0)
-        case "multi":
-            return np.asarray(y[:, 0] >= 0) if y.shape[1] else np.zeros(len(y), dtype=bool)
-    finite: NDArray[np.bool_] = np.isfinite(y)
-    return finite
 
 
 def _joined(read: Sequence[tuple[Part, Any]], attends: bool) -> Part:
@@ -210,13 +198,4 @@ def check_train(data: FitData, name: str) -> None:
     train = data.parts["train"]
     if not len(train):
         raise DataError(f"set {name!r} has no train sample with a label in {data.column!r}")
-    if data.kind == "single" and len(classes := np.unique(train.y)) < 2:
-        raise DataError(
-            f"a head needs at least two classes, and all {len(train):,} train samples of set {name!r} are "
-            f"{data.names[classes[0]]!r} in {data.column!r}; add samples of another class"
-        )
-    if data.kind == "multi" and len(data.names) < 2:
-        raise DataError(
-            f"{data.column!r} of set {name!r} holds one label alone, {data.names[0]!r}: give each sample a class "
-            "instead, such as yes and no, and extract with --label-kind single"
-        )
+    open_task(data.kind).check_train(train.y, data.names, name, data.column)

@@ -11,6 +11,7 @@ from headstart.errors import ConfigError
 from headstart.fitting.grids import few_of_each, share_of
 from headstart.fitting.prepared import preparing
 from headstart.fitting.trials import MOST_NUMBERS, Samples, Trial, Tried, run_trials, spread_of
+from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,8 +33,8 @@ def check_protocols(config: FitConfig, data: FitData) -> None:
     ConfigError
         A size is too small or too large, or there are no classes to draw of.
     """
-    n = len(data.parts["train"])
-    if config.shots and data.kind != "single":
+    n, draws_classes = len(data.parts["train"]), open_task(data.kind).form == "classes"
+    if config.shots and not draws_classes:
         raise ConfigError("--shots draws samples of each class; with other labels use --curve")
     if config.shots:
         most = int(np.bincount(data.parts["train"].y).max())
@@ -42,7 +43,7 @@ def check_protocols(config: FitConfig, data: FitData) -> None:
                 f"--shots takes numbers of samples in [1, {most:,}], what the largest class has in train "
                 f"(got {', '.join(map(str, config.shots))})"
             )
-    least = 2 if data.kind == "single" else 1
+    least = 2 if draws_classes else 1
     if config.curve and not least <= min(config.curve) <= max(config.curve) <= n:
         raise ConfigError(
             f"--curve takes sizes in [{least}, {n:,}], the training samples (got "
@@ -74,15 +75,20 @@ def shots_and_curve(
         test samples, or of the validation samples where there are none.
     """
     report: dict[str, Json] = {}
-    y, is_single = data.parts["train"].y, data.kind == "single"
+    y, task = data.parts["train"].y, open_task(data.kind)
     if config.shots:
         report["shots"] = _measure(
             config, data, views, config.shots, lambda n, seed: few_of_each(y, n, seed), progress
         )
     if config.curve:
-        strata = y if is_single else np.zeros(len(y), dtype=np.int64)
+        strata, draws_classes = task.fold_strata(y), task.form == "classes"
         report["curve"] = _measure(
-            config, data, views, config.curve, lambda n, seed: share_of(strata, n, seed, is_single), progress
+            config,
+            data,
+            views,
+            config.curve,
+            lambda n, seed: share_of(strata, n, seed, draws_classes),
+            progress,
         )
     return report
 

@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from headstart.arrow import with_columns
 from headstart.backbones.pooling import display_tap
 from headstart.cache.store import Cache
 from headstart.fitting.evaluation import plots_of, plots_of_protocols, tables_of
-from headstart.prediction.table import label_column, prediction_table
 from headstart.registry.environment import describe_environment
 from headstart.registry.record import RunRecord
+from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
     from headstart.config import FitConfig
     from headstart.contracts import Progress
     from headstart.fitting.data import FitData
-    from headstart.fitting.evaluation import Evaluated
+    from headstart.fitting.evaluation import Evaluation
     from headstart.fitting.stage import Fit
     from headstart.heads.predictor import Predictor
     from headstart.types import FeatureRef, Json
@@ -33,7 +34,7 @@ def make_record(
     fit: Fit,
     predictor: Predictor,
     bare: Predictor,
-    found: Evaluated,
+    found: Evaluation,
     timings: Mapping[str, float],
     held: Mapping[str, int],
     more: Mapping[str, Json],
@@ -49,7 +50,7 @@ def make_record(
         With prepared features.
     predictor, bare : Predictor
         With and without the preparation.
-    found : Evaluated
+    found : Evaluation
     timings : mapping
         Seconds.
     held : mapping
@@ -74,7 +75,7 @@ def make_record(
         **({"views": fit.views.report} if fit.views else {}),
         **({"sweep": fit.searched.to_json()} if fit.searched else {}),
         **more,
-        **_tables(tables_of(bare, fit.features, fit.data, found)),
+        **_tables(tables_of(fit.features, fit.data, found)),
         "provenance": _provenance(fit.features),
     }
     _say_unseen(report["data"], progress)
@@ -85,15 +86,15 @@ def make_record(
             "column": fit.data.column,
             "kind": fit.data.kind,
             "names": list(fit.data.names),
-            "classes": list(fit.data.names) if fit.data.kind == "multi" else predictor.classes,
+            "classes": open_task(fit.data.kind).class_names(predictor.classes, fit.data.names),
         },
         features=describe_features(config.cache, fit.features, fit.data),
         environment=describe_environment(),
         history=history or _one_entry(found),
-        predictions=_predictions(bare, fit.data, found),
+        predictions=_predictions(fit.data, found),
         split=fit.features.samples.select(["id", "key", "split"]),
         save_model=predictor.save,
-        plots={**plots_of(bare, fit.data, found, history), **plots_of_protocols(report)},
+        plots={**plots_of(fit.data, found, history), **plots_of_protocols(report)},
     )
 
 
@@ -151,18 +152,9 @@ def _describe_data(features: FeatureSet, data: FitData) -> dict[str, Json]:
 
 def _unseen(data: FitData) -> list[str]:
     """Label names that occur, and not in train."""
-    if data.kind == "regression":
-        return []
-
-    def occurring(split: str) -> set[int]:
-        y = data.parts[split].y
-        return set(
-            np.flatnonzero((y > 0).any(axis=0)).tolist() if data.kind == "multi" else np.unique(y).tolist()
-        )
-
-    seen = occurring("train")
-    others = set().union(*(occurring(split) for split in data.parts if split != "train"))
-    return [data.names[code] for code in sorted(others - seen)]
+    occurring = {split: open_task(data.kind).occurring(part.y) for split, part in data.parts.items()}
+    seen = occurring.pop("train")
+    return [data.names[code] for code in sorted(set().union(*occurring.values()) - seen)]
 
 
 def _say_unseen(data: Mapping[str, Json], progress: Progress) -> None:
@@ -189,7 +181,7 @@ def _provenance(features: FeatureSet) -> dict[str, Json]:
     }
 
 
-def _one_entry(found: Evaluated) -> list[dict[str, Json]]:
+def _one_entry(found: Evaluation) -> list[dict[str, Json]]:
     names = ("accuracy", "macro_f1", "r2", "rmse")
     return [{split: {name: m[name] for name in names if name in m} for split, m in found.metrics.items()}]
 
@@ -220,13 +212,13 @@ def _describe_part(cache: str | None, features: FeatureSet, ref: FeatureRef) -> 
     }
 
 
-def _predictions(bare: Predictor, data: FitData, found: Evaluated) -> pa.Table:
-    tables = []
-    for split, outputs in found.outputs.items():
+def _predictions(data: FitData, found: Evaluation) -> pa.Table:
+    task, tables = open_task(data.kind), []
+    for split, said in found.predictions.items():
         part = data.parts[split]
         table = part.table.select(["id", "key", "split"])
-        table = table.append_column("label", label_column(part.y, data.names, data.kind))
-        tables.append(prediction_table(table, bare, outputs, data.names))
+        table = table.append_column("label", task.decode(part.y, data.names))
+        tables.append(with_columns(table, task.columns(said.outputs, said.classes, said.names)))
     return pa.concat_tables(tables)
 
 

@@ -17,6 +17,7 @@ from headstart.heads import head_class
 from headstart.heads.holdout import held_out
 from headstart.heads.parameters import defaults, takes_whole_numbers
 from headstart.metrics.summary import summarise
+from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     from headstart.config import FitConfig
@@ -57,6 +58,7 @@ class Candidate:
     params : dict
     tap : str, optional
         Where the sweep is over taps.
+    task : LabelKind
     tried : list of Tried
         One a seed and fold.
     """
@@ -64,6 +66,7 @@ class Candidate:
     head: str
     params: dict[str, Any]
     tap: str | None
+    task: LabelKind
     named: bool = False
     """Whether the sweep is over heads."""
     tried: list[Tried] = field(default_factory=list)
@@ -76,7 +79,9 @@ class Candidate:
     @property
     def merit(self) -> tuple[float, ...]:
         """The larger the better; a candidate of which one trial diverged is worse than all others."""
-        return (-np.inf, -np.inf) if self.has_failed else merit([tried.scores for tried in self.tried])
+        if self.has_failed:
+            return (-np.inf, -np.inf)
+        return merit(self.task, [tried.scores for tried in self.tried])
 
     def to_json(self) -> dict[str, Json]:
         """A row of the table of a sweep."""
@@ -156,7 +161,7 @@ def search(config: FitConfig, choices: Mapping[str | None, Choice], progress: Pr
     kind = next(iter(choices.values())).raw.kind
     listed = (
         [
-            Candidate(head, params, tap, HEAD in swept)
+            Candidate(head, params, tap, kind, HEAD in swept)
             for tap in choices
             for head in heads
             for params in combinations(grid_of(head, kind, grid))
@@ -224,7 +229,7 @@ def _rounds(
     train, validation = data.parts["train"], data.parts["validation"]
     both = train.joined(validation) if len(validation) else train
     samples = Samples(both.X, data.targets(both))
-    strata = both.y if data.kind == "single" else np.zeros(len(both), dtype=np.int64)
+    strata = open_task(data.kind).fold_strata(both.y)
     keys = np.ascontiguousarray(keys_from_arrow(both.table.column("key"))).view("V16").ravel()
     groups = np.unique(keys, return_inverse=True)[1]  # copies of a sample are on one side of a fold
     everything = np.arange(len(both))
@@ -261,6 +266,7 @@ def _ask_optuna(
                 config.head,
                 {name: suggest(trial, name, values, whole[name]) for name, values in grid.items()},
                 trial.suggest_categorical(TAP, taps) if len(taps) > 1 else taps[0],
+                choices[taps[0]].raw.kind,
             )
             for trial in asked
         ]

@@ -8,14 +8,12 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
-
 from headstart.backbones.pooling import display_tap
 from headstart.cache.store import Cache
 from headstart.errors import ConfigError
 from headstart.fitting.callbacks import ShowEpochs, Track, finish, own_callbacks, tracking
 from headstart.fitting.data import FitData, check_train, read_fit_data
-from headstart.fitting.evaluation import Evaluated, calibrated, evaluate_splits
+from headstart.fitting.evaluation import Evaluation, calibrated, evaluate_splits
 from headstart.fitting.grids import as_grid
 from headstart.fitting.importance import block_report, blocks_of
 from headstart.fitting.inputs import (
@@ -34,9 +32,7 @@ from headstart.fitting.trials import (
     Trial,
     Tried,
     chosen_params,
-    quick_scores,
     run_trials,
-    score_outputs,
     spread_of,
 )
 from headstart.fitting.views import TrainViews, gather_views, views_of
@@ -46,6 +42,7 @@ from headstart.heads.preparation import Preparation
 from headstart.heads.sequences import sequences_of
 from headstart.progress import Silence
 from headstart.registry.peak_memory import MemoryWatch
+from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
@@ -223,7 +220,7 @@ def _train(fit: Fit, progress: Progress, tracker: Tracker | None, checkpoint: Pa
     else:
         callbacks = [ShowEpochs(progress), *([Track(tracker)] if tracker else []), *own]
         _fit_by_epochs(head, fit.train, X_val, y_val, callbacks, checkpoint, progress)
-    scores = {} if validation is None else quick_scores(head, validation, fit.data.kind)
+    scores = {} if validation is None else Predictor(head).scores(validation.X, validation.y)
     return Tried(config.params, config.seed, head, scores)
 
 
@@ -271,11 +268,11 @@ def _refit(fit: Fit, tried: Tried, progress: Progress) -> Any:
     return head
 
 
-def _after_refit(before: Evaluated, after: Evaluated) -> Evaluated:
+def _after_refit(before: Evaluation, after: Evaluation) -> Evaluation:
     """The refitted head has seen the validation samples: for them, what the head before it said holds."""
-    return Evaluated(
+    return Evaluation(
         {**after.metrics, "validation": before.metrics["validation"]},
-        {**after.outputs, "validation": before.outputs["validation"]},
+        {**after.predictions, "validation": before.predictions["validation"]},
     )
 
 
@@ -292,7 +289,7 @@ def _over_seeds(fit: Fit, tried: Tried, bare: Predictor, progress: Progress) -> 
     if not hasattr(tried.head, "random_state"):
         progress.say(f"a {config.head} head has no random numbers: all {config.seeds} seeds give the same")
     validation = fit.samples("validation")
-    scores = [_judged(bare, judged, data)]
+    scores = [bare.scores(judged.X, judged.y)]
     progress.begin("seeds", config.seeds - 1)
     try:
         seeds = [config.seed + number for number in range(config.seeds) if config.seed + number != tried.seed]
@@ -302,7 +299,7 @@ def _over_seeds(fit: Fit, tried: Tried, bare: Predictor, progress: Progress) -> 
                 one = Predictor(other.head)
                 one = calibrated(one, data) if config.calibrate else one
                 one = replace(one, head=_refit(fit, other, Silence())) if config.refit else one
-                scores.append(_judged(one, judged, data))
+                scores.append(one.scores(judged.X, judged.y))
     finally:
         progress.end()
     return {"seeds": {"split": split, **spread_of(scores)}}
@@ -313,12 +310,7 @@ def _importance(fit: Fit, predictor: Predictor) -> dict[str, Json]:
     data, part = fit.raw, fit.raw.parts["validation"]
     if len(data.widths) < 2 or not len(part):
         return {}
-    places = {name: place for place, name in enumerate(predictor.classes)}
-    y = np.array([places.get(name, -1) for name in data.names])[part.y] if data.kind == "single" else part.y
-    blocks = blocks_of(data.refs, data.widths)
-    return {"importance": block_report(predictor.outputs, part.X, y, blocks, fit.config.seed)}
-
-
-def _judged(predictor: Predictor, judged: Samples, data: FitData) -> dict[str, float]:
-    """As `quick_scores` has it, at the temperature of the predictor."""
-    return score_outputs(predictor.outputs(judged.X), judged.y, predictor.classes, data.kind)
+    task, blocks = open_task(data.kind), blocks_of(data.refs, data.widths)
+    codes = task.codes(data.targets(part), predictor.classes)
+    wanted = task.indicators(codes, len(predictor.classes))
+    return {"importance": block_report(predictor.outputs, part.X, wanted, blocks, fit.config.seed, task)}

@@ -15,6 +15,7 @@ from headstart.heads.inputs import take_rows
 from headstart.heads.predictor import Predictor
 from headstart.heads.stacks import STACKABLE, Labelled, fit_stack
 from headstart.metrics.summary import summarise
+from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 MOST_STACKED = 256
 MOST_NUMBERS = 1 << 27
 """Parameters of a stack; training holds some six copies of them."""
-SMALLEST = 1e-30
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class Tried:
     head : Head, optional
         None: it diverged.
     scores : mapping
-        See `quick_scores`; empty where there is nothing to score on.
+        See `Task.scores`; empty where there is nothing to score on.
     seconds : float
         Its share of what was trained together.
     """
@@ -146,7 +146,7 @@ def run_trials(
     ----------
     name : str
         Of the head.
-    task : {"single", "multi", "regression"}
+    task : LabelKind
     trials : sequence of Trial
     done : callable
         Is told how many more are done.
@@ -165,7 +165,9 @@ def run_trials(
         for number, head in zip(group, fitted, strict=True):
             trial = trials[number]
             judge = trial.judge or trial.validation
-            scores = quick_scores(head, judge, task) if head is not None and judge is not None else {}
+            scores: Mapping[str, float] = {}
+            if head is not None and judge is not None:
+                scores = Predictor(head).scores(judge.X, judge.y)
             found[number] = Tried(trial.params, trial.seed, head, scores, seconds)
         done(len(group))
     return [found[number] for number in range(len(trials))]
@@ -230,36 +232,6 @@ def _labelled(trial: Trial) -> Labelled:
     return Labelled(train.X, train.y, X_val, y_val, train.views)
 
 
-def quick_scores(head: Head, samples: Samples, task: LabelKind) -> dict[str, float]:
-    """A few figures: ``accuracy`` and ``log_loss``, or ``r2`` and ``rmse``."""
-    predictor = Predictor(head)
-    return score_outputs(predictor.outputs(samples.X), samples.y, predictor.classes, task)
-
-
-def score_outputs(
-    outputs: NDArray[np.float64], y: NDArray[Any], classes: Sequence[str], task: LabelKind
-) -> dict[str, float]:
-    """The same of what `Predictor.outputs` gives for N samples, and their labels."""
-    if task == "regression":
-        wanted = np.asarray(y, dtype=np.float64)
-        squared = float(np.mean((wanted - outputs) ** 2))
-        variance = float(np.var(wanted))
-        return {"r2": 1 - squared / variance if variance else 0.0, "rmse": squared**0.5}
-    probabilities = outputs
-    if task == "multi":
-        true = y > 0
-        likely = np.where(true, probabilities, 1 - probabilities)
-        right = ((probabilities > 0.5) == true).all(axis=1)
-    else:
-        names = np.asarray(classes)
-        codes = np.searchsorted(names, y).clip(max=len(names) - 1)
-        known = names[codes] == y
-        right = known & (probabilities.argmax(axis=1) == codes)
-        likely = np.where(known, probabilities[np.arange(len(codes)), codes], 0.0)
-    losses = -np.log(np.maximum(likely, SMALLEST))
-    return {"accuracy": float(right.mean()), "log_loss": float(losses.mean())}
-
-
 def spread_of(scores: Sequence[Mapping[str, float]]) -> dict[str, Json]:
     """Several times the same figures: ``values`` (one each), ``mean``, and ``deviation`` (None of one alone)."""
     figures = summarise(scores)
@@ -269,11 +241,12 @@ def spread_of(scores: Sequence[Mapping[str, float]]) -> dict[str, Json]:
     return {"n": len(scores), **parts}
 
 
-def merit(scores: Sequence[Mapping[str, float]]) -> tuple[float, ...]:
-    """What the best of several is chosen by: accuracy, then log loss; or the error. The larger the better.
+def merit(task: LabelKind, scores: Sequence[Mapping[str, float]]) -> tuple[float, ...]:
+    """What the best of several is chosen by, see `Task.selection`. The larger the better.
 
     Parameters
     ----------
+    task : LabelKind
     scores : sequence of mapping
         Of the same parameters with several seeds or folds; their means count.
 
@@ -284,10 +257,7 @@ def merit(scores: Sequence[Mapping[str, float]]) -> tuple[float, ...]:
     """
     if not scores or not all(scores):
         raise ConfigError("there are no validation samples to choose by; extract with a validation split")
-    means = spread_of(scores)["mean"]
-    if "rmse" in means:
-        return (-means["rmse"],)
-    return means["accuracy"], -means["log_loss"]
+    return open_task(task).selection(spread_of(scores)["mean"])
 
 
 def chosen_params(tried: Tried) -> dict[str, Any]:

@@ -15,11 +15,10 @@ from sklearn.utils.validation import column_or_1d, validate_data
 from headstart.errors import ConfigError, DataError
 from headstart.heads.parameters import Interval, check
 from headstart.heads.scaling import moments
+from headstart.types import UNSEEN, LabelKind
 
 FLOATS = (np.float32, np.float64)
 """What features are computed in; anything else becomes the first."""
-UNSEEN = -1
-"""The code of a validation label that training lacks."""
 SCALINGS = ("standard", "none")
 CLASS_WEIGHTS = ("none", "balanced")
 
@@ -46,6 +45,8 @@ class ClosedFormHead(BaseEstimator):  # type: ignore[misc]
     """Which words its parameters may have."""
     fitted: ClassVar[tuple[str, ...]] = ()
     """Attributes besides the tensors that are kept with a saved head."""
+    label_kind: LabelKind | None = None
+    """What its labels mean, where that is more than their form says."""
 
     mean_: NDArray[np.float64]
     scale_: NDArray[np.float64]

@@ -19,6 +19,7 @@ from headstart.heads.inputs import examples_of, is_stored
 from headstart.heads.parameters import check
 from headstart.heads.scaling import standardise
 from headstart.heads.sequences import are_sequences
+from headstart.tasks import open_task
 from headstart.training.settings import Member
 
 if TYPE_CHECKING:
@@ -201,12 +202,14 @@ def _share(first: TorchHead, head: TorchHead) -> None:
 def _objective(head: TorchHead, targets: NDArray[Any], device: torch.device) -> Objective:
     import torch
 
-    from headstart.training.objectives import Objective, balanced_weights
+    from headstart.training.objectives import Objective
 
     weights = None
-    if head.class_weight == "balanced" and head._task != "regression":
-        weights = balanced_weights(torch.from_numpy(targets), head.n_outputs_, head._task).to(device)
-    return Objective(head._task, weights, float(head.label_smoothing))
+    task = open_task(head._task)
+    if head.class_weight == "balanced":
+        weights = task.balanced_weights(torch.from_numpy(targets), head.n_outputs_)
+    weights = weights if weights is None else weights.to(device)
+    return Objective(task, weights, float(head.label_smoothing))
 
 
 def _scaled(views: Sequence[ArrayLike], features: Any, head: TorchHead) -> NDArray[np.float32] | None:

@@ -14,11 +14,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from headstart.errors import DataError
 from headstart.heads.batches import batch_of
-from headstart.heads.estimators import CLASS_WEIGHTS, FLOATS, SCALINGS, UNSEEN, Answers, OneClassError
+from headstart.heads.estimators import CLASS_WEIGHTS, FLOATS, SCALINGS, Answers, OneClassError
 from headstart.heads.inputs import examples_of, is_stored
 from headstart.heads.parameters import SEEDS, Interval
 from headstart.heads.scaling import moments, moments_of
 from headstart.heads.sequences import VectorSequences, are_sequences, sequences_of, vectors_of
+from headstart.types import UNSEEN, LabelKind
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from headstart.training.checkpoint import Checkpoint
     from headstart.training.loop import Trained
     from headstart.training.settings import Settings
-    from headstart.types import LabelKind
 
 TOO_MUCH = 1e6
 """Rates from here on overflow float32 within a few steps, in ways that torch words badly."""
@@ -86,6 +86,8 @@ class TorchHead(BaseEstimator):  # type: ignore[misc]
     """
 
     kind: ClassVar[str]
+    label_kind: LabelKind | None = None
+    """What its labels mean, where that is more than their form says."""
     trains_by_epochs: ClassVar[bool] = True
     computes_in_torch: ClassVar[bool] = True
     takes_sequences: ClassVar[bool] = False
@@ -340,7 +342,7 @@ class TorchClassifier(Answers, ClassifierMixin, TorchHead):  # type: ignore[misc
 
     @property
     def _task(self) -> LabelKind:
-        return "multi" if self.is_multi_ else "single"
+        return self.label_kind or ("multi" if self.is_multi_ else "single")
 
     def _learn_targets(self, y: NDArray[Any], X: Any) -> NDArray[Any]:
         check_classification_targets(y)
@@ -387,7 +389,7 @@ class TorchRegressor(RegressorMixin, TorchHead):  # type: ignore[misc]
 
     @property
     def _task(self) -> LabelKind:
-        return "regression"
+        return self.label_kind or "regression"
 
     def _target_shapes(self, n_outputs: int) -> dict[str, tuple[int, ...]]:
         return {"target_mean": (n_outputs,), "target_scale": (n_outputs,)}

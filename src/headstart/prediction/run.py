@@ -13,6 +13,7 @@ from headstart.prediction.stage import predict_with
 from headstart.progress import open_progress
 from headstart.registry.predictions import of_split, read_predictions
 from headstart.registry.record import MODEL_DIR, load_run
+from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -172,6 +173,6 @@ class Run:
         )
 
     def __repr__(self) -> str:
-        name = "r2" if self.report.get("task") == "regression" else "accuracy"
+        name = open_task(self.report["task"]).leading_score
         metrics = {split: round(values[name], 4) for split, values in self.report["metrics"].items()}
         return f"Run({self.report['head']['name']!r} on {self.features['backbone']!r}, {name} {metrics})"

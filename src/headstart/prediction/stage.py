@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headstart.arrow import column_of, mask_of, names_by_code, strings
+from headstart.arrow import column_of, mask_of, names_by_code, strings, with_columns
 from headstart.backbones.pooling import is_ragged
 from headstart.cache.formats import shard_format
 from headstart.cache.recipe import Recipe
@@ -30,8 +30,8 @@ from headstart.heads.sequences import Sequences
 from headstart.network import forbid_network
 from headstart.prediction.backbone import cache_of, reopen
 from headstart.prediction.input_order import input_order
-from headstart.prediction.table import prediction_table
 from headstart.registry.record import MODEL_DIR, load_run
+from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,7 +90,9 @@ def predict_with(
         )
     X = _gather([part.space for part in read], samples.keys[held], predictor)
     table = _identify(samples.table, str(labels["column"]))
-    usable = prediction_table(table.filter(mask_of(held)), predictor, predictor.outputs(X), labels["names"])
+    task = open_task(predictor.task)
+    columns = task.columns(predictor.outputs(X), predictor.classes, labels["names"])
+    usable = with_columns(table.filter(mask_of(held)), columns)
     if held.all() and not failures:
         return usable
     everything = _with_failures(usable, table, samples.keys, held, failures)

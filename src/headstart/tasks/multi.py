@@ -142,6 +142,9 @@ class MultiTask:
     def targets(self, y: NDArray[Any], names: Sequence[str]) -> NDArray[Any]:
         return y
 
+    def codes(self, true: NDArray[Any], classes: Sequence[str]) -> NDArray[Any]:
+        return true
+
     def indicators(self, y: NDArray[Any], n_names: int) -> NDArray[np.float64]:
         return y.astype(np.float64)
 
@@ -172,9 +175,8 @@ class MultiTask:
 
     def outputs(self, head: Any, X: Any, temperature: float) -> NDArray[Any]:
         if temperature == 1:
-            own: NDArray[Any] = head.predict_proba(X)
-            return own
-        return probabilities_at(self.logits(head, X), temperature, multi=True)
+            return np.asarray(head.predict_proba(X), dtype=np.float64)
+        return probabilities_at(self.logits(head, X), temperature, multi=True).astype(np.float64)
 
     def logits(self, head: Any, X: Any) -> NDArray[Any]:
         """Log odds, (N, L): from probabilities near 1 they could not be had back."""

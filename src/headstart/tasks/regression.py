@@ -121,6 +121,9 @@ class RegressionTask:
     def targets(self, y: NDArray[Any], names: Sequence[str]) -> NDArray[Any]:
         return y
 
+    def codes(self, true: NDArray[Any], classes: Sequence[str]) -> NDArray[Any]:
+        return true
+
     def indicators(self, y: NDArray[Any], n_names: int) -> NDArray[np.float64]:
         return y.astype(np.float64).reshape(len(y), -1)
 
@@ -145,8 +148,7 @@ class RegressionTask:
     # Predictions
 
     def outputs(self, head: Any, X: Any, temperature: float) -> NDArray[Any]:
-        numbers: NDArray[Any] = head.predict(X)
-        return numbers
+        return np.asarray(head.predict(X), dtype=np.float64)
 
     def logits(self, head: Any, X: Any) -> NDArray[Any] | None:
         return None
@@ -181,8 +183,9 @@ class RegressionTask:
         """R²; NaN of numbers that are all the same."""
         if not len(targets):
             return float("nan")
+        errors = targets - predictions.reshape(targets.shape)
         around = np.square(targets - targets.mean(axis=0)).sum()
-        return float(1 - np.square(targets - predictions).sum() / around) if around > 0 else float("nan")
+        return float(1 - np.square(errors).sum() / around) if around > 0 else float("nan")
 
     def mistakes(self, said: Predictions, n: int) -> list[dict[str, Json]] | None:
         """The samples of which the prediction is furthest from the label, the worst first."""

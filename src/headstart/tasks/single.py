@@ -26,7 +26,7 @@ from headstart.tasks.columns import (
     numbers_in,
     probability_columns,
 )
-from headstart.types import Figure, Judged, LabelColumn
+from headstart.types import UNSEEN, Figure, Judged, LabelColumn
 
 if TYPE_CHECKING:
     import torch
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from headstart.types import Json, LabelForm, LabelReading, Place, Predictions
 
 SMALLEST = 1e-30
-UNSEEN = -1
-"""The target of a class that training lacks."""
 
 
 class SingleTask:
@@ -126,8 +124,15 @@ class SingleTask:
         named: NDArray[Any] = np.array(names, dtype=np.str_)[y]
         return named
 
+    def codes(self, true: NDArray[Any], classes: Sequence[str]) -> NDArray[Any]:
+        places = {str(name): place for place, name in enumerate(classes)}
+        occurring, inverse = np.unique(true, return_inverse=True)
+        found = np.array([places.get(str(name), -1) for name in occurring.tolist()], dtype=np.int64)
+        return found[inverse]
+
     def indicators(self, y: NDArray[Any], n_names: int) -> NDArray[np.float64]:
         indicator: NDArray[np.float64] = np.eye(n_names)[y]
+        indicator[y < 0] = 0  # a class that nobody knows is never right
         return indicator
 
     def fold_strata(self, y: NDArray[Any]) -> NDArray[np.int64]:
@@ -166,9 +171,8 @@ class SingleTask:
 
     def outputs(self, head: Any, X: Any, temperature: float) -> NDArray[Any]:
         if temperature == 1:
-            own: NDArray[Any] = head.predict_proba(X)
-            return own
-        return probabilities_at(self.logits(head, X), temperature)
+            return np.asarray(head.predict_proba(X), dtype=np.float64)
+        return probabilities_at(self.logits(head, X), temperature).astype(np.float64)
 
     def logits(self, head: Any, X: Any) -> NDArray[Any]:
         """Logarithms of the head's own probabilities, shape (N, C)."""
@@ -176,7 +180,7 @@ class SingleTask:
         return logs
 
     def temperature(self, logits: NDArray[Any], true: NDArray[Any], classes: Sequence[str]) -> float:
-        return fit_temperature(logits, _columns_of(true, classes))
+        return fit_temperature(logits, self.codes(true, classes))
 
     def class_names(self, classes: Sequence[str], names: Sequence[str]) -> list[str]:
         return list(classes)
@@ -197,7 +201,7 @@ class SingleTask:
         )
 
     def scores(self, said: Predictions) -> dict[str, float]:
-        codes = _columns_of(said.true, said.classes)
+        codes = self.codes(said.true, said.classes)
         known = codes >= 0
         right = known & (said.outputs.argmax(axis=1) == codes)
         likely = np.where(known, said.outputs[np.arange(len(codes)), codes], 0.0)
@@ -211,7 +215,8 @@ class SingleTask:
         """Accuracy of the largest."""
         if not len(targets):
             return float("nan")
-        return float((targets.argmax(axis=1) == predictions.argmax(axis=1)).mean())
+        is_right = (targets.argmax(axis=1) == predictions.argmax(axis=1)) & targets.any(axis=1)
+        return float(is_right.mean())
 
     def mistakes(self, said: Predictions, n: int) -> list[dict[str, Json]] | None:
         assert said.table is not None
@@ -219,8 +224,10 @@ class SingleTask:
         return most_confident_mistakes(ids, said.true, said.outputs, said.classes, n)
 
     def is_right(self, said: Predictions) -> NDArray[np.bool_] | None:
-        right: NDArray[np.bool_] = np.array(said.classes)[said.outputs.argmax(axis=1)] == said.true
-        return right
+        return self._is_right(said)
+
+    def _is_right(self, said: Predictions) -> NDArray[np.bool_]:
+        return np.asarray(np.array(said.classes)[said.outputs.argmax(axis=1)] == said.true)
 
     def plots(
         self, said: Predictions, metrics: Mapping[str, Json], split: str, column: str
@@ -234,7 +241,7 @@ class SingleTask:
         )
 
         true, outputs, classes = said.true, said.outputs, list(said.classes)
-        confidence, is_right = outputs.max(axis=1), self.is_right(said)
+        confidence, is_right = outputs.max(axis=1), self._is_right(said)
         return {
             "confusion": confusion_plot(metrics["confusion"], f"Confusion on {split}"),
             "reliability": reliability_plot(confidence, is_right, f"Reliability on {split}"),
@@ -277,15 +284,6 @@ class SingleTask:
 
     def describe(self, column: str, classes: Sequence[str]) -> str:
         return f"`{column}` ({len(classes)} classes)"
-
-
-def _columns_of(true: NDArray[Any], classes: Sequence[str]) -> NDArray[np.int64]:
-    """The column of the probability of each true class; -1 of one that the head does not know."""
-    places = {str(name): place for place, name in enumerate(classes)}
-    occurring, inverse = np.unique(true, return_inverse=True)
-    found = np.array([places.get(str(name), -1) for name in occurring.tolist()], dtype=np.int64)
-    codes: NDArray[np.int64] = found[inverse]
-    return codes
 
 
 def _p_true(

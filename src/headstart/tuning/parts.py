@@ -21,7 +21,8 @@ from headstart.fitting.report import describe_features
 from headstart.heads import open_head
 from headstart.own_code import load_own
 from headstart.prediction.backbone import reopen
-from headstart.training.objectives import Objective, balanced_weights
+from headstart.tasks import open_task
+from headstart.training.objectives import Objective
 from headstart.tuning.cut_cache import (
     CUTTABLE,
     CutCache,
@@ -132,7 +133,12 @@ class Parts:
         _check_validation(raw, samples)
         adapted = _set_weights(config, model, samples["train"])
         if config.init_head is not None:
-            start_from(config.init_head, layer, described, head.classes_ if raw.kind == "single" else None)
+            start_from(
+                config.init_head,
+                layer,
+                described,
+                head.classes_ if open_task(raw.kind).form == "classes" else None,
+            )
         objective = _objective(config, raw, samples["train"].targets, head.n_outputs_)
         return cls(
             described, keep, model, head, samples, objective, _part_size(config, model, device),
@@ -224,7 +230,7 @@ def _raw_samples(
 def _check_validation(raw: FitData, samples: Mapping[str, RawSamples]) -> None:
     """Refuse to choose by samples that have no loss."""
     validation = samples.get("validation")
-    if validation is not None and not Objective(raw.kind).n_seen(validation.targets):
+    if validation is not None and not Objective(open_task(raw.kind)).n_seen(validation.targets):
         raise ConfigError(
             "no validation sample has a label that the train samples know, so that nothing says which epoch is the "
             "best; extract with other splits"
@@ -284,10 +290,9 @@ def _recomputing(module: Any) -> Any:
 
 
 def _objective(config: TuneConfig, raw: FitData, targets: torch.Tensor, n_outputs: int) -> Objective:
-    weights = None
-    if config.class_weight == "balanced" and raw.kind != "regression":
-        weights = balanced_weights(targets, n_outputs, raw.kind)
-    return Objective(raw.kind, weights, config.label_smoothing)
+    task = open_task(raw.kind)
+    weights = task.balanced_weights(targets, n_outputs) if config.class_weight == "balanced" else None
+    return Objective(task, weights, config.label_smoothing)
 
 
 def _part_size(config: TuneConfig, model: TunedModel, device: str) -> int:

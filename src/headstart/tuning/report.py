@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from headstart.config import FitConfig, TuneConfig
     from headstart.contracts import Progress
     from headstart.fitting.data import FitData
-    from headstart.fitting.evaluation import Evaluated
+    from headstart.fitting.evaluation import Evaluation
     from headstart.fitting.stage import Fit
     from headstart.heads.predictor import Predictor
     from headstart.registry.record import RunRecord
@@ -99,7 +99,7 @@ def tuned_record(
     fit: Fit,
     session: Session,
     bare: Predictor,
-    found: Evaluated,
+    found: Evaluation,
     timings: Mapping[str, float],
     more: Mapping[str, Json],
     state: Path,
