@@ -14,7 +14,7 @@ from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     from headstart.config import FitConfig
-    from headstart.registry.record import RunRecord
+    from headstart.registry.run import Run
 
 SEARCH, PROTOCOLS, WATCH = "Choosing parameters", "Protocols", "Watching"
 
@@ -142,7 +142,7 @@ def fit_head(
     from headstart.files import make_directory
     from headstart.plots.studio import open_studio
     from headstart.progress import open_progress
-    from headstart.registry.record import check_free
+    from headstart.registry.run import check_free
 
     if (set is None) == (config is None):
         raise ConfigError("say which set to fit on: headstart fit-head SET, or --config FILE")
@@ -214,7 +214,7 @@ def _params(given: list[str]) -> dict[str, Any]:
     return params
 
 
-def _show(record: RunRecord, config: FitConfig) -> None:
+def _show(record: Run, config: FitConfig) -> None:
     """The figures of a run, as a person reads them."""
     report = record.report
     if "sweep" in report:

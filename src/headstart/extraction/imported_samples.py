@@ -17,7 +17,7 @@ from headstart.cache.exchange.selection import META
 from headstart.cache.sets import LABEL
 from headstart.data.labels.names import clean_labels
 from headstart.data.splits import split_name
-from headstart.data.tables.file import is_table, read_table_file
+from headstart.data.tables.formats import is_table, read_table_file
 from headstart.errors import ConfigError, DataError
 from headstart.extraction.samples import Samples
 from headstart.keys import KEY_BYTES, pack

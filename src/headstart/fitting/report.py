@@ -15,7 +15,7 @@ from headstart.backbones.pooling import display_tap
 from headstart.cache.store import Cache
 from headstart.fitting.evaluation import plots_of, plots_of_protocols, tables_of
 from headstart.registry.environment import describe_environment
-from headstart.registry.record import RunRecord
+from headstart.registry.run import Run
 from headstart.tasks import open_task
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ def make_record(
     held: Mapping[str, int],
     more: Mapping[str, Json],
     progress: Progress,
-) -> RunRecord:
-    """The record of a fit.
+) -> Run:
+    """The run of a fit, in memory.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def make_record(
         "provenance": _provenance(fit.features),
     }
     _say_unseen(report["data"], progress)
-    return RunRecord(
+    return Run(
         config=_resolved(config, fit).dump(),
         report=report,
         labels={
@@ -93,7 +93,7 @@ def make_record(
         history=history or _one_entry(found),
         predictions=_predictions(fit.data, found),
         split=fit.features.samples.select(["id", "key", "split"]),
-        save_model=predictor.save,
+        predictor=predictor,
         plots={**plots_of(fit.data, found, history), **plots_of_protocols(report)},
     )
 

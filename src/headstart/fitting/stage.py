@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
     from headstart.config import FitConfig
     from headstart.contracts import Head, Progress
-    from headstart.registry.record import RunRecord
+    from headstart.registry.run import Run
     from headstart.tracking import Tracker
     from headstart.types import Json
 
@@ -60,11 +60,11 @@ class FittedHead:
     Parameters
     ----------
     predictor : Predictor
-    record : RunRecord
+    record : Run
     """
 
     predictor: Predictor
-    record: RunRecord
+    record: Run
 
 
 @dataclass

@@ -30,7 +30,6 @@ from headstart.heads.sequences import Sequences
 from headstart.network import forbid_network
 from headstart.prediction.backbone import cache_of, reopen
 from headstart.prediction.input_order import input_order
-from headstart.registry.record import MODEL_DIR, load_run
 from headstart.tasks import open_task
 
 if TYPE_CHECKING:
@@ -42,13 +41,14 @@ if TYPE_CHECKING:
     from headstart.cache.store import Cache
     from headstart.contracts import Payloads, Progress, Source
     from headstart.extraction.samples import Samples
+    from headstart.registry.run import Run
     from headstart.types import Failure, Json, SampleBlock
 
 ERROR = "error"
 
 
-def predict(run: str | os.PathLike[str], config: PredictConfig, progress: Progress) -> pa.Table:
-    """Predict with a saved run.
+def predict(run: Run, config: PredictConfig, progress: Progress) -> pa.Table:
+    """Predict raw inputs with a run.
 
     Returns
     -------
@@ -64,19 +64,7 @@ def predict(run: str | os.PathLike[str], config: PredictConfig, progress: Progre
     MismatchError
         The backbone is not the one that the head was fitted on.
     """
-    saved = load_run(run)
-    predictor = Predictor.load(saved.path / MODEL_DIR)
-    return predict_with(predictor, saved.features, saved.labels, config, progress)
-
-
-def predict_with(
-    predictor: Predictor,
-    features: Mapping[str, Json],
-    labels: Mapping[str, Json],
-    config: PredictConfig,
-    progress: Progress,
-) -> pa.Table:
-    """Predict with a head in memory; see `predict`."""
+    predictor, features, labels = run.predictor, run.features, run.labels
     if config.offline:
         forbid_network()
     cache = cache_of(features, config.cache)

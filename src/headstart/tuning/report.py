@@ -16,7 +16,7 @@ from headstart.cache.store import Cache
 from headstart.extraction.fill import OpenedBackbone
 from headstart.files import make_directory
 from headstart.fitting.report import make_record
-from headstart.registry.record import BACKBONE_DIR, IN_RUN, place_backbone
+from headstart.registry.run import BACKBONE_DIR, IN_RUN, place_backbone
 from headstart.training.loop import Trained as TrainedHead
 from headstart.tuning.trainer import features_of
 from headstart.tuning.whole_model import counts_of
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from headstart.fitting.evaluation import Evaluation
     from headstart.fitting.stage import Fit
     from headstart.heads.predictor import Predictor
-    from headstart.registry.record import RunRecord
+    from headstart.registry.run import Run
     from headstart.tuning.parts import Parts
     from headstart.tuning.phases import Trained
     from headstart.tuning.session import Session
@@ -104,7 +104,7 @@ def tuned_record(
     more: Mapping[str, Json],
     state: Path,
     progress: Progress,
-) -> RunRecord:
+) -> Run:
     """The record of a fine-tuned run; its model is copied from the folder ``state``."""
     parts, trained = session.parts, session.trained
     record = make_record(as_fit, fit, bare, bare, found, timings, {}, more, progress)
@@ -135,8 +135,8 @@ def tuned_record(
         if (state / "adapter").is_dir():
             shutil.copytree(state / "adapter", target / "adapter")
 
-    return replace(
-        record, config=resolved(config, fit.features).dump(), report=report, features=features,
+    return record.replaced(
+        config=resolved(config, fit.features).dump(), report=report, features=features,
         save_model=save_model_files,
     )  # fmt: skip
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -23,7 +22,7 @@ from headstart.fitting.stage import Fit, FittedHead
 from headstart.heads.predictor import Predictor
 from headstart.heads.preparation import Preparation
 from headstart.network import forbid_network
-from headstart.registry.record import check_free
+from headstart.registry.run import check_free
 from headstart.tuning.defaults import settings_of
 from headstart.tuning.state import check_resumable
 
@@ -79,7 +78,7 @@ def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> FittedHead
         as_fit = _as_fit(config, features)
         fit = Fit(as_fit, features, raw, data, Preparation())
         record = tuned_record(config, as_fit, fit, session, bare, found, timings, more, state, progress)
-        record = replace(record, config=resolved(asked, features).dump())
+        record = record.replaced(config=resolved(asked, features).dump())
         if tracker:
             finish(tracker, record)
     return FittedHead(bare, record)
