@@ -92,7 +92,7 @@ def fit_head(
     where: Mapping[str, Any] = {"set": features}
     if not isinstance(features, str):
         where = {"set": features.name, "digest": features.digest, "cache": str(features.cache)}
-    run = fit_head(FitConfig(**{**where, "head": head, **options}), open_progress(quiet)).record
+    run = fit_head(FitConfig(**{**where, "head": head, **options}), open_progress(quiet))
     if out is not None:
         run.save(out, overwrite)
     return run
@@ -145,7 +145,7 @@ def fine_tune(
     config = TuneConfig(**{**where, "strategy": strategy, **_as_lists(listed)})
     target = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="headstart-"), "run")
     state = prepare_state(config, target, resume, overwrite)
-    run = fine_tune(config, open_progress(quiet), state).record
+    run = fine_tune(config, open_progress(quiet), state)
     if out is None:
         run.features = place_backbone(run.features, state / BACKBONE_DIR)
         weakref.finalize(run, shutil.rmtree, target.parent, ignore_errors=True)

@@ -120,7 +120,7 @@ WATCH: Group = panel(
             None,
         ),
         "callback": (
-            option(list[str] | None, "--callback", metavar="py:…", help="A TrainerCallback of yours."),
+            option(list[str] | None, "--callback", metavar="py:…", help="Your own, told after each epoch."),
             None,
         ),
     },
@@ -193,7 +193,7 @@ def fine_tune(
     resolved = TuneConfig.load(config, given) if config else TuneConfig(**given)
     target = out or Path("runs") / run_name(resolved)
     state = prepare_state(resolved, target, resume, overwrite)
-    record = run(resolved, open_progress(quiet), state).record
+    record = run(resolved, open_progress(quiet), state)
     record.save(target, overwrite)
     shutil.rmtree(state, ignore_errors=True)
     if as_json:

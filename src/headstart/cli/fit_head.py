@@ -160,7 +160,7 @@ def fit_head(
     with open_studio() as studio:
         from headstart.fitting.stage import fit_head as run
 
-        record = run(resolved, open_progress(quiet), checkpoint).record
+        record = run(resolved, open_progress(quiet), checkpoint)
         record.save(target, overwrite, studio.draw)
     checkpoint.unlink(missing_ok=True)
     if as_json:

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headstart.cache.sets import FeatureSet
-    from headstart.fitting.data import FitData
+    from headstart.contracts import Task
     from headstart.heads.predictor import Predictor
+    from headstart.samples import LabelledSamples
     from headstart.types import Json
 
 MISTAKES = 50
@@ -50,30 +51,38 @@ class Evaluation:
         return next(name for name in ("test", "validation", "train") if name in self.predictions)
 
 
-def evaluate_splits(predictor: Predictor, data: FitData, seed: int) -> Evaluation:
+def evaluate_splits(predictor: Predictor, splits: Mapping[str, LabelledSamples], seed: int) -> Evaluation:
     """Judge a head on every split that has samples; ``X`` is prepared already."""
-    found, task = Evaluation(), open_task(data.kind)
-    for split, part in data.parts.items():
+    found = Evaluation()
+    for split, part in splits.items():
         if len(part):
             outputs = predictor.outputs(part.X)
-            said = Predictions(data.targets(part), outputs, predictor.classes, data.names, part.table)
+            said = Predictions(part.targets, outputs, predictor.classes, part.names, part.table)
             # How the training samples would have come out otherwise says nothing of others.
+            resamples = 0 if split == "train" else RESAMPLES
             found.predictions[split] = said
-            found.metrics[split] = task.report(said, 0 if split == "train" else RESAMPLES, seed)
+            found.metrics[split] = open_task(part.kind).report(said, resamples, seed)
     return found
 
 
-def calibrated(predictor: Predictor, data: FitData) -> Predictor:
+def after_refit(before: Evaluation, after: Evaluation) -> Evaluation:
+    """The refitted head has seen the validation samples: for them, what the head before it said holds."""
+    return Evaluation(
+        {**after.metrics, "validation": before.metrics["validation"]},
+        {**after.predictions, "validation": before.predictions["validation"]},
+    )
+
+
+def calibrated(predictor: Predictor, validation: LabelledSamples) -> Predictor:
     """The same with the temperature that fits the validation samples best."""
-    validation = data.parts["validation"]
     logits = predictor.logits(validation.X) if len(validation) else None
     if logits is None:
         return predictor
-    temperature = open_task(data.kind).temperature(logits, data.targets(validation), predictor.classes)
+    temperature = open_task(validation.kind).temperature(logits, validation.targets, predictor.classes)
     return replace(predictor, temperature=temperature)
 
 
-def tables_of(features: FeatureSet, data: FitData, found: Evaluation) -> dict[str, Json]:
+def tables_of(features: FeatureSet, task: Task, found: Evaluation) -> dict[str, Json]:
     """Where a head is wrong on the last split.
 
     Returns
@@ -82,7 +91,7 @@ def tables_of(features: FeatureSet, data: FitData, found: Evaluation) -> dict[st
         ``split``; ``mistakes``: the worst ones, each with its ``id``, ``input``, ``label`` and ``prediction``;
         ``errors_by`` each metadata column.
     """
-    task, split = open_task(data.kind), found.last
+    split = found.last
     said, tables = found.predictions[split], dict[str, "Json"](split=split)
     mistakes, is_right = task.mistakes(said, MISTAKES), task.is_right(said)
     if mistakes is not None:
@@ -116,10 +125,12 @@ def _with_inputs(
     return [{**mistake, "input": shown} for mistake, shown in zip(mistakes, inputs, strict=True)]
 
 
-def plots_of(data: FitData, found: Evaluation, history: Sequence[Mapping[str, Json]]) -> dict[str, Plot]:
+def plots_of(
+    train: LabelledSamples, found: Evaluation, history: Sequence[Mapping[str, Json]]
+) -> dict[str, Plot]:
     """The plots of a run, by name."""
     split = found.last
-    plots = open_task(data.kind).plots(found.predictions[split], found.metrics[split], split, data.column)
+    plots = open_task(train.kind).plots(found.predictions[split], found.metrics[split], split, train.column)
     return {**plots, "history": history_plot(history)} if history else plots
 
 

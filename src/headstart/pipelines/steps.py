@@ -76,7 +76,7 @@ def _fit_head(work: Work, bench: Bench, resume: bool) -> dict[str, Any]:
     checkpoint = work.target.with_name(f".{work.target.name}.training")
     if not resume:
         checkpoint.unlink(missing_ok=True)
-    record = fit_head(cast("FitConfig", work.config), bench.progress, checkpoint).record
+    record = fit_head(cast("FitConfig", work.config), bench.progress, checkpoint)
     record.save(work.target, overwrite=True)
     checkpoint.unlink(missing_ok=True)
     return _figures(record, work.target)
@@ -87,7 +87,7 @@ def _fine_tune(work: Work, bench: Bench, resume: bool) -> dict[str, Any]:
 
     config = cast("TuneConfig", work.config)
     state = prepare_state(config, work.target, resume, overwrite=True)
-    record = fine_tune(config, bench.progress, state).record
+    record = fine_tune(config, bench.progress, state)
     record.save(work.target, overwrite=True)
     shutil.rmtree(state, ignore_errors=True)
     return _figures(record, work.target)

@@ -10,14 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypedDict, Unpack
-
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypedDict, Unpack, cast
 
 from headstart.errors import ConfigError, DataError, StorageError
 from headstart.files import make_directory, read_json, write_durably, write_folder, write_json
 from headstart.registry.card import model_card
-from headstart.registry.predictions import of_split, read_predictions
 from headstart.tasks import open_task
 
 if TYPE_CHECKING:
@@ -142,7 +139,7 @@ class Run:
 
     def replaced(self, **content: Unpack[Content]) -> Run:
         """The same run in memory with other parts."""
-        return Run(self.path, **{**self._content, **content})
+        return Run(self.path, **cast("Content", {**self._content, **content}))
 
     @property
     def folder(self) -> Path:
@@ -197,6 +194,8 @@ class Run:
         StorageError
             The run was loaded, and the file is missing or broken.
         """
+        from headstart.registry.predictions import of_split, read_predictions  # Arrow, which `runs ls` lacks
+
         if "predictions" in self._content:
             return of_split(self._content["predictions"], split)
         return read_predictions(self.folder, split)
@@ -316,7 +315,7 @@ class Run:
         content = self._content
         write_durably(folder / "config.yaml", content["config"].encode("utf-8"))
         for name in ("report", "labels", "features", "environment"):
-            write_json(folder / f"{name}.json", content[name])  # type: ignore[literal-required]
+            write_json(folder / f"{name}.json", content[name])
         lines = "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in content["history"])
         write_durably(folder / "metrics.jsonl", lines.encode("utf-8"))
         write_durably(folder / "predictions.parquet", parquet_bytes(content["predictions"]))
@@ -415,6 +414,8 @@ def check_free(target: Path, overwrite: bool, mark: str = "report.json", what: s
 
 def parquet_bytes(table: pa.Table) -> bytes:
     """A table as a Parquet file."""
+    import pyarrow.parquet as pq  # `runs ls` needs none of it
+
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
     return buffer.getvalue()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from headstart.types import UNSEEN
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from headstart.contracts import Task
@@ -42,6 +43,11 @@ class Objective:
     def right(self, logits: Tensor, targets: Tensor) -> Tensor | None:
         """Which rows are right, bool (B, M): all labels of a row have to be; None where none is right or wrong."""
         return self.task.right(logits, _by_member(targets, 1))
+
+    def to(self, device: torch.device) -> Objective:
+        """The same on another device."""
+        weights = None if self.class_weight is None else self.class_weight.to(device)
+        return replace(self, class_weight=weights)
 
     def n_seen(self, targets: Tensor) -> int:
         """How many rows of one stream have a loss."""
