@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from headstart.memory import is_out_of_memory
 from headstart.training.best import BestWeights, selection_score
 from headstart.training.callbacks import Callbacks, Record
 from headstart.training.checkpoint import Checkpoint
@@ -19,8 +20,6 @@ from headstart.training.schedules import rate_factor
 from headstart.training.seeds import generator_of, seed_global, seeded
 from headstart.training.settings import Settings
 from headstart.training.trainee import Step, Trainee, load_state
-
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 @dataclass
@@ -153,7 +152,7 @@ class Loop:
                     total += step.n_samples * self._take_step(step, rates, monitor)
                     done += 1
             except RuntimeError as error:
-                if not (_is_out_of_memory(error) and self._trainee.halve()):
+                if not (is_out_of_memory(error) and self._trainee.halve()):
                     raise
         return (total / self._trainee.n_samples).tolist(), rates
 
@@ -196,7 +195,7 @@ class Loop:
             try:
                 return self._trainee.evaluate()
             except RuntimeError as error:
-                if not (_is_out_of_memory(error) and self._trainee.halve()):
+                if not (is_out_of_memory(error) and self._trainee.halve()):
                     raise
 
     def _stop(self, done: Sequence[bool]) -> None:
@@ -258,7 +257,3 @@ class Loop:
 def _part(tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
     prefix = f"{part}/"
     return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or any(part in str(error) for part in OUT_OF_MEMORY)
