@@ -11,6 +11,7 @@ from torch import nn
 from headstart.errors import ConfigError
 from headstart.heads.linear import LinearHead
 from headstart.heads.networks.networks import OwnNetwork
+from headstart.tasks import open_task
 from headstart.training.examples import Rows, Stream
 from headstart.training.objectives import Objective
 from headstart.training.settings import Member, Settings
@@ -46,7 +47,7 @@ def shown(seed: int = 0) -> tuple[torch.Tensor, Witness]:
         OwnNetwork(module),
         [Stream(examples, [Member(0.01, 0.1)], Rows(inputs[0], targets), seed)],
         SETTINGS,
-        Objective("single"),
+        Objective(open_task("single")),
     )
     seen = torch.cat(module.seen).reshape(EPOCHS, N, 2)
     assert all(epoch[:, 0].sort().values.equal(rows) for epoch in seen)  # every sample once an epoch

@@ -13,6 +13,7 @@ from torch import nn
 
 from headstart.errors import StorageError
 from headstart.heads.networks.networks import MLP, LinearNetwork, OwnNetwork, ResidualNetwork
+from headstart.tasks import open_task
 from headstart.training import optimizers
 from headstart.training.checkpoint import Checkpoint
 from headstart.training.examples import Rows, Stream, batches_of
@@ -30,7 +31,9 @@ def train(module, examples, validation, settings, member=MEMBER, callbacks=(), c
     """Train one module in place; its history and best epoch."""
     network = OwnNetwork(module)
     stream = Stream(examples, [member], validation, seed)
-    [trained] = train_stack(network, [stream], settings, Objective("single"), callbacks, checkpoint)
+    [trained] = train_stack(
+        network, [stream], settings, Objective(open_task("single")), callbacks, checkpoint
+    )
     network.load_member(trained.weights)
     return trained.history, trained.best_epoch
 
@@ -101,7 +104,9 @@ def test_only_matrices_are_decayed(examples):
         module = network()
         before = {n: p.detach().clone() for n, p in module.named_parameters()}
         settings = replace(SETTINGS, optimizer=name)
-        stack = HeadStack(OwnNetwork(module), [Stream(examples, [MEMBER])], settings, Objective("single"))
+        stack = HeadStack(
+            OwnNetwork(module), [Stream(examples, [MEMBER])], settings, Objective(open_task("single"))
+        )
         optimizer = optimizers.open_optimizer(stack, settings)
         wrapped = {f"module.{n}": torch.zeros_like(p) for n, p in before.items()}
         optimizer.step(wrapped, [0.5])
@@ -299,7 +304,7 @@ def test_a_stack_is_trained_as_torchs_own_optimizer_trains_it(examples, name, n_
     plain = copy.deepcopy(made)
     members = [Member(0.01 / (number + 1), 0.1) for number in range(n_members)]
     settings = replace(SETTINGS, epochs=3, clip_norm=1e9)
-    trained = train_stack(made, [Stream(examples, members)], settings, Objective("single"))
+    trained = train_stack(made, [Stream(examples, members)], settings, Objective(open_task("single")))
 
     n_batches = len(batches_of(300, 64, 0, 1, torch.device("cpu")))
     for number, member in enumerate(members):

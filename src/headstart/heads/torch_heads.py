@@ -21,6 +21,7 @@ from headstart.heads.parameters import SEEDS, Interval, check
 from headstart.heads.scaling import moments, moments_of, standardise
 from headstart.heads.sequences import VectorSequences, sequences_of, vectors_of
 from headstart.samples import are_sequences, is_stored
+from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     import torch
@@ -359,12 +360,12 @@ class TorchHead(BaseHead):
     def _objective(self, targets: NDArray[Any], device: torch.device) -> Objective:
         import torch
 
-        from headstart.training.objectives import Objective, balanced_weights
+        from headstart.training.objectives import Objective
 
-        weights = None
-        if self.class_weight == "balanced" and self._task != "regression":
-            weights = balanced_weights(torch.from_numpy(targets), self.n_outputs_, self._task).to(device)
-        return Objective(self._task, weights, float(self.label_smoothing))
+        task, weights = open_task(self._task), None
+        if self.class_weight == "balanced":
+            weights = task.balanced_weights(torch.from_numpy(targets), self.n_outputs_)
+        return Objective(task, weights, float(self.label_smoothing)).to(device)
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from headstart.errors import DataError
-from headstart.heads.estimators import UNSEEN, Answers, OneClassError
+from headstart.heads.estimators import Answers, OneClassError
 from headstart.heads.torch_heads import TorchHead
+from headstart.types import UNSEEN
 
 if TYPE_CHECKING:
     from headstart.types import LabelKind
@@ -36,7 +37,7 @@ class TorchClassifier(Answers, ClassifierMixin, TorchHead):  # type: ignore[misc
 
     @property
     def _task(self) -> LabelKind:
-        return "multi" if self.is_multi_ else "single"
+        return self.label_kind or ("multi" if self.is_multi_ else "single")
 
     def _learn_targets(self, y: NDArray[Any], X: Any) -> NDArray[Any]:
         check_classification_targets(y)
@@ -83,7 +84,7 @@ class TorchRegressor(RegressorMixin, TorchHead):  # type: ignore[misc]
 
     @property
     def _task(self) -> LabelKind:
-        return "regression"
+        return self.label_kind or "regression"
 
     def _target_shapes(self, n_outputs: int) -> dict[str, tuple[int, ...]]:
         return {"target_mean": (n_outputs,), "target_scale": (n_outputs,)}

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypedDict, Unpack, cast
 from headstart.errors import ConfigError, DataError, StorageError
 from headstart.files import make_directory, read_json, write_durably, write_folder, write_json
 from headstart.registry.card import model_card
+from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -329,7 +330,7 @@ class Run:
         write_durably(folder / "README.md", card.encode("utf-8"))
 
     def __repr__(self) -> str:
-        name = "r2" if self.report.get("task") == "regression" else "accuracy"
+        name = open_task(self.report["task"]).leading_score
         metrics = {split: round(values[name], 4) for split, values in self.report["metrics"].items()}
         return f"Run({self.head_name!r} on {self.features['backbone']!r}, {name} {metrics})"
 
