@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from headstart.pipelines.run import PipelineOutcome
     from headstart.registry.run import Run
     from headstart.tuning.whole_model import WholeModel
-    from headstart.types import Exported
+    from headstart.types import Exported, PlotFormat
 
 
 def extract(data: Any, backbone: str | Sequence[str], *, quiet: bool = False, **options: Any) -> FeatureSet:
@@ -258,6 +258,7 @@ def compare(
     *,
     out: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
+    plots: PlotFormat = "png",
     cache: str | os.PathLike[str] | None = None,
     seed: int = 0,
 ) -> Comparison:
@@ -271,6 +272,8 @@ def compare(
         Save tables, plots and a page there, as ``comparison.save`` does later.
     overwrite : bool
         Replace the comparison that lies there.
+    plots : {"png", "svg", "both", "none"}
+        The files of its plots.
     cache : path, optional
         Where the sets lie that know how long extracting took; None: where each run says.
     seed : int
@@ -285,7 +288,7 @@ def compare(
 
     comparison = compare(runs, cache, seed)
     if out is not None:
-        comparison.save(out, overwrite)
+        comparison.save(out, overwrite, plots)
     return comparison
 
 

@@ -16,7 +16,7 @@ from headstart.backbones.options import BackboneOptions
 from headstart.data import SourceOptions
 from headstart.errors import ConfigError
 from headstart.tasks import check_kind
-from headstart.types import Modality
+from headstart.types import Modality, PlotFormat
 
 
 class Config(BaseModel):
@@ -167,6 +167,7 @@ class FitConfig(Config):
     mapped: bool | None = None
     track: list[str] = Field(default_factory=list)
     callback: list[str] = Field(default_factory=list)
+    plots: PlotFormat = "png"
     seed: int = Field(0, ge=0, lt=2**32)
     cache: str | None = None
     digest: str | None = None
@@ -217,6 +218,7 @@ class TuneConfig(ColumnConfig, ComputeConfig):
     calibrate: bool = True
     track: list[str] = Field(default_factory=list)
     callback: list[str] = Field(default_factory=list)
+    plots: PlotFormat = "png"
     seed: int = Field(0, ge=0, lt=2**32)
     max_length: int | None = Field(None, ge=1)
     image_size: int | None = Field(None, ge=1)

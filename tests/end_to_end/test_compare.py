@@ -74,7 +74,7 @@ def test_json_has_all_of_it(headstart: Runner, runs: list[Path]) -> None:
 
 
 def test_out_gives_a_table_plots_and_a_page(headstart: Runner, runs: list[Path]) -> None:
-    done = headstart(*drawn("compare", *runs, "--out", "compared"))
+    done = headstart("compare", *runs, "--out", "compared", "--plots", "both")
     assert done.code == 0
     folder = Path("compared")
     assert done.err.strip() == "the comparison lies in compared"
@@ -125,7 +125,7 @@ def test_what_cannot_be_written_leaves_what_was_there(
     def full_disk(self: Any) -> bytes:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("headstart.plots.Plot.svg", full_disk)
+    monkeypatch.setattr("headstart.plots.Plot.png", full_disk)
     assert headstart(*drawn("compare", *runs, "--out", "compared", "--overwrite")).code == 1
     assert headstart(*drawn("compare", *runs, "--out", "new")).code == 1
     assert {path: path.read_bytes() for path in Path("compared").rglob("*") if path.is_file()} == before

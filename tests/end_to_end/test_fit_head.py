@@ -191,3 +191,10 @@ def test_a_sweep_says_what_it_found(headstart: Runner) -> None:
     assert "best of 3 on validation: lr=0.01" in done.out
     assert "2 seeds, test: accuracy" in done.out
     assert Path("run/plots/sweep.png").stat().st_size > 1000
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_sweep_over_heads_is_not_called_after_one_of_them(headstart: Runner) -> None:
+    done = headstart("fit-head", "made", "--sweep", "head=ridge,centroid")
+    assert done.code == 0, done.err
+    assert "the run lies in runs/made-sweep" in done.out

@@ -21,6 +21,7 @@ def compare(
         ),
     ] = None,
     overwrite: options.Overwrite = False,
+    plots: options.Plots = "png",
     cache: options.Cache = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the bootstrap.")] = 0,
     as_json: options.AsJson = False,
@@ -36,7 +37,7 @@ def compare(
         check_target(out, overwrite)
     comparison = stage(runs, cache, seed)
     if out is not None:
-        comparison.save(out, overwrite)
+        comparison.save(out, overwrite, plots)
     if as_json:
         options.write_json(comparison.to_json())
     else:

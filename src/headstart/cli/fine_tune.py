@@ -165,6 +165,7 @@ def fine_tune(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training.")] = False,
     overwrite: shared.Overwrite = False,
+    plots: shared.Plots = "png",
     config: Annotated[
         Path | None, typer.Option("--config", metavar="FILE", help="Repeat a run; other options change it.")
     ] = None,

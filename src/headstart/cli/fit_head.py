@@ -123,9 +123,15 @@ def fit_head(
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the head.")] = 0,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="RUN", help="Default: runs/<set>-<head>.")
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="RUN",
+            help="Default: runs/<set>-<head>; -sweep if it compares heads.",
+        ),
     ] = None,
     overwrite: options.Overwrite = False,
+    plots: options.Plots = "png",
     config: Annotated[
         Path | None,
         typer.Option("--config", metavar="FILE", help="Repeat a run; other options change it."),
@@ -152,12 +158,11 @@ def fit_head(
         resolved = FitConfig.load(config, given)
     else:
         resolved = FitConfig(**given)
-    name = resolved.head.removeprefix("py:").replace(":", "-")
-    target = out or Path("runs") / f"{resolved.set}-{name}"
+    target = out or Path("runs") / f"{resolved.set}-{_short_name(resolved)}"
     check_free(target, overwrite)
     make_directory(target.parent)
     checkpoint = target.with_name(f".{target.name}.training")
-    with open_studio() as studio:
+    with open_studio(resolved.plots) as studio:
         from headstart.fitting.stage import fit_head as run
 
         record = run(resolved, open_progress(quiet), checkpoint)
@@ -170,6 +175,11 @@ def fit_head(
         return
     _show(record, resolved)
     typer.echo(f"fitted in {record.report['timings']['fit']:.2f} s; the run lies in {target}")
+
+
+def _short_name(config: FitConfig) -> str:
+    """What a run is called after its set; which head a sweep over heads will choose is not known yet."""
+    return "sweep" if "head" in config.sweep else config.head.removeprefix("py:").replace(":", "-")
 
 
 def _resolve(values: Mapping[str, Any], param: list[str]) -> dict[str, Any]:

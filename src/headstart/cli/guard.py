@@ -70,7 +70,13 @@ def _terminate(number: int, frame: object) -> None:
 
 
 def _this_command() -> str:
-    return shlex.join(["headstart", *sys.argv[1:]])
+    """The command that goes on: as it was given, and of one that keeps its state only if asked, with ``--resume``."""
+    words = ["headstart", *(word for word in sys.argv[1:] if word != "--overwrite" or not _is_resumed())]
+    return shlex.join([*words, "--resume"] if _is_resumed() and "--resume" not in words else words)
+
+
+def _is_resumed() -> bool:
+    return sys.argv[1:2] == ["fine-tune"]
 
 
 def _explain(error: BaseException) -> str:

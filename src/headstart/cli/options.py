@@ -9,6 +9,8 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from headstart.types import PlotFormat
+
 Command = TypeVar("Command", bound=Callable[..., None])
 
 
@@ -39,6 +41,9 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing on stder
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show tracebacks.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Write the result as JSON to stdout.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what lies there.")]
+Plots = Annotated[
+    PlotFormat, typer.Option("--plots", help="Write plots as PNG files, SVG files, both, or not at all.")
+]
 Data = Annotated[
     str,
     typer.Argument(

@@ -92,6 +92,7 @@ def make_record(
         predictions=_predictions(splits, outcome.evaluation),
         split=outcome.features.samples.select(["id", "key", "split"]),
         predictor=predictor,
+        plot_format=config.plots,
         plots={**plots_of(train, outcome.evaluation, history), **plots_of_protocols(report)},
     )
 

@@ -18,6 +18,7 @@ from headstart.config import (
     TuneConfig,
 )
 from headstart.pipelines.made_data import MADE
+from headstart.types import PlotFormat
 
 
 class DataConfig(ColumnConfig):
@@ -34,6 +35,7 @@ class CompareConfig(Config):
     runs: list[str] = Field(default_factory=list)
     set: str | None = None
     seed: int = Field(0, ge=0)
+    plots: PlotFormat = "png"
 
 
 class PredictStep(PredictConfig):

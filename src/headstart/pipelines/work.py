@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from headstart.pipelines.state import Done
 
 NO_DIFFERENCE = (
-    "cache", "device", "workers", "format", "offline", "track", "part_size", "data", "init_head", "runs", "run"
+    "cache", "device", "workers", "format", "offline", "track", "part_size", "plots", "data", "init_head", "runs", "run"
 )  # fmt: skip
 """What changes no result, or is in the key by its content."""
 

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from headstart.heads.predictor import Predictor
     from headstart.plots import Plot
     from headstart.plots.studio import Drawn
-    from headstart.types import Exported, Json
+    from headstart.types import Exported, Json, PlotFormat
 
-Draw: TypeAlias = "Callable[[Mapping[str, Plot]], Drawn]"
+Draw: TypeAlias = "Callable[[Mapping[str, Plot], PlotFormat], Drawn]"
 
 MODEL_DIR, BACKBONE_DIR = "model", "backbone"
 IN_RUN = "@run"
@@ -76,6 +76,7 @@ class Content(TypedDict, total=False):
     predictions: pa.Table
     split: pa.Table
     plots: Mapping[str, Plot]
+    plot_format: PlotFormat
     save_model: Callable[[Path], None]
 
 
@@ -180,6 +181,11 @@ class Run:
     def plots(self) -> Mapping[str, Plot]:
         """The plots of a run in memory, by name; of one on disk they lie in ``plots/``."""
         return {}
+
+    @property
+    def draws(self) -> bool:
+        """Whether its plots are drawn at all."""
+        return self._content.get("plot_format", "png") != "none"
 
     @property
     def head(self) -> Head:
@@ -323,10 +329,10 @@ class Run:
         make_directory(folder / MODEL_DIR)
         content.get("save_model", self.predictor.save)(folder / MODEL_DIR)
         make_directory(folder / "plots")
-        for name, (png, svg) in draw(self.plots).items():
-            write_durably(folder / "plots" / f"{name}.png", png)
-            write_durably(folder / "plots" / f"{name}.svg", svg)
-        card = model_card(self.report, self.labels, self.features, list(self.plots))
+        drawn = draw(self.plots, content.get("plot_format", "png"))
+        for name, plot in drawn.items():
+            write_durably(folder / "plots" / name, plot)
+        card = model_card(self.report, self.labels, self.features, list(drawn))
         write_durably(folder / "README.md", card.encode("utf-8"))
 
     def __repr__(self) -> str:
@@ -353,10 +359,10 @@ class Run:
         return " + ".join(dict.fromkeys(str(part.get(name, "?")) for part in parts))
 
 
-def _draw_here(plots: Mapping[str, Plot]) -> Drawn:
+def _draw_here(plots: Mapping[str, Plot], asked: PlotFormat) -> Drawn:
     from headstart.plots.studio import draw_here
 
-    return draw_here(plots)
+    return draw_here(plots, asked)
 
 
 def _placed(features: Mapping[str, Any], folder: Path) -> dict[str, Json]:

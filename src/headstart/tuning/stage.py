@@ -86,9 +86,13 @@ def _features(config: TuneConfig, progress: Progress) -> FeatureSet:
     """The set to train on: one that is there, or the data, extracted as fit-head would need it."""
     cache = Cache(config.cache)
     name = config.data
-    is_set = (
-        isinstance(name, str) and not os.path.exists(os.path.expanduser(name)) and name in cache.set_names()
-    )
+    is_set = isinstance(name, str) and name in cache.set_names()
+    if is_set and os.path.exists(os.path.expanduser(name)):
+        is_set = config.backbone is None and config.set is None
+        if is_set:
+            progress.say(
+                f"{name} is the set of that name; for the data that lies in ./{name}, say which --backbone"
+            )
     if is_set or config.digest is not None:
         features = cache.open_set(str(config.set or name), config.digest)
         if config.backbone is not None and config.backbone not in _backbones(features):
