@@ -136,3 +136,32 @@ def test_the_nearest_have_the_loudest_vote() -> None:
     lonely = Neighbours(np.array([[0.9, -np.inf]]), np.array([[1, -1]]))
     [voted] = votes(lonely, np.eye(2), 2, [2])
     assert voted.tolist() == [[0.0, 1.0]]
+
+
+def test_copies_come_in_the_order_of_their_rank() -> None:
+    copies = np.repeat(RNG.normal(size=(2, 33)), 400, axis=0).astype(np.float32)
+    rank = RNG.permutation(len(copies))
+    found = nearest(copies[:3], copies, 20, own=np.arange(3), rank=rank)
+    first = [row for row in np.argsort(rank) if row < 400]
+    for query in range(3):
+        assert found.row[query].tolist() == [row for row in first if row != query][:20]
+
+
+@pytest.mark.parametrize("k", [1, 10, 60])
+def test_the_order_is_that_of_one_sum_whatever_is_pending(k: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few distinct directions, each many times with a last digit changed: every block is crowded."""
+    rng = np.random.default_rng(4)
+    rows = rng.normal(size=(5, 16))[rng.integers(5, size=300)].astype(np.float32)
+    rows *= rng.choice([1, 1 + 2.0**-23], size=rows.shape).astype(np.float32)
+    units = unit_rows(rows)
+    cosine = (units[:, None] * units[None]).sum(axis=2)
+    expected = np.lexsort((np.broadcast_to(np.arange(300), cosine.shape), -cosine), axis=1)[:, :k]
+    for queries, keys, candidates in ((2048, 4096, 1 << 20), (7, 11, 50), (300, 64, 1000)):
+        monkeypatch.setattr(neighbours, "QUERIES", queries)
+        monkeypatch.setattr(neighbours, "KEYS", keys)
+        monkeypatch.setattr(neighbours, "CANDIDATES", candidates)
+        for dense in (1, 10**6):
+            monkeypatch.setattr(neighbours, "DENSE", dense)
+            found = nearest(rows, rows, k)
+            assert np.array_equal(found.row, expected)
+            np.testing.assert_allclose(found.cosine, np.take_along_axis(cosine, expected, 1), atol=1e-14)

@@ -132,6 +132,7 @@ class _Search:
         self.floor = np.full(len(queries), -np.inf)  # the k-th nearest is at least as near, up to the slack
         self.pending: list[tuple[Ints, Ints, Floats]] = []
         self.n_pending = 0
+        self.is_crowded = False
 
     def run(self, own: Ints | None) -> None:
         left = self.queries.astype(self.dtype)
@@ -154,14 +155,19 @@ class _Search:
         step = max(1, CANDIDATES // cosines.shape[1])
         for first in range(0, len(cosines), step):
             part = cosines[first : first + step]
-            query, key = np.nonzero(part >= lowest[first : first + step, None].astype(self.dtype))
+            # The numbers of a flat mask are found several times as fast as those of a square one.
+            near = np.flatnonzero(part >= lowest[first : first + step, None].astype(self.dtype))
+            query, key = np.divmod(near, part.shape[1])
             self.pending.append((query + first, key + start, part[query, key].astype(np.float64)))
             self.n_pending += len(query)
             if self.n_pending > CANDIDATES:
+                self.is_crowded = True
                 self._settle()
 
     def _settle(self) -> None:
         """Score what is pending, and keep the k nearest of it and of what was found before."""
+        if not self.n_pending:
+            return
         query, row, cosine = (np.concatenate(each) for each in zip(*self.pending, strict=True))
         self.pending, self.n_pending = [], 0
         order = np.argsort(-cosine)
@@ -175,9 +181,9 @@ class _Search:
     def _ordered(self, query: Ints, row: Ints, cosine: Floats) -> tuple[Ints, Ints, Floats]:
         """Pairs ordered by query and by cosine in the product's precision, as ordered by query and exact cosine."""
         is_close = (np.diff(cosine) >= -2 * self.slack) & (np.diff(query) == 0)
-        run = np.cumsum(np.append(True, ~is_close))[: len(query)]
-        tied = np.flatnonzero(np.append(is_close, False) | np.append(False, is_close)) if len(query) else run
-        again = tied if self.is_dense else slice(None)
+        run = np.cumsum(np.append(True, ~is_close))
+        tied = np.flatnonzero(np.append(is_close, False) | np.append(False, is_close))
+        again = tied if self.is_dense and not self.is_crowded else slice(None)
         cosine[again] = self._scores(query[again], row[again])
         order = tied[np.lexsort((self._rank(row[tied]), -cosine[tied], run[tied]))]
         row[tied], cosine[tied] = row[order], cosine[order]
