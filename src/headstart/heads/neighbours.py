@@ -29,7 +29,7 @@ CANDIDATES = 1 << 20
 """Pairs that are held before they are scored."""
 SCORED_VALUES = 1 << 16
 """Numbers of the pairs that are scored together: they stay in the processor's cache."""
-DENSE = 64
+DENSE = 100
 """Where one row in so many is a neighbour, a product in double precision is cheaper than scoring them all again."""
 TEMPERATURE = 0.07
 """Of a vote: a neighbour of cosine c counts exp(c / temperature) (Wu et al. 2018)."""
