@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
     from headstart.comparison.comparison import Comparison
     from headstart.pipelines.run import PipelineOutcome
-    from headstart.prediction.run import Run
+    from headstart.registry.run import Run
+    from headstart.tuning.whole_model import WholeModel
+    from headstart.types import Exported
 
 
 def extract(data: Any, backbone: str | Sequence[str], *, quiet: bool = False, **options: Any) -> FeatureSet:
@@ -86,14 +88,11 @@ def fit_head(
         ``sweep={"lr": [1e-3, 1e-2]}``, ``seeds``, ``folds``, ``prepare``, ``cache``, ``backbone``, ….
     """
     from headstart.fitting.stage import fit_head
-    from headstart.prediction.run import Run
 
     where: Mapping[str, Any] = {"set": features}
     if not isinstance(features, str):
         where = {"set": features.name, "digest": features.digest, "cache": str(features.cache)}
-    fitted = fit_head(FitConfig(**{**where, "head": head, **options}), open_progress(quiet))
-    record = fitted.record
-    run = Run(fitted.predictor, record.report, record.labels, record.features, record)
+    run = fit_head(FitConfig(**{**where, "head": head, **options}), open_progress(quiet))
     if out is not None:
         run.save(out, overwrite)
     return run
@@ -135,8 +134,7 @@ def fine_tune(
 
     from headstart.cache.sets import FeatureSet
     from headstart.config import TuneConfig
-    from headstart.prediction.run import Run
-    from headstart.registry.record import BACKBONE_DIR, place_backbone
+    from headstart.registry.run import BACKBONE_DIR, Run, place_backbone
     from headstart.tuning.stage import fine_tune, prepare_state
 
     where: dict[str, Any] = {"data": data, "backbone": backbone}
@@ -147,29 +145,112 @@ def fine_tune(
     config = TuneConfig(**{**where, "strategy": strategy, **_as_lists(listed)})
     target = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="headstart-"), "run")
     state = prepare_state(config, target, resume, overwrite)
-    fitted = fine_tune(config, open_progress(quiet), state)
-    record = fitted.record
+    run = fine_tune(config, open_progress(quiet), state)
     if out is None:
-        features = place_backbone(record.features, state / BACKBONE_DIR)
-        run = Run(fitted.predictor, record.report, record.labels, features, record)
+        run.features = place_backbone(run.features, state / BACKBONE_DIR)
         weakref.finalize(run, shutil.rmtree, target.parent, ignore_errors=True)
         return run
-    record.save(target, overwrite)
+    run.save(target, overwrite)
     shutil.rmtree(state, ignore_errors=True)
     return Run.load(target)
 
 
 def load_run(path: str | os.PathLike[str]) -> Run:
     """Open a run directory."""
-    from headstart.prediction.run import Run
+    from headstart.registry.run import Run
 
     return Run.load(path)
 
 
 def predict(run: Run | str | os.PathLike[str], data: Any, *, quiet: bool = True, **options: Any) -> pa.Table:
-    """Predict raw inputs with a run; see `Run.predict`."""
-    opened = load_run(run) if isinstance(run, str | os.PathLike) else run
-    return opened.predict(data, quiet=quiet, **options)
+    """Predict raw inputs with a run: a list of texts or of image paths, or anything `extract` takes.
+
+    Returns
+    -------
+    pyarrow.Table
+        ``id``, ``prediction`` and ``p:<class>``…, a row for each input in order.
+    """
+    from headstart.config import PredictConfig
+    from headstart.prediction.stage import predict
+
+    return predict(_opened(run), PredictConfig(data=data, **options), open_progress(quiet))
+
+
+def load_module(
+    run: Run | str | os.PathLike[str], *, trainable: bool = False, device: str = "cpu", offline: bool = False
+) -> WholeModel:
+    """Backbone and head of a run as one torch module, from model inputs to logits.
+
+    ``module.inputs(["a text"])`` makes the batch that it takes; ``print(module.table())`` shows how many
+    parameters are trainable and how many frozen.
+
+    Parameters
+    ----------
+    run : Run or path
+    trainable : bool
+        Whether the weights have gradients; without, nothing of it ever changes.
+    device : str
+    offline : bool
+        Open no socket.
+
+    Raises
+    ------
+    ConfigError
+        They cannot be one network: the head is none, or reads several features, or all positions.
+    MismatchError
+        The backbone is not the one that the head was fitted on.
+    """
+    from headstart.backbones.freezing import resolve_device
+    from headstart.network import forbid_network
+    from headstart.tuning.whole_model import whole_model
+
+    if offline:
+        forbid_network()
+    opened, progress, where = _opened(run), open_progress(True), resolve_device(device)
+    return whole_model(opened.predictor, opened.features, progress, trainable, where, offline)
+
+
+def export(
+    run: Run | str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    to: str = "hf",
+    overwrite: bool = False,
+    offline: bool = False,
+    quiet: bool = True,
+) -> Exported:
+    """Write backbone and head of a run as one model that others load without headstart.
+
+    Parameters
+    ----------
+    run : Run or path
+    out : path
+        A folder, written whole or not at all.
+    to : {"hf", "onnx", "timm"}
+        For transformers' ``AutoModelFor…Classification`` and pipelines; one ONNX file; for
+        ``timm.create_model("local-dir:…")``.
+    overwrite : bool
+        Replace an export that lies there.
+    offline : bool
+        Open no socket.
+
+    Raises
+    ------
+    HeadstartError
+        See `headstart.exporting.stage.export`.
+    """
+    from pathlib import Path
+
+    from headstart.exporting.stage import export
+    from headstart.network import forbid_network
+
+    if offline:
+        forbid_network()
+    return export(_opened(run), to, Path(out), open_progress(quiet), overwrite, offline)
+
+
+def _opened(run: Run | str | os.PathLike[str]) -> Run:
+    return load_run(run) if isinstance(run, str | os.PathLike) else run
 
 
 def compare(

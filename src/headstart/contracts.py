@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from headstart.types import AT_END
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         Payload,
         Precision,
         SampleBlock,
+        Tokens,
     )
 
 
@@ -189,6 +190,25 @@ class FrozenModel(Protocol):
         """
 
 
+class Runtime(Protocol):
+    """What runs a frozen model over batches, and may find a faster way to while it works."""
+
+    @property
+    def name(self) -> str:
+        """As what the model runs now, such as ``eager``."""
+
+    def run(self, batch: Mapping[str, torch.Tensor]) -> list[torch.Tensor | Tokens]:
+        """What each tap reads of a batch on its device; several threads may call it at once."""
+
+    def trial(
+        self, make_batch: Callable[[], Mapping[str, torch.Tensor]], seconds_left: float
+    ) -> Callable[[], Any] | None:
+        """Something faster to try in a thread of its own; None if nothing pays with so much work left."""
+
+    def adopt(self, trial: Any) -> str:
+        """Run as a trial did, if it was a success; otherwise what to tell the user, or nothing."""
+
+
 class ShardReader(Protocol):
     """One committed shard, opened for reading. Closing is a matter of dropping it."""
 
@@ -232,7 +252,19 @@ class Head(Protocol):
     """
 
     kind: str
+    """Its name, as `open_head` takes it."""
     fitted: tuple[str, ...]
+    """Attributes besides the tensors that are kept with a saved head."""
+    trains_by_epochs: bool
+    """Whether ``fit`` takes callbacks, views and a checkpoint, and features that stay on disk."""
+    trains_side_by_side: bool
+    """Whether several of them can be trained in one pass."""
+    computes_in_torch: bool
+    """Whether fitting imports torch in any case."""
+    takes_sequences: bool
+    """Whether a sample is several vectors."""
+    takes_views: bool
+    """Whether training draws features of changed copies."""
     n_features_in_: int
 
     def fit(self, X: Any, y: Any, X_val: Any = None, y_val: Any = None) -> Any:

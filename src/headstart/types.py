@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     import pyarrow as pa
     import torch
@@ -214,3 +216,28 @@ class FeatureRef:
     tap: str
     space: str
     view: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A model that was exported.
+
+    Parameters
+    ----------
+    path : Path
+    to : {"hf", "onnx", "timm"}
+    largest_error : float
+        Of the logits of trial samples against the run's, as a share of the largest.
+    details : mapping
+        ``class`` and ``remote_code``, or ``inputs``.
+    """
+
+    path: Path
+    to: str
+    largest_error: float
+    details: Mapping[str, Json]
+
+    @property
+    def as_json(self) -> dict[str, Json]:
+        """For machines."""
+        return {"path": str(self.path), "to": self.to, "largest_error": self.largest_error, **self.details}

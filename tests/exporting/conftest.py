@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 import headstart as hs
-from headstart.prediction.run import Run
+from headstart.registry.run import Run
 
 from ..backbones.conftest import picture
 

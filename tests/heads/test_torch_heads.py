@@ -14,13 +14,13 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from headstart.errors import ConfigError, DataError
 from headstart.heads import open_head
 from headstart.heads.attention import AttentionHead, AttentionRegressor
-from headstart.heads.inputs import ChosenRows, take_rows
 from headstart.heads.linear import LinearHead, LinearRegressor
 from headstart.heads.mlp import MLPHead, MLPRegressor, ResidualHead, ResidualRegressor
 from headstart.heads.own import OwnHead, OwnRegressor
 from headstart.heads.sequences import Sequences
 from headstart.heads.stacks import Labelled, fit_stack
 from headstart.heads.storage import load_head, save_head
+from headstart.samples import ChosenRows, take_rows
 
 OWN_LINEAR = f"py:{__name__}:own_linear"
 ON_VECTORS = (

@@ -34,24 +34,24 @@ class TestStrategies:
     """What trains, and that nothing else does."""
 
     def test_full_trains_everything_that_is_read(self, tuned: Any, tiny_bert: Path, tmp_path: Path) -> None:
-        after = saved(tuned("full").record, tmp_path / "run")
+        after = saved(tuned("full"), tmp_path / "run")
         moved = changed(backbone_of(tiny_bert), after)
         assert {"embeddings.LayerNorm.weight", "encoder.layer.0.output.dense.weight"} <= moved
         assert not {name for name in moved if name.startswith("pooler")}  # which no logit depends on
 
     def test_last_blocks_alone(self, tuned: Any, tiny_bert: Path, tmp_path: Path) -> None:
         fitted = tuned("last:1")
-        moved = changed(backbone_of(tiny_bert), saved(fitted.record, tmp_path / "run"))
+        moved = changed(backbone_of(tiny_bert), saved(fitted, tmp_path / "run"))
         assert moved
         assert all(name.startswith("encoder.layer.1.") for name in moved)
-        cost = fitted.record.report["cost"]
+        cost = fitted.report["cost"]
         assert 0 < cost["parameters"] < cost["total_parameters"]
 
     def test_frozen_leaves_every_bit(self, tuned: Any, tiny_bert: Path, tmp_path: Path) -> None:
-        assert not changed(backbone_of(tiny_bert), saved(tuned("frozen").record, tmp_path / "run"))
+        assert not changed(backbone_of(tiny_bert), saved(tuned("frozen"), tmp_path / "run"))
 
     def test_gradual_goes_on_from_phase_to_phase(self, tuned: Any) -> None:
-        record = tuned("gradual", unfreeze=["0", "1", "all"], epochs=[1, 2, 1]).record
+        record = tuned("gradual", unfreeze=["0", "1", "all"], epochs=[1, 2, 1])
         assert [(entry["phase"], entry["epoch"]) for entry in record.history] == [
             (1, 1),
             (2, 1),
@@ -62,13 +62,13 @@ class TestStrategies:
 
     def test_adapters_are_merged_and_kept(self, tuned: Any, tiny_bert: Path, tmp_path: Path) -> None:
         fitted = tuned("lora", lora_rank=2, epochs=[3])
-        moved = changed(backbone_of(tiny_bert), saved(fitted.record, tmp_path / "run"))
+        moved = changed(backbone_of(tiny_bert), saved(fitted, tmp_path / "run"))
         assert moved
         assert all(name.endswith("weight") and "embeddings" not in name for name in moved)
         adapter = tmp_path / "run" / "model" / "adapter"
         assert (adapter / "adapter_model.safetensors").exists()
         assert str(tiny_bert) not in "".join(path.read_text("utf-8") for path in adapter.glob("*.[jm]*[nd]"))
-        cost = fitted.record.report["cost"]
+        cost = fitted.report["cost"]
         whole = sum(tensor.numel() for tensor in backbone_of(tiny_bert).values()) + 3 * 33
         assert cost["total_parameters"] == whole  # as it is kept, with the adapters merged
         assert 3 * 33 < cost["parameters"] < whole / 2  # the adapters and the head trained
@@ -76,11 +76,11 @@ class TestStrategies:
     def test_scratch_begins_with_weights_of_no_meaning(
         self, tuned: Any, tiny_bert: Path, tmp_path: Path
     ) -> None:
-        after = saved(tuned("scratch", seed=1, lr=[1e-9], head_lr=[1e-9]).record, tmp_path / "run")
+        after = saved(tuned("scratch", seed=1, lr=[1e-9], head_lr=[1e-9]), tmp_path / "run")
         before = backbone_of(tiny_bert)
         name = "encoder.layer.0.attention.self.query.weight"
         assert (after[name] - before[name]).abs().max() > 1e-3
-        again = saved(tuned("scratch", seed=1, lr=[1e-9], head_lr=[1e-9]).record, tmp_path / "again")
+        again = saved(tuned("scratch", seed=1, lr=[1e-9], head_lr=[1e-9]), tmp_path / "again")
         assert torch.equal(after[name], again[name])
 
     def test_a_backbone_without_so_many_blocks_says_so(self, tuned: Any) -> None:
@@ -91,13 +91,13 @@ class TestStrategies:
 def test_frozen_gives_what_fit_head_gives_on_the_cache(tuned: Any, texts: Path, cache_root: Path) -> None:
     fitted = tuned("frozen", epochs=[12], seed=4)
     run = hs.fit_head(
-        fitted.record.report["provenance"]["set"],
+        fitted.report["provenance"]["set"],
         "linear",
         cache=str(cache_root),
         seed=4,
         params={"epochs": 12},
     )
-    X, _ = hs.open_set(fitted.record.report["provenance"]["set"], str(cache_root)).arrays("test")
+    X, _ = hs.open_set(fitted.report["provenance"]["set"], str(cache_root)).arrays("test")
     live, cached = fitted.predictor.head, run.head
     assert (live.n_iter_, live.best_epoch_) == (cached.n_iter_, cached.best_epoch_)
     np.testing.assert_allclose(live.decision_function(X), cached.decision_function(X), atol=1e-4, rtol=0)
@@ -116,7 +116,7 @@ def test_the_most_accurate_epoch_is_kept_and_none_is_left_out(
         return torch.full(logits.shape[:2], next(right))
 
     monkeypatch.setattr(Objective, "right", scripted)
-    record = tuned("full", epochs=[5], lr=[1e-4], patience=patience).record
+    record = tuned("full", epochs=[5], lr=[1e-4], patience=patience)
     losses = [entry["validation_loss"] for entry in record.history]
     assert losses == sorted(losses, reverse=True)
     assert record.report["epochs"] == {"best": 2, "run": n_epochs}
@@ -155,7 +155,7 @@ def test_validation_samples_of_unknown_labels_decide_nothing(
 
 
 def test_predict_gives_what_the_report_says(tuned: Any, texts: Path, tmp_path: Path) -> None:
-    record = tuned("full").record
+    record = tuned("full")
     record.save(tmp_path / "run")
     moved = tmp_path / "elsewhere" / "run"
     moved.parent.mkdir()
@@ -183,11 +183,11 @@ def test_python_users_hold_the_run_without_saving_it(
 
 def test_a_linear_probe_first(tuned: Any, texts: Path, cache_root: Path, tmp_path: Path) -> None:
     first = tuned("frozen")
-    name = first.record.report["provenance"]["set"]
+    name = first.report["provenance"]["set"]
     hs.fit_head(name, "logistic", cache=str(cache_root), out=tmp_path / "probe")
     still = {"lr": [1e-12], "head_lr": [1e-12], "epochs": [1], "calibrate": False}
-    begun = tuned("full", init_head=tmp_path / "probe", **still).record.report["metrics"]["train"]
-    bare = tuned("full", **still).record.report["metrics"]["train"]
+    begun = tuned("full", init_head=tmp_path / "probe", **still).report["metrics"]["train"]
+    bare = tuned("full", **still).report["metrics"]["train"]
     probe = hs.load_run(tmp_path / "probe").report["metrics"]["train"]
     assert begun["accuracy"] == probe["accuracy"] > bare["accuracy"]
     assert begun["log_loss"] == pytest.approx(probe["log_loss"], abs=1e-3)
@@ -197,8 +197,8 @@ def test_a_linear_probe_first(tuned: Any, texts: Path, cache_root: Path, tmp_pat
 
 
 def test_same_seed_same_weights(tuned: Any, tmp_path: Path) -> None:
-    first, again = (saved(tuned("full", seed=1).record, tmp_path / name) for name in ("a", "b"))
-    other = saved(tuned("full", seed=2).record, tmp_path / "c")
+    first, again = (saved(tuned("full", seed=1), tmp_path / name) for name in ("a", "b"))
+    other = saved(tuned("full", seed=2), tmp_path / "c")
     assert not changed(first, again)
     assert changed(first, other)
 
@@ -207,7 +207,7 @@ class TestSearch:
     """Options are chosen on validation data."""
 
     def test_a_grid_keeps_the_best_without_training_it_again(self, tuned: Any) -> None:
-        record = tuned("full", sweep={"lr": [1e-9, 1e-3], "strategy": ["last:1", "full"]}, seed=2).record
+        record = tuned("full", sweep={"lr": [1e-9, 1e-3], "strategy": ["last:1", "full"]}, seed=2)
         sweep = record.report["sweep"]
         assert [trial["params"] for trial in sweep["trials"]] == [
             {"lr": lr, "strategy": strategy} for lr in (1e-9, 1e-3) for strategy in ("last:1", "full")
@@ -230,7 +230,7 @@ class TestSearch:
             data=str(texts), backbone=f"hf:{tiny_bert}", cache=str(cache_root), strategy=strategy, epochs=[2],
             sweep={"lr": [1e-9, 1e-3]}, **({"unfreeze": ["0", "1"]} if strategy == "gradual" else {}),
         )  # fmt: skip
-        first, again = (fine_tune(config, Silence(), tmp_path / "state").record for _ in range(2))
+        first, again = (fine_tune(config, Silence(), tmp_path / "state") for _ in range(2))
         sweep = first.report["sweep"]
         assert again.report["sweep"]["trials"] == sweep["trials"]
         assert again.report["sweep"]["best"] == sweep["best"] == {"lr": 1e-3}
@@ -240,7 +240,7 @@ class TestSearch:
 
     def test_a_trial_that_diverges_is_one_that_lost(self, tuned: Any) -> None:
         options = {name: value for name, value in RUINOUS.items() if name != "lr"}
-        trials = tuned("full", sweep={"lr": [9e5, 1e-5]}, **options).record.report["sweep"]["trials"]
+        trials = tuned("full", sweep={"lr": [9e5, 1e-5]}, **options).report["sweep"]["trials"]
         assert [trial["diverged"] for trial in trials] == [True, False]
         with pytest.raises(ConfigError, match="all 1 trainings diverged; sweep over smaller"):
             tuned("full", sweep={"lr": [9e5]}, **options)
@@ -248,7 +248,7 @@ class TestSearch:
     def test_optuna_gives_up_on_the_worse(self, tuned: Any) -> None:
         pytest.importorskip("optuna")
         options = {"sweep": {"lr": [1e-8, 1e-2]}, "search": "optuna", "trials": 7, "epochs": [3]}
-        first, again = (tuned("last:1", **options).record.report["sweep"]["trials"] for _ in range(2))
+        first, again = (tuned("last:1", **options).report["sweep"]["trials"] for _ in range(2))
         assert [trial["params"] for trial in first] == [trial["params"] for trial in again]
         assert len(first) == 7
         assert all(1e-8 <= trial["params"]["lr"] <= 1e-2 for trial in first)
@@ -271,7 +271,7 @@ def test_several_labels_and_numbers(tmp_path: Path, tiny_bert: Path, cache_root:
         data=str(tmp_path / "data.csv"), backbone=f"hf:{tiny_bert}", cache=str(cache_root), strategy="last:1",
         lr=[1e-3], epochs=[2], label_kind=kind, label_separator="|" if kind == "multi" else None,
     )  # fmt: skip
-    record = fine_tune(config, Silence(), tmp_path / "state").record
+    record = fine_tune(config, Silence(), tmp_path / "state")
     assert record.report["task"] == kind
     assert ("rmse" if kind == "regression" else "macro_f1") in record.report["metrics"]["test"]
     record.save(tmp_path / "run")
@@ -287,7 +287,7 @@ class TestResume:
         from headstart.tuning import phases as running
 
         options: dict[str, Any] = {"unfreeze": ["0", "1", "all"], "epochs": [2], "seed": 5}
-        whole = saved(tuned("gradual", **options).record, tmp_path / "whole")
+        whole = saved(tuned("gradual", **options), tmp_path / "whole")
         config = TuneConfig(
             data=str(texts), backbone=f"hf:{tiny_bert}", cache=str(cache_root), strategy="gradual", lr=[1e-3],
             **options,
@@ -312,7 +312,7 @@ class TestResume:
             with pytest.raises(Cut):
                 fine_tune(config, Silence(), state)
             monkeypatch.setattr(running, "write_json", real)
-            record = fine_tune(config, Silence(), state).record
+            record = fine_tune(config, Silence(), state)
             assert not changed(whole, saved(record, tmp_path / f"run-{stop_after}"))
             assert len(record.history) == 6
 
@@ -347,7 +347,7 @@ class TestRefusals:
     def test_data_that_changed_since(
         self, tuned: Any, texts: Path, tiny_bert: Path, cache_root: Path, tmp_path: Path
     ) -> None:
-        name = tuned("frozen", epochs=[1]).record.report["provenance"]["set"]
+        name = tuned("frozen", epochs=[1]).report["provenance"]["set"]
         lines = texts.read_text().splitlines()
         texts.write_text("\n".join([lines[0], "another text,food,train", *lines[2:]]))
         config = TuneConfig(data=name, cache=str(cache_root), epochs=[1])
@@ -365,7 +365,7 @@ class TestRefusals:
             tuned("full", init_head=tmp_path / "other")
 
     def test_what_was_decided_at_extraction(self, tuned: Any, cache_root: Path, tmp_path: Path) -> None:
-        name = tuned("frozen", epochs=[1]).record.report["provenance"]["set"]
+        name = tuned("frozen", epochs=[1]).report["provenance"]["set"]
         with pytest.raises(ConfigError, match="--max-length was decided when the set was extracted"):
             fine_tune(
                 TuneConfig(data=name, cache=str(cache_root), max_length=9), Silence(), tmp_path / "state"
@@ -391,7 +391,7 @@ def test_running_out_of_memory_halves_the_parts(tuned: Any, monkeypatch: Any) ->
     roomy = tuned("frozen", epochs=[2], batch_size=16, part_size=4)
     monkeypatch.setattr(trainer.PhaseTrainer, "compute_loss", tight)
     found = tuned("frozen", epochs=[2], batch_size=16, part_size=16)
-    assert found.record.report["method"]["part_size"] == 4
+    assert found.report["method"]["part_size"] == 4
     np.testing.assert_array_equal(found.predictor.head.coef_, roomy.predictor.head.coef_)
 
 

@@ -11,7 +11,7 @@ from headstart.cli import options as shared
 from headstart.cli.guard import guarded
 
 if TYPE_CHECKING:
-    from headstart.extraction.stage import Extraction
+    from headstart.extraction.stage import ExtractionResult
 
 
 @guarded
@@ -84,7 +84,7 @@ def extract(
     check_strict(config, done)
 
 
-def _fitting(done: Extraction) -> str | None:
+def _fitting(done: ExtractionResult) -> str | None:
     """The options of ``fit-head`` that fit what was extracted; None: there is no label to learn."""
     from headstart.backbones.pooling import is_ragged
 
@@ -98,7 +98,7 @@ def _fitting(done: Extraction) -> str | None:
     return None
 
 
-def _n_values(done: Extraction, label: str) -> int:
+def _n_values(done: ExtractionResult, label: str) -> int:
     """Classes or labels by name, or samples that have a number: of one alone nothing can be learnt."""
     if done.features.label_kinds[label] == "regression":
         return done.n_samples - done.n_unlabelled[label]

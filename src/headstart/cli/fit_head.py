@@ -13,7 +13,7 @@ from headstart.cli.guard import guarded
 
 if TYPE_CHECKING:
     from headstart.config import FitConfig
-    from headstart.registry.record import RunRecord
+    from headstart.registry.run import Run
 
 SEARCH, PROTOCOLS, WATCH = "Choosing parameters", "Protocols", "Watching"
 
@@ -141,7 +141,7 @@ def fit_head(
     from headstart.files import make_directory
     from headstart.plots.studio import open_studio
     from headstart.progress import open_progress
-    from headstart.registry.record import check_free
+    from headstart.registry.run import check_free
 
     if (set is None) == (config is None):
         raise ConfigError("say which set to fit on: headstart fit-head SET, or --config FILE")
@@ -159,7 +159,7 @@ def fit_head(
     with open_studio() as studio:
         from headstart.fitting.stage import fit_head as run
 
-        record = run(resolved, open_progress(quiet), checkpoint).record
+        record = run(resolved, open_progress(quiet), checkpoint)
         record.save(target, overwrite, studio.draw)
     checkpoint.unlink(missing_ok=True)
     if as_json:
@@ -213,7 +213,7 @@ def _params(given: list[str]) -> dict[str, Any]:
     return params
 
 
-def _show(record: RunRecord, config: FitConfig) -> None:
+def _show(record: Run, config: FitConfig) -> None:
     """The figures of a run, as a person reads them."""
     report = record.report
     if "sweep" in report:

@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from headstart.comparison.runs import OpenedRun
+    from headstart.comparison.runs import NamedRun
 
 
-def judge_runs(runs: Sequence[OpenedRun], tables: Sequence[pa.Table]) -> dict[str, Judged]:
+def judge_runs(runs: Sequence[NamedRun], tables: Sequence[pa.Table]) -> dict[str, Judged]:
     """The figures of each run, by its name.
 
     Parameters
     ----------
-    runs : sequence of OpenedRun
+    runs : sequence of NamedRun
         Of one task.
     tables : sequence of pyarrow.Table
         The predictions of each, in the same order of samples.
@@ -44,7 +44,7 @@ def _classes(table: pa.Table) -> list[str]:
     return [name.removeprefix(PROBABILITY) for name in table.column_names if name.startswith(PROBABILITY)]
 
 
-def _judge(run: OpenedRun, table: pa.Table, names: list[str]) -> Judged:
+def _judge(run: NamedRun, table: pa.Table, names: list[str]) -> Judged:
     if run.task == "regression":
         truth, said = (_numbers(run, table.column(name)) for name in ("label", "prediction"))
         _check_finite(run, said)
@@ -61,7 +61,7 @@ def _judge(run: OpenedRun, table: pa.Table, names: list[str]) -> Judged:
 
 
 def _p_true(
-    run: OpenedRun, table: pa.Table, true: NDArray[np.str_]
+    run: NamedRun, table: pa.Table, true: NDArray[np.str_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The probability of the true class and the largest one; a column at a time, for there may be thousands."""
     p_true, confidence = np.zeros(len(true)), np.zeros(len(true))
@@ -74,7 +74,7 @@ def _p_true(
     return p_true, confidence
 
 
-def _matrix(run: OpenedRun, table: pa.Table, names: Sequence[str]) -> NDArray[np.float64]:
+def _matrix(run: NamedRun, table: pa.Table, names: Sequence[str]) -> NDArray[np.float64]:
     """Probabilities (N, L); 0 of a label that this run does not know."""
     known = set(_classes(table))
     nothing = np.zeros(table.num_rows)
@@ -92,7 +92,7 @@ def _applies(labels: Sequence[Sequence[str]], names: Sequence[str]) -> NDArray[n
     return truth
 
 
-def _numbers(run: OpenedRun, column: Any) -> NDArray[np.float64]:
+def _numbers(run: NamedRun, column: Any) -> NDArray[np.float64]:
     if column.null_count:
         raise DataError(
             f"run {run.name} gives no number for {column.null_count:,} of {len(column):,} samples"
@@ -100,7 +100,7 @@ def _numbers(run: OpenedRun, column: Any) -> NDArray[np.float64]:
     return numbers_of(column).astype(np.float64)
 
 
-def _check_finite(run: OpenedRun, values: NDArray[np.float64]) -> None:
+def _check_finite(run: NamedRun, values: NDArray[np.float64]) -> None:
     bad = int((~np.isfinite(values)).sum())
     if bad:
         raise DataError(

@@ -8,22 +8,21 @@ from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import TYPE_CHECKING
 
-from headstart.comparison.advice import advise, break_evens
-from headstart.comparison.comparison import FIGURES, HEAD, LOWER_IS_BETTER, ComparedRun, Comparison
+from headstart.comparison.advice import advise, break_evens, notes_on
+from headstart.comparison.compared import FIGURES, HEAD, LOWER_IS_BETTER, ComparedRun
+from headstart.comparison.comparison import Comparison
 from headstart.comparison.costs import costs_of, shared_extraction
 from headstart.comparison.figures import judge_runs
 from headstart.comparison.matched_samples import match_rows
-from headstart.comparison.notes import notes_on
 from headstart.comparison.runs import open_runs
 from headstart.metrics.paired import Paired
 from headstart.metrics.resampling import RESAMPLES
-from headstart.registry.known_runs import joined_names
 
 if TYPE_CHECKING:
     import os
 
     from headstart.comparison.costs import Cost
-    from headstart.comparison.runs import AnyRun, OpenedRun
+    from headstart.comparison.runs import AnyRun, NamedRun
     from headstart.metrics.paired import Versus
     from headstart.types import Json
 
@@ -49,14 +48,14 @@ def compare(runs: Sequence[AnyRun], cache: str | os.PathLike[str] | None = None,
 
 
 def compare_opened(
-    opened: Sequence[OpenedRun], cache: str | os.PathLike[str] | None = None, seed: int = 0
+    opened: Sequence[NamedRun], cache: str | os.PathLike[str] | None = None, seed: int = 0
 ) -> Comparison:
     """The same of runs that are open, on whatever samples their predictions are for; see `compare`."""
     tables = match_rows(opened)
     judged = judge_runs(opened, tables)
     n = tables[0].num_rows
     paired = Paired(judged, n, RESAMPLES, seed)
-    costs = dict(zip(judged, costs_of(opened, cache), strict=True))
+    costs = dict(zip(judged, costs_of([each.run for each in opened], cache), strict=True))
     best, cheapest = choose_best(paired, opened[0].task, costs), choose_cheapest(costs)
     against = [{} if name is None else paired.against(name) for name in (best, cheapest)]
     compared = tuple(_compared(run, paired, costs[run.name], *against) for run in opened)
@@ -64,14 +63,14 @@ def compare_opened(
     return Comparison(
         runs=compared,
         task=opened[0].task,
-        label=str(opened[0].labels.get("column", "")),
+        label=str(opened[0].run.labels.get("column", "")),
         n=n,
         best=best,
         cheapest=cheapest,
         extract_seconds=shared_extraction(list(costs.values())),
         break_even=evens,
         advice=tuple(advise(compared, best, cheapest, evens)),
-        notes=tuple(notes_on(opened, compared)),
+        notes=tuple(notes_on([each.run for each in opened], compared)),
         provenance=_provenance(seed),
     )
 
@@ -100,28 +99,28 @@ def choose_cheapest(costs: Mapping[str, Cost]) -> str | None:
 
 
 def _compared(
-    run: OpenedRun,
+    named: NamedRun,
     paired: Paired,
     cost: Cost,
     against_best: Mapping[str, Versus],
     against_cheapest: Mapping[str, Versus],
 ) -> ComparedRun:
-    figures, intervals = paired.judged[run.name].figures, paired.intervals(run.name)
-    head, n_train = run.part("head"), run.part("data").get("n_train")
+    figures, intervals = paired.judged[named.name].figures, paired.intervals(named.name)
+    run, method, n_train = named.run, named.run.method, named.run.part("data").get("n_train")
     return ComparedRun(
-        name=run.name,
+        name=named.name,
         path=run.path,
-        method=HEAD if run.method is None else str(run.method.get("strategy", run.method.get("name", "?"))),
-        head=str(head.get("name", "?")),
-        backbone=joined_names(run.features, "backbone"),
-        tap=joined_names(run.features, "tap"),
-        set=str(run.features.get("set", "?")),
+        method=HEAD if method is None else str(method.get("strategy", method.get("name", "?"))),
+        head=run.head_name,
+        backbone=run.backbone,
+        tap=run.tap,
+        set=run.set,
         n_train=n_train if isinstance(n_train, int) else None,
         figures={name: _finite(figures[name]) for name in FIGURES[run.task]},
         intervals={name: intervals.get(name) for name in FIGURES[run.task]},
         cost=cost,
-        against_best=against_best.get(run.name),
-        against_cheapest=against_cheapest.get(run.name),
+        against_best=against_best.get(named.name),
+        against_cheapest=against_cheapest.get(named.name),
     )
 
 

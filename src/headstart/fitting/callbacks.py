@@ -14,7 +14,7 @@ from headstart.own_code import load_own, reason_of
 if TYPE_CHECKING:
     from headstart.config import FitConfig, TuneConfig
     from headstart.contracts import Progress
-    from headstart.registry.record import RunRecord
+    from headstart.registry.run import Run
     from headstart.tracking import Tracker
 
 WARN_BELOW = 1e-12
@@ -158,7 +158,7 @@ def tracking(config: FitConfig | TuneConfig, name: str, progress: Progress) -> I
         raise
 
 
-def finish(tracker: Tracker, record: RunRecord) -> None:
+def finish(tracker: Tracker, record: Run) -> None:
     """Tell what was tried, the report, and the plots."""
     for number, trial in enumerate(record.report.get("sweep", {}).get("trials", [])):
         figures = {name: values["mean"] for name, values in trial["validation"].items()}

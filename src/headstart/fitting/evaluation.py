@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headstart.cache.sets import FeatureSet
-    from headstart.fitting.data import FitData, Part
+    from headstart.samples import LabelledSamples
     from headstart.types import Json
 
 MISTAKES = 50
@@ -45,7 +45,7 @@ META = "meta:"
 
 
 @dataclass
-class Evaluated:
+class Evaluation:
     """What a head does on the samples of each split.
 
     Parameters
@@ -60,50 +60,58 @@ class Evaluated:
     outputs: dict[str, NDArray[Any]] = field(default_factory=dict)
 
 
-def evaluate_splits(predictor: Predictor, data: FitData, seed: int) -> Evaluated:
+def evaluate_splits(predictor: Predictor, splits: Mapping[str, LabelledSamples], seed: int) -> Evaluation:
     """Judge a head on every split that has samples; ``X`` is prepared already."""
-    found = Evaluated()
-    for split, part in data.parts.items():
+    found = Evaluation()
+    for split, part in splits.items():
         if len(part):
             outputs = predictor.outputs(part.X)
             found.outputs[split] = outputs
             # How the training samples would have come out otherwise says nothing of others.
             resamples = 0 if split == "train" else RESAMPLES
-            found.metrics[split] = _judge(outputs, predictor.classes, data, part, seed, resamples)
+            found.metrics[split] = _judge(outputs, predictor.classes, part, seed, resamples)
     return found
 
 
 def _judge(
     outputs: NDArray[np.float64],
     classes: Sequence[str],
-    data: FitData,
-    part: Part,
+    part: LabelledSamples,
     seed: int,
     resamples: int,
 ) -> dict[str, Json]:
-    if data.kind == "regression":
+    if part.kind == "regression":
         return evaluate_regression(part.y, outputs, resamples=resamples, seed=seed)
-    if data.kind == "multi":
-        return evaluate_multi(part.y, outputs, data.names, resamples=resamples, seed=seed)
-    return evaluate_single(data.targets(part), outputs, classes, data.names, resamples=resamples, seed=seed)
+    if part.kind == "multi":
+        return evaluate_multi(part.y, outputs, part.names, resamples=resamples, seed=seed)
+    return evaluate_single(part.targets, outputs, classes, part.names, resamples=resamples, seed=seed)
 
 
-def calibrated(predictor: Predictor, data: FitData) -> Predictor:
+def after_refit(before: Evaluation, after: Evaluation) -> Evaluation:
+    """The refitted head has seen the validation samples: for them, what the head before it said holds."""
+    return Evaluation(
+        {**after.metrics, "validation": before.metrics["validation"]},
+        {**after.outputs, "validation": before.outputs["validation"]},
+    )
+
+
+def calibrated(predictor: Predictor, validation: LabelledSamples) -> Predictor:
     """The same with the temperature that fits the validation samples best."""
-    validation = data.parts["validation"]
-    if data.kind == "regression" or not len(validation):
+    if validation.kind == "regression" or not len(validation):
         return predictor
     logits = predictor.logits(validation.X)
-    if data.kind == "multi":
+    if validation.kind == "multi":
         codes = validation.y
     else:
         places = {name: place for place, name in enumerate(predictor.classes)}
-        codes = np.array([places.get(name, -1) for name in data.names])[validation.y]
+        codes = np.array([places.get(name, -1) for name in validation.names])[validation.y]
     temperature = fit_temperature(logits, codes)
     return Predictor(predictor.head, predictor.preparation, temperature)
 
 
-def tables_of(predictor: Predictor, features: FeatureSet, data: FitData, found: Evaluated) -> dict[str, Json]:
+def tables_of(
+    predictor: Predictor, features: FeatureSet, splits: Mapping[str, LabelledSamples], found: Evaluation
+) -> dict[str, Json]:
     """Where a head is wrong on the last split.
 
     Returns
@@ -114,9 +122,9 @@ def tables_of(predictor: Predictor, features: FeatureSet, data: FitData, found: 
         several labels is right if all of them are.
     """
     split = _last(found)
-    part, outputs = data.parts[split], found.outputs[split]
+    part, outputs = splits[split], found.outputs[split]
     tables: dict[str, Json] = {"split": split}
-    if data.kind == "regression":
+    if part.kind == "regression":
         mistakes = _largest_errors(part, outputs)
         return {**tables, "mistakes": _with_inputs(mistakes, features, part)}
     columns = {
@@ -124,10 +132,10 @@ def tables_of(predictor: Predictor, features: FeatureSet, data: FitData, found: 
         for name in part.table.column_names
         if name.startswith(META)
     }
-    if data.kind == "multi":
+    if part.kind == "multi":
         is_right = ((outputs > LIKELY) == (part.y > 0)).all(axis=1)
         return {**tables, "errors_by": errors_by(columns, is_right)}
-    true = data.targets(part)
+    true = part.targets
     ids = part.table.column("id").to_pylist()
     mistakes = most_confident_mistakes(ids, true, outputs, predictor.classes, MISTAKES)
     is_right = np.array(predictor.classes)[outputs.argmax(axis=1)] == true
@@ -138,12 +146,12 @@ def tables_of(predictor: Predictor, features: FeatureSet, data: FitData, found: 
     }
 
 
-def _last(found: Evaluated) -> str:
+def _last(found: Evaluation) -> str:
     """The split that says most of new data."""
     return next(name for name in ("test", "validation", "train") if name in found.outputs)
 
 
-def _largest_errors(part: Part, outputs: NDArray[np.float64]) -> list[dict[str, Json]]:
+def _largest_errors(part: LabelledSamples, outputs: NDArray[np.float64]) -> list[dict[str, Json]]:
     """The samples of which the prediction is furthest from the label, the worst first."""
     said = outputs.reshape(len(part))
     errors = said - part.y
@@ -156,7 +164,9 @@ def _largest_errors(part: Part, outputs: NDArray[np.float64]) -> list[dict[str, 
     ]
 
 
-def _with_inputs(mistakes: list[dict[str, Json]], features: FeatureSet, part: Part) -> list[dict[str, Json]]:
+def _with_inputs(
+    mistakes: list[dict[str, Json]], features: FeatureSet, part: LabelledSamples
+) -> list[dict[str, Json]]:
     """The same, with what people see of each sample."""
     ids = pa.array([mistake["id"] for mistake in mistakes], pa.string())
     rows = pc.index_in(ids, part.table.column("id").combine_chunks())
@@ -169,18 +179,21 @@ def _as_text(column: pa.ChunkedArray) -> NDArray[Any]:
 
 
 def plots_of(
-    predictor: Predictor, data: FitData, found: Evaluated, history: Sequence[Mapping[str, Json]]
+    predictor: Predictor,
+    splits: Mapping[str, LabelledSamples],
+    found: Evaluation,
+    history: Sequence[Mapping[str, Json]],
 ) -> dict[str, Plot]:
     """The plots of a run, by name."""
     split = _last(found)
-    part, outputs = data.parts[split], found.outputs[split]
-    if data.kind == "regression":
-        plots = _plots_of_numbers(part, outputs, data.column, split)
-    elif data.kind == "multi":
-        plots = _plots_of_labels(part, outputs, data.names, found.metrics[split], split)
+    part, outputs = splits[split], found.outputs[split]
+    if part.kind == "regression":
+        plots = _plots_of_numbers(part, outputs, part.column, split)
+    elif part.kind == "multi":
+        plots = _plots_of_labels(part, outputs, part.names, found.metrics[split], split)
     else:
         plots = _plots_of_classes(
-            data.targets(part), outputs, predictor.classes, found.metrics[split]["confusion"], split
+            part.targets, outputs, predictor.classes, found.metrics[split]["confusion"], split
         )
     return {**plots, "history": history_plot(history)} if history else plots
 
@@ -211,7 +224,11 @@ def _plots_of_classes(
 
 
 def _plots_of_labels(
-    part: Part, outputs: NDArray[np.float64], names: Sequence[str], metrics: Mapping[str, Json], split: str
+    part: LabelledSamples,
+    outputs: NDArray[np.float64],
+    names: Sequence[str],
+    metrics: Mapping[str, Json],
+    split: str,
 ) -> dict[str, Plot]:
     by_label = sorted(metrics["per_class"].items(), key=lambda item: -item[1]["f1"])
     scores = {name: figures["f1"] for name, figures in by_label}
@@ -224,7 +241,9 @@ def _plots_of_labels(
     }
 
 
-def _plots_of_numbers(part: Part, outputs: NDArray[np.float64], column: str, split: str) -> dict[str, Plot]:
+def _plots_of_numbers(
+    part: LabelledSamples, outputs: NDArray[np.float64], column: str, split: str
+) -> dict[str, Plot]:
     said = outputs.reshape(len(part))
     return {
         "predictions": prediction_plot(part.y, said, f"Predictions on {split}", column),

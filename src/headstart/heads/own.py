@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 @dataclass(eq=False, repr=False, kw_only=True)
 class _Own(TorchHead):
     kind: ClassVar[str] = "own"
+    trains_side_by_side: ClassVar[bool] = False
     fitted: ClassVar[tuple[str, ...]] = ("source_",)
 
     spec: str = ""

@@ -15,10 +15,10 @@ from sklearn.utils.validation import validate_data
 from headstart.errors import ConfigError
 from headstart.heads.devices import pick_device, seed_of
 from headstart.heads.estimators import FLOATS
-from headstart.heads.inputs import examples_of, is_stored
+from headstart.heads.inputs import examples_of
 from headstart.heads.parameters import check
 from headstart.heads.scaling import standardise
-from headstart.heads.sequences import are_sequences
+from headstart.samples import are_sequences, is_stored
 from headstart.training.settings import Member
 
 if TYPE_CHECKING:

@@ -180,7 +180,7 @@ def _check_tensors(
         raise StorageError(f"{path} holds {sorted(tensors)} and should hold {sorted(shapes)}")
     for name, shape in shapes.items():
         tensor = tensors[name]
-        wanted = INTEGERS if name in getattr(head, "integers", ()) else FLOATS
+        wanted = INTEGERS if name in head.integers else FLOATS
         if tensor.shape != tuple(shape) or tensor.dtype.name not in wanted:
             found = f"{tensor.dtype.name} {tensor.shape}"
             noun = "integers" if wanted is INTEGERS else "floats"

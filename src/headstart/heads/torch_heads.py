@@ -8,17 +8,26 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from headstart.errors import DataError
 from headstart.heads.batches import batch_of
-from headstart.heads.estimators import CLASS_WEIGHTS, FLOATS, SCALINGS, UNSEEN, Answers, OneClassError
-from headstart.heads.inputs import examples_of, is_stored
+from headstart.heads.estimators import (
+    CLASS_WEIGHTS,
+    FLOATS,
+    SCALINGS,
+    UNSEEN,
+    Answers,
+    BaseHead,
+    OneClassError,
+)
+from headstart.heads.inputs import examples_of
 from headstart.heads.parameters import SEEDS, Interval
 from headstart.heads.scaling import moments, moments_of
-from headstart.heads.sequences import VectorSequences, are_sequences, sequences_of, vectors_of
+from headstart.heads.sequences import VectorSequences, sequences_of, vectors_of
+from headstart.samples import are_sequences, is_stored
 
 if TYPE_CHECKING:
     import torch
@@ -34,7 +43,7 @@ TOO_MUCH = 1e6
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class TorchHead(BaseEstimator):  # type: ignore[misc]
+class TorchHead(BaseHead):
     """A head that is trained by epochs.
 
     The same seed gives the same weights, bit for bit, on the same machine; nobody else's random numbers
@@ -87,8 +96,9 @@ class TorchHead(BaseEstimator):  # type: ignore[misc]
 
     kind: ClassVar[str]
     trains_by_epochs: ClassVar[bool] = True
+    trains_side_by_side: ClassVar[bool] = True
     computes_in_torch: ClassVar[bool] = True
-    takes_sequences: ClassVar[bool] = False
+    takes_views: ClassVar[bool] = True
     intervals: ClassVar[Mapping[str, Interval]] = {
         "lr": Interval(0, TOO_MUCH, open_low=True),
         "weight_decay": Interval(0, TOO_MUCH),
@@ -214,7 +224,8 @@ class TorchHead(BaseEstimator):  # type: ignore[misc]
         network = self._network(n_features, n_outputs, [0.0])
         weights = network.member_weights(network.state_dict(), 0)
         of_weights = {name: tuple(weight.shape) for name, weight in weights.items()}
-        self.integers = tuple(n for n, weight in weights.items() if not weight.is_floating_point())
+        whole = tuple(n for n, weight in weights.items() if not weight.is_floating_point())
+        self.integers = whole  # type: ignore[misc]
         return {"mean": (n_features,), "scale": (n_features,), **of_weights, **self._target_shapes(n_outputs)}
 
     def module(self) -> torch.nn.Module:

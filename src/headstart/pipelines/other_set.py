@@ -12,10 +12,8 @@ from headstart.arrow import column_of
 from headstart.cache.store import Cache
 from headstart.config import PredictConfig
 from headstart.errors import MismatchError
-from headstart.heads.predictor import Predictor
-from headstart.prediction.stage import predict_with
+from headstart.prediction.stage import predict
 from headstart.prediction.table import label_column
-from headstart.registry.record import MODEL_DIR, load_run
 from headstart.tuning.raw_samples import read_again
 
 if TYPE_CHECKING:
@@ -23,16 +21,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headstart.cache.reading.labels import Labels
-    from headstart.comparison.runs import OpenedRun
+    from headstart.comparison.runs import NamedRun
     from headstart.pipelines.work import Bench
 
 
-def judge_elsewhere(runs: Sequence[OpenedRun], features: Mapping[str, Any], bench: Bench) -> list[OpenedRun]:
+def judge_elsewhere(runs: Sequence[NamedRun], features: Mapping[str, Any], bench: Bench) -> list[NamedRun]:
     """The same runs with predictions for the test samples of another set.
 
     Parameters
     ----------
-    runs : sequence of OpenedRun
+    runs : sequence of NamedRun
         Saved runs.
     features : mapping
         ``set`` and ``digest``.
@@ -44,7 +42,7 @@ def judge_elsewhere(runs: Sequence[OpenedRun], features: Mapping[str, Any], benc
         The set has no test samples, or labels that a run does not know.
     """
     opened = Cache(bench.cache).open_set(features["set"], features["digest"])
-    column = str(runs[0].labels.get("column", ""))
+    column = str(runs[0].run.labels.get("column", ""))
     held = opened.held("test")
     labels = held.labels(column if column in opened.label_names else None)
     known = np.flatnonzero(_has_label(labels))
@@ -67,20 +65,18 @@ def _has_label(labels: Labels) -> NDArray[np.bool_]:
 
 
 def _predictions(
-    run: OpenedRun, samples: pa.Table, payloads: list[Any], labels: Labels, bench: Bench
+    run: NamedRun, samples: pa.Table, payloads: list[Any], labels: Labels, bench: Bench
 ) -> pa.Table:
-    assert run.path is not None  # a pipeline's runs are saved
-    saved = load_run(run.path)
-    predictor = Predictor.load(run.path / MODEL_DIR)
+    saved = run.run
     strangers = set(labels.names) - set(saved.labels["names"])
-    if predictor.task != labels.kind or (labels.kind != "regression" and strangers):
+    if saved.task != labels.kind or (labels.kind != "regression" and strangers):
         raise MismatchError(
-            f"run {run.name} cannot be judged on these samples: it predicts {predictor.task} labels "
+            f"run {run.name} cannot be judged on these samples: it predicts {saved.task} labels "
             f"{', '.join(map(str, saved.labels['names'][:5]))}, and they have others"
         )
     computes: dict[str, Any] = {"cache": bench.cache, "offline": bench.offline}
     config = PredictConfig(data=payloads, **computes)
-    said = predict_with(predictor, saved.features, saved.labels, config, bench.progress)
+    said = predict(saved, config, bench.progress)
     if "error" in said.column_names:
         raise MismatchError(f"run {run.name} cannot read some of the samples that it is to be judged on")
     for name in said.column_names[1:]:

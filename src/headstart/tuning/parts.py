@@ -17,10 +17,10 @@ from headstart.backbones.pooling import display_tap, is_ragged
 from headstart.backbones.tunable import Keep, keeper
 from headstart.cache.store import Cache
 from headstart.errors import ConfigError, NoBlocksError
+from headstart.extraction.backbone import reopen
 from headstart.fitting.report import describe_features
 from headstart.heads import open_head
 from headstart.own_code import load_own
-from headstart.prediction.backbone import reopen
 from headstart.training.objectives import Objective, balanced_weights
 from headstart.tuning.cut_cache import (
     CUTTABLE,
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from headstart.cache.space import Space
     from headstart.config import TuneConfig
     from headstart.contracts import Change, Progress
-    from headstart.extraction.fill import OpenedBackbone
-    from headstart.fitting.data import FitData
+    from headstart.extraction.backbone import OpenedBackbone
+    from headstart.fitting.data import Splits
     from headstart.tuning.strategies import Phase
     from headstart.tuning.trainer import Rules
     from headstart.types import Json
@@ -98,7 +98,7 @@ class Parts:
     trainer_callbacks: Sequence[Any] = field(default_factory=list)
 
     @classmethod
-    def open(cls, config: TuneConfig, features: FeatureSet, raw: FitData, progress: Progress) -> Self:
+    def open(cls, config: TuneConfig, features: FeatureSet, raw: Splits, progress: Progress) -> Self:
         """Load the backbone and the data, and make the head.
 
         Raises
@@ -108,7 +108,7 @@ class Parts:
         MismatchError
             Backbone or data are not what the set was made of.
         """
-        described = describe_features(config.cache, features, raw)
+        described = describe_features(config.cache, features, raw["train"].features)
         tap = str(described["recipe"]["tap"])
         if is_ragged(tap):
             raise ConfigError(
@@ -121,7 +121,7 @@ class Parts:
         backbone = opened.backbone()
         keep = keeper(backbone, tap) if spaces else keep  # of the model that is loaded now
         device = resolve_device(config.device)
-        head: Any = open_head("linear", {"dropout": config.dropout}, config.seed, raw.kind)
+        head: Any = open_head("linear", {"dropout": config.dropout}, config.seed, raw["train"].kind)
         targets = _targets(head, raw)
         frozen = backbone.load(device, "fp32")
         layer = LinearHeadLayer(
@@ -132,7 +132,9 @@ class Parts:
         _check_validation(raw, samples)
         adapted = _set_weights(config, model, samples["train"])
         if config.init_head is not None:
-            start_from(config.init_head, layer, described, head.classes_ if raw.kind == "single" else None)
+            start_from(
+                config.init_head, layer, described, head.classes_ if raw["train"].kind == "single" else None
+            )
         objective = _objective(config, raw, samples["train"].targets, head.n_outputs_)
         return cls(
             described, keep, model, head, samples, objective, _part_size(config, model, device),
@@ -161,13 +163,13 @@ class Parts:
                 yield f"{title:>10}{phase.epochs:>8}{rate:>9}{columns}"
 
 
-def _targets(head: Any, raw: FitData) -> dict[str, Any]:
+def _targets(head: Any, raw: Splits) -> dict[str, Any]:
     """By split, as a loss takes them; classes and scale are those of the training samples."""
-    train = raw.parts["train"]
-    targets = {"train": head.begin(train.X, raw.targets(train))}
-    for split, part in raw.parts.items():
+    train = raw["train"]
+    targets = {"train": head.begin(train.X, train.targets)}
+    for split, part in raw.items():
         if split != "train" and len(part):
-            targets[split] = head.targets_of(raw.targets(part))
+            targets[split] = head.targets_of(part.targets)
     return targets
 
 
@@ -202,15 +204,15 @@ def _is_exact(described: Mapping[str, Json]) -> bool:
 def _raw_samples(
     config: TuneConfig,
     features: FeatureSet,
-    raw: FitData,
+    raw: Splits,
     targets: Mapping[str, Any],
     model: TunedModel,
     data: RawData,
 ) -> dict[str, RawSamples]:
     samples = {
         split: RawSamples(
-            data.payloads(raw.parts[split].table),
-            raw.parts[split].table.column("id").to_pylist(),
+            data.payloads(raw[split].table),
+            raw[split].table.column("id").to_pylist(),
             torch.from_numpy(np.ascontiguousarray(wanted)),
             model,
         )
@@ -221,23 +223,23 @@ def _raw_samples(
     return samples
 
 
-def _check_validation(raw: FitData, samples: Mapping[str, RawSamples]) -> None:
+def _check_validation(raw: Splits, samples: Mapping[str, RawSamples]) -> None:
     """Refuse to choose by samples that have no loss."""
     validation = samples.get("validation")
-    if validation is not None and not Objective(raw.kind).n_seen(validation.targets):
+    if validation is not None and not Objective(raw["train"].kind).n_seen(validation.targets):
         raise ConfigError(
             "no validation sample has a label that the train samples know, so that nothing says which epoch is the "
             "best; extract with other splits"
         )
 
 
-def _augmentation(config: TuneConfig, features: FeatureSet, raw: FitData) -> Any:
+def _augmentation(config: TuneConfig, features: FeatureSet, raw: Splits) -> Any:
     """Another view of each sample in every epoch; it follows from the seed, the epoch and the sample."""
     assert config.augment is not None
     modality = features.info["source"]["modality"]
     n_epochs = 1000  # as many views as there are; longer trainings see them again
     views = open_views(n_epochs, config.augment, config.seed, modality)
-    keys = keys_from_arrow(raw.parts["train"].table.column("key"))
+    keys = keys_from_arrow(raw["train"].table.column("key"))
 
     def change(row: int, epoch: int) -> Change:
         return views[(epoch - 1) % n_epochs].change(keys[row].tobytes())
@@ -283,11 +285,11 @@ def _recomputing(module: Any) -> Any:
     return next((getattr(module, name) for name in names if hasattr(module, name)), None)
 
 
-def _objective(config: TuneConfig, raw: FitData, targets: torch.Tensor, n_outputs: int) -> Objective:
-    weights = None
-    if config.class_weight == "balanced" and raw.kind != "regression":
-        weights = balanced_weights(targets, n_outputs, raw.kind)
-    return Objective(raw.kind, weights, config.label_smoothing)
+def _objective(config: TuneConfig, raw: Splits, targets: torch.Tensor, n_outputs: int) -> Objective:
+    weights, kind = None, raw["train"].kind
+    if config.class_weight == "balanced" and kind != "regression":
+        weights = balanced_weights(targets, n_outputs, kind)
+    return Objective(kind, weights, config.label_smoothing)
 
 
 def _part_size(config: TuneConfig, model: TunedModel, device: str) -> int:

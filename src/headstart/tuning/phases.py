@@ -16,6 +16,7 @@ from safetensors.torch import load_model, save_model
 
 from headstart.errors import DataError, DivergedError
 from headstart.files import read_json, write_json
+from headstart.memory import is_out_of_memory
 from headstart.tuning.selection_scores import merit_of
 from headstart.tuning.state import SETTINGS
 from headstart.tuning.trainer import WEIGHTS, PhaseTrainer, Rules, latest_checkpoint
@@ -31,7 +32,6 @@ DONE = "done.json"
 Samples: TypeAlias = "Mapping[str, RawSamples]"
 """By split."""
 ShortCut: TypeAlias = "Callable[[Phase, Samples], AbstractContextManager[Samples]]"
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 @contextmanager
@@ -180,7 +180,7 @@ class Training:
                 trainer.train(resume_from_checkpoint=latest_checkpoint(folder))
                 return
             except RuntimeError as error:
-                if not _is_out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
             self._halve()
 
@@ -245,9 +245,3 @@ class Training:
 def _number_or_none(value: Any) -> Any:
     """JSON knows no infinity, and no number that is none."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    import torch
-
-    return isinstance(error, torch.OutOfMemoryError) or any(part in str(error) for part in OUT_OF_MEMORY)

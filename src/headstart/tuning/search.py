@@ -21,7 +21,7 @@ from headstart.tuning.state import check_resumable
 if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
     from headstart.contracts import Progress
-    from headstart.fitting.data import FitData
+    from headstart.fitting.data import Splits
     from headstart.tuning.selection_scores import Criterion
     from headstart.types import Json
 
@@ -100,7 +100,7 @@ class _Watch:
 
 
 def search(
-    config: TuneConfig, features: FeatureSet, raw: FitData, progress: Progress, state: Path
+    config: TuneConfig, features: FeatureSet, raw: Splits, progress: Progress, state: Path
 ) -> tuple[TuneConfig, Path, dict[str, Json]]:
     """Try what the configuration asks for.
 
@@ -111,14 +111,14 @@ def search(
     state : Path
         Of the best training, which goes on from there without being done again.
     report : dict
-        As `Searched.to_json` has it.
+        As `SearchResult.to_json` has it.
 
     Raises
     ------
     ConfigError
         There are no validation samples, a name cannot be swept, or every training diverged.
     """
-    if not len(raw.parts["validation"]):
+    if not len(raw["validation"]):
         raise ConfigError("there are no validation samples to choose by; extract with some")
     grid = as_grid(config.sweep)
     known = set(TuneConfig.model_fields) - {"data", "set", "sweep", "search", "trials"}

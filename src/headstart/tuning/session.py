@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
     from headstart.config import TuneConfig
     from headstart.contracts import Progress
-    from headstart.fitting.data import FitData
+    from headstart.fitting.data import Splits
     from headstart.tuning.strategies import Phase
     from headstart.types import Json
 
@@ -54,7 +54,7 @@ class Session:
 def train(
     config: TuneConfig,
     features: FeatureSet,
-    raw: FitData,
+    raw: Splits,
     progress: Progress,
     state: Path,
     callbacks: Sequence[Any],
@@ -62,7 +62,7 @@ def train(
     """Put a network together and train it; what lies in ``state`` of the same training is taken up."""
     parts = Parts.open(config, features, raw, progress)
     phases = plan_phases(config, parts.model.depths.n_blocks)
-    rules = plan_rules(config, len(raw.parts["train"]), parts.part_size, parts.precision, parts.n_workers)
+    rules = plan_rules(config, len(raw["train"]), parts.part_size, parts.precision, parts.n_workers)
     for line in parts.describe(config.strategy, phases, rules):
         progress.say(line)
     watch, meter = MemoryWatch(parts.model.device.type), EnergyMeter()

@@ -24,7 +24,7 @@ class Labels:
     Parameters
     ----------
     y : ndarray
-        By ``kind``, as `SetRows` says.
+        By ``kind``, as `LabelledSamples` says.
     names : tuple of str
         The label names in order; none for regression.
     kind : {"single", "multi", "regression"}
@@ -36,7 +36,7 @@ class Labels:
 
 
 def encode_labels(column: pa.ChunkedArray, names: Sequence[str], kind: LabelKind) -> NDArray[Any]:
-    """A label column as numbers; see `SetRows`.
+    """A label column as numbers; see `LabelledSamples`.
 
     Examples
     --------

@@ -1,9 +1,4 @@
-"""Computing batches side by side: a lane is a thread that runs the model.
-
-On a CPU one thread a core, each with a batch of its own, is faster than all cores on one batch: nothing waits
-for the slowest core of every layer (1.2 times for MiniLM, 1.6 times for EfficientNet-Lite0, on two cores). On a
-GPU two lanes with a stream each copy one batch while they compute another.
-"""
+"""Running the model: threads that compute a batch each, and turn it into features to store."""
 
 from __future__ import annotations
 
@@ -11,18 +6,178 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from headstart.errors import BackboneError
+import numpy as np
+
+from headstart.backbones.pooling import display_tap, read_tap, reads_of
+from headstart.errors import StorageError
+from headstart.types import Tokens
 
 if TYPE_CHECKING:
-    import torch
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from headstart.extraction.forward import Batch, FeatureCaster, Forward, SampleFailure, SpaceFeatures
-    from headstart.extraction.reading import Item
-    from headstart.extraction.timing import Stopwatch
+    import torch
+    from numpy.typing import NDArray
+
+    from headstart.contracts import FrozenModel, Runtime
+    from headstart.extraction.plan import ExtractionPlan
+    from headstart.extraction.readers import Item
+    from headstart.extraction.timings import Stopwatch
+    from headstart.types import StoredDtype
+
+
+Batch: TypeAlias = "Mapping[str, torch.Tensor]"
+Forward: TypeAlias = "Callable[[Batch], list[torch.Tensor | Tokens]]"
+"""A batch on its device to what each tap reads of it."""
+
+NOT_FINITE = "the backbone gave NaN or infinity"
+FLOAT16_MAX = float(np.finfo(np.float16).max)
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceFeatures:
+    """Features for one space.
+
+    Parameters
+    ----------
+    space : int
+        Its number in the plan.
+    positions : ndarray of int64, shape (n,)
+        In the plan's ``todo``.
+    values : ndarray of float16 or float32, shape (n, D), or (T, D) where they are ragged
+    lengths : ndarray of int64, shape (n,), optional
+        Where they are ragged: how many rows each sample has.
+    """
+
+    space: int
+    positions: NDArray[np.int64]
+    values: NDArray[Any]
+    lengths: NDArray[np.int64] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SampleFailure:
+    """A sample that gave no feature.
+
+    Parameters
+    ----------
+    position : int
+        In the plan's ``todo``.
+    reason : str
+    is_permanent : bool
+    spaces : sequence of int
+        The numbers of the spaces that lack it.
+    """
+
+    position: int
+    reason: str
+    is_permanent: bool
+    spaces: Sequence[int]
+
+
+def eager_forward(model: FrozenModel, taps: Sequence[str]) -> Forward:
+    """The model's own forward pass, and each tap of it."""
+    reads = reads_of(taps)
+
+    def forward(batch: Batch) -> list[torch.Tensor | Tokens]:
+        activations = model.forward(batch, reads)
+        return [read_tap(activations, tap) for tap in taps]
+
+    return forward
+
+
+class FeatureCaster:
+    """Turns what a batch gave into features to store, and finds what must not be stored.
+
+    Parameters
+    ----------
+    plan : ExtractionPlan
+    stored : {"float16", "float32"}
+    """
+
+    def __init__(self, plan: ExtractionPlan, stored: StoredDtype) -> None:
+        self._plan = plan
+        self._stored = np.dtype(stored)
+
+    def cast(
+        self, items: Sequence[Item], outputs: Sequence[torch.Tensor | Tokens]
+    ) -> tuple[list[SpaceFeatures], list[SampleFailure]]:
+        """Features by space, and the samples whose features are not finite.
+
+        Parameters
+        ----------
+        items : sequence of Item
+            The batch.
+        outputs : sequence of Tensor or Tokens
+            One a tap.
+
+        Raises
+        ------
+        StorageError
+            A value is more than float16 can hold.
+        """
+        positions = np.array([item.position for item in items], dtype=np.int64)
+        views = np.array([item.view for item in items])
+        features: list[SpaceFeatures] = []
+        failures: list[SampleFailure] = []
+        for tap, output in enumerate(outputs):
+            values, lengths = _to_numpy(output)
+            good = _finite_rows(values, lengths)
+            failures += [
+                SampleFailure(
+                    int(positions[i]), NOT_FINITE, True, [int(views[i]) * len(self._plan.taps) + tap]
+                )
+                for i in np.flatnonzero(~good).tolist()
+            ]
+            for view in np.unique(views).tolist():
+                chosen = good & (views == view)
+                kept, kept_lengths = _select(values, lengths, chosen)
+                space = view * len(self._plan.taps) + tap
+                features.append(SpaceFeatures(space, positions[chosen], self._cast(kept, tap), kept_lengths))
+        return features, failures
+
+    def _cast(self, values: NDArray[np.float32], tap: int) -> NDArray[Any]:
+        if self._stored == np.float16 and values.size and float(np.abs(values).max()) > FLOAT16_MAX:
+            raise StorageError(
+                f"a feature of {display_tap(self._plan.taps[tap])} is {float(np.abs(values).max()):.3g}, more "
+                f"than float16 can hold ({FLOAT16_MAX:g}); run again with --dtype float32"
+            )
+        return values.astype(self._stored, copy=False)
+
+
+def _to_numpy(output: torch.Tensor | Tokens) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
+    if isinstance(output, Tokens):
+        lengths: NDArray[np.int64] = output.lengths.cpu().numpy().astype(np.int64)
+        return _copied(output.values), lengths
+    return _copied(output), None
+
+
+def _copied(tensor: torch.Tensor) -> NDArray[np.float32]:
+    # It waits to be written while the model goes on: one that computes into the same memory each time would
+    # rewrite it, and the class token of a long text would keep all of its tokens in memory.
+    return np.array(tensor.float().cpu().numpy(), order="C")
+
+
+def _finite_rows(values: NDArray[np.float32], lengths: NDArray[np.int64] | None) -> NDArray[np.bool_]:
+    finite: NDArray[np.bool_] = np.all(np.isfinite(values), axis=1)
+    if lengths is None or finite.all():
+        return finite if lengths is None else np.ones(len(lengths), dtype=bool)
+    owners = np.repeat(np.arange(len(lengths)), lengths)
+    good: NDArray[np.bool_] = np.bincount(owners[~finite], minlength=len(lengths)) == 0
+    return good
+
+
+def _select(
+    values: NDArray[np.float32], lengths: NDArray[np.int64] | None, chosen: NDArray[np.bool_]
+) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
+    if chosen.all():
+        return values, lengths
+    if lengths is None:
+        return values[chosen], None
+    return values[np.repeat(chosen, lengths)], lengths[chosen]
+
 
 MOST_LANES = 8  # more would wait for the interpreter's lock; further cores work inside the lanes
 GPU_LANES = 2
@@ -111,7 +266,7 @@ class Result:
     error: BaseException | None = None
 
 
-class LanePool:
+class InferencePool:
     """Threads that run tasks, and put what they give on a queue.
 
     Parameters
@@ -175,8 +330,7 @@ class BatchRunner:
     layout : Layout
     collate : callable
         From prepared samples to a batch on the CPU.
-    forward : Forward
-        May be replaced by a faster one while lanes are at work.
+    runtime : Runtime
     caster : FeatureCaster
     stopwatch : Stopwatch
     """
@@ -185,13 +339,13 @@ class BatchRunner:
         self,
         layout: Layout,
         collate: Callable[[Sequence[Any]], Batch],
-        forward: Forward,
+        runtime: Runtime,
         caster: FeatureCaster,
         stopwatch: Stopwatch,
     ) -> None:
         self._layout = layout
         self._collate = collate
-        self.forward = forward
+        self._runtime = runtime
         self._caster = caster
         self._stopwatch = stopwatch
 
@@ -200,7 +354,7 @@ class BatchRunner:
         seconds = 0.0
         try:
             start, wall = time.thread_time(), time.perf_counter()
-            outputs = self.forward(self.batch(items))
+            outputs = self._runtime.run(self.batch(items))
             seconds = self._took(time.thread_time() - start, time.perf_counter() - wall)
             with self._stopwatch.processor("write"):
                 features, failures = self._caster.cast(items, outputs)
@@ -228,15 +382,3 @@ class BatchRunner:
             wall += time.perf_counter() - before
         self._stopwatch.add("forward", wall * self._layout.threads)
         return wall
-
-
-def is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether an error says that memory ran out, of the device or of the host."""
-    import torch
-
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    if isinstance(error, BackboneError):  # the user's own code is named in an error around its own
-        return is_out_of_memory(error.__cause__)
-    says = str(error) if isinstance(error, RuntimeError) else ""
-    return "can't allocate memory" in says or "not enough memory" in says or "out of memory" in says

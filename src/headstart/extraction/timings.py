@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from headstart.types import Json
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from headstart.types import Json
 
 Phase: TypeAlias = Literal["read", "prepare", "forward", "write"]
 PHASES: tuple[Phase, ...] = ("read", "prepare", "forward", "write")

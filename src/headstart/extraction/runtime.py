@@ -1,10 +1,4 @@
-"""Faster ways to run a model: tried on batches of the work itself, kept where they are right and pay.
-
-A forward pass over images of one shape can be frozen into a graph, with its batch norms folded into the
-convolutions. `torch.jit` does that within seconds, `torch.compile` within tens of seconds and with a compiler.
-Texts gain nothing by either on a CPU (measured on two cores), and their shapes change from batch to batch: on a GPU
-one graph serves all of them, over widths that the model's own collation rounds up and numbers of rows rounded here.
-"""
+"""The runtime of the model: torch, and faster forms of it that are tried on the work itself."""
 
 from __future__ import annotations
 
@@ -12,17 +6,22 @@ import contextlib
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from headstart.backbones.freezing import is_int8
+from headstart.extraction.inference import eager_forward
 from headstart.types import Tokens
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
     import torch
 
-    from headstart.extraction.forward import Batch, Forward
-    from headstart.extraction.lanes import Layout
+    from headstart.contracts import FrozenModel
+    from headstart.extraction.inference import Batch, Forward, Layout
+
 
 TOLERANCE = 1e-4  # of the largest value: how far it may be from the eager pass in fp32
 LOW_TOLERANCE = 3e-2  # the same in 16 bits a number
@@ -73,6 +72,39 @@ class Trial:
     name: str
     forward: Forward | None
     says: str = ""
+
+
+class TorchRuntime:
+    """A frozen model run by torch: eagerly at first, and faster where a trial on the work itself shows how."""
+
+    def __init__(self, model: FrozenModel, taps: Sequence[str], layout: Layout) -> None:
+        self.name = getattr(model, "forward_as", "eager")
+        self._eager = self._forward = eager_forward(model, taps)
+        self._layout = layout
+        self._tolerance = tolerance_of(model.module)
+        # An int8 layer rounds by what it sees: a trace of it is of no use. None until batches are known.
+        self._untried: list[Accelerator] | None = [] if is_int8(model.module) else None
+
+    def run(self, batch: Batch) -> list[torch.Tensor | Tokens]:
+        """What each tap reads of a batch on its device."""
+        return self._forward(batch)
+
+    def trial(self, make_batch: Callable[[], Batch], seconds_left: float) -> Callable[[], Trial] | None:
+        """Something faster to try in a thread of its own; None if nothing pays with so much work left."""
+        if self._untried is None:
+            self._untried = list(accelerators(self._layout, make_batch()))
+        if not self._untried or not self._untried[0].pays(seconds_left):
+            return None
+        accelerator, batch = self._untried.pop(0), make_batch()
+        return partial(
+            try_accelerator, accelerator, self._eager, self._forward, batch, self._layout, self._tolerance
+        )
+
+    def adopt(self, trial: Trial) -> str:
+        """Run as a trial did, if it was a success; otherwise what to tell the user, or nothing."""
+        if trial.forward is not None:
+            self._forward, self.name = trial.forward, trial.name
+        return trial.says
 
 
 def accelerators(layout: Layout, batch: Batch) -> Sequence[Accelerator]:

@@ -6,7 +6,6 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +13,12 @@ from headstart.errors import SampleError
 from headstart.keys import key_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from headstart.contracts import FrozenModel
     from headstart.extraction.plan import ExtractionPlan
-    from headstart.extraction.timing import Stopwatch
+    from headstart.extraction.timings import Stopwatch
+
 
 READ_TIMEOUT = 120.0  # seconds for one sample; a mount that hangs never answers
 STOP_SECONDS = 5.0  # how long the end of a run waits for threads that still read
@@ -129,7 +131,7 @@ class ReaderPool:
         for thread in self._threads:
             thread.join(max(deadline - time.monotonic(), 0.0))
 
-    def give_up_hanging(self) -> list[Job]:
+    def time_out_stalled(self) -> list[Job]:
         """Abandon the jobs whose sample takes too long, and read the rest of them in another thread.
 
         Returns
@@ -147,9 +149,9 @@ class ReaderPool:
             for ident, job in hanging:
                 job.abandoned = True
                 del self._under_way[ident]
-        return [self._without_hanging(job) for _, job in hanging]
+        return [self._without_stalled(job) for _, job in hanging]
 
-    def _without_hanging(self, job: Job) -> Job:
+    def _without_stalled(self, job: Job) -> Job:
         self._start_thread()
         position = job.positions[job.at]
         rest = [*job.positions[: job.at], *job.positions[job.at + 1 :]]
