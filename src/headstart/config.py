@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from headstart.backbones.options import BackboneOptions
 from headstart.data import SourceOptions
 from headstart.errors import ConfigError
+from headstart.tasks import check_kind
 from headstart.types import Modality
 
 
@@ -64,7 +65,7 @@ class ColumnConfig(Config):
     split_column: str | None = None
     encoding: str = "utf-8"
     label_names: list[str] | None = None
-    label_kind: Literal["auto", "single", "multi", "regression"] = "auto"
+    label_kind: Annotated[str, AfterValidator(check_kind)] = "auto"
     label_separator: str | None = None
     streaming: bool | None = None
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from headstart.arrow import mask_of
 from headstart.errors import ConfigError
+from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,12 +31,10 @@ class LabelledSamples:
     X : ndarray of shape (N, D), rows that stay on disk (`FeatureSet.mapped`), or sequences of vectors
         float32, unless another dtype was asked for.
     y : ndarray
-        By ``kind``. single: int64, shape (N,), positions in ``names``, -1 where there is no label.
-        multi: int8, shape (N, L), 1 where a name applies, a row of -1 where there is no label.
-        regression: float64, shape (N,), NaN where there is no label.
+        As `Task.encode` of ``kind`` makes it, N along the first axis.
     names : tuple of str
-        The label names in order; none for regression.
-    kind : {"single", "multi", "regression"}
+        The label names in order; none where labels have none.
+    kind : LabelKind
     column : str
         The label column; empty if the set has none.
     features : tuple of FeatureRef
@@ -84,21 +83,12 @@ class LabelledSamples:
     @cached_property
     def targets(self) -> NDArray[Any]:
         """Labels as heads take them: names, so that they travel with the head; 0/1 by label; or numbers."""
-        if self.kind == "single":
-            named: NDArray[Any] = np.array(self.names, dtype=np.str_)[self.y]
-            return named
-        return self.y
+        return open_task(self.kind).targets(self.y, self.names)
 
     @cached_property
     def is_labelled(self) -> NDArray[np.bool_]:
         """Which samples have a label, shape (N,)."""
-        match self.kind:
-            case "single":
-                return np.asarray(self.y >= 0)
-            case "multi":
-                return np.asarray(self.y[:, 0] >= 0) if self.y.shape[1] else np.zeros(len(self), dtype=bool)
-        finite: NDArray[np.bool_] = np.isfinite(self.y)
-        return finite
+        return open_task(self.kind).known(self.y)
 
     def labelled(self) -> LabelledSamples:
         """Those that have a label."""

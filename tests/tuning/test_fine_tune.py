@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import copy
+import importlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 
 import headstart as hs
 from headstart.config import TuneConfig
-from headstart.errors import ConfigError, DataError, DivergedError, MismatchError
+from headstart.errors import ConfigError, DataError, DivergedError, MismatchError, StorageError
 from headstart.progress import Silence
 from headstart.tuning.stage import fine_tune, prepare_state
 
@@ -284,7 +287,7 @@ class TestResume:
     def test_from_any_epoch_of_any_phase(
         self, tuned: Any, texts: Path, tiny_bert: Path, cache_root: Path, tmp_path: Path, monkeypatch: Any
     ) -> None:
-        from headstart.tuning import phases as running
+        from headstart.training.checkpoint import Checkpoint
 
         options: dict[str, Any] = {"unfreeze": ["0", "1", "all"], "epochs": [2], "seed": 5}
         whole = saved(tuned("gradual", **options), tmp_path / "whole")
@@ -299,19 +302,19 @@ class TestResume:
         for stop_after in (1, 3, 4, 6):
             state = tmp_path / f"cut-{stop_after}"
             n_done = 0
-            real = running.write_json
+            real = Checkpoint.write
 
-            def write(path: Path, value: Any, stop: int = stop_after, real: Any = real) -> None:
+            def write(self: Any, tensors: Any, plain: Any, stop: int = stop_after, real: Any = real) -> None:
                 nonlocal n_done
-                real(path, value)
-                n_done += path.name == "history.json"
+                real(self, tensors, plain)
+                n_done += 1
                 if n_done == stop:
                     raise Cut
 
-            monkeypatch.setattr(running, "write_json", write)
+            monkeypatch.setattr(Checkpoint, "write", write)
             with pytest.raises(Cut):
                 fine_tune(config, Silence(), state)
-            monkeypatch.setattr(running, "write_json", real)
+            monkeypatch.setattr(Checkpoint, "write", real)
             record = fine_tune(config, Silence(), state)
             assert not changed(whole, saved(record, tmp_path / f"run-{stop_after}"))
             assert len(record.history) == 6
@@ -330,6 +333,66 @@ class TestResume:
             prepare_state(config, target, resume=False, overwrite=False)
         prepare_state(config, target, resume=False, overwrite=True)
         assert not state.exists()
+
+    def test_a_damaged_state_is_named(
+        self, texts: Path, tiny_bert: Path, cache_root: Path, tmp_path: Path
+    ) -> None:
+        config = TuneConfig(
+            data=str(texts), backbone=f"hf:{tiny_bert}", cache=str(cache_root), strategy="last:1", epochs=[1],
+        )  # fmt: skip
+        fine_tune(config, Silence(), tmp_path / "state")
+        [path] = (tmp_path / "state").glob("phase-*")
+        whole = path.read_bytes()
+        for damaged in (whole[: len(whole) // 2], b"", b"no safetensors at all"):
+            path.write_bytes(damaged)
+            with pytest.raises(StorageError, match=r"phase-1.*holds no state of a training .*--overwrite"):
+                fine_tune(config, Silence(), tmp_path / "state")
+        state = load_file(path) if path.write_bytes(whole) else {}
+        with safe_open(path, "np") as file:
+            metadata = file.metadata()
+        state.pop(next(name for name in state if name.startswith("done.0/")))
+        save_file(state, path, metadata)
+        with pytest.raises(StorageError, match="holds no state of a training"):
+            fine_tune(config, Silence(), tmp_path / "state")
+
+    @pytest.mark.parametrize(
+        "left", ["history.json", "phase-1/checkpoint-4/trainer_state.json", "trial-1/history.json"]
+    )
+    def test_the_state_of_an_earlier_loop_is_refused(
+        self, texts: Path, tiny_bert: Path, tmp_path: Path, left: str
+    ) -> None:
+        config = TuneConfig(data=str(texts), backbone=f"hf:{tiny_bert}", epochs=[2])
+        target = tmp_path / "runs" / "x"
+        state = prepare_state(config, target, resume=False, overwrite=False)
+        (state / left).parent.mkdir(parents=True)
+        (state / left).write_text("{}")
+        with pytest.raises(ConfigError, match=r"made by an earlier version's training loop.*--overwrite"):
+            prepare_state(config, target, resume=True, overwrite=False)
+
+
+class TestCallbacks:
+    """A callback is what fit-head takes."""
+
+    def test_it_is_told_each_epoch_and_may_end_a_phase(
+        self, tuned: Any, tmp_path: Path, monkeypatch: Any
+    ) -> None:
+        (tmp_path / "my_callbacks.py").write_text(
+            "heard = []\ndef second(record):\n    heard.append(record)\n    return record['number'] == 2\n"
+        )
+        monkeypatch.syspath_prepend(str(tmp_path))
+        record = tuned("last:1", epochs=[5], callback=["py:my_callbacks:second"])
+        heard = importlib.import_module("my_callbacks").heard
+        assert heard == record.history
+        assert [(each["number"], each["phase"]) for each in heard] == [(1, 1), (2, 1)]
+        assert all(0 < each["moved"] <= 1 and each["gradient_norm"] > 0 for each in heard)
+
+    def test_one_of_transformers_is_refused(self, tuned: Any, tmp_path: Path, monkeypatch: Any) -> None:
+        (tmp_path / "their_callbacks.py").write_text(
+            "from transformers import TrainerCallback\nclass Mine(TrainerCallback):\n    pass\n"
+        )
+        monkeypatch.syspath_prepend(str(tmp_path))
+        with pytest.raises(ConfigError, match="is a TrainerCallback of transformers, which no training here"):
+            tuned("last:1", callback=["py:their_callbacks:Mine"])
 
 
 class TestRefusals:
@@ -379,17 +442,17 @@ class TestRefusals:
 
 def test_running_out_of_memory_halves_the_parts(tuned: Any, monkeypatch: Any) -> None:
     """The step stays what it is, so that the weights are those of a machine with more memory."""
-    from headstart.tuning import trainer
+    from headstart.tuning.trainee import WholeNetwork
 
-    real = trainer.PhaseTrainer.compute_loss
+    real = WholeNetwork.losses
 
-    def tight(self: Any, model: Any, inputs: Any, **more: Any) -> Any:
-        if len(inputs["labels"]) > 4:
+    def tight(self: Any, part: Any) -> Any:
+        if len(part[0]["labels"]) > 4:
             raise torch.OutOfMemoryError("out of memory")
-        return real(self, model, inputs, **more)
+        return real(self, part)
 
     roomy = tuned("frozen", epochs=[2], batch_size=16, part_size=4)
-    monkeypatch.setattr(trainer.PhaseTrainer, "compute_loss", tight)
+    monkeypatch.setattr(WholeNetwork, "losses", tight)
     found = tuned("frozen", epochs=[2], batch_size=16, part_size=16)
     assert found.report["method"]["part_size"] == 4
     np.testing.assert_array_equal(found.predictor.head.coef_, roomy.predictor.head.coef_)
@@ -405,7 +468,8 @@ def test_every_parameter_is_in_one_group_or_frozen(tiny_bert: Path) -> None:
     for depth in range(5):
         model.train_from(depth)
         groups = model.groups(1e-4, 1e-3, 0.5, 0.01, 0.02)
-        grouped = [id(parameter) for group in groups for parameter in group["params"]]
+        named = dict(model.named_parameters())
+        grouped = [id(named[name]) for group in groups for name in group["names"]]
         assert len(grouped) == len(set(grouped))
         assert set(grouped) == {id(p) for p in model.parameters() if p.requires_grad}
         assert {id(p) for p in model.head.parameters()} <= set(grouped)

@@ -9,6 +9,7 @@ import typer
 
 from headstart.cli import options as shared
 from headstart.cli.guard import guarded
+from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     from headstart.extraction.stage import ExtractionResult
@@ -94,12 +95,12 @@ def _fitting(done: ExtractionResult) -> str | None:
             label = f" --label {quote(name)}" if place else ""
             if is_ragged(features.feature().tap):
                 return f" --head attention{label}"
-            return f" --head ridge{label}" if kind == "regression" else label
+            return f" --head ridge{label}" if open_task(kind).form == "numbers" else label
     return None
 
 
 def _n_values(done: ExtractionResult, label: str) -> int:
     """Classes or labels by name, or samples that have a number: of one alone nothing can be learnt."""
-    if done.features.label_kinds[label] == "regression":
+    if not open_task(done.features.label_kinds[label]).has_names:
         return done.n_samples - done.n_unlabelled[label]
     return len(done.features.label_names[label])

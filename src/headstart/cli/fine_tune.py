@@ -120,7 +120,7 @@ WATCH: Group = panel(
             None,
         ),
         "callback": (
-            option(list[str] | None, "--callback", metavar="py:…", help="A TrainerCallback of yours."),
+            option(list[str] | None, "--callback", metavar="py:…", help="Your own, told after each epoch."),
             None,
         ),
     },

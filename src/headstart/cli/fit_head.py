@@ -10,6 +10,7 @@ import typer
 
 from headstart.cli import options
 from headstart.cli.guard import guarded
+from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     from headstart.config import FitConfig
@@ -232,11 +233,7 @@ def _show(record: Run, config: FitConfig) -> None:
 def show_metrics(report: Mapping[str, Any]) -> None:
     """A line of figures for each split."""
     for split, metrics in report["metrics"].items():
-        shown = (
-            {"R²": "r2", "MAE": "mae", "RMSE": "rmse"}
-            if report["task"] == "regression"
-            else {"accuracy": "accuracy", "macro-F1": "macro_f1"}
-        )
+        shown = open_task(report["task"]).headline
         figures = "  ".join(f"{label} {_figure(metrics, name)}" for label, name in shown.items())
         typer.echo(f"{split:<10}  {figures}  ({metrics['n']:,} samples)")
 

@@ -14,15 +14,6 @@ if TYPE_CHECKING:
     from headstart.metrics.paired import Versus
     from headstart.types import Json
 
-FIGURES = {
-    "single": ("accuracy", "macro_f1", "log_loss", "ece"),
-    "multi": ("accuracy", "macro_f1", "micro_f1", "log_loss"),
-    "regression": ("mae", "rmse", "r2"),
-}
-"""The headline figures of each task. The first decides which run is the best."""
-
-LOWER_IS_BETTER = frozenset({"log_loss", "ece", "mae", "rmse"})
-
 
 @dataclass(frozen=True)
 class ComparedRun:

@@ -13,22 +13,22 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.comparison.compared import FIGURES, BreakEven, ComparedRun
+from headstart.comparison.compared import BreakEven, ComparedRun
 from headstart.comparison.costs import EXPERIMENTS
-from headstart.comparison.formatting import IN_POINTS, NAMES, written_bytes, written_count, written_seconds
+from headstart.comparison.formatting import written_bytes, written_count, written_seconds
 from headstart.files import make_directory, write_durably, write_folder, write_json
 from headstart.registry.run import check_free
+from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     from headstart.metrics.paired import Versus
     from headstart.plots import Plot
-    from headstart.types import Json
+    from headstart.types import Figure, Json
 
 FILE = "comparison.json"
 WIDTH = 200
 """Columns where there is no terminal: nothing is cut."""
 
-NOUNS = {"single": "classes", "multi": "labels", "regression": "numbers"}
 
 Table = tuple[str, list[str], list[list[str]]]
 """A title, the names of the columns, and the rows."""
@@ -46,7 +46,7 @@ class Comparison:
     n : int
         Number of test samples.
     best : str
-        The run with the best deciding figure, which is the first of its `FIGURES`.
+        The run with the best deciding figure, which is the first of its task's `figures`.
     cheapest : str, optional
         The run that took the least time; None: unknown.
     extract_seconds : float, optional
@@ -71,8 +71,13 @@ class Comparison:
 
     @property
     def figure(self) -> str:
-        """The figure that decides."""
-        return FIGURES[self.task][0]
+        """The name of the figure that decides."""
+        return self.figures[0].name
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """What the runs are compared by; the first decides."""
+        return open_task(self.task).figures
 
     @property
     def table(self) -> list[dict[str, Json]]:
@@ -191,13 +196,13 @@ def sentences_of(comparison: Comparison) -> list[str]:
 
 
 def _quality(comparison: Comparison) -> Table:
-    figures = FIGURES[comparison.task]
+    figures, noun = comparison.figures, open_task(comparison.task).noun
     said = {run.name: f"{run.backbone} {run.tap}" for run in comparison.runs}
     is_one = len(set(said.values())) == 1
-    title = f"{comparison.n:,} test samples, {NOUNS[comparison.task]} {comparison.label!r}; in brackets 95 % intervals"
-    header = ["run", *([] if is_one else ["features"]), *(NAMES[name] for name in figures)]
+    title = f"{comparison.n:,} test samples, {noun} {comparison.label!r}; in brackets 95 % intervals"
+    header = ["run", *([] if is_one else ["features"]), *(figure.title for figure in figures)]
     rows = [
-        [run.name, *([] if is_one else [said[run.name]]), *(_figure(run, name) for name in figures)]
+        [run.name, *([] if is_one else [said[run.name]]), *(_figure(run, figure.name) for figure in figures)]
         for run in comparison.runs
     ]
     return title + (f"; {next(iter(said.values()))}" if is_one else ""), header, rows
@@ -205,9 +210,9 @@ def _quality(comparison: Comparison) -> Table:
 
 def _differences(comparison: Comparison) -> Table:
     """Each run against the best and against the cheapest, by the deciding figure."""
-    figure, best, cheapest = comparison.figure, comparison.best, comparison.cheapest
+    figure, best, cheapest = comparison.figures[0], comparison.best, comparison.cheapest
     has_two = cheapest not in (None, best)
-    title = f"differences in {NAMES[figure]}; the best is {best}" + (
+    title = f"differences in {figure.title}; the best is {best}" + (
         f", the cheapest {cheapest}" if cheapest else ""
     )
     names = ["best", "cheapest"] if has_two else ["best"]
@@ -230,17 +235,17 @@ def _figure(run: ComparedRun, name: str) -> str:
     return f"{value:.4f}" + (f" [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else "")
 
 
-def _against(versus: Versus | None, figure: str) -> list[str]:
+def _against(versus: Versus | None, figure: Figure) -> list[str]:
     if versus is None:
         return ["", "", ""]
-    difference = versus.differences[figure]
-    if figure in IN_POINTS:
+    difference = versus.differences[figure.name]
+    if figure.is_share:
         said = f"{100 * difference.value:+.1f} ± {100 * difference.half_width:.1f} points"
     else:
         said = f"{difference.value:+.3g} ± {difference.half_width:.2g}"
     alone = "-" if versus.only_this is None else f"{versus.only_this:,} to {versus.only_other:,}"
     p_value = "-" if versus.p_holm is None else f"{versus.p_holm:.2g}"
-    return [said + (" *" if versus.is_significant(figure) else ""), alone, p_value]
+    return [said + (" *" if versus.is_significant(figure.name) else ""), alone, p_value]
 
 
 def _costs(comparison: Comparison) -> Table:
@@ -327,11 +332,11 @@ def plots_of(comparison: Comparison) -> dict[str, Plot]:
     """The plots by name: bars of the deciding figure, and that figure against the time it took where one is known."""
     from headstart.plots import bar_plot, cost_plot
 
-    figure = comparison.figure
+    figure, title = comparison.figure, comparison.figures[0].title
     values = {run.name: value for run in comparison.runs if (value := run.figures[figure]) is not None}
     intervals = {run.name: run.intervals[figure] for run in comparison.runs}
-    title = f"{NAMES[figure].capitalize()} on {comparison.n:,} test samples"
-    plots = {"figures": bar_plot(values, intervals, NAMES[figure], title)}
+    heading = f"{title.capitalize()} on {comparison.n:,} test samples"
+    plots = {"figures": bar_plot(values, intervals, title, heading)}
     known = {run.name: run.cost for run in comparison.runs if run.cost.fit_seconds and run.name in values}
     if known:
         plots["cost"] = cost_plot(
@@ -339,8 +344,8 @@ def plots_of(comparison: Comparison) -> dict[str, Plot]:
             {name: values[name] for name in known},
             {name: intervals[name] for name in known},
             {name: seconds for name, cost in known.items() if (seconds := cost.seconds()) is not None},
-            NAMES[figure],
-            f"{NAMES[figure].capitalize()} against time",
+            title,
+            f"{title.capitalize()} against time",
         )
     return plots
 

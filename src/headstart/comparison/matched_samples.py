@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.arrow import column_of, keys_from_arrow
-from headstart.comparison.runs import KINDS
 from headstart.errors import MismatchError, StorageError
 from headstart.keys import words
+from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,7 +48,8 @@ def match_rows(runs: Sequence[NamedRun]) -> list[pa.Table]:
 def _check_kind(first: NamedRun, other: NamedRun) -> None:
     if first.task != other.task:
         raise MismatchError(
-            f"run {first.name} predicts {KINDS[first.task]}, and run {other.name} {KINDS[other.task]}; "
+            f"run {first.name} predicts {open_task(first.task).meaning}, and run {other.name} "
+            f"{open_task(other.task).meaning}; "
             "compare runs of one task"
         )
 
@@ -74,18 +74,10 @@ def _coded_labels(runs: Sequence[NamedRun]) -> list[Codes]:
 
 
 def _labels(run: NamedRun) -> NDArray[Any]:
-    values = run.predictions.column("label").to_pylist()
-    if any(value is None for value in values):
+    labels = run.predictions.column("label")
+    if labels.null_count:
         raise StorageError(f"run {run.name} has test samples without a label; make the run again")
-    match run.task:
-        case "regression":
-            return np.array(values, dtype=np.float64)
-        case "multi":
-            return np.array(
-                [json.dumps(sorted(names), ensure_ascii=False) for names in values], dtype=np.str_
-            )
-        case _:
-            return np.array(values, dtype=np.str_)
+    return open_task(run.task).identities(labels)
 
 
 def _split(codes: Codes, tables: Sequence[pa.Table]) -> list[Codes]:

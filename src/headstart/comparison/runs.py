@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, TypeAlias
 import pyarrow as pa
 
 from headstart.errors import ConfigError, DataError, MismatchError, StorageError
-from headstart.prediction.table import PROBABILITY
 from headstart.registry.predictions import PREDICTIONS
 from headstart.registry.run import Run
+from headstart.tasks import open_task
 
 if TYPE_CHECKING:
+    from headstart.contracts import Task
     from headstart.types import Json
 
 AnyRun: TypeAlias = "Run | str | os.PathLike[str]"
 
 SPLIT = "test"
-KINDS = {"single": "one label a sample", "multi": "several labels a sample", "regression": "numbers"}
 
 
 @dataclass(frozen=True)
@@ -117,29 +117,22 @@ def _check_test(run: NamedRun) -> None:
         raise StorageError(
             f"run {run.name}: {PREDICTIONS} has {n:,} test samples, and its report {said:,}; make the run again"
         )
-    if run.task not in KINDS:
-        raise StorageError(f"run {run.name} is of a task that this version does not know: {run.task!r}")
+    task = _task(run)
     for field in run.predictions.schema:
-        if not _fits(field, run.task):
+        if not task.fits(field):
             raise StorageError(
                 f"run {run.name}: {PREDICTIONS} has {field.type} in column {field.name!r}, which does not go with "
-                f"{KINDS[run.task]}; make the run again"
+                f"{task.meaning}; make the run again"
             )
 
 
-def _fits(field: pa.Field, task: str) -> bool:
-    """Whether a column is of the type that fit-head writes for a task."""
-    if field.name.startswith(PROBABILITY):
-        return bool(pa.types.is_floating(field.type))
-    if field.name not in ("label", "prediction"):
-        return True
-    match task:
-        case "regression":
-            return bool(pa.types.is_floating(field.type))
-        case "multi":
-            return bool(pa.types.is_list(field.type) and pa.types.is_string(field.type.value_type))
-        case _:
-            return bool(pa.types.is_string(field.type))
+def _task(run: NamedRun) -> Task:
+    try:
+        return open_task(run.task)
+    except ConfigError as error:
+        raise StorageError(
+            f"run {run.name} is of a task that this version does not know: {run.task!r} ({error})"
+        ) from error
 
 
 def name_runs(places: Sequence[Path | None], others: Sequence[str]) -> list[str]:

@@ -9,14 +9,14 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 from headstart.comparison.advice import advise, break_evens, notes_on
-from headstart.comparison.compared import FIGURES, HEAD, LOWER_IS_BETTER, ComparedRun
+from headstart.comparison.compared import HEAD, ComparedRun
 from headstart.comparison.comparison import Comparison
 from headstart.comparison.costs import costs_of, shared_extraction
-from headstart.comparison.figures import judge_runs
 from headstart.comparison.matched_samples import match_rows
 from headstart.comparison.runs import open_runs
 from headstart.metrics.paired import Paired
 from headstart.metrics.resampling import RESAMPLES
+from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     import os
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from headstart.comparison.costs import Cost
     from headstart.comparison.runs import AnyRun, NamedRun
     from headstart.metrics.paired import Versus
-    from headstart.types import Json
+    from headstart.types import Figure, Json
 
 
 def compare(runs: Sequence[AnyRun], cache: str | os.PathLike[str] | None = None, seed: int = 0) -> Comparison:
@@ -52,14 +52,15 @@ def compare_opened(
 ) -> Comparison:
     """The same of runs that are open, on whatever samples their predictions are for; see `compare`."""
     tables = match_rows(opened)
-    judged = judge_runs(opened, tables)
+    task = open_task(opened[0].task)
+    judged = task.judge({run.name: table for run, table in zip(opened, tables, strict=True)})
     n = tables[0].num_rows
     paired = Paired(judged, n, RESAMPLES, seed)
     costs = dict(zip(judged, costs_of([each.run for each in opened], cache), strict=True))
-    best, cheapest = choose_best(paired, opened[0].task, costs), choose_cheapest(costs)
+    best, cheapest = choose_best(paired, task.figures[0], costs), choose_cheapest(costs)
     against = [{} if name is None else paired.against(name) for name in (best, cheapest)]
     compared = tuple(_compared(run, paired, costs[run.name], *against) for run in opened)
-    evens = break_evens(compared, paired)
+    evens = break_evens(compared, paired, task.figures[0])
     return Comparison(
         runs=compared,
         task=opened[0].task,
@@ -69,20 +70,19 @@ def compare_opened(
         cheapest=cheapest,
         extract_seconds=shared_extraction(list(costs.values())),
         break_even=evens,
-        advice=tuple(advise(compared, best, cheapest, evens)),
+        advice=tuple(advise(compared, best, cheapest, evens, task.figures[0])),
         notes=tuple(notes_on([each.run for each in opened], compared)),
         provenance=_provenance(seed),
     )
 
 
-def choose_best(paired: Paired, task: str, costs: Mapping[str, Cost]) -> str:
+def choose_best(paired: Paired, figure: Figure, costs: Mapping[str, Cost]) -> str:
     """The run with the best deciding figure; of equals the cheaper one."""
-    figure = FIGURES[task][0]
-    sign = 1 if figure in LOWER_IS_BETTER else -1
+    sign = -1 if figure.larger_is_better else 1
 
     def rank(name: str) -> tuple[float, float]:
         seconds = costs[name].fit_seconds
-        return sign * paired.judged[name].figures[figure], math.inf if seconds is None else seconds
+        return sign * paired.judged[name].figures[figure.name], math.inf if seconds is None else seconds
 
     return min(paired.judged, key=rank)
 
@@ -106,6 +106,7 @@ def _compared(
     against_cheapest: Mapping[str, Versus],
 ) -> ComparedRun:
     figures, intervals = paired.judged[named.name].figures, paired.intervals(named.name)
+    names = [figure.name for figure in open_task(named.task).figures]
     run, method, n_train = named.run, named.run.method, named.run.part("data").get("n_train")
     return ComparedRun(
         name=named.name,
@@ -116,8 +117,8 @@ def _compared(
         tap=run.tap,
         set=run.set,
         n_train=n_train if isinstance(n_train, int) else None,
-        figures={name: _finite(figures[name]) for name in FIGURES[run.task]},
-        intervals={name: intervals.get(name) for name in FIGURES[run.task]},
+        figures={name: _finite(figures[name]) for name in names},
+        intervals={name: intervals.get(name) for name in names},
         cost=cost,
         against_best=against_best.get(named.name),
         against_cheapest=against_cheapest.get(named.name),

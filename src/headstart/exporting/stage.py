@@ -11,6 +11,7 @@ from headstart.errors import ConfigError, StorageError
 from headstart.files import write_durably, write_folder, write_json
 from headstart.heads.predictor import Predictor
 from headstart.registry.run import Run, check_free
+from headstart.tasks import open_task
 from headstart.types import Exported
 
 if TYPE_CHECKING:
@@ -115,10 +116,10 @@ def _writer(to: str) -> Callable[[Subject, Path], dict[str, Any]]:
 
 def _names(predictor: Predictor, labels: Mapping[str, Json], n_outputs: int) -> Sequence[str]:
     """What the logits are called, in order."""
-    if predictor.task == "single":
-        return predictor.classes
     names = [str(name) for name in labels["names"]]
-    if predictor.task == "multi":
+    task = open_task(predictor.task)
+    if task.has_names:
+        names = task.class_names(predictor.classes, names)
         if len(names) != n_outputs:
             raise StorageError(
                 f"the run names {len(names)} labels, and its head has {n_outputs}; fit it again"

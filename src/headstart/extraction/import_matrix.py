@@ -170,10 +170,7 @@ def _labels(
         return {name: _as_label(columns, name, place) for name in config.label_columns}
     if config.ids is not None:
         return {}
-    return {
-        name: (columns.column(LABEL + name), label.kind)  # type: ignore[misc]  # as an export said
-        for name, label in matrix.labels.items()
-    }
+    return {name: (columns.column(LABEL + name), label.kind) for name, label in matrix.labels.items()}
 
 
 def _as_label(columns: pa.Table, name: str, place: str) -> tuple[pa.Array | pa.ChunkedArray, LabelKind]:

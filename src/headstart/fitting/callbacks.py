@@ -99,6 +99,11 @@ def own_callbacks(specs: Sequence[str]) -> list[Any]:
             found.append(factory() if isinstance(factory, type) else factory)
         except Exception as error:
             raise ConfigError(f"{spec} failed: {type(error).__name__}: {reason_of(error)}") from error
+        if any(kind.__name__ == "TrainerCallback" for kind in type(found[-1]).__mro__):
+            raise ConfigError(
+                f"{spec} is a TrainerCallback of transformers, which no training here calls; give a function of an "
+                "epoch's record, or an object with on_epoch_end(record)"
+            )
         if not (callable(found[-1]) or hasattr(found[-1], "on_epoch_end")):
             raise ConfigError(
                 f"{spec} is neither a function of an epoch's record nor an object with on_epoch_end"

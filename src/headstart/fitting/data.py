@@ -18,6 +18,7 @@ from headstart.heads.preparation import Preparation
 from headstart.heads.sequences import Sequences, sequences_of
 from headstart.memory import available_bytes
 from headstart.samples import LabelledSamples
+from headstart.tasks import open_task
 from headstart.types import SPLITS
 
 if TYPE_CHECKING:
@@ -187,16 +188,7 @@ def check_train(train: LabelledSamples, name: str) -> None:
     """
     if not len(train):
         raise DataError(f"set {name!r} has no train sample with a label in {train.column!r}")
-    if train.kind == "single" and len(classes := np.unique(train.y)) < 2:
-        raise DataError(
-            f"a head needs at least two classes, and all {len(train):,} train samples of set {name!r} are "
-            f"{train.names[classes[0]]!r} in {train.column!r}; add samples of another class"
-        )
-    if train.kind == "multi" and len(train.names) < 2:
-        raise DataError(
-            f"{train.column!r} of set {name!r} holds one label alone, {train.names[0]!r}: give each sample a class "
-            "instead, such as yes and no, and extract with --label-kind single"
-        )
+    open_task(train.kind).check_train(train.y, train.names, name, train.column)
 
 
 def _is_mapped(

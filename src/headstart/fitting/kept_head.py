@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from headstart.fitting.callbacks import ShowEpochs, Track, own_callbacks
 from headstart.fitting.evaluation import calibrated
 from headstart.fitting.importance import block_report, blocks_of
-from headstart.fitting.trials import Trial, TrialResult, quick_scores, run_trials, spread_of
+from headstart.fitting.trials import Trial, TrialResult, run_trials, spread_of
 from headstart.fitting.views import gather_views, views_of
 from headstart.heads import open_head
 from headstart.heads.predictor import Predictor
 from headstart.progress import Silence
+from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
@@ -54,7 +53,9 @@ class HeadTraining:
         callbacks = [ShowEpochs(self.progress), *([Track(tracker)] if tracker else []), *own]
         trial = Trial(config.params, config.seed, self.data.splits["train"], validation)
         head = self._fit(trial, callbacks, checkpoint)
-        scores = quick_scores(Predictor(head), validation) if validation is not None else {}
+        scores: Mapping[str, float] = {}
+        if validation is not None:
+            scores = Predictor(head).scores(validation.X, validation.targets)
         return TrialResult(config.params, config.seed, head, scores)
 
     def refit(self, result: TrialResult) -> Any:
@@ -106,7 +107,7 @@ class HeadTraining:
                 f"a {config.head} head has no random numbers: all {config.seeds} seeds give the same"
             )
         silent = replace(self, progress=Silence())
-        scores = [quick_scores(predictor, judge)]
+        scores = [predictor.scores(judge.X, judge.targets)]
         self.progress.begin("seeds", config.seeds - 1)
         try:
             seeds = [config.seed + n for n in range(config.seeds) if config.seed + n != kept.seed]
@@ -119,7 +120,7 @@ class HeadTraining:
                     one = Predictor(other.head)
                     one = calibrated(one, splits["validation"]) if config.calibrate else one
                     one = replace(one, head=silent.refit(other)) if config.refit else one
-                    scores.append(quick_scores(one, judge))
+                    scores.append(one.scores(judge.X, judge.targets))
         finally:
             self.progress.end()
         return {"seeds": {"split": split, **spread_of(scores)}}
@@ -129,9 +130,8 @@ class HeadTraining:
         validation = self.data.raw["validation"]
         if len(validation.widths) < 2 or not len(validation):
             return {}
-        places = {name: place for place, name in enumerate(predictor.classes)}
-        y = validation.y
-        if validation.kind == "single":
-            y = np.array([places.get(name, -1) for name in validation.names])[y]
-        blocks = blocks_of(validation.features, validation.widths)
-        return {"importance": block_report(predictor.outputs, validation.X, y, blocks, self.config.seed)}
+        task, blocks = open_task(validation.kind), blocks_of(validation.features, validation.widths)
+        codes = task.codes(validation.targets, predictor.classes)
+        wanted = task.indicators(codes, len(predictor.classes))
+        report = block_report(predictor.outputs, validation.X, wanted, blocks, self.config.seed, task)
+        return {"importance": report}

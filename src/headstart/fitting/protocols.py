@@ -10,6 +10,7 @@ import numpy as np
 from headstart.errors import ConfigError
 from headstart.fitting.grids import few_of_each, share_of
 from headstart.fitting.trials import MOST_NUMBERS, Trial, TrialResult, prepared, run_trials, spread_of
+from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,8 +32,8 @@ def check_protocols(config: FitConfig, train: LabelledSamples) -> None:
     ConfigError
         A size is too small or too large, or there are no classes to draw of.
     """
-    n = len(train)
-    if config.shots and train.kind != "single":
+    n, draws_classes = len(train), open_task(train.kind).form == "classes"
+    if config.shots and not draws_classes:
         raise ConfigError("--shots draws samples of each class; with other labels use --curve")
     if config.shots:
         most = int(np.bincount(train.y).max())
@@ -41,7 +42,7 @@ def check_protocols(config: FitConfig, train: LabelledSamples) -> None:
                 f"--shots takes numbers of samples in [1, {most:,}], what the largest class has in train "
                 f"(got {', '.join(map(str, config.shots))})"
             )
-    least = 2 if train.kind == "single" else 1
+    least = 2 if draws_classes else 1
     if config.curve and not least <= min(config.curve) <= max(config.curve) <= n:
         raise ConfigError(
             f"--curve takes sizes in [{least}, {n:,}], the training samples (got "
@@ -71,15 +72,15 @@ def shots_and_curve(
         test samples, or of the validation samples where there are none.
     """
     report: dict[str, Json] = {}
-    y, is_single = raw["train"].y, raw["train"].kind == "single"
+    y, task = raw["train"].y, open_task(raw["train"].kind)
     if config.shots:
         report["shots"] = _measure(
             config, raw, config.shots, lambda n, seed: few_of_each(y, n, seed), progress
         )
     if config.curve:
-        strata = y if is_single else np.zeros(len(y), dtype=np.int64)
+        strata, draws_classes = task.fold_strata(y), task.form == "classes"
         report["curve"] = _measure(
-            config, raw, config.curve, lambda n, seed: share_of(strata, n, seed, is_single), progress
+            config, raw, config.curve, lambda n, seed: share_of(strata, n, seed, draws_classes), progress
         )
     return report
 

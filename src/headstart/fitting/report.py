@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
+from headstart.arrow import with_columns
 from headstart.backbones.pooling import display_tap
 from headstart.cache.store import Cache
 from headstart.fitting.evaluation import plots_of, plots_of_protocols, tables_of
 from headstart.fitting.views import TrainViews
-from headstart.heads.preparation import Preparation
-from headstart.prediction.table import label_column, prediction_table
 from headstart.registry.environment import describe_environment
 from headstart.registry.run import Run
+from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
@@ -74,9 +74,8 @@ def make_record(
     progress : Progress
     """
     predictor, train, splits = outcome.predictor, outcome.train, outcome.splits
-    bare = replace(predictor, preparation=Preparation())  # the samples are prepared
     history = list(getattr(predictor.head, "history_", []))
-    report = _report(config, outcome, bare, timings, more)
+    report = _report(config, outcome, timings, more)
     _say_unseen(report["data"], progress)
     return Run(
         config=_resolved(config, outcome).dump(),
@@ -85,22 +84,21 @@ def make_record(
             "column": train.column,
             "kind": train.kind,
             "names": list(train.names),
-            "classes": list(train.names) if train.kind == "multi" else predictor.classes,
+            "classes": open_task(train.kind).class_names(predictor.classes, train.names),
         },
         features=describe_features(config.cache, outcome.features, train.features),
         environment=describe_environment(),
         history=history or _one_entry(outcome.evaluation),
-        predictions=_predictions(bare, splits, outcome.evaluation),
+        predictions=_predictions(splits, outcome.evaluation),
         split=outcome.features.samples.select(["id", "key", "split"]),
         predictor=predictor,
-        plots={**plots_of(bare, splits, outcome.evaluation, history), **plots_of_protocols(report)},
+        plots={**plots_of(train, outcome.evaluation, history), **plots_of_protocols(report)},
     )
 
 
 def _report(
     config: FitConfig,
     outcome: FitOutcome,
-    bare: Predictor,
     timings: Mapping[str, float],
     more: Mapping[str, Json],
 ) -> dict[str, Json]:
@@ -119,7 +117,7 @@ def _report(
         **({"views": views.report} if isinstance(views, TrainViews) else {}),
         **({"sweep": outcome.search.to_json()} if outcome.search else {}),
         **more,
-        **_tables(tables_of(bare, features, outcome.splits, outcome.evaluation)),
+        **_tables(tables_of(features, open_task(outcome.train.kind), outcome.evaluation)),
         "provenance": _provenance(features),
     }
 
@@ -172,17 +170,10 @@ def _describe_data(features: FeatureSet, splits: Mapping[str, LabelledSamples]) 
 
 def _unseen(splits: Mapping[str, LabelledSamples]) -> list[str]:
     """Label names that occur, and not in train."""
-    kind, names = splits["train"].kind, splits["train"].names
-    if kind == "regression":
-        return []
-
-    def occurring(split: str) -> set[int]:
-        y = splits[split].y
-        return set(np.flatnonzero((y > 0).any(axis=0)).tolist() if kind == "multi" else np.unique(y).tolist())
-
-    seen = occurring("train")
-    others = set().union(*(occurring(split) for split in splits if split != "train"))
-    return [names[code] for code in sorted(others - seen)]
+    names = splits["train"].names
+    occurring = {split: open_task(part.kind).occurring(part.y) for split, part in splits.items()}
+    seen = occurring.pop("train")
+    return [names[code] for code in sorted(set().union(*occurring.values()) - seen)]
 
 
 def _say_unseen(data: Mapping[str, Json], progress: Progress) -> None:
@@ -240,13 +231,13 @@ def _describe_part(cache: str | None, features: FeatureSet, ref: FeatureRef) -> 
     }
 
 
-def _predictions(bare: Predictor, splits: Mapping[str, LabelledSamples], found: Evaluation) -> pa.Table:
+def _predictions(splits: Mapping[str, LabelledSamples], found: Evaluation) -> pa.Table:
     tables = []
-    for split, outputs in found.outputs.items():
-        part = splits[split]
+    for split, said in found.predictions.items():
+        part, task = splits[split], open_task(splits[split].kind)
         table = part.table.select(["id", "key", "split"])
-        table = table.append_column("label", label_column(part.y, part.names, part.kind))
-        tables.append(prediction_table(table, bare, outputs, part.names))
+        table = table.append_column("label", task.decode(part.y, part.names))
+        tables.append(with_columns(table, task.columns(said.outputs, said.classes, said.names)))
     return pa.concat_tables(tables)
 
 

@@ -16,6 +16,7 @@ from headstart.heads import head_class, open_head
 from headstart.heads.holdout import held_out
 from headstart.heads.parameters import defaults, takes_whole_numbers
 from headstart.metrics.summary import summarise
+from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,6 +38,7 @@ class Candidate:
     head: str
     params: dict[str, Any]
     tap: str | None
+    task: LabelKind
     names_head: bool = False
     """Whether the sweep is over heads."""
     results: list[TrialResult] = field(default_factory=list)
@@ -51,7 +53,7 @@ class Candidate:
         """The larger the better; a candidate of which one trial diverged is worse than all others."""
         if self.has_failed:
             return (-np.inf, -np.inf)
-        return selection_score([result.scores for result in self.results])
+        return selection_score(self.task, [result.scores for result in self.results])
 
     def to_json(self) -> dict[str, Json]:
         """A row of the table of a sweep."""
@@ -146,7 +148,7 @@ def search(config: FitConfig, taps: Mapping[str | None, FitData], progress: Prog
     kind = kind_of(taps)
     listed = (
         [
-            Candidate(head, params, tap, HEAD in swept)
+            Candidate(head, params, tap, kind, HEAD in swept)
             for tap in taps
             for head in heads
             for params in combinations(grid_of(head, kind, grid))
@@ -217,7 +219,7 @@ def _rounds(
         return
     train, validation = data.raw["train"], data.raw["validation"]
     both = train.joined(validation) if len(validation) else replace(train, views=())
-    strata = both.y if both.kind == "single" else np.zeros(len(both), dtype=np.int64)
+    strata = open_task(both.kind).fold_strata(both.y)
     keys = np.ascontiguousarray(keys_from_arrow(both.table.column("key"))).view("V16").ravel()
     groups = np.unique(keys, return_inverse=True)[1]  # copies of a sample are on one side of a fold
     everything = np.arange(len(both))
@@ -243,8 +245,9 @@ def _ask_optuna(
     import optuna
 
     names = list(taps)
-    kind = head_class(config.head, kind_of(taps))
-    whole = {name: takes_whole_numbers(kind, name) for name in grid}
+    task = kind_of(taps)
+    made = head_class(config.head, task)
+    whole = {name: takes_whole_numbers(made, name) for name in grid}
     found: list[Candidate] = []
     while len(found) < config.trials:
         asked = [study.ask() for _ in range(min(ASKED_AT_ONCE, config.trials - len(found)))]
@@ -253,6 +256,7 @@ def _ask_optuna(
                 config.head,
                 {name: suggest(trial, name, values, whole[name]) for name, values in grid.items()},
                 trial.suggest_categorical(TAP, names) if len(names) > 1 else names[0],
+                task,
             )
             for trial in asked
         ]

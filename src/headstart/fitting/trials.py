@@ -13,12 +13,11 @@ from headstart.errors import ConfigError
 from headstart.heads import open_head
 from headstart.heads.predictor import Predictor
 from headstart.heads.preparation import Preparation
-from headstart.heads.stacks import STACKABLE, Labelled, fit_stack
+from headstart.heads.torch_heads import STACKABLE, Labelled, fit_stack
 from headstart.metrics.summary import summarise
+from headstart.tasks import open_task
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from headstart.contracts import Head
     from headstart.samples import LabelledSamples
     from headstart.types import Json, LabelKind
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 MOST_STACKED = 256
 MOST_NUMBERS = 1 << 27
 """Parameters of a stack; training holds some six copies of them."""
-SMALLEST = 1e-30
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class TrialResult:
-    """What became of a trial: its head (None if it diverged) and `quick_scores` (empty if nothing judged it)."""
+    """What became of a trial: its head (None if it diverged) and `Task.scores` (empty if nothing judged it)."""
 
     params: Mapping[str, Any]
     seed: int
@@ -90,7 +88,7 @@ def run_trials(
     ----------
     name : str
         Of the head.
-    task : {"single", "multi", "regression"}
+    task : LabelKind
     trials : sequence of Trial
     done : callable
         Is told how many more are done.
@@ -109,7 +107,9 @@ def run_trials(
         for number, head in zip(group, fitted, strict=True):
             trial = trials[number]
             judge = trial.judge or trial.validation
-            scores = quick_scores(Predictor(head), judge) if head is not None and judge is not None else {}
+            scores: Mapping[str, float] = {}
+            if head is not None and judge is not None:
+                scores = Predictor(head).scores(judge.X, judge.targets)
             found[number] = TrialResult(trial.params, trial.seed, head, scores, seconds)
         done(len(group))
     return [found[number] for number in range(len(trials))]
@@ -146,7 +146,7 @@ def _likeness_of_samples(trial: Trial, class_weight: str) -> tuple[Any, ...]:
     if not isinstance(train.X, np.ndarray) or train.X.ndim != 2:
         return id(train), id(validation), trial.seed
     n_val = None if validation is None else len(validation)
-    if train.kind != "single":
+    if open_task(train.kind).form != "classes":
         labels: Any = train.y.shape[1:]
     else:
         classes, counts = np.unique(train.y, return_counts=True)
@@ -174,35 +174,6 @@ def _labelled(trial: Trial) -> Labelled:
     return Labelled(train.X, train.targets, X_val, y_val, train.views)
 
 
-def quick_scores(predictor: Predictor, samples: LabelledSamples) -> dict[str, float]:
-    """A few figures: ``accuracy`` and ``log_loss``, or ``r2`` and ``rmse``."""
-    return score_outputs(predictor.outputs(samples.X), samples.targets, predictor.classes, samples.kind)
-
-
-def score_outputs(
-    outputs: NDArray[np.float64], y: NDArray[Any], classes: Sequence[str], task: LabelKind
-) -> dict[str, float]:
-    """The same of what `Predictor.outputs` gives for N samples, and their labels."""
-    if task == "regression":
-        wanted = np.asarray(y, dtype=np.float64)
-        squared = float(np.mean((wanted - outputs) ** 2))
-        variance = float(np.var(wanted))
-        return {"r2": 1 - squared / variance if variance else 0.0, "rmse": squared**0.5}
-    probabilities = outputs
-    if task == "multi":
-        true = y > 0
-        likely = np.where(true, probabilities, 1 - probabilities)
-        right = ((probabilities > 0.5) == true).all(axis=1)
-    else:
-        names = np.asarray(classes)
-        codes = np.searchsorted(names, y).clip(max=len(names) - 1)
-        known = names[codes] == y
-        right = known & (probabilities.argmax(axis=1) == codes)
-        likely = np.where(known, probabilities[np.arange(len(codes)), codes], 0.0)
-    losses = -np.log(np.maximum(likely, SMALLEST))
-    return {"accuracy": float(right.mean()), "log_loss": float(losses.mean())}
-
-
 def spread_of(scores: Sequence[Mapping[str, float]]) -> dict[str, Json]:
     """Several times the same figures: ``values`` (one each), ``mean``, and ``deviation`` (None of one alone)."""
     figures = summarise(scores)
@@ -212,11 +183,12 @@ def spread_of(scores: Sequence[Mapping[str, float]]) -> dict[str, Json]:
     return {"n": len(scores), **parts}
 
 
-def selection_score(scores: Sequence[Mapping[str, float]]) -> tuple[float, ...]:
-    """What the best of several is chosen by: accuracy, then log loss; or the error. The larger the better.
+def selection_score(task: LabelKind, scores: Sequence[Mapping[str, float]]) -> tuple[float, ...]:
+    """What the best of several is chosen by, see `Task.selection`. The larger the better.
 
     Parameters
     ----------
+    task : LabelKind
     scores : sequence of mapping
         Of the same parameters with several seeds or folds; their means count.
 
@@ -227,7 +199,4 @@ def selection_score(scores: Sequence[Mapping[str, float]]) -> tuple[float, ...]:
     """
     if not scores or not all(scores):
         raise ConfigError("there are no validation samples to choose by; extract with a validation split")
-    means = spread_of(scores)["mean"]
-    if "rmse" in means:
-        return (-means["rmse"],)
-    return means["accuracy"], -means["log_loss"]
+    return open_task(task).selection(spread_of(scores)["mean"])

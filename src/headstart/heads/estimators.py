@@ -15,11 +15,10 @@ from sklearn.utils.validation import column_or_1d, validate_data
 from headstart.errors import ConfigError, DataError
 from headstart.heads.parameters import Interval, check
 from headstart.heads.scaling import moments
+from headstart.types import UNSEEN, LabelKind
 
 FLOATS = (np.float32, np.float64)
 """What features are computed in; anything else becomes the first."""
-UNSEEN = -1
-"""The code of a validation label that training lacks."""
 SCALINGS = ("standard", "none")
 CLASS_WEIGHTS = ("none", "balanced")
 
@@ -51,6 +50,8 @@ class BaseHead(BaseEstimator):  # type: ignore[misc]
     """Whether training draws features of changed copies."""
     integers: ClassVar[tuple[str, ...]] = ()
     """Tensors of whole numbers."""
+    label_kind: LabelKind | None = None
+    """What its labels mean, where that is more than their form says."""
 
 
 class ClosedFormHead(BaseHead):

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from numpy.typing import NDArray
 
 from headstart.errors import ConfigError
-from headstart.heads.torch_heads import TorchClassifier, TorchHead, TorchRegressor
+from headstart.heads.torch_heads import TorchHead
+from headstart.heads.torch_kinds import TorchClassifier, TorchRegressor
 from headstart.own_code import load_own, reason_of, source_digest
 
 if TYPE_CHECKING:

@@ -13,12 +13,11 @@ from headstart.cache.store import Cache
 from headstart.config import PredictConfig
 from headstart.errors import MismatchError
 from headstart.prediction.stage import predict
-from headstart.prediction.table import label_column
+from headstart.tasks import open_task
 from headstart.tuning.raw_samples import read_again
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from numpy.typing import NDArray
 
     from headstart.cache.reading.labels import Labels
     from headstart.comparison.runs import NamedRun
@@ -45,23 +44,15 @@ def judge_elsewhere(runs: Sequence[NamedRun], features: Mapping[str, Any], bench
     column = str(runs[0].run.labels.get("column", ""))
     held = opened.held("test")
     labels = held.labels(column if column in opened.label_names else None)
-    known = np.flatnonzero(_has_label(labels))
+    task = open_task(labels.kind)
+    known = np.flatnonzero(task.known(labels.y))
     if not len(known):
         raise MismatchError(f"set {opened.name!r} has no labelled test samples to judge runs on")
-    said = label_column(labels.y, labels.names, labels.kind)
+    said = task.decode(labels.y, labels.names)
     samples = held.table.select(["id", "key"]).append_column("label", said).take(column_of(known))
     payload = read_again(opened, None, bench.progress).payloads(samples)
     payloads = [payload(row) for row in range(samples.num_rows)]
     return [replace(run, predictions=_predictions(run, samples, payloads, labels, bench)) for run in runs]
-
-
-def _has_label(labels: Labels) -> NDArray[np.bool_]:
-    match labels.kind:
-        case "regression":
-            return np.asarray(np.isfinite(labels.y))
-        case "multi":
-            return np.asarray((labels.y >= 0).all(axis=1))
-    return np.asarray(labels.y >= 0)
 
 
 def _predictions(
@@ -69,7 +60,7 @@ def _predictions(
 ) -> pa.Table:
     saved = run.run
     strangers = set(labels.names) - set(saved.labels["names"])
-    if saved.task != labels.kind or (labels.kind != "regression" and strangers):
+    if saved.task != labels.kind or strangers:
         raise MismatchError(
             f"run {run.name} cannot be judged on these samples: it predicts {saved.task} labels "
             f"{', '.join(map(str, saved.labels['names'][:5]))}, and they have others"

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headstart.arrow import column_of, mask_of, names_by_code, strings
+from headstart.arrow import column_of, mask_of, names_by_code, strings, with_columns
 from headstart.backbones.pooling import is_ragged
 from headstart.cache.recipe import Recipe
 from headstart.data import SourceOptions, open_source
@@ -25,7 +25,7 @@ from headstart.heads.predictor import Predictor
 from headstart.heads.sequences import Sequences
 from headstart.network import forbid_network
 from headstart.prediction.input_order import input_order
-from headstart.prediction.table import prediction_table
+from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -75,7 +75,9 @@ def predict(run: Run, config: PredictConfig, progress: Progress) -> pa.Table:
         )
     X = _gather([part.space for part in read], samples.keys[held], predictor)
     table = _identify(samples.table, str(labels["column"]))
-    usable = prediction_table(table.filter(mask_of(held)), predictor, predictor.outputs(X), labels["names"])
+    task = open_task(predictor.task)
+    columns = task.columns(predictor.outputs(X), predictor.classes, labels["names"])
+    usable = with_columns(table.filter(mask_of(held)), columns)
     if held.all() and not failures:
         return usable
     everything = _with_failures(usable, table, samples.keys, held, failures)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from headstart.tasks import open_task
+
 if TYPE_CHECKING:
     from headstart.types import Json
 
@@ -59,11 +61,7 @@ def _opening(
 
 
 def _what(labels: Mapping[str, Json]) -> str:
-    kind = labels.get("kind", "single")
-    if kind == "regression":
-        return f"the number `{labels['column']}`"
-    noun = "labels, several a sample" if kind == "multi" else "classes"
-    return f"`{labels['column']}` ({len(labels['classes'])} {noun})"
+    return open_task(labels.get("kind", "single")).describe(labels["column"], labels["classes"])
 
 
 def _backbones(features: Mapping[str, Json]) -> str:

@@ -12,12 +12,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypedDict, Unpack, cast
 
-import pyarrow.parquet as pq
-
 from headstart.errors import ConfigError, DataError, StorageError
 from headstart.files import make_directory, read_json, write_durably, write_folder, write_json
 from headstart.registry.card import model_card
-from headstart.registry.predictions import of_split, read_predictions
+from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -196,6 +194,8 @@ class Run:
         StorageError
             The run was loaded, and the file is missing or broken.
         """
+        from headstart.registry.predictions import of_split, read_predictions  # Arrow, which `runs ls` lacks
+
         if "predictions" in self._content:
             return of_split(self._content["predictions"], split)
         return read_predictions(self.folder, split)
@@ -330,7 +330,7 @@ class Run:
         write_durably(folder / "README.md", card.encode("utf-8"))
 
     def __repr__(self) -> str:
-        name = "r2" if self.report.get("task") == "regression" else "accuracy"
+        name = open_task(self.report["task"]).leading_score
         metrics = {split: round(values[name], 4) for split, values in self.report["metrics"].items()}
         return f"Run({self.head_name!r} on {self.features['backbone']!r}, {name} {metrics})"
 
@@ -414,6 +414,8 @@ def check_free(target: Path, overwrite: bool, mark: str = "report.json", what: s
 
 def parquet_bytes(table: pa.Table) -> bytes:
     """A table as a Parquet file."""
+    import pyarrow.parquet as pq  # `runs ls` needs none of it
+
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
     return buffer.getvalue()

@@ -18,7 +18,6 @@ from headstart.files import make_directory
 from headstart.fitting.report import make_record
 from headstart.registry.run import BACKBONE_DIR, IN_RUN, place_backbone
 from headstart.training.loop import Trained as TrainedHead
-from headstart.tuning.trainer import features_of
 from headstart.tuning.whole_model import counts_of
 
 if TYPE_CHECKING:
@@ -30,13 +29,13 @@ if TYPE_CHECKING:
     from headstart.registry.run import Run
     from headstart.samples import LabelledSamples
     from headstart.tuning.parts import Parts
-    from headstart.tuning.phases import Trained
+    from headstart.tuning.phases import PhasedTraining
     from headstart.tuning.session import Session
     from headstart.tuning.strategies import Phase
     from headstart.types import Json
 
 
-def finished_head(parts: Parts, trained: Trained) -> Any:
+def finished_head(parts: Parts, trained: PhasedTraining) -> Any:
     """The head with the weights that it was trained to, as `fit-head` would have it."""
     output = parts.model.head.output
     weights = {f"output.{name}": tensor.detach().cpu() for name, tensor in output.state_dict().items()}
@@ -48,7 +47,9 @@ def tuned_data(parts: Parts, raw: Mapping[str, LabelledSamples], last: Phase) ->
     empty = np.empty((0, len(parts.head.mean_)), dtype=np.float32)
     with parts.short_cut(last, parts.samples) as samples:
         return {
-            split: replace(part, X=features_of(parts.model, samples[split]) if split in samples else empty)
+            split: replace(
+                part, X=samples[split].outputs(parts.model.features) if split in samples else empty
+            )
             for split, part in raw.items()
         }
 

@@ -13,8 +13,8 @@ from headstart.config import TuneConfig
 from headstart.errors import ConfigError, DivergedError
 from headstart.fitting.grids import as_grid, combinations
 from headstart.fitting.search import open_study, suggest
+from headstart.training.best import selection_score
 from headstart.tuning.defaults import defaults_of, settings_of
-from headstart.tuning.selection_scores import merit_of
 from headstart.tuning.session import train
 from headstart.tuning.state import check_resumable
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
     from headstart.contracts import Progress
     from headstart.fitting.data import Splits
-    from headstart.tuning.selection_scores import Criterion
+    from headstart.training.settings import Criterion
     from headstart.types import Json
 
 LISTS = ("epochs", "lr", "head_lr")
@@ -85,12 +85,13 @@ class _Watch:
 
     def on_epoch_end(self, record: Mapping[str, Any]) -> None:
         """Keep the figures of the best epoch so far of the phase: no other phase's weights are kept."""
-        trial, reached = self._trial, merit_of(record, self._by)
+        trial, loss, accuracy = self._trial, record["validation_loss"], record["validation_accuracy"]
+        reached = -math.inf if loss is None else selection_score(loss, accuracy, self._by)
         trial.seconds = record["seconds"]
         if record["phase"] != self._phase:
             self._phase, self._reached, trial.scores = record["phase"], -math.inf, {}
         if reached > self._reached:
-            self._reached, accuracy, loss = reached, record["validation_accuracy"], record["validation_loss"]
+            self._reached = reached
             trial.scores = {"loss": loss} if accuracy is None else {"accuracy": accuracy, "loss": loss}
         if self._gives_up(record["number"], trial.value):
             raise _Pruned

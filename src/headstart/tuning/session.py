@@ -12,7 +12,7 @@ from headstart.registry.energy import EnergyMeter
 from headstart.registry.peak_memory import MemoryWatch
 from headstart.tuning.defaults import plan_phases, plan_rules, settings_of
 from headstart.tuning.parts import Parts
-from headstart.tuning.phases import Trained, Training
+from headstart.tuning.phases import PhasedTraining
 from headstart.tuning.whole_model import counts_of
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Session:
     parts : Parts
         With the best weights of the last phase.
     phases : sequence of Phase
-    trained : Trained
+    trained : PhasedTraining
     n_trained : int
         Parameters that trained in the last phase, adapters among them.
     held : mapping
@@ -44,7 +44,7 @@ class Session:
 
     parts: Parts
     phases: Sequence[Phase]
-    trained: Trained
+    trained: PhasedTraining
     n_trained: int
     held: Mapping[str, Json]
     loaded: float
@@ -67,11 +67,11 @@ def train(
         progress.say(line)
     watch, meter = MemoryWatch(parts.model.device.type), EnergyMeter()
     loaded = perf_counter()
-    training = Training(
-        parts.model, parts.samples, parts.objective, phases, rules, state, settings_of(config), progress, callbacks,
-        parts.trainer_callbacks, parts.short_cut,
+    trained = PhasedTraining(
+        parts.model, parts.samples, parts.objective, phases, rules, state, settings_of(config), progress,
+        parts.short_cut,
     )  # fmt: skip
-    trained = training.run()
+    trained.run(callbacks)
     held, ended = {**watch.report(), **meter.joules}, perf_counter()
     n_trained = counts_of(parts.model.parameters())["trainable"]
     return Session(parts, phases, trained, n_trained, held, loaded, ended)

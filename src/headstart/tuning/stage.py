@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 from pathlib import Path
@@ -14,7 +13,7 @@ from headstart.config import ColumnConfig, ExtractConfig, FitConfig, TuneConfig
 from headstart.errors import ConfigError
 from headstart.extraction.stage import extract, set_name
 from headstart.files import make_directory
-from headstart.fitting.callbacks import ShowEpochs, Track, finish, tracking
+from headstart.fitting.callbacks import ShowEpochs, Track, finish, own_callbacks, tracking
 from headstart.fitting.data import check_train, read_splits
 from headstart.fitting.evaluation import calibrated, evaluate_splits
 from headstart.fitting.report import FitOutcome
@@ -22,7 +21,7 @@ from headstart.heads.predictor import Predictor
 from headstart.network import forbid_network
 from headstart.registry.run import check_free
 from headstart.tuning.defaults import settings_of
-from headstart.tuning.state import check_resumable
+from headstart.tuning.state import check_loop, check_resumable
 
 if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
@@ -43,13 +42,13 @@ def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> Run:
     state : Path
         A folder for checkpoints and the tuned weights; what an interrupted training left there is taken up.
     """
-    _check_installed()
     from headstart.tuning.adapters import merge_adapters, save_adapters
     from headstart.tuning.report import finished_head, resolved, tuned_data, tuned_record
     from headstart.tuning.search import search
     from headstart.tuning.session import train
 
     asked, more, work = config, {}, state
+    own = own_callbacks(config.callback)
     with tracking(config, f"{config.data}-{config.strategy}", progress) as tracker:
         start = perf_counter()
         if config.offline:
@@ -59,7 +58,7 @@ def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> Run:
         check_train(raw["train"], features.name)
         if config.sweep:
             config, work, more["sweep"] = search(config, features, raw, progress, state)
-        callbacks = [ShowEpochs(progress), *([Track(tracker)] if tracker else [])]
+        callbacks = [ShowEpochs(progress), *([Track(tracker)] if tracker else []), *own]
         session = train(config, features, raw, progress, work, callbacks)
         parts, trained = session.parts, session.trained
         if parts.adapted is not None:
@@ -81,11 +80,6 @@ def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> Run:
         if tracker:
             finish(tracker, record)
     return record
-
-
-def _check_installed() -> None:
-    if importlib.util.find_spec("accelerate") is None:
-        raise ConfigError("fine-tune needs accelerate: pip install 'headstart[finetune]'")
 
 
 def _features(config: TuneConfig, progress: Progress) -> FeatureSet:
@@ -165,6 +159,7 @@ def prepare_state(config: TuneConfig, target: Path, resume: bool, overwrite: boo
     make_directory(target.parent)
     state = target.with_name(f".{target.name}.training")
     if state.exists() and resume:
+        check_loop(state)
         check_resumable(state, settings_of(config))
     elif state.exists() and overwrite:
         shutil.rmtree(state)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from headstart.arrow import codes_by_name, codes_of_lists, numbers_or_nan
+from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,7 +27,7 @@ class Labels:
         By ``kind``, as `LabelledSamples` says.
     names : tuple of str
         The label names in order; none for regression.
-    kind : {"single", "multi", "regression"}
+    kind : LabelKind
     """
 
     y: NDArray[Any]
@@ -45,10 +45,4 @@ def encode_labels(column: pa.ChunkedArray, names: Sequence[str], kind: LabelKind
     >>> encode_labels(column, ["a", "b"], "multi").tolist()
     [[1, 1], [0, 0], [-1, -1]]
     """
-    match kind:
-        case "single":
-            return codes_by_name(column, names)
-        case "regression":
-            return numbers_or_nan(column)
-        case "multi":
-            return codes_of_lists(column, names)
+    return open_task(kind).encode(column, names)
