@@ -343,7 +343,7 @@ class TestRefusals:
         out = tmp_path / "out"
         run.export(out)
         before = (out / "model.safetensors").read_bytes()
-        monkeypatch.setattr("headstart.exporting.subject.TOLERANCE", -1.0)
+        monkeypatch.setattr("headstart.exporting.model.TOLERANCE", -1.0)
         with pytest.raises(
             HeadstartError, match=r"gives other logits than the run: off by .* nothing was written"
         ):

@@ -23,7 +23,6 @@ class Job:
 
     Parameters
     ----------
-    title, backbone : str
     script : str
         The script of ``data/`` that makes the data.
     data, sample : str

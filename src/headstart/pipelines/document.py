@@ -21,8 +21,6 @@ class Document:
 
     Parameters
     ----------
-    path : Path
-    values : dict
     places : dict
         By the names that lead there: ``line 12``, or the ``--set`` that it came by.
     """

@@ -58,7 +58,6 @@ class Verb:
 
     Parameters
     ----------
-    config : type of Config
     left_out : frozenset of str
         Options of the command that a pipeline decides itself.
     sets, runs : tuple of str

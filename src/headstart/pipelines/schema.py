@@ -24,7 +24,6 @@ class Step:
 
     Parameters
     ----------
-    name, verb : str
     options : mapping
         As the command's configuration takes them; earlier steps by name.
     needs : tuple of str
@@ -46,7 +45,6 @@ class Pipeline:
 
     Parameters
     ----------
-    name, about : str
     steps : tuple of Step
         In order.
     """

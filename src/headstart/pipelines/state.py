@@ -28,18 +28,14 @@ class Done:
 
     Parameters
     ----------
-    verb : str
     key : str
         Of its settings and of what it hangs on.
-    state : {"begun", "done"}
     result : mapping
         Figures and places, for people and programs.
     files : mapping of str to int
         What it left in its folder, with sizes in bytes.
     mark : str
         The digest of the file that the result is known by.
-    seconds : float
-    finished : str
     """
 
     verb: str

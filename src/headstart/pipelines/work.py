@@ -29,16 +29,7 @@ NO_DIFFERENCE = (
 
 @dataclass(frozen=True)
 class Bench:
-    """Where a pipeline works.
-
-    Parameters
-    ----------
-    pipeline : Pipeline
-    folder : Path
-    cache : str, optional
-    offline : bool
-    progress : Progress
-    """
+    """Where a pipeline works."""
 
     pipeline: Pipeline
     folder: Path
@@ -57,10 +48,6 @@ class Work:
 
     Parameters
     ----------
-    step : Step
-    config : Config
-    key : str
-    target : Path
     runs : mapping of str to Path
         The runs that it names, by step.
     features : mapping, optional
