@@ -47,7 +47,7 @@ class ResolutionMemo:
 
         Parameters
         ----------
-        witnesses : sequence of Path
+        source_files : sequence of Path
             Files that were read, and folders in which another file would have been read.
         began_ns : int
             When the loading began, in nanoseconds since the epoch.
