@@ -119,6 +119,7 @@ def shipped(tmp_path_factory: pytest.TempPathFactory, texts: Path, digits: Path)
         few_data(folder, texts, digits)
         with chdir(folder), pytest.MonkeyPatch.context() as patch:
             patch.setenv("HEADSTART_CACHE", str(folder / "cache"))
+            patch.setenv("XDG_CACHE_HOME", str(folder / "machine"))  # its memos are what a second run needs
             done = in_process(*words_of(name))
         assert done.code == 0, done.err
         assert {step["state"] for step in done.json["steps"]} == {"done"}
@@ -151,6 +152,7 @@ def there(
     folder = shipped(request.param)
     monkeypatch.chdir(folder)
     monkeypatch.setenv("HEADSTART_CACHE", str(folder / "cache"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "machine"))
     return str(request.param)
 
 
