@@ -62,7 +62,7 @@ def measure(name: str, data: Path, cache: Path, rounds: int) -> str:
             epochs=[N_EPOCHS], lr=[2e-4], cut_cache=cut_cache, calibrate=False, set=f"cut-{name}",
         )  # fmt: skip
         state = folder / f"state-{cut_cache}-{len(seconds[cut_cache])}"
-        history = fine_tune(config, Silence(), state).record.history
+        history = fine_tune(config, Silence(), state).history
         shutil.rmtree(state, ignore_errors=True)
         found = (history[-1]["seconds"] - history[0]["seconds"]) / (N_EPOCHS - 1)
         seconds[cut_cache].append(found)

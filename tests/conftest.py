@@ -2,9 +2,35 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+LONG = (
+    "end_to_end",
+    "exporting",
+    "backbones",
+    "tuning",
+)  # folders whose tests take longest, the longest first
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long tests come first, so that two workers end together."""
+    items.sort(
+        key=lambda item: LONG.index(folder) if (folder := item.path.parent.name) in LONG else len(LONG)
+    )
+
+
+@pytest.fixture(autouse=True, scope="session")
+def isolated_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What is made once for several tests is isolated as well."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("machine")))
+        patch.setenv("HEADSTART_CACHE", str(tmp_path_factory.mktemp("cache") / "default"))
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -22,13 +48,17 @@ def cache_root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def tiny_bert(tmp_path: Path) -> Path:
-    """A BERT of two layers with dropout, its pooler and its tokenizer, in a folder."""
+def tiny_bert(tmp_path: Path, made_bert: Path) -> Path:
+    """A BERT of two layers with dropout, its pooler and its tokenizer, in a folder of the test's own."""
+    return shutil.copytree(made_bert, tmp_path / "tiny-bert")
+
+
+@pytest.fixture(scope="session")
+def made_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
     from transformers import BertConfig, BertModel, BertTokenizerFast
 
-    folder = tmp_path / "tiny-bert"
-    folder.mkdir()
+    folder = tmp_path_factory.mktemp("tiny-bert")
     letters = "abcdefghijklmnopqrstuvwxyz"
     vocabulary = [
         "[PAD]",

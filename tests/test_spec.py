@@ -103,7 +103,7 @@ def read_parquet(path: Path, ragged: bool) -> tuple[list[str], list[list[list[fl
     assert table.schema.metadata[b"headstart.format"] == b"1"
     vectors = [rows if ragged else [rows] for rows in table.column("features").to_pylist()]
     keys = [key.hex() for key in table.column("key").to_pylist()]
-    return keys, vectors, table.schema.metadata[b"headstart.cache.recipe"].decode("utf-8")
+    return keys, vectors, table.schema.metadata[b"headstart.recipe"].decode("utf-8")
 
 
 def test_the_fields_of_sets_and_failures_are_in_it() -> None:

@@ -1,20 +1,14 @@
 """headstart: run the frozen backbone once, give every head a head start.
 
-Importing this module imports nothing heavy: each name is loaded when it is first used (PEP 562).
+Importing this module imports nothing heavy: each name is loaded when it is first used (PEP 562). Type checkers and
+editors find the names in ``__init__.pyi``.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from headstart.version import __version__ as __version__
-
-if TYPE_CHECKING:
-    from headstart.api import compare, extract, fine_tune, fit_head, load_run, open_set, predict, run_pipeline
-    from headstart.cache.sets import FeatureSet
-    from headstart.comparison.comparison import Comparison
-    from headstart.extraction.embedder import Embedder
-    from headstart.prediction.run import Run
 
 __all__ = [
     "Comparison",
@@ -22,9 +16,11 @@ __all__ = [
     "FeatureSet",
     "Run",
     "compare",
+    "export",
     "extract",
     "fine_tune",
     "fit_head",
+    "load_module",
     "load_run",
     "open_set",
     "predict",
@@ -35,11 +31,13 @@ _HOMES = {
     "Comparison": "headstart.comparison.comparison",
     "Embedder": "headstart.extraction.embedder",
     "FeatureSet": "headstart.cache.sets",
-    "Run": "headstart.prediction.run",
+    "Run": "headstart.registry.run",
     "compare": "headstart.api",
+    "export": "headstart.api",
     "extract": "headstart.api",
     "fine_tune": "headstart.api",
     "fit_head": "headstart.api",
+    "load_module": "headstart.api",
     "load_run": "headstart.api",
     "open_set": "headstart.api",
     "predict": "headstart.api",

@@ -6,7 +6,7 @@ a whole warm run; buffers do not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -192,3 +192,10 @@ def _whole(column: pa.ChunkedArray | pa.Array) -> pa.Array:
         if column.num_chunks == 1
         else pa.concat_arrays(column.chunks or [pa.nulls(0, column.type)])
     )
+
+
+def with_columns(table: pa.Table, columns: Mapping[str, pa.Array]) -> pa.Table:
+    """A table with further columns."""
+    for name, column in columns.items():
+        table = table.append_column(name, column)
+    return table

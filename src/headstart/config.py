@@ -9,19 +9,47 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, Self, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from headstart.backbones.options import BackboneOptions
 from headstart.data import SourceOptions
 from headstart.errors import ConfigError
-from headstart.options import Positive, Range, Rate, Seed, Share, defaults, item_of
+from headstart.options import Positive, Range, Rate, Seed, Share, defaults, item_of, members
+from headstart.tasks import check_kind
 from headstart.types import Modality
 
 SplitSeed = Annotated[int, Range(ge=-(2**63), lt=2**63)]
 Plots = Literal["png", "svg", "both", "none"]
+
+
+def _as_field(kind: Any, value: Any) -> Any:
+    """A value as a field takes it: one thing stands for a list of one, a list of one for one thing, a path for its text.
+
+    Examples
+    --------
+    >>> _as_field(list[str] | None, "last.mean"), _as_field(list[str], [0, "all"]), _as_field(dict[str, int], None)
+    (['last.mean'], ['0', 'all'], {})
+    >>> _as_field(str | list[str] | None, ["last.mean"])
+    'last.mean'
+    """
+    if value is None and get_origin(kind) in (list, dict):
+        return get_origin(kind)()
+    takes_text = str in members(kind)
+    if isinstance(value, os.PathLike) and takes_text:
+        return os.fspath(value)
+    item = item_of(kind)
+    if item is None:
+        return value
+    if takes_text:
+        return value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
+    if isinstance(value, str | int | float):
+        value = [value]
+    if item is str and isinstance(value, list | tuple):
+        return [str(part) if isinstance(part, int | float) else part for part in value]
+    return value
 
 
 class Config(BaseModel):
@@ -91,7 +119,7 @@ class ColumnConfig(Config):
     split_column: str | None
     encoding: str
     label_names: list[str] | None
-    label_kind: Literal["auto", "single", "multi", "regression"]
+    label_kind: Annotated[str, AfterValidator(check_kind)]
     label_separator: str | None
     streaming: bool | None
 
@@ -281,33 +309,6 @@ class CompareConfig(Config):
     set: str | None = None
     plots: Plots
     seed: Seed
-
-
-def _as_field(kind: Any, value: Any) -> Any:
-    """A value as a field takes it: one thing stands for a list of one, a list of one for one thing, a path for its text.
-
-    Examples
-    --------
-    >>> _as_field(list[str] | None, "last.mean"), _as_field(list[str], [0, "all"]), _as_field(dict[str, int], None)
-    (['last.mean'], ['0', 'all'], {})
-    >>> _as_field(str | list[str] | None, ["last.mean"])
-    'last.mean'
-    """
-    if value is None and get_origin(kind) in (list, dict):
-        return get_origin(kind)()
-    takes_text = str in (kind, *get_args(kind))
-    if isinstance(value, os.PathLike) and takes_text:
-        return os.fspath(value)
-    item = item_of(kind)
-    if item is None:
-        return value
-    if takes_text:
-        return value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
-    if isinstance(value, str | int | float):
-        value = [value]
-    if item is str and isinstance(value, list | tuple):
-        return [str(part) if isinstance(part, int | float) else part for part in value]
-    return value
 
 
 def _explain(error: ValidationError) -> str:

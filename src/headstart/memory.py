@@ -1,19 +1,21 @@
-"""How much memory is left to this process."""
+"""Memory: how much is left to this process, and whether an error says that it ran out."""
 
 from __future__ import annotations
 
-import os
+import contextlib
 import resource
 from collections.abc import Iterator
 from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+
+from headstart.errors import BackboneError
 
 CGROUPS = (
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
     ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
 )
-
-ADDRESSES, DATA = 0, 5
-"""Columns of ``/proc/self/statm``."""
+RAN_OUT = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 def available_bytes() -> int:
@@ -22,22 +24,27 @@ def available_bytes() -> int:
 
 
 def _bounds() -> Iterator[int]:
-    yield os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    for limit, used in CGROUPS:
-        try:
+    yield psutil.virtual_memory().available
+    for limit, used in CGROUPS:  # which psutil does not look at
+        with contextlib.suppress(OSError, ValueError):  # there is no such limit
             yield int(Path(limit).read_text()) - int(Path(used).read_text())
-        except (OSError, ValueError):
-            continue  # there is no such limit
-    try:
-        status = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
-        yield int(status["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
-        pass
-    for limit_of, column in ((resource.RLIMIT_AS, ADDRESSES), (resource.RLIMIT_DATA, DATA)):
+    held = psutil.Process().memory_info()
+    for limit_of, n_bytes in (
+        (resource.RLIMIT_AS, held.vms),
+        (resource.RLIMIT_DATA, getattr(held, "data", 0)),
+    ):
         most, _ = resource.getrlimit(limit_of)
         if most != resource.RLIM_INFINITY:
-            try:
-                pages = int(Path("/proc/self/statm").read_text().split()[column])
-                yield most - pages * os.sysconf("SC_PAGE_SIZE")
-            except (OSError, ValueError):
-                yield most
+            yield most - n_bytes
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether an error says that memory ran out, of the device or of the host."""
+    if isinstance(error, MemoryError):
+        return True
+    if isinstance(error, BackboneError):  # the user's own code is named in an error around its own
+        return is_out_of_memory(error.__cause__)
+    # torch.OutOfMemoryError is a RuntimeError too, and says so: torch need not be imported to ask.
+    return isinstance(error, RuntimeError) and (
+        type(error).__name__ == "OutOfMemoryError" or any(part in str(error) for part in RAN_OUT)
+    )

@@ -12,6 +12,7 @@ import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from importlib import import_module
 from typing import Annotated, Any, ParamSpec, TypeVar, Union, get_args, get_origin
 
 from headstart.errors import ConfigError
@@ -88,7 +89,7 @@ class Parameter:
     @property
     def kinds(self) -> list[Any]:
         """The types that it may have besides None, without their ranges."""
-        return [_bare(kind) for kind in _members(self.type) if kind is not type(None)]
+        return [_bare(kind) for kind in members(self.type) if kind is not type(None)]
 
     @property
     def item(self) -> Any:
@@ -105,7 +106,7 @@ class Parameter:
     @property
     def least(self) -> float | None:
         """The least number that it takes, if there is one."""
-        found = [extra.ge for kind in _members(self.type) for extra in getattr(kind, "__metadata__", ())
+        found = [extra.ge for kind in members(self.type) for extra in getattr(kind, "__metadata__", ())
                  if isinstance(extra, Range)]  # fmt: skip
         return found[0] if found else None
 
@@ -153,13 +154,14 @@ def split(text: str, item: Any = str, said: str | None = None) -> list[Any]:
 
 def item_of(kind: Any) -> Any:
     """The type of the items of a list or a sequence, that may be None or one of its items; else None."""
-    for member in _members(kind):
+    for member in members(kind):
         if get_origin(member) in (list, Sequence):
             return _bare(get_args(member)[0])
     return None
 
 
-def _members(kind: Any) -> tuple[Any, ...]:
+def members(kind: Any) -> tuple[Any, ...]:
+    """The types of a union, or the one type."""
     return get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
 
 
@@ -201,10 +203,16 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
     return called
 
 
+def _signature(function: str) -> inspect.Signature:
+    if function not in _SIGNATURES:
+        import_module("headstart.api")  # whose functions make themselves known; what stands below them names none
+    return _SIGNATURES[function]
+
+
 def parameters(function: str) -> dict[str, Parameter]:
     """The options of a public function: its parameters, without those that only Python has."""
     found = {}
-    for name, parameter in _SIGNATURES[function].parameters.items():
+    for name, parameter in _signature(function).parameters.items():
         kind, option = _split_option(parameter.annotation)
         if option is not None:
             found[name] = Parameter(name, kind, parameter.default, option)
@@ -213,7 +221,7 @@ def parameters(function: str) -> dict[str, Parameter]:
 
 def defaults(function: str) -> Mapping[str, Any]:
     """The defaults of a public function's parameters."""
-    known = _SIGNATURES[function].parameters.items()
+    known = _signature(function).parameters.items()
     return {name: p.default for name, p in known if p.default is not inspect.Parameter.empty}
 
 

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     import pyarrow as pa
     import torch
     from numpy.typing import NDArray
 
 Modality: TypeAlias = Literal["image", "text", "text-pair", "image-text"]
-LabelKind: TypeAlias = Literal["single", "multi", "regression"]
-"""One class a sample, any number of classes a sample, or a number a sample."""
+LabelKind: TypeAlias = str
+"""What labels mean: ``single`` (one class per sample), ``multi`` (any number of classes), ``regression`` (a number),
+or ``py:package.module:factory``, a task of the user's own; see `headstart.tasks.open_task`."""
+
+LabelForm: TypeAlias = Literal["classes", "labels", "numbers"]
+"""The shape of the targets that a head is fitted on: a class per sample (N,), an indicator of labels (N, L), or
+numbers (N,). It decides which heads fit a task."""
 
 Precision: TypeAlias = Literal["fp32", "bf16", "fp16", "int8"]
 StoredDtype: TypeAlias = Literal["float16", "float32"]
@@ -24,6 +31,12 @@ with a text."""
 
 Json: TypeAlias = Any
 """Anything that JSON can hold; kept loose because mypy's recursive aliases help nobody here."""
+
+UNSEEN = -1
+"""The target of a class that training lacks."""
+
+Place: TypeAlias = Callable[[int], str]
+"""Says where a row is, for a message."""
 
 SPLITS = ("train", "validation", "test")
 
@@ -214,3 +227,139 @@ class FeatureRef:
     tap: str
     space: str
     view: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelReading:
+    """How to read label columns.
+
+    Parameters
+    ----------
+    kind : str
+        ``auto``, or a `LabelKind`.
+    separator : str, optional
+        Between the labels of a cell.
+    names : tuple of str, optional
+        Names for integer labels 0 to n - 1.
+    blank : str, optional
+        A value that stands for no label.
+    """
+
+    kind: str = "auto"
+    separator: str | None = None
+    names: tuple[str, ...] | None = None
+    blank: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelColumn:
+    """The labels of all rows.
+
+    Parameters
+    ----------
+    kind : LabelKind
+    values : pyarrow.Array
+        Of the task's `arrow_type`. Null where there is no label; an empty list if no label applies.
+    names : tuple of str
+        All names in order; empty if they are to be sorted, or if there are none.
+    said : str
+        What it was taken for, for the user.
+    """
+
+    kind: LabelKind
+    values: pa.Array
+    names: tuple[str, ...]
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure by which people compare runs.
+
+    Parameters
+    ----------
+    name : str
+        As ``report.json`` has it.
+    title : str
+        For people.
+    larger_is_better : bool
+    is_share : bool
+        Whether a difference of 0.01 is a point.
+    """
+
+    name: str
+    title: str
+    larger_is_better: bool = True
+    is_share: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """What a head says of N labelled samples.
+
+    Parameters
+    ----------
+    true : ndarray of N rows
+        The labels, as `Task.targets` gives them.
+    outputs : ndarray of N rows
+        As `Task.outputs` gives them.
+    classes : sequence of str
+        The classes that the head knows, in the order of its outputs.
+    names : sequence of str
+        The names of the label column, in order.
+    table : pyarrow.Table, optional
+        The samples themselves: ``id``, ``meta:<name>``… A figure that is resampled by group finds the groups here.
+    """
+
+    true: NDArray[Any]
+    outputs: NDArray[Any]
+    classes: Sequence[str] = ()
+    names: Sequence[str] = ()
+    table: pa.Table | None = None
+
+    def __len__(self) -> int:
+        return len(self.true)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """How good the predictions of one run are, in a form that several runs can be resampled together in.
+
+    Parameters
+    ----------
+    figures : mapping of str to float
+        By name; NaN for what cannot be computed.
+    resample : callable
+        Takes draws (B, N), see `percentile_intervals`, and gives those figures that have an interval, (B,) each.
+    is_right : ndarray of bool, shape (N,), optional
+        Which samples are right as a whole; None where no sample is right or wrong, as with numbers.
+    """
+
+    figures: Mapping[str, float]
+    resample: Callable[[NDArray[np.int64]], Mapping[str, NDArray[np.float64]]]
+    is_right: NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A model that was exported.
+
+    Parameters
+    ----------
+    path : Path
+    to : {"hf", "onnx", "timm"}
+    largest_error : float
+        Of the logits of trial samples against the run's, as a share of the largest.
+    details : mapping
+        ``class`` and ``remote_code``, or ``inputs``.
+    """
+
+    path: Path
+    to: str
+    largest_error: float
+    details: Mapping[str, Json]
+
+    @property
+    def as_json(self) -> dict[str, Json]:
+        """For machines."""
+        return {"path": str(self.path), "to": self.to, "largest_error": self.largest_error, **self.details}

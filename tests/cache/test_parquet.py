@@ -15,7 +15,7 @@ from headstart.contracts import ShardFormat
 from headstart.errors import CorruptShardError
 from headstart.testing.shard_format import RECIPE, ShardFormatContract, make_features
 
-METADATA = {"headstart.format": "1", "headstart.cache.recipe": RECIPE}
+METADATA = {"headstart.format": "1", "headstart.recipe": RECIPE}
 
 
 class TestParquet(ShardFormatContract):
@@ -49,7 +49,7 @@ def test_plain_pyarrow_reads_the_columns_that_the_contract_names(tmp_path: Path,
     assert table.schema.field("features").type == pa.list_(value_type, 3)
     assert table.column("key").to_pylist() == [key.tobytes() for key in features.keys]
     assert np.array_equal(np.array(table.column("features").to_pylist(), dtype=dtype), features.values)
-    assert table.schema.metadata[b"headstart.cache.recipe"].decode() == RECIPE
+    assert table.schema.metadata[b"headstart.recipe"].decode() == RECIPE
 
 
 def test_plain_pyarrow_reads_ragged_features(tmp_path: Path) -> None:
@@ -117,9 +117,9 @@ def test_a_missing_column_is_corrupt(tmp_path: Path) -> None:
     [
         None,
         {"headstart.format": "1"},
-        {"headstart.cache.recipe": RECIPE},
+        {"headstart.recipe": RECIPE},
         {**METADATA, "headstart.format": "one"},
-        {**METADATA, "headstart.cache.recipe": b"\xff"},
+        {**METADATA, "headstart.recipe": b"\xff"},
     ],
 )
 def test_without_format_and_recipe_it_is_corrupt(metadata: Any, tmp_path: Path) -> None:

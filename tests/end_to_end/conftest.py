@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import typer
 from PIL import Image
 from typer.testing import CliRunner
+
+from ..processes import start
 
 HERE = Path(__file__).parent
 IMAGES, TEXTS = "py:tiny_backbones:images", "py:tiny_backbones:texts"
@@ -46,33 +48,59 @@ def in_a_fresh_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def headstart() -> Callable[..., Result]:
-    """Run a command in this process (quick); no exception of any kind may escape from it."""
+    """Run a command in this process (quick)."""
+    return in_process
+
+
+def in_process(*arguments: object, **environment: str) -> Result:
+    """No exception of any kind may escape from a command."""
     from headstart.cli.app import app
 
-    def run(*arguments: object) -> Result:
-        done = CliRunner().invoke(app, [str(argument) for argument in arguments])
-        assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
-        assert "Traceback" not in done.output
-        return Result(done.exit_code, done.stdout, done.stderr)
-
-    return run
+    done = CliRunner(env=environment).invoke(app, undrawn(arguments))
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    assert "Traceback" not in done.output
+    return Result(done.exit_code, done.stdout, done.stderr)
 
 
 @pytest.fixture
 def process() -> Callable[..., Result]:
-    """Run a command as a user does, in a process of its own."""
+    """Run a command in a process of its own."""
 
     def run(*arguments: object, **environment: str) -> Result:
-        done = subprocess.run(
-            command(*arguments), capture_output=True, text=True, timeout=600, env=os.environ | environment
-        )
-        assert "Traceback" not in done.stderr
-        return Result(done.returncode, done.stdout, done.stderr)
+        started = start(*undrawn(arguments), **environment)
+        out, err = started.communicate()
+        assert "Traceback" not in err
+        return Result(started.wait(), out, err)
 
     return run
 
 
+@cache
+def drawing() -> tuple[str, ...]:
+    """The commands that take ``--plots``."""
+    from headstart.cli.app import app
+
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    return tuple(
+        name for name, command in commands.items() if any("--plots" in p.opts for p in command.params)
+    )
+
+
+def undrawn(arguments: Sequence[object]) -> list[str]:
+    """A command that draws no plots; a test that is about plots says so."""
+    words = [str(argument) for argument in arguments]
+    needless = words[:1] and words[0] in drawing() and not {"--plots", "--help"} & {*words}
+    return [*words, "--plots", "none"] if needless else words
+
+
+def drawn(*arguments: object) -> list[str]:
+    """A command that draws its plots."""
+    words = [str(argument) for argument in arguments]
+    return [*words, "--plots", "png"] if words[0] in drawing() else words
+
+
 def command(*arguments: object) -> list[str]:
+    """What a shell runs: an interpreter that begins with nothing."""
     return [sys.executable, "-m", "headstart", *(str(argument) for argument in arguments)]
 
 

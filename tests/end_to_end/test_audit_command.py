@@ -11,7 +11,6 @@ import pytest
 
 from ..made_sets import clouds, make_set
 from .conftest import Result
-from .test_start_up import imported_by
 
 Runner = Callable[..., Result]
 pytest.importorskip("cleanlab")
@@ -92,8 +91,3 @@ def test_a_mistake_is_said_in_a_line(headstart: Runner, made: Path) -> None:
         done = headstart("audit", "made", "--cache", made, *wrong)
         assert done.code == 2, done.err
         assert done.err.splitlines()[-1].startswith("error: ")
-
-
-def test_it_needs_no_torch(made: Path) -> None:
-    modules, _ = imported_by("audit", "made", "--cache", made)
-    assert not modules & {"torch", "timm", "transformers"}

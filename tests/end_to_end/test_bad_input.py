@@ -216,19 +216,19 @@ def test_a_label_in_test_that_train_lacks(headstart: Runner, tmp_path: Path) -> 
     assert fitted.json["metrics"]["test"]["per_class"]["rare"]["recall"] == 0
 
 
-def test_nan_from_a_backbone(process: Runner, tmp_path: Path) -> None:
+def test_nan_from_a_backbone(headstart: Runner, tmp_path: Path) -> None:
     rows = some_texts(40)
     path = write_texts(tmp_path / "t.csv", [*rows, ("zebra", "class 0")])
-    refused = process("extract", path, "--backbone", TEXTS, "--set", "t", TINY_NAN="all")
+    refused = headstart("extract", path, "--backbone", TEXTS, "--set", "t", TINY_NAN="all")
     assert refused.code == 1
     assert "NaN" in refused.err
-    done = process("extract", path, "--backbone", TEXTS, "--set", "t", "--json", TINY_NAN="some")
+    done = headstart("extract", path, "--backbone", TEXTS, "--set", "t", "--json", TINY_NAN="some")
     assert (done.code, done.json["computed"], done.json["failures"]) == (0, 40, 1)
     assert "NaN" in next(iter(skipped("t").values()))
 
 
-def test_what_float16_cannot_hold(process: Runner, table: Path) -> None:
-    refused = process("extract", table, "--backbone", TEXTS, "--dtype", "float16", TINY_SCALE="1e6")
+def test_what_float16_cannot_hold(headstart: Runner, table: Path) -> None:
+    refused = headstart("extract", table, "--backbone", TEXTS, "--dtype", "float16", TINY_SCALE="1e6")
     assert refused.code == 1
     assert "--dtype float32" in refused.err
 

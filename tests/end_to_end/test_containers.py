@@ -165,12 +165,12 @@ def test_a_stream_that_brings_a_sample_twice(headstart: Runner, tmp_path: Path) 
     assert headstart("cache", "verify").code == 0
 
 
-def test_a_block_that_is_bad_as_a_whole_does_not_stop_a_stream(process: Runner, tmp_path: Path) -> None:
+def test_a_block_that_is_bad_as_a_whole_does_not_stop_a_stream(headstart: Runner, tmp_path: Path) -> None:
     """What the blocks before it gave is not committed yet, and proves all the same that the model works."""
     texts = [f"text {number}" for number in range(512)]
     (tmp_path / "t.jsonl").write_text("".join(json.dumps({"text": t}) + "\n" for t in [*texts, "zebra"]))
     extract = ("extract", f"hf:{tmp_path / 't.jsonl'}", "--backbone", TEXTS, "--set", "s", "--streaming")
-    done = process(*extract, "--json", TINY_NAN="some")
+    done = headstart(*extract, "--json", TINY_NAN="some")
     assert done.code == 0, done.err
     assert (done.json["computed"], done.json["failures"]) == (512, 1)
 
@@ -199,7 +199,15 @@ def test_a_stream_is_predicted_block_by_block(headstart: Runner, tmp_path: Path)
         assert done.code == 0, done.err
     streamed, copied = (pq.read_table(tmp_path / name) for name in ("a.parquet", "b.parquet"))
     assert streamed.column("prediction").null_count == 0
-    assert streamed.column("prediction") == copied.column("prediction")
+    likely = [
+        np.stack([table.column(f"p:{name}").to_numpy() for name in CLASSES], 1)
+        for table in (streamed, copied)
+    ]
+    np.testing.assert_allclose(*likely, atol=1e-5)  # other batches round otherwise
+    best = np.sort(likely[0])
+    clear = best[:, -1] - best[:, -2] > 2 * np.abs(likely[0] - likely[1]).max()
+    assert clear.mean() > 0.5
+    assert streamed.column("prediction").filter(clear) == copied.column("prediction").filter(clear)
 
 
 def test_the_doctor_says_that_a_stream_cannot_be_had_again(headstart: Runner, tmp_path: Path) -> None:

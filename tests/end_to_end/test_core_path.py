@@ -14,7 +14,7 @@ import pytest
 
 import headstart as hs
 
-from .conftest import CLASSES, IMAGES, TEXTS, Result, some_texts, write_image, write_texts
+from .conftest import CLASSES, IMAGES, TEXTS, Result, drawn, some_texts, write_image, write_texts
 
 Runner = Callable[..., Result]
 RUN_FILES = {
@@ -27,8 +27,9 @@ def test_three_commands_from_photos_to_predictions(headstart: Runner, photos: Pa
     extracted = headstart("extract", photos, "--backbone", IMAGES, "--set", "photos", "--json")
     assert extracted.code == 0
     assert extracted.json["computed"] == extracted.json["samples"] == 60
-    fitted = headstart("fit-head", "photos", "--head", "ridge", "--out", "run", "--json")
+    fitted = headstart(*drawn("fit-head", "photos", "--head", "ridge", "--out", "run", "--json"))
     assert fitted.json["metrics"]["test"]["accuracy"] > 0.9
+    assert Path("run/plots/confusion.png").stat().st_size > 1000
     assert {path.name for path in Path("run").iterdir()} == RUN_FILES
     assert headstart("predict", "run", photos, "--out", "out.csv").code == 0
     with open("out.csv", encoding="utf-8") as file:
@@ -43,7 +44,6 @@ def test_texts_with_each_head(headstart: Runner, table: Path) -> None:
     for head in ("logistic", "ridge", "linear"):
         done = headstart("fit-head", "texts", "--head", head, "--json")
         assert done.json["metrics"]["test"]["accuracy"] > 0.9
-        assert Path(f"runs/texts-{head}/plots/confusion.png").stat().st_size > 1000
     out = headstart("predict", "runs/texts-linear", table, "--quiet").out
     assert out.splitlines()[0] == '"id","prediction","p:class 0","p:class 1"'
     out = headstart("predict", "runs/texts-linear", table, "--quiet", "--label-column", "label").out

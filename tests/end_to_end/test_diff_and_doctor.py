@@ -73,10 +73,10 @@ def test_a_healthy_cache(headstart: Runner, table: Path) -> None:
     assert "healthy" in headstart("cache", "doctor", "s").out
 
 
-def test_rows_that_do_not_belong_are_named(process: Runner, table: Path) -> None:
+def test_rows_that_do_not_belong_are_named(headstart: Runner, table: Path) -> None:
     """A backbone that computes otherwise than it says: only recomputing can tell."""
-    process("extract", table, "--backbone", TEXTS, "--set", "s")
-    done = process("cache", "doctor", "s", "--samples", "5", TINY_SCALE="1.5")
+    headstart("extract", table, "--backbone", TEXTS, "--set", "s")
+    done = headstart("cache", "doctor", "s", "--samples", "5", TINY_SCALE="1.5")
     assert done.code == 4
     assert done.out.count("does not belong") == 5
     assert "NOT healthy" in done.out
@@ -131,9 +131,9 @@ def test_data_that_has_moved(headstart: Runner, table: Path, moved: bool) -> Non
     assert "pass --data" in done.err
 
 
-def test_samples_that_cannot_be_recomputed_prove_nothing(process: Runner, table: Path) -> None:
-    process("extract", table, "--backbone", TEXTS, "--set", "s")
-    done = process("cache", "doctor", "s", TINY_NAN="all")
+def test_samples_that_cannot_be_recomputed_prove_nothing(headstart: Runner, table: Path) -> None:
+    headstart("extract", table, "--backbone", TEXTS, "--set", "s")
+    done = headstart("cache", "doctor", "s", TINY_NAN="all")
     assert done.code == 1
     assert "none of the 32 samples could be recomputed" in done.err
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +12,8 @@ import headstart as hs
 from headstart.data.folders.source import FolderSource
 from headstart.errors import DataError, SampleError
 
-from .conftest import IMAGES, TEXTS, Result, command, some_texts, write_image, write_texts
+from ..processes import start
+from .conftest import IMAGES, TEXTS, Result, some_texts, write_image, write_texts
 
 Runner = Callable[..., Result]
 
@@ -38,44 +37,52 @@ def test_a_disk_that_comes_back_is_read_again(
     assert (again.json["computed"], again.json["failures"]) == (1, 0)
 
 
-def test_permanent_failures_are_retried_when_asked(process: Runner, tmp_path: Path) -> None:
+def test_permanent_failures_are_retried_when_asked(headstart: Runner, tmp_path: Path) -> None:
     path = write_texts(tmp_path / "t.csv", [*some_texts(40), ("zebra", "class 0")])
     extract = ("extract", path, "--backbone", TEXTS, "--set", "t", "--json")
-    assert process(*extract, TINY_NAN="some").json["failures"] == 1
-    assert process(*extract).json["computed"] == 0
-    retried = process(*extract, "--retry-failed").json
+    assert headstart(*extract, TINY_NAN="some").json["failures"] == 1
+    assert headstart(*extract).json["computed"] == 0
+    retried = headstart(*extract, "--retry-failed").json
     assert (retried["computed"], retried["failures"]) == (1, 0)
 
 
-def test_one_bad_sample_never_blocks_a_set(process: Runner, tmp_path: Path) -> None:
+def test_one_bad_sample_never_blocks_a_set(headstart: Runner, tmp_path: Path) -> None:
     """The good ones are held, and all that is left to do is one sample that gives NaN."""
     rows = some_texts(40)
     path = write_texts(tmp_path / "t.csv", rows)
     extract = ("extract", path, "--backbone", TEXTS, "--set", "t", "--json")
-    assert process(*extract).json["computed"] == 40
+    assert headstart(*extract).json["computed"] == 40
     write_texts(path, [*rows, ("zebra", "class 0")])
-    done = process(*extract, TINY_NAN="some")
+    done = headstart(*extract, TINY_NAN="some")
     assert (done.code, done.json["failures"]) == (0, 1), done.err
 
 
-def test_a_failure_of_one_backbone_is_not_one_of_another(process: Runner, tmp_path: Path) -> None:
+def test_a_failure_of_one_backbone_is_not_one_of_another(headstart: Runner, tmp_path: Path) -> None:
     path = write_texts(tmp_path / "t.csv", [*some_texts(40), ("zebra", "class 0")])
-    assert process("extract", path, "--backbone", TEXTS, "--set", "t", TINY_NAN="some").code == 0
-    other = process(
+    assert headstart("extract", path, "--backbone", TEXTS, "--set", "t", TINY_NAN="some").code == 0
+    other = headstart(
         "extract", path, "--backbone", TEXTS, "--taps", "last.max", "--set", "t", "--strict", "--json"
     )
     assert (other.code, other.json["failures"]) == (0, 0), other.err
     assert len(hs.open_set("t").failures) == 1
-    assert process("cache", "verify").code == 0
+    assert headstart("cache", "verify").code == 0
 
 
 def test_two_backbones_at_once_both_end_up_in_the_set(headstart: Runner, tmp_path: Path) -> None:
     path = write_texts(tmp_path / "t.csv", some_texts(150))
     both = [
-        subprocess.Popen(
-            command("extract", path, "--backbone", TEXTS, "--taps", tap, "--set", "t", "--dtype", "float32"),
-            env=os.environ | {"TINY_SECONDS": "0.01"},
-            stderr=subprocess.DEVNULL,
+        start(
+            "extract",
+            path,
+            "--backbone",
+            TEXTS,
+            "--taps",
+            tap,
+            "--set",
+            "t",
+            "--dtype",
+            "float32",
+            TINY_SECONDS="0.01",
         )
         for tap in ("last.max", "last.mean")
     ]
@@ -183,12 +190,12 @@ def test_a_head_from_a_table_of_images_predicts_a_folder_of_them(
         assert done.code == 0, done.err
 
 
-def test_an_import_keeps_what_is_known_of_samples_that_failed(process: Runner, tmp_path: Path) -> None:
+def test_an_import_keeps_what_is_known_of_samples_that_failed(headstart: Runner, tmp_path: Path) -> None:
     path = write_texts(tmp_path / "t.csv", [*some_texts(40), ("zebra", "class 0")])
-    process("extract", path, "--backbone", TEXTS, "--set", "t", TINY_NAN="some")
-    process("extract", path, "--backbone", TEXTS, "--set", "whole", "--dtype", "float16")
-    process("cache", "export", "whole", "x.npz")
-    assert process("cache", "import", "x.npz", "--set", "t", "--backbone", "mine").code == 0
+    headstart("extract", path, "--backbone", TEXTS, "--set", "t", TINY_NAN="some")
+    headstart("extract", path, "--backbone", TEXTS, "--set", "whole", "--dtype", "float16")
+    headstart("cache", "export", "whole", "x.npz")
+    assert headstart("cache", "import", "x.npz", "--set", "t", "--backbone", "mine").code == 0
     features = hs.open_set("t")
     assert [len(features.rows(backbone=backbone)) for backbone in ("imported:mine", TEXTS)] == [41, 40]
     assert features.info["counts"]["failures"] == 1

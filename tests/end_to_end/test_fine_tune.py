@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +11,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from .conftest import Result, command
+from ..processes import start
+from .conftest import Result, undrawn
 
 Runner = Callable[..., Result]
 WORDS = {
@@ -57,44 +55,33 @@ def words_for(texts: Path, tiny_bert: Path, out: str, *more: str) -> list[str]:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("phase", [1, 2])
+@pytest.mark.parametrize("phase", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_training_that_was_killed_ends_where_the_uninterrupted_one_ends(
-    texts: Path, tiny_bert: Path, phase: int
+    headstart: Runner, texts: Path, tiny_bert: Path, phase: int
 ) -> None:
-    whole = subprocess.run(
-        command(*words_for(texts, tiny_bert, "whole")), capture_output=True, text=True, timeout=300
-    )
-    assert whole.returncode == 0, whole.stderr
-    started = subprocess.Popen(
-        command(*words_for(texts, tiny_bert, "cut")), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
+    whole = headstart(*words_for(texts, tiny_bert, "whole"))
+    assert whole.code == 0, whole.err
+    started = start(*undrawn(words_for(texts, tiny_bert, "cut")))
     state = Path(".cut.training")
     deadline = time.monotonic() + 200
-    while not list(state.glob(f"phase-{phase}/checkpoint-*/trainer_state.json")):
+    while not list(state.glob(f"phase-{phase}.safetensors")):
         assert time.monotonic() < deadline
         assert started.poll() is None
         time.sleep(0.01)
-    os.kill(started.pid, signal.SIGKILL)
+    started.kill()
     started.wait()
     assert not Path("cut").exists()
 
-    refused = subprocess.run(
-        command(*words_for(texts, tiny_bert, "cut")), capture_output=True, text=True, timeout=300
-    )
-    assert refused.returncode == 2
-    assert "--resume goes on with it" in refused.stderr
-    other = subprocess.run(
-        command(*words_for(texts, tiny_bert, "cut", "--resume", "--seed", "7")),
-        capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    assert other.returncode == 2
-    assert "seed was 0 and is 7" in other.stderr
+    refused = headstart(*words_for(texts, tiny_bert, "cut"))
+    assert refused.code == 2
+    assert "--resume goes on with it" in refused.err
+    other = headstart(*words_for(texts, tiny_bert, "cut", "--resume", "--seed", "7"))
+    assert other.code == 2
+    assert "seed was 0 and is 7" in other.err
 
-    again = subprocess.run(
-        command(*words_for(texts, tiny_bert, "cut", "--resume")), capture_output=True, text=True, timeout=300
-    )
-    assert again.returncode == 0, again.stderr
-    assert "taking up a training that was interrupted" in again.stderr
+    again = headstart(*words_for(texts, tiny_bert, "cut", "--resume"))
+    assert again.code == 0, again.err
+    assert "taking up a training that was interrupted" in again.err
     for name, tensor in weights("whole").items():
         assert np.array_equal(tensor, weights("cut")[name]), name
     assert not state.exists()

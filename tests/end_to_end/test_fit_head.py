@@ -15,7 +15,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from ..made_sets import clouds, make_set
-from .conftest import Result, command
+from ..processes import start
+from .conftest import Result, command, drawn, undrawn
 
 Runner = Callable[..., Result]
 CALLBACK = """
@@ -43,23 +44,29 @@ def weights(run: str) -> dict[str, np.ndarray]:
 @pytest.mark.usefixtures("cache")
 def test_a_training_that_was_killed_is_taken_up_and_ends_the_same(tmp_path: Path) -> None:
     (tmp_path / "own_callback.py").write_text(CALLBACK, "utf-8")
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
 
-    def fit(run: str, die_in: int) -> subprocess.CompletedProcess[str]:
-        line = command(
-            "fit-head", "made", "--head", "mlp", "--param", "epochs=14", "--param", "width=16",
-            "--callback", "py:own_callback:die", "--out", run,
-        )  # fmt: skip
-        return subprocess.run(
-            line, capture_output=True, text=True, timeout=300, env={**environment, "DIE_IN": str(die_in)}
+    def fit(run: str, die_in: int) -> tuple[int, str]:
+        words = (
+            "--param",
+            "epochs=14",
+            "--param",
+            "width=16",
+            "--callback",
+            "py:own_callback:die",
+            "--out",
+            run,
         )
+        words = undrawn(["fit-head", "made", "--head", "mlp", *words])
+        started = start(*words, PYTHONPATH=str(tmp_path), DIE_IN=str(die_in))
+        _, err = started.communicate(timeout=300)
+        return started.wait(), err
 
-    assert fit("cut", 10).returncode == -signal.SIGKILL
+    assert fit("cut", 10)[0] == -signal.SIGKILL
     assert not Path("cut").exists()
-    again = fit("cut", 99)
-    assert again.returncode == 0, again.stderr
-    assert "taking up a training that was interrupted after epoch" in again.stderr
-    assert fit("whole", 99).returncode == 0
+    code, err = fit("cut", 99)
+    assert code == 0, err
+    assert "taking up a training that was interrupted after epoch" in err
+    assert fit("whole", 99)[0] == 0
     for name, whole in weights("whole").items():
         assert np.array_equal(whole, weights("cut")[name]), name
     assert not list(Path().glob(".*.training"))
@@ -178,10 +185,8 @@ def test_a_callback_that_fails_is_named(headstart: Runner, tmp_path: Path) -> No
 
 @pytest.mark.usefixtures("cache")
 def test_a_sweep_says_what_it_found(headstart: Runner) -> None:
-    done = headstart(
-        "fit-head", "made", "--head", "linear", "--sweep", "lr=1e-5..1e-2:3", "--param", "epochs=4", "--seeds", "2",
-        "--out", "run",
-    )  # fmt: skip
+    words = ("--sweep", "lr=1e-5..1e-2:3", "--param", "epochs=4", "--seeds", "2", "--out", "run")
+    done = headstart(*drawn("fit-head", "made", "--head", "linear", *words))
     assert done.code == 0, done.err
     assert "best of 3 on validation: lr=0.01" in done.out
     assert "2 seeds, test: accuracy" in done.out

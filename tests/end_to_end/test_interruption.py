@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +13,8 @@ import pytest
 
 import headstart as hs
 
-from .conftest import TEXTS, Result, command, some_texts, write_texts
+from ..processes import Process, start
+from .conftest import TEXTS, Result, some_texts, write_texts
 
 Runner = Callable[..., Result]
 N = 600
@@ -27,12 +26,12 @@ def many(tmp_path: Path) -> Path:
     return write_texts(tmp_path / "many.csv", some_texts(N))
 
 
-def start(data: Path, cache: str, **environment: str) -> subprocess.Popen[str]:
-    arguments = command("extract", data, "--backbone", TEXTS, "--set", "many", "--cache", cache)
-    return subprocess.Popen(arguments, env=os.environ | SLOW | environment, stderr=subprocess.PIPE, text=True)
+def extract(data: Path, cache: str, **environment: str) -> Process:
+    words = ("extract", data, "--backbone", TEXTS, "--set", "many", "--cache", cache)
+    return start(*words, **SLOW | environment)
 
 
-def wait_for_work(process: subprocess.Popen[str], cache: str) -> None:
+def wait_for_work(process: Process, cache: str) -> None:
     """Until the first claim lies in the cache: the extraction is under way."""
     for _ in range(600):
         if process.poll() is not None or list(Path(cache).glob("spaces/*/claims/*.live")):
@@ -54,7 +53,7 @@ def check_whole(headstart: Runner, data: Path, cache: str) -> None:
 
 def kill_and_resume(headstart: Runner, data: Path, n_kills: int) -> None:
     for _ in range(n_kills):
-        process = start(data, "cache")
+        process = extract(data, "cache")
         wait_for_work(process, "cache")
         time.sleep(random.uniform(0, 2.5))
         process.kill()
@@ -75,7 +74,7 @@ def test_killed_twenty_times(headstart: Runner, many: Path) -> None:
 def test_a_signal_commits_and_says_how_to_resume(
     headstart: Runner, many: Path, number: signal.Signals, code: int
 ) -> None:
-    process = start(many, "cache", TINY_SECONDS="0.01")
+    process = extract(many, "cache", TINY_SECONDS="0.01")
     wait_for_work(process, "cache")
     time.sleep(1.5)
     process.send_signal(number)
@@ -88,7 +87,7 @@ def test_a_signal_commits_and_says_how_to_resume(
 
 
 def test_two_extractions_at_once_share_the_work(headstart: Runner, many: Path) -> None:
-    both = [start(many, "cache"), start(many, "cache")]
+    both = [extract(many, "cache"), extract(many, "cache")]
     for process in both:
         _, err = process.communicate(timeout=120)
         assert process.returncode == 0, err

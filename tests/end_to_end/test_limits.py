@@ -58,10 +58,10 @@ def test_a_limit_that_is_none_is_refused(headstart: Runner, table: Path, limit: 
     assert "--max-failures takes a number or a percentage" in done.err
 
 
-def test_every_sample_that_failed_is_named_copies_and_all(process: Runner, tmp_path: Path) -> None:
+def test_every_sample_that_failed_is_named_copies_and_all(headstart: Runner, tmp_path: Path) -> None:
     rows = [*some_texts(20), ("zebra", "class 0"), ("zebra", "class 1"), ("", "class 0")]
     path = write_texts(tmp_path / "t.csv", rows)
-    done = process("extract", path, "--backbone", TEXTS, "--set", "t", "--json", TINY_NAN="some")
+    done = headstart("extract", path, "--backbone", TEXTS, "--set", "t", "--json", TINY_NAN="some")
     assert done.json["failures"] == 3
     lines = [json.loads(line) for line in (hs.open_set("t").path / "failures.jsonl").read_text().splitlines()]
     assert sorted((line["id"], line["origin"], line["kind"]) for line in lines) == [

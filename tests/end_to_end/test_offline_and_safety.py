@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from ..processes import COMMAND, Process
 from .conftest import TEXTS, Result
 
 Runner = Callable[..., Result]
@@ -40,27 +41,38 @@ assert libc.prctl(22, 2, ctypes.byref(Program(len(program) // 8, program)), 0, 0
 needs_seccomp = pytest.mark.skipif(sys.platform != "linux", reason="seccomp is Linux's")
 
 
-def under_refusal(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", REFUSE_SOCKETS + code, *map(str, arguments)],
-        capture_output=True, text=True, env={k: v for k, v in os.environ.items() if k != "HF_HUB_OFFLINE"},
-    )  # fmt: skip
-
-
-RUN = "from headstart.cli import main\nsys.argv = ['headstart', *sys.argv[1:]]\nmain()"
+def under_refusal(code: str, *arguments: object) -> tuple[int, str]:
+    """The exit code, and what was written to stderr, of code that no socket is given to."""
+    refused = Process("import os\nos.environ.pop('HF_HUB_OFFLINE')\n" + REFUSE_SOCKETS + code, *arguments)
+    _, err = refused.communicate()
+    return refused.wait(), err
 
 
 @needs_seccomp
 def test_the_refusal_itself_works() -> None:
-    assert under_refusal("import socket; socket.socket()").returncode < 0
-    assert under_refusal("import socket; socket.socket(socket.AF_INET6)").returncode < 0
+    assert under_refusal("import socket; socket.socket()")[0] < 0
+    assert under_refusal("import socket; socket.socket(socket.AF_INET6)")[0] < 0
 
 
 @needs_seccomp
 @pytest.mark.parametrize("backbone", ["bundled:all-minilm-l6-v2", "bundled:efficientnet-lite0"])
 def test_offline_opens_no_socket(photos: Path, table: Path, backbone: str) -> None:
     data = photos if "efficientnet" in backbone else table
-    done = under_refusal(RUN, "extract", data, "--backbone", backbone, "--set", "s", "--offline")
+    code, err = under_refusal(COMMAND, "extract", data, "--backbone", backbone, "--set", "s", "--offline")
+    assert code == 0, err
+
+
+@needs_seccomp
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", ["bundled:all-minilm-l6-v2", "bundled:efficientnet-lite0"])
+def test_reading_the_libraries_opens_no_socket_either(photos: Path, table: Path, backbone: str) -> None:
+    """In an interpreter of its own: nothing was imported before sockets were refused."""
+    data = photos if "efficientnet" in backbone else table
+    words = ["headstart", "extract", str(data), "--backbone", backbone, "--set", "s", "--offline"]
+    done = subprocess.run(
+        [sys.executable, "-c", f"{REFUSE_SOCKETS}\nsys.argv = {words}\n{COMMAND}"],
+        capture_output=True, text=True, env={k: v for k, v in os.environ.items() if k != "HF_HUB_OFFLINE"},
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
 
 
@@ -68,10 +80,10 @@ def test_offline_opens_no_socket(photos: Path, table: Path, backbone: str) -> No
 @pytest.mark.parametrize("backbone", ["hf:nobody/no-such-model", "timm:resnet18.a1_in1k"])
 def test_weights_that_cannot_be_had_offline(photos: Path, table: Path, backbone: str) -> None:
     data = photos if "timm" in backbone else table
-    done = under_refusal(RUN, "extract", data, "--backbone", backbone, "--offline")
-    assert done.returncode == 1, done.stderr
-    assert "--offline was given" in done.stderr
-    assert "Traceback" not in done.stderr
+    code, err = under_refusal(COMMAND, "extract", data, "--backbone", backbone, "--offline")
+    assert code == 1, err
+    assert "--offline was given" in err
+    assert "Traceback" not in err
 
 
 def test_nothing_that_is_written_is_a_pickle(headstart: Runner, table: Path, tmp_path: Path) -> None:

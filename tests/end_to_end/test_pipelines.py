@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import time
 from collections.abc import Callable
+from contextlib import chdir
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ import pytest
 from headstart.pipelines.locations import shipped_pipelines
 from headstart.pipelines.made_data import make_data
 
-from .conftest import TEXTS, Result, command, some_texts, write_texts
+from ..processes import start
+from .conftest import TEXTS, Result, drawing, in_process, some_texts, write_texts
 from .test_start_up import HEAVY, imported_by
 
 Runner = Callable[..., Result]
@@ -62,10 +64,20 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def few(tmp_path: Path, texts: Path, digits: Path) -> None:
-    shutil.copy(texts / "docstrings.few.csv", tmp_path / "few.csv")
-    shutil.copy(texts / "comments.few.csv", tmp_path / "others.csv")
-    shutil.copy(texts / "fewer.csv", tmp_path / "fewer.csv")
-    shutil.copytree(digits, tmp_path / "few")
+    few_data(tmp_path, texts, digits)
+
+
+def few_data(folder: Path, texts: Path, digits: Path) -> None:
+    shutil.copy(texts / "docstrings.few.csv", folder / "few.csv")
+    shutil.copy(texts / "comments.few.csv", folder / "others.csv")
+    shutil.copy(texts / "fewer.csv", folder / "fewer.csv")
+    shutil.copytree(digits, folder / "few")
+
+
+def undrawn(name: str) -> list[str]:
+    """No plots, for each command that the pipeline has a step of."""
+    written = shipped_pipelines()[name].read_text("utf-8")
+    return [f"{command}.plots=none" for command in drawing() if f"{command}:" in written]
 
 
 def sets(changes: list[str]) -> list[str]:
@@ -96,24 +108,61 @@ def test_each_is_valid_and_a_dry_run_does_nothing(headstart: Runner, name: str, 
     assert sorted(tmp_path.iterdir()) == before
 
 
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory: pytest.TempPathFactory, texts: Path, digits: Path) -> Callable[[str], Path]:
+    """The folder in which a pipeline that comes along has run on bundled weights; each runs once."""
+
+    @cache
+    def run(name: str) -> Path:
+        folder = tmp_path_factory.mktemp(name)
+        few_data(folder, texts, digits)
+        with chdir(folder), pytest.MonkeyPatch.context() as patch:
+            patch.setenv("HEADSTART_CACHE", str(folder / "cache"))
+            done = in_process(*words_of(name))
+        assert done.code == 0, done.err
+        assert {step["state"] for step in done.json["steps"]} == {"done"}
+        last = next(step for step in done.json["steps"] if step["verb"] == "compare")["result"]
+        assert all(0 <= value <= 1 for value in last["figures"].values())
+        assert last["advice"]
+        return folder
+
+    return run
+
+
+def words_of(name: str) -> tuple[str, ...]:
+    return (
+        "run",
+        name,
+        *sets([*FEW[name], *undrawn(name)]),
+        "--offline",
+        "--json",
+        "--quiet",
+        "--out",
+        "out",
+    )
+
+
+@pytest.fixture
+def there(
+    shipped: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> str:
+    """The name of a pipeline that has run in the current folder."""
+    folder = shipped(request.param)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("HEADSTART_CACHE", str(folder / "cache"))
+    return str(request.param)
+
+
 def slowly(name: str) -> Any:
     """Five trainings of a real network take long; a tiny one stands in where tests must be quick."""
     return pytest.param(name, marks=pytest.mark.slow) if name == "comparison_study" else name
 
 
-@pytest.mark.parametrize("name", [slowly(name) for name in SHIPPED])
-@pytest.mark.usefixtures("few")
+@pytest.mark.parametrize("there", [slowly(name) for name in SHIPPED], indirect=True)
 def test_each_runs_on_bundled_weights_and_a_second_time_computes_nothing(
-    headstart: Runner, name: str
+    headstart: Runner, there: str
 ) -> None:
-    arguments = ("run", name, *sets(FEW[name]), "--offline", "--json", "--quiet")
-    done = headstart(*arguments)
-    assert done.code == 0, done.err
-    assert {step["state"] for step in done.json["steps"]} == {"done"}
-    last = next(step for step in done.json["steps"] if step["verb"] == "compare")["result"]
-    assert all(0 <= value <= 1 for value in last["figures"].values())
-    assert last["advice"]
-    again = headstart(*arguments)
+    again = headstart(*words_of(there))
     assert again.code == 0, again.err
     assert {step["state"] for step in again.json["steps"]} == {"there"}
     assert again.json["steps"][0]["result"]["computed"] == 0
@@ -121,17 +170,16 @@ def test_each_runs_on_bundled_weights_and_a_second_time_computes_nothing(
 
 @pytest.mark.usefixtures("few")
 def test_the_comparison_study_runs_on_a_tiny_network(headstart: Runner, tiny_bert: Path) -> None:
-    changes = [*FEW["comparison_study"], f"extract.backbone=hf:{tiny_bert}"]
+    changes = [*FEW["comparison_study"], *undrawn("comparison_study"), f"extract.backbone=hf:{tiny_bert}"]
     done = headstart("run", "comparison_study", *sets(changes), "--offline", "--json")
     assert done.code == 0, done.err
     (compared,) = (step["result"] for step in done.json["steps"] if step["verb"] == "compare")
     assert list(compared["figures"]) == ["head", "last_two", "gradual", "lora", "head_then_full", "full"]
 
 
-@pytest.mark.usefixtures("few")
-def test_custom_dataset_leaves_predictions_and_a_model_that_transformers_loads(headstart: Runner) -> None:
-    done = headstart("run", "custom_dataset", *sets(FEW["custom_dataset"]), "--out", "out")
-    assert done.code == 0, done.err
+@pytest.mark.usefixtures("there")
+@pytest.mark.parametrize("there", ["custom_dataset"], indirect=True)
+def test_custom_dataset_leaves_predictions_and_a_model_that_transformers_loads() -> None:
     table = pq.read_table("out/predictions/predictions.parquet")
     assert table.num_rows == 80
     from transformers import AutoModelForSequenceClassification
@@ -140,12 +188,10 @@ def test_custom_dataset_leaves_predictions_and_a_model_that_transformers_loads(h
     assert set(model.config.id2label.values()) >= set(table.column("prediction").to_pylist())
 
 
-@pytest.mark.usefixtures("few")
-def test_a_second_run_imports_nothing_heavy(headstart: Runner) -> None:
-    words = ("run", "image_classification", *sets(FEW["image_classification"]), "--out", "out")
-    assert headstart(*words).code == 0
-    modules, _ = imported_by(*words)
-    assert not modules & set(HEAVY)
+@pytest.mark.parametrize("there", ["image_classification"], indirect=True)
+def test_a_second_run_imports_nothing_heavy(there: str) -> None:
+    _, (modules, _) = imported_by(words_of(there))
+    assert not modules & HEAVY
 
 
 TUNING = """\
@@ -153,15 +199,16 @@ name: tuning
 data: texts.csv
 steps:
   features: {{extract: {{backbone: "hf:{folder}", max_length: 16}}}}
-  ridge: {{fit-head: {{head: ridge}}}}
-  full: {{fine-tune: {{init_head: ridge, epochs: 15, patience: 15, batch_size: 8, lr: 1e-3}}}}
+  ridge: {{fit-head: {{head: ridge{plots}}}}}
+  full: {{fine-tune: {{init_head: ridge, epochs: 15, patience: 15, batch_size: 8, lr: 1e-3{plots}}}}}
   compared: {{compare: {{}}}}
 """
 
 
 @pytest.fixture
 def tuning(tiny_bert: Path, table: Path) -> Path:
-    Path("tuning.yaml").write_text(TUNING.format(folder=tiny_bert))
+    plots = ", plots: none" if drawing() else ""
+    Path("tuning.yaml").write_text(TUNING.format(folder=tiny_bert, plots=plots))
     return Path("tuning.yaml")
 
 
@@ -180,7 +227,7 @@ def test_killed_in_the_middle_of_a_training_it_goes_on_and_ends_with_the_same_re
     headstart: Runner, tuning: Path
 ) -> None:
     assert headstart("run", tuning, "--out", "whole").code == 0
-    process = subprocess.Popen(command("run", tuning, "--out", "killed"), stderr=subprocess.PIPE, text=True)
+    process = start("run", tuning, "--out", "killed")
     deadline = time.monotonic() + 120
     while epochs_done(Path("killed")) < 3 and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -202,10 +249,11 @@ def test_killed_in_the_middle_of_a_training_it_goes_on_and_ends_with_the_same_re
     assert not (Path("killed") / ".full.training").exists()
 
 
+@pytest.mark.slow
 def test_a_training_that_was_interrupted_under_other_settings_begins_anew(
     headstart: Runner, tuning: Path
 ) -> None:
-    process = subprocess.Popen(command("run", tuning, "--out", "out"), stderr=subprocess.PIPE, text=True)
+    process = start("run", tuning, "--out", "out")
     deadline = time.monotonic() + 120
     while epochs_done(Path("out")) < 2 and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -285,4 +333,4 @@ def test_the_wheel_holds_them_under_their_names() -> None:
 
     settings = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))
     included = settings["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
-    assert included["pipelines"] == "headstart/pipelines"
+    assert included["pipelines"] == "headstart/shipped/pipelines"

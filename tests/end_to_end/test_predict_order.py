@@ -57,12 +57,12 @@ def test_failed_rows_of_a_table_stay_in_their_place(headstart: Runner, run: Path
 
 
 def test_what_cannot_be_read_and_what_the_backbone_refuses_keep_their_places_alike(
-    process: Runner, run: Path
+    headstart: Runner, run: Path
 ) -> None:
     texts = some_texts(9)
     texts[2], texts[5], texts[6] = ("", ""), ("zebra", ""), ("", "")
     write_texts(Path("new.csv"), texts)
-    done = process("predict", run, "new.csv", "--out", "out.jsonl", TINY_NAN="some")
+    done = headstart("predict", run, "new.csv", "--out", "out.jsonl", TINY_NAN="some")
     assert done.code == 0, done.err
     rows = rows_of("jsonl", "")
     assert [row["id"] for row in rows] == [f"new:{number}" for number in range(1, 10)]

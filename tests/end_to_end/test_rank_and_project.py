@@ -13,7 +13,6 @@ from PIL import Image
 
 from ..made_sets import clouds, make_set
 from .conftest import Result
-from .test_start_up import imported_by
 
 Runner = Callable[..., Result]
 N = 120
@@ -114,9 +113,3 @@ def test_mistakes_are_said_before_any_work(headstart: Runner, made: Path) -> Non
     assert wrong.code == 2
     assert "meta:camera" in wrong.err
     assert not Path("p.png").exists()
-
-
-def test_neither_needs_torch(made: Path) -> None:
-    for command in (("rank", "made"), ("project", "made", "--out", "p.png")):
-        modules, _ = imported_by(*command, "--cache", made)
-        assert not modules & {"torch", "timm", "transformers"}

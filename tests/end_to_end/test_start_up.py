@@ -1,58 +1,75 @@
-"""A warm command imports nothing that it does not need."""
+"""A warm command imports nothing that it does not need. One process answers for all of them, the lightest first."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
+import headstart as hs
 
+from ..made_sets import clouds, make_set
 from .conftest import Result
 
 Runner = Callable[..., Result]
-HEAVY = ("torch", "timm", "transformers", "sklearn", "pandas")
+MODELS = {"torch", "torchvision", "timm", "transformers"}
+HEAVY = {*MODELS, "sklearn", "pandas"}
+ASK = """
+import contextlib, io, json, sys
+seen = []
+import headstart
+seen.append([0, "", sorted(sys.modules)])
+from headstart.cli import main
+for words in json.loads(sys.argv[1]):
+    sys.argv = ["headstart", *words]
+    said, code = io.StringIO(), 0
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):
+        try:
+            main()
+        except SystemExit as error:
+            code = error.code or 0
+    seen.append([code, said.getvalue(), sorted(sys.modules)])
+json.dump(seen, sys.stdout)
+"""
 
 
-def imported_by(*arguments: object) -> tuple[set[str], str]:
-    """The modules that a command has imported when it ends."""
-    code = (
-        "import sys\nfrom headstart.cli import main\nsys.argv = ['headstart', *sys.argv[1:]]\n"
-        "try:\n    main()\nexcept SystemExit as error:\n    code = error.code\n"
-        "print('\\nCODE', code or 0, *sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True)
-    last = done.stdout.strip().splitlines()[-1].split()
-    assert last[:2] == ["CODE", "0"], done.stderr
-    return set(last[2:]), done.stderr
+def imported_by(*commands: tuple[object, ...]) -> list[tuple[set[str], str]]:
+    """The modules that ``import headstart`` has imported, then each command; and what it said."""
+    words = json.dumps([[str(word) for word in command] for command in commands])
+    done = subprocess.run([sys.executable, "-c", ASK, words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout)
+    assert [code for code, _, _ in seen] == [0] * len(seen), seen
+    return [(set(modules), said) for _, said, modules in seen]
 
 
-def test_help_imports_nothing_heavy() -> None:
-    modules, _ = imported_by("--help")
-    assert not modules & {*HEAVY, "numpy", "pyarrow", "h5py", "pydantic"}
-
-
-def test_import_is_lazy() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", "import headstart, sys; print(*sys.modules)"], capture_output=True, text=True
-    )
-    assert not set(done.stdout.split()) & {*HEAVY, "numpy", "pyarrow", "pydantic", "typer"}
-
-
-@pytest.mark.parametrize("backbone", ["bundled:all-minilm-l6-v2", "bundled:efficientnet-lite0"])
-def test_a_second_extract_imports_no_torch(process: Runner, photos: Path, table: Path, backbone: str) -> None:
-    data = photos if "efficientnet" in backbone else table
-    extract = ("extract", data, "--backbone", backbone, "--set", "s")
-    assert process(*extract).code == 0
-    modules, err = imported_by(*extract)
-    assert not modules & set(HEAVY)
-    assert "0 to do" in err
-
-
-def test_a_scikit_learn_head_needs_no_torch(process: Runner, table: Path) -> None:
-    process("extract", table, "--backbone", "bundled:all-minilm-l6-v2", "--set", "s")
-    modules, _ = imported_by("fit-head", "s", "--head", "ridge", "--out", "run")
-    assert "torch" not in modules
-    modules, _ = imported_by("predict", "run", table, "--out", "p.csv")
-    assert "torch" not in modules
+def test_a_warm_command_imports_only_what_it_needs(headstart: Runner, photos: Path, table: Path) -> None:
+    X, y = clouds(120, apart=4)
+    features = make_set(Path("made"), X, {"kind": [f"class {c}" for c in y]})
+    for head in ("ridge", "centroid"):
+        hs.fit_head(features, head=head, out=Path("runs") / head)
+    texts = ("extract", table, "--backbone", "bundled:all-minilm-l6-v2", "--set", "texts")
+    images = ("extract", photos, "--backbone", "bundled:efficientnet-lite0", "--set", "images")
+    for extract in (texts, images):
+        assert headstart(*extract).code == 0
+    made = ("made", "--cache", "made")
+    needless: list[tuple[tuple[object, ...], set[str]]] = [
+        (("--help",), {*HEAVY, "numpy", "pyarrow", "h5py", "pydantic"}),
+        (("runs", "ls"), {*HEAVY, "numpy", "pyarrow"}),
+        (("backbones", "ls"), MODELS),
+        (("compare", "runs/ridge", "runs/centroid", "--out", "compared"), {*HEAVY, "h5py"}),
+        (texts, HEAVY),
+        (images, HEAVY),
+        (("audit", *made), MODELS),
+        (("rank", *made), MODELS),
+        (("project", *made, "--out", "p.png"), MODELS),
+        (("fit-head", "texts", "--head", "ridge", "--out", "run"), MODELS),
+        (("predict", "run", table, "--out", "p.csv"), MODELS),
+    ]
+    (package, _), *found = imported_by(*(command for command, _ in needless))
+    assert not package & {*HEAVY, "numpy", "pyarrow", "pydantic", "typer"}
+    for (command, names), (modules, _) in zip(needless, found, strict=True):
+        assert not modules & names, command
+    assert all("0 to do" in said for _, said in found[4:6])

@@ -17,7 +17,7 @@ from headstart.backbones import BackboneOptions, open_backbone
 from headstart.cache.store import Cache
 from headstart.config import ExtractConfig
 from headstart.errors import ConfigError
-from headstart.extraction.views import views_for
+from headstart.extraction.plan import views_for
 
 from .conftest import IMAGES, TEXTS, Result, write_image, write_texts
 

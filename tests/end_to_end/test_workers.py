@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +17,8 @@ from headstart.arrow import keys_from_arrow
 from headstart.cache.sets import FeatureSet
 from headstart.cache.store import Cache
 
-from .conftest import IMAGES, TEXTS, Result, command, some_texts, write_texts
+from ..processes import Process, start
+from .conftest import IMAGES, TEXTS, Result, some_texts, write_texts
 
 Runner = Callable[..., Result]
 SECONDS = 120.0
@@ -60,6 +60,7 @@ def test_two_workers_make_what_one_process_makes(process: Runner, headstart: Run
     assert extract(headstart, table, TEXTS, "shared", "--workers", 2).json["computed"] == 0
 
 
+@pytest.mark.slow
 def test_workers_share_photos_and_their_views(process: Runner, headstart: Runner, photos: Path) -> None:
     done = extract(process, photos, IMAGES, "shared", "--workers", 2, "--views", 2)
     assert done.json["computed"] == 60
@@ -68,6 +69,7 @@ def test_workers_share_photos_and_their_views(process: Runner, headstart: Runner
     check_same(hs.open_set("s", cache="shared"), hs.open_set("s", cache="alone"))
 
 
+@pytest.mark.slow
 def test_a_table_too_large_for_the_memory_reaches_the_workers(
     process: Runner, headstart: Runner, tmp_path: Path
 ) -> None:
@@ -91,27 +93,21 @@ def test_a_stream_says_once_that_one_process_extracts_it(headstart: Runner, tmp_
 
 
 @pytest.fixture
-def slow_run(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+def slow_run(tmp_path: Path, headstart: Runner) -> Iterator[Process]:
     """Two workers over 400 texts of which 100 are held, thirty of them a second and worker."""
     write_texts(tmp_path / "first.csv", some_texts(100))
     write_texts(tmp_path / "many.csv", some_texts(400))
-    arguments = command("extract", tmp_path / "first.csv", "--backbone", TEXTS, "--cache", "cache", "-q")
-    subprocess.run(arguments, check=True, capture_output=True)
-    arguments = command(
-        "extract", tmp_path / "many.csv", "--backbone", TEXTS, "--set", "s", "--cache", "cache"
-    )
-    process = subprocess.Popen(
-        [*arguments, "--workers", "2"],
-        env=os.environ | {"TINY_SECONDS": "0.03"},
-        stderr=subprocess.PIPE,
-        text=True,
+    words = ("--backbone", TEXTS, "--cache", "cache")
+    assert headstart("extract", tmp_path / "first.csv", *words, "-q").code == 0
+    process = start(
+        "extract", tmp_path / "many.csv", "--set", "s", *words, "--workers", 2, TINY_SECONDS="0.03"
     )
     yield process
     process.kill()
-    process.communicate()
+    process.wait()
 
 
-def workers_at_work(process: subprocess.Popen[str]) -> list[int]:
+def workers_at_work(process: Process) -> list[int]:
     """The process ids of both workers, once each has claimed something."""
     deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline:
@@ -125,9 +121,7 @@ def workers_at_work(process: subprocess.Popen[str]) -> list[int]:
 
 
 @linux_only
-def test_a_worker_that_is_killed_leaves_its_work_to_the_other(
-    slow_run: subprocess.Popen[str], headstart: Runner
-) -> None:
+def test_a_worker_that_is_killed_leaves_its_work_to_the_other(slow_run: Process, headstart: Runner) -> None:
     os.kill(workers_at_work(slow_run)[0], signal.SIGKILL)
     _, said = slow_run.communicate(timeout=SECONDS)
     assert slow_run.returncode == 0, said
@@ -140,7 +134,7 @@ def test_a_worker_that_is_killed_leaves_its_work_to_the_other(
 
 @linux_only
 def test_when_all_workers_are_killed_the_command_says_so_and_what_was_committed_is_kept(
-    slow_run: subprocess.Popen[str], headstart: Runner
+    slow_run: Process, headstart: Runner
 ) -> None:
     for pid in workers_at_work(slow_run):
         os.kill(pid, signal.SIGKILL)

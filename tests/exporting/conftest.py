@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +14,10 @@ import torch
 from numpy.typing import NDArray
 
 import headstart as hs
-from headstart.prediction.run import Run
+from headstart.registry.run import Run
 
 from ..backbones.conftest import picture
+from ..processes import Process
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 LIMIT = 1e-4
@@ -131,16 +130,13 @@ def elsewhere(tmp_path: Path) -> Callable[..., Any]:
     """Run code in a process that cannot import headstart; what it puts into ``result`` comes back."""
 
     def run(code: str, *arguments: object) -> Any:
-        answer = tmp_path / "answer.json"
+        answer, folder = tmp_path / "answer.json", tmp_path / "elsewhere"
         ending = f"\nimport json\njson.dump(result, open({str(answer)!r}, 'w'))\n"
-        folder = tmp_path / "elsewhere"
         folder.mkdir(exist_ok=True)
-        done = subprocess.run(
-            [sys.executable, "-c", BLOCK + code + ending, *map(str, arguments)],
-            capture_output=True, text=True, timeout=600, cwd=folder,
-            env={**os.environ, "PYTHONPATH": "", "HF_HUB_OFFLINE": "1", "HF_HOME": str(folder), "OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr[-3000:]
+        with chdir(folder):
+            started = Process(BLOCK + code + ending, *arguments)
+        _, err = started.communicate()
+        assert started.wait() == 0, err[-3000:]
         return json.loads(answer.read_text())
 
     return run

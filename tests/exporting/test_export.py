@@ -19,8 +19,8 @@ import headstart as hs
 from headstart.cli.app import app
 from headstart.errors import ConfigError, DataError, HeadstartError, MissingDependencyError
 from headstart.exporting.stage import export
-from headstart.prediction.run import Run
 from headstart.progress import Silence
+from headstart.registry.run import Run
 
 from ..backbones import tiny_vision
 from .conftest import LIMIT, TEXTS, as_log_probabilities, largest_error, logits_of, write_texts

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 import headstart as hs
 from headstart.errors import ConfigError, DataError, MismatchError
-from headstart.prediction.run import Run
+from headstart.registry.run import Run
 
 from .conftest import LIMIT, TEXTS, as_log_probabilities, largest_error, logits_of, write_texts
 

@@ -19,11 +19,11 @@ from headstart.cache.store import Cache
 from headstart.config import ExtractConfig
 from headstart.contracts import FrozenModel, Source
 from headstart.data import open_source
-from headstart.extraction.fill import Filled, OpenedBackbone, fill
-from headstart.extraction.forward import eager_forward
-from headstart.extraction.jobs import Work, plan_work
-from headstart.extraction.limit import NO_LIMIT, FailureLimit
-from headstart.extraction.samples import Samples, register
+from headstart.extraction.backbone import OpenedBackbone
+from headstart.extraction.fill import FillResult, fill
+from headstart.extraction.inference import eager_forward
+from headstart.extraction.plan import ExtractionJob, plan_job
+from headstart.extraction.samples import NO_LIMIT, FailureLimit, Samples, register
 from headstart.progress import Silence
 from headstart.types import Features, Modality
 
@@ -50,7 +50,7 @@ class Task:
     ----------
     source : Source
     samples : Samples
-    work : Work
+    work : ExtractionJob
     opened : OpenedBackbone
     config : ExtractConfig
     heard : Heard
@@ -59,12 +59,12 @@ class Task:
 
     source: Source
     samples: Samples
-    work: Work
+    work: ExtractionJob
     opened: OpenedBackbone
     config: ExtractConfig
     heard: Heard
 
-    def run(self, limit: FailureLimit = NO_LIMIT) -> Filled:
+    def run(self, limit: FailureLimit = NO_LIMIT) -> FillResult:
         """Compute what is missing."""
         return fill(self.work, self.opened, self.config, self.heard, limit)
 
@@ -89,7 +89,7 @@ def plan(
     opened = OpenedBackbone(backbone, config.backbone_options(source.modality), store, heard)
     samples = register(source, store.keys, heard)
     heard.n_advanced = 0
-    work = plan_work(store, config, opened.info, source, samples)
+    work = plan_job(store, config, opened.info, source, samples)
     return Task(source, samples, work, opened, config, heard)
 
 

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headstart.contracts import FrozenModel
-from headstart.extraction import acceleration, extractor
-from headstart.extraction.acceleration import (
+from headstart.extraction import extractor, runtime
+from headstart.extraction.inference import Batch, Layout, eager_forward, lay_out
+from headstart.extraction.runtime import (
     TOLERANCE,
     Accelerator,
     Trial,
@@ -22,8 +23,6 @@ from headstart.extraction.acceleration import (
     round_up,
     try_accelerator,
 )
-from headstart.extraction.forward import Batch, eager_forward
-from headstart.extraction.lanes import Layout, lay_out
 
 from .computing import alone, assert_close, one_thread, open_model, pictures, plan
 
@@ -60,8 +59,8 @@ def _one_thread() -> Iterator[None]:
 def always_pays(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trials begin at once, and what is right is kept however slow it is."""
     monkeypatch.setattr(extractor, "MEASURE_AFTER", 0.0)
-    monkeypatch.setattr(acceleration, "ASSUMED_GAIN", 1e9)
-    monkeypatch.setattr(acceleration, "GAIN", 0.0)
+    monkeypatch.setattr(runtime, "ASSUMED_GAIN", 1e9)
+    monkeypatch.setattr(runtime, "GAIN", 0.0)
 
 
 @pytest.mark.usefixtures("always_pays")
@@ -225,7 +224,7 @@ def test_int8_is_never_tried_otherwise(
     precision: str, is_tried: bool, cache_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Batch] = []
-    monkeypatch.setattr(extractor, "accelerators", lambda layout, batch: asked.append(batch) or ())
+    monkeypatch.setattr(runtime, "accelerators", lambda layout, batch: asked.append(batch) or ())
     options = {"batch_size": 2, "precision": precision}
     filled = plan([f"text {n}" for n in range(24)], "bundled:all-minilm-l6-v2", cache_root, **options).run()
     assert filled.timings is not None
@@ -243,7 +242,7 @@ def test_a_trial_is_weighed_against_the_work_that_is_left() -> None:
 def test_a_run_that_gets_faster_on_the_way_gives_the_same_features(
     cache_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(extractor, "accelerators", lambda layout, batch: (by_name("torchscript"),))
+    monkeypatch.setattr(runtime, "accelerators", lambda layout, batch: (by_name("torchscript"),))
     samples = pictures(120)
     task = plan(samples, IMAGES, cache_root, "image", batch_size=4)
     filled = task.run()
@@ -277,9 +276,7 @@ def test_batches_that_fail_while_another_lane_traces_are_computed_again(
 
     monkeypatch.setattr(extractor.Extractor, "_run_again_or_raise", noted)
     monkeypatch.setattr(extractor, "lay_out", lambda device, *_: Layout(device, 2, 1, 2))
-    monkeypatch.setattr(
-        extractor, "accelerators", lambda layout, batch: (Accelerator("tracing", 0, tracing),)
-    )
+    monkeypatch.setattr(runtime, "accelerators", lambda layout, batch: (Accelerator("tracing", 0, tracing),))
     samples = pictures(120)
     task = plan(samples, IMAGES, cache_root, "image", batch_size=4)
     assert task.run().failures == []
@@ -292,7 +289,7 @@ def test_a_run_says_once_what_cannot_be_used_and_goes_on_without(
     cache_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried = [Accelerator("first", 0, failing), Accelerator("second", 0, wrong)]
-    monkeypatch.setattr(extractor, "accelerators", lambda layout, batch: tuple(tried))
+    monkeypatch.setattr(runtime, "accelerators", lambda layout, batch: tuple(tried))
     samples = pictures(120)
     task = plan(samples, IMAGES, cache_root, "image", batch_size=4)
     filled = task.run()

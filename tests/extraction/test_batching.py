@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from headstart.extraction.batching import WASTE, batch_end, longest_first
-from headstart.extraction.reading import Item
-from headstart.extraction.ready import ReadyItems
+from headstart.extraction.batches import WASTE, ReadyItems, batch_end, longest_first
+from headstart.extraction.readers import Item
 
 LENGTHS = st.lists(st.integers(1, 600), min_size=1, max_size=80)
 BUDGETS = st.integers(1, 3000)

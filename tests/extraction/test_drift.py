@@ -17,9 +17,8 @@ from headstart.cache.store import Cache
 from headstart.contracts import Source
 from headstart.data import open_source
 from headstart.errors import ConfigError
-from headstart.extraction.drift import Drift, measure_drift
-from headstart.extraction.drift_sample import A_CLASS, choose_sample
-from headstart.extraction.fill import OpenedBackbone, load_model
+from headstart.extraction.backbone import OpenedBackbone, load_model
+from headstart.extraction.drift import A_CLASS, Drift, choose_sample, measure_drift
 from headstart.extraction.samples import Samples, register
 from headstart.keys import key_of
 from headstart.progress import Silence

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from headstart.errors import BackboneError, StorageError
+from headstart.extraction.backbone import load_model
 from headstart.extraction.engine import LocalEngine
-from headstart.extraction.fill import load_model
-from headstart.extraction.forward import NOT_FINITE
+from headstart.extraction.inference import NOT_FINITE
 from headstart.extraction.writer import ShardWriter
 
 from .computing import Heard, assert_close, compute, n_stored, open_model, plan, some_texts

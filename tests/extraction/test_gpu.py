@@ -47,11 +47,11 @@ def test_texts_are_packed_in_sixteen_bits(tmp_path: Path) -> None:
 
 def test_texts_that_are_compiled_are_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Padded texts in fp32, of which one graph serves all shapes; kept or not, the features are the same."""
-    from headstart.extraction import acceleration, extractor
+    from headstart.extraction import extractor, runtime
 
     eager = features(tmp_path / "eager", device="cuda", precision="fp32")
     monkeypatch.setattr(extractor, "MEASURE_AFTER", 0.0)
-    monkeypatch.setattr(acceleration, "ASSUMED_GAIN", 1e9)
-    monkeypatch.setattr(acceleration, "GAIN", 0.0)
+    monkeypatch.setattr(runtime, "ASSUMED_GAIN", 1e9)
+    monkeypatch.setattr(runtime, "GAIN", 0.0)
     found = features(tmp_path / "compiled", device="cuda", precision="fp32", batch_size=32)
     np.testing.assert_allclose(found, eager, atol=1e-4 * np.abs(eager).max())

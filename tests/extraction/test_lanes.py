@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from headstart.errors import BackboneError
-from headstart.extraction.lanes import MOST_LANES, LanePool, lay_out
+from headstart.extraction.inference import MOST_LANES, InferencePool, lay_out
 
 from .computing import assert_close, compute, plan, some_texts
 
@@ -31,7 +31,7 @@ def test_all_cores_are_used_and_none_twice(cores: int) -> None:
 def test_a_lane_has_the_threads_that_it_is_given() -> None:
     done: queue.SimpleQueue[Any] = queue.SimpleQueue()
     layout = lay_out(CPU, cores=2)
-    pool = LanePool(layout, done)
+    pool = InferencePool(layout, done)
     started = threading.Barrier(2)
 
     def look() -> tuple[int, int]:

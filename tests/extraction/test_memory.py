@@ -9,8 +9,8 @@ import pytest
 
 from headstart.errors import BackboneError
 from headstart.extraction import extractor
-from headstart.extraction.lanes import is_out_of_memory
-from headstart.extraction.ready import ReadyItems
+from headstart.extraction.batches import ReadyItems
+from headstart.memory import is_out_of_memory
 
 from .computing import assert_close, compute, n_stored, plan, some_texts
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from headstart.extraction import open_shard
-from headstart.extraction.open_shard import OpenShard
+from headstart.extraction import writer
+from headstart.extraction.writer import OpenShard
 from headstart.keys import key_of, pack
 
 WIDTH = 3
@@ -37,7 +37,7 @@ def test_rows_are_sorted_by_key_and_none_is_there_twice(
     shard = OpenShard(limit)
     added: list[int] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(open_shard, "SLAB_BYTES", slab)
+        patch.setattr(writer, "SLAB_BYTES", slab)
         for number, part in enumerate(parts):
             shard.add(keys(part), vectors(part), None)
             added += part

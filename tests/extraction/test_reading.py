@@ -12,9 +12,9 @@ import pytest
 
 from headstart.data.memory import MemorySource
 from headstart.errors import DataError, SampleError
-from headstart.extraction import reading
+from headstart.extraction import readers
 from headstart.extraction.extractor import TEXTS_A_JOB
-from headstart.extraction.limit import FailureLimit
+from headstart.extraction.samples import FailureLimit
 
 from .computing import plan, some_texts
 
@@ -54,8 +54,8 @@ class Mount:
 
 @pytest.fixture
 def mount(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mount]:
-    monkeypatch.setattr(reading, "READ_TIMEOUT", 0.5)
-    monkeypatch.setattr(reading, "STOP_SECONDS", 0.2)
+    monkeypatch.setattr(readers, "READ_TIMEOUT", 0.5)
+    monkeypatch.setattr(readers, "STOP_SECONDS", 0.2)
     mount = Mount(monkeypatch)
     yield mount
     mount.back.set()
@@ -132,7 +132,7 @@ def test_the_end_of_a_run_does_not_read_what_nobody_waits_for(
     cache_root: Path, mount: Mount, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An interrupt used to wait until all that was queued had been read."""
-    monkeypatch.setattr(reading, "STOP_SECONDS", 30.0)
+    monkeypatch.setattr(readers, "STOP_SECONDS", 30.0)
     mount.pause, mount.gone_after = 0.0005, 2000  # by then thousands of rows are queued
     with pytest.raises(DataError):
         plan(some_texts(8000), PLAIN, cache_root).run()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from headstart.extraction.timing import Stopwatch, Timings
+from headstart.extraction.timings import Stopwatch, Timings
 
 from .computing import pictures, plan, some_texts
 

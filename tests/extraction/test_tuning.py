@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headstart.extraction.tuning import FULL, BatchTuner
+from headstart.extraction.batches import FULL, BatchTuner
 
 Rate = Callable[[int], float]
 """Samples a second at a batch size."""

@@ -20,8 +20,8 @@ from headstart.cache.space import Space
 from headstart.cache.store import Cache
 from headstart.errors import StorageError
 from headstart.extraction import writer as writing
+from headstart.extraction.backbone import load_model
 from headstart.extraction.engine import LocalEngine
-from headstart.extraction.fill import load_model
 from headstart.extraction.writer import ShardWriter
 from headstart.keys import key_of, pack
 

@@ -14,8 +14,9 @@ from headstart.cache.sets import FeatureSet
 from headstart.config import FitConfig
 from headstart.errors import ConfigError, DataError
 from headstart.fitting.grids import few_of_each
-from headstart.fitting.stage import FittedHead, fit_head
+from headstart.fitting.stage import fit_head
 from headstart.progress import Silence
+from headstart.registry.run import Run
 
 from ..made_sets import clouds, make_set, thirds
 
@@ -33,16 +34,16 @@ class Said(Silence):
         self.lines.append(message)
 
 
-def fit(features: FeatureSet, head: str = "ridge", said: Said | None = None, **options: Any) -> FittedHead:
+def fit(features: FeatureSet, head: str = "ridge", said: Said | None = None, **options: Any) -> Run:
     config = FitConfig(set=features.name, cache=str(features.cache), head=head, **options)
     return fit_head(config, said or Said())
 
 
 def report_of(features: FeatureSet, head: str = "ridge", **options: Any) -> dict[str, Any]:
-    return dict(fit(features, head, **options).record.report)
+    return dict(fit(features, head, **options).report)
 
 
-def weights_of(fitted: FittedHead) -> bytes:
+def weights_of(fitted: Run) -> bytes:
     tensors = fitted.predictor.head.tensors()
     return b"".join(np.asarray(tensors[name]).tobytes() for name in sorted(tensors))
 
@@ -86,7 +87,7 @@ class TestSweeps:
     def test_heads_are_compared_each_with_its_own_parameters(self, made: FeatureSet) -> None:
         sweep = {"head": ["ridge", "knn", "linear"], "k": [1, 15], "lr": [1e-3, 1e-2]}
         fitted = fit(made, sweep=sweep, seeds=2)
-        report = fitted.record.report
+        report = fitted.report
         assert [trial["params"] for trial in report["sweep"]["trials"]] == [
             {"head": "ridge"}, {"head": "knn", "k": 1}, {"head": "knn", "k": 15},
             {"head": "linear", "lr": 1e-3}, {"head": "linear", "lr": 1e-2},
@@ -220,7 +221,7 @@ class TestProtocols:
     def test_a_refit_learns_of_validation_what_it_says_nothing_of(self, made: FeatureSet) -> None:
         plain, again = fit(made), fit(made, refit=True)
         assert weights_of(plain) != weights_of(again)
-        before, after = plain.record.report["metrics"], again.record.report["metrics"]
+        before, after = plain.report["metrics"], again.report["metrics"]
         assert before["validation"] == after["validation"]
         assert after["test"]["n"] == before["test"]["n"]
         both = np.isin(made.samples.column("split").to_pylist(), ["train", "validation"])
@@ -238,9 +239,9 @@ class TestLabels:
         made = make_set(cache_root, X, {"tags": values}, kinds={"tags": "multi"})
         for head in ("logistic", "ridge", "knn", "linear", "mlp"):
             fitted = fit(made, head)
-            assert fitted.record.report["task"] == "multi"
-            assert fitted.record.report["metrics"]["test"]["macro_f1"] > 0.9, head
-        predicted = fitted.record.predictions.to_pylist()
+            assert fitted.report["task"] == "multi"
+            assert fitted.report["metrics"]["test"]["macro_f1"] > 0.9, head
+        predicted = fitted.predictions.to_pylist()
         assert set(predicted[0]["prediction"]) <= {"is 0", "is 1", "is 2", "low"}
 
     def test_numbers(self, cache_root: Path) -> None:
@@ -249,10 +250,10 @@ class TestLabels:
         made = make_set(cache_root, X, {"price": target.tolist()}, kinds={"price": "regression"})
         for head in ("ridge", "knn", "svm", "linear", "mlp"):
             fitted = fit(made, head)
-            metrics = fitted.record.report["metrics"]["test"]
+            metrics = fitted.report["metrics"]["test"]
             assert metrics["r2"] > (0.3 if head in ("knn", "svm") else 0.8), head
             assert metrics["intervals"]["r2"][0] < metrics["r2"] < metrics["intervals"]["r2"][1]
-        assert fitted.record.report["task"] == "regression"
+        assert fitted.report["task"] == "regression"
         with pytest.raises(ConfigError, match="not for numbers to regress on"):
             fit(made, "logistic")
 
@@ -264,9 +265,9 @@ class TestLabels:
         for head in ("logistic", "ridge", "knn", "centroid", "linear"):
             said = Said()
             fitted = fit(made, head, said)
-            assert fitted.record.report["data"]["unseen_in_train"] == ["never seen"]
+            assert fitted.report["data"]["unseen_in_train"] == ["never seen"]
             assert any("'never seen'" in line for line in said.lines)
-            assert fitted.record.report["metrics"]["test"]["per_class"]["never seen"]["recall"] == 0
+            assert fitted.report["metrics"]["test"]["per_class"]["never seen"]["recall"] == 0
 
     def test_one_class_is_too_few(self, cache_root: Path) -> None:
         X, _ = clouds(N)
@@ -295,7 +296,7 @@ class TestFeatures:
 
         assert accuracy(backbone="py:a:first") < 0.7
         assert accuracy(backbone=["py:a:first", "py:a:second"]) > 0.9
-        record = fit(halves, "ridge", backbone=["py:a:first", "py:a:second"]).record
+        record = fit(halves, "ridge", backbone=["py:a:first", "py:a:second"])
         assert [part["backbone"] for part in record.features["parts"]] == ["py:a:first", "py:a:second"]
         importance = {one["name"]: one["drop"] for one in record.report["importance"]}
         assert min(importance.values()) > 0.2  # each tells what the other does not
@@ -312,7 +313,7 @@ class TestFeatures:
         self, made: FeatureSet, tmp_path: Path, steps: list[str]
     ) -> None:
         fitted = fit(made, "logistic", prepare=steps)
-        assert fitted.record.report["metrics"]["test"]["accuracy"] > 0.6
+        assert fitted.report["metrics"]["test"]["accuracy"] > 0.6
         fitted.predictor.save(tmp_path)
         from headstart.heads.predictor import Predictor
 
@@ -351,8 +352,8 @@ class TestLeaks:
         assert weights_of(one) == weights_of(two)
         assert one.predictor.temperature == two.predictor.temperature
         for split in ("train", "validation"):
-            assert one.record.report["metrics"][split] == two.record.report["metrics"][split]
-        assert one.record.report["metrics"]["test"] != two.record.report["metrics"]["test"]
+            assert one.report["metrics"][split] == two.report["metrics"][split]
+        assert one.report["metrics"]["test"] != two.report["metrics"]["test"]
         np.testing.assert_array_equal(one.predictor.prepared(X), two.predictor.prepared(X))
 
     def test_a_sweep_chooses_without_test(self, tmp_path: Path) -> None:
@@ -407,7 +408,7 @@ class TestLeaks:
 
 
 def test_the_record_holds_all_that_a_reviewer_asks(made: FeatureSet, tmp_path: Path) -> None:
-    record = fit(made, "logistic").record
+    record = fit(made, "logistic")
     record.save(tmp_path / "run")
     test = record.report["metrics"]["test"]
     for name in ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "log_loss", "brier"):

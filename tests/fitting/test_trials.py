@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from headstart.fitting.trials import Samples, Trial, run_trials
+from headstart.fitting.trials import Trial, run_trials
+from headstart.samples import LabelledSamples
 
 N = 120
 
 
-def samples_of(seed: int, n: int = N, width: int = 6, n_classes: int = 3) -> Samples:
+def samples_of(seed: int, n: int = N, width: int = 6, n_classes: int = 3) -> LabelledSamples:
     """Classes that lie apart, in random directions."""
     rng = np.random.default_rng(seed)
     y = np.arange(n) % n_classes
-    return Samples((3 * np.eye(width)[y] + rng.normal(size=(n, width))).astype(np.float32), y)
+    X = (3 * np.eye(width)[y] + rng.normal(size=(n, width))).astype(np.float32)
+    names = tuple(f"class {c}" for c in range(n_classes))
+    return LabelledSamples(pa.table({"id": [f"s{row}" for row in range(n)]}), X, y, names)
 
 
 def groups_of(trials: list[Trial], name: str = "linear") -> list[int]:
@@ -24,7 +28,7 @@ def groups_of(trials: list[Trial], name: str = "linear") -> list[int]:
     return sizes
 
 
-def trial(train: Samples, seed: int = 0, **params: object) -> Trial:
+def trial(train: LabelledSamples, seed: int = 0, **params: object) -> Trial:
     return Trial({"epochs": 3, **params}, seed, train, samples_of(9, 60, train.width))
 
 

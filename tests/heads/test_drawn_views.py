@@ -11,10 +11,11 @@ from torch import nn
 from headstart.errors import ConfigError
 from headstart.heads.linear import LinearHead
 from headstart.heads.networks.networks import OwnNetwork
+from headstart.tasks import open_task
 from headstart.training.examples import Rows, Stream
-from headstart.training.loop import Trainer
 from headstart.training.objectives import Objective
 from headstart.training.settings import Member, Settings
+from headstart.training.stack import train_stack
 
 N, V, EPOCHS = 300, 4, 30
 SETTINGS = Settings(epochs=EPOCHS, batch_size=64, warmup_share=0.1, patience=99, clip_norm=1.0)
@@ -42,12 +43,12 @@ def shown(seed: int = 0) -> tuple[torch.Tensor, Witness]:
     targets = torch.arange(N) % 3
     examples = Rows(inputs[0], targets, inputs[1:])
     module = Witness()
-    Trainer(
+    train_stack(
         OwnNetwork(module),
         [Stream(examples, [Member(0.01, 0.1)], Rows(inputs[0], targets), seed)],
         SETTINGS,
-        Objective("single"),
-    ).run()
+        Objective(open_task("single")),
+    )
     seen = torch.cat(module.seen).reshape(EPOCHS, N, 2)
     assert all(epoch[:, 0].sort().values.equal(rows) for epoch in seen)  # every sample once an epoch
     drawn = torch.stack([epoch[epoch[:, 0].argsort(), 1] for epoch in seen])

@@ -13,8 +13,8 @@ from headstart.heads.design import Design
 from headstart.heads.ridge import RidgeRegressor
 from headstart.heads.ridge_path import leave_one_out, ridge_path
 from headstart.heads.rows import Chosen
-from headstart.heads.targets import labelled, score, targets_of
 from headstart.inspection.logme import _decompose, log_evidence, logme
+from headstart.tasks import open_task
 
 ALPHAS = np.array([0.1, 1.0, 10.0, 100.0])
 
@@ -88,7 +88,7 @@ def test_dimensions_of_rounding_noise_are_not_fitted(width: int) -> None:
     alive, theirs = leave_one_out(Design.standardised(np.delete(X, dead, axis=1)), y, path.alphas)
     assert path.alpha == alive.alpha
     np.testing.assert_allclose(predictions, theirs, atol=1e-6)
-    assert score(y, predictions, "regression") < 0.1
+    assert open_task("regression").score(y, predictions) < 0.1
 
 
 def test_it_chooses_the_alpha_that_scikit_learn_chooses() -> None:
@@ -139,19 +139,3 @@ def test_logme_is_the_largest_evidence() -> None:
     assert logme(X, np.hstack([y[:, None], noise])) == pytest.approx(
         (logme(X, y[:, None]) + logme(X, noise)) / 2
     )
-
-
-def test_targets_and_scores_by_the_kind_of_labels() -> None:
-    single = targets_of(np.array([0, 2, 1]), "single", 3)
-    assert score(single, single[[0, 1, 1]], "single") == pytest.approx(2 / 3)
-    Y = np.array([[1, 0], [1, 1], [0, 0]], dtype=np.int8)
-    multi = targets_of(Y, "multi", 2)
-    assert score(multi, multi, "multi") == 1
-    assert score(multi, np.ones((3, 2)), "multi") == pytest.approx(2 * 3 / (6 + 3))
-    numbers = targets_of(np.array([1.0, 2.0, 3.0]), "regression", 0)
-    assert score(numbers, numbers, "regression") == 1
-    assert score(numbers, np.full((3, 1), 2.0), "regression") == 0
-    assert np.isnan(score(numbers[:0], numbers[:0], "regression"))
-    assert labelled(np.array([0, -1]), "single").tolist() == [True, False]
-    assert labelled(np.array([[0, 1], [-1, -1]]), "multi").tolist() == [True, False]
-    assert labelled(np.array([0.0, np.nan]), "regression").tolist() == [True, False]

@@ -9,18 +9,19 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from headstart.errors import ConfigError, DataError
 from headstart.heads import open_head
 from headstart.heads.attention import AttentionHead, AttentionRegressor
-from headstart.heads.inputs import ChosenRows, take_rows
 from headstart.heads.linear import LinearHead, LinearRegressor
 from headstart.heads.mlp import MLPHead, MLPRegressor, ResidualHead, ResidualRegressor
 from headstart.heads.own import OwnHead, OwnRegressor
 from headstart.heads.sequences import Sequences
-from headstart.heads.stacks import Labelled, fit_stack
 from headstart.heads.storage import load_head, save_head
+from headstart.heads.torch_heads import Labelled, fit_stack
+from headstart.samples import ChosenRows, take_rows
+
+from .sklearn_checks import checked
 
 OWN_LINEAR = f"py:{__name__}:own_linear"
 ON_VECTORS = (
@@ -95,7 +96,7 @@ def not_for(head):
     return {"check_class_weight_classifiers": "class weights are none or balanced; there is no dictionary"}
 
 
-@parametrize_with_checks(
+@checked(
     [
         LinearHead(**SMALL),
         LinearRegressor(**SMALL),
@@ -108,7 +109,8 @@ def not_for(head):
         AttentionHead(epochs=2),
         AttentionRegressor(epochs=2),
     ],
-    expected_failed_checks=not_for,
+    whole=[LinearHead, LinearRegressor],
+    expected=not_for,
 )
 def test_it_is_a_scikit_learn_estimator(estimator, check):
     check(estimator)

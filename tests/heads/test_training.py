@@ -13,13 +13,15 @@ from torch import nn
 
 from headstart.errors import StorageError
 from headstart.heads.networks.networks import MLP, LinearNetwork, OwnNetwork, ResidualNetwork
+from headstart.tasks import open_task
 from headstart.training import optimizers
 from headstart.training.checkpoint import Checkpoint
-from headstart.training.examples import Rows, Stream, batches_of, generator_of
-from headstart.training.loop import MIXUP, Trainer
+from headstart.training.examples import Rows, Stream, batches_of
 from headstart.training.objectives import Objective
 from headstart.training.schedules import rate_factor
+from headstart.training.seeds import generator_of
 from headstart.training.settings import SCHEDULES, Member, Settings
+from headstart.training.stack import MIXUP, HeadStack, train_stack
 
 SETTINGS = Settings(epochs=4, batch_size=64, warmup_share=0.1, patience=10, clip_norm=1.0)
 MEMBER = Member(lr=0.01, weight_decay=0.1)
@@ -29,8 +31,9 @@ def train(module, examples, validation, settings, member=MEMBER, callbacks=(), c
     """Train one module in place; its history and best epoch."""
     network = OwnNetwork(module)
     stream = Stream(examples, [member], validation, seed)
-    trainer = Trainer(network, [stream], settings, Objective("single"), callbacks, checkpoint)
-    [trained] = trainer.run()
+    [trained] = train_stack(
+        network, [stream], settings, Objective(open_task("single")), callbacks, checkpoint
+    )
     network.load_member(trained.weights)
     return trained.history, trained.best_epoch
 
@@ -101,7 +104,10 @@ def test_only_matrices_are_decayed(examples):
         module = network()
         before = {n: p.detach().clone() for n, p in module.named_parameters()}
         settings = replace(SETTINGS, optimizer=name)
-        optimizer = optimizers.open_optimizer(OwnNetwork(module), [MEMBER], settings)
+        stack = HeadStack(
+            OwnNetwork(module), [Stream(examples, [MEMBER])], settings, Objective(open_task("single"))
+        )
+        optimizer = optimizers.open_optimizer(stack, settings)
         wrapped = {f"module.{n}": torch.zeros_like(p) for n, p in before.items()}
         optimizer.step(wrapped, [0.5])
         for n, parameter in module.named_parameters():
@@ -298,7 +304,7 @@ def test_a_stack_is_trained_as_torchs_own_optimizer_trains_it(examples, name, n_
     plain = copy.deepcopy(made)
     members = [Member(0.01 / (number + 1), 0.1) for number in range(n_members)]
     settings = replace(SETTINGS, epochs=3, clip_norm=1e9)
-    trained = Trainer(made, [Stream(examples, members)], settings, Objective("single")).run()
+    trained = train_stack(made, [Stream(examples, members)], settings, Objective(open_task("single")))
 
     n_batches = len(batches_of(300, 64, 0, 1, torch.device("cpu")))
     for number, member in enumerate(members):

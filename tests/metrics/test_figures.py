@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from headstart.metrics.figures import judge_classes, judge_labels, judge_numbers
-from headstart.metrics.metrics import evaluate_multi, evaluate_regression, evaluate_single
+from headstart.metrics.multi import evaluate_multi
+from headstart.metrics.regression import evaluate_regression
 from headstart.metrics.resampling import percentile_intervals
+from headstart.metrics.single import evaluate_single
 
 N, RESAMPLES, SEED = 250, 300, 3
 

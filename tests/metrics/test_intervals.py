@@ -11,9 +11,9 @@ from sklearn import metrics as oracle
 
 import headstart.metrics.resampling as resampling
 from headstart.metrics import ranking_intervals as ranking_module
-from headstart.metrics.metrics import evaluate_single
 from headstart.metrics.ranking_intervals import ranking_intervals
 from headstart.metrics.resampling import percentile_intervals
+from headstart.metrics.single import evaluate_single
 
 
 def trial(n, n_classes, seed=0, dtype=np.float64):

@@ -10,7 +10,7 @@ import pytest
 from sklearn import metrics as oracle
 
 from headstart.errors import DataError
-from headstart.metrics.metrics import evaluate_multi
+from headstart.metrics.multi import evaluate_multi
 
 
 def trial(n=400, n_labels=5, seed=0, decimals=9):

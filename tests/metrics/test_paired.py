@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest, bootstrap
+from scipy.stats import binom, binomtest, bootstrap
 
-from headstart.metrics.comparison import compare, mcnemar
 from headstart.metrics.figures import judge_classes, judge_numbers
-from headstart.metrics.paired import Paired, holm
+from headstart.metrics.paired import Paired, holm, mcnemar
 
 N = 300
 
@@ -27,12 +26,23 @@ def test_a_difference_is_that_of_two_heads_alone_however_many_runs_there_are():
     paired = Paired(judged, N, 400, seed=5)
     for run in judged:
         for other in judged:
-            alone = compare(y, said[other], said[run], resamples=400, seed=5)
+            mine, others = said[run] == y, said[other] == y
+
+            def difference(rows, mine=mine, others=others):
+                return mine[rows].mean() - others[rows].mean()
+
+            expected = bootstrap(
+                (np.arange(N),), difference, vectorized=False, method="percentile", n_resamples=400, rng=5
+            ).confidence_interval
             found = paired.versus(run, other)
-            assert found.differences["accuracy"].value == pytest.approx(alone["difference"])
-            assert found.differences["accuracy"].interval == pytest.approx(alone["interval"])
-            assert (found.only_this, found.only_other) == (alone["only_second"], alone["only_first"])
-            assert found.p_value == alone["p_value"]
+            assert found.differences["accuracy"].value == pytest.approx(difference(np.arange(N)))
+            if run != other:
+                assert found.differences["accuracy"].interval == pytest.approx(list(expected))
+            b, c = (mine & ~others).sum(), (others & ~mine).sum()
+            assert (found.only_this, found.only_other) == (b, c)
+            assert found.p_value == pytest.approx(min(1, 2 * binom.cdf(min(b, c), b + c, 0.5)))
+    itself = paired.versus("good", "good")
+    assert (itself.differences["accuracy"].value, itself.differences["accuracy"].interval) == (0, [0, 0])
 
 
 def test_any_figure_has_a_paired_interval():

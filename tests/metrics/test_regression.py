@@ -11,7 +11,7 @@ from scipy import stats
 from sklearn import metrics as oracle
 
 from headstart.errors import DataError
-from headstart.metrics.metrics import evaluate_regression
+from headstart.metrics.regression import evaluate_regression
 
 
 def trial(n=300, shift=0.0, seed=0):

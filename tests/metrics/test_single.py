@@ -11,7 +11,7 @@ from sklearn import metrics as oracle
 
 from headstart.errors import DataError
 from headstart.metrics.calibration import reliability
-from headstart.metrics.metrics import evaluate_single
+from headstart.metrics.single import evaluate_single
 
 
 @pytest.fixture(autouse=True)
@@ -186,7 +186,7 @@ def test_evaluating_imports_neither_torch_nor_scikit_learn():
 
     script = (
         "import sys, numpy as np\n"
-        "from headstart.metrics.metrics import evaluate_single\n"
+        "from headstart.metrics.single import evaluate_single\n"
         "evaluate_single(np.array(['a', 'b']), np.eye(2), ['a', 'b'], ['a', 'b'])\n"
         "assert not {'torch', 'sklearn', 'scipy', 'pandas'} & set(sys.modules)\n"
     )

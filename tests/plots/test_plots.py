@@ -203,7 +203,7 @@ def test_few_classes_have_a_named_curve_each_and_many_have_none():
 
 
 def test_the_areas_in_the_legend_are_those_of_the_report():
-    from headstart.metrics.metrics import evaluate_single
+    from headstart.metrics.single import evaluate_single
 
     rng = np.random.default_rng(0)
     y = np.array(["cat", "dog"])[np.arange(100) % 2]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from headstart.registry.record import place_backbone
+from headstart.registry.run import place_backbone
 
 
 @pytest.mark.parametrize(

@@ -11,18 +11,17 @@ import pytest
 
 import headstart
 from headstart.errors import ConfigError, DataError, StorageError
+from headstart.registry.card import params_of
 from headstart.registry.known_runs import (
-    Metric,
     best_run,
     default_metric,
     find_runs,
     metric_names,
-    open_known_run,
-    params_of,
     parse_metric,
     runs_of,
     sort_runs,
 )
+from headstart.registry.run import Metric, Run
 
 from ..made_sets import clouds, make_set
 
@@ -58,7 +57,7 @@ def fitted(cache_root: Path, tmp_path: Path) -> Path:
 
 def test_runs_that_fit_head_made_are_found_at_any_depth(fitted: Path) -> None:
     found = find_runs(fitted)
-    assert [(run.path, run.set, run.head) for run in found.runs] == [
+    assert [(run.path, run.set, run.head_name) for run in found.runs] == [
         (fitted / "deep" / "logistic", "made", "logistic"),
         (fitted / "deep" / "ridge", "made", "ridge"),
     ]
@@ -69,13 +68,13 @@ def test_runs_that_fit_head_made_are_found_at_any_depth(fitted: Path) -> None:
     assert run.created == report["provenance"]["created"]
     assert run.seconds == report["timings"]["total"]
     assert found.skipped == ()
-    assert find_runs(fitted / "deep" / "ridge").runs[0].head == "ridge"
+    assert find_runs(fitted / "deep" / "ridge").runs[0].head_name == "ridge"
 
 
 def test_a_moved_run_is_where_it_was_moved_to(fitted: Path, tmp_path: Path) -> None:
     shutil.move(fitted / "deep" / "ridge", tmp_path / "elsewhere")
-    assert [run.head for run in find_runs(fitted).runs] == ["logistic"]
-    assert open_known_run(tmp_path / "elsewhere").head == "ridge"
+    assert [run.head_name for run in find_runs(fitted).runs] == ["logistic"]
+    assert Run.listed(tmp_path / "elsewhere").head_name == "ridge"
 
 
 def test_what_is_no_run_is_named_once_with_the_reason(tmp_path: Path) -> None:
@@ -112,7 +111,7 @@ def test_no_folder_is_an_error_that_says_how_to_get_one(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="headstart fit-head"):
         find_runs(tmp_path / "none")
     with pytest.raises(StorageError, match=r"report\.json cannot be read"):
-        open_known_run(tmp_path)
+        Run.listed(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["accuracy", "roc_auc"])
@@ -156,7 +155,7 @@ def test_figures_within_figures_and_intervals_are_found_by_their_name(tmp_path: 
     values = {
         "accuracy": 0.5, "intervals": {"accuracy": [0.4, 0.6]}, "per_class": {"a.b": {"f1": 0.25}}, "plot": "x",
     }  # fmt: skip
-    run = open_known_run(write_run(tmp_path / "a", values))
+    run = Run.listed(write_run(tmp_path / "a", values))
     assert run.interval(Metric("test", "accuracy")) == (0.4, 0.6)
     assert run.interval(Metric("test", "per_class")) is None
     assert run.value(parse_metric("test.per_class.a.b.f1")) == 0.25
@@ -208,5 +207,5 @@ def test_features_side_by_side_are_all_named(tmp_path: Path) -> None:
     path = tmp_path / "two" / "features.json"
     parts = [{"backbone": "timm:x", "tap": tap} for tap in ("pooler", "3.mean")]
     path.write_text(json.dumps({**json.loads(path.read_text()), "parts": parts}))
-    run = open_known_run(tmp_path / "two")
+    run = Run.listed(tmp_path / "two")
     assert (run.backbone, run.tap) == ("timm:x", "pooler + 3.mean")

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from headstart.progress import Silence
-from headstart.registry.record import RunRecord
+from headstart.registry.run import Run
 
 from ..backbones import tiny_vision
 
@@ -55,7 +55,7 @@ def image_backbone(name: str, folder: Path) -> dict[str, Any]:
     return {"backbone": f"torchvision:{name}", "weights": folder / f"{name}.safetensors", "image_size": 64}
 
 
-def saved(record: RunRecord, path: Path) -> dict[str, torch.Tensor]:
+def saved(record: Run, path: Path) -> dict[str, torch.Tensor]:
     record.save(path)
     return tensors_of(path / "model" / "backbone")
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import copy
+import importlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 
 import headstart as hs
 from headstart.config import TuneConfig
-from headstart.errors import ConfigError, DataError, DivergedError, MismatchError
+from headstart.errors import ConfigError, DataError, DivergedError, MismatchError, StorageError
 from headstart.progress import Silence
 from headstart.tuning.stage import fine_tune, prepare_state
 
@@ -34,24 +37,24 @@ class TestStrategies:
     """What trains, and that nothing else does."""
 
     def test_full_trains_everything_that_is_read(self, tuned: Any, tiny_bert: Path, tmp_path: Path) -> None:
-        after = saved(tuned("full").record, tmp_path / "run")
+        after = saved(tuned("full"), tmp_path / "run")
         moved = changed(backbone_of(tiny_bert), after)
         assert {"embeddings.LayerNorm.weight", "encoder.layer.0.output.dense.weight"} <= moved
         assert not {name for name in moved if name.startswith("pooler")}  # which no logit depends on
 
     def test_last_blocks_alone(self, tuned: Any, tiny_bert: Path, tmp_path: Path) -> None:
         fitted = tuned("last:1")
-        moved = changed(backbone_of(tiny_bert), saved(fitted.record, tmp_path / "run"))
+        moved = changed(backbone_of(tiny_bert), saved(fitted, tmp_path / "run"))
         assert moved
         assert all(name.startswith("encoder.layer.1.") for name in moved)
-        cost = fitted.record.report["cost"]
+        cost = fitted.report["cost"]
         assert 0 < cost["parameters"] < cost["total_parameters"]
 
     def test_frozen_leaves_every_bit(self, tuned: Any, tiny_bert: Path, tmp_path: Path) -> None:
-        assert not changed(backbone_of(tiny_bert), saved(tuned("frozen").record, tmp_path / "run"))
+        assert not changed(backbone_of(tiny_bert), saved(tuned("frozen"), tmp_path / "run"))
 
     def test_gradual_goes_on_from_phase_to_phase(self, tuned: Any) -> None:
-        record = tuned("gradual", unfreeze=["0", "1", "all"], epochs=[1, 2, 1]).record
+        record = tuned("gradual", unfreeze=["0", "1", "all"], epochs=[1, 2, 1])
         assert [(entry["phase"], entry["epoch"]) for entry in record.history] == [
             (1, 1),
             (2, 1),
@@ -62,13 +65,13 @@ class TestStrategies:
 
     def test_adapters_are_merged_and_kept(self, tuned: Any, tiny_bert: Path, tmp_path: Path) -> None:
         fitted = tuned("lora", lora_rank=2, epochs=[3])
-        moved = changed(backbone_of(tiny_bert), saved(fitted.record, tmp_path / "run"))
+        moved = changed(backbone_of(tiny_bert), saved(fitted, tmp_path / "run"))
         assert moved
         assert all(name.endswith("weight") and "embeddings" not in name for name in moved)
         adapter = tmp_path / "run" / "model" / "adapter"
         assert (adapter / "adapter_model.safetensors").exists()
         assert str(tiny_bert) not in "".join(path.read_text("utf-8") for path in adapter.glob("*.[jm]*[nd]"))
-        cost = fitted.record.report["cost"]
+        cost = fitted.report["cost"]
         whole = sum(tensor.numel() for tensor in backbone_of(tiny_bert).values()) + 3 * 33
         assert cost["total_parameters"] == whole  # as it is kept, with the adapters merged
         assert 3 * 33 < cost["parameters"] < whole / 2  # the adapters and the head trained
@@ -76,11 +79,11 @@ class TestStrategies:
     def test_scratch_begins_with_weights_of_no_meaning(
         self, tuned: Any, tiny_bert: Path, tmp_path: Path
     ) -> None:
-        after = saved(tuned("scratch", seed=1, lr=[1e-9], head_lr=[1e-9]).record, tmp_path / "run")
+        after = saved(tuned("scratch", seed=1, lr=[1e-9], head_lr=[1e-9]), tmp_path / "run")
         before = backbone_of(tiny_bert)
         name = "encoder.layer.0.attention.self.query.weight"
         assert (after[name] - before[name]).abs().max() > 1e-3
-        again = saved(tuned("scratch", seed=1, lr=[1e-9], head_lr=[1e-9]).record, tmp_path / "again")
+        again = saved(tuned("scratch", seed=1, lr=[1e-9], head_lr=[1e-9]), tmp_path / "again")
         assert torch.equal(after[name], again[name])
 
     def test_a_backbone_without_so_many_blocks_says_so(self, tuned: Any) -> None:
@@ -91,13 +94,13 @@ class TestStrategies:
 def test_frozen_gives_what_fit_head_gives_on_the_cache(tuned: Any, texts: Path, cache_root: Path) -> None:
     fitted = tuned("frozen", epochs=[12], seed=4)
     run = hs.fit_head(
-        fitted.record.report["provenance"]["set"],
+        fitted.report["provenance"]["set"],
         "linear",
         cache=str(cache_root),
         seed=4,
         params={"epochs": 12},
     )
-    X, _ = hs.open_set(fitted.record.report["provenance"]["set"], str(cache_root)).arrays("test")
+    X, _ = hs.open_set(fitted.report["provenance"]["set"], str(cache_root)).arrays("test")
     live, cached = fitted.predictor.head, run.head
     assert (live.n_iter_, live.best_epoch_) == (cached.n_iter_, cached.best_epoch_)
     np.testing.assert_allclose(live.decision_function(X), cached.decision_function(X), atol=1e-4, rtol=0)
@@ -116,7 +119,7 @@ def test_the_most_accurate_epoch_is_kept_and_none_is_left_out(
         return torch.full(logits.shape[:2], next(right))
 
     monkeypatch.setattr(Objective, "right", scripted)
-    record = tuned("full", epochs=[5], lr=[1e-4], patience=patience).record
+    record = tuned("full", epochs=[5], lr=[1e-4], patience=patience)
     losses = [entry["validation_loss"] for entry in record.history]
     assert losses == sorted(losses, reverse=True)
     assert record.report["epochs"] == {"best": 2, "run": n_epochs}
@@ -155,7 +158,7 @@ def test_validation_samples_of_unknown_labels_decide_nothing(
 
 
 def test_predict_gives_what_the_report_says(tuned: Any, texts: Path, tmp_path: Path) -> None:
-    record = tuned("full").record
+    record = tuned("full")
     record.save(tmp_path / "run")
     moved = tmp_path / "elsewhere" / "run"
     moved.parent.mkdir()
@@ -183,11 +186,11 @@ def test_python_users_hold_the_run_without_saving_it(
 
 def test_a_linear_probe_first(tuned: Any, texts: Path, cache_root: Path, tmp_path: Path) -> None:
     first = tuned("frozen")
-    name = first.record.report["provenance"]["set"]
+    name = first.report["provenance"]["set"]
     hs.fit_head(name, "logistic", cache=str(cache_root), out=tmp_path / "probe")
     still = {"lr": [1e-12], "head_lr": [1e-12], "epochs": [1], "calibrate": False}
-    begun = tuned("full", init_head=tmp_path / "probe", **still).record.report["metrics"]["train"]
-    bare = tuned("full", **still).record.report["metrics"]["train"]
+    begun = tuned("full", init_head=tmp_path / "probe", **still).report["metrics"]["train"]
+    bare = tuned("full", **still).report["metrics"]["train"]
     probe = hs.load_run(tmp_path / "probe").report["metrics"]["train"]
     assert begun["accuracy"] == probe["accuracy"] > bare["accuracy"]
     assert begun["log_loss"] == pytest.approx(probe["log_loss"], abs=1e-3)
@@ -197,8 +200,8 @@ def test_a_linear_probe_first(tuned: Any, texts: Path, cache_root: Path, tmp_pat
 
 
 def test_same_seed_same_weights(tuned: Any, tmp_path: Path) -> None:
-    first, again = (saved(tuned("full", seed=1).record, tmp_path / name) for name in ("a", "b"))
-    other = saved(tuned("full", seed=2).record, tmp_path / "c")
+    first, again = (saved(tuned("full", seed=1), tmp_path / name) for name in ("a", "b"))
+    other = saved(tuned("full", seed=2), tmp_path / "c")
     assert not changed(first, again)
     assert changed(first, other)
 
@@ -207,7 +210,7 @@ class TestSearch:
     """Options are chosen on validation data."""
 
     def test_a_grid_keeps_the_best_without_training_it_again(self, tuned: Any) -> None:
-        record = tuned("full", sweep={"lr": [1e-9, 1e-3], "strategy": ["last:1", "full"]}, seed=2).record
+        record = tuned("full", sweep={"lr": [1e-9, 1e-3], "strategy": ["last:1", "full"]}, seed=2)
         sweep = record.report["sweep"]
         assert [trial["params"] for trial in sweep["trials"]] == [
             {"lr": lr, "strategy": strategy} for lr in (1e-9, 1e-3) for strategy in ("last:1", "full")
@@ -230,7 +233,7 @@ class TestSearch:
             data=str(texts), backbone=f"hf:{tiny_bert}", cache=str(cache_root), strategy=strategy, epochs=[2],
             sweep={"lr": [1e-9, 1e-3]}, **({"unfreeze": ["0", "1"]} if strategy == "gradual" else {}),
         )  # fmt: skip
-        first, again = (fine_tune(config, Silence(), tmp_path / "state").record for _ in range(2))
+        first, again = (fine_tune(config, Silence(), tmp_path / "state") for _ in range(2))
         sweep = first.report["sweep"]
         assert again.report["sweep"]["trials"] == sweep["trials"]
         assert again.report["sweep"]["best"] == sweep["best"] == {"lr": 1e-3}
@@ -240,7 +243,7 @@ class TestSearch:
 
     def test_a_trial_that_diverges_is_one_that_lost(self, tuned: Any) -> None:
         options = {name: value for name, value in RUINOUS.items() if name != "lr"}
-        trials = tuned("full", sweep={"lr": [9e5, 1e-5]}, **options).record.report["sweep"]["trials"]
+        trials = tuned("full", sweep={"lr": [9e5, 1e-5]}, **options).report["sweep"]["trials"]
         assert [trial["diverged"] for trial in trials] == [True, False]
         with pytest.raises(ConfigError, match="all 1 trainings diverged; sweep over smaller"):
             tuned("full", sweep={"lr": [9e5]}, **options)
@@ -248,7 +251,7 @@ class TestSearch:
     def test_optuna_gives_up_on_the_worse(self, tuned: Any) -> None:
         pytest.importorskip("optuna")
         options = {"sweep": {"lr": [1e-8, 1e-2]}, "search": "optuna", "trials": 7, "epochs": [3]}
-        first, again = (tuned("last:1", **options).record.report["sweep"]["trials"] for _ in range(2))
+        first, again = (tuned("last:1", **options).report["sweep"]["trials"] for _ in range(2))
         assert [trial["params"] for trial in first] == [trial["params"] for trial in again]
         assert len(first) == 7
         assert all(1e-8 <= trial["params"]["lr"] <= 1e-2 for trial in first)
@@ -271,7 +274,7 @@ def test_several_labels_and_numbers(tmp_path: Path, tiny_bert: Path, cache_root:
         data=str(tmp_path / "data.csv"), backbone=f"hf:{tiny_bert}", cache=str(cache_root), strategy="last:1",
         lr=[1e-3], epochs=[2], label_kind=kind, label_separator="|" if kind == "multi" else None,
     )  # fmt: skip
-    record = fine_tune(config, Silence(), tmp_path / "state").record
+    record = fine_tune(config, Silence(), tmp_path / "state")
     assert record.report["task"] == kind
     assert ("rmse" if kind == "regression" else "macro_f1") in record.report["metrics"]["test"]
     record.save(tmp_path / "run")
@@ -284,10 +287,10 @@ class TestResume:
     def test_from_any_epoch_of_any_phase(
         self, tuned: Any, texts: Path, tiny_bert: Path, cache_root: Path, tmp_path: Path, monkeypatch: Any
     ) -> None:
-        from headstart.tuning import phases as running
+        from headstart.training.checkpoint import Checkpoint
 
         options: dict[str, Any] = {"unfreeze": ["0", "1", "all"], "epochs": [2], "seed": 5}
-        whole = saved(tuned("gradual", **options).record, tmp_path / "whole")
+        whole = saved(tuned("gradual", **options), tmp_path / "whole")
         config = TuneConfig(
             data=str(texts), backbone=f"hf:{tiny_bert}", cache=str(cache_root), strategy="gradual", lr=[1e-3],
             **options,
@@ -299,20 +302,20 @@ class TestResume:
         for stop_after in (1, 3, 4, 6):
             state = tmp_path / f"cut-{stop_after}"
             n_done = 0
-            real = running.write_json
+            real = Checkpoint.write
 
-            def write(path: Path, value: Any, stop: int = stop_after, real: Any = real) -> None:
+            def write(self: Any, tensors: Any, plain: Any, stop: int = stop_after, real: Any = real) -> None:
                 nonlocal n_done
-                real(path, value)
-                n_done += path.name == "history.json"
+                real(self, tensors, plain)
+                n_done += 1
                 if n_done == stop:
                     raise Cut
 
-            monkeypatch.setattr(running, "write_json", write)
+            monkeypatch.setattr(Checkpoint, "write", write)
             with pytest.raises(Cut):
                 fine_tune(config, Silence(), state)
-            monkeypatch.setattr(running, "write_json", real)
-            record = fine_tune(config, Silence(), state).record
+            monkeypatch.setattr(Checkpoint, "write", real)
+            record = fine_tune(config, Silence(), state)
             assert not changed(whole, saved(record, tmp_path / f"run-{stop_after}"))
             assert len(record.history) == 6
 
@@ -331,6 +334,66 @@ class TestResume:
         prepare_state(config, target, resume=False, overwrite=True)
         assert not state.exists()
 
+    def test_a_damaged_state_is_named(
+        self, texts: Path, tiny_bert: Path, cache_root: Path, tmp_path: Path
+    ) -> None:
+        config = TuneConfig(
+            data=str(texts), backbone=f"hf:{tiny_bert}", cache=str(cache_root), strategy="last:1", epochs=[1],
+        )  # fmt: skip
+        fine_tune(config, Silence(), tmp_path / "state")
+        [path] = (tmp_path / "state").glob("phase-*")
+        whole = path.read_bytes()
+        for damaged in (whole[: len(whole) // 2], b"", b"no safetensors at all"):
+            path.write_bytes(damaged)
+            with pytest.raises(StorageError, match=r"phase-1.*holds no state of a training .*--overwrite"):
+                fine_tune(config, Silence(), tmp_path / "state")
+        state = load_file(path) if path.write_bytes(whole) else {}
+        with safe_open(path, "np") as file:
+            metadata = file.metadata()
+        state.pop(next(name for name in state if name.startswith("done.0/")))
+        save_file(state, path, metadata)
+        with pytest.raises(StorageError, match="holds no state of a training"):
+            fine_tune(config, Silence(), tmp_path / "state")
+
+    @pytest.mark.parametrize(
+        "left", ["history.json", "phase-1/checkpoint-4/trainer_state.json", "trial-1/history.json"]
+    )
+    def test_the_state_of_an_earlier_loop_is_refused(
+        self, texts: Path, tiny_bert: Path, tmp_path: Path, left: str
+    ) -> None:
+        config = TuneConfig(data=str(texts), backbone=f"hf:{tiny_bert}", epochs=[2])
+        target = tmp_path / "runs" / "x"
+        state = prepare_state(config, target, resume=False, overwrite=False)
+        (state / left).parent.mkdir(parents=True)
+        (state / left).write_text("{}")
+        with pytest.raises(ConfigError, match=r"made by an earlier version's training loop.*--overwrite"):
+            prepare_state(config, target, resume=True, overwrite=False)
+
+
+class TestCallbacks:
+    """A callback is what fit-head takes."""
+
+    def test_it_is_told_each_epoch_and_may_end_a_phase(
+        self, tuned: Any, tmp_path: Path, monkeypatch: Any
+    ) -> None:
+        (tmp_path / "my_callbacks.py").write_text(
+            "heard = []\ndef second(record):\n    heard.append(record)\n    return record['number'] == 2\n"
+        )
+        monkeypatch.syspath_prepend(str(tmp_path))
+        record = tuned("last:1", epochs=[5], callback=["py:my_callbacks:second"])
+        heard = importlib.import_module("my_callbacks").heard
+        assert heard == record.history
+        assert [(each["number"], each["phase"]) for each in heard] == [(1, 1), (2, 1)]
+        assert all(0 < each["moved"] <= 1 and each["gradient_norm"] > 0 for each in heard)
+
+    def test_one_of_transformers_is_refused(self, tuned: Any, tmp_path: Path, monkeypatch: Any) -> None:
+        (tmp_path / "their_callbacks.py").write_text(
+            "from transformers import TrainerCallback\nclass Mine(TrainerCallback):\n    pass\n"
+        )
+        monkeypatch.syspath_prepend(str(tmp_path))
+        with pytest.raises(ConfigError, match="is a TrainerCallback of transformers, which no training here"):
+            tuned("last:1", callback=["py:their_callbacks:Mine"])
+
 
 class TestRefusals:
     """What cannot be trained says why."""
@@ -347,7 +410,7 @@ class TestRefusals:
     def test_data_that_changed_since(
         self, tuned: Any, texts: Path, tiny_bert: Path, cache_root: Path, tmp_path: Path
     ) -> None:
-        name = tuned("frozen", epochs=[1]).record.report["provenance"]["set"]
+        name = tuned("frozen", epochs=[1]).report["provenance"]["set"]
         lines = texts.read_text().splitlines()
         texts.write_text("\n".join([lines[0], "another text,food,train", *lines[2:]]))
         config = TuneConfig(data=name, cache=str(cache_root), epochs=[1])
@@ -365,7 +428,7 @@ class TestRefusals:
             tuned("full", init_head=tmp_path / "other")
 
     def test_what_was_decided_at_extraction(self, tuned: Any, cache_root: Path, tmp_path: Path) -> None:
-        name = tuned("frozen", epochs=[1]).record.report["provenance"]["set"]
+        name = tuned("frozen", epochs=[1]).report["provenance"]["set"]
         with pytest.raises(ConfigError, match="--max-length was decided when the set was extracted"):
             fine_tune(
                 TuneConfig(data=name, cache=str(cache_root), max_length=9), Silence(), tmp_path / "state"
@@ -379,19 +442,19 @@ class TestRefusals:
 
 def test_running_out_of_memory_halves_the_parts(tuned: Any, monkeypatch: Any) -> None:
     """The step stays what it is, so that the weights are those of a machine with more memory."""
-    from headstart.tuning import trainer
+    from headstart.tuning.trainee import WholeNetwork
 
-    real = trainer.PhaseTrainer.compute_loss
+    real = WholeNetwork.losses
 
-    def tight(self: Any, model: Any, inputs: Any, **more: Any) -> Any:
-        if len(inputs["labels"]) > 4:
+    def tight(self: Any, part: Any) -> Any:
+        if len(part[0]["labels"]) > 4:
             raise torch.OutOfMemoryError("out of memory")
-        return real(self, model, inputs, **more)
+        return real(self, part)
 
     roomy = tuned("frozen", epochs=[2], batch_size=16, part_size=4)
-    monkeypatch.setattr(trainer.PhaseTrainer, "compute_loss", tight)
+    monkeypatch.setattr(WholeNetwork, "losses", tight)
     found = tuned("frozen", epochs=[2], batch_size=16, part_size=16)
-    assert found.record.report["method"]["part_size"] == 4
+    assert found.report["method"]["part_size"] == 4
     np.testing.assert_array_equal(found.predictor.head.coef_, roomy.predictor.head.coef_)
 
 
@@ -405,7 +468,8 @@ def test_every_parameter_is_in_one_group_or_frozen(tiny_bert: Path) -> None:
     for depth in range(5):
         model.train_from(depth)
         groups = model.groups(1e-4, 1e-3, 0.5, 0.01, 0.02)
-        grouped = [id(parameter) for group in groups for parameter in group["params"]]
+        named = dict(model.named_parameters())
+        grouped = [id(named[name]) for group in groups for name in group["names"]]
         assert len(grouped) == len(set(grouped))
         assert set(grouped) == {id(p) for p in model.parameters() if p.requires_grad}
         assert {id(p) for p in model.head.parameters()} <= set(grouped)

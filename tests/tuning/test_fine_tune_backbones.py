@@ -46,11 +46,11 @@ class TestCutCache:
         assert n_cut == 0
         short = tuned(strategy, **options)
         assert n_cut > 0
-        before, after = (saved(one.record, tmp_path / n) for one, n in ((whole, "whole"), (short, "short")))
+        before, after = (saved(one, tmp_path / n) for one, n in ((whole, "whole"), (short, "short")))
         for name, tensor in before.items():
             torch.testing.assert_close(after[name], tensor, atol=2e-5, rtol=0)
         np.testing.assert_allclose(short.predictor.head.coef_, whole.predictor.head.coef_, atol=2e-5)
-        assert list(short.record.report["cut"]["spaces"]) == ["1"]
+        assert list(short.report["cut"]["spaces"]) == ["1"]
 
     @pytest.mark.parametrize(
         "name", ["test_vit", "test_efficientnet", "test_convnext", "hf:vit", "hf:clip", "resnet18"]
@@ -79,9 +79,9 @@ class TestCutCache:
         whole = tune(False, ["1", "2"])
         monkeypatch.setattr(RawSamples, "prepared", counted)
         short = tune(True, ["1", "2"])
-        assert set(short.record.report["cut"]["spaces"]) == {"1", "2"}
+        assert set(short.report["cut"]["spaces"]) == {"1", "2"}
         assert prepared < 36  # a few to compare the cut with the whole network; each epoch has 24
-        before, after = (saved(one.record, tmp_path / n) for one, n in ((whole, "whole"), (short, "short")))
+        before, after = (saved(one, tmp_path / n) for one, n in ((whole, "whole"), (short, "short")))
         read = {
             key: tensor for key, tensor in before.items() if len(tensor.shape) == 0 or len(tensor) != 1000
         }
@@ -100,7 +100,7 @@ class TestCutCache:
             data=str(photos), backbone="timm:test_vit", weights=timm_weights(tmp_path, "test_vit"),
             cache=str(cache_root), strategy="last:1", epochs=[1],
         )  # fmt: skip
-        record = fine_tune(config, ear, tmp_path / "state").record
+        record = fine_tune(config, ear, tmp_path / "state")
         assert "cut" not in record.report
         assert any("it has 0 blocks that can be told apart" in line for line in ear.said)
         record.save(tmp_path / "run")
@@ -120,7 +120,7 @@ class TestCutCache:
             data=str(texts), backbone=f"hf:{tiny_bert}", cache=str(cache_root), strategy="last:1", epochs=[1],
             augment="default",
         )  # fmt: skip
-        record = fine_tune(config, ear, tmp_path / "state").record
+        record = fine_tune(config, ear, tmp_path / "state")
         assert "cut" not in record.report
         assert any("augmented inputs are other ones in each epoch" in line for line in ear.said)
 
@@ -136,7 +136,7 @@ def test_a_side_of_a_dual_encoder(
     config = TuneConfig(
         data=str(data), backbone=f"hf:{folder}", cache=str(cache_root), strategy="last:1", epochs=[2], lr=[1e-3],
     )  # fmt: skip
-    record = fine_tune(config, Silence(), tmp_path / "state").record
+    record = fine_tune(config, Silence(), tmp_path / "state")
     before, after = tensors_of(folder), saved(record, tmp_path / "run")
     other = {"image": "text_", "text": "vision_"}[side]
     assert not any(name.startswith(other) for name in after)
@@ -172,7 +172,7 @@ def test_a_model_that_asks_for_the_version_of_its_weights(
     config = TuneConfig(
         data=str(photos), cache=str(cache_root), **image_backbone("mnasnet0_5", tmp_path), epochs=[1], lr=[1e-4],
     )  # fmt: skip
-    record = fine_tune(config, Silence(), tmp_path / "state").record
+    record = fine_tune(config, Silence(), tmp_path / "state")
     record.save(tmp_path / "run")
     assert hs.load_run(tmp_path / "run").predict([next(photos.glob("*/*/*.png"))]).num_rows == 1
 
@@ -198,7 +198,7 @@ def test_a_side_whose_padding_counts_is_not_cut(texts: Path, cache_root: Path, t
         data=str(texts), cache=str(cache_root), backbone=f"hf:{tiny_vision.siglip(tmp_path / 'siglip')}",
         strategy="last:1", epochs=[1],
     )  # fmt: skip
-    assert "cut" not in fine_tune(config, ear, tmp_path / "state").record.report
+    assert "cut" not in fine_tune(config, ear, tmp_path / "state").report
     assert "the whole network runs in each epoch: its padding takes part in a feature" in ear.said
 
 

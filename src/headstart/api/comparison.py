@@ -8,7 +8,7 @@ from headstart.options import Option, Seed, StrPath, public
 
 if TYPE_CHECKING:
     from headstart.comparison.comparison import Comparison
-    from headstart.prediction.run import Run
+    from headstart.registry.run import Run
 
 
 @public
@@ -47,7 +47,7 @@ def compare(
     """
     from pathlib import Path
 
-    from headstart.comparison.files import check_target
+    from headstart.comparison.comparison import check_target
     from headstart.comparison.stage import compare
 
     if out is not None:

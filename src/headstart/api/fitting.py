@@ -1,4 +1,4 @@
-"""A head on the features of a set; runs, opened again."""
+"""A head on the features of a set."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
@@ -9,7 +9,7 @@ from headstart.options import Option, Range, Seed, StrPath, public
 
 if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
-    from headstart.prediction.run import Run
+    from headstart.registry.run import Run
 
 PROTOCOLS = "Protocols"
 
@@ -130,22 +130,12 @@ def fit_head(
     given = locals()
     from headstart.config import FitConfig
     from headstart.fitting.stage import fit_head
-    from headstart.prediction.run import Run
     from headstart.progress import open_progress
 
     where: dict[str, Any] = {"set": features}
     if not isinstance(features, str):
         where = {"set": features.name, "digest": features.digest, "cache": str(features.cache)}
-    fitted = fit_head(FitConfig.of(given, **where), open_progress(quiet))
-    record = fitted.record
-    run = Run(fitted.predictor, record.report, record.labels, record.features, record)
+    run = fit_head(FitConfig.of(given, **where), open_progress(quiet))
     if out is not None:
         run.save(out, overwrite)
     return run
-
-
-def load_run(path: StrPath) -> "Run":
-    """Open a run directory."""
-    from headstart.prediction.run import Run
-
-    return Run.load(path)

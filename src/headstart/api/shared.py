@@ -1,10 +1,13 @@
 """Options that several public functions share; each is said once, here."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 from headstart.errors import ConfigError
 from headstart.options import Option, Positive, Range, Seed, StrPath
+
+if TYPE_CHECKING:
+    from headstart.registry.run import Run
 
 FEATURES, READING, VIEWS, COMPUTING = "Which features", "Reading the data", "Views", "Computing"
 SEARCH, WATCH = "Choosing parameters", "Watching"
@@ -51,7 +54,9 @@ Data = Annotated[
     ),
 ]
 SetArgument = Annotated[str, Option("The name of a set.", metavar="SET", is_argument=True)]
-RunArgument = Annotated[StrPath, Option("A run directory.", metavar="RUN", is_argument=True)]
+RunArgument = Annotated[
+    Union["Run", StrPath], Option("A run directory.", metavar="RUN", is_argument=True)
+]
 SetName = Annotated[str | None, Option("Name of the set.", metavar="NAME")]
 Backbone = Annotated[str, Option(_BACKBONE, metavar="SPEC")]
 Backbones = Annotated[
@@ -79,7 +84,9 @@ TextColumn = Annotated[str | None, Option("Texts.", READING, "NAME")]
 TextPairColumn = Annotated[str | None, Option("The second text of each pair.", READING, "NAME")]
 ImageColumn = Annotated[str | None, Option("Images: paths or bytes.", READING, "NAME")]
 LabelColumn = Annotated[str | Sequence[str] | None, Option("One, or several by comma.", READING, "NAMES")]
-LabelKind = Annotated[str, Option("auto, single, multi (several a sample) or regression.", READING)]
+LabelKind = Annotated[
+    str, Option("auto, single, multi (several a sample), regression, or py:package.module:factory.", READING)
+]
 LabelSeparator = Annotated[str | None, Option("Between the labels of a cell, for multi.", READING)]
 LabelNames = Annotated[
     str | Sequence[str] | None, Option("Of integer labels 0 to n - 1, by comma.", READING, "NAMES")

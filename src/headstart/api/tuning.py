@@ -7,7 +7,7 @@ from headstart.api import shared
 from headstart.options import Option, Positive, Range, Rate, Seed, Share, StrPath, public
 
 if TYPE_CHECKING:
-    from headstart.prediction.run import Run
+    from headstart.registry.run import Run
 
 STRATEGY, TRAINING = "What trains", "Training"
 Epochs = Annotated[int, Range(ge=1, le=100_000)]
@@ -110,7 +110,7 @@ def fine_tune(
     ] = None,
     callback: Annotated[
         str | Sequence[str] | None,
-        Option("A TrainerCallback of yours.", shared.WATCH, "py:…", repeats=True),
+        Option("Your own, told after each epoch.", shared.WATCH, "py:…", repeats=True),
     ] = None,
     max_length: shared.MaxLength = None,
     image_size: shared.ImageSize = None,
@@ -153,9 +153,8 @@ def fine_tune(
 
     from headstart.cache.sets import FeatureSet
     from headstart.config import TuneConfig
-    from headstart.prediction.run import Run
     from headstart.progress import open_progress
-    from headstart.registry.record import BACKBONE_DIR, place_backbone
+    from headstart.registry.run import BACKBONE_DIR, Run, place_backbone
     from headstart.tuning.stage import fine_tune, prepare_state
 
     where: dict[str, Any] = {}
@@ -164,13 +163,11 @@ def fine_tune(
     config = TuneConfig.of(given, **where)
     target = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="headstart-"), "run")
     state = prepare_state(config, target, resume, overwrite)
-    fitted = fine_tune(config, open_progress(quiet), state)
-    record = fitted.record
+    run = fine_tune(config, open_progress(quiet), state)
     if out is None:
-        features = place_backbone(record.features, state / BACKBONE_DIR)
-        run = Run(fitted.predictor, record.report, record.labels, features, record)
+        run.features = place_backbone(run.features, state / BACKBONE_DIR)
         weakref.finalize(run, shutil.rmtree, target.parent, ignore_errors=True)
         return run
-    record.save(target, overwrite)
+    run.save(target, overwrite)
     shutil.rmtree(state, ignore_errors=True)
     return Run.load(target)

@@ -39,7 +39,7 @@ class ParquetFormat:
             raise ValueError(f"this cannot be a shard: {problem}")
         table = pa.table({"key": keys_to_arrow(features.keys), "features": _to_arrow(features)})
         table = table.replace_schema_metadata(
-            {"headstart.format": str(SHARD_FORMAT), "headstart.cache.recipe": recipe}
+            {"headstart.format": str(SHARD_FORMAT), "headstart.recipe": recipe}
         )
         buffer = pa.BufferOutputStream()
         pq.write_table(
@@ -61,7 +61,7 @@ class ParquetFormat:
             raise
         except (OSError, pa.ArrowException) as error:
             raise CorruptShardError(f"{path} is not a readable Parquet shard ({error})") from error
-        version, recipe = metadata.get(b"headstart.format"), metadata.get(b"headstart.cache.recipe")
+        version, recipe = metadata.get(b"headstart.format"), metadata.get(b"headstart.recipe")
         check_shard_format(version, path)
         if recipe is None:
             raise CorruptShardError(f"{path} does not carry its recipe")

@@ -12,12 +12,13 @@ from headstart.arrow import codes_by_name, keys_from_arrow, mask_of, vectors_of
 from headstart.backbones.pooling import display_tap, is_ragged
 from headstart.cache.failures import failures_to_jsonl, read_failures
 from headstart.cache.layout import SET_FORMAT, check_format
-from headstart.cache.reading.held import HeldSamples, SetRows
+from headstart.cache.reading.held import HeldSamples
 from headstart.cache.reading.labels import LABEL, Labels, encode_labels
 from headstart.cache.reading.places import Places, locate
 from headstart.cache.set_state import REPAIR, SetState
 from headstart.errors import ConfigError, MismatchError, StorageError
 from headstart.files import read_json
+from headstart.samples import LabelledSamples
 from headstart.types import SPLITS
 
 if TYPE_CHECKING:
@@ -37,7 +38,6 @@ __all__ = [
     "REPAIR",
     "FeatureSet",
     "HeldSamples",
-    "SetRows",
     "encode_labels",
     "failures_to_jsonl",
     "open_feature_set",
@@ -64,7 +64,7 @@ class FeatureSet(SetState):
         backbone: str | None = None,
         view: str | None = None,
         dtype: ReadDtype | None = None,
-    ) -> SetRows:
+    ) -> LabelledSamples:
         """Samples with their features, met by key; without those that failed.
 
         Parameters
@@ -91,7 +91,10 @@ class FeatureSet(SetState):
         """
         held = self.held(split, tap, backbone, view)
         labels, X = held.labels(label), held.open_dense().matrix(dtype)
-        return SetRows(held.table, X, labels.y, labels.names, held.feature, labels.kind)
+        column = self.label_column(label) if self.label_names else ""
+        return LabelledSamples(
+            held.table, X, labels.y, labels.names, labels.kind, column, (held.feature,), (X.shape[1],)
+        )
 
     def arrays(
         self,
@@ -105,7 +108,7 @@ class FeatureSet(SetState):
         """Features (N, D) as float32, and labels: (N,) int64, positions in the label names.
 
         A sample without a label has -1; samples that failed are left out. Several labels a sample, and
-        numbers to regress on, are as `SetRows` says. For the parameters see `rows`.
+        numbers to regress on, are as `LabelledSamples` says. For the parameters see `rows`.
         """
         held = self.held(split, tap, backbone, view)
         labels = held.labels(label)

@@ -90,7 +90,7 @@ def _check_free(out: Path | None, overwrite: bool) -> None:
 
 def _write(out: Path, report: Json, tables: dict[str, pa.Table]) -> None:
     from headstart.files import make_directory, write_durably, write_json
-    from headstart.registry.record import parquet_bytes
+    from headstart.registry.run import parquet_bytes
 
     make_directory(out)
     for stale in (name for name in TITLES if name not in tables):  # of an earlier audit with more checks

@@ -28,7 +28,7 @@ def compare(
     verbose: options.Verbose = False,
 ) -> None:
     """Compare runs on the same test samples: figures with intervals, costs, and which one to take."""
-    from headstart.comparison.files import check_target
+    from headstart.comparison.comparison import check_target
     from headstart.comparison.stage import compare as stage
     from headstart.progress import open_progress
 

@@ -29,9 +29,10 @@ def export(
     from headstart.exporting.stage import export as stage
     from headstart.network import forbid_network
     from headstart.progress import open_progress
+    from headstart.registry.run import Run
 
     if offline:
         forbid_network()
-    done = stage(run, to, out, open_progress(quiet), overwrite, offline)
+    done = stage(Run.load(run), to, out, open_progress(quiet), overwrite, offline)
     if as_json:
         options.write_json(done.as_json)

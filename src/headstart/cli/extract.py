@@ -9,9 +9,10 @@ import typer
 
 from headstart.cli import options as shared
 from headstart.cli.guard import guarded
+from headstart.tasks import open_task
 
 if TYPE_CHECKING:
-    from headstart.extraction.stage import Extraction
+    from headstart.extraction.stage import ExtractionResult
 
 
 @guarded
@@ -84,7 +85,7 @@ def extract(
     check_strict(config, done)
 
 
-def _fitting(done: Extraction) -> str | None:
+def _fitting(done: ExtractionResult) -> str | None:
     """The options of ``fit-head`` that fit what was extracted; None: there is no label to learn."""
     from headstart.backbones.pooling import is_ragged
 
@@ -94,12 +95,12 @@ def _fitting(done: Extraction) -> str | None:
             label = f" --label {quote(name)}" if place else ""
             if is_ragged(features.feature().tap):
                 return f" --head attention{label}"
-            return f" --head ridge{label}" if kind == "regression" else label
+            return f" --head ridge{label}" if open_task(kind).form == "numbers" else label
     return None
 
 
-def _n_values(done: Extraction, label: str) -> int:
+def _n_values(done: ExtractionResult, label: str) -> int:
     """Classes or labels by name, or samples that have a number: of one alone nothing can be learnt."""
-    if done.features.label_kinds[label] == "regression":
+    if not open_task(done.features.label_kinds[label]).has_names:
         return done.n_samples - done.n_unlabelled[label]
     return len(done.features.label_names[label])

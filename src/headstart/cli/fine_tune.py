@@ -14,7 +14,7 @@ from headstart.cli.guard import guarded
 from headstart.cli.options import Group, option, panel
 
 if TYPE_CHECKING:
-    from headstart.registry.record import RunRecord
+    from headstart.registry.run import Run
 
 STRATEGY: Group = panel(
     "What trains",
@@ -120,7 +120,7 @@ WATCH: Group = panel(
             None,
         ),
         "callback": (
-            option(list[str] | None, "--callback", metavar="py:…", help="A TrainerCallback of yours."),
+            option(list[str] | None, "--callback", metavar="py:…", help="Your own, told after each epoch."),
             None,
         ),
     },
@@ -193,7 +193,7 @@ def fine_tune(
     resolved = TuneConfig.load(config, given) if config else TuneConfig(**given)
     target = out or Path("runs") / run_name(resolved)
     state = prepare_state(resolved, target, resume, overwrite)
-    record = run(resolved, open_progress(quiet), state).record
+    record = run(resolved, open_progress(quiet), state)
     record.save(target, overwrite)
     shutil.rmtree(state, ignore_errors=True)
     if as_json:
@@ -215,7 +215,7 @@ def _listed(name: str, value: Any) -> Any:
         raise ConfigError(f"--{said} takes numbers with commas between (got {value!r})") from None
 
 
-def _show(record: RunRecord, target: Path) -> None:
+def _show(record: Run, target: Path) -> None:
     """The figures of a run, as a person reads them."""
     from headstart.cli.fit_head import show_metrics, show_sweep
 

@@ -10,10 +10,11 @@ import typer
 
 from headstart.cli import options
 from headstart.cli.guard import guarded
+from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     from headstart.config import FitConfig
-    from headstart.registry.record import RunRecord
+    from headstart.registry.run import Run
 
 SEARCH, PROTOCOLS, WATCH = "Choosing parameters", "Protocols", "Watching"
 
@@ -141,7 +142,7 @@ def fit_head(
     from headstart.files import make_directory
     from headstart.plots.studio import open_studio
     from headstart.progress import open_progress
-    from headstart.registry.record import check_free
+    from headstart.registry.run import check_free
 
     if (set is None) == (config is None):
         raise ConfigError("say which set to fit on: headstart fit-head SET, or --config FILE")
@@ -159,7 +160,7 @@ def fit_head(
     with open_studio() as studio:
         from headstart.fitting.stage import fit_head as run
 
-        record = run(resolved, open_progress(quiet), checkpoint).record
+        record = run(resolved, open_progress(quiet), checkpoint)
         record.save(target, overwrite, studio.draw)
     checkpoint.unlink(missing_ok=True)
     if as_json:
@@ -213,7 +214,7 @@ def _params(given: list[str]) -> dict[str, Any]:
     return params
 
 
-def _show(record: RunRecord, config: FitConfig) -> None:
+def _show(record: Run, config: FitConfig) -> None:
     """The figures of a run, as a person reads them."""
     report = record.report
     if "sweep" in report:
@@ -232,11 +233,7 @@ def _show(record: RunRecord, config: FitConfig) -> None:
 def show_metrics(report: Mapping[str, Any]) -> None:
     """A line of figures for each split."""
     for split, metrics in report["metrics"].items():
-        shown = (
-            {"R²": "r2", "MAE": "mae", "RMSE": "rmse"}
-            if report["task"] == "regression"
-            else {"accuracy": "accuracy", "macro-F1": "macro_f1"}
-        )
+        shown = open_task(report["task"]).headline
         figures = "  ".join(f"{label} {_figure(metrics, name)}" for label, name in shown.items())
         typer.echo(f"{split:<10}  {figures}  ({metrics['n']:,} samples)")
 

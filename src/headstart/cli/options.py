@@ -99,7 +99,11 @@ READING: Group = panel(
             None,
         ),
         "label_kind": (
-            option(str, "--label-kind", help="auto, single, multi (several a sample) or regression."),
+            option(
+                str,
+                "--label-kind",
+                help="auto, single, multi (several a sample), regression, or py:package.module:factory.",
+            ),
             "auto",
         ),
         "label_separator": (

@@ -31,10 +31,11 @@ def predict(
     from headstart.config import PredictConfig
     from headstart.prediction.stage import predict as stage
     from headstart.progress import open_progress
+    from headstart.registry.run import Run
 
     check_writable(out, data, run)
     progress = open_progress(quiet)
-    table = stage(run, PredictConfig(**values), progress)
+    table = stage(Run.load(run), PredictConfig(**values), progress)
     write_table(table, out)
     n_bad = table.column("prediction").null_count
     if n_bad:

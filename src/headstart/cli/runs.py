@@ -15,7 +15,8 @@ from headstart.cli.guard import guarded
 from headstart.cli.tables import cell
 
 if TYPE_CHECKING:
-    from headstart.registry.known_runs import KnownRun, Metric, Registry, Skipped
+    from headstart.registry.known_runs import Registry, Skipped
+    from headstart.registry.run import Metric, Run
 
 app = typer.Typer(help="Look through your own runs.", no_args_is_help=True)
 
@@ -76,9 +77,9 @@ def show(
     verbose: options.Verbose = False,
 ) -> None:
     """Show the report of a run: what was fitted on what, and how good it is."""
-    from headstart.registry.known_runs import open_known_run
+    from headstart.registry.run import Run
 
-    found = open_known_run(run)
+    found = Run.listed(run)
     if as_json:
         options.write_json(found.report)
         return
@@ -111,7 +112,7 @@ def best(
 
 def _find(
     root: Path, metric: str | None, split: str | None, name: str | None
-) -> tuple[Registry, list[KnownRun], Metric]:
+) -> tuple[Registry, list[Run], Metric]:
     """What lies in a folder, the runs of a set, and what they are compared by."""
     from headstart.registry.known_runs import default_metric, find_runs, parse_metric, runs_of
 
@@ -130,11 +131,11 @@ def _say_skipped(skipped: tuple[Skipped, ...], quiet: bool) -> None:
         open_progress(quiet).say(f"skipped {one.path}: {one.reason}")
 
 
-def _as_json(run: KnownRun, metric: Metric) -> dict[str, Any]:
+def _as_json(run: Run, metric: Metric) -> dict[str, Any]:
     return {
         "run": str(run.path),
         "set": run.set,
-        "head": run.head,
+        "head": run.head_name,
         "backbone": run.backbone,
         "tap": run.tap,
         "metric": str(metric),
@@ -145,17 +146,17 @@ def _as_json(run: KnownRun, metric: Metric) -> dict[str, Any]:
     }
 
 
-def _table(runs: Sequence[KnownRun], metric: Metric) -> list[str]:
+def _table(runs: Sequence[Run], metric: Metric) -> list[str]:
     header = ["run", "set", "head", "features", str(metric), "95 %", "seconds", "created"]
     return columns(header, [_row(run, metric) for run in runs])
 
 
-def _row(run: KnownRun, metric: Metric) -> list[str | float | None]:
+def _row(run: Run, metric: Metric) -> list[str | float | None]:
     interval = run.interval(metric)
     return [
         cell(str(run.path), None),  # to be copied from here
         cell(run.set),
-        cell(run.head),
+        cell(run.head_name),
         cell(f"{run.backbone} {run.tap}"),
         run.value(metric),
         f"{interval[0]:.4f} to {interval[1]:.4f}" if interval else None,
@@ -164,13 +165,13 @@ def _row(run: KnownRun, metric: Metric) -> list[str | float | None]:
     ]
 
 
-def _page(run: KnownRun) -> list[str]:
-    from headstart.registry.known_runs import params_of
+def _page(run: Run) -> list[str]:
+    from headstart.registry.card import params_of
 
     report = run.report
     about = [
         ("run", str(run.path)),
-        ("head", f"{run.head} {_said(params_of(report))}".rstrip()),
+        ("head", f"{run.head_name} {_said(params_of(report))}".rstrip()),
         ("set", f"{run.set} ({report.get('provenance', {}).get('digest', '?')})"),
         ("features", f"{run.backbone} {run.tap}"),
         ("created", f"{run.created}, seed {report.get('seed', '?')}"),
@@ -242,9 +243,9 @@ def _worded(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _metrics(run: KnownRun) -> list[str]:
+def _metrics(run: Run) -> list[str]:
     """A row a metric, a column a split, with its interval where the report has one."""
-    from headstart.registry.known_runs import Metric
+    from headstart.registry.run import Metric
 
     splits = list(run.report["metrics"])
     names = dict.fromkeys(
@@ -257,7 +258,7 @@ def _metrics(run: KnownRun) -> list[str]:
     return columns(["metric", *splits], rows)
 
 
-def _figure(run: KnownRun, metric: Metric) -> str | None:
+def _figure(run: Run, metric: Metric) -> str | None:
     value, interval = run.value(metric), run.interval(metric)
     if value is None:
         return None
@@ -265,7 +266,7 @@ def _figure(run: KnownRun, metric: Metric) -> str | None:
     return f"{text} ({interval[0]:.4f} to {interval[1]:.4f})" if interval else text
 
 
-def _classes(run: KnownRun, shown: int = 10) -> list[str]:
+def _classes(run: Run, shown: int = 10) -> list[str]:
     """The classes that the run does worst on, of the last split that it was tried on."""
     split = next(reversed(run.report["metrics"]), "")
     classes = run.report["metrics"].get(split, {}).get("per_class", {})

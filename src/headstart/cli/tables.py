@@ -59,7 +59,7 @@ def write_table(table: pa.Table, path: Path | None) -> None:
         sys.stdout.buffer.flush()
         return
     from headstart.files import write_durably
-    from headstart.registry.record import parquet_bytes
+    from headstart.registry.run import parquet_bytes
 
     encoders = {".csv": _csv, ".jsonl": _jsonl, ".parquet": parquet_bytes}
     write_durably(path, encoders[path.suffix.lower()](table))

@@ -1,4 +1,4 @@
-"""Which run to take: sentences that follow from the numbers of a comparison, and from nothing else."""
+"""Which run to take, and what limits that: sentences that follow from the numbers of a comparison alone."""
 
 from __future__ import annotations
 
@@ -6,28 +6,30 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from headstart.comparison.comparison import LOWER_IS_BETTER, BreakEven
+from headstart.comparison.compared import BreakEven
 from headstart.comparison.costs import pays_from
 from headstart.comparison.formatting import gained, share_of_time, written_seconds
+from headstart.errors import StorageError
+from headstart.files import read_json
 
 if TYPE_CHECKING:
-    from headstart.comparison.comparison import ComparedRun
+    from headstart.comparison.compared import ComparedRun
     from headstart.comparison.costs import Cost
     from headstart.metrics.paired import Paired, Versus
+    from headstart.registry.run import Run
+    from headstart.types import Figure, Json
 
 CLEARLY_LESS = 0.8
 """The share of a time below which another is worth naming: times of the same work differ by some percent."""
 
-
-def deciding_figure(run: ComparedRun) -> str:
-    """The figure that decides."""
-    return next(iter(run.figures))
+SHOWN = 5
+"""How many runs a note names."""
 
 
-def break_evens(runs: Sequence[ComparedRun], paired: Paired) -> tuple[BreakEven, ...]:
+def break_evens(runs: Sequence[ComparedRun], paired: Paired, figure: Figure) -> tuple[BreakEven, ...]:
     """Every fine-tuned run beside every head on cached features."""
     return tuple(
-        _break_even(cached, tuned, paired.versus(tuned.name, cached.name))
+        _break_even(cached, tuned, paired.versus(tuned.name, cached.name), figure)
         for tuned in runs
         if not tuned.is_cached
         for cached in runs
@@ -35,24 +37,24 @@ def break_evens(runs: Sequence[ComparedRun], paired: Paired) -> tuple[BreakEven,
     )
 
 
-def _break_even(cached: ComparedRun, tuned: ComparedRun, versus: Versus) -> BreakEven:
-    figure, above, below = deciding_figure(tuned), tuned.cost.fit_seconds, cached.cost.fit_seconds
+def _break_even(cached: ComparedRun, tuned: ComparedRun, versus: Versus, figure: Figure) -> BreakEven:
+    above, below = tuned.cost.fit_seconds, cached.cost.fit_seconds
     gain, interval = gain_of(versus, figure)
     return BreakEven(
         cached=cached.name,
         tuned=tuned.name,
         gain=gain,
         interval=interval,
-        is_measurable=versus.is_significant(figure),
+        is_measurable=versus.is_significant(figure.name),
         time_ratio=above / below if above is not None and below else None,
         experiments=pays_from(cached.cost, tuned.cost),
     )
 
 
-def gain_of(versus: Versus, figure: str) -> tuple[float, list[float] | None]:
+def gain_of(versus: Versus, figure: Figure) -> tuple[float, list[float] | None]:
     """A difference so that more is better, whatever the figure, and its interval."""
-    difference = versus.differences[figure]
-    if figure not in LOWER_IS_BETTER:
+    difference = versus.differences[figure.name]
+    if figure.larger_is_better:
         return difference.value, difference.interval
     interval = difference.interval
     return -difference.value, None if interval is None else [-interval[1], -interval[0]]
@@ -63,6 +65,7 @@ def advise(
     best: str,
     cheapest: str | None,
     evens: Sequence[BreakEven],
+    figure: Figure,
 ) -> list[str]:
     """What to take; what fine-tuning gains; when the cache has paid for itself.
 
@@ -72,15 +75,17 @@ def advise(
     best, cheapest : str
         Names of runs; None: no time is known.
     evens : sequence of BreakEven
+    figure : Figure
+        The one that decides.
     """
     by_name = {run.name: run for run in runs}
-    sentences = [_what_to_take(by_name, best, cheapest)]
-    if pair := _best_of_both(runs, evens):
-        sentences += [_what_tuning_gains(pair, by_name), _when_the_cache_pays(pair, by_name)]
+    sentences = [_what_to_take(by_name, best, cheapest, figure)]
+    if pair := _best_of_both(runs, evens, figure):
+        sentences += [_what_tuning_gains(pair, by_name, figure), _when_the_cache_pays(pair, by_name)]
     return sentences
 
 
-def _what_to_take(runs: Mapping[str, ComparedRun], best: str, cheapest: str | None) -> str:
+def _what_to_take(runs: Mapping[str, ComparedRun], best: str, cheapest: str | None, figure: Figure) -> str:
     if cheapest is None:
         return f"{best} is the best; what the runs took is unknown."
     if best == cheapest:
@@ -89,8 +94,7 @@ def _what_to_take(runs: Mapping[str, ComparedRun], best: str, cheapest: str | No
     cheaper = sorted((name for name in ratios if ratios[name] < CLEARLY_LESS), key=lambda name: ratios[name])
     if not cheaper:
         return f"Take {best}: it is the best of {len(runs)}, and no other takes clearly less time."
-    figure = deciding_figure(runs[best])
-    level = [name for name in cheaper if not _against_best(runs[name]).is_significant(figure)]
+    level = [name for name in cheaper if not _against_best(runs[name]).is_significant(figure.name)]
     take = runs[level[0] if level else cheaper[0]]
     gain, interval = gain_of(_against_best(take), figure)
     if level:
@@ -128,23 +132,25 @@ def _apart(cost: Cost, other: Cost) -> float | None:
     return math.fsum([cost.fit_seconds, *own])
 
 
-def _best_of_both(runs: Sequence[ComparedRun], evens: Sequence[BreakEven]) -> BreakEven | None:
+def _best_of_both(
+    runs: Sequence[ComparedRun], evens: Sequence[BreakEven], figure: Figure
+) -> BreakEven | None:
     """The best fine-tuned run beside the best head on cached features; None: one of them is not there."""
     if not evens:
         return None
-    sign = 1 if deciding_figure(runs[0]) in LOWER_IS_BETTER else -1
+    sign = -1 if figure.larger_is_better else 1
 
     def best(is_cached: bool) -> str:
         mine = [run for run in runs if run.is_cached == is_cached]
-        return min(mine, key=lambda run: sign * (run.figures[deciding_figure(run)] or 0.0)).name
+        return min(mine, key=lambda run: sign * (run.figures[figure.name] or 0.0)).name
 
     cached, tuned = best(is_cached=True), best(is_cached=False)
     return next(even for even in evens if (even.cached, even.tuned) == (cached, tuned))
 
 
-def _what_tuning_gains(even: BreakEven, runs: Mapping[str, ComparedRun]) -> str:
+def _what_tuning_gains(even: BreakEven, runs: Mapping[str, ComparedRun], figure: Figure) -> str:
     cached, tuned = runs[even.cached], runs[even.tuned]
-    figure, interval = deciding_figure(tuned), even.interval
+    interval = even.interval
     said = gained(abs(even.gain), interval, figure)
     time = share_of_time(tuned.cost, cached.cost)
     if not even.is_measurable:
@@ -177,3 +183,57 @@ def _ordinal(number: int) -> str:
         return words[number - 1]
     ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10 if number % 100 not in (11, 12, 13) else 0, "th")
     return f"{number:,}{ending}"
+
+
+def notes_on(opened: Sequence[Run], runs: Sequence[ComparedRun]) -> list[str]:
+    """What limits a comparison: other training samples, other machines, times that are unknown or estimated."""
+    return [
+        *_other_training(runs),
+        *_other_machines(opened),
+        *_named("how long extraction took is unknown of", [r for r in runs if r.cost.extractions is None]),
+        *_named(
+            "how long extraction took is estimated, from the rate in this cache, for",
+            [r for r in runs if r.cost.is_estimated],
+        ),
+        *_named("how long training took is unknown of", [r for r in runs if r.cost.fit_seconds is None]),
+    ]
+
+
+def _named(what: str, runs: Sequence[ComparedRun]) -> list[str]:
+    return [f"{what} {_some([run.name for run in runs])}"] if runs else []
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first few, and how many more."""
+    more = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _other_training(runs: Sequence[ComparedRun]) -> list[str]:
+    counts = {run.n_train for run in runs}
+    if len(counts - {None}) < 2:
+        return []
+    said = _some([f"{run.name} {run.n_train:,}" for run in runs if run.n_train is not None])
+    return [f"the runs were trained on different numbers of samples: {said}"]
+
+
+def _other_machines(opened: Sequence[Run]) -> list[str]:
+    machines = {machine for run in opened if (machine := _machine(run)) is not None}
+    return (
+        ["the runs were made on different machines, so their times do not compare"]
+        if len(machines) > 1
+        else []
+    )
+
+
+def _machine(run: Run) -> Json:
+    """What tells machines apart; None: the run does not say."""
+    if run.path is None:
+        return None
+    try:
+        said = read_json(run.path / "environment.json")
+    except (OSError, StorageError):
+        return None
+    return (
+        tuple(said.get(name) for name in ("platform", "machine", "cores")) if isinstance(said, dict) else None
+    )

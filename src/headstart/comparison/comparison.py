@@ -1,143 +1,37 @@
-"""What a comparison found, for people, for programs and for a directory."""
+"""What a comparison found: for people in a terminal and a notebook, for programs, and for a directory."""
 
 from __future__ import annotations
 
+import csv
+import html
+import io
 import math
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from headstart.comparison.compared import BreakEven, ComparedRun
 from headstart.comparison.costs import EXPERIMENTS
+from headstart.comparison.formatting import written_bytes, written_count, written_seconds
+from headstart.files import make_directory, write_durably, write_folder, write_json
+from headstart.registry.run import check_free
+from headstart.tasks import open_task
 
 if TYPE_CHECKING:
-    from headstart.comparison.costs import Cost
     from headstart.metrics.paired import Versus
-    from headstart.types import Json
+    from headstart.plots import Plot
+    from headstart.types import Figure, Json
 
-FIGURES = {
-    "single": ("accuracy", "macro_f1", "log_loss", "ece"),
-    "multi": ("accuracy", "macro_f1", "micro_f1", "log_loss"),
-    "regression": ("mae", "rmse", "r2"),
-}
-"""The headline figures of each task. The first decides which run is the best."""
-
-LOWER_IS_BETTER = frozenset({"log_loss", "ece", "mae", "rmse"})
+FILE = "comparison.json"
+WIDTH = 200
+"""Columns where there is no terminal: nothing is cut."""
 
 
-@dataclass(frozen=True)
-class ComparedRun:
-    """One run of a comparison.
-
-    Parameters
-    ----------
-    name : str
-    path : Path, optional
-        None: in memory.
-    method, head, backbone, tap, set : str
-        ``method`` is ``head`` for one on cached features, else the strategy of the fine-tuning.
-    n_train : int, optional
-    figures : mapping of str to float or None
-    intervals : mapping of str to list of float or None
-    cost : Cost
-    against_best, against_cheapest : Versus, optional
-        None: it is that run itself, or there is none.
-    """
-
-    name: str
-    path: Path | None
-    method: str
-    head: str
-    backbone: str
-    tap: str
-    set: str
-    n_train: int | None
-    figures: Mapping[str, float | None]
-    intervals: Mapping[str, list[float] | None]
-    cost: Cost
-    against_best: Versus | None = None
-    against_cheapest: Versus | None = None
-
-    @property
-    def is_cached(self) -> bool:
-        """Whether it is a head on cached features."""
-        return self.method == HEAD
-
-    def row(self) -> dict[str, Json]:
-        """A flat row of a table."""
-        figures = {
-            key: value
-            for name, figure in self.figures.items()
-            for key, value in _with_interval(name, figure, self.intervals.get(name)).items()
-        }
-        against = {
-            key: value
-            for reference, versus in (("best", self.against_best), ("cheapest", self.against_cheapest))
-            for key, value in _against(reference, versus, next(iter(self.figures))).items()
-        }
-        return {**self._about(), **figures, **against, **self._costs()}
-
-    def to_json(self) -> dict[str, Json]:
-        """For machines."""
-        return {
-            **self._about(),
-            "metrics": dict(self.figures),
-            "intervals": dict(self.intervals),
-            "against_best": None if self.against_best is None else asdict(self.against_best),
-            "against_cheapest": None if self.against_cheapest is None else asdict(self.against_cheapest),
-            "cost": self._costs(),
-        }
-
-    def _about(self) -> dict[str, Json]:
-        names = ("method", "head", "backbone", "tap", "set", "n_train")
-        path = None if self.path is None else str(self.path)
-        return {"run": self.name, "path": path, **{name: getattr(self, name) for name in names}}
-
-    def _costs(self) -> dict[str, Json]:
-        cost = self.cost
-        plain = {name: value for name, value in asdict(cost).items() if name != "extractions"}
-        return {
-            "fit_seconds": plain.pop("fit_seconds"),
-            "to_best_seconds": plain.pop("to_best_seconds"),
-            "extract_seconds": cost.extract_seconds,
-            "extract_is_estimated": cost.is_estimated,
-            **{f"seconds_of_{k}": cost.seconds(k) for k in EXPERIMENTS},
-            **plain,
-        }
-
-
-HEAD = "head"
-"""What the method of a head on cached features is called."""
-
-
-@dataclass(frozen=True)
-class BreakEven:
-    """A fine-tuned run beside a head on cached features.
-
-    Parameters
-    ----------
-    cached, tuned : str
-        Names of the runs.
-    gain : float
-        Of the deciding figure: how much better the fine-tuned run is.
-    interval : list of float, optional
-        Of the gain.
-    is_measurable : bool
-        Whether the two differ measurably.
-    time_ratio : float, optional
-        How many times as long training took; None: unknown.
-    experiments : int, optional
-        From how many experiments on the cache has paid for itself; None: never, or unknown.
-    """
-
-    cached: str
-    tuned: str
-    gain: float
-    interval: list[float] | None
-    is_measurable: bool
-    time_ratio: float | None
-    experiments: int | None
+Table = tuple[str, list[str], list[list[str]]]
+"""A title, the names of the columns, and the rows."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +46,7 @@ class Comparison:
     n : int
         Number of test samples.
     best : str
-        The run with the best deciding figure, which is the first of its `FIGURES`.
+        The run with the best deciding figure, which is the first of its task's `figures`.
     cheapest : str, optional
         The run that took the least time; None: unknown.
     extract_seconds : float, optional
@@ -177,8 +71,13 @@ class Comparison:
 
     @property
     def figure(self) -> str:
-        """The figure that decides."""
-        return FIGURES[self.task][0]
+        """The name of the figure that decides."""
+        return self.figures[0].name
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """What the runs are compared by; the first decides."""
+        return open_task(self.task).figures
 
     @property
     def table(self) -> list[dict[str, Json]]:
@@ -206,9 +105,9 @@ class Comparison:
 
     def show(self) -> None:
         """Write the tables and the advice to stdout."""
-        from headstart.comparison.text import print_comparison
+        from rich.console import Console
 
-        print_comparison(self)
+        print(comparison_text(self, Console().width if sys.stdout.isatty() else WIDTH))
 
     def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
         """Write ``comparison.csv``, ``comparison.json``, plots and a page, whole or not at all.
@@ -220,18 +119,15 @@ class Comparison:
         StorageError
             It cannot be written; what was there before is as it was.
         """
-        from headstart.comparison.files import save_comparison
-
-        return save_comparison(self, Path(path), overwrite)
+        target = Path(path)
+        check_target(target, overwrite)
+        write_folder(target, lambda folder: _write(self, folder))
+        return target
 
     def __repr__(self) -> str:
-        from headstart.comparison.text import comparison_text
-
         return comparison_text(self)
 
     def _repr_html_(self) -> str:
-        from headstart.comparison.text import comparison_html
-
         return comparison_html(self)
 
 
@@ -244,18 +140,234 @@ def _without_nan(value: Json) -> Json:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _with_interval(name: str, value: float | None, interval: Sequence[float] | None) -> dict[str, Json]:
-    low, high = interval or (None, None)
-    return {name: value, f"{name}_low": low, f"{name}_high": high}
+def comparison_text(comparison: Comparison, width: int = WIDTH) -> str:
+    """The tables and the sentences.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    width : int
+        Of the terminal. A table that is wider is turned, a column for each run, if it is narrower so; nothing is cut.
+    """
+    from rich.console import Console
+    from rich.text import Text
+
+    buffer = io.StringIO()
+    for title, header, rows in tables_of(comparison):
+        turned = [list(line) for line in zip(header, *rows, strict=True)]
+        if _width([header, *rows]) > max(width, _width(turned)):
+            header, *rows = turned
+        console = Console(file=buffer, width=max(width, _width([header, *rows])))
+        console.print(Text(title), soft_wrap=True)
+        console.print(_rich(header, rows))
+    lines = [line.rstrip() for line in buffer.getvalue().splitlines()]
+    return "\n".join([*lines, *sentences_of(comparison)])
 
 
-def _against(reference: str, versus: Versus | None, figure: str) -> dict[str, Json]:
-    difference = versus.differences[figure] if versus else None
-    low, high = (difference.interval if difference else None) or (None, None)
-    return {
-        f"against_{reference}": difference.value if difference else None,
-        f"against_{reference}_low": low,
-        f"against_{reference}_high": high,
-        f"against_{reference}_p_value": versus.p_value if versus else None,
-        f"against_{reference}_p_holm": versus.p_holm if versus else None,
-    }
+def _width(lines: Sequence[Sequence[str]]) -> int:
+    """How wide a table is with its gaps."""
+    from rich.cells import cell_len
+
+    return sum(max(map(cell_len, column)) + 3 for column in zip(*lines, strict=True))
+
+
+def _rich(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Any:
+    from rich import box
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    table = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
+    for place, name in enumerate(header):
+        # Text, for a name in square brackets would be taken for markup.
+        table.add_column(Text(name), justify="right" if place else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table
+
+
+def tables_of(comparison: Comparison) -> list[Table]:
+    """How good the runs are, how they differ, and what they cost."""
+    return [_quality(comparison), _differences(comparison), _costs(comparison)]
+
+
+def sentences_of(comparison: Comparison) -> list[str]:
+    """The advice, and what limits it."""
+    return [*comparison.advice, *(f"note: {note}" for note in comparison.notes)]
+
+
+def _quality(comparison: Comparison) -> Table:
+    figures, noun = comparison.figures, open_task(comparison.task).noun
+    said = {run.name: f"{run.backbone} {run.tap}" for run in comparison.runs}
+    is_one = len(set(said.values())) == 1
+    title = f"{comparison.n:,} test samples, {noun} {comparison.label!r}; in brackets 95 % intervals"
+    header = ["run", *([] if is_one else ["features"]), *(figure.title for figure in figures)]
+    rows = [
+        [run.name, *([] if is_one else [said[run.name]]), *(_figure(run, figure.name) for figure in figures)]
+        for run in comparison.runs
+    ]
+    return title + (f"; {next(iter(said.values()))}" if is_one else ""), header, rows
+
+
+def _differences(comparison: Comparison) -> Table:
+    """Each run against the best and against the cheapest, by the deciding figure."""
+    figure, best, cheapest = comparison.figures[0], comparison.best, comparison.cheapest
+    has_two = cheapest not in (None, best)
+    title = f"differences in {figure.title}; the best is {best}" + (
+        f", the cheapest {cheapest}" if cheapest else ""
+    )
+    names = ["best", "cheapest"] if has_two else ["best"]
+    header = ["run", *(column for name in names for column in (f"against the {name}", "alone right", "p"))]
+    rows = [
+        [
+            run.name,
+            *_against(run.against_best, figure),
+            *(_against(run.against_cheapest, figure) if has_two else []),
+        ]
+        for run in comparison.runs
+    ]
+    return title, header, rows
+
+
+def _figure(run: ComparedRun, name: str) -> str:
+    value, interval = run.figures[name], run.intervals.get(name)
+    if value is None:
+        return "-"
+    return f"{value:.4f}" + (f" [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else "")
+
+
+def _against(versus: Versus | None, figure: Figure) -> list[str]:
+    if versus is None:
+        return ["", "", ""]
+    difference = versus.differences[figure.name]
+    if figure.is_share:
+        said = f"{100 * difference.value:+.1f} ± {100 * difference.half_width:.1f} points"
+    else:
+        said = f"{difference.value:+.3g} ± {difference.half_width:.2g}"
+    alone = "-" if versus.only_this is None else f"{versus.only_this:,} to {versus.only_other:,}"
+    p_value = "-" if versus.p_holm is None else f"{versus.p_holm:.2g}"
+    return [said + (" *" if versus.is_significant(figure.name) else ""), alone, p_value]
+
+
+def _costs(comparison: Comparison) -> Table:
+    total = comparison.extract_seconds
+    said = "unknown" if total is None else written_seconds(total)
+    title = f"what they cost; extraction of all runs together, counted once: {said}"
+    columns = {
+        "training": lambda run: written_seconds(run.cost.fit_seconds),
+        "to the best epoch": lambda run: written_seconds(run.cost.to_best_seconds),
+        "extraction": _extraction,
+        **{
+            f"{k} experiment{'s' if k > 1 else ''}": _spread(k) for k in EXPERIMENTS
+        },
+        "peak memory": lambda run: written_bytes(run.cost.peak_resident_bytes),
+        "above loading": lambda run: written_bytes(run.cost.above_loading_bytes),
+        "GPU memory": lambda run: written_bytes(run.cost.peak_gpu_bytes),
+        "trained parameters": lambda run: written_count(run.cost.parameters),
+        "of": lambda run: written_count(run.cost.total_parameters),
+        "features": lambda run: written_bytes(run.cost.feature_bytes),
+    }  # fmt: skip
+    cells = {name: [say(run) for run in comparison.runs] for name, say in columns.items()}
+    shown = {name: column for name, column in cells.items() if any(cell != "-" for cell in column)}
+    rows = [[run.name, *(column[place] for column in shown.values())]
+            for place, run in enumerate(comparison.runs)]  # fmt: skip
+    return title, ["run", *shown], rows
+
+
+def _extraction(run: ComparedRun) -> str:
+    if run.cost.extractions is None:
+        return "unknown"
+    if not run.cost.extractions:
+        return "none"
+    return ("~" if run.cost.is_estimated else "") + written_seconds(run.cost.extract_seconds)
+
+
+def _spread(experiments: int) -> Any:
+    return lambda run: written_seconds(run.cost.seconds(experiments))
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown; a bar in a name is no bar of the table."""
+    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def comparison_html(comparison: Comparison) -> str:
+    """The tables and the sentences for a notebook."""
+    parts = []
+    for title, header, rows in tables_of(comparison):
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in header)
+        body = "".join(
+            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
+        )
+        parts.append(f"<p><b>{html.escape(title)}</b></p><table><tr>{head}</tr>{body}</table>")
+    return "".join([*parts, *(f"<p>{html.escape(line)}</p>" for line in sentences_of(comparison))])
+
+
+def check_target(target: Path, overwrite: bool) -> None:
+    """Refuse a directory that holds something else, before any work is done."""
+    check_free(target, overwrite, FILE, "a comparison")
+
+
+def _write(comparison: Comparison, folder: Path) -> None:
+    write_json(folder / FILE, comparison.to_json())
+    write_durably(folder / "comparison.csv", _csv(comparison).encode("utf-8"))
+    plots = plots_of(comparison)
+    make_directory(folder / "plots")
+    for name, plot in plots.items():
+        write_durably(folder / "plots" / f"{name}.png", plot.png())
+        write_durably(folder / "plots" / f"{name}.svg", plot.svg())
+    write_durably(folder / "README.md", _page(comparison, list(plots)).encode("utf-8"))
+
+
+def _csv(comparison: Comparison) -> str:
+    rows = comparison.table
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def plots_of(comparison: Comparison) -> dict[str, Plot]:
+    """The plots by name: bars of the deciding figure, and that figure against the time it took where one is known."""
+    from headstart.plots import bar_plot, cost_plot
+
+    figure, title = comparison.figure, comparison.figures[0].title
+    values = {run.name: value for run in comparison.runs if (value := run.figures[figure]) is not None}
+    intervals = {run.name: run.intervals[figure] for run in comparison.runs}
+    heading = f"{title.capitalize()} on {comparison.n:,} test samples"
+    plots = {"figures": bar_plot(values, intervals, title, heading)}
+    known = {run.name: run.cost for run in comparison.runs if run.cost.fit_seconds and run.name in values}
+    if known:
+        plots["cost"] = cost_plot(
+            {name: cost.fit_seconds or 0.0 for name, cost in known.items()},
+            {name: values[name] for name in known},
+            {name: intervals[name] for name in known},
+            {name: seconds for name, cost in known.items() if (seconds := cost.seconds()) is not None},
+            title,
+            f"{title.capitalize()} against time",
+        )
+    return plots
+
+
+def _page(comparison: Comparison, plots: list[str]) -> str:
+    """The page: advice first, then what it rests on."""
+    tables = [
+        f"## {title[0].upper()}{title[1:]}\n\n{markdown_table(header, rows)}"
+        for title, header, rows in tables_of(comparison)
+    ]
+    provenance = comparison.provenance
+    parts = [
+        f"# {comparison.n:,} test samples, {len(comparison.runs)} runs",
+        "\n".join(f"- {sentence}" for sentence in comparison.advice),
+        "\n".join(f"- Note: {note}." for note in comparison.notes),
+        *tables,
+        "±: half the 95 % interval of the difference by paired bootstrap, all runs on the same resamples. p: McNemar's "
+        "exact test, after Holm for all runs together. *: the interval leaves out 0, and p is below 0.05. Alone right: "
+        "samples that this run has right and the other wrong, and the reverse. Experiments: extraction once, training "
+        "each time.",
+        *(f"![{name}](plots/{name}.png)" for name in plots),
+        f"Made by headstart {provenance['headstart']}, {provenance['created']}, with {provenance['resamples']:,} "
+        f"resamples, seed {provenance['seed']}.",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"

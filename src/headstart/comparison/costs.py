@@ -1,22 +1,54 @@
-"""What a run cost, as far as its report says: None for what it does not, and never 0."""
+"""What runs cost, as far as their reports and their sets say: None for what they do not, and never 0.
+
+How long extracting took is remembered by the sets; a pass that several runs share is counted once.
+"""
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from headstart.comparison.extraction_times import Extraction, extractions_of
+from headstart.cache.commit import MEASURED
+from headstart.cache.store import Cache
+from headstart.errors import HeadstartError
+from headstart.files import read_json
 
 if TYPE_CHECKING:
     import os
 
-    from headstart.comparison.runs import OpenedRun
+    from headstart.registry.run import Run
     from headstart.types import Json
 
 EXPERIMENTS = (1, 10, 100)
 """The numbers of experiments for which costs are spread."""
+
+COVERED = 0.9
+"""The share of a set's samples from which its own passes are taken for all there were: copies are computed once."""
+
+Passes = Mapping[str, Mapping[str, Any]]
+"""What passes measured, by what tells one from another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extraction:
+    """The extraction of one space, or of several that were read in the same passes.
+
+    Parameters
+    ----------
+    spaces : tuple of str
+    seconds : float
+        Wall time, without start-up and loading the model.
+    is_estimated : bool
+        Whether it is the rate that was measured elsewhere in the cache times the samples of this set.
+    """
+
+    spaces: tuple[str, ...]
+    seconds: float
+    is_estimated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +98,12 @@ class Cost:
         return self.extract_seconds + experiments * self.fit_seconds
 
 
-def costs_of(runs: Sequence[OpenedRun], cache: str | os.PathLike[str] | None = None) -> list[Cost]:
+def costs_of(runs: Sequence[Run], cache: str | os.PathLike[str] | None = None) -> list[Cost]:
     """The cost of each run.
 
     Parameters
     ----------
-    runs : sequence of OpenedRun
+    runs : sequence of Run
     cache : path, optional
         Where the sets lie that know how long extracting took; None: where each run says.
     """
@@ -79,7 +111,7 @@ def costs_of(runs: Sequence[OpenedRun], cache: str | os.PathLike[str] | None = N
     return [_cost(run, extractions) for run, extractions in zip(runs, found, strict=True)]
 
 
-def _cost(run: OpenedRun, extractions: Sequence[Extraction] | None) -> Cost:
+def _cost(run: Run, extractions: Sequence[Extraction] | None) -> Cost:
     timings, cost = (run.part(name) for name in ("timings", "cost"))
     peak, loaded = (_whole(cost, name) for name in ("peak_resident_bytes", "loaded_resident_bytes"))
     return Cost(
@@ -130,3 +162,120 @@ def pays_from(cached: Cost, tuned: Cost) -> int | None:
     if once is None or first is None or each is None or other is None or each >= other:
         return None
     return max(math.floor((once - first) / (other - each)) + 1, 1)
+
+
+def extractions_of(
+    runs: Sequence[Run], cache: str | os.PathLike[str] | None = None
+) -> list[list[Extraction] | None]:
+    """What had to be extracted for each run; None: some of it is unknown. What runs share is equal.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+    cache : path, optional
+        Where their sets lie; None: where each run says.
+    """
+    wanted = [_uses(run) for run in runs]
+    found = _by_space(runs, wanted, cache)
+    joined, cuts = _joined(found), _cuts(runs)
+    return [
+        None if any(space not in found for _, space in uses)
+        else list(dict.fromkeys([*(joined[space] for _, space in uses), *cuts.get(_cut_of(run), ())]))
+        for run, uses in zip(runs, wanted, strict=True)
+    ]  # fmt: skip
+
+
+def _cut_of(run: Run) -> tuple[str, ...]:
+    """The spaces that keep what enters the blocks that a run trained; empty: it ran its whole network."""
+    return tuple(sorted(str(space) for space in run.part("cut").get("spaces", {}).values()))
+
+
+def _cuts(runs: Sequence[Run]) -> dict[tuple[str, ...], list[Extraction]]:
+    """What filling each of these took: the most that a run says, since the next one finds them filled."""
+    found: dict[tuple[str, ...], list[Extraction]] = {}
+    for run in runs:
+        spaces, seconds = _cut_of(run), run.part("cut").get("seconds")
+        if spaces and isinstance(seconds, int | float):
+            before = found[spaces][0].seconds if spaces in found else 0.0
+            found[spaces] = [Extraction(spaces, max(float(seconds), before))]
+    return found
+
+
+def _uses(run: Run) -> list[tuple[Mapping[str, Json], str]]:
+    """The spaces that a head read, each with what says of which set; a network that was trained read none."""
+    if run.method is not None:
+        return []
+    return [(run.features, str(part.get("space"))) for part in run.features.get("parts") or [run.features]]
+
+
+def _by_space(
+    runs: Sequence[Run],
+    wanted: Sequence[Sequence[tuple[Mapping[str, Json], str]]],
+    cache: str | os.PathLike[str] | None,
+) -> dict[str, tuple[Passes, Extraction]]:
+    """What each space took. Where runs read one space in several sets, a set that computed all of it knows best."""
+    found: dict[str, tuple[Passes, Extraction]] = {}
+    for run, uses in zip(runs, wanted, strict=True):
+        for source, space in uses:
+            known = found.get(space)
+            if known is None or known[1].is_estimated:
+                new = _measure(run, source, space, cache)
+                if new is not None and (known is None or not new[1].is_estimated):
+                    found[space] = new
+    return found
+
+
+def _measure(
+    run: Run, source: Mapping[str, Json], space: str, cache: str | os.PathLike[str] | None
+) -> tuple[Passes, Extraction] | None:
+    root, name = cache or source.get("cache"), str(source.get("set"))
+    if not root:
+        return None
+    try:
+        opened = Cache(root)
+        folder = opened.set_dir(name)
+    except HeadstartError:
+        return None
+    made = str(run.part("provenance").get("created", "")) or None
+    n = sum(value for name, value in run.part("data").items()
+            if name in ("n_train", "n_validation", "n_test") and isinstance(value, int))  # fmt: skip
+    own = _passes([folder], space, made)
+    if own and _sum(own, "n") >= COVERED * n:
+        return own, Extraction((space,), _sum(own, "seconds"))
+    every = _passes((opened.set_dir(other) for other in opened.set_names()), space, None)
+    if not every or not _sum(every, "n"):
+        return None
+    return every, Extraction((space,), n * _sum(every, "seconds") / _sum(every, "n"), is_estimated=True)
+
+
+def _passes(sets: Iterable[Path], space: str, until: str | None) -> dict[str, Mapping[str, Any]]:
+    """The passes over a space that the digests of sets tell of, up to a time.
+
+    A set keeps what was measured last; what was measured before is in the digests before it.
+    """
+    found: dict[str, Mapping[str, Any]] = {}
+    for path in (path for folder in sets for path in sorted(folder.glob("*/set.json"))):
+        try:
+            info = read_json(path)
+            timings = info[MEASURED][space]["timings"]
+            if float(timings["seconds"]) > 0 and (until is None or info.get("created", "") <= until):
+                found[json.dumps(timings, sort_keys=True)] = timings
+        except (HeadstartError, OSError, KeyError, TypeError, ValueError):
+            continue  # this digest measured nothing, or cannot be read: then it says nothing
+    return found
+
+
+def _sum(passes: Passes, name: str) -> float:
+    return float(sum(timings[name] for timings in passes.values()))
+
+
+def _joined(found: Mapping[str, tuple[Passes, Extraction]]) -> dict[str, Extraction]:
+    """Spaces that were read in the very same passes cost as much together as each alone."""
+    together: dict[tuple[str, ...], list[str]] = {}
+    for space, (passes, _) in found.items():
+        together.setdefault(tuple(sorted(passes)), []).append(space)
+    return {
+        space: replace(found[spaces[0]][1], spaces=tuple(spaces))
+        for spaces in together.values()
+        for space in spaces
+    }

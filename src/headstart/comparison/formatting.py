@@ -8,30 +8,26 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from headstart.comparison.costs import Cost
-
-NAMES = {
-    "accuracy": "accuracy", "macro_f1": "macro-F1", "micro_f1": "micro-F1", "log_loss": "log loss",
-    "ece": "calibration error", "mae": "mean absolute error", "rmse": "root mean squared error", "r2": "R²",
-}  # fmt: skip
-IN_POINTS = frozenset({"accuracy", "macro_f1", "micro_f1"})
-"""Shares: a difference of 0.01 is a point."""
+    from headstart.types import Figure
 
 SHARE_BELOW = 0.55
 """Where a ratio is written as a share."""
 
 
-def gained(gain: float, interval: Sequence[float] | None, figure: str) -> str:
+def gained(gain: float, interval: Sequence[float] | None, figure: Figure) -> str:
     """A gain with half the width of its interval.
 
     Examples
     --------
-    >>> gained(0.008, [0.003, 0.013], "accuracy"), gained(-0.25, [-0.5, 0.0], "mae")
+    >>> from headstart.types import Figure
+    >>> accuracy, mae = Figure("accuracy", "accuracy", is_share=True), Figure("mae", "mean absolute error")
+    >>> gained(0.008, [0.003, 0.013], accuracy), gained(-0.25, [-0.5, 0.0], mae)
     ('0.8 ± 0.5 points', '-0.25 ± 0.25 of mean absolute error')
     """
     half = (interval[1] - interval[0]) / 2 if interval else math.nan
-    if figure in IN_POINTS:
+    if figure.is_share:
         return f"{100 * gain:.1f} ± {100 * half:.1f} points"
-    return f"{gain:.3g} ± {half:.2g} of {NAMES[figure]}"
+    return f"{gain:.3g} ± {half:.2g} of {figure.title}"
 
 
 def share_of_time(cost: Cost, other: Cost) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,19 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.arrow import column_of, keys_from_arrow
-from headstart.comparison.runs import KINDS
 from headstart.errors import MismatchError, StorageError
 from headstart.keys import words
+from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from headstart.comparison.runs import OpenedRun
+    from headstart.comparison.runs import NamedRun
 
 Codes = NDArray[np.intp]
 
 
-def match_rows(runs: Sequence[OpenedRun]) -> list[pa.Table]:
+def match_rows(runs: Sequence[NamedRun]) -> list[pa.Table]:
     """The predictions of every run, all in the order of the first run's samples.
 
     Samples that are in a set several times, byte for byte, are told apart by their labels alone.
@@ -46,10 +45,11 @@ def match_rows(runs: Sequence[OpenedRun]) -> list[pa.Table]:
                          for order, table in zip(orders[1:], tables[1:], strict=True))]  # fmt: skip
 
 
-def _check_kind(first: OpenedRun, other: OpenedRun) -> None:
+def _check_kind(first: NamedRun, other: NamedRun) -> None:
     if first.task != other.task:
         raise MismatchError(
-            f"run {first.name} predicts {KINDS[first.task]}, and run {other.name} {KINDS[other.task]}; "
+            f"run {first.name} predicts {open_task(first.task).meaning}, and run {other.name} "
+            f"{open_task(other.task).meaning}; "
             "compare runs of one task"
         )
 
@@ -66,33 +66,25 @@ def _coded_keys(tables: Sequence[pa.Table]) -> list[Codes]:
     return _split(codes, tables)
 
 
-def _coded_labels(runs: Sequence[OpenedRun]) -> list[Codes]:
+def _coded_labels(runs: Sequence[NamedRun]) -> list[Codes]:
     """A number for each label, or for each set of labels, the same in every run."""
     values = np.concatenate([_labels(run) for run in runs])
     _, codes = np.unique(values, return_inverse=True)
     return _split(codes, [run.predictions for run in runs])
 
 
-def _labels(run: OpenedRun) -> NDArray[Any]:
-    values = run.predictions.column("label").to_pylist()
-    if any(value is None for value in values):
+def _labels(run: NamedRun) -> NDArray[Any]:
+    labels = run.predictions.column("label")
+    if labels.null_count:
         raise StorageError(f"run {run.name} has test samples without a label; make the run again")
-    match run.task:
-        case "regression":
-            return np.array(values, dtype=np.float64)
-        case "multi":
-            return np.array(
-                [json.dumps(sorted(names), ensure_ascii=False) for names in values], dtype=np.str_
-            )
-        case _:
-            return np.array(values, dtype=np.str_)
+    return open_task(run.task).identities(labels)
 
 
 def _split(codes: Codes, tables: Sequence[pa.Table]) -> list[Codes]:
     return np.split(codes, np.cumsum([table.num_rows for table in tables])[:-1])
 
 
-def _check_samples(first: OpenedRun, other: OpenedRun, mine: Codes, others: Codes) -> None:
+def _check_samples(first: NamedRun, other: NamedRun, mine: Codes, others: Codes) -> None:
     n = max(mine.max(), others.max()) + 1
     surplus = np.bincount(mine, minlength=n) - np.bincount(others, minlength=n)
     lacking, added = int(surplus[surplus > 0].sum()), int(-surplus[surplus < 0].sum())
@@ -112,7 +104,7 @@ def _check_samples(first: OpenedRun, other: OpenedRun, mine: Codes, others: Code
 
 
 def _check_labels(
-    first: OpenedRun, other: OpenedRun, mine: Codes, others: Codes, order: Codes, other_order: Codes
+    first: NamedRun, other: NamedRun, mine: Codes, others: Codes, order: Codes, other_order: Codes
 ) -> None:
     differing = np.flatnonzero(mine[order] != others[other_order])
     if len(differing):
@@ -124,11 +116,11 @@ def _check_labels(
         )
 
 
-def _id(run: OpenedRun, row: int) -> str:
+def _id(run: NamedRun, row: int) -> str:
     return _short(run.predictions.column("id")[row].as_py())
 
 
-def _label(run: OpenedRun, row: int) -> str:
+def _label(run: NamedRun, row: int) -> str:
     return _short(run.predictions.column("label")[row].as_py())
 
 

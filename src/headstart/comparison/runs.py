@@ -3,69 +3,43 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import pyarrow as pa
 
-from headstart.comparison.names import name_runs
 from headstart.errors import ConfigError, DataError, MismatchError, StorageError
-from headstart.prediction.table import PROBABILITY
-from headstart.registry.predictions import PREDICTIONS, read_predictions
-from headstart.registry.record import load_run
+from headstart.registry.predictions import PREDICTIONS
+from headstart.registry.run import Run
+from headstart.tasks import open_task
 
 if TYPE_CHECKING:
-    from headstart.prediction.run import Run
+    from headstart.contracts import Task
     from headstart.types import Json
 
-    AnyRun: TypeAlias = Run | str | os.PathLike[str]
+AnyRun: TypeAlias = "Run | str | os.PathLike[str]"
 
 SPLIT = "test"
-KINDS = {"single": "one label a sample", "multi": "several labels a sample", "regression": "numbers"}
 
 
 @dataclass(frozen=True)
-class OpenedRun:
-    """A run as far as it is compared.
-
-    Parameters
-    ----------
-    name : str
-        What it is called in the comparison, unlike any other's.
-    path : Path, optional
-        Where it lies; None: in memory.
-    report, labels, features : mapping
-        The content of the files of the same name.
-    predictions : pyarrow.Table
-        ``id``, ``key``, ``split``, ``label``, ``prediction``, ``p:<class>``… of the test samples.
-    """
+class NamedRun:
+    """A run of a comparison: what it is called there, and its predictions for the test samples."""
 
     name: str
-    path: Path | None
-    report: Mapping[str, Json]
-    labels: Mapping[str, Json]
-    features: Mapping[str, Json]
+    run: Run
     predictions: pa.Table
 
     @property
     def task(self) -> str:
-        """``single``, ``multi`` or ``regression``."""
-        return str(self.report.get("task") or self.labels.get("kind") or "single")
-
-    def part(self, name: str) -> Mapping[str, Json]:
-        """A part of the report; empty where it has none, or one that is no object."""
-        found = self.report.get(name)
-        return found if isinstance(found, dict) else {}
-
-    @property
-    def method(self) -> Mapping[str, Json] | None:
-        """How its network was trained; None: it is a head on cached features."""
-        return self.part("method") or None
+        """The kind of its labels."""
+        return self.run.task
 
 
-def open_runs(runs: Sequence[AnyRun]) -> list[OpenedRun]:
+def open_runs(runs: Sequence[AnyRun]) -> list[NamedRun]:
     """Open two runs or more.
 
     Parameters
@@ -89,10 +63,12 @@ def open_runs(runs: Sequence[AnyRun]) -> list[OpenedRun]:
     if len(runs) < 2:
         raise ConfigError(f"compare takes two runs or more (got {len(runs)}); headstart runs ls lists them")
     for run in runs:
-        if not isinstance(run, str | os.PathLike) and not hasattr(run, "test_predictions"):
+        if not isinstance(run, str | os.PathLike | Run):
             raise ConfigError(f"compare takes runs and run directories (got {run!r})")
     _check_twice(runs)
-    names = name_runs([_place(run) for run in runs], [_about(run) for run in runs])
+    names = name_runs(
+        [_place(run) for run in runs], [run.head_name if isinstance(run, Run) else "" for run in runs]
+    )
     return [_open(run, name) for run, name in zip(runs, names, strict=True)]
 
 
@@ -107,26 +83,19 @@ def _check_twice(runs: Sequence[AnyRun]) -> None:
 
 
 def _place(run: AnyRun) -> Path | None:
-    return Path(run) if isinstance(run, str | os.PathLike) else run.path
+    return run.path if isinstance(run, Run) else Path(run)
 
 
-def _about(run: AnyRun) -> str:
-    """What a run without a place is called by."""
-    return "" if isinstance(run, str | os.PathLike) else str(run.report.get("head", {}).get("name", "run"))
-
-
-def _open(run: AnyRun, name: str) -> OpenedRun:
-    if isinstance(run, str | os.PathLike):
-        path = Path(run)
+def _open(given: AnyRun, name: str) -> NamedRun:
+    if isinstance(given, Run):
+        run = given
+    else:
+        path = Path(given)
         if not path.is_dir():
             raise DataError(f"there is no run directory {path}; headstart runs ls lists those that there are")
-        saved = load_run(path)
-        _check_report(path, saved.report)
-        opened = OpenedRun(
-            name, path, saved.report, saved.labels, saved.features, read_predictions(path, SPLIT)
-        )
-    else:
-        opened = OpenedRun(name, run.path, run.report, run.labels, run.features, run.test_predictions())
+        run = Run.load(path)
+        _check_report(path, run.report)
+    opened = NamedRun(name, run, run.predictions_of(SPLIT))
     _check_test(opened)
     return opened
 
@@ -136,9 +105,9 @@ def _check_report(path: Path, report: Json) -> None:
         raise StorageError(f"{path}: its report.json has no metrics; restore it, or make the run again")
 
 
-def _check_test(run: OpenedRun) -> None:
+def _check_test(run: NamedRun) -> None:
     """A run must have test samples, and predictions for all that its report counts."""
-    metrics = run.part("metrics").get(SPLIT)
+    metrics = run.run.part("metrics").get(SPLIT)
     n, said = run.predictions.num_rows, metrics.get("n") if isinstance(metrics, dict) else None
     if not n and not said:
         raise MismatchError(
@@ -148,26 +117,59 @@ def _check_test(run: OpenedRun) -> None:
         raise StorageError(
             f"run {run.name}: {PREDICTIONS} has {n:,} test samples, and its report {said:,}; make the run again"
         )
-    if run.task not in KINDS:
-        raise StorageError(f"run {run.name} is of a task that this version does not know: {run.task!r}")
+    task = _task(run)
     for field in run.predictions.schema:
-        if not _fits(field, run.task):
+        if not task.fits(field):
             raise StorageError(
                 f"run {run.name}: {PREDICTIONS} has {field.type} in column {field.name!r}, which does not go with "
-                f"{KINDS[run.task]}; make the run again"
+                f"{task.meaning}; make the run again"
             )
 
 
-def _fits(field: pa.Field, task: str) -> bool:
-    """Whether a column is of the type that fit-head writes for a task."""
-    if field.name.startswith(PROBABILITY):
-        return bool(pa.types.is_floating(field.type))
-    if field.name not in ("label", "prediction"):
-        return True
-    match task:
-        case "regression":
-            return bool(pa.types.is_floating(field.type))
-        case "multi":
-            return bool(pa.types.is_list(field.type) and pa.types.is_string(field.type.value_type))
-        case _:
-            return bool(pa.types.is_string(field.type))
+def _task(run: NamedRun) -> Task:
+    try:
+        return open_task(run.task)
+    except ConfigError as error:
+        raise StorageError(
+            f"run {run.name} is of a task that this version does not know: {run.task!r} ({error})"
+        ) from error
+
+
+def name_runs(places: Sequence[Path | None], others: Sequence[str]) -> list[str]:
+    """The last parts of each path, as many as tell them apart; runs in memory by what they are.
+
+    Examples
+    --------
+    >>> name_runs([Path("a/ridge"), Path("b/ridge"), Path("mlp"), None], ["", "", "", "ridge"])
+    ['a/ridge', 'b/ridge', 'mlp', 'ridge']
+    """
+    parts = [Path(os.path.abspath(place)).parts if place else (other,)
+             for place, other in zip(places, others, strict=True)]  # fmt: skip
+    depth = [1] * len(parts)
+    while True:
+        names = ["/".join(part[-n:]) for part, n in zip(parts, depth, strict=True)]
+        counts = Counter(names)
+        longer = [counts[name] > 1 and n < len(part)
+                  for name, n, part in zip(names, depth, parts, strict=True)]  # fmt: skip
+        if not any(longer):
+            return [_printable(name) for name in _numbered(names)]
+        depth = [n + more for n, more in zip(depth, longer, strict=True)]
+
+
+def _numbered(names: Sequence[str]) -> list[str]:
+    seen: Counter[str] = Counter()
+    numbered = []
+    for name in names:
+        seen[name] += 1
+        numbered.append(name if seen[name] == 1 else f"{name} #{seen[name]}")
+    return numbered
+
+
+def _printable(name: str) -> str:
+    """A name without what would move the cursor of a terminal, or break a line of a table."""
+    return "".join(
+        letter
+        if letter.isprintable()
+        else letter.encode("unicode_escape", "backslashreplace").decode("ascii")
+        for letter in name
+    )

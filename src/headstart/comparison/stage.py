@@ -8,24 +8,23 @@ from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import TYPE_CHECKING
 
-from headstart.comparison.advice import advise, break_evens
-from headstart.comparison.comparison import FIGURES, HEAD, LOWER_IS_BETTER, ComparedRun, Comparison
+from headstart.comparison.advice import advise, break_evens, notes_on
+from headstart.comparison.compared import HEAD, ComparedRun
+from headstart.comparison.comparison import Comparison
 from headstart.comparison.costs import costs_of, shared_extraction
-from headstart.comparison.figures import judge_runs
 from headstart.comparison.matched_samples import match_rows
-from headstart.comparison.notes import notes_on
 from headstart.comparison.runs import open_runs
 from headstart.metrics.paired import Paired
 from headstart.metrics.resampling import RESAMPLES
-from headstart.registry.known_runs import joined_names
+from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     import os
 
     from headstart.comparison.costs import Cost
-    from headstart.comparison.runs import AnyRun, OpenedRun
+    from headstart.comparison.runs import AnyRun, NamedRun
     from headstart.metrics.paired import Versus
-    from headstart.types import Json
+    from headstart.types import Figure, Json
 
 
 def compare(runs: Sequence[AnyRun], cache: str | os.PathLike[str] | None = None, seed: int = 0) -> Comparison:
@@ -49,41 +48,41 @@ def compare(runs: Sequence[AnyRun], cache: str | os.PathLike[str] | None = None,
 
 
 def compare_opened(
-    opened: Sequence[OpenedRun], cache: str | os.PathLike[str] | None = None, seed: int = 0
+    opened: Sequence[NamedRun], cache: str | os.PathLike[str] | None = None, seed: int = 0
 ) -> Comparison:
     """The same of runs that are open, on whatever samples their predictions are for; see `compare`."""
     tables = match_rows(opened)
-    judged = judge_runs(opened, tables)
+    task = open_task(opened[0].task)
+    judged = task.judge({run.name: table for run, table in zip(opened, tables, strict=True)})
     n = tables[0].num_rows
     paired = Paired(judged, n, RESAMPLES, seed)
-    costs = dict(zip(judged, costs_of(opened, cache), strict=True))
-    best, cheapest = choose_best(paired, opened[0].task, costs), choose_cheapest(costs)
+    costs = dict(zip(judged, costs_of([each.run for each in opened], cache), strict=True))
+    best, cheapest = choose_best(paired, task.figures[0], costs), choose_cheapest(costs)
     against = [{} if name is None else paired.against(name) for name in (best, cheapest)]
     compared = tuple(_compared(run, paired, costs[run.name], *against) for run in opened)
-    evens = break_evens(compared, paired)
+    evens = break_evens(compared, paired, task.figures[0])
     return Comparison(
         runs=compared,
         task=opened[0].task,
-        label=str(opened[0].labels.get("column", "")),
+        label=str(opened[0].run.labels.get("column", "")),
         n=n,
         best=best,
         cheapest=cheapest,
         extract_seconds=shared_extraction(list(costs.values())),
         break_even=evens,
-        advice=tuple(advise(compared, best, cheapest, evens)),
-        notes=tuple(notes_on(opened, compared)),
+        advice=tuple(advise(compared, best, cheapest, evens, task.figures[0])),
+        notes=tuple(notes_on([each.run for each in opened], compared)),
         provenance=_provenance(seed),
     )
 
 
-def choose_best(paired: Paired, task: str, costs: Mapping[str, Cost]) -> str:
+def choose_best(paired: Paired, figure: Figure, costs: Mapping[str, Cost]) -> str:
     """The run with the best deciding figure; of equals the cheaper one."""
-    figure = FIGURES[task][0]
-    sign = 1 if figure in LOWER_IS_BETTER else -1
+    sign = -1 if figure.larger_is_better else 1
 
     def rank(name: str) -> tuple[float, float]:
         seconds = costs[name].fit_seconds
-        return sign * paired.judged[name].figures[figure], math.inf if seconds is None else seconds
+        return sign * paired.judged[name].figures[figure.name], math.inf if seconds is None else seconds
 
     return min(paired.judged, key=rank)
 
@@ -100,28 +99,29 @@ def choose_cheapest(costs: Mapping[str, Cost]) -> str | None:
 
 
 def _compared(
-    run: OpenedRun,
+    named: NamedRun,
     paired: Paired,
     cost: Cost,
     against_best: Mapping[str, Versus],
     against_cheapest: Mapping[str, Versus],
 ) -> ComparedRun:
-    figures, intervals = paired.judged[run.name].figures, paired.intervals(run.name)
-    head, n_train = run.part("head"), run.part("data").get("n_train")
+    figures, intervals = paired.judged[named.name].figures, paired.intervals(named.name)
+    names = [figure.name for figure in open_task(named.task).figures]
+    run, method, n_train = named.run, named.run.method, named.run.part("data").get("n_train")
     return ComparedRun(
-        name=run.name,
+        name=named.name,
         path=run.path,
-        method=HEAD if run.method is None else str(run.method.get("strategy", run.method.get("name", "?"))),
-        head=str(head.get("name", "?")),
-        backbone=joined_names(run.features, "backbone"),
-        tap=joined_names(run.features, "tap"),
-        set=str(run.features.get("set", "?")),
+        method=HEAD if method is None else str(method.get("strategy", method.get("name", "?"))),
+        head=run.head_name,
+        backbone=run.backbone,
+        tap=run.tap,
+        set=run.set,
         n_train=n_train if isinstance(n_train, int) else None,
-        figures={name: _finite(figures[name]) for name in FIGURES[run.task]},
-        intervals={name: intervals.get(name) for name in FIGURES[run.task]},
+        figures={name: _finite(figures[name]) for name in names},
+        intervals={name: intervals.get(name) for name in names},
         cost=cost,
-        against_best=against_best.get(run.name),
-        against_cheapest=against_cheapest.get(run.name),
+        against_best=against_best.get(named.name),
+        against_cheapest=against_cheapest.get(named.name),
     )
 
 

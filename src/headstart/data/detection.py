@@ -15,7 +15,7 @@ from headstart.data.blocks import printable
 from headstart.data.folders.layout import has_image
 from headstart.data.folders.metadata_files import find_metadata
 from headstart.data.image_files import is_image
-from headstart.data.tables.file import TABLE_SUFFIXES, is_table
+from headstart.data.tables.formats import TABLE_SUFFIXES, is_table
 from headstart.data.tables.parts import split_of
 from headstart.data.tars.files import (
     TarFile,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +25,9 @@ class SourceOptions:
         Read a data set of the hub without keeping it; None: where it is large.
     labels : bool
         False: read no labels at all, as for data that is only to be predicted.
-    label_kind : {"auto", "single", "multi", "regression"}
-        One class a sample, several, or a number. ``auto``: lists are several, and a column of finite
-        decimal numbers that are not all integers is numbers.
+    label_kind : str
+        ``auto``, or a `headstart.types.LabelKind`. ``auto``: lists are several labels a sample, and a column of
+        finite decimal numbers that are not all integers is numbers.
     label_separator : str, optional
         What stands between the labels of a cell. None: a cell in brackets is a JSON list, and others
         are split at the first of ``|``, ``;`` and ``,`` that occurs.
@@ -48,7 +47,7 @@ class SourceOptions:
     encoding: str = "utf-8"
     label_names: tuple[str, ...] | None = None
     labels: bool = True
-    label_kind: Literal["auto", "single", "multi", "regression"] = "auto"
+    label_kind: str = "auto"
     label_separator: str | None = None
     streaming: bool | None = None
 

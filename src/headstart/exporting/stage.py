@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +10,9 @@ from headstart.backbones.pooling import display_tap
 from headstart.errors import ConfigError, StorageError
 from headstart.files import write_durably, write_folder, write_json
 from headstart.heads.predictor import Predictor
-from headstart.registry.record import MODEL_DIR, check_free, load_run
+from headstart.registry.run import Run, check_free
+from headstart.tasks import open_task
+from headstart.types import Exported
 
 if TYPE_CHECKING:
     from headstart.contracts import Progress
@@ -23,62 +23,16 @@ FORMATS = ("hf", "onnx", "timm")
 MARK = "export.json"
 
 
-@dataclass(frozen=True)
-class Exported:
-    """What was written.
-
-    Parameters
-    ----------
-    path : Path
-    to : {"hf", "onnx", "timm"}
-    largest_error : float
-        Of the logits of trial samples against the run's, as a share of the largest.
-    details : mapping
-        ``class`` and ``remote_code``, or ``inputs``.
-    """
-
-    path: Path
-    to: str
-    largest_error: float
-    details: Mapping[str, Json]
-
-    @property
-    def as_json(self) -> dict[str, Json]:
-        """For machines."""
-        return {"path": str(self.path), "to": self.to, "largest_error": self.largest_error, **self.details}
-
-
 def export(
-    run: str | os.PathLike[str],
-    to: str,
-    out: str | os.PathLike[str],
-    progress: Progress,
-    overwrite: bool = False,
-    offline: bool = False,
+    run: Run, to: str, out: Path, progress: Progress, overwrite: bool = False, offline: bool = False
 ) -> Exported:
-    """Export a saved run; see `export_with`."""
-    saved = load_run(run)
-    check_target(to, Path(out), overwrite)
-    predictor = Predictor.load(saved.path / MODEL_DIR)
-    return export_with(predictor, saved.features, saved.labels, to, Path(out), progress, overwrite, offline)
-
-
-def export_with(
-    predictor: Predictor,
-    features: Mapping[str, Json],
-    labels: Mapping[str, Json],
-    to: str,
-    out: Path,
-    progress: Progress,
-    overwrite: bool = False,
-    offline: bool = False,
-) -> Exported:
-    """Export a head in memory with the backbone that it was fitted on.
+    """Export the head of a run with the backbone that it was fitted on.
 
     What is written is loaded again, by the library that it is for, and held against the run on trial samples.
 
     Parameters
     ----------
+    run : Run
     to : {"hf", "onnx", "timm"}
     out : Path
         Written whole or not at all.
@@ -96,6 +50,7 @@ def export_with(
     """
     check_target(to, out, overwrite)
     write = _writer(to)
+    predictor, features, labels = run.predictor, run.features, run.labels
     subject = open_subject(predictor, features, labels, progress, offline)
     found: dict[str, Any] = {}
 
@@ -161,10 +116,10 @@ def _writer(to: str) -> Callable[[Subject, Path], dict[str, Any]]:
 
 def _names(predictor: Predictor, labels: Mapping[str, Json], n_outputs: int) -> Sequence[str]:
     """What the logits are called, in order."""
-    if predictor.task == "single":
-        return predictor.classes
     names = [str(name) for name in labels["names"]]
-    if predictor.task == "multi":
+    task = open_task(predictor.task)
+    if task.has_names:
+        names = task.class_names(predictor.classes, names)
         if len(names) != n_outputs:
             raise StorageError(
                 f"the run names {len(names)} labels, and its head has {n_outputs}; fit it again"

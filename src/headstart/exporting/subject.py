@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import HeadstartError
+from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     import torch
@@ -17,12 +18,6 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-4
 """The largest error of a logit, as a share of the largest logit."""
-PROBLEMS = {
-    "single": "single_label_classification",
-    "multi": "multi_label_classification",
-    "regression": "regression",
-}
-"""What transformers calls the tasks."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +28,7 @@ class Subject:
     ----------
     portable : Portable
     head : PlainHead
-    task : {"single", "multi", "regression"}
+    task : LabelKind
     names : sequence of str
         Of the logits, in order.
     inputs : callable
@@ -59,7 +54,7 @@ class Subject:
             "num_labels": len(self.names),
             "id2label": dict(enumerate(self.names)),
             "label2id": {name: place for place, name in enumerate(self.names)},
-            "problem_type": PROBLEMS[self.task],
+            "problem_type": open_task(self.task).problem_type,
         }
 
     def expected(self) -> torch.Tensor:

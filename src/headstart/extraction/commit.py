@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,11 +15,14 @@ from headstart.extraction.labels import label_samples
 from headstart.keys import contains, pack
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from headstart.cache.sets import FeatureSet
     from headstart.cache.store import Cache
     from headstart.config import ExtractConfig
     from headstart.contracts import Progress, Source
-    from headstart.extraction.fill import Filled
+    from headstart.extraction.backbone import OpenedBackbone
+    from headstart.extraction.fill import FillResult
     from headstart.extraction.labels import Labelled
     from headstart.extraction.plan import ExtractionPlan
     from headstart.types import BackboneInfo, Failure, Json
@@ -29,31 +31,13 @@ READING = ("encoding", "label_names", "label_kind", "label_separator", "streamin
 """Options that say how data is read, beside those that name its columns."""
 
 
-@dataclass(frozen=True, slots=True)
-class Extracted:
-    """What was computed for a set that is still to be committed.
-
-    Parameters
-    ----------
-    source : Source
-    plan : ExtractionPlan
-        All samples, with the spaces that hold their features.
-    backbone : BackboneInfo
-    filled : Filled
-        What this run computed.
-    drift : mapping
-        By space: how far low precision moved the features, where that was measured.
-    """
-
-    source: Source
-    plan: ExtractionPlan
-    backbone: BackboneInfo
-    filled: Filled
-    drift: Mapping[str, Json] = field(default_factory=dict)
-
-
 def commit(
-    cache: Cache, name: str, config: ExtractConfig, found: Extracted, progress: Progress
+    name: str,
+    config: ExtractConfig,
+    source: Source,
+    opened: OpenedBackbone,
+    filled: FillResult,
+    progress: Progress,
 ) -> tuple[FeatureSet, list[Failure]]:
     """Commit the set, on top of whatever it has become while we computed.
 
@@ -63,18 +47,16 @@ def commit(
     list of Failure
         Those of the features asked for.
     """
-    plan = found.plan
+    cache, plan = opened.cache, filled.plan
     while True:
         earlier = cache.find_set(name)
-        of_backbone = [*_still_missing(earlier, plan, found.filled.failures), *found.filled.failures]
+        of_backbone = [*_still_missing(earlier, plan, filled.failures), *filled.failures]
         mine = [*plan.samples.failures, *_by_sample(of_backbone, plan)]
         _check_any_held(plan, mine)
-        labelled = label_samples(plan.samples, found.source, earlier, config.split_seed)
-        entries = _feature_entries(cache, config, found, earlier)
+        labelled = label_samples(plan.samples, source, earlier, config.split_seed)
+        entries = _feature_entries(config, source, opened, plan, earlier)
         failures = [*mine, *_failures_of_others(earlier, plan, entries)]
-        info = _describe(
-            config, found.source, labelled, entries, failures, _measured(found, earlier, entries)
-        )
+        info = _describe(config, source, labelled, entries, failures, _measured(filled, earlier, entries))
         features = commit_set(
             cache, name, labelled, info, failures, replaces=earlier.digest if earlier else None
         )
@@ -164,11 +146,14 @@ def _say_splits(labelled: Labelled, progress: Progress) -> None:
 
 
 def _feature_entries(
-    cache: Cache, config: ExtractConfig, found: Extracted, earlier: FeatureSet | None
+    config: ExtractConfig,
+    source: Source,
+    opened: OpenedBackbone,
+    plan: ExtractionPlan,
+    earlier: FeatureSet | None,
 ) -> list[dict[str, Json]]:
     """The features of the set: those of this extraction first, then those that it had."""
-    plan = found.plan
-    options = config.backbone_options(found.source.modality)
+    cache, options = opened.cache, config.backbone_options(source.modality)
     new: list[dict[str, Json]] = [
         {
             "backbone": config.backbone,
@@ -177,7 +162,7 @@ def _feature_entries(
             "space": plan.spaces[number * len(plan.taps) + place].id,
             "located": located_spec(config.backbone),
             "options": options.given(),
-            **_layers(found.backbone),
+            **_layers(opened.info),
         }
         for number, view in enumerate(plan.views)
         for place, tap in enumerate(plan.taps)
@@ -244,17 +229,16 @@ def _describe(
 
 
 def _measured(
-    found: Extracted, earlier: FeatureSet | None, entries: Sequence[dict[str, Json]]
+    filled: FillResult, earlier: FeatureSet | None, entries: Sequence[dict[str, Json]]
 ) -> dict[str, Json]:
     """What was measured by space: now, or by the run that last computed something for it."""
     before = earlier.info.get(MEASURED, {}) if earlier else {}
     spaces = {entry["space"] for entry in entries}
     kept = {space: said for space, said in before.items() if space in spaces}
-    filled = found.filled
     if filled.timings is None:
         return kept
     timings = filled.timings.to_json()
-    now = {space.id: {"timings": timings, **found.drift.get(space.id, {})} for space in found.plan.spaces}
+    now = {space.id: {"timings": timings, **filled.drift.get(space.id, {})} for space in filled.plan.spaces}
     return {**kept, **now}
 
 

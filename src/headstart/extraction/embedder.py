@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -12,13 +11,16 @@ from headstart.cache.store import Cache
 from headstart.config import ExtractConfig
 from headstart.data import SourceOptions, open_source
 from headstart.errors import ConfigError, DataError
-from headstart.extraction.fill import OpenedBackbone, check_modality, fill
-from headstart.extraction.jobs import plan_work
+from headstart.extraction.backbone import OpenedBackbone, check_modality
+from headstart.extraction.fill import fill
+from headstart.extraction.plan import plan_job
 from headstart.extraction.samples import register
 from headstart.network import forbid_network
 from headstart.progress import open_progress
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     from headstart.types import Modality
@@ -125,12 +127,12 @@ class Embedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         source = open_source(items, SourceOptions(labels=False), kind or opened.info.modality)
         check_modality(source, opened.info)
         samples = register(source, cache.keys, progress)
-        work = plan_work(cache, config, opened.info, source, samples)
-        filled = fill(work, opened, config, progress)
+        job = plan_job(cache, config, opened.info, source, samples)
+        filled = fill(job, opened, config, progress)
         failures = [*samples.failures, *filled.failures]
         if failures:
             raise DataError(f"input {failures[0].id} cannot be used: {failures[0].reason}")
-        return work.plan.spaces[0].gather(samples.keys).values.astype(np.float32, copy=False)
+        return job.plan.spaces[0].gather(samples.keys).values.astype(np.float32, copy=False)
 
     def _kind_of(self, item: Any) -> Modality | None:
         """What an input is; None where only the backbone can tell: strings are texts or paths."""

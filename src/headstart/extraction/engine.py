@@ -7,7 +7,6 @@ import queue
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,20 +14,22 @@ import numpy as np
 from headstart.cache.claims import ClaimBoard
 from headstart.errors import BackboneError
 from headstart.extraction.extractor import Computed, Extractor
-from headstart.extraction.forward import NOT_FINITE
-from headstart.extraction.limit import NO_LIMIT, FailureLimit
+from headstart.extraction.inference import NOT_FINITE
 from headstart.extraction.plan import N_UNITS, ExtractionPlan
-from headstart.extraction.writer import ShardWriter
+from headstart.extraction.samples import NO_LIMIT, FailureLimit
 from headstart.types import Failure
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from headstart.cache.index import Index
     from headstart.cache.space import CommittedShard, Space
     from headstart.contracts import FrozenModel, Progress
-    from headstart.extraction.forward import SampleFailure
-    from headstart.extraction.timing import Timings
+    from headstart.extraction.inference import SampleFailure
+    from headstart.extraction.timings import Timings
+    from headstart.extraction.writer import ShardWriter
     from headstart.types import StoredDtype
 
 SECONDS_A_CLAIM = 5.0
@@ -57,9 +58,9 @@ class LocalEngine:
     n_computed : int
         The samples that this process computed.
     failures : list of Failure
-    given_up : list of int
+    failed_rows : list of int
         Positions in the plan's ``todo`` that failed; whoever has told others of them may clear it.
-    given_up_elsewhere : queue of list of int
+    failed_elsewhere : queue of list of int
         The same of other processes that work on this plan: no space will ever hold them, and without this
         each process would try them again.
     timings : Timings, optional
@@ -82,8 +83,8 @@ class LocalEngine:
         self._limit = limit
         self._cores = cores
         self.failures: list[Failure] = []
-        self.given_up: list[int] = []
-        self.given_up_elsewhere: queue.SimpleQueue[list[int]] = queue.SimpleQueue()
+        self.failed_rows: list[int] = []
+        self.failed_elsewhere: queue.SimpleQueue[list[int]] = queue.SimpleQueue()
         self.n_computed = 0
         self.timings: Timings | None = None
 
@@ -99,7 +100,7 @@ class LocalEngine:
         keeps_open : bool
             Leave the last shards open, for a caller who has more plans over the same spaces.
         """
-        work = _Work(plan, writer, self._limit, self.failures, self.given_up)
+        work = _Work(plan, writer, self._limit, self.failures, self.failed_rows)
         start, written = time.monotonic(), writer.stopwatch.seconds("write")
         extractor = Extractor(plan, model, self._stored, self._progress, self._batch_size, self._cores)
         try:
@@ -147,8 +148,8 @@ class LocalEngine:
 
     def _outstanding(self, work: _Work) -> NDArray[np.int64]:
         """Positions in ``todo`` that neither we nor anybody else has finished or begun here."""
-        while not self.given_up_elsewhere.empty():
-            work.under_way[self.given_up_elsewhere.get()] = True
+        while not self.failed_elsewhere.empty():
+            work.under_way[self.failed_elsewhere.get()] = True
         left = np.flatnonzero(~work.under_way)
         if not work.has_news():
             return left
@@ -189,7 +190,7 @@ class _Work:
     limit : FailureLimit
     failures : list of Failure
         Where those that are found are added.
-    given_up : list of int
+    failed_rows : list of int
         Where the positions are added that failed.
     """
 
@@ -199,7 +200,7 @@ class _Work:
         writer: ShardWriter,
         limit: FailureLimit,
         failures: list[Failure],
-        given_up: list[int],
+        failed_rows: list[int],
     ) -> None:
         self._plan = plan
         self._writer = writer
@@ -213,7 +214,7 @@ class _Work:
         self.n_finished = 0
         self.n_computed = 0
         self.failures = failures
-        self._given_up = given_up
+        self._failed_rows = failed_rows
 
     def held(self, positions: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which rows of ``todo`` have all of the features that they lacked by now."""
@@ -256,7 +257,7 @@ class _Work:
                 finished += 1
                 self.n_computed += not self._failed[position]
                 if self._failed[position]:
-                    self._given_up.append(position)
+                    self._failed_rows.append(position)
         self.n_finished += finished
         self._check_finite(computed)
         if computed.failures:

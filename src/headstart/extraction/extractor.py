@@ -6,26 +6,33 @@ import contextlib
 import queue
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from headstart.backbones.freezing import is_int8
 from headstart.errors import BackboneError, SampleError
-from headstart.extraction.acceleration import Accelerator, Trial, accelerators, tolerance_of, try_accelerator
-from headstart.extraction.forward import FeatureCaster, SampleFailure, SpaceFeatures, eager_forward
-from headstart.extraction.lanes import BatchRunner, LanePool, Result, is_out_of_memory, lay_out
-from headstart.extraction.reading import Item, Job, ReaderPool, TransientError
-from headstart.extraction.ready import ReadyItems
-from headstart.extraction.timing import PHASES, Stopwatch, Timings
-from headstart.extraction.tuning import FULL, BatchTuner
+from headstart.extraction.batches import FULL, BatchTuner, ReadyItems
+from headstart.extraction.inference import (
+    BatchRunner,
+    FeatureCaster,
+    InferencePool,
+    Result,
+    SampleFailure,
+    SpaceFeatures,
+    lay_out,
+)
+from headstart.extraction.readers import Item, Job, ReaderPool, TransientError
+from headstart.extraction.runtime import TorchRuntime, Trial
+from headstart.extraction.timings import PHASES, Stopwatch, Timings
+from headstart.memory import is_out_of_memory
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     import numpy as np
     from numpy.typing import NDArray
 
-    from headstart.contracts import FrozenModel, Progress
+    from headstart.contracts import FrozenModel, Progress, Runtime
     from headstart.extraction.plan import ExtractionPlan
     from headstart.types import StoredDtype
 
@@ -86,18 +93,16 @@ class Extractor:
     ) -> None:
         self.stopwatch = Stopwatch()
         self.layout = lay_out(model.device, model.is_reentrant, cores)
-        self.forward_as = getattr(model, "forward_as", "eager")
         self._plan = plan
         self._progress = progress
         self._events: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._readers = ReaderPool(plan, model, self._events, self.stopwatch, self.layout.cores)
-        self._lanes = LanePool(self.layout, self._events)
-        self._eager = eager_forward(model, plan.taps)
+        self._lanes = InferencePool(self.layout, self._events)
+        self._runtime: Runtime = TorchRuntime(model, plan.taps, self.layout)
         self._runner = BatchRunner(
-            self.layout, model.collate, self._eager, FeatureCaster(plan, stored), self.stopwatch
+            self.layout, model.collate, self._runtime, FeatureCaster(plan, stored), self.stopwatch
         )
         self._ready = ReadyItems(model.length)
-        self._tolerance = tolerance_of(model.module)
         self._sorts = plan.source.modality in ("text", "text-pair")
         self._most = batch_size
         self.tuner = BatchTuner(
@@ -107,8 +112,6 @@ class Extractor:
         )
         self._positions: deque[int] = deque()
         self._n_batches = 0
-        # An int8 layer rounds by what it sees: a trace of it is of no use.
-        self._untried: list[Accelerator] | None = [] if is_int8(model.module) else None
         self._is_trying = self._has_tried = False
         self._held: list[Result] = []
         self._run_again: set[int] = set()
@@ -136,7 +139,7 @@ class Extractor:
             forward=spent["forward"],
             write=spent["write"] + writing,
             device=self.layout.device.type,
-            forward_as=self.forward_as,
+            forward_as=self._runtime.name,
             lanes=self.layout.lanes,
             threads=self.layout.threads,
             batch=self._most or self.tuner.budget,
@@ -233,7 +236,7 @@ class Extractor:
             yield self._events.get(timeout=LOOK_AROUND)
         if time.monotonic() - self._looked >= LOOK_AROUND:
             self._looked = time.monotonic()
-            yield from self._readers.give_up_hanging()
+            yield from self._readers.time_out_stalled()
 
     def _take_job(self, job: Job) -> Iterator[Computed]:
         self._readers.took(job)
@@ -306,25 +309,18 @@ class Extractor:
             self._submit(half, result.budget, cost)
 
     def _try_to_accelerate(self, result: Result) -> None:
-        """Start a trial in a lane, where enough work is left for it to pay."""
+        """Start a trial in a thread of the model, where enough work is left for it to pay."""
         elapsed = time.monotonic() - self._began
-        if self._is_trying or not self.tuner.is_settled or elapsed < MEASURE_AFTER or self._untried == []:
+        if self._is_trying or not self.tuner.is_settled or elapsed < MEASURE_AFTER:
             return
         if not self._is_full(result):
             return  # a part of a batch would have another shape than the rest
-        if self._untried is None:
-            self._untried = list(accelerators(self.layout, self._runner.batch(result.items)))
         n_left = int(self._plan.wants.sum()) - self._n_done
-        if not self._untried or not self._untried[0].pays(n_left * elapsed / max(self._n_done, 1)):
-            return
-        accelerator = self._untried.pop(0)
-        self._is_trying, self._has_tried, self._n_batches = True, True, self._n_batches + 1
-        batch, runner = self._runner.batch(result.items), self._runner
-        self._lanes.submit(
-            partial(
-                try_accelerator, accelerator, self._eager, runner.forward, batch, self.layout, self._tolerance
-            )
-        )
+        seconds_left = n_left * elapsed / max(self._n_done, 1)
+        trial = self._runtime.trial(partial(self._runner.batch, result.items), seconds_left)
+        if trial is not None:
+            self._is_trying, self._has_tried, self._n_batches = True, True, self._n_batches + 1
+            self._lanes.submit(trial)
 
     def _is_full(self, result: Result) -> bool:
         if self._most is not None:
@@ -336,7 +332,5 @@ class Extractor:
         held, self._held = self._held, []
         for result in held:
             self._submit(result.items, result.budget, result.cost)
-        if trial.says:
-            self._progress.say(f"{trial.says}; going on without")
-        if trial.forward is not None:
-            self._runner.forward, self.forward_as = trial.forward, trial.name
+        if says := self._runtime.adopt(trial):
+            self._progress.say(f"{says}; going on without")

@@ -1,248 +1,238 @@
-"""What extract, predict and the embedder share: opening a backbone, and filling its spaces."""
+"""The one way to fill spaces: for a scan, a stream, predict, the embedder and the cut cache."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from headstart.backbones import located_spec, open_backbone, side_of
-from headstart.cache.resolutions import find_known, record_known
-from headstart.errors import ConfigError, MismatchError, WeightsUnavailableError
+import numpy as np
+
+from headstart.cache.resolutions import record_known
+from headstart.errors import ConfigError
+from headstart.extraction.backbone import load_model
 from headstart.extraction.engine import LocalEngine
-from headstart.extraction.limit import NO_LIMIT, FailureLimit
-from headstart.extraction.workers import ModelRecipe, WorkersEngine
+from headstart.extraction.samples import NO_LIMIT, FailureLimit, SampleCollector, samples_of
+from headstart.extraction.workers import WorkersEngine
 from headstart.extraction.writer import ShardWriter
+from headstart.keys import first_occurrences
 
 if TYPE_CHECKING:
-    from headstart.backbones.options import BackboneOptions
-    from headstart.cache.space import CommittedShard, Space
-    from headstart.cache.store import Cache
+    from headstart.cache.space import Space
     from headstart.config import ComputeConfig
-    from headstart.contracts import Backbone, FrozenModel, Progress, Source
-    from headstart.extraction.jobs import Work
-    from headstart.extraction.plan import ExtractionPlan
-    from headstart.extraction.timing import Timings
-    from headstart.types import BackboneInfo, Failure, Json, Precision
+    from headstart.contracts import FrozenModel, KeyMemo, Payloads, Progress, Source
+    from headstart.extraction.backbone import OpenedBackbone
+    from headstart.extraction.plan import ExtractionJob, ExtractionPlan
+    from headstart.extraction.samples import Samples
+    from headstart.extraction.timings import Timings
+    from headstart.types import Failure, Json, Modality, Payload
 
-
-class OpenedBackbone:
-    """A backbone, and what is known of it before its weights are loaded.
-
-    Parameters
-    ----------
-    spec : str
-    options : BackboneOptions
-    cache : Cache
-        Its memo, and what lies beside its spaces, may know the backbone already.
-    progress : Progress
-    """
-
-    def __init__(self, spec: str, options: BackboneOptions, cache: Cache, progress: Progress) -> None:
-        self.spec = spec
-        self._options = options
-        self.cache = cache
-        self._progress = progress
-        self._backbone: Backbone | None = None
-        self.was_loaded = False
-        self.info = self._resolve()
-
-    @property
-    def portable_spec(self) -> dict[str, Json]:
-        """Spec and options, without anything of this machine."""
-        options = {**self._options.given(), **side_of(self.spec, self._options)}
-        return {"spec": located_spec(self.spec), "options": options}
-
-    def backbone(self) -> Backbone:
-        """The backbone, to be loaded.
-
-        Raises
-        ------
-        BackboneError
-            Its weights cannot be had on this machine.
-        """
-        if self._backbone is None:
-            self._backbone = open_backbone(self.spec, self._options)
-        return self._backbone
-
-    def release(self) -> None:
-        """Let go of the model; it is loaded anew if it is needed again."""
-        self._backbone, self.was_loaded = None, False
-
-    def model_recipe(self, precision: Precision) -> ModelRecipe:
-        """What another process needs to load it."""
-        return ModelRecipe(self.spec, self._options, precision, self.info.weights)
-
-    def _resolve(self) -> BackboneInfo:
-        """From this machine's memo, from the model, or from what the cache knows of it."""
-        try:
-            key = self.backbone().memo_key()
-            if key is not None and (info := self.cache.resolutions.get(key)):
-                return info
-            began = time.time_ns()
-            info = self.backbone().resolve()
-        except WeightsUnavailableError as error:
-            known = find_known(self.cache.space_paths(), self.portable_spec)
-            if len(known) != 1:
-                raise
-            self._progress.say(f"{error}; going on with what the cache holds of it")
-            return known[0]
-        self.was_loaded = True
-        if key is not None:
-            self.cache.resolutions.put(key, info, self.backbone().witnesses(), began)
-        return info
-
-
-def check_modality(source: Source, info: BackboneInfo) -> None:
-    """Refuse images for a text backbone, and the other way round."""
-    takes = {"text": ("text", "text-pair")}
-    if source.modality not in takes.get(info.modality, (info.modality,)):
-        pairs = "give --image-column and --text-column for pairs of both, or "
-        raise ConfigError(
-            f"{info.spec} takes {info.modality}s, and the data holds {source.modality}s "
-            f"({source.description}); {pairs if info.modality == 'image-text' else ''}choose another backbone"
-        )
+ENOUGH_PER_GPU = 1000  # samples, below which another worker's start takes longer than they do
 
 
 @dataclass(frozen=True, slots=True)
-class Filled:
-    """What was computed to fill the spaces of a plan.
+class FillResult:
+    """What was computed to fill the spaces of a plan."""
 
-    Parameters
-    ----------
-    n_computed : int
-        The samples that this process computed.
-    failures : list of Failure
-    timings : Timings, optional
-        None: nothing was.
-    """
-
-    n_computed: int
+    plan: ExtractionPlan  # all samples, with the spaces that hold their features
+    n_computed: int  # samples that this command computed
     failures: list[Failure]
-    timings: Timings | None
+    timings: Timings | None  # None if nothing was computed
+    drift: Mapping[str, Json] = field(default_factory=dict)  # by space, where low precision was measured
 
 
-class Filler:
+class SpaceWriter:
     """Computes and commits what spaces lack; a plan with nothing to do loads no model.
 
-    Parameters
-    ----------
-    opened : OpenedBackbone
-    config : ComputeConfig
-    progress : Progress
-    limit : FailureLimit
-    keep_open : bool
-        Let shards grow from plan to plan, over the same spaces, until `finish`.
-
-    Attributes
-    ----------
-    n_computed : int
-        The samples that this process computed.
-    failures : list of Failure
-    timings : Timings, optional
-        None: nothing was computed.
+    With ``keep_open``, shards grow from plan to plan, over the same spaces, until `finish`.
     """
 
     def __init__(
         self,
-        opened: OpenedBackbone,
+        opened: Callable[[], OpenedBackbone],
         config: ComputeConfig,
         progress: Progress,
         limit: FailureLimit = NO_LIMIT,
         keep_open: bool = False,
     ) -> None:
-        self._opened = opened
+        self._open_backbone = opened
         self._config = config
         self._progress = progress
         self._limit = limit
         self._keep_open = keep_open
+        self._opened: OpenedBackbone | None = None
         self._is_prepared = False
         self._model: FrozenModel | None = None
-        self._writer: ShardWriter | None = None
+        self._shards: ShardWriter | None = None
         self.timings: Timings | None = None
         self.n_computed = 0
         self.failures: list[Failure] = []
 
-    def fill(self, work: Work) -> None:
+    def fill(self, job: ExtractionJob) -> None:
         """Compute what the spaces of a plan lack."""
-        if not len(work.plan.todo):
+        if not len(job.plan.todo):
             return
-        devices = [] if self._keep_open else worker_devices(self._config, len(work.plan.todo))
-        engine = self._workers(work, devices) if len(devices) > 1 else self._local(work)
+        if self._opened is None:
+            self._opened = self._open_backbone()
+        devices = [] if self._keep_open else worker_devices(self._config, len(job.plan.todo))
+        if len(devices) > 1:
+            self._run_workers(job, self._opened, devices)
+        else:
+            self._run_here(job, self._opened)
+
+    def _run_here(self, job: ExtractionJob, opened: OpenedBackbone) -> None:
+        engine = LocalEngine(self._progress, job.stored, self._config.batch_size, self._limit)
         try:
-            for _ in self._run(engine, work):
+            if self._model is None:
+                self._model = load_model(opened, self._config.device, job.precision)
+            self._prepare(job, opened)  # after the model: one that cannot be loaded leaves no empty spaces
+            if self._shards is None:
+                self._shards = ShardWriter(job.plan.spaces, job.plan.shard_format)
+            for _ in engine.run(job.plan, self._model, self._shards, self._keep_open):
                 pass
         finally:
-            self.n_computed += engine.n_computed
-            self.failures += engine.failures
-            if engine.timings is not None:
-                self.timings = engine.timings if self.timings is None else self.timings.joined(engine.timings)
+            self._count(engine)
 
-    def _local(self, work: Work) -> LocalEngine:
-        return LocalEngine(self._progress, work.stored, self._config.batch_size, self._limit)
+    def _run_workers(self, job: ExtractionJob, opened: OpenedBackbone, devices: Sequence[str]) -> None:
+        from headstart.extraction.inference import usable_cores
 
-    def _workers(self, work: Work, devices: Sequence[str]) -> WorkersEngine:
-        from headstart.extraction.lanes import usable_cores
+        model, cores, size = opened.model_recipe(job.precision), usable_cores(), self._config.batch_size
+        engine = WorkersEngine(self._progress, model, devices, cores, job.stored, size, self._limit)
+        try:
+            self._prepare(job, opened)
+            engine.run(job.plan)
+        finally:
+            self._count(engine)
 
-        model = self._opened.model_recipe(work.precision)
-        cores, size = usable_cores(), self._config.batch_size
-        return WorkersEngine(self._progress, model, devices, cores, work.stored, size, self._limit)
+    def _count(self, engine: LocalEngine | WorkersEngine) -> None:
+        self.n_computed += engine.n_computed
+        self.failures += engine.failures
+        if engine.timings is not None:
+            self.timings = engine.timings if self.timings is None else self.timings.joined(engine.timings)
 
-    def _run(self, engine: LocalEngine | WorkersEngine, work: Work) -> Iterator[CommittedShard]:
-        if isinstance(engine, WorkersEngine):
-            self._prepare(work)
-            yield from engine.run(work.plan)
-            return
-        if self._model is None:
-            self._model = load_model(self._opened, self._config.device, work.precision)
-        self._prepare(work)  # after the model: one that cannot be loaded leaves no empty spaces
-        if self._writer is None:
-            self._writer = ShardWriter(work.plan.spaces, work.plan.shard_format)
-        yield from engine.run(work.plan, self._model, self._writer, self._keep_open)
-
-    def finish(self, spaces: Sequence[Space]) -> None:
-        """Commit what is still open, and keep the indexes of the spaces."""
-        if self._writer is not None:
-            for _ in self._writer.commit():
-                pass
-        for space in spaces:
-            space.save_index()
-
-    def _prepare(self, work: Work) -> None:
+    def _prepare(self, job: ExtractionJob, opened: OpenedBackbone) -> None:
         """Make the folders of the spaces, once."""
         if self._is_prepared:
             return
         self._is_prepared = True
-        self._opened.cache.prepare()
-        for space in work.plan.spaces:
+        opened.cache.prepare()
+        for space in job.plan.spaces:
             space.prepare()
-            record_known(space.path, self._opened.portable_spec, self._opened.info)
+            record_known(space.path, opened.portable_spec, opened.info)
+
+    def finish(self, spaces: Sequence[Space]) -> None:
+        """Commit what is still open, and keep the indexes of the spaces."""
+        if self._shards is not None:
+            for _ in self._shards.commit():
+                pass
+        for space in spaces:
+            space.save_index()
+
+    def result(self, plan: ExtractionPlan) -> FillResult:
+        """What was computed so far, for all samples of a plan."""
+        return FillResult(plan, self.n_computed, self.failures, self.timings)
 
 
 def fill(
-    work: Work,
+    job: ExtractionJob,
     opened: OpenedBackbone,
     config: ComputeConfig,
     progress: Progress,
     limit: FailureLimit = NO_LIMIT,
-) -> Filled:
+) -> FillResult:
     """Compute and commit what the spaces of a plan lack."""
-    filler = Filler(opened, config, progress, limit)
-    n_todo = len(work.plan.todo)
+    writer = SpaceWriter(lambda: opened, config, progress, limit)
+    n_todo = len(job.plan.todo)
     if n_todo:
         progress.begin("extracting", n_todo)
     try:
-        filler.fill(work)
+        writer.fill(job)
     finally:
         if n_todo:
             progress.end()
-    filler.finish(work.plan.spaces)
-    record_use(work.plan, n_todo)
-    return Filled(filler.n_computed, filler.failures, filler.timings)
+    writer.finish(job.plan.spaces)
+    record_use(job.plan, n_todo)
+    return writer.result(job.plan)
 
 
-ENOUGH_A_GPU = 1000  # samples, below which another worker's start takes longer than they do
+def fill_stream(
+    source: Source,
+    memo: KeyMemo,
+    plan_block: Callable[[Payloads, Samples], ExtractionJob],
+    opened: Callable[[], OpenedBackbone],
+    config: ComputeConfig,
+    progress: Progress,
+    limit: FailureLimit = NO_LIMIT,
+) -> FillResult:
+    """Key and extract a source that can be read only once, block by block; no block is ever held again.
+
+    Shards grow across blocks. Memory holds one block of payloads, and the table of all samples.
+    """
+    writer = SpaceWriter(opened, config, progress, keep_open=True)
+    blocks = SampleCollector()
+    job: ExtractionJob | None = None
+    n_read = n_missing = 0
+    progress.begin("reading and extracting", None)
+    try:
+        for part, samples in _blocks(source, memo, blocks):
+            job = plan_block(part, samples)
+            writer.fill(job)
+            n_missing += len(job.plan.todo)
+            n_read += len(samples)
+            limit.so_far(n_read, [*blocks.failures, *writer.failures])
+            progress.advance(len(samples) - len(job.plan.todo))
+    finally:
+        progress.end()
+        if job is not None:
+            writer.finish(job.plan.spaces)
+    limit.of(n_read, [*blocks.failures, *writer.failures])
+    all_samples = blocks.samples()
+    assert job is not None  # there is a sample, so there was a block with one
+    plan = _whole(source, all_samples, job.plan)
+    record_use(plan, n_missing)
+    return writer.result(plan)
+
+
+class _Block:
+    """The last block of a stream as a source whose rows count from 0."""
+
+    rows_a_block = None
+
+    def __init__(self, source: Source, start: int) -> None:
+        self._source = source
+        self._start = start
+
+    @property
+    def modality(self) -> Modality:
+        return self._source.modality
+
+    def payload(self, row: int) -> Payload:
+        return self._source.payload(self._start + row)
+
+
+def _blocks(source: Source, memo: KeyMemo, seen: SampleCollector) -> Iterator[tuple[Payloads, Samples]]:
+    """Each block of a stream as a source of its own, to be used up before the next. Fills ``seen``."""
+    start = 0
+    for block in source.scan(memo):
+        seen.append(block)
+        if block.table.num_rows:
+            yield _Block(source, start), samples_of([block])
+        start += block.table.num_rows
+
+
+def _whole(source: Source, samples: Samples, last: ExtractionPlan) -> ExtractionPlan:
+    """All samples of a stream, with nothing left to do."""
+    n = len(first_occurrences(samples.keys))
+    return replace(
+        last,
+        source=source,
+        samples=samples,
+        n_unique=n,
+        n_viewed=n,
+        todo=np.empty(0, np.int64),
+        units=np.empty(0, np.uint8),
+        wants=np.empty((0, len(last.views)), dtype=bool),
+    )
 
 
 def worker_devices(config: ComputeConfig, n_todo: int) -> list[str]:
@@ -261,7 +251,7 @@ def worker_devices(config: ComputeConfig, n_todo: int) -> list[str]:
     n_gpus = torch.cuda.device_count() if device == "cuda" else 1
     n_workers = config.workers
     if n_workers is None:
-        n_workers = min(n_gpus, -(-n_todo // ENOUGH_A_GPU))
+        n_workers = min(n_gpus, -(-n_todo // ENOUGH_PER_GPU))
     if device == "cuda" and n_workers > n_gpus:
         raise ConfigError(f"--workers {n_workers}, and there are {n_gpus} GPUs: one worker each is the most")
     return [f"cuda:{n}" for n in range(n_workers)] if device == "cuda" else [device] * n_workers
@@ -272,36 +262,3 @@ def record_use(plan: ExtractionPlan, n_missing: int) -> None:
     n_missing = min(n_missing, plan.n_unique)  # a stream computes anew what comes again in a later block
     for space in plan.spaces:
         space.record_use(plan.n_unique - n_missing, n_missing)
-
-
-def load_model(opened: OpenedBackbone, device: str, precision: Precision) -> FrozenModel:
-    """The model on a device, after a look that it is the one that its features are named after.
-
-    Raises
-    ------
-    MismatchError
-        It has changed since it was resolved.
-    """
-    from headstart.backbones.freezing import resolve_device
-
-    backbone = opened.backbone()
-    if not opened.was_loaded:
-        # The memo named the space; the weights that fill it must be the ones that it was named after.
-        differences = _differences(backbone.resolve(), opened.info)
-        if differences:
-            if (key := backbone.memo_key()) is not None:
-                opened.cache.resolutions.forget(key)
-            raise MismatchError(
-                f"{opened.spec} is not what it was when its features were named "
-                f"({', '.join(differences)} changed); run the command again"
-            )
-    return backbone.load(resolve_device(device), precision)
-
-
-def _differences(now: BackboneInfo, then: BackboneInfo) -> list[str]:
-    names = ("weights", "architecture", "preprocessing", "max_length", "prompt", "code")
-    return [name for name in names if _plain(getattr(now, name)) != _plain(getattr(then, name))]
-
-
-def _plain(value: Json) -> Json:
-    return dict(value) if isinstance(value, Mapping) else value

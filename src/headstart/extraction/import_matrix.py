@@ -3,37 +3,214 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headstart.arrow import keys_to_arrow, names_by_code, strings
 from headstart.cache.claims import ClaimBoard
 from headstart.cache.commit import commit_set
 from headstart.cache.exchange.importing import (
     SCHEME,
     check_imported,
     fill_imported,
+    imported_keys,
     imported_recipe,
     imported_spec,
 )
 from headstart.cache.exchange.matrices import Matrix, open_matrix
+from headstart.cache.exchange.selection import META
 from headstart.cache.formats import FormatName, shard_format
 from headstart.cache.layout import check_set_name
+from headstart.cache.sets import LABEL
 from headstart.cache.store import Cache
-from headstart.errors import ConfigError, HeadstartError
-from headstart.extraction.imported_samples import ImportedSamples, read_samples
+from headstart.data.labels.names import clean_labels
+from headstart.data.splits import split_name
+from headstart.data.tables.formats import is_table, read_table_file
+from headstart.errors import ConfigError, DataError, HeadstartError
 from headstart.extraction.labels import Labelled, label_samples
-from headstart.keys import contains, pack
+from headstart.extraction.samples import Samples
+from headstart.keys import KEY_BYTES, contains, pack
+from headstart.types import SPLITS
 
 if TYPE_CHECKING:
-    import numpy as np
+    from collections.abc import Mapping, Sequence
+
     from numpy.typing import NDArray
 
+    from headstart.cache.exchange.matrices import Matrix
     from headstart.cache.sets import FeatureSet
     from headstart.cache.space import Space
     from headstart.contracts import Progress
-    from headstart.types import Failure, Json
+    from headstart.types import Failure, Json, LabelKind
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedSamples:
+    """Samples, and what their label columns are."""
+
+    samples: Samples
+    label_names: Mapping[str, Sequence[str]]
+    label_kinds: Mapping[str, LabelKind]
+
+
+def read_samples(matrix: Matrix, config: ImportConfig) -> ImportedSamples:
+    """Name every row of a matrix.
+
+    Raises
+    ------
+    DataError
+        An id is missing, empty or there twice, or a split is none; the message names its row.
+    ConfigError
+        A column that was asked for is not there.
+    """
+    columns = _columns(matrix, config)
+    place = str(config.ids or matrix.path)
+    if columns.num_rows != matrix.n_rows:
+        raise DataError(
+            f"{place} has {columns.num_rows:,} ids, and {matrix.path} has {matrix.n_rows:,} rows; "
+            "each row takes one id, in the same order"
+        )
+    ids = _ids(columns, config.id_column, place)
+    keys = _keys(columns, ids, matrix, config)
+    labels = _labels(columns, matrix, config)
+    table: dict[str, pa.Array | pa.ChunkedArray] = {
+        "id": strings(ids),
+        "key": keys_to_arrow(keys),
+        "split": _splits(columns, matrix, config, place),
+        "origin": _origins(columns, matrix, place),
+        **{LABEL + name: column for name, (column, _) in labels.items()},
+        **{name: columns.column(name) for name in columns.column_names if name.startswith(META)},
+    }
+    names = {name: label.names for name, label in matrix.labels.items() if name in labels}
+    kinds = {name: kind for name, (_, kind) in labels.items()}
+    return ImportedSamples(Samples(pa.table(table), keys, []), names, kinds)
+
+
+def _columns(matrix: Matrix, config: ImportConfig) -> pa.Table:
+    """The table that has the ids."""
+    if config.ids is None:
+        if not matrix.columns.num_columns:
+            raise ConfigError(f"{matrix.path} holds no ids; say --ids FILE, one id a line or a table")
+        return matrix.columns
+    if is_table(config.ids.name):
+        if not config.ids.is_file():
+            raise DataError(f"there is no file {config.ids}")
+        table = read_table_file(config.ids, "utf-8")
+        if table.bad_rows:
+            number, reason = table.bad_rows[0]
+            raise DataError(f"{config.ids}, row {number}: {reason}")
+        return table.rows
+    try:
+        # Not splitlines(): U+2028 and its like stand in names, and end no line.
+        lines = config.ids.read_text("utf-8-sig").removesuffix("\n").split("\n")
+    except (OSError, ValueError) as error:
+        raise DataError(f"{config.ids} cannot be read: {error}") from error
+    return pa.table({"id": strings(lines)})
+
+
+def _ids(columns: pa.Table, asked: str | None, place: str) -> list[str]:
+    name = asked or ("id" if "id" in columns.column_names else columns.column_names[0])
+    if asked is None and name != "id" and columns.num_columns > 1:
+        raise ConfigError(f"which column of {place} are the ids? say --id-column; {_there(columns)}")
+    values = _texts(columns, name, place).to_pylist()
+    first: dict[str, int] = {}
+    for row, value in enumerate(values, 1):
+        if not value:
+            raise DataError(f"{place}, row {row}: the id is empty; every sample needs one")
+        if (earlier := first.setdefault(value, row)) != row:
+            raise DataError(f"{place}, row {row}: the id {value!r} is that of row {earlier} as well")
+    return list(first)
+
+
+def _keys(columns: pa.Table, ids: list[str], matrix: Matrix, config: ImportConfig) -> NDArray[np.uint8]:
+    if config.keys is not None:
+        return config.keys
+    if not matrix.about or config.ids is not None:
+        return imported_keys(config.set, ids)
+    digits = columns.column("key").to_pylist()
+    for row, value in enumerate(digits, 1):
+        if value is None or len(value) != 2 * KEY_BYTES or not set(value) <= set("0123456789abcdef"):
+            raise DataError(f"{matrix.path}, row {row}: {value!r} is not a key of {2 * KEY_BYTES} hex digits")
+    return pack(map(bytes.fromhex, digits))
+
+
+def _splits(columns: pa.Table, matrix: Matrix, config: ImportConfig, place: str) -> pa.Array:
+    name = config.split_column
+    if name is None and matrix.about and config.ids is None:
+        name = "split"
+    if name is None:
+        return pa.nulls(columns.num_rows, pa.string())
+    column = _texts(columns, name, place)
+    codes = np.full(columns.num_rows, -1, dtype=np.int8)
+    for value in pc.unique(column).drop_null().to_pylist():
+        if not value.strip():
+            continue
+        split = split_name(value)
+        rows = np.flatnonzero(np.asarray(pc.fill_null(pc.equal(column, pa.scalar(value)), False)))
+        if split is None:
+            raise DataError(
+                f"{place}, row {int(rows[0]) + 1}: {value!r} is no split; write train, validation or test"
+            )
+        codes[rows] = SPLITS.index(split)
+    return names_by_code(codes, SPLITS)
+
+
+def _labels(
+    columns: pa.Table, matrix: Matrix, config: ImportConfig
+) -> dict[str, tuple[pa.Array | pa.ChunkedArray, LabelKind]]:
+    """The label columns asked for, or those of an export."""
+    place = str(config.ids or matrix.path)
+    if config.label_columns:
+        return {name: _as_label(columns, name, place) for name in config.label_columns}
+    if config.ids is not None:
+        return {}
+    return {name: (columns.column(LABEL + name), label.kind) for name, label in matrix.labels.items()}
+
+
+def _as_label(columns: pa.Table, name: str, place: str) -> tuple[pa.Array | pa.ChunkedArray, LabelKind]:
+    column = _column(columns, name, place)
+    kind = column.type
+    if pa.types.is_floating(kind):
+        return column.cast(pa.float64()), "regression"
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return _texts(columns, name, place, pa.list_(pa.string())), "multi"
+    values = _texts(columns, name, place)
+    distinct = pc.unique(values)
+    cleaned = strings(clean_labels(distinct.to_pylist()))
+    return cleaned.take(pc.index_in(values, value_set=distinct)), "single"
+
+
+def _origins(columns: pa.Table, matrix: Matrix, place: str) -> pa.Array | pa.ChunkedArray:
+    if matrix.about and "origin" in columns.column_names:
+        return columns.column("origin").cast(pa.string())
+    name = Path(place).name
+    return strings([f"{name}:{row}" for row in range(1, columns.num_rows + 1)])
+
+
+def _column(columns: pa.Table, name: str, place: str) -> pa.ChunkedArray:
+    if name not in columns.column_names:
+        raise ConfigError(f"{place} has no column {name!r}; {_there(columns)}")
+    return columns.column(name)
+
+
+def _texts(columns: pa.Table, name: str, place: str, kind: pa.DataType | None = None) -> pa.ChunkedArray:
+    """A column as texts, or as lists of texts."""
+    column = _column(columns, name, place)
+    try:
+        return column.cast(kind or pa.string())
+    except pa.ArrowException as error:
+        raise ConfigError(
+            f"the column {name!r} of {place} holds {column.type}, which cannot be read as texts; choose another"
+        ) from error
+
+
+def _there(columns: pa.Table) -> str:
+    return f"it has: {', '.join(columns.column_names) or 'none'}"
 
 
 @dataclass(frozen=True, slots=True)

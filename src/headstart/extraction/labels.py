@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from headstart.arrow import codes_by_name, codes_of_lists, names_by_code
+from headstart.arrow import codes_by_name, names_by_code
 from headstart.cache.assigned import read_splits
 from headstart.cache.sets import LABEL
 from headstart.data.splits import NOT_GIVEN, complete_splits, count_shared, describe_making
 from headstart.keys import copies_among, first_by_key, search, slices, words
+from headstart.tasks import open_task
 from headstart.types import SPLITS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from headstart.cache.sets import FeatureSet
@@ -94,46 +95,17 @@ def _label_columns(table: pa.Table) -> list[str]:
 
 def _names_in_order(table: pa.Table, source: Source, column: str, kind: LabelKind) -> list[str]:
     """The names that the source gives in order, else those that occur, sorted."""
-    if kind == "regression":
-        return []
-    if given := source.label_names.get(column):
+    task = open_task(kind)
+    if task.has_names and (given := source.label_names.get(column)):
         return list(given)
-    values = table.column(LABEL + column)
-    if kind != "multi":
-        return sorted(pc.unique(values).drop_null().to_pylist())
-    return sorted({name for part in values.chunks for name in pc.unique(part.flatten()).to_pylist()} - {None})
+    return sorted(task.names_in(table.column(LABEL + column)))
 
 
 def _strata(table: pa.Table, labels: dict[str, list[str]], kinds: dict[str, LabelKind]) -> NDArray[np.int32]:
-    """Which samples are split alike, by the first label column.
-
-    With several labels a sample it is the rarest of them, so that each label gets into every split as
-    far as it can; numbers to regress on are one stratum.
-    """
+    """Which samples are split alike, by the first label column."""
     for column, names in labels.items():
-        values = table.column(LABEL + column)
-        if kinds[column] == "single":
-            return codes_by_name(values, names, np.int32)
-        if kinds[column] == "multi" and names:
-            return _rarest(values, names)
-        break
+        return open_task(kinds[column]).strata(table.column(LABEL + column), names)
     return np.zeros(table.num_rows, dtype=np.int32)
-
-
-def _rarest(column: pa.ChunkedArray, names: Sequence[str]) -> NDArray[np.int32]:
-    """The rarest label of each row, shape (N,); -1 for rows without any.
-
-    Chunk by chunk: a cell for every row and label would be the largest table of all.
-    """
-    counts = np.zeros(len(names), dtype=np.int64)
-    for chunk in column.chunks:
-        counts += (codes_of_lists(chunk, names) == 1).sum(axis=0)
-    order = np.argsort(counts, kind="stable").astype(np.int32)
-    rarest = [np.empty(0, dtype=np.int32)]
-    for chunk in column.chunks:
-        applies = (codes_of_lists(chunk, names) == 1)[:, order]
-        rarest.append(np.where(applies.any(axis=1), order[applies.argmax(axis=1)], np.int32(-1)))
-    return np.concatenate(rarest)
 
 
 def _earlier(samples: Samples, copies: Copies, earlier: FeatureSet | None, seed: int) -> NDArray[np.int8]:

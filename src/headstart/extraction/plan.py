@@ -1,23 +1,95 @@
-"""Planning an extraction: what is held, what is to do, in which units."""
+"""Planning an extraction: which spaces are meant, what they hold, what is to do."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
 from headstart.allocator import return_freed_memory
-from headstart.keys import ROWS_AT_ONCE, contains, first_occurrences
+from headstart.augmentation import open_views
+from headstart.backbones.pooling import choose_taps, display_tap
+from headstart.cache.formats import FormatName, shard_format
+from headstart.cache.recipe import make_recipe
+from headstart.data.splits import TRAIN
+from headstart.errors import ConfigError
+from headstart.extraction.labels import label_samples
+from headstart.keys import ROWS_AT_ONCE, contains, first_occurrences, pack
+from headstart.types import Precision, StoredDtype
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from headstart.augmentation import View
+    from headstart.cache.sets import FeatureSet
     from headstart.cache.space import Space
-    from headstart.contracts import Change, Payloads, ShardFormat
+    from headstart.cache.store import Cache
+    from headstart.config import ExtractConfig
+    from headstart.contracts import Change, Payloads, ShardFormat, Source
     from headstart.extraction.samples import Samples
+    from headstart.types import BackboneInfo, Modality
+
+
+def views_for(config: ExtractConfig, info: BackboneInfo, modality: Modality) -> tuple[View | None, ...]:
+    """The sample as it is, which is None, and the views that are asked for.
+
+    Raises
+    ------
+    ConfigError
+        There are no such views of such samples, or this backbone cannot take them; or it is said how to
+        change samples, and not how many views.
+    """
+    if not config.views and (config.augment != "default" or config.view_seed):
+        name = "--augment" if config.augment != "default" else "--view-seed"
+        raise ConfigError(f"{name} is of views, and none are asked for; say how many with --views")
+    views = open_views(config.views, config.augment, config.view_seed, modality)
+    for view in views:
+        check_view(view, info)
+    return (None, *views)
+
+
+def samples_with_views(
+    config: ExtractConfig, samples: Samples, source: Source, earlier: FeatureSet | None
+) -> NDArray[np.bool_] | None:
+    """The samples that views are computed of, shape (N,): those of train, as nothing else ever draws one.
+
+    Parameters
+    ----------
+    config : ExtractConfig
+    samples : Samples
+        All of the set: the splits are made among them.
+    source : Source
+    earlier : FeatureSet, optional
+        What the set was before: samples keep their splits.
+
+    Returns
+    -------
+    ndarray of bool or None
+        None: all, where no views are asked for, or there is nothing to train on.
+    """
+    if not config.views:
+        return None
+    train = label_samples(samples, source, earlier, config.split_seed).splits == TRAIN
+    return train if train.any() else None
+
+
+def check_view(view: View, info: BackboneInfo) -> None:
+    """Refuse a view that a backbone would ignore: its features would be the plain ones under another name.
+
+    Raises
+    ------
+    ConfigError
+        It hides tokens, and the backbone is the user's own and turns texts into tensors by itself.
+    """
+    if view.hides_tokens and info.code is not None:
+        raise ConfigError(
+            f"--augment {view.augmentation} hides tokens of texts, and {info.spec} has no tokens that headstart "
+            "could hide; choose --augment py:package.module:function, which changes the texts themselves"
+        )
+
 
 N_UNITS = 256
 PLAIN: tuple[View | None, ...] = (None,)
@@ -110,7 +182,7 @@ def plan_extraction(
     spaces: Sequence[Space],
     taps: Sequence[str],
     shard_format: ShardFormat,
-    given_up: frozenset[tuple[str, str]] = frozenset(),
+    failed_rows: frozenset[tuple[str, str]] = frozenset(),
     views: tuple[View | None, ...] = PLAIN,
     viewed: NDArray[np.bool_] | None = None,
 ) -> ExtractionPlan:
@@ -118,13 +190,13 @@ def plan_extraction(
 
     Parameters
     ----------
-    given_up : frozenset of (key in hex, space id)
+    failed_rows : frozenset of (key in hex, space id)
         Permanent failures of earlier runs: they count as held.
     viewed : ndarray of bool, shape (N,), optional
         The samples that augmented views are computed of; None: all.
     """
     unique = first_occurrences(samples.keys)
-    lacking = _lacking(spaces, samples.keys[unique], given_up).reshape(len(views), len(taps), -1)
+    lacking = _lacking(spaces, samples.keys[unique], failed_rows).reshape(len(views), len(taps), -1)
     n_viewed = len(unique)
     if viewed is not None:
         meant = contains(samples.keys[viewed], samples.keys[unique])
@@ -154,13 +226,13 @@ def plan_extraction(
 
 
 def _lacking(
-    spaces: Sequence[Space], keys: NDArray[np.uint8], given_up: frozenset[tuple[str, str]]
+    spaces: Sequence[Space], keys: NDArray[np.uint8], failed_rows: frozenset[tuple[str, str]]
 ) -> NDArray[np.bool_]:
     """Which keys each space lacks, shape (number of spaces, N)."""
     lacking = np.empty((len(spaces), len(keys)), dtype=bool)
     for number, space in enumerate(spaces):
         missing = ~space.held(keys)
-        refused = {bytes.fromhex(key) for key, space_id in given_up if space_id == space.id}
+        refused = {bytes.fromhex(key) for key, space_id in failed_rows if space_id == space.id}
         if refused:
             at = np.flatnonzero(missing)
             missing[at] = [keys[row].tobytes() not in refused for row in at]
@@ -174,3 +246,145 @@ def _units(source: Payloads, keys: NDArray[np.uint8], rows: NDArray[np.int64]) -
         buckets: NDArray[np.uint8] = keys[rows, 0]
         return buckets
     return (rows // source.rows_a_block % N_UNITS).astype(np.uint8)
+
+
+def stored_dtype(precision: Precision, asked: StoredDtype | None) -> StoredDtype:
+    """What is stored: what was computed, unless the user says otherwise."""
+    return asked or ("float32" if precision == "fp32" else "float16")
+
+
+def spaces_for(
+    cache: Cache,
+    info: BackboneInfo,
+    taps: Sequence[str],
+    precision: Precision,
+    dtype: StoredDtype | None,
+    views: tuple[View | None, ...] = PLAIN,
+) -> list[Space]:
+    """The spaces of some views and taps at one precision, in the order of an `ExtractionPlan`."""
+    stored = stored_dtype(precision, dtype)
+    entries = [None if view is None else view.entry for view in views]
+    return [
+        cache.space(make_recipe(info, tap, precision, stored, entry)) for entry in entries for tap in taps
+    ]
+
+
+def choose_precision(
+    cache: Cache,
+    info: BackboneInfo,
+    taps: Sequence[str],
+    asked: Literal["auto", "fp32", "bf16", "fp16", "int8"],
+    dtype: StoredDtype | None,
+    keys: NDArray[np.uint8],
+    device: str,
+    n_failed: int = 0,
+) -> tuple[Precision, str]:
+    """The compute precision, and why.
+
+    ``auto`` is the space that already holds most of these samples, if this device can extend it;
+    otherwise bf16 on a GPU that has it and fp32 elsewhere. int8 has to be asked for. torch is asked only if
+    it matters: samples that were given up (permanent failures) count as held.
+    """
+    if asked != "auto":
+        return asked, "as asked"
+    candidates: tuple[Precision, ...] = tuple(each for each in get_args(Precision) if each != "int8")
+    held = {
+        precision: min(
+            int(space.held(keys).sum()) for space in spaces_for(cache, info, taps, precision, dtype)
+        )
+        for precision in candidates
+    }
+    best = max(candidates, key=lambda precision: held[precision])
+    if held[best] and (held[best] >= len(keys) - n_failed or best == "fp32"):
+        return best, f"its space holds {held[best]:,} of these samples"
+    from headstart.backbones.freezing import best_precision, resolve_device
+
+    kind = resolve_device(device)
+    if held[best] and kind.startswith("cuda"):
+        return best, f"its space holds {held[best]:,} of these samples"
+    if held["fp32"]:
+        return "fp32", f"its space holds {held['fp32']:,} of these samples"
+    return best_precision(kind), f"the best for {kind}"
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractionJob:
+    """What a command has to compute, and how.
+
+    Parameters
+    ----------
+    plan : ExtractionPlan
+    precision : {"fp32", "bf16", "fp16", "int8"}
+    stored : {"float16", "float32"}
+    why : str
+        Why this precision.
+    """
+
+    plan: ExtractionPlan
+    precision: Precision
+    stored: StoredDtype
+    why: str
+
+
+def permanent_failures(earlier: FeatureSet | None) -> frozenset[tuple[str, str]]:
+    """Key and space of the permanent failures of a set: they count as held until their bytes change."""
+    failures = earlier.failures if earlier else []
+    return frozenset((f.key, f.space) for f in failures if f.kind == "permanent" and f.space)
+
+
+def plan_job(
+    cache: Cache,
+    config: ExtractConfig,
+    info: BackboneInfo,
+    source: Payloads,
+    samples: Samples,
+    failed_rows: frozenset[tuple[str, str]] = frozenset(),
+    viewed: NDArray[np.bool_] | None = None,
+) -> ExtractionJob:
+    """Choose taps, precision and spaces, and find what they lack.
+
+    Parameters
+    ----------
+    failed_rows : frozenset of (key in hex, space id)
+        Permanent failures of earlier runs: they count as held.
+    viewed : ndarray of bool, shape (N,), optional
+        The samples that augmented views are computed of; None: all.
+    """
+    taps = choose_taps(config.taps, info, config.normalize)
+    precision, why = choose_precision(
+        cache,
+        info,
+        taps,
+        config.precision,
+        config.dtype,
+        samples.keys,
+        config.device,
+        _count_failed(samples, failed_rows),
+    )
+    views = views_for(config, info, source.modality)
+    spaces = spaces_for(cache, info, taps, precision, config.dtype, views)
+    kept_as = shard_format(config.format)
+    plan = plan_extraction(source, samples, spaces, taps, kept_as, failed_rows, views, viewed)
+    return ExtractionJob(plan, precision, stored_dtype(precision, config.dtype), why)
+
+
+def _count_failed(samples: Samples, failed_rows: frozenset[tuple[str, str]]) -> int:
+    """How many of these samples were given up: copies count, and the spaces that one failed in do not."""
+    keys = pack(bytes.fromhex(key) for key in {key for key, _ in failed_rows})
+    return int(contains(keys, samples.keys).sum())
+
+
+def describe_job(backbone: str, job: ExtractionJob) -> str:
+    """Backbone, taps and precision, in a phrase for the user."""
+    taps = ", ".join(display_tap(tap) for tap in job.plan.taps)
+    return f"{backbone}, {taps}, {job.precision}: {job.why}"
+
+
+def plan_for_spaces(
+    source: Payloads, samples: Samples, spaces: Sequence[Space], kept_as: FormatName, why: str
+) -> ExtractionJob:
+    """Find what these very spaces lack, which are of one precision and one view."""
+    recipe = spaces[0].recipe.entries
+    taps = [str(space.recipe.entries["tap"]) for space in spaces]
+    plan = plan_extraction(source, samples, spaces, taps, shard_format(kept_as))
+    return ExtractionJob(plan, recipe["compute"], recipe["stored"], why)

@@ -3,75 +3,70 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
+from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from headstart.backbones import short_name
 from headstart.backbones.pooling import choose_taps, display_tap
+from headstart.cache.layout import check_set_name, set_name_from
 from headstart.cache.sets import LABEL
 from headstart.cache.store import Cache
 from headstart.data import open_source
 from headstart.errors import SkippedError
-from headstart.extraction.commit import Extracted, commit
-from headstart.extraction.fill import OpenedBackbone, check_modality, fill
-from headstart.extraction.jobs import describe_work, failed_for_good, plan_work
-from headstart.extraction.limit import FailureLimit
-from headstart.extraction.names import set_name
-from headstart.extraction.samples import register
-from headstart.extraction.stream import extract_stream
-from headstart.extraction.timing import Timings
-from headstart.extraction.views import samples_with_views
+from headstart.extraction.backbone import OpenedBackbone, check_modality
+from headstart.extraction.commit import commit
+from headstart.extraction.fill import fill, fill_stream
+from headstart.extraction.plan import (
+    describe_job,
+    permanent_failures,
+    plan_extraction,
+    plan_job,
+    samples_with_views,
+)
+from headstart.extraction.samples import FailureLimit, register
+from headstart.extraction.timings import Timings
 from headstart.network import forbid_network
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from headstart.cache.sets import FeatureSet
     from headstart.config import ExtractConfig
-    from headstart.contracts import Progress, Source
-    from headstart.extraction.fill import Filled
-    from headstart.extraction.jobs import Work
+    from headstart.contracts import Payloads, Progress, Source
+    from headstart.extraction.fill import FillResult
+    from headstart.extraction.plan import ExtractionJob
     from headstart.extraction.samples import Samples
     from headstart.types import Failure, Json, Modality
 
+_NUMBERS = re.compile(r"[-_.]?\{[^{}]*\}")  # the braces of a pattern of tars
+
 
 @dataclass(frozen=True, slots=True)
-class Extraction:
-    """A set, and what it took to make it.
-
-    Parameters
-    ----------
-    features : FeatureSet
-    n_samples, n_computed : int
-    failures : list of Failure
-        Samples without the features asked for: one for each sample and space.
-    seconds : float
-        Wall time of the stage.
-    timings : Timings, optional
-        Where the time of the computing went; None: nothing was to compute.
-    n_unlabelled : mapping of str to int
-        For each label column, how many samples have no label there.
-    """
+class ExtractionResult:
+    """A set, and what it took to make it."""
 
     features: FeatureSet
     n_samples: int
     n_computed: int
-    failures: list[Failure]
-    seconds: float
-    timings: Timings | None = None
-    n_unlabelled: Mapping[str, int] = field(default_factory=dict)
+    failures: list[Failure]  # samples without the features asked for: one per sample and space
+    seconds: float  # wall time of the stage
+    timings: Timings | None = None  # None if nothing was computed
+    n_unlabelled: Mapping[str, int] = field(default_factory=dict)  # by label column
 
-    def then(self, later: Extraction) -> Extraction:
+    def then(self, later: ExtractionResult) -> ExtractionResult:
         """This and what another backbone made of the same samples afterwards."""
         timings = [part.timings for part in (self, later) if part.timings is not None]
-        return Extraction(
-            later.features,
-            later.n_samples,
-            self.n_computed + later.n_computed,
-            [*self.failures, *later.failures],
-            later.seconds,
-            reduce(Timings.joined, timings) if timings else None,
-            later.n_unlabelled,
+        return replace(
+            later,
+            n_computed=self.n_computed + later.n_computed,
+            failures=[*self.failures, *later.failures],
+            timings=reduce(Timings.joined, timings) if timings else None,
         )
 
     @property
@@ -80,7 +75,7 @@ class Extraction:
         return len({(failure.id, failure.origin) for failure in self.failures})
 
 
-def extract(config: ExtractConfig, progress: Progress) -> Extraction:
+def extract(config: ExtractConfig, progress: Progress) -> ExtractionResult:
     """Run each frozen backbone once over every sample that the cache lacks."""
     start = perf_counter()
     if config.offline:
@@ -89,31 +84,26 @@ def extract(config: ExtractConfig, progress: Progress) -> Extraction:
     name = set_name(config.set, config.data, *config.backbones)
     source = open_source(config.data, config.source_options(), _modality(config, cache, progress))
     progress.say(source.description)
-    each = [_open(part, source, cache, progress) for part in config.each_backbone()]
-    scan = None if source.streams else _Scan(source, cache, config, name, progress)
-    runs: list[Extraction] = []
-    for part, opened in each:
-        given_up = failed_for_good(None if config.retry_failed else cache.find_set(name))
+    backbones = [(part, _open(part, source, cache, progress)) for part in config.each_backbone()]
+    scan = None if source.streams else _scan(source, cache, config, name, progress)
+    results: list[ExtractionResult] = []
+    for part, opened in backbones:
+        failed = permanent_failures(None if config.retry_failed else cache.find_set(name))
         if scan is None:
-            found = extract_stream(part, source, opened, given_up, progress)
+            filled = _extract_stream(part, source, opened, failed, progress)
         else:
-            found = _extract_all(part, scan, opened, given_up, progress)
+            filled = _extract_missing(part, source, scan, opened, failed, progress)
         cache.prepare()
-        features, failures = commit(cache, name, part, found, progress)
+        features, failures = commit(name, part, source, opened, filled, progress)
         opened.release()
-        filled, seconds = found.filled, perf_counter() - start
-        runs.append(
-            Extraction(
-                features,
-                len(found.plan.samples),
-                filled.n_computed,
-                failures,
-                seconds,
-                filled.timings,
-                _unlabelled(features, found.plan.samples),
+        samples, seconds = filled.plan.samples, perf_counter() - start
+        unlabelled = _unlabelled(features, samples)
+        results.append(
+            ExtractionResult(
+                features, len(samples), filled.n_computed, failures, seconds, filled.timings, unlabelled
             )
         )
-    return reduce(Extraction.then, runs)
+    return reduce(ExtractionResult.then, results)
 
 
 def _unlabelled(features: FeatureSet, samples: Samples) -> dict[str, int]:
@@ -129,65 +119,94 @@ def _modality(config: ExtractConfig, cache: Cache, progress: Progress) -> Modali
     return OpenedBackbone(config.backbone, config.backbone_options(None), cache, progress).info.modality
 
 
-def _open(
-    config: ExtractConfig, source: Source, cache: Cache, progress: Progress
-) -> tuple[ExtractConfig, OpenedBackbone]:
+def _open(config: ExtractConfig, source: Source, cache: Cache, progress: Progress) -> OpenedBackbone:
     """A backbone, after a look that it takes such samples and has the taps asked for."""
     opened = OpenedBackbone(config.backbone, config.backbone_options(source.modality), cache, progress)
     check_modality(source, opened.info)
     choose_taps(config.taps, opened.info, config.normalize)
-    return config, opened
+    return opened
 
 
-class _Scan:
+class _Scan(NamedTuple):
     """The samples of a source, scanned once for all backbones."""
 
-    def __init__(
-        self, source: Source, cache: Cache, config: ExtractConfig, name: str, progress: Progress
-    ) -> None:
-        self.source = source
-        limit = FailureLimit.parse(config.max_failures)
-        said = source.description
-        self.samples = register(source, cache.keys, progress, limit)
-        if source.description != said:  # a folder knows its classes, and what it ignored, after the scan
-            progress.say(source.description)
-        self.limit = limit.of(len(self.samples), self.samples.failures)
-        self.viewed = samples_with_views(config, self.samples, source, cache.find_set(name))
+    samples: Samples
+    limit: FailureLimit
+    viewed: NDArray[np.bool_] | None  # samples that views are computed of
 
 
-def _extract_all(
+def _scan(source: Source, cache: Cache, config: ExtractConfig, name: str, progress: Progress) -> _Scan:
+    limit = FailureLimit.parse(config.max_failures)
+    described = source.description
+    samples = register(source, cache.keys, progress, limit)
+    if source.description != described:  # a folder knows its classes, and what it ignored, after the scan
+        progress.say(source.description)
+    limit = limit.of(len(samples), samples.failures)
+    return _Scan(samples, limit, samples_with_views(config, samples, source, cache.find_set(name)))
+
+
+def _extract_missing(
     config: ExtractConfig,
+    source: Source,
     scan: _Scan,
     opened: OpenedBackbone,
-    given_up: frozenset[tuple[str, str]],
+    failed: frozenset[tuple[str, str]],
     progress: Progress,
-) -> Extracted:
+) -> FillResult:
     """Compute what is missing of samples that were scanned."""
-    source, samples, limit = scan.source, scan.samples, scan.limit
-    work = plan_work(opened.cache, config, opened.info, source, samples, given_up, scan.viewed)
-    progress.say(f"{work.plan.summary()} ({describe_work(config.backbone, work)})")
-    filled = fill(work, opened, config, progress, limit)
-    drift = _drift(work, filled, scan, opened, progress)
-    return Extracted(source, work.plan, opened.info, filled, drift)
+    job = plan_job(opened.cache, config, opened.info, source, scan.samples, failed, scan.viewed)
+    progress.say(f"{job.plan.summary()} ({describe_job(config.backbone, job)})")
+    filled = fill(job, opened, config, progress, scan.limit)
+    return replace(filled, drift=_drift(job, filled, opened, progress))
+
+
+def _extract_stream(
+    config: ExtractConfig,
+    source: Source,
+    opened: OpenedBackbone,
+    failed: frozenset[tuple[str, str]],
+    progress: Progress,
+) -> FillResult:
+    """Compute block by block what is missing of a source that can be read only once, in order."""
+    if config.workers is not None and config.workers > 1:
+        progress.say(
+            f"a stream is read once, in order: one process extracts it, and --workers {config.workers} "
+            "is left aside"
+        )
+    first: ExtractionJob | None = None
+
+    def plan_block(part: Payloads, samples: Samples) -> ExtractionJob:
+        nonlocal first
+        if first is None:  # it chooses precision and spaces for all
+            first = plan_job(opened.cache, config, opened.info, part, samples, failed)
+            progress.say(f"a stream, extracted block by block ({describe_job(config.backbone, first)})")
+            return first
+        # The same spaces: opened anew, each would read its whole index again for every block.
+        plan = first.plan
+        now = plan_extraction(part, samples, plan.spaces, plan.taps, plan.shard_format, failed, plan.views)
+        return replace(first, plan=now)
+
+    limit = FailureLimit.parse(config.max_failures)
+    return fill_stream(source, opened.cache.keys, plan_block, lambda: opened, config, progress, limit)
 
 
 def _drift(
-    work: Work, filled: Filled, scan: _Scan, opened: OpenedBackbone, progress: Progress
+    job: ExtractionJob, filled: FillResult, opened: OpenedBackbone, progress: Progress
 ) -> dict[str, dict[str, Json]]:
     """By space: how far int8 moved the features, measured whenever some were computed."""
-    if work.precision != "int8" or filled.timings is None:
+    if job.precision != "int8" or filled.timings is None:
         return {}
     from headstart.extraction.drift import measure_drift
 
-    plan = work.plan
-    found = measure_drift(opened, scan.source, scan.samples, plan.taps, work.precision, progress)
+    plan = job.plan
+    found = measure_drift(opened, plan.source, plan.samples, plan.taps, job.precision, progress)
     for tap, drift in found.items():
         progress.say(f"int8 against fp32 at {display_tap(tap)}: {drift}")
     plain = dict(zip(plan.taps, plan.spaces, strict=False))
-    return {plain[tap].id: {"drift": drift.entry(work.precision)} for tap, drift in found.items()}
+    return {plain[tap].id: {"drift": drift.entry(job.precision)} for tap, drift in found.items()}
 
 
-def check_strict(config: ExtractConfig, done: Extraction) -> None:
+def check_strict(config: ExtractConfig, done: ExtractionResult) -> None:
     """Under ``strict``, say with an error of its own that samples were skipped.
 
     Raises
@@ -201,3 +220,31 @@ def check_strict(config: ExtractConfig, done: Extraction) -> None:
             f"{done.n_skipped:,} samples were skipped, the first: {first.id}: {first.reason}; "
             f"all are named in {done.features.path / 'failures.jsonl'}"
         )
+
+
+def set_name(asked: str | None, data: Any, *backbones: str) -> str:
+    """The name that was asked for, else one after the data and the backbones.
+
+    Raises
+    ------
+    ConfigError
+        The name that was asked for cannot be a set's.
+
+    Examples
+    --------
+    >>> set_name(None, "hf:PolyAI/banking77", "timm:resnet50.a1_in1k")
+    'banking77-resnet50.a1_in1k'
+    >>> set_name(None, "data/train-{000..012}.tar", "timm:resnet50")
+    'train-resnet50'
+    """
+    if asked:
+        return check_set_name(asked)
+    if isinstance(data, str) and data.startswith("hf:"):
+        stem = short_name(data)
+    elif isinstance(data, str | os.PathLike):
+        path = Path(data).resolve()
+        stem = path.name if path.is_dir() else path.stem
+        stem = _NUMBERS.sub("", stem)
+    else:
+        stem = "samples"
+    return set_name_from("-".join([stem, *map(short_name, backbones)]))

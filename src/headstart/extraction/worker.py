@@ -1,6 +1,6 @@
-"""A worker process: told what to do on its standard input, it speaks through a pipe.
+"""A worker process: it is told what to do on its standard input, and sends messages through a pipe.
 
-What it reads was pickled by its parent a moment before, and lies in no file.
+Its task was pickled by its parent a moment before, and lies in no file.
 """
 
 from __future__ import annotations
@@ -14,102 +14,114 @@ import threading
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
-from headstart.errors import BackboneError, HeadstartError, MismatchError
-from headstart.extraction.workers import Done, WorkerTask
+from headstart.errors import MismatchError
+from headstart.extraction.messages import (
+    Advanced,
+    ExitMessage,
+    Failed,
+    FailedRows,
+    Message,
+    Said,
+    decode,
+    encode,
+    exit_message,
+)
 from headstart.progress import Silence
 
 if TYPE_CHECKING:
     from headstart.contracts import FrozenModel
     from headstart.extraction.engine import LocalEngine
+    from headstart.extraction.workers import WorkerTask
 
 
-class _Speaking(Silence):
-    """Progress that is said to the parent.
-
-    Parameters
-    ----------
-    messages : Connection
-    """
+class _ParentProgress(Silence):
+    """Progress that is sent to the parent."""
 
     def __init__(self, messages: Connection) -> None:
         self._messages = messages
-        self._n_told = 0
+        self._n_sent = 0
         self.engine: LocalEngine | None = None
 
-    def tell(self, kind: str, value: Any) -> None:
+    def send(self, message: Message) -> None:
         """Send a message; a parent that is gone does not keep us from committing what we have."""
         with contextlib.suppress(OSError):
-            self._messages.send((kind, value))
+            self._messages.send_bytes(encode(message))
 
     def say(self, message: str) -> None:
-        """Pass the message on."""
-        self.tell("say", message)
+        """Pass the line on."""
+        self.send(Said(message))
 
     def advance(self, n: int) -> None:
         """Pass the number on, and at once what has failed: the parent counts for ``--max-failures``."""
         if n:
-            self.tell("advance", n)
-        self.tell_failures()
+            self.send(Advanced(n))
+        self.send_failures()
 
-    def tell_failures(self) -> None:
-        """Those that were not told yet, and the rows that the other workers need not try again."""
+    def send_failures(self) -> None:
+        """Send those that were not sent yet, and the rows that the other workers need not try again."""
         if self.engine is None:
             return
-        if failures := self.engine.failures[self._n_told :]:
-            self._n_told += len(failures)
-            self.tell("failures", failures)
-        if self.engine.given_up:
-            self.tell("given up", list(self.engine.given_up))
-            self.engine.given_up.clear()
+        if failures := self.engine.failures[self._n_sent :]:
+            self._n_sent += len(failures)
+            self.send(Failed(failures))
+        if self.engine.failed_rows:
+            self.send(FailedRows(list(self.engine.failed_rows)))
+            self.engine.failed_rows.clear()
 
 
 def main() -> None:
-    """Do the task, and say what became of it."""
+    """Do the task, and send what became of it."""
     messages = Connection(int(sys.argv[1]), readable=False)
-    speaking = _Speaking(messages)
+    progress = _ParentProgress(messages)
     signal.signal(signal.SIGTERM, _interrupt)
-    done = _work(speaking)
+    done = _work(progress)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    speaking.tell("done", done)
+    progress.send(done)
     messages.close()
     # Threads that hang in a read must not hold up the end; all that was computed is committed.
     sys.stderr.flush()
     os._exit(0)
 
 
-def _work(speaking: _Speaking) -> Done:
+def _work(progress: _ParentProgress) -> ExitMessage:
     engine: LocalEngine | None = None
     try:
         task: WorkerTask = pickle.load(sys.stdin.buffer)  # noqa: S301  from the parent, through a pipe
         from headstart.extraction.engine import LocalEngine
 
-        engine = LocalEngine(speaking, task.stored, task.batch_size, cores=task.cores, counts_others=False)
-        speaking.engine = engine
-        threading.Thread(target=_hear, args=(engine,), name="headstart-hear", daemon=True).start()
-        _run(task, engine, speaking)
+        engine = LocalEngine(progress, task.stored, task.batch_size, cores=task.cores, counts_others=False)
+        progress.engine = engine
+        threading.Thread(target=_listen, args=(engine,), name="headstart-listen", daemon=True).start()
+        _run(task, engine, progress)
     except KeyboardInterrupt:
-        return _done(engine, is_whole=False)
+        return ExitMessage(*_computed(engine), is_whole=False)
     except Exception as error:
-        return _done(engine, _portable(error), is_whole=False)
-    return _done(engine)
+        return exit_message(*_computed(engine), error)
+    return ExitMessage(*_computed(engine))
 
 
-def _hear(engine: LocalEngine) -> None:
-    """Take note of what others gave up; the end of the input is the end of the parent."""
-    with contextlib.suppress(EOFError, OSError, pickle.UnpicklingError):
-        while True:
-            engine.given_up_elsewhere.put(pickle.load(sys.stdin.buffer))  # noqa: S301  from the parent
+def _computed(engine: LocalEngine | None) -> tuple[int, Any]:
+    return (0, None) if engine is None else (engine.n_computed, engine.timings)
+
+
+def _listen(engine: LocalEngine) -> None:
+    """Take note of rows that failed elsewhere; the end of the input is the end of the parent."""
+    with contextlib.suppress(OSError, ValueError):
+        while line := sys.stdin.buffer.readline():
+            message = decode(line)
+            if isinstance(message, FailedRows):
+                engine.failed_elsewhere.put(message.positions)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _run(task: WorkerTask, engine: LocalEngine, speaking: _Speaking) -> None:
+def _run(task: WorkerTask, engine: LocalEngine, progress: _ParentProgress) -> None:
     from headstart.extraction.writer import ShardWriter
 
     model = _load(task)
     writer = ShardWriter(task.plan.spaces, task.plan.shard_format)
-    for shard in engine.run(task.plan, model, writer):
-        speaking.tell("shard", shard)
-    speaking.tell_failures()
+    for _ in engine.run(task.plan, model, writer):
+        pass
+    progress.send_failures()
 
 
 def _load(task: WorkerTask) -> FrozenModel:
@@ -122,23 +134,6 @@ def _load(task: WorkerTask) -> FrozenModel:
     if backbone.resolve().weights != task.model.weights:
         raise MismatchError(f"{task.model.spec} changed while it was being loaded; run the command again")
     return backbone.load(task.device, task.model.precision)
-
-
-def _done(engine: LocalEngine | None, error: Exception | None = None, is_whole: bool = True) -> Done:
-    if engine is None:
-        return Done(0, None, error, is_whole)
-    return Done(engine.n_computed, engine.timings, error, is_whole)
-
-
-def _portable(error: Exception) -> Exception:
-    """An error that survives the way to the parent."""
-    if not isinstance(error, HeadstartError):
-        return BackboneError(f"unexpected {type(error).__name__} in a worker: {error}")
-    try:
-        pickle.loads(pickle.dumps(error))  # noqa: S301  our own, made a moment ago
-    except Exception:
-        return HeadstartError(str(error))
-    return error
 
 
 def _interrupt(*_: Any) -> None:

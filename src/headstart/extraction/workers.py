@@ -13,21 +13,31 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from headstart.errors import BackboneError, ConfigError
-from headstart.extraction.limit import NO_LIMIT, FailureLimit
+from headstart.extraction.messages import (
+    Advanced,
+    ExitMessage,
+    Failed,
+    FailedRows,
+    Message,
+    Said,
+    decode,
+    encode,
+)
+from headstart.extraction.samples import NO_LIMIT, FailureLimit
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from headstart.backbones import BackboneOptions
-    from headstart.cache.space import CommittedShard
     from headstart.contracts import Progress
     from headstart.extraction.plan import ExtractionPlan
-    from headstart.extraction.timing import Timings
+    from headstart.extraction.timings import Timings
     from headstart.types import Failure, Precision, StoredDtype
 
 STOP_SECONDS = 60.0  # a worker that is told to stop finishes its batches and commits
@@ -35,64 +45,24 @@ STOP_SECONDS = 60.0  # a worker that is told to stop finishes its batches and co
 
 @dataclass(frozen=True, slots=True)
 class ModelRecipe:
-    """What a worker loads.
-
-    Parameters
-    ----------
-    spec : str
-    options : BackboneOptions
-    precision : {"fp32", "bf16", "fp16", "int8"}
-    weights : str
-        The digest that they must have.
-    """
+    """What a worker loads."""
 
     spec: str
     options: BackboneOptions
     precision: Precision
-    weights: str
+    weights: str  # the digest that they must have
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerTask:
-    """All that a worker is told.
-
-    Parameters
-    ----------
-    plan : ExtractionPlan
-    model : ModelRecipe
-    device : str
-    cores : int
-        That it may use.
-    stored : {"float16", "float32"}
-    batch_size : int, optional
-    """
+    """All that a worker is told at first."""
 
     plan: ExtractionPlan
     model: ModelRecipe
     device: str
-    cores: int
+    cores: int  # that it may use
     stored: StoredDtype
     batch_size: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """A worker's last word.
-
-    Parameters
-    ----------
-    n_computed : int
-    timings : Timings, optional
-    error : Exception, optional
-        What stopped it.
-    is_whole : bool
-        Whether it worked until nothing was left to do.
-    """
-
-    n_computed: int
-    timings: Timings | None
-    error: Exception | None = None
-    is_whole: bool = True
 
 
 @dataclass
@@ -100,16 +70,16 @@ class _Worker:
     number: int
     process: subprocess.Popen[bytes]
     messages: Connection
-    done: Done | None = None
+    done: ExitMessage | None = None
 
-    def hear(self, said: bytes) -> None:
-        """Tell the worker something."""
+    def send(self, data: bytes) -> None:
+        """Write to the worker's standard input."""
         assert self.process.stdin is not None
         with contextlib.suppress(OSError):  # it died; its messages end, which says so
-            self.process.stdin.write(said)
+            self.process.stdin.write(data)
             self.process.stdin.flush()
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Let go of a worker whose process is over."""
         assert self.process.stdin is not None
         with contextlib.suppress(OSError):
@@ -121,24 +91,8 @@ class _Worker:
 class WorkersEngine:
     """Extracts in several processes of this machine.
 
-    Parameters
-    ----------
-    progress : Progress
-    model : ModelRecipe
-    devices : sequence of str
-        One a worker.
-    cores : int
-        That all workers together may use.
-    stored : {"float16", "float32"}
-    batch_size : int, optional
-    limit : FailureLimit
-
-    Attributes
-    ----------
-    n_computed : int
-    failures : list of Failure
-    timings : Timings, optional
-        See `LocalEngine`.
+    ``devices`` names one per worker; ``cores`` may be used by all workers together. ``n_computed``, ``failures``
+    and ``timings`` say afterwards what became of it.
     """
 
     progress: Progress
@@ -152,8 +106,8 @@ class WorkersEngine:
     failures: list[Failure] = field(default_factory=list)
     timings: Timings | None = None
 
-    def run(self, plan: ExtractionPlan) -> Iterator[CommittedShard]:
-        """Compute all that is to do; yield each shard once it is committed.
+    def run(self, plan: ExtractionPlan) -> None:
+        """Compute and commit all that is to do.
 
         Raises
         ------
@@ -168,8 +122,8 @@ class WorkersEngine:
             tasks = [self._task(number, plan) for number in range(len(self.devices))]
             workers += [self._start(number) for number in range(len(tasks))]
             for worker, task in zip(workers, tasks, strict=True):
-                worker.hear(task)
-            yield from self._listen(workers)
+                worker.send(task)
+            self._listen(workers)
         finally:
             self._stop(workers)
             self._sum_up([worker.done for worker in workers if worker.done], time.monotonic() - begun)
@@ -208,39 +162,37 @@ class WorkersEngine:
         sender.close()  # so that the end of the worker is the end of its messages
         return _Worker(number, process, receiver)
 
-    def _listen(self, workers: Sequence[_Worker]) -> Iterator[CommittedShard]:
-        speaking = {worker.messages: worker for worker in workers}
-        while speaking:
-            for worker, kind, value in _messages(speaking, None):
-                if kind == "end":
-                    self._bury(worker, bool(speaking))
-                elif kind == "shard":
-                    yield value
-                elif kind == "given up":
-                    for other in speaking.values():
+    def _listen(self, workers: Sequence[_Worker]) -> None:
+        alive = {worker.messages: worker for worker in workers}
+        while alive:
+            for worker, message in _receive(alive, None):
+                if message is None:
+                    self._reap(worker, bool(alive))
+                elif isinstance(message, FailedRows):
+                    for other in alive.values():
                         if other is not worker:
-                            other.hear(pickle.dumps(value))
+                            other.send(encode(message))
                 else:
-                    self._hear(worker, kind, value)
-                if worker.done and worker.done.error:
+                    self._take(worker, message)
+                if worker.done and worker.done.error_class:
                     return
 
-    def _hear(self, worker: _Worker, kind: str, value: Any) -> None:
-        match kind:
-            case "advance":
-                self.progress.advance(value)
-            case "say":
-                self.progress.say(value)
-            case "failures":
-                self.failures += value
+    def _take(self, worker: _Worker, message: Message) -> None:
+        match message:
+            case Advanced(n):
+                self.progress.advance(n)
+            case Said(text):
+                self.progress.say(text)
+            case Failed(failures):
+                self.failures += failures
                 self.limit.check(self.failures)
-            case "done":
-                worker.done = value
+            case ExitMessage():
+                worker.done = message
 
-    def _bury(self, worker: _Worker, has_others: bool) -> None:
+    def _reap(self, worker: _Worker, has_others: bool) -> None:
         """Reap a worker: one that nobody reaped still looks alive to those that wait for its claims."""
         code = worker.process.wait()
-        if worker.done is not None and (worker.done.is_whole or worker.done.error):
+        if worker.done is not None and (worker.done.is_whole or worker.done.error_class):
             return
         died = f"signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"exit code {code}"
         how = "was stopped" if worker.done else f"died ({died})"
@@ -252,27 +204,27 @@ class WorkersEngine:
         for worker in workers:
             if worker.process.poll() is None:
                 worker.process.send_signal(signal.SIGTERM)
-        self._hear_last_words({worker.messages: worker for worker in workers})
+        self._drain({worker.messages: worker for worker in workers})
         for worker in workers:
             if worker.process.poll() is None:
                 worker.process.kill()
             worker.process.wait()
-            worker.end()
+            worker.close()
 
-    def _hear_last_words(self, speaking: dict[Connection, _Worker]) -> None:
-        """What the workers say until they end: a pipe that nobody empties would keep them from it."""
+    def _drain(self, alive: dict[Connection, _Worker]) -> None:
+        """Take the workers' exit messages: a pipe that nobody empties would keep them from ending."""
         deadline = time.monotonic() + STOP_SECONDS
-        while speaking and time.monotonic() < deadline:
-            for worker, kind, value in _messages(speaking, deadline - time.monotonic()):
-                if kind == "done":
-                    worker.done = value
-                elif kind == "failures":
-                    self.failures += value
-                elif kind == "end":
+        while alive and time.monotonic() < deadline:
+            for worker, message in _receive(alive, deadline - time.monotonic()):
+                if isinstance(message, ExitMessage):
+                    worker.done = message
+                elif isinstance(message, Failed):
+                    self.failures += message.failures
+                elif message is None:
                     with contextlib.suppress(subprocess.TimeoutExpired):
                         worker.process.wait(1.0)
 
-    def _sum_up(self, done: Sequence[Done], seconds: float) -> None:
+    def _sum_up(self, done: Sequence[ExitMessage], seconds: float) -> None:
         self.n_computed += sum(part.n_computed for part in done)
         for part in done:
             if part.timings is not None:
@@ -281,15 +233,15 @@ class WorkersEngine:
             self.timings = self.timings.lasting(seconds)
 
 
-def _messages(
-    speaking: dict[Connection, _Worker], timeout: float | None
-) -> Iterator[tuple[_Worker, str, Any]]:
-    """What workers say next; ``end`` where one says no more, and is taken out of those that speak."""
-    for messages in wait(list(speaking), timeout):
-        worker = speaking[messages]  # type: ignore[index]
+def _receive(
+    alive: dict[Connection, _Worker], timeout: float | None
+) -> Iterator[tuple[_Worker, Message | None]]:
+    """What workers send next; None where one sends no more, and is taken out of those alive."""
+    for messages in wait(list(alive), timeout):
+        worker = alive[messages]  # type: ignore[index]
         try:
-            kind, value = worker.messages.recv()
-        except (EOFError, OSError, pickle.UnpicklingError):  # it may have died within a word
-            del speaking[worker.messages]
-            kind, value = "end", None
-        yield worker, kind, value
+            message: Message | None = decode(worker.messages.recv_bytes())
+        except (EOFError, OSError, ValueError):  # it may have died within a message
+            del alive[worker.messages]
+            message = None
+        yield worker, message

@@ -14,7 +14,7 @@ from headstart.own_code import load_own, reason_of
 if TYPE_CHECKING:
     from headstart.config import FitConfig, TuneConfig
     from headstart.contracts import Progress
-    from headstart.registry.record import RunRecord
+    from headstart.registry.run import Run
     from headstart.tracking import Tracker
 
 WARN_BELOW = 1e-12
@@ -99,6 +99,11 @@ def own_callbacks(specs: Sequence[str]) -> list[Any]:
             found.append(factory() if isinstance(factory, type) else factory)
         except Exception as error:
             raise ConfigError(f"{spec} failed: {type(error).__name__}: {reason_of(error)}") from error
+        if any(kind.__name__ == "TrainerCallback" for kind in type(found[-1]).__mro__):
+            raise ConfigError(
+                f"{spec} is a TrainerCallback of transformers, which no training here calls; give a function of an "
+                "epoch's record, or an object with on_epoch_end(record)"
+            )
         if not (callable(found[-1]) or hasattr(found[-1], "on_epoch_end")):
             raise ConfigError(
                 f"{spec} is neither a function of an epoch's record nor an object with on_epoch_end"
@@ -158,7 +163,7 @@ def tracking(config: FitConfig | TuneConfig, name: str, progress: Progress) -> I
         raise
 
 
-def finish(tracker: Tracker, record: RunRecord) -> None:
+def finish(tracker: Tracker, record: Run) -> None:
     """Tell what was tried, the report, and the plots."""
     for number, trial in enumerate(record.report.get("sweep", {}).get("trials", [])):
         figures = {name: values["mean"] for name, values in trial["validation"].items()}

@@ -1,111 +1,105 @@
-"""The samples that a head is fitted and judged on: features of one tap or several, and labels."""
+"""The samples that a head is fitted and judged on: read by split, checked, prepared."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 
-from headstart.arrow import mask_of
-from headstart.backbones.pooling import is_ragged
+from headstart.backbones.pooling import display_tap, is_ragged
 from headstart.errors import ConfigError, DataError
-from headstart.heads.inputs import take_rows
-from headstart.heads.sequences import Sequences
+from headstart.fitting.grids import TAP, as_grid
+from headstart.fitting.protocols import check_protocols
+from headstart.fitting.views import choose_views
+from headstart.heads.preparation import Preparation
+from headstart.heads.sequences import Sequences, sequences_of
+from headstart.memory import available_bytes
+from headstart.samples import LabelledSamples
+from headstart.tasks import open_task
 from headstart.types import SPLITS
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from headstart.cache.sets import FeatureSet
-    from headstart.types import FeatureRef, LabelKind
+    from headstart.config import FitConfig
+    from headstart.contracts import Head, Progress
 
-Choice = tuple[str | None, str | None]
+Splits: TypeAlias = Mapping[str, LabelledSamples]
+"""The labelled samples of a set by split; a split may be empty."""
+Choice: TypeAlias = tuple[str | None, str | None]
 """A tap and a backbone; None: the latest."""
 
-
-@dataclass(frozen=True)
-class Part:
-    """Labelled samples, N.
-
-    Parameters
-    ----------
-    table : pyarrow.Table
-        The set's columns.
-    X : ndarray (N, D), rows that stay on disk, or sequences
-    y : ndarray
-        As `SetRows` says, without what has no label.
-    """
-
-    table: pa.Table
-    X: Any
-    y: NDArray[Any]
-
-    def __len__(self) -> int:
-        return len(self.y)
-
-    def take(self, rows: NDArray[np.int64]) -> Part:
-        """Some of the samples."""
-        return Part(
-            self.table.take(pa.array(rows.tolist(), pa.int64())), take_rows(self.X, rows), self.y[rows]
-        )
-
-    def joined(self, other: Part) -> Part:
-        """These samples and then others; in memory."""
-        if not isinstance(self.X, np.ndarray):
-            raise ConfigError(
-                "train and validation samples can be joined in memory only: leave out --refit, --folds and "
-                "--mapped for token features and for sets that are larger than memory"
-            )
-        table = pa.concat_tables([self.table, other.table])
-        return Part(table, np.concatenate([self.X, other.X]), np.concatenate([self.y, other.y]))
+MAPPED_FROM = 0.4
+"""The share of the memory that is left from which features stay on disk, for heads that can read them there."""
 
 
 @dataclass(frozen=True)
 class FitData:
-    """All splits of a set, as a head reads them.
+    """A set with one choice of features: as it was read, and as a head sees it (with views, if it draws any)."""
 
-    Parameters
-    ----------
-    kind : {"single", "multi", "regression"}
-    column : str
-        The label column.
-    names : tuple of str
-        The label names in order.
-    parts : mapping of str to Part
-        By split.
-    refs : sequence of FeatureRef
-        The features, in the order in which they are put side by side.
-    widths : sequence of int
-        How many columns each has; empty where they stand one behind the other.
-    """
-
-    kind: LabelKind
-    column: str
-    names: tuple[str, ...]
-    parts: Mapping[str, Part]
-    refs: Sequence[FeatureRef]
-    widths: Sequence[int] = ()
-
-    def targets(self, part: Part) -> NDArray[Any]:
-        """Labels as heads take them: names, so that they travel with the head; 0/1 by label; or numbers."""
-        if self.kind == "single":
-            named: NDArray[Any] = np.array(self.names, dtype=np.str_)[part.y]
-            return named
-        return part.y
+    raw: Splits
+    splits: Splits
+    preparation: Preparation
 
 
-def read_fit_data(
+def read_taps(
+    config: FitConfig, features: FeatureSet, heads: Sequence[Head], progress: Progress
+) -> dict[str | None, FitData]:
+    """What is fitted on: one, or one for each tap of a sweep. Mistakes show here, before any training."""
+    if TAP in config.sweep:
+        taps = as_grid({TAP: config.sweep[TAP]})[TAP]
+        return {
+            tap: _read_choices(config, features, [(tap, b) for _, b in config.choices], heads, progress)
+            for tap in taps
+        }
+    data = _read_choices(config, features, config.choices, heads, progress)
+    if config.tap is None or config.backbone is None:
+        _say_choice(data.raw["train"], features, progress)
+    return {None: data}
+
+
+def _read_choices(
+    config: FitConfig,
+    features: FeatureSet,
+    choices: Sequence[Choice],
+    heads: Sequence[Head],
+    progress: Progress,
+) -> FitData:
+    attends = heads[0].takes_sequences
+    raw = read_splits(
+        features, choices, config.label, attends, _is_mapped(config, features, choices, heads, progress)
+    )
+    check_train(raw["train"], features.name)
+    if attends and sequences_of(raw["train"].X) is None:
+        raise ConfigError(
+            f"the head {config.head!r} has nothing to attend to: these features have one vector a sample. "
+            "Give it all positions (extract with --taps last.tokens, then --tap last.tokens), or several layers by "
+            "several --tap"
+        )
+    check_protocols(config, raw["train"])
+    if config.refit and not len(raw["validation"]):
+        raise ConfigError("--refit adds the validation samples, and this set has none")
+    splits, preparation = raw, Preparation()
+    if config.prepare:
+        if not all(isinstance(samples.X, np.ndarray) for samples in raw.values()):
+            raise ConfigError("--prepare works on pooled features in memory; leave it out, or --mapped")
+        preparation = Preparation.fit(config.prepare, raw["train"].X, config.seed)
+        splits = {split: replace(samples, X=preparation(samples.X)) for split, samples in raw.items()}
+    if views := choose_views(config, features, raw["train"], heads, progress):  # never of prepared features
+        raw = splits = {**raw, "train": replace(raw["train"], views=views)}
+    return FitData(raw, splits, preparation)
+
+
+def read_splits(
     features: FeatureSet,
     choices: Sequence[Choice],
     label: str | None,
     attends: bool = False,
     mapped: bool = False,
-) -> FitData:
-    """Read what a head is fitted on.
+) -> dict[str, LabelledSamples]:
+    """Read the labelled samples of each split.
 
     Parameters
     ----------
@@ -128,47 +122,30 @@ def read_fit_data(
         {split: _read(features, choice, split, column, attends, mapped) for split in SPLITS}
         for choice in choices
     ]
-    parts = {split: _joined([each[split] for each in read], attends) for split in SPLITS}
-    held = read[0][SPLITS[0]][1]
-    refs = [each[SPLITS[0]][1].feature for each in read]
-    train = [each[SPLITS[0]][0].X for each in read]
-    widths = [int(X.shape[1]) for X in train] if all(isinstance(X, np.ndarray) for X in train) else []
-    return FitData(held.kind, column, tuple(held.names), parts, refs, [] if attends else widths)
+    return {split: _side_by_side([each[split] for each in read], attends) for split in SPLITS}
 
 
 def _read(
     features: FeatureSet, choice: Choice, split: str, label: str, attends: bool, mapped: bool
-) -> tuple[Part, Any]:
+) -> LabelledSamples:
     tap, backbone = choice
     if attends and (tap is None or is_ragged(features.feature(tap, backbone).tap)):
         try:
-            held: Any = features.tokens(split, tap, label, backbone)
+            stored: Any = features.tokens(split, tap, label, backbone)
         except ConfigError:
-            held = features.rows(split, tap, label, backbone)
+            return replace(features.rows(split, tap, label, backbone).labelled(), widths=())
     elif mapped:
-        held = features.mapped(split, tap, label, backbone)
+        stored = features.mapped(split, tap, label, backbone)
     else:
-        held = features.rows(split, tap, label, backbone)
-    X = getattr(held, "X", held)
-    known = _is_known(held.y, held.kind)
-    if known.all():
-        return Part(held.table, X, held.y), held
-    return Part(held.table.filter(mask_of(known)), take_rows(X, np.flatnonzero(known)), held.y[known]), held
+        samples = features.rows(split, tap, label, backbone).labelled()
+        return replace(samples, widths=()) if attends else samples
+    return LabelledSamples(
+        stored.table, stored, stored.y, stored.names, stored.kind, label, (stored.feature,)
+    ).labelled()
 
 
-def _is_known(y: NDArray[Any], kind: LabelKind) -> NDArray[np.bool_]:
-    match kind:
-        case "single":
-            return np.asarray(y >= 0)
-        case "multi":
-            return np.asarray(y[:, 0] >= 0) if y.shape[1] else np.zeros(len(y), dtype=bool)
-    finite: NDArray[np.bool_] = np.isfinite(y)
-    return finite
-
-
-def _joined(read: Sequence[tuple[Part, Any]], attends: bool) -> Part:
+def _side_by_side(parts: Sequence[LabelledSamples], attends: bool) -> LabelledSamples:
     """Several features of the same samples, met by their ids; a sample that lacks one is left out."""
-    parts = [part for part, _ in read]
     if len(parts) == 1:
         return parts[0]
     if not all(isinstance(part.X, np.ndarray) for part in parts):
@@ -177,21 +154,23 @@ def _joined(read: Sequence[tuple[Part, Any]], attends: bool) -> Part:
     aligned = [
         part.take(kept) if len(kept) < len(part) else part for part, kept in zip(parts, rows, strict=True)
     ]
-    first = aligned[0]
+    refs = tuple(part.feature for part in parts)
+    widths = tuple(part.width for part in aligned)
     if not attends:
-        return replace(first, X=np.concatenate([part.X for part in aligned], axis=1))
-    widths = {part.X.shape[1] for part in aligned}
-    if len(widths) > 1:
+        X: Any = np.concatenate([part.X for part in aligned], axis=1)
+        return replace(aligned[0], X=X, features=refs, widths=widths)
+    if len(set(widths)) > 1:
         raise ConfigError(
-            f"layers that are attended to must be equally wide, and these are {sorted(widths)}; choose taps of "
+            f"layers that are attended to must be equally wide, and these are {sorted(set(widths))}; choose taps of "
             "one backbone"
         )
     stacked = np.stack([part.X for part in aligned], axis=1)
     n_samples, n_layers, width = stacked.shape
-    return replace(first, X=Sequences(stacked.reshape(-1, width), np.arange(n_samples + 1) * n_layers))
+    X = Sequences(stacked.reshape(-1, width), np.arange(n_samples + 1) * n_layers)
+    return replace(aligned[0], X=X, features=refs)
 
 
-def _in_all(part: Part, parts: Sequence[Part]) -> Any:
+def _in_all(part: LabelledSamples, parts: Sequence[LabelledSamples]) -> Any:
     masks = [pc.is_in(part.table.column("id"), other.table.column("id").combine_chunks()) for other in parts]
     found = masks[0]
     for mask in masks[1:]:
@@ -199,24 +178,64 @@ def _in_all(part: Part, parts: Sequence[Part]) -> Any:
     return found
 
 
-def check_train(data: FitData, name: str) -> None:
+def check_train(train: LabelledSamples, name: str) -> None:
     """Refuse what nothing can be learnt from.
 
     Raises
     ------
     DataError
-        There is no training sample, or only one class.
+        There is no training sample in the set of that name, or only one class.
     """
-    train = data.parts["train"]
     if not len(train):
-        raise DataError(f"set {name!r} has no train sample with a label in {data.column!r}")
-    if data.kind == "single" and len(classes := np.unique(train.y)) < 2:
-        raise DataError(
-            f"a head needs at least two classes, and all {len(train):,} train samples of set {name!r} are "
-            f"{data.names[classes[0]]!r} in {data.column!r}; add samples of another class"
-        )
-    if data.kind == "multi" and len(data.names) < 2:
-        raise DataError(
-            f"{data.column!r} of set {name!r} holds one label alone, {data.names[0]!r}: give each sample a class "
-            "instead, such as yes and no, and extract with --label-kind single"
+        raise DataError(f"set {name!r} has no train sample with a label in {train.column!r}")
+    open_task(train.kind).check_train(train.y, train.names, name, train.column)
+
+
+def _is_mapped(
+    config: FitConfig,
+    features: FeatureSet,
+    choices: Sequence[Choice],
+    heads: Sequence[Head],
+    progress: Progress,
+) -> bool:
+    """Whether features stay on disk: on request, or where they would fill the memory that is left."""
+    attends, by_epochs = heads[0].takes_sequences, all(head.trains_by_epochs for head in heads)
+    can = by_epochs and not attends and len(choices) == 1 and not config.prepare
+    if config.mapped is not None:
+        if config.mapped and not can:
+            raise ConfigError(
+                "--mapped is for one pooled tap, without --prepare, and heads that train by epochs: linear, mlp, "
+                "residual or py:…"
+            )
+        return config.mapped
+    if attends:
+        return False
+    try:
+        tap, backbone = choices[0]
+        rows, width = features.mapped(None, tap, config.label, backbone).shape
+    except ConfigError:
+        return False  # reading it says what is wrong
+    n_bytes = 4 * rows * width * len(choices)
+    if n_bytes < MAPPED_FROM * available_bytes():
+        return False
+    if can:
+        progress.say(f"{n_bytes / 1e9:,.1f} GB of features stay on disk, and are read batch by batch")
+        return True
+    progress.say(
+        f"warning: {n_bytes / 1e9:,.1f} GB of features may not fit into memory; --head linear reads them from disk"
+    )
+    return False
+
+
+def _say_choice(train: LabelledSamples, features: FeatureSet, progress: Progress) -> None:
+    """Which feature was taken, where there were several and nobody said which."""
+    plain = [entry for entry in features.info["features"] if not entry.get("view")]
+    if len(plain) < 2 or len(train.features) > 1:
+        return
+    others = {(entry["backbone"], display_tap(entry["tap"])) for entry in plain}
+    taken = (train.feature.backbone, display_tap(train.feature.tap))
+    listed = ", ".join(f"{tap} of {backbone}" for backbone, tap in sorted(others - {taken}))
+    if listed:
+        progress.say(
+            f"features {taken[1]} of {taken[0]}; the set also has {listed}: --tap and --backbone choose"
         )

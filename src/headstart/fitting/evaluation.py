@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,33 +11,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headstart.fitting.excerpts import inputs_of
-from headstart.heads.predictor import Predictor
-from headstart.metrics.calibration import fit_temperature
-from headstart.metrics.multi import evaluate_multi
-from headstart.metrics.regression import evaluate_regression
 from headstart.metrics.resampling import RESAMPLES
-from headstart.metrics.single import evaluate_single
-from headstart.metrics.tables import errors_by, most_confident_mistakes
-from headstart.plots import (
-    Plot,
-    bar_plot,
-    confusion_plot,
-    distribution_plot,
-    history_plot,
-    learning_curve_plot,
-    precision_recall_plot,
-    prediction_plot,
-    reliability_plot,
-    roc_plot,
-    sweep_plot,
-)
-from headstart.prediction.table import LIKELY
+from headstart.metrics.tables import errors_by
+from headstart.plots import Plot, history_plot, learning_curve_plot, sweep_plot
+from headstart.tasks import open_task
+from headstart.types import Predictions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headstart.cache.sets import FeatureSet
-    from headstart.fitting.data import FitData, Part
+    from headstart.contracts import Task
+    from headstart.heads.predictor import Predictor
+    from headstart.samples import LabelledSamples
     from headstart.types import Json
 
 MISTAKES = 50
@@ -45,198 +31,112 @@ META = "meta:"
 
 
 @dataclass
-class Evaluated:
+class Evaluation:
     """What a head does on the samples of each split.
 
     Parameters
     ----------
     metrics : dict of str to dict
-        By split, as `headstart.metrics` gives them.
-    outputs : dict of str to ndarray
-        By split, see `Predictor.outputs`.
+        By split, see `Task.report`.
+    predictions : dict of str to Predictions
+        By split.
     """
 
     metrics: dict[str, Json] = field(default_factory=dict)
-    outputs: dict[str, NDArray[Any]] = field(default_factory=dict)
+    predictions: dict[str, Predictions] = field(default_factory=dict)
+
+    @property
+    def last(self) -> str:
+        """The split that says most of new data."""
+        return next(name for name in ("test", "validation", "train") if name in self.predictions)
 
 
-def evaluate_splits(predictor: Predictor, data: FitData, seed: int) -> Evaluated:
+def evaluate_splits(predictor: Predictor, splits: Mapping[str, LabelledSamples], seed: int) -> Evaluation:
     """Judge a head on every split that has samples; ``X`` is prepared already."""
-    found = Evaluated()
-    for split, part in data.parts.items():
+    found = Evaluation()
+    for split, part in splits.items():
         if len(part):
             outputs = predictor.outputs(part.X)
-            found.outputs[split] = outputs
+            said = Predictions(part.targets, outputs, predictor.classes, part.names, part.table)
             # How the training samples would have come out otherwise says nothing of others.
             resamples = 0 if split == "train" else RESAMPLES
-            found.metrics[split] = _judge(outputs, predictor.classes, data, part, seed, resamples)
+            found.predictions[split] = said
+            found.metrics[split] = open_task(part.kind).report(said, resamples, seed)
     return found
 
 
-def _judge(
-    outputs: NDArray[np.float64],
-    classes: Sequence[str],
-    data: FitData,
-    part: Part,
-    seed: int,
-    resamples: int,
-) -> dict[str, Json]:
-    if data.kind == "regression":
-        return evaluate_regression(part.y, outputs, resamples=resamples, seed=seed)
-    if data.kind == "multi":
-        return evaluate_multi(part.y, outputs, data.names, resamples=resamples, seed=seed)
-    return evaluate_single(data.targets(part), outputs, classes, data.names, resamples=resamples, seed=seed)
+def after_refit(before: Evaluation, after: Evaluation) -> Evaluation:
+    """The refitted head has seen the validation samples: for them, what the head before it said holds."""
+    return Evaluation(
+        {**after.metrics, "validation": before.metrics["validation"]},
+        {**after.predictions, "validation": before.predictions["validation"]},
+    )
 
 
-def calibrated(predictor: Predictor, data: FitData) -> Predictor:
+def calibrated(predictor: Predictor, validation: LabelledSamples) -> Predictor:
     """The same with the temperature that fits the validation samples best."""
-    validation = data.parts["validation"]
-    if data.kind == "regression" or not len(validation):
+    logits = predictor.logits(validation.X) if len(validation) else None
+    if logits is None:
         return predictor
-    logits = predictor.logits(validation.X)
-    if data.kind == "multi":
-        codes = validation.y
-    else:
-        places = {name: place for place, name in enumerate(predictor.classes)}
-        codes = np.array([places.get(name, -1) for name in data.names])[validation.y]
-    temperature = fit_temperature(logits, codes)
-    return Predictor(predictor.head, predictor.preparation, temperature)
+    temperature = open_task(validation.kind).temperature(logits, validation.targets, predictor.classes)
+    return replace(predictor, temperature=temperature)
 
 
-def tables_of(predictor: Predictor, features: FeatureSet, data: FitData, found: Evaluated) -> dict[str, Json]:
+def tables_of(features: FeatureSet, task: Task, found: Evaluation) -> dict[str, Json]:
     """Where a head is wrong on the last split.
 
     Returns
     -------
     dict
-        ``split``; ``mistakes``: the most confident ones, or of numbers the largest errors, each with its
-        ``id``, ``input``, ``label`` and ``prediction``; ``errors_by`` each metadata column, where a sample of
-        several labels is right if all of them are.
+        ``split``; ``mistakes``: the worst ones, each with its ``id``, ``input``, ``label`` and ``prediction``;
+        ``errors_by`` each metadata column.
     """
-    split = _last(found)
-    part, outputs = data.parts[split], found.outputs[split]
-    tables: dict[str, Json] = {"split": split}
-    if data.kind == "regression":
-        mistakes = _largest_errors(part, outputs)
-        return {**tables, "mistakes": _with_inputs(mistakes, features, part)}
+    split = found.last
+    said, tables = found.predictions[split], dict[str, "Json"](split=split)
+    mistakes, is_right = task.mistakes(said, MISTAKES), task.is_right(said)
+    if mistakes is not None:
+        tables["mistakes"] = _with_inputs(mistakes, features, said)
+    if is_right is not None:
+        tables["errors_by"] = errors_by(_meta_columns(said), is_right)
+    return tables
+
+
+def _meta_columns(said: Predictions) -> dict[str, NDArray[Any]]:
+    assert said.table is not None
     columns = {
-        name.removeprefix(META): _as_text(part.table.column(name))
-        for name in part.table.column_names
+        name.removeprefix(META): said.table.column(name).to_pylist()
+        for name in said.table.column_names
         if name.startswith(META)
     }
-    if data.kind == "multi":
-        is_right = ((outputs > LIKELY) == (part.y > 0)).all(axis=1)
-        return {**tables, "errors_by": errors_by(columns, is_right)}
-    true = data.targets(part)
-    ids = part.table.column("id").to_pylist()
-    mistakes = most_confident_mistakes(ids, true, outputs, predictor.classes, MISTAKES)
-    is_right = np.array(predictor.classes)[outputs.argmax(axis=1)] == true
     return {
-        **tables,
-        "mistakes": _with_inputs(mistakes, features, part),
-        "errors_by": errors_by(columns, is_right),
+        name: np.array(["" if value is None else str(value) for value in values], dtype=np.str_)
+        for name, values in columns.items()
     }
 
 
-def _last(found: Evaluated) -> str:
-    """The split that says most of new data."""
-    return next(name for name in ("test", "validation", "train") if name in found.outputs)
-
-
-def _largest_errors(part: Part, outputs: NDArray[np.float64]) -> list[dict[str, Json]]:
-    """The samples of which the prediction is furthest from the label, the worst first."""
-    said = outputs.reshape(len(part))
-    errors = said - part.y
-    wrong = np.flatnonzero(errors)
-    rows = wrong[np.argsort(-np.abs(errors[wrong]), kind="stable")[:MISTAKES]].tolist()
-    ids = part.table.column("id").take(pa.array(rows, pa.int64())).to_pylist()
-    return [
-        {"id": name, "label": float(part.y[row]), "prediction": float(said[row]), "error": float(errors[row])}
-        for name, row in zip(ids, rows, strict=True)
-    ]
-
-
-def _with_inputs(mistakes: list[dict[str, Json]], features: FeatureSet, part: Part) -> list[dict[str, Json]]:
+def _with_inputs(
+    mistakes: list[dict[str, Json]], features: FeatureSet, said: Predictions
+) -> list[dict[str, Json]]:
     """The same, with what people see of each sample."""
+    assert said.table is not None
     ids = pa.array([mistake["id"] for mistake in mistakes], pa.string())
-    rows = pc.index_in(ids, part.table.column("id").combine_chunks())
-    inputs = inputs_of(features, part.table.take(rows))
+    rows = pc.index_in(ids, said.table.column("id").combine_chunks())
+    inputs = inputs_of(features, said.table.take(rows))
     return [{**mistake, "input": shown} for mistake, shown in zip(mistakes, inputs, strict=True)]
 
 
-def _as_text(column: pa.ChunkedArray) -> NDArray[Any]:
-    return np.array(["" if value is None else str(value) for value in column.to_pylist()], dtype=np.str_)
-
-
 def plots_of(
-    predictor: Predictor, data: FitData, found: Evaluated, history: Sequence[Mapping[str, Json]]
+    train: LabelledSamples, found: Evaluation, history: Sequence[Mapping[str, Json]]
 ) -> dict[str, Plot]:
     """The plots of a run, by name."""
-    split = _last(found)
-    part, outputs = data.parts[split], found.outputs[split]
-    if data.kind == "regression":
-        plots = _plots_of_numbers(part, outputs, data.column, split)
-    elif data.kind == "multi":
-        plots = _plots_of_labels(part, outputs, data.names, found.metrics[split], split)
-    else:
-        plots = _plots_of_classes(
-            data.targets(part), outputs, predictor.classes, found.metrics[split]["confusion"], split
-        )
+    split = found.last
+    plots = open_task(train.kind).plots(found.predictions[split], found.metrics[split], split, train.column)
     return {**plots, "history": history_plot(history)} if history else plots
-
-
-def _plots_of_classes(
-    true: NDArray[Any],
-    outputs: NDArray[np.float64],
-    classes: list[str],
-    confusion: Mapping[str, Json],
-    split: str,
-) -> dict[str, Plot]:
-    confidence, predicted = outputs.max(axis=1), np.array(classes)[outputs.argmax(axis=1)]
-    is_right = predicted == true
-    return {
-        "confusion": confusion_plot(confusion, f"Confusion on {split}"),
-        "reliability": reliability_plot(confidence, is_right, f"Reliability on {split}"),
-        "confidence": distribution_plot(
-            confidence[:, None],
-            ["confidence; shares of the right and of the wrong predictions"],
-            np.where(is_right, "right", "wrong"),
-            f"Confidence on {split}",
-        ),
-        "roc": roc_plot(true, outputs, classes, f"ROC on {split}"),
-        "precision-recall": precision_recall_plot(
-            true, outputs, classes, title=f"Precision and recall on {split}"
-        ),
-    }
-
-
-def _plots_of_labels(
-    part: Part, outputs: NDArray[np.float64], names: Sequence[str], metrics: Mapping[str, Json], split: str
-) -> dict[str, Plot]:
-    by_label = sorted(metrics["per_class"].items(), key=lambda item: -item[1]["f1"])
-    scores = {name: figures["f1"] for name, figures in by_label}
-    return {
-        "f1": bar_plot(scores, metric="F1", title=f"F1 of each label on {split}"),
-        "roc": roc_plot(part.y, outputs, names, f"ROC on {split}"),
-        "precision-recall": precision_recall_plot(
-            part.y, outputs, names, title=f"Precision and recall on {split}"
-        ),
-    }
-
-
-def _plots_of_numbers(part: Part, outputs: NDArray[np.float64], column: str, split: str) -> dict[str, Plot]:
-    said = outputs.reshape(len(part))
-    return {
-        "predictions": prediction_plot(part.y, said, f"Predictions on {split}", column),
-        "residuals": distribution_plot(
-            (said - part.y)[:, None], [f"predicted − true {column}"], title=f"Residuals on {split}"
-        ),
-    }
 
 
 def plots_of_protocols(report: Mapping[str, Json]) -> dict[str, Plot]:
     """Plots of a sweep, of few-shot protocols and of learning curves, where there were any."""
-    metric = "r2" if report.get("task") == "regression" else "accuracy"
+    metric = open_task(report["task"]).leading_score
     plots = {"sweep": _sweep(report.get("sweep", {}), metric)}
     for name, x, title, base in (
         ("shots", "samples of each class", "Few shots", 2),

@@ -15,7 +15,11 @@ from headstart.errors import ConfigError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from headstart.config import FitConfig
+
 MOST_TRIALS = 10_000
+TAP, HEAD = "tap", "head"
+"""What may be swept besides parameters."""
 
 
 def parse_sweep(text: str) -> dict[str, list[Any]]:
@@ -60,6 +64,12 @@ def as_grid(sweep: Mapping[str, Any]) -> dict[str, list[Any]]:
         if not grid[name]:
             raise ConfigError(f"the sweep over {name!r} has no values")
     return grid
+
+
+def heads_of(config: FitConfig) -> list[str]:
+    """The head of a configuration, or those that its sweep compares."""
+    heads: list[str] = as_grid({HEAD: config.sweep[HEAD]})[HEAD] if HEAD in config.sweep else [config.head]
+    return heads
 
 
 def combinations(grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:

@@ -11,13 +11,13 @@ import numpy as np
 
 from headstart.backbones.pooling import display_tap
 from headstart.errors import DataError
-from headstart.heads.targets import SCORE, score
 from headstart.metrics.permutation import block_importance
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from headstart.types import FeatureRef, Json, LabelKind
+    from headstart.contracts import Task
+    from headstart.types import FeatureRef, Json
 
     Predict = Callable[[NDArray[Any]], NDArray[Any]]
 
@@ -30,6 +30,7 @@ def block_report(
     y: NDArray[Any],
     blocks: Mapping[str, slice],
     seed: int,
+    task: Task,
     repeats: int = REPEATS,
 ) -> list[dict[str, Json]]:
     """Permutation importance of each block of columns, for a report; the most important first.
@@ -37,17 +38,18 @@ def block_report(
     Parameters
     ----------
     predict : callable
-        Of rows (N, D), as they were before any preparation: what they are predicted to be, in the form of ``y``,
-        or the probability of each class or label, such as `headstart.heads.predictor.Predictor.outputs`.
+        Of rows (N, D), as they were before any preparation, their outputs, such as
+        `headstart.heads.predictor.Predictor.outputs`.
     X : ndarray of shape (N, D)
         Rows that the head was not fitted on, such as those of validation.
-    y : ndarray
-        Classes (N,), which are columns where probabilities are predicted; an indicator of labels (N, L), of
-        integers; or numbers, of floats.
+    y : ndarray of shape (N, T)
+        As `Task.indicators` gives them, a column for each output.
     blocks : mapping of str to slice
         Columns by name; see `blocks_of`.
     seed : int
         The same gives the same report.
+    task : Task
+        Gives the score.
     repeats : int
         Shuffles of each block, in [1, inf).
 
@@ -65,25 +67,23 @@ def block_report(
 
     Examples
     --------
+    >>> from headstart.tasks import open_task
     >>> X = np.random.default_rng(0).normal(size=(200, 4))
-    >>> y = (X[:, 3] > 0).astype(int)
-    >>> report = block_report(lambda rows: rows[:, 3] > 0, X, y, {"first": slice(0, 2), "last": slice(2, 4)}, 0)
-    >>> [(one["name"], one["score"], round(one["drop"], 1)) for one in report]
-    [('last', 1.0, 0.5), ('first', 1.0, 0.0)]
+    >>> blocks = {"first": slice(0, 2), "last": slice(2, 4)}
+    >>> report = block_report(lambda rows: rows[:, 3], X, X[:, 3:], blocks, 0, open_task("regression"))
+    >>> [(one["name"], one["score"], round(one["drop"])) for one in report]
+    [('last', 1.0, 2), ('first', 1.0, 0)]
     """
     if len(blocks) < 2 or len(X) < 2:
         return []
     if (width := max(block.stop for block in blocks.values())) > X.shape[1]:
         raise DataError(f"blocks of {width:,} columns are not those of rows of {X.shape[1]:,}")
-    kind = _kind_of(y)
-    found = block_importance(
-        _Function(predict), X, y, blocks, repeats, seed, lambda true, said: _score(true, said, kind)
-    )
+    found = block_importance(_Function(predict), X, y, blocks, repeats, seed, task.score)
     return [
         {
             "name": one.name,
             "n_columns": one.n_columns,
-            "metric": SCORE[kind],
+            "metric": task.indicator_score,
             "score": _finite(one.intact),
             "drop": _finite(one.drop),
             "deviation": _finite(one.deviation),
@@ -116,19 +116,6 @@ class _Function:
     """A function as `block_importance` takes heads."""
 
     predict: Predict
-
-
-def _kind_of(y: NDArray[Any]) -> LabelKind:
-    if np.issubdtype(y.dtype, np.floating):
-        return "regression"
-    return "single" if y.ndim == 1 else "multi"
-
-
-def _score(y: NDArray[Any], said: NDArray[Any], kind: LabelKind) -> float:
-    if kind == "single":  # not by `score`: classes may be names, and of those that training lacked no column
-        return float(np.mean(y == (said if said.ndim == 1 else said.argmax(axis=1))))
-    rows = len(y), -1
-    return score(y.reshape(rows).astype(np.float64), said.reshape(rows).astype(np.float64), kind)
 
 
 def _finite(value: float) -> float | None:

@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from headstart.errors import ConfigError
 from headstart.fitting.grids import few_of_each, share_of
-from headstart.fitting.prepared import preparing
-from headstart.fitting.trials import MOST_NUMBERS, Samples, Trial, Tried, run_trials, spread_of
+from headstart.fitting.trials import MOST_NUMBERS, Trial, TrialResult, prepared, run_trials, spread_of
+from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headstart.config import FitConfig
     from headstart.contracts import Progress
-    from headstart.fitting.data import FitData
+    from headstart.samples import LabelledSamples
     from headstart.types import Json
 
 Draw = Callable[[int, int], "NDArray[np.int64]"]
 """From a size and a seed to training rows."""
 
 
-def check_protocols(config: FitConfig, data: FitData) -> None:
+def check_protocols(config: FitConfig, train: LabelledSamples) -> None:
     """Refuse what cannot be drawn, before anything is trained.
 
     Raises
@@ -32,17 +32,17 @@ def check_protocols(config: FitConfig, data: FitData) -> None:
     ConfigError
         A size is too small or too large, or there are no classes to draw of.
     """
-    n = len(data.parts["train"])
-    if config.shots and data.kind != "single":
+    n, draws_classes = len(train), open_task(train.kind).form == "classes"
+    if config.shots and not draws_classes:
         raise ConfigError("--shots draws samples of each class; with other labels use --curve")
     if config.shots:
-        most = int(np.bincount(data.parts["train"].y).max())
+        most = int(np.bincount(train.y).max())
         if not 1 <= min(config.shots) <= max(config.shots) <= most:
             raise ConfigError(
                 f"--shots takes numbers of samples in [1, {most:,}], what the largest class has in train "
                 f"(got {', '.join(map(str, config.shots))})"
             )
-    least = 2 if data.kind == "single" else 1
+    least = 2 if draws_classes else 1
     if config.curve and not least <= min(config.curve) <= max(config.curve) <= n:
         raise ConfigError(
             f"--curve takes sizes in [{least}, {n:,}], the training samples (got "
@@ -51,7 +51,7 @@ def check_protocols(config: FitConfig, data: FitData) -> None:
 
 
 def shots_and_curve(
-    config: FitConfig, data: FitData, views: Sequence[NDArray[Any]], progress: Progress
+    config: FitConfig, raw: Mapping[str, LabelledSamples], progress: Progress
 ) -> dict[str, Json]:
     """What the configuration asks for: ``shots``, ``curve``, or neither.
 
@@ -61,78 +61,65 @@ def shots_and_curve(
     Parameters
     ----------
     config : FitConfig
-    data : FitData
-        Not prepared.
-    views : sequence of ndarray (N, D)
-        Of the training samples.
+    raw : mapping of str to LabelledSamples
+        By split, not prepared; training samples with their views.
     progress : Progress
 
     Returns
     -------
     dict
-        ``shots`` and ``curve``: [{size, n_train, split, n, values {metric: one a seed}, mean, deviation}], of the
+        ``shots`` and ``curve``: [{size, n_train, split, n, values {metric: one per seed}, mean, deviation}], of the
         test samples, or of the validation samples where there are none.
     """
     report: dict[str, Json] = {}
-    y, is_single = data.parts["train"].y, data.kind == "single"
+    y, task = raw["train"].y, open_task(raw["train"].kind)
     if config.shots:
         report["shots"] = _measure(
-            config, data, views, config.shots, lambda n, seed: few_of_each(y, n, seed), progress
+            config, raw, config.shots, lambda n, seed: few_of_each(y, n, seed), progress
         )
     if config.curve:
-        strata = y if is_single else np.zeros(len(y), dtype=np.int64)
+        strata, draws_classes = task.fold_strata(y), task.form == "classes"
         report["curve"] = _measure(
-            config, data, views, config.curve, lambda n, seed: share_of(strata, n, seed, is_single), progress
+            config, raw, config.curve, lambda n, seed: share_of(strata, n, seed, draws_classes), progress
         )
     return report
 
 
 def _measure(
     config: FitConfig,
-    data: FitData,
-    views: Sequence[NDArray[Any]],
+    raw: Mapping[str, LabelledSamples],
     sizes: Sequence[int],
     draw: Draw,
     progress: Progress,
 ) -> list[dict[str, Json]]:
-    judged_on = "test" if len(data.parts["test"]) else "validation"
-    samples = {
-        split: Samples(part.X, data.targets(part), views if split == "train" else ())
-        for split, part in data.parts.items()
-        if len(part)
-    }
+    split = "test" if len(raw["test"]) else "validation"
     seeds = range(config.seed, config.seed + config.seeds)
-    at_once = max(MOST_NUMBERS // sum(part.n_numbers for part in samples.values()), 1)
+    at_once = max(MOST_NUMBERS // sum(samples.n_numbers for samples in raw.values()), 1)
     progress.begin("fits", len(sizes) * config.seeds)
     found = []
     try:
         for size in sorted(set(sizes)):
             drawn = {seed: draw(size, seed) for seed in seeds}
-            tried: list[Tried] = []
+            results: list[TrialResult] = []
             for start in range(0, len(seeds), at_once):
                 trials = [
-                    _trial_on(drawn[seed], seed, config, samples, judged_on)
+                    _trial_on(drawn[seed], seed, config, raw, split)
                     for seed in seeds[start : start + at_once]
                 ]
-                tried += run_trials(config.head, data.kind, trials, progress.advance)
-            scores = [one.scores for one in tried if one.head is not None]
+                results += run_trials(config.head, raw["train"].kind, trials, progress.advance)
+            scores = [one.scores for one in results if one.head is not None]
             n_train = float(np.mean([len(rows) for rows in drawn.values()]))
-            found.append({"size": size, "n_train": n_train, "split": judged_on, **spread_of(scores)})
+            found.append({"size": size, "n_train": n_train, "split": split, **spread_of(scores)})
     finally:
         progress.end()
     return found
 
 
 def _trial_on(
-    rows: NDArray[np.int64], seed: int, config: FitConfig, samples: Mapping[str, Samples], judged_on: str
+    rows: NDArray[np.int64], seed: int, config: FitConfig, raw: Mapping[str, LabelledSamples], split: str
 ) -> Trial:
     """A fit on some of the training samples, which alone decide how features are prepared."""
-    train, validation = samples["train"].take(rows), samples.get("validation")
-    prepared = preparing(config.prepare, config.seed, train)
-    return Trial(
-        config.params,
-        seed,
-        prepared(train),
-        validation and prepared(validation),
-        prepared(samples[judged_on]),
+    train, validation, judge = prepared(
+        config.prepare, config.seed, raw["train"].take(rows), raw["validation"], raw[split]
     )
+    return Trial(config.params, seed, train, validation if len(validation) else None, judge)

@@ -3,127 +3,146 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
+from headstart.arrow import with_columns
 from headstart.backbones.pooling import display_tap
 from headstart.cache.store import Cache
 from headstart.fitting.evaluation import plots_of, plots_of_protocols, tables_of
-from headstart.prediction.table import label_column, prediction_table
+from headstart.fitting.views import TrainViews
 from headstart.registry.environment import describe_environment
-from headstart.registry.record import RunRecord
+from headstart.registry.run import Run
+from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
     from headstart.config import FitConfig
     from headstart.contracts import Progress
-    from headstart.fitting.data import FitData
-    from headstart.fitting.evaluation import Evaluated
-    from headstart.fitting.stage import Fit
+    from headstart.fitting.evaluation import Evaluation
+    from headstart.fitting.search import SearchResult
     from headstart.heads.predictor import Predictor
+    from headstart.samples import LabelledSamples
     from headstart.types import FeatureRef, Json
+
+
+@dataclass(frozen=True)
+class FitOutcome:
+    """What a fit came to: the configuration with what was chosen, samples as the head saw them, and how it does.
+
+    ``memory`` has bytes: ``loaded_resident_bytes``, once the features were read, and ``peak_resident_bytes``, the
+    most from then on until the head was fitted.
+    """
+
+    config: FitConfig
+    features: FeatureSet
+    splits: Mapping[str, LabelledSamples]
+    predictor: Predictor
+    evaluation: Evaluation
+    search: SearchResult | None = None
+    memory: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def train(self) -> LabelledSamples:
+        """The training samples, of which it is known what the labels are."""
+        return self.splits["train"]
 
 
 def make_record(
     config: FitConfig,
-    fit: Fit,
-    predictor: Predictor,
-    bare: Predictor,
-    found: Evaluated,
+    outcome: FitOutcome,
     timings: Mapping[str, float],
-    held: Mapping[str, int],
     more: Mapping[str, Json],
     progress: Progress,
-) -> RunRecord:
-    """The record of a fit.
+) -> Run:
+    """The run of a fit, in memory.
 
     Parameters
     ----------
     config : FitConfig
         As the user gave it.
-    fit : Fit
-        With prepared features.
-    predictor, bare : Predictor
-        With and without the preparation.
-    found : Evaluated
+    outcome : FitOutcome
     timings : mapping
         Seconds.
-    held : mapping
-        Bytes of memory: ``loaded_resident_bytes``, once the features were read, and ``peak_resident_bytes``, the most
-        from then on until the head was fitted.
     more : mapping
         Further entries of the report.
     progress : Progress
     """
-    head = predictor.head
-    history = list(getattr(head, "history_", []))
-    report: dict[str, Json] = {
-        "metrics": found.metrics,
-        "timings": dict(timings),
-        "cost": {**_cost(predictor, fit), **held},
-        "seed": config.seed,
-        "head": {"name": fit.config.head, "params": _plain(_params(head)), **_outcome(head)},
-        "task": fit.data.kind,
-        "data": _describe_data(fit.features, fit.data),
-        **({"prepare": config.prepare} if config.prepare else {}),
-        **({"calibration": {"temperature": predictor.temperature}} if predictor.temperature != 1 else {}),
-        **({"views": fit.views.report} if fit.views else {}),
-        **({"sweep": fit.searched.to_json()} if fit.searched else {}),
-        **more,
-        **_tables(tables_of(bare, fit.features, fit.data, found)),
-        "provenance": _provenance(fit.features),
-    }
+    predictor, train, splits = outcome.predictor, outcome.train, outcome.splits
+    history = list(getattr(predictor.head, "history_", []))
+    report = _report(config, outcome, timings, more)
     _say_unseen(report["data"], progress)
-    return RunRecord(
-        config=_resolved(config, fit).dump(),
+    return Run(
+        config=_resolved(config, outcome).dump(),
         report=report,
         labels={
-            "column": fit.data.column,
-            "kind": fit.data.kind,
-            "names": list(fit.data.names),
-            "classes": list(fit.data.names) if fit.data.kind == "multi" else predictor.classes,
+            "column": train.column,
+            "kind": train.kind,
+            "names": list(train.names),
+            "classes": open_task(train.kind).class_names(predictor.classes, train.names),
         },
-        features=describe_features(config.cache, fit.features, fit.data),
+        features=describe_features(config.cache, outcome.features, train.features),
         environment=describe_environment(),
-        history=history or _one_entry(found),
-        predictions=_predictions(bare, fit.data, found),
-        split=fit.features.samples.select(["id", "key", "split"]),
-        save_model=predictor.save,
-        plots={**plots_of(bare, fit.data, found, history), **plots_of_protocols(report)},
+        history=history or _one_entry(outcome.evaluation),
+        predictions=_predictions(splits, outcome.evaluation),
+        split=outcome.features.samples.select(["id", "key", "split"]),
+        predictor=predictor,
+        plots={**plots_of(train, outcome.evaluation, history), **plots_of_protocols(report)},
     )
 
 
-def _resolved(config: FitConfig, fit: Fit) -> FitConfig:
-    refs = fit.data.refs
+def _report(
+    config: FitConfig,
+    outcome: FitOutcome,
+    timings: Mapping[str, float],
+    more: Mapping[str, Json],
+) -> dict[str, Json]:
+    features, predictor, views = outcome.features, outcome.predictor, outcome.train.views
+    head = predictor.head
+    return {
+        "metrics": outcome.evaluation.metrics,
+        "timings": dict(timings),
+        "cost": {**_cost(outcome), **outcome.memory},
+        "seed": config.seed,
+        "head": {"name": outcome.config.head, "params": _plain(_params(head)), **_outcome(head)},
+        "task": outcome.train.kind,
+        "data": _describe_data(features, outcome.splits),
+        **({"prepare": config.prepare} if config.prepare else {}),
+        **({"calibration": {"temperature": predictor.temperature}} if predictor.temperature != 1 else {}),
+        **({"views": views.report} if isinstance(views, TrainViews) else {}),
+        **({"sweep": outcome.search.to_json()} if outcome.search else {}),
+        **more,
+        **_tables(tables_of(features, open_task(outcome.train.kind), outcome.evaluation)),
+        "provenance": _provenance(features),
+    }
+
+
+def _resolved(config: FitConfig, outcome: FitOutcome) -> FitConfig:
+    refs = outcome.train.features
     taps = list(dict.fromkeys(display_tap(ref.tap) for ref in refs))
     backbones = list(dict.fromkeys(ref.backbone for ref in refs))
-    update: dict[str, Any] = {"digest": fit.features.digest, "label": fit.data.column}
+    update: dict[str, Any] = {"digest": outcome.features.digest, "label": outcome.train.column}
     # Several backbones may each have a latest tap of their own: then nothing but the set's digest names them.
-    if not (fit.searched and "tap" in config.sweep) and (config.tap is not None or len(taps) == 1):
+    if not (outcome.search and "tap" in config.sweep) and (config.tap is not None or len(taps) == 1):
         update["tap"] = taps[0] if len(taps) == 1 else taps
     update["backbone"] = backbones[0] if len(backbones) == 1 else backbones
     return config.model_copy(update=update)
 
 
-def _cost(predictor: Predictor, fit: Fit) -> dict[str, Json]:
-    tensors = predictor.head.tensors()
-    views = fit.views.n_bytes if fit.views else 0
+def _cost(outcome: FitOutcome) -> dict[str, Json]:
+    tensors, views = outcome.predictor.head.tensors(), outcome.train.views
     scales = ("mean", "scale", "target_mean", "target_scale")
     return {
-        "feature_bytes": sum(_n_bytes(part.X) for part in fit.data.parts.values()) + views,
+        "feature_bytes": sum(samples.n_bytes for samples in outcome.splits.values())
+        + len(views) * outcome.train.n_bytes,
         "model_bytes": sum(tensor.nbytes for tensor in tensors.values()),
         "parameters": int(sum(np.size(tensor) for name, tensor in tensors.items() if name not in scales)),
     }
-
-
-def _n_bytes(X: Any) -> int:
-    if hasattr(X, "nbytes"):
-        return int(X.nbytes)
-    return 4 * int(np.prod(X.shape)) if hasattr(X, "shape") else 0
 
 
 def _params(head: Any) -> dict[str, Any]:
@@ -136,33 +155,25 @@ def _outcome(head: Any) -> dict[str, Json]:
     return {name.rstrip("_"): _plain(getattr(head, name, None)) for name in head.fitted if name not in hidden}
 
 
-def _describe_data(features: FeatureSet, data: FitData) -> dict[str, Json]:
-    counts = {f"n_{split}": len(part) for split, part in data.parts.items()}
-    spaces = {ref.space for ref in data.refs}
+def _describe_data(features: FeatureSet, splits: Mapping[str, LabelledSamples]) -> dict[str, Json]:
+    counts = {f"n_{split}": len(part) for split, part in splits.items()}
+    spaces = {ref.space for ref in splits["train"].features}
     n_failed = len({f.id for f in features.failures if f.space == "" or f.space in spaces})
     in_table = len({f.id for f in features.failures if f.space in spaces})
     return {
         **counts,
         "n_unlabelled": max(len(features) - sum(counts.values()) - in_table, 0),
         "n_skipped": n_failed,
-        "unseen_in_train": _unseen(data),
+        "unseen_in_train": _unseen(splits),
     }
 
 
-def _unseen(data: FitData) -> list[str]:
+def _unseen(splits: Mapping[str, LabelledSamples]) -> list[str]:
     """Label names that occur, and not in train."""
-    if data.kind == "regression":
-        return []
-
-    def occurring(split: str) -> set[int]:
-        y = data.parts[split].y
-        return set(
-            np.flatnonzero((y > 0).any(axis=0)).tolist() if data.kind == "multi" else np.unique(y).tolist()
-        )
-
-    seen = occurring("train")
-    others = set().union(*(occurring(split) for split in data.parts if split != "train"))
-    return [data.names[code] for code in sorted(others - seen)]
+    names = splits["train"].names
+    occurring = {split: open_task(part.kind).occurring(part.y) for split, part in splits.items()}
+    seen = occurring.pop("train")
+    return [names[code] for code in sorted(set().union(*occurring.values()) - seen)]
 
 
 def _say_unseen(data: Mapping[str, Json], progress: Progress) -> None:
@@ -189,14 +200,14 @@ def _provenance(features: FeatureSet) -> dict[str, Json]:
     }
 
 
-def _one_entry(found: Evaluated) -> list[dict[str, Json]]:
+def _one_entry(found: Evaluation) -> list[dict[str, Json]]:
     names = ("accuracy", "macro_f1", "r2", "rmse")
     return [{split: {name: m[name] for name in names if name in m} for split, m in found.metrics.items()}]
 
 
-def describe_features(cache: str | None, features: FeatureSet, data: FitData) -> dict[str, Json]:
+def describe_features(cache: str | None, features: FeatureSet, refs: Sequence[FeatureRef]) -> dict[str, Json]:
     """What a head reads, as ``features.json`` holds it: the backbone can be opened again by it."""
-    parts = [_describe_part(cache, features, ref) for ref in data.refs]
+    parts = [_describe_part(cache, features, ref) for ref in refs]
     return {
         "set": features.name,
         "digest": features.digest,
@@ -220,13 +231,13 @@ def _describe_part(cache: str | None, features: FeatureSet, ref: FeatureRef) -> 
     }
 
 
-def _predictions(bare: Predictor, data: FitData, found: Evaluated) -> pa.Table:
+def _predictions(splits: Mapping[str, LabelledSamples], found: Evaluation) -> pa.Table:
     tables = []
-    for split, outputs in found.outputs.items():
-        part = data.parts[split]
+    for split, said in found.predictions.items():
+        part, task = splits[split], open_task(splits[split].kind)
         table = part.table.select(["id", "key", "split"])
-        table = table.append_column("label", label_column(part.y, data.names, data.kind))
-        tables.append(prediction_table(table, bare, outputs, data.names))
+        table = table.append_column("label", task.decode(part.y, part.names))
+        tables.append(with_columns(table, task.columns(said.outputs, said.classes, said.names)))
     return pa.concat_tables(tables)
 
 

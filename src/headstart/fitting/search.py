@@ -3,107 +3,76 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from headstart.arrow import keys_from_arrow
 from headstart.errors import ConfigError
-from headstart.fitting.grids import as_grid, combinations, folds_of
-from headstart.fitting.prepared import preparing
-from headstart.fitting.trials import Samples, Trial, Tried, merit, run_trials
-from headstart.heads import head_class
+from headstart.fitting.grids import HEAD, TAP, as_grid, combinations, folds_of, heads_of
+from headstart.fitting.trials import Trial, TrialResult, prepared, run_trials, selection_score
+from headstart.heads import head_class, open_head
 from headstart.heads.holdout import held_out
 from headstart.heads.parameters import defaults, takes_whole_numbers
 from headstart.metrics.summary import summarise
+from headstart.tasks import open_task
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from headstart.config import FitConfig
-    from headstart.contracts import Progress
+    from headstart.contracts import Head, Progress
     from headstart.fitting.data import FitData
+    from headstart.samples import LabelledSamples
     from headstart.types import Json, LabelKind
 
 ASKED_AT_ONCE = 8
 """Trials that optuna proposes before it hears of their outcome: they are trained side by side."""
-TAP, HEAD = "tap", "head"
-"""What may be swept besides parameters."""
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What a tap offers to choose by.
-
-    Parameters
-    ----------
-    raw : FitData
-        As it was read.
-    train, validation : Samples
-        Prepared, with views.
-    """
-
-    raw: FitData
-    train: Samples
-    validation: Samples | None
 
 
 @dataclass
 class Candidate:
-    """A head and its parameters, with all that was tried with them.
-
-    Parameters
-    ----------
-    head : str
-    params : dict
-    tap : str, optional
-        Where the sweep is over taps.
-    tried : list of Tried
-        One a seed and fold.
-    """
+    """A head and its parameters, with the results of all trials of them: one for each seed and fold."""
 
     head: str
     params: dict[str, Any]
     tap: str | None
-    named: bool = False
+    task: LabelKind
+    names_head: bool = False
     """Whether the sweep is over heads."""
-    tried: list[Tried] = field(default_factory=list)
+    results: list[TrialResult] = field(default_factory=list)
 
     @property
     def has_failed(self) -> bool:
         """Whether one of them diverged."""
-        return any(tried.has_diverged for tried in self.tried)
+        return any(result.has_diverged for result in self.results)
 
     @property
-    def merit(self) -> tuple[float, ...]:
+    def score(self) -> tuple[float, ...]:
         """The larger the better; a candidate of which one trial diverged is worse than all others."""
-        return (-np.inf, -np.inf) if self.has_failed else merit([tried.scores for tried in self.tried])
+        if self.has_failed:
+            return (-np.inf, -np.inf)
+        return selection_score(self.task, [result.scores for result in self.results])
 
     def to_json(self) -> dict[str, Json]:
         """A row of the table of a sweep."""
-        figures = {} if self.has_failed else summarise([tried.scores for tried in self.tried])
-        named = {**({HEAD: self.head} if self.named else {}), **({TAP: self.tap} if self.tap else {})}
+        figures = {} if self.has_failed else summarise([result.scores for result in self.results])
+        named = {**({HEAD: self.head} if self.names_head else {}), **({TAP: self.tap} if self.tap else {})}
         return {
             "params": {**named, **self.params},
             "validation": {
                 name: {part: each[part] for part in ("mean", "deviation")} for name, each in figures.items()
             },
-            "n": len(self.tried),
+            "n": len(self.results),
             "diverged": self.has_failed,
-            "seconds": sum(tried.seconds for tried in self.tried),
+            "seconds": sum(result.seconds for result in self.results),
         }
 
 
 @dataclass(frozen=True)
-class Searched:
-    """What a search found.
-
-    Parameters
-    ----------
-    best : Candidate
-    candidates : sequence of Candidate
-    n_folds : int, optional
-        None: each was judged on the validation samples.
-    """
+class SearchResult:
+    """What a search found; without folds each candidate was judged on the validation samples."""
 
     best: Candidate
     candidates: Sequence[Candidate]
@@ -122,19 +91,42 @@ class Searched:
         }
 
 
-def heads_of(config: FitConfig) -> list[str]:
-    """The head of a configuration, or those that its sweep compares."""
-    heads: list[str] = as_grid({HEAD: config.sweep[HEAD]})[HEAD] if HEAD in config.sweep else [config.head]
+def open_heads(config: FitConfig, kind: LabelKind) -> list[Head]:
+    """The head of a configuration, or those that its sweep compares, unfitted.
+
+    Raises
+    ------
+    ConfigError
+        There is no such head or parameter, a parameter is given twice, or the heads take other features.
+    """
+    names = heads_of(config)
+    heads = [open_head(name, config.params, config.seed, kind) for name in names]
+    known = {name for head in heads for name in head.get_params()}
+    for name in config.sweep:
+        if name not in known | {TAP, HEAD}:
+            if len(names) == 1:
+                open_head(names[0], {name: ""}, config.seed, kind)  # says what it has
+            raise ConfigError(f"none of the heads {', '.join(names)} has a parameter {name!r}")
+        if name in config.params:
+            raise ConfigError(f"{name!r} is in --param and in --sweep; give it once")
+        if name == TAP and config.tap is not None:
+            raise ConfigError("taps are in --tap and in --sweep; give them once")
+    if config.callback and not any(head.trains_by_epochs for head in heads):
+        raise ConfigError(f"--callback watches epochs, and a {' or '.join(names)} head has none")
+    if len({head.takes_sequences for head in heads}) > 1:
+        raise ConfigError(
+            "heads that attend and heads over one vector a sample are not compared in one sweep"
+        )
     return heads
 
 
-def search(config: FitConfig, choices: Mapping[str | None, Choice], progress: Progress) -> Searched:
+def search(config: FitConfig, taps: Mapping[str | None, FitData], progress: Progress) -> SearchResult:
     """Try what the configuration asks for, and choose by validation data alone.
 
     Parameters
     ----------
     config : FitConfig
-    choices : mapping of tap to Choice
+    taps : mapping of tap to FitData
         What to fit on; several where the sweep is over taps.
     progress : Progress
 
@@ -153,11 +145,11 @@ def search(config: FitConfig, choices: Mapping[str | None, Choice], progress: Pr
         )
     if not is_grid and len(heads) > 1:
         raise ConfigError("--search optuna is for one head; --search grid compares several")
-    kind = next(iter(choices.values())).raw.kind
+    kind = kind_of(taps)
     listed = (
         [
-            Candidate(head, params, tap, HEAD in swept)
-            for tap in choices
+            Candidate(head, params, tap, kind, HEAD in swept)
+            for tap in taps
             for head in heads
             for params in combinations(grid_of(head, kind, grid))
         ]
@@ -168,39 +160,43 @@ def search(config: FitConfig, choices: Mapping[str | None, Choice], progress: Pr
     progress.begin("trials", (len(listed) if is_grid else config.trials) * per_candidate)
     try:
         if is_grid:
-            _try_all(listed, config, choices, progress)
+            _try_all(listed, config, taps, progress)
         else:
-            listed = _ask_optuna(grid, config, choices, progress)
+            listed = _ask_optuna(grid, config, taps, progress)
     finally:
         progress.end()
-    best = max(listed, key=lambda candidate: candidate.merit)
+    best = max(listed, key=lambda candidate: candidate.score)
     if best.has_failed:
         raise ConfigError(f"all {len(listed)} trials diverged; sweep over smaller learning rates")
-    return Searched(best, listed, config.folds)
+    return SearchResult(best, listed, config.folds)
 
 
 def _try_all(
     candidates: Sequence[Candidate],
     config: FitConfig,
-    choices: Mapping[str | None, Choice],
+    taps: Mapping[str | None, FitData],
     progress: Progress,
 ) -> None:
     """All trials of all candidates, those of one head together, whatever they differ in."""
     for head in dict.fromkeys(candidate.head for candidate in candidates):
         own = [candidate for candidate in candidates if candidate.head == head]
-        taps = list(dict.fromkeys(candidate.tap for candidate in own))
-        kind = choices[taps[0]].raw.kind
+        tried = list(dict.fromkeys(candidate.tap for candidate in own))
         # A fold of all taps at a time: all folds of all of them would fill the memory.
-        for fold in zip(*(_rounds(choices[tap], config, head) for tap in taps), strict=True):
-            samples = dict(zip(taps, fold, strict=True))
+        for fold in zip(*(_rounds(taps[tap], config, head) for tap in tried), strict=True):
+            samples = dict(zip(tried, fold, strict=True))
             trials = [
                 Trial({**config.params, **candidate.params}, config.seed + seed, *samples[candidate.tap])
                 for candidate in own
                 for seed in range(config.seeds)
             ]
-            tried = run_trials(head, kind, trials, progress.advance)
-            for number, one in enumerate(tried):
-                own[number // config.seeds].tried.append(one.without_head() if config.folds else one)
+            results = run_trials(head, kind_of(taps), trials, progress.advance)
+            for number, one in enumerate(results):
+                own[number // config.seeds].results.append(one.without_head() if config.folds else one)
+
+
+def kind_of(taps: Mapping[str | None, FitData]) -> LabelKind:
+    """What the labels are, which does not depend on the tap."""
+    return next(iter(taps.values())).raw["train"].kind
 
 
 def grid_of(head: str, kind: LabelKind, grid: Mapping[str, Sequence[Any]]) -> dict[str, Sequence[Any]]:
@@ -210,49 +206,48 @@ def grid_of(head: str, kind: LabelKind, grid: Mapping[str, Sequence[Any]]) -> di
 
 
 def _rounds(
-    choice: Choice, config: FitConfig, head: str
-) -> Iterator[tuple[Samples, Samples | None, Samples]]:
+    data: FitData, config: FitConfig, head: str
+) -> Iterator[tuple[LabelledSamples, LabelledSamples | None, LabelledSamples]]:
     """Samples to train on, to choose by within a fit, and to judge on: once, or for each fold."""
     if not config.folds:
-        if choice.validation is None:
+        train, validation = data.splits["train"], data.splits["validation"]
+        if not len(validation):
             raise ConfigError(
                 "there are no validation samples to choose by; use --folds, or extract with some"
             )
-        yield choice.train, choice.validation, choice.validation
+        yield train, validation, validation
         return
-    data = choice.raw
-    train, validation = data.parts["train"], data.parts["validation"]
-    both = train.joined(validation) if len(validation) else train
-    samples = Samples(both.X, data.targets(both))
-    strata = both.y if data.kind == "single" else np.zeros(len(both), dtype=np.int64)
+    train, validation = data.raw["train"], data.raw["validation"]
+    both = train.joined(validation) if len(validation) else replace(train, views=())
+    strata = open_task(both.kind).fold_strata(both.y)
     keys = np.ascontiguousarray(keys_from_arrow(both.table.column("key"))).view("V16").ravel()
     groups = np.unique(keys, return_inverse=True)[1]  # copies of a sample are on one side of a fold
     everything = np.arange(len(both))
     for held in folds_of(strata, config.folds, config.seed, groups):
         rest = np.setdiff1d(everything, held)
-        inner: Samples | None = None
-        if getattr(head_class(head, data.kind), "trains_by_epochs", False):
-            # When to stop is chosen on other samples than those that judge.
+        chosen_by: list[NDArray[np.int64]] = []
+        if head_class(head, both.kind).trains_by_epochs:  # which stop by other samples than those that judge
             kept, inner_rows = held_out(strata[rest], config.seed)
-            rest, inner = rest[kept], samples.take(rest[inner_rows])
-        train_rows = samples.take(rest)
-        prepared = preparing(config.prepare, config.seed, train_rows)
-        yield prepared(train_rows), inner and prepared(inner), prepared(samples.take(held))
+            chosen_by, rest = [rest[inner_rows]], rest[kept]
+        samples = [both.take(rows) for rows in (rest, held, *chosen_by)]
+        fitted, judge, *inner = prepared(config.prepare, config.seed, *samples)
+        yield fitted, inner[0] if inner else None, judge
 
 
 def _ask_optuna(
     grid: Mapping[str, Sequence[Any]],
     config: FitConfig,
-    choices: Mapping[str | None, Choice],
+    taps: Mapping[str | None, FitData],
     progress: Progress,
 ) -> list[Candidate]:
     """Let optuna propose parameters between the values of each name."""
     study = open_study(config.seed)
     import optuna
 
-    taps = list(choices)
-    kind = head_class(config.head, choices[taps[0]].raw.kind)
-    whole = {name: takes_whole_numbers(kind, name) for name in grid}
+    names = list(taps)
+    task = kind_of(taps)
+    made = head_class(config.head, task)
+    whole = {name: takes_whole_numbers(made, name) for name in grid}
     found: list[Candidate] = []
     while len(found) < config.trials:
         asked = [study.ask() for _ in range(min(ASKED_AT_ONCE, config.trials - len(found)))]
@@ -260,16 +255,17 @@ def _ask_optuna(
             Candidate(
                 config.head,
                 {name: suggest(trial, name, values, whole[name]) for name, values in grid.items()},
-                trial.suggest_categorical(TAP, taps) if len(taps) > 1 else taps[0],
+                trial.suggest_categorical(TAP, names) if len(names) > 1 else names[0],
+                task,
             )
             for trial in asked
         ]
-        _try_all(batch, config, choices, progress)
+        _try_all(batch, config, taps, progress)
         for trial, candidate in zip(asked, batch, strict=True):
             if candidate.has_failed:
                 study.tell(trial, state=optuna.trial.TrialState.FAIL)
             else:
-                study.tell(trial, candidate.merit[0])
+                study.tell(trial, candidate.score[0])
         found.extend(batch)
     return found
 

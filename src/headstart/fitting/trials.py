@@ -5,121 +5,42 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, cast, overload
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from headstart.errors import ConfigError
 from headstart.heads import open_head
-from headstart.heads.inputs import take_rows
 from headstart.heads.predictor import Predictor
-from headstart.heads.stacks import STACKABLE, Labelled, fit_stack
+from headstart.heads.preparation import Preparation
+from headstart.heads.torch_heads import STACKABLE, Labelled, fit_stack
 from headstart.metrics.summary import summarise
+from headstart.tasks import open_task
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from headstart.contracts import Head
+    from headstart.samples import LabelledSamples
     from headstart.types import Json, LabelKind
 
 MOST_STACKED = 256
 MOST_NUMBERS = 1 << 27
 """Parameters of a stack; training holds some six copies of them."""
-SMALLEST = 1e-30
-
-
-@dataclass(frozen=True)
-class Samples:
-    """Features and labels as heads take them.
-
-    Parameters
-    ----------
-    X : ndarray (N, D), rows that stay on disk, or sequences
-    y : ndarray of N rows
-    views : sequence of ndarray (N, D)
-        Features of changed copies, for heads that train by epochs.
-    """
-
-    X: Any
-    y: NDArray[Any]
-    views: Sequence[NDArray[Any]] = ()
-
-    def __len__(self) -> int:
-        return len(self.y)
-
-    @property
-    def width(self) -> int:
-        """D, of each vector."""
-        return int(self.X.shape[-1]) if hasattr(self.X, "shape") else int(self.X.width)
-
-    @property
-    def n_numbers(self) -> int:
-        """About how many numbers the features are, were each sample one vector."""
-        return len(self) * self.width
-
-    def take(self, rows: NDArray[np.int64]) -> Samples:
-        """Some of them."""
-        return Samples(take_rows(self.X, rows), self.y[rows], _SomeOf(self.views, rows) if self.views else ())
-
-
-class _SomeOf(Sequence["NDArray[Any]"]):
-    """Some rows of views, each read when it is asked for."""
-
-    def __init__(self, views: Sequence[NDArray[Any]], rows: NDArray[np.int64]) -> None:
-        self._views, self._rows = views, rows
-
-    def __len__(self) -> int:
-        return len(self._views)
-
-    @overload
-    def __getitem__(self, index: int) -> NDArray[Any]: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[NDArray[Any]]: ...
-    def __getitem__(self, index: int | slice) -> NDArray[Any] | Sequence[NDArray[Any]]:
-        if isinstance(index, slice):
-            return [view[self._rows] for view in self._views[index]]
-        part: NDArray[Any] = self._views[index][self._rows]
-        return part
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One fit.
-
-    Parameters
-    ----------
-    params : mapping
-        Of the head.
-    seed : int
-    train : Samples
-    validation : Samples, optional
-        What is chosen within the fit is chosen on them.
-    judge : Samples, optional
-        What the trial is scored on; the validation samples where nothing is said.
-    """
+    """One fit: it chooses on ``validation``, and is scored on ``judge`` or, without it, on ``validation`` too."""
 
     params: Mapping[str, Any]
     seed: int
-    train: Samples
-    validation: Samples | None
-    judge: Samples | None = None
+    train: LabelledSamples
+    validation: LabelledSamples | None
+    judge: LabelledSamples | None = None
 
 
 @dataclass(frozen=True)
-class Tried:
-    """What became of a trial.
-
-    Parameters
-    ----------
-    params : mapping
-    seed : int
-    head : Head, optional
-        None: it diverged.
-    scores : mapping
-        See `quick_scores`; empty where there is nothing to score on.
-    seconds : float
-        Its share of what was trained together.
-    """
+class TrialResult:
+    """What became of a trial: its head (None if it diverged) and `Task.scores` (empty if nothing judged it)."""
 
     params: Mapping[str, Any]
     seed: int
@@ -132,32 +53,53 @@ class Tried:
         """Whether there is no head."""
         return self.head is None and not self.scores
 
-    def without_head(self) -> Tried:
+    def without_head(self) -> TrialResult:
         """The same with its scores alone: many folds do not stay in memory."""
         return replace(self, head=None)
+
+    @property
+    def chosen_params(self) -> dict[str, Any]:
+        """The parameters of the trial, with what the fit itself chose: C, alpha, k."""
+        assert self.head is not None
+        params = dict(self.params)
+        for name, value in self.head.get_params().items():
+            if value == "auto" and f"{name}_" in self.head.fitted:
+                found = getattr(self.head, f"{name}_")
+                params[name] = found.item() if isinstance(found, np.generic) else found
+        return params
+
+
+def prepared(
+    steps: Sequence[str], seed: int, train: LabelledSamples, *others: LabelledSamples
+) -> list[LabelledSamples]:
+    """Samples with features that steps fitted on ``train`` prepare; ``train`` comes first."""
+    if not steps:
+        return [train, *others]
+    preparation = Preparation.fit(steps, train.X, seed)
+    return [replace(samples, X=preparation(samples.X)) for samples in (train, *others)]
 
 
 def run_trials(
     name: str, task: LabelKind, trials: Sequence[Trial], done: Callable[[int], None] = lambda n: None
-) -> list[Tried]:
+) -> list[TrialResult]:
     """Fit all of them; torch heads that differ in what a stack may differ in are trained as one.
 
     Parameters
     ----------
     name : str
         Of the head.
-    task : {"single", "multi", "regression"}
+    task : LabelKind
     trials : sequence of Trial
     done : callable
         Is told how many more are done.
 
     Returns
     -------
-    list of Tried
+    list of TrialResult
         In the order of the trials.
     """
     heads = [open_head(name, trial.params, trial.seed, task) for trial in trials]
-    found: dict[int, Tried] = {}
+    found: dict[int, TrialResult] = {}
     for group in _groups(heads, trials):
         start = time.perf_counter()
         fitted = _fit_group([heads[number] for number in group], [trials[number] for number in group])
@@ -165,8 +107,10 @@ def run_trials(
         for number, head in zip(group, fitted, strict=True):
             trial = trials[number]
             judge = trial.judge or trial.validation
-            scores = quick_scores(head, judge, task) if head is not None and judge is not None else {}
-            found[number] = Tried(trial.params, trial.seed, head, scores, seconds)
+            scores: Mapping[str, float] = {}
+            if head is not None and judge is not None:
+                scores = Predictor(head).scores(judge.X, judge.targets)
+            found[number] = TrialResult(trial.params, trial.seed, head, scores, seconds)
         done(len(group))
     return [found[number] for number in range(len(trials))]
 
@@ -186,7 +130,7 @@ def _groups(heads: Sequence[Head], trials: Sequence[Trial]) -> list[list[int]]:
 
 def _likeness(head: Head, trial: Trial, number: int) -> Any:
     """Equal for trials whose heads are trained side by side."""
-    if not getattr(head, "trains_by_epochs", False) or head.kind == "own":
+    if not head.trains_side_by_side:
         return number
     params = head.get_params()
     if params["optimizer"] == "lbfgs":
@@ -202,18 +146,18 @@ def _likeness_of_samples(trial: Trial, class_weight: str) -> tuple[Any, ...]:
     if not isinstance(train.X, np.ndarray) or train.X.ndim != 2:
         return id(train), id(validation), trial.seed
     n_val = None if validation is None else len(validation)
-    if train.y.ndim > 1 or train.y.dtype.kind == "f":
+    if open_task(train.kind).form != "classes":
         labels: Any = train.y.shape[1:]
     else:
         classes, counts = np.unique(train.y, return_counts=True)
-        labels = classes.tobytes(), counts.tobytes() if class_weight == "balanced" else b""
+        labels = train.names, classes.tobytes(), counts.tobytes() if class_weight == "balanced" else b""
     if class_weight == "balanced" and train.y.ndim > 1:
         labels = id(train)
     return train.X.shape, len(train.views), n_val, labels
 
 
 def _fit_group(heads: Sequence[Head], trials: Sequence[Trial]) -> list[Head | None]:
-    if getattr(heads[0], "trains_by_epochs", False):
+    if heads[0].trains_by_epochs:
         known = {(id(trial.train), id(trial.validation)): _labelled(trial) for trial in trials}
         samples = [known[id(trial.train), id(trial.validation)] for trial in trials]
         outcomes = fit_stack(cast(Any, heads), samples)
@@ -226,38 +170,8 @@ def _fit_group(heads: Sequence[Head], trials: Sequence[Trial]) -> list[Head | No
 
 def _labelled(trial: Trial) -> Labelled:
     train, validation = trial.train, trial.validation
-    X_val, y_val = (None, None) if validation is None else (validation.X, validation.y)
-    return Labelled(train.X, train.y, X_val, y_val, train.views)
-
-
-def quick_scores(head: Head, samples: Samples, task: LabelKind) -> dict[str, float]:
-    """A few figures: ``accuracy`` and ``log_loss``, or ``r2`` and ``rmse``."""
-    predictor = Predictor(head)
-    return score_outputs(predictor.outputs(samples.X), samples.y, predictor.classes, task)
-
-
-def score_outputs(
-    outputs: NDArray[np.float64], y: NDArray[Any], classes: Sequence[str], task: LabelKind
-) -> dict[str, float]:
-    """The same of what `Predictor.outputs` gives for N samples, and their labels."""
-    if task == "regression":
-        wanted = np.asarray(y, dtype=np.float64)
-        squared = float(np.mean((wanted - outputs) ** 2))
-        variance = float(np.var(wanted))
-        return {"r2": 1 - squared / variance if variance else 0.0, "rmse": squared**0.5}
-    probabilities = outputs
-    if task == "multi":
-        true = y > 0
-        likely = np.where(true, probabilities, 1 - probabilities)
-        right = ((probabilities > 0.5) == true).all(axis=1)
-    else:
-        names = np.asarray(classes)
-        codes = np.searchsorted(names, y).clip(max=len(names) - 1)
-        known = names[codes] == y
-        right = known & (probabilities.argmax(axis=1) == codes)
-        likely = np.where(known, probabilities[np.arange(len(codes)), codes], 0.0)
-    losses = -np.log(np.maximum(likely, SMALLEST))
-    return {"accuracy": float(right.mean()), "log_loss": float(losses.mean())}
+    X_val, y_val = (None, None) if validation is None else (validation.X, validation.targets)
+    return Labelled(train.X, train.targets, X_val, y_val, train.views)
 
 
 def spread_of(scores: Sequence[Mapping[str, float]]) -> dict[str, Json]:
@@ -269,11 +183,12 @@ def spread_of(scores: Sequence[Mapping[str, float]]) -> dict[str, Json]:
     return {"n": len(scores), **parts}
 
 
-def merit(scores: Sequence[Mapping[str, float]]) -> tuple[float, ...]:
-    """What the best of several is chosen by: accuracy, then log loss; or the error. The larger the better.
+def selection_score(task: LabelKind, scores: Sequence[Mapping[str, float]]) -> tuple[float, ...]:
+    """What the best of several is chosen by, see `Task.selection`. The larger the better.
 
     Parameters
     ----------
+    task : LabelKind
     scores : sequence of mapping
         Of the same parameters with several seeds or folds; their means count.
 
@@ -284,18 +199,4 @@ def merit(scores: Sequence[Mapping[str, float]]) -> tuple[float, ...]:
     """
     if not scores or not all(scores):
         raise ConfigError("there are no validation samples to choose by; extract with a validation split")
-    means = spread_of(scores)["mean"]
-    if "rmse" in means:
-        return (-means["rmse"],)
-    return means["accuracy"], -means["log_loss"]
-
-
-def chosen_params(tried: Tried) -> dict[str, Any]:
-    """The parameters of a trial, with what the fit itself chose: C, alpha, k."""
-    assert tried.head is not None
-    params = dict(tried.params)
-    for name, value in tried.head.get_params().items():
-        found = getattr(tried.head, f"{name}_", None)
-        if value == "auto" and found is not None and name != "device":
-            params[name] = found.item() if isinstance(found, np.generic) else found
-    return params
+    return open_task(task).selection(spread_of(scores)["mean"])

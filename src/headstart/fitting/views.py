@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, overload
 import numpy as np
 
 from headstart.arrow import keys_from_arrow
+from headstart.backbones.pooling import is_ragged
 from headstart.cache.store import Cache
+from headstart.fitting.grids import heads_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,8 +18,9 @@ if TYPE_CHECKING:
     from headstart.cache.recipe import Recipe
     from headstart.cache.sets import FeatureSet
     from headstart.cache.space import Space
-    from headstart.contracts import Progress
-    from headstart.fitting.data import Part
+    from headstart.config import FitConfig
+    from headstart.contracts import Head, Progress
+    from headstart.samples import LabelledSamples
     from headstart.types import FeatureRef, Json
 
 
@@ -31,11 +34,11 @@ class TrainViews(Sequence["NDArray[np.float32]"]):
     refs : sequence of FeatureRef
     spaces : sequence of Space
         The space of each.
-    rows : Part
-        The plain features, N rows.
+    rows : LabelledSamples
+        With the plain features.
     """
 
-    def __init__(self, refs: Sequence[FeatureRef], spaces: Sequence[Space], rows: Part) -> None:
+    def __init__(self, refs: Sequence[FeatureRef], spaces: Sequence[Space], rows: LabelledSamples) -> None:
         self.names = [str(ref.view) for ref in refs]
         self._spaces = spaces
         self._rows = rows
@@ -46,11 +49,6 @@ class TrainViews(Sequence["NDArray[np.float32]"]):
     def report(self) -> dict[str, Json]:
         """Which views they are, and for how many rows of them the plain feature stands in."""
         return {"names": self.names, "n_plain_instead": self.n_lacking}
-
-    @property
-    def n_bytes(self) -> int:
-        """Of all of them together."""
-        return len(self) * int(self._rows.X.nbytes)
 
     def __len__(self) -> int:
         return len(self._spaces)
@@ -69,6 +67,38 @@ class TrainViews(Sequence["NDArray[np.float32]"]):
         return features
 
 
+def choose_views(
+    config: FitConfig,
+    features: FeatureSet,
+    train: LabelledSamples,
+    heads: Sequence[Head],
+    progress: Progress,
+) -> Sequence[NDArray[np.float32]]:
+    """The views to draw in training; none if there are none, or none are wanted, or no head draws them."""
+    if not config.views or len(train.features) > 1 or is_ragged(train.feature.tap):
+        return ()
+    refs = views_of(features, train.feature)
+    if not refs:
+        return ()
+    if not any(head.takes_views for head in heads):
+        names = " or ".join(heads_of(config))
+        progress.say(
+            f"the set has {len(refs)} views of this feature; a {names} head is fitted on the plain one "
+            "alone (--head linear draws views)"
+        )
+        return ()
+    if config.prepare or not isinstance(train.X, np.ndarray):
+        why = "--prepare" if config.prepare else "features that stay on disk"
+        progress.say(f"the set has {len(refs)} views of this feature; with {why} only the plain one is used")
+        return ()
+    views = gather_views(features, refs, train, progress)
+    if views:
+        progress.say(
+            f"each epoch shows a train sample plain or in one of {len(views)} views, drawn at random"
+        )
+    return views
+
+
 def views_of(features: FeatureSet, plain: FeatureRef) -> list[FeatureRef]:
     """What the set calls views of a feature."""
     names = features.views(plain.tap, plain.backbone)
@@ -76,14 +106,14 @@ def views_of(features: FeatureSet, plain: FeatureRef) -> list[FeatureRef]:
 
 
 def gather_views(
-    features: FeatureSet, refs: Sequence[FeatureRef], plain: FeatureRef, train: Part, progress: Progress
+    features: FeatureSet, refs: Sequence[FeatureRef], train: LabelledSamples, progress: Progress
 ) -> TrainViews:
     """The views of train samples, but for those whose recipe differs in more than the view.
 
     Such a view is left from an earlier extraction, with another prompt or image size.
     """
     cache = Cache(str(features.cache))
-    recipe = cache.open_space(plain.space).recipe
+    recipe = cache.open_space(train.feature.space).recipe
     spaces = {ref: cache.open_space(ref.space) for ref in refs}
     fitting = [ref for ref in refs if _is_view_of(spaces[ref].recipe, recipe)]
     if len(fitting) < len(refs):

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.errors import ConfigError
 from headstart.heads.parameters import check, defaults, read
+from headstart.tasks import KINDS, open_task
 
 if TYPE_CHECKING:
     from headstart.contracts import Head
-    from headstart.types import LabelKind
+    from headstart.types import LabelForm, LabelKind
 
 HEADS = ("logistic", "ridge", "knn", "centroid", "svm", "linear", "mlp", "residual", "attention")
 OWN = "py:"
@@ -33,6 +34,8 @@ CLASSES = {
     "own": ("own", "OwnHead", "OwnRegressor"),
 }
 """By kind: the module, the class for classes and labels, and the class for numbers."""
+FORMS = {"classes": "classes", "labels": "several labels a sample", "numbers": "numbers to regress on"}
+"""What heads are fitted on, for people."""
 ONE_CLASS_ONLY = ("centroid",)
 """Heads that cannot give a sample several labels."""
 
@@ -48,7 +51,7 @@ def open_head(name: str, params: Mapping[str, Any], seed: int, task: LabelKind =
         Parameters of the head; a string, as from a command line, becomes the type of the default.
     seed : int
         Goes to ``random_state`` where the head has one and ``params`` does not name it.
-    task : {"single", "multi", "regression"}
+    task : LabelKind
 
     Raises
     ------
@@ -67,6 +70,8 @@ def open_head(name: str, params: Mapping[str, Any], seed: int, task: LabelKind =
     seeded = {"random_state": seed} if "random_state" in known else {}
     head: Any = kind(**{**seeded, **read(name, params, known)})
     check(head)
+    if task not in KINDS:
+        head.label_kind = task
     opened: Head = head
     return opened
 
@@ -86,15 +91,17 @@ def head_class(name: str, task: LabelKind = "single") -> Any:
         raise ConfigError(
             f"there is no head {name!r}; {hint}the heads are {', '.join(HEADS)}, and py:package.module:factory"
         )
-    module, classifier, regressor = CLASSES[name]
-    wanted = regressor if task == "regression" else classifier
-    if wanted is None or (task == "multi" and name in ONE_CLASS_ONLY):
-        says = {"multi": "several labels a sample", "regression": "numbers to regress on"}[task]
-        raise ConfigError(f"the head {name!r} is not for {says}; those that are: {', '.join(_for(task))}")
-    return getattr(importlib.import_module(f"headstart.heads.{module}"), wanted)
+    wanted = _class_for(open_task(task).form, name)
+    if wanted is None:
+        form = open_task(task).form
+        fitting = ", ".join(head for head in HEADS if _class_for(form, head))
+        raise ConfigError(f"the head {name!r} is not for {FORMS[form]}; those that are: {fitting}")
+    return getattr(importlib.import_module(f"headstart.heads.{CLASSES[name][0]}"), wanted)
 
 
-def _for(task: LabelKind) -> list[str]:
-    if task == "regression":
-        return [name for name in HEADS if CLASSES[name][2]]
-    return [name for name in HEADS if name not in ONE_CLASS_ONLY]
+def _class_for(form: LabelForm, name: str) -> str | None:
+    """The name of the class of a head that is fitted on targets of a form; None if it has none."""
+    _, classifier, regressor = CLASSES[name]
+    if form == "labels" and name in ONE_CLASS_ONLY:
+        return None
+    return {"classes": classifier, "labels": classifier, "numbers": regressor}.get(form)

@@ -15,11 +15,10 @@ from sklearn.utils.validation import column_or_1d, validate_data
 from headstart.errors import ConfigError, DataError
 from headstart.heads.parameters import Interval, check
 from headstart.heads.scaling import moments
+from headstart.types import UNSEEN, LabelKind
 
 FLOATS = (np.float32, np.float64)
 """What features are computed in; anything else becomes the first."""
-UNSEEN = -1
-"""The code of a validation label that training lacks."""
 SCALINGS = ("standard", "none")
 CLASS_WEIGHTS = ("none", "balanced")
 
@@ -28,7 +27,34 @@ class OneClassError(DataError, ValueError):
     """All labels are the same; also the ValueError that scikit-learn promises."""
 
 
-class ClosedFormHead(BaseEstimator):  # type: ignore[misc]
+class BaseHead(BaseEstimator):  # type: ignore[misc]
+    """What every head says of itself; see `headstart.contracts.Head`."""
+
+    kind: ClassVar[str]
+    """The head's name: what `open_head` takes and ``head.json`` says."""
+    intervals: ClassVar[Mapping[str, Interval]] = {}
+    """Which numbers its parameters may have."""
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"scaling": SCALINGS}
+    """Which words its parameters may have."""
+    fitted: ClassVar[tuple[str, ...]] = ()
+    """Attributes besides the tensors that are kept with a saved head."""
+    trains_by_epochs: ClassVar[bool] = False
+    """Whether ``fit`` takes callbacks, views and a checkpoint, and features that stay on disk."""
+    trains_side_by_side: ClassVar[bool] = False
+    """Whether several of them can be trained in one pass."""
+    computes_in_torch: ClassVar[bool] = False
+    """Whether fitting imports torch in any case."""
+    takes_sequences: ClassVar[bool] = False
+    """Whether a sample is several vectors."""
+    takes_views: ClassVar[bool] = False
+    """Whether training draws features of changed copies."""
+    integers: ClassVar[tuple[str, ...]] = ()
+    """Tensors of whole numbers."""
+    label_kind: LabelKind | None = None
+    """What its labels mean, where that is more than their form says."""
+
+
+class ClosedFormHead(BaseHead):
     """A head over features (N, D) that is fitted in one go.
 
     Attributes
@@ -38,14 +64,7 @@ class ClosedFormHead(BaseEstimator):  # type: ignore[misc]
     n_features_in_ : int
     """
 
-    kind: ClassVar[str]
-    """The head's name: what `open_head` takes and ``head.json`` says."""
-    intervals: ClassVar[Mapping[str, Interval]]
-    """Which numbers its parameters may have."""
-    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"scaling": SCALINGS}
-    """Which words its parameters may have."""
-    fitted: ClassVar[tuple[str, ...]] = ()
-    """Attributes besides the tensors that are kept with a saved head."""
+    scaling: str
 
     mean_: NDArray[np.float64]
     scale_: NDArray[np.float64]
@@ -76,7 +95,7 @@ class ClosedFormHead(BaseEstimator):  # type: ignore[misc]
             self, X, y, dtype=FLOATS, multi_output=True, y_numeric=isinstance(self, Regressor)
         )
         n_features = features.shape[1]
-        scales = getattr(self, "scaling", "standard") == "standard"
+        scales = self.scaling == "standard"
         self.mean_, self.scale_ = moments(features) if scales else (np.zeros(n_features), np.ones(n_features))
         return features, targets
 

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.heads.scaling import blocks, standardise
-from headstart.heads.torch_heads import TorchClassifier, TorchHead, TorchRegressor
+from headstart.heads.torch_heads import TorchHead
+from headstart.heads.torch_kinds import TorchClassifier, TorchRegressor
 
 if TYPE_CHECKING:
     from headstart.heads.networks.networks import Network

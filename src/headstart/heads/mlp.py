@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from headstart.heads.parameters import Interval
-from headstart.heads.torch_heads import TorchClassifier, TorchHead, TorchRegressor
+from headstart.heads.torch_heads import TorchHead
+from headstart.heads.torch_kinds import TorchClassifier, TorchRegressor
 
 if TYPE_CHECKING:
     from headstart.heads.networks.networks import Network

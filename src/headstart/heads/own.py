@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from numpy.typing import NDArray
 
 from headstart.errors import ConfigError
-from headstart.heads.torch_heads import TorchClassifier, TorchHead, TorchRegressor
+from headstart.heads.torch_heads import TorchHead
+from headstart.heads.torch_kinds import TorchClassifier, TorchRegressor
 from headstart.own_code import load_own, reason_of, source_digest
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 @dataclass(eq=False, repr=False, kw_only=True)
 class _Own(TorchHead):
     kind: ClassVar[str] = "own"
+    trains_side_by_side: ClassVar[bool] = False
     fitted: ClassVar[tuple[str, ...]] = ("source_",)
 
     spec: str = ""

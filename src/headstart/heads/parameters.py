@@ -83,9 +83,9 @@ def read(head: str, params: Mapping[str, Any], known: Mapping[str, Any]) -> dict
     return {name: _convert(name, value, known[name]) for name, value in params.items()}
 
 
-def takes_whole_numbers(head: type, name: str) -> bool:
+def takes_whole_numbers(head: Any, name: str) -> bool:
     """Whether a parameter of a head class is a whole number."""
-    default, interval = defaults(head).get(name), getattr(head, "intervals", {}).get(name)
+    default, interval = defaults(head).get(name), head.intervals.get(name)
     return (isinstance(default, int) and not isinstance(default, bool)) or bool(interval and interval.whole)
 
 

@@ -91,7 +91,7 @@ def _preparation(predictor: Predictor) -> Iterator[_Layer]:
 
 
 def _head(head: Any) -> Iterator[_Layer]:
-    kind = getattr(head, "kind", "")
+    kind = head.kind
     if kind not in CAN:
         raise ConfigError(
             f"the head {kind!r} cannot be made one network with its backbone; heads that can: {', '.join(CAN)}"

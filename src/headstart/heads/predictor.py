@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +13,14 @@ from headstart.errors import StorageError
 from headstart.files import read_json, write_json
 from headstart.heads.preparation import Preparation
 from headstart.heads.storage import load_head, save_head, task_of
+from headstart.tasks import open_task
+from headstart.types import Predictions
 
 if TYPE_CHECKING:
     from headstart.contracts import Head
     from headstart.types import LabelKind
 
 CALIBRATION_FILE = "calibration.json"
-SMALLEST = 1e-30
 
 
 @dataclass(frozen=True)
@@ -52,32 +53,17 @@ class Predictor:
         """Features as the head takes them."""
         return self.preparation(X) if self.preparation else X
 
-    def logits(self, X: Any) -> NDArray[np.floating[Any]]:
-        """Logarithms of the head's own probabilities, shape (N, C); of labels, their log odds (N, L)."""
-        head = cast(Any, self.head)
-        if self.task == "multi":  # from probabilities near 1 the odds could not be had back
-            odds: NDArray[np.floating[Any]] = np.asarray(head.decision_function(self.prepared(X)))
-            return odds
-        logs: NDArray[np.floating[Any]] = np.log(np.maximum(head.predict_proba(self.prepared(X)), SMALLEST))
-        return logs
+    def logits(self, X: Any) -> NDArray[np.floating[Any]] | None:
+        """What the temperature divides; None if there is nothing to calibrate."""
+        return open_task(self.task).logits(self.head, self.prepared(X))
 
-    def probabilities(self, X: Any) -> NDArray[np.floating[Any]]:
-        """Probabilities at the temperature, shape (N, C): rows sum to 1, or (N, L): each by itself."""
-        if self.temperature == 1:
-            own: NDArray[np.floating[Any]] = cast(Any, self.head).predict_proba(self.prepared(X))
-            return own
-        from headstart.metrics.calibration import probabilities_at
+    def outputs(self, X: Any) -> NDArray[Any]:
+        """What the head says of N samples, at the temperature: probabilities, numbers; see `Task.outputs`."""
+        return open_task(self.task).outputs(self.head, self.prepared(X), self.temperature)
 
-        return probabilities_at(self.logits(X), self.temperature, self.task == "multi")
-
-    def numbers(self, X: Any) -> NDArray[np.floating[Any]]:
-        """What a regressor predicts, shape (N,) or (N, T)."""
-        return self.head.predict(self.prepared(X))
-
-    def outputs(self, X: Any) -> NDArray[np.float64]:
-        """Numbers of a regressor, probabilities of any other."""
-        answer = self.numbers if self.task == "regression" else self.probabilities
-        return np.asarray(answer(X), dtype=np.float64)
+    def scores(self, X: Any, y: NDArray[Any]) -> dict[str, float]:
+        """A few figures of its predictions for targets as heads take them; see `Task.scores`."""
+        return open_task(self.task).scores(Predictions(y, self.outputs(X), self.classes))
 
     def save(self, folder: Path) -> None:
         """Write everything into a folder that exists."""

@@ -9,6 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.samples import are_sequences
+
 SAMPLES_A_BLOCK = 256
 
 
@@ -84,11 +86,6 @@ def sequences_of(X: Any) -> VectorSequences | None:
         return None
     n_samples, n_vectors, width = array.shape
     return Sequences(array.reshape(-1, width), np.arange(n_samples + 1) * n_vectors)
-
-
-def are_sequences(X: Any) -> bool:
-    """Whether samples have several vectors each."""
-    return hasattr(X, "padded") and hasattr(X, "width")
 
 
 def vectors_of(sequences: VectorSequences) -> Iterator[NDArray[np.float32]]:

@@ -5,7 +5,7 @@
     head.json
       format      1
       kind        "logistic", "ridge", "linear", ...; "own" for a module of the user's
-      task        "single", "multi" (several labels a sample) or "regression"
+      task        what its labels mean: "single", "multi" (several labels a sample), "regression" or "py:..."
       params      what the head was made with
       classes     {"dtype": "<U5", "values": ["dress", "hat", ...]}; null for regression
       n_features  D
@@ -31,6 +31,7 @@ from safetensors.numpy import load, save
 from headstart.errors import ConfigError, FormatError, StorageError
 from headstart.files import read_json, write_durably, write_json
 from headstart.heads import open_head
+from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     from headstart.contracts import Head
@@ -72,6 +73,8 @@ def save_head(head: Head, folder: Path) -> None:
 
 def task_of(head: Head) -> LabelKind:
     """What a fitted head predicts."""
+    if own := getattr(head, "label_kind", None):
+        return str(own)
     if not hasattr(head, "classes_"):
         return "regression"
     return "multi" if getattr(head, "is_multi_", False) else "single"
@@ -118,7 +121,7 @@ def _read_description(path: Path) -> dict[str, Any]:
         "kind": str, "task": str, "params": dict, "classes": dict, "n_features": int, "fitted": dict,
         "digest": str,
     }  # fmt: skip
-    if content["task"] == "regression":
+    if not open_task(content["task"]).has_names:
         types["classes"] = NoneType
     for name, kind in types.items():
         if not isinstance(content.get(name), kind):
@@ -180,7 +183,7 @@ def _check_tensors(
         raise StorageError(f"{path} holds {sorted(tensors)} and should hold {sorted(shapes)}")
     for name, shape in shapes.items():
         tensor = tensors[name]
-        wanted = INTEGERS if name in getattr(head, "integers", ()) else FLOATS
+        wanted = INTEGERS if name in head.integers else FLOATS
         if tensor.shape != tuple(shape) or tensor.dtype.name not in wanted:
             found = f"{tensor.dtype.name} {tensor.shape}"
             noun = "integers" if wanted is INTEGERS else "floats"

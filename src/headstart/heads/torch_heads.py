@@ -1,40 +1,47 @@
-"""What the torch heads share: reading features, training a stack, predicting, and being kept."""
+"""What the torch heads share: reading features, training (one head, or many side by side), and being kept."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from headstart.errors import DataError
+from headstart.errors import ConfigError, DataError
 from headstart.heads.batches import batch_of
-from headstart.heads.estimators import CLASS_WEIGHTS, FLOATS, SCALINGS, UNSEEN, Answers, OneClassError
-from headstart.heads.inputs import examples_of, is_stored
-from headstart.heads.parameters import SEEDS, Interval
-from headstart.heads.scaling import moments, moments_of
-from headstart.heads.sequences import VectorSequences, are_sequences, sequences_of, vectors_of
+from headstart.heads.devices import pick_device, seed_of
+from headstart.heads.estimators import CLASS_WEIGHTS, FLOATS, SCALINGS, BaseHead
+from headstart.heads.inputs import examples_of
+from headstart.heads.parameters import SEEDS, Interval, check
+from headstart.heads.scaling import moments, moments_of, standardise
+from headstart.heads.sequences import VectorSequences, sequences_of, vectors_of
+from headstart.samples import are_sequences, is_stored
+from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     import torch
 
     from headstart.heads.networks.networks import Network
     from headstart.training.checkpoint import Checkpoint
+    from headstart.training.examples import Examples, Stream
     from headstart.training.loop import Trained
+    from headstart.training.objectives import Objective
     from headstart.training.settings import Settings
     from headstart.types import LabelKind
 
+STACKABLE = ("lr", "weight_decay", "dropout", "random_state")
+"""What heads that are trained side by side may differ in."""
 TOO_MUCH = 1e6
 """Rates from here on overflow float32 within a few steps, in ways that torch words badly."""
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class TorchHead(BaseEstimator):  # type: ignore[misc]
+class TorchHead(BaseHead):
     """A head that is trained by epochs.
 
     The same seed gives the same weights, bit for bit, on the same machine; nobody else's random numbers
@@ -87,8 +94,9 @@ class TorchHead(BaseEstimator):  # type: ignore[misc]
 
     kind: ClassVar[str]
     trains_by_epochs: ClassVar[bool] = True
+    trains_side_by_side: ClassVar[bool] = True
     computes_in_torch: ClassVar[bool] = True
-    takes_sequences: ClassVar[bool] = False
+    takes_views: ClassVar[bool] = True
     intervals: ClassVar[Mapping[str, Interval]] = {
         "lr": Interval(0, TOO_MUCH, open_low=True),
         "weight_decay": Interval(0, TOO_MUCH),
@@ -165,11 +173,12 @@ class TorchHead(BaseEstimator):  # type: ignore[misc]
         DataError
             There is only one class, or nothing to attend to.
         """
-        from headstart.heads.stacks import Labelled, fit_stack
-        from headstart.training.loop import only
-
         [trained] = fit_stack([self], Labelled(X, y, X_val, y_val, views), callbacks, checkpoint)
-        only(trained, self.lr)
+        if trained.diverged_at:
+            raise ConfigError(
+                f"training diverged: the loss is not finite any more in epoch {trained.diverged_at}; give a smaller "
+                f"learning rate than lr={self.lr:g}"
+            )
         return self
 
     def begin(self, X: Any, y: ArrayLike) -> NDArray[Any]:
@@ -188,8 +197,10 @@ class TorchHead(BaseEstimator):  # type: ignore[misc]
         return self._as_targets(np.asarray(y))
 
     def finish(self, trained: Trained) -> Self:
-        """Become fitted with weights that were trained elsewhere."""
-        self._keep(trained)
+        """Become fitted with what training gave."""
+        self.history_ = trained.history
+        self.n_iter_, self.best_epoch_ = len(trained.history), trained.best_epoch
+        self.weights_ = {name: tensor.cpu().numpy() for name, tensor in trained.weights.items()}
         return self
 
     def tensors(self) -> dict[str, NDArray[Any]]:
@@ -214,7 +225,8 @@ class TorchHead(BaseEstimator):  # type: ignore[misc]
         network = self._network(n_features, n_outputs, [0.0])
         weights = network.member_weights(network.state_dict(), 0)
         of_weights = {name: tuple(weight.shape) for name, weight in weights.items()}
-        self.integers = tuple(n for n, weight in weights.items() if not weight.is_floating_point())
+        whole = tuple(n for n, weight in weights.items() if not weight.is_floating_point())
+        self.integers = whole  # type: ignore[misc]
         return {"mean": (n_features,), "scale": (n_features,), **of_weights, **self._target_shapes(n_outputs)}
 
     def module(self) -> torch.nn.Module:
@@ -315,94 +327,179 @@ class TorchHead(BaseEstimator):  # type: ignore[misc]
             mixup=float(self.mixup),
         )
 
-    def _keep(self, trained: Trained) -> None:
-        """Become fitted with what training gave."""
-        self.history_ = trained.history
-        self.n_iter_, self.best_epoch_ = len(trained.history), trained.best_epoch
-        self.weights_ = {name: tensor.cpu().numpy() for name, tensor in trained.weights.items()}
+    def _read_labelled(self, X: Any, y: ArrayLike) -> tuple[Any, NDArray[Any]]:
+        if self.takes_sequences or is_stored(X):
+            features, labels = self._read(X, reset=True), np.asarray(y)
+            if len(features) != len(labels):
+                raise ConfigError(f"X has {len(features):,} rows, and y {len(labels):,}; it needs as many")
+            return features, labels
+        several = np.asarray(y).ndim == 2 and np.asarray(y).shape[1] > 1
+        features, labels = validate_data(
+            self, X, y, dtype=FLOATS, multi_output=several, y_numeric=isinstance(self, RegressorMixin)
+        )
+        return features, labels
 
-
-class TorchClassifier(Answers, ClassifierMixin, TorchHead):  # type: ignore[misc]
-    """A torch head for classes, or for several labels a sample (``y`` of shape (N, L), 0 or 1).
-
-    Attributes
-    ----------
-    classes_ : ndarray, shape (n_classes,)
-        For several labels a sample, the numbers of the labels.
-    """
-
-    fitted: ClassVar[tuple[str, ...]] = (*TorchHead.fitted, "is_multi_")
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = True
-        return tags
-
-    @property
-    def _task(self) -> LabelKind:
-        return "multi" if self.is_multi_ else "single"
-
-    def _learn_targets(self, y: NDArray[Any], X: Any) -> NDArray[Any]:
-        check_classification_targets(y)
-        self.is_multi_ = type_of_target(y) == "multilabel-indicator"
-        if self.is_multi_:
-            self.classes_ = np.arange(y.shape[1])
-        else:
-            self.classes_ = np.unique(y)
-            if len(self.classes_) < 2:
-                all_are = "the one sample is" if len(y) == 1 else f"all {len(y)} training samples are"
-                raise OneClassError(
-                    f"a head needs at least two classes; {all_are} {self.classes_.tolist()[0]!r}"
+    def _scaled(self, views: Sequence[ArrayLike], features: Any) -> NDArray[np.float32] | None:
+        """All views as one array (V, N, D), scaled as the plain features were."""
+        if not len(views):
+            return None
+        if is_stored(features) or are_sequences(features):
+            raise ConfigError(
+                "views are drawn from memory: train on the plain features alone, or on fewer rows"
+            )
+        stacked = np.empty((len(views), *features.shape), dtype=np.float32)
+        for place, view in zip(stacked, views, strict=True):
+            changed = validate_data(self, view, dtype=FLOATS, reset=False)
+            if len(changed) != len(features):
+                raise ConfigError(
+                    f"a view has {len(changed):,} rows, and X has {len(features):,}; it needs as many"
                 )
-        self.n_outputs_ = len(self.classes_)
-        return self._as_targets(y)
+            place[...] = standardise(changed, self.mean_, self.scale_)
+        return stacked
 
-    def _as_targets(self, y: NDArray[Any]) -> NDArray[Any]:
-        if self.is_multi_:
-            return np.asarray(y, dtype=np.float32)
-        codes = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
-        return np.where(self.classes_[codes] == y, codes, UNSEEN).astype(np.int64)
+    def _objective(self, targets: NDArray[Any], device: torch.device) -> Objective:
+        import torch
+
+        from headstart.training.objectives import Objective
+
+        task, weights = open_task(self._task), None
+        if self.class_weight == "balanced":
+            weights = task.balanced_weights(torch.from_numpy(targets), self.n_outputs_)
+        return Objective(task, weights, float(self.label_smoothing)).to(device)
 
 
-class TorchRegressor(RegressorMixin, TorchHead):  # type: ignore[misc]
-    """A torch head for numbers, by squared error; targets are standardised while it trains."""
+@dataclass(frozen=True)
+class Labelled:
+    """What a head is fitted on; see `TorchHead.fit`."""
 
-    fitted: ClassVar[tuple[str, ...]] = (*TorchHead.fitted, "is_flat_")
+    X: Any
+    y: ArrayLike
+    X_val: Any = None
+    y_val: ArrayLike | None = None
+    views: Sequence[ArrayLike] = ()
 
-    def predict(self, X: Any) -> NDArray[np.floating[Any]]:
-        """Numbers, of the shape that the targets had: (N,) or (N, T)."""
-        numbers: NDArray[np.floating[Any]] = self._scores(X) * self.target_scale_ + self.target_mean_
-        return numbers[:, 0] if self.is_flat_ else numbers
 
-    def tensors(self) -> dict[str, NDArray[Any]]:
-        """What was fitted, as arrays that go into a safetensors file."""
-        tensors = super().tensors()
-        return {**tensors, "target_mean": self.target_mean_, "target_scale": self.target_scale_}
+@dataclass(frozen=True)
+class _Shelf:
+    """Samples as training takes them, and the head that learnt their classes and their scale."""
 
-    def restore(self, classes: NDArray[Any] | None, tensors: Mapping[str, NDArray[Any]]) -> Self:
-        """Become fitted with what `tensors` gave."""
-        rest = dict(tensors)
-        self.target_mean_, self.target_scale_ = rest.pop("target_mean"), rest.pop("target_scale")
-        return super().restore(None, rest)
+    head: TorchHead
+    targets: NDArray[Any]
+    examples: Examples
+    validation: Examples | None
 
-    @property
-    def _task(self) -> LabelKind:
-        return "regression"
+    @classmethod
+    def of(cls, head: TorchHead, samples: Labelled, device: torch.device) -> _Shelf:
+        """Read samples, and learn from them what does not depend on training."""
+        if (samples.X_val is None) != (samples.y_val is None):
+            raise ConfigError("X_val was given without y_val; give both or neither")
+        features, labels = head._read_labelled(samples.X, samples.y)
+        targets = head._learn_targets(labels, features)
+        head._learn_scale(features)
+        views = head._scaled(samples.views, features)
+        examples = examples_of(features, targets, head.mean_, head.scale_, device, views)
+        if samples.X_val is None:
+            return cls(head, targets, examples, None)
+        val, val_labels = head._read(samples.X_val, reset=False), np.asarray(samples.y_val)
+        if len(val) != len(val_labels):
+            raise ConfigError(f"X_val has {len(val):,} rows, and y_val {len(val_labels):,}")
+        wanted = head.targets_of(val_labels)
+        return cls(head, targets, examples, examples_of(val, wanted, head.mean_, head.scale_, device))
 
-    def _target_shapes(self, n_outputs: int) -> dict[str, tuple[int, ...]]:
-        return {"target_mean": (n_outputs,), "target_scale": (n_outputs,)}
+    def stream(self, heads: Sequence[TorchHead]) -> Stream:
+        """These samples for heads of one seed; what is drawn of them is their own."""
+        from headstart.training.examples import Stream
+        from headstart.training.settings import Member
 
-    def _learn_targets(self, y: NDArray[Any], X: Any) -> NDArray[Any]:
-        self.is_flat_ = y.ndim == 1
-        numbers = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
-        if not np.isfinite(numbers).all():
-            raise DataError("targets must be finite numbers; leave out samples without one")
-        self.target_mean_, deviation = numbers.mean(axis=0), numbers.std(axis=0)
-        self.target_scale_ = np.where(deviation > 0, deviation, 1.0)
-        self.n_outputs_ = numbers.shape[1]
-        return self._as_targets(numbers)
+        members = [Member(float(h.lr), float(h.weight_decay), float(h.dropout)) for h in heads]
+        return Stream(copy.copy(self.examples), members, self.validation, seed_of(heads[0].random_state))
 
-    def _as_targets(self, y: NDArray[Any]) -> NDArray[Any]:
-        numbers = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
-        scaled: NDArray[np.float32] = ((numbers - self.target_mean_) / self.target_scale_).astype(np.float32)
-        return scaled
+
+def fit_stack(
+    heads: Sequence[TorchHead],
+    samples: Labelled | Sequence[Labelled],
+    callbacks: Sequence[Any] = (),
+    checkpoint: Checkpoint | None = None,
+) -> list[Trained]:
+    """Fit heads side by side, in one pass over the data.
+
+    Parameters
+    ----------
+    heads : sequence of TorchHead
+        Of one class, with parameters that differ in `STACKABLE` alone. They become fitted, but for those
+        that diverged.
+    samples : Labelled, or a sequence of them
+        For all heads, or for each; then all have as many rows and validation rows, features of one width and
+        the same classes.
+    callbacks, checkpoint
+        See `TorchHead.fit`; callbacks watch the first head.
+
+    Returns
+    -------
+    list of Trained
+        What became of each.
+    """
+    from headstart.training.stack import train_stack
+
+    first = heads[0]
+    for head in heads:
+        check(head)
+    of_head = [samples] * len(heads) if isinstance(samples, Labelled) else list(samples)
+    device = pick_device(first.device)
+    groups = _groups(heads, of_head)
+    shelves: dict[int, _Shelf] = {}
+    for group in groups:
+        head, part = heads[group[0]], of_head[group[0]]
+        if id(part) not in shelves:
+            shelves[id(part)] = _Shelf.of(head, part, device)
+    streams = [shelves[id(of_head[group[0]])].stream([heads[number] for number in group]) for group in groups]
+    found = train_stack(
+        _network([[heads[number] for number in group] for group in groups]).to(device),
+        streams,
+        first._settings(len(streams[0].examples)),
+        first._objective(shelves[id(of_head[0])].targets, device),
+        callbacks,
+        checkpoint,
+        {"kind": first.kind, **first.get_params()},
+    )
+    trained = dict(zip([number for group in groups for number in group], found, strict=True))
+    for number, head in enumerate(heads):
+        if not trained[number].diverged_at:
+            _share(shelves[id(of_head[number])].head, head)
+            head.finish(trained[number])
+    return [trained[number] for number in range(len(heads))]
+
+
+def _groups(heads: Sequence[TorchHead], samples: Sequence[Labelled]) -> list[list[int]]:
+    """The numbers of heads that see the same rows in the same order; the first head is in the first."""
+    groups: dict[tuple[int, int], list[int]] = {}
+    for number, (head, part) in enumerate(zip(heads, samples, strict=True)):
+        groups.setdefault((id(part), seed_of(head.random_state)), []).append(number)
+    return list(groups.values())
+
+
+def _network(groups: Sequence[Sequence[TorchHead]]) -> Network:
+    """The network of all heads, with first weights by the seed of each."""
+    import torch
+
+    heads = [head for group in groups for head in group]
+    first = heads[0]
+    with torch.random.fork_rng(devices=[]):
+        # A network of the user's own draws its weights when it is made.
+        torch.manual_seed(seed_of(first.random_state))
+        network = first._network(first.n_features_in_, first.n_outputs_, [float(h.dropout) for h in heads])
+    start = 0
+    for group in groups:
+        generator = torch.Generator().manual_seed(seed_of(group[0].random_state))
+        network.draw(generator, slice(start, start + len(group)))
+        start += len(group)
+    return network
+
+
+def _share(first: TorchHead, head: TorchHead) -> None:
+    """What was learnt of the data, for all heads of a stack."""
+    if head is first:
+        return
+    for name in vars(first):
+        if name.endswith("_") and not name.startswith("_") and name not in ("weights_", "history_"):
+            setattr(head, name, getattr(first, name))

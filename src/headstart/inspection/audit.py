@@ -16,11 +16,11 @@ from headstart.errors import ConfigError, DataError
 from headstart.heads.design import Design
 from headstart.heads.ridge_path import ridge_path
 from headstart.heads.rows import Chosen, mean_of
-from headstart.heads.targets import SCORE, labelled, score, targets_of
 from headstart.inspection.duplicates import Pairs, crossing, groups_of, pairs_above
 from headstart.inspection.label_errors import LabelErrors, find_label_errors, require_cleanlab
 from headstart.inspection.neighbours import Neighbours, nearest
 from headstart.inspection.outliers import neighbour_distance, robust_z
+from headstart.tasks import open_task
 from headstart.types import SPLITS
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def audit(config: AuditConfig, progress: Progress) -> Audit:
     """
     features = Cache(config.cache).open_set(config.set, config.digest)
     column = _label_column(features, config, progress)
-    if "labels" in config.checks and column and features.label_kinds[column] != "regression":
+    if "labels" in config.checks and column and open_task(features.label_kinds[column]).has_names:
         require_cleanlab()
     tap = config.tap or _pooled_tap(features, config.backbone)
     samples = features.mapped(None, tap, column, config.backbone)
@@ -212,7 +212,7 @@ def _label_column(features: FeatureSet, config: AuditConfig, progress: Progress)
 
 
 def _wrong_labels(samples: MappedFeatures) -> LabelErrors:
-    rows = np.flatnonzero(labelled(samples.y, samples.kind))
+    rows = np.flatnonzero(open_task(samples.kind).known(samples.y))
     if len(rows) < 2:
         return LabelErrors(rows[:0], samples.y[:0], np.empty(0))
     found = find_label_errors(Chosen(samples, rows), samples.y[rows], samples.kind)
@@ -234,13 +234,15 @@ def _leaks(samples: MappedFeatures, config: AuditConfig, centre: NDArray[np.floa
             near = nearest(Chosen(samples, rows), Chosen(samples, train), 1, centre)
             found = crossing(near, config.threshold)
             pairs[split] = Pairs(rows[found.first], train[found.second], found.cosine)
-    has_label = labelled(samples.y, samples.kind)
+    has_label = open_task(samples.kind).known(samples.y)
     test = np.flatnonzero((splits == SPLITS.index("test")) & has_label)
     known = train[has_label[train]]
     if len(test) == 0 or len(known) < 2:
         return Leaks(pairs, "", {})
     is_leaked = np.isin(test, pairs["test"].first)
-    return Leaks(pairs, SCORE[samples.kind], _worth(samples, known, test, is_leaked, centre))
+    return Leaks(
+        pairs, open_task(samples.kind).indicator_score, _worth(samples, known, test, is_leaked, centre)
+    )
 
 
 def _worth(
@@ -251,8 +253,9 @@ def _worth(
     centre: NDArray[np.float64],
 ) -> dict[str, dict[str, float]]:
     """The metric of ridge and of the nearest neighbours, on test with and without what leaked."""
-    targets = targets_of(samples.y[train], samples.kind, len(samples.names))
-    true = targets_of(samples.y[test], samples.kind, len(samples.names))
+    task = open_task(samples.kind)
+    targets = task.indicators(samples.y[train], len(samples.names))
+    true = task.indicators(samples.y[test], len(samples.names))
     X, X_test = Chosen(samples, train), Chosen(samples, test)
     design = Design.standardised(X)
     near = nearest(X_test, X, 1, centre)
@@ -262,8 +265,8 @@ def _worth(
     }
     return {
         name: {
-            "with": score(true, said, samples.kind),
-            "without": score(true[~is_leaked], said[~is_leaked], samples.kind),
+            "with": task.score(true, said),
+            "without": task.score(true[~is_leaked], said[~is_leaked]),
         }
         for name, said in predicted.items()
     }

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from headstart.arrow import column_of, keys_from_arrow, mask_of, names_by_code
+from headstart.arrow import column_of, keys_from_arrow, mask_of
 from headstart.backbones.pooling import display_tap
 from headstart.cache.sets import LABEL
 from headstart.inspection.audit import splits_of
+from headstart.tasks import open_task
 from headstart.types import SPLITS
 
 if TYPE_CHECKING:
@@ -66,15 +67,7 @@ def audit_report(found: Audit) -> dict[str, Json]:
 
 def _label_errors(found: Audit, errors: LabelErrors) -> pa.Table:
     table = _samples(found, errors.row)
-    names = found.samples.names
-    match found.samples.kind:
-        case "single":
-            suggested = names_by_code(errors.suggested, names)
-        case "multi":
-            suggested = pa.array([[names[i] for i in np.flatnonzero(row)] for row in errors.suggested],
-                                 pa.list_(pa.string()))  # fmt: skip
-        case "regression":
-            suggested = column_of(errors.suggested)
+    suggested = open_task(found.samples.kind).decode(errors.suggested, found.samples.names)
     return table.append_column("suggested", suggested).append_column("score", column_of(errors.score))
 
 
@@ -109,7 +102,7 @@ def _by_split(found: Audit, rows: NDArray[np.int64]) -> dict[str, int]:
 def _duplicates(found: Audit, pairs: Pairs, groups: NDArray[np.int64]) -> dict[str, Json]:
     splits, y = splits_of(found.samples), found.samples.y
     apart = np.zeros(len(pairs), dtype=bool)
-    if found.column and found.samples.kind != "regression":
+    if found.column and open_task(found.samples.kind).has_names:
         unequal = y[pairs.first] != y[pairs.second]
         apart = unequal if unequal.ndim == 1 else unequal.any(axis=1)
     return {

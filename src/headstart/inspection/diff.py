@@ -12,11 +12,10 @@ from headstart.backbones.pooling import display_tap
 from headstart.cache.store import Cache
 from headstart.data import open_source
 from headstart.errors import HeadstartError
-from headstart.extraction.fill import OpenedBackbone, check_modality
-from headstart.extraction.jobs import failed_for_good, plan_work
-from headstart.extraction.names import set_name
+from headstart.extraction.backbone import OpenedBackbone, check_modality
+from headstart.extraction.plan import permanent_failures, plan_job, samples_with_views
 from headstart.extraction.samples import register
-from headstart.extraction.views import samples_with_views
+from headstart.extraction.stage import set_name
 from headstart.keys import contains, first_occurrences, pack
 from headstart.network import forbid_network
 
@@ -121,9 +120,9 @@ def diff(config: ExtractConfig, progress: Progress) -> Diff:
     check_modality(source, opened.info)
     samples = register(source, cache.keys, progress)
     earlier = cache.find_set(set_name(config.set, config.data, config.backbone))
-    given_up = failed_for_good(earlier)
+    given_up = permanent_failures(earlier)
     viewed = samples_with_views(config, samples, source, earlier)
-    work = plan_work(cache, config, opened.info, source, samples, given_up)
+    work = plan_job(cache, config, opened.info, source, samples, given_up)
     plan = work.plan
     meant = [(view, tap) for view in plan.views for tap in plan.taps]
     features = tuple(

@@ -20,8 +20,8 @@ from headstart.cache.store import Cache
 from headstart.config import DoctorConfig
 from headstart.data import open_source
 from headstart.errors import ConfigError, DataError
+from headstart.extraction.backbone import OpenedBackbone, check_modality, load_model
 from headstart.extraction.extractor import Extractor
-from headstart.extraction.fill import OpenedBackbone, check_modality, load_model
 from headstart.extraction.plan import plan_extraction
 from headstart.extraction.samples import register
 from headstart.keys import contains, first_occurrences

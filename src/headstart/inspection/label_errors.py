@@ -10,8 +10,8 @@ import numpy as np
 from headstart.errors import MissingDependencyError
 from headstart.heads.design import Design
 from headstart.heads.ridge_path import leave_one_out
-from headstart.heads.targets import targets_of
 from headstart.inspection.outliers import robust_z
+from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -71,17 +71,18 @@ def find_label_errors(X: Rows, y: NDArray[Any], kind: LabelKind) -> LabelErrors:
     X : Rows, shape (N, D)
     y : ndarray
         single: classes (N,) in [0, C). multi: indicator (N, L). regression: numbers (N,).
-    kind : {"single", "multi", "regression"}
+    kind : LabelKind
 
     Raises
     ------
     MissingDependencyError
         cleanlab is not installed; regression does not need it.
     """
-    if kind == "regression":
-        return _far_off(y.astype(np.float64), _left_out(X, targets_of(y, kind, 0))[:, 0])
+    task = open_task(kind)
+    if task.form == "numbers":
+        return _far_off(y.astype(np.float64), _left_out(X, task.indicators(y, 0))[:, 0])
     require_cleanlab()
-    if kind == "multi":
+    if task.form == "labels":
         return _of_several(y, out_of_sample_several(X, y))
     classes, codes = np.unique(y, return_inverse=True)
     if len(classes) < 2:
@@ -98,7 +99,7 @@ def out_of_sample(X: Rows, y: NDArray[Any]) -> NDArray[np.float64]:
     from scipy.optimize import minimize_scalar
     from scipy.special import log_softmax
 
-    scores = _left_out(X, targets_of(y, "single", int(y.max()) + 1))
+    scores = _left_out(X, np.eye(int(y.max()) + 1)[y])
 
     def surprise(log_sharpness: float) -> float:
         return -float(log_softmax(np.exp(log_sharpness) * scores, axis=1)[np.arange(len(y)), y].mean())
@@ -116,7 +117,7 @@ def out_of_sample_several(X: Rows, Y: NDArray[Any]) -> NDArray[np.float64]:
     from scipy.optimize import minimize
     from scipy.special import expit
 
-    scores = _left_out(X, targets_of(Y, "multi", Y.shape[1]))
+    scores = _left_out(X, Y.astype(np.float64))
     signs = np.where(Y > 0, 1.0, -1.0)
 
     def surprise(line: NDArray[np.float64]) -> float:

@@ -14,10 +14,10 @@ from headstart.errors import ConfigError, DataError
 from headstart.heads.design import Design
 from headstart.heads.ridge_path import leave_one_out
 from headstart.heads.rows import Chosen, mean_of
-from headstart.heads.targets import SCORE, labelled, score, targets_of
 from headstart.inspection.knn import vote
 from headstart.inspection.logme import logme
 from headstart.inspection.neighbours import nearest
+from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
@@ -113,9 +113,10 @@ def rank(
 def _measure(features: FeatureSet, ref: FeatureRef, column: str) -> Ranked:
     start = perf_counter()
     samples = features.mapped("train", display_tap(ref.tap), column, ref.backbone)
-    rows = np.flatnonzero(labelled(samples.y, samples.kind))
+    task = open_task(samples.kind)
+    rows = np.flatnonzero(task.known(samples.y))
     X = Chosen(samples, rows)
-    Y = targets_of(samples.y[rows], samples.kind, len(samples.names))
+    Y = task.indicators(samples.y[rows], len(samples.names))
     if len(rows) < 2 or not np.ptp(Y, axis=0).any():
         raise DataError(
             f"set {features.name!r} has {len(rows):,} train samples with a label in {column!r}, and "
@@ -130,11 +131,11 @@ def _measure(features: FeatureSet, ref: FeatureRef, column: str) -> Ranked:
         space=ref.space,
         width=samples.shape[1],
         n=len(rows),
-        metric=SCORE[samples.kind],
-        loo=score(Y, left_out, samples.kind),
+        metric=task.indicator_score,
+        loo=task.score(Y, left_out),
         loo_error=float(path.errors[path.best]),
         alpha=path.alpha,
         logme=logme(X, Y),
-        knn=score(Y, vote(near, Y), samples.kind),
+        knn=task.score(Y, vote(near, Y)),
         seconds=perf_counter() - start,
     )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,30 +11,12 @@ from numpy.typing import NDArray
 from headstart.metrics.calibration import reliability
 from headstart.metrics.counts import Counts, Floats, averages, single_figures
 from headstart.metrics.regression import figures_of, moments_of
-from headstart.metrics.resampling import Draws, Figures, weights_of
+from headstart.metrics.resampling import weights_of
 from headstart.metrics.single import Outcome
+from headstart.types import Judged
 
 SMALLEST = float(np.finfo(np.float64).eps)
 """What a true class costs at most: the negative logarithm of this."""
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """How good the predictions of one run are.
-
-    Parameters
-    ----------
-    figures : mapping of str to float
-        By name; NaN for what cannot be computed.
-    resample : callable
-        Takes draws (B, N), see `percentile_intervals`, and gives those figures that have an interval, (B,) each.
-    is_right : ndarray of bool, shape (N,), optional
-        Which samples are right as a whole; None: of numbers no one can say.
-    """
-
-    figures: Mapping[str, float]
-    resample: Callable[[Draws], Figures]
-    is_right: NDArray[np.bool_] | None = None
 
 
 def judge_classes(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.metrics.comparison import mcnemar
-from headstart.metrics.figures import Judged
 from headstart.metrics.resampling import RESAMPLES, Draws, interval_of, resampled_figures
+from headstart.types import Judged
 
+MOST_EXACT = 1000
+"""Up to so many samples that one alone has right, McNemar's test is computed in whole numbers."""
 LEVEL = 0.05
 """Below it a p-value counts."""
 
@@ -142,3 +144,26 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
         least = max(least, min((len(p_values) - place) * p_values[name], 1.0))
         adjusted[name] = least
     return adjusted
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """The p-value of McNemar's exact test.
+
+    Parameters
+    ----------
+    only_first, only_second : int
+        How many samples that one alone has right, in [0, inf).
+
+    Examples
+    --------
+    >>> mcnemar(0, 5), mcnemar(3, 3)
+    (0.0625, 1.0)
+    """
+    n, fewer = only_first + only_second, min(only_first, only_second)
+    # Not scipy's binomtest: importing it takes as long as everything else. A coin is as likely to fall so unevenly
+    # on either side.
+    if n <= MOST_EXACT:
+        return float(min(2 * sum(math.comb(n, k) for k in range(fewer + 1)) / 2**n, 1.0))
+    k = np.arange(1, fewer + 1)
+    logs = np.concatenate([[0.0], np.cumsum(np.log((n - k + 1) / k))])
+    return min(2 * math.exp(float(np.logaddexp.reduce(logs)) - n * math.log(2)), 1.0)

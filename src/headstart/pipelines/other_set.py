@@ -12,27 +12,24 @@ from headstart.arrow import column_of
 from headstart.cache.store import Cache
 from headstart.config import PredictConfig
 from headstart.errors import MismatchError
-from headstart.heads.predictor import Predictor
-from headstart.prediction.stage import predict_with
-from headstart.prediction.table import label_column
-from headstart.registry.record import MODEL_DIR, load_run
+from headstart.prediction.stage import predict
+from headstart.tasks import open_task
 from headstart.tuning.raw_samples import read_again
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from numpy.typing import NDArray
 
     from headstart.cache.reading.labels import Labels
-    from headstart.comparison.runs import OpenedRun
+    from headstart.comparison.runs import NamedRun
     from headstart.pipelines.work import Bench
 
 
-def judge_elsewhere(runs: Sequence[OpenedRun], features: Mapping[str, Any], bench: Bench) -> list[OpenedRun]:
+def judge_elsewhere(runs: Sequence[NamedRun], features: Mapping[str, Any], bench: Bench) -> list[NamedRun]:
     """The same runs with predictions for the test samples of another set.
 
     Parameters
     ----------
-    runs : sequence of OpenedRun
+    runs : sequence of NamedRun
         Saved runs.
     features : mapping
         ``set`` and ``digest``.
@@ -44,43 +41,33 @@ def judge_elsewhere(runs: Sequence[OpenedRun], features: Mapping[str, Any], benc
         The set has no test samples, or labels that a run does not know.
     """
     opened = Cache(bench.cache).open_set(features["set"], features["digest"])
-    column = str(runs[0].labels.get("column", ""))
+    column = str(runs[0].run.labels.get("column", ""))
     held = opened.held("test")
     labels = held.labels(column if column in opened.label_names else None)
-    known = np.flatnonzero(_has_label(labels))
+    task = open_task(labels.kind)
+    known = np.flatnonzero(task.known(labels.y))
     if not len(known):
         raise MismatchError(f"set {opened.name!r} has no labelled test samples to judge runs on")
-    said = label_column(labels.y, labels.names, labels.kind)
+    said = task.decode(labels.y, labels.names)
     samples = held.table.select(["id", "key"]).append_column("label", said).take(column_of(known))
     payload = read_again(opened, None, bench.progress).payloads(samples)
     payloads = [payload(row) for row in range(samples.num_rows)]
     return [replace(run, predictions=_predictions(run, samples, payloads, labels, bench)) for run in runs]
 
 
-def _has_label(labels: Labels) -> NDArray[np.bool_]:
-    match labels.kind:
-        case "regression":
-            return np.asarray(np.isfinite(labels.y))
-        case "multi":
-            return np.asarray((labels.y >= 0).all(axis=1))
-    return np.asarray(labels.y >= 0)
-
-
 def _predictions(
-    run: OpenedRun, samples: pa.Table, payloads: list[Any], labels: Labels, bench: Bench
+    run: NamedRun, samples: pa.Table, payloads: list[Any], labels: Labels, bench: Bench
 ) -> pa.Table:
-    assert run.path is not None  # a pipeline's runs are saved
-    saved = load_run(run.path)
-    predictor = Predictor.load(run.path / MODEL_DIR)
+    saved = run.run
     strangers = set(labels.names) - set(saved.labels["names"])
-    if predictor.task != labels.kind or (labels.kind != "regression" and strangers):
+    if saved.task != labels.kind or strangers:
         raise MismatchError(
-            f"run {run.name} cannot be judged on these samples: it predicts {predictor.task} labels "
+            f"run {run.name} cannot be judged on these samples: it predicts {saved.task} labels "
             f"{', '.join(map(str, saved.labels['names'][:5]))}, and they have others"
         )
     computes: dict[str, Any] = {"cache": bench.cache, "offline": bench.offline}
     config = PredictConfig(data=payloads, **computes)
-    said = predict_with(predictor, saved.features, saved.labels, config, bench.progress)
+    said = predict(saved, config, bench.progress)
     if "error" in said.column_names:
         raise MismatchError(f"run {run.name} cannot read some of the samples that it is to be judged on")
     for name in said.column_names[1:]:

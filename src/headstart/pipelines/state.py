@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from headstart.errors import ConfigError, StorageError
 from headstart.files import make_directory, read_json, storage_errors, write_json
-from headstart.registry.record import check_free
+from headstart.registry.run import check_free
 
 FILE = "pipeline.json"
 FORMAT = 1

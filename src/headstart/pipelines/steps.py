@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from headstart.config import ExtractConfig, FitConfig, PredictConfig, TuneConfig
     from headstart.pipelines.options import CompareConfig, ExportStep
     from headstart.pipelines.work import Bench, Work
-    from headstart.registry.record import RunRecord
+    from headstart.registry.run import Run
 
 HEADLINES = ("accuracy", "macro_f1", "micro_f1", "r2", "mae", "rmse")
 
@@ -76,7 +76,7 @@ def _fit_head(work: Work, bench: Bench, resume: bool) -> dict[str, Any]:
     checkpoint = work.target.with_name(f".{work.target.name}.training")
     if not resume:
         checkpoint.unlink(missing_ok=True)
-    record = fit_head(cast("FitConfig", work.config), bench.progress, checkpoint).record
+    record = fit_head(cast("FitConfig", work.config), bench.progress, checkpoint)
     record.save(work.target, overwrite=True)
     checkpoint.unlink(missing_ok=True)
     return _figures(record, work.target)
@@ -87,13 +87,13 @@ def _fine_tune(work: Work, bench: Bench, resume: bool) -> dict[str, Any]:
 
     config = cast("TuneConfig", work.config)
     state = prepare_state(config, work.target, resume, overwrite=True)
-    record = fine_tune(config, bench.progress, state).record
+    record = fine_tune(config, bench.progress, state)
     record.save(work.target, overwrite=True)
     shutil.rmtree(state, ignore_errors=True)
     return _figures(record, work.target)
 
 
-def _figures(record: RunRecord, target: Path) -> dict[str, Any]:
+def _figures(record: Run, target: Path) -> dict[str, Any]:
     """The headline figures of a run, with their intervals."""
     metrics: Mapping[str, Any] = record.report["metrics"]
     short = {
@@ -138,10 +138,10 @@ def _compare(work: Work, bench: Bench) -> dict[str, Any]:
 def _predict(work: Work, bench: Bench) -> dict[str, Any]:
     from headstart.files import write_durably, write_folder
     from headstart.prediction.stage import predict
-    from headstart.registry.record import parquet_bytes
+    from headstart.registry.run import Run, parquet_bytes
 
     (run,) = work.runs.values()
-    table = predict(run, cast("PredictConfig", work.config), bench.progress)
+    table = predict(Run.load(run), cast("PredictConfig", work.config), bench.progress)
     content = parquet_bytes(table)
     write_folder(work.target, lambda folder: write_durably(folder / "predictions.parquet", content))
     return {
@@ -153,8 +153,11 @@ def _predict(work: Work, bench: Bench) -> dict[str, Any]:
 
 def _export(work: Work, bench: Bench) -> dict[str, Any]:
     from headstart.exporting.stage import export
+    from headstart.registry.run import Run
 
     (run,) = work.runs.values()
     config = cast("ExportStep", work.config)
-    done = export(run, config.to, work.target, bench.progress, overwrite=True, offline=config.offline)
+    done = export(
+        Run.load(run), config.to, work.target, bench.progress, overwrite=True, offline=config.offline
+    )
     return {**done.as_json, "path": work.target.name}

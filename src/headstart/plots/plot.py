@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+COMPRESSION = 3
+"""A third more bytes than the most that zlib does, in half the time."""
+
 
 @dataclass(frozen=True)
 class Plot:
@@ -55,7 +58,9 @@ class Plot:
         stream = io.BytesIO()
         figure, families = self._drawn
         with _missing_glyphs_are_boxes(), rc_context({"font.family": families}):
-            FigureCanvasAgg(figure).print_png(stream, metadata={"Software": None})
+            FigureCanvasAgg(figure).print_png(
+                stream, metadata={"Software": None}, pil_kwargs={"compress_level": COMPRESSION}
+            )
         return stream.getvalue()
 
     def svg(self) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,43 +11,41 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headstart.arrow import column_of, mask_of, names_by_code, strings
+from headstart.arrow import column_of, mask_of, names_by_code, strings, with_columns
 from headstart.backbones.pooling import is_ragged
-from headstart.cache.formats import shard_format
 from headstart.cache.recipe import Recipe
-from headstart.config import PredictConfig
 from headstart.data import SourceOptions, open_source
 from headstart.data.detection import detect
 from headstart.errors import DataError, HeadstartError
-from headstart.extraction.fill import Filler, OpenedBackbone, check_modality, fill
-from headstart.extraction.jobs import Work
-from headstart.extraction.plan import plan_extraction
-from headstart.extraction.samples import register, samples_of
-from headstart.extraction.stream import read_blocks
+from headstart.extraction.backbone import OpenedBackbone, cache_of, check_modality, reopen
+from headstart.extraction.fill import fill, fill_stream
+from headstart.extraction.plan import plan_for_spaces
+from headstart.extraction.samples import register
 from headstart.heads.predictor import Predictor
 from headstart.heads.sequences import Sequences
 from headstart.network import forbid_network
-from headstart.prediction.backbone import cache_of, reopen
 from headstart.prediction.input_order import input_order
-from headstart.prediction.table import prediction_table
-from headstart.registry.record import MODEL_DIR, load_run
+from headstart.tasks import open_task
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from headstart.cache.space import Space
     from headstart.cache.store import Cache
+    from headstart.config import PredictConfig
     from headstart.contracts import Payloads, Progress, Source
+    from headstart.extraction.plan import ExtractionJob
     from headstart.extraction.samples import Samples
-    from headstart.types import Failure, Json, SampleBlock
+    from headstart.registry.run import Run
+    from headstart.types import Failure, Json
 
 ERROR = "error"
 
 
-def predict(run: str | os.PathLike[str], config: PredictConfig, progress: Progress) -> pa.Table:
-    """Predict with a saved run.
+def predict(run: Run, config: PredictConfig, progress: Progress) -> pa.Table:
+    """Predict raw inputs with a run.
 
     Returns
     -------
@@ -64,19 +61,7 @@ def predict(run: str | os.PathLike[str], config: PredictConfig, progress: Progre
     MismatchError
         The backbone is not the one that the head was fitted on.
     """
-    saved = load_run(run)
-    predictor = Predictor.load(saved.path / MODEL_DIR)
-    return predict_with(predictor, saved.features, saved.labels, config, progress)
-
-
-def predict_with(
-    predictor: Predictor,
-    features: Mapping[str, Json],
-    labels: Mapping[str, Json],
-    config: PredictConfig,
-    progress: Progress,
-) -> pa.Table:
-    """Predict with a head in memory; see `predict`."""
+    predictor, features, labels = run.predictor, run.features, run.labels
     if config.offline:
         forbid_network()
     cache = cache_of(features, config.cache)
@@ -90,7 +75,9 @@ def predict_with(
         )
     X = _gather([part.space for part in read], samples.keys[held], predictor)
     table = _identify(samples.table, str(labels["column"]))
-    usable = prediction_table(table.filter(mask_of(held)), predictor, predictor.outputs(X), labels["names"])
+    task = open_task(predictor.task)
+    columns = task.columns(predictor.outputs(X), predictor.classes, labels["names"])
+    usable = with_columns(table.filter(mask_of(held)), columns)
     if held.all() and not failures:
         return usable
     everything = _with_failures(usable, table, samples.keys, held, failures)
@@ -116,8 +103,23 @@ def _read_part(
     source = _open(config, features)
     progress.say(source.description)
     space = cache.space(Recipe(features["recipe"]))
-    read = _read_stream if source.streams else _read_all
-    samples, failures = read(source, space, features, cache, config, progress)
+
+    def plan(part: Payloads, samples: Samples) -> ExtractionJob:
+        return plan_for_spaces(part, samples, [space], config.format, "as the head was fitted")
+
+    def opened() -> OpenedBackbone:
+        """The very backbone that the run names, for inputs that it takes."""
+        found = reopen(features, cache, progress, config.offline)
+        check_modality(source, found.info)
+        return found
+
+    if source.streams:
+        filled = fill_stream(source, cache.keys, plan, opened, config, progress)
+        return _ReadPart(filled.plan.samples, space, filled.failures)
+    samples = register(source, cache.keys, progress)
+    job = plan(source, samples)
+    progress.say(job.plan.summary())
+    failures = fill(job, opened(), config, progress).failures if len(job.plan.todo) else []
     return _ReadPart(samples, space, failures)
 
 
@@ -127,7 +129,7 @@ def _gather(spaces: Sequence[Space], keys: NDArray[np.uint8], predictor: Predict
     if is_ragged(str(spaces[0].recipe.entries["tap"])):
         return Sequences(found[0].values, np.asarray(found[0].offsets))
     dense = [features.values.astype(np.float32, copy=False) for features in found]
-    if getattr(predictor.head, "takes_sequences", False):
+    if predictor.head.takes_sequences:
         return np.stack(dense, axis=1)
     return np.concatenate(dense, axis=1) if len(dense) > 1 else dense[0]
 
@@ -153,72 +155,6 @@ def _are_images(data: Any) -> bool:
         return detect(Path(os.path.expanduser(data)), SourceOptions()).kind in ("image", "images")
     except HeadstartError:
         return False  # opening it says what is wrong
-
-
-def _read_all(
-    source: Source,
-    space: Space,
-    features: Mapping[str, Json],
-    cache: Cache,
-    config: PredictConfig,
-    progress: Progress,
-) -> tuple[Samples, list[Failure]]:
-    """All inputs; what the run's space lacked of them is computed."""
-    samples = register(source, cache.keys, progress)
-    work = _work(source, samples, space, config)
-    progress.say(work.plan.summary())
-    if not len(work.plan.todo):
-        return samples, []
-    opened = _open_backbone(source, features, cache, config, progress)
-    return samples, fill(work, opened, config, progress).failures
-
-
-def _read_stream(
-    source: Source,
-    space: Space,
-    features: Mapping[str, Json],
-    cache: Cache,
-    config: PredictConfig,
-    progress: Progress,
-) -> tuple[Samples, list[Failure]]:
-    """The same for inputs that can be had only while they stream by."""
-    blocks: list[SampleBlock] = []
-    filler: Filler | None = None
-    progress.begin("reading and extracting", None)
-    try:
-        for part, samples in read_blocks(source, cache.keys, blocks):
-            work = _work(part, samples, space, config)
-            if len(work.plan.todo):
-                if filler is None:
-                    opened = _open_backbone(source, features, cache, config, progress)
-                    filler = Filler(opened, config, progress, keep_open=True)
-                filler.fill(work)
-            progress.advance(len(samples) - len(work.plan.todo))
-    finally:
-        progress.end()
-        if filler is not None:
-            filler.finish([space])
-    return samples_of(blocks), [] if filler is None else filler.failures
-
-
-def _work(source: Payloads, samples: Samples, space: Space, config: PredictConfig) -> Work:
-    """What the run's space lacks."""
-    recipe = space.recipe.entries
-    plan = plan_extraction(source, samples, [space], [str(recipe["tap"])], shard_format(config.format))
-    return Work(plan, recipe["compute"], recipe["stored"], "as the head was fitted")
-
-
-def _open_backbone(
-    source: Source,
-    features: Mapping[str, Json],
-    cache: Cache,
-    config: PredictConfig,
-    progress: Progress,
-) -> OpenedBackbone:
-    """The very backbone that the run names, for inputs that it takes."""
-    opened = reopen(features, cache, progress, config.offline)
-    check_modality(source, opened.info)
-    return opened
 
 
 def _identify(table: pa.Table, column: str) -> pa.Table:

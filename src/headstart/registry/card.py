@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from headstart.registry.known_runs import params_of
+from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     from headstart.types import Json
@@ -61,11 +61,7 @@ def _opening(
 
 
 def _what(labels: Mapping[str, Json]) -> str:
-    kind = labels.get("kind", "single")
-    if kind == "regression":
-        return f"the number `{labels['column']}`"
-    noun = "labels, several a sample" if kind == "multi" else "classes"
-    return f"`{labels['column']}` ({len(labels['classes'])} {noun})"
+    return open_task(labels.get("kind", "single")).describe(labels["column"], labels["classes"])
 
 
 def _backbones(features: Mapping[str, Json]) -> str:
@@ -190,3 +186,14 @@ def _limits(data: Mapping[str, Json]) -> str:
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
+
+
+def params_of(report: Mapping[str, Json]) -> dict[str, Json]:
+    """The parameters of a run's head; of those that fitting chose, such as ``C=auto``, what it chose."""
+    head = report.get("head")
+    head = head if isinstance(head, dict) else {}
+    params = head.get("params")
+    return {
+        name: head[name] if head.get(name) is not None and isinstance(value, str) else value
+        for name, value in (params if isinstance(params, dict) else {}).items()
+    }

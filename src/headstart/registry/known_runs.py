@@ -7,89 +7,25 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headstart.errors import ConfigError, DataError, StorageError
-from headstart.files import PARTIAL, read_json
+from headstart.files import PARTIAL
+from headstart.registry.run import Metric, Run
 from headstart.types import SPLITS
 
 if TYPE_CHECKING:
-    from headstart.types import Json
+    pass
 
-REPORT, FEATURES = "report.json", "features.json"
-LOWER_IS_BETTER = frozenset(
-    {"log_loss", "brier", "ece", "mce", "mae", "mse", "rmse", "hamming_loss", "error"}
-)
-"""Metrics of which the smallest value is the best; of all others it is the largest."""
-
+REPORT = "report.json"
 CHOOSING = "validation"
 """The split that runs are chosen by: the best of many on test is better on test than on anything else."""
 
 SORTS = ("metric", "created", "seconds", "run")
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """A figure of a report: ``metrics.<split>.<name>``.
-
-    Parameters
-    ----------
-    split : {"train", "validation", "test"}
-    name : str
-        With dots for what lies deeper: ``per_class.cat.f1``.
-    """
-
-    split: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.split}.{self.name}"
-
-    @property
-    def lower_is_better(self) -> bool:
-        """Whether it measures an error."""
-        return self.name.rpartition(".")[2] in LOWER_IS_BETTER
-
-
-@dataclass(frozen=True, slots=True)
-class KnownRun:
-    """A run directory, as far as a list shows it.
-
-    Parameters
-    ----------
-    path : Path
-    set, head, backbone, tap, created : str
-        ``created`` in ISO 8601, UTC.
-    seconds : float
-        What it took in all; NaN: not said.
-    report : mapping
-        The whole of ``report.json``.
-    """
-
-    path: Path
-    set: str
-    head: str
-    backbone: str
-    tap: str
-    created: str
-    seconds: float
-    report: Mapping[str, Json]
-
-    def value(self, metric: Metric) -> float | None:
-        """A metric of this run; None: it has no such number."""
-        found = _within(self.report["metrics"].get(metric.split, {}), metric.name)
-        is_number = isinstance(found, int | float) and not isinstance(found, bool)
-        return float(found) if is_number and math.isfinite(found) else None
-
-    def interval(self, metric: Metric) -> tuple[float, float] | None:
-        """The 95 % interval of a metric; None: the report has none."""
-        found = _within(self.report["metrics"].get(metric.split, {}), f"intervals.{metric.name}")
-        is_pair = isinstance(found, Sequence) and len(found) == 2
-        return (float(found[0]), float(found[1])) if is_pair else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +38,9 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """The runs of a folder, by path, and what was skipped.
+    """The runs of a folder, by path, and what was skipped."""
 
-    Parameters
-    ----------
-    runs : tuple of KnownRun
-    skipped : tuple of Skipped
-    """
-
-    runs: tuple[KnownRun, ...]
+    runs: tuple[Run, ...]
     skipped: tuple[Skipped, ...]
 
 
@@ -125,40 +55,10 @@ def find_runs(root: str | os.PathLike[str]) -> Registry:
     folder = Path(root)
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}; `headstart fit-head SET` makes runs/<set>-<head>")
-    runs: list[KnownRun] = []
+    runs: list[Run] = []
     skipped: list[Skipped] = []
     _walk(folder, runs, skipped, set(), is_root=True)
     return Registry(tuple(runs), tuple(skipped))
-
-
-def open_known_run(path: str | os.PathLike[str]) -> KnownRun:
-    """A run directory by its report.
-
-    Raises
-    ------
-    StorageError
-        It is no run directory, or one of its files is broken.
-    """
-    folder = Path(path)
-    report, features = (_read(folder, name) for name in (REPORT, FEATURES))
-    if not isinstance(report.get("metrics"), dict):
-        raise StorageError(f"{folder}: its {REPORT} has no metrics, so headstart did not write it")
-    provenance, head, timings = (_part(report, name) for name in ("provenance", "head", "timings"))
-    return KnownRun(
-        path=folder,
-        set=str(features.get("set", provenance.get("set", "?"))),
-        head=str(head.get("name", "?")),
-        backbone=joined_names(features, "backbone"),
-        tap=joined_names(features, "tap"),
-        created=str(provenance.get("created", "")),
-        seconds=float(timings.get("total", math.nan)),
-        report=report,
-    )
-
-
-def joined_names(features: Mapping[str, Json], name: str) -> str:
-    """What a run's features say by a name: each once, where several lie side by side."""
-    return " + ".join(dict.fromkeys(str(part.get(name, "?")) for part in features.get("parts") or [features]))
 
 
 def parse_metric(text: str, split: str | None = None) -> Metric:
@@ -185,12 +85,12 @@ def parse_metric(text: str, split: str | None = None) -> Metric:
     return Metric(chosen, name)
 
 
-def default_metric(runs: Sequence[KnownRun], split: str | None = None) -> Metric:
+def default_metric(runs: Sequence[Run], split: str | None = None) -> Metric:
     """What runs are compared by unless something else is asked for: accuracy, or R² where only that is there.
 
     Parameters
     ----------
-    runs : sequence of KnownRun
+    runs : sequence of Run
     split : str, optional
         None: validation.
 
@@ -205,7 +105,7 @@ def default_metric(runs: Sequence[KnownRun], split: str | None = None) -> Metric
     return r2 if any(run.value(r2) is not None for run in runs) else accuracy
 
 
-def runs_of(runs: Sequence[KnownRun], name: str | None) -> list[KnownRun]:
+def runs_of(runs: Sequence[Run], name: str | None) -> list[Run]:
     """The runs of a set; None: all.
 
     Raises
@@ -220,16 +120,7 @@ def runs_of(runs: Sequence[KnownRun], name: str | None) -> list[KnownRun]:
     return found
 
 
-def params_of(report: Mapping[str, Json]) -> dict[str, Json]:
-    """The parameters of a run's head; of those that fitting chose, such as ``C=auto``, what it chose."""
-    head = _part(report, "head")
-    return {
-        name: head[name] if head.get(name) is not None and isinstance(value, str) else value
-        for name, value in _part(head, "params").items()
-    }
-
-
-def sort_runs(runs: Sequence[KnownRun], metric: Metric, by: str = "metric") -> list[KnownRun]:
+def sort_runs(runs: Sequence[Run], metric: Metric, by: str = "metric") -> list[Run]:
     """Runs in order: the best first (those without the metric last), the latest, the quickest, or by path.
 
     Raises
@@ -245,12 +136,12 @@ def sort_runs(runs: Sequence[KnownRun], metric: Metric, by: str = "metric") -> l
         case "seconds":
             return sorted(runs, key=lambda run: math.inf if math.isnan(run.seconds) else run.seconds)
         case "run":
-            return sorted(runs, key=lambda run: run.path)
+            return sorted(runs, key=lambda run: run.folder)
         case _:
             raise ConfigError(f"there is no order {by!r}; sort by: {', '.join(SORTS)}")
 
 
-def best_run(runs: Sequence[KnownRun], metric: Metric) -> KnownRun:
+def best_run(runs: Sequence[Run], metric: Metric) -> Run:
     """The run with the best value; of equals the earliest.
 
     Raises
@@ -266,7 +157,7 @@ def best_run(runs: Sequence[KnownRun], metric: Metric) -> KnownRun:
     return min(having, key=lambda run: (*_rank(run, metric), run.created))
 
 
-def metric_names(runs: Sequence[KnownRun]) -> list[str]:
+def metric_names(runs: Sequence[Run]) -> list[str]:
     """All single figures that some run has, as `parse_metric` takes them."""
     return sorted(
         {
@@ -281,7 +172,7 @@ def metric_names(runs: Sequence[KnownRun]) -> list[str]:
 
 
 def _walk(
-    folder: Path, runs: list[KnownRun], skipped: list[Skipped], seen: set[str], is_root: bool = False
+    folder: Path, runs: list[Run], skipped: list[Skipped], seen: set[str], is_root: bool = False
 ) -> None:
     """Gather what lies in a folder. A folder with no run anywhere in it is named once, not its folders too."""
     real = os.path.realpath(folder)
@@ -290,7 +181,7 @@ def _walk(
     seen.add(real)
     if (folder / REPORT).is_file():
         try:
-            runs.append(open_known_run(folder))
+            runs.append(Run.listed(folder))
         except StorageError as error:
             skipped.append(Skipped(folder, str(error).removeprefix(f"{folder}: ")))
         return
@@ -316,36 +207,8 @@ def _folders(folder: Path) -> Iterator[Path]:
     return (folder / name for name in names)
 
 
-def _read(folder: Path, name: str) -> dict[str, Json]:
-    try:
-        content = read_json(folder / name)
-    except OSError as error:
-        raise StorageError(f"{folder}: {name} cannot be read ({error.strerror})") from error
-    except StorageError as error:
-        raise StorageError(f"{folder}: {name} is not valid JSON") from error
-    if not isinstance(content, dict):
-        raise StorageError(f"{folder}: {name} is not a JSON object")
-    return content
-
-
-def _part(report: Mapping[str, Json], name: str) -> Mapping[str, Json]:
-    found = report.get(name)
-    return found if isinstance(found, dict) else {}
-
-
-def _rank(run: KnownRun, metric: Metric) -> tuple[float, Path]:
+def _rank(run: Run, metric: Metric) -> tuple[float, Path]:
     value = run.value(metric)
     if value is None:
-        return math.inf, run.path
-    return (value if metric.lower_is_better else -value), run.path
-
-
-def _within(values: Json, name: str) -> Json:
-    """What a dotted name means; names of classes may have dots of their own."""
-    if not isinstance(values, dict):
-        return None
-    if name in values:
-        return values[name]
-    dots = [i for i, letter in enumerate(name) if letter == "."]
-    found = (_within(values[name[:i]], name[i + 1 :]) for i in dots if name[:i] in values)
-    return next((value for value in found if value is not None), None)
+        return math.inf, run.folder
+    return (value if metric.lower_is_better else -value), run.folder

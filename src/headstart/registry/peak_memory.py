@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
+import psutil  # type: ignore[import-untyped]
+
 from headstart.registry.environment import peak_resident_bytes
 
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -30,7 +32,7 @@ class MemoryWatch:
     def __init__(self, device: str = "cpu") -> None:
         with contextlib.suppress(OSError):
             CLEAR.write_text(FORGET_PEAK)
-        self.level = _status("VmRSS") or peak_resident_bytes()
+        self.level = int(psutil.Process().memory_info().rss)
         self._on_gpu = device == "cuda"
         if self._on_gpu:
             import torch
@@ -40,7 +42,7 @@ class MemoryWatch:
     @property
     def peak(self) -> int:
         """The most resident bytes since."""
-        return _status("VmHWM") or peak_resident_bytes()
+        return _peak_since_cleared() or peak_resident_bytes()
 
     def report(self) -> dict[str, int]:
         """``loaded_resident_bytes``, ``peak_resident_bytes``, and on a GPU ``peak_gpu_bytes``."""
@@ -52,10 +54,9 @@ class MemoryWatch:
         return found
 
 
-def _status(name: str) -> int:
-    """A line of the process's status, in bytes; 0: there is none."""
-    try:
+def _peak_since_cleared() -> int:
+    """The peak that Linux keeps and can begin anew, in bytes, which psutil has not; 0 elsewhere."""
+    with contextlib.suppress(OSError, ValueError):
         lines = STATUS.read_text("ascii").splitlines()
-    except (OSError, ValueError):
-        return 0
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")), 0)
+        return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), 0)
+    return 0

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 Record: TypeAlias = dict[str, Any]
 """An epoch: ``epoch`` (from 1), ``train_loss``, ``validation_loss``, ``validation_accuracy`` (None without
-validation data), ``lr`` (its last), ``gradient_norm``, ``moved`` (the share of parameters that changed)."""
+validation data), ``lr`` (its last), ``gradient_norm``, ``moved`` (the share of parameters that changed). Of heads also
+``gradients`` (norm and ``moved`` of each parameter); of whole networks ``phase``, ``number`` (of the epoch, over all
+phases) and ``seconds`` since the beginning."""
 
 
 class Callback(Protocol):
-    """Watches the training of one head; may end it."""
+    """Watches the training of a head or of a whole network; may end it, of several phases the one that runs."""
 
     def on_fit_begin(self, about: Mapping[str, Any]) -> None:
-        """Training begins: ``epochs``, ``n_samples``, ``n_parameters``, ``n_done`` (the epochs that an interrupted
-        training had behind it) and the head's settings."""
+        """Training begins: ``epochs``, ``n_samples``, ``n_parameters``, ``n_done`` and ``history`` (the epochs that
+        an interrupted training had behind it) and, of a head, its settings."""
 
     def on_epoch_end(self, record: Record) -> bool | None:
         """An epoch is over; True ends the training."""
@@ -37,36 +38,6 @@ class EpochCallback:
     def on_epoch_end(self, record: Record) -> bool | None:
         """Hand the record on."""
         return self._function(record) is True
-
-    def on_fit_end(self, history: Sequence[Record]) -> None:
-        """Nothing to do."""
-
-
-class EarlyStopping:
-    """Ends a training whose validation loss has not been less than before for some epochs.
-
-    Parameters
-    ----------
-    patience : int
-        In [1, inf).
-    """
-
-    def __init__(self, patience: int) -> None:
-        self._patience = patience
-        self._least, self._waited = math.inf, 0
-
-    def on_fit_begin(self, about: Mapping[str, Any]) -> None:
-        """Nothing has been seen yet."""
-        self._least, self._waited = math.inf, 0
-
-    def on_epoch_end(self, record: Record) -> bool:
-        """Whether it has waited long enough; never without a validation loss."""
-        loss = record["validation_loss"]
-        if loss is not None and loss < self._least:
-            self._least, self._waited = loss, 0
-        else:
-            self._waited += 1
-        return math.isfinite(self._least) and self._waited >= self._patience
 
     def on_fit_end(self, history: Sequence[Record]) -> None:
         """Nothing to do."""

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import save_file
 from torch import Tensor
 
 from headstart.errors import StorageError
-from headstart.files import write_durably
+from headstart.files import partial_path, storage_errors, sync_directory
 
 EVERY_SECONDS = 2.0
 SHARE = 0.02
@@ -30,11 +32,16 @@ class Checkpoint:
         A file in a folder that exists.
     every : float
         Seconds between two of them, more where writing takes long; 0: after each epoch.
+    remedy : str
+        What a user does where the file cannot be read.
     """
 
-    def __init__(self, path: Path, every: float = EVERY_SECONDS) -> None:
+    def __init__(
+        self, path: Path, every: float = EVERY_SECONDS, remedy: str = "delete it to train from the start"
+    ) -> None:
         self.path = path
         self._every = every
+        self._remedy = remedy
         self._last = time.monotonic()
         self._pause = every
 
@@ -45,33 +52,60 @@ class Checkpoint:
 
     def write(self, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
         """Replace what was there."""
-        content = save({n: t.contiguous() for n, t in tensors.items()}, metadata={STATE: json.dumps(plain)})
         start = time.monotonic()
-        write_durably(self.path, content)
+        partial = partial_path(self.path)
+        with storage_errors(self.path):
+            try:
+                given = {name: tensor.contiguous() for name, tensor in tensors.items()}
+                save_file(given, partial, metadata={STATE: json.dumps(plain)})
+                _flush(partial)
+                os.replace(partial, self.path)
+            except SafetensorError as error:
+                raise StorageError(f"cannot write {self.path}: {error}") from error
+            finally:
+                partial.unlink(missing_ok=True)
+            sync_directory(self.path.parent)
         self._last = time.monotonic()
         self._pause = self._every and max(self._every, (self._last - start) / SHARE)
 
     def read(self, identity: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """What was written; None: nothing, or the state of another training.
+        """What was written; None if it is nothing, or the state of another training.
 
         Parameters
         ----------
         identity : str
-            Says what is trained on what; see `Trainer`.
+            Tells what is trained on what.
 
         Raises
         ------
         StorageError
             It cannot be read.
         """
+        plain = self.read_plain(identity)
+        if plain is None:
+            return None
+        with self.readable(), safe_open(self.path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, plain  # noqa: SIM118
+
+    def read_plain(self, identity: str) -> dict[str, Any] | None:
+        """The same without its tensors."""
         if not self.path.exists():
             return None
+        with self.readable(), safe_open(self.path, framework="pt") as file:
+            plain: dict[str, Any] = json.loads((file.metadata() or {})[STATE])
+            return plain if plain.get("identity") == identity else None
+
+    @contextmanager
+    def readable(self) -> Iterator[None]:
+        """What fails inside for want of a whole and fitting file ends in one clear line."""
         try:
-            with safe_open(self.path, framework="pt") as file:
-                plain = json.loads((file.metadata() or {})[STATE])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError, KeyError, ValueError) as error:
+            yield
+        except (SafetensorError, OSError, KeyError, IndexError, ValueError, TypeError, RuntimeError) as error:
             raise StorageError(
-                f"{self.path} holds no state of a training ({error}); delete it to train from the start"
+                f"{self.path} holds no state of a training ({error}); {self._remedy}"
             ) from error
-        return (tensors, plain) if plain.get("identity") == identity else None
+
+
+def _flush(path: Path) -> None:
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())

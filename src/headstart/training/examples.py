@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from headstart.training.seeds import generator_of
 from headstart.training.settings import Member
 
 if TYPE_CHECKING:
@@ -190,12 +191,6 @@ def rows_of(n_numbers: int) -> int:
     (43690, 32)
     """
     return max(MOST_NUMBERS // max(n_numbers, 1), 1)
-
-
-def generator_of(seed: int, epoch: int) -> torch.Generator:
-    """Random numbers of one epoch: a training that is taken up in the middle draws what it would have drawn."""
-    mixed = np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0]
-    return torch.Generator().manual_seed(int(mixed >> 1))
 
 
 def batches_of(n: int, batch_size: int, seed: int, epoch: int, device: torch.device) -> Sequence[Tensor]:

@@ -1,4 +1,4 @@
-"""How torch heads are trained."""
+"""How a training goes about its steps."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from typing import Any, Literal, TypeAlias, get_args
 Optimizer: TypeAlias = Literal["adamw", "sgd", "lbfgs"]
 Schedule: TypeAlias = Literal["constant", "linear", "cosine", "step", "plateau", "one-cycle"]
 SCHEDULES: tuple[str, ...] = get_args(Schedule)
+Criterion: TypeAlias = Literal["accuracy", "loss"]
+"""What decides on validation samples which epoch is the best; of equal accuracies the smaller loss. Numbers have no
+accuracy: their loss decides."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What all members of a stack share.
+    """What all members share.
 
     Parameters
     ----------
@@ -26,12 +29,14 @@ class Settings:
         See `schedules.rate_factor`.
     warmup_share : float in [0, 1)
         The share of all steps over which the learning rate rises.
-    patience : int
-        Epochs without a better validation loss before a member stops.
+    patience : int, optional
+        Epochs without a better one, by ``kept_by``, before a member stops; None: it trains all epochs.
     clip_norm : float
         The norm of a member's gradient, over all its parameters, is at most this.
     mixup : float in [0, inf)
         Alpha of the Beta distribution that pairs of samples are mixed by (Zhang et al., 2018); 0: none.
+    kept_by : {"accuracy", "loss"}
+        What decides on validation samples which epoch's weights are kept.
     """
 
     epochs: int
@@ -40,9 +45,10 @@ class Settings:
     momentum: float = 0.9
     schedule: Schedule = "cosine"
     warmup_share: float = 0.05
-    patience: int = 10
+    patience: int | None = 10
     clip_norm: float = 1.0
     mixup: float = 0.0
+    kept_by: Criterion = "loss"
 
     def to_json(self) -> dict[str, Any]:
         """As plain values."""

@@ -12,14 +12,12 @@ import numpy as np
 
 from headstart.arrow import keys_from_arrow
 from headstart.backbones.blocks import BLOCK
-from headstart.cache.formats import shard_format
 from headstart.cache.reading.stored import open_rows
 from headstart.cache.recipe import make_recipe
 from headstart.config import ComputeConfig
 from headstart.errors import ConfigError
 from headstart.extraction.fill import fill
-from headstart.extraction.jobs import Work
-from headstart.extraction.plan import plan_extraction
+from headstart.extraction.plan import plan_for_spaces
 from headstart.tuning.cut import Cut, PooledSamples, given_features, given_of
 from headstart.tuning.depths import Depths
 
@@ -29,8 +27,8 @@ if TYPE_CHECKING:
     from headstart.cache.space import Space
     from headstart.config import TuneConfig
     from headstart.contracts import Progress
-    from headstart.extraction.fill import OpenedBackbone
-    from headstart.fitting.data import FitData
+    from headstart.extraction.backbone import OpenedBackbone
+    from headstart.fitting.data import Splits
     from headstart.tuning.inputs import RawSamples
     from headstart.tuning.network import TunedModel
     from headstart.tuning.raw_samples import RawData
@@ -66,8 +64,8 @@ class CutCache:
     Parameters
     ----------
     model : TunedModel
-    raw : FitData
-        The frozen features, which a phase of the head alone reads; in ``parts``.
+    raw : mapping of str to LabelledSamples
+        The frozen features, which a phase of the head alone reads; by split.
     spaces : mapping of int to Space
         By the number of blocks that train.
     is_exact : bool
@@ -76,7 +74,7 @@ class CutCache:
     """
 
     model: TunedModel
-    raw: FitData
+    raw: Splits
     spaces: Mapping[int, Space]
     is_exact: bool
     progress: Progress
@@ -114,11 +112,11 @@ class CutCache:
         return self._cuts[n_blocks]
 
     def _states(self, n_blocks: int, split: str) -> Callable[[int], NDArray[Any]]:
-        keys = keys_from_arrow(self.raw.parts[split].table.column("key"))
+        keys = keys_from_arrow(self.raw[split].table.column("key"))
         return open_rows(self.spaces[n_blocks], keys).vectors
 
     def _pooled(self, split: str, plain: RawSamples) -> PooledSamples:
-        features = np.asarray(self.raw.parts[split].X, dtype=np.float32)
+        features = np.asarray(self.raw[split].X, dtype=np.float32)
         return PooledSamples(**given_of(plain), features=features)
 
 
@@ -154,12 +152,12 @@ def fill_cuts(
     """
     info, start = opened.info, perf_counter()
     spaces = [opened.cache.space(make_recipe(info, tap, "fp32", "float32")) for tap in taps.values()]
-    plan = plan_extraction(data.source, data.samples, spaces, list(taps.values()), shard_format("hdf5"))
-    if len(plan.todo):
-        progress.say(f"what enters the blocks that train is kept: {plan.summary()}")
+    job = plan_for_spaces(data.source, data.samples, spaces, "hdf5", "as it is trained")
+    if len(job.plan.todo):
+        progress.say(f"what enters the blocks that train is kept: {job.plan.summary()}")
     given: dict[str, Any] = {name: getattr(config, name) for name in ("cache", "device", "offline")}
     compute = ComputeConfig(**given)
-    fill(Work(plan, "fp32", "float32", "as it is trained"), opened, compute, progress)
+    fill(job, opened, compute, progress)
     opened.release()
     return dict(zip(taps, spaces, strict=True)), perf_counter() - start
 

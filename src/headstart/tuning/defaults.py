@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from headstart.heads.batches import batch_of
+from headstart.training.settings import Settings
 from headstart.tuning.strategies import Phase, check_strategy, phases_of
 
 if TYPE_CHECKING:
     from headstart.config import TuneConfig
-    from headstart.training.settings import Schedule
-    from headstart.tuning.selection_scores import Criterion
-    from headstart.tuning.trainer import Rules
+    from headstart.training.settings import Criterion, Schedule
     from headstart.types import Json
 
 
@@ -32,6 +32,50 @@ class Defaults:
     patience: int | None = None
     kept_by: Criterion = "accuracy"
     batch_size: int = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What all phases of a training share.
+
+    Parameters
+    ----------
+    batch_size : int
+        Samples per step.
+    part_size : int
+        Samples that go through the network at once; in [1, batch_size].
+    schedule, warmup_share, clip_norm, patience, kept_by
+        See `headstart.training.settings.Settings`.
+    weight_decay, head_weight_decay : float
+    layer_decay : float in (0, 1]
+        What the learning rate is multiplied by from one layer to the next, towards the input.
+    precision : {"fp32", "bf16", "fp16"}
+        Of activations, by autocast.
+    seed : int
+    n_workers : int
+        Processes that read ahead; 0: this one reads.
+    """
+
+    batch_size: int
+    part_size: int
+    schedule: Schedule = "linear"
+    warmup_share: float = 0.1
+    weight_decay: float = 0.01
+    head_weight_decay: float = 0.01
+    layer_decay: float = 1.0
+    clip_norm: float = 1.0
+    patience: int | None = None
+    kept_by: Criterion = "accuracy"
+    precision: str = "fp32"
+    seed: int = 0
+    n_workers: int = 0
+
+    def settings(self, phase: Phase) -> Settings:
+        """How the loop goes about a phase."""
+        return Settings(
+            epochs=phase.epochs, batch_size=self.batch_size, schedule=self.schedule, warmup_share=self.warmup_share,
+            patience=self.patience, clip_norm=self.clip_norm, kept_by=self.kept_by,
+        )  # fmt: skip
 
 
 # The head alone is trained exactly as fit-head trains the head `linear`.
@@ -77,9 +121,6 @@ def plan_phases(config: TuneConfig, n_blocks: int) -> list[Phase]:
 
 def plan_rules(config: TuneConfig, n_train: int, part_size: int, precision: str, n_workers: int) -> Rules:
     """What all phases share; ``part_size`` is what suits the machine where the user says nothing."""
-    from headstart.heads.batches import batch_of
-    from headstart.tuning.trainer import Rules
-
     known = defaults_of(config.strategy)
     batch_size = config.batch_size or known.batch_size or batch_of(n_train)
     decay = known.weight_decay if config.weight_decay is None else config.weight_decay

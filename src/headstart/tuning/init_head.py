@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from headstart.errors import ConfigError, MismatchError
-from headstart.heads.predictor import Predictor
-from headstart.registry.record import MODEL_DIR, load_run
+from headstart.registry.run import Run
 
 if TYPE_CHECKING:
     from headstart.tuning.network import LinearHeadLayer
@@ -41,14 +40,14 @@ def start_from(
     """
     from headstart.heads.plain import plain_head
 
-    saved = load_run(run)
+    saved = Run.load(run)
     if saved.features["space"] != described["space"]:
         raise MismatchError(
             f"the head in {run} reads {saved.features['tap']} of {saved.features['backbone']} (space "
             f"{saved.features['space']}), and this training begins with {described['tap']} of "
             f"{described['backbone']} (space {described['space']}); fit a head on that"
         )
-    predictor = Predictor.load(saved.path / MODEL_DIR)
+    predictor = saved.predictor
     affine = plain_head(predictor).folded()
     if affine is None:
         raise ConfigError(f"the head in {run} is no linear one; --init-head takes logistic, ridge or linear")

@@ -25,6 +25,7 @@ MOST_KEPT = 1 << 28
 
 
 FEW, AT_ONCE = 32, 512
+EVALUATED_AT_ONCE = 32
 
 
 @dataclass
@@ -94,6 +95,27 @@ class RawSamples:
     def inputs(self, rows: Sequence[int]) -> dict[str, Tensor]:
         """What the model takes of some samples, on its device: a batch without targets."""
         return {n: part.to(self.model.device) for n, part in self.batch(rows).items() if n != LABELS}
+
+    def outputs(
+        self, run: Callable[[dict[str, Tensor]], Tensor], at_once: int = EVALUATED_AT_ONCE
+    ) -> NDArray[np.float32]:
+        """What a pass makes of all samples, shape (N, …), in eval mode, without gradients and changes."""
+        was_training, change = self.model.training, self.change
+        self.model.eval()
+        self.change = None
+        found: list[Any] = [None] * len(self)
+        try:
+            lengths = self.lengths()
+            order = np.arange(len(self)) if lengths is None else np.argsort(lengths, kind="stable")
+            with torch.inference_mode():
+                for start in range(0, len(order), at_once):
+                    rows = order[start : start + at_once].tolist()
+                    for row, output in zip(rows, run(self.inputs(rows)).float().cpu().numpy(), strict=True):
+                        found[row] = output
+        finally:
+            self.change = change
+            self.model.train(was_training)
+        return np.stack(found).astype(np.float32)
 
     def lengths(self) -> NDArray[np.int64] | None:
         """What each sample costs, in the model's own units; None where all cost alike, as images do."""

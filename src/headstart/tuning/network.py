@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from headstart.backbones.freezing import make_live
 from headstart.backbones.pooling import pool, reads_of
-from headstart.backbones.state_dicts import versioned
 from headstart.tuning.depths import Depths, blocks_of
 
 if TYPE_CHECKING:
@@ -158,7 +157,7 @@ class TunedModel(nn.Module):
         Biases, norms and other vectors have no weight decay.
         """
         top = self.depths.n_blocks + 1
-        found: dict[tuple[float, float], list[nn.Parameter]] = {}
+        found: dict[tuple[float, float], list[str]] = {}
         for name, parameter in self.named_parameters():
             if not parameter.requires_grad:
                 continue
@@ -167,17 +166,8 @@ class TunedModel(nn.Module):
             else:
                 depth = self.depths.of_parameter.get(name.removeprefix(BACKBONE), top)
                 rate, decay = lr * layer_decay ** (top - depth), weight_decay
-            found.setdefault((rate, decay if parameter.ndim > 1 else 0.0), []).append(parameter)
-        return [
-            {"params": parameters, "lr": rate, "weight_decay": decay}
-            for (rate, decay), parameters in found.items()
-        ]
-
-    def load_state_dict(
-        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
-    ) -> Any:
-        """Weights by name; what a file of them has lost is said again: MNASNet refuses those of no version."""
-        return super().load_state_dict(versioned(state_dict, self), strict, assign)
+            found.setdefault((rate, decay if parameter.ndim > 1 else 0.0), []).append(name)
+        return [{"names": names, "lr": rate, "weight_decay": decay} for (rate, decay), names in found.items()]
 
     def prepare(self, payloads: Sequence[Any], changes: Sequence[Any] | None = None) -> list[Any]:
         """See `FrozenModel.prepare`."""

@@ -17,11 +17,12 @@ from headstart.backbones.pooling import display_tap, is_ragged
 from headstart.backbones.tunable import Keep, keeper
 from headstart.cache.store import Cache
 from headstart.errors import ConfigError, NoBlocksError
+from headstart.extraction.backbone import reopen
 from headstart.fitting.report import describe_features
 from headstart.heads import open_head
-from headstart.own_code import load_own
-from headstart.prediction.backbone import reopen
-from headstart.training.objectives import Objective, balanced_weights
+from headstart.tasks import open_task
+from headstart.training.objectives import Objective
+from headstart.training.seeds import seeded
 from headstart.tuning.cut_cache import (
     CUTTABLE,
     CutCache,
@@ -42,11 +43,11 @@ if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
     from headstart.cache.space import Space
     from headstart.config import TuneConfig
-    from headstart.contracts import Change, Progress
-    from headstart.extraction.fill import OpenedBackbone
-    from headstart.fitting.data import FitData
+    from headstart.contracts import Change, Progress, Task
+    from headstart.extraction.backbone import OpenedBackbone
+    from headstart.fitting.data import Splits
+    from headstart.tuning.defaults import Rules
     from headstart.tuning.strategies import Phase
-    from headstart.tuning.trainer import Rules
     from headstart.types import Json
 
 LIVE_STATISTICS = ("scratch",)
@@ -80,7 +81,6 @@ class Parts:
     cut : mapping
         What was kept for it.
     adapted : peft.PeftModel, optional
-    trainer_callbacks : sequence of TrainerCallback
     """
 
     described: Mapping[str, Json]
@@ -95,10 +95,9 @@ class Parts:
     short_cut: Any = None
     cut: Mapping[str, Json] = field(default_factory=dict)
     adapted: Any = None
-    trainer_callbacks: Sequence[Any] = field(default_factory=list)
 
     @classmethod
-    def open(cls, config: TuneConfig, features: FeatureSet, raw: FitData, progress: Progress) -> Self:
+    def open(cls, config: TuneConfig, features: FeatureSet, raw: Splits, progress: Progress) -> Self:
         """Load the backbone and the data, and make the head.
 
         Raises
@@ -108,7 +107,7 @@ class Parts:
         MismatchError
             Backbone or data are not what the set was made of.
         """
-        described = describe_features(config.cache, features, raw)
+        described = describe_features(config.cache, features, raw["train"].features)
         tap = str(described["recipe"]["tap"])
         if is_ragged(tap):
             raise ConfigError(
@@ -121,7 +120,8 @@ class Parts:
         backbone = opened.backbone()
         keep = keeper(backbone, tap) if spaces else keep  # of the model that is loaded now
         device = resolve_device(config.device)
-        head: Any = open_head("linear", {"dropout": config.dropout}, config.seed, raw.kind)
+        head: Any = open_head("linear", {"dropout": config.dropout}, config.seed, raw["train"].kind)
+        task = open_task(raw["train"].kind)
         targets = _targets(head, raw)
         frozen = backbone.load(device, "fp32")
         layer = LinearHeadLayer(
@@ -129,16 +129,16 @@ class Parts:
         )
         model = TunedModel(frozen, tap, layer, config.strategy in LIVE_STATISTICS)
         samples = _raw_samples(config, features, raw, targets, model, data)
-        _check_validation(raw, samples)
+        _check_validation(task, samples)
         adapted = _set_weights(config, model, samples["train"])
         if config.init_head is not None:
-            start_from(config.init_head, layer, described, head.classes_ if raw.kind == "single" else None)
-        objective = _objective(config, raw, samples["train"].targets, head.n_outputs_)
+            start_from(config.init_head, layer, described, head.classes_ if task.form == "classes" else None)
+        objective = _objective(config, task, samples["train"].targets, head.n_outputs_)
         return cls(
             described, keep, model, head, samples, objective, _part_size(config, model, device),
             _precision(config, device), _n_workers(config, device),
             CutCache(model, raw, spaces, _is_exact(described), progress), describe_cut(spaces, seconds),
-            adapted, _own(config.callback),
+            adapted,
         )  # fmt: skip
 
     def describe(self, strategy: str, phases: Sequence[Phase], rules: Rules) -> Iterator[str]:
@@ -161,13 +161,13 @@ class Parts:
                 yield f"{title:>10}{phase.epochs:>8}{rate:>9}{columns}"
 
 
-def _targets(head: Any, raw: FitData) -> dict[str, Any]:
+def _targets(head: Any, raw: Splits) -> dict[str, Any]:
     """By split, as a loss takes them; classes and scale are those of the training samples."""
-    train = raw.parts["train"]
-    targets = {"train": head.begin(train.X, raw.targets(train))}
-    for split, part in raw.parts.items():
+    train = raw["train"]
+    targets = {"train": head.begin(train.X, train.targets)}
+    for split, part in raw.items():
         if split != "train" and len(part):
-            targets[split] = head.targets_of(raw.targets(part))
+            targets[split] = head.targets_of(part.targets)
     return targets
 
 
@@ -202,15 +202,15 @@ def _is_exact(described: Mapping[str, Json]) -> bool:
 def _raw_samples(
     config: TuneConfig,
     features: FeatureSet,
-    raw: FitData,
+    raw: Splits,
     targets: Mapping[str, Any],
     model: TunedModel,
     data: RawData,
 ) -> dict[str, RawSamples]:
     samples = {
         split: RawSamples(
-            data.payloads(raw.parts[split].table),
-            raw.parts[split].table.column("id").to_pylist(),
+            data.payloads(raw[split].table),
+            raw[split].table.column("id").to_pylist(),
             torch.from_numpy(np.ascontiguousarray(wanted)),
             model,
         )
@@ -221,23 +221,23 @@ def _raw_samples(
     return samples
 
 
-def _check_validation(raw: FitData, samples: Mapping[str, RawSamples]) -> None:
+def _check_validation(task: Task, samples: Mapping[str, RawSamples]) -> None:
     """Refuse to choose by samples that have no loss."""
     validation = samples.get("validation")
-    if validation is not None and not Objective(raw.kind).n_seen(validation.targets):
+    if validation is not None and not Objective(task).n_seen(validation.targets):
         raise ConfigError(
             "no validation sample has a label that the train samples know, so that nothing says which epoch is the "
             "best; extract with other splits"
         )
 
 
-def _augmentation(config: TuneConfig, features: FeatureSet, raw: FitData) -> Any:
+def _augmentation(config: TuneConfig, features: FeatureSet, raw: Splits) -> Any:
     """Another view of each sample in every epoch; it follows from the seed, the epoch and the sample."""
     assert config.augment is not None
     modality = features.info["source"]["modality"]
     n_epochs = 1000  # as many views as there are; longer trainings see them again
     views = open_views(n_epochs, config.augment, config.seed, modality)
-    keys = keys_from_arrow(raw.parts["train"].table.column("key"))
+    keys = keys_from_arrow(raw["train"].table.column("key"))
 
     def change(row: int, epoch: int) -> Change:
         return views[(epoch - 1) % n_epochs].change(keys[row].tobytes())
@@ -260,7 +260,8 @@ def _set_weights(config: TuneConfig, model: TunedModel, train: RawSamples) -> An
     from headstart.tuning.adapters import add_adapters
 
     batch = train.inputs(range(min(2, len(train))))
-    return add_adapters(model, batch, unread, config.lora_rank, config.lora_alpha, config.lora_dropout)
+    with seeded(config.seed, torch.device("cpu")):  # which an adapter's first weights are drawn by
+        return add_adapters(model, batch, unread, config.lora_rank, config.lora_alpha, config.lora_dropout)
 
 
 def _checkpoint_gradients(backbone: Any) -> None:
@@ -283,11 +284,9 @@ def _recomputing(module: Any) -> Any:
     return next((getattr(module, name) for name in names if hasattr(module, name)), None)
 
 
-def _objective(config: TuneConfig, raw: FitData, targets: torch.Tensor, n_outputs: int) -> Objective:
-    weights = None
-    if config.class_weight == "balanced" and raw.kind != "regression":
-        weights = balanced_weights(targets, n_outputs, raw.kind)
-    return Objective(raw.kind, weights, config.label_smoothing)
+def _objective(config: TuneConfig, task: Task, targets: torch.Tensor, n_outputs: int) -> Objective:
+    weights = task.balanced_weights(targets, n_outputs) if config.class_weight == "balanced" else None
+    return Objective(task, weights, config.label_smoothing)
 
 
 def _part_size(config: TuneConfig, model: TunedModel, device: str) -> int:
@@ -312,16 +311,3 @@ def _n_workers(config: TuneConfig, device: str) -> int:
     if config.workers is not None:
         return config.workers
     return 0 if device == "cpu" else min(os.cpu_count() or 1, 8)
-
-
-def _own(specs: Sequence[str]) -> list[Any]:
-    """The user's own callbacks of Hugging Face's Trainer."""
-    from transformers import TrainerCallback
-
-    made = []
-    for spec in specs:
-        factory = load_own(spec, "callback")
-        made.append(factory() if isinstance(factory, type) else factory)
-        if not isinstance(made[-1], TrainerCallback):
-            raise ConfigError(f"{spec} is no transformers.TrainerCallback, nor a class of them")
-    return made

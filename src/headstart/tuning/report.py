@@ -13,47 +13,45 @@ import numpy as np
 from headstart.backbones.options import BackboneOptions
 from headstart.cache.recipe import make_recipe
 from headstart.cache.store import Cache
-from headstart.extraction.fill import OpenedBackbone
+from headstart.extraction.backbone import OpenedBackbone
 from headstart.files import make_directory
 from headstart.fitting.report import make_record
-from headstart.registry.record import BACKBONE_DIR, IN_RUN, place_backbone
+from headstart.registry.run import BACKBONE_DIR, IN_RUN, place_backbone
 from headstart.training.loop import Trained as TrainedHead
-from headstart.tuning.trainer import features_of
 from headstart.tuning.whole_model import counts_of
 
 if TYPE_CHECKING:
     from headstart.backbones.tunable import Keep
     from headstart.cache.sets import FeatureSet
-    from headstart.config import FitConfig, TuneConfig
+    from headstart.config import TuneConfig
     from headstart.contracts import Progress
-    from headstart.fitting.data import FitData
-    from headstart.fitting.evaluation import Evaluated
-    from headstart.fitting.stage import Fit
-    from headstart.heads.predictor import Predictor
-    from headstart.registry.record import RunRecord
+    from headstart.fitting.report import FitOutcome
+    from headstart.registry.run import Run
+    from headstart.samples import LabelledSamples
     from headstart.tuning.parts import Parts
-    from headstart.tuning.phases import Trained
+    from headstart.tuning.phases import PhasedTraining
     from headstart.tuning.session import Session
     from headstart.tuning.strategies import Phase
     from headstart.types import Json
 
 
-def finished_head(parts: Parts, trained: Trained) -> Any:
+def finished_head(parts: Parts, trained: PhasedTraining) -> Any:
     """The head with the weights that it was trained to, as `fit-head` would have it."""
     output = parts.model.head.output
     weights = {f"output.{name}": tensor.detach().cpu() for name, tensor in output.state_dict().items()}
     return parts.head.finish(TrainedHead(weights, trained.history, trained.best_epoch))
 
 
-def tuned_data(parts: Parts, raw: FitData, last: Phase) -> FitData:
+def tuned_data(parts: Parts, raw: Mapping[str, LabelledSamples], last: Phase) -> dict[str, LabelledSamples]:
     """The same samples with features of the tuned backbone; what the last phase left as it was is not run again."""
     empty = np.empty((0, len(parts.head.mean_)), dtype=np.float32)
     with parts.short_cut(last, parts.samples) as samples:
-        found = {
-            split: replace(part, X=features_of(parts.model, samples[split]) if split in samples else empty)
-            for split, part in raw.parts.items()
+        return {
+            split: replace(
+                part, X=samples[split].outputs(parts.model.features) if split in samples else empty
+            )
+            for split, part in raw.items()
         }
-    return replace(raw, parts=found)
 
 
 def save_backbone(keep: Keep, folder: Path) -> dict[str, Json]:
@@ -95,19 +93,16 @@ def describe_tuned(
 
 def tuned_record(
     config: TuneConfig,
-    as_fit: FitConfig,
-    fit: Fit,
+    outcome: FitOutcome,
     session: Session,
-    bare: Predictor,
-    found: Evaluated,
     timings: Mapping[str, float],
     more: Mapping[str, Json],
     state: Path,
     progress: Progress,
-) -> RunRecord:
+) -> Run:
     """The record of a fine-tuned run; its model is copied from the folder ``state``."""
     parts, trained = session.parts, session.trained
-    record = make_record(as_fit, fit, bare, bare, found, timings, {}, more, progress)
+    record = make_record(outcome.config, outcome, timings, more, progress)
     folder = state / BACKBONE_DIR
     where = save_backbone(parts.keep, folder)
     features = describe_tuned(parts.described, where, folder, progress)
@@ -130,13 +125,13 @@ def tuned_record(
     }  # fmt: skip
 
     def save_model_files(target: Path) -> None:
-        bare.save(target)
+        outcome.predictor.save(target)
         shutil.copytree(folder, target / BACKBONE_DIR)
         if (state / "adapter").is_dir():
             shutil.copytree(state / "adapter", target / "adapter")
 
-    return replace(
-        record, config=resolved(config, fit.features).dump(), report=report, features=features,
+    return record.replaced(
+        config=resolved(config, outcome.features).dump(), report=report, features=features,
         save_model=save_model_files,
     )  # fmt: skip
 

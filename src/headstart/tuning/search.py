@@ -13,16 +13,16 @@ from headstart.config import TuneConfig
 from headstart.errors import ConfigError, DivergedError
 from headstart.fitting.grids import as_grid, combinations
 from headstart.fitting.search import open_study, suggest
+from headstart.training.best import selection_score
 from headstart.tuning.defaults import defaults_of, settings_of
-from headstart.tuning.selection_scores import merit_of
 from headstart.tuning.session import train
 from headstart.tuning.state import check_resumable
 
 if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
     from headstart.contracts import Progress
-    from headstart.fitting.data import FitData
-    from headstart.tuning.selection_scores import Criterion
+    from headstart.fitting.data import Splits
+    from headstart.training.settings import Criterion
     from headstart.types import Json
 
 LISTS = ("epochs", "lr", "head_lr")
@@ -85,12 +85,13 @@ class _Watch:
 
     def on_epoch_end(self, record: Mapping[str, Any]) -> None:
         """Keep the figures of the best epoch so far of the phase: no other phase's weights are kept."""
-        trial, reached = self._trial, merit_of(record, self._by)
+        trial, loss, accuracy = self._trial, record["validation_loss"], record["validation_accuracy"]
+        reached = -math.inf if loss is None else selection_score(loss, accuracy, self._by)
         trial.seconds = record["seconds"]
         if record["phase"] != self._phase:
             self._phase, self._reached, trial.scores = record["phase"], -math.inf, {}
         if reached > self._reached:
-            self._reached, accuracy, loss = reached, record["validation_accuracy"], record["validation_loss"]
+            self._reached = reached
             trial.scores = {"loss": loss} if accuracy is None else {"accuracy": accuracy, "loss": loss}
         if self._gives_up(record["number"], trial.value):
             raise _Pruned
@@ -100,7 +101,7 @@ class _Watch:
 
 
 def search(
-    config: TuneConfig, features: FeatureSet, raw: FitData, progress: Progress, state: Path
+    config: TuneConfig, features: FeatureSet, raw: Splits, progress: Progress, state: Path
 ) -> tuple[TuneConfig, Path, dict[str, Json]]:
     """Try what the configuration asks for.
 
@@ -111,14 +112,14 @@ def search(
     state : Path
         Of the best training, which goes on from there without being done again.
     report : dict
-        As `Searched.to_json` has it.
+        As `SearchResult.to_json` has it.
 
     Raises
     ------
     ConfigError
         There are no validation samples, a name cannot be swept, or every training diverged.
     """
-    if not len(raw.parts["validation"]):
+    if not len(raw["validation"]):
         raise ConfigError("there are no validation samples to choose by; extract with some")
     grid = as_grid(config.sweep)
     known = set(TuneConfig.model_fields) - {"data", "set", "sweep", "search", "trials"}

@@ -12,14 +12,14 @@ from headstart.registry.energy import EnergyMeter
 from headstart.registry.peak_memory import MemoryWatch
 from headstart.tuning.defaults import plan_phases, plan_rules, settings_of
 from headstart.tuning.parts import Parts
-from headstart.tuning.phases import Trained, Training
+from headstart.tuning.phases import PhasedTraining
 from headstart.tuning.whole_model import counts_of
 
 if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
     from headstart.config import TuneConfig
     from headstart.contracts import Progress
-    from headstart.fitting.data import FitData
+    from headstart.fitting.data import Splits
     from headstart.tuning.strategies import Phase
     from headstart.types import Json
 
@@ -33,7 +33,7 @@ class Session:
     parts : Parts
         With the best weights of the last phase.
     phases : sequence of Phase
-    trained : Trained
+    trained : PhasedTraining
     n_trained : int
         Parameters that trained in the last phase, adapters among them.
     held : mapping
@@ -44,7 +44,7 @@ class Session:
 
     parts: Parts
     phases: Sequence[Phase]
-    trained: Trained
+    trained: PhasedTraining
     n_trained: int
     held: Mapping[str, Json]
     loaded: float
@@ -54,7 +54,7 @@ class Session:
 def train(
     config: TuneConfig,
     features: FeatureSet,
-    raw: FitData,
+    raw: Splits,
     progress: Progress,
     state: Path,
     callbacks: Sequence[Any],
@@ -62,16 +62,16 @@ def train(
     """Put a network together and train it; what lies in ``state`` of the same training is taken up."""
     parts = Parts.open(config, features, raw, progress)
     phases = plan_phases(config, parts.model.depths.n_blocks)
-    rules = plan_rules(config, len(raw.parts["train"]), parts.part_size, parts.precision, parts.n_workers)
+    rules = plan_rules(config, len(raw["train"]), parts.part_size, parts.precision, parts.n_workers)
     for line in parts.describe(config.strategy, phases, rules):
         progress.say(line)
     watch, meter = MemoryWatch(parts.model.device.type), EnergyMeter()
     loaded = perf_counter()
-    training = Training(
-        parts.model, parts.samples, parts.objective, phases, rules, state, settings_of(config), progress, callbacks,
-        parts.trainer_callbacks, parts.short_cut,
+    trained = PhasedTraining(
+        parts.model, parts.samples, parts.objective, phases, rules, state, settings_of(config), progress,
+        parts.short_cut,
     )  # fmt: skip
-    trained = training.run()
+    trained.run(callbacks)
     held, ended = {**watch.report(), **meter.joules}, perf_counter()
     n_trained = counts_of(parts.model.parameters())["trainable"]
     return Session(parts, phases, trained, n_trained, held, loaded, ended)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -13,29 +11,28 @@ from typing import TYPE_CHECKING, Any
 from headstart.cache.store import Cache
 from headstart.config import ColumnConfig, ExtractConfig, FitConfig, TuneConfig
 from headstart.errors import ConfigError
-from headstart.extraction.names import set_name
-from headstart.extraction.stage import extract
+from headstart.extraction.stage import extract, set_name
 from headstart.files import make_directory
-from headstart.fitting.callbacks import ShowEpochs, Track, finish, tracking
-from headstart.fitting.data import check_train, read_fit_data
+from headstart.fitting.callbacks import ShowEpochs, Track, finish, own_callbacks, tracking
+from headstart.fitting.data import check_train, read_splits
 from headstart.fitting.evaluation import calibrated, evaluate_splits
-from headstart.fitting.stage import Fit, FittedHead
+from headstart.fitting.report import FitOutcome
 from headstart.heads.predictor import Predictor
-from headstart.heads.preparation import Preparation
 from headstart.network import forbid_network
-from headstart.registry.record import check_free
+from headstart.registry.run import check_free
 from headstart.tuning.defaults import settings_of
-from headstart.tuning.state import check_resumable
+from headstart.tuning.state import check_loop, check_resumable
 
 if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
     from headstart.contracts import Progress
+    from headstart.registry.run import Run
 
 
 OF_DATA = ("max_length", "image_size", "crop_pct", "prompt", "weights", *ColumnConfig.model_fields)
 
 
-def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> FittedHead:
+def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> Run:
     """Train a whole network, or as much of it as the strategy says, then report on every split.
 
     Parameters
@@ -45,23 +42,23 @@ def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> FittedHead
     state : Path
         A folder for checkpoints and the tuned weights; what an interrupted training left there is taken up.
     """
-    _check_installed()
     from headstart.tuning.adapters import merge_adapters, save_adapters
     from headstart.tuning.report import finished_head, resolved, tuned_data, tuned_record
     from headstart.tuning.search import search
     from headstart.tuning.session import train
 
     asked, more, work = config, {}, state
+    own = own_callbacks(config.callback)
     with tracking(config, f"{config.data}-{config.strategy}", progress) as tracker:
         start = perf_counter()
         if config.offline:
             forbid_network()
         features = _features(config, progress)
-        raw = read_fit_data(features, [(config.tap, config.backbone)], config.label)
-        check_train(raw, features.name)
+        raw = read_splits(features, [(config.tap, config.backbone)], config.label)
+        check_train(raw["train"], features.name)
         if config.sweep:
             config, work, more["sweep"] = search(config, features, raw, progress, state)
-        callbacks = [ShowEpochs(progress), *([Track(tracker)] if tracker else [])]
+        callbacks = [ShowEpochs(progress), *([Track(tracker)] if tracker else []), *own]
         session = train(config, features, raw, progress, work, callbacks)
         parts, trained = session.parts, session.trained
         if parts.adapted is not None:
@@ -69,7 +66,7 @@ def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> FittedHead
             merge_adapters(parts.adapted)
         bare, data = Predictor(finished_head(parts, trained)), tuned_data(parts, raw, session.phases[-1])
         if config.calibrate:
-            bare = calibrated(bare, data)
+            bare = calibrated(bare, data["validation"])
         found = evaluate_splits(bare, data, config.seed)
         end = perf_counter()
         timings = {
@@ -77,17 +74,12 @@ def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> FittedHead
             "evaluate": end - session.ended, "total": end - start,
         }  # fmt: skip
         as_fit = _as_fit(config, features)
-        fit = Fit(as_fit, features, raw, data, Preparation())
-        record = tuned_record(config, as_fit, fit, session, bare, found, timings, more, state, progress)
-        record = replace(record, config=resolved(asked, features).dump())
+        outcome = FitOutcome(as_fit, features, data, bare, found)
+        record = tuned_record(config, outcome, session, timings, more, state, progress)
+        record = record.replaced(config=resolved(asked, features).dump())
         if tracker:
             finish(tracker, record)
-    return FittedHead(bare, record)
-
-
-def _check_installed() -> None:
-    if importlib.util.find_spec("accelerate") is None:
-        raise ConfigError("fine-tune needs accelerate: pip install 'headstart[finetune]'")
+    return record
 
 
 def _features(config: TuneConfig, progress: Progress) -> FeatureSet:
@@ -167,6 +159,7 @@ def prepare_state(config: TuneConfig, target: Path, resume: bool, overwrite: boo
     make_directory(target.parent)
     state = target.with_name(f".{target.name}.training")
     if state.exists() and resume:
+        check_loop(state)
         check_resumable(state, settings_of(config))
     elif state.exists() and overwrite:
         shutil.rmtree(state)

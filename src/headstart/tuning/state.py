@@ -31,3 +31,18 @@ def check_resumable(folder: Path, settings: Mapping[str, Any]) -> None:
             f"--resume goes on with the training in {folder}, and its settings are others: {said}; repeat them, or "
             "begin anew with --overwrite"
         )
+
+
+def check_loop(folder: Path) -> None:
+    """Refuse to go on with what the training loop of an earlier version left.
+
+    Raises
+    ------
+    ConfigError
+        Its checkpoints are those of transformers' Trainer.
+    """
+    if any(any(folder.rglob(name)) for name in ("history.json", "trainer_state.json")):
+        raise ConfigError(
+            f"{folder} was made by an earlier version's training loop, whose checkpoints this one does not read; "
+            "begin anew with --overwrite"
+        )

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from headstart.backbones.freezing import make_live
 from headstart.backbones.pooling import display_tap, is_ragged, pool, reads_of
 from headstart.errors import ConfigError, DataError, SampleError
+from headstart.extraction.backbone import cache_of, reopen
 from headstart.heads.plain import plain_head
-from headstart.prediction.backbone import cache_of, reopen
 
 if TYPE_CHECKING:
     from headstart.contracts import Backbone, FrozenModel, Progress
@@ -170,7 +170,7 @@ def single_head(predictor: Predictor, features: Mapping[str, Json]) -> PlainHead
             f"this head reads {len(parts)} features side by side ({read}), which is no one network; fit one on "
             "a single tap of a single backbone"
         )
-    if is_ragged(tap) or getattr(predictor.head, "takes_sequences", False):
+    if is_ragged(tap) or predictor.head.takes_sequences:
         raise ConfigError(
             f"this head reads all positions ({display_tap(tap)}), and only heads over one vector a sample can be "
             "made one network with their backbone; fit one on a pooled tap, such as last.mean"

@@ -93,7 +93,7 @@ def side_arrays(selection: Selection) -> Iterator[tuple[str, NDArray[Any]]]:
             yield name, _plain(samples.column(name))
     for column, label in selection.labels.items():
         values = samples.column(LABEL + column)
-        codes = encode_labels(values, label.names, label.kind)  # type: ignore[arg-type]
+        codes = encode_labels(values, label.names, label.kind)
         yield f"names:{column}", np.array(label.names, dtype=np.str_)
         if label.kind == "multi":
             yield f"labelled:{column}", np.asarray((codes >= 0).all(axis=1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from headstart.backbones.pooling import display_tap
 from headstart.cache.reading.stored import open_rows
@@ -20,39 +20,7 @@ if TYPE_CHECKING:
     from headstart.cache.reading.places import Places
     from headstart.cache.reading.stored import StoredRows
     from headstart.cache.space import Space
-    from headstart.types import FeatureRef, LabelKind
-
-
-@dataclass(frozen=True, slots=True)
-class SetRows:
-    """Samples of a set with the feature of each.
-
-    Parameters
-    ----------
-    table : pyarrow.Table
-        The set's columns, N rows, in the set's order.
-    X : ndarray of shape (N, D)
-        float32, unless another dtype was asked for.
-    y : ndarray
-        By ``kind``. single: int64, shape (N,), positions in ``names``, -1 where there is no label.
-        multi: int8, shape (N, L), 1 where a name applies, a row of -1 where there is no label.
-        regression: float64, shape (N,), NaN where there is no label.
-    names : tuple of str
-        The label names in order; none for regression.
-    feature : FeatureRef
-        The feature that was read.
-    kind : {"single", "multi", "regression"}
-    """
-
-    table: pa.Table
-    X: NDArray[Any]
-    y: NDArray[Any]
-    names: tuple[str, ...]
-    feature: FeatureRef
-    kind: LabelKind = "single"
-
-    def __len__(self) -> int:
-        return len(self.X)
+    from headstart.types import FeatureRef
 
 
 @dataclass(frozen=True)

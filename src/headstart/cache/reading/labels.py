@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from headstart.arrow import codes_by_name, codes_of_lists, numbers_or_nan
+from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,10 +24,10 @@ class Labels:
     Parameters
     ----------
     y : ndarray
-        By ``kind``, as `SetRows` says.
+        By ``kind``, as `LabelledSamples` says.
     names : tuple of str
         The label names in order; none for regression.
-    kind : {"single", "multi", "regression"}
+    kind : LabelKind
     """
 
     y: NDArray[Any]
@@ -36,7 +36,7 @@ class Labels:
 
 
 def encode_labels(column: pa.ChunkedArray, names: Sequence[str], kind: LabelKind) -> NDArray[Any]:
-    """A label column as numbers; see `SetRows`.
+    """A label column as numbers; see `LabelledSamples`.
 
     Examples
     --------
@@ -45,10 +45,4 @@ def encode_labels(column: pa.ChunkedArray, names: Sequence[str], kind: LabelKind
     >>> encode_labels(column, ["a", "b"], "multi").tolist()
     [[1, 1], [0, 0], [-1, -1]]
     """
-    match kind:
-        case "single":
-            return codes_by_name(column, names)
-        case "regression":
-            return numbers_or_nan(column)
-        case "multi":
-            return codes_of_lists(column, names)
+    return open_task(kind).encode(column, names)

@@ -45,7 +45,7 @@ class MappedSamples:
 
     @property
     def y(self) -> NDArray[Any]:
-        """Labels, N rows; as `SetRows` says."""
+        """Labels, N rows; as `LabelledSamples` says."""
         return self._labels.y
 
     @property
@@ -137,7 +137,7 @@ class MappedFeatures(MappedSamples):
         X : ndarray of shape (B, D)
             Yours to change; part of the buffer, which lives as long as one of its batches does.
         y : ndarray of B rows
-            As `SetRows` says.
+            As `LabelledSamples` says.
 
         Examples
         --------

@@ -106,7 +106,7 @@ class TokenFeatures(MappedSamples):
         X, mask
             As `padded` gives them.
         y : ndarray of B rows
-            As `SetRows` says.
+            As `LabelledSamples` says.
         """
         return self._batches(Epoch(batch_size, shuffle, seed, epoch, buffer_rows))
 

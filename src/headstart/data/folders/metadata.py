@@ -19,7 +19,7 @@ from headstart.data.folders.layout import layout_of
 from headstart.data.folders.metadata_files import FILE_NAME
 from headstart.data.folders.walk import ImageTree
 from headstart.data.labels.cells import whole
-from headstart.data.labels.kinds import LabelColumn, read_labels
+from headstart.data.labels.kinds import read_labels
 from headstart.data.labels.names import Renaming
 from headstart.data.tables.description import SHOWN_FILES, describe_labels, left_out, plural
 from headstart.data.tables.images import leads_out
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from headstart.data.folders.layout import Layout
     from headstart.data.options import SourceOptions
     from headstart.data.tables.columns import Columns
-    from headstart.types import Modality, SampleBlock
+    from headstart.types import LabelColumn, Modality, SampleBlock
 
 LABEL = "label"
 COUNTED_TOGETHER = 1 << 17

@@ -17,11 +17,10 @@ from headstart.data.tables.source import TableSource, columns_of
 from headstart.errors import DataError, MissingDependencyError
 
 if TYPE_CHECKING:
-    from headstart.data.labels.kinds import LabelColumn, WantedKind
     from headstart.data.options import SourceOptions
     from headstart.data.tables.parts import Part
     from headstart.data.tables.roles import Roles
-    from headstart.types import Modality
+    from headstart.types import LabelColumn, LabelKind, Modality
 
 
 class HubSource(TableSource):
@@ -50,7 +49,7 @@ class HubSource(TableSource):
         options: SourceOptions,
         modality: Modality | None,
         names: Mapping[str, tuple[str, ...]],
-        kinds: Mapping[str, WantedKind],
+        kinds: Mapping[str, LabelKind],
         roles: Roles | None = None,
     ) -> None:
         joined = join_parts(parts)

@@ -12,6 +12,7 @@ from headstart.data.hub.source import HubSource, first_line, import_datasets
 from headstart.data.hub.table import class_kinds, class_names, part_of
 from headstart.data.labels.names import in_order
 from headstart.errors import DataError, SampleError
+from headstart.tasks import open_task
 from headstart.types import SampleBlock
 
 if TYPE_CHECKING:
@@ -142,13 +143,9 @@ class StreamSource:
             self._window = source
             self._first, self._n = self._n, self._n + block.table.num_rows
             for name, kind in self._label_kinds.items():
-                if kind != "regression":
-                    self._note(name, kind, block.table.column(f"label:{name}").combine_chunks())
+                found = open_task(kind).names_in(block.table.column(f"label:{name}"))
+                self._seen.setdefault(name, set()).update(found)
             yield block
-
-    def _note(self, name: str, kind: LabelKind, column: pa.Array) -> None:
-        values = column.flatten() if kind == "multi" else column
-        self._seen.setdefault(name, set()).update(values.drop_null().unique().to_pylist())
 
     def _part(self, examples: list[dict[str, Any]], split: str, read: int) -> Any:
         try:

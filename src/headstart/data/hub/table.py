@@ -23,7 +23,7 @@ from headstart.data.tables.parts import Part
 from headstart.files import fingerprint, stat_fields
 
 if TYPE_CHECKING:
-    from headstart.data.labels.kinds import WantedKind
+    from headstart.types import LabelKind
 
     Features = Mapping[str, Any]
 
@@ -77,7 +77,7 @@ def class_names(features: Features) -> dict[str, tuple[str, ...]]:
     return named
 
 
-def class_kinds(features: Features) -> dict[str, WantedKind]:
+def class_kinds(features: Features) -> dict[str, LabelKind]:
     """Whether the columns that hold classes hold one or several: no class is a number to predict."""
     return {
         name: "single" if getattr(features[name], "names", None) else "multi"

@@ -86,6 +86,11 @@ def names_of(
     return renamed
 
 
+def n_classes(n: int) -> str:
+    """A number of classes, for people."""
+    return f"{n:,} class{'' if n == 1 else 'es'}"
+
+
 def in_order(labels: Sequence[str]) -> tuple[str, ...]:
     """Integers in numerical order; nothing if they are not all integers: sorting will do.
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from headstart.data.labels.kinds import LabelColumn
     from headstart.data.tables.parts import Joined
     from headstart.data.tables.roles import Roles
+    from headstart.types import LabelColumn
 
 SHOWN_FILES = 3
 _CONTENT = {

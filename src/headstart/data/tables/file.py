@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from headstart.data.hub.images import ArrowImages
     from headstart.data.tables.parquet_chunks import ColumnOfBytes
 
-TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
-
 
 class RowNumbers:
     """The numbers of the rows of a file: all from 1 but those that were left out.
@@ -134,34 +132,6 @@ def _received(
     return TableFile(kind, whole, numbers, bad_rows, unusable, {}, images, class_names, stored)
 
 
-def is_table(name: str) -> bool:
-    """Whether a file's ending says that it is a table."""
-    return name.lower().endswith(TABLE_SUFFIXES)
-
-
-def read_table_file(path: Path, encoding: str) -> TableFile:
-    """Read a CSV, TSV, JSONL or Parquet file.
-
-    Raises
-    ------
-    DataError
-        It is empty, cut short, malformed, or written in another encoding.
-    """
-    match path.suffix.lower():
-        case ".csv" | ".tsv":
-            from headstart.data.tables.delimited import read_delimited as read
-        case ".jsonl" | ".ndjson":
-            from headstart.data.tables.jsonl import read_jsonl as read
-        case ".parquet":
-            from headstart.data.tables.parquet import read_parquet as read
-        case other:
-            raise DataError(f"{path}: {other} is none of {', '.join(TABLE_SUFFIXES)}")
-    table = read(path, encoding)
-    if not len(table.numbers):
-        raise DataError(f"{path} holds no rows{_first_problem(table)}")
-    return table
-
-
 def check_names(path: Path, names: Sequence[str]) -> None:
     """Refuse a header that names two columns alike."""
     twice = [name for name, n in Counter(names).items() if n > 1]
@@ -174,10 +144,3 @@ def string_table(columns: Mapping[str, Any]) -> pa.Table:
     import pyarrow as pa
 
     return pa.Table.from_arrays(list(columns.values()), names=list(columns))
-
-
-def _first_problem(table: TableFile) -> str:
-    if not table.bad_rows:
-        return ""
-    number, reason = table.bad_rows[0]
-    return f" that can be read (row {number}: {reason})"

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from headstart.data.labels.kinds import FLAGS, LabelColumn, LabelReading, read_flags, read_labels
+from headstart.data.labels.kinds import FLAGS, read_flags, read_labels, takes_flags
 from headstart.errors import ConfigError
+from headstart.tasks import AUTO, open_task
+from headstart.types import LabelColumn, LabelReading
 
 if TYPE_CHECKING:
     from headstart.data.options import SourceOptions
@@ -29,7 +31,7 @@ def label_reading(options: SourceOptions) -> LabelReading:
     if separator is not None:
         if not separator:
             raise ConfigError("--label-separator is empty; give the character between two labels")
-        if kind not in ("auto", "multi"):
+        if kind != AUTO and not open_task(kind).splits_cells:
             raise ConfigError(f"--label-separator is for several labels a cell, not for --label-kind {kind}")
         kind = "multi"
     return LabelReading(kind, separator, options.label_names)
@@ -48,7 +50,7 @@ def table_labels(joined: Joined, names: Sequence[str], options: SourceOptions) -
         raise ConfigError(
             f"the label names are for one column, and there are {len(names)}; choose one with --label-column"
         )
-    if reading.kind == "multi" and len(names) > 1 and not set(names) <= set(joined.lists):
+    if takes_flags(reading.kind) and len(names) > 1 and not set(names) <= set(joined.lists):
         columns = {name: joined.column(name) for name in names}
         return {FLAGS: read_flags(columns, reading, joined.place)}
     return {
@@ -60,6 +62,8 @@ def table_labels(joined: Joined, names: Sequence[str], options: SourceOptions) -
 def _named(joined: Joined, name: str, reading: LabelReading) -> LabelReading:
     """With the names that the files have for a column's classes, unless the user gave some."""
     names = joined.class_names(name)
-    if names is None or reading.names or reading.kind == "regression":
+    if names is None or reading.names:
+        return reading
+    if reading.kind != AUTO and not open_task(reading.kind).has_names:
         return reading
     return replace(reading, names=names, blank=UNLABELLED)

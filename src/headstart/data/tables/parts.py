@@ -14,7 +14,8 @@ import pyarrow as pa
 from headstart.data.blocks import BLOCK_ROWS, printable
 from headstart.data.labels.cells import as_string_lists
 from headstart.data.splits import split_name
-from headstart.data.tables.file import TableFile, read_table_file, string_table
+from headstart.data.tables.file import TableFile, string_table
+from headstart.data.tables.formats import read_table_file
 from headstart.errors import ConfigError, DataError
 from headstart.types import Failure
 

@@ -29,9 +29,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headstart.contracts import KeyMemo
-    from headstart.data.labels.kinds import LabelColumn
     from headstart.data.options import SourceOptions
-    from headstart.types import LabelKind, Modality, Payload, SampleBlock
+    from headstart.types import LabelColumn, LabelKind, Modality, Payload, SampleBlock
 
 
 class TableSource(BaseSource):

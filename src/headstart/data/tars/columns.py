@@ -12,7 +12,7 @@ import numpy as np
 from headstart.arrow import strings
 from headstart.data.blocks import Problem
 from headstart.data.labels.cells import cell_text
-from headstart.data.labels.kinds import LabelColumn, LabelReading, read_flags, read_labels
+from headstart.data.labels.kinds import read_flags, read_labels
 from headstart.data.labels.lists import string_lists
 from headstart.data.tars.index import NO_MEMBER
 from headstart.data.tars.roles import CLASS, OBJECT, TEXTS
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from headstart.data.tars.block import TarBlock
     from headstart.data.tars.roles import TarRoles
-    from headstart.types import LabelKind
+    from headstart.types import LabelColumn, LabelKind, LabelReading
 
     Cells = dict[str, list[Any]]
 

@@ -6,22 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import pyarrow.compute as pc
-
+from headstart.tasks import open_task
 from headstart.types import SPLITS
 
 if TYPE_CHECKING:
-    from headstart.data.labels.kinds import LabelColumn
     from headstart.data.tars.index import TarIndex
     from headstart.data.tars.roles import TarRoles
-    from headstart.types import LabelKind
+    from headstart.types import LabelColumn, LabelKind
 
 _CONTENT = {
     "image": "images in {}",
     "text": "texts in {}",
     "image-text": "pairs of image and text in {} and {}",
 }
-_MANY = {"single": "classes", "multi": "classes, any number a sample"}
 
 
 @dataclass
@@ -40,10 +37,7 @@ class Found:
         self.n_samples += n_samples
         self.splits.update([split] if split and n_samples else [])
         for name, column in labels.items():
-            if column.kind != "regression":
-                values = column.values.flatten() if column.kind == "multi" else column.values
-                distinct = pc.unique(values.drop_null()).to_pylist()
-                self.labels.setdefault(name, set()).update(distinct)
+            self.labels.setdefault(name, set()).update(open_task(column.kind).names_in(column.values))
 
     def ignore(self, index: TarIndex) -> None:
         """Members that belong to no sample."""
@@ -78,7 +72,8 @@ def describe(n_tars: int, roles: TarRoles, kinds: Mapping[str, LabelKind], found
 
 
 def _label(name: str, kinds: Mapping[str, LabelKind], found: Found) -> str:
-    if kinds[name] == "regression":
-        return f"numbers to predict in {name!r}"
+    task = open_task(kinds[name])
+    if not task.has_names:
+        return f"{task.noun} to predict in {name!r}"
     n = len(found.labels.get(name, ()))
-    return f"labels in {name!r}" + (f" ({n:,} {_MANY[kinds[name]]})" if found.is_complete else "")
+    return f"labels in {name!r}" + (f" ({n:,} {task.counted})" if found.is_complete else "")

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from braceexpand import braceexpand
+
 from headstart.data.blocks import printable
 from headstart.data.splits import split_name
 from headstart.data.tables.parts import split_of
-from headstart.errors import DataError, MissingDependencyError
+from headstart.errors import DataError
 
 TAR = ".tar"
 COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst", ".tar.lz4")
@@ -79,8 +81,6 @@ def expand(pattern: str) -> list[Path]:
     ------
     DataError
         One of them is not there.
-    MissingDependencyError
-        braceexpand, which comes with webdataset, is not installed.
 
     Examples
     --------
@@ -88,11 +88,6 @@ def expand(pattern: str) -> list[Path]:
     Traceback (most recent call last):
     headstart.errors.DataError: train-{00..01}.tar stands for 2 tars, and 2 are missing: train-00.tar, …
     """
-    try:
-        # What webdataset itself expands patterns with, whose own module would import torch.
-        from braceexpand import braceexpand
-    except ImportError as error:
-        raise MissingDependencyError("webdataset", "a pattern of tars", "webdataset") from error
     try:
         paths = [Path(path) for path in dict.fromkeys(braceexpand(pattern))]
     except ValueError as error:

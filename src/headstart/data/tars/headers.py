@@ -1,27 +1,16 @@
-"""The headers of an uncompressed tar: where each member's bytes are, without reading them.
-
-Python's tarfile takes 20 microseconds a header, and tars of millions of small images have little else:
-headers of plain files are read here, and whatever is not plain (long names of GNU tar, sparse files,
-links, huge sizes) is left to tarfile.
-"""
+"""The headers of an uncompressed tar: where each member's bytes are, without reading them."""
 
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Iterator, Mapping
-from struct import Struct
+from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 BLOCK = tarfile.BLOCKSIZE
 MAX_NOTE_BYTES = 1 << 20
 """No sane header of a long name or of attributes is longer."""
 
-# name, size, checksum, type, magic and version, prefix
-_FIELDS = Struct("100s24x12s12x8sc100x8s80x155s12x")
-_POSIX, _GNU = b"ustar\x0000", b"ustar  \0"
-_FILES = (b"0", b"\0")
-_PAX = b"x"
-_NOTES = (_PAX, b"g", b"L", b"K", b"X")
+_NOTES = (b"x", b"g", b"L", b"K", b"X")
 _ZEROS = bytes(BLOCK)
 
 
@@ -66,8 +55,6 @@ class TarHeaders:
         self._file = file
         self._size = size
         self._offset = 0
-        self._tar: tarfile.TarFile | None = None
-        self._only_tarfile = False
         self.trouble: str | None = None
         self.has_ended = False
 
@@ -80,6 +67,7 @@ class TarHeaders:
             self.trouble = f"damaged at byte {self._offset:,} ({reason})" if self._offset else "no tar"
 
     def _members(self) -> Iterator[Member]:
+        tar: tarfile.TarFile | None = None
         while True:
             start = self._offset
             block = self._read(start, BLOCK)
@@ -95,13 +83,15 @@ class TarHeaders:
             if block[156:157] in _NOTES and self._note_end(block) > self._size:
                 self.trouble = "cut short"
                 return
-            member = None if self._only_tarfile else self._plain(block)
-            if member is None:
-                member = self._by_tarfile(block)
-            if self._offset <= start:
+            if tar is None:  # opening one reads its first header
+                self._file.seek(0)
+                tar = tarfile.TarFile(fileobj=self._file, encoding="utf-8", errors="surrogateescape")
+            info = self._next(tar)
+            if self._offset <= start or info.size < 0:
                 raise ValueError("a size makes no sense")  # or the walk would never end
-            if member is None:
+            if info.isdir():
                 continue
+            member = _member(info)
             if member.offset + member.size > self._size:
                 self.trouble = "cut short"
                 return
@@ -112,62 +102,15 @@ class TarHeaders:
         n_bytes = int(block[124:136].strip(b" \0") or b"0", 8)
         if not 0 <= n_bytes <= MAX_NOTE_BYTES:
             raise ValueError("a header claims to be longer than 1 MB")
-        return self._offset + BLOCK + _in_blocks(n_bytes) + BLOCK
+        return self._offset + BLOCK + -(-n_bytes // BLOCK) * BLOCK + BLOCK
 
-    def _plain(self, block: bytes, attributes: Mapping[bytes, bytes] | None = None) -> Member | None:
-        """The member of a plain header; None leaves it to tarfile."""
-        name, size, checksum, kind, magic, prefix = _FIELDS.unpack(block)
-        if magic != _POSIX and (magic != _GNU or prefix[0]):
-            return None
-        try:
-            n_bytes = int(size.strip(b" \0"), 8)
-            summed = int(checksum.strip(b" \0"), 8)
-        except ValueError:
-            return None
-        if sum(block) - sum(checksum) + 8 * 32 != summed:
-            return None
-        if kind == _PAX and attributes is None:
-            return self._after_attributes(n_bytes)
-        name = name.partition(b"\0")[0]
-        if prefix[0]:
-            name = prefix.partition(b"\0")[0] + b"/" + name
-        if kind not in _FILES or name.endswith(b"/"):  # folders were files before POSIX
-            return None
-        data = self._offset + BLOCK
-        self._offset = data + _in_blocks(n_bytes)
-        return _named((attributes or {}).get(b"path", name), data, n_bytes)
-
-    def _after_attributes(self, n_bytes: int) -> Member | None:
-        """The plain member behind a header of attributes that change nothing but its name."""
-        start = self._offset
-        attributes = _attributes(self._read(start + BLOCK, n_bytes))
-        if attributes is None:
-            return None
-        block = self._read(start + BLOCK + _in_blocks(n_bytes), BLOCK)
-        self._offset = start + BLOCK + _in_blocks(n_bytes)
-        member = self._plain(block, attributes)
-        if member is None:
-            self._offset = start
-        return member
-
-    def _by_tarfile(self, block: bytes) -> Member | None:
-        """The member of any header; None if it is a folder."""
-        self._only_tarfile |= block[156:157] == b"g"  # attributes of all that follow
-        if self._tar is None:
-            self._file.seek(0)
-            self._tar = tarfile.TarFile(fileobj=self._file, encoding="utf-8", errors="surrogateescape")
-        self._tar.offset = self._offset
+    def _next(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
+        """The member whose header lies at the offset, which moves on; `tar` would gather all of them."""
+        tar.offset = self._offset
         self._file.seek(self._offset)
-        info = tarfile.TarInfo.fromtarfile(self._tar)
-        self._offset = self._tar.offset
-        if info.size < 0:
-            raise ValueError("a size is negative")
-        if info.isdir():
-            return None
-        name = info.name.encode("utf-8", "surrogateescape")
-        if refusal := _not_plain(info):
-            return Member(name.decode("utf-8", "surrogateescape"), info.offset_data, 0, refusal)
-        return _named(name, info.offset_data, info.size)
+        info = tarfile.TarInfo.fromtarfile(tar)
+        self._offset = tar.offset
+        return info
 
     def _look_behind(self, end: int) -> None:
         """Tars that were joined by ``cat`` have members behind the first end mark."""
@@ -180,15 +123,18 @@ class TarHeaders:
         return self._file.read(n_bytes)
 
 
-def _named(name: bytes, offset: int, size: int) -> Member:
+def _member(info: tarfile.TarInfo) -> Member:
+    if refusal := _not_plain(info):
+        return Member(info.name, info.offset_data, 0, refusal)
+    return Member(info.name, info.offset_data, info.size, _misnamed(info.name))
+
+
+def _misnamed(name: str) -> str | None:
     try:
-        text = name.decode("utf-8")
-    except UnicodeDecodeError:
-        text = name.decode("utf-8", "surrogateescape")
-        return Member(text, offset, size, "its name is not UTF-8; rename it")
-    if text[:1] == "/" or (".." in text and ".." in text.split("/")):
-        return Member(text, offset, size, "its name leads out of the archive")
-    return Member(text, offset, size)
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return "its name is not UTF-8; rename it"
+    return "its name leads out of the archive" if name[:1] == "/" or ".." in name.split("/") else None
 
 
 def _not_plain(info: tarfile.TarInfo) -> str | None:
@@ -197,24 +143,3 @@ def _not_plain(info: tarfile.TarInfo) -> str | None:
     if info.issparse():
         return "it is a sparse file; make the tar without --sparse"
     return None if info.isreg() else "it is a device, not a file"
-
-
-def _attributes(data: bytes) -> dict[bytes, bytes] | None:
-    """What POSIX attributes say, ``<length> <key>=<value>`` a line; None if it is for tarfile."""
-    attributes: dict[bytes, bytes] = {}
-    position = 0
-    while position < len(data):
-        length = data[position : position + 20].partition(b" ")[0]
-        end = position + int(length)
-        key, _, value = data[position + len(length) + 1 : end - 1].partition(b"=")
-        if end <= position or end > len(data):
-            raise ValueError("attributes make no sense")
-        if key in (b"size", b"hdrcharset") or key.startswith(b"GNU.sparse"):
-            return None
-        attributes[key] = value
-        position = end
-    return attributes
-
-
-def _in_blocks(n_bytes: int) -> int:
-    return (n_bytes + BLOCK - 1) // BLOCK * BLOCK

@@ -7,8 +7,8 @@ after it, in whatever case, says what the member is.
 from __future__ import annotations
 
 import os
+import re
 from array import array
-from collections.abc import Callable
 from typing import BinaryIO
 
 import numpy as np
@@ -18,10 +18,12 @@ from headstart.arrow import numbers_of
 from headstart.data.blocks import printable
 from headstart.data.tars.headers import Member, TarHeaders
 from headstart.data.tars.index import TarIndex
-from headstart.errors import MissingDependencyError
 
 BUFFER = 1 << 14
 """Of the headers' reader: many tiny members at a time, and little that is not needed between large ones."""
+
+SAMPLE_MEMBER = re.compile(r"^((?:.*/|)[^.]+)[.]([^/]*)$")
+"""Name and ending, as webdataset's ``base_plus_ext`` has them."""
 
 SMALL = ("cls", "json", "txt", "text")
 SMALL_BYTES = 1024
@@ -40,31 +42,15 @@ _COMPRESSED = {
 
 
 def read_index(file: BinaryIO) -> TarIndex:
-    """The index of an opened tar.
-
-    Raises
-    ------
-    MissingDependencyError
-        webdataset is not installed.
-    """
+    """The index of an opened tar."""
     headers = TarHeaders(file, os.fstat(file.fileno()).st_size)
-    indexing = _Indexing(file, _splitter())
+    indexing = _Indexing(file)
     for member in headers:
         indexing.add(member)
     if not headers.has_ended:
         indexing.drop_incomplete()
     trouble = headers.trouble
     return indexing.finish(_no_tar(file) if trouble == "no tar" else trouble)
-
-
-def _splitter() -> Callable[[str], tuple[str | None, str]]:
-    try:
-        # Its import takes torch with it, so it waits until a tar has not been met before.
-        from webdataset.tariterators import base_plus_ext
-    except ImportError as error:
-        raise MissingDependencyError("webdataset", "reading WebDataset tars", "webdataset") from error
-    splitter: Callable[[str], tuple[str | None, str]] = base_plus_ext
-    return splitter
 
 
 def _no_tar(file: BinaryIO) -> str:
@@ -79,9 +65,8 @@ def _no_tar(file: BinaryIO) -> str:
 class _Indexing:
     """An index in the making."""
 
-    def __init__(self, file: BinaryIO, split: Callable[[str], tuple[str | None, str]]) -> None:
+    def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self._split = split
         self._key: str | None = None
         self._before: set[str] = set()
         self._present: set[str] = set()
@@ -98,12 +83,13 @@ class _Indexing:
 
     def add(self, member: Member) -> None:
         name = member.name.removeprefix("./")
-        key, ending = self._split(name)
-        if key is None or (name[:2] == "__" and name.partition("/")[0].endswith("__")):
+        parts = SAMPLE_MEMBER.match(name)
+        if parts is None or (name[:2] == "__" and name.partition("/")[0].endswith("__")):
             self._n_ignored += 1
             if len(self._ignored) < NAMED:
                 self._ignored.append(printable(name))
             return
+        key, ending = parts.groups()
         if key != self._key:
             self._begin(key)
         lower = ending.lower()

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from headstart.data.image_files import is_image
-from headstart.data.labels.kinds import FLAGS
+from headstart.data.labels.kinds import FLAGS, takes_flags
 from headstart.data.tables.roles import LABEL_NAMES
 from headstart.errors import ConfigError, DataError
 
@@ -91,7 +91,7 @@ def assign_tar_roles(
     kinds = index.kinds()
     labels = _labels(place, kinds, said, options)
     found, content = _content(place, index, options, modality)
-    are_flags = options.label_kind == "multi" and len(labels) > 1
+    are_flags = takes_flags(options.label_kind) and len(labels) > 1
     if options.label_names and len(labels) != 1:
         raise ConfigError(
             f"the label names are for one label, and there are {len(labels)}; choose one with --label-column"

@@ -24,6 +24,7 @@ from headstart.data.tars.indexing import BUFFER, read_index
 from headstart.data.tars.roles import assign_tar_roles
 from headstart.errors import DataError, SampleError
 from headstart.keys import KEY_BYTES
+from headstart.tasks import open_task
 from headstart.types import Failure, SampleBlock
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from headstart.types import LabelKind, Modality, Payload
 
 ROWS_A_BLOCK = 1024
-TYPES = {"single": pa.string(), "multi": pa.list_(pa.string()), "regression": pa.float64()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +215,8 @@ class TarSource(BaseSource):
 
     def _nothing(self, failures: list[Failure]) -> SampleBlock:
         """No samples, but failures."""
-        columns = {f"label:{name}": pa.nulls(0, TYPES[kind]) for name, kind in self._kinds.items()}
+        columns = {
+            f"label:{name}": pa.nulls(0, open_task(kind).arrow_type) for name, kind in self._kinds.items()
+        }
         texts = pa.nulls(0, pa.string())
         return Rows(texts, texts, texts, np.zeros((0, KEY_BYTES), np.uint8), columns, {}).block(failures)

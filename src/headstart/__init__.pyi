@@ -1,0 +1,15 @@
+from headstart.api import compare as compare
+from headstart.api import export as export
+from headstart.api import extract as extract
+from headstart.api import fine_tune as fine_tune
+from headstart.api import fit_head as fit_head
+from headstart.api import load_module as load_module
+from headstart.api import load_run as load_run
+from headstart.api import open_set as open_set
+from headstart.api import predict as predict
+from headstart.api import run_pipeline as run_pipeline
+from headstart.cache.sets import FeatureSet as FeatureSet
+from headstart.comparison.comparison import Comparison as Comparison
+from headstart.extraction.embedder import Embedder as Embedder
+from headstart.registry.run import Run as Run
+from headstart.version import __version__ as __version__

@@ -1,0 +1,174 @@
+"""A backbone as extraction uses it: named before its weights are loaded, opened again for a run, loaded to compute."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headstart.backbones import located_spec, open_backbone, side_of
+from headstart.backbones.options import BackboneOptions
+from headstart.cache.recipe import Recipe, make_recipe
+from headstart.cache.resolutions import find_known
+from headstart.cache.store import Cache
+from headstart.errors import ConfigError, MismatchError, WeightsUnavailableError
+from headstart.extraction.workers import ModelRecipe
+
+if TYPE_CHECKING:
+    from headstart.contracts import Backbone, FrozenModel, Progress, Source
+    from headstart.types import BackboneInfo, Json, Precision
+
+
+class OpenedBackbone:
+    """A backbone, and what is known of it before its weights are loaded.
+
+    Parameters
+    ----------
+    spec : str
+    options : BackboneOptions
+    cache : Cache
+        Its memo, and what lies beside its spaces, may know the backbone already.
+    progress : Progress
+    """
+
+    def __init__(self, spec: str, options: BackboneOptions, cache: Cache, progress: Progress) -> None:
+        self.spec = spec
+        self._options = options
+        self.cache = cache
+        self._progress = progress
+        self._backbone: Backbone | None = None
+        self.was_loaded = False
+        self.info = self._resolve()
+
+    @property
+    def portable_spec(self) -> dict[str, Json]:
+        """Spec and options, without anything of this machine."""
+        options = {**self._options.given(), **side_of(self.spec, self._options)}
+        return {"spec": located_spec(self.spec), "options": options}
+
+    def backbone(self) -> Backbone:
+        """The backbone, to be loaded.
+
+        Raises
+        ------
+        BackboneError
+            Its weights cannot be had on this machine.
+        """
+        if self._backbone is None:
+            self._backbone = open_backbone(self.spec, self._options)
+        return self._backbone
+
+    def release(self) -> None:
+        """Let go of the model; it is loaded anew if it is needed again."""
+        self._backbone, self.was_loaded = None, False
+
+    def model_recipe(self, precision: Precision) -> ModelRecipe:
+        """What another process needs to load it."""
+        return ModelRecipe(self.spec, self._options, precision, self.info.weights)
+
+    def _resolve(self) -> BackboneInfo:
+        """From this machine's memo, from the model, or from what the cache knows of it."""
+        try:
+            key = self.backbone().memo_key()
+            if key is not None and (info := self.cache.resolutions.get(key)):
+                return info
+            began = time.time_ns()
+            info = self.backbone().resolve()
+        except WeightsUnavailableError as error:
+            known = find_known(self.cache.space_paths(), self.portable_spec)
+            if len(known) != 1:
+                raise
+            self._progress.say(f"{error}; going on with what the cache holds of it")
+            return known[0]
+        self.was_loaded = True
+        if key is not None:
+            self.cache.resolutions.put(key, info, self.backbone().witnesses(), began)
+        return info
+
+
+def check_modality(source: Source, info: BackboneInfo) -> None:
+    """Refuse images for a text backbone, and the other way round."""
+    takes = {"text": ("text", "text-pair")}
+    if source.modality not in takes.get(info.modality, (info.modality,)):
+        pairs = "give --image-column and --text-column for pairs of both, or "
+        raise ConfigError(
+            f"{info.spec} takes {info.modality}s, and the data holds {source.modality}s "
+            f"({source.description}); {pairs if info.modality == 'image-text' else ''}choose another backbone"
+        )
+
+
+def cache_of(features: Mapping[str, Json], given: str | None = None) -> Cache:
+    """The cache that was given, or that of the run if it is still there, or else the user's own."""
+    return Cache(given or (features["cache"] if os.path.isdir(features["cache"]) else None))
+
+
+def reopen(
+    features: Mapping[str, Json], cache: Cache, progress: Progress, offline: bool = False
+) -> OpenedBackbone:
+    """Open the backbone that a run names.
+
+    Parameters
+    ----------
+    features : mapping
+        The content of a run's ``features.json``, of one feature.
+    cache, progress
+        See `OpenedBackbone`.
+    offline : bool
+        Open no socket.
+
+    Raises
+    ------
+    BackboneError
+        It cannot be had here.
+    MismatchError
+        It is not the one that the head was fitted on.
+    """
+    recipe = Recipe(features["recipe"])
+    given = dict(features["options"])
+    weights = given.pop("weights", None)
+    options = BackboneOptions(
+        weights=Path(weights) if weights else None, modality=features["modality"], offline=offline, **given
+    )
+    opened = OpenedBackbone(features.get("located", features["backbone"]), options, cache, progress)
+    now = make_recipe(opened.info, recipe.entries["tap"], recipe.entries["compute"], recipe.entries["stored"])
+    if now.id != recipe.id:
+        changes = ", ".join(
+            f"{name} was {then!r} and is {is_now!r}"
+            for name, (then, is_now) in recipe.differences(now).items()
+        )
+        raise MismatchError(
+            f"{features['backbone']} is not the backbone that this head was fitted on: {changes}; "
+            "bring back what it was, or fit the head anew"
+        )
+    return opened
+
+
+def load_model(opened: OpenedBackbone, device: str, precision: Precision) -> FrozenModel:
+    """The model on a device, after a look that it is the one that its features are named after.
+
+    Raises
+    ------
+    MismatchError
+        It has changed since it was resolved.
+    """
+    from headstart.backbones.freezing import resolve_device
+
+    backbone = opened.backbone()
+    if not opened.was_loaded:
+        # The memo named the space; the weights that fill it must be the ones that it was named after.
+        differences = _differences(backbone.resolve(), opened.info)
+        if differences:
+            if (key := backbone.memo_key()) is not None:
+                opened.cache.resolutions.forget(key)
+            raise MismatchError(
+                f"{opened.spec} is not what it was when its features were named "
+                f"({', '.join(differences)} changed); run the command again"
+            )
+    return backbone.load(resolve_device(device), precision)
+
+
+def _differences(now: BackboneInfo, then: BackboneInfo) -> list[str]:
+    names = ("weights", "architecture", "preprocessing", "max_length", "prompt", "code")
+    return [name for name in names if getattr(now, name) != getattr(then, name)]

@@ -1,0 +1,209 @@
+"""How batches are cut: longest samples first, within a budget that is tuned while the work goes on."""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from headstart.extraction.readers import Item
+
+
+WASTE = 1.5
+"""A batch of n is cut where n × longest² is more than this many times the sum of the squares: attention costs
+the square of the padded length."""
+
+
+def longest_first(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The order in which batches are cut: so that too little memory shows at once.
+
+    Parameters
+    ----------
+    lengths : ndarray of int64, shape (N,)
+
+    Returns
+    -------
+    ndarray of int64, shape (N,)
+        Samples of one length stay in their order.
+    """
+    order: NDArray[np.int64] = np.argsort(-lengths, kind="stable")
+    return order
+
+
+def batch_end(lengths: NDArray[np.int64], start: int, budget: int, most: int | None = None) -> int:
+    """Where the batch that begins at ``start`` ends; it holds at least one sample.
+
+    Parameters
+    ----------
+    lengths : ndarray of int64, shape (N,)
+        What each sample costs, falling.
+    start : int
+        In [0, N).
+    budget : int
+        The padded cost of a batch is at most this: its number of samples × the longest of them.
+    most : int, optional
+        And it holds at most so many samples.
+
+    Examples
+    --------
+    >>> lengths = np.array([9, 8, 8, 2, 2, 2, 2, 2])
+    >>> batch_end(lengths, 0, budget=100)  # eight texts of 9 tokens would be mostly padding
+    3
+    >>> batch_end(lengths, 3, budget=6)
+    6
+    """
+    longest = max(int(lengths[start]), 1)
+    n = max(budget // longest, 1)
+    if most is not None:
+        n = min(n, most)
+    window = lengths[start : start + n].astype(np.float64)
+    squares = np.cumsum(np.maximum(window, 1) ** 2)
+    wasteful = np.arange(1, len(window) + 1) * float(longest) ** 2 > WASTE * squares
+    return start + (int(wasteful.argmax()) if wasteful.any() else len(window))
+
+
+class ReadyItems:
+    """Prepared samples, longest first, and the batches that are cut from them.
+
+    Parameters
+    ----------
+    length : callable
+        What a prepared sample costs.
+    """
+
+    def __init__(self, length: Callable[[Any], int]) -> None:
+        self._length = length
+        self._new: list[Item] = []
+        self._items: list[Item] = []
+        self._lengths = np.empty(0, dtype=np.int64)
+        self._start = 0
+
+    def __len__(self) -> int:
+        return len(self._new) + len(self._items) - self._start
+
+    def add(self, items: Sequence[Item]) -> None:
+        """Items that `sort` has not seen yet."""
+        self._new += items
+
+    def sort(self) -> None:
+        """Let what was added take part in the next batches."""
+        if not self._new:
+            return
+        items = self._items[self._start :] + self._new
+        lengths = np.array([self._length(item.prepared) for item in items], dtype=np.int64)
+        order = longest_first(lengths)
+        self._items, self._lengths = [items[i] for i in order.tolist()], lengths[order]
+        self._new, self._start = [], 0
+
+    @property
+    def cost(self) -> int:
+        """What the sorted items cost together."""
+        return int(self._lengths[self._start :].sum())
+
+    def cut(self, budget: int, most: int | None, or_less: bool) -> tuple[list[Item], int] | None:
+        """The next batch and its cost; None where there is none.
+
+        Parameters
+        ----------
+        budget, most
+            See `batch_end`.
+        or_less : bool
+            Whether a batch may be smaller because there is no more.
+        """
+        if self._start == len(self._items):
+            return None
+        end = batch_end(self._lengths, self._start, budget, most)
+        took_all = end == len(self._items)
+        if took_all and not or_less and (end - self._start + 1) * self._lengths[self._start] <= budget:
+            return None
+        batch, cost = self._items[self._start : end], int(self._lengths[self._start : end].sum())
+        self._start = end
+        if took_all:  # let go of what was computed
+            self._items, self._lengths, self._start = [], self._lengths[:0], 0
+        return batch, cost
+
+
+SAMPLES = 5  # batches of each of two sizes before one of them is preferred
+BETTER = 1.03  # a size must be so much faster than the one in use to take its place
+FULL = 0.75  # a batch that is less full than this says nothing about its size
+
+
+class BatchTuner:
+    """Climbs from a first budget in steps of two, up and then down, as long as batches get faster.
+
+    Nothing is computed for its sake: it judges the batches of the work itself. The budget in use and one
+    that challenges it take turns, since texts get shorter, and so faster, from one batch to the next. None
+    of it changes a feature beyond rounding, so none of it is in the recipe.
+
+    Parameters
+    ----------
+    start : int
+        The first budget: what a batch may cost together, at least 1.
+    is_fixed : bool
+        Stay there, and only give way when memory runs out.
+    n_warm : int
+        So many batches are not judged: the first ones of each thread are slow.
+    """
+
+    def __init__(self, start: int, is_fixed: bool = False, n_warm: int = 1) -> None:
+        self.budget = max(start, 1)
+        self._n_warm = n_warm
+        self._tried = {self.budget}
+        self._challenger: int | None = None if is_fixed else 2 * self.budget
+        self._rates: dict[int, list[float]] = {}
+        self._is_turn = False
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the budget will stay as it is, unless memory runs out."""
+        return self._challenger is None
+
+    def next_budget(self) -> int:
+        """The budget of the next batch."""
+        if self._challenger is None:
+            return self.budget
+        self._is_turn = not self._is_turn
+        return self._challenger if self._is_turn else self.budget
+
+    def took(self, budget: int, cost: int, seconds: float) -> None:
+        """Take a batch into account.
+
+        Parameters
+        ----------
+        budget : int
+            The one that it was cut by.
+        cost : int
+            What its samples cost together, without padding.
+        seconds : float
+        """
+        if self._n_warm:
+            self._n_warm -= 1
+            return
+        if budget not in (self.budget, self._challenger) or cost < FULL * budget:
+            return
+        self._rates.setdefault(budget, []).append(cost / max(seconds, 1e-9))
+        if self._challenger is not None:
+            self._judge(self._challenger)
+
+    def out_of_memory(self, budget: int) -> None:
+        """Never use a budget of this size again."""
+        self._challenger = None
+        # Of the budget that failed: several lanes may report one and the same.
+        self.budget = min(self.budget, max(budget // 2, 1))
+
+    def _judge(self, challenger: int) -> None:
+        own, other = self._rates.get(self.budget, []), self._rates.get(challenger, [])
+        if min(len(own), len(other)) < SAMPLES:
+            return
+        if median(other) > BETTER * median(own):
+            self.budget = challenger
+        self._tried.add(challenger)
+        self._rates = {}
+        near = (2 * self.budget, self.budget // 2)
+        self._challenger = next((size for size in near if size and size not in self._tried), None)

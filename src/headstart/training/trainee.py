@@ -1,0 +1,105 @@
+"""What the training loop asks of a model: losses of each member, where a single network is one member."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Group:
+    """Parameters that are updated alike.
+
+    Parameters
+    ----------
+    names : sequence of str
+    decays : sequence of float, length M
+        Weight decay of each member.
+    scale : float
+        What a member's learning rate is multiplied by.
+    """
+
+    names: Sequence[str]
+    decays: Sequence[float]
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """Samples of one update of the weights, in parts that go through the model one after the other."""
+
+    parts: Iterable[Any]
+    n_samples: int
+
+
+class Trainee(Protocol):
+    """M members that are trained side by side, with their samples."""
+
+    is_stacked: bool
+    """Whether the first dimension of each parameter is that of the members; else there is one member."""
+    device: torch.device
+    seed: int
+    n_samples: int
+    rates: list[float]
+    """The peak learning rate of each member."""
+
+    @property
+    def n_members(self) -> int:
+        """How many are still trained."""
+
+    @property
+    def n_steps(self) -> int:
+        """Steps per epoch."""
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """The parameters that train, by name."""
+
+    def state(self) -> dict[str, Tensor]:
+        """All that training changes, as it is now: parameters and buffers by name."""
+
+    def groups(self) -> list[Group]:
+        """Each parameter that trains in one group."""
+
+    def begin(self, epoch: int) -> None:
+        """Go into training mode, and draw what is drawn once per epoch: it follows from the seed and the epoch."""
+
+    def steps(self, first: int) -> Iterable[Step]:
+        """The steps of the epoch, without those before ``first``."""
+
+    def losses(self, part: Any) -> Tensor:
+        """The share of a part in the mean loss of its step, of each member, shape (M,)."""
+
+    def loss_of_all(self) -> Tensor:
+        """The loss of all samples with the penalty of weight decay, for L-BFGS; of one member."""
+
+    def evaluate(self) -> list[tuple[float | None, float | None]]:
+        """Mean loss and accuracy of each member on validation samples, in eval mode; None where there is none."""
+
+    def halve(self) -> bool:
+        """Let fewer samples through at once, where memory did not suffice; False if that cannot be."""
+
+    def keep(self, members: Tensor) -> None:
+        """Go on with some members, by their places."""
+
+    def about(self) -> Mapping[str, Any]:
+        """What callbacks are told of the first member before it begins."""
+
+
+@torch.no_grad()
+def load_state(trainee: Trainee, tensors: Mapping[str, Tensor]) -> None:
+    """Take over what `Trainee.state` gave, in place.
+
+    Raises
+    ------
+    KeyError
+        A tensor is of no such name, or one is missing.
+    """
+    live = trainee.state()
+    if missing := set(trainee.parameters()) - set(tensors):
+        raise KeyError(min(missing))
+    for name, tensor in tensors.items():
+        live[name].copy_(tensor)

@@ -1,0 +1,183 @@
+"""A whole network as the training loop sees it: one member, whose steps go through it in parts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from headstart.errors import DataError
+from headstart.training.objectives import Objective
+from headstart.training.trainee import Group, Step
+from headstart.tuning.defaults import Rules
+from headstart.tuning.inputs import EVALUATED_AT_ONCE, LABELS, RawSamples, Windows
+from headstart.tuning.network import TunedModel
+from headstart.tuning.strategies import Phase
+
+AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class _Numbers(Dataset[int]):
+    """Row numbers; the collator turns them into a batch."""
+
+    def __init__(self, n: int) -> None:
+        self._n = n
+
+    def __len__(self) -> int:
+        return self._n
+
+    def __getitem__(self, row: int) -> int:
+        return row
+
+
+class WholeNetwork:
+    """A network with its samples, in one phase of a training; a `Trainee`.
+
+    Parameters
+    ----------
+    model : TunedModel
+        With what trains in this phase set.
+    train, validation : RawSamples
+        Without validation samples all epochs are trained, and the last weights kept.
+    objective : Objective
+    phase : Phase
+    rules : Rules
+    part_size : int
+        Samples that go through the network at once.
+    say : callable
+        Is told a line where that changes.
+    """
+
+    n_members, is_stacked = 1, False
+
+    def __init__(
+        self,
+        model: TunedModel,
+        train: RawSamples,
+        validation: RawSamples | None,
+        objective: Objective,
+        phase: Phase,
+        rules: Rules,
+        part_size: int,
+        say: Callable[[str], None],
+    ) -> None:
+        self.model, self._train, self._validation, self._say = model, train, validation, say
+        self._objective, self._on_device = objective.to(torch.device("cpu")), objective.to(model.device)
+        self._rules = rules
+        self.n_samples, self.device, self.seed = len(train), model.device, rules.seed
+        self.part_size = min(part_size, rules.batch_size, self.n_samples)
+        self._batch_size = min(rules.batch_size, self.n_samples)
+        self._evaluated_at_once = EVALUATED_AT_ONCE
+        groups = model.groups(
+            phase.lr, phase.head_lr, rules.layer_decay, rules.weight_decay, rules.head_weight_decay
+        )
+        peak = groups[0]["lr"] or 1.0
+        self.rates = [peak]
+        self._groups = [
+            Group(group["names"], [group["weight_decay"]], group["lr"] / peak) for group in groups
+        ]
+        self._epoch = 0
+
+    @property
+    def n_steps(self) -> int:
+        """Steps per epoch."""
+        return -(-self.n_samples // self._batch_size)
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """See `Trainee`."""
+        return {n: p for n, p in self.model.named_parameters() if p.requires_grad}
+
+    def state(self) -> dict[str, Tensor]:
+        """What trains, and the statistics of norms; what is frozen is as it was."""
+        known = {name for name, _ in self.model.named_parameters(remove_duplicate=False)}
+        buffers = {n: b for n, b in self.model.state_dict().items() if n not in known}
+        return {**self.parameters(), **buffers}
+
+    def groups(self) -> list[Group]:
+        """See `Trainee`."""
+        return self._groups
+
+    def about(self) -> dict[str, Any]:
+        """See `Trainee`."""
+        return {}
+
+    def begin(self, epoch: int) -> None:
+        """See `Trainee`."""
+        self._epoch = self._train.epoch = epoch
+        self.model.train()
+
+    def steps(self, first: int) -> Iterator[Step]:
+        """Windows of a batch each; a part is inputs with the number of samples in its window."""
+        windows = Windows(
+            self.n_samples, self._batch_size, self.part_size, self.seed, self._train.lengths(), self._epoch
+        )
+        n_parts = windows.n_parts
+        parts = list(windows)[first * n_parts :]
+        loader = DataLoader(
+            _Numbers(self.n_samples),
+            batch_sampler=parts,
+            collate_fn=self._train.batch,
+            num_workers=self._rules.n_workers,
+            pin_memory=self.device.type == "cuda",
+        )
+        batches = iter(loader)
+        for start in range(0, len(parts), n_parts):
+            window = parts[start : start + n_parts]
+            n = sum(map(len, window))
+            yield Step(((next(batches), n) for _ in window), n)
+
+    def losses(self, part: tuple[dict[str, Tensor], int]) -> Tensor:
+        """See `Trainee`."""
+        batch, n_samples = part
+        inputs = {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
+        targets = inputs.pop(LABELS)
+        logits = self._logits(inputs)
+        return self._on_device.losses(logits[:, None].float(), targets).sum(dim=0) / n_samples
+
+    def _logits(self, inputs: dict[str, Tensor]) -> Tensor:
+        precision = AUTOCAST.get(self._rules.precision)
+        with torch.autocast(self.device.type, precision, enabled=precision is not None):
+            logits: Tensor = self.model(inputs)
+        return logits
+
+    def loss_of_all(self) -> Tensor:
+        """Whole networks are not trained by L-BFGS."""
+        raise NotImplementedError
+
+    def evaluate(self) -> list[tuple[float | None, float | None]]:
+        """See `Trainee`."""
+        if self._validation is None:
+            return [(None, None)]
+        logits = torch.from_numpy(self._validation.outputs(self._logits, self._evaluated_at_once))[:, None]
+        targets, objective = self._validation.targets, self._objective
+        loss = float(objective.losses(logits, targets).sum()) / objective.n_seen(targets)
+        right = objective.right(logits, targets)
+        return [(loss, None if right is None else float(right.double().mean()))]
+
+    def halve(self) -> bool:
+        """Let half as many samples through at once; a step stays what it is.
+
+        Raises
+        ------
+        DataError
+            It was one already.
+        """
+        if self.part_size == 1:
+            raise DataError(
+                "the memory does not suffice for one sample; train fewer blocks (--strategy last:2), shorter texts "
+                "(--max-length), or with --gradient-checkpointing"
+            )
+        self.part_size //= 2
+        self._evaluated_at_once = self.part_size
+        self._say(f"out of memory: going on with {self.part_size} samples at once")
+        return True
+
+    def keep(self, members: Tensor) -> None:
+        """There is only one."""
+
+
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

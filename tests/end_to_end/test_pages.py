@@ -1,0 +1,145 @@
+"""README and the pages of docs/ run as they are written, top to bottom, on small data in a fresh folder."""
+
+from __future__ import annotations
+
+import doctest
+import re
+import shlex
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ..backbones.tiny_vision import vit
+from .conftest import CLASSES, Result, some_texts, write_image, write_texts
+
+Runner = Callable[..., Result]
+ROOT = Path(__file__).parents[2]
+BLOCK = re.compile(r"^```(console|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+STAND_INS = {
+    "timm:vit_small_patch16_dinov3": "hf:tiny-vit",
+    "timm:resnet50.a1_in1k": "bundled:efficientnet-lite0",
+    "hf:intfloat/e5-small-v2": "bundled:all-minilm-l6-v2",
+}
+"""Weights of a hub, and those that stand in for them here."""
+
+EXTRACT_PHOTOS = "headstart extract photos/ --backbone bundled:efficientnet-lite0 --set photos"
+EXTRACT_REVIEWS = "headstart extract reviews.csv --backbone bundled:all-minilm-l6-v2 --set reviews"
+BEFORE: dict[str, list[str]] = {
+    "audits": [EXTRACT_PHOTOS],
+    "comparing": [
+        EXTRACT_PHOTOS,
+        "headstart fit-head photos --head ridge --out runs/ridge",
+        "headstart fit-head photos --head mlp --param epochs=2 --out runs/mlp",
+        "headstart fit-head photos --head centroid --out runs/full",
+    ],
+    "heads": [EXTRACT_PHOTOS],
+    "sharing-a-cache": [EXTRACT_PHOTOS],
+    "speed": [EXTRACT_REVIEWS + " --taps last.tokens"],
+    "tracking": [
+        EXTRACT_PHOTOS,
+        "headstart fit-head photos --head ridge",
+        "headstart fit-head photos --head ridge --out runs/pets/ridge",
+    ],
+    "using-a-run": [
+        EXTRACT_REVIEWS,
+        "headstart fit-head reviews --head linear --param epochs=2 --out runs/cards",
+    ],
+}
+"""By page what its reader has done already."""
+
+LEFT_OUT = {
+    "make ": "the test command itself, and make demo, which installs",
+    "export HEADSTART_CACHE": "a variable of the shell",
+    "hf:google/siglip": "its weights lie on the hub",
+    "hf:PolyAI/banking77": "data of the hub",
+    "shards/": "tars, which test_containers.py extracts",
+    "--label colour": "the stand-ins have one label; test_audit_command.py and test_rank_and_project.py name another",
+    "label:colour": "the same",
+    "--method umap": "umap-learn is in no extra of the tests",
+    "--track wandb": "wandb is in no extra of the tests",
+    "vectors.npy": "a reader's own vectors; tests/cache/test_import.py imports such",
+    "--to timm": "no run of this page is on a timm: backbone; test_export.py has one",
+    "block_importance": "begins with a head and arrays of the reader's; test_block_importance.py runs it",
+    "hs.compare([run, full])": "begins with runs of the reader's; test_compare.py runs the same",
+    "classify(": "runs where there is no headstart; test_export.py runs it there",
+}
+"""Parts of lines and blocks that are not run here, each with the reason."""
+
+QUICK = ("audits", "own-backbone", "spec", "views")
+PAGES = {path.stem: path for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]}
+PAGES = {
+    name: path
+    for name, path in PAGES.items()
+    if name != "reference" and BLOCK.search(path.read_text("utf-8"))
+}
+
+
+@pytest.fixture
+def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Photos, texts and a ViT under the names that the pages use."""
+    for number in range(60):
+        write_image(Path("photos") / CLASSES[number % 3] / f"{number:03d}.png", number)
+    for name in ("new-photos/one.png", "a.jpg", "b.jpg"):
+        write_image(Path(name), len(name))
+    for name, header in (("reviews.csv", ("text", "label")), ("queries.csv", ("text", "label"))):
+        write_texts(Path(name), some_texts(80), header)
+    Path("data").mkdir()
+    shutil.copy("reviews.csv", "data/reviews.csv")
+    shutil.copytree(ROOT / "pipelines", "pipelines")
+    vit(Path("tiny-vit"))
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+@pytest.mark.usefixtures("stand_ins")
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in PAGES]
+)
+def test_a_page_runs_from_top_to_bottom(headstart: Runner, name: str) -> None:
+    for line in BEFORE.get(name, ()):
+        run_line(headstart, line)
+    names: dict[str, Any] = {}
+    for language, block in BLOCK.findall(PAGES[name].read_text("utf-8")):
+        for spec, other in STAND_INS.items():
+            block = block.replace(spec, other)
+        if language == "python":
+            run_python(block, names)
+            continue
+        for line in block.splitlines():
+            run_line(headstart, line)
+
+
+def run_line(headstart: Runner, line: str) -> None:
+    words = shlex.split(line, comments=True)
+    if not words or any(part in line for part in LEFT_OUT):
+        return
+    assert words[0] == "headstart", f"not run, and no reason given: {line}"
+    done = headstart(*words[1:])
+    assert done.code == 0, (line, done.err)
+
+
+def run_python(block: str, names: dict[str, Any]) -> None:
+    """A file that the page names is written; what a session shows is compared; all else is run."""
+    if any(part in block for part in LEFT_OUT):
+        return
+    if named := re.match(r"# (\w+\.py)\n", block):
+        Path(named[1]).write_text(block, "utf-8")
+    elif block.startswith(">>>"):
+        test = doctest.DocTestParser().get_doctest(block, names, "page", None, 0)
+        assert doctest.DocTestRunner(verbose=False).run(test, clear_globs=False).failed == 0
+        names.update(test.globs)
+    else:
+        exec(compile(block, "page", "exec"), names)
+
+
+def everything() -> Iterator[str]:
+    for path in PAGES.values():
+        yield path.read_text("utf-8")
+
+
+@pytest.mark.parametrize("part", LEFT_OUT)
+def test_what_is_left_out_is_still_on_a_page(part: str) -> None:
+    assert any(part in page for page in everything())
