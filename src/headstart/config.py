@@ -26,7 +26,7 @@ Plots = Literal["png", "svg", "both", "none"]
 
 
 def _as_field(kind: Any, value: Any) -> Any:
-    """A value as a field takes it: one thing stands for a list of one, a list of one for one thing, a path for its text.
+    """A value as a field takes it: one thing stands for a list of one and back, a path for its text.
 
     Examples
     --------

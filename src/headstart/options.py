@@ -118,7 +118,7 @@ class Parameter:
         ConfigError
             It means none.
         """
-        if given is None:
+        if given is None or given in ((), []):
             return None
         if self.option.reads is not None:
             return self.option.reads(given, self.said)
@@ -199,24 +199,31 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
 
     plain = [p.replace(annotation=_split_option(p.annotation)[0]) for p in signature.parameters.values()]
     called.__signature__ = signature.replace(parameters=plain)  # type: ignore[attr-defined]
-    called.__doc__ = f"{inspect.cleandoc(function.__doc__ or '')}\n\nOther Parameters\n----------------\n{_described(name)}"
+    called.__doc__ = f"{inspect.cleandoc(function.__doc__ or '')}\n\n{_described(name)}"
     return called
 
 
 def _signature(function: str) -> inspect.Signature:
     if function not in _SIGNATURES:
-        import_module("headstart.api")  # whose functions make themselves known; what stands below them names none
+        import_module(
+            "headstart.api"
+        )  # whose functions make themselves known; what stands below them names none
     return _SIGNATURES[function]
 
 
 def parameters(function: str) -> dict[str, Parameter]:
     """The options of a public function: its parameters, without those that only Python has."""
-    found = {}
-    for name, parameter in _signature(function).parameters.items():
-        kind, option = _split_option(parameter.annotation)
-        if option is not None:
-            found[name] = Parameter(name, kind, parameter.default, option)
-    return found
+    known = _signature(function).parameters.items()
+    return {
+        name: parameter_of(name, p.annotation, p.default) for name, p in known if _is_option(p.annotation)
+    }
+
+
+def parameter_of(name: str, annotation: Any, default: Any) -> Parameter:
+    """A parameter whose annotation says what option it is."""
+    kind, option = _split_option(annotation)
+    assert option is not None
+    return Parameter(name, kind, default, option)
 
 
 def defaults(function: str) -> Mapping[str, Any]:
@@ -230,6 +237,10 @@ def about(function: Callable[..., Any]) -> str:
     return inspect.cleandoc(function.__doc__ or "").partition("\n\n")[0]
 
 
+def _is_option(annotation: Any) -> bool:
+    return _split_option(annotation)[1] is not None
+
+
 def _split_option(annotation: Any) -> tuple[Any, Option | None]:
     if get_origin(annotation) is not Annotated:
         return annotation, None
@@ -239,4 +250,5 @@ def _split_option(annotation: Any) -> tuple[Any, Option | None]:
 
 
 def _described(function: str) -> str:
-    return "\n".join(f"{name} :\n    {p.option.help}" for name, p in parameters(function).items())
+    lines = [f"{name}\n    {p.option.help}" for name, p in parameters(function).items()]
+    return "\n".join(["Other Parameters", "----------------", *lines])

@@ -34,9 +34,7 @@ def fit_head(
     ],
     head: Annotated[
         str,
-        Option(
-            "logistic, ridge, knn, centroid, svm, linear, mlp, residual, attention or py:module:factory."
-        ),
+        Option("logistic, ridge, knn, centroid, svm, linear, mlp, residual, attention or py:module:factory."),
     ] = "logistic",
     *,
     tap: Annotated[
@@ -82,9 +80,7 @@ def fit_head(
         Annotated[int, Range(ge=2)] | None,
         Option("Choose by cross-validation on train and validation.", shared.SEARCH),
     ] = None,
-    refit: Annotated[
-        bool, Option("In the end fit on train and validation together.", shared.SEARCH)
-    ] = False,
+    refit: Annotated[bool, Option("In the end fit on train and validation together.", shared.SEARCH)] = False,
     shots: Annotated[
         Sequence[int] | None, Option("Few-shot: so many samples of each class.", PROTOCOLS, "1,2,4")
     ] = None,

@@ -62,15 +62,14 @@ def project(
     colour: Annotated[
         str | None,
         Option(
-            "label, label:NAME, meta:NAME or split; numbers by a colour bar. Default: label.", metavar="COLUMN"
+            "label, label:NAME, meta:NAME or split; numbers by a colour bar. Default: label.",
+            metavar="COLUMN",
         ),
     ] = None,
     tap: shared.OneTap = None,
     backbone: shared.OneBackbone = None,
     split: Annotated[str | None, Option("train, validation or test. Default: all.")] = None,
-    samples: Annotated[
-        Annotated[int, Range(ge=4)], Option("How many at most, drawn at random.")
-    ] = 5000,
+    samples: Annotated[Annotated[int, Range(ge=4)], Option("How many at most, drawn at random.")] = 5000,
     seed: Annotated[Seed, Option("Of the draw, and of tsne and umap.")] = 0,
     cache: shared.CacheDir = None,
     quiet: bool = True,

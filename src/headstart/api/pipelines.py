@@ -30,7 +30,9 @@ def run_pipeline(
         ),
     ] = None,
     out: Annotated[StrPath | None, Option("Default: runs/<name of the pipeline>.", metavar="DIR")] = None,
-    dry_run: Annotated[bool, Option("Check it, say what would run and what is there, and do nothing.")] = False,
+    dry_run: Annotated[
+        bool, Option("Check it, say what would run and what is there, and do nothing.")
+    ] = False,
     offline: shared.OfflineAlone = False,
     cache: shared.CacheDir = None,
     quiet: bool = False,
@@ -64,10 +66,10 @@ def run_pipeline(
     from headstart.pipelines.schema import load_pipeline
     from headstart.progress import open_progress
 
-    # JSON is YAML, so that a value here is what it would be in the file; a shell gives the YAML itself.
-    changes = set if isinstance(set, list) else [
+    # JSON is YAML, so that a value here is what it would be in the file.
+    changes = [
         f"{path}={json.dumps(value, default=str, ensure_ascii=False)}" for path, value in (set or {}).items()
-    ]  # fmt: skip
+    ]
     found = load_pipeline(find_pipeline(str(pipeline)), changes)
     target = Path(out) if out is not None else Path("runs") / found.name
     place = None if cache is None else os.fspath(cache)

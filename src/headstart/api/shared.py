@@ -54,9 +54,7 @@ Data = Annotated[
     ),
 ]
 SetArgument = Annotated[str, Option("The name of a set.", metavar="SET", is_argument=True)]
-RunArgument = Annotated[
-    Union["Run", StrPath], Option("A run directory.", metavar="RUN", is_argument=True)
-]
+RunArgument = Annotated[Union["Run", StrPath], Option("A run directory.", metavar="RUN", is_argument=True)]
 SetName = Annotated[str | None, Option("Name of the set.", metavar="NAME")]
 Backbone = Annotated[str, Option(_BACKBONE, metavar="SPEC")]
 Backbones = Annotated[
@@ -142,4 +140,3 @@ Workers = Annotated[
     Annotated[int, Range(ge=1, le=256)] | None,
     Option("Processes that share the work. Default: one a GPU, one on a CPU.", COMPUTING, "N"),
 ]
-

@@ -24,9 +24,7 @@ def fine_tune(
             reads=shared.check_data,
         ),
     ],
-    backbone: Annotated[
-        str | None, Option("Of a set with one it need not be said.", metavar="SPEC")
-    ] = None,
+    backbone: Annotated[str | None, Option("Of a set with one it need not be said.", metavar="SPEC")] = None,
     *,
     set: Annotated[str | None, Option("Of the set that DATA makes.", metavar="NAME")] = None,
     label: shared.Label = None,
@@ -53,7 +51,9 @@ def fine_tune(
         StrPath | None, Option("Begin with a linear head of the cache.", STRATEGY, "RUN")
     ] = None,
     lora_rank: Annotated[Positive, Option("Width of the adapters.", STRATEGY)] = 8,
-    lora_alpha: Annotated[Annotated[float, Range(gt=0)], Option("Adapters weigh alpha / rank.", STRATEGY)] = 16.0,
+    lora_alpha: Annotated[
+        Annotated[float, Range(gt=0)], Option("Adapters weigh alpha / rank.", STRATEGY)
+    ] = 16.0,
     lora_dropout: Annotated[Share, Option("Of what enters an adapter.", STRATEGY)] = 0.0,
     cut_cache: Annotated[
         bool, Option("Compute once what lies below the blocks that train.", STRATEGY)
@@ -79,7 +79,9 @@ def fine_tune(
         Option("Epochs without a better one that end it; else all run (frozen: 10).", TRAINING),
     ] = None,
     batch_size: Annotated[Positive | None, Option("Samples a step.", TRAINING)] = None,
-    part_size: Annotated[Positive | None, Option("Samples at once; a step accumulates parts.", TRAINING)] = None,
+    part_size: Annotated[
+        Positive | None, Option("Samples at once; a step accumulates parts.", TRAINING)
+    ] = None,
     clip_norm: Annotated[Annotated[float, Range(gt=0)], Option("Of the gradient, at most.", TRAINING)] = 1.0,
     label_smoothing: Annotated[Share, Option("Spread over all classes.", TRAINING)] = 0.0,
     class_weight: Annotated[Literal["none", "balanced"], Option("none or balanced.", TRAINING)] = "none",
@@ -88,9 +90,7 @@ def fine_tune(
         str | None, Option("default, randaugment or py:…: anew in each epoch.", TRAINING)
     ] = None,
     precision: Annotated[str, Option("auto, fp32, bf16 or fp16.", TRAINING)] = "auto",
-    gradient_checkpointing: Annotated[
-        bool, Option("Less memory for a third more time.", TRAINING)
-    ] = False,
+    gradient_checkpointing: Annotated[bool, Option("Less memory for a third more time.", TRAINING)] = False,
     sweep: Annotated[
         Mapping[str, Any] | None,
         Option(

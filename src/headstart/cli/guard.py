@@ -36,9 +36,13 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
         except typer.Exit:
             raise
         except KeyboardInterrupt as error:
+            again = this_command(resumes="resume" in kwargs)
             number = signal.SIGTERM if isinstance(error, _Terminated) else signal.SIGINT
             fail(
-                Interrupted(f"interrupted; what was finished is kept. Resume with: {_this_command()}", number)
+                Interrupted(
+                    f"interrupted; what was finished is kept. Resume with: {again}",
+                    number,
+                )
             )
         except HeadstartError as error:
             fail(error)
@@ -69,8 +73,10 @@ def _terminate(number: int, frame: object) -> None:
     raise _Terminated
 
 
-def _this_command() -> str:
-    return shlex.join(["headstart", *sys.argv[1:]])
+def this_command(resumes: bool = False) -> str:
+    """The command as it was typed, to be typed again; a training that was interrupted is to be resumed."""
+    resume = ["--resume"] if resumes and "--resume" not in sys.argv else []
+    return shlex.join(["headstart", *sys.argv[1:], *resume])
 
 
 def _explain(error: BaseException) -> str:

@@ -109,7 +109,7 @@ class Comparison:
 
         print(comparison_text(self, Console().width if sys.stdout.isatty() else WIDTH))
 
-    def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
+    def save(self, path: str | os.PathLike[str], overwrite: bool = False, plots: str = "png") -> Path:
         """Write ``comparison.csv``, ``comparison.json``, plots and a page, whole or not at all.
 
         Raises
@@ -121,7 +121,7 @@ class Comparison:
         """
         target = Path(path)
         check_target(target, overwrite)
-        write_folder(target, lambda folder: _write(self, folder))
+        write_folder(target, lambda folder: _write(self, folder, plots))
         return target
 
     def __repr__(self) -> str:
@@ -308,15 +308,18 @@ def check_target(target: Path, overwrite: bool) -> None:
     check_free(target, overwrite, FILE, "a comparison")
 
 
-def _write(comparison: Comparison, folder: Path) -> None:
+def _write(comparison: Comparison, folder: Path, files: str) -> None:
+    from headstart.plots.studio import draw_here
+
     write_json(folder / FILE, comparison.to_json())
     write_durably(folder / "comparison.csv", _csv(comparison).encode("utf-8"))
-    plots = plots_of(comparison)
     make_directory(folder / "plots")
-    for name, plot in plots.items():
-        write_durably(folder / "plots" / f"{name}.png", plot.png())
-        write_durably(folder / "plots" / f"{name}.svg", plot.svg())
-    write_durably(folder / "README.md", _page(comparison, list(plots)).encode("utf-8"))
+    drawn = draw_here(plots_of(comparison), files)
+    for name, forms in drawn.items():
+        for form, data in forms.items():
+            write_durably(folder / "plots" / f"{name}.{form}", data)
+    shown = {name: f"{name}.{next(iter(forms))}" for name, forms in drawn.items() if forms}
+    write_durably(folder / "README.md", _page(comparison, shown).encode("utf-8"))
 
 
 def _csv(comparison: Comparison) -> str:
@@ -350,7 +353,7 @@ def plots_of(comparison: Comparison) -> dict[str, Plot]:
     return plots
 
 
-def _page(comparison: Comparison, plots: list[str]) -> str:
+def _page(comparison: Comparison, plots: Mapping[str, str]) -> str:
     """The page: advice first, then what it rests on."""
     tables = [
         f"## {title[0].upper()}{title[1:]}\n\n{markdown_table(header, rows)}"
@@ -366,7 +369,7 @@ def _page(comparison: Comparison, plots: list[str]) -> str:
         "exact test, after Holm for all runs together. *: the interval leaves out 0, and p is below 0.05. Alone right: "
         "samples that this run has right and the other wrong, and the reverse. Experiments: extraction once, training "
         "each time.",
-        *(f"![{name}](plots/{name}.png)" for name in plots),
+        *(f"![{name}](plots/{file})" for name, file in plots.items()),
         f"Made by headstart {provenance['headstart']}, {provenance['created']}, with {provenance['resamples']:,} "
         f"resamples, seed {provenance['seed']}.",
     ]

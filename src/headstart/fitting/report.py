@@ -93,6 +93,7 @@ def make_record(
         split=outcome.features.samples.select(["id", "key", "split"]),
         predictor=predictor,
         plots={**plots_of(train, outcome.evaluation, history), **plots_of_protocols(report)},
+        plot_files=config.plots,
     )
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from headstart.errors import ConfigError
+from headstart.options import nearest
 
 Names = tuple[str, ...]
 
@@ -164,14 +164,3 @@ def _put(document: Document, names: Names, value: Any, text: str) -> None:
     for below in [known for known in document.places if known[: len(names)] == names]:
         del document.places[below]
     document.places[names] = f"--set {text}"
-
-
-def nearest(name: str, known: Sequence[str]) -> str | None:
-    """The known name that a mistyped one most likely means.
-
-    Examples
-    --------
-    >>> nearest("epocs", ["lr", "epochs"])
-    'epochs'
-    """
-    return next(iter(get_close_matches(name, known, 1, 0.6)), None)

@@ -9,7 +9,8 @@ from typing import Any
 
 from headstart.cache.layout import SET_NAME
 from headstart.errors import ConfigError, HeadstartError
-from headstart.pipelines.document import Document, change, nearest, read_document
+from headstart.options import nearest
+from headstart.pipelines.document import Document, change, read_document
 from headstart.pipelines.made_data import MADE
 from headstart.pipelines.options import LEAVES_A_RUN, VERBS, DataConfig, as_written, check_made
 
@@ -136,8 +137,6 @@ def _options(document: Document, name: str, verb: str, given: Mapping[str, Any])
             raise document.error(f"step {name!r}: {option!r} is given twice; keep one", *where, written)
         if value is not None:
             found[option] = _value(document, kind.config, (*where, written), option, value)
-    if verb == "extract" and isinstance(found.get("backbone"), list) and found["backbone"]:
-        found["backbone"], *found["more_backbones"] = found["backbone"]
     return found
 
 

@@ -11,8 +11,8 @@ from headstart.errors import ConfigError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from headstart.config import ExtractConfig, FitConfig, PredictConfig, TuneConfig
-    from headstart.pipelines.options import CompareConfig, ExportStep
+    from headstart.config import CompareConfig, ExtractConfig, FitConfig, PredictConfig, TuneConfig
+    from headstart.pipelines.options import ExportStep
     from headstart.pipelines.work import Bench, Work
     from headstart.registry.run import Run
 
@@ -121,7 +121,7 @@ def _compare(work: Work, bench: Bench) -> dict[str, Any]:
     else:
         elsewhere = judge_elsewhere(open_runs(paths), work.features, bench)
         comparison = compare_opened(elsewhere, bench.cache, config.seed)
-    comparison.save(work.target, overwrite=True)
+    comparison.save(work.target, overwrite=True, plots=config.plots)
     figures = {run.name: run.figures[comparison.figure] for run in comparison.runs}
     return {
         "comparison": work.target.name,

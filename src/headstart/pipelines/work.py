@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.cache.layout import set_name_from
-from headstart.config import ExtractConfig, FitConfig, PredictConfig, TuneConfig
+from headstart.config import CompareConfig, ExtractConfig, FitConfig, PredictConfig, TuneConfig
 from headstart.pipelines.made_data import made_path, make_data
-from headstart.pipelines.options import CompareConfig, ExportStep
+from headstart.pipelines.options import ExportStep
 from headstart.pipelines.state import mark_of
 
 if TYPE_CHECKING:
@@ -149,6 +149,8 @@ def _token(bench: Bench, name: str, done: Mapping[str, Done], reads_head_only: b
 
 def _key(verb: str, config: Config, tokens: list[str]) -> str:
     said = config.model_dump(mode="json", exclude_none=True, exclude=set(NO_DIFFERENCE))
+    if said.get("plots") == "png":  # as before there was a choice
+        del said["plots"]
     if isinstance(config, ExtractConfig | PredictConfig):
         said["data"] = config.data
     text = json.dumps([verb, said, tokens], sort_keys=True, ensure_ascii=False)

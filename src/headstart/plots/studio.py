@@ -17,15 +17,20 @@ from typing import Any
 
 from headstart.plots.plot import Plot
 
-Drawn = Mapping[str, tuple[bytes, bytes]]
-"""By name the bytes of the PNG and of the SVG file."""
+Drawn = Mapping[str, Mapping[str, bytes]]
+"""By name the bytes of its files, each by its format."""
+
+FORMATS: Mapping[str, tuple[str, ...]] = {
+    "png": ("png",), "svg": ("svg",), "both": ("png", "svg"), "none": (),
+}  # fmt: skip
+"""The files that ``--plots`` asks for."""
 
 MOST_WORKERS = 2
 
 
-def draw_here(plots: Mapping[str, Plot]) -> Drawn:
+def draw_here(plots: Mapping[str, Plot], files: str = "png") -> Drawn:
     """Draw plots in this process."""
-    return {name: (plot.png(), plot.svg()) for name, plot in plots.items()}
+    return {name: {form: getattr(plot, form)() for form in FORMATS[files]} for name, plot in plots.items()}
 
 
 class Studio:
@@ -46,18 +51,19 @@ class Studio:
             for _ in range(n_workers)
         ]
 
-    def draw(self, plots: Mapping[str, Plot]) -> Drawn:
+    def draw(self, plots: Mapping[str, Plot], files: str = "png") -> Drawn:
         """Draw plots, a part of them in each process; what one of them fails at is drawn here. Once."""
+        if not FORMATS[files]:
+            return draw_here(plots, files)
         names = list(plots)
         shares = [names[start :: len(self._workers)] for start in range(len(self._workers))]
-        found: dict[str, tuple[bytes, bytes]] = {}
+        found: dict[str, Mapping[str, bytes]] = {}
         with ThreadPoolExecutor(max(len(self._workers), 1)) as pool:
-            for part in pool.map(
-                lambda pair: _ask(*pair), zip(self._workers, _chosen(plots, shares), strict=True)
-            ):
+            chosen = _chosen(plots, shares)
+            for part in pool.map(lambda worker, plots: _ask(worker, plots, files), self._workers, chosen):
                 found |= part
         rest = {name: plot for name, plot in plots.items() if name not in found}
-        found |= draw_here(rest)
+        found |= draw_here(rest, files)
         return {name: found[name] for name in names}
 
     def close(self) -> None:
@@ -72,9 +78,10 @@ class Studio:
 
 
 @contextlib.contextmanager
-def open_studio() -> Iterator[Studio]:
-    """A studio with as many processes as there are cores to spare, at most two."""
-    studio = Studio(min((os.cpu_count() or 1), MOST_WORKERS) if (os.cpu_count() or 1) > 1 else 0)
+def open_studio(files: str = "png") -> Iterator[Studio]:
+    """A studio with as many processes as there are cores to spare, at most two; none where no files are asked for."""
+    n_cores = os.cpu_count() or 1
+    studio = Studio(min(n_cores, MOST_WORKERS) if n_cores > 1 and FORMATS[files] else 0)
     try:
         yield studio
     finally:
@@ -85,10 +92,10 @@ def _chosen(plots: Mapping[str, Plot], shares: Sequence[Sequence[str]]) -> list[
     return [{name: plots[name] for name in share} for share in shares]
 
 
-def _ask(worker: subprocess.Popen[bytes], plots: Mapping[str, Plot]) -> Any:
+def _ask(worker: subprocess.Popen[bytes], plots: Mapping[str, Plot], files: str) -> Any:
     """What a process makes of its share; nothing, where it fails."""
     try:
-        said, _ = worker.communicate(pickle.dumps(plots))
+        said, _ = worker.communicate(pickle.dumps((plots, files)))
         return pickle.loads(said) if worker.returncode == 0 else {}  # noqa: S301 - our own process's
     except (OSError, pickle.PickleError, EOFError, AttributeError, ValueError):
         return {}
@@ -101,8 +108,8 @@ def _work() -> None:
 
     said = sys.stdin.buffer.read()
     if said:
-        plots = pickle.loads(said)  # noqa: S301 - the parent process's
-        sys.stdout.buffer.write(pickle.dumps(draw_here(plots)))
+        plots, files = pickle.loads(said)  # noqa: S301 - the parent process's
+        sys.stdout.buffer.write(pickle.dumps(draw_here(plots, files)))
 
 
 if __name__ == "__main__":

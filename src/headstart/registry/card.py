@@ -35,7 +35,7 @@ def model_card(
         _class_table(report["metrics"].get("test", {}).get("per_class", {})),
         _mistakes(report.get("errors", {})),
     ]
-    parts.extend(f"![{name}](plots/{name}.png)" for name in plots)
+    parts.extend(f"![{file.rpartition('.')[0]}](plots/{file})" for file in plots)
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

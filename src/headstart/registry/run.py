@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from headstart.plots.studio import Drawn
     from headstart.types import Exported, Json
 
-Draw: TypeAlias = "Callable[[Mapping[str, Plot]], Drawn]"
+Draw: TypeAlias = "Callable[[Mapping[str, Plot], str], Drawn]"
 
 MODEL_DIR, BACKBONE_DIR = "model", "backbone"
 IN_RUN = "@run"
@@ -76,6 +76,7 @@ class Content(TypedDict, total=False):
     predictions: pa.Table
     split: pa.Table
     plots: Mapping[str, Plot]
+    plot_files: str
     save_model: Callable[[Path], None]
 
 
@@ -270,7 +271,7 @@ class Run:
         overwrite : bool
             Replace the run that lies there.
         draw : callable
-            From plots by name to the bytes of their files; None: they are drawn in this process.
+            Makes the files of plots by name, as ``--plots`` asks for them; None if they are drawn in this process.
 
         Raises
         ------
@@ -323,10 +324,12 @@ class Run:
         make_directory(folder / MODEL_DIR)
         content.get("save_model", self.predictor.save)(folder / MODEL_DIR)
         make_directory(folder / "plots")
-        for name, (png, svg) in draw(self.plots).items():
-            write_durably(folder / "plots" / f"{name}.png", png)
-            write_durably(folder / "plots" / f"{name}.svg", svg)
-        card = model_card(self.report, self.labels, self.features, list(self.plots))
+        drawn = draw(self.plots, content.get("plot_files", "png"))
+        for name, files in drawn.items():
+            for form, data in files.items():
+                write_durably(folder / "plots" / f"{name}.{form}", data)
+        shown = [f"{name}.{next(iter(files))}" for name, files in drawn.items() if files]
+        card = model_card(self.report, self.labels, self.features, shown)
         write_durably(folder / "README.md", card.encode("utf-8"))
 
     def __repr__(self) -> str:
@@ -353,10 +356,10 @@ class Run:
         return " + ".join(dict.fromkeys(str(part.get(name, "?")) for part in parts))
 
 
-def _draw_here(plots: Mapping[str, Plot]) -> Drawn:
+def _draw_here(plots: Mapping[str, Plot], files: str) -> Drawn:
     from headstart.plots.studio import draw_here
 
-    return draw_here(plots)
+    return draw_here(plots, files)
 
 
 def _placed(features: Mapping[str, Any], folder: Path) -> dict[str, Json]:

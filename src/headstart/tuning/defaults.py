@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from headstart.types import Json
 
 
-NO_LIKENESS = ("cache", "device", "workers", "track", "callback", "part_size", "format", "offline")
+NO_LIKENESS = ("cache", "device", "workers", "track", "callback", "part_size", "format", "offline", "plots")
 """What may differ when a training is taken up."""
 
 

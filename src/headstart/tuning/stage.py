@@ -86,9 +86,12 @@ def _features(config: TuneConfig, progress: Progress) -> FeatureSet:
     """The set to train on: one that is there, or the data, extracted as fit-head would need it."""
     cache = Cache(config.cache)
     name = config.data
-    is_set = (
-        isinstance(name, str) and not os.path.exists(os.path.expanduser(name)) and name in cache.set_names()
-    )
+    is_there = isinstance(name, str) and os.path.exists(os.path.expanduser(name))
+    is_set = isinstance(name, str) and name in cache.set_names() and not (is_there and config.backbone)
+    if is_set and is_there and config.digest is None:
+        progress.say(
+            f"{name} is taken for the set of that name, not for what lies there: no --backbone is given"
+        )
     if is_set or config.digest is not None:
         features = cache.open_set(str(config.set or name), config.digest)
         if config.backbone is not None and config.backbone not in _backbones(features):
@@ -133,7 +136,7 @@ def _as_extract(config: TuneConfig) -> ExtractConfig:
 
 def _as_fit(config: TuneConfig, features: FeatureSet) -> FitConfig:
     """The configuration of a head on the same samples."""
-    names = ("tap", "backbone", "label", "seed", "cache", "calibrate")
+    names = ("tap", "backbone", "label", "seed", "cache", "calibrate", "plots")
     values: dict[str, Any] = {name: getattr(config, name) for name in names}
     return FitConfig(**{"set": features.name, "digest": features.digest, "head": "linear", **values})
 
