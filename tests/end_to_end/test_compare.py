@@ -74,7 +74,7 @@ def test_json_has_all_of_it(headstart: Runner, runs: list[Path]) -> None:
 
 
 def test_out_gives_a_table_plots_and_a_page(headstart: Runner, runs: list[Path]) -> None:
-    done = headstart(*drawn("compare", *runs, "--out", "compared"))
+    done = headstart("compare", *runs, "--out", "compared", "--plots", "both")
     assert done.code == 0
     folder = Path("compared")
     assert done.err.strip() == "the comparison lies in compared"
@@ -107,6 +107,15 @@ def test_a_directory_that_holds_something_is_left_alone(headstart: Runner, runs:
     assert (Path("compared") / "notes.txt").read_text() == "mine"
 
 
+@pytest.mark.parametrize(("said", "files"), [("png", {".png"}), ("svg", {".svg"}), ("none", set())])
+def test_only_the_plots_that_are_asked_for_are_drawn(
+    headstart: Runner, runs: list[Path], said: str, files: set[str]
+) -> None:
+    assert headstart("compare", *runs, "--out", "compared", "--plots", said).code == 0
+    assert {path.suffix for path in Path("compared/plots").iterdir()} == files
+    assert (".png)" in Path("compared/README.md").read_text("utf-8")) == (said == "png")
+
+
 def test_overwrite_replaces_a_comparison_as_a_whole(headstart: Runner, runs: list[Path]) -> None:
     assert headstart("compare", *runs, "--out", "compared").code == 0
     (Path("compared") / "stale.txt").write_text("of before")
@@ -125,7 +134,7 @@ def test_what_cannot_be_written_leaves_what_was_there(
     def full_disk(self: Any) -> bytes:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("headstart.plots.Plot.svg", full_disk)
+    monkeypatch.setattr("headstart.plots.Plot.png", full_disk)
     assert headstart(*drawn("compare", *runs, "--out", "compared", "--overwrite")).code == 1
     assert headstart(*drawn("compare", *runs, "--out", "new")).code == 1
     assert {path: path.read_bytes() for path in Path("compared").rglob("*") if path.is_file()} == before

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -87,6 +89,35 @@ def test_a_training_that_was_killed_ends_where_the_uninterrupted_one_ends(
     assert not state.exists()
     history = [json.loads(line) for line in Path("cut/metrics.jsonl").read_text().splitlines()]
     assert [entry["number"] for entry in history] == list(range(1, len(history) + 1))
+
+
+def test_the_line_after_an_interrupt_goes_on_as_printed(
+    headstart: Runner, texts: Path, tiny_bert: Path
+) -> None:
+    started = start(*undrawn(words_for(texts, tiny_bert, "cut")))
+    deadline = time.monotonic() + 200
+    while not list(Path(".cut.training").glob("phase-*.safetensors")):
+        assert time.monotonic() < deadline
+        assert started.poll() is None
+        time.sleep(0.01)
+    started.send_signal(signal.SIGINT)
+    _, err = started.communicate()
+    assert started.returncode == 130
+    (line,) = (line for line in err.splitlines() if "Resume with: " in line)
+    again = headstart(*shlex.split(line.partition("Resume with: headstart ")[2]))
+    assert again.code == 0, again.err
+    assert "taking up a training that was interrupted" in again.err
+
+
+def test_a_set_beside_data_of_its_name_is_taken_where_no_backbone_is_given(
+    headstart: Runner, texts: Path, tiny_bert: Path
+) -> None:
+    spec = f"hf:{tiny_bert}"
+    assert headstart("extract", texts, "--backbone", spec, "--set", texts.name).code == 0
+    tuned = headstart("fine-tune", texts.name, "--strategy", "frozen", "--epochs", "1", "--out", "of-set")
+    assert tuned.code == 0, tuned.err
+    assert "texts.csv is taken for the set of that name" in tuned.err
+    assert json.loads(Path("of-set/features.json").read_text())["set"] == texts.name
 
 
 def test_a_run_says_what_was_trained_and_can_be_used(headstart: Runner, texts: Path, tiny_bert: Path) -> None:

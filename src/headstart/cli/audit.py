@@ -9,7 +9,7 @@ import typer
 
 from headstart import api
 from headstart.cli.command import AsJson, Overwrite, Quiet, Said, Verbose, made_from, write_json
-from headstart.cli.tables import LONGEST_CELL, cell, columns
+from headstart.columns import LONGEST_CELL, cell, columns
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headstart.cli.cache_lines import set_line, size, space_line, write_collection
 from headstart.cli.command import AsJson, Cache, Quiet, Verbose, write_json
 from headstart.cli.guard import guarded
 from headstart.options import split
+
+if TYPE_CHECKING:
+    from headstart.cache.upkeep.collect import Collection
 
 app = typer.Typer(help="Look after a cache.", no_args_is_help=True)
 
@@ -28,9 +30,9 @@ def ls(cache: Cache = None, as_json: AsJson = False, verbose: Verbose = False) -
         return
     typer.echo(f"cache {listing['cache']}")
     for entry in listing["sets"]:
-        typer.echo(set_line(entry))
+        typer.echo(_set_line(entry))
     for entry in listing["spaces"]:
-        typer.echo(space_line(entry))
+        typer.echo(_space_line(entry))
     if not listing["sets"] and not listing["spaces"]:
         typer.echo("it is empty; headstart extract fills it")
 
@@ -111,7 +113,7 @@ def compact(
         write_json([dataclasses.asdict(one) for one in done])
     else:
         for one in done:
-            sizes = f"{size(one.bytes_before)} -> {size(one.bytes_after)}"
+            sizes = f"{_size(one.bytes_before)} -> {_size(one.bytes_after)}"
             became = f"{one.n_before:,} shards -> {one.n_after:,}, {sizes}"
             typer.echo(f"space  {one.space}: {one.problem or became}")
     if any(one.problem for one in done):
@@ -145,7 +147,7 @@ def gc(
     if as_json:
         write_json(dataclasses.asdict(done))
     else:
-        write_collection(done)
+        _write_collection(done)
     if done.problems:
         raise typer.Exit(1)
 
@@ -182,7 +184,7 @@ def export(
     if as_json:
         write_json({"path": str(done.path), "format": done.format, "samples": done.n_samples})
         return
-    typer.echo(f"{done.path}: {done.n_samples:,} samples, {size(done.n_bytes)} ({done.format})")
+    typer.echo(f"{done.path}: {done.n_samples:,} samples, {_size(done.n_bytes)} ({done.format})")
 
 
 @app.command("import")
@@ -225,3 +227,67 @@ def import_(
         write_json({"set": done.features.name, "samples": done.n_samples, "new": done.n_new})
         return
     typer.echo(f"set {done.features.name}: {done.n_samples:,} samples, {done.n_new:,} of them new")
+
+
+def _write_collection(done: Collection) -> None:
+    """What gc found, a line each, and the sum."""
+    for item in done.items:
+        rows = f"{item.n_rows:,} rows, " if item.n_rows else ""
+        typer.echo(f"{item.kind:8}{item.place}: {rows}{_size(item.n_bytes)}")
+    for line in done.restored:
+        typer.echo(f"restored: {line}, as a set refers to it")
+    for line in done.spared:
+        typer.echo(f"spared: {line}")
+    for line in done.problems:
+        typer.echo(f"problem: {line}")
+    moved = sum(item.n_bytes for item in done.items if item.kind != "trash")
+    freed = sum(item.n_bytes for item in done.items if item.kind == "trash")
+    if done.applied:
+        typer.echo(f"{_size(moved)} moved to the trash, {_size(freed)} of older trash deleted")
+    else:
+        typer.echo(f"{_size(moved)} would go to the trash, {_size(freed)} would be deleted; --apply does it")
+
+
+def _size(n_bytes: int) -> str:
+    """Bytes, for people."""
+    return f"{n_bytes / 1e6:,.1f} MB" if n_bytes >= 1e6 else f"{n_bytes / 1e3:,.1f} kB"
+
+
+def _set_line(entry: dict[str, Any]) -> str:
+    """A set, in a line."""
+    if "problem" in entry:
+        return f"set    {entry['set']}: {entry['problem']}"
+    features = ", ".join(_feature(f) for f in entry["features"])
+    labels = ", ".join(f"{column}: {n} classes" for column, n in entry["classes"].items()) or "no labels"
+    return f"set    {entry['set']}: {entry['samples']:,} samples, {labels}; {features}"
+
+
+def _space_line(entry: dict[str, Any]) -> str:
+    """A space, in a line."""
+    if "problem" in entry:
+        return f"space  {entry['space']}: {entry['problem']}"
+    times = ", ".join(
+        f"{what} {_ago(entry[what])}" for what in ("created", "written", "used") if entry[what] is not None
+    )
+    view = f" view {entry['view']}" if entry["view"] else ""
+    rate = "" if entry["hit_rate"] is None else f", {entry['hit_rate']:.0%} hits"
+    return (
+        f"space  {entry['space']}: {entry['rows']:,} rows at {entry['tap']}{view}, {entry['compute']} stored as "
+        f"{entry['stored']}, {_size(entry['bytes'])} in {entry['shards']} shards; {times}{rate}"
+    )
+
+
+def _feature(entry: dict[str, Any]) -> str:
+    view = f" view {entry['view']}" if entry.get("view") else ""
+    return f"{entry['backbone']} {entry['tap']}{view} ({entry['space']})"
+
+
+def _ago(moment: str) -> str:
+    """How long ago a moment in ISO 8601 was, in the largest unit that fits."""
+    import datetime
+
+    seconds = (datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(moment)).total_seconds()
+    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit} ago"
+    return "just now"

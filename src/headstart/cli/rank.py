@@ -6,7 +6,7 @@ import typer
 
 from headstart import api
 from headstart.cli.command import AsJson, Quiet, Said, Verbose, made_from, write_json
-from headstart.cli.tables import cell, columns
+from headstart.columns import cell, columns
 
 
 @made_from(api.rank)

@@ -11,7 +11,7 @@ import typer
 
 from headstart.cli.command import AsJson, Quiet, Verbose, write_json
 from headstart.cli.guard import guarded
-from headstart.cli.tables import cell, columns
+from headstart.columns import cell, columns
 
 if TYPE_CHECKING:
     from headstart.registry.known_runs import Registry, Skipped

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from headstart.columns import columns
 from headstart.errors import HeadstartError
 
 PREDICTED = "predictions.csv"
@@ -57,7 +58,7 @@ def run_demo(folder: Path) -> None:
     """Make the data, then extract, fit-head, predict and extract again; end with a table."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = [_run_job(job, folder) for job in JOBS]
-    print("\n" + _table(rows))
+    print("", *columns(list(rows[0]), [list(row.values()) for row in rows]), sep="\n")
     print(
         f"\nEverything lies in {folder}/: the data, the cache (cache/), the fitted heads with their reports\n"
         f"(runs/), the predictions ({', '.join(f'{job.title}-{PREDICTED}' for job in JOBS)})."
@@ -133,12 +134,3 @@ def _run(command: Sequence[str], shown: Sequence[str]) -> str:
     if "--json" not in command and done.stdout:
         print(done.stdout, end="", flush=True)
     return done.stdout
-
-
-def _table(rows: Sequence[dict[str, Any]]) -> str:
-    headers = list(rows[0])
-    widths = [max(len(str(row[name])) for row in [{name: name}, *rows]) for name in headers]
-    lines = [headers, *([str(row[name]) for name in headers] for row in rows)]
-    return "\n".join(
-        "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines
-    )

@@ -1,0 +1,71 @@
+"""Small tables for a terminal: columns under their headings, numbers to the right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+Cell = str | float | int | None
+LONGEST_CELL = 48
+
+
+def cell(text: str, longest: int | None = LONGEST_CELL) -> str:
+    """A text as a cell of a table in a terminal: in one line, and of at most so many letters.
+
+    Parameters
+    ----------
+    text : str
+        Line ends and what else would move the cursor are shown as Python writes them.
+    longest : int, optional
+        What is longer is cut, with … at its end; None: nothing is cut, such as of a path.
+
+    Examples
+    --------
+    >>> print(cell("two\\nlines"), cell("abcdefgh", 5))
+    two\\nlines abcd…
+    """
+    shown = "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in text
+    )
+    return shown if longest is None or len(shown) <= longest else shown[: longest - 1] + "…"
+
+
+def columns(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> list[str]:
+    """The lines of a table; a column of numbers is set to the right.
+
+    Examples
+    --------
+    >>> print("\\n".join(columns(["head", "n"], [["ridge", 9], ["mlp", 1000]])))
+    head       n
+    ridge      9
+    mlp    1,000
+    """
+    texts = [list(header), *([_text(cell) for cell in row] for row in rows)]
+    right = [all(_is_number(row[i]) for row in texts[1:]) for i in range(len(header))]
+    widths = [max(len(row[i]) for row in texts) for i in range(len(header))]
+    return [
+        "  ".join(
+            cell.rjust(width) if to_the_right else cell.ljust(width)
+            for cell, width, to_the_right in zip(row, widths, right, strict=True)
+        ).rstrip()
+        for row in texts
+    ]
+
+
+def _text(cell: Cell) -> str:
+    match cell:
+        case None:
+            return "-"
+        case int():
+            return f"{cell:,}"
+        case float():
+            return f"{cell:.4f}" if cell == 0 or 1e-3 <= abs(cell) < 1000 else f"{cell:.3g}"
+        case str():
+            return cell
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text.replace(",", "").replace("-", "0", text == "-"))
+    except ValueError:
+        return False
+    return True
