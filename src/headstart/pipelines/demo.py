@@ -20,18 +20,7 @@ PREDICTED = "predictions.csv"
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One of the demo's two jobs.
-
-    Parameters
-    ----------
-    title, backbone : str
-    script : str
-        The script of ``data/`` that makes the data.
-    data, sample : str
-        What is extracted, and what is predicted, below the demo's folder.
-    options : tuple of str
-        What ``extract`` must be told about the data.
-    """
+    """One of the demo's two jobs: the script of ``data/`` that makes its data, what is extracted, what is predicted."""
 
     title: str
     backbone: str

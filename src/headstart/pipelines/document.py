@@ -17,15 +17,7 @@ Names = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Document:
-    """Values with their places.
-
-    Parameters
-    ----------
-    path : Path
-    values : dict
-    places : dict
-        By the names that lead there: ``line 12``, or the ``--set`` that it came by.
-    """
+    """Values with their places, by the names that lead there: ``line 12``, or the ``--set`` that they came by."""
 
     path: Path
     values: dict[str, Any]
@@ -84,15 +76,9 @@ def _walk(node: yaml.Node | None, names: Names, document: Document) -> None:
 
 
 def change(document: Document, changes: Sequence[str], verbs: Sequence[str]) -> None:
-    """Apply ``--set`` options, in their order and in place.
+    """Apply ``--set`` options, in their order and in place: each is ``PATH=VALUE``, names with dots between, and YAML.
 
-    Parameters
-    ----------
-    document : Document
-    changes : sequence of str
-        ``PATH=VALUE``: names with dots between, and YAML. ``steps.NAME.option``, ``VERB.option`` for all steps of a
-        verb, ``data`` and ``data.option``, ``name``.
-    verbs : sequence of str
+    A path is ``steps.NAME.option``, ``VERB.option`` for all steps of a verb, ``data`` or ``data.option``, or ``name``.
 
     Raises
     ------

@@ -45,16 +45,7 @@ class ExportStep(Config):
 
 @dataclass(frozen=True)
 class Verb:
-    """A command that a step can be.
-
-    Parameters
-    ----------
-    config : type of Config
-    left_out : frozenset of str
-        Options of the command that a pipeline decides itself.
-    sets, runs : tuple of str
-        Options that name an earlier step: an extract step, or one that leaves a run.
-    """
+    """A command that a step can be: options that a pipeline decides itself, and those that name earlier steps."""
 
     config: type[Config]
     left_out: frozenset[str] = frozenset()

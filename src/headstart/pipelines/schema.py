@@ -21,18 +21,7 @@ STAND_IN = "…"
 
 @dataclass(frozen=True)
 class Step:
-    """One step.
-
-    Parameters
-    ----------
-    name, verb : str
-    options : mapping
-        As the command's configuration takes them; earlier steps by name.
-    needs : tuple of str
-        The steps that it hangs on.
-    data : DataConfig, optional
-        Of an extraction or a prediction.
-    """
+    """One step: its options as the command's configuration takes them, and the earlier steps that it hangs on."""
 
     name: str
     verb: str
@@ -43,14 +32,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """An experiment.
-
-    Parameters
-    ----------
-    name, about : str
-    steps : tuple of Step
-        In order.
-    """
+    """An experiment; its steps are in order."""
 
     name: str
     about: str
