@@ -19,10 +19,9 @@ from headstart.data import SourceOptions
 from headstart.errors import ConfigError
 from headstart.options import Positive, Range, Rate, Seed, Share, defaults, item_of, members
 from headstart.tasks import check_kind
-from headstart.types import Modality
+from headstart.types import Modality, PlotFormat
 
 SplitSeed = Annotated[int, Range(ge=-(2**63), lt=2**63)]
-Plots = Literal["png", "svg", "both", "none"]
 
 
 def _as_field(kind: Any, value: Any) -> Any:
@@ -215,7 +214,7 @@ class FitConfig(Config):
     mapped: bool | None
     track: list[str]
     callback: list[str]
-    plots: Plots
+    plots: PlotFormat
     seed: Seed
     cache: str | None
     digest: str | None = None
@@ -267,7 +266,7 @@ class TuneConfig(ColumnConfig, ComputeConfig):
     calibrate: bool
     track: list[str]
     callback: list[str]
-    plots: Plots
+    plots: PlotFormat
     seed: Seed
     max_length: Positive | None
     image_size: Positive | None
@@ -307,7 +306,7 @@ class CompareConfig(Config):
     function = "compare"
     runs: list[str]
     set: str | None = None
-    plots: Plots
+    plots: PlotFormat
     seed: Seed
 
 

@@ -68,6 +68,20 @@ def words(keys: NDArray[np.uint8]) -> tuple[NDArray[np.uint64], NDArray[np.uint6
     return _word(keys, 0), _word(keys, 1)
 
 
+def ranks(keys: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """The place of each key in the order of keys, shape (N,); of equal keys the first row comes first.
+
+    Examples
+    --------
+    >>> ranks(pack([bytes([3] * 16), bytes([1] * 16), bytes([3] * 16)])).tolist()
+    [1, 0, 2]
+    """
+    high, low = words(keys)
+    places = np.empty(len(keys), dtype=np.int64)
+    places[np.lexsort((low, high))] = np.arange(len(keys))
+    return places
+
+
 def first_by_key(keys: NDArray[np.uint8]) -> NDArray[np.int64]:
     """The first row of each key, in the order of the keys."""
     order, is_first = _sorted(keys)

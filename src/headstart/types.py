@@ -25,6 +25,8 @@ numbers (N,). It decides which heads fit a task."""
 
 Precision: TypeAlias = Literal["fp32", "bf16", "fp16", "int8"]
 StoredDtype: TypeAlias = Literal["float16", "float32"]
+PlotFormat: TypeAlias = Literal["png", "svg", "both", "none"]
+"""The files in which plots are written."""
 Payload: TypeAlias = "bytes | str | tuple[str, str] | tuple[bytes, str]"
 """What a sample is made of: the bytes of an image file, a text, a pair of texts, or an image's bytes
 with a text."""

@@ -20,7 +20,6 @@ from headstart.cache.formats import FormatName, shard_format
 from headstart.cache.index import Index
 from headstart.cache.reading import copying, dtypes, threads
 from headstart.cache.reading.places import locate
-from headstart.cache.reading.stored import open_rows
 from headstart.cache.recipe import Recipe
 from headstart.cache.sets import FeatureSet
 from headstart.cache.space import Space
@@ -91,7 +90,7 @@ def test_any_rows_in_any_order_are_what_a_naive_reader_gets(
     there = sorted({number for numbers, _ in parts for number in numbers})
     keys = universe[data.draw(st.lists(st.sampled_from(there), max_size=90))].reshape(-1, 16)
     dtype = {"stored": stored, "float32": np.float32, "float16": np.float16, None: np.float32}[asked]
-    rows = open_rows(space, keys)
+    rows = space.rows(keys)
     whole = rows.matrix(asked)
     assert whole.dtype == dtype
     assert np.array_equal(whole, values_of(keys, dtype))
@@ -108,14 +107,14 @@ def test_rows_that_almost_follow_each_other(pattern: list[int], dtype: str, half
     numbers = [89 - int(stored[place]) for place in pattern]
     found = half.mapped(dtype=dtype)[[89 - number for number in numbers]]  # type: ignore[arg-type]
     assert found[:, 0].tolist() == numbers
-    again = open_rows(half.held().space, keys_of(numbers)).matrix(dtype)
+    again = half.held().space.rows(keys_of(numbers)).matrix(dtype)
     assert again[:, 0].tolist() == numbers
 
 
 def test_places_are_in_the_order_in_which_rows_are_stored(cache: Cache) -> None:
     for start in (0, 40, 80):
         put(cache, range(start, start + 40))
-    places = locate(space_of(cache), keys_of([*range(120), 999]))
+    places = locate(space_of(cache).refresh(), keys_of([*range(120), 999]))
     assert sorted(places.samples) == list(range(120))
     assert places.shard.tolist() == sorted(places.shard.tolist())
     for shard in range(3):

@@ -107,15 +107,6 @@ def test_a_directory_that_holds_something_is_left_alone(headstart: Runner, runs:
     assert (Path("compared") / "notes.txt").read_text() == "mine"
 
 
-@pytest.mark.parametrize(("said", "files"), [("png", {".png"}), ("svg", {".svg"}), ("none", set())])
-def test_only_the_plots_that_are_asked_for_are_drawn(
-    headstart: Runner, runs: list[Path], said: str, files: set[str]
-) -> None:
-    assert headstart("compare", *runs, "--out", "compared", "--plots", said).code == 0
-    assert {path.suffix for path in Path("compared/plots").iterdir()} == files
-    assert (".png)" in Path("compared/README.md").read_text("utf-8")) == (said == "png")
-
-
 def test_overwrite_replaces_a_comparison_as_a_whole(headstart: Runner, runs: list[Path]) -> None:
     assert headstart("compare", *runs, "--out", "compared").code == 0
     (Path("compared") / "stale.txt").write_text("of before")

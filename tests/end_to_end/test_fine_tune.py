@@ -91,33 +91,34 @@ def test_a_training_that_was_killed_ends_where_the_uninterrupted_one_ends(
     assert [entry["number"] for entry in history] == list(range(1, len(history) + 1))
 
 
-def test_the_line_after_an_interrupt_goes_on_as_printed(
+def test_the_command_that_an_interrupt_prints_goes_on(
     headstart: Runner, texts: Path, tiny_bert: Path
 ) -> None:
-    started = start(*undrawn(words_for(texts, tiny_bert, "cut")))
+    started = start(*undrawn(words_for(texts, tiny_bert, "cut", "--overwrite")))
     deadline = time.monotonic() + 200
-    while not list(Path(".cut.training").glob("phase-*.safetensors")):
+    while not list(Path(".cut.training").glob("phase-1.safetensors")):
         assert time.monotonic() < deadline
         assert started.poll() is None
         time.sleep(0.01)
     started.send_signal(signal.SIGINT)
     _, err = started.communicate()
-    assert started.returncode == 130
-    (line,) = (line for line in err.splitlines() if "Resume with: " in line)
-    again = headstart(*shlex.split(line.partition("Resume with: headstart ")[2]))
+    assert started.wait() == 130, err
+    program, *words = shlex.split(err.partition("Resume with: ")[2])
+    assert program == "headstart"
+    again = headstart(*words)
     assert again.code == 0, again.err
     assert "taking up a training that was interrupted" in again.err
 
 
-def test_a_set_beside_data_of_its_name_is_taken_where_no_backbone_is_given(
+def test_a_set_is_trained_on_though_a_folder_has_its_name(
     headstart: Runner, texts: Path, tiny_bert: Path
 ) -> None:
-    spec = f"hf:{tiny_bert}"
-    assert headstart("extract", texts, "--backbone", spec, "--set", texts.name).code == 0
-    tuned = headstart("fine-tune", texts.name, "--strategy", "frozen", "--epochs", "1", "--out", "of-set")
-    assert tuned.code == 0, tuned.err
-    assert "texts.csv is taken for the set of that name" in tuned.err
-    assert json.loads(Path("of-set/features.json").read_text())["set"] == texts.name
+    assert headstart("extract", texts, "--backbone", f"hf:{tiny_bert}", "--set", "pets").code == 0
+    Path("pets").mkdir()
+    done = headstart("fine-tune", "pets", "--epochs", "1", "--out", "tuned", "--strategy", "frozen", "--json")
+    assert done.code == 0, done.err
+    assert "pets is the set of that name" in done.err
+    assert done.json["provenance"]["set"] == "pets"
 
 
 def test_a_run_says_what_was_trained_and_can_be_used(headstart: Runner, texts: Path, tiny_bert: Path) -> None:

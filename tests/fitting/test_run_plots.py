@@ -21,7 +21,9 @@ def numbers(cache_root: Path, tmp_path: Path) -> Path:
     X = np.random.default_rng(0).normal(size=(N, 8)).astype(np.float32)
     y = (X @ np.arange(8) + np.random.default_rng(1).normal(size=N)).tolist()
     features = make_set(cache_root, X, {"age": y}, kinds={"age": "regression"})
-    hs.fit_head(features, head="ridge", sweep={"alpha": [0.1, 1.0, 10.0]}, seeds=2, out=tmp_path / "run")
+    hs.fit_head(
+        features, head="ridge", sweep={"alpha": [0.1, 1.0, 10.0]}, seeds=2, out=tmp_path / "run", plots="both"
+    )
     return tmp_path / "run"
 
 
@@ -31,7 +33,7 @@ def labels(cache_root: Path, tmp_path: Path) -> Path:
     tags = [["a", "b"] if c == 0 else ["b"] if c == 1 else [] for c in y]
     meta = {"camera": [f"camera {i % 2}" for i in range(N)]}
     features = make_set(cache_root, X, {"tags": tags}, kinds={"tags": "multi"}, meta=meta)
-    hs.fit_head(features, head="logistic", out=tmp_path / "run")
+    hs.fit_head(features, head="logistic", out=tmp_path / "run", plots="both")
     return tmp_path / "run"
 
 

@@ -8,7 +8,7 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 
 from headstart.heads import neighbours
 from headstart.heads.knn import KNNHead, KNNRegressor
-from headstart.heads.neighbours import Memory, unit_rows
+from headstart.heads.neighbours import nearest, votes
 
 
 def test_it_votes_as_scikit_learn_does_with_the_same_weights(problem):
@@ -32,13 +32,12 @@ def test_numbers_are_weighted_means_of_the_neighbours(problem):
 
 
 def test_every_k_of_one_search_is_what_a_search_for_it_gives(problem):
-    Z = unit_rows(problem.X - problem.X.mean(axis=0))
+    Z = problem.X - problem.X.mean(axis=0)
     codes = np.searchsorted(np.unique(problem.y), problem.y)
-    memory = Memory(Z, codes, 4, 0.07)
     ks = [1, 3, 10, 400]
-    together = np.concatenate([np.stack(said) for _, said in memory.ask(Z[:50], ks)], axis=1)
+    together = list(votes(nearest(Z[:50], Z, 400), codes, 4, ks))
     for place, k in enumerate(ks):
-        alone = np.concatenate([said for _, [said] in memory.ask(Z[:50], [k])])
+        [alone] = votes(nearest(Z[:50], Z, k), codes, 4, [k])
         np.testing.assert_allclose(together[place], alone, rtol=1e-12)
 
 
@@ -78,7 +77,7 @@ def test_more_neighbours_than_samples_are_all_samples(problem):
 def test_many_queries_are_answered_as_few_are(problem, monkeypatch):
     head = KNNHead(k=9).fit(problem.X, problem.y)
     whole = head.predict_proba(problem.X_test)
-    monkeypatch.setattr(neighbours, "BLOCK_VALUES", 3000)
+    monkeypatch.setattr(neighbours, "QUERIES", 7)
     np.testing.assert_allclose(head.predict_proba(problem.X_test), whole, rtol=1e-4, atol=1e-6)
 
 

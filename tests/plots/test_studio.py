@@ -5,7 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 from functools import partial
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from headstart.plots import Plot, history_plot
 from headstart.plots.studio import Studio, draw_here, open_studio
@@ -24,24 +27,30 @@ def refuse(number: int) -> Any:
 
 
 def test_they_are_the_same_as_drawn_here() -> None:
-    with open_studio() as studio:
-        found = studio.draw(PLOTS)
-    assert list(found) == list(PLOTS)
-    assert found == draw_here(PLOTS)
+    with open_studio("both") as studio:
+        found = studio.draw(PLOTS, "both")
+    assert set(found) == {f"{name}.{suffix}" for name in PLOTS for suffix in ("png", "svg")}
+    assert found == draw_here(PLOTS, "both")
+
+
+@pytest.mark.parametrize(("asked", "suffixes"), [("png", {".png"}), ("svg", {".svg"}), ("none", set())])
+def test_only_the_files_that_are_asked_for_are_drawn(asked: Any, suffixes: set[str]) -> None:
+    with open_studio(asked) as studio:
+        assert {Path(name).suffix for name in studio.draw(PLOTS, asked)} == suffixes
 
 
 def test_what_a_process_fails_at_is_drawn_here() -> None:
     plots = {**PLOTS, "refused": Plot(partial(refuse, 1)), "lambda": Plot(lambda: refuse(2))}
     studio = Studio(2)
     studio._workers[0].kill()
-    assert studio.draw(plots) == draw_here(plots)
+    assert studio.draw(plots, "png") == draw_here(plots, "png")
     studio.close()
 
 
 def test_without_processes_they_are_drawn_here() -> None:
     studio = Studio(0)
-    assert studio.draw(PLOTS) == draw_here(PLOTS)
-    assert studio.draw({}) == {}
+    assert studio.draw(PLOTS, "png") == draw_here(PLOTS, "png")
+    assert studio.draw({}, "png") == {}
     studio.close()
 
 

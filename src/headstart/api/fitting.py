@@ -1,7 +1,7 @@
 """A head on the features of a set."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
+from typing import TYPE_CHECKING, Annotated, Any, Union
 
 from headstart.api import shared
 from headstart.errors import ConfigError
@@ -71,7 +71,7 @@ def fit_head(
             reads=shared.read_grid,
         ),
     ] = None,
-    search: Annotated[Literal["grid", "optuna"], Option("grid or optuna.", shared.SEARCH)] = "grid",
+    search: Annotated[str, Option("grid or optuna.", shared.SEARCH)] = "grid",
     trials: Annotated[Annotated[int, Range(ge=1, le=10_000)], Option("Of optuna.", shared.SEARCH)] = 50,
     seeds: Annotated[
         Annotated[int, Range(ge=1, le=1000)], Option("So many seeds from --seed on.", shared.SEARCH)
@@ -104,7 +104,7 @@ def fit_head(
     seed: Annotated[Seed, Option("Of the head.")] = 0,
     out: Annotated[
         StrPath | None,
-        Option("Default: runs/<set>-<head>, of a sweep over heads runs/<set>-sweep.", metavar="RUN"),
+        Option("Default: runs/<set>-<head>; -sweep if it compares heads.", metavar="RUN"),
     ] = None,
     overwrite: shared.Overwrite = False,
     cache: shared.CacheDir = None,

@@ -1,10 +1,11 @@
 """Options that several public functions share; each is said once, here."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
+from typing import TYPE_CHECKING, Annotated, Any, Union
 
 from headstart.errors import ConfigError
 from headstart.options import Option, Positive, Range, Seed, StrPath
+from headstart.types import PlotFormat
 
 if TYPE_CHECKING:
     from headstart.registry.run import Run
@@ -71,8 +72,8 @@ Label = Annotated[str | None, Option("Which label column.", metavar="NAME")]
 SplitSeed = Annotated[int, Option("Of the splits that are made.")]
 Calibrate = Annotated[bool, Option("Scale probabilities on validation data.")]
 Plots = Annotated[
-    Literal["png", "svg", "both", "none"],
-    Option("png, svg, both or none: the files of plots that are written."),
+    PlotFormat,
+    Option("Write plots as PNG files, SVG files, both, or not at all."),
 ]
 Offline = Annotated[bool, Option("Open no network socket.", COMPUTING)]
 OfflineAlone = Annotated[bool, Option("Open no network socket.")]

@@ -1,7 +1,7 @@
 """A whole network on the samples of a set."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from headstart.api import shared
 from headstart.options import Option, Positive, Range, Rate, Seed, Share, StrPath, public
@@ -84,7 +84,7 @@ def fine_tune(
     ] = None,
     clip_norm: Annotated[Annotated[float, Range(gt=0)], Option("Of the gradient, at most.", TRAINING)] = 1.0,
     label_smoothing: Annotated[Share, Option("Spread over all classes.", TRAINING)] = 0.0,
-    class_weight: Annotated[Literal["none", "balanced"], Option("none or balanced.", TRAINING)] = "none",
+    class_weight: Annotated[str, Option("none or balanced.", TRAINING)] = "none",
     dropout: Annotated[Share, Option("Of what enters the head.", TRAINING)] = 0.0,
     augment: Annotated[
         str | None, Option("default, randaugment or py:…: anew in each epoch.", TRAINING)
@@ -100,9 +100,7 @@ def fine_tune(
             reads=shared.read_grid,
         ),
     ] = None,
-    search: Annotated[
-        Literal["grid", "optuna"], Option("grid, or optuna, which gives up on the worse.", shared.SEARCH)
-    ] = "grid",
+    search: Annotated[str, Option("grid, or optuna, which gives up on the worse.", shared.SEARCH)] = "grid",
     trials: Annotated[Annotated[int, Range(ge=1, le=10_000)], Option("Of optuna.", shared.SEARCH)] = 20,
     track: Annotated[
         str | Sequence[str] | None,

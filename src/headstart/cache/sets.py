@@ -10,6 +10,7 @@ import numpy as np
 
 from headstart.arrow import codes_by_name, keys_from_arrow, mask_of, vectors_of
 from headstart.backbones.pooling import display_tap, is_ragged
+from headstart.cache.exchange.selection import LabelColumn, Selection, select
 from headstart.cache.failures import failures_to_jsonl, read_failures
 from headstart.cache.layout import SET_FORMAT, check_format
 from headstart.cache.reading.held import HeldSamples
@@ -198,9 +199,37 @@ class FeatureSet(SetState):
             ``datasets`` is not installed.
         """
         from headstart.cache.exchange.export_arrow import to_dataset
-        from headstart.cache.exchange.selection import select
 
-        return to_dataset(select(self, split, tap, label, backbone, view))
+        return to_dataset(self.selection(split, tap, label, backbone, view))
+
+    def selection(
+        self,
+        split: str | None = None,
+        tap: str | None = None,
+        label: str | None = None,
+        backbone: str | None = None,
+        view: str | None = None,
+    ) -> Selection:
+        """The same before any of it is read, to be exported a block at a time; without ``label`` all columns."""
+        held = self.held(split, tap, backbone, view)
+        columns = list(self.label_names) if label is None else [self.label_column(label)]
+        labels = {
+            column: LabelColumn(self.label_kinds.get(column, "single"), self.label_names[column])
+            for column in columns
+        }
+        return select(held, labels, self._about(held.feature))
+
+    def _about(self, feature: FeatureRef) -> dict[str, str]:
+        about = {
+            "set": self.name,
+            "digest": self.digest,
+            "backbone": feature.backbone,
+            "tap": feature.tap,
+            "view": feature.view,
+            "space": feature.space,
+            "modality": self.info.get("source", {}).get("modality"),
+        }
+        return {name: str(value) for name, value in about.items() if value is not None}
 
     def held(
         self,
@@ -241,7 +270,7 @@ class FeatureSet(SetState):
         if found is None:
             space = self._open_space(feature.space)
             keys = keys_from_arrow(self._columns(["key"]).column("key"))
-            found = self._located[feature.space] = space, keys, locate(space, keys)
+            found = self._located[feature.space] = space, keys, locate(space.refresh(), keys)
         return found
 
     def _is_in(self, split: str | None, n: int) -> NDArray[np.bool_]:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headstart.cache.indexing import KeptIndex
-from headstart.cache.reading.stored import open_rows
+import numpy as np
+
+from headstart.cache.indexing import KeptIndex, disappearing
+from headstart.cache.reading.places import Places, locate, runs
+from headstart.cache.reading.stored import StoredRows
 from headstart.cache.recipe import Recipe
-from headstart.cache.shards import CommittedShard, ShardFolder
+from headstart.cache.shards import LISTINGS, CommittedShard, ShardFolder
 from headstart.cache.uses import record_use
-from headstart.errors import CorruptShardError
+from headstart.errors import CorruptShardError, MismatchError
 from headstart.files import make_directory, read_json, sweep_partials, write_json
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from headstart.cache.index import Index
@@ -22,6 +25,10 @@ if TYPE_CHECKING:
     from headstart.types import Features
 
 __all__ = ["CommittedShard", "Space", "open_space"]
+
+
+class ForeignIndexError(CorruptShardError):
+    """The saved index said what is not in the shards; it is deleted, or at least not used again."""
 
 
 class Space:
@@ -121,7 +128,51 @@ class Space:
         CorruptShardError
             A shard does not hold what its name says.
         """
-        return open_rows(self, keys).features(keys)
+        return self.rows(keys).features(keys)
+
+    def rows(self, keys: NDArray[np.uint8], places: Places | None = None) -> StoredRows:
+        """Open the rows of keys, shape (N, 16), in their order.
+
+        The index is derived and may come from another machine, so it is never believed: whatever it says, a
+        vector is handed out under the key that stands beside it in the shard.
+
+        Parameters
+        ----------
+        keys : ndarray of uint8, shape (N, 16)
+        places : Places, optional
+            Where they were found before; that may not hold any more.
+
+        Raises
+        ------
+        MismatchError
+            A key has no row.
+        CorruptShardError
+            A shard does not hold what its name says.
+        """
+        for _ in range(LISTINGS):
+            # A shard that is gone since it was listed was compacted: its rows are in another one. And
+            # an index that lied is not asked again: the shards themselves are.
+            with contextlib.suppress(FileNotFoundError, ForeignIndexError):
+                return self._open(keys, locate(self.refresh(), keys) if places is None else places)
+            places = None
+        raise disappearing(self.shards)
+
+    def _open(self, keys: NDArray[np.uint8], places: Places) -> StoredRows:
+        if len(places) != len(keys):
+            raise MismatchError(f"space {self.id} lacks {len(keys) - len(places)} of {len(keys)} features")
+        shards = {}
+        for number, start, stop in runs(places.shard):
+            shards[number] = self.reader(places.names[number]).features()
+            expected = np.take(keys, places.samples[start:stop], axis=0)
+            if not _has_keys(shards[number].keys, places.row[start:stop], expected):
+                self.index.forget()
+                name = places.names[number]
+                raise ForeignIndexError(
+                    f"the index of space {self.id} did not fit {name}; run the command again"
+                )
+        if not shards and places.names:  # no row, as wide as the rows that there are
+            shards[0] = self.reader(places.names[0]).features()
+        return StoredRows(shards, places)
 
     def reader(self, name: str) -> ShardReader:
         """An opened shard, whose digest this machine has checked once.
@@ -134,6 +185,10 @@ class Space:
             It is gone: another process compacted or repaired the space.
         """
         return self.shards.reader(name)
+
+
+def _has_keys(keys: NDArray[np.uint8], rows: NDArray[np.uint32], expected: NDArray[np.uint8]) -> bool:
+    return bool(rows.max() < len(keys)) and np.array_equal(np.take(np.asarray(keys), rows, axis=0), expected)
 
 
 def open_space(path: Path) -> Space:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional, TypeVar, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional, TypeVar, get_origin
 
 import typer
 
@@ -154,6 +154,8 @@ def _shell_type(parameter: Parameter) -> Any:
 def _one(kinds: Collection[Any]) -> Any:
     if any(get_origin(kind) is os.PathLike for kind in kinds):
         return Path
+    if any(get_origin(kind) is Literal for kind in kinds):
+        return next(iter(kinds))
     return next((kind for kind in (bool, float, int) if kind in kinds and str not in kinds), str)
 
 

@@ -36,13 +36,9 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
         except typer.Exit:
             raise
         except KeyboardInterrupt as error:
-            again = this_command(resumes="resume" in kwargs)
             number = signal.SIGTERM if isinstance(error, _Terminated) else signal.SIGINT
             fail(
-                Interrupted(
-                    f"interrupted; what was finished is kept. Resume with: {again}",
-                    number,
-                )
+                Interrupted(f"interrupted; what was finished is kept. Resume with: {this_command()}", number)
             )
         except HeadstartError as error:
             fail(error)
@@ -73,10 +69,14 @@ def _terminate(number: int, frame: object) -> None:
     raise _Terminated
 
 
-def this_command(resumes: bool = False) -> str:
-    """The command as it was typed, to be typed again; a training that was interrupted is to be resumed."""
-    resume = ["--resume"] if resumes and "--resume" not in sys.argv else []
-    return shlex.join(["headstart", *sys.argv[1:], *resume])
+def this_command() -> str:
+    """The command that goes on: as it was given, and of one that keeps its state only if asked, with ``--resume``."""
+    words = ["headstart", *(word for word in sys.argv[1:] if word != "--overwrite" or not _is_resumed())]
+    return shlex.join([*words, "--resume"] if _is_resumed() and "--resume" not in words else words)
+
+
+def _is_resumed() -> bool:
+    return sys.argv[1:2] == ["fine-tune"]
 
 
 def _explain(error: BaseException) -> str:

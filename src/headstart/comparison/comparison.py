@@ -17,13 +17,14 @@ from headstart.comparison.compared import BreakEven, ComparedRun
 from headstart.comparison.costs import EXPERIMENTS
 from headstart.comparison.formatting import written_bytes, written_count, written_seconds
 from headstart.files import make_directory, write_durably, write_folder, write_json
+from headstart.plots.studio import draw_here
 from headstart.registry.run import check_free
 from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     from headstart.metrics.paired import Versus
     from headstart.plots import Plot
-    from headstart.types import Figure, Json
+    from headstart.types import Figure, Json, PlotFormat
 
 FILE = "comparison.json"
 WIDTH = 200
@@ -109,8 +110,15 @@ class Comparison:
 
         print(comparison_text(self, Console().width if sys.stdout.isatty() else WIDTH))
 
-    def save(self, path: str | os.PathLike[str], overwrite: bool = False, plots: str = "png") -> Path:
+    def save(self, path: str | os.PathLike[str], overwrite: bool = False, plots: PlotFormat = "png") -> Path:
         """Write ``comparison.csv``, ``comparison.json``, plots and a page, whole or not at all.
+
+        Parameters
+        ----------
+        path : path
+        overwrite : bool
+            Replace the comparison that lies there.
+        plots : {"png", "svg", "both", "none"}
 
         Raises
         ------
@@ -308,17 +316,14 @@ def check_target(target: Path, overwrite: bool) -> None:
     check_free(target, overwrite, FILE, "a comparison")
 
 
-def _write(comparison: Comparison, folder: Path, files: str) -> None:
-    from headstart.plots.studio import draw_here
-
+def _write(comparison: Comparison, folder: Path, asked: PlotFormat) -> None:
     write_json(folder / FILE, comparison.to_json())
     write_durably(folder / "comparison.csv", _csv(comparison).encode("utf-8"))
+    drawn = draw_here(plots_of(comparison), asked)
     make_directory(folder / "plots")
-    drawn = draw_here(plots_of(comparison), files)
-    for name, forms in drawn.items():
-        for form, data in forms.items():
-            write_durably(folder / "plots" / f"{name}.{form}", data)
-    shown = {name: f"{name}.{next(iter(forms))}" for name, forms in drawn.items() if forms}
+    for name, content in drawn.items():
+        write_durably(folder / "plots" / name, content)
+    shown = [name for name in drawn if asked != "both" or name.endswith(".png")]
     write_durably(folder / "README.md", _page(comparison, shown).encode("utf-8"))
 
 
@@ -353,7 +358,7 @@ def plots_of(comparison: Comparison) -> dict[str, Plot]:
     return plots
 
 
-def _page(comparison: Comparison, plots: Mapping[str, str]) -> str:
+def _page(comparison: Comparison, plots: list[str]) -> str:
     """The page: advice first, then what it rests on."""
     tables = [
         f"## {title[0].upper()}{title[1:]}\n\n{markdown_table(header, rows)}"
@@ -369,7 +374,7 @@ def _page(comparison: Comparison, plots: Mapping[str, str]) -> str:
         "exact test, after Holm for all runs together. *: the interval leaves out 0, and p is below 0.05. Alone right: "
         "samples that this run has right and the other wrong, and the reverse. Experiments: extraction once, training "
         "each time.",
-        *(f"![{name}](plots/{file})" for name, file in plots.items()),
+        *(f"![{Path(name).stem}](plots/{name})" for name in plots),
         f"Made by headstart {provenance['headstart']}, {provenance['created']}, with {provenance['resamples']:,} "
         f"resamples, seed {provenance['seed']}.",
     ]

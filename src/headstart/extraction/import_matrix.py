@@ -22,7 +22,8 @@ from headstart.cache.exchange.importing import (
     imported_recipe,
     imported_spec,
 )
-from headstart.cache.exchange.matrices import Matrix, open_matrix
+from headstart.cache.exchange.matrices import Matrix
+from headstart.cache.exchange.matrix_files import open_matrix
 from headstart.cache.exchange.selection import META
 from headstart.cache.formats import FormatName, shard_format
 from headstart.cache.layout import check_set_name

@@ -172,7 +172,7 @@ def finish(tracker: Tracker, record: Run) -> None:
         )
     with TemporaryDirectory() as folder:
         files = []
-        for name, plot in record.plots.items():
+        for name, plot in record.plots.items() if record.draws else ():
             files.append(Path(folder) / f"{name}.png")
             files[-1].write_bytes(plot.png())
         tracker.finish(record.report, files)

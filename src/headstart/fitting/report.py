@@ -92,8 +92,8 @@ def make_record(
         predictions=_predictions(splits, outcome.evaluation),
         split=outcome.features.samples.select(["id", "key", "split"]),
         predictor=predictor,
+        plot_format=config.plots,
         plots={**plots_of(train, outcome.evaluation, history), **plots_of_protocols(report)},
-        plot_files=config.plots,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -11,8 +11,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from headstart.heads.estimators import FLOATS, Classifier, ClosedFormHead, Regressor
 from headstart.heads.grids import numbers_of
-from headstart.heads.neighbours import Memory, squared_errors, unit_rows
+from headstart.heads.neighbours import QUERIES, nearest, squared_errors, unit_rows, votes
 from headstart.heads.parameters import Interval, ParameterError
+from headstart.heads.rows import in_blocks
 from headstart.heads.scaling import standardise
 
 KS = (1, 2, 3, 5, 10, 20, 50, 100, 200)
@@ -80,7 +81,7 @@ class _KNN(ClosedFormHead):
         if self.k != "auto":
             self.k_ = int(self.k)
             return
-        memory, n = self._memory(), len(features)
+        n = len(features)
         if validation is not None:
             queries, wanted, own, most = self._unit(validation[0]), validation[1], None, n
         else:
@@ -91,7 +92,7 @@ class _KNN(ClosedFormHead):
             self.k_ = 1
             return
         errors = np.zeros(len(ks))
-        for part, said in memory.ask(queries, ks, own):
+        for part, said in self._votes(queries, ks, own):
             errors += [squared_errors(each, wanted[part]) for each in said]
         errors /= len(queries)
         self.path_ = [{"k": k, "error": error} for k, error in zip(ks, errors.tolist(), strict=True)]
@@ -106,10 +107,15 @@ class _KNN(ClosedFormHead):
         return [int(k) for k in np.unique(given)]
 
     def _unit(self, features: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-        return unit_rows(standardise(features, self.mean_, self.scale_))
+        return unit_rows(standardise(features, self.mean_, self.scale_)).astype(np.float32)
 
-    def _memory(self) -> Memory:
-        return Memory(self.rows_, self.answers_, self._n_outputs(), float(self.temperature))
+    def _votes(
+        self, queries: NDArray[np.float32], ks: Sequence[int], own: NDArray[np.int64] | None = None
+    ) -> Iterator[tuple[slice, Iterator[NDArray[np.float64]]]]:
+        """Blocks of queries, with what the neighbours say for each k, ascending; `own` as `nearest` has it."""
+        for part, block in in_blocks(queries, QUERIES):
+            near = nearest(block, self.rows_, ks[-1], own=None if own is None else own[part], is_unit=True)
+            yield part, votes(near, self.answers_, self._n_outputs(), ks, float(self.temperature))
 
     def _n_outputs(self) -> int:
         raise NotImplementedError
@@ -119,7 +125,7 @@ class _KNN(ClosedFormHead):
         check_is_fitted(self)
         features = validate_data(self, X, dtype=FLOATS, reset=False)
         k = min(self.k_, len(self.rows_))
-        return np.concatenate([said for _, [said] in self._memory().ask(self._unit(features), [k])])
+        return np.concatenate([said for _, [said] in self._votes(self._unit(features), [k])])
 
 
 class KNNHead(_KNN, Classifier):

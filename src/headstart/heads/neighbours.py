@@ -1,112 +1,288 @@
-"""The nearest of many rows by cosine, and what they say, for every number of neighbours at once."""
+"""Exact nearest neighbours by cosine, in blocks, and what they vote for.
+
+Which rows are nearest does not depend on the matrix kernel, the number of threads, the size of the blocks or the
+other queries. A matrix product finds the rows that can be among the k nearest, whatever its rounding; these are
+scored again in double precision, in an order of summation that is fixed. Equal scores are ordered by rank.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
-BLOCK_VALUES = 1 << 24
-"""Numbers that a block of queries may need at a time: 64 MB in single precision."""
+from headstart.heads.rows import in_blocks
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from headstart.heads.rows import Rows
+
+    Floats = NDArray[np.float64]
+    Ints = NDArray[np.int64]
+
+QUERIES, KEYS = 2048, 4096
+"""Rows of a block: its cosines are 32 MB."""
+CANDIDATES = 1 << 20
+"""Pairs that are held before they are scored."""
+SCORED_VALUES = 1 << 16
+"""Numbers of the pairs that are scored together: they stay in the processor's cache."""
+DENSE = 100
+"""Where one row in so many is a neighbour, a product in double precision is cheaper than scoring them all again."""
+TEMPERATURE = 0.07
+"""Of a vote: a neighbour of cosine c counts exp(c / temperature) (Wu et al. 2018)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
-    """Rows whose answers are known.
+class Neighbours:
+    """The k nearest rows of each of N queries, the nearest first.
 
     Parameters
     ----------
-    rows : ndarray of float32, shape (N, D)
-        Of length 1.
-    answers : ndarray
-        Codes of classes (N,), or numbers (N, T).
-    n_outputs : int
-        Classes, or T.
-    temperature : float
-        A neighbour of similarity s counts exp(s / temperature).
+    cosine : ndarray of float64, shape (N, k)
+        ``-inf`` where there are fewer than k rows.
+    row : ndarray of int64, shape (N, k)
+        Their numbers among the rows that were searched; -1 where there are fewer.
     """
 
-    rows: Floats
-    answers: NDArray[Any]
-    n_outputs: int
-    temperature: float
+    cosine: Floats
+    row: Ints
 
-    def ask(
-        self, queries: Floats, ks: Sequence[int], own: NDArray[np.int64] | None = None
-    ) -> Iterator[tuple[slice, list[NDArray[np.float64]]]]:
-        """What the neighbours say: blocks of queries, with the answers (B, n_outputs) for each k.
-
-        Parameters
-        ----------
-        queries : ndarray of float32, shape (M, D)
-            Of length 1.
-        ks : sequence of int
-            Ascending; at most N, or N - 1 with ``own``.
-        own : ndarray of int64, shape (M,), optional
-            The rows that the queries are: nobody is a neighbour of their own.
-        """
-        answer_width = 1 if self.answers.ndim == 1 else self.n_outputs
-        size = max(1, BLOCK_VALUES // max(len(self.rows), ks[-1] * answer_width, len(ks) * self.n_outputs))
-        for start in range(0, len(queries), size):
-            part = slice(start, min(start + size, len(queries)))
-            near, weights = self._nearest(queries[part], ks[-1], None if own is None else own[part])
-            yield part, self._answers(near, weights, ks)
-
-    def _nearest(
-        self, queries: Floats, k: int, own: NDArray[np.int64] | None
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """The k nearest rows of each query, nearest first, and what each counts; both (B, k)."""
-        similar = queries @ self.rows.T
-        if own is not None:
-            similar[np.arange(len(own)), own] = -np.inf
-        n = similar.shape[1]
-        near = (
-            np.argpartition(similar, n - k, axis=1)[:, n - k :]
-            if k < n
-            else np.tile(np.arange(n), (len(queries), 1))
-        )
-        near.sort(axis=1)  # so that of equals the first row comes first, whatever the partition did
-        found = np.take_along_axis(similar, near, axis=1).astype(np.float64)
-        order = np.argsort(-found, axis=1, kind="stable")
-        near, found = np.take_along_axis(near, order, axis=1), np.take_along_axis(found, order, axis=1)
-        return near, np.exp((found - found[:, :1]) / self.temperature)
-
-    def _answers(
-        self, near: NDArray[np.int64], weights: NDArray[np.float64], ks: Sequence[int]
-    ) -> list[NDArray[np.float64]]:
-        """Weighted means of the answers of the first k, for each k; those of a smaller k are gone on with."""
-        n = len(near)
-        total = np.zeros((n, self.n_outputs))
-        answers, before = [], 0
-        for k in ks:
-            total += self._sum(near[:, before:k], weights[:, before:k])
-            answers.append(total / weights[:, :k].sum(axis=1, keepdims=True))
-            before = k
-        return answers
-
-    def _sum(self, near: NDArray[np.int64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        found = self.answers[near]
-        if found.ndim == 3:
-            summed: NDArray[np.float64] = np.einsum("bk,bkt->bt", weights, found)
-            return summed
-        places = np.arange(len(near))[:, None] * self.n_outputs + found
-        votes: Any = np.bincount(places.ravel(), weights.ravel(), minlength=len(near) * self.n_outputs)
-        counted: NDArray[np.float64] = votes.reshape(len(near), self.n_outputs)
-        return counted
+    def weights(self, temperature: float = TEMPERATURE) -> Floats:
+        """How much each neighbour counts in a vote, shape (N, k): the nearest 1, one that is missing 0."""
+        weights: Floats = np.exp((self.cosine - self.cosine[:, :1]) / temperature)
+        return weights
 
 
-def unit_rows(Z: NDArray[np.floating[Any]]) -> Floats:
-    """Rows of length 1, float32; those of zeros stay as they are."""
-    lengths = np.sqrt(np.einsum("ij,ij->i", Z, Z, dtype=np.float64))[:, None]
-    rows: Floats = np.divide(Z, np.where(lengths > 0, lengths, 1)).astype(np.float32, copy=False)
+def nearest(
+    queries: Rows,
+    among: Rows,
+    k: int,
+    centre: Floats | None = None,
+    own: Ints | None = None,
+    rank: Ints | None = None,
+    is_unit: bool = False,
+) -> Neighbours:
+    """The k nearest rows by cosine, exactly.
+
+    Parameters
+    ----------
+    queries : Rows, shape (N, D)
+    among : Rows, shape (M, D)
+    k : int
+        In [1, inf).
+    centre : ndarray of shape (D,), optional
+        Subtracted from all rows before they are compared.
+    own : ndarray of int64, shape (N,), optional
+        The rows that the queries are: none is a neighbour of itself.
+    rank : ndarray of int64, shape (M,), optional
+        Of rows that are equally near the one with the lower rank comes first; without it the one with the lower
+        number.
+    is_unit : bool
+        All rows have length 1 already.
+
+    Examples
+    --------
+    >>> X = np.array([[1.0, 0], [0, 1], [1, 0.1]])
+    >>> nearest(X, X, 1, own=np.arange(3)).row.ravel().tolist()
+    [2, 2, 0]
+    """
+    n = queries.shape[0]
+    found = Neighbours(np.full((n, k), -np.inf), np.full((n, k), -1, dtype=np.int64))
+    for place, block in in_blocks(queries, QUERIES):
+        part = Neighbours(found.cosine[place], found.row[place])
+        _Search(block, among, part, centre, rank, is_unit).run(None if own is None else own[place])
+    return found
+
+
+def unit_rows(X: NDArray[Any], centre: Floats | None = None) -> Floats:
+    """Rows less a centre, scaled to length 1, in double precision; a row of zeros stays one."""
+    rows = X.astype(np.float64) if centre is None else X - centre
+    lengths = np.sqrt(np.square(rows).sum(axis=1, keepdims=True))
+    rows /= np.where(lengths > 0, lengths, 1)
     return rows
 
 
-def squared_errors(said: NDArray[np.float64], answers: NDArray[Any]) -> float:
+class _Search:
+    """The neighbours of one block of queries.
+
+    In each block of keys those are kept that may belong to the k nearest: the cosine in the product's precision
+    is off by at most `slack`, so that no other row can.
+    """
+
+    def __init__(
+        self,
+        queries: NDArray[Any],
+        among: Rows,
+        found: Neighbours,
+        centre: Floats | None,
+        rank: Ints | None,
+        is_unit: bool,
+    ) -> None:
+        self.among, self.found = among, found
+        self.centre, self.rank, self.is_unit = centre, rank, is_unit
+        self.queries = self._units(queries, np.dtype(np.float64))
+        self.k = found.row.shape[1]
+        self.is_dense = self.k * DENSE > among.shape[0]
+        self.dtype = np.dtype(np.float64 if self.is_dense else np.float32)
+        # Of a sum of D products, in any order, with or without fused multiplication; 8 for rounding the units.
+        self.slack = (
+            (queries.shape[1] + 8) * float(np.finfo(np.float64 if self.is_dense else np.float32).eps) / 2
+        )
+        self.floor = np.full(len(queries), -np.inf)  # the k-th nearest is at least as near, up to the slack
+        self.pending: list[tuple[Ints, Ints, Floats]] = []
+        self.n_pending = 0
+        self.is_crowded = False
+
+    def run(self, own: Ints | None) -> None:
+        left = self.queries.astype(self.dtype)
+        for place, keys in in_blocks(self.among, KEYS):
+            cosines = left @ self._units(keys, self.dtype).T
+            if own is not None:
+                here = np.flatnonzero((own >= place.start) & (own < place.stop))
+                cosines[here, own[here] - place.start] = -np.inf
+            self._choose(cosines, place.start)
+        self._settle()
+
+    def _units(self, X: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+        return (X if self.is_unit else unit_rows(X, self.centre)).astype(dtype, copy=False)
+
+    def _choose(self, cosines: NDArray[np.floating[Any]], start: int) -> None:
+        if self.k < cosines.shape[1]:
+            kth = cosines.max(axis=1) if self.k == 1 else np.partition(cosines, -self.k, axis=1)[:, -self.k]
+            np.maximum(self.floor, kth, out=self.floor)
+        lowest = np.maximum(self.floor - 2 * self.slack, np.finfo(np.float32).min)  # what is hidden is none
+        step = max(1, CANDIDATES // cosines.shape[1])
+        for first in range(0, len(cosines), step):
+            part = cosines[first : first + step]
+            # The numbers of a flat mask are found several times as fast as those of a square one.
+            near = np.flatnonzero(part >= lowest[first : first + step, None].astype(self.dtype))
+            query, key = np.divmod(near, part.shape[1])
+            self.pending.append((query + first, key + start, part[query, key].astype(np.float64)))
+            self.n_pending += len(query)
+            if self.n_pending > CANDIDATES:
+                self.is_crowded = True
+                self._settle()
+
+    def _settle(self) -> None:
+        """Score what is pending, and keep the k nearest of it and of what was found before."""
+        if not self.n_pending:
+            return
+        query, row, cosine = (np.concatenate(each) for each in zip(*self.pending, strict=True))
+        self.pending, self.n_pending = [], 0
+        order = np.argsort(-cosine)
+        order = order[np.argsort(query[order].astype(np.uint16), kind="stable")]  # QUERIES fit; a radix sort
+        query, row, cosine = query[order], row[order], cosine[order]
+        last = _place_in_group(query) == self.k - 1
+        self.floor[query[last]] = np.maximum(self.floor[query[last]], cosine[last])
+        near = cosine >= self.floor[query] - 2 * self.slack
+        self._keep(*self._ordered(query[near], row[near], cosine[near]))
+
+    def _ordered(self, query: Ints, row: Ints, cosine: Floats) -> tuple[Ints, Ints, Floats]:
+        """Pairs ordered by query and by cosine in the product's precision, as ordered by query and exact cosine."""
+        is_close = (np.diff(cosine) >= -2 * self.slack) & (np.diff(query) == 0)
+        run = np.cumsum(np.append(True, ~is_close))
+        tied = np.flatnonzero(np.append(is_close, False) | np.append(False, is_close))
+        again = tied if self.is_dense and not self.is_crowded else slice(None)
+        cosine[again] = self._scores(query[again], row[again])
+        order = tied[np.lexsort((self._rank(row[tied]), -cosine[tied], run[tied]))]
+        row[tied], cosine[tied] = row[order], cosine[order]
+        return query, row, cosine
+
+    def _rank(self, row: Ints) -> Ints:
+        return row if self.rank is None else self.rank[row]
+
+    def _scores(self, query: Ints, row: Ints) -> Floats:
+        """The cosine of each pair, its products summed one way everywhere."""
+        scores = np.empty(len(query))
+        order = np.argsort(row, kind="stable")
+        rows, starts = np.unique(row[order], return_index=True)
+        ends = np.append(starts, len(row))
+        for first in range(0, len(rows), KEYS):
+            last = min(first + KEYS, len(rows))
+            units = self._units(self.among[rows[first:last]], np.dtype(np.float64))
+            part = order[ends[first] : ends[last]]
+            scores[part] = self._products(query[part], np.searchsorted(rows[first:last], row[part]), units)
+        return scores
+
+    def _products(self, query: Ints, key: Ints, units: Floats) -> Floats:
+        back: Ints | None = None
+        if len(query) > 8 * max(len(units), len(self.queries)):
+            # A crowd of copies: each is scored once.
+            content = units.view(np.dtype((np.void, units.shape[1] * units.itemsize))).ravel()
+            _, first, same = np.unique(content, return_index=True, return_inverse=True)
+            codes, back = np.unique(query * len(first) + same[key], return_inverse=True)
+            query, key = codes // len(first), first[codes % len(first)]
+        scores = np.empty(len(query))
+        step = max(1, SCORED_VALUES // units.shape[1])
+        for start in range(0, len(query), step):
+            part = slice(start, start + step)
+            products = self.queries[query[part]]
+            products *= units[key[part]]
+            products.sum(axis=1, out=scores[part])
+        return scores if back is None else scores[back]
+
+    def _keep(self, query: Ints, row: Ints, cosine: Floats) -> None:
+        known, place = np.nonzero(self.found.row >= 0)
+        if len(known):
+            query = np.concatenate([known, query])
+            row = np.concatenate([self.found.row[known, place], row])
+            cosine = np.concatenate([self.found.cosine[known, place], cosine])
+            order = np.lexsort((self._rank(row), -cosine, query))
+            query, row, cosine = query[order], row[order], cosine[order]
+        place = _place_in_group(query)
+        kept = place < self.k
+        self.found.cosine[query[kept], place[kept]] = cosine[kept]
+        self.found.row[query[kept], place[kept]] = row[kept]
+
+
+def _place_in_group(group: Ints) -> Ints:
+    """The place of each entry among those of its group; groups are sorted."""
+    is_first = np.diff(group, prepend=-1) != 0
+    starts = np.flatnonzero(is_first)
+    places: Ints = np.arange(len(group)) - starts[np.cumsum(is_first) - 1]
+    return places
+
+
+def votes(
+    neighbours: Neighbours,
+    answers: NDArray[Any],
+    n_outputs: int,
+    ks: Sequence[int],
+    temperature: float = TEMPERATURE,
+) -> Iterator[Floats]:
+    """For each k the weighted mean of what the first k neighbours say, shape (N, n_outputs).
+
+    Parameters
+    ----------
+    neighbours : Neighbours
+        Of N queries among M rows.
+    answers : ndarray
+        Codes of classes (M,), or numbers (M, n_outputs).
+    n_outputs : int
+    ks : sequence of int
+        Ascending.
+    temperature : float
+        In (0, inf).
+    """
+    weights = neighbours.weights(temperature)
+    total, count = np.zeros((len(weights), n_outputs)), np.zeros((len(weights), 1))
+    before = 0
+    for k in ks:
+        for place in range(before, k):  # not at once: that would take N × k × n_outputs numbers
+            weight, found = weights[:, place, None], answers[neighbours.row[:, place]]
+            count += weight
+            if answers.ndim == 1:
+                total[np.arange(len(found)), found] += weight[:, 0]
+            else:
+                total += weight * found
+        yield total / count
+        before = k
+
+
+def squared_errors(said: Floats, answers: NDArray[Any]) -> float:
     """Sum over samples and outputs of squared errors; of codes (M,), of shares of the classes (Brier)."""
     if answers.ndim == 2:
         return float(np.square(said - answers).sum())

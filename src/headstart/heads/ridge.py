@@ -15,9 +15,6 @@ from headstart.heads.grids import numbers_of
 from headstart.heads.parameters import Interval
 from headstart.heads.ridge_path import ridge_path
 
-SHARES = np.logspace(-5, 2, 15)
-"""Penalties that ``auto`` tries, as shares of the mean eigenvalue: whatever the unit and the number of rows."""
-
 
 class _Ridge(AffineHead):
     kind: ClassVar[str] = "ridge"
@@ -42,24 +39,19 @@ class _Ridge(AffineHead):
     def _solve(self, features: NDArray[np.floating[Any]], targets: NDArray[Any]) -> None:
         mean = self.mean_ if self.scaling == "standard" else features.mean(axis=0, dtype=np.float64)
         design = Design(features, mean, self.scale_, pick_gpu(self.device))
-        alphas = self._alphas(design)
-        path = ridge_path(design, targets, alphas)
-        self.alpha_, self.loo_error_ = float(alphas[path.best]), float(path.errors[path.best])
-        pairs = zip(alphas.tolist(), path.errors.tolist(), strict=True)
+        path = ridge_path(design, targets, self._alphas())
+        self.alpha_, self.loo_error_ = path.alpha, float(path.errors[path.best])
+        pairs = zip(path.alphas.tolist(), path.errors.tolist(), strict=True)
         self.path_ = [{"alpha": alpha, "loo_error": error} for alpha, error in pairs]
         intercept = path.offset
         if self.scaling == "none":
             intercept = intercept - path.coef @ mean
         self._keep(path.coef, intercept, features.dtype)
 
-    def _alphas(self, design: Design) -> NDArray[np.float64]:
+    def _alphas(self) -> NDArray[np.float64] | None:
         if self.alpha != "auto":
             return np.array([float(self.alpha)])
-        given = numbers_of("alphas", self.alphas)
-        if given is not None:
-            return given
-        total = sum(float((Z * Z).sum()) for _, Z in design.rows())
-        return SHARES * (total / design.X.shape[1] or 1.0)
+        return numbers_of("alphas", self.alphas)
 
 
 class RidgeHead(_Ridge, AffineClassifier):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -60,6 +61,19 @@ def in_blocks(X: Rows, size: int = BLOCK_ROWS) -> Iterator[tuple[slice, NDArray[
     for start in range(0, X.shape[0], size):
         place = slice(start, min(start + size, X.shape[0]))
         yield place, X[place]
+
+
+def first_copies(X: Rows) -> NDArray[np.int64]:
+    """For each row the first that is the same to the bit, shape (N,).
+
+    Examples
+    --------
+    >>> first_copies(np.array([[1.0, 2.0], [3.0, 4.0], [1.0, 2.0]])).tolist()
+    [0, 1, 0]
+    """
+    first: dict[bytes, int] = {}
+    contents = (blake2b(row.tobytes(), digest_size=16).digest() for _, block in in_blocks(X) for row in block)
+    return np.array([first.setdefault(content, row) for row, content in enumerate(contents)], dtype=np.int64)
 
 
 def mean_of(X: Rows) -> NDArray[np.float64]:

@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headstart.arrow import codes_by_name
+from headstart.arrow import codes_by_name, keys_from_arrow
 from headstart.backbones.pooling import display_tap, is_ragged
 from headstart.cache.store import Cache
 from headstart.errors import ConfigError, DataError
 from headstart.heads.design import Design
+from headstart.heads.neighbours import Neighbours, nearest
 from headstart.heads.ridge_path import ridge_path
 from headstart.heads.rows import Chosen, mean_of
 from headstart.inspection.duplicates import Pairs, crossing, groups_of, pairs_above
 from headstart.inspection.label_errors import LabelErrors, find_label_errors, require_cleanlab
-from headstart.inspection.neighbours import Neighbours, nearest
 from headstart.inspection.outliers import neighbour_distance, robust_z
+from headstart.keys import ranks
 from headstart.tasks import open_task
 from headstart.types import SPLITS
 
@@ -174,19 +175,22 @@ def audit(config: AuditConfig, progress: Progress) -> Audit:
     watch = _Watch(progress)
     labels = duplicates = groups = leaks = outliers = distance = z = None
     centre = mean_of(samples)
+    rank = ranks(keys_from_arrow(samples.table.column("key")))
     if "labels" in config.checks and column:
-        labels = watch.run("labels", "looking for wrong labels", lambda: _wrong_labels(samples))
+        labels = watch.run("labels", "looking for wrong labels", lambda: _wrong_labels(samples, rank))
     if {"duplicates", "outliers"} & set(config.checks):
-        near = watch.run("neighbours", "comparing all samples", lambda: _all_neighbours(samples, centre))
+        near = watch.run(
+            "neighbours", "comparing all samples", lambda: _all_neighbours(samples, centre, rank)
+        )
         if "duplicates" in config.checks:
             duplicates = pairs_above(near, config.threshold)
             groups = groups_of(duplicates, len(samples))
         if "outliers" in config.checks:
             distance = neighbour_distance(near)
             z = robust_z(distance)
-            outliers = np.argsort(-z, kind="stable")[: int((z > config.outlier_z).sum())]
+            outliers = np.lexsort((rank, -z))[: int((z > config.outlier_z).sum())]
     if "leaks" in config.checks:
-        leaks = watch.run("leaks", "comparing test with train", lambda: _leaks(samples, config, centre))
+        leaks = watch.run("leaks", "comparing test with train", lambda: _leaks(samples, config, centre, rank))
     return Audit(
         config, samples, column, labels, duplicates, groups, leaks, outliers, distance, z, watch.seconds
     )
@@ -211,19 +215,24 @@ def _label_column(features: FeatureSet, config: AuditConfig, progress: Progress)
     return None
 
 
-def _wrong_labels(samples: MappedFeatures) -> LabelErrors:
+def _wrong_labels(samples: MappedFeatures, rank: NDArray[np.int64]) -> LabelErrors:
     rows = np.flatnonzero(open_task(samples.kind).known(samples.y))
     if len(rows) < 2:
         return LabelErrors(rows[:0], samples.y[:0], np.empty(0))
-    found = find_label_errors(Chosen(samples, rows), samples.y[rows], samples.kind)
+    found = find_label_errors(Chosen(samples, rows), samples.y[rows], samples.kind, rank[rows])
     return LabelErrors(rows[found.row], found.suggested, found.score)
 
 
-def _all_neighbours(samples: MappedFeatures, centre: NDArray[np.float64]) -> Neighbours:
-    return nearest(samples, samples, min(N_NEIGHBOURS, len(samples) - 1), centre, same=True)
+def _all_neighbours(
+    samples: MappedFeatures, centre: NDArray[np.float64], rank: NDArray[np.int64]
+) -> Neighbours:
+    n = len(samples)
+    return nearest(samples, samples, min(N_NEIGHBOURS, n - 1), centre, np.arange(n), rank)
 
 
-def _leaks(samples: MappedFeatures, config: AuditConfig, centre: NDArray[np.float64]) -> Leaks:
+def _leaks(
+    samples: MappedFeatures, config: AuditConfig, centre: NDArray[np.float64], rank: NDArray[np.int64]
+) -> Leaks:
     """Train is searched for each row of the other splits: its nearest of all may lie in its own split."""
     splits = splits_of(samples)
     train = np.flatnonzero(splits == SPLITS.index("train"))
@@ -231,7 +240,7 @@ def _leaks(samples: MappedFeatures, config: AuditConfig, centre: NDArray[np.floa
     for split in ("test", "validation"):
         rows = np.flatnonzero(splits == SPLITS.index(split))
         if len(rows) and len(train):
-            near = nearest(Chosen(samples, rows), Chosen(samples, train), 1, centre)
+            near = nearest(Chosen(samples, rows), Chosen(samples, train), 1, centre, rank=rank[train])
             found = crossing(near, config.threshold)
             pairs[split] = Pairs(rows[found.first], train[found.second], found.cosine)
     has_label = open_task(samples.kind).known(samples.y)
@@ -240,9 +249,8 @@ def _leaks(samples: MappedFeatures, config: AuditConfig, centre: NDArray[np.floa
     if len(test) == 0 or len(known) < 2:
         return Leaks(pairs, "", {})
     is_leaked = np.isin(test, pairs["test"].first)
-    return Leaks(
-        pairs, open_task(samples.kind).indicator_score, _worth(samples, known, test, is_leaked, centre)
-    )
+    worth = _worth(samples, known, test, is_leaked, centre, rank)
+    return Leaks(pairs, open_task(samples.kind).indicator_score, worth)
 
 
 def _worth(
@@ -251,6 +259,7 @@ def _worth(
     test: NDArray[np.int64],
     is_leaked: NDArray[np.bool_],
     centre: NDArray[np.float64],
+    rank: NDArray[np.int64],
 ) -> dict[str, dict[str, float]]:
     """The metric of ridge and of the nearest neighbours, on test with and without what leaked."""
     task = open_task(samples.kind)
@@ -258,7 +267,7 @@ def _worth(
     true = task.indicators(samples.y[test], len(samples.names))
     X, X_test = Chosen(samples, train), Chosen(samples, test)
     design = Design.standardised(X)
-    near = nearest(X_test, X, 1, centre)
+    near = nearest(X_test, X, 1, centre, rank=rank[train])
     predicted = {
         "ridge": ridge_path(design, targets).predict(replace(design, X=X_test)),
         "knn": targets[near.row[:, 0]],

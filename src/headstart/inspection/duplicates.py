@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from headstart.inspection.neighbours import Neighbours
+    from headstart.heads.neighbours import Neighbours
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +38,19 @@ def pairs_above(neighbours: Neighbours, threshold: float) -> Pairs:
     Of a row only the k nearest are looked at: of a group of more than k + 1 equal rows not every pair is named,
     but every row is.
     """
-    row, place = np.nonzero(neighbours.cosine >= threshold)
+    cosine = neighbours.cosine.astype(np.float32)  # copies have 1, whatever the last digit of their cosine
+    row, place = np.nonzero(cosine >= threshold)
     other = neighbours.row[row, place]
     ends = np.stack([np.minimum(row, other), np.maximum(row, other)], axis=1)
     _, chosen = np.unique(ends, axis=0, return_index=True)
-    return _sorted(ends[chosen, 0], ends[chosen, 1], neighbours.cosine[row, place][chosen])
+    return _sorted(ends[chosen, 0], ends[chosen, 1], cosine[row, place][chosen])
 
 
 def crossing(neighbours: Neighbours, threshold: float) -> Pairs:
     """The rows of one matrix that have a row of another nearer than a threshold, each with the nearest."""
-    rows = np.flatnonzero(neighbours.cosine[:, 0] >= threshold)
-    return _sorted(rows, neighbours.row[rows, 0], neighbours.cosine[rows, 0])
+    cosine = neighbours.cosine[:, 0].astype(np.float32)
+    rows = np.flatnonzero(cosine >= threshold)
+    return _sorted(rows, neighbours.row[rows, 0], cosine[rows])
 
 
 def groups_of(pairs: Pairs, n_rows: int) -> NDArray[np.int64]:

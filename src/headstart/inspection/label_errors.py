@@ -10,6 +10,7 @@ import numpy as np
 from headstart.errors import MissingDependencyError
 from headstart.heads.design import Design
 from headstart.heads.ridge_path import leave_one_out
+from headstart.heads.rows import first_copies
 from headstart.inspection.outliers import robust_z
 from headstart.tasks import open_task
 
@@ -63,7 +64,9 @@ def require_cleanlab() -> None:
         raise MissingDependencyError("cleanlab", "finding label errors", "audit") from error
 
 
-def find_label_errors(X: Rows, y: NDArray[Any], kind: LabelKind) -> LabelErrors:
+def find_label_errors(
+    X: Rows, y: NDArray[Any], kind: LabelKind, rank: NDArray[np.int64] | None = None
+) -> LabelErrors:
     """Confident learning (Northcutt, Jiang and Chuang 2021) on what ridge regression predicts without the sample.
 
     Parameters
@@ -72,22 +75,25 @@ def find_label_errors(X: Rows, y: NDArray[Any], kind: LabelKind) -> LabelErrors:
     y : ndarray
         single: classes (N,) in [0, C). multi: indicator (N, L). regression: numbers (N,).
     kind : LabelKind
+    rank : ndarray of int64, shape (N,), optional
+        The order of samples whose labels are equally likely; without it that of their rows.
 
     Raises
     ------
     MissingDependencyError
         cleanlab is not installed; regression does not need it.
     """
+    rank = np.arange(len(y)) if rank is None else rank
     task = open_task(kind)
     if task.form == "numbers":
-        return _far_off(y.astype(np.float64), _left_out(X, task.indicators(y, 0))[:, 0])
+        return _far_off(y.astype(np.float64), _left_out(X, task.indicators(y, 0))[:, 0], rank)
     require_cleanlab()
     if task.form == "labels":
-        return _of_several(y, out_of_sample_several(X, y))
+        return _of_several(y, out_of_sample_several(X, y), rank)
     classes, codes = np.unique(y, return_inverse=True)
     if len(classes) < 2:
         return LabelErrors(np.empty(0, np.int64), np.empty(0, y.dtype), np.empty(0))
-    return _of_classes(codes, out_of_sample(X, codes), classes)
+    return _of_classes(codes, out_of_sample(X, codes), classes, rank)
 
 
 def out_of_sample(X: Rows, y: NDArray[Any]) -> NDArray[np.float64]:
@@ -129,11 +135,18 @@ def out_of_sample_several(X: Rows, Y: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _left_out(X: Rows, targets: NDArray[np.float64]) -> NDArray[np.float64]:
-    return leave_one_out(Design.standardised(X), targets)[1]
+    predicted = leave_one_out(Design.standardised(X), targets)[1]
+    # Copies with one label would differ in the last digits, as their places in a block are rounded.
+    same = first_copies(X)
+    alike = np.unique(np.column_stack([same, targets]), axis=0, return_index=True, return_inverse=True)
+    return predicted[alike[1][alike[2]]]
 
 
 def _of_classes(
-    codes: NDArray[np.int64], probabilities: NDArray[np.float64], classes: NDArray[Any]
+    codes: NDArray[np.int64],
+    probabilities: NDArray[np.float64],
+    classes: NDArray[Any],
+    rank: NDArray[np.int64],
 ) -> LabelErrors:
     from cleanlab.filter import find_label_issues
 
@@ -143,22 +156,22 @@ def _of_classes(
     found |= (likeliest != codes) & (probabilities.max(axis=1) >= CERTAIN)
     rows = np.flatnonzero(found)
     given = probabilities[rows, codes[rows]]
-    order = np.argsort(given, kind="stable")
+    order = np.lexsort((rank[rows], given))
     return LabelErrors(rows[order], classes[likeliest[rows]][order], given[order])
 
 
-def _of_several(Y: NDArray[Any], probabilities: NDArray[np.float64]) -> LabelErrors:
+def _of_several(Y: NDArray[Any], probabilities: NDArray[np.float64], rank: NDArray[np.int64]) -> LabelErrors:
     from cleanlab.multilabel_classification.filter import find_label_issues
 
     labels = [np.flatnonzero(row > 0).tolist() for row in Y]
     rows = np.flatnonzero(find_label_issues(labels, probabilities, n_jobs=1))
     fits = np.where(Y[rows] > 0, probabilities[rows], 1 - probabilities[rows]).min(axis=1)
-    order = np.argsort(fits, kind="stable")
+    order = np.lexsort((rank[rows], fits))
     return LabelErrors(rows[order], (probabilities[rows] > 0.5).astype(np.int8)[order], fits[order])
 
 
-def _far_off(y: NDArray[np.float64], predicted: NDArray[np.float64]) -> LabelErrors:
+def _far_off(y: NDArray[np.float64], predicted: NDArray[np.float64], rank: NDArray[np.int64]) -> LabelErrors:
     deviations = np.abs(robust_z(y - predicted))
     rows = np.flatnonzero(deviations > FAR_OFF)
-    order = np.argsort(-deviations[rows], kind="stable")
+    order = np.lexsort((rank[rows], -deviations[rows]))
     return LabelErrors(rows[order], predicted[rows][order], 1 / (1 + deviations[rows][order]))

@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from headstart.inspection.neighbours import Neighbours
+    from headstart.heads.neighbours import Neighbours
 
 NORMAL = 1.4826
 """The standard deviation of a normal distribution, in units of its median absolute deviation."""
@@ -21,7 +21,7 @@ def neighbour_distance(neighbours: Neighbours) -> NDArray[np.float64]:
     Ramaswamy, Rastogi and Shim (2000) use the k-th distance; the mean is steadier (Angiulli and Pizzuti 2002).
     """
     known = np.isfinite(neighbours.cosine)
-    total = np.where(known, 1 - neighbours.cosine.astype(np.float64), 0).sum(axis=1)
+    total = np.where(known, 1 - neighbours.cosine, 0).sum(axis=1)
     counted = known.sum(axis=1)
     return np.where(counted > 0, total / np.maximum(counted, 1), np.nan)
 

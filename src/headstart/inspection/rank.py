@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from headstart.arrow import keys_from_arrow
 from headstart.backbones.pooling import display_tap, is_ragged
 from headstart.cache.store import Cache
 from headstart.errors import ConfigError, DataError
 from headstart.heads.design import Design
+from headstart.heads.neighbours import nearest, votes
 from headstart.heads.ridge_path import leave_one_out
 from headstart.heads.rows import Chosen, mean_of
-from headstart.inspection.knn import vote
 from headstart.inspection.logme import logme
-from headstart.inspection.neighbours import nearest
+from headstart.keys import ranks
 from headstart.tasks import open_task
 
 if TYPE_CHECKING:
@@ -124,7 +125,11 @@ def _measure(features: FeatureSet, ref: FeatureRef, column: str) -> Ranked:
         )
     Y = Y[:, np.ptp(Y, axis=0) > 0]  # a class that train lacks has no evidence
     path, left_out = leave_one_out(Design.standardised(X), Y)
-    near = nearest(X, X, min(N_NEIGHBOURS, len(rows) - 1), mean_of(X), same=True)
+    k = min(N_NEIGHBOURS, len(rows) - 1)
+    near = nearest(
+        X, X, k, mean_of(X), np.arange(len(rows)), ranks(keys_from_arrow(samples.table.column("key")))[rows]
+    )
+    [voted] = votes(near, Y, Y.shape[1], [k])
     return Ranked(
         backbone=ref.backbone,
         tap=display_tap(ref.tap),
@@ -136,6 +141,6 @@ def _measure(features: FeatureSet, ref: FeatureRef, column: str) -> Ranked:
         loo_error=float(path.errors[path.best]),
         alpha=path.alpha,
         logme=logme(X, Y),
-        knn=task.score(Y, vote(near, Y)),
+        knn=task.score(Y, voted),
         seconds=perf_counter() - start,
     )

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from headstart.pipelines.state import Done
 
 NO_DIFFERENCE = (
-    "cache", "device", "workers", "format", "offline", "track", "part_size", "data", "init_head", "runs", "run"
+    "cache", "device", "workers", "format", "offline", "track", "part_size", "plots", "data", "init_head", "runs", "run"
 )  # fmt: skip
 """What changes no result, or is in the key by its content."""
 
@@ -118,8 +118,6 @@ def _token(bench: Bench, name: str, done: Mapping[str, Done], reads_head_only: b
 
 def _key(verb: str, config: Config, tokens: list[str]) -> str:
     said = config.model_dump(mode="json", exclude_none=True, exclude=set(NO_DIFFERENCE))
-    if said.get("plots") == "png":  # as before there was a choice
-        del said["plots"]
     if isinstance(config, ExtractConfig | PredictConfig):
         said["data"] = config.data
     text = json.dumps([verb, said, tokens], sort_keys=True, ensure_ascii=False)

@@ -11,26 +11,22 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from headstart.plots.plot import Plot
+from headstart.plots.plot import SUFFIXES, Plot
+from headstart.types import PlotFormat
 
-Drawn = Mapping[str, Mapping[str, bytes]]
-"""By name the bytes of its files, each by its format."""
-
-FORMATS: Mapping[str, tuple[str, ...]] = {
-    "png": ("png",), "svg": ("svg",), "both": ("png", "svg"), "none": (),
-}  # fmt: skip
-"""The files that ``--plots`` asks for."""
+Drawn = Mapping[str, bytes]
+"""Files by name."""
 
 MOST_WORKERS = 2
 
 
-def draw_here(plots: Mapping[str, Plot], files: str = "png") -> Drawn:
+def draw_here(plots: Mapping[str, Plot], asked: PlotFormat) -> Drawn:
     """Draw plots in this process."""
-    return {name: {form: getattr(plot, form)() for form in FORMATS[files]} for name, plot in plots.items()}
+    return {name: content for plot in plots for name, content in plots[plot].files(plot, asked).items()}
 
 
 class Studio:
@@ -51,20 +47,17 @@ class Studio:
             for _ in range(n_workers)
         ]
 
-    def draw(self, plots: Mapping[str, Plot], files: str = "png") -> Drawn:
+    def draw(self, plots: Mapping[str, Plot], asked: PlotFormat) -> Drawn:
         """Draw plots, a part of them in each process; what one of them fails at is drawn here. Once."""
-        if not FORMATS[files]:
-            return draw_here(plots, files)
-        names = list(plots)
+        names = list(plots) if SUFFIXES[asked] else []
         shares = [names[start :: len(self._workers)] for start in range(len(self._workers))]
-        found: dict[str, Mapping[str, bytes]] = {}
+        found: dict[str, bytes] = {}
         with ThreadPoolExecutor(max(len(self._workers), 1)) as pool:
-            chosen = _chosen(plots, shares)
-            for part in pool.map(lambda worker, plots: _ask(worker, plots, files), self._workers, chosen):
+            chosen = [{name: plots[name] for name in share} for share in shares]
+            for part in pool.map(_ask, self._workers, chosen, [asked] * len(shares)):
                 found |= part
-        rest = {name: plot for name, plot in plots.items() if name not in found}
-        found |= draw_here(rest, files)
-        return {name: found[name] for name in names}
+        rest = {name: plots[name] for name in names if f"{name}.{SUFFIXES[asked][0]}" not in found}
+        return {**found, **draw_here(rest, asked)}
 
     def close(self) -> None:
         """Let the processes go."""
@@ -78,24 +71,20 @@ class Studio:
 
 
 @contextlib.contextmanager
-def open_studio(files: str = "png") -> Iterator[Studio]:
-    """A studio with as many processes as there are cores to spare, at most two; none where no files are asked for."""
+def open_studio(asked: PlotFormat) -> Iterator[Studio]:
+    """A studio with as many processes as there are cores to spare, at most two; none if nothing is to be drawn."""
     n_cores = os.cpu_count() or 1
-    studio = Studio(min(n_cores, MOST_WORKERS) if n_cores > 1 and FORMATS[files] else 0)
+    studio = Studio(min(n_cores, MOST_WORKERS) if n_cores > 1 and SUFFIXES[asked] else 0)
     try:
         yield studio
     finally:
         studio.close()
 
 
-def _chosen(plots: Mapping[str, Plot], shares: Sequence[Sequence[str]]) -> list[dict[str, Plot]]:
-    return [{name: plots[name] for name in share} for share in shares]
-
-
-def _ask(worker: subprocess.Popen[bytes], plots: Mapping[str, Plot], files: str) -> Any:
+def _ask(worker: subprocess.Popen[bytes], plots: Mapping[str, Plot], asked: PlotFormat) -> Any:
     """What a process makes of its share; nothing, where it fails."""
     try:
-        said, _ = worker.communicate(pickle.dumps((plots, files)))
+        said, _ = worker.communicate(pickle.dumps((plots, asked)))
         return pickle.loads(said) if worker.returncode == 0 else {}  # noqa: S301 - our own process's
     except (OSError, pickle.PickleError, EOFError, AttributeError, ValueError):
         return {}
@@ -108,8 +97,8 @@ def _work() -> None:
 
     said = sys.stdin.buffer.read()
     if said:
-        plots, files = pickle.loads(said)  # noqa: S301 - the parent process's
-        sys.stdout.buffer.write(pickle.dumps(draw_here(plots, files)))
+        plots, asked = pickle.loads(said)  # noqa: S301 - the parent process's
+        sys.stdout.buffer.write(pickle.dumps(draw_here(plots, asked)))
 
 
 if __name__ == "__main__":

@@ -35,7 +35,8 @@ def model_card(
         _class_table(report["metrics"].get("test", {}).get("per_class", {})),
         _mistakes(report.get("errors", {})),
     ]
-    parts.extend(f"![{file.rpartition('.')[0]}](plots/{file})" for file in plots)
+    shown = {name.rpartition(".")[0]: name for name in reversed(plots)}  # of both kinds the first, a PNG file
+    parts.extend(f"![{name}](plots/{file})" for name, file in reversed(shown.items()))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from headstart.heads.predictor import Predictor
     from headstart.plots import Plot
     from headstart.plots.studio import Drawn
-    from headstart.types import Exported, Json
+    from headstart.types import Exported, Json, PlotFormat
 
-Draw: TypeAlias = "Callable[[Mapping[str, Plot], str], Drawn]"
+Draw: TypeAlias = "Callable[[Mapping[str, Plot], PlotFormat], Drawn]"
 
 MODEL_DIR, BACKBONE_DIR = "model", "backbone"
 IN_RUN = "@run"
@@ -76,7 +76,7 @@ class Content(TypedDict, total=False):
     predictions: pa.Table
     split: pa.Table
     plots: Mapping[str, Plot]
-    plot_files: str
+    plot_format: PlotFormat
     save_model: Callable[[Path], None]
 
 
@@ -183,6 +183,11 @@ class Run:
         return {}
 
     @property
+    def draws(self) -> bool:
+        """Whether its plots are drawn at all."""
+        return self._content.get("plot_format", "png") != "none"
+
+    @property
     def head(self) -> Head:
         """The fitted scikit-learn estimator, over prepared features."""
         return self.predictor.head
@@ -271,7 +276,7 @@ class Run:
         overwrite : bool
             Replace the run that lies there.
         draw : callable
-            Makes the files of plots by name, as ``--plots`` asks for them; None if they are drawn in this process.
+            From plots by name to the bytes of their files; None: they are drawn in this process.
 
         Raises
         ------
@@ -324,12 +329,10 @@ class Run:
         make_directory(folder / MODEL_DIR)
         content.get("save_model", self.predictor.save)(folder / MODEL_DIR)
         make_directory(folder / "plots")
-        drawn = draw(self.plots, content.get("plot_files", "png"))
-        for name, files in drawn.items():
-            for form, data in files.items():
-                write_durably(folder / "plots" / f"{name}.{form}", data)
-        shown = [f"{name}.{next(iter(files))}" for name, files in drawn.items() if files]
-        card = model_card(self.report, self.labels, self.features, shown)
+        drawn = draw(self.plots, content.get("plot_format", "png"))
+        for name, plot in drawn.items():
+            write_durably(folder / "plots" / name, plot)
+        card = model_card(self.report, self.labels, self.features, list(drawn))
         write_durably(folder / "README.md", card.encode("utf-8"))
 
     def __repr__(self) -> str:
@@ -356,10 +359,10 @@ class Run:
         return " + ".join(dict.fromkeys(str(part.get(name, "?")) for part in parts))
 
 
-def _draw_here(plots: Mapping[str, Plot], files: str) -> Drawn:
+def _draw_here(plots: Mapping[str, Plot], asked: PlotFormat) -> Drawn:
     from headstart.plots.studio import draw_here
 
-    return draw_here(plots, files)
+    return draw_here(plots, asked)
 
 
 def _placed(features: Mapping[str, Any], folder: Path) -> dict[str, Json]:

@@ -12,7 +12,6 @@ import numpy as np
 
 from headstart.arrow import keys_from_arrow
 from headstart.backbones.blocks import BLOCK
-from headstart.cache.reading.stored import open_rows
 from headstart.cache.recipe import make_recipe
 from headstart.config import ComputeConfig
 from headstart.errors import ConfigError
@@ -113,7 +112,7 @@ class CutCache:
 
     def _states(self, n_blocks: int, split: str) -> Callable[[int], NDArray[Any]]:
         keys = keys_from_arrow(self.raw[split].table.column("key"))
-        return open_rows(self.spaces[n_blocks], keys).vectors
+        return self.spaces[n_blocks].rows(keys).vectors
 
     def _pooled(self, split: str, plain: RawSamples) -> PooledSamples:
         features = np.asarray(self.raw[split].X, dtype=np.float32)

@@ -172,7 +172,8 @@ def _targets(head: Any, raw: Splits) -> dict[str, Any]:
 
 
 def _read_again(config: TuneConfig, features: FeatureSet, progress: Progress) -> RawData:
-    is_set = isinstance(config.data, str) and config.data == features.name and not os.path.exists(config.data)
+    is_named = isinstance(config.data, str) and config.data == features.name
+    is_set = is_named and (config.backbone is None or not os.path.exists(config.data))
     return read_again(features, None if is_set else config.data, progress)
 
 

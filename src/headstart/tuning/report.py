@@ -131,6 +131,7 @@ def tuned_record(
             shutil.copytree(state / "adapter", target / "adapter")
 
     return record.replaced(
+        plot_format=config.plots,
         config=resolved(config, outcome.features).dump(), report=report, features=features,
         save_model=save_model_files,
     )  # fmt: skip

@@ -86,12 +86,13 @@ def _features(config: TuneConfig, progress: Progress) -> FeatureSet:
     """The set to train on: one that is there, or the data, extracted as fit-head would need it."""
     cache = Cache(config.cache)
     name = config.data
-    is_there = isinstance(name, str) and os.path.exists(os.path.expanduser(name))
-    is_set = isinstance(name, str) and name in cache.set_names() and not (is_there and config.backbone)
-    if is_set and is_there and config.digest is None:
-        progress.say(
-            f"{name} is taken for the set of that name, not for what lies there: no --backbone is given"
-        )
+    is_set = isinstance(name, str) and name in cache.set_names()
+    if is_set and os.path.exists(os.path.expanduser(name)):
+        is_set = config.backbone is None and config.set is None
+        if is_set:
+            progress.say(
+                f"{name} is the set of that name; for the data that lies in ./{name}, say which --backbone"
+            )
     if is_set or config.digest is not None:
         features = cache.open_set(str(config.set or name), config.digest)
         if config.backbone is not None and config.backbone not in _backbones(features):
@@ -136,7 +137,7 @@ def _as_extract(config: TuneConfig) -> ExtractConfig:
 
 def _as_fit(config: TuneConfig, features: FeatureSet) -> FitConfig:
     """The configuration of a head on the same samples."""
-    names = ("tap", "backbone", "label", "seed", "cache", "calibrate", "plots")
+    names = ("tap", "backbone", "label", "seed", "cache", "calibrate")
     values: dict[str, Any] = {name: getattr(config, name) for name in names}
     return FitConfig(**{"set": features.name, "digest": features.digest, "head": "linear", **values})
 

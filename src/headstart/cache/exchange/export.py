@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from headstart.backbones.pooling import display_tap
-from headstart.cache.exchange.selection import Selection, select
+from headstart.cache.exchange.selection import Selection
 from headstart.cache.upkeep.trash import size_of
 from headstart.errors import ConfigError, DataError, StorageError
 from headstart.files import partial_path, storage_errors, sync_directory
@@ -61,7 +61,7 @@ def export(
     format_name : {"npz", "hdf5", "parquet", "arrow", "datasets"}, optional
         None: by the ending of ``out``; without one, a data set folder.
     split, tap, label, backbone : str, optional
-        What to export; see `headstart.cache.exchange.selection.select`.
+        What to export; see `headstart.FeatureSet.rows`.
     overwrite : bool
         Replace what an earlier export wrote there.
     view : str, optional
@@ -78,7 +78,7 @@ def export(
     """
     chosen = choose_format(out, format_name)
     _check_place(out, chosen, overwrite)
-    selection = select(features, split, tap, label, backbone, view)
+    selection = features.selection(split, tap, label, backbone, view)
     _check_shape(chosen, selection)
     if not len(selection):
         raise DataError(f"set {features.name!r} has no sample {f'in {split} ' if split else ''}to export")

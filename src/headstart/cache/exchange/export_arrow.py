@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from headstart.arrow import codes_by_name, column_of
-from headstart.cache.sets import LABEL
+from headstart.cache.reading.labels import LABEL
 from headstart.errors import MissingDependencyError
 
 if TYPE_CHECKING:

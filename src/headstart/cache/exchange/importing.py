@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headstart.cache.layout import SHARD_BYTES
-from headstart.cache.reading.stored import open_rows
 from headstart.cache.recipe import NUMERICS, Recipe
 from headstart.errors import MismatchError
 from headstart.keys import KEY_BYTES, first_occurrences, pack
@@ -117,7 +116,7 @@ def fill_imported(
 
 
 def _check_width(space: Space, keys: NDArray[np.uint8], matrix: Matrix) -> None:
-    width = open_rows(space, keys[:0]).kind.width
+    width = space.rows(keys[:0]).kind.width
     if len(space) and width != matrix.width:
         raise MismatchError(
             f"{matrix.path} has {matrix.width} numbers a row, and the cache holds features of {width} under that "
@@ -127,7 +126,7 @@ def _check_width(space: Space, keys: NDArray[np.uint8], matrix: Matrix) -> None:
 
 def _check(space: Space, keys: NDArray[np.uint8], matrix: Matrix, progress: Progress) -> None:
     held = space.held(keys)
-    before = open_rows(space, keys[held])
+    before = space.rows(keys[held])
     place = np.cumsum(held) - 1  # of a held row among those
     copies = np.ones(len(keys), dtype=bool)
     copies[first_occurrences(keys)] = False

@@ -1,8 +1,7 @@
-"""Matrices of features from elsewhere: npy, npz, HDF5 and Parquet, read a block at a time."""
+"""A matrix of features from elsewhere, read a block at a time."""
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,47 +74,6 @@ class Matrix:
                 )
             start += len(block)
             yield block
-
-
-def open_matrix(path: Path, features_column: str | None = None) -> Matrix:
-    """Open a file by its ending; no feature is read yet.
-
-    Parameters
-    ----------
-    path : Path
-    features_column : str, optional
-        The array or column that holds the features; None: found by its type.
-
-    Raises
-    ------
-    DataError
-        It is not such a file, or holds no matrix of numbers.
-    ConfigError
-        Several columns could be the features.
-    """
-    if not path.is_file():
-        raise DataError(f"there is no file {path}")
-    try:
-        match path.suffix.lower():
-            case ".npy":
-                from headstart.cache.exchange.matrix_arrays import open_npy
-
-                return open_npy(path)
-            case ".npz":
-                from headstart.cache.exchange.matrix_arrays import open_npz
-
-                return open_npz(path, features_column)
-            case ".h5" | ".hdf5":
-                from headstart.cache.exchange.matrix_arrays import open_hdf5
-
-                return open_hdf5(path, features_column)
-            case ".parquet":
-                from headstart.cache.exchange.matrix_parquet import open_parquet
-
-                return open_parquet(path, features_column)
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, pa.ArrowException) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
-    raise DataError(f"{path} is none of .npy, .npz, .h5, .parquet")
 
 
 def choose_features(path: Path, asked: str | None, names: list[str], fitting: list[str]) -> str:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from headstart.arrow import names_by_code, strings
 from headstart.cache.exchange.matrices import Matrix, choose_features, stored_as
 from headstart.cache.exchange.selection import BLOCK_BYTES, LabelColumn
-from headstart.cache.sets import LABEL
+from headstart.cache.reading.labels import LABEL
 from headstart.errors import DataError
 
 if TYPE_CHECKING:

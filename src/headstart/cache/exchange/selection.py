@@ -10,14 +10,13 @@ import numpy as np
 import pyarrow as pa
 
 from headstart.arrow import column_of, vectors_of
-from headstart.cache.sets import LABEL
+from headstart.cache.reading.labels import LABEL
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from headstart.cache.reading.held import HeldSamples
     from headstart.cache.reading.stored import StoredRows
-    from headstart.cache.sets import FeatureSet
-    from headstart.types import FeatureRef
 
 BLOCK_BYTES = 32 << 20  # of features held in memory at a time
 META = "meta:"
@@ -115,41 +114,13 @@ class Selection:
         return pa.ListArray.from_arrays(column_of(offsets.astype(np.int32)), vectors_of(values))
 
 
-def select(
-    features: FeatureSet,
-    split: str | None = None,
-    tap: str | None = None,
-    label: str | None = None,
-    backbone: str | None = None,
-    view: str | None = None,
-) -> Selection:
-    """Samples of a set that have a feature; those that failed are left out.
-
-    Parameters
-    ----------
-    features : FeatureSet
-    split : {"train", "validation", "test"}, optional
-        None: all.
-    tap, backbone : str, optional
-        Which feature; None: the latest.
-    label : str, optional
-        The only label column to keep; None: all.
-    view : str, optional
-        Which augmented view of the feature; None: the samples as they are.
-
-    Raises
-    ------
-    MismatchError
-        Samples lack the feature for another reason than that they failed.
-    """
-    held = features.held(split, tap, backbone, view)
-    columns = list(features.label_names) if label is None else [features.label_column(label)]
-    return Selection(
-        _samples(held.table, held.keys, columns),
-        {column: _label_column(features, column) for column in columns},
-        _about(features, held.feature),
-        held.open(),
-    )
+def select(held: HeldSamples, labels: Mapping[str, LabelColumn], about: Mapping[str, str]) -> Selection:
+    """Samples that have a feature, with some of their label columns."""
+    table = held.table
+    names = ["id", "split", "origin", *(LABEL + column for column in labels)]
+    names += [name for name in table.column_names if name.startswith(META)]
+    samples = table.select(names).add_column(1, "key", hex_column(held.keys)).replace_schema_metadata(None)
+    return Selection(samples, labels, about, held.open())
 
 
 def hex_column(keys: NDArray[np.uint8]) -> pa.StringArray:
@@ -157,27 +128,3 @@ def hex_column(keys: NDArray[np.uint8]) -> pa.StringArray:
     offsets = np.arange(len(keys) + 1, dtype=np.int32) * 32
     digits = np.ascontiguousarray(keys).tobytes().hex().encode("ascii")
     return pa.StringArray.from_buffers(len(keys), pa.py_buffer(offsets), pa.py_buffer(digits))
-
-
-def _samples(table: pa.Table, keys: NDArray[np.uint8], labels: list[str]) -> pa.Table:
-    names = ["id", "split", "origin", *(LABEL + column for column in labels)]
-    names += [name for name in table.column_names if name.startswith(META)]
-    return table.select(names).add_column(1, "key", hex_column(keys)).replace_schema_metadata(None)
-
-
-def _label_column(features: FeatureSet, column: str) -> LabelColumn:
-    return LabelColumn(features.label_kinds.get(column, "single"), features.label_names[column])
-
-
-def _about(features: FeatureSet, feature: FeatureRef) -> dict[str, str]:
-    source = features.info.get("source", {})
-    about = {
-        "set": features.name,
-        "digest": features.digest,
-        "backbone": feature.backbone,
-        "tap": feature.tap,
-        "view": feature.view,
-        "space": feature.space,
-        "modality": source.get("modality"),
-    }
-    return {name: str(value) for name, value in about.items() if value is not None}

@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from headstart.backbones.pooling import display_tap
-from headstart.cache.reading.stored import open_rows
 from headstart.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ class HeldSamples:
 
     def open(self) -> StoredRows:
         """Their rows, dense or ragged."""
-        return open_rows(self.space, self.keys, self.places)
+        return self.space.rows(self.keys, self.places)
 
     def open_dense(self) -> StoredRows:
         """Their rows, one vector a sample.

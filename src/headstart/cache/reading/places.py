@@ -12,7 +12,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from headstart.cache.space import Space
+    from headstart.cache.index import Index
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +50,8 @@ class Places:
         return Places(self.names, position[self.samples[kept]], self.shard[kept], self.row[kept])
 
 
-def locate(space: Space, keys: NDArray[np.uint8]) -> Places:
-    """Where the index of a space says that the rows of keys lie; without the keys that it does not have."""
-    index = space.refresh()
+def locate(index: Index, keys: NDArray[np.uint8]) -> Places:
+    """Where an index says that the rows of keys lie; without the keys that it does not have."""
     order = _order_of_keys(keys)
     shard, row, found = index.locate(keys[order])
     if not found.all():

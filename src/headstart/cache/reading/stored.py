@@ -1,8 +1,7 @@
-"""The rows of some samples in the opened shards of a space, each compared with its key."""
+"""The rows of some samples in the opened shards of a space."""
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,23 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headstart.cache.indexing import disappearing
 from headstart.cache.reading.copying import Walk, copy_rows
 from headstart.cache.reading.dtypes import convert, read_dtype
 from headstart.cache.reading.epochs import Window, window_of
-from headstart.cache.reading.places import Places, locate, runs
-from headstart.cache.shards import LISTINGS
-from headstart.errors import CorruptShardError, MismatchError
+from headstart.cache.reading.places import Places, runs
+from headstart.errors import CorruptShardError
 from headstart.types import Features
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from headstart.cache.space import Space
-
-
-class ForeignIndexError(CorruptShardError):
-    """The saved index said what is not in the shards; it is deleted, or at least not used again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,57 +122,6 @@ class StoredRows:
         if not self.kind.is_ragged:
             return Features(keys, self.matrix())
         return Features(keys, *self.packed(np.arange(len(self))))
-
-
-def open_rows(space: Space, keys: NDArray[np.uint8], places: Places | None = None) -> StoredRows:
-    """Open the rows of keys, shape (N, 16), in their order.
-
-    The index is derived and may come from another machine, so it is never believed: whatever it says, a
-    vector is handed out under the key that stands beside it in the shard.
-
-    Parameters
-    ----------
-    space : Space
-    keys : ndarray of uint8, shape (N, 16)
-    places : Places, optional
-        Where they were found before; that may not hold any more.
-
-    Raises
-    ------
-    MismatchError
-        A key has no row.
-    CorruptShardError
-        A shard does not hold what its name says.
-    """
-    for _ in range(LISTINGS):
-        # A shard that is gone since it was listed was compacted: its rows are in another one. And
-        # an index that lied is not asked again: the shards themselves are.
-        with contextlib.suppress(FileNotFoundError, ForeignIndexError):
-            return _open(space, keys, locate(space, keys) if places is None else places)
-        places = None
-    raise disappearing(space.shards)
-
-
-def _open(space: Space, keys: NDArray[np.uint8], places: Places) -> StoredRows:
-    if len(places) != len(keys):
-        raise MismatchError(f"space {space.id} lacks {len(keys) - len(places)} of {len(keys)} features")
-    shards = {}
-    for number, start, stop in runs(places.shard):
-        shards[number] = space.reader(places.names[number]).features()
-        expected = np.take(keys, places.samples[start:stop], axis=0)
-        if not _has_keys(shards[number].keys, places.row[start:stop], expected):
-            space.index.forget()
-            name = places.names[number]
-            raise ForeignIndexError(
-                f"the index of space {space.id} did not fit {name}; run the command again"
-            )
-    if not shards and places.names:  # no row, as wide as the rows that there are
-        shards[0] = space.reader(places.names[0]).features()
-    return StoredRows(shards, places)
-
-
-def _has_keys(keys: NDArray[np.uint8], rows: NDArray[np.uint32], expected: NDArray[np.uint8]) -> bool:
-    return bool(rows.max() < len(keys)) and np.array_equal(np.take(np.asarray(keys), rows, axis=0), expected)
 
 
 def _common_kind(shards: Mapping[int, Features]) -> Kind:
