@@ -16,6 +16,7 @@ import typer
 
 from headstart.api import shared
 from headstart.cli.guard import guarded
+from headstart.errors import ConfigError
 from headstart.options import Parameter, about, members, parameter_of, parameters
 
 if TYPE_CHECKING:
@@ -117,7 +118,17 @@ def in_shell(parameter: Parameter, is_optional: bool = False) -> inspect.Paramet
 
 def alone(name: str, annotation: Any, default: Any) -> Any:
     """The annotation that typer takes for a shared option of a command which no public function has."""
-    return in_shell(parameter_of(name, annotation, default)).annotation
+    parameter = parameter_of(name, annotation, default)
+    shell = in_shell(parameter).annotation
+
+    def read(value: Any) -> Any:
+        try:
+            return parameter.read(value)
+        except ConfigError as error:
+            raise typer.BadParameter(str(error)) from error
+
+    shell.__metadata__[0].callback = read
+    return shell
 
 
 def _told(parameter: Parameter) -> Any:
@@ -143,6 +154,8 @@ def _flags(parameter: Parameter) -> list[str]:
 
 
 def _shell_type(parameter: Parameter) -> Any:
+    if parameter.option.reads is not None and not parameter.option.repeats:
+        return str  # as it was written: an empty one is a path, and the current folder
     is_mapping = any(get_origin(kind) is Mapping for kind in parameter.kinds)
     if parameter.item is None and not is_mapping:
         return _one(parameter.kinds)
