@@ -25,7 +25,7 @@ BACKBONES = Path(__file__).parents[1] / "tests" / "end_to_end"
 WIDTH = 16
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 SHORT_SIZES = (1_000, 10_000)
-ROWS_A_GROUP = 100_000
+ROWS_PER_GROUP = 100_000
 UNIT = 1 if sys.platform == "darwin" else 1024
 """Bytes that the system counts resident memory in."""
 
@@ -138,7 +138,7 @@ def write_parquet(path: Path, n: int) -> None:
 
     rows = texts(n)
     with pq.ParquetWriter(path, pa.schema({"text": pa.string(), "label": pa.string()})) as writer:
-        while group := list(islice(rows, ROWS_A_GROUP)):
+        while group := list(islice(rows, ROWS_PER_GROUP)):
             text, label = zip(*group, strict=True)
             writer.write_table(pa.table({"text": text, "label": label}))
 

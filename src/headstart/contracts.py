@@ -56,7 +56,7 @@ class Payloads(Protocol):
         """What the samples are."""
 
     @property
-    def rows_a_block(self) -> int | None:
+    def rows_per_block(self) -> int | None:
         """How many consecutive rows are read together (a row group, a stretch of a tar).
 
         None: any row is as near as any other.
@@ -312,7 +312,7 @@ class Backbone(Protocol):
     def spec(self) -> str:
         """As the user wrote it."""
 
-    def memo_key(self) -> Mapping[str, Any] | None:
+    def cache_key(self) -> Mapping[str, Any] | None:
         """What a resolution depends on besides files (spec, options, library versions).
 
         None: resolve it anew each time.
@@ -327,7 +327,7 @@ class Backbone(Protocol):
             The weights cannot be had here.
         """
 
-    def witnesses(self) -> Sequence[Path]:
+    def source_files(self) -> Sequence[Path]:
         """The files that the last `resolve` read: if none changed, it would say the same."""
 
     def load(self, device: str, precision: Precision) -> FrozenModel:

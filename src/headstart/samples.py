@@ -34,7 +34,6 @@ class LabelledSamples:
         As `Task.encode` of ``kind`` makes it, N along the first axis.
     names : tuple of str
         The label names in order; none where labels have none.
-    kind : LabelKind
     column : str
         The label column; empty if the set has none.
     features : tuple of FeatureRef

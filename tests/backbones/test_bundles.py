@@ -85,19 +85,19 @@ def test_a_known_bundle_needs_no_unpacking(installed: Path) -> None:
     """What it resolves to is remembered by its parts, so a warm run reads nothing but their names."""
     memo, first = ResolutionMemo(user_cache_dir() / "memo"), backbone()
     info = first.resolve()
-    memo.put(first.memo_key(), info, first.witnesses(), time.time_ns() + 10**10)
+    memo.put(first.cache_key(), info, first.source_files(), time.time_ns() + 10**10)
     (folder,) = unpacked()
     shutil.rmtree(folder)
-    assert memo.get(backbone().memo_key()) == info
+    assert memo.get(backbone().cache_key()) == info
     assert unpacked() == []
 
 
 def test_parts_that_changed_are_noticed(installed: Path) -> None:
     memo, first = ResolutionMemo(user_cache_dir() / "memo"), backbone()
-    memo.put(first.memo_key(), first.resolve(), first.witnesses(), time.time_ns() + 10**10)
-    part = first.witnesses()[1]
+    memo.put(first.cache_key(), first.resolve(), first.source_files(), time.time_ns() + 10**10)
+    part = first.source_files()[1]
     part.write_bytes(part.read_bytes())
-    assert memo.get(backbone().memo_key()) is None
+    assert memo.get(backbone().cache_key()) is None
     backbone().resolve()
     assert len(unpacked()) == 2
 

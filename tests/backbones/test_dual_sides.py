@@ -159,7 +159,7 @@ def test_a_memo_is_found_without_the_libraries(dual_folders: dict[str, Path]) ->
     """And the sides have memos of their own."""
     code = (
         "import sys; from headstart.backbones import BackboneOptions, open_backbone\n"
-        f"keys = [open_backbone('hf:{dual_folders['clip'].as_posix()}', BackboneOptions(modality=m)).memo_key()\n"
+        f"keys = [open_backbone('hf:{dual_folders['clip'].as_posix()}', BackboneOptions(modality=m)).cache_key()\n"
         "        for m in ('image', 'text', 'image-text', None)]\n"
         "assert all(keys[i] != keys[j] for i in range(4) for j in range(i)), keys\n"
         "assert not {'torch', 'transformers'} & sys.modules.keys()\n"

@@ -46,11 +46,11 @@ def counted(module: torch.nn.Module) -> Iterator[list[str]]:
     """The names of the submodules that run inside, in order; a list of modules does nothing of its own."""
     seen: list[str] = []
 
-    def keeper(name: str) -> Any:
+    def backbone_saver(name: str) -> Any:
         return lambda *_: seen.append(name)
 
     hooks = [
-        part.register_forward_pre_hook(keeper(name))
+        part.register_forward_pre_hook(backbone_saver(name))
         for name, part in module.named_modules()
         if name and not isinstance(part, torch.nn.Sequential)
     ]

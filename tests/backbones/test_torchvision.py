@@ -160,7 +160,7 @@ def test_downloaded_weights_are_found_where_torch_keeps_them(
     torch.save(model.state_dict(), cached)
     backbone = open_backbone("torchvision:squeezenet1_1", BackboneOptions(offline=True))
     assert backbone.resolve().taps[0] == "final.mean"  # it has no vector before its classifier
-    assert list(backbone.witnesses()) == [cached]
+    assert list(backbone.source_files()) == [cached]
     frozen = backbone.load("cpu", "fp32")
     with torch.no_grad():
         expected = model.features(batch_of("squeezenet1_1", pictures)).mean(dim=(2, 3))

@@ -13,7 +13,7 @@ from caches import keys_of
 
 from headstart.arrow import names_by_code
 from headstart.cache.assigned import read_splits
-from headstart.cache.commit import ROWS_A_GROUP, commit_set
+from headstart.cache.commit import ROWS_PER_GROUP, commit_set
 from headstart.cache.store import Cache
 from headstart.errors import CorruptShardError
 from headstart.types import SPLITS
@@ -52,7 +52,7 @@ class Groups:
             yield group.set_column(2, "split", group.column("split").combine_chunks())
 
 
-@pytest.mark.parametrize(("n", "chunk"), [(1000, 7), (ROWS_A_GROUP, 8192), (ROWS_A_GROUP + 3000, 8191)])
+@pytest.mark.parametrize(("n", "chunk"), [(1000, 7), (ROWS_PER_GROUP, 8192), (ROWS_PER_GROUP + 3000, 8191)])
 def test_the_file_is_that_of_a_whole_table(n: int, chunk: int, cache_root: Path, tmp_path: Path) -> None:
     """So that a set of an earlier version, or of other groups, keeps its digest."""
     table = table_of(n, chunk)
@@ -63,7 +63,7 @@ def test_the_file_is_that_of_a_whole_table(n: int, chunk: int, cache_root: Path,
     pq.write_table(
         whole,
         tmp_path / "whole.parquet",
-        row_group_size=ROWS_A_GROUP,
+        row_group_size=ROWS_PER_GROUP,
         compression="zstd",
         write_page_checksum=True,
     )
@@ -81,7 +81,7 @@ def test_a_set_without_samples_can_be_written_and_read(cache_root: Path) -> None
 
 
 def test_splits_are_read_without_the_rest(cache_root: Path) -> None:
-    table = table_of(ROWS_A_GROUP + 10, 8191)
+    table = table_of(ROWS_PER_GROUP + 10, 8191)
     made = commit_set(Cache(cache_root), "some", table, {}, [])
     assert made is not None
     keys, splits = read_splits(made)

@@ -33,13 +33,13 @@ def test_every_finite_float16_becomes_the_float32_of_the_same_value() -> None:
 @given(
     numbers=st.lists(st.sampled_from(range(len(FINITE))), min_size=1, max_size=300),
     width=st.integers(1, 7),
-    rows_a_block=st.integers(1, 5),
+    rows_per_block=st.integers(1, 5),
 )
-def test_whatever_the_shape_and_the_blocks(numbers: list[int], width: int, rows_a_block: int) -> None:
+def test_whatever_the_shape_and_the_blocks(numbers: list[int], width: int, rows_per_block: int) -> None:
     source = np.resize(FINITE[numbers], (len(numbers), width))
     padded = np.zeros((len(numbers), width + 2), dtype=np.float32)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dtypes, "BLOCK_BYTES", rows_a_block * width * 4)
+        patch.setattr(dtypes, "BLOCK_BYTES", rows_per_block * width * 4)
         convert(source, padded[:, 1:-1])  # into a part of a larger array
     assert bits(padded[:, 1:-1].copy()) == bits(source.astype(np.float32))
     assert not padded[:, [0, -1]].any()

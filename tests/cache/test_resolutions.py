@@ -31,7 +31,7 @@ def memo(tmp_path: Path) -> ResolutionMemo:
 
 
 @pytest.fixture
-def witnesses(tmp_path: Path) -> list[Path]:
+def source_files(tmp_path: Path) -> list[Path]:
     """Two files that a resolution read."""
     paths = [tmp_path / "config.json", tmp_path / "model.safetensors"]
     for path in paths:
@@ -44,16 +44,18 @@ def a_minute_later() -> int:
     return time.time_ns() + 60 * 10**9
 
 
-def test_it_remembers(memo: ResolutionMemo, witnesses: list[Path]) -> None:
-    memo.put(KEY, INFO, witnesses, a_minute_later())
+def test_it_remembers(memo: ResolutionMemo, source_files: list[Path]) -> None:
+    memo.put(KEY, INFO, source_files, a_minute_later())
     assert memo.get(KEY) == INFO
     assert memo.get({**KEY, "options": {"max_length": 64}}) is None
 
 
 @pytest.mark.parametrize("change", ["content", "times", "gone", "another file"])
-def test_a_changed_witness_makes_it_forget(change: str, memo: ResolutionMemo, witnesses: list[Path]) -> None:
-    memo.put(KEY, INFO, witnesses, a_minute_later())
-    witness = witnesses[1]
+def test_a_changed_witness_makes_it_forget(
+    change: str, memo: ResolutionMemo, source_files: list[Path]
+) -> None:
+    memo.put(KEY, INFO, source_files, a_minute_later())
+    witness = source_files[1]
     match change:
         case "content":
             stat = witness.stat()
@@ -77,10 +79,10 @@ def test_a_young_witness_is_not_remembered(memo: ResolutionMemo, tmp_path: Path)
 
 
 def test_a_witness_that_changed_while_the_model_was_loading_is_not_remembered(
-    memo: ResolutionMemo, witnesses: list[Path]
+    memo: ResolutionMemo, source_files: list[Path]
 ) -> None:
     began = time.time_ns() - 60 * 10**9
-    memo.put(KEY, INFO, witnesses, began)
+    memo.put(KEY, INFO, source_files, began)
     assert memo.get(KEY) is None
 
 
@@ -93,9 +95,9 @@ def test_a_folder_may_be_a_witness(memo: ResolutionMemo, tmp_path: Path) -> None
     assert memo.get(KEY) is None
 
 
-def test_a_wrong_answer_is_forgotten(memo: ResolutionMemo, witnesses: list[Path]) -> None:
+def test_a_wrong_answer_is_forgotten(memo: ResolutionMemo, source_files: list[Path]) -> None:
     memo.forget(KEY)
-    memo.put(KEY, INFO, witnesses, a_minute_later())
+    memo.put(KEY, INFO, source_files, a_minute_later())
     memo.forget(KEY)
     assert memo.get(KEY) is None
 
@@ -108,8 +110,8 @@ def test_without_witnesses_nothing_is_remembered(memo: ResolutionMemo) -> None:
 @pytest.mark.parametrize(
     "content", ["", "[]", "null", "{}", '{"witnesses": [], "info": {}}', '{"witnesses": {}, "info": {}}']
 )
-def test_a_broken_record_is_none(content: str, memo: ResolutionMemo, witnesses: list[Path]) -> None:
-    memo.put(KEY, INFO, witnesses, a_minute_later())
+def test_a_broken_record_is_none(content: str, memo: ResolutionMemo, source_files: list[Path]) -> None:
+    memo.put(KEY, INFO, source_files, a_minute_later())
     (path,) = memo.folder.iterdir()
     path.write_text(content)
     assert memo.get(KEY) is None

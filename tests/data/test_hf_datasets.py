@@ -65,7 +65,7 @@ def test_images_are_read_as_they_were_saved(tmp_path: Path) -> None:
     assert found.column("label:label") == ["dog", "cat", "dog", "cat", "dog"]
     assert found.source.label_names == {"label": ("dog", "cat", "cow")}
     assert found.source.label_kinds == {"label": "single"}
-    assert (found.source.rows_a_block, found.source.streams) == (1024, False)
+    assert (found.source.rows_per_block, found.source.streams) == (1024, False)
     assert "100" not in found.source.description
 
 

@@ -142,7 +142,7 @@ import pickle, sys
 payloads, samples, rows = pickle.load(sys.stdin.buffer)
 found = [payloads.payload(row) for row in rows]
 names = [samples.table.column("id")[row].as_py() for row in rows]
-pickle.dump((payloads.modality, payloads.rows_a_block, found, names), sys.stdout.buffer)
+pickle.dump((payloads.modality, payloads.rows_per_block, found, names), sys.stdout.buffer)
 """
 
 
@@ -163,7 +163,7 @@ def test_another_process_can_be_handed_the_samples(
     ids = samples.table.column("id").to_pylist()
     assert pickle.loads(done.stdout) == (  # noqa: S301  made by the program above
         source.modality,
-        source.rows_a_block,
+        source.rows_per_block,
         [source.payload(row) for row in rows],
         [ids[row] for row in rows],
     )

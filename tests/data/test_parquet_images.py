@@ -32,19 +32,19 @@ def write_parquet(path: Path, columns: dict[str, Any], **options: Any) -> Path:
 
 
 @pytest.mark.parametrize("as_structs", [False, True])
-@pytest.mark.parametrize("rows_a_group", [1, 3, 100])
-def test_bytes_are_images(tmp_path: Path, as_structs: bool, rows_a_group: int) -> None:
+@pytest.mark.parametrize("rows_per_group", [1, 3, 100])
+def test_bytes_are_images(tmp_path: Path, as_structs: bool, rows_per_group: int) -> None:
     contents = pictures(tmp_path / "i", 8)
     cells = [{"bytes": content, "path": f"{n}.png"} for n, content in enumerate(contents)]
     columns = {"image": cells if as_structs else contents, "label": list("aabbccdd"), "note": ["x"] * 8}
-    found = scan(write_parquet(tmp_path / "t.parquet", columns, row_group_size=rows_a_group))
+    found = scan(write_parquet(tmp_path / "t.parquet", columns, row_group_size=rows_per_group))
     assert found.source.modality == "image"
     assert found.payloads() == contents
     assert found.keys == [key_of("image", content) for content in contents]
     assert found.ids == [f"t:{row}" for row in range(1, 9)]
     assert found.column("label:label") == list("aabbccdd")
     assert found.column("meta:note") == ["x"] * 8
-    assert found.source.rows_a_block == min(rows_a_group, 8)
+    assert found.source.rows_per_block == min(rows_per_group, 8)
     assert found.source.description == "Parquet, 8 rows: images in 'image', labels in 'label' (4 classes)"
 
 
@@ -187,15 +187,15 @@ def test_more_files_than_may_be_open_are_read(tmp_path: Path) -> None:
 
 @given(
     contents=st.lists(st.binary(min_size=1, max_size=30), min_size=1, max_size=30),
-    rows_a_group=st.integers(1, 12),
+    rows_per_group=st.integers(1, 12),
     data=st.data(),
 )
 @settings(max_examples=30, deadline=None)
 def test_any_rows_in_any_order_give_their_bytes(
-    contents: list[bytes], rows_a_group: int, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+    contents: list[bytes], rows_per_group: int, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "any.parquet"
-    found = scan(write_parquet(path, {"image": contents}, row_group_size=rows_a_group))
+    found = scan(write_parquet(path, {"image": contents}, row_group_size=rows_per_group))
     rows = data.draw(st.lists(st.integers(0, len(contents) - 1), max_size=20))
     assert [found.source.payload(row) for row in rows] == [contents[row] for row in rows]
 
@@ -214,7 +214,7 @@ def test_a_large_row_group_is_read_piece_by_piece(tmp_path: Path) -> None:
     found = scan(path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert found.source.rows_a_block == 256
+    assert found.source.rows_per_block == 256
     assert peak < 40 << 20
     assert sum(len(found.source.payload(row)) for row in range(256)) == 64_000_000
     assert pa.default_memory_pool().bytes_allocated() - before < 150 << 20

@@ -32,7 +32,7 @@ def test_a_sample_is_the_members_that_share_a_name(tmp_path: Path) -> None:
     assert found.column("meta:width") == ["8", None]
     assert found.source.label_names == {"cls": ("3", "10")}
     assert found.source.label_kinds == {"cls": "single"}
-    assert (found.source.rows_a_block, found.source.streams) == (1024, False)
+    assert (found.source.rows_per_block, found.source.streams) == (1024, False)
     assert found.source.description == (
         "1 WebDataset tar, 2 samples: images in .jpg, labels in 'cls' (2 classes)"
     )

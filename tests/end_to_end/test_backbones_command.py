@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .conftest import Result
+from .conftest import Result, command
 
 Run = Callable[..., Result]
 
@@ -33,7 +36,7 @@ def test_ls_counts_what_timm_and_torchvision_can_make(headstart: Run) -> None:
     assert counts == {"timm": len(timm.list_models()), "torchvision": len(models.list_models(module=models))}
 
 
-def test_ls_finds_downloaded_models(headstart: Run, tmp_path: Path) -> None:
+def test_ls_finds_downloaded_models(tmp_path: Path) -> None:
     for repository in ("models--timm--resnet18.a1_in1k", "models--openai--clip-vit-base-patch32"):
         reference = tmp_path / "hub" / repository / "refs" / "main"
         reference.parent.mkdir(parents=True)
@@ -42,14 +45,18 @@ def test_ls_finds_downloaded_models(headstart: Run, tmp_path: Path) -> None:
     checkpoints = tmp_path / "torch" / "hub" / "checkpoints"
     checkpoints.mkdir(parents=True)
     (checkpoints / "alexnet-owt-7be5be79.pth").write_bytes(b"")
-    done = headstart(
-        "backbones", "ls", "--json", HF_HUB_CACHE=str(tmp_path / "hub"), TORCH_HOME=str(tmp_path / "torch")
+    places = {"HF_HUB_CACHE": str(tmp_path / "hub"), "TORCH_HOME": str(tmp_path / "torch")}
+    said = subprocess.run(
+        command("backbones", "ls", "--json"), env=os.environ | places, stdout=subprocess.PIPE
     )
-    found = {entry["spec"]: entry["where"] for entry in done.json["local"]}
+    listed = json.loads(
+        said.stdout
+    )  # of a fresh interpreter: the hub's library reads its place when it is imported
+    found = {entry["spec"]: entry["where"] for entry in listed["local"]}
     assert found["timm:resnet18.a1_in1k"] == found["hf:openai/clip-vit-base-patch32"] == "hub"
     assert found["alexnet-owt-7be5be79.pth"] == "torch-hub"
     assert "hf:someone/half-fetched" not in found
-    here = {entry["spec"] for entry in done.json["recommended"] if entry["here"]}
+    here = {entry["spec"] for entry in listed["recommended"] if entry["here"]}
     assert "hf:openai/clip-vit-base-patch32" in here
 
 

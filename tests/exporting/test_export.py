@@ -18,8 +18,6 @@ from typer.testing import CliRunner
 import headstart as hs
 from headstart.cli.app import app
 from headstart.errors import ConfigError, DataError, HeadstartError, MissingDependencyError
-from headstart.exporting.stage import export
-from headstart.progress import Silence
 from headstart.registry.run import Run
 
 from ..backbones import tiny_vision
@@ -317,7 +315,7 @@ class TestRefusals:
 
     def test_no_run(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match="is not a run directory"):
-            export(tmp_path, "hf", tmp_path / "out", Silence())
+            hs.export(tmp_path, tmp_path / "out")
 
     def test_an_unknown_format(self, run: Run, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="there is no format 'tf'; --to takes hf, onnx, timm"):
@@ -343,7 +341,7 @@ class TestRefusals:
         out = tmp_path / "out"
         run.export(out)
         before = (out / "model.safetensors").read_bytes()
-        monkeypatch.setattr("headstart.exporting.subject.TOLERANCE", -1.0)
+        monkeypatch.setattr("headstart.exporting.model.TOLERANCE", -1.0)
         with pytest.raises(
             HeadstartError, match=r"gives other logits than the run: off by .* nothing was written"
         ):

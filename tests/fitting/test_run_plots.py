@@ -89,7 +89,7 @@ def test_classes_show_how_sure_right_and_wrong_predictions_are(cache_root: Path,
     X, y = clouds(N, apart=2)
     features = make_set(cache_root, X, {"kind": [f"class {c}" for c in y]})
     options: dict[str, Any] = {"shots": [1, 2, 4], "seeds": 2, "sweep": {"alpha": [0.1, 1.0, 10.0]}}
-    hs.fit_head(features, head="ridge", out=tmp_path / "run", **options)
+    hs.fit_head(features, head="ridge", out=tmp_path / "run", plots="both", **options)
     assert {"confusion", "reliability", "roc", "precision-recall", "confidence"} <= plots(tmp_path / "run")
     svg = (tmp_path / "run" / "plots" / "confidence.svg").read_text("utf-8")
     assert ">right<" in svg

@@ -15,7 +15,7 @@ from headstart.heads import open_head
 from headstart.heads.attention import AttentionHead, AttentionRegressor
 from headstart.heads.linear import LinearHead, LinearRegressor
 from headstart.heads.mlp import MLPHead, MLPRegressor, ResidualHead, ResidualRegressor
-from headstart.heads.own import OwnHead, OwnRegressor
+from headstart.heads.own import CustomHead, CustomRegressor
 from headstart.heads.sequences import Sequences
 from headstart.heads.storage import load_head, save_head
 from headstart.heads.torch_heads import Labelled, fit_stack
@@ -104,8 +104,8 @@ def not_for(head):
         MLPRegressor(width=16, epochs=15, lr=0.02, dropout=0.0),
         ResidualHead(width=8, epochs=15, lr=0.02, dropout=0.0),
         ResidualRegressor(width=8, epochs=15, lr=0.02, dropout=0.0),
-        OwnHead(spec=OWN_LINEAR, **SMALL),
-        OwnRegressor(spec=OWN_LINEAR, **SMALL),
+        CustomHead(spec=OWN_LINEAR, **SMALL),
+        CustomRegressor(spec=OWN_LINEAR, **SMALL),
         AttentionHead(epochs=2),
         AttentionRegressor(epochs=2),
     ],

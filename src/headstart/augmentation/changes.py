@@ -47,12 +47,7 @@ class Unchanged:
 
 @dataclass(frozen=True, slots=True)
 class ChangedImage(Unchanged):
-    """A picture after some steps, one after the other.
-
-    Parameters
-    ----------
-    steps : tuple of callable
-    """
+    """A picture after some steps, one after the other."""
 
     steps: tuple[Step, ...]
 

@@ -54,12 +54,7 @@ class OwnImage(Unchanged):
 
 @dataclass(frozen=True, slots=True)
 class OwnText(Unchanged):
-    """What the user's function makes of a text; of a pair, of each of its texts.
-
-    Parameters
-    ----------
-    spec : str
-    """
+    """What the user's function makes of a text; of a pair, of each of its texts."""
 
     spec: str
 

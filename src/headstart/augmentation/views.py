@@ -44,7 +44,6 @@ class View:
         As the user wrote it.
     number : int
         From 1.
-    seed : int
     description : mapping
         What else of the augmentation decides the pixels or tokens.
     make : callable

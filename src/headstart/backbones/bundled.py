@@ -20,7 +20,7 @@ from headstart.files import fingerprint, user_cache_dir
 if TYPE_CHECKING:
     from headstart.backbones.options import BackboneOptions
     from headstart.backbones.portable import Portable
-    from headstart.backbones.tunable import Keep
+    from headstart.backbones.tunable import BackboneSaver
     from headstart.contracts import Backbone, FrozenModel
     from headstart.types import BackboneInfo, Precision
 
@@ -115,14 +115,14 @@ class SplitTextBackbone:
         self._options = options
         self._parts = _locate_parts(spec, bundle)
 
-    def memo_key(self) -> Mapping[str, Any]:
+    def cache_key(self) -> Mapping[str, Any]:
         """Spec, options and the versions that could resolve it otherwise."""
         from headstart.backbones.hf.models import HubModel
 
         versions = HubModel(self.spec, self.spec, self._options).versions
         return {"spec": self.spec, "options": self._options.given(), "versions": versions}
 
-    def witnesses(self) -> Sequence[Path]:
+    def source_files(self) -> Sequence[Path]:
         """The parts: whatever is unpacked comes from them, and may be deleted."""
         return self._parts
 
@@ -140,11 +140,11 @@ class SplitTextBackbone:
 
         return carried(self._model, tap)
 
-    def tunable(self, tap: str) -> Keep:
+    def tunable(self, tap: str) -> BackboneSaver:
         """See `TunableBackbone`."""
-        from headstart.backbones.tunable import keeper
+        from headstart.backbones.tunable import backbone_saver
 
-        return keeper(self._model, tap)
+        return backbone_saver(self._model, tap)
 
     @cached_property
     def _model(self) -> Backbone:

@@ -29,9 +29,6 @@ class Recommendation:
 
     Parameters
     ----------
-    modality : {"image", "text", "image-text"}
-    spec : str
-    why : str
     here : bool
         Whether its weights lie on this machine.
     """
@@ -48,9 +45,6 @@ class LocalBackbone:
 
     Parameters
     ----------
-    spec : str
-    where : {"package", "hub", "torch-hub"}
-    here : bool
     missing : str
         What to do to have it; empty where it is here.
     """
@@ -67,8 +61,6 @@ class Catalogue:
 
     Parameters
     ----------
-    recommended : list of Recommendation
-    local : list of LocalBackbone
     architectures : dict
         How many timm and torchvision can make.
     matching : list of str

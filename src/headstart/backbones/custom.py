@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.backbones.changing import change_files, change_texts
 from headstart.backbones.digest import n_parameters, weights_digest
-from headstart.backbones.freezing import freeze, gradients_as_meant
+from headstart.backbones.freezing import freeze, grad_context
 from headstart.errors import BackboneError, ConfigError, HeadstartError, SampleError
 from headstart.own_code import load_own, reason_of, source_digest
 from headstart.types import AT_END, Activations, BackboneInfo, Positions
@@ -51,11 +51,11 @@ class CustomBackbone:
         self.spec = spec
         self._target = target
 
-    def memo_key(self) -> Mapping[str, Any] | None:
+    def cache_key(self) -> Mapping[str, Any] | None:
         """None: what the factory reads is not known, so it is asked each time."""
         return None
 
-    def witnesses(self) -> Sequence[Path]:
+    def source_files(self) -> Sequence[Path]:
         """None are known."""
         return []
 
@@ -162,7 +162,7 @@ class FrozenCustomModel:
         if parameter is not None and given.is_floating_point():
             given = given.to(parameter.dtype)
         try:
-            with gradients_as_meant(self.module):
+            with grad_context(self.module):
                 output = getattr(self._made, "forward", self.module)(given)
         except (torch.OutOfMemoryError, HeadstartError):
             raise

@@ -78,13 +78,13 @@ def freeze(module: torch.nn.Module, device: str, precision: Precision) -> torch.
         raise BackboneError(f"the backbone does not fit into the memory of {device}") from error
 
 
-def make_live(module: torch.nn.Module, trainable: bool) -> torch.nn.Module:
+def enable_gradients(module: torch.nn.Module, trainable: bool) -> torch.nn.Module:
     """Let gradients flow through a frozen module again, in place, to its own weights too if it is trainable."""
     setattr(module, _LIVE, True)
     return module.requires_grad_(trainable)
 
 
-def gradients_as_meant(module: torch.nn.Module) -> contextlib.AbstractContextManager[object]:
+def grad_context(module: torch.nn.Module) -> contextlib.AbstractContextManager[object]:
     """What a module is run under: inference mode, or what the caller is in if it was made live."""
     import torch
 

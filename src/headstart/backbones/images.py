@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headstart.backbones.blocks import BLOCK
-from headstart.backbones.freezing import gradients_as_meant
+from headstart.backbones.freezing import grad_context
 from headstart.errors import SampleError
 from headstart.types import AT_END
 
@@ -164,7 +164,7 @@ class FrozenImageModel:
         """Run the model over a batch of transformed images."""
         pixels = batch[PIXELS].to(self._dtype)
         layers = [name for name in reads if name.startswith(BLOCK)]
-        with gradients_as_meant(self.module):
+        with grad_context(self.module):
             if layers:
                 return self._read_blocks(pixels, layers)
             return self._read(pixels, reads)

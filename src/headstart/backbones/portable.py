@@ -32,7 +32,6 @@ class Portable:
     ----------
     module : torch.nn.Module
         The backbone as it was loaded.
-    modality : {"image", "text"}
     config : mapping
         The configuration of the model of transformers that it is; ``timm_wrapper`` for one of timm.
     reading : mapping

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from headstart.backbones.options import BackboneOptions
     from headstart.backbones.portable import Portable
-    from headstart.backbones.tunable import Keep
+    from headstart.backbones.tunable import BackboneSaver
     from headstart.types import Precision
 
 REMEDY = "fetch the weights where there is a network, pass --weights FILE, or choose a bundled: backbone"
@@ -56,7 +56,7 @@ class TimmBackbone:
         self._options = options
         self._bundled = bundled
 
-    def memo_key(self) -> Mapping[str, Any]:
+    def cache_key(self) -> Mapping[str, Any]:
         """Spec, options and the versions that could resolve it otherwise."""
         versions = {package: metadata.version(package) for package in ("timm", "torch")}
         return {"spec": self.spec, "options": self._options.given(), "versions": versions}
@@ -77,13 +77,13 @@ class TimmBackbone:
             first_layer=1,
             closing_norm=self._reading.closing_norm,
             provenance={
-                "versions": self.memo_key()["versions"],
+                "versions": self.cache_key()["versions"],
                 "parameters": n_parameters(model),
-                "files": sorted(path.name for path in self.witnesses()),
+                "files": sorted(path.name for path in self.source_files()),
             },
         )
 
-    def witnesses(self) -> Sequence[Path]:
+    def source_files(self) -> Sequence[Path]:
         """The files that the weights were read from."""
         given = self._bundled or self._options.weights
         if given is not None:
@@ -104,7 +104,7 @@ class TimmBackbone:
             module, transform, lambda batch, reads: read(module, reading, batch, reads), block_reader(module)
         )
 
-    def tunable(self, tap: str) -> Keep:
+    def tunable(self, tap: str) -> BackboneSaver:
         """Its weights, under the names of timm."""
 
         def keep(folder: Path) -> tuple[str, BackboneOptions]:

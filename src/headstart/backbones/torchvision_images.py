@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import torch
 
     from headstart.backbones.options import BackboneOptions
-    from headstart.backbones.tunable import Keep
+    from headstart.backbones.tunable import BackboneSaver
     from headstart.types import Precision
 
 REMEDY = "fetch the weights where there is a network, pass --weights FILE, or choose a bundled: backbone"
@@ -55,7 +55,7 @@ class TorchvisionBackbone:
         self._name, _, self._tag = name.partition(".")
         self._options = options
 
-    def memo_key(self) -> Mapping[str, Any]:
+    def cache_key(self) -> Mapping[str, Any]:
         """Spec, options and the versions that could resolve it otherwise."""
         versions = {package: metadata.version(package) for package in ("torchvision", "torch")}
         return {"spec": self.spec, "options": self._options.given(), "versions": versions}
@@ -72,13 +72,13 @@ class TorchvisionBackbone:
             preprocessing=self._preprocessing,
             taps=offered_taps(model, classifier),
             provenance={
-                "versions": self.memo_key()["versions"],
+                "versions": self.cache_key()["versions"],
                 "parameters": n_parameters(model),
-                "files": sorted(path.name for path in self.witnesses()),
+                "files": sorted(path.name for path in self.source_files()),
             },
         )
 
-    def witnesses(self) -> Sequence[Path]:
+    def source_files(self) -> Sequence[Path]:
         """The file that the weights were read from."""
         return [self._options.weights] if self._options.weights else torch_hub_files(self._weights.url)
 
@@ -94,7 +94,7 @@ class TorchvisionBackbone:
             blocks,
         )
 
-    def tunable(self, tap: str) -> Keep:
+    def tunable(self, tap: str) -> BackboneSaver:
         """Its weights, under the names of torchvision."""
 
         def keep(folder: Path) -> tuple[str, BackboneOptions]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from headstart.contracts import Backbone
 
 WEIGHTS = "model.safetensors"
-Keep: TypeAlias = "Callable[[Path], tuple[str, BackboneOptions]]"
+BackboneSaver: TypeAlias = "Callable[[Path], tuple[str, BackboneOptions]]"
 """Writes a backbone into an empty folder with the weights that it has by then; what opens it again."""
 
 
@@ -21,7 +21,7 @@ Keep: TypeAlias = "Callable[[Path], tuple[str, BackboneOptions]]"
 class TunableBackbone(Protocol):
     """A backbone that can be trained as a whole."""
 
-    def tunable(self, tap: str) -> Keep:
+    def tunable(self, tap: str) -> BackboneSaver:
         """How it is kept once its weights have changed.
 
         To be asked before it is loaded: what the tap cannot read may be dropped for good.
@@ -38,7 +38,7 @@ class TunableBackbone(Protocol):
         """
 
 
-def keeper(backbone: Backbone, tap: str) -> Keep:
+def backbone_saver(backbone: Backbone, tap: str) -> BackboneSaver:
     """How a backbone is kept once its weights have changed; see `TunableBackbone`.
 
     Raises

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
     from headstart.types import Failure, Json
 
-ROWS_A_GROUP = 65_536
+ROWS_PER_GROUP = 65_536
 MEASURED = "measured"
 """What an extraction measured of itself; like the time not part of a set's digest."""
 TURN_SECONDS, TURN_POLL = 5.0, 0.02
@@ -139,7 +139,7 @@ def _write(
     said = {name: value for name, value in info.items() if name != MEASURED}
     state = json.dumps({"format": SET_FORMAT, **said}, sort_keys=True, ensure_ascii=False)
     jsonl = failures_to_jsonl(failures)
-    groups = _slices(samples) if isinstance(samples, pa.Table) else samples.groups(ROWS_A_GROUP)
+    groups = _slices(samples) if isinstance(samples, pa.Table) else samples.groups(ROWS_PER_GROUP)
     _write_samples(folder / "samples.parquet", groups)
     digest = blake2b(digest_size=8)
     for part in (state.encode("utf-8"), jsonl):
@@ -160,12 +160,14 @@ def _write_samples(path: Path, groups: Iterator[pa.Table]) -> None:
     first = next(groups)
     with pq.ParquetWriter(path, first.schema, compression="zstd", write_page_checksum=True) as writer:
         for group in chain([first], groups):
-            writer.write_table(group, row_group_size=ROWS_A_GROUP)
+            writer.write_table(group, row_group_size=ROWS_PER_GROUP)
 
 
 def _slices(table: pa.Table) -> Iterator[pa.Table]:
-    for start in range(0, max(table.num_rows, 1), ROWS_A_GROUP):  # a table without rows has a schema as well
-        yield table.slice(start, ROWS_A_GROUP)
+    for start in range(
+        0, max(table.num_rows, 1), ROWS_PER_GROUP
+    ):  # a table without rows has a schema as well
+        yield table.slice(start, ROWS_PER_GROUP)
 
 
 def _move(partial: Path, target: Path) -> None:

@@ -18,7 +18,7 @@ from headstart.types import Features
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-ROWS_A_GROUP = 8192
+ROWS_PER_GROUP = 8192
 _ARROW_TYPES = {"float16": pa.float16(), "float32": pa.float32()}
 
 
@@ -48,7 +48,7 @@ class ParquetFormat:
             compression="none",
             use_dictionary=False,
             write_statistics=False,
-            row_group_size=ROWS_A_GROUP,
+            row_group_size=ROWS_PER_GROUP,
         )
         return memoryview(buffer.getvalue())
 

@@ -33,34 +33,34 @@ class ResolutionMemo:
         """The answer, if every file that it was read from is as it was."""
         try:
             record = read_json(self._path(key))
-            witnesses = record["witnesses"].items()
-            if all(_mark(Path(path)) == mark for path, mark in witnesses):
+            source_files = record["witnesses"].items()
+            if all(_mark(Path(path)) == mark for path, mark in source_files):
                 return info_from_json(record["info"])
         except (OSError, StorageError, KeyError, TypeError, AttributeError):
             return None
         return None
 
     def put(
-        self, key: Mapping[str, Json], info: BackboneInfo, witnesses: Sequence[Path], began_ns: int
+        self, key: Mapping[str, Json], info: BackboneInfo, source_files: Sequence[Path], began_ns: int
     ) -> None:
         """Keep an answer, unless a witness may have changed since the loading began.
 
         Parameters
         ----------
-        witnesses : sequence of Path
+        source_files : sequence of Path
             Files that were read, and folders in which another file would have been read.
         began_ns : int
             When the loading began, in nanoseconds since the epoch.
         """
         try:
-            stats = [path.stat() for path in witnesses]
+            stats = [path.stat() for path in source_files]
             newest = max((max(s.st_mtime_ns, s.st_ctime_ns) for s in stats), default=0)
-            if not witnesses or newest > began_ns - CLOCK_TICK_NS:
+            if not source_files or newest > began_ns - CLOCK_TICK_NS:
                 return
             make_directory(self.folder)
             record = {
                 "key": dict(key),
-                "witnesses": {str(path): _mark(path) for path in witnesses},
+                "witnesses": {str(path): _mark(path) for path in source_files},
                 "info": info_to_json(info),
             }
             write_json(self._path(key), record)

@@ -15,7 +15,7 @@ from headstart.cache.failures import failures_to_jsonl, read_failures
 from headstart.cache.layout import SET_FORMAT, check_format
 from headstart.cache.reading.held import HeldSamples
 from headstart.cache.reading.labels import LABEL, Labels, encode_labels
-from headstart.cache.reading.places import Places, locate
+from headstart.cache.reading.places import RowLocations, locate
 from headstart.cache.set_state import REPAIR, SetState
 from headstart.errors import ConfigError, MismatchError, StorageError
 from headstart.files import read_json
@@ -55,7 +55,7 @@ class FeatureSet(SetState):
     def __init__(self, path: Path, info: Mapping[str, Json], open_space: Callable[[str], Space]) -> None:
         super().__init__(path, info)
         self._open_space = open_space
-        self._located: dict[str, tuple[Space, NDArray[np.uint8], Places]] = {}
+        self._located: dict[str, tuple[Space, NDArray[np.uint8], RowLocations]] = {}
 
     def rows(
         self,
@@ -264,7 +264,7 @@ class FeatureSet(SetState):
             keys, places, feature, space, columns, lambda label: self._labels(columns, label), pooled
         )
 
-    def _locate(self, feature: FeatureRef) -> tuple[Space, NDArray[np.uint8], Places]:
+    def _locate(self, feature: FeatureRef) -> tuple[Space, NDArray[np.uint8], RowLocations]:
         """Where the rows of all samples are stored; looked up once, as neither set nor shards ever change."""
         found = self._located.get(feature.space)
         if found is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headstart.cache.indexing import KeptIndex, disappearing
-from headstart.cache.reading.places import Places, locate, runs
+from headstart.cache.reading.places import RowLocations, locate, runs
 from headstart.cache.reading.stored import StoredRows
 from headstart.cache.recipe import Recipe
 from headstart.cache.shards import LISTINGS, CommittedShard, ShardFolder
@@ -130,7 +130,7 @@ class Space:
         """
         return self.rows(keys).features(keys)
 
-    def rows(self, keys: NDArray[np.uint8], places: Places | None = None) -> StoredRows:
+    def rows(self, keys: NDArray[np.uint8], places: RowLocations | None = None) -> StoredRows:
         """Open the rows of keys, shape (N, 16), in their order.
 
         The index is derived and may come from another machine, so it is never believed: whatever it says, a
@@ -139,7 +139,7 @@ class Space:
         Parameters
         ----------
         keys : ndarray of uint8, shape (N, 16)
-        places : Places, optional
+        places : RowLocations, optional
             Where they were found before; that may not hold any more.
 
         Raises
@@ -157,7 +157,7 @@ class Space:
             places = None
         raise disappearing(self.shards)
 
-    def _open(self, keys: NDArray[np.uint8], places: Places) -> StoredRows:
+    def _open(self, keys: NDArray[np.uint8], places: RowLocations) -> StoredRows:
         if len(places) != len(keys):
             raise MismatchError(f"space {self.id} lacks {len(keys) - len(places)} of {len(keys)} features")
         shards = {}

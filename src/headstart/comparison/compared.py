@@ -21,15 +21,10 @@ class ComparedRun:
 
     Parameters
     ----------
-    name : str
     path : Path, optional
         None: in memory.
     method, head, backbone, tap, set : str
         ``method`` is ``head`` for one on cached features, else the strategy of the fine-tuning.
-    n_train : int, optional
-    figures : mapping of str to float or None
-    intervals : mapping of str to list of float or None
-    cost : Cost
     against_best, against_cheapest : Versus, optional
         None: it is that run itself, or there is none.
     """

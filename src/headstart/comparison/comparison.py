@@ -43,7 +43,6 @@ class Comparison:
     ----------
     runs : tuple of ComparedRun
         In the order given.
-    task, label : str
     n : int
         Number of test samples.
     best : str
@@ -52,10 +51,8 @@ class Comparison:
         The run that took the least time; None: unknown.
     extract_seconds : float, optional
         Of all runs together, what they share counted once; None: unknown.
-    break_even : tuple of BreakEven
     advice, notes : tuple of str
         Sentences that follow from the numbers, and what limits them.
-    provenance : mapping
     """
 
     runs: tuple[ComparedRun, ...]

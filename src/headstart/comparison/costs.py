@@ -39,7 +39,6 @@ class Extraction:
 
     Parameters
     ----------
-    spaces : tuple of str
     seconds : float
         Wall time, without start-up and loading the model.
     is_estimated : bool
@@ -67,7 +66,6 @@ class Cost:
         The most memory that its process held, in all and above the level after loading, and of the GPU.
     parameters, total_parameters : int, optional
         Trained, and of the whole network.
-    feature_bytes, model_bytes : int, optional
     """
 
     fit_seconds: float | None = None

@@ -18,7 +18,7 @@ class BaseSource:
         return {}
 
     @property
-    def rows_a_block(self) -> int | None:
+    def rows_per_block(self) -> int | None:
         """Any row is as near as any other."""
         return None
 

@@ -41,8 +41,6 @@ class Rows:
 
     Parameters
     ----------
-    ids, origins, splits : pyarrow.Array of string, length N
-    keys : ndarray of uint8, shape (N, 16)
     columns : mapping of str to pyarrow.Array of string
         ``label:<name>`` and ``meta:<name>``.
     problems : mapping of int to Problem

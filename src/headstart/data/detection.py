@@ -46,13 +46,10 @@ class Found:
 
     Parameters
     ----------
-    kind : {"images", "image", "tables", "metadata", "tars", "saved", "hub"}
-    tables : tuple of Path
     by_split : bool
         The names of the tables say their splits.
     ignored : tuple of str
         Files beside the tables.
-    tars : tuple of TarFile
     """
 
     kind: Literal["images", "image", "tables", "metadata", "tars", "saved", "hub"]

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from headstart.exporting.subject import largest_error
+from headstart.exporting.model import largest_error
 
 if TYPE_CHECKING:
-    from headstart.exporting.subject import Subject
+    from headstart.exporting.model import ExportModel
 
 SAME = 1e-5
 """The largest error, as a share of the largest logit, of what counts as the same function."""
 
 
-def native_model(subject: Subject) -> Any | None:
+def native_model(subject: ExportModel) -> Any | None:
     """A model of a class of transformers with the run's weights; None where none gives the same logits.
 
     A class has a chance where all that it adds to the backbone is one linear layer. Whether it pools as the
@@ -35,7 +35,7 @@ def native_model(subject: Subject) -> Any | None:
     return made if largest_error(found, subject.expected()) <= SAME else None
 
 
-def _model(subject: Subject, layer: nn.Linear) -> Any | None:
+def _model(subject: ExportModel, layer: nn.Linear) -> Any | None:
     import transformers
 
     portable = subject.portable
@@ -65,7 +65,7 @@ def _all_that_it_adds(model: Any) -> str | None:
     return layers.pop() if len(layers) == 1 else None
 
 
-def _timm_model(subject: Subject, layer: nn.Linear) -> Any | None:
+def _timm_model(subject: ExportModel, layer: nn.Linear) -> Any | None:
     from transformers import TimmWrapperConfig, TimmWrapperForImageClassification
 
     portable = subject.portable
@@ -77,7 +77,7 @@ def _timm_model(subject: Subject, layer: nn.Linear) -> Any | None:
     return model
 
 
-def fill_timm(model: Any, subject: Subject, layer: nn.Linear) -> bool:
+def fill_timm(model: Any, subject: ExportModel, layer: nn.Linear) -> bool:
     """Give a model of timm the run's weights, and its classifier the head; False where it has none like it."""
     classifier = model.get_classifier()
     own = dict(subject.portable.module.state_dict())

@@ -16,7 +16,7 @@ from headstart.types import Exported
 
 if TYPE_CHECKING:
     from headstart.contracts import Progress
-    from headstart.exporting.subject import Subject
+    from headstart.exporting.model import ExportModel
     from headstart.types import Json
 
 FORMATS = ("hf", "onnx", "timm")
@@ -81,10 +81,10 @@ def open_subject(
     labels: Mapping[str, Json],
     progress: Progress,
     offline: bool,
-) -> Subject:
+) -> ExportModel:
     """Backbone and head, and all that an exporter asks of them."""
     from headstart.backbones.portable import carried
-    from headstart.exporting.subject import Subject
+    from headstart.exporting.model import ExportModel
     from headstart.exporting.trial import trial_samples
     from headstart.tuning.whole_model import WholeModel, open_whole, single_head
 
@@ -95,10 +95,10 @@ def open_subject(
     whole = WholeModel(backbone.load("cpu", "fp32"), tap, head.module, features["modality"])
     names = _names(predictor, labels, head.n_outputs)
     samples = trial_samples(features["modality"])
-    return Subject(portable, head, predictor.task, names, whole.inputs, whole, samples)
+    return ExportModel(portable, head, predictor.task, names, whole.inputs, whole, samples)
 
 
-def _writer(to: str) -> Callable[[Subject, Path], dict[str, Any]]:
+def _writer(to: str) -> Callable[[ExportModel, Path], dict[str, Any]]:
     match to:
         case "hf":
             from headstart.exporting.to_hf import write_hf
@@ -164,7 +164,7 @@ print([part.name for part in session.get_inputs()])  # names of classes: labels.
 """
 
 
-def _readme(to: str, subject: Subject, found: Mapping[str, Any]) -> str:
+def _readme(to: str, subject: ExportModel, found: Mapping[str, Any]) -> str:
     """What it is, and how to load it."""
     is_text = subject.portable.modality == "text"
     code = {"timm": _TIMM, "onnx": _ONNX}.get(to, _HF).format(

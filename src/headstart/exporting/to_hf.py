@@ -15,13 +15,13 @@ from headstart.files import write_durably
 if TYPE_CHECKING:
     import torch
 
-    from headstart.exporting.subject import Subject
+    from headstart.exporting.model import ExportModel
 
 MODULE = "modeling_headstart"
 CARRIED = (f"{MODULE}.py", "head_layers.py", "poolings.py")
 
 
-def write_hf(subject: Subject, folder: Path) -> dict[str, Any]:
+def write_hf(subject: ExportModel, folder: Path) -> dict[str, Any]:
     """Write the model, its labels and its tokenizer or image processor into a folder.
 
     Returns
@@ -48,7 +48,7 @@ def write_hf(subject: Subject, folder: Path) -> dict[str, Any]:
     return {"class": type(model).__name__, "remote_code": native is None, "largest_error": error}
 
 
-def carried_model(subject: Subject) -> Any:
+def carried_model(subject: ExportModel) -> Any:
     """The run as a model of the code that an exported folder carries."""
     from headstart.portable.modeling_headstart import (
         HeadstartConfig,
@@ -91,12 +91,12 @@ def carried_model(subject: Subject) -> Any:
     return model.eval()
 
 
-def is_text(subject: Subject) -> bool:
+def is_text(subject: ExportModel) -> bool:
     """Whether the model takes texts, or pairs of them."""
     return subject.portable.modality == "text"
 
 
-def _logits(kind: Any, folder: Path, subject: Subject) -> torch.Tensor:
+def _logits(kind: Any, folder: Path, subject: ExportModel) -> torch.Tensor:
     """The logits of the written model on samples that the written processor prepared."""
     import torch
 
@@ -106,7 +106,7 @@ def _logits(kind: Any, folder: Path, subject: Subject) -> torch.Tensor:
         return torch.cat([model(**batch).logits for batch in batches])
 
 
-def _tokens(folder: Path, subject: Subject, config: Any) -> list[Any]:
+def _tokens(folder: Path, subject: ExportModel, config: Any) -> list[Any]:
     from transformers import AutoTokenizer
 
     # Without the configuration it would read it, and ask at the terminal whether it may run our own code.
@@ -115,7 +115,7 @@ def _tokens(folder: Path, subject: Subject, config: Any) -> list[Any]:
     return [tokenizer(*pair, truncation=True, return_tensors="pt") for pair in pairs]
 
 
-def _pixels(folder: Path, subject: Subject) -> list[Any]:
+def _pixels(folder: Path, subject: ExportModel) -> list[Any]:
     from transformers import AutoImageProcessor
 
     from headstart.backbones.images import decode_image

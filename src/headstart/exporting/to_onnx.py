@@ -20,7 +20,7 @@ from headstart.files import write_json
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from headstart.exporting.subject import Subject
+    from headstart.exporting.model import ExportModel
 
 MODEL = "model.onnx"
 LIBRARIES = ("onnx", "onnxscript", "onnxruntime")
@@ -53,7 +53,7 @@ def check_onnx() -> None:
             raise MissingDependencyError(name, "export to ONNX", "onnx")
 
 
-def write_onnx(subject: Subject, folder: Path) -> dict[str, Any]:
+def write_onnx(subject: ExportModel, folder: Path) -> dict[str, Any]:
     """Write ``model.onnx``, ``labels.json``, and the tokenizer or the image processor.
 
     Returns
@@ -83,12 +83,12 @@ def write_onnx(subject: Subject, folder: Path) -> dict[str, Any]:
     return {"inputs": list(example), "largest_error": error}
 
 
-def _inputs(subject: Subject, samples: Sequence[Any]) -> dict[str, Tensor]:
+def _inputs(subject: ExportModel, samples: Sequence[Any]) -> dict[str, Tensor]:
     """A batch as the exported model takes it."""
     return {name: tensor for name, tensor in subject.inputs(samples).items() if name != MASK}
 
 
-def _export(subject: Subject, example: Mapping[str, Tensor], path: Path) -> None:
+def _export(subject: ExportModel, example: Mapping[str, Tensor], path: Path) -> None:
     axes = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
     if subject.portable.modality == "image":
         axes.pop(1)
@@ -108,7 +108,7 @@ def _export(subject: Subject, example: Mapping[str, Tensor], path: Path) -> None
         ) from error
 
 
-def _logits(subject: Subject, path: Path) -> Tensor:
+def _logits(subject: ExportModel, path: Path) -> Tensor:
     """The logits of the file on each sample alone, and on two at once: both axes must be free."""
     import onnxruntime
 

@@ -12,13 +12,13 @@ from headstart.files import write_durably, write_json
 if TYPE_CHECKING:
     import torch
 
-    from headstart.exporting.subject import Subject
+    from headstart.exporting.model import ExportModel
 
 KEPT = ("classifier", "first_conv", "fixed_input_size", "pool_size")
 """What timm's own description of a model says of its build, besides its transform."""
 
 
-def write_timm(subject: Subject, folder: Path) -> dict[str, Any]:
+def write_timm(subject: ExportModel, folder: Path) -> dict[str, Any]:
     """Write ``config.json`` and ``model.safetensors``.
 
     Returns
@@ -60,7 +60,7 @@ def write_timm(subject: Subject, folder: Path) -> dict[str, Any]:
     return {"class": type(model).__name__, "largest_error": error}
 
 
-def _logits(folder: Path, subject: Subject) -> torch.Tensor:
+def _logits(folder: Path, subject: ExportModel) -> torch.Tensor:
     """The logits of the written model on samples under the transform that timm resolves from the folder."""
     import timm
     import torch

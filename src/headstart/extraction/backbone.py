@@ -71,7 +71,7 @@ class OpenedBackbone:
     def _resolve(self) -> BackboneInfo:
         """From this machine's memo, from the model, or from what the cache knows of it."""
         try:
-            key = self.backbone().memo_key()
+            key = self.backbone().cache_key()
             if key is not None and (info := self.cache.resolutions.get(key)):
                 return info
             began = time.time_ns()
@@ -84,7 +84,7 @@ class OpenedBackbone:
             return known[0]
         self.was_loaded = True
         if key is not None:
-            self.cache.resolutions.put(key, info, self.backbone().witnesses(), began)
+            self.cache.resolutions.put(key, info, self.backbone().source_files(), began)
         return info
 
 
@@ -160,7 +160,7 @@ def load_model(opened: OpenedBackbone, device: str, precision: Precision) -> Fro
         # The memo named the space; the weights that fill it must be the ones that it was named after.
         differences = _differences(backbone.resolve(), opened.info)
         if differences:
-            if (key := backbone.memo_key()) is not None:
+            if (key := backbone.cache_key()) is not None:
                 opened.cache.resolutions.forget(key)
             raise MismatchError(
                 f"{opened.spec} is not what it was when its features were named "

@@ -104,7 +104,6 @@ class Drift:
 
     Parameters
     ----------
-    n_samples : int
     cosine_mean, cosine_min : float
         Between both vectors of a sample, or of a position where every position is kept.
     largest_error : float

@@ -56,8 +56,6 @@ class Computed:
     ----------
     items : sequence of Item
         All that is done with this: computed, or failed.
-    features : sequence of SpaceFeatures
-    failures : sequence of SampleFailure
     """
 
     items: list[Item]

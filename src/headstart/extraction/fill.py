@@ -196,7 +196,7 @@ def fill_stream(
 class _Block:
     """The last block of a stream as a source whose rows count from 0."""
 
-    rows_a_block = None
+    rows_per_block = None
 
     def __init__(self, source: Source, start: int) -> None:
         self._source = source

@@ -226,11 +226,6 @@ class ImportConfig:
         What to call the set, and what computed the features.
     ids : Path, optional
         A text file of one id a line, or a table with a column of them; None: the file has them.
-    id_column, split_column, features_column : str, optional
-    label_columns : sequence of str
-    split_seed : int
-    format : {"hdf5", "parquet"}
-    cache : str, optional
     keys : ndarray of uint8, shape (N, 16), optional
         The keys of the samples; None: those of the file, else made of the ids.
     """

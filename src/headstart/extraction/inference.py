@@ -46,7 +46,6 @@ class SpaceFeatures:
         Its number in the plan.
     positions : ndarray of int64, shape (n,)
         In the plan's ``todo``.
-    values : ndarray of float16 or float32, shape (n, D), or (T, D) where they are ragged
     lengths : ndarray of int64, shape (n,), optional
         Where they are ragged: how many rows each sample has.
     """
@@ -65,8 +64,6 @@ class SampleFailure:
     ----------
     position : int
         In the plan's ``todo``.
-    reason : str
-    is_permanent : bool
     spaces : sequence of int
         The numbers of the spaces that lack it.
     """
@@ -192,7 +189,6 @@ class Layout:
 
     Parameters
     ----------
-    device : torch.device
     lanes : int
         Batches at once.
     threads : int
@@ -244,7 +240,6 @@ class Result:
 
     Parameters
     ----------
-    items : sequence of Item
     budget : int
         The one that it was cut by.
     cost : int

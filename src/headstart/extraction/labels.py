@@ -34,7 +34,6 @@ class Labelled:
 
     Parameters
     ----------
-    samples : Samples
     splits : ndarray of int8, shape (N,)
         The split of each sample, as an index into ``SPLITS``.
     labels : dict

@@ -104,13 +104,11 @@ class ExtractionPlan:
     ----------
     source : Payloads
         Gives the payload of a row.
-    samples : Samples
     spaces : tuple of Space
         One a view and tap, all taps of the first view first: that of view ``v`` and tap ``t`` is
         ``spaces[v * len(taps) + t]``.
     taps : tuple of str
         Canonical. All of them come out of one forward pass.
-    shard_format : ShardFormat
     todo : ndarray of int64, shape (n,)
         The rows to compute, one a key, sorted by unit and then by row.
     units : ndarray of uint8, shape (n,)
@@ -242,10 +240,10 @@ def _lacking(
 
 def _units(source: Payloads, keys: NDArray[np.uint8], rows: NDArray[np.int64]) -> NDArray[np.uint8]:
     """The unit of each row: rows that are read together are computed together."""
-    if source.rows_a_block is None:
+    if source.rows_per_block is None:
         buckets: NDArray[np.uint8] = keys[rows, 0]
         return buckets
-    return (rows // source.rows_a_block % N_UNITS).astype(np.uint8)
+    return (rows // source.rows_per_block % N_UNITS).astype(np.uint8)
 
 
 def stored_dtype(precision: Precision, asked: StoredDtype | None) -> StoredDtype:
@@ -313,9 +311,6 @@ class ExtractionJob:
 
     Parameters
     ----------
-    plan : ExtractionPlan
-    precision : {"fp32", "bf16", "fp16", "int8"}
-    stored : {"float16", "float32"}
     why : str
         Why this precision.
     """

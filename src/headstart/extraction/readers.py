@@ -53,7 +53,6 @@ class Job:
 
     Parameters
     ----------
-    positions : sequence of int
     items : list of Item
         Filled by the reader.
     began : float, optional

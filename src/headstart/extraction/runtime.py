@@ -37,7 +37,6 @@ class Accelerator:
 
     Parameters
     ----------
-    name : str
     trial_seconds : float
         About what it takes to try.
     make : callable
@@ -62,7 +61,6 @@ class Trial:
 
     Parameters
     ----------
-    name : str
     forward : Forward, optional
         None: it is not to be used.
     says : str

@@ -145,7 +145,6 @@ class Samples:
     ----------
     table : pyarrow.Table
         The columns of a `SampleBlock`, N rows.
-    keys : ndarray of uint8, shape (N, 16)
     failures : list of Failure
         What the source could not read.
     rest : GrowingTable, optional

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Splits: TypeAlias = Mapping[str, LabelledSamples]
 """The labelled samples of a set by split; a split may be empty."""
-Choice: TypeAlias = tuple[str | None, str | None]
+TapChoice: TypeAlias = tuple[str | None, str | None]
 """A tap and a backbone; None: the latest."""
 
 MAPPED_FROM = 0.4
@@ -63,7 +63,7 @@ def read_taps(
 def _read_choices(
     config: FitConfig,
     features: FeatureSet,
-    choices: Sequence[Choice],
+    choices: Sequence[TapChoice],
     heads: Sequence[Head],
     progress: Progress,
 ) -> FitData:
@@ -94,7 +94,7 @@ def _read_choices(
 
 def read_splits(
     features: FeatureSet,
-    choices: Sequence[Choice],
+    choices: Sequence[TapChoice],
     label: str | None,
     attends: bool = False,
     mapped: bool = False,
@@ -126,7 +126,7 @@ def read_splits(
 
 
 def _read(
-    features: FeatureSet, choice: Choice, split: str, label: str, attends: bool, mapped: bool
+    features: FeatureSet, choice: TapChoice, split: str, label: str, attends: bool, mapped: bool
 ) -> LabelledSamples:
     tap, backbone = choice
     if attends and (tap is None or is_ragged(features.feature(tap, backbone).tap)):
@@ -194,7 +194,7 @@ def check_train(train: LabelledSamples, name: str) -> None:
 def _is_mapped(
     config: FitConfig,
     features: FeatureSet,
-    choices: Sequence[Choice],
+    choices: Sequence[TapChoice],
     heads: Sequence[Head],
     progress: Progress,
 ) -> bool:

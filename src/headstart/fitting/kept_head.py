@@ -86,9 +86,9 @@ class HeadTraining:
             return head.fit(train.X, train.targets, X_val, y_val)
         from headstart.training.checkpoint import Checkpoint
 
-        keeper = Checkpoint(checkpoint) if checkpoint else None
+        backbone_saver = Checkpoint(checkpoint) if checkpoint else None
         try:
-            return head.fit(train.X, train.targets, X_val, y_val, callbacks, train.views, keeper)
+            return head.fit(train.X, train.targets, X_val, y_val, callbacks, train.views, backbone_saver)
         finally:
             self.progress.end()
 

@@ -31,7 +31,7 @@ CLASSES = {
     "mlp": ("mlp", "MLPHead", "MLPRegressor"),
     "residual": ("mlp", "ResidualHead", "ResidualRegressor"),
     "attention": ("attention", "AttentionHead", "AttentionRegressor"),
-    "own": ("own", "OwnHead", "OwnRegressor"),
+    "own": ("own", "CustomHead", "CustomRegressor"),
 }
 """By kind: the module, the class for classes and labels, and the class for numbers."""
 FORMS = {"classes": "classes", "labels": "several labels a sample", "numbers": "numbers to regress on"}

@@ -45,9 +45,6 @@ class Minimum:
 
     Parameters
     ----------
-    at : Array, shape (G, P)
-    objective : Array of float64, shape (G,)
-    n_iter : int
     converged : bool
         False where an iteration limit or the precision of the numbers ended it.
     """

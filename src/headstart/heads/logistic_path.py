@@ -34,9 +34,6 @@ class Problem:
         Centred features.
     targets : Array
         Codes int64 (N,), or labels 0/1 (N, L) of the dtype of X: a regression for each.
-    n_classes : int
-    weights : Array, shape (N,) or (N, L), optional
-    smoothing : float in [0, 1)
     """
 
     X: Array
@@ -65,12 +62,8 @@ class Solution:
 
     Parameters
     ----------
-    coef : Array, shape (n_classes, D)
-    intercept : Array, shape (n_classes,)
     objective : float
         C times the sum of the losses, plus half the squared norm of ``coef``.
-    n_iter : int
-    converged : bool
     """
 
     C: float

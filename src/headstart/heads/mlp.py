@@ -46,7 +46,6 @@ class MLPHead(_MLP, TorchClassifier):
         Hidden layers.
     width : int in [1, 65537)
         Units of each.
-    norm : {"layer", "none"}
     **others
         See `TorchHead`.
     """
@@ -81,7 +80,6 @@ class ResidualHead(_Residual, TorchClassifier):
         Blocks.
     width : int in [1, 65537)
         Of the shortcut; inside of a block it is twice that.
-    norm : {"layer"}
     **others
         See `TorchHead`.
     """

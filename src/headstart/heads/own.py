@@ -60,7 +60,7 @@ class _Own(TorchHead):
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class OwnHead(_Own, TorchClassifier):
+class CustomHead(_Own, TorchClassifier):
     """The module that ``py:package.module:factory`` makes, trained as any torch head.
 
     Parameters
@@ -77,7 +77,7 @@ class OwnHead(_Own, TorchClassifier):
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class OwnRegressor(_Own, TorchRegressor):
-    """The same for numbers; see `OwnHead`."""
+class CustomRegressor(_Own, TorchRegressor):
+    """The same for numbers; see `CustomHead`."""
 
     fitted: ClassVar[tuple[str, ...]] = (*TorchRegressor.fitted, "source_")

@@ -23,7 +23,6 @@ class Interval:
 
     Parameters
     ----------
-    low, high : float
     open_low : bool
         Whether ``low`` itself is outside.
     auto : bool

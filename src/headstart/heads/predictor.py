@@ -29,8 +29,6 @@ class Predictor:
 
     Parameters
     ----------
-    head : Head
-    preparation : Preparation
     temperature : float
         Logits are divided by it; 1: probabilities are the head's own.
     """

@@ -31,7 +31,6 @@ class Step:
 
     Parameters
     ----------
-    kind : {"standardise", "l2", "pca", "whiten"}
     arrays : mapping
         ``mean`` (D,) and ``matrix`` (K, D) or ``scale`` (D,): nothing for ``l2``.
     """

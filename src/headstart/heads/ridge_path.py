@@ -44,7 +44,6 @@ class RidgePath:
 
     Parameters
     ----------
-    alphas : ndarray, shape (A,)
     errors : ndarray, shape (A,)
         For each alpha the mean squared leave-one-out error, over samples and targets.
     best : int

@@ -35,7 +35,6 @@ class Chosen:
     ----------
     matrix : Rows
         Shape (N, D).
-    numbers : ndarray of int64, shape (n,)
 
     Examples
     --------

@@ -53,22 +53,17 @@ class TorchHead(BaseHead):
         The peak learning rate.
     weight_decay : float in [0, 1e6)
         Of the matrices, not of intercepts and norms.
-    epochs : int in [1, inf)
     batch_size : int in [1, inf) or "auto"
         ``auto``: 256, or for fewer than 4,096 samples a sixteenth of them, at least 8, so that an epoch has
         steps enough to learn something.
-    optimizer : {"adamw", "sgd", "lbfgs"}
     momentum : float in [0, 1)
         Of SGD.
-    schedule : {"constant", "linear", "cosine", "step", "plateau", "one-cycle"}
     warmup_share : float in [0, 1)
         The share of all steps over which the learning rate rises.
     patience : int in [1, inf)
         Epochs without a better validation loss before it stops. Counts only with validation data.
     clip_norm : float in (0, inf)
         The most that a gradient's norm may be.
-    dropout : float in [0, 1)
-    label_smoothing : float in [0, 1)
     class_weight : {"none", "balanced"}
         Balanced: all classes count alike, however many samples they have.
     mixup : float in [0, inf)

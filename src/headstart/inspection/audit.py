@@ -46,7 +46,6 @@ class AuditConfig:
 
     Parameters
     ----------
-    set : str
     tap, backbone, label : str, optional
         Which feature and which label column; None: the latest with one vector a sample, the first.
     checks : tuple of str
@@ -55,7 +54,6 @@ class AuditConfig:
         In (0, 1].
     outlier_z : float
         In (0, inf).
-    cache, digest : str, optional
     """
 
     set: str
@@ -105,21 +103,16 @@ class Audit:
 
     Parameters
     ----------
-    config : AuditConfig
     samples : MappedFeatures
         N samples of all splits that have the feature.
     column : str or None
         The label column; None: the set has none.
-    labels : LabelErrors, optional
-    duplicates : Pairs, optional
     groups : ndarray of int64, shape (N,), optional
         Which group of near-duplicates each row is in; -1: none.
-    leaks : Leaks, optional
     outliers : ndarray of int64, shape (M,), optional
         The farthest first.
     distance, z : ndarray of float64, shape (N,), optional
         Mean distance to the ten nearest, and how many robust deviations that is above the median.
-    seconds : dict of str to float
     """
 
     config: AuditConfig

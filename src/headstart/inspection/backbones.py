@@ -34,18 +34,14 @@ class Description:
 
     Parameters
     ----------
-    spec : str
-    modality : {"image", "text", "text-pair", "image-text"}
     taps : list of TapDescription
         The first is the default.
     layers : list of TapDescription
         The layers that can be read by number, by their numbers.
     closing_norm : bool
         Whether ``last`` is another tap than the last number.
-    parameters : int, optional
     max_length : int, optional
         Tokens a text is cut to.
-    prompt : str, optional
     architecture, preprocessing : dict
         As they stand in the recipe.
     weights : str

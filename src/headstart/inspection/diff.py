@@ -42,7 +42,6 @@ class Near:
 
     Parameters
     ----------
-    space : str
     n_held : int
         Of the samples.
     differences : dict
@@ -60,7 +59,6 @@ class FeatureDiff:
 
     Parameters
     ----------
-    tap, space : str
     view : str or None
         None: the plain feature.
     n_held, n_missing : int
@@ -86,8 +84,6 @@ class SampleDiff:
 
     Parameters
     ----------
-    set : str
-    n_same : int
     new, changed, gone : tuple of str
         Ids that the set does not have; that it has with other content; that the data does not have.
     """

@@ -43,7 +43,7 @@ devices and libraries differ by, and far below what tells two samples apart."""
 
 
 @dataclass(frozen=True, slots=True)
-class Stranger:
+class MismatchedRow:
     """A row that is not what the live backbone gives for its sample."""
 
     id: str
@@ -59,7 +59,6 @@ class Examination:
 
     Parameters
     ----------
-    backbone, tap, space : str
     view : str or None
         None: the plain feature.
     n : int
@@ -68,7 +67,7 @@ class Examination:
         Between the row in the cache and the live one.
     largest_error : float
         As a share of the largest value of the vector.
-    strangers : tuple of Stranger
+    strangers : tuple of MismatchedRow
         Rows that do not belong.
     differences : dict
         Entries of the recipe in which the live backbone differs, with the value in the cache and now.
@@ -84,7 +83,7 @@ class Examination:
     cosine_min: float
     cosine_median: float
     largest_error: float
-    strangers: tuple[Stranger, ...]
+    strangers: tuple[MismatchedRow, ...]
     differences: dict[str, tuple[Json, Json]]
     failures: tuple[str, ...]
 
@@ -279,7 +278,7 @@ def _compare(
     cosine, error = _cosines(now, kept), _errors(now, kept)
     bound = TOLERANCE[recipe["compute"]]
     strangers = tuple(
-        Stranger(
+        MismatchedRow(
             _id(samples, rows[i]),
             float(cosine[i]),
             float(error[i]),

@@ -21,7 +21,6 @@ class Pairs:
     ----------
     first, second : ndarray of int64, shape (M,)
         ``first < second`` where both are of the same matrix.
-    cosine : ndarray of float32, shape (M,)
     """
 
     first: NDArray[np.int64]

@@ -34,7 +34,6 @@ class LabelErrors:
 
     Parameters
     ----------
-    row : ndarray of int64, shape (M,)
     suggested : ndarray
         single: the class of each, shape (M,). multi: an indicator of the labels, shape (M, L).
         regression: a number, shape (M,).

@@ -36,16 +36,12 @@ class ProjectConfig:
 
     Parameters
     ----------
-    set : str
-    method : {"pca", "tsne", "umap"}
     colour : str, optional
         ``label`` (the first label column), ``label:NAME``, ``meta:NAME``, ``split``; None: label, where there is one.
-    tap, backbone, split : str, optional
     samples : int
         How many at most, drawn at random, in [4, inf).
     seed : int
         Of the draw, and of tsne and umap.
-    cache, digest : str, optional
     """
 
     set: str
@@ -70,7 +66,6 @@ class Projection:
         ``id``, ``key``, ``split``, the column that it is coloured by, and ``x`` and ``y`` as float32.
     colour : str or None
         That column; None: nothing to colour by.
-    title : str
     """
 
     table: pa.Table

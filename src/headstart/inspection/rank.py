@@ -34,7 +34,6 @@ class Ranked:
 
     Parameters
     ----------
-    backbone, tap, space : str
     width : int
         D.
     n : int
@@ -45,7 +44,6 @@ class Ranked:
         The metric of ridge regression, each sample predicted by a fit on all others.
     loo_error : float
         The mean squared error of the same; alpha is chosen by it.
-    alpha : float
     logme : float
         Per sample; larger is better.
     knn : float

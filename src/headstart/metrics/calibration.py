@@ -21,7 +21,6 @@ class Reliability:
 
     Parameters
     ----------
-    edges : ndarray, shape (bins + 1,)
     n : ndarray, shape (bins,)
         Samples whose confidence lies in the bin, its upper edge included.
     confidence, accuracy : ndarray, shape (bins,)

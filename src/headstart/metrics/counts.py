@@ -17,10 +17,6 @@ class Counts:
     """How often each of K classes was predicted rightly, was predicted, and was true.
 
     Leading axes are free: a bootstrap has one of resamples, and every figure then has it too.
-
-    Parameters
-    ----------
-    hits, predicted, support : ndarray, shape (..., K)
     """
 
     hits: NDArray[Any]

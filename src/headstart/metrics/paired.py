@@ -24,7 +24,6 @@ class Difference:
 
     Parameters
     ----------
-    value : float
     interval : list of float, optional
         [low, high], 95 %; None: it could be computed on no resample.
     """

@@ -28,8 +28,6 @@ class BlockImportance:
 
     Parameters
     ----------
-    name : str
-    n_columns : int
     intact : float
         The score on intact rows.
     drop : float

@@ -26,13 +26,10 @@ class StepOutcome:
 
     Parameters
     ----------
-    name, verb : str
     state : {"done", "there", "to do", "to resume"}
         The last two are what a dry run foresees.
     reason : str
         Why it ran, or would run.
-    seconds : float
-    result : mapping
     """
 
     name: str
@@ -49,7 +46,6 @@ class PipelineOutcome:
 
     Parameters
     ----------
-    name : str
     folder : Path
         Where everything lies: a folder for each step.
     steps : tuple of StepOutcome

@@ -28,14 +28,7 @@ CAPITAL = 0.73
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """The shape of a word at font size 1, from the left end of its base line.
-
-    Parameters
-    ----------
-    vertices : ndarray, shape (M, 2)
-    codes : ndarray of uint8, shape (M,)
-    width : float
-    """
+    """The shape of a word at font size 1, from the left end of its base line."""
 
     vertices: NDArray[np.float64]
     codes: NDArray[np.uint8]

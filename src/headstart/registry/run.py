@@ -46,7 +46,6 @@ class Metric:
 
     Parameters
     ----------
-    split : {"train", "validation", "test"}
     name : str
         With dots for what lies deeper: ``per_class.cat.f1``.
     """

@@ -52,8 +52,6 @@ class Rows:
 
     Parameters
     ----------
-    inputs : Tensor, shape (N, D)
-    targets : Tensor
     views : Tensor, shape (V, N, D), optional
         Other inputs for the same targets: what each sample shows in an epoch of training is drawn from
         these and from its own.
@@ -99,7 +97,6 @@ class StoredRows:
     ----------
     stored : array-like of shape (N, D)
         Indexed with an array of row numbers.
-    targets : Tensor
     mean, scale : Tensor of float32, shape (D,)
         What is read is standardised by them.
     """
@@ -128,14 +125,7 @@ class StoredRows:
 
 @dataclass
 class Ragged:
-    """Sequences of vectors, padded a batch at a time.
-
-    Parameters
-    ----------
-    sequences : VectorSequences
-    targets : Tensor
-    mean, scale : Tensor of float32, shape (D,)
-    """
+    """Sequences of vectors, padded a batch at a time."""
 
     sequences: VectorSequences
     targets: Tensor
@@ -168,8 +158,6 @@ class Stream:
 
     Parameters
     ----------
-    examples : Examples
-    members : sequence of Member
     validation : Examples, optional
         Targets may be ``UNSEEN``.
     seed : int

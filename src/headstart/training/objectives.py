@@ -20,10 +20,8 @@ class Objective:
 
     Parameters
     ----------
-    task : Task
     class_weight : Tensor, shape (C,), optional
         As `Task.balanced_weights` gives them.
-    label_smoothing : float in [0, 1)
 
     A validation target may be ``UNSEEN``, of a label that training lacks: it has no loss, and is always wrong.
     """

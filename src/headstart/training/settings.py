@@ -19,7 +19,6 @@ class Settings:
 
     Parameters
     ----------
-    epochs, batch_size : int
     optimizer : {"adamw", "sgd", "lbfgs"}
         SGD is with decoupled weight decay (Loshchilov and Hutter, 2019), as AdamW is. L-BFGS takes all rows
         at once, and weight decay as an L2 penalty.
@@ -65,7 +64,6 @@ class Member:
         The peak learning rate.
     weight_decay : float
         Of the matrices; biases and norms are not decayed.
-    dropout : float in [0, 1)
     """
 
     lr: float

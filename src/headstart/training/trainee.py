@@ -16,7 +16,6 @@ class Group:
 
     Parameters
     ----------
-    names : sequence of str
     decays : sequence of float, length M
         Weight decay of each member.
     scale : float

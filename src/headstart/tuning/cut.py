@@ -49,7 +49,6 @@ class Cut:
 
     Parameters
     ----------
-    model : TunedModel
     n_left_out : int
         In [1, n_blocks).
 
@@ -215,12 +214,7 @@ class CutImages(CutSamples):
 
 @dataclass
 class PooledSamples(RawSamples):
-    """Samples of which only what the head reads is wanted.
-
-    Parameters
-    ----------
-    features : ndarray of float32, shape (N, D)
-    """
+    """Samples of which only what the head reads is wanted."""
 
     features: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), dtype=np.float32))
 

@@ -62,14 +62,12 @@ class CutCache:
 
     Parameters
     ----------
-    model : TunedModel
     raw : mapping of str to LabelledSamples
         The frozen features, which a phase of the head alone reads; by split.
     spaces : mapping of int to Space
         By the number of blocks that train.
     is_exact : bool
         Whether the frozen features are what float32 computes.
-    progress : Progress
     """
 
     model: TunedModel

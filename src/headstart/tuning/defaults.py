@@ -46,12 +46,10 @@ class Rules:
         Samples that go through the network at once; in [1, batch_size].
     schedule, warmup_share, clip_norm, patience, kept_by
         See `headstart.training.settings.Settings`.
-    weight_decay, head_weight_decay : float
     layer_decay : float in (0, 1]
         What the learning rate is multiplied by from one layer to the next, towards the input.
     precision : {"fp32", "bf16", "fp16"}
         Of activations, by autocast.
-    seed : int
     n_workers : int
         Processes that read ahead; 0: this one reads.
     """

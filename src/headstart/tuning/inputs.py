@@ -150,12 +150,10 @@ class Windows:
 
     Parameters
     ----------
-    n : int
     batch_size, part_size : int
         The last part of a window may be smaller.
     seed : int
         The order is that of `headstart.training`.
-    lengths : ndarray of int, shape (n,), optional
     """
 
     n: int

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 from torch import Tensor, nn
 
-from headstart.backbones.freezing import make_live
+from headstart.backbones.freezing import enable_gradients
 from headstart.backbones.pooling import pool, reads_of
 from headstart.tuning.depths import Depths, blocks_of
 
@@ -89,7 +89,7 @@ class TunedModel(nn.Module):
         self.depths = Depths.of(frozen.module, own)
         self.blocks = blocks_of(frozen.module) if own is None else list(own)
         self._module_depths = self.depths.of_modules(frozen.module)
-        self.backbone = make_live(frozen.module, False)
+        self.backbone = enable_gradients(frozen.module, False)
         self.head = head.to(frozen.device)
         self._first = self.depths.n_blocks + 2
         self._unread: frozenset[str] = frozenset()

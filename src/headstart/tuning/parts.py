@@ -14,7 +14,7 @@ from headstart.arrow import keys_from_arrow
 from headstart.augmentation.views import open_views
 from headstart.backbones.freezing import resolve_device
 from headstart.backbones.pooling import display_tap, is_ragged
-from headstart.backbones.tunable import Keep, keeper
+from headstart.backbones.tunable import BackboneSaver, backbone_saver
 from headstart.cache.store import Cache
 from headstart.errors import ConfigError, NoBlocksError
 from headstart.extraction.backbone import reopen
@@ -57,34 +57,29 @@ CPU_PART, GPU_PART = 8, 32
 
 
 @dataclass
-class Parts:
+class TrainingSetup:
     """A network with its data, ready to be trained.
 
     Parameters
     ----------
     described : mapping
         The frozen backbone, as a run's ``features.json`` describes it.
-    keep : Keep
+    keep : BackboneSaver
         Writes the tuned backbone.
-    model : TunedModel
     head : TorchHead
         It knows the classes and the scale of features, and has no weights yet.
     samples : mapping of str to RawSamples
         By split.
-    objective : Objective
     part_size : int
         Samples that suit the machine at once; 0: all of a step, which batch norms that train need.
-    precision : {"fp32", "bf16", "fp16"}
     n_workers : int
         Processes that read ahead.
-    short_cut : ShortCut
     cut : mapping
         What was kept for it.
-    adapted : peft.PeftModel, optional
     """
 
     described: Mapping[str, Json]
-    keep: Keep
+    keep: BackboneSaver
     model: TunedModel
     head: Any
     samples: Mapping[str, RawSamples]
@@ -114,11 +109,11 @@ class Parts:
                 f"fine-tuning reads one vector a sample, and {display_tap(tap)} is all positions; choose another --tap"
             )
         opened = reopen(described, Cache(features.cache), progress, config.offline)
-        keep = keeper(opened.backbone(), tap)
+        keep = backbone_saver(opened.backbone(), tap)
         data = _read_again(config, features, progress)
         spaces, seconds = _fill_cuts(config, opened, data, progress)
         backbone = opened.backbone()
-        keep = keeper(backbone, tap) if spaces else keep  # of the model that is loaded now
+        keep = backbone_saver(backbone, tap) if spaces else keep  # of the model that is loaded now
         device = resolve_device(config.device)
         head: Any = open_head("linear", {"dropout": config.dropout}, config.seed, raw["train"].kind)
         task = open_task(raw["train"].kind)

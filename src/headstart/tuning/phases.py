@@ -39,18 +39,12 @@ class PhasedTraining:
 
     Parameters
     ----------
-    model : TunedModel
     samples : mapping of str to RawSamples
         ``train``, and where there are some ``validation``.
-    objective : Objective
-    phases : sequence of Phase
-    rules : Rules
     folder : Path
         Of the state; `settings.json` in it says of which training.
     settings : mapping
         What the state must have been made with, as JSON.
-    progress : Progress
-    short_cut : ShortCut
 
     Attributes
     ----------

@@ -31,7 +31,6 @@ class RawData:
 
     Parameters
     ----------
-    source : Payloads
     samples : Samples
         What the scan found.
     keys : ndarray of uint8, shape (N, 16)

@@ -21,28 +21,30 @@ from headstart.training.loop import Trained as TrainedHead
 from headstart.tuning.whole_model import counts_of
 
 if TYPE_CHECKING:
-    from headstart.backbones.tunable import Keep
+    from headstart.backbones.tunable import BackboneSaver
     from headstart.cache.sets import FeatureSet
     from headstart.config import TuneConfig
     from headstart.contracts import Progress
     from headstart.fitting.report import FitOutcome
     from headstart.registry.run import Run
     from headstart.samples import LabelledSamples
-    from headstart.tuning.parts import Parts
+    from headstart.tuning.parts import TrainingSetup
     from headstart.tuning.phases import PhasedTraining
-    from headstart.tuning.session import Session
+    from headstart.tuning.session import TrainingResult
     from headstart.tuning.strategies import Phase
     from headstart.types import Json
 
 
-def finished_head(parts: Parts, trained: PhasedTraining) -> Any:
+def finished_head(parts: TrainingSetup, trained: PhasedTraining) -> Any:
     """The head with the weights that it was trained to, as `fit-head` would have it."""
     output = parts.model.head.output
     weights = {f"output.{name}": tensor.detach().cpu() for name, tensor in output.state_dict().items()}
     return parts.head.finish(TrainedHead(weights, trained.history, trained.best_epoch))
 
 
-def tuned_data(parts: Parts, raw: Mapping[str, LabelledSamples], last: Phase) -> dict[str, LabelledSamples]:
+def tuned_data(
+    parts: TrainingSetup, raw: Mapping[str, LabelledSamples], last: Phase
+) -> dict[str, LabelledSamples]:
     """The same samples with features of the tuned backbone; what the last phase left as it was is not run again."""
     empty = np.empty((0, len(parts.head.mean_)), dtype=np.float32)
     with parts.short_cut(last, parts.samples) as samples:
@@ -54,7 +56,7 @@ def tuned_data(parts: Parts, raw: Mapping[str, LabelledSamples], last: Phase) ->
         }
 
 
-def save_backbone(keep: Keep, folder: Path) -> dict[str, Json]:
+def save_backbone(keep: BackboneSaver, folder: Path) -> dict[str, Json]:
     """Write the tuned backbone into a folder; how it is opened again, with its place in a run for the folder.
 
     Returns
@@ -94,7 +96,7 @@ def describe_tuned(
 def tuned_record(
     config: TuneConfig,
     outcome: FitOutcome,
-    session: Session,
+    session: TrainingResult,
     timings: Mapping[str, float],
     more: Mapping[str, Json],
     state: Path,

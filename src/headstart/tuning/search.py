@@ -37,7 +37,6 @@ class TuneTrial:
 
     Parameters
     ----------
-    params : mapping
     state : Path
         Where its weights lie.
     """

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from headstart.registry.energy import EnergyMeter
 from headstart.registry.peak_memory import MemoryWatch
 from headstart.tuning.defaults import plan_phases, plan_rules, settings_of
-from headstart.tuning.parts import Parts
+from headstart.tuning.parts import TrainingSetup
 from headstart.tuning.phases import PhasedTraining
 from headstart.tuning.whole_model import counts_of
 
@@ -25,15 +25,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Session:
+class TrainingResult:
     """A training that is over.
 
     Parameters
     ----------
-    parts : Parts
+    parts : TrainingSetup
         With the best weights of the last phase.
-    phases : sequence of Phase
-    trained : PhasedTraining
     n_trained : int
         Parameters that trained in the last phase, adapters among them.
     held : mapping
@@ -42,7 +40,7 @@ class Session:
         When training began and ended, by `time.perf_counter`.
     """
 
-    parts: Parts
+    parts: TrainingSetup
     phases: Sequence[Phase]
     trained: PhasedTraining
     n_trained: int
@@ -58,9 +56,9 @@ def train(
     progress: Progress,
     state: Path,
     callbacks: Sequence[Any],
-) -> Session:
+) -> TrainingResult:
     """Put a network together and train it; what lies in ``state`` of the same training is taken up."""
-    parts = Parts.open(config, features, raw, progress)
+    parts = TrainingSetup.open(config, features, raw, progress)
     phases = plan_phases(config, parts.model.depths.n_blocks)
     rules = plan_rules(config, len(raw["train"]), parts.part_size, parts.precision, parts.n_workers)
     for line in parts.describe(config.strategy, phases, rules):
@@ -74,4 +72,4 @@ def train(
     trained.run(callbacks)
     held, ended = {**watch.report(), **meter.joules}, perf_counter()
     n_trained = counts_of(parts.model.parameters())["trainable"]
-    return Session(parts, phases, trained, n_trained, held, loaded, ended)
+    return TrainingResult(parts, phases, trained, n_trained, held, loaded, ended)

@@ -21,10 +21,8 @@ class Phase:
     ----------
     n_blocks : int or None
         How many of the last blocks train; None: everything does, embeddings and stem too.
-    epochs : int
     lr : float
         Peak learning rate of the backbone.
-    head_lr : float
     """
 
     n_blocks: int | None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from torch import Tensor, nn
 
-from headstart.backbones.freezing import make_live
+from headstart.backbones.freezing import enable_gradients
 from headstart.backbones.pooling import display_tap, is_ragged, pool, reads_of
 from headstart.errors import ConfigError, DataError, SampleError
 from headstart.extraction.backbone import cache_of, reopen
@@ -55,7 +55,7 @@ class WholeModel(nn.Module):
         self._modality = modality
         self._tap = tap
         self._trainable = trainable
-        self.backbone = make_live(frozen.module, trainable)
+        self.backbone = enable_gradients(frozen.module, trainable)
         self.head = head.to(frozen.device).requires_grad_(trainable)
         self.eval()
 

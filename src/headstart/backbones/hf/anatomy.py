@@ -71,7 +71,6 @@ class Depth:
 
     Parameters
     ----------
-    blocks : Blocks
     first_layer : int
         1 for stages of different widths, where what enters the first is not like what leaves it.
     closing_norm : bool

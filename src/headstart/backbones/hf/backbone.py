@@ -13,7 +13,7 @@ from headstart.errors import BackboneError
 if TYPE_CHECKING:
     from headstart.backbones.options import BackboneOptions
     from headstart.backbones.portable import Portable
-    from headstart.backbones.tunable import Keep
+    from headstart.backbones.tunable import BackboneSaver
     from headstart.contracts import Backbone, FrozenModel
     from headstart.types import BackboneInfo, Precision
 
@@ -42,15 +42,15 @@ class HubBackbone:
         self._options = options
         self._source = HubModel(spec, name, options)
 
-    def memo_key(self) -> Mapping[str, Any]:
+    def cache_key(self) -> Mapping[str, Any]:
         """Spec, options and the versions that could resolve it otherwise."""
-        key = dict(self._source.memo_key())
+        key = dict(self._source.cache_key())
         # A dual encoder that may choose reads images; the same key would give it for texts.
         return key if self._options.modality else {**key, "modality": "any"}
 
-    def witnesses(self) -> Sequence[Path]:
+    def source_files(self) -> Sequence[Path]:
         """All files of the model's folder, as far as they lie on this machine."""
-        return self._source.witnesses()
+        return self._source.source_files()
 
     def resolve(self) -> BackboneInfo:
         """Load the model and describe it."""
@@ -66,11 +66,11 @@ class HubBackbone:
 
         return carried(self._model, tap)
 
-    def tunable(self, tap: str) -> Keep:
+    def tunable(self, tap: str) -> BackboneSaver:
         """See `TunableBackbone`."""
-        from headstart.backbones.tunable import keeper
+        from headstart.backbones.tunable import backbone_saver
 
-        return keeper(self._model, tap)
+        return backbone_saver(self._model, tap)
 
     @cached_property
     def _model(self) -> Backbone:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.backbones.blocks import BLOCK, read_blocks
 from headstart.backbones.digest import n_parameters, weights_digest
-from headstart.backbones.freezing import freeze, gradients_as_meant, is_int8
+from headstart.backbones.freezing import freeze, grad_context, is_int8
 from headstart.backbones.hf.dual_inputs import MASK
 from headstart.backbones.hf.dual_sides import DualSide, open_side
 from headstart.backbones.hf.frozen_texts import CPU_TOKENS, GPU_TOKENS
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from headstart.backbones.options import BackboneOptions
     from headstart.backbones.portable import Portable
-    from headstart.backbones.tunable import Keep
+    from headstart.backbones.tunable import BackboneSaver
     from headstart.contracts import Change
     from headstart.types import Json, Modality, Payload, Precision
 
@@ -68,13 +68,13 @@ class DualBackbone:
                 "texts together: choose a text backbone for pairs"
             )
 
-    def memo_key(self) -> Mapping[str, Any]:
+    def cache_key(self) -> Mapping[str, Any]:
         """Spec, options and the versions that could resolve it otherwise."""
-        return self._source.memo_key()
+        return self._source.cache_key()
 
-    def witnesses(self) -> Sequence[Path]:
+    def source_files(self) -> Sequence[Path]:
         """All files of the model's folder, as far as they lie on this machine."""
-        return self._source.witnesses()
+        return self._source.source_files()
 
     def resolve(self) -> BackboneInfo:
         """Load the model and describe the side that was asked for."""
@@ -104,7 +104,7 @@ class DualBackbone:
         sides = self._sides  # tried in the dtype of the checkpoint, before any cast
         return FrozenDualModel(freeze(self._loaded[0], device, precision), sides)
 
-    def tunable(self, tap: str) -> Keep:
+    def tunable(self, tap: str) -> BackboneSaver:
         """A folder as transformers keeps it, of the side that is read alone.
 
         Raises
@@ -295,7 +295,7 @@ class FrozenDualModel:
         cast = {
             name: part.to(self._dtype) if part.is_floating_point() else part for name, part in batch.items()
         }
-        with gradients_as_meant(self.module):
+        with grad_context(self.module):
             if len(self._sides) == 1:
                 return self._read(self._sides[0], cast, reads)
             image, text = (self._read(side, _inputs_of(side, cast), AT_END).whole for side in self._sides)

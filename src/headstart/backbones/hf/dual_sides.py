@@ -27,9 +27,6 @@ class DualSide:
 
     Parameters
     ----------
-    tower : Tower
-    inputs : ImageInputs or TextInputs
-    depth : Depth
     layout : Layout, optional
         None: the positions are tokens of a text.
     offered : tuple of str

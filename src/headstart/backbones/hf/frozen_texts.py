@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from headstart.backbones.freezing import gradients_as_meant, is_int8
+from headstart.backbones.freezing import grad_context, is_int8
 from headstart.backbones.hf.packing import PLACES, find_packing, pack, trial_texts, unpack, varlen_attention
 from headstart.backbones.pooling import pool
 from headstart.backbones.unpadded import run_unpadded
@@ -147,7 +147,7 @@ class FrozenTextModel:
         mask = batch["attention_mask"].bool()
         to_the_end = any(name in AT_END for name in reads)
         output: Any = None
-        with gradients_as_meant(self.module):
+        with grad_context(self.module):
             with self._encoder.depth.blocks.kept(reads, stop=not to_the_end) as kept:
                 output = module(**batch) if packing is None else packing.run(module, batch)
             hidden = {**kept, "final": output.last_hidden_state} if to_the_end else kept

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from headstart.backbones.options import BackboneOptions
     from headstart.backbones.portable import Portable
-    from headstart.backbones.tunable import Keep
+    from headstart.backbones.tunable import BackboneSaver
     from headstart.types import Precision
 
 POOLER = "pooler."
@@ -36,8 +36,6 @@ class Anatomy:
 
     Parameters
     ----------
-    layout : Layout
-    depth : Depth
     has_pooler, trained_pooler : bool
         Whether it pools by itself with weights that it has (or needs none), and whether it has weights.
     """
@@ -74,13 +72,13 @@ class ImageBackbone:
         self._source = source
         refuse_text_options(options, f"{self.spec}, which takes images")
 
-    def memo_key(self) -> Mapping[str, Any]:
+    def cache_key(self) -> Mapping[str, Any]:
         """Spec, options and the versions that could resolve it otherwise."""
-        return self._source.memo_key()
+        return self._source.cache_key()
 
-    def witnesses(self) -> Sequence[Path]:
+    def source_files(self) -> Sequence[Path]:
         """All files of the model's folder, as far as they lie on this machine."""
-        return self._source.witnesses()
+        return self._source.source_files()
 
     def resolve(self) -> BackboneInfo:
         """Load the model and describe it."""
@@ -110,7 +108,7 @@ class ImageBackbone:
             lambda batch, layers: read_blocks(anatomy.depth.blocks, partial(module, batch), layers),
         )
 
-    def tunable(self, tap: str) -> Keep:
+    def tunable(self, tap: str) -> BackboneSaver:
         """A folder as transformers keeps it, with its image processor."""
 
         def keep(folder: Path) -> tuple[str, BackboneOptions]:

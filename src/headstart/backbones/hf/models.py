@@ -69,7 +69,7 @@ class HubModel:
     @property
     def files(self) -> list[Path]:
         """All files of it on this machine."""
-        return [path for path in self.witnesses() if path.is_file()]
+        return [path for path in self.source_files() if path.is_file()]
 
     @cached_property
     def config(self) -> Any:
@@ -83,13 +83,13 @@ class HubModel:
         with self.failures():
             return transformers.AutoConfig.from_pretrained(self.name, **self.where())
 
-    def memo_key(self) -> Mapping[str, Any]:
+    def cache_key(self) -> Mapping[str, Any]:
         """Spec, options and the versions that could resolve it otherwise."""
         spec = f"hf:{Path(self.name).resolve()}" if self.is_folder else self.spec
         options = {**self.options.given(), **side_of(self.spec, self.options)}
         return {"spec": spec, "options": options, "versions": self.versions}
 
-    def witnesses(self) -> Sequence[Path]:
+    def source_files(self) -> Sequence[Path]:
         """All files of the model's folder, as far as they lie on this machine."""
         if not self.is_folder:
             return hub_files(self.name)

@@ -37,7 +37,6 @@ class Sequences:
     ----------
     cumulative : Tensor of int32, shape (B + 1,)
         Where each begins, and the end of the last.
-    longest : int
     """
 
     cumulative: torch.Tensor
@@ -146,7 +145,6 @@ class Packing:
 
     Parameters
     ----------
-    attend : Attend
     first : int
         The number of the first position: 0, or what RoBERTa counts from.
     """

@@ -53,7 +53,6 @@ class Step:
 
     Parameters
     ----------
-    kind : {"dense", "normalize"}
     folder : str
         Where its weights lie, within the model's folder.
     config : mapping
@@ -79,9 +78,6 @@ class SentenceSettings:
         What follows the pooling and has weights, or stands before something that has.
     unit : bool
         The vector is scaled to length 1 in the end.
-    max_length : int, optional
-    lower_case : bool
-    prompts : mapping of str to str
     default_prompt : str, optional
         The name of the prompt that is used unless another one is asked for.
     include_prompt : bool

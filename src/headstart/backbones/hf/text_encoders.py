@@ -30,7 +30,6 @@ class TextEncoder:
         Of the whole model.
     missing : tuple of str
         The weights of it that the checkpoint does not have, which no feature reads.
-    depth : Depth
     is_causal : bool
         A position sees only what stands before it.
     has_pooler : bool

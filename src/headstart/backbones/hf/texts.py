@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from headstart.backbones.hf.sentence_head import SentenceHead
     from headstart.backbones.options import BackboneOptions
     from headstart.backbones.portable import Portable
-    from headstart.backbones.tunable import Keep
+    from headstart.backbones.tunable import BackboneSaver
     from headstart.types import Precision
 
 UNBOUNDED = 1_000_000  # transformers writes 10^30 where a tokenizer knows no limit
@@ -49,13 +49,13 @@ class TextBackbone:
         self._source = HubModel(spec, name, options)
         self._options = options
 
-    def memo_key(self) -> Mapping[str, Any]:
+    def cache_key(self) -> Mapping[str, Any]:
         """Spec, options and the versions that could resolve it otherwise."""
-        return self._source.memo_key()
+        return self._source.cache_key()
 
-    def witnesses(self) -> Sequence[Path]:
+    def source_files(self) -> Sequence[Path]:
         """All files of the model's folder, as far as they lie on this machine."""
-        return self._source.witnesses()
+        return self._source.source_files()
 
     def resolve(self) -> BackboneInfo:
         """Load the model and describe it."""
@@ -86,7 +86,7 @@ class TextBackbone:
         head_tap = f"final.{'+'.join(self._settings.poolings)}"
         return FrozenTextModel(self._encoder, self._text_input, self._n_skipped, head, head_tap)
 
-    def tunable(self, tap: str) -> Keep:
+    def tunable(self, tap: str) -> BackboneSaver:
         """A folder as transformers keeps it, with its tokenizer.
 
         Raises

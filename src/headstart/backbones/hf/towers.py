@@ -71,7 +71,6 @@ class Tower:
 
     Parameters
     ----------
-    side : {"image", "text"}
     transformer : torch.nn.Module
         Gives a last hidden state and, mostly, a pooled one.
     config

@@ -27,8 +27,6 @@ class Matrix:
 
     Parameters
     ----------
-    path : Path
-    n_rows, width : int
     dtype : numpy.dtype
         float16 or float32, as it will be stored.
     raw_blocks : callable

@@ -28,7 +28,6 @@ class LabelColumn:
 
     Parameters
     ----------
-    kind : {"single", "multi", "regression"}
     names : tuple of str
         In order; none for regression.
     """

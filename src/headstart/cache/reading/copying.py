@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headstart.cache.reading.dtypes import convert, rows_a_block
+from headstart.cache.reading.dtypes import convert, rows_per_block
 from headstart.cache.reading.places import runs
 from headstart.cache.reading.threads import in_threads
 
@@ -23,12 +23,11 @@ LONG_RUN = 16  # rows that follow each other: from here on it pays to copy them 
 
 
 @dataclass(frozen=True, slots=True)
-class Walk:
+class CopyPlan:
     """n rows to copy, in the order in which they are stored: so that a disk is read from front to back.
 
     Parameters
     ----------
-    shard, row : ndarray of uint32, shape (n,)
     target : ndarray of int64, shape (n,)
         Which row of the output each becomes.
     """
@@ -38,7 +37,7 @@ class Walk:
     target: NDArray[np.int64]
 
 
-def copy_rows(walk: Walk, shards: Mapping[int, Features], out: NDArray[Any]) -> None:
+def copy_rows(walk: CopyPlan, shards: Mapping[int, Features], out: NDArray[Any]) -> None:
     """Copy rows of dense shards into an array of shape (n, D), in its dtype."""
     step = max(PIECE_BYTES // max(out.shape[1] * out.itemsize, 1), 1)
 
@@ -74,7 +73,7 @@ def _copy_piece(
 def _convert_piece(
     values: NDArray[Any], row: NDArray[np.uint32], target: NDArray[np.int64], out: NDArray[Any]
 ) -> None:
-    step = min(rows_a_block(out.shape[1]), len(row))
+    step = min(rows_per_block(out.shape[1]), len(row))
     picked = np.empty((step, out.shape[1]), dtype=values.dtype)
     converted = np.empty((step, out.shape[1]), dtype=out.dtype)
     for start in range(0, len(row), step):

@@ -49,7 +49,7 @@ def convert(source: NDArray[Any], out: NDArray[Any]) -> None:
     if source.dtype == out.dtype:
         np.copyto(out, source)
     elif out.dtype == np.float32:
-        step = rows_a_block(source.shape[1])
+        step = rows_per_block(source.shape[1])
         for start in range(0, len(source), step):
             widen(source[start : start + step], out[start : start + step])
     else:
@@ -70,7 +70,7 @@ def widen(halves: NDArray[np.float16], out: NDArray[np.float32]) -> None:
     np.multiply(out, _BIAS, out=out)
 
 
-def rows_a_block(width: int) -> int:
+def rows_per_block(width: int) -> int:
     """How many rows of float32 to work on at a time."""
     return max(BLOCK_BYTES // (4 * width), 1)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headstart.cache.reading.labels import Labels
-    from headstart.cache.reading.places import Places
+    from headstart.cache.reading.places import RowLocations
     from headstart.cache.reading.stored import StoredRows
     from headstart.cache.space import Space
     from headstart.types import FeatureRef
@@ -28,10 +28,8 @@ class HeldSamples:
 
     Parameters
     ----------
-    keys : ndarray of uint8, shape (N, 16)
-    places : Places
+    places : RowLocations
         Where their rows are stored.
-    feature : FeatureRef
     space : Space
         What holds the feature.
     columns : callable
@@ -43,7 +41,7 @@ class HeldSamples:
     """
 
     keys: NDArray[np.uint8]
-    places: Places
+    places: RowLocations
     feature: FeatureRef
     space: Space
     columns: Callable[[list[str] | None], pa.Table]

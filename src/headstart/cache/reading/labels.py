@@ -27,7 +27,6 @@ class Labels:
         By ``kind``, as `LabelledSamples` says.
     names : tuple of str
         The label names in order; none for regression.
-    kind : LabelKind
     """
 
     y: NDArray[Any]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class RowLocations:
     """Where N samples have their features, in the order of the shards and of the rows in them.
 
     Parameters
@@ -43,14 +43,14 @@ class Places:
         mask[self.samples] = True
         return mask
 
-    def only(self, chosen: NDArray[np.bool_]) -> Places:
+    def only(self, chosen: NDArray[np.bool_]) -> RowLocations:
         """The places of some of the samples that were asked for, counted anew."""
         kept = chosen[self.samples]
         position = np.cumsum(chosen) - 1
-        return Places(self.names, position[self.samples[kept]], self.shard[kept], self.row[kept])
+        return RowLocations(self.names, position[self.samples[kept]], self.shard[kept], self.row[kept])
 
 
-def locate(index: Index, keys: NDArray[np.uint8]) -> Places:
+def locate(index: Index, keys: NDArray[np.uint8]) -> RowLocations:
     """Where an index says that the rows of keys lie; without the keys that it does not have."""
     order = _order_of_keys(keys)
     shard, row, found = index.locate(keys[order])
@@ -60,7 +60,7 @@ def locate(index: Index, keys: NDArray[np.uint8]) -> Places:
         # Shards are sorted by key, as these are: so the rows of each come out in their order.
         by_shard = np.argsort(_narrowed(shard, len(index.shards)), kind="stable")
         order, shard, row = order[by_shard], shard[by_shard], row[by_shard]
-    return Places(index.shards, order, shard, row)
+    return RowLocations(index.shards, order, shard, row)
 
 
 def runs(shard: NDArray[np.uint32]) -> Iterator[tuple[int, int, int]]:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headstart.cache.reading.copying import Walk, copy_rows
+from headstart.cache.reading.copying import CopyPlan, copy_rows
 from headstart.cache.reading.dtypes import convert, read_dtype
 from headstart.cache.reading.epochs import Window, window_of
-from headstart.cache.reading.places import Places, runs
+from headstart.cache.reading.places import RowLocations, runs
 from headstart.errors import CorruptShardError
 from headstart.types import Features
 
@@ -48,10 +48,10 @@ class StoredRows:
     ----------
     shards : mapping of int to Features
         Whole shards, by their number in the places.
-    places : Places
+    places : RowLocations
     """
 
-    def __init__(self, shards: Mapping[int, Features], places: Places) -> None:
+    def __init__(self, shards: Mapping[int, Features], places: RowLocations) -> None:
         self.kind = _common_kind(shards)
         self._shards = shards
         self._places = places
@@ -86,7 +86,7 @@ class StoredRows:
     def matrix(self, dtype: str | None = "stored") -> NDArray[Any]:
         """One vector a sample, shape (N, D); of dense features only."""
         out = np.empty((len(self), self.kind.width), dtype=read_dtype(dtype, self.kind.dtype))
-        copy_rows(Walk(self._places.shard, self._places.row, self._places.samples), self._shards, out)
+        copy_rows(CopyPlan(self._places.shard, self._places.row, self._places.samples), self._shards, out)
         return out
 
     def take(self, rows: NDArray[np.int64], dtype: str | None = "stored") -> NDArray[Any]:
@@ -97,7 +97,7 @@ class StoredRows:
         """The vectors of a window of an epoch, shape (n, D); of dense features only."""
         out = np.empty((len(window), self.kind.width), dtype=read_dtype(dtype, self.kind.dtype))
         shard, row = self._places.shard[window.ranks], self._places.row[window.ranks]
-        copy_rows(Walk(shard, row, window.target), self._shards, out)
+        copy_rows(CopyPlan(shard, row, window.target), self._shards, out)
         return out
 
     def vectors(self, sample: int | np.int64) -> NDArray[Any]:

@@ -45,8 +45,6 @@ class Collected:
 
     Parameters
     ----------
-    kind : {"space", "rows", "state", "partial", "claim", "trash"}
-    place : str
     n_rows : int
         Of spaces and rows; else 0.
     n_bytes : int
@@ -65,8 +63,6 @@ class Collection:
 
     Parameters
     ----------
-    applied : bool
-    items : list of Collected
     restored : list of str
         What was fetched back from the trash, because a set refers to it now.
     spared : list of str

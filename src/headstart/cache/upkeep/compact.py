@@ -32,7 +32,6 @@ class Compacted:
         Its id.
     n_before, n_after : int
         Shards.
-    bytes_before, bytes_after : int
     problem : str, optional
         Why it was left as it is.
     """

@@ -30,8 +30,6 @@ class State:
 
     Parameters
     ----------
-    name, digest : str
-    path : Path
     spaces : frozenset of str
         The ids of the spaces of its features.
     is_current : bool

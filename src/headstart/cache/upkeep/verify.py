@@ -31,7 +31,6 @@ class Finding:
 
     Parameters
     ----------
-    place, problem : str
     action : str, optional
         What was done about it; None: nothing.
     """

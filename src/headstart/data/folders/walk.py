@@ -43,8 +43,6 @@ class Run:
     ----------
     folder : str
         The folder relative to the root, with a slash at its end; empty for the root itself.
-    names : pyarrow.Array of large_string, length n
-    stats : ndarray of int64, shape (n, 5)
     """
 
     folder: str

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from headstart.contracts import KeyMemo
 
-ROWS_A_BLOCK = 1024
+ROWS_PER_BLOCK = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class ArrowImages:
         None: nothing is remembered of them.
     """
 
-    rows_a_group = ROWS_A_BLOCK
+    rows_per_group = ROWS_PER_BLOCK
 
     def __init__(self, column: Any, name: str, folder: Path, origin: Origin | None) -> None:
         is_struct = pa.types.is_struct(column.type)

@@ -46,7 +46,6 @@ class HubSpec:
     ----------
     name : str
         Of a repository, or a path.
-    config, revision : str, optional
     """
 
     name: str

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.data.hub.images import ROWS_A_BLOCK
+from headstart.data.hub.images import ROWS_PER_BLOCK
 from headstart.data.hub.table import KIND, class_kinds, class_names, origin_of, part_of
 from headstart.data.tables.description import plural
 from headstart.data.tables.labels import table_labels
@@ -93,9 +93,9 @@ class HubSource(TableSource):
         return f"{KIND}{shown}, {self._joined.n_rows:,} {plural('row', self._joined.n_rows)}: {said}"
 
     @property
-    def rows_a_block(self) -> int | None:
+    def rows_per_block(self) -> int | None:
         """Neighbours lie together in the files."""
-        return ROWS_A_BLOCK
+        return ROWS_PER_BLOCK
 
 
 def open_saved(path: Path, options: SourceOptions, modality: Modality | None) -> HubSource:

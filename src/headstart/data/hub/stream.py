@@ -46,7 +46,7 @@ class StreamSource:
         It has no rows, or cannot be read.
     """
 
-    rows_a_block: int | None = None
+    rows_per_block: int | None = None
     streams = True
 
     def __init__(

@@ -26,7 +26,7 @@ class Content(Protocol):
     """The payloads of the rows of a table."""
 
     @property
-    def rows_a_block(self) -> int | None:
+    def rows_per_block(self) -> int | None:
         """How many consecutive rows are read together; None: any row is as near as any other."""
 
     def keys(self, part: Part, rows: range, memo: KeyMemo, scanned_ns: int) -> Keyed:
@@ -66,7 +66,7 @@ def open_content(joined: Joined, roles: Roles, inside: bool = False) -> Content:
 class Texts:
     """One text a row."""
 
-    rows_a_block: int | None = None
+    rows_per_block: int | None = None
 
     def __init__(self, joined: Joined, column: str) -> None:
         self._made_of = joined, column
@@ -87,7 +87,7 @@ class Texts:
 class TextPairs:
     """Two texts a row."""
 
-    rows_a_block: int | None = None
+    rows_per_block: int | None = None
 
     def __init__(self, joined: Joined, columns: tuple[str, str]) -> None:
         self._made_of = joined, columns
@@ -127,7 +127,7 @@ class TableImages:
         reader = ChunkReader()
         self._images = {part.start: _images(part, column, reader, inside) for part in joined.parts}
         columns = (part.file.images.get(column) for part in joined.parts)
-        self.rows_a_block: int | None = max((c.rows_a_group for c in columns if c), default=None)
+        self.rows_per_block: int | None = max((c.rows_per_group for c in columns if c), default=None)
 
     def __reduce__(self) -> tuple[type[TableImages], tuple[Any, ...]]:
         return TableImages, self._made_of

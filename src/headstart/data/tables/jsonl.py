@@ -58,7 +58,6 @@ class _Chunk:
 
     Parameters
     ----------
-    n_rows : int
     plain : mapping of str to int
         The columns that hold plain values here, and the number of the first line with one.
     lists : mapping of str to pyarrow.ListArray of string

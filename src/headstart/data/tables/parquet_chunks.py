@@ -38,8 +38,6 @@ class ColumnOfBytes:
 
     Parameters
     ----------
-    path : Path
-    name : str
     kind : str
         What it holds, for the user.
     stats : tuple of int
@@ -58,7 +56,7 @@ class ColumnOfBytes:
     chunk_rows: tuple[int, ...]
 
     @property
-    def rows_a_group(self) -> int:
+    def rows_per_group(self) -> int:
         """The rows of its largest row group."""
         return max(stop - start for start, stop in pairwise(self.groups))
 
@@ -103,7 +101,6 @@ class Chunk:
     ----------
     start : int
         The number of the first row in the file.
-    contents : pyarrow.Array of binary
     paths : pyarrow.Array of string, optional
         Where contents are null: the files that hold them.
     """

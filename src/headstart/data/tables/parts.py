@@ -34,10 +34,8 @@ class Part:
 
     Parameters
     ----------
-    path : Path
     file_name : str
         What origins begin with.
-    file : TableFile
     prefix : str
         What its ids begin with: the split that its name says, else the stem of its name.
     split : str, optional
@@ -100,7 +98,6 @@ class Joined:
 
     Parameters
     ----------
-    parts : list of Part
     rows : pyarrow.Table of string
         All rows of all parts; null where a file lacks a column.
     n_rows : int

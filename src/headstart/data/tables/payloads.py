@@ -30,7 +30,7 @@ class TablePayloads:
 
     def __init__(self, joined: Joined, content: Content, modality: Modality) -> None:
         self.modality = modality
-        self.rows_a_block = content.rows_a_block
+        self.rows_per_block = content.rows_per_block
         self._joined = joined
         self._content = content
         self._yielded: Yielded[Sequence[int] | NDArray[np.int64]] = Yielded()

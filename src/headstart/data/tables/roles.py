@@ -27,11 +27,8 @@ class Roles:
 
     Parameters
     ----------
-    modality : {"image", "text", "text-pair", "image-text"}
     content : tuple of str
         The column of the texts or images; two for pairs, the image first.
-    labels : tuple of str
-    id, split : str, optional
     """
 
     modality: Modality

@@ -115,9 +115,9 @@ class TableSource(BaseSource):
         return {name: labels.kind for name, labels in self._labels.items()}
 
     @property
-    def rows_a_block(self) -> int | None:
+    def rows_per_block(self) -> int | None:
         """The rows of a row group, where images lie inside the table."""
-        return self._content.rows_a_block
+        return self._content.rows_per_block
 
     @property
     def description(self) -> str:

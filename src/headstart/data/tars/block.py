@@ -29,9 +29,6 @@ class TarBlock:
 
     Parameters
     ----------
-    file : TarFile
-    tar : OpenTar
-    index : TarIndex
     rows : range
         The numbers of the samples in the tar, N of them.
     """

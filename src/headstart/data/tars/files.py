@@ -25,7 +25,6 @@ class TarFile:
 
     Parameters
     ----------
-    path : Path
     name : str
         Its path below the folder that was given, with its ending.
     split : str, optional

@@ -43,7 +43,6 @@ class TarIndex:
         Samples that are not to be used, and why.
     ignored : tuple of str
         Members that belong to no sample: the first few.
-    n_ignored : int
     trouble : str, optional
         Why the tar ends before its end.
     """

@@ -29,7 +29,6 @@ class TarRoles:
 
     Parameters
     ----------
-    modality : {"image", "text", "image-text"}
     content : tuple of tuple of str
         For each part of a sample the endings that it may have, in lower case.
     labels : tuple of str

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from headstart.data.tars.index import TarIndex
     from headstart.types import LabelKind, Modality, Payload
 
-ROWS_A_BLOCK = 1024
+ROWS_PER_BLOCK = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +140,9 @@ class TarSource(BaseSource):
         return self._kinds
 
     @property
-    def rows_a_block(self) -> int | None:
+    def rows_per_block(self) -> int | None:
         """Neighbours in a tar are read together."""
-        return ROWS_A_BLOCK
+        return ROWS_PER_BLOCK
 
     @property
     def description(self) -> str:

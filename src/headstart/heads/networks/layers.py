@@ -23,7 +23,6 @@ class Streams:
 
     Parameters
     ----------
-    inputs : sequence of Tensor, S of shape (B, D)
     counts : sequence of int, length S
         How many members in a row see each.
     """

@@ -21,14 +21,11 @@ TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
-class Subject:
+class ExportModel:
     """A run as one model.
 
     Parameters
     ----------
-    portable : Portable
-    head : PlainHead
-    task : LabelKind
     names : sequence of str
         Of the logits, in order.
     inputs : callable
