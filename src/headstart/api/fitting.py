@@ -109,6 +109,7 @@ def fit_head(
     overwrite: shared.Overwrite = False,
     cache: shared.CacheDir = None,
     quiet: bool = True,
+    digest: str | None = None,
 ) -> "Run":
     """Fit a head on cached features, in seconds. The backbone is never loaded.
 
@@ -122,6 +123,8 @@ def fit_head(
         Such as ``params={"C": 0.1}`` and ``sweep={"lr": [1e-3, 1e-2]}``.
     quiet : bool
         Say nothing on stderr.
+    digest : str, optional
+        The state of the set that is meant; None if it is the one in force.
     """
     given = locals()
     from headstart.config import FitConfig

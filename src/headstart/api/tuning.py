@@ -42,6 +42,7 @@ def fine_tune(
     overwrite: shared.Overwrite = False,
     cache: shared.CacheDir = None,
     quiet: bool = True,
+    digest: str | None = None,
     strategy: Annotated[str, Option("full, frozen, last:K, gradual, lora or scratch.", STRATEGY)] = "full",
     unfreeze: Annotated[
         str | int | Sequence[str | int] | None,
@@ -142,6 +143,8 @@ def fine_tune(
         A number, or one for each phase.
     quiet : bool
         Say nothing on stderr.
+    digest : str, optional
+        The state of the set that is meant; None if it is the one in force.
     """
     given = locals()
     import shutil
