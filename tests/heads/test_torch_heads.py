@@ -414,3 +414,14 @@ def test_other_seeds_and_other_features_side_by_side_are_what_each_is_alone(name
         np.testing.assert_allclose(head._scores(X_test), other._scores(X_test), atol=1e-3, rtol=0)
     seeds_differ = np.abs(heads[0]._scores(X_test) - heads[1]._scores(X_test)).max()
     assert seeds_differ > 5e-3  # each has an order, a dropout and views of its own
+
+
+def test_attention_over_tokens_is_tried_at_several_rates_side_by_side():
+    lengths = np.random.default_rng(0).integers(2, 6, 60)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    values = np.random.default_rng(1).normal(size=(offsets[-1], 16)).astype(np.float32)
+    samples = Labelled(
+        Sequences(values, offsets), np.array(["a", "b", "c"])[np.arange(60) % 3], None, None, ()
+    )
+    heads = [AttentionHead(lr=lr, epochs=2, n_heads=2, random_state=0) for lr in (1e-3, 1e-2)]
+    assert [len(trained.history) for trained in fit_stack(heads, samples, (), None)] == [2, 2]

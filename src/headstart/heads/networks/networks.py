@@ -232,7 +232,7 @@ class AttentionNetwork(Network):
         n_rows, n_queries, n_members, width = query.shape
 
         def heads(part: Tensor) -> Tensor:
-            split = part.view(n_rows, -1, n_members * self.n_heads, width // self.n_heads)
+            split = part.reshape(n_rows, -1, n_members * self.n_heads, width // self.n_heads)
             return split.transpose(1, 2)
 
         mask = there[:, None, None, :]
