@@ -1,13 +1,15 @@
-"""What a stage is asked to do: the command's options, checked.
+"""What a stage is asked to do: the arguments of a public function, checked.
 
-A mistake raises `ConfigError`; loading what `dump` gave repeats a run.
+The defaults are those of the function's signature. A mistake raises `ConfigError`; loading what `dump` gave repeats a
+run.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, get_origin
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -15,20 +17,70 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from headstart.backbones.options import BackboneOptions
 from headstart.data import SourceOptions
 from headstart.errors import ConfigError
+from headstart.options import Positive, Range, Rate, Seed, Share, defaults, item_of, members
 from headstart.tasks import check_kind
 from headstart.types import Modality, PlotFormat
+
+SplitSeed = Annotated[int, Range(ge=-(2**63), lt=2**63)]
+
+
+def _as_field(kind: Any, value: Any) -> Any:
+    """A value as a field takes it: one thing stands for a list of one and back, a path for its text.
+
+    Examples
+    --------
+    >>> _as_field(list[str] | None, "last.mean"), _as_field(list[str], [0, "all"]), _as_field(dict[str, int], None)
+    (['last.mean'], ['0', 'all'], {})
+    >>> _as_field(str | list[str] | None, ["last.mean"])
+    'last.mean'
+    """
+    if value is None and get_origin(kind) in (list, dict):
+        return get_origin(kind)()
+    takes_text = str in members(kind)
+    if isinstance(value, os.PathLike) and takes_text:
+        return os.fspath(value)
+    item = item_of(kind)
+    if item is None:
+        return value
+    if takes_text:
+        return value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
+    if isinstance(value, str | int | float):
+        value = [value]
+    if item is str and isinstance(value, list | tuple):
+        return [str(part) if isinstance(part, int | float) else part for part in value]
+    return value
 
 
 class Config(BaseModel):
     """The base of all configurations: frozen, and strict about names."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    function: ClassVar[str] = ""
+    """The public function whose arguments these are."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        if cls.function:
+            for name, value in defaults(cls.function).items():
+                if field := cls.model_fields.get(name):
+                    field.default = _as_field(field.annotation, value)
+            cls.model_rebuild(force=True)
 
     def __init__(self, **values: Any) -> None:
+        known = type(self).model_fields
+        given = {
+            name: _as_field(known[name].annotation, value) if name in known else value
+            for name, value in values.items()
+        }
         try:
-            super().__init__(**values)
+            super().__init__(**given)
         except ValidationError as error:
             raise ConfigError(_explain(error)) from error
+
+    @classmethod
+    def of(cls, arguments: Mapping[str, Any], **changes: Any) -> Self:
+        """The configuration that a function's arguments make; those that it does not know are left out."""
+        return cls(**{**{name: arguments[name] for name in cls.model_fields if name in arguments}, **changes})
 
     def dump(self) -> str:
         """The configuration as YAML."""
@@ -57,70 +109,71 @@ class Config(BaseModel):
 class ColumnConfig(Config):
     """Which columns of a table play which role; what is left out is detected."""
 
-    text_column: str | None = None
-    text_pair_column: str | None = None
-    image_column: str | None = None
-    label_column: list[str] | None = None
-    id_column: str | None = None
-    split_column: str | None = None
-    encoding: str = "utf-8"
-    label_names: list[str] | None = None
-    label_kind: Annotated[str, AfterValidator(check_kind)] = "auto"
-    label_separator: str | None = None
-    streaming: bool | None = None
+    function = "extract"
+    text_column: str | None
+    text_pair_column: str | None
+    image_column: str | None
+    label_column: list[str] | None
+    id_column: str | None
+    split_column: str | None
+    encoding: str
+    label_names: list[str] | None
+    label_kind: Annotated[str, AfterValidator(check_kind)]
+    label_separator: str | None
+    streaming: bool | None
 
     def source_options(self, labels: bool = True) -> SourceOptions:
         """The same as the sources take it."""
+        values = {name: getattr(self, name) for name in ColumnConfig.model_fields}
+        columns, names = values.pop("label_column"), values.pop("label_names")
         return SourceOptions(
-            text_column=self.text_column,
-            text_pair_column=self.text_pair_column,
-            image_column=self.image_column,
-            label_columns=tuple(self.label_column) if self.label_column else None,
-            id_column=self.id_column,
-            split_column=self.split_column,
-            encoding=self.encoding,
-            label_names=tuple(self.label_names) if self.label_names else None,
-            label_kind=self.label_kind,
-            label_separator=self.label_separator,
-            streaming=self.streaming,
+            label_columns=tuple(columns) if columns else None,
+            label_names=tuple(names) if names else None,
             labels=labels,
+            **values,
         )
 
 
 class ComputeConfig(Config):
     """How to compute; none of it changes which space a feature belongs to."""
 
-    cache: str | None = None
-    device: str = "auto"
-    batch_size: int | None = Field(None, ge=1)
-    workers: int | None = Field(None, ge=1, le=256)
-    format: Literal["hdf5", "parquet"] = "hdf5"
-    offline: bool = False
+    function = "extract"
+    cache: str | None
+    device: str
+    batch_size: Positive | None
+    workers: Annotated[int, Range(ge=1, le=256)] | None
+    format: Literal["hdf5", "parquet"]
+    offline: bool
 
 
 class ExtractConfig(ColumnConfig, ComputeConfig):
-    """Options of ``headstart extract``."""
+    """What `extract` is asked for."""
 
     data: Any
     backbone: str
     more_backbones: list[str] = Field(default_factory=list)
-    set: str | None = None
-    taps: list[str] | None = None
-    precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = "auto"
-    dtype: Literal["float16", "float32"] | None = None
-    max_length: int | None = Field(None, ge=1)
-    image_size: int | None = Field(None, ge=1)
-    crop_pct: float | None = Field(None, gt=0, le=1)
-    weights: Path | None = None
-    prompt: str | None = None
-    normalize: bool | None = None
-    views: int = Field(0, ge=0, le=1000)
-    augment: str = "default"
-    view_seed: int = Field(0, ge=0, lt=2**32)
-    split_seed: int = Field(0, ge=-(2**63), lt=2**63)
-    strict: bool = False
-    max_failures: str | int | None = None
-    retry_failed: bool = False
+    set: str | None
+    taps: list[str] | None
+    precision: Literal["auto", "fp32", "bf16", "fp16", "int8"]
+    dtype: Literal["float16", "float32"] | None
+    max_length: Positive | None
+    image_size: Positive | None
+    crop_pct: Annotated[float, Range(gt=0, le=1)] | None
+    weights: Path | None
+    prompt: str | None
+    normalize: bool | None
+    views: Annotated[int, Range(ge=0, le=1000)]
+    augment: str
+    view_seed: Seed
+    split_seed: SplitSeed
+    strict: bool
+    max_failures: str | int | None
+    retry_failed: bool
+
+    def __init__(self, **values: Any) -> None:
+        if isinstance(values.get("backbone"), list | tuple) and values["backbone"]:
+            values["backbone"], *values["more_backbones"] = values["backbone"]
+        super().__init__(**values)
 
     @property
     def backbones(self) -> list[str]:
@@ -133,43 +186,37 @@ class ExtractConfig(ColumnConfig, ComputeConfig):
 
     def backbone_options(self, modality: Modality | None) -> BackboneOptions:
         """The same as the backbones take it, for samples of a modality."""
-        return BackboneOptions(
-            weights=self.weights,
-            max_length=self.max_length,
-            image_size=self.image_size,
-            crop_pct=self.crop_pct,
-            prompt=self.prompt,
-            modality=modality,
-            offline=self.offline,
-        )
+        names = ("weights", "max_length", "image_size", "crop_pct", "prompt", "offline")
+        return BackboneOptions(**{name: getattr(self, name) for name in names}, modality=modality)
 
 
 class FitConfig(Config):
-    """Options of ``headstart fit-head``."""
+    """What `fit_head` is asked for."""
 
+    function = "fit_head"
     set: str
-    head: str = "logistic"
-    tap: str | list[str] | None = None
-    backbone: str | list[str] | None = None
-    label: str | None = None
-    views: bool = True
-    prepare: list[str] = Field(default_factory=list)
-    params: dict[str, Any] = Field(default_factory=dict)
-    sweep: dict[str, Any] = Field(default_factory=dict)
-    search: Literal["grid", "optuna"] = "grid"
-    trials: int = Field(50, ge=1, le=10_000)
-    seeds: int = Field(1, ge=1, le=1000)
-    folds: int | None = Field(None, ge=2)
-    shots: list[int] = Field(default_factory=list)
-    curve: list[int] = Field(default_factory=list)
-    refit: bool = False
-    calibrate: bool = True
-    mapped: bool | None = None
-    track: list[str] = Field(default_factory=list)
-    callback: list[str] = Field(default_factory=list)
-    plots: PlotFormat = "png"
-    seed: int = Field(0, ge=0, lt=2**32)
-    cache: str | None = None
+    head: str
+    tap: str | list[str] | None
+    backbone: str | list[str] | None
+    label: str | None
+    views: bool
+    prepare: list[str]
+    params: dict[str, Any]
+    sweep: dict[str, Any]
+    search: Literal["grid", "optuna"]
+    trials: Annotated[int, Range(ge=1, le=10_000)]
+    seeds: Annotated[int, Range(ge=1, le=1000)]
+    folds: Annotated[int, Range(ge=2)] | None
+    shots: list[int]
+    curve: list[int]
+    refit: bool
+    calibrate: bool
+    mapped: bool | None
+    track: list[str]
+    callback: list[str]
+    plots: PlotFormat
+    seed: Seed
+    cache: str | None
     digest: str | None = None
 
     @property
@@ -181,62 +228,64 @@ class FitConfig(Config):
 
 
 class TuneConfig(ColumnConfig, ComputeConfig):
-    """Options of ``headstart fine-tune``; what is None is chosen by the strategy."""
+    """What `fine_tune` is asked for; what is None is chosen by the strategy."""
 
+    function = "fine_tune"
     data: Any
-    backbone: str | None = None
-    strategy: str = "full"
-    unfreeze: list[str] = Field(default_factory=list)
-    init_head: Path | None = None
-    set: str | None = None
+    backbone: str | None
+    strategy: str
+    unfreeze: list[str]
+    init_head: Path | None
+    set: str | None
     digest: str | None = None
-    tap: str | None = None
-    label: str | None = None
-    epochs: list[Annotated[int, Field(ge=1, le=100_000)]] | None = Field(None, min_length=1)
-    lr: list[Annotated[float, Field(ge=0, lt=1e6)]] | None = Field(None, min_length=1)
-    head_lr: list[Annotated[float, Field(ge=0, lt=1e6)]] | None = Field(None, min_length=1)
-    weight_decay: float | None = Field(None, ge=0)
-    layer_decay: float = Field(1.0, gt=0, le=1)
-    schedule: Literal["constant", "linear", "cosine", "step", "one-cycle"] | None = None
-    warmup_share: float | None = Field(None, ge=0, lt=1)
-    patience: int | None = Field(None, ge=1)
-    clip_norm: float = Field(1.0, gt=0)
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
-    class_weight: Literal["none", "balanced"] = "none"
-    dropout: float = Field(0.0, ge=0, lt=1)
-    part_size: int | None = Field(None, ge=1)
-    gradient_checkpointing: bool = False
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    augment: str | None = None
-    lora_rank: int = Field(8, ge=1)
-    lora_alpha: float = Field(16.0, gt=0)
-    lora_dropout: float = Field(0.0, ge=0, lt=1)
-    cut_cache: bool = True
-    sweep: dict[str, Any] = Field(default_factory=dict)
-    search: Literal["grid", "optuna"] = "grid"
-    trials: int = Field(20, ge=1, le=10_000)
-    calibrate: bool = True
-    track: list[str] = Field(default_factory=list)
-    callback: list[str] = Field(default_factory=list)
-    plots: PlotFormat = "png"
-    seed: int = Field(0, ge=0, lt=2**32)
-    max_length: int | None = Field(None, ge=1)
-    image_size: int | None = Field(None, ge=1)
-    crop_pct: float | None = Field(None, gt=0, le=1)
-    weights: Path | None = None
-    prompt: str | None = None
-    split_seed: int = Field(0, ge=-(2**63), lt=2**63)
+    tap: str | None
+    label: str | None
+    epochs: list[Annotated[int, Range(ge=1, le=100_000)]] | None = Field(min_length=1)
+    lr: list[Rate] | None = Field(min_length=1)
+    head_lr: list[Rate] | None = Field(min_length=1)
+    weight_decay: Annotated[float, Range(ge=0)] | None
+    layer_decay: Annotated[float, Range(gt=0, le=1)]
+    schedule: Literal["constant", "linear", "cosine", "step", "one-cycle"] | None
+    warmup_share: Share | None
+    patience: Positive | None
+    clip_norm: Annotated[float, Range(gt=0)]
+    label_smoothing: Share
+    class_weight: Literal["none", "balanced"]
+    dropout: Share
+    part_size: Positive | None
+    gradient_checkpointing: bool
+    precision: Literal["auto", "fp32", "bf16", "fp16"]
+    augment: str | None
+    lora_rank: Positive
+    lora_alpha: Annotated[float, Range(gt=0)]
+    lora_dropout: Share
+    cut_cache: bool
+    sweep: dict[str, Any]
+    search: Literal["grid", "optuna"]
+    trials: Annotated[int, Range(ge=1, le=10_000)]
+    calibrate: bool
+    track: list[str]
+    callback: list[str]
+    plots: PlotFormat
+    seed: Seed
+    max_length: Positive | None
+    image_size: Positive | None
+    crop_pct: Annotated[float, Range(gt=0, le=1)] | None
+    weights: Path | None
+    prompt: str | None
+    split_seed: SplitSeed
 
 
 class DoctorConfig(ComputeConfig):
-    """Options of ``headstart cache doctor``."""
+    """What `doctor` is asked for."""
 
+    function = "doctor"
     set: str
-    samples: int = Field(32, ge=1)
-    seed: int = Field(0, ge=0, lt=2**32)
-    tap: str | None = None
-    backbone: str | None = None
-    data: Any = None
+    samples: Positive
+    seed: Seed
+    tap: str | None
+    backbone: str | None
+    data: Any
 
     def reading(self, columns: Mapping[str, Any]) -> ColumnConfig:
         """How the set says that its data was read; labels are of no interest, nor how other data streamed."""
@@ -245,9 +294,20 @@ class DoctorConfig(ComputeConfig):
 
 
 class PredictConfig(ColumnConfig, ComputeConfig):
-    """Options of ``headstart predict``."""
+    """What `predict` is asked for."""
 
+    function = "predict"
     data: Any
+
+
+class CompareConfig(Config):
+    """What a comparison of a pipeline is asked for; without ``set`` it is on what each run was tested on."""
+
+    function = "compare"
+    runs: list[str]
+    set: str | None = None
+    plots: PlotFormat
+    seed: Seed
 
 
 def _explain(error: ValidationError) -> str:

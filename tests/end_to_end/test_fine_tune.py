@@ -155,7 +155,7 @@ def test_a_run_says_what_was_trained_and_can_be_used(headstart: Runner, texts: P
         (["--strategy", "half"], "there is no strategy 'half'"),
         (["--strategy", "last:9"], "has 2 blocks, fewer than the 9"),
         (["--unfreeze", "1,2"], "means nothing to full"),
-        (["--epochs", "three"], "--epochs takes numbers with commas between"),
+        (["--epochs", "three"], "--epochs takes whole numbers with commas between"),
         (["--epochs", "0"], "epochs"),
         (["--lr", "-1"], "lr"),
         (["--schedule", "sine"], "schedule"),

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headstart.cli import options
-from headstart.cli.columns import columns
-from headstart.cli.guard import guarded
-from headstart.cli.tables import LONGEST_CELL, cell
+from headstart import api
+from headstart.cli.command import AsJson, Overwrite, Quiet, Said, Verbose, made_from, write_json
+from headstart.columns import LONGEST_CELL, cell, columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,54 +24,34 @@ TITLES = {
 }
 
 
-@guarded
+@made_from(api.audit)
 def audit(
-    set: Annotated[str, typer.Argument(metavar="SET", help="The name of a set.")],
-    tap: Annotated[str | None, typer.Option("--tap", help="Which feature of the set.")] = None,
-    backbone: Annotated[str | None, typer.Option("--backbone", help="Which feature of the set.")] = None,
-    label: Annotated[str | None, typer.Option("--label", metavar="NAME", help="Which label column.")] = None,
-    checks: Annotated[
-        str | None,
-        typer.Option("--checks", help="By comma: labels, duplicates, leaks, outliers. Default: all."),
-    ] = None,
-    threshold: Annotated[
-        float, typer.Option("--threshold", help="Cosine from which two samples are near-duplicates.")
-    ] = 0.99,
-    outlier_z: Annotated[
-        float, typer.Option("--outlier-z", help="Robust deviations from which a sample is an outlier.")
-    ] = 3.5,
+    said: Said,
     show: Annotated[int, typer.Option("--show", min=0, help="Rows of each table to write to stdout.")] = 5,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="DIR", help="Write audit.json and a Parquet file of each table there."),
     ] = None,
-    overwrite: options.Overwrite = False,
-    cache: options.Cache = None,
-    as_json: options.AsJson = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
-    """Look for wrong labels, near-duplicates, leaks and outliers, by the features alone."""
-    from headstart.inspection.audit import CHECKS, AuditConfig
-    from headstart.inspection.audit import audit as stage
     from headstart.inspection.audit_tables import audit_report, audit_tables
     from headstart.progress import open_progress
 
-    chosen = tuple(options.listed(checks) or CHECKS)
-    config = AuditConfig(set, tap, backbone, label, chosen, threshold, outlier_z, cache)
     _check_free(out, overwrite)
-    progress = open_progress(quiet)
-    found = stage(config, progress)
+    found = api.audit(**said.values, quiet=quiet)
     report, tables = audit_report(found), audit_tables(found)
     if out is not None:
         _write(out, report, tables)
     if as_json:
-        options.write_json(report)
+        write_json(report)
     else:
         for line in _page(report, tables, show):
             typer.echo(line)
     if out is not None:
-        progress.say(f"audit.json and {len(tables)} tables written to {out}")
+        open_progress(quiet).say(f"audit.json and {len(tables)} tables written to {out}")
 
 
 def _check_free(out: Path | None, overwrite: bool) -> None:

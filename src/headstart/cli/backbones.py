@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headstart.cli import options as shared
+from headstart import api
+from headstart.cli.command import AsJson, Said, Verbose, made_from, write_json
 from headstart.cli.guard import guarded
 
 if TYPE_CHECKING:
@@ -30,15 +31,15 @@ def ls(
         str | None,
         typer.Option("--filter", metavar="PATTERN", help="List what matches of timm and torchvision."),
     ] = None,
-    as_json: shared.AsJson = False,
-    verbose: shared.Verbose = False,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
 ) -> None:
     """List the backbones that can be had on this machine, and those to start with; asks no network."""
     from headstart.backbones.catalogue import catalogue
 
     found = catalogue(filter)
     if as_json:
-        shared.write_json(found)
+        write_json(found)
         return
     for line in found.matching if filter else _catalogue_lines(found):
         typer.echo(line)
@@ -47,27 +48,11 @@ def ls(
 
 
 @app.command("show")
-@guarded
-@shared.takes(
-    {name: shared.BACKBONE[name] for name in ("prompt", "max_length", "image_size", "crop_pct", "weights")}
-)
-def show(
-    spec: Annotated[str, typer.Argument(metavar="SPEC", help="A backbone, as --backbone takes it.")],
-    modality: Annotated[
-        str | None,
-        typer.Option("--modality", help="Of a model with several sides: image, text or image-text."),
-    ] = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Open no network socket.")] = False,
-    as_json: shared.AsJson = False,
-    verbose: shared.Verbose = False,
-    **options: Any,
-) -> None:
-    """Show a backbone's taps and their widths, its layers, its preprocessing and its weights."""
-    from headstart.inspection.backbones import backbone_options, describe
-
-    found = describe(spec, backbone_options(modality=modality, offline=offline, **options))
+@made_from(api.describe_backbone)
+def show(said: Said, as_json: AsJson = False, verbose: Verbose = False) -> None:
+    found = api.describe_backbone(**said.values)
     if as_json:
-        shared.write_json(found)
+        write_json(found)
         return
     for name, value in _description_rows(found):
         typer.echo(f"{name + ':':<15}{value}")

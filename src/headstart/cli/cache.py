@@ -3,35 +3,36 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headstart.cli import options
-from headstart.cli.cache_lines import set_line, size, space_line, write_collection
+from headstart.cli.command import AsJson, Cache, Quiet, Verbose, write_json
 from headstart.cli.guard import guarded
+from headstart.options import split
+
+if TYPE_CHECKING:
+    from headstart.cache.upkeep.collect import Collection
 
 app = typer.Typer(help="Look after a cache.", no_args_is_help=True)
 
 
 @app.command("ls")
 @guarded
-def ls(
-    cache: options.Cache = None, as_json: options.AsJson = False, verbose: options.Verbose = False
-) -> None:
+def ls(cache: Cache = None, as_json: AsJson = False, verbose: Verbose = False) -> None:
     """List the sets and the spaces of a cache."""
     from headstart.cache.store import Cache
     from headstart.cache.upkeep.listing import list_cache
 
     listing = list_cache(Cache(cache))
     if as_json:
-        options.write_json(listing)
+        write_json(listing)
         return
     typer.echo(f"cache {listing['cache']}")
     for entry in listing["sets"]:
-        typer.echo(set_line(entry))
+        typer.echo(_set_line(entry))
     for entry in listing["spaces"]:
-        typer.echo(space_line(entry))
+        typer.echo(_space_line(entry))
     if not listing["sets"] and not listing["spaces"]:
         typer.echo("it is empty; headstart extract fills it")
 
@@ -40,14 +41,14 @@ def ls(
 @guarded
 def show(
     name: Annotated[str, typer.Argument(metavar="SET-OR-SPACE")],
-    cache: options.Cache = None,
-    verbose: options.Verbose = False,
+    cache: Cache = None,
+    verbose: Verbose = False,
 ) -> None:
     """Show all that is known of a set, or of a space by its id, as JSON."""
     from headstart.cache.store import Cache
     from headstart.cache.upkeep.listing import show as describe
 
-    options.write_json(describe(Cache(cache), name), indent=2)
+    write_json(describe(Cache(cache), name), indent=2)
 
 
 @app.command("verify")
@@ -56,10 +57,10 @@ def verify(
     repair: Annotated[
         bool, typer.Option("--repair", help="Move what is corrupt to the trash; extract computes it anew.")
     ] = False,
-    cache: options.Cache = None,
-    as_json: options.AsJson = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
+    cache: Cache = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Check every shard and every set; exit with 1 if anything is wrong."""
     import dataclasses
@@ -71,7 +72,7 @@ def verify(
     opened = Cache(cache)
     found = check(opened, open_progress(quiet), repair)
     if as_json:
-        options.write_json(dataclasses.asdict(found))
+        write_json(dataclasses.asdict(found))
     else:
         for finding in found.findings:
             done = f" -> {finding.action}" if finding.action else ""
@@ -94,10 +95,10 @@ def compact(
         str | None,
         typer.Option("--format", help="hdf5 or parquet. Default: what most of the merged shards have."),
     ] = None,
-    cache: options.Cache = None,
-    as_json: options.AsJson = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
+    cache: Cache = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Merge small shards into few of about 64 MB, while others read and write; no vector changes."""
     import dataclasses
@@ -109,10 +110,10 @@ def compact(
 
     done = merge(Cache(cache), open_progress(quiet), format_name(format) if format else None)
     if as_json:
-        options.write_json([dataclasses.asdict(one) for one in done])
+        write_json([dataclasses.asdict(one) for one in done])
     else:
         for one in done:
-            sizes = f"{size(one.bytes_before)} -> {size(one.bytes_after)}"
+            sizes = f"{_size(one.bytes_before)} -> {_size(one.bytes_after)}"
             became = f"{one.n_before:,} shards -> {one.n_after:,}, {sizes}"
             typer.echo(f"space  {one.space}: {one.problem or became}")
     if any(one.problem for one in done):
@@ -130,10 +131,10 @@ def gc(
     earlier: Annotated[
         bool, typer.Option("--earlier", help="Also earlier states of sets, and what only they refer to.")
     ] = False,
-    cache: options.Cache = None,
-    as_json: options.AsJson = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
+    cache: Cache = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Move what no set refers to into the cache's trash, and empty the trash of an earlier gc."""
     import dataclasses
@@ -144,9 +145,9 @@ def gc(
 
     done = collect(Cache(cache), open_progress(quiet), apply, grace, earlier)
     if as_json:
-        options.write_json(dataclasses.asdict(done))
+        write_json(dataclasses.asdict(done))
     else:
-        write_collection(done)
+        _write_collection(done)
     if done.problems:
         raise typer.Exit(1)
 
@@ -171,9 +172,9 @@ def export(
         typer.Option("--view", metavar="NAME", help="An augmented view. Default: the plain feature."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export.")] = False,
-    cache: options.Cache = None,
-    as_json: options.AsJson = False,
-    verbose: options.Verbose = False,
+    cache: Cache = None,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
 ) -> None:
     """Write a set with its features to one file that other tools read."""
     from headstart.cache.exchange.export import export as write
@@ -181,9 +182,9 @@ def export(
 
     done = write(Cache(cache).open_set(name), out, format, split, tap, label, backbone, overwrite, view)
     if as_json:
-        options.write_json({"path": str(done.path), "format": done.format, "samples": done.n_samples})
+        write_json({"path": str(done.path), "format": done.format, "samples": done.n_samples})
         return
-    typer.echo(f"{done.path}: {done.n_samples:,} samples, {size(done.n_bytes)} ({done.format})")
+    typer.echo(f"{done.path}: {done.n_samples:,} samples, {_size(done.n_bytes)} ({done.format})")
 
 
 @app.command("import")
@@ -206,23 +207,87 @@ def import_(
         int, typer.Option("--split-seed", help="Of the splits that FILE does not bring.")
     ] = 0,
     format: Annotated[str, typer.Option("--format", help="Of new shards: hdf5 or parquet.")] = "hdf5",
-    cache: options.Cache = None,
-    as_json: options.AsJson = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
+    cache: Cache = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Make a set of features that something else computed."""
     from headstart.cache.formats import format_name
     from headstart.extraction.import_matrix import ImportConfig, import_features
     from headstart.progress import open_progress
 
-    labels = options.listed(label_column) or ()
+    labels = split(label_column) if label_column else ()
     config = ImportConfig(
         file, set_name, backbone, ids, id_column, split_column, features_column, labels, split_seed,
         format_name(format), cache,
     )  # fmt: skip
     done = import_features(config, open_progress(quiet))
     if as_json:
-        options.write_json({"set": done.features.name, "samples": done.n_samples, "new": done.n_new})
+        write_json({"set": done.features.name, "samples": done.n_samples, "new": done.n_new})
         return
     typer.echo(f"set {done.features.name}: {done.n_samples:,} samples, {done.n_new:,} of them new")
+
+
+def _write_collection(done: Collection) -> None:
+    """What gc found, a line each, and the sum."""
+    for item in done.items:
+        rows = f"{item.n_rows:,} rows, " if item.n_rows else ""
+        typer.echo(f"{item.kind:8}{item.place}: {rows}{_size(item.n_bytes)}")
+    for line in done.restored:
+        typer.echo(f"restored: {line}, as a set refers to it")
+    for line in done.spared:
+        typer.echo(f"spared: {line}")
+    for line in done.problems:
+        typer.echo(f"problem: {line}")
+    moved = sum(item.n_bytes for item in done.items if item.kind != "trash")
+    freed = sum(item.n_bytes for item in done.items if item.kind == "trash")
+    if done.applied:
+        typer.echo(f"{_size(moved)} moved to the trash, {_size(freed)} of older trash deleted")
+    else:
+        typer.echo(f"{_size(moved)} would go to the trash, {_size(freed)} would be deleted; --apply does it")
+
+
+def _size(n_bytes: int) -> str:
+    """Bytes, for people."""
+    return f"{n_bytes / 1e6:,.1f} MB" if n_bytes >= 1e6 else f"{n_bytes / 1e3:,.1f} kB"
+
+
+def _set_line(entry: dict[str, Any]) -> str:
+    """A set, in a line."""
+    if "problem" in entry:
+        return f"set    {entry['set']}: {entry['problem']}"
+    features = ", ".join(_feature(f) for f in entry["features"])
+    labels = ", ".join(f"{column}: {n} classes" for column, n in entry["classes"].items()) or "no labels"
+    return f"set    {entry['set']}: {entry['samples']:,} samples, {labels}; {features}"
+
+
+def _space_line(entry: dict[str, Any]) -> str:
+    """A space, in a line."""
+    if "problem" in entry:
+        return f"space  {entry['space']}: {entry['problem']}"
+    times = ", ".join(
+        f"{what} {_ago(entry[what])}" for what in ("created", "written", "used") if entry[what] is not None
+    )
+    view = f" view {entry['view']}" if entry["view"] else ""
+    rate = "" if entry["hit_rate"] is None else f", {entry['hit_rate']:.0%} hits"
+    return (
+        f"space  {entry['space']}: {entry['rows']:,} rows at {entry['tap']}{view}, {entry['compute']} stored as "
+        f"{entry['stored']}, {_size(entry['bytes'])} in {entry['shards']} shards; {times}{rate}"
+    )
+
+
+def _feature(entry: dict[str, Any]) -> str:
+    view = f" view {entry['view']}" if entry.get("view") else ""
+    return f"{entry['backbone']} {entry['tap']}{view} ({entry['space']})"
+
+
+def _ago(moment: str) -> str:
+    """How long ago a moment in ISO 8601 was, in the largest unit that fits."""
+    import datetime
+
+    seconds = (datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(moment)).total_seconds()
+    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit} ago"
+    return "just now"

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from headstart.cli import options
+from headstart.cli.command import Verbose
 from headstart.cli.guard import guarded
 
 
@@ -16,7 +16,7 @@ def demo(
     folder: Annotated[
         Path, typer.Option("--folder", metavar="DIR", help="Where data, cache and runs go.")
     ] = Path("demo"),
-    verbose: options.Verbose = False,
+    verbose: Verbose = False,
 ) -> None:
     """Run the main job on real images and texts, with real pretrained weights."""
     from headstart.pipelines.demo import run_demo

@@ -2,55 +2,32 @@
 
 from __future__ import annotations
 
+import json
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING
 
 import typer
 
-from headstart.cli import options as shared
-from headstart.cli.guard import guarded
+from headstart import api
+from headstart.cli.command import AsJson, Quiet, Said, Verbose, made_from
 from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     from headstart.extraction.stage import ExtractionResult
 
 
-@guarded
-@shared.takes(shared.BACKBONE, shared.VIEWS, shared.READING, shared.COMPUTING)
-def extract(
-    data: shared.Data,
-    backbone: shared.BackboneSpecs,
-    set: Annotated[str | None, typer.Option("--set", metavar="NAME", help="Name of the set.")] = None,
-    split_seed: Annotated[int, typer.Option("--split-seed", help="Of the splits that are made.")] = 0,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Try again what failed for good before.")
-    ] = False,
-    max_failures: Annotated[
-        str | None,
-        typer.Option("--max-failures", metavar="N|P%", help="Stop when more samples fail than this."),
-    ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 if samples were skipped.")] = False,
-    as_json: shared.AsJson = False,
-    cache: shared.Cache = None,
-    quiet: shared.Quiet = False,
-    verbose: shared.Verbose = False,
-    **options: Any,
-) -> None:
-    """Run a frozen backbone once over a data set and keep its features."""
-    values = shared.as_options(locals(), "taps", "label_column", "label_names")
-    values["backbone"], *values["more_backbones"] = backbone
+@made_from(api.extract)
+def extract(said: Said, as_json: AsJson = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
     from headstart.config import ExtractConfig
     from headstart.extraction.stage import check_strict
     from headstart.extraction.stage import extract as run
     from headstart.progress import open_progress
 
-    config = ExtractConfig(**values)
+    config = said.config(ExtractConfig)
     progress = open_progress(quiet)
     done = run(config, progress)
     features = done.features
     if as_json:
-        import json
-
         result = {
             "set": features.name,
             "digest": features.digest,

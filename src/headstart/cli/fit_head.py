@@ -2,147 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from headstart.cli import options
-from headstart.cli.guard import guarded
+from headstart import api
+from headstart.cli.command import AsJson, ConfigFile, Quiet, Said, Verbose, made_from
 from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     from headstart.config import FitConfig
     from headstart.registry.run import Run
 
-SEARCH, PROTOCOLS, WATCH = "Choosing parameters", "Protocols", "Watching"
 
-
-@guarded
+@made_from(api.fit_head, optional=["features"])
 def fit_head(
-    context: typer.Context,
-    set: Annotated[str | None, typer.Argument(metavar="SET", help="The name of a set.")] = None,
-    head: Annotated[
-        str,
-        typer.Option(
-            "--head",
-            help="logistic, ridge, knn, centroid, svm, linear, mlp, residual, attention or py:module:factory.",
-        ),
-    ] = "logistic",
-    tap: Annotated[
-        list[str] | None,
-        typer.Option("--tap", help="Which feature of the set; several are put side by side."),
-    ] = None,
-    backbone: Annotated[
-        list[str] | None, typer.Option("--backbone", help="Which backbone's; several are put side by side.")
-    ] = None,
-    label: Annotated[str | None, typer.Option("--label", metavar="NAME", help="Which label column.")] = None,
-    views: Annotated[
-        bool,
-        typer.Option(
-            "--views/--no-views", help="Train on the set's views, too, with a head that trains by epochs."
-        ),
-    ] = True,
-    prepare: Annotated[
-        str | None,
-        typer.Option(
-            "--prepare", metavar="STEPS", help="l2, standardise, pca=K and whiten=K, with commas between."
-        ),
-    ] = None,
-    param: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--param", metavar="NAME=VALUE", help="A parameter of the head, e.g. C=0.1; repeatable."
-        ),
-    ] = None,
-    sweep: Annotated[
-        str | None,
-        typer.Option(
-            "--sweep",
-            metavar="GRID",
-            help="lr=1e-4..1e-1:7,weight_decay=0,1e-2: all combinations; head=ridge,mlp and tap=2.mean,last.mean too.",
-            rich_help_panel=SEARCH,
-        ),
-    ] = None,
-    search: Annotated[str, typer.Option("--search", help="grid or optuna.", rich_help_panel=SEARCH)] = "grid",
-    trials: Annotated[int, typer.Option("--trials", min=1, help="Of optuna.", rich_help_panel=SEARCH)] = 50,
-    seeds: Annotated[
-        int,
-        typer.Option("--seeds", min=1, help="So many seeds from --seed on.", rich_help_panel=SEARCH),
-    ] = 1,
-    folds: Annotated[
-        int | None,
-        typer.Option(
-            "--folds",
-            min=2,
-            help="Choose by cross-validation on train and validation.",
-            rich_help_panel=SEARCH,
-        ),
-    ] = None,
-    refit: Annotated[
-        bool,
-        typer.Option(
-            "--refit", help="In the end fit on train and validation together.", rich_help_panel=SEARCH
-        ),
-    ] = False,
-    shots: Annotated[
-        str | None,
-        typer.Option(
-            "--shots",
-            metavar="1,2,4",
-            help="Few-shot: so many samples of each class.",
-            rich_help_panel=PROTOCOLS,
-        ),
-    ] = None,
-    curve: Annotated[
-        str | None,
-        typer.Option(
-            "--curve", metavar="100,300,1000", help="Learning curve: train sizes.", rich_help_panel=PROTOCOLS
-        ),
-    ] = None,
-    calibrate: Annotated[
-        bool,
-        typer.Option("--calibrate/--no-calibrate", help="Scale probabilities on validation data."),
-    ] = True,
-    mapped: Annotated[
-        bool | None,
-        typer.Option(
-            "--mapped/--in-memory", help="Where features are read; chosen by their size if not given."
-        ),
-    ] = None,
-    track: Annotated[
-        list[str] | None,
-        typer.Option("--track", help="tensorboard, wandb or mlflow; repeatable.", rich_help_panel=WATCH),
-    ] = None,
-    callback: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--callback", metavar="py:…", help="Your own, told after each epoch.", rich_help_panel=WATCH
-        ),
-    ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the head.")] = 0,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            metavar="RUN",
-            help="Default: runs/<set>-<head>; -sweep if it compares heads.",
-        ),
-    ] = None,
-    overwrite: options.Overwrite = False,
-    plots: options.Plots = "png",
-    config: Annotated[
-        Path | None,
-        typer.Option("--config", metavar="FILE", help="Repeat a run; other options change it."),
-    ] = None,
-    cache: options.Cache = None,
-    as_json: options.AsJson = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
+    said: Said,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
-    """Fit a head on cached features, in seconds. The backbone is never loaded."""
-    values = options.as_options(locals())
     from headstart.config import FitConfig
     from headstart.errors import ConfigError
     from headstart.files import make_directory
@@ -150,83 +33,35 @@ def fit_head(
     from headstart.progress import open_progress
     from headstart.registry.run import check_free
 
-    if (set is None) == (config is None):
+    if (said["features"] is None) == (config is None):
         raise ConfigError("say which set to fit on: headstart fit-head SET, or --config FILE")
-    given = _resolve(values, param or [])
-    if config:
-        given = options.said(context, given, param="params")
-        resolved = FitConfig.load(config, given)
-    else:
-        resolved = FitConfig(**given)
-    target = out or Path("runs") / f"{resolved.set}-{_short_name(resolved)}"
-    check_free(target, overwrite)
+    resolved = said.config(FitConfig, config, features="set")
+    target = said["out"] or Path("runs") / _run_name(resolved)
+    check_free(target, said["overwrite"])
     make_directory(target.parent)
     checkpoint = target.with_name(f".{target.name}.training")
     with open_studio(resolved.plots) as studio:
-        from headstart.fitting.stage import fit_head as run
+        from headstart.fitting.stage import fit_head as fit
 
-        record = run(resolved, open_progress(quiet), checkpoint)
-        record.save(target, overwrite, studio.draw)
+        run = fit(resolved, open_progress(quiet), checkpoint)
+        run.save(target, said["overwrite"], studio.draw)
     checkpoint.unlink(missing_ok=True)
     if as_json:
-        import json
-
-        typer.echo(json.dumps({"run": str(target), **record.report}))
+        typer.echo(json.dumps({"run": str(target), **run.report}))
         return
-    _show(record, resolved)
-    typer.echo(f"fitted in {record.report['timings']['fit']:.2f} s; the run lies in {target}")
+    _show(run)
+    typer.echo(f"fitted in {run.report['timings']['fit']:.2f} s; the run lies in {target}")
 
 
-def _short_name(config: FitConfig) -> str:
-    """What a run is called after its set; which head a sweep over heads will choose is not known yet."""
-    return "sweep" if "head" in config.sweep else config.head.removeprefix("py:").replace(":", "-")
+def _run_name(config: FitConfig) -> str:
+    """What a run is called where nobody says it: which head wins a sweep is not known before the work."""
+    head = "sweep" if "head" in config.sweep else config.head.removeprefix("py:").replace(":", "-")
+    return f"{config.set}-{head}"
 
 
-def _resolve(values: Mapping[str, Any], param: list[str]) -> dict[str, Any]:
-    """Options as the configuration takes them."""
-    written = ("sweep", "shots", "curve", "prepare")
-    given = {name: value for name, value in values.items() if name not in written and value is not None}
-    for name in ("tap", "backbone"):
-        if isinstance(given.get(name), list) and len(given[name]) == 1:
-            given[name] = given[name][0]
-    from headstart.fitting.grids import parse_sweep
-
-    if sweep := values.get("sweep"):
-        given["sweep"] = parse_sweep(sweep)
-    for name in ("shots", "curve"):
-        if values.get(name):
-            given[name] = _numbers(name, values[name])
-    if steps := values.get("prepare"):
-        given["prepare"] = [step.strip() for step in steps.split(",")]
-    return {**given, "params": _params(param)}
-
-
-def _numbers(name: str, text: str) -> list[int]:
-    from headstart.errors import ConfigError
-
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise ConfigError(f"--{name} takes whole numbers with commas between (got {text!r})") from None
-
-
-def _params(given: list[str]) -> dict[str, Any]:
-    from headstart.errors import ConfigError
-
-    params = {}
-    for entry in given:
-        name, equals, value = entry.partition("=")
-        if not equals or not name:
-            raise ConfigError(f"--param takes NAME=VALUE, e.g. --param C=0.1 (got {entry!r})")
-        if name.strip() in params:
-            raise ConfigError(f"--param {name.strip()} is given twice; --sweep tries several values")
-        params[name.strip()] = value.strip()
-    return params
-
-
-def _show(record: Run, config: FitConfig) -> None:
+def _show(run: Run) -> None:
     """The figures of a run, as a person reads them."""
-    report = record.report
+    report = run.report
     if "sweep" in report:
         show_sweep(report["sweep"])
     if importance := report.get("importance"):

@@ -38,7 +38,7 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
         except KeyboardInterrupt as error:
             number = signal.SIGTERM if isinstance(error, _Terminated) else signal.SIGINT
             fail(
-                Interrupted(f"interrupted; what was finished is kept. Resume with: {_this_command()}", number)
+                Interrupted(f"interrupted; what was finished is kept. Resume with: {this_command()}", number)
             )
         except HeadstartError as error:
             fail(error)
@@ -69,7 +69,7 @@ def _terminate(number: int, frame: object) -> None:
     raise _Terminated
 
 
-def _this_command() -> str:
+def this_command() -> str:
     """The command that goes on: as it was given, and of one that keeps its state only if asked, with ``--resume``."""
     words = ["headstart", *(word for word in sys.argv[1:] if word != "--overwrite" or not _is_resumed())]
     return shlex.join([*words, "--resume"] if _is_resumed() and "--resume" not in words else words)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from headstart.cli import options as shared
-from headstart.cli.guard import guarded
+from headstart import api
+from headstart.api import shared
+from headstart.cli.command import AsJson, Quiet, Said, Verbose, made_from, write_json
 
 if TYPE_CHECKING:
     from headstart.inspection.diff import Diff, FeatureDiff, SampleDiff
@@ -16,58 +17,30 @@ if TYPE_CHECKING:
 SHOWN_IDS, SHOWN_ENTRIES, WIDTH = 5, 8, 60
 
 
-@guarded
-@shared.takes(shared.BACKBONE, shared.VIEWS, shared.READING, shared.COMPUTING)
-def diff(
-    data: shared.Data,
-    backbone: shared.BackboneSpec,
-    set: Annotated[str | None, typer.Option("--set", metavar="NAME", help="Name of the set.")] = None,
-    cache: shared.Cache = None,
-    as_json: shared.AsJson = False,
-    quiet: shared.Quiet = False,
-    verbose: shared.Verbose = False,
-    **options: Any,
-) -> None:
+@made_from(
+    api.extract,
+    without=["split_seed", "retry_failed", "max_failures", "strict"],
+    instead={"backbone": shared.Backbone},
+)
+def diff(said: Said, as_json: AsJson = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
     """Say why an extract command would miss: what differs in the recipe, which samples are new."""
-    values = shared.as_options(locals(), "taps", "label_column", "label_names")
     from headstart.config import ExtractConfig
     from headstart.inspection.diff import diff as run
     from headstart.progress import open_progress
 
-    found = run(ExtractConfig(**values), open_progress(quiet))
+    found = run(said.config(ExtractConfig), open_progress(quiet))
     if as_json:
-        shared.write_json(found)
+        write_json(found)
         return
     for line in _diff_lines(found):
         typer.echo(line)
 
 
-@guarded
-@shared.takes(shared.COMPUTING)
-def doctor(
-    set: Annotated[str, typer.Argument(metavar="SET", help="The name of a set.")],
-    samples: Annotated[int, typer.Option("--samples", min=1, help="How many to recompute.")] = 32,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the choice of samples.")] = 0,
-    tap: Annotated[str | None, typer.Option("--tap", help="Which feature. Default: all.")] = None,
-    backbone: Annotated[str | None, typer.Option("--backbone", help="Which feature. Default: all.")] = None,
-    data: Annotated[
-        str | None, typer.Option("--data", metavar="DATA", help="Where the data is now, if it has moved.")
-    ] = None,
-    cache: shared.Cache = None,
-    as_json: shared.AsJson = False,
-    quiet: shared.Quiet = False,
-    verbose: shared.Verbose = False,
-    **options: Any,
-) -> None:
-    """Recompute random samples with the live backbone; exit with 4 if the cache does not belong to it."""
-    values = shared.as_options(locals())
-    from headstart.config import DoctorConfig
-    from headstart.inspection.doctor import doctor as run
-    from headstart.progress import open_progress
-
-    seen = run(DoctorConfig(**values), open_progress(quiet))
+@made_from(api.doctor)
+def doctor(said: Said, as_json: AsJson = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
+    seen = api.doctor(**said.values, quiet=quiet)
     if as_json:
-        shared.write_json(seen)
+        write_json(seen)
     else:
         for examination in seen:
             for line in _doctor_lines(examination):

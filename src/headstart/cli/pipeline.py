@@ -2,80 +2,48 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from headstart.cli import options
-from headstart.cli.guard import guarded
+from headstart import api
+from headstart.cli.command import AsJson, Quiet, Said, Verbose, made_from, write_json
+from headstart.cli.guard import this_command
 
 if TYPE_CHECKING:
     from headstart.pipelines.run import PipelineOutcome, StepOutcome
 
 
-@guarded
-def run(
-    pipeline: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="PIPELINE", help="A YAML file, or the name of one that comes along. None: list those."
-        ),
-    ] = None,
-    set: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="PATH=VALUE",
-            help="Change it: data=photos, extract.backbone=…, steps.full.epochs=3; repeatable.",
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Default: runs/<name of the pipeline>.")
-    ] = None,
-    dry_run: Annotated[
-        bool,
-        typer.Option("--dry-run", help="Check it, say what would run and what is there, and do nothing."),
-    ] = False,
-    offline: Annotated[bool, typer.Option("--offline", help="Open no network socket.")] = False,
-    cache: options.Cache = None,
-    as_json: options.AsJson = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
-) -> None:
-    """Run extract, fit-head, fine-tune and compare as one experiment; what is there is skipped."""
+@made_from(api.run_pipeline, optional=["pipeline"])
+def run(said: Said, as_json: AsJson = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
     from headstart.errors import HeadstartError
     from headstart.pipelines.locations import find_pipeline
     from headstart.pipelines.run import foresee, run_pipeline
     from headstart.pipelines.schema import load_pipeline
     from headstart.progress import open_progress
 
-    if pipeline is None:
+    if said["pipeline"] is None:
         _list(as_json)
         return
-    found = load_pipeline(find_pipeline(pipeline), set or [])
-    target, progress = out or Path("runs") / found.name, open_progress(quiet)
-    if dry_run:
+    found = load_pipeline(find_pipeline(str(said["pipeline"])), said["set"] or [])
+    target, progress = said["out"] or Path("runs") / found.name, open_progress(quiet)
+    cache = None if said["cache"] is None else str(said["cache"])
+    if said["dry_run"]:
         outcome = foresee(found, target, progress, cache)
     else:
         try:
-            outcome = run_pipeline(found, target, progress, cache, offline)
+            outcome = run_pipeline(found, target, progress, cache, said["offline"])
         except HeadstartError as error:
-            error.args = (f"{error}. What was done is kept; go on with: {_again()}",)
+            error.args = (f"{error}. What was done is kept; go on with: {this_command()}",)
             raise
     if as_json:
-        options.write_json(outcome.to_json())
+        write_json(outcome.to_json())
         return
     _show(outcome)
-    if not dry_run:
+    if not said["dry_run"]:
         progress.say(f"everything lies in {outcome.folder}")
-
-
-def _again() -> str:
-    return shlex.join(["headstart", *sys.argv[1:]])
 
 
 def _list(as_json: bool) -> None:
@@ -85,7 +53,7 @@ def _list(as_json: bool) -> None:
 
     found = {name: about_pipeline(path) for name, path in shipped_pipelines().items()}
     if as_json:
-        options.write_json(found)
+        write_json(found)
         return
     width = max(map(len, found), default=0)
     for name, about in found.items():

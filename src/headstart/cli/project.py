@@ -7,70 +7,41 @@ from typing import Annotated
 
 import typer
 
-from headstart.cli import options
-from headstart.cli.guard import guarded
+from headstart import api
+from headstart.cli.command import Overwrite, Quiet, Said, Verbose, made_from
+from headstart.cli.tables import SUFFIXES, check_writable, write_table
 
 PLOTS = (".png", ".svg")
 
 
-@guarded
+@made_from(api.project)
 def project(
-    set: Annotated[str, typer.Argument(metavar="SET", help="The name of a set.")],
+    said: Said,
     out: Annotated[
         Path,
         typer.Option(
             "--out", metavar="FILE", help=".png or .svg for a plot; .parquet, .csv or .jsonl for points."
         ),
     ],
-    method: Annotated[
-        str, typer.Option("--method", help="pca, tsne, or umap (pip install 'headstart\\[umap]').")
-    ] = "pca",
-    colour: Annotated[
-        str | None,
-        typer.Option(
-            "--colour",
-            metavar="COLUMN",
-            help="label, label:NAME, meta:NAME or split; numbers by a colour bar. Default: label.",
-        ),
-    ] = None,
-    tap: Annotated[str | None, typer.Option("--tap", help="Which feature of the set.")] = None,
-    backbone: Annotated[str | None, typer.Option("--backbone", help="Which feature of the set.")] = None,
-    split: Annotated[
-        str | None, typer.Option("--split", help="train, validation or test. Default: all.")
-    ] = None,
-    samples: Annotated[
-        int, typer.Option("--samples", min=4, help="How many at most, drawn at random.")
-    ] = 5000,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the draw, and of tsne and umap.")] = 0,
-    overwrite: options.Overwrite = False,
-    cache: options.Cache = None,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
-    """Show the features of a set in two dimensions, coloured by label or by any column."""
-    from headstart.inspection.project import ProjectConfig, project_set
+    from headstart.files import write_durably
     from headstart.progress import open_progress
 
     _check_writable(out, overwrite)
-    config = ProjectConfig(set, method, colour, tap, backbone, split, samples, seed, cache)
-    progress = open_progress(quiet)
-    found = project_set(config, progress)
-    if out.suffix.lower() in PLOTS:
-        from headstart.files import write_durably
-
+    found, suffix = api.project(**said.values, quiet=quiet), out.suffix.lower()
+    if suffix in PLOTS:
         plot = found.plot()
-        write_durably(out, plot.png() if out.suffix.lower() == ".png" else plot.svg())
+        write_durably(out, plot.png() if suffix == ".png" else plot.svg())
     else:
-        from headstart.cli.tables import write_table
-
         # A key is bytes, which a table of text cannot hold.
-        table = found.table if out.suffix.lower() == ".parquet" else found.table.drop_columns(["key"])
-        write_table(table, out)
-    progress.say(f"{found.table.num_rows:,} points written to {out}")
+        write_table(found.table if suffix == ".parquet" else found.table.drop_columns(["key"]), out)
+    open_progress(quiet).say(f"{found.table.num_rows:,} points written to {out}")
 
 
 def _check_writable(out: Path, overwrite: bool) -> None:
-    from headstart.cli.tables import SUFFIXES, check_writable
     from headstart.errors import ConfigError
 
     if out.suffix.lower() not in PLOTS + SUFFIXES:

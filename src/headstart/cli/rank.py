@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
-from headstart.cli import options
-from headstart.cli.columns import columns
-from headstart.cli.guard import guarded
-from headstart.cli.tables import cell
+from headstart import api
+from headstart.cli.command import AsJson, Quiet, Said, Verbose, made_from, write_json
+from headstart.columns import cell, columns
 
 
-@guarded
-def rank(
-    set: Annotated[str, typer.Argument(metavar="SET", help="The name of a set.")],
-    label: Annotated[str | None, typer.Option("--label", metavar="NAME", help="Which label column.")] = None,
-    cache: options.Cache = None,
-    as_json: options.AsJson = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
-) -> None:
-    """Rank the taps and backbones of a set for its labels, without training anything; on train alone."""
-    from headstart.inspection.rank import rank as stage
-    from headstart.progress import open_progress
-
-    ranked = stage(set, open_progress(quiet), label, cache)
+@made_from(api.rank)
+def rank(said: Said, as_json: AsJson = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
+    ranked = api.rank(**said.values, quiet=quiet)
     if as_json:
-        options.write_json(ranked)
+        write_json(ranked)
         return
     metric = ranked[0].metric
     header = ["backbone", "tap", "width", f"loo {metric}", "loo mse", "logme", f"knn {metric}", "seconds"]

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headstart.cli import options
-from headstart.cli.columns import columns
+from headstart.cli.command import AsJson, Quiet, Verbose, write_json
 from headstart.cli.guard import guarded
-from headstart.cli.tables import cell
+from headstart.columns import cell, columns
 
 if TYPE_CHECKING:
     from headstart.registry.known_runs import Registry, Skipped
@@ -47,9 +46,9 @@ def ls(
     sort: Annotated[
         str, typer.Option("--sort", help="metric (the best first), created, seconds or run.")
     ] = "metric",
-    as_json: options.AsJson = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """List runs with a metric of each."""
     from headstart.progress import open_progress
@@ -59,7 +58,7 @@ def ls(
     runs = sort_runs(wanted, asked, sort)
     if as_json:
         skipped = [{"path": str(one.path), "reason": one.reason} for one in found.skipped]
-        options.write_json({"runs": [_as_json(run, asked) for run in runs], "skipped": skipped})
+        write_json({"runs": [_as_json(run, asked) for run in runs], "skipped": skipped})
         return
     _say_skipped(found.skipped, quiet)
     if not runs:
@@ -73,15 +72,15 @@ def ls(
 @guarded
 def show(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")],
-    as_json: options.AsJson = False,
-    verbose: options.Verbose = False,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
 ) -> None:
     """Show the report of a run: what was fitted on what, and how good it is."""
     from headstart.registry.run import Run
 
     found = Run.listed(run)
     if as_json:
-        options.write_json(found.report)
+        write_json(found.report)
         return
     for line in _page(found):
         typer.echo(line)
@@ -94,9 +93,9 @@ def best(
     metric: MetricName = None,
     split: Split = None,
     set: SetName = None,
-    as_json: options.AsJson = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Write the path of the best run; of an error (log_loss, brier, ece, mae, rmse …) the lowest is best."""
     from headstart.registry.known_runs import best_run
@@ -105,7 +104,7 @@ def best(
     _say_skipped(found.skipped, quiet)
     chosen = best_run(runs, asked)
     if as_json:
-        options.write_json(_as_json(chosen, asked))
+        write_json(_as_json(chosen, asked))
         return
     typer.echo(str(chosen.path))
 

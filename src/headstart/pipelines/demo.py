@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from headstart.columns import columns
 from headstart.errors import HeadstartError
 
 PREDICTED = "predictions.csv"
@@ -19,17 +20,7 @@ PREDICTED = "predictions.csv"
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One of the demo's two jobs.
-
-    Parameters
-    ----------
-    script : str
-        The script of ``data/`` that makes the data.
-    data, sample : str
-        What is extracted, and what is predicted, below the demo's folder.
-    options : tuple of str
-        What ``extract`` must be told about the data.
-    """
+    """One of the demo's two jobs: the script of ``data/`` that makes its data, what is extracted, what is predicted."""
 
     title: str
     backbone: str
@@ -56,7 +47,7 @@ def run_demo(folder: Path) -> None:
     """Make the data, then extract, fit-head, predict and extract again; end with a table."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = [_run_job(job, folder) for job in JOBS]
-    print("\n" + _table(rows))
+    print("", *columns(list(rows[0]), [list(row.values()) for row in rows]), sep="\n")
     print(
         f"\nEverything lies in {folder}/: the data, the cache (cache/), the fitted heads with their reports\n"
         f"(runs/), the predictions ({', '.join(f'{job.title}-{PREDICTED}' for job in JOBS)})."
@@ -132,12 +123,3 @@ def _run(command: Sequence[str], shown: Sequence[str]) -> str:
     if "--json" not in command and done.stdout:
         print(done.stdout, end="", flush=True)
     return done.stdout
-
-
-def _table(rows: Sequence[dict[str, Any]]) -> str:
-    headers = list(rows[0])
-    widths = [max(len(str(row[name])) for row in [{name: name}, *rows]) for name in headers]
-    lines = [headers, *([str(row[name]) for name in headers] for row in rows)]
-    return "\n".join(
-        "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines
-    )

@@ -4,26 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from headstart.errors import ConfigError
+from headstart.options import nearest
 
 Names = tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Document:
-    """Values with their places.
-
-    Parameters
-    ----------
-    places : dict
-        By the names that lead there: ``line 12``, or the ``--set`` that it came by.
-    """
+    """Values with their places, by the names that lead there: ``line 12``, or the ``--set`` that they came by."""
 
     path: Path
     values: dict[str, Any]
@@ -82,15 +76,9 @@ def _walk(node: yaml.Node | None, names: Names, document: Document) -> None:
 
 
 def change(document: Document, changes: Sequence[str], verbs: Sequence[str]) -> None:
-    """Apply ``--set`` options, in their order and in place.
+    """Apply ``--set`` options, in their order and in place: each is ``PATH=VALUE``, names with dots between, and YAML.
 
-    Parameters
-    ----------
-    document : Document
-    changes : sequence of str
-        ``PATH=VALUE``: names with dots between, and YAML. ``steps.NAME.option``, ``VERB.option`` for all steps of a
-        verb, ``data`` and ``data.option``, ``name``.
-    verbs : sequence of str
+    A path is ``steps.NAME.option``, ``VERB.option`` for all steps of a verb, ``data`` or ``data.option``, or ``name``.
 
     Raises
     ------
@@ -162,14 +150,3 @@ def _put(document: Document, names: Names, value: Any, text: str) -> None:
     for below in [known for known in document.places if known[: len(names)] == names]:
         del document.places[below]
     document.places[names] = f"--set {text}"
-
-
-def nearest(name: str, known: Sequence[str]) -> str | None:
-    """The known name that a mistyped one most likely means.
-
-    Examples
-    --------
-    >>> nearest("epocs", ["lr", "epochs"])
-    'epochs'
-    """
-    return next(iter(get_close_matches(name, known, 1, 0.6)), None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from headstart.errors import ConfigError
-from headstart.pipelines.document import nearest
+from headstart.options import nearest
 
 FOLDER, SUFFIX = "pipelines", ".yaml"
 

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import types
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal
 
 from pydantic import Field
 
 from headstart.config import (
     ColumnConfig,
+    CompareConfig,
     Config,
     ExtractConfig,
     FitConfig,
     PredictConfig,
     TuneConfig,
 )
+from headstart.options import item_of, members, split
 from headstart.pipelines.made_data import MADE
-from headstart.types import PlotFormat
 
 
 class DataConfig(ColumnConfig):
@@ -27,15 +27,6 @@ class DataConfig(ColumnConfig):
     path: str | None = None
     make: str | None = None
     rows: int | None = Field(None, ge=1)
-
-
-class CompareConfig(Config):
-    """Options of a comparison; without ``runs`` it is of all before it, without ``set`` on what each was tested."""
-
-    runs: list[str] = Field(default_factory=list)
-    set: str | None = None
-    seed: int = Field(0, ge=0)
-    plots: PlotFormat = "png"
 
 
 class PredictStep(PredictConfig):
@@ -54,15 +45,7 @@ class ExportStep(Config):
 
 @dataclass(frozen=True)
 class Verb:
-    """A command that a step can be.
-
-    Parameters
-    ----------
-    left_out : frozenset of str
-        Options of the command that a pipeline decides itself.
-    sets, runs : tuple of str
-        Options that name an earlier step: an extract step, or one that leaves a run.
-    """
+    """A command that a step can be: options that a pipeline decides itself, and those that name earlier steps."""
 
     config: type[Config]
     left_out: frozenset[str] = frozenset()
@@ -94,32 +77,21 @@ LEAVES_A_RUN = ("fit-head", "fine-tune")
 
 
 def as_written(config: type[Config], name: str, value: Any) -> Any:
-    """A value as the configuration takes it: where it takes a list, one thing or several with commas will do.
+    """A value as the configuration takes it: where that is a list, several with commas between will do.
 
     Examples
     --------
-    >>> as_written(TuneConfig, "epochs", 3), as_written(TuneConfig, "unfreeze", [0, 2, "all"])
-    ([3], ['0', '2', 'all'])
+    >>> as_written(TuneConfig, "unfreeze", "0, 2,all"), as_written(TuneConfig, "epochs", 3)
+    (['0', '2', 'all'], 3)
     """
     if name == "sweep" and isinstance(value, str):
         from headstart.fitting.grids import parse_sweep
 
         return parse_sweep(value)
-    item = _item_of(config.model_fields[name].annotation)
-    if item is None or isinstance(value, Mapping):
-        return value
-    if isinstance(value, str):
-        value = [part.strip() for part in value.split(",")]
-    listed = value if isinstance(value, list) else [value]
-    return [str(part) if item is str and isinstance(part, int | float) else part for part in listed]
-
-
-def _item_of(annotation: Any) -> Any:
-    """What a list holds; None: the option takes something else than a list, or that as well."""
-    if get_origin(annotation) in (Union, types.UnionType):
-        kinds = [kind for kind in get_args(annotation) if kind is not type(None)]
-        return _item_of(kinds[0]) if len(kinds) == 1 else None
-    return get_args(annotation)[0] if get_origin(annotation) is list else None
+    kind = config.model_fields[name].annotation
+    # Where one thing is as good as a list of them, a comma may be part of it.
+    is_list = item_of(kind) is not None and str not in members(kind)
+    return split(value) if is_list and isinstance(value, str) else value
 
 
 def check_made(name: str) -> str | None:

@@ -9,7 +9,8 @@ from typing import Any
 
 from headstart.cache.layout import SET_NAME
 from headstart.errors import ConfigError, HeadstartError
-from headstart.pipelines.document import Document, change, nearest, read_document
+from headstart.options import nearest
+from headstart.pipelines.document import Document, change, read_document
 from headstart.pipelines.made_data import MADE
 from headstart.pipelines.options import LEAVES_A_RUN, VERBS, DataConfig, as_written, check_made
 
@@ -20,17 +21,7 @@ STAND_IN = "…"
 
 @dataclass(frozen=True)
 class Step:
-    """One step.
-
-    Parameters
-    ----------
-    options : mapping
-        As the command's configuration takes them; earlier steps by name.
-    needs : tuple of str
-        The steps that it hangs on.
-    data : DataConfig, optional
-        Of an extraction or a prediction.
-    """
+    """One step: its options as the command's configuration takes them, and the earlier steps that it hangs on."""
 
     name: str
     verb: str
@@ -41,13 +32,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """An experiment.
-
-    Parameters
-    ----------
-    steps : tuple of Step
-        In order.
-    """
+    """An experiment; its steps are in order."""
 
     name: str
     about: str
@@ -134,8 +119,6 @@ def _options(document: Document, name: str, verb: str, given: Mapping[str, Any])
             raise document.error(f"step {name!r}: {option!r} is given twice; keep one", *where, written)
         if value is not None:
             found[option] = _value(document, kind.config, (*where, written), option, value)
-    if verb == "extract" and isinstance(found.get("backbone"), list) and found["backbone"]:
-        found["backbone"], *found["more_backbones"] = found["backbone"]
     return found
 
 

@@ -24,19 +24,7 @@ MARKS = ("report.json", "comparison.json", "export.json")
 
 @dataclass(frozen=True)
 class Done:
-    """What is known of a step.
-
-    Parameters
-    ----------
-    key : str
-        Of its settings and of what it hangs on.
-    result : mapping
-        Figures and places, for people and programs.
-    files : mapping of str to int
-        What it left in its folder, with sizes in bytes.
-    mark : str
-        The digest of the file that the result is known by.
-    """
+    """What is known of a step: the key of its settings, its result, and the files that it left with their sizes."""
 
     verb: str
     key: str

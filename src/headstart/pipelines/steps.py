@@ -11,8 +11,8 @@ from headstart.errors import ConfigError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from headstart.config import ExtractConfig, FitConfig, PredictConfig, TuneConfig
-    from headstart.pipelines.options import CompareConfig, ExportStep
+    from headstart.config import CompareConfig, ExtractConfig, FitConfig, PredictConfig, TuneConfig
+    from headstart.pipelines.options import ExportStep
     from headstart.pipelines.work import Bench, Work
     from headstart.registry.run import Run
 
@@ -20,32 +20,17 @@ HEADLINES = ("accuracy", "macro_f1", "micro_f1", "r2", "mae", "rmse")
 
 
 def run_work(work: Work, bench: Bench, resume: bool) -> dict[str, Any]:
-    """Run a step and write what it leaves, whole or not at all.
+    """Run a step and write what it leaves, whole or not at all; what ``pipeline.json`` says of it.
 
-    Parameters
-    ----------
-    work : Work
-    bench : Bench
-    resume : bool
-        What an interrupted training left there is of this very step.
-
-    Returns
-    -------
-    dict
-        What ``pipeline.json`` says of it.
+    ``resume`` says that what an interrupted training left there is of this very step.
     """
     match work.step.verb:
-        case "extract":
-            return _extract(work, bench)
         case "fit-head":
             return _fit_head(work, bench, resume)
         case "fine-tune":
             return _fine_tune(work, bench, resume)
-        case "compare":
-            return _compare(work, bench)
-        case "predict":
-            return _predict(work, bench)
-    return _export(work, bench)
+    run = {"extract": _extract, "compare": _compare, "predict": _predict, "export": _export}
+    return run[work.step.verb](work, bench)
 
 
 def _extract(work: Work, bench: Bench) -> dict[str, Any]:

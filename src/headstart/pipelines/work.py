@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.cache.layout import set_name_from
-from headstart.config import ExtractConfig, FitConfig, PredictConfig, TuneConfig
+from headstart.config import CompareConfig, ExtractConfig, FitConfig, PredictConfig, TuneConfig
 from headstart.pipelines.made_data import made_path, make_data
-from headstart.pipelines.options import CompareConfig, ExportStep
+from headstart.pipelines.options import ExportStep
 from headstart.pipelines.state import mark_of
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ NO_DIFFERENCE = (
 
 @dataclass(frozen=True)
 class Bench:
-    """Where a pipeline works."""
+    """Where and how a pipeline works."""
 
     pipeline: Pipeline
     folder: Path
@@ -44,15 +44,7 @@ class Bench:
 
 @dataclass(frozen=True)
 class Work:
-    """A step that is ready to run.
-
-    Parameters
-    ----------
-    runs : mapping of str to Path
-        The runs that it names, by step.
-    features : mapping, optional
-        The set that it names: ``set`` and ``digest``.
-    """
+    """A step that is ready to run, with the runs that it names by step, and ``set`` and ``digest`` of its features."""
 
     step: Step
     config: Config
@@ -63,17 +55,7 @@ class Work:
 
 
 def work_of(step: Step, bench: Bench, done: Mapping[str, Done], make: bool) -> Work:
-    """Resolve a step whose needs are there.
-
-    Parameters
-    ----------
-    step : Step
-    bench : Bench
-    done : mapping of str to Done
-        The steps before it.
-    make : bool
-        Make data that is to be made; without, only say where it would lie.
-    """
+    """Resolve a step whose needs are there; without ``make``, data that is to be made is not made."""
     verb = step.verb
     runs = {name: bench.place(name) for name in step.needs if bench.pipeline.step(name).verb != "extract"}
     named = next((name for name in step.needs if name not in runs), None)

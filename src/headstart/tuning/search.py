@@ -121,7 +121,7 @@ def search(
     if not len(raw["validation"]):
         raise ConfigError("there are no validation samples to choose by; extract with some")
     grid = as_grid(config.sweep)
-    known = set(TuneConfig.model_fields) - {"data", "set", "sweep", "search", "trials"}
+    known = set(TuneConfig.model_fields) - {"data", "set", "sweep", "search", "trials", "plots"}
     if wrong := set(grid) - known:
         raise ConfigError(
             f"--sweep is over options of fine-tune, such as lr, batch_size and strategy (got {min(wrong)!r})"

@@ -1,10 +1,32 @@
-"""Small tables on stdout: columns under their headings, numbers to the right."""
+"""Small tables for a terminal: columns under their headings, numbers to the right."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 Cell = str | float | int | None
+LONGEST_CELL = 48
+
+
+def cell(text: str, longest: int | None = LONGEST_CELL) -> str:
+    """A text as a cell of a table in a terminal: in one line, and of at most so many letters.
+
+    Parameters
+    ----------
+    text : str
+        Line ends and what else would move the cursor are shown as Python writes them.
+    longest : int, optional
+        What is longer is cut, with … at its end; None: nothing is cut, such as of a path.
+
+    Examples
+    --------
+    >>> print(cell("two\\nlines"), cell("abcdefgh", 5))
+    two\\nlines abcd…
+    """
+    shown = "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in text
+    )
+    return shown if longest is None or len(shown) <= longest else shown[: longest - 1] + "…"
 
 
 def columns(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> list[str]:

@@ -1,0 +1,27 @@
+"""The public functions. Their signatures are the options of the commands; their work lies in the packages below."""
+
+from headstart.api.comparison import compare
+from headstart.api.extraction import extract, open_set
+from headstart.api.fitting import fit_head
+from headstart.api.inspection import audit, describe_backbone, doctor, project, rank
+from headstart.api.pipelines import run_pipeline
+from headstart.api.prediction import export, load_module, load_run, predict
+from headstart.api.tuning import fine_tune
+
+__all__ = [
+    "audit",
+    "compare",
+    "describe_backbone",
+    "doctor",
+    "export",
+    "extract",
+    "fine_tune",
+    "fit_head",
+    "load_module",
+    "load_run",
+    "open_set",
+    "predict",
+    "project",
+    "rank",
+    "run_pipeline",
+]

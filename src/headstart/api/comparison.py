@@ -1,0 +1,58 @@
+"""Runs side by side."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Union
+
+from headstart.api import shared
+from headstart.options import Option, Seed, StrPath, public
+
+if TYPE_CHECKING:
+    from headstart.comparison.comparison import Comparison
+    from headstart.registry.run import Run
+
+
+@public
+def compare(
+    runs: Annotated[
+        Sequence[Union["Run", StrPath]],
+        Option("Run directories, two or more.", metavar="RUN", is_argument=True, repeats=True),
+    ],
+    *,
+    out: Annotated[
+        StrPath | None,
+        Option("Write comparison.csv, comparison.json, plots and a page there.", metavar="DIR"),
+    ] = None,
+    overwrite: shared.Overwrite = False,
+    plots: shared.Plots = "png",
+    cache: shared.CacheDir = None,
+    seed: Annotated[Seed, Option("Of the bootstrap.")] = 0,
+) -> "Comparison":
+    """Compare runs on the same test samples: figures with intervals, costs, and which one to take.
+
+    ``.show()`` says which one to take.
+
+    Parameters
+    ----------
+    runs : sequence of Run or path
+        At least two.
+    out : path, optional
+        Save tables, plots and a page there, as ``comparison.save`` does later.
+    cache : path, optional
+        Where the sets lie that know how long extracting took; None: where each run says.
+
+    Raises
+    ------
+    MismatchError
+        Their test samples, labels or tasks differ; the message counts them.
+    """
+    from pathlib import Path
+
+    from headstart.comparison.comparison import check_target
+    from headstart.comparison.stage import compare
+
+    if out is not None:
+        check_target(Path(out), overwrite)
+    comparison = compare(runs, cache, seed)
+    if out is not None:
+        comparison.save(out, overwrite, plots)
+    return comparison

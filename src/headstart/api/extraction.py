@@ -1,0 +1,92 @@
+"""Features of a data set: computed, and opened again."""
+
+from typing import TYPE_CHECKING, Annotated
+
+from headstart.api import shared
+from headstart.options import Option, StrPath, public
+
+if TYPE_CHECKING:
+    from headstart.cache.sets import FeatureSet
+
+
+@public
+def extract(
+    data: shared.Data,
+    backbone: shared.Backbones,
+    *,
+    set: shared.SetName = None,
+    split_seed: shared.SplitSeed = 0,
+    retry_failed: Annotated[bool, Option("Try again what failed for good before.")] = False,
+    max_failures: Annotated[
+        str | int | None, Option("Stop when more samples fail than this.", metavar="N|P%")
+    ] = None,
+    strict: Annotated[bool, Option("Exit with 3 if samples were skipped.")] = False,
+    cache: shared.CacheDir = None,
+    quiet: bool = False,
+    taps: shared.Taps = None,
+    normalize: shared.Normalize = None,
+    prompt: shared.Prompt = None,
+    precision: shared.Precision = "auto",
+    dtype: shared.Dtype = None,
+    max_length: shared.MaxLength = None,
+    image_size: shared.ImageSize = None,
+    crop_pct: shared.CropPct = None,
+    weights: shared.Weights = None,
+    views: shared.Views = 0,
+    augment: shared.Augment = "default",
+    view_seed: shared.ViewSeed = 0,
+    text_column: shared.TextColumn = None,
+    text_pair_column: shared.TextPairColumn = None,
+    image_column: shared.ImageColumn = None,
+    label_column: shared.LabelColumn = None,
+    label_kind: shared.LabelKind = "auto",
+    label_separator: shared.LabelSeparator = None,
+    label_names: shared.LabelNames = None,
+    id_column: shared.IdColumn = None,
+    split_column: shared.SplitColumn = None,
+    encoding: shared.Encoding = "utf-8",
+    streaming: shared.Streaming = None,
+    format: shared.Format = "hdf5",
+    device: shared.Device = "auto",
+    batch_size: shared.BatchSize = None,
+    workers: shared.Workers = None,
+    offline: shared.Offline = False,
+) -> "FeatureSet":
+    """Run a frozen backbone once over a data set and keep its features.
+
+    Parameters
+    ----------
+    data : path, or a sequence of texts, pairs of texts, image paths or image bytes
+    backbone : str, or a sequence of str
+        ``timm:NAME``, ``hf:NAME-OR-FOLDER``, ``bundled:NAME`` or ``py:package.module:factory``. Several
+        read the same data one after the other, and their features are in one set.
+    quiet : bool
+        Say nothing on stderr.
+
+    Raises
+    ------
+    HeadstartError
+        See `headstart.errors`. With ``strict``, `SkippedError` if a sample was skipped.
+    """
+    given = locals()
+    from headstart.config import ExtractConfig
+    from headstart.extraction.stage import check_strict, extract
+    from headstart.progress import open_progress
+
+    config = ExtractConfig.of(given)
+    done = extract(config, open_progress(quiet))
+    check_strict(config, done)
+    return done.features
+
+
+def open_set(name: str, cache: StrPath | None = None) -> "FeatureSet":
+    """Open a set of a cache by its name.
+
+    Raises
+    ------
+    DataError
+        There is none of that name; the message names those that there are.
+    """
+    from headstart.cache.store import Cache
+
+    return Cache(cache).open_set(name)

@@ -1,0 +1,140 @@
+"""A head on the features of a set."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Union
+
+from headstart.api import shared
+from headstart.errors import ConfigError
+from headstart.options import Option, Range, Seed, StrPath, public
+
+if TYPE_CHECKING:
+    from headstart.cache.sets import FeatureSet
+    from headstart.registry.run import Run
+
+PROTOCOLS = "Protocols"
+
+
+def read_params(given: Sequence[str], said: str) -> dict[str, str]:
+    """Parameters of a head, each as NAME=VALUE."""
+    params: dict[str, str] = {}
+    for entry in given:
+        name, equals, value = entry.partition("=")
+        if not equals or not name:
+            raise ConfigError(f"{said} takes NAME=VALUE, e.g. {said} C=0.1 (got {entry!r})")
+        if name.strip() in params:
+            raise ConfigError(f"{said} {name.strip()} is given twice; --sweep tries several values")
+        params[name.strip()] = value.strip()
+    return params
+
+
+@public
+def fit_head(
+    features: Annotated[
+        Union["FeatureSet", str], Option("The name of a set.", metavar="SET", is_argument=True)
+    ],
+    head: Annotated[
+        str,
+        Option("logistic, ridge, knn, centroid, svm, linear, mlp, residual, attention or py:module:factory."),
+    ] = "logistic",
+    *,
+    tap: Annotated[
+        str | Sequence[str] | None,
+        Option("Which feature of the set; several are put side by side.", repeats=True),
+    ] = None,
+    backbone: Annotated[
+        str | Sequence[str] | None, Option("Which backbone's; several are put side by side.", repeats=True)
+    ] = None,
+    label: shared.Label = None,
+    views: Annotated[
+        bool, Option("Train on the set's views, too, with a head that trains by epochs.")
+    ] = True,
+    prepare: Annotated[
+        str | Sequence[str] | None,
+        Option("l2, standardise, pca=K and whiten=K, with commas between.", metavar="STEPS"),
+    ] = None,
+    params: Annotated[
+        Mapping[str, Any] | None,
+        Option(
+            "A parameter of the head, e.g. C=0.1; repeatable.",
+            metavar="NAME=VALUE",
+            flags="--param",
+            repeats=True,
+            reads=read_params,
+        ),
+    ] = None,
+    sweep: Annotated[
+        Mapping[str, Any] | None,
+        Option(
+            "lr=1e-4..1e-1:7,weight_decay=0,1e-2: all combinations; head=ridge,mlp and tap=2.mean,last.mean too.",
+            shared.SEARCH,
+            "GRID",
+            reads=shared.read_grid,
+        ),
+    ] = None,
+    search: Annotated[str, Option("grid or optuna.", shared.SEARCH)] = "grid",
+    trials: Annotated[Annotated[int, Range(ge=1, le=10_000)], Option("Of optuna.", shared.SEARCH)] = 50,
+    seeds: Annotated[
+        Annotated[int, Range(ge=1, le=1000)], Option("So many seeds from --seed on.", shared.SEARCH)
+    ] = 1,
+    folds: Annotated[
+        Annotated[int, Range(ge=2)] | None,
+        Option("Choose by cross-validation on train and validation.", shared.SEARCH),
+    ] = None,
+    refit: Annotated[bool, Option("In the end fit on train and validation together.", shared.SEARCH)] = False,
+    shots: Annotated[
+        Sequence[int] | None, Option("Few-shot: so many samples of each class.", PROTOCOLS, "1,2,4")
+    ] = None,
+    curve: Annotated[
+        Sequence[int] | None, Option("Learning curve: train sizes.", PROTOCOLS, "100,300,1000")
+    ] = None,
+    calibrate: shared.Calibrate = True,
+    mapped: Annotated[
+        bool | None,
+        Option("Where features are read; chosen by their size if not given.", flags="--mapped/--in-memory"),
+    ] = None,
+    track: Annotated[
+        str | Sequence[str] | None,
+        Option("tensorboard, wandb or mlflow; repeatable.", shared.WATCH, repeats=True),
+    ] = None,
+    callback: Annotated[
+        str | Sequence[str] | None,
+        Option("Your own, told after each epoch.", shared.WATCH, "py:…", repeats=True),
+    ] = None,
+    plots: shared.Plots = "png",
+    seed: Annotated[Seed, Option("Of the head.")] = 0,
+    out: Annotated[
+        StrPath | None,
+        Option("Default: runs/<set>-<head>; -sweep if it compares heads.", metavar="RUN"),
+    ] = None,
+    overwrite: shared.Overwrite = False,
+    cache: shared.CacheDir = None,
+    quiet: bool = True,
+    digest: str | None = None,
+) -> "Run":
+    """Fit a head on cached features, in seconds. The backbone is never loaded.
+
+    Parameters
+    ----------
+    features : FeatureSet or str
+        A set, or its name.
+    out : path, optional
+        Save the run there; None: keep it in memory until ``run.save``.
+    params, sweep : mapping, optional
+        Such as ``params={"C": 0.1}`` and ``sweep={"lr": [1e-3, 1e-2]}``.
+    quiet : bool
+        Say nothing on stderr.
+    digest : str, optional
+        The state of the set that is meant; None if it is the one in force.
+    """
+    given = locals()
+    from headstart.config import FitConfig
+    from headstart.fitting.stage import fit_head
+    from headstart.progress import open_progress
+
+    where: dict[str, Any] = {"set": features}
+    if not isinstance(features, str):
+        where = {"set": features.name, "digest": features.digest, "cache": str(features.cache)}
+    run = fit_head(FitConfig.of(given, **where), open_progress(quiet))
+    if out is not None:
+        run.save(out, overwrite)
+    return run

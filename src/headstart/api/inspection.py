@@ -1,0 +1,131 @@
+"""What features say without training."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+from headstart.api import shared
+from headstart.options import Option, Positive, Range, Seed, public
+
+if TYPE_CHECKING:
+    from headstart.inspection.audit import Audit
+    from headstart.inspection.backbones import Description
+    from headstart.inspection.doctor import Examination
+    from headstart.inspection.project import Projection
+    from headstart.inspection.rank import Ranked
+
+
+@public
+def audit(
+    set: shared.SetArgument,
+    *,
+    tap: shared.OneTap = None,
+    backbone: shared.OneBackbone = None,
+    label: shared.Label = None,
+    checks: Annotated[
+        str | Sequence[str] | None, Option("By comma: labels, duplicates, leaks, outliers. Default: all.")
+    ] = None,
+    threshold: Annotated[float, Option("Cosine from which two samples are near-duplicates.")] = 0.99,
+    outlier_z: Annotated[float, Option("Robust deviations from which a sample is an outlier.")] = 3.5,
+    cache: shared.CacheDir = None,
+    quiet: bool = True,
+) -> "Audit":
+    """Look for wrong labels, near-duplicates, leaks and outliers, by the features alone."""
+    from headstart.inspection.audit import CHECKS, AuditConfig, audit
+    from headstart.progress import open_progress
+
+    chosen = (checks,) if isinstance(checks, str) else tuple(checks or CHECKS)
+    place = None if cache is None else str(cache)
+    config = AuditConfig(set, tap, backbone, label, chosen, threshold, outlier_z, place)
+    return audit(config, open_progress(quiet))
+
+
+@public
+def rank(
+    set: shared.SetArgument,
+    *,
+    label: shared.Label = None,
+    cache: shared.CacheDir = None,
+    quiet: bool = True,
+) -> "list[Ranked]":
+    """Rank the taps and backbones of a set for its labels, without training anything; on train alone."""
+    from headstart.inspection.rank import rank
+    from headstart.progress import open_progress
+
+    return rank(set, open_progress(quiet), label, None if cache is None else str(cache))
+
+
+@public
+def project(
+    set: shared.SetArgument,
+    *,
+    method: Annotated[str, Option("pca, tsne, or umap (pip install 'headstart\\[umap]').")] = "pca",
+    colour: Annotated[
+        str | None,
+        Option(
+            "label, label:NAME, meta:NAME or split; numbers by a colour bar. Default: label.",
+            metavar="COLUMN",
+        ),
+    ] = None,
+    tap: shared.OneTap = None,
+    backbone: shared.OneBackbone = None,
+    split: Annotated[str | None, Option("train, validation or test. Default: all.")] = None,
+    samples: Annotated[Annotated[int, Range(ge=4)], Option("How many at most, drawn at random.")] = 5000,
+    seed: Annotated[Seed, Option("Of the draw, and of tsne and umap.")] = 0,
+    cache: shared.CacheDir = None,
+    quiet: bool = True,
+) -> "Projection":
+    """Show the features of a set in two dimensions, coloured by label or by any column."""
+    from headstart.inspection.project import ProjectConfig, project_set
+    from headstart.progress import open_progress
+
+    place = None if cache is None else str(cache)
+    config = ProjectConfig(set, method, colour, tap, backbone, split, samples, seed, place)
+    return project_set(config, open_progress(quiet))
+
+
+@public
+def doctor(
+    set: shared.SetArgument,
+    *,
+    samples: Annotated[Positive, Option("How many to recompute.")] = 32,
+    seed: Annotated[Seed, Option("Of the choice of samples.")] = 0,
+    tap: Annotated[str | None, Option("Which feature. Default: all.")] = None,
+    backbone: Annotated[str | None, Option("Which feature. Default: all.")] = None,
+    data: Annotated[str | None, Option("Where the data is now, if it has moved.", metavar="DATA")] = None,
+    cache: shared.CacheDir = None,
+    quiet: bool = True,
+    format: shared.Format = "hdf5",
+    device: shared.Device = "auto",
+    batch_size: shared.BatchSize = None,
+    workers: shared.Workers = None,
+    offline: shared.Offline = False,
+) -> "list[Examination]":
+    """Recompute random samples with the live backbone; exit with 4 if the cache does not belong to it."""
+    given = locals()
+    from headstart.config import DoctorConfig
+    from headstart.inspection.doctor import doctor
+    from headstart.progress import open_progress
+
+    return doctor(DoctorConfig.of(given), open_progress(quiet))
+
+
+@public
+def describe_backbone(
+    spec: Annotated[str, Option("A backbone, as --backbone takes it.", metavar="SPEC", is_argument=True)],
+    *,
+    modality: Annotated[
+        str | None, Option("Of a model with several sides: image, text or image-text.")
+    ] = None,
+    offline: shared.OfflineAlone = False,
+    prompt: shared.Prompt = None,
+    max_length: shared.MaxLength = None,
+    image_size: shared.ImageSize = None,
+    crop_pct: shared.CropPct = None,
+    weights: shared.Weights = None,
+) -> "Description":
+    """Show a backbone's taps and their widths, its layers, its preprocessing and its weights."""
+    options: dict[str, Any] = locals()
+    from headstart.inspection.backbones import backbone_options, describe
+
+    del options["spec"]
+    return describe(spec, backbone_options(**options))

@@ -1,0 +1,145 @@
+"""What a run makes of raw inputs, and the model that it leaves for others."""
+
+import os
+from typing import TYPE_CHECKING, Annotated, Union
+
+from headstart.api import shared
+from headstart.options import Option, StrPath, public
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from headstart.registry.run import Run
+    from headstart.tuning.whole_model import WholeModel
+    from headstart.types import Exported
+
+
+@public
+def predict(
+    run: shared.RunArgument,
+    data: shared.Data,
+    *,
+    cache: shared.CacheDir = None,
+    quiet: bool = True,
+    text_column: shared.TextColumn = None,
+    text_pair_column: shared.TextPairColumn = None,
+    image_column: shared.ImageColumn = None,
+    label_column: shared.LabelColumn = None,
+    label_kind: shared.LabelKind = "auto",
+    label_separator: shared.LabelSeparator = None,
+    label_names: shared.LabelNames = None,
+    id_column: shared.IdColumn = None,
+    split_column: shared.SplitColumn = None,
+    encoding: shared.Encoding = "utf-8",
+    streaming: shared.Streaming = None,
+    format: shared.Format = "hdf5",
+    device: shared.Device = "auto",
+    batch_size: shared.BatchSize = None,
+    workers: shared.Workers = None,
+    offline: shared.Offline = False,
+) -> "pa.Table":
+    """Predict raw inputs: labels by name and probabilities, through the cache.
+
+    Parameters
+    ----------
+    run : Run or path
+    data : path, or a sequence of texts, pairs of texts, image paths or image bytes
+    quiet : bool
+        Say nothing on stderr.
+
+    Returns
+    -------
+    pyarrow.Table
+        ``id``, ``prediction`` and ``p:<class>``…, a row for each input in order.
+    """
+    given = locals()
+    from headstart.config import PredictConfig
+    from headstart.prediction.stage import predict
+    from headstart.progress import open_progress
+
+    return predict(opened(run), PredictConfig.of(given), open_progress(quiet))
+
+
+@public
+def export(
+    run: shared.RunArgument,
+    out: Annotated[StrPath, Option("The folder to write.", metavar="DIR")],
+    *,
+    to: Annotated[str, Option("hf (transformers), onnx, or timm.", metavar="FORMAT")] = "hf",
+    overwrite: shared.Overwrite = False,
+    offline: Annotated[bool, Option("Open no socket.")] = False,
+    quiet: bool = True,
+) -> "Exported":
+    """Write backbone and head of a run as one model that others load without headstart.
+
+    Parameters
+    ----------
+    run : Run or path
+    out : path
+        A folder, written whole or not at all.
+    to : {"hf", "onnx", "timm"}
+        For transformers' ``AutoModelFor…Classification`` and pipelines; one ONNX file; for
+        ``timm.create_model("local-dir:…")``.
+
+    Raises
+    ------
+    HeadstartError
+        See `headstart.exporting.stage.export`.
+    """
+    from pathlib import Path
+
+    from headstart.exporting.stage import export
+    from headstart.network import forbid_network
+    from headstart.progress import open_progress
+
+    if offline:
+        forbid_network()
+    return export(opened(run), to, Path(out), open_progress(quiet), overwrite, offline)
+
+
+@public
+def load_module(
+    run: Union["Run", StrPath], *, trainable: bool = False, device: str = "cpu", offline: bool = False
+) -> "WholeModel":
+    """Backbone and head of a run as one torch module, from model inputs to logits.
+
+    ``module.inputs(["a text"])`` makes the batch that it takes; ``print(module.table())`` shows how many
+    parameters are trainable and how many frozen.
+
+    Parameters
+    ----------
+    run : Run or path
+    trainable : bool
+        Whether the weights have gradients; without, nothing of it ever changes.
+    device : str
+    offline : bool
+        Open no socket.
+
+    Raises
+    ------
+    ConfigError
+        They cannot be one network: the head is none, or reads several features, or all positions.
+    MismatchError
+        The backbone is not the one that the head was fitted on.
+    """
+    from headstart.backbones.freezing import resolve_device
+    from headstart.network import forbid_network
+    from headstart.progress import open_progress
+    from headstart.tuning.whole_model import whole_model
+
+    if offline:
+        forbid_network()
+    found, progress, where = opened(run), open_progress(True), resolve_device(device)
+    return whole_model(found.predictor, found.features, progress, trainable, where, offline)
+
+
+def load_run(path: StrPath) -> "Run":
+    """Open a run directory."""
+    from headstart.registry.run import Run
+
+    return Run.load(path)
+
+
+def opened(run: Union["Run", StrPath]) -> "Run":
+    """A run, or the one that lies there."""
+    return load_run(run) if isinstance(run, str | os.PathLike) else run

@@ -1,0 +1,143 @@
+"""Options that several public functions share; each is said once, here."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Union
+
+from headstart.errors import ConfigError
+from headstart.options import Option, Positive, Range, Seed, StrPath
+from headstart.types import PlotFormat
+
+if TYPE_CHECKING:
+    from headstart.registry.run import Run
+
+FEATURES, READING, VIEWS, COMPUTING = "Which features", "Reading the data", "Views", "Computing"
+SEARCH, WATCH = "Choosing parameters", "Watching"
+
+
+def check_path(text: Any, said: str) -> Any:
+    """Refuse what an unset shell variable leaves, which would mean the current folder, and what is not UTF-8."""
+    if text == "":
+        raise ConfigError(f"{said} is empty; is a variable of the shell unset?")
+    if any("\ud800" <= letter <= "\udfff" for letter in str(text)):
+        raise ConfigError(f"{said}: the name {text!r} is not UTF-8; choose another")
+    return text
+
+
+def check_data(text: Any, said: str) -> Any:
+    """The same of data, whose name may be of any bytes."""
+    return check_path(text, said) if text == "" else text
+
+
+def read_grid(text: str, said: str) -> dict[str, list[Any]]:
+    """The names and values of a sweep."""
+    from headstart.fitting.grids import parse_sweep
+
+    return parse_sweep(text)
+
+
+_BACKBONE = (
+    "timm:NAME, torchvision:NAME, hf:NAME, bundled:NAME or py:MODULE:FACTORY; see headstart backbones ls."
+)
+
+CacheDir = Annotated[
+    StrPath | None,
+    Option("The cache. Default: $HEADSTART_CACHE, else yours.", None, "DIR", "--cache", reads=check_path),
+]
+Overwrite = Annotated[bool, Option("Replace what lies there.")]
+Data = Annotated[
+    Any,
+    Option(
+        "Folder of images, table (CSV, TSV, JSONL, Parquet), split files, WebDataset tars, a saved data set, or "
+        "hf:NAME.",
+        metavar="DATA",
+        is_argument=True,
+        reads=check_data,
+    ),
+]
+SetArgument = Annotated[str, Option("The name of a set.", metavar="SET", is_argument=True)]
+RunArgument = Annotated[Union["Run", StrPath], Option("A run directory.", metavar="RUN", is_argument=True)]
+SetName = Annotated[str | None, Option("Name of the set.", metavar="NAME")]
+Backbone = Annotated[str, Option(_BACKBONE, metavar="SPEC")]
+Backbones = Annotated[
+    str | Sequence[str],
+    Option(
+        f"{_BACKBONE} Several: one after the other, over data that is scanned once.",
+        metavar="SPEC",
+        repeats=True,
+    ),
+]
+OneTap = Annotated[str | None, Option("Which feature of the set.")]
+OneBackbone = Annotated[str | None, Option("Which feature of the set.")]
+Label = Annotated[str | None, Option("Which label column.", metavar="NAME")]
+SplitSeed = Annotated[int, Option("Of the splits that are made.")]
+Calibrate = Annotated[bool, Option("Scale probabilities on validation data.")]
+Plots = Annotated[
+    PlotFormat,
+    Option("Write plots as PNG files, SVG files, both, or not at all."),
+]
+Offline = Annotated[bool, Option("Open no network socket.", COMPUTING)]
+OfflineAlone = Annotated[bool, Option("Open no network socket.")]
+
+# How data is read.
+TextColumn = Annotated[str | None, Option("Texts.", READING, "NAME")]
+TextPairColumn = Annotated[str | None, Option("The second text of each pair.", READING, "NAME")]
+ImageColumn = Annotated[str | None, Option("Images: paths or bytes.", READING, "NAME")]
+LabelColumn = Annotated[str | Sequence[str] | None, Option("One, or several by comma.", READING, "NAMES")]
+LabelKind = Annotated[
+    str, Option("auto, single, multi (several a sample), regression, or py:package.module:factory.", READING)
+]
+LabelSeparator = Annotated[str | None, Option("Between the labels of a cell, for multi.", READING)]
+LabelNames = Annotated[
+    str | Sequence[str] | None, Option("Of integer labels 0 to n - 1, by comma.", READING, "NAMES")
+]
+IdColumn = Annotated[str | None, Option("Ids. Default: file and row.", READING, "NAME")]
+SplitColumn = Annotated[str | None, Option("train, validation or test.", READING, "NAME")]
+Encoding = Annotated[str, Option("Of CSV, TSV and JSONL files.", READING)]
+Streaming = Annotated[
+    bool | None,
+    Option("Read an hf: data set without keeping it. Default: where it is large.", READING),
+]
+
+# Which features of a backbone are meant: all of it is part of the recipe.
+Taps = Annotated[
+    str | Sequence[str] | None,
+    Option(
+        "By comma: pooler, joint, sentence, or layer.pooling: last.mean, -4.cls, last.cls+mean.", FEATURES
+    ),
+]
+Normalize = Annotated[
+    bool | None,
+    Option("Scale each vector to length 1. Default: as the model's authors do.", FEATURES),
+]
+Prompt = Annotated[
+    str | None,
+    Option("Put before each text: words, or the name of one of the model's own prompts.", FEATURES),
+]
+Precision = Annotated[str, Option("auto, fp32, bf16, fp16, or int8 (CPU).", FEATURES)]
+Dtype = Annotated[str | None, Option("Stored as float16 or float32. Default: as computed.", FEATURES)]
+MaxLength = Annotated[Positive | None, Option("Tokens a text is cut to.", FEATURES)]
+ImageSize = Annotated[Positive | None, Option("Side of the image, pixels.", FEATURES)]
+CropPct = Annotated[
+    Annotated[float, Range(gt=0, le=1)] | None, Option("Share the centre crop keeps.", FEATURES)
+]
+Weights = Annotated[
+    StrPath | None,
+    Option("Local weights for a timm: or torchvision: backbone.", FEATURES, "FILE"),
+]
+
+# Which augmented views are kept beside the plain feature.
+Views = Annotated[
+    Annotated[int, Range(ge=0, le=1000)],
+    Option("Changed views of each sample to extract as well.", VIEWS, "N"),
+]
+Augment = Annotated[str, Option("What changes them: default, randaugment or py:MODULE:FUNCTION.", VIEWS)]
+ViewSeed = Annotated[Seed, Option("Of what is drawn for them.", VIEWS)]
+
+# How features are computed: none of it changes a number.
+Format = Annotated[str, Option("Of new shards: hdf5 (speed) or parquet (exchange).", COMPUTING)]
+Device = Annotated[str, Option("auto, cpu, cuda, cuda:1, mps …", COMPUTING)]
+BatchSize = Annotated[Positive | None, Option("Samples a batch; changes no feature.", COMPUTING)]
+Workers = Annotated[
+    Annotated[int, Range(ge=1, le=256)] | None,
+    Option("Processes that share the work. Default: one a GPU, one on a CPU.", COMPUTING, "N"),
+]

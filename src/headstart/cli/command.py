@@ -1,0 +1,185 @@
+"""A command is made from the signature of a public function, and of what only a shell needs."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import json
+import os
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional, TypeVar, get_origin
+
+import typer
+
+from headstart.api import shared
+from headstart.cli.guard import guarded
+from headstart.errors import ConfigError
+from headstart.options import Parameter, about, members, parameter_of, parameters
+
+if TYPE_CHECKING:
+    from headstart.config import Config
+
+C = TypeVar("C", bound="Config")
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing on stderr but errors.")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Show tracebacks.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Write the result as JSON to stdout.")]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="Repeat a run; other options change it.")
+]
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command was told: values as Python takes them, and the names that stand on the command line."""
+
+    values: Mapping[str, Any]
+    typed: Collection[str]
+
+    def __getitem__(self, name: str) -> Any:
+        return self.values[name]
+
+    def config(self, kind: type[C], file: Path | None = None, **names: str) -> C:
+        """The configuration that is meant: of the options alone, or of a file with what was typed beside it.
+
+        ``names`` says what an option is called in the configuration, where it is not its own name.
+        """
+        values = {names.get(name, name): value for name, value in self.values.items()}
+        if file is None:
+            return kind.of(values)
+        typed = {names.get(name, name) for name in self.typed} & set(kind.model_fields)
+        return kind.load(file, {name: values[name] for name in typed})
+
+
+def made_from(
+    function: Callable[..., Any],
+    optional: Collection[str] = (),
+    without: Collection[str] = (),
+    instead: Mapping[str, Any] | None = None,
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make a command that takes the options of a public function, and then those of its own.
+
+    Parameters
+    ----------
+    function : callable
+    optional : collection of str
+        What the function needs, and the command does not.
+    without : collection of str
+        What the command does not take.
+    instead : mapping, optional
+        Annotations of options that the command takes otherwise.
+    """
+    known = {name: p for name, p in parameters(function.__name__).items() if name not in without}
+    for name, annotation in (instead or {}).items():
+        known[name] = parameter_of(name, annotation, known[name].default)
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        _, *own = inspect.signature(command, eval_str=True).parameters.values()
+
+        @functools.wraps(command)
+        def called(context: typer.Context, **given: Any) -> None:
+            values = {name: p.read(given[name]) for name, p in known.items()}
+            typed = {name for name in known if _is_typed(context, name)}
+            command(Said(values, typed), **{p.name: given[p.name] for p in own})
+
+        made = guarded(called)
+        made.__doc__ = command.__doc__ or about(function)
+        made.__annotations__ = {}
+        context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+        shell = [in_shell(p, name in optional) for name, p in known.items()]
+        keywords = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
+        made.__signature__ = inspect.Signature([context, *shell, *keywords])  # type: ignore[attr-defined]
+        return made
+
+    return decorate
+
+
+def _is_typed(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def in_shell(parameter: Parameter, is_optional: bool = False) -> inspect.Parameter:
+    """A parameter as typer takes it."""
+    kind: Any = _shell_type(parameter)
+    default = parameter.default
+    if parameter.is_required and is_optional:
+        default = None
+    if default is None:
+        kind = Optional[kind]  # noqa: UP045 - a type that is made here
+    annotation = Annotated[kind, _told(parameter)]
+    return inspect.Parameter(
+        parameter.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+    )
+
+
+def alone(name: str, annotation: Any, default: Any) -> Any:
+    """The annotation that typer takes for a shared option of a command which no public function has."""
+    parameter = parameter_of(name, annotation, default)
+    shell = in_shell(parameter).annotation
+
+    def read(value: Any) -> Any:
+        try:
+            return parameter.read(value)
+        except ConfigError as error:
+            raise typer.BadParameter(str(error)) from error
+
+    shell.__metadata__[0].callback = read
+    return shell
+
+
+def _told(parameter: Parameter) -> Any:
+    option, least = parameter.option, parameter.least
+    if option.is_argument:
+        return typer.Argument(metavar=option.metavar, help=option.help)
+    limits: dict[str, Any] = {} if least is None or parameter.item else {"min": least}
+    return typer.Option(
+        *_flags(parameter),
+        metavar=option.metavar,
+        help=option.help,
+        rich_help_panel=option.panel,
+        **limits,
+    )
+
+
+def _flags(parameter: Parameter) -> list[str]:
+    if parameter.option.flags:
+        return parameter.option.flags.split()
+    said = parameter.said
+    has_no = bool in parameter.kinds and parameter.default is not False
+    return [f"{said}/--no-{said[2:]}" if has_no else said]
+
+
+def _shell_type(parameter: Parameter) -> Any:
+    if parameter.option.reads is not None and not parameter.option.repeats:
+        return str  # as it was written: an empty one is a path, and the current folder
+    is_mapping = any(get_origin(kind) is Mapping for kind in parameter.kinds)
+    if parameter.item is None and not is_mapping:
+        return _one(parameter.kinds)
+    if not parameter.option.repeats:
+        return str
+    return list[str] if is_mapping else list[_one(members(parameter.item))]  # type: ignore[misc]
+
+
+def _one(kinds: Collection[Any]) -> Any:
+    if any(get_origin(kind) is os.PathLike for kind in kinds):
+        return Path
+    if any(get_origin(kind) is Literal for kind in kinds):
+        return next(iter(kinds))
+    return next((kind for kind in (bool, float, int) if kind in kinds and str not in kinds), str)
+
+
+Cache = alone("cache", shared.CacheDir, None)
+Overwrite = alone("overwrite", shared.Overwrite, False)
+
+
+def write_json(value: Any, indent: int | None = None) -> None:
+    """Write a result to stdout for machines: JSON, a dataclass as an object."""
+
+    def plain(part: Any) -> Any:
+        return dataclasses.asdict(part) if dataclasses.is_dataclass(part) else str(part)  # type: ignore[arg-type]
+
+    typer.echo(json.dumps(value, indent=indent, ensure_ascii=False, default=plain))
