@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from headstart.heads.batches import batch_of
-from headstart.training.settings import Settings
+from headstart.training.settings import Settings, batch_of
 from headstart.tuning.strategies import Phase, check_strategy, phases_of
 
 if TYPE_CHECKING:
