@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from headstart.cache.sets import FeatureSet
 from headstart.config import FitConfig
 from headstart.errors import ConfigError, DataError
-from headstart.fitting.grids import few_of_each
+from headstart.fitting.protocols import few_of_each
 from headstart.fitting.stage import fit_head
 from headstart.progress import Silence
 from headstart.registry.run import Run

@@ -16,12 +16,10 @@ from headstart.heads.networks.networks import MLP, LinearNetwork, OwnNetwork, Re
 from headstart.tasks import open_task
 from headstart.training import optimizers
 from headstart.training.checkpoint import Checkpoint
-from headstart.training.examples import Rows, Stream, batches_of
-from headstart.training.objectives import Objective
-from headstart.training.schedules import rate_factor
-from headstart.training.seeds import generator_of
-from headstart.training.settings import SCHEDULES, Member, Settings
+from headstart.training.examples import Rows, Stream, batches_of, generator_of
+from headstart.training.settings import SCHEDULES, Member, Settings, rate_factor
 from headstart.training.stack import MIXUP, HeadStack, train_stack
+from headstart.training.trainee import Objective
 
 SETTINGS = Settings(epochs=4, batch_size=64, warmup_share=0.1, patience=10, clip_norm=1.0)
 MEMBER = Member(lr=0.01, weight_decay=0.1)

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 Draw: TypeAlias = "Callable[[Mapping[str, Plot], PlotFormat], Drawn]"
 
 MODEL_DIR, BACKBONE_DIR = "model", "backbone"
+PREDICTIONS = "predictions.parquet"
+PREDICTION_COLUMNS = ("id", "key", "split", "label", "prediction")
+ROWS_AT_ONCE = 1 << 16
 IN_RUN = "@run"
 """Stands for the folder of a tuned backbone in ``features.json``: a run may be moved."""
 
@@ -197,13 +200,11 @@ class Run:
         Raises
         ------
         StorageError
-            The run was loaded, and the file is missing or broken.
+            The run was loaded, and the file is missing, truncated or damaged, or lacks a column.
         """
-        from headstart.registry.predictions import of_split, read_predictions  # Arrow, which `runs ls` lacks
-
         if "predictions" in self._content:
-            return of_split(self._content["predictions"], split)
-        return read_predictions(self.folder, split)
+            return _of_split(self._content["predictions"], split)
+        return _read_predictions(self.folder, split)
 
     # -- what its report says
 
@@ -323,7 +324,7 @@ class Run:
             write_json(folder / f"{name}.json", content[name])
         lines = "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in content["history"])
         write_durably(folder / "metrics.jsonl", lines.encode("utf-8"))
-        write_durably(folder / "predictions.parquet", parquet_bytes(content["predictions"]))
+        write_durably(folder / PREDICTIONS, parquet_bytes(content["predictions"]))
         write_durably(folder / "split.parquet", parquet_bytes(content["split"]))
         make_directory(folder / MODEL_DIR)
         content.get("save_model", self.predictor.save)(folder / MODEL_DIR)
@@ -415,6 +416,51 @@ def check_free(target: Path, overwrite: bool, mark: str = "report.json", what: s
             raise ConfigError(f"{target} is not empty; choose another --out, or pass --overwrite")
         if not (target / mark).exists():
             raise ConfigError(f"{target} holds something else than {what}, and is not overwritten")
+
+
+def _read_predictions(run: Path, split: str) -> pa.Table:
+    """The predictions of a run for the samples of one split, in their order."""
+    import pyarrow as pa  # which `runs ls` lacks
+    import pyarrow.parquet as pq
+
+    path = run / PREDICTIONS
+    try:
+        with pq.ParquetFile(path) as file:
+            schema = file.schema_arrow
+            _check_predictions(path, schema)
+            batches = file.iter_batches(ROWS_AT_ONCE, use_threads=False)
+            return pa.Table.from_batches([_of_split(batch, split) for batch in batches], schema)
+    except FileNotFoundError as error:
+        raise StorageError(f"{run} has no {PREDICTIONS}; restore it, or make the run again") from error
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise StorageError(
+            f"{path} cannot be read ({reason[:120]}): it is truncated or damaged; restore it, or make the run again"
+        ) from error
+
+
+def _of_split(rows: Any, split: str) -> Any:
+    """The rows of a table, or of a batch of one, that are in a split."""
+    from headstart.arrow import codes_by_name, mask_of
+
+    return rows.filter(mask_of(codes_by_name(rows.column("split"), [split]) == 0))
+
+
+def _check_predictions(path: Path, schema: pa.Schema) -> None:
+    import pyarrow as pa
+
+    from headstart.keys import KEY_BYTES
+
+    missing = [name for name in PREDICTION_COLUMNS if name not in schema.names]
+    if missing:
+        raise StorageError(
+            f"{path} has no column {missing[0]!r}, so headstart did not write it; make the run again"
+        )
+    for name, expected in (("key", pa.binary(KEY_BYTES)), ("split", pa.string()), ("id", pa.string())):
+        if schema.field(name).type != expected:
+            raise StorageError(
+                f"{path} has {schema.field(name).type} in column {name!r}, expected {expected}; make the run again"
+            )
 
 
 def parquet_bytes(table: pa.Table) -> bytes:
