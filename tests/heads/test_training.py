@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -228,6 +229,17 @@ def test_a_state_that_cannot_be_read_is_named(examples, tmp_path):
     path.write_bytes(b"half of someth")
     with pytest.raises(StorageError, match="delete it"):
         train(network(), examples, None, SETTINGS, checkpoint=Checkpoint(path))
+
+
+def test_a_state_may_be_read_by_whom_other_files_may_be_read_by(examples, tmp_path):
+    path, other = tmp_path / "state.safetensors", tmp_path / "other"
+    before = os.umask(0o027)
+    try:
+        train(network(), examples, None, replace(SETTINGS, epochs=1), checkpoint=Checkpoint(path, every=0))
+        other.touch()
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode == other.stat().st_mode
 
 
 def test_plateau_waits_for_a_loss_that_is_measured(examples):
