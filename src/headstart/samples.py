@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -128,15 +128,8 @@ class ViewRows(Sequence["NDArray[Any]"]):
     def __len__(self) -> int:
         return len(self._views)
 
-    @overload
-    def __getitem__(self, index: int) -> NDArray[Any]: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[NDArray[Any]]: ...
-    def __getitem__(self, index: int | slice) -> NDArray[Any] | Sequence[NDArray[Any]]:
-        if isinstance(index, slice):
-            return [view[self._rows] for view in self._views[index]]
-        part: NDArray[Any] = self._views[index][self._rows]
-        return part
+    def __getitem__(self, index: Any) -> Any:
+        return self._views[index][self._rows]
 
 
 def are_sequences(X: Any) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pyarrow.compute as pc
@@ -150,9 +150,8 @@ def _side_by_side(parts: Sequence[LabelledSamples], attends: bool) -> LabelledSa
         return parts[0]
     if not all(isinstance(part.X, np.ndarray) for part in parts):
         raise ConfigError("several taps are put side by side in memory: give pooled taps, without --mapped")
-    rows = [np.flatnonzero(np.array(_in_all(part, parts).to_pylist(), dtype=bool)) for part in parts]
     aligned = [
-        part.take(kept) if len(kept) < len(part) else part for part, kept in zip(parts, rows, strict=True)
+        part if (kept := _in_all(part, parts)).all() else part.take(np.flatnonzero(kept)) for part in parts
     ]
     refs = tuple(part.feature for part in parts)
     widths = tuple(part.width for part in aligned)
@@ -170,12 +169,9 @@ def _side_by_side(parts: Sequence[LabelledSamples], attends: bool) -> LabelledSa
     return replace(aligned[0], X=X, features=refs)
 
 
-def _in_all(part: LabelledSamples, parts: Sequence[LabelledSamples]) -> Any:
+def _in_all(part: LabelledSamples, parts: Sequence[LabelledSamples]) -> NDArray[np.bool_]:
     masks = [pc.is_in(part.table.column("id"), other.table.column("id").combine_chunks()) for other in parts]
-    found = masks[0]
-    for mask in masks[1:]:
-        found = pc.and_(found, mask)
-    return found
+    return np.asarray(np.all([mask.to_numpy(zero_copy_only=False) for mask in masks], axis=0))
 
 
 def check_train(train: LabelledSamples, name: str) -> None:
@@ -256,13 +252,7 @@ class TrainViews(Sequence["NDArray[np.float32]"]):
     def __len__(self) -> int:
         return len(self._spaces)
 
-    @overload
-    def __getitem__(self, index: int) -> NDArray[np.float32]: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[NDArray[np.float32]]: ...
-    def __getitem__(self, index: int | slice) -> NDArray[np.float32] | Sequence[NDArray[np.float32]]:
-        if isinstance(index, slice):
-            return [self[place] for place in range(*index.indices(len(self)))]
+    def __getitem__(self, index: Any) -> Any:
         space = self._spaces[index]
         held = space.held(self._keys)
         features: NDArray[np.float32] = self._rows.X.copy()

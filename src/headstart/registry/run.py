@@ -37,21 +37,13 @@ IN_RUN = "@run"
 """Stands for the folder of a tuned backbone in ``features.json``: a run may be moved."""
 
 
-LOWER_IS_BETTER = frozenset(
-    {"log_loss", "brier", "ece", "mce", "mae", "mse", "rmse", "hamming_loss", "error"}
-)
+LOWER_IS_BETTER = ("log_loss", "brier", "ece", "mce", "mae", "mse", "rmse", "hamming_loss", "error")
 """Metrics of which the smallest value is the best; of all others it is the largest."""
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A figure of a report: ``metrics.<split>.<name>``.
-
-    Parameters
-    ----------
-    name : str
-        With dots for what lies deeper: ``per_class.cat.f1``.
-    """
+    """A figure of a report: ``metrics.<split>.<name>``, with dots for what lies deeper: ``per_class.cat.f1``."""
 
     split: str
     name: str
@@ -122,18 +114,13 @@ class Run:
         _check_whole(folder / "labels.json", labels, ("column", "names", "classes"))
         _check_whole(folder / "features.json", features, ("backbone", "tap", "space", "modality", "recipe"))
         run = cls(folder)
-        run.__dict__ |= {"report": report, "labels": labels, "features": _placed(features, folder)}
+        placed = place_backbone(features, folder / MODEL_DIR / BACKBONE_DIR)
+        run.__dict__ |= {"report": report, "labels": labels, "features": placed}
         return run
 
     @classmethod
     def listed(cls, path: str | os.PathLike[str]) -> Self:
-        """Open a run directory as far as a list of runs shows it: its report, and what it read.
-
-        Raises
-        ------
-        StorageError
-            It is no run directory, or one of its files is broken.
-        """
+        """Open a run directory as far as a list of runs shows it: its report, and what it read."""
         run = cls(path)
         if not isinstance(run.report.get("metrics"), dict):
             raise StorageError(f"{run.path}: its report.json has no metrics, so headstart did not write it")
@@ -165,7 +152,7 @@ class Run:
     @cached_property
     def features(self) -> Mapping[str, Json]:
         """The set, the space with its recipe, and the backbone with its options."""
-        return _placed(self._object("features"), self.folder)
+        return place_backbone(self._object("features"), self.folder / MODEL_DIR / BACKBONE_DIR)
 
     @cached_property
     def environment(self) -> Mapping[str, Json]:
@@ -289,7 +276,7 @@ class Run:
             raise ConfigError(f"this run lies in {self.path} already; copy the directory")
         target = Path(path)
         check_free(target, overwrite)
-        write_folder(target, lambda folder: self._write(folder, draw or _draw_here))
+        write_folder(target, lambda folder: self._write(folder, draw))
         self.path = target
         return target
 
@@ -317,7 +304,9 @@ class Run:
 
         return headstart.export(self, path, to=to, **options)
 
-    def _write(self, folder: Path, draw: Draw) -> None:
+    def _write(self, folder: Path, draw: Draw | None) -> None:
+        from headstart.plots.studio import draw_here
+
         content = self._content
         write_durably(folder / "config.yaml", content["config"].encode("utf-8"))
         for name in ("report", "labels", "features", "environment"):
@@ -329,7 +318,7 @@ class Run:
         make_directory(folder / MODEL_DIR)
         content.get("save_model", self.predictor.save)(folder / MODEL_DIR)
         make_directory(folder / "plots")
-        drawn = draw(self.plots, content.get("plot_format", "png"))
+        drawn = (draw or draw_here)(self.plots, content.get("plot_format", "png"))
         for name, plot in drawn.items():
             write_durably(folder / "plots" / name, plot)
         card = model_card(self.report, self.labels, self.features, list(drawn))
@@ -357,17 +346,6 @@ class Run:
         """What its features say by a name: each once, where several lie side by side."""
         parts = self.features.get("parts") or [self.features]
         return " + ".join(dict.fromkeys(str(part.get(name, "?")) for part in parts))
-
-
-def _draw_here(plots: Mapping[str, Plot], asked: PlotFormat) -> Drawn:
-    from headstart.plots.studio import draw_here
-
-    return draw_here(plots, asked)
-
-
-def _placed(features: Mapping[str, Any], folder: Path) -> dict[str, Json]:
-    """With the full path of a backbone that lies in the run itself."""
-    return place_backbone(features, folder / MODEL_DIR / BACKBONE_DIR)
 
 
 def place_backbone(features: Mapping[str, Json], folder: Path) -> dict[str, Json]:
@@ -401,13 +379,7 @@ def _check_whole(path: Path, value: Json, names: Sequence[str]) -> None:
 def check_free(target: Path, overwrite: bool, mark: str = "report.json", what: str = "a run") -> None:
     """Refuse a directory that holds something, before any work is done.
 
-    Parameters
-    ----------
-    target : Path
-    overwrite : bool
-        Whether it may be replaced, if it is what would be written.
-    mark, what : str
-        The file that it is known by, and what it then is.
+    It may be overwritten if it is what would be written, which is known by the file ``mark``.
     """
     if target.exists() and not target.is_dir():
         raise ConfigError(f"{target} is a file; --out takes a directory")

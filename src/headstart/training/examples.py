@@ -145,13 +145,7 @@ class Stream:
 
 
 def rows_of(n_numbers: int) -> int:
-    """How many rows of so many numbers are taken at once.
-
-    Examples
-    --------
-    >>> rows_of(384), rows_of(512 * 1024)
-    (43690, 32)
-    """
+    """How many rows of so many numbers are taken at once."""
     return max(MOST_NUMBERS // max(n_numbers, 1), 1)
 
 

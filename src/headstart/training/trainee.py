@@ -87,13 +87,7 @@ class Trainee(Protocol):
 
 @torch.no_grad()
 def load_state(trainee: Trainee, tensors: Mapping[str, Tensor]) -> None:
-    """Take over what `Trainee.state` gave, in place.
-
-    Raises
-    ------
-    KeyError
-        A tensor is of no such name, or one is missing.
-    """
+    """Take over what `Trainee.state` gave, in place; a `KeyError` if a name is of no tensor here, or one is missing."""
     live = trainee.state()
     if missing := set(trainee.parameters()) - set(tensors):
         raise KeyError(min(missing))

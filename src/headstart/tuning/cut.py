@@ -101,17 +101,17 @@ class Cut:
 
     def samples(self, plain: RawSamples, states: Callable[[int], NDArray[Any]]) -> CutSamples:
         """Samples that begin at the cut; ``states`` gives what leaves the last block that is left out, (T, D)."""
-        given = given_of(plain)
         batch = plain.batch([0])
         if PIXELS not in batch:
-            return CutSamples(**given, states=states)
+            return CutSamples(**_given_of(plain, cost_alike=False), states=states)
         # The network's first layers see a blank: what they make of it is dropped. Without positions in them any
         # size will do.
         shape, channels_last = self._shape, has_channels_last(self.model.backbone)
         blank = batch[PIXELS][0] * 0
         if len(shape) == 3 and not channels_last:
             blank = blank[:, :BLANK_SIDE, :BLANK_SIDE]
-        return CutImages(**given, states=states, blank=blank, shape=shape, channels_last=channels_last)
+        given = {**_given_of(plain), "states": states}
+        return CutImages(**given, blank=blank, shape=shape, channels_last=channels_last)
 
     @contextmanager
     def active(self) -> Iterator[None]:
@@ -153,11 +153,11 @@ class Cut:
             raise ConfigError("what its first blocks give is not all that enters the others")
 
 
-@dataclass
+@dataclass(kw_only=True)
 class CutSamples(RawSamples):
     """Samples with what leaves the last block that is left out: by their numbers vectors (T, D)."""
 
-    states: Callable[[int], NDArray[Any]] = field(default=lambda _: np.empty((0, 0)))
+    states: Callable[[int], NDArray[Any]]
 
     def batch(self, rows: Sequence[int]) -> dict[str, Tensor]:
         """Some samples as one batch, with their ``states`` (B, T, D), zero where nothing is."""
@@ -170,7 +170,7 @@ class CutSamples(RawSamples):
         return {**batch, STATES: torch.from_numpy(states)}
 
 
-@dataclass
+@dataclass(kw_only=True)
 class CutImages(CutSamples):
     """Images with what leaves the last block that is left out; they are not decoded.
 
@@ -178,9 +178,9 @@ class CutImages(CutSamples):
     a map: (D, H, W), or (H, W, D) if its channels are last.
     """
 
-    blank: Tensor = field(default_factory=lambda: torch.empty(0))
-    shape: tuple[int, ...] = ()
-    channels_last: bool = False
+    blank: Tensor
+    shape: tuple[int, ...]
+    channels_last: bool
 
     def batch(self, rows: Sequence[int]) -> dict[str, Tensor]:
         """Some samples as one batch, with their ``states`` (B, …) as they left the block."""
@@ -193,30 +193,23 @@ class CutImages(CutSamples):
         blank = self.blank.expand(len(rows), *self.blank.shape)
         return {PIXELS: blank, STATES: states, LABELS: self.targets[torch.as_tensor(list(rows))]}
 
-    def lengths(self) -> None:
-        """All cost alike."""
-        return
 
-
-@dataclass
+@dataclass(kw_only=True)
 class PooledSamples(RawSamples):
     """Samples of which only what the head reads is wanted."""
 
-    features: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), dtype=np.float32))
+    features: NDArray[np.float32]
 
     def batch(self, rows: Sequence[int]) -> dict[str, Tensor]:
         """Some samples as ``states`` (B, D)."""
         numbers = torch.as_tensor(list(rows))
         return {STATES: torch.from_numpy(self.features[numbers.numpy()]), LABELS: self.targets[numbers]}
 
-    def lengths(self) -> None:
-        """All cost alike."""
-        return
 
-
-def given_of(samples: RawSamples) -> dict[str, Any]:
+def _given_of(samples: RawSamples, cost_alike: bool = True) -> dict[str, Any]:
     """What samples were made of, for others like them."""
-    return {name: getattr(samples, name) for name in ("payload", "names", "targets", "model")}
+    given = {name: getattr(samples, name) for name in ("payload", "names", "targets", "model")}
+    return {**given, "_lengths": np.empty(0, dtype=np.int64)} if cost_alike else given
 
 
 @dataclass
@@ -244,10 +237,8 @@ class CutCache:
         """Samples that begin where the phase trains, and a model that takes them."""
         n_blocks = phase.n_blocks
         if n_blocks == 0 and self.spaces and self.is_exact:
-            read, self.model.read = (
-                self.model.read,
-                lambda batch: batch[STATES],
-            )  # no part of the backbone runs
+            read = self.model.read
+            self.model.read = lambda batch: batch[STATES]  # no part of the backbone runs
             try:
                 yield {split: self._pooled(split, plain) for split, plain in samples.items()}
             finally:
@@ -282,7 +273,7 @@ class CutCache:
 
     def _pooled(self, split: str, plain: RawSamples) -> PooledSamples:
         features = np.asarray(self.raw[split].X, dtype=np.float32)
-        return PooledSamples(**given_of(plain), features=features)
+        return PooledSamples(**_given_of(plain), features=features)
 
 
 def fill_cuts(

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 def finished_head(training: PhasedTraining) -> Any:
     """The head with the weights that it was trained to, as `fit-head` would have it."""
-    output = training.setup.model.head.output.state_dict()
-    weights = {f"output.{name}": tensor.detach().cpu() for name, tensor in output.items()}
+    output: Any = training.setup.model.head.output
+    weights = {f"output.{name}": tensor.detach().cpu() for name, tensor in output.state_dict().items()}
     return training.setup.head.finish(TrainingResult(weights, training.history, training.best_epoch))
 
 
