@@ -58,7 +58,7 @@ class TestCutCache:
     def test_images_are_decoded_once_and_give_the_same_weights(
         self, photos: Path, cache_root: Path, tmp_path: Path, name: str, monkeypatch: Any
     ) -> None:
-        from headstart.tuning.inputs import RawSamples
+        from headstart.tuning.samples import RawSamples
 
         backbone = image_backbone(name, tmp_path)
         prepared = 0

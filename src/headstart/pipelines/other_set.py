@@ -14,7 +14,7 @@ from headstart.config import PredictConfig
 from headstart.errors import MismatchError
 from headstart.prediction.stage import predict
 from headstart.tasks import open_task
-from headstart.tuning.raw_samples import read_again
+from headstart.tuning.samples import read_again
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -68,7 +68,8 @@ def _fit_head(work: Work, bench: Bench, resume: bool) -> dict[str, Any]:
 
 
 def _fine_tune(work: Work, bench: Bench, resume: bool) -> dict[str, Any]:
-    from headstart.tuning.stage import fine_tune, prepare_state
+    from headstart.tuning.stage import fine_tune
+    from headstart.tuning.state import prepare_state
 
     config = cast("TuneConfig", work.config)
     state = prepare_state(config, work.target, resume, overwrite=True)
