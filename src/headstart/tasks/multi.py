@@ -16,8 +16,7 @@ from headstart.data.labels.lists import flags_as_lists, rename_lists, split_cell
 from headstart.data.labels.names import in_order, n_classes
 from headstart.errors import ConfigError, DataError, StorageError
 from headstart.metrics.calibration import fit_temperature, probabilities_at
-from headstart.metrics.figures import judge_labels
-from headstart.metrics.multi import evaluate_multi
+from headstart.metrics.multi import evaluate_multi, judge_labels
 from headstart.tasks.columns import (
     PROBABILITY,
     check_finite,

@@ -15,8 +15,7 @@ from headstart.data.labels.lists import first_row
 from headstart.data.labels.names import Renaming, clean_labels, in_order, n_classes, names_of
 from headstart.errors import ConfigError, DataError, StorageError
 from headstart.metrics.calibration import fit_temperature, probabilities_at
-from headstart.metrics.figures import judge_classes
-from headstart.metrics.single import evaluate_single
+from headstart.metrics.single import evaluate_single, judge_classes
 from headstart.metrics.tables import most_confident_mistakes
 from headstart.tasks.columns import (
     PROBABILITY,

@@ -1,19 +1,120 @@
-"""The networks of the torch heads, M members each."""
+"""The networks of the torch heads: M members of one shape at once, each with weights of its own.
+
+A member never sees another: products are batched over members, norms and dropout work inside of each. So
+M heads cost little more than the arithmetic of M heads, and give what each gives alone. Inputs are rows (B, D), logits
+are (B, M, n_outputs), and ``dropouts`` has one share for each member.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, TypeAlias
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu, scaled_dot_product_attention
+from torch.nn.functional import gelu, layer_norm, linear, scaled_dot_product_attention
 
-from headstart.heads.networks.layers import StackedDropout, StackedLinear, StackedNorm, Streams
 from headstart.training.examples import Inputs
 
-Norm: TypeAlias = Literal["layer", "none"]
+EPSILON = 1e-5
 ALL = slice(None)
+
+
+@dataclass(frozen=True, slots=True)
+class Streams:
+    """Inputs of members that are trained side by side on other inputs, or in another order."""
+
+    inputs: Sequence[Tensor]
+    counts: Sequence[int]
+    """How many members in a row see each."""
+
+    def for_each_member(self) -> Tensor:
+        """Inputs (B, M, D)."""
+        pairs = zip(self.inputs, self.counts, strict=True)
+        return torch.cat([part.unsqueeze(1).expand(-1, count, -1) for part, count in pairs], dim=1)
+
+
+class StackedLinear(nn.Module):
+    """M linear layers, from inputs (..., M, n_inputs) of each member's own to outputs (..., M, n_outputs).
+
+    If they are shared, all members see the same inputs (..., n_inputs), which is one large matrix product, or those
+    of one of several streams, which is one for each.
+    """
+
+    def __init__(self, n_members: int, n_inputs: int, n_outputs: int, is_shared: bool = False) -> None:
+        super().__init__()
+        self.is_shared = is_shared
+        self.weight = nn.Parameter(torch.zeros(n_members, n_outputs, n_inputs))
+        self.bias = nn.Parameter(torch.zeros(n_members, n_outputs))
+
+    def draw(self, generator: torch.Generator, members: slice) -> None:
+        """First weights as `torch.nn.Linear` has them, the same for these members."""
+        bound = 1 / math.sqrt(self.weight.shape[2])
+        with torch.no_grad():
+            for parameter in (self.weight, self.bias):
+                drawn = torch.rand(parameter.shape[1:], generator=generator) * 2 * bound - bound
+                part = parameter[members]
+                part.copy_(drawn.expand_as(part))
+
+    def forward(self, inputs: Tensor | Streams) -> Tensor:
+        if isinstance(inputs, Streams):
+            parts = (torch.split(tensor, list(inputs.counts)) for tensor in (self.weight, self.bias))
+            return torch.cat(list(map(_shared, inputs.inputs, *parts)), dim=1)
+        if self.is_shared:
+            return _shared(inputs, self.weight, self.bias)
+        n_members, n_outputs, n_inputs = self.weight.shape
+        by_member = inputs.reshape(-1, n_members, n_inputs).transpose(0, 1)
+        outputs = torch.baddbmm(self.bias.unsqueeze(1), by_member, self.weight.transpose(1, 2))
+        return outputs.transpose(0, 1).reshape(*inputs.shape[:-1], n_outputs)
+
+
+def _shared(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """What M members (M, C, D) make of the same inputs (..., D), shape (..., M, C)."""
+    n_members, n_outputs, n_inputs = weight.shape
+    outputs = linear(inputs, weight.reshape(-1, n_inputs), bias.reshape(-1))
+    return outputs.view(*inputs.shape[:-1], n_members, n_outputs)
+
+
+class StackedNorm(nn.Module):
+    """M layer norms over inputs (..., M, n_features)."""
+
+    def __init__(self, n_members: int, n_features: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(n_members, n_features))
+        self.bias = nn.Parameter(torch.zeros(n_members, n_features))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return layer_norm(inputs, inputs.shape[-1:], eps=EPSILON) * self.weight + self.bias
+
+
+class StackedDropout(nn.Module):
+    """Dropout whose share (M,), in [0, 1), is each member's own, over inputs (..., M, n_features).
+
+    All members of a stream compare the same random numbers with their shares, so that none depends on how many
+    there are.
+    """
+
+    shares: Tensor
+
+    def __init__(self, shares: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("shares", shares, persistent=False)
+        self.generators: Sequence[tuple[torch.Generator | None, int]] = [(None, len(shares))]
+        """What each stream draws from, and how many members it has."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if not self.training or not bool(self.shares.any()):
+            return inputs
+        one = (*inputs.shape[:-2], 1, inputs.shape[-1])
+        parts = [
+            torch.rand(one, generator=generator).expand(*one[:-2], count, -1)
+            for generator, count in self.generators
+        ]
+        drawn = torch.cat(parts, dim=-2).to(inputs.device)
+        shares = self.shares.unsqueeze(1)
+        return inputs * (drawn >= shares) / (1 - shares)
 
 
 class Network(nn.Module):
@@ -76,7 +177,6 @@ class LinearNetwork(Network):
         self.output = StackedLinear(len(dropouts), n_features, n_outputs, is_shared=not self.dropout.is_on)
 
     def forward(self, inputs: Tensor | Streams) -> Tensor:
-        """Logits, shape (B, M, n_outputs)."""
         outputs: Tensor = self.output(self.dropout(inputs))
         return outputs
 
@@ -89,7 +189,6 @@ class InputDropout(StackedDropout):
         self.is_on = any(dropouts)
 
     def forward(self, inputs: Any) -> Any:
-        """Inputs as they are, or one for each member."""
         if not self.is_on:
             return inputs
         if isinstance(inputs, Streams):
@@ -98,18 +197,10 @@ class InputDropout(StackedDropout):
 
 
 class MLP(Network):
-    """Hidden layers with norm, GELU and dropout, then a linear one.
-
-    Parameters
-    ----------
-    n_features, n_outputs, depth, width : int
-        ``depth`` hidden layers of ``width`` units.
-    norm : {"layer", "none"}
-    dropouts : sequence of float, length M
-    """
+    """``depth`` hidden layers of ``width`` units with norm, GELU and dropout, then a linear one."""
 
     def __init__(
-        self, n_features: int, n_outputs: int, depth: int, width: int, norm: Norm, dropouts: Sequence[float]
+        self, n_features: int, n_outputs: int, depth: int, width: int, norm: str, dropouts: Sequence[float]
     ) -> None:
         super().__init__(n_members := len(dropouts))
         sizes = [n_features, *[width] * depth]
@@ -124,7 +215,6 @@ class MLP(Network):
         self.output = StackedLinear(n_members, width, n_outputs)
 
     def forward(self, inputs: Tensor | Streams) -> Tensor:
-        """Logits, shape (B, M, n_outputs)."""
         values: Any = inputs
         for layer, norm in zip(self.hidden, self.norms, strict=True):
             values = self.dropout(gelu(norm(layer(values))))
@@ -151,7 +241,6 @@ class ResidualNetwork(Network):
         self.output = StackedLinear(n_members, width, n_outputs)
 
     def forward(self, inputs: Tensor | Streams) -> Tensor:
-        """Logits, shape (B, M, n_outputs)."""
         values = self.inputs(inputs)
         for norm, wide, narrow in zip(self.norms, self.wide, self.narrow, strict=True):
             values = values + self.dropout(narrow(self.dropout(gelu(wide(norm(values))))))
@@ -160,16 +249,10 @@ class ResidualNetwork(Network):
 
 
 class AttentionNetwork(Network):
-    """Attention over sequences, pooled to one vector, and a linear layer.
+    """Attention over sequences, pooled to one vector, and a linear layer; ``width`` is a multiple of ``n_heads``.
 
-    Parameters
-    ----------
-    n_features, n_outputs, width, n_heads, depth : int
-        ``width`` is a multiple of ``n_heads``.
-    pooling : {"mean", "query"}
-        ``mean``: blocks of multi-head self-attention with a shortcut, then the mean over what is there.
-        ``query``: a learned query attends once (attention pooling, as Lee et al., 2019).
-    dropouts : sequence of float, length M
+    By ``mean`` these are blocks of multi-head self-attention with a shortcut, then the mean over what is there; by
+    ``query`` a learned query attends once (attention pooling, as Lee et al., 2019).
     """
 
     def __init__(
