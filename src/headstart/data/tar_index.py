@@ -1,0 +1,329 @@
+"""What is in a tar, by the conventions of WebDataset: its samples, and where their members are, in flat arrays.
+
+A sample is a run of members whose names are alike up to the first dot after the last slash; what comes
+after it, in whatever case, says what the member is. Some 30 bytes per member and the name of each sample are kept:
+a tar of a million photos must not become a million Python objects.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import re
+from array import array
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+
+from headstart.arrow import numbers_of
+from headstart.data.source import printable
+from headstart.data.tar_headers import Member, TarHeaders
+from headstart.errors import StorageError
+from headstart.files import make_directory, sweep_partials, user_cache_dir, write_durably
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+NO_MEMBER = -1
+
+BUFFER = 1 << 14
+"""Of the headers' reader: many tiny members at a time, and little that is not needed between large ones."""
+
+SAMPLE_MEMBER = re.compile(r"^((?:.*/|)[^.]+)[.]([^/]*)$")
+"""Name and ending, as webdataset's ``base_plus_ext`` has them."""
+
+SMALL = ("cls", "json", "txt", "text")
+SMALL_BYTES = 1024
+NAMED = 3
+
+_TWICE = (
+    "a sample of this name came before: the members of a sample must follow each other "
+    "(tar --sort=name), and no two samples be named alike"
+)
+_COMPRESSED = {
+    b"\x1f\x8b": "gunzip",
+    b"BZh": "bunzip2",
+    b"\x28\xb5\x2f\xfd": "unzstd",
+    b"\xfd7zXZ": "unxz",
+}
+
+VERSION = 1
+MAX_FILES = 4096
+MAX_BYTES = 2 << 30
+
+_ARRAYS = ("firsts", "codes", "offsets", "sizes", "held", "small")
+
+
+@dataclass(frozen=True, slots=True)
+class TarIndex:
+    """The S samples of a tar and their M members, in its order.
+
+    Parameters
+    ----------
+    keys : pyarrow.Array of large_string, length S
+        The samples' names: those of their members up to the first dot.
+    firsts : ndarray of int64, shape (S + 1,)
+        Sample ``i`` has the members ``firsts[i]:firsts[i + 1]``.
+    codes : ndarray of int32, shape (M,)
+        What each member's name ends with, as a number of ``endings``.
+    offsets, sizes : ndarray of int64, shape (M,)
+        Where each member's bytes are in the tar.
+    held : ndarray of int64, shape (M,)
+        Where each member's bytes begin in ``small``; -1: they are in the tar only.
+    small : ndarray of uint8
+        The bytes of small labels and texts, so that a warm run need not touch the tar.
+    endings : tuple of str
+        As they are written, without the first dot.
+    refused : mapping of int to str
+        Samples that are not to be used, and why.
+    ignored : tuple of str
+        Members that belong to no sample: the first few.
+    trouble : str, optional
+        Why the tar ends before its end.
+    """
+
+    keys: pa.Array
+    firsts: NDArray[np.int64]
+    codes: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    held: NDArray[np.int64]
+    small: NDArray[np.uint8]
+    endings: tuple[str, ...]
+    refused: Mapping[int, str]
+    ignored: tuple[str, ...] = ()
+    n_ignored: int = 0
+    trouble: str | None = None
+
+    def __len__(self) -> int:
+        return len(self.firsts) - 1
+
+    def kinds(self) -> list[str]:
+        """The endings in lower case, each once."""
+        return list(dict.fromkeys(ending.lower() for ending in self.endings))
+
+    def find(self, kinds: Collection[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The first member of each sample that ends like one of these (lower case), or -1, and how many there are."""
+        wanted = [code for code, ending in enumerate(self.endings) if ending.lower() in kinds]
+        found = np.flatnonzero(np.isin(self.codes, wanted))
+        samples = np.searchsorted(self.firsts, found, side="right") - 1
+        members = np.full(len(self), NO_MEMBER, dtype=np.int64)
+        members[samples[::-1]] = found[::-1]  # the first one is written last
+        return members, np.bincount(samples, minlength=len(self))
+
+    def small_content(self, member: int) -> bytes | None:
+        """The bytes of a member, if they are held here."""
+        start = int(self.held[member])
+        return None if start < 0 else self.small[start : start + int(self.sizes[member])].tobytes()
+
+
+def read_index(file: BinaryIO) -> TarIndex:
+    """The index of an opened tar."""
+    headers = TarHeaders(file, os.fstat(file.fileno()).st_size)
+    indexing = _Indexing(file)
+    for member in headers:
+        indexing.add(member)
+    if not headers.has_ended:
+        indexing.drop_incomplete()
+    trouble = headers.trouble
+    return indexing.finish(_no_tar(file) if trouble == "no tar" else trouble)
+
+
+def _no_tar(file: BinaryIO) -> str:
+    file.seek(0)
+    start = file.read(8)
+    for magic, command in _COMPRESSED.items():
+        if start.startswith(magic):
+            return f"compressed, whatever its name says; unpack it with {command}"
+    return "no tar" if start else "empty"
+
+
+class _Indexing:
+    """An index in the making."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._key: str | None = None
+        self._before: set[str] = set()
+        self._present: set[str] = set()
+        self._names = bytearray()
+        self._ends = array("q", [0])
+        self._firsts = array("q")
+        self._codes, self._held = array("i"), array("q")
+        self._offsets, self._sizes = array("q"), array("q")
+        self._small = bytearray()
+        self._code_of: dict[str, int] = {}
+        self._refused: dict[int, str] = {}
+        self._ignored: list[str] = []
+        self._n_ignored = 0
+
+    def add(self, member: Member) -> None:
+        name = member.name.removeprefix("./")
+        parts = SAMPLE_MEMBER.match(name)
+        if parts is None or (name[:2] == "__" and name.partition("/")[0].endswith("__")):
+            self._n_ignored += 1
+            if len(self._ignored) < NAMED:
+                self._ignored.append(printable(name))
+            return
+        key, ending = parts.groups()
+        if key != self._key:
+            self._begin(key)
+        lower = ending.lower()
+        if member.refusal:
+            self._refuse(f"{printable(name)}: {member.refusal}")
+        elif lower in self._present:
+            self._refuse(f"it has two members that end with .{lower}")
+        self._present.add(lower)
+        self._codes.append(self._code_of.setdefault(ending, len(self._code_of)))
+        self._offsets.append(member.offset)
+        self._sizes.append(member.size)
+        self._held.append(self._hold(member) if lower in SMALL else -1)
+
+    def _begin(self, key: str) -> None:
+        self._key = key
+        self._before, self._present = self._present, set()
+        self._names += printable(key).encode("utf-8")
+        self._ends.append(len(self._names))
+        self._firsts.append(len(self._codes))
+
+    def _refuse(self, reason: str) -> None:
+        self._refused.setdefault(len(self._firsts) - 1, reason)
+
+    def _hold(self, member: Member) -> int:
+        if member.size > SMALL_BYTES or member.refusal:
+            return -1
+        self._file.seek(member.offset)
+        start = len(self._small)
+        self._small += self._file.read(member.size)
+        return start if len(self._small) == start + member.size else -1
+
+    def drop_incomplete(self) -> None:
+        """Before a cut: leave the last sample out if it lacks what the one before it has."""
+        if self._before <= self._present:
+            return
+        start = self._firsts.pop()
+        for column in (self._codes, self._offsets, self._sizes, self._held):
+            del column[start:]
+        self._ends.pop()
+        self._refused.pop(len(self._firsts), None)
+
+    def finish(self, trouble: str | None) -> TarIndex:
+        n = len(self._firsts)
+        self._firsts.append(len(self._codes))
+        buffers = [None, pa.py_buffer(bytes(self._ends)), pa.py_buffer(bytes(self._names))]
+        keys = pa.Array.from_buffers(pa.large_string(), n, buffers)
+        twice = dict.fromkeys(_repeated(keys), _TWICE)
+        return TarIndex(
+            keys=keys,
+            firsts=np.frombuffer(self._firsts, dtype=np.int64),
+            codes=np.frombuffer(self._codes, dtype=np.int32),
+            offsets=np.frombuffer(self._offsets, dtype=np.int64),
+            sizes=np.frombuffer(self._sizes, dtype=np.int64),
+            held=np.frombuffer(self._held, dtype=np.int64),
+            small=np.frombuffer(self._small, dtype=np.uint8),
+            endings=tuple(printable(ending) for ending in self._code_of),
+            refused=twice | self._refused,
+            ignored=tuple(self._ignored),
+            n_ignored=self._n_ignored,
+            trouble=trouble,
+        )
+
+
+def _repeated(keys: pa.Array) -> list[int]:
+    """The samples whose name an earlier one has."""
+    encoded = keys.dictionary_encode()
+    if len(encoded.dictionary) == len(keys):
+        return []
+    codes = numbers_of(encoded.indices)
+    later = np.ones(len(codes), dtype=bool)
+    later[np.unique(codes, return_index=True)[1]] = False
+    return np.flatnonzero(later).tolist()
+
+
+class TarIndexStore:
+    """Indexes of tars that this machine has met, in the user's cache directory: a warm run walks no headers.
+
+    One file per tar, named by the tar's fingerprint: a tar that changes has another. All of it is derived: what
+    is unreadable is made again, and what cannot be written only costs the walk.
+    """
+
+    def __init__(self) -> None:
+        self._folder = user_cache_dir() / "machine" / "tars"
+
+    def load(self, fingerprint: bytes) -> TarIndex | None:
+        """The index of the tar with a fingerprint; None if there is none that can be read."""
+        path = self._path(fingerprint)
+        try:
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
+                index = _unpacked({name: stored[name] for name in stored.files})
+            os.utime(path)  # the least recently used go first
+        except Exception:  # a damaged file raises what it likes
+            return None
+        return index
+
+    def save(self, fingerprint: bytes, index: TarIndex) -> None:
+        """Keep the index of a tar."""
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **_packed(index))
+        with contextlib.suppress(StorageError, OSError):
+            make_directory(self._folder)
+            write_durably(self._path(fingerprint), buffer.getbuffer())
+
+    def trim(self) -> None:
+        """Drop the oldest indexes beyond a bound."""
+        if not self._folder.is_dir():
+            return
+        with contextlib.suppress(OSError):
+            sweep_partials(self._folder)
+            with os.scandir(self._folder) as entries:
+                stats = [(entry.stat(), entry.path) for entry in entries if entry.name.endswith(".npz")]
+            n_bytes = 0
+            for number, (stat, path) in enumerate(sorted(stats, key=lambda file: -file[0].st_mtime_ns)):
+                n_bytes += stat.st_size
+                if number >= MAX_FILES or n_bytes > MAX_BYTES:
+                    os.unlink(path)
+
+    def _path(self, fingerprint: bytes) -> Path:
+        return self._folder / f"{fingerprint.hex()}.npz"
+
+
+def _packed(index: TarIndex) -> dict[str, NDArray[Any]]:
+    about = {
+        "version": VERSION,
+        "endings": index.endings,
+        "refused": list(index.refused.items()),
+        "ignored": index.ignored,
+        "n_ignored": index.n_ignored,
+        "trouble": index.trouble,
+    }
+    _, ends, names = index.keys.buffers()
+    return {
+        "about": np.frombuffer(json.dumps(about).encode("utf-8"), dtype=np.uint8),
+        "key_ends": np.frombuffer(ends, dtype=np.int64),
+        "key_bytes": np.frombuffer(names or b"", dtype=np.uint8),
+        **{name: getattr(index, name) for name in _ARRAYS},
+    }
+
+
+def _unpacked(stored: dict[str, NDArray[Any]]) -> TarIndex | None:
+    about = json.loads(stored["about"].tobytes())
+    if about.pop("version") != VERSION:
+        return None
+    ends, names = stored["key_ends"], stored["key_bytes"]
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(names)]
+    keys = pa.Array.from_buffers(pa.large_string(), len(ends) - 1, buffers)
+    return TarIndex(
+        keys=keys,
+        endings=tuple(about["endings"]),
+        refused=dict(about["refused"]),
+        ignored=tuple(about["ignored"]),
+        n_ignored=about["n_ignored"],
+        trouble=about["trouble"],
+        **{name: stored[name] for name in _ARRAYS},
+    )
