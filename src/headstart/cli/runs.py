@@ -1,4 +1,4 @@
-"""``headstart runs ls|show|best``."""
+"""``headstart runs ls|show|best`` and ``headstart compare``."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headstart.cli.command import AsJson, Quiet, Verbose, write_json
-from headstart.cli.guard import guarded
+from headstart import api
+from headstart.cli.command import AsJson, Quiet, Said, Verbose, guarded, made_from, write_json, write_result
 from headstart.columns import cell, columns
 
 if TYPE_CHECKING:
@@ -79,11 +79,7 @@ def show(
     from headstart.registry.run import Run
 
     found = Run.listed(run)
-    if as_json:
-        write_json(found.report)
-        return
-    for line in _page(found):
-        typer.echo(line)
+    write_result(found.report, as_json, _page(found))
 
 
 @app.command("best")
@@ -103,10 +99,21 @@ def best(
     found, runs, asked = _find(root, metric, split, set)
     _say_skipped(found.skipped, quiet)
     chosen = best_run(runs, asked)
+    write_result(_as_json(chosen, asked), as_json, [str(chosen.path)])
+
+
+@made_from(api.compare)
+def compare(said: Said, as_json: AsJson = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
+    """Compare runs on the same test samples: figures with intervals, costs, and which one to take."""
+    from headstart.progress import open_progress
+
+    comparison = api.compare(**said.values)
     if as_json:
-        write_json(_as_json(chosen, asked))
-        return
-    typer.echo(str(chosen.path))
+        write_json(comparison.to_json())
+    else:
+        comparison.show()
+    if said["out"] is not None:
+        open_progress(quiet).say(f"the comparison lies in {said['out']}")
 
 
 def _find(

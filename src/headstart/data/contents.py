@@ -194,19 +194,9 @@ def payload_of(texts: Sequence[str], image: bytes | None) -> Any:
 class Images:
     """The images of consecutive rows, counted from 0: bytes, or named by the paths of their files.
 
-    Attributes
-    ----------
-    kind : str
-        What they are, for the user.
-    folder : str
-        What paths are relative to. What they name is remembered as files: a table may stay as it is
-        while they change.
-    identity : bytes, optional
-        What rows are known by beside their numbers; None: nothing is remembered of their bytes.
-    changed_ns : int
-        When what holds their bytes changed.
-    rows_per_block : int, optional
-        How many are read together.
+    ``kind`` says what they are, for the user. Paths are relative to a folder; what they name is remembered as files: a
+    table may stay as it is while they change. Bytes are known by ``identity`` and row (None: they are not
+    remembered), and changed when what holds them did.
     """
 
     kind = "image paths"

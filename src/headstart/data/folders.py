@@ -288,6 +288,8 @@ class _Listing:
 class FolderSource(Source):
     """The images under a folder; a sample's id and origin are its path relative to the folder."""
 
+    modality: Modality = "image"
+
     def __init__(self, root: Path, options: SourceOptions) -> None:
         self._root = str(root)
         self._options = options
@@ -302,11 +304,6 @@ class FolderSource(Source):
         self._labels: set[str] = set()
         self._splits: set[str] = set()
         self._n: int | None = None
-
-    @property
-    def modality(self) -> Modality:
-        """Images."""
-        return "image"
 
     @property
     def label_names(self) -> Mapping[str, Sequence[str]]:

@@ -41,24 +41,13 @@ _MINUS_ONE = column_of(np.array([-1], dtype=np.int64))[0]
 
 
 class HubSource(TableSource):
-    """The rows of a Hugging Face data set.
+    """The rows of a Hugging Face data set, whose parts are its splits.
 
-    A sample's id is its cell in the id column, else ``<split>:<row>``; rows are counted from 1.
-
-    Parameters
-    ----------
-    parts : sequence of Part
-        The splits.
-    options : SourceOptions
-    modality : {"image", "text", "text-pair", "image-text"}, optional
-        What is wanted where there are both images and texts.
-    names : mapping of str to tuple of str
-        The classes of columns that know theirs.
-    kinds : mapping of str to str
-        The kinds of label columns that know theirs.
-    roles : Roles, optional
-        The columns by what they are for, if that is decided.
+    A sample's id is its cell in the id column, else ``<split>:<row>``; rows are counted from 1. Columns may know the
+    names of their classes, and whether they hold one or several; ``roles`` are given if they are decided.
     """
+
+    rows_per_block: int | None = ROWS_PER_BLOCK  # neighbours lie together in the files
 
     def __init__(
         self,
@@ -97,11 +86,6 @@ class HubSource(TableSource):
         parts, n = self._table.parts, self._table.n_rows
         splits = f", {plural('split', len(parts))} {', '.join(part.prefix for part in parts)}"
         return f"{KIND}{splits if self._has_splits else ''}, {n:,} {plural('row', n)}"
-
-    @property
-    def rows_per_block(self) -> int | None:
-        """Neighbours lie together in the files."""
-        return ROWS_PER_BLOCK
 
 
 def open_saved(path: Path, options: SourceOptions, modality: Modality | None) -> HubSource:
@@ -150,23 +134,11 @@ def part_of(
     origin: _Origin | None = None,
     numbered_from: int = 0,
 ) -> Part:
-    """A split, or some rows of it, as a file of a table; bytes stay where they are until somebody asks for them.
+    """A split of a data set, or some rows of it, as a file of a table; bytes stay where they are until they are needed.
 
-    Parameters
-    ----------
-    table : pyarrow.Table
-    names : mapping of str to sequence of str
-        Of the classes of columns, in order; without, they are the numbers they are stored as.
-    path : Path
-        The folder of the split, for messages and for relative paths of images.
-    split : str, optional
-        Its name in the data set.
-    start : int
-        Where its rows begin among those of all splits.
-    origin : _Origin, optional
-        The files of the split.
-    numbered_from : int
-        How many rows of the split came before.
+    ``names`` are those of the classes of columns, in order; without, they are the numbers they are stored as. The
+    folder of the split is for messages and for relative paths of images, ``start`` where its rows begin among those of
+    all splits, ``numbered_from`` how many rows of the split came before.
     """
     rows: dict[str, Any] = {}
     lists: dict[str, Any] = {}

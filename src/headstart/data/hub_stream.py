@@ -30,22 +30,15 @@ BYTES = 64 << 20
 class StreamSource(Source):
     """The rows of a data set as they come; a payload can be had while its block is the last one.
 
-    Parameters
-    ----------
-    name : str
-        As the user wrote it.
-    splits : mapping of str to IterableDataset
-    folder : Path
-        What relative paths of images are relative to.
-    options : SourceOptions
-    modality : {"image", "text", "text-pair", "image-text"}, optional
-        What is wanted where there are both images and texts.
+    Relative paths of images are relative to ``folder``.
 
     Raises
     ------
     DataError
         It has no rows, or cannot be read.
     """
+
+    streams = True
 
     def __init__(
         self,
@@ -82,11 +75,6 @@ class StreamSource(Source):
                 self._kinds = {**self._kinds, **self._label_kinds}
                 return
         raise DataError(f"{self._name} holds no rows")
-
-    @property
-    def streams(self) -> bool:
-        """Nothing is kept."""
-        return True
 
     @property
     def modality(self) -> Modality:

@@ -30,13 +30,9 @@ _SHOWN = {
 class MemorySource(Source):
     """Samples in memory; the id of an image file is its path, that of any other its number from 0.
 
-    Parameters
-    ----------
-    samples : sequence of str, PathLike, bytes or tuples of two
-        All of one modality: texts, pairs of texts, images (bytes and paths), or pairs of image and text.
-    modality : {"image", "text", "text-pair", "image-text"}, optional
-        What strings are: texts, or the paths of images; the first string of a pair is a path with
-        "image-text". Not needed without strings.
+    All are of one modality: texts, pairs of texts, images (bytes and paths), or pairs of image and text. Strings are
+    texts unless the modality says that they are paths of images; the first string of a pair is a path with
+    "image-text".
     """
 
     def __init__(self, samples: Sequence[Any], modality: Modality | None = None) -> None:

@@ -60,20 +60,11 @@ def find_metadata(root: Path) -> tuple[Path, ...]:
 
 
 class MetadataSource(TableSource):
-    """The rows of the metadata files of a folder of images.
+    """The rows of the metadata files of a folder of images, in it or below.
 
     A sample's id is the path of its image relative to the folder; where rows share an image the later
     ones get ``#2``, ``#3`` … behind it. Splits come from a split column or from split folders, labels
     from label columns or else from class folders.
-
-    Parameters
-    ----------
-    root : Path
-    files : sequence of Path
-        The metadata files, in it or below.
-    options : SourceOptions
-    modality : {"image", "text", "text-pair", "image-text"}, optional
-        What is wanted; None: images.
     """
 
     _inside = True

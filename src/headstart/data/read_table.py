@@ -224,16 +224,9 @@ def read_jsonl(path: Path, encoding: str) -> TableFile:
 class _Chunk:
     """What is known of consecutive lines beside their plain values.
 
-    Parameters
-    ----------
-    plain : mapping of str to int
-        The columns that hold plain values here, and the number of the first line with one.
-    lists : mapping of str to pyarrow.ListArray of string
-        The columns that hold lists here; null where a cell is no list.
-    structs : set of str
-        The columns that hold objects here.
-    odd : mapping of str to (int, str)
-        For a column of lists the first line that disagrees, and why.
+    ``plain`` has the columns of plain values with the number of the first line with one, ``lists`` those of lists
+    (null where a cell is none), ``structs`` those of objects, and ``odd`` for a column of lists the first line that
+    disagrees, and why.
     """
 
     n_rows: int

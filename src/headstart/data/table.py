@@ -36,20 +36,10 @@ _SHARD = re.compile(r"[-_.]\d+([-_.]of[-_.]\d+)?$")
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One file of a table.
+    """One file of a table, whose rows begin at ``start`` in the table.
 
-    Parameters
-    ----------
-    file_name : str
-        What origins begin with.
-    prefix : str
-        What its ids begin with: the split that its name says, else the stem of its name.
-    split : str, optional
-        The split that its name says.
-    start : int
-        Where its rows begin in the table.
-    numbered_from : int
-        Added to its row numbers in ids: the shards of a split are counted on.
+    Origins begin with ``file_name``, ids with ``prefix``: the split that its name says, else the stem of its name.
+    ``numbered_from`` is added to row numbers in ids: the shards of a split are counted on.
     """
 
     path: Path
@@ -88,22 +78,9 @@ class Part:
 class Table:
     """The files of a table as one.
 
-    Parameters
-    ----------
-    parts : sequence of Part
-
-    Attributes
-    ----------
-    rows : pyarrow.Table of string
-        All rows of all parts; null where a file lacks a column.
-    n_rows : int
-        How many there are; ``rows`` cannot say where no column holds strings.
-    lists : list of str
-        Columns of lists of plain values.
-    images, unusable : dict of str to str
-        Columns of encoded files, and those that nothing can be made of, with what they hold.
-    names : list of str
-        All columns.
+    ``rows`` are all rows of all parts, columns of strings, null where a file lacks one; ``n_rows`` is their number,
+    which they cannot say where no column holds strings. ``lists`` are columns of lists of plain values, ``images``
+    those of encoded files and ``unusable`` those that nothing can be made of, with what they hold.
     """
 
     def __init__(self, parts: Sequence[Part]) -> None:

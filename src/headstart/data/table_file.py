@@ -61,28 +61,13 @@ class RowNumbers:
 
 @dataclass(frozen=True, slots=True)
 class TableFile:
-    """What was read from a file.
+    """What was read from a file whose format is a ``kind``, for the user.
 
-    Parameters
-    ----------
-    kind : str
-        The format, for the user.
-    rows : pyarrow.Table
-        All columns that strings can hold.
-    numbers : RowNumbers
-        The number of each row in the file, from 1: rows after the header in CSV and Parquet, lines in JSONL.
-    bad_rows : list of (int, str)
-        Rows that could not be read: their numbers, and why.
-    unusable : mapping of str to str
-        Columns that are not in ``rows``, and what they hold instead of values: structs …
-    lists : mapping of str to callable
-        Columns of lists of plain values that are not in ``rows``; calling gives the column.
-    images : mapping of str to Images
-        Columns of encoded files that are not in ``rows``.
-    class_names : mapping of str to tuple of str
-        For columns of integer classes their names, where the file itself has them.
-    stored : GrowingTable, optional
-        What holds the rows, where they may be too many for the memory.
+    ``rows`` are the columns that strings can hold; beside them are ``lists`` of plain values (calling one gives the
+    column), ``images`` that are encoded files, and the ``unusable``, with what they hold instead of values. ``numbers``
+    are those of the rows in the file, from 1: rows after the header in CSV and Parquet, lines in JSONL; ``bad_rows``
+    those that could not be read, and why. ``class_names`` are for columns of integer classes whose names the file
+    itself has. ``stored`` holds the rows where they may be too many for the memory.
     """
 
     kind: str

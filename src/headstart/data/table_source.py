@@ -39,22 +39,11 @@ _CONTENT = {
 
 
 class TableSource(Source):
-    """The rows of a table.
+    """The rows of a table: of one file, or of several (in order) whose names say their splits.
 
     A sample's id is its cell in the id column, else ``<split or file stem>:<row>``; its origin is
-    ``<file>:<row>``. Rows are counted from 1, after the header.
-
-    Parameters
-    ----------
-    files : sequence of Path
-        The files, in order; several only if their names say their splits.
-    options : SourceOptions
-    modality : {"image", "text", "text-pair", "image-text"}, optional
-        What is wanted where the table has both images and texts.
-    by_split : bool
-        The files' names say their splits.
-    ignored : sequence of str
-        Files beside that were left out, to be named in the description.
+    ``<file>:<row>``. Rows are counted from 1, after the header. Files beside that were ``ignored`` are named in the
+    description.
     """
 
     _ignored: Sequence[str] = ()

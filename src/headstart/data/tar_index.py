@@ -64,28 +64,12 @@ _ARRAYS = ("firsts", "codes", "offsets", "sizes", "held", "small")
 class TarIndex:
     """The S samples of a tar and their M members, in its order.
 
-    Parameters
-    ----------
-    keys : pyarrow.Array of large_string, length S
-        The samples' names: those of their members up to the first dot.
-    firsts : ndarray of int64, shape (S + 1,)
-        Sample ``i`` has the members ``firsts[i]:firsts[i + 1]``.
-    codes : ndarray of int32, shape (M,)
-        What each member's name ends with, as a number of ``endings``.
-    offsets, sizes : ndarray of int64, shape (M,)
-        Where each member's bytes are in the tar.
-    held : ndarray of int64, shape (M,)
-        Where each member's bytes begin in ``small``; -1: they are in the tar only.
-    small : ndarray of uint8
-        The bytes of small labels and texts, so that a warm run need not touch the tar.
-    endings : tuple of str
-        As they are written, without the first dot.
-    refused : mapping of int to str
-        Samples that are not to be used, and why.
-    ignored : tuple of str
-        Members that belong to no sample: the first few.
-    trouble : str, optional
-        Why the tar ends before its end.
+    ``keys`` are the samples' names: those of their members up to the first dot. Sample ``i`` has the members
+    ``firsts[i]:firsts[i + 1]``. Of each member ``codes`` says what its name ends with, as a number of ``endings``
+    (written without the first dot), ``offsets`` and ``sizes`` where its bytes are in the tar, and ``held`` where they
+    begin in ``small``, or -1: small labels and texts are kept, so that a warm run need not touch the tar.
+    ``refused`` are samples that are not to be used, and why; ``ignored`` the first few members that belong to no
+    sample; ``trouble`` says why the tar ends before its end.
     """
 
     keys: pa.Array

@@ -148,13 +148,6 @@ class TarSource(Source):
 
     A sample's id is ``<tar>/<key>``, its origin ``<tar>:<member>``.
 
-    Parameters
-    ----------
-    files : sequence of TarFile
-    options : SourceOptions
-    modality : {"image", "text", "image-text"}, optional
-        What is wanted where samples have both images and texts.
-
     Raises
     ------
     DataError
@@ -162,6 +155,8 @@ class TarSource(Source):
     ConfigError
         Members could be for several things, or an option names nothing that is there.
     """
+
+    rows_per_block: int | None = ROWS_PER_BLOCK
 
     def __init__(
         self, files: Sequence[TarFile], options: SourceOptions, modality: Modality | None = None
@@ -235,11 +230,6 @@ class TarSource(Source):
     def label_kinds(self) -> Mapping[str, LabelKind]:
         """One class, several, or a number."""
         return self._kinds
-
-    @property
-    def rows_per_block(self) -> int | None:
-        """Neighbours in a tar are read together."""
-        return ROWS_PER_BLOCK
 
     @property
     def description(self) -> str:

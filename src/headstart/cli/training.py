@@ -1,8 +1,8 @@
-"""``headstart fit-head``."""
+"""``headstart fit-head`` and ``headstart fine-tune``."""
 
 from __future__ import annotations
 
-import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from headstart import api
-from headstart.cli.command import AsJson, ConfigFile, Quiet, Said, Verbose, made_from
+from headstart.cli.command import AsJson, ConfigFile, Quiet, Said, Verbose, made_from, write_json
 from headstart.tasks import open_task
 
 if TYPE_CHECKING:
@@ -47,10 +47,38 @@ def fit_head(
         run.save(target, said["overwrite"], studio.draw)
     checkpoint.unlink(missing_ok=True)
     if as_json:
-        typer.echo(json.dumps({"run": str(target), **run.report}))
+        write_json({"run": str(target), **run.report})
         return
-    _show(run)
+    _show_fitted(run)
     typer.echo(f"fitted in {run.report['timings']['fit']:.2f} s; the run lies in {target}")
+
+
+@made_from(api.fine_tune, optional=["data"])
+def fine_tune(
+    said: Said,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    from headstart.config import TuneConfig
+    from headstart.errors import ConfigError
+    from headstart.progress import open_progress
+    from headstart.tuning.stage import fine_tune as run
+    from headstart.tuning.stage import prepare_state, run_name
+
+    if (said["data"] is None) == (config is None):
+        raise ConfigError("say what to train on: headstart fine-tune DATA|SET, or --config FILE")
+    resolved = said.config(TuneConfig, config)
+    target = said["out"] or Path("runs") / run_name(resolved)
+    state = prepare_state(resolved, target, said["resume"], said["overwrite"])
+    tuned = run(resolved, open_progress(quiet), state)
+    tuned.save(target, said["overwrite"])
+    shutil.rmtree(state, ignore_errors=True)
+    if as_json:
+        write_json({"run": str(target), **tuned.report})
+        return
+    _show_tuned(tuned, target)
 
 
 def _run_name(config: FitConfig) -> str:
@@ -59,15 +87,15 @@ def _run_name(config: FitConfig) -> str:
     return f"{config.set}-{head}"
 
 
-def _show(run: Run) -> None:
+def _show_fitted(run: Run) -> None:
     """The figures of a run, as a person reads them."""
     report = run.report
     if "sweep" in report:
-        show_sweep(report["sweep"])
+        _show_sweep(report["sweep"])
     if importance := report.get("importance"):
         drops = ", ".join(f"{one['name']} {one['drop']:.4f} ± {one['deviation']:.4f}" for one in importance)
         typer.echo(f"{importance[0]['metric']} lost where a feature is shuffled: {drops}")
-    show_metrics(report)
+    _show_metrics(report)
     if "seeds" in report:
         _show_spread(report["seeds"], f"{report['seeds']['n']} seeds, {report['seeds']['split']}")
     for name, noun in (("shots", "of each class"), ("curve", "train samples")):
@@ -75,7 +103,7 @@ def _show(run: Run) -> None:
             _show_spread(row, f"{row['size']:,} {noun}, {row['split']}")
 
 
-def show_metrics(report: Mapping[str, Any]) -> None:
+def _show_metrics(report: Mapping[str, Any]) -> None:
     """A line of figures for each split."""
     for split, metrics in report["metrics"].items():
         shown = open_task(report["task"]).headline
@@ -83,7 +111,7 @@ def show_metrics(report: Mapping[str, Any]) -> None:
         typer.echo(f"{split:<10}  {figures}  ({metrics['n']:,} samples)")
 
 
-def show_sweep(sweep: Mapping[str, Any]) -> None:
+def _show_sweep(sweep: Mapping[str, Any]) -> None:
     """What was chosen, and how well it did."""
     judged_on = f"{sweep['folds']} folds" if sweep["folds"] else "validation"
     if sweep["best"]:
@@ -110,3 +138,17 @@ def _show_spread(row: Mapping[str, Any], title: str) -> None:
         for name, mean in row["mean"].items()
     )
     typer.echo(f"{title}: {figures}")
+
+
+def _show_tuned(run: Run, target: Path) -> None:
+    """The figures of a run, as a person reads them."""
+    report: Mapping[str, Any] = run.report
+    if "sweep" in report:
+        _show_sweep(report["sweep"])
+    _show_metrics(report)
+    cost, epochs, timings = report["cost"], report["epochs"], report["timings"]
+    typer.echo(
+        f"{cost['parameters']:,} of {cost['total_parameters']:,} parameters trained for {epochs['run']} epochs in "
+        f"{timings['fit']:.1f} s, the best after {epochs['best']} ({timings['to_best']:.1f} s); "
+        f"the run lies in {target}"
+    )

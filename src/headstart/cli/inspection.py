@@ -1,4 +1,4 @@
-"""``headstart audit``."""
+"""``headstart audit|rank|project``: what features say without training."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headstart import api
-from headstart.cli.command import AsJson, Overwrite, Quiet, Said, Verbose, made_from, write_json
+from headstart.cli.command import AsJson, Overwrite, Quiet, Said, Verbose, made_from, write_result
+from headstart.cli.tables import SUFFIXES, check_writable, write_table
 from headstart.columns import LONGEST_CELL, cell, columns
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ TITLES = {
     "leaks": "near-duplicates of a train sample in validation or test",
     "outliers": "outliers",
 }
+PLOTS = (".png", ".svg")
 
 
 @made_from(api.audit)
@@ -45,11 +47,7 @@ def audit(
     report, tables = audit_report(found), audit_tables(found)
     if out is not None:
         _write(out, report, tables)
-    if as_json:
-        write_json(report)
-    else:
-        for line in _page(report, tables, show):
-            typer.echo(line)
+    write_result(report, as_json, _page(report, tables, show))
     if out is not None:
         open_progress(quiet).say(f"audit.json and {len(tables)} tables written to {out}")
 
@@ -106,7 +104,7 @@ def _cells(header: list[str], row: list[Any]) -> list[Any]:
 def _summary(report: Json) -> list[list[Any]]:
     rows: list[list[Any]] = []
     if labels := report.get("labels"):
-        rows.append(["wrong labels", labels["n"], _splits(labels)])
+        rows.append(["wrong labels", labels["n"], _split_counts(labels)])
     if twins := report.get("duplicates"):
         said = (
             f"{twins['n_exact']:,} exact, {twins['n_across_splits']:,} across splits, "
@@ -119,11 +117,11 @@ def _summary(report: Json) -> list[list[Any]]:
         said = f"{n_test:,} test, {n_validation:,} validation{_worth(leaks)}"
         rows.append(["leaks", n_test + n_validation, said])
     if outliers := report.get("outliers"):
-        rows.append(["outliers", outliers["n"], _splits(outliers)])
+        rows.append(["outliers", outliers["n"], _split_counts(outliers)])
     return rows
 
 
-def _splits(counts: Json) -> str:
+def _split_counts(counts: Json) -> str:
     return ", ".join(f"{counts[f'n_{split}']:,} {split}" for split in ("train", "validation", "test"))
 
 
@@ -139,3 +137,64 @@ def _worth(leaks: Json) -> str:
 
 def _number(value: float | None) -> str:
     return "nothing left" if value is None else f"{value:.4f}"
+
+
+@made_from(api.rank)
+def rank(said: Said, as_json: AsJson = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
+    ranked = api.rank(**said.values, quiet=quiet)
+    metric = ranked[0].metric
+    header = ["backbone", "tap", "width", f"loo {metric}", "loo mse", "logme", f"knn {metric}", "seconds"]
+    rows: list[list[str | float]] = [
+        [
+            cell(one.backbone, None),  # to be copied from here
+            cell(one.tap, None),
+            str(one.width),
+            one.loo,
+            one.loo_error,
+            one.logme,
+            one.knn,
+            f"{one.seconds:.1f}",
+        ]
+        for one in ranked
+    ]
+    write_result(ranked, as_json, columns(header, rows))
+
+
+@made_from(api.project)
+def project(
+    said: Said,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", metavar="FILE", help=".png or .svg for a plot; .parquet, .csv or .jsonl for points."
+        ),
+    ],
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    from headstart.files import write_durably
+    from headstart.progress import open_progress
+
+    _check_plot_writable(out, overwrite)
+    found, suffix = api.project(**said.values, quiet=quiet), out.suffix.lower()
+    if suffix in PLOTS:
+        plot = found.plot()
+        write_durably(out, plot.png() if suffix == ".png" else plot.svg())
+    else:
+        # A key is bytes, which a table of text cannot hold.
+        write_table(found.table if suffix == ".parquet" else found.table.drop_columns(["key"]), out)
+    open_progress(quiet).say(f"{found.table.num_rows:,} points written to {out}")
+
+
+def _check_plot_writable(out: Path, overwrite: bool) -> None:
+    from headstart.errors import ConfigError
+
+    if out.suffix.lower() not in PLOTS + SUFFIXES:
+        raise ConfigError(f"{out} has none of the endings {', '.join(PLOTS + SUFFIXES)}; choose one of them")
+    if out.suffix.lower() not in PLOTS:
+        check_writable(out)
+    elif not out.parent.is_dir():
+        raise ConfigError(f"there is no folder {out.parent} to write {out.name} to")
+    if out.exists() and not overwrite:
+        raise ConfigError(f"{out} is there already; choose another --out, or pass --overwrite")
