@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headstart import api
-from headstart.cli.command import AsJson, Said, Verbose, guarded, made_from, write_result
+from headstart.cli.command import AsJson, Said, guarded, made_from, write_result
 
 if TYPE_CHECKING:
     from headstart.backbones.catalogue import Catalogue, LocalBackbone
@@ -31,7 +31,6 @@ def ls(
         typer.Option("--filter", metavar="PATTERN", help="List what matches of timm and torchvision."),
     ] = None,
     as_json: AsJson = False,
-    verbose: Verbose = False,
 ) -> None:
     """List the backbones that can be had on this machine, and those to start with; asks no network."""
     from headstart.backbones.catalogue import catalogue
@@ -44,7 +43,7 @@ def ls(
 
 @app.command("show")
 @made_from(api.describe_backbone)
-def show(said: Said, as_json: AsJson = False, verbose: Verbose = False) -> None:
+def show(said: Said, as_json: AsJson = False) -> None:
     found = api.describe_backbone(**said.values)
     rows = _description_rows(found)
     write_result(found, as_json, (f"{name + ':':<15}{value}" for name, value in rows))

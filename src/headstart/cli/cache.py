@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headstart.cli.command import AsJson, Cache, Quiet, Verbose, guarded, write_json, write_result
+from headstart.cli.command import AsJson, Cache, Quiet, guarded, write_json, write_result
 from headstart.options import split
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ app = typer.Typer(help="Look after a cache.", no_args_is_help=True)
 
 @app.command("ls")
 @guarded
-def ls(cache: Cache = None, as_json: AsJson = False, verbose: Verbose = False) -> None:
+def ls(cache: Cache = None, as_json: AsJson = False) -> None:
     """List the sets and the spaces of a cache."""
     from headstart.cache.store import Cache
     from headstart.cache.upkeep.listing import list_cache
@@ -37,7 +37,6 @@ def ls(cache: Cache = None, as_json: AsJson = False, verbose: Verbose = False) -
 def show(
     name: Annotated[str, typer.Argument(metavar="SET-OR-SPACE")],
     cache: Cache = None,
-    verbose: Verbose = False,
 ) -> None:
     """Show all that is known of a set, or of a space by its id, as JSON."""
     from headstart.cache.store import Cache
@@ -55,7 +54,6 @@ def verify(
     cache: Cache = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
-    verbose: Verbose = False,
 ) -> None:
     """Check every shard and every set; exit with 1 if anything is wrong."""
     from headstart.cache.store import Cache
@@ -79,7 +77,6 @@ def compact(
     cache: Cache = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
-    verbose: Verbose = False,
 ) -> None:
     """Merge small shards into few of about 64 MB, while others read and write; no vector changes."""
     from headstart.cache.formats import format_name
@@ -107,7 +104,6 @@ def gc(
     cache: Cache = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
-    verbose: Verbose = False,
 ) -> None:
     """Move what no set refers to into the cache's trash, and empty the trash of an earlier gc."""
     from headstart.cache.store import Cache
@@ -142,7 +138,6 @@ def export(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export.")] = False,
     cache: Cache = None,
     as_json: AsJson = False,
-    verbose: Verbose = False,
 ) -> None:
     """Write a set with its features to one file that other tools read."""
     from headstart.cache.exchange.export import export as write
@@ -177,7 +172,6 @@ def import_(
     cache: Cache = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
-    verbose: Verbose = False,
 ) -> None:
     """Make a set of features that something else computed."""
     from headstart.cache.formats import format_name

@@ -89,14 +89,12 @@ def made_from(
             typed = {name for name in known if _is_typed(context, name)}
             command(Said(values, typed), **{p.name: given[p.name] for p in own})
 
-        made = guarded(called)
-        made.__doc__ = command.__doc__ or about(function)
-        made.__annotations__ = {}
         context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
         shell = [in_shell(p, name in optional) for name, p in known.items()]
         keywords = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
-        made.__signature__ = inspect.Signature([context, *shell, *keywords])  # type: ignore[attr-defined]
-        return made
+        called.__signature__ = inspect.Signature([context, *shell, *keywords])  # type: ignore[attr-defined]
+        called.__doc__ = command.__doc__ or about(function)
+        return guarded(called)
 
     return decorate
 
@@ -203,10 +201,11 @@ class _Terminated(KeyboardInterrupt):
 
 
 def guarded(command: Callable[P, None]) -> Callable[P, None]:
-    """Turn errors into one clear line and the exit code that the design gives them."""
+    """Turn errors into one clear line and the exit code that the design gives them; each command has ``--verbose``."""
 
     @functools.wraps(command)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
+        kwargs.pop("verbose", None)  # `fail` looks for it where a mistake in the options is met, too
         signal.signal(signal.SIGTERM, _terminate)
         if kwargs.get("quiet"):
             for library in ("HF_HUB", "HF_DATASETS"):
@@ -231,6 +230,10 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
             text = f"unexpected {type(error).__name__}: {error}"
             fail(HeadstartError(f"{text}; this is a bug in headstart: --verbose shows where"))
 
+    own = inspect.signature(command, eval_str=True).parameters.values()
+    verbose = inspect.Parameter("verbose", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Verbose)
+    wrapper.__signature__ = inspect.Signature([*own, verbose])  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {}
     return wrapper
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from headstart.cli.command import Verbose, guarded
+from headstart.cli.command import guarded
 from headstart.columns import columns
 from headstart.errors import HeadstartError
 
@@ -50,7 +50,6 @@ def demo(
     folder: Annotated[
         Path, typer.Option("--folder", metavar="DIR", help="Where data, cache and runs go.")
     ] = Path("demo"),
-    verbose: Verbose = False,
 ) -> None:
     """Run the main job on real images and texts, with real pretrained weights."""
     folder.mkdir(parents=True, exist_ok=True)

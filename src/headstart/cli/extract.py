@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from headstart import api
-from headstart.cli.command import AsJson, Quiet, Said, Verbose, made_from, write_json
+from headstart.cli.command import AsJson, Quiet, Said, made_from, write_json
 from headstart.tasks import open_task
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @made_from(api.extract)
-def extract(said: Said, as_json: AsJson = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
+def extract(said: Said, as_json: AsJson = False, quiet: Quiet = False) -> None:
     from headstart.config import ExtractConfig
     from headstart.extraction.stage import check_strict
     from headstart.extraction.stage import extract as run

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headstart import api
-from headstart.cli.command import AsJson, Overwrite, Quiet, Said, Verbose, made_from, write_result
+from headstart.cli.command import AsJson, Overwrite, Quiet, Said, made_from, write_result
 from headstart.cli.tables import SUFFIXES, check_writable, write_table
 from headstart.columns import LONGEST_CELL, cell, columns
 
@@ -37,7 +37,6 @@ def audit(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
-    verbose: Verbose = False,
 ) -> None:
     from headstart.inspection.audit_tables import audit_report, audit_tables
     from headstart.progress import open_progress
@@ -140,7 +139,7 @@ def _number(value: float | None) -> str:
 
 
 @made_from(api.rank)
-def rank(said: Said, as_json: AsJson = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
+def rank(said: Said, as_json: AsJson = False, quiet: Quiet = False) -> None:
     ranked = api.rank(**said.values, quiet=quiet)
     metric = ranked[0].metric
     header = ["backbone", "tap", "width", f"loo {metric}", "loo mse", "logme", f"knn {metric}", "seconds"]
@@ -171,7 +170,6 @@ def project(
     ],
     overwrite: Overwrite = False,
     quiet: Quiet = False,
-    verbose: Verbose = False,
 ) -> None:
     from headstart.files import write_durably
     from headstart.progress import open_progress

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from headstart import api
-from headstart.cli.command import AsJson, Quiet, Said, Verbose, made_from, this_command, write_json
+from headstart.cli.command import AsJson, Quiet, Said, made_from, this_command, write_json
 
 if TYPE_CHECKING:
     from headstart.pipelines.run import PipelineOutcome, StepOutcome
 
 
 @made_from(api.run_pipeline, optional=["pipeline"])
-def run(said: Said, as_json: AsJson = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
+def run(said: Said, as_json: AsJson = False, quiet: Quiet = False) -> None:
     from headstart.errors import HeadstartError
     from headstart.pipelines.run import foresee, run_pipeline
     from headstart.pipelines.schema import load_pipeline

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headstart import api
-from headstart.cli.command import AsJson, Quiet, Said, Verbose, guarded, made_from, write_json, write_result
+from headstart.cli.command import AsJson, Quiet, Said, guarded, made_from, write_json, write_result
 from headstart.columns import cell, columns
 
 if TYPE_CHECKING:
@@ -48,7 +48,6 @@ def ls(
     ] = "metric",
     as_json: AsJson = False,
     quiet: Quiet = False,
-    verbose: Verbose = False,
 ) -> None:
     """List runs with a metric of each."""
     from headstart.progress import open_progress
@@ -73,7 +72,6 @@ def ls(
 def show(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")],
     as_json: AsJson = False,
-    verbose: Verbose = False,
 ) -> None:
     """Show the report of a run: what was fitted on what, and how good it is."""
     from headstart.registry.run import Run
@@ -91,7 +89,6 @@ def best(
     set: SetName = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
-    verbose: Verbose = False,
 ) -> None:
     """Write the path of the best run; of an error (log_loss, brier, ece, mae, rmse …) the lowest is best."""
     from headstart.registry.known_runs import best_run
@@ -103,7 +100,7 @@ def best(
 
 
 @made_from(api.compare)
-def compare(said: Said, as_json: AsJson = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
+def compare(said: Said, as_json: AsJson = False, quiet: Quiet = False) -> None:
     """Compare runs on the same test samples: figures with intervals, costs, and which one to take."""
     from headstart.progress import open_progress
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from headstart import api
-from headstart.cli.command import AsJson, ConfigFile, Quiet, Said, Verbose, made_from, write_json
+from headstart.cli.command import AsJson, ConfigFile, Quiet, Said, made_from, write_json
 from headstart.tasks import open_task
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ def fit_head(
     config: ConfigFile = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
-    verbose: Verbose = False,
 ) -> None:
     from headstart.config import FitConfig
     from headstart.errors import ConfigError
@@ -59,7 +58,6 @@ def fine_tune(
     config: ConfigFile = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
-    verbose: Verbose = False,
 ) -> None:
     from headstart.config import TuneConfig
     from headstart.errors import ConfigError

@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from headstart.types import Place
 
 EXACT_INTEGERS = 1e15
+SEPARATORS = "|;,"
+SHOWN_CHARACTERS = 60
+BLANK = -1
+YES, NO = ("1", "1.0", "true", "yes"), ("0", "0.0", "false", "no")
+_INTEGER = re.compile(r"-?\d+")
+_INTEGRAL = re.compile(r"-?\d+(\.0+)?")
 
 
 def cell_text(value: Any) -> str | None:
@@ -114,10 +120,6 @@ def _string_lists(lists: pa.Array) -> pa.ListArray:
     return lists_from(lengths, as_strings(lists.flatten()), nulls_of(lists))
 
 
-_INTEGER = re.compile(r"-?\d+")
-_INTEGRAL = re.compile(r"-?\d+(\.0+)?")
-
-
 class Renaming:
     """Gives the values of a column other names, block by block: ``rename`` takes all distinct ones."""
 
@@ -176,7 +178,7 @@ def names_of(
 
 def n_classes(n: int) -> str:
     """A number of classes, for people."""
-    return f"{n:,} class{'' if n == 1 else 'es'}"
+    return f"{n:,} {'class' if n == 1 else 'classes'}"
 
 
 def in_order(labels: Sequence[str]) -> tuple[str, ...]:
@@ -190,12 +192,6 @@ def in_order(labels: Sequence[str]) -> tuple[str, ...]:
     if all(_INTEGER.fullmatch(label) for label in labels):
         return tuple(sorted(labels, key=lambda label: (int(label), label)))
     return ()
-
-
-SEPARATORS = "|;,"
-SHOWN_CHARACTERS = 60
-BLANK = -1
-YES, NO = ("1", "1.0", "true", "yes"), ("0", "0.0", "false", "no")
 
 
 def rename_lists(
@@ -242,18 +238,22 @@ def split_cells(
     """
     distinct = pc.unique(column)
     cells = distinct.to_pylist()
-    bracketed = [separator is None and _in_brackets(cell) for cell in cells]
-    plain = [cell for cell, is_json in zip(cells, bracketed, strict=True) if cell and not is_json]
+
+    def is_json(cell: str) -> bool:
+        return separator is None and cell.strip()[:1] == "[" and cell.strip()[-1:] == "]"
+
+    plain = [cell for cell in cells if cell and not is_json(cell)]
     at = separator or next((mark for mark in SEPARATORS if any(mark in cell for cell in plain)), None)
-    parsed: list[list[str] | None] = []
-    for cell, is_json in zip(cells, bracketed, strict=True):
+
+    def parsed(cell: str | None) -> list[str] | None:
         if not cell or cell.isspace():
-            parsed.append(None)
-        elif is_json:
-            parsed.append(_json_list(cell, name, lambda cell=cell: place(first_row(column, cell))))  # type: ignore[misc]
-        else:
-            parsed.append([part.strip() for part in (cell.split(at) if at else [cell])])
-    return string_lists(parsed).take(whole(pc.index_in(column, value_set=distinct))), at
+            return None
+        if is_json(cell):
+            return _json_list(cell, name, lambda: place(first_row(column, cell)))
+        return [part.strip() for part in (cell.split(at) if at else [cell])]
+
+    lists = string_lists([parsed(cell) for cell in cells])
+    return lists.take(whole(pc.index_in(column, value_set=distinct))), at
 
 
 def flags_as_lists(columns: Mapping[str, Any], place: Place) -> tuple[pa.ListArray, int]:
@@ -303,11 +303,6 @@ def _flags(column: Any, name: str, place: Place) -> NDArray[np.int8]:
             "several label columns with --label-kind multi hold 0/1, true/false or yes/no each"
         )
     return says
-
-
-def _in_brackets(cell: str | None) -> bool:
-    text = (cell or "").strip()
-    return text.startswith("[") and text.endswith("]")
 
 
 def _json_list(cell: str, name: str, place: Callable[[], str]) -> list[str]:

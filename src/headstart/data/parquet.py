@@ -196,16 +196,24 @@ class ParquetImages(Images):
             self._reader = other._reader
 
     def place(self, row: int) -> tuple[int, int]:
-        """The row group and the number of the chunk within it that hold a row."""
+        """The row group that holds a row, and the first row of the chunk within it."""
         group = bisect_right(self.groups, row) - 1
         while self.groups[group + 1] <= row:  # empty row groups begin where others do
             group += 1
-        return group, (row - self.groups[group]) // self.chunk_rows[group]
+        return group, row - (row - self.groups[group]) % self.chunk_rows[group]
 
-    def span(self, group: int, chunk: int) -> tuple[int, int]:
-        """The first row of a chunk, and the one after its last."""
-        start = self.groups[group] + chunk * self.chunk_rows[group]
-        return start, min(start + self.chunk_rows[group], self.groups[group + 1])
+    def chunks(self, group: int) -> Iterator[Chunk]:
+        """The chunks from a row group on."""
+        with _open(self.path) as file:
+            for number in range(group, len(self.chunk_rows)):
+                start, stop = self.groups[number : number + 2]
+                step = self.chunk_rows[number]
+                batches = file.iter_batches(step, row_groups=[number], columns=[self.name], use_threads=False)
+                for first in range(start, stop, step):
+                    batch = next(batches, None)
+                    if batch is None or batch.num_rows != min(step, stop - first):
+                        raise pa.ArrowInvalid("it holds fewer rows than its footer promises")
+                    yield Chunk.of(first, batch.column(batch.schema.get_field_index(self.name)))
 
     def cells(self, rows: Sequence[int]) -> Iterator[Cell]:
         """Bytes and path of some rows, chunk by chunk, while all of the table is read."""
@@ -255,18 +263,18 @@ class Chunk:
 
 
 class ChunkReader:
-    """Decodes chunks of any number of files; safe to use from several threads."""
+    """Decodes chunks of any number of files, each read forward; safe to use from several threads."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._files: OrderedDict[Path, _OpenFile] = OrderedDict()
-        self._chunks: OrderedDict[tuple[Path, int, int], Chunk] = OrderedDict()
+        self._files: OrderedDict[Path, tuple[int, Iterator[Chunk]]] = OrderedDict()
+        self._chunks: OrderedDict[tuple[Path, int], Chunk] = OrderedDict()
 
     def __reduce__(self) -> tuple[type[ChunkReader], tuple[()]]:
         return ChunkReader, ()
 
-    def chunk(self, column: ParquetImages, group: int, number: int) -> Chunk:
-        """A chunk of a row group.
+    def chunk(self, column: ParquetImages, group: int, start: int) -> Chunk:
+        """The chunk of a row group that begins at a row.
 
         Raises
         ------
@@ -275,59 +283,26 @@ class ChunkReader:
         OSError, pyarrow.ArrowException
             It cannot be read.
         """
-        place = (column.path, group, number)
+        place = (column.path, start)
         with self._lock:
             if place not in self._chunks:
-                self._chunks[place] = self._read(column, group, number)
+                self._chunks[place] = self._read(column, group, start)
             self._chunks.move_to_end(place)
             while len(self._chunks) > KEPT_CHUNKS:
                 self._chunks.popitem(last=False)
             return self._chunks[place]
 
-    def _read(self, column: ParquetImages, group: int, number: int) -> Chunk:
-        try:
-            if stat_fields(os.stat(column.path)) != column.stats:
-                raise SampleError(f"{column.path} has changed since it was opened")
-            if column.path not in self._files:
-                self._files[column.path] = _OpenFile(column)
-            self._files.move_to_end(column.path)
-            while len(self._files) > KEPT_FILES:
-                self._files.popitem(last=False)[1].close()
-            return self._files[column.path].read(group, number)
-        except BaseException:
-            if opened := self._files.pop(column.path, None):
-                opened.close()
-            raise
-
-
-class _OpenFile:
-    """A file that is read forward, chunk by chunk."""
-
-    def __init__(self, column: ParquetImages) -> None:
-        self._column = column
-        self._file = _open(column.path)
-        self._batches: Iterator[pa.RecordBatch] = iter(())
-        self._group, self._next = -1, 0
-
-    def close(self) -> None:
-        self._batches = iter(())
-        self._file.close()
-
-    def read(self, group: int, number: int) -> Chunk:
-        column = self._column
-        if group != self._group or number < self._next:
-            self._batches = self._file.iter_batches(
-                column.chunk_rows[group], row_groups=[group], columns=[column.name], use_threads=False
-            )
-            self._group, self._next = group, 0
-        batch = None
-        while self._next <= number:
-            batch = next(self._batches, None)
-            self._next += 1
-        start, stop = column.span(group, number)
-        if batch is None or batch.num_rows != stop - start:
-            raise pa.ArrowInvalid("it holds fewer rows than its footer promises")
-        return Chunk.of(start, batch.column(batch.schema.get_field_index(column.name)))
+    def _read(self, column: ParquetImages, group: int, start: int) -> Chunk:
+        next_row, chunks = self._files.pop(column.path, (-1, iter(())))
+        if stat_fields(os.stat(column.path)) != column.stats:
+            raise SampleError(f"{column.path} has changed since it was opened")
+        if not column.groups[group] <= next_row <= start:
+            chunks = column.chunks(group)
+        chunk = next(chunk for chunk in chunks if chunk.start == start)
+        self._files[column.path] = start + len(chunk.contents), chunks
+        while len(self._files) > KEPT_FILES:
+            self._files.popitem(last=False)  # which closes it
+        return chunk
 
 
 def _plain(array: pa.Array) -> Any:

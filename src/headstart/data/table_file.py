@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,8 +18,6 @@ from headstart.data.source import printable
 from headstart.errors import DataError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from headstart.data.contents import Images
     from headstart.data.growing import GrowingTable
 
@@ -45,13 +43,7 @@ class RowNumbers:
     def __len__(self) -> int:
         return self._n
 
-    @overload
-    def __getitem__(self, place: int) -> int: ...
-
-    @overload
-    def __getitem__(self, place: slice) -> NDArray[np.int64]: ...
-
-    def __getitem__(self, place: int | slice) -> int | NDArray[np.int64]:
+    def __getitem__(self, place: int | slice) -> Any:
         if isinstance(place, slice):
             rows = np.arange(*place.indices(self._n))
             return rows + 1 + np.searchsorted(self._behind, rows, side="right")

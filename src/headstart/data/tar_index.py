@@ -14,7 +14,7 @@ import os
 import re
 from array import array
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -57,22 +57,24 @@ VERSION = 1
 MAX_FILES = 4096
 MAX_BYTES = 2 << 30
 
-_ARRAYS = ("firsts", "codes", "offsets", "sizes", "held", "small")
+_ARRAYS = ("key_bytes", "key_ends", "firsts", "codes", "offsets", "sizes", "held", "small")
+_ABOUT = ("endings", "refused", "ignored", "n_ignored", "trouble")
 
 
 @dataclass(frozen=True, slots=True)
 class TarIndex:
     """The S samples of a tar and their M members, in its order.
 
-    ``keys`` are the samples' names: those of their members up to the first dot. Sample ``i`` has the members
-    ``firsts[i]:firsts[i + 1]``. Of each member ``codes`` says what its name ends with, as a number of ``endings``
-    (written without the first dot), ``offsets`` and ``sizes`` where its bytes are in the tar, and ``held`` where they
-    begin in ``small``, or -1: small labels and texts are kept, so that a warm run need not touch the tar.
+    A sample's key is the name of its members up to the first dot; key ``i`` ends at ``key_ends[i + 1]``. Sample ``i``
+    has the members ``firsts[i]:firsts[i + 1]``. Of each member ``codes`` says what its name ends with, as a number of
+    ``endings`` (written without the first dot), ``offsets`` and ``sizes`` where its bytes are in the tar, and ``held``
+    where they begin in ``small``, or -1: small labels and texts are kept, so that a warm run need not touch the tar.
     ``refused`` are samples that are not to be used, and why; ``ignored`` the first few members that belong to no
     sample; ``trouble`` says why the tar ends before its end.
     """
 
-    keys: pa.Array
+    key_bytes: NDArray[np.uint8]
+    key_ends: NDArray[np.int64]
     firsts: NDArray[np.int64]
     codes: NDArray[np.int32]
     offsets: NDArray[np.int64]
@@ -81,12 +83,18 @@ class TarIndex:
     small: NDArray[np.uint8]
     endings: tuple[str, ...]
     refused: Mapping[int, str]
-    ignored: tuple[str, ...] = ()
-    n_ignored: int = 0
-    trouble: str | None = None
+    ignored: tuple[str, ...]
+    n_ignored: int
+    trouble: str | None
 
     def __len__(self) -> int:
         return len(self.firsts) - 1
+
+    @property
+    def keys(self) -> pa.Array:
+        """The samples' names, as strings."""
+        buffers = [None, pa.py_buffer(self.key_ends), pa.py_buffer(self.key_bytes)]
+        return pa.Array.from_buffers(pa.large_string(), len(self), buffers)
 
     def kinds(self) -> list[str]:
         """The endings in lower case, each once."""
@@ -136,11 +144,9 @@ class _Indexing:
         self._key: str | None = None
         self._before: set[str] = set()
         self._present: set[str] = set()
-        self._names = bytearray()
-        self._ends = array("q", [0])
+        self._names, self._ends = bytearray(), array("q", [0])
         self._firsts = array("q")
-        self._codes, self._held = array("i"), array("q")
-        self._offsets, self._sizes = array("q"), array("q")
+        self._members = {"codes": array("i"), "offsets": array("q"), "sizes": array("q"), "held": array("q")}
         self._small = bytearray()
         self._code_of: dict[str, int] = {}
         self._refused: dict[int, str] = {}
@@ -164,17 +170,18 @@ class _Indexing:
         elif lower in self._present:
             self._refuse(f"it has two members that end with .{lower}")
         self._present.add(lower)
-        self._codes.append(self._code_of.setdefault(ending, len(self._code_of)))
-        self._offsets.append(member.offset)
-        self._sizes.append(member.size)
-        self._held.append(self._hold(member) if lower in SMALL else -1)
+        code = self._code_of.setdefault(ending, len(self._code_of))
+        held = self._hold(member) if lower in SMALL else -1
+        about = (code, member.offset, member.size, held)
+        for column, value in zip(self._members.values(), about, strict=True):
+            column.append(value)
 
     def _begin(self, key: str) -> None:
         self._key = key
         self._before, self._present = self._present, set()
         self._names += printable(key).encode("utf-8")
         self._ends.append(len(self._names))
-        self._firsts.append(len(self._codes))
+        self._firsts.append(len(self._members["codes"]))
 
     def _refuse(self, reason: str) -> None:
         self._refused.setdefault(len(self._firsts) - 1, reason)
@@ -192,31 +199,28 @@ class _Indexing:
         if self._before <= self._present:
             return
         start = self._firsts.pop()
-        for column in (self._codes, self._offsets, self._sizes, self._held):
+        for column in self._members.values():
             del column[start:]
         self._ends.pop()
         self._refused.pop(len(self._firsts), None)
 
     def finish(self, trouble: str | None) -> TarIndex:
-        n = len(self._firsts)
-        self._firsts.append(len(self._codes))
-        buffers = [None, pa.py_buffer(bytes(self._ends)), pa.py_buffer(bytes(self._names))]
-        keys = pa.Array.from_buffers(pa.large_string(), n, buffers)
-        twice = dict.fromkeys(_repeated(keys), _TWICE)
-        return TarIndex(
-            keys=keys,
-            firsts=np.frombuffer(self._firsts, dtype=np.int64),
-            codes=np.frombuffer(self._codes, dtype=np.int32),
-            offsets=np.frombuffer(self._offsets, dtype=np.int64),
-            sizes=np.frombuffer(self._sizes, dtype=np.int64),
-            held=np.frombuffer(self._held, dtype=np.int64),
+        self._firsts.append(len(self._members["codes"]))
+        columns = {"key_ends": self._ends, "firsts": self._firsts, **self._members}
+        arrays: dict[str, NDArray[Any]] = {
+            name: np.frombuffer(column, dtype=column.typecode) for name, column in columns.items()
+        }
+        index = TarIndex(
+            key_bytes=np.frombuffer(self._names, dtype=np.uint8),
             small=np.frombuffer(self._small, dtype=np.uint8),
+            **arrays,
             endings=tuple(printable(ending) for ending in self._code_of),
-            refused=twice | self._refused,
+            refused=self._refused,
             ignored=tuple(self._ignored),
             n_ignored=self._n_ignored,
             trouble=trouble,
         )
+        return replace(index, refused=dict.fromkeys(_repeated(index.keys), _TWICE) | self._refused)
 
 
 def _repeated(keys: pa.Array) -> list[int]:
@@ -278,36 +282,16 @@ class TarIndexStore:
 
 
 def _packed(index: TarIndex) -> dict[str, NDArray[Any]]:
-    about = {
-        "version": VERSION,
-        "endings": index.endings,
-        "refused": list(index.refused.items()),
-        "ignored": index.ignored,
-        "n_ignored": index.n_ignored,
-        "trouble": index.trouble,
-    }
-    _, ends, names = index.keys.buffers()
-    return {
-        "about": np.frombuffer(json.dumps(about).encode("utf-8"), dtype=np.uint8),
-        "key_ends": np.frombuffer(ends, dtype=np.int64),
-        "key_bytes": np.frombuffer(names or b"", dtype=np.uint8),
-        **{name: getattr(index, name) for name in _ARRAYS},
-    }
+    about = {name: getattr(index, name) for name in _ABOUT} | {"version": VERSION}
+    about["refused"] = list(index.refused.items())
+    packed = np.frombuffer(json.dumps(about).encode("utf-8"), dtype=np.uint8)
+    return {"about": packed, **{name: getattr(index, name) for name in _ARRAYS}}
 
 
 def _unpacked(stored: dict[str, NDArray[Any]]) -> TarIndex | None:
     about = json.loads(stored["about"].tobytes())
     if about.pop("version") != VERSION:
         return None
-    ends, names = stored["key_ends"], stored["key_bytes"]
-    buffers = [None, pa.py_buffer(ends), pa.py_buffer(names)]
-    keys = pa.Array.from_buffers(pa.large_string(), len(ends) - 1, buffers)
-    return TarIndex(
-        keys=keys,
-        endings=tuple(about["endings"]),
-        refused=dict(about["refused"]),
-        ignored=tuple(about["ignored"]),
-        n_ignored=about["n_ignored"],
-        trouble=about["trouble"],
-        **{name: stored[name] for name in _ARRAYS},
-    )
+    lists = {"endings": tuple(about["endings"]), "ignored": tuple(about["ignored"])}
+    about |= {**lists, "refused": dict(about["refused"])}
+    return TarIndex(**{name: stored[name] for name in _ARRAYS}, **about)
