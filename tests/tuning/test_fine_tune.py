@@ -177,7 +177,7 @@ def test_predict_gives_what_the_report_says(tuned: Any, texts: Path, tmp_path: P
 def test_python_users_hold_the_run_without_saving_it(
     texts: Path, tiny_bert: Path, cache_root: Path, tmp_path: Path
 ) -> None:
-    features = hs.extract(str(texts), f"hf:{tiny_bert}", cache=str(cache_root), quiet=True)
+    features = hs.extract(texts, f"hf:{tiny_bert}", cache=cache_root, quiet=True)
     run = hs.fine_tune(features, strategy="last:1", epochs=1, lr=1e-3, plots="none")
     before = run.predict(["red blue", "cat hen"])
     run.save(tmp_path / "run")
