@@ -37,15 +37,15 @@ def open_backbone(spec: str, options: BackboneOptions) -> Backbone:
     _check_options(spec, kind, options)
     match kind:
         case "timm" if name:
-            from headstart.backbones.timm_images import TimmBackbone
+            from headstart.backbones.timm_models import TimmBackbone
 
             return TimmBackbone(spec, name, options)
         case "torchvision" if name:
-            from headstart.backbones.torchvision_images import TorchvisionBackbone
+            from headstart.backbones.torchvision_models import TorchvisionBackbone
 
             return TorchvisionBackbone(spec, name, options)
         case "hf" if name:
-            from headstart.backbones.hf.backbone import HubBackbone
+            from headstart.backbones.hf import HubBackbone
 
             return HubBackbone(spec, name, options)
         case "bundled":

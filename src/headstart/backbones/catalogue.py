@@ -12,8 +12,7 @@ from typing import Literal
 
 from headstart.backbones import BackboneOptions, open_backbone
 from headstart.backbones.bundled import BUNDLES
-from headstart.backbones.hub import hub_commit
-from headstart.backbones.torch_hub import torch_hub_folder
+from headstart.backbones.hub import hub_commit, torch_hub_folder
 from headstart.errors import HeadstartError, WeightsUnavailableError
 
 Modality = Literal["image", "text", "image-text"]

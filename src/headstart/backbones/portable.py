@@ -1,19 +1,19 @@
-"""What it takes to make a backbone again where headstart is not installed."""
+"""What it takes to make a backbone again: its weights after training, or all of it where headstart is not installed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from headstart.backbones.pooling import UNIT
 from headstart.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import torch
 
+    from headstart.backbones.options import BackboneOptions
     from headstart.contracts import Backbone
     from headstart.types import Json
 
@@ -141,3 +141,45 @@ def without_pooler(module: Any, tap: str) -> dict[str, Json]:
 
     takes = "add_pooling_layer" in inspect.signature(type(module).__init__).parameters
     return {"add_pooling_layer": False} if takes and not tap.startswith("pooler") else {}
+
+
+WEIGHTS = "model.safetensors"
+BackboneSaver: TypeAlias = "Callable[[Path], tuple[str, BackboneOptions]]"
+"""Writes a backbone into an empty folder with the weights that it has by then; what opens it again."""
+
+
+@runtime_checkable
+class TunableBackbone(Protocol):
+    """A backbone that can be trained as a whole."""
+
+    def tunable(self, tap: str) -> BackboneSaver:
+        """How it is kept once its weights have changed.
+
+        To be asked before it is loaded: what the tap cannot read may be dropped for good.
+
+        Parameters
+        ----------
+        tap : str
+            Canonical: what a head reads.
+
+        Raises
+        ------
+        ConfigError
+            What the tap reads cannot be trained, or not be kept.
+        """
+
+
+def backbone_saver(backbone: Backbone, tap: str) -> BackboneSaver:
+    """How a backbone is kept once its weights have changed; see `TunableBackbone`.
+
+    Raises
+    ------
+    ConfigError
+        It cannot be trained.
+    """
+    if not isinstance(backbone, TunableBackbone):
+        raise ConfigError(
+            f"{backbone.spec} cannot be fine-tuned: that needs a model of transformers, timm or torchvision; of "
+            "another kind fit a head, and train run.module(trainable=True) in a loop of your own"
+        )
+    return backbone.tunable(tap)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from headstart.backbones.hf.dual_inputs import MASK
+from headstart.backbones.hf.towers import MASK
 from headstart.errors import HeadstartError, MissingDependencyError
 from headstart.exporting.to_hf import carried_model
 from headstart.files import write_json

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from headstart.errors import BackboneError, SampleError
-from headstart.extraction.batches import FULL, BatchTuner, ReadyItems
+from headstart.extraction.batches import FULL, BatchTuner, Item, Job, ReaderPool, ReadyItems, TransientError
 from headstart.extraction.inference import (
     BatchRunner,
     FeatureCaster,
@@ -21,7 +21,6 @@ from headstart.extraction.inference import (
     SpaceFeatures,
     lay_out,
 )
-from headstart.extraction.readers import Item, Job, ReaderPool, TransientError
 from headstart.extraction.runtime import TorchRuntime, Trial
 from headstart.extraction.timings import PHASES, Stopwatch, Timings
 from headstart.memory import is_out_of_memory

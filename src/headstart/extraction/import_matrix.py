@@ -33,8 +33,7 @@ from headstart.data.labels.names import clean_labels
 from headstart.data.splits import split_name
 from headstart.data.tables.formats import is_table, read_table_file
 from headstart.errors import ConfigError, DataError, HeadstartError
-from headstart.extraction.labels import Labelled, label_samples
-from headstart.extraction.samples import Samples
+from headstart.extraction.samples import Labelled, Samples, label_samples
 from headstart.keys import KEY_BYTES, contains, pack
 from headstart.types import SPLITS
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headstart.contracts import FrozenModel, Runtime
+    from headstart.extraction.batches import Item
     from headstart.extraction.plan import ExtractionPlan
-    from headstart.extraction.readers import Item
     from headstart.extraction.timings import Stopwatch
     from headstart.types import StoredDtype
 

@@ -14,7 +14,7 @@ from headstart.cache.formats import FormatName, shard_format
 from headstart.cache.recipe import make_recipe
 from headstart.data.splits import TRAIN
 from headstart.errors import ConfigError
-from headstart.extraction.labels import label_samples
+from headstart.extraction.samples import label_samples
 from headstart.keys import ROWS_AT_ONCE, contains, first_occurrences, pack
 from headstart.types import Precision, StoredDtype
 

@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import MismatchError
-from headstart.extraction.messages import (
+from headstart.extraction.workers import (
     Advanced,
     ExitMessage,
     Failed,

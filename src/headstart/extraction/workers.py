@@ -1,35 +1,30 @@
 """The engine of several processes: one worker a GPU, or several on a CPU, over one plan.
 
 The workers are commands of their own that share the plan's spaces out by claims, as separate commands do, so
-one that dies loses nothing: the others take over what it had claimed.
+one that dies loses nothing: the others take over what it had claimed. They and the command that started them tell
+each other one JSON object per message, never a pickle.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pickle
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from headstart.errors import BackboneError, ConfigError
-from headstart.extraction.messages import (
-    Advanced,
-    ExitMessage,
-    Failed,
-    FailedRows,
-    Message,
-    Said,
-    decode,
-    encode,
-)
+import headstart.errors
+from headstart.errors import BackboneError, ConfigError, HeadstartError
 from headstart.extraction.samples import NO_LIMIT, FailureLimit
+from headstart.extraction.timings import Timings
+from headstart.types import Failure, Json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,8 +32,91 @@ if TYPE_CHECKING:
     from headstart.backbones import BackboneOptions
     from headstart.contracts import Progress
     from headstart.extraction.plan import ExtractionPlan
-    from headstart.extraction.timings import Timings
-    from headstart.types import Failure, Precision, StoredDtype
+    from headstart.types import Precision, StoredDtype
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A line for the user."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """So many samples more are done."""
+
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Samples that failed, by name."""
+
+    failures: list[Failure]
+
+
+@dataclass(frozen=True, slots=True)
+class FailedRows:
+    """Positions in the plan's ``todo`` that failed, and that no other worker need try; sent both ways."""
+
+    positions: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class ExitMessage:
+    """The last message of a worker."""
+
+    n_computed: int
+    timings: Timings | None
+    error_class: str = ""  # of `headstart.errors`; empty if nothing stopped it
+    error_text: str = ""
+    is_whole: bool = True  # whether it worked until nothing was left to do
+
+    @property
+    def error(self) -> HeadstartError | None:
+        """What stopped the worker."""
+        if not self.error_class:
+            return None
+        kind: type[HeadstartError] = getattr(headstart.errors, self.error_class, HeadstartError)
+        error = kind.__new__(kind)  # some are made from other things than their text
+        Exception.__init__(error, self.error_text)
+        return error
+
+
+Message: TypeAlias = Said | Advanced | Failed | FailedRows | ExitMessage
+_KINDS = {kind.__name__: kind for kind in (Said, Advanced, Failed, FailedRows, ExitMessage)}
+
+
+def exit_message(n_computed: int, timings: Timings | None, error: Exception) -> ExitMessage:
+    """The last message of a worker that an error stopped."""
+    if not isinstance(error, HeadstartError):
+        error = BackboneError(f"unexpected {type(error).__name__} in a worker: {error}")
+    return ExitMessage(n_computed, timings, type(error).__name__, str(error), is_whole=False)
+
+
+def encode(message: Message) -> bytes:
+    """A message as a line of JSON."""
+    return json.dumps({"kind": type(message).__name__, **asdict(message)}).encode() + b"\n"
+
+
+def decode(line: bytes) -> Message:
+    """The message of a line.
+
+    Raises
+    ------
+    ValueError
+        It is cut short.
+    """
+    values: dict[str, Json] = json.loads(line)
+    kind = _KINDS[values.pop("kind")]
+    if kind is Failed:
+        return Failed([Failure(**failure) for failure in values["failures"]])
+    if kind is ExitMessage and values["timings"] is not None:
+        values["timings"] = Timings(**values["timings"])
+    message: Message = kind(**values)
+    return message
+
 
 STOP_SECONDS = 60.0  # a worker that is told to stop finishes its batches and commits
 

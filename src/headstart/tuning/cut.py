@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from headstart.backbones.images import PIXELS
-from headstart.backbones.timm_blocks import has_channels_last
+from headstart.backbones.timm_models import has_channels_last
 from headstart.errors import ConfigError
 from headstart.tuning.inputs import LABELS, RawSamples
 

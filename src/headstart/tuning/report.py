@@ -21,7 +21,7 @@ from headstart.training.loop import Trained as TrainedHead
 from headstart.tuning.whole_model import counts_of
 
 if TYPE_CHECKING:
-    from headstart.backbones.tunable import BackboneSaver
+    from headstart.backbones.portable import BackboneSaver
     from headstart.cache.sets import FeatureSet
     from headstart.config import TuneConfig
     from headstart.contracts import Progress
