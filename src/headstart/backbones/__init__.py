@@ -26,12 +26,8 @@ KINDS = {
 def open_backbone(spec: str, options: BackboneOptions) -> Backbone:
     """A backbone by its spec; no weights are loaded yet.
 
-    Raises
-    ------
-    ConfigError
-        There is no such kind of backbone, or no such bundle; the message names the nearest.
-    BackboneError
-        The package that ships a bundle is not installed.
+    Raises `ConfigError` if there is no such kind of backbone, or no such bundle; the message names the nearest;
+    `BackboneError` if the package that ships a bundle is not installed.
     """
     kind, _, name = spec.partition(":")
     _check_options(spec, kind, options)

@@ -85,10 +85,7 @@ BUNDLES: dict[str, Bundle | SplitBundle] = {
 def bundled_backbone(spec: str, name: str, options: BackboneOptions) -> Backbone:
     """The backbone of a bundle.
 
-    Raises
-    ------
-    WeightsUnavailableError
-        Its package is not installed.
+    Raises `WeightsUnavailableError` if its package is not installed.
     """
     bundle = BUNDLES[name]
     useless = {"text": ("image_size", "crop_pct"), "timm": ("max_length", "prompt")}[bundle.kind]
@@ -109,17 +106,7 @@ def bundled_backbone(spec: str, name: str, options: BackboneOptions) -> Backbone
 class SplitTextBackbone:
     """A text model that is unpacked once, when its weights are first needed on this machine.
 
-    Parameters
-    ----------
-    spec : str
-        As the user wrote it.
-    bundle : SplitBundle
-    options : BackboneOptions
-
-    Raises
-    ------
-    WeightsUnavailableError
-        A part of it is not installed.
+    ``spec``: as the user wrote it. Raises `WeightsUnavailableError` if a part of it is not installed.
     """
 
     def __init__(self, spec: str, bundle: SplitBundle, options: BackboneOptions) -> None:
@@ -208,12 +195,7 @@ BLOCK = 1 << 20
 
 
 class JoinedFile(io.RawIOBase):
-    """Files one after another, read as if they were one.
-
-    Parameters
-    ----------
-    parts : sequence of Path
-    """
+    """Files one after another, read as if they were one."""
 
     def __init__(self, parts: Sequence[Path]) -> None:
         self._files = [path.open("rb") for path in parts]
@@ -255,12 +237,8 @@ def unpack_once(parts: Sequence[Path], target: Path) -> None:
     It is unpacked beside its place and renamed, so that whoever finds the folder finds all of it, however
     many processes unpack at once and whenever one of them is killed.
 
-    Raises
-    ------
-    BackboneError
-        The archive is damaged, or a member of it would lie outside the folder.
-    StorageError
-        The disk is full, or nothing may be written there.
+    Raises `BackboneError` if the archive is damaged, or a member of it would lie outside the folder;
+    `StorageError` if the disk is full, or nothing may be written there.
     """
     with io.BufferedReader(JoinedFile(parts), BLOCK) as joined, _archive(joined, parts) as archive:
         members = [member for member in archive.infolist() if not member.is_dir()]

@@ -39,12 +39,7 @@ NEEDED = ("module", "modality", "version", "prepare")
 class CustomBackbone:
     """A backbone that a factory of the user's makes.
 
-    Parameters
-    ----------
-    spec : str
-        As the user wrote it.
-    target : str
-        ``package.module:factory``; the current folder is importable.
+    ``spec``: as the user wrote it; ``target``: ``package.module:factory``; the current folder is importable.
     """
 
     def __init__(self, spec: str, target: str) -> None:
@@ -141,10 +136,7 @@ class FrozenCustomModel:
     def collate(self, prepared: Sequence[Any]) -> dict[str, torch.Tensor]:
         """The samples as one tensor.
 
-        Raises
-        ------
-        BackboneError
-            What the user's ``prepare`` gave cannot be stacked.
+        Raises `BackboneError` if what the user's ``prepare`` gave cannot be stacked.
         """
         import torch
 

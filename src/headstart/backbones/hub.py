@@ -43,10 +43,7 @@ def fetch_file(repository: str, name: str) -> None:
 
     What the copy knows (that the file is here, or that there is none) is not asked again.
 
-    Raises
-    ------
-    Exception
-        Whatever the library raises where the hub cannot be asked.
+    Raises whatever the library raises where the hub cannot be asked.
     """
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
@@ -98,14 +95,8 @@ def torch_hub_files(url: str | None) -> list[Path]:
 def loading_failures(spec: str, offline: bool, remedy: str) -> Iterator[None]:
     """Turn whatever a library raises while it loads into a `BackboneError`.
 
-    Parameters
-    ----------
-    spec : str
-        What was to be loaded.
-    offline : bool
-        Whether the network was forbidden.
-    remedy : str
-        What the user can do.
+    ``spec``: what was to be loaded; ``offline``: whether the network was forbidden; ``remedy``: what the user
+    can do.
     """
     try:
         yield

@@ -47,10 +47,8 @@ def decode_image(payload: Payload) -> Image.Image:
     Refused are also more than 178,956,970 pixels (twice Pillow's ``MAX_IMAGE_PIXELS``: a decompression
     bomb) and sides that differ by more than 1000 times.
 
-    Raises
-    ------
-    SampleError
-        The bytes are not an image that Pillow can read whole, or it is one of those refused.
+    Raises `SampleError` if the bytes are not an image that Pillow can read whole, or it is one of those
+    refused.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -108,18 +106,10 @@ def _eight_bit(image: Image.Image) -> Image.Image:
 class FrozenImageModel:
     """An image model with its own transform, in memory and frozen.
 
-    Parameters
-    ----------
-    module : torch.nn.Module
-        In eval mode, on its device.
-    transform : callable
-        From an RGB image to a float tensor (3, H, W).
-    read : callable
-        From a batch (B, 3, H, W) on the device, and what is wanted, to `Activations`.
-    read_blocks : callable
-        The same for what leaves blocks (``block1`` …), where they can be told apart.
-    blocks : sequence of torch.nn.Module, optional
-        First to last, where neither timm nor transformers says which they are.
+    ``module``: in eval mode, on its device; ``transform``: from an RGB image to a float tensor (3, H, W);
+    ``read``: from a batch (B, 3, H, W) on the device, and what is wanted, to `Activations`; ``read_blocks``:
+    the same for what leaves blocks (``block1`` …), where they can be told apart; ``blocks``: first to last,
+    where neither timm nor transformers says which they are.
     """
 
     def __init__(

@@ -26,30 +26,18 @@ _LEFT_OUT = (
 
 @dataclass(frozen=True)
 class Portable:
-    """A backbone as a model of transformers, read at one tap.
+    """A backbone as a model of transformers, read at one tap."""
 
-    Parameters
-    ----------
-    module : torch.nn.Module
-        The backbone as it was loaded.
-    config : mapping
-        The configuration of the model of transformers that it is; ``timm_wrapper`` for one of timm.
-    reading : mapping
-        How the model is made and its outputs are read, as `HeadstartConfig` keeps it.
-    save_inputs : callable
-        Writes its tokenizer or its image processor into a folder, as transformers keeps them.
-    max_length : int, optional
-        Tokens a text is cut to.
-    data_config : mapping, optional
-        What timm makes the transform from, where the model is timm's.
-    """
-
-    module: torch.nn.Module
+    module: torch.nn.Module  # the backbone as it was loaded
     modality: Literal["image", "text"]
+    # the configuration of the model of transformers that it is; ``timm_wrapper`` for one of timm
     config: Mapping[str, Json]
+    # how the model is made and its outputs are read, as `HeadstartConfig` keeps it
     reading: Mapping[str, Json]
+    # writes its tokenizer or its image processor into a folder, as transformers keeps them
     save_inputs: Callable[[Path], None]
-    max_length: int | None = None
+    max_length: int | None = None  # tokens a text is cut to
+    # what timm makes the transform from, where the model is timm's
     data_config: Mapping[str, Json] | None = None
 
     @property
@@ -75,20 +63,14 @@ class PortableBackbone(Protocol):
     def portable(self, tap: str) -> Portable:
         """All that is needed to make it again, and to read it at a canonical tap.
 
-        Raises
-        ------
-        ConfigError
-            It, or what is read of it, cannot be taken elsewhere.
+        Raises `ConfigError` if it, or what is read of it, cannot be taken elsewhere.
         """
 
 
 def carried(backbone: Backbone, tap: str) -> Portable:
     """A backbone that can be taken elsewhere, at a canonical tap.
 
-    Raises
-    ------
-    ConfigError
-        It cannot.
+    Raises `ConfigError` if it cannot.
     """
     if not isinstance(backbone, PortableBackbone):
         raise ConfigError(
@@ -99,12 +81,7 @@ def carried(backbone: Backbone, tap: str) -> Portable:
 
 
 def refuse_prompt(prompt: str | None) -> None:
-    """Refuse to take a backbone elsewhere whose texts stand behind something.
-
-    Raises
-    ------
-    ConfigError
-    """
+    """Refuse to take a backbone elsewhere whose texts stand behind something."""
     if prompt:
         raise ConfigError(
             f"the head was fitted on texts behind the prompt {prompt[:40]!r}, which no tokenizer of transformers puts "
@@ -157,25 +134,15 @@ class TunableBackbone(Protocol):
 
         To be asked before it is loaded: what the tap cannot read may be dropped for good.
 
-        Parameters
-        ----------
-        tap : str
-            Canonical: what a head reads.
-
-        Raises
-        ------
-        ConfigError
-            What the tap reads cannot be trained, or not be kept.
+        ``tap``: canonical: what a head reads. Raises `ConfigError` if what the tap reads cannot be trained, or
+        not be kept.
         """
 
 
 def backbone_saver(backbone: Backbone, tap: str) -> BackboneSaver:
     """How a backbone is kept once its weights have changed; see `TunableBackbone`.
 
-    Raises
-    ------
-    ConfigError
-        It cannot be trained.
+    Raises `ConfigError` if it cannot be trained.
     """
     if not isinstance(backbone, TunableBackbone):
         raise ConfigError(

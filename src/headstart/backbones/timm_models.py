@@ -36,15 +36,8 @@ REMEDY = "fetch the weights where there is a network, pass --weights FILE, or ch
 class TimmBackbone:
     """A model of timm, by its name.
 
-    Parameters
-    ----------
-    spec : str
-        As the user wrote it.
-    name : str
-        timm's name, e.g. ``resnet50.a1_in1k``.
-    options : BackboneOptions
-    bundled : Path, optional
-        A file of weights whose tensors stand in the order of the model's own.
+    ``spec``: as the user wrote it; ``name``: timm's name, e.g. ``resnet50.a1_in1k``; ``bundled``: a file of
+    weights whose tensors stand in the order of the model's own.
     """
 
     def __init__(self, spec: str, name: str, options: BackboneOptions, bundled: Path | None = None) -> None:
@@ -115,10 +108,7 @@ class TimmBackbone:
     def portable(self, tap: str) -> Portable:
         """The model as transformers wraps it, with the transform that timm resolved.
 
-        Raises
-        ------
-        ConfigError
-            The wrapper does not give what the tap reads.
+        Raises `ConfigError` if the wrapper does not give what the tap reads.
         """
         from headstart.backbones.portable import Portable, reading_of
 
@@ -235,35 +225,17 @@ ROUNDING = 1e-5
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What one image showed of a timm model.
+    """What one image showed of a timm model."""
 
-    Parameters
-    ----------
-    channels_last : bool
-        Whether ``forward_features`` gives (B, …, D) rather than (B, D, …).
-    n_prefix : int
-        Tokens before the patches: class, distillation and register tokens.
-    has_cls : bool
-        Whether the first of them is a class token.
-    has_head : bool
-        Whether ``forward_head`` pools to one vector.
-    n_layers : int
-        How many maps ``forward_intermediates`` gives on the way to the same last features.
-    closing_norm : bool
-        Whether the last features differ from the last of these maps.
-    patches_in_layer : bool
-        The last features are class tokens alone (PiT): the patches are those of the last layer.
-    cls_in_layers : bool
-        Whether the maps of the layers carry the class token (it joins late in CaiT, VOLO …).
-    """
-
-    channels_last: bool
-    n_prefix: int
-    has_cls: bool
-    has_head: bool
-    n_layers: int = 0
-    closing_norm: bool = True
+    channels_last: bool  # whether ``forward_features`` gives (B, …, D) rather than (B, D, …)
+    n_prefix: int  # tokens before the patches: class, distillation and register tokens
+    has_cls: bool  # whether the first of them is a class token
+    has_head: bool  # whether ``forward_head`` pools to one vector
+    n_layers: int = 0  # how many maps ``forward_intermediates`` gives on the way to the same last features
+    closing_norm: bool = True  # whether the last features differ from the last of these maps
+    # the last features are class tokens alone (PiT): the patches are those of the last layer
     patches_in_layer: bool = False
+    # whether the maps of the layers carry the class token (it joins late in CaiT, VOLO …)
     cls_in_layers: bool = True
 
     @property
@@ -286,10 +258,8 @@ class Reading:
 def probe(model: Any, input_size: Sequence[int], spec: str) -> Reading:
     """Show a model one image of noise, and look at what it gives.
 
-    Raises
-    ------
-    BackboneError
-        It cannot take images of this size, or gives something that is no map and no tokens.
+    Raises `BackboneError` if it cannot take images of this size, or gives something that is no map and no
+    tokens.
     """
     import torch
 
@@ -318,11 +288,7 @@ def probe(model: Any, input_size: Sequence[int], spec: str) -> Reading:
 def read(model: Any, reading: Reading, batch: torch.Tensor, reads: Collection[str] = AT_END) -> Activations:
     """One forward pass: the pre-logits, the last positions, and the numbered layers that are asked for.
 
-    Parameters
-    ----------
-    batch : Tensor, shape (B, 3, H, W)
-    reads : collection of str
-        As in `FrozenModel.forward`; numbers from 1, as timm's ``forward_intermediates`` counts from 0.
+    ``batch`` (B, 3, H, W).
     """
     asked = sorted(int(name) for name in reads if name.isdigit())
     if asked and not any(name in AT_END for name in reads):

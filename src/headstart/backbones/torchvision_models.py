@@ -39,14 +39,8 @@ _OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
 class TorchvisionBackbone:
     """A classification model of torchvision, by its name.
 
-    Parameters
-    ----------
-    spec : str
-        As the user wrote it.
-    name : str
-        torchvision's name, and after a dot which of its weights, if not the default ones: ``alexnet``,
-        ``resnet50.IMAGENET1K_V1``.
-    options : BackboneOptions
+    ``spec``: as the user wrote it; ``name``: torchvision's name, and after a dot which of its weights, if not
+    the default ones: ``alexnet``, ``resnet50.IMAGENET1K_V1``.
     """
 
     def __init__(self, spec: str, name: str, options: BackboneOptions) -> None:
@@ -269,12 +263,6 @@ class EndReader:
     """Reads what enters a model's classifier, and its last positions.
 
     The model is hooked for good, and by thread: several threads may run it at once.
-
-    Parameters
-    ----------
-    model : torch.nn.Module
-    classifier : str
-        See `classifier_of`.
     """
 
     def __init__(self, model: Any, classifier: str) -> None:

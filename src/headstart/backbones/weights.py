@@ -22,10 +22,7 @@ SHOWN = 3
 def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
     """The tensors of a safetensors file, or of a torch file that holds nothing but tensors.
 
-    Raises
-    ------
-    BackboneError
-        There is no such file, or it holds something else; nothing in it is ever run.
+    Raises `BackboneError` if there is no such file, or it holds something else; nothing in it is ever run.
     """
     import torch
 
@@ -65,18 +62,9 @@ def load_into(
 ) -> None:
     """Load weights into a model, exactly.
 
-    Parameters
-    ----------
-    in_order : bool
-        The names differ, and the tensors stand in the model's order; every shape and dtype is
-        compared all the same.
-    classifier : sequence of str
-        Prefixes of weights that may be missing or of another shape, since no feature reads them.
-
-    Raises
-    ------
-    BackboneError
-        A tensor is missing, unexpected, or of another shape.
+    ``in_order``: the names differ, and the tensors stand in the model's order; every shape and dtype is
+    compared all the same; ``classifier``: prefixes of weights that may be missing or of another shape, since
+    no feature reads them. Raises `BackboneError` if a tensor is missing, unexpected, or of another shape.
     """
     state = _renamed(model, state, path) if in_order else _without_module_prefix(state)
     own = model.state_dict()
@@ -137,13 +125,8 @@ def _first_line(error: Exception) -> str:
 def weights_digest(module: torch.nn.Module, leave_out: Collection[str] = ()) -> str:
     """BLAKE2b-128, in hex, of names, dtypes, shapes and bytes of a module's parameters and buffers.
 
-    Parameters
-    ----------
-    module : torch.nn.Module
-        As it was loaded, before any cast.
-    leave_out : collection of str
-        Prefixes of what takes no part in a feature (a classifier), or is not of the checkpoint (a
-        pooler that was initialised at random).
+    ``module``: as it was loaded, before any cast; ``leave_out``: prefixes of what takes no part in a feature
+    (a classifier), or is not of the checkpoint (a pooler that was initialised at random).
     """
     import torch
 

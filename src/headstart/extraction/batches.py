@@ -35,47 +35,23 @@ class TransientError(SampleError):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One view of one sample, ready for the model.
+    """One view of one sample, ready for the model."""
 
-    Parameters
-    ----------
-    position : int
-        In the plan's ``todo``.
-    view : int
-        In the plan's ``views``.
-    prepared : object
-        What `FrozenModel.prepare` gave: model input, or a `SampleError`.
-    """
-
-    position: int
-    view: int
-    prepared: Any
+    position: int  # in the plan's ``todo``
+    view: int  # in the plan's ``views``
+    prepared: Any  # what `FrozenModel.prepare` gave: model input, or a `SampleError`
 
 
 @dataclass(slots=True)
 class Job:
-    """Samples that are read and prepared together.
-
-    Parameters
-    ----------
-    items : list of Item
-        Filled by the reader.
-    began : float, optional
-        When the sample at ``at`` was begun; None: not yet.
-    at : int
-        How many payloads were read.
-    error : BaseException, optional
-        What stopped it, other than a bad sample.
-    abandoned : bool
-        Nobody waits for it any more.
-    """
+    """Samples that are read and prepared together."""
 
     positions: Sequence[int]
-    items: list[Item] = field(default_factory=list)
-    began: float | None = None
-    at: int = 0
-    error: BaseException | None = None
-    abandoned: bool = False
+    items: list[Item] = field(default_factory=list)  # filled by the reader
+    began: float | None = None  # when the sample at ``at`` was begun; None: not yet
+    at: int = 0  # how many payloads were read
+    error: BaseException | None = None  # what stopped it, other than a bad sample
+    abandoned: bool = False  # nobody waits for it any more
 
 
 class ReaderPool:
@@ -84,14 +60,7 @@ class ReaderPool:
     Threads rather than processes: Pillow, the tokenizers and torch work without the interpreter's lock, so
     two threads decode 1.75 times what one does, and nothing has to be copied between processes.
 
-    Parameters
-    ----------
-    plan : ExtractionPlan
-    model : FrozenModel
-    done : queue of Job
-        Where finished jobs go.
-    stopwatch : Stopwatch
-    n_threads : int
+    ``done``: where finished jobs go.
     """
 
     def __init__(
@@ -138,10 +107,7 @@ class ReaderPool:
     def time_out_stalled(self) -> list[Job]:
         """Abandon the jobs whose sample takes too long, and read the rest of them in another thread.
 
-        Returns
-        -------
-        list of Job
-            For each of them what was read of it, and an item that says why the sample has none.
+        For each of them what was read of it, and an item that says why the sample has none.
         """
         now = time.monotonic()
         with self._lock:
@@ -237,14 +203,7 @@ the square of the padded length."""
 def longest_first(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     """The order in which batches are cut: so that too little memory shows at once.
 
-    Parameters
-    ----------
-    lengths : ndarray of int64, shape (N,)
-
-    Returns
-    -------
-    ndarray of int64, shape (N,)
-        Samples of one length stay in their order.
+    ``lengths`` (N,). Samples of one length stay in their order.
     """
     order: NDArray[np.int64] = np.argsort(-lengths, kind="stable")
     return order
@@ -253,16 +212,9 @@ def longest_first(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
 def batch_end(lengths: NDArray[np.int64], start: int, budget: int, most: int | None = None) -> int:
     """Where the batch that begins at ``start`` ends; it holds at least one sample.
 
-    Parameters
-    ----------
-    lengths : ndarray of int64, shape (N,)
-        What each sample costs, falling.
-    start : int
-        In [0, N).
-    budget : int
-        The padded cost of a batch is at most this: its number of samples × the longest of them.
-    most : int, optional
-        And it holds at most so many samples.
+    ``lengths`` (N,): what each sample costs, falling; ``start``: in [0, N); ``budget``: the padded cost of a
+    batch is at most this: its number of samples × the longest of them; ``most``: and it holds at most so many
+    samples.
 
     Examples
     --------
@@ -285,10 +237,7 @@ def batch_end(lengths: NDArray[np.int64], start: int, budget: int, most: int | N
 class ReadyItems:
     """Prepared samples, longest first, and the batches that are cut from them.
 
-    Parameters
-    ----------
-    length : callable
-        What a prepared sample costs.
+    ``length``: what a prepared sample costs.
     """
 
     def __init__(self, length: Callable[[Any], int]) -> None:
@@ -323,12 +272,7 @@ class ReadyItems:
     def cut(self, budget: int, most: int | None, or_less: bool) -> tuple[list[Item], int] | None:
         """The next batch and its cost; None where there is none.
 
-        Parameters
-        ----------
-        budget, most
-            See `batch_end`.
-        or_less : bool
-            Whether a batch may be smaller because there is no more.
+        ``or_less``: whether a batch may be smaller because there is no more.
         """
         if self._start == len(self._items):
             return None
@@ -355,14 +299,9 @@ class BatchTuner:
     that challenges it take turns, since texts get shorter, and so faster, from one batch to the next. None
     of it changes a feature beyond rounding, so none of it is in the recipe.
 
-    Parameters
-    ----------
-    start : int
-        The first budget: what a batch may cost together, at least 1.
-    is_fixed : bool
-        Stay there, and only give way when memory runs out.
-    n_warm : int
-        So many batches are not judged: the first ones of each thread are slow.
+    ``start``: the first budget: what a batch may cost together, at least 1; ``is_fixed``: stay there, and
+    only give way when memory runs out; ``n_warm``: so many batches are not judged: the first ones of each
+    thread are slow.
     """
 
     def __init__(self, start: int, is_fixed: bool = False, n_warm: int = 1) -> None:
@@ -388,13 +327,7 @@ class BatchTuner:
     def took(self, budget: int, cost: int, seconds: float) -> None:
         """Take a batch into account.
 
-        Parameters
-        ----------
-        budget : int
-            The one that it was cut by.
-        cost : int
-            What its samples cost together, without padding.
-        seconds : float
+        ``budget``: the one that it was cut by; ``cost``: what its samples cost together, without padding.
         """
         if self._n_warm:
             self._n_warm -= 1

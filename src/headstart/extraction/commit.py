@@ -41,11 +41,7 @@ def commit(
 ) -> tuple[FeatureSet, list[Failure]]:
     """Commit the set, on top of whatever it has become while we computed.
 
-    Returns
-    -------
-    FeatureSet
-    list of Failure
-        Those of the features asked for.
+    The failures are those of the features asked for.
     """
     cache, plan = opened.cache, filled.plan
     while True:

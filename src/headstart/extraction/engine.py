@@ -41,30 +41,12 @@ GIVE_UP_AFTER = 16  # samples without one finite feature, and nothing held yet
 class LocalEngine:
     """Extracts in this process, beside any number of others.
 
-    Parameters
-    ----------
-    progress : Progress
-    stored : {"float16", "float32"}
-    batch_size : int, optional
-    limit : FailureLimit
-        Stops the work when too many samples fail.
-    cores : int, optional
-        To use; None: all that the process may.
-    counts_others : bool
-        Whether the progress also counts what other processes finish.
-
-    Attributes
-    ----------
-    n_computed : int
-        The samples that this process computed.
-    failures : list of Failure
-    failed_rows : list of int
-        Positions in the plan's ``todo`` that failed; whoever has told others of them may clear it.
-    failed_elsewhere : queue of list of int
-        The same of other processes that work on this plan: no space will ever hold them, and without this
-        each process would try them again.
-    timings : Timings, optional
-        Of the last run.
+    ``limit``: stops the work when too many samples fail; ``cores``: to use; None: all that the process may;
+    ``counts_others``: whether the progress also counts what other processes finish; ``n_computed``: the
+    samples that this process computed; ``failed_rows``: positions in the plan's ``todo`` that failed; whoever
+    has told others of them may clear it; ``failed_elsewhere``: the same of other processes that work on this
+    plan: no space will ever hold them, and without this each process would try them again; ``timings``: of
+    the last run.
     """
 
     def __init__(
@@ -95,10 +77,7 @@ class LocalEngine:
 
         When it is interrupted, what is finished is committed first.
 
-        Parameters
-        ----------
-        keeps_open : bool
-            Leave the last shards open, for a caller who has more plans over the same spaces.
+        ``keeps_open``: leave the last shards open, for a caller who has more plans over the same spaces.
         """
         work = _Work(plan, writer, self._limit, self.failures, self.failed_rows)
         start, written = time.monotonic(), writer.stopwatch.seconds("write")
@@ -183,15 +162,8 @@ class LocalEngine:
 class _Work:
     """How far the work on a plan is.
 
-    Parameters
-    ----------
-    plan : ExtractionPlan
-    writer : ShardWriter
-    limit : FailureLimit
-    failures : list of Failure
-        Where those that are found are added.
-    failed_rows : list of int
-        Where the positions are added that failed.
+    ``failures``: where those that are found are added; ``failed_rows``: where the positions are added that
+    failed.
     """
 
     def __init__(

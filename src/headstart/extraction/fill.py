@@ -238,10 +238,7 @@ def _whole(source: Source, samples: Samples, last: ExtractionPlan) -> Extraction
 def worker_devices(config: ComputeConfig, n_todo: int) -> list[str]:
     """The device of each worker: those that were asked for, or every GPU where there are several.
 
-    Raises
-    ------
-    ConfigError
-        There are more workers than GPUs.
+    Raises `ConfigError` if there are more workers than GPUs.
     """
     import torch
 

@@ -36,11 +36,8 @@ if TYPE_CHECKING:
 def views_for(config: ExtractConfig, info: BackboneInfo, modality: Modality) -> tuple[View | None, ...]:
     """The sample as it is, which is None, and the views that are asked for.
 
-    Raises
-    ------
-    ConfigError
-        There are no such views of such samples, or this backbone cannot take them; or it is said how to
-        change samples, and not how many views.
+    Raises `ConfigError` if there are no such views of such samples, or this backbone cannot take them; or it is
+    said how to change samples, and not how many views.
     """
     if not config.views and (config.augment != "default" or config.view_seed):
         name = "--augment" if config.augment != "default" else "--view-seed"
@@ -56,19 +53,8 @@ def samples_with_views(
 ) -> NDArray[np.bool_] | None:
     """The samples that views are computed of, shape (N,): those of train, as nothing else ever draws one.
 
-    Parameters
-    ----------
-    config : ExtractConfig
-    samples : Samples
-        All of the set: the splits are made among them.
-    source : Source
-    earlier : FeatureSet, optional
-        What the set was before: samples keep their splits.
-
-    Returns
-    -------
-    ndarray of bool or None
-        None: all, where no views are asked for, or there is nothing to train on.
+    ``samples``: all of the set: the splits are made among them; ``earlier``: what the set was before: samples
+    keep their splits. None, which is all, where no views are asked for, or there is nothing to train on.
     """
     if not config.views:
         return None
@@ -79,10 +65,8 @@ def samples_with_views(
 def check_view(view: View, info: BackboneInfo) -> None:
     """Refuse a view that a backbone would ignore: its features would be the plain ones under another name.
 
-    Raises
-    ------
-    ConfigError
-        It hides tokens, and the backbone is the user's own and turns texts into tensors by itself.
+    Raises `ConfigError` if it hides tokens, and the backbone is the user's own and turns texts into tensors by
+    itself.
     """
     if view.hides_tokens and info.code is not None:
         raise ConfigError(
@@ -98,43 +82,23 @@ PLAIN: tuple[View | None, ...] = (None,)
 
 @dataclass(frozen=True)
 class ExtractionPlan:
-    """Which samples to compute for which spaces.
+    """Which samples to compute for which spaces."""
 
-    Parameters
-    ----------
-    source : Payloads
-        Gives the payload of a row.
-    spaces : tuple of Space
-        One a view and tap, all taps of the first view first: that of view ``v`` and tap ``t`` is
-        ``spaces[v * len(taps) + t]``.
-    taps : tuple of str
-        Canonical. All of them come out of one forward pass.
-    todo : ndarray of int64, shape (n,)
-        The rows to compute, one a key, sorted by unit and then by row.
-    units : ndarray of uint8, shape (n,)
-        The unit of work that each belongs to: its key's bucket, or the block of the data that it is
-        read with. Writers share a space out by claims on units.
-    n_unique : int
-        How many different keys the samples have.
-    views : tuple of View or None
-        None is the sample as it is.
-    wants : ndarray of bool, shape (n, number of views)
-        Which views each row to compute lacks.
-    n_viewed : int
-        Of how many keys augmented views are computed.
-    """
-
-    source: Payloads
+    source: Payloads  # gives the payload of a row
     samples: Samples
+    # one a view and tap, all taps of the first view first: that of view ``v`` and tap ``t`` is ``spaces[v *
+    # len(taps) + t]``
     spaces: tuple[Space, ...]
-    taps: tuple[str, ...]
+    taps: tuple[str, ...]  # canonical. All of them come out of one forward pass
     shard_format: ShardFormat
-    todo: NDArray[np.int64]
+    todo: NDArray[np.int64]  # the rows to compute, one a key, sorted by unit and then by row
+    # the unit of work that each belongs to: its key's bucket, or the block of the data that it is read with.
+    # Writers share a space out by claims on units
     units: NDArray[np.uint8]
-    n_unique: int
-    views: tuple[View | None, ...]
-    wants: NDArray[np.bool_]
-    n_viewed: int = 0
+    n_unique: int  # how many different keys the samples have
+    views: tuple[View | None, ...]  # None is the sample as it is
+    wants: NDArray[np.bool_]  # which views each row to compute lacks
+    n_viewed: int = 0  # of how many keys augmented views are computed
 
     @property
     def has_views(self) -> bool:
@@ -186,12 +150,8 @@ def plan_extraction(
 ) -> ExtractionPlan:
     """Find what at least one space lacks.
 
-    Parameters
-    ----------
-    failed_rows : frozenset of (key in hex, space id)
-        Permanent failures of earlier runs: they count as held.
-    viewed : ndarray of bool, shape (N,), optional
-        The samples that augmented views are computed of; None: all.
+    ``failed_rows``: permanent failures of earlier runs: they count as held; ``viewed`` (N,): the samples that
+    augmented views are computed of; None: all.
     """
     unique = first_occurrences(samples.keys)
     lacking = _lacking(spaces, samples.keys[unique], failed_rows).reshape(len(views), len(taps), -1)
@@ -307,18 +267,12 @@ def choose_precision(
 
 @dataclass(frozen=True, slots=True)
 class ExtractionJob:
-    """What a command has to compute, and how.
-
-    Parameters
-    ----------
-    why : str
-        Why this precision.
-    """
+    """What a command has to compute, and how."""
 
     plan: ExtractionPlan
     precision: Precision
     stored: StoredDtype
-    why: str
+    why: str  # why this precision
 
 
 def permanent_failures(earlier: FeatureSet | None) -> frozenset[tuple[str, str]]:
@@ -338,12 +292,8 @@ def plan_job(
 ) -> ExtractionJob:
     """Choose taps, precision and spaces, and find what they lack.
 
-    Parameters
-    ----------
-    failed_rows : frozenset of (key in hex, space id)
-        Permanent failures of earlier runs: they count as held.
-    viewed : ndarray of bool, shape (N,), optional
-        The samples that augmented views are computed of; None: all.
+    ``failed_rows``: permanent failures of earlier runs: they count as held; ``viewed`` (N,): the samples that
+    augmented views are computed of; None: all.
     """
     taps = choose_taps(config.taps, info, config.normalize)
     precision, why = choose_precision(

@@ -38,30 +38,17 @@ ENOUGH = 1000  # samples; a few bad ones at the beginning of a stream say nothin
 
 @dataclass(frozen=True, slots=True)
 class FailureLimit:
-    """How many samples may fail.
+    """How many samples may fail."""
 
-    Parameters
-    ----------
-    n : float
-        In [0, inf]; infinity: any number.
-    share : float, optional
-        In [0, 1]: that share of the samples instead, once their number is known.
-    before : int
-        How many had failed before: those that the scan could not read.
-    """
-
-    n: float = math.inf
-    share: float | None = None
-    before: int = 0
+    n: float = math.inf  # in [0, inf]; infinity: any number
+    share: float | None = None  # in [0, 1]: that share of the samples instead, once their number is known
+    before: int = 0  # how many had failed before: those that the scan could not read
 
     @classmethod
     def parse(cls, text: str | int | None) -> FailureLimit:
         """What ``--max-failures`` says: a number, or a percentage.
 
-        Raises
-        ------
-        ConfigError
-            It is neither.
+        Raises `ConfigError` if it is neither.
 
         Examples
         --------
@@ -88,10 +75,7 @@ class FailureLimit:
     def of(self, n_samples: int, failures: Sequence[Failure]) -> FailureLimit:
         """The limit for the rest of a run over so many samples, of which the scan refused some.
 
-        Raises
-        ------
-        DataError
-            It is passed already.
+        Raises `DataError` if it is passed already.
         """
         total = n_samples + len(failures)
         limit = FailureLimit(self.n if self.share is None else math.floor(self.share * total))
@@ -99,23 +83,14 @@ class FailureLimit:
         return FailureLimit(limit.n, before=len(failures))
 
     def so_far(self, n_samples: int, failures: Sequence[Failure]) -> None:
-        """Refuse to go on with a stream; a share is judged once there are enough samples to tell.
-
-        Raises
-        ------
-        DataError
-            See `check`.
-        """
+        """Refuse to go on with a stream; a share is judged once there are enough samples to tell."""
         if self.share is None or n_samples + len(failures) >= ENOUGH:
             self.of(n_samples, failures)
 
     def check(self, failures: Sequence[Failure]) -> None:
         """Refuse to go on when too many samples have failed.
 
-        Raises
-        ------
-        DataError
-            With the commonest reasons, and an example of each.
+        Raises `DataError` with the commonest reasons, and an example of each.
         """
         if self.n == math.inf:
             return
@@ -146,21 +121,12 @@ AFTER_ID = 1
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """All usable samples of a source, in its order.
+    """All usable samples of a source, in its order."""
 
-    Parameters
-    ----------
-    table : pyarrow.Table
-        The columns of a `SampleBlock`, N rows.
-    failures : list of Failure
-        What the source could not read.
-    rest : GrowingTable, optional
-        What holds the table but for the keys, where it may be too large for the memory.
-    """
-
-    table: pa.Table
+    table: pa.Table  # the columns of a `SampleBlock`, N rows
     keys: NDArray[np.uint8]
-    failures: list[Failure]
+    failures: list[Failure]  # what the source could not read
+    # what holds the table but for the keys, where it may be too large for the memory
     rest: GrowingTable | None = None
 
     def __len__(self) -> int:
@@ -192,10 +158,7 @@ def _named(rest: GrowingTable, keys: NDArray[np.uint8]) -> Samples:
 class SampleCollector:
     """Takes the blocks of a scan: the keys together, the other columns into a table that may grow large.
 
-    Attributes
-    ----------
-    failures : list of Failure
-        Those of all blocks.
+    ``failures``: those of all blocks.
     """
 
     def __init__(self) -> None:
@@ -215,10 +178,7 @@ class SampleCollector:
     def samples(self) -> Samples:
         """All samples; no block can come after that.
 
-        Raises
-        ------
-        DataError
-            There is none.
+        Raises `DataError` if there is none.
         """
         if not self._keys:
             detail = f": {self.failures[0].id}: {self.failures[0].reason}" if self.failures else ""
@@ -237,10 +197,7 @@ class SampleCollector:
 def register(source: Source, memo: KeyMemo, progress: Progress, limit: FailureLimit = NO_LIMIT) -> Samples:
     """Scan a source: ids, keys, splits and labels of every sample.
 
-    Raises
-    ------
-    DataError
-        It has no usable sample, or more that are not than the limit allows.
+    Raises `DataError` if it has no usable sample, or more that are not than the limit allows.
     """
     collector = SampleCollector()
     progress.begin("scanning", None)
@@ -257,10 +214,7 @@ def register(source: Source, memo: KeyMemo, progress: Progress, limit: FailureLi
 def samples_of(blocks: Iterable[SampleBlock]) -> Samples:
     """The blocks of a scan as one table.
 
-    Raises
-    ------
-    DataError
-        There is no sample in them.
+    Raises `DataError` if there is no sample in them.
     """
     collector = SampleCollector()
     for block in blocks:
@@ -270,28 +224,14 @@ def samples_of(blocks: Iterable[SampleBlock]) -> Samples:
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """The samples of a set, with every split filled in.
-
-    Parameters
-    ----------
-    splits : ndarray of int8, shape (N,)
-        The split of each sample, as an index into ``SPLITS``.
-    labels : dict
-        For each label column its names in order; none for regression.
-    kinds : dict
-        What the values of each label column are.
-    split : dict
-        The seed, and what was made.
-    n_leaking : int
-        Keys that the data itself puts into more than one split.
-    """
+    """The samples of a set, with every split filled in."""
 
     samples: Samples
-    splits: NDArray[np.int8]
-    labels: dict[str, list[str]]
-    kinds: dict[str, LabelKind]
-    split: dict[str, Json]
-    n_leaking: int
+    splits: NDArray[np.int8]  # the split of each sample, as an index into ``SPLITS``
+    labels: dict[str, list[str]]  # for each label column its names in order; none for regression
+    kinds: dict[str, LabelKind]  # what the values of each label column are
+    split: dict[str, Json]  # the seed, and what was made
+    n_leaking: int  # keys that the data itself puts into more than one split
 
     @property
     def table(self) -> pa.Table:

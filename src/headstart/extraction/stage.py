@@ -209,10 +209,7 @@ def _drift(
 def check_strict(config: ExtractConfig, done: ExtractionResult) -> None:
     """Under ``strict``, say with an error of its own that samples were skipped.
 
-    Raises
-    ------
-    SkippedError
-        Samples were skipped; everything else is kept.
+    Raises `SkippedError` if samples were skipped; everything else is kept.
     """
     if config.strict and done.failures:
         first = done.failures[0]
@@ -225,10 +222,7 @@ def check_strict(config: ExtractConfig, done: ExtractionResult) -> None:
 def set_name(asked: str | None, data: Any, *backbones: str) -> str:
     """The name that was asked for, else one after the data and the backbones.
 
-    Raises
-    ------
-    ConfigError
-        The name that was asked for cannot be a set's.
+    Raises `ConfigError` if the name that was asked for cannot be a set's.
 
     Examples
     --------

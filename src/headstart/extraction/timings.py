@@ -46,35 +46,21 @@ class Stopwatch:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """What an extraction took, from the first sample that was read to the last shard on disk.
+    """What an extraction took, from the first sample that was read to the last shard on disk."""
 
-    Parameters
-    ----------
-    n : int
-        Samples computed; several views of one count as several.
-    seconds : float
-        Wall time. Start-up and loading the model are not in it.
-    capacity : float
-        Seconds that there were to spend: of all cores on a CPU, of the device otherwise.
-    read, prepare, forward, write : float
-        What was spent of them: reading payloads and checking their keys, decoding or tokenising, the model
-        with its pooling, and casting, encoding and storing. On a device other than the CPU the first two and
-        the last are processor seconds beside it.
-    device, forward_as : str
-        Where the model ran, and as what: ``eager``, ``packed``, ``torchscript`` or ``inductor``.
-    lanes, threads, batch : int
-        Batches computed at once, threads for each, and what a batch cost together (tokens, or samples).
-    """
-
-    n: int
-    seconds: float
-    capacity: float
+    n: int  # samples computed; several views of one count as several
+    seconds: float  # wall time. Start-up and loading the model are not in it
+    capacity: float  # seconds that there were to spend: of all cores on a CPU, of the device otherwise
+    # what was spent of them: reading payloads and checking their keys, decoding or tokenising, the model with
+    # its pooling, and casting, encoding and storing. On a device other than the CPU the first two and the
+    # last are processor seconds beside it
     read: float
     prepare: float
     forward: float
     write: float
-    device: str
+    device: str  # where the model ran, and as what: ``eager``, ``packed``, ``torchscript`` or ``inductor``
     forward_as: str
+    # batches computed at once, threads for each, and what a batch cost together (tokens, or samples)
     lanes: int
     threads: int
     batch: int

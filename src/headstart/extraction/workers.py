@@ -103,10 +103,7 @@ def encode(message: Message) -> bytes:
 def decode(line: bytes) -> Message:
     """The message of a line.
 
-    Raises
-    ------
-    ValueError
-        It is cut short.
+    Raises `ValueError` if it is cut short.
     """
     values: dict[str, Json] = json.loads(line)
     kind = _KINDS[values.pop("kind")]
@@ -187,12 +184,7 @@ class WorkersEngine:
     def run(self, plan: ExtractionPlan) -> None:
         """Compute and commit all that is to do.
 
-        Raises
-        ------
-        BackboneError
-            All workers died.
-        HeadstartError
-            Whatever stopped one of them.
+        Raises `BackboneError` if all workers died; whatever stopped one of them.
         """
         begun = time.monotonic()
         workers: list[_Worker] = []

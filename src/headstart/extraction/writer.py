@@ -33,10 +33,7 @@ SLAB_BYTES = 4 << 20
 class OpenShard:
     """Takes rows of one space until they are committed, and gives them as one.
 
-    Parameters
-    ----------
-    limit : int
-        About how many bytes it will hold; more is possible.
+    ``limit``: about how many bytes it will hold; more is possible.
     """
 
     def __init__(self, limit: int) -> None:
@@ -88,12 +85,7 @@ class _RowBuffer:
     A list of small arrays would have to be copied to become one, and what an allocator gave for them stays
     with the process: a shard of 64 MB took four times as much.
 
-    Parameters
-    ----------
-    width : int
-    dtype : dtype
-    n_bytes : int
-        What is reserved at first; only what is written takes memory.
+    ``n_bytes``: what is reserved at first; only what is written takes memory.
     """
 
     def __init__(self, width: int, dtype: np.dtype[Any], n_bytes: int) -> None:
@@ -144,17 +136,8 @@ LOOK_AROUND = 1.0  # seconds between two looks whether a shard is due
 class ShardWriter:
     """The open shards of one process, one a space, written by a thread of their own.
 
-    Parameters
-    ----------
-    spaces : sequence of Space
-    shard_format : ShardFormat
-
-    Attributes
-    ----------
-    stopwatch : Stopwatch
-        What the writing took.
-    looking : threading.Lock
-        Held while a space is asked what it holds: its index may be asked by one thread at a time.
+    ``stopwatch``: what the writing took; ``looking``: Held while a space is asked what it holds: its index
+    may be asked by one thread at a time.
     """
 
     def __init__(self, spaces: Sequence[Space], shard_format: ShardFormat) -> None:
@@ -180,10 +163,7 @@ class ShardWriter:
     ) -> None:
         """Add rows to the open shard of a space; see `OpenShard.add`.
 
-        Raises
-        ------
-        StorageError
-            What was added before could not be written.
+        Raises `StorageError` if what was added before could not be written.
         """
         self._raise()
         if self._thread is None:
@@ -208,10 +188,7 @@ class ShardWriter:
 
         What could not be written stays open, so that a second try loses nothing.
 
-        Raises
-        ------
-        StorageError
-            The disk is full, or nothing may be written.
+        Raises `StorageError` if the disk is full, or nothing may be written.
         """
         self.close()
         if self._error is None:

@@ -47,19 +47,10 @@ ERROR = "error"
 def predict(run: Run, config: PredictConfig, progress: Progress) -> pa.Table:
     """Predict raw inputs with a run.
 
-    Returns
-    -------
-    pyarrow.Table
-        A row for every sample, in the order of the data: ``id``, ``label`` (where a label column
-        was asked for), ``prediction``, ``p:<class>``…. A sample that could not be used has nulls,
-        and a column ``error`` says why.
-
-    Raises
-    ------
-    DataError
-        No input could be used.
-    MismatchError
-        The backbone is not the one that the head was fitted on.
+    Gives a row for every sample, in the order of the data: ``id``, ``label`` (where a label column was asked
+    for), ``prediction``, ``p:<class>``…. A sample that could not be used has nulls, and a column ``error``
+    says why. Raises `DataError` if no input could be used; `MismatchError` if the backbone is not the one that
+    the head was fitted on.
     """
     predictor, features, labels = run.predictor, run.features, run.labels
     if config.offline:

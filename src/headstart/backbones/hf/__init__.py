@@ -27,13 +27,6 @@ class HubBackbone:
     Nothing of it is read, and no library imported, before it is resolved or loaded: a warm run needs
     neither.
 
-    Parameters
-    ----------
-    spec : str
-        As the user wrote it.
-    name : str
-        A folder, or a name on the hub.
-    options : BackboneOptions
     """
 
     def __init__(self, spec: str, name: str, options: BackboneOptions) -> None:

@@ -56,16 +56,8 @@ _OWN_CLASS = ("ForImageTextRetrieval", "ModelWithProjection")
 class DualBackbone:
     """A dual encoder of transformers, or one tower of it.
 
-    Parameters
-    ----------
-    source : HubModel
-    options : BackboneOptions
-        Its modality chooses the side: ``image`` (the default), ``text``, or ``image-text`` for both.
-
-    Raises
-    ------
-    ConfigError
-        It was asked for pairs of texts.
+    ``options``: its modality chooses the side: ``image`` (the default), ``text``, or ``image-text`` for both.
+    Raises `ConfigError` if it was asked for pairs of texts.
     """
 
     def __init__(self, source: HubModel, options: BackboneOptions) -> None:
@@ -117,10 +109,7 @@ class DualBackbone:
     def tunable(self, tap: str) -> BackboneSaver:
         """A folder as transformers keeps it, of the side that is read alone.
 
-        Raises
-        ------
-        ConfigError
-            Both sides are read.
+        Raises `ConfigError` if both sides are read.
         """
         if len(self._sides) > 1:
             raise ConfigError(
@@ -140,10 +129,8 @@ class DualBackbone:
     def portable(self, tap: str) -> Portable:
         """The side that is read as transformers makes it, with its image processor or its tokenizer.
 
-        Raises
-        ------
-        ConfigError
-            Both sides are read, or transformers would make it of another class, or the side needs texts of one length.
+        Raises `ConfigError` if both sides are read, or transformers would make it of another class, or the side
+        needs texts of one length.
         """
         from transformers import MODEL_MAPPING
 
@@ -247,12 +234,7 @@ class DualBackbone:
 class FrozenDualModel:
     """A dual encoder, or one side of it, in memory and frozen.
 
-    Parameters
-    ----------
-    module : torch.nn.Module
-        In eval mode, on its device.
-    sides : sequence of DualSide
-        One, or image and text.
+    ``module``: in eval mode, on its device; ``sides``: one, or image and text.
     """
 
     def __init__(self, module: torch.nn.Module, sides: Sequence[DualSide]) -> None:
@@ -337,21 +319,13 @@ TEXT_POOLINGS = ("mean", "max", "eos", "gem", "sqrt", "weighted")
 
 @dataclass(frozen=True, slots=True)
 class DualSide:
-    """One side, as a trial found it.
-
-    Parameters
-    ----------
-    layout : Layout, optional
-        None: the positions are tokens of a text.
-    offered : tuple of str
-        Which of ``joint`` and ``pooler`` the checkpoint has the weights for.
-    """
+    """One side, as a trial found it."""
 
     tower: Tower
     inputs: ImageInputs | TextInputs
     depth: Depth
-    layout: Layout | None
-    offered: tuple[str, ...]
+    layout: Layout | None  # None: the positions are tokens of a text
+    offered: tuple[str, ...]  # which of ``joint`` and ``pooler`` the checkpoint has the weights for
 
     @property
     def taps(self) -> tuple[str, ...]:
@@ -390,17 +364,8 @@ class DualSide:
 def open_side(source: HubModel, tower: Tower, missing: Collection[str]) -> DualSide:
     """A side of a loaded model, after a trial.
 
-    Parameters
-    ----------
-    source : HubModel
-    tower : Tower
-    missing : collection of str
-        The weights that the checkpoint does not have.
-
-    Raises
-    ------
-    BackboneError
-        The checkpoint lacks weights without which the side cannot be read.
+    ``missing``: the weights that the checkpoint does not have. Raises `BackboneError` if the checkpoint lacks
+    weights without which the side cannot be read.
     """
     needed, random_pooler, random_joint = tower.lacks(missing)
     if needed:

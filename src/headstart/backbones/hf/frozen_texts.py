@@ -45,10 +45,7 @@ class TextEncoder:
 def load_text_encoder(source: HubModel) -> TextEncoder:
     """Load a text encoder and try it once.
 
-    Raises
-    ------
-    BackboneError
-        It is no text model, or lacks weights that every feature needs.
+    Raises `BackboneError` if it is no text model, or lacks weights that every feature needs.
     """
     import torch
     import transformers
@@ -139,17 +136,9 @@ WIDTHS = 16  # padded texts on a GPU have a multiple of it
 class FrozenTextModel:
     """A text encoder with its tokenizer, in memory and frozen.
 
-    Parameters
-    ----------
-    encoder : TextEncoder
-        On its device.
-    text_input : TextInput
-    n_skipped : int
-        Positions at the beginning that take no part in a pooling: those of a prompt.
-    head : torch.nn.Module, optional
-        What follows the pooling.
-    head_tap : str
-        The canonical tap that the head reads.
+    ``encoder``: on its device; ``n_skipped``: positions at the beginning that take no part in a pooling:
+    those of a prompt; ``head``: what follows the pooling; ``head_tap``: the canonical tap that the head
+    reads.
     """
 
     def __init__(
@@ -311,14 +300,8 @@ Batch: TypeAlias = "Mapping[str, torch.Tensor]"
 def run_unpadded(run: Callable[[Batch], Activations], batch: Batch, mask: str) -> Activations:
     """Run a model once for each length in a batch, and put the parts together as if it had run once.
 
-    Parameters
-    ----------
-    run : callable
-        The forward pass.
-    batch : mapping of str to Tensor of shape (B, T)
-        Padded on the right.
-    mask : str
-        Its entry that says which positions are no padding.
+    ``run``: the forward pass; ``batch`` (B, T): padded on the right; ``mask``: its entry that says which
+    positions are no padding.
     """
     import torch
 

@@ -40,16 +40,11 @@ UNREAD = "mask_token"  # takes part in pretraining only
 
 @dataclass(frozen=True, slots=True)
 class Anatomy:
-    """What a trial found in a vision model.
-
-    Parameters
-    ----------
-    has_pooler, trained_pooler : bool
-        Whether it pools by itself with weights that it has (or needs none), and whether it has weights.
-    """
+    """What a trial found in a vision model."""
 
     layout: Layout
     depth: Depth
+    # whether it pools by itself with weights that it has (or needs none), and whether it has weights
     has_pooler: bool
     trained_pooler: bool
 
@@ -67,13 +62,7 @@ class Anatomy:
 
 
 class ImageBackbone:
-    """A vision model of transformers.
-
-    Parameters
-    ----------
-    source : HubModel
-    options : BackboneOptions
-    """
+    """A vision model of transformers."""
 
     def __init__(self, source: HubModel, options: BackboneOptions) -> None:
         self.spec = source.spec
@@ -200,14 +189,7 @@ _INERT = {
 class ImageProcessor:
     """The image processor that transformers itself would use for a model.
 
-    Parameters
-    ----------
-    source : HubModel
-
-    Raises
-    ------
-    BackboneError
-        The model has none, or its pictures come out in different sizes.
+    Raises `BackboneError` if the model has none, or its pictures come out in different sizes.
     """
 
     def __init__(self, source: HubModel) -> None:
@@ -257,12 +239,7 @@ class ImageProcessor:
 
 
 def refuse_text_options(options: BackboneOptions, what: str) -> None:
-    """Refuse options of texts where images are read: they would be ignored.
-
-    Raises
-    ------
-    ConfigError
-    """
+    """Refuse options of texts where images are read: they would be ignored."""
     for name in ("max_length", "prompt"):
         if name in options.given():
             raise ConfigError(f"--{name.replace('_', '-')} means nothing to {what}; leave it out")

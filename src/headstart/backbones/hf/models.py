@@ -42,16 +42,7 @@ _INERT = {
 
 
 class HubModel:
-    """A model of transformers, by a local folder or by its name on the hub.
-
-    Parameters
-    ----------
-    spec : str
-        As the user wrote it.
-    name : str
-        A folder, or a name on the hub.
-    options : BackboneOptions
-    """
+    """A model of transformers, by a local folder or by its name on the hub."""
 
     def __init__(self, spec: str, name: str, options: BackboneOptions) -> None:
         self.spec = spec
@@ -113,10 +104,7 @@ class HubModel:
     def load(self, auto: Any, **arguments: Any) -> tuple[Any, tuple[str, ...]]:
         """The model by one of transformers' classes, in eval mode, and what the checkpoint lacks of it.
 
-        Raises
-        ------
-        BackboneError
-            It cannot be loaded.
+        Raises `BackboneError` if it cannot be loaded.
         """
         with self.failures():
             model, report = auto.from_pretrained(
@@ -188,18 +176,11 @@ _TOKENS = ("cls_token", "class_embedding", "class_token", "distillation_token", 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How the positions of an image model are laid out.
+    """How the positions of an image model are laid out."""
 
-    Parameters
-    ----------
-    n_prefix : int
-        The tokens before the patches: the class token, then a distillation token or registers.
-    reads_patches : bool
-        Whether what follows them is one position a patch.
-    """
-
+    # the tokens before the patches: the class token, then a distillation token or registers
     n_prefix: int = 0
-    reads_patches: bool = True
+    reads_patches: bool = True  # whether what follows them is one position a patch
 
     @property
     def poolings(self) -> tuple[str, ...]:
@@ -217,13 +198,8 @@ class Layout:
 def layout_of(tower: torch.nn.Module, config: Any, pixels: torch.Tensor, final: torch.Tensor) -> Layout:
     """The layout of a model's last hidden state.
 
-    Parameters
-    ----------
-    tower : torch.nn.Module
-    config
-        Of the tower.
-    pixels, final : Tensor
-        Of one forward pass: what entered, and the last hidden state.
+    ``config``: of the tower; ``pixels``, ``final``: of one forward pass: what entered, and the last hidden
+    state.
     """
     if final.ndim != 3:
         return Layout()
@@ -237,19 +213,12 @@ def layout_of(tower: torch.nn.Module, config: Any, pixels: torch.Tensor, final: 
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """Which layers of a model can be read by number.
-
-    Parameters
-    ----------
-    first_layer : int
-        1 for stages of different widths, where what enters the first is not like what leaves it.
-    closing_norm : bool
-        As in `BackboneInfo`.
-    """
+    """Which layers of a model can be read by number."""
 
     blocks: Blocks
+    # 1 for stages of different widths, where what enters the first is not like what leaves it
     first_layer: int = 0
-    closing_norm: bool = True
+    closing_norm: bool = True  # as in `BackboneInfo`
 
     @property
     def n_layers(self) -> int:
@@ -267,15 +236,8 @@ def candidate_blocks(tower: torch.nn.Module, config: Any) -> Blocks:
 def depth_of(blocks: Blocks, config: Any, kept: Mapping[str, torch.Tensor], final: torch.Tensor) -> Depth:
     """What can be read by number, after a trial that kept every layer.
 
-    Parameters
-    ----------
-    blocks : Blocks
-    config
-        Of the tower.
-    kept : mapping of str to Tensor
-        What each layer gave.
-    final : Tensor
-        The last hidden state of the same forward pass.
+    ``config``: of the tower; ``kept``: what each layer gave; ``final``: the last hidden state of the same
+    forward pass.
     """
     staged = bool(getattr(config, "depths", None))
     layers = [kept.get(str(number)) for number in range(int(staged), len(blocks) + 1)]

@@ -57,50 +57,29 @@ _UNSUPPORTED = (
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What is done to a pooled vector.
-
-    Parameters
-    ----------
-    folder : str
-        Where its weights lie, within the model's folder.
-    config : mapping
-        What its ``config.json`` says.
-    """
+    """What is done to a pooled vector."""
 
     kind: Literal["dense", "normalize"]
-    folder: str = ""
-    config: Mapping[str, Any] = field(default_factory=dict)
+    folder: str = ""  # where its weights lie, within the model's folder
+    config: Mapping[str, Any] = field(default_factory=dict)  # what its ``config.json`` says
 
 
 @dataclass(frozen=True, slots=True)
 class SentenceSettings:
-    """How the authors of a model make a vector of a text.
+    """How the authors of a model make a vector of a text."""
 
-    Parameters
-    ----------
-    encoder : str
-        The folder of the encoder, within the model's folder; old versions gave it one of its own.
-    poolings : tuple of str
-        Ours, in the order in which they are concatenated; empty for a folder of transformers alone.
-    steps : tuple of Step
-        What follows the pooling and has weights, or stands before something that has.
-    unit : bool
-        The vector is scaled to length 1 in the end.
-    default_prompt : str, optional
-        The name of the prompt that is used unless another one is asked for.
-    include_prompt : bool
-        Whether the tokens of the prompt take part in the pooling.
-    """
-
+    # the folder of the encoder, within the model's folder; old versions gave it one of its own
     encoder: str = "."
+    # ours, in the order in which they are concatenated; empty for a folder of transformers alone
     poolings: tuple[str, ...] = ()
+    # what follows the pooling and has weights, or stands before something that has
     steps: tuple[Step, ...] = ()
-    unit: bool = False
+    unit: bool = False  # the vector is scaled to length 1 in the end
     max_length: int | None = None
     lower_case: bool = False
     prompts: Mapping[str, str] = field(default_factory=dict)
-    default_prompt: str | None = None
-    include_prompt: bool = True
+    default_prompt: str | None = None  # the name of the prompt that is used unless another one is asked for
+    include_prompt: bool = True  # whether the tokens of the prompt take part in the pooling
 
     @property
     def tap(self) -> str | None:
@@ -120,10 +99,7 @@ class SentenceSettings:
 def sentence_settings(source: HubModel) -> SentenceSettings:
     """Read the settings of a model; defaults where it is none of sentence-transformers.
 
-    Raises
-    ------
-    BackboneError
-        It has modules that only its own code can run.
+    Raises `BackboneError` if it has modules that only its own code can run.
     """
     source.fetch([MODULES])
     modules = _read(source, MODULES)
@@ -285,10 +261,7 @@ class SentenceHead(torch.nn.Sequential):
 def sentence_head(source: HubModel, steps: Sequence[Step]) -> SentenceHead:
     """The modules that follow the pooling, with their weights.
 
-    Raises
-    ------
-    BackboneError
-        A configuration names what cannot be run here, or the weights do not fit it.
+    Raises `BackboneError` if a configuration names what cannot be run here, or the weights do not fit it.
     """
     modules = [_dense(source, step) if step.kind == "dense" else Normalize() for step in steps]
     for step in steps:

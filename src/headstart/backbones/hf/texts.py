@@ -36,16 +36,7 @@ POOLINGS = ("mean", "cls", "max", "eos", "gem", "sqrt", "weighted")
 
 
 class TextBackbone:
-    """A text model of transformers: an encoder, an encoder-decoder's encoder, or a language model.
-
-    Parameters
-    ----------
-    spec : str
-        As the user wrote it.
-    name : str
-        A folder, or a name on the hub.
-    options : BackboneOptions
-    """
+    """A text model of transformers: an encoder, an encoder-decoder's encoder, or a language model."""
 
     def __init__(self, spec: str, name: str, options: BackboneOptions) -> None:
         self.spec = spec
@@ -90,10 +81,8 @@ class TextBackbone:
     def tunable(self, tap: str) -> BackboneSaver:
         """A folder as transformers keeps it, with its tokenizer.
 
-        Raises
-        ------
-        ConfigError
-            Dense layers behind the pooling are read, or the tokens of a prompt take no part in it.
+        Raises `ConfigError` if dense layers behind the pooling are read, or the tokens of a prompt take no part
+        in it.
         """
         self._check_alone(tap)
         if self._n_skipped:
@@ -114,10 +103,7 @@ class TextBackbone:
     def portable(self, tap: str) -> Portable:
         """The encoder as transformers makes it, with its tokenizer.
 
-        Raises
-        ------
-        ConfigError
-            Something stands before its texts, or dense layers behind the pooling are read.
+        Raises `ConfigError` if something stands before its texts, or dense layers behind the pooling are read.
         """
         from headstart.backbones.portable import Portable, reading_of, refuse_prompt, without_pooler
 

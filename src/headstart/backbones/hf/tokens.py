@@ -27,21 +27,11 @@ CHANNELS = ("input_ids", "token_type_ids")
 
 @dataclass(frozen=True, slots=True)
 class TextInput:
-    """How texts become token ids.
+    """How texts become token ids."""
 
-    Parameters
-    ----------
-    tokenizer
-        Of transformers.
-    max_length : int
-        Tokens a text, or a pair, is cut to.
-    prompt : str
-        Put before every text; of a pair before the first.
-    """
-
-    tokenizer: Any
-    max_length: int
-    prompt: str = ""
+    tokenizer: Any  # of transformers
+    max_length: int  # tokens a text, or a pair, is cut to
+    prompt: str = ""  # put before every text; of a pair before the first
 
     def __post_init__(self) -> None:
         # A fast tokenizer is told the length when it is first asked, and not while another thread works.

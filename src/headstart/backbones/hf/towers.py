@@ -47,18 +47,11 @@ _BETWEEN = ("logit_scale", "logit_bias", "temperature", *(f"{name}." for name in
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What one forward pass of a tower gave.
+    """What one forward pass of a tower gave."""
 
-    Parameters
-    ----------
-    hidden : mapping of str to Tensor
-        By layer: ``final`` is the tower's last hidden state; absent where the pass stopped before.
-    pooled, joint : Tensor of shape (B, D), optional
-        The tower's own pooling, and its projection into the joint space.
-    """
-
+    # by layer: ``final`` is the tower's last hidden state; absent where the pass stopped before
     hidden: Mapping[str, torch.Tensor]
-    pooled: torch.Tensor | None
+    pooled: torch.Tensor | None  # the tower's own pooling, and its projection into the joint space
     joint: torch.Tensor | None
 
 
@@ -80,31 +73,17 @@ class _Outcome(threading.local):
 
 @dataclass(frozen=True)
 class Tower:
-    """One side of a dual encoder.
-
-    Parameters
-    ----------
-    transformer : torch.nn.Module
-        Gives a last hidden state and, mostly, a pooled one.
-    config
-        Of the transformer.
-    call : callable
-        Runs the transformer as the library does, and gives the joint vectors if there are any.
-    takes : collection of str
-        The names of the inputs that ``call`` knows.
-    prefixes : tuple of str
-        Of the weights that the side reads; empty: all of the model's.
-    names : mapping of str to str
-        What the model calls its ``transformer``, and the method that gives joint ``features``; empty: it is the
-        transformer itself, or has no such method.
-    """
+    """One side of a dual encoder."""
 
     side: Side
-    transformer: torch.nn.Module
-    config: Any
+    transformer: torch.nn.Module  # gives a last hidden state and, mostly, a pooled one
+    config: Any  # of the transformer
+    # runs the transformer as the library does, and gives the joint vectors if there are any
     call: Callable[..., torch.Tensor | None]
-    takes: Collection[str]
-    prefixes: tuple[str, ...] = ()
+    takes: Collection[str]  # the names of the inputs that ``call`` knows
+    prefixes: tuple[str, ...] = ()  # of the weights that the side reads; empty: all of the model's
+    # what the model calls its ``transformer``, and the method that gives joint ``features``; empty: it is the
+    # transformer itself, or has no such method
     names: Mapping[str, str] = field(default_factory=dict)
     _outcome: _Outcome = field(default_factory=lambda: _Outcome(), repr=False)
 
@@ -130,12 +109,8 @@ class Tower:
     def lacks(self, missing: Collection[str]) -> tuple[list[str], bool, bool]:
         """What a checkpoint's missing weights mean to this side.
 
-        Returns
-        -------
-        needed : list of str
-            Weights of the transformer itself: without them the side cannot be read at all.
-        pooler, projection : bool
-            Whether the pooler, or the way into the joint space, is random.
+        Gives ``needed``: weights of the transformer itself: without them the side cannot be read at all;
+        ``pooler, projection``: whether the pooler, or the way into the joint space, is random.
         """
         own = [name for name in missing if not self.prefixes or name.startswith(self.prefixes)]
         projection = [name for name in own if name.startswith(_dotted(_PROJECTION[self.side]))]
@@ -236,12 +211,7 @@ PADS_TO_MAX = ("siglip",)
 
 
 class ImageInputs:
-    """Pictures for the image side.
-
-    Parameters
-    ----------
-    source : HubModel
-    """
+    """Pictures for the image side."""
 
     max_length: int | None = None
     prompt: str | None = None
@@ -285,16 +255,8 @@ class ImageInputs:
 class TextInputs:
     """Texts for the text side.
 
-    Parameters
-    ----------
-    source : HubModel
-    config
-        Of the text side.
-
-    Raises
-    ------
-    ConfigError
-        ``--max-length`` is out of range, or the prompt leaves no room for a text.
+    ``config``: of the text side. Raises `ConfigError` if ``--max-length`` is out of range, or the prompt leaves
+    no room for a text.
     """
 
     def __init__(self, source: HubModel, config: Any) -> None:
