@@ -18,7 +18,7 @@ from headstart.keys import KEY_BYTES, first_by_key
 from headstart.types import Features
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -178,12 +178,11 @@ class ShardWriter:
         """Whether nothing was ever added."""
         return not self._n_added
 
-    def committed(self) -> Iterator[CommittedShard]:
+    def committed(self) -> list[CommittedShard]:
         """The shards that were committed since this was asked last."""
-        while not self._committed.empty():
-            yield self._committed.get()
+        return [self._committed.get() for _ in range(self._committed.qsize())]
 
-    def commit(self) -> Iterator[CommittedShard]:
+    def commit(self) -> list[CommittedShard]:
         """Commit all that was added, without the rows that another writer has committed meanwhile.
 
         What could not be written stays open, so that a second try loses nothing.
@@ -193,8 +192,8 @@ class ShardWriter:
         self.close()
         if self._error is None:
             self._guarded(self._commit)
-        yield from self.committed()
         self._raise()
+        return self.committed()
 
     def close(self) -> None:
         """Let the thread take in what was added, and end. It is started anew when more is added."""

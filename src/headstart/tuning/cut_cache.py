@@ -149,12 +149,12 @@ def fill_cuts(
     """
     info, start = opened.info, perf_counter()
     spaces = [opened.cache.space(make_recipe(info, tap, "fp32", "float32")) for tap in taps.values()]
-    job = plan_for_spaces(data.source, data.samples, spaces, "hdf5", "as it is trained")
-    if len(job.plan.todo):
-        progress.say(f"what enters the blocks that train is kept: {job.plan.summary()}")
+    plan = plan_for_spaces(data.source, data.samples, spaces, "hdf5", "as it is trained")
+    if len(plan.todo):
+        progress.say(f"what enters the blocks that train is kept: {plan.summary()}")
     given: dict[str, Any] = {name: getattr(config, name) for name in ("cache", "device", "offline")}
     compute = ComputeConfig(**given)
-    fill(job, opened, compute, progress)
+    fill(plan, opened, compute, progress)
     opened.release()
     return dict(zip(taps, spaces, strict=True)), perf_counter() - start
 
