@@ -1,17 +1,23 @@
-"""From texts to token ids: the prompt, the cut, and long texts in linear time."""
+"""From texts to token ids: the prompt, the cut, long texts in linear time; and what decides how a text is cut up."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.backbones.changing import change_texts
+import rfc8785
+
+from headstart.backbones.images import change_texts
 from headstart.errors import SampleError
 
 if TYPE_CHECKING:
     from headstart.contracts import Change
     from headstart.types import Payload
+
 
 CHARACTERS_A_TOKEN = 32  # more than any usual text has
 MARGIN = 2  # so many times the tokens that are kept: the end of what was cut off cannot reach them
@@ -21,21 +27,11 @@ CHANNELS = ("input_ids", "token_type_ids")
 
 @dataclass(frozen=True, slots=True)
 class TextInput:
-    """How texts become token ids.
+    """How texts become token ids."""
 
-    Parameters
-    ----------
-    tokenizer
-        Of transformers.
-    max_length : int
-        Tokens a text, or a pair, is cut to.
-    prompt : str
-        Put before every text; of a pair before the first.
-    """
-
-    tokenizer: Any
-    max_length: int
-    prompt: str = ""
+    tokenizer: Any  # of transformers
+    max_length: int  # tokens a text, or a pair, is cut to
+    prompt: str = ""  # put before every text; of a pair before the first
 
     def __post_init__(self) -> None:
         # A fast tokenizer is told the length when it is first asked, and not while another thread works.
@@ -179,3 +175,48 @@ def _refusal(payload: Payload, error: Exception) -> SampleError:
                 f"the text has half a character (a lone surrogate, U+{code:04X}) at place {bad.start}"
             )
     return SampleError(f"the text cannot be tokenised: {error}")
+
+
+_PLAIN = ("vocab.txt", "vocab.json", "merges.txt", "added_tokens.json", "special_tokens_map.json")
+# What these say of a tokenizer changes no token: where it came from, and what it is padded to.
+_INERT = {
+    "name_or_path",
+    "tokenizer_file",
+    "special_tokens_map_file",
+    "transformers_version",
+    "processor_class",
+    "model_max_length",
+    "max_length",
+    "padding_side",
+    "truncation",
+    "padding",
+    "stride",
+    "pad_to_multiple_of",
+}
+
+
+def tokenizer_digest(files: Iterable[Path]) -> str:
+    """BLAKE2b-128, in hex, of the files that make a tokenizer, whatever else lies beside them."""
+    files = list(files)
+    if any(path.name == "tokenizer.json" for path in files):
+        # It holds all of the others; whether they lie beside it depends on who saved the model.
+        files = [path for path in files if path.name in ("tokenizer.json", "tokenizer_config.json")]
+    digest = blake2b(digest_size=16)
+    for path in sorted(files, key=lambda path: path.name):
+        if path.name in ("tokenizer.json", "tokenizer_config.json"):
+            content = _without_inert(path)
+        elif path.name in _PLAIN or path.suffix in (".model", ".spm"):
+            content = path.read_bytes()
+        else:
+            continue
+        digest.update(f"{path.name}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()
+
+
+def _without_inert(path: Path) -> bytes:
+    raw = path.read_bytes()
+    try:
+        value = json.loads(raw)
+        return rfc8785.dumps({name: part for name, part in value.items() if name not in _INERT})
+    except (ValueError, AttributeError, rfc8785.CanonicalizationError):
+        return raw

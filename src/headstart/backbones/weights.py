@@ -1,11 +1,12 @@
-"""Reading weights from a file without running anything in it, and matching them with a model."""
+"""Weights: read from a file without running anything in it, matched with a model, digested."""
 
 from __future__ import annotations
 
 import pickle
 import zipfile
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,16 +15,14 @@ from headstart.errors import BackboneError, WeightsUnavailableError
 if TYPE_CHECKING:
     import torch
 
+
 SHOWN = 3
 
 
 def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
     """The tensors of a safetensors file, or of a torch file that holds nothing but tensors.
 
-    Raises
-    ------
-    BackboneError
-        There is no such file, or it holds something else; nothing in it is ever run.
+    Raises `BackboneError` if there is no such file, or it holds something else; nothing in it is ever run.
     """
     import torch
 
@@ -63,18 +62,9 @@ def load_into(
 ) -> None:
     """Load weights into a model, exactly.
 
-    Parameters
-    ----------
-    in_order : bool
-        The names differ, and the tensors stand in the model's order; every shape and dtype is
-        compared all the same.
-    classifier : sequence of str
-        Prefixes of weights that may be missing or of another shape, since no feature reads them.
-
-    Raises
-    ------
-    BackboneError
-        A tensor is missing, unexpected, or of another shape.
+    ``in_order``: the names differ, and the tensors stand in the model's order; every shape and dtype is
+    compared all the same; ``classifier``: prefixes of weights that may be missing or of another shape, since
+    no feature reads them. Raises `BackboneError` if a tensor is missing, unexpected, or of another shape.
     """
     state = _renamed(model, state, path) if in_order else _without_module_prefix(state)
     own = model.state_dict()
@@ -130,3 +120,28 @@ def _without_module_prefix(state: Mapping[str, torch.Tensor]) -> dict[str, torch
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def weights_digest(module: torch.nn.Module, leave_out: Collection[str] = ()) -> str:
+    """BLAKE2b-128, in hex, of names, dtypes, shapes and bytes of a module's parameters and buffers.
+
+    ``module``: as it was loaded, before any cast; ``leave_out``: prefixes of what takes no part in a feature
+    (a classifier), or is not of the checkpoint (a pooler that was initialised at random).
+    """
+    import torch
+
+    digest = blake2b(digest_size=16)
+    prefixes = tuple(leave_out)
+    for name, tensor in sorted(module.state_dict().items()):
+        if prefixes and name.startswith(prefixes):
+            continue
+        plain = tensor.detach().cpu().contiguous()
+        header = f"{name}\0{str(plain.dtype).removeprefix('torch.')}\0{tuple(plain.shape)}\0"
+        digest.update(header.encode("utf-8"))
+        digest.update(plain.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def n_parameters(module: torch.nn.Module) -> int:
+    """How many parameters a module has."""
+    return sum(parameter.numel() for parameter in module.parameters())

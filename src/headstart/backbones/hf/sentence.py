@@ -1,7 +1,9 @@
-"""What a sentence-transformers folder says of itself: pooling, what follows it, prompts, length.
+"""What a sentence-transformers folder says of itself, and what it puts after the pooling.
 
 Sources: sentence-transformers 6.2, `base/model.py`, `base/modules/` and
 `sentence_transformer/modules/pooling.py`. Its files are read; none of its code is run.
+
+Imported when it is used: torch is needed to define a module.
 """
 
 from __future__ import annotations
@@ -12,10 +14,16 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
+import torch
+
+from headstart.backbones.weights import load_into, read_state_dict
 from headstart.errors import BackboneError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from headstart.backbones.hf.models import HubModel
+
 
 MODULES = "modules.json"
 MODEL_SETTINGS = "config_sentence_transformers.json"
@@ -49,50 +57,29 @@ _UNSUPPORTED = (
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What is done to a pooled vector.
-
-    Parameters
-    ----------
-    folder : str
-        Where its weights lie, within the model's folder.
-    config : mapping
-        What its ``config.json`` says.
-    """
+    """What is done to a pooled vector."""
 
     kind: Literal["dense", "normalize"]
-    folder: str = ""
-    config: Mapping[str, Any] = field(default_factory=dict)
+    folder: str = ""  # where its weights lie, within the model's folder
+    config: Mapping[str, Any] = field(default_factory=dict)  # what its ``config.json`` says
 
 
 @dataclass(frozen=True, slots=True)
 class SentenceSettings:
-    """How the authors of a model make a vector of a text.
+    """How the authors of a model make a vector of a text."""
 
-    Parameters
-    ----------
-    encoder : str
-        The folder of the encoder, within the model's folder; old versions gave it one of its own.
-    poolings : tuple of str
-        Ours, in the order in which they are concatenated; empty for a folder of transformers alone.
-    steps : tuple of Step
-        What follows the pooling and has weights, or stands before something that has.
-    unit : bool
-        The vector is scaled to length 1 in the end.
-    default_prompt : str, optional
-        The name of the prompt that is used unless another one is asked for.
-    include_prompt : bool
-        Whether the tokens of the prompt take part in the pooling.
-    """
-
+    # the folder of the encoder, within the model's folder; old versions gave it one of its own
     encoder: str = "."
+    # ours, in the order in which they are concatenated; empty for a folder of transformers alone
     poolings: tuple[str, ...] = ()
+    # what follows the pooling and has weights, or stands before something that has
     steps: tuple[Step, ...] = ()
-    unit: bool = False
+    unit: bool = False  # the vector is scaled to length 1 in the end
     max_length: int | None = None
     lower_case: bool = False
     prompts: Mapping[str, str] = field(default_factory=dict)
-    default_prompt: str | None = None
-    include_prompt: bool = True
+    default_prompt: str | None = None  # the name of the prompt that is used unless another one is asked for
+    include_prompt: bool = True  # whether the tokens of the prompt take part in the pooling
 
     @property
     def tap(self) -> str | None:
@@ -112,10 +99,7 @@ class SentenceSettings:
 def sentence_settings(source: HubModel) -> SentenceSettings:
     """Read the settings of a model; defaults where it is none of sentence-transformers.
 
-    Raises
-    ------
-    BackboneError
-        It has modules that only its own code can run.
+    Raises `BackboneError` if it has modules that only its own code can run.
     """
     source.fetch([MODULES])
     modules = _read(source, MODULES)
@@ -211,3 +195,111 @@ def _read(source: HubModel, name: str) -> Any:
         return json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise BackboneError(f"{path} cannot be read as JSON ({error}); restore it") from error
+
+
+# By name, never by import: a configuration could name anything.
+_ACTIVATIONS = {
+    kind.__name__: kind
+    for kind in (
+        torch.nn.Identity, torch.nn.Tanh, torch.nn.ReLU, torch.nn.GELU, torch.nn.SiLU, torch.nn.Sigmoid,
+        torch.nn.Mish, torch.nn.ELU, torch.nn.SELU, torch.nn.LeakyReLU, torch.nn.ReLU6, torch.nn.Softplus,
+        torch.nn.Hardtanh, torch.nn.Hardswish, torch.nn.LogSigmoid, torch.nn.Softsign, torch.nn.Tanhshrink,
+    )
+}  # fmt: skip
+_VECTOR = "sentence_embedding"
+
+
+class Dense(torch.nn.Module):
+    """A linear layer, its activation and, where it has one, its residual connection.
+
+    Source: sentence-transformers 6.2, `base/modules/dense.py`; the weights have its names.
+    """
+
+    def __init__(
+        self, n_in: int, n_out: int, bias: bool, activation: torch.nn.Module, residual: bool
+    ) -> None:
+        super().__init__()
+        self.linear = torch.nn.Linear(n_in, n_out, bias=bias)
+        self.activation = activation
+        self.has_residual = residual
+        if residual and n_in != n_out:
+            self.residual = torch.nn.Linear(n_in, n_out, bias=False)
+
+    @property
+    def description(self) -> str:
+        """What its weights do not show."""
+        residual = " residual" if self.has_residual else ""
+        return f"dense {type(self.activation).__name__}{residual}"
+
+    def forward(self, vectors: torch.Tensor) -> torch.Tensor:
+        """From (B, n_in) to (B, n_out)."""
+        out: torch.Tensor = self.activation(self.linear(vectors))
+        if not self.has_residual:
+            return out
+        return out + (self.residual(vectors) if hasattr(self, "residual") else vectors)
+
+
+class Normalize(torch.nn.Module):
+    """Scales vectors to length 1."""
+
+    description = "normalize"
+
+    def forward(self, vectors: torch.Tensor) -> torch.Tensor:
+        """From (B, D) to (B, D)."""
+        return torch.nn.functional.normalize(vectors, dim=1)
+
+
+class SentenceHead(torch.nn.Sequential):
+    """Dense layers and what stands between them."""
+
+    @property
+    def description(self) -> list[str]:
+        """What the weights do not show."""
+        return [str(module.description) for module in self]
+
+
+def sentence_head(source: HubModel, steps: Sequence[Step]) -> SentenceHead:
+    """The modules that follow the pooling, with their weights.
+
+    Raises `BackboneError` if a configuration names what cannot be run here, or the weights do not fit it.
+    """
+    modules = [_dense(source, step) if step.kind == "dense" else Normalize() for step in steps]
+    for step in steps:
+        if step.config.get("module_input_name", _VECTOR) != _VECTOR:
+            raise BackboneError(
+                f"{source.spec} applies {step.folder} to single tokens, which is not supported"
+            )
+    return SentenceHead(*modules).eval()
+
+
+def _dense(source: HubModel, step: Step) -> Dense:
+    config = step.config
+    activation = _activation(source.spec, config)
+    try:
+        dense = Dense(
+            int(config["in_features"]),
+            int(config["out_features"]),
+            bool(config.get("bias", True)),
+            activation,
+            bool(config.get("use_residual", False)),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise BackboneError(f"{source.spec}: {step.folder}/config.json describes no dense layer") from error
+    paths = [path for name in WEIGHTS if (path := source.file(f"{step.folder}/{name}"))]
+    if not paths:
+        raise BackboneError(f"{source.spec} has no weights in {step.folder}; expected {' or '.join(WEIGHTS)}")
+    state = read_state_dict(paths[0])
+    dense = dense.to(next(iter(state.values())).dtype)
+    load_into(dense, state, paths[0], in_order=False, classifier=())
+    return dense
+
+
+def _activation(spec: str, config: Mapping[str, Any]) -> torch.nn.Module:
+    name = str(config.get("activation_function", "torch.nn.Tanh"))
+    kind = _ACTIVATIONS.get(name.rpartition(".")[2]) if name.startswith("torch.nn.") else None
+    if kind is None:
+        raise BackboneError(
+            f"{spec} has a dense layer with the activation {name!r}; known are those of torch.nn: "
+            f"{', '.join(_ACTIVATIONS)}"
+        )
+    return kind()
