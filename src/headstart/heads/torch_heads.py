@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from headstart.heads.networks import Network
     from headstart.training.checkpoint import Checkpoint
     from headstart.training.examples import Examples, Stream
-    from headstart.training.loop import Trained
-    from headstart.training.objectives import Objective
+    from headstart.training.loop import TrainingResult
     from headstart.training.settings import Settings
+    from headstart.training.trainee import Objective
 
 STACKABLE = ("lr", "weight_decay", "dropout", "random_state")
 """What heads that are trained side by side may differ in."""
@@ -189,7 +189,7 @@ class TorchHead(BaseHead):
         """Targets of other samples; of a label that training lacks ``UNSEEN``."""
         return self._as_targets(np.asarray(y))
 
-    def finish(self, trained: Trained) -> Self:
+    def finish(self, trained: TrainingResult) -> Self:
         """Become fitted with what training gave."""
         self.history_ = trained.history
         self.n_iter_, self.best_epoch_ = len(trained.history), trained.best_epoch
@@ -356,7 +356,7 @@ class TorchHead(BaseHead):
     def _objective(self, targets: NDArray[Any], device: torch.device) -> Objective:
         import torch
 
-        from headstart.training.objectives import Objective
+        from headstart.training.trainee import Objective
 
         task, weights = open_task(self.task), None
         if self.class_weight == "balanced":
@@ -413,7 +413,7 @@ def fit_stack(
     samples: Labelled | Sequence[Labelled],
     callbacks: Sequence[Any] = (),
     checkpoint: Checkpoint | None = None,
-) -> list[Trained]:
+) -> list[TrainingResult]:
     """Fit heads side by side, in one pass over the data.
 
     Parameters
@@ -429,7 +429,7 @@ def fit_stack(
 
     Returns
     -------
-    list of Trained
+    list of TrainingResult
         What became of each.
     """
     from headstart.training.stack import train_stack

@@ -13,7 +13,7 @@ from headstart.cache.store import Cache
 from headstart.data import open_source
 from headstart.errors import HeadstartError
 from headstart.extraction.backbone import OpenedBackbone, check_modality
-from headstart.extraction.plan import permanent_failures, plan_job, samples_with_views
+from headstart.extraction.plan import permanent_failures, plan_extraction, samples_with_views
 from headstart.extraction.samples import register
 from headstart.extraction.stage import set_name
 from headstart.keys import contains, first_occurrences, pack
@@ -98,11 +98,11 @@ def diff(config: ExtractConfig, progress: Progress) -> Diff:
     earlier = cache.find_set(set_name(config.set, config.data, config.backbone))
     failures = permanent_failures(earlier)
     viewed = samples_with_views(config, samples, source, earlier)
-    work = plan_job(cache, config, opened.info, source, samples, failures)
+    plan = plan_extraction(cache, config, opened.info, source, samples, failures)
     unique, ids = first_occurrences(samples.keys), samples.table.column("id")
-    meant = [(view, tap) for view in work.plan.views for tap in work.plan.taps]
+    meant = [(view, tap) for view in plan.views for tap in plan.taps]
     features = []
-    for (view, tap), space in zip(meant, work.plan.spaces, strict=True):
+    for (view, tap), space in zip(meant, plan.spaces, strict=True):
         rows = unique
         if view is not None and viewed is not None:
             rows = unique[contains(samples.keys[viewed], samples.keys[unique])]
@@ -121,7 +121,7 @@ def diff(config: ExtractConfig, progress: Progress) -> Diff:
             )
         )
     compared = compare_samples(samples, earlier) if earlier else None
-    return Diff(tuple(features), compared, work.precision, work.why)
+    return Diff(tuple(features), compared, plan.precision, plan.why)
 
 
 def _nearest(cache: Cache, recipe: Recipe, samples: Samples) -> tuple[Near, ...]:
