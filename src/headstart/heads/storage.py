@@ -17,7 +17,7 @@ Nothing is pickled, and nothing that is read can run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from hashlib import blake2b
 from pathlib import Path
 from types import NoneType
@@ -94,8 +94,8 @@ def load_head(folder: Path) -> Head:
     tensors = _read_tensors(folder / TENSORS_FILE, description["digest"])
     for name in head.fitted:
         setattr(head, name, description["fitted"].get(name.rstrip("_")))
-    n_outputs = head.n_outputs_ if classes is None else len(classes)
-    _check_tensors(head, tensors, n_outputs, description["n_features"], folder / TENSORS_FILE)
+    shapes = head.shapes(tensors, 0 if classes is None else len(classes), description["n_features"])
+    _check_tensors(tensors, shapes, head.integers, folder / TENSORS_FILE)
     loaded: Head = head.restore(classes, tensors)
     return loaded
 
@@ -159,15 +159,16 @@ def _read_tensors(path: Path, digest: str) -> dict[str, NDArray[Any]]:
 
 
 def _check_tensors(
-    head: Any, tensors: dict[str, NDArray[Any]], n_outputs: int, n_features: int, path: Path
+    tensors: dict[str, NDArray[Any]],
+    shapes: Mapping[str, tuple[int, ...]],
+    integers: Collection[str],
+    path: Path,
 ) -> None:
-    shapes = dict.fromkeys(("mean", "scale"), (n_features,))
-    shapes |= head.shapes(tensors, n_outputs, n_features)
     if tensors.keys() != shapes.keys():
         raise StorageError(f"{path} holds {sorted(tensors)} and should hold {sorted(shapes)}")
     for name, shape in shapes.items():
         tensor = tensors[name]
-        wanted = INTEGERS if name in head.integers else FLOATS
+        wanted = INTEGERS if name in integers else FLOATS
         if tensor.shape != tuple(shape) or tensor.dtype.name not in wanted:
             found = f"{tensor.dtype.name} {tensor.shape}"
             noun = "integers" if wanted is INTEGERS else "floats"

@@ -20,7 +20,6 @@ from headstart.plots.style import (
     label_axes,
     new_figure,
     shorten,
-    title_figure,
 )
 
 MOST_BARS = 80
@@ -53,7 +52,7 @@ def bar_plot(
     size = min(9.0, row * 72 * 0.62)
     words = [name if name == GAP else shorten(name, 40) for name in names]
     margin = 0.3 + width_inches(words, size)
-    figure = new_figure(margin + 4.4, row * len(names) + 1.25)
+    figure = new_figure(margin + 4.4, row * len(names) + 1.25, title)
     axes = add_axes(figure, margin, 0.6, 3.7, row * len(names))
     heights = np.array([np.nan if name == GAP else values[name] for name in names], dtype=np.float64)
     places = np.arange(len(names))
@@ -68,7 +67,6 @@ def bar_plot(
     ends = np.maximum(heights, [(intervals.get(name) or (0, 0))[1] for name in names])
     _write_values(axes, heights, ends, size)
     label_axes(axes, metric.replace("_", " "))
-    title_figure(figure, title)
     return figure
 
 
@@ -119,7 +117,7 @@ def distribution_plot(
     columns = min(n_panels, 4)
     rows = -(-n_panels // columns)
     wide, high = (4.9, 2.6) if n_panels == 1 else (2.1, 1.2)
-    figure = new_figure((wide + 0.3) * columns + 0.4, (high + 0.55) * rows + 0.75)
+    figure = new_figure((wide + 0.3) * columns + 0.4, (high + 0.55) * rows + 0.75, title)
     groups = _groups(len(features), labels)
     for panel in range(n_panels):
         row, column = divmod(panel, columns)
@@ -130,7 +128,6 @@ def distribution_plot(
         axes.set_title(name, size=9, color=INK, loc="left", pad=3, parse_math=False)
     if len(groups) > 1:
         add_legend(figure.axes[0], loc="upper right", handlelength=1)
-    title_figure(figure, title)
     return figure
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from headstart.metrics.calibration import BINS, reliability
-from headstart.metrics.ranking import RankingCurve, ranking_curve, ranking_figures
+from headstart.metrics.ranking import ranking_curve, ranking_figures
 from headstart.plots.plot import drawing
 from headstart.plots.style import (
     FAINT,
@@ -27,7 +27,6 @@ from headstart.plots.style import (
     label_axes,
     new_figure,
     shorten,
-    title_figure,
 )
 
 if TYPE_CHECKING:
@@ -35,6 +34,8 @@ if TYPE_CHECKING:
 
 SMALLEST_FONT = 5.0
 """In points; what would be smaller is left out."""
+MOST_POINTS = 2000
+"""Of one curve."""
 NAMED = 8
 """More classes than so many are drawn faintly, without names."""
 
@@ -184,22 +185,35 @@ def precision_recall_plot(
 def _draw_ranking(
     y_true: NDArray[Any], probabilities: NDArray[Any], classes: Sequence[str], title: str, is_roc: bool
 ) -> Any:
+    from matplotlib.collections import LineCollection
+
     truth, scores, names = _columns(y_true, probabilities, classes)
     areas = ranking_figures(truth, scores)[0 if is_roc else 1]
     scored = np.flatnonzero(np.isfinite(areas))
-    line_of = _roc_line if is_roc else _precision_line
-    figure = new_figure(5.2, 5.0)
+    figure = new_figure(5.2, 5.0, title)
     axes = add_axes(figure, 0.7, 0.6, 4.2, 3.9)
     if is_roc:
         add_diagonal(axes)
-    curves = [ranking_curve(truth[:, column], scores[:, column]) for column in scored]
-    if len(curves) == 1:
-        _named(axes, [_thinned(line_of(curves[0]))], [names[scored[0]]], areas[scored])
-    elif curves:
-        _several(axes, curves, [names[column] for column in scored], areas[scored], line_of)
-        _micro(axes, truth[:, scored], scores[:, scored], is_roc, line_of)
+    shown = _thinned if len(scored) == 1 else _on_grid
+    lines = [shown(_line(truth[:, column], scores[:, column], is_roc), is_roc) for column in scored]
+    if len(lines) <= NAMED:
+        for line, column, colour in zip(lines, scored, PALETTE, strict=False):
+            name = f"{shorten(names[column])}  {areas[column]:.3f}"
+            axes.plot(*line, color=colour, linewidth=1.5, label=name)
+    else:
+        segments = [np.stack(line, axis=1) for line in lines]
+        axes.add_collection(LineCollection(segments, colors=FAINT, linewidths=0.7, alpha=0.8))
+        axes.plot([], [], color=FAINT, linewidth=0.9, label=f"{len(lines)} classes")
+    if len(lines) > 1:
+        mean = np.mean([line[1] for line in lines], axis=0)
+        name = f"macro average  {areas[scored].mean():.3f}"
+        axes.plot(lines[0][0], mean, color=INK, linewidth=2, label=name)
+        flat_truth, flat_scores = truth[:, scored].ravel(), scores[:, scored].ravel()
+        area = ranking_figures(flat_truth[:, None], flat_scores[:, None])[0 if is_roc else 1][0]
+        micro = _on_grid(_line(flat_truth, flat_scores, is_roc), is_roc)
+        name = f"micro average  {area:.3f}"
+        axes.plot(*micro, color=GREY, linewidth=1.6, linestyle=(0, (3, 2)), label=name)
     _finish(axes, is_roc)
-    title_figure(figure, title)
     return figure
 
 
@@ -215,50 +229,10 @@ def _columns(
     return truth[:, first:], probabilities[:, first:], names[first:]
 
 
-def _several(
-    axes: Any,
-    curves: Sequence[RankingCurve],
-    names: Sequence[str],
-    areas: NDArray[np.float64],
-    line_of: Callable[[RankingCurve], Line],
-) -> None:
-    from matplotlib.collections import LineCollection
-
-    lines = [_on_grid(line_of(curve), line_of is _roc_line) for curve in curves]
-    if len(curves) <= NAMED:
-        _named(axes, lines, names, areas)
-    else:
-        segments = [np.stack(line, axis=1) for line in lines]
-        axes.add_collection(LineCollection(segments, colors=FAINT, linewidths=0.7, alpha=0.8))
-        axes.plot([], [], color=FAINT, linewidth=0.9, label=f"{len(curves)} classes")
-    mean = np.mean([line[1] for line in lines], axis=0)
-    axes.plot(lines[0][0], mean, color=INK, linewidth=2, label=f"macro average  {areas.mean():.3f}")
-
-
-def _named(axes: Any, lines: Sequence[Line], names: Sequence[str], areas: NDArray[np.float64]) -> None:
-    for line, name, area, colour in zip(lines, names, areas, PALETTE, strict=False):
-        axes.plot(*line, color=colour, linewidth=1.5, label=f"{shorten(name)}  {area:.3f}")
-
-
-def _micro(
-    axes: Any,
-    truth: NDArray[np.bool_],
-    scores: NDArray[Any],
-    is_roc: bool,
-    line_of: Callable[[RankingCurve], Line],
-) -> None:
-    flat_truth, flat_scores = truth.ravel(), scores.ravel()
-    area = ranking_figures(flat_truth[:, None], flat_scores[:, None])[0 if is_roc else 1][0]
-    line = _on_grid(line_of(ranking_curve(flat_truth, flat_scores)), is_roc)
-    label = f"micro average  {area:.3f}"
-    axes.plot(*line, color=GREY, linewidth=1.6, linestyle=(0, (3, 2)), label=label)
-
-
-def _roc_line(curve: RankingCurve) -> Line:
-    return curve.false_positive_rate, curve.true_positive_rate
-
-
-def _precision_line(curve: RankingCurve) -> Line:
+def _line(truth: NDArray[np.bool_], scores: NDArray[Any], is_roc: bool) -> Line:
+    curve = ranking_curve(truth, scores)
+    if is_roc:
+        return curve.false_positive_rate, curve.true_positive_rate
     return curve.true_positive_rate, curve.precision
 
 
@@ -272,11 +246,11 @@ def _on_grid(line: Line, is_roc: bool) -> Line:
     return GRID, y[np.clip(np.searchsorted(x, GRID, side="left"), 1, len(y) - 1)]
 
 
-def _thinned(line: Line, most: int = 2000) -> Line:
+def _thinned(line: Line, is_roc: bool) -> Line:
     x, y = line
-    if len(x) <= most:
+    if len(x) <= MOST_POINTS:
         return line
-    kept = np.unique(np.linspace(0, len(x) - 1, most).astype(np.intp))
+    kept = np.unique(np.linspace(0, len(x) - 1, MOST_POINTS).astype(np.intp))
     return x[kept], y[kept]
 
 
@@ -305,7 +279,7 @@ def reliability_plot(
     bins : int
     """
     table = reliability(confidence, is_right, bins)
-    figure = new_figure(4.6, 5.4)
+    figure = new_figure(4.6, 5.4, title)
     upper = add_axes(figure, 0.7, 1.85, 3.7, 2.85)
     lower = add_axes(figure, 0.7, 0.6, 3.7, 0.95)
     width, starts = np.diff(table.edges), table.edges[:-1]
@@ -329,5 +303,4 @@ def reliability_plot(
     label_axes(lower, "confidence", "share of samples")
     for axes in (upper, lower):
         axes.set_xlim(0, 1)
-    title_figure(figure, title)
     return figure

@@ -24,7 +24,6 @@ from headstart.plots.style import (
     label_axes,
     new_figure,
     shorten,
-    title_figure,
 )
 
 if TYPE_CHECKING:
@@ -49,16 +48,19 @@ def history_plot(history: Sequence[Mapping[str, Json]], title: str = "Training")
         rate last.
     title : str
     """
+    from matplotlib.ticker import MaxNLocator
+
     panels = _panels(history)
-    figure = new_figure(3.9 * len(panels) + 0.3, 3.4)
+    figure = new_figure(3.9 * len(panels) + 0.3, 3.4, title)
     for place, name in enumerate(panels):
         axes = add_axes(figure, 0.75 + 3.9 * place, 0.55, 3.25, 2.2)
         keys = ["lr"] if name == "lr" else [f"{side}_{name}" for side in SIDES]
         drawn = [key for key in keys if _curve(axes, history, key)]
-        _finish_epochs(axes, "learning rate" if name == "lr" else name.replace("_", " "))
+        label_axes(axes, "epoch", title="learning rate" if name == "lr" else name.replace("_", " "))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.margins(y=0.15)
         if len(drawn) > 1:
             add_legend(axes)
-    title_figure(figure, title)
     return figure
 
 
@@ -88,24 +90,9 @@ def _curve(axes: Any, history: Sequence[Mapping[str, Json]], key: str) -> bool:
         best = int(np.nanargmin(values) if falls else np.nanargmax(values))
         at = (epochs[best], values[best])
         axes.plot(*at, "o", color=colour, markersize=5)
-        axes.annotate(
-            f"{values[best]:.3g}",
-            at,
-            xytext=(0, -13 if falls else 6),
-            textcoords="offset points",
-            ha="center",
-            size=9,
-            color=colour,
-        )
+        style = {"textcoords": "offset points", "ha": "center", "size": 9, "color": colour}
+        axes.annotate(f"{values[best]:.3g}", at, xytext=(0, -13 if falls else 6), **style)
     return True
-
-
-def _finish_epochs(axes: Any, label: str) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    label_axes(axes, "epoch", title=label)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.margins(y=0.15)
 
 
 @drawing
@@ -127,7 +114,7 @@ def learning_curve_plot(
         Of the logarithm of the x axis. Of 2, for shots, it is logarithmic always; of others from a factor of 8
         between the sizes on.
     """
-    figure = new_figure(5.6, 3.9)
+    figure = new_figure(5.6, 3.9, title)
     axes = add_axes(figure, 0.75, 0.6, 4.6, 2.65)
     every = np.concatenate([np.asarray(sizes, dtype=np.float64) for sizes, _ in curves.values()])
     for place, (name, (sizes, scores)) in enumerate(curves.items()):
@@ -138,7 +125,6 @@ def learning_curve_plot(
     label_axes(axes, x, metric.replace("_", " "))
     if len(curves) > 1:
         add_legend(axes)
-    title_figure(figure, title)
     return figure
 
 
@@ -213,8 +199,7 @@ def _line(
     if not all(isinstance(level, int | float) and not isinstance(level, bool) for level in levels):
         return _levels_plot(name, levels, codes, scores, metric, title)
     groups = [scores[(codes == code) & np.isfinite(scores)] for code in range(len(levels))]
-    most = max((len(group) for group in groups), default=0)
-    padded = np.full((len(levels), most), np.nan)
+    padded = np.full((len(levels), max(map(len, groups), default=0)), np.nan)
     for row, group in zip(padded, groups, strict=True):
         row[: len(group)] = group
     return learning_curve_plot({name: (levels, padded)}, metric, name, title)
@@ -229,13 +214,12 @@ def _levels_plot(
     metric: str,
     title: str,
 ) -> Any:
-    figure = new_figure(max(3.2, 0.9 * len(levels) + 1.2), 3.9)
+    figure = new_figure(max(3.2, 0.9 * len(levels) + 1.2), 3.9, title)
     width = figure.get_size_inches()[0]
     axes = add_axes(figure, 0.75, 0.6, width - 1.0, 2.65)
     axes.plot(codes, scores, "o", color=INK, alpha=0.4, markersize=5)
     axes.set_xticks(range(len(levels)), [shorten(str(level), 14) for level in levels])
     label_axes(axes, name, metric.replace("_", " "))
-    title_figure(figure, title)
     return figure
 
 
@@ -254,7 +238,7 @@ def _map(
     (rows, row_of), (columns, column_of) = _levels(ys), _levels(xs)
     table = _means(row_of, column_of, scores, (len(rows), len(columns)))
     width, height = max(0.62 * len(columns), 2.4), max(0.42 * len(rows), 1.2)
-    figure = new_figure(width + 2.4, height + 1.4)
+    figure = new_figure(width + 2.4, height + 1.4, title)
     axes = add_axes(figure, 1.0, 0.75, width, height)
     axes.grid(visible=False)
     tints = LinearSegmentedColormap.from_list("tints", TINTS).with_extremes(bad=FAINT)  # grey: no score
@@ -273,24 +257,22 @@ def _map(
         best = np.unravel_index(np.nanargmax(table), table.shape)
         row, column = best if chosen is None else (row_of[chosen], column_of[chosen])
         style = {"fill": False, "edgecolor": VALIDATION, "linewidth": 2.5, "zorder": 4}
-        frame = Rectangle((column - 0.5, row - 0.5), 1, 1, **style)
-        axes.add_patch(frame)
+        axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, **style))
     add_colour_bar(figure, image, (1.2 + width, 0.75, 0.14, height), metric.replace("_", " "))
-    title_figure(figure, title)
     return figure
 
 
 def _levels(values: Sequence[Any]) -> tuple[list[Any], NDArray[np.intp]]:
     """The distinct values in order, numbers before names, and the place of each value among them."""
     plain = [value.item() if isinstance(value, np.generic) else value for value in values]
-    levels = sorted(set(plain), key=_order)
+
+    def order(value: Any) -> tuple[bool, float, str]:
+        numeric = isinstance(value, int | float)
+        return not numeric, float(value) if numeric else 0.0, str(value)
+
+    levels = sorted(set(plain), key=order)
     place = {level: code for code, level in enumerate(levels)}
     return levels, np.array([place[value] for value in plain], dtype=np.intp)
-
-
-def _order(value: Any) -> tuple[bool, float, str]:
-    numeric = isinstance(value, int | float)
-    return not numeric, float(value) if numeric else 0.0, str(value)
 
 
 def _means(
@@ -300,7 +282,7 @@ def _means(
     sums, n = np.zeros(shape), np.zeros(shape)
     np.add.at(sums, (row_of[known], column_of[known]), scores[known])
     np.add.at(n, (row_of[known], column_of[known]), 1)
-    return np.where(n > 0, sums / np.maximum(n, 1), np.nan)
+    return np.asarray(_ratio(sums, n))
 
 
 def _write_scores(axes: Any, table: NDArray[np.float64], image: Any) -> None:

@@ -20,7 +20,6 @@ from headstart.plots.style import (
     label_axes,
     new_figure,
     shorten,
-    title_figure,
 )
 
 MOST_POINTS = 20_000
@@ -49,7 +48,7 @@ def scatter_plot(
         What ``colour_by`` is, for the colour bar.
     """
     points, colour_by = _thinned(points), _thinned(np.asarray(colour_by))
-    figure = new_figure(7.0, 6.4)
+    figure = new_figure(7.0, 6.4, title)
     numeric = colour_by.dtype.kind in "iuf"
     axes = add_axes(figure, 0.25, 0.25, 5.7 if numeric else 6.5, 5.7)
     axes.set_xticks([])
@@ -62,7 +61,6 @@ def scatter_plot(
         _by_name(axes, points, colour_by.astype(np.str_), size)
     for drawn in axes.collections:
         drawn.set_rasterized(len(points) > MOST_SHAPES)
-    title_figure(figure, title)
     return figure
 
 
@@ -153,7 +151,7 @@ def prediction_plot(
     """
     pairs = np.stack([y_true, y_pred], axis=1).astype(np.float64)
     pairs = _thinned(pairs[np.isfinite(pairs).all(axis=1)])
-    figure = new_figure(5.2, 5.2)
+    figure = new_figure(5.2, 5.2, title)
     axes = add_axes(figure, 0.85, 0.7, 4.1, 3.9)
     size = _dot_size(len(pairs))
     drawn = axes.scatter(*pairs.T, s=size, c=TRAIN, alpha=0.45, linewidths=0)
@@ -165,7 +163,6 @@ def prediction_plot(
     axes.set_ylim(low - room, high + room)
     axes.grid(visible=True, axis="x", color=FAINT, linewidth=0.6, alpha=0.6)
     label_axes(axes, f"true {column}".strip(), f"predicted {column}".strip())
-    title_figure(figure, title)
     return figure
 
 
@@ -192,7 +189,7 @@ def cost_plot(
         With what had to be extracted first; drawn hollow where it is more.
     metric, title : str
     """
-    figure = new_figure(7.4, 4.4)
+    figure = new_figure(7.4, 4.4, title)
     axes = add_axes(figure, 0.75, 0.75, 4.6, 3.0)
     axes.set_xscale("log")
     for place, name in enumerate(seconds):
@@ -207,7 +204,6 @@ def cost_plot(
     _write_seconds(axes)
     label_axes(axes, "seconds of training; hollow: with extraction", metric)
     _write_names(axes, values)
-    title_figure(figure, title)
     return figure
 
 

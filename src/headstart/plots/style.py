@@ -34,11 +34,16 @@ def shorten(name: str, longest: int = LONGEST_NAME) -> str:
     return f"{name[:head]}…{name[-tail:]}"
 
 
-def new_figure(width: float, height: float) -> Any:
-    """An empty figure; inches."""
+def new_figure(width: float, height: float, title: str | None = None) -> Any:
+    """An empty figure with as much of its title as fits, at the upper left; inches."""
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), dpi=DPI, facecolor="white")
+    figure, size = Figure(figsize=(width, height), dpi=DPI, facecolor="white"), 12
+    if title is not None:
+        fitting = int((width - 0.4) * POINTS_AN_INCH / (0.65 * size))
+        style = {"size": size, "weight": "bold", "color": INK, "va": "top", "parse_math": False}
+        figure.text(0.15 / width, 1 - 0.12 / height, shorten(title, fitting), **style)
+    return figure
 
 
 def add_axes(figure: Any, left: float, bottom: float, width: float, height: float) -> Any:
@@ -62,15 +67,6 @@ def _place(figure: Any, left: float, bottom: float, width: float, height: float)
 def add_diagonal(axes: Any) -> None:
     """Where both axes say the same."""
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=(0, (4, 4)))
-
-
-def title_figure(figure: Any, title: str) -> None:
-    """A title at the upper left, as much of it as fits."""
-    width, height = figure.get_size_inches()
-    size = 12
-    fitting = int((width - 0.4) * POINTS_AN_INCH / (0.65 * size))
-    style = {"size": size, "weight": "bold", "color": INK, "va": "top", "parse_math": False}
-    figure.text(0.15 / width, 1 - 0.12 / height, shorten(title, fitting), **style)
 
 
 def label_axes(axes: Any, x: str = "", y: str = "", title: str = "") -> None:
