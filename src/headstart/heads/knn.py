@@ -9,15 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from headstart.heads.estimators import (
-    FLOATS,
-    Classifier,
-    ClosedFormHead,
-    Floats,
-    Regressor,
-    Shapes,
-    Tensors,
-)
+from headstart.heads.estimators import FLOATS, Classifier, ClosedFormHead, Floats, Regressor, Shapes, Tensors
 from headstart.heads.neighbours import QUERIES, nearest, squared_errors, unit_rows, votes
 from headstart.heads.parameters import Interval, ParameterError, numbers_of
 from headstart.heads.rows import in_blocks, standardise
@@ -31,10 +23,7 @@ LEAVE_OUT = 20_000
 class _KNN(ClosedFormHead):
     kind: ClassVar[str] = "knn"
     kept: ClassVar[tuple[str, ...]] = ("rows", "answers")
-    intervals: ClassVar = {
-        "k": Interval(1, auto=True, whole=True),
-        "temperature": Interval(0, open_low=True),
-    }
+    intervals: ClassVar = {"k": Interval(1, auto=True, whole=True), "temperature": Interval(0, open_low=True)}
 
     _n_outputs: Callable[[], int]
     k_: int
