@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from headstart.arrow import codes_by_name
 from headstart.cache.formats import shard_format
-from headstart.cache.reading.labels import LABEL
+from headstart.cache.layout import LABEL
 from headstart.extraction.backbone import load_model
 from headstart.extraction.extractor import Extractor
 from headstart.extraction.plan import PLAIN, ExtractionPlan, spaces_for

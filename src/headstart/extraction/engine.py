@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headstart.cache.index import Index
-    from headstart.cache.space import CommittedShard, Space
+    from headstart.cache.shards import CommittedShard
+    from headstart.cache.space import Space
     from headstart.contracts import FrozenModel, Progress
     from headstart.extraction.inference import SampleFailure
     from headstart.extraction.timings import Timings

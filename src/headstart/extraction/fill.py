@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headstart.cache.resolutions import record_known
+from headstart.cache.memos import record_known
 from headstart.errors import ConfigError
 from headstart.extraction.backbone import load_model
 from headstart.extraction.engine import LocalEngine

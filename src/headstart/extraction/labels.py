@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from headstart.arrow import codes_by_name, names_by_code
-from headstart.cache.assigned import read_splits
-from headstart.cache.sets import LABEL
+from headstart.cache.layout import LABEL
+from headstart.cache.set_state import read_splits
 from headstart.data.splits import NOT_GIVEN, complete_splits, count_shared, describe_making
 from headstart.keys import copies_among, first_by_key, search, slices, words
 from headstart.tasks import open_task

@@ -13,8 +13,8 @@ from headstart.arrow import keys_from_arrow
 from headstart.augmentation import reopen_view
 from headstart.backbones.options import BackboneOptions
 from headstart.backbones.pooling import display_tap
-from headstart.cache.exchange.importing import SCHEME
 from headstart.cache.formats import shard_format
+from headstart.cache.imported import SCHEME
 from headstart.cache.recipe import make_recipe
 from headstart.cache.store import Cache
 from headstart.config import DoctorConfig

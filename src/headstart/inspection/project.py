@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from headstart.arrow import column_of, nulls_of, numbers_or_nan
 from headstart.backbones.pooling import display_tap
-from headstart.cache.sets import LABEL
+from headstart.cache.layout import LABEL
 from headstart.cache.store import Cache
 from headstart.errors import ConfigError
 from headstart.inspection.projection import Method, check_method, project
@@ -20,7 +20,7 @@ from headstart.plots import scatter_plot
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from headstart.cache.reading.mapped import MappedFeatures
+    from headstart.cache.mapped import MappedFeatures
     from headstart.cache.sets import FeatureSet
     from headstart.contracts import Progress
     from headstart.plots import Plot

@@ -19,7 +19,7 @@ from headstart.tuning.raw_samples import read_again
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from headstart.cache.reading.labels import Labels
+    from headstart.cache.mapped import Labels
     from headstart.comparison.runs import NamedRun
     from headstart.pipelines.work import Bench
 
