@@ -9,8 +9,8 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from headstart.errors import ConfigError
-from headstart.heads.linear import LinearHead
-from headstart.heads.networks.networks import OwnNetwork
+from headstart.heads.networks import OwnNetwork
+from headstart.heads.neural import LinearHead
 from headstart.tasks import open_task
 from headstart.training.examples import Rows, Stream
 from headstart.training.settings import Member, Settings

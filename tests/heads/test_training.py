@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from headstart.errors import StorageError
-from headstart.heads.networks.networks import MLP, LinearNetwork, OwnNetwork, ResidualNetwork
+from headstart.heads.networks import MLP, LinearNetwork, OwnNetwork, ResidualNetwork
 from headstart.tasks import open_task
 from headstart.training import optimizers
 from headstart.training.checkpoint import Checkpoint

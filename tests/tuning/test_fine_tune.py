@@ -153,7 +153,9 @@ def test_validation_samples_of_unknown_labels_decide_nothing(
         for row, (label, split) in enumerate([("c", "validation"), ("a", "test")])
     ]
     (tmp_path / "data.csv").write_text("\n".join(["text,label,split", *rows]))
-    config = TuneConfig(data=str(tmp_path / "data.csv"), backbone=f"hf:{tiny_bert}", cache=str(cache_root))
+    config = TuneConfig(
+        plots="none", data=str(tmp_path / "data.csv"), backbone=f"hf:{tiny_bert}", cache=str(cache_root)
+    )
     with pytest.raises(ConfigError, match="no validation sample has a label that the train samples know"):
         fine_tune(config, Silence(), tmp_path / "state")
 
@@ -175,12 +177,12 @@ def test_predict_gives_what_the_report_says(tuned: Any, texts: Path, tmp_path: P
 def test_python_users_hold_the_run_without_saving_it(
     texts: Path, tiny_bert: Path, cache_root: Path, tmp_path: Path
 ) -> None:
-    features = hs.extract(str(texts), f"hf:{tiny_bert}", cache=str(cache_root), quiet=True)
-    run = hs.fine_tune(features, strategy="last:1", epochs=1, lr=1e-3)
+    features = hs.extract(texts, f"hf:{tiny_bert}", cache=cache_root, quiet=True)
+    run = hs.fine_tune(features, strategy="last:1", epochs=1, lr=1e-3, plots="none")
     before = run.predict(["red blue", "cat hen"])
     run.save(tmp_path / "run")
     assert hs.load_run(tmp_path / "run").predict(["red blue", "cat hen"]).equals(before)
-    saved = hs.fine_tune(features, strategy="last:1", epochs=1, lr=1e-3, out=tmp_path / "saved")
+    saved = hs.fine_tune(features, strategy="last:1", epochs=1, lr=1e-3, plots="none", out=tmp_path / "saved")
     assert saved.predict(["red blue", "cat hen"]).equals(before)
     assert [path.name for path in tmp_path.glob(".*training")] == []
 
@@ -188,14 +190,14 @@ def test_python_users_hold_the_run_without_saving_it(
 def test_a_linear_probe_first(tuned: Any, texts: Path, cache_root: Path, tmp_path: Path) -> None:
     first = tuned("frozen")
     name = first.report["provenance"]["set"]
-    hs.fit_head(name, "logistic", cache=str(cache_root), out=tmp_path / "probe")
+    hs.fit_head(name, "logistic", cache=str(cache_root), out=tmp_path / "probe", plots="none")
     still = {"lr": [1e-12], "head_lr": [1e-12], "epochs": [1], "calibrate": False}
     begun = tuned("full", init_head=tmp_path / "probe", **still).report["metrics"]["train"]
     bare = tuned("full", **still).report["metrics"]["train"]
     probe = hs.load_run(tmp_path / "probe").report["metrics"]["train"]
     assert begun["accuracy"] == probe["accuracy"] > bare["accuracy"]
     assert begun["log_loss"] == pytest.approx(probe["log_loss"], abs=1e-3)
-    hs.fit_head(name, "knn", cache=str(cache_root), out=tmp_path / "knn")
+    hs.fit_head(name, "knn", cache=str(cache_root), out=tmp_path / "knn", plots="none")
     with pytest.raises(ConfigError, match="knn"):
         tuned("full", init_head=tmp_path / "knn")
 
@@ -231,6 +233,7 @@ class TestSearch:
     ) -> None:
         """A phase counts by its own epochs: no other's weights are kept."""
         config = TuneConfig(
+            plots="none",
             data=str(texts), backbone=f"hf:{tiny_bert}", cache=str(cache_root), strategy=strategy, epochs=[2],
             sweep={"lr": [1e-9, 1e-3]}, **({"unfreeze": ["0", "1"]} if strategy == "gradual" else {}),
         )  # fmt: skip
@@ -272,6 +275,7 @@ def test_several_labels_and_numbers(tmp_path: Path, tiny_bert: Path, cache_root:
         )
     (tmp_path / "data.csv").write_text("\n".join(lines))
     config = TuneConfig(
+        plots="none",
         data=str(tmp_path / "data.csv"), backbone=f"hf:{tiny_bert}", cache=str(cache_root), strategy="last:1",
         lr=[1e-3], epochs=[2], label_kind=kind, label_separator="|" if kind == "multi" else None,
     )  # fmt: skip
@@ -293,6 +297,7 @@ class TestResume:
         options: dict[str, Any] = {"unfreeze": ["0", "1", "all"], "epochs": [2], "seed": 5}
         whole = saved(tuned("gradual", **options), tmp_path / "whole")
         config = TuneConfig(
+            plots="none",
             data=str(texts), backbone=f"hf:{tiny_bert}", cache=str(cache_root), strategy="gradual", lr=[1e-3],
             **options,
         )  # fmt: skip
@@ -323,7 +328,7 @@ class TestResume:
     def test_other_settings_are_refused_with_the_difference(
         self, texts: Path, tiny_bert: Path, tmp_path: Path
     ) -> None:
-        config = TuneConfig(data=str(texts), backbone=f"hf:{tiny_bert}", epochs=[2])
+        config = TuneConfig(plots="none", data=str(texts), backbone=f"hf:{tiny_bert}", epochs=[2])
         target = tmp_path / "runs" / "x"
         state = prepare_state(config, target, resume=False, overwrite=False)
         state.mkdir()
@@ -339,6 +344,7 @@ class TestResume:
         self, texts: Path, tiny_bert: Path, cache_root: Path, tmp_path: Path
     ) -> None:
         config = TuneConfig(
+            plots="none",
             data=str(texts), backbone=f"hf:{tiny_bert}", cache=str(cache_root), strategy="last:1", epochs=[1],
         )  # fmt: skip
         fine_tune(config, Silence(), tmp_path / "state")
@@ -362,7 +368,7 @@ class TestResume:
     def test_the_state_of_an_earlier_loop_is_refused(
         self, texts: Path, tiny_bert: Path, tmp_path: Path, left: str
     ) -> None:
-        config = TuneConfig(data=str(texts), backbone=f"hf:{tiny_bert}", epochs=[2])
+        config = TuneConfig(plots="none", data=str(texts), backbone=f"hf:{tiny_bert}", epochs=[2])
         target = tmp_path / "runs" / "x"
         state = prepare_state(config, target, resume=False, overwrite=False)
         (state / left).parent.mkdir(parents=True)
@@ -403,7 +409,7 @@ class TestRefusals:
         (tmp_path / "bare.txt").write_text("x")
         (tmp_path / "bare.csv").write_text("text\n" + "\n".join(f"word {n}" for n in range(20)))
         config = TuneConfig(
-            data=str(tmp_path / "bare.csv"), backbone=f"hf:{tiny_bert}", cache=str(cache_root)
+            plots="none", data=str(tmp_path / "bare.csv"), backbone=f"hf:{tiny_bert}", cache=str(cache_root)
         )
         with pytest.raises((ConfigError, DataError), match="label"):
             fine_tune(config, Silence(), tmp_path / "state")
@@ -414,7 +420,7 @@ class TestRefusals:
         name = tuned("frozen", epochs=[1]).report["provenance"]["set"]
         lines = texts.read_text().splitlines()
         texts.write_text("\n".join([lines[0], "another text,food,train", *lines[2:]]))
-        config = TuneConfig(data=name, cache=str(cache_root), epochs=[1])
+        config = TuneConfig(plots="none", data=name, cache=str(cache_root), epochs=[1])
         with pytest.raises(MismatchError, match="1 samples of the set are not in the data any more"):
             fine_tune(config, Silence(), tmp_path / "state")
 
@@ -424,7 +430,7 @@ class TestRefusals:
         features = hs.extract(
             str(texts), f"hf:{tiny_bert}", taps=["1.cls"], cache=str(cache_root), set="other", quiet=True
         )
-        hs.fit_head(features, "ridge", out=tmp_path / "other")
+        hs.fit_head(features, "ridge", out=tmp_path / "other", plots="none")
         with pytest.raises(MismatchError, match=r"reads 1\.cls"):
             tuned("full", init_head=tmp_path / "other")
 
@@ -432,11 +438,13 @@ class TestRefusals:
         name = tuned("frozen", epochs=[1]).report["provenance"]["set"]
         with pytest.raises(ConfigError, match="--max-length was decided when the set was extracted"):
             fine_tune(
-                TuneConfig(data=name, cache=str(cache_root), max_length=9), Silence(), tmp_path / "state"
+                TuneConfig(plots="none", data=name, cache=str(cache_root), max_length=9),
+                Silence(),
+                tmp_path / "state",
             )
 
     def test_a_set_that_is_not_there(self, texts: Path, cache_root: Path, tmp_path: Path) -> None:
-        config = TuneConfig(data="no-such-set", cache=str(cache_root))
+        config = TuneConfig(plots="none", data="no-such-set", cache=str(cache_root))
         with pytest.raises((ConfigError, DataError), match="no-such-set"):
             fine_tune(config, Silence(), tmp_path / "state")
 

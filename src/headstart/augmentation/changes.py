@@ -23,14 +23,9 @@ class Unchanged:
 
     Each method draws from a generator of its own: a text that is prepared a second time, because another
     one in its batch could not be tokenised, must come out as before.
-
-    Parameters
-    ----------
-    seed : bytes
-        Of the view and the sample.
     """
 
-    seed: bytes
+    seed: bytes  # of the view and the sample
 
     def image(self, image: Image.Image) -> Image.Image:
         """The picture as it is."""
@@ -61,14 +56,9 @@ class ChangedImage(Unchanged):
 
 @dataclass(frozen=True, slots=True)
 class HiddenTokens(Unchanged):
-    """A text with some of its tokens hidden, as BERT was trained with (Devlin et al. 2019).
+    """A text with some of its tokens hidden, as BERT was trained with (Devlin et al. 2019)."""
 
-    Parameters
-    ----------
-    share : float in (0, 1)
-        Of the tokens that are not special: as many, rounded, are hidden; at least one, and never all.
-    """
-
+    # of the tokens that are not special: as many, rounded, are hidden; at least one, and never all
     share: float
 
     def tokens(self, ids: Sequence[int], special: Collection[int], mask: int | None) -> list[int]:

@@ -23,23 +23,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class OwnImage(Unchanged):
-    """What the user's function makes of a picture.
+    """What the user's function makes of a picture."""
 
-    Parameters
-    ----------
-    spec : str
-        Not the function itself: another process finds it by its name, however it was made.
-    """
-
-    spec: str
+    spec: str  # not the function itself: another process finds it by its name, however it was made
 
     def image(self, image: Image.Image) -> Image.Image:
         """The changed picture, as RGB.
 
-        Raises
-        ------
-        SampleError
-            The function failed, or gave no picture.
+        Raises `SampleError` if the function failed, or gave no picture.
         """
         from PIL import Image
 
@@ -61,10 +52,7 @@ class OwnText(Unchanged):
     def text(self, text: str) -> str:
         """The changed text.
 
-        Raises
-        ------
-        SampleError
-            The function failed, or gave no text.
+        Raises `SampleError` if the function failed, or gave no text.
         """
         # The text is part of the seed, so that the two of a pair are not changed by the same numbers.
         seed = derive(self.seed, text.encode("utf-8", "surrogatepass"))
@@ -80,10 +68,7 @@ class OwnText(Unchanged):
 def own_function(spec: str) -> Callable[..., Any]:
     """The function that ``py:package.module:function`` means.
 
-    Raises
-    ------
-    ConfigError
-        It cannot be imported, cannot be called, or does not say its version.
+    Raises `ConfigError` if it cannot be imported, cannot be called, or does not say its version.
     """
     function = load_own(spec, "function")
     if not callable(function):

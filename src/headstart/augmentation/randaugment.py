@@ -52,12 +52,7 @@ def randaugment(image: Image.Image, generator: np.random.Generator) -> Image.Ima
 def apply(image: Image.Image, name: str, amount: float) -> Image.Image:
     """One operation on an RGB picture; what comes into it from outside is black.
 
-    Parameters
-    ----------
-    name : str
-        Of `OPERATIONS`.
-    amount : float
-        In its unit, and signed.
+    ``name``: of `OPERATIONS`; ``amount``: in its unit, and signed.
 
     Notes
     -----

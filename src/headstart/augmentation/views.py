@@ -37,23 +37,14 @@ class View:
     """One view: an augmentation, and a number that makes it another one than the others.
 
     Workers in other processes are sent it.
-
-    Parameters
-    ----------
-    augmentation : str
-        As the user wrote it.
-    number : int
-        From 1.
-    description : mapping
-        What else of the augmentation decides the pixels or tokens.
-    make : callable
-        From a seed of 16 bytes to the change of one sample.
     """
 
-    augmentation: str
-    number: int
+    augmentation: str  # as the user wrote it
+    number: int  # from 1
     seed: int
+    # what else of the augmentation decides the pixels or tokens
     description: Mapping[str, Json] = field(hash=False)
+    # from a seed of 16 bytes to the change of one sample
     make: Callable[[bytes], Change] = field(compare=False)
 
     @property
@@ -86,19 +77,9 @@ def open_views(n: int, augment: str, seed: int, modality: Modality) -> tuple[Vie
 
     Of an image with a text, the image is changed; of a pair of texts, both.
 
-    Parameters
-    ----------
-    n : int in [0, 1000]
-    augment : str
-        ``default``, ``randaugment`` (images alone) or ``py:package.module:function``.
-    seed : int
-    modality : {"image", "text", "text-pair", "image-text"}
-
-    Raises
-    ------
-    ConfigError
-        There is no such augmentation, it cannot be imported or is not for such samples, or n is out of
-        range.
+    ``augment``: ``default``, ``randaugment`` (images alone) or ``py:package.module:function``. Raises
+    `ConfigError` if there is no such augmentation, it cannot be imported or is not for such samples, or n is
+    out of range.
     """
     if not 0 <= n <= MOST:
         raise ConfigError(f"--views {n} is out of range: it takes 0 to {MOST:,}")
@@ -113,10 +94,7 @@ def reopen_view(entry: Mapping[str, Json], modality: Modality) -> View:
 
     Its own entry differs from the given one where the augmentation has changed.
 
-    Raises
-    ------
-    ConfigError
-        The augmentation is of a later version of headstart, or cannot be imported here.
+    Raises `ConfigError` if the augmentation is of a later version of headstart, or cannot be imported here.
     """
     try:
         augment, number, seed = str(entry["augmentation"]), int(entry["number"]), int(entry["seed"])

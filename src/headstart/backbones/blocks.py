@@ -41,15 +41,10 @@ class _Watch(threading.local):
 
 @dataclass(frozen=True)
 class Blocks:
-    """The blocks of a model, first to last.
+    """The blocks of a model, first to last."""
 
-    Parameters
-    ----------
-    modules : sequence of torch.nn.Module
-        Empty where the model's layers cannot be read by number. They are hooked for good: several threads
-        may run the model at once, and hooks that come and go would change a dictionary that others iterate.
-    """
-
+    # empty where the model's layers cannot be read by number. They are hooked for good: several threads may
+    # run the model at once, and hooks that come and go would change a dictionary that others iterate
     modules: Sequence[torch.nn.Module] = field(default_factory=tuple)
     _watch: _Watch = field(default_factory=_Watch, repr=False, compare=False)
 
@@ -69,18 +64,9 @@ class Blocks:
     def kept(self, layers: Collection[str], stop: bool = False) -> Iterator[dict[str, torch.Tensor]]:
         """Keep the hidden states of layers while this thread runs the model inside.
 
-        Parameters
-        ----------
-        layers : collection of str
-            ``"0"`` is what enters the first block, ``"k"`` what leaves the k-th, before any closing norm.
-            Names that are no number are passed over.
-        stop : bool
-            Leave the block of code as soon as the deepest of these layers is there.
-
-        Yields
-        ------
-        dict of str to Tensor
-            Filled by the forward pass.
+        ``layers``: ``"0"`` is what enters the first block, ``"k"`` what leaves the k-th, before any closing
+        norm. Names that are no number are passed over; ``stop``: leave the block of code as soon as the
+        deepest of these layers is there. The forward pass fills what it yields.
         """
         numbered = [layer for layer in layers if layer.isdigit()]
         watch = self._watch
@@ -112,19 +98,8 @@ def read_blocks(
 ) -> Activations:
     """All that leaves blocks, tokens before the patches among it, in a pass that ends behind the deepest.
 
-    Parameters
-    ----------
-    run : callable
-        The pass.
-    layers : collection of str
-        ``block1`` …
-    channels_last : bool
-        Whether maps are (B, H, W, D) rather than (B, D, H, W).
-
-    Raises
-    ------
-    NoBlocksError
-        There is no such block, or neither tokens nor a map leave it.
+    ``run``: the pass; ``layers``: ``block1`` …; ``channels_last``: whether maps are (B, H, W, D) rather than
+    (B, D, H, W). Raises `NoBlocksError` if there is no such block, or neither tokens nor a map leave it.
     """
     numbers = [layer.removeprefix(BLOCK) for layer in layers]
     with blocks.kept(numbers, stop=True) as kept:
@@ -141,14 +116,8 @@ class BlockReader:
 
     The blocks are watched from its first call on: hooks would stand in the way of a compiler.
 
-    Parameters
-    ----------
-    modules : callable
-        Gives the blocks, first to last.
-    run : callable
-        A pass over a batch, as far as the last block at least.
-    channels_last : bool
-        See `read_blocks`.
+    ``modules``: gives the blocks, first to last; ``run``: a pass over a batch, as far as the last block at
+    least.
     """
 
     def __init__(
@@ -172,10 +141,7 @@ class BlockReader:
 def positions_of(states: torch.Tensor, channels_last: bool = False) -> torch.Tensor:
     """What leaves a block as (B, T, D): tokens as they are, maps row by row.
 
-    Raises
-    ------
-    NoBlocksError
-        It is neither.
+    Raises `NoBlocksError` if it is neither.
     """
     if getattr(states, "ndim", 0) == 3:
         return states
@@ -192,16 +158,8 @@ def find_blocks(model: torch.nn.Module, n_blocks: int | None) -> Blocks:
 def block_list(model: torch.nn.Module, n_blocks: int | None) -> Sequence[torch.nn.Module]:
     """The list of so many blocks that stands nearest to the model itself.
 
-    Parameters
-    ----------
-    model : torch.nn.Module
-    n_blocks : int, optional
-        As the configuration says; None or 0: it says nothing, so none are found.
-
-    Returns
-    -------
-    sequence of torch.nn.Module
-        Empty where there is no such list of modules of one kind, or where several stand equally near.
+    ``n_blocks``: as the configuration says; None or 0: it says nothing, so none are found. Empty where there is
+    no such list of modules of one kind, or where several stand equally near.
     """
     import torch
 
@@ -221,10 +179,7 @@ def block_list(model: torch.nn.Module, n_blocks: int | None) -> Sequence[torch.n
 def has_closing_norm(last_block: torch.Tensor | None, final: torch.Tensor) -> bool:
     """Whether anything stands between what the last block gave and the model's last hidden state.
 
-    Parameters
-    ----------
-    last_block, final : Tensor
-        Of one forward pass.
+    ``last_block``, ``final``: of one forward pass.
     """
     import torch
 

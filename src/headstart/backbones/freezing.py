@@ -20,10 +20,7 @@ _LIVE = "_headstart_live"
 def resolve_device(device: str) -> str:
     """The torch device that ``auto`` means here, or the one asked for.
 
-    Raises
-    ------
-    ConfigError
-        It is not there.
+    Raises `ConfigError` if it is not there.
     """
     import torch
 
@@ -50,13 +47,9 @@ def freeze(module: torch.nn.Module, device: str, precision: Precision) -> torch.
 
     For int8 the weights of its linear layers are rounded from float32; everything else stays in it.
 
-    Raises
-    ------
-    ConfigError
-        int8 is not for this device, or not for this module.
-    BackboneError
-        It does not fit into the device's memory, or was cast to another dtype before: its weights are
-        rounded by now, and casting them back would not undo it.
+    Raises `ConfigError` if int8 is not for this device, or not for this module; `BackboneError` if it does not
+    fit into the device's memory, or was cast to another dtype before: its weights are rounded by now, and
+    casting them back would not undo it.
     """
     import torch
 

@@ -37,12 +37,7 @@ _BLOCK = 256
 
 
 class Int8Linear(torch.nn.Module):
-    """A frozen linear layer: int8 weights with a scale for each output, activations for each token.
-
-    Parameters
-    ----------
-    linear : torch.nn.Linear
-    """
+    """A frozen linear layer: int8 weights with a scale for each output, activations for each token."""
 
     quantized: torch.Tensor
     scale: torch.Tensor
@@ -94,10 +89,7 @@ def quantize(module: torch.nn.Module) -> None:
     Everything else stays what it is: embeddings, norms, attention itself, and linear layers of a kind of
     their own, such as those of `torch.nn.MultiheadAttention`. Convolutions see one sample at a time.
 
-    Raises
-    ------
-    ConfigError
-        Linear layers are not most of the work.
+    Raises `ConfigError` if linear layers are not most of the work.
     """
     _check_share(module)
     made: dict[torch.nn.Module, Int8Linear] = {}  # a layer that stands in two places stays one

@@ -22,27 +22,17 @@ TOLERANCE = 1e-4
 
 @dataclass(frozen=True)
 class ExportModel:
-    """A run as one model.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Of the logits, in order.
-    inputs : callable
-        From samples to the batch that the model takes.
-    logits : callable
-        From such a batch to logits (B, n_outputs): what every export is held against.
-    samples : sequence
-        What they are compared on: texts, pairs of texts, or the bytes of images.
-    """
+    """A run as one model."""
 
     portable: Portable
     head: PlainHead
     task: LabelKind
-    names: Sequence[str]
+    names: Sequence[str]  # of the logits, in order
+    # from samples to the batch that the model takes
     inputs: Callable[[Sequence[Any]], dict[str, torch.Tensor]]
+    # from such a batch to logits (B, n_outputs): what every export is held against
     logits: Callable[[dict[str, torch.Tensor]], torch.Tensor]
-    samples: Sequence[Any]
+    samples: Sequence[Any]  # what they are compared on: texts, pairs of texts, or the bytes of images
 
     @property
     def labels(self) -> dict[str, Any]:
@@ -64,10 +54,7 @@ class ExportModel:
     def check(self, found: torch.Tensor, what: str) -> float:
         """The largest error of logits of the samples, as a share of the largest.
 
-        Raises
-        ------
-        HeadstartError
-            It is more than rounding.
+        Raises `HeadstartError` if it is more than rounding.
         """
         error = largest_error(found, self.expected())
         if not error <= TOLERANCE:

@@ -24,16 +24,9 @@ CARRIED = (f"{MODULE}.py", "head_layers.py", "poolings.py")
 def write_hf(subject: ExportModel, folder: Path) -> dict[str, Any]:
     """Write the model, its labels and its tokenizer or image processor into a folder.
 
-    Returns
-    -------
-    dict
-        ``class``, ``remote_code`` (whether it needs ``trust_remote_code=True``), and ``largest_error``, of
-        the logits as a share of the largest.
-
-    Raises
-    ------
-    HeadstartError
-        What was written does not give the run's logits.
+    Gives ``class``, ``remote_code`` (whether it needs ``trust_remote_code=True``), and ``largest_error``, of
+    the logits as a share of the largest. Raises `HeadstartError` if what was written does not give the run's
+    logits.
     """
     with _quietly():
         native = native_model(subject)

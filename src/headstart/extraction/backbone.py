@@ -24,13 +24,7 @@ if TYPE_CHECKING:
 class OpenedBackbone:
     """A backbone, and what is known of it before its weights are loaded.
 
-    Parameters
-    ----------
-    spec : str
-    options : BackboneOptions
-    cache : Cache
-        Its memo, and what lies beside its spaces, may know the backbone already.
-    progress : Progress
+    ``cache``: its memo, and what lies beside its spaces, may know the backbone already.
     """
 
     def __init__(self, spec: str, options: BackboneOptions, cache: Cache, progress: Progress) -> None:
@@ -51,10 +45,7 @@ class OpenedBackbone:
     def backbone(self) -> Backbone:
         """The backbone, to be loaded.
 
-        Raises
-        ------
-        BackboneError
-            Its weights cannot be had on this machine.
+        Raises `BackboneError` if its weights cannot be had on this machine.
         """
         if self._backbone is None:
             self._backbone = open_backbone(self.spec, self._options)
@@ -109,21 +100,9 @@ def reopen(
 ) -> OpenedBackbone:
     """Open the backbone that a run names.
 
-    Parameters
-    ----------
-    features : mapping
-        The content of a run's ``features.json``, of one feature.
-    cache, progress
-        See `OpenedBackbone`.
-    offline : bool
-        Open no socket.
-
-    Raises
-    ------
-    BackboneError
-        It cannot be had here.
-    MismatchError
-        It is not the one that the head was fitted on.
+    ``features``: the content of a run's ``features.json``, of one feature; ``offline``: open no socket.
+    Raises `BackboneError` if it cannot be had here; `MismatchError` if it is not the one that the head was fitted
+    on.
     """
     recipe = Recipe(features["recipe"])
     given = dict(features["options"])
@@ -148,10 +127,7 @@ def reopen(
 def load_model(opened: OpenedBackbone, device: str, precision: Precision) -> FrozenModel:
     """The model on a device, after a look that it is the one that its features are named after.
 
-    Raises
-    ------
-    MismatchError
-        It has changed since it was resolved.
+    Raises `MismatchError` if it has changed since it was resolved.
     """
     from headstart.backbones.freezing import resolve_device
 

@@ -11,7 +11,7 @@ import numpy as np
 from headstart.backbones import located_spec
 from headstart.cache.commit import MEASURED, commit_set
 from headstart.errors import DataError, HeadstartError, StorageError
-from headstart.extraction.labels import label_samples
+from headstart.extraction.samples import label_samples
 from headstart.keys import contains, pack
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from headstart.contracts import Progress, Source
     from headstart.extraction.backbone import OpenedBackbone
     from headstart.extraction.fill import FillResult
-    from headstart.extraction.labels import Labelled
     from headstart.extraction.plan import ExtractionPlan
+    from headstart.extraction.samples import Labelled
     from headstart.types import BackboneInfo, Failure, Json
 
 READING = ("encoding", "label_names", "label_kind", "label_separator", "streaming")
@@ -41,11 +41,7 @@ def commit(
 ) -> tuple[FeatureSet, list[Failure]]:
     """Commit the set, on top of whatever it has become while we computed.
 
-    Returns
-    -------
-    FeatureSet
-    list of Failure
-        Those of the features asked for.
+    The failures are those of the features asked for.
     """
     cache, plan = opened.cache, filled.plan
     while True:

@@ -36,18 +36,10 @@ A_CLASS = 8
 
 @dataclass(frozen=True, slots=True)
 class DriftSample:
-    """Rows to look at.
+    """Rows to look at."""
 
-    Parameters
-    ----------
-    rows : ndarray of int64, shape (n,)
-        Rows of the samples, no key twice.
-    classes : ndarray of int64, shape (n,), optional
-        The class of each; None: there are too few labels to fit a head.
-    """
-
-    rows: NDArray[np.int64]
-    classes: NDArray[np.int64] | None
+    rows: NDArray[np.int64]  # rows of the samples, no key twice
+    classes: NDArray[np.int64] | None  # the class of each; None: there are too few labels to fit a head
 
 
 def choose_sample(samples: Samples, n: int) -> DriftSample:
@@ -57,11 +49,7 @@ def choose_sample(samples: Samples, n: int) -> DriftSample:
     the first samples of as many of these classes as fit, equally many of each. Samples that the data itself
     puts into the test split are left out: nobody should look at their labels before the end.
 
-    Parameters
-    ----------
-    samples : Samples
-    n : int
-        At least twice `A_CLASS`.
+    ``n``: at least twice `A_CLASS`.
     """
     rows = first_by_key(samples.keys)
     in_test = codes_by_name(samples.table.column("split"), ["test"]) == 0
@@ -100,23 +88,14 @@ FOLDS = 4
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """How far the features of a tap are from what they are in fp32.
-
-    Parameters
-    ----------
-    cosine_mean, cosine_min : float
-        Between both vectors of a sample, or of a position where every position is kept.
-    largest_error : float
-        Of any number of any vector, as a share of the largest value of the fp32 vector.
-    accuracy : (float, float), optional
-        Of a ridge head in cross-validation over the sample, on fp32 features and on these. None: there are
-        too few labels (see `choose_sample`).
-    """
+    """How far the features of a tap are from what they are in fp32."""
 
     n_samples: int
-    cosine_mean: float
+    cosine_mean: float  # between both vectors of a sample, or of a position where every position is kept
     cosine_min: float
-    largest_error: float
+    largest_error: float  # of any number of any vector, as a share of the largest value of the fp32 vector
+    # of a ridge head in cross-validation over the sample, on fp32 features and on these. None: there are too
+    # few labels (see `choose_sample`)
     accuracy: tuple[float, float] | None
 
     def __str__(self) -> str:
@@ -155,23 +134,9 @@ def measure_drift(
 
     Lets go of the model that is loaded, twice: weights that were rounded cannot be made whole again.
 
-    Parameters
-    ----------
-    opened : OpenedBackbone
-    source : Payloads
-        Any of its samples must still be there to be read: not a stream that has passed.
-    samples : Samples
-    taps : sequence of str
-        Canonical.
-    precision : {"int8", "bf16", "fp16"}
-    progress : Progress
-    n : int, optional
-        How many samples to look at, at least 16; None: `SIZES`.
-
-    Returns
-    -------
-    dict of str to Drift
-        By tap; empty if none of the samples gave a finite feature both ways.
+    ``source``: any of its samples must still be there to be read: not a stream that has passed; ``taps``:
+    canonical; ``n``: how many samples to look at, at least 16; None: `SIZES`. By tap; empty if none of the
+    samples gave a finite feature both ways.
     """
     sample = choose_sample(samples, n or SIZES[source.modality])
     plan = _plan(opened, source, samples, taps, sample.rows)

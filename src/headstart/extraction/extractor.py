@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from headstart.errors import BackboneError, SampleError
-from headstart.extraction.batches import FULL, BatchTuner, ReadyItems
+from headstart.extraction.batches import FULL, BatchTuner, Item, Job, ReaderPool, ReadyItems, TransientError
 from headstart.extraction.inference import (
     BatchRunner,
     FeatureCaster,
@@ -21,7 +21,6 @@ from headstart.extraction.inference import (
     SpaceFeatures,
     lay_out,
 )
-from headstart.extraction.readers import Item, Job, ReaderPool, TransientError
 from headstart.extraction.runtime import TorchRuntime, Trial
 from headstart.extraction.timings import PHASES, Stopwatch, Timings
 from headstart.memory import is_out_of_memory
@@ -50,15 +49,9 @@ FeedState: TypeAlias = Literal["flows", "dry", "over"]
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """What a batch gave, or samples that could not be read.
+    """What a batch gave, or samples that could not be read."""
 
-    Parameters
-    ----------
-    items : sequence of Item
-        All that is done with this: computed, or failed.
-    """
-
-    items: list[Item]
+    items: list[Item]  # all that is done with this: computed, or failed
     features: list[SpaceFeatures]
     failures: list[SampleFailure]
 
@@ -68,16 +61,8 @@ class Extractor:
 
     One thread, that of the caller, decides; readers and lanes work, and tell it by one queue.
 
-    Parameters
-    ----------
-    plan : ExtractionPlan
-    model : FrozenModel
-    stored : {"float16", "float32"}
-    progress : Progress
-    batch_size : int, optional
-        Samples a batch; None: what this machine computes fastest.
-    cores : int, optional
-        To use; None: all that the process may.
+    ``batch_size``: samples a batch; None: what this machine computes fastest; ``cores``: to use; None: all
+    that the process may.
     """
 
     def __init__(
@@ -119,12 +104,8 @@ class Extractor:
     def timings(self, seconds: float, writing: float) -> Timings:
         """What the run took.
 
-        Parameters
-        ----------
-        seconds : float
-            Wall time since the extractor was made.
-        writing : float
-            Processor seconds of the thread that writes.
+        ``seconds``: wall time since the extractor was made; ``writing``: processor seconds of the thread that
+        writes.
         """
         on_cpu = self.layout.device.type == "cpu"
         spent = {phase: self.stopwatch.seconds(phase) for phase in PHASES}
@@ -155,12 +136,8 @@ class Extractor:
     def run(self, feed: Feed) -> Iterator[Computed]:
         """Compute positions of the plan's ``todo``, in whatever order is fastest.
 
-        Raises
-        ------
-        BackboneError
-            Memory runs out even for one sample, or the model fails.
-        StorageError
-            A value cannot be stored.
+        Raises `BackboneError` if memory runs out even for one sample, or the model fails; `StorageError` if a
+        value cannot be stored.
         """
         state: FeedState = "flows"
         while state != "over" or self._is_busy:

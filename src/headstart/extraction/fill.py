@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from headstart.cache.resolutions import record_known
 from headstart.errors import ConfigError
 from headstart.extraction.backbone import load_model
 from headstart.extraction.engine import LocalEngine
+from headstart.extraction.inference import usable_cores
 from headstart.extraction.samples import NO_LIMIT, FailureLimit, SampleCollector, samples_of
 from headstart.extraction.workers import WorkersEngine
 from headstart.extraction.writer import ShardWriter
 from headstart.keys import first_occurrences
 
 if TYPE_CHECKING:
-    from headstart.cache.space import Space
     from headstart.config import ComputeConfig
     from headstart.contracts import FrozenModel, KeyMemo, Payloads, Progress, Source
     from headstart.extraction.backbone import OpenedBackbone
-    from headstart.extraction.plan import ExtractionJob, ExtractionPlan
+    from headstart.extraction.plan import ExtractionPlan
     from headstart.extraction.samples import Samples
     from headstart.extraction.timings import Timings
     from headstart.types import Failure, Json, Modality, Payload
@@ -49,13 +47,13 @@ class SpaceWriter:
 
     def __init__(
         self,
-        opened: Callable[[], OpenedBackbone],
+        open_backbone: Callable[[], OpenedBackbone],
         config: ComputeConfig,
         progress: Progress,
         limit: FailureLimit = NO_LIMIT,
         keep_open: bool = False,
     ) -> None:
-        self._open_backbone = opened
+        self._open_backbone = open_backbone
         self._config = config
         self._progress = progress
         self._limit = limit
@@ -64,77 +62,71 @@ class SpaceWriter:
         self._is_prepared = False
         self._model: FrozenModel | None = None
         self._shards: ShardWriter | None = None
-        self.timings: Timings | None = None
-        self.n_computed = 0
+        self._timings: Timings | None = None
+        self._n_computed = 0
         self.failures: list[Failure] = []
 
-    def fill(self, job: ExtractionJob) -> None:
+    def fill(self, plan: ExtractionPlan) -> None:
         """Compute what the spaces of a plan lack."""
-        if not len(job.plan.todo):
+        if not len(plan.todo):
             return
-        if self._opened is None:
-            self._opened = self._open_backbone()
-        devices = [] if self._keep_open else worker_devices(self._config, len(job.plan.todo))
+        self._opened = self._opened or self._open_backbone()
+        devices = [] if self._keep_open else worker_devices(self._config, len(plan.todo))
+        size = self._config.batch_size
+        engine: LocalEngine | WorkersEngine
         if len(devices) > 1:
-            self._run_workers(job, self._opened, devices)
+            model = self._opened.model_recipe(plan.precision)
+            engine = WorkersEngine(self._progress, model, devices, usable_cores(), size, self._limit)
         else:
-            self._run_here(job, self._opened)
-
-    def _run_here(self, job: ExtractionJob, opened: OpenedBackbone) -> None:
-        engine = LocalEngine(self._progress, job.stored, self._config.batch_size, self._limit)
+            engine = LocalEngine(self._progress, size, self._limit)
         try:
-            if self._model is None:
-                self._model = load_model(opened, self._config.device, job.precision)
-            self._prepare(job, opened)  # after the model: one that cannot be loaded leaves no empty spaces
-            if self._shards is None:
-                self._shards = ShardWriter(job.plan.spaces, job.plan.shard_format)
-            for _ in engine.run(job.plan, self._model, self._shards, self._keep_open):
-                pass
+            self._run(engine, plan, self._opened)
         finally:
-            self._count(engine)
+            self._n_computed += engine.n_computed
+            self.failures += engine.failures
+            if (now := engine.timings) is not None:
+                self._timings = now if self._timings is None else self._timings.joined(now)
 
-    def _run_workers(self, job: ExtractionJob, opened: OpenedBackbone, devices: Sequence[str]) -> None:
-        from headstart.extraction.inference import usable_cores
+    def _run(self, engine: LocalEngine | WorkersEngine, plan: ExtractionPlan, opened: OpenedBackbone) -> None:
+        if isinstance(engine, WorkersEngine):
+            self._prepare(plan, opened)
+            engine.run(plan)
+            return
+        if self._model is None:
+            self._model = load_model(opened, self._config.device, plan.precision)
+        self._prepare(plan, opened)  # after the model: one that cannot be loaded leaves no empty spaces
+        if self._shards is None:
+            self._shards = ShardWriter(plan.spaces, plan.shard_format)
+        for _ in engine.run(plan, self._model, self._shards, self._keep_open):
+            pass
 
-        model, cores, size = opened.model_recipe(job.precision), usable_cores(), self._config.batch_size
-        engine = WorkersEngine(self._progress, model, devices, cores, job.stored, size, self._limit)
-        try:
-            self._prepare(job, opened)
-            engine.run(job.plan)
-        finally:
-            self._count(engine)
-
-    def _count(self, engine: LocalEngine | WorkersEngine) -> None:
-        self.n_computed += engine.n_computed
-        self.failures += engine.failures
-        if engine.timings is not None:
-            self.timings = engine.timings if self.timings is None else self.timings.joined(engine.timings)
-
-    def _prepare(self, job: ExtractionJob, opened: OpenedBackbone) -> None:
+    def _prepare(self, plan: ExtractionPlan, opened: OpenedBackbone) -> None:
         """Make the folders of the spaces, once."""
         if self._is_prepared:
             return
         self._is_prepared = True
         opened.cache.prepare()
-        for space in job.plan.spaces:
+        for space in plan.spaces:
             space.prepare()
             record_known(space.path, opened.portable_spec, opened.info)
 
-    def finish(self, spaces: Sequence[Space]) -> None:
+    def finish(self, plan: ExtractionPlan) -> None:
         """Commit what is still open, and keep the indexes of the spaces."""
         if self._shards is not None:
-            for _ in self._shards.commit():
-                pass
-        for space in spaces:
+            self._shards.commit()
+        for space in plan.spaces:
             space.save_index()
 
-    def result(self, plan: ExtractionPlan) -> FillResult:
-        """What was computed so far, for all samples of a plan."""
-        return FillResult(plan, self.n_computed, self.failures, self.timings)
+    def result(self, plan: ExtractionPlan, n_missing: int) -> FillResult:
+        """What was computed, for all samples of a plan; beside each space it is noted how much it held."""
+        n_missing = min(n_missing, plan.n_unique)  # a stream computes anew what comes again in a later block
+        for space in plan.spaces:
+            space.record_use(plan.n_unique - n_missing, n_missing)
+        return FillResult(plan, self._n_computed, self.failures, self._timings)
 
 
 def fill(
-    job: ExtractionJob,
+    plan: ExtractionPlan,
     opened: OpenedBackbone,
     config: ComputeConfig,
     progress: Progress,
@@ -142,24 +134,23 @@ def fill(
 ) -> FillResult:
     """Compute and commit what the spaces of a plan lack."""
     writer = SpaceWriter(lambda: opened, config, progress, limit)
-    n_todo = len(job.plan.todo)
+    n_todo = len(plan.todo)
     if n_todo:
         progress.begin("extracting", n_todo)
     try:
-        writer.fill(job)
+        writer.fill(plan)
     finally:
         if n_todo:
             progress.end()
-    writer.finish(job.plan.spaces)
-    record_use(job.plan, n_todo)
-    return writer.result(job.plan)
+    writer.finish(plan)
+    return writer.result(plan, n_todo)
 
 
 def fill_stream(
     source: Source,
     memo: KeyMemo,
-    plan_block: Callable[[Payloads, Samples], ExtractionJob],
-    opened: Callable[[], OpenedBackbone],
+    plan_block: Callable[[Payloads, Samples], ExtractionPlan],
+    open_backbone: Callable[[], OpenedBackbone],
     config: ComputeConfig,
     progress: Progress,
     limit: FailureLimit = NO_LIMIT,
@@ -168,29 +159,27 @@ def fill_stream(
 
     Shards grow across blocks. Memory holds one block of payloads, and the table of all samples.
     """
-    writer = SpaceWriter(opened, config, progress, keep_open=True)
-    blocks = SampleCollector()
-    job: ExtractionJob | None = None
+    writer = SpaceWriter(open_backbone, config, progress, keep_open=True)
+    seen = SampleCollector()
+    plan: ExtractionPlan | None = None
     n_read = n_missing = 0
     progress.begin("reading and extracting", None)
     try:
-        for part, samples in _blocks(source, memo, blocks):
-            job = plan_block(part, samples)
-            writer.fill(job)
-            n_missing += len(job.plan.todo)
+        for part, samples in _blocks(source, memo, seen):
+            plan = plan_block(part, samples)
+            writer.fill(plan)
+            n_missing += len(plan.todo)
             n_read += len(samples)
-            limit.so_far(n_read, [*blocks.failures, *writer.failures])
-            progress.advance(len(samples) - len(job.plan.todo))
+            limit.so_far(n_read, [*seen.failures, *writer.failures])
+            progress.advance(len(samples) - len(plan.todo))
     finally:
         progress.end()
-        if job is not None:
-            writer.finish(job.plan.spaces)
-    limit.of(n_read, [*blocks.failures, *writer.failures])
-    all_samples = blocks.samples()
-    assert job is not None  # there is a sample, so there was a block with one
-    plan = _whole(source, all_samples, job.plan)
-    record_use(plan, n_missing)
-    return writer.result(plan)
+        if plan is not None:
+            writer.finish(plan)
+    limit.of(n_read, [*seen.failures, *writer.failures])
+    all_samples = seen.samples()
+    assert plan is not None  # there is a sample, so there was a block with one
+    return writer.result(_whole(source, all_samples, plan), n_missing)
 
 
 class _Block:
@@ -223,25 +212,14 @@ def _blocks(source: Source, memo: KeyMemo, seen: SampleCollector) -> Iterator[tu
 def _whole(source: Source, samples: Samples, last: ExtractionPlan) -> ExtractionPlan:
     """All samples of a stream, with nothing left to do."""
     n = len(first_occurrences(samples.keys))
-    return replace(
-        last,
-        source=source,
-        samples=samples,
-        n_unique=n,
-        n_viewed=n,
-        todo=np.empty(0, np.int64),
-        units=np.empty(0, np.uint8),
-        wants=np.empty((0, len(last.views)), dtype=bool),
-    )
+    nothing = {"todo": last.todo[:0], "units": last.units[:0], "wants": last.wants[:0]}
+    return replace(last, source=source, samples=samples, n_unique=n, n_viewed=n, **nothing)
 
 
 def worker_devices(config: ComputeConfig, n_todo: int) -> list[str]:
     """The device of each worker: those that were asked for, or every GPU where there are several.
 
-    Raises
-    ------
-    ConfigError
-        There are more workers than GPUs.
+    Raises `ConfigError` if there are more workers than GPUs.
     """
     import torch
 
@@ -255,10 +233,3 @@ def worker_devices(config: ComputeConfig, n_todo: int) -> list[str]:
     if device == "cuda" and n_workers > n_gpus:
         raise ConfigError(f"--workers {n_workers}, and there are {n_gpus} GPUs: one worker each is the most")
     return [f"cuda:{n}" for n in range(n_workers)] if device == "cuda" else [device] * n_workers
-
-
-def record_use(plan: ExtractionPlan, n_missing: int) -> None:
-    """Note beside each space how much of a run it held, for ``cache ls``."""
-    n_missing = min(n_missing, plan.n_unique)  # a stream computes anew what comes again in a later block
-    for space in plan.spaces:
-        space.record_use(plan.n_unique - n_missing, n_missing)

@@ -29,12 +29,11 @@ from headstart.cache.formats import FormatName, shard_format
 from headstart.cache.layout import check_set_name
 from headstart.cache.sets import LABEL
 from headstart.cache.store import Cache
-from headstart.data.labels.names import clean_labels
+from headstart.data.label_cells import clean_labels
+from headstart.data.read_table import is_table, read_table_file
 from headstart.data.splits import split_name
-from headstart.data.tables.formats import is_table, read_table_file
 from headstart.errors import ConfigError, DataError, HeadstartError
-from headstart.extraction.labels import Labelled, label_samples
-from headstart.extraction.samples import Samples
+from headstart.extraction.samples import Labelled, Samples, label_samples
 from headstart.keys import KEY_BYTES, contains, pack
 from headstart.types import SPLITS
 
@@ -62,12 +61,8 @@ class ImportedSamples:
 def read_samples(matrix: Matrix, config: ImportConfig) -> ImportedSamples:
     """Name every row of a matrix.
 
-    Raises
-    ------
-    DataError
-        An id is missing, empty or there twice, or a split is none; the message names its row.
-    ConfigError
-        A column that was asked for is not there.
+    Raises `DataError` if an id is missing, empty or there twice, or a split is none; the message names its row;
+    `ConfigError` if a column that was asked for is not there.
     """
     columns = _columns(matrix, config)
     place = str(config.ids or matrix.path)
@@ -216,23 +211,12 @@ def _there(columns: pa.Table) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ImportConfig:
-    """What to import, and as what.
+    """What to import, and as what."""
 
-    Parameters
-    ----------
-    path : Path
-        ``.npy``, ``.npz``, ``.h5`` or ``.parquet``.
-    set, backbone : str
-        What to call the set, and what computed the features.
-    ids : Path, optional
-        A text file of one id a line, or a table with a column of them; None: the file has them.
-    keys : ndarray of uint8, shape (N, 16), optional
-        The keys of the samples; None: those of the file, else made of the ids.
-    """
-
-    path: Path
-    set: str
+    path: Path  # ``.npy``, ``.npz``, ``.h5`` or ``.parquet``
+    set: str  # what to call the set, and what computed the features
     backbone: str
+    # a text file of one id a line, or a table with a column of them; None: the file has them
     ids: Path | None = None
     id_column: str | None = None
     split_column: str | None = None
@@ -241,6 +225,7 @@ class ImportConfig:
     split_seed: int = 0
     format: FormatName = "hdf5"
     cache: str | None = None
+    # the keys of the samples; None: those of the file, else made of the ids
     keys: NDArray[np.uint8] | None = field(default=None, repr=False)
 
 
@@ -256,12 +241,8 @@ class Imported:
 def import_features(config: ImportConfig, progress: Progress) -> Imported:
     """Put a matrix into a space of its own, and commit a set over it.
 
-    Raises
-    ------
-    DataError
-        Ids, features or splits cannot be used; the message names the row. Nothing was written.
-    MismatchError
-        The cache holds another vector under one of the keys. Nothing was written.
+    Raises `DataError` if ids, features or splits cannot be used; the message names the row. Nothing was
+    written; `MismatchError` if the cache holds another vector under one of the keys. Nothing was written.
     """
     check_set_name(config.set)
     if not config.backbone.strip():

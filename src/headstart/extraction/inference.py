@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headstart.contracts import FrozenModel, Runtime
+    from headstart.extraction.batches import Item
     from headstart.extraction.plan import ExtractionPlan
-    from headstart.extraction.readers import Item
     from headstart.extraction.timings import Stopwatch
     from headstart.types import StoredDtype
 
@@ -38,40 +38,22 @@ FLOAT16_MAX = float(np.finfo(np.float16).max)
 
 @dataclass(frozen=True, slots=True)
 class SpaceFeatures:
-    """Features for one space.
+    """Features for one space."""
 
-    Parameters
-    ----------
-    space : int
-        Its number in the plan.
-    positions : ndarray of int64, shape (n,)
-        In the plan's ``todo``.
-    lengths : ndarray of int64, shape (n,), optional
-        Where they are ragged: how many rows each sample has.
-    """
-
-    space: int
-    positions: NDArray[np.int64]
+    space: int  # its number in the plan
+    positions: NDArray[np.int64]  # in the plan's ``todo``
     values: NDArray[Any]
-    lengths: NDArray[np.int64] | None = None
+    lengths: NDArray[np.int64] | None = None  # where they are ragged: how many rows each sample has
 
 
 @dataclass(frozen=True, slots=True)
 class SampleFailure:
-    """A sample that gave no feature.
+    """A sample that gave no feature."""
 
-    Parameters
-    ----------
-    position : int
-        In the plan's ``todo``.
-    spaces : sequence of int
-        The numbers of the spaces that lack it.
-    """
-
-    position: int
+    position: int  # in the plan's ``todo``
     reason: str
     is_permanent: bool
-    spaces: Sequence[int]
+    spaces: Sequence[int]  # the numbers of the spaces that lack it
 
 
 def eager_forward(model: FrozenModel, taps: Sequence[str]) -> Forward:
@@ -86,13 +68,7 @@ def eager_forward(model: FrozenModel, taps: Sequence[str]) -> Forward:
 
 
 class FeatureCaster:
-    """Turns what a batch gave into features to store, and finds what must not be stored.
-
-    Parameters
-    ----------
-    plan : ExtractionPlan
-    stored : {"float16", "float32"}
-    """
+    """Turns what a batch gave into features to store, and finds what must not be stored."""
 
     def __init__(self, plan: ExtractionPlan, stored: StoredDtype) -> None:
         self._plan = plan
@@ -103,17 +79,8 @@ class FeatureCaster:
     ) -> tuple[list[SpaceFeatures], list[SampleFailure]]:
         """Features by space, and the samples whose features are not finite.
 
-        Parameters
-        ----------
-        items : sequence of Item
-            The batch.
-        outputs : sequence of Tensor or Tokens
-            One a tap.
-
-        Raises
-        ------
-        StorageError
-            A value is more than float16 can hold.
+        ``items``: the batch; ``outputs``: one a tap. Raises `StorageError` if a value is more than float16 can
+        hold.
         """
         positions = np.array([item.position for item in items], dtype=np.int64)
         views = np.array([item.view for item in items])
@@ -185,22 +152,12 @@ Task: TypeAlias = "Callable[[], Any]"
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a machine is used.
-
-    Parameters
-    ----------
-    lanes : int
-        Batches at once.
-    threads : int
-        Of each lane, on a CPU.
-    cores : int
-        That this process may use.
-    """
+    """How a machine is used."""
 
     device: torch.device
-    lanes: int
-    threads: int
-    cores: int
+    lanes: int  # batches at once
+    threads: int  # of each lane, on a CPU
+    cores: int  # that this process may use
 
     @property
     def counts_processor_time(self) -> bool:
@@ -211,13 +168,8 @@ class Layout:
 def lay_out(device: torch.device, is_reentrant: bool = True, cores: int | None = None) -> Layout:
     """How to use a device.
 
-    Parameters
-    ----------
-    device : torch.device
-    is_reentrant : bool
-        Whether several threads may run the model at once.
-    cores : int, optional
-        None: all that the process may use, by its affinity, its container's limit and OMP_NUM_THREADS.
+    ``is_reentrant``: whether several threads may run the model at once; ``cores``: None: all that the process
+    may use, by its affinity, its container's limit and OMP_NUM_THREADS.
     """
     cores = cores or usable_cores()
     if device.type != "cpu":
@@ -236,39 +188,21 @@ def usable_cores() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of a batch.
-
-    Parameters
-    ----------
-    budget : int
-        The one that it was cut by.
-    cost : int
-        What its samples cost together.
-    seconds : float
-        What the forward pass took.
-    features, failures
-        See `FeatureCaster.cast`.
-    error : Exception, optional
-        What was raised instead.
-    """
+    """What became of a batch."""
 
     items: Sequence[Item]
-    budget: int
-    cost: int
-    seconds: float
+    budget: int  # the one that it was cut by
+    cost: int  # what its samples cost together
+    seconds: float  # what the forward pass took
     features: Sequence[SpaceFeatures] = ()
     failures: Sequence[SampleFailure] = ()
-    error: BaseException | None = None
+    error: BaseException | None = None  # what was raised instead
 
 
 class InferencePool:
     """Threads that run tasks, and put what they give on a queue.
 
-    Parameters
-    ----------
-    layout : Layout
-    done : queue
-        Where results go.
+    ``done``: where results go.
     """
 
     def __init__(self, layout: Layout, done: queue.SimpleQueue[Any]) -> None:
@@ -320,14 +254,7 @@ def _lane(layout: Layout) -> Iterator[None]:
 class BatchRunner:
     """Runs one batch in a lane.
 
-    Parameters
-    ----------
-    layout : Layout
-    collate : callable
-        From prepared samples to a batch on the CPU.
-    runtime : Runtime
-    caster : FeatureCaster
-    stopwatch : Stopwatch
+    ``collate``: from prepared samples to a batch on the CPU.
     """
 
     def __init__(

@@ -33,22 +33,13 @@ ASSUMED_GAIN = 0.2  # of the time that is left; what a trial is weighed against
 
 @dataclass(frozen=True, slots=True)
 class Accelerator:
-    """A way to run a forward pass faster.
-
-    Parameters
-    ----------
-    trial_seconds : float
-        About what it takes to try.
-    make : callable
-        From a function of tensors to a list of tensors, and an example of each, to such a function.
-    any_shape : bool
-        What it makes takes other shapes than that of the examples.
-    """
+    """A way to run a forward pass faster."""
 
     name: str
-    trial_seconds: float
+    trial_seconds: float  # about what it takes to try
+    # from a function of tensors to a list of tensors, and an example of each, to such a function
     make: Callable[..., Any]
-    any_shape: bool = False
+    any_shape: bool = False  # what it makes takes other shapes than that of the examples
 
     def pays(self, seconds_left: float) -> bool:
         """Whether a trial is worth its time, with so much work left."""
@@ -57,19 +48,11 @@ class Accelerator:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What a trial showed.
-
-    Parameters
-    ----------
-    forward : Forward, optional
-        None: it is not to be used.
-    says : str
-        Why not; empty where that is of no interest to a user.
-    """
+    """What a trial showed."""
 
     name: str
-    forward: Forward | None
-    says: str = ""
+    forward: Forward | None  # None: it is not to be used
+    says: str = ""  # why not; empty where that is of no interest to a user
 
 
 class TorchRuntime:
@@ -137,13 +120,7 @@ def try_accelerator(
 ) -> Trial:
     """Make it, compare it with the eager pass, and time it against what is in use.
 
-    Parameters
-    ----------
-    eager, current : Forward
-    batch : Batch
-        On its device. Batches of another shape will go on as they do.
-    tolerance : float
-        See `tolerance_of`.
+    ``batch``: on its device. Batches of another shape will go on as they do.
     """
     names, examples = tuple(batch), tuple(batch.values())
 

@@ -15,9 +15,9 @@ from headstart.fitting.data import heads_of
 from headstart.fitting.grids import HEAD, TAP, as_grid, combinations
 from headstart.fitting.trials import Trial, TrialResult, prepared, run_trials
 from headstart.heads import head_class, open_head
-from headstart.heads.holdout import held_out
+from headstart.heads.estimators import held_out
 from headstart.heads.parameters import defaults, takes_whole_numbers
-from headstart.metrics.summary import summarise
+from headstart.metrics.tables import summarise
 from headstart.tasks import open_task
 
 if TYPE_CHECKING:

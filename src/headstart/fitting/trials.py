@@ -13,7 +13,7 @@ from headstart.heads import open_head
 from headstart.heads.predictor import Predictor
 from headstart.heads.preparation import Preparation
 from headstart.heads.torch_heads import STACKABLE, Labelled, fit_stack
-from headstart.metrics.summary import summarise
+from headstart.metrics.tables import summarise
 from headstart.tasks import open_task
 
 if TYPE_CHECKING:

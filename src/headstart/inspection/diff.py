@@ -13,7 +13,7 @@ from headstart.cache.store import Cache
 from headstart.data import open_source
 from headstart.errors import HeadstartError
 from headstart.extraction.backbone import OpenedBackbone, check_modality
-from headstart.extraction.plan import permanent_failures, plan_job, samples_with_views
+from headstart.extraction.plan import permanent_failures, plan_extraction, samples_with_views
 from headstart.extraction.samples import register
 from headstart.extraction.stage import set_name
 from headstart.keys import contains, first_occurrences, pack
@@ -118,15 +118,14 @@ def diff(config: ExtractConfig, progress: Progress) -> Diff:
     earlier = cache.find_set(set_name(config.set, config.data, config.backbone))
     given_up = permanent_failures(earlier)
     viewed = samples_with_views(config, samples, source, earlier)
-    work = plan_job(cache, config, opened.info, source, samples, given_up)
-    plan = work.plan
+    plan = plan_extraction(cache, config, opened.info, source, samples, given_up)
     meant = [(view, tap) for view in plan.views for tap in plan.taps]
     features = tuple(
         _compare_space(cache, samples, tap, view, space, given_up, None if view is None else viewed)
         for (view, tap), space in zip(meant, plan.spaces, strict=True)
     )
     compared = compare_samples(samples, earlier) if earlier else None
-    return Diff(features, compared, work.precision, work.why)
+    return Diff(features, compared, plan.precision, plan.why)
 
 
 def _compare_space(

@@ -14,7 +14,6 @@ from headstart.augmentation import reopen_view
 from headstart.backbones.options import BackboneOptions
 from headstart.backbones.pooling import display_tap
 from headstart.cache.exchange.importing import SCHEME
-from headstart.cache.formats import shard_format
 from headstart.cache.recipe import make_recipe
 from headstart.cache.store import Cache
 from headstart.config import DoctorConfig
@@ -22,7 +21,7 @@ from headstart.data import open_source
 from headstart.errors import ConfigError, DataError
 from headstart.extraction.backbone import OpenedBackbone, check_modality, load_model
 from headstart.extraction.extractor import Extractor
-from headstart.extraction.plan import plan_extraction
+from headstart.extraction.plan import plan_for_spaces
 from headstart.extraction.samples import register
 from headstart.keys import contains, first_occurrences
 from headstart.network import forbid_network
@@ -243,7 +242,7 @@ def _recompute(
 ) -> tuple[dict[int, NDArray[Any]], list[str]]:
     """The live feature of each row, and what went wrong with the others."""
     recipe = space.recipe.entries
-    plan = plan_extraction(source, samples, [space], [recipe["tap"]], shard_format("hdf5"), views=(view,))
+    plan = plan_for_spaces(source, samples, [space], "hdf5", views=(view,))
     model = load_model(opened, config.device, recipe["compute"])
     plan = replace(plan, todo=rows, units=np.zeros(len(rows), np.uint8), wants=np.ones((len(rows), 1), bool))
     extractor = Extractor(plan, model, "float32", progress, config.batch_size)

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias, get_args
 Optimizer: TypeAlias = Literal["adamw", "sgd", "lbfgs"]
 Schedule: TypeAlias = Literal["constant", "linear", "cosine", "step", "plateau", "one-cycle"]
 SCHEDULES: tuple[str, ...] = get_args(Schedule)
+SMALLEST_BATCH, LARGEST_BATCH, STEPS_PER_EPOCH = 8, 256, 16
 Criterion: TypeAlias = Literal["accuracy", "loss"]
 """What decides on validation samples which epoch is the best; of equal accuracies the smaller loss. Numbers have no
 accuracy: their loss decides."""
@@ -100,3 +101,14 @@ def _one_cycle(share: float) -> float:
 def _between(start: float, end: float, share: float) -> float:
     """Half a cosine from one value to another."""
     return end + (start - end) * 0.5 * (1 + math.cos(math.pi * share))
+
+
+def batch_of(n_samples: int) -> int:
+    """How many samples a step sees where nobody says it.
+
+    Examples
+    --------
+    >>> [batch_of(n) for n in (20, 1_600, 50_000)]
+    [8, 100, 256]
+    """
+    return min(max(n_samples // STEPS_PER_EPOCH, SMALLEST_BATCH), LARGEST_BATCH)

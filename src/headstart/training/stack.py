@@ -14,8 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from headstart.heads.networks.layers import Streams
-from headstart.heads.networks.networks import Network
+from headstart.heads.networks import Network, Streams
 from headstart.training.checkpoint import Checkpoint
 from headstart.training.examples import Examples, Inputs, Stream, batches_of, generator_of, mixing
 from headstart.training.loop import Loop, TrainingResult

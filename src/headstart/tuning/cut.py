@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from headstart.arrow import keys_from_arrow
 from headstart.backbones.blocks import BLOCK
 from headstart.backbones.images import PIXELS
-from headstart.backbones.timm_blocks import has_channels_last
+from headstart.backbones.timm_models import has_channels_last
 from headstart.cache.recipe import make_recipe
 from headstart.config import ComputeConfig
 from headstart.errors import ConfigError, NoBlocksError
@@ -319,11 +319,11 @@ def _fill(
         return {}, 0.0
     start = perf_counter()
     spaces = [opened.cache.space(make_recipe(opened.info, tap, "fp32", "float32")) for tap in taps.values()]
-    job = plan_for_spaces(data.source, data.samples, spaces, "hdf5", "as it is trained")
-    if len(job.plan.todo):
-        progress.say(f"what enters the blocks that train is kept: {job.plan.summary()}")
+    plan = plan_for_spaces(data.source, data.samples, spaces, "hdf5", "as it is trained")
+    if len(plan.todo):
+        progress.say(f"what enters the blocks that train is kept: {plan.summary()}")
     given: dict[str, Any] = {name: getattr(config, name) for name in ("cache", "device", "offline")}
-    fill(job, opened, ComputeConfig(**given), progress)
+    fill(plan, opened, ComputeConfig(**given), progress)
     opened.release()
     return dict(zip(taps, spaces, strict=True)), perf_counter() - start
 

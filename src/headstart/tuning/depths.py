@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from headstart.backbones.blocks import block_list
-from headstart.backbones.timm_blocks import block_names, depths_of
+from headstart.backbones.timm_models import block_names, depths_of
 
 if TYPE_CHECKING:
     from torch import nn

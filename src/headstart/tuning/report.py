@@ -21,7 +21,7 @@ from headstart.training.loop import TrainingResult
 from headstart.tuning.whole_model import counts_of
 
 if TYPE_CHECKING:
-    from headstart.backbones.tunable import BackboneSaver
+    from headstart.backbones.portable import BackboneSaver
     from headstart.config import TuneConfig
     from headstart.contracts import Progress
     from headstart.fitting.data import Splits

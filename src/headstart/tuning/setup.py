@@ -14,7 +14,7 @@ from headstart.arrow import keys_from_arrow
 from headstart.augmentation.views import open_views
 from headstart.backbones.freezing import resolve_device
 from headstart.backbones.pooling import display_tap, is_ragged
-from headstart.backbones.tunable import BackboneSaver, backbone_saver
+from headstart.backbones.portable import BackboneSaver, backbone_saver
 from headstart.cache.store import Cache
 from headstart.errors import ConfigError
 from headstart.extraction.backbone import reopen

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headstart.errors import ConfigError
-from headstart.heads.batches import batch_of
-from headstart.training.settings import Settings
+from headstart.training.settings import Settings, batch_of
 
 if TYPE_CHECKING:
     from headstart.config import TuneConfig

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -9,22 +10,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.backbones.blocks import read_blocks
-from headstart.backbones.digest import n_parameters, weights_digest
 from headstart.backbones.freezing import freeze
-from headstart.backbones.hf.anatomy import Depth, Layout, candidate_blocks, depth_of, layout_of
-from headstart.backbones.hf.image_processors import ImageProcessor, refuse_text_options, trial_images
-from headstart.backbones.hf.models import HubModel, departures
+from headstart.backbones.hf.models import (
+    Depth,
+    HubModel,
+    Layout,
+    candidate_blocks,
+    departures,
+    depth_of,
+    layout_of,
+)
 from headstart.backbones.images import FrozenImageModel
-from headstart.errors import BackboneError
+from headstart.backbones.weights import n_parameters, weights_digest
+from headstart.errors import BackboneError, ConfigError
 from headstart.types import AT_END, Activations, BackboneInfo
 
 if TYPE_CHECKING:
     import torch
+    from PIL import Image
 
     from headstart.backbones.options import BackboneOptions
-    from headstart.backbones.portable import Portable
-    from headstart.backbones.tunable import BackboneSaver
-    from headstart.types import Precision
+    from headstart.backbones.portable import BackboneSaver, Portable
+    from headstart.types import Json, Precision
+
 
 POOLER = "pooler."
 UNREAD = "mask_token"  # takes part in pretraining only
@@ -32,16 +40,11 @@ UNREAD = "mask_token"  # takes part in pretraining only
 
 @dataclass(frozen=True, slots=True)
 class Anatomy:
-    """What a trial found in a vision model.
-
-    Parameters
-    ----------
-    has_pooler, trained_pooler : bool
-        Whether it pools by itself with weights that it has (or needs none), and whether it has weights.
-    """
+    """What a trial found in a vision model."""
 
     layout: Layout
     depth: Depth
+    # whether it pools by itself with weights that it has (or needs none), and whether it has weights
     has_pooler: bool
     trained_pooler: bool
 
@@ -59,13 +62,7 @@ class Anatomy:
 
 
 class ImageBackbone:
-    """A vision model of transformers.
-
-    Parameters
-    ----------
-    source : HubModel
-    options : BackboneOptions
-    """
+    """A vision model of transformers."""
 
     def __init__(self, source: HubModel, options: BackboneOptions) -> None:
         self.spec = source.spec
@@ -178,3 +175,83 @@ def _read(module: Any, anatomy: Anatomy, batch: torch.Tensor, reads: Collection[
     hidden = {**kept, "final": output.last_hidden_state} if to_the_end else kept
     whole = {"pooler": output.pooler_output.flatten(1)} if to_the_end and anatomy.has_pooler else {}
     return Activations({layer: anatomy.layout.positions(states) for layer, states in hidden.items()}, whole)
+
+
+TRIAL_SIZES = ((48, 32), (32, 48))  # a processor that keeps the shape of a picture shows itself on these
+
+# What a processor writes of itself that changes no pixel.
+_INERT = {
+    "image_processor_type", "feature_extractor_type", "processor_class", "_processor_class", "_name_or_path",
+    "return_tensors", "data_format", "input_data_format", "device", "disable_grouping", "use_fast",
+}  # fmt: skip
+
+
+class ImageProcessor:
+    """The image processor that transformers itself would use for a model.
+
+    Raises `BackboneError` if the model has none, or its pictures come out in different sizes.
+    """
+
+    def __init__(self, source: HubModel) -> None:
+        import transformers
+
+        self._processor = source.part(transformers.AutoImageProcessor)
+        with source.failures():
+            shapes = {tuple(part.shape) for part in (self(trial)["pixel_values"] for trial in trial_images())}
+        if len(shapes) > 1:
+            raise BackboneError(
+                f"the image processor of {source.spec} ({self._name}) keeps the shape of a picture, and a "
+                "batch needs one size; set do_center_crop or a height and a width in its "
+                "preprocessor_config.json"
+            )
+
+    def __call__(self, image: Image.Image) -> dict[str, torch.Tensor]:
+        """What the model takes of one RGB picture, without a batch dimension."""
+        made = self._processor(images=image, return_tensors="pt")
+        return {name: tensor[0] for name, tensor in made.items()}
+
+    def pixels(self, image: Image.Image) -> torch.Tensor:
+        """One RGB picture as a float tensor (3, H, W)."""
+        return self(image)["pixel_values"]
+
+    def save(self, folder: Path) -> None:
+        """Write it into a folder, as transformers keeps it."""
+        self._processor.save_pretrained(folder)
+
+    @property
+    def description(self) -> dict[str, Json]:
+        """Its class, what it computes with, and every setting that can change a number."""
+        settings = json.loads(self._processor.to_json_string())
+        kept = {name: value for name, value in settings.items() if value is not None and name not in _INERT}
+        return {"class": self._name, "backend": self._backend, **kept}
+
+    @property
+    def _name(self) -> str:
+        # transformers 4 calls `…Fast` what 5 calls by the plain name, and 5 calls `…Pil` what 4 did.
+        return type(self._processor).__name__.removesuffix("Fast").removesuffix("Pil")
+
+    @property
+    def _backend(self) -> str:
+        """Torchvision and Pillow resize differently: the same settings give other pixels."""
+        own = getattr(self._processor, "backend", None)
+        fast = type(self._processor).__name__.endswith("Fast")
+        return own if isinstance(own, str) else "torchvision" if fast else "pil"
+
+
+def refuse_text_options(options: BackboneOptions, what: str) -> None:
+    """Refuse options of texts where images are read: they would be ignored."""
+    for name in ("max_length", "prompt"):
+        if name in options.given():
+            raise ConfigError(f"--{name.replace('_', '-')} means nothing to {what}; leave it out")
+
+
+def trial_images() -> list[Any]:
+    """Two small pictures, wide and tall, to learn what a model makes of any."""
+    import numpy as np
+    from PIL import Image
+
+    made = []
+    for width, height in TRIAL_SIZES:
+        ramp = np.arange(width * height * 3, dtype=np.uint32).reshape(height, width, 3)
+        made.append(Image.fromarray((ramp * 7 % 251).astype(np.uint8)))
+    return made

@@ -31,15 +31,9 @@ FOREIGN = ("position_bias", "softcap", "s_aux")  # what an attention may be aske
 
 @dataclass(frozen=True, slots=True)
 class Sequences:
-    """Where the texts of a row begin and end.
+    """Where the texts of a row begin and end."""
 
-    Parameters
-    ----------
-    cumulative : Tensor of int32, shape (B + 1,)
-        Where each begins, and the end of the last.
-    """
-
-    cumulative: torch.Tensor
+    cumulative: torch.Tensor  # where each begins, and the end of the last
     longest: int
 
 
@@ -112,14 +106,8 @@ def portable_attention(
 def pack(prepared: Sequence[Mapping[str, Any]], names: Sequence[str], first: int) -> dict[str, torch.Tensor]:
     """Prepared texts as one row.
 
-    Parameters
-    ----------
-    prepared : sequence of mapping
-        By name, a number a token.
-    names : sequence of str
-        What the model takes of them.
-    first : int
-        The number of the first position.
+    ``prepared``: by name, a number a token; ``names``: what the model takes of them; ``first``: the number of
+    the first position.
     """
     import torch
 
@@ -141,16 +129,10 @@ def pack(prepared: Sequence[Mapping[str, Any]], names: Sequence[str], first: int
 
 @dataclass(frozen=True, slots=True)
 class Packing:
-    """How a model is run over packed texts.
-
-    Parameters
-    ----------
-    first : int
-        The number of the first position: 0, or what RoBERTa counts from.
-    """
+    """How a model is run over packed texts."""
 
     attend: Attend
-    first: int = 0
+    first: int = 0  # the number of the first position: 0, or what RoBERTa counts from
 
     def run(self, module: Any, batch: Mapping[str, torch.Tensor]) -> Any:
         """The output of a model for a packed batch; its hidden states are of shape (1, T, D)."""
@@ -178,14 +160,7 @@ class Trial(Protocol):
 def find_packing(module: Any, attend: Attend, firsts: Collection[int], trial: Trial) -> Packing | None:
     """How a model can be run over packed texts; None: it cannot, and is left as it was.
 
-    Parameters
-    ----------
-    module : torch.nn.Module
-        A model of transformers.
-    attend : Attend
-    firsts : collection of int
-        What the number of a first position could be.
-    trial : Trial
+    ``module``: a model of transformers; ``firsts``: what the number of a first position could be.
     """
     import torch
 

@@ -9,23 +9,26 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.backbones.digest import n_parameters, weights_digest
 from headstart.backbones.freezing import freeze
+from headstart.backbones.hf.frozen_texts import (
+    ENCODER_CLASSES,
+    FrozenTextModel,
+    TextEncoder,
+    fill_values,
+    load_text_encoder,
+)
 from headstart.backbones.hf.models import HubModel, departures
-from headstart.backbones.hf.sentence_settings import SentenceSettings, sentence_settings
-from headstart.backbones.hf.text_encoders import TextEncoder, load_text_encoder
-from headstart.backbones.hf.tokenizer_files import tokenizer_digest
-from headstart.backbones.hf.tokenizing import TextInput, lower_cased, puts_class_first
+from headstart.backbones.hf.tokens import TextInput, lower_cased, puts_class_first, tokenizer_digest
+from headstart.backbones.weights import n_parameters, weights_digest
 from headstart.errors import ConfigError
 from headstart.types import BackboneInfo
 
 if TYPE_CHECKING:
-    from headstart.backbones.hf.frozen_texts import FrozenTextModel
-    from headstart.backbones.hf.sentence_head import SentenceHead
+    from headstart.backbones.hf.sentence import SentenceHead, SentenceSettings
     from headstart.backbones.options import BackboneOptions
-    from headstart.backbones.portable import Portable
-    from headstart.backbones.tunable import BackboneSaver
+    from headstart.backbones.portable import BackboneSaver, Portable
     from headstart.types import Precision
+
 
 UNBOUNDED = 1_000_000  # transformers writes 10^30 where a tokenizer knows no limit
 FALLBACK_LENGTH = 512
@@ -33,16 +36,7 @@ POOLINGS = ("mean", "cls", "max", "eos", "gem", "sqrt", "weighted")
 
 
 class TextBackbone:
-    """A text model of transformers: an encoder, an encoder-decoder's encoder, or a language model.
-
-    Parameters
-    ----------
-    spec : str
-        As the user wrote it.
-    name : str
-        A folder, or a name on the hub.
-    options : BackboneOptions
-    """
+    """A text model of transformers: an encoder, an encoder-decoder's encoder, or a language model."""
 
     def __init__(self, spec: str, name: str, options: BackboneOptions) -> None:
         self.spec = spec
@@ -77,8 +71,6 @@ class TextBackbone:
 
     def load(self, device: str, precision: Precision) -> FrozenTextModel:
         """The model, frozen, on a device."""
-        from headstart.backbones.hf.frozen_texts import FrozenTextModel
-
         freeze(self._encoder.module, device, precision)
         # It runs once a sample, not once a token: int8 would save nothing there.
         head_precision: Precision = "fp32" if precision == "int8" else precision
@@ -89,10 +81,8 @@ class TextBackbone:
     def tunable(self, tap: str) -> BackboneSaver:
         """A folder as transformers keeps it, with its tokenizer.
 
-        Raises
-        ------
-        ConfigError
-            Dense layers behind the pooling are read, or the tokens of a prompt take no part in it.
+        Raises `ConfigError` if dense layers behind the pooling are read, or the tokens of a prompt take no part
+        in it.
         """
         self._check_alone(tap)
         if self._n_skipped:
@@ -113,12 +103,8 @@ class TextBackbone:
     def portable(self, tap: str) -> Portable:
         """The encoder as transformers makes it, with its tokenizer.
 
-        Raises
-        ------
-        ConfigError
-            Something stands before its texts, or dense layers behind the pooling are read.
+        Raises `ConfigError` if something stands before its texts, or dense layers behind the pooling are read.
         """
-        from headstart.backbones.hf.text_encoders import ENCODER_CLASSES
         from headstart.backbones.portable import Portable, reading_of, refuse_prompt, without_pooler
 
         refuse_prompt(self._prompt)
@@ -144,8 +130,6 @@ class TextBackbone:
 
     def _save_tokenizer(self, folder: Path) -> None:
         """As it is used here: cut at the same length, and padded on the right with a token that the model has."""
-        from headstart.backbones.hf.frozen_texts import fill_values
-
         tokenizer = self._loaded_tokenizer[0]
         fill = fill_values(tokenizer, self._encoder.module)["input_ids"]
         tokenizer.pad_token = tokenizer.convert_ids_to_tokens(fill)
@@ -155,6 +139,8 @@ class TextBackbone:
 
     @cached_property
     def _settings(self) -> SentenceSettings:
+        from headstart.backbones.hf.sentence import sentence_settings
+
         return sentence_settings(self._source)
 
     @cached_property
@@ -172,7 +158,7 @@ class TextBackbone:
     def _head(self) -> SentenceHead | None:
         if not self._settings.steps:
             return None
-        from headstart.backbones.hf.sentence_head import sentence_head
+        from headstart.backbones.hf.sentence import sentence_head
 
         return sentence_head(self._source, self._settings.steps)
 
