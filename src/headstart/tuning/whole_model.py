@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from headstart.backbones.freezing import enable_gradients
 from headstart.backbones.pooling import display_tap, is_ragged, pool, reads_of
+from headstart.columns import columns
 from headstart.errors import ConfigError, DataError, SampleError
 from headstart.extraction.backbone import cache_of, reopen
 from headstart.heads.plain import plain_head
@@ -224,7 +225,8 @@ class WholeModel(nn.Module):
 
     def table(self) -> str:
         """The same as lines to print."""
-        return parameter_table(self.parameter_counts)
+        rows = [[name, *counts.values()] for name, counts in self.parameter_counts.items()]
+        return "\n".join(columns(["", "total", "trainable", "frozen"], rows))
 
 
 def counts_of(parameters: Iterable[nn.Parameter]) -> dict[str, int]:
@@ -233,27 +235,6 @@ def counts_of(parameters: Iterable[nn.Parameter]) -> dict[str, int]:
     trainable = sum(size for size, trains in sizes if trains)
     total = sum(size for size, _ in sizes)
     return {"total": total, "trainable": trainable, "frozen": total - trainable}
-
-
-def parameter_table(counts: Mapping[str, Mapping[str, int]]) -> str:
-    """Counts of parameters as lines, a row for each part.
-
-    Examples
-    --------
-    >>> print(parameter_table({"head": {"total": 1540, "trainable": 1540, "frozen": 0}}))
-          total  trainable  frozen
-    head  1,540      1,540       0
-    """
-    columns = ("total", "trainable", "frozen")
-    rows = [("", *columns)] + [
-        (name, *(f"{of[column]:,}" for column in columns)) for name, of in counts.items()
-    ]
-    first, *others = (max(map(len, cells)) for cells in zip(*rows, strict=True))
-    lines = (
-        [name.ljust(first), *(cell.rjust(width) for cell, width in zip(cells, others, strict=True))]
-        for name, *cells in rows
-    )
-    return "\n".join("  ".join(line) for line in lines)
 
 
 def whole_model(
