@@ -11,10 +11,15 @@ from typing import TYPE_CHECKING, Any
 import rfc8785
 
 from headstart.augmentation import pictures
-from headstart.augmentation import randaugment as operations
-from headstart.augmentation.changes import ChangedImage, HiddenTokens, Step
-from headstart.augmentation.own import OwnImage, OwnText, own_function
-from headstart.augmentation.randomness import derive
+from headstart.augmentation.changes import (
+    ChangedImage,
+    HiddenTokens,
+    OwnImage,
+    OwnText,
+    Step,
+    derive,
+    own_function,
+)
 from headstart.cache.recipe import view_name
 from headstart.errors import ConfigError
 from headstart.own_code import PREFIX, source_digest
@@ -115,8 +120,8 @@ def _open(augment: str, modality: Modality) -> tuple[Mapping[str, Json], Callabl
         case "default":
             return {"of": "tokens", "version": VERSION, "share": SHARE}, partial(HiddenTokens, share=SHARE)
         case "randaugment" if has_images:
-            strength = {"operations": operations.N_OPERATIONS, "magnitude": operations.MAGNITUDE}
-            return _images(strength, operations.randaugment)
+            strength = {"operations": pictures.N_OPERATIONS, "magnitude": pictures.MAGNITUDE}
+            return _images(strength, pictures.randaugment)
         case "randaugment":
             raise ConfigError(
                 "--augment randaugment changes images, and the data holds texts; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
     import torch
 
     from headstart.backbones.options import BackboneOptions
-    from headstart.contracts import Backbone
-    from headstart.types import Json
+    from headstart.contracts import Backbone, FrozenModel
+    from headstart.types import BackboneInfo, Json, Precision
 
 
 _LEFT_OUT = (
@@ -114,8 +115,6 @@ def reading_of(tap: str, **layout: Any) -> dict[str, Json]:
 
 def without_pooler(module: Any, tap: str) -> dict[str, Json]:
     """Arguments that make a model of transformers without the pooler that the tap does not read."""
-    import inspect
-
     takes = "add_pooling_layer" in inspect.signature(type(module).__init__).parameters
     return {"add_pooling_layer": False} if takes and not tap.startswith("pooler") else {}
 
@@ -150,3 +149,25 @@ def backbone_saver(backbone: Backbone, tap: str) -> BackboneSaver:
             "another kind fit a head, and train run.module(trainable=True) in a loop of your own"
         )
     return backbone.tunable(tap)
+
+
+class LateBackbone:
+    """A backbone that is another one, of which nothing is read before it is resolved or loaded."""
+
+    _model: Backbone
+
+    def resolve(self) -> BackboneInfo:
+        """Load the model and describe it."""
+        return self._model.resolve()
+
+    def load(self, device: str, precision: Precision) -> FrozenModel:
+        """The model, frozen, on a device."""
+        return self._model.load(device, precision)
+
+    def portable(self, tap: str) -> Portable:
+        """See `PortableBackbone`."""
+        return carried(self._model, tap)
+
+    def tunable(self, tap: str) -> BackboneSaver:
+        """See `TunableBackbone`."""
+        return backbone_saver(self._model, tap)

@@ -18,7 +18,7 @@ from headstart.data.growing import GrowingTable
 from headstart.data.splits import NOT_GIVEN, complete_splits, count_shared, describe_making
 from headstart.errors import ConfigError, DataError
 from headstart.keys import KEY_BYTES, copies_among, first_by_key, search, slices, words
-from headstart.tasks import open_task
+from headstart.tasks import USUAL, open_task
 from headstart.types import SPLITS
 
 if TYPE_CHECKING:
@@ -255,7 +255,8 @@ class Labelled:
 def label_samples(samples: Samples, source: Source, earlier: FeatureSet | None, seed: int) -> Labelled:
     """Complete the splits and order the label names."""
     table = samples.table
-    kinds = {name: source.label_kinds.get(name, "single") for name in _label_columns(table)}
+    columns = (name.removeprefix(LABEL) for name in table.column_names if name.startswith(LABEL))
+    kinds = {name: source.label_kinds.get(name, USUAL) for name in columns}
     labels = {name: _names_in_order(table, source, name, kind) for name, kind in kinds.items()}
     given = codes_by_name(table.column("split"), SPLITS, np.int8)
     samples.release()
@@ -266,10 +267,6 @@ def label_samples(samples: Samples, source: Source, earlier: FeatureSet | None, 
     splits = complete_splits(samples.keys, classes, given, before, seed, copies)
     made = {"seed": seed, "made": describe_making(given)}
     return Labelled(samples, splits, labels, kinds, made, count_shared(copies, splits))
-
-
-def _label_columns(table: pa.Table) -> list[str]:
-    return [name.removeprefix(LABEL) for name in table.column_names if name.startswith(LABEL)]
 
 
 def _names_in_order(table: pa.Table, source: Source, column: str, kind: LabelKind) -> list[str]:
@@ -293,16 +290,11 @@ def _earlier(samples: Samples, copies: Copies, earlier: FeatureSet | None, seed:
     if earlier is None or earlier.info["split"]["seed"] != seed:
         return unknown
     keys, splits = read_splits(earlier)
-    if _are_same(keys, samples.keys):  # the usual case, and nothing has to be looked up
+    same = (np.array_equal(keys[rows], samples.keys[rows]) for rows in slices(len(keys)))
+    if len(keys) == len(samples) and all(same):  # the usual case, and nothing has to be looked up
         splits[copies.rows] = splits[copies.rows[copies.is_first]][copies.groups]
         return splits
     first = first_by_key(keys)
     positions, found = search(*words(keys[first]), samples.keys)
     unknown[found] = splits[first][positions[found]]
     return unknown
-
-
-def _are_same(keys: NDArray[np.uint8], others: NDArray[np.uint8]) -> bool:
-    return len(keys) == len(others) and all(
-        np.array_equal(keys[rows], others[rows]) for rows in slices(len(keys))
-    )

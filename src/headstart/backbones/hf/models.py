@@ -154,6 +154,23 @@ class HubModel:
         return loading_failures(self.spec, self.options.offline, REMEDY)
 
 
+class HubPart:
+    """What the backbones of transformers share, whatever they read of a model."""
+
+    def __init__(self, source: HubModel) -> None:
+        self.spec = source.spec
+        self._source = source
+        self._options = source.options
+
+    def cache_key(self) -> Mapping[str, Any]:
+        """Spec, options and the versions that could resolve it otherwise."""
+        return self._source.cache_key()
+
+    def source_files(self) -> Sequence[Path]:
+        """All files of the model's folder, as far as they lie on this machine."""
+        return self._source.source_files()
+
+
 def departures(config: Any) -> dict[str, Any]:
     """Where a configuration departs from its class's defaults.
 

@@ -11,7 +11,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from headstart.types import Activations
@@ -80,27 +80,6 @@ def varlen_attention() -> Attend | None:
         return vectors
 
     return attend
-
-
-def portable_attention(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    sequences: Sequences,
-    scale: float | None,
-    window: int | None,
-) -> torch.Tensor:
-    """The same on any device, text by text."""
-    import torch
-    from torch.nn.functional import scaled_dot_product_attention as attention
-
-    parts = []
-    for start, end in pairwise(sequences.cumulative.tolist()):
-        q, k, v = (part[start:end].transpose(0, 1) for part in (query, key, value))
-        places = torch.arange(end - start, device=query.device)
-        near = None if window is None else (places[:, None] - places).abs() <= window
-        parts.append(attention(q, k, v, attn_mask=near, scale=scale).transpose(0, 1))
-    return torch.cat(parts)
 
 
 def pack(prepared: Sequence[Mapping[str, Any]], names: Sequence[str], first: int) -> dict[str, torch.Tensor]:

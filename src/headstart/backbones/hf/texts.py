@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from hashlib import blake2b
@@ -17,8 +16,9 @@ from headstart.backbones.hf.frozen_texts import (
     fill_values,
     load_text_encoder,
 )
-from headstart.backbones.hf.models import HubModel, departures
+from headstart.backbones.hf.models import HubModel, HubPart, departures
 from headstart.backbones.hf.tokens import TextInput, lower_cased, puts_class_first, tokenizer_digest
+from headstart.backbones.portable import Portable, reading_of, refuse_prompt, without_pooler
 from headstart.backbones.weights import n_parameters, weights_digest
 from headstart.errors import ConfigError
 from headstart.types import BackboneInfo
@@ -26,7 +26,7 @@ from headstart.types import BackboneInfo
 if TYPE_CHECKING:
     from headstart.backbones.hf.sentence import SentenceHead, SentenceSettings
     from headstart.backbones.options import BackboneOptions
-    from headstart.backbones.portable import BackboneSaver, Portable
+    from headstart.backbones.portable import BackboneSaver
     from headstart.types import Precision
 
 
@@ -35,21 +35,8 @@ FALLBACK_LENGTH = 512
 POOLINGS = ("mean", "cls", "max", "eos", "gem", "sqrt", "weighted")
 
 
-class TextBackbone:
+class TextBackbone(HubPart):
     """A text model of transformers: an encoder, an encoder-decoder's encoder, or a language model."""
-
-    def __init__(self, spec: str, name: str, options: BackboneOptions) -> None:
-        self.spec = spec
-        self._source = HubModel(spec, name, options)
-        self._options = options
-
-    def cache_key(self) -> Mapping[str, Any]:
-        """Spec, options and the versions that could resolve it otherwise."""
-        return self._source.cache_key()
-
-    def source_files(self) -> Sequence[Path]:
-        """All files of the model's folder, as far as they lie on this machine."""
-        return self._source.source_files()
 
     def resolve(self) -> BackboneInfo:
         """Load the model and describe it."""
@@ -105,8 +92,6 @@ class TextBackbone:
 
         Raises `ConfigError` if something stands before its texts, or dense layers behind the pooling are read.
         """
-        from headstart.backbones.portable import Portable, reading_of, refuse_prompt, without_pooler
-
         refuse_prompt(self._prompt)
         self._check_alone(tap)
         encoder = self._encoder
