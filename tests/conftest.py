@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 
@@ -36,8 +37,9 @@ def isolated_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
 @pytest.fixture(autouse=True)
 def isolated_machine(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees the caches or the memos of whoever runs it, nor those of another test."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("machine")))
-    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path_factory.mktemp("cache") / "default"))
+    machine = mkdtemp(prefix="machine-", dir=tmp_path_factory.getbasetemp())  # mktemp lists all there are
+    monkeypatch.setenv("XDG_CACHE_HOME", machine)
+    monkeypatch.setenv("HEADSTART_CACHE", str(Path(machine, "default cache")))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
 

@@ -15,8 +15,9 @@ from tempfile import mkdtemp
 from typing import Any
 
 LIBRARIES = (
-    "h5py", "pyarrow.parquet", "sklearn.linear_model", "torch", "torchvision", "timm", "transformers.trainer",
-    "transformers.pipelines", "transformers.models.auto.modeling_auto", "matplotlib.figure",
+    "h5py", "pyarrow.parquet", "sklearn.linear_model", "torch", "torchvision", "timm",
+    "transformers.modeling_utils", "transformers.pipelines", "transformers.models.auto.modeling_auto",
+    "matplotlib.figure",
 )  # fmt: skip
 COMMAND = "from headstart.cli import main\nmain()"
 

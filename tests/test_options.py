@@ -14,6 +14,7 @@ import typer
 import headstart as hs
 from headstart import api, config
 from headstart.cli.app import app
+from headstart.errors import DataError
 from headstart.options import parameters
 
 # What only Python, or only the shell and Python's call, is told: no configuration holds it.
@@ -92,3 +93,13 @@ def test_a_command_has_the_defaults_and_the_help_of_its_function(command: str, f
 def test_no_package_has_the_name_of_a_function_that_is_to_come() -> None:
     names = {path.stem for path in Path(hs.__file__).parent.iterdir()}
     assert not names & {*api.__all__, "audit", "rank", "project", "runs"}
+
+
+@pytest.mark.parametrize("function", [hs.open_set, hs.fit_head, hs.fine_tune, api.audit, api.rank, api.project,
+                                      api.doctor])  # fmt: skip
+def test_a_cache_may_be_a_path(function: Callable[..., Any], tmp_path: Path) -> None:
+    with pytest.raises(DataError) as as_path:
+        function("nothing", cache=tmp_path)
+    with pytest.raises(DataError) as as_text:
+        function("nothing", cache=str(tmp_path))
+    assert str(as_path.value) == str(as_text.value)

@@ -61,6 +61,7 @@ class Payloads(Protocol):
 
         None: any row is as near as any other.
         """
+        return None
 
     def payload(self, row: int) -> Payload:
         """The content of the ``row``-th sample that the scan yielded.
@@ -73,7 +74,7 @@ class Payloads(Protocol):
 
 
 class Source(Payloads, Protocol):
-    """Where samples come from."""
+    """Where samples come from. What a subclass does not say: it has no labels, and samples can be had at any time."""
 
     @property
     def description(self) -> str:
@@ -82,14 +83,17 @@ class Source(Payloads, Protocol):
     @property
     def label_names(self) -> Mapping[str, Sequence[str]]:
         """For each label column the names in the order that the data gives; empty: sort them."""
+        return {}
 
     @property
     def label_kinds(self) -> Mapping[str, LabelKind]:
         """For each label column what its values are."""
+        return {}
 
     @property
     def streams(self) -> bool:
         """Whether a payload can be had only while its block is the last one that `scan` yielded."""
+        return False
 
     def scan(self, memo: KeyMemo) -> Iterator[SampleBlock]:
         """All samples in blocks, in an order that depends on the data alone."""
@@ -485,6 +489,10 @@ class Head(Protocol):
     takes_views: bool
     """Whether training draws features of changed copies."""
     n_features_in_: int
+
+    @property
+    def task(self) -> LabelKind:
+        """What it predicts; known once it is fitted."""
 
     def fit(self, X: Any, y: Any, X_val: Any = None, y_val: Any = None) -> Any:
         """Fit on features and labels; what has to be chosen is chosen on validation data."""

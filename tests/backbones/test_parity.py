@@ -85,12 +85,14 @@ FAMILIES = {
     "gmlp": "gmlp_ti16_224",
     "poolformer": "poolformerv2_s12",
     "mambaout, channels last": "test_mambaout",
-    "crossvit, two branches": "crossvit_tiny_240",
-    "coat, three scales": "coat_tiny",
     "efficientvim, tokens last": "efficientvim_m1",
     "pit, a class token alone": "pit_ti_224",
-    "cait, class attention": "cait_xxs24_224",
     "relative positions, no class token": "test_vit_relpos",
+}
+LARGER = {
+    "crossvit, two branches": "crossvit_tiny_240",
+    "coat, three scales": "coat_tiny",
+    "cait, class attention": "cait_xxs24_224",
 }
 
 
@@ -115,6 +117,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Any,
     "name",
     [
         *(pytest.param(name, id=family) for family, name in FAMILIES.items()),
+        *(pytest.param(name, id=family, marks=pytest.mark.slow) for family, name in LARGER.items()),
         pytest.param("vgg11", id="vgg", marks=pytest.mark.slow),  # half a gigabyte of weights
     ],
 )

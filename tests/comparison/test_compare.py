@@ -31,7 +31,7 @@ def names_of(y: Any) -> list[str]:
 
 def saved(features: FeatureSet, place: Path, head: str = "ridge", **options: Any) -> Path:
     """A run directory, as fit-head writes it."""
-    hs.fit_head(features, head=head, out=place, **options)
+    hs.fit_head(features, head=head, out=place, plots="none", **options)
     return place
 
 
@@ -137,7 +137,7 @@ class TestFigures:
         """Of labels that are all the same there is no R²."""
         X, _ = clouds(N)
         features = make_set(cache_root, X, {"age": [3.0] * N}, kinds={"age": "regression"})
-        found = compare([hs.fit_head(features, head=head) for head in ("ridge", "knn")])
+        found = compare([hs.fit_head(features, head=head, plots="none") for head in ("ridge", "knn")])
         assert [run.figures["r2"] for run in found.runs] == [None, None]
         place = found.save(tmp_path / "compared")
         (other,) = (run for run in found.to_json()["runs"] if run["against_best"])
@@ -145,7 +145,7 @@ class TestFigures:
         assert json.loads((place / "comparison.json").read_text()) == found.to_json()
 
     def test_runs_in_memory_and_saved_ones_compare_alike(self, made: FeatureSet, tmp_path: Path) -> None:
-        runs = [hs.fit_head(made, head=head) for head in ("ridge", "centroid")]
+        runs = [hs.fit_head(made, head=head, plots="none") for head in ("ridge", "centroid")]
         kept = [saved(made, tmp_path / head, head) for head in ("ridge", "centroid")]
         in_memory, on_disk = compare(runs), compare(kept)
         loaded = compare([hs.load_run(path) for path in kept])
@@ -298,6 +298,19 @@ class TestBrokenRuns:
         row = said_by(compare(two))["centroid"]
         for name in ("fit_seconds", "extract_seconds", "seconds_of_1", "parameters", "peak_resident_bytes"):
             assert row[name] is None, name
+
+
+@pytest.mark.parametrize("place", [None, "comparison"])
+def test_plots_that_there_are_not_are_refused(
+    two: tuple[Path, Path], tmp_path: Path, place: str | None
+) -> None:
+    said = "plots: Input should be 'png', 'svg', 'both' or 'none' .got 'gif'."
+    wrong: Any = "gif"
+    with pytest.raises(ConfigError, match=said):
+        hs.compare(two, out=place and tmp_path / place, plots=wrong)
+    with pytest.raises(ConfigError, match=said):
+        hs.compare(two).save(tmp_path / "later", plots=wrong)
+    assert not (tmp_path / "later").exists()
 
 
 class TestCosts:

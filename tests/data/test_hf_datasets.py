@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from headstart.data import SourceOptions, open_source
-from headstart.data.hub.opening import parse_spec
+from headstart.data.hub import parse_spec
 from headstart.errors import ConfigError, DataError, MissingDependencyError, SampleError
 from headstart.keys import key_of
 from tests.data.conftest import MemoryMemo, scan, write_images, write_table
@@ -273,7 +273,7 @@ def test_a_stream_holds_one_block(tmp_path: Path) -> None:
 
 
 def test_a_stream_of_large_samples_has_small_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headstart.data.hub.stream.BYTES", 1 << 20)
+    monkeypatch.setattr("headstart.data.hub_stream.BYTES", 1 << 20)
     save(tmp_path / "d", image=[bytes([n]) * 300_000 for n in range(1, 8)])
     (arrow,) = (tmp_path / "d").glob("*.arrow")
     source = open_source(f"hf:{arrow}", SourceOptions(streaming=True))

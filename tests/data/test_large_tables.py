@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 import headstart.data.growing
 from headstart.data import open_source
-from headstart.data.tables.delimited import BLOCK_BYTES
-from headstart.data.tables.file import RowNumbers
+from headstart.data.read_table import BLOCK_BYTES
+from headstart.data.table_file import RowNumbers
 from headstart.errors import DataError
 from headstart.extraction.samples import samples_of
 from tests.data.conftest import MemoryMemo, Scan, scan, write_image, write_images, write_table

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headstart.data import open_source
-from headstart.data.tars.headers import TarHeaders
+from headstart.data.tar_headers import TarHeaders
 from headstart.errors import ConfigError, DataError, SampleError
 from tests.data.conftest import MemoryMemo, Scan, scan
 from tests.data.tars import add, write_tar

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import headstart as hs
-from headstart.data.folders.source import FolderSource
+from headstart.data.folders import FolderSource
 from headstart.errors import DataError, SampleError
 
 from ..processes import start

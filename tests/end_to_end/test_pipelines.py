@@ -15,8 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors import SafetensorError, safe_open
 
-from headstart.pipelines.locations import shipped_pipelines
-from headstart.pipelines.made_data import make_data
+from headstart.pipelines.shipped import make_data, shipped_pipelines
 
 from ..processes import start
 from .conftest import TEXTS, Result, drawing, in_process, some_texts, write_texts

@@ -85,7 +85,7 @@ def fit(tmp_path: Path, cache_root: Path) -> Callable[..., Run]:
         features = hs.extract(
             data, backbone, taps=list(taps) or None, set=name, cache=str(cache_root), quiet=True, **reading
         )
-        return hs.fit_head(features, head=head, cache=str(cache_root), **options)
+        return hs.fit_head(features, head=head, cache=str(cache_root), plots="none", **options)
 
     return run
 

@@ -25,8 +25,8 @@ MODELS = (
     "text:bert", "text:deberta-v2", "text:modernbert", "text:t5", "text:gpt2", "text:gemma2",
     "image:vit", "image:dinov2_with_registers", "image:beit", "image:swin", "image:convnext",
     "clip:image", "clip:text", "clip:image-text", "siglip2:image", "blip:image-text", "chinese_clip:text",
-    "timm:resnet18", "timm:test_vit", "timm:vit_tiny_patch16_dinov3_qkvb", "timm:test_convnext",
-    "torchvision:resnet18",
+    "timm:test_vit", "timm:test_convnext", "torchvision:resnet18",
+    *(pytest.param(name, marks=pytest.mark.slow) for name in ("timm:resnet18", "timm:vit_tiny_patch16_dinov3_qkvb")),
 )  # fmt: skip
 
 Batch = tuple[list[int], tuple[str, ...]]

@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from headstart.errors import ConfigError
-from headstart.heads.linear import LinearHead
+from headstart.heads.neural import LinearHead
 from headstart.heads.storage import save_head
 
 

@@ -12,10 +12,18 @@ from sklearn.preprocessing import FunctionTransformer
 
 from headstart.errors import ConfigError, DataError
 from headstart.heads import open_head
-from headstart.heads.attention import AttentionHead, AttentionRegressor
-from headstart.heads.linear import LinearHead, LinearRegressor
-from headstart.heads.mlp import MLPHead, MLPRegressor, ResidualHead, ResidualRegressor
-from headstart.heads.own import CustomHead, CustomRegressor
+from headstart.heads.neural import (
+    AttentionHead,
+    AttentionRegressor,
+    CustomHead,
+    CustomRegressor,
+    LinearHead,
+    LinearRegressor,
+    MLPHead,
+    MLPRegressor,
+    ResidualHead,
+    ResidualRegressor,
+)
 from headstart.heads.sequences import Sequences
 from headstart.heads.storage import load_head, save_head
 from headstart.heads.torch_heads import Labelled, fit_stack
@@ -79,6 +87,12 @@ NETWORKS = ("linear", "mlp", "residual")
 every_network = pytest.mark.parametrize("name", NETWORKS)
 
 
+def small(name, **params):
+    """Parameters of a network as narrow as four classes need; `test_it_learns` has the defaults."""
+    narrow = {"mlp": {"width": 64, "batch_size": 100}, "residual": {"width": 32, "batch_size": 100}}
+    return {**narrow.get(name, {}), **params}
+
+
 def own_linear(n_features, n_outputs):
     """A module of a user's own."""
     return torch.nn.Linear(n_features, n_outputs)
@@ -100,10 +114,10 @@ def not_for(head):
     [
         LinearHead(**SMALL),
         LinearRegressor(**SMALL),
-        MLPHead(width=32, epochs=15, lr=0.02, dropout=0.0),
-        MLPRegressor(width=16, epochs=15, lr=0.02, dropout=0.0),
-        ResidualHead(width=8, epochs=15, lr=0.02, dropout=0.0),
-        ResidualRegressor(width=8, epochs=15, lr=0.02, dropout=0.0),
+        MLPHead(width=32, epochs=15, batch_size=64, lr=0.02, dropout=0.0),
+        MLPRegressor(width=16, epochs=15, batch_size=64, lr=0.02, dropout=0.0),
+        ResidualHead(width=8, epochs=15, batch_size=64, lr=0.02, dropout=0.0),
+        ResidualRegressor(width=8, epochs=15, batch_size=64, lr=0.02, dropout=0.0),
         CustomHead(spec=OWN_LINEAR, **SMALL),
         CustomRegressor(spec=OWN_LINEAR, **SMALL),
         AttentionHead(epochs=2),
@@ -156,7 +170,7 @@ def test_it_learns(name, problem):
 @every_network
 def test_several_labels_are_each_by_itself(name, problem):
     Y, Y_test = (np.stack([y == "cat", y != "dog"], axis=1).astype(int) for y in (problem.y, problem.y_test))
-    plain = {"weight_decay": 0.0, "lr": 0.01}
+    plain = small(name, weight_decay=0.0, lr=0.01)
     head = open_head(name, plain, seed=0, task="multi").fit(problem.X, Y)
     assert head.is_multi_
     assert (head.predict(problem.X_test) == Y_test).mean() > 0.9
@@ -172,7 +186,7 @@ def test_numbers_are_predicted_in_their_own_units(name, flat, problem):
         both = np.stack([1000 + 50 * Z[:, 0], Z[:, 5]], axis=1)
         return both[:, 0] if flat else both
 
-    params = {"dropout": 0.0, "weight_decay": 0.0, "lr": 0.01}
+    params = small(name, dropout=0.0, weight_decay=0.0, lr=0.01)
     head = open_head(name, params, seed=0, task="regression").fit(problem.X, numbers(problem.X))
     assert head.predict(problem.X_test).shape == numbers(problem.X_test).shape
     assert head.score(problem.X_test, numbers(problem.X_test)) > 0.8
@@ -230,7 +244,9 @@ def test_heads_side_by_side_are_what_each_is_alone(name, problem):
         y[::2] = np.random.default_rng(0).permutation(y[::2])
     heads = [
         open_head(
-            name, {"lr": lr, "weight_decay": decay, "epochs": 20, "batch_size": 64, "patience": 2}, seed=3
+            name,
+            small(name, lr=lr, weight_decay=decay, epochs=20, batch_size=64, patience=2),
+            seed=3,
         )
         for lr in (1e-4, 1e-3, 1e-2)
         for decay in (0.0, 0.5)
@@ -274,7 +290,7 @@ def test_dropout_is_each_members_own(problem):
 
 @every_network
 def test_rows_that_stay_on_disk_give_the_same_head(name, problem):
-    params = {"epochs": 4, "batch_size": 50}
+    params = small(name, epochs=4, batch_size=50)
     stored = Stored(problem.X)
     inside = open_head(name, params, seed=0).fit(problem.X, problem.y, problem.X_val, problem.y_val)
     outside = open_head(name, params, seed=0).fit(stored, problem.y, Stored(problem.X_val), problem.y_val)
@@ -344,7 +360,7 @@ def test_targets_that_are_no_numbers_are_refused(problem):
 
 @every_network
 def test_a_pipeline_and_a_grid_search_take_it(name, problem):
-    pipeline = make_pipeline(FunctionTransformer(), open_head(name, {"epochs": 20}, seed=0))
+    pipeline = make_pipeline(FunctionTransformer(), open_head(name, small(name, epochs=20), seed=0))
     step = pipeline.steps[-1][0]
     search = GridSearchCV(pipeline, {f"{step}__lr": [1e-6, 1e-2]}, cv=2).fit(problem.X, problem.y)
     assert search.best_params_ == {f"{step}__lr": 1e-2}
@@ -403,7 +419,7 @@ def test_other_seeds_and_other_features_side_by_side_are_what_each_is_alone(name
         Labelled(X, y, X_val, y_val, [X * 1.1, X - 0.1]),
         Labelled(2 * X[:, changed] + 1, y, 2 * X_val[:, changed] + 1, y_val, [X, X * 0.9]),
     ]
-    params = {"epochs": 6, "batch_size": 50, "patience": 2, "mixup": 0.2, "dropout": 0.1}
+    params = small(name, epochs=6, batch_size=50, patience=2, mixup=0.2, dropout=0.1)
     choices = [(tap, seed, lr) for tap in taps for lr in (1e-3, 3e-3) for seed in (0, 7)]
     heads = [open_head(name, {**params, "lr": lr}, seed=seed, task=task) for _, seed, lr in choices]
     alone = [clone(head) for head in heads]

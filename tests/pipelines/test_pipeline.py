@@ -52,7 +52,8 @@ def load(text: str = TEXT, *changes: str) -> Pipeline:
 
 
 def run(text: str = TEXT, *changes: str) -> PipelineOutcome:
-    return run_pipeline(load(text, *changes), Path("out"), Silence())
+    plain = [f"{command}.plots=none" for command in ("fit-head", "compare") if f" {command}:" in text]
+    return run_pipeline(load(text, *plain, *changes), Path("out"), Silence())
 
 
 def states(outcome: PipelineOutcome) -> dict[str, str]:

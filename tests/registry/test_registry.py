@@ -51,7 +51,7 @@ def fitted(cache_root: Path, tmp_path: Path) -> Path:
     X, y = clouds(120)
     features = make_set(cache_root, X, {"kind": [f"class {c}" for c in y]})
     for head in ("ridge", "logistic"):
-        headstart.fit_head(features, head=head, out=tmp_path / "runs" / "deep" / head)
+        headstart.fit_head(features, head=head, out=tmp_path / "runs" / "deep" / head, plots="none")
     return tmp_path / "runs"
 
 

@@ -67,7 +67,7 @@ def tuned(texts: Path, tiny_bert: Path, cache_root: Path, tmp_path: Path) -> Cal
     def tune(strategy: str = "full", **options: Any) -> Any:
         config = TuneConfig(
             data=str(texts), backbone=f"hf:{tiny_bert}", cache=str(cache_root), strategy=strategy,
-            **{"epochs": [2], "lr": [1e-3], **options},
+            **{"epochs": [2], "lr": [1e-3], "plots": "none", **options},
         )  # fmt: skip
         return fine_tune(config, Silence(), tmp_path / f"state-{next(counter)}")
 

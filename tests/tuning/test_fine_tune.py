@@ -17,7 +17,8 @@ import headstart as hs
 from headstart.config import TuneConfig
 from headstart.errors import ConfigError, DataError, DivergedError, MismatchError, StorageError
 from headstart.progress import Silence
-from headstart.tuning.stage import fine_tune, prepare_state
+from headstart.tuning.stage import fine_tune
+from headstart.tuning.state import prepare_state
 
 from .changes import WORDS, changed, saved
 
@@ -111,7 +112,7 @@ def test_the_most_accurate_epoch_is_kept_and_none_is_left_out(
     tuned: Any, monkeypatch: Any, patience: int | None, n_epochs: int
 ) -> None:
     """Also where the loss goes on falling."""
-    from headstart.training.objectives import Objective
+    from headstart.training.trainee import Objective
 
     right = iter([False, True, False, False, False])
 
@@ -152,7 +153,9 @@ def test_validation_samples_of_unknown_labels_decide_nothing(
         for row, (label, split) in enumerate([("c", "validation"), ("a", "test")])
     ]
     (tmp_path / "data.csv").write_text("\n".join(["text,label,split", *rows]))
-    config = TuneConfig(data=str(tmp_path / "data.csv"), backbone=f"hf:{tiny_bert}", cache=str(cache_root))
+    config = TuneConfig(
+        plots="none", data=str(tmp_path / "data.csv"), backbone=f"hf:{tiny_bert}", cache=str(cache_root)
+    )
     with pytest.raises(ConfigError, match="no validation sample has a label that the train samples know"):
         fine_tune(config, Silence(), tmp_path / "state")
 
@@ -174,12 +177,12 @@ def test_predict_gives_what_the_report_says(tuned: Any, texts: Path, tmp_path: P
 def test_python_users_hold_the_run_without_saving_it(
     texts: Path, tiny_bert: Path, cache_root: Path, tmp_path: Path
 ) -> None:
-    features = hs.extract(str(texts), f"hf:{tiny_bert}", cache=str(cache_root), quiet=True)
-    run = hs.fine_tune(features, strategy="last:1", epochs=1, lr=1e-3)
+    features = hs.extract(texts, f"hf:{tiny_bert}", cache=cache_root, quiet=True)
+    run = hs.fine_tune(features, strategy="last:1", epochs=1, lr=1e-3, plots="none")
     before = run.predict(["red blue", "cat hen"])
     run.save(tmp_path / "run")
     assert hs.load_run(tmp_path / "run").predict(["red blue", "cat hen"]).equals(before)
-    saved = hs.fine_tune(features, strategy="last:1", epochs=1, lr=1e-3, out=tmp_path / "saved")
+    saved = hs.fine_tune(features, strategy="last:1", epochs=1, lr=1e-3, plots="none", out=tmp_path / "saved")
     assert saved.predict(["red blue", "cat hen"]).equals(before)
     assert [path.name for path in tmp_path.glob(".*training")] == []
 
@@ -187,14 +190,14 @@ def test_python_users_hold_the_run_without_saving_it(
 def test_a_linear_probe_first(tuned: Any, texts: Path, cache_root: Path, tmp_path: Path) -> None:
     first = tuned("frozen")
     name = first.report["provenance"]["set"]
-    hs.fit_head(name, "logistic", cache=str(cache_root), out=tmp_path / "probe")
+    hs.fit_head(name, "logistic", cache=str(cache_root), out=tmp_path / "probe", plots="none")
     still = {"lr": [1e-12], "head_lr": [1e-12], "epochs": [1], "calibrate": False}
     begun = tuned("full", init_head=tmp_path / "probe", **still).report["metrics"]["train"]
     bare = tuned("full", **still).report["metrics"]["train"]
     probe = hs.load_run(tmp_path / "probe").report["metrics"]["train"]
     assert begun["accuracy"] == probe["accuracy"] > bare["accuracy"]
     assert begun["log_loss"] == pytest.approx(probe["log_loss"], abs=1e-3)
-    hs.fit_head(name, "knn", cache=str(cache_root), out=tmp_path / "knn")
+    hs.fit_head(name, "knn", cache=str(cache_root), out=tmp_path / "knn", plots="none")
     with pytest.raises(ConfigError, match="knn"):
         tuned("full", init_head=tmp_path / "knn")
 
@@ -230,6 +233,7 @@ class TestSearch:
     ) -> None:
         """A phase counts by its own epochs: no other's weights are kept."""
         config = TuneConfig(
+            plots="none",
             data=str(texts), backbone=f"hf:{tiny_bert}", cache=str(cache_root), strategy=strategy, epochs=[2],
             sweep={"lr": [1e-9, 1e-3]}, **({"unfreeze": ["0", "1"]} if strategy == "gradual" else {}),
         )  # fmt: skip
@@ -271,6 +275,7 @@ def test_several_labels_and_numbers(tmp_path: Path, tiny_bert: Path, cache_root:
         )
     (tmp_path / "data.csv").write_text("\n".join(lines))
     config = TuneConfig(
+        plots="none",
         data=str(tmp_path / "data.csv"), backbone=f"hf:{tiny_bert}", cache=str(cache_root), strategy="last:1",
         lr=[1e-3], epochs=[2], label_kind=kind, label_separator="|" if kind == "multi" else None,
     )  # fmt: skip
@@ -292,6 +297,7 @@ class TestResume:
         options: dict[str, Any] = {"unfreeze": ["0", "1", "all"], "epochs": [2], "seed": 5}
         whole = saved(tuned("gradual", **options), tmp_path / "whole")
         config = TuneConfig(
+            plots="none",
             data=str(texts), backbone=f"hf:{tiny_bert}", cache=str(cache_root), strategy="gradual", lr=[1e-3],
             **options,
         )  # fmt: skip
@@ -322,7 +328,7 @@ class TestResume:
     def test_other_settings_are_refused_with_the_difference(
         self, texts: Path, tiny_bert: Path, tmp_path: Path
     ) -> None:
-        config = TuneConfig(data=str(texts), backbone=f"hf:{tiny_bert}", epochs=[2])
+        config = TuneConfig(plots="none", data=str(texts), backbone=f"hf:{tiny_bert}", epochs=[2])
         target = tmp_path / "runs" / "x"
         state = prepare_state(config, target, resume=False, overwrite=False)
         state.mkdir()
@@ -338,6 +344,7 @@ class TestResume:
         self, texts: Path, tiny_bert: Path, cache_root: Path, tmp_path: Path
     ) -> None:
         config = TuneConfig(
+            plots="none",
             data=str(texts), backbone=f"hf:{tiny_bert}", cache=str(cache_root), strategy="last:1", epochs=[1],
         )  # fmt: skip
         fine_tune(config, Silence(), tmp_path / "state")
@@ -361,7 +368,7 @@ class TestResume:
     def test_the_state_of_an_earlier_loop_is_refused(
         self, texts: Path, tiny_bert: Path, tmp_path: Path, left: str
     ) -> None:
-        config = TuneConfig(data=str(texts), backbone=f"hf:{tiny_bert}", epochs=[2])
+        config = TuneConfig(plots="none", data=str(texts), backbone=f"hf:{tiny_bert}", epochs=[2])
         target = tmp_path / "runs" / "x"
         state = prepare_state(config, target, resume=False, overwrite=False)
         (state / left).parent.mkdir(parents=True)
@@ -402,7 +409,7 @@ class TestRefusals:
         (tmp_path / "bare.txt").write_text("x")
         (tmp_path / "bare.csv").write_text("text\n" + "\n".join(f"word {n}" for n in range(20)))
         config = TuneConfig(
-            data=str(tmp_path / "bare.csv"), backbone=f"hf:{tiny_bert}", cache=str(cache_root)
+            plots="none", data=str(tmp_path / "bare.csv"), backbone=f"hf:{tiny_bert}", cache=str(cache_root)
         )
         with pytest.raises((ConfigError, DataError), match="label"):
             fine_tune(config, Silence(), tmp_path / "state")
@@ -413,7 +420,7 @@ class TestRefusals:
         name = tuned("frozen", epochs=[1]).report["provenance"]["set"]
         lines = texts.read_text().splitlines()
         texts.write_text("\n".join([lines[0], "another text,food,train", *lines[2:]]))
-        config = TuneConfig(data=name, cache=str(cache_root), epochs=[1])
+        config = TuneConfig(plots="none", data=name, cache=str(cache_root), epochs=[1])
         with pytest.raises(MismatchError, match="1 samples of the set are not in the data any more"):
             fine_tune(config, Silence(), tmp_path / "state")
 
@@ -423,7 +430,7 @@ class TestRefusals:
         features = hs.extract(
             str(texts), f"hf:{tiny_bert}", taps=["1.cls"], cache=str(cache_root), set="other", quiet=True
         )
-        hs.fit_head(features, "ridge", out=tmp_path / "other")
+        hs.fit_head(features, "ridge", out=tmp_path / "other", plots="none")
         with pytest.raises(MismatchError, match=r"reads 1\.cls"):
             tuned("full", init_head=tmp_path / "other")
 
@@ -431,11 +438,13 @@ class TestRefusals:
         name = tuned("frozen", epochs=[1]).report["provenance"]["set"]
         with pytest.raises(ConfigError, match="--max-length was decided when the set was extracted"):
             fine_tune(
-                TuneConfig(data=name, cache=str(cache_root), max_length=9), Silence(), tmp_path / "state"
+                TuneConfig(plots="none", data=name, cache=str(cache_root), max_length=9),
+                Silence(),
+                tmp_path / "state",
             )
 
     def test_a_set_that_is_not_there(self, texts: Path, cache_root: Path, tmp_path: Path) -> None:
-        config = TuneConfig(data="no-such-set", cache=str(cache_root))
+        config = TuneConfig(plots="none", data="no-such-set", cache=str(cache_root))
         with pytest.raises((ConfigError, DataError), match="no-such-set"):
             fine_tune(config, Silence(), tmp_path / "state")
 
@@ -460,30 +469,30 @@ def test_running_out_of_memory_halves_the_parts(tuned: Any, monkeypatch: Any) ->
 
 def test_every_parameter_is_in_one_group_or_frozen(tiny_bert: Path) -> None:
     from headstart.backbones import BackboneOptions, open_backbone
-    from headstart.tuning.network import LinearHeadLayer, TunedModel
+    from headstart.tuning.whole_model import LinearHeadLayer, WholeModel
 
     frozen = open_backbone(f"hf:{tiny_bert}", BackboneOptions()).load("cpu", "fp32")
-    model = TunedModel(frozen, "final.mean", LinearHeadLayer(torch.zeros(32), torch.ones(32), 3))
+    model = WholeModel(frozen, "final.mean", LinearHeadLayer(torch.zeros(32), torch.ones(32), 3), "text")
     model.find_unread(frozen.collate(frozen.prepare(["a cat", "dog"])))
     for depth in range(5):
         model.train_from(depth)
-        groups = model.groups(1e-4, 1e-3, 0.5, 0.01, 0.02)
+        groups = model.groups(1e-4, 1e-3, 0.5, 0.01)
         named = dict(model.named_parameters())
         grouped = [id(named[name]) for group in groups for name in group["names"]]
         assert len(grouped) == len(set(grouped))
         assert set(grouped) == {id(p) for p in model.parameters() if p.requires_grad}
         assert {id(p) for p in model.head.parameters()} <= set(grouped)
     model.train_from(0)
-    rates = sorted({group["lr"] for group in model.groups(1e-4, 1e-3, 0.5, 0.01, 0.02)})
+    rates = sorted({group["lr"] for group in model.groups(1e-4, 1e-3, 0.5, 0.01)})
     assert rates == pytest.approx([1.25e-5, 2.5e-5, 5e-5, 1e-3])  # embeddings, two blocks, head
 
 
 def test_what_is_frozen_is_in_eval_mode(tiny_bert: Path) -> None:
     from headstart.backbones import BackboneOptions, open_backbone
-    from headstart.tuning.network import LinearHeadLayer, TunedModel
+    from headstart.tuning.whole_model import LinearHeadLayer, WholeModel
 
     frozen = open_backbone(f"hf:{tiny_bert}", BackboneOptions()).load("cpu", "fp32")
-    model = TunedModel(frozen, "final.mean", LinearHeadLayer(torch.zeros(32), torch.ones(32), 3))
+    model = WholeModel(frozen, "final.mean", LinearHeadLayer(torch.zeros(32), torch.ones(32), 3), "text")
     model.train_from(2)
     model.train()
     training = {name for name, module in frozen.module.named_modules() if module.training}
@@ -498,7 +507,7 @@ def test_batch_norms_of_what_is_frozen_keep_their_statistics(live: bool) -> None
     import timm
 
     from headstart.tuning.depths import Depths
-    from headstart.tuning.network import LinearHeadLayer, TunedModel
+    from headstart.tuning.whole_model import LinearHeadLayer, WholeModel
 
     class Frozen:
         def __init__(self) -> None:
@@ -512,7 +521,7 @@ def test_batch_norms_of_what_is_frozen_keep_their_statistics(live: bool) -> None
 
     frozen = Frozen()
     layer = LinearHeadLayer(torch.zeros(512), torch.ones(512), 2)
-    model = TunedModel(frozen, "pooler", layer, live)  # type: ignore[arg-type]
+    model = WholeModel(frozen, "pooler", layer, "image", live_statistics=live)  # type: ignore[arg-type]
     before = copy.deepcopy(frozen.module.state_dict())
     model.train_from(4)
     model.train()

@@ -58,7 +58,7 @@ class TestCutCache:
     def test_images_are_decoded_once_and_give_the_same_weights(
         self, photos: Path, cache_root: Path, tmp_path: Path, name: str, monkeypatch: Any
     ) -> None:
-        from headstart.tuning.inputs import RawSamples
+        from headstart.tuning.samples import RawSamples
 
         backbone = image_backbone(name, tmp_path)
         prepared = 0
@@ -71,7 +71,7 @@ class TestCutCache:
 
         def tune(cut_cache: bool, unfreeze: list[str]) -> Any:
             config = TuneConfig(
-                data=str(photos), cache=str(cache_root), **backbone,
+                plots="none", data=str(photos), cache=str(cache_root), **backbone,
                 strategy="gradual", unfreeze=unfreeze, epochs=[2], lr=[1e-3], cut_cache=cut_cache,
             )  # fmt: skip
             return fine_tune(config, Silence(), tmp_path / f"state-{cut_cache}-{len(unfreeze)}")
@@ -97,7 +97,7 @@ class TestCutCache:
         ear = Ear()
         monkeypatch.setattr("headstart.backbones.timm_models.block_names", lambda model: [])
         config = TuneConfig(
-            data=str(photos), backbone="timm:test_vit", weights=timm_weights(tmp_path, "test_vit"),
+            plots="none", data=str(photos), backbone="timm:test_vit", weights=timm_weights(tmp_path, "test_vit"),
             cache=str(cache_root), strategy="last:1", epochs=[1],
         )  # fmt: skip
         record = fine_tune(config, ear, tmp_path / "state")
@@ -117,6 +117,7 @@ class TestCutCache:
     ) -> None:
         ear = Ear()
         config = TuneConfig(
+            plots="none",
             data=str(texts), backbone=f"hf:{tiny_bert}", cache=str(cache_root), strategy="last:1", epochs=[1],
             augment="default",
         )  # fmt: skip
@@ -134,6 +135,7 @@ def test_a_side_of_a_dual_encoder(
     folder = getattr(tiny_vision, kind)(tmp_path / kind)
     data = photos if side == "image" else texts
     config = TuneConfig(
+        plots="none",
         data=str(data), backbone=f"hf:{folder}", cache=str(cache_root), strategy="last:1", epochs=[2], lr=[1e-3],
     )  # fmt: skip
     record = fine_tune(config, Silence(), tmp_path / "state")
@@ -158,7 +160,7 @@ def test_recomputed_activations_change_nothing(
 
     def coefficients(gradient_checkpointing: bool) -> Any:
         config = TuneConfig(
-            data=str(photos), cache=str(cache_root), **backbone, epochs=[1], lr=[1e-3],
+            plots="none", data=str(photos), cache=str(cache_root), **backbone, epochs=[1], lr=[1e-3],
             gradient_checkpointing=gradient_checkpointing,
         )  # fmt: skip
         return fine_tune(config, Silence(), tmp_path / f"state-{gradient_checkpointing}").predictor.head.coef_
@@ -170,6 +172,7 @@ def test_a_model_that_asks_for_the_version_of_its_weights(
     photos: Path, cache_root: Path, tmp_path: Path
 ) -> None:
     config = TuneConfig(
+        plots="none",
         data=str(photos), cache=str(cache_root), **image_backbone("mnasnet0_5", tmp_path), epochs=[1], lr=[1e-4],
     )  # fmt: skip
     record = fine_tune(config, Silence(), tmp_path / "state")
@@ -183,6 +186,7 @@ def test_pairs_of_image_and_text_are_refused(photos: Path, cache_root: Path, tmp
     ]
     (tmp_path / "pairs.csv").write_text("\n".join(["image,text,label", *rows]))
     config = TuneConfig(
+        plots="none",
         data=str(tmp_path / "pairs.csv"), cache=str(cache_root), backbone=f"hf:{tiny_vision.clip(tmp_path / 'clip')}",
         image_column="image", text_column="text",
     )  # fmt: skip
@@ -195,7 +199,7 @@ def test_pairs_of_image_and_text_are_refused(photos: Path, cache_root: Path, tmp
 def test_a_side_whose_padding_counts_is_not_cut(texts: Path, cache_root: Path, tmp_path: Path) -> None:
     ear = Ear()
     config = TuneConfig(
-        data=str(texts), cache=str(cache_root), backbone=f"hf:{tiny_vision.siglip(tmp_path / 'siglip')}",
+        plots="none", data=str(texts), cache=str(cache_root), backbone=f"hf:{tiny_vision.siglip(tmp_path / 'siglip')}",
         strategy="last:1", epochs=[1],
     )  # fmt: skip
     assert "cut" not in fine_tune(config, ear, tmp_path / "state").report
@@ -206,7 +210,9 @@ def test_a_backbone_of_ones_own_is_refused(
     texts: Path, cache_root: Path, tmp_path: Path, monkeypatch: Any
 ) -> None:
     monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "end_to_end"))
-    config = TuneConfig(data=str(texts), backbone="py:tiny_backbones:texts", cache=str(cache_root))
+    config = TuneConfig(
+        plots="none", data=str(texts), backbone="py:tiny_backbones:texts", cache=str(cache_root)
+    )
     with pytest.raises(
         ConfigError, match="py:tiny_backbones:texts cannot be fine-tuned: that needs a model of"
     ):

@@ -61,9 +61,9 @@ def run_pipeline(
     import os
     from pathlib import Path
 
-    from headstart.pipelines.locations import find_pipeline
     from headstart.pipelines.run import foresee, run_pipeline
     from headstart.pipelines.schema import load_pipeline
+    from headstart.pipelines.shipped import find_pipeline
     from headstart.progress import open_progress
 
     # JSON is YAML, so that a value here is what it would be in the file.

@@ -1,4 +1,4 @@
-"""The ``headstart`` command. One thin file a command; the work lies in the packages of what a user does."""
+"""The ``headstart`` command. Thin files; the work lies in the packages of what a user does."""
 
 from __future__ import annotations
 

@@ -6,23 +6,7 @@ from typing import Annotated
 
 import typer
 
-from headstart.cli import (
-    audit,
-    backbones,
-    cache,
-    compare,
-    demo,
-    export,
-    extract,
-    fine_tune,
-    fit_head,
-    live,
-    pipeline,
-    predict,
-    project,
-    rank,
-    runs,
-)
+from headstart.cli import backbones, cache, demo, extract, inspection, live, pipeline, predict, runs, training
 
 app = typer.Typer(
     name="headstart",
@@ -53,15 +37,15 @@ def _root(
 
 
 app.command("extract")(extract.extract)
-app.command("fit-head")(fit_head.fit_head)
-app.command("fine-tune")(fine_tune.fine_tune)
+app.command("fit-head")(training.fit_head)
+app.command("fine-tune")(training.fine_tune)
 app.command("predict")(predict.predict)
-app.command("export")(export.export)
-app.command("compare")(compare.compare)
+app.command("export")(predict.export)
+app.command("compare")(runs.compare)
 app.command("run")(pipeline.run)
-app.command("audit")(audit.audit)
-app.command("rank")(rank.rank)
-app.command("project")(project.project)
+app.command("audit")(inspection.audit)
+app.command("rank")(inspection.rank)
+app.command("project")(inspection.project)
 cache.app.command("diff")(live.diff)
 cache.app.command("doctor")(live.doctor)
 app.add_typer(cache.app, name="cache")

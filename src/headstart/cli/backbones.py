@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headstart import api
-from headstart.cli.command import AsJson, Said, Verbose, made_from, write_json
-from headstart.cli.guard import guarded
+from headstart.cli.command import AsJson, Said, guarded, made_from, write_result
 
 if TYPE_CHECKING:
     from headstart.backbones.catalogue import Catalogue, LocalBackbone
@@ -32,30 +31,22 @@ def ls(
         typer.Option("--filter", metavar="PATTERN", help="List what matches of timm and torchvision."),
     ] = None,
     as_json: AsJson = False,
-    verbose: Verbose = False,
 ) -> None:
     """List the backbones that can be had on this machine, and those to start with; asks no network."""
     from headstart.backbones.catalogue import catalogue
 
     found = catalogue(filter)
-    if as_json:
-        write_json(found)
-        return
-    for line in found.matching if filter else _catalogue_lines(found):
-        typer.echo(line)
-    if filter and not found.matching:
-        typer.echo(f"nothing matches {filter!r}; try a part of a name, such as dinov3")
+    lines = found.matching if filter else _catalogue_lines(found)
+    nothing = f"nothing matches {filter!r}; try a part of a name, such as dinov3"
+    write_result(found, as_json, lines or [nothing])
 
 
 @app.command("show")
 @made_from(api.describe_backbone)
-def show(said: Said, as_json: AsJson = False, verbose: Verbose = False) -> None:
+def show(said: Said, as_json: AsJson = False) -> None:
     found = api.describe_backbone(**said.values)
-    if as_json:
-        write_json(found)
-        return
-    for name, value in _description_rows(found):
-        typer.echo(f"{name + ':':<15}{value}")
+    rows = _description_rows(found)
+    write_result(found, as_json, (f"{name + ':':<15}{value}" for name, value in rows))
 
 
 def _catalogue_lines(found: Catalogue) -> list[str]:

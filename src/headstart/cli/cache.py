@@ -2,39 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headstart.cli.command import AsJson, Cache, Quiet, Verbose, write_json
-from headstart.cli.guard import guarded
+from headstart.cli.command import AsJson, Cache, Quiet, guarded, write_json, write_result
 from headstart.options import split
 
 if TYPE_CHECKING:
     from headstart.cache.upkeep.collect import Collection
+    from headstart.cache.upkeep.compact import Compacted
+    from headstart.cache.upkeep.verify import Verification
 
 app = typer.Typer(help="Look after a cache.", no_args_is_help=True)
 
 
 @app.command("ls")
 @guarded
-def ls(cache: Cache = None, as_json: AsJson = False, verbose: Verbose = False) -> None:
+def ls(cache: Cache = None, as_json: AsJson = False) -> None:
     """List the sets and the spaces of a cache."""
     from headstart.cache.store import Cache
     from headstart.cache.upkeep.listing import list_cache
 
     listing = list_cache(Cache(cache))
-    if as_json:
-        write_json(listing)
-        return
-    typer.echo(f"cache {listing['cache']}")
-    for entry in listing["sets"]:
-        typer.echo(_set_line(entry))
-    for entry in listing["spaces"]:
-        typer.echo(_space_line(entry))
-    if not listing["sets"] and not listing["spaces"]:
-        typer.echo("it is empty; headstart extract fills it")
+    entries = [*map(_set_line, listing["sets"]), *map(_space_line, listing["spaces"])]
+    lines = [f"cache {listing['cache']}", *(entries or ["it is empty; headstart extract fills it"])]
+    write_result(listing, as_json, lines)
 
 
 @app.command("show")
@@ -42,7 +37,6 @@ def ls(cache: Cache = None, as_json: AsJson = False, verbose: Verbose = False) -
 def show(
     name: Annotated[str, typer.Argument(metavar="SET-OR-SPACE")],
     cache: Cache = None,
-    verbose: Verbose = False,
 ) -> None:
     """Show all that is known of a set, or of a space by its id, as JSON."""
     from headstart.cache.store import Cache
@@ -60,30 +54,15 @@ def verify(
     cache: Cache = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
-    verbose: Verbose = False,
 ) -> None:
     """Check every shard and every set; exit with 1 if anything is wrong."""
-    import dataclasses
-
     from headstart.cache.store import Cache
     from headstart.cache.upkeep.verify import verify as check
     from headstart.progress import open_progress
 
     opened = Cache(cache)
     found = check(opened, open_progress(quiet), repair)
-    if as_json:
-        write_json(dataclasses.asdict(found))
-    else:
-        for finding in found.findings:
-            done = f" -> {finding.action}" if finding.action else ""
-            named = finding.problem.startswith(finding.place)
-            typer.echo(f"{finding.problem if named else f'{finding.place}: {finding.problem}'}{done}")
-        verdict = f"{len(found.findings)} problems" if found.findings else "all sound"
-        if not (found.n_shards or found.n_sets or found.findings):
-            verdict = f"there is nothing in {opened.root}"
-        if repair and found.findings:
-            verdict += f", {sum(finding.action is not None for finding in found.findings)} of them repaired"
-        typer.echo(f"{found.n_shards:,} shards, {found.n_rows:,} rows, {found.n_sets:,} sets: {verdict}")
+    write_result(found, as_json, _verification_lines(found, opened.root, repair))
     if not found.is_sound:
         raise typer.Exit(1)
 
@@ -98,24 +77,15 @@ def compact(
     cache: Cache = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
-    verbose: Verbose = False,
 ) -> None:
     """Merge small shards into few of about 64 MB, while others read and write; no vector changes."""
-    import dataclasses
-
     from headstart.cache.formats import format_name
     from headstart.cache.store import Cache
     from headstart.cache.upkeep.compact import compact as merge
     from headstart.progress import open_progress
 
     done = merge(Cache(cache), open_progress(quiet), format_name(format) if format else None)
-    if as_json:
-        write_json([dataclasses.asdict(one) for one in done])
-    else:
-        for one in done:
-            sizes = f"{_size(one.bytes_before)} -> {_size(one.bytes_after)}"
-            became = f"{one.n_before:,} shards -> {one.n_after:,}, {sizes}"
-            typer.echo(f"space  {one.space}: {one.problem or became}")
+    write_result(done, as_json, map(_compacted_line, done))
     if any(one.problem for one in done):
         raise typer.Exit(1)
 
@@ -134,20 +104,14 @@ def gc(
     cache: Cache = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
-    verbose: Verbose = False,
 ) -> None:
     """Move what no set refers to into the cache's trash, and empty the trash of an earlier gc."""
-    import dataclasses
-
     from headstart.cache.store import Cache
     from headstart.cache.upkeep.collect import collect
     from headstart.progress import open_progress
 
     done = collect(Cache(cache), open_progress(quiet), apply, grace, earlier)
-    if as_json:
-        write_json(dataclasses.asdict(done))
-    else:
-        _write_collection(done)
+    write_result(done, as_json, _collection_lines(done))
     if done.problems:
         raise typer.Exit(1)
 
@@ -174,17 +138,15 @@ def export(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export.")] = False,
     cache: Cache = None,
     as_json: AsJson = False,
-    verbose: Verbose = False,
 ) -> None:
     """Write a set with its features to one file that other tools read."""
     from headstart.cache.exchange.export import export as write
     from headstart.cache.store import Cache
 
     done = write(Cache(cache).open_set(name), out, format, split, tap, label, backbone, overwrite, view)
-    if as_json:
-        write_json({"path": str(done.path), "format": done.format, "samples": done.n_samples})
-        return
-    typer.echo(f"{done.path}: {done.n_samples:,} samples, {_size(done.n_bytes)} ({done.format})")
+    result = {"path": str(done.path), "format": done.format, "samples": done.n_samples}
+    line = f"{done.path}: {done.n_samples:,} samples, {_size(done.n_bytes)} ({done.format})"
+    write_result(result, as_json, [line])
 
 
 @app.command("import")
@@ -210,7 +172,6 @@ def import_(
     cache: Cache = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
-    verbose: Verbose = False,
 ) -> None:
     """Make a set of features that something else computed."""
     from headstart.cache.formats import format_name
@@ -223,29 +184,44 @@ def import_(
         format_name(format), cache,
     )  # fmt: skip
     done = import_features(config, open_progress(quiet))
-    if as_json:
-        write_json({"set": done.features.name, "samples": done.n_samples, "new": done.n_new})
-        return
-    typer.echo(f"set {done.features.name}: {done.n_samples:,} samples, {done.n_new:,} of them new")
+    result = {"set": done.features.name, "samples": done.n_samples, "new": done.n_new}
+    line = f"set {done.features.name}: {done.n_samples:,} samples, {done.n_new:,} of them new"
+    write_result(result, as_json, [line])
 
 
-def _write_collection(done: Collection) -> None:
+def _verification_lines(found: Verification, root: Path, repair: bool) -> Iterator[str]:
+    for finding in found.findings:
+        done = f" -> {finding.action}" if finding.action else ""
+        named = finding.problem.startswith(finding.place)
+        yield f"{finding.problem if named else f'{finding.place}: {finding.problem}'}{done}"
+    verdict = f"{len(found.findings)} problems" if found.findings else "all sound"
+    if not (found.n_shards or found.n_sets or found.findings):
+        verdict = f"there is nothing in {root}"
+    if repair and found.findings:
+        verdict += f", {sum(finding.action is not None for finding in found.findings)} of them repaired"
+    yield f"{found.n_shards:,} shards, {found.n_rows:,} rows, {found.n_sets:,} sets: {verdict}"
+
+
+def _compacted_line(one: Compacted) -> str:
+    sizes = f"{_size(one.bytes_before)} -> {_size(one.bytes_after)}"
+    became = f"{one.n_before:,} shards -> {one.n_after:,}, {sizes}"
+    return f"space  {one.space}: {one.problem or became}"
+
+
+def _collection_lines(done: Collection) -> Iterator[str]:
     """What gc found, a line each, and the sum."""
     for item in done.items:
         rows = f"{item.n_rows:,} rows, " if item.n_rows else ""
-        typer.echo(f"{item.kind:8}{item.place}: {rows}{_size(item.n_bytes)}")
-    for line in done.restored:
-        typer.echo(f"restored: {line}, as a set refers to it")
-    for line in done.spared:
-        typer.echo(f"spared: {line}")
-    for line in done.problems:
-        typer.echo(f"problem: {line}")
-    moved = sum(item.n_bytes for item in done.items if item.kind != "trash")
-    freed = sum(item.n_bytes for item in done.items if item.kind == "trash")
+        yield f"{item.kind:8}{item.place}: {rows}{_size(item.n_bytes)}"
+    yield from (f"restored: {line}, as a set refers to it" for line in done.restored)
+    yield from (f"spared: {line}" for line in done.spared)
+    yield from (f"problem: {line}" for line in done.problems)
+    moved = _size(sum(item.n_bytes for item in done.items if item.kind != "trash"))
+    freed = _size(sum(item.n_bytes for item in done.items if item.kind == "trash"))
     if done.applied:
-        typer.echo(f"{_size(moved)} moved to the trash, {_size(freed)} of older trash deleted")
+        yield f"{moved} moved to the trash, {freed} of older trash deleted"
     else:
-        typer.echo(f"{_size(moved)} would go to the trash, {_size(freed)} would be deleted; --apply does it")
+        yield f"{moved} would go to the trash, {freed} would be deleted; --apply does it"
 
 
 def _size(n_bytes: int) -> str:

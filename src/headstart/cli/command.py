@@ -1,28 +1,32 @@
-"""A command is made from the signature of a public function, and of what only a shell needs."""
+"""A command is made from the signature of a public function, and of what only a shell needs: exit codes, signals."""
 
 from __future__ import annotations
 
 import dataclasses
+import errno
 import functools
 import inspect
 import json
 import os
-from collections.abc import Callable, Collection, Mapping
+import shlex
+import signal
+import sys
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional, TypeVar, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional, ParamSpec, TypeVar, get_origin
 
 import typer
 
 from headstart.api import shared
-from headstart.cli.guard import guarded
-from headstart.errors import ConfigError
+from headstart.errors import ConfigError, HeadstartError, Interrupted
 from headstart.options import Parameter, about, members, parameter_of, parameters
 
 if TYPE_CHECKING:
     from headstart.config import Config
 
 C = TypeVar("C", bound="Config")
+P = ParamSpec("P")
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing on stderr but errors.")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show tracebacks.")]
@@ -85,14 +89,12 @@ def made_from(
             typed = {name for name in known if _is_typed(context, name)}
             command(Said(values, typed), **{p.name: given[p.name] for p in own})
 
-        made = guarded(called)
-        made.__doc__ = command.__doc__ or about(function)
-        made.__annotations__ = {}
         context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
         shell = [in_shell(p, name in optional) for name, p in known.items()]
         keywords = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
-        made.__signature__ = inspect.Signature([context, *shell, *keywords])  # type: ignore[attr-defined]
-        return made
+        called.__signature__ = inspect.Signature([context, *shell, *keywords])  # type: ignore[attr-defined]
+        called.__doc__ = command.__doc__ or about(function)
+        return guarded(called)
 
     return decorate
 
@@ -176,6 +178,15 @@ Cache = alone("cache", shared.CacheDir, None)
 Overwrite = alone("overwrite", shared.Overwrite, False)
 
 
+def write_result(value: Any, as_json: bool, lines: Iterable[str]) -> None:
+    """Write a result to stdout: for machines, or the lines that people read."""
+    if as_json:
+        write_json(value)
+        return
+    for line in lines:
+        typer.echo(line)
+
+
 def write_json(value: Any, indent: int | None = None) -> None:
     """Write a result to stdout for machines: JSON, a dataclass as an object."""
 
@@ -183,3 +194,80 @@ def write_json(value: Any, indent: int | None = None) -> None:
         return dataclasses.asdict(part) if dataclasses.is_dataclass(part) else str(part)  # type: ignore[arg-type]
 
     typer.echo(json.dumps(value, indent=indent, ensure_ascii=False, default=plain))
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, handled like Ctrl-C: what is finished is committed first."""
+
+
+def guarded(command: Callable[P, None]) -> Callable[P, None]:
+    """Turn errors into one clear line and the exit code that the design gives them; each command has ``--verbose``."""
+
+    @functools.wraps(command)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
+        kwargs.pop("verbose", None)  # `fail` looks for it where a mistake in the options is met, too
+        signal.signal(signal.SIGTERM, _terminate)
+        if kwargs.get("quiet"):
+            for library in ("HF_HUB", "HF_DATASETS"):
+                os.environ.setdefault(f"{library}_DISABLE_PROGRESS_BARS", "1")
+        try:
+            command(*args, **kwargs)
+        except typer.Exit:
+            raise
+        except KeyboardInterrupt as error:
+            number = signal.SIGTERM if isinstance(error, _Terminated) else signal.SIGINT
+            fail(
+                Interrupted(f"interrupted; what was finished is kept. Resume with: {this_command()}", number)
+            )
+        except HeadstartError as error:
+            fail(error)
+        except BrokenPipeError:
+            sys.stderr.close()  # whoever read our output has left; there is nobody to tell
+            raise typer.Exit(0) from None
+        except (MemoryError, OSError) as error:
+            fail(HeadstartError(_explain(error)))
+        except Exception as error:
+            text = f"unexpected {type(error).__name__}: {error}"
+            fail(HeadstartError(f"{text}; this is a bug in headstart: --verbose shows where"))
+
+    own = inspect.signature(command, eval_str=True).parameters.values()
+    verbose = inspect.Parameter("verbose", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Verbose)
+    wrapper.__signature__ = inspect.Signature([*own, verbose])  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {}
+    return wrapper
+
+
+def fail(error: HeadstartError) -> None:
+    """Write an error and leave with its exit code; the traceback only under ``--verbose``."""
+    prefix = "" if isinstance(error, Interrupted) else "error: "
+    print(f"{prefix}{error}", file=sys.stderr)
+    if "--verbose" in sys.argv:
+        import traceback
+
+        traceback.print_exc()
+    raise typer.Exit(error.exit_code)
+
+
+def _terminate(number: int, frame: object) -> None:
+    raise _Terminated
+
+
+def this_command() -> str:
+    """The command that goes on: as it was given, and of one that keeps its state only if asked, with ``--resume``."""
+    words = ["headstart", *(word for word in sys.argv[1:] if word != "--overwrite" or not _is_resumed())]
+    return shlex.join([*words, "--resume"] if _is_resumed() and "--resume" not in words else words)
+
+
+def _is_resumed() -> bool:
+    return sys.argv[1:2] == ["fine-tune"]
+
+
+def _explain(error: BaseException) -> str:
+    if isinstance(error, MemoryError):
+        return "out of memory; extract takes a smaller --batch-size, fit-head leaves features on disk with --mapped"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        where = "write " + str(error.filename) if error.filename else "write the result"
+        return f"no space left to {where}; what was committed is kept"
+    if isinstance(error, PermissionError):
+        return f"no permission: {error.filename}"
+    return str(error)

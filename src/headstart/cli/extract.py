@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from shlex import quote
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from headstart import api
-from headstart.cli.command import AsJson, Quiet, Said, Verbose, made_from
+from headstart.cli.command import AsJson, Quiet, Said, made_from, write_json
 from headstart.tasks import open_task
 
 if TYPE_CHECKING:
+    from headstart.contracts import Progress
     from headstart.extraction.stage import ExtractionResult
 
 
 @made_from(api.extract)
-def extract(said: Said, as_json: AsJson = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
+def extract(said: Said, as_json: AsJson = False, quiet: Quiet = False) -> None:
     from headstart.config import ExtractConfig
     from headstart.extraction.stage import check_strict
     from headstart.extraction.stage import extract as run
@@ -26,40 +26,46 @@ def extract(said: Said, as_json: AsJson = False, quiet: Quiet = False, verbose: 
     config = said.config(ExtractConfig)
     progress = open_progress(quiet)
     done = run(config, progress)
-    features = done.features
     if as_json:
-        result = {
-            "set": features.name,
-            "digest": features.digest,
-            "path": str(features.path),
-            "samples": done.n_samples,
-            "computed": done.n_computed,
-            "failures": done.n_skipped,
-            "unlabelled": dict(done.n_unlabelled),
-            "seconds": round(done.seconds, 3),
-            "timings": None if done.timings is None else done.timings.to_json(),
-            "spaces": [ref.space for ref in features.features],
-        }
-        typer.echo(json.dumps(result))
+        write_json(_as_json(done))
     else:
-        rate = f", {done.n_computed / done.seconds:,.0f} a second" if done.n_computed else ""
-        typer.echo(
-            f"set {features.name}: {done.n_samples:,} samples, {done.n_computed:,} computed "
-            f"in {done.seconds:.1f} s{rate}"
-        )
-        if done.timings is not None:
-            progress.say(str(done.timings))
-        if done.failures:
-            typer.echo(f"{done.n_skipped:,} skipped, named in {features.path / 'failures.jsonl'}")
-        for name, n in done.n_unlabelled.items():
-            if n:
-                typer.echo(
-                    f"{n:,} of {done.n_samples:,} samples have no label in {name!r}; heads leave them out"
-                )
+        _show(done, progress)
         if (fitting := _fitting(done)) is not None:
             where = f" --cache {config.cache}" if config.cache else ""
-            progress.say(f"next: headstart fit-head {features.name}{fitting}{where}")
+            progress.say(f"next: headstart fit-head {done.features.name}{fitting}{where}")
     check_strict(config, done)
+
+
+def _as_json(done: ExtractionResult) -> dict[str, Any]:
+    features = done.features
+    return {
+        "set": features.name,
+        "digest": features.digest,
+        "path": str(features.path),
+        "samples": done.n_samples,
+        "computed": done.n_computed,
+        "failures": done.n_skipped,
+        "unlabelled": dict(done.n_unlabelled),
+        "seconds": round(done.seconds, 3),
+        "timings": None if done.timings is None else done.timings.to_json(),
+        "spaces": [ref.space for ref in features.features],
+    }
+
+
+def _show(done: ExtractionResult, progress: Progress) -> None:
+    """What was computed and what was left out."""
+    n, computed = done.n_samples, done.n_computed
+    rate = f", {computed / done.seconds:,.0f} a second" if computed else ""
+    typer.echo(
+        f"set {done.features.name}: {n:,} samples, {computed:,} computed in {done.seconds:.1f} s{rate}"
+    )
+    if done.timings is not None:
+        progress.say(str(done.timings))
+    if done.failures:
+        typer.echo(f"{done.n_skipped:,} skipped, named in {done.features.path / 'failures.jsonl'}")
+    for name, missing in done.n_unlabelled.items():
+        if missing:
+            typer.echo(f"{missing:,} of {n:,} samples have no label in {name!r}; heads leave them out")
 
 
 def _fitting(done: ExtractionResult) -> str | None:

@@ -8,7 +8,7 @@ import typer
 
 from headstart import api
 from headstart.api import shared
-from headstart.cli.command import AsJson, Quiet, Said, Verbose, made_from, write_json
+from headstart.cli.command import AsJson, Quiet, Said, made_from, write_result
 
 if TYPE_CHECKING:
     from headstart.inspection.diff import Diff, FeatureDiff, SampleDiff
@@ -22,29 +22,20 @@ SHOWN_IDS, SHOWN_ENTRIES, WIDTH = 5, 8, 60
     without=["split_seed", "retry_failed", "max_failures", "strict"],
     instead={"backbone": shared.Backbone},
 )
-def diff(said: Said, as_json: AsJson = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
+def diff(said: Said, as_json: AsJson = False, quiet: Quiet = False) -> None:
     """Say why an extract command would miss: what differs in the recipe, which samples are new."""
     from headstart.config import ExtractConfig
     from headstart.inspection.diff import diff as run
     from headstart.progress import open_progress
 
     found = run(said.config(ExtractConfig), open_progress(quiet))
-    if as_json:
-        write_json(found)
-        return
-    for line in _diff_lines(found):
-        typer.echo(line)
+    write_result(found, as_json, _diff_lines(found))
 
 
 @made_from(api.doctor)
-def doctor(said: Said, as_json: AsJson = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
+def doctor(said: Said, as_json: AsJson = False, quiet: Quiet = False) -> None:
     seen = api.doctor(**said.values, quiet=quiet)
-    if as_json:
-        write_json(seen)
-    else:
-        for examination in seen:
-            for line in _doctor_lines(examination):
-                typer.echo(line)
+    write_result(seen, as_json, (line for one in seen for line in _doctor_lines(one)))
     if not all(examination.healthy for examination in seen):
         raise typer.Exit(4)
 

@@ -9,19 +9,18 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from headstart import api
-from headstart.cli.command import AsJson, Quiet, Said, Verbose, made_from, write_json
-from headstart.cli.guard import this_command
+from headstart.cli.command import AsJson, Quiet, Said, made_from, this_command, write_json
 
 if TYPE_CHECKING:
     from headstart.pipelines.run import PipelineOutcome, StepOutcome
 
 
 @made_from(api.run_pipeline, optional=["pipeline"])
-def run(said: Said, as_json: AsJson = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
+def run(said: Said, as_json: AsJson = False, quiet: Quiet = False) -> None:
     from headstart.errors import HeadstartError
-    from headstart.pipelines.locations import find_pipeline
     from headstart.pipelines.run import foresee, run_pipeline
     from headstart.pipelines.schema import load_pipeline
+    from headstart.pipelines.shipped import find_pipeline
     from headstart.progress import open_progress
 
     if said["pipeline"] is None:
@@ -48,8 +47,8 @@ def run(said: Said, as_json: AsJson = False, quiet: Quiet = False, verbose: Verb
 
 def _list(as_json: bool) -> None:
     """The pipelines that come along."""
-    from headstart.pipelines.locations import shipped_pipelines
     from headstart.pipelines.schema import about_pipeline
+    from headstart.pipelines.shipped import shipped_pipelines
 
     found = {name: about_pipeline(path) for name, path in shipped_pipelines().items()}
     if as_json:

@@ -1,4 +1,4 @@
-"""``headstart predict``."""
+"""``headstart predict`` and ``headstart export``: what a run makes of raw inputs, and what it leaves for others."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from headstart import api
-from headstart.cli.command import Quiet, Said, Verbose, made_from
+from headstart.cli.command import AsJson, Quiet, Said, made_from, write_json
 
 
 @made_from(api.predict)
@@ -19,7 +19,6 @@ def predict(
         typer.Option("--out", metavar="FILE", help=".parquet, .csv or .jsonl. Default: CSV on stdout."),
     ] = None,
     quiet: Quiet = False,
-    verbose: Verbose = False,
 ) -> None:
     from headstart.cli.tables import check_writable, write_table
     from headstart.progress import open_progress
@@ -33,3 +32,10 @@ def predict(
         progress.say(f"{n_bad:,} of {table.num_rows:,} inputs could not be used; see the column 'error'")
     if out is not None:
         progress.say(f"{table.num_rows:,} predictions written to {out}")
+
+
+@made_from(api.export)
+def export(said: Said, as_json: AsJson = False, quiet: Quiet = False) -> None:
+    done = api.export(**said.values, quiet=quiet)
+    if as_json:
+        write_json(done.as_json)

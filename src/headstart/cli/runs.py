@@ -1,4 +1,4 @@
-"""``headstart runs ls|show|best``."""
+"""``headstart runs ls|show|best`` and ``headstart compare``."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headstart.cli.command import AsJson, Quiet, Verbose, write_json
-from headstart.cli.guard import guarded
+from headstart import api
+from headstart.cli.command import AsJson, Quiet, Said, guarded, made_from, write_json, write_result
 from headstart.columns import cell, columns
 
 if TYPE_CHECKING:
@@ -48,7 +48,6 @@ def ls(
     ] = "metric",
     as_json: AsJson = False,
     quiet: Quiet = False,
-    verbose: Verbose = False,
 ) -> None:
     """List runs with a metric of each."""
     from headstart.progress import open_progress
@@ -73,17 +72,12 @@ def ls(
 def show(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")],
     as_json: AsJson = False,
-    verbose: Verbose = False,
 ) -> None:
     """Show the report of a run: what was fitted on what, and how good it is."""
     from headstart.registry.run import Run
 
     found = Run.listed(run)
-    if as_json:
-        write_json(found.report)
-        return
-    for line in _page(found):
-        typer.echo(line)
+    write_result(found.report, as_json, _page(found))
 
 
 @app.command("best")
@@ -95,7 +89,6 @@ def best(
     set: SetName = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
-    verbose: Verbose = False,
 ) -> None:
     """Write the path of the best run; of an error (log_loss, brier, ece, mae, rmse …) the lowest is best."""
     from headstart.registry.known_runs import best_run
@@ -103,10 +96,21 @@ def best(
     found, runs, asked = _find(root, metric, split, set)
     _say_skipped(found.skipped, quiet)
     chosen = best_run(runs, asked)
+    write_result(_as_json(chosen, asked), as_json, [str(chosen.path)])
+
+
+@made_from(api.compare)
+def compare(said: Said, as_json: AsJson = False, quiet: Quiet = False) -> None:
+    """Compare runs on the same test samples: figures with intervals, costs, and which one to take."""
+    from headstart.progress import open_progress
+
+    comparison = api.compare(**said.values)
     if as_json:
-        write_json(_as_json(chosen, asked))
-        return
-    typer.echo(str(chosen.path))
+        write_json(comparison.to_json())
+    else:
+        comparison.show()
+    if said["out"] is not None:
+        open_progress(quiet).say(f"the comparison lies in {said['out']}")
 
 
 def _find(

@@ -67,7 +67,7 @@ def _open_path(path: Path, options: SourceOptions, modality: Modality | None) ->
     found = detect(path, options)
     match found.kind:
         case "images":
-            from headstart.data.folders.source import FolderSource
+            from headstart.data.folders import FolderSource
 
             return FolderSource(path, options)
         case "image":
@@ -75,22 +75,22 @@ def _open_path(path: Path, options: SourceOptions, modality: Modality | None) ->
 
             return MemorySource([path])
         case "tables":
-            from headstart.data.tables.source import TableSource
+            from headstart.data.table_source import TableSource
 
             return TableSource(found.tables, options, modality, found.by_split, found.ignored)
         case "metadata":
-            from headstart.data.folders.metadata import MetadataSource
+            from headstart.data.metadata import MetadataSource
 
             return MetadataSource(path, found.tables, options, modality)
         case "tars":
-            from headstart.data.tars.source import TarSource
+            from headstart.data.tars import TarSource
 
             return TarSource(found.tars, options, modality)
         case "saved":
-            from headstart.data.hub.source import open_saved
+            from headstart.data.hub_source import open_saved
 
             return open_saved(path, options, modality)
         case "hub":
-            from headstart.data.hub.opening import open_hub
+            from headstart.data.hub import open_hub
 
             return open_hub(str(path), options, modality)

@@ -4,32 +4,25 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from stat import S_ISDIR
 from typing import TYPE_CHECKING, Literal
 
-from headstart.data.blocks import printable
-from headstart.data.folders.layout import has_image
-from headstart.data.folders.metadata_files import find_metadata
-from headstart.data.image_files import is_image
-from headstart.data.tables.formats import TABLE_SUFFIXES, is_table
-from headstart.data.tables.parts import split_of
-from headstart.data.tars.files import (
-    TarFile,
-    common_folder,
-    expand,
-    is_pattern,
-    is_tar,
-    tar_files,
-    tars_in,
-)
+from headstart.data.contents import is_image
+from headstart.data.folders import has_image
+from headstart.data.metadata import find_metadata
+from headstart.data.read_table import TABLE_SUFFIXES, is_table
+from headstart.data.source import printable
+from headstart.data.table import split_of
+from headstart.data.tars import expand, is_pattern, is_tar, tar_files, tars_in
 from headstart.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from headstart.data.options import SourceOptions
+    from headstart.data.tar_block import TarFile
 
 READABLE = (
     "a folder of images (best in class folders), an image, "
@@ -42,15 +35,7 @@ HUB = "hf:"
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a path holds.
-
-    Parameters
-    ----------
-    by_split : bool
-        The names of the tables say their splits.
-    ignored : tuple of str
-        Files beside the tables.
-    """
+    """What a path holds; whether the names of its tables say their splits, and the files beside them."""
 
     kind: Literal["images", "image", "tables", "metadata", "tars", "saved", "hub"]
     tables: tuple[Path, ...] = ()
@@ -75,13 +60,15 @@ def detect(path: Path, options: SourceOptions) -> Found:
         # The set says where its data lies: without this it would fail when all is computed.
         raise DataError(f"{place}: the file's name is not UTF-8; rename it")
     elif is_pattern(str(path)):
-        found = _tars(paths := expand(str(path)), common_folder(paths))
+        paths = expand(str(path))
+        root = Path(os.path.commonpath([os.path.abspath(one.parent) for one in paths]))
+        found = Found("tars", tars=tar_files(root, paths))
     elif _is_folder(path):
         found = _detect_in_folder(path, options)
     elif is_table(path.name):
         found = Found("tables", (path,))
     elif is_tar(path.name):
-        found = _tars([path], path.parent)
+        found = Found("tars", tars=tar_files(path.parent, [path]))
     elif is_image(path.name):
         found = Found("image")
     else:
@@ -132,22 +119,16 @@ def _choose_tars(folder: Path, tars: Sequence[Path], names: Sequence[str]) -> Fo
     """The tars, unless there are images or tables beside them that may be meant as well."""
     stems = {path.name.partition(".")[0] for path in tars}
     # Whoever downloads tars often writes a table beside each: img2dataset does.
-    others = [name for name in names if is_image(name) or (is_table(name) and not _describes(name, stems))]
+    others = [
+        name for name in names if is_image(name) or (is_table(name) and name.partition(".")[0] not in stems)
+    ]
     if others:
         shown = ", ".join(others[:SHOWN_ENDINGS])
         raise ConfigError(
             f"{folder} holds both tars and other data ({shown}); say which: the path of a tar, "
             f"a pattern such as {folder}/{{000..012}}.tar, or a folder that holds one kind alone"
         )
-    return _tars(tars, folder)
-
-
-def _describes(table: str, stems: Collection[str]) -> bool:
-    return table.partition(".")[0] in stems
-
-
-def _tars(paths: Sequence[Path], root: Path) -> Found:
-    return Found("tars", tars=tuple(tar_files(root, paths)))
+    return Found("tars", tars=tar_files(folder, tars))
 
 
 def _choose_tables(folder: Path, tables: Sequence[str], names: Sequence[str]) -> Found:

@@ -30,10 +30,7 @@ ALIGNMENT = 64
 class GrowingTable:
     """Takes batches in order, and is one table.
 
-    Parameters
-    ----------
-    limit : int, optional
-        Bytes that may stay in memory; more only where no temporary file can be written. None: `IN_MEMORY`.
+    At most ``limit`` bytes stay in memory (None for `IN_MEMORY`); more only where no temporary file can be written.
     """
 
     def __init__(self, limit: int | None = None) -> None:

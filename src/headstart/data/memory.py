@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from headstart.arrow import strings
-from headstart.data.base import BaseSource
-from headstart.data.blocks import BLOCK_ROWS, Problem, Rows, Yielded, printable, repeated
-from headstart.data.image_files import EMPTY_FILE, key_files, key_of_image, read_image, stat_files
-from headstart.data.texts import key_pairs, key_texts, text_problems
+from headstart.contracts import Source
+from headstart.data.contents import EMPTY_FILE, Images, ScanMemo, key_paths, key_rows, payload_of
+from headstart.data.source import BLOCK_ROWS, Rows, Yielded, printable, repeated
 from headstart.errors import ConfigError, DataError
-from headstart.keys import KEY_BYTES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headstart.contracts import KeyMemo
+    from headstart.data.contents import Cell, Keyed
     from headstart.types import Modality, Payload, SampleBlock
-
-    Keyed = tuple[NDArray[np.uint8], dict[int, Problem]]
 
 _SHOWN = {
     "image": "images",
@@ -33,16 +27,12 @@ _SHOWN = {
 }
 
 
-class MemorySource(BaseSource):
+class MemorySource(Source):
     """Samples in memory; the id of an image file is its path, that of any other its number from 0.
 
-    Parameters
-    ----------
-    samples : sequence of str, PathLike, bytes or tuples of two
-        All of one modality: texts, pairs of texts, images (bytes and paths), or pairs of image and text.
-    modality : {"image", "text", "text-pair", "image-text"}, optional
-        What strings are: texts, or the paths of images; the first string of a pair is a path with
-        "image-text". Not needed without strings.
+    All are of one modality: texts, pairs of texts, images (bytes and paths), or pairs of image and text. Strings are
+    texts unless the modality says that they are paths of images; the first string of a pair is a path with
+    "image-text".
     """
 
     def __init__(self, samples: Sequence[Any], modality: Modality | None = None) -> None:
@@ -56,17 +46,12 @@ class MemorySource(BaseSource):
                     f"sample {number} is a {type(sample).__name__} among {_SHOWN[self._modality]}; "
                     "give samples of one kind"
                 )
-        self._yielded: Yielded[Sequence[int] | NDArray[np.int64]] = Yielded()
+        self._yielded: Yielded[Sequence[int] | NDArray[Any]] = Yielded()
 
     @property
     def modality(self) -> Modality:
         """What the samples are."""
         return self._modality
-
-    @property
-    def label_names(self) -> Mapping[str, Sequence[str]]:
-        """No labels."""
-        return {}
 
     @property
     def description(self) -> str:
@@ -77,10 +62,11 @@ class MemorySource(BaseSource):
     def scan(self, memo: KeyMemo) -> Iterator[SampleBlock]:
         """All samples in blocks, in their order."""
         self._yielded = Yielded()
-        scanned_ns = time.time_ns()
+        seen = ScanMemo(memo)
         for start in range(0, len(self._samples), BLOCK_ROWS):
             samples = self._samples[start : start + BLOCK_ROWS]
-            keys, problems = self._keys(samples, memo, scanned_ns)
+            images, texts = self._split(samples)
+            keys, problems = key_rows(range(len(samples)), texts, images, seen)
             ids = strings([self._id(sample, number) for number, sample in enumerate(samples, start)])
             rows = Rows(ids, ids, repeated(None, len(samples)), keys, {}, problems)
             places = rows.places(start)
@@ -90,66 +76,36 @@ class MemorySource(BaseSource):
     def payload(self, row: int) -> Payload:
         """The ``row``-th sample that `scan` yielded; an image file is read."""
         numbers, place = self._yielded.find(row)
-        sample = self._samples[int(numbers[place])]
-        match self._modality:
-            case "text":
-                return str(sample)
-            case "text-pair":
-                return str(sample[0]), str(sample[1])
-            case "image":
-                return _content(sample)
-            case "image-text":
-                return _content(sample[0]), str(sample[1])
+        images, texts = self._split([self._samples[int(numbers[place])]])
+        payload: Payload = payload_of([str(column[0]) for column in texts], images and images.read(0))
+        return payload
+
+    def _split(self, samples: Sequence[Any]) -> tuple[_MemoryImages | None, list[Sequence[str]]]:
+        """The images of samples, if they have any, and the columns of their texts."""
+        parts = [samples] if self._modality in ("image", "text") else list(zip(*samples, strict=True))
+        images = _MemoryImages(parts.pop(0)) if self._modality in ("image", "image-text") else None
+        return images, parts
 
     def _id(self, sample: Any, number: int) -> str:
         if self._modality != "image" or isinstance(sample, bytes):
             return str(number)
         return printable(os.fsdecode(sample))
 
-    def _keys(self, samples: Sequence[Any], memo: KeyMemo, scanned_ns: int) -> Keyed:
-        match self._modality:
-            case "text":
-                return key_texts(samples)
-            case "text-pair":
-                return key_pairs(samples)
-            case "image":
-                return _key_images(samples, memo, scanned_ns)
-            case "image-text":
-                images, texts = [sample[0] for sample in samples], [sample[1] for sample in samples]
-                troubles = text_problems(texts)
-                sound = ["" if row in troubles else text for row, text in enumerate(texts)]
-                found, problems = _key_images(images, memo, scanned_ns, sound)
-                return found, problems | troubles
 
+class _MemoryImages(Images):
+    """Images as bytes or by path."""
 
-def _content(image: Any) -> bytes:
-    if isinstance(image, bytes):
-        return image
-    path = os.fsdecode(image)
-    return read_image(path, printable(path))
+    empty = EMPTY_FILE
 
+    def __init__(self, samples: Sequence[Any]) -> None:
+        self._samples = samples
 
-def _key_images(
-    samples: Sequence[Any], memo: KeyMemo, scanned_ns: int, texts: Sequence[str] | None = None
-) -> Keyed:
-    """Keys of images, alone or with texts: of those in files by way of the memo."""
-    keys = np.zeros((len(samples), KEY_BYTES), dtype=np.uint8)
-    problems: dict[int, Problem] = {}
-    in_files = []
-    for row, sample in enumerate(samples):
-        if not isinstance(sample, bytes):
-            in_files.append(row)
-        elif sample:
-            key = key_of_image(sample, None if texts is None else texts[row])
-            keys[row] = np.frombuffer(key, dtype=np.uint8)
-        else:
-            problems[row] = EMPTY_FILE
-    paths = [os.fsdecode(samples[row]) for row in in_files]
-    stats, troubles = stat_files(paths)
-    chosen = None if texts is None else [texts[row] for row in in_files]
-    keys[in_files] = key_files(paths, stats, troubles, memo, scanned_ns, chosen)
-    problems |= {in_files[number]: problem for number, problem in troubles.items()}
-    return keys, problems
+    def cells(self, rows: Sequence[int]) -> Iterator[Cell]:
+        for sample in (self._samples[row] for row in rows):
+            yield (sample, None) if isinstance(sample, bytes) else (None, os.fsdecode(sample))
+
+    def _key_files(self, paths: list[str], memo: ScanMemo, texts: Sequence[str] | None) -> Keyed:
+        return key_paths(paths, memo, texts)  # the sample is called by its path
 
 
 def _modality_of(sample: Any, wanted: Modality | None) -> Modality:

@@ -29,9 +29,9 @@ from headstart.cache.formats import FormatName, shard_format
 from headstart.cache.layout import check_set_name
 from headstart.cache.sets import LABEL
 from headstart.cache.store import Cache
-from headstart.data.labels.names import clean_labels
+from headstart.data.label_cells import clean_labels
+from headstart.data.read_table import is_table, read_table_file
 from headstart.data.splits import split_name
-from headstart.data.tables.formats import is_table, read_table_file
 from headstart.errors import ConfigError, DataError
 from headstart.extraction.commit import count_held, describe_set, failures_in, other_features
 from headstart.extraction.samples import Samples, label_samples

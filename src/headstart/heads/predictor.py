@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from headstart.errors import StorageError
 from headstart.files import read_json, write_json
 from headstart.heads.preparation import Preparation
-from headstart.heads.storage import load_head, save_head, task_of
+from headstart.heads.storage import load_head, save_head
 from headstart.tasks import open_task
 from headstart.types import Predictions
 
@@ -25,22 +25,17 @@ CALIBRATION_FILE = "calibration.json"
 
 @dataclass(frozen=True)
 class Predictor:
-    """From features to predictions.
-
-    Parameters
-    ----------
-    temperature : float
-        Logits are divided by it; 1: probabilities are the head's own.
-    """
+    """From features to predictions."""
 
     head: Head
     preparation: Preparation = field(default_factory=Preparation)
     temperature: float = 1.0
+    """Logits are divided by it; 1 where probabilities are the head's own."""
 
     @property
     def task(self) -> LabelKind:
         """What is predicted."""
-        return task_of(self.head)
+        return self.head.task
 
     @property
     def classes(self) -> list[str]:

@@ -35,7 +35,7 @@ from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     from headstart.contracts import Head
-    from headstart.types import Json, LabelKind
+    from headstart.types import Json
 
 FORMAT = 1
 TENSORS_FILE = "head.safetensors"
@@ -56,28 +56,22 @@ def save_head(head: Head, folder: Path) -> None:
     """
     if not hasattr(head, "kind") or not hasattr(head, "tensors"):
         raise StorageError(f"a {type(head).__name__} cannot be kept: only the heads of headstart can")
+    classes = None
+    if hasattr(head, "classes_"):
+        classes = {"dtype": head.classes_.dtype.str, "values": _class_values(head.classes_)}
     content = save({name: np.asarray(tensor, order="C") for name, tensor in head.tensors().items()})
     description = {
         "format": FORMAT,
         "kind": head.kind,
-        "task": task_of(head),
+        "task": head.task,
         "params": {name: _plain(name, value) for name, value in head.get_params().items()},
-        "classes": _describe_classes(head),
+        "classes": classes,
         "n_features": head.n_features_in_,
         "fitted": {name.rstrip("_"): _fitted(getattr(head, name)) for name in head.fitted},
-        "digest": _digest(content),
+        "digest": blake2b(content, digest_size=16).hexdigest(),
     }
     write_durably(folder / TENSORS_FILE, content)
     write_json(folder / JSON_FILE, description)
-
-
-def task_of(head: Head) -> LabelKind:
-    """What a fitted head predicts."""
-    if own := getattr(head, "label_kind", None):
-        return str(own)
-    if not hasattr(head, "classes_"):
-        return "regression"
-    return "multi" if getattr(head, "is_multi_", False) else "single"
 
 
 def load_head(folder: Path) -> Head:
@@ -92,13 +86,16 @@ def load_head(folder: Path) -> Head:
     """
     path = folder / JSON_FILE
     description = _read_description(path)
-    head = _open(description, path)
+    try:
+        head: Any = open_head(description["kind"], description["params"], seed=0, task=description["task"])
+    except (ConfigError, KeyError) as error:
+        raise StorageError(f"{path} describes no head of this version: {error}") from error
     classes = _read_classes(description["classes"], path)
     tensors = _read_tensors(folder / TENSORS_FILE, description["digest"])
     for name in head.fitted:
         setattr(head, name, description["fitted"].get(name.rstrip("_")))
-    n_classes = 0 if classes is None else len(classes)
-    _check_tensors(head, tensors, n_classes, description["n_features"], folder / TENSORS_FILE)
+    n_outputs = head.n_outputs_ if classes is None else len(classes)
+    _check_tensors(head, tensors, n_outputs, description["n_features"], folder / TENSORS_FILE)
     loaded: Head = head.restore(classes, tensors)
     return loaded
 
@@ -129,20 +126,6 @@ def _read_description(path: Path) -> dict[str, Any]:
     return content
 
 
-def _open(description: dict[str, Any], path: Path) -> Any:
-    """The unfitted head of that kind, with those parameters."""
-    try:
-        return open_head(description["kind"], description["params"], seed=0, task=description["task"])
-    except (ConfigError, KeyError) as error:
-        raise StorageError(f"{path} describes no head of this version: {error}") from error
-
-
-def _describe_classes(head: Any) -> Json:
-    if not hasattr(head, "classes_"):
-        return None
-    return {"dtype": head.classes_.dtype.str, "values": _class_values(head.classes_)}
-
-
 def _read_classes(entry: dict[str, Any] | None, path: Path) -> NDArray[Any] | None:
     """The class names, shape (n_classes,), exactly as they were written; None: numbers."""
     if entry is None:
@@ -170,15 +153,16 @@ def _read_tensors(path: Path, digest: str) -> dict[str, NDArray[Any]]:
         raise StorageError(
             f"{path} is not a safetensors file, or is cut short ({error}); fit the head again"
         ) from error
-    if _digest(content) != digest:
+    if blake2b(content, digest_size=16).hexdigest() != digest:
         raise StorageError(f"{path} is not the file that {JSON_FILE} was written with; fit the head again")
     return tensors
 
 
 def _check_tensors(
-    head: Any, tensors: dict[str, NDArray[Any]], n_classes: int, n_features: int, path: Path
+    head: Any, tensors: dict[str, NDArray[Any]], n_outputs: int, n_features: int, path: Path
 ) -> None:
-    shapes = head.shapes(tensors, n_classes, n_features)
+    shapes = dict.fromkeys(("mean", "scale"), (n_features,))
+    shapes |= head.shapes(tensors, n_outputs, n_features)
     if tensors.keys() != shapes.keys():
         raise StorageError(f"{path} holds {sorted(tensors)} and should hold {sorted(shapes)}")
     for name, shape in shapes.items():
@@ -190,7 +174,7 @@ def _check_tensors(
             raise StorageError(f"{path}: {name!r} is {found}, and {JSON_FILE} says {noun} of shape {shape}")
         if not np.isfinite(tensor).all():
             raise StorageError(f"{path}: {name!r} has values that are not finite")
-    if "scale" in tensors and not (tensors["scale"] > 0).all():
+    if not (tensors["scale"] > 0).all():
         raise StorageError(f"{path}: 'scale' has values that are not positive")
 
 
@@ -220,7 +204,3 @@ def _plain(name: str, value: Any) -> Json:
     if value is not None and not isinstance(value, bool | int | float | str):
         raise StorageError(f"the parameter {name}={value!r} cannot be kept; give a number")
     return value
-
-
-def _digest(content: bytes) -> str:
-    return blake2b(content, digest_size=16).hexdigest()

@@ -13,14 +13,14 @@ from headstart.arrow import codes_by_name, keys_from_arrow
 from headstart.backbones.pooling import display_tap, is_ragged
 from headstart.cache.store import Cache
 from headstart.errors import ConfigError, DataError
-from headstart.heads.design import Design
 from headstart.heads.neighbours import Neighbours, nearest
-from headstart.heads.ridge_path import ridge_path
-from headstart.heads.rows import Chosen, mean_of
+from headstart.heads.ridge_path import Design, ridge_path
+from headstart.heads.rows import mean_of
 from headstart.inspection.duplicates import Pairs, crossing, groups_of, pairs_above
 from headstart.inspection.label_errors import LabelErrors, find_label_errors, require_cleanlab
 from headstart.inspection.outliers import neighbour_distance, robust_z
 from headstart.keys import ranks
+from headstart.samples import ChosenRows
 from headstart.tasks import open_task
 from headstart.types import SPLITS
 
@@ -212,7 +212,7 @@ def _wrong_labels(samples: MappedFeatures, rank: NDArray[np.int64]) -> LabelErro
     rows = np.flatnonzero(open_task(samples.kind).known(samples.y))
     if len(rows) < 2:
         return LabelErrors(rows[:0], samples.y[:0], np.empty(0))
-    found = find_label_errors(Chosen(samples, rows), samples.y[rows], samples.kind, rank[rows])
+    found = find_label_errors(ChosenRows(samples, rows), samples.y[rows], samples.kind, rank[rows])
     return LabelErrors(rows[found.row], found.suggested, found.score)
 
 
@@ -233,7 +233,7 @@ def _leaks(
     for split in ("test", "validation"):
         rows = np.flatnonzero(splits == SPLITS.index(split))
         if len(rows) and len(train):
-            near = nearest(Chosen(samples, rows), Chosen(samples, train), 1, centre, rank=rank[train])
+            near = nearest(ChosenRows(samples, rows), ChosenRows(samples, train), 1, centre, rank=rank[train])
             found = crossing(near, config.threshold)
             pairs[split] = Pairs(rows[found.first], train[found.second], found.cosine)
     has_label = open_task(samples.kind).known(samples.y)
@@ -258,7 +258,7 @@ def _worth(
     task = open_task(samples.kind)
     targets = task.indicators(samples.y[train], len(samples.names))
     true = task.indicators(samples.y[test], len(samples.names))
-    X, X_test = Chosen(samples, train), Chosen(samples, test)
+    X, X_test = ChosenRows(samples, train), ChosenRows(samples, test)
     design = Design.standardised(X)
     near = nearest(X_test, X, 1, centre, rank=rank[train])
     predicted = {

@@ -12,12 +12,12 @@ from headstart.arrow import keys_from_arrow
 from headstart.backbones.pooling import display_tap, is_ragged
 from headstart.cache.store import Cache
 from headstart.errors import ConfigError, DataError
-from headstart.heads.design import Design
 from headstart.heads.neighbours import nearest, votes
-from headstart.heads.ridge_path import leave_one_out
-from headstart.heads.rows import Chosen, mean_of
+from headstart.heads.ridge_path import Design, leave_one_out
+from headstart.heads.rows import mean_of
 from headstart.inspection.logme import logme
 from headstart.keys import ranks
+from headstart.samples import ChosenRows
 from headstart.tasks import open_task
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def _measure(features: FeatureSet, ref: FeatureRef, column: str) -> Ranked:
     samples = features.mapped("train", display_tap(ref.tap), column, ref.backbone)
     task = open_task(samples.kind)
     rows = np.flatnonzero(task.known(samples.y))
-    X = Chosen(samples, rows)
+    X = ChosenRows(samples, rows)
     Y = task.indicators(samples.y[rows], len(samples.names))
     if len(rows) < 2 or not np.ptp(Y, axis=0).any():
         raise DataError(

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from headstart.errors import HeadstartError
 from headstart.pipelines.state import Done, State, alone_in, finished
-from headstart.pipelines.steps import run_work
-from headstart.pipelines.work import Bench, Work, work_of
+from headstart.pipelines.steps import Bench, Work, run_work, work_of
 
 if TYPE_CHECKING:
     from headstart.contracts import Progress

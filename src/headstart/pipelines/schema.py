@@ -5,18 +5,101 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import Field
 
 from headstart.cache.layout import SET_NAME
+from headstart.config import (
+    ColumnConfig,
+    CompareConfig,
+    Config,
+    ExtractConfig,
+    FitConfig,
+    PredictConfig,
+    TuneConfig,
+)
 from headstart.errors import ConfigError, HeadstartError
-from headstart.options import nearest
+from headstart.options import item_of, members, nearest, split
 from headstart.pipelines.document import Document, change, read_document
-from headstart.pipelines.made_data import MADE
-from headstart.pipelines.options import LEAVES_A_RUN, VERBS, DataConfig, as_written, check_made
+from headstart.pipelines.shipped import MADE
 
 TOP = ("name", "about", "data", "steps")
 STAND_IN = "…"
 """For what is known only once earlier steps have run."""
+
+
+class DataConfig(ColumnConfig):
+    """The data of a pipeline: where it lies, or what makes it, and how it is read."""
+
+    path: str | None = None
+    make: str | None = None
+    rows: int | None = Field(None, ge=1)
+
+
+class PredictStep(PredictConfig):
+    """Options of predictions."""
+
+    run: str
+
+
+class ExportStep(Config):
+    """Options of an export."""
+
+    run: str
+    to: Literal["hf", "onnx", "timm"]
+    offline: bool = False
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A command that a step can be: options that a pipeline decides itself, and those that name earlier steps."""
+
+    config: type[Config]
+    left_out: frozenset[str] = frozenset()
+    sets: tuple[str, ...] = ()
+    runs: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        """The options that it takes."""
+        return [name for name in self.config.model_fields if name not in self.left_out]
+
+
+# A fine-tuning reads its data and makes its inputs as the set does that it trains on.
+_OF_THE_SET = frozenset(
+    {
+        *ColumnConfig.model_fields, "data", "max_length", "image_size", "crop_pct", "prompt", "weights", "split_seed",
+        "format",
+    }
+)  # fmt: skip
+VERBS: Mapping[str, Verb] = {
+    "extract": Verb(ExtractConfig, frozenset({"cache"})),
+    "fit-head": Verb(FitConfig, frozenset({"cache", "digest"}), ("set",)),
+    "fine-tune": Verb(TuneConfig, frozenset({"cache", "digest"}) | _OF_THE_SET, ("set",), ("init_head",)),
+    "compare": Verb(CompareConfig, frozenset(), ("set",), ("runs",)),
+    "predict": Verb(PredictStep, frozenset({"cache"}), (), ("run",)),
+    "export": Verb(ExportStep, frozenset(), (), ("run",)),
+}
+LEAVES_A_RUN = ("fit-head", "fine-tune")
+
+
+def as_written(config: type[Config], name: str, value: Any) -> Any:
+    """A value as the configuration takes it: where that is a list, several with commas between will do.
+
+    Examples
+    --------
+    >>> as_written(TuneConfig, "unfreeze", "0, 2,all"), as_written(TuneConfig, "epochs", 3)
+    (['0', '2', 'all'], 3)
+    """
+    if name == "sweep" and isinstance(value, str):
+        from headstart.fitting.grids import parse_sweep
+
+        return parse_sweep(value)
+    kind = config.model_fields[name].annotation
+    # Where one thing is as good as a list of them, a comma may be part of it.
+    is_list = item_of(kind) is not None and str not in members(kind)
+    return split(value) if is_list and isinstance(value, str) else value
 
 
 @dataclass(frozen=True)
@@ -168,9 +251,13 @@ def _data(document: Document, said: Any, where: tuple[str, ...]) -> DataConfig |
         raise document.error(
             "rows is for data that is made; give fewer rows in the data itself", *where, "rows"
         )
-    if data.make is not None and (problem := check_made(data.make)):
+    if data.make is not None and data.make not in MADE:
         near = nearest(data.make, list(MADE))
-        raise document.error(problem + (f"; did you mean {near}?" if near else ""), *where, "make")
+        hint = f"; did you mean {near}?" if near else ""
+        there = ", ".join(MADE)
+        raise document.error(
+            f"nothing is called {data.make!r} that could be made; there are {there}{hint}", *where, "make"
+        )
     return data
 
 

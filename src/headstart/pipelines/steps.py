@@ -1,22 +1,141 @@
-"""Running one step: the command's stage, and where its result goes."""
+"""One step: its command's own configuration, the key that it is known by, the folder that it fills, and running it."""
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from headstart.errors import ConfigError
+import numpy as np
+
+from headstart.arrow import column_of
+from headstart.cache.layout import set_name_from
+from headstart.cache.store import Cache
+from headstart.config import CompareConfig, ExtractConfig, FitConfig, PredictConfig, TuneConfig
+from headstart.errors import ConfigError, MismatchError
+from headstart.pipelines.schema import ExportStep
+from headstart.pipelines.shipped import made_path, make_data
+from headstart.pipelines.state import mark_of
+from headstart.tasks import open_task
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    import pyarrow as pa
 
-    from headstart.config import CompareConfig, ExtractConfig, FitConfig, PredictConfig, TuneConfig
-    from headstart.pipelines.options import ExportStep
-    from headstart.pipelines.work import Bench, Work
+    from headstart.cache.reading.labels import Labels
+    from headstart.comparison.runs import NamedRun
+    from headstart.config import Config
+    from headstart.contracts import Progress
+    from headstart.pipelines.schema import Pipeline, Step
+    from headstart.pipelines.state import Done
     from headstart.registry.run import Run
 
+NO_DIFFERENCE = (
+    "cache", "device", "workers", "format", "offline", "track", "part_size", "plots", "data", "init_head", "runs", "run"
+)  # fmt: skip
+"""What changes no result, or is in the key by its content."""
+
 HEADLINES = ("accuracy", "macro_f1", "micro_f1", "r2", "mae", "rmse")
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where and how a pipeline works."""
+
+    pipeline: Pipeline
+    folder: Path
+    cache: str | None
+    offline: bool
+    progress: Progress
+
+    def place(self, step: str) -> Path:
+        """The folder of a step."""
+        return self.folder / step
+
+
+@dataclass(frozen=True)
+class Work:
+    """A step that is ready to run, with the runs that it names by step, and ``set`` and ``digest`` of its features."""
+
+    step: Step
+    config: Config
+    key: str
+    target: Path
+    runs: Mapping[str, Path]
+    features: Mapping[str, Any] | None = None
+
+
+def work_of(step: Step, bench: Bench, done: Mapping[str, Done], make: bool) -> Work:
+    """Resolve a step whose needs are there; without ``make``, data that is to be made is not made."""
+    verb = step.verb
+    runs = {name: bench.place(name) for name in step.needs if bench.pipeline.step(name).verb != "extract"}
+    named = next((name for name in step.needs if name not in runs), None)
+    features = None if named is None else done[named].result
+    config = _config(step, bench, features, make)
+    tokens = [_token(bench, name, done, reads_head_only=verb == "fine-tune") for name in step.needs]
+    return Work(step, config, _key(verb, config, tokens), bench.place(step.name), runs, features)
+
+
+def _config(step: Step, bench: Bench, features: Mapping[str, Any] | None, make: bool) -> Config:
+    """The options as the command's own configuration."""
+    options = dict(step.options)
+    computes: dict[str, Any] = {"cache": bench.cache}
+    if bench.offline:
+        computes["offline"] = True
+    pinned = {} if features is None else {"set": features["set"], "digest": features["digest"]}
+    match step.verb:
+        case "extract":
+            name = options.pop("set", None) or set_name_from(f"{bench.pipeline.name}-{step.name}")
+            return ExtractConfig(**{**options, **computes, "set": name, "data": _data(step, bench, make)})
+        case "fit-head":
+            return FitConfig(**{**options, **pinned, "cache": bench.cache})
+        case "fine-tune":
+            if "init_head" in options:
+                options["init_head"] = (bench.folder / options["init_head"]).resolve()
+            assert features is not None  # the schema saw to it
+            where = {"data": features["data"], **pinned}
+            return TuneConfig(**{**options, **computes, **where})
+        case "predict":
+            del options["run"]
+            return PredictConfig(**{**options, **computes, "data": _data(step, bench, make)})
+        case "export":
+            return ExportStep(**{**options, "offline": options.get("offline", False) or bench.offline})
+    return CompareConfig(**options)
+
+
+def _data(step: Step, bench: Bench, make: bool) -> str:
+    """Where the data lies."""
+    data = step.data
+    assert data is not None  # the schema saw to it
+    if data.make is None:
+        return str(data.path)
+    find = make_data if make else made_path
+    return str(find(data.make, data.rows, bench.folder / "data"))
+
+
+def _token(bench: Bench, name: str, done: Mapping[str, Done], reads_head_only: bool) -> str:
+    """What of an earlier step a later one hangs on: a set's digest, a head's files, or a whole report."""
+    if bench.pipeline.step(name).verb == "extract":
+        return str(done[name].result["digest"])
+    if not reads_head_only:
+        return mark_of(bench.place(name))
+    digest = blake2b(digest_size=8)
+    model = bench.place(name) / "model"
+    for path in sorted(model.rglob("*")):
+        if path.is_file():
+            digest.update(path.relative_to(model).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _key(verb: str, config: Config, tokens: list[str]) -> str:
+    said = config.model_dump(mode="json", exclude_none=True, exclude=set(NO_DIFFERENCE))
+    if isinstance(config, ExtractConfig | PredictConfig):
+        said["data"] = config.data
+    text = json.dumps([verb, said, tokens], sort_keys=True, ensure_ascii=False)
+    return blake2b(text.encode("utf-8"), digest_size=8).hexdigest()
 
 
 def run_work(work: Work, bench: Bench, resume: bool) -> dict[str, Any]:
@@ -68,7 +187,8 @@ def _fit_head(work: Work, bench: Bench, resume: bool) -> dict[str, Any]:
 
 
 def _fine_tune(work: Work, bench: Bench, resume: bool) -> dict[str, Any]:
-    from headstart.tuning.stage import fine_tune, prepare_state
+    from headstart.tuning.stage import fine_tune
+    from headstart.tuning.state import prepare_state
 
     config = cast("TuneConfig", work.config)
     state = prepare_state(config, work.target, resume, overwrite=True)
@@ -98,13 +218,12 @@ def _figures(record: Run, target: Path) -> dict[str, Any]:
 def _compare(work: Work, bench: Bench) -> dict[str, Any]:
     from headstart.comparison.runs import open_runs
     from headstart.comparison.stage import compare, compare_opened
-    from headstart.pipelines.other_set import judge_elsewhere
 
     config, paths = cast("CompareConfig", work.config), list(work.runs.values())
     if work.features is None:
         comparison = compare(paths, bench.cache, config.seed)
     else:
-        elsewhere = judge_elsewhere(open_runs(paths), work.features, bench)
+        elsewhere = _judge_elsewhere(open_runs(paths), work.features, bench)
         comparison = compare_opened(elsewhere, bench.cache, config.seed)
     comparison.save(work.target, overwrite=True, plots=config.plots)
     figures = {run.name: run.figures[comparison.figure] for run in comparison.runs}
@@ -118,6 +237,47 @@ def _compare(work: Work, bench: Bench) -> dict[str, Any]:
         "cheapest": comparison.cheapest,
         "advice": list(comparison.advice),
     }
+
+
+def _judge_elsewhere(runs: Sequence[NamedRun], features: Mapping[str, Any], bench: Bench) -> list[NamedRun]:
+    """The same runs with predictions for the test samples of another set, which they were not made for."""
+    from headstart.tuning.samples import read_again
+
+    opened = Cache(bench.cache).open_set(features["set"], features["digest"])
+    column = str(runs[0].run.labels.get("column", ""))
+    held = opened.held("test")
+    labels = held.labels(column if column in opened.label_names else None)
+    task = open_task(labels.kind)
+    known = np.flatnonzero(task.known(labels.y))
+    if not len(known):
+        raise MismatchError(f"set {opened.name!r} has no labelled test samples to judge runs on")
+    said = task.decode(labels.y, labels.names)
+    samples = held.table.select(["id", "key"]).append_column("label", said).take(column_of(known))
+    payload = read_again(opened, None, bench.progress).payloads(samples)
+    payloads = [payload(row) for row in range(samples.num_rows)]
+    return [replace(run, predictions=_predictions(run, samples, payloads, labels, bench)) for run in runs]
+
+
+def _predictions(
+    run: NamedRun, samples: pa.Table, payloads: list[Any], labels: Labels, bench: Bench
+) -> pa.Table:
+    from headstart.prediction.stage import predict
+
+    saved = run.run
+    strangers = set(labels.names) - set(saved.labels["names"])
+    if saved.task != labels.kind or strangers:
+        raise MismatchError(
+            f"run {run.name} cannot be judged on these samples: it predicts {saved.task} labels "
+            f"{', '.join(map(str, saved.labels['names'][:5]))}, and they have others"
+        )
+    computes: dict[str, Any] = {"cache": bench.cache, "offline": bench.offline}
+    config = PredictConfig(data=payloads, **computes)
+    said = predict(saved, config, bench.progress)
+    if "error" in said.column_names:
+        raise MismatchError(f"run {run.name} cannot read some of the samples that it is to be judged on")
+    for name in said.column_names[1:]:
+        samples = samples.append_column(name, said.column(name))
+    return samples
 
 
 def _predict(work: Work, bench: Bench) -> dict[str, Any]:

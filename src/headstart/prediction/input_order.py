@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headstart.data.blocks import printable
+from headstart.data.source import printable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

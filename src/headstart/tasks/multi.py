@@ -11,13 +11,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headstart.arrow import codes_of_lists
-from headstart.data.labels.cells import as_string_lists, as_strings, is_plain_list
-from headstart.data.labels.lists import flags_as_lists, rename_lists, split_cells
-from headstart.data.labels.names import in_order, n_classes
+from headstart.data.label_cells import (
+    as_string_lists,
+    as_strings,
+    flags_as_lists,
+    in_order,
+    is_plain_list,
+    n_classes,
+    rename_lists,
+    split_cells,
+)
 from headstart.errors import ConfigError, DataError, StorageError
 from headstart.metrics.calibration import fit_temperature, probabilities_at
-from headstart.metrics.figures import judge_labels
-from headstart.metrics.multi import evaluate_multi
+from headstart.metrics.multi import evaluate_multi, judge_labels
 from headstart.tasks.columns import (
     PROBABILITY,
     check_finite,

@@ -10,13 +10,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headstart.arrow import codes_by_name, names_by_code
-from headstart.data.labels.cells import as_strings, is_plain_list, whole
-from headstart.data.labels.lists import first_row
-from headstart.data.labels.names import Renaming, clean_labels, in_order, n_classes, names_of
+from headstart.data.label_cells import (
+    Renaming,
+    as_strings,
+    clean_labels,
+    first_row,
+    in_order,
+    is_plain_list,
+    n_classes,
+    names_of,
+    whole,
+)
 from headstart.errors import ConfigError, DataError, StorageError
 from headstart.metrics.calibration import fit_temperature, probabilities_at
-from headstart.metrics.figures import judge_classes
-from headstart.metrics.single import evaluate_single
+from headstart.metrics.single import evaluate_single, judge_classes
 from headstart.metrics.tables import most_confident_mistakes
 from headstart.tasks.columns import (
     PROBABILITY,

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pytest
 
 from headstart.arrow import with_columns
-from headstart.data.labels.kinds import read_labels
+from headstart.data.labels import read_labels
 from headstart.errors import DataError
 from headstart.tasks import open_task
 from headstart.types import LabelReading, Predictions

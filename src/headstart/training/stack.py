@@ -14,15 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from headstart.heads.networks.layers import Streams
-from headstart.heads.networks.networks import Network
+from headstart.heads.networks import Network, Streams
 from headstart.training.checkpoint import Checkpoint
-from headstart.training.examples import Examples, Inputs, Stream, batches_of, mixing
-from headstart.training.loop import Loop, Trained
-from headstart.training.objectives import Objective
-from headstart.training.seeds import generator_of
+from headstart.training.examples import Examples, Inputs, Stream, batches_of, generator_of, mixing
+from headstart.training.loop import Loop, TrainingResult
 from headstart.training.settings import Settings
-from headstart.training.trainee import Group, Step
+from headstart.training.trainee import Group, Objective, Step
 
 VALIDATION_LOGITS = 1 << 17
 """Rows times members that are evaluated at once."""
@@ -37,14 +34,7 @@ SMALL_STEP = 1 << 23
 class HeadStack:
     """A stack of networks with the samples that each sees; a `Trainee`.
 
-    Parameters
-    ----------
-    network : Network
-        M members on their device.
-    streams : sequence of Stream
-        With M members in all, in their order; all with as many examples of one width.
-    settings : Settings
-    objective : Objective
+    The streams have the network's M members in all, in their order, and each has as many examples of one width.
     """
 
     def __init__(
@@ -195,7 +185,7 @@ def train_stack(
     callbacks: Sequence[Any] = (),
     checkpoint: Checkpoint | None = None,
     about: Mapping[str, Any] | None = None,
-) -> list[Trained]:
+) -> list[TrainingResult]:
     """Train heads side by side, in place; one result for each. ``about`` tells this training from others, as JSON."""
     stack = HeadStack(network, streams, settings, objective)
     identity = ""

@@ -15,15 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Depths:
-    """The depth of every parameter of a backbone.
+    """The depth of every parameter of a backbone of so many blocks, or stages; 0 if it cannot be divided.
 
-    Parameters
-    ----------
-    n_blocks : int
-        Blocks of a transformer, stages of a convolutional network; 0: the network cannot be divided.
-    of_parameter : mapping of str to int
-        0 for what stands before the first block, then the number of the block from 1, and ``n_blocks + 1``
-        behind the last.
+    It is 0 for what stands before the first block, then the number of the block from 1, and ``n_blocks + 1`` behind
+    the last.
     """
 
     n_blocks: int
@@ -31,14 +26,7 @@ class Depths:
 
     @classmethod
     def of(cls, backbone: nn.Module, blocks: Sequence[nn.Module] | None = None) -> Depths:
-        """Look at a backbone.
-
-        Parameters
-        ----------
-        backbone : torch.nn.Module
-        blocks : sequence of torch.nn.Module, optional
-            First to last; None: those of `blocks_of`.
-        """
+        """Look at a backbone, with its blocks from first to last; if none are given, with those of `blocks_of`."""
         if hasattr(backbone, "group_matcher"):
             return cls(*depths_of(backbone))
         blocks = blocks_of(backbone) if blocks is None else blocks

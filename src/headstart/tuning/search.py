@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from headstart.config import TuneConfig
 from headstart.errors import ConfigError, DivergedError
 from headstart.fitting.grids import as_grid, combinations
-from headstart.fitting.search import open_study, suggest
-from headstart.training.best import selection_score
-from headstart.tuning.defaults import defaults_of, settings_of
-from headstart.tuning.session import train
+from headstart.fitting.search import open_study, search_report, suggest
+from headstart.training.loop import selection_score
+from headstart.tuning.phases import train
 from headstart.tuning.state import check_resumable
+from headstart.tuning.strategies import defaults_of
 
 if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
@@ -33,13 +33,7 @@ FIRST_TRIALS = 4
 
 @dataclass
 class TuneTrial:
-    """One training of a search.
-
-    Parameters
-    ----------
-    state : Path
-        Where its weights lie.
-    """
+    """One training of a search, whose weights lie in ``state``."""
 
     params: Mapping[str, Any]
     state: Path
@@ -48,7 +42,7 @@ class TuneTrial:
     is_pruned: bool = False
 
     @property
-    def merit(self) -> tuple[float, float]:
+    def rank(self) -> tuple[float, float]:
         """Accuracy and then the loss, of the best epoch; the larger the better."""
         return self.scores.get("accuracy", 0.0), -self.scores.get("loss", float("inf"))
 
@@ -95,14 +89,11 @@ class _Watch:
         if self._gives_up(record["number"], trial.value):
             raise _Pruned
 
-    def on_fit_end(self, history: Any) -> None:
-        """Nothing to do."""
-
 
 def search(
     config: TuneConfig, features: FeatureSet, raw: Splits, progress: Progress, state: Path
 ) -> tuple[TuneConfig, Path, dict[str, Json]]:
-    """Try what the configuration asks for.
+    """Try what the configuration asks for, and choose by validation data.
 
     Returns
     -------
@@ -111,12 +102,7 @@ def search(
     state : Path
         Of the best training, which goes on from there without being done again.
     report : dict
-        As `SearchResult.to_json` has it.
-
-    Raises
-    ------
-    ConfigError
-        There are no validation samples, a name cannot be swept, or every training diverged.
+        See `search_report`.
     """
     if not len(raw["validation"]):
         raise ConfigError("there are no validation samples to choose by; extract with some")
@@ -131,7 +117,10 @@ def search(
         trial = TuneTrial(params, state / f"trial-{number + 1}")
         progress.say(f"trial {number + 1}: " + ", ".join(f"{name}={value}" for name, value in params.items()))
         chosen = _with(config, params)
-        _forget_others(trial.state, chosen)
+        try:
+            check_resumable(trial.state, chosen)
+        except ConfigError:  # another search left it in this trial's place; what this one left is taken up
+            shutil.rmtree(trial.state)
         try:
             watch = _Watch(trial, defaults_of(chosen.strategy).kept_by, gives_up)
             train(chosen, features, raw, progress, trial.state, [watch])
@@ -146,21 +135,9 @@ def search(
     whole = [trial for trial in tried if trial.scores and not trial.is_pruned]
     if not whole:
         raise ConfigError(f"all {len(tried)} trainings diverged; sweep over smaller learning rates")
-    best = max(whole, key=lambda trial: trial.merit)
-    row = best.to_json()
-    report = {
-        "best": row["params"], "validation": row["validation"], "folds": None,
-        "selected_by": "accuracy on validation, then the loss", "trials": [trial.to_json() for trial in tried],
-    }  # fmt: skip
-    return _with(config, best.params), best.state, report
-
-
-def _forget_others(state: Path, config: TuneConfig) -> None:
-    """Take away what another search left in a trial's place; of this one it is taken up."""
-    try:
-        check_resumable(state, settings_of(config))
-    except ConfigError:
-        shutil.rmtree(state)
+    best = max(whole, key=lambda trial: trial.rank)
+    rows, selected_by = [trial.to_json() for trial in tried], "accuracy on validation, then the loss"
+    return _with(config, best.params), best.state, search_report(best.to_json(), rows, None, selected_by)
 
 
 def _with(config: TuneConfig, params: Mapping[str, Any]) -> TuneConfig:
@@ -174,7 +151,7 @@ def _proposals(
     """Parameters, what says whether a trial is given up, and what is told how it went."""
     if config.search == "grid":
         for params in combinations(grid):
-            yield params, lambda epoch, merit: False, lambda trial: None
+            yield params, lambda epoch, value: False, lambda trial: None
         return
     import optuna
 
@@ -185,8 +162,8 @@ def _proposals(
         asked = study.ask()
         params = {name: suggest(asked, name, values, name in WHOLE) for name, values in grid.items()}
 
-        def gives_up(epoch: int, merit: float, asked: Any = asked) -> bool:
-            asked.report(merit, epoch)
+        def gives_up(epoch: int, value: float, asked: Any = asked) -> bool:
+            asked.report(value, epoch)
             return bool(asked.should_prune())
 
         def tell(trial: TuneTrial, asked: Any = asked) -> None:

@@ -1,0 +1,198 @@
+"""``headstart audit|rank|project``: what features say without training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from headstart import api
+from headstart.cli.command import AsJson, Overwrite, Quiet, Said, made_from, write_result
+from headstart.cli.tables import SUFFIXES, check_writable, write_table
+from headstart.columns import LONGEST_CELL, cell, columns
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from headstart.types import Json
+
+TITLES = {
+    "label_errors": "labels that are likely wrong",
+    "duplicates": "near-duplicates",
+    "leaks": "near-duplicates of a train sample in validation or test",
+    "outliers": "outliers",
+}
+PLOTS = (".png", ".svg")
+
+
+@made_from(api.audit)
+def audit(
+    said: Said,
+    show: Annotated[int, typer.Option("--show", min=0, help="Rows of each table to write to stdout.")] = 5,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Write audit.json and a Parquet file of each table there."),
+    ] = None,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    from headstart.inspection.audit_tables import audit_report, audit_tables
+    from headstart.progress import open_progress
+
+    _check_free(out, overwrite)
+    found = api.audit(**said.values, quiet=quiet)
+    report, tables = audit_report(found), audit_tables(found)
+    if out is not None:
+        _write(out, report, tables)
+    write_result(report, as_json, _page(report, tables, show))
+    if out is not None:
+        open_progress(quiet).say(f"audit.json and {len(tables)} tables written to {out}")
+
+
+def _check_free(out: Path | None, overwrite: bool) -> None:
+    from headstart.errors import ConfigError
+
+    if out is None or not out.exists():
+        return
+    if not out.is_dir():
+        raise ConfigError(f"{out} is a file; --out takes a folder")
+    if any(out.iterdir()) and not overwrite:
+        raise ConfigError(f"{out} is not empty; choose another --out, or pass --overwrite")
+    if any(out.iterdir()) and not (out / "audit.json").exists():
+        raise ConfigError(f"{out} holds something else than an audit, and is not overwritten")
+
+
+def _write(out: Path, report: Json, tables: dict[str, pa.Table]) -> None:
+    from headstart.files import make_directory, write_durably, write_json
+    from headstart.registry.run import parquet_bytes
+
+    make_directory(out)
+    for stale in (name for name in TITLES if name not in tables):  # of an earlier audit with more checks
+        (out / f"{stale}.parquet").unlink(missing_ok=True)
+    for name, table in tables.items():
+        write_durably(out / f"{name}.parquet", parquet_bytes(table))
+    write_json(out / "audit.json", report)
+
+
+def _page(report: Json, tables: dict[str, pa.Table], n: int) -> list[str]:
+    from headstart.inspection.audit_tables import shown_rows
+
+    lines = columns(["check", "found", "of which"], _summary(report))
+    for name, table in tables.items():
+        if n and table.num_rows:
+            header = [column for column in table.column_names if not column.endswith("key")]
+            shown = [_cells(header, row) for row in shown_rows(table, n)]
+            lines += [
+                "",
+                f"{TITLES[name]}, the first {len(shown)} of {table.num_rows:,}",
+                *columns(header, shown),
+            ]
+    return lines
+
+
+def _cells(header: list[str], row: list[Any]) -> list[Any]:
+    """Texts in one line each; labels are cut, ids are not: they are to be copied from here."""
+    return [
+        cell(value, None if name.endswith("id") else LONGEST_CELL) if isinstance(value, str) else value
+        for name, value in zip(header, row, strict=True)
+    ]
+
+
+def _summary(report: Json) -> list[list[Any]]:
+    rows: list[list[Any]] = []
+    if labels := report.get("labels"):
+        rows.append(["wrong labels", labels["n"], _split_counts(labels)])
+    if twins := report.get("duplicates"):
+        said = (
+            f"{twins['n_exact']:,} exact, {twins['n_across_splits']:,} across splits, "
+            f"{twins['n_other_label']:,} with different labels; {twins['n_samples']:,} samples in "
+            f"{twins['n_groups']:,} groups"
+        )
+        rows.append(["duplicate pairs", twins["n_pairs"], said])
+    if leaks := report.get("leaks"):
+        n_test, n_validation = leaks.get("n_test", 0), leaks.get("n_validation", 0)
+        said = f"{n_test:,} test, {n_validation:,} validation{_worth(leaks)}"
+        rows.append(["leaks", n_test + n_validation, said])
+    if outliers := report.get("outliers"):
+        rows.append(["outliers", outliers["n"], _split_counts(outliers)])
+    return rows
+
+
+def _split_counts(counts: Json) -> str:
+    return ", ".join(f"{counts[f'n_{split}']:,} {split}" for split in ("train", "validation", "test"))
+
+
+def _worth(leaks: Json) -> str:
+    """The metric on test with and without what leaked."""
+    said = [
+        f"{name} {leaks['metric']} {leaks[name]['with']:.4f} with, {_number(leaks[name]['without'])} without"
+        for name in ("ridge", "knn")
+        if name in leaks
+    ]
+    return "; " + "; ".join(said) if said else ""
+
+
+def _number(value: float | None) -> str:
+    return "nothing left" if value is None else f"{value:.4f}"
+
+
+@made_from(api.rank)
+def rank(said: Said, as_json: AsJson = False, quiet: Quiet = False) -> None:
+    ranked = api.rank(**said.values, quiet=quiet)
+    metric = ranked[0].metric
+    header = ["backbone", "tap", "width", f"loo {metric}", "loo mse", "logme", f"knn {metric}", "seconds"]
+    rows: list[list[str | float]] = [
+        [
+            cell(one.backbone, None),  # to be copied from here
+            cell(one.tap, None),
+            str(one.width),
+            one.loo,
+            one.loo_error,
+            one.logme,
+            one.knn,
+            f"{one.seconds:.1f}",
+        ]
+        for one in ranked
+    ]
+    write_result(ranked, as_json, columns(header, rows))
+
+
+@made_from(api.project)
+def project(
+    said: Said,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", metavar="FILE", help=".png or .svg for a plot; .parquet, .csv or .jsonl for points."
+        ),
+    ],
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    from headstart.files import write_durably
+    from headstart.progress import open_progress
+
+    _check_plot_writable(out, overwrite)
+    found, suffix = api.project(**said.values, quiet=quiet), out.suffix.lower()
+    if suffix in PLOTS:
+        plot = found.plot()
+        write_durably(out, plot.png() if suffix == ".png" else plot.svg())
+    else:
+        # A key is bytes, which a table of text cannot hold.
+        write_table(found.table if suffix == ".parquet" else found.table.drop_columns(["key"]), out)
+    open_progress(quiet).say(f"{found.table.num_rows:,} points written to {out}")
+
+
+def _check_plot_writable(out: Path, overwrite: bool) -> None:
+    from headstart.errors import ConfigError
+
+    if out.suffix.lower() not in PLOTS + SUFFIXES:
+        raise ConfigError(f"{out} has none of the endings {', '.join(PLOTS + SUFFIXES)}; choose one of them")
+    if out.suffix.lower() not in PLOTS:
+        check_writable(out)
+    elif not out.parent.is_dir():
+        raise ConfigError(f"there is no folder {out.parent} to write {out.name} to")
+    if out.exists() and not overwrite:
+        raise ConfigError(f"{out} is there already; choose another --out, or pass --overwrite")

@@ -1,0 +1,104 @@
+"""What label columns hold: what the user says, or what their values look like."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from headstart.data.label_cells import as_strings, is_plain_list
+from headstart.errors import ConfigError
+from headstart.tasks import AUTO, KINDS, open_task
+from headstart.types import LabelColumn, LabelReading
+
+if TYPE_CHECKING:
+    from headstart.data.options import SourceOptions
+    from headstart.data.table import Table
+    from headstart.types import Place
+
+FLAGS = "labels"
+"""What the columns of 0 and 1 are called together."""
+
+UNLABELLED = "-1"
+"""What Hugging Face data sets write where a test split has no labels."""
+
+
+def read_labels(column: Any, name: str, reading: LabelReading, place: Place) -> LabelColumn:
+    """Read a label column of whatever type: strings, numbers, booleans or categories, or lists of them.
+
+    Raises
+    ------
+    DataError
+        A value is not of the kind that was asked for, or has no name.
+    ConfigError
+        The column cannot be of the kind that was asked for.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> from headstart.types import LabelReading
+    >>> column = pa.chunked_array([["cat|dog", "cat", ""]])
+    >>> labels = read_labels(column, "pets", LabelReading("multi"), str)
+    >>> labels.values.to_pylist(), labels.said
+    ([['cat', 'dog'], ['cat'], None], "multi-label, 2 classes, split at '|'")
+    """
+    cells = column if is_plain_list(column.type) else as_strings(column)
+    if reading.kind != AUTO:
+        return open_task(reading.kind).read(cells, name, reading, place)
+    task = next(task for task in map(open_task, KINDS) if task.recognises(cells, reading))
+    return task.read(cells, name, reading, place)
+
+
+def takes_flags(kind: str, names: Sequence[str]) -> bool:
+    """Whether several columns of yes and no are one column of this kind."""
+    return len(names) > 1 and kind != AUTO and open_task(kind).takes_flags
+
+
+def label_reading(options: SourceOptions) -> LabelReading:
+    """How the options say that labels are to be read.
+
+    Raises
+    ------
+    ConfigError
+        They contradict each other.
+    """
+    kind, separator = options.label_kind, options.label_separator
+    if separator is not None:
+        if not separator:
+            raise ConfigError("--label-separator is empty; give the character between two labels")
+        if kind != AUTO and not open_task(kind).splits_cells:
+            raise ConfigError(f"--label-separator is for several labels a cell, not for --label-kind {kind}")
+        kind = "multi"
+    return LabelReading(kind, separator, options.label_names)
+
+
+def table_labels(table: Table, names: Sequence[str], options: SourceOptions) -> dict[str, LabelColumn]:
+    """The label columns of these names; columns of 0 and 1 become one.
+
+    Raises
+    ------
+    DataError, ConfigError
+        As `read_labels`.
+    """
+    reading = label_reading(options)
+    if options.label_names and options.labels and len(names) != 1:
+        raise ConfigError(
+            f"the label names are for one column, and there are {len(names)}; choose one with --label-column"
+        )
+    columns = {name: table.column(name) for name in names}
+    if takes_flags(reading.kind, names) and not set(names) <= set(table.lists):
+        return {FLAGS: open_task(reading.kind).read_flags(columns, reading, table.place)}
+    return {
+        name: read_labels(column, name, _named(table, name, reading), table.place)
+        for name, column in columns.items()
+    }
+
+
+def _named(table: Table, name: str, reading: LabelReading) -> LabelReading:
+    """With the names that the files have for a column's classes, unless the user gave some."""
+    names = table.class_names(name)
+    if names is None or reading.names:
+        return reading
+    if reading.kind != AUTO and not open_task(reading.kind).has_names:
+        return reading
+    return replace(reading, names=names, blank=UNLABELLED)

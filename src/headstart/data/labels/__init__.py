@@ -1,1 +1,0 @@
-"""What labels are: one a sample, several a sample, numbers."""

@@ -1,0 +1,268 @@
+"""Which column of a table is what: by option, else by name, else by what its values look like."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from headstart.data.table import Table, plain
+from headstart.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from headstart.data.options import SourceOptions
+    from headstart.types import Modality
+
+# The first name of each group wins if others are there as well.
+LABEL_NAMES = (
+    *("label", "labels", "category", "class", "target", "intent", "sentiment", "y", "class_name"),
+    *("label_name", "label_text", "coarse_label", "fine_label"),
+)
+SPLIT_NAMES = ("split", "fold", "subset", "partition")
+TEXT_NAMES = (
+    *("text", "texts", "sentence", "content", "review", "question", "query", "utterance", "document"),
+    *("body", "tweet", "headline", "title", "docstring", "description", "comment", "message", "abstract"),
+    *("article", "passage", "post", "prompt", "caption"),
+)
+PAIR_NAMES = (
+    *(("sentence1", "sentence2"), ("sentence_1", "sentence_2"), ("premise", "hypothesis")),
+    *(("question1", "question2"), ("text1", "text2"), ("text_a", "text_b"), ("text", "text_pair")),
+    *(("question", "answer"), ("question", "sentence"), ("question", "passage"), ("query", "document")),
+)
+IMAGE_NAMES = (
+    *("image", "image_path", "img", "img_path", "path", "file", "file_name", "filename", "file_path"),
+    *("filepath", "image_file", "photo", "picture"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """The columns by what they are for; ``content`` has those of the texts or images, an image before its text."""
+
+    modality: Modality
+    content: tuple[str, ...]
+    labels: tuple[str, ...] = ()
+    id: str | None = None
+    split: str | None = None
+
+    @property
+    def image(self) -> str | None:
+        """The column of the images, if samples have any."""
+        return self.content[0] if self.modality in ("image", "image-text") else None
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The columns of the texts."""
+        return self.content[1:] if self.image else self.content
+
+    def used(self) -> list[str]:
+        """All columns that have a role."""
+        return [*self.content, *self.labels, *(name for name in (self.id, self.split) if name)]
+
+
+def assign_roles(
+    table: Table, options: SourceOptions, modality: Modality | None, split_by_file: bool
+) -> Roles:
+    """Say which column is what.
+
+    Raises
+    ------
+    ConfigError
+        A column is missing, or several could have a role.
+    DataError
+        A column cannot have the role it is named for.
+    """
+    _check_options(table, options)
+    split = options.split_column or (None if split_by_file else _find_split(table))
+    label_like = _label_like(table, options)
+    labels = _find_labels(table, options, label_like)
+    taken = {*label_like, *(options.label_columns or ()), *filter(None, (split, options.id_column))}
+    modality, content = _find_content(table, options, taken, modality)
+    roles = Roles(modality, content, labels, options.id_column, split)
+    _check_kinds(table, roles)
+    return roles
+
+
+def _check_kinds(table: Table, roles: Roles) -> None:
+    """Every column holds what its role needs."""
+    for name in roles.used():
+        kind = table.kind(name)
+        fits = kind == "strings" or (name == roles.image and name in table.images)
+        if not fits and not (name in roles.labels and kind == "lists"):
+            raise unfit(name, kind)
+
+
+def _check_options(table: Table, options: SourceOptions) -> None:
+    """Every column that an option names is there, and has one role."""
+    labels = options.label_columns or () if options.labels else ()
+    named = [
+        ("--text-column", options.text_column),
+        ("--text-pair-column", options.text_pair_column),
+        ("--image-column", options.image_column),
+        ("--split-column", options.split_column),
+        *(("--label-column", name) for name in labels),
+    ]
+    seen: dict[str, str] = {}
+    for option, name in named:
+        if name is not None:
+            table.require(option, name)
+            if name in seen:
+                raise ConfigError(f"column {name!r} cannot be both {seen[name]} and {option}")
+            seen[name] = option
+    if options.id_column:
+        table.require("--id-column", options.id_column)  # may have a role besides
+    if options.image_column and options.text_pair_column:
+        raise ConfigError(
+            "--image-column with --text-pair-column: a sample is an image with one text, or two texts; "
+            "use --text-column for the text that goes with the image"
+        )
+
+
+def _find_split(table: Table) -> str | None:
+    found = [name for name in table.named(SPLIT_NAMES) if table.holds_splits(name)]
+    return only(found, "the split", "--split-column") if found else None
+
+
+def _label_like(table: Table, options: SourceOptions) -> list[str]:
+    """Columns that are named like labels, and are not asked for as something else."""
+    asked = (options.text_column, options.text_pair_column, options.image_column, options.id_column)
+    return [name for name in table.named(LABEL_NAMES) if name not in asked]
+
+
+def _find_labels(table: Table, options: SourceOptions, label_like: list[str]) -> tuple[str, ...]:
+    if not options.labels:
+        return ()
+    if options.label_columns is not None:
+        return options.label_columns
+    usable = [name for name in label_like if table.kind(name) in ("strings", "lists")]
+    found = first_of(usable or label_like, LABEL_NAMES)
+    return (only(found, "the label", "--label-column"),) if found else ()
+
+
+def _find_content(
+    table: Table, options: SourceOptions, taken: Collection[str], modality: Modality | None
+) -> tuple[Modality, tuple[str, ...]]:
+    """What the samples are made of, and the columns that hold it; an image before its text.
+
+    Raises
+    ------
+    ConfigError, DataError
+        There is nothing, or several columns could be it.
+    """
+    if modality == "image-text" or (options.image_column and options.text_column):
+        return "image-text", _image_and_text(table, options, taken)
+    if options.image_column:
+        return "image", (options.image_column,)
+    if options.text_column or options.text_pair_column:
+        return _asked_texts(table, options, taken)
+    images = _named_images(table, taken)
+    texts = _named_texts(table, taken, needed=not images or modality not in (None, "image"))
+    if images and texts and modality is None:
+        raise ConfigError(
+            f"the table has images (in {images[0]!r}) and texts (in {texts[0]!r}); "
+            f"choose with --image-column {images[0]} or --text-column {texts[0]}, or both for pairs"
+        )
+    if images and (modality == "image" or not texts):
+        return "image", (only(images, "the image", "--image-column"),)
+    if not texts and not (texts := _looks_like_text(table, taken)):
+        return "image", (_stray_image(table, taken),)
+    return ("text", texts) if len(texts) == 1 else ("text-pair", texts)
+
+
+def _image_and_text(table: Table, options: SourceOptions, taken: Collection[str]) -> tuple[str, str]:
+    """The two columns of pairs of image and text."""
+    image, text = options.image_column, options.text_column
+    if image is None:
+        images = _named_images(table, taken)
+        if not images:
+            raise ConfigError(f"no column of images among {table}; name it with --image-column")
+        image = only(images, "the image", "--image-column")
+    if text is None:
+        taken = {*taken, image}
+        found = first_of(table.named(TEXT_NAMES, taken), TEXT_NAMES) or _looks_like_text(table, taken)
+        if not found:
+            raise ConfigError(f"no column of texts among {table}; name it with --text-column")
+        text = only(found, "the text", "--text-column")
+    return image, text
+
+
+def _named_images(table: Table, taken: Collection[str]) -> list[str]:
+    return first_of(list(filter(table.holds_images, table.named(IMAGE_NAMES, taken))), IMAGE_NAMES)
+
+
+def _asked_texts(
+    table: Table, options: SourceOptions, taken: Collection[str]
+) -> tuple[Modality, tuple[str, ...]]:
+    first, second = options.text_column, options.text_pair_column
+    if first and not second:
+        return "text", (first,)
+    assert second is not None
+    return "text-pair", (first or _partner(table, second, {*taken, second}), second)
+
+
+def _partner(table: Table, second: str, taken: Collection[str]) -> str:
+    """The first text of a pair of which only the second was named."""
+    usual = table.named([a for a, b in PAIR_NAMES if b == plain(second)], taken)
+    found = usual or first_of(table.named(TEXT_NAMES, taken), TEXT_NAMES)
+    if not found:
+        raise ConfigError(f"--text-pair-column {second} needs --text-column for the first text of each pair")
+    return only(found, "the first text", "--text-column")
+
+
+def _named_texts(table: Table, taken: Collection[str], needed: bool) -> tuple[str, ...]:
+    """The text column, or both columns of a known pair; ambiguity is an error where one is needed."""
+    for pair in PAIR_NAMES:
+        first, second = (table.named([name], taken) for name in pair)
+        if first and second:
+            return first[0], second[0]
+    found = first_of(table.named(TEXT_NAMES, taken), TEXT_NAMES)
+    if len(found) > 1 and needed:
+        only(found, "the text", "--text-column")
+    return tuple(found[:1])
+
+
+def _looks_like_text(table: Table, taken: Collection[str]) -> tuple[str, ...]:
+    """The only column of words, if there is one."""
+    found = [name for name in table.names if name not in taken and table.holds_texts(name)]
+    return (only(found, "the text", "--text-column"),) if found else ()
+
+
+def _stray_image(table: Table, taken: Collection[str]) -> str:
+    """The only column of bytes, whatever its name."""
+    found = [name for name in table.images if name not in taken]
+    if found:
+        return only(found, "the image", "--image-column")
+    for name in table.named((*IMAGE_NAMES, *TEXT_NAMES), taken):
+        if table.kind(name) != "strings":
+            raise unfit(name, table.kind(name))
+    raise ConfigError(
+        f"no column looks like texts or image paths among {table}; "
+        "name it with --text-column or --image-column"
+    )
+
+
+def first_of(found: list[str], names: Sequence[str]) -> list[str]:
+    """Of columns found by name, that of the first name alone, if it is there."""
+    return [name for name in found if plain(name) == names[0]] or found
+
+
+def only(found: Sequence[str], role: str, option: str) -> str:
+    """The only column that could have a role.
+
+    Raises
+    ------
+    ConfigError
+        There are several.
+    """
+    if len(found) == 1:
+        return found[0]
+    candidates = ", ".join(map(repr, found))
+    raise ConfigError(f"{candidates} could each be {role}; choose with {option} {found[0]}")
+
+
+def unfit(name: str, kind: str) -> DataError:
+    """A column that cannot be what it is taken for."""
+    return DataError(
+        f"column {name!r} holds {kind}, which cannot be used there; write one plain value a cell "
+        "(a list only for labels, bytes only for images), or choose another column"
+    )

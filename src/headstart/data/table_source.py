@@ -1,0 +1,242 @@
+"""Tables of texts, images or pairs: one file, or files of a folder named by split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headstart.arrow import column_of
+from headstart.contracts import Source
+from headstart.data.contents import Images, ImagesByPath, ScanMemo, key_rows, payload_of
+from headstart.data.growing import READS_A_RELEASE
+from headstart.data.label_cells import Renaming, first_row, whole
+from headstart.data.labels import table_labels
+from headstart.data.source import Rows, Yielded, plural, prefixed, repeated
+from headstart.data.splits import split_name
+from headstart.data.table import Part, Table, join_files
+from headstart.data.table_roles import Roles, assign_roles
+from headstart.errors import DataError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from headstart.contracts import KeyMemo
+    from headstart.data.options import SourceOptions
+    from headstart.types import LabelColumn, LabelKind, Modality, Payload, SampleBlock
+
+SHOWN_FILES = 3
+_CONTENT = {
+    "text": "texts in",
+    "text-pair": "pairs of texts in",
+    "image-text": "pairs of image and text in",
+}
+
+
+class TableSource(Source):
+    """The rows of a table: of one file, or of several (in order) whose names say their splits.
+
+    A sample's id is its cell in the id column, else ``<split or file stem>:<row>``; its origin is
+    ``<file>:<row>``. Rows are counted from 1, after the header. Files beside that were ``ignored`` are named in the
+    description.
+    """
+
+    _ignored: Sequence[str] = ()
+    _inside = False
+    """Whether paths of images that lead out of their table's folder are refused."""
+
+    def __init__(
+        self,
+        files: Sequence[Path],
+        options: SourceOptions,
+        modality: Modality | None = None,
+        by_split: bool = False,
+        ignored: Sequence[str] = (),
+    ) -> None:
+        table = join_files(files, options.encoding, by_split)
+        self._ignored = ignored
+        self._read(table, assign_roles(table, options, modality, by_split), options)
+
+    def _read(self, table: Table, roles: Roles, options: SourceOptions) -> None:
+        self._table, self._roles = table, roles
+        table.require_everywhere(roles.content)
+        self._rows_per_block = table.share_images(roles.image) if roles.image else None
+        self._labels = {
+            name: replace(column, values=_compact(column.values))
+            for name, column in self._read_labels(options).items()
+        }
+        self._ids = self._read_ids()
+        self._splits = self._read_splits()
+        self._forget()
+        table.release()
+
+    def _forget(self) -> None:
+        self._yielded: Yielded[Sequence[int] | NDArray[np.int64]] = Yielded()
+        self._n_read = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Another process reads samples, and does not scan.
+        kept = ("_table", "_roles", "_inside", "_rows_per_block", "_yielded", "_n_read")
+        return {name: getattr(self, name) for name in kept}
+
+    def _read_labels(self, options: SourceOptions) -> Mapping[str, LabelColumn]:
+        return table_labels(self._table, self._roles.labels, options)
+
+    def _read_ids(self) -> pa.ChunkedArray | pa.Array | None:
+        """The ids of all rows; None if they are made from file and row."""
+        if not (name := self._roles.id):
+            return None
+        self._table.check_ids(name)
+        return self._table.rows.column(name)
+
+    def _read_splits(self) -> pa.Array | None:
+        """The splits of all rows, blank ones not given; None if they are what the files' names say."""
+        if not (name := self._roles.split):
+            return None
+        column = self._table.rows.column(name)
+
+        def split_of(value: str | None) -> str | None:
+            if value is None or not value.strip():
+                return None
+            if split := split_name(value):
+                return split
+            raise DataError(
+                f"{self._table.place(first_row(column, value))}: {value!r} in the split column {name!r} is no "
+                "split; use train, validation and test, or leave it empty"
+            )
+
+        return _compact(whole(Renaming(column, lambda values: list(map(split_of, values)))(column)))
+
+    @property
+    def modality(self) -> Modality:
+        """What the columns hold."""
+        return self._roles.modality
+
+    @property
+    def label_names(self) -> Mapping[str, Sequence[str]]:
+        """For each label column the given names, else integers in numerical order, else empty."""
+        return {name: labels.names for name, labels in self._labels.items()}
+
+    @property
+    def label_kinds(self) -> Mapping[str, LabelKind]:
+        """For each label column what its values are."""
+        return {name: labels.kind for name, labels in self._labels.items()}
+
+    @property
+    def rows_per_block(self) -> int | None:
+        """The rows of a row group, where images lie inside the table."""
+        return self._rows_per_block
+
+    @property
+    def description(self) -> str:
+        """What the table was taken for: format, size, columns and what was left out."""
+        roles = self._roles
+        images = "images in" if roles.image in self._table.images else "image paths in"
+        columns = [f"{_CONTENT.get(roles.modality, images)} {' and '.join(map(repr, roles.content))}"]
+        columns.append(self._labels_said())
+        if roles.split:
+            columns.append(f"splits in {roles.split!r}")
+        if roles.id:
+            columns.append(f"ids in {roles.id!r}")
+        return "; ".join([f"{self._files_said()}: {', '.join(columns)}", *self._left_out()])
+
+    def scan(self, memo: KeyMemo) -> Iterator[SampleBlock]:
+        """All rows in blocks, in the order of the files and of the rows in them."""
+        self._forget()
+        seen = ScanMemo(memo)
+        for part in self._table.parts:
+            failures = part.failures()
+            for start, numbers in part.pieces():
+                rows = self._block(part, start, numbers, seen)
+                places = rows.places(start)
+                self._yielded.append(places, len(places))
+                yield rows.block(failures)
+                failures = []
+                self._table.release()
+
+    def payload(self, row: int) -> Payload:
+        """The text, the bytes of the image, or the pair of the ``row``-th sample."""
+        self._n_read += 1
+        if self._n_read % READS_A_RELEASE == 0:
+            self._table.release()
+        rows, place = self._yielded.find(row)
+        number = int(rows[place])
+        texts = [str(self._table.rows.column(name)[number].as_py()) for name in self._roles.texts]
+        part = self._table.part(number)
+        images = self._images(part)
+        payload: Payload = payload_of(texts, None if images is None else images.read(number - part.start))
+        return payload
+
+    def _images(self, part: Part) -> Images | None:
+        """The images of a file: each file may have its own paths or bytes."""
+        if not (name := self._roles.image):
+            return None
+        return part.file.images.get(name) or ImagesByPath(
+            part.file.rows.column(name), part.path.parent, self._inside
+        )
+
+    def _block(self, part: Part, start: int, numbers: NDArray[np.int64], memo: ScanMemo) -> Rows:
+        n = len(numbers)
+        cells = self._table.rows.slice(start, n)
+        texts = [cells.column(name).to_pylist() for name in self._roles.texts]
+        of_part = range(start - part.start, start - part.start + n)
+        keys, problems = key_rows(of_part, texts, self._images(part), memo)
+        used = self._roles.used()
+        made = prefixed(f"{part.prefix}:", column_of(numbers + part.numbered_from))
+        labels = {
+            f"label:{name}": _plain(column.values.slice(start, n)) for name, column in self._labels.items()
+        }
+        others = {
+            f"meta:{name}": whole(cells.column(name)) for name in cells.column_names if name not in used
+        }
+        return Rows(
+            ids=made if self._ids is None else whole(self._ids.slice(start, n)),
+            origins=prefixed(f"{part.file_name}:", column_of(numbers)),
+            splits=repeated(part.split, n) if self._splits is None else _plain(self._splits.slice(start, n)),
+            keys=keys,
+            columns=labels | others,
+            problems=problems,
+        )
+
+    def _files_said(self) -> str:
+        parts, n = self._table.parts, self._table.n_rows
+        kind = " and ".join(dict.fromkeys(part.file.kind for part in parts))
+        rows = f"{n:,} {plural('row', n)}"
+        if parts[0].split is None:
+            return f"{kind}, {rows}"
+        splits = ", ".join(dict.fromkeys(part.split for part in parts if part.split))
+        return f"{kind}, {len(parts)} {plural('file', len(parts))} named by split ({splits}), {rows}"
+
+    def _labels_said(self) -> str:
+        """The label columns with what they were taken for."""
+        said = ", ".join(f"{name!r} ({column.said})" for name, column in self._labels.items())
+        return f"labels in {said}" if said else "no labels"
+
+    def _left_out(self) -> list[str]:
+        """Rows, columns and files that are not used."""
+        table, ignored, said = self._table, self._ignored, []
+        if n_bad := sum(len(part.file.bad_rows) for part in table.parts):
+            said.append(f"{n_bad:,} {plural('row', n_bad)} cannot be read")
+        others = table.unusable | dict.fromkeys(table.lists, "lists") | table.images
+        unused = [f"{name!r} ({kind})" for name, kind in others.items() if name not in self._roles.used()]
+        if unused:
+            said.append(f"columns left out: {', '.join(unused)}")
+        if ignored:
+            shown = ", ".join(ignored[:SHOWN_FILES]) + (", …" if len(ignored) > SHOWN_FILES else "")
+            said.append(f"{len(ignored)} other {plural('file', len(ignored))} ignored ({shown})")
+        return said
+
+
+def _compact(column: pa.Array) -> pa.Array:
+    """A column that is kept for all rows, in as little memory as it takes: strings as numbers of strings."""
+    return pc.dictionary_encode(column) if pa.types.is_string(column.type) else column
+
+
+def _plain(column: pa.Array) -> pa.Array:
+    """A part of such a column as it was."""
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column

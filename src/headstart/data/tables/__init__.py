@@ -1,1 +1,0 @@
-"""Tables of texts, pairs of texts, and images by path or as bytes: CSV, TSV, JSONL, Parquet."""

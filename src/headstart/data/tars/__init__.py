@@ -1,1 +1,0 @@
-"""WebDataset tars, read at the offsets of their members."""

@@ -1,0 +1,131 @@
+"""What comes with headstart: pipelines, and the scripts that make data which needs no download."""
+
+from __future__ import annotations
+
+import csv
+import os
+import runpy
+import shutil
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from headstart.errors import ConfigError, HeadstartError
+from headstart.files import make_directory, partial_path, write_folder
+from headstart.options import nearest
+
+FOLDER, SUFFIX = "pipelines", ".yaml"
+TEXTS = {"text_column": "text", "label_column": ["library"]}
+MADE: Mapping[str, Mapping[str, Any]] = {"digits": {}, "docstrings": TEXTS, "comments": TEXTS}
+"""What can be made, and how it is read."""
+
+
+def _places(name: str) -> list[Path]:
+    """Where a folder lies: in the installed package or in the checkout."""
+    package = Path(__file__).parents[1]
+    return [package / "shipped" / name, package.parents[1] / name]
+
+
+def shipped_pipelines() -> dict[str, Path]:
+    """The pipelines that come with headstart, by name."""
+    for folder in _places(FOLDER):
+        if found := sorted(folder.glob(f"*{SUFFIX}")):
+            return {path.stem: path for path in found}
+    return {}
+
+
+def find_pipeline(said: str) -> Path:
+    """The file that is meant: a path, or the name of a pipeline that comes with headstart.
+
+    ``pipelines/NAME.yaml`` means the one that comes with headstart where no such file is there.
+
+    Raises
+    ------
+    ConfigError
+        There is neither; the message names the nearest.
+    """
+    path, shipped = Path(said).expanduser(), shipped_pipelines()
+    if path.is_file():
+        return path
+    name = path.name.removesuffix(SUFFIX)
+    if path.parent in (Path(), Path(FOLDER)) and name in shipped:
+        return shipped[name]
+    near = nearest(name, list(shipped))
+    hint = f"did you mean {near}?" if near else f"those that come with headstart: {', '.join(shipped)}"
+    raise ConfigError(f"there is no pipeline {said}; {hint}")
+
+
+def data_script(name: str) -> Path:
+    """A script of ``data/``.
+
+    Raises
+    ------
+    HeadstartError
+        It is not there.
+    """
+    for folder in _places("data"):
+        if (folder / name).is_file():
+            return folder / name
+    raise HeadstartError(f"the demo's script {name} was not installed; run the demo from a checkout")
+
+
+def made_path(name: str, rows: int | None, folder: Path) -> Path:
+    """Where data lies once it is made."""
+    size = f"-{rows}" if rows else ""
+    return folder / (f"{name}{size}" if name == "digits" else f"{name}{size}.csv")
+
+
+def make_data(name: str, rows: int | None, folder: Path) -> Path:
+    """Make data, one of `MADE`, unless it is there: about so many samples, as many of each class; None for all."""
+    target = made_path(name, rows, folder)
+    if target.exists():
+        return target
+    make_directory(folder)
+    if name == "digits":
+        if rows is None:
+            write_folder(target, _script("make_digits.py")["make_digits"])
+        else:
+            whole = make_data(name, None, folder)
+            write_folder(target, lambda partial: _some_images(whole, partial, rows))
+        return target
+    partial = partial_path(target)  # a killed pipeline must not leave half a file that looks whole
+    try:
+        if rows is None:
+            _script("make_docstrings.py")[f"make_{name}"](partial)
+        else:
+            _some_lines(make_data(name, None, folder), partial, rows)
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
+    return target
+
+
+def _script(name: str) -> dict[str, Any]:
+    return runpy.run_path(str(data_script(name)))
+
+
+def _some_lines(whole: Path, target: Path, rows: int) -> None:
+    with open(whole, encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    share = _share(rows, len({line["library"] for line in lines}))
+    seen: Counter[str] = Counter()
+    with open(target, "w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(lines[0]))
+        writer.writeheader()
+        for line in lines:
+            seen[line["library"]] += 1
+            if seen[line["library"]] <= share:
+                writer.writerow(line)
+
+
+def _some_images(whole: Path, target: Path, rows: int) -> None:
+    classes = sorted(path for path in whole.iterdir() if path.is_dir())
+    for folder in classes:
+        (target / folder.name).mkdir()
+        for image in sorted(folder.glob("*.png"))[: _share(rows, len(classes))]:
+            shutil.copyfile(image, target / folder.name / image.name)
+
+
+def _share(rows: int, n_classes: int) -> int:
+    return max(1, rows // n_classes)
