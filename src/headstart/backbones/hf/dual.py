@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.backbones.blocks import BLOCK, read_blocks
@@ -43,7 +42,6 @@ from headstart.types import AT_END, Activations, BackboneInfo, Positions
 if TYPE_CHECKING:
     import torch
 
-    from headstart.backbones.options import BackboneOptions
     from headstart.backbones.portable import BackboneSaver
     from headstart.contracts import Change
     from headstart.types import Json, Modality, Payload, Precision
@@ -109,13 +107,7 @@ class DualBackbone(HubPart):
             )
         [side] = self._sides
         self._drop_other_side(side)
-
-        def keep(folder: Path) -> tuple[str, BackboneOptions]:
-            self._loaded[0].save_pretrained(str(folder))
-            side.inputs.save(folder)
-            return f"hf:{folder}", self._source.options
-
-        return keep
+        return self.saver(self._loaded[0], side.inputs.save, self._options)
 
     def portable(self, tap: str) -> Portable:
         """The side that is read as transformers makes it, with its image processor or its tokenizer.

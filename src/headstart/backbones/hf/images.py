@@ -100,13 +100,7 @@ class ImageBackbone(HubPart):
 
     def tunable(self, tap: str) -> BackboneSaver:
         """A folder as transformers keeps it, with its image processor."""
-
-        def keep(folder: Path) -> tuple[str, BackboneOptions]:
-            self._loaded[0].save_pretrained(str(folder))
-            self._processor.save(folder)
-            return f"hf:{folder}", self._source.options
-
-        return keep
+        return self.saver(self._loaded[0], self._processor.save, self._options)
 
     def portable(self, tap: str) -> Portable:
         """The model as transformers makes it, with its image processor."""

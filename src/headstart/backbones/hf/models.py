@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import torch
 
     from headstart.backbones.options import BackboneOptions
+    from headstart.backbones.portable import BackboneSaver
 
 
 REMEDY = "check the name or the folder, fetch it where there is a network, or choose a bundled: backbone"
@@ -169,6 +170,18 @@ class HubPart:
     def source_files(self) -> Sequence[Path]:
         """All files of the model's folder, as far as they lie on this machine."""
         return self._source.source_files()
+
+    def saver(
+        self, module: Any, save_inputs: Callable[[Path], None], options: BackboneOptions
+    ) -> BackboneSaver:
+        """Writes a model and what prepares its inputs, as transformers keeps them."""
+
+        def save(folder: Path) -> tuple[str, BackboneOptions]:
+            module.save_pretrained(str(folder))
+            save_inputs(folder)
+            return f"hf:{folder}", options
+
+        return save
 
 
 def departures(config: Any) -> dict[str, Any]:

@@ -25,7 +25,6 @@ from headstart.types import BackboneInfo
 
 if TYPE_CHECKING:
     from headstart.backbones.hf.sentence import SentenceHead, SentenceSettings
-    from headstart.backbones.options import BackboneOptions
     from headstart.backbones.portable import BackboneSaver
     from headstart.types import Precision
 
@@ -77,15 +76,8 @@ class TextBackbone(HubPart):
                 f"{self.spec} pools without the tokens of its prompt, which a tuned model would not know; extract with "
                 "--prompt '' and train on that"
             )
-
-        def keep(folder: Path) -> tuple[str, BackboneOptions]:
-            self._encoder.module.save_pretrained(str(folder))
-            self._save_tokenizer(folder)
-            return f"hf:{folder}", replace(
-                self._options, max_length=self._max_length, prompt=self._prompt or None
-            )
-
-        return keep
+        options = replace(self._options, max_length=self._max_length, prompt=self._prompt or None)
+        return self.saver(self._encoder.module, self._save_tokenizer, options)
 
     def portable(self, tap: str) -> Portable:
         """The encoder as transformers makes it, with its tokenizer.
