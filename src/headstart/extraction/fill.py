@@ -15,13 +15,13 @@ import numpy as np
 
 from headstart.cache.claims import ClaimBoard
 from headstart.cache.resolutions import record_known
-from headstart.errors import BackboneError, ConfigError
+from headstart.errors import BackboneError
 from headstart.extraction.backbone import load_model
 from headstart.extraction.extractor import Computed, Extractor
 from headstart.extraction.inference import NOT_FINITE, usable_cores
 from headstart.extraction.plan import N_UNITS, ExtractionPlan
 from headstart.extraction.samples import NO_LIMIT, FailureLimit, SampleCollector, samples_of
-from headstart.extraction.workers import WorkersEngine
+from headstart.extraction.workers import WorkersEngine, worker_devices
 from headstart.extraction.writer import ShardWriter
 from headstart.keys import first_occurrences
 from headstart.types import Failure
@@ -41,8 +41,10 @@ if TYPE_CHECKING:
     from headstart.extraction.timings import Timings
     from headstart.types import Json, Modality, Payload
 
-
-ENOUGH_PER_GPU = 1000  # samples, below which another worker's start takes longer than they do
+SECONDS_A_CLAIM = 5.0
+POLL = 0.5  # seconds between looks at what other writers have committed
+SAY_EVERY = 10.0  # seconds between two words about whom we wait for
+GIVE_UP_AFTER = 16  # samples without one finite feature, and nothing held yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,34 +79,21 @@ class SpaceWriter:
         self._keep_open = keep_open
         self._opened: OpenedBackbone | None = None
         self._is_prepared = False
+        self._engine: LocalEngine | WorkersEngine | None = None
         self._model: FrozenModel | None = None
         self._shards: ShardWriter | None = None
-        self._timings: Timings | None = None
-        self._n_computed = 0
-        self.failures: list[Failure] = []
+
+    @property
+    def failures(self) -> list[Failure]:
+        """Of all plans so far."""
+        return [] if self._engine is None else self._engine.failures
 
     def fill(self, plan: ExtractionPlan) -> None:
         """Compute what the spaces of a plan lack."""
         if not len(plan.todo):
             return
-        self._opened = self._opened or self._open_backbone()
-        devices = [] if self._keep_open else worker_devices(self._config, len(plan.todo))
-        size = self._config.batch_size
-        engine: LocalEngine | WorkersEngine
-        if len(devices) > 1:
-            model = self._opened.model_recipe(plan.precision)
-            engine = WorkersEngine(self._progress, model, devices, usable_cores(), size, self._limit)
-        else:
-            engine = LocalEngine(self._progress, size, self._limit)
-        try:
-            self._run(engine, plan, self._opened)
-        finally:
-            self._n_computed += engine.n_computed
-            self.failures += engine.failures
-            if (now := engine.timings) is not None:
-                self._timings = now if self._timings is None else self._timings.joined(now)
-
-    def _run(self, engine: LocalEngine | WorkersEngine, plan: ExtractionPlan, opened: OpenedBackbone) -> None:
+        opened = self._opened = self._opened or self._open_backbone()
+        engine = self._engine = self._engine or self._choose_engine(plan, opened)
         if isinstance(engine, WorkersEngine):
             self._prepare(plan, opened)
             engine.run(plan)
@@ -116,6 +105,13 @@ class SpaceWriter:
             self._shards = ShardWriter(plan.spaces, plan.shard_format)
         for _ in engine.run(plan, self._model, self._shards, self._keep_open):
             pass
+
+    def _choose_engine(self, plan: ExtractionPlan, opened: OpenedBackbone) -> LocalEngine | WorkersEngine:
+        devices = [] if self._keep_open else worker_devices(self._config, len(plan.todo))
+        if len(devices) <= 1:
+            return LocalEngine(self._progress, self._config.batch_size, self._limit)
+        model, size = opened.model_recipe(plan.precision), self._config.batch_size
+        return WorkersEngine(self._progress, model, devices, usable_cores(), size, self._limit)
 
     def _prepare(self, plan: ExtractionPlan, opened: OpenedBackbone) -> None:
         """Make the folders of the spaces, once."""
@@ -139,7 +135,9 @@ class SpaceWriter:
         n_missing = min(n_missing, plan.n_unique)  # a stream computes anew what comes again in a later block
         for space in plan.spaces:
             space.record_use(plan.n_unique - n_missing, n_missing)
-        return FillResult(plan, self._n_computed, self.failures, self._timings)
+        if self._engine is None:
+            return FillResult(plan, 0, [], None)
+        return FillResult(plan, self._engine.n_computed, self._engine.failures, self._engine.timings)
 
 
 def fill(
@@ -233,31 +231,6 @@ def _whole(source: Source, samples: Samples, last: ExtractionPlan) -> Extraction
     return replace(last, source=source, samples=samples, n_unique=n, n_viewed=n, **nothing)
 
 
-def worker_devices(config: ComputeConfig, n_todo: int) -> list[str]:
-    """The device of each worker: those that were asked for, or every GPU where there are several.
-
-    Raises `ConfigError` if there are more workers than GPUs.
-    """
-    import torch
-
-    from headstart.backbones.freezing import resolve_device
-
-    device = resolve_device(config.device)
-    n_gpus = torch.cuda.device_count() if device == "cuda" else 1
-    n_workers = config.workers
-    if n_workers is None:
-        n_workers = min(n_gpus, -(-n_todo // ENOUGH_PER_GPU))
-    if device == "cuda" and n_workers > n_gpus:
-        raise ConfigError(f"--workers {n_workers}, and there are {n_gpus} GPUs: one worker each is the most")
-    return [f"cuda:{n}" for n in range(n_workers)] if device == "cuda" else [device] * n_workers
-
-
-SECONDS_A_CLAIM = 5.0
-POLL = 0.5  # seconds between looks at what other writers have committed
-SAY_EVERY = 10.0  # seconds between two words about whom we wait for
-GIVE_UP_AFTER = 16  # samples without one finite feature, and nothing held yet
-
-
 class LocalEngine:
     """Extracts in this process, beside any number of others.
 
@@ -284,7 +257,7 @@ class LocalEngine:
         self.failed_elsewhere: queue.SimpleQueue[list[int]] = queue.SimpleQueue()
         """The same of other processes that work on this plan: no space will ever hold them, and without this each
         process would try them again."""
-        self.timings: Timings | None = None  # of the last run
+        self.timings: Timings | None = None  # of all runs
 
     def run(
         self, plan: ExtractionPlan, model: FrozenModel, writer: ShardWriter, keeps_open: bool = False
@@ -317,7 +290,8 @@ class LocalEngine:
                     raise
         finally:
             writing = writer.stopwatch.seconds("write") - written  # the writer may have served other runs
-            self.timings = extractor.timings(time.monotonic() - start, writing)
+            timings = extractor.timings(time.monotonic() - start, writing)
+            self.timings = timings if self.timings is None else self.timings.joined(timings)
 
     def _begin(self, plan: ExtractionPlan, writer: ShardWriter) -> None:
         self._plan, self._writer = plan, writer
