@@ -123,10 +123,7 @@ class OwnImage(Unchanged):
     spec: str  # not the function itself: another process finds it by its name, however it was made
 
     def image(self, image: Image.Image) -> Image.Image:
-        """The changed picture, as RGB.
-
-        Raises `SampleError` if the function failed, or gave no picture.
-        """
+        """The changed picture, as RGB."""
         from PIL import Image
 
         # A copy: other views of this sample start from the same picture, and the function may draw on it.
@@ -145,10 +142,7 @@ class OwnText(Unchanged):
     spec: str
 
     def text(self, text: str) -> str:
-        """The changed text.
-
-        Raises `SampleError` if the function failed, or gave no text.
-        """
+        """The changed text."""
         # The text is part of the seed, so that the two of a pair are not changed by the same numbers.
         seed = derive(self.seed, text.encode("utf-8", "surrogatepass"))
         changed = _call(self.spec, text, seed)
@@ -161,10 +155,7 @@ class OwnText(Unchanged):
 
 @lru_cache(maxsize=16)
 def own_function(spec: str) -> Callable[..., Any]:
-    """The function that ``py:package.module:function`` means.
-
-    Raises `ConfigError` if it cannot be imported, cannot be called, or does not say its version.
-    """
+    """The function that ``py:package.module:function`` means."""
     function = load_own(spec, "function")
     if not callable(function):
         raise ConfigError(f"{spec} is a {type(function).__name__}, and no function")

@@ -98,8 +98,6 @@ def reopen_view(entry: Mapping[str, Json], modality: Modality) -> View:
     """The view that an entry of a recipe means, as the code of today makes it.
 
     Its own entry differs from the given one where the augmentation has changed.
-
-    Raises `ConfigError` if the augmentation is of a later version of headstart, or cannot be imported here.
     """
     try:
         augment, number, seed = str(entry["augmentation"]), int(entry["number"]), int(entry["seed"])

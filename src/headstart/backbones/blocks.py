@@ -139,10 +139,7 @@ class BlockReader:
 
 
 def positions_of(states: torch.Tensor, channels_last: bool = False) -> torch.Tensor:
-    """What leaves a block as (B, T, D): tokens as they are, maps row by row.
-
-    Raises `NoBlocksError` if it is neither.
-    """
+    """What leaves a block as (B, T, D): tokens as they are, maps row by row."""
     if getattr(states, "ndim", 0) == 3:
         return states
     if getattr(states, "ndim", 0) != 4:

@@ -82,10 +82,7 @@ BUNDLES: dict[str, Bundle | SplitBundle] = {
 
 
 def bundled_backbone(spec: str, name: str, options: BackboneOptions) -> Backbone:
-    """The backbone of a bundle.
-
-    Raises `WeightsUnavailableError` if its package is not installed.
-    """
+    """The backbone of a bundle."""
     bundle = BUNDLES[name]
     useless = {"text": ("image_size", "crop_pct"), "timm": ("max_length", "prompt")}[bundle.kind]
     if given := [name for name in useless if name in options.given()]:

@@ -134,10 +134,7 @@ class FrozenCustomModel:
         return 1
 
     def collate(self, prepared: Sequence[Any]) -> dict[str, torch.Tensor]:
-        """The samples as one tensor.
-
-        Raises `BackboneError` if what the user's ``prepare`` gave cannot be stacked.
-        """
+        """The samples as one tensor."""
         import torch
 
         try:

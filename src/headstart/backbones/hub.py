@@ -42,8 +42,6 @@ def fetch_file(repository: str, name: str) -> None:
     """Bring a file of a repository, if there is such a file.
 
     What the copy knows (that the file is here, or that there is none) is not asked again.
-
-    Raises whatever the library raises where the hub cannot be asked.
     """
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError

@@ -69,10 +69,7 @@ class PortableBackbone(Protocol):
 
 
 def carried(backbone: Backbone, tap: str) -> Portable:
-    """A backbone that can be taken elsewhere, at a canonical tap.
-
-    Raises `ConfigError` if it cannot.
-    """
+    """A backbone that can be taken elsewhere, at a canonical tap."""
     if not isinstance(backbone, PortableBackbone):
         raise ConfigError(
             f"{backbone.spec} cannot be exported: that needs a text or an image model of transformers or timm; "
@@ -139,10 +136,7 @@ class TunableBackbone(Protocol):
 
 
 def backbone_saver(backbone: Backbone, tap: str) -> BackboneSaver:
-    """How a backbone is kept once its weights have changed; see `TunableBackbone`.
-
-    Raises `ConfigError` if it cannot be trained.
-    """
+    """How a backbone is kept once its weights have changed; see `TunableBackbone`."""
     if not isinstance(backbone, TunableBackbone):
         raise ConfigError(
             f"{backbone.spec} cannot be fine-tuned: that needs a model of transformers, timm or torchvision; of "
@@ -154,7 +148,9 @@ def backbone_saver(backbone: Backbone, tap: str) -> BackboneSaver:
 class LateBackbone:
     """A backbone that is another one, of which nothing is read before it is resolved or loaded."""
 
-    _model: Backbone
+    @property
+    def _model(self) -> Backbone:
+        raise NotImplementedError
 
     def resolve(self) -> BackboneInfo:
         """Load the model and describe it."""

@@ -88,8 +88,6 @@ def quantize(module: torch.nn.Module) -> None:
 
     Everything else stays what it is: embeddings, norms, attention itself, and linear layers of a kind of
     their own, such as those of `torch.nn.MultiheadAttention`. Convolutions see one sample at a time.
-
-    Raises `ConfigError` if linear layers are not most of the work.
     """
     _check_share(module)
     made: dict[torch.nn.Module, Int8Linear] = {}  # a layer that stands in two places stays one

@@ -223,11 +223,7 @@ class Reading:
 
 
 def probe(model: Any, input_size: Sequence[int], spec: str) -> Reading:
-    """Show a model one image of noise, and look at what it gives.
-
-    Raises `BackboneError` if it cannot take images of this size, or gives something that is no map and no
-    tokens.
-    """
+    """Show a model one image of noise, and look at what it gives."""
     import torch
 
     image = torch.rand(1, *input_size, generator=torch.Generator().manual_seed(0))

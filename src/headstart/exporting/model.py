@@ -54,10 +54,7 @@ class ExportModel:
             return torch.cat([self.logits(self.inputs([sample])) for sample in self.samples]).cpu()
 
     def check(self, found: torch.Tensor, what: str) -> float:
-        """The largest error of logits of the samples, as a share of the largest.
-
-        Raises `HeadstartError` if it is more than rounding.
-        """
+        """The largest error of logits of the samples, as a share of the largest."""
         error = largest_error(found, self.expected())
         if not error <= TOLERANCE:
             raise HeadstartError(

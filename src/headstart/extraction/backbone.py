@@ -43,10 +43,7 @@ class OpenedBackbone:
         return {"spec": located_spec(self.spec), "options": options}
 
     def backbone(self) -> Backbone:
-        """The backbone, to be loaded.
-
-        Raises `BackboneError` if its weights cannot be had on this machine.
-        """
+        """The backbone, to be loaded."""
         if self._backbone is None:
             self._backbone = open_backbone(self.spec, self._options)
         return self._backbone
@@ -125,10 +122,7 @@ def reopen(
 
 
 def load_model(opened: OpenedBackbone, device: str, precision: Precision) -> FrozenModel:
-    """The model on a device, after a look that it is the one that its features are named after.
-
-    Raises `MismatchError` if it has changed since it was resolved.
-    """
+    """The model on a device, after a look that it is the one that its features are named after."""
     from headstart.backbones.freezing import resolve_device
 
     backbone = opened.backbone()

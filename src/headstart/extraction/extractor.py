@@ -115,11 +115,7 @@ class Extractor:
             torch.set_num_threads(self.layout.cores)  # the lanes have set it for their own
 
     def run(self, feed: Feed) -> Iterator[Computed]:
-        """Compute positions of the plan's ``todo``, in whatever order is fastest.
-
-        Raises `BackboneError` if memory runs out even for one sample, or the model fails; `StorageError` if a
-        value cannot be stored.
-        """
+        """Compute positions of the plan's ``todo``, in whatever order is fastest."""
         state: FeedState = "flows"
         while state != "over" or self._is_busy:
             # One that had nothing is asked again only when nothing is under way: it may commit then.

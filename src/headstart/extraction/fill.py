@@ -17,8 +17,8 @@ from headstart.cache.claims import ClaimBoard
 from headstart.cache.resolutions import record_known
 from headstart.errors import BackboneError
 from headstart.extraction.backbone import load_model
-from headstart.extraction.extractor import Computed, Extractor
-from headstart.extraction.inference import NOT_FINITE, usable_cores
+from headstart.extraction.extractor import Extractor
+from headstart.extraction.inference import NOT_FINITE, Computed, usable_cores
 from headstart.extraction.plan import N_UNITS, ExtractionPlan
 from headstart.extraction.samples import NO_LIMIT, FailureLimit, SampleCollector, samples_of
 from headstart.extraction.workers import WorkersEngine, worker_devices
@@ -226,9 +226,15 @@ def _blocks(source: Source, memo: KeyMemo, seen: SampleCollector) -> Iterator[tu
 
 def _whole(source: Source, samples: Samples, last: ExtractionPlan) -> ExtractionPlan:
     """All samples of a stream, with nothing left to do."""
-    n = len(first_occurrences(samples.keys))
-    nothing = {"todo": last.todo[:0], "units": last.units[:0], "wants": last.wants[:0]}
-    return replace(last, source=source, samples=samples, n_unique=n, n_viewed=n, **nothing)
+    n, todo, units, wants = (
+        len(first_occurrences(samples.keys)),
+        last.todo[:0],
+        last.units[:0],
+        last.wants[:0],
+    )
+    return replace(
+        last, source=source, samples=samples, todo=todo, units=units, n_unique=n, wants=wants, n_viewed=n
+    )
 
 
 class LocalEngine:

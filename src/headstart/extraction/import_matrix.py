@@ -60,11 +60,7 @@ class ImportedSamples:
 
 
 def read_samples(matrix: Matrix, config: ImportConfig) -> ImportedSamples:
-    """Name every row of a matrix.
-
-    Raises `DataError` if an id is missing, empty or there twice, or a split is none; the message names its row;
-    `ConfigError` if a column that was asked for is not there.
-    """
+    """Name every row of a matrix."""
     columns = _columns(matrix, config)
     place = str(config.ids or matrix.path)
     if columns.num_rows != matrix.n_rows:

@@ -73,10 +73,7 @@ class FailureLimit:
         return cls(n)
 
     def of(self, n_samples: int, failures: Sequence[Failure]) -> FailureLimit:
-        """The limit for the rest of a run over so many samples, of which the scan refused some.
-
-        Raises `DataError` if it is passed already.
-        """
+        """The limit for the rest of a run over so many samples, of which the scan refused some."""
         total = n_samples + len(failures)
         limit = FailureLimit(self.n if self.share is None else math.floor(self.share * total))
         limit.check(failures)
@@ -88,10 +85,7 @@ class FailureLimit:
             self.of(n_samples, failures)
 
     def check(self, failures: Sequence[Failure]) -> None:
-        """Refuse to go on when too many samples have failed.
-
-        Raises `DataError` with the commonest reasons, and an example of each.
-        """
+        """Refuse to go on when too many samples have failed."""
         if self.n == math.inf:
             return
         n = self.before + len({(failure.id, failure.key) for failure in failures})
@@ -176,10 +170,7 @@ class SampleCollector:
         self._rest.append(block.table.drop_columns([KEY]))
 
     def samples(self) -> Samples:
-        """All samples; no block can come after that.
-
-        Raises `DataError` if there is none.
-        """
+        """All samples; no block can come after that."""
         if not self._keys:
             detail = f": {self.failures[0].id}: {self.failures[0].reason}" if self.failures else ""
             raise DataError(f"no usable sample was found ({len(self.failures)} were skipped{detail})")
@@ -195,10 +186,7 @@ class SampleCollector:
 
 
 def register(source: Source, memo: KeyMemo, progress: Progress, limit: FailureLimit = NO_LIMIT) -> Samples:
-    """Scan a source: ids, keys, splits and labels of every sample.
-
-    Raises `DataError` if it has no usable sample, or more that are not than the limit allows.
-    """
+    """Scan a source: ids, keys, splits and labels of every sample."""
     collector = SampleCollector()
     progress.begin("scanning", None)
     try:
@@ -212,10 +200,7 @@ def register(source: Source, memo: KeyMemo, progress: Progress, limit: FailureLi
 
 
 def samples_of(blocks: Iterable[SampleBlock]) -> Samples:
-    """The blocks of a scan as one table.
-
-    Raises `DataError` if there is no sample in them.
-    """
+    """The blocks of a scan as one table."""
     collector = SampleCollector()
     for block in blocks:
         collector.append(block)

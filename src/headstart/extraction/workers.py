@@ -171,10 +171,7 @@ class WorkersEngine:
     timings: Timings | None = None
 
     def run(self, plan: ExtractionPlan) -> None:
-        """Compute and commit all that is to do.
-
-        Raises `BackboneError` if all workers died, or whatever stopped one of them.
-        """
+        """Compute and commit all that is to do."""
         begun = time.monotonic()
         workers: list[_Worker] = []
         try:
@@ -302,10 +299,7 @@ def _receive(
 
 
 def worker_devices(config: ComputeConfig, n_todo: int) -> list[str]:
-    """The device of each worker: those that were asked for, or every GPU where there are several.
-
-    Raises `ConfigError` if there are more workers than GPUs.
-    """
+    """The device of each worker: those that were asked for, or every GPU where there are several."""
     import torch
 
     from headstart.backbones.freezing import resolve_device

@@ -172,10 +172,7 @@ _INERT = {
 
 
 class ImageProcessor:
-    """The image processor that transformers itself would use for a model.
-
-    Raises `BackboneError` if the model has none, or its pictures come out in different sizes.
-    """
+    """The image processor that transformers itself would use for a model."""
 
     def __init__(self, source: HubModel) -> None:
         import transformers

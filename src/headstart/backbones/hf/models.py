@@ -103,10 +103,7 @@ class HubModel:
         return [folder, *sorted(path for path in inside if path.is_file() or path.is_dir())]
 
     def load(self, auto: Any, **arguments: Any) -> tuple[Any, tuple[str, ...]]:
-        """The model by one of transformers' classes, in eval mode, and what the checkpoint lacks of it.
-
-        Raises `BackboneError` if it cannot be loaded.
-        """
+        """The model by one of transformers' classes, in eval mode, and what the checkpoint lacks of it."""
         with self.failures():
             model, report = auto.from_pretrained(
                 self.name, dtype="auto", output_loading_info=True, **self.where(), **arguments
