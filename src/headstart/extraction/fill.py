@@ -58,30 +58,23 @@ class FillResult:
     drift: Mapping[str, Json] = field(default_factory=dict)  # by space, where low precision was measured
 
 
+@dataclass
 class SpaceWriter:
     """Computes and commits what spaces lack; a plan with nothing to do loads no model.
 
     With ``keep_open``, shards grow from plan to plan, over the same spaces, until `finish`.
     """
 
-    def __init__(
-        self,
-        open_backbone: Callable[[], OpenedBackbone],
-        config: ComputeConfig,
-        progress: Progress,
-        limit: FailureLimit = NO_LIMIT,
-        keep_open: bool = False,
-    ) -> None:
-        self._open_backbone = open_backbone
-        self._config = config
-        self._progress = progress
-        self._limit = limit
-        self._keep_open = keep_open
-        self._opened: OpenedBackbone | None = None
-        self._is_prepared = False
-        self._engine: LocalEngine | WorkersEngine | None = None
-        self._model: FrozenModel | None = None
-        self._shards: ShardWriter | None = None
+    open_backbone: Callable[[], OpenedBackbone]
+    config: ComputeConfig
+    progress: Progress
+    limit: FailureLimit = NO_LIMIT
+    keep_open: bool = False
+    _opened: OpenedBackbone | None = None
+    _is_prepared: bool = False
+    _engine: LocalEngine | WorkersEngine | None = None
+    _model: FrozenModel | None = None
+    _shards: ShardWriter | None = None
 
     @property
     def failures(self) -> list[Failure]:
@@ -92,26 +85,26 @@ class SpaceWriter:
         """Compute what the spaces of a plan lack."""
         if not len(plan.todo):
             return
-        opened = self._opened = self._opened or self._open_backbone()
+        opened = self._opened = self._opened or self.open_backbone()
         engine = self._engine = self._engine or self._choose_engine(plan, opened)
         if isinstance(engine, WorkersEngine):
             self._prepare(plan, opened)
             engine.run(plan)
             return
         if self._model is None:
-            self._model = load_model(opened, self._config.device, plan.precision)
+            self._model = load_model(opened, self.config.device, plan.precision)
         self._prepare(plan, opened)  # after the model: one that cannot be loaded leaves no empty spaces
         if self._shards is None:
             self._shards = ShardWriter(plan.spaces, plan.shard_format)
-        for _ in engine.run(plan, self._model, self._shards, self._keep_open):
+        for _ in engine.run(plan, self._model, self._shards, self.keep_open):
             pass
 
     def _choose_engine(self, plan: ExtractionPlan, opened: OpenedBackbone) -> LocalEngine | WorkersEngine:
-        devices = [] if self._keep_open else worker_devices(self._config, len(plan.todo))
+        devices = [] if self.keep_open else worker_devices(self.config, len(plan.todo))
         if len(devices) <= 1:
-            return LocalEngine(self._progress, self._config.batch_size, self._limit)
-        model, size = opened.model_recipe(plan.precision), self._config.batch_size
-        return WorkersEngine(self._progress, model, devices, usable_cores(), size, self._limit)
+            return LocalEngine(self.progress, self.config.batch_size, self.limit)
+        model, size = opened.model_recipe(plan.precision), self.config.batch_size
+        return WorkersEngine(self.progress, model, devices, usable_cores(), size, self.limit)
 
     def _prepare(self, plan: ExtractionPlan, opened: OpenedBackbone) -> None:
         """Make the folders of the spaces, once."""
@@ -237,33 +230,26 @@ def _whole(source: Source, samples: Samples, last: ExtractionPlan) -> Extraction
     )
 
 
+@dataclass
 class LocalEngine:
     """Extracts in this process, beside any number of others.
 
-    ``counts_others``: whether the progress also counts what other processes finish.
+    ``n_computed``, ``failures`` and ``timings`` say afterwards what became of all its runs.
     """
 
-    def __init__(
-        self,
-        progress: Progress,
-        batch_size: int | None = None,
-        limit: FailureLimit = NO_LIMIT,
-        cores: int | None = None,
-        counts_others: bool = True,
-    ) -> None:
-        self._progress = progress
-        self._batch_size = batch_size
-        self._limit = limit
-        self._cores = cores
-        self._counts_others = counts_others
-        self.n_computed = 0  # samples that this process computed, in all runs
-        self.failures: list[Failure] = []
-        self.failed_rows: list[int] = []
-        """Positions in ``todo`` that failed; whoever has told others of them may clear it."""
-        self.failed_elsewhere: queue.SimpleQueue[list[int]] = queue.SimpleQueue()
-        """The same of other processes that work on this plan: no space will ever hold them, and without this each
-        process would try them again."""
-        self.timings: Timings | None = None  # of all runs
+    progress: Progress
+    batch_size: int | None = None
+    limit: FailureLimit = NO_LIMIT
+    cores: int | None = None
+    counts_others: bool = True  # whether the progress also counts what other processes finish
+    n_computed: int = 0
+    failures: list[Failure] = field(default_factory=list)
+    timings: Timings | None = None
+    # Positions in ``todo`` that failed; whoever has told others of them may clear it.
+    failed_rows: list[int] = field(default_factory=list)
+    # The same of other processes that work on this plan: no space will ever hold them, and without this each
+    # process would try them again.
+    failed_elsewhere: queue.SimpleQueue[list[int]] = field(default_factory=queue.SimpleQueue)
 
     def run(
         self, plan: ExtractionPlan, model: FrozenModel, writer: ShardWriter, keeps_open: bool = False
@@ -275,7 +261,7 @@ class LocalEngine:
         """
         self._begin(plan, writer)
         start, written = time.monotonic(), writer.stopwatch.seconds("write")
-        extractor = Extractor(plan, model, plan.stored, self._progress, self._batch_size, self._cores)
+        extractor = Extractor(plan, model, plan.stored, self.progress, self.batch_size, self.cores)
         try:
             with contextlib.ExitStack() as stack:
                 stack.callback(extractor.close)
@@ -284,7 +270,7 @@ class LocalEngine:
                 boards = [stack.enter_context(ClaimBoard(space.claims_dir)) for space in spaces]
                 try:
                     for computed in extractor.run(self._claimed(boards)):
-                        self._progress.advance(self._take(computed))
+                        self.progress.advance(self._take(computed))
                         yield from writer.committed()
                     if not keeps_open:
                         yield from writer.commit()
@@ -341,8 +327,8 @@ class LocalEngine:
         self._seen = now
         held = self._held(left)
         self._under_way[left[held]] = True
-        if self._counts_others:
-            self._progress.advance(int(held.sum()))
+        if self.counts_others:
+            self.progress.advance(int(held.sum()))
         return left[~held]
 
     def _held(self, positions: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -367,7 +353,7 @@ class LocalEngine:
             if time.monotonic() - said >= SAY_EVERY:
                 said = time.monotonic()
                 owners = sorted({board.owner(u) or "?" for u in units for board in boards})
-                self._progress.say(f"waiting for {len(outstanding):,} samples from {', '.join(owners)}")
+                self.progress.say(f"waiting for {len(outstanding):,} samples from {', '.join(owners)}")
             time.sleep(POLL)
 
     def _take(self, computed: Computed) -> int:
@@ -390,7 +376,7 @@ class LocalEngine:
         self._n_finished += finished
         self._check_finite(computed)
         if computed.failures:
-            self._limit.check(self.failures)
+            self.limit.check(self.failures)
         return finished
 
     def _note(self, failure: SampleFailure) -> None:
