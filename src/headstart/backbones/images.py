@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headstart.backbones.blocks import BLOCK
-from headstart.backbones.freezing import grad_context
+from headstart.backbones.freezing import grad_context, n_parameters
 from headstart.backbones.portable import WEIGHTS
-from headstart.backbones.weights import n_parameters
 from headstart.errors import ConfigError, SampleError
 from headstart.types import AT_END
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.backbones.blocks import BlockReader
-from headstart.backbones.freezing import freeze
+from headstart.backbones.freezing import freeze, weights_digest
 from headstart.backbones.hub import loading_failures, torch_hub_files
 from headstart.backbones.images import FrozenImageModel, LibraryBackbone
-from headstart.backbones.weights import load_into, read_state_dict, weights_digest
+from headstart.backbones.weights import load_into, read_state_dict
 from headstart.errors import BackboneError
 from headstart.types import Activations, BackboneInfo, Positions
 

@@ -1,12 +1,11 @@
-"""Weights: read from a file without running anything in it, matched with a model, digested."""
+"""Reading weights from a file without running anything in it, and matching them with a model."""
 
 from __future__ import annotations
 
 import pickle
 import zipfile
 from collections import OrderedDict
-from collections.abc import Collection, Mapping, Sequence
-from hashlib import blake2b
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,28 +119,3 @@ def _without_module_prefix(state: Mapping[str, torch.Tensor]) -> dict[str, torch
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
-def weights_digest(module: torch.nn.Module, leave_out: Collection[str] = ()) -> str:
-    """BLAKE2b-128, in hex, of names, dtypes, shapes and bytes of a module's parameters and buffers.
-
-    ``module``: as it was loaded, before any cast; ``leave_out``: prefixes of what takes no part in a feature
-    (a classifier), or is not of the checkpoint (a pooler that was initialised at random).
-    """
-    import torch
-
-    digest = blake2b(digest_size=16)
-    prefixes = tuple(leave_out)
-    for name, tensor in sorted(module.state_dict().items()):
-        if prefixes and name.startswith(prefixes):
-            continue
-        plain = tensor.detach().cpu().contiguous()
-        header = f"{name}\0{str(plain.dtype).removeprefix('torch.')}\0{tuple(plain.shape)}\0"
-        digest.update(header.encode("utf-8"))
-        digest.update(plain.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
-
-
-def n_parameters(module: torch.nn.Module) -> int:
-    """How many parameters a module has."""
-    return sum(parameter.numel() for parameter in module.parameters())

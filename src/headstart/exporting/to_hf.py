@@ -1,4 +1,4 @@
-"""A folder that transformers loads: of a class that it has, if one is the very same function, else with files of ours."""
+"""A folder that transformers loads: a class that it has if one is the very same function, else with files of ours."""
 
 from __future__ import annotations
 

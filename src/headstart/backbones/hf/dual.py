@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from headstart.backbones.blocks import BLOCK, read_blocks
-from headstart.backbones.freezing import freeze, grad_context, is_int8
+from headstart.backbones.freezing import freeze, grad_context, is_int8, n_parameters, weights_digest
 from headstart.backbones.hf.frozen_texts import CPU_TOKENS, GPU_TOKENS, run_unpadded
 from headstart.backbones.hf.images import refuse_text_options
 from headstart.backbones.hf.models import (
@@ -35,7 +35,6 @@ from headstart.backbones.hf.towers import (
 )
 from headstart.backbones.images import CPU_IMAGES, GPU_IMAGES
 from headstart.backbones.portable import Portable, reading_of, refuse_prompt
-from headstart.backbones.weights import n_parameters, weights_digest
 from headstart.errors import BackboneError, ConfigError, SampleError
 from headstart.types import AT_END, Activations, BackboneInfo, Positions
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.backbones.blocks import read_blocks
-from headstart.backbones.freezing import freeze
+from headstart.backbones.freezing import freeze, n_parameters, weights_digest
 from headstart.backbones.hf.models import (
     Depth,
     HubModel,
@@ -23,7 +23,6 @@ from headstart.backbones.hf.models import (
 )
 from headstart.backbones.images import FrozenImageModel
 from headstart.backbones.portable import Portable, reading_of, without_pooler
-from headstart.backbones.weights import n_parameters, weights_digest
 from headstart.errors import BackboneError, ConfigError
 from headstart.types import AT_END, Activations, BackboneInfo
 

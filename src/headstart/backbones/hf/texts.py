@@ -8,7 +8,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.backbones.freezing import freeze
+from headstart.backbones.freezing import freeze, n_parameters, weights_digest
 from headstart.backbones.hf.frozen_texts import (
     ENCODER_CLASSES,
     FrozenTextModel,
@@ -19,7 +19,6 @@ from headstart.backbones.hf.frozen_texts import (
 from headstart.backbones.hf.models import HubModel, HubPart, departures
 from headstart.backbones.hf.tokens import TextInput, lower_cased, puts_class_first, tokenizer_digest
 from headstart.backbones.portable import Portable, reading_of, refuse_prompt, without_pooler
-from headstart.backbones.weights import n_parameters, weights_digest
 from headstart.errors import ConfigError
 from headstart.types import BackboneInfo
 
