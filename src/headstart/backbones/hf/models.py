@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.backbones.blocks import Blocks, find_blocks, has_closing_norm
+from headstart.backbones.blocks import Blocks, block_list
 from headstart.backbones.hub import (
     fetch_file,
     hub_commit,
@@ -257,7 +257,7 @@ def candidate_blocks(tower: torch.nn.Module, config: Any) -> Blocks:
     """The blocks, or the stages of a hierarchical model; whether they can be read shows in a trial."""
     depths = getattr(config, "depths", None)
     n_blocks = len(depths) if depths else getattr(config, "num_hidden_layers", None)
-    return find_blocks(tower, n_blocks)
+    return Blocks(tuple(block_list(tower, n_blocks)))
 
 
 def depth_of(blocks: Blocks, config: Any, kept: Mapping[str, torch.Tensor], final: torch.Tensor) -> Depth:
@@ -266,6 +266,8 @@ def depth_of(blocks: Blocks, config: Any, kept: Mapping[str, torch.Tensor], fina
     ``config``: of the tower; ``kept``: what each layer gave; ``final``: the last hidden state of the same
     forward pass.
     """
+    import torch
+
     staged = bool(getattr(config, "depths", None))
     layers = [kept.get(str(number)) for number in range(int(staged), len(blocks) + 1)]
     like_final = [
@@ -274,7 +276,9 @@ def depth_of(blocks: Blocks, config: Any, kept: Mapping[str, torch.Tensor], fina
     ]
     if not blocks.modules or not all(like_final):
         return Depth(Blocks())
-    return Depth(blocks, int(staged), has_closing_norm(layers[-1], final))
+    last = layers[-1]
+    assert last is not None
+    return Depth(blocks, int(staged), closing_norm=last is not final and not torch.equal(last, final))
 
 
 def _n_patches(config: Any, pixels: torch.Tensor) -> int | None:
