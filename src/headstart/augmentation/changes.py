@@ -93,7 +93,7 @@ class ChangedImage(Unchanged):
 class HiddenTokens(Unchanged):
     """A text with some of its tokens hidden, as BERT was trained with (Devlin et al. 2019)."""
 
-    # of the tokens that are not special: as many, rounded, are hidden; at least one, and never all
+    # Of the tokens that are not special: as many, rounded, are hidden; at least one, and never all.
     share: float
 
     def tokens(self, ids: Sequence[int], special: Collection[int], mask: int | None) -> list[int]:

@@ -47,9 +47,9 @@ class View:
     augmentation: str  # as the user wrote it
     number: int  # from 1
     seed: int
-    # what else of the augmentation decides the pixels or tokens
+    # What else of the augmentation decides the pixels or tokens.
     description: Mapping[str, Json] = field(hash=False)
-    # from a seed of 16 bytes to the change of one sample
+    # From a seed of 16 bytes to the change of one sample.
     make: Callable[[bytes], Change] = field(compare=False)
 
     @property

@@ -43,8 +43,8 @@ class _Watch(threading.local):
 class Blocks:
     """The blocks of a model, first to last."""
 
-    # empty where the model's layers cannot be read by number. They are hooked for good: several threads may
-    # run the model at once, and hooks that come and go would change a dictionary that others iterate
+    # Empty where the model's layers cannot be read by number. They are hooked for good: several threads may
+    # run the model at once, and hooks that come and go would change a dictionary that others iterate.
     modules: Sequence[torch.nn.Module] = field(default_factory=tuple)
     _watch: _Watch = field(default_factory=_Watch, repr=False, compare=False)
 

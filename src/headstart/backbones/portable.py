@@ -31,14 +31,14 @@ class Portable:
 
     module: torch.nn.Module  # the backbone as it was loaded
     modality: Literal["image", "text"]
-    # the configuration of the model of transformers that it is; ``timm_wrapper`` for one of timm
+    # The configuration of the model of transformers that it is; ``timm_wrapper`` for one of timm.
     config: Mapping[str, Json]
-    # how the model is made and its outputs are read, as `HeadstartConfig` keeps it
+    # How the model is made and its outputs are read, as `HeadstartConfig` keeps it.
     reading: Mapping[str, Json]
-    # writes its tokenizer or its image processor into a folder, as transformers keeps them
+    # Writes its tokenizer or its image processor into a folder, as transformers keeps them.
     save_inputs: Callable[[Path], None]
     max_length: int | None = None  # tokens a text is cut to
-    # what timm makes the transform from, where the model is timm's
+    # What timm makes the transform from, where the model is timm's.
     data_config: Mapping[str, Json] | None = None
 
     @property

@@ -200,9 +200,9 @@ class Reading:
     has_head: bool  # whether ``forward_head`` pools to one vector
     n_layers: int = 0  # how many maps ``forward_intermediates`` gives on the way to the same last features
     closing_norm: bool = True  # whether the last features differ from the last of these maps
-    # the last features are class tokens alone (PiT): the patches are those of the last layer
+    # The last features are class tokens alone (PiT): the patches are those of the last layer.
     patches_in_layer: bool = False
-    # whether the maps of the layers carry the class token (it joins late in CaiT, VOLO …)
+    # Whether the maps of the layers carry the class token (it joins late in CaiT, VOLO …)
     cls_in_layers: bool = True
 
     @property

@@ -30,9 +30,9 @@ class ExportModel:
     head: PlainHead
     task: LabelKind
     names: Sequence[str]  # of the logits, in order
-    # from samples to the batch that the model takes
+    # From samples to the batch that the model takes.
     inputs: Callable[[Sequence[Any]], dict[str, torch.Tensor]]
-    # from such a batch to logits (B, n_outputs): what every export is held against
+    # From such a batch to logits (B, n_outputs): what every export is held against.
     logits: Callable[[dict[str, torch.Tensor]], torch.Tensor]
     samples: Sequence[Any]  # what they are compared on: texts, pairs of texts, or the bytes of images
 

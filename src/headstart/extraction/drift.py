@@ -94,7 +94,7 @@ class Drift:
     cosine_mean: float  # between both vectors of a sample, or of a position where every position is kept
     cosine_min: float
     largest_error: float  # of any number of any vector, as a share of the largest value of the fp32 vector
-    # of a ridge head in cross-validation over the sample, on fp32 features and on these. None: there are too
+    # Of a ridge head in cross-validation over the sample, on fp32 features and on these. None: there are too
     # few labels (see `choose_sample`)
     accuracy: tuple[float, float] | None
 

@@ -213,7 +213,7 @@ class ImportConfig:
     path: Path  # ``.npy``, ``.npz``, ``.h5`` or ``.parquet``
     set: str  # what to call the set, and what computed the features
     backbone: str
-    # a text file of one id a line, or a table with a column of them; None: the file has them
+    # A text file of one id a line, or a table with a column of them; None: the file has them.
     ids: Path | None = None
     id_column: str | None = None
     split_column: str | None = None
@@ -222,7 +222,7 @@ class ImportConfig:
     split_seed: int = 0
     format: FormatName = "hdf5"
     cache: str | None = None
-    # the keys of the samples; None: those of the file, else made of the ids
+    # The keys of the samples; None: those of the file, else made of the ids.
     keys: NDArray[np.uint8] | None = field(default=None, repr=False)
 
 

@@ -37,7 +37,7 @@ class Accelerator:
 
     name: str
     trial_seconds: float  # about what it takes to try
-    # from a function of tensors to a list of tensors, and an example of each, to such a function
+    # From a function of tensors to a list of tensors, and an example of each, to such a function.
     make: Callable[..., Any]
     any_shape: bool = False  # what it makes takes other shapes than that of the examples
 

@@ -120,7 +120,7 @@ class Samples:
     table: pa.Table  # the columns of a `SampleBlock`, N rows
     keys: NDArray[np.uint8]
     failures: list[Failure]  # what the source could not read
-    # what holds the table but for the keys, where it may be too large for the memory
+    # What holds the table but for the keys, where it may be too large for the memory.
     rest: GrowingTable | None = None
 
     def __len__(self) -> int:

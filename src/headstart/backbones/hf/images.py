@@ -45,7 +45,7 @@ class Anatomy:
 
     layout: Layout
     depth: Depth
-    # whether it pools by itself with weights that it has (or needs none), and whether it has weights
+    # Whether it pools by itself with weights that it has (or needs none), and whether it has weights.
     has_pooler: bool
     trained_pooler: bool
 

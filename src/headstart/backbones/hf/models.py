@@ -205,7 +205,7 @@ _TOKENS = ("cls_token", "class_embedding", "class_token", "distillation_token", 
 class Layout:
     """How the positions of an image model are laid out."""
 
-    # the tokens before the patches: the class token, then a distillation token or registers
+    # The tokens before the patches: the class token, then a distillation token or registers.
     n_prefix: int = 0
     reads_patches: bool = True  # whether what follows them is one position a patch
 
@@ -243,7 +243,7 @@ class Depth:
     """Which layers of a model can be read by number."""
 
     blocks: Blocks
-    # 1 for stages of different widths, where what enters the first is not like what leaves it
+    # 1 for stages of different widths, where what enters the first is not like what leaves it.
     first_layer: int = 0
     closing_norm: bool = True  # as in `BackboneInfo`
 

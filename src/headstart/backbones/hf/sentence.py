@@ -68,11 +68,11 @@ class Step:
 class SentenceSettings:
     """How the authors of a model make a vector of a text."""
 
-    # the folder of the encoder, within the model's folder; old versions gave it one of its own
+    # The folder of the encoder, within the model's folder; old versions gave it one of its own.
     encoder: str = "."
-    # ours, in the order in which they are concatenated; empty for a folder of transformers alone
+    # ours, in the order in which they are concatenated; empty for a folder of transformers alone.
     poolings: tuple[str, ...] = ()
-    # what follows the pooling and has weights, or stands before something that has
+    # What follows the pooling and has weights, or stands before something that has.
     steps: tuple[Step, ...] = ()
     unit: bool = False  # the vector is scaled to length 1 in the end
     max_length: int | None = None

@@ -68,12 +68,12 @@ class Tower:
     side: Side
     transformer: torch.nn.Module  # gives a last hidden state and, mostly, a pooled one
     config: Any  # of the transformer
-    # runs the transformer as the library does, and gives the joint vectors if there are any
+    # Runs the transformer as the library does, and gives the joint vectors if there are any.
     call: Callable[..., torch.Tensor | None]
     takes: Collection[str]  # the names of the inputs that ``call`` knows
     prefixes: tuple[str, ...] = ()  # of the weights that the side reads; empty: all of the model's
-    # what the model calls its ``transformer``, and the method that gives joint ``features``; empty: it is the
-    # transformer itself, or has no such method
+    # What the model calls its ``transformer``, and the method that gives joint ``features``; empty: it is the
+    # transformer itself, or has no such method.
     names: Mapping[str, str] = field(default_factory=dict)
     _outcome: _Outcome = field(default_factory=lambda: _Outcome(), repr=False)
 
