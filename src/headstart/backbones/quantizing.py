@@ -78,10 +78,6 @@ class Int8Linear(torch.nn.Module):
         if self.bias is not None:
             out.add_(self.bias)
 
-    def extra_repr(self) -> str:
-        """Its shape."""
-        return f"{self.in_features}, {self.out_features}, bias={self.bias is not None}"
-
 
 def quantize(module: torch.nn.Module) -> None:
     """Replace the linear layers of a module by int8 ones, in place.

@@ -128,17 +128,15 @@ def load_model(opened: OpenedBackbone, device: str, precision: Precision) -> Fro
     backbone = opened.backbone()
     if not opened.was_loaded:
         # The memo named the space; the weights that fill it must be the ones that it was named after.
-        differences = _differences(backbone.resolve(), opened.info)
-        if differences:
+        now, names = (
+            backbone.resolve(),
+            ("weights", "architecture", "preprocessing", "max_length", "prompt", "code"),
+        )
+        if changed := [name for name in names if getattr(now, name) != getattr(opened.info, name)]:
             if (key := backbone.cache_key()) is not None:
                 opened.cache.resolutions.forget(key)
             raise MismatchError(
                 f"{opened.spec} is not what it was when its features were named "
-                f"({', '.join(differences)} changed); run the command again"
+                f"({', '.join(changed)} changed); run the command again"
             )
     return backbone.load(resolve_device(device), precision)
-
-
-def _differences(now: BackboneInfo, then: BackboneInfo) -> list[str]:
-    names = ("weights", "architecture", "preprocessing", "max_length", "prompt", "code")
-    return [name for name in names if getattr(now, name) != getattr(then, name)]
