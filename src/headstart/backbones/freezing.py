@@ -7,7 +7,7 @@ from collections.abc import Collection
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-from headstart.errors import BackboneError, ConfigError
+from headstart.errors import BackboneError, ConfigError, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +31,7 @@ def resolve_device(device: str) -> str:
     try:
         torch.empty(0, device=torch.device(device))
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise ConfigError(f"device {device!r} cannot be used here ({reason}); try --device auto") from error
     return device
 

@@ -17,7 +17,7 @@ from headstart.backbones.hub import hub_files, loading_failures, torch_hub_files
 from headstart.backbones.images import FrozenImageModel, LibraryBackbone
 from headstart.backbones.portable import Portable, reading_of
 from headstart.backbones.weights import load_into, read_state_dict
-from headstart.errors import BackboneError, ConfigError
+from headstart.errors import BackboneError, ConfigError, first_line
 from headstart.network import forbid_network, hub_is_reachable
 from headstart.types import AT_END, Activations, BackboneInfo, Positions
 
@@ -240,7 +240,7 @@ def probe(model: Any, input_size: Sequence[int], spec: str) -> Reading:
         AttributeError,
         NotImplementedError,
     ) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise BackboneError(
             f"{spec} cannot take an image of {'×'.join(map(str, input_size[1:]))} pixels (timm's "
             f"{type(model).__name__}: {reason}); choose another --image-size, or another backbone"

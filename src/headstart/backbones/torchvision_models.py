@@ -17,7 +17,7 @@ from headstart.backbones.freezing import freeze, weights_digest
 from headstart.backbones.hub import loading_failures, torch_hub_files
 from headstart.backbones.images import FrozenImageModel, LibraryBackbone
 from headstart.backbones.weights import load_into, read_state_dict
-from headstart.errors import BackboneError
+from headstart.errors import BackboneError, first_line
 from headstart.types import Activations, BackboneInfo, Positions
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class TorchvisionBackbone(LibraryBackbone):
             with torch.inference_mode():
                 model(torch.zeros(1, 3, size, size))
         except (RuntimeError, ValueError, AssertionError) as error:
-            reason = str(error).strip().partition("\n")[0]
+            reason = first_line(error)
             raise BackboneError(
                 f"{self.spec} cannot take an image of {size}×{size} pixels ({reason}); choose another "
                 "--image-size"

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.errors import BackboneError, WeightsUnavailableError
+from headstart.errors import BackboneError, WeightsUnavailableError, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -39,7 +39,7 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
             "convert it to safetensors where you trust it"
         ) from error
     except (OSError, RuntimeError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise BackboneError(f"{path} is not a readable file of weights: {_first_line(error)}") from error
+        raise BackboneError(f"{path} is not a readable file of weights: {first_line(error)}") from error
     except Exception as error:
         if type(error).__name__ == "SafetensorError":
             raise BackboneError(f"{path} is not a readable safetensors file: {error}") from error
@@ -115,7 +115,3 @@ def _without_module_prefix(state: Mapping[str, torch.Tensor]) -> dict[str, torch
     if state and all(name.startswith("module.") for name in state):
         return {name.removeprefix("module."): tensor for name, tensor in state.items()}
     return dict(state)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from headstart.errors import HeadstartError
+from headstart.backbones.hf.models import quietly
+from headstart.errors import HeadstartError, first_line
 from headstart.exporting.model import largest_error
 from headstart.files import write_durably
 
@@ -30,7 +29,7 @@ def write_hf(subject: ExportModel, folder: Path) -> dict[str, Any]:
     the logits as a share of the largest. Raises `HeadstartError` if what was written does not give the run's
     logits.
     """
-    with _quietly():
+    with quietly():
         native = native_model(subject)
         model = native or carried_model(subject)
         model.save_pretrained(folder)
@@ -74,7 +73,7 @@ def carried_model(subject: ExportModel) -> Any:
         # What the model has no place for, poolers and classifiers that nothing reads, stays behind.
         missing = model.backbone.load_state_dict(portable.weights(), strict=False).missing_keys
     except (TypeError, ValueError, KeyError, AttributeError, RuntimeError, ImportError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise HeadstartError(
             f"transformers cannot make this backbone from its configuration ({reason}); use run.module()"
         ) from error
@@ -93,7 +92,7 @@ def is_text(subject: ExportModel) -> bool:
 
 def _logits(kind: Any, folder: Path, subject: ExportModel) -> torch.Tensor:
     """The logits of the written model on samples that the written processor prepared."""
-    with _quietly(), torch.no_grad():
+    with quietly(), torch.no_grad():
         model = kind.from_pretrained(folder, local_files_only=True).eval()
         batches = _tokens(folder, subject, model.config) if is_text(subject) else _pixels(folder, subject)
         return torch.cat([model(**batch).logits for batch in batches])
@@ -115,22 +114,6 @@ def _pixels(folder: Path, subject: ExportModel) -> list[Any]:
 
     processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
     return [processor(images=decode_image(sample), return_tensors="pt") for sample in subject.samples]
-
-
-@contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    """Without the bars and remarks of transformers, which say nothing that we do not."""
-    from transformers.utils import logging
-
-    verbosity, has_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if has_bars:
-            logging.enable_progress_bar()
 
 
 SAME = 1e-5

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from headstart.backbones.freezing import is_int8
+from headstart.errors import first_line
 from headstart.extraction.inference import eager_forward
 from headstart.types import Tokens
 
@@ -139,7 +140,7 @@ def try_accelerator(
             return Trial(accelerator.name, None)
         gain = _gain(lambda: current(batch), lambda: faster(*examples), layout)
     except Exception as error:  # a compiler that is missing, a model that cannot be traced …
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         return Trial(accelerator.name, None, f"{accelerator.name} cannot be used here ({reason[:120]})")
     if gain < GAIN:
         return Trial(accelerator.name, None)

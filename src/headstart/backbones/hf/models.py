@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
@@ -179,6 +179,22 @@ class HubPart:
             return f"hf:{folder}", options
 
         return save
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Without the bars and remarks of transformers, which say nothing that we do not."""
+    from transformers.utils import logging
+
+    verbosity, has_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if has_bars:
+            logging.enable_progress_bar()
 
 
 def departures(config: Any) -> dict[str, Any]:

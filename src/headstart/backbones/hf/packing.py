@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from headstart.backbones.hf.models import quietly
 from headstart.types import Activations
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def find_packing(module: Any, attend: Attend, firsts: Collection[int], trial: Tr
     import torch
 
     before = module.config._attn_implementation
-    with _quietly(), contextlib.suppress(Exception), torch.inference_mode():
+    with quietly(), contextlib.suppress(Exception), torch.inference_mode():
         expected = trial(None)
         _register()
         module.set_attn_implementation(NAME)
@@ -153,7 +154,7 @@ def find_packing(module: Any, attend: Attend, firsts: Collection[int], trial: Tr
             with contextlib.suppress(Exception):  # it cannot be packed: any error says so
                 if _agree(trial(packing), expected):
                     return packing
-    with _quietly(), contextlib.suppress(Exception):
+    with quietly(), contextlib.suppress(Exception):
         module.set_attn_implementation(before)
     return None
 
@@ -209,16 +210,3 @@ def _register() -> None:
 
     AttentionInterface.register(NAME, attention)
     AttentionMaskInterface.register(NAME, mask)
-
-
-@contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    """Without transformers' warning that a model has an attention of its own: the trial tells."""
-    from transformers.utils import logging
-
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
