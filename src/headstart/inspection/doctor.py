@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +20,8 @@ from headstart.config import DoctorConfig
 from headstart.data import open_source
 from headstart.errors import ConfigError, DataError
 from headstart.extraction.backbone import OpenedBackbone, check_modality, load_model
-from headstart.extraction.extractor import Extractor
-from headstart.extraction.plan import plan_for_spaces
+from headstart.extraction.extractor import compute_rows
+from headstart.extraction.plan import plan_rows
 from headstart.extraction.samples import register
 from headstart.keys import contains, first_occurrences
 from headstart.network import forbid_network
@@ -241,24 +241,15 @@ def _recompute(
     progress: Progress,
 ) -> tuple[dict[int, NDArray[Any]], list[str]]:
     """The live feature of each row, and what went wrong with the others."""
-    recipe = space.recipe.entries
-    plan = plan_for_spaces(source, samples, [space], "hdf5", views=(view,))
-    model = load_model(opened, config.device, recipe["compute"])
-    plan = replace(plan, todo=rows, units=np.zeros(len(rows), np.uint8), wants=np.ones((len(rows), 1), bool))
-    extractor = Extractor(plan, model, "float32", progress, config.batch_size)
-    live: dict[int, NDArray[Any]] = {}
-    failed: list[str] = []
+    plan = plan_rows(source, samples, [space], rows, view)
+    model = load_model(opened, config.device, plan.precision)
     progress.begin("recomputing", len(rows))
     try:
-        for computed in extractor.run(iter([np.arange(len(rows))])):
-            for part in computed.features:
-                live.update(zip(rows[part.positions].tolist(), part.values, strict=True))
-            failed += [f"{_id(samples, int(rows[f.position]))}: {f.reason}" for f in computed.failures]
-            progress.advance(len(computed.items))
+        [vectors], failures = compute_rows(plan, model, progress, config.batch_size)
     finally:
         progress.end()
-        extractor.close()
-    return live, failed
+    live = {int(rows[position]): vector for position, (vector,) in vectors.items()}
+    return live, [f"{_id(samples, int(rows[f.position]))}: {f.reason}" for f in failures]
 
 
 def _compare(
