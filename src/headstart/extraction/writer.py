@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headstart.allocator import return_freed_memory
+from headstart.cache.formats import take
 from headstart.cache.layout import SHARD_BYTES
-from headstart.cache.rows import take
 from headstart.extraction.timings import Stopwatch
 from headstart.keys import KEY_BYTES, first_by_key
 from headstart.types import Features
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from headstart.cache.space import CommittedShard, Space
+    from headstart.cache.shards import CommittedShard
+    from headstart.cache.space import Space
     from headstart.contracts import ShardFormat
 
 
@@ -161,10 +162,7 @@ class ShardWriter:
         values: NDArray[Any],
         lengths: NDArray[np.int64] | None = None,
     ) -> None:
-        """Add rows to the open shard of a space; see `OpenShard.add`.
-
-        Raises `StorageError` if what was added before could not be written.
-        """
+        """Add rows to the open shard of a space; see `OpenShard.add`."""
         self._raise()
         if self._thread is None:
             # Not a daemon: what was computed is written before the process ends.
@@ -186,8 +184,6 @@ class ShardWriter:
         """Commit all that was added, without the rows that another writer has committed meanwhile.
 
         What could not be written stays open, so that a second try loses nothing.
-
-        Raises `StorageError` if the disk is full, or nothing may be written.
         """
         self.close()
         if self._error is None:

@@ -34,7 +34,7 @@ from headstart.types import SPLITS
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from headstart.cache.reading.mapped import MappedFeatures
+    from headstart.cache.mapped import MappedFeatures
     from headstart.cache.sets import FeatureSet
     from headstart.contracts import Progress
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from headstart.arrow import column_of, keys_from_arrow, mask_of
 from headstart.backbones.pooling import display_tap
-from headstart.cache.sets import LABEL
+from headstart.cache.layout import LABEL
 from headstart.inspection.audit import splits_of
 from headstart.metrics.counts import numbers
 from headstart.tasks import open_task

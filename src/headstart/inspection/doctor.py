@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +13,15 @@ from headstart.arrow import keys_from_arrow
 from headstart.augmentation import reopen_view
 from headstart.backbones.options import BackboneOptions
 from headstart.backbones.pooling import display_tap
-from headstart.cache.exchange.importing import SCHEME
+from headstart.cache.imported import SCHEME
 from headstart.cache.recipe import make_recipe
 from headstart.cache.store import Cache
 from headstart.config import DoctorConfig
 from headstart.data import open_source
 from headstart.errors import ConfigError, DataError
 from headstart.extraction.backbone import OpenedBackbone, check_modality, load_model
-from headstart.extraction.extractor import Extractor
-from headstart.extraction.plan import plan_for_spaces
+from headstart.extraction.extractor import compute_rows
+from headstart.extraction.plan import plan_rows
 from headstart.extraction.samples import register
 from headstart.keys import contains, first_occurrences
 from headstart.network import forbid_network
@@ -230,24 +230,15 @@ class _Doctor:
         self, rows: NDArray[np.int64], space: Space, view: View | None, opened: OpenedBackbone
     ) -> tuple[dict[int, NDArray[Any]], list[str]]:
         """The live feature of each row, and what went wrong with the others."""
-        recipe, n = space.recipe.entries, len(rows)
-        plan = plan_for_spaces(self.source, self.samples, [space], "hdf5", views=(view,))
-        model = load_model(opened, self.config.device, recipe["compute"])
-        plan = replace(plan, todo=rows, units=np.zeros(n, np.uint8), wants=np.ones((n, 1), bool))
-        extractor = Extractor(plan, model, "float32", self.progress, self.config.batch_size)
-        live: dict[int, NDArray[Any]] = {}
-        failed: list[str] = []
-        self.progress.begin("recomputing", n)
+        plan = plan_rows(self.source, self.samples, [space], rows, view)
+        model = load_model(opened, self.config.device, plan.precision)
+        self.progress.begin("recomputing", len(rows))
         try:
-            for computed in extractor.run(iter([np.arange(n)])):
-                for part in computed.features:
-                    live.update(zip(rows[part.positions].tolist(), part.values, strict=True))
-                failed += [f"{self._id(rows[f.position])}: {f.reason}" for f in computed.failures]
-                self.progress.advance(len(computed.items))
+            [vectors], failures = compute_rows(plan, model, self.progress, self.config.batch_size)
         finally:
             self.progress.end()
-            extractor.close()
-        return live, failed
+        live = {int(rows[position]): vector for position, (vector,) in vectors.items()}
+        return live, [f"{self._id(rows[f.position])}: {f.reason}" for f in failures]
 
     def _strangers(
         self, rows: NDArray[np.int64], kept: NDArray[Any], now: NDArray[Any], bound: float

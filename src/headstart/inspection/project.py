@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from headstart.arrow import column_of, nulls_of, numbers_or_nan
 from headstart.backbones.pooling import display_tap
-from headstart.cache.sets import LABEL
+from headstart.cache.layout import LABEL
 from headstart.cache.store import Cache
 from headstart.errors import ConfigError, MissingDependencyError
 from headstart.plots import scatter_plot
