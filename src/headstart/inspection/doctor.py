@@ -223,8 +223,12 @@ class _Doctor:
     def _options(self, entry: Mapping[str, Json]) -> BackboneOptions:
         given = dict(entry.get("options", {}))
         weights = given.pop("weights", None)
-        own = {"modality": self.source.modality, "offline": self.config.offline}
-        return BackboneOptions(weights=Path(weights) if weights else None, **own, **given)
+        return BackboneOptions(
+            weights=Path(weights) if weights else None,
+            modality=self.source.modality,
+            offline=self.config.offline,
+            **given,
+        )
 
     def _recompute(
         self, rows: NDArray[np.int64], space: Space, view: View | None, opened: OpenedBackbone
