@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+from pydantic import AfterValidator
 
 from headstart.arrow import codes_by_name, keys_from_arrow
 from headstart.backbones.pooling import display_tap, is_ragged
 from headstart.cache.store import Cache
+from headstart.config import Config
 from headstart.errors import ConfigError, DataError
 from headstart.heads.design import Design
 from headstart.heads.neighbours import Neighbours, nearest
@@ -21,6 +23,7 @@ from headstart.inspection.duplicates import Pairs, crossing, groups_of, pairs_ab
 from headstart.inspection.label_errors import LabelErrors, find_label_errors, require_cleanlab
 from headstart.inspection.outliers import neighbour_distance, robust_z
 from headstart.keys import ranks
+from headstart.options import Range
 from headstart.tasks import open_task
 from headstart.types import SPLITS
 
@@ -33,49 +36,32 @@ if TYPE_CHECKING:
 
 CHECKS = ("labels", "duplicates", "leaks", "outliers")
 N_NEIGHBOURS = 10
-THRESHOLD = 0.99
-"""Cosine of features, after the mean of all was subtracted, from which two samples are near-duplicates."""
-
-FAR = 3.5
-"""Robust deviations from which a sample is an outlier (Iglewicz and Hoaglin 1993)."""
 
 
-@dataclass(frozen=True, slots=True)
-class AuditConfig:
-    """Options of ``headstart audit``.
+def _known_checks(checks: list[str] | None) -> list[str] | None:
+    unknown = [name for name in checks or () if name not in CHECKS]
+    if unknown or checks == []:
+        raise ConfigError(f"checks: {unknown[0] if unknown else 'none'!r}; choose from: {', '.join(CHECKS)}")
+    return checks
 
-    Parameters
-    ----------
-    tap, backbone, label : str, optional
-        Which feature and which label column; None: the latest with one vector a sample, the first.
-    checks : tuple of str
-        Of `CHECKS`.
-    threshold : float
-        In (0, 1].
-    outlier_z : float
-        In (0, inf).
+
+class AuditConfig(Config):
+    """What `audit` is asked for; without a tap it is the latest with one vector per sample.
+
+    Near-duplicates are told by the cosine of features after the mean of all was subtracted, outliers by robust
+    deviations (Iglewicz and Hoaglin 1993).
     """
 
+    function = "audit"
     set: str
-    tap: str | None = None
-    backbone: str | None = None
-    label: str | None = None
-    checks: tuple[str, ...] = CHECKS
-    threshold: float = THRESHOLD
-    outlier_z: float = FAR
-    cache: str | None = None
+    tap: str | None
+    backbone: str | None
+    label: str | None
+    checks: Annotated[list[str] | None, AfterValidator(_known_checks)]
+    threshold: Annotated[float, Range(gt=0, le=1)]
+    outlier_z: Annotated[float, Range(gt=0)]
+    cache: str | None
     digest: str | None = None
-
-    def __post_init__(self) -> None:
-        unknown = [name for name in self.checks if name not in CHECKS]
-        if unknown or not self.checks:
-            raise ConfigError(
-                f"checks: {unknown[0] if unknown else 'none'!r}; choose from: {', '.join(CHECKS)}"
-            )
-        if not 0 < self.threshold <= 1:
-            raise ConfigError(f"threshold: a cosine is in (0, 1], got {self.threshold}")
-        if not self.outlier_z > 0:
-            raise ConfigError(f"outlier-z: it is above 0, got {self.outlier_z}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +140,9 @@ def audit(config: AuditConfig, progress: Progress) -> Audit:
         The set has fewer than two samples with this feature.
     """
     features = Cache(config.cache).open_set(config.set, config.digest)
+    checks = config.checks or CHECKS
     column = _label_column(features, config, progress)
-    if "labels" in config.checks and column and open_task(features.label_kinds[column]).has_names:
+    if "labels" in checks and column and open_task(features.label_kinds[column]).has_names:
         require_cleanlab()
     tap = config.tap or _pooled_tap(features, config.backbone)
     samples = features.mapped(None, tap, column, config.backbone)
@@ -169,20 +156,20 @@ def audit(config: AuditConfig, progress: Progress) -> Audit:
     labels = duplicates = groups = leaks = outliers = distance = z = None
     centre = mean_of(samples)
     rank = ranks(keys_from_arrow(samples.table.column("key")))
-    if "labels" in config.checks and column:
+    if "labels" in checks and column:
         labels = watch.run("labels", "looking for wrong labels", lambda: _wrong_labels(samples, rank))
-    if {"duplicates", "outliers"} & set(config.checks):
+    if {"duplicates", "outliers"} & {*checks}:
         near = watch.run(
             "neighbours", "comparing all samples", lambda: _all_neighbours(samples, centre, rank)
         )
-        if "duplicates" in config.checks:
+        if "duplicates" in checks:
             duplicates = pairs_above(near, config.threshold)
             groups = groups_of(duplicates, len(samples))
-        if "outliers" in config.checks:
+        if "outliers" in checks:
             distance = neighbour_distance(near)
             z = robust_z(distance)
             outliers = np.lexsort((rank, -z))[: int((z > config.outlier_z).sum())]
-    if "leaks" in config.checks:
+    if "leaks" in checks:
         leaks = watch.run("leaks", "comparing test with train", lambda: _leaks(samples, config, centre, rank))
     return Audit(
         config, samples, column, labels, duplicates, groups, leaks, outliers, distance, z, watch.seconds
