@@ -83,7 +83,9 @@ class MemorySource(Source):
 
     def _split(self, samples: Sequence[Any]) -> tuple[_MemoryImages | None, list[Any]]:
         """The images of samples, if they have any, and the columns of their texts."""
-        parts: list[Any] = [samples] if self._modality in ("image", "text") else list(zip(*samples, strict=True))
+        parts: list[Any] = (
+            [samples] if self._modality in ("image", "text") else list(zip(*samples, strict=True))
+        )
         images = _MemoryImages(parts.pop(0)) if self._modality in ("image", "image-text") else None
         return images, parts
 
