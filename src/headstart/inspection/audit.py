@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
+from pydantic import AfterValidator
 
 from headstart.arrow import codes_by_name, keys_from_arrow
 from headstart.backbones.pooling import display_tap, is_ragged
 from headstart.cache.store import Cache
+from headstart.config import Config
 from headstart.errors import ConfigError, DataError
 from headstart.heads.neighbours import Neighbours, nearest
 from headstart.heads.ridge_path import Design, ridge_path
@@ -27,6 +29,7 @@ from headstart.inspection.distances import (
 )
 from headstart.inspection.label_errors import LabelErrors, find_label_errors, require_cleanlab
 from headstart.keys import ranks
+from headstart.options import Range
 from headstart.samples import ChosenRows
 from headstart.tasks import open_task
 from headstart.types import SPLITS
@@ -42,37 +45,32 @@ if TYPE_CHECKING:
 
 CHECKS = ("labels", "duplicates", "leaks", "outliers")
 N_NEIGHBOURS = 10
-THRESHOLD = 0.99
-"""Cosine of features, after the mean of all was subtracted, from which two samples are near-duplicates."""
-
-FAR = 3.5
-"""Robust deviations from which a sample is an outlier (Iglewicz and Hoaglin 1993)."""
 
 
-@dataclass(frozen=True, slots=True)
-class AuditConfig:
-    """Options of ``headstart audit``, see `headstart.audit`."""
+def _known_checks(checks: list[str] | None) -> list[str] | None:
+    unknown = [name for name in checks or () if name not in CHECKS]
+    if unknown or checks == []:
+        raise ConfigError(f"checks: {unknown[0] if unknown else 'none'!r}; choose from: {', '.join(CHECKS)}")
+    return checks
 
+
+class AuditConfig(Config):
+    """What `audit` is asked for; without a tap it is the latest with one vector per sample.
+
+    Near-duplicates are told by the cosine of features after the mean of all was subtracted, outliers by robust
+    deviations (Iglewicz and Hoaglin 1993).
+    """
+
+    function = "audit"
     set: str
-    tap: str | None = None
-    backbone: str | None = None
-    label: str | None = None
-    checks: tuple[str, ...] = CHECKS
-    threshold: float = THRESHOLD
-    outlier_z: float = FAR
-    cache: str | None = None
+    tap: str | None
+    backbone: str | None
+    label: str | None
+    checks: Annotated[list[str] | None, AfterValidator(_known_checks)]
+    threshold: Annotated[float, Range(gt=0, le=1)]
+    outlier_z: Annotated[float, Range(gt=0)]
+    cache: str | None
     digest: str | None = None
-
-    def __post_init__(self) -> None:
-        unknown = [name for name in self.checks if name not in CHECKS]
-        if unknown or not self.checks:
-            raise ConfigError(
-                f"checks: {unknown[0] if unknown else 'none'!r}; choose from: {', '.join(CHECKS)}"
-            )
-        if not 0 < self.threshold <= 1:
-            raise ConfigError(f"threshold: a cosine is in (0, 1], got {self.threshold}")
-        if not self.outlier_z > 0:
-            raise ConfigError(f"outlier-z: it is above 0, got {self.outlier_z}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +119,9 @@ def audit(config: AuditConfig, progress: Progress) -> Audit:
         The set has fewer than two samples with this feature.
     """
     features = Cache(config.cache).open_set(config.set, config.digest)
+    checks = config.checks or CHECKS
     column = _label_column(features, config, progress)
-    if "labels" in config.checks and column and open_task(features.label_kinds[column]).has_names:
+    if "labels" in checks and column and open_task(features.label_kinds[column]).has_names:
         require_cleanlab()
     tap = config.tap or _pooled_tap(features, config.backbone)
     samples = features.mapped(None, tap, column, config.backbone)
@@ -134,21 +133,21 @@ def audit(config: AuditConfig, progress: Progress) -> Audit:
     progress.say(f"{len(samples):,} samples at {feature.backbone} {display_tap(feature.tap)}")
     found = Audit(config, samples, column)
     compared = _Compared(samples, mean_of(samples), ranks(keys_from_arrow(samples.table.column("key"))))
-    if "labels" in config.checks and column:
+    if "labels" in checks and column:
         with _timed(found, "labels", "looking for wrong labels", progress):
             found.labels = _wrong_labels(samples, compared.rank)
-    if {"duplicates", "outliers"} & set(config.checks):
+    if {"duplicates", "outliers"} & {*checks}:
         with _timed(found, "neighbours", "comparing all samples", progress):
             near = compared.with_each_other()
-        if "duplicates" in config.checks:
+        if "duplicates" in checks:
             found.duplicates = pairs_above(near, config.threshold)
             found.groups = groups_of(found.duplicates, len(samples))
-        if "outliers" in config.checks:
+        if "outliers" in checks:
             found.distance = neighbour_distance(near)
             found.z = robust_z(found.distance)
             n_outliers = int((found.z > config.outlier_z).sum())
             found.outliers = np.lexsort((compared.rank, -found.z))[:n_outliers]
-    if "leaks" in config.checks:
+    if "leaks" in checks:
         with _timed(found, "leaks", "comparing test with train", progress):
             found.leaks = _leaks(compared, config.threshold)
     return found

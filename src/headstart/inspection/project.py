@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +13,9 @@ from headstart.arrow import column_of, nulls_of, numbers_or_nan
 from headstart.backbones.pooling import display_tap
 from headstart.cache.layout import LABEL
 from headstart.cache.store import Cache
+from headstart.config import Config
 from headstart.errors import ConfigError, MissingDependencyError
+from headstart.options import Range, Seed
 from headstart.plots import scatter_plot
 
 if TYPE_CHECKING:
@@ -28,23 +30,24 @@ NAMES = {"pca": "PCA", "tsne": "t-SNE", "umap": "UMAP"}
 PERPLEXITY = 30.0
 AXES_BEFORE = 50
 """Principal components that t-SNE and UMAP start from: the rest is mostly noise to distances, and slow."""
-N_SAMPLES = 5000
-"""Samples that are shown at most unless more are asked for: t-SNE of 5,000 takes half a minute."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProjectConfig:
-    """Options of ``headstart project``, see `headstart.project`."""
+class ProjectConfig(Config):
+    """What `project` is asked for; without a colour it is the first label column, where there is one.
 
+    The samples are drawn at random if there are more: t-SNE of 5,000 takes half a minute.
+    """
+
+    function = "project"
     set: str
-    method: str = "pca"
-    colour: str | None = None
-    tap: str | None = None
-    backbone: str | None = None
-    split: str | None = None
-    samples: int = N_SAMPLES
-    seed: int = 0
-    cache: str | None = None
+    method: str
+    colour: str | None
+    tap: str | None
+    backbone: str | None
+    split: str | None
+    samples: Annotated[int, Range(ge=4)]
+    seed: Seed
+    cache: str | None
     digest: str | None = None
 
 
@@ -119,8 +122,6 @@ def _colour_column(features: FeatureSet, asked: str | None) -> str | None:
 
 
 def _drawn(n: int, config: ProjectConfig, progress: Progress) -> NDArray[np.int64]:
-    if config.samples < 4:
-        raise ConfigError(f"samples: a projection takes four or more, got {config.samples}")
     if n <= config.samples:
         return np.arange(n)
     progress.say(f"{config.samples:,} of {n:,} samples, drawn at random; --samples shows more")
