@@ -17,15 +17,7 @@ LOG_BOUNDS = (-10.0, 10.0)
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
-    """Confidence against accuracy in bins of equal width.
-
-    Parameters
-    ----------
-    n : ndarray, shape (bins,)
-        Samples whose confidence lies in the bin, its upper edge included.
-    confidence, accuracy : ndarray, shape (bins,)
-        Their means; 0 in an empty bin.
-    """
+    """Confidence against accuracy in bins of equal width, whose upper edge is included; means of empty ones are 0."""
 
     edges: Floats
     n: Floats
@@ -39,18 +31,9 @@ class Reliability:
 
 
 def reliability(confidence: NDArray[Any], is_right: NDArray[Any], bins: int = BINS) -> Reliability:
-    """Bin samples by confidence, as in Guo et al., On Calibration of Modern Neural Networks (2017).
+    """Bin samples (N,) by the probability of the predicted class, in [0, 1].
 
-    Parameters
-    ----------
-    confidence : ndarray of float, shape (N,)
-        The probability of the predicted class, in [0, 1].
-    is_right : ndarray of bool, shape (N,)
-    bins : int
-
-    Returns
-    -------
-    Reliability
+    After Guo et al., On Calibration of Modern Neural Networks (2017).
 
     Examples
     --------

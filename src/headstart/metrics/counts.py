@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.errors import DataError
+
 Floats = NDArray[np.float64]
 SMALLEST = float(np.finfo(np.float64).eps)
 """What a true class costs at most: the negative logarithm of this."""
@@ -96,6 +98,22 @@ def single_figures(counts: Counts) -> dict[str, Floats]:
         **averages(counts, counts.occurring),
         "mcc": matthews(counts),
     }
+
+
+def check_outputs(n: int, outputs: NDArray[Any]) -> None:
+    """Refuse what no figure can be computed of.
+
+    Raises
+    ------
+    DataError
+        There is no sample, or an output is not finite.
+    """
+    if not n:
+        raise DataError("there are no samples to evaluate; is the split empty?")
+    if not np.isfinite(outputs).all():
+        raise DataError(
+            "the head gives no number for some samples: its training diverged; lower the learning rate"
+        )
 
 
 def ratio(above: NDArray[Any], below: NDArray[Any]) -> Floats:

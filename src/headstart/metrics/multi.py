@@ -14,6 +14,7 @@ from headstart.metrics.counts import (
     Counts,
     Floats,
     averages,
+    check_outputs,
     mean_of_scored,
     number,
     numbers,
@@ -61,7 +62,12 @@ def evaluate_multi(
         There is no sample, shapes differ, or a probability is not finite.
     """
     truth = np.asarray(Y_true) > 0
-    _check(truth, probabilities, names)
+    check_outputs(len(truth), probabilities)
+    if truth.shape != probabilities.shape or truth.shape[1:] != (len(names),):
+        raise DataError(
+            f"labels {truth.shape}, probabilities {probabilities.shape} and {len(names)} names: "
+            "give one column for each name"
+        )
     said = probabilities > 0.5
     by_sample = _by_sample(truth, said, probabilities)
     roc_auc, average_precision = ranking_figures(truth, probabilities)
@@ -90,20 +96,6 @@ def evaluate_multi(
         report["intervals"] = percentile_intervals(len(truth), resampled, resamples, seed)
         report["intervals"] |= ranking_intervals(truth, probabilities, resamples, seed, micro=True)
     return report
-
-
-def _check(truth: NDArray[np.bool_], probabilities: NDArray[Any], names: Sequence[str]) -> None:
-    if len(truth) == 0:
-        raise DataError("there are no samples to evaluate; is the split empty?")
-    if truth.shape != probabilities.shape or truth.shape[1:] != (len(names),):
-        raise DataError(
-            f"labels {truth.shape}, probabilities {probabilities.shape} and {len(names)} names: "
-            "give one column for each name"
-        )
-    if not np.isfinite(probabilities).all():
-        raise DataError(
-            "the head gives no number for some samples: its training diverged; lower the learning rate"
-        )
 
 
 def _by_sample(

@@ -24,23 +24,16 @@ class Predictor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BlockImportance:
-    """What a head loses when it cannot know a block of columns.
-
-    Parameters
-    ----------
-    intact : float
-        The score on intact rows.
-    drop : float
-        That less the score on rows whose block is shuffled, mean over the repeats.
-    deviation : float
-        The standard deviation of the same; 0 with one repeat.
-    """
+    """What a head loses when it cannot know a block of columns."""
 
     name: str
     n_columns: int
     intact: float
+    """The score on intact rows."""
     drop: float
+    """That less the score on rows whose block is shuffled, mean over the repeats."""
     deviation: float
+    """The standard deviation of the same; 0 with one repeat."""
 
 
 def block_importance(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.errors import DataError
-from headstart.metrics.counts import Floats, numbers
+from headstart.metrics.counts import Floats, check_outputs, numbers
 from headstart.metrics.resampling import RESAMPLES, Draws, percentile_intervals, weights_of
 from headstart.types import Judged
 
@@ -45,14 +45,9 @@ def evaluate_regression(
     0.3333333333333333
     """
     truth, said = (np.asarray(part, dtype=np.float64) for part in (y_true, y_pred))
-    if len(truth) == 0:
-        raise DataError("there are no samples to evaluate; is the split empty?")
+    check_outputs(len(truth), said)
     if truth.shape != said.shape:
         raise DataError(f"{truth.shape} true values and {said.shape} predictions: their shapes must agree")
-    if not np.isfinite(said).all():
-        raise DataError(
-            "the head gives no number for some samples: its training diverged; lower the learning rate"
-        )
     moments, of_ranks = _moments(truth, said), _moments(_ranks(truth), _ranks(said))
     figures = {**_figures(moments.mean(axis=0)), "spearman": _figures(of_ranks.mean(axis=0))["pearson"]}
     report: dict[str, Json] = {"n": len(truth), **numbers(figures)}

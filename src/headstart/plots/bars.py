@@ -36,13 +36,7 @@ def bar_plot(
 ) -> Any:
     """A bar for each name, from top to bottom in the order given: classes, heads, layers, columns.
 
-    Parameters
-    ----------
-    values : mapping of str to float
-        Of more than 80, the first and last 40 are shown.
-    intervals : mapping of str to [low, high], optional
-        Drawn as lines over the ends of the bars.
-    metric, title : str
+    Of more than 80 the first and last 40 are shown; intervals are lines over the ends of the bars.
     """
     from headstart.plots.lettering import Words, width_inches
 

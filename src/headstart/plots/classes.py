@@ -46,14 +46,7 @@ ACCURACY, GAP = "#93b4f5", "#ea580c55"
 
 @drawing
 def confusion_plot(confusion: Mapping[str, Json], title: str = "Confusion matrix") -> Any:
-    """A confusion matrix that grows with the number of classes: colours are shares of the true class, numbers counts.
-
-    Parameters
-    ----------
-    confusion : mapping
-        ``labels`` and ``matrix``, as reports have them.
-    title : str
-    """
+    """A confusion matrix that grows with the number of classes: colours are shares of a true class, numbers counts."""
     from matplotlib.colors import LinearSegmentedColormap
 
     from headstart.plots.lettering import width_inches
@@ -155,18 +148,10 @@ def _write_heading(axes: Any, title: str, side: float, room: float) -> None:
 def roc_plot(
     y_true: NDArray[Any], probabilities: NDArray[Any], classes: Sequence[str], title: str = "ROC"
 ) -> Any:
-    """ROC curves with their areas.
+    """ROC curves with their areas, of names (N,) or labels 0 and 1 (N, C) and probabilities (N, C).
 
     They are of two classes the second; of up to eight each, named; of more each faintly, and the macro and
     micro averages. A class without samples, or without others, has no curve.
-
-    Parameters
-    ----------
-    y_true : ndarray of str, shape (N,), or of 0 and 1, shape (N, C)
-        Names, or the labels of a multi-label head.
-    probabilities : ndarray of float, shape (N, C)
-    classes : sequence of str, length C
-    title : str
     """
     return _draw_ranking(y_true, probabilities, classes, title, is_roc=True)
 
@@ -178,7 +163,7 @@ def precision_recall_plot(
     classes: Sequence[str],
     title: str = "Precision and recall",
 ) -> Any:
-    """Precision-recall curves with their average precision; parameters as of `roc_plot`."""
+    """Precision-recall curves with their average precision, as those of `roc_plot`."""
     return _draw_ranking(y_true, probabilities, classes, title, is_roc=False)
 
 
@@ -266,15 +251,7 @@ def _finish(axes: Any, is_roc: bool) -> None:
 
 @drawing
 def reliability_plot(confidence: NDArray[Any], is_right: NDArray[Any], title: str = "Reliability") -> Any:
-    """Accuracy against confidence, and how many samples have which confidence.
-
-    Parameters
-    ----------
-    confidence : ndarray of float, shape (N,)
-        The probability of the predicted class.
-    is_right : ndarray of bool, shape (N,)
-    title : str
-    """
+    """Accuracy against confidence (N,), the probability of the predicted class, and how many samples have which."""
     table = reliability(confidence, is_right)
     figure = new_figure(4.6, 5.4, title)
     upper = add_axes(figure, 0.7, 1.85, 3.7, 2.85)

@@ -39,14 +39,9 @@ TINTS = ("#dbeafe", *SHADES[1:])
 def history_plot(history: Sequence[Mapping[str, Json]], title: str = "Training") -> Any:
     """Losses, metrics and the learning rate of each epoch.
 
-    Parameters
-    ----------
-    history : sequence of mapping
-        One record an epoch: ``epoch``, ``lr``, and ``train_<name>`` and ``validation_<name>`` for each
-        loss and metric; None where there is no value. A panel for each name, its best validation value
-        marked (the least of a name that ends in loss or error, else the greatest), the learning
-        rate last.
-    title : str
+    A record per epoch has ``epoch``, ``lr``, and ``train_<name>`` and ``validation_<name>`` for each loss and metric;
+    None where there is no value. There is a panel for each name, its best validation value marked (the least of a
+    name that ends in loss or error, else the greatest), the learning rate last.
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -105,14 +100,8 @@ def learning_curve_plot(
 ) -> Any:
     """Scores against the number of training samples or of shots: means, and a band of ± one deviation.
 
-    Parameters
-    ----------
-    curves : mapping
-        {name: (sizes (M,), scores (M, S))}, S seeds each; NaN of those that failed.
-    metric, x, title : str
-    base : int
-        Of the logarithm of the x axis. Of 2, for shots, it is logarithmic always; of others from a factor of 8
-        between the sizes on.
+    Curves are {name: (sizes (M,), scores (M, S))}, S seeds each; NaN of those that failed. The x axis is logarithmic
+    by base 2, for shots, always; by others from a factor of 8 between the sizes on.
     """
     figure = new_figure(5.6, 3.9, title)
     axes = add_axes(figure, 0.75, 0.6, 4.6, 2.65)
@@ -166,17 +155,10 @@ def sweep_plot(
     title: str = "Sweep",
     chosen: int | None = None,
 ) -> Plot:
-    """A heat map over two parameters, or a line over one.
+    """A heat map over two parameters, or a line over one, of one value and one score for each trial.
 
-    Parameters
-    ----------
-    parameters : mapping
-        One or two of {name: M values}, one value for each trial.
-    scores : array-like, shape (M,)
-        Of each trial; NaN of one that failed. Trials with the same values (seeds) are averaged.
-    metric, title : str
-    chosen : int, optional
-        The trial whose cell is framed; without it the cell with the highest score is.
+    The score of a trial that failed is NaN; trials with the same values (seeds) are averaged. The cell of the trial
+    that was chosen is framed, or else that with the highest score.
 
     Raises
     ------

@@ -35,17 +35,10 @@ LINE = 0.055
 def scatter_plot(
     points: NDArray[Any], colour_by: NDArray[Any], title: str = "Embedding", column: str = "label"
 ) -> Any:
-    """An embedding of features.
+    """An embedding of features: points (N, 2), coloured by names or by numbers (N,).
 
-    Parameters
-    ----------
-    points : ndarray of float, shape (N, 2)
-    colour_by : ndarray, shape (N,)
-        Of str: the twelve most frequent names have colours and are written at the middle of their
-        points, the rest is grey. Of float: a colour bar.
-    title : str
-    column : str
-        What ``colour_by`` is, for the colour bar.
+    The twelve most frequent names have colours and are written at the middle of their points, the rest is grey; numbers
+    have a colour bar, named by the column.
     """
     points, colour_by = _thinned(points), _thinned(np.asarray(colour_by))
     figure = new_figure(7.0, 6.4, title)
@@ -138,16 +131,9 @@ def _free(x: float, y: float, half: float, placed: list[tuple[float, float, floa
 def prediction_plot(
     y_true: NDArray[Any], y_pred: NDArray[Any], title: str = "Predictions", column: str = ""
 ) -> Any:
-    """What a regressor predicts against what is true, with the diagonal on which both are the same.
+    """What a regressor predicts (N,) against what is true, with the diagonal on which both are the same.
 
     Both axes have one scale. A sample of which a number is missing is left out.
-
-    Parameters
-    ----------
-    y_true, y_pred : ndarray of float, shape (N,)
-    title : str
-    column : str
-        What the numbers are.
     """
     pairs = np.stack([y_true, y_pred], axis=1).astype(np.float64)
     pairs = _thinned(pairs[np.isfinite(pairs).all(axis=1)])
@@ -175,19 +161,9 @@ def cost_plot(
     metric: str = "accuracy",
     title: str = "Accuracy against time",
 ) -> Any:
-    """A point for each run over a logarithmic axis of seconds.
+    """A point for each run over a logarithmic axis of seconds of training, with a line through it for the interval.
 
-    Parameters
-    ----------
-    seconds : mapping of str to float
-        Of training, in (0, inf).
-    values : mapping of str to float
-        How good each is.
-    intervals : mapping of str to [low, high] or None
-        Drawn as lines through the points.
-    whole_seconds : mapping of str to float
-        With what had to be extracted first; drawn hollow where it is more.
-    metric, title : str
+    What it takes with what had to be extracted first is drawn hollow, where it is more.
     """
     figure = new_figure(7.4, 4.4, title)
     axes = add_axes(figure, 0.75, 0.75, 4.6, 3.0)

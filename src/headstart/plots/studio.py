@@ -30,13 +30,7 @@ def draw_here(plots: Mapping[str, Plot], asked: PlotFormat) -> Drawn:
 
 
 class Studio:
-    """Processes that wait for plots.
-
-    Parameters
-    ----------
-    n_workers : int
-        0: plots are drawn here.
-    """
+    """Processes that wait for plots; without any, plots are drawn here."""
 
     def __init__(self, n_workers: int) -> None:
         command = [sys.executable, "-m", "headstart.plots.studio"]
