@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import hashlib
 import json
 import os
 import shutil
@@ -14,13 +15,14 @@ from hashlib import blake2b
 from itertools import chain
 from pathlib import Path
 from types import EllipsisType
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headstart.cache.layout import SET_FORMAT
 from headstart.cache.set_state import failures_to_jsonl, in_force
+from headstart.cache.sets import FeatureSet
 from headstart.cache.store import Cache
 from headstart.files import (
     make_directory,
@@ -30,10 +32,7 @@ from headstart.files import (
     sync_directory,
     write_durably,
 )
-
-if TYPE_CHECKING:
-    from headstart.cache.sets import FeatureSet
-    from headstart.types import Failure, Json
+from headstart.types import Failure, Json
 
 ROWS_PER_GROUP = 65_536
 MEASURED = "measured"
@@ -60,14 +59,10 @@ def commit_set(
 
     Parameters
     ----------
-    cache : Cache
-    name : str
-        The set's name.
     samples : pyarrow.Table or SampleRows
         ``id``, ``key``, ``split``, ``origin``, ``label:<name>``…, ``meta:<name>``….
     info : mapping
         What ``set.json`` says besides its format, its digest and the time.
-    failures : sequence of Failure
     replaces : str, optional
         The digest that this state was made on top of; None: there was no set. Left out: whatever
         is in force.
@@ -145,8 +140,7 @@ def _write(
     for part in (state.encode("utf-8"), jsonl):
         digest.update(len(part).to_bytes(8, "little") + part)
     with open(folder / "samples.parquet", "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
+        hashlib.file_digest(file, lambda: digest)
         os.fsync(file.fileno())
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     content = json.dumps({"format": SET_FORMAT, **info, "created": created}, indent=2, ensure_ascii=False)

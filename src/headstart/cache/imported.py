@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from headstart.cache.formats import concatenated
 from headstart.cache.layout import SHARD_BYTES
+from headstart.cache.matrices import Matrix
 from headstart.cache.recipe import NUMERICS, Recipe
+from headstart.cache.space import Space
+from headstart.contracts import Progress, ShardFormat
 from headstart.errors import MismatchError
 from headstart.keys import KEY_BYTES, first_occurrences, pack
 from headstart.types import Features
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from headstart.cache.matrices import Matrix
-    from headstart.cache.space import Space
-    from headstart.contracts import Progress, ShardFormat
 SCHEME = "imported:"
 
 
@@ -52,13 +49,7 @@ def imported_recipe(backbone: str, dtype: np.dtype[np.floating]) -> Recipe:
 
 
 def imported_keys(name: str, ids: Sequence[str]) -> NDArray[np.uint8]:
-    """Keys of samples of which nothing but an id is known, shape (N, 16).
-
-    Parameters
-    ----------
-    name : str
-        The set's: "0" of one data set is not "0" of another.
-    ids : sequence of str
+    """Keys of samples of which nothing but an id is known, shape (N, 16); "0" of one set is not "0" of another.
 
     Examples
     --------

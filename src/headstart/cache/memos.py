@@ -7,10 +7,11 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import rfc8785
+from numpy.typing import NDArray
 
 from headstart.errors import StorageError
 from headstart.files import (
@@ -23,12 +24,8 @@ from headstart.files import (
     write_json,
 )
 from headstart.keys import KEY_BYTES, search, words
-from headstart.types import BackboneInfo
+from headstart.types import BackboneInfo, Json
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from headstart.types import Json
 MAX_FILES = 8
 IDENTITY = ("weights", "architecture", "preprocessing", "max_length", "prompt", "code")
 """In which two answers for one spec differ, or they are one."""

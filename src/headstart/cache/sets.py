@@ -9,30 +9,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from headstart.arrow import codes_by_name, keys_from_arrow, mask_of, vectors_of
 from headstart.backbones.pooling import display_tap
 from headstart.backbones.pooling import is_ragged as tap_is_ragged
 from headstart.cache.layout import LABEL, SET_FORMAT, check_format
 from headstart.cache.mapped import Labels, MappedFeatures, TokenFeatures
-from headstart.cache.rows import RowLocations, StoredRows, locate
+from headstart.cache.rows import ReadDtype, RowLocations, StoredRows, locate
 from headstart.cache.selection import LabelColumn, Selection, samples_of, to_dataset
 from headstart.cache.set_state import REPAIR, SetState
+from headstart.cache.space import Space
 from headstart.errors import ConfigError, MismatchError, StorageError
 from headstart.files import read_json
 from headstart.samples import LabelledSamples
 from headstart.tasks import open_task
-from headstart.types import SPLITS
+from headstart.types import SPLITS, FeatureRef, Json
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from datasets import Dataset
-    from numpy.typing import NDArray
     from torch.utils.data import TensorDataset
-
-    from headstart.cache.rows import ReadDtype
-    from headstart.cache.space import Space
-    from headstart.types import FeatureRef, Json
 
 
 class FeatureSet(SetState):

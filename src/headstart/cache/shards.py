@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from headstart.cache.formats import open_shard, take
 from headstart.cache.layout import SHARD_NAME, machine_dir
 from headstart.cache.memos import FingerprintMemo
+from headstart.contracts import ShardFormat, ShardReader
 from headstart.errors import CorruptShardError
 from headstart.files import CLOCK_TICK_NS, content_digest, fingerprint, write_durably
 from headstart.keys import KEY_BYTES, pack, words
+from headstart.types import Features
 
-if TYPE_CHECKING:
-    from headstart.contracts import ShardFormat, ShardReader
-    from headstart.types import Features
 DIGEST_BYTES = 8
-_BLOCK = 1 << 20
 
 
 class DigestCheck:
@@ -32,31 +30,18 @@ class DigestCheck:
         self.memo = FingerprintMemo(machine_dir() / "shards")
 
     def check(self, path: Path, again: bool = False) -> None:
-        """Compare a shard with its name, unless this machine has done so before.
+        """Compare a shard with its name, unless this machine has done so before; a CorruptShardError if they differ.
 
-        Parameters
-        ----------
-        path : Path
-        again : bool
-            Read it whatever is remembered: a bit that rots on a disk changes no time of the file.
-
-        Raises
-        ------
-        CorruptShardError
-            They differ.
-        FileNotFoundError
-            It is gone.
+        ``again``, whatever is remembered: a bit that rots on a disk changes no time of the file.
         """
         stat = path.stat()
         match = SHARD_NAME.fullmatch(path.name)
         named = match["digest"] if match else ""
         if not again and self._remembered(stat) == named:
             return
-        digest = blake2b(digest_size=DIGEST_BYTES)
         with open(path, "rb") as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
-        if digest.hexdigest() != named:
+            digest = hashlib.file_digest(file, lambda: blake2b(digest_size=DIGEST_BYTES)).hexdigest()
+        if digest != named:
             raise CorruptShardError(
                 f"{path} is corrupt: its content does not have the digest in its name; "
                 "`headstart cache verify --repair` drops it, and the next extract computes its rows anew"
@@ -87,14 +72,7 @@ class CommittedShard:
 
 
 class ShardFolder:
-    """``shards/`` of one space.
-
-    Parameters
-    ----------
-    path : Path
-    recipe : str
-        As canonical JSON: what every shard here must carry.
-    """
+    """``shards/`` of one space, whose recipe, as canonical JSON, every shard must carry."""
 
     def __init__(self, path: Path, recipe: str) -> None:
         self.path = path

@@ -9,24 +9,19 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from headstart.cache.claims import host_name
-from headstart.cache.index import empty_index, load_index
+from headstart.cache.index import Index, empty_index, load_index
 from headstart.cache.recipe import Recipe
 from headstart.cache.rows import RowLocations, StoredRows, locate, runs
 from headstart.cache.shards import LISTINGS, CommittedShard, ShardFolder
+from headstart.contracts import ShardFormat, ShardReader
 from headstart.errors import CorruptShardError, MismatchError, StorageError
 from headstart.files import make_directory, read_json, sweep_partials, write_durably, write_json
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from headstart.cache.index import Index
-    from headstart.contracts import ShardFormat, ShardReader
-    from headstart.types import Features, Json
+from headstart.types import Features, Json
 
 KEPT_LINES = 1000  # in a file of uses; gc trims it
 
@@ -36,15 +31,7 @@ class ForeignIndexError(CorruptShardError):
 
 
 class Space:
-    """One folder of ``spaces/``.
-
-    Parameters
-    ----------
-    path : Path
-        Its last part is the id.
-    recipe : Recipe
-        What ``recipe.json`` says, or will say once something is committed.
-    """
+    """One folder of ``spaces/``; ``recipe.json`` says the recipe, or will once something is committed."""
 
     def __init__(self, path: Path, recipe: Recipe) -> None:
         self.path = path
@@ -151,15 +138,7 @@ class Space:
         return self.shards.commit(features, shard_format)
 
     def gather(self, keys: NDArray[np.uint8]) -> Features:
-        """The rows of keys, in their order; dense or ragged as the space is.
-
-        Raises
-        ------
-        MismatchError
-            A key has no row.
-        CorruptShardError
-            A shard does not hold what its name says.
-        """
+        """The rows of keys, in their order; dense or ragged as the space is. See `rows`."""
         return self.rows(keys).features(keys)
 
     def rows(self, keys: NDArray[np.uint8], places: RowLocations | None = None) -> StoredRows:
@@ -168,11 +147,7 @@ class Space:
         The index is derived and may come from another machine, so it is never believed: whatever it says, a
         vector is handed out under the key that stands beside it in the shard.
 
-        Parameters
-        ----------
-        keys : ndarray of uint8, shape (N, 16)
-        places : RowLocations, optional
-            Where they were found before; that may not hold any more.
+        ``places`` are where they were found before; that may not hold any more.
 
         Raises
         ------
@@ -211,12 +186,8 @@ class Space:
     def reader(self, name: str) -> ShardReader:
         """An opened shard, whose digest this machine has checked once.
 
-        Raises
-        ------
-        CorruptShardError
-            The file's digest, recipe or structure is wrong.
-        FileNotFoundError
-            It is gone: another process compacted or repaired the space.
+        A CorruptShardError says that its digest, recipe or structure is wrong; a FileNotFoundError, that another
+        process compacted or repaired the space.
         """
         return self.shards.reader(name)
 

@@ -3,61 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from headstart.arrow import keys_from_arrow
 from headstart.cache.formats import open_shard
 from headstart.cache.index import Index, empty_index, load_index
-from headstart.cache.sets import FeatureSet, open_feature_set
+from headstart.cache.sets import open_feature_set
 from headstart.cache.shards import DigestCheck
+from headstart.cache.space import Space
+from headstart.cache.store import Cache
 from headstart.errors import FormatError, HeadstartError
 from headstart.keys import KEY_BYTES, first_occurrences
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from headstart.cache.space import Space
-    from headstart.cache.store import Cache
 ROWS_AT_A_TIME = 16_384
 Verdict = Literal["sound", "corrupt", "newer", "gone"]
+"""newer: of a format that this version does not know, which is no damage."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What a look at something gave.
-
-    Parameters
-    ----------
-    verdict : {"sound", "corrupt", "newer", "gone"}
-        newer: of a format that this version does not know, which is no damage.
-    problem : str
-        Empty if it is sound or gone.
-    keys : ndarray of uint8, shape (N, 16)
-        Of a shard: its keys, as far as they can be read.
-    """
+    """What a look at a shard gave, and its keys, as far as they can be read; no problem if it is sound or gone."""
 
     verdict: Verdict
-    problem: str
-    keys: NDArray[np.uint8]
+    problem: str = ""
+    keys: NDArray[np.uint8] = field(default_factory=lambda: np.empty((0, KEY_BYTES), dtype=np.uint8))
 
 
 def check_shard(path: Path, recipe: str, digests: DigestCheck) -> Checked:
-    """Read a whole shard, whatever this machine has checked before.
-
-    Parameters
-    ----------
-    path : Path
-    recipe : str
-        What it must carry, as canonical JSON.
-    digests : DigestCheck
-    """
-    none = np.empty((0, KEY_BYTES), dtype=np.uint8)
+    """Read a whole shard, which must carry a recipe, whatever this machine has checked before."""
     try:
         _refuse_newer(path)
         digests.check(path, again=True)
@@ -68,11 +48,11 @@ def check_shard(path: Path, recipe: str, digests: DigestCheck) -> Checked:
             problem = "holds a value that is not finite"
         return Checked("corrupt" if problem else "sound", problem, keys)
     except FileNotFoundError:
-        return Checked("gone", "", none)
+        return Checked("gone")
     except FormatError as error:
-        return Checked("newer", str(error), none)
+        return Checked("newer", str(error))
     except HeadstartError as error:
-        return Checked("corrupt", str(error), none)
+        return Checked("corrupt", str(error))
 
 
 def check_index(space: Space, keys: Mapping[str, NDArray[np.uint8]]) -> str:
@@ -91,13 +71,22 @@ def check_state(cache: Cache, folder: Path, digest: str) -> tuple[Verdict, str]:
     """What is wrong with one state of a set, all of its files read."""
     try:
         features = open_feature_set(folder, cache.open_space, digest)
-        _read_with_checksums(features)
+        with pq.ParquetFile(features.path / "samples.parquet", page_checksum_verification=True) as file:
+            file.read()  # with the checksums of its pages, where the file has them
         n_samples, n_named = features.samples.num_rows, len(features)
         keys_from_arrow(features.samples.column("key"))
         _ = features.features, features.label_names, features.failures
     except FormatError as error:
         return "newer", str(error)
-    except (HeadstartError, KeyError, TypeError, ValueError, AttributeError, OSError) as error:
+    except (
+        HeadstartError,
+        pa.ArrowException,
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        OSError,
+    ) as error:
         return "corrupt", f"cannot be read: {error}"
     if n_samples != n_named:
         return "corrupt", f"has {n_samples} rows where set.json says {n_named}"
@@ -135,17 +124,5 @@ def _blocks(path: Path, n_rows: int) -> Iterator[NDArray[np.floating]]:
 
 
 def _is_same(one: Index, other: Index) -> bool:
-    columns = ("hi", "lo", "shard", "row")
-    return one.shards == other.shards and all(
-        np.array_equal(getattr(one, name), getattr(other, name)) for name in columns
-    )
-
-
-def _read_with_checksums(features: FeatureSet) -> None:
-    """Read the samples with the checksums of their pages, where the file has them."""
-    path = features.path / "samples.parquet"
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            file.read()
-    except pa.ArrowException as error:
-        raise OSError(f"{path}: {error}") from error
+    pairs = ((one.hi, other.hi), (one.lo, other.lo), (one.shard, other.shard), (one.row, other.row))
+    return one.shards == other.shards and all(np.array_equal(*pair) for pair in pairs)

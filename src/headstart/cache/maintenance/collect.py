@@ -9,12 +9,14 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from headstart.cache.claims import ClaimBoard, abandoned_hints, clock_of, has_live_writer
 from headstart.cache.formats import format_of, shard_format
+from headstart.cache.index import Index
 from headstart.cache.maintenance.compact import Component, find_components, pack_groups, replace
 from headstart.cache.maintenance.trash import (
     State,
@@ -27,19 +29,12 @@ from headstart.cache.maintenance.trash import (
     trash_runs,
     wanted_keys,
 )
-from headstart.cache.space import read_uses, trim_uses
+from headstart.cache.space import Space, read_uses, trim_uses
+from headstart.cache.store import Cache
+from headstart.contracts import Progress
 from headstart.errors import ConfigError, CorruptShardError, FormatError, HeadstartError
 from headstart.files import EXPIRY, PARTIAL, size_of
 from headstart.keys import contains
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from headstart.cache.index import Index
-    from headstart.cache.space import Space
-    from headstart.cache.store import Cache
-    from headstart.contracts import Progress
-
 
 DAY = 24 * 3600.0
 GRACE_DAYS = 7.0
@@ -61,14 +56,8 @@ class Collected:
 class Collection:
     """What gc found, and did if it was to apply it.
 
-    Parameters
-    ----------
-    restored : list of str
-        What was fetched back from the trash, because a set refers to it now.
-    spared : list of str
-        What was left alone, and why.
-    problems : list of str
-        What could not be looked at, and why.
+    ``restored`` was fetched back from the trash, because a set refers to it now; ``spared`` was left alone, and
+    ``problems`` could not be looked at, and why.
     """
 
     applied: bool
@@ -87,21 +76,9 @@ def collect(
 ) -> Collection:
     """Find what no set refers to and, if asked to, move it to the trash.
 
-    Parameters
-    ----------
-    cache : Cache
-    progress : Progress
-    apply : bool
-        False: only say what would be done.
-    grace_days : float
-        In [0, inf): what is younger is spared, as an unfinished extraction may still want it.
-    earlier : bool
-        Also states of sets that are no longer in force, and what only they refer to.
-
-    Raises
-    ------
-    StorageError
-        A set cannot be read, so that nobody knows what it refers to.
+    What is younger than ``grace_days``, in [0, inf), is spared, as an unfinished extraction may still want it.
+    ``earlier``: also states of sets that are no longer in force, and what only they refer to. A StorageError says that
+    a set cannot be read, so that nobody knows what it refers to.
     """
     if not grace_days >= 0:
         raise ConfigError(f"a grace period of {grace_days} days is none; give 0 or more")

@@ -22,24 +22,20 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from headstart.cache.claims import ClaimBoard
 from headstart.cache.formats import FormatName, concatenated, format_of, open_shard, shard_format, take
 from headstart.cache.index import Index
 from headstart.cache.layout import SHARD_BYTES
 from headstart.cache.space import Space
+from headstart.cache.store import Cache
+from headstart.contracts import Progress, ShardFormat, ShardReader
 from headstart.errors import CorruptShardError, FormatError, HeadstartError
 from headstart.keys import KEY_BYTES, search
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from headstart.cache.store import Cache
-    from headstart.contracts import Progress, ShardFormat, ShardReader
-    from headstart.types import Features
+from headstart.types import Features
 
 SETTLED = 120.0  # seconds after which no writer can still be about to commit a key that is there
 
@@ -59,18 +55,8 @@ class Compacted:
 def compact(cache: Cache, progress: Progress, format_name: FormatName | None = None) -> list[Compacted]:
     """Merge the small shards of every space, and the shards that share keys; no vector changes.
 
-    Parameters
-    ----------
-    cache : Cache
-    progress : Progress
-    format_name : {"hdf5", "parquet"}, optional
-        Of the merged shards; shards of the other format are written anew as well. None: the one that
-        most of the merged bytes have.
-
-    Raises
-    ------
-    StorageError
-        The disk is full. Every vector can be read as before.
+    With a format, shards of the other one are written anew as well; without, merged shards have the one that most of
+    their bytes had. If the disk is full, every vector can be read as before.
     """
     paths = cache.space_paths()
     progress.begin("compacting spaces", len(paths))
@@ -225,23 +211,9 @@ def replace(
 ) -> None:
     """Commit what readers see of some shards anew, and take the shards away.
 
-    Parameters
-    ----------
-    index : Index
-        Of the shards themselves, as they were when the components were found.
-    names : sequence of str
-        Whole components.
-    dispose : callable
-        Takes a shard away: deletes it, or moves it to the trash. It may be gone already.
-    keep : ndarray of bool, shape (len(index),), optional
-        Which rows of the index to keep; None: all.
-
-    Raises
-    ------
-    CorruptShardError
-        One of them is not what its name says. Nothing was changed.
-    StorageError
-        The disk is full. No shard was taken away.
+    ``index`` is of the shards themselves, as they were when the components were found, ``names`` are whole components,
+    and ``keep`` says which rows of the index to keep. ``dispose`` deletes a shard or moves it to the trash; it may be
+    gone already. Where a shard is not what its name says, nothing was changed; where the disk is full, none was taken.
     """
     mine = np.isin(np.array(index.shards), np.array(names))[index.shard]
     rows = np.flatnonzero(mine if keep is None else mine & keep)

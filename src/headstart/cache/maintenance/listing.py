@@ -9,20 +9,16 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
-from typing import TYPE_CHECKING
 
 from headstart.backbones.pooling import display_tap
 from headstart.cache.formats import count_rows
 from headstart.cache.index import peek_index
 from headstart.cache.layout import SHARD_NAME
 from headstart.cache.recipe import view_name
-from headstart.cache.space import read_uses
+from headstart.cache.space import Space, read_uses
+from headstart.cache.store import Cache
 from headstart.errors import HeadstartError
-
-if TYPE_CHECKING:
-    from headstart.cache.space import Space
-    from headstart.cache.store import Cache
-    from headstart.types import Json
+from headstart.types import Json
 
 
 def list_cache(cache: Cache) -> dict[str, Json]:

@@ -10,9 +10,9 @@ import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from headstart.arrow import keys_from_arrow
 from headstart.cache.formats import format_of, open_shard, shard_format, take
@@ -20,49 +20,27 @@ from headstart.cache.layout import SET_FORMAT, SET_NAME, STATE_NAME, check_forma
 from headstart.cache.maintenance.checks import check_shard
 from headstart.cache.set_state import in_force, read_samples, state_names
 from headstart.cache.shards import list_shards
-from headstart.cache.space import open_space
-from headstart.cache.store import folders_in
+from headstart.cache.space import Space, open_space
+from headstart.cache.store import Cache, folders_in
 from headstart.errors import FormatError, HeadstartError, StorageError
 from headstart.files import make_directory, read_json, storage_errors
 from headstart.keys import contains, first_occurrences
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from headstart.cache.space import Space
-    from headstart.cache.store import Cache
 
 _RUN = re.compile(r"(?P<time>\d{8}T\d{6})Z-[0-9a-f]{8}")
 _TIME = "%Y%m%dT%H%M%S"
 
 
 class Trash:
-    """One run's folder in the trash, made with the first thing that is put there.
-
-    Parameters
-    ----------
-    root : Path
-        The cache.
-    """
+    """One run's folder in the trash of a cache, made with the first thing that is put there."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._run = _new_run(root)
 
     def take(self, path: Path) -> Path:
-        """Move a file or folder of the cache here.
+        """Move a file or folder of the cache here, and say where it lies now.
 
-        Returns
-        -------
-        Path
-            Where it lies now.
-
-        Raises
-        ------
-        FileNotFoundError
-            It is gone: another process was faster.
-        StorageError
-            Nothing may be written.
+        A FileNotFoundError says that another process was faster.
         """
         target = self._run / path.relative_to(self.root)
         if target.exists():  # the same name a second time, written anew in between
@@ -120,13 +98,7 @@ class State:
 
 
 def read_states(cache: Cache) -> list[State]:
-    """All states of all sets.
-
-    Raises
-    ------
-    StorageError
-        One cannot be read, so that nobody knows what it refers to; the message names it.
-    """
+    """All states of all sets; a StorageError if one cannot be read, so that nobody knows what it refers to."""
     states: list[State] = []
     for folder in folders_in(cache.root / "sets", SET_NAME):
         try:
@@ -162,13 +134,7 @@ def _read_state(path: Path, current: str | None) -> State | None:
 
 
 def wanted_keys(states: Iterable[State], space_id: str) -> NDArray[np.uint8]:
-    """The different keys that any of the states has in a space, shape (N, 16).
-
-    Raises
-    ------
-    StorageError
-        The samples of one cannot be read.
-    """
+    """The different keys that any of the states has in a space, shape (N, 16)."""
     keys = np.empty((0, 16), dtype=np.uint8)
     for state in states:
         if space_id in state.spaces:

@@ -13,9 +13,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from headstart.arrow import keys_from_arrow
 from headstart.cache.commit import turn
@@ -25,17 +25,14 @@ from headstart.cache.maintenance.checks import Checked, Verdict, check_index, ch
 from headstart.cache.maintenance.trash import Trash
 from headstart.cache.recipe import Recipe
 from headstart.cache.set_state import in_force, state_names
+from headstart.cache.sets import FeatureSet
 from headstart.cache.shards import DigestCheck, list_shards
 from headstart.cache.space import Space, open_space
 from headstart.cache.store import Cache
+from headstart.contracts import Progress
 from headstart.errors import FormatError, HeadstartError
 from headstart.files import PARTIAL, storage_errors, write_durably, write_json
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from headstart.cache.sets import FeatureSet
-    from headstart.contracts import Progress
 BEING_MADE = 120.0  # seconds for which a folder without a recipe may be one that is just being made
 
 
