@@ -79,7 +79,7 @@ def export(
     """
     chosen = _choose_format(out, format_name)
     _check_place(out, chosen, overwrite)
-    selection = features.selection(split, tap, label, backbone, view)
+    selection = features.held(split, tap, backbone, view).selection(label)
     _check_shape(chosen, selection)
     if not len(selection):
         raise DataError(f"set {features.name!r} has no sample {f'in {split} ' if split else ''}to export")

@@ -16,6 +16,7 @@ from headstart.cache.space import Space
 from headstart.contracts import Progress, ShardFormat
 from headstart.errors import MismatchError
 from headstart.keys import KEY_BYTES, first_occurrences, pack
+from headstart.progress import shown
 from headstart.types import Features
 
 SCHEME = "imported:"
@@ -82,11 +83,8 @@ def check_imported(space: Space, keys: NDArray[np.uint8], matrix: Matrix, progre
             f"{matrix.path} has {matrix.width} numbers a row, and the cache holds features of {width} under that "
             "name; import it under another --backbone name"
         )
-    progress.begin("checking", len(keys))
-    try:
+    with shown(progress, "checking", len(keys)):
         _check(space, keys, matrix, progress)
-    finally:
-        progress.end()
 
 
 def fill_imported(
@@ -101,13 +99,10 @@ def fill_imported(
     fresh &= np.isin(np.arange(len(keys)), first_occurrences(keys))
     if not fresh.any():
         return 0
-    progress.begin("importing", int(fresh.sum()))
-    try:
+    with shown(progress, "importing", int(fresh.sum())):
         for features in _shards(keys, matrix, fresh):
             space.commit(features, shard_format)
             progress.advance(len(features))
-    finally:
-        progress.end()
     return int(fresh.sum())
 
 

@@ -185,35 +185,7 @@ class FeatureSet(SetState):
         MissingDependencyError
             ``datasets`` is not installed.
         """
-        return to_dataset(self.selection(split, tap, label, backbone, view))
-
-    def selection(
-        self,
-        split: str | None = None,
-        tap: str | None = None,
-        label: str | None = None,
-        backbone: str | None = None,
-        view: str | None = None,
-    ) -> Selection:
-        """The same before any of it is read, to be exported a block at a time; without ``label`` all columns."""
-        held = self.held(split, tap, backbone, view)
-        feature = held.feature
-        columns = list(self.label_names) if label is None else [self.label_column(label)]
-        labels = {
-            column: LabelColumn(self.label_kinds.get(column, "single"), self.label_names[column])
-            for column in columns
-        }
-        about = {
-            "set": self.name,
-            "digest": self.digest,
-            "backbone": feature.backbone,
-            "tap": feature.tap,
-            "view": feature.view,
-            "space": feature.space,
-            "modality": self.info.get("source", {}).get("modality"),
-        }
-        said = {name: str(value) for name, value in about.items() if value is not None}
-        return Selection(samples_of(held.columns(), held.keys, columns), labels, said, held.open())
+        return to_dataset(self.held(split, tap, backbone, view).selection(label))
 
     def held(
         self,
@@ -305,6 +277,23 @@ class HeldSamples:
         names, kind = self.of.label_names[column], self.of.label_kinds[column]
         values = self.columns([LABEL + column]).column(LABEL + column)
         return Labels(open_task(kind).encode(values, names), names, kind)
+
+    def selection(self, label: str | None = None) -> Selection:
+        """The same to be exported a block at a time; without ``label``, with all label columns."""
+        of, feature = self.of, self.feature
+        columns = of.label_names if label is None else [of.label_column(label)]
+        labels = {column: LabelColumn(of.label_kinds[column], of.label_names[column]) for column in columns}
+        about = {
+            "set": of.name,
+            "digest": of.digest,
+            "backbone": feature.backbone,
+            "tap": feature.tap,
+            "view": feature.view,
+            "space": feature.space,
+            "modality": of.info.get("source", {}).get("modality"),
+        }
+        said = {name: str(value) for name, value in about.items() if value is not None}
+        return Selection(samples_of(self.table, self.keys, list(labels)), labels, said, self.open())
 
     def open(self, is_ragged: bool | None = None) -> StoredRows:
         """Their rows: with one vector a sample, with several, or (None) whichever they have.

@@ -72,51 +72,55 @@ class CommittedShard:
 
 
 class ShardFolder:
-    """``shards/`` of one space, whose recipe, as canonical JSON, every shard must carry."""
+    """The shards of one space, whose recipe, as canonical JSON, every shard must carry."""
 
-    def __init__(self, path: Path, recipe: str) -> None:
-        self.path = path
-        self.recipe = recipe
+    def __init__(self, shards_dir: Path, carried: str) -> None:
+        self.shards_dir = shards_dir
+        self.carried = carried
         self.digests = DigestCheck()
         self._readers: dict[str, ShardReader] = {}
 
-    def names(self) -> list[str]:
+    def shard_names(self) -> list[str]:
         """The committed shards, sorted; the directory is the truth.
 
         A listing of many files is not one moment: while `compact` replaces a shard, one listing may
         miss both the old one and the new one. Two that agree miss nothing.
         """
-        found = list_shards(self.path)
+        found = list_shards(self.shards_dir)
         for _ in range(LISTINGS):
-            before, found = found, list_shards(self.path)
+            before, found = found, list_shards(self.shards_dir)
             if before == found:
                 break
         return found
 
     def reader(self, name: str) -> ShardReader:
-        """An opened shard, whose digest this machine has checked once; see `Space.reader`."""
+        """An opened shard, whose digest this machine has checked once.
+
+        A CorruptShardError says that its digest, recipe or structure is wrong; a FileNotFoundError, that another
+        process compacted or repaired the space.
+        """
         if name not in self._readers:
-            path = self.path / name
+            path = self.shards_dir / name
             self.digests.check(path)
             reader = open_shard(path)
-            if reader.recipe != self.recipe:
+            if reader.recipe != self.carried:
                 raise CorruptShardError(
                     f"{path} carries another recipe than its space; `headstart cache verify --repair` drops it"
                 )
             self._readers[name] = reader
         return self._readers[name]
 
-    def forget(self) -> None:
+    def close_shards(self) -> None:
         """Drop all opened shards."""
         self._readers.clear()
 
     def commit(self, features: Features, shard_format: ShardFormat) -> CommittedShard:
-        """Write features as one shard, durably; see `Space.commit`."""
+        """Write features as one shard, durably; after a StorageError nothing of it is in the space."""
         in_order = _in_order(features)
-        content = shard_format.encode(in_order, self.recipe)
+        content = shard_format.encode(in_order, self.carried)
         name = f"{in_order.keys[0, 0]:02x}-{content_digest(content)}{shard_format.suffix}"
-        write_durably(self.path / name, content)
-        return CommittedShard(self.path / name, len(features), len(content))
+        write_durably(self.shards_dir / name, content)
+        return CommittedShard(self.shards_dir / name, len(features), len(content))
 
 
 def list_shards(folder: Path) -> list[str]:

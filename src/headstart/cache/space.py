@@ -17,8 +17,7 @@ from headstart.cache.claims import host_name
 from headstart.cache.index import Index, empty_index, load_index
 from headstart.cache.recipe import Recipe
 from headstart.cache.rows import RowLocations, StoredRows, locate, runs
-from headstart.cache.shards import LISTINGS, CommittedShard, ShardFolder
-from headstart.contracts import ShardFormat, ShardReader
+from headstart.cache.shards import LISTINGS, ShardFolder
 from headstart.errors import CorruptShardError, MismatchError, StorageError
 from headstart.files import make_directory, read_json, sweep_partials, write_durably, write_json
 from headstart.types import Features, Json
@@ -30,14 +29,13 @@ class ForeignIndexError(CorruptShardError):
     """The saved index said what is not in the shards; it is deleted, or at least not used again."""
 
 
-class Space:
+class Space(ShardFolder):
     """One folder of ``spaces/``; ``recipe.json`` says the recipe, or will once something is committed."""
 
     def __init__(self, path: Path, recipe: Recipe) -> None:
+        super().__init__(path / "shards", recipe.canonical)
         self.path = path
         self.recipe = recipe
-        self.shards = ShardFolder(path / "shards", recipe.canonical)
-        self.shards_dir = path / "shards"
         self.claims_dir = path / "claims"  # where writers say what they are at
         self.index_path = path / "index.npz"  # where the index is kept between processes
         self._index: Index | None = None
@@ -54,10 +52,6 @@ class Space:
 
     def __len__(self) -> int:
         return len(self.refresh())
-
-    def shard_names(self) -> list[str]:
-        """The committed shards, sorted; the directory is the truth."""
-        return self.shards.names()
 
     def prepare(self) -> None:
         """Make the folders and write ``recipe.json`` if this is a new space."""
@@ -104,7 +98,7 @@ class Space:
             self._saved = index.shards
         if not set(index.shards) <= set(present):
             index = empty_index()
-            self.shards.forget()
+            self.close_shards()
         new = sorted(set(present).difference(index.shards))
         return index.extended({name: np.asarray(self.reader(name).keys()) for name in new}) if new else index
 
@@ -126,16 +120,6 @@ class Space:
     def held(self, keys: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """Which keys, shape (N, 16), have a row here; shape (N,)."""
         return self.refresh().locate(keys)[2]
-
-    def commit(self, features: Features, shard_format: ShardFormat) -> CommittedShard:
-        """Write features as one shard, durably.
-
-        Raises
-        ------
-        StorageError
-            The disk is full, or nothing may be written. Nothing of this shard is then in the space.
-        """
-        return self.shards.commit(features, shard_format)
 
     def gather(self, keys: NDArray[np.uint8]) -> Features:
         """The rows of keys, in their order; dense or ragged as the space is. See `rows`."""
@@ -182,14 +166,6 @@ class Space:
         if not shards and places.names:  # no row, as wide as the rows that there are
             shards[0] = self.reader(places.names[0]).features()
         return StoredRows(shards, places)
-
-    def reader(self, name: str) -> ShardReader:
-        """An opened shard, whose digest this machine has checked once.
-
-        A CorruptShardError says that its digest, recipe or structure is wrong; a FileNotFoundError, that another
-        process compacted or repaired the space.
-        """
-        return self.shards.reader(name)
 
 
 def _has_keys(keys: NDArray[np.uint8], rows: NDArray[np.uint32], expected: NDArray[np.uint8]) -> bool:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headstart.allocator import return_freed_memory
 from headstart.cache.formats import take
 from headstart.cache.layout import SHARD_BYTES
 from headstart.extraction.timings import Stopwatch
 from headstart.keys import KEY_BYTES, first_by_key
+from headstart.memory import return_freed_memory
 from headstart.types import Features
 
 if TYPE_CHECKING:

@@ -35,6 +35,7 @@ from headstart.contracts import Progress
 from headstart.errors import ConfigError, CorruptShardError, FormatError, HeadstartError
 from headstart.files import EXPIRY, PARTIAL, size_of
 from headstart.keys import contains
+from headstart.progress import shown
 
 DAY = 24 * 3600.0
 GRACE_DAYS = 7.0
@@ -139,8 +140,7 @@ class _Run:
     def _spaces(self, states: Sequence[State]) -> None:
         referenced = {space for state in states for space in state.spaces}
         paths = self._cache.space_paths()
-        self._progress.begin("collecting spaces", len(paths))
-        try:
+        with shown(self._progress, "collecting spaces", len(paths)):
             for path in paths:
                 if has_live_writer(path / "claims", self._now()):
                     self._done.spared.append(f"space {path.name}: a writer is at work in it")
@@ -149,8 +149,6 @@ class _Run:
                 else:
                     self._space(path)
                 self._progress.advance(1)
-        finally:
-            self._progress.end()
 
     def _space(self, path: Path) -> None:
         """A space that no set refers to, unless something in it is young or it was used lately."""

@@ -35,6 +35,7 @@ from headstart.cache.store import Cache
 from headstart.contracts import Progress, ShardFormat, ShardReader
 from headstart.errors import CorruptShardError, FormatError, HeadstartError
 from headstart.keys import KEY_BYTES, search
+from headstart.progress import shown
 from headstart.types import Features
 
 SETTLED = 120.0  # seconds after which no writer can still be about to commit a key that is there
@@ -59,14 +60,11 @@ def compact(cache: Cache, progress: Progress, format_name: FormatName | None = N
     their bytes had. If the disk is full, every vector can be read as before.
     """
     paths = cache.space_paths()
-    progress.begin("compacting spaces", len(paths))
     done = []
-    try:
+    with shown(progress, "compacting spaces", len(paths)):
         for path in paths:
             done.append(_compact_or_say_why_not(cache, path, format_name))
             progress.advance(1)
-    finally:
-        progress.end()
     return done
 
 
@@ -237,7 +235,7 @@ def _merged(space: Space, index: Index, rows: NDArray[np.int64], names: Sequence
     """The given rows of the index, in shards of about the right size and in the order of their keys."""
     for name in names:
         # From the disk, whatever is remembered: a bit that rotted must not get a digest that fits.
-        space.shards.digests.check(space.shards_dir / name, again=True)
+        space.digests.check(space.shards_dir / name, again=True)
     sizes = _row_bytes(space, index, rows)
     part = (np.cumsum(sizes) - sizes) // SHARD_BYTES
     for number in np.unique(part):
@@ -272,7 +270,7 @@ def _row_bytes(space: Space, index: Index, rows: NDArray[np.int64]) -> NDArray[n
 
 def _open(space: Space, name: str) -> ShardReader:
     reader = open_shard(space.shards_dir / name)
-    if reader.recipe != space.recipe.canonical:
+    if reader.recipe != space.carried:
         raise CorruptShardError(f"{space.shards_dir / name} carries another recipe than its space")
     return reader
 

@@ -238,7 +238,7 @@ def _rows_back(cache: Cache, trashed: Path, states: Sequence[State]) -> int:
 
 
 def _commit_missing(space: Space, path: Path, missing: NDArray[np.uint8]) -> int:
-    checked = check_shard(path, space.recipe.canonical, space.shards.digests)
+    checked = check_shard(path, space.carried, space.digests)
     if checked.verdict != "sound":
         return 0  # repair put it there for being corrupt
     rows = np.flatnonzero(contains(missing, checked.keys))

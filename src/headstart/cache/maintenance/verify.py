@@ -32,6 +32,7 @@ from headstart.cache.store import Cache
 from headstart.contracts import Progress
 from headstart.errors import FormatError, HeadstartError
 from headstart.files import PARTIAL, storage_errors, write_durably, write_json
+from headstart.progress import shown
 
 BEING_MADE = 120.0  # seconds for which a folder without a recipe may be one that is just being made
 
@@ -83,13 +84,10 @@ class _Run:
     def all(self) -> Verification:
         """Spaces first: what a set lacks is known only then."""
         paths = self._cache.space_paths()
-        self._progress.begin("verifying spaces", len(paths))
-        try:
+        with shown(self._progress, "verifying spaces", len(paths)):
             for path in paths:
                 self._space(path)
                 self._progress.advance(1)
-        finally:
-            self._progress.end()
         names = self._cache.set_names()
         for name in names:
             self._set(name)
@@ -118,7 +116,7 @@ class _Run:
         while new := [name for name in space.shard_names() if name not in seen]:
             for name in new:
                 seen.add(name)
-                checked = check_shard(space.shards_dir / name, space.recipe.canonical, space.shards.digests)
+                checked = check_shard(space.shards_dir / name, space.carried, space.digests)
                 self._n_shards += checked.verdict != "gone"
                 self._n_rows += len(checked.keys)
                 if checked.verdict == "sound":
@@ -190,7 +188,7 @@ def drop_shard(space: Space, name: str, trash: Trash) -> str:
         moved = trash.take(path)
     except FileNotFoundError:
         return "it is gone"
-    if check_shard(moved, space.recipe.canonical, space.shards.digests).verdict == "sound":
+    if check_shard(moved, space.carried, space.digests).verdict == "sound":
         # Names are digests: another writer has just committed the rows anew, and that file was moved.
         os.replace(moved, path)
         return "another process wrote it anew"
