@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 from collections.abc import Iterable, Mapping, Sequence
@@ -67,28 +68,22 @@ class FingerprintMemo:
             return
         tables = self._load()
         fresh = np.concatenate([fingerprints, values], axis=1)
-        try:
-            make_directory(self.folder)
-            if len(tables) < MAX_FILES:
-                self._write(fresh)
-                return
-            old = list(tables)
-            self._write(np.concatenate([*(table.rows for table in tables.values()), fresh]))
-            for name in old:
-                (self.folder / name).unlink(missing_ok=True)
-                tables.pop(name)
-        except (StorageError, OSError):
-            return  # a memo that cannot be kept costs time, nothing else
-
-    def _write(self, rows: NDArray[np.uint8]) -> None:
+        old = list(tables) if len(tables) >= MAX_FILES else []
+        rows = np.concatenate([*(tables[name].rows for name in old), fresh])
         hi, lo = words(rows[:, :KEY_BYTES])
         rows = rows[np.lexsort((lo, hi))]
         buffer = io.BytesIO()
         np.save(buffer, rows, allow_pickle=False)
-        content = buffer.getvalue()
-        name = f"{content_digest(content)}.npy"
-        write_durably(self.folder / name, content)
-        self._load()[name] = _table(rows)
+        name = f"{content_digest(buffer.getvalue())}.npy"
+        with contextlib.suppress(
+            StorageError, OSError
+        ):  # a memo that cannot be kept costs time, nothing else
+            make_directory(self.folder)
+            write_durably(self.folder / name, buffer.getvalue())
+            tables[name] = _table(rows)
+            for merged in old:
+                (self.folder / merged).unlink(missing_ok=True)
+                tables.pop(merged)
 
     def _load(self) -> dict[str, _Table]:
         if self._tables is None:
@@ -149,20 +144,18 @@ class ResolutionMemo:
         began_ns : int
             When the loading began, in nanoseconds since the epoch.
         """
-        try:
+        with contextlib.suppress(
+            StorageError, OSError
+        ):  # derived: going without costs a loading of the model
             stats = [path.stat() for path in source_files]
             newest = max((max(s.st_mtime_ns, s.st_ctime_ns) for s in stats), default=0)
             if not source_files or newest > began_ns - CLOCK_TICK_NS:
                 return
             make_directory(self.folder)
-            record = {
-                "key": dict(key),
-                "witnesses": {str(path): _mark(path) for path in source_files},
-                "info": info_to_json(info),
-            }
-            write_json(self._path(key), record)
-        except (StorageError, OSError):
-            return  # derived: going without costs a loading of the model, nothing else
+            witnesses = {str(path): _mark(path) for path in source_files}
+            write_json(
+                self._path(key), {"key": dict(key), "witnesses": witnesses, "info": info_to_json(info)}
+            )
 
     def forget(self, key: Mapping[str, Json]) -> None:
         """Drop an answer that has turned out to be wrong."""

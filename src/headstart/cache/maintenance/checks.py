@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -20,7 +20,7 @@ from headstart.cache.shards import DigestCheck
 from headstart.cache.space import Space
 from headstart.cache.store import Cache
 from headstart.errors import FormatError, HeadstartError
-from headstart.keys import KEY_BYTES, first_occurrences
+from headstart.keys import KEY_BYTES, first_occurrences, slices
 
 ROWS_AT_A_TIME = 16_384
 Verdict = Literal["sound", "corrupt", "newer", "gone"]
@@ -44,8 +44,9 @@ def check_shard(path: Path, recipe: str, digests: DigestCheck) -> Checked:
         reader = open_shard(path)
         keys = np.array(reader.keys())
         problem = _problem_of(path, reader.recipe, recipe, keys)
-        if not problem and any(not np.isfinite(block).all() for block in _blocks(path, len(keys))):
-            problem = "holds a value that is not finite"
+        for rows in slices(0 if problem else len(keys), ROWS_AT_A_TIME):
+            if not np.isfinite(reader.features(np.arange(rows.start, rows.stop)).values).all():
+                problem = "holds a value that is not finite"
         return Checked("corrupt" if problem else "sound", problem, keys)
     except FileNotFoundError:
         return Checked("gone")
@@ -115,12 +116,6 @@ def _problem_of(path: Path, carried: str, recipe: str, keys: NDArray[np.uint8]) 
     if len(first_occurrences(keys)) != len(keys):
         return "holds a key twice"
     return ""
-
-
-def _blocks(path: Path, n_rows: int) -> Iterator[NDArray[np.floating]]:
-    reader = open_shard(path)
-    for start in range(0, n_rows, ROWS_AT_A_TIME):
-        yield reader.features(np.arange(start, min(start + ROWS_AT_A_TIME, n_rows))).values
 
 
 def _is_same(one: Index, other: Index) -> bool:

@@ -203,10 +203,11 @@ class _Run:
             if board.has_company():
                 self._done.spared.append(f"space {space.id}: a writer is at work in it")
                 return
-            for names in pack_groups(list(kept_bytes), kept_bytes):
-                largest = max(names, key=lambda name: (space.shards_dir / name).stat().st_size)
-                shape = shard_format(format_of(Path(largest)))
-                replace(space, index, names, shape, self._trash.take, keep)
+            for names in pack_groups(kept_bytes):
+                largest = max(
+                    (space.shards_dir / name for name in names), key=lambda path: path.stat().st_size
+                )
+                replace(space, index, names, shard_format(format_of(largest)), self._trash.take, keep)
         space.refresh()
         space.save_index()
 
