@@ -6,7 +6,6 @@ import contextlib
 import datetime
 import json
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from headstart.cache.rows import RowLocations, StoredRows, locate, runs
 from headstart.cache.shards import LISTINGS, ShardFolder
 from headstart.errors import CorruptShardError, MismatchError, StorageError
 from headstart.files import make_directory, read_json, sweep_partials, write_durably, write_json
-from headstart.types import Features, Json
+from headstart.types import Features
 
 KEPT_LINES = 1000  # in a file of uses; gc trims it
 
@@ -211,36 +210,22 @@ class Uses:
     held: int
     computed: int
 
-    @property
-    def hit_rate(self) -> float | None:
-        """The share of rows that were found, in [0, 1]; None where nothing is known."""
-        total = self.held + self.computed
-        return self.held / total if total else None
-
 
 def read_uses(space: Path) -> Uses:
     """All uses of a space that are remembered, on any host: hints for `cache ls`, and for gc a sign of life."""
     last: float | None = None
     held = computed = 0
-    for use in _lines(space):
-        try:
-            at = datetime.datetime.fromisoformat(use["at"]).timestamp()
-            n_held, n_computed = int(use["held"]), int(use["computed"])
-        except (KeyError, TypeError, ValueError):
-            continue  # a hint that was torn or that another version wrote
-        last = at if last is None else max(last, at)
-        held, computed = held + n_held, computed + n_computed
-    return Uses(last, held, computed)
-
-
-def _lines(space: Path) -> Iterator[dict[str, Json]]:
     for path in sorted((space / "uses").glob("*.jsonl")):
         with contextlib.suppress(OSError):
             for line in path.read_bytes().splitlines():
-                with contextlib.suppress(ValueError):
+                # A line that was torn, or that another version wrote, counts for nothing.
+                with contextlib.suppress(KeyError, TypeError, ValueError):
                     use = json.loads(line)
-                    if isinstance(use, dict):
-                        yield use
+                    at = datetime.datetime.fromisoformat(use["at"]).timestamp()
+                    n_held, n_computed = int(use["held"]), int(use["computed"])
+                    last = at if last is None else max(last, at)
+                    held, computed = held + n_held, computed + n_computed
+    return Uses(last, held, computed)
 
 
 def trim_uses(space: Path) -> None:

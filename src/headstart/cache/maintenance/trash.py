@@ -26,7 +26,7 @@ from headstart.errors import FormatError, HeadstartError, StorageError
 from headstart.files import make_directory, read_json, storage_errors
 from headstart.keys import contains, first_occurrences
 
-_RUN = re.compile(r"(?P<time>\d{8}T\d{6})Z-[0-9a-f]{8}")
+_RUN = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
 _TIME = "%Y%m%dT%H%M%S"
 
 
@@ -59,17 +59,12 @@ class Trash:
 
 def trash_runs(root: Path) -> list[Path]:
     """The folders of earlier runs, oldest first."""
-    try:
-        paths = sorted((root / "trash").iterdir())
-    except OSError:
-        return []
-    return [path for path in paths if _RUN.fullmatch(path.name) and path.is_dir()]
+    return folders_in(root / "trash", _RUN)
 
 
 def taken_at(run: Path) -> float:
     """When a run began, in seconds since the epoch."""
-    match = _RUN.fullmatch(run.name)
-    when = datetime.datetime.strptime(match["time"] if match else "19700101T000000", _TIME)
+    when = datetime.datetime.strptime(run.name.partition("Z")[0], _TIME)
     return when.replace(tzinfo=datetime.UTC).timestamp()
 
 
