@@ -10,30 +10,37 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from headstart.arrow import keys_from_arrow
 from headstart.cache.commit import turn
 from headstart.cache.formats import open_shard
+from headstart.cache.index import Index, empty_index, load_index
 from headstart.cache.layout import STATE_NAME
-from headstart.cache.maintenance.checks import Checked, Verdict, check_index, check_shard, check_state
 from headstart.cache.maintenance.trash import Trash
 from headstart.cache.recipe import Recipe
 from headstart.cache.set_state import in_force, state_names
-from headstart.cache.sets import FeatureSet
+from headstart.cache.sets import FeatureSet, open_feature_set
 from headstart.cache.shards import DigestCheck, list_shards
 from headstart.cache.space import Space, open_space
 from headstart.cache.store import Cache
 from headstart.contracts import Progress
 from headstart.errors import FormatError, HeadstartError
 from headstart.files import PARTIAL, storage_errors, write_durably, write_json
+from headstart.keys import KEY_BYTES, first_occurrences, slices
 from headstart.progress import shown
 
+ROWS_AT_A_TIME = 16_384
+Verdict = Literal["sound", "corrupt", "newer", "gone"]
+"""newer: of a format that this version does not know, which is no damage."""
 BEING_MADE = 120.0  # seconds for which a folder without a recipe may be one that is just being made
 
 
@@ -179,6 +186,102 @@ def _count_missing(cache: Cache, features: FeatureSet, space_id: str, rows: int 
     if rows is not None:
         return max(rows - int(held.sum()), 0)
     return features.count_unexplained(keys[~held], space_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a look at a shard gave, and its keys, as far as they can be read; no problem if it is sound or gone."""
+
+    verdict: Verdict
+    problem: str = ""
+    keys: NDArray[np.uint8] = field(default_factory=lambda: np.empty((0, KEY_BYTES), dtype=np.uint8))
+
+
+def check_shard(path: Path, recipe: str, digests: DigestCheck) -> Checked:
+    """Read a whole shard, which must carry a recipe, whatever this machine has checked before."""
+    try:
+        _refuse_newer(path)
+        digests.check(path, again=True)
+        reader = open_shard(path)
+        keys = np.array(reader.keys())
+        problem = _problem_of(path, reader.recipe, recipe, keys)
+        for rows in slices(0 if problem else len(keys), ROWS_AT_A_TIME):
+            if not np.isfinite(reader.features(np.arange(rows.start, rows.stop)).values).all():
+                problem = "holds a value that is not finite"
+        return Checked("corrupt" if problem else "sound", problem, keys)
+    except FileNotFoundError:
+        return Checked("gone")
+    except FormatError as error:
+        return Checked("newer", str(error))
+    except HeadstartError as error:
+        return Checked("corrupt", str(error))
+
+
+def check_index(space: Space, keys: Mapping[str, NDArray[np.uint8]]) -> str:
+    """What is wrong with the saved index, given the keys of the space's shards; empty: nothing."""
+    if not space.index_path.exists():
+        return ""
+    saved = load_index(space.index_path, list(keys))
+    if not saved.shards:
+        covers = load_index(space.index_path, None)
+        return "" if covers.shards else "cannot be read"
+    true = empty_index().extended({name: keys[name] for name in saved.shards})
+    return "" if _is_same(saved, true) else "does not say where the rows are"
+
+
+def check_state(cache: Cache, folder: Path, digest: str) -> tuple[Verdict, str]:
+    """What is wrong with one state of a set, all of its files read."""
+    try:
+        features = open_feature_set(folder, cache.open_space, digest)
+        with pq.ParquetFile(features.path / "samples.parquet", page_checksum_verification=True) as file:
+            file.read()  # with the checksums of its pages, where the file has them
+        n_samples, n_named = features.samples.num_rows, len(features)
+        keys_from_arrow(features.samples.column("key"))
+        _ = features.features, features.label_names, features.failures
+    except FormatError as error:
+        return "newer", str(error)
+    except (
+        HeadstartError,
+        pa.ArrowException,
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        OSError,
+    ) as error:
+        return "corrupt", f"cannot be read: {error}"
+    if n_samples != n_named:
+        return "corrupt", f"has {n_samples} rows where set.json says {n_named}"
+    return "sound", ""
+
+
+def _refuse_newer(path: Path) -> None:
+    """Raise FormatError for a newer shard; anything else that is wrong is found later.
+
+    First of all, because a newer format may also take its digest otherwise, and what is merely newer
+    must never be dropped as corrupt.
+    """
+    try:
+        open_shard(path)
+    except (FormatError, FileNotFoundError):
+        raise
+    except HeadstartError:
+        return
+
+
+def _problem_of(path: Path, carried: str, recipe: str, keys: NDArray[np.uint8]) -> str:
+    if carried != recipe:
+        return "carries another recipe than its space"
+    if not len(keys) or f"{keys[:, 0].min():02x}" != path.name[:2]:
+        return "its name does not begin with its first bucket"
+    if len(first_occurrences(keys)) != len(keys):
+        return "holds a key twice"
+    return ""
+
+
+def _is_same(one: Index, other: Index) -> bool:
+    pairs = ((one.hi, other.hi), (one.lo, other.lo), (one.shard, other.shard), (one.row, other.row))
+    return one.shards == other.shards and all(np.array_equal(*pair) for pair in pairs)
 
 
 def drop_shard(space: Space, name: str, trash: Trash) -> str:
