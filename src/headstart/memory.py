@@ -10,8 +10,6 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
-
 from headstart.errors import BackboneError
 
 CGROUPS = (
@@ -27,6 +25,8 @@ def available_bytes() -> int:
 
 
 def _bounds() -> Iterator[int]:
+    import psutil  # type: ignore[import-untyped]
+
     yield psutil.virtual_memory().available
     for limit, used in CGROUPS:  # which psutil does not look at
         with contextlib.suppress(OSError, ValueError):  # there is no such limit

@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 from headstart.arrow import codes_by_name, keys_from_arrow, mask_of, vectors_of
 from headstart.backbones.pooling import display_tap
 from headstart.backbones.pooling import is_ragged as tap_is_ragged
-from headstart.cache.layout import LABEL, SET_FORMAT, check_format
+from headstart.cache.layout import LABEL
 from headstart.cache.mapped import Labels, MappedFeatures, TokenFeatures
 from headstart.cache.rows import ReadDtype, RowLocations, StoredRows, locate
 from headstart.cache.selection import LabelColumn, Selection, samples_of, to_dataset
-from headstart.cache.set_state import REPAIR, SetState
+from headstart.cache.set_state import SetState
 from headstart.cache.space import Space
-from headstart.errors import ConfigError, MismatchError, StorageError
-from headstart.files import read_json
+from headstart.errors import ConfigError, MismatchError
 from headstart.samples import LabelledSamples
 from headstart.tasks import open_task
 from headstart.types import SPLITS, FeatureRef, Json
@@ -319,28 +318,3 @@ class HeldSamples:
             "that takes them, --head attention. Other heads, arrays, tables and audits take one vector a "
             f"sample: choose a pooled tap{f' of this set: {taps}' if taps else ', such as last.mean'}"
         )
-
-
-def open_feature_set(
-    folder: Path, open_space: Callable[[str], Space], digest: str | None = None
-) -> FeatureSet:
-    """Open a set by its folder.
-
-    Raises
-    ------
-    StorageError
-        It is broken; FormatError if a later version wrote it.
-    """
-    if digest is None:
-        digest = (folder / "current").read_text("utf-8").strip()
-    path = folder / digest
-    try:
-        info = read_json(path / "set.json")
-    except (OSError, StorageError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not valid JSON"
-        raise StorageError(
-            f"set {folder.name!r} points to {digest!r}, whose set.json cannot be read ({reason}); {REPAIR}"
-        ) from error
-    found = info.get("format") if isinstance(info, dict) else None
-    check_format(found, SET_FORMAT, f"set {folder.name!r} is")
-    return FeatureSet(path, info, open_space)

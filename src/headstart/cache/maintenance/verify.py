@@ -28,7 +28,7 @@ from headstart.cache.layout import STATE_NAME
 from headstart.cache.maintenance.trash import Trash
 from headstart.cache.recipe import Recipe
 from headstart.cache.set_state import in_force, state_names
-from headstart.cache.sets import FeatureSet, open_feature_set
+from headstart.cache.sets import FeatureSet
 from headstart.cache.shards import DigestCheck, list_shards
 from headstart.cache.space import Space, open_space
 from headstart.cache.store import Cache
@@ -232,7 +232,7 @@ def check_index(space: Space, keys: Mapping[str, NDArray[np.uint8]]) -> str:
 def check_state(cache: Cache, folder: Path, digest: str) -> tuple[Verdict, str]:
     """What is wrong with one state of a set, all of its files read."""
     try:
-        features = open_feature_set(folder, cache.open_space, digest)
+        features = cache.open_state(folder, digest)
         with pq.ParquetFile(features.path / "samples.parquet", page_checksum_verification=True) as file:
             file.read()  # with the checksums of its pages, where the file has them
         n_samples, n_named = features.samples.num_rows, len(features)
