@@ -135,7 +135,12 @@ def _write(
     state = json.dumps({"format": SET_FORMAT, **said}, sort_keys=True, ensure_ascii=False)
     jsonl = failures_to_jsonl(failures)
     groups = _slices(samples) if isinstance(samples, pa.Table) else samples.groups(ROWS_PER_GROUP)
-    _write_samples(folder / "samples.parquet", groups)
+    first = next(groups)
+    with pq.ParquetWriter(
+        folder / "samples.parquet", first.schema, compression="zstd", write_page_checksum=True
+    ) as writer:
+        for group in chain([first], groups):  # the bytes are those of all of them written as one table
+            writer.write_table(group, row_group_size=ROWS_PER_GROUP)
     digest = blake2b(digest_size=8)
     for part in (state.encode("utf-8"), jsonl):
         digest.update(len(part).to_bytes(8, "little") + part)
@@ -147,14 +152,6 @@ def _write(
     write_durably(folder / "set.json", content.encode("utf-8") + b"\n")
     write_durably(folder / "failures.jsonl", jsonl)
     return digest.hexdigest()
-
-
-def _write_samples(path: Path, groups: Iterator[pa.Table]) -> None:
-    """Write a row group for each table; the bytes are those of all of them written as one table."""
-    first = next(groups)
-    with pq.ParquetWriter(path, first.schema, compression="zstd", write_page_checksum=True) as writer:
-        for group in chain([first], groups):
-            writer.write_table(group, row_group_size=ROWS_PER_GROUP)
 
 
 def _slices(table: pa.Table) -> Iterator[pa.Table]:

@@ -94,7 +94,10 @@ def samples_of(table: pa.Table, keys: NDArray[np.uint8], columns: Sequence[str])
     """The columns of a set as `Selection` has them, with some of the labels."""
     names = ["id", "split", "origin", *(LABEL + column for column in columns)]
     names += [name for name in table.column_names if name.startswith(META)]
-    return table.select(names).add_column(1, "key", _hex_column(keys)).replace_schema_metadata(None)
+    offsets = np.arange(len(keys) + 1, dtype=np.int32) * 32  # of the hex digits of each key
+    digits = np.ascontiguousarray(keys).tobytes().hex().encode("ascii")
+    column = pa.StringArray.from_buffers(len(keys), pa.py_buffer(offsets), pa.py_buffer(digits))
+    return table.select(names).add_column(1, "key", column).replace_schema_metadata(None)
 
 
 def to_dataset(selection: Selection) -> Any:
@@ -215,10 +218,3 @@ def plain_array(column: pa.ChunkedArray) -> NDArray[Any]:
         one if isinstance(one, str) else json.dumps(one, ensure_ascii=False, default=str) for one in texts
     ]
     return np.array(texts, dtype=np.str_)
-
-
-def _hex_column(keys: NDArray[np.uint8]) -> pa.StringArray:
-    """Keys, shape (N, 16), as a column of 32 hex digits each."""
-    offsets = np.arange(len(keys) + 1, dtype=np.int32) * 32
-    digits = np.ascontiguousarray(keys).tobytes().hex().encode("ascii")
-    return pa.StringArray.from_buffers(len(keys), pa.py_buffer(offsets), pa.py_buffer(digits))

@@ -77,7 +77,12 @@ class SetState:
     @property
     def failures(self) -> list[Failure]:
         """The samples that were skipped."""
-        return read_failures(self.path / "failures.jsonl")
+        try:
+            # Not splitlines(): an id may hold U+2028 and its like, which end no line of JSON.
+            lines = (self.path / "failures.jsonl").read_bytes().split(b"\n")
+        except FileNotFoundError:
+            return []
+        return [Failure(**json.loads(line)) for line in lines if line]
 
     def __len__(self) -> int:
         return int(self.info["counts"]["samples"])
@@ -201,16 +206,6 @@ def read_splits(features: SetState) -> tuple[NDArray[np.uint8], NDArray[np.int8]
             splits[rows] = codes_by_name(group.column("split"), SPLITS)
             start += group.num_rows
     return keys, splits
-
-
-def read_failures(path: Path) -> list[Failure]:
-    """Read a ``failures.jsonl``; an absent one holds none."""
-    try:
-        # Not splitlines(): an id may hold U+2028 and its like, which end no line of JSON.
-        lines = path.read_bytes().split(b"\n")
-    except FileNotFoundError:
-        return []
-    return [Failure(**json.loads(line)) for line in lines if line]
 
 
 def failures_to_jsonl(failures: Sequence[Failure]) -> bytes:

@@ -153,8 +153,9 @@ class Space(ShardFolder):
         shards = {}
         for number, start, stop in runs(places.shard):
             shards[number] = self.reader(places.names[number]).features()
+            there, rows = np.asarray(shards[number].keys), places.row[start:stop]
             expected = np.take(keys, places.samples[start:stop], axis=0)
-            if not _has_keys(shards[number].keys, places.row[start:stop], expected):
+            if rows.max() >= len(there) or not np.array_equal(np.take(there, rows, axis=0), expected):
                 self.distrust_index()
                 with contextlib.suppress(OSError):  # on a read-only cache it stays, and is not used
                     self.index_path.unlink(missing_ok=True)
@@ -165,10 +166,6 @@ class Space(ShardFolder):
         if not shards and places.names:  # no row, as wide as the rows that there are
             shards[0] = self.reader(places.names[0]).features()
         return StoredRows(shards, places)
-
-
-def _has_keys(keys: NDArray[np.uint8], rows: NDArray[np.uint32], expected: NDArray[np.uint8]) -> bool:
-    return bool(rows.max() < len(keys)) and np.array_equal(np.take(np.asarray(keys), rows, axis=0), expected)
 
 
 def open_space(path: Path) -> Space:

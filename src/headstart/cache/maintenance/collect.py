@@ -216,10 +216,11 @@ class _Run:
     def _leftovers(self) -> None:
         """What writers left that died: partial files, claims, lines about uses."""
         now = self._now()
-        for path in _partials(self._cache.root):
-            with contextlib.suppress(OSError):
-                if now - path.stat().st_mtime > EXPIRY:
-                    self._move("partial", path, str(path))
+        for folder in ("", "spaces/*/", "spaces/*/shards/", "spaces/*/known/", "spaces/*/uses/", "sets/*/"):
+            for path in sorted(self._cache.root.glob(f"{folder}*{PARTIAL}")):
+                with contextlib.suppress(OSError):
+                    if now - path.stat().st_mtime > EXPIRY:
+                        self._move("partial", path, str(path))
         for space in self._cache.space_paths():
             for hint in abandoned_hints(space / "claims", self._now()):
                 self._move("claim", hint, str(hint))
@@ -254,12 +255,6 @@ def _count_rows(cache: Cache, path: Path) -> int:
         return len(cache.open_space(path.name))
     except (HeadstartError, OSError):
         return 0
-
-
-def _partials(root: Path) -> Iterator[Path]:
-    """Everything in a cache that is being written, or that nobody finished."""
-    for pattern in ("", "spaces/*/", "spaces/*/shards/", "spaces/*/known/", "spaces/*/uses/", "sets/*/"):
-        yield from sorted(root.glob(f"{pattern}*{PARTIAL}"))
 
 
 def restore_states(cache: Cache) -> Iterator[str]:
