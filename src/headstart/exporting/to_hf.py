@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headstart.backbones.hf.packing import quiet_transformers
 from headstart.errors import HeadstartError
 from headstart.exporting.native import native_model
 from headstart.files import write_durably
@@ -28,7 +27,7 @@ def write_hf(subject: ExportModel, folder: Path) -> dict[str, Any]:
     the logits as a share of the largest. Raises `HeadstartError` if what was written does not give the run's
     logits.
     """
-    with _quietly():
+    with quiet_transformers():
         native = native_model(subject)
         model = native or carried_model(subject)
         model.save_pretrained(folder)
@@ -93,7 +92,7 @@ def _logits(kind: Any, folder: Path, subject: ExportModel) -> torch.Tensor:
     """The logits of the written model on samples that the written processor prepared."""
     import torch
 
-    with _quietly(), torch.no_grad():
+    with quiet_transformers(), torch.no_grad():
         model = kind.from_pretrained(folder, local_files_only=True).eval()
         batches = _tokens(folder, subject, model.config) if is_text(subject) else _pixels(folder, subject)
         return torch.cat([model(**batch).logits for batch in batches])
@@ -115,19 +114,3 @@ def _pixels(folder: Path, subject: ExportModel) -> list[Any]:
 
     processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
     return [processor(images=decode_image(sample), return_tensors="pt") for sample in subject.samples]
-
-
-@contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    """Without the bars and remarks of transformers, which say nothing that we do not."""
-    from transformers.utils import logging
-
-    verbosity, has_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if has_bars:
-            logging.enable_progress_bar()

@@ -165,7 +165,7 @@ def find_packing(module: Any, attend: Attend, firsts: Collection[int], trial: Tr
     import torch
 
     before = module.config._attn_implementation
-    with _quietly(), contextlib.suppress(Exception), torch.inference_mode():
+    with quiet_transformers(), contextlib.suppress(Exception), torch.inference_mode():
         expected = trial(None)
         _register()
         module.set_attn_implementation(NAME)
@@ -174,7 +174,7 @@ def find_packing(module: Any, attend: Attend, firsts: Collection[int], trial: Tr
             with contextlib.suppress(Exception):  # it cannot be packed: any error says so
                 if _agree(trial(packing), expected):
                     return packing
-    with _quietly(), contextlib.suppress(Exception):
+    with quiet_transformers(), contextlib.suppress(Exception):
         module.set_attn_implementation(before)
     return None
 
@@ -233,13 +233,16 @@ def _register() -> None:
 
 
 @contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    """Without transformers' warning that a model has an attention of its own: the trial tells."""
+def quiet_transformers() -> Iterator[None]:
+    """Without the bars and remarks of transformers, such as that a model has an attention of its own: trials tell."""
     from transformers.utils import logging
 
-    before = logging.get_verbosity()
+    verbosity, has_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
+    logging.disable_progress_bar()
     try:
         yield
     finally:
-        logging.set_verbosity(before)
+        logging.set_verbosity(verbosity)
+        if has_bars:
+            logging.enable_progress_bar()
