@@ -61,7 +61,7 @@ class Index:
     def save(self, path: Path) -> None:
         """Keep it; where nothing may be written, go without."""
         buffer = io.BytesIO()
-        columns = {"hi": self.hi, "lo": self.lo, "shard": self.shard, "row": self.row}
+        columns: dict[str, Any] = {"hi": self.hi, "lo": self.lo, "shard": self.shard, "row": self.row}
         np.savez(buffer, shards=np.array(self.shards, dtype=np.str_), **columns)
         with contextlib.suppress(StorageError):
             write_durably(path, buffer.getbuffer())

@@ -169,7 +169,7 @@ def _of_array(
     else:
         about = {}
     dtype = _stored_as(path, array.dtype)
-    return Matrix(path, *array.shape, dtype, blocks, pa.table(columns), labels, about)
+    return Matrix(path, len(array), array.shape[1], dtype, blocks, pa.table(columns), labels, about)
 
 
 def _open_parquet(path: Path, features_column: str | None) -> Matrix:
