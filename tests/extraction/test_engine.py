@@ -9,7 +9,7 @@ import pytest
 
 from headstart.errors import BackboneError, StorageError
 from headstart.extraction.backbone import load_model
-from headstart.extraction.engine import LocalEngine
+from headstart.extraction.fill import LocalEngine
 from headstart.extraction.inference import NOT_FINITE
 from headstart.extraction.writer import ShardWriter
 

@@ -21,7 +21,7 @@ from headstart.cache.store import Cache
 from headstart.errors import StorageError
 from headstart.extraction import writer as writing
 from headstart.extraction.backbone import load_model
-from headstart.extraction.engine import LocalEngine
+from headstart.extraction.fill import LocalEngine
 from headstart.extraction.writer import ShardWriter
 from headstart.keys import key_of, pack
 

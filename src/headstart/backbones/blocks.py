@@ -43,8 +43,8 @@ class _Watch(threading.local):
 class Blocks:
     """The blocks of a model, first to last."""
 
-    # empty where the model's layers cannot be read by number. They are hooked for good: several threads may
-    # run the model at once, and hooks that come and go would change a dictionary that others iterate
+    # Empty where the model's layers cannot be read by number. They are hooked for good: several threads may
+    # run the model at once, and hooks that come and go would change a dictionary that others iterate.
     modules: Sequence[torch.nn.Module] = field(default_factory=tuple)
     _watch: _Watch = field(default_factory=_Watch, repr=False, compare=False)
 
@@ -139,20 +139,12 @@ class BlockReader:
 
 
 def positions_of(states: torch.Tensor, channels_last: bool = False) -> torch.Tensor:
-    """What leaves a block as (B, T, D): tokens as they are, maps row by row.
-
-    Raises `NoBlocksError` if it is neither.
-    """
+    """What leaves a block as (B, T, D): tokens as they are, maps row by row."""
     if getattr(states, "ndim", 0) == 3:
         return states
     if getattr(states, "ndim", 0) != 4:
         raise NoBlocksError("what leaves its blocks is neither tokens nor a map")
     return states.flatten(1, 2) if channels_last else states.flatten(2).transpose(1, 2)
-
-
-def find_blocks(model: torch.nn.Module, n_blocks: int | None) -> Blocks:
-    """The blocks of a model, watched from now on; see `block_list`."""
-    return Blocks(tuple(block_list(model, n_blocks)))
 
 
 def block_list(model: torch.nn.Module, n_blocks: int | None) -> Sequence[torch.nn.Module]:
@@ -174,13 +166,3 @@ def block_list(model: torch.nn.Module, n_blocks: int | None) -> Sequence[torch.n
     # ALBERT runs one block many times and a decoder has a list of its own: no list, or the nearest. XLM has
     # a list of its attentions and another of what follows them: neither is one of blocks.
     return list(nearest[0]) if len(nearest) == 1 else []
-
-
-def has_closing_norm(last_block: torch.Tensor | None, final: torch.Tensor) -> bool:
-    """Whether anything stands between what the last block gave and the model's last hidden state.
-
-    ``last_block``, ``final``: of one forward pass.
-    """
-    import torch
-
-    return last_block is not final and (last_block is None or not torch.equal(last_block, final))

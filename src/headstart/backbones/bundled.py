@@ -20,6 +20,7 @@ from importlib import metadata
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, Literal
 
+from headstart.backbones.portable import LateBackbone
 from headstart.errors import BackboneError, ConfigError, WeightsUnavailableError
 from headstart.files import (
     fingerprint,
@@ -33,9 +34,7 @@ from headstart.files import (
 
 if TYPE_CHECKING:
     from headstart.backbones.options import BackboneOptions
-    from headstart.backbones.portable import BackboneSaver, Portable
-    from headstart.contracts import Backbone, FrozenModel
-    from headstart.types import BackboneInfo, Precision
+    from headstart.contracts import Backbone
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +82,7 @@ BUNDLES: dict[str, Bundle | SplitBundle] = {
 
 
 def bundled_backbone(spec: str, name: str, options: BackboneOptions) -> Backbone:
-    """The backbone of a bundle.
-
-    Raises `WeightsUnavailableError` if its package is not installed.
-    """
+    """The backbone of a bundle."""
     bundle = BUNDLES[name]
     useless = {"text": ("image_size", "crop_pct"), "timm": ("max_length", "prompt")}[bundle.kind]
     if given := [name for name in useless if name in options.given()]:
@@ -95,15 +91,16 @@ def bundled_backbone(spec: str, name: str, options: BackboneOptions) -> Backbone
         return SplitTextBackbone(spec, bundle, options)
     path = _locate(spec, bundle)
     if bundle.kind == "text":
+        from headstart.backbones.hf.models import HubModel
         from headstart.backbones.hf.texts import TextBackbone
 
-        return TextBackbone(spec, str(path), options)
+        return TextBackbone(HubModel(spec, str(path), options))
     from headstart.backbones.timm_models import TimmBackbone
 
     return TimmBackbone(spec, bundle.architecture, options, bundled=path)
 
 
-class SplitTextBackbone:
+class SplitTextBackbone(LateBackbone):
     """A text model that is unpacked once, when its weights are first needed on this machine.
 
     ``spec``: as the user wrote it. Raises `WeightsUnavailableError` if a part of it is not installed.
@@ -126,35 +123,16 @@ class SplitTextBackbone:
         """The parts: whatever is unpacked comes from them, and may be deleted."""
         return self._parts
 
-    def resolve(self) -> BackboneInfo:
-        """Load the model and describe it."""
-        return self._model.resolve()
-
-    def load(self, device: str, precision: Precision) -> FrozenModel:
-        """The model, frozen, on a device."""
-        return self._model.load(device, precision)
-
-    def portable(self, tap: str) -> Portable:
-        """See `PortableBackbone`."""
-        from headstart.backbones.portable import carried
-
-        return carried(self._model, tap)
-
-    def tunable(self, tap: str) -> BackboneSaver:
-        """See `TunableBackbone`."""
-        from headstart.backbones.portable import backbone_saver
-
-        return backbone_saver(self._model, tap)
-
     @cached_property
     def _model(self) -> Backbone:
+        from headstart.backbones.hf.models import HubModel
         from headstart.backbones.hf.texts import TextBackbone
 
         marks = b"".join(fingerprint(part.stat()) for part in self._parts)
         name = f"{self._bundle.folder}-{blake2b(marks, digest_size=8).hexdigest()}"
         target = user_cache_dir() / "machine" / "bundles" / name
         unpack_once(self._parts, target)
-        return TextBackbone(self.spec, str(target / self._bundle.folder), self._options)
+        return TextBackbone(HubModel(self.spec, str(target / self._bundle.folder), self._options))
 
 
 def _locate(spec: str, bundle: Bundle) -> Path:

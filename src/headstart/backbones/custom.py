@@ -18,9 +18,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.backbones.freezing import freeze, grad_context
+from headstart.backbones.freezing import freeze, grad_context, n_parameters, weights_digest
 from headstart.backbones.images import change_files, change_texts
-from headstart.backbones.weights import n_parameters, weights_digest
 from headstart.errors import BackboneError, ConfigError, HeadstartError, SampleError
 from headstart.own_code import load_own, reason_of, source_digest
 from headstart.types import AT_END, Activations, BackboneInfo, Positions
@@ -134,10 +133,7 @@ class FrozenCustomModel:
         return 1
 
     def collate(self, prepared: Sequence[Any]) -> dict[str, torch.Tensor]:
-        """The samples as one tensor.
-
-        Raises `BackboneError` if what the user's ``prepare`` gave cannot be stacked.
-        """
+        """The samples as one tensor."""
         import torch
 
         try:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlparse
 
-from headstart.errors import BackboneError, HeadstartError, WeightsUnavailableError
+from headstart.errors import BackboneError, HeadstartError, WeightsUnavailableError, first_line
 
 DEFAULT_REVISION = "main"
 
@@ -42,8 +42,6 @@ def fetch_file(repository: str, name: str) -> None:
     """Bring a file of a repository, if there is such a file.
 
     What the copy knows (that the file is here, or that there is none) is not asked again.
-
-    Raises whatever the library raises where the hub cannot be asked.
     """
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
@@ -103,7 +101,7 @@ def loading_failures(spec: str, offline: bool, remedy: str) -> Iterator[None]:
     except HeadstartError:
         raise
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        reason = first_line(error).rstrip(".")
         if offline:
             reason = f"--offline was given, and it is not on this machine ({reason})"
         absent = offline or not isinstance(

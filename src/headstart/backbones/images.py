@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import difflib
 import io
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from headstart.backbones.blocks import BLOCK
-from headstart.backbones.freezing import grad_context
-from headstart.errors import SampleError
+from headstart.backbones.freezing import grad_context, n_parameters
+from headstart.backbones.portable import WEIGHTS
+from headstart.errors import ConfigError, SampleError
 from headstart.types import AT_END
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
     from PIL import Image
 
+    from headstart.backbones.options import BackboneOptions
+    from headstart.backbones.portable import BackboneSaver
     from headstart.contracts import Change
     from headstart.types import Activations, Payload
 
@@ -237,3 +245,50 @@ def _png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=1)  # of the levels the quickest; each keeps every pixel
     return buffer.getvalue()
+
+
+class LibraryBackbone:
+    """An image model of a library, by its name there: what timm and torchvision share."""
+
+    library: str
+    remedy = "fetch the weights where there is a network, pass --weights FILE, or choose a bundled: backbone"
+    _model: Any  # loaded when it is first asked for
+
+    def __init__(self, spec: str, name: str, options: BackboneOptions) -> None:
+        self.spec = spec
+        self._name = name
+        self._options = options
+
+    def cache_key(self) -> Mapping[str, Any]:
+        """Spec, options and the versions that could resolve it otherwise."""
+        versions = {package: metadata.version(package) for package in (self.library, "torch")}
+        return {"spec": self.spec, "options": self._options.given(), "versions": versions}
+
+    def source_files(self) -> Sequence[Path]:
+        """The files that the weights were read from."""
+        raise NotImplementedError
+
+    def provenance(self) -> dict[str, Any]:
+        """What made the features, for people."""
+        return {
+            "versions": self.cache_key()["versions"],
+            "parameters": n_parameters(self._model),
+            "files": sorted(path.name for path in self.source_files()),
+        }
+
+    def tunable(self, tap: str) -> BackboneSaver:
+        """Its weights, under the names of its library."""
+
+        def keep(folder: Path) -> tuple[str, BackboneOptions]:
+            from safetensors.torch import save_model
+
+            save_model(self._model, str(folder / WEIGHTS))
+            return f"{self.library}:{self._name}", replace(self._options, weights=folder / WEIGHTS)
+
+        return keep
+
+    def unknown(self, what: str, name: str, known: Collection[str]) -> ConfigError:
+        """The library has nothing of this name; the nearest are named."""
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        hint = f"; nearest: {', '.join(near)}" if near else ""
+        return ConfigError(f"{self.library} has no {what} {name!r}{hint}")

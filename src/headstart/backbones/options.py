@@ -15,13 +15,13 @@ class BackboneOptions:
     """Options of a backbone."""
 
     weights: Path | None = None  # a local file of timm weights (safetensors, or a state dict of tensors)
-    # tokens a text is cut to; in [1, what the model takes]. None: the model's own
+    # Tokens a text is cut to; in [1, what the model takes]. None: the model's own.
     max_length: int | None = None
     image_size: int | None = None  # side in pixels of what an image model sees. None: the model's own
-    # share of the resized image that the centre crop keeps; in (0, 1]. None: the model's own
+    # Share of the resized image that the centre crop keeps; in (0, 1]. None: the model's own.
     crop_pct: float | None = None
-    # what is put before every text: the name of one of the model's own prompts, or the words themselves.
-    # None: the model's default prompt, if it has one; empty: none at all
+    # What is put before every text: the name of one of the model's own prompts, or the words themselves.
+    # None: the model's default prompt, if it has one; empty: none at all.
     prompt: str | None = None
     modality: Modality | None = None  # what the samples are: it chooses the side of a model that has several
     offline: bool = False  # open no socket

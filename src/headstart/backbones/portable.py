@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
     import torch
 
     from headstart.backbones.options import BackboneOptions
-    from headstart.contracts import Backbone
-    from headstart.types import Json
+    from headstart.contracts import Backbone, FrozenModel
+    from headstart.types import BackboneInfo, Json, Precision
 
 
 _LEFT_OUT = (
@@ -30,14 +31,14 @@ class Portable:
 
     module: torch.nn.Module  # the backbone as it was loaded
     modality: Literal["image", "text"]
-    # the configuration of the model of transformers that it is; ``timm_wrapper`` for one of timm
+    # The configuration of the model of transformers that it is; ``timm_wrapper`` for one of timm.
     config: Mapping[str, Json]
-    # how the model is made and its outputs are read, as `HeadstartConfig` keeps it
+    # How the model is made and its outputs are read, as `HeadstartConfig` keeps it.
     reading: Mapping[str, Json]
-    # writes its tokenizer or its image processor into a folder, as transformers keeps them
+    # Writes its tokenizer or its image processor into a folder, as transformers keeps them.
     save_inputs: Callable[[Path], None]
     max_length: int | None = None  # tokens a text is cut to
-    # what timm makes the transform from, where the model is timm's
+    # What timm makes the transform from, where the model is timm's.
     data_config: Mapping[str, Json] | None = None
 
     @property
@@ -68,10 +69,7 @@ class PortableBackbone(Protocol):
 
 
 def carried(backbone: Backbone, tap: str) -> Portable:
-    """A backbone that can be taken elsewhere, at a canonical tap.
-
-    Raises `ConfigError` if it cannot.
-    """
+    """A backbone that can be taken elsewhere, at a canonical tap."""
     if not isinstance(backbone, PortableBackbone):
         raise ConfigError(
             f"{backbone.spec} cannot be exported: that needs a text or an image model of transformers or timm; "
@@ -114,8 +112,6 @@ def reading_of(tap: str, **layout: Any) -> dict[str, Json]:
 
 def without_pooler(module: Any, tap: str) -> dict[str, Json]:
     """Arguments that make a model of transformers without the pooler that the tap does not read."""
-    import inspect
-
     takes = "add_pooling_layer" in inspect.signature(type(module).__init__).parameters
     return {"add_pooling_layer": False} if takes and not tap.startswith("pooler") else {}
 
@@ -140,13 +136,34 @@ class TunableBackbone(Protocol):
 
 
 def backbone_saver(backbone: Backbone, tap: str) -> BackboneSaver:
-    """How a backbone is kept once its weights have changed; see `TunableBackbone`.
-
-    Raises `ConfigError` if it cannot be trained.
-    """
+    """How a backbone is kept once its weights have changed; see `TunableBackbone`."""
     if not isinstance(backbone, TunableBackbone):
         raise ConfigError(
             f"{backbone.spec} cannot be fine-tuned: that needs a model of transformers, timm or torchvision; of "
             "another kind fit a head, and train run.module(trainable=True) in a loop of your own"
         )
     return backbone.tunable(tap)
+
+
+class LateBackbone:
+    """A backbone that is another one, of which nothing is read before it is resolved or loaded."""
+
+    @property
+    def _model(self) -> Backbone:
+        raise NotImplementedError
+
+    def resolve(self) -> BackboneInfo:
+        """Load the model and describe it."""
+        return self._model.resolve()
+
+    def load(self, device: str, precision: Precision) -> FrozenModel:
+        """The model, frozen, on a device."""
+        return self._model.load(device, precision)
+
+    def portable(self, tap: str) -> Portable:
+        """See `PortableBackbone`."""
+        return carried(self._model, tap)
+
+    def tunable(self, tap: str) -> BackboneSaver:
+        """See `TunableBackbone`."""
+        return backbone_saver(self._model, tap)

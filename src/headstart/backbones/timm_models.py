@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import difflib
+import inspect
 import itertools
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.backbones.blocks import BlockReader, positions_of
-from headstart.backbones.freezing import freeze
+from headstart.backbones.freezing import freeze, weights_digest
 from headstart.backbones.hub import hub_files, loading_failures, torch_hub_files
-from headstart.backbones.images import FrozenImageModel
-from headstart.backbones.portable import WEIGHTS
-from headstart.backbones.weights import load_into, n_parameters, read_state_dict, weights_digest
-from headstart.errors import BackboneError, ConfigError
+from headstart.backbones.images import FrozenImageModel, LibraryBackbone
+from headstart.backbones.portable import Portable, reading_of
+from headstart.backbones.weights import load_into, read_state_dict
+from headstart.errors import BackboneError, ConfigError, first_line
 from headstart.network import forbid_network, hub_is_reachable
 from headstart.types import AT_END, Activations, BackboneInfo, Positions
 
@@ -26,30 +25,20 @@ if TYPE_CHECKING:
     import torch
 
     from headstart.backbones.options import BackboneOptions
-    from headstart.backbones.portable import BackboneSaver, Portable
     from headstart.types import Precision
 
 
-REMEDY = "fetch the weights where there is a network, pass --weights FILE, or choose a bundled: backbone"
+class TimmBackbone(LibraryBackbone):
+    """A model of timm, by its name there, such as ``resnet50.a1_in1k``.
 
-
-class TimmBackbone:
-    """A model of timm, by its name.
-
-    ``spec``: as the user wrote it; ``name``: timm's name, e.g. ``resnet50.a1_in1k``; ``bundled``: a file of
-    weights whose tensors stand in the order of the model's own.
+    ``bundled``: a file of weights whose tensors stand in the order of the model's own.
     """
 
-    def __init__(self, spec: str, name: str, options: BackboneOptions, bundled: Path | None = None) -> None:
-        self.spec = spec
-        self._name = name
-        self._options = options
-        self._bundled = bundled
+    library = "timm"
 
-    def cache_key(self) -> Mapping[str, Any]:
-        """Spec, options and the versions that could resolve it otherwise."""
-        versions = {package: metadata.version(package) for package in ("timm", "torch")}
-        return {"spec": self.spec, "options": self._options.given(), "versions": versions}
+    def __init__(self, spec: str, name: str, options: BackboneOptions, bundled: Path | None = None) -> None:
+        super().__init__(spec, name, options)
+        self._bundled = bundled
 
     def resolve(self) -> BackboneInfo:
         """Load the model and describe it."""
@@ -66,11 +55,7 @@ class TimmBackbone:
             layers_lack=self._reading.layers_lack,
             first_layer=1,
             closing_norm=self._reading.closing_norm,
-            provenance={
-                "versions": self.cache_key()["versions"],
-                "parameters": n_parameters(model),
-                "files": sorted(path.name for path in self.source_files()),
-            },
+            provenance=self.provenance(),
         )
 
     def source_files(self) -> Sequence[Path]:
@@ -94,24 +79,11 @@ class TimmBackbone:
             module, transform, lambda batch, reads: read(module, reading, batch, reads), block_reader(module)
         )
 
-    def tunable(self, tap: str) -> BackboneSaver:
-        """Its weights, under the names of timm."""
-
-        def keep(folder: Path) -> tuple[str, BackboneOptions]:
-            from safetensors.torch import save_model
-
-            save_model(self._model, str(folder / WEIGHTS))
-            return f"timm:{self._name}", replace(self._options, weights=folder / WEIGHTS)
-
-        return keep
-
     def portable(self, tap: str) -> Portable:
         """The model as transformers wraps it, with the transform that timm resolved.
 
         Raises `ConfigError` if the wrapper does not give what the tap reads.
         """
-        from headstart.backbones.portable import Portable, reading_of
-
         read, _, poolings = tap.removesuffix(".l2").partition(".")
         reading = self._reading
         if (reading.patches_in_layer and read == "final") or (read.isdigit() and "cls" in poolings):
@@ -136,9 +108,10 @@ class TimmBackbone:
         import timm
 
         if not timm.is_model(self._name):
-            raise ConfigError(_unknown(self._name, timm.list_models(pretrained=True) + timm.list_models()))
+            known = timm.list_models(pretrained=True) + timm.list_models()
+            raise self.unknown("model", self._name, known)
         given = self._bundled or self._options.weights
-        remedy = REMEDY if given is None else "choose another --image-size, or leave it out"
+        remedy = self.remedy if given is None else "choose another --image-size, or leave it out"
         with loading_failures(self.spec, self._options.offline and given is None, remedy):
             if given is None and self._options.offline:
                 self._check_local()
@@ -214,12 +187,6 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _unknown(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    hint = f"; nearest: {', '.join(near)}" if near else ""
-    return f"timm has no model {name!r}{hint}"
-
-
 ROUNDING = 1e-5
 
 
@@ -233,9 +200,9 @@ class Reading:
     has_head: bool  # whether ``forward_head`` pools to one vector
     n_layers: int = 0  # how many maps ``forward_intermediates`` gives on the way to the same last features
     closing_norm: bool = True  # whether the last features differ from the last of these maps
-    # the last features are class tokens alone (PiT): the patches are those of the last layer
+    # The last features are class tokens alone (PiT): the patches are those of the last layer.
     patches_in_layer: bool = False
-    # whether the maps of the layers carry the class token (it joins late in CaiT, VOLO …)
+    # Whether the maps of the layers carry the class token (it joins late in CaiT, VOLO …)
     cls_in_layers: bool = True
 
     @property
@@ -256,11 +223,7 @@ class Reading:
 
 
 def probe(model: Any, input_size: Sequence[int], spec: str) -> Reading:
-    """Show a model one image of noise, and look at what it gives.
-
-    Raises `BackboneError` if it cannot take images of this size, or gives something that is no map and no
-    tokens.
-    """
+    """Show a model one image of noise, and look at what it gives."""
     import torch
 
     image = torch.rand(1, *input_size, generator=torch.Generator().manual_seed(0))
@@ -277,7 +240,7 @@ def probe(model: Any, input_size: Sequence[int], spec: str) -> Reading:
         AttributeError,
         NotImplementedError,
     ) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise BackboneError(
             f"{spec} cannot take an image of {'×'.join(map(str, input_size[1:]))} pixels (timm's "
             f"{type(model).__name__}: {reason}); choose another --image-size, or another backbone"
@@ -325,8 +288,6 @@ def _arguments(model: Any) -> dict[str, Any]:
 
 
 def _has_prefix_in_layers(model: Any) -> bool:
-    import inspect
-
     accepts = "return_prefix_tokens" in inspect.signature(model.forward_intermediates).parameters
     return accepts and getattr(model, "num_prefix_tokens", 0) > 0
 
@@ -390,13 +351,11 @@ def _described(
 
 
 def _with_closing_norm(reading: Reading, last: torch.Tensor, maps: list[torch.Tensor]) -> Reading:
-    import dataclasses
-
     if not reading.n_layers:
         return reading
     at_end = _of_map(maps[-1], reading).hidden
     final = at_end if reading.patches_in_layer else _of_features(last, reading).hidden
-    return dataclasses.replace(reading, closing_norm=not _equal(at_end, final))
+    return replace(reading, closing_norm=not _equal(at_end, final))
 
 
 def _channels_last(model: Any, last: torch.Tensor, grid: torch.Size | None) -> bool:

@@ -3,55 +3,45 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import re
 import sys
 import threading
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.backbones.blocks import BlockReader
-from headstart.backbones.freezing import freeze
+from headstart.backbones.freezing import freeze, weights_digest
 from headstart.backbones.hub import loading_failures, torch_hub_files
-from headstart.backbones.images import FrozenImageModel
-from headstart.backbones.portable import WEIGHTS
-from headstart.backbones.weights import load_into, n_parameters, read_state_dict, weights_digest
-from headstart.errors import BackboneError, ConfigError
+from headstart.backbones.images import FrozenImageModel, LibraryBackbone
+from headstart.backbones.weights import load_into, read_state_dict
+from headstart.errors import BackboneError, first_line
 from headstart.types import Activations, BackboneInfo, Positions
 
 if TYPE_CHECKING:
     import torch
 
     from headstart.backbones.options import BackboneOptions
-    from headstart.backbones.portable import BackboneSaver
     from headstart.types import Precision
 
 
-REMEDY = "fetch the weights where there is a network, pass --weights FILE, or choose a bundled: backbone"
 AUXILIARY = ("aux1", "aux2", "AuxLogits")  # heads that take part in training alone
 _OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
 
 
-class TorchvisionBackbone:
-    """A classification model of torchvision, by its name.
+class TorchvisionBackbone(LibraryBackbone):
+    """A classification model of torchvision, by its name there.
 
-    ``spec``: as the user wrote it; ``name``: torchvision's name, and after a dot which of its weights, if not
-    the default ones: ``alexnet``, ``resnet50.IMAGENET1K_V1``.
+    After a dot it says which of its weights, if not the default ones: ``alexnet``, ``resnet50.IMAGENET1K_V1``.
     """
 
-    def __init__(self, spec: str, name: str, options: BackboneOptions) -> None:
-        self.spec = spec
-        self._name, _, self._tag = name.partition(".")
-        self._options = options
+    library = "torchvision"
 
-    def cache_key(self) -> Mapping[str, Any]:
-        """Spec, options and the versions that could resolve it otherwise."""
-        versions = {package: metadata.version(package) for package in ("torchvision", "torch")}
-        return {"spec": self.spec, "options": self._options.given(), "versions": versions}
+    def __init__(self, spec: str, name: str, options: BackboneOptions) -> None:
+        super().__init__(spec, name, options)
+        self._architecture, _, self._tag = name.partition(".")
 
     def resolve(self) -> BackboneInfo:
         """Load the model and describe it."""
@@ -61,14 +51,10 @@ class TorchvisionBackbone:
             spec=self.spec,
             modality="image",
             weights=weights_digest(model, [f"{classifier}."]),
-            architecture={"library": "torchvision", "name": self._name},
+            architecture={"library": "torchvision", "name": self._architecture},
             preprocessing=self._preprocessing,
             taps=offered_taps(model, classifier),
-            provenance={
-                "versions": self.cache_key()["versions"],
-                "parameters": n_parameters(model),
-                "files": sorted(path.name for path in self.source_files()),
-            },
+            provenance=self.provenance(),
         )
 
     def source_files(self) -> Sequence[Path]:
@@ -87,30 +73,17 @@ class TorchvisionBackbone:
             blocks,
         )
 
-    def tunable(self, tap: str) -> BackboneSaver:
-        """Its weights, under the names of torchvision."""
-
-        def keep(folder: Path) -> tuple[str, BackboneOptions]:
-            from safetensors.torch import save_model
-
-            save_model(self._model, str(folder / WEIGHTS))
-            return f"torchvision:{self._name}{self._tag and '.'}{self._tag}", replace(
-                self._options, weights=folder / WEIGHTS
-            )
-
-        return keep
-
     @cached_property
     def _weights(self) -> Any:
         """An entry of torchvision: where its weights lie, and what they expect."""
         from torchvision import models
 
         known = models.list_models(module=models)
-        if self._name not in known:
-            raise ConfigError(_unknown("model", self._name, known))
-        entries = models.get_model_weights(self._name)
+        if self._architecture not in known:
+            raise self.unknown("model", self._architecture, known)
+        entries = models.get_model_weights(self._architecture)
         if self._tag and self._tag not in entries.__members__:
-            raise ConfigError(_unknown(f"weights of {self._name}", self._tag, list(entries.__members__)))
+            raise self.unknown(f"weights of {self._architecture}", self._tag, list(entries.__members__))
         return entries[self._tag] if self._tag else entries.DEFAULT
 
     @cached_property
@@ -120,8 +93,8 @@ class TorchvisionBackbone:
         size = self._crop_size  # an unknown name is refused here, with the nearest
         arguments = {"image_size": size} if self._is_vit else {}
         # Made without weights, so that torchvision loads none itself: it would unpickle them.
-        quiet = {"init_weights": False} if self._name in ("googlenet", "inception_v3") else {}
-        model = models.get_model(self._name, weights=None, **arguments, **quiet)
+        quiet = {"init_weights": False} if self._architecture in ("googlenet", "inception_v3") else {}
+        model = models.get_model(self._architecture, weights=None, **arguments, **quiet)
         _drop_auxiliary(model)
         path, state = self._state()
         load_into(model, self._fitted(state), path, False, [f"{classifier_of(model)}."])
@@ -133,7 +106,7 @@ class TorchvisionBackbone:
         if self._options.weights:
             return self._options.weights, read_state_dict(self._options.weights)
         url = self._weights.url
-        with loading_failures(self.spec, self._options.offline, REMEDY):
+        with loading_failures(self.spec, self._options.offline, self.remedy):
             if self._options.offline and not torch_hub_files(url):
                 raise FileNotFoundError(f"{url} is not here")
             with contextlib.redirect_stdout(sys.stderr):  # torch says "Downloading" where results belong
@@ -144,14 +117,12 @@ class TorchvisionBackbone:
     def _fitted(self, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """The tensors that the features need, under today's names, and for this image size."""
         kept = {name: tensor for name, tensor in state.items() if not name.startswith(AUXILIARY)}
-        if self._name.startswith("densenet"):
+        if self._architecture.startswith("densenet"):
             kept = {_OLD_DENSENET.sub(r"\1\2", name): tensor for name, tensor in kept.items()}
         if self._is_vit and self._options.image_size and "encoder.pos_embedding" in kept:
-            from collections import OrderedDict
-
             from torchvision.models.vision_transformer import interpolate_embeddings
 
-            patch = int(self._name.rpartition("_")[2])
+            patch = int(self._architecture.rpartition("_")[2])
             kept = dict(interpolate_embeddings(self._crop_size, patch, OrderedDict(kept)))
         return kept
 
@@ -164,7 +135,7 @@ class TorchvisionBackbone:
             with torch.inference_mode():
                 model(torch.zeros(1, 3, size, size))
         except (RuntimeError, ValueError, AssertionError) as error:
-            reason = str(error).strip().partition("\n")[0]
+            reason = first_line(error)
             raise BackboneError(
                 f"{self.spec} cannot take an image of {size}×{size} pixels ({reason}); choose another "
                 "--image-size"
@@ -172,7 +143,7 @@ class TorchvisionBackbone:
 
     @property
     def _is_vit(self) -> bool:
-        return self._name.startswith("vit_")
+        return self._architecture.startswith("vit_")
 
     @property
     def _crop_size(self) -> int:
@@ -207,12 +178,6 @@ def _drop_auxiliary(model: Any) -> None:
         if hasattr(model, name):
             setattr(model, name, None)
             model.aux_logits = False
-
-
-def _unknown(what: str, name: str, known: Collection[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    hint = f"; nearest: {', '.join(near)}" if near else ""
-    return f"torchvision has no {what} {name!r}{hint}"
 
 
 ENDS = ("features", "layers", "conv5")  # where models without a pooling module end

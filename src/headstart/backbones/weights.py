@@ -1,16 +1,15 @@
-"""Weights: read from a file without running anything in it, matched with a model, digested."""
+"""Reading weights from a file without running anything in it, and matching them with a model."""
 
 from __future__ import annotations
 
 import pickle
 import zipfile
 from collections import OrderedDict
-from collections.abc import Collection, Mapping, Sequence
-from hashlib import blake2b
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.errors import BackboneError, WeightsUnavailableError
+from headstart.errors import BackboneError, WeightsUnavailableError, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -40,7 +39,7 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
             "convert it to safetensors where you trust it"
         ) from error
     except (OSError, RuntimeError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise BackboneError(f"{path} is not a readable file of weights: {_first_line(error)}") from error
+        raise BackboneError(f"{path} is not a readable file of weights: {first_line(error)}") from error
     except Exception as error:
         if type(error).__name__ == "SafetensorError":
             raise BackboneError(f"{path} is not a readable safetensors file: {error}") from error
@@ -116,32 +115,3 @@ def _without_module_prefix(state: Mapping[str, torch.Tensor]) -> dict[str, torch
     if state and all(name.startswith("module.") for name in state):
         return {name.removeprefix("module."): tensor for name, tensor in state.items()}
     return dict(state)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
-def weights_digest(module: torch.nn.Module, leave_out: Collection[str] = ()) -> str:
-    """BLAKE2b-128, in hex, of names, dtypes, shapes and bytes of a module's parameters and buffers.
-
-    ``module``: as it was loaded, before any cast; ``leave_out``: prefixes of what takes no part in a feature
-    (a classifier), or is not of the checkpoint (a pooler that was initialised at random).
-    """
-    import torch
-
-    digest = blake2b(digest_size=16)
-    prefixes = tuple(leave_out)
-    for name, tensor in sorted(module.state_dict().items()):
-        if prefixes and name.startswith(prefixes):
-            continue
-        plain = tensor.detach().cpu().contiguous()
-        header = f"{name}\0{str(plain.dtype).removeprefix('torch.')}\0{tuple(plain.shape)}\0"
-        digest.update(header.encode("utf-8"))
-        digest.update(plain.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
-
-
-def n_parameters(module: torch.nn.Module) -> int:
-    """How many parameters a module has."""
-    return sum(parameter.numel() for parameter in module.parameters())

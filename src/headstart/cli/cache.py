@@ -27,9 +27,7 @@ def ls(cache: Cache = None, as_json: AsJson = False) -> None:
     from headstart.cache.store import Cache
 
     listing = list_cache(Cache(cache))
-    entries = [*map(_set_line, listing["sets"]), *map(_space_line, listing["spaces"])]
-    lines = [f"cache {listing['cache']}", *(entries or ["it is empty; headstart extract fills it"])]
-    write_result(listing, as_json, lines)
+    write_result(listing, as_json, lambda: _listing_lines(listing))
 
 
 @app.command("show")
@@ -62,7 +60,7 @@ def verify(
 
     opened = Cache(cache)
     found = check(opened, open_progress(quiet), repair)
-    write_result(found, as_json, _verification_lines(found, opened.root, repair))
+    write_result(found, as_json, lambda: _verification_lines(found, opened.root, repair))
     if not found.is_sound:
         raise typer.Exit(1)
 
@@ -85,7 +83,7 @@ def compact(
     from headstart.progress import open_progress
 
     done = merge(Cache(cache), open_progress(quiet), format_name(format) if format else None)
-    write_result(done, as_json, map(_compacted_line, done))
+    write_result(done, as_json, lambda: map(_compacted_line, done))
     if any(one.problem for one in done):
         raise typer.Exit(1)
 
@@ -111,7 +109,7 @@ def gc(
     from headstart.progress import open_progress
 
     done = collect(Cache(cache), open_progress(quiet), apply, grace, earlier)
-    write_result(done, as_json, _collection_lines(done))
+    write_result(done, as_json, lambda: _collection_lines(done))
     if done.problems:
         raise typer.Exit(1)
 
@@ -146,7 +144,7 @@ def export(
     done = write(Cache(cache).open_set(name), out, format, split, tap, label, backbone, overwrite, view)
     result = {"path": str(done.path), "format": done.format, "samples": done.n_samples}
     line = f"{done.path}: {done.n_samples:,} samples, {_size(done.n_bytes)} ({done.format})"
-    write_result(result, as_json, [line])
+    write_result(result, as_json, lambda: [line])
 
 
 @app.command("import")
@@ -186,7 +184,12 @@ def import_(
     done = import_features(config, open_progress(quiet))
     result = {"set": done.features.name, "samples": done.n_samples, "new": done.n_new}
     line = f"set {done.features.name}: {done.n_samples:,} samples, {done.n_new:,} of them new"
-    write_result(result, as_json, [line])
+    write_result(result, as_json, lambda: [line])
+
+
+def _listing_lines(listing: dict[str, Any]) -> list[str]:
+    entries = [*map(_set_line, listing["sets"]), *map(_space_line, listing["spaces"])]
+    return [f"cache {listing['cache']}", *(entries or ["it is empty; headstart extract fills it"])]
 
 
 def _verification_lines(found: Verification, root: Path, repair: bool) -> Iterator[str]:

@@ -71,8 +71,7 @@ def open_subject(
 ) -> ExportModel:
     """Backbone and head, and all that an exporter asks of them."""
     from headstart.backbones.portable import carried
-    from headstart.exporting.model import ExportModel
-    from headstart.exporting.trial import trial_samples
+    from headstart.exporting.model import ExportModel, trial_samples
     from headstart.tuning.whole_model import WholeModel, open_whole, single_head
 
     head = single_head(predictor, features)

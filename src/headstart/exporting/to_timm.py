@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import ConfigError
-from headstart.exporting.native import fill_timm
+from headstart.exporting.to_hf import fill_timm
 from headstart.files import write_durably, write_json
 
 if TYPE_CHECKING:

@@ -43,10 +43,7 @@ class OpenedBackbone:
         return {"spec": located_spec(self.spec), "options": options}
 
     def backbone(self) -> Backbone:
-        """The backbone, to be loaded.
-
-        Raises `BackboneError` if its weights cannot be had on this machine.
-        """
+        """The backbone, to be loaded."""
         if self._backbone is None:
             self._backbone = open_backbone(self.spec, self._options)
         return self._backbone
@@ -125,26 +122,21 @@ def reopen(
 
 
 def load_model(opened: OpenedBackbone, device: str, precision: Precision) -> FrozenModel:
-    """The model on a device, after a look that it is the one that its features are named after.
-
-    Raises `MismatchError` if it has changed since it was resolved.
-    """
+    """The model on a device, after a look that it is the one that its features are named after."""
     from headstart.backbones.freezing import resolve_device
 
     backbone = opened.backbone()
     if not opened.was_loaded:
         # The memo named the space; the weights that fill it must be the ones that it was named after.
-        differences = _differences(backbone.resolve(), opened.info)
-        if differences:
+        now, names = (
+            backbone.resolve(),
+            ("weights", "architecture", "preprocessing", "max_length", "prompt", "code"),
+        )
+        if changed := [name for name in names if getattr(now, name) != getattr(opened.info, name)]:
             if (key := backbone.cache_key()) is not None:
                 opened.cache.resolutions.forget(key)
             raise MismatchError(
                 f"{opened.spec} is not what it was when its features were named "
-                f"({', '.join(differences)} changed); run the command again"
+                f"({', '.join(changed)} changed); run the command again"
             )
     return backbone.load(resolve_device(device), precision)
-
-
-def _differences(now: BackboneInfo, then: BackboneInfo) -> list[str]:
-    names = ("weights", "architecture", "preprocessing", "max_length", "prompt", "code")
-    return [name for name in names if getattr(now, name) != getattr(then, name)]

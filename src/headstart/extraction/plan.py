@@ -170,6 +170,20 @@ def plan_for_spaces(
     return plan
 
 
+def plan_rows(
+    source: Payloads,
+    samples: Samples,
+    spaces: Sequence[Space],
+    rows: NDArray[np.int64],
+    view: View | None = None,
+) -> ExtractionPlan:
+    """A plan that computes these rows, whatever the spaces hold of them; nothing of it is written."""
+    taps = tuple(str(space.recipe.entries["tap"]) for space in spaces)
+    units, wants = np.zeros(len(rows), dtype=np.uint8), np.ones((len(rows), 1), dtype=bool)
+    kept_as, views = shard_format("hdf5"), (view,)
+    return ExtractionPlan(source, samples, tuple(spaces), taps, kept_as, rows, units, len(rows), views, wants)
+
+
 def _lacking(
     spaces: Sequence[Space], keys: NDArray[np.uint8], failed_rows: frozenset[tuple[str, str]]
 ) -> NDArray[np.bool_]:

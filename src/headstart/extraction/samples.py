@@ -18,7 +18,7 @@ from headstart.data.growing import GrowingTable
 from headstart.data.splits import NOT_GIVEN, complete_splits, count_shared, describe_making
 from headstart.errors import ConfigError, DataError
 from headstart.keys import KEY_BYTES, copies_among, first_by_key, search, slices, words
-from headstart.tasks import open_task
+from headstart.tasks import USUAL, open_task
 from headstart.types import SPLITS
 
 if TYPE_CHECKING:
@@ -73,10 +73,7 @@ class FailureLimit:
         return cls(n)
 
     def of(self, n_samples: int, failures: Sequence[Failure]) -> FailureLimit:
-        """The limit for the rest of a run over so many samples, of which the scan refused some.
-
-        Raises `DataError` if it is passed already.
-        """
+        """The limit for the rest of a run over so many samples, of which the scan refused some."""
         total = n_samples + len(failures)
         limit = FailureLimit(self.n if self.share is None else math.floor(self.share * total))
         limit.check(failures)
@@ -88,10 +85,7 @@ class FailureLimit:
             self.of(n_samples, failures)
 
     def check(self, failures: Sequence[Failure]) -> None:
-        """Refuse to go on when too many samples have failed.
-
-        Raises `DataError` with the commonest reasons, and an example of each.
-        """
+        """Refuse to go on when too many samples have failed."""
         if self.n == math.inf:
             return
         n = self.before + len({(failure.id, failure.key) for failure in failures})
@@ -126,7 +120,7 @@ class Samples:
     table: pa.Table  # the columns of a `SampleBlock`, N rows
     keys: NDArray[np.uint8]
     failures: list[Failure]  # what the source could not read
-    # what holds the table but for the keys, where it may be too large for the memory
+    # What holds the table but for the keys, where it may be too large for the memory.
     rest: GrowingTable | None = None
 
     def __len__(self) -> int:
@@ -176,10 +170,7 @@ class SampleCollector:
         self._rest.append(block.table.drop_columns([KEY]))
 
     def samples(self) -> Samples:
-        """All samples; no block can come after that.
-
-        Raises `DataError` if there is none.
-        """
+        """All samples; no block can come after that."""
         if not self._keys:
             detail = f": {self.failures[0].id}: {self.failures[0].reason}" if self.failures else ""
             raise DataError(f"no usable sample was found ({len(self.failures)} were skipped{detail})")
@@ -195,10 +186,7 @@ class SampleCollector:
 
 
 def register(source: Source, memo: KeyMemo, progress: Progress, limit: FailureLimit = NO_LIMIT) -> Samples:
-    """Scan a source: ids, keys, splits and labels of every sample.
-
-    Raises `DataError` if it has no usable sample, or more that are not than the limit allows.
-    """
+    """Scan a source: ids, keys, splits and labels of every sample."""
     collector = SampleCollector()
     progress.begin("scanning", None)
     try:
@@ -212,10 +200,7 @@ def register(source: Source, memo: KeyMemo, progress: Progress, limit: FailureLi
 
 
 def samples_of(blocks: Iterable[SampleBlock]) -> Samples:
-    """The blocks of a scan as one table.
-
-    Raises `DataError` if there is no sample in them.
-    """
+    """The blocks of a scan as one table."""
     collector = SampleCollector()
     for block in blocks:
         collector.append(block)
@@ -255,7 +240,8 @@ class Labelled:
 def label_samples(samples: Samples, source: Source, earlier: FeatureSet | None, seed: int) -> Labelled:
     """Complete the splits and order the label names."""
     table = samples.table
-    kinds = {name: source.label_kinds.get(name, "single") for name in _label_columns(table)}
+    columns = (name.removeprefix(LABEL) for name in table.column_names if name.startswith(LABEL))
+    kinds = {name: source.label_kinds.get(name, USUAL) for name in columns}
     labels = {name: _names_in_order(table, source, name, kind) for name, kind in kinds.items()}
     given = codes_by_name(table.column("split"), SPLITS, np.int8)
     samples.release()
@@ -266,10 +252,6 @@ def label_samples(samples: Samples, source: Source, earlier: FeatureSet | None, 
     splits = complete_splits(samples.keys, classes, given, before, seed, copies)
     made = {"seed": seed, "made": describe_making(given)}
     return Labelled(samples, splits, labels, kinds, made, count_shared(copies, splits))
-
-
-def _label_columns(table: pa.Table) -> list[str]:
-    return [name.removeprefix(LABEL) for name in table.column_names if name.startswith(LABEL)]
 
 
 def _names_in_order(table: pa.Table, source: Source, column: str, kind: LabelKind) -> list[str]:
@@ -293,16 +275,11 @@ def _earlier(samples: Samples, copies: Copies, earlier: FeatureSet | None, seed:
     if earlier is None or earlier.info["split"]["seed"] != seed:
         return unknown
     keys, splits = read_splits(earlier)
-    if _are_same(keys, samples.keys):  # the usual case, and nothing has to be looked up
+    same = (np.array_equal(keys[rows], samples.keys[rows]) for rows in slices(len(keys)))
+    if len(keys) == len(samples) and all(same):  # the usual case, and nothing has to be looked up
         splits[copies.rows] = splits[copies.rows[copies.is_first]][copies.groups]
         return splits
     first = first_by_key(keys)
     positions, found = search(*words(keys[first]), samples.keys)
     unknown[found] = splits[first][positions[found]]
     return unknown
-
-
-def _are_same(keys: NDArray[np.uint8], others: NDArray[np.uint8]) -> bool:
-    return len(keys) == len(others) and all(
-        np.array_equal(keys[rows], others[rows]) for rows in slices(len(keys))
-    )

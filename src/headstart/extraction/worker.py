@@ -29,7 +29,7 @@ from headstart.progress import Silence
 
 if TYPE_CHECKING:
     from headstart.contracts import FrozenModel
-    from headstart.extraction.engine import LocalEngine
+    from headstart.extraction.fill import LocalEngine
     from headstart.extraction.workers import WorkerTask
 
 
@@ -86,7 +86,7 @@ def _work(progress: _ParentProgress) -> ExitMessage:
     stopped: dict[str, Any] = {}
     try:
         task: WorkerTask = pickle.load(sys.stdin.buffer)  # noqa: S301  from the parent, through a pipe
-        from headstart.extraction.engine import LocalEngine
+        from headstart.extraction.fill import LocalEngine
 
         progress.engine = LocalEngine(progress, task.batch_size, cores=task.cores, counts_others=False)
         threading.Thread(

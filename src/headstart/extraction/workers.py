@@ -30,10 +30,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from headstart.backbones import BackboneOptions
+    from headstart.config import ComputeConfig
     from headstart.contracts import Progress
     from headstart.extraction.plan import ExtractionPlan
     from headstart.types import Json, Precision
 
+ENOUGH_PER_GPU = 1000  # samples, below which another worker's start takes longer than they do
 STOP_SECONDS = 60.0  # a worker that is told to stop finishes its batches and commits
 
 
@@ -169,10 +171,7 @@ class WorkersEngine:
     timings: Timings | None = None
 
     def run(self, plan: ExtractionPlan) -> None:
-        """Compute and commit all that is to do.
-
-        Raises `BackboneError` if all workers died, or whatever stopped one of them.
-        """
+        """Compute and commit all that is to do."""
         begun = time.monotonic()
         workers: list[_Worker] = []
         try:
@@ -297,3 +296,19 @@ def _receive(
             del alive[worker.messages]
             message = None
         yield worker, message
+
+
+def worker_devices(config: ComputeConfig, n_todo: int) -> list[str]:
+    """The device of each worker: those that were asked for, or every GPU where there are several."""
+    import torch
+
+    from headstart.backbones.freezing import resolve_device
+
+    device = resolve_device(config.device)
+    n_gpus = torch.cuda.device_count() if device == "cuda" else 1
+    n_workers = config.workers
+    if n_workers is None:
+        n_workers = min(n_gpus, -(-n_todo // ENOUGH_PER_GPU))
+    if device == "cuda" and n_workers > n_gpus:
+        raise ConfigError(f"--workers {n_workers}, and there are {n_gpus} GPUs: one worker each is the most")
+    return [f"cuda:{n}" for n in range(n_workers)] if device == "cuda" else [device] * n_workers

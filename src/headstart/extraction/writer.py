@@ -162,10 +162,7 @@ class ShardWriter:
         values: NDArray[Any],
         lengths: NDArray[np.int64] | None = None,
     ) -> None:
-        """Add rows to the open shard of a space; see `OpenShard.add`.
-
-        Raises `StorageError` if what was added before could not be written.
-        """
+        """Add rows to the open shard of a space; see `OpenShard.add`."""
         self._raise()
         if self._thread is None:
             # Not a daemon: what was computed is written before the process ends.
@@ -187,8 +184,6 @@ class ShardWriter:
         """Commit all that was added, without the rows that another writer has committed meanwhile.
 
         What could not be written stays open, so that a second try loses nothing.
-
-        Raises `StorageError` if the disk is full, or nothing may be written.
         """
         self.close()
         if self._error is None:

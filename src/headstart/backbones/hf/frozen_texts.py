@@ -43,10 +43,7 @@ class TextEncoder:
 
 
 def load_text_encoder(source: HubModel) -> TextEncoder:
-    """Load a text encoder and try it once.
-
-    Raises `BackboneError` if it is no text model, or lacks weights that every feature needs.
-    """
+    """Load a text encoder and try it once."""
     import torch
     import transformers
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.backbones.blocks import read_blocks
-from headstart.backbones.freezing import freeze
+from headstart.backbones.freezing import freeze, n_parameters, weights_digest
 from headstart.backbones.hf.models import (
     Depth,
     HubModel,
+    HubPart,
     Layout,
     candidate_blocks,
     departures,
@@ -21,7 +22,7 @@ from headstart.backbones.hf.models import (
     layout_of,
 )
 from headstart.backbones.images import FrozenImageModel
-from headstart.backbones.weights import n_parameters, weights_digest
+from headstart.backbones.portable import Portable, reading_of, without_pooler
 from headstart.errors import BackboneError, ConfigError
 from headstart.types import AT_END, Activations, BackboneInfo
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from headstart.backbones.options import BackboneOptions
-    from headstart.backbones.portable import BackboneSaver, Portable
+    from headstart.backbones.portable import BackboneSaver
     from headstart.types import Json, Precision
 
 
@@ -44,7 +45,7 @@ class Anatomy:
 
     layout: Layout
     depth: Depth
-    # whether it pools by itself with weights that it has (or needs none), and whether it has weights
+    # Whether it pools by itself with weights that it has (or needs none), and whether it has weights.
     has_pooler: bool
     trained_pooler: bool
 
@@ -61,21 +62,12 @@ class Anatomy:
         return tuple(own + finals if pooler_first else finals + own)
 
 
-class ImageBackbone:
+class ImageBackbone(HubPart):
     """A vision model of transformers."""
 
-    def __init__(self, source: HubModel, options: BackboneOptions) -> None:
-        self.spec = source.spec
-        self._source = source
-        refuse_text_options(options, f"{self.spec}, which takes images")
-
-    def cache_key(self) -> Mapping[str, Any]:
-        """Spec, options and the versions that could resolve it otherwise."""
-        return self._source.cache_key()
-
-    def source_files(self) -> Sequence[Path]:
-        """All files of the model's folder, as far as they lie on this machine."""
-        return self._source.source_files()
+    def __init__(self, source: HubModel) -> None:
+        super().__init__(source)
+        refuse_text_options(source.options, f"{self.spec}, which takes images")
 
     def resolve(self) -> BackboneInfo:
         """Load the model and describe it."""
@@ -86,7 +78,7 @@ class ImageBackbone:
             modality="image",
             weights=weights_digest(model, missing),
             architecture={"library": "transformers", "config": departures(model.config)},
-            preprocessing={"library": "transformers", **self._processor.description},
+            preprocessing=self._processor.description,
             taps=self._anatomy.taps,
             n_layers=depth.n_layers,
             first_layer=depth.first_layer,
@@ -107,18 +99,10 @@ class ImageBackbone:
 
     def tunable(self, tap: str) -> BackboneSaver:
         """A folder as transformers keeps it, with its image processor."""
-
-        def keep(folder: Path) -> tuple[str, BackboneOptions]:
-            self._loaded[0].save_pretrained(str(folder))
-            self._processor.save(folder)
-            return f"hf:{folder}", self._source.options
-
-        return keep
+        return self.saver(self._loaded[0], self._processor.save, self._options)
 
     def portable(self, tap: str) -> Portable:
         """The model as transformers makes it, with its image processor."""
-        from headstart.backbones.portable import Portable, reading_of, without_pooler
-
         model, n_prefix = self._loaded[0], self._anatomy.layout.n_prefix
         arguments = without_pooler(model, tap)
         reading = reading_of(tap, n_prefix=n_prefix, has_cls=bool(n_prefix), arguments=arguments)
@@ -187,10 +171,7 @@ _INERT = {
 
 
 class ImageProcessor:
-    """The image processor that transformers itself would use for a model.
-
-    Raises `BackboneError` if the model has none, or its pictures come out in different sizes.
-    """
+    """The image processor that transformers itself would use for a model."""
 
     def __init__(self, source: HubModel) -> None:
         import transformers
@@ -223,7 +204,7 @@ class ImageProcessor:
         """Its class, what it computes with, and every setting that can change a number."""
         settings = json.loads(self._processor.to_json_string())
         kept = {name: value for name, value in settings.items() if value is not None and name not in _INERT}
-        return {"class": self._name, "backend": self._backend, **kept}
+        return {"library": "transformers", "class": self._name, "backend": self._backend, **kept}
 
     @property
     def _name(self) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.backbones.blocks import Blocks, find_blocks, has_closing_norm
+from headstart.backbones.blocks import Blocks, block_list
 from headstart.backbones.hub import (
     fetch_file,
     hub_commit,
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import torch
 
     from headstart.backbones.options import BackboneOptions
+    from headstart.backbones.portable import BackboneSaver
 
 
 REMEDY = "check the name or the folder, fetch it where there is a network, or choose a bundled: backbone"
@@ -102,10 +103,7 @@ class HubModel:
         return [folder, *sorted(path for path in inside if path.is_file() or path.is_dir())]
 
     def load(self, auto: Any, **arguments: Any) -> tuple[Any, tuple[str, ...]]:
-        """The model by one of transformers' classes, in eval mode, and what the checkpoint lacks of it.
-
-        Raises `BackboneError` if it cannot be loaded.
-        """
+        """The model by one of transformers' classes, in eval mode, and what the checkpoint lacks of it."""
         with self.failures():
             model, report = auto.from_pretrained(
                 self.name, dtype="auto", output_loading_info=True, **self.where(), **arguments
@@ -154,6 +152,51 @@ class HubModel:
         return loading_failures(self.spec, self.options.offline, REMEDY)
 
 
+class HubPart:
+    """What the backbones of transformers share, whatever they read of a model."""
+
+    def __init__(self, source: HubModel) -> None:
+        self.spec = source.spec
+        self._source = source
+        self._options = source.options
+
+    def cache_key(self) -> Mapping[str, Any]:
+        """Spec, options and the versions that could resolve it otherwise."""
+        return self._source.cache_key()
+
+    def source_files(self) -> Sequence[Path]:
+        """All files of the model's folder, as far as they lie on this machine."""
+        return self._source.source_files()
+
+    def saver(
+        self, module: Any, save_inputs: Callable[[Path], None], options: BackboneOptions
+    ) -> BackboneSaver:
+        """Writes a model and what prepares its inputs, as transformers keeps them."""
+
+        def save(folder: Path) -> tuple[str, BackboneOptions]:
+            module.save_pretrained(str(folder))
+            save_inputs(folder)
+            return f"hf:{folder}", options
+
+        return save
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Without the bars and remarks of transformers, which say nothing that we do not."""
+    from transformers.utils import logging
+
+    verbosity, has_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if has_bars:
+            logging.enable_progress_bar()
+
+
 def departures(config: Any) -> dict[str, Any]:
     """Where a configuration departs from its class's defaults.
 
@@ -178,7 +221,7 @@ _TOKENS = ("cls_token", "class_embedding", "class_token", "distillation_token", 
 class Layout:
     """How the positions of an image model are laid out."""
 
-    # the tokens before the patches: the class token, then a distillation token or registers
+    # The tokens before the patches: the class token, then a distillation token or registers.
     n_prefix: int = 0
     reads_patches: bool = True  # whether what follows them is one position a patch
 
@@ -216,7 +259,7 @@ class Depth:
     """Which layers of a model can be read by number."""
 
     blocks: Blocks
-    # 1 for stages of different widths, where what enters the first is not like what leaves it
+    # 1 for stages of different widths, where what enters the first is not like what leaves it.
     first_layer: int = 0
     closing_norm: bool = True  # as in `BackboneInfo`
 
@@ -230,7 +273,7 @@ def candidate_blocks(tower: torch.nn.Module, config: Any) -> Blocks:
     """The blocks, or the stages of a hierarchical model; whether they can be read shows in a trial."""
     depths = getattr(config, "depths", None)
     n_blocks = len(depths) if depths else getattr(config, "num_hidden_layers", None)
-    return find_blocks(tower, n_blocks)
+    return Blocks(tuple(block_list(tower, n_blocks)))
 
 
 def depth_of(blocks: Blocks, config: Any, kept: Mapping[str, torch.Tensor], final: torch.Tensor) -> Depth:
@@ -239,6 +282,8 @@ def depth_of(blocks: Blocks, config: Any, kept: Mapping[str, torch.Tensor], fina
     ``config``: of the tower; ``kept``: what each layer gave; ``final``: the last hidden state of the same
     forward pass.
     """
+    import torch
+
     staged = bool(getattr(config, "depths", None))
     layers = [kept.get(str(number)) for number in range(int(staged), len(blocks) + 1)]
     like_final = [
@@ -247,7 +292,9 @@ def depth_of(blocks: Blocks, config: Any, kept: Mapping[str, torch.Tensor], fina
     ]
     if not blocks.modules or not all(like_final):
         return Depth(Blocks())
-    return Depth(blocks, int(staged), has_closing_norm(layers[-1], final))
+    last = layers[-1]
+    assert last is not None
+    return Depth(blocks, int(staged), closing_norm=last is not final and not torch.equal(last, final))
 
 
 def _n_patches(config: Any, pixels: torch.Tensor) -> int | None:

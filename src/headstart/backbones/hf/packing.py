@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from headstart.backbones.hf.models import quietly
 from headstart.types import Activations
 
 if TYPE_CHECKING:
@@ -82,27 +83,6 @@ def varlen_attention() -> Attend | None:
     return attend
 
 
-def portable_attention(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    sequences: Sequences,
-    scale: float | None,
-    window: int | None,
-) -> torch.Tensor:
-    """The same on any device, text by text."""
-    import torch
-    from torch.nn.functional import scaled_dot_product_attention as attention
-
-    parts = []
-    for start, end in pairwise(sequences.cumulative.tolist()):
-        q, k, v = (part[start:end].transpose(0, 1) for part in (query, key, value))
-        places = torch.arange(end - start, device=query.device)
-        near = None if window is None else (places[:, None] - places).abs() <= window
-        parts.append(attention(q, k, v, attn_mask=near, scale=scale).transpose(0, 1))
-    return torch.cat(parts)
-
-
 def pack(prepared: Sequence[Mapping[str, Any]], names: Sequence[str], first: int) -> dict[str, torch.Tensor]:
     """Prepared texts as one row.
 
@@ -165,7 +145,7 @@ def find_packing(module: Any, attend: Attend, firsts: Collection[int], trial: Tr
     import torch
 
     before = module.config._attn_implementation
-    with quiet_transformers(), contextlib.suppress(Exception), torch.inference_mode():
+    with quietly(), contextlib.suppress(Exception), torch.inference_mode():
         expected = trial(None)
         _register()
         module.set_attn_implementation(NAME)
@@ -174,7 +154,7 @@ def find_packing(module: Any, attend: Attend, firsts: Collection[int], trial: Tr
             with contextlib.suppress(Exception):  # it cannot be packed: any error says so
                 if _agree(trial(packing), expected):
                     return packing
-    with quiet_transformers(), contextlib.suppress(Exception):
+    with quietly(), contextlib.suppress(Exception):
         module.set_attn_implementation(before)
     return None
 
@@ -230,19 +210,3 @@ def _register() -> None:
 
     AttentionInterface.register(NAME, attention)
     AttentionMaskInterface.register(NAME, mask)
-
-
-@contextlib.contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Without the bars and remarks of transformers, such as that a model has an attention of its own: trials tell."""
-    from transformers.utils import logging
-
-    verbosity, has_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if has_bars:
-            logging.enable_progress_bar()

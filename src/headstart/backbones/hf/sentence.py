@@ -68,11 +68,11 @@ class Step:
 class SentenceSettings:
     """How the authors of a model make a vector of a text."""
 
-    # the folder of the encoder, within the model's folder; old versions gave it one of its own
+    # The folder of the encoder, within the model's folder; old versions gave it one of its own.
     encoder: str = "."
-    # ours, in the order in which they are concatenated; empty for a folder of transformers alone
+    # ours, in the order in which they are concatenated; empty for a folder of transformers alone.
     poolings: tuple[str, ...] = ()
-    # what follows the pooling and has weights, or stands before something that has
+    # What follows the pooling and has weights, or stands before something that has.
     steps: tuple[Step, ...] = ()
     unit: bool = False  # the vector is scaled to length 1 in the end
     max_length: int | None = None
@@ -97,10 +97,7 @@ class SentenceSettings:
 
 
 def sentence_settings(source: HubModel) -> SentenceSettings:
-    """Read the settings of a model; defaults where it is none of sentence-transformers.
-
-    Raises `BackboneError` if it has modules that only its own code can run.
-    """
+    """Read the settings of a model; defaults where it is none of sentence-transformers."""
     source.fetch([MODULES])
     modules = _read(source, MODULES)
     if modules is None:
@@ -259,10 +256,7 @@ class SentenceHead(torch.nn.Sequential):
 
 
 def sentence_head(source: HubModel, steps: Sequence[Step]) -> SentenceHead:
-    """The modules that follow the pooling, with their weights.
-
-    Raises `BackboneError` if a configuration names what cannot be run here, or the weights do not fit it.
-    """
+    """The modules that follow the pooling, with their weights."""
     modules = [_dense(source, step) if step.kind == "dense" else Normalize() for step in steps]
     for step in steps:
         if step.config.get("module_input_name", _VECTOR) != _VECTOR:

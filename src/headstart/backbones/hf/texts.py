@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.backbones.freezing import freeze
+from headstart.backbones.freezing import freeze, n_parameters, weights_digest
 from headstart.backbones.hf.frozen_texts import (
     ENCODER_CLASSES,
     FrozenTextModel,
@@ -17,16 +16,15 @@ from headstart.backbones.hf.frozen_texts import (
     fill_values,
     load_text_encoder,
 )
-from headstart.backbones.hf.models import HubModel, departures
+from headstart.backbones.hf.models import HubModel, HubPart, departures
 from headstart.backbones.hf.tokens import TextInput, lower_cased, puts_class_first, tokenizer_digest
-from headstart.backbones.weights import n_parameters, weights_digest
+from headstart.backbones.portable import Portable, reading_of, refuse_prompt, without_pooler
 from headstart.errors import ConfigError
 from headstart.types import BackboneInfo
 
 if TYPE_CHECKING:
     from headstart.backbones.hf.sentence import SentenceHead, SentenceSettings
-    from headstart.backbones.options import BackboneOptions
-    from headstart.backbones.portable import BackboneSaver, Portable
+    from headstart.backbones.portable import BackboneSaver
     from headstart.types import Precision
 
 
@@ -35,21 +33,8 @@ FALLBACK_LENGTH = 512
 POOLINGS = ("mean", "cls", "max", "eos", "gem", "sqrt", "weighted")
 
 
-class TextBackbone:
+class TextBackbone(HubPart):
     """A text model of transformers: an encoder, an encoder-decoder's encoder, or a language model."""
-
-    def __init__(self, spec: str, name: str, options: BackboneOptions) -> None:
-        self.spec = spec
-        self._source = HubModel(spec, name, options)
-        self._options = options
-
-    def cache_key(self) -> Mapping[str, Any]:
-        """Spec, options and the versions that could resolve it otherwise."""
-        return self._source.cache_key()
-
-    def source_files(self) -> Sequence[Path]:
-        """All files of the model's folder, as far as they lie on this machine."""
-        return self._source.source_files()
 
     def resolve(self) -> BackboneInfo:
         """Load the model and describe it."""
@@ -90,23 +75,14 @@ class TextBackbone:
                 f"{self.spec} pools without the tokens of its prompt, which a tuned model would not know; extract with "
                 "--prompt '' and train on that"
             )
-
-        def keep(folder: Path) -> tuple[str, BackboneOptions]:
-            self._encoder.module.save_pretrained(str(folder))
-            self._save_tokenizer(folder)
-            return f"hf:{folder}", replace(
-                self._options, max_length=self._max_length, prompt=self._prompt or None
-            )
-
-        return keep
+        options = replace(self._options, max_length=self._max_length, prompt=self._prompt or None)
+        return self.saver(self._encoder.module, self._save_tokenizer, options)
 
     def portable(self, tap: str) -> Portable:
         """The encoder as transformers makes it, with its tokenizer.
 
         Raises `ConfigError` if something stands before its texts, or dense layers behind the pooling are read.
         """
-        from headstart.backbones.portable import Portable, reading_of, refuse_prompt, without_pooler
-
         refuse_prompt(self._prompt)
         self._check_alone(tap)
         encoder = self._encoder

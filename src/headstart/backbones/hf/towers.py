@@ -45,16 +45,6 @@ _JOINING = ("itm_head", "text_decoder")
 _BETWEEN = ("logit_scale", "logit_bias", "temperature", *(f"{name}." for name in _JOINING))
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What one forward pass of a tower gave."""
-
-    # by layer: ``final`` is the tower's last hidden state; absent where the pass stopped before
-    hidden: Mapping[str, torch.Tensor]
-    pooled: torch.Tensor | None  # the tower's own pooling, and its projection into the joint space
-    joint: torch.Tensor | None
-
-
 class _Outcome(threading.local):
     """What a transformer gave last in a thread."""
 
@@ -78,12 +68,12 @@ class Tower:
     side: Side
     transformer: torch.nn.Module  # gives a last hidden state and, mostly, a pooled one
     config: Any  # of the transformer
-    # runs the transformer as the library does, and gives the joint vectors if there are any
+    # Runs the transformer as the library does, and gives the joint vectors if there are any.
     call: Callable[..., torch.Tensor | None]
     takes: Collection[str]  # the names of the inputs that ``call`` knows
     prefixes: tuple[str, ...] = ()  # of the weights that the side reads; empty: all of the model's
-    # what the model calls its ``transformer``, and the method that gives joint ``features``; empty: it is the
-    # transformer itself, or has no such method
+    # What the model calls its ``transformer``, and the method that gives joint ``features``; empty: it is the
+    # transformer itself, or has no such method.
     names: Mapping[str, str] = field(default_factory=dict)
     _outcome: _Outcome = field(default_factory=lambda: _Outcome(), repr=False)
 
@@ -91,16 +81,23 @@ class Tower:
         # For good, and by thread, as with the hooks of `Blocks`: several threads may run it at once.
         self.transformer.register_forward_hook(self._outcome.sees)
 
-    def read(self, inputs: Inputs, blocks: Blocks, reads: Collection[str]) -> Reading:
-        """Run the side once, or up to the deepest layer wanted."""
+    def read(
+        self, inputs: Inputs, blocks: Blocks, reads: Collection[str]
+    ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+        """Run the side once, or up to the deepest layer wanted.
+
+        Gives hidden states by layer, of which ``final`` is the last; and where the pass came to its end, the
+        tower's own ``pooler`` and its ``joint`` projection, as far as there are any.
+        """
         to_the_end = any(name in AT_END for name in reads)
         joint = None
         with blocks.kept(reads, stop=not to_the_end) as kept:
             joint = self.run(inputs)
         if not to_the_end:
-            return Reading(kept, None, None)
+            return kept, {}
         final, pooled = self._outcome.taken()
-        return Reading({**kept, "final": final}, pooled, joint)
+        whole = {"joint": joint, "pooler": pooled}
+        return {**kept, "final": final}, {name: part for name, part in whole.items() if part is not None}
 
     def run(self, inputs: Inputs) -> torch.Tensor | None:
         """The joint vectors of a batch, if there are any."""
@@ -210,34 +207,22 @@ MASK = "headstart_mask"
 PADS_TO_MAX = ("siglip",)
 
 
-class ImageInputs:
+class ImageInputs(ImageProcessor):
     """Pictures for the image side."""
 
     max_length: int | None = None
     prompt: str | None = None
-    pads_to_max = False
-
-    def __init__(self, source: HubModel) -> None:
-        self._processor = ImageProcessor(source)
-
-    def save(self, folder: Path) -> None:
-        """Write the image processor into a folder, as transformers keeps it."""
-        self._processor.save(folder)
-
-    @property
-    def description(self) -> dict[str, Json]:
-        """All that decides what the model sees."""
-        return {"library": "transformers", **self._processor.description}
+    pads_to_max = pads = has_cls = False
 
     def trial(self) -> dict[str, torch.Tensor]:
         """One prepared picture."""
-        return self._processor(trial_images()[0])
+        return self(trial_images()[0])
 
     def prepare(
         self, payloads: Sequence[Any], changes: Sequence[Change | None] | None = None
     ) -> list[Any | SampleError]:
         """Decoded and transformed pictures, or the reason why one cannot be."""
-        return prepare_images(payloads, changes, self._processor)
+        return prepare_images(payloads, changes, self)
 
     def length(self, prepared: Any) -> int:
         """All pictures cost the same."""
@@ -270,7 +255,8 @@ class TextInputs:
         self._shows_mask = "attention_mask" in self._tokenizer.model_input_names
         # Without a mask the model reads the padding: only one length makes a vector its text's own.
         self.pads_to_max: bool = config.model_type.startswith(PADS_TO_MAX) or not self._shows_mask
-        if not self.pads_to_max:
+        self.pads = not self.pads_to_max  # to the longest of a batch
+        if self.pads:
             self._tokenizer.padding_side = "right"
         if self._tokenizer.pad_token_id is None:
             self._tokenizer.pad_token = self._tokenizer.eos_token or self._tokenizer.unk_token
