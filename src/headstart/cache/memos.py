@@ -8,7 +8,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import NamedTuple
+from typing import TypeAlias
 
 import numpy as np
 import rfc8785
@@ -32,12 +32,8 @@ IDENTITY = ("weights", "architecture", "preprocessing", "max_length", "prompt", 
 """In which two answers for one spec differ, or they are one."""
 
 
-class _Table(NamedTuple):
-    """The rows of one file, shape (N, 32), and their fingerprints as two sorted columns."""
-
-    rows: NDArray[np.uint8]
-    hi: NDArray[np.uint64]
-    lo: NDArray[np.uint64]
+_Table: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.uint64], NDArray[np.uint64]]
+"""The rows of one file, shape (N, 32), and their fingerprints as two sorted columns."""
 
 
 class FingerprintMemo:
@@ -56,9 +52,9 @@ class FingerprintMemo:
         """Values, shape (N, 16), and which of the fingerprints are known, shape (N,)."""
         values = np.zeros((len(fingerprints), KEY_BYTES), dtype=np.uint8)
         known = np.zeros(len(fingerprints), dtype=bool)
-        for table in self._load().values():
-            positions, found = search(table.hi, table.lo, fingerprints)
-            values[found] = table.rows[positions[found], KEY_BYTES:]
+        for rows, hi, lo in self._load().values():
+            positions, found = search(hi, lo, fingerprints)
+            values[found] = rows[positions[found], KEY_BYTES:]
             known |= found
         return values, known
 
@@ -69,7 +65,7 @@ class FingerprintMemo:
         tables = self._load()
         fresh = np.concatenate([fingerprints, values], axis=1)
         old = list(tables) if len(tables) >= MAX_FILES else []
-        rows = np.concatenate([*(tables[name].rows for name in old), fresh])
+        rows = np.concatenate([*(tables[name][0] for name in old), fresh])
         hi, lo = words(rows[:, :KEY_BYTES])
         rows = rows[np.lexsort((lo, hi))]
         buffer = io.BytesIO()
@@ -108,7 +104,7 @@ def _read(path: Path) -> _Table | None:
 
 
 def _table(rows: NDArray[np.uint8]) -> _Table:
-    return _Table(rows, *words(rows[:, :KEY_BYTES]))
+    return rows, *words(rows[:, :KEY_BYTES])
 
 
 class ResolutionMemo:
