@@ -82,8 +82,14 @@ def commit_set(
         try:
             partial.mkdir()
             digest = _write(partial, samples, info, failures)
-            if not (folder / digest / "set.json").exists():
-                _move(partial, folder / digest)
+            target = folder / digest
+            if not (target / "set.json").exists():
+                try:
+                    os.rename(partial, target)
+                except OSError:
+                    if not (target / "set.json").exists():  # another process committed the same state: fine
+                        raise
+                sync_directory(folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     with turn(folder):
@@ -157,12 +163,3 @@ def _write(
 def _slices(table: pa.Table) -> Iterator[pa.Table]:
     n_rows = max(table.num_rows, 1)  # a table without rows has a schema as well
     return (table.slice(start, ROWS_PER_GROUP) for start in range(0, n_rows, ROWS_PER_GROUP))
-
-
-def _move(partial: Path, target: Path) -> None:
-    try:
-        os.rename(partial, target)
-    except OSError:
-        if not (target / "set.json").exists():  # another process committed the same state: fine
-            raise
-    sync_directory(target.parent)

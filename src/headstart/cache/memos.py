@@ -71,9 +71,7 @@ class FingerprintMemo:
         buffer = io.BytesIO()
         np.save(buffer, rows, allow_pickle=False)
         name = f"{content_digest(buffer.getvalue())}.npy"
-        with contextlib.suppress(
-            StorageError, OSError
-        ):  # a memo that cannot be kept costs time, nothing else
+        with contextlib.suppress(StorageError, OSError):  # a memo that is not kept costs time, nothing else
             make_directory(self.folder)
             write_durably(self.folder / name, buffer.getvalue())
             tables[name] = _table(rows)

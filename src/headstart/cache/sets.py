@@ -240,12 +240,7 @@ class FeatureSet(SetState):
 class HeldSamples:
     """Samples of a set that have a feature, N rows in the set's order, before any of it is read.
 
-    Parameters
-    ----------
-    places : RowLocations
-        Where their rows were when they were looked up.
-    chosen : ndarray of bool
-        Which samples of the set they are.
+    ``chosen`` says which samples of the set they are, ``places`` where their rows were when they were looked up.
     """
 
     of: SetState

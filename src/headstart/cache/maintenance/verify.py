@@ -104,7 +104,7 @@ class _Run:
         try:
             space = open_space(path)
         except HeadstartError as error:
-            action = mend_recipe(path, self._trash) if self._trash else None
+            action = _mend_recipe(path, self._trash) if self._trash else None
             self._findings.append(Finding(str(path), str(error), action))
             self._mended.add(path.name)
             if not action or not path.is_dir():
@@ -129,21 +129,18 @@ class _Run:
                 if checked.verdict == "sound":
                     keys[name] = checked.keys
                 elif checked.problem:
-                    self._shard(space, name, checked)
+                    action = None
+                    if self._trash and checked.verdict == "corrupt":
+                        action = _drop_shard(space, name, self._trash)
+                        self._mended.add(space.id)
+                    self._findings.append(Finding(str(space.shards_dir / name), checked.problem, action))
         return keys
-
-    def _shard(self, space: Space, name: str, checked: Checked) -> None:
-        action = None
-        if self._trash and checked.verdict == "corrupt":
-            action = drop_shard(space, name, self._trash)
-            self._mended.add(space.id)
-        self._findings.append(Finding(str(space.shards_dir / name), checked.problem, action))
 
     def _set(self, name: str) -> None:
         folder = self._cache.set_dir(name)
         current = in_force(folder)
         if current is None or not (STATE_NAME.fullmatch(current) and (folder / current).is_dir()):
-            action = mend_current(self._cache, folder, self._trash) if self._trash else None
+            action = _mend_current(self._cache, folder, self._trash) if self._trash else None
             self._findings.append(
                 Finding(f"set {name}", f"its current names no state of it: {current!r}", action)
             )
@@ -151,15 +148,13 @@ class _Run:
             verdict, problem = check_state(self._cache, folder, digest)
             if problem:
                 place = f"set {name}" if digest == current else f"set {name}, earlier state {digest}"
-                self._findings.append(Finding(place, problem, self._state(folder, digest, verdict)))
+                action = None
+                if self._trash and verdict == "corrupt":
+                    action = _drop_state(self._cache, folder, digest, self._trash)
+                self._findings.append(Finding(place, problem, action))
         current = in_force(folder)
         if current is not None and check_state(self._cache, folder, current)[0] == "sound":
             self._findings.extend(self._missing(name, self._cache.open_set(name)))
-
-    def _state(self, folder: Path, digest: str, verdict: Verdict) -> str | None:
-        if self._trash is None or verdict != "corrupt":
-            return None
-        return drop_state(self._cache, folder, digest, self._trash)
 
     def _missing(self, name: str, features: FeatureSet) -> Iterator[Finding]:
         for feature, entry in zip(features.features, features.info["features"], strict=True):
@@ -284,7 +279,7 @@ def _is_same(one: Index, other: Index) -> bool:
     return one.shards == other.shards and all(np.array_equal(*pair) for pair in pairs)
 
 
-def drop_shard(space: Space, name: str, trash: Trash) -> str:
+def _drop_shard(space: Space, name: str, trash: Trash) -> str:
     """Take a corrupt shard out of its space; say what was done."""
     path = space.shards_dir / name
     try:
@@ -298,7 +293,7 @@ def drop_shard(space: Space, name: str, trash: Trash) -> str:
     return "moved to the trash; the next extract computes its rows"
 
 
-def mend_recipe(space: Path, trash: Trash) -> str | None:
+def _mend_recipe(space: Path, trash: Trash) -> str | None:
     """Write ``recipe.json`` from what a sound shard carries; without one, the space is of no use."""
     is_newer = False
     for name in list_shards(space / "shards"):
@@ -317,7 +312,7 @@ def mend_recipe(space: Path, trash: Trash) -> str | None:
     return "no sound shard of it; moved to the trash"
 
 
-def drop_state(cache: Cache, folder: Path, digest: str, trash: Trash) -> str | None:
+def _drop_state(cache: Cache, folder: Path, digest: str, trash: Trash) -> str | None:
     """Take a broken state of a set out, and put an earlier one in force if it was in force."""
     with storage_errors(folder / "current"), turn(folder):
         if check_state(cache, folder, digest)[0] != "corrupt":
@@ -329,7 +324,7 @@ def drop_state(cache: Cache, folder: Path, digest: str, trash: Trash) -> str | N
         return _fall_back(cache, folder, trash)
 
 
-def mend_current(cache: Cache, folder: Path, trash: Trash) -> str | None:
+def _mend_current(cache: Cache, folder: Path, trash: Trash) -> str | None:
     """Put a state in force where ``current`` names none that is there."""
     with storage_errors(folder / "current"), turn(folder):
         digest = in_force(folder)
