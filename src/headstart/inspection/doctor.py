@@ -20,6 +20,7 @@ from headstart.config import DoctorConfig
 from headstart.data import open_source
 from headstart.errors import ConfigError, DataError
 from headstart.extraction.backbone import OpenedBackbone, check_modality, load_model
+from headstart.extraction.drift import cosines_of, errors_of
 from headstart.extraction.extractor import compute_rows
 from headstart.extraction.plan import plan_rows
 from headstart.extraction.samples import register
@@ -265,7 +266,7 @@ def _compare(
     rows = list(live)
     now = np.array([live[row] for row in rows], dtype=np.float64)
     kept = space.gather(samples.keys[rows]).values.astype(np.float64)
-    cosine, error = _cosines(now, kept), _errors(now, kept)
+    cosine, error = cosines_of(now, kept), errors_of(now, kept)
     bound = TOLERANCE[recipe["compute"]]
     strangers = tuple(
         MismatchedRow(
@@ -297,21 +298,9 @@ def _like(
     row: int, kept: NDArray[Any], now: NDArray[Any], rows: Sequence[int], samples: Samples, bound: float
 ) -> str | None:
     """The other sample whose live feature a kept row is."""
-    errors = _errors(now, np.broadcast_to(kept[row], now.shape))
+    errors = errors_of(now, np.broadcast_to(kept[row], now.shape))
     nearest = int(errors.argmin())
     return _id(samples, rows[nearest]) if nearest != row and errors[nearest] <= bound else None
-
-
-def _cosines(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
-    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    cosines: NDArray[Any] = (a * b).sum(axis=1) / np.maximum(lengths, 1e-30)
-    return cosines
-
-
-def _errors(live: NDArray[Any], kept: NDArray[Any]) -> NDArray[Any]:
-    scale = np.maximum(np.abs(live).max(axis=1, initial=0), 1e-12)
-    errors: NDArray[Any] = np.abs(live - kept).max(axis=1, initial=0) / scale
-    return errors
 
 
 def _id(samples: Samples, row: int) -> str:
