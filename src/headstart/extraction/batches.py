@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 
 READ_TIMEOUT = 120.0  # seconds for one sample; a mount that hangs never answers
 STOP_SECONDS = 5.0  # how long the end of a run waits for threads that still read
+WASTE = 1.5
+"""A batch of n is cut where n × longest² is more than this many times the sum of the squares: attention costs
+the square of the padded length."""
+SAMPLES = 5  # batches of each of two sizes before one of them is preferred
+BETTER = 1.03  # a size must be so much faster than the one in use to take its place
+FULL = 0.75  # a batch that is less full than this says nothing about its size
 
 
 class TransientError(SampleError):
@@ -195,11 +201,6 @@ class ReaderPool:
         return [*bad, *(Item(p, v, part) for (p, v, _), part in zip(good, prepared, strict=True))]
 
 
-WASTE = 1.5
-"""A batch of n is cut where n × longest² is more than this many times the sum of the squares: attention costs
-the square of the padded length."""
-
-
 def longest_first(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     """The order in which batches are cut: so that too little memory shows at once.
 
@@ -285,11 +286,6 @@ class ReadyItems:
         if took_all:  # let go of what was computed
             self._items, self._lengths, self._start = [], self._lengths[:0], 0
         return batch, cost
-
-
-SAMPLES = 5  # batches of each of two sizes before one of them is preferred
-BETTER = 1.03  # a size must be so much faster than the one in use to take its place
-FULL = 0.75  # a batch that is less full than this says nothing about its size
 
 
 class BatchTuner:

@@ -32,6 +32,7 @@ SIZES = {"image": 64, "image-text": 64, "text": 256, "text-pair": 256}
 """How many samples are looked at, by modality: seconds of work."""
 A_CLASS = 8
 """Samples that a class must have to count: two in each fold."""
+FOLDS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +82,6 @@ def _of_classes(codes: NDArray[np.int64], n: int) -> NDArray[np.int64] | None:
         return None
     kept = large[: n // A_CLASS]
     return np.concatenate([np.flatnonzero(codes == code)[: n // len(kept)] for code in kept])
-
-
-FOLDS = 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 SLAB_BYTES = 4 << 20
 """What is moved aside at a time when rows are put into another order."""
+OPEN_BYTES = 256 << 20  # all open shards of a process together
+COMMIT_AFTER = 45.0  # seconds; with the batch under way and the writing, a crash loses under a minute
+WAITING = 256  # parts that wait to be written: computing waits for a disk that cannot keep up
+LOOK_AROUND = 1.0  # seconds between two looks whether a shard is due
 
 
 class OpenShard:
@@ -125,12 +129,6 @@ def _reserved(n: int, width: int, dtype: np.dtype[Any]) -> NDArray[Any]:
     mapped = mmap.mmap(-1, max(size, 1), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     rows: NDArray[Any] = np.frombuffer(mapped, dtype=dtype, count=n * width).reshape(n, width)
     return rows
-
-
-OPEN_BYTES = 256 << 20  # all open shards of a process together
-COMMIT_AFTER = 45.0  # seconds; with the batch under way and the writing, a crash loses under a minute
-WAITING = 256  # parts that wait to be written: computing waits for a disk that cannot keep up
-LOOK_AROUND = 1.0  # seconds between two looks whether a shard is due
 
 
 class ShardWriter:

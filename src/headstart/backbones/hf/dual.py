@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 PAIR_TAPS = ("joint", "pooler")
 # Classes that AutoModel would not choose for their checkpoints, which hold what AutoModel's class lacks.
 _OWN_CLASS = ("ForImageTextRetrieval", "ModelWithProjection")
+TEXT_POOLINGS = ("mean", "max", "eos", "gem", "sqrt", "weighted")
 
 
 class DualBackbone(HubPart):
@@ -292,9 +293,6 @@ def _inputs_of(side: DualSide, batch: Mapping[str, torch.Tensor]) -> dict[str, t
 
 def _pair(image: Any | SampleError, text: Any | SampleError) -> Any | SampleError:
     return next((part for part in (image, text) if isinstance(part, SampleError)), (image, text))
-
-
-TEXT_POOLINGS = ("mean", "max", "eos", "gem", "sqrt", "weighted")
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,10 @@ _ALONE: dict[Side, str] = {"image": "_vision_model", "text": "_text_model"}
 # What compares the two sides, or joins them: no feature of either reads it.
 _JOINING = ("itm_head", "text_decoder")
 _BETWEEN = ("logit_scale", "logit_bias", "temperature", *(f"{name}." for name in _JOINING))
+MASK = "headstart_mask"
+"""Which positions of a batch are no padding; no model takes an input of this name."""
+# Trained on texts padded to one length, and pooled at the last position, padding or not.
+PADS_TO_MAX = ("siglip",)
 
 
 class _Outcome(threading.local):
@@ -198,13 +202,6 @@ def _names(function: Callable[..., Any]) -> frozenset[str]:
 
 def _dotted(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(f"{name}." for name in names)
-
-
-MASK = "headstart_mask"
-"""Which positions of a batch are no padding; no model takes an input of this name."""
-
-# Trained on texts padded to one length, and pooled at the last position, padding or not.
-PADS_TO_MAX = ("siglip",)
 
 
 class ImageInputs(ImageProcessor):
