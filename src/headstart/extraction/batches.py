@@ -101,14 +101,7 @@ class ReaderPool:
 
     def close(self) -> None:
         """Stop the threads after the jobs that they have under way; one that hangs is left behind."""
-        with contextlib.suppress(queue.Empty):
-            while True:
-                self._jobs.get_nowait()
-        for _ in self._threads:
-            self._jobs.put(None)
-        deadline = time.monotonic() + STOP_SECONDS
-        for thread in self._threads:
-            thread.join(max(deadline - time.monotonic(), 0.0))
+        stop_threads(self._threads, self._jobs, STOP_SECONDS)
 
     def time_out_stalled(self) -> list[Job]:
         """Abandon the jobs whose sample takes too long, and read the rest of them in another thread.
@@ -199,6 +192,18 @@ class ReaderPool:
             changes = [self._plan.change(position, view) for position, view, _ in good]
         prepared = self._model.prepare([payload for *_, payload in good], changes)
         return [*bad, *(Item(p, v, part) for (p, v, _), part in zip(good, prepared, strict=True))]
+
+
+def stop_threads(threads: Sequence[threading.Thread], tasks: queue.SimpleQueue[Any], seconds: float) -> None:
+    """Let threads that take tasks from a queue, until one is None, end after the one that each has under way."""
+    with contextlib.suppress(queue.Empty):
+        while True:
+            tasks.get_nowait()
+    for _ in threads:
+        tasks.put(None)
+    deadline = time.monotonic() + seconds
+    for thread in threads:
+        thread.join(max(deadline - time.monotonic(), 0.0))
 
 
 def longest_first(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
