@@ -15,6 +15,8 @@ import headstart as hs
 from headstart import api, config
 from headstart.cli.app import app
 from headstart.errors import DataError
+from headstart.inspection.audit import AuditConfig
+from headstart.inspection.project import ProjectConfig
 from headstart.options import parameters
 
 # What only Python, or only the shell and Python's call, is told: no configuration holds it.
@@ -26,6 +28,8 @@ CONFIGS = [
     config.TuneConfig,
     config.DoctorConfig,
     config.PredictConfig,
+    AuditConfig,
+    ProjectConfig,
 ]
 
 

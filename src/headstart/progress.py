@@ -4,31 +4,15 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from headstart.contracts import Progress
+from headstart.contracts import Progress
 
 LINE_EVERY = 5.0  # seconds between lines where there is no terminal
 
 
-class Silence:
-    """Says nothing."""
-
-    def say(self, message: str) -> None:
-        """Nothing."""
-
-    def begin(self, description: str, total: int | None) -> None:
-        """Nothing."""
-
-    def advance(self, n: int) -> None:
-        """Nothing."""
-
-    def note(self, figures: str) -> None:
-        """Nothing."""
-
-    def end(self) -> None:
-        """Nothing."""
+class Silence(Progress):
+    """Says nothing: what the contract's own methods do."""
 
 
 class Lines(Silence):

@@ -15,7 +15,7 @@ import pytest
 
 from headstart.backbones import BackboneOptions, open_backbone
 from headstart.backbones.bundled import BUNDLES, SplitBundle, SplitTextBackbone, unpack_once
-from headstart.cache.resolutions import ResolutionMemo
+from headstart.cache.memos import ResolutionMemo
 from headstart.errors import BackboneError, StorageError, WeightsUnavailableError
 from headstart.files import user_cache_dir
 

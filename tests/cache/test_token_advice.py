@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from caches import RECIPE, TOKENS, commit, put
 
@@ -37,7 +35,9 @@ def test_the_head_that_takes_tokens_is_named(made: FeatureSet) -> None:
     for read in (
         lambda: made.rows(tap="last.tokens"),
         lambda: hs.fit_head(made, head="ridge", tap="last.tokens"),
-        lambda: audit(AuditConfig(made.name, "last.tokens", checks=CHECKS, cache=str(made.cache)), Silence()),
+        lambda: audit(
+            AuditConfig(set=made.name, tap="last.tokens", checks=CHECKS, cache=str(made.cache)), Silence()
+        ),
     ):
         with pytest.raises(
             ConfigError, match=r"last\.tokens has several vectors.*--head attention.*pooled tap"
@@ -46,17 +46,17 @@ def test_the_head_that_takes_tokens_is_named(made: FeatureSet) -> None:
 
 
 def test_the_pooled_taps_of_the_set_are_named_where_they_are_known(made: FeatureSet) -> None:
-    held = replace(made.held(tap="last.tokens"), pooled=("last.max", "pooler"))
-    with pytest.raises(ConfigError, match=r"choose a pooled tap of this set: last\.max, pooler$"):
-        held.open_dense()
+    held = made.held(tap="last.tokens")
+    with pytest.raises(ConfigError, match=r"choose a pooled tap of this set: last\.mean$"):
+        held.open(is_ragged=False)
 
 
 def test_an_audit_takes_the_latest_pooled_tap_of_itself(made: FeatureSet) -> None:
-    found = audit(AuditConfig(made.name, checks=CHECKS, cache=str(made.cache)), Silence())
+    found = audit(AuditConfig(set=made.name, checks=CHECKS, cache=str(made.cache)), Silence())
     assert found.samples.feature.tap == "final.mean"
 
 
 def test_without_a_pooled_tap_an_audit_says_so(cache: Cache) -> None:
     bare = commit(cache, range(N), recipes=[TOKENS])
     with pytest.raises(ConfigError, match="choose a pooled tap"):
-        audit(AuditConfig(bare.name, checks=CHECKS, cache=str(bare.cache)), Silence())
+        audit(AuditConfig(set=bare.name, checks=CHECKS, cache=str(bare.cache)), Silence())

@@ -273,7 +273,7 @@ def test_a_stream_holds_one_block(tmp_path: Path) -> None:
 
 
 def test_a_stream_of_large_samples_has_small_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headstart.data.hub_stream.BYTES", 1 << 20)
+    monkeypatch.setattr("headstart.data.hub.BYTES", 1 << 20)
     save(tmp_path / "d", image=[bytes([n]) * 300_000 for n in range(1, 8)])
     (arrow,) = (tmp_path / "d").glob("*.arrow")
     source = open_source(f"hf:{arrow}", SourceOptions(streaming=True))

@@ -11,7 +11,7 @@ from sklearn.linear_model import Ridge, RidgeCV
 from headstart.heads import ridge_path as designs
 from headstart.heads.ridge import RidgeRegressor
 from headstart.heads.ridge_path import Design, leave_one_out, ridge_path
-from headstart.inspection.logme import _decompose, log_evidence, logme
+from headstart.inspection.rank import _decompose, log_evidence, logme
 from headstart.samples import ChosenRows
 from headstart.tasks import open_task
 

@@ -24,8 +24,8 @@ from headstart.heads.neural import (
     ResidualHead,
     ResidualRegressor,
 )
+from headstart.heads.predictor import load_head, save_head
 from headstart.heads.sequences import Sequences
-from headstart.heads.storage import load_head, save_head
 from headstart.heads.torch_heads import Labelled, fit_stack
 from headstart.samples import ChosenRows, take_rows
 

@@ -22,7 +22,7 @@ WITHOUT_LABELS = ("duplicates", "leaks", "outliers")
 
 
 def run(features: FeatureSet, **options: Any) -> Audit:
-    return audit(AuditConfig(features.name, cache=str(features.cache), **options), Silence())
+    return audit(AuditConfig(set=features.name, cache=str(features.cache), **options), Silence())
 
 
 def planted(cache_root: Path) -> FeatureSet:
@@ -154,7 +154,7 @@ def test_without_cleanlab_the_error_names_the_extra_and_other_checks_go_on(
 def test_wrong_options_are_refused(cache_root: Path) -> None:
     for wrong in ({"checks": ("labels", "spelling")}, {"checks": ()}, {"threshold": 1.2}, {"outlier_z": 0.0}):
         with pytest.raises(ConfigError):
-            AuditConfig("made", **wrong)  # type: ignore[arg-type]
+            AuditConfig(set="made", **wrong)
     X, _ = clouds(1)
     with pytest.raises(DataError, match="1 sample"):
         run(make_set(cache_root, X, {"kind": ["a"]}), checks=WITHOUT_LABELS)

@@ -10,8 +10,7 @@ import pytest
 from headstart.heads import neighbours
 from headstart.heads.neighbours import Neighbours, nearest, unit_rows, votes
 from headstart.heads.rows import mean_of
-from headstart.inspection.duplicates import crossing, groups_of, pairs_above
-from headstart.inspection.outliers import neighbour_distance, robust_z
+from headstart.inspection.distances import crossing, groups_of, neighbour_distance, pairs_above, robust_z
 from headstart.samples import ChosenRows
 
 RNG = np.random.default_rng(0)

@@ -506,8 +506,7 @@ def test_what_is_frozen_is_in_eval_mode(tiny_bert: Path) -> None:
 def test_batch_norms_of_what_is_frozen_keep_their_statistics(live: bool) -> None:
     import timm
 
-    from headstart.tuning.depths import Depths
-    from headstart.tuning.whole_model import LinearHeadLayer, WholeModel
+    from headstart.tuning.whole_model import Depths, LinearHeadLayer, WholeModel
 
     class Frozen:
         def __init__(self) -> None:

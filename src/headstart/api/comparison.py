@@ -51,7 +51,7 @@ def compare(
     from headstart.comparison.stage import compare
     from headstart.config import CompareConfig
 
-    CompareConfig(runs=[], plots=plots, seed=seed)
+    CompareConfig(runs=[], plots=plots, seed=0)
     if out is not None:
         check_target(Path(out), overwrite)
     comparison = compare(runs, cache, seed)

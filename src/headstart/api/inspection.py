@@ -30,13 +30,11 @@ def audit(
     quiet: bool = True,
 ) -> "Audit":
     """Look for wrong labels, near-duplicates, leaks and outliers, by the features alone."""
-    from headstart.inspection.audit import CHECKS, AuditConfig, audit
+    given = locals()
+    from headstart.inspection.audit import AuditConfig, audit
     from headstart.progress import open_progress
 
-    chosen = (checks,) if isinstance(checks, str) else tuple(checks or CHECKS)
-    place = None if cache is None else str(cache)
-    config = AuditConfig(set, tap, backbone, label, chosen, threshold, outlier_z, place)
-    return audit(config, open_progress(quiet))
+    return audit(AuditConfig.of(given, checks=checks or None), open_progress(quiet))
 
 
 @public
@@ -75,12 +73,11 @@ def project(
     quiet: bool = True,
 ) -> "Projection":
     """Show the features of a set in two dimensions, coloured by label or by any column."""
+    given = locals()
     from headstart.inspection.project import ProjectConfig, project_set
     from headstart.progress import open_progress
 
-    place = None if cache is None else str(cache)
-    config = ProjectConfig(set, method, colour, tap, backbone, split, samples, seed, place)
-    return project_set(config, open_progress(quiet))
+    return project_set(ProjectConfig.of(given), open_progress(quiet))
 
 
 @public

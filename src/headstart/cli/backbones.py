@@ -36,17 +36,15 @@ def ls(
     from headstart.backbones.catalogue import catalogue
 
     found = catalogue(filter)
-    lines = found.matching if filter else _catalogue_lines(found)
     nothing = f"nothing matches {filter!r}; try a part of a name, such as dinov3"
-    write_result(found, as_json, lines or [nothing])
+    write_result(found, as_json, lambda: (found.matching if filter else _catalogue_lines(found)) or [nothing])
 
 
 @app.command("show")
 @made_from(api.describe_backbone)
 def show(said: Said, as_json: AsJson = False) -> None:
     found = api.describe_backbone(**said.values)
-    rows = _description_rows(found)
-    write_result(found, as_json, (f"{name + ':':<15}{value}" for name, value in rows))
+    write_result(found, as_json, lambda: _description_lines(found))
 
 
 def _catalogue_lines(found: Catalogue) -> list[str]:
@@ -71,7 +69,7 @@ def _local_lines(local: list[LocalBackbone]) -> list[str]:
     return [f"  {one.spec:<42}{'here' if one.here else one.missing}".rstrip() for one in local]
 
 
-def _description_rows(found: Description) -> list[tuple[str, str]]:
+def _description_lines(found: Description) -> list[str]:
     default, *others = (f"{tap.tap} ({_count(tap.n_features)})" for tap in found.taps)
     rows = [
         ("backbone", found.spec),
@@ -87,7 +85,7 @@ def _description_rows(found: Description) -> list[tuple[str, str]]:
         ("weights", found.weights),
         *((name, _plain(value)) for name, value in found.provenance.items()),
     ]
-    return [(name, value) for name, value in rows if value]
+    return [f"{name + ':':<15}{value}" for name, value in rows if value]
 
 
 def _layers(found: Description) -> str:

@@ -12,9 +12,9 @@ from headstart.cli.command import AsJson, Cache, Quiet, guarded, write_json, wri
 from headstart.options import split
 
 if TYPE_CHECKING:
-    from headstart.cache.upkeep.collect import Collection
-    from headstart.cache.upkeep.compact import Compacted
-    from headstart.cache.upkeep.verify import Verification
+    from headstart.cache.maintenance.collect import Collection
+    from headstart.cache.maintenance.compact import Compacted
+    from headstart.cache.maintenance.verify import Verification
 
 app = typer.Typer(help="Look after a cache.", no_args_is_help=True)
 
@@ -23,13 +23,11 @@ app = typer.Typer(help="Look after a cache.", no_args_is_help=True)
 @guarded
 def ls(cache: Cache = None, as_json: AsJson = False) -> None:
     """List the sets and the spaces of a cache."""
+    from headstart.cache.maintenance.listing import list_cache
     from headstart.cache.store import Cache
-    from headstart.cache.upkeep.listing import list_cache
 
     listing = list_cache(Cache(cache))
-    entries = [*map(_set_line, listing["sets"]), *map(_space_line, listing["spaces"])]
-    lines = [f"cache {listing['cache']}", *(entries or ["it is empty; headstart extract fills it"])]
-    write_result(listing, as_json, lines)
+    write_result(listing, as_json, lambda: _listing_lines(listing))
 
 
 @app.command("show")
@@ -39,8 +37,8 @@ def show(
     cache: Cache = None,
 ) -> None:
     """Show all that is known of a set, or of a space by its id, as JSON."""
+    from headstart.cache.maintenance.listing import show as describe
     from headstart.cache.store import Cache
-    from headstart.cache.upkeep.listing import show as describe
 
     write_json(describe(Cache(cache), name), indent=2)
 
@@ -56,13 +54,13 @@ def verify(
     quiet: Quiet = False,
 ) -> None:
     """Check every shard and every set; exit with 1 if anything is wrong."""
+    from headstart.cache.maintenance.verify import verify as check
     from headstart.cache.store import Cache
-    from headstart.cache.upkeep.verify import verify as check
     from headstart.progress import open_progress
 
     opened = Cache(cache)
     found = check(opened, open_progress(quiet), repair)
-    write_result(found, as_json, _verification_lines(found, opened.root, repair))
+    write_result(found, as_json, lambda: _verification_lines(found, opened.root, repair))
     if not found.is_sound:
         raise typer.Exit(1)
 
@@ -80,12 +78,12 @@ def compact(
 ) -> None:
     """Merge small shards into few of about 64 MB, while others read and write; no vector changes."""
     from headstart.cache.formats import format_name
+    from headstart.cache.maintenance.compact import compact as merge
     from headstart.cache.store import Cache
-    from headstart.cache.upkeep.compact import compact as merge
     from headstart.progress import open_progress
 
     done = merge(Cache(cache), open_progress(quiet), format_name(format) if format else None)
-    write_result(done, as_json, map(_compacted_line, done))
+    write_result(done, as_json, lambda: map(_compacted_line, done))
     if any(one.problem for one in done):
         raise typer.Exit(1)
 
@@ -106,12 +104,12 @@ def gc(
     quiet: Quiet = False,
 ) -> None:
     """Move what no set refers to into the cache's trash, and empty the trash of an earlier gc."""
+    from headstart.cache.maintenance.collect import collect
     from headstart.cache.store import Cache
-    from headstart.cache.upkeep.collect import collect
     from headstart.progress import open_progress
 
     done = collect(Cache(cache), open_progress(quiet), apply, grace, earlier)
-    write_result(done, as_json, _collection_lines(done))
+    write_result(done, as_json, lambda: _collection_lines(done))
     if done.problems:
         raise typer.Exit(1)
 
@@ -140,13 +138,13 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write a set with its features to one file that other tools read."""
-    from headstart.cache.exchange.export import export as write
+    from headstart.cache.export import export as write
     from headstart.cache.store import Cache
 
     done = write(Cache(cache).open_set(name), out, format, split, tap, label, backbone, overwrite, view)
     result = {"path": str(done.path), "format": done.format, "samples": done.n_samples}
     line = f"{done.path}: {done.n_samples:,} samples, {_size(done.n_bytes)} ({done.format})"
-    write_result(result, as_json, [line])
+    write_result(result, as_json, lambda: [line])
 
 
 @app.command("import")
@@ -186,7 +184,12 @@ def import_(
     done = import_features(config, open_progress(quiet))
     result = {"set": done.features.name, "samples": done.n_samples, "new": done.n_new}
     line = f"set {done.features.name}: {done.n_samples:,} samples, {done.n_new:,} of them new"
-    write_result(result, as_json, [line])
+    write_result(result, as_json, lambda: [line])
+
+
+def _listing_lines(listing: dict[str, Any]) -> list[str]:
+    entries = [*map(_set_line, listing["sets"]), *map(_space_line, listing["spaces"])]
+    return [f"cache {listing['cache']}", *(entries or ["it is empty; headstart extract fills it"])]
 
 
 def _verification_lines(found: Verification, root: Path, repair: bool) -> Iterator[str]:

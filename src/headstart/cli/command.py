@@ -178,12 +178,12 @@ Cache = alone("cache", shared.CacheDir, None)
 Overwrite = alone("overwrite", shared.Overwrite, False)
 
 
-def write_result(value: Any, as_json: bool, lines: Iterable[str]) -> None:
+def write_result(value: Any, as_json: bool, lines: Callable[[], Iterable[str]]) -> None:
     """Write a result to stdout: for machines, or the lines that people read."""
     if as_json:
         write_json(value)
         return
-    for line in lines:
+    for line in lines():
         typer.echo(line)
 
 

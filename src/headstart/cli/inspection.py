@@ -15,6 +15,7 @@ from headstart.columns import LONGEST_CELL, cell, columns
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from headstart.inspection.rank import Ranked
     from headstart.types import Json
 
 TITLES = {
@@ -46,7 +47,7 @@ def audit(
     report, tables = audit_report(found), audit_tables(found)
     if out is not None:
         _write(out, report, tables)
-    write_result(report, as_json, _page(report, tables, show))
+    write_result(report, as_json, lambda: _page(report, tables, show))
     if out is not None:
         open_progress(quiet).say(f"audit.json and {len(tables)} tables written to {out}")
 
@@ -141,22 +142,19 @@ def _number(value: float | None) -> str:
 @made_from(api.rank)
 def rank(said: Said, as_json: AsJson = False, quiet: Quiet = False) -> None:
     ranked = api.rank(**said.values, quiet=quiet)
+    write_result(ranked, as_json, lambda: _ranked_lines(ranked))
+
+
+def _ranked_lines(ranked: list[Ranked]) -> list[str]:
     metric = ranked[0].metric
     header = ["backbone", "tap", "width", f"loo {metric}", "loo mse", "logme", f"knn {metric}", "seconds"]
-    rows: list[list[str | float]] = [
-        [
-            cell(one.backbone, None),  # to be copied from here
-            cell(one.tap, None),
-            str(one.width),
-            one.loo,
-            one.loo_error,
-            one.logme,
-            one.knn,
-            f"{one.seconds:.1f}",
-        ]
+    rows = [
+        # Backbone and tap are to be copied from here.
+        [cell(one.backbone, None), cell(one.tap, None), str(one.width), one.loo, one.loo_error, one.logme, one.knn,
+         f"{one.seconds:.1f}"]
         for one in ranked
-    ]
-    write_result(ranked, as_json, columns(header, rows))
+    ]  # fmt: skip
+    return columns(header, rows)
 
 
 @made_from(api.project)

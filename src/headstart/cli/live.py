@@ -29,13 +29,13 @@ def diff(said: Said, as_json: AsJson = False, quiet: Quiet = False) -> None:
     from headstart.progress import open_progress
 
     found = run(said.config(ExtractConfig), open_progress(quiet))
-    write_result(found, as_json, _diff_lines(found))
+    write_result(found, as_json, lambda: _diff_lines(found))
 
 
 @made_from(api.doctor)
 def doctor(said: Said, as_json: AsJson = False, quiet: Quiet = False) -> None:
     seen = api.doctor(**said.values, quiet=quiet)
-    write_result(seen, as_json, (line for one in seen for line in _doctor_lines(one)))
+    write_result(seen, as_json, lambda: [line for one in seen for line in _doctor_lines(one)])
     if not all(examination.healthy for examination in seen):
         raise typer.Exit(4)
 

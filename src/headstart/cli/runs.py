@@ -77,7 +77,7 @@ def show(
     from headstart.registry.run import Run
 
     found = Run.listed(run)
-    write_result(found.report, as_json, _page(found))
+    write_result(found.report, as_json, lambda: _page(found))
 
 
 @app.command("best")
@@ -96,7 +96,7 @@ def best(
     found, runs, asked = _find(root, metric, split, set)
     _say_skipped(found.skipped, quiet)
     chosen = best_run(runs, asked)
-    write_result(_as_json(chosen, asked), as_json, [str(chosen.path)])
+    write_result(_as_json(chosen, asked), as_json, lambda: [str(chosen.path)])
 
 
 @made_from(api.compare)

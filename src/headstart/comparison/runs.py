@@ -14,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from headstart.arrow import column_of
+from headstart.columns import cell
 from headstart.errors import ConfigError, DataError, MismatchError, StorageError
 from headstart.registry.run import PREDICTIONS, Run
 from headstart.tasks import open_task
@@ -134,7 +135,7 @@ def name_runs(places: Sequence[Path | None], others: Sequence[str]) -> list[str]
         longer = [counts[name] > 1 and n < len(part)
                   for name, n, part in zip(names, depth, parts, strict=True)]  # fmt: skip
         if not any(longer):
-            return [_printable(name) for name in _numbered(names)]
+            return [cell(name, None) for name in _numbered(names)]  # nothing moves the cursor of a terminal
         depth = [n + more for n, more in zip(depth, longer, strict=True)]
 
 
@@ -145,16 +146,6 @@ def _numbered(names: Sequence[str]) -> list[str]:
         seen[name] += 1
         numbered.append(name if seen[name] == 1 else f"{name} #{seen[name]}")
     return numbered
-
-
-def _printable(name: str) -> str:
-    """A name without what would move the cursor of a terminal, or break a line of a table."""
-    return "".join(
-        letter
-        if letter.isprintable()
-        else letter.encode("unicode_escape", "backslashreplace").decode("ascii")
-        for letter in name
-    )
 
 
 def match_rows(runs: Sequence[NamedRun]) -> list[pa.Table]:
@@ -201,14 +192,14 @@ def _check_samples(first: NamedRun, other: NamedRun, mine: Codes, others: Codes)
     surplus = np.bincount(mine, minlength=n) - np.bincount(others, minlength=n)
     lacking, added = int(surplus[surplus > 0].sum()), int(-surplus[surplus < 0].sum())
     if lacking:
-        example = _cell(first, "id", int(np.flatnonzero(surplus[mine] > 0)[0]))
+        example = _shown(first, "id", int(np.flatnonzero(surplus[mine] > 0)[0]))
         raise MismatchError(
             f"run {other.name} lacks {lacking:,} of {first.name}'s {len(mine):,} test samples, e.g. {example}"
             + (f", and has {added:,} others" if added else "")
             + "; compare runs on the same test samples"
         )
     if added:
-        example = _cell(other, "id", int(np.flatnonzero(surplus[others] < 0)[0]))
+        example = _shown(other, "id", int(np.flatnonzero(surplus[others] < 0)[0]))
         raise MismatchError(
             f"run {other.name} has {added:,} test samples that {first.name} lacks, e.g. {example}; "
             "compare runs on the same test samples"
@@ -222,13 +213,13 @@ def _check_labels(
     if len(differing):
         row, other_row = int(order[differing[0]]), int(other_order[differing[0]])
         raise MismatchError(
-            f"labels of {len(differing):,} of {len(mine):,} test samples differ, e.g. of {_cell(first, 'id', row)}: "
-            f"{_cell(first, 'label', row)} in {first.name}, {_cell(other, 'label', other_row)} in {other.name}; "
+            f"labels of {len(differing):,} of {len(mine):,} test samples differ, e.g. of {_shown(first, 'id', row)}: "
+            f"{_shown(first, 'label', row)} in {first.name}, {_shown(other, 'label', other_row)} in {other.name}; "
             "compare runs on the same labels"
         )
 
 
-def _cell(run: NamedRun, column: str, row: int) -> str:
+def _shown(run: NamedRun, column: str, row: int) -> str:
     """In one line, and not the whole of a text."""
     value: Any = run.predictions.column(column)[row].as_py()
     said = repr(value) if not isinstance(value, str) or not value.isprintable() else value

@@ -66,7 +66,7 @@ class HubSource(TableSource):
     def _read_labels(self, options: SourceOptions) -> Mapping[str, LabelColumn]:
         if options.label_kind != "auto" or options.label_separator is not None or options.label_names:
             return super()._read_labels(options)
-        labels = {}
+        labels: dict[str, LabelColumn] = {}
         for name in self._roles.labels:
             own = replace(options, label_kind=self._kinds.get(name, "auto"))
             labels |= table_labels(self._table, (name,), own)

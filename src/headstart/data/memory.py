@@ -77,12 +77,15 @@ class MemorySource(Source):
         """The ``row``-th sample that `scan` yielded; an image file is read."""
         numbers, place = self._yielded.find(row)
         images, texts = self._split([self._samples[int(numbers[place])]])
-        payload: Payload = payload_of([str(column[0]) for column in texts], images and images.read(0))
+        image = None if images is None else images.read(0)
+        payload: Payload = payload_of([str(column[0]) for column in texts], image)
         return payload
 
-    def _split(self, samples: Sequence[Any]) -> tuple[_MemoryImages | None, list[Sequence[str]]]:
+    def _split(self, samples: Sequence[Any]) -> tuple[_MemoryImages | None, list[Any]]:
         """The images of samples, if they have any, and the columns of their texts."""
-        parts = [samples] if self._modality in ("image", "text") else list(zip(*samples, strict=True))
+        parts: list[Any] = (
+            [samples] if self._modality in ("image", "text") else list(zip(*samples, strict=True))
+        )
         images = _MemoryImages(parts.pop(0)) if self._modality in ("image", "image-text") else None
         return images, parts
 

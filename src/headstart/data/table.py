@@ -103,7 +103,7 @@ class Table:
 
     def _strings(self, name: str) -> pa.ChunkedArray:
         """A column as long as all files together, whichever of them have it."""
-        chunks = []
+        chunks: list[pa.Array] = []
         for file in (part.file for part in self.parts):
             has_it = name in file.rows.column_names
             chunks += file.rows.column(name).chunks if has_it else [pa.nulls(len(file.numbers), pa.string())]

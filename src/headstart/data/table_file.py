@@ -74,10 +74,10 @@ class TableFile:
 
     def __reduce__(self) -> tuple[Callable[..., TableFile], tuple[Any, ...]]:
         # What holds the rows gives them to another process; lists are for labels, which it does not need.
-        about = self.numbers, self.bad_rows, self.unusable, {}, self.images, self.class_names, self.stored
+        about = (self.numbers, self.bad_rows, self.unusable, dict[str, Any](), self.images, self.class_names)
         if self.stored is None:
             return TableFile, (self.kind, self.rows, *about)
-        return _received, (self.kind, self.rows.column_names, *about)
+        return _received, (self.kind, self.rows.column_names, *about, self.stored)
 
     @property
     def column_names(self) -> list[str]:

@@ -73,8 +73,12 @@ def assign_roles(
         A column cannot have the role it is named for.
     """
     _check_options(table, options)
-    split = options.split_column or (None if split_by_file else _find_split(table))
-    label_like = _label_like(table, options)
+    split = options.split_column
+    if not split and not split_by_file:
+        found = [name for name in table.named(SPLIT_NAMES) if table.holds_splits(name)]
+        split = next(iter(at_most_one(found, "the split", "--split-column")), None)
+    asked = (options.text_column, options.text_pair_column, options.image_column, options.id_column)
+    label_like = [name for name in table.named(LABEL_NAMES) if name not in asked]
     labels = _find_labels(table, options, label_like)
     taken = {*label_like, *(options.label_columns or ()), *filter(None, (split, options.id_column))}
     modality, content = _find_content(table, options, taken, modality)
@@ -118,25 +122,13 @@ def _check_options(table: Table, options: SourceOptions) -> None:
         )
 
 
-def _find_split(table: Table) -> str | None:
-    found = [name for name in table.named(SPLIT_NAMES) if table.holds_splits(name)]
-    return only(found, "the split", "--split-column") if found else None
-
-
-def _label_like(table: Table, options: SourceOptions) -> list[str]:
-    """Columns that are named like labels, and are not asked for as something else."""
-    asked = (options.text_column, options.text_pair_column, options.image_column, options.id_column)
-    return [name for name in table.named(LABEL_NAMES) if name not in asked]
-
-
 def _find_labels(table: Table, options: SourceOptions, label_like: list[str]) -> tuple[str, ...]:
     if not options.labels:
         return ()
     if options.label_columns is not None:
         return options.label_columns
     usable = [name for name in label_like if table.kind(name) in ("strings", "lists")]
-    found = first_of(usable or label_like, LABEL_NAMES)
-    return (only(found, "the label", "--label-column"),) if found else ()
+    return at_most_one(first_of(usable or label_like, LABEL_NAMES), "the label", "--label-column")
 
 
 def _find_content(
@@ -153,8 +145,10 @@ def _find_content(
         return "image-text", _image_and_text(table, options, taken)
     if options.image_column:
         return "image", (options.image_column,)
-    if options.text_column or options.text_pair_column:
-        return _asked_texts(table, options, taken)
+    if second := options.text_pair_column:
+        return "text-pair", (options.text_column or _partner(table, second, {*taken, second}), second)
+    if options.text_column:
+        return "text", (options.text_column,)
     images = _named_images(table, taken)
     texts = _named_texts(table, taken, needed=not images or modality not in (None, "image"))
     if images and texts and modality is None:
@@ -173,37 +167,30 @@ def _image_and_text(table: Table, options: SourceOptions, taken: Collection[str]
     """The two columns of pairs of image and text."""
     image, text = options.image_column, options.text_column
     if image is None:
-        images = _named_images(table, taken)
-        if not images:
+        if not (images := _named_images(table, taken)):
             raise ConfigError(f"no column of images among {table}; name it with --image-column")
         image = only(images, "the image", "--image-column")
     if text is None:
         taken = {*taken, image}
-        found = first_of(table.named(TEXT_NAMES, taken), TEXT_NAMES) or _looks_like_text(table, taken)
+        found = _by_name(table, TEXT_NAMES, taken) or _looks_like_text(table, taken)
         if not found:
             raise ConfigError(f"no column of texts among {table}; name it with --text-column")
         text = only(found, "the text", "--text-column")
     return image, text
 
 
+def _by_name(table: Table, names: Sequence[str], taken: Collection[str]) -> list[str]:
+    return first_of(table.named(names, taken), names)
+
+
 def _named_images(table: Table, taken: Collection[str]) -> list[str]:
     return first_of(list(filter(table.holds_images, table.named(IMAGE_NAMES, taken))), IMAGE_NAMES)
-
-
-def _asked_texts(
-    table: Table, options: SourceOptions, taken: Collection[str]
-) -> tuple[Modality, tuple[str, ...]]:
-    first, second = options.text_column, options.text_pair_column
-    if first and not second:
-        return "text", (first,)
-    assert second is not None
-    return "text-pair", (first or _partner(table, second, {*taken, second}), second)
 
 
 def _partner(table: Table, second: str, taken: Collection[str]) -> str:
     """The first text of a pair of which only the second was named."""
     usual = table.named([a for a, b in PAIR_NAMES if b == plain(second)], taken)
-    found = usual or first_of(table.named(TEXT_NAMES, taken), TEXT_NAMES)
+    found = usual or _by_name(table, TEXT_NAMES, taken)
     if not found:
         raise ConfigError(f"--text-pair-column {second} needs --text-column for the first text of each pair")
     return only(found, "the first text", "--text-column")
@@ -215,7 +202,7 @@ def _named_texts(table: Table, taken: Collection[str], needed: bool) -> tuple[st
         first, second = (table.named([name], taken) for name in pair)
         if first and second:
             return first[0], second[0]
-    found = first_of(table.named(TEXT_NAMES, taken), TEXT_NAMES)
+    found = _by_name(table, TEXT_NAMES, taken)
     if len(found) > 1 and needed:
         only(found, "the text", "--text-column")
     return tuple(found[:1])
@@ -224,7 +211,7 @@ def _named_texts(table: Table, taken: Collection[str], needed: bool) -> tuple[st
 def _looks_like_text(table: Table, taken: Collection[str]) -> tuple[str, ...]:
     """The only column of words, if there is one."""
     found = [name for name in table.names if name not in taken and table.holds_texts(name)]
-    return (only(found, "the text", "--text-column"),) if found else ()
+    return at_most_one(found, "the text", "--text-column")
 
 
 def _stray_image(table: Table, taken: Collection[str]) -> str:
@@ -258,6 +245,11 @@ def only(found: Sequence[str], role: str, option: str) -> str:
         return found[0]
     candidates = ", ".join(map(repr, found))
     raise ConfigError(f"{candidates} could each be {role}; choose with {option} {found[0]}")
+
+
+def at_most_one(found: Sequence[str], role: str, option: str) -> tuple[str, ...]:
+    """The same, or none."""
+    return (only(found, role, option),) if found else ()
 
 
 def unfit(name: str, kind: str) -> DataError:

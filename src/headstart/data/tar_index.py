@@ -292,6 +292,6 @@ def _unpacked(stored: dict[str, NDArray[Any]]) -> TarIndex | None:
     about = json.loads(stored["about"].tobytes())
     if about.pop("version") != VERSION:
         return None
-    lists = {"endings": tuple(about["endings"]), "ignored": tuple(about["ignored"])}
-    about |= {**lists, "refused": dict(about["refused"])}
-    return TarIndex(**{name: stored[name] for name in _ARRAYS}, **about)
+    about |= {name: tuple(about[name]) for name in ("endings", "ignored")}
+    about |= {name: stored[name] for name in _ARRAYS}
+    return TarIndex(**{**about, "refused": dict(about["refused"])})

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from headstart.data.contents import is_image
 from headstart.data.labels import FLAGS, takes_flags
 from headstart.data.table import plain
-from headstart.data.table_roles import LABEL_NAMES, first_of, only
+from headstart.data.table_roles import LABEL_NAMES, at_most_one, first_of
 from headstart.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def _labels(
     if CLASS in kinds:
         return (CLASS,)
     found = first_of([name for name in said if plain(name) in LABEL_NAMES], LABEL_NAMES)
-    return (only(found, "the label", "--label-column"),) if found else ()
+    return at_most_one(found, "the label", "--label-column")
 
 
 def _shown(kinds: Sequence[str]) -> str:

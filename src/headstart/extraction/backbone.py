@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from headstart.backbones import located_spec, open_backbone, side_of
 from headstart.backbones.options import BackboneOptions
+from headstart.cache.memos import find_known
 from headstart.cache.recipe import Recipe, make_recipe
-from headstart.cache.resolutions import find_known
 from headstart.cache.store import Cache
 from headstart.errors import ConfigError, MismatchError, WeightsUnavailableError
 from headstart.extraction.workers import ModelRecipe

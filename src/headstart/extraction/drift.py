@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headstart.arrow import codes_by_name
-from headstart.cache.reading.labels import LABEL
+from headstart.cache.layout import LABEL
 from headstart.extraction.backbone import load_model
 from headstart.extraction.extractor import compute_rows
 from headstart.extraction.plan import plan_rows, spaces_for

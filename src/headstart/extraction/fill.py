@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headstart.cache.claims import ClaimBoard
-from headstart.cache.resolutions import record_known
+from headstart.cache.memos import record_known
 from headstart.errors import BackboneError
 from headstart.extraction.backbone import load_model
 from headstart.extraction.extractor import Extractor
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headstart.cache.index import Index
-    from headstart.cache.space import CommittedShard
+    from headstart.cache.shards import CommittedShard
     from headstart.config import ComputeConfig
     from headstart.contracts import FrozenModel, KeyMemo, Payloads, Progress, Source
     from headstart.extraction.backbone import OpenedBackbone

@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 from headstart.arrow import keys_to_arrow, names_by_code, strings
 from headstart.cache.claims import ClaimBoard
 from headstart.cache.commit import commit_set
-from headstart.cache.exchange.importing import (
+from headstart.cache.formats import FormatName, shard_format
+from headstart.cache.imported import (
     SCHEME,
     check_imported,
     fill_imported,
@@ -22,12 +23,8 @@ from headstart.cache.exchange.importing import (
     imported_recipe,
     imported_spec,
 )
-from headstart.cache.exchange.matrices import Matrix
-from headstart.cache.exchange.matrix_files import open_matrix
-from headstart.cache.exchange.selection import META
-from headstart.cache.formats import FormatName, shard_format
-from headstart.cache.layout import check_set_name
-from headstart.cache.sets import LABEL
+from headstart.cache.layout import LABEL, META, check_set_name
+from headstart.cache.matrices import Matrix, open_matrix
 from headstart.cache.store import Cache
 from headstart.data.label_cells import clean_labels
 from headstart.data.read_table import is_table, read_table_file
@@ -43,7 +40,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from headstart.cache.exchange.matrices import Matrix
+    from headstart.cache.matrices import Matrix
     from headstart.cache.sets import FeatureSet
     from headstart.cache.space import Space
     from headstart.contracts import Progress

@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from headstart.arrow import codes_by_name, keys_from_arrow, keys_to_arrow, names_by_code
-from headstart.cache.assigned import read_splits
-from headstart.cache.sets import LABEL
+from headstart.cache.layout import LABEL
+from headstart.cache.set_state import read_splits
 from headstart.data.growing import GrowingTable
 from headstart.data.splits import NOT_GIVEN, complete_splits, count_shared, describe_making
 from headstart.errors import ConfigError, DataError

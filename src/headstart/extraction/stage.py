@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from headstart.backbones import short_name
 from headstart.backbones.pooling import choose_taps, display_tap
-from headstart.cache.layout import check_set_name, set_name_from
-from headstart.cache.sets import LABEL
+from headstart.cache.layout import LABEL, check_set_name, set_name_from
 from headstart.cache.store import Cache
 from headstart.data import open_source
 from headstart.errors import SkippedError

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headstart.allocator import return_freed_memory
+from headstart.cache.formats import take
 from headstart.cache.layout import SHARD_BYTES
-from headstart.cache.rows import take
 from headstart.extraction.timings import Stopwatch
 from headstart.keys import KEY_BYTES, first_by_key
 from headstart.types import Features
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from headstart.cache.space import CommittedShard, Space
+    from headstart.cache.shards import CommittedShard
+    from headstart.cache.space import Space
     from headstart.contracts import ShardFormat
 
 

@@ -89,7 +89,8 @@ def _read_choices(
             "Give it all positions (extract with --taps last.tokens, then --tap last.tokens), or several layers by "
             "several --tap"
         )
-    check_protocols(config, raw["train"])
+    if config.shots or config.curve:
+        check_protocols(config, raw["train"])
     if config.refit and not len(raw["validation"]):
         raise ConfigError("--refit adds the validation samples, and this set has none")
     if config.refit or (config.folds and len(raw["validation"])):

@@ -128,10 +128,9 @@ def search(
     kind = next(iter(taps.values())).raw["train"].kind  # which does not depend on the tap
     tried = [
         Candidate(head, params, tap, kind, HEAD in swept)
-        for tap in taps
+        for tap in (taps if is_grid else ())
         for head in heads
         for params in combinations(_grid_of(head, kind, grid))
-        if is_grid
     ]
     n_trials = (len(tried) if is_grid else config.trials) * config.seeds * (config.folds or 1)
     progress.begin("trials", n_trials)
@@ -280,8 +279,11 @@ def _ask_optuna(
     return found
 
 
-def open_study(seed: int, pruner: Any = None) -> Any:
-    """A study of optuna that says nothing, and proposes the same for the same seed."""
+def open_study(seed: int, n_unpruned: int | None = None) -> Any:
+    """A study of optuna that says nothing, and proposes the same for the same seed.
+
+    With ``n_unpruned`` it gives up trials that do worse than the median, but for so many that come first.
+    """
     try:
         import optuna
     except ImportError as error:
@@ -289,7 +291,9 @@ def open_study(seed: int, pruner: Any = None) -> Any:
             "--search optuna needs optuna: pip install 'headstart[finetune]'; --search grid does without"
         ) from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    sampler = optuna.samplers.TPESampler(seed=seed)
+    sampler, pruner = optuna.samplers.TPESampler(seed=seed), None
+    if n_unpruned is not None:
+        pruner = optuna.pruners.MedianPruner(n_startup_trials=n_unpruned, n_warmup_steps=1)
     return optuna.create_study(sampler=sampler, pruner=pruner, direction="maximize")
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from headstart.heads.estimators import SCALINGS, AffineHead, Classifier, Floats
 from headstart.heads.parameters import Interval
@@ -42,24 +42,18 @@ class CentroidHead(Classifier, AffineHead):
         self.temperature = temperature
         self.scaling = scaling
 
-    def fit(
-        self, X: ArrayLike, y: ArrayLike, X_val: ArrayLike | None = None, y_val: ArrayLike | None = None
-    ) -> Self:
-        """Fit on features (N, D) and classes (N,); validation data is not needed."""
-        features, labels = self._begin(X, y)
-        codes = self._learn_targets(labels)
+    def _fit(self, features: Floats, targets: NDArray[Any], held: tuple[Any, Any]) -> None:
         sums = np.zeros((len(self.classes_), features.shape[1]))
         start = 0
         for block in blocks(features):
             Z = self._standardised(block)
-            np.add.at(sums, codes[start : start + len(Z)], Z)
+            np.add.at(sums, targets[start : start + len(Z)], Z)
             start += len(Z)
-        means = sums / np.bincount(codes)[:, None]
+        means = sums / np.bincount(targets)[:, None]
         if self.metric == "cosine":
             self._keep(_unit(means) / self.temperature, np.zeros(len(means)), features.dtype)
         else:
             self._keep(means, -0.5 * np.square(means).sum(axis=1), features.dtype)
-        return self
 
     def _standardised(self, block: Floats) -> Floats:
         Z = super()._standardised(block)

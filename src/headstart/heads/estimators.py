@@ -29,6 +29,8 @@ HELD_OUT = 5
 """One in so many samples is held out where there is no validation data."""
 
 Floats = NDArray[np.floating[Any]]
+Tensors = Mapping[str, NDArray[Any]]
+Shapes = dict[str, tuple[int, ...]]
 
 
 class OneClassError(DataError, ValueError):
@@ -57,10 +59,20 @@ class BaseHead(BaseEstimator):  # type: ignore[misc]
     mean_: NDArray[np.float64]
     scale_: NDArray[np.float64]
     n_features_in_: int
+    n_outputs_: int
 
     @property
     def task(self) -> LabelKind:
         """What it predicts."""
+        raise NotImplementedError
+
+    def shapes(self, tensors: Tensors, n_classes: int, n_features: int) -> Shapes:
+        """The shape that each of its tensors must have; a regressor has no classes."""
+        own = self._shapes(tensors, n_classes or self.n_outputs_, n_features)
+        return {"mean": (n_features,), "scale": (n_features,), **own}
+
+    def _shapes(self, tensors: Tensors, n_outputs: int, n_features: int) -> Shapes:
+        """Of those besides the mean and the scale."""
         raise NotImplementedError
 
 
@@ -205,6 +217,8 @@ class ClosedFormHead(BaseHead):
     """The names of the fitted arrays; the attributes of these names have an underscore behind them."""
 
     scaling: str
+    _learn_targets: Callable[[NDArray[Any]], NDArray[Any]]
+    _as_targets: Callable[[NDArray[Any]], NDArray[Any]]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -217,7 +231,7 @@ class ClosedFormHead(BaseHead):
         check_is_fitted(self)
         return {name: getattr(self, f"{name}_") for name in ("mean", "scale", *self.kept)}
 
-    def restore(self, classes: NDArray[Any] | None, tensors: Mapping[str, NDArray[Any]]) -> Self:
+    def restore(self, classes: NDArray[Any] | None, tensors: Tensors) -> Self:
         """Become fitted with classes (n_classes,), None for a regressor, and what `tensors` gave."""
         if classes is not None:
             self.classes_ = classes
@@ -226,8 +240,20 @@ class ClosedFormHead(BaseHead):
         self.n_features_in_ = len(self.mean_)
         return self
 
-    def _begin(self, X: ArrayLike, y: ArrayLike) -> tuple[Floats, NDArray[Any]]:
-        """Check everything, and learn the scale; features (N, D) as they are, and the targets."""
+    def fit(
+        self, X: ArrayLike, y: ArrayLike, X_val: ArrayLike | None = None, y_val: ArrayLike | None = None
+    ) -> Self:
+        """Fit on features (N, D) and classes (N,), labels 0/1 (N, L), or of a regressor numbers (N,) or (N, T).
+
+        Validation data is used where a parameter is chosen by it.
+
+        Raises
+        ------
+        ConfigError
+            A parameter cannot have this value.
+        DataError
+            There is only one class.
+        """
         check(self)
         features, targets = validate_data(
             self, X, y, dtype=FLOATS, multi_output=True, y_numeric=isinstance(self, Regressor)
@@ -235,22 +261,25 @@ class ClosedFormHead(BaseHead):
         n_features = features.shape[1]
         scales = self.scaling == "standard"
         self.mean_, self.scale_ = moments(features) if scales else (np.zeros(n_features), np.ones(n_features))
-        return features, targets
+        self._fit(features, self._learn_targets(targets), (X_val, y_val))
+        return self
+
+    def _fit(self, features: Floats, targets: NDArray[Any], held: tuple[Any, Any]) -> None:
+        """Fit on checked features, as they are, and targets; ``held`` is for `_validation`."""
+        raise NotImplementedError
 
     def _centre(self, features: Floats) -> NDArray[np.float64]:
         """The mean of the training rows, scaling or not."""
         return self.mean_ if self.scaling == "standard" else features.mean(axis=0, dtype=np.float64)
 
-    def _validation(
-        self, X_val: ArrayLike | None, y_val: ArrayLike | None
-    ) -> tuple[Floats, NDArray[Any]] | None:
-        """Checked validation features and targets; None if there are none."""
-        if X_val is None and y_val is None:
+    def _validation(self, held: tuple[Any, Any]) -> tuple[Floats, NDArray[Any]] | None:
+        """Checked validation features, and targets as those of training are; None if there are none."""
+        if all(part is None for part in held):
             return None
-        if X_val is None or y_val is None:
+        if any(part is None for part in held):
             raise ConfigError("X_val and y_val go together; give both or neither")
-        features, targets = validate_data(self, X_val, y_val, dtype=FLOATS, multi_output=True, reset=False)
-        return features, targets
+        features, targets = validate_data(self, *held, dtype=FLOATS, multi_output=True, reset=False)
+        return features, self._as_targets(targets)
 
 
 class AffineHead(ClosedFormHead):
@@ -268,10 +297,7 @@ class AffineHead(ClosedFormHead):
     coef_: Floats
     intercept_: Floats
 
-    def shapes(
-        self, tensors: Mapping[str, NDArray[Any]], n_outputs: int, n_features: int
-    ) -> dict[str, tuple[int, ...]]:
-        """The shape that each tensor must have, besides the mean and the scale."""
+    def _shapes(self, tensors: Tensors, n_outputs: int, n_features: int) -> Shapes:
         return {"coef": (n_outputs, n_features), "intercept": (n_outputs,)}
 
     def _keep(self, coef: Floats, intercept: Floats, dtype: Any) -> None:

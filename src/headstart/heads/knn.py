@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Self
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from headstart.heads.estimators import FLOATS, Classifier, ClosedFormHead, Regressor
+from headstart.heads.estimators import FLOATS, Classifier, ClosedFormHead, Floats, Regressor, Shapes, Tensors
 from headstart.heads.neighbours import QUERIES, nearest, squared_errors, unit_rows, votes
 from headstart.heads.parameters import Interval, ParameterError, numbers_of
 from headstart.heads.rows import in_blocks, standardise
@@ -23,10 +23,7 @@ LEAVE_OUT = 20_000
 class _KNN(ClosedFormHead):
     kind: ClassVar[str] = "knn"
     kept: ClassVar[tuple[str, ...]] = ("rows", "answers")
-    intervals: ClassVar = {
-        "k": Interval(1, auto=True, whole=True),
-        "temperature": Interval(0, open_low=True),
-    }
+    intervals: ClassVar = {"k": Interval(1, auto=True, whole=True), "temperature": Interval(0, open_low=True)}
 
     _n_outputs: Callable[[], int]
     k_: int
@@ -46,36 +43,23 @@ class _KNN(ClosedFormHead):
         self.temperature = temperature
         self.scaling = scaling
 
-    def shapes(
-        self, tensors: Mapping[str, NDArray[Any]], n_outputs: int, n_features: int
-    ) -> dict[str, tuple[int, ...]]:
-        """The shape that each tensor must have, besides the mean and the scale."""
+    def _shapes(self, tensors: Tensors, n_outputs: int, n_features: int) -> Shapes:
         n = len(tensors["rows"]) if "rows" in tensors else 0
         has_codes = isinstance(self, Classifier) and not self.is_multi_
         return {"rows": (n, n_features), "answers": (n,) if has_codes else (n, n_outputs)}
 
-    def fit(
-        self, X: ArrayLike, y: ArrayLike, X_val: ArrayLike | None = None, y_val: ArrayLike | None = None
-    ) -> Self:
-        """Fit on features (N, D) and classes (N,), labels 0/1 (N, L), or numbers (N,) or (N, T)."""
-        features, labels = self._begin(X, y)
-        answers = self._learn_targets(labels)
-        held = self._validation(X_val, y_val)
+    def _fit(self, features: Floats, targets: NDArray[Any], held: tuple[Any, Any]) -> None:
+        judge = self._validation(held)
         self.rows_ = self._unit(features)
-        self.answers_ = answers.astype(np.int32) if answers.dtype == np.int64 else answers
+        self.answers_ = targets.astype(np.int32) if targets.dtype == np.int64 else targets
         self.path_ = []
-        if self.k == "auto":
-            judge = None if held is None else (self._unit(held[0]), self._as_targets(held[1]))
-            self.k_ = self._choose(judge)
-        else:
-            self.k_ = int(self.k)
-        return self
+        self.k_ = self._choose(judge) if self.k == "auto" else int(self.k)
 
-    def _choose(self, judge: tuple[NDArray[np.float32], NDArray[Any]] | None) -> int:
+    def _choose(self, judge: tuple[Floats, NDArray[Any]] | None) -> int:
         """The k with the least squared error of what the neighbours say."""
         n, own = len(self.rows_), None
         if judge is not None:
-            (queries, wanted), most = judge, n
+            queries, wanted, most = self._unit(judge[0]), judge[1], n
         else:
             own = np.unique(np.linspace(0, n - 1, min(n, LEAVE_OUT)).astype(np.int64))
             queries, wanted, most = self.rows_[own], self.answers_[own], n - 1

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 from array_api_compat import array_namespace, device
 from numpy.typing import ArrayLike, NDArray
 
 from headstart.heads.devices import Array, fetched, moved, pick_gpu, seed_of
-from headstart.heads.estimators import CLASS_WEIGHTS, FLOATS, SCALINGS, AffineHead, Classifier, held_out
+from headstart.heads.estimators import (
+    CLASS_WEIGHTS,
+    FLOATS,
+    SCALINGS,
+    AffineHead,
+    Classifier,
+    Floats,
+    held_out,
+)
 from headstart.heads.lbfgs import minimise, no_pairs
 from headstart.heads.logistic_losses import SigmoidLoss, SoftmaxLoss, softplus
 from headstart.heads.parameters import SEEDS, Interval, numbers_of
@@ -117,40 +125,26 @@ class LogisticHead(Classifier, AffineHead):
         self.random_state = random_state
         self.device = device
 
-    def fit(
-        self, X: ArrayLike, y: ArrayLike, X_val: ArrayLike | None = None, y_val: ArrayLike | None = None
-    ) -> Self:
-        """Fit on features (N, D) and classes (N,) or labels 0/1 (N, L).
-
-        Raises
-        ------
-        ConfigError
-            A parameter cannot have this value.
-        DataError
-            There is only one class.
-        """
-        features, labels = self._begin(X, y)
-        codes = self._learn_targets(labels)
-        validation = self._validation(X_val, y_val)
+    def _fit(self, features: Floats, targets: NDArray[Any], held: tuple[Any, Any]) -> None:
+        validation = self._validation(held)
         # The penalty leaves the intercepts alone, so that centred features have the same solution; and
         # L-BFGS finds it in far fewer steps.
         centre, n_classes = self._centre(features), len(self.classes_)
         Z, gpu = standardise(features, centre, self.scale_), pick_gpu(self.device)
         self.path_ = []
-        problem = problem_of(Z, codes, n_classes, gpu, self.class_weight, float(self.label_smoothing))
+        problem = problem_of(Z, targets, n_classes, gpu, self.class_weight, float(self.label_smoothing))
         if self.C != "auto":
             solution = self._solver(problem).solve(float(self.C))
         elif validation is None:
-            train, held = held_out(codes, seed_of(self.random_state))
-            judge = replace(problem.rows(held), weights=None, smoothing=0.0)
+            train, rest = held_out(targets, seed_of(self.random_state))
+            judge = replace(problem.rows(rest), weights=None, smoothing=0.0)
             chosen, route = self._choose(problem.rows(train), judge)
             solution = self._solver(problem, route).solve(chosen.C)
         else:
-            Z_val, val = standardise(validation[0], centre, self.scale_), self._as_targets(validation[1])
+            Z_val, val = standardise(validation[0], centre, self.scale_), validation[1]
             seen = val.reshape(len(val), -1)[:, 0] >= 0
             solution, _ = self._choose(problem, problem_of(Z_val[seen], val[seen], n_classes, gpu))
         self._take(solution, centre, features.dtype)
-        return self
 
     def _solver(self, problem: Problem, guide: Route | None = None) -> PathSolver:
         return PathSolver(problem, int(self.max_iter), float(self.tol), guide)

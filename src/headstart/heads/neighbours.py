@@ -114,7 +114,9 @@ class _Search:
         self.is_dense = self.k * DENSE > among.shape[0]
         self.dtype = np.dtype(np.float64 if self.is_dense else np.float32)
         # Of a sum of D products, in any order, with or without fused multiplication; 8 for rounding the units.
-        self.slack = (queries.shape[1] + 8) * float(np.finfo(self.dtype).eps) / 2
+        self.slack = (
+            (queries.shape[1] + 8) * float(np.finfo(np.float64 if self.is_dense else np.float32).eps) / 2
+        )
         self.floor = np.full(len(queries), -np.inf)  # the k-th nearest is at least as near, up to the slack
         self.pending: list[tuple[Ints, Ints, Floats]] = []
         self.n_pending = 0

@@ -8,7 +8,7 @@ are (B, M, n_outputs), and ``dropouts`` has one share for each member.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -42,6 +42,8 @@ class StackedLinear(nn.Module):
     If they are shared, all members see the same inputs (..., n_inputs), which is one large matrix product, or those
     of one of several streams, which is one for each.
     """
+
+    __call__: Callable[..., Tensor]
 
     def __init__(self, n_members: int, n_inputs: int, n_outputs: int, is_shared: bool = False) -> None:
         super().__init__()
@@ -123,7 +125,8 @@ class Network(nn.Module):
     is_stacked: ClassVar[bool] = True
     """Whether the first dimension of each parameter is that of the members."""
 
-    output: nn.Module
+    output: StackedLinear
+    __call__: Callable[..., Tensor]
 
     def __init__(self, n_members: int) -> None:
         super().__init__()
@@ -131,8 +134,7 @@ class Network(nn.Module):
 
     def logits(self, inputs: Inputs | Streams) -> Tensor:
         """Logits, shape (B, M, n_outputs)."""
-        outputs: Tensor = self(inputs)
-        return outputs
+        return self(inputs)
 
     def draw(self, generator: torch.Generator, members: slice = ALL) -> None:
         """First weights, the same for all of these members.
@@ -177,8 +179,7 @@ class LinearNetwork(Network):
         self.output = StackedLinear(len(dropouts), n_features, n_outputs, is_shared=not self.dropout.is_on)
 
     def forward(self, inputs: Tensor | Streams) -> Tensor:
-        outputs: Tensor = self.output(self.dropout(inputs))
-        return outputs
+        return self.output(self.dropout(inputs))
 
 
 class InputDropout(StackedDropout):
@@ -218,8 +219,7 @@ class MLP(Network):
         values: Any = inputs
         for layer, norm in zip(self.hidden, self.norms, strict=True):
             values = self.dropout(gelu(norm(layer(values))))
-        outputs: Tensor = self.output(values)
-        return outputs
+        return self.output(values)
 
 
 class ResidualNetwork(Network):
@@ -244,8 +244,7 @@ class ResidualNetwork(Network):
         values = self.inputs(inputs)
         for norm, wide, narrow in zip(self.norms, self.wide, self.narrow, strict=True):
             values = values + self.dropout(narrow(self.dropout(gelu(wide(norm(values))))))
-        outputs: Tensor = self.output(self.norm(values))
-        return outputs
+        return self.output(self.norm(values))
 
 
 class AttentionNetwork(Network):
@@ -294,8 +293,7 @@ class AttentionNetwork(Network):
         values = self.inputs(values)
         is_asked = self.query is not None
         pooled = self._ask(values, there) if is_asked else self._mean(self._mix(values, there), there)
-        outputs: Tensor = self.output(self.dropout(self.norm(pooled)))
-        return outputs
+        return self.output(self.dropout(self.norm(pooled)))
 
     def _mix(self, values: Tensor, there: Tensor) -> Tensor:
         for norm, projection, mixer in zip(self.norms, self.projections, self.mixers, strict=True):

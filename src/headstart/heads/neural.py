@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.errors import ConfigError, DataError
-from headstart.heads.estimators import Classifier, Regressor
+from headstart.heads.estimators import Classifier, Regressor, Shapes, Tensors
 from headstart.heads.parameters import Interval, ParameterError
 from headstart.heads.rows import blocks, standardise
 from headstart.heads.torch_heads import TorchHead
@@ -64,7 +64,6 @@ class TorchRegressor(Regressor):
         return scaled.astype(np.float32)
 
 
-@dataclass(eq=False, repr=False, kw_only=True)
 class _Linear(TorchHead):
     kind: ClassVar[str] = "linear"
 
@@ -85,10 +84,8 @@ class _Linear(TorchHead):
 
         return LinearNetwork(n_features, n_outputs, dropouts)
 
-    def shapes(
-        self, tensors: Mapping[str, NDArray[Any]], n_outputs: int, n_features: int
-    ) -> dict[str, tuple[int, ...]]:
-        """The shape that each tensor must have; without making a network, which would import torch."""
+    def _shapes(self, tensors: Tensors, n_outputs: int, n_features: int) -> Shapes:
+        """Without making a network, which would import torch."""
         numbers = dict.fromkeys(("output.bias", *self.target_tensors), (n_outputs,))
         return {"output.weight": (n_outputs, n_features), **numbers}
 
@@ -102,7 +99,6 @@ class _Linear(TorchHead):
         return logits.astype(np.float32, copy=False)
 
 
-@dataclass(eq=False, repr=False, kw_only=True)
 class LinearHead(TorchClassifier, _Linear):
     """Softmax regression, or a logistic regression for each of several labels, trained by epochs.
 
@@ -111,7 +107,6 @@ class LinearHead(TorchClassifier, _Linear):
     """
 
 
-@dataclass(eq=False, repr=False, kw_only=True)
 class LinearRegressor(TorchRegressor, _Linear):
     """Linear regression, trained by epochs; for the parameters see `TorchHead`."""
 
@@ -136,7 +131,6 @@ class _MLP(TorchHead):
         return MLP(n_features, n_outputs, int(self.depth), int(self.width), self.norm, dropouts)
 
 
-@dataclass(eq=False, repr=False, kw_only=True)
 class MLPHead(TorchClassifier, _MLP):
     """Hidden layers with norm, GELU and dropout, then a linear one.
 
@@ -151,7 +145,6 @@ class MLPHead(TorchClassifier, _MLP):
     """
 
 
-@dataclass(eq=False, repr=False, kw_only=True)
 class MLPRegressor(TorchRegressor, _MLP):
     """The same for numbers; see `MLPHead`."""
 
@@ -170,7 +163,6 @@ class _Residual(_MLP):
         return ResidualNetwork(n_features, n_outputs, int(self.depth), int(self.width), dropouts)
 
 
-@dataclass(eq=False, repr=False, kw_only=True)
 class ResidualHead(TorchClassifier, _Residual):
     """Blocks of norm, two linear layers, dropout and a shortcut (Gorishniy et al., 2021).
 
@@ -185,7 +177,6 @@ class ResidualHead(TorchClassifier, _Residual):
     """
 
 
-@dataclass(eq=False, repr=False, kw_only=True)
 class ResidualRegressor(TorchRegressor, _Residual):
     """The same for numbers; see `ResidualHead`."""
 
@@ -223,7 +214,6 @@ class _Attention(TorchHead):
         )
 
 
-@dataclass(eq=False, repr=False, kw_only=True)
 class AttentionHead(TorchClassifier, _Attention):
     """Multi-head attention over the vectors of a sample, pooled, then a linear layer.
 
@@ -240,7 +230,6 @@ class AttentionHead(TorchClassifier, _Attention):
     """
 
 
-@dataclass(eq=False, repr=False, kw_only=True)
 class AttentionRegressor(TorchRegressor, _Attention):
     """The same for numbers; see `AttentionHead`."""
 
@@ -286,7 +275,6 @@ class _Own(TorchHead):
         return OwnNetwork(module)
 
 
-@dataclass(eq=False, repr=False, kw_only=True)
 class CustomHead(TorchClassifier, _Own):
     """The module that ``py:package.module:factory`` makes, trained as any torch head.
 
@@ -303,7 +291,6 @@ class CustomHead(TorchClassifier, _Own):
     fitted: ClassVar[tuple[str, ...]] = (*TorchClassifier.fitted, "source_")
 
 
-@dataclass(eq=False, repr=False, kw_only=True)
 class CustomRegressor(TorchRegressor, _Own):
     """The same for numbers; see `CustomHead`."""
 

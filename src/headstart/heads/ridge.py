@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from headstart.heads.devices import pick_gpu
-from headstart.heads.estimators import AffineHead, Classifier, Regressor
+from headstart.heads.estimators import AffineHead, Classifier, Floats, Regressor
 from headstart.heads.parameters import Interval, numbers_of
 from headstart.heads.ridge_path import Design, ridge_path
 
@@ -34,7 +34,7 @@ class _Ridge(AffineHead):
         self.scaling = scaling
         self.device = device
 
-    def _solve(self, features: NDArray[np.floating[Any]], targets: NDArray[Any]) -> Self:
+    def _solve(self, features: Floats, targets: NDArray[Any]) -> None:
         given = self.alphas if self.alpha == "auto" else [float(self.alpha)]
         mean, alphas = self._centre(features), numbers_of("alphas", given)
         path = ridge_path(Design(features, mean, self.scale_, pick_gpu(self.device)), targets, alphas)
@@ -43,7 +43,6 @@ class _Ridge(AffineHead):
         self.path_ = [{"alpha": alpha, "loo_error": error} for alpha, error in pairs]
         shift = path.coef @ mean if self.scaling == "none" else 0
         self._keep(path.coef, path.offset - shift, features.dtype)
-        return self
 
 
 class RidgeHead(Classifier, _Ridge):
@@ -82,19 +81,14 @@ class RidgeHead(Classifier, _Ridge):
 
     fitted: ClassVar = (*Classifier.fitted, "alpha_", "loo_error_", "path_")
 
-    def fit(
-        self, X: ArrayLike, y: ArrayLike, X_val: ArrayLike | None = None, y_val: ArrayLike | None = None
-    ) -> Self:
-        """Fit on features (N, D) and classes (N,) or labels 0/1 (N, L); validation data is not needed."""
-        features, labels = self._begin(X, y)
-        codes = self._learn_targets(labels)
+    def _fit(self, features: Floats, targets: NDArray[Any], held: tuple[Any, Any]) -> None:
         if self.is_multi_:
-            hot = codes > 0
+            hot = targets > 0
         elif len(self.classes_) == 2:
-            hot = codes[:, None] == 1  # the other column would be its mirror image
+            hot = targets[:, None] == 1  # the other column would be its mirror image
         else:
-            hot = codes[:, None] == np.arange(len(self.classes_))
-        return self._solve(features, np.where(hot, np.int8(1), np.int8(-1)))
+            hot = targets[:, None] == np.arange(len(self.classes_))
+        self._solve(features, np.where(hot, np.int8(1), np.int8(-1)))
 
 
 class RidgeRegressor(Regressor, _Ridge):
@@ -109,9 +103,5 @@ class RidgeRegressor(Regressor, _Ridge):
 
     fitted: ClassVar = (*Regressor.fitted, "alpha_", "loo_error_", "path_")
 
-    def fit(
-        self, X: ArrayLike, y: ArrayLike, X_val: ArrayLike | None = None, y_val: ArrayLike | None = None
-    ) -> Self:
-        """Fit on features (N, D) and numbers (N,) or (N, T); validation data is not needed."""
-        features, numbers = self._begin(X, y)
-        return self._solve(features, self._learn_targets(numbers))
+    def _fit(self, features: Floats, targets: NDArray[Any], held: tuple[Any, Any]) -> None:
+        self._solve(features, targets)

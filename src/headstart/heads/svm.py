@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import LinearSVC, LinearSVR
 
 from headstart.heads.devices import seed_of
-from headstart.heads.estimators import CLASS_WEIGHTS, SCALINGS, AffineHead, Classifier, Regressor
+from headstart.heads.estimators import CLASS_WEIGHTS, SCALINGS, AffineHead, Classifier, Floats, Regressor
 from headstart.heads.parameters import SEEDS, Interval
 from headstart.heads.rows import standardise
 
@@ -87,22 +87,16 @@ class SVMHead(Classifier, _SVM):
         self.scaling = scaling
         self.random_state = random_state
 
-    def fit(
-        self, X: ArrayLike, y: ArrayLike, X_val: ArrayLike | None = None, y_val: ArrayLike | None = None
-    ) -> Self:
-        """Fit on features (N, D) and classes (N,) or labels 0/1 (N, L); validation data is not needed."""
-        features, labels = self._begin(X, y)
-        codes = self._learn_targets(labels)
+    def _fit(self, features: Floats, targets: NDArray[Any], held: tuple[Any, Any]) -> None:
         # All classes in one call: liblinear copies the features in each.
-        targets = np.where(codes > 0, 1, -1) if self.is_multi_ else codes[:, None]
+        columns = np.where(targets > 0, 1, -1) if self.is_multi_ else targets[:, None]
         model = LinearSVC(
             C=self.C,
             max_iter=self.max_iter,
             class_weight=None if self.class_weight == "none" else "balanced",
             random_state=seed_of(self.random_state),
         )
-        self._keep(*self._solve(model, features, targets), features.dtype)
-        return self
+        self._keep(*self._solve(model, features, columns), features.dtype)
 
 
 class SVMRegressor(Regressor, _SVM):
@@ -136,13 +130,8 @@ class SVMRegressor(Regressor, _SVM):
         self.scaling = scaling
         self.random_state = random_state
 
-    def fit(
-        self, X: ArrayLike, y: ArrayLike, X_val: ArrayLike | None = None, y_val: ArrayLike | None = None
-    ) -> Self:
-        """Fit on features (N, D) and numbers (N,) or (N, T); validation data is not needed."""
-        features, labels = self._begin(X, y)
-        numbers = self._learn_targets(labels)
-        mean, deviation = numbers.mean(axis=0), numbers.std(axis=0)
+    def _fit(self, features: Floats, targets: NDArray[Any], held: tuple[Any, Any]) -> None:
+        mean, deviation = targets.mean(axis=0), targets.std(axis=0)
         deviation = np.where(deviation > 0, deviation, 1.0)
         model = LinearSVR(
             C=self.C,
@@ -152,9 +141,8 @@ class SVMRegressor(Regressor, _SVM):
             max_iter=self.max_iter,
             random_state=seed_of(self.random_state),
         )
-        coef, intercept = self._solve(model, features, (numbers - mean) / deviation)
+        coef, intercept = self._solve(model, features, (targets - mean) / deviation)
         self._keep(coef * deviation[:, None], intercept * deviation + mean, features.dtype)
-        return self
 
 
 def _fit_quietly(model: Any, Z: NDArray[Any], targets: NDArray[Any]) -> bool:

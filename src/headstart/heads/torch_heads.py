@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from headstart.errors import ConfigError, DataError
 from headstart.heads.devices import pick_device, seed_of
-from headstart.heads.estimators import CLASS_WEIGHTS, FLOATS, SCALINGS, BaseHead, Regressor
+from headstart.heads.estimators import CLASS_WEIGHTS, FLOATS, SCALINGS, BaseHead, Regressor, Shapes, Tensors
 from headstart.heads.parameters import SEEDS, Interval, check
 from headstart.heads.rows import moments, moments_of, standardise
 from headstart.heads.sequences import sequences_of, vectors_of
@@ -202,7 +202,7 @@ class TorchHead(BaseHead):
         targets = {name: getattr(self, f"{name}_") for name in self.target_tensors}
         return {"mean": self.mean_, "scale": self.scale_, **self.weights_, **targets}
 
-    def restore(self, classes: NDArray[Any] | None, tensors: Mapping[str, NDArray[Any]]) -> Self:
+    def restore(self, classes: NDArray[Any] | None, tensors: Tensors) -> Self:
         """Become fitted with classes (n_classes,), None for a regressor, and what `tensors` gave."""
         if classes is not None:
             self.classes_ = classes
@@ -213,10 +213,7 @@ class TorchHead(BaseHead):
         self.n_features_in_ = len(self.mean_)
         return self
 
-    def shapes(
-        self, tensors: Mapping[str, NDArray[Any]], n_outputs: int, n_features: int
-    ) -> dict[str, tuple[int, ...]]:
-        """The shape that each tensor must have, besides the mean and the scale."""
+    def _shapes(self, tensors: Tensors, n_outputs: int, n_features: int) -> Shapes:
         network = self._network(n_features, n_outputs, [0.0])
         weights = network.member_weights(network.state_dict(), 0)
         whole = tuple(n for n, weight in weights.items() if not weight.is_floating_point())
@@ -262,7 +259,7 @@ class TorchHead(BaseHead):
         """Features, checked: an array (N, D), rows that stay where they are, or sequences."""
         if not self.takes_sequences and not is_stored(X):
             return validate_data(self, X, dtype=FLOATS, reset=reset)
-        features = sequences_of(X) if self.takes_sequences else X
+        features: Any = sequences_of(X) if self.takes_sequences else X
         if features is None:
             raise DataError(
                 f"the head {self.kind!r} has nothing to attend to: features have one vector a sample. Give it "

@@ -31,7 +31,6 @@ def evaluate_multi(
     Y_true: NDArray[Any],
     probabilities: NDArray[Any],
     names: Sequence[str],
-    threshold: float = 0.5,
     *,
     resamples: int = RESAMPLES,
     seed: int = 0,
@@ -43,8 +42,6 @@ def evaluate_multi(
     Y_true : ndarray of 0 and 1, shape (N, L)
     probabilities : ndarray of float, shape (N, L)
     names : sequence of str, length L
-    threshold : float
-        A label is predicted where its probability is above, in [0, 1).
     resamples, seed : int
         Of the bootstrap; 0 resamples leave intervals out.
 
@@ -65,7 +62,7 @@ def evaluate_multi(
     """
     truth = np.asarray(Y_true) > 0
     _check(truth, probabilities, names)
-    said = probabilities > threshold
+    said = probabilities > 0.5
     by_sample = _by_sample(truth, said, probabilities)
     roc_auc, average_precision = ranking_figures(truth, probabilities)
     micro = ranking_figures(truth.reshape(-1, 1), probabilities.reshape(-1, 1))
@@ -146,12 +143,12 @@ def _resampler(
     return figures
 
 
-def judge_labels(truth: NDArray[np.bool_], probabilities: NDArray[Any], threshold: float = 0.5) -> Judged:
+def judge_labels(truth: NDArray[np.bool_], probabilities: NDArray[Any]) -> Judged:
     """Of several labels a sample: ``accuracy`` (all of a sample's labels right), two F1 and ``log_loss``.
 
-    Labels and probabilities are (N, L); a label is predicted where its probability is above the threshold.
+    Labels and probabilities are (N, L); a label is predicted where its probability is above a half.
     """
-    said = probabilities > threshold
+    said = probabilities > 0.5
     p = np.clip(np.where(truth, probabilities, 1 - probabilities.astype(np.float64)), SMALLEST, 1)
     is_right = (truth == said).all(axis=1)
     means = {"accuracy": is_right.astype(np.float64), "log_loss": -np.log(p).mean(axis=1)}

@@ -22,13 +22,7 @@ from headstart.metrics.counts import (
     single_figures,
 )
 from headstart.metrics.ranking import ranking_figures, ranking_intervals, weighted_ranking_figures
-from headstart.metrics.resampling import (
-    RESAMPLES,
-    Draws,
-    counts_of,
-    percentile_intervals,
-    weights_of,
-)
+from headstart.metrics.resampling import RESAMPLES, Draws, counts_of, percentile_intervals, weights_of
 from headstart.types import Judged
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,15 +21,7 @@ LOOKS_AGAIN = ("extract", "predict")
 
 @dataclass(frozen=True)
 class StepOutcome:
-    """What became of a step.
-
-    Parameters
-    ----------
-    state : {"done", "there", "to do", "to resume"}
-        The last two are what a dry run foresees.
-    reason : str
-        Why it ran, or would run.
-    """
+    """What became of a step, or (``to do`` and ``to resume``) what a dry run foresees, and why."""
 
     name: str
     verb: str
@@ -41,15 +33,7 @@ class StepOutcome:
 
 @dataclass(frozen=True)
 class PipelineOutcome:
-    """What became of a pipeline.
-
-    Parameters
-    ----------
-    folder : Path
-        Where everything lies: a folder for each step.
-    steps : tuple of StepOutcome
-        In the order of the file.
-    """
+    """What became of a pipeline: its steps in the order of the file, and the folder that has a folder for each."""
 
     name: str
     folder: Path
@@ -64,28 +48,17 @@ class PipelineOutcome:
 
     def to_json(self) -> dict[str, Any]:
         """For machines."""
-        steps = [
-            {"name": step.name, "verb": step.verb, "state": step.state, "reason": step.reason,
-             "seconds": step.seconds, "result": step.result}
-            for step in self.steps
-        ]  # fmt: skip
-        return {"pipeline": self.name, "out": str(self.folder), "steps": steps}
+        return {
+            "pipeline": self.name,
+            "out": str(self.folder),
+            "steps": [asdict(step) for step in self.steps],
+        }
 
 
 def run_pipeline(
     pipeline: Pipeline, folder: Path, progress: Progress, cache: str | None = None, offline: bool = False
 ) -> PipelineOutcome:
-    """Run what is not there yet.
-
-    Parameters
-    ----------
-    pipeline : Pipeline
-    folder : Path
-        Of the results: a folder for each step, and ``pipeline.json``.
-    progress : Progress
-    cache : str, optional
-    offline : bool
-        Open no socket.
+    """Run what is not there yet; results go to a folder for each step, and ``pipeline.json``.
 
     Raises
     ------
@@ -121,15 +94,13 @@ def foresee(
         if changing:
             outcomes[step.name] = StepOutcome(step.name, step.verb, "to do", f"after {', '.join(changing)}")
             continue
-        known = {name: done for name in step.needs if (done := state[name]) is not None}
-        work = work_of(step, bench, known, make=False)
+        work = work_of(step, bench, state.of(step.needs), make=False)
         outcomes[step.name] = _standing(work, bench, state[step.name])
     return PipelineOutcome(pipeline.name, folder, tuple(outcomes.values()))
 
 
 def _run_step(step: Step, bench: Bench, state: State, number: str) -> StepOutcome:
-    known = {name: done for name in step.needs if (done := state[name]) is not None}
-    work = work_of(step, bench, known, make=True)
+    work = work_of(step, bench, state.of(step.needs), make=True)
     before = state[step.name]
     standing = _standing(work, bench, before)
     if standing.state == "there" and step.verb not in LOOKS_AGAIN:
@@ -151,10 +122,7 @@ def _run_step(step: Step, bench: Bench, state: State, number: str) -> StepOutcom
 
 def _is_same(before: Done, now: Done) -> bool:
     """Whether a step that looked at its data again found nothing new."""
-    counted = {"computed"}
-    return {k: v for k, v in before.result.items() if k not in counted} == {
-        k: v for k, v in now.result.items() if k not in counted
-    }
+    return {**before.result, "computed": 0} == {**now.result, "computed": 0}
 
 
 def _standing(work: Work, bench: Bench, before: Done | None) -> StepOutcome:
@@ -170,17 +138,14 @@ def _standing(work: Work, bench: Bench, before: Done | None) -> StepOutcome:
     if before.key != work.key:
         return outcome("to do", "its settings or what it hangs on have changed")
     if before.state == "begun":
-        is_begun = verb in ("fit-head", "fine-tune") and _training_of(work).exists()
+        training = work.target.with_name(f".{work.target.name}.training")
+        is_begun = verb in ("fit-head", "fine-tune") and training.exists()
         return outcome("to resume" if is_begun else "to do", "it was interrupted")
     if verb == "extract" and not _has_set(before, bench):
         return outcome("to do", "its set is gone")
     if not before.is_whole(work.target):
         return outcome("to do", "its result is gone or was changed")
     return outcome("there", "looks at the data again" if verb in LOOKS_AGAIN else "")
-
-
-def _training_of(work: Work) -> Path:
-    return work.target.with_name(f".{work.target.name}.training")
 
 
 def _has_set(before: Done, bench: Bench) -> bool:

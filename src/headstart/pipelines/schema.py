@@ -127,13 +127,7 @@ class Pipeline:
 
 
 def load_pipeline(path: Path, changes: Sequence[str] = ()) -> Pipeline:
-    """Read a pipeline and check all of it, before anything runs.
-
-    Parameters
-    ----------
-    path : Path
-    changes : sequence of str
-        ``--set`` options: ``PATH=VALUE``.
+    """Read a pipeline and check all of it, with ``--set`` options (``PATH=VALUE``), before anything runs.
 
     Raises
     ------
@@ -142,179 +136,171 @@ def load_pipeline(path: Path, changes: Sequence[str] = ()) -> Pipeline:
     """
     document = read_document(path)
     change(document, changes, list(VERBS))
-    values = document.values
-    _check_names(document, values, TOP, ())
+    values, top = document.values, _Spot(document)
+    _check_names(top, values, TOP)
     name = values.get("name", path.stem)
     if not isinstance(name, str) or not SET_NAME.fullmatch(name):
-        raise document.error(f"a name has letters, digits, '.', '_' and '-' (got {name!r})", "name")
+        raise top.error(f"a name has letters, digits, '.', '_' and '-' (got {name!r})", "name")
     steps = values.get("steps")
     if not isinstance(steps, dict) or not steps:
-        raise document.error(
+        raise top.error(
             "there are no steps; write steps: with a name for each and its command below", "steps"
         )
-    data = _data(document, values.get("data"), ("data",))
+    data = _data(top.below("data"), values.get("data"))
     found: list[Step] = []
     for step_name, said in steps.items():
-        found.append(_step(document, str(step_name), said, data, found))
+        found.append(_step(top.below("steps", str(step_name)), said, data, found))
     return Pipeline(name, " ".join(str(values.get("about", "")).split()), tuple(found))
 
 
-def _step(document: Document, name: str, said: Any, data: DataConfig | None, before: Sequence[Step]) -> Step:
-    where = ("steps", name)
+@dataclass(frozen=True)
+class _Spot:
+    """A place in a document, and what mistakes there begin with."""
+
+    document: Document
+    names: tuple[str, ...] = ()
+    before: str = ""
+
+    def below(self, *names: str, before: str = "") -> _Spot:
+        """A place further down."""
+        return _Spot(self.document, (*self.names, *names), before or self.before)
+
+    def error(self, message: str, *names: str) -> ConfigError:
+        """A mistake here, or below."""
+        return self.document.error(self.before + message, *self.names, *names)
+
+
+def _step(spot: _Spot, said: Any, data: DataConfig | None, before: Sequence[Step]) -> Step:
+    name = spot.names[-1]
     if not SET_NAME.fullmatch(name):
-        raise document.error(f"a step's name has letters, digits, '.', '_' and '-' (got {name!r})", *where)
+        raise spot.error(f"a step's name has letters, digits, '.', '_' and '-' (got {name!r})")
     if name == "data":
-        raise document.error(
-            "step 'data': its folder is that of data that is made; choose another name", *where
-        )
+        raise spot.error("step 'data': its folder is that of data that is made; choose another name")
     if not isinstance(said, dict) or len(said) != 1:
-        raise document.error(f"step {name!r} needs one command, of {', '.join(VERBS)}", *where)
+        raise spot.error(f"step {name!r} needs one command, of {', '.join(VERBS)}")
     verb, given = next(iter(said.items()))
+    inside = spot.below(str(verb), before=f"step {name!r}: ")
     if verb not in VERBS:
-        raise document.error(f"step {name!r}: {_unknown('command', verb, list(VERBS))}", *where, str(verb))
+        raise inside.error(_unknown("command", verb, list(VERBS)))
     if given is not None and not isinstance(given, dict):
-        raise document.error(f"step {name!r}: {verb} takes options by name (got {given!r})", *where, verb)
-    options = _options(document, name, verb, given or {})
-    own = _data(document, options.pop("data", None), (*where, verb, "data"))
+        raise inside.error(f"{verb} takes options by name (got {given!r})")
+    options = _options(inside, verb, given or {})
+    own = _data(spot.below(verb, "data"), options.pop("data", None))
     if verb in ("extract", "predict"):
         own = own or data
         if own is None:
-            raise document.error(
-                f"step {name!r} needs data: a folder or a file, as --set data=PATH or data: in the file",
-                *where,
+            raise spot.error(
+                f"step {name!r} needs data: a folder or a file, as --set data=PATH or data: in the file"
             )
         columns = own.model_dump(exclude={"path", "make", "rows"}, exclude_unset=True, exclude_none=True)
         options = {**MADE.get(own.make or "", {}), **columns, **options}
-    needs = _needs(document, name, verb, options, before)
-    _check_values(document, name, verb, options)
+    needs = _needs(inside, verb, options, before)
+    _check_values(inside, verb, options)
     return Step(name, verb, options, needs, own)
 
 
-def _options(document: Document, name: str, verb: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def _options(spot: _Spot, verb: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Options by their names with underscores, those without a value left out."""
     kind = VERBS[verb]
-    where = ("steps", name, verb)
-    _check_names(document, given, kind.names, where, f"step {name!r}: ")
+    _check_names(spot, given, kind.names)
     found: dict[str, Any] = {}
     for written, value in given.items():
         option = written.replace("-", "_")
         if option in found:
-            raise document.error(f"step {name!r}: {option!r} is given twice; keep one", *where, written)
-        if value is not None:
-            found[option] = _value(document, kind.config, (*where, written), option, value)
+            raise spot.error(f"{option!r} is given twice; keep one", written)
+        if value is None:
+            continue
+        try:
+            found[option] = as_written(kind.config, option, value)
+        except HeadstartError as error:
+            raise _Spot(spot.document, spot.names).error(str(error), written) from error
     return found
 
 
-def _value(document: Document, config: Any, where: tuple[str, ...], option: str, value: Any) -> Any:
-    try:
-        return as_written(config, option, value)
-    except HeadstartError as error:
-        raise document.error(str(error), *where) from error
-
-
-def _check_names(
-    document: Document,
-    given: Mapping[str, Any],
-    known: Sequence[str],
-    where: tuple[str, ...],
-    before: str = "",
-) -> None:
+def _check_names(spot: _Spot, given: Mapping[str, Any], known: Sequence[str]) -> None:
     for name in given:
         if str(name).replace("-", "_") not in known:
-            raise document.error(before + _unknown("option", str(name), known), *where, str(name))
+            raise spot.error(_unknown("option", str(name), known), str(name))
 
 
 def _unknown(what: str, name: str, known: Sequence[str]) -> str:
     near = nearest(name.replace("-", "_") if what == "option" else name, known)
-    hint = f"did you mean {near}?" if near else f"there are {', '.join(known)}"
-    return f"there is no {what} {name!r}; {hint}"
+    return f"there is no {what} {name!r}; {_hint(near, known)}"
 
 
-def _data(document: Document, said: Any, where: tuple[str, ...]) -> DataConfig | None:
+def _hint(near: str | None, known: Sequence[str]) -> str:
+    return f"did you mean {near}?" if near else f"there are {', '.join(known) or 'none'}"
+
+
+def _data(spot: _Spot, said: Any) -> DataConfig | None:
     """The data that is meant, checked as far as it can be before it is there."""
     if said is None:
         return None
     if not isinstance(said, dict):
         said = {"path": str(said)}
-    _check_names(document, said, list(DataConfig.model_fields), where)
+    _check_names(spot, said, list(DataConfig.model_fields))
     values = {name.replace("-", "_"): value for name, value in said.items() if value is not None}
-    written = {name: as_written(DataConfig, name, value) for name, value in values.items()}
     try:
-        data = DataConfig(**written)
+        data = DataConfig(**{name: as_written(DataConfig, name, value) for name, value in values.items()})
     except ConfigError as error:
-        raise document.error(f"data: {error}", *where) from error
-    if data.path is None and data.make is None:
-        return None
+        raise spot.error(f"data: {error}") from error
     if data.path is not None and data.make is not None:
-        raise document.error("data has a path or is made, not both", *where)
-    if data.make is None and data.rows is not None:
-        raise document.error(
-            "rows is for data that is made; give fewer rows in the data itself", *where, "rows"
-        )
+        raise spot.error("data has a path or is made, not both")
+    if data.make is None and data.rows is not None and data.path is not None:
+        raise spot.error("rows is for data that is made; give fewer rows in the data itself", "rows")
     if data.make is not None and data.make not in MADE:
         near = nearest(data.make, list(MADE))
-        hint = f"; did you mean {near}?" if near else ""
-        there = ", ".join(MADE)
-        raise document.error(
-            f"nothing is called {data.make!r} that could be made; there are {there}{hint}", *where, "make"
-        )
-    return data
+        there = f"there are {', '.join(MADE)}" + (f"; did you mean {near}?" if near else "")
+        raise spot.error(f"nothing is called {data.make!r} that could be made; {there}", "make")
+    return None if data.path is None and data.make is None else data
 
 
-def _needs(
-    document: Document, name: str, verb: str, options: dict[str, Any], before: Sequence[Step]
-) -> tuple[str, ...]:
+def _needs(spot: _Spot, verb: str, options: dict[str, Any], before: Sequence[Step]) -> tuple[str, ...]:
     """The earlier steps that a step hangs on; where they are plain they need not be said."""
-    kind, where = VERBS[verb], ("steps", name, verb)
+    kind, plain = VERBS[verb], _Spot(spot.document, spot.names)
+    name = spot.names[1]
     sets = [step.name for step in before if step.verb == "extract"]
     runs = [step.name for step in before if step.verb in LEAVES_A_RUN]
     if "set" in kind.sets and "set" not in options and verb != "compare":
         if not sets:
-            raise document.error(f"step {name!r} needs features: put an extract step before it", *where)
+            raise plain.error(f"step {name!r} needs features: put an extract step before it")
         options["set"] = sets[-1]
     if verb == "compare" and not options.get("runs"):
         options["runs"] = runs
     needs: list[str] = []
-    for option, known, what in (*((o, sets, "an extract step") for o in kind.sets),
-                                *((o, runs, "a step that leaves a run") for o in kind.runs)):  # fmt: skip
+    named = [(option, sets, "an extract step") for option in kind.sets]
+    named += [(option, runs, "a step that leaves a run") for option in kind.runs]
+    for option, known, what in named:
         said = options.get(option, [])
         for one in said if isinstance(said, list) else [said]:
             if one not in known:
-                near = nearest(str(one), known)
-                hint = f"did you mean {near}?" if near else f"there are {', '.join(known) or 'none'}"
-                raise document.error(
-                    f"step {name!r}: {option} names {what} before it, and {one!r} is none; {hint}",
-                    *where,
-                    option,
-                )
+                hint = _hint(nearest(str(one), known), known)
+                raise spot.error(f"{option} names {what} before it, and {one!r} is none; {hint}", option)
             needs.append(str(one))
     if verb == "compare" and len(options["runs"]) < 2:
-        raise document.error(f"step {name!r}: compare takes two runs or more", *where)
+        raise spot.error("compare takes two runs or more")
     if verb in ("predict", "export") and "run" not in options:
-        raise document.error(f"step {name!r}: say which run, of {', '.join(runs) or 'none'}", *where)
+        raise spot.error(f"say which run, of {', '.join(runs) or 'none'}")
     return tuple(dict.fromkeys(needs))
 
 
-def _check_values(document: Document, name: str, verb: str, options: Mapping[str, Any]) -> None:
+def _check_values(spot: _Spot, verb: str, options: Mapping[str, Any]) -> None:
     """Make the configuration once with stand-ins, so that a mistake shows now and not after an hour."""
-    kind = VERBS[verb]
     needed = {"data": STAND_IN} if verb in ("extract", "fine-tune", "predict") else {}
     try:
-        kind.config(**{**needed, **options})
+        VERBS[verb].config(**{**needed, **options})
     except ConfigError as error:
         option = str(error).partition(":")[0].partition(".")[0].replace("-", "_")
-        written = next(
-            (said for said in (option, option.replace("_", "-"))
-             if ("steps", name, verb, said) in document.places), option,
-        )  # fmt: skip
-        raise document.error(f"step {name!r}: {error}", "steps", name, verb, written) from error
+        dashed = option.replace("_", "-")
+        written = dashed if (*spot.names, dashed) in spot.document.places else option
+        raise spot.error(str(error), written) from error
     if verb == "fine-tune":
         from headstart.tuning.strategies import check_strategy
 
         try:
             check_strategy(str(options.get("strategy", "full")))
         except ConfigError as error:
-            raise document.error(f"step {name!r}: {error}", "steps", name, verb, "strategy") from error
+            raise spot.error(str(error), "strategy") from error
 
 
 def about_pipeline(path: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import fcntl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -64,13 +64,7 @@ def mark_of(folder: Path) -> str:
 
 
 class State:
-    """What all steps of a pipeline have done, kept in its folder after each.
-
-    Parameters
-    ----------
-    folder : Path
-    name : str
-        Of the pipeline.
+    """What all steps of a named pipeline have done, kept in its folder after each.
 
     Raises
     ------
@@ -86,23 +80,24 @@ class State:
     def __getitem__(self, step: str) -> Done | None:
         return self._steps.get(step)
 
+    def of(self, steps: Sequence[str]) -> dict[str, Done]:
+        """What is known of some steps."""
+        return {name: self._steps[name] for name in steps if name in self._steps}
+
     def put(self, step: str, done: Done) -> None:
         """Remember a step, on disk as well."""
         self._steps[step] = done
-        write_json(
-            self.folder / FILE,
-            {
-                "format": FORMAT,
-                "pipeline": self.name,
-                "steps": {name: asdict(one) for name, one in self._steps.items()},
-            },
-        )
+        self._write()
 
     def begin(self) -> None:
         """Make the folder and say whose it is, before anything else lies in it."""
         make_directory(self.folder)
         if not (self.folder / FILE).exists():
-            write_json(self.folder / FILE, {"format": FORMAT, "pipeline": self.name, "steps": {}})
+            self._write()
+
+    def _write(self) -> None:
+        steps = {name: asdict(one) for name, one in self._steps.items()}
+        write_json(self.folder / FILE, {"format": FORMAT, "pipeline": self.name, "steps": steps})
 
     def _read(self) -> dict[str, Done]:
         path = self.folder / FILE

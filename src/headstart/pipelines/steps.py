@@ -25,7 +25,7 @@ from headstart.tasks import open_task
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from headstart.cache.reading.labels import Labels
+    from headstart.cache.mapped import Labels
     from headstart.comparison.runs import NamedRun
     from headstart.config import Config
     from headstart.contracts import Progress

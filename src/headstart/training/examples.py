@@ -42,7 +42,7 @@ class Examples:
     @property
     def rows_at_once(self) -> int:
         """How many rows fit into memory beside what a network makes of them."""
-        return rows_of(self.n_numbers)
+        return max(MOST_NUMBERS // max(self.n_numbers, 1), 1)
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -142,11 +142,6 @@ class Stream:
     members: Sequence[Member]
     validation: Examples | None = None
     seed: int = 0
-
-
-def rows_of(n_numbers: int) -> int:
-    """How many rows of so many numbers are taken at once."""
-    return max(MOST_NUMBERS // max(n_numbers, 1), 1)
 
 
 def batches_of(n: int, batch_size: int, seed: int, epoch: int, device: torch.device) -> Sequence[Tensor]:

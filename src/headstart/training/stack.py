@@ -19,7 +19,7 @@ from headstart.training.checkpoint import Checkpoint
 from headstart.training.examples import Examples, Inputs, Stream, batches_of, generator_of, mixing
 from headstart.training.loop import Loop, TrainingResult
 from headstart.training.settings import Settings
-from headstart.training.trainee import Group, Objective, Step
+from headstart.training.trainee import Group, Objective, Step, Trainee
 
 VALIDATION_LOGITS = 1 << 17
 """Rows times members that are evaluated at once."""
@@ -31,8 +31,8 @@ SMALL_STEP = 1 << 23
 """Multiplications of a step (rows times parameters) from which a second thread pays for its wake-up."""
 
 
-class HeadStack:
-    """A stack of networks with the samples that each sees; a `Trainee`.
+class HeadStack(Trainee):
+    """A stack of networks with the samples that each sees.
 
     The streams have the network's M members in all, in their order, and each has as many examples of one width.
     """
@@ -56,13 +56,10 @@ class HeadStack:
         """How many are still trained."""
         return self._network.n_members
 
-    def parameters(self) -> dict[str, nn.Parameter]:
-        """See `Trainee`."""
-        return {n: p for n, p in self._network.named_parameters() if p.requires_grad}
-
-    def state(self) -> dict[str, Tensor]:
-        """See `Trainee`."""
-        return dict(self._network.state_dict())
+    @property
+    def module(self) -> nn.Module:
+        """The network of all of them."""
+        return self._network
 
     def groups(self) -> list[Group]:
         """Matrices, which are decayed, and vectors, which are not."""
@@ -164,10 +161,6 @@ class HeadStack:
         means = [loss / n if n else None for loss, n in zip(losses.tolist(), n_seen, strict=True)]
         shares = (right / len(numbers)).tolist() if is_counted else [None] * self.n_members
         return list(zip(means, shares, strict=True))
-
-    def halve(self) -> bool:
-        """A batch of features is taken at once."""
-        return False
 
     def keep(self, members: Tensor) -> None:
         """See `Trainee`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -32,57 +32,71 @@ class Step:
     n_samples: int
 
 
-class Trainee(Protocol):
-    """M members that are trained side by side, with their samples."""
+class Trainee:
+    """M members that are trained side by side, with their samples; a single network is one member."""
 
     is_stacked: bool
     """Whether the first dimension of each parameter is that of the members; else there is one member."""
     device: torch.device
     seed: int
     n_samples: int
+    n_steps: int
+    """Per epoch."""
     rates: list[float]
     """The peak learning rate of each member."""
 
     @property
     def n_members(self) -> int:
         """How many are still trained."""
+        return 1
 
     @property
-    def n_steps(self) -> int:
-        """Steps per epoch."""
+    def module(self) -> nn.Module:
+        """What is trained."""
+        raise NotImplementedError
 
     def parameters(self) -> dict[str, nn.Parameter]:
         """The parameters that train, by name."""
+        return {name: p for name, p in self.module.named_parameters() if p.requires_grad}
 
     def state(self) -> dict[str, Tensor]:
         """All that training changes, as it is now: parameters and buffers by name."""
+        return dict(self.module.state_dict())
 
     def groups(self) -> list[Group]:
         """Each parameter that trains in one group."""
+        raise NotImplementedError
 
     def begin(self, epoch: int) -> None:
         """Go into training mode, and draw what is drawn once per epoch: it follows from the seed and the epoch."""
+        raise NotImplementedError
 
     def steps(self, first: int) -> Iterable[Step]:
         """The steps of the epoch, without those before ``first``."""
+        raise NotImplementedError
 
     def losses(self, part: Any) -> Tensor:
         """The share of a part in the mean loss of its step, of each member, shape (M,)."""
+        raise NotImplementedError
 
     def loss_of_all(self) -> Tensor:
         """The loss of all samples with the penalty of weight decay, for L-BFGS; of one member."""
+        raise NotImplementedError
 
     def evaluate(self) -> list[tuple[float | None, float | None]]:
         """Mean loss and accuracy of each member on validation samples, in eval mode; None where there is none."""
+        raise NotImplementedError
 
     def halve(self) -> bool:
         """Let fewer samples through at once, where memory did not suffice; False if that cannot be."""
+        return False
 
     def keep(self, members: Tensor) -> None:
         """Go on with some members, by their places."""
 
     def about(self) -> Mapping[str, Any]:
         """What callbacks are told of the first member before it begins."""
+        return {}
 
 
 @torch.no_grad()

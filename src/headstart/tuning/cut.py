@@ -24,9 +24,9 @@ from headstart.config import ComputeConfig
 from headstart.errors import ConfigError, NoBlocksError
 from headstart.extraction.fill import fill
 from headstart.extraction.plan import plan_for_spaces
-from headstart.tuning.depths import Depths
 from headstart.tuning.samples import LABELS, RawSamples
 from headstart.tuning.strategies import plan_phases
+from headstart.tuning.whole_model import Depths, WholeModel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from headstart.fitting.data import Splits
     from headstart.tuning.samples import RawData
     from headstart.tuning.strategies import Phase
-    from headstart.tuning.whole_model import WholeModel
     from headstart.types import BackboneInfo, Json
 
 CUTTABLE = ("last:", "gradual")

@@ -144,7 +144,7 @@ def _augmentation(config: TuneConfig, features: FeatureSet, raw: Splits) -> Any:
     """Another view of each sample in every epoch; it follows from the seed, the epoch and the sample."""
     assert config.augment is not None
     modality = features.info["source"]["modality"]
-    n_epochs = 1000  # as many views as there are; longer trainings see them again
+    n_epochs = 1000  # as many views as there are; longer training sees them again
     views = open_views(n_epochs, config.augment, config.seed, modality)
     keys = keys_from_arrow(raw["train"].table.column("key"))
 

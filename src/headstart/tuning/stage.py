@@ -48,7 +48,8 @@ def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> Run:
         raw = read_splits(features, [(config.tap, config.backbone)], config.label)
         check_train(raw["train"], features.name)
         if config.sweep:
-            config, work, more["sweep"] = search(config, features, raw, progress, state)
+            best, more["sweep"] = search(config, features, raw, progress, state)
+            config, work = best.config, best.state
         callbacks = [ShowEpochs(progress), *epoch_logs(tracker), *own]
         training = train(config, features, raw, progress, work, callbacks)
         keep_adapters(training.setup.adapted, state / "adapter")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from headstart.errors import DataError
-from headstart.training.trainee import Group, Objective, Step
+from headstart.training.trainee import Group, Objective, Step, Trainee
 from headstart.tuning.samples import EVALUATED_AT_ONCE, LABELS, RawSamples, Windows
 from headstart.tuning.strategies import Phase, Rules
 from headstart.tuning.whole_model import WholeModel
@@ -19,14 +19,14 @@ from headstart.tuning.whole_model import WholeModel
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-class WholeNetwork:
-    """A network with its samples by split, in one phase of a training, of which it is set what trains; a `Trainee`.
+class WholeNetwork(Trainee):
+    """A network with its samples by split, in one phase of a training, of which it is set what trains.
 
     Without validation samples all epochs are trained, and the last weights kept. ``part_size`` samples go through the
     network at once; ``say`` is told a line where that changes.
     """
 
-    n_members, is_stacked = 1, False
+    is_stacked = False
 
     def __init__(
         self,
@@ -55,9 +55,10 @@ class WholeNetwork:
         ]
         self._epoch = 0
 
-    def parameters(self) -> dict[str, nn.Parameter]:
-        """See `Trainee`."""
-        return {n: p for n, p in self.model.named_parameters() if p.requires_grad}
+    @property
+    def module(self) -> nn.Module:
+        """The network."""
+        return self.model
 
     def state(self) -> dict[str, Tensor]:
         """What trains, and the statistics of norms; what is frozen is as it was."""
@@ -68,10 +69,6 @@ class WholeNetwork:
     def groups(self) -> list[Group]:
         """See `Trainee`."""
         return self._groups
-
-    def about(self) -> dict[str, Any]:
-        """See `Trainee`."""
-        return {}
 
     def begin(self, epoch: int) -> None:
         """See `Trainee`."""
@@ -112,10 +109,6 @@ class WholeNetwork:
             logits: Tensor = self.model(inputs)
         return logits
 
-    def loss_of_all(self) -> Tensor:
-        """Whole networks are not trained by L-BFGS."""
-        raise NotImplementedError
-
     def evaluate(self) -> list[tuple[float | None, float | None]]:
         """See `Trainee`."""
         if self._validation is None:
@@ -137,9 +130,6 @@ class WholeNetwork:
         self._evaluated_at_once = self.part_size
         self._say(f"out of memory: going on with {self.part_size} samples at once")
         return True
-
-    def keep(self, members: Tensor) -> None:
-        """There is only one."""
 
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

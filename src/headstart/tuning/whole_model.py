@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -14,12 +15,14 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 from torch import Tensor, nn
 
+from headstart.backbones.blocks import block_list
 from headstart.backbones.freezing import enable_gradients
 from headstart.backbones.pooling import display_tap, is_ragged, pool, reads_of
+from headstart.backbones.timm_models import block_names, depths_of
+from headstart.columns import columns
 from headstart.errors import ConfigError, DataError, SampleError
 from headstart.extraction.backbone import cache_of, reopen
 from headstart.heads.plain import plain_head
-from headstart.tuning.depths import Depths, blocks_of
 
 if TYPE_CHECKING:
     from headstart.contracts import Backbone, FrozenModel, Progress
@@ -32,6 +35,64 @@ HEAD = "head."
 BACKBONE = "backbone."
 ADAPTED = ".base_layer."
 """What peft puts into the name of a weight that it puts an adapter beside."""
+
+
+@dataclass(frozen=True)
+class Depths:
+    """The depth of every parameter of a backbone of so many blocks, or stages; 0 if it cannot be divided.
+
+    It is 0 for what stands before the first block, then the number of the block from 1, and ``n_blocks + 1`` behind
+    the last.
+    """
+
+    n_blocks: int
+    of_parameter: Mapping[str, int]
+
+    @classmethod
+    def of(cls, backbone: nn.Module, blocks: Sequence[nn.Module] | None = None) -> Depths:
+        """Look at a backbone, with its blocks from first to last; if none are given, with those of `blocks_of`."""
+        if hasattr(backbone, "group_matcher"):
+            return cls(*depths_of(backbone))
+        blocks = blocks_of(backbone) if blocks is None else blocks
+        names = {id(parameter): name for name, parameter in backbone.named_parameters()}
+        inside = {
+            names[id(parameter)]: number
+            for number, block in enumerate(blocks, 1)
+            for parameter in block.parameters()
+        }
+        depths, seen = {}, False
+        for name in names.values():
+            seen |= name in inside
+            # What is registered behind the blocks runs behind them: closing norms and poolers.
+            depths[name] = inside.get(name, len(blocks) + 1 if seen else 0)
+        return cls(len(blocks), depths)
+
+    def of_modules(self, backbone: nn.Module) -> dict[str, int]:
+        """The depth of every module: of its shallowest parameter, or of the one that stands before it."""
+        depths: dict[str, int] = {}
+        latest = 0
+        for name, module in backbone.named_modules():
+            prefix = f"{name}." if name else ""
+            own = [self.of_parameter[prefix + part] for part, _ in module.named_parameters()]
+            depths[name] = min(own) if own else latest
+            direct = [prefix + part for part, _ in module.named_parameters(recurse=False)]
+            latest = self.of_parameter[direct[-1]] if direct else latest
+        return depths
+
+
+def blocks_of(backbone: nn.Module) -> list[Any]:
+    """The blocks of a model of transformers, first to last, or of timm, as far as each is a module of its own.
+
+    Any other has none that are known.
+    """
+    if hasattr(backbone, "group_matcher"):
+        return [backbone.get_submodule(name) for name in block_names(backbone)]
+    config = getattr(backbone, "config", None)
+    if config is None:
+        return []
+    text = config.get_text_config() if hasattr(config, "get_text_config") else config
+    depths = getattr(text, "depths", None)
+    return list(block_list(backbone, len(depths) if depths else getattr(text, "num_hidden_layers", None)))
 
 
 class LinearHeadLayer(nn.Module):
@@ -224,7 +285,8 @@ class WholeModel(nn.Module):
 
     def table(self) -> str:
         """The same as lines to print."""
-        return parameter_table(self.parameter_counts)
+        rows = [[name, *counts.values()] for name, counts in self.parameter_counts.items()]
+        return "\n".join(columns(["", "total", "trainable", "frozen"], rows))
 
 
 def counts_of(parameters: Iterable[nn.Parameter]) -> dict[str, int]:
@@ -233,27 +295,6 @@ def counts_of(parameters: Iterable[nn.Parameter]) -> dict[str, int]:
     trainable = sum(size for size, trains in sizes if trains)
     total = sum(size for size, _ in sizes)
     return {"total": total, "trainable": trainable, "frozen": total - trainable}
-
-
-def parameter_table(counts: Mapping[str, Mapping[str, int]]) -> str:
-    """Counts of parameters as lines, a row for each part.
-
-    Examples
-    --------
-    >>> print(parameter_table({"head": {"total": 1540, "trainable": 1540, "frozen": 0}}))
-          total  trainable  frozen
-    head  1,540      1,540       0
-    """
-    columns = ("total", "trainable", "frozen")
-    rows = [("", *columns)] + [
-        (name, *(f"{of[column]:,}" for column in columns)) for name, of in counts.items()
-    ]
-    first, *others = (max(map(len, cells)) for cells in zip(*rows, strict=True))
-    lines = (
-        [name.ljust(first), *(cell.rjust(width) for cell, width in zip(cells, others, strict=True))]
-        for name, *cells in rows
-    )
-    return "\n".join("  ".join(line) for line in lines)
 
 
 def whole_model(

@@ -16,7 +16,7 @@ from headstart.cache.formats import count_rows
 from headstart.cache.index import peek_index
 from headstart.cache.layout import SHARD_NAME
 from headstart.cache.recipe import view_name
-from headstart.cache.uses import read_uses
+from headstart.cache.space import read_uses
 from headstart.errors import HeadstartError
 
 if TYPE_CHECKING:

@@ -1,9 +1,9 @@
-"""Near-duplicates: pairs of rows whose features point the same way, and the groups that they form."""
+"""Rows that are near each other, and rows that are far from all others: duplicates and outliers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,16 +12,13 @@ if TYPE_CHECKING:
 
     from headstart.heads.neighbours import Neighbours
 
+NORMAL = 1.4826
+"""The standard deviation of a normal distribution, in units of its median absolute deviation."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """M pairs of rows, the nearest first.
-
-    Parameters
-    ----------
-    first, second : ndarray of int64, shape (M,)
-        ``first < second`` where both are of the same matrix.
-    """
+    """M pairs of rows, the nearest first; ``first < second`` where both are of the same matrix."""
 
     first: NDArray[np.int64]
     second: NDArray[np.int64]
@@ -71,3 +68,33 @@ def groups_of(pairs: Pairs, n_rows: int) -> NDArray[np.int64]:
 def _sorted(first: NDArray[np.int64], second: NDArray[np.int64], cosine: NDArray[np.float32]) -> Pairs:
     order = np.lexsort((second, first, -cosine))
     return Pairs(first[order].astype(np.int64), second[order].astype(np.int64), cosine[order])
+
+
+def neighbour_distance(neighbours: Neighbours) -> NDArray[np.float64]:
+    """The mean distance of each row to its k nearest, shape (N,): 1 - cosine, in [0, 2]; NaN: it has none.
+
+    Ramaswamy, Rastogi and Shim (2000) use the k-th distance; the mean is steadier (Angiulli and Pizzuti 2002).
+    """
+    known = np.isfinite(neighbours.cosine)
+    total = np.where(known, 1 - neighbours.cosine, 0).sum(axis=1)
+    counted = known.sum(axis=1)
+    return np.where(counted > 0, total / np.maximum(counted, 1), np.nan)
+
+
+def robust_z(values: NDArray[Any]) -> NDArray[np.float64]:
+    """How many deviations each value is above the median, where a few wild ones move neither.
+
+    The deviation is 1.4826 × the median absolute deviation (Iglewicz and Hoaglin 1993); where more than half of
+    the values are equal, that of all values.
+
+    Examples
+    --------
+    >>> robust_z(np.array([1.0, 2, 3, 4, 100])).round(1).tolist()
+    [-1.3, -0.7, 0.0, 0.7, 65.4]
+    """
+    from_median = values - np.nanmedian(values)
+    deviation = NORMAL * np.nanmedian(np.abs(from_median))
+    if not deviation > 0:
+        deviation = np.nanstd(values)
+    scaled: NDArray[np.float64] = from_median / (deviation if deviation > 0 else 1.0)
+    return np.where(np.isnan(scaled), 0.0, scaled)

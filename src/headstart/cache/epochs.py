@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from headstart.errors import ConfigError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 BUFFER_ROWS = 4096  # of 768 float32 numbers: 12 MB, of which the processor's cache holds a good part
 BLOCK_ROWS = 64  # of 768 float16 numbers: 100 KB that a disk gives in one go
@@ -124,3 +126,18 @@ def _filled(blocks: Iterator[NDArray[np.int64]], size: int) -> Iterator[NDArray[
             waiting, n = [window[size:]], n - size
     if n:
         yield np.concatenate(waiting)
+
+
+def one_ahead(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[tuple[Item, Result]]:
+    """Each item with what work makes of it; the next is worked on while the last one is used."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as pool:
+        before = None
+        for item in items:
+            coming = item, pool.submit(work, item)
+            if before is not None:
+                yield before[0], before[1].result()
+            before = coming
+        if before is not None:
+            yield before[0], before[1].result()

@@ -1,67 +1,56 @@
-"""Features that stay on disk: rows and mini-batches of a set that is larger than memory."""
+"""Features that stay on disk: rows, mini-batches and token sequences of a set that is larger than memory."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headstart.cache.reading.dtypes import read_dtype
-from headstart.cache.reading.epochs import BUFFER_ROWS, Epoch, Window
-from headstart.cache.reading.threads import one_ahead
+from headstart.cache.epochs import BUFFER_ROWS, Epoch, one_ahead
+from headstart.cache.rows import convert, read_dtype
 from headstart.errors import ConfigError
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from headstart.cache.reading.held import HeldSamples
-    from headstart.cache.reading.labels import Labels
+    from headstart.cache.rows import StoredRows
     from headstart.types import FeatureRef, LabelKind
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """One label column of N samples; ``y`` is by ``kind``, as `LabelledSamples` says."""
+
+    y: NDArray[Any]
+    names: tuple[str, ...]
+    kind: LabelKind
 
 
 class MappedSamples:
     """Samples whose features are mapped into memory; `MappedFeatures` and `TokenFeatures` are of this kind.
 
-    Parameters
-    ----------
-    held : HeldSamples
-    labels : Labels
+    ``feature`` is what is read; ``y``, ``names`` and ``kind`` are the labels, as `LabelledSamples` says.
     """
 
-    def __init__(self, held: HeldSamples, labels: Labels) -> None:
-        self._held = held
-        self._labels = labels
+    def __init__(
+        self, feature: FeatureRef, rows: StoredRows, labels: Labels, columns: Callable[[], pa.Table]
+    ) -> None:
+        self.feature = feature
+        self.y, self.names, self.kind = labels.y, labels.names, labels.kind
+        self._rows = rows
+        self._columns = columns
 
     def __len__(self) -> int:
-        return len(self._held)
-
-    @property
-    def feature(self) -> FeatureRef:
-        """The feature that is read."""
-        return self._held.feature
-
-    @property
-    def y(self) -> NDArray[Any]:
-        """Labels, N rows; as `LabelledSamples` says."""
-        return self._labels.y
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The label names in order."""
-        return self._labels.names
-
-    @property
-    def kind(self) -> LabelKind:
-        """What the labels are."""
-        return self._labels.kind
+        return len(self._rows)
 
     @cached_property
     def table(self) -> pa.Table:
         """The set's columns, N rows, in the set's order."""
-        return self._held.table
+        return self._columns()
 
 
 class MappedFeatures(MappedSamples):
@@ -71,19 +60,18 @@ class MappedFeatures(MappedSamples):
     mapped shards. Parquet shards cannot be mapped, and are held in memory: `headstart cache compact
     --format hdf5` makes HDF5 of them. What is mapped can be read until this is dropped, whatever happens to
     the cache meanwhile.
-
-    Parameters
-    ----------
-    held : HeldSamples
-    labels : Labels
-    dtype : {"float32", "stored", "float16"}, optional
-        What rows are handed out in; None: float32.
     """
 
-    def __init__(self, held: HeldSamples, labels: Labels, dtype: str | None = None) -> None:
-        super().__init__(held, labels)
-        self._rows = held.open_dense()
-        self.dtype: np.dtype[Any] = read_dtype(dtype, self._rows.kind.dtype)
+    def __init__(
+        self,
+        feature: FeatureRef,
+        rows: StoredRows,
+        labels: Labels,
+        columns: Callable[[], pa.Table],
+        dtype: str | None = None,
+    ) -> None:
+        super().__init__(feature, rows, labels, columns)
+        self.dtype: np.dtype[Any] = read_dtype(dtype, rows.kind.dtype)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -151,17 +139,107 @@ class MappedFeatures(MappedSamples):
         return self._batches(Epoch(batch_size, shuffle, seed, epoch, buffer_rows))
 
     def _batches(self, epoch: Epoch) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-        for window, X in one_ahead(self._read, epoch.windows(self._rows.ranks)):
+        read = partial(self._rows.read, dtype=self.dtype.name)
+        for window, X in one_ahead(read, epoch.windows(self._rows.ranks)):
             y = self.y[window.samples(self._rows.order)]
             for batch in epoch.batches(window):
                 yield X[batch], y[batch]
             del X  # before the next but one is read, so that there are not three of them
 
-    def _read(self, window: Window) -> NDArray[Any]:
-        return self._rows.read(window, self.dtype.name)
-
     def _take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         return self._rows.take(rows, self.dtype.name)
+
+
+class TokenFeatures(MappedSamples):
+    """A sequence of N samples with T vectors of width D each, T differing; `FeatureSet.tokens` makes one.
+
+    The vectors stay where they are stored. Parquet shards cannot be mapped, and are held in memory:
+    `headstart cache compact --format hdf5` makes HDF5 of them.
+    """
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """How many vectors each sample has, shape (N,)."""
+        return self._rows.lengths
+
+    @property
+    def longest(self) -> int:
+        """The most vectors that a sample has."""
+        return int(self.lengths.max(initial=1))
+
+    @property
+    def width(self) -> int:
+        """D."""
+        return self._rows.kind.width
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """What the vectors are stored in."""
+        return self._rows.kind.dtype
+
+    def __repr__(self) -> str:
+        shape = f"{len(self):,} samples, width={self.width}, dtype={self.dtype}"
+        return f"TokenFeatures({self.feature.backbone!r}, {shape})"
+
+    def __getitem__(self, sample: int) -> NDArray[Any]:
+        """The vectors of one sample, shape (T, D): where they lie, in the stored dtype, not to be written to."""
+        return self._rows.vectors(int(numbers_of_rows([sample], len(self))[0]))
+
+    def __iter__(self) -> Iterator[NDArray[Any]]:
+        return (self._rows.vectors(sample) for sample in range(len(self)))
+
+    def padded(
+        self, rows: slice | Sequence[int] | NDArray[Any]
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Some samples as one array, filled up with zeros.
+
+        Parameters
+        ----------
+        rows : slice, sequence of int, or mask of shape (N,)
+
+        Returns
+        -------
+        X : ndarray of float32, shape (B, T_max, D)
+        mask : ndarray of bool, shape (B, T_max)
+            True where there is a vector.
+        """
+        chosen = numbers_of_rows(rows, len(self))
+        lengths = self.lengths[chosen]
+        longest = int(lengths.max(initial=0))
+        X = np.zeros((len(chosen), longest, self.width), dtype=np.float32)
+        for place, (sample, length) in enumerate(zip(chosen.tolist(), lengths.tolist(), strict=True)):
+            convert(np.asarray(self._rows.vectors(sample)), X[place, :length])
+        return X, np.arange(longest) < lengths[:, np.newaxis]
+
+    def batches(
+        self,
+        batch_size: int = 32,
+        shuffle: bool = True,
+        seed: int = 0,
+        epoch: int = 0,
+        buffer_rows: int = BUFFER_ROWS,
+    ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[Any]]]:
+        """Go through all samples once, in padded mini-batches; as `MappedFeatures.batches` does.
+
+        Each batch is read by itself: memory holds one batch. What ``buffer_rows`` bounds is how far apart
+        the samples of neighbouring batches are stored.
+
+        Yields
+        ------
+        X, mask
+            As `padded` gives them.
+        y : ndarray of B rows
+            As `LabelledSamples` says.
+        """
+        return self._batches(Epoch(batch_size, shuffle, seed, epoch, buffer_rows))
+
+    def _batches(self, epoch: Epoch) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[Any]]]:
+        for window in epoch.windows(self._rows.ranks):
+            samples = window.samples(self._rows.order)
+            for batch in epoch.batches(window):
+                rows = samples[batch]
+                X, mask = self.padded(rows)
+                yield X, mask, self.y[rows]
 
 
 def numbers_of_rows(rows: slice | Sequence[int] | NDArray[Any], n: int) -> NDArray[np.int64]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -13,15 +14,22 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from headstart.cache.claims import ClaimBoard, abandoned_hints, clock_of, has_live_writer
-from headstart.cache.upkeep.dropping import drop_rows, plan_drop
-from headstart.cache.upkeep.leftovers import count_rows_of, last_sign_of_life, partials
-from headstart.cache.upkeep.merging import Component, find_components
-from headstart.cache.upkeep.references import State, read_states, retired_at, wanted_keys
-from headstart.cache.upkeep.restore import restore_rows, restore_states
-from headstart.cache.upkeep.trash import Trash, delete, size_of, taken_at, trash_runs
-from headstart.cache.uses import read_uses, trim_uses
-from headstart.errors import ConfigError, CorruptShardError, FormatError
-from headstart.files import EXPIRY
+from headstart.cache.formats import format_of, shard_format
+from headstart.cache.maintenance.compact import Component, find_components, pack_groups, replace
+from headstart.cache.maintenance.trash import (
+    State,
+    Trash,
+    read_states,
+    restore_rows,
+    restore_states,
+    retired_at,
+    taken_at,
+    trash_runs,
+    wanted_keys,
+)
+from headstart.cache.space import read_uses, trim_uses
+from headstart.errors import ConfigError, CorruptShardError, FormatError, HeadstartError
+from headstart.files import EXPIRY, PARTIAL, size_of
 from headstart.keys import contains
 
 if TYPE_CHECKING:
@@ -32,24 +40,16 @@ if TYPE_CHECKING:
     from headstart.cache.store import Cache
     from headstart.contracts import Progress
 
+
 DAY = 24 * 3600.0
 GRACE_DAYS = 7.0
 IN_USE = 3600.0  # seconds for which a command that found rows may not have committed its set yet
-
 Kind = Literal["space", "rows", "state", "partial", "claim", "trash"]
 
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """One thing that goes.
-
-    Parameters
-    ----------
-    n_rows : int
-        Of spaces and rows; else 0.
-    n_bytes : int
-        About how much the disk has back once the trash is emptied.
-    """
+    """One thing that goes: how many rows, if any, and about how many bytes the disk has back afterwards."""
 
     kind: Kind
     place: str
@@ -148,7 +148,7 @@ class _Run:
             if taken_at(run) <= self._cutoff:
                 self._add("trash", str(run), n_bytes=size_of(run))
                 if self._apply:
-                    delete(run)
+                    shutil.rmtree(run, ignore_errors=True)
 
     def _states(self, states: list[State]) -> list[State]:
         """Take away earlier states, if asked to; those that are left."""
@@ -156,7 +156,7 @@ class _Run:
             return states
         old = [s for s in states if not s.is_current and retired_at(s, states) <= self._cutoff]
         for state in old:
-            self._move("state", state.path, f"set {state.name}, state {state.digest}")
+            self._move("state", state.path, f"set {state.name}, state {state.path.name}")
         return [state for state in states if state not in old]
 
     def _spaces(self, states: Sequence[State]) -> None:
@@ -177,10 +177,10 @@ class _Run:
 
     def _space(self, path: Path) -> None:
         """A space that no set refers to, unless something in it is young or it was used lately."""
-        if last_sign_of_life(path) > self._cutoff:
+        if _last_sign_of_life(path) > self._cutoff:
             self._done.spared.append(f"space {path.name}: no set refers to it, but it is younger")
             return
-        moved = self._move("space", path, f"space {path.name}", count_rows_of(self._cache, path))
+        moved = self._move("space", path, f"space {path.name}", _count_rows(self._cache, path))
         if moved is not None and has_live_writer(moved / "claims", self._now()):
             with contextlib.suppress(OSError):  # where a writer made it anew, the next gc fetches rows back
                 os.rename(moved, path)
@@ -207,24 +207,38 @@ class _Run:
     def _drop_rows(
         self, space: Space, index: Index, keep: NDArray[np.bool_], old: Sequence[Component]
     ) -> None:
-        drop = plan_drop(index, keep, old)
-        if not drop.components:
+        """Write what is kept of the components anew that hold a row which is not, and take their shards away."""
+        n_rows = np.bincount(index.shard, minlength=len(index.shards))
+        n_kept = np.bincount(index.shard[keep], minlength=len(index.shards))
+        number = {name: position for position, name in enumerate(index.shards)}
+        kept_bytes, n_dropped = {}, 0
+        for one in old:
+            at = [number[name] for name in one.names]
+            n, n_left = int(n_rows[at].sum()), int(n_kept[at].sum())
+            if n_left < n:
+                kept_bytes[one] = int(one.n_bytes * (n_left / n))
+                n_dropped += n - n_left
+        if not kept_bytes:
             return
-        self._add("rows", f"space {space.id}", drop.n_rows, drop.n_bytes)
+        freed = sum(one.n_bytes - left for one, left in kept_bytes.items())
+        self._add("rows", f"space {space.id}", n_dropped, freed)
         if not self._apply:
             return
         with ClaimBoard(space.claims_dir) as board:
             if board.has_company():
                 self._done.spared.append(f"space {space.id}: a writer is at work in it")
                 return
-            drop_rows(space, index, keep, drop, self._trash.take)
+            for names in pack_groups(list(kept_bytes), kept_bytes):
+                largest = max(names, key=lambda name: (space.shards_dir / name).stat().st_size)
+                shape = shard_format(format_of(Path(largest)))
+                replace(space, index, names, shape, self._trash.take, keep)
         space.refresh()
         space.save_index()
 
     def _leftovers(self) -> None:
         """What writers left that died: partial files, claims, lines about uses."""
         now = self._now()
-        for path in partials(self._cache.root):
+        for path in _partials(self._cache.root):
             with contextlib.suppress(OSError):
                 if now - path.stat().st_mtime > EXPIRY:
                     self._move("partial", path, str(path))
@@ -242,3 +256,29 @@ class _Run:
 
     def _add(self, kind: Kind, place: str, n_rows: int = 0, n_bytes: int = 0) -> None:
         self._done.items.append(Collected(kind, place, n_rows, n_bytes))
+
+
+def _last_sign_of_life(path: Path) -> float:
+    """When a space was last written to or used, in seconds since the epoch."""
+    times = [read_uses(path).last or 0.0]
+    for part in [path / "recipe.json", *(path / "shards").glob("*")]:
+        with contextlib.suppress(OSError):
+            times.append(part.stat().st_mtime)
+    if len(times) == 1:  # an empty folder: somebody may be making it
+        with contextlib.suppress(OSError):
+            times.append(path.stat().st_mtime)
+    return max(times)
+
+
+def _count_rows(cache: Cache, path: Path) -> int:
+    """The rows of a space, as far as they can be read."""
+    try:
+        return len(cache.open_space(path.name))
+    except (HeadstartError, OSError):
+        return 0
+
+
+def _partials(root: Path) -> Iterator[Path]:
+    """Everything in a cache that is being written, or that nobody finished."""
+    for pattern in ("", "spaces/*/", "spaces/*/shards/", "spaces/*/known/", "spaces/*/uses/", "sets/*/"):
+        yield from sorted(root.glob(f"{pattern}*{PARTIAL}"))

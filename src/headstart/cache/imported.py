@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from headstart.cache.formats import concatenated
 from headstart.cache.layout import SHARD_BYTES
 from headstart.cache.recipe import NUMERICS, Recipe
 from headstart.errors import MismatchError
@@ -17,10 +18,9 @@ from headstart.types import Features
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from headstart.cache.exchange.matrices import Matrix
+    from headstart.cache.matrices import Matrix
     from headstart.cache.space import Space
     from headstart.contracts import Progress, ShardFormat
-
 SCHEME = "imported:"
 
 
@@ -85,7 +85,12 @@ def check_imported(space: Space, keys: NDArray[np.uint8], matrix: Matrix, progre
         The space holds another vector under one of the keys, or two rows of one key differ: a vector in
         a space never changes. Or its vectors are of another width: a space has but one.
     """
-    _check_width(space, keys, matrix)
+    width = space.rows(keys[:0]).kind.width
+    if len(space) and width != matrix.width:
+        raise MismatchError(
+            f"{matrix.path} has {matrix.width} numbers a row, and the cache holds features of {width} under that "
+            "name; import it under another --backbone name"
+        )
     progress.begin("checking", len(keys))
     try:
         _check(space, keys, matrix, progress)
@@ -113,15 +118,6 @@ def fill_imported(
     finally:
         progress.end()
     return int(fresh.sum())
-
-
-def _check_width(space: Space, keys: NDArray[np.uint8], matrix: Matrix) -> None:
-    width = space.rows(keys[:0]).kind.width
-    if len(space) and width != matrix.width:
-        raise MismatchError(
-            f"{matrix.path} has {matrix.width} numbers a row, and the cache holds features of {width} under that "
-            "name; import it under another --backbone name"
-        )
 
 
 def _check(space: Space, keys: NDArray[np.uint8], matrix: Matrix, progress: Progress) -> None:
@@ -157,16 +153,10 @@ def _shards(keys: NDArray[np.uint8], matrix: Matrix, wanted: NDArray[np.bool_]) 
         n_bytes += parts[-1].values.nbytes
         start += len(block)
         if n_bytes >= SHARD_BYTES:
-            yield _joined(parts)
+            yield concatenated(parts)
             parts, n_bytes = [], 0
     if n_bytes:
-        yield _joined(parts)
-
-
-def _joined(parts: Sequence[Features]) -> Features:
-    return Features(
-        np.concatenate([part.keys for part in parts]), np.concatenate([part.values for part in parts])
-    )
+        yield concatenated(parts)
 
 
 def _refuse(matrix: Matrix, row: int, why: str) -> None:

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headstart.arrow import keys_from_arrow
-from headstart.cache.digests import DigestCheck
 from headstart.cache.formats import open_shard
 from headstart.cache.index import Index, empty_index, load_index
 from headstart.cache.sets import FeatureSet, open_feature_set
+from headstart.cache.shards import DigestCheck
 from headstart.errors import FormatError, HeadstartError
 from headstart.keys import KEY_BYTES, first_occurrences
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from headstart.cache.space import Space
     from headstart.cache.store import Cache
-
 ROWS_AT_A_TIME = 16_384
 Verdict = Literal["sound", "corrupt", "newer", "gone"]
 
