@@ -149,7 +149,7 @@ def every_plot(n_classes):
         "roc": roc_plot(y, p, names),
         "precision_recall": precision_recall_plot(y, p, names),
         "predictions": prediction_plot(points[:, 0], points[:, 1], STRANGE[0], STRANGE[0]),
-        "distribution": distribution_plot(points[:, :1], [STRANGE[0]], y),
+        "distribution": distribution_plot(points[:, 0], STRANGE[0], y),
         "reliability": reliability_plot(p.max(axis=1), rng.random(len(y)) < 0.7),
         "scatter": scatter_plot(points, y),
         "scatter_by_number": scatter_plot(points, rng.normal(size=len(y)), column=STRANGE[0]),
@@ -158,7 +158,6 @@ def every_plot(n_classes):
         ),
         "line": sweep_plot({"lr": [1e-3, 1e-2, 1e-2]}, [0.1, 0.2, np.nan]),
         "bars": bar_plot(shares, {name: [value, value + 0.1] for name, value in shares.items()}),
-        "distributions": distribution_plot(points, names[:2], y),
     }
 
 
@@ -313,8 +312,8 @@ def test_predictions_lie_about_the_diagonal_on_one_scale():
 
 
 def test_one_distribution_is_drawn_large_with_a_title_that_is_not_cut():
-    values = np.random.default_rng(0).normal(size=(50, 1))
-    one = distribution_plot(values, ["predicted − true length of the whole animal"])
+    values = np.random.default_rng(0).normal(size=50)
+    one = distribution_plot(values, "predicted − true length of the whole animal")
     assert opened(one.png()).width > 600
     (filled, _) = drawn(one).patches
     assert len(filled.get_data().values) == 14  # bins that hold some samples each, and not 40 for 50 samples

@@ -224,8 +224,12 @@ class _Doctor:
     def _options(self, entry: Mapping[str, Json]) -> BackboneOptions:
         given = dict(entry.get("options", {}))
         weights = given.pop("weights", None)
-        own = {"modality": self.source.modality, "offline": self.config.offline}
-        return BackboneOptions(weights=Path(weights) if weights else None, **own, **given)
+        return BackboneOptions(
+            weights=Path(weights) if weights else None,
+            modality=self.source.modality,
+            offline=self.config.offline,
+            **given,
+        )
 
     def _recompute(
         self, rows: NDArray[np.int64], space: Space, view: View | None, opened: OpenedBackbone
@@ -239,7 +243,7 @@ class _Doctor:
         finally:
             self.progress.end()
         live = {int(rows[position]): vector for position, (vector,) in vectors.items()}
-        return live, [f"{self._id(rows[failure.position])}: {failure.reason}" for failure in failures]
+        return live, [f"{self._id(rows[f.position])}: {f.reason}" for f in failures]
 
     def _strangers(
         self, rows: NDArray[np.int64], kept: NDArray[Any], now: NDArray[Any], bound: float

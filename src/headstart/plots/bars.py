@@ -1,4 +1,4 @@
-"""Bars with intervals, and distributions of feature dimensions."""
+"""Bars with intervals, and distributions of numbers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ from headstart.plots.style import (
 )
 
 MOST_BARS = 80
-MOST_PANELS = 12
 MOST_GROUPS = 6
 GAP = "…"
 
@@ -96,38 +95,30 @@ def _write_values(axes: Any, heights: NDArray[np.float64], ends: NDArray[np.floa
 
 @drawing
 def distribution_plot(
-    features: NDArray[Any],
-    names: Sequence[str],
-    labels: NDArray[Any] | None = None,
-    title: str = "Distributions",
+    values: NDArray[Any], name: str, labels: NDArray[Any] | None = None, title: str = "Distributions"
 ) -> Any:
-    """A histogram for each dimension.
+    """A histogram of numbers (N,).
 
-    Parameters
-    ----------
-    features : ndarray of float, shape (N, D)
-        The first 12 dimensions are drawn; a single one is drawn large.
-    names : sequence of str, length D
-        Of the dimensions.
-    labels : ndarray of str, shape (N,), optional
-        Up to six are told apart, each as shares of its own samples; with more, all samples are drawn as one.
-    title : str
+    Up to six labels (N,) are told apart, each as shares of its own samples; with more, all samples are drawn as one.
     """
-    n_panels = min(features.shape[1], MOST_PANELS)
-    columns = min(n_panels, 4)
-    rows = -(-n_panels // columns)
-    wide, high = (4.9, 2.6) if n_panels == 1 else (2.1, 1.2)
-    figure = new_figure((wide + 0.3) * columns + 0.4, (high + 0.55) * rows + 0.75, title)
-    groups = _groups(len(features), labels)
-    for panel in range(n_panels):
-        row, column = divmod(panel, columns)
-        place = 0.3 + (wide + 0.3) * column, 0.4 + (high + 0.55) * (rows - 1 - row)
-        axes = add_axes(figure, *place, wide, high)
-        _histogram(axes, np.asarray(features[:, panel], dtype=np.float64), groups)
-        name = shorten(str(names[panel]), int(wide * 13))
-        axes.set_title(name, size=9, color=INK, loc="left", pad=3, parse_math=False)
+    figure = new_figure(5.6, 3.9, title)
+    axes = add_axes(figure, 0.3, 0.4, 4.9, 2.6)
+    numbers = np.asarray(values, dtype=np.float64)
+    groups = _groups(len(numbers), labels)
+    known = numbers[np.isfinite(numbers)]
+    n_bins = int(np.clip(2 * len(known) ** 0.5, 8, 40))  # more would hold a sample or none
+    edges = np.histogram_bin_edges(known, bins=n_bins)
+    for (group, mine), colour in zip(groups.items(), PALETTE, strict=False):
+        density = np.histogram(numbers[mine], bins=edges)[0] / max(int(mine.sum()), 1)
+        shown = {"color": colour if group else GREY, "label": shorten(group, 14)}
+        axes.stairs(density, edges, fill=True, alpha=0.25, color=shown["color"])
+        axes.stairs(density, edges, linewidth=1.2, **shown)
+    axes.set_yticks([])
+    axes.tick_params(labelsize=7)
+    axes.spines["left"].set_visible(False)
+    axes.set_title(shorten(name, 63), size=9, color=INK, loc="left", pad=3, parse_math=False)
     if len(groups) > 1:
-        add_legend(figure.axes[0], loc="upper right", handlelength=1)
+        add_legend(axes, loc="upper right", handlelength=1)
     return figure
 
 
@@ -137,17 +128,3 @@ def _groups(n: int, labels: NDArray[Any] | None) -> dict[str, NDArray[np.bool_]]
         return {"": np.ones(n, dtype=bool)}
     named = np.asarray(labels, dtype=np.str_)
     return {name: named == name for name in distinct}
-
-
-def _histogram(axes: Any, values: NDArray[np.float64], groups: Mapping[str, NDArray[np.bool_]]) -> None:
-    known = values[np.isfinite(values)]
-    n_bins = int(np.clip(2 * len(known) ** 0.5, 8, 40))  # more would hold a sample or none
-    edges = np.histogram_bin_edges(known, bins=n_bins)
-    for (name, mine), colour in zip(groups.items(), PALETTE, strict=False):
-        density = np.histogram(values[mine], bins=edges)[0] / max(int(mine.sum()), 1)
-        shown = {"color": colour if name else GREY, "label": shorten(name, 14)}
-        axes.stairs(density, edges, fill=True, alpha=0.25, color=shown["color"])
-        axes.stairs(density, edges, linewidth=1.2, **shown)
-    axes.set_yticks([])
-    axes.tick_params(labelsize=7)
-    axes.spines["left"].set_visible(False)

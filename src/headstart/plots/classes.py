@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.metrics.calibration import BINS, reliability
+from headstart.metrics.calibration import reliability
 from headstart.metrics.ranking import ranking_curve, ranking_figures
 from headstart.plots.plot import drawing
 from headstart.plots.style import (
@@ -265,9 +265,7 @@ def _finish(axes: Any, is_roc: bool) -> None:
 
 
 @drawing
-def reliability_plot(
-    confidence: NDArray[Any], is_right: NDArray[Any], title: str = "Reliability", bins: int = BINS
-) -> Any:
+def reliability_plot(confidence: NDArray[Any], is_right: NDArray[Any], title: str = "Reliability") -> Any:
     """Accuracy against confidence, and how many samples have which confidence.
 
     Parameters
@@ -276,9 +274,8 @@ def reliability_plot(
         The probability of the predicted class.
     is_right : ndarray of bool, shape (N,)
     title : str
-    bins : int
     """
-    table = reliability(confidence, is_right, bins)
+    table = reliability(confidence, is_right)
     figure = new_figure(4.6, 5.4, title)
     upper = add_axes(figure, 0.7, 1.85, 3.7, 2.85)
     lower = add_axes(figure, 0.7, 0.6, 3.7, 0.95)

@@ -41,7 +41,13 @@ def new_figure(width: float, height: float, title: str | None = None) -> Any:
     figure, size = Figure(figsize=(width, height), dpi=DPI, facecolor="white"), 12
     if title is not None:
         fitting = int((width - 0.4) * POINTS_AN_INCH / (0.65 * size))
-        style = {"size": size, "weight": "bold", "color": INK, "va": "top", "parse_math": False}
+        style: dict[str, Any] = {
+            "size": size,
+            "weight": "bold",
+            "color": INK,
+            "va": "top",
+            "parse_math": False,
+        }
         figure.text(0.15 / width, 1 - 0.12 / height, shorten(title, fitting), **style)
     return figure
 

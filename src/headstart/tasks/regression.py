@@ -216,8 +216,8 @@ class RegressionTask:
         return {
             "predictions": prediction_plot(said.true, predicted, f"Predictions on {split}", column),
             "residuals": distribution_plot(
-                (predicted - said.true)[:, None],
-                [f"predicted − true {column}"],
+                predicted - said.true,
+                f"predicted − true {column}",
                 title=f"Residuals on {split}",
             ),
         }

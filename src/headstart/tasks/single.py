@@ -253,8 +253,8 @@ class SingleTask:
             "confusion": confusion_plot(metrics["confusion"], f"Confusion on {split}"),
             "reliability": reliability_plot(confidence, is_right, f"Reliability on {split}"),
             "confidence": distribution_plot(
-                confidence[:, None],
-                ["confidence; shares of the right and of the wrong predictions"],
+                confidence,
+                "confidence; shares of the right and of the wrong predictions",
                 np.where(is_right, "right", "wrong"),
                 f"Confidence on {split}",
             ),
