@@ -69,7 +69,7 @@ def path(args: argparse.Namespace) -> None:
     """Cross-validated accuracy over C."""
     from sklearn.linear_model import LogisticRegressionCV
 
-    from headstart.heads.logistic_path import logistic_path_cv
+    from headstart.heads.logistic import logistic_path_cv
 
     X, y, *_ = read(args.features, 10_003, 384, 77)
     grid = np.logspace(-2, 3, args.values)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from rounds import Contestant, stopwatch, take_turns
 
-from headstart.heads.linear import LinearHead
+from headstart.heads.neural import LinearHead
 from headstart.heads.torch_heads import Labelled, fit_stack
 
 RATES, DECAYS = np.geomspace(1e-4, 1e-2, 8), np.geomspace(1e-3, 1.0, 8)

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from headstart.cache.commit import commit_set
 from headstart.cache.formats import shard_format
+from headstart.cache.layout import LABEL
 from headstart.cache.recipe import Recipe
-from headstart.cache.sets import LABEL, FeatureSet
+from headstart.cache.sets import FeatureSet
 from headstart.cache.store import Cache
 from headstart.keys import first_occurrences, key_of, pack
 from headstart.types import Features

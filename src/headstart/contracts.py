@@ -490,6 +490,10 @@ class Head(Protocol):
     """Whether training draws features of changed copies."""
     n_features_in_: int
 
+    @property
+    def task(self) -> LabelKind:
+        """What it predicts; known once it is fitted."""
+
     def fit(self, X: Any, y: Any, X_val: Any = None, y_val: Any = None) -> Any:
         """Fit on features and labels; what has to be chosen is chosen on validation data."""
 

@@ -108,3 +108,8 @@ class Interrupted(HeadstartError):
     def __init__(self, message: str, signal_number: int = 2) -> None:
         super().__init__(message)
         self.exit_code = 128 + signal_number
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of a library says, in a line; its name if it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

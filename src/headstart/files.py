@@ -46,6 +46,11 @@ def fingerprint(stat: os.stat_result) -> bytes:
     return blake2b(_IDENTITY.pack(*stat_fields(stat)), digest_size=16).digest()
 
 
+def content_digest(content: bytes | memoryview) -> str:
+    """BLAKE2b-64 of a file's content, 16 hex digits: a shard's name, among others."""
+    return blake2b(content, digest_size=8).hexdigest()
+
+
 def stat_fields(stat: os.stat_result) -> tuple[int, int, int, int, int]:
     """What a fingerprint is made of, each within a signed 64-bit integer."""
     device, inode = _signed(stat.st_dev), _signed(stat.st_ino)
@@ -154,6 +159,15 @@ def make_directory(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
 
 
+def size_of(path: Path) -> int:
+    """The bytes of a file, or of all files in a folder."""
+    total = 0
+    for part in [path, *path.rglob("*")] if path.is_dir() else [path]:
+        with contextlib.suppress(OSError):
+            total += part.stat().st_size if part.is_file() else 0
+    return total
+
+
 def write_folder(target: Path, write: Callable[[Path], None]) -> None:
     """Write a folder beside its place and put it there, whole or not at all; what lay there is replaced.
 
@@ -173,12 +187,12 @@ def write_folder(target: Path, write: Callable[[Path], None]) -> None:
     try:
         make_directory(partial)
         write(partial)
-        _swap(partial, target)
+        swap_folder(partial, target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _swap(partial: Path, target: Path) -> None:
+def swap_folder(partial: Path, target: Path) -> None:
     """Put the new directory in the place of the old one, which is kept until then."""
     with storage_errors(target):
         old = partial_path(target)

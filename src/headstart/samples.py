@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -103,26 +103,20 @@ class LabelledSamples:
         table = self.table.take(pa.array(rows, pa.int64()))
         return replace(self, table=table, X=take_rows(self.X, rows), y=self.y[rows], views=views)
 
-    def joined(self, other: LabelledSamples) -> LabelledSamples:
-        """These samples and then others, in memory and without views.
-
-        Raises
-        ------
-        ConfigError
-            The features stay on disk, or are sequences.
-        """
+    def check_joinable(self) -> None:
+        """Refuse features that stay on disk, and sequences, before any work is done that `joined` would end."""
         if not isinstance(self.X, np.ndarray):
             raise ConfigError(
                 "train and validation samples can be joined in memory only: leave out --refit, --folds and "
                 "--mapped for token features and for sets that are larger than memory"
             )
+
+    def joined(self, other: LabelledSamples) -> LabelledSamples:
+        """These samples and then others, in memory and without views."""
+        self.check_joinable()
         table = pa.concat_tables([self.table, other.table])
         X, y = np.concatenate([self.X, other.X]), np.concatenate([self.y, other.y])
         return replace(self, table=table, X=X, y=y, views=())
-
-    def with_features(self, X: Any) -> LabelledSamples:
-        """The same samples with other features."""
-        return replace(self, X=X)
 
 
 class ViewRows(Sequence["NDArray[Any]"]):
@@ -134,15 +128,8 @@ class ViewRows(Sequence["NDArray[Any]"]):
     def __len__(self) -> int:
         return len(self._views)
 
-    @overload
-    def __getitem__(self, index: int) -> NDArray[Any]: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[NDArray[Any]]: ...
-    def __getitem__(self, index: int | slice) -> NDArray[Any] | Sequence[NDArray[Any]]:
-        if isinstance(index, slice):
-            return [view[self._rows] for view in self._views[index]]
-        part: NDArray[Any] = self._views[index][self._rows]
-        return part
+    def __getitem__(self, index: Any) -> Any:
+        return self._views[index][self._rows]
 
 
 def are_sequences(X: Any) -> bool:

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from headstart.cache.commit import commit_set
 from headstart.cache.formats import shard_format
+from headstart.cache.memos import record_known
 from headstart.cache.recipe import make_recipe
-from headstart.cache.resolutions import record_known
 from headstart.cache.space import Space
 from headstart.cache.store import Cache
 from headstart.files import write_json

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from headstart.cache.resolutions import find_known
+from headstart.cache.maintenance.verify import verify
+from headstart.cache.memos import find_known
 from headstart.cache.store import Cache
-from headstart.cache.upkeep.verify import verify
 from headstart.keys import key_of, pack
 
 ARCHIVES = sorted(Path(__file__).parent.glob("format-*"))

@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 from headstart.augmentation import View, open_views
+from headstart.augmentation.changes import derive, generator_of
 from headstart.augmentation.pictures import draw_box
-from headstart.augmentation.randomness import derive, generator_of
 
 from .conftest import KEYS
 

@@ -14,9 +14,21 @@ from scipy.stats import ks_2samp
 from torchvision.transforms import InterpolationMode, RandAugment, RandomResizedCrop, autoaugment
 
 from headstart.augmentation import open_views
-from headstart.augmentation.pictures import LARGEST, RATIO, SCALE, colour_jitter, draw_box, random_flip
-from headstart.augmentation.randaugment import BINS, MAGNITUDE, OPERATIONS, SIGNED, apply, randaugment
-from headstart.augmentation.randomness import derive, generator_of
+from headstart.augmentation.changes import derive, generator_of
+from headstart.augmentation.pictures import (
+    BINS,
+    LARGEST,
+    MAGNITUDE,
+    OPERATIONS,
+    RATIO,
+    SCALE,
+    SIGNED,
+    apply,
+    colour_jitter,
+    draw_box,
+    randaugment,
+    random_flip,
+)
 
 from .conftest import KEYS
 

@@ -14,9 +14,8 @@ import numpy as np
 import pytest
 
 from headstart.backbones import BackboneOptions, open_backbone
-from headstart.backbones.bundled import BUNDLES, SplitBundle, SplitTextBackbone
-from headstart.backbones.joined_files import unpack_once
-from headstart.cache.resolutions import ResolutionMemo
+from headstart.backbones.bundled import BUNDLES, SplitBundle, SplitTextBackbone, unpack_once
+from headstart.cache.memos import ResolutionMemo
 from headstart.errors import BackboneError, StorageError, WeightsUnavailableError
 from headstart.files import user_cache_dir
 

@@ -194,12 +194,13 @@ def test_a_model_that_reads_at_random_is_refused(tmp_path: Path) -> None:
 def test_what_is_no_text_model_is_refused_by_name(tmp_path: Path) -> None:
     from transformers import ViTConfig, ViTModel
 
+    from headstart.backbones.hf.models import HubModel
     from headstart.backbones.hf.texts import TextBackbone
 
     config = ViTConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, image_size=32)
     ViTModel(config).save_pretrained(tmp_path / "vit")
     with pytest.raises(BackboneError, match="no text model: it is a ViTModel, which takes pixel_values"):
-        TextBackbone("hf:vit", str(tmp_path / "vit"), BackboneOptions()).resolve()
+        TextBackbone(HubModel("hf:vit", str(tmp_path / "vit"), BackboneOptions())).resolve()
 
 
 def test_a_padding_token_that_only_the_tokenizer_has_is_not_read(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 RESOLVE = """
 import sys
 from headstart.backbones import BackboneOptions, open_backbone
-from headstart.cache.resolutions import info_to_json
+from headstart.cache.memos import info_to_json
 import json
 info = open_backbone(sys.argv[1], BackboneOptions(offline=sys.argv[2] == "offline")).resolve()
 print(json.dumps(info_to_json(info)))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch.nn.functional import scaled_dot_product_attention as attention
 
 from headstart.backbones.hf.frozen_texts import FrozenTextModel
-from headstart.backbones.hf.packing import portable_attention, varlen_attention
+from headstart.backbones.hf.packing import Sequences, varlen_attention
 from headstart.backbones.pooling import read_tap
 from headstart.types import Tokens
 
@@ -20,6 +22,24 @@ from .opening import opened, run_model
 PACKED = ("bert", "roberta", "xlm-roberta", "camembert", "distilbert", "electra", "modernbert")
 PADDED = ("mpnet", "deberta", "deberta-v2", "t5", "bart", "gpt2", "llama")
 LAYERS = [str(number) for number in range(tiny_texts.N_LAYERS + 1)]
+
+
+def portable_attention(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    sequences: Sequences,
+    scale: float | None,
+    window: int | None,
+) -> torch.Tensor:
+    """What the fused kernel gives, on any device: text by text."""
+    parts = []
+    for start, end in pairwise(sequences.cumulative.tolist()):
+        q, k, v = (part[start:end].transpose(0, 1) for part in (query, key, value))
+        places = torch.arange(end - start, device=query.device)
+        near = None if window is None else (places[:, None] - places).abs() <= window
+        parts.append(attention(q, k, v, attn_mask=near, scale=scale).transpose(0, 1))
+    return torch.cat(parts)
 
 
 def texts_of(folder: Path, name: str, **options: Any) -> FrozenTextModel:

@@ -9,7 +9,7 @@ import timm
 import torch
 
 from headstart.backbones.blocks import positions_of
-from headstart.backbones.timm_blocks import block_names, block_reader, has_channels_last
+from headstart.backbones.timm_models import block_names, block_reader, has_channels_last
 from headstart.errors import BackboneError
 
 NETWORKS = {

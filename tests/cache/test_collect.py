@@ -25,13 +25,13 @@ from caches import (
 
 from headstart.cache import claims
 from headstart.cache.claims import ClaimBoard
+from headstart.cache.maintenance import collect as collecting
+from headstart.cache.maintenance.collect import Collection, collect
+from headstart.cache.maintenance.trash import Trash
+from headstart.cache.maintenance.verify import verify
 from headstart.cache.recipe import Recipe
+from headstart.cache.space import open_space
 from headstart.cache.store import Cache
-from headstart.cache.upkeep import collect as collecting
-from headstart.cache.upkeep.collect import Collection, collect
-from headstart.cache.upkeep.trash import Trash
-from headstart.cache.upkeep.verify import verify
-from headstart.cache.uses import record_use
 from headstart.errors import ConfigError, StorageError
 from headstart.progress import Silence
 
@@ -123,7 +123,7 @@ def test_old_rows_that_share_a_key_with_a_young_shard_wait(cache: Cache) -> None
 
 
 def test_a_space_that_was_used_lately_is_spared(cache: Cache) -> None:
-    record_use(cache.root / "spaces" / UNUSED.id, 50, 0)
+    open_space(cache.root / "spaces" / UNUSED.id).record_use(50, 0)
     gc(cache)
     assert (cache.root / "spaces" / UNUSED.id).exists()
 
@@ -328,7 +328,7 @@ def test_a_corrupt_shard_is_named_and_its_space_left(cache: Cache) -> None:
 def test_uses_are_trimmed(cache: Cache) -> None:
     space = cache.root / "spaces" / RECIPE.id
     for _ in range(1100):
-        record_use(space, 1, 0)
+        open_space(space).record_use(1, 0)
     gc(cache)
     (path,) = (space / "uses").iterdir()
     assert len(path.read_text().splitlines()) == 1000

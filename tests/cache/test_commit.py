@@ -12,8 +12,8 @@ import pytest
 from caches import keys_of
 
 from headstart.arrow import names_by_code
-from headstart.cache.assigned import read_splits
 from headstart.cache.commit import ROWS_PER_GROUP, commit_set
+from headstart.cache.set_state import read_splits
 from headstart.cache.store import Cache
 from headstart.errors import CorruptShardError
 from headstart.types import SPLITS

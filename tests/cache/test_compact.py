@@ -27,14 +27,12 @@ from caches import (
 
 from headstart.cache.claims import ClaimBoard
 from headstart.cache.formats import FormatName, format_of, shard_format
+from headstart.cache.maintenance import compact as compacting
+from headstart.cache.maintenance.compact import Compacted, compact, find_components
+from headstart.cache.maintenance.verify import verify
 from headstart.cache.recipe import Recipe
 from headstart.cache.space import Space
 from headstart.cache.store import Cache
-from headstart.cache.upkeep import compact as compacting
-from headstart.cache.upkeep import merging
-from headstart.cache.upkeep.compact import Compacted, compact
-from headstart.cache.upkeep.merging import find_components
-from headstart.cache.upkeep.verify import verify
 from headstart.errors import CorruptShardError, StorageError
 from headstart.progress import Silence
 
@@ -224,7 +222,7 @@ def test_a_bit_that_rots_after_the_check_is_found(cache: Cache, monkeypatch: pyt
     monkeypatch.setattr(space.shards.digests, "_remembered", lambda stat: None)
     flip(space.shards_dir / index.shards[0], 900)
     with pytest.raises(CorruptShardError):
-        merging.replace(space, index, index.shards, shard_format("hdf5"), os.unlink)
+        compacting.replace(space, index, index.shards, shard_format("hdf5"), os.unlink)
     assert shards(cache) == list(index.shards)
 
 
@@ -232,7 +230,6 @@ def test_a_bit_that_rots_after_the_check_is_found(cache: Cache, monkeypatch: pyt
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> int:
     """As if a full shard were of 40 dense rows."""
     n_bytes = 40 * (16 + WIDTH * 4)
-    monkeypatch.setattr(merging, "SHARD_BYTES", n_bytes)
     monkeypatch.setattr(compacting, "SHARD_BYTES", n_bytes)
     return n_bytes
 

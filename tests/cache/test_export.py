@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 from caches import RECIPE, TOKENS, WIDTH, features_of, keys_of, put
 
+from headstart.cache import selection
 from headstart.cache.commit import commit_set
-from headstart.cache.exchange import selection
-from headstart.cache.exchange.export import export
+from headstart.cache.export import export
 from headstart.cache.formats import shard_format
 from headstart.cache.recipe import Recipe
 from headstart.cache.sets import FeatureSet

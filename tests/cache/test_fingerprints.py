@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headstart.cache.fingerprints import MAX_FILES, FingerprintMemo
+from headstart.cache.memos import MAX_FILES, FingerprintMemo
 from headstart.testing.shard_format import Tripwire
 
 

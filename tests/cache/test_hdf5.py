@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import pytest
 
-from headstart.cache.hdf5 import ALIGNMENT, Hdf5Format
+from headstart.cache.formats import ALIGNMENT, Hdf5Format
 from headstart.contracts import ShardFormat
 from headstart.errors import CorruptShardError
 from headstart.testing.shard_format import RECIPE, ShardFormatContract, make_features

@@ -14,10 +14,10 @@ import pytest
 from caches import TOKENS, commit, keys_of, put
 
 from headstart.cache.commit import commit_set
-from headstart.cache.exchange.export import export
-from headstart.cache.exchange.importing import imported_keys, imported_recipe
+from headstart.cache.export import export
+from headstart.cache.imported import imported_keys, imported_recipe
+from headstart.cache.maintenance.verify import verify
 from headstart.cache.store import Cache
-from headstart.cache.upkeep.verify import verify
 from headstart.errors import ConfigError, DataError, MismatchError
 from headstart.extraction.import_matrix import ImportConfig, Imported, import_features
 from headstart.progress import Silence

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from caches import RECIPE, TOKENS, commit, flip, put, shards, space_of
 
+from headstart.cache.maintenance.listing import list_cache, show
 from headstart.cache.recipe import Recipe
+from headstart.cache.space import read_uses
 from headstart.cache.store import Cache
-from headstart.cache.upkeep.listing import list_cache, show
-from headstart.cache.uses import read_uses
 from headstart.errors import DataError
 
 

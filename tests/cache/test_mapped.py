@@ -14,9 +14,9 @@ from caches import RECIPE, TOKENS, commit, features_of, keys_of, put
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headstart.cache.epochs import BUFFER_ROWS, Epoch
 from headstart.cache.formats import shard_format
-from headstart.cache.reading.epochs import BUFFER_ROWS, Epoch
-from headstart.cache.reading.mapped import MappedFeatures
+from headstart.cache.mapped import MappedFeatures
 from headstart.cache.recipe import Recipe
 from headstart.cache.sets import FeatureSet
 from headstart.cache.store import Cache

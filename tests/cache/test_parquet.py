@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from headstart.cache.parquet import ParquetFormat
+from headstart.cache.formats import ParquetFormat
 from headstart.contracts import ShardFormat
 from headstart.errors import CorruptShardError
 from headstart.testing.shard_format import RECIPE, ShardFormatContract, make_features

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headstart.cache.reading import dtypes
-from headstart.cache.reading.dtypes import convert, read_dtype, widen
+from headstart.cache import rows as stored
+from headstart.cache.rows import convert, read_dtype, widen
 from headstart.errors import ConfigError, DataError
 
 EVERY = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
@@ -39,7 +39,7 @@ def test_whatever_the_shape_and_the_blocks(numbers: list[int], width: int, rows_
     source = np.resize(FINITE[numbers], (len(numbers), width))
     padded = np.zeros((len(numbers), width + 2), dtype=np.float32)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dtypes, "BLOCK_BYTES", rows_per_block * width * 4)
+        patch.setattr(stored, "BLOCK_BYTES", rows_per_block * width * 4)
         convert(source, padded[:, 1:-1])  # into a part of a larger array
     assert bits(padded[:, 1:-1].copy()) == bits(source.astype(np.float32))
     assert not padded[:, [0, -1]].any()

@@ -15,16 +15,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from headstart.cache import rows as stored
 from headstart.cache.commit import commit_set
 from headstart.cache.formats import FormatName, shard_format
 from headstart.cache.index import Index
-from headstart.cache.reading import copying, dtypes, threads
-from headstart.cache.reading.places import locate
+from headstart.cache.maintenance.compact import compact_space
 from headstart.cache.recipe import Recipe
+from headstart.cache.rows import locate
 from headstart.cache.sets import FeatureSet
 from headstart.cache.space import Space
 from headstart.cache.store import Cache
-from headstart.cache.upkeep.compact import compact_space
 from headstart.errors import ConfigError, CorruptShardError, DataError, MismatchError
 from headstart.types import Features
 
@@ -41,10 +41,10 @@ def cache(cache_root: Path) -> Cache:
 @pytest.fixture
 def in_small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many pieces, several threads and tiny blocks, however little there is to read."""
-    monkeypatch.setattr(copying, "PIECE_BYTES", 600)
-    monkeypatch.setattr(dtypes, "BLOCK_BYTES", 300)
-    monkeypatch.setattr(threads, "WORTH_BYTES", 0)
-    monkeypatch.setattr(threads, "_n_cores", lambda: 3)
+    monkeypatch.setattr(stored, "PIECE_BYTES", 600)
+    monkeypatch.setattr(stored, "BLOCK_BYTES", 300)
+    monkeypatch.setattr(stored, "WORTH_BYTES", 0)
+    monkeypatch.setattr(stored, "_n_cores", lambda: 3)
 
 
 def values_of(keys: NDArray[np.uint8], dtype: Any) -> NDArray[Any]:
@@ -280,7 +280,7 @@ def wide(cache: Cache) -> FeatureSet:
 
 @pytest.mark.parametrize("dtype", ["stored", "float32"])
 def test_reading_holds_the_matrix_once(dtype: Any, wide: FeatureSet, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threads, "_n_cores", lambda: 2)  # each has a block of its own beside the matrix
+    monkeypatch.setattr(stored, "_n_cores", lambda: 2)  # each has a block of its own beside the matrix
     wide.arrays(dtype=dtype)
     tracemalloc.start()
     X, _ = wide.arrays(dtype=dtype)

@@ -11,12 +11,12 @@ import h5py
 import pytest
 from caches import RECIPE, TOKENS, commit, flip, put, shards, space_of, trashed, vectors
 
-from headstart.cache.digests import shard_digest
 from headstart.cache.index import Index
+from headstart.cache.maintenance.trash import Trash
+from headstart.cache.maintenance.verify import Verification, verify
 from headstart.cache.store import Cache
-from headstart.cache.upkeep.trash import Trash
-from headstart.cache.upkeep.verify import Verification, verify
 from headstart.errors import CorruptShardError
+from headstart.files import content_digest
 from headstart.progress import Silence
 
 
@@ -97,7 +97,7 @@ def newer(path: Path) -> Path:
     """The same shard, of a later format."""
     with h5py.File(path, "r+") as file:
         file.attrs["format"] = 2
-    return path.rename(path.with_name(f"{path.name[:3]}{shard_digest(path.read_bytes())}.h5"))
+    return path.rename(path.with_name(f"{path.name[:3]}{content_digest(path.read_bytes())}.h5"))
 
 
 def test_a_shard_of_a_newer_format_is_named_and_never_touched(cache: Cache) -> None:

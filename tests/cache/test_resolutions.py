@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from headstart.cache.resolutions import ResolutionMemo, find_known, record_known
+from headstart.cache.memos import ResolutionMemo, find_known, record_known
 from headstart.types import BackboneInfo
 
 KEY = {"spec": "hf:/models/bert", "options": {}, "versions": {"torch": "2.8"}}

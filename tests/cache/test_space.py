@@ -302,7 +302,7 @@ def test_only_an_old_shard_is_remembered_as_checked(
     fresh().commit(features_of(keys), shard_format("hdf5"))
     fresh().gather(keys)
     assert not (fresh().shards.digests.memo.folder).exists()
-    monkeypatch.setattr("headstart.cache.digests.CLOCK_TICK_NS", -CLOCK_TICK_NS)
+    monkeypatch.setattr("headstart.cache.shards.CLOCK_TICK_NS", -CLOCK_TICK_NS)
     fresh().gather(keys)
     assert (fresh().shards.digests.memo.folder).exists()
     assert_right(fresh(), keys)

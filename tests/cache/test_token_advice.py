@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from caches import RECIPE, TOKENS, commit, put
 
@@ -48,9 +46,9 @@ def test_the_head_that_takes_tokens_is_named(made: FeatureSet) -> None:
 
 
 def test_the_pooled_taps_of_the_set_are_named_where_they_are_known(made: FeatureSet) -> None:
-    held = replace(made.held(tap="last.tokens"), pooled=("last.max", "pooler"))
-    with pytest.raises(ConfigError, match=r"choose a pooled tap of this set: last\.max, pooler$"):
-        held.open_dense()
+    held = made.held(tap="last.tokens")
+    with pytest.raises(ConfigError, match=r"choose a pooled tap of this set: last\.mean$"):
+        held.open(is_ragged=False)
 
 
 def test_an_audit_takes_the_latest_pooled_tap_of_itself(made: FeatureSet) -> None:

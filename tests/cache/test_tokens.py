@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 import headstart as hs
 from headstart.cache.formats import FormatName, shard_format
-from headstart.cache.reading.tokens import TokenFeatures
+from headstart.cache.maintenance.compact import compact_space
+from headstart.cache.mapped import TokenFeatures
 from headstart.cache.recipe import Recipe
 from headstart.cache.sets import FeatureSet
 from headstart.cache.store import Cache
-from headstart.cache.upkeep.compact import compact_space
 from headstart.errors import ConfigError
 from headstart.types import Features
 

@@ -12,9 +12,9 @@ import pytest
 from headstart.cache.commit import commit_set
 from headstart.cache.formats import shard_format
 from headstart.cache.index import Index
+from headstart.cache.maintenance.verify import verify
 from headstart.cache.recipe import Recipe
 from headstart.cache.store import Cache
-from headstart.cache.upkeep.verify import verify
 from headstart.keys import key_of, pack
 from headstart.types import Failure, Features
 

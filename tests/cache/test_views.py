@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from caches import RECIPE, TOKENS, commit, features_of, keys_of
 
-from headstart.cache.exchange.export import export
+from headstart.cache.export import export
 from headstart.cache.formats import shard_format
 from headstart.cache.recipe import Recipe
 from headstart.cache.sets import FeatureSet

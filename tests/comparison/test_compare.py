@@ -300,6 +300,19 @@ class TestBrokenRuns:
             assert row[name] is None, name
 
 
+@pytest.mark.parametrize("place", [None, "comparison"])
+def test_plots_that_there_are_not_are_refused(
+    two: tuple[Path, Path], tmp_path: Path, place: str | None
+) -> None:
+    said = "plots: Input should be 'png', 'svg', 'both' or 'none' .got 'gif'."
+    wrong: Any = "gif"
+    with pytest.raises(ConfigError, match=said):
+        hs.compare(two, out=place and tmp_path / place, plots=wrong)
+    with pytest.raises(ConfigError, match=said):
+        hs.compare(two).save(tmp_path / "later", plots=wrong)
+    assert not (tmp_path / "later").exists()
+
+
 class TestCosts:
     """Costs as the reports say, extraction counted once; what is unknown is never 0."""
 

@@ -202,7 +202,7 @@ def test_options_for_tables_are_refused(tmp_path: Path) -> None:
 PROGRAM = """
 import sys
 from pathlib import Path
-from headstart.cache.fingerprints import FingerprintMemo
+from headstart.cache.memos import FingerprintMemo
 from headstart.data import open_source
 
 source = open_source(sys.argv[1])

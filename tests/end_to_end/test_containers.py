@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 import headstart as hs
+from headstart.cache.space import read_uses
 from headstart.cache.store import Cache
-from headstart.cache.uses import read_uses
 
 from .conftest import CLASSES, IMAGES, TEXTS, Result
 

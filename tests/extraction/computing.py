@@ -22,7 +22,7 @@ from headstart.data import open_source
 from headstart.extraction.backbone import OpenedBackbone
 from headstart.extraction.fill import FillResult, fill
 from headstart.extraction.inference import eager_forward
-from headstart.extraction.plan import ExtractionJob, plan_job
+from headstart.extraction.plan import ExtractionPlan, plan_extraction
 from headstart.extraction.samples import NO_LIMIT, FailureLimit, Samples, register
 from headstart.progress import Silence
 from headstart.types import Features, Modality
@@ -50,7 +50,7 @@ class Task:
     ----------
     source : Source
     samples : Samples
-    work : ExtractionJob
+    work : ExtractionPlan
     opened : OpenedBackbone
     config : ExtractConfig
     heard : Heard
@@ -59,7 +59,7 @@ class Task:
 
     source: Source
     samples: Samples
-    work: ExtractionJob
+    work: ExtractionPlan
     opened: OpenedBackbone
     config: ExtractConfig
     heard: Heard
@@ -70,12 +70,12 @@ class Task:
 
     def features(self, number: int = 0) -> Features:
         """Those of a space of the plan, a row a sample that has one, in the order of the samples."""
-        space = self.work.plan.spaces[number]
+        space = self.work.spaces[number]
         return space.gather(self.samples.keys[space.held(self.samples.keys)])
 
     def held(self, number: int = 0) -> list[bool]:
         """Which samples have a feature in a space of the plan."""
-        held: list[bool] = self.work.plan.spaces[number].held(self.samples.keys).tolist()
+        held: list[bool] = self.work.spaces[number].held(self.samples.keys).tolist()
         return held
 
 
@@ -89,7 +89,7 @@ def plan(
     opened = OpenedBackbone(backbone, config.backbone_options(source.modality), store, heard)
     samples = register(source, store.keys, heard)
     heard.n_advanced = 0
-    work = plan_job(store, config, opened.info, source, samples)
+    work = plan_extraction(store, config, opened.info, source, samples)
     return Task(source, samples, work, opened, config, heard)
 
 

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from headstart.extraction.batches import WASTE, ReadyItems, batch_end, longest_first
-from headstart.extraction.readers import Item
+from headstart.extraction.batches import WASTE, Item, ReadyItems, batch_end, longest_first
 
 LENGTHS = st.lists(st.integers(1, 600), min_size=1, max_size=80)
 BUDGETS = st.integers(1, 3000)

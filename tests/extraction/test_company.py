@@ -51,7 +51,7 @@ def extract(
 def planned_for(opened: Opened, samples: Sequence[Any], cache: Path) -> ExtractionPlan:
     given = {name: getattr(opened.options, name) for name in ("weights", "image_size")}
     modality = opened.options.modality or opened.info.modality
-    return plan(samples, opened.spec, cache, modality, taps=opened.taps, **given).work.plan
+    return plan(samples, opened.spec, cache, modality, taps=opened.taps, **given).work
 
 
 def by_position(planned: ExtractionPlan, samples: Sequence[Any]) -> list[Any]:
@@ -87,7 +87,7 @@ def test_models_that_people_use_keep_to_it(spec: str, samples: list[Any], cache_
     small = {"image_size": 96} if "lite0" in spec else {}
     modality: Any = "image" if small else "text"
     model = open_model(spec, **small)
-    planned = plan(samples, spec, cache_root, modality, **small).work.plan
+    planned = plan(samples, spec, cache_root, modality, **small).work
     expected = alone(model, by_position(planned, samples), planned.taps[0])
     for way in WAYS:
         [found] = extract(planned, model, [np.arange(len(samples))], **way)

@@ -195,7 +195,7 @@ def test_nothing_of_it_is_kept_and_the_model_can_be_loaded_again(tiny_bert: Path
 def test_int8_is_stored_as_float16_under_a_recipe_of_its_own(tiny_bert: Path, cache_root: Path) -> None:
     task = plan(some_texts(12), f"hf:{tiny_bert}", cache_root, precision="int8")
     assert task.run().failures == []
-    entries = task.work.plan.spaces[0].recipe.entries
+    entries = task.work.spaces[0].recipe.entries
     assert (entries["compute"], entries["stored"]) == ("int8", "float16")
     assert task.features().values.dtype == np.float16
     exact = compute(some_texts(12), f"hf:{tiny_bert}", cache_root, precision="fp32")
@@ -209,8 +209,8 @@ def test_int8_is_never_chosen_by_itself_not_even_where_a_space_holds_it(
     plan(texts, f"hf:{tiny_bert}", cache_root, precision="int8", device="cpu").run()
     again = plan(texts, f"hf:{tiny_bert}", cache_root, device="cpu")
     assert again.work.precision == "fp32"
-    assert len(again.work.plan.todo) == len(texts)
-    assert len(plan(texts, f"hf:{tiny_bert}", cache_root, precision="int8").work.plan.todo) == 0
+    assert len(again.work.todo) == len(texts)
+    assert len(plan(texts, f"hf:{tiny_bert}", cache_root, precision="int8").work.todo) == 0
 
 
 def test_an_extraction_in_int8_does_not_depend_on_how_its_batches_fell(

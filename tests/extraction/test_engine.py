@@ -9,7 +9,7 @@ import pytest
 
 from headstart.errors import BackboneError, StorageError
 from headstart.extraction.backbone import load_model
-from headstart.extraction.engine import LocalEngine
+from headstart.extraction.fill import LocalEngine
 from headstart.extraction.inference import NOT_FINITE
 from headstart.extraction.writer import ShardWriter
 
@@ -28,7 +28,7 @@ def test_every_sample_is_computed_once_and_stored_under_its_key(cache_root: Path
     assert (filled.n_computed, task.heard.n_advanced, n_stored(cache_root)) == (n, n, n)
     assert_close(task.features().values, computed_alone(open_model(PLAIN), texts, "pooler"))
     again = plan([*texts, *texts[:5]], PLAIN, cache_root)
-    assert len(again.work.plan.todo) == 0
+    assert len(again.work.todo) == 0
     assert again.run().timings is None
     assert not again.opened.was_loaded or again.opened.info.code  # one of the user's is asked each time
 
@@ -52,7 +52,7 @@ def test_samples_that_give_nan_are_named_and_the_others_kept(
         ("50", NOT_FINITE, "permanent"),
         ("51", NOT_FINITE, "permanent"),
     }
-    assert {failure.space for failure in filled.failures} == {task.work.plan.spaces[0].id}
+    assert {failure.space for failure in filled.failures} == {task.work.spaces[0].id}
 
 
 def test_a_model_that_gives_nothing_but_nan_is_stopped_early(
@@ -84,7 +84,7 @@ def test_taps_that_fail_for_a_sample_fail_by_themselves(
     texts = some_texts(30)
     compute(texts, PLAIN, cache_root, taps=["pooler"])
     task = plan(texts, PLAIN, cache_root, taps=["pooler", "last.mean", "last.max.l2"])
-    assert len(task.work.plan.todo) == 30
+    assert len(task.work.todo) == 30
     assert task.run().n_computed == 30
     assert n_stored(cache_root) == 90
     for number in range(3):
@@ -95,15 +95,15 @@ def test_a_stream_keeps_its_shards_open_from_block_to_block(cache_root: Path) ->
     """Of 12 blocks there is one shard in the end, whose writing counts once."""
     heard = Heard()
     tasks = [plan(some_texts(240)[start : start + 20], PLAIN, cache_root) for start in range(0, 240, 20)]
-    spaces = tasks[0].work.plan.spaces
+    spaces = tasks[0].work.spaces
     for space in spaces:
         space.prepare()
     model = load_model(tasks[0].opened, "cpu", "fp32")
-    writer = ShardWriter(spaces, tasks[0].work.plan.shard_format)
-    engine = LocalEngine(heard, "float32")
+    writer = ShardWriter(spaces, tasks[0].work.shard_format)
+    engine = LocalEngine(heard)
     writing = 0.0
     for task in tasks:
-        assert list(engine.run(task.work.plan, model, writer, keeps_open=True)) == []
+        assert list(engine.run(task.work, model, writer, keeps_open=True)) == []
         assert engine.timings is not None
         writing += engine.timings.write
     assert (engine.n_computed, heard.n_advanced, len(spaces[0])) == (240, 240, 0)

@@ -18,8 +18,7 @@ from headstart.cache.commit import commit_set
 from headstart.cache.sets import FeatureSet
 from headstart.cache.store import Cache
 from headstart.data.splits import TEST, TRAIN
-from headstart.extraction.labels import Labelled, label_samples
-from headstart.extraction.samples import Samples, samples_of
+from headstart.extraction.samples import Labelled, Samples, label_samples, samples_of
 from headstart.keys import key_of, pack
 from headstart.types import Failure, LabelKind, SampleBlock
 
@@ -129,7 +128,7 @@ from headstart.extraction.samples import register
 from headstart.keys import first_occurrences
 from headstart.progress import open_progress
 from headstart.data import open_source
-from headstart.extraction.labels import label_samples
+from headstart.extraction.samples import label_samples
 
 data, root = sys.argv[1:]
 cache, source = Cache(root), open_source(data)

@@ -51,7 +51,7 @@ def test_what_was_computed_before_memory_ran_out_is_committed(cache_root: Path) 
     n_held = sum(task.held())
     assert n_held == n_stored(cache_root)
     again = plan(TEXTS, "py:odd_backbones:crowded", cache_root)
-    assert len(again.work.plan.todo) == 90 - n_held
+    assert len(again.work.todo) == 90 - n_held
     assert again.run().n_computed == 90 - n_held
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from headstart.data.memory import MemorySource
 from headstart.errors import DataError, SampleError
-from headstart.extraction import readers
+from headstart.extraction import batches as readers
 from headstart.extraction.extractor import TEXTS_A_JOB
 from headstart.extraction.samples import FailureLimit
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,7 @@ def test_parts_of_one_run_add_up_and_workers_share_their_time() -> None:
     one, other = timings(), timings(n=50, seconds=4.0, capacity=8.0, forward=4.0)
     after = one.joined(other)
     assert (after.n, after.seconds, after.forward) == (150, 14.0, 16.0)
-    beside = one.beside(other).lasting(11.0)
+    beside = replace(one.beside(other), seconds=11.0)
     assert (beside.n, beside.seconds, beside.lanes) == (150, 11.0, 4)
     assert sum(beside.shares.values()) == pytest.approx(1.0)
 

@@ -21,7 +21,7 @@ from headstart.cache.store import Cache
 from headstart.errors import StorageError
 from headstart.extraction import writer as writing
 from headstart.extraction.backbone import load_model
-from headstart.extraction.engine import LocalEngine
+from headstart.extraction.fill import LocalEngine
 from headstart.extraction.writer import ShardWriter
 from headstart.keys import key_of, pack
 
@@ -178,12 +178,12 @@ def test_a_run_that_is_dropped_between_two_shards_keeps_what_it_has_finished(
     """A signal may come while nobody is inside the run; its writer then kept the process from ending."""
     task = plan(some_texts(300), "py:odd_backbones:plain", cache_root)
     model = load_model(task.opened, "cpu", "fp32")
-    spaces = task.work.plan.spaces
+    spaces = task.work.spaces
     for each in spaces:
         each.prepare()
     monkeypatch.setattr(writing, "SHARD_BYTES", 2000)  # so that there is a shard to stop at
-    writer = ShardWriter(spaces, task.work.plan.shard_format)
-    run = LocalEngine(task.heard, "float32").run(task.work.plan, model, writer)
+    writer = ShardWriter(spaces, task.work.shard_format)
+    run = LocalEngine(task.heard).run(task.work, model, writer)
     next(run)
     finished = task.heard.n_advanced
     run.close()

@@ -9,7 +9,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from headstart.errors import DataError
-from headstart.fitting.importance import block_report, blocks_of
+from headstart.fitting.evaluation import block_report, blocks_of
 from headstart.heads import open_head
 from headstart.heads.predictor import Predictor
 from headstart.tasks import open_task

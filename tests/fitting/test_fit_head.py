@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from headstart.cache.sets import FeatureSet
 from headstart.config import FitConfig
 from headstart.errors import ConfigError, DataError
-from headstart.fitting.grids import few_of_each
+from headstart.fitting.protocols import few_of_each
 from headstart.fitting.stage import fit_head
 from headstart.progress import Silence
 from headstart.registry.run import Run
@@ -228,6 +228,22 @@ class TestProtocols:
         X, y = clouds(N, apart=3)
         np.testing.assert_allclose(again.predictor.head.mean_, X[both].astype(np.float64).mean(0), atol=1e-5)  # type: ignore[attr-defined]
         assert len(y) == N
+
+    @pytest.mark.parametrize("joins", [{"refit": True}, {"folds": 3}], ids=["refit", "folds"])
+    def test_what_joins_rows_on_disk_is_refused_before_the_search(
+        self, made: FeatureSet, joins: dict[str, Any]
+    ) -> None:
+        class Watched(Said):
+            begun: ClassVar[list[str]] = []
+
+            def begin(self, description: str, total: int | None) -> None:
+                self.begun.append(description)
+
+        with pytest.raises(
+            ConfigError, match="joined in memory only: leave out --refit, --folds and --mapped"
+        ):
+            fit(made, "linear", Watched(), mapped=True, sweep={"lr": [1e-3, 1e-2]}, **joins)
+        assert Watched.begun == []
 
 
 class TestLabels:

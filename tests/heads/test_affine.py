@@ -14,7 +14,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from headstart.errors import DataError
 from headstart.heads import open_head
-from headstart.heads.scaling import BLOCK_NUMBERS, BLOCK_ROWS, blocks, moments, standardise
+from headstart.heads.rows import BLOCK_NUMBERS, BLOCK_ROWS, blocks, moments, standardise
 
 every_head = pytest.mark.parametrize("name", ["logistic", "ridge", "linear"])
 

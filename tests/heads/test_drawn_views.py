@@ -9,13 +9,13 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from headstart.errors import ConfigError
-from headstart.heads.linear import LinearHead
-from headstart.heads.networks.networks import OwnNetwork
+from headstart.heads.networks import OwnNetwork
+from headstart.heads.neural import LinearHead
 from headstart.tasks import open_task
 from headstart.training.examples import Rows, Stream
-from headstart.training.objectives import Objective
 from headstart.training.settings import Member, Settings
 from headstart.training.stack import train_stack
+from headstart.training.trainee import Objective
 
 N, V, EPOCHS = 300, 4, 30
 SETTINGS = Settings(epochs=EPOCHS, batch_size=64, warmup_share=0.1, patience=99, clip_norm=1.0)

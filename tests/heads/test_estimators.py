@@ -18,8 +18,8 @@ from headstart.heads import head_class, open_head
 from headstart.heads.centroid import CentroidHead
 from headstart.heads.knn import KNNHead, KNNRegressor
 from headstart.heads.logistic import LogisticHead
+from headstart.heads.predictor import load_head, save_head
 from headstart.heads.ridge import RidgeHead, RidgeRegressor
-from headstart.heads.storage import load_head, save_head
 from headstart.heads.svm import SVMHead, SVMRegressor
 
 from .sklearn_checks import checked
@@ -256,7 +256,7 @@ def test_heads_are_fitted_and_read_again_without_torch(problem, tmp_path):
     heads = {"logistic": {"device": "cpu"}, "ridge": {}, "knn": {}, "centroid": {}, "svm": {}}
     check = (
         "import sys, numpy as np; from pathlib import Path; from headstart.heads import open_head\n"
-        "from headstart.heads.storage import load_head; X = np.eye(6) + np.arange(6.); seen = []\n"
+        "from headstart.heads.predictor import load_head; X = np.eye(6) + np.arange(6.); seen = []\n"
         f"for name, params in {heads}.items():\n"
         "    open_head(name, params, seed=0).fit(X, [0, 1, 0, 1, 0, 1]).predict(X)\n"
         "    seen.append(name + ' fitted') if 'torch' in sys.modules else None\n"

@@ -14,7 +14,7 @@ from safetensors.numpy import load, save
 
 from headstart.errors import FormatError, StorageError
 from headstart.heads import HEADS, open_head
-from headstart.heads.storage import load_head, save_head
+from headstart.heads.predictor import load_head, save_head
 
 DENSE = [name for name in HEADS if name != "attention"]  # which takes several vectors a sample
 

@@ -15,8 +15,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from headstart.errors import ConfigError
-from headstart.heads.linear import LinearHead
-from headstart.heads.storage import save_head
+from headstart.heads.neural import LinearHead
+from headstart.heads.predictor import save_head
 
 
 def fit(problem, **params):
@@ -133,7 +133,7 @@ def test_predicting_needs_no_torch(problem, tmp_path):
     np.save(tmp_path / "X.npy", problem.X_test)
     script = (
         "import sys; from pathlib import Path; import numpy as np\n"
-        "from headstart.heads.storage import load_head\n"
+        "from headstart.heads.predictor import load_head\n"
         "folder = Path(sys.argv[1]); X = np.load(folder / 'X.npy')\n"
         "np.save(folder / 'P.npy', load_head(folder).predict_proba(X))\n"
         "assert 'torch' not in sys.modules\n"

@@ -15,9 +15,8 @@ from threadpoolctl import threadpool_limits
 
 from headstart.heads import open_head
 from headstart.heads.devices import pick_gpu
-from headstart.heads.holdout import held_out
-from headstart.heads.logistic import LogisticHead
-from headstart.heads.logistic_path import logistic_path_cv
+from headstart.heads.estimators import held_out
+from headstart.heads.logistic import LogisticHead, logistic_path_cv
 
 
 def objective(model, X, y, C):

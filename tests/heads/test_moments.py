@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from sklearn.preprocessing import StandardScaler
 
-from headstart.heads.moments import moments_of
-from headstart.heads.scaling import moments
+from headstart.heads.rows import moments, moments_of
 
 RNG = np.random.default_rng(0)
 

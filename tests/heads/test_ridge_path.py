@@ -8,12 +8,11 @@ from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
 from sklearn.linear_model import Ridge, RidgeCV
 
-from headstart.heads import design as designs
-from headstart.heads.design import Design
+from headstart.heads import ridge_path as designs
 from headstart.heads.ridge import RidgeRegressor
-from headstart.heads.ridge_path import leave_one_out, ridge_path
-from headstart.heads.rows import Chosen
-from headstart.inspection.logme import _decompose, log_evidence, logme
+from headstart.heads.ridge_path import Design, leave_one_out, ridge_path
+from headstart.inspection.rank import _decompose, log_evidence, logme
+from headstart.samples import ChosenRows
 from headstart.tasks import open_task
 
 ALPHAS = np.array([0.1, 1.0, 10.0, 100.0])
@@ -37,7 +36,7 @@ def blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(("n", "width"), [(80, 12), (30, 70)])
 def test_it_is_what_fits_without_each_row_give(n: int, width: int) -> None:
     X, Y = problem(n, width)
-    design = Design.standardised(Chosen(X, np.arange(n)))
+    design = Design.standardised(ChosenRows(X, np.arange(n)))
     path, predictions = leave_one_out(design, Y, ALPHAS)
     scale = X.std(axis=0)
     Z = (X - X.mean(axis=0)) / np.where(scale > 1e-9, scale, 1)

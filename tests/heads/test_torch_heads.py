@@ -12,12 +12,20 @@ from sklearn.preprocessing import FunctionTransformer
 
 from headstart.errors import ConfigError, DataError
 from headstart.heads import open_head
-from headstart.heads.attention import AttentionHead, AttentionRegressor
-from headstart.heads.linear import LinearHead, LinearRegressor
-from headstart.heads.mlp import MLPHead, MLPRegressor, ResidualHead, ResidualRegressor
-from headstart.heads.own import CustomHead, CustomRegressor
+from headstart.heads.neural import (
+    AttentionHead,
+    AttentionRegressor,
+    CustomHead,
+    CustomRegressor,
+    LinearHead,
+    LinearRegressor,
+    MLPHead,
+    MLPRegressor,
+    ResidualHead,
+    ResidualRegressor,
+)
+from headstart.heads.predictor import load_head, save_head
 from headstart.heads.sequences import Sequences
-from headstart.heads.storage import load_head, save_head
 from headstart.heads.torch_heads import Labelled, fit_stack
 from headstart.samples import ChosenRows, take_rows
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -12,16 +13,14 @@ import torch
 from torch import nn
 
 from headstart.errors import StorageError
-from headstart.heads.networks.networks import MLP, LinearNetwork, OwnNetwork, ResidualNetwork
+from headstart.heads.networks import MLP, LinearNetwork, OwnNetwork, ResidualNetwork
 from headstart.tasks import open_task
 from headstart.training import optimizers
 from headstart.training.checkpoint import Checkpoint
-from headstart.training.examples import Rows, Stream, batches_of
-from headstart.training.objectives import Objective
-from headstart.training.schedules import rate_factor
-from headstart.training.seeds import generator_of
-from headstart.training.settings import SCHEDULES, Member, Settings
+from headstart.training.examples import Rows, Stream, batches_of, generator_of
+from headstart.training.settings import SCHEDULES, Member, Settings, rate_factor
 from headstart.training.stack import MIXUP, HeadStack, train_stack
+from headstart.training.trainee import Objective
 
 SETTINGS = Settings(epochs=4, batch_size=64, warmup_share=0.1, patience=10, clip_norm=1.0)
 MEMBER = Member(lr=0.01, weight_decay=0.1)
@@ -230,6 +229,17 @@ def test_a_state_that_cannot_be_read_is_named(examples, tmp_path):
     path.write_bytes(b"half of someth")
     with pytest.raises(StorageError, match="delete it"):
         train(network(), examples, None, SETTINGS, checkpoint=Checkpoint(path))
+
+
+def test_a_state_may_be_read_by_whom_other_files_may_be_read_by(examples, tmp_path):
+    path, other = tmp_path / "state.safetensors", tmp_path / "other"
+    before = os.umask(0o027)
+    try:
+        train(network(), examples, None, replace(SETTINGS, epochs=1), checkpoint=Checkpoint(path, every=0))
+        other.touch()
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode == other.stat().st_mode
 
 
 def test_plateau_waits_for_a_loss_that_is_measured(examples):

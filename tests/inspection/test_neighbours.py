@@ -9,9 +9,9 @@ import pytest
 
 from headstart.heads import neighbours
 from headstart.heads.neighbours import Neighbours, nearest, unit_rows, votes
-from headstart.heads.rows import Chosen, mean_of
-from headstart.inspection.duplicates import crossing, groups_of, pairs_above
-from headstart.inspection.outliers import neighbour_distance, robust_z
+from headstart.heads.rows import mean_of
+from headstart.inspection.distances import crossing, groups_of, neighbour_distance, pairs_above, robust_z
+from headstart.samples import ChosenRows
 
 RNG = np.random.default_rng(0)
 X = (RNG.normal(size=(230, 9)) + 3).astype(np.float32)
@@ -73,7 +73,7 @@ def test_a_row_of_zeros_is_near_to_nothing() -> None:
 
 
 def test_rows_are_chosen_without_a_copy() -> None:
-    chosen = Chosen(X, np.array([5, 1, 200]))
+    chosen = ChosenRows(X, np.array([5, 1, 200]))
     assert chosen.shape == (3, 9)
     assert np.array_equal(chosen[1:3], X[[1, 200]])
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from headstart.errors import ConfigError, MissingDependencyError
-from headstart.inspection.projection import check_method, project
+from headstart.inspection.project import check_method, project
 
 from ..made_sets import clouds
 

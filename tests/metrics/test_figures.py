@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from headstart.metrics.figures import judge_classes, judge_labels, judge_numbers
-from headstart.metrics.multi import evaluate_multi
-from headstart.metrics.regression import evaluate_regression
+from headstart.metrics.multi import evaluate_multi, judge_labels
+from headstart.metrics.regression import evaluate_regression, judge_numbers
 from headstart.metrics.resampling import percentile_intervals
-from headstart.metrics.single import evaluate_single
+from headstart.metrics.single import evaluate_single, judge_classes
 
 N, RESAMPLES, SEED = 250, 300, 3
 

@@ -10,8 +10,8 @@ from scipy.stats import bootstrap
 from sklearn import metrics as oracle
 
 import headstart.metrics.resampling as resampling
-from headstart.metrics import ranking_intervals as ranking_module
-from headstart.metrics.ranking_intervals import ranking_intervals
+from headstart.metrics import ranking as ranking_module
+from headstart.metrics.ranking import ranking_intervals
 from headstart.metrics.resampling import percentile_intervals
 from headstart.metrics.single import evaluate_single
 

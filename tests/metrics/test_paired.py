@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import binom, binomtest, bootstrap
 
-from headstart.metrics.figures import judge_classes, judge_numbers
 from headstart.metrics.paired import Paired, holm, mcnemar
+from headstart.metrics.regression import judge_numbers
+from headstart.metrics.single import judge_classes
 
 N = 300
 

@@ -35,17 +35,6 @@ def test_every_figure_is_scikit_learns(shift):
     assert "per_target" not in report
 
 
-def test_several_targets_are_averaged_and_listed():
-    y, said = (np.stack(parts, axis=1) for parts in zip(trial(), trial(shift=5, seed=1), strict=True))
-    report = evaluate_regression(y, said, ["height", "width"])
-    assert report["r2"] == pytest.approx(oracle.r2_score(y, said))
-    assert report["rmse"] == pytest.approx(oracle.root_mean_squared_error(y, said))
-    alone = evaluate_regression(y[:, 1], said[:, 1])
-    assert report["per_target"]["width"]["mae"] == alone["mae"]
-    low, high = report["intervals"]["r2"]
-    assert low < report["r2"] < high
-
-
 def test_the_intervals_are_scipys_bootstrap():
     y, said = trial(n=80)
     report = evaluate_regression(y, said, resamples=300, seed=4)

@@ -154,12 +154,6 @@ def test_permuting_the_classes_changes_no_figure():
     assert second["log_loss"] == pytest.approx(first["log_loss"])
 
 
-def test_predictions_that_are_not_the_most_probable_class_are_taken_as_given():
-    y, p, classes = trial(50, 2)
-    report = evaluate_single(y, p, classes, classes, y_pred=np.full(50, classes[0]), resamples=0)
-    assert report["accuracy"] == (y == classes[0]).mean()
-
-
 def test_probabilities_of_0_cost_what_their_precision_allows():
     report = evaluate_single(
         np.array(["a", "b"]), np.array([[1, 0], [1, 0]], np.float32), ["a", "b"], ["a", "b"], resamples=0
@@ -177,7 +171,7 @@ def test_a_head_that_diverged_is_named_as_such():
 def test_labels_and_probabilities_of_different_rows_are_refused():
     y, p, classes = trial(9, 3)
     with pytest.raises(DataError, match="9 labels and 8 rows"):
-        evaluate_single(y, p[:8], classes, classes, y_pred=y)
+        evaluate_single(y, p[:8], classes, classes)
 
 
 def test_evaluating_imports_neither_torch_nor_scikit_learn():

@@ -6,7 +6,7 @@ import statistics
 
 import pytest
 
-from headstart.metrics.summary import summarise
+from headstart.metrics.tables import summarise
 
 
 def test_every_figure_has_its_mean_and_its_deviation():

@@ -15,7 +15,7 @@ from matplotlib import font_manager
 from PIL import Image
 
 from headstart.plots import Plot, confusion_plot, roc_plot
-from headstart.plots.fonts import families_for
+from headstart.plots.lettering import families_for
 
 NAME = "狗"
 FAMILY = "A Font Of A Test"

@@ -19,8 +19,6 @@ from headstart.plots import (
     distribution_plot,
     history_plot,
     learning_curve_plot,
-    plot_confusion,
-    plot_history,
     precision_recall_plot,
     prediction_plot,
     reliability_plot,
@@ -44,12 +42,12 @@ def opened(png):
 
 
 def test_a_confusion_matrix_grows_with_its_classes_within_reason():
-    sizes = [opened(plot_confusion(confusion(n))).height for n in (2, 20, 77, 200)]
+    sizes = [opened(confusion_plot(confusion(n)).png()).height for n in (2, 20, 77, 200)]
     assert sizes[0] < sizes[1] < sizes[2] < sizes[3] < 3500
 
 
 def test_the_diagonal_of_a_right_matrix_is_dark_and_the_rest_is_white():
-    image = opened(plot_confusion({"labels": ["a", "b"], "matrix": [[9, 0], [0, 9]]})).convert("L")
+    image = opened(confusion_plot({"labels": ["a", "b"], "matrix": [[9, 0], [0, 9]]}).png()).convert("L")
     pixels = np.asarray(image)
     dark = pixels < 80
     assert 0.1 < dark.mean() < 0.4
@@ -64,13 +62,13 @@ def test_the_diagonal_of_a_right_matrix_is_dark_and_the_rest_is_white():
 def test_no_name_breaks_it(name):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        opened(plot_confusion(confusion(3, name), title=name))
+        opened(confusion_plot(confusion(3, name), title=name).png())
 
 
 def test_a_class_without_samples_is_a_white_row():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        opened(plot_confusion({"labels": ["a", "b"], "matrix": [[0, 0], [1, 9]]}))
+        opened(confusion_plot({"labels": ["a", "b"], "matrix": [[0, 0], [1, 9]]}).png())
 
 
 def history(n, validated):
@@ -90,17 +88,19 @@ def history(n, validated):
 def test_the_history_has_a_panel_more_with_validation(n):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        wide, narrow = (opened(plot_history(history(n, validated))).width for validated in (True, False))
+        wide, narrow = (
+            opened(history_plot(history(n, validated)).png()).width for validated in (True, False)
+        )
     assert wide > narrow
 
 
 def test_a_history_whose_validation_labels_were_all_unseen_is_drawn():
     records = [{**record, "validation_loss": None} for record in history(5, validated=True)]
-    opened(plot_history(records))
+    opened(history_plot(records).png())
 
 
 def test_the_same_matrix_gives_the_same_file():
-    assert plot_confusion(confusion(5)) == plot_confusion(confusion(5))
+    assert confusion_plot(confusion(5)).png() == confusion_plot(confusion(5)).png()
 
 
 def test_long_names_keep_both_ends():
@@ -117,8 +117,8 @@ def test_plotting_leaves_pyplot_and_the_style_alone():
         # Reading the backend alone would import pyplot.
         "style = lambda: {k: matplotlib.rcParams[k] for k in matplotlib.rcParams if k != 'backend'}\n"
         "before = style()\n"
-        "from headstart.plots import plot_confusion\n"
-        "plot_confusion({'labels': ['a', 'b'], 'matrix': [[1, 2], [3, 4]]})\n"
+        "from headstart.plots import confusion_plot\n"
+        "confusion_plot({'labels': ['a', 'b'], 'matrix': [[1, 2], [3, 4]]}).png()\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
         "assert style() == before\n"
     )

@@ -10,11 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from headstart.cache.formats import FormatName, shard_format
+from headstart.cache.formats import FormatName, shard_format, take
+from headstart.cache.maintenance.compact import compact_space
 from headstart.cache.recipe import Recipe
-from headstart.cache.rows import take
 from headstart.cache.space import Space
-from headstart.cache.upkeep.compact import compact_space
 from headstart.keys import KEY_BYTES
 from headstart.testing.shard_format import assert_equal
 from headstart.types import Features

@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from headstart.cache.formats import FormatName, open_shard
+from headstart.cache.maintenance import compact as compacting
+from headstart.cache.maintenance.collect import collect
+from headstart.cache.maintenance.compact import compact
+from headstart.cache.maintenance.trash import Trash
+from headstart.cache.maintenance.verify import verify
 from headstart.cache.space import Space
 from headstart.cache.store import Cache
-from headstart.cache.upkeep import compact as compacting
-from headstart.cache.upkeep.collect import collect
-from headstart.cache.upkeep.compact import compact
-from headstart.cache.upkeep.trash import Trash
-from headstart.cache.upkeep.verify import verify
 from headstart.progress import Silence
 
 UNIVERSE = range(16)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from headstart.errors import ConfigError
-from headstart.tuning.adapters import add_adapters
+from headstart.tuning.weights import add_adapters
 
 
 class Attends(nn.Module):
@@ -28,7 +28,7 @@ class Attends(nn.Module):
 
 
 class Model(nn.Module):
-    """As much of a `TunedModel` as adapters ask for."""
+    """As much of a `WholeModel` as adapters ask for."""
 
     def __init__(self, has_mlp: bool) -> None:
         super().__init__()

@@ -6,7 +6,7 @@ import pytest
 import timm
 import transformers
 
-from headstart.tuning.depths import Depths
+from headstart.tuning.whole_model import Depths
 
 
 def bert() -> transformers.BertModel:

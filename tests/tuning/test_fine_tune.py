@@ -17,7 +17,8 @@ import headstart as hs
 from headstart.config import TuneConfig
 from headstart.errors import ConfigError, DataError, DivergedError, MismatchError, StorageError
 from headstart.progress import Silence
-from headstart.tuning.stage import fine_tune, prepare_state
+from headstart.tuning.stage import fine_tune
+from headstart.tuning.state import prepare_state
 
 from .changes import WORDS, changed, saved
 
@@ -111,7 +112,7 @@ def test_the_most_accurate_epoch_is_kept_and_none_is_left_out(
     tuned: Any, monkeypatch: Any, patience: int | None, n_epochs: int
 ) -> None:
     """Also where the loss goes on falling."""
-    from headstart.training.objectives import Objective
+    from headstart.training.trainee import Objective
 
     right = iter([False, True, False, False, False])
 
@@ -468,30 +469,30 @@ def test_running_out_of_memory_halves_the_parts(tuned: Any, monkeypatch: Any) ->
 
 def test_every_parameter_is_in_one_group_or_frozen(tiny_bert: Path) -> None:
     from headstart.backbones import BackboneOptions, open_backbone
-    from headstart.tuning.network import LinearHeadLayer, TunedModel
+    from headstart.tuning.whole_model import LinearHeadLayer, WholeModel
 
     frozen = open_backbone(f"hf:{tiny_bert}", BackboneOptions()).load("cpu", "fp32")
-    model = TunedModel(frozen, "final.mean", LinearHeadLayer(torch.zeros(32), torch.ones(32), 3))
+    model = WholeModel(frozen, "final.mean", LinearHeadLayer(torch.zeros(32), torch.ones(32), 3), "text")
     model.find_unread(frozen.collate(frozen.prepare(["a cat", "dog"])))
     for depth in range(5):
         model.train_from(depth)
-        groups = model.groups(1e-4, 1e-3, 0.5, 0.01, 0.02)
+        groups = model.groups(1e-4, 1e-3, 0.5, 0.01)
         named = dict(model.named_parameters())
         grouped = [id(named[name]) for group in groups for name in group["names"]]
         assert len(grouped) == len(set(grouped))
         assert set(grouped) == {id(p) for p in model.parameters() if p.requires_grad}
         assert {id(p) for p in model.head.parameters()} <= set(grouped)
     model.train_from(0)
-    rates = sorted({group["lr"] for group in model.groups(1e-4, 1e-3, 0.5, 0.01, 0.02)})
+    rates = sorted({group["lr"] for group in model.groups(1e-4, 1e-3, 0.5, 0.01)})
     assert rates == pytest.approx([1.25e-5, 2.5e-5, 5e-5, 1e-3])  # embeddings, two blocks, head
 
 
 def test_what_is_frozen_is_in_eval_mode(tiny_bert: Path) -> None:
     from headstart.backbones import BackboneOptions, open_backbone
-    from headstart.tuning.network import LinearHeadLayer, TunedModel
+    from headstart.tuning.whole_model import LinearHeadLayer, WholeModel
 
     frozen = open_backbone(f"hf:{tiny_bert}", BackboneOptions()).load("cpu", "fp32")
-    model = TunedModel(frozen, "final.mean", LinearHeadLayer(torch.zeros(32), torch.ones(32), 3))
+    model = WholeModel(frozen, "final.mean", LinearHeadLayer(torch.zeros(32), torch.ones(32), 3), "text")
     model.train_from(2)
     model.train()
     training = {name for name, module in frozen.module.named_modules() if module.training}
@@ -505,8 +506,7 @@ def test_what_is_frozen_is_in_eval_mode(tiny_bert: Path) -> None:
 def test_batch_norms_of_what_is_frozen_keep_their_statistics(live: bool) -> None:
     import timm
 
-    from headstart.tuning.depths import Depths
-    from headstart.tuning.network import LinearHeadLayer, TunedModel
+    from headstart.tuning.whole_model import Depths, LinearHeadLayer, WholeModel
 
     class Frozen:
         def __init__(self) -> None:
@@ -520,7 +520,7 @@ def test_batch_norms_of_what_is_frozen_keep_their_statistics(live: bool) -> None
 
     frozen = Frozen()
     layer = LinearHeadLayer(torch.zeros(512), torch.ones(512), 2)
-    model = TunedModel(frozen, "pooler", layer, live)  # type: ignore[arg-type]
+    model = WholeModel(frozen, "pooler", layer, "image", live_statistics=live)  # type: ignore[arg-type]
     before = copy.deepcopy(frozen.module.state_dict())
     model.train_from(4)
     model.train()

@@ -58,7 +58,7 @@ class TestCutCache:
     def test_images_are_decoded_once_and_give_the_same_weights(
         self, photos: Path, cache_root: Path, tmp_path: Path, name: str, monkeypatch: Any
     ) -> None:
-        from headstart.tuning.inputs import RawSamples
+        from headstart.tuning.samples import RawSamples
 
         backbone = image_backbone(name, tmp_path)
         prepared = 0
@@ -95,7 +95,7 @@ class TestCutCache:
         self, photos: Path, cache_root: Path, tmp_path: Path, monkeypatch: Any
     ) -> None:
         ear = Ear()
-        monkeypatch.setattr("headstart.backbones.timm_blocks.block_names", lambda model: [])
+        monkeypatch.setattr("headstart.backbones.timm_models.block_names", lambda model: [])
         config = TuneConfig(
             plots="none", data=str(photos), backbone="timm:test_vit", weights=timm_weights(tmp_path, "test_vit"),
             cache=str(cache_root), strategy="last:1", epochs=[1],

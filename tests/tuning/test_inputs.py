@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from headstart.training.examples import batches_of
-from headstart.tuning.inputs import Windows
+from headstart.tuning.samples import Windows
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,9 @@ def compare(
 
     from headstart.comparison.comparison import check_target
     from headstart.comparison.stage import compare
+    from headstart.config import CompareConfig
 
+    CompareConfig(runs=[], plots=plots, seed=0)
     if out is not None:
         check_target(Path(out), overwrite)
     comparison = compare(runs, cache, seed)

@@ -156,7 +156,8 @@ def fine_tune(
     from headstart.config import TuneConfig
     from headstart.progress import open_progress
     from headstart.registry.run import BACKBONE_DIR, Run, place_backbone
-    from headstart.tuning.stage import fine_tune, prepare_state
+    from headstart.tuning.stage import fine_tune
+    from headstart.tuning.state import prepare_state
 
     where: dict[str, Any] = {}
     if isinstance(data, FeatureSet):

@@ -11,10 +11,15 @@ from typing import TYPE_CHECKING, Any
 import rfc8785
 
 from headstart.augmentation import pictures
-from headstart.augmentation import randaugment as operations
-from headstart.augmentation.changes import ChangedImage, HiddenTokens, Step
-from headstart.augmentation.own import OwnImage, OwnText, own_function
-from headstart.augmentation.randomness import derive
+from headstart.augmentation.changes import (
+    ChangedImage,
+    HiddenTokens,
+    OwnImage,
+    OwnText,
+    Step,
+    derive,
+    own_function,
+)
 from headstart.cache.recipe import view_name
 from headstart.errors import ConfigError
 from headstart.own_code import PREFIX, source_digest
@@ -37,23 +42,14 @@ class View:
     """One view: an augmentation, and a number that makes it another one than the others.
 
     Workers in other processes are sent it.
-
-    Parameters
-    ----------
-    augmentation : str
-        As the user wrote it.
-    number : int
-        From 1.
-    description : mapping
-        What else of the augmentation decides the pixels or tokens.
-    make : callable
-        From a seed of 16 bytes to the change of one sample.
     """
 
-    augmentation: str
-    number: int
+    augmentation: str  # as the user wrote it
+    number: int  # from 1
     seed: int
+    # What else of the augmentation decides the pixels or tokens.
     description: Mapping[str, Json] = field(hash=False)
+    # From a seed of 16 bytes to the change of one sample.
     make: Callable[[bytes], Change] = field(compare=False)
 
     @property
@@ -86,19 +82,9 @@ def open_views(n: int, augment: str, seed: int, modality: Modality) -> tuple[Vie
 
     Of an image with a text, the image is changed; of a pair of texts, both.
 
-    Parameters
-    ----------
-    n : int in [0, 1000]
-    augment : str
-        ``default``, ``randaugment`` (images alone) or ``py:package.module:function``.
-    seed : int
-    modality : {"image", "text", "text-pair", "image-text"}
-
-    Raises
-    ------
-    ConfigError
-        There is no such augmentation, it cannot be imported or is not for such samples, or n is out of
-        range.
+    ``augment``: ``default``, ``randaugment`` (images alone) or ``py:package.module:function``. Raises
+    `ConfigError` if there is no such augmentation, it cannot be imported or is not for such samples, or n is
+    out of range.
     """
     if not 0 <= n <= MOST:
         raise ConfigError(f"--views {n} is out of range: it takes 0 to {MOST:,}")
@@ -112,11 +98,6 @@ def reopen_view(entry: Mapping[str, Json], modality: Modality) -> View:
     """The view that an entry of a recipe means, as the code of today makes it.
 
     Its own entry differs from the given one where the augmentation has changed.
-
-    Raises
-    ------
-    ConfigError
-        The augmentation is of a later version of headstart, or cannot be imported here.
     """
     try:
         augment, number, seed = str(entry["augmentation"]), int(entry["number"]), int(entry["seed"])
@@ -137,8 +118,8 @@ def _open(augment: str, modality: Modality) -> tuple[Mapping[str, Json], Callabl
         case "default":
             return {"of": "tokens", "version": VERSION, "share": SHARE}, partial(HiddenTokens, share=SHARE)
         case "randaugment" if has_images:
-            strength = {"operations": operations.N_OPERATIONS, "magnitude": operations.MAGNITUDE}
-            return _images(strength, operations.randaugment)
+            strength = {"operations": pictures.N_OPERATIONS, "magnitude": pictures.MAGNITUDE}
+            return _images(strength, pictures.randaugment)
         case "randaugment":
             raise ConfigError(
                 "--augment randaugment changes images, and the data holds texts; "

@@ -26,26 +26,22 @@ KINDS = {
 def open_backbone(spec: str, options: BackboneOptions) -> Backbone:
     """A backbone by its spec; no weights are loaded yet.
 
-    Raises
-    ------
-    ConfigError
-        There is no such kind of backbone, or no such bundle; the message names the nearest.
-    BackboneError
-        The package that ships a bundle is not installed.
+    Raises `ConfigError` if there is no such kind of backbone, or no such bundle; the message names the nearest;
+    `BackboneError` if the package that ships a bundle is not installed.
     """
     kind, _, name = spec.partition(":")
     _check_options(spec, kind, options)
     match kind:
         case "timm" if name:
-            from headstart.backbones.timm_images import TimmBackbone
+            from headstart.backbones.timm_models import TimmBackbone
 
             return TimmBackbone(spec, name, options)
         case "torchvision" if name:
-            from headstart.backbones.torchvision_images import TorchvisionBackbone
+            from headstart.backbones.torchvision_models import TorchvisionBackbone
 
             return TorchvisionBackbone(spec, name, options)
         case "hf" if name:
-            from headstart.backbones.hf.backbone import HubBackbone
+            from headstart.backbones.hf import HubBackbone
 
             return HubBackbone(spec, name, options)
         case "bundled":

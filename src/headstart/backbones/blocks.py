@@ -41,15 +41,10 @@ class _Watch(threading.local):
 
 @dataclass(frozen=True)
 class Blocks:
-    """The blocks of a model, first to last.
+    """The blocks of a model, first to last."""
 
-    Parameters
-    ----------
-    modules : sequence of torch.nn.Module
-        Empty where the model's layers cannot be read by number. They are hooked for good: several threads
-        may run the model at once, and hooks that come and go would change a dictionary that others iterate.
-    """
-
+    # Empty where the model's layers cannot be read by number. They are hooked for good: several threads may
+    # run the model at once, and hooks that come and go would change a dictionary that others iterate.
     modules: Sequence[torch.nn.Module] = field(default_factory=tuple)
     _watch: _Watch = field(default_factory=_Watch, repr=False, compare=False)
 
@@ -69,18 +64,9 @@ class Blocks:
     def kept(self, layers: Collection[str], stop: bool = False) -> Iterator[dict[str, torch.Tensor]]:
         """Keep the hidden states of layers while this thread runs the model inside.
 
-        Parameters
-        ----------
-        layers : collection of str
-            ``"0"`` is what enters the first block, ``"k"`` what leaves the k-th, before any closing norm.
-            Names that are no number are passed over.
-        stop : bool
-            Leave the block of code as soon as the deepest of these layers is there.
-
-        Yields
-        ------
-        dict of str to Tensor
-            Filled by the forward pass.
+        ``layers``: ``"0"`` is what enters the first block, ``"k"`` what leaves the k-th, before any closing
+        norm. Names that are no number are passed over; ``stop``: leave the block of code as soon as the
+        deepest of these layers is there. The forward pass fills what it yields.
         """
         numbered = [layer for layer in layers if layer.isdigit()]
         watch = self._watch
@@ -112,19 +98,8 @@ def read_blocks(
 ) -> Activations:
     """All that leaves blocks, tokens before the patches among it, in a pass that ends behind the deepest.
 
-    Parameters
-    ----------
-    run : callable
-        The pass.
-    layers : collection of str
-        ``block1`` …
-    channels_last : bool
-        Whether maps are (B, H, W, D) rather than (B, D, H, W).
-
-    Raises
-    ------
-    NoBlocksError
-        There is no such block, or neither tokens nor a map leave it.
+    ``run``: the pass; ``layers``: ``block1`` …; ``channels_last``: whether maps are (B, H, W, D) rather than
+    (B, D, H, W). Raises `NoBlocksError` if there is no such block, or neither tokens nor a map leave it.
     """
     numbers = [layer.removeprefix(BLOCK) for layer in layers]
     with blocks.kept(numbers, stop=True) as kept:
@@ -141,14 +116,8 @@ class BlockReader:
 
     The blocks are watched from its first call on: hooks would stand in the way of a compiler.
 
-    Parameters
-    ----------
-    modules : callable
-        Gives the blocks, first to last.
-    run : callable
-        A pass over a batch, as far as the last block at least.
-    channels_last : bool
-        See `read_blocks`.
+    ``modules``: gives the blocks, first to last; ``run``: a pass over a batch, as far as the last block at
+    least.
     """
 
     def __init__(
@@ -170,13 +139,7 @@ class BlockReader:
 
 
 def positions_of(states: torch.Tensor, channels_last: bool = False) -> torch.Tensor:
-    """What leaves a block as (B, T, D): tokens as they are, maps row by row.
-
-    Raises
-    ------
-    NoBlocksError
-        It is neither.
-    """
+    """What leaves a block as (B, T, D): tokens as they are, maps row by row."""
     if getattr(states, "ndim", 0) == 3:
         return states
     if getattr(states, "ndim", 0) != 4:
@@ -184,24 +147,11 @@ def positions_of(states: torch.Tensor, channels_last: bool = False) -> torch.Ten
     return states.flatten(1, 2) if channels_last else states.flatten(2).transpose(1, 2)
 
 
-def find_blocks(model: torch.nn.Module, n_blocks: int | None) -> Blocks:
-    """The blocks of a model, watched from now on; see `block_list`."""
-    return Blocks(tuple(block_list(model, n_blocks)))
-
-
 def block_list(model: torch.nn.Module, n_blocks: int | None) -> Sequence[torch.nn.Module]:
     """The list of so many blocks that stands nearest to the model itself.
 
-    Parameters
-    ----------
-    model : torch.nn.Module
-    n_blocks : int, optional
-        As the configuration says; None or 0: it says nothing, so none are found.
-
-    Returns
-    -------
-    sequence of torch.nn.Module
-        Empty where there is no such list of modules of one kind, or where several stand equally near.
+    ``n_blocks``: as the configuration says; None or 0: it says nothing, so none are found. Empty where there is
+    no such list of modules of one kind, or where several stand equally near.
     """
     import torch
 
@@ -216,16 +166,3 @@ def block_list(model: torch.nn.Module, n_blocks: int | None) -> Sequence[torch.n
     # ALBERT runs one block many times and a decoder has a list of its own: no list, or the nearest. XLM has
     # a list of its attentions and another of what follows them: neither is one of blocks.
     return list(nearest[0]) if len(nearest) == 1 else []
-
-
-def has_closing_norm(last_block: torch.Tensor | None, final: torch.Tensor) -> bool:
-    """Whether anything stands between what the last block gave and the model's last hidden state.
-
-    Parameters
-    ----------
-    last_block, final : Tensor
-        Of one forward pass.
-    """
-    import torch
-
-    return last_block is not final and (last_block is None or not torch.equal(last_block, final))

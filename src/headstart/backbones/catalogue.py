@@ -12,8 +12,7 @@ from typing import Literal
 
 from headstart.backbones import BackboneOptions, open_backbone
 from headstart.backbones.bundled import BUNDLES
-from headstart.backbones.hub import hub_commit
-from headstart.backbones.torch_hub import torch_hub_folder
+from headstart.backbones.hub import hub_commit, torch_hub_folder
 from headstart.errors import HeadstartError, WeightsUnavailableError
 
 Modality = Literal["image", "text", "image-text"]
@@ -25,52 +24,32 @@ _HUB_FOLDER = "models--"
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:
-    """What to take for a modality, unless you know better.
-
-    Parameters
-    ----------
-    here : bool
-        Whether its weights lie on this machine.
-    """
+    """What to take for a modality, unless you know better."""
 
     modality: Modality
     spec: str
     why: str
-    here: bool = False
+    here: bool = False  # whether its weights lie on this machine
 
 
 @dataclass(frozen=True, slots=True)
 class LocalBackbone:
-    """A backbone whose weights a package ships, or that were downloaded.
-
-    Parameters
-    ----------
-    missing : str
-        What to do to have it; empty where it is here.
-    """
+    """A backbone whose weights a package ships, or that were downloaded."""
 
     spec: str
     where: Literal["package", "hub", "torch-hub"]
     here: bool = True
-    missing: str = ""
+    missing: str = ""  # what to do to have it; empty where it is here
 
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """What ``headstart backbones ls`` says.
-
-    Parameters
-    ----------
-    architectures : dict
-        How many timm and torchvision can make.
-    matching : list of str
-        The specs that a pattern matches; empty without a pattern.
-    """
+    """What ``headstart backbones ls`` says."""
 
     recommended: list[Recommendation]
     local: list[LocalBackbone]
-    architectures: dict[str, int]
-    matching: list[str]
+    architectures: dict[str, int]  # how many timm and torchvision can make
+    matching: list[str]  # the specs that a pattern matches; empty without a pattern
 
 
 RECOMMENDED = (
@@ -101,11 +80,8 @@ RECOMMENDED = (
 def catalogue(pattern: str | None = None) -> Catalogue:
     """Look around on this machine; no network.
 
-    Parameters
-    ----------
-    pattern : str, optional
-        Of the architectures to list, such as ``*dinov3*``; without ``*`` any part of a name. Only with
-        it are timm and torchvision imported.
+    ``pattern``: of the architectures to list, such as ``*dinov3*``; without ``*`` any part of a name. Only
+    with it are timm and torchvision imported.
     """
     local = [*_bundles(), *_hub(), *_torch_hub()]
     here = {backbone.spec for backbone in local if backbone.here}

@@ -18,9 +18,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.backbones.changing import change_files, change_texts
-from headstart.backbones.digest import n_parameters, weights_digest
-from headstart.backbones.freezing import freeze, grad_context
+from headstart.backbones.freezing import freeze, grad_context, n_parameters, weights_digest
+from headstart.backbones.images import change_files, change_texts
 from headstart.errors import BackboneError, ConfigError, HeadstartError, SampleError
 from headstart.own_code import load_own, reason_of, source_digest
 from headstart.types import AT_END, Activations, BackboneInfo, Positions
@@ -39,12 +38,7 @@ NEEDED = ("module", "modality", "version", "prepare")
 class CustomBackbone:
     """A backbone that a factory of the user's makes.
 
-    Parameters
-    ----------
-    spec : str
-        As the user wrote it.
-    target : str
-        ``package.module:factory``; the current folder is importable.
+    ``spec``: as the user wrote it; ``target``: ``package.module:factory``; the current folder is importable.
     """
 
     def __init__(self, spec: str, target: str) -> None:
@@ -139,13 +133,7 @@ class FrozenCustomModel:
         return 1
 
     def collate(self, prepared: Sequence[Any]) -> dict[str, torch.Tensor]:
-        """The samples as one tensor.
-
-        Raises
-        ------
-        BackboneError
-            What the user's ``prepare`` gave cannot be stacked.
-        """
+        """The samples as one tensor."""
         import torch
 
         try:

@@ -1,11 +1,13 @@
-"""Making a loaded module a frozen one on a device."""
+"""Making a loaded module a frozen one on a device, and the digest of its weights."""
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Collection
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-from headstart.errors import BackboneError, ConfigError
+from headstart.errors import BackboneError, ConfigError, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -20,10 +22,7 @@ _LIVE = "_headstart_live"
 def resolve_device(device: str) -> str:
     """The torch device that ``auto`` means here, or the one asked for.
 
-    Raises
-    ------
-    ConfigError
-        It is not there.
+    Raises `ConfigError` if it is not there.
     """
     import torch
 
@@ -32,7 +31,7 @@ def resolve_device(device: str) -> str:
     try:
         torch.empty(0, device=torch.device(device))
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise ConfigError(f"device {device!r} cannot be used here ({reason}); try --device auto") from error
     return device
 
@@ -50,13 +49,9 @@ def freeze(module: torch.nn.Module, device: str, precision: Precision) -> torch.
 
     For int8 the weights of its linear layers are rounded from float32; everything else stays in it.
 
-    Raises
-    ------
-    ConfigError
-        int8 is not for this device, or not for this module.
-    BackboneError
-        It does not fit into the device's memory, or was cast to another dtype before: its weights are
-        rounded by now, and casting them back would not undo it.
+    Raises `ConfigError` if int8 is not for this device, or not for this module; `BackboneError` if it does not
+    fit into the device's memory, or was cast to another dtype before: its weights are rounded by now, and
+    casting them back would not undo it.
     """
     import torch
 
@@ -110,3 +105,28 @@ def _quantize(module: torch.nn.Module, device: str) -> None:
             "--precision auto"
         )
     quantize(module)
+
+
+def weights_digest(module: torch.nn.Module, leave_out: Collection[str] = ()) -> str:
+    """BLAKE2b-128, in hex, of names, dtypes, shapes and bytes of a module's parameters and buffers.
+
+    ``module``: as it was loaded, before any cast; ``leave_out``: prefixes of what takes no part in a feature
+    (a classifier), or is not of the checkpoint (a pooler that was initialised at random).
+    """
+    import torch
+
+    digest = blake2b(digest_size=16)
+    prefixes = tuple(leave_out)
+    for name, tensor in sorted(module.state_dict().items()):
+        if prefixes and name.startswith(prefixes):
+            continue
+        plain = tensor.detach().cpu().contiguous()
+        header = f"{name}\0{str(plain.dtype).removeprefix('torch.')}\0{tuple(plain.shape)}\0"
+        digest.update(header.encode("utf-8"))
+        digest.update(plain.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def n_parameters(module: torch.nn.Module) -> int:
+    """How many parameters a module has."""
+    return sum(parameter.numel() for parameter in module.parameters())

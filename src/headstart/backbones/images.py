@@ -1,25 +1,34 @@
-"""Images from bytes to model input, and timm-style image models as frozen models."""
+"""Images from bytes to model input, changed on the way where a view wants it, and image models as frozen models."""
 
 from __future__ import annotations
 
+import difflib
 import io
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from headstart.backbones.blocks import BLOCK
-from headstart.backbones.freezing import grad_context
-from headstart.errors import SampleError
+from headstart.backbones.freezing import grad_context, n_parameters
+from headstart.backbones.portable import WEIGHTS
+from headstart.errors import ConfigError, SampleError
 from headstart.types import AT_END
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
     from PIL import Image
 
+    from headstart.backbones.options import BackboneOptions
+    from headstart.backbones.portable import BackboneSaver
     from headstart.contracts import Change
     from headstart.types import Activations, Payload
+
 
 CPU_IMAGES = 4  # a batch; small ones are fastest on CPUs: the activations stay in the cache
 GPU_IMAGES = 128
@@ -46,10 +55,8 @@ def decode_image(payload: Payload) -> Image.Image:
     Refused are also more than 178,956,970 pixels (twice Pillow's ``MAX_IMAGE_PIXELS``: a decompression
     bomb) and sides that differ by more than 1000 times.
 
-    Raises
-    ------
-    SampleError
-        The bytes are not an image that Pillow can read whole, or it is one of those refused.
+    Raises `SampleError` if the bytes are not an image that Pillow can read whole, or it is one of those
+    refused.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -107,18 +114,10 @@ def _eight_bit(image: Image.Image) -> Image.Image:
 class FrozenImageModel:
     """An image model with its own transform, in memory and frozen.
 
-    Parameters
-    ----------
-    module : torch.nn.Module
-        In eval mode, on its device.
-    transform : callable
-        From an RGB image to a float tensor (3, H, W).
-    read : callable
-        From a batch (B, 3, H, W) on the device, and what is wanted, to `Activations`.
-    read_blocks : callable
-        The same for what leaves blocks (``block1`` …), where they can be told apart.
-    blocks : sequence of torch.nn.Module, optional
-        First to last, where neither timm nor transformers says which they are.
+    ``module``: in eval mode, on its device; ``transform``: from an RGB image to a float tensor (3, H, W);
+    ``read``: from a batch (B, 3, H, W) on the device, and what is wanted, to `Activations`; ``read_blocks``:
+    the same for what leaves blocks (``block1`` …), where they can be told apart; ``blocks``: first to last,
+    where neither timm nor transformers says which they are.
     """
 
     def __init__(
@@ -206,3 +205,90 @@ def _decoded(payload: Payload) -> Image.Image | SampleError:
         return decode_image(payload)
     except SampleError as error:
         return error
+
+
+def change_texts(
+    payloads: Sequence[Payload], changes: Sequence[Change | None]
+) -> list[Payload | SampleError]:
+    """Texts, and pairs of texts, as their changes make them; without a change as they are."""
+    return [
+        payload if change is None else _change_text(payload, change)
+        for payload, change in zip(payloads, changes, strict=True)
+    ]
+
+
+def change_files(
+    payloads: Sequence[Payload], changes: Sequence[Change | None]
+) -> list[Payload | SampleError]:
+    """Image files, alone or with a text, as PNGs of what their changes make; without a change as they are."""
+    changed: list[Any] = list(payloads)
+    rows = [row for row, change in enumerate(changes) if change is not None]
+    files = [payload[0] if isinstance(payload, tuple) else payload for payload in payloads]
+    made = prepare_images([files[row] for row in rows], [changes[row] for row in rows], _png)
+    for row, file in zip(rows, made, strict=True):
+        payload = payloads[row]
+        alone = isinstance(file, SampleError) or not isinstance(payload, tuple)
+        changed[row] = file if alone else (file, payload[1])
+    return changed
+
+
+def _change_text(payload: Payload, change: Change) -> Payload | SampleError:
+    try:
+        if isinstance(payload, tuple):
+            return change.text(str(payload[0])), change.text(payload[1])
+        return change.text(str(payload))
+    except SampleError as error:
+        return error
+
+
+def _png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=1)  # of the levels the quickest; each keeps every pixel
+    return buffer.getvalue()
+
+
+class LibraryBackbone:
+    """An image model of a library, by its name there: what timm and torchvision share."""
+
+    library: str
+    remedy = "fetch the weights where there is a network, pass --weights FILE, or choose a bundled: backbone"
+    _model: Any  # loaded when it is first asked for
+
+    def __init__(self, spec: str, name: str, options: BackboneOptions) -> None:
+        self.spec = spec
+        self._name = name
+        self._options = options
+
+    def cache_key(self) -> Mapping[str, Any]:
+        """Spec, options and the versions that could resolve it otherwise."""
+        versions = {package: metadata.version(package) for package in (self.library, "torch")}
+        return {"spec": self.spec, "options": self._options.given(), "versions": versions}
+
+    def source_files(self) -> Sequence[Path]:
+        """The files that the weights were read from."""
+        raise NotImplementedError
+
+    def provenance(self) -> dict[str, Any]:
+        """What made the features, for people."""
+        return {
+            "versions": self.cache_key()["versions"],
+            "parameters": n_parameters(self._model),
+            "files": sorted(path.name for path in self.source_files()),
+        }
+
+    def tunable(self, tap: str) -> BackboneSaver:
+        """Its weights, under the names of its library."""
+
+        def keep(folder: Path) -> tuple[str, BackboneOptions]:
+            from safetensors.torch import save_model
+
+            save_model(self._model, str(folder / WEIGHTS))
+            return f"{self.library}:{self._name}", replace(self._options, weights=folder / WEIGHTS)
+
+        return keep
+
+    def unknown(self, what: str, name: str, known: Collection[str]) -> ConfigError:
+        """The library has nothing of this name; the nearest are named."""
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        hint = f"; nearest: {', '.join(near)}" if near else ""
+        return ConfigError(f"{self.library} has no {what} {name!r}{hint}")

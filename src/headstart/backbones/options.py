@@ -12,34 +12,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class BackboneOptions:
-    """Options of a backbone.
+    """Options of a backbone."""
 
-    Parameters
-    ----------
-    weights : Path, optional
-        A local file of timm weights (safetensors, or a state dict of tensors).
-    max_length : int, optional
-        Tokens a text is cut to; in [1, what the model takes]. None: the model's own.
-    image_size : int, optional
-        Side in pixels of what an image model sees. None: the model's own.
-    crop_pct : float, optional
-        Share of the resized image that the centre crop keeps; in (0, 1]. None: the model's own.
-    prompt : str, optional
-        What is put before every text: the name of one of the model's own prompts, or the words
-        themselves. None: the model's default prompt, if it has one; empty: none at all.
-    modality : {"image", "text", "text-pair", "image-text"}, optional
-        What the samples are: it chooses the side of a model that has several.
-    offline : bool
-        Open no socket.
-    """
-
-    weights: Path | None = None
+    weights: Path | None = None  # a local file of timm weights (safetensors, or a state dict of tensors)
+    # Tokens a text is cut to; in [1, what the model takes]. None: the model's own.
     max_length: int | None = None
-    image_size: int | None = None
+    image_size: int | None = None  # side in pixels of what an image model sees. None: the model's own
+    # Share of the resized image that the centre crop keeps; in (0, 1]. None: the model's own.
     crop_pct: float | None = None
+    # What is put before every text: the name of one of the model's own prompts, or the words themselves.
+    # None: the model's default prompt, if it has one; empty: none at all.
     prompt: str | None = None
-    modality: Modality | None = None
-    offline: bool = False
+    modality: Modality | None = None  # what the samples are: it chooses the side of a model that has several
+    offline: bool = False  # open no socket
 
     def given(self) -> dict[str, object]:
         """The options that decide numbers and are typed, where they are not at their default."""

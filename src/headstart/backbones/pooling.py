@@ -35,16 +35,7 @@ _TAP = re.compile(r"(?P<layer>last|final|-?\d+)\.(?P<poolings>[a-z]+(\+[a-z]+)*)
 def canonical_tap(tap: str, n_layers: int = 0, first_layer: int = 0, closing_norm: bool = True) -> str:
     """The one name that a tap has in recipes.
 
-    Parameters
-    ----------
-    tap : str
-    n_layers, first_layer, closing_norm
-        As in `BackboneInfo`.
-
-    Raises
-    ------
-    ConfigError
-        There is no such tap.
+    Raises `ConfigError` if there is no such tap.
 
     Examples
     --------
@@ -120,17 +111,8 @@ def choose_taps(
 ) -> tuple[str, ...]:
     """The canonical taps to read: those asked for, or the backbone's own.
 
-    Parameters
-    ----------
-    asked : sequence of str, optional
-    info : BackboneInfo
-    normalize : bool, optional
-        True: scale every vector to length 1; False: none; None: as the taps say.
-
-    Raises
-    ------
-    ConfigError
-        The backbone does not have one of them.
+    ``normalize``: True: scale every vector to length 1; False: none; None: as the taps say. Raises
+    `ConfigError` if the backbone does not have one of them.
     """
     taps = [_offered(tap, info) for tap in asked] if asked else [info.default_tap]
     if normalize is False and (scaled := [tap for tap in asked or () if tap.strip().endswith(UNIT)]):
@@ -180,16 +162,8 @@ def read_tap(activations: Activations, tap: str) -> torch.Tensor | Tokens:
 def pool(activations: Activations, tap: str) -> torch.Tensor:
     """Read one canonical tap of a batch that is one vector a sample.
 
-    Parameters
-    ----------
-    activations : Activations
-    tap : str
-        Canonical, one that the backbone offers.
-
-    Returns
-    -------
-    Tensor of float32, shape (B, D)
-        Pooled in fp32 whatever the compute dtype. Positions outside the mask do not take part.
+    ``tap``: canonical, one that the backbone offers. Pooled in fp32 whatever the
+    compute dtype. Positions outside the mask do not take part.
     """
     from headstart.portable.poolings import pooled, unit
 

@@ -1,21 +1,22 @@
-"""What it takes to make a backbone again where headstart is not installed."""
+"""What it takes to make a backbone again: its weights after training, or all of it where headstart is not installed."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from headstart.backbones.pooling import UNIT
 from headstart.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import torch
 
-    from headstart.contracts import Backbone
-    from headstart.types import Json
+    from headstart.backbones.options import BackboneOptions
+    from headstart.contracts import Backbone, FrozenModel
+    from headstart.types import BackboneInfo, Json, Precision
 
 
 _LEFT_OUT = (
@@ -26,30 +27,18 @@ _LEFT_OUT = (
 
 @dataclass(frozen=True)
 class Portable:
-    """A backbone as a model of transformers, read at one tap.
+    """A backbone as a model of transformers, read at one tap."""
 
-    Parameters
-    ----------
-    module : torch.nn.Module
-        The backbone as it was loaded.
-    config : mapping
-        The configuration of the model of transformers that it is; ``timm_wrapper`` for one of timm.
-    reading : mapping
-        How the model is made and its outputs are read, as `HeadstartConfig` keeps it.
-    save_inputs : callable
-        Writes its tokenizer or its image processor into a folder, as transformers keeps them.
-    max_length : int, optional
-        Tokens a text is cut to.
-    data_config : mapping, optional
-        What timm makes the transform from, where the model is timm's.
-    """
-
-    module: torch.nn.Module
+    module: torch.nn.Module  # the backbone as it was loaded
     modality: Literal["image", "text"]
+    # The configuration of the model of transformers that it is; ``timm_wrapper`` for one of timm.
     config: Mapping[str, Json]
+    # How the model is made and its outputs are read, as `HeadstartConfig` keeps it.
     reading: Mapping[str, Json]
+    # Writes its tokenizer or its image processor into a folder, as transformers keeps them.
     save_inputs: Callable[[Path], None]
-    max_length: int | None = None
+    max_length: int | None = None  # tokens a text is cut to
+    # What timm makes the transform from, where the model is timm's.
     data_config: Mapping[str, Json] | None = None
 
     @property
@@ -75,21 +64,12 @@ class PortableBackbone(Protocol):
     def portable(self, tap: str) -> Portable:
         """All that is needed to make it again, and to read it at a canonical tap.
 
-        Raises
-        ------
-        ConfigError
-            It, or what is read of it, cannot be taken elsewhere.
+        Raises `ConfigError` if it, or what is read of it, cannot be taken elsewhere.
         """
 
 
 def carried(backbone: Backbone, tap: str) -> Portable:
-    """A backbone that can be taken elsewhere, at a canonical tap.
-
-    Raises
-    ------
-    ConfigError
-        It cannot.
-    """
+    """A backbone that can be taken elsewhere, at a canonical tap."""
     if not isinstance(backbone, PortableBackbone):
         raise ConfigError(
             f"{backbone.spec} cannot be exported: that needs a text or an image model of transformers or timm; "
@@ -99,12 +79,7 @@ def carried(backbone: Backbone, tap: str) -> Portable:
 
 
 def refuse_prompt(prompt: str | None) -> None:
-    """Refuse to take a backbone elsewhere whose texts stand behind something.
-
-    Raises
-    ------
-    ConfigError
-    """
+    """Refuse to take a backbone elsewhere whose texts stand behind something."""
     if prompt:
         raise ConfigError(
             f"the head was fitted on texts behind the prompt {prompt[:40]!r}, which no tokenizer of transformers puts "
@@ -137,7 +112,58 @@ def reading_of(tap: str, **layout: Any) -> dict[str, Json]:
 
 def without_pooler(module: Any, tap: str) -> dict[str, Json]:
     """Arguments that make a model of transformers without the pooler that the tap does not read."""
-    import inspect
-
     takes = "add_pooling_layer" in inspect.signature(type(module).__init__).parameters
     return {"add_pooling_layer": False} if takes and not tap.startswith("pooler") else {}
+
+
+WEIGHTS = "model.safetensors"
+BackboneSaver: TypeAlias = "Callable[[Path], tuple[str, BackboneOptions]]"
+"""Writes a backbone into an empty folder with the weights that it has by then; what opens it again."""
+
+
+@runtime_checkable
+class TunableBackbone(Protocol):
+    """A backbone that can be trained as a whole."""
+
+    def tunable(self, tap: str) -> BackboneSaver:
+        """How it is kept once its weights have changed.
+
+        To be asked before it is loaded: what the tap cannot read may be dropped for good.
+
+        ``tap``: canonical: what a head reads. Raises `ConfigError` if what the tap reads cannot be trained, or
+        not be kept.
+        """
+
+
+def backbone_saver(backbone: Backbone, tap: str) -> BackboneSaver:
+    """How a backbone is kept once its weights have changed; see `TunableBackbone`."""
+    if not isinstance(backbone, TunableBackbone):
+        raise ConfigError(
+            f"{backbone.spec} cannot be fine-tuned: that needs a model of transformers, timm or torchvision; of "
+            "another kind fit a head, and train run.module(trainable=True) in a loop of your own"
+        )
+    return backbone.tunable(tap)
+
+
+class LateBackbone:
+    """A backbone that is another one, of which nothing is read before it is resolved or loaded."""
+
+    @property
+    def _model(self) -> Backbone:
+        raise NotImplementedError
+
+    def resolve(self) -> BackboneInfo:
+        """Load the model and describe it."""
+        return self._model.resolve()
+
+    def load(self, device: str, precision: Precision) -> FrozenModel:
+        """The model, frozen, on a device."""
+        return self._model.load(device, precision)
+
+    def portable(self, tap: str) -> Portable:
+        """See `PortableBackbone`."""
+        return carried(self._model, tap)
+
+    def tunable(self, tap: str) -> BackboneSaver:
+        """See `TunableBackbone`."""
+        return backbone_saver(self._model, tap)

@@ -37,12 +37,7 @@ _BLOCK = 256
 
 
 class Int8Linear(torch.nn.Module):
-    """A frozen linear layer: int8 weights with a scale for each output, activations for each token.
-
-    Parameters
-    ----------
-    linear : torch.nn.Linear
-    """
+    """A frozen linear layer: int8 weights with a scale for each output, activations for each token."""
 
     quantized: torch.Tensor
     scale: torch.Tensor
@@ -83,21 +78,12 @@ class Int8Linear(torch.nn.Module):
         if self.bias is not None:
             out.add_(self.bias)
 
-    def extra_repr(self) -> str:
-        """Its shape."""
-        return f"{self.in_features}, {self.out_features}, bias={self.bias is not None}"
-
 
 def quantize(module: torch.nn.Module) -> None:
     """Replace the linear layers of a module by int8 ones, in place.
 
     Everything else stays what it is: embeddings, norms, attention itself, and linear layers of a kind of
     their own, such as those of `torch.nn.MultiheadAttention`. Convolutions see one sample at a time.
-
-    Raises
-    ------
-    ConfigError
-        Linear layers are not most of the work.
     """
     _check_share(module)
     made: dict[torch.nn.Module, Int8Linear] = {}  # a layer that stands in two places stays one

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headstart.cache.layout import SET_FORMAT
-from headstart.cache.sets import failures_to_jsonl
+from headstart.cache.set_state import failures_to_jsonl, in_force
 from headstart.cache.store import Cache
 from headstart.files import (
     make_directory,
@@ -92,7 +92,7 @@ def commit_set(
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     with turn(folder):
-        current = _current(folder)
+        current = in_force(folder)
         if replaces is not ... and current not in (replaces, digest):
             return None
         if current != digest:
@@ -104,7 +104,7 @@ def _is_in_force(
     folder: Path, samples: pa.Table | SampleRows, info: Mapping[str, Json], failures: Sequence[Failure]
 ) -> bool:
     """Whether the set is in this very state already; written elsewhere to see."""
-    current = _current(folder)
+    current = in_force(folder)
     with tempfile.TemporaryDirectory() as scratch:
         return current is not None and _write(Path(scratch), samples, info, failures) == current
 
@@ -164,10 +164,8 @@ def _write_samples(path: Path, groups: Iterator[pa.Table]) -> None:
 
 
 def _slices(table: pa.Table) -> Iterator[pa.Table]:
-    for start in range(
-        0, max(table.num_rows, 1), ROWS_PER_GROUP
-    ):  # a table without rows has a schema as well
-        yield table.slice(start, ROWS_PER_GROUP)
+    n_rows = max(table.num_rows, 1)  # a table without rows has a schema as well
+    return (table.slice(start, ROWS_PER_GROUP) for start in range(0, n_rows, ROWS_PER_GROUP))
 
 
 def _move(partial: Path, target: Path) -> None:
@@ -177,10 +175,3 @@ def _move(partial: Path, target: Path) -> None:
         if not (target / "set.json").exists():  # another process committed the same state: fine
             raise
     sync_directory(target.parent)
-
-
-def _current(folder: Path) -> str | None:
-    try:
-        return (folder / "current").read_text("ascii").strip()
-    except OSError:
-        return None

@@ -1,4 +1,4 @@
-"""The index of a space: where each key's row lies. Derived from the shards, and may be deleted."""
+"""The index of a space as a process keeps it: brought up to date with the shards, saved for the next one."""
 
 from __future__ import annotations
 

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from headstart.arrow import codes_by_name, keys_from_arrow
 from headstart.backbones.pooling import canonical_tap, display_tap
-from headstart.cache.failures import read_failures
+from headstart.cache.layout import STATE_NAME
 from headstart.errors import ConfigError, CorruptShardError, DataError
-from headstart.types import Failure, FeatureRef
+from headstart.keys import KEY_BYTES
+from headstart.types import SPLITS, Failure, FeatureRef
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from headstart.types import Json, LabelKind
 
 REPAIR = "`headstart cache verify --repair` goes back to the last sound state of the set"
@@ -76,7 +84,7 @@ class SetState:
     def samples(self) -> pa.Table:
         """The table: ``id``, ``key``, ``split``, ``origin``, ``label:<name>``, ``meta:<name>``."""
         if self._table is None:
-            self._table = _read_samples(self.path, None)
+            self._table = read_samples(self.path, None)
         return self._table
 
     @property
@@ -110,7 +118,7 @@ class SetState:
         ConfigError
             None fits; the message names those that there are.
         """
-        fitting = self._fitting(tap, backbone, view)
+        fitting = self.fitting(tap, backbone, view)
         if not fitting:
             raise ConfigError(
                 f"set {self.name!r} has no feature of {backbone or 'any backbone'} at "
@@ -141,12 +149,18 @@ class SetState:
             raise ConfigError(f"set {self.name!r} has no label {label!r}; it has: {', '.join(names)}")
         return label
 
-    def _columns(self, names: Sequence[str]) -> pa.Table:
+    def count_unexplained(self, keys: NDArray[np.uint8], space: str) -> int:
+        """How many keys, shape (N, 16), are not of samples that failed in a space."""
+        failed = {failure.key for failure in self.failures if failure.space in ("", space)}
+        return sum(key.tobytes().hex() not in failed for key in keys)
+
+    def columns(self, names: Sequence[str]) -> pa.Table:
         """Some columns of the samples; the others are not read for them."""
-        table = _read_samples(self.path, names) if self._table is None else self._table
+        table = read_samples(self.path, names) if self._table is None else self._table
         return table.select(list(names))
 
-    def _fitting(self, tap: str | None, backbone: str | None, view: str | None) -> list[FeatureRef]:
+    def fitting(self, tap: str | None, backbone: str | None, view: str | None) -> list[FeatureRef]:
+        """The features that `feature` chooses from."""
         return [
             ref
             for ref, entry in zip(self.features, self.info["features"], strict=True)
@@ -154,13 +168,73 @@ class SetState:
         ]
 
 
-def _read_samples(folder: Path, names: Sequence[str] | None) -> pa.Table:
+def in_force(folder: Path) -> str | None:
+    """The digest that the ``current`` of a set's folder names, whether there is such a state or not."""
+    try:
+        return (folder / "current").read_text("utf-8").strip()
+    except (OSError, ValueError):
+        return None
+
+
+def state_names(folder: Path) -> list[str]:
+    """The digests of all states in a set's folder, sorted."""
+    return sorted(path.name for path in folder.glob("*") if STATE_NAME.fullmatch(path.name))
+
+
+@contextlib.contextmanager
+def open_samples(folder: Path) -> Iterator[pq.ParquetFile]:
+    """The table of samples in a state's folder.
+
+    Raises
+    ------
+    CorruptShardError
+        It cannot be read.
+    """
     path = folder / "samples.parquet"
     try:
         with pq.ParquetFile(path) as file:
-            return file.read(columns=None if names is None else list(names))
+            yield file
     except (OSError, pa.ArrowException) as error:
         raise CorruptShardError(f"{path} cannot be read ({error}); {REPAIR}") from error
+
+
+def read_samples(folder: Path, names: Sequence[str] | None) -> pa.Table:
+    """Some columns of the samples, or all."""
+    with open_samples(folder) as file:
+        return file.read(columns=None if names is None else list(names))
+
+
+def read_splits(features: SetState) -> tuple[NDArray[np.uint8], NDArray[np.int8]]:
+    """The keys of a set, shape (N, 16), and the split of each as an index into ``SPLITS``, shape (N,).
+
+    A row group at a time: the strings of all splits would be the largest thing in memory.
+    """
+    with open_samples(features.path) as file:
+        keys = np.empty((file.metadata.num_rows, KEY_BYTES), dtype=np.uint8)
+        splits = np.empty(len(keys), dtype=np.int8)
+        start = 0
+        for number in range(file.num_row_groups):
+            group = file.read_row_group(number, columns=["key", "split"], use_threads=False)
+            rows = slice(start, start + group.num_rows)
+            keys[rows] = keys_from_arrow(group.column("key"))
+            splits[rows] = codes_by_name(group.column("split"), SPLITS)
+            start += group.num_rows
+    return keys, splits
+
+
+def read_failures(path: Path) -> list[Failure]:
+    """Read a ``failures.jsonl``; an absent one holds none."""
+    try:
+        # Not splitlines(): an id may hold U+2028 and its like, which end no line of JSON.
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return []
+    return [Failure(**json.loads(line)) for line in lines if line]
+
+
+def failures_to_jsonl(failures: Sequence[Failure]) -> bytes:
+    """Failures, one JSON object a line."""
+    return "".join(json.dumps(asdict(failure), ensure_ascii=False) + "\n" for failure in failures).encode()
 
 
 def _listed(features: Sequence[FeatureRef], view: str | None) -> str:

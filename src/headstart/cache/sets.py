@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from headstart.arrow import codes_by_name, keys_from_arrow, mask_of, vectors_of
-from headstart.backbones.pooling import display_tap, is_ragged
-from headstart.cache.exchange.selection import LabelColumn, Selection, select
-from headstart.cache.failures import failures_to_jsonl, read_failures
-from headstart.cache.layout import SET_FORMAT, check_format
-from headstart.cache.reading.held import HeldSamples
-from headstart.cache.reading.labels import LABEL, Labels, encode_labels
-from headstart.cache.reading.places import RowLocations, locate
+from headstart.backbones.pooling import display_tap
+from headstart.backbones.pooling import is_ragged as tap_is_ragged
+from headstart.cache.layout import LABEL, SET_FORMAT, check_format
+from headstart.cache.mapped import Labels, MappedFeatures, TokenFeatures
+from headstart.cache.rows import RowLocations, StoredRows, locate
+from headstart.cache.selection import LabelColumn, Selection, samples_of, to_dataset
 from headstart.cache.set_state import REPAIR, SetState
 from headstart.errors import ConfigError, MismatchError, StorageError
 from headstart.files import read_json
 from headstart.samples import LabelledSamples
+from headstart.tasks import open_task
 from headstart.types import SPLITS
 
 if TYPE_CHECKING:
@@ -28,22 +30,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch.utils.data import TensorDataset
 
-    from headstart.cache.reading.dtypes import ReadDtype
-    from headstart.cache.reading.mapped import MappedFeatures
-    from headstart.cache.reading.tokens import TokenFeatures
+    from headstart.cache.rows import ReadDtype
     from headstart.cache.space import Space
     from headstart.types import FeatureRef, Json
-
-__all__ = [
-    "LABEL",
-    "REPAIR",
-    "FeatureSet",
-    "HeldSamples",
-    "encode_labels",
-    "failures_to_jsonl",
-    "open_feature_set",
-    "read_failures",
-]
 
 
 class FeatureSet(SetState):
@@ -91,7 +80,7 @@ class FeatureSet(SetState):
             float16 was asked for, and cannot hold a value.
         """
         held = self.held(split, tap, backbone, view)
-        labels, X = held.labels(label), held.open_dense().matrix(dtype)
+        labels, X = held.labels(label), held.open(is_ragged=False).matrix(dtype)
         column = self.label_column(label) if self.label_names else ""
         return LabelledSamples(
             held.table, X, labels.y, labels.names, labels.kind, column, (held.feature,), (X.shape[1],)
@@ -113,7 +102,7 @@ class FeatureSet(SetState):
         """
         held = self.held(split, tap, backbone, view)
         labels = held.labels(label)
-        return held.open_dense().matrix(dtype), labels.y
+        return held.open(is_ragged=False).matrix(dtype), labels.y
 
     def mapped(
         self,
@@ -128,10 +117,10 @@ class FeatureSet(SetState):
 
         Rows are read as ``mapped[rows]`` or in mini-batches by ``mapped.batches(256, epoch=epoch)``.
         """
-        from headstart.cache.reading.mapped import MappedFeatures
-
         held = self.held(split, tap, backbone, view)
-        return MappedFeatures(held, held.labels(label), dtype)
+        return MappedFeatures(
+            held.feature, held.open(is_ragged=False), held.labels(label), held.columns, dtype
+        )
 
     def tokens(
         self,
@@ -150,10 +139,11 @@ class FeatureSet(SetState):
         ConfigError
             The feature has one vector a sample.
         """
-        from headstart.cache.reading.tokens import TokenFeatures
-
-        held = self.held(split, tap or self._token_tap(backbone, view), backbone, view)
-        return TokenFeatures(held, held.labels(label))
+        if tap is None:  # the latest that keeps all positions
+            kept = (ref.tap for ref in self.fitting(None, backbone, view) if tap_is_ragged(ref.tap))
+            tap = next(map(display_tap, kept), None)
+        held = self.held(split, tap, backbone, view)
+        return TokenFeatures(held.feature, held.open(is_ragged=True), held.labels(label), held.columns)
 
     def table(
         self,
@@ -198,8 +188,6 @@ class FeatureSet(SetState):
         MissingDependencyError
             ``datasets`` is not installed.
         """
-        from headstart.cache.exchange.export_arrow import to_dataset
-
         return to_dataset(self.selection(split, tap, label, backbone, view))
 
     def selection(
@@ -212,14 +200,12 @@ class FeatureSet(SetState):
     ) -> Selection:
         """The same before any of it is read, to be exported a block at a time; without ``label`` all columns."""
         held = self.held(split, tap, backbone, view)
+        feature = held.feature
         columns = list(self.label_names) if label is None else [self.label_column(label)]
         labels = {
             column: LabelColumn(self.label_kinds.get(column, "single"), self.label_names[column])
             for column in columns
         }
-        return select(held, labels, self._about(held.feature))
-
-    def _about(self, feature: FeatureRef) -> dict[str, str]:
         about = {
             "set": self.name,
             "digest": self.digest,
@@ -229,7 +215,8 @@ class FeatureSet(SetState):
             "space": feature.space,
             "modality": self.info.get("source", {}).get("modality"),
         }
-        return {name: str(value) for name, value in about.items() if value is not None}
+        said = {name: str(value) for name, value in about.items() if value is not None}
+        return Selection(samples_of(held.columns(), held.keys, columns), labels, said, held.open())
 
     def held(
         self,
@@ -253,48 +240,25 @@ class FeatureSet(SetState):
         chosen = asked & held
         if not chosen.all():
             keys, places = keys[chosen], places.only(chosen)
-
-        def columns(names: list[str] | None = None) -> pa.Table:
-            table = self.samples if names is None else self._columns(names)
-            return table if chosen.all() else table.filter(mask_of(chosen))
-
-        plain = [ref.tap for ref in self.features if ref.view is None and not is_ragged(ref.tap)]
-        pooled = tuple(dict.fromkeys(display_tap(tap) for tap in plain))
-        return HeldSamples(
-            keys, places, feature, space, columns, lambda label: self._labels(columns, label), pooled
-        )
+        return HeldSamples(self, feature, space, keys, places, chosen)
 
     def _locate(self, feature: FeatureRef) -> tuple[Space, NDArray[np.uint8], RowLocations]:
         """Where the rows of all samples are stored; looked up once, as neither set nor shards ever change."""
         found = self._located.get(feature.space)
         if found is None:
             space = self._open_space(feature.space)
-            keys = keys_from_arrow(self._columns(["key"]).column("key"))
+            keys = keys_from_arrow(self.columns(["key"]).column("key"))
             found = self._located[feature.space] = space, keys, locate(space.refresh(), keys)
         return found
 
     def _is_in(self, split: str | None, n: int) -> NDArray[np.bool_]:
         if split is None:
             return np.ones(n, dtype=bool)
-        mask: NDArray[np.bool_] = codes_by_name(self._columns(["split"]).column("split"), [split]) == 0
+        mask: NDArray[np.bool_] = codes_by_name(self.columns(["split"]).column("split"), [split]) == 0
         return mask
 
-    def _labels(self, columns: Callable[[list[str] | None], pa.Table], label: str | None) -> Labels:
-        if label is None and not self.label_names:
-            return Labels(np.full(columns(["key"]).num_rows, -1, dtype=np.int64), (), "single")
-        column = self.label_column(label)
-        names, kind = self.label_names[column], self.label_kinds[column]
-        values = columns([LABEL + column]).column(LABEL + column)
-        return Labels(encode_labels(values, names, kind), names, kind)
-
-    def _token_tap(self, backbone: str | None, view: str | None) -> str | None:
-        """The latest tap that keeps all positions; None: there is none."""
-        fitting = self._fitting(None, backbone, view)
-        return next((display_tap(ref.tap) for ref in fitting if is_ragged(ref.tap)), None)
-
     def _explain_missing(self, keys: NDArray[np.uint8], feature: FeatureRef) -> None:
-        failed = {failure.key for failure in self.failures if failure.space in ("", feature.space)}
-        unknown = sum(key.tobytes().hex() not in failed for key in keys)
+        unknown = self.count_unexplained(keys, feature.space)
         if unknown:
             del self._located[feature.space]  # they may have come when somebody asks again
             raise MismatchError(
@@ -302,6 +266,73 @@ class FeatureSet(SetState):
                 f"{feature.backbone} at {display_tap(feature.tap)}; run headstart extract on its data "
                 f"again with --backbone {feature.backbone} --set {self.name}"
             )
+
+
+@dataclass(frozen=True)
+class HeldSamples:
+    """Samples of a set that have a feature, N rows in the set's order, before any of it is read.
+
+    Parameters
+    ----------
+    places : RowLocations
+        Where their rows were when they were looked up.
+    chosen : ndarray of bool
+        Which samples of the set they are.
+    """
+
+    of: SetState
+    feature: FeatureRef
+    space: Space
+    keys: NDArray[np.uint8]
+    places: RowLocations
+    chosen: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def columns(self, names: Sequence[str] | None = None) -> pa.Table:
+        """Some columns of these samples, or all."""
+        table = self.of.samples if names is None else self.of.columns(names)
+        return table if self.chosen.all() else table.filter(mask_of(self.chosen))
+
+    @cached_property
+    def table(self) -> pa.Table:
+        """All columns of these samples."""
+        return self.columns()
+
+    def labels(self, label: str | None = None) -> Labels:
+        """A label column by name, or the first; where the set has none, labels that nobody knows."""
+        if label is None and not self.of.label_names:
+            return Labels(np.full(len(self), -1, dtype=np.int64), (), "single")
+        column = self.of.label_column(label)
+        names, kind = self.of.label_names[column], self.of.label_kinds[column]
+        values = self.columns([LABEL + column]).column(LABEL + column)
+        return Labels(open_task(kind).encode(values, names), names, kind)
+
+    def open(self, is_ragged: bool | None = None) -> StoredRows:
+        """Their rows: with one vector a sample, with several, or (None) whichever they have.
+
+        Raises
+        ------
+        ConfigError
+            They have the other.
+        """
+        rows = self.space.rows(self.keys, self.places)
+        if is_ragged in (None, rows.kind.is_ragged):
+            return rows
+        said = f"{self.feature.backbone} at {display_tap(self.feature.tap)}"
+        if is_ragged:
+            raise ConfigError(
+                f"{said} has one vector a sample: read it with features.arrays() or features.mapped(), "
+                "or choose a tap that keeps all positions, such as last.tokens"
+            )
+        plain = [ref.tap for ref in self.of.features if ref.view is None and not tap_is_ragged(ref.tap)]
+        taps = ", ".join(dict.fromkeys(map(display_tap, plain)))
+        raise ConfigError(
+            f"{said} has several vectors a sample: read them with features.tokens(), or fit the head "
+            "that takes them, --head attention. Other heads, arrays, tables and audits take one vector a "
+            f"sample: choose a pooled tap{f' of this set: {taps}' if taps else ', such as last.mean'}"
+        )
 
 
 def open_feature_set(

@@ -3,23 +3,76 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headstart.cache.digests import DigestCheck, shard_digest
-from headstart.cache.formats import open_shard
-from headstart.cache.layout import SHARD_NAME
-from headstart.cache.rows import take
+from headstart.cache.formats import open_shard, take
+from headstart.cache.layout import SHARD_NAME, machine_dir
+from headstart.cache.memos import FingerprintMemo
 from headstart.errors import CorruptShardError
-from headstart.files import write_durably
-from headstart.keys import words
+from headstart.files import CLOCK_TICK_NS, content_digest, fingerprint, write_durably
+from headstart.keys import KEY_BYTES, pack, words
 
 if TYPE_CHECKING:
     from headstart.contracts import ShardFormat, ShardReader
     from headstart.types import Features
+DIGEST_BYTES = 8
+_BLOCK = 1 << 20
+
+
+class DigestCheck:
+    """Compares shards with the digests in their names, and remembers which it has compared."""
+
+    def __init__(self) -> None:
+        self.memo = FingerprintMemo(machine_dir() / "shards")
+
+    def check(self, path: Path, again: bool = False) -> None:
+        """Compare a shard with its name, unless this machine has done so before.
+
+        Parameters
+        ----------
+        path : Path
+        again : bool
+            Read it whatever is remembered: a bit that rots on a disk changes no time of the file.
+
+        Raises
+        ------
+        CorruptShardError
+            They differ.
+        FileNotFoundError
+            It is gone.
+        """
+        stat = path.stat()
+        match = SHARD_NAME.fullmatch(path.name)
+        named = match["digest"] if match else ""
+        if not again and self._remembered(stat) == named:
+            return
+        digest = blake2b(digest_size=DIGEST_BYTES)
+        with open(path, "rb") as file:
+            while block := file.read(_BLOCK):
+                digest.update(block)
+        if digest.hexdigest() != named:
+            raise CorruptShardError(
+                f"{path} is corrupt: its content does not have the digest in its name; "
+                "`headstart cache verify --repair` drops it, and the next extract computes its rows anew"
+            )
+        self._remember(stat, named)
+
+    def _remembered(self, stat: os.stat_result) -> str | None:
+        value, known = self.memo.lookup(pack([fingerprint(stat)]))
+        return value[0, :DIGEST_BYTES].tobytes().hex() if known[0] else None
+
+    def _remember(self, stat: os.stat_result, digest: str) -> None:
+        if max(stat.st_mtime_ns, stat.st_ctime_ns) > time.time_ns() - CLOCK_TICK_NS:
+            return  # so young that it could change again and keep its times
+        value = bytes.fromhex(digest).ljust(KEY_BYTES, b"\0")
+        self.memo.remember(pack([fingerprint(stat)]), pack([value]))
+
 
 LISTINGS = 5  # how often a reader lists the shards again before it gives up
 
@@ -55,9 +108,9 @@ class ShardFolder:
         A listing of many files is not one moment: while `compact` replaces a shard, one listing may
         miss both the old one and the new one. Two that agree miss nothing.
         """
-        found = self._list()
+        found = list_shards(self.path)
         for _ in range(LISTINGS):
-            before, found = found, self._list()
+            before, found = found, list_shards(self.path)
             if before == found:
                 break
         return found
@@ -83,16 +136,18 @@ class ShardFolder:
         """Write features as one shard, durably; see `Space.commit`."""
         in_order = _in_order(features)
         content = shard_format.encode(in_order, self.recipe)
-        name = f"{in_order.keys[0, 0]:02x}-{shard_digest(content)}{shard_format.suffix}"
+        name = f"{in_order.keys[0, 0]:02x}-{content_digest(content)}{shard_format.suffix}"
         write_durably(self.path / name, content)
         return CommittedShard(self.path / name, len(features), len(content))
 
-    def _list(self) -> list[str]:
-        try:
-            with os.scandir(self.path) as entries:
-                return sorted(entry.name for entry in entries if SHARD_NAME.fullmatch(entry.name))
-        except FileNotFoundError:
-            return []
+
+def list_shards(folder: Path) -> list[str]:
+    """The names of the shards in a folder, sorted, as one listing sees them; none if there is no folder."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in entries if SHARD_NAME.fullmatch(entry.name))
+    except FileNotFoundError:
+        return []
 
 
 def _in_order(features: Features) -> Features:

@@ -1,30 +1,34 @@
-"""A space: all features of one recipe, in immutable shards."""
+"""A space: all features of one recipe, in immutable shards, with an index of them and hints of how it served."""
 
 from __future__ import annotations
 
 import contextlib
+import datetime
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headstart.cache.indexing import KeptIndex, disappearing
-from headstart.cache.reading.places import RowLocations, locate, runs
-from headstart.cache.reading.stored import StoredRows
+from headstart.cache.claims import host_name
+from headstart.cache.index import empty_index, load_index
 from headstart.cache.recipe import Recipe
+from headstart.cache.rows import RowLocations, StoredRows, locate, runs
 from headstart.cache.shards import LISTINGS, CommittedShard, ShardFolder
-from headstart.cache.uses import record_use
-from headstart.errors import CorruptShardError, MismatchError
-from headstart.files import make_directory, read_json, sweep_partials, write_json
+from headstart.errors import CorruptShardError, MismatchError, StorageError
+from headstart.files import make_directory, read_json, sweep_partials, write_durably, write_json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headstart.cache.index import Index
     from headstart.contracts import ShardFormat, ShardReader
-    from headstart.types import Features
+    from headstart.types import Features, Json
 
-__all__ = ["CommittedShard", "Space", "open_space"]
+KEPT_LINES = 1000  # in a file of uses; gc trims it
 
 
 class ForeignIndexError(CorruptShardError):
@@ -46,7 +50,11 @@ class Space:
         self.path = path
         self.recipe = recipe
         self.shards = ShardFolder(path / "shards", recipe.canonical)
-        self.index = KeptIndex(path / "index.npz", self.shards)
+        self.shards_dir = path / "shards"
+        self.claims_dir = path / "claims"  # where writers say what they are at
+        self.index_path = path / "index.npz"  # where the index is kept between processes
+        self._index: Index | None = None
+        self._saved: tuple[str, ...] = ()
 
     def __reduce__(self) -> tuple[type[Space], tuple[Path, Recipe]]:
         # Another process opens it anew: what is open here would be copied whole.
@@ -56,21 +64,6 @@ class Space:
     def id(self) -> str:
         """16 hex digits."""
         return self.path.name
-
-    @property
-    def shards_dir(self) -> Path:
-        """Where the shards lie."""
-        return self.shards.path
-
-    @property
-    def claims_dir(self) -> Path:
-        """Where writers say what they are at."""
-        return self.path / "claims"
-
-    @property
-    def index_path(self) -> Path:
-        """Where the index is kept between processes."""
-        return self.index.path
 
     def __len__(self) -> int:
         return len(self.refresh())
@@ -89,20 +82,59 @@ class Space:
         sweep_partials(self.shards_dir)
 
     def record_use(self, held: int, computed: int) -> None:
-        """Note how many rows a command found here and how many it computed; a hint for `cache ls`."""
-        record_use(self.path, held, computed)
+        """Note how many rows a command found here and how many it computed; where that is not possible, go without."""
+        if not self.path.is_dir():
+            return
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        line = json.dumps({"at": now, "held": int(held), "computed": int(computed)}) + "\n"
+        with contextlib.suppress(OSError):
+            folder = self.path / "uses"
+            folder.mkdir(exist_ok=True)
+            # One write to a file that is only ever appended to: lines of several processes do not mix.
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+            descriptor = os.open(folder / f"{host_name()}.jsonl", flags, 0o666)
+            try:
+                os.write(descriptor, line.encode("ascii"))
+            finally:
+                os.close(descriptor)
+
+    # The index
 
     def refresh(self) -> Index:
         """List the shards again and bring the index up to date."""
-        return self.index.refresh()
+        for _ in range(LISTINGS):
+            # A shard that is gone since it was listed was compacted. Its rows may be in one that came
+            # after the listing, so without another look a held key would be taken for missing.
+            with contextlib.suppress(FileNotFoundError):
+                self._index = self._up_to_date(self.shard_names())
+                return self._index
+        raise self._disappearing()
+
+    def _up_to_date(self, present: list[str]) -> Index:
+        index = self._index
+        if index is None:
+            index = load_index(self.index_path, present)
+            self._saved = index.shards
+        if not set(index.shards) <= set(present):
+            index = empty_index()
+            self.shards.forget()
+        new = sorted(set(present).difference(index.shards))
+        return index.extended({name: np.asarray(self.reader(name).keys()) for name in new}) if new else index
+
+    def _disappearing(self) -> StorageError:
+        return StorageError(f"the shards of {self.path} keep disappearing; run the command again")
 
     def distrust_index(self) -> None:
-        """Index the shards themselves from now on, whatever was saved of it."""
-        self.index.distrust()
+        """Index the shards themselves from now on, whatever was saved of them."""
+        self._index, self._saved = empty_index(), ()
 
     def save_index(self) -> None:
         """Keep the index for the next process, if it covers more than the one that is kept."""
-        self.index.save()
+        if self._index is not None and self._index.shards != self._saved:
+            self._index.save(self.index_path)
+            self._saved = self._index.shards
+
+    # Rows
 
     def held(self, keys: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """Which keys, shape (N, 16), have a row here; shape (N,)."""
@@ -155,7 +187,7 @@ class Space:
             with contextlib.suppress(FileNotFoundError, ForeignIndexError):
                 return self._open(keys, locate(self.refresh(), keys) if places is None else places)
             places = None
-        raise disappearing(self.shards)
+        raise self._disappearing()
 
     def _open(self, keys: NDArray[np.uint8], places: RowLocations) -> StoredRows:
         if len(places) != len(keys):
@@ -165,7 +197,9 @@ class Space:
             shards[number] = self.reader(places.names[number]).features()
             expected = np.take(keys, places.samples[start:stop], axis=0)
             if not _has_keys(shards[number].keys, places.row[start:stop], expected):
-                self.index.forget()
+                self.distrust_index()
+                with contextlib.suppress(OSError):  # on a read-only cache it stays, and is not used
+                    self.index_path.unlink(missing_ok=True)
                 name = places.names[number]
                 raise ForeignIndexError(
                     f"the index of space {self.id} did not fit {name}; run the command again"
@@ -217,3 +251,55 @@ def open_space(path: Path) -> Space:
             f"{path / 'recipe.json'} does not belong to its folder (it is the recipe of {found})"
         )
     return Space(path, recipe)
+
+
+@dataclass(frozen=True, slots=True)
+class Uses:
+    """What is remembered of the uses of one space.
+
+    ``last`` is in seconds since the epoch, None if not known; the others are the rows that commands found and computed.
+    """
+
+    last: float | None
+    held: int
+    computed: int
+
+    @property
+    def hit_rate(self) -> float | None:
+        """The share of rows that were found, in [0, 1]; None where nothing is known."""
+        total = self.held + self.computed
+        return self.held / total if total else None
+
+
+def read_uses(space: Path) -> Uses:
+    """All uses of a space that are remembered, on any host: hints for `cache ls`, and for gc a sign of life."""
+    last: float | None = None
+    held = computed = 0
+    for use in _lines(space):
+        try:
+            at = datetime.datetime.fromisoformat(use["at"]).timestamp()
+            n_held, n_computed = int(use["held"]), int(use["computed"])
+        except (KeyError, TypeError, ValueError):
+            continue  # a hint that was torn or that another version wrote
+        last = at if last is None else max(last, at)
+        held, computed = held + n_held, computed + n_computed
+    return Uses(last, held, computed)
+
+
+def _lines(space: Path) -> Iterator[dict[str, Json]]:
+    for path in sorted((space / "uses").glob("*.jsonl")):
+        with contextlib.suppress(OSError):
+            for line in path.read_bytes().splitlines():
+                with contextlib.suppress(ValueError):
+                    use = json.loads(line)
+                    if isinstance(use, dict):
+                        yield use
+
+
+def trim_uses(space: Path) -> None:
+    """Keep the last thousand lines of each host."""
+    for path in (space / "uses").glob("*.jsonl"):
+        with contextlib.suppress(OSError, StorageError):
+            lines = path.read_bytes().splitlines(keepends=True)
+            if len(lines) > KEPT_LINES:
+                write_durably(path, b"".join(lines[-KEPT_LINES:]))

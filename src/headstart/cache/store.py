@@ -6,7 +6,6 @@ import os
 import re
 from pathlib import Path
 
-from headstart.cache.fingerprints import FingerprintMemo
 from headstart.cache.layout import (
     CACHE_FORMAT,
     SET_NAME,
@@ -16,8 +15,8 @@ from headstart.cache.layout import (
     default_cache,
     machine_dir,
 )
+from headstart.cache.memos import FingerprintMemo, ResolutionMemo
 from headstart.cache.recipe import Recipe
-from headstart.cache.resolutions import ResolutionMemo
 from headstart.cache.sets import FeatureSet, open_feature_set
 from headstart.cache.space import Space, open_space
 from headstart.errors import DataError, FormatError, StorageError
@@ -64,7 +63,7 @@ class Cache:
 
     def space_paths(self) -> list[Path]:
         """The folders of all spaces, sorted."""
-        return _folders(self.root / "spaces", SPACE_NAME)
+        return folders_in(self.root / "spaces", SPACE_NAME)
 
     def open_space(self, space_id: str) -> Space:
         """A space that exists.
@@ -81,7 +80,7 @@ class Cache:
 
     def set_names(self) -> list[str]:
         """The names of all sets, sorted."""
-        paths = _folders(self.root / "sets", SET_NAME)
+        paths = folders_in(self.root / "sets", SET_NAME)
         return [path.name for path in paths if (path / "current").exists()]
 
     def set_dir(self, name: str) -> Path:
@@ -106,9 +105,7 @@ class Cache:
         return self.open_set(name) if (self.set_dir(name) / "current").exists() else None
 
 
-def _folders(parent: Path, pattern: re.Pattern[str]) -> list[Path]:
-    try:
-        paths = sorted(parent.iterdir())
-    except FileNotFoundError:
-        return []
+def folders_in(parent: Path, pattern: re.Pattern[str]) -> list[Path]:
+    """The folders of such a name, sorted."""
+    paths = sorted(parent.iterdir()) if parent.is_dir() else []
     return [path for path in paths if pattern.fullmatch(path.name) and path.is_dir()]

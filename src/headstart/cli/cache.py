@@ -12,9 +12,9 @@ from headstart.cli.command import AsJson, Cache, Quiet, guarded, write_json, wri
 from headstart.options import split
 
 if TYPE_CHECKING:
-    from headstart.cache.upkeep.collect import Collection
-    from headstart.cache.upkeep.compact import Compacted
-    from headstart.cache.upkeep.verify import Verification
+    from headstart.cache.maintenance.collect import Collection
+    from headstart.cache.maintenance.compact import Compacted
+    from headstart.cache.maintenance.verify import Verification
 
 app = typer.Typer(help="Look after a cache.", no_args_is_help=True)
 
@@ -23,8 +23,8 @@ app = typer.Typer(help="Look after a cache.", no_args_is_help=True)
 @guarded
 def ls(cache: Cache = None, as_json: AsJson = False) -> None:
     """List the sets and the spaces of a cache."""
+    from headstart.cache.maintenance.listing import list_cache
     from headstart.cache.store import Cache
-    from headstart.cache.upkeep.listing import list_cache
 
     listing = list_cache(Cache(cache))
     write_result(listing, as_json, lambda: _listing_lines(listing))
@@ -37,8 +37,8 @@ def show(
     cache: Cache = None,
 ) -> None:
     """Show all that is known of a set, or of a space by its id, as JSON."""
+    from headstart.cache.maintenance.listing import show as describe
     from headstart.cache.store import Cache
-    from headstart.cache.upkeep.listing import show as describe
 
     write_json(describe(Cache(cache), name), indent=2)
 
@@ -54,8 +54,8 @@ def verify(
     quiet: Quiet = False,
 ) -> None:
     """Check every shard and every set; exit with 1 if anything is wrong."""
+    from headstart.cache.maintenance.verify import verify as check
     from headstart.cache.store import Cache
-    from headstart.cache.upkeep.verify import verify as check
     from headstart.progress import open_progress
 
     opened = Cache(cache)
@@ -78,8 +78,8 @@ def compact(
 ) -> None:
     """Merge small shards into few of about 64 MB, while others read and write; no vector changes."""
     from headstart.cache.formats import format_name
+    from headstart.cache.maintenance.compact import compact as merge
     from headstart.cache.store import Cache
-    from headstart.cache.upkeep.compact import compact as merge
     from headstart.progress import open_progress
 
     done = merge(Cache(cache), open_progress(quiet), format_name(format) if format else None)
@@ -104,8 +104,8 @@ def gc(
     quiet: Quiet = False,
 ) -> None:
     """Move what no set refers to into the cache's trash, and empty the trash of an earlier gc."""
+    from headstart.cache.maintenance.collect import collect
     from headstart.cache.store import Cache
-    from headstart.cache.upkeep.collect import collect
     from headstart.progress import open_progress
 
     done = collect(Cache(cache), open_progress(quiet), apply, grace, earlier)
@@ -138,7 +138,7 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write a set with its features to one file that other tools read."""
-    from headstart.cache.exchange.export import export as write
+    from headstart.cache.export import export as write
     from headstart.cache.store import Cache
 
     done = write(Cache(cache).open_set(name), out, format, split, tap, label, backbone, overwrite, view)

@@ -63,7 +63,8 @@ def fine_tune(
     from headstart.errors import ConfigError
     from headstart.progress import open_progress
     from headstart.tuning.stage import fine_tune as run
-    from headstart.tuning.stage import prepare_state, run_name
+    from headstart.tuning.stage import run_name
+    from headstart.tuning.state import prepare_state
 
     if (said["data"] is None) == (config is None):
         raise ConfigError("say what to train on: headstart fine-tune DATA|SET, or --config FILE")

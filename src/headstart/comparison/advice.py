@@ -6,14 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from headstart.comparison.compared import BreakEven
-from headstart.comparison.costs import pays_from
-from headstart.comparison.formatting import gained, share_of_time, written_seconds
+from headstart.comparison.comparison import BreakEven
+from headstart.comparison.costs import pays_from, share_of_time, written_seconds
 from headstart.errors import StorageError
 from headstart.files import read_json
 
 if TYPE_CHECKING:
-    from headstart.comparison.compared import ComparedRun
+    from headstart.comparison.comparison import ComparedRun
     from headstart.comparison.costs import Cost
     from headstart.metrics.paired import Paired, Versus
     from headstart.registry.run import Run
@@ -28,16 +27,12 @@ SHOWN = 5
 
 def break_evens(runs: Sequence[ComparedRun], paired: Paired, figure: Figure) -> tuple[BreakEven, ...]:
     """Every fine-tuned run beside every head on cached features."""
-    return tuple(
-        _break_even(cached, tuned, paired.versus(tuned.name, cached.name), figure)
-        for tuned in runs
-        if not tuned.is_cached
-        for cached in runs
-        if cached.is_cached
-    )
+    pairs = [(tuned, cached) for tuned in runs if not tuned.is_cached for cached in runs if cached.is_cached]
+    return tuple(_break_even(cached, tuned, paired, figure) for tuned, cached in pairs)
 
 
-def _break_even(cached: ComparedRun, tuned: ComparedRun, versus: Versus, figure: Figure) -> BreakEven:
+def _break_even(cached: ComparedRun, tuned: ComparedRun, paired: Paired, figure: Figure) -> BreakEven:
+    versus = paired.versus(tuned.name, cached.name)
     above, below = tuned.cost.fit_seconds, cached.cost.fit_seconds
     gain, interval = gain_of(versus, figure)
     return BreakEven(
@@ -67,22 +62,28 @@ def advise(
     evens: Sequence[BreakEven],
     figure: Figure,
 ) -> list[str]:
-    """What to take; what fine-tuning gains; when the cache has paid for itself.
-
-    Parameters
-    ----------
-    runs : sequence of ComparedRun
-    best, cheapest : str
-        Names of runs; None: no time is known.
-    evens : sequence of BreakEven
-    figure : Figure
-        The one that decides.
-    """
+    """What to take, by the figure that decides; what fine-tuning gains; when the cache has paid for itself."""
     by_name = {run.name: run for run in runs}
     sentences = [_what_to_take(by_name, best, cheapest, figure)]
     if pair := _best_of_both(runs, evens, figure):
         sentences += [_what_tuning_gains(pair, by_name, figure), _when_the_cache_pays(pair, by_name)]
     return sentences
+
+
+def gained(gain: float, interval: Sequence[float] | None, figure: Figure) -> str:
+    """A gain with half the width of its interval.
+
+    Examples
+    --------
+    >>> from headstart.types import Figure
+    >>> accuracy, mae = Figure("accuracy", "accuracy", is_share=True), Figure("mae", "mean absolute error")
+    >>> gained(0.008, [0.003, 0.013], accuracy), gained(-0.25, [-0.5, 0.0], mae)
+    ('0.8 ± 0.5 points', '-0.25 ± 0.25 of mean absolute error')
+    """
+    half = (interval[1] - interval[0]) / 2 if interval else math.nan
+    if figure.is_share:
+        return f"{100 * gain:.1f} ± {100 * half:.1f} points"
+    return f"{gain:.3g} ± {half:.2g} of {figure.title}"
 
 
 def _what_to_take(runs: Mapping[str, ComparedRun], best: str, cheapest: str | None, figure: Figure) -> str:

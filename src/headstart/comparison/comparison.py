@@ -13,15 +13,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.comparison.compared import BreakEven, ComparedRun
-from headstart.comparison.costs import EXPERIMENTS
-from headstart.comparison.formatting import written_bytes, written_count, written_seconds
+from headstart.comparison.costs import EXPERIMENTS, written_bytes, written_count, written_seconds
+from headstart.config import CompareConfig
 from headstart.files import make_directory, write_durably, write_folder, write_json
 from headstart.plots.studio import draw_here
 from headstart.registry.run import check_free
 from headstart.tasks import open_task
 
 if TYPE_CHECKING:
+    from headstart.comparison.costs import Cost
     from headstart.metrics.paired import Versus
     from headstart.plots import Plot
     from headstart.types import Figure, Json, PlotFormat
@@ -31,8 +31,103 @@ WIDTH = 200
 """Columns where there is no terminal: nothing is cut."""
 
 
+HEAD = "head"
+"""What the method of a head on cached features is called."""
+
 Table = tuple[str, list[str], list[list[str]]]
 """A title, the names of the columns, and the rows."""
+
+
+@dataclass(frozen=True)
+class ComparedRun:
+    """One run of a comparison; ``path`` is None if it is in memory.
+
+    ``method`` is ``head`` for one on cached features, else the strategy of the fine-tuning. ``against_best`` and
+    ``against_cheapest`` are None if it is that run itself, or there is none.
+    """
+
+    name: str
+    path: Path | None
+    method: str
+    head: str
+    backbone: str
+    tap: str
+    set: str
+    n_train: int | None
+    figures: Mapping[str, float | None]
+    intervals: Mapping[str, list[float] | None]
+    cost: Cost
+    against_best: Versus | None = None
+    against_cheapest: Versus | None = None
+
+    @property
+    def is_cached(self) -> bool:
+        """Whether it is a head on cached features."""
+        return self.method == HEAD
+
+    def row(self) -> dict[str, Json]:
+        """A flat row of a table."""
+        row = self._about()
+        for name, figure in self.figures.items():
+            row |= _with_interval(name, figure, self.intervals.get(name))
+        for reference, versus in (("best", self.against_best), ("cheapest", self.against_cheapest)):
+            difference = versus.differences[next(iter(self.figures))] if versus else None
+            interval = difference.interval if difference else None
+            row |= _with_interval(f"against_{reference}", difference.value if difference else None, interval)
+            row[f"against_{reference}_p_value"] = versus.p_value if versus else None
+            row[f"against_{reference}_p_holm"] = versus.p_holm if versus else None
+        return {**row, **self._costs()}
+
+    def to_json(self) -> dict[str, Json]:
+        """For machines."""
+        return {
+            **self._about(),
+            "metrics": dict(self.figures),
+            "intervals": dict(self.intervals),
+            "against_best": None if self.against_best is None else asdict(self.against_best),
+            "against_cheapest": None if self.against_cheapest is None else asdict(self.against_cheapest),
+            "cost": self._costs(),
+        }
+
+    def _about(self) -> dict[str, Json]:
+        names = ("method", "head", "backbone", "tap", "set", "n_train")
+        path = None if self.path is None else str(self.path)
+        return {"run": self.name, "path": path, **{name: getattr(self, name) for name in names}}
+
+    def _costs(self) -> dict[str, Json]:
+        cost = self.cost
+        plain = {name: value for name, value in asdict(cost).items() if name != "extractions"}
+        return {
+            "fit_seconds": plain.pop("fit_seconds"),
+            "to_best_seconds": plain.pop("to_best_seconds"),
+            "extract_seconds": cost.extract_seconds,
+            "extract_is_estimated": cost.is_estimated,
+            **{f"seconds_of_{k}": cost.seconds(k) for k in EXPERIMENTS},
+            **plain,
+        }
+
+
+@dataclass(frozen=True)
+class BreakEven:
+    """A fine-tuned run beside a head on cached features, by their names.
+
+    ``gain`` is how much better the fine-tuned run is by the deciding figure, ``time_ratio`` how many times as long its
+    training took (None if that is unknown), ``experiments`` from how many on the cache has paid for itself (None if
+    never, or unknown).
+    """
+
+    cached: str
+    tuned: str
+    gain: float
+    interval: list[float] | None
+    is_measurable: bool
+    time_ratio: float | None
+    experiments: int | None
+
+
+def _with_interval(name: str, value: float | None, interval: Sequence[float] | None) -> dict[str, Json]:
+    low, high = interval or (None, None)
+    return {name: value, f"{name}_low": low, f"{name}_high": high}
 
 
 @dataclass(frozen=True)
@@ -126,6 +221,7 @@ class Comparison:
         """
         target = Path(path)
         check_target(target, overwrite)
+        CompareConfig(runs=[], plots=plots, seed=0)
         write_folder(target, lambda folder: _write(self, folder, plots))
         return target
 
@@ -148,11 +244,7 @@ def _without_nan(value: Json) -> Json:
 def comparison_text(comparison: Comparison, width: int = WIDTH) -> str:
     """The tables and the sentences.
 
-    Parameters
-    ----------
-    comparison : Comparison
-    width : int
-        Of the terminal. A table that is wider is turned, a column for each run, if it is narrower so; nothing is cut.
+    A table that is wider than the terminal is turned, a column for each run, if it is narrower so; nothing is cut.
     """
     from rich.console import Console
     from rich.text import Text
@@ -223,11 +315,7 @@ def _differences(comparison: Comparison) -> Table:
     names = ["best", "cheapest"] if has_two else ["best"]
     header = ["run", *(column for name in names for column in (f"against the {name}", "alone right", "p"))]
     rows = [
-        [
-            run.name,
-            *_against(run.against_best, figure),
-            *(_against(run.against_cheapest, figure) if has_two else []),
-        ]
+        [run.name, *(cell for name in names for cell in _against(getattr(run, f"against_{name}"), figure))]
         for run in comparison.runs
     ]
     return title, header, rows
@@ -257,37 +345,26 @@ def _costs(comparison: Comparison) -> Table:
     total = comparison.extract_seconds
     said = "unknown" if total is None else written_seconds(total)
     title = f"what they cost; extraction of all runs together, counted once: {said}"
-    columns = {
-        "training": lambda run: written_seconds(run.cost.fit_seconds),
-        "to the best epoch": lambda run: written_seconds(run.cost.to_best_seconds),
-        "extraction": _extraction,
-        **{
-            f"{k} experiment{'s' if k > 1 else ''}": _spread(k) for k in EXPERIMENTS
-        },
-        "peak memory": lambda run: written_bytes(run.cost.peak_resident_bytes),
-        "above loading": lambda run: written_bytes(run.cost.above_loading_bytes),
-        "GPU memory": lambda run: written_bytes(run.cost.peak_gpu_bytes),
-        "trained parameters": lambda run: written_count(run.cost.parameters),
-        "of": lambda run: written_count(run.cost.total_parameters),
-        "features": lambda run: written_bytes(run.cost.feature_bytes),
-    }  # fmt: skip
-    cells = {name: [say(run) for run in comparison.runs] for name, say in columns.items()}
-    shown = {name: column for name, column in cells.items() if any(cell != "-" for cell in column)}
-    rows = [[run.name, *(column[place] for column in shown.values())]
-            for place, run in enumerate(comparison.runs)]  # fmt: skip
-    return title, ["run", *shown], rows
+    costs = {run.name: _cost_cells(run.cost) for run in comparison.runs}
+    names = next(iter(costs.values()))
+    shown = [name for name in names if any(cells[name] != "-" for cells in costs.values())]
+    return title, ["run", *shown], [[run, *(cells[name] for name in shown)] for run, cells in costs.items()]
 
 
-def _extraction(run: ComparedRun) -> str:
-    if run.cost.extractions is None:
-        return "unknown"
-    if not run.cost.extractions:
-        return "none"
-    return ("~" if run.cost.is_estimated else "") + written_seconds(run.cost.extract_seconds)
-
-
-def _spread(experiments: int) -> Any:
-    return lambda run: written_seconds(run.cost.seconds(experiments))
+def _cost_cells(cost: Cost) -> dict[str, str]:
+    extraction = ("~" if cost.is_estimated else "") + written_seconds(cost.extract_seconds)
+    return {
+        "training": written_seconds(cost.fit_seconds),
+        "to the best epoch": written_seconds(cost.to_best_seconds),
+        "extraction": "unknown" if cost.extractions is None else extraction if cost.extractions else "none",
+        **{f"{k} experiment{'s' if k > 1 else ''}": written_seconds(cost.seconds(k)) for k in EXPERIMENTS},
+        "peak memory": written_bytes(cost.peak_resident_bytes),
+        "above loading": written_bytes(cost.above_loading_bytes),
+        "GPU memory": written_bytes(cost.peak_gpu_bytes),
+        "trained parameters": written_count(cost.parameters),
+        "of": written_count(cost.total_parameters),
+        "features": written_bytes(cost.feature_bytes),
+    }
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -315,22 +392,17 @@ def check_target(target: Path, overwrite: bool) -> None:
 
 def _write(comparison: Comparison, folder: Path, asked: PlotFormat) -> None:
     write_json(folder / FILE, comparison.to_json())
-    write_durably(folder / "comparison.csv", _csv(comparison).encode("utf-8"))
+    rows, table = comparison.table, io.StringIO()
+    writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_durably(folder / "comparison.csv", table.getvalue().encode("utf-8"))
     drawn = draw_here(plots_of(comparison), asked)
     make_directory(folder / "plots")
     for name, content in drawn.items():
         write_durably(folder / "plots" / name, content)
     shown = [name for name in drawn if asked != "both" or name.endswith(".png")]
     write_durably(folder / "README.md", _page(comparison, shown).encode("utf-8"))
-
-
-def _csv(comparison: Comparison) -> str:
-    rows = comparison.table
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return buffer.getvalue()
 
 
 def plots_of(comparison: Comparison) -> dict[str, Plot]:

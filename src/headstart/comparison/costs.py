@@ -1,4 +1,4 @@
-"""What runs cost, as far as their reports and their sets say: None for what they do not, and never 0.
+"""What runs cost, as far as their reports and their sets say, and how it is written: None for what they do not say.
 
 How long extracting took is remembered by the sets; a pass that several runs share is counted once.
 """
@@ -29,20 +29,22 @@ EXPERIMENTS = (1, 10, 100)
 COVERED = 0.9
 """The share of a set's samples from which its own passes are taken for all there were: copies are computed once."""
 
+WHOLE = (
+    "peak_resident_bytes", "peak_gpu_bytes", "parameters", "total_parameters", "feature_bytes", "model_bytes",
+)  # fmt: skip
+LOADED = "loaded_resident_bytes"
+SHARE_BELOW = 0.55
+"""Where a ratio is written as a share."""
+
 Passes = Mapping[str, Mapping[str, Any]]
 """What passes measured, by what tells one from another."""
 
 
 @dataclass(frozen=True, slots=True)
 class Extraction:
-    """The extraction of one space, or of several that were read in the same passes.
+    """The extraction of one space, or of several that were read in the same passes, without loading the model.
 
-    Parameters
-    ----------
-    seconds : float
-        Wall time, without start-up and loading the model.
-    is_estimated : bool
-        Whether it is the rate that was measured elsewhere in the cache times the samples of this set.
+    An estimate is the rate that was measured elsewhere in the cache times the samples of this set.
     """
 
     spaces: tuple[str, ...]
@@ -97,32 +99,21 @@ class Cost:
 
 
 def costs_of(runs: Sequence[Run], cache: str | os.PathLike[str] | None = None) -> list[Cost]:
-    """The cost of each run.
-
-    Parameters
-    ----------
-    runs : sequence of Run
-    cache : path, optional
-        Where the sets lie that know how long extracting took; None: where each run says.
-    """
-    found = extractions_of(runs, cache)
+    """The cost of each run; the sets that know how long extracting took lie in a cache, or where each run says."""
+    found = _extractions_of(runs, cache)
     return [_cost(run, extractions) for run, extractions in zip(runs, found, strict=True)]
 
 
 def _cost(run: Run, extractions: Sequence[Extraction] | None) -> Cost:
-    timings, cost = (run.part(name) for name in ("timings", "cost"))
-    peak, loaded = (_whole(cost, name) for name in ("peak_resident_bytes", "loaded_resident_bytes"))
+    timings, cost = run.part("timings"), run.part("cost")
+    whole = {name: None if (n := _number(cost, name)) is None else int(n) for name in (*WHOLE, LOADED)}
+    peak, loaded = whole["peak_resident_bytes"], whole.pop(LOADED)
     return Cost(
         fit_seconds=_number(timings, "fit"),
         to_best_seconds=_number(timings, "to_best"),
         extractions=None if extractions is None else tuple(extractions),
-        peak_resident_bytes=peak,
         above_loading_bytes=max(peak - loaded, 0) if peak is not None and loaded is not None else None,
-        peak_gpu_bytes=_whole(cost, "peak_gpu_bytes"),
-        parameters=_whole(cost, "parameters"),
-        total_parameters=_whole(cost, "total_parameters"),
-        feature_bytes=_whole(cost, "feature_bytes"),
-        model_bytes=_whole(cost, "model_bytes"),
+        **whole,
     )
 
 
@@ -133,11 +124,6 @@ def _number(values: Mapping[str, Json], name: str) -> float | None:
     return float(value) if math.isfinite(value) and value >= 0 else None
 
 
-def _whole(values: Mapping[str, Json], name: str) -> int | None:
-    value = _number(values, name)
-    return None if value is None else int(value)
-
-
 def shared_extraction(costs: Sequence[Cost]) -> float | None:
     """The extraction of all runs together, what they share counted once; None: some of it is unknown."""
     if any(cost.extractions is None for cost in costs):
@@ -146,15 +132,7 @@ def shared_extraction(costs: Sequence[Cost]) -> float | None:
 
 
 def pays_from(cached: Cost, tuned: Cost) -> int | None:
-    """From how many experiments on extracting once and training each time is the quicker way; None: never, or unknown.
-
-    Parameters
-    ----------
-    cached : Cost
-        Of the way that extracts first.
-    tuned : Cost
-        Of the way that trains without.
-    """
+    """From how many experiments on extracting first is quicker than training without; None if never, or unknown."""
     once, each, other = cached.extract_seconds, cached.fit_seconds, tuned.fit_seconds
     first = tuned.extract_seconds
     if once is None or first is None or each is None or other is None or each >= other:
@@ -162,17 +140,10 @@ def pays_from(cached: Cost, tuned: Cost) -> int | None:
     return max(math.floor((once - first) / (other - each)) + 1, 1)
 
 
-def extractions_of(
-    runs: Sequence[Run], cache: str | os.PathLike[str] | None = None
+def _extractions_of(
+    runs: Sequence[Run], cache: str | os.PathLike[str] | None
 ) -> list[list[Extraction] | None]:
-    """What had to be extracted for each run; None: some of it is unknown. What runs share is equal.
-
-    Parameters
-    ----------
-    runs : sequence of Run
-    cache : path, optional
-        Where their sets lie; None: where each run says.
-    """
+    """What had to be extracted for each run; None if some of it is unknown. What runs share is equal."""
     wanted = [_uses(run) for run in runs]
     found = _by_space(runs, wanted, cache)
     joined, cuts = _joined(found), _cuts(runs)
@@ -277,3 +248,65 @@ def _joined(found: Mapping[str, tuple[Passes, Extraction]]) -> dict[str, Extract
         for spaces in together.values()
         for space in spaces
     }
+
+
+def share_of_time(cost: Cost, other: Cost) -> str:
+    """How a run's time compares with another's: in training, and with extraction where that changes it.
+
+    Examples
+    --------
+    >>> share_of_time(Cost(fit_seconds=80.0, extractions=()), Cost(fit_seconds=2.0))
+    '40 × the training time'
+    """
+    if cost.fit_seconds is None or not other.fit_seconds:
+        return "a time that is unknown"
+    ratio = cost.fit_seconds / other.fit_seconds
+    said = f"{times(ratio)} {'of ' if ratio < SHARE_BELOW else ''}the training time"
+    whole, others = cost.seconds(), other.seconds()
+    if whole is None or not others or cost.extractions == other.extractions:
+        return said
+    return f"{said} ({times(whole / others)} with extraction counted)"
+
+
+def times(ratio: float) -> str:
+    """``40 ×``, or ``1/40`` where it is less.
+
+    Examples
+    --------
+    >>> times(40.2), times(1.52), times(0.025), times(0.8)
+    ('40 ×', '1.5 ×', '1/40', '0.80 ×')
+    """
+    if ratio >= 1:
+        return f"{ratio:,.0f} ×" if ratio >= 9.5 else f"{ratio:.1f} ×"
+    return f"1/{1 / ratio:,.0f}" if 0 < ratio < SHARE_BELOW else f"{ratio:.2f} ×"
+
+
+def written_seconds(seconds: float | None) -> str:
+    """A time in seconds; ``-``: unknown.
+
+    Examples
+    --------
+    >>> written_seconds(0.378), written_seconds(77.8), written_seconds(4321), written_seconds(None)
+    ('0.38 s', '78 s', '4,321 s', '-')
+    """
+    if seconds is None:
+        return "-"
+    return f"{seconds:.2g} s" if seconds < 1 else f"{seconds:.1f} s" if seconds < 10 else f"{seconds:,.0f} s"
+
+
+def written_bytes(size: int | None) -> str:
+    """A size in MB; ``-``: unknown.
+
+    Examples
+    --------
+    >>> written_bytes(403_927_040), written_bytes(124_724)
+    ('404 MB', '0.12 MB')
+    """
+    if size is None:
+        return "-"
+    return f"{size / 1e6:,.0f} MB" if size >= 1e7 else f"{size / 1e6:.2g} MB"
+
+
+def written_count(number: int | None) -> str:
+    """A number; ``-``: unknown."""
+    return "-" if number is None else f"{number:,}"

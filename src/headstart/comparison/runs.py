@@ -1,4 +1,4 @@
-"""Opening the runs of a comparison: their reports, their test predictions, and a name for each."""
+"""The runs of a comparison: opened, named, and their predictions met by the samples' keys, never by position."""
 
 from __future__ import annotations
 
@@ -7,20 +7,23 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
+from headstart.arrow import column_of
+from headstart.columns import cell
 from headstart.errors import ConfigError, DataError, MismatchError, StorageError
-from headstart.registry.predictions import PREDICTIONS
-from headstart.registry.run import Run
+from headstart.registry.run import PREDICTIONS, Run
 from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     from headstart.contracts import Task
-    from headstart.types import Json
 
 AnyRun: TypeAlias = "Run | str | os.PathLike[str]"
+Codes: TypeAlias = NDArray[np.intp]
 
 SPLIT = "test"
 
@@ -40,23 +43,7 @@ class NamedRun:
 
 
 def open_runs(runs: Sequence[AnyRun]) -> list[NamedRun]:
-    """Open two runs or more.
-
-    Parameters
-    ----------
-    runs : sequence of path or Run
-
-    Raises
-    ------
-    ConfigError
-        There are fewer than two, or one is given twice.
-    DataError
-        One is no run directory.
-    StorageError
-        One is broken.
-    MismatchError
-        One has no test samples.
-    """
+    """Open two runs or more: none twice, none that is broken, and none without test samples."""
     if isinstance(runs, str | os.PathLike):
         raise ConfigError(f"compare takes a list of two runs or more (got {os.fspath(runs)!r})")
     runs = list(runs)
@@ -94,15 +81,11 @@ def _open(given: AnyRun, name: str) -> NamedRun:
         if not path.is_dir():
             raise DataError(f"there is no run directory {path}; headstart runs ls lists those that there are")
         run = Run.load(path)
-        _check_report(path, run.report)
+        if not isinstance(run.report, dict) or not isinstance(run.report.get("metrics"), dict):
+            raise StorageError(f"{path}: its report.json has no metrics; restore it, or make the run again")
     opened = NamedRun(name, run, run.predictions_of(SPLIT))
     _check_test(opened)
     return opened
-
-
-def _check_report(path: Path, report: Json) -> None:
-    if not isinstance(report, dict) or not isinstance(report.get("metrics"), dict):
-        raise StorageError(f"{path}: its report.json has no metrics; restore it, or make the run again")
 
 
 def _check_test(run: NamedRun) -> None:
@@ -152,7 +135,7 @@ def name_runs(places: Sequence[Path | None], others: Sequence[str]) -> list[str]
         longer = [counts[name] > 1 and n < len(part)
                   for name, n, part in zip(names, depth, parts, strict=True)]  # fmt: skip
         if not any(longer):
-            return [_printable(name) for name in _numbered(names)]
+            return [cell(name, None) for name in _numbered(names)]  # nothing moves the cursor of a terminal
         depth = [n + more for n, more in zip(depth, longer, strict=True)]
 
 
@@ -165,11 +148,86 @@ def _numbered(names: Sequence[str]) -> list[str]:
     return numbered
 
 
-def _printable(name: str) -> str:
-    """A name without what would move the cursor of a terminal, or break a line of a table."""
-    return "".join(
-        letter
-        if letter.isprintable()
-        else letter.encode("unicode_escape", "backslashreplace").decode("ascii")
-        for letter in name
-    )
+def match_rows(runs: Sequence[NamedRun]) -> list[pa.Table]:
+    """The predictions of every run, all in the order of the first run's samples.
+
+    Samples that are in a set several times, byte for byte, are told apart by their labels alone.
+
+    Raises
+    ------
+    MismatchError
+        A run has other test samples, other labels, or labels of another kind; the message counts them.
+    """
+    first, *others = runs
+    for other in others:
+        if first.task != other.task:
+            raise MismatchError(
+                f"run {first.name} predicts {open_task(first.task).meaning}, and run {other.name} "
+                f"{open_task(other.task).meaning}; "
+                "compare runs of one task"
+            )
+    tables = [run.predictions for run in runs]
+    columns = [table.column("key").combine_chunks() for table in tables]
+    codes = pa.concat_arrays(columns).dictionary_encode().indices.to_numpy()
+    ends = np.cumsum([table.num_rows for table in tables])[:-1]
+    keys = np.split(codes.astype(np.intp), ends)
+    labels = np.split(np.unique(np.concatenate([_labels(run) for run in runs]), return_inverse=True)[1], ends)
+    orders = [np.lexsort((label, key)) for label, key in zip(labels, keys, strict=True)]
+    for place, other in enumerate(others, 1):
+        _check_samples(first, other, keys[0], keys[place])
+        _check_labels(first, other, labels[0], labels[place], orders[0], orders[place])
+    return [tables[0], *(_ordered_like(orders[0], order, table)
+                         for order, table in zip(orders[1:], tables[1:], strict=True))]  # fmt: skip
+
+
+def _labels(run: NamedRun) -> NDArray[Any]:
+    labels = run.predictions.column("label")
+    if labels.null_count:
+        raise StorageError(f"run {run.name} has test samples without a label; make the run again")
+    return open_task(run.task).identities(labels)
+
+
+def _check_samples(first: NamedRun, other: NamedRun, mine: Codes, others: Codes) -> None:
+    n = max(mine.max(), others.max()) + 1
+    surplus = np.bincount(mine, minlength=n) - np.bincount(others, minlength=n)
+    lacking, added = int(surplus[surplus > 0].sum()), int(-surplus[surplus < 0].sum())
+    if lacking:
+        example = _shown(first, "id", int(np.flatnonzero(surplus[mine] > 0)[0]))
+        raise MismatchError(
+            f"run {other.name} lacks {lacking:,} of {first.name}'s {len(mine):,} test samples, e.g. {example}"
+            + (f", and has {added:,} others" if added else "")
+            + "; compare runs on the same test samples"
+        )
+    if added:
+        example = _shown(other, "id", int(np.flatnonzero(surplus[others] < 0)[0]))
+        raise MismatchError(
+            f"run {other.name} has {added:,} test samples that {first.name} lacks, e.g. {example}; "
+            "compare runs on the same test samples"
+        )
+
+
+def _check_labels(
+    first: NamedRun, other: NamedRun, mine: Codes, others: Codes, order: Codes, other_order: Codes
+) -> None:
+    differing = np.flatnonzero(mine[order] != others[other_order])
+    if len(differing):
+        row, other_row = int(order[differing[0]]), int(other_order[differing[0]])
+        raise MismatchError(
+            f"labels of {len(differing):,} of {len(mine):,} test samples differ, e.g. of {_shown(first, 'id', row)}: "
+            f"{_shown(first, 'label', row)} in {first.name}, {_shown(other, 'label', other_row)} in {other.name}; "
+            "compare runs on the same labels"
+        )
+
+
+def _shown(run: NamedRun, column: str, row: int) -> str:
+    """In one line, and not the whole of a text."""
+    value: Any = run.predictions.column(column)[row].as_py()
+    said = repr(value) if not isinstance(value, str) or not value.isprintable() else value
+    return said if len(said) <= 80 else said[:79] + "…"
+
+
+def _ordered_like(order: Codes, other_order: Codes, table: pa.Table) -> pa.Table:
+    """The rows of a table in the order of another, where both orders sort their own."""
+    rows = np.empty(len(order), dtype=np.int64)
+    rows[order] = other_order
+    return table.take(column_of(rows))

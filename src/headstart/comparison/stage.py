@@ -9,11 +9,9 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 from headstart.comparison.advice import advise, break_evens, notes_on
-from headstart.comparison.compared import HEAD, ComparedRun
-from headstart.comparison.comparison import Comparison
+from headstart.comparison.comparison import HEAD, ComparedRun, Comparison
 from headstart.comparison.costs import costs_of, shared_extraction
-from headstart.comparison.matched_samples import match_rows
-from headstart.comparison.runs import open_runs
+from headstart.comparison.runs import match_rows, open_runs
 from headstart.metrics.paired import Paired
 from headstart.metrics.resampling import RESAMPLES
 from headstart.tasks import open_task
@@ -28,22 +26,7 @@ if TYPE_CHECKING:
 
 
 def compare(runs: Sequence[AnyRun], cache: str | os.PathLike[str] | None = None, seed: int = 0) -> Comparison:
-    """Compare runs on the test samples that they all were judged on.
-
-    Parameters
-    ----------
-    runs : sequence of path or Run
-        At least two.
-    cache : path, optional
-        Where their sets lie, which know how long extracting took; None: where each run says.
-    seed : int
-        Of the bootstrap.
-
-    Raises
-    ------
-    MismatchError
-        Their test samples, labels or tasks differ.
-    """
+    """Compare two runs or more on the test samples that they all were judged on; see `headstart.compare`."""
     return compare_opened(open_runs(runs), cache, seed)
 
 

@@ -1,7 +1,8 @@
-"""What is exported, and how far what was written may be from it."""
+"""What is exported, the samples that it is tried on, and how far what was written may be from it."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
 
     from headstart.backbones.portable import Portable
     from headstart.heads.plain import PlainHead
-    from headstart.types import LabelKind
+    from headstart.types import LabelKind, Modality
+
 
 TOLERANCE = 1e-4
 """The largest error of a logit, as a share of the largest logit."""
@@ -22,27 +24,17 @@ TOLERANCE = 1e-4
 
 @dataclass(frozen=True)
 class ExportModel:
-    """A run as one model.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Of the logits, in order.
-    inputs : callable
-        From samples to the batch that the model takes.
-    logits : callable
-        From such a batch to logits (B, n_outputs): what every export is held against.
-    samples : sequence
-        What they are compared on: texts, pairs of texts, or the bytes of images.
-    """
+    """A run as one model."""
 
     portable: Portable
     head: PlainHead
     task: LabelKind
-    names: Sequence[str]
+    names: Sequence[str]  # of the logits, in order
+    # From samples to the batch that the model takes.
     inputs: Callable[[Sequence[Any]], dict[str, torch.Tensor]]
+    # From such a batch to logits (B, n_outputs): what every export is held against.
     logits: Callable[[dict[str, torch.Tensor]], torch.Tensor]
-    samples: Sequence[Any]
+    samples: Sequence[Any]  # what they are compared on: texts, pairs of texts, or the bytes of images
 
     @property
     def labels(self) -> dict[str, Any]:
@@ -62,13 +54,7 @@ class ExportModel:
             return torch.cat([self.logits(self.inputs([sample])) for sample in self.samples]).cpu()
 
     def check(self, found: torch.Tensor, what: str) -> float:
-        """The largest error of logits of the samples, as a share of the largest.
-
-        Raises
-        ------
-        HeadstartError
-            It is more than rounding.
-        """
+        """The largest error of logits of the samples, as a share of the largest."""
         error = largest_error(found, self.expected())
         if not error <= TOLERANCE:
             raise HeadstartError(
@@ -91,3 +77,40 @@ def largest_error(found: torch.Tensor, expected: torch.Tensor) -> float:
         return float("inf")
     scale = expected.double().abs().max().clamp(min=1e-12)
     return float((found.double() - expected.double()).abs().max() / scale)
+
+
+TEXTS = (
+    "Where is my card?",
+    "My transfer was declined twice on 3 May, although there is money on the account – why? #help @bank",
+    "ok",
+    "naïve façade, 東京, 12.50 € " * 6,
+    "A text that is longer than any of the others, and longer than most models were made for. " * 120,
+)
+SIZES = ((320, 240), (240, 320), (224, 224), (97, 511), (64, 48))
+
+
+def trial_samples(modality: Modality) -> list[Any]:
+    """Texts, pairs of texts, or the bytes of images."""
+    match modality:
+        case "text":
+            return list(TEXTS)
+        case "text-pair":
+            return list(zip(TEXTS, TEXTS[::-1], strict=True))
+    return [_picture(number, size) for number, size in enumerate(SIZES)]
+
+
+def _picture(number: int, size: tuple[int, int]) -> bytes:
+    """A picture with smooth and sharp parts, as a PNG."""
+    import numpy as np
+    from PIL import Image
+
+    width, height = size
+    rng = np.random.default_rng(number)
+    coarse = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)).resize(
+        size, Image.Resampling.BICUBIC
+    )
+    pixels = np.asarray(coarse).astype(np.int16)
+    pixels[: height // 2, : width // 3] += rng.integers(-60, 60, (height // 2, width // 3, 3), dtype=np.int16)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()

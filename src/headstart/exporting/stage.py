@@ -30,23 +30,10 @@ def export(
 
     What is written is loaded again, by the library that it is for, and held against the run on trial samples.
 
-    Parameters
-    ----------
-    run : Run
-    to : {"hf", "onnx", "timm"}
-    out : Path
-        Written whole or not at all.
-
-    Raises
-    ------
-    ConfigError
-        There is no such format, the run is nothing that it can hold, or ``out`` is not empty.
-    MissingDependencyError
-        A library that the format needs is not installed.
-    MismatchError
-        The backbone is not the one that the head was fitted on.
-    HeadstartError
-        What was written gives other logits than the run.
+    ``out``: written whole or not at all. Raises `ConfigError` if there is no such format, the run is nothing
+    that it can hold, or ``out`` is not empty; `MissingDependencyError` if a library that the format needs is
+    not installed; `MismatchError` if the backbone is not the one that the head was fitted on; `HeadstartError`:
+    what was written gives other logits than the run.
     """
     check_target(to, out, overwrite)
     write = _writer(to)
@@ -84,8 +71,7 @@ def open_subject(
 ) -> ExportModel:
     """Backbone and head, and all that an exporter asks of them."""
     from headstart.backbones.portable import carried
-    from headstart.exporting.model import ExportModel
-    from headstart.exporting.trial import trial_samples
+    from headstart.exporting.model import ExportModel, trial_samples
     from headstart.tuning.whole_model import WholeModel, open_whole, single_head
 
     head = single_head(predictor, features)

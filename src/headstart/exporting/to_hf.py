@@ -1,21 +1,22 @@
-"""A folder that transformers loads: native where it can be, else with the few files of ours that it needs."""
+"""A folder that transformers loads: a class that it has if one is the very same function, else with files of ours."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.errors import HeadstartError
-from headstart.exporting.native import native_model
+import torch
+from torch import nn
+
+from headstart.backbones.hf.models import quietly
+from headstart.errors import HeadstartError, first_line
+from headstart.exporting.model import largest_error
 from headstart.files import write_durably
 
 if TYPE_CHECKING:
-    import torch
-
     from headstart.exporting.model import ExportModel
+
 
 MODULE = "modeling_headstart"
 CARRIED = (f"{MODULE}.py", "head_layers.py", "poolings.py")
@@ -24,18 +25,11 @@ CARRIED = (f"{MODULE}.py", "head_layers.py", "poolings.py")
 def write_hf(subject: ExportModel, folder: Path) -> dict[str, Any]:
     """Write the model, its labels and its tokenizer or image processor into a folder.
 
-    Returns
-    -------
-    dict
-        ``class``, ``remote_code`` (whether it needs ``trust_remote_code=True``), and ``largest_error``, of
-        the logits as a share of the largest.
-
-    Raises
-    ------
-    HeadstartError
-        What was written does not give the run's logits.
+    Gives ``class``, ``remote_code`` (whether it needs ``trust_remote_code=True``), and ``largest_error``, of
+    the logits as a share of the largest. Raises `HeadstartError` if what was written does not give the run's
+    logits.
     """
-    with _quietly():
+    with quietly():
         native = native_model(subject)
         model = native or carried_model(subject)
         model.save_pretrained(folder)
@@ -79,7 +73,7 @@ def carried_model(subject: ExportModel) -> Any:
         # What the model has no place for, poolers and classifiers that nothing reads, stays behind.
         missing = model.backbone.load_state_dict(portable.weights(), strict=False).missing_keys
     except (TypeError, ValueError, KeyError, AttributeError, RuntimeError, ImportError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise HeadstartError(
             f"transformers cannot make this backbone from its configuration ({reason}); use run.module()"
         ) from error
@@ -98,9 +92,7 @@ def is_text(subject: ExportModel) -> bool:
 
 def _logits(kind: Any, folder: Path, subject: ExportModel) -> torch.Tensor:
     """The logits of the written model on samples that the written processor prepared."""
-    import torch
-
-    with _quietly(), torch.no_grad():
+    with quietly(), torch.no_grad():
         model = kind.from_pretrained(folder, local_files_only=True).eval()
         batches = _tokens(folder, subject, model.config) if is_text(subject) else _pixels(folder, subject)
         return torch.cat([model(**batch).logits for batch in batches])
@@ -124,17 +116,86 @@ def _pixels(folder: Path, subject: ExportModel) -> list[Any]:
     return [processor(images=decode_image(sample), return_tensors="pt") for sample in subject.samples]
 
 
-@contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    """Without the bars and remarks of transformers, which say nothing that we do not."""
-    from transformers.utils import logging
+SAME = 1e-5
+"""The largest error, as a share of the largest logit, of what counts as the same function."""
 
-    verbosity, has_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if has_bars:
-            logging.enable_progress_bar()
+
+def native_model(subject: ExportModel) -> Any | None:
+    """A model of a class of transformers with the run's weights; None where none gives the same logits.
+
+    A class has a chance where all that it adds to the backbone is one linear layer. Whether it pools as the
+    head's tap does is not looked up but tried.
+    """
+    layer = subject.head.folded()
+    if layer is None or subject.portable.reading["unit"]:
+        return None
+    made = _timm_model(subject, layer) if subject.portable.is_timm else _model(subject, layer)
+    if made is None:
+        return None
+    made.eval()
+    with torch.no_grad():
+        batches = [subject.inputs([sample]) for sample in subject.samples]
+        found = torch.cat([made(**batch).logits for batch in batches])
+    return made if largest_error(found, subject.expected()) <= SAME else None
+
+
+def _model(subject: ExportModel, layer: nn.Linear) -> Any | None:
+    import transformers
+
+    portable = subject.portable
+    described = portable.description()
+    config = transformers.AutoConfig.for_model(described.pop("model_type"), **{**described, **subject.labels})
+    side = "IMAGE" if portable.modality == "image" else "SEQUENCE"
+    kind = getattr(transformers, f"MODEL_FOR_{side}_CLASSIFICATION_MAPPING").get(type(config), None)
+    kind = (
+        kind[0] if isinstance(kind, tuple | list) else kind
+    )  # DeiT's second also reads its distillation token
+    if kind is None:
+        return None
+    model = kind(config)
+    base = getattr(model, model.base_model_prefix, None)
+    name = _all_that_it_adds(model)
+    if type(base) is not type(portable.module) or name is None:
+        return None
+    if base.load_state_dict(portable.weights(), strict=False).missing_keys:
+        return None
+    return model if _set(model.get_submodule(name), layer) else None
+
+
+def _all_that_it_adds(model: Any) -> str | None:
+    """The name of the one layer with weights beside the backbone; None where there are more, or none."""
+    own = f"{model.base_model_prefix}."
+    layers = {name.rpartition(".")[0] for name, _ in model.named_parameters() if not name.startswith(own)}
+    return layers.pop() if len(layers) == 1 else None
+
+
+def _timm_model(subject: ExportModel, layer: nn.Linear) -> Any | None:
+    from transformers import TimmWrapperConfig, TimmWrapperForImageClassification
+
+    portable = subject.portable
+    described = {name: value for name, value in portable.config.items() if name != "model_type"}
+    config = TimmWrapperConfig(**described, pretrained_cfg=dict(portable.data_config or {}), **subject.labels)
+    model = TimmWrapperForImageClassification(config)
+    if not fill_timm(model.timm_model, subject, layer):
+        return None
+    return model
+
+
+def fill_timm(model: Any, subject: ExportModel, layer: nn.Linear) -> bool:
+    """Give a model of timm the run's weights, and its classifier the head; False where it has none like it."""
+    classifier = model.get_classifier()
+    own = dict(subject.portable.module.state_dict())
+    names = {name for name, module in model.named_modules() if module is classifier}
+    kept = {name: t for name, t in own.items() if name.rpartition(".")[0] not in names}
+    if subject.portable.reading["read"] != "pooler" or not isinstance(classifier, nn.Linear):
+        return False
+    missing, _ = model.load_state_dict(kept, strict=False)
+    return all(name.rpartition(".")[0] in names for name in missing) and _set(classifier, layer)
+
+
+def _set(classifier: Any, layer: nn.Linear) -> bool:
+    fits = isinstance(classifier, nn.Linear) and classifier.weight.shape == layer.weight.shape
+    if not fits or classifier.bias is None:
+        return False
+    classifier.load_state_dict(layer.state_dict())
+    return True

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from headstart.backbones.hf.dual_inputs import MASK
+from headstart.backbones.hf.towers import MASK
 from headstart.errors import HeadstartError, MissingDependencyError
 from headstart.exporting.to_hf import carried_model
 from headstart.files import write_json
@@ -40,12 +40,7 @@ class _Logits(torch.nn.Module):
 
 
 def check_onnx() -> None:
-    """Say which library is missing, before any work.
-
-    Raises
-    ------
-    MissingDependencyError
-    """
+    """Say which library is missing, before any work."""
     import importlib.util
 
     for name in LIBRARIES:
@@ -56,15 +51,8 @@ def check_onnx() -> None:
 def write_onnx(subject: ExportModel, folder: Path) -> dict[str, Any]:
     """Write ``model.onnx``, ``labels.json``, and the tokenizer or the image processor.
 
-    Returns
-    -------
-    dict
-        ``inputs`` by name, and ``largest_error``, of the logits as a share of the largest.
-
-    Raises
-    ------
-    HeadstartError
-        torch cannot export this backbone, or onnxruntime gives other logits.
+    Gives ``inputs`` by name, and ``largest_error``, of the logits as a share of the largest. Raises
+    `HeadstartError` if torch cannot export this backbone, or onnxruntime gives other logits.
     """
     check_onnx()
     portable = subject.portable

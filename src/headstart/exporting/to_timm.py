@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import ConfigError
-from headstart.exporting.native import fill_timm
+from headstart.exporting.to_hf import fill_timm
 from headstart.files import write_durably, write_json
 
 if TYPE_CHECKING:
@@ -21,15 +21,8 @@ KEPT = ("classifier", "first_conv", "fixed_input_size", "pool_size")
 def write_timm(subject: ExportModel, folder: Path) -> dict[str, Any]:
     """Write ``config.json`` and ``model.safetensors``.
 
-    Returns
-    -------
-    dict
-        ``class`` and ``largest_error``, of the logits as a share of the largest.
-
-    Raises
-    ------
-    ConfigError
-        The run is no model of timm with another classifier.
+    Gives ``class`` and ``largest_error``, of the logits as a share of the largest. Raises `ConfigError` if the
+    run is no model of timm with another classifier.
     """
     import timm
     from safetensors.torch import save

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from headstart.backbones import located_spec, open_backbone, side_of
 from headstart.backbones.options import BackboneOptions
+from headstart.cache.memos import find_known
 from headstart.cache.recipe import Recipe, make_recipe
-from headstart.cache.resolutions import find_known
 from headstart.cache.store import Cache
 from headstart.errors import ConfigError, MismatchError, WeightsUnavailableError
 from headstart.extraction.workers import ModelRecipe
@@ -24,13 +24,7 @@ if TYPE_CHECKING:
 class OpenedBackbone:
     """A backbone, and what is known of it before its weights are loaded.
 
-    Parameters
-    ----------
-    spec : str
-    options : BackboneOptions
-    cache : Cache
-        Its memo, and what lies beside its spaces, may know the backbone already.
-    progress : Progress
+    ``cache``: its memo, and what lies beside its spaces, may know the backbone already.
     """
 
     def __init__(self, spec: str, options: BackboneOptions, cache: Cache, progress: Progress) -> None:
@@ -49,13 +43,7 @@ class OpenedBackbone:
         return {"spec": located_spec(self.spec), "options": options}
 
     def backbone(self) -> Backbone:
-        """The backbone, to be loaded.
-
-        Raises
-        ------
-        BackboneError
-            Its weights cannot be had on this machine.
-        """
+        """The backbone, to be loaded."""
         if self._backbone is None:
             self._backbone = open_backbone(self.spec, self._options)
         return self._backbone
@@ -109,21 +97,9 @@ def reopen(
 ) -> OpenedBackbone:
     """Open the backbone that a run names.
 
-    Parameters
-    ----------
-    features : mapping
-        The content of a run's ``features.json``, of one feature.
-    cache, progress
-        See `OpenedBackbone`.
-    offline : bool
-        Open no socket.
-
-    Raises
-    ------
-    BackboneError
-        It cannot be had here.
-    MismatchError
-        It is not the one that the head was fitted on.
+    ``features``: the content of a run's ``features.json``, of one feature; ``offline``: open no socket.
+    Raises `BackboneError` if it cannot be had here; `MismatchError` if it is not the one that the head was fitted
+    on.
     """
     recipe = Recipe(features["recipe"])
     given = dict(features["options"])
@@ -146,29 +122,21 @@ def reopen(
 
 
 def load_model(opened: OpenedBackbone, device: str, precision: Precision) -> FrozenModel:
-    """The model on a device, after a look that it is the one that its features are named after.
-
-    Raises
-    ------
-    MismatchError
-        It has changed since it was resolved.
-    """
+    """The model on a device, after a look that it is the one that its features are named after."""
     from headstart.backbones.freezing import resolve_device
 
     backbone = opened.backbone()
     if not opened.was_loaded:
         # The memo named the space; the weights that fill it must be the ones that it was named after.
-        differences = _differences(backbone.resolve(), opened.info)
-        if differences:
+        now, names = (
+            backbone.resolve(),
+            ("weights", "architecture", "preprocessing", "max_length", "prompt", "code"),
+        )
+        if changed := [name for name in names if getattr(now, name) != getattr(opened.info, name)]:
             if (key := backbone.cache_key()) is not None:
                 opened.cache.resolutions.forget(key)
             raise MismatchError(
                 f"{opened.spec} is not what it was when its features were named "
-                f"({', '.join(differences)} changed); run the command again"
+                f"({', '.join(changed)} changed); run the command again"
             )
     return backbone.load(resolve_device(device), precision)
-
-
-def _differences(now: BackboneInfo, then: BackboneInfo) -> list[str]:
-    names = ("weights", "architecture", "preprocessing", "max_length", "prompt", "code")
-    return [name for name in names if getattr(now, name) != getattr(then, name)]

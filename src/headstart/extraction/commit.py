@@ -11,20 +11,22 @@ import numpy as np
 from headstart.backbones import located_spec
 from headstart.cache.commit import MEASURED, commit_set
 from headstart.errors import DataError, HeadstartError, StorageError
-from headstart.extraction.labels import label_samples
+from headstart.extraction.samples import label_samples
 from headstart.keys import contains, pack
+from headstart.tasks import USUAL
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Container, Mapping, Sequence
 
     from headstart.cache.sets import FeatureSet
+    from headstart.cache.space import Space
     from headstart.cache.store import Cache
     from headstart.config import ExtractConfig
     from headstart.contracts import Progress, Source
     from headstart.extraction.backbone import OpenedBackbone
     from headstart.extraction.fill import FillResult
-    from headstart.extraction.labels import Labelled
     from headstart.extraction.plan import ExtractionPlan
+    from headstart.extraction.samples import Labelled, Samples
     from headstart.types import BackboneInfo, Failure, Json
 
 READING = ("encoding", "label_names", "label_kind", "label_separator", "streaming")
@@ -41,11 +43,7 @@ def commit(
 ) -> tuple[FeatureSet, list[Failure]]:
     """Commit the set, on top of whatever it has become while we computed.
 
-    Returns
-    -------
-    FeatureSet
-    list of Failure
-        Those of the features asked for.
+    The failures are those of the features asked for.
     """
     cache, plan = opened.cache, filled.plan
     while True:
@@ -55,8 +53,11 @@ def commit(
         _check_any_held(plan, mine)
         labelled = label_samples(plan.samples, source, earlier, config.split_seed)
         entries = _feature_entries(config, source, opened, plan, earlier)
-        failures = [*mine, *_failures_of_others(earlier, plan, entries)]
-        info = _describe(config, source, labelled, entries, failures, _measured(filled, earlier, entries))
+        others = {entry["space"] for entry in entries} - {space.id for space in plan.spaces}
+        failures = [*mine, *failures_in(others, earlier, plan.samples)]
+        info = describe_set(_describe_source(config, source), labelled, entries, failures)
+        if measured := _measured(filled, earlier, entries):
+            info[MEASURED] = measured
         features = commit_set(
             cache, name, labelled, info, failures, replaces=earlier.digest if earlier else None
         )
@@ -85,7 +86,7 @@ def _by_sample(failures: Sequence[Failure], plan: ExtractionPlan) -> list[Failur
 def _check_still_there(cache: Cache, plan: ExtractionPlan, entries: Sequence[dict[str, Json]]) -> None:
     """Refuse to call a set done whose features went away between the count and the commit."""
     for entry in entries:
-        lost = entry["rows"] - _count_held(plan, cache, entry["space"])
+        lost = entry["rows"] - count_held(cache, entry["space"], plan.samples, plan.spaces)
         if lost > 0:
             raise StorageError(
                 f"{lost:,} features of space {entry['space']} were taken away while the set was committed; "
@@ -101,27 +102,18 @@ def _still_missing(
     again = {(failure.key, failure.space) for failure in failed}
     return [
         failure
-        for failure in _of_present_samples(earlier, plan)
-        if failure.space in spaces
-        and (failure.key, failure.space) not in again
+        for failure in failures_in(spaces, earlier, plan.samples)
+        if (failure.key, failure.space) not in again
         and not spaces[failure.space].held(pack([bytes.fromhex(failure.key)]))[0]
     ]
 
 
-def _failures_of_others(
-    earlier: FeatureSet | None, plan: ExtractionPlan, entries: Sequence[dict[str, Json]]
-) -> list[Failure]:
-    """Earlier failures in the spaces of the set's other features."""
-    others = {entry["space"] for entry in entries} - {space.id for space in plan.spaces}
-    return [failure for failure in _of_present_samples(earlier, plan) if failure.space in others]
-
-
-def _of_present_samples(earlier: FeatureSet | None, plan: ExtractionPlan) -> list[Failure]:
-    """The failures that some backbone had, of samples that are still in the data."""
-    failures = [f for f in earlier.failures if f.space] if earlier else []
+def failures_in(spaces: Container[str], earlier: FeatureSet | None, samples: Samples) -> list[Failure]:
+    """The failures of a set in some spaces, of samples that are still in the data."""
+    failures = [failure for failure in earlier.failures if failure.space in spaces] if earlier else []
     if not failures:
         return []
-    present = contains(plan.samples.keys, pack(bytes.fromhex(f.key) for f in failures))
+    present = contains(samples.keys, pack(bytes.fromhex(failure.key) for failure in failures))
     return [failure for failure, is_present in zip(failures, present, strict=True) if is_present]
 
 
@@ -153,7 +145,7 @@ def _feature_entries(
     earlier: FeatureSet | None,
 ) -> list[dict[str, Json]]:
     """The features of the set: those of this extraction first, then those that it had."""
-    cache, options = opened.cache, config.backbone_options(source.modality)
+    options = config.backbone_options(source.modality)
     new: list[dict[str, Json]] = [
         {
             "backbone": config.backbone,
@@ -167,13 +159,17 @@ def _feature_entries(
         for number, view in enumerate(plan.views)
         for place, tap in enumerate(plan.taps)
     ]
-    named = {_name_of(entry) for entry in new}
-    before = earlier.info["features"] if earlier else []
-    kept = [entry for entry in before if _name_of(entry) not in named]
-    for entry in new:
-        entry["rows"] = _count_held(plan, cache, entry["space"])
     # Samples that came since a feature was extracted lack it; the set says how many have it.
-    return [*new, *({**entry, "rows": _count_held(plan, cache, entry["space"])} for entry in kept)]
+    return [
+        {**entry, "rows": count_held(opened.cache, entry["space"], plan.samples, plan.spaces)}
+        for entry in [*new, *other_features(new, earlier)]
+    ]
+
+
+def other_features(new: Sequence[Mapping[str, Json]], earlier: FeatureSet | None) -> list[dict[str, Json]]:
+    """The features that a set had beside the new ones."""
+    named = {_name_of(entry) for entry in new}
+    return [entry for entry in earlier.info["features"] if _name_of(entry) not in named] if earlier else []
 
 
 def _name_of(entry: Mapping[str, Json]) -> tuple[Json, ...]:
@@ -187,44 +183,45 @@ def _layers(info: BackboneInfo) -> dict[str, Json]:
     return {"n_layers": info.n_layers, "first_layer": info.first_layer, "closing_norm": info.closing_norm}
 
 
-def _count_held(plan: ExtractionPlan, cache: Cache, space_id: str) -> int:
+def count_held(cache: Cache, space_id: str, samples: Samples, known: Sequence[Space] = ()) -> int:
     """How many of the samples have a feature in a space."""
-    known = next((space for space in plan.spaces if space.id == space_id), None)
+    # Opened anew, it would read its index once more, which is as large as the keys of all samples.
+    space = next((space for space in known if space.id == space_id), None)
     try:
-        # Opened anew, it would read its index once more, which is as large as the keys of all samples.
-        space = known if known is not None else cache.open_space(space_id)
-        return int(space.held(plan.samples.keys).sum())
+        return int((space or cache.open_space(space_id)).held(samples.keys).sum())
     except HeadstartError:
         return 0  # somebody deleted the space; reading the feature will say so
 
 
-def _describe(
-    config: ExtractConfig,
-    source: Source,
+def describe_set(
+    source: Mapping[str, Json],
     labelled: Labelled,
     entries: Sequence[dict[str, Json]],
     failures: Sequence[Failure],
-    measured: dict[str, Json],
 ) -> dict[str, Json]:
     """What set.json says."""
-    kinds = {column: kind for column, kind in labelled.kinds.items() if kind != "single"}
+    kinds = {column: kind for column, kind in labelled.kinds.items() if kind != USUAL}
     return {
-        "source": {
-            "location": _location(config.data),
-            "description": source.description,
-            "modality": source.modality,
-            "columns": {
-                name: value
-                for name, value in config.model_dump(mode="json").items()
-                if (name.endswith("_column") or name in READING) and value not in (None, "auto", "utf-8")
-            },
-        },
+        "source": source,
         "labels": labelled.labels,
         **({"label_kinds": kinds} if kinds else {}),
         "features": list(entries),
         "counts": {**labelled.counts(), "failures": len(failures)},
         "split": labelled.split,
-        **({MEASURED: measured} if measured else {}),
+    }
+
+
+def _describe_source(config: ExtractConfig, source: Source) -> dict[str, Json]:
+    """Where the data was, and how it was read."""
+    return {
+        "location": _location(config.data),
+        "description": source.description,
+        "modality": source.modality,
+        "columns": {
+            name: value
+            for name, value in config.model_dump(mode="json").items()
+            if (name.endswith("_column") or name in READING) and value not in (None, "auto", "utf-8")
+        },
     }
 
 

@@ -10,11 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headstart.arrow import codes_by_name
-from headstart.cache.formats import shard_format
-from headstart.cache.reading.labels import LABEL
+from headstart.cache.layout import LABEL
 from headstart.extraction.backbone import load_model
-from headstart.extraction.extractor import Extractor
-from headstart.extraction.plan import PLAIN, ExtractionPlan, spaces_for
+from headstart.extraction.extractor import compute_rows
+from headstart.extraction.plan import plan_rows, spaces_for
 from headstart.keys import first_by_key
 
 if TYPE_CHECKING:
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
     from headstart.contracts import Payloads, Progress
     from headstart.extraction.backbone import OpenedBackbone
+    from headstart.extraction.extractor import Vectors
     from headstart.extraction.samples import Samples
     from headstart.types import Json, Precision
 
@@ -36,18 +36,10 @@ A_CLASS = 8
 
 @dataclass(frozen=True, slots=True)
 class DriftSample:
-    """Rows to look at.
+    """Rows to look at."""
 
-    Parameters
-    ----------
-    rows : ndarray of int64, shape (n,)
-        Rows of the samples, no key twice.
-    classes : ndarray of int64, shape (n,), optional
-        The class of each; None: there are too few labels to fit a head.
-    """
-
-    rows: NDArray[np.int64]
-    classes: NDArray[np.int64] | None
+    rows: NDArray[np.int64]  # rows of the samples, no key twice
+    classes: NDArray[np.int64] | None  # the class of each; None: there are too few labels to fit a head
 
 
 def choose_sample(samples: Samples, n: int) -> DriftSample:
@@ -57,11 +49,7 @@ def choose_sample(samples: Samples, n: int) -> DriftSample:
     the first samples of as many of these classes as fit, equally many of each. Samples that the data itself
     puts into the test split are left out: nobody should look at their labels before the end.
 
-    Parameters
-    ----------
-    samples : Samples
-    n : int
-        At least twice `A_CLASS`.
+    ``n``: at least twice `A_CLASS`.
     """
     rows = first_by_key(samples.keys)
     in_test = codes_by_name(samples.table.column("split"), ["test"]) == 0
@@ -100,23 +88,14 @@ FOLDS = 4
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """How far the features of a tap are from what they are in fp32.
-
-    Parameters
-    ----------
-    cosine_mean, cosine_min : float
-        Between both vectors of a sample, or of a position where every position is kept.
-    largest_error : float
-        Of any number of any vector, as a share of the largest value of the fp32 vector.
-    accuracy : (float, float), optional
-        Of a ridge head in cross-validation over the sample, on fp32 features and on these. None: there are
-        too few labels (see `choose_sample`).
-    """
+    """How far the features of a tap are from what they are in fp32."""
 
     n_samples: int
-    cosine_mean: float
+    cosine_mean: float  # between both vectors of a sample, or of a position where every position is kept
     cosine_min: float
-    largest_error: float
+    largest_error: float  # of any number of any vector, as a share of the largest value of the fp32 vector
+    # Of a ridge head in cross-validation over the sample, on fp32 features and on these. None: there are too
+    # few labels (see `choose_sample`)
     accuracy: tuple[float, float] | None
 
     def __str__(self) -> str:
@@ -155,86 +134,28 @@ def measure_drift(
 
     Lets go of the model that is loaded, twice: weights that were rounded cannot be made whole again.
 
-    Parameters
-    ----------
-    opened : OpenedBackbone
-    source : Payloads
-        Any of its samples must still be there to be read: not a stream that has passed.
-    samples : Samples
-    taps : sequence of str
-        Canonical.
-    precision : {"int8", "bf16", "fp16"}
-    progress : Progress
-    n : int, optional
-        How many samples to look at, at least 16; None: `SIZES`.
-
-    Returns
-    -------
-    dict of str to Drift
-        By tap; empty if none of the samples gave a finite feature both ways.
+    ``source``: any of its samples must still be there to be read: not a stream that has passed; ``taps``:
+    canonical; ``n``: how many samples to look at, at least 16; None: `SIZES`. By tap; empty if none of the
+    samples gave a finite feature both ways.
     """
     sample = choose_sample(samples, n or SIZES[source.modality])
-    plan = _plan(opened, source, samples, taps, sample.rows)
+    plan = plan_rows(source, samples, spaces_for(opened.cache, opened.info, taps, "fp32", None), sample.rows)
+
+    def vectors(precision: Precision) -> list[Vectors]:
+        opened.release()
+        return compute_rows(plan, load_model(opened, "cpu", precision), progress)[0]
+
     progress.begin(f"measuring the drift of {precision}", 2 * len(sample.rows))
     try:
-        found = _vectors(opened, plan, precision, progress)
-        exact = _vectors(opened, plan, "fp32", progress)
+        found, exact = vectors(precision), vectors("fp32")
     finally:
         progress.end()
         opened.release()
-    measured = {
-        tap: _compare(exact[number], found[number], sample, plan) for number, tap in enumerate(plan.taps)
-    }
+    measured = {tap: _compare(exact[number], found[number], sample) for number, tap in enumerate(plan.taps)}
     return {tap: drift for tap, drift in measured.items() if drift is not None}
 
 
-Vectors = dict[int, "NDArray[np.float32]"]
-"""By position in the plan's ``todo``, shape (1, D), or (T, D) where every position is kept."""
-
-
-def _plan(
-    opened: OpenedBackbone,
-    source: Payloads,
-    samples: Samples,
-    taps: Sequence[str],
-    rows: NDArray[np.int64],
-) -> ExtractionPlan:
-    """A plan that computes these rows, whatever any space holds of them; nothing of it is written."""
-    return ExtractionPlan(
-        source,
-        samples,
-        tuple(spaces_for(opened.cache, opened.info, taps, "fp32", None)),
-        tuple(taps),
-        shard_format("hdf5"),
-        rows,
-        np.zeros(len(rows), dtype=np.uint8),
-        len(rows),
-        PLAIN,
-        np.ones((len(rows), 1), dtype=bool),
-    )
-
-
-def _vectors(
-    opened: OpenedBackbone, plan: ExtractionPlan, precision: Precision, progress: Progress
-) -> list[Vectors]:
-    """What each tap gives for each sample that can be computed."""
-    opened.release()
-    extractor = Extractor(plan, load_model(opened, "cpu", precision), "float32", progress)
-    vectors: list[Vectors] = [{} for _ in plan.taps]
-    try:
-        for computed in extractor.run(iter([np.arange(len(plan.todo))])):
-            for part in computed.features:
-                ones = np.ones(len(part.positions), dtype=np.int64)
-                ends = np.cumsum(ones if part.lengths is None else part.lengths)
-                owned = np.split(part.values, ends[:-1])
-                vectors[part.space].update(zip(part.positions.tolist(), owned, strict=True))
-            progress.advance(len(computed.items))
-    finally:
-        extractor.close()
-    return vectors
-
-
-def _compare(exact: Vectors, found: Vectors, sample: DriftSample, plan: ExtractionPlan) -> Drift | None:
+def _compare(exact: Vectors, found: Vectors, sample: DriftSample) -> Drift | None:
     positions = sorted(exact.keys() & found.keys())
     if not positions:
         return None
@@ -252,6 +173,8 @@ def _compare(exact: Vectors, found: Vectors, sample: DriftSample, plan: Extracti
 
 def _accuracy(vectors: Vectors, positions: Sequence[int], y: NDArray[np.int64]) -> float:
     """Of a ridge head in stratified cross-validation; each sample is judged once, by a head that lacks it."""
+    from sklearn.model_selection import PredefinedSplit, cross_val_predict
+
     from headstart.heads import open_head
 
     X = np.stack([vectors[position].mean(axis=0) for position in positions])
@@ -259,9 +182,5 @@ def _accuracy(vectors: Vectors, positions: Sequence[int], y: NDArray[np.int64]) 
     for code in np.unique(y):
         members = np.flatnonzero(y == code)
         folds[members] = np.arange(len(members)) % FOLDS
-    right = 0
-    for fold in range(FOLDS):
-        held_out = folds == fold
-        head = open_head("ridge", {}, seed=0).fit(X[~held_out], y[~held_out])
-        right += int((head.predict(X[held_out]) == y[held_out]).sum())
-    return right / len(y)
+    predicted = cross_val_predict(open_head("ridge", {}, seed=0), X, y, cv=PredefinedSplit(folds))
+    return float((predicted == y).mean())

@@ -13,7 +13,7 @@ from headstart.data import SourceOptions, open_source
 from headstart.errors import ConfigError, DataError
 from headstart.extraction.backbone import OpenedBackbone, check_modality
 from headstart.extraction.fill import fill
-from headstart.extraction.plan import plan_job
+from headstart.extraction.plan import plan_extraction
 from headstart.extraction.samples import register
 from headstart.network import forbid_network
 from headstart.progress import open_progress
@@ -127,12 +127,12 @@ class Embedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         source = open_source(items, SourceOptions(labels=False), kind or opened.info.modality)
         check_modality(source, opened.info)
         samples = register(source, cache.keys, progress)
-        job = plan_job(cache, config, opened.info, source, samples)
-        filled = fill(job, opened, config, progress)
+        plan = plan_extraction(cache, config, opened.info, source, samples)
+        filled = fill(plan, opened, config, progress)
         failures = [*samples.failures, *filled.failures]
         if failures:
             raise DataError(f"input {failures[0].id} cannot be used: {failures[0].reason}")
-        return job.plan.spaces[0].gather(samples.keys).values.astype(np.float32, copy=False)
+        return plan.spaces[0].gather(samples.keys).values.astype(np.float32, copy=False)
 
     def _kind_of(self, item: Any) -> Modality | None:
         """What an input is; None where only the backbone can tell: strings are texts or paths."""

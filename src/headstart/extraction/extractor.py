@@ -6,22 +6,14 @@ import contextlib
 import queue
 import time
 from collections import deque
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+import numpy as np
+
 from headstart.errors import BackboneError, SampleError
-from headstart.extraction.batches import FULL, BatchTuner, ReadyItems
-from headstart.extraction.inference import (
-    BatchRunner,
-    FeatureCaster,
-    InferencePool,
-    Result,
-    SampleFailure,
-    SpaceFeatures,
-    lay_out,
-)
-from headstart.extraction.readers import Item, Job, ReaderPool, TransientError
+from headstart.extraction.batches import FULL, BatchTuner, Item, Job, ReaderPool, ReadyItems, TransientError
+from headstart.extraction.inference import BatchRunner, Computed, InferencePool, SampleFailure, lay_out
 from headstart.extraction.runtime import TorchRuntime, Trial
 from headstart.extraction.timings import PHASES, Stopwatch, Timings
 from headstart.memory import is_out_of_memory
@@ -29,7 +21,6 @@ from headstart.memory import is_out_of_memory
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from headstart.contracts import FrozenModel, Progress, Runtime
@@ -46,21 +37,8 @@ Feed: TypeAlias = "Iterator[NDArray[np.int64] | None]"
 """Positions in a plan's ``todo`` to compute. None: there is nothing at the moment; finish what is under way
 and ask again."""
 FeedState: TypeAlias = Literal["flows", "dry", "over"]
-
-
-@dataclass(frozen=True, slots=True)
-class Computed:
-    """What a batch gave, or samples that could not be read.
-
-    Parameters
-    ----------
-    items : sequence of Item
-        All that is done with this: computed, or failed.
-    """
-
-    items: list[Item]
-    features: list[SpaceFeatures]
-    failures: list[SampleFailure]
+Vectors: TypeAlias = "dict[int, NDArray[np.float32]]"
+"""By position in a plan's ``todo``, shape (1, D), or (T, D) where every position is kept."""
 
 
 class Extractor:
@@ -68,16 +46,8 @@ class Extractor:
 
     One thread, that of the caller, decides; readers and lanes work, and tell it by one queue.
 
-    Parameters
-    ----------
-    plan : ExtractionPlan
-    model : FrozenModel
-    stored : {"float16", "float32"}
-    progress : Progress
-    batch_size : int, optional
-        Samples a batch; None: what this machine computes fastest.
-    cores : int, optional
-        To use; None: all that the process may.
+    ``batch_size``: samples a batch; None: what this machine computes fastest; ``cores``: to use; None: all
+    that the process may.
     """
 
     def __init__(
@@ -97,9 +67,7 @@ class Extractor:
         self._readers = ReaderPool(plan, model, self._events, self.stopwatch, self.layout.cores)
         self._lanes = InferencePool(self.layout, self._events)
         self._runtime: Runtime = TorchRuntime(model, plan.taps, self.layout)
-        self._runner = BatchRunner(
-            self.layout, model.collate, self._runtime, FeatureCaster(plan, stored), self.stopwatch
-        )
+        self._runner = BatchRunner(plan, stored, model.collate, self._runtime, self.layout, self.stopwatch)
         self._ready = ReadyItems(model.length)
         self._sorts = plan.source.modality in ("text", "text-pair")
         self._most = batch_size
@@ -111,7 +79,7 @@ class Extractor:
         self._positions: deque[int] = deque()
         self._n_batches = 0
         self._is_trying = self._has_tried = False
-        self._held: list[Result] = []
+        self._held: list[Computed] = []
         self._run_again: set[int] = set()
         self._began = self._looked = time.monotonic()
         self._n_done = 0
@@ -119,23 +87,17 @@ class Extractor:
     def timings(self, seconds: float, writing: float) -> Timings:
         """What the run took.
 
-        Parameters
-        ----------
-        seconds : float
-            Wall time since the extractor was made.
-        writing : float
-            Processor seconds of the thread that writes.
+        ``seconds``: wall time since the extractor was made; ``writing``: processor seconds of the thread that
+        writes.
         """
         on_cpu = self.layout.device.type == "cpu"
         spent = {phase: self.stopwatch.seconds(phase) for phase in PHASES}
+        spent["write"] += writing
         return Timings(
             n=self._n_done,
             seconds=seconds,
             capacity=seconds * (self.layout.cores if on_cpu else self.layout.lanes),
-            read=spent["read"],
-            prepare=spent["prepare"],
-            forward=spent["forward"],
-            write=spent["write"] + writing,
+            **spent,
             device=self.layout.device.type,
             forward_as=self._runtime.name,
             lanes=self.layout.lanes,
@@ -153,15 +115,7 @@ class Extractor:
             torch.set_num_threads(self.layout.cores)  # the lanes have set it for their own
 
     def run(self, feed: Feed) -> Iterator[Computed]:
-        """Compute positions of the plan's ``todo``, in whatever order is fastest.
-
-        Raises
-        ------
-        BackboneError
-            Memory runs out even for one sample, or the model fails.
-        StorageError
-            A value cannot be stored.
-        """
+        """Compute positions of the plan's ``todo``, in whatever order is fastest."""
         state: FeedState = "flows"
         while state != "over" or self._is_busy:
             # One that had nothing is asked again only when nothing is under way: it may commit then.
@@ -173,7 +127,7 @@ class Extractor:
             for event in self._next_events():
                 if isinstance(event, Job):
                     yield from self._take_job(event)
-                elif isinstance(event, Result):
+                elif isinstance(event, Computed):
                     yield from self._take_result(event)
                 else:
                     self._take_trial(event)
@@ -251,7 +205,7 @@ class Extractor:
         is_permanent = not isinstance(item.prepared, TransientError)
         return SampleFailure(item.position, str(item.prepared), is_permanent, self._plan.spaces_of(item.view))
 
-    def _take_result(self, result: Result) -> Iterator[Computed]:
+    def _take_result(self, result: Computed) -> Iterator[Computed]:
         self._n_batches -= 1
         if is_out_of_memory(result.error):
             self._retry_smaller(result)
@@ -262,9 +216,9 @@ class Extractor:
         self._n_done += len(result.items)
         self.tuner.took(result.budget, result.cost, result.seconds)
         self._try_to_accelerate(result)
-        yield Computed(list(result.items), list(result.features), list(result.failures))
+        yield result
 
-    def _run_again_or_raise(self, result: Result) -> None:
+    def _run_again_or_raise(self, result: Computed) -> None:
         """Compute a batch again that failed beside a trial, when that is over.
 
         While torch traces a graph it changes ``nn.Module.__call__`` for all threads, and a pass in another lane may
@@ -284,7 +238,7 @@ class Extractor:
         self._n_batches += 1
         self._lanes.submit(partial(self._runner.run, items, budget, cost))
 
-    def _retry_smaller(self, result: Result) -> None:
+    def _retry_smaller(self, result: Computed) -> None:
         """Halve the batch, and all that come after it."""
         if len(result.items) == 1:
             raise BackboneError(
@@ -306,7 +260,7 @@ class Extractor:
             cost = max(result.cost * len(half) // len(result.items), 1)
             self._submit(half, result.budget, cost)
 
-    def _try_to_accelerate(self, result: Result) -> None:
+    def _try_to_accelerate(self, result: Computed) -> None:
         """Start a trial in a thread of the model, where enough work is left for it to pay."""
         elapsed = time.monotonic() - self._began
         if self._is_trying or not self.tuner.is_settled or elapsed < MEASURE_AFTER:
@@ -320,7 +274,7 @@ class Extractor:
             self._is_trying, self._has_tried, self._n_batches = True, True, self._n_batches + 1
             self._lanes.submit(trial)
 
-    def _is_full(self, result: Result) -> bool:
+    def _is_full(self, result: Computed) -> bool:
         if self._most is not None:
             return len(result.items) >= self._most
         return result.cost >= self.tuner.budget * (FULL if self._sorts else 1)
@@ -332,3 +286,23 @@ class Extractor:
             self._submit(result.items, result.budget, result.cost)
         if says := self._runtime.adopt(trial):
             self._progress.say(f"{says}; going on without")
+
+
+def compute_rows(
+    plan: ExtractionPlan, model: FrozenModel, progress: Progress, batch_size: int | None = None
+) -> tuple[list[Vectors], list[SampleFailure]]:
+    """What each space would get in float32, with nothing written; and the samples that give nothing."""
+    extractor = Extractor(plan, model, "float32", progress, batch_size)
+    vectors: list[Vectors] = [{} for _ in plan.spaces]
+    failures: list[SampleFailure] = []
+    try:
+        for computed in extractor.run(iter([np.arange(len(plan.todo))])):
+            failures += computed.failures
+            for part in (part for part in computed.features if len(part.positions)):
+                lengths = np.ones_like(part.positions) if part.lengths is None else part.lengths
+                owned = np.split(part.values, np.cumsum(lengths)[:-1])
+                vectors[part.space].update(zip(part.positions.tolist(), owned, strict=True))
+            progress.advance(len(computed.items))
+    finally:
+        extractor.close()
+    return vectors, failures

@@ -1,33 +1,50 @@
-"""The one way to fill spaces: for a scan, a stream, predict, the embedder and the cut cache."""
+"""Filling spaces, for a scan, a stream, predict, the embedder and the cut cache: claim, compute, commit."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import contextlib
+import queue
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headstart.cache.resolutions import record_known
-from headstart.errors import ConfigError
+from headstart.cache.claims import ClaimBoard
+from headstart.cache.memos import record_known
+from headstart.errors import BackboneError
 from headstart.extraction.backbone import load_model
-from headstart.extraction.engine import LocalEngine
+from headstart.extraction.extractor import Extractor
+from headstart.extraction.inference import NOT_FINITE, Computed, usable_cores
+from headstart.extraction.plan import N_UNITS, ExtractionPlan
 from headstart.extraction.samples import NO_LIMIT, FailureLimit, SampleCollector, samples_of
-from headstart.extraction.workers import WorkersEngine
+from headstart.extraction.workers import WorkersEngine, worker_devices
 from headstart.extraction.writer import ShardWriter
 from headstart.keys import first_occurrences
+from headstart.types import Failure
 
 if TYPE_CHECKING:
-    from headstart.cache.space import Space
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from headstart.cache.index import Index
+    from headstart.cache.shards import CommittedShard
     from headstart.config import ComputeConfig
     from headstart.contracts import FrozenModel, KeyMemo, Payloads, Progress, Source
     from headstart.extraction.backbone import OpenedBackbone
-    from headstart.extraction.plan import ExtractionJob, ExtractionPlan
+    from headstart.extraction.inference import SampleFailure
     from headstart.extraction.samples import Samples
     from headstart.extraction.timings import Timings
-    from headstart.types import Failure, Json, Modality, Payload
+    from headstart.types import Json, Modality, Payload
 
-ENOUGH_PER_GPU = 1000  # samples, below which another worker's start takes longer than they do
+SECONDS_A_CLAIM = 5.0
+POLL = 0.5  # seconds between looks at what other writers have committed
+SAY_EVERY = 10.0  # seconds between two words about whom we wait for
+GIVE_UP_AFTER = 16  # samples without one finite feature, and nothing held yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,100 +58,83 @@ class FillResult:
     drift: Mapping[str, Json] = field(default_factory=dict)  # by space, where low precision was measured
 
 
+@dataclass
 class SpaceWriter:
     """Computes and commits what spaces lack; a plan with nothing to do loads no model.
 
     With ``keep_open``, shards grow from plan to plan, over the same spaces, until `finish`.
     """
 
-    def __init__(
-        self,
-        opened: Callable[[], OpenedBackbone],
-        config: ComputeConfig,
-        progress: Progress,
-        limit: FailureLimit = NO_LIMIT,
-        keep_open: bool = False,
-    ) -> None:
-        self._open_backbone = opened
-        self._config = config
-        self._progress = progress
-        self._limit = limit
-        self._keep_open = keep_open
-        self._opened: OpenedBackbone | None = None
-        self._is_prepared = False
-        self._model: FrozenModel | None = None
-        self._shards: ShardWriter | None = None
-        self.timings: Timings | None = None
-        self.n_computed = 0
-        self.failures: list[Failure] = []
+    open_backbone: Callable[[], OpenedBackbone]
+    config: ComputeConfig
+    progress: Progress
+    limit: FailureLimit = NO_LIMIT
+    keep_open: bool = False
+    _opened: OpenedBackbone | None = None
+    _is_prepared: bool = False
+    _engine: LocalEngine | WorkersEngine | None = None
+    _model: FrozenModel | None = None
+    _shards: ShardWriter | None = None
 
-    def fill(self, job: ExtractionJob) -> None:
+    @property
+    def failures(self) -> list[Failure]:
+        """Of all plans so far."""
+        return [] if self._engine is None else self._engine.failures
+
+    def fill(self, plan: ExtractionPlan) -> None:
         """Compute what the spaces of a plan lack."""
-        if not len(job.plan.todo):
+        if not len(plan.todo):
             return
-        if self._opened is None:
-            self._opened = self._open_backbone()
-        devices = [] if self._keep_open else worker_devices(self._config, len(job.plan.todo))
-        if len(devices) > 1:
-            self._run_workers(job, self._opened, devices)
-        else:
-            self._run_here(job, self._opened)
+        opened = self._opened = self._opened or self.open_backbone()
+        engine = self._engine = self._engine or self._choose_engine(plan, opened)
+        if isinstance(engine, WorkersEngine):
+            self._prepare(plan, opened)
+            engine.run(plan)
+            return
+        if self._model is None:
+            self._model = load_model(opened, self.config.device, plan.precision)
+        self._prepare(plan, opened)  # after the model: one that cannot be loaded leaves no empty spaces
+        if self._shards is None:
+            self._shards = ShardWriter(plan.spaces, plan.shard_format)
+        for _ in engine.run(plan, self._model, self._shards, self.keep_open):
+            pass
 
-    def _run_here(self, job: ExtractionJob, opened: OpenedBackbone) -> None:
-        engine = LocalEngine(self._progress, job.stored, self._config.batch_size, self._limit)
-        try:
-            if self._model is None:
-                self._model = load_model(opened, self._config.device, job.precision)
-            self._prepare(job, opened)  # after the model: one that cannot be loaded leaves no empty spaces
-            if self._shards is None:
-                self._shards = ShardWriter(job.plan.spaces, job.plan.shard_format)
-            for _ in engine.run(job.plan, self._model, self._shards, self._keep_open):
-                pass
-        finally:
-            self._count(engine)
+    def _choose_engine(self, plan: ExtractionPlan, opened: OpenedBackbone) -> LocalEngine | WorkersEngine:
+        devices = [] if self.keep_open else worker_devices(self.config, len(plan.todo))
+        if len(devices) <= 1:
+            return LocalEngine(self.progress, self.config.batch_size, self.limit)
+        model, size = opened.model_recipe(plan.precision), self.config.batch_size
+        return WorkersEngine(self.progress, model, devices, usable_cores(), size, self.limit)
 
-    def _run_workers(self, job: ExtractionJob, opened: OpenedBackbone, devices: Sequence[str]) -> None:
-        from headstart.extraction.inference import usable_cores
-
-        model, cores, size = opened.model_recipe(job.precision), usable_cores(), self._config.batch_size
-        engine = WorkersEngine(self._progress, model, devices, cores, job.stored, size, self._limit)
-        try:
-            self._prepare(job, opened)
-            engine.run(job.plan)
-        finally:
-            self._count(engine)
-
-    def _count(self, engine: LocalEngine | WorkersEngine) -> None:
-        self.n_computed += engine.n_computed
-        self.failures += engine.failures
-        if engine.timings is not None:
-            self.timings = engine.timings if self.timings is None else self.timings.joined(engine.timings)
-
-    def _prepare(self, job: ExtractionJob, opened: OpenedBackbone) -> None:
+    def _prepare(self, plan: ExtractionPlan, opened: OpenedBackbone) -> None:
         """Make the folders of the spaces, once."""
         if self._is_prepared:
             return
         self._is_prepared = True
         opened.cache.prepare()
-        for space in job.plan.spaces:
+        for space in plan.spaces:
             space.prepare()
             record_known(space.path, opened.portable_spec, opened.info)
 
-    def finish(self, spaces: Sequence[Space]) -> None:
+    def finish(self, plan: ExtractionPlan) -> None:
         """Commit what is still open, and keep the indexes of the spaces."""
         if self._shards is not None:
-            for _ in self._shards.commit():
-                pass
-        for space in spaces:
+            self._shards.commit()
+        for space in plan.spaces:
             space.save_index()
 
-    def result(self, plan: ExtractionPlan) -> FillResult:
-        """What was computed so far, for all samples of a plan."""
-        return FillResult(plan, self.n_computed, self.failures, self.timings)
+    def result(self, plan: ExtractionPlan, n_missing: int) -> FillResult:
+        """What was computed, for all samples of a plan; beside each space it is noted how much it held."""
+        n_missing = min(n_missing, plan.n_unique)  # a stream computes anew what comes again in a later block
+        for space in plan.spaces:
+            space.record_use(plan.n_unique - n_missing, n_missing)
+        if self._engine is None:
+            return FillResult(plan, 0, [], None)
+        return FillResult(plan, self._engine.n_computed, self._engine.failures, self._engine.timings)
 
 
 def fill(
-    job: ExtractionJob,
+    plan: ExtractionPlan,
     opened: OpenedBackbone,
     config: ComputeConfig,
     progress: Progress,
@@ -142,24 +142,23 @@ def fill(
 ) -> FillResult:
     """Compute and commit what the spaces of a plan lack."""
     writer = SpaceWriter(lambda: opened, config, progress, limit)
-    n_todo = len(job.plan.todo)
+    n_todo = len(plan.todo)
     if n_todo:
         progress.begin("extracting", n_todo)
     try:
-        writer.fill(job)
+        writer.fill(plan)
     finally:
         if n_todo:
             progress.end()
-    writer.finish(job.plan.spaces)
-    record_use(job.plan, n_todo)
-    return writer.result(job.plan)
+    writer.finish(plan)
+    return writer.result(plan, n_todo)
 
 
 def fill_stream(
     source: Source,
     memo: KeyMemo,
-    plan_block: Callable[[Payloads, Samples], ExtractionJob],
-    opened: Callable[[], OpenedBackbone],
+    plan_block: Callable[[Payloads, Samples], ExtractionPlan],
+    open_backbone: Callable[[], OpenedBackbone],
     config: ComputeConfig,
     progress: Progress,
     limit: FailureLimit = NO_LIMIT,
@@ -168,29 +167,27 @@ def fill_stream(
 
     Shards grow across blocks. Memory holds one block of payloads, and the table of all samples.
     """
-    writer = SpaceWriter(opened, config, progress, keep_open=True)
-    blocks = SampleCollector()
-    job: ExtractionJob | None = None
+    writer = SpaceWriter(open_backbone, config, progress, keep_open=True)
+    seen = SampleCollector()
+    plan: ExtractionPlan | None = None
     n_read = n_missing = 0
     progress.begin("reading and extracting", None)
     try:
-        for part, samples in _blocks(source, memo, blocks):
-            job = plan_block(part, samples)
-            writer.fill(job)
-            n_missing += len(job.plan.todo)
+        for part, samples in _blocks(source, memo, seen):
+            plan = plan_block(part, samples)
+            writer.fill(plan)
+            n_missing += len(plan.todo)
             n_read += len(samples)
-            limit.so_far(n_read, [*blocks.failures, *writer.failures])
-            progress.advance(len(samples) - len(job.plan.todo))
+            limit.so_far(n_read, [*seen.failures, *writer.failures])
+            progress.advance(len(samples) - len(plan.todo))
     finally:
         progress.end()
-        if job is not None:
-            writer.finish(job.plan.spaces)
-    limit.of(n_read, [*blocks.failures, *writer.failures])
-    all_samples = blocks.samples()
-    assert job is not None  # there is a sample, so there was a block with one
-    plan = _whole(source, all_samples, job.plan)
-    record_use(plan, n_missing)
-    return writer.result(plan)
+        if plan is not None:
+            writer.finish(plan)
+    limit.of(n_read, [*seen.failures, *writer.failures])
+    all_samples = seen.samples()
+    assert plan is not None  # there is a sample, so there was a block with one
+    return writer.result(_whole(source, all_samples, plan), n_missing)
 
 
 class _Block:
@@ -222,43 +219,218 @@ def _blocks(source: Source, memo: KeyMemo, seen: SampleCollector) -> Iterator[tu
 
 def _whole(source: Source, samples: Samples, last: ExtractionPlan) -> ExtractionPlan:
     """All samples of a stream, with nothing left to do."""
-    n = len(first_occurrences(samples.keys))
+    n, todo, units, wants = (
+        len(first_occurrences(samples.keys)),
+        last.todo[:0],
+        last.units[:0],
+        last.wants[:0],
+    )
     return replace(
-        last,
-        source=source,
-        samples=samples,
-        n_unique=n,
-        n_viewed=n,
-        todo=np.empty(0, np.int64),
-        units=np.empty(0, np.uint8),
-        wants=np.empty((0, len(last.views)), dtype=bool),
+        last, source=source, samples=samples, todo=todo, units=units, n_unique=n, wants=wants, n_viewed=n
     )
 
 
-def worker_devices(config: ComputeConfig, n_todo: int) -> list[str]:
-    """The device of each worker: those that were asked for, or every GPU where there are several.
+@dataclass
+class LocalEngine:
+    """Extracts in this process, beside any number of others.
 
-    Raises
-    ------
-    ConfigError
-        There are more workers than GPUs.
+    ``n_computed``, ``failures`` and ``timings`` say afterwards what became of all its runs.
     """
-    import torch
 
-    from headstart.backbones.freezing import resolve_device
+    progress: Progress
+    batch_size: int | None = None
+    limit: FailureLimit = NO_LIMIT
+    cores: int | None = None
+    counts_others: bool = True  # whether the progress also counts what other processes finish
+    n_computed: int = 0
+    failures: list[Failure] = field(default_factory=list)
+    timings: Timings | None = None
+    # Positions in ``todo`` that failed; whoever has told others of them may clear it.
+    failed_rows: list[int] = field(default_factory=list)
+    # The same of other processes that work on this plan: no space will ever hold them, and without this each
+    # process would try them again.
+    failed_elsewhere: queue.SimpleQueue[list[int]] = field(default_factory=queue.SimpleQueue)
 
-    device = resolve_device(config.device)
-    n_gpus = torch.cuda.device_count() if device == "cuda" else 1
-    n_workers = config.workers
-    if n_workers is None:
-        n_workers = min(n_gpus, -(-n_todo // ENOUGH_PER_GPU))
-    if device == "cuda" and n_workers > n_gpus:
-        raise ConfigError(f"--workers {n_workers}, and there are {n_gpus} GPUs: one worker each is the most")
-    return [f"cuda:{n}" for n in range(n_workers)] if device == "cuda" else [device] * n_workers
+    def run(
+        self, plan: ExtractionPlan, model: FrozenModel, writer: ShardWriter, keeps_open: bool = False
+    ) -> Iterator[CommittedShard]:
+        """Compute all that is to do; yield each shard once it is committed.
+
+        When it is interrupted, what is finished is committed first. With ``keeps_open`` the last shards stay
+        open, for a caller who has more plans over the same spaces.
+        """
+        self._begin(plan, writer)
+        start, written = time.monotonic(), writer.stopwatch.seconds("write")
+        extractor = Extractor(plan, model, plan.stored, self.progress, self.batch_size, self.cores)
+        try:
+            with contextlib.ExitStack() as stack:
+                stack.callback(extractor.close)
+                # In one order for all writers, so that two never wait for each other crosswise.
+                spaces = sorted(plan.spaces, key=lambda space: space.id)
+                boards = [stack.enter_context(ClaimBoard(space.claims_dir)) for space in spaces]
+                try:
+                    for computed in extractor.run(self._claimed(boards)):
+                        self.progress.advance(self._take(computed))
+                        yield from writer.committed()
+                    if not keeps_open:
+                        yield from writer.commit()
+                except BaseException:
+                    # Whatever stopped the work: what it has finished is worth keeping. Not yielded, as it may
+                    # be that nobody takes shards any more (GeneratorExit: a signal came between two of them).
+                    with contextlib.suppress(Exception):
+                        writer.commit()
+                    raise
+        finally:
+            writing = writer.stopwatch.seconds("write") - written  # the writer may have served other runs
+            timings = extractor.timings(time.monotonic() - start, writing)
+            self.timings = timings if self.timings is None else self.timings.joined(timings)
+
+    def _begin(self, plan: ExtractionPlan, writer: ShardWriter) -> None:
+        self._plan, self._writer = plan, writer
+        self._has_worked = not writer.is_empty
+        self._n_finite = self._n_not_finite = self._n_finished = 0
+        self._left = plan.wants.sum(axis=1, dtype=np.uint16)  # the views that each row still waits for
+        self._failed = np.zeros(len(plan.todo), dtype=bool)
+        self._under_way = np.zeros(len(plan.todo), dtype=bool)
+        self._seen: list[Index] = []
+
+    def _claimed(self, boards: list[ClaimBoard]) -> Iterator[NDArray[np.int64] | None]:
+        """What to compute next, unit by unit, as it is claimed."""
+        began = time.monotonic()
+        while len(outstanding := self._outstanding()):
+            rate = self._n_finished / max(time.monotonic() - began, 1e-6)
+            waiting = self._plan.units[outstanding]
+            if units := _claim(waiting, boards, rows_wanted=int(rate * SECONDS_A_CLAIM)):
+                chosen = outstanding[np.isin(waiting, units)]
+                # Listed again after claiming: whoever had a unit before may have committed it since.
+                chosen = chosen[~self._held(chosen)]
+                self._under_way[chosen] = True
+                if len(chosen):
+                    yield chosen
+                continue
+            yield None  # first what is under way: others may wait for it as we do for theirs
+            self._writer.commit()
+            for board in boards:
+                board.release(list(board.mine))
+            self._wait(outstanding, boards)
+
+    def _outstanding(self) -> NDArray[np.int64]:
+        """Positions in ``todo`` that neither we nor anybody else has finished or begun here."""
+        while not self.failed_elsewhere.empty():
+            self._under_way[self.failed_elsewhere.get()] = True
+        left = np.flatnonzero(~self._under_way)
+        with self._writer.looking:
+            now = [space.refresh() for space in self._plan.spaces]
+        # An index that is the same object covers the same shards; to look up a million keys takes a second.
+        if len(self._seen) == len(now) and all(a is b for a, b in zip(self._seen, now, strict=True)):
+            return left
+        self._seen = now
+        held = self._held(left)
+        self._under_way[left[held]] = True
+        if self.counts_others:
+            self.progress.advance(int(held.sum()))
+        return left[~held]
+
+    def _held(self, positions: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which rows of ``todo`` have all of the features that they lacked by now."""
+        plan = self._plan
+        keys = plan.samples.keys[plan.todo[positions]]
+        held = np.ones(len(positions), dtype=bool)
+        with self._writer.looking:
+            for view in range(len(plan.views)):
+                has = np.all([plan.spaces[number].held(keys) for number in plan.spaces_of(view)], axis=0)
+                held &= has | ~plan.wants[positions, view]
+        return held
+
+    def _wait(self, outstanding: NDArray[np.int64], boards: list[ClaimBoard]) -> None:
+        """Wait until others have committed something, or have died."""
+        said = time.monotonic() - SAY_EVERY
+        units = np.unique(self._plan.units[outstanding])
+        while not self._held(outstanding).any():
+            if any(all(not board.claimed(u) or board.is_abandoned(u) for board in boards) for u in units):
+                time.sleep(POLL * random.Random().random())  # two that wait do not wake as one
+                return
+            if time.monotonic() - said >= SAY_EVERY:
+                said = time.monotonic()
+                owners = sorted({board.owner(u) or "?" for u in units for board in boards})
+                self.progress.say(f"waiting for {len(outstanding):,} samples from {', '.join(owners)}")
+            time.sleep(POLL)
+
+    def _take(self, computed: Computed) -> int:
+        """Hand features to the writer, and count; how many rows are finished by it."""
+        for part in computed.features:
+            if len(part.positions):
+                keys = self._plan.samples.keys[self._plan.todo[part.positions]]
+                self._writer.add(part.space, keys, part.values, part.lengths)
+        for failure in computed.failures:
+            self._failed[failure.position] = True
+            self._note(failure)
+        finished = 0
+        for position, n in Counter(item.position for item in computed.items).items():
+            self._left[position] -= n
+            if self._left[position] == 0:
+                finished += 1
+                self.n_computed += not self._failed[position]
+                if self._failed[position]:
+                    self.failed_rows.append(position)
+        self._n_finished += finished
+        self._check_finite(computed)
+        if computed.failures:
+            self.limit.check(self.failures)
+        return finished
+
+    def _note(self, failure: SampleFailure) -> None:
+        """Keep a failure by the sample's names, for each space that has no feature of it from elsewhere."""
+        row = int(self._plan.todo[failure.position])
+        key, table = self._plan.samples.keys[row : row + 1], self._plan.samples.table
+        for space in (self._plan.spaces[number] for number in failure.spaces):
+            with self._writer.looking:
+                is_held = space.held(key)[0]
+            if not is_held:
+                self.failures.append(
+                    Failure(
+                        id=table.column("id")[row].as_py(),
+                        origin=table.column("origin")[row].as_py(),
+                        reason=failure.reason,
+                        kind="permanent" if failure.is_permanent else "transient",
+                        key=key[0].tobytes().hex(),
+                        space=space.id,
+                    )
+                )
+
+    def _check_finite(self, computed: Computed) -> None:
+        """Stop early when the backbone gives nothing but NaN, instead of computing all of it."""
+        self._n_finite += sum(len(part.positions) for part in computed.features)
+        self._n_not_finite += sum(failure.reason == NOT_FINITE for failure in computed.failures)
+        if not self._n_finite and self._n_not_finite >= min(GIVE_UP_AFTER, len(self._plan.todo)):
+            if self._has_worked or any(len(space) for space in self._plan.spaces):
+                return
+            raise BackboneError(
+                f"the backbone gives NaN or infinity for all of the first {self._n_not_finite} samples; "
+                "nothing was stored: try --precision fp32, and check its weights"
+            )
 
 
-def record_use(plan: ExtractionPlan, n_missing: int) -> None:
-    """Note beside each space how much of a run it held, for ``cache ls``."""
-    n_missing = min(n_missing, plan.n_unique)  # a stream computes anew what comes again in a later block
-    for space in plan.spaces:
-        space.record_use(plan.n_unique - n_missing, n_missing)
+def _claim(waiting: NDArray[np.uint8], boards: Sequence[ClaimBoard], rows_wanted: int) -> list[int]:
+    """Claim one unit at first, then as many as hold the rows wanted; unclaimed ones first."""
+    counts = np.bincount(waiting, minlength=N_UNITS)
+    candidates = [int(unit) for unit in np.flatnonzero(counts)]
+    random.Random().shuffle(candidates)  # not the global generator: that one is the user's
+    candidates.sort(key=lambda unit: any(board.claimed(unit) for board in boards))
+    taken: list[int] = []
+    for unit in candidates:
+        if _take_everywhere(unit, boards):
+            taken.append(unit)
+            if counts[taken].sum() >= rows_wanted:
+                break
+    return taken
+
+
+def _take_everywhere(unit: int, boards: Sequence[ClaimBoard]) -> bool:
+    """Claim a unit in every space, or in none."""
+    for number, board in enumerate(boards):
+        if not board.take(unit):
+            for earlier in boards[:number]:
+                earlier.release([unit])
+            return False
+    return True

@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 from headstart.arrow import keys_to_arrow, names_by_code, strings
 from headstart.cache.claims import ClaimBoard
 from headstart.cache.commit import commit_set
-from headstart.cache.exchange.importing import (
+from headstart.cache.formats import FormatName, shard_format
+from headstart.cache.imported import (
     SCHEME,
     check_imported,
     fill_imported,
@@ -22,20 +23,16 @@ from headstart.cache.exchange.importing import (
     imported_recipe,
     imported_spec,
 )
-from headstart.cache.exchange.matrices import Matrix
-from headstart.cache.exchange.matrix_files import open_matrix
-from headstart.cache.exchange.selection import META
-from headstart.cache.formats import FormatName, shard_format
-from headstart.cache.layout import check_set_name
-from headstart.cache.sets import LABEL
+from headstart.cache.layout import LABEL, META, check_set_name
+from headstart.cache.matrices import Matrix, open_matrix
 from headstart.cache.store import Cache
 from headstart.data.label_cells import clean_labels
 from headstart.data.read_table import is_table, read_table_file
 from headstart.data.splits import split_name
-from headstart.errors import ConfigError, DataError, HeadstartError
-from headstart.extraction.labels import Labelled, label_samples
-from headstart.extraction.samples import Samples
-from headstart.keys import KEY_BYTES, contains, pack
+from headstart.errors import ConfigError, DataError
+from headstart.extraction.commit import count_held, describe_set, failures_in, other_features
+from headstart.extraction.samples import Samples, label_samples
+from headstart.keys import KEY_BYTES, pack
 from headstart.types import SPLITS
 
 if TYPE_CHECKING:
@@ -43,11 +40,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from headstart.cache.exchange.matrices import Matrix
+    from headstart.cache.matrices import Matrix
     from headstart.cache.sets import FeatureSet
     from headstart.cache.space import Space
     from headstart.contracts import Progress
-    from headstart.types import Failure, Json, LabelKind
+    from headstart.types import Json, LabelKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +57,7 @@ class ImportedSamples:
 
 
 def read_samples(matrix: Matrix, config: ImportConfig) -> ImportedSamples:
-    """Name every row of a matrix.
-
-    Raises
-    ------
-    DataError
-        An id is missing, empty or there twice, or a split is none; the message names its row.
-    ConfigError
-        A column that was asked for is not there.
-    """
+    """Name every row of a matrix."""
     columns = _columns(matrix, config)
     place = str(config.ids or matrix.path)
     if columns.num_rows != matrix.n_rows:
@@ -216,23 +205,12 @@ def _there(columns: pa.Table) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ImportConfig:
-    """What to import, and as what.
+    """What to import, and as what."""
 
-    Parameters
-    ----------
-    path : Path
-        ``.npy``, ``.npz``, ``.h5`` or ``.parquet``.
-    set, backbone : str
-        What to call the set, and what computed the features.
-    ids : Path, optional
-        A text file of one id a line, or a table with a column of them; None: the file has them.
-    keys : ndarray of uint8, shape (N, 16), optional
-        The keys of the samples; None: those of the file, else made of the ids.
-    """
-
-    path: Path
-    set: str
+    path: Path  # ``.npy``, ``.npz``, ``.h5`` or ``.parquet``
+    set: str  # what to call the set, and what computed the features
     backbone: str
+    # A text file of one id a line, or a table with a column of them; None: the file has them.
     ids: Path | None = None
     id_column: str | None = None
     split_column: str | None = None
@@ -241,6 +219,7 @@ class ImportConfig:
     split_seed: int = 0
     format: FormatName = "hdf5"
     cache: str | None = None
+    # The keys of the samples; None: those of the file, else made of the ids.
     keys: NDArray[np.uint8] | None = field(default=None, repr=False)
 
 
@@ -256,12 +235,8 @@ class Imported:
 def import_features(config: ImportConfig, progress: Progress) -> Imported:
     """Put a matrix into a space of its own, and commit a set over it.
 
-    Raises
-    ------
-    DataError
-        Ids, features or splits cannot be used; the message names the row. Nothing was written.
-    MismatchError
-        The cache holds another vector under one of the keys. Nothing was written.
+    Raises `DataError` if ids, features or splits cannot be used; the message names the row. Nothing was
+    written; `MismatchError` if the cache holds another vector under one of the keys. Nothing was written.
     """
     check_set_name(config.set)
     if not config.backbone.strip():
@@ -286,65 +261,30 @@ def _commit(
     cache: Cache, config: ImportConfig, matrix: Matrix, imported: ImportedSamples, space: Space
 ) -> FeatureSet:
     """Commit the set, on top of whatever it is by now."""
+    samples = imported.samples
+    new: dict[str, Json] = {
+        "backbone": imported_spec(config.backbone),
+        "tap": "pooler",
+        "view": None,
+        "space": space.id,
+        "options": {},
+        "rows": len(samples),
+    }
     while True:
         earlier = cache.find_set(config.set)
         # It says names and kinds of labels as a source does, and is asked for nothing else.
-        labelled = label_samples(imported.samples, imported, earlier, config.split_seed)  # type: ignore[arg-type]
-        entries = _feature_entries(cache, config, imported, space, earlier)
-        failures = _failures(earlier, entries, imported)
-        features = commit_set(
-            cache,
-            config.set,
-            labelled.table,
-            _describe(_source(matrix, entries, earlier), labelled, entries, failures),
-            failures,
-            replaces=earlier.digest if earlier else None,
-        )
+        labelled = label_samples(samples, imported, earlier, config.split_seed)  # type: ignore[arg-type]
+        others = [
+            {**entry, "rows": count_held(cache, entry["space"], samples)}
+            for entry in other_features([new], earlier)
+        ]
+        entries = [new, *(entry for entry in others if entry["rows"])]
+        failures = failures_in({entry["space"] for entry in entries}, earlier, samples)
+        info = describe_set(_source(matrix, entries, earlier), labelled, entries, failures)
+        replaces = earlier.digest if earlier else None
+        features = commit_set(cache, config.set, labelled.table, info, failures, replaces=replaces)
         if features is not None:
             return features
-
-
-def _feature_entries(
-    cache: Cache,
-    config: ImportConfig,
-    imported: ImportedSamples,
-    space: Space,
-    earlier: FeatureSet | None,
-) -> list[dict[str, Json]]:
-    """This feature first, then those that the set had of these samples."""
-    spec = imported_spec(config.backbone)
-    entries: list[dict[str, Json]] = [
-        {
-            "backbone": spec,
-            "tap": "pooler",
-            "view": None,
-            "space": space.id,
-            "options": {},
-            "rows": len(imported.samples),
-        }
-    ]
-    for entry in earlier.info["features"] if earlier else []:
-        if (entry["backbone"], entry["tap"]) != (spec, "pooler"):
-            n_rows = _count_held(cache, entry["space"], imported)
-            entries += [{**entry, "rows": n_rows}] if n_rows else []
-    return entries
-
-
-def _failures(
-    earlier: FeatureSet | None, entries: Sequence[dict[str, Json]], imported: ImportedSamples
-) -> list[Failure]:
-    """Why some of these samples lack a feature that the set had."""
-    spaces = {entry["space"] for entry in entries}
-    failures = [failure for failure in earlier.failures if failure.space in spaces] if earlier else []
-    present = contains(imported.samples.keys, pack(bytes.fromhex(failure.key) for failure in failures))
-    return [failure for failure, is_present in zip(failures, present, strict=True) if is_present]
-
-
-def _count_held(cache: Cache, space_id: str, imported: ImportedSamples) -> int:
-    try:
-        return int(cache.open_space(space_id).held(imported.samples.keys).sum())
-    except HeadstartError:
-        return 0
 
 
 def _source(
@@ -359,22 +299,4 @@ def _source(
         "description": f"features imported from {matrix.path.name}",
         "modality": matrix.about.get("modality"),
         "columns": {},
-    }
-
-
-def _describe(
-    source: dict[str, Json],
-    labelled: Labelled,
-    entries: Sequence[dict[str, Json]],
-    failures: Sequence[Failure],
-) -> dict[str, Json]:
-    """What set.json says."""
-    kinds = {column: kind for column, kind in labelled.kinds.items() if kind != "single"}
-    return {
-        "source": source,
-        "labels": labelled.labels,
-        **({"label_kinds": kinds} if kinds else {}),
-        "features": list(entries),
-        "counts": {**labelled.counts(), "failures": len(failures)},
-        "split": labelled.split,
     }

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headstart.contracts import FrozenModel, Runtime
+    from headstart.extraction.batches import Item
     from headstart.extraction.plan import ExtractionPlan
-    from headstart.extraction.readers import Item
     from headstart.extraction.timings import Stopwatch
     from headstart.types import StoredDtype
 
@@ -34,44 +34,42 @@ Forward: TypeAlias = "Callable[[Batch], list[torch.Tensor | Tokens]]"
 
 NOT_FINITE = "the backbone gave NaN or infinity"
 FLOAT16_MAX = float(np.finfo(np.float16).max)
+MOST_LANES = 8  # more would wait for the interpreter's lock; further cores work inside the lanes
+GPU_LANES = 2
+STOP_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class SpaceFeatures:
-    """Features for one space.
-
-    Parameters
-    ----------
-    space : int
-        Its number in the plan.
-    positions : ndarray of int64, shape (n,)
-        In the plan's ``todo``.
-    lengths : ndarray of int64, shape (n,), optional
-        Where they are ragged: how many rows each sample has.
-    """
+    """Features for one space, by its number in the plan."""
 
     space: int
-    positions: NDArray[np.int64]
+    positions: NDArray[np.int64]  # in the plan's ``todo``
     values: NDArray[Any]
-    lengths: NDArray[np.int64] | None = None
+    lengths: NDArray[np.int64] | None = None  # where they are ragged: how many rows each sample has
 
 
 @dataclass(frozen=True, slots=True)
 class SampleFailure:
-    """A sample that gave no feature.
+    """A sample that gave no feature."""
 
-    Parameters
-    ----------
-    position : int
-        In the plan's ``todo``.
-    spaces : sequence of int
-        The numbers of the spaces that lack it.
-    """
-
-    position: int
+    position: int  # in the plan's ``todo``
     reason: str
     is_permanent: bool
-    spaces: Sequence[int]
+    spaces: Sequence[int]  # the numbers of the spaces that lack it
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """What became of a batch, or of samples that could not be read."""
+
+    items: Sequence[Item]  # all that is done with this: computed, or failed
+    features: Sequence[SpaceFeatures] = ()
+    failures: Sequence[SampleFailure] = ()
+    budget: int = 0  # the one that the batch was cut by
+    cost: int = 0  # what its samples cost together
+    seconds: float = 0.0  # what the forward pass took
+    error: BaseException | None = None  # what was raised instead
 
 
 def eager_forward(model: FrozenModel, taps: Sequence[str]) -> Forward:
@@ -85,36 +83,135 @@ def eager_forward(model: FrozenModel, taps: Sequence[str]) -> Forward:
     return forward
 
 
-class FeatureCaster:
-    """Turns what a batch gave into features to store, and finds what must not be stored.
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a machine is used."""
 
-    Parameters
-    ----------
-    plan : ExtractionPlan
-    stored : {"float16", "float32"}
-    """
+    device: torch.device
+    lanes: int  # batches at once
+    threads: int  # of each lane, on a CPU
+    cores: int  # that this process may use
 
-    def __init__(self, plan: ExtractionPlan, stored: StoredDtype) -> None:
-        self._plan = plan
-        self._stored = np.dtype(stored)
+    @property
+    def counts_processor_time(self) -> bool:
+        """Whether a lane's own processor time is what its batches cost: true with one thread a lane."""
+        return self.device.type == "cpu" and self.threads == 1
 
-    def cast(
+
+def lay_out(device: torch.device, is_reentrant: bool = True, cores: int | None = None) -> Layout:
+    """How to use a device, by a model that several threads may run at once only if it is reentrant."""
+    cores = cores or usable_cores()
+    if device.type != "cpu":
+        return Layout(device, GPU_LANES if is_reentrant else 1, 1, cores)
+    lanes = min(cores, MOST_LANES) if is_reentrant else 1
+    return Layout(device, lanes, max(cores // lanes, 1), cores)
+
+
+def usable_cores() -> int:
+    """The cores that this process may use, by its affinity, its container's limit and OMP_NUM_THREADS."""
+    import joblib  # type: ignore[import-untyped]
+    import torch
+
+    return max(min(int(joblib.cpu_count()), torch.get_num_threads()), 1)
+
+
+class InferencePool:
+    """Threads that run tasks, and put what they give on a queue."""
+
+    def __init__(self, layout: Layout, done: queue.SimpleQueue[Any]) -> None:
+        self._layout = layout
+        self._done = done
+        self._tasks: queue.SimpleQueue[Callable[[], Any] | None] = queue.SimpleQueue()
+        # Daemons: a pass that never ends must not keep the process from ending.
+        self._threads = [
+            threading.Thread(target=self._work, name="headstart-lane", daemon=True)
+            for _ in range(layout.lanes)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, task: Callable[[], Any]) -> None:
+        """Run a task in the next lane that is free; it must not raise."""
+        self._tasks.put(task)
+
+    def close(self) -> None:
+        """Stop the lanes after what they have under way."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._tasks.get_nowait()
+        for _ in self._threads:
+            self._tasks.put(None)
+        for thread in self._threads:
+            thread.join(STOP_SECONDS)
+
+    def _work(self) -> None:
+        with _lane(self._layout):
+            while (task := self._tasks.get()) is not None:
+                self._done.put(task())
+
+
+@contextlib.contextmanager
+def _lane(layout: Layout) -> Iterator[None]:
+    import torch
+
+    with contextlib.ExitStack() as stack:
+        if layout.device.type == "cpu":
+            torch.set_num_threads(layout.threads)
+        elif layout.device.type == "cuda":
+            stack.enter_context(torch.cuda.device(layout.device))
+            stack.enter_context(torch.cuda.stream(torch.cuda.Stream(layout.device)))  # type: ignore[no-untyped-call]
+        yield
+
+
+@dataclass(frozen=True)
+class BatchRunner:
+    """Computes one batch in a lane, and turns it into features to store."""
+
+    plan: ExtractionPlan
+    stored: StoredDtype
+    collate: Callable[[Sequence[Any]], Batch]  # from prepared samples to a batch on the CPU
+    runtime: Runtime
+    layout: Layout
+    stopwatch: Stopwatch
+
+    def run(self, items: Sequence[Item], budget: int, cost: int) -> Computed:
+        """Compute a batch; whatever is raised is in the result."""
+        seconds = 0.0
+        try:
+            start, wall = time.thread_time(), time.perf_counter()
+            outputs = self.runtime.run(self.batch(items))
+            seconds = self._took(time.thread_time() - start, time.perf_counter() - wall)
+            with self.stopwatch.processor("write"):
+                features, failures = self._cast(items, outputs)
+        except BaseException as error:
+            return Computed(items, budget=budget, cost=cost, seconds=seconds, error=error)
+        return Computed(items, features, failures, budget, cost, seconds)
+
+    def batch(self, items: Sequence[Item]) -> Batch:
+        """Items as one batch on the device."""
+        batch = self.collate([item.prepared for item in items])
+        device = self.layout.device
+        if device.type == "cuda":  # from pinned memory a copy does not stop the other lane
+            return {n: part.pin_memory().to(device, non_blocking=True) for n, part in batch.items()}
+        return batch if device.type == "cpu" else {n: part.to(device) for n, part in batch.items()}
+
+    def _took(self, processor: float, wall: float) -> float:
+        import torch
+
+        if self.layout.counts_processor_time:
+            self.stopwatch.add("forward", processor)
+            return processor
+        if self.layout.device.type == "cuda":
+            before = time.perf_counter()
+            torch.cuda.current_stream().synchronize()  # so that the cast's waiting counts as the model's
+            wall += time.perf_counter() - before
+        self.stopwatch.add("forward", wall * self.layout.threads)
+        return wall
+
+    def _cast(
         self, items: Sequence[Item], outputs: Sequence[torch.Tensor | Tokens]
     ) -> tuple[list[SpaceFeatures], list[SampleFailure]]:
-        """Features by space, and the samples whose features are not finite.
-
-        Parameters
-        ----------
-        items : sequence of Item
-            The batch.
-        outputs : sequence of Tensor or Tokens
-            One a tap.
-
-        Raises
-        ------
-        StorageError
-            A value is more than float16 can hold.
-        """
+        """Features by space from what each tap read, and the samples whose features are not finite."""
         positions = np.array([item.position for item in items], dtype=np.int64)
         views = np.array([item.view for item in items])
         features: list[SpaceFeatures] = []
@@ -122,39 +219,34 @@ class FeatureCaster:
         for tap, output in enumerate(outputs):
             values, lengths = _to_numpy(output)
             good = _finite_rows(values, lengths)
-            failures += [
-                SampleFailure(
-                    int(positions[i]), NOT_FINITE, True, [int(views[i]) * len(self._plan.taps) + tap]
-                )
-                for i in np.flatnonzero(~good).tolist()
-            ]
+            for i in np.flatnonzero(~good).tolist():
+                space = self.plan.spaces_of(int(views[i]))[tap]
+                failures.append(SampleFailure(int(positions[i]), NOT_FINITE, True, [space]))
             for view in np.unique(views).tolist():
                 chosen = good & (views == view)
                 kept, kept_lengths = _select(values, lengths, chosen)
-                space = view * len(self._plan.taps) + tap
-                features.append(SpaceFeatures(space, positions[chosen], self._cast(kept, tap), kept_lengths))
+                stored = self._narrowed(kept, self.plan.taps[tap])
+                features.append(
+                    SpaceFeatures(self.plan.spaces_of(view)[tap], positions[chosen], stored, kept_lengths)
+                )
         return features, failures
 
-    def _cast(self, values: NDArray[np.float32], tap: int) -> NDArray[Any]:
-        if self._stored == np.float16 and values.size and float(np.abs(values).max()) > FLOAT16_MAX:
+    def _narrowed(self, values: NDArray[np.float32], tap: str) -> NDArray[Any]:
+        """As the dtype that is stored; a `StorageError` if a value is more than float16 can hold."""
+        if self.stored == "float16" and values.size and float(np.abs(values).max()) > FLOAT16_MAX:
             raise StorageError(
-                f"a feature of {display_tap(self._plan.taps[tap])} is {float(np.abs(values).max()):.3g}, more "
+                f"a feature of {display_tap(tap)} is {float(np.abs(values).max()):.3g}, more "
                 f"than float16 can hold ({FLOAT16_MAX:g}); run again with --dtype float32"
             )
-        return values.astype(self._stored, copy=False)
+        return values.astype(self.stored, copy=False)
 
 
 def _to_numpy(output: torch.Tensor | Tokens) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
-    if isinstance(output, Tokens):
-        lengths: NDArray[np.int64] = output.lengths.cpu().numpy().astype(np.int64)
-        return _copied(output.values), lengths
-    return _copied(output), None
-
-
-def _copied(tensor: torch.Tensor) -> NDArray[np.float32]:
-    # It waits to be written while the model goes on: one that computes into the same memory each time would
+    tensor, lengths = (output.values, output.lengths) if isinstance(output, Tokens) else (output, None)
+    # A copy: it waits to be written while the model goes on. One that computes into the same memory each time would
     # rewrite it, and the class token of a long text would keep all of its tokens in memory.
-    return np.array(tensor.float().cpu().numpy(), order="C")
+    values = np.array(tensor.float().cpu().numpy(), order="C")
+    return values, None if lengths is None else lengths.cpu().numpy().astype(np.int64)
 
 
 def _finite_rows(values: NDArray[np.float32], lengths: NDArray[np.int64] | None) -> NDArray[np.bool_]:
@@ -174,206 +266,3 @@ def _select(
     if lengths is None:
         return values[chosen], None
     return values[np.repeat(chosen, lengths)], lengths[chosen]
-
-
-MOST_LANES = 8  # more would wait for the interpreter's lock; further cores work inside the lanes
-GPU_LANES = 2
-STOP_SECONDS = 30.0
-
-Task: TypeAlias = "Callable[[], Any]"
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """How a machine is used.
-
-    Parameters
-    ----------
-    lanes : int
-        Batches at once.
-    threads : int
-        Of each lane, on a CPU.
-    cores : int
-        That this process may use.
-    """
-
-    device: torch.device
-    lanes: int
-    threads: int
-    cores: int
-
-    @property
-    def counts_processor_time(self) -> bool:
-        """Whether a lane's own processor time is what its batches cost: true with one thread a lane."""
-        return self.device.type == "cpu" and self.threads == 1
-
-
-def lay_out(device: torch.device, is_reentrant: bool = True, cores: int | None = None) -> Layout:
-    """How to use a device.
-
-    Parameters
-    ----------
-    device : torch.device
-    is_reentrant : bool
-        Whether several threads may run the model at once.
-    cores : int, optional
-        None: all that the process may use, by its affinity, its container's limit and OMP_NUM_THREADS.
-    """
-    cores = cores or usable_cores()
-    if device.type != "cpu":
-        return Layout(device, GPU_LANES if is_reentrant else 1, 1, cores)
-    lanes = min(cores, MOST_LANES) if is_reentrant else 1
-    return Layout(device, lanes, max(cores // lanes, 1), cores)
-
-
-def usable_cores() -> int:
-    """The cores that this process may use."""
-    import joblib  # type: ignore[import-untyped]
-    import torch
-
-    return max(min(int(joblib.cpu_count()), torch.get_num_threads()), 1)
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What became of a batch.
-
-    Parameters
-    ----------
-    budget : int
-        The one that it was cut by.
-    cost : int
-        What its samples cost together.
-    seconds : float
-        What the forward pass took.
-    features, failures
-        See `FeatureCaster.cast`.
-    error : Exception, optional
-        What was raised instead.
-    """
-
-    items: Sequence[Item]
-    budget: int
-    cost: int
-    seconds: float
-    features: Sequence[SpaceFeatures] = ()
-    failures: Sequence[SampleFailure] = ()
-    error: BaseException | None = None
-
-
-class InferencePool:
-    """Threads that run tasks, and put what they give on a queue.
-
-    Parameters
-    ----------
-    layout : Layout
-    done : queue
-        Where results go.
-    """
-
-    def __init__(self, layout: Layout, done: queue.SimpleQueue[Any]) -> None:
-        self.layout = layout
-        self._done = done
-        self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
-        # Daemons: a pass that never ends must not keep the process from ending.
-        self._threads = [
-            threading.Thread(target=self._work, name="headstart-lane", daemon=True)
-            for _ in range(layout.lanes)
-        ]
-        for thread in self._threads:
-            thread.start()
-
-    def submit(self, task: Task) -> None:
-        """Run a task in the next lane that is free; it must not raise."""
-        self._tasks.put(task)
-
-    def close(self) -> None:
-        """Stop the lanes after what they have under way."""
-        with contextlib.suppress(queue.Empty):
-            while True:
-                self._tasks.get_nowait()
-        for _ in self._threads:
-            self._tasks.put(None)
-        for thread in self._threads:
-            thread.join(STOP_SECONDS)
-
-    def _work(self) -> None:
-        with _lane(self.layout):
-            while (task := self._tasks.get()) is not None:
-                self._done.put(task())
-
-
-@contextlib.contextmanager
-def _lane(layout: Layout) -> Iterator[None]:
-    import torch
-
-    if layout.device.type == "cpu":
-        torch.set_num_threads(layout.threads)
-        yield
-    elif layout.device.type == "cuda":
-        with torch.cuda.device(layout.device), torch.cuda.stream(torch.cuda.Stream(layout.device)):  # type: ignore[no-untyped-call]
-            yield
-    else:
-        yield
-
-
-class BatchRunner:
-    """Runs one batch in a lane.
-
-    Parameters
-    ----------
-    layout : Layout
-    collate : callable
-        From prepared samples to a batch on the CPU.
-    runtime : Runtime
-    caster : FeatureCaster
-    stopwatch : Stopwatch
-    """
-
-    def __init__(
-        self,
-        layout: Layout,
-        collate: Callable[[Sequence[Any]], Batch],
-        runtime: Runtime,
-        caster: FeatureCaster,
-        stopwatch: Stopwatch,
-    ) -> None:
-        self._layout = layout
-        self._collate = collate
-        self._runtime = runtime
-        self._caster = caster
-        self._stopwatch = stopwatch
-
-    def run(self, items: Sequence[Item], budget: int, cost: int) -> Result:
-        """Compute a batch; whatever is raised is in the result."""
-        seconds = 0.0
-        try:
-            start, wall = time.thread_time(), time.perf_counter()
-            outputs = self._runtime.run(self.batch(items))
-            seconds = self._took(time.thread_time() - start, time.perf_counter() - wall)
-            with self._stopwatch.processor("write"):
-                features, failures = self._caster.cast(items, outputs)
-        except BaseException as error:
-            return Result(items, budget, cost, seconds, error=error)
-        return Result(items, budget, cost, seconds, features, failures)
-
-    def batch(self, items: Sequence[Item]) -> Batch:
-        """Items as one batch on the device."""
-        batch = self._collate([item.prepared for item in items])
-        device = self._layout.device
-        if device.type == "cuda":  # from pinned memory a copy does not stop the other lane
-            return {n: part.pin_memory().to(device, non_blocking=True) for n, part in batch.items()}
-        return batch if device.type == "cpu" else {n: part.to(device) for n, part in batch.items()}
-
-    def _took(self, processor: float, wall: float) -> float:
-        import torch
-
-        if self._layout.counts_processor_time:
-            self._stopwatch.add("forward", processor)
-            return processor
-        if self._layout.device.type == "cuda":
-            before = time.perf_counter()
-            torch.cuda.current_stream().synchronize()  # so that the cast's waiting counts as the model's
-            wall += time.perf_counter() - before
-        self._stopwatch.add("forward", wall * self._layout.threads)
-        return wall

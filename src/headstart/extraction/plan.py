@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from headstart.cache.formats import FormatName, shard_format
 from headstart.cache.recipe import make_recipe
 from headstart.data.splits import TRAIN
 from headstart.errors import ConfigError
-from headstart.extraction.labels import label_samples
+from headstart.extraction.samples import label_samples
 from headstart.keys import ROWS_AT_ONCE, contains, first_occurrences, pack
 from headstart.types import Precision, StoredDtype
 
@@ -32,65 +32,6 @@ if TYPE_CHECKING:
     from headstart.extraction.samples import Samples
     from headstart.types import BackboneInfo, Modality
 
-
-def views_for(config: ExtractConfig, info: BackboneInfo, modality: Modality) -> tuple[View | None, ...]:
-    """The sample as it is, which is None, and the views that are asked for.
-
-    Raises
-    ------
-    ConfigError
-        There are no such views of such samples, or this backbone cannot take them; or it is said how to
-        change samples, and not how many views.
-    """
-    if not config.views and (config.augment != "default" or config.view_seed):
-        name = "--augment" if config.augment != "default" else "--view-seed"
-        raise ConfigError(f"{name} is of views, and none are asked for; say how many with --views")
-    views = open_views(config.views, config.augment, config.view_seed, modality)
-    for view in views:
-        check_view(view, info)
-    return (None, *views)
-
-
-def samples_with_views(
-    config: ExtractConfig, samples: Samples, source: Source, earlier: FeatureSet | None
-) -> NDArray[np.bool_] | None:
-    """The samples that views are computed of, shape (N,): those of train, as nothing else ever draws one.
-
-    Parameters
-    ----------
-    config : ExtractConfig
-    samples : Samples
-        All of the set: the splits are made among them.
-    source : Source
-    earlier : FeatureSet, optional
-        What the set was before: samples keep their splits.
-
-    Returns
-    -------
-    ndarray of bool or None
-        None: all, where no views are asked for, or there is nothing to train on.
-    """
-    if not config.views:
-        return None
-    train = label_samples(samples, source, earlier, config.split_seed).splits == TRAIN
-    return train if train.any() else None
-
-
-def check_view(view: View, info: BackboneInfo) -> None:
-    """Refuse a view that a backbone would ignore: its features would be the plain ones under another name.
-
-    Raises
-    ------
-    ConfigError
-        It hides tokens, and the backbone is the user's own and turns texts into tensors by itself.
-    """
-    if view.hides_tokens and info.code is not None:
-        raise ConfigError(
-            f"--augment {view.augmentation} hides tokens of texts, and {info.spec} has no tokens that headstart "
-            "could hide; choose --augment py:package.module:function, which changes the texts themselves"
-        )
-
-
 N_UNITS = 256
 PLAIN: tuple[View | None, ...] = (None,)
 """No view but the sample as it is."""
@@ -98,43 +39,32 @@ PLAIN: tuple[View | None, ...] = (None,)
 
 @dataclass(frozen=True)
 class ExtractionPlan:
-    """Which samples to compute for which spaces.
-
-    Parameters
-    ----------
-    source : Payloads
-        Gives the payload of a row.
-    spaces : tuple of Space
-        One a view and tap, all taps of the first view first: that of view ``v`` and tap ``t`` is
-        ``spaces[v * len(taps) + t]``.
-    taps : tuple of str
-        Canonical. All of them come out of one forward pass.
-    todo : ndarray of int64, shape (n,)
-        The rows to compute, one a key, sorted by unit and then by row.
-    units : ndarray of uint8, shape (n,)
-        The unit of work that each belongs to: its key's bucket, or the block of the data that it is
-        read with. Writers share a space out by claims on units.
-    n_unique : int
-        How many different keys the samples have.
-    views : tuple of View or None
-        None is the sample as it is.
-    wants : ndarray of bool, shape (n, number of views)
-        Which views each row to compute lacks.
-    n_viewed : int
-        Of how many keys augmented views are computed.
-    """
+    """Which samples to compute for which spaces, all of one precision."""
 
     source: Payloads
     samples: Samples
-    spaces: tuple[Space, ...]
-    taps: tuple[str, ...]
+    spaces: tuple[Space, ...]  # that of view ``v`` and tap ``t`` is ``spaces[v * len(taps) + t]``
+    taps: tuple[str, ...]  # canonical; all of them come out of one forward pass
     shard_format: ShardFormat
-    todo: NDArray[np.int64]
+    todo: NDArray[np.int64]  # (n,): the rows to compute, one a key, sorted by unit and then by row
+    # (n,): the unit of work that each belongs to: its key's bucket, or the block of the data that it is read
+    # with. Writers share a space out by claims on units.
     units: NDArray[np.uint8]
-    n_unique: int
-    views: tuple[View | None, ...]
-    wants: NDArray[np.bool_]
-    n_viewed: int = 0
+    n_unique: int  # how many different keys the samples have
+    views: tuple[View | None, ...]  # None is the sample as it is
+    wants: NDArray[np.bool_]  # (n, number of views): which views each row to compute lacks
+    n_viewed: int = 0  # of how many keys augmented views are computed
+    why: str = ""  # why this precision
+
+    @property
+    def precision(self) -> Precision:
+        """What is computed in."""
+        return self.spaces[0].recipe.entries["compute"]  # type: ignore[no-any-return]  # JSON
+
+    @property
+    def stored(self) -> StoredDtype:
+        """What is stored."""
+        return self.spaces[0].recipe.entries["stored"]  # type: ignore[no-any-return]  # JSON
 
     @property
     def has_views(self) -> bool:
@@ -148,12 +78,7 @@ class ExtractionPlan:
     def change(self, position: int, view: int) -> Change | None:
         """What a view does to a row of ``todo``; None: nothing."""
         drawn = self.views[view]
-        return None if drawn is None else drawn.change(self.key(position))
-
-    def key(self, position: int) -> bytes:
-        """The key of a row of ``todo``."""
-        key: bytes = self.samples.keys[self.todo[position]].tobytes()
-        return key
+        return None if drawn is None else drawn.change(self.samples.keys[self.todo[position]].tobytes())
 
     def spaces_of(self, view: int) -> range:
         """The numbers of the spaces that a view fills."""
@@ -173,26 +98,47 @@ class ExtractionPlan:
         shown = "1 view" if n == 1 else f"{n} views"
         return f"; {shown} of {of}: {n * self.n_viewed - todo:,} held, {todo:,} to do"
 
+    def description(self, backbone: str) -> str:
+        """Backbone, taps and precision, in a phrase for the user."""
+        return f"{backbone}, {', '.join(map(display_tap, self.taps))}, {self.precision}: {self.why}"
+
 
 def plan_extraction(
+    cache: Cache,
+    config: ExtractConfig,
+    info: BackboneInfo,
+    source: Payloads,
+    samples: Samples,
+    failed_rows: frozenset[tuple[str, str]] = frozenset(),
+    viewed: NDArray[np.bool_] | None = None,
+) -> ExtractionPlan:
+    """Choose taps, precision and spaces, and find what they lack; see `plan_for_spaces`."""
+    taps = choose_taps(config.taps, info, config.normalize)
+    # Copies of what failed for good count, and the spaces that one failed in do not.
+    failed = pack(bytes.fromhex(key) for key in {key for key, _ in failed_rows})
+    n_failed = int(contains(failed, samples.keys).sum())
+    precision, why = choose_precision(cache, info, taps, config, samples.keys, n_failed)
+    views = views_for(config, info, source.modality)
+    spaces = spaces_for(cache, info, taps, precision, config.dtype, views)
+    return plan_for_spaces(source, samples, spaces, config.format, why, failed_rows, views, viewed)
+
+
+def plan_for_spaces(
     source: Payloads,
     samples: Samples,
     spaces: Sequence[Space],
-    taps: Sequence[str],
-    shard_format: ShardFormat,
+    kept_as: FormatName,
+    why: str = "",
     failed_rows: frozenset[tuple[str, str]] = frozenset(),
     views: tuple[View | None, ...] = PLAIN,
     viewed: NDArray[np.bool_] | None = None,
 ) -> ExtractionPlan:
-    """Find what at least one space lacks.
+    """Find what at least one of these very spaces lacks.
 
-    Parameters
-    ----------
-    failed_rows : frozenset of (key in hex, space id)
-        Permanent failures of earlier runs: they count as held.
-    viewed : ndarray of bool, shape (N,), optional
-        The samples that augmented views are computed of; None: all.
+    ``failed_rows``: key and space of permanent failures of earlier runs, which count as held; ``viewed`` (N,): the
+    samples that augmented views are computed of, None for all.
     """
+    taps = tuple(str(space.recipe.entries["tap"]) for space in spaces[: len(spaces) // len(views)])
     unique = first_occurrences(samples.keys)
     lacking = _lacking(spaces, samples.keys[unique], failed_rows).reshape(len(views), len(taps), -1)
     n_viewed = len(unique)
@@ -208,19 +154,34 @@ def plan_extraction(
         source,
         samples,
         tuple(spaces),
-        tuple(taps),
-        shard_format,
+        taps,
+        shard_format(kept_as),
         unique[at[order]],
         units[order],
         len(unique),
         views,
         wants[at[order]],
         n_viewed,
+        why,
     )
     del lacking, at, units, order, unique
     if len(samples) > ROWS_AT_ONCE:  # not for each small block of a stream
         return_freed_memory()
     return plan
+
+
+def plan_rows(
+    source: Payloads,
+    samples: Samples,
+    spaces: Sequence[Space],
+    rows: NDArray[np.int64],
+    view: View | None = None,
+) -> ExtractionPlan:
+    """A plan that computes these rows, whatever the spaces hold of them; nothing of it is written."""
+    taps = tuple(str(space.recipe.entries["tap"]) for space in spaces)
+    units, wants = np.zeros(len(rows), dtype=np.uint8), np.ones((len(rows), 1), dtype=bool)
+    kept_as, views = shard_format("hdf5"), (view,)
+    return ExtractionPlan(source, samples, tuple(spaces), taps, kept_as, rows, units, len(rows), views, wants)
 
 
 def _lacking(
@@ -246,9 +207,10 @@ def _units(source: Payloads, keys: NDArray[np.uint8], rows: NDArray[np.int64]) -
     return (rows // source.rows_per_block % N_UNITS).astype(np.uint8)
 
 
-def stored_dtype(precision: Precision, asked: StoredDtype | None) -> StoredDtype:
-    """What is stored: what was computed, unless the user says otherwise."""
-    return asked or ("float32" if precision == "fp32" else "float16")
+def permanent_failures(earlier: FeatureSet | None) -> frozenset[tuple[str, str]]:
+    """Key and space of the permanent failures of a set: they count as held until their bytes change."""
+    failures = earlier.failures if earlier else []
+    return frozenset((f.key, f.space) for f in failures if f.kind == "permanent" and f.space)
 
 
 def spaces_for(
@@ -259,8 +221,11 @@ def spaces_for(
     dtype: StoredDtype | None,
     views: tuple[View | None, ...] = PLAIN,
 ) -> list[Space]:
-    """The spaces of some views and taps at one precision, in the order of an `ExtractionPlan`."""
-    stored = stored_dtype(precision, dtype)
+    """The spaces of some views and taps at one precision, in the order of an `ExtractionPlan`.
+
+    What is stored is what was computed, unless the user says otherwise.
+    """
+    stored = dtype or ("float32" if precision == "fp32" else "float16")
     entries = [None if view is None else view.entry for view in views]
     return [
         cache.space(make_recipe(info, tap, precision, stored, entry)) for entry in entries for tap in taps
@@ -271,10 +236,8 @@ def choose_precision(
     cache: Cache,
     info: BackboneInfo,
     taps: Sequence[str],
-    asked: Literal["auto", "fp32", "bf16", "fp16", "int8"],
-    dtype: StoredDtype | None,
+    config: ExtractConfig,
     keys: NDArray[np.uint8],
-    device: str,
     n_failed: int = 0,
 ) -> tuple[Precision, str]:
     """The compute precision, and why.
@@ -283,21 +246,21 @@ def choose_precision(
     otherwise bf16 on a GPU that has it and fp32 elsewhere. int8 has to be asked for. torch is asked only if
     it matters: samples that were given up (permanent failures) count as held.
     """
-    if asked != "auto":
-        return asked, "as asked"
-    candidates: tuple[Precision, ...] = tuple(each for each in get_args(Precision) if each != "int8")
+    if config.precision != "auto":
+        return config.precision, "as asked"
     held = {
         precision: min(
-            int(space.held(keys).sum()) for space in spaces_for(cache, info, taps, precision, dtype)
+            int(space.held(keys).sum()) for space in spaces_for(cache, info, taps, precision, config.dtype)
         )
-        for precision in candidates
+        for precision in get_args(Precision)
+        if precision != "int8"
     }
-    best = max(candidates, key=lambda precision: held[precision])
+    best: Precision = max(held, key=held.__getitem__)
     if held[best] and (held[best] >= len(keys) - n_failed or best == "fp32"):
         return best, f"its space holds {held[best]:,} of these samples"
     from headstart.backbones.freezing import best_precision, resolve_device
 
-    kind = resolve_device(device)
+    kind = resolve_device(config.device)
     if held[best] and kind.startswith("cuda"):
         return best, f"its space holds {held[best]:,} of these samples"
     if held["fp32"]:
@@ -305,81 +268,34 @@ def choose_precision(
     return best_precision(kind), f"the best for {kind}"
 
 
-@dataclass(frozen=True, slots=True)
-class ExtractionJob:
-    """What a command has to compute, and how.
+def views_for(config: ExtractConfig, info: BackboneInfo, modality: Modality) -> tuple[View | None, ...]:
+    """The sample as it is, which is None, and the views that are asked for.
 
-    Parameters
-    ----------
-    why : str
-        Why this precision.
+    Raises `ConfigError` if there are no such views of such samples, or this backbone cannot take them; or it is
+    said how to change samples, and not how many views.
     """
+    if not config.views and (config.augment != "default" or config.view_seed):
+        name = "--augment" if config.augment != "default" else "--view-seed"
+        raise ConfigError(f"{name} is of views, and none are asked for; say how many with --views")
+    views = open_views(config.views, config.augment, config.view_seed, modality)
+    # A view that the backbone would ignore: its features would be the plain ones under another name.
+    if info.code is not None and any(view.hides_tokens for view in views):
+        raise ConfigError(
+            f"--augment {config.augment} hides tokens of texts, and {info.spec} has no tokens that headstart "
+            "could hide; choose --augment py:package.module:function, which changes the texts themselves"
+        )
+    return (None, *views)
 
-    plan: ExtractionPlan
-    precision: Precision
-    stored: StoredDtype
-    why: str
 
+def samples_with_views(
+    config: ExtractConfig, samples: Samples, source: Source, earlier: FeatureSet | None
+) -> NDArray[np.bool_] | None:
+    """The samples that views are computed of, shape (N,): those of train, as nothing else ever draws one.
 
-def permanent_failures(earlier: FeatureSet | None) -> frozenset[tuple[str, str]]:
-    """Key and space of the permanent failures of a set: they count as held until their bytes change."""
-    failures = earlier.failures if earlier else []
-    return frozenset((f.key, f.space) for f in failures if f.kind == "permanent" and f.space)
-
-
-def plan_job(
-    cache: Cache,
-    config: ExtractConfig,
-    info: BackboneInfo,
-    source: Payloads,
-    samples: Samples,
-    failed_rows: frozenset[tuple[str, str]] = frozenset(),
-    viewed: NDArray[np.bool_] | None = None,
-) -> ExtractionJob:
-    """Choose taps, precision and spaces, and find what they lack.
-
-    Parameters
-    ----------
-    failed_rows : frozenset of (key in hex, space id)
-        Permanent failures of earlier runs: they count as held.
-    viewed : ndarray of bool, shape (N,), optional
-        The samples that augmented views are computed of; None: all.
+    ``samples``: all of the set, among which the splits are made; ``earlier``: what the set was before, in which
+    samples keep their splits. None, which is all, where no views are asked for, or there is nothing to train on.
     """
-    taps = choose_taps(config.taps, info, config.normalize)
-    precision, why = choose_precision(
-        cache,
-        info,
-        taps,
-        config.precision,
-        config.dtype,
-        samples.keys,
-        config.device,
-        _count_failed(samples, failed_rows),
-    )
-    views = views_for(config, info, source.modality)
-    spaces = spaces_for(cache, info, taps, precision, config.dtype, views)
-    kept_as = shard_format(config.format)
-    plan = plan_extraction(source, samples, spaces, taps, kept_as, failed_rows, views, viewed)
-    return ExtractionJob(plan, precision, stored_dtype(precision, config.dtype), why)
-
-
-def _count_failed(samples: Samples, failed_rows: frozenset[tuple[str, str]]) -> int:
-    """How many of these samples were given up: copies count, and the spaces that one failed in do not."""
-    keys = pack(bytes.fromhex(key) for key in {key for key, _ in failed_rows})
-    return int(contains(keys, samples.keys).sum())
-
-
-def describe_job(backbone: str, job: ExtractionJob) -> str:
-    """Backbone, taps and precision, in a phrase for the user."""
-    taps = ", ".join(display_tap(tap) for tap in job.plan.taps)
-    return f"{backbone}, {taps}, {job.precision}: {job.why}"
-
-
-def plan_for_spaces(
-    source: Payloads, samples: Samples, spaces: Sequence[Space], kept_as: FormatName, why: str
-) -> ExtractionJob:
-    """Find what these very spaces lack, which are of one precision and one view."""
-    recipe = spaces[0].recipe.entries
-    taps = [str(space.recipe.entries["tap"]) for space in spaces]
-    plan = plan_extraction(source, samples, spaces, taps, shard_format(kept_as))
-    return ExtractionJob(plan, recipe["compute"], recipe["stored"], why)
+    if not config.views:
+        return None
+    train = label_samples(samples, source, earlier, config.split_seed).splits == TRAIN
+    return train if train.any() else None

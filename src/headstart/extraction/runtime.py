@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from headstart.backbones.freezing import is_int8
+from headstart.errors import first_line
 from headstart.extraction.inference import eager_forward
 from headstart.types import Tokens
 
@@ -33,22 +34,13 @@ ASSUMED_GAIN = 0.2  # of the time that is left; what a trial is weighed against
 
 @dataclass(frozen=True, slots=True)
 class Accelerator:
-    """A way to run a forward pass faster.
-
-    Parameters
-    ----------
-    trial_seconds : float
-        About what it takes to try.
-    make : callable
-        From a function of tensors to a list of tensors, and an example of each, to such a function.
-    any_shape : bool
-        What it makes takes other shapes than that of the examples.
-    """
+    """A way to run a forward pass faster."""
 
     name: str
-    trial_seconds: float
+    trial_seconds: float  # about what it takes to try
+    # From a function of tensors to a list of tensors, and an example of each, to such a function.
     make: Callable[..., Any]
-    any_shape: bool = False
+    any_shape: bool = False  # what it makes takes other shapes than that of the examples
 
     def pays(self, seconds_left: float) -> bool:
         """Whether a trial is worth its time, with so much work left."""
@@ -57,19 +49,11 @@ class Accelerator:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What a trial showed.
-
-    Parameters
-    ----------
-    forward : Forward, optional
-        None: it is not to be used.
-    says : str
-        Why not; empty where that is of no interest to a user.
-    """
+    """What a trial showed."""
 
     name: str
-    forward: Forward | None
-    says: str = ""
+    forward: Forward | None  # None: it is not to be used
+    says: str = ""  # why not; empty where that is of no interest to a user
 
 
 class TorchRuntime:
@@ -137,13 +121,7 @@ def try_accelerator(
 ) -> Trial:
     """Make it, compare it with the eager pass, and time it against what is in use.
 
-    Parameters
-    ----------
-    eager, current : Forward
-    batch : Batch
-        On its device. Batches of another shape will go on as they do.
-    tolerance : float
-        See `tolerance_of`.
+    ``batch``: on its device. Batches of another shape will go on as they do.
     """
     names, examples = tuple(batch), tuple(batch.values())
 
@@ -162,7 +140,7 @@ def try_accelerator(
             return Trial(accelerator.name, None)
         gain = _gain(lambda: current(batch), lambda: faster(*examples), layout)
     except Exception as error:  # a compiler that is missing, a model that cannot be traced …
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         return Trial(accelerator.name, None, f"{accelerator.name} cannot be used here ({reason[:120]})")
     if gain < GAIN:
         return Trial(accelerator.name, None)
@@ -193,19 +171,15 @@ def over_few_sizes(function: Any) -> Any:
     Rows are filled up with copies of the last one: a row of padding would give NaN.
     """
 
-    def run(*tensors: torch.Tensor) -> list[torch.Tensor]:
-        n = len(tensors[0])
-        more = round_up(n) - n
-        filled = [part if not more else _with_copies(part, more) for part in tensors]
-        return [output[:n] for output in function(*filled)]
-
-    return run
-
-
-def _with_copies(part: torch.Tensor, more: int) -> torch.Tensor:
     import torch
 
-    return torch.cat([part, part[-1:].expand(more, *part.shape[1:])])
+    def run(*tensors: torch.Tensor) -> list[torch.Tensor]:
+        n = len(tensors[0])
+        if more := round_up(n) - n:
+            tensors = tuple(torch.cat([part, part[-1:].expand(more, *part.shape[1:])]) for part in tensors)
+        return [output[:n] for output in function(*tensors)]
+
+    return run
 
 
 def _another(examples: Sequence[torch.Tensor], any_shape: bool) -> tuple[torch.Tensor, ...]:
@@ -220,12 +194,11 @@ def _fewer(examples: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
 
 
 def _agree(found: Sequence[torch.Tensor], expected: Sequence[torch.Tensor], bound: float) -> bool:
-    return all(_close(a, b, bound) for a, b in zip(found, expected, strict=True))
-
-
-def _close(found: torch.Tensor, expected: torch.Tensor, bound: float) -> bool:
-    error = (found.float() - expected.float()).abs().flatten(1).amax(dim=1)
-    return bool((error <= bound * expected.float().abs().flatten(1).amax(dim=1)).all())
+    errors = (
+        (a.float() - b.float()).abs().flatten(1).amax(dim=1) for a, b in zip(found, expected, strict=True)
+    )
+    largest = (part.float().abs().flatten(1).amax(dim=1) for part in expected)
+    return all(bool((error <= bound * most).all()) for error, most in zip(errors, largest, strict=True))
 
 
 def _gain(current: Callable[[], Any], faster: Callable[[], Any], layout: Layout) -> float:

@@ -1,4 +1,4 @@
-"""Scanning a source: the table of its samples, and the limit on those that may fail."""
+"""The samples of a set: scanned, with a limit on those that may fail; then labelled, with every split filled in."""
 
 from __future__ import annotations
 
@@ -11,18 +11,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from headstart.arrow import keys_from_arrow, keys_to_arrow
+from headstart.arrow import codes_by_name, keys_from_arrow, keys_to_arrow, names_by_code
+from headstart.cache.layout import LABEL
+from headstart.cache.set_state import read_splits
 from headstart.data.growing import GrowingTable
+from headstart.data.splits import NOT_GIVEN, complete_splits, count_shared, describe_making
 from headstart.errors import ConfigError, DataError
-from headstart.keys import KEY_BYTES, slices
+from headstart.keys import KEY_BYTES, copies_among, first_by_key, search, slices, words
+from headstart.tasks import USUAL, open_task
+from headstart.types import SPLITS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
+    from headstart.cache.sets import FeatureSet
     from headstart.contracts import KeyMemo, Progress, Source
-    from headstart.types import Failure, SampleBlock
+    from headstart.keys import Copies
+    from headstart.types import Failure, Json, LabelKind, SampleBlock
 
 
 SHOWN_REASONS = 3
@@ -31,30 +38,17 @@ ENOUGH = 1000  # samples; a few bad ones at the beginning of a stream say nothin
 
 @dataclass(frozen=True, slots=True)
 class FailureLimit:
-    """How many samples may fail.
+    """How many samples may fail."""
 
-    Parameters
-    ----------
-    n : float
-        In [0, inf]; infinity: any number.
-    share : float, optional
-        In [0, 1]: that share of the samples instead, once their number is known.
-    before : int
-        How many had failed before: those that the scan could not read.
-    """
-
-    n: float = math.inf
-    share: float | None = None
-    before: int = 0
+    n: float = math.inf  # in [0, inf]; infinity: any number
+    share: float | None = None  # in [0, 1]: that share of the samples instead, once their number is known
+    before: int = 0  # how many had failed before: those that the scan could not read
 
     @classmethod
     def parse(cls, text: str | int | None) -> FailureLimit:
         """What ``--max-failures`` says: a number, or a percentage.
 
-        Raises
-        ------
-        ConfigError
-            It is neither.
+        Raises `ConfigError` if it is neither.
 
         Examples
         --------
@@ -79,37 +73,19 @@ class FailureLimit:
         return cls(n)
 
     def of(self, n_samples: int, failures: Sequence[Failure]) -> FailureLimit:
-        """The limit for the rest of a run over so many samples, of which the scan refused some.
-
-        Raises
-        ------
-        DataError
-            It is passed already.
-        """
+        """The limit for the rest of a run over so many samples, of which the scan refused some."""
         total = n_samples + len(failures)
         limit = FailureLimit(self.n if self.share is None else math.floor(self.share * total))
         limit.check(failures)
         return FailureLimit(limit.n, before=len(failures))
 
     def so_far(self, n_samples: int, failures: Sequence[Failure]) -> None:
-        """Refuse to go on with a stream; a share is judged once there are enough samples to tell.
-
-        Raises
-        ------
-        DataError
-            See `check`.
-        """
+        """Refuse to go on with a stream; a share is judged once there are enough samples to tell."""
         if self.share is None or n_samples + len(failures) >= ENOUGH:
             self.of(n_samples, failures)
 
     def check(self, failures: Sequence[Failure]) -> None:
-        """Refuse to go on when too many samples have failed.
-
-        Raises
-        ------
-        DataError
-            With the commonest reasons, and an example of each.
-        """
+        """Refuse to go on when too many samples have failed."""
         if self.n == math.inf:
             return
         n = self.before + len({(failure.id, failure.key) for failure in failures})
@@ -139,21 +115,12 @@ AFTER_ID = 1
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """All usable samples of a source, in its order.
+    """All usable samples of a source, in its order."""
 
-    Parameters
-    ----------
-    table : pyarrow.Table
-        The columns of a `SampleBlock`, N rows.
-    failures : list of Failure
-        What the source could not read.
-    rest : GrowingTable, optional
-        What holds the table but for the keys, where it may be too large for the memory.
-    """
-
-    table: pa.Table
+    table: pa.Table  # the columns of a `SampleBlock`, N rows
     keys: NDArray[np.uint8]
-    failures: list[Failure]
+    failures: list[Failure]  # what the source could not read
+    # What holds the table but for the keys, where it may be too large for the memory.
     rest: GrowingTable | None = None
 
     def __len__(self) -> int:
@@ -185,10 +152,7 @@ def _named(rest: GrowingTable, keys: NDArray[np.uint8]) -> Samples:
 class SampleCollector:
     """Takes the blocks of a scan: the keys together, the other columns into a table that may grow large.
 
-    Attributes
-    ----------
-    failures : list of Failure
-        Those of all blocks.
+    ``failures``: those of all blocks.
     """
 
     def __init__(self) -> None:
@@ -206,13 +170,7 @@ class SampleCollector:
         self._rest.append(block.table.drop_columns([KEY]))
 
     def samples(self) -> Samples:
-        """All samples; no block can come after that.
-
-        Raises
-        ------
-        DataError
-            There is none.
-        """
+        """All samples; no block can come after that."""
         if not self._keys:
             detail = f": {self.failures[0].id}: {self.failures[0].reason}" if self.failures else ""
             raise DataError(f"no usable sample was found ({len(self.failures)} were skipped{detail})")
@@ -228,13 +186,7 @@ class SampleCollector:
 
 
 def register(source: Source, memo: KeyMemo, progress: Progress, limit: FailureLimit = NO_LIMIT) -> Samples:
-    """Scan a source: ids, keys, splits and labels of every sample.
-
-    Raises
-    ------
-    DataError
-        It has no usable sample, or more that are not than the limit allows.
-    """
+    """Scan a source: ids, keys, splits and labels of every sample."""
     collector = SampleCollector()
     progress.begin("scanning", None)
     try:
@@ -248,14 +200,86 @@ def register(source: Source, memo: KeyMemo, progress: Progress, limit: FailureLi
 
 
 def samples_of(blocks: Iterable[SampleBlock]) -> Samples:
-    """The blocks of a scan as one table.
-
-    Raises
-    ------
-    DataError
-        There is no sample in them.
-    """
+    """The blocks of a scan as one table."""
     collector = SampleCollector()
     for block in blocks:
         collector.append(block)
     return collector.samples()
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """The samples of a set, with every split filled in."""
+
+    samples: Samples
+    splits: NDArray[np.int8]  # the split of each sample, as an index into ``SPLITS``
+    labels: dict[str, list[str]]  # for each label column its names in order; none for regression
+    kinds: dict[str, LabelKind]  # what the values of each label column are
+    split: dict[str, Json]  # the seed, and what was made
+    n_leaking: int  # keys that the data itself puts into more than one split
+
+    @property
+    def table(self) -> pa.Table:
+        """All rows together."""
+        return pa.concat_tables(self.groups(max(len(self.samples), 1)))
+
+    def groups(self, n_rows: int) -> Iterator[pa.Table]:
+        """The table of the set, so many rows at a time."""
+        start = 0
+        for group in self.samples.groups(n_rows):
+            column = names_by_code(self.splits[start : start + group.num_rows], SPLITS)
+            yield group.set_column(group.schema.get_field_index("split"), "split", column)
+            start += group.num_rows
+
+    def counts(self) -> dict[str, int]:
+        """Samples in all and in each split."""
+        per_split = np.bincount(self.splits, minlength=len(SPLITS))
+        return {"samples": len(self.samples), **dict(zip(SPLITS, per_split.tolist(), strict=True))}
+
+
+def label_samples(samples: Samples, source: Source, earlier: FeatureSet | None, seed: int) -> Labelled:
+    """Complete the splits and order the label names."""
+    table = samples.table
+    columns = (name.removeprefix(LABEL) for name in table.column_names if name.startswith(LABEL))
+    kinds = {name: source.label_kinds.get(name, USUAL) for name in columns}
+    labels = {name: _names_in_order(table, source, name, kind) for name, kind in kinds.items()}
+    given = codes_by_name(table.column("split"), SPLITS, np.int8)
+    samples.release()
+    classes = _strata(table, labels, kinds)
+    samples.release()
+    copies = copies_among(samples.keys)
+    before = _earlier(samples, copies, earlier, seed)
+    splits = complete_splits(samples.keys, classes, given, before, seed, copies)
+    made = {"seed": seed, "made": describe_making(given)}
+    return Labelled(samples, splits, labels, kinds, made, count_shared(copies, splits))
+
+
+def _names_in_order(table: pa.Table, source: Source, column: str, kind: LabelKind) -> list[str]:
+    """The names that the source gives in order, else those that occur, sorted."""
+    task = open_task(kind)
+    if task.has_names and (given := source.label_names.get(column)):
+        return list(given)
+    return sorted(task.names_in(table.column(LABEL + column)))
+
+
+def _strata(table: pa.Table, labels: dict[str, list[str]], kinds: dict[str, LabelKind]) -> NDArray[np.int32]:
+    """Which samples are split alike, by the first label column."""
+    for column, names in labels.items():
+        return open_task(kinds[column]).strata(table.column(LABEL + column), names)
+    return np.zeros(table.num_rows, dtype=np.int32)
+
+
+def _earlier(samples: Samples, copies: Copies, earlier: FeatureSet | None, seed: int) -> NDArray[np.int8]:
+    """The split in which the set had each key before, under the same seed."""
+    unknown = np.full(len(samples), NOT_GIVEN, dtype=np.int8)
+    if earlier is None or earlier.info["split"]["seed"] != seed:
+        return unknown
+    keys, splits = read_splits(earlier)
+    same = (np.array_equal(keys[rows], samples.keys[rows]) for rows in slices(len(keys)))
+    if len(keys) == len(samples) and all(same):  # the usual case, and nothing has to be looked up
+        splits[copies.rows] = splits[copies.rows[copies.is_first]][copies.groups]
+        return splits
+    first = first_by_key(keys)
+    positions, found = search(*words(keys[first]), samples.keys)
+    unknown[found] = splits[first][positions[found]]
+    return unknown

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from headstart.backbones import short_name
 from headstart.backbones.pooling import choose_taps, display_tap
-from headstart.cache.layout import check_set_name, set_name_from
-from headstart.cache.sets import LABEL
+from headstart.cache.layout import LABEL, check_set_name, set_name_from
 from headstart.cache.store import Cache
 from headstart.data import open_source
 from headstart.errors import SkippedError
@@ -22,10 +21,9 @@ from headstart.extraction.backbone import OpenedBackbone, check_modality
 from headstart.extraction.commit import commit
 from headstart.extraction.fill import fill, fill_stream
 from headstart.extraction.plan import (
-    describe_job,
     permanent_failures,
     plan_extraction,
-    plan_job,
+    plan_for_spaces,
     samples_with_views,
 )
 from headstart.extraction.samples import FailureLimit, register
@@ -40,7 +38,7 @@ if TYPE_CHECKING:
     from headstart.config import ExtractConfig
     from headstart.contracts import Payloads, Progress, Source
     from headstart.extraction.fill import FillResult
-    from headstart.extraction.plan import ExtractionJob
+    from headstart.extraction.plan import ExtractionPlan
     from headstart.extraction.samples import Samples
     from headstart.types import Failure, Json, Modality
 
@@ -154,10 +152,10 @@ def _extract_missing(
     progress: Progress,
 ) -> FillResult:
     """Compute what is missing of samples that were scanned."""
-    job = plan_job(opened.cache, config, opened.info, source, scan.samples, failed, scan.viewed)
-    progress.say(f"{job.plan.summary()} ({describe_job(config.backbone, job)})")
-    filled = fill(job, opened, config, progress, scan.limit)
-    return replace(filled, drift=_drift(job, filled, opened, progress))
+    plan = plan_extraction(opened.cache, config, opened.info, source, scan.samples, failed, scan.viewed)
+    progress.say(f"{plan.summary()} ({plan.description(config.backbone)})")
+    filled = fill(plan, opened, config, progress, scan.limit)
+    return replace(filled, drift=_drift(filled, opened, progress))
 
 
 def _extract_stream(
@@ -173,46 +171,39 @@ def _extract_stream(
             f"a stream is read once, in order: one process extracts it, and --workers {config.workers} "
             "is left aside"
         )
-    first: ExtractionJob | None = None
+    first: ExtractionPlan | None = None
 
-    def plan_block(part: Payloads, samples: Samples) -> ExtractionJob:
+    def plan_block(part: Payloads, samples: Samples) -> ExtractionPlan:
         nonlocal first
         if first is None:  # it chooses precision and spaces for all
-            first = plan_job(opened.cache, config, opened.info, part, samples, failed)
-            progress.say(f"a stream, extracted block by block ({describe_job(config.backbone, first)})")
+            first = plan_extraction(opened.cache, config, opened.info, part, samples, failed)
+            progress.say(f"a stream, extracted block by block ({first.description(config.backbone)})")
             return first
         # The same spaces: opened anew, each would read its whole index again for every block.
-        plan = first.plan
-        now = plan_extraction(part, samples, plan.spaces, plan.taps, plan.shard_format, failed, plan.views)
-        return replace(first, plan=now)
+        return plan_for_spaces(part, samples, first.spaces, config.format, first.why, failed, first.views)
 
     limit = FailureLimit.parse(config.max_failures)
     return fill_stream(source, opened.cache.keys, plan_block, lambda: opened, config, progress, limit)
 
 
-def _drift(
-    job: ExtractionJob, filled: FillResult, opened: OpenedBackbone, progress: Progress
-) -> dict[str, dict[str, Json]]:
+def _drift(filled: FillResult, opened: OpenedBackbone, progress: Progress) -> dict[str, dict[str, Json]]:
     """By space: how far int8 moved the features, measured whenever some were computed."""
-    if job.precision != "int8" or filled.timings is None:
+    plan = filled.plan
+    if plan.precision != "int8" or filled.timings is None:
         return {}
     from headstart.extraction.drift import measure_drift
 
-    plan = job.plan
-    found = measure_drift(opened, plan.source, plan.samples, plan.taps, job.precision, progress)
+    found = measure_drift(opened, plan.source, plan.samples, plan.taps, plan.precision, progress)
     for tap, drift in found.items():
         progress.say(f"int8 against fp32 at {display_tap(tap)}: {drift}")
     plain = dict(zip(plan.taps, plan.spaces, strict=False))
-    return {plain[tap].id: {"drift": drift.entry(job.precision)} for tap, drift in found.items()}
+    return {plain[tap].id: {"drift": drift.entry(plan.precision)} for tap, drift in found.items()}
 
 
 def check_strict(config: ExtractConfig, done: ExtractionResult) -> None:
     """Under ``strict``, say with an error of its own that samples were skipped.
 
-    Raises
-    ------
-    SkippedError
-        Samples were skipped; everything else is kept.
+    Raises `SkippedError` if samples were skipped; everything else is kept.
     """
     if config.strict and done.failures:
         first = done.failures[0]
@@ -225,10 +216,7 @@ def check_strict(config: ExtractConfig, done: ExtractionResult) -> None:
 def set_name(asked: str | None, data: Any, *backbones: str) -> str:
     """The name that was asked for, else one after the data and the backbones.
 
-    Raises
-    ------
-    ConfigError
-        The name that was asked for cannot be a set's.
+    Raises `ConfigError` if the name that was asked for cannot be a set's.
 
     Examples
     --------

@@ -46,38 +46,23 @@ class Stopwatch:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """What an extraction took, from the first sample that was read to the last shard on disk.
+    """What an extraction took, from the first sample that was read to the last shard on disk."""
 
-    Parameters
-    ----------
-    n : int
-        Samples computed; several views of one count as several.
-    seconds : float
-        Wall time. Start-up and loading the model are not in it.
-    capacity : float
-        Seconds that there were to spend: of all cores on a CPU, of the device otherwise.
-    read, prepare, forward, write : float
-        What was spent of them: reading payloads and checking their keys, decoding or tokenising, the model
-        with its pooling, and casting, encoding and storing. On a device other than the CPU the first two and
-        the last are processor seconds beside it.
-    device, forward_as : str
-        Where the model ran, and as what: ``eager``, ``packed``, ``torchscript`` or ``inductor``.
-    lanes, threads, batch : int
-        Batches computed at once, threads for each, and what a batch cost together (tokens, or samples).
-    """
-
-    n: int
-    seconds: float
-    capacity: float
+    n: int  # samples computed; several views of one count as several
+    seconds: float  # wall time, without start-up and loading the model
+    capacity: float  # seconds that there were to spend: of all cores on a CPU, of the device otherwise
+    # What was spent of them: reading payloads and checking their keys, decoding or tokenising, the model with
+    # its pooling, and casting, encoding and storing. On a device other than the CPU the first two and the
+    # last are processor seconds beside it.
     read: float
     prepare: float
     forward: float
     write: float
     device: str
-    forward_as: str
-    lanes: int
-    threads: int
-    batch: int
+    forward_as: str  # ``eager``, ``packed``, ``torchscript`` or ``inductor``
+    lanes: int  # batches computed at once
+    threads: int  # for each of them
+    batch: int  # what a batch cost together: tokens, or samples
 
     @property
     def ceiling_share(self) -> float:
@@ -102,11 +87,7 @@ class Timings:
             "rate": round(self.n / self.seconds, 1) if self.seconds else None,
             "ceiling_share": round(self.ceiling_share, 3),
             "shares": {name: round(share, 4) for name, share in self.shares.items()},
-            "device": self.device,
-            "forward_as": self.forward_as,
-            "lanes": self.lanes,
-            "threads": self.threads,
-            "batch": self.batch,
+            **{name: getattr(self, name) for name in ("device", "forward_as", "lanes", "threads", "batch")},
         }
 
     def __str__(self) -> str:
@@ -121,28 +102,12 @@ class Timings:
             "the model alone would reach"
         )
 
-    def beside(self, other: Timings) -> Timings:
-        """This and what another worker did at the same time."""
-        both = self.joined(other)
-        return replace(both, seconds=max(self.seconds, other.seconds), lanes=self.lanes + other.lanes)
-
-    def lasting(self, seconds: float) -> Timings:
-        """The same with another wall time: that of all workers together."""
-        return replace(self, seconds=seconds)
-
     def joined(self, later: Timings) -> Timings:
         """This and a later part of the same work; how it ran is said of the later one."""
-        return Timings(
-            self.n + later.n,
-            self.seconds + later.seconds,
-            self.capacity + later.capacity,
-            self.read + later.read,
-            self.prepare + later.prepare,
-            self.forward + later.forward,
-            self.write + later.write,
-            later.device,
-            later.forward_as,
-            later.lanes,
-            later.threads,
-            later.batch,
-        )
+        added = ("n", "seconds", "capacity", *PHASES)
+        return replace(later, **{name: getattr(self, name) + getattr(later, name) for name in added})
+
+    def beside(self, other: Timings) -> Timings:
+        """This and what another worker did at the same time."""
+        seconds = max(self.seconds, other.seconds)
+        return replace(self.joined(other), seconds=seconds, lanes=self.lanes + other.lanes)

@@ -14,8 +14,8 @@ import threading
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
-from headstart.errors import MismatchError
-from headstart.extraction.messages import (
+from headstart.errors import BackboneError, HeadstartError, MismatchError
+from headstart.extraction.workers import (
     Advanced,
     ExitMessage,
     Failed,
@@ -24,13 +24,12 @@ from headstart.extraction.messages import (
     Said,
     decode,
     encode,
-    exit_message,
 )
 from headstart.progress import Silence
 
 if TYPE_CHECKING:
     from headstart.contracts import FrozenModel
-    from headstart.extraction.engine import LocalEngine
+    from headstart.extraction.fill import LocalEngine
     from headstart.extraction.workers import WorkerTask
 
 
@@ -84,24 +83,24 @@ def main() -> None:
 
 
 def _work(progress: _ParentProgress) -> ExitMessage:
-    engine: LocalEngine | None = None
+    stopped: dict[str, Any] = {}
     try:
         task: WorkerTask = pickle.load(sys.stdin.buffer)  # noqa: S301  from the parent, through a pipe
-        from headstart.extraction.engine import LocalEngine
+        from headstart.extraction.fill import LocalEngine
 
-        engine = LocalEngine(progress, task.stored, task.batch_size, cores=task.cores, counts_others=False)
-        progress.engine = engine
-        threading.Thread(target=_listen, args=(engine,), name="headstart-listen", daemon=True).start()
-        _run(task, engine, progress)
+        progress.engine = LocalEngine(progress, task.batch_size, cores=task.cores, counts_others=False)
+        threading.Thread(
+            target=_listen, args=(progress.engine,), name="headstart-listen", daemon=True
+        ).start()
+        _run(task, progress.engine, progress)
     except KeyboardInterrupt:
-        return ExitMessage(*_computed(engine), is_whole=False)
+        stopped = {"is_whole": False}
     except Exception as error:
-        return exit_message(*_computed(engine), error)
-    return ExitMessage(*_computed(engine))
-
-
-def _computed(engine: LocalEngine | None) -> tuple[int, Any]:
-    return (0, None) if engine is None else (engine.n_computed, engine.timings)
+        if not isinstance(error, HeadstartError):
+            error = BackboneError(f"unexpected {type(error).__name__} in a worker: {error}")
+        stopped = {"error_class": type(error).__name__, "error_text": str(error), "is_whole": False}
+    engine = progress.engine
+    return ExitMessage(engine.n_computed if engine else 0, engine.timings if engine else None, **stopped)
 
 
 def _listen(engine: LocalEngine) -> None:

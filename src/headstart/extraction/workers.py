@@ -1,46 +1,112 @@
 """The engine of several processes: one worker a GPU, or several on a CPU, over one plan.
 
 The workers are commands of their own that share the plan's spaces out by claims, as separate commands do, so
-one that dies loses nothing: the others take over what it had claimed.
+one that dies loses nothing: the others take over what it had claimed. But for the task that one is started with,
+they and the command that started them tell each other one JSON object per message, never a pickle.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pickle
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from headstart.errors import BackboneError, ConfigError
-from headstart.extraction.messages import (
-    Advanced,
-    ExitMessage,
-    Failed,
-    FailedRows,
-    Message,
-    Said,
-    decode,
-    encode,
-)
+import headstart.errors
+from headstart.errors import BackboneError, ConfigError, HeadstartError
 from headstart.extraction.samples import NO_LIMIT, FailureLimit
+from headstart.extraction.timings import Timings
+from headstart.types import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from headstart.backbones import BackboneOptions
+    from headstart.config import ComputeConfig
     from headstart.contracts import Progress
     from headstart.extraction.plan import ExtractionPlan
-    from headstart.extraction.timings import Timings
-    from headstart.types import Failure, Precision, StoredDtype
+    from headstart.types import Json, Precision
 
+ENOUGH_PER_GPU = 1000  # samples, below which another worker's start takes longer than they do
 STOP_SECONDS = 60.0  # a worker that is told to stop finishes its batches and commits
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A line for the user."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """So many samples more are done."""
+
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Samples that failed, by name."""
+
+    failures: list[Failure]
+
+
+@dataclass(frozen=True, slots=True)
+class FailedRows:
+    """Positions in the plan's ``todo`` that failed, and that no other worker need try; sent both ways."""
+
+    positions: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class ExitMessage:
+    """The last message of a worker."""
+
+    n_computed: int
+    timings: Timings | None
+    error_class: str = ""  # of `headstart.errors`; empty if nothing stopped it
+    error_text: str = ""
+    is_whole: bool = True  # whether it worked until nothing was left to do
+
+    @property
+    def error(self) -> HeadstartError | None:
+        """What stopped the worker."""
+        if not self.error_class:
+            return None
+        kind: type[HeadstartError] = getattr(headstart.errors, self.error_class, HeadstartError)
+        error = kind.__new__(kind)  # some are made from other things than their text
+        Exception.__init__(error, self.error_text)
+        return error
+
+
+Message: TypeAlias = Said | Advanced | Failed | FailedRows | ExitMessage
+_KINDS = {kind.__name__: kind for kind in (Said, Advanced, Failed, FailedRows, ExitMessage)}
+
+
+def encode(message: Message) -> bytes:
+    """A message as a line of JSON."""
+    return json.dumps({"kind": type(message).__name__, **asdict(message)}).encode() + b"\n"
+
+
+def decode(line: bytes) -> Message:
+    """The message of a line; a ValueError if it is cut short."""
+    values: dict[str, Json] = json.loads(line)
+    kind = _KINDS[values.pop("kind")]
+    if kind is Failed:
+        values["failures"] = [Failure(**failure) for failure in values["failures"]]
+    if kind is ExitMessage and values["timings"] is not None:
+        values["timings"] = Timings(**values["timings"])
+    message: Message = kind(**values)
+    return message
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +127,6 @@ class WorkerTask:
     model: ModelRecipe
     device: str
     cores: int  # that it may use
-    stored: StoredDtype
     batch_size: int | None
 
 
@@ -99,7 +164,6 @@ class WorkersEngine:
     model: ModelRecipe
     devices: Sequence[str]
     cores: int
-    stored: StoredDtype
     batch_size: int | None = None
     limit: FailureLimit = NO_LIMIT
     n_computed: int = 0
@@ -107,19 +171,11 @@ class WorkersEngine:
     timings: Timings | None = None
 
     def run(self, plan: ExtractionPlan) -> None:
-        """Compute and commit all that is to do.
-
-        Raises
-        ------
-        BackboneError
-            All workers died.
-        HeadstartError
-            Whatever stopped one of them.
-        """
+        """Compute and commit all that is to do."""
         begun = time.monotonic()
         workers: list[_Worker] = []
         try:
-            tasks = [self._task(number, plan) for number in range(len(self.devices))]
+            tasks = [self._task(device, plan) for device in self.devices]
             workers += [self._start(number) for number in range(len(tasks))]
             for worker, task in zip(workers, tasks, strict=True):
                 worker.send(task)
@@ -137,18 +193,19 @@ class WorkersEngine:
                 "--workers or a smaller --batch-size if memory ran out"
             )
 
-    def _task(self, number: int, plan: ExtractionPlan) -> bytes:
-        cores = max(self.cores // len(self.devices), 1)
-        task = WorkerTask(plan, self.model, self.devices[number], cores, self.stored, self.batch_size)
+    @property
+    def _cores_each(self) -> int:
+        return max(self.cores // len(self.devices), 1)
+
+    def _task(self, device: str, plan: ExtractionPlan) -> bytes:
         try:
-            return pickle.dumps(task)
+            return pickle.dumps(WorkerTask(plan, self.model, device, self._cores_each, self.batch_size))
         except (TypeError, AttributeError, pickle.PicklingError) as error:
             raise ConfigError(
                 f"these samples cannot be handed to other processes ({error}); leave out --workers"
             ) from error
 
     def _start(self, number: int) -> _Worker:
-        cores = max(self.cores // len(self.devices), 1)
         receiver, sender = Pipe(duplex=False)
         path = os.pathsep.join(part or os.getcwd() for part in sys.path)
         process = subprocess.Popen(
@@ -156,7 +213,7 @@ class WorkersEngine:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             pass_fds=[sender.fileno()],
-            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": str(cores)},
+            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": str(self._cores_each)},
             process_group=0,  # Ctrl-C is for us: we tell the workers to commit what they have
         )
         sender.close()  # so that the end of the worker is the end of its messages
@@ -166,28 +223,24 @@ class WorkersEngine:
         alive = {worker.messages: worker for worker in workers}
         while alive:
             for worker, message in _receive(alive, None):
-                if message is None:
-                    self._reap(worker, bool(alive))
-                elif isinstance(message, FailedRows):
-                    for other in alive.values():
-                        if other is not worker:
-                            other.send(encode(message))
-                else:
-                    self._take(worker, message)
+                match message:
+                    case None:
+                        self._reap(worker, bool(alive))
+                    case FailedRows():
+                        for other in alive.values():
+                            if other is not worker:
+                                other.send(encode(message))
+                    case Advanced(n):
+                        self.progress.advance(n)
+                    case Said(text):
+                        self.progress.say(text)
+                    case Failed(failures):
+                        self.failures += failures
+                        self.limit.check(self.failures)
+                    case ExitMessage():
+                        worker.done = message
                 if worker.done and worker.done.error_class:
                     return
-
-    def _take(self, worker: _Worker, message: Message) -> None:
-        match message:
-            case Advanced(n):
-                self.progress.advance(n)
-            case Said(text):
-                self.progress.say(text)
-            case Failed(failures):
-                self.failures += failures
-                self.limit.check(self.failures)
-            case ExitMessage():
-                worker.done = message
 
     def _reap(self, worker: _Worker, has_others: bool) -> None:
         """Reap a worker: one that nobody reaped still looks alive to those that wait for its claims."""
@@ -226,11 +279,9 @@ class WorkersEngine:
 
     def _sum_up(self, done: Sequence[ExitMessage], seconds: float) -> None:
         self.n_computed += sum(part.n_computed for part in done)
-        for part in done:
-            if part.timings is not None:
-                self.timings = part.timings if self.timings is None else self.timings.beside(part.timings)
-        if self.timings is not None:
-            self.timings = self.timings.lasting(seconds)
+        for timings in (part.timings for part in done if part.timings is not None):
+            together = timings if self.timings is None else self.timings.beside(timings)
+            self.timings = replace(together, seconds=seconds)
 
 
 def _receive(
@@ -245,3 +296,19 @@ def _receive(
             del alive[worker.messages]
             message = None
         yield worker, message
+
+
+def worker_devices(config: ComputeConfig, n_todo: int) -> list[str]:
+    """The device of each worker: those that were asked for, or every GPU where there are several."""
+    import torch
+
+    from headstart.backbones.freezing import resolve_device
+
+    device = resolve_device(config.device)
+    n_gpus = torch.cuda.device_count() if device == "cuda" else 1
+    n_workers = config.workers
+    if n_workers is None:
+        n_workers = min(n_gpus, -(-n_todo // ENOUGH_PER_GPU))
+    if device == "cuda" and n_workers > n_gpus:
+        raise ConfigError(f"--workers {n_workers}, and there are {n_gpus} GPUs: one worker each is the most")
+    return [f"cuda:{n}" for n in range(n_workers)] if device == "cuda" else [device] * n_workers

@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headstart.allocator import return_freed_memory
+from headstart.cache.formats import take
 from headstart.cache.layout import SHARD_BYTES
-from headstart.cache.rows import take
 from headstart.extraction.timings import Stopwatch
 from headstart.keys import KEY_BYTES, first_by_key
 from headstart.types import Features
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from headstart.cache.space import CommittedShard, Space
+    from headstart.cache.shards import CommittedShard
+    from headstart.cache.space import Space
     from headstart.contracts import ShardFormat
 
 
@@ -33,10 +34,7 @@ SLAB_BYTES = 4 << 20
 class OpenShard:
     """Takes rows of one space until they are committed, and gives them as one.
 
-    Parameters
-    ----------
-    limit : int
-        About how many bytes it will hold; more is possible.
+    ``limit``: about how many bytes it will hold; more is possible.
     """
 
     def __init__(self, limit: int) -> None:
@@ -88,12 +86,7 @@ class _RowBuffer:
     A list of small arrays would have to be copied to become one, and what an allocator gave for them stays
     with the process: a shard of 64 MB took four times as much.
 
-    Parameters
-    ----------
-    width : int
-    dtype : dtype
-    n_bytes : int
-        What is reserved at first; only what is written takes memory.
+    ``n_bytes``: what is reserved at first; only what is written takes memory.
     """
 
     def __init__(self, width: int, dtype: np.dtype[Any], n_bytes: int) -> None:
@@ -144,17 +137,8 @@ LOOK_AROUND = 1.0  # seconds between two looks whether a shard is due
 class ShardWriter:
     """The open shards of one process, one a space, written by a thread of their own.
 
-    Parameters
-    ----------
-    spaces : sequence of Space
-    shard_format : ShardFormat
-
-    Attributes
-    ----------
-    stopwatch : Stopwatch
-        What the writing took.
-    looking : threading.Lock
-        Held while a space is asked what it holds: its index may be asked by one thread at a time.
+    ``stopwatch``: what the writing took; ``looking``: Held while a space is asked what it holds: its index
+    may be asked by one thread at a time.
     """
 
     def __init__(self, spaces: Sequence[Space], shard_format: ShardFormat) -> None:
@@ -178,13 +162,7 @@ class ShardWriter:
         values: NDArray[Any],
         lengths: NDArray[np.int64] | None = None,
     ) -> None:
-        """Add rows to the open shard of a space; see `OpenShard.add`.
-
-        Raises
-        ------
-        StorageError
-            What was added before could not be written.
-        """
+        """Add rows to the open shard of a space; see `OpenShard.add`."""
         self._raise()
         if self._thread is None:
             # Not a daemon: what was computed is written before the process ends.
@@ -198,26 +176,20 @@ class ShardWriter:
         """Whether nothing was ever added."""
         return not self._n_added
 
-    def committed(self) -> Iterator[CommittedShard]:
+    def committed(self) -> list[CommittedShard]:
         """The shards that were committed since this was asked last."""
-        while not self._committed.empty():
-            yield self._committed.get()
+        return [self._committed.get() for _ in range(self._committed.qsize())]
 
-    def commit(self) -> Iterator[CommittedShard]:
+    def commit(self) -> list[CommittedShard]:
         """Commit all that was added, without the rows that another writer has committed meanwhile.
 
         What could not be written stays open, so that a second try loses nothing.
-
-        Raises
-        ------
-        StorageError
-            The disk is full, or nothing may be written.
         """
         self.close()
         if self._error is None:
             self._guarded(self._commit)
-        yield from self.committed()
         self._raise()
+        return self.committed()
 
     def close(self) -> None:
         """Let the thread take in what was added, and end. It is started anew when more is added."""

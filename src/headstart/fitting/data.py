@@ -1,4 +1,4 @@
-"""The samples that a head is fitted and judged on: read by split, checked, prepared."""
+"""The samples that a head is fitted and judged on: read by split, checked, prepared, with the views it draws."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import pyarrow.compute as pc
 
+from headstart.arrow import keys_from_arrow
 from headstart.backbones.pooling import display_tap, is_ragged
+from headstart.cache.store import Cache
 from headstart.errors import ConfigError, DataError
-from headstart.fitting.grids import TAP, as_grid
+from headstart.fitting.grids import HEAD, TAP, as_grid
 from headstart.fitting.protocols import check_protocols
-from headstart.fitting.views import choose_views
 from headstart.heads.preparation import Preparation
 from headstart.heads.sequences import Sequences, sequences_of
 from headstart.memory import available_bytes
@@ -22,9 +23,13 @@ from headstart.tasks import open_task
 from headstart.types import SPLITS
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from headstart.cache.sets import FeatureSet
+    from headstart.cache.space import Space
     from headstart.config import FitConfig
     from headstart.contracts import Head, Progress
+    from headstart.types import FeatureRef, Json
 
 Splits: TypeAlias = Mapping[str, LabelledSamples]
 """The labelled samples of a set by split; a split may be empty."""
@@ -42,6 +47,12 @@ class FitData:
     raw: Splits
     splits: Splits
     preparation: Preparation
+
+
+def heads_of(config: FitConfig) -> list[str]:
+    """The head of a configuration, or those that its sweep compares."""
+    heads: list[str] = as_grid({HEAD: config.sweep[HEAD]})[HEAD] if HEAD in config.sweep else [config.head]
+    return heads
 
 
 def read_taps(
@@ -78,9 +89,12 @@ def _read_choices(
             "Give it all positions (extract with --taps last.tokens, then --tap last.tokens), or several layers by "
             "several --tap"
         )
-    check_protocols(config, raw["train"])
+    if config.shots or config.curve:
+        check_protocols(config, raw["train"])
     if config.refit and not len(raw["validation"]):
         raise ConfigError("--refit adds the validation samples, and this set has none")
+    if config.refit or (config.folds and len(raw["validation"])):
+        raw["train"].check_joinable()
     splits, preparation = raw, Preparation()
     if config.prepare:
         if not all(isinstance(samples.X, np.ndarray) for samples in raw.values()):
@@ -101,21 +115,8 @@ def read_splits(
 ) -> dict[str, LabelledSamples]:
     """Read the labelled samples of each split.
 
-    Parameters
-    ----------
-    features : FeatureSet
-    choices : sequence of (tap, backbone)
-        Several are put side by side, by key; or one behind the other for a head that attends.
-    label : str, optional
-    attends : bool
-        Whether the head takes several vectors a sample.
-    mapped : bool
-        Leave features on disk.
-
-    Raises
-    ------
-    ConfigError
-        A choice is not in the set, or cannot be read like that.
+    Several choices are put side by side, by key; or one behind the other for a head that attends, which takes several
+    vectors a sample. Features that are ``mapped`` stay on disk.
     """
     column = features.label_column(label)
     read = [
@@ -150,9 +151,8 @@ def _side_by_side(parts: Sequence[LabelledSamples], attends: bool) -> LabelledSa
         return parts[0]
     if not all(isinstance(part.X, np.ndarray) for part in parts):
         raise ConfigError("several taps are put side by side in memory: give pooled taps, without --mapped")
-    rows = [np.flatnonzero(np.array(_in_all(part, parts).to_pylist(), dtype=bool)) for part in parts]
     aligned = [
-        part.take(kept) if len(kept) < len(part) else part for part, kept in zip(parts, rows, strict=True)
+        part if (kept := _in_all(part, parts)).all() else part.take(np.flatnonzero(kept)) for part in parts
     ]
     refs = tuple(part.feature for part in parts)
     widths = tuple(part.width for part in aligned)
@@ -170,22 +170,13 @@ def _side_by_side(parts: Sequence[LabelledSamples], attends: bool) -> LabelledSa
     return replace(aligned[0], X=X, features=refs)
 
 
-def _in_all(part: LabelledSamples, parts: Sequence[LabelledSamples]) -> Any:
+def _in_all(part: LabelledSamples, parts: Sequence[LabelledSamples]) -> NDArray[np.bool_]:
     masks = [pc.is_in(part.table.column("id"), other.table.column("id").combine_chunks()) for other in parts]
-    found = masks[0]
-    for mask in masks[1:]:
-        found = pc.and_(found, mask)
-    return found
+    return np.asarray(np.all([mask.to_numpy(zero_copy_only=False) for mask in masks], axis=0))
 
 
 def check_train(train: LabelledSamples, name: str) -> None:
-    """Refuse what nothing can be learnt from.
-
-    Raises
-    ------
-    DataError
-        There is no training sample in the set of that name, or only one class.
-    """
+    """Refuse what nothing can be learnt from: no training sample in the set of that name, or only one class."""
     if not len(train):
         raise DataError(f"set {name!r} has no train sample with a label in {train.column!r}")
     open_task(train.kind).check_train(train.y, train.names, name, train.column)
@@ -239,3 +230,93 @@ def _say_choice(train: LabelledSamples, features: FeatureSet, progress: Progress
         progress.say(
             f"features {taken[1]} of {taken[0]}; the set also has {listed}: --tap and --backbone choose"
         )
+
+
+class TrainViews(Sequence["NDArray[np.float32]"]):
+    """Features of the views of some samples, (N, D) each, gathered when they are asked for.
+
+    A sample that lacks a view, because it failed or came later, has its plain feature of ``rows`` there.
+    """
+
+    def __init__(self, refs: Sequence[FeatureRef], spaces: Sequence[Space], rows: LabelledSamples) -> None:
+        self.names = [str(ref.view) for ref in refs]
+        self._spaces = spaces
+        self._rows = rows
+        self._keys = keys_from_arrow(rows.table.column("key"))
+        self.n_lacking = sum(int((~space.held(self._keys)).sum()) for space in spaces)
+
+    @property
+    def report(self) -> dict[str, Json]:
+        """Which views they are, and for how many rows of them the plain feature stands in."""
+        return {"names": self.names, "n_plain_instead": self.n_lacking}
+
+    def __len__(self) -> int:
+        return len(self._spaces)
+
+    def __getitem__(self, index: Any) -> Any:
+        space = self._spaces[index]
+        held = space.held(self._keys)
+        features: NDArray[np.float32] = self._rows.X.copy()
+        features[held] = space.gather(self._keys[held]).values
+        return features
+
+
+def choose_views(
+    config: FitConfig,
+    features: FeatureSet,
+    train: LabelledSamples,
+    heads: Sequence[Head],
+    progress: Progress,
+) -> Sequence[NDArray[np.float32]]:
+    """The views to draw in training; none if there are none, or none are wanted, or no head draws them."""
+    if not config.views or len(train.features) > 1 or is_ragged(train.feature.tap):
+        return ()
+    refs = views_of(features, train.feature)
+    if not refs:
+        return ()
+    if not any(head.takes_views for head in heads):
+        names = " or ".join(heads_of(config))
+        progress.say(
+            f"the set has {len(refs)} views of this feature; a {names} head is fitted on the plain one "
+            "alone (--head linear draws views)"
+        )
+        return ()
+    if config.prepare or not isinstance(train.X, np.ndarray):
+        why = "--prepare" if config.prepare else "features that stay on disk"
+        progress.say(f"the set has {len(refs)} views of this feature; with {why} only the plain one is used")
+        return ()
+    views = gather_views(features, refs, train, progress)
+    if views:
+        progress.say(
+            f"each epoch shows a train sample plain or in one of {len(views)} views, drawn at random"
+        )
+    return views
+
+
+def views_of(features: FeatureSet, plain: FeatureRef) -> list[FeatureRef]:
+    """What the set calls views of a feature."""
+    names = features.views(plain.tap, plain.backbone)
+    return [features.feature(plain.tap, plain.backbone, name) for name in names]
+
+
+def gather_views(
+    features: FeatureSet, refs: Sequence[FeatureRef], train: LabelledSamples, progress: Progress
+) -> TrainViews:
+    """The views of train samples, but for those whose recipe differs in more than the view.
+
+    Such a view is left from an earlier extraction, with another prompt or image size.
+    """
+    cache = Cache(str(features.cache))
+    plain = cache.open_space(train.feature.space).recipe
+    spaces = {ref: cache.open_space(ref.space) for ref in refs}
+    differing = {ref: spaces[ref].recipe.differences(plain) for ref in refs}
+    fitting = [ref for ref in refs if all(name.partition(".")[0] == "view" for name in differing[ref])]
+    if len(fitting) < len(refs):
+        left_out = ", ".join(str(ref.view) for ref in refs if ref not in fitting)
+        progress.say(f"views that were extracted otherwise than the plain feature are left out: {left_out}")
+    views = TrainViews(fitting, [spaces[ref] for ref in fitting], train)
+    if views.n_lacking:
+        progress.say(
+            f"{views.n_lacking:,} times a train sample lacks a view, and its plain feature stands in for it"
+        )
+    return views

@@ -1,19 +1,30 @@
-"""How good a fitted head is: figures with intervals, tables and plots."""
+"""How good a fitted head is: figures with intervals, tables of mistakes, importance of features, and plots."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headstart.fitting.excerpts import inputs_of
+from headstart.arrow import keys_from_arrow
+from headstart.backbones.pooling import display_tap
+from headstart.cache.store import Cache
+from headstart.config import ColumnConfig
+from headstart.data import open_source
+from headstart.errors import BackboneError, ConfigError, DataError, StorageError
+from headstart.extraction.samples import register
+from headstart.keys import contains
+from headstart.metrics.permutation import block_importance
 from headstart.metrics.resampling import RESAMPLES
 from headstart.metrics.tables import errors_by
 from headstart.plots import Plot, history_plot, learning_curve_plot, sweep_plot
+from headstart.progress import Silence
 from headstart.tasks import open_task
 from headstart.types import Predictions
 
@@ -24,23 +35,21 @@ if TYPE_CHECKING:
     from headstart.contracts import Task
     from headstart.heads.predictor import Predictor
     from headstart.samples import LabelledSamples
-    from headstart.types import Json
+    from headstart.types import FeatureRef, Json
 
 MISTAKES = 50
 META = "meta:"
+MOST_SAMPLES = 50_000
+"""Data of more samples is not read again for the sake of a few."""
+MOST_LETTERS = 500
+TEXTS = ("text", "text-pair")
+REPEATS = 10
+"""Shuffles of each block of columns."""
 
 
 @dataclass
 class Evaluation:
-    """What a head does on the samples of each split.
-
-    Parameters
-    ----------
-    metrics : dict of str to dict
-        By split, see `Task.report`.
-    predictions : dict of str to Predictions
-        By split.
-    """
+    """What a head does on the samples of each split; for the metrics see `Task.report`."""
 
     metrics: dict[str, Json] = field(default_factory=dict)
     predictions: dict[str, Predictions] = field(default_factory=dict)
@@ -83,14 +92,7 @@ def calibrated(predictor: Predictor, validation: LabelledSamples) -> Predictor:
 
 
 def tables_of(features: FeatureSet, task: Task, found: Evaluation) -> dict[str, Json]:
-    """Where a head is wrong on the last split.
-
-    Returns
-    -------
-    dict
-        ``split``; ``mistakes``: the worst ones, each with its ``id``, ``input``, ``label`` and ``prediction``;
-        ``errors_by`` each metadata column.
-    """
+    """Where a head is wrong on the last ``split``: the worst ``mistakes``, and ``errors_by`` each metadata column."""
     split = found.last
     said, tables = found.predictions[split], dict[str, "Json"](split=split)
     mistakes, is_right = task.mistakes(said, MISTAKES), task.is_right(said)
@@ -123,6 +125,125 @@ def _with_inputs(
     rows = pc.index_in(ids, said.table.column("id").combine_chunks())
     inputs = inputs_of(features, said.table.take(rows))
     return [{**mistake, "input": shown} for mistake, shown in zip(mistakes, inputs, strict=True)]
+
+
+def inputs_of(features: FeatureSet, table: pa.Table) -> list[str]:
+    """What each sample is, for people to read, of rows of the set with ``id``, ``key`` and ``origin``.
+
+    The text, cut to 500 letters, where the data is still where it was, and small; else the origin, such as a file or a
+    row of a table.
+    """
+    origins = [origin or "" for origin in table.column("origin").to_pylist()]
+    said = features.info["source"]
+    if (
+        said["modality"] not in TEXTS
+        or not said["location"]
+        or len(features) > MOST_SAMPLES
+        or not len(table)
+    ):
+        return origins
+    try:
+        texts = _texts(features, said, table)
+    except (ConfigError, DataError, BackboneError, StorageError, OSError):
+        return origins  # the data has moved or changed: what is shown is no reason to fail
+    return [
+        texts.get(name, origin) for name, origin in zip(table.column("id").to_pylist(), origins, strict=True)
+    ]
+
+
+def _texts(features: FeatureSet, said: Mapping[str, Json], table: pa.Table) -> dict[str, str]:
+    """The texts of those whose content is what it was, by id."""
+    known = {name: value for name, value in said["columns"].items() if "label" not in name}
+    if known.get("streaming"):
+        return {}
+    source = open_source(
+        said["location"], ColumnConfig(**known).source_options(labels=False), said["modality"]
+    )
+    if source.streams:
+        return {}
+    samples = register(source, Cache(features.cache).keys, Silence())
+    ids = samples.table.column("id")
+    wanted = pc.is_in(ids, table.column("id").combine_chunks()).to_numpy(zero_copy_only=False)
+    wanted &= contains(keys_from_arrow(table.column("key")), samples.keys)
+    return {ids[row].as_py(): _text(source.payload(row)) for row in wanted.nonzero()[0].tolist()}
+
+
+def _text(payload: Any) -> str:
+    parts: Sequence[Any] = [payload] if isinstance(payload, str) else payload
+    text = " | ".join(str(part) for part in parts)
+    return text if len(text) <= MOST_LETTERS else text[: MOST_LETTERS - 1] + "…"
+
+
+def importance_of(predictor: Predictor, validation: LabelledSamples, seed: int) -> dict[str, Json]:
+    """How much each of several features side by side carries, on validation samples that are not prepared."""
+    if len(validation.widths) < 2 or not len(validation):
+        return {}
+    task, blocks = open_task(validation.kind), blocks_of(validation.features, validation.widths)
+    codes = task.codes(validation.targets, predictor.classes)
+    wanted = task.indicators(codes, len(predictor.classes))
+    return {"importance": block_report(predictor.outputs, validation.X, wanted, blocks, seed, task)}
+
+
+def block_report(
+    predict: Callable[[NDArray[Any]], NDArray[Any]],
+    X: NDArray[Any],
+    y: NDArray[Any],
+    blocks: Mapping[str, slice],
+    seed: int,
+    task: Task,
+) -> list[dict[str, Json]]:
+    """Permutation importance of each block of columns of rows (N, D), for a report; the most important first.
+
+    The rows are some that the head was not fitted on, as they were before any preparation, ``y`` their
+    `Task.indicators`. Each entry has ``name``, ``n_columns``, ``metric`` (accuracy, micro_f1 or r2), ``score`` with all
+    blocks intact, and what of it is lost without this one: ``drop``, the mean over shuffles, and its ``deviation``.
+    It is empty where there is nothing to compare: less than two blocks, or two rows.
+
+    Examples
+    --------
+    >>> from headstart.tasks import open_task
+    >>> X = np.random.default_rng(0).normal(size=(200, 4))
+    >>> blocks = {"first": slice(0, 2), "last": slice(2, 4)}
+    >>> report = block_report(lambda rows: rows[:, 3], X, X[:, 3:], blocks, 0, open_task("regression"))
+    >>> [(one["name"], one["score"], round(one["drop"])) for one in report]
+    [('last', 1.0, 2), ('first', 1.0, 0)]
+    """
+    if len(blocks) < 2 or len(X) < 2:
+        return []
+    if (width := max(block.stop for block in blocks.values())) > X.shape[1]:
+        raise DataError(f"blocks of {width:,} columns are not those of rows of {X.shape[1]:,}")
+    head: Any = SimpleNamespace(predict=predict)
+    found = block_importance(head, X, y, blocks, REPEATS, seed, task.score)
+    return [
+        {
+            "name": one.name,
+            "n_columns": one.n_columns,
+            "metric": task.indicator_score,
+            "score": one.intact if math.isfinite(one.intact) else None,
+            "drop": one.drop if math.isfinite(one.drop) else None,
+            "deviation": one.deviation if math.isfinite(one.deviation) else None,
+            "repeats": REPEATS,
+        }
+        for one in found
+    ]
+
+
+def blocks_of(refs: Sequence[FeatureRef], widths: Sequence[int]) -> dict[str, slice]:
+    """The columns of features that lie side by side, by what tells them apart: tap, backbone or both.
+
+    Examples
+    --------
+    >>> from headstart.types import FeatureRef
+    >>> refs = [FeatureRef("hf:a", "final.mean", "1"), FeatureRef("hf:a", "pooler", "2")]
+    >>> blocks_of(refs, [384, 128])
+    {'last.mean': slice(0, 384, None), 'pooler': slice(384, 512, None)}
+    """
+    taps, backbones = [display_tap(ref.tap) for ref in refs], [ref.backbone for ref in refs]
+    both = [f"{backbone} {tap}" for backbone, tap in zip(backbones, taps, strict=True)]
+    by_tap = taps if len(set(backbones)) == 1 else backbones if len(set(taps)) == 1 else both
+    ends = np.cumsum([0, *widths]).tolist()
+    names = [name if by_tap.count(name) == 1 else f"{name} {n}" for n, name in enumerate(by_tap, 1)]
+    return {name: slice(ends[n], ends[n + 1]) for n, name in enumerate(names)}
 
 
 def plots_of(

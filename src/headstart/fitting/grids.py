@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from headstart.errors import ConfigError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from headstart.config import FitConfig
 
 MOST_TRIALS = 10_000
 TAP, HEAD = "tap", "head"
@@ -66,12 +60,6 @@ def as_grid(sweep: Mapping[str, Any]) -> dict[str, list[Any]]:
     return grid
 
 
-def heads_of(config: FitConfig) -> list[str]:
-    """The head of a configuration, or those that its sweep compares."""
-    heads: list[str] = as_grid({HEAD: config.sweep[HEAD]})[HEAD] if HEAD in config.sweep else [config.head]
-    return heads
-
-
 def combinations(grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
     """Every combination of values.
 
@@ -111,61 +99,3 @@ def _value(text: str) -> Any:
         except ValueError:
             continue
     return text
-
-
-def folds_of(
-    strata: NDArray[Any], n_folds: int, seed: int, groups: NDArray[np.int64] | None = None
-) -> Iterator[NDArray[np.int64]]:
-    """Rows that each fold holds out, as many of each stratum as can be; rows of a group stay together."""
-    from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
-
-    n, n_groups = len(strata), len(strata) if groups is None else len(np.unique(groups))
-    if not 2 <= n_folds <= n_groups:
-        raise ConfigError(f"--folds must be in [2, {n_groups:,}], the number of samples (got {n_folds})")
-    counts = np.bincount(np.unique(strata, return_inverse=True)[1])
-    is_grouped, stratify = n_groups < n, len(counts) > 1 and counts.max() >= n_folds
-    # scikit-learn warns where a class is rarer than there are folds, and stops where all are.
-    kinds = {
-        (False, False): KFold, (False, True): StratifiedKFold,
-        (True, False): GroupKFold, (True, True): StratifiedGroupKFold,
-    }  # fmt: skip
-    splitter = kinds[is_grouped, stratify](n_folds, shuffle=True, random_state=seed)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The least populated class")
-        for _, held_out in splitter.split(np.zeros(n), strata, groups if is_grouped else None):
-            yield held_out.astype(np.int64)
-
-
-def few_of_each(y: NDArray[Any], shots: int, seed: int) -> NDArray[np.int64]:
-    """``shots`` samples of each class (all of a rarer one); more shots of one seed hold the fewer.
-
-    Examples
-    --------
-    >>> few_of_each(np.array([0, 0, 0, 1, 1]), 1, seed=0).size
-    2
-    """
-    return np.flatnonzero(_ranks(y, seed) < shots)
-
-
-def share_of(y: NDArray[Any], n: int, seed: int, stratify: bool) -> NDArray[np.int64]:
-    """``n`` samples, each class in its share; more samples of one seed hold the fewer."""
-    if not 1 <= n <= len(y):
-        raise ConfigError(
-            f"a learning curve needs sizes in [1, {len(y):,}], the training samples (got {n:,})"
-        )
-    ranks = _ranks(y if stratify else np.zeros(len(y), dtype=np.int64), seed)
-    codes = np.unique(y, return_inverse=True)[1] if stratify else np.zeros(len(y), dtype=np.int64)
-    share = (ranks + 0.5) / np.bincount(codes)[codes]
-    ties = np.random.default_rng([seed, 1]).permutation(len(y))
-    return np.sort(np.lexsort((ties, share))[:n])
-
-
-def _ranks(y: NDArray[Any], seed: int) -> NDArray[np.int64]:
-    """A random place of each sample among those of its class, from 0."""
-    codes = np.unique(y, return_inverse=True)[1]
-    order = np.random.default_rng(seed).permutation(len(y))
-    order = order[np.argsort(codes[order], kind="stable")]
-    starts = np.cumsum(np.bincount(codes)) - np.bincount(codes)
-    ranks = np.empty(len(y), dtype=np.int64)
-    ranks[order] = np.arange(len(y)) - starts[codes[order]]
-    return ranks

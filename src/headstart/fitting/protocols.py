@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from headstart.errors import ConfigError
-from headstart.fitting.grids import few_of_each, share_of
 from headstart.fitting.trials import MOST_NUMBERS, Trial, TrialResult, prepared, run_trials, spread_of
 from headstart.tasks import open_task
 
@@ -20,18 +19,9 @@ if TYPE_CHECKING:
     from headstart.samples import LabelledSamples
     from headstart.types import Json
 
-Draw = Callable[[int, int], "NDArray[np.int64]"]
-"""From a size and a seed to training rows."""
-
 
 def check_protocols(config: FitConfig, train: LabelledSamples) -> None:
-    """Refuse what cannot be drawn, before anything is trained.
-
-    Raises
-    ------
-    ConfigError
-        A size is too small or too large, or there are no classes to draw of.
-    """
+    """Refuse what cannot be drawn, before anything is trained."""
     n, draws_classes = len(train), open_task(train.kind).form == "classes"
     if config.shots and not draws_classes:
         raise ConfigError("--shots draws samples of each class; with other labels use --curve")
@@ -55,21 +45,10 @@ def shots_and_curve(
 ) -> dict[str, Json]:
     """What the configuration asks for: ``shots``, ``curve``, or neither.
 
-    Each size is drawn anew with each of ``seeds`` seeds; a larger draw of a seed holds the smaller. Features are
-    prepared on what was drawn, and whatever is chosen within a fit is chosen on the validation samples.
-
-    Parameters
-    ----------
-    config : FitConfig
-    raw : mapping of str to LabelledSamples
-        By split, not prepared; training samples with their views.
-    progress : Progress
-
-    Returns
-    -------
-    dict
-        ``shots`` and ``curve``: [{size, n_train, split, n, values {metric: one per seed}, mean, deviation}], of the
-        test samples, or of the validation samples where there are none.
+    Each size is drawn anew with each of ``seeds`` seeds; a larger draw of a seed holds the smaller. Features, which are
+    not prepared yet, are prepared on what was drawn, and whatever is chosen within a fit is chosen on the validation
+    samples. Each is [{size, n_train, split, n, values {metric: one per seed}, mean, deviation}], of the test samples,
+    or of the validation samples where there are none.
     """
     report: dict[str, Json] = {}
     y, task = raw["train"].y, open_task(raw["train"].kind)
@@ -89,7 +68,7 @@ def _measure(
     config: FitConfig,
     raw: Mapping[str, LabelledSamples],
     sizes: Sequence[int],
-    draw: Draw,
+    draw: Callable[[int, int], NDArray[np.int64]],
     progress: Progress,
 ) -> list[dict[str, Json]]:
     split = "test" if len(raw["test"]) else "validation"
@@ -123,3 +102,38 @@ def _trial_on(
         config.prepare, config.seed, raw["train"].take(rows), raw["validation"], raw[split]
     )
     return Trial(config.params, seed, train, validation if len(validation) else None, judge)
+
+
+def few_of_each(y: NDArray[Any], shots: int, seed: int) -> NDArray[np.int64]:
+    """``shots`` samples of each class (all of a rarer one); more shots of one seed hold the fewer.
+
+    Examples
+    --------
+    >>> few_of_each(np.array([0, 0, 0, 1, 1]), 1, seed=0).size
+    2
+    """
+    return np.flatnonzero(_ranks(y, seed) < shots)
+
+
+def share_of(y: NDArray[Any], n: int, seed: int, stratify: bool) -> NDArray[np.int64]:
+    """``n`` samples, each class in its share; more samples of one seed hold the fewer."""
+    if not 1 <= n <= len(y):
+        raise ConfigError(
+            f"a learning curve needs sizes in [1, {len(y):,}], the training samples (got {n:,})"
+        )
+    ranks = _ranks(y if stratify else np.zeros(len(y), dtype=np.int64), seed)
+    codes = np.unique(y, return_inverse=True)[1] if stratify else np.zeros(len(y), dtype=np.int64)
+    share = (ranks + 0.5) / np.bincount(codes)[codes]
+    ties = np.random.default_rng([seed, 1]).permutation(len(y))
+    return np.sort(np.lexsort((ties, share))[:n])
+
+
+def _ranks(y: NDArray[Any], seed: int) -> NDArray[np.int64]:
+    """A random place of each sample among those of its class, from 0."""
+    codes = np.unique(y, return_inverse=True)[1]
+    order = np.random.default_rng(seed).permutation(len(y))
+    order = order[np.argsort(codes[order], kind="stable")]
+    starts = np.cumsum(np.bincount(codes)) - np.bincount(codes)
+    ranks = np.empty(len(y), dtype=np.int64)
+    ranks[order] = np.arange(len(y)) - starts[codes[order]]
+    return ranks

@@ -14,9 +14,9 @@ import pyarrow as pa
 from headstart.arrow import with_columns
 from headstart.backbones.pooling import display_tap
 from headstart.cache.store import Cache
+from headstart.fitting.data import TrainViews
 from headstart.fitting.evaluation import plots_of, plots_of_protocols, tables_of
-from headstart.fitting.views import TrainViews
-from headstart.registry.environment import describe_environment
+from headstart.registry.machine import describe_environment
 from headstart.registry.run import Run
 from headstart.tasks import open_task
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from headstart.config import FitConfig
     from headstart.contracts import Progress
     from headstart.fitting.evaluation import Evaluation
-    from headstart.fitting.search import SearchResult
     from headstart.heads.predictor import Predictor
     from headstart.samples import LabelledSamples
     from headstart.types import FeatureRef, Json
@@ -35,8 +34,8 @@ if TYPE_CHECKING:
 class FitOutcome:
     """What a fit came to: the configuration with what was chosen, samples as the head saw them, and how it does.
 
-    ``memory`` has bytes: ``loaded_resident_bytes``, once the features were read, and ``peak_resident_bytes``, the
-    most from then on until the head was fitted.
+    ``timings`` are seconds, ``more`` further entries of the report. ``memory`` has bytes: ``loaded_resident_bytes``,
+    once the features were read, and ``peak_resident_bytes``, the most from then on until the head was fitted.
     """
 
     config: FitConfig
@@ -44,7 +43,8 @@ class FitOutcome:
     splits: Mapping[str, LabelledSamples]
     predictor: Predictor
     evaluation: Evaluation
-    search: SearchResult | None = None
+    timings: Mapping[str, float]
+    more: Mapping[str, Json] = field(default_factory=dict)
     memory: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -53,29 +53,11 @@ class FitOutcome:
         return self.splits["train"]
 
 
-def make_record(
-    config: FitConfig,
-    outcome: FitOutcome,
-    timings: Mapping[str, float],
-    more: Mapping[str, Json],
-    progress: Progress,
-) -> Run:
-    """The run of a fit, in memory.
-
-    Parameters
-    ----------
-    config : FitConfig
-        As the user gave it.
-    outcome : FitOutcome
-    timings : mapping
-        Seconds.
-    more : mapping
-        Further entries of the report.
-    progress : Progress
-    """
+def make_record(config: FitConfig, outcome: FitOutcome, progress: Progress) -> Run:
+    """The run of a fit, in memory; the configuration is as the user gave it."""
     predictor, train, splits = outcome.predictor, outcome.train, outcome.splits
     history = list(getattr(predictor.head, "history_", []))
-    report = _report(config, outcome, timings, more)
+    report = _report(config, outcome)
     _say_unseen(report["data"], progress)
     return Run(
         config=_resolved(config, outcome).dump(),
@@ -97,17 +79,12 @@ def make_record(
     )
 
 
-def _report(
-    config: FitConfig,
-    outcome: FitOutcome,
-    timings: Mapping[str, float],
-    more: Mapping[str, Json],
-) -> dict[str, Json]:
+def _report(config: FitConfig, outcome: FitOutcome) -> dict[str, Json]:
     features, predictor, views = outcome.features, outcome.predictor, outcome.train.views
     head = predictor.head
     return {
         "metrics": outcome.evaluation.metrics,
-        "timings": dict(timings),
+        "timings": dict(outcome.timings),
         "cost": {**_cost(outcome), **outcome.memory},
         "seed": config.seed,
         "head": {"name": outcome.config.head, "params": _plain(_params(head)), **_outcome(head)},
@@ -116,9 +93,8 @@ def _report(
         **({"prepare": config.prepare} if config.prepare else {}),
         **({"calibration": {"temperature": predictor.temperature}} if predictor.temperature != 1 else {}),
         **({"views": views.report} if isinstance(views, TrainViews) else {}),
-        **({"sweep": outcome.search.to_json()} if outcome.search else {}),
-        **more,
-        **_tables(tables_of(features, open_task(outcome.train.kind), outcome.evaluation)),
+        **outcome.more,
+        "errors": tables_of(features, open_task(outcome.train.kind), outcome.evaluation),
         "provenance": _provenance(features),
     }
 
@@ -129,7 +105,7 @@ def _resolved(config: FitConfig, outcome: FitOutcome) -> FitConfig:
     backbones = list(dict.fromkeys(ref.backbone for ref in refs))
     update: dict[str, Any] = {"digest": outcome.features.digest, "label": outcome.train.column}
     # Several backbones may each have a latest tap of their own: then nothing but the set's digest names them.
-    if not (outcome.search and "tap" in config.sweep) and (config.tap is not None or len(taps) == 1):
+    if "tap" not in config.sweep and (config.tap is not None or len(taps) == 1):
         update["tap"] = taps[0] if len(taps) == 1 else taps
     update["backbone"] = backbones[0] if len(backbones) == 1 else backbones
     return config.model_copy(update=update)
@@ -184,10 +160,6 @@ def _say_unseen(data: Mapping[str, Json], progress: Progress) -> None:
             + ", ".join(repr(name) for name in data["unseen_in_train"][:5])
             + "; the head can never predict it, and every such sample counts as wrong"
         )
-
-
-def _tables(tables: Mapping[str, Json]) -> dict[str, Json]:
-    return {"errors": dict(tables)} if tables else {}
 
 
 def _provenance(features: FeatureSet) -> dict[str, Json]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -10,12 +11,13 @@ import numpy as np
 
 from headstart.arrow import keys_from_arrow
 from headstart.errors import ConfigError
-from headstart.fitting.grids import HEAD, TAP, as_grid, combinations, folds_of, heads_of
-from headstart.fitting.trials import Trial, TrialResult, prepared, run_trials, selection_score
+from headstart.fitting.data import heads_of
+from headstart.fitting.grids import HEAD, TAP, as_grid, combinations
+from headstart.fitting.trials import Trial, TrialResult, prepared, run_trials
 from headstart.heads import head_class, open_head
-from headstart.heads.holdout import held_out
+from headstart.heads.estimators import held_out
 from headstart.heads.parameters import defaults, takes_whole_numbers
-from headstart.metrics.summary import summarise
+from headstart.metrics.tables import summarise
 from headstart.tasks import open_task
 
 if TYPE_CHECKING:
@@ -49,20 +51,25 @@ class Candidate:
         return any(result.has_diverged for result in self.results)
 
     @property
+    def figures(self) -> dict[str, dict[str, Json]]:
+        """Means and deviations of what the trials score."""
+        return summarise([result.scores for result in self.results])
+
+    @property
     def score(self) -> tuple[float, ...]:
-        """The larger the better; a candidate of which one trial diverged is worse than all others."""
+        """The larger the better, see `Task.selection`; if one trial diverged, worse than all others."""
         if self.has_failed:
             return (-np.inf, -np.inf)
-        return selection_score(self.task, [result.scores for result in self.results])
+        return open_task(self.task).selection({name: each["mean"] for name, each in self.figures.items()})
 
     def to_json(self) -> dict[str, Json]:
         """A row of the table of a sweep."""
-        figures = {} if self.has_failed else summarise([result.scores for result in self.results])
         named = {**({HEAD: self.head} if self.names_head else {}), **({TAP: self.tap} if self.tap else {})}
         return {
             "params": {**named, **self.params},
             "validation": {
-                name: {part: each[part] for part in ("mean", "deviation")} for name, each in figures.items()
+                name: {part: each[part] for part in ("mean", "deviation")}
+                for name, each in ({} if self.has_failed else self.figures).items()
             },
             "n": len(self.results),
             "diverged": self.has_failed,
@@ -70,35 +77,8 @@ class Candidate:
         }
 
 
-@dataclass(frozen=True)
-class SearchResult:
-    """What a search found; without folds each candidate was judged on the validation samples."""
-
-    best: Candidate
-    candidates: Sequence[Candidate]
-    n_folds: int | None
-
-    def to_json(self) -> dict[str, Json]:
-        """The part of a report."""
-        judged_on = f"{self.n_folds} folds of train and validation" if self.n_folds else "validation"
-        best = self.best.to_json()
-        return {
-            "best": best["params"],
-            "validation": best["validation"],
-            "folds": self.n_folds,
-            "selected_by": f"accuracy on {judged_on}, then log loss; for numbers the error",
-            "trials": [candidate.to_json() for candidate in self.candidates],
-        }
-
-
 def open_heads(config: FitConfig, kind: LabelKind) -> list[Head]:
-    """The head of a configuration, or those that its sweep compares, unfitted.
-
-    Raises
-    ------
-    ConfigError
-        There is no such head or parameter, a parameter is given twice, or the heads take other features.
-    """
+    """The head of a configuration, or those that its sweep compares, unfitted; mistakes in a sweep show here."""
     names = heads_of(config)
     heads = [open_head(name, config.params, config.seed, kind) for name in names]
     known = {name for head in heads for name in head.get_params()}
@@ -120,15 +100,16 @@ def open_heads(config: FitConfig, kind: LabelKind) -> list[Head]:
     return heads
 
 
-def search(config: FitConfig, taps: Mapping[str | None, FitData], progress: Progress) -> SearchResult:
-    """Try what the configuration asks for, and choose by validation data alone.
+def search(
+    config: FitConfig, taps: Mapping[str | None, FitData], progress: Progress
+) -> tuple[Candidate, dict[str, Json]]:
+    """Try what the configuration asks for on each tap, and choose by validation data alone.
 
-    Parameters
-    ----------
-    config : FitConfig
-    taps : mapping of tap to FitData
-        What to fit on; several where the sweep is over taps.
-    progress : Progress
+    Returns
+    -------
+    best : Candidate
+        Without folds each was judged on the validation samples.
+    report : dict
 
     Raises
     ------
@@ -137,38 +118,55 @@ def search(config: FitConfig, taps: Mapping[str | None, FitData], progress: Prog
     """
     swept = as_grid(config.sweep)
     grid = {name: values for name, values in swept.items() if name not in (TAP, HEAD)}
-    heads = heads_of(config)
-    is_grid = config.search == "grid"
+    heads, is_grid = heads_of(config), config.search == "grid"
     if not is_grid and not config.sweep:
         raise ConfigError(
             "--search optuna searches between the values of --sweep, e.g. --sweep lr=1e-4..1e-1"
         )
     if not is_grid and len(heads) > 1:
         raise ConfigError("--search optuna is for one head; --search grid compares several")
-    kind = kind_of(taps)
-    listed = (
-        [
-            Candidate(head, params, tap, kind, HEAD in swept)
-            for tap in taps
-            for head in heads
-            for params in combinations(grid_of(head, kind, grid))
-        ]
-        if is_grid
-        else []
-    )
-    per_candidate = config.seeds * (config.folds or 1)
-    progress.begin("trials", (len(listed) if is_grid else config.trials) * per_candidate)
+    kind = next(iter(taps.values())).raw["train"].kind  # which does not depend on the tap
+    tried = [
+        Candidate(head, params, tap, kind, HEAD in swept)
+        for tap in (taps if is_grid else ())
+        for head in heads
+        for params in combinations(_grid_of(head, kind, grid))
+    ]
+    n_trials = (len(tried) if is_grid else config.trials) * config.seeds * (config.folds or 1)
+    progress.begin("trials", n_trials)
     try:
         if is_grid:
-            _try_all(listed, config, taps, progress)
+            _try_all(tried, config, taps, progress)
         else:
-            listed = _ask_optuna(grid, config, taps, progress)
+            tried = _ask_optuna(grid, kind, config, taps, progress)
     finally:
         progress.end()
-    best = max(listed, key=lambda candidate: candidate.score)
+    best = max(tried, key=lambda candidate: candidate.score)
     if best.has_failed:
-        raise ConfigError(f"all {len(listed)} trials diverged; sweep over smaller learning rates")
-    return SearchResult(best, listed, config.folds)
+        raise ConfigError(f"all {len(tried)} trials diverged; sweep over smaller learning rates")
+    judged_on = f"{config.folds} folds of train and validation" if config.folds else "validation"
+    selected_by = f"accuracy on {judged_on}, then log loss; for numbers the error"
+    rows = [candidate.to_json() for candidate in tried]
+    return best, search_report(best.to_json(), rows, config.folds, selected_by)
+
+
+def search_report(
+    best: Mapping[str, Json], rows: Sequence[Mapping[str, Json]], folds: int | None, selected_by: str
+) -> dict[str, Json]:
+    """The part of a report."""
+    return {
+        "best": best["params"],
+        "validation": best["validation"],
+        "folds": folds,
+        "selected_by": selected_by,
+        "trials": list(rows),
+    }
+
+
+def _grid_of(head: str, kind: LabelKind, grid: Mapping[str, Sequence[Any]]) -> dict[str, Sequence[Any]]:
+    """The part of a grid that a head has parameters for."""
+    known = defaults(head_class(head, kind))
+    return {name: values for name, values in grid.items() if name in known}
 
 
 def _try_all(
@@ -189,20 +187,9 @@ def _try_all(
                 for candidate in own
                 for seed in range(config.seeds)
             ]
-            results = run_trials(head, kind_of(taps), trials, progress.advance)
-            for number, one in enumerate(results):
-                own[number // config.seeds].results.append(one.without_head() if config.folds else one)
-
-
-def kind_of(taps: Mapping[str | None, FitData]) -> LabelKind:
-    """What the labels are, which does not depend on the tap."""
-    return next(iter(taps.values())).raw["train"].kind
-
-
-def grid_of(head: str, kind: LabelKind, grid: Mapping[str, Sequence[Any]]) -> dict[str, Sequence[Any]]:
-    """The part of a grid that a head has parameters for."""
-    known = defaults(head_class(head, kind))
-    return {name: values for name, values in grid.items() if name in known}
+            for number, one in enumerate(run_trials(head, own[0].task, trials, progress.advance)):
+                # Heads of many folds do not stay in memory.
+                own[number // config.seeds].results.append(replace(one, head=None) if config.folds else one)
 
 
 def _rounds(
@@ -223,7 +210,7 @@ def _rounds(
     keys = np.ascontiguousarray(keys_from_arrow(both.table.column("key"))).view("V16").ravel()
     groups = np.unique(keys, return_inverse=True)[1]  # copies of a sample are on one side of a fold
     everything = np.arange(len(both))
-    for held in folds_of(strata, config.folds, config.seed, groups):
+    for held in _folds(strata, config.folds, config.seed, groups):
         rest = np.setdiff1d(everything, held)
         chosen_by: list[NDArray[np.int64]] = []
         if head_class(head, both.kind).trains_by_epochs:  # which stop by other samples than those that judge
@@ -234,8 +221,32 @@ def _rounds(
         yield fitted, inner[0] if inner else None, judge
 
 
+def _folds(
+    strata: NDArray[Any], n_folds: int, seed: int, groups: NDArray[np.int64]
+) -> Iterator[NDArray[np.int64]]:
+    """Rows that each fold holds out, as many of each stratum as can be; rows of a group stay together."""
+    from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
+
+    n, n_groups = len(strata), len(np.unique(groups))
+    if not 2 <= n_folds <= n_groups:
+        raise ConfigError(f"--folds must be in [2, {n_groups:,}], the number of samples (got {n_folds})")
+    counts = np.bincount(np.unique(strata, return_inverse=True)[1])
+    is_grouped, stratify = n_groups < n, len(counts) > 1 and counts.max() >= n_folds
+    # scikit-learn warns where a class is rarer than there are folds, and stops where all are.
+    kinds = {
+        (False, False): KFold, (False, True): StratifiedKFold,
+        (True, False): GroupKFold, (True, True): StratifiedGroupKFold,
+    }  # fmt: skip
+    splitter = kinds[is_grouped, stratify](n_folds, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The least populated class")
+        for _, held_out in splitter.split(np.zeros(n), strata, groups if is_grouped else None):
+            yield held_out.astype(np.int64)
+
+
 def _ask_optuna(
     grid: Mapping[str, Sequence[Any]],
+    kind: LabelKind,
     config: FitConfig,
     taps: Mapping[str | None, FitData],
     progress: Progress,
@@ -244,9 +255,7 @@ def _ask_optuna(
     study = open_study(config.seed)
     import optuna
 
-    names = list(taps)
-    task = kind_of(taps)
-    made = head_class(config.head, task)
+    names, made = list(taps), head_class(config.head, kind)
     whole = {name: takes_whole_numbers(made, name) for name in grid}
     found: list[Candidate] = []
     while len(found) < config.trials:
@@ -256,7 +265,7 @@ def _ask_optuna(
                 config.head,
                 {name: suggest(trial, name, values, whole[name]) for name, values in grid.items()},
                 trial.suggest_categorical(TAP, names) if len(names) > 1 else names[0],
-                task,
+                kind,
             )
             for trial in asked
         ]
@@ -270,13 +279,10 @@ def _ask_optuna(
     return found
 
 
-def open_study(seed: int, pruner: Any = None) -> Any:
+def open_study(seed: int, n_unpruned: int | None = None) -> Any:
     """A study of optuna that says nothing, and proposes the same for the same seed.
 
-    Raises
-    ------
-    ConfigError
-        optuna is not installed.
+    With ``n_unpruned`` it gives up trials that do worse than the median, but for so many that come first.
     """
     try:
         import optuna
@@ -285,7 +291,9 @@ def open_study(seed: int, pruner: Any = None) -> Any:
             "--search optuna needs optuna: pip install 'headstart[finetune]'; --search grid does without"
         ) from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    sampler = optuna.samplers.TPESampler(seed=seed)
+    sampler, pruner = optuna.samplers.TPESampler(seed=seed), None
+    if n_unpruned is not None:
+        pruner = optuna.pruners.MedianPruner(n_startup_trials=n_unpruned, n_warmup_steps=1)
     return optuna.create_study(sampler=sampler, pruner=pruner, direction="maximize")
 
 

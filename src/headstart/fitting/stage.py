@@ -3,46 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from headstart.cache.store import Cache
-from headstart.fitting.callbacks import finish, tracking
-from headstart.fitting.data import FitData, read_taps
-from headstart.fitting.evaluation import after_refit, calibrated, evaluate_splits
-from headstart.fitting.kept_head import HeadTraining
+from headstart.fitting.data import FitData, gather_views, read_taps, views_of
+from headstart.fitting.evaluation import after_refit, calibrated, evaluate_splits, importance_of
 from headstart.fitting.protocols import shots_and_curve
 from headstart.fitting.report import FitOutcome, make_record
-from headstart.fitting.search import SearchResult, open_heads, search
+from headstart.fitting.search import Candidate, open_heads, search
+from headstart.fitting.trials import Trial, TrialResult, run_trials, spread_of
+from headstart.heads import open_head
 from headstart.heads.predictor import Predictor
-from headstart.registry.peak_memory import MemoryWatch
+from headstart.progress import Silence
+from headstart.registry.machine import MemoryWatch
+from headstart.tracking import epoch_logs, tell_run, tracking
+from headstart.training.callbacks import ShowEpochs, own_callbacks
 
 if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
     from headstart.config import FitConfig
-    from headstart.contracts import Head, Progress
+    from headstart.contracts import Progress
     from headstart.registry.run import Run
+    from headstart.samples import LabelledSamples
     from headstart.tracking import Tracker
-    from headstart.types import LabelKind
+    from headstart.types import Json, LabelKind
 
 
 def fit_head(config: FitConfig, progress: Progress, checkpoint: Path | None = None) -> Run:
     """Choose and train a head on train and validation samples, then report on every split.
 
-    Parameters
-    ----------
-    config : FitConfig
-    progress : Progress
-    checkpoint : Path, optional
-        Where a head that trains by epochs keeps its state, to be taken up after an interruption.
+    A head that trains by epochs keeps its state at ``checkpoint``, to be taken up after an interruption.
     """
     with tracking(config, f"{config.set}-{config.head}", progress) as tracker:
-        record = _fit(config, progress, tracker, checkpoint)
+        run = _fit(config, progress, tracker, checkpoint)
         if tracker:
-            finish(tracker, record)
-    return record
+            tell_run(tracker, run)
+    return run
 
 
 def _fit(config: FitConfig, progress: Progress, tracker: Tracker | None, checkpoint: Path | None) -> Run:
@@ -50,11 +49,16 @@ def _fit(config: FitConfig, progress: Progress, tracker: Tracker | None, checkpo
     features = Cache(config.cache).open_set(config.set, config.digest)
     heads = open_heads(config, _say_label(config, features, progress))
     taps = read_taps(config, features, heads, progress)
-    _import_torch(heads)
+    if any(head.computes_in_torch for head in heads):
+        import torch  # noqa: F401 - so that the time and memory of training are its own
     loaded, memory = perf_counter(), MemoryWatch()
-    chosen, data, found = _choose(config, taps, progress)
+    chosen, data, best, sweep = config, next(iter(taps.values())), None, {}
+    if config.sweep or config.search == "optuna" or config.folds:
+        best, sweep["sweep"] = search(config, taps, progress)
+        update = {"head": best.head, "params": {**config.params, **best.params}}
+        chosen, data = config.model_copy(update=update), taps[best.tap]
     training = HeadTraining(chosen, features, data, progress)
-    kept = training.train(found, tracker, checkpoint)
+    kept = training.train(best, tracker, checkpoint)
     fitted, held = perf_counter(), memory.report()
     predictor = Predictor(kept.head)  # type: ignore[arg-type]
     if config.calibrate:
@@ -65,7 +69,8 @@ def _fit(config: FitConfig, progress: Progress, tracker: Tracker | None, checkpo
         evaluation = after_refit(evaluation, evaluate_splits(predictor, data.splits, config.seed))
     whole = replace(predictor, preparation=data.preparation)
     more = {
-        **training.importance(whole),
+        **sweep,
+        **importance_of(whole, data.raw["validation"], config.seed),
         **training.over_seeds(kept, predictor),
         **shots_and_curve(chosen, data.raw, progress),
     }
@@ -73,8 +78,8 @@ def _fit(config: FitConfig, progress: Progress, tracker: Tracker | None, checkpo
     timings = {
         "load": loaded - start, "fit": fitted - loaded, "evaluate": end - fitted, "total": end - start
     }  # fmt: skip
-    outcome = FitOutcome(chosen, features, data.splits, whole, evaluation, found, held)
-    return make_record(config, outcome, timings, more, progress)
+    outcome = FitOutcome(chosen, features, data.splits, whole, evaluation, timings, more, held)
+    return make_record(config, outcome, progress)
 
 
 def _say_label(config: FitConfig, features: FeatureSet, progress: Progress) -> LabelKind:
@@ -85,18 +90,96 @@ def _say_label(config: FitConfig, features: FeatureSet, progress: Progress) -> L
     return features.label_kinds[column]
 
 
-def _import_torch(heads: Sequence[Head]) -> None:
-    """Import what training needs, so that its time and memory are those of training."""
-    if any(head.computes_in_torch for head in heads):
-        import torch  # noqa: F401
+@dataclass(frozen=True)
+class HeadTraining:
+    """Trains the head of a configuration with its parameters, of which none is left to choose."""
 
+    config: FitConfig
+    features: FeatureSet
+    data: FitData
+    progress: Progress
 
-def _choose(
-    config: FitConfig, taps: Mapping[str | None, FitData], progress: Progress
-) -> tuple[FitConfig, FitData, SearchResult | None]:
-    """The configuration and the data to go on with, chosen by a search where one is asked for."""
-    if not (config.sweep or config.search == "optuna" or config.folds):
-        return config, next(iter(taps.values())), None
-    found = search(config, taps, progress)
-    best = {"head": found.best.head, "params": {**config.params, **found.best.params}}
-    return config.model_copy(update=best), taps[found.best.tap], found
+    @property
+    def validation(self) -> LabelledSamples | None:
+        """The validation samples; None if there are none."""
+        return self.data.splits["validation"] if len(self.data.splits["validation"]) else None
+
+    def train(self, best: Candidate | None, tracker: Tracker | None, checkpoint: Path | None) -> TrialResult:
+        """The best head of a search if it was trained on these samples, else a new one."""
+        config, validation = self.config, self.validation
+        own = own_callbacks(config.callback)
+        if best and not config.folds and not (own or tracker):
+            return max(best.results, key=lambda result: result.seed == config.seed)
+        callbacks = [ShowEpochs(self.progress), *epoch_logs(tracker), *own]
+        trial = Trial(config.params, config.seed, self.data.splits["train"], validation)
+        head = self._fit(trial, callbacks, checkpoint)
+        scores: Mapping[str, float] = {}
+        if validation is not None:
+            scores = Predictor(head).scores(validation.X, validation.targets)
+        return TrialResult(config.params, config.seed, head, scores)
+
+    def refit(self, result: TrialResult) -> Any:
+        """The head anew on train and validation samples, with all that was chosen on validation.
+
+        One that trains by epochs stops after its best epoch, on the same schedule.
+        """
+        kept: Any = result.head
+        both = self.data.splits["train"].joined(self.data.splits["validation"])
+        callbacks: list[Any] = []
+        if kept.trains_by_epochs:
+            best_epoch = kept.best_epoch_
+            callbacks = [
+                ShowEpochs(self.progress),
+                lambda record: record["epoch"] >= best_epoch,
+                *own_callbacks(self.config.callback),
+            ]
+        if self.data.splits["train"].views:
+            views = gather_views(self.features, views_of(self.features, both.feature), both, Silence())
+            both = replace(both, views=views)
+        return self._fit(Trial(result.chosen_params, result.seed, both, None), callbacks, None)
+
+    def _fit(self, trial: Trial, callbacks: Sequence[Any], path: Path | None) -> Any:
+        head: Any = open_head(self.config.head, trial.params, trial.seed, trial.train.kind)
+        given = trial.labelled
+        samples = (given.X, given.y, given.X_val, given.y_val)
+        if not head.trains_by_epochs:
+            return head.fit(*samples)
+        from headstart.training.checkpoint import Checkpoint
+
+        try:
+            return head.fit(*samples, callbacks, given.views, Checkpoint(path) if path else None)
+        finally:
+            self.progress.end()
+
+    def over_seeds(self, kept: TrialResult, predictor: Predictor) -> dict[str, Json]:
+        """The chosen head with other seeds: what each gives on the test samples, their mean and deviation.
+
+        Each is trained, calibrated and refitted as the one that is kept, which comes first.
+        """
+        config, splits = self.config, self.data.splits
+        split = "test" if len(splits["test"]) else "validation"
+        judge = splits[split]
+        if config.seeds < 2 or not len(judge) or config.shots or config.curve:
+            return {}
+        if "random_state" not in predictor.head.get_params():
+            self.progress.say(
+                f"a {config.head} head has no random numbers: all {config.seeds} seeds give the same"
+            )
+        silent = replace(self, progress=Silence())
+        scores = [predictor.scores(judge.X, judge.targets)]
+        self.progress.begin("seeds", config.seeds - 1)
+        try:
+            seeds = [config.seed + n for n in range(config.seeds) if config.seed + n != kept.seed]
+            trials = [
+                Trial(config.params, seed, splits["train"], self.validation)
+                for seed in seeds[: config.seeds - 1]
+            ]
+            for other in run_trials(config.head, judge.kind, trials, self.progress.advance):
+                if other.head is not None:
+                    one = Predictor(other.head)
+                    one = calibrated(one, splits["validation"]) if config.calibrate else one
+                    one = replace(one, head=silent.refit(other)) if config.refit else one
+                    scores.append(one.scores(judge.X, judge.targets))
+        finally:
+            self.progress.end()
+        return {"seeds": {"split": split, **spread_of(scores)}}

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from headstart.errors import ConfigError
 from headstart.heads import open_head
 from headstart.heads.predictor import Predictor
 from headstart.heads.preparation import Preparation
 from headstart.heads.torch_heads import STACKABLE, Labelled, fit_stack
-from headstart.metrics.summary import summarise
+from headstart.metrics.tables import summarise
 from headstart.tasks import open_task
 
 if TYPE_CHECKING:
@@ -37,6 +36,13 @@ class Trial:
     validation: LabelledSamples | None
     judge: LabelledSamples | None = None
 
+    @property
+    def labelled(self) -> Labelled:
+        """Its samples, as heads are fitted on them."""
+        train, validation = self.train, self.validation
+        X_val, y_val = (None, None) if validation is None else (validation.X, validation.targets)
+        return Labelled(train.X, train.targets, X_val, y_val, train.views)
+
 
 @dataclass(frozen=True)
 class TrialResult:
@@ -52,10 +58,6 @@ class TrialResult:
     def has_diverged(self) -> bool:
         """Whether there is no head."""
         return self.head is None and not self.scores
-
-    def without_head(self) -> TrialResult:
-        """The same with its scores alone: many folds do not stay in memory."""
-        return replace(self, head=None)
 
     @property
     def chosen_params(self) -> dict[str, Any]:
@@ -82,21 +84,9 @@ def prepared(
 def run_trials(
     name: str, task: LabelKind, trials: Sequence[Trial], done: Callable[[int], None] = lambda n: None
 ) -> list[TrialResult]:
-    """Fit all of them; torch heads that differ in what a stack may differ in are trained as one.
+    """Fit all of them, in their order; torch heads that differ in what a stack may differ in are trained as one.
 
-    Parameters
-    ----------
-    name : str
-        Of the head.
-    task : LabelKind
-    trials : sequence of Trial
-    done : callable
-        Is told how many more are done.
-
-    Returns
-    -------
-    list of TrialResult
-        In the order of the trials.
+    ``done`` is told how many more are done.
     """
     heads = [open_head(name, trial.params, trial.seed, task) for trial in trials]
     found: dict[int, TrialResult] = {}
@@ -137,41 +127,35 @@ def _likeness(head: Head, trial: Trial, number: int) -> Any:
         return number
     rest = tuple((name, repr(value)) for name, value in sorted(params.items()) if name not in STACKABLE)
     # A network whose inputs are dropped, and one whose are not, are of two kinds.
-    return rest, bool(params["dropout"]), *_likeness_of_samples(trial, str(params["class_weight"]))
+    return rest, bool(params["dropout"]), *_likeness_of_samples(trial, params["class_weight"] == "balanced")
 
 
-def _likeness_of_samples(trial: Trial, class_weight: str) -> tuple[Any, ...]:
+def _likeness_of_samples(trial: Trial, is_balanced: bool) -> tuple[Any, ...]:
     """What samples of heads in one stack share: in memory their shapes and classes; else they are the same."""
     train, validation = trial.train, trial.validation
     if not isinstance(train.X, np.ndarray) or train.X.ndim != 2:
         return id(train), id(validation), trial.seed
-    n_val = None if validation is None else len(validation)
-    if open_task(train.kind).form != "classes":
-        labels: Any = train.y.shape[1:]
+    if is_balanced and train.y.ndim > 1:
+        labels: Any = id(train)
+    elif open_task(train.kind).form != "classes":
+        labels = train.y.shape[1:]
     else:
         classes, counts = np.unique(train.y, return_counts=True)
-        labels = train.names, classes.tobytes(), counts.tobytes() if class_weight == "balanced" else b""
-    if class_weight == "balanced" and train.y.ndim > 1:
-        labels = id(train)
-    return train.X.shape, len(train.views), n_val, labels
+        labels = train.names, classes.tobytes(), counts.tobytes() if is_balanced else b""
+    n_validation = None if validation is None else len(validation)
+    return train.X.shape, len(train.views), n_validation, labels
 
 
 def _fit_group(heads: Sequence[Head], trials: Sequence[Trial]) -> list[Head | None]:
     if heads[0].trains_by_epochs:
-        known = {(id(trial.train), id(trial.validation)): _labelled(trial) for trial in trials}
+        known = {(id(trial.train), id(trial.validation)): trial.labelled for trial in trials}
         samples = [known[id(trial.train), id(trial.validation)] for trial in trials]
         outcomes = fit_stack(cast(Any, heads), samples)
         return [None if out.diverged_at else head for head, out in zip(heads, outcomes, strict=True)]
     for head, trial in zip(heads, trials, strict=True):
-        labelled = _labelled(trial)
-        head.fit(labelled.X, labelled.y, labelled.X_val, labelled.y_val)
+        given = trial.labelled
+        head.fit(given.X, given.y, given.X_val, given.y_val)
     return list(heads)
-
-
-def _labelled(trial: Trial) -> Labelled:
-    train, validation = trial.train, trial.validation
-    X_val, y_val = (None, None) if validation is None else (validation.X, validation.targets)
-    return Labelled(train.X, train.targets, X_val, y_val, train.views)
 
 
 def spread_of(scores: Sequence[Mapping[str, float]]) -> dict[str, Json]:
@@ -181,22 +165,3 @@ def spread_of(scores: Sequence[Mapping[str, float]]) -> dict[str, Json]:
         part: {name: each[part] for name, each in figures.items()} for part in ("values", "mean", "deviation")
     }
     return {"n": len(scores), **parts}
-
-
-def selection_score(task: LabelKind, scores: Sequence[Mapping[str, float]]) -> tuple[float, ...]:
-    """What the best of several is chosen by, see `Task.selection`. The larger the better.
-
-    Parameters
-    ----------
-    task : LabelKind
-    scores : sequence of mapping
-        Of the same parameters with several seeds or folds; their means count.
-
-    Raises
-    ------
-    ConfigError
-        There is nothing to choose by.
-    """
-    if not scores or not all(scores):
-        raise ConfigError("there are no validation samples to choose by; extract with a validation split")
-    return open_task(task).selection(spread_of(scores)["mean"])

@@ -27,11 +27,11 @@ CLASSES = {
     "knn": ("knn", "KNNHead", "KNNRegressor"),
     "centroid": ("centroid", "CentroidHead", None),
     "svm": ("svm", "SVMHead", "SVMRegressor"),
-    "linear": ("linear", "LinearHead", "LinearRegressor"),
-    "mlp": ("mlp", "MLPHead", "MLPRegressor"),
-    "residual": ("mlp", "ResidualHead", "ResidualRegressor"),
-    "attention": ("attention", "AttentionHead", "AttentionRegressor"),
-    "own": ("own", "CustomHead", "CustomRegressor"),
+    "linear": ("neural", "LinearHead", "LinearRegressor"),
+    "mlp": ("neural", "MLPHead", "MLPRegressor"),
+    "residual": ("neural", "ResidualHead", "ResidualRegressor"),
+    "attention": ("neural", "AttentionHead", "AttentionRegressor"),
+    "own": ("neural", "CustomHead", "CustomRegressor"),
 }
 """By kind: the module, the class for classes and labels, and the class for numbers."""
 FORMS = {"classes": "classes", "labels": "several labels a sample", "numbers": "numbers to regress on"}

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from sklearn.utils.validation import check_is_fitted, validate_data
+from numpy.typing import NDArray
 
-from headstart.heads.affine import AffineClassifier
-from headstart.heads.estimators import FLOATS, SCALINGS
+from headstart.heads.estimators import SCALINGS, AffineHead, Classifier, Floats
 from headstart.heads.parameters import Interval
-from headstart.heads.scaling import blocks, standardise
+from headstart.heads.rows import blocks
 
 
-class CentroidHead(AffineClassifier):
+class CentroidHead(Classifier, AffineHead):
     """A sample is of the class whose mean is nearest; it needs one sample of a class.
 
     The logits are cosines over the temperature, or minus half the squared distances (but for what all
@@ -44,40 +42,25 @@ class CentroidHead(AffineClassifier):
         self.temperature = temperature
         self.scaling = scaling
 
-    def fit(
-        self, X: ArrayLike, y: ArrayLike, X_val: ArrayLike | None = None, y_val: ArrayLike | None = None
-    ) -> Self:
-        """Fit on features (N, D) and classes (N,); validation data is not needed."""
-        features, labels = self._begin(X, y)
-        codes = self._learn_classes(labels)
+    def _fit(self, features: Floats, targets: NDArray[Any], held: tuple[Any, Any]) -> None:
         sums = np.zeros((len(self.classes_), features.shape[1]))
         start = 0
         for block in blocks(features):
-            Z = self._unit(standardise(block, self.mean_, self.scale_))
-            np.add.at(sums, codes[start : start + len(Z)], Z)
+            Z = self._standardised(block)
+            np.add.at(sums, targets[start : start + len(Z)], Z)
             start += len(Z)
-        means = sums / np.bincount(codes)[:, None]
+        means = sums / np.bincount(targets)[:, None]
         if self.metric == "cosine":
             self._keep(_unit(means) / self.temperature, np.zeros(len(means)), features.dtype)
         else:
             self._keep(means, -0.5 * np.square(means).sum(axis=1), features.dtype)
-        return self
 
-    def _unit(self, Z: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    def _standardised(self, block: Floats) -> Floats:
+        Z = super()._standardised(block)
         return _unit(Z) if self.metric == "cosine" else Z
 
-    def _scores(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
-        check_is_fitted(self)
-        features = validate_data(self, X, dtype=FLOATS, reset=False)
-        parts = [
-            self._unit(standardise(block, self.mean_, self.scale_)) @ self.coef_.T
-            for block in blocks(features)
-        ]
-        scores: NDArray[np.floating[Any]] = np.concatenate(parts) + self.intercept_
-        return scores
 
-
-def _unit(rows: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+def _unit(rows: NDArray[Any]) -> NDArray[Any]:
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    unit: NDArray[np.floating[Any]] = rows / np.where(lengths > 0, lengths, 1)
+    unit: NDArray[Any] = rows / np.where(lengths > 0, lengths, 1)
     return unit

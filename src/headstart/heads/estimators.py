@@ -1,4 +1,8 @@
-"""What the heads that are not trained by epochs share: reading features and targets, and answering."""
+"""What all heads share: what they say of themselves, reading features and targets, and answering.
+
+A head is one of a way to be fitted (`ClosedFormHead`, `headstart.heads.torch_heads.TorchHead`) and one of a kind of
+answer (`Classifier`, `Regressor`).
+"""
 
 from __future__ import annotations
 
@@ -10,17 +14,23 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
-from sklearn.utils.validation import column_or_1d, validate_data
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from headstart.errors import ConfigError, DataError
 from headstart.heads.parameters import Interval, check
-from headstart.heads.scaling import moments
+from headstart.heads.rows import blocks, moments, standardise
 from headstart.types import UNSEEN, LabelKind
 
 FLOATS = (np.float32, np.float64)
 """What features are computed in; anything else becomes the first."""
 SCALINGS = ("standard", "none")
 CLASS_WEIGHTS = ("none", "balanced")
+HELD_OUT = 5
+"""One in so many samples is held out where there is no validation data."""
+
+Floats = NDArray[np.floating[Any]]
+Tensors = Mapping[str, NDArray[Any]]
+Shapes = dict[str, tuple[int, ...]]
 
 
 class OneClassError(DataError, ValueError):
@@ -31,126 +41,43 @@ class BaseHead(BaseEstimator):  # type: ignore[misc]
     """What every head says of itself; see `headstart.contracts.Head`."""
 
     kind: ClassVar[str]
-    """The head's name: what `open_head` takes and ``head.json`` says."""
     intervals: ClassVar[Mapping[str, Interval]] = {}
     """Which numbers its parameters may have."""
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"scaling": SCALINGS}
     """Which words its parameters may have."""
     fitted: ClassVar[tuple[str, ...]] = ()
-    """Attributes besides the tensors that are kept with a saved head."""
     trains_by_epochs: ClassVar[bool] = False
-    """Whether ``fit`` takes callbacks, views and a checkpoint, and features that stay on disk."""
     trains_side_by_side: ClassVar[bool] = False
-    """Whether several of them can be trained in one pass."""
     computes_in_torch: ClassVar[bool] = False
-    """Whether fitting imports torch in any case."""
     takes_sequences: ClassVar[bool] = False
-    """Whether a sample is several vectors."""
     takes_views: ClassVar[bool] = False
-    """Whether training draws features of changed copies."""
     integers: ClassVar[tuple[str, ...]] = ()
     """Tensors of whole numbers."""
     label_kind: LabelKind | None = None
     """What its labels mean, where that is more than their form says."""
 
-
-class ClosedFormHead(BaseHead):
-    """A head over features (N, D) that is fitted in one go.
-
-    Attributes
-    ----------
-    mean_, scale_ : ndarray of float64, shape (D,)
-        Of the training rows; the scale of a constant column is 1. Without scaling 0 and 1.
-    n_features_in_ : int
-    """
-
-    scaling: str
-
     mean_: NDArray[np.float64]
     scale_: NDArray[np.float64]
     n_features_in_: int
+    n_outputs_: int
 
-    def tensors(self) -> dict[str, NDArray[Any]]:
-        """What was fitted, as arrays that go into a safetensors file."""
+    @property
+    def task(self) -> LabelKind:
+        """What it predicts."""
         raise NotImplementedError
 
-    def restore(self, classes: NDArray[Any] | None, tensors: Mapping[str, NDArray[Any]]) -> Self:
-        """Become fitted with classes (n_classes,), None for a regressor, and what `tensors` gave."""
+    def shapes(self, tensors: Tensors, n_classes: int, n_features: int) -> Shapes:
+        """The shape that each of its tensors must have; a regressor has no classes."""
+        own = self._shapes(tensors, n_classes or self.n_outputs_, n_features)
+        return {"mean": (n_features,), "scale": (n_features,), **own}
+
+    def _shapes(self, tensors: Tensors, n_outputs: int, n_features: int) -> Shapes:
+        """Of those besides the mean and the scale."""
         raise NotImplementedError
 
-    def shapes(
-        self, tensors: Mapping[str, NDArray[Any]], n_classes: int, n_features: int
-    ) -> dict[str, tuple[int, ...]]:
-        """The shape that each tensor must have."""
-        raise NotImplementedError
 
-    def _scores(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
-        """What answers come from, shape (N, n_outputs): logits, or numbers."""
-        raise NotImplementedError
-
-    def _begin(self, X: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.floating[Any]], NDArray[Any]]:
-        """Check everything, and learn the scale; features (N, D) as they are, and the targets."""
-        check(self)
-        features, targets = validate_data(
-            self, X, y, dtype=FLOATS, multi_output=True, y_numeric=isinstance(self, Regressor)
-        )
-        n_features = features.shape[1]
-        scales = self.scaling == "standard"
-        self.mean_, self.scale_ = moments(features) if scales else (np.zeros(n_features), np.ones(n_features))
-        return features, targets
-
-    def _validation(
-        self, X_val: ArrayLike | None, y_val: ArrayLike | None
-    ) -> tuple[NDArray[np.floating[Any]], NDArray[Any]] | None:
-        """Checked validation features and targets; None: there are none."""
-        if X_val is None and y_val is None:
-            return None
-        if X_val is None or y_val is None:
-            raise ConfigError("X_val and y_val go together; give both or neither")
-        features, targets = validate_data(self, X_val, y_val, dtype=FLOATS, multi_output=True, reset=False)
-        return features, targets
-
-
-class Answers:
-    """What a classifier says, from its logits (N, n_classes); with several labels a sample (N, L)."""
-
-    classes_: NDArray[Any]
-    is_multi_: bool
-    _scores: Callable[[Any], NDArray[np.floating[Any]]]
-
-    def decision_function(self, X: Any) -> NDArray[np.floating[Any]]:
-        """Logits, shape (N, n_classes).
-
-        With two classes, by scikit-learn's convention, how far the second is ahead, shape (N,).
-        """
-        logits = self._scores(X)
-        if self.is_multi_ or logits.shape[1] > 2:
-            return logits
-        ahead: NDArray[np.floating[Any]] = logits[:, 1] - logits[:, 0]
-        return ahead
-
-    def predict(self, X: Any) -> NDArray[Any]:
-        """The class of the largest logit, shape (N,); or which labels are likelier than not, (N, L)."""
-        logits = self._scores(X)
-        if self.is_multi_:
-            return (logits > 0).astype(np.int64)
-        labels: NDArray[Any] = self.classes_[logits.argmax(axis=1)]
-        return labels
-
-    def predict_proba(self, X: Any) -> NDArray[np.floating[Any]]:
-        """Probabilities, shape (N, n_classes): rows sum to 1, or with several labels each is by itself."""
-        logits = self._scores(X)
-        if self.is_multi_:
-            likely: NDArray[np.floating[Any]] = expit(logits)
-            return likely
-        logits -= logits.max(axis=1, keepdims=True)
-        np.exp(logits, out=logits)
-        logits /= logits.sum(axis=1, keepdims=True)
-        return logits
-
-
-class Classifier(Answers, ClassifierMixin, ClosedFormHead):  # type: ignore[misc]
-    """A head for classes, or for several labels a sample (``y`` of shape (N, L), 0 or 1).
+class Classifier(ClassifierMixin):  # type: ignore[misc]
+    """Answers in classes, or in several labels a sample (``y`` of shape (N, L), 0 or 1), from logits (N, n_classes).
 
     Attributes
     ----------
@@ -164,12 +91,56 @@ class Classifier(Answers, ClassifierMixin, ClosedFormHead):  # type: ignore[misc
     """Whether it can give a sample several labels."""
     fitted: ClassVar[tuple[str, ...]] = ("is_multi_",)
 
+    kind: ClassVar[str]
+    label_kind: LabelKind | None
+    classes_: NDArray[Any]
+    is_multi_: bool
+    _scores: Callable[[Any], Floats]
+
+    @property
+    def task(self) -> LabelKind:
+        """What it predicts."""
+        return self.label_kind or ("multi" if self.is_multi_ else "single")
+
+    def decision_function(self, X: Any) -> Floats:
+        """Logits, shape (N, n_classes).
+
+        With two classes, by scikit-learn's convention, how far the second is ahead, shape (N,).
+        """
+        logits = self._scores(X)
+        if self.is_multi_ or logits.shape[1] > 2:
+            return logits
+        ahead: Floats = logits[:, 1] - logits[:, 0]
+        return ahead
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """The class of the largest logit, shape (N,); or which labels are likelier than not, (N, L)."""
+        logits = self._scores(X)
+        if self.is_multi_:
+            return (logits > 0).astype(np.int64)
+        labels: NDArray[Any] = self.classes_[logits.argmax(axis=1)]
+        return labels
+
+    def predict_proba(self, X: Any) -> Floats:
+        """Probabilities, shape (N, n_classes): rows sum to 1, or with several labels each is by itself."""
+        logits = self._scores(X)
+        if self.is_multi_:
+            likely: Floats = expit(logits)
+            return likely
+        logits -= logits.max(axis=1, keepdims=True)
+        np.exp(logits, out=logits)
+        logits /= logits.sum(axis=1, keepdims=True)
+        return logits
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = self.takes_labels
         return tags
 
-    def _learn_classes(self, y: NDArray[Any]) -> NDArray[Any]:
+    def _n_outputs(self) -> int:
+        return len(self.classes_)
+
+    def _learn_targets(self, y: NDArray[Any]) -> NDArray[Any]:
         """Learn the classes; codes int64 (N,), or labels 0/1 as uint8 (N, L)."""
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
@@ -188,56 +159,192 @@ class Classifier(Answers, ClassifierMixin, ClosedFormHead):  # type: ignore[misc
             raise OneClassError(f"a head needs at least two classes; {all_are} {self.classes_.tolist()[0]!r}")
         return codes.astype(np.int64)
 
-    def _codes(self, y: NDArray[Any]) -> NDArray[Any]:
+    def _as_targets(self, y: NDArray[Any]) -> NDArray[Any]:
         """Other targets, coded as those of training were; ``UNSEEN`` for a class that training lacks."""
         if self.is_multi_:
             if y.ndim != 2 or y.shape[1] != len(self.classes_):
                 raise DataError(f"y_val has shape {y.shape}; training had {len(self.classes_)} labels")
             return y.astype(np.uint8)
         codes = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
-        return np.where(self.classes_[codes] == y, codes, UNSEEN)
+        return np.where(self.classes_[codes] == y, codes, UNSEEN).astype(np.int64)
 
 
-class Regressor(RegressorMixin, ClosedFormHead):  # type: ignore[misc]
-    """A head for numbers: one a sample, ``y`` of shape (N,), or several, (N, T)."""
+class Regressor(RegressorMixin):  # type: ignore[misc]
+    """Answers in numbers: one a sample, ``y`` of shape (N,), or several, (N, T)."""
 
     fitted: ClassVar[tuple[str, ...]] = ("is_flat_", "n_outputs_")
 
+    label_kind: LabelKind | None
     is_flat_: bool
     n_outputs_: int
+    _scores: Callable[[Any], Floats]
 
-    def predict(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
+    @property
+    def task(self) -> LabelKind:
+        """What it predicts."""
+        return self.label_kind or "regression"
+
+    def predict(self, X: Any) -> Floats:
         """Numbers, of the shape that the targets had: (N,) or (N, T)."""
         numbers = self._scores(X)
         return numbers[:, 0] if self.is_flat_ else numbers
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags
+    def _n_outputs(self) -> int:
+        return self.n_outputs_
 
-    def _learn_targets(self, y: NDArray[Any]) -> NDArray[np.float64]:
+    def _learn_targets(self, y: NDArray[Any]) -> NDArray[Any]:
         """Learn their shape; float64 (N, T)."""
         self.is_flat_ = y.ndim == 1
         numbers = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
         self.n_outputs_ = numbers.shape[1]
         return numbers
 
+    def _as_targets(self, y: NDArray[Any]) -> NDArray[Any]:
+        return np.asarray(y, dtype=np.float64).reshape(len(y), -1)
 
-def sample_weights(codes: NDArray[Any], n_classes: int, class_weight: str) -> NDArray[np.float64] | None:
-    """What samples count, shape (N,), or (N, L) for labels (N, L); None: all alike.
 
-    Balanced, all classes together count as many samples as there are, and each as much as another.
+class ClosedFormHead(BaseHead):
+    """A head over features (N, D) that is fitted in one go.
+
+    Attributes
+    ----------
+    mean_, scale_ : ndarray of float64, shape (D,)
+        Of the training rows; the scale of a constant column is 1. Without scaling 0 and 1.
+    n_features_in_ : int
     """
-    if class_weight == "none":
-        return None
-    if codes.ndim == 1:
-        counts = np.bincount(codes, minlength=n_classes)
-        balanced: NDArray[np.float64] = (len(codes) / (n_classes * counts))[codes]
-        return balanced
-    ones = codes.sum(axis=0, dtype=np.int64)
+
+    kept: ClassVar[tuple[str, ...]]
+    """The names of the fitted arrays; the attributes of these names have an underscore behind them."""
+
+    scaling: str
+    _learn_targets: Callable[[NDArray[Any]], NDArray[Any]]
+    _as_targets: Callable[[NDArray[Any]], NDArray[Any]]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        if isinstance(self, Regressor):
+            tags.target_tags.multi_output = True
+        return tags
+
+    def tensors(self) -> dict[str, NDArray[Any]]:
+        """What was fitted, as arrays that go into a safetensors file."""
+        check_is_fitted(self)
+        return {name: getattr(self, f"{name}_") for name in ("mean", "scale", *self.kept)}
+
+    def restore(self, classes: NDArray[Any] | None, tensors: Tensors) -> Self:
+        """Become fitted with classes (n_classes,), None for a regressor, and what `tensors` gave."""
+        if classes is not None:
+            self.classes_ = classes
+        for name in ("mean", "scale", *self.kept):
+            setattr(self, f"{name}_", tensors[name])
+        self.n_features_in_ = len(self.mean_)
+        return self
+
+    def fit(
+        self, X: ArrayLike, y: ArrayLike, X_val: ArrayLike | None = None, y_val: ArrayLike | None = None
+    ) -> Self:
+        """Fit on features (N, D) and classes (N,), labels 0/1 (N, L), or of a regressor numbers (N,) or (N, T).
+
+        Validation data is used where a parameter is chosen by it.
+
+        Raises
+        ------
+        ConfigError
+            A parameter cannot have this value.
+        DataError
+            There is only one class.
+        """
+        check(self)
+        features, targets = validate_data(
+            self, X, y, dtype=FLOATS, multi_output=True, y_numeric=isinstance(self, Regressor)
+        )
+        n_features = features.shape[1]
+        scales = self.scaling == "standard"
+        self.mean_, self.scale_ = moments(features) if scales else (np.zeros(n_features), np.ones(n_features))
+        self._fit(features, self._learn_targets(targets), (X_val, y_val))
+        return self
+
+    def _fit(self, features: Floats, targets: NDArray[Any], held: tuple[Any, Any]) -> None:
+        """Fit on checked features, as they are, and targets; ``held`` is for `_validation`."""
+        raise NotImplementedError
+
+    def _centre(self, features: Floats) -> NDArray[np.float64]:
+        """The mean of the training rows, scaling or not."""
+        return self.mean_ if self.scaling == "standard" else features.mean(axis=0, dtype=np.float64)
+
+    def _validation(self, held: tuple[Any, Any]) -> tuple[Floats, NDArray[Any]] | None:
+        """Checked validation features, and targets as those of training are; None if there are none."""
+        if all(part is None for part in held):
+            return None
+        if any(part is None for part in held):
+            raise ConfigError("X_val and y_val go together; give both or neither")
+        features, targets = validate_data(self, *held, dtype=FLOATS, multi_output=True, reset=False)
+        return features, self._as_targets(targets)
+
+
+class AffineHead(ClosedFormHead):
+    """A head whose scores are ``((X - mean_) / scale_) @ coef_.T + intercept_``.
+
+    Attributes
+    ----------
+    coef_ : ndarray of float, shape (n_outputs, D)
+        For two classes too: minus and plus half of what scikit-learn keeps as one row.
+    intercept_ : ndarray of float, shape (n_outputs,)
+    """
+
+    kept: ClassVar[tuple[str, ...]] = ("coef", "intercept")
+
+    coef_: Floats
+    intercept_: Floats
+
+    def _shapes(self, tensors: Tensors, n_outputs: int, n_features: int) -> Shapes:
+        return {"coef": (n_outputs, n_features), "intercept": (n_outputs,)}
+
+    def _keep(self, coef: Floats, intercept: Floats, dtype: Any) -> None:
+        """Take over what a solver found; one row for two classes becomes two."""
+        if len(coef) == 1 and isinstance(self, Classifier) and not self.is_multi_:
+            coef = np.concatenate([-coef, coef]) / 2
+            intercept = np.concatenate([-intercept, intercept]) / 2
+        # A transposed view would take another path through BLAS than the array that a saved head
+        # is read back as, and the two would differ in the last bit.
+        self.coef_ = np.ascontiguousarray(coef, dtype=dtype)
+        self.intercept_ = np.ascontiguousarray(intercept, dtype=dtype)
+
+    def _scores(self, X: ArrayLike) -> Floats:
+        check_is_fitted(self)
+        features = validate_data(self, X, dtype=FLOATS, reset=False)
+        parts = [self._standardised(block) @ self.coef_.T for block in blocks(features)]
+        scores: Floats = np.concatenate(parts) + self.intercept_
+        return scores
+
+    def _standardised(self, block: Floats) -> Floats:
+        return standardise(block, self.mean_, self.scale_)
+
+
+def held_out(codes: NDArray[Any], seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows to train on and rows to choose by: a fifth of each class, and none of a class with one sample.
+
+    Parameters
+    ----------
+    codes : ndarray
+        Of classes (N,); labels 0/1 or numbers (N, L) are not stratified.
+    seed : int
+
+    Returns
+    -------
+    train, held : ndarray of int64
+        Sorted. Where all classes have one sample, both are all rows.
+    """
     n = len(codes)
-    weights: NDArray[np.float64] = np.where(
-        codes > 0, n / (2 * ones.clip(min=1)), n / (2 * (n - ones).clip(min=1))
-    )
-    return weights
+    order = np.random.default_rng(seed).permutation(n)
+    classes = codes if codes.ndim == 1 else np.zeros(n, dtype=np.int64)
+    # Samples in their drawn order, class by class: each is held out if its place among its own says so.
+    grouped = order[np.argsort(classes[order], kind="stable")]
+    counts = np.bincount(classes)
+    counts = counts[counts > 0]
+    place = np.arange(n) - np.repeat(np.cumsum(counts) - counts, counts)
+    quota = np.repeat(np.where(counts < 2, 0, np.maximum(np.round(counts / HELD_OUT), 1)), counts)
+    held = np.sort(grouped[place < quota])
+    if not len(held):
+        return np.arange(n), np.arange(n)
+    return np.setdiff1d(np.arange(n), held), held

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Self
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from headstart.heads.estimators import FLOATS, Classifier, ClosedFormHead, Regressor
-from headstart.heads.grids import numbers_of
+from headstart.heads.estimators import FLOATS, Classifier, ClosedFormHead, Floats, Regressor, Shapes, Tensors
 from headstart.heads.neighbours import QUERIES, nearest, squared_errors, unit_rows, votes
-from headstart.heads.parameters import Interval, ParameterError
-from headstart.heads.rows import in_blocks
-from headstart.heads.scaling import standardise
+from headstart.heads.parameters import Interval, ParameterError, numbers_of
+from headstart.heads.rows import in_blocks, standardise
 
 KS = (1, 2, 3, 5, 10, 20, 50, 100, 200)
 """What ``auto`` tries."""
@@ -24,11 +22,10 @@ LEAVE_OUT = 20_000
 
 class _KNN(ClosedFormHead):
     kind: ClassVar[str] = "knn"
-    intervals: ClassVar = {
-        "k": Interval(1, auto=True, whole=True),
-        "temperature": Interval(0, open_low=True),
-    }
+    kept: ClassVar[tuple[str, ...]] = ("rows", "answers")
+    intervals: ClassVar = {"k": Interval(1, auto=True, whole=True), "temperature": Interval(0, open_low=True)}
 
+    _n_outputs: Callable[[], int]
     k_: int
     path_: list[dict[str, float]]
     rows_: NDArray[np.float32]
@@ -46,57 +43,35 @@ class _KNN(ClosedFormHead):
         self.temperature = temperature
         self.scaling = scaling
 
-    def tensors(self) -> dict[str, NDArray[Any]]:
-        """What was fitted, as arrays that go into a safetensors file."""
-        check_is_fitted(self)
-        return {"mean": self.mean_, "scale": self.scale_, "rows": self.rows_, "answers": self.answers_}
-
-    def restore(self, classes: NDArray[Any] | None, tensors: Mapping[str, NDArray[Any]]) -> Self:
-        """Become fitted with classes (n_classes,), None for a regressor, and what `tensors` gave."""
-        if classes is not None:
-            self.classes_ = classes
-        self.mean_, self.scale_ = tensors["mean"], tensors["scale"]
-        self.rows_, self.answers_ = tensors["rows"], tensors["answers"]
-        self.n_features_in_ = self.rows_.shape[1]
-        return self
-
-    def shapes(
-        self, tensors: Mapping[str, NDArray[Any]], n_classes: int, n_features: int
-    ) -> dict[str, tuple[int, ...]]:
-        """The shape that each tensor must have."""
+    def _shapes(self, tensors: Tensors, n_outputs: int, n_features: int) -> Shapes:
         n = len(tensors["rows"]) if "rows" in tensors else 0
-        flat = bool(n_classes) and not getattr(self, "is_multi_", False)
-        answers = (n,) if flat else (n, n_classes or self.n_outputs_)
-        return {"mean": (n_features,), "scale": (n_features,), "rows": (n, n_features), "answers": answers}
+        has_codes = isinstance(self, Classifier) and not self.is_multi_
+        return {"rows": (n, n_features), "answers": (n,) if has_codes else (n, n_outputs)}
 
-    def _remember(
-        self,
-        features: NDArray[np.floating[Any]],
-        answers: NDArray[Any],
-        validation: tuple[NDArray[np.floating[Any]], NDArray[Any]] | None,
-    ) -> None:
-        """Keep the rows, and choose k by the squared error of what their neighbours say."""
-        self.rows_, self.answers_ = self._unit(features), answers
+    def _fit(self, features: Floats, targets: NDArray[Any], held: tuple[Any, Any]) -> None:
+        judge = self._validation(held)
+        self.rows_ = self._unit(features)
+        self.answers_ = targets.astype(np.int32) if targets.dtype == np.int64 else targets
         self.path_ = []
-        if self.k != "auto":
-            self.k_ = int(self.k)
-            return
-        n = len(features)
-        if validation is not None:
-            queries, wanted, own, most = self._unit(validation[0]), validation[1], None, n
+        self.k_ = self._choose(judge) if self.k == "auto" else int(self.k)
+
+    def _choose(self, judge: tuple[Floats, NDArray[Any]] | None) -> int:
+        """The k with the least squared error of what the neighbours say."""
+        n, own = len(self.rows_), None
+        if judge is not None:
+            queries, wanted, most = self._unit(judge[0]), judge[1], n
         else:
             own = np.unique(np.linspace(0, n - 1, min(n, LEAVE_OUT)).astype(np.int64))
-            queries, wanted, most = self.rows_[own], answers[own], n - 1
+            queries, wanted, most = self.rows_[own], self.answers_[own], n - 1
         ks = [k for k in self._ks() if k <= most]
         if not ks:
-            self.k_ = 1
-            return
+            return 1
         errors = np.zeros(len(ks))
         for part, said in self._votes(queries, ks, own):
             errors += [squared_errors(each, wanted[part]) for each in said]
         errors /= len(queries)
         self.path_ = [{"k": k, "error": error} for k, error in zip(ks, errors.tolist(), strict=True)]
-        self.k_ = ks[int(errors.argmin())]
+        return ks[int(errors.argmin())]
 
     def _ks(self) -> list[int]:
         given = numbers_of("ks", self.ks)
@@ -113,14 +88,12 @@ class _KNN(ClosedFormHead):
         self, queries: NDArray[np.float32], ks: Sequence[int], own: NDArray[np.int64] | None = None
     ) -> Iterator[tuple[slice, Iterator[NDArray[np.float64]]]]:
         """Blocks of queries, with what the neighbours say for each k, ascending; `own` as `nearest` has it."""
+        n_outputs: int = self._n_outputs()
         for part, block in in_blocks(queries, QUERIES):
             near = nearest(block, self.rows_, ks[-1], own=None if own is None else own[part], is_unit=True)
-            yield part, votes(near, self.answers_, self._n_outputs(), ks, float(self.temperature))
+            yield part, votes(near, self.answers_, n_outputs, ks, float(self.temperature))
 
-    def _n_outputs(self) -> int:
-        raise NotImplementedError
-
-    def _said(self, X: ArrayLike) -> NDArray[np.float64]:
+    def _scores(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
         """Weighted means of the neighbours' answers, shape (N, n_outputs)."""
         check_is_fitted(self)
         features = validate_data(self, X, dtype=FLOATS, reset=False)
@@ -128,7 +101,7 @@ class _KNN(ClosedFormHead):
         return np.concatenate([said for _, [said] in self._votes(self._unit(features), [k])])
 
 
-class KNNHead(_KNN, Classifier):
+class KNNHead(Classifier, _KNN):
     """A vote of the nearest training samples by cosine, each weighted by exp(similarity / temperature).
 
     Nothing is trained, so that it says what the features alone are worth.
@@ -165,23 +138,9 @@ class KNNHead(_KNN, Classifier):
     integers: ClassVar = ("answers",)
     fitted: ClassVar = (*Classifier.fitted, "k_", "path_")
 
-    def fit(
-        self, X: ArrayLike, y: ArrayLike, X_val: ArrayLike | None = None, y_val: ArrayLike | None = None
-    ) -> Self:
-        """Fit on features (N, D) and classes (N,) or labels 0/1 (N, L)."""
-        features, labels = self._begin(X, y)
-        codes = self._learn_classes(labels)
-        validation = self._validation(X_val, y_val)
-        coded = None if validation is None else (validation[0], self._codes(validation[1]))
-        self._remember(features, codes if self.is_multi_ else codes.astype(np.int32), coded)
-        return self
-
-    def _n_outputs(self) -> int:
-        return len(self.classes_)
-
     def _scores(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
         """Log-odds of labels, or logarithms of the shares of classes: their softmax is the shares."""
-        shares = self._said(X).clip(1e-12, 1)
+        shares = super()._scores(X).clip(1e-12, 1)
         scores = np.log(shares)
         if self.is_multi_:
             scores -= np.log((1 - shares).clip(min=1e-12))
@@ -189,28 +148,7 @@ class KNNHead(_KNN, Classifier):
         return logs
 
 
-class KNNRegressor(_KNN, Regressor):
+class KNNRegressor(Regressor, _KNN):
     """The weighted mean of the nearest training samples' numbers; for the parameters see `KNNHead`."""
 
     fitted: ClassVar = (*Regressor.fitted, "k_", "path_")
-
-    def fit(
-        self, X: ArrayLike, y: ArrayLike, X_val: ArrayLike | None = None, y_val: ArrayLike | None = None
-    ) -> Self:
-        """Fit on features (N, D) and numbers (N,) or (N, T)."""
-        features, labels = self._begin(X, y)
-        numbers = self._learn_targets(labels)
-        validation = self._validation(X_val, y_val)
-        if validation is not None:
-            validation = (
-                validation[0],
-                np.asarray(validation[1], dtype=np.float64).reshape(-1, self.n_outputs_),
-            )
-        self._remember(features, numbers, validation)
-        return self
-
-    def _n_outputs(self) -> int:
-        return self.n_outputs_
-
-    def _scores(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
-        return self._said(X)

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TypeAlias
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
 
 from array_api_compat import array_namespace
 
-from headstart.heads.arrays import Array
+from headstart.heads.devices import Array
 
 MEMORY = 10
 """Pairs of steps and changes of gradient that stand for the curvature."""
@@ -22,37 +22,25 @@ N_TRIALS = 20
 ENOUGH = 1e-4
 """The share of the promised decrease that a step must give (Armijo)."""
 
-Loss: TypeAlias = Callable[[Array], tuple[Array, Array]]
-"""Parameters (G, P) to losses (G,) in float64 and gradients (G, P), without the penalty."""
+Pairs: TypeAlias = deque[tuple[Array, Array]]
+"""Steps (G, P), and how the gradient of the loss without its penalty changed along each: they hold for every ``C``."""
 
 
-@dataclass(slots=True)
-class Curvature:
-    """What past steps told about the loss without its penalty, so that it holds for every ``C``.
-
-    Parameters
-    ----------
-    pairs : deque of (Array, Array), each of shape (G, P)
-        Steps, and how the gradient of the loss changed along each.
-    """
-
-    pairs: deque[tuple[Array, Array]] = field(default_factory=lambda: deque(maxlen=MEMORY))
+def no_pairs() -> Pairs:
+    """Nothing is known of the curvature yet."""
+    return deque(maxlen=MEMORY)
 
 
-@dataclass(frozen=True, slots=True)
-class Minimum:
-    """Where a minimisation ended.
+class Loss(Protocol):
+    """A loss of G problems, without the penalty."""
 
-    Parameters
-    ----------
-    converged : bool
-        False where an iteration limit or the precision of the numbers ended it.
-    """
+    penalised: Array
+    """1 for what the penalty is on, 0 for intercepts, (P,)."""
+    bends: Array
+    """About how much the loss curves along what has no penalty, 0 elsewhere, (G, P)."""
 
-    at: Array
-    objective: Array
-    n_iter: int
-    converged: bool
+    def __call__(self, at: Array, /) -> tuple[Array, Array]:
+        """Losses (G,) in float64 and gradients (G, P) at parameters (G, P)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,36 +55,28 @@ class Point:
 
 
 def minimise(
-    loss: Loss,
-    start: Array,
-    C: float,
-    penalised: Array,
-    bends: Array,
-    curvature: Curvature,
-    max_iter: int,
-    tol: float,
-) -> Minimum:
+    loss: Loss, start: Array, C: float, known: Pairs, max_iter: int, tol: float
+) -> tuple[Point, int, bool]:
     """Minimise ``C * loss(x) + 0.5 * sum(penalised * x**2)`` for each row x of (G, P).
 
     Parameters
     ----------
-    loss : Loss
-    start : Array, shape (G, P)
-    C : float
-    penalised : Array, shape (P,)
-        1 for what the penalty is on, 0 for intercepts.
-    bends : Array, shape (G, P)
-        About how much the loss curves along what has no penalty; 0 elsewhere.
-    curvature : Curvature
-        Of minimisations before this one, of the same loss; goes on being learnt.
-    max_iter : int
+    known : Pairs
+        Of minimisations before this one, of the same loss; more are learnt.
     tol : float
         Ends where the objective fell by less than this share in the last iterations.
+
+    Returns
+    -------
+    Point, int, bool
+        The minimum, after how many iterations, and whether it is one: not where an iteration limit or the
+        precision of the numbers ended it.
 
     References
     ----------
     Nocedal and Wright, Numerical Optimization, 2nd ed., algorithms 3.1 and 7.4.
     """
+    penalised = loss.penalised
 
     def look(at: Array) -> Point:
         losses, slope = loss(at)
@@ -104,7 +84,7 @@ def minimise(
         penalty = dot(pulled, at)
         return Point(at, C * losses + 0.5 * penalty, penalty, slope, C * slope + pulled)
 
-    convexity = penalised + C * bends
+    convexity = penalised + C * loss.bends
     point = look(start)
     trail = deque([point.objective], maxlen=LOOK_BACK + 1)
     done = _is_certain(point, convexity, tol)
@@ -112,17 +92,17 @@ def minimise(
     stuck = xp.zeros_like(done)
     n_iter = 0
     while n_iter < max_iter and not bool(xp.all(done | stuck)):
-        direction = _direction(point, C, penalised, curvature)
+        direction = _direction(point, C, penalised, known)
         direction[done | stuck] = 0  # what is done stays where it is while the others go on
         after, failed = _search(look, point, direction)
         step, change = after.at - point.at, after.loss_gradient - point.loss_gradient
         if bool(xp.any(dot(step, C * change + penalised * step) > 0)):
-            curvature.pairs.append((step, change))
+            known.append((step, change))
         point, n_iter = after, n_iter + 1
         trail.append(point.objective)
         stuck |= failed & ~done
         done |= _is_certain(point, convexity, tol) | _is_slow(trail, tol)
-    return Minimum(point.at, point.objective, n_iter, bool(xp.all(done)))
+    return point, n_iter, bool(xp.all(done))
 
 
 def dot(a: Array, b: Array) -> Array:
@@ -149,13 +129,13 @@ def _is_slow(trail: deque[Array], tol: float) -> Array:
     return slow
 
 
-def _direction(point: Point, C: float, penalised: Array, curvature: Curvature) -> Array:
+def _direction(point: Point, C: float, penalised: Array, known: Pairs) -> Array:
     """Minus the gradient times an inverse Hessian that the pairs approximate, row by row."""
     xp, q = array_namespace(point.gradient), point.gradient
-    if not curvature.pairs:
+    if not known:
         length = xp.linalg.vector_norm(q, axis=-1, keepdims=True)
         return -q / xp.clip(length, min=1)
-    pairs = [(step, C * change + penalised * step) for step, change in curvature.pairs]
+    pairs = [(step, C * change + penalised * step) for step, change in known]
     curved = [dot(step, bend) for step, bend in pairs]
     shares: list[Array] = []
     for (step, bend), width in zip(reversed(pairs), reversed(curved), strict=True):

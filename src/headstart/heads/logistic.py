@@ -3,32 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
+from array_api_compat import array_namespace, device
 from numpy.typing import ArrayLike, NDArray
 
-from headstart.heads.affine import AffineClassifier
-from headstart.heads.arrays import fetched
-from headstart.heads.devices import pick_gpu, seed_of
-from headstart.heads.estimators import CLASS_WEIGHTS, SCALINGS
-from headstart.heads.grids import numbers_of
-from headstart.heads.holdout import held_out
-from headstart.heads.parameters import SEEDS, Interval
-from headstart.heads.scaling import standardise
+from headstart.heads.devices import Array, fetched, moved, pick_gpu, seed_of
+from headstart.heads.estimators import (
+    CLASS_WEIGHTS,
+    FLOATS,
+    SCALINGS,
+    AffineHead,
+    Classifier,
+    Floats,
+    held_out,
+)
+from headstart.heads.lbfgs import minimise, no_pairs
+from headstart.heads.logistic_losses import SigmoidLoss, SoftmaxLoss, softplus
+from headstart.heads.parameters import SEEDS, Interval, numbers_of
+from headstart.heads.rows import standardise
 
 if TYPE_CHECKING:
     import torch
-
-    from headstart.heads.logistic_path import PathSolver, Problem, Solution
 
 STRENGTHS = np.logspace(-4, 1.5, 12)
 """What ``auto`` tries on features of variance 1; on others, divided by their mean variance."""
 WORSE = 1.02
 """By how much the loss must have risen above its least for the path to end."""
+Route: TypeAlias = list[tuple[float, Array]]
+"""Values of C with where the minimum was, in the order they were solved."""
 
 
-class LogisticHead(AffineClassifier):
+class LogisticHead(Classifier, AffineHead):
     """Multinomial logistic regression with an L2 penalty; with several labels a sample, one for each.
 
     Solved by L-BFGS, in single precision where the features are: in numpy, or in torch on a GPU. The objective is
@@ -87,7 +95,7 @@ class LogisticHead(AffineClassifier):
         "random_state": SEEDS,
     }
     choices: ClassVar = {"scaling": SCALINGS, "class_weight": CLASS_WEIGHTS}
-    fitted: ClassVar = (*AffineClassifier.fitted, "C_", "path_", "objective_", "n_iter_", "converged_")
+    fitted: ClassVar = (*Classifier.fitted, "C_", "path_", "objective_", "n_iter_", "converged_")
 
     C_: float
     path_: list[dict[str, float]]
@@ -117,70 +125,32 @@ class LogisticHead(AffineClassifier):
         self.random_state = random_state
         self.device = device
 
-    def fit(
-        self, X: ArrayLike, y: ArrayLike, X_val: ArrayLike | None = None, y_val: ArrayLike | None = None
-    ) -> Self:
-        """Fit on features (N, D) and classes (N,) or labels 0/1 (N, L).
-
-        Raises
-        ------
-        ConfigError
-            A parameter cannot have this value.
-        DataError
-            There is only one class.
-        """
-        features, labels = self._begin(X, y)
-        codes = self._learn_classes(labels)
-        validation = self._validation(X_val, y_val)
+    def _fit(self, features: Floats, targets: NDArray[Any], held: tuple[Any, Any]) -> None:
+        validation = self._validation(held)
         # The penalty leaves the intercepts alone, so that centred features have the same solution; and
         # L-BFGS finds it in far fewer steps.
-        centre = self.mean_ if self.scaling == "standard" else features.mean(axis=0, dtype=np.float64)
+        centre, n_classes = self._centre(features), len(self.classes_)
         Z, gpu = standardise(features, centre, self.scale_), pick_gpu(self.device)
         self.path_ = []
-        problem = self._problem(Z, codes, gpu)
+        problem = problem_of(Z, targets, n_classes, gpu, self.class_weight, float(self.label_smoothing))
         if self.C != "auto":
             solution = self._solver(problem).solve(float(self.C))
         elif validation is None:
-            solution = self._choose_by_holdout(problem, codes)
+            train, rest = held_out(targets, seed_of(self.random_state))
+            judge = replace(problem.rows(rest), weights=None, smoothing=0.0)
+            chosen, route = self._choose(problem.rows(train), judge)
+            solution = self._solver(problem, route).solve(chosen.C)
         else:
-            Z_val = standardise(validation[0], centre, self.scale_)
-            held = self._problem(Z_val, self._codes(validation[1]), gpu, judges=True)
-            solution = self._choose(problem, held)[0]
+            Z_val, val = standardise(validation[0], centre, self.scale_), validation[1]
+            seen = val.reshape(len(val), -1)[:, 0] >= 0
+            solution, _ = self._choose(problem, problem_of(Z_val[seen], val[seen], n_classes, gpu))
         self._take(solution, centre, features.dtype)
-        return self
 
-    def _problem(
-        self, Z: NDArray[Any], codes: NDArray[Any], gpu: torch.device | None, judges: bool = False
-    ) -> Problem:
-        """What is fitted; or, without weights and smoothing, what judges a fit."""
-        from headstart.heads.logistic_path import problem_of
-
-        n_classes = len(self.classes_)
-        if judges:
-            seen = codes.reshape(len(codes), -1)[:, 0] >= 0
-            return problem_of(Z[seen], codes[seen], n_classes, gpu)
-        return problem_of(Z, codes, n_classes, gpu, self.class_weight, float(self.label_smoothing))
-
-    def _solver(self, problem: Problem, guide: list[Any] | None = None) -> PathSolver:
-        from headstart.heads.logistic_path import PathSolver
-
+    def _solver(self, problem: Problem, guide: Route | None = None) -> PathSolver:
         return PathSolver(problem, int(self.max_iter), float(self.tol), guide)
 
-    def _choose_by_holdout(self, problem: Problem, codes: NDArray[Any]) -> Solution:
-        train, held = held_out(codes, seed_of(self.random_state))
-        chosen, route = self._choose(problem.rows(train), self._without_weights(problem.rows(held)))
-        return self._solver(problem, route).solve(chosen.C)
-
-    @staticmethod
-    def _without_weights(problem: Problem) -> Problem:
-        from dataclasses import replace
-
-        return replace(problem, weights=None, smoothing=0.0)
-
-    def _choose(self, problem: Problem, held: Problem) -> tuple[Solution, list[Any]]:
+    def _choose(self, problem: Problem, held: Problem) -> tuple[Solution, Route]:
         """The solution with the least log loss on what was held out, and the route to it."""
-        from headstart.heads.logistic_path import losses_of
-
         solver, best, least = self._solver(problem), None, np.inf
         for C in self._strengths(problem):
             solution = solver.solve(C)
@@ -208,3 +178,181 @@ class LogisticHead(AffineClassifier):
         if self.scaling == "none":
             intercept = intercept - coef.astype(np.float64) @ centre
         self._keep(coef, intercept, dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What logistic regressions are fitted on: centred features X (N, D), and weights as `sample_weights` gives them.
+
+    Targets are codes int64 (N,), or labels 0/1 (N, L) of the dtype of X: a regression for each.
+    """
+
+    X: Array
+    targets: Array
+    n_classes: int
+    weights: Array | None = None
+    smoothing: float = 0.0
+
+    def loss(self) -> SoftmaxLoss | SigmoidLoss:
+        """The loss without its penalty."""
+        if self.targets.ndim == 1:
+            return SoftmaxLoss(self.X, self.targets, self.n_classes, self.weights, self.smoothing)
+        return SigmoidLoss(self.X, self.targets, self.weights, self.smoothing)
+
+    def rows(self, chosen: NDArray[np.int64]) -> Problem:
+        """The same with some of the samples."""
+        xp = array_namespace(self.X)
+        at = xp.asarray(chosen, device=device(self.X))
+        weights = None if self.weights is None else self.weights[at]
+        return Problem(self.X[at], self.targets[at], self.n_classes, weights, self.smoothing)
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """One logistic regression; for the attributes see `LogisticHead`."""
+
+    C: float
+    coef: Array
+    intercept: Array
+    objective: float
+    n_iter: int
+    converged: bool
+
+    def scores(self, X: Array) -> Array:
+        """Logits, shape (N, n_classes)."""
+        return X @ self.coef.T + self.intercept
+
+
+class PathSolver:
+    """Solves one problem for one C after the other.
+
+    ``guide`` is the `route` of a similar problem: where its minimum was, this one's path begins.
+    """
+
+    def __init__(self, problem: Problem, max_iter: int, tol: float, guide: Route | None = None) -> None:
+        self.route: Route = []
+        self._loss, self._pairs = problem.loss(), no_pairs()
+        self._max_iter, self._tol = max_iter, tol
+        self._guide = dict(guide or [])
+
+    def solve(self, C: float) -> Solution:
+        """The regression at a C."""
+        with np.errstate(over="ignore", invalid="ignore"):  # a step that goes too far is shortened
+            found, n_iter, converged = minimise(
+                self._loss, self._start(C), C, self._pairs, self._max_iter, self._tol
+            )
+        self.route.append((C, found.at))
+        coef, intercept = self._loss.unpack(found.at)
+        return Solution(C, coef, intercept, float(found.objective.sum()), n_iter, converged)
+
+    def _start(self, C: float) -> Array:
+        if not self.route:
+            return self._guide.get(C, self._loss.start)
+        # On a line through the last two minima over log C, the next one is near: half the iterations of a start
+        # from the last. (Where another fold's minimum moved to is worse: what is left of its error adds up.)
+        last_C, last = self.route[-1]
+        if len(self.route) < 2 or self.route[-2][0] == last_C:
+            return last
+        (before_C, before) = self.route[-2]
+        stride = float(np.log(C / last_C) / np.log(last_C / before_C))
+        return last + min(stride, 1.0) * (last - before)
+
+
+def problem_of(
+    X: NDArray[np.floating[Any]],
+    codes: NDArray[Any],
+    n_classes: int,
+    gpu: torch.device | None,
+    class_weight: str = "none",
+    smoothing: float = 0.0,
+) -> Problem:
+    """A problem of centred features and of codes (N,) or labels 0/1 (N, L), on the CPU or on a GPU.
+
+    Two classes are one label: as in scikit-learn, the penalty is then on the difference of the classes alone.
+    """
+    if codes.ndim == 1 and n_classes == 2:
+        weights = sample_weights(codes, 2, class_weight)
+        codes, weights = codes[:, None], None if weights is None else weights[:, None]
+    else:
+        weights = sample_weights(codes, n_classes, class_weight)
+    targets = codes.astype(np.int64 if codes.ndim == 1 else X.dtype)
+    counts = None if weights is None else moved(weights.astype(X.dtype), gpu)
+    return Problem(moved(X, gpu), moved(targets, gpu), n_classes, counts, smoothing)
+
+
+def sample_weights(codes: NDArray[Any], n_classes: int, class_weight: str) -> NDArray[np.float64] | None:
+    """What samples count, shape (N,), or (N, L) for labels (N, L); None if all count alike.
+
+    Balanced, all classes together count as many samples as there are, and each as much as another.
+    """
+    if class_weight == "none":
+        return None
+    if codes.ndim == 1:
+        counts = np.bincount(codes, minlength=n_classes)
+        balanced: NDArray[np.float64] = (len(codes) / (n_classes * counts))[codes]
+        return balanced
+    ones, n = codes.sum(axis=0, dtype=np.int64), len(codes)
+    weights: NDArray[np.float64] = np.where(
+        codes > 0, n / (2 * ones.clip(min=1)), n / (2 * (n - ones).clip(min=1))
+    )
+    return weights
+
+
+def logistic_path_cv(
+    X: ArrayLike,
+    y: ArrayLike,
+    Cs: Sequence[float] | NDArray[np.float64],
+    folds: int = 5,
+    *,
+    max_iter: int = 1000,
+    tol: float = 1e-3,
+    device: str = "auto",
+) -> NDArray[np.float64]:
+    """Accuracy of logistic regression for every fold and C, as `LogisticRegressionCV` measures it.
+
+    Folds are stratified and not shuffled. Features are taken as they are, without scaling.
+
+    Parameters
+    ----------
+    X : array-like, shape (N, D)
+    y : array-like, shape (N,)
+    Cs : sequence of float
+    folds : int in [2, inf)
+    tol : float
+        See `PathSolver`. At the default, objectives on MiniLM's features of banking77 end within 4e-3 of their
+        minima; those of `LogisticRegressionCV` at its own default lie up to 0.1 above at large C.
+
+    Returns
+    -------
+    ndarray, shape (folds, n_Cs)
+    """
+    from sklearn.model_selection import StratifiedKFold
+
+    features, (classes, codes) = np.asarray(X), np.unique(np.asarray(y), return_inverse=True)
+    features = features if features.dtype in FLOATS else features.astype(np.float32)
+    mean = features.mean(axis=0, dtype=np.float64).astype(features.dtype)
+    whole = problem_of(features - mean, codes, len(classes), pick_gpu(device))
+    grid = np.asarray(Cs, dtype=np.float64)
+    scores = np.empty((folds, len(grid)))
+    for fold, (train, held) in enumerate(StratifiedKFold(folds).split(features, codes)):
+        solver = PathSolver(whole.rows(train), max_iter, tol)
+        judge = whole.rows(held)
+        for place in np.argsort(grid, kind="stable").tolist():
+            scores[fold, place] = losses_of(solver.solve(float(grid[place])), judge)[1]
+    return scores
+
+
+def losses_of(solution: Solution, held: Problem) -> tuple[float, float]:
+    """Mean log loss and accuracy on samples of classes that were seen; of labels, means over all."""
+    logits, targets = solution.scores(held.X), held.targets
+    if not len(targets):
+        return np.nan, np.nan
+    xp = array_namespace(logits)
+    if targets.ndim == 2:
+        losses, right = softplus(logits) - targets * logits, (logits > 0) == (targets > 0)
+    else:
+        right = xp.argmax(logits, axis=1) == targets
+        logits -= xp.max(logits, axis=1, keepdims=True)
+        wanted = xp.take_along_axis(logits, targets[:, None], axis=1)[:, 0]
+        losses = xp.log(xp.sum(xp.exp(logits), axis=1)) - wanted
+    return float(xp.mean(losses)), float(xp.mean(xp.astype(right, xp.float64)))

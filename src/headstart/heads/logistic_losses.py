@@ -1,13 +1,15 @@
 """The losses of logistic regression with their gradients in closed form: two matrix products each.
 
-In the array API standard: numpy's arrays on a CPU, torch's tensors on a GPU.
+In the array API standard: numpy's arrays on a CPU, torch's tensors on a GPU. Minimisation starts (``start``) without
+a matrix, and with intercepts that give classes and labels their shares; for ``penalised`` and ``bends`` see
+`headstart.heads.lbfgs.Loss`.
 """
 
 from __future__ import annotations
 
 from array_api_compat import array_namespace, device
 
-from headstart.heads.arrays import Array
+from headstart.heads.devices import Array
 
 LEAST_SHARE = 1e-6
 """What a class counts at least where the intercepts start: of one without samples the logarithm is infinite."""
@@ -22,16 +24,8 @@ def softplus(logits: Array) -> Array:
 class SoftmaxLoss:
     """Cross-entropy of one class a sample, summed over samples: one problem with all classes in it.
 
-    Parameters
-    ----------
-    X : Array, shape (N, D)
-        Centred features.
-    codes : Array of int64, shape (N,)
-    n_classes : int
-    weights : Array of float, shape (N,), optional
-        Of the samples.
-    smoothing : float in [0, 1)
-        The share of each target that is spread over all classes.
+    Of centred features X (N, D), codes (N,) and weights of the samples (N,); ``smoothing`` is the share of each
+    target that is spread over all classes. Parameters are matrices (D, n_classes) over intercepts.
     """
 
     def __init__(
@@ -41,9 +35,18 @@ class SoftmaxLoss:
         self._xp = array_namespace(X)
         self._codes = codes
         self._rows = self._xp.arange(X.shape[0], device=device(X))
+        self.penalised = self._over_intercepts(1, 0)[0]
+        xp, hot = self._xp, codes[:, None] == self._xp.arange(n_classes, device=device(X))
+        weighed = hot if weights is None else xp.where(hot, weights[:, None], 0)
+        counts = xp.sum(weighed, axis=0, dtype=xp.float64)
+        intercepts = xp.log(xp.clip(counts / xp.sum(counts), min=LEAST_SHARE))
+        # Only their differences matter. Gradients sum to zero, so that intercepts go on doing what they do here.
+        self.start = self._over_intercepts(0, intercepts - xp.mean(intercepts))
+        counts = xp.clip(counts, min=LEAST_SHARE)
+        self.bends = self._over_intercepts(0, counts * xp.clip(1 - counts / xp.sum(counts), min=LEAST_SHARE))
 
     def __call__(self, at: Array) -> tuple[Array, Array]:
-        """Losses (1,) and gradients (1, (D + 1) * n_classes) of matrices (D, n_classes) over intercepts."""
+        """Losses (1,) and gradients (1, (D + 1) * n_classes)."""
         xp, both, right = self._xp, at.reshape(-1, self.n_classes), (self._rows, self._codes)
         logits = self.X @ both[:-1]
         logits += both[-1]
@@ -64,33 +67,10 @@ class SoftmaxLoss:
         gradient = xp.concat([self.X.T @ share, xp.sum(share, axis=0, keepdims=True)])
         return xp.sum(losses, dtype=xp.float64)[None], gradient.reshape(1, -1)
 
-    def start(self) -> Array:
-        """No matrix, and intercepts that give the classes their shares; shape (1, (D + 1) * n_classes)."""
-        xp, counts = self._xp, self._counts()
-        intercepts = xp.log(xp.clip(counts / xp.sum(counts), min=LEAST_SHARE))
-        # Only their differences matter. Gradients sum to zero, so that intercepts go on doing what they do here.
-        return self._over_intercepts(0, intercepts - xp.mean(intercepts))
-
-    def penalised(self) -> Array:
-        """1 for the matrix and 0 for the intercepts, shape (P,)."""
-        return self._over_intercepts(1, 0)[0]
-
-    def bends(self) -> Array:
-        """How much the loss curves along the intercepts at `start`, 0 along the matrix, shape (1, P)."""
-        xp, counts = self._xp, self._xp.clip(self._counts(), min=LEAST_SHARE)
-        return self._over_intercepts(0, counts * xp.clip(1 - counts / xp.sum(counts), min=LEAST_SHARE))
-
     def unpack(self, at: Array) -> tuple[Array, Array]:
         """The matrix (n_classes, D) and the intercepts (n_classes,)."""
         both = at.reshape(-1, self.n_classes)
         return both[:-1].T, both[-1]
-
-    def _counts(self) -> Array:
-        """What the samples of each class count together, float64 (n_classes,)."""
-        xp = self._xp
-        hot = self._codes[:, None] == xp.arange(self.n_classes, device=device(self.X))
-        weights = hot if self.weights is None else xp.where(hot, self.weights[:, None], 0)
-        return xp.sum(weights, axis=0, dtype=xp.float64)
 
     def _over_intercepts(self, matrix: float, intercepts: Array | float) -> Array:
         xp, X = self._xp, self.X
@@ -102,23 +82,24 @@ class SoftmaxLoss:
 class SigmoidLoss:
     """Binary cross-entropy of L labels, each a problem of its own, side by side.
 
-    Parameters
-    ----------
-    X : Array, shape (N, D)
-        Centred features.
-    labels : Array of float, shape (N, L)
-        0 or 1.
-    weights : Array of float, shape (N, L), optional
-    smoothing : float in [0, 1)
+    Of centred features X (N, D), labels 0 or 1 (N, L) and weights (N, L). Parameters are rows (L, D + 1), each
+    with its intercept in the last column.
     """
 
     def __init__(self, X: Array, labels: Array, weights: Array | None = None, smoothing: float = 0.0) -> None:
         self.X, self.weights = X, weights
         self._xp = array_namespace(X)
         self._targets = labels * (1 - smoothing) + smoothing / 2
+        self.penalised = self._beside_intercepts(1, 0)[0]
+        xp, counted = self._xp, self._xp.ones_like(self._targets) if weights is None else weights
+        total = xp.sum(counted, axis=0, dtype=xp.float64)
+        having = xp.sum(counted * self._targets, axis=0, dtype=xp.float64)
+        share = xp.clip(having / total, min=LEAST_SHARE, max=1 - LEAST_SHARE)
+        self.start = self._beside_intercepts(0, xp.log(share / (1 - share)))
+        self.bends = self._beside_intercepts(0, total * share * (1 - share))
 
     def __call__(self, at: Array) -> tuple[Array, Array]:
-        """Losses (L,) and gradients (L, D + 1); the last column is the intercept."""
+        """Losses (L,) and gradients (L, D + 1)."""
         xp = self._xp
         logits = self.X @ at[:, :-1].T
         logits += at[:, -1]
@@ -130,31 +111,9 @@ class SigmoidLoss:
         gradient = xp.concat([excess.T @ self.X, xp.sum(excess, axis=0)[:, None]], axis=1)
         return xp.sum(losses, axis=0, dtype=xp.float64), gradient
 
-    def start(self) -> Array:
-        """No matrix, and intercepts that give the labels their shares, shape (L, D + 1)."""
-        _, shares = self._shares()
-        return self._beside_intercepts(0, self._xp.log(shares / (1 - shares)))
-
-    def penalised(self) -> Array:
-        """1 for the matrix and 0 for the intercept, shape (D + 1,)."""
-        return self._beside_intercepts(1, 0)[0]
-
-    def bends(self) -> Array:
-        """How much the loss curves along the intercepts at `start`, 0 along the matrix, shape (L, D + 1)."""
-        total, shares = self._shares()
-        return self._beside_intercepts(0, total * shares * (1 - shares))
-
     def unpack(self, at: Array) -> tuple[Array, Array]:
         """The matrix (L, D) and the intercepts (L,)."""
         return at[:, :-1], at[:, -1]
-
-    def _shares(self) -> tuple[Array, Array]:
-        """What the samples count together, and the share of it that has each label; float64 (L,)."""
-        xp = self._xp
-        weights = xp.ones_like(self._targets) if self.weights is None else self.weights
-        total = xp.sum(weights, axis=0, dtype=xp.float64)
-        having = xp.sum(weights * self._targets, axis=0, dtype=xp.float64)
-        return total, xp.clip(having / total, min=LEAST_SHARE, max=1 - LEAST_SHARE)
 
     def _beside_intercepts(self, matrix: float, intercepts: Array | float) -> Array:
         xp, X = self._xp, self.X

@@ -13,12 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headstart.heads.rows import in_blocks
+from headstart.heads.rows import Rows, in_blocks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from headstart.heads.rows import Rows
 
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
@@ -37,15 +35,7 @@ TEMPERATURE = 0.07
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """The k nearest rows of each of N queries, the nearest first.
-
-    Parameters
-    ----------
-    cosine : ndarray of float64, shape (N, k)
-        ``-inf`` where there are fewer than k rows.
-    row : ndarray of int64, shape (N, k)
-        Their numbers among the rows that were searched; -1 where there are fewer.
-    """
+    """The k nearest rows of each of N queries, the nearest first, (N, k); where there are fewer rows, -inf and -1."""
 
     cosine: Floats
     row: Ints
@@ -65,14 +55,10 @@ def nearest(
     rank: Ints | None = None,
     is_unit: bool = False,
 ) -> Neighbours:
-    """The k nearest rows by cosine, exactly.
+    """The k nearest rows (M, D) of each query (N, D) by cosine, exactly.
 
     Parameters
     ----------
-    queries : Rows, shape (N, D)
-    among : Rows, shape (M, D)
-    k : int
-        In [1, inf).
     centre : ndarray of shape (D,), optional
         Subtracted from all rows before they are compared.
     own : ndarray of int64, shape (N,), optional
@@ -253,19 +239,9 @@ def votes(
     ks: Sequence[int],
     temperature: float = TEMPERATURE,
 ) -> Iterator[Floats]:
-    """For each k the weighted mean of what the first k neighbours say, shape (N, n_outputs).
+    """For each k, ascending, the weighted mean of what the first k neighbours say, shape (N, n_outputs).
 
-    Parameters
-    ----------
-    neighbours : Neighbours
-        Of N queries among M rows.
-    answers : ndarray
-        Codes of classes (M,), or numbers (M, n_outputs).
-    n_outputs : int
-    ks : sequence of int
-        Ascending.
-    temperature : float
-        In (0, inf).
+    Answers are codes of classes (M,), or numbers (M, n_outputs).
     """
     weights = neighbours.weights(temperature)
     total, count = np.zeros((len(weights), n_outputs)), np.zeros((len(weights), 1))

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from numbers import Integral, Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from headstart.errors import ConfigError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class ParameterError(ConfigError, ValueError):
@@ -60,16 +64,7 @@ def defaults(head: type) -> dict[str, Any]:
 
 
 def read(head: str, params: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters as the user gave them, each as the type of its default.
-
-    Parameters
-    ----------
-    head : str
-        The head's name, for messages.
-    params : mapping
-        What the user gave, as strings or values.
-    known : mapping
-        The head's parameters with their defaults.
+    """Parameters as the user gave them, strings or values, each as the type of its default in ``known``.
 
     Raises
     ------
@@ -78,7 +73,10 @@ def read(head: str, params: Mapping[str, Any], known: Mapping[str, Any]) -> dict
     """
     for name in params:
         if name not in known:
-            raise ConfigError(_unknown(head, name, known))
+            nearest = get_close_matches(name, known, n=1)
+            hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+            listed = ", ".join(f"{own}={default}" for own, default in known.items() if own != "spec")
+            raise ConfigError(f"the head {head!r} has no parameter {name!r}; {hint}it has {listed}")
     return {name: _convert(name, value, known[name]) for name, value in params.items()}
 
 
@@ -113,6 +111,28 @@ def check(head: Any) -> None:
             raise ParameterError(f"{name} must be {noun} in {interval}, got {value!r}")
 
 
+def numbers_of(name: str, given: Sequence[float] | str | None) -> NDArray[np.float64] | None:
+    """The values that a parameter's ``auto`` chooses from: positive numbers, or a string of them; None if not given.
+
+    Examples
+    --------
+    >>> numbers_of("alphas", "1,10").tolist()
+    [1.0, 10.0]
+    """
+    import numpy as np
+
+    if given is None:
+        return None
+    try:
+        parts = given.split(",") if isinstance(given, str) else given
+        numbers = np.array([float(part) for part in parts])
+    except (TypeError, ValueError):
+        numbers = np.empty(0)
+    if not numbers.size or not (np.isfinite(numbers) & (numbers > 0)).all():
+        raise ParameterError(f"{name} must be positive numbers, as in 0.1,1,10; got {given!r}")
+    return numbers
+
+
 def _convert(name: str, value: Any, default: Any) -> Any:
     kind = type(default)
     if kind is float and isinstance(value, Integral) and not isinstance(value, bool):
@@ -135,12 +155,3 @@ def _number_or_word(text: str) -> int | float | str:
         except ValueError:
             continue
     return text
-
-
-def _unknown(head: str, name: str, known: Mapping[str, Any]) -> str:
-    nearest = get_close_matches(name, known, n=1)
-    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
-    listed = ", ".join(
-        f"{parameter}={default}" for parameter, default in known.items() if parameter != "spec"
-    )
-    return f"the head {head!r} has no parameter {name!r}; {hint}it has {listed}"

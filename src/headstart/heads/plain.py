@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from headstart.errors import ConfigError
-from headstart.heads.affine import AffineHead
 from headstart.heads.centroid import CentroidHead
+from headstart.heads.estimators import AffineHead, Regressor
 from headstart.heads.predictor import Predictor
 from headstart.portable.head_layers import Scale, chain
 
@@ -28,15 +28,7 @@ _Layer = tuple[list[Any], dict[str, Any]]
 
 @dataclass(frozen=True)
 class PlainHead:
-    """A head from features (B, D) to logits.
-
-    Parameters
-    ----------
-    layers : list
-        What `headstart.portable.head_layers.chain` makes ``module`` from.
-    module : torch.nn.Sequential
-        In eval mode.
-    """
+    """A head from features (B, D) to logits: what `headstart.portable.head_layers.chain` made it from, in eval mode."""
 
     layers: list[list[Any]]
     module: nn.Sequential
@@ -103,15 +95,10 @@ def _head(head: Any) -> Iterator[_Layer]:
         yield _linear(head.coef_, head.intercept_)
         return
     w = head.weights_
-    match kind:
-        case "linear":
-            yield from _dropout(head)
-        case "mlp":
-            yield from _hidden(head)
-        case _:
-            yield from _blocks(head)
+    layers = {"linear": _dropout, "mlp": _hidden, "residual": _blocks}
+    yield from layers[kind](head)
     yield _linear(w["output.weight"], w["output.bias"])
-    if hasattr(head, "target_scale_"):
+    if isinstance(head, Regressor):
         yield _scale(-head.target_mean_ / head.target_scale_, 1 / head.target_scale_)
 
 

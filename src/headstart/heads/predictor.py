@@ -1,46 +1,68 @@
-"""A fitted head with what belongs to it: the preparation of features, and the temperature of probabilities."""
+"""A fitted head with what belongs to it, and how it is kept: its arrays in ``head.safetensors``, the rest in JSON.
+
+::
+
+    head.json
+      format      1
+      kind        "logistic", "ridge", "linear", ...; "own" for a module of the user's
+      task        what its labels mean: "single", "multi" (several labels a sample), "regression" or "py:..."
+      params      what the head was made with
+      classes     {"dtype": "<U5", "values": ["dress", "hat", ...]}; null for regression
+      n_features  D
+      fitted      what else fitting found: n_iter, converged, best_epoch, ...
+      digest      BLAKE2b-128 of head.safetensors, in hex
+
+Nothing is pickled, and nothing that is read can run.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
-from headstart.errors import StorageError
-from headstart.files import read_json, write_json
+from headstart.errors import ConfigError, FormatError, StorageError
+from headstart.files import read_json, write_durably, write_json
+from headstart.heads import open_head
 from headstart.heads.preparation import Preparation
-from headstart.heads.storage import load_head, save_head, task_of
 from headstart.tasks import open_task
 from headstart.types import Predictions
 
 if TYPE_CHECKING:
     from headstart.contracts import Head
-    from headstart.types import LabelKind
+    from headstart.types import Json, LabelKind
 
+FORMAT = 1
+TENSORS_FILE = "head.safetensors"
+JSON_FILE = "head.json"
 CALIBRATION_FILE = "calibration.json"
+FLOATS = ("float16", "float32", "float64")
+INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
+CLASS_TYPES = {"U": str, "O": str, "b": bool, "i": int, "u": int, "f": float}
+"""What labels of each numpy kind are in JSON."""
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """From features to predictions.
-
-    Parameters
-    ----------
-    temperature : float
-        Logits are divided by it; 1: probabilities are the head's own.
-    """
+    """From features to predictions."""
 
     head: Head
     preparation: Preparation = field(default_factory=Preparation)
     temperature: float = 1.0
+    """Logits are divided by it; 1 where probabilities are the head's own."""
 
     @property
     def task(self) -> LabelKind:
         """What is predicted."""
-        return task_of(self.head)
+        return self.head.task
 
     @property
     def classes(self) -> list[str]:
@@ -88,3 +110,164 @@ class Predictor:
             if not (np.isfinite(temperature) and temperature > 0):
                 raise StorageError(f"{path} has a temperature of {temperature}; fit the head again")
         return cls(load_head(folder), Preparation.load(folder), temperature)
+
+
+def save_head(head: Head, folder: Path) -> None:
+    """Write a fitted head into a folder that exists.
+
+    Raises
+    ------
+    StorageError
+        The folder cannot be written, or the head has classes or parameters that JSON cannot hold.
+    """
+    if not hasattr(head, "kind") or not hasattr(head, "tensors"):
+        raise StorageError(f"a {type(head).__name__} cannot be kept: only the heads of headstart can")
+    classes = None
+    if hasattr(head, "classes_"):
+        classes = {"dtype": head.classes_.dtype.str, "values": _class_values(head.classes_)}
+    content = save({name: np.asarray(tensor, order="C") for name, tensor in head.tensors().items()})
+    description = {
+        "format": FORMAT,
+        "kind": head.kind,
+        "task": head.task,
+        "params": {name: _plain(name, value) for name, value in head.get_params().items()},
+        "classes": classes,
+        "n_features": head.n_features_in_,
+        "fitted": {name.rstrip("_"): _fitted(getattr(head, name)) for name in head.fitted},
+        "digest": blake2b(content, digest_size=16).hexdigest(),
+    }
+    write_durably(folder / TENSORS_FILE, content)
+    write_json(folder / JSON_FILE, description)
+
+
+def load_head(folder: Path) -> Head:
+    """Read a head that predicts bit for bit as the one that was saved.
+
+    Raises
+    ------
+    FormatError
+        It was written in a format that this version does not know.
+    StorageError
+        A file is missing, or does not hold what it should.
+    """
+    path = folder / JSON_FILE
+    description = _read_description(path)
+    try:
+        head: Any = open_head(description["kind"], description["params"], seed=0, task=description["task"])
+    except (ConfigError, KeyError) as error:
+        raise StorageError(f"{path} describes no head of this version: {error}") from error
+    classes = _read_classes(description["classes"], path)
+    tensors = _read_tensors(folder / TENSORS_FILE, description["digest"])
+    for name in head.fitted:
+        setattr(head, name, description["fitted"].get(name.rstrip("_")))
+    shapes = head.shapes(tensors, 0 if classes is None else len(classes), description["n_features"])
+    _check_tensors(tensors, shapes, head.integers, folder / TENSORS_FILE)
+    loaded: Head = head.restore(classes, tensors)
+    return loaded
+
+
+def _read_description(path: Path) -> dict[str, Any]:
+    """What ``head.json`` says, each entry of the type it should have."""
+    try:
+        content = read_json(path)
+    except (OSError, RecursionError) as error:
+        raise StorageError(f"cannot read {path}: {error}; fit the head again") from error
+    if not isinstance(content, dict) or not isinstance(content.get("format"), int):
+        raise StorageError(f"{path} does not describe a head; fit the head again")
+    if content["format"] != FORMAT:
+        raise FormatError(
+            f"{path} is of format {content['format']}, and this version of headstart knows {FORMAT}; "
+            "use the version that wrote it, or fit the head again"
+        )
+    content.setdefault("task", "single")  # as heads were before they could do anything else
+    types: dict[str, Any] = {
+        "kind": str, "task": str, "params": dict, "classes": dict, "n_features": int, "fitted": dict,
+        "digest": str,
+    }  # fmt: skip
+    if not open_task(content["task"]).has_names:
+        types["classes"] = NoneType
+    for name, kind in types.items():
+        if not isinstance(content.get(name), kind):
+            raise StorageError(f"{path} has no valid entry {name!r}; fit the head again")
+    return content
+
+
+def _read_classes(entry: dict[str, Any] | None, path: Path) -> NDArray[Any] | None:
+    """The class names, shape (n_classes,), exactly as they were written; None: numbers."""
+    if entry is None:
+        return None
+    values = entry.get("values")
+    try:
+        dtype = np.dtype(entry.get("dtype", ""))
+        classes = np.array(values, dtype=dtype)
+        faithful = dtype.kind in CLASS_TYPES and _class_values(classes) == values
+    except (TypeError, ValueError, OverflowError, StorageError):
+        faithful = False
+    if not faithful or not len(classes) or len(set(classes.tolist())) < len(classes):
+        raise StorageError(f"{path} has no valid class names; fit the head again")
+    return classes
+
+
+def _read_tensors(path: Path, digest: str) -> dict[str, NDArray[Any]]:
+    """All arrays of a safetensors file whose digest is as ``head.json`` says."""
+    try:
+        content = path.read_bytes()
+        tensors = load(content)
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {error.strerror}; fit the head again") from error
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise StorageError(
+            f"{path} is not a safetensors file, or is cut short ({error}); fit the head again"
+        ) from error
+    if blake2b(content, digest_size=16).hexdigest() != digest:
+        raise StorageError(f"{path} is not the file that {JSON_FILE} was written with; fit the head again")
+    return tensors
+
+
+def _check_tensors(
+    tensors: dict[str, NDArray[Any]],
+    shapes: Mapping[str, tuple[int, ...]],
+    integers: Collection[str],
+    path: Path,
+) -> None:
+    if tensors.keys() != shapes.keys():
+        raise StorageError(f"{path} holds {sorted(tensors)} and should hold {sorted(shapes)}")
+    for name, shape in shapes.items():
+        tensor = tensors[name]
+        wanted = INTEGERS if name in integers else FLOATS
+        if tensor.shape != tuple(shape) or tensor.dtype.name not in wanted:
+            found = f"{tensor.dtype.name} {tensor.shape}"
+            noun = "integers" if wanted is INTEGERS else "floats"
+            raise StorageError(f"{path}: {name!r} is {found}, and {JSON_FILE} says {noun} of shape {shape}")
+        if not np.isfinite(tensor).all():
+            raise StorageError(f"{path}: {name!r} has values that are not finite")
+    if not (tensors["scale"] > 0).all():
+        raise StorageError(f"{path}: 'scale' has values that are not positive")
+
+
+def _class_values(classes: NDArray[Any]) -> list[Json]:
+    """The classes as JSON values that give the same array again."""
+    values: list[Json] = classes.tolist()
+    allowed = CLASS_TYPES.get(classes.dtype.kind)
+    if allowed is None or not all(type(value) is allowed for value in values):
+        raise StorageError(
+            f"classes of dtype {classes.dtype} cannot be kept; use strings, numbers or booleans as labels"
+        )
+    return values
+
+
+def _fitted(value: Any) -> Json:
+    """What fitting found, as a JSON value."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {str(name): _fitted(part) for name, part in value.items()}
+    return [_fitted(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+def _plain(name: str, value: Any) -> Json:
+    """A parameter as a JSON value."""
+    value = value.item() if isinstance(value, np.generic) else value
+    if value is not None and not isinstance(value, bool | int | float | str):
+        raise StorageError(f"the parameter {name}={value!r} cannot be kept; give a number")
+    return value

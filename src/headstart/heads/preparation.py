@@ -14,7 +14,7 @@ from safetensors.numpy import load, save
 
 from headstart.errors import ConfigError, DataError, StorageError
 from headstart.files import read_json, write_durably, write_json
-from headstart.heads.scaling import blocks, moments
+from headstart.heads.rows import blocks, moments
 
 STEPS = ("standardise", "l2", "pca", "whiten")
 TENSORS_FILE, JSON_FILE = "preparation.safetensors", "preparation.json"
@@ -22,24 +22,29 @@ SMALLEST = 1e-12
 SMALLEST_SHARE = 1e-7
 """Of the largest variance: a component that varies less is rounding noise, and is not whitened."""
 
-Arrays = Mapping[str, NDArray[Any]]
-
 
 @dataclass(frozen=True)
 class Step:
-    """One step, fitted.
-
-    Parameters
-    ----------
-    arrays : mapping
-        ``mean`` (D,) and ``matrix`` (K, D) or ``scale`` (D,): nothing for ``l2``.
-    """
+    """One step, fitted: with ``mean`` (D,) and ``matrix`` (K, D) or ``scale`` (D,), for ``l2`` with nothing."""
 
     kind: str
-    arrays: Arrays = field(default_factory=dict)
+    arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def __call__(self, X: NDArray[Any]) -> NDArray[np.float32]:
-        """Changed features, shape (N, K)."""
+        """Changed features, shape (N, K), a block of rows at a time."""
+        if "mean" in self.arrays and X.shape[1] != (width := self.arrays["mean"].shape[0]):
+            raise DataError(f"features are {X.shape[1]} wide, and were {width} when this was fitted")
+        parts = [self._change(block) for block in blocks(X)]
+        return np.concatenate(parts) if parts else X.astype(np.float32)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it has the arrays of its kind, and all of them are numbers."""
+        wanted = {"l2": set(), "standardise": {"mean", "scale"}}.get(self.kind, {"mean", "matrix"})
+        arrays = self.arrays
+        return arrays.keys() == wanted and all(np.isfinite(array).all() for array in arrays.values())
+
+    def _change(self, X: NDArray[Any]) -> NDArray[np.float32]:
         if self.kind == "l2":
             norms = np.linalg.norm(X, axis=1, keepdims=True)
             changed = X / np.maximum(norms, SMALLEST)
@@ -84,9 +89,8 @@ class Preparation:
         """
         steps: list[Step] = []
         for spec in specs:
-            step = _fit_step(spec, X, seed)
-            X = _in_blocks(step, X)
-            steps.append(step)
+            steps.append(_fit_step(spec, X, seed))
+            X = steps[-1](X)
         return cls(tuple(steps))
 
     def __bool__(self) -> bool:
@@ -95,10 +99,7 @@ class Preparation:
     def __call__(self, X: NDArray[Any]) -> NDArray[Any]:
         """Prepared features, shape (N, K)."""
         for step in self.steps:
-            width = step.arrays["mean"].shape[0] if "mean" in step.arrays else X.shape[1]
-            if X.shape[1] != width:
-                raise DataError(f"features are {X.shape[1]} wide, and were {width} when this was fitted")
-            X = _in_blocks(step, X)
+            X = step(X)
         return X
 
     def save(self, folder: Path) -> None:
@@ -133,7 +134,7 @@ class Preparation:
             Step(kind, {n.partition(".")[2]: a for n, a in arrays.items() if n.startswith(f"{number}.")})
             for number, kind in enumerate(kinds)
         ]
-        if not all(step.kind in STEPS and _is_whole(step) for step in steps):
+        if not all(step.kind in STEPS and step.is_whole for step in steps):
             raise StorageError(f"{folder / JSON_FILE} describes no preparation; fit the head again")
         return cls(tuple(steps))
 
@@ -142,16 +143,10 @@ def _fit_step(spec: str, X: NDArray[Any], seed: int) -> Step:
     kind, _, given = spec.partition("=")
     if kind not in STEPS or (given and kind in ("l2", "standardise")):
         raise ConfigError(f"there is no preparation {spec!r}; it can be standardise, l2, pca=K or whiten=K")
-    match kind:
-        case "l2":
-            return Step(kind)
-        case "standardise":
-            mean, scale = moments(X)
-            return Step(kind, {"mean": mean, "scale": scale})
-    return _fit_components(kind, given, X, seed)
-
-
-def _fit_components(kind: str, given: str, X: NDArray[Any], seed: int) -> Step:
+    if kind == "l2":
+        return Step(kind)
+    if kind == "standardise":
+        return Step(kind, dict(zip(("mean", "scale"), moments(X), strict=True)))
     from sklearn.decomposition import PCA
 
     most = min(X.shape)
@@ -168,13 +163,3 @@ def _fit_components(kind: str, given: str, X: NDArray[Any], seed: int) -> Step:
         matrix = matrix / np.sqrt(np.where(is_noise, 1.0, variance))[:, None]
         matrix[is_noise] = 0.0
     return Step(kind, {"mean": model.mean_.astype(np.float32), "matrix": matrix.astype(np.float32)})
-
-
-def _in_blocks(step: Step, X: NDArray[Any]) -> NDArray[np.float32]:
-    parts = [step(block) for block in blocks(X)]
-    return np.concatenate(parts) if parts else X.astype(np.float32)
-
-
-def _is_whole(step: Step) -> bool:
-    wanted = {"l2": set(), "standardise": {"mean", "scale"}}.get(step.kind, {"mean", "matrix"})
-    return step.arrays.keys() == wanted and all(np.isfinite(array).all() for array in step.arrays.values())

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from headstart.heads.affine import AffineClassifier, AffineHead, AffineRegressor
-from headstart.heads.design import Design
 from headstart.heads.devices import pick_gpu
-from headstart.heads.grids import numbers_of
-from headstart.heads.parameters import Interval
-from headstart.heads.ridge_path import ridge_path
+from headstart.heads.estimators import AffineHead, Classifier, Floats, Regressor
+from headstart.heads.parameters import Interval, numbers_of
+from headstart.heads.ridge_path import Design, ridge_path
 
 
 class _Ridge(AffineHead):
@@ -36,25 +34,18 @@ class _Ridge(AffineHead):
         self.scaling = scaling
         self.device = device
 
-    def _solve(self, features: NDArray[np.floating[Any]], targets: NDArray[Any]) -> None:
-        mean = self.mean_ if self.scaling == "standard" else features.mean(axis=0, dtype=np.float64)
-        design = Design(features, mean, self.scale_, pick_gpu(self.device))
-        path = ridge_path(design, targets, self._alphas())
+    def _solve(self, features: Floats, targets: NDArray[Any]) -> None:
+        given = self.alphas if self.alpha == "auto" else [float(self.alpha)]
+        mean, alphas = self._centre(features), numbers_of("alphas", given)
+        path = ridge_path(Design(features, mean, self.scale_, pick_gpu(self.device)), targets, alphas)
         self.alpha_, self.loo_error_ = path.alpha, float(path.errors[path.best])
         pairs = zip(path.alphas.tolist(), path.errors.tolist(), strict=True)
         self.path_ = [{"alpha": alpha, "loo_error": error} for alpha, error in pairs]
-        intercept = path.offset
-        if self.scaling == "none":
-            intercept = intercept - path.coef @ mean
-        self._keep(path.coef, intercept, features.dtype)
-
-    def _alphas(self) -> NDArray[np.float64] | None:
-        if self.alpha != "auto":
-            return np.array([float(self.alpha)])
-        return numbers_of("alphas", self.alphas)
+        shift = path.coef @ mean if self.scaling == "none" else 0
+        self._keep(path.coef, path.offset - shift, features.dtype)
 
 
-class RidgeHead(_Ridge, AffineClassifier):
+class RidgeHead(Classifier, _Ridge):
     """Least squares with an L2 penalty onto +1 for a sample's class and -1 for the others.
 
     Closed form, so by far the fastest to fit. It has **no calibrated probabilities**:
@@ -88,25 +79,19 @@ class RidgeHead(_Ridge, AffineClassifier):
     ['cat', 'dog']
     """
 
-    fitted: ClassVar = (*AffineClassifier.fitted, "alpha_", "loo_error_", "path_")
+    fitted: ClassVar = (*Classifier.fitted, "alpha_", "loo_error_", "path_")
 
-    def fit(
-        self, X: ArrayLike, y: ArrayLike, X_val: ArrayLike | None = None, y_val: ArrayLike | None = None
-    ) -> Self:
-        """Fit on features (N, D) and classes (N,) or labels 0/1 (N, L); validation data is not needed."""
-        features, labels = self._begin(X, y)
-        codes = self._learn_classes(labels)
+    def _fit(self, features: Floats, targets: NDArray[Any], held: tuple[Any, Any]) -> None:
         if self.is_multi_:
-            hot = codes > 0
+            hot = targets > 0
         elif len(self.classes_) == 2:
-            hot = codes[:, None] == 1  # the other column would be its mirror image
+            hot = targets[:, None] == 1  # the other column would be its mirror image
         else:
-            hot = codes[:, None] == np.arange(len(self.classes_))
+            hot = targets[:, None] == np.arange(len(self.classes_))
         self._solve(features, np.where(hot, np.int8(1), np.int8(-1)))
-        return self
 
 
-class RidgeRegressor(_Ridge, AffineRegressor):
+class RidgeRegressor(Regressor, _Ridge):
     """Least squares with an L2 penalty; for the parameters see `RidgeHead`.
 
     Examples
@@ -116,12 +101,7 @@ class RidgeRegressor(_Ridge, AffineRegressor):
     [7.0]
     """
 
-    fitted: ClassVar = (*AffineRegressor.fitted, "alpha_", "loo_error_", "path_")
+    fitted: ClassVar = (*Regressor.fitted, "alpha_", "loo_error_", "path_")
 
-    def fit(
-        self, X: ArrayLike, y: ArrayLike, X_val: ArrayLike | None = None, y_val: ArrayLike | None = None
-    ) -> Self:
-        """Fit on features (N, D) and numbers (N,) or (N, T); validation data is not needed."""
-        features, numbers = self._begin(X, y)
-        self._solve(features, self._learn_targets(numbers))
-        return self
+    def _fit(self, features: Floats, targets: NDArray[Any], held: tuple[Any, Any]) -> None:
+        self._solve(features, targets)

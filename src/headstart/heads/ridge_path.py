@@ -12,21 +12,19 @@ Rifkin and Lippert (2007), Notes on Regularized Least Squares, MIT-CSAIL-TR-2007
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from array_api_compat import array_namespace
 
-from headstart.heads.arrays import fetched, moved
+from headstart.heads.devices import Array, fetched, moved
+from headstart.heads.rows import Rows, in_blocks, moments_of
 
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
-
-    from headstart.heads.arrays import Array
-    from headstart.heads.design import Design
 
     Floats = NDArray[np.float64]
 
@@ -36,29 +34,62 @@ whatever the unit and the number of rows."""
 
 SAFE = 2e-8
 """The weakest penalty, as a share of the largest eigenvalue, that squaring the features leaves exact."""
+BLOCK_BYTES = 16 << 20
+"""Of a block of features in double precision: small, and still long enough for BLAS."""
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """Features (N, D) as a regression sees them, a block at a time, handed out as arrays or on a GPU.
+
+    Nothing of their size is ever held besides them; rows that stay on disk are read at once only where N <= D.
+    The mean is that of the rows that are fitted.
+    """
+
+    X: Rows
+    mean: Floats
+    scale: Floats
+    gpu: torch.device | None = None
+
+    @classmethod
+    def standardised(cls, X: Rows) -> Design:
+        """Rows by their own mean and scale."""
+        mean, scale = moments_of(block for _, block in in_blocks(X))
+        return cls(X, mean, scale)
+
+    def rows(self, at_least: int = 1) -> Iterator[tuple[slice, Array]]:
+        """Blocks of rows (B, D); each is overwritten by the next."""
+        n, width = self.X.shape
+        size = max(1, min(n, max(at_least, BLOCK_BYTES // (8 * width))))
+        room = np.empty((size, width))
+        for part, found in in_blocks(self.X, size):
+            block = room[: len(found)]
+            np.subtract(found, self.mean, out=block)
+            block /= self.scale
+            yield part, moved(block, self.gpu)
+
+    def columns(self, at_least: int = 1) -> Iterator[tuple[slice, Array]]:
+        """Blocks of columns (N, B)."""
+        n, width = self.X.shape
+        size = max(1, at_least, BLOCK_BYTES // (8 * n))
+        held = self.X[:]  # a view, where it is an array
+        for start in range(0, width, size):
+            part = slice(start, start + size)
+            yield part, moved((held[:, part] - self.mean[part]) / self.scale[part], self.gpu)
 
 
 @dataclass(frozen=True, slots=True)
 class RidgePath:
-    """Ridge regressions of one problem.
-
-    Parameters
-    ----------
-    errors : ndarray, shape (A,)
-        For each alpha the mean squared leave-one-out error, over samples and targets.
-    best : int
-        The place of the alpha with the least error; of equals the first.
-    coef : ndarray, shape (T, D)
-        Of the best.
-    offset : ndarray, shape (T,)
-        What is predicted for a sample that is the mean of all.
-    """
+    """Ridge regressions of one problem, one for each alpha; of equally good ones the first is the best."""
 
     alphas: Floats
     errors: Floats
+    """Mean squared leave-one-out errors, over samples and targets, (A,)."""
     best: int
     coef: Floats
+    """Of the best, (T, D)."""
     offset: Floats
+    """What is predicted for a sample that is the mean of all, (T,)."""
 
     @property
     def alpha(self) -> float:
@@ -74,17 +105,11 @@ class RidgePath:
 
 
 def ridge_path(design: Design, targets: NDArray[Any], alphas: Floats | None = None) -> RidgePath:
-    """Least squares with an intercept and an L2 penalty, for every alpha.
+    """Least squares of targets (N, T) with an intercept and an L2 penalty, for every alpha (A,) in (0, inf).
 
-    Parameters
-    ----------
-    design : Design
-        N samples.
-    targets : ndarray, shape (N, T)
-    alphas : ndarray, shape (A,), optional
-        In (0, inf). None: `SHARES` of the mean eigenvalue.
+    Without alphas `SHARES` of the mean eigenvalue are tried.
     """
-    return _path(_solver(design, targets, alphas))
+    return _solver(design, targets, alphas).path()
 
 
 def leave_one_out(
@@ -95,27 +120,71 @@ def leave_one_out(
     Of the sample that is left out only the scale of the columns knows.
     """
     solver = _solver(design, targets, alphas)
-    path = _path(solver)
+    path = solver.path()
     return path, solver.left_out(path.best)
 
 
-def _solver(design: Design, targets: NDArray[Any], alphas: Floats | None) -> _Gram | _Kernel:
+def _solver(design: Design, targets: NDArray[Any], alphas: Floats | None) -> _Solver:
     n, width = design.X.shape
     return (_Gram if n > width else _Kernel)(design, targets, alphas)
 
 
-def _path(solver: _Gram | _Kernel) -> RidgePath:
-    errors = solver.errors()
-    best = int(np.where(np.isnan(errors), np.inf, errors).argmin())
-    return RidgePath(solver.alphas, errors, best, solver.coef(best), solver.offset)
+class _Solver:
+    """What both ways share; ``place`` is that of an alpha."""
 
-
-class _Gram:
-    """By the eigenvectors of Z'Z: more samples than features."""
+    alphas: Floats
+    _vectors: Array
+    _shrunk: Array
+    """What each direction is multiplied by under each alpha, shape (R, A)."""
 
     def __init__(self, design: Design, targets: NDArray[Any], alphas: Floats | None) -> None:
         self.design, self.targets = design, targets
-        self.offset = targets.mean(axis=0, dtype=np.float64)
+        self.offset: Floats = targets.mean(axis=0, dtype=np.float64)
+
+    def path(self) -> RidgePath:
+        errors = self.errors()
+        best = int(np.where(np.isnan(errors), np.inf, errors).argmin())
+        return RidgePath(self.alphas, errors, best, self.coef(best), self.offset)
+
+    def errors(self) -> Floats:
+        """The mean squared leave-one-out error of each alpha."""
+        raise NotImplementedError
+
+    def left_out(self, place: int) -> Floats:
+        """What the fits that lack a sample predict for it, (N, T)."""
+        raise NotImplementedError
+
+    def coef(self, place: int) -> Floats:
+        """(T, D)."""
+        raise NotImplementedError
+
+    def _shrink(self, values: Array) -> Array:
+        clipped = array_namespace(values).clip(values, min=0)
+        return 1 / (clipped[:, None] + moved(self.alphas, self.design.gpu))
+
+    def _is_safe(self, values: Array) -> bool:
+        """Whether eigenvalues of a squared matrix are exact enough for the weakest penalty: the small ones are
+        rounding errors of the large ones."""
+        return bool(self.alphas.min() >= SAFE * float(values[-1]))
+
+    def _by_factor(self, parts: Iterable[Floats], first: Floats | None = None) -> Array:
+        """The eigenvalues instead, and the vectors, by the singular values of rows (n, D) that come in parts.
+
+        R of their QR decomposition has these, not squared.
+        """
+        factor: Any = first
+        for part in parts:
+            factor = np.linalg.qr(part if factor is None else np.concatenate([factor, part]), mode="r")
+        _, singular, rows = np.linalg.svd(factor, full_matrices=False)
+        self._vectors = moved(rows.T, self.design.gpu)
+        return moved(singular**2, self.design.gpu)
+
+
+class _Gram(_Solver):
+    """By the eigenvectors of Z'Z: more samples than features."""
+
+    def __init__(self, design: Design, targets: NDArray[Any], alphas: Floats | None) -> None:
+        super().__init__(design, targets, alphas)
         width = design.X.shape[1]
         gram = moved(np.zeros((width, width)), design.gpu)
         moment = moved(np.zeros((width, targets.shape[1])), design.gpu)
@@ -124,15 +193,13 @@ class _Gram:
             moment += Z.T @ self._wanted(part)
         self.alphas = _alphas_of(gram, design) if alphas is None else alphas
         values, self._vectors = array_namespace(gram).linalg.eigh(gram)
-        if not _is_safe(values, self.alphas):
+        if not self._is_safe(values):
             del gram, values
-            factor = _triangle(fetched(Z) for _, Z in design.rows(at_least=width))
-            values, self._vectors = (moved(found, design.gpu) for found in _squared(factor))
-        self._shrunk = _shrunk(values, self.alphas, design.gpu)  # (D, A)
+            values = self._by_factor(fetched(Z) for _, Z in design.rows(at_least=width))
+        self._shrunk = self._shrink(values)
         self._turned = self._vectors.T @ moment
 
     def errors(self) -> Floats:
-        """The mean squared leave-one-out error of each alpha."""
         n = len(self.targets)
         sums = np.zeros(len(self.alphas))
         for part, Z in self.design.rows():
@@ -144,7 +211,6 @@ class _Gram:
         return sums / self.targets.size
 
     def left_out(self, place: int) -> Floats:
-        """What the fits with an alpha that lack a sample predict for it."""
         n = len(self.targets)
         predicted = np.empty(self.targets.shape)
         for part, Z in self.design.rows():
@@ -155,7 +221,6 @@ class _Gram:
         return predicted
 
     def coef(self, place: int) -> Floats:
-        """Of an alpha, (T, D)."""
         return fetched(self._vectors @ self._weights(place)).T
 
     def _weights(self, place: int) -> Array:
@@ -165,12 +230,11 @@ class _Gram:
         return moved(self.targets[part] - self.offset, self.design.gpu)
 
 
-class _Kernel:
+class _Kernel(_Solver):
     """By the eigenvectors of ZZ': at most as many samples as features."""
 
     def __init__(self, design: Design, targets: NDArray[Any], alphas: Floats | None) -> None:
-        self.design, self.targets = design, targets
-        self.offset = targets.mean(axis=0, dtype=np.float64)
+        super().__init__(design, targets, alphas)
         n = len(targets)
         kernel = moved(np.zeros((n, n)), design.gpu)
         for _, Z in design.columns():
@@ -181,29 +245,25 @@ class _Kernel:
         constant = _trace(kernel) / n or 1.0
         kernel += constant / n
         values, self._vectors = array_namespace(kernel).linalg.eigh(kernel)
-        if not _is_safe(values, self.alphas):
+        if not self._is_safe(values):
             del kernel, values
             columns = (fetched(Z).T for _, Z in design.columns(at_least=n))
-            factor = _triangle(columns, np.full((1, n), np.sqrt(constant / n)))
-            values, self._vectors = (moved(found, design.gpu) for found in _squared(factor))
-        self._shrunk = _shrunk(values, self.alphas, design.gpu)  # (N, A)
+            values = self._by_factor(columns, np.full((1, n), np.sqrt(constant / n)))
+        self._shrunk = self._shrink(values)
         self._turned = self._vectors.T @ moved(targets - self.offset, design.gpu)
         constants = moved(1 / ((constant + self.alphas) * n), design.gpu)
         self._diagonal = self._vectors**2 @ self._shrunk - constants
 
     def errors(self) -> Floats:
-        """The mean squared leave-one-out error of each alpha."""
         places = range(len(self.alphas))
         sums = [_sum_of_squares(self._dual(place), self._diagonal[:, place]) for place in places]
         return np.array(sums) / self.targets.size
 
     def left_out(self, place: int) -> Floats:
-        """What the fits with an alpha that lack a sample predict for it."""
         predicted: Floats = self.targets - fetched(_divided(self._dual(place), self._diagonal[:, place]))
         return predicted
 
     def coef(self, place: int) -> Floats:
-        """Of an alpha, (T, D)."""
         dual = self._dual(place)
         coef = np.empty((dual.shape[1], self.design.X.shape[1]))
         for part, Z in self.design.columns():
@@ -214,11 +274,6 @@ class _Kernel:
         return self._vectors @ (self._shrunk[:, place, None] * self._turned)
 
 
-def _shrunk(values: Array, alphas: Floats, gpu: torch.device | None) -> Array:
-    """What each direction is multiplied by under each alpha, shape (R, A)."""
-    return 1 / (array_namespace(values).clip(values, min=0)[:, None] + moved(alphas, gpu))
-
-
 def _trace(gram: Array) -> float:
     return float(array_namespace(gram).linalg.trace(gram))
 
@@ -226,28 +281,6 @@ def _trace(gram: Array) -> float:
 def _alphas_of(gram: Array, design: Design) -> Floats:
     """Both Gram matrices have the same trace."""
     return SHARES * (_trace(gram) / design.X.shape[1] or 1.0)
-
-
-def _is_safe(values: Array, alphas: Floats) -> bool:
-    """Whether eigenvalues of a squared matrix are exact enough for the weakest penalty: the small ones are
-    rounding errors of the large ones."""
-    return bool(alphas.min() >= SAFE * float(values[-1]))
-
-
-def _triangle(parts: Iterable[Floats], first: Floats | None = None) -> Floats:
-    """R of the QR decomposition of rows (n, D) that come in parts: it has their singular values, not squared."""
-    factor: Any = first
-    for part in parts:
-        rows = part if factor is None else np.concatenate([factor, part])
-        factor = np.linalg.qr(rows, mode="r")
-    triangle: Floats = factor
-    return triangle
-
-
-def _squared(factor: Floats) -> tuple[Floats, Floats]:
-    """Eigenvalues (R,) and eigenvectors (D, R) of F'F, by the singular values of F."""
-    _, singular, rows = np.linalg.svd(factor, full_matrices=False)
-    return singular**2, rows.T
 
 
 def _sum_of_squares(residual: Array, left: Array) -> float:

@@ -3,44 +3,38 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import LinearSVC, LinearSVR
 
-from headstart.heads.affine import AffineClassifier, AffineHead, AffineRegressor
 from headstart.heads.devices import seed_of
-from headstart.heads.estimators import CLASS_WEIGHTS, SCALINGS
+from headstart.heads.estimators import CLASS_WEIGHTS, SCALINGS, AffineHead, Classifier, Floats, Regressor
 from headstart.heads.parameters import SEEDS, Interval
-from headstart.heads.scaling import standardise
+from headstart.heads.rows import standardise
 
 
 class _SVM(AffineHead):
     kind: ClassVar[str] = "svm"
-    intervals: ClassVar = {
-        "C": Interval(0, open_low=True),
-        "max_iter": Interval(1),
-        "random_state": SEEDS,
-    }
+    intervals: ClassVar = {"C": Interval(0, open_low=True), "max_iter": Interval(1), "random_state": SEEDS}
 
     n_iter_: int
     converged_: bool
 
     def _solve(
-        self, make: Any, features: NDArray[np.floating[Any]], columns: NDArray[Any]
+        self, model: Any, features: NDArray[np.floating[Any]], columns: NDArray[Any]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Fit each column of targets, codes or numbers (N, T); matrix (n_outputs, D) and intercepts."""
         # The penalty of liblinear is on the intercept too: centred features keep it small.
-        centre = self.mean_ if self.scaling == "standard" else features.mean(axis=0, dtype=np.float64)
+        centre = self._centre(features)
         Z = standardise(features, centre, self.scale_)
         models, self.converged_ = [], True
         for targets in columns.T:
             if (targets == targets[0]).all():
                 models.append((np.zeros((1, Z.shape[1])), np.array([targets[0]], dtype=float), 1))
                 continue
-            model = make()
             self.converged_ &= _fit_quietly(model, Z, targets)
             models.append((np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_), int(model.n_iter_)))
         self.n_iter_ = max(n for *_, n in models)
@@ -48,7 +42,7 @@ class _SVM(AffineHead):
         return coef, intercept - coef @ centre if self.scaling == "none" else intercept
 
 
-class SVMHead(_SVM, AffineClassifier):
+class SVMHead(Classifier, _SVM):
     """A linear support vector machine for each class against the others, with squared hinge loss.
 
     It has **no calibrated probabilities**: ``predict_proba`` is the softmax of the decision values.
@@ -77,7 +71,7 @@ class SVMHead(_SVM, AffineClassifier):
     """
 
     choices: ClassVar = {"scaling": SCALINGS, "class_weight": CLASS_WEIGHTS}
-    fitted: ClassVar = (*AffineClassifier.fitted, "n_iter_", "converged_")
+    fitted: ClassVar = (*Classifier.fitted, "n_iter_", "converged_")
 
     def __init__(
         self,
@@ -93,26 +87,19 @@ class SVMHead(_SVM, AffineClassifier):
         self.scaling = scaling
         self.random_state = random_state
 
-    def fit(
-        self, X: ArrayLike, y: ArrayLike, X_val: ArrayLike | None = None, y_val: ArrayLike | None = None
-    ) -> Self:
-        """Fit on features (N, D) and classes (N,) or labels 0/1 (N, L); validation data is not needed."""
-        features, labels = self._begin(X, y)
-        codes = self._learn_classes(labels)
+    def _fit(self, features: Floats, targets: NDArray[Any], held: tuple[Any, Any]) -> None:
         # All classes in one call: liblinear copies the features in each.
-        targets = np.where(codes > 0, 1, -1) if self.is_multi_ else codes[:, None]
-        seed = seed_of(self.random_state)
-        weight = None if self.class_weight == "none" else "balanced"
-
-        def make() -> LinearSVC:
-            return LinearSVC(C=self.C, max_iter=self.max_iter, class_weight=weight, random_state=seed)
-
-        coef, intercept = self._solve(make, features, targets)
-        self._keep(coef, intercept, features.dtype)
-        return self
+        columns = np.where(targets > 0, 1, -1) if self.is_multi_ else targets[:, None]
+        model = LinearSVC(
+            C=self.C,
+            max_iter=self.max_iter,
+            class_weight=None if self.class_weight == "none" else "balanced",
+            random_state=seed_of(self.random_state),
+        )
+        self._keep(*self._solve(model, features, columns), features.dtype)
 
 
-class SVMRegressor(_SVM, AffineRegressor):
+class SVMRegressor(Regressor, _SVM):
     """Linear support vector regression.
 
     Parameters
@@ -127,7 +114,7 @@ class SVMRegressor(_SVM, AffineRegressor):
     """
 
     intervals: ClassVar = {**_SVM.intervals, "epsilon": Interval(0)}
-    fitted: ClassVar = (*AffineRegressor.fitted, "n_iter_", "converged_")
+    fitted: ClassVar = (*Regressor.fitted, "n_iter_", "converged_")
 
     def __init__(
         self,
@@ -143,29 +130,19 @@ class SVMRegressor(_SVM, AffineRegressor):
         self.scaling = scaling
         self.random_state = random_state
 
-    def fit(
-        self, X: ArrayLike, y: ArrayLike, X_val: ArrayLike | None = None, y_val: ArrayLike | None = None
-    ) -> Self:
-        """Fit on features (N, D) and numbers (N,) or (N, T); validation data is not needed."""
-        features, labels = self._begin(X, y)
-        numbers = self._learn_targets(labels)
-        mean, deviation = numbers.mean(axis=0), numbers.std(axis=0)
+    def _fit(self, features: Floats, targets: NDArray[Any], held: tuple[Any, Any]) -> None:
+        mean, deviation = targets.mean(axis=0), targets.std(axis=0)
         deviation = np.where(deviation > 0, deviation, 1.0)
-        seed = seed_of(self.random_state)
-
-        def make() -> LinearSVR:
-            return LinearSVR(
-                C=self.C,
-                epsilon=self.epsilon,
-                loss="squared_epsilon_insensitive",
-                dual="auto",
-                max_iter=self.max_iter,
-                random_state=seed,
-            )
-
-        coef, intercept = self._solve(make, features, (numbers - mean) / deviation)
+        model = LinearSVR(
+            C=self.C,
+            epsilon=self.epsilon,
+            loss="squared_epsilon_insensitive",
+            dual="auto",
+            max_iter=self.max_iter,
+            random_state=seed_of(self.random_state),
+        )
+        coef, intercept = self._solve(model, features, (targets - mean) / deviation)
         self._keep(coef * deviation[:, None], intercept * deviation + mean, features.dtype)
-        return self
 
 
 def _fit_quietly(model: Any, Z: NDArray[Any], targets: NDArray[Any]) -> bool:

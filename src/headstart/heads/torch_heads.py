@@ -3,36 +3,32 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from headstart.errors import ConfigError, DataError
-from headstart.heads.batches import batch_of
 from headstart.heads.devices import pick_device, seed_of
-from headstart.heads.estimators import CLASS_WEIGHTS, FLOATS, SCALINGS, BaseHead
-from headstart.heads.inputs import examples_of
+from headstart.heads.estimators import CLASS_WEIGHTS, FLOATS, SCALINGS, BaseHead, Regressor, Shapes, Tensors
 from headstart.heads.parameters import SEEDS, Interval, check
-from headstart.heads.scaling import moments, moments_of, standardise
-from headstart.heads.sequences import VectorSequences, sequences_of, vectors_of
+from headstart.heads.rows import moments, moments_of, standardise
+from headstart.heads.sequences import sequences_of, vectors_of
 from headstart.samples import are_sequences, is_stored
 from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     import torch
 
-    from headstart.heads.networks.networks import Network
+    from headstart.heads.networks import Network
     from headstart.training.checkpoint import Checkpoint
     from headstart.training.examples import Examples, Stream
-    from headstart.training.loop import Trained
-    from headstart.training.objectives import Objective
+    from headstart.training.loop import TrainingResult
     from headstart.training.settings import Settings
-    from headstart.types import LabelKind
+    from headstart.training.trainee import Objective
 
 STACKABLE = ("lr", "weight_decay", "dropout", "random_state")
 """What heads that are trained side by side may differ in."""
@@ -87,7 +83,6 @@ class TorchHead(BaseHead):
     n_features_in_ : int
     """
 
-    kind: ClassVar[str]
     trains_by_epochs: ClassVar[bool] = True
     trains_side_by_side: ClassVar[bool] = True
     computes_in_torch: ClassVar[bool] = True
@@ -113,6 +108,12 @@ class TorchHead(BaseHead):
         "class_weight": CLASS_WEIGHTS,
     }
     fitted: ClassVar[tuple[str, ...]] = ("n_iter_", "best_epoch_", "n_outputs_")
+    target_tensors: ClassVar[tuple[str, ...]] = ()
+    """Fitted arrays of the targets, one number for each output."""
+
+    _learn_targets: ClassVar[Callable[..., NDArray[Any]]]
+    _as_targets: ClassVar[Callable[..., NDArray[Any]]]
+    _n_outputs: ClassVar[Callable[..., int]]
 
     lr: float = 0.001
     weight_decay: float = 1.0
@@ -182,16 +183,13 @@ class TorchHead(BaseHead):
         For a head whose weights are trained elsewhere, together with a backbone.
         """
         labels = np.asarray(y)
-        features = self._read(X, reset=True)
-        targets = self._learn_targets(labels, features)
-        self._learn_scale(features)
-        return targets
+        return self._learn(self._read(X, reset=True), labels)
 
     def targets_of(self, y: ArrayLike) -> NDArray[Any]:
         """Targets of other samples; of a label that training lacks ``UNSEEN``."""
         return self._as_targets(np.asarray(y))
 
-    def finish(self, trained: Trained) -> Self:
+    def finish(self, trained: TrainingResult) -> Self:
         """Become fitted with what training gave."""
         self.history_ = trained.history
         self.n_iter_, self.best_epoch_ = len(trained.history), trained.best_epoch
@@ -201,28 +199,29 @@ class TorchHead(BaseHead):
     def tensors(self) -> dict[str, NDArray[Any]]:
         """What was fitted, as arrays that go into a safetensors file."""
         check_is_fitted(self, "weights_")
-        return {"mean": self.mean_, "scale": self.scale_, **self.weights_}
+        targets = {name: getattr(self, f"{name}_") for name in self.target_tensors}
+        return {"mean": self.mean_, "scale": self.scale_, **self.weights_, **targets}
 
-    def restore(self, classes: NDArray[Any] | None, tensors: Mapping[str, NDArray[Any]]) -> Self:
-        """Become fitted with what `tensors` gave."""
+    def restore(self, classes: NDArray[Any] | None, tensors: Tensors) -> Self:
+        """Become fitted with classes (n_classes,), None for a regressor, and what `tensors` gave."""
         if classes is not None:
             self.classes_ = classes
-        self.mean_, self.scale_ = tensors["mean"], tensors["scale"]
-        self.weights_ = {n: t for n, t in tensors.items() if n not in ("mean", "scale")}
+        own = ("mean", "scale", *self.target_tensors)
+        for name in own:
+            setattr(self, f"{name}_", tensors[name])
+        self.weights_ = {name: tensor for name, tensor in tensors.items() if name not in own}
         self.n_features_in_ = len(self.mean_)
         return self
 
-    def shapes(
-        self, tensors: Mapping[str, NDArray[Any]], n_classes: int, n_features: int
-    ) -> dict[str, tuple[int, ...]]:
-        """The shape that each tensor must have."""
-        n_outputs = n_classes or self.n_outputs_
+    def _shapes(self, tensors: Tensors, n_outputs: int, n_features: int) -> Shapes:
         network = self._network(n_features, n_outputs, [0.0])
         weights = network.member_weights(network.state_dict(), 0)
-        of_weights = {name: tuple(weight.shape) for name, weight in weights.items()}
         whole = tuple(n for n, weight in weights.items() if not weight.is_floating_point())
         self.integers = whole  # type: ignore[misc]
-        return {"mean": (n_features,), "scale": (n_features,), **of_weights, **self._target_shapes(n_outputs)}
+        return {
+            **{name: tuple(weight.shape) for name, weight in weights.items()},
+            **dict.fromkeys(self.target_tensors, (n_outputs,)),
+        }
 
     def module(self) -> torch.nn.Module:
         """The fitted network without scaling, from inputs to logits (B, 1, n_outputs)."""
@@ -237,21 +236,6 @@ class TorchHead(BaseHead):
         """The network of one head or several, with weights that are not drawn yet."""
         raise NotImplementedError
 
-    def _target_shapes(self, n_outputs: int) -> dict[str, tuple[int, ...]]:
-        return {}
-
-    def _learn_targets(self, y: NDArray[Any], X: Any) -> NDArray[Any]:
-        """Learn what the targets are; as the loss takes them: int64 (N,), or float32 (N, n_outputs)."""
-        raise NotImplementedError
-
-    def _as_targets(self, y: NDArray[Any]) -> NDArray[Any]:
-        """Other targets, as the loss takes them."""
-        raise NotImplementedError
-
-    @property
-    def _task(self) -> LabelKind:
-        raise NotImplementedError
-
     def _scores(self, X: Any) -> NDArray[np.float32]:
         """Logits, shape (N, n_outputs)."""
         check_is_fitted(self, "weights_")
@@ -262,9 +246,7 @@ class TorchHead(BaseHead):
 
         network: Any = self.module()
         n = len(features)
-        examples = examples_of(
-            features, np.zeros(n, dtype=np.int64), self.mean_, self.scale_, torch.device("cpu")
-        )
+        examples = self._examples(features, np.zeros(n, dtype=np.int64), torch.device("cpu"))
         with torch.inference_mode():
             parts = [
                 network.logits(examples.take(rows))[:, 0].float().numpy()
@@ -273,54 +255,24 @@ class TorchHead(BaseHead):
         logits: NDArray[np.float32] = np.concatenate(parts)
         return logits
 
-    def _read(self, X: Any, reset: bool, y: Any = None) -> Any:
-        """Features, checked: an array (N, D), rows that stay where they are, or `Sequences`."""
-        if self.takes_sequences:
-            return self._read_sequences(X, reset)
-        if is_stored(X):
-            if reset:
-                self.n_features_in_ = int(X.shape[1])
-            elif X.shape[1] != self.n_features_in_:
-                raise DataError(f"features are {X.shape[1]} wide, and this head takes {self.n_features_in_}")
-            return X
-        return validate_data(self, X, dtype=FLOATS, reset=reset)
-
-    def _read_sequences(self, X: Any, reset: bool) -> VectorSequences:
-        sequences = sequences_of(X)
-        if sequences is None:
+    def _read(self, X: Any, reset: bool) -> Any:
+        """Features, checked: an array (N, D), rows that stay where they are, or sequences."""
+        if not self.takes_sequences and not is_stored(X):
+            return validate_data(self, X, dtype=FLOATS, reset=reset)
+        features: Any = sequences_of(X) if self.takes_sequences else X
+        if features is None:
             raise DataError(
                 f"the head {self.kind!r} has nothing to attend to: features have one vector a sample. Give it "
                 "all positions (extract with --taps last.tokens, then --tap last.tokens) or several layers; "
                 "on one vector use linear or mlp"
             )
+        width = int(features.width if self.takes_sequences else features.shape[1])
         if reset:
-            self.n_features_in_ = sequences.width
-        elif sequences.width != self.n_features_in_:
-            raise DataError(f"vectors are {sequences.width} wide, and this head takes {self.n_features_in_}")
-        return sequences
-
-    def _learn_scale(self, features: Any) -> None:
-        width = self.n_features_in_
-        if self.scaling == "none":
-            self.mean_, self.scale_ = np.zeros(width), np.ones(width)
-            return
-        is_ragged = are_sequences(features)
-        self.mean_, self.scale_ = moments_of(vectors_of(features)) if is_ragged else moments(features)
-
-    def _settings(self, n_samples: int) -> Settings:
-        from headstart.training.settings import Settings
-
-        return Settings(
-            epochs=int(self.epochs),
-            batch_size=batch_of(n_samples) if self.batch_size == "auto" else int(self.batch_size),
-            optimizer=self.optimizer,  # type: ignore[arg-type]
-            momentum=float(self.momentum),
-            schedule=self.schedule,  # type: ignore[arg-type]
-            warmup_share=float(self.warmup_share),
-            patience=int(self.patience),
-            clip_norm=float(self.clip_norm),
-            mixup=float(self.mixup),
-        )
+            self.n_features_in_ = width
+        elif width != self.n_features_in_:
+            noun = "vectors" if self.takes_sequences else "features"
+            raise DataError(f"{noun} are {width} wide, and this head takes {self.n_features_in_}")
+        return features
 
     def _read_labelled(self, X: Any, y: ArrayLike) -> tuple[Any, NDArray[Any]]:
         if self.takes_sequences or is_stored(X):
@@ -330,9 +282,40 @@ class TorchHead(BaseHead):
             return features, labels
         several = np.asarray(y).ndim == 2 and np.asarray(y).shape[1] > 1
         features, labels = validate_data(
-            self, X, y, dtype=FLOATS, multi_output=several, y_numeric=isinstance(self, RegressorMixin)
+            self, X, y, dtype=FLOATS, multi_output=several, y_numeric=isinstance(self, Regressor)
         )
         return features, labels
+
+    def _learn(self, features: Any, labels: NDArray[Any]) -> NDArray[Any]:
+        """Learn classes and scale; targets as the loss takes them: int64 (N,), or float32 (N, n_outputs)."""
+        targets = self._learn_targets(labels)
+        self.n_outputs_ = self._n_outputs()
+        if self.scaling == "none":
+            self.mean_, self.scale_ = np.zeros(self.n_features_in_), np.ones(self.n_features_in_)
+        elif are_sequences(features):
+            self.mean_, self.scale_ = moments_of(vectors_of(features))
+        else:
+            self.mean_, self.scale_ = moments(features)
+        return targets
+
+    def _examples(
+        self,
+        features: Any,
+        targets: NDArray[Any],
+        device: torch.device,
+        views: NDArray[np.float32] | None = None,
+    ) -> Examples:
+        """Examples on a device, standardised as they are read; views (V, N, D) are standardised already."""
+        import torch
+
+        from headstart.training.examples import Ragged, Rows, StoredRows, as_tensor
+
+        wanted = torch.from_numpy(np.ascontiguousarray(targets)).to(device)
+        if are_sequences(features) or is_stored(features):
+            kind = Ragged if are_sequences(features) else StoredRows
+            return kind(features, wanted, as_tensor(self.mean_, device), as_tensor(self.scale_, device))
+        inputs = as_tensor(standardise(features, self.mean_, self.scale_), device)
+        return Rows(inputs, wanted, None if views is None else torch.from_numpy(views).to(device))
 
     def _scaled(self, views: Sequence[ArrayLike], features: Any) -> NDArray[np.float32] | None:
         """All views as one array (V, N, D), scaled as the plain features were."""
@@ -352,12 +335,27 @@ class TorchHead(BaseHead):
             place[...] = standardise(changed, self.mean_, self.scale_)
         return stacked
 
+    def _settings(self, n_samples: int) -> Settings:
+        from headstart.training.settings import Settings, batch_of
+
+        return Settings(
+            epochs=int(self.epochs),
+            batch_size=batch_of(n_samples) if self.batch_size == "auto" else int(self.batch_size),
+            optimizer=self.optimizer,  # type: ignore[arg-type]
+            momentum=float(self.momentum),
+            schedule=self.schedule,  # type: ignore[arg-type]
+            warmup_share=float(self.warmup_share),
+            patience=int(self.patience),
+            clip_norm=float(self.clip_norm),
+            mixup=float(self.mixup),
+        )
+
     def _objective(self, targets: NDArray[Any], device: torch.device) -> Objective:
         import torch
 
-        from headstart.training.objectives import Objective
+        from headstart.training.trainee import Objective
 
-        task, weights = open_task(self._task), None
+        task, weights = open_task(self.task), None
         if self.class_weight == "balanced":
             weights = task.balanced_weights(torch.from_numpy(targets), self.n_outputs_)
         return Objective(task, weights, float(self.label_smoothing)).to(device)
@@ -389,17 +387,14 @@ class _Shelf:
         if (samples.X_val is None) != (samples.y_val is None):
             raise ConfigError("X_val was given without y_val; give both or neither")
         features, labels = head._read_labelled(samples.X, samples.y)
-        targets = head._learn_targets(labels, features)
-        head._learn_scale(features)
-        views = head._scaled(samples.views, features)
-        examples = examples_of(features, targets, head.mean_, head.scale_, device, views)
+        targets = head._learn(features, labels)
+        examples = head._examples(features, targets, device, head._scaled(samples.views, features))
         if samples.X_val is None:
             return cls(head, targets, examples, None)
         val, val_labels = head._read(samples.X_val, reset=False), np.asarray(samples.y_val)
         if len(val) != len(val_labels):
             raise ConfigError(f"X_val has {len(val):,} rows, and y_val {len(val_labels):,}")
-        wanted = head.targets_of(val_labels)
-        return cls(head, targets, examples, examples_of(val, wanted, head.mean_, head.scale_, device))
+        return cls(head, targets, examples, head._examples(val, head.targets_of(val_labels), device))
 
     def stream(self, heads: Sequence[TorchHead]) -> Stream:
         """These samples for heads of one seed; what is drawn of them is their own."""
@@ -415,7 +410,7 @@ def fit_stack(
     samples: Labelled | Sequence[Labelled],
     callbacks: Sequence[Any] = (),
     checkpoint: Checkpoint | None = None,
-) -> list[Trained]:
+) -> list[TrainingResult]:
     """Fit heads side by side, in one pass over the data.
 
     Parameters
@@ -431,7 +426,7 @@ def fit_stack(
 
     Returns
     -------
-    list of Trained
+    list of TrainingResult
         What became of each.
     """
     from headstart.training.stack import train_stack
@@ -441,15 +436,20 @@ def fit_stack(
         check(head)
     of_head = [samples] * len(heads) if isinstance(samples, Labelled) else list(samples)
     device = pick_device(first.device)
-    groups = _groups(heads, of_head)
+    # Heads that see the same rows in the same order are one group; the first head is in the first.
+    groups: dict[tuple[int, int], list[int]] = {}
+    for number, (head, part) in enumerate(zip(heads, of_head, strict=True)):
+        groups.setdefault((id(part), seed_of(head.random_state)), []).append(number)
     shelves: dict[int, _Shelf] = {}
-    for group in groups:
-        head, part = heads[group[0]], of_head[group[0]]
+    for number, *_ in groups.values():
+        part = of_head[number]
         if id(part) not in shelves:
-            shelves[id(part)] = _Shelf.of(head, part, device)
-    streams = [shelves[id(of_head[group[0]])].stream([heads[number] for number in group]) for group in groups]
+            shelves[id(part)] = _Shelf.of(heads[number], part, device)
+    grouped = [[heads[number] for number in group] for group in groups.values()]
+    pairs = zip(groups, grouped, strict=True)
+    streams = [shelves[part].stream(members) for (part, _), members in pairs]
     found = train_stack(
-        _network([[heads[number] for number in group] for group in groups]).to(device),
+        _network(grouped).to(device),
         streams,
         first._settings(len(streams[0].examples)),
         first._objective(shelves[id(of_head[0])].targets, device),
@@ -457,20 +457,12 @@ def fit_stack(
         checkpoint,
         {"kind": first.kind, **first.get_params()},
     )
-    trained = dict(zip([number for group in groups for number in group], found, strict=True))
+    trained = dict(zip([number for group in groups.values() for number in group], found, strict=True))
     for number, head in enumerate(heads):
         if not trained[number].diverged_at:
             _share(shelves[id(of_head[number])].head, head)
             head.finish(trained[number])
     return [trained[number] for number in range(len(heads))]
-
-
-def _groups(heads: Sequence[TorchHead], samples: Sequence[Labelled]) -> list[list[int]]:
-    """The numbers of heads that see the same rows in the same order; the first head is in the first."""
-    groups: dict[tuple[int, int], list[int]] = {}
-    for number, (head, part) in enumerate(zip(heads, samples, strict=True)):
-        groups.setdefault((id(part), seed_of(head.random_state)), []).append(number)
-    return list(groups.values())
 
 
 def _network(groups: Sequence[Sequence[TorchHead]]) -> Network:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from time import perf_counter
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from pydantic import AfterValidator
@@ -15,24 +16,32 @@ from headstart.backbones.pooling import display_tap, is_ragged
 from headstart.cache.store import Cache
 from headstart.config import Config
 from headstart.errors import ConfigError, DataError
-from headstart.heads.design import Design
 from headstart.heads.neighbours import Neighbours, nearest
-from headstart.heads.ridge_path import ridge_path
-from headstart.heads.rows import Chosen, mean_of
-from headstart.inspection.duplicates import Pairs, crossing, groups_of, pairs_above
+from headstart.heads.ridge_path import Design, ridge_path
+from headstart.heads.rows import mean_of
+from headstart.inspection.distances import (
+    Pairs,
+    crossing,
+    groups_of,
+    neighbour_distance,
+    pairs_above,
+    robust_z,
+)
 from headstart.inspection.label_errors import LabelErrors, find_label_errors, require_cleanlab
-from headstart.inspection.outliers import neighbour_distance, robust_z
 from headstart.keys import ranks
 from headstart.options import Range
+from headstart.samples import ChosenRows
 from headstart.tasks import open_task
 from headstart.types import SPLITS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from headstart.cache.reading.mapped import MappedFeatures
+    from headstart.cache.mapped import MappedFeatures
     from headstart.cache.sets import FeatureSet
     from headstart.contracts import Progress
+
+    Rows = NDArray[np.int64]
 
 CHECKS = ("labels", "duplicates", "leaks", "outliers")
 N_NEIGHBOURS = 10
@@ -66,67 +75,37 @@ class AuditConfig(Config):
 
 @dataclass(frozen=True, slots=True)
 class Leaks:
-    """Rows outside train that have a near-duplicate in train, and what they are worth.
-
-    Parameters
-    ----------
-    pairs : dict of str to Pairs
-        By split, ``test`` and ``validation``: a row of the set, and its nearest in train.
-    metric : str
-        accuracy, micro_f1 or r2; empty: there are no labels to measure with.
-    figures : dict
-        By method (``ridge``, ``knn``), the metric on test ``with`` and ``without`` the leaked rows.
-    """
+    """Rows outside train that have a near-duplicate in train, and what they are worth."""
 
     pairs: dict[str, Pairs]
+    """By split, ``test`` and ``validation``: a row of the set, and its nearest in train."""
     metric: str
+    """accuracy, micro_f1 or r2; empty if there are no labels to measure with."""
     figures: dict[str, dict[str, float]]
+    """By method (``ridge``, ``knn``), the metric on test ``with`` and ``without`` the leaked rows."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Audit:
-    """What was found; what was not looked for is None. Rows are those of ``samples``.
-
-    Parameters
-    ----------
-    samples : MappedFeatures
-        N samples of all splits that have the feature.
-    column : str or None
-        The label column; None: the set has none.
-    groups : ndarray of int64, shape (N,), optional
-        Which group of near-duplicates each row is in; -1: none.
-    outliers : ndarray of int64, shape (M,), optional
-        The farthest first.
-    distance, z : ndarray of float64, shape (N,), optional
-        Mean distance to the ten nearest, and how many robust deviations that is above the median.
-    """
+    """What was found, None where it was not looked for; rows are those of ``samples``."""
 
     config: AuditConfig
     samples: MappedFeatures
+    """N samples of all splits that have the feature."""
     column: str | None
-    labels: LabelErrors | None
-    duplicates: Pairs | None
-    groups: NDArray[np.int64] | None
-    leaks: Leaks | None
-    outliers: NDArray[np.int64] | None
-    distance: NDArray[np.float64] | None
-    z: NDArray[np.float64] | None
-    seconds: dict[str, float]
-
-
-class _Watch:
-    """Says what is being done, and how long it took."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.seconds: dict[str, float] = {}
-        self._progress = progress
-
-    def run(self, name: str, what: str, work: Callable[[], Any]) -> Any:
-        self._progress.say(f"{what} …")
-        start = perf_counter()
-        result = work()
-        self.seconds[name] = perf_counter() - start
-        return result
+    """The label column; None if the set has none."""
+    labels: LabelErrors | None = None
+    duplicates: Pairs | None = None
+    groups: Rows | None = None
+    """Which group of near-duplicates each row is in, -1 if in none, (N,)."""
+    leaks: Leaks | None = None
+    outliers: Rows | None = None
+    """The farthest first."""
+    distance: NDArray[np.float64] | None = None
+    """Mean distance to the ten nearest, (N,)."""
+    z: NDArray[np.float64] | None = None
+    """How many robust deviations that is above the median."""
+    seconds: dict[str, float] = field(default_factory=dict)
 
 
 def audit(config: AuditConfig, progress: Progress) -> Audit:
@@ -152,28 +131,26 @@ def audit(config: AuditConfig, progress: Progress) -> Audit:
         )
     feature = samples.feature
     progress.say(f"{len(samples):,} samples at {feature.backbone} {display_tap(feature.tap)}")
-    watch = _Watch(progress)
-    labels = duplicates = groups = leaks = outliers = distance = z = None
-    centre = mean_of(samples)
-    rank = ranks(keys_from_arrow(samples.table.column("key")))
+    found = Audit(config, samples, column)
+    compared = _Compared(samples, mean_of(samples), ranks(keys_from_arrow(samples.table.column("key"))))
     if "labels" in checks and column:
-        labels = watch.run("labels", "looking for wrong labels", lambda: _wrong_labels(samples, rank))
+        with _timed(found, "labels", "looking for wrong labels", progress):
+            found.labels = _wrong_labels(samples, compared.rank)
     if {"duplicates", "outliers"} & {*checks}:
-        near = watch.run(
-            "neighbours", "comparing all samples", lambda: _all_neighbours(samples, centre, rank)
-        )
+        with _timed(found, "neighbours", "comparing all samples", progress):
+            near = compared.with_each_other()
         if "duplicates" in checks:
-            duplicates = pairs_above(near, config.threshold)
-            groups = groups_of(duplicates, len(samples))
+            found.duplicates = pairs_above(near, config.threshold)
+            found.groups = groups_of(found.duplicates, len(samples))
         if "outliers" in checks:
-            distance = neighbour_distance(near)
-            z = robust_z(distance)
-            outliers = np.lexsort((rank, -z))[: int((z > config.outlier_z).sum())]
+            found.distance = neighbour_distance(near)
+            found.z = robust_z(found.distance)
+            n_outliers = int((found.z > config.outlier_z).sum())
+            found.outliers = np.lexsort((compared.rank, -found.z))[:n_outliers]
     if "leaks" in checks:
-        leaks = watch.run("leaks", "comparing test with train", lambda: _leaks(samples, config, centre, rank))
-    return Audit(
-        config, samples, column, labels, duplicates, groups, leaks, outliers, distance, z, watch.seconds
-    )
+        with _timed(found, "leaks", "comparing test with train", progress):
+            found.leaks = _leaks(compared, config.threshold)
+    return found
 
 
 def splits_of(samples: MappedFeatures) -> NDArray[np.int8]:
@@ -182,8 +159,36 @@ def splits_of(samples: MappedFeatures) -> NDArray[np.int8]:
     return codes
 
 
+@contextmanager
+def _timed(found: Audit, name: str, deed: str, progress: Progress) -> Iterator[None]:
+    """Say what is being done, and keep how long it took."""
+    progress.say(f"{deed} …")
+    start = perf_counter()
+    yield
+    found.seconds[name] = perf_counter() - start
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """Samples with the mean that they are compared without, and their order where they are equally near."""
+
+    samples: MappedFeatures
+    centre: NDArray[np.float64]
+    rank: Rows
+
+    def with_each_other(self) -> Neighbours:
+        n = len(self.samples)
+        k = min(N_NEIGHBOURS, n - 1)
+        return nearest(self.samples, self.samples, k, self.centre, np.arange(n), self.rank)
+
+    def nearest(self, rows: Rows, among: Rows) -> Neighbours:
+        """The nearest of some rows to each of others."""
+        queries, searched = ChosenRows(self.samples, rows), ChosenRows(self.samples, among)
+        return nearest(queries, searched, 1, self.centre, rank=self.rank[among])
+
+
 def _pooled_tap(features: FeatureSet, backbone: str | None) -> str | None:
-    """The latest tap with one vector a sample; None: there is none, which reading it says."""
+    """The latest tap with one vector a sample; None if there is none, which reading it says."""
     fitting = (ref for ref in features.features if ref.view is None and backbone in (None, ref.backbone))
     return next((display_tap(ref.tap) for ref in fitting if not is_ragged(ref.tap)), None)
 
@@ -195,67 +200,38 @@ def _label_column(features: FeatureSet, config: AuditConfig, progress: Progress)
     return None
 
 
-def _wrong_labels(samples: MappedFeatures, rank: NDArray[np.int64]) -> LabelErrors:
+def _wrong_labels(samples: MappedFeatures, rank: Rows) -> LabelErrors:
     rows = np.flatnonzero(open_task(samples.kind).known(samples.y))
     if len(rows) < 2:
         return LabelErrors(rows[:0], samples.y[:0], np.empty(0))
-    found = find_label_errors(Chosen(samples, rows), samples.y[rows], samples.kind, rank[rows])
+    found = find_label_errors(ChosenRows(samples, rows), samples.y[rows], samples.kind, rank[rows])
     return LabelErrors(rows[found.row], found.suggested, found.score)
 
 
-def _all_neighbours(
-    samples: MappedFeatures, centre: NDArray[np.float64], rank: NDArray[np.int64]
-) -> Neighbours:
-    n = len(samples)
-    return nearest(samples, samples, min(N_NEIGHBOURS, n - 1), centre, np.arange(n), rank)
-
-
-def _leaks(
-    samples: MappedFeatures, config: AuditConfig, centre: NDArray[np.float64], rank: NDArray[np.int64]
-) -> Leaks:
+def _leaks(compared: _Compared, threshold: float) -> Leaks:
     """Train is searched for each row of the other splits: its nearest of all may lie in its own split."""
-    splits = splits_of(samples)
-    train = np.flatnonzero(splits == SPLITS.index("train"))
+    samples = compared.samples
+    task, splits = open_task(samples.kind), splits_of(samples)
+    rows = {split: np.flatnonzero(splits == code) for code, split in enumerate(SPLITS)}
     pairs: dict[str, Pairs] = {}
     for split in ("test", "validation"):
-        rows = np.flatnonzero(splits == SPLITS.index(split))
-        if len(rows) and len(train):
-            near = nearest(Chosen(samples, rows), Chosen(samples, train), 1, centre, rank=rank[train])
-            found = crossing(near, config.threshold)
-            pairs[split] = Pairs(rows[found.first], train[found.second], found.cosine)
-    has_label = open_task(samples.kind).known(samples.y)
-    test = np.flatnonzero((splits == SPLITS.index("test")) & has_label)
-    known = train[has_label[train]]
-    if len(test) == 0 or len(known) < 2:
+        if len(rows[split]) and len(rows["train"]):
+            found = crossing(compared.nearest(rows[split], rows["train"]), threshold)
+            pairs[split] = Pairs(rows[split][found.first], rows["train"][found.second], found.cosine)
+    has_label = task.known(samples.y)
+    train, test = (rows[split][has_label[rows[split]]] for split in ("train", "test"))
+    if len(test) == 0 or len(train) < 2:
         return Leaks(pairs, "", {})
-    is_leaked = np.isin(test, pairs["test"].first)
-    worth = _worth(samples, known, test, is_leaked, centre, rank)
-    return Leaks(pairs, open_task(samples.kind).indicator_score, worth)
-
-
-def _worth(
-    samples: MappedFeatures,
-    train: NDArray[np.int64],
-    test: NDArray[np.int64],
-    is_leaked: NDArray[np.bool_],
-    centre: NDArray[np.float64],
-    rank: NDArray[np.int64],
-) -> dict[str, dict[str, float]]:
-    """The metric of ridge and of the nearest neighbours, on test with and without what leaked."""
-    task = open_task(samples.kind)
-    targets = task.indicators(samples.y[train], len(samples.names))
-    true = task.indicators(samples.y[test], len(samples.names))
-    X, X_test = Chosen(samples, train), Chosen(samples, test)
-    design = Design.standardised(X)
-    near = nearest(X_test, X, 1, centre, rank=rank[train])
+    targets, true = (task.indicators(samples.y[some], len(samples.names)) for some in (train, test))
+    design = Design.standardised(ChosenRows(samples, train))
+    path = ridge_path(design, targets)
     predicted = {
-        "ridge": ridge_path(design, targets).predict(replace(design, X=X_test)),
-        "knn": targets[near.row[:, 0]],
+        "ridge": path.predict(replace(design, X=ChosenRows(samples, test))),
+        "knn": targets[compared.nearest(test, train).row[:, 0]],
     }
-    return {
-        name: {
-            "with": task.score(true, said),
-            "without": task.score(true[~is_leaked], said[~is_leaked]),
-        }
+    clean = ~np.isin(test, pairs["test"].first)
+    figures = {
+        name: {"with": task.score(true, said), "without": task.score(true[clean], said[clean])}
         for name, said in predicted.items()
     }
+    return Leaks(pairs, task.indicator_score, figures)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,8 +9,9 @@ import pyarrow as pa
 
 from headstart.arrow import column_of, keys_from_arrow, mask_of
 from headstart.backbones.pooling import display_tap
-from headstart.cache.sets import LABEL
+from headstart.cache.layout import LABEL
 from headstart.inspection.audit import splits_of
+from headstart.metrics.counts import numbers
 from headstart.tasks import open_task
 from headstart.types import SPLITS
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headstart.inspection.audit import Audit, Leaks
-    from headstart.inspection.duplicates import Pairs
+    from headstart.inspection.distances import Pairs
     from headstart.inspection.label_errors import LabelErrors
     from headstart.types import Json
 
@@ -118,15 +118,8 @@ def _duplicates(found: Audit, pairs: Pairs, groups: NDArray[np.int64]) -> dict[s
 
 def _leaks(found: Audit, leaks: Leaks) -> dict[str, Json]:
     counts = {f"n_{split}": len(pairs) for split, pairs in leaks.pairs.items()}
-    figures = {
-        name: {part: _finite(value) for part, value in figure.items()}
-        for name, figure in leaks.figures.items()
-    }
+    figures = {name: numbers(figure) for name, figure in leaks.figures.items()}
     return {"threshold": found.config.threshold, **counts, "metric": leaks.metric, **figures}
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def shown_rows(table: pa.Table, n: int) -> list[list[Any]]:

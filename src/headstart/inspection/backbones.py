@@ -30,38 +30,26 @@ class TapDescription:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What ``headstart backbones show`` says.
-
-    Parameters
-    ----------
-    taps : list of TapDescription
-        The first is the default.
-    layers : list of TapDescription
-        The layers that can be read by number, by their numbers.
-    closing_norm : bool
-        Whether ``last`` is another tap than the last number.
-    max_length : int, optional
-        Tokens a text is cut to.
-    architecture, preprocessing : dict
-        As they stand in the recipe.
-    weights : str
-        The digest of the weights that features depend on.
-    provenance : dict
-        Library versions and files.
-    """
+    """What ``headstart backbones show`` says."""
 
     spec: str
     modality: Modality
     taps: list[TapDescription]
+    """The first is the default."""
     layers: list[TapDescription]
+    """The layers that can be read by number, by their numbers."""
     closing_norm: bool
+    """Whether ``last`` is another tap than the last number."""
     parameters: int | None
     max_length: int | None
+    """Tokens a text is cut to."""
     prompt: str | None
     architecture: Mapping[str, Json]
     preprocessing: Mapping[str, Json]
     weights: str
+    """The digest of the weights that features depend on."""
     provenance: Mapping[str, Json]
+    """Library versions and files."""
 
 
 def backbone_options(modality: str | None = None, **given: Any) -> BackboneOptions:
@@ -111,25 +99,14 @@ def describe(spec: str, options: BackboneOptions) -> Description:
 
 def _one_pass(backbone: Backbone, info: BackboneInfo, numbers: list[str]) -> Activations | None:
     """What a tiny sample gives; None where the model cannot use it (``py:`` ones want their own)."""
+    samples: dict[Modality, Payload] = {
+        "text": "a", "text-pair": ("a", "b"), "image": _picture(), "image-text": (_picture(), "a")
+    }  # fmt: skip
     model = backbone.load("cpu", "fp32")
-    [prepared] = model.prepare([_sample(info.modality)])
-    return (
-        None
-        if isinstance(prepared, SampleError)
-        else model.forward(model.collate([prepared]), (*numbers, *AT_END))
-    )
-
-
-def _sample(modality: Modality) -> Payload:
-    match modality:
-        case "text":
-            return "a"
-        case "text-pair":
-            return ("a", "b")
-        case "image":
-            return _picture()
-        case "image-text":
-            return (_picture(), "a")
+    [prepared] = model.prepare([samples[info.modality]])
+    if isinstance(prepared, SampleError):
+        return None
+    return model.forward(model.collate([prepared]), (*numbers, *AT_END))
 
 
 def _picture() -> bytes:

@@ -13,7 +13,7 @@ from headstart.cache.store import Cache
 from headstart.data import open_source
 from headstart.errors import HeadstartError
 from headstart.extraction.backbone import OpenedBackbone, check_modality
-from headstart.extraction.plan import permanent_failures, plan_job, samples_with_views
+from headstart.extraction.plan import permanent_failures, plan_extraction, samples_with_views
 from headstart.extraction.samples import register
 from headstart.extraction.stage import set_name
 from headstart.keys import contains, first_occurrences, pack
@@ -23,10 +23,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from headstart.augmentation import View
     from headstart.cache.recipe import Recipe
     from headstart.cache.sets import FeatureSet
-    from headstart.cache.space import Space
     from headstart.config import ExtractConfig
     from headstart.contracts import Progress
     from headstart.extraction.samples import Samples
@@ -38,60 +36,42 @@ SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Near:
-    """A space that is nearly the one meant.
-
-    Parameters
-    ----------
-    n_held : int
-        Of the samples.
-    differences : dict
-        Each entry of the recipe that differs, dotted: its value there, and the one that is meant.
-    """
+    """A space that is nearly the one meant, and how many of the samples it holds."""
 
     space: str
     n_held: int
     differences: dict[str, tuple[Json, Json]]
+    """Each entry of the recipe that differs, dotted: its value there, and the one that is meant."""
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureDiff:
-    """What the cache holds of one feature.
+    """What the cache holds of one feature, in different samples.
 
-    Parameters
-    ----------
-    view : str or None
-        None: the plain feature.
-    n_held, n_missing : int
-        Different samples. One that failed for good is neither: extract leaves it alone.
-    missing : tuple of str
-        The first ids of those missing.
-    nearest : tuple of Near
-        Where something is missing: the spaces that hold most of these samples, or differ least.
+    One that failed for good is neither held nor missing: extract leaves it alone.
     """
 
     tap: str
     space: str
     view: str | None
+    """None if it is the plain feature."""
     n_held: int
     n_missing: int
     missing: tuple[str, ...]
+    """The first ids of those missing."""
     nearest: tuple[Near, ...]
+    """Where something is missing: the spaces that hold most of these samples, or differ least."""
 
 
 @dataclass(frozen=True, slots=True)
 class SampleDiff:
-    """How the data differs from a set.
-
-    Parameters
-    ----------
-    new, changed, gone : tuple of str
-        Ids that the set does not have; that it has with other content; that the data does not have.
-    """
+    """How the data differs from a set, by ids."""
 
     set: str
     n_same: int
     new: tuple[str, ...]
     changed: tuple[str, ...]
+    """What the set has with other content."""
     gone: tuple[str, ...]
 
 
@@ -116,44 +96,32 @@ def diff(config: ExtractConfig, progress: Progress) -> Diff:
     check_modality(source, opened.info)
     samples = register(source, cache.keys, progress)
     earlier = cache.find_set(set_name(config.set, config.data, config.backbone))
-    given_up = permanent_failures(earlier)
+    failures = permanent_failures(earlier)
     viewed = samples_with_views(config, samples, source, earlier)
-    work = plan_job(cache, config, opened.info, source, samples, given_up)
-    plan = work.plan
+    plan = plan_extraction(cache, config, opened.info, source, samples, failures)
+    unique, ids = first_occurrences(samples.keys), samples.table.column("id")
     meant = [(view, tap) for view in plan.views for tap in plan.taps]
-    features = tuple(
-        _compare_space(cache, samples, tap, view, space, given_up, None if view is None else viewed)
-        for (view, tap), space in zip(meant, plan.spaces, strict=True)
-    )
+    features = []
+    for (view, tap), space in zip(meant, plan.spaces, strict=True):
+        rows = unique
+        if view is not None and viewed is not None:
+            rows = unique[contains(samples.keys[viewed], samples.keys[unique])]
+        held = space.held(samples.keys[rows])
+        failed = pack(bytes.fromhex(key) for key, space_id in failures if space_id == space.id)
+        missing = rows[~held & ~contains(failed, samples.keys[rows])]
+        features.append(
+            FeatureDiff(
+                tap=display_tap(tap),
+                space=space.id,
+                view=None if view is None else view.name,
+                n_held=int(held.sum()),
+                n_missing=len(missing),
+                missing=tuple(ids[int(row)].as_py() for row in missing[:SHOWN]),
+                nearest=_nearest(cache, space.recipe, samples) if len(missing) else (),
+            )
+        )
     compared = compare_samples(samples, earlier) if earlier else None
-    return Diff(features, compared, work.precision, work.why)
-
-
-def _compare_space(
-    cache: Cache,
-    samples: Samples,
-    tap: str,
-    view: View | None,
-    space: Space,
-    given_up: frozenset[tuple[str, str]],
-    meant: NDArray[np.bool_] | None,
-) -> FeatureDiff:
-    unique = first_occurrences(samples.keys)
-    if meant is not None:
-        unique = unique[contains(samples.keys[meant], samples.keys[unique])]
-    held = space.held(samples.keys[unique])
-    failed = pack(bytes.fromhex(key) for key, space_id in given_up if space_id == space.id)
-    missing = unique[~held & ~contains(failed, samples.keys[unique])]
-    ids = samples.table.column("id")
-    return FeatureDiff(
-        tap=display_tap(tap),
-        space=space.id,
-        view=None if view is None else view.name,
-        n_held=int(held.sum()),
-        n_missing=len(missing),
-        missing=tuple(ids[int(row)].as_py() for row in missing[:SHOWN]),
-        nearest=_nearest(cache, space.recipe, samples) if len(missing) else (),
-    )
+    return Diff(tuple(features), compared, plan.precision, plan.why)
 
 
 def _nearest(cache: Cache, recipe: Recipe, samples: Samples) -> tuple[Near, ...]:

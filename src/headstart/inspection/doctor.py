@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,16 +13,15 @@ from headstart.arrow import keys_from_arrow
 from headstart.augmentation import reopen_view
 from headstart.backbones.options import BackboneOptions
 from headstart.backbones.pooling import display_tap
-from headstart.cache.exchange.importing import SCHEME
-from headstart.cache.formats import shard_format
+from headstart.cache.imported import SCHEME
 from headstart.cache.recipe import make_recipe
 from headstart.cache.store import Cache
 from headstart.config import DoctorConfig
 from headstart.data import open_source
 from headstart.errors import ConfigError, DataError
 from headstart.extraction.backbone import OpenedBackbone, check_modality, load_model
-from headstart.extraction.extractor import Extractor
-from headstart.extraction.plan import plan_extraction
+from headstart.extraction.extractor import compute_rows
+from headstart.extraction.plan import plan_rows
 from headstart.extraction.samples import register
 from headstart.keys import contains, first_occurrences
 from headstart.network import forbid_network
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from headstart.cache.space import Space
     from headstart.contracts import Progress, Source
     from headstart.extraction.samples import Samples
-    from headstart.types import BackboneInfo, Json
+    from headstart.types import Json
 
 TOLERANCE = {"fp32": 1e-3, "bf16": 0.1, "fp16": 0.02, "int8": 0.3}
 """Largest error, as a share of the vector's largest value, of a row that belongs: ten times and more what
@@ -55,37 +54,26 @@ class MismatchedRow:
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """What was seen of one feature.
-
-    Parameters
-    ----------
-    view : str or None
-        None: the plain feature.
-    n : int
-        Samples that were recomputed.
-    cosine_min, cosine_median : float
-        Between the row in the cache and the live one.
-    largest_error : float
-        As a share of the largest value of the vector.
-    strangers : tuple of MismatchedRow
-        Rows that do not belong.
-    differences : dict
-        Entries of the recipe in which the live backbone differs, with the value in the cache and now.
-    failures : tuple of str
-        Samples that could not be recomputed, with the reason.
-    """
+    """What was seen of one feature."""
 
     backbone: str
     tap: str
     space: str
     view: str | None
+    """None if it is the plain feature."""
     n: int
+    """Samples that were recomputed."""
     cosine_min: float
+    """Of the rows in the cache and the live ones."""
     cosine_median: float
     largest_error: float
+    """As a share of the largest value of the vector."""
     strangers: tuple[MismatchedRow, ...]
+    """Rows that do not belong."""
     differences: dict[str, tuple[Json, Json]]
+    """Entries of the recipe in which the live backbone differs, with the value in the cache and now."""
     failures: tuple[str, ...]
+    """Samples that could not be recomputed, with the reason."""
 
     @property
     def healthy(self) -> bool:
@@ -110,11 +98,8 @@ def doctor(config: DoctorConfig, progress: Progress) -> list[Examination]:
     features = cache.open_set(config.set)
     chosen = _chosen_entries(features, config, progress)
     source = _reopen(features, config)
-    samples = register(source, cache.keys, progress)
-    return [
-        _examine(features, entry, space, view, source, samples, config, progress)
-        for entry, space, view in _reopen_views(chosen, cache, source, progress)
-    ]
+    doctor = _Doctor(config, cache, features, source, register(source, cache.keys, progress), progress)
+    return [doctor.examine(*subject) for subject in _reopen_views(chosen, cache, source, progress)]
 
 
 def _chosen_entries(
@@ -182,134 +167,96 @@ def _reopen_views(
     return opened
 
 
-def _examine(
-    features: FeatureSet,
-    entry: Mapping[str, Json],
-    space: Space,
-    view: View | None,
-    source: Source,
-    samples: Samples,
-    config: DoctorConfig,
-    progress: Progress,
-) -> Examination:
-    rows = _choose(features, samples, space, config)
-    opened = OpenedBackbone(
-        entry.get("located", entry["backbone"]),
-        _options(entry, source, config),
-        Cache(config.cache),
-        progress,
-    )
-    check_modality(source, opened.info)
-    live, failed = _recompute(rows, source, samples, space, view, opened, config, progress)
-    if not live:
-        raise DataError(f"none of the {len(rows):,} samples could be recomputed; the first: {failed[0]}")
-    return _compare(entry, samples, space, view, live, failed, opened.info)
+@dataclass(frozen=True, slots=True)
+class _Doctor:
+    """The samples of a set's data, and what recomputes them."""
 
+    config: DoctorConfig
+    cache: Cache
+    features: FeatureSet
+    source: Source
+    samples: Samples
+    progress: Progress
 
-def _choose(features: FeatureSet, samples: Samples, space: Space, config: DoctorConfig) -> NDArray[np.int64]:
-    """Random rows of the data whose samples are in the set and in the space."""
-    unique = first_occurrences(samples.keys)
-    keys = samples.keys[unique]
-    usable = unique[contains(keys_from_arrow(features.samples.column("key")), keys) & space.held(keys)]
-    if not len(usable):
-        raise DataError(
-            f"none of the samples of set {features.name!r} with a feature is in its data any more; "
-            "pass --data if it has moved"
+    def examine(self, entry: Mapping[str, Json], space: Space, view: View | None) -> Examination:
+        """Compare a feature with the live one."""
+        rows = self._choose(space)
+        located = entry.get("located", entry["backbone"])
+        opened = OpenedBackbone(located, self._options(entry), self.cache, self.progress)
+        check_modality(self.source, opened.info)
+        live, failed = self._recompute(rows, space, view, opened)
+        if not live:
+            raise DataError(f"none of the {len(rows):,} samples could be recomputed; the first: {failed[0]}")
+        recipe, rows = space.recipe.entries, np.array(list(live))
+        now = np.array(list(live.values()), dtype=np.float64)
+        kept = space.gather(self.samples.keys[rows]).values.astype(np.float64)
+        cosine, error = _cosines(now, kept), _errors(now, kept)
+        now_view = None if view is None else view.entry
+        made = make_recipe(opened.info, recipe["tap"], recipe["compute"], recipe["stored"], now_view)
+        return Examination(
+            backbone=entry["backbone"],
+            tap=display_tap(entry["tap"]),
+            space=space.id,
+            view=entry.get("view"),
+            n=len(rows),
+            cosine_min=float(cosine.min(initial=1.0)),
+            cosine_median=float(np.median(cosine)),
+            largest_error=float(error.max(initial=0.0)),
+            strangers=self._strangers(rows, kept, now, TOLERANCE[recipe["compute"]]),
+            differences=space.recipe.differences(made),
+            failures=tuple(failed),
         )
-    chosen = np.random.default_rng(config.seed).permutation(usable)[: config.samples]
-    return np.sort(chosen)
 
+    def _choose(self, space: Space) -> NDArray[np.int64]:
+        """Random rows of the data whose samples are in the set and in the space."""
+        unique = first_occurrences(self.samples.keys)
+        keys = self.samples.keys[unique]
+        in_set = contains(keys_from_arrow(self.features.samples.column("key")), keys)
+        usable = unique[in_set & space.held(keys)]
+        if not len(usable):
+            raise DataError(
+                f"none of the samples of set {self.features.name!r} with a feature is in its data any more; "
+                "pass --data if it has moved"
+            )
+        return np.sort(np.random.default_rng(self.config.seed).permutation(usable)[: self.config.samples])
 
-def _options(entry: Mapping[str, Json], source: Source, config: DoctorConfig) -> BackboneOptions:
-    given = dict(entry.get("options", {}))
-    weights = given.pop("weights", None)
-    return BackboneOptions(
-        weights=Path(weights) if weights else None,
-        modality=source.modality,
-        offline=config.offline,
-        **given,
-    )
+    def _options(self, entry: Mapping[str, Json]) -> BackboneOptions:
+        given = dict(entry.get("options", {}))
+        weights = given.pop("weights", None)
+        own = {"modality": self.source.modality, "offline": self.config.offline}
+        return BackboneOptions(weights=Path(weights) if weights else None, **own, **given)
 
+    def _recompute(
+        self, rows: NDArray[np.int64], space: Space, view: View | None, opened: OpenedBackbone
+    ) -> tuple[dict[int, NDArray[Any]], list[str]]:
+        """The live feature of each row, and what went wrong with the others."""
+        plan = plan_rows(self.source, self.samples, [space], rows, view)
+        model = load_model(opened, self.config.device, plan.precision)
+        self.progress.begin("recomputing", len(rows))
+        try:
+            [vectors], failures = compute_rows(plan, model, self.progress, self.config.batch_size)
+        finally:
+            self.progress.end()
+        live = {int(rows[position]): vector for position, (vector,) in vectors.items()}
+        return live, [f"{self._id(rows[failure.position])}: {failure.reason}" for failure in failures]
 
-def _recompute(
-    rows: NDArray[np.int64],
-    source: Source,
-    samples: Samples,
-    space: Space,
-    view: View | None,
-    opened: OpenedBackbone,
-    config: DoctorConfig,
-    progress: Progress,
-) -> tuple[dict[int, NDArray[Any]], list[str]]:
-    """The live feature of each row, and what went wrong with the others."""
-    recipe = space.recipe.entries
-    plan = plan_extraction(source, samples, [space], [recipe["tap"]], shard_format("hdf5"), views=(view,))
-    model = load_model(opened, config.device, recipe["compute"])
-    plan = replace(plan, todo=rows, units=np.zeros(len(rows), np.uint8), wants=np.ones((len(rows), 1), bool))
-    extractor = Extractor(plan, model, "float32", progress, config.batch_size)
-    live: dict[int, NDArray[Any]] = {}
-    failed: list[str] = []
-    progress.begin("recomputing", len(rows))
-    try:
-        for computed in extractor.run(iter([np.arange(len(rows))])):
-            for part in computed.features:
-                live.update(zip(rows[part.positions].tolist(), part.values, strict=True))
-            failed += [f"{_id(samples, int(rows[f.position]))}: {f.reason}" for f in computed.failures]
-            progress.advance(len(computed.items))
-    finally:
-        progress.end()
-        extractor.close()
-    return live, failed
+    def _strangers(
+        self, rows: NDArray[np.int64], kept: NDArray[Any], now: NDArray[Any], bound: float
+    ) -> tuple[MismatchedRow, ...]:
+        """The rows that are off by more than the bound, each with the other sample whose feature it is."""
+        cosine, error = _cosines(now, kept), _errors(now, kept)
+        found = []
+        for place in np.flatnonzero(error > bound).tolist():
+            errors = _errors(now, np.broadcast_to(kept[place], now.shape))
+            nearest = int(errors.argmin())
+            like = self._id(rows[nearest]) if nearest != place and errors[nearest] <= bound else None
+            found.append(
+                MismatchedRow(self._id(rows[place]), float(cosine[place]), float(error[place]), like)
+            )
+        return tuple(found)
 
-
-def _compare(
-    entry: Mapping[str, Json],
-    samples: Samples,
-    space: Space,
-    view: View | None,
-    live: Mapping[int, NDArray[Any]],
-    failed: Sequence[str],
-    info: BackboneInfo,
-) -> Examination:
-    recipe = space.recipe.entries
-    rows = list(live)
-    now = np.array([live[row] for row in rows], dtype=np.float64)
-    kept = space.gather(samples.keys[rows]).values.astype(np.float64)
-    cosine, error = _cosines(now, kept), _errors(now, kept)
-    bound = TOLERANCE[recipe["compute"]]
-    strangers = tuple(
-        MismatchedRow(
-            _id(samples, rows[i]),
-            float(cosine[i]),
-            float(error[i]),
-            _like(i, kept, now, rows, samples, bound),
-        )
-        for i in np.flatnonzero(error > bound).tolist()
-    )
-    now_view = None if view is None else view.entry
-    made = make_recipe(info, recipe["tap"], recipe["compute"], recipe["stored"], now_view)
-    return Examination(
-        backbone=entry["backbone"],
-        tap=display_tap(entry["tap"]),
-        space=space.id,
-        view=entry.get("view"),
-        n=len(rows),
-        cosine_min=float(cosine.min(initial=1.0)),
-        cosine_median=float(np.median(cosine)) if len(cosine) else 1.0,
-        largest_error=float(error.max(initial=0.0)),
-        strangers=strangers,
-        differences=space.recipe.differences(made),
-        failures=tuple(failed),
-    )
-
-
-def _like(
-    row: int, kept: NDArray[Any], now: NDArray[Any], rows: Sequence[int], samples: Samples, bound: float
-) -> str | None:
-    """The other sample whose live feature a kept row is."""
-    errors = _errors(now, np.broadcast_to(kept[row], now.shape))
-    nearest = int(errors.argmin())
-    return _id(samples, rows[nearest]) if nearest != row and errors[nearest] <= bound else None
+    def _id(self, row: np.int64) -> str:
+        return str(self.samples.table.column("id")[int(row)].as_py())
 
 
 def _cosines(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
@@ -322,7 +269,3 @@ def _errors(live: NDArray[Any], kept: NDArray[Any]) -> NDArray[Any]:
     scale = np.maximum(np.abs(live).max(axis=1, initial=0), 1e-12)
     errors: NDArray[Any] = np.abs(live - kept).max(axis=1, initial=0) / scale
     return errors
-
-
-def _id(samples: Samples, row: int) -> str:
-    return str(samples.table.column("id")[row].as_py())

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from headstart.errors import MissingDependencyError
-from headstart.heads.design import Design
-from headstart.heads.ridge_path import leave_one_out
-from headstart.heads.rows import first_copies
-from headstart.inspection.outliers import robust_z
+from headstart.heads.ridge_path import Design, leave_one_out
+from headstart.heads.rows import in_blocks
+from headstart.inspection.distances import robust_z
 from headstart.tasks import open_task
 
 if TYPE_CHECKING:
@@ -30,21 +30,14 @@ with the mean of the class, and misses the only wrong label where all others are
 
 @dataclass(frozen=True, slots=True)
 class LabelErrors:
-    """M labels that are likely wrong, the likeliest first.
-
-    Parameters
-    ----------
-    suggested : ndarray
-        single: the class of each, shape (M,). multi: an indicator of the labels, shape (M, L).
-        regression: a number, shape (M,).
-    score : ndarray of float64, shape (M,)
-        In [0, 1], the smaller the worse. single: how probable the label is. multi: the same of the label that
-        fits least. regression: 1 / (1 + deviations that the number is off).
-    """
+    """M labels that are likely wrong, the likeliest first."""
 
     row: NDArray[np.int64]
     suggested: NDArray[Any]
+    """The class of each (M,), of several labels a sample an indicator (M, L), or a number."""
     score: NDArray[np.float64]
+    """In [0, 1], the smaller the worse: how probable the label is, or that of several which fits least; of numbers
+    1 / (1 + deviations that the number is off)."""
 
     def __len__(self) -> int:
         return len(self.row)
@@ -68,14 +61,8 @@ def find_label_errors(
 ) -> LabelErrors:
     """Confident learning (Northcutt, Jiang and Chuang 2021) on what ridge regression predicts without the sample.
 
-    Parameters
-    ----------
-    X : Rows, shape (N, D)
-    y : ndarray
-        single: classes (N,) in [0, C). multi: indicator (N, L). regression: numbers (N,).
-    kind : LabelKind
-    rank : ndarray of int64, shape (N,), optional
-        The order of samples whose labels are equally likely; without it that of their rows.
+    Labels are classes (N,) in [0, C), indicators (N, L) or numbers (N,). Samples whose labels are equally likely are
+    ordered by rank, or without it by their rows.
 
     Raises
     ------
@@ -136,7 +123,9 @@ def out_of_sample_several(X: Rows, Y: NDArray[Any]) -> NDArray[np.float64]:
 def _left_out(X: Rows, targets: NDArray[np.float64]) -> NDArray[np.float64]:
     predicted = leave_one_out(Design.standardised(X), targets)[1]
     # Copies with one label would differ in the last digits, as their places in a block are rounded.
-    same = first_copies(X)
+    first: dict[bytes, int] = {}
+    contents = (blake2b(row.tobytes(), digest_size=16).digest() for _, block in in_blocks(X) for row in block)
+    same = np.array([first.setdefault(content, row) for row, content in enumerate(contents)])
     alike = np.unique(np.column_stack([same, targets]), axis=0, return_index=True, return_inverse=True)
     return predicted[alike[1][alike[2]]]
 

@@ -11,23 +11,25 @@ import pyarrow.compute as pc
 
 from headstart.arrow import column_of, nulls_of, numbers_or_nan
 from headstart.backbones.pooling import display_tap
-from headstart.cache.sets import LABEL
+from headstart.cache.layout import LABEL
 from headstart.cache.store import Cache
 from headstart.config import Config
-from headstart.errors import ConfigError
-from headstart.inspection.projection import Method, check_method, project
+from headstart.errors import ConfigError, MissingDependencyError
 from headstart.options import Range, Seed
 from headstart.plots import scatter_plot
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from headstart.cache.reading.mapped import MappedFeatures
     from headstart.cache.sets import FeatureSet
     from headstart.contracts import Progress
     from headstart.plots import Plot
 
 META = "meta:"
+NAMES = {"pca": "PCA", "tsne": "t-SNE", "umap": "UMAP"}
+PERPLEXITY = 30.0
+AXES_BEFORE = 50
+"""Principal components that t-SNE and UMAP start from: the rest is mostly noise to distances, and slow."""
 
 
 class ProjectConfig(Config):
@@ -51,18 +53,12 @@ class ProjectConfig(Config):
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """Points in the plane.
-
-    Parameters
-    ----------
-    table : pyarrow.Table
-        ``id``, ``key``, ``split``, the column that it is coloured by, and ``x`` and ``y`` as float32.
-    colour : str or None
-        That column; None: nothing to colour by.
-    """
+    """Points in the plane."""
 
     table: pa.Table
+    """``id``, ``key``, ``split``, the column that it is coloured by, and ``x`` and ``y`` as float32."""
     colour: str | None
+    """The column that it is coloured by; None if there is none."""
     title: str
 
     def plot(self) -> Plot:
@@ -81,9 +77,11 @@ class Projection:
         numbers = _as_numbers(column, is_text=self.colour.startswith(META))
         if numbers is not None:
             return numbers_or_nan(numbers)
-        empty = nulls_of(column)
-        cells = [_cell(value) for value in column.to_pylist()]
-        return np.where(empty, "(none)", np.array(cells, dtype=np.str_))
+        cells = [
+            " + ".join(map(str, value)) if isinstance(value, list) else str(value)
+            for value in column.to_pylist()
+        ]
+        return np.where(nulls_of(column), "(none)", np.array(cells, dtype=np.str_))
 
 
 def project_set(config: ProjectConfig, progress: Progress) -> Projection:
@@ -103,12 +101,12 @@ def project_set(config: ProjectConfig, progress: Progress) -> Projection:
     rows = _drawn(len(samples), config, progress)
     said = f"{samples.feature.backbone} {display_tap(samples.feature.tap)}"
     progress.say(f"{method} of {len(rows):,} samples at {said}")
-    points = project(_read(samples, rows), method, config.seed)
+    points = project(samples[rows], method, config.seed)
     names = list(dict.fromkeys(["id", "key", "split", *([colour] if colour else [])]))
     table = samples.table.select(names).take(column_of(rows))
     for position, name in enumerate("xy"):
         table = table.append_column(name, column_of(points[:, position]))
-    return Projection(table, colour, f"{_named(method)} of {config.set}, {said}")
+    return Projection(table, colour, f"{NAMES[method]} of {config.set}, {said}")
 
 
 def _colour_column(features: FeatureSet, asked: str | None) -> str | None:
@@ -130,15 +128,6 @@ def _drawn(n: int, config: ProjectConfig, progress: Progress) -> NDArray[np.int6
     return np.sort(np.random.default_rng(config.seed).permutation(n)[: config.samples])
 
 
-def _read(samples: MappedFeatures, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    X: NDArray[np.float32] = samples[rows]
-    return X
-
-
-def _named(method: Method) -> str:
-    return {"pca": "PCA", "tsne": "t-SNE", "umap": "UMAP"}[method]
-
-
 def _as_numbers(column: pa.ChunkedArray, is_text: bool) -> pa.ChunkedArray | None:
     """A column of numbers, or where it ``is_text`` of texts that all are; None: some value is a name.
 
@@ -156,5 +145,62 @@ def _as_numbers(column: pa.ChunkedArray, is_text: bool) -> pa.ChunkedArray | Non
     return numbers if pc.any(pc.is_finite(numbers)).as_py() else None
 
 
-def _cell(value: Any) -> str:
-    return " + ".join(map(str, value)) if isinstance(value, list) else str(value)
+def check_method(method: str) -> str:
+    """Check that there is such a method, and that its library is here, before any work is done.
+
+    Raises
+    ------
+    ConfigError, MissingDependencyError
+    """
+    if method not in NAMES:
+        raise ConfigError(f"there is no projection {method!r}; choose from: {', '.join(NAMES)}")
+    if method == "umap":
+        _umap()
+    return method
+
+
+def project(X: NDArray[Any], method: str, seed: int = 0) -> NDArray[np.float32]:
+    """Points in the plane, shape (N, 2), of features (N, D).
+
+    pca: the two directions of the largest variance; distances mean something everywhere, and new data would fit in.
+    tsne (van der Maaten and Hinton 2008), umap (McInnes, Healy and Melville 2018): neighbours stay neighbours; sizes of
+    clusters and distances between them mean nothing, and the same seed gives the same points.
+
+    Raises
+    ------
+    ConfigError
+        There are fewer than four samples.
+    """
+    if len(X) < 4:
+        raise ConfigError(f"a projection of {len(X)} samples says nothing; it takes four or more")
+    if method == "pca":
+        return _principal(X, 2)
+    axes = _principal(X, AXES_BEFORE)
+    if method == "tsne":
+        from sklearn.manifold import TSNE
+
+        made: Any = TSNE(2, perplexity=min(PERPLEXITY, (len(X) - 1) / 3), init="pca", random_state=seed)
+    else:
+        made = _umap()(n_neighbors=min(15, len(X) - 1), init="pca", random_state=seed, n_jobs=1)
+    return np.asarray(made.fit_transform(axes), dtype=np.float32)
+
+
+def _principal(X: NDArray[Any], n_axes: int) -> NDArray[np.float32]:
+    """The first principal components; each points where its largest loading is positive."""
+    from sklearn.decomposition import PCA
+
+    fitted = PCA(
+        min(n_axes, *X.shape), svd_solver="full" if min(X.shape) < 500 else "randomized", random_state=0
+    )
+    points = np.asarray(fitted.fit_transform(X), dtype=np.float32)
+    if points.shape[1] < 2:
+        points = np.pad(points, ((0, 0), (0, 2 - points.shape[1])))
+    return points
+
+
+def _umap() -> Any:
+    try:
+        from umap import UMAP
+    except ImportError as error:
+        raise MissingDependencyError("umap-learn", "a UMAP projection", "umap") from error
+    return UMAP

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,58 +12,49 @@ from headstart.arrow import keys_from_arrow
 from headstart.backbones.pooling import display_tap, is_ragged
 from headstart.cache.store import Cache
 from headstart.errors import ConfigError, DataError
-from headstart.heads.design import Design
 from headstart.heads.neighbours import nearest, votes
-from headstart.heads.ridge_path import leave_one_out
-from headstart.heads.rows import Chosen, mean_of
-from headstart.inspection.logme import logme
+from headstart.heads.ridge_path import Design, leave_one_out
+from headstart.heads.rows import in_blocks, mean_of
 from headstart.keys import ranks
+from headstart.samples import ChosenRows
 from headstart.tasks import open_task
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from headstart.cache.sets import FeatureSet
     from headstart.contracts import Progress
+    from headstart.heads.rows import Rows
     from headstart.types import FeatureRef
 
 N_NEIGHBOURS = 20
+N_ITERATIONS, TOLERANCE = 100, 1e-6
+"""Of the fixed point of LogME."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """How well one feature suits the task, measured on train alone.
-
-    Parameters
-    ----------
-    width : int
-        D.
-    n : int
-        Train samples that have the feature and a label.
-    metric : str
-        accuracy, micro_f1 or r2, by the kind of the labels.
-    loo : float
-        The metric of ridge regression, each sample predicted by a fit on all others.
-    loo_error : float
-        The mean squared error of the same; alpha is chosen by it.
-    logme : float
-        Per sample; larger is better.
-    knn : float
-        The metric of the 20 nearest others.
-    seconds : float
-        All of it, reading included.
-    """
+    """How well one feature suits the task, measured on train alone."""
 
     backbone: str
     tap: str
     space: str
     width: int
     n: int
+    """Train samples that have the feature and a label."""
     metric: str
+    """accuracy, micro_f1 or r2, by the kind of the labels."""
     loo: float
+    """The metric of ridge regression, each sample predicted by a fit on all others."""
     loo_error: float
+    """The mean squared error of the same; alpha is chosen by it."""
     alpha: float
     logme: float
+    """Per sample; larger is better."""
     knn: float
+    """The metric of the 20 nearest others."""
     seconds: float
+    """Of all of it, reading included."""
 
 
 def rank(
@@ -74,15 +65,6 @@ def rank(
     digest: str | None = None,
 ) -> list[Ranked]:
     """Measure every feature of a set that has one vector a sample; the best first.
-
-    Parameters
-    ----------
-    name : str
-        The set.
-    progress : Progress
-    label : str, optional
-        Which label column; None: the first.
-    cache, digest : str, optional
 
     Raises
     ------
@@ -114,7 +96,7 @@ def _measure(features: FeatureSet, ref: FeatureRef, column: str) -> Ranked:
     samples = features.mapped("train", display_tap(ref.tap), column, ref.backbone)
     task = open_task(samples.kind)
     rows = np.flatnonzero(task.known(samples.y))
-    X = Chosen(samples, rows)
+    X = ChosenRows(samples, rows)
     Y = task.indicators(samples.y[rows], len(samples.names))
     if len(rows) < 2 or not np.ptp(Y, axis=0).any():
         raise DataError(
@@ -142,3 +124,84 @@ def _measure(features: FeatureSet, ref: FeatureRef, column: str) -> Ranked:
         knn=task.score(Y, voted),
         seconds=perf_counter() - start,
     )
+
+
+def logme(X: Rows, Y: NDArray[Any]) -> float:
+    """The logarithm of maximum evidence, per sample and mean over the targets (N, T); larger is better.
+
+    For each target the evidence of Bayesian linear regression on rows (N, D) as they are is maximised over the
+    precision of the weights and of the noise (You et al., "LogME: Practical Assessment of Pre-trained Models for
+    Transfer Learning", 2021), by their fixed point. Everything follows from the Gram matrix, so rows are read once,
+    in blocks.
+    """
+    spectrum, projected = _decompose(X, Y)
+    squares = np.square(Y).sum(axis=0)
+    evidences = [_maximum_evidence(spectrum, projected[:, t], squares[t], len(Y)) for t in range(Y.shape[1])]
+    return float(np.mean(evidences))
+
+
+def log_evidence(
+    spectrum: NDArray[np.float64],
+    projected: NDArray[np.float64],
+    rest: float,
+    n: int,
+    alpha: float,
+    beta: float,
+) -> float:
+    """The log evidence of one target, per sample, with weights of precision alpha and noise of precision beta.
+
+    Of the eigenvalues of the Gram matrix that are not 0 (R,), the square of the target's component along each axis in
+    the space of the n samples (R,), and the square of what of the target no features reach.
+    """
+    misfit, weights = _misfit(spectrum, projected, rest, alpha / beta)
+    gain = n * np.log(beta / (2 * np.pi)) - np.log1p(beta / alpha * spectrum).sum()
+    return float(0.5 * (gain - beta * misfit - alpha * weights) / n)
+
+
+def _maximum_evidence(
+    spectrum: NDArray[np.float64], projected: NDArray[np.float64], square: float, n: int
+) -> float:
+    rest = max(square - projected.sum(), 0.0)
+    alpha = beta = 1.0
+    for _ in range(N_ITERATIONS):
+        ratio = alpha / beta
+        effective = (spectrum / (spectrum + ratio)).sum()
+        misfit, weights = _misfit(spectrum, projected, rest, ratio)
+        alpha, beta = effective / (weights + 1e-5), (n - effective) / (misfit + 1e-5)
+        if abs(alpha / beta - ratio) <= TOLERANCE * ratio:
+            break
+    return log_evidence(spectrum, projected, rest, n, alpha, beta)
+
+
+def _misfit(
+    spectrum: NDArray[np.float64], projected: NDArray[np.float64], rest: float, ratio: float
+) -> tuple[float, float]:
+    """The squared error of the most probable weights, and their squared length."""
+    shrunk = spectrum + ratio
+    misfit = float((projected * np.square(ratio / shrunk)).sum()) + rest
+    return misfit, float((projected * spectrum / np.square(shrunk)).sum())
+
+
+def _decompose(X: Rows, Y: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The spectrum (R,), and the squared components (R, T) of the targets in the space of the samples."""
+    from scipy.linalg import eigh
+
+    n, width = X.shape
+    if n < width:
+        rows = X[:].astype(np.float64)
+        values, vectors = eigh(rows @ rows.T, driver="evd")
+        kept = _above_rounding(values)
+        return values[kept], np.square(vectors[:, kept].T @ Y)
+    gram, against = np.zeros((width, width)), np.zeros((width, Y.shape[1]))
+    for place, block in in_blocks(X):
+        rows = block.astype(np.float64)
+        gram += rows.T @ rows
+        against += rows.T @ Y[place]
+    values, vectors = eigh(gram, driver="evd")
+    kept = _above_rounding(values)
+    return values[kept], np.square(vectors[:, kept].T @ against) / values[kept, None]
+
+
+def _above_rounding(values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    above: NDArray[np.bool_] = values > max(values.max(initial=0), 1e-300) * len(values) * 1e-15
+    return above

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+SMALLEST = float(np.finfo(np.float64).eps)
+"""What a true class costs at most: the negative logarithm of this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +48,9 @@ def precision_recall_f1(counts: Counts) -> dict[str, Floats]:
 
 
 def averages(counts: Counts, among: NDArray[np.bool_]) -> dict[str, Floats]:
-    """Precision, recall and F1 as micro, macro and weighted averages, as scikit-learn has them.
+    """Precision, recall and F1 as micro, macro and weighted averages, as scikit-learn has them, each (...).
 
-    Parameters
-    ----------
-    counts : Counts
-    among : ndarray of bool, shape (..., K)
-        The classes that a macro average is over.
-
-    Returns
-    -------
-    dict
-        ``micro_f1``, ``macro_f1``, ``weighted_f1``, ``micro_precision`` and so on, each (...).
+    ``among`` (..., K) are the classes that a macro average is over.
     """
     totals = Counts(
         *(part.sum(-1, keepdims=True) for part in (counts.hits, counts.predicted, counts.support))
@@ -122,3 +115,9 @@ def number(value: Any) -> float | None:
 def numbers(figures: Mapping[str, Any]) -> dict[str, float | None]:
     """All figures for JSON."""
     return {name: number(value) for name, value in figures.items()}
+
+
+def mean_of_scored(by_class: Floats) -> float | None:
+    """The mean over the classes that can be scored, for JSON."""
+    scored = by_class[np.isfinite(by_class)]
+    return number(scored.mean()) if len(scored) else None

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from headstart.errors import DataError
-from headstart.metrics.counts import Counts, Floats, averages, number, numbers, precision_recall_f1, ratio
-from headstart.metrics.ranking import ranking_figures
-from headstart.metrics.ranking_intervals import ranking_intervals
+from headstart.metrics.counts import (
+    SMALLEST,
+    Counts,
+    Floats,
+    averages,
+    mean_of_scored,
+    number,
+    numbers,
+    precision_recall_f1,
+)
+from headstart.metrics.ranking import ranking_figures, ranking_intervals
 from headstart.metrics.resampling import RESAMPLES, Draws, percentile_intervals, weights_of
+from headstart.types import Judged
 
 if TYPE_CHECKING:
     from headstart.types import Json
@@ -22,7 +31,6 @@ def evaluate_multi(
     Y_true: NDArray[Any],
     probabilities: NDArray[Any],
     names: Sequence[str],
-    threshold: float = 0.5,
     *,
     resamples: int = RESAMPLES,
     seed: int = 0,
@@ -34,8 +42,6 @@ def evaluate_multi(
     Y_true : ndarray of 0 and 1, shape (N, L)
     probabilities : ndarray of float, shape (N, L)
     names : sequence of str, length L
-    threshold : float
-        A label is predicted where its probability is above, in [0, 1).
     resamples, seed : int
         Of the bootstrap; 0 resamples leave intervals out.
 
@@ -56,7 +62,7 @@ def evaluate_multi(
     """
     truth = np.asarray(Y_true) > 0
     _check(truth, probabilities, names)
-    said = probabilities > threshold
+    said = probabilities > 0.5
     by_sample = _by_sample(truth, said, probabilities)
     roc_auc, average_precision = ranking_figures(truth, probabilities)
     micro = ranking_figures(truth.reshape(-1, 1), probabilities.reshape(-1, 1))
@@ -65,8 +71,8 @@ def evaluate_multi(
         "n": len(truth),
         **numbers({name: values.mean() for name, values in by_sample.items()}),
         **numbers(averages(counts, np.ones(len(names), dtype=bool))),
-        "roc_auc": _mean_of_scored(roc_auc),
-        "average_precision": _mean_of_scored(average_precision),
+        "roc_auc": mean_of_scored(roc_auc),
+        "average_precision": mean_of_scored(average_precision),
         "micro_roc_auc": number(micro[0][0]),
         "micro_average_precision": number(micro[1][0]),
         "per_class": {
@@ -80,7 +86,8 @@ def evaluate_multi(
         },
     }
     if resamples:
-        report["intervals"] = _intervals(truth, said, by_sample, resamples, seed)
+        resampled = _resampler(truth, said, by_sample)
+        report["intervals"] = percentile_intervals(len(truth), resampled, resamples, seed)
         report["intervals"] |= ranking_intervals(truth, probabilities, resamples, seed, micro=True)
     return report
 
@@ -116,13 +123,10 @@ def _by_sample(
     }
 
 
-def _intervals(
-    truth: NDArray[np.bool_],
-    said: NDArray[np.bool_],
-    by_sample: dict[str, Floats],
-    resamples: int,
-    seed: int,
-) -> dict[str, Json]:
+def _resampler(
+    truth: NDArray[np.bool_], said: NDArray[np.bool_], by_sample: dict[str, Floats]
+) -> Callable[[Draws], dict[str, Floats]]:
+    """Gives the means over samples and the averages over labels of each resample."""
     n, n_labels = truth.shape
     means = np.stack(list(by_sample.values()), axis=1)
     # Whole numbers below 2**24 are exact in float32, and multiply twice as fast.
@@ -132,13 +136,27 @@ def _intervals(
     def figures(draws: Draws) -> dict[str, Floats]:
         weights = weights_of(draws)
         sums = (weights.astype(np.float32) @ cells).astype(np.float64)
-        counts = Counts(*np.split(sums, 3, axis=1))
-        own = ratio(weights @ means, np.array(n)).T
-        return {**dict(zip(by_sample, own, strict=True)), **averages(counts, all_labels)}
+        own = (weights @ means / n).T
+        found = averages(Counts(*np.split(sums, 3, axis=1)), all_labels)
+        return {**dict(zip(by_sample, own, strict=True)), **found}
 
-    return percentile_intervals(n, figures, resamples, seed)
+    return figures
 
 
-def _mean_of_scored(by_label: Floats) -> float | None:
-    scored = by_label[np.isfinite(by_label)]
-    return number(scored.mean()) if len(scored) else None
+def judge_labels(truth: NDArray[np.bool_], probabilities: NDArray[Any]) -> Judged:
+    """Of several labels a sample: ``accuracy`` (all of a sample's labels right), two F1 and ``log_loss``.
+
+    Labels and probabilities are (N, L); a label is predicted where its probability is above a half.
+    """
+    said = probabilities > 0.5
+    p = np.clip(np.where(truth, probabilities, 1 - probabilities.astype(np.float64)), SMALLEST, 1)
+    is_right = (truth == said).all(axis=1)
+    means = {"accuracy": is_right.astype(np.float64), "log_loss": -np.log(p).mean(axis=1)}
+    resampled = _resampler(truth, said, means)
+
+    def figures(draws: Draws) -> dict[str, Floats]:
+        found = resampled(draws)
+        return {name: found[name] for name in ("accuracy", "macro_f1", "micro_f1", "log_loss")}
+
+    plain = {name: float(value[0]) for name, value in figures(np.arange(len(truth))[None]).items()}
+    return Judged(plain, figures, is_right)

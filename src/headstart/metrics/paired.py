@@ -14,22 +14,17 @@ from headstart.types import Judged
 
 MOST_EXACT = 1000
 """Up to so many samples that one alone has right, McNemar's test is computed in whole numbers."""
-LEVEL = 0.05
+SIGNIFICANT = 0.05
 """Below it a p-value counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How much one run's figure is above another's.
-
-    Parameters
-    ----------
-    interval : list of float, optional
-        [low, high], 95 %; None: it could be computed on no resample.
-    """
+    """How much one run's figure is above another's."""
 
     value: float
     interval: list[float] | None
+    """[low, high], 95 %; None if it could be computed on no resample."""
 
     @property
     def leaves_out_zero(self) -> bool:
@@ -44,46 +39,26 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Versus:
-    """One run against another on the same samples.
-
-    Parameters
-    ----------
-    other : str
-        The name of the other run.
-    differences : mapping of str to Difference
-        By figure: this run's minus the other's.
-    only_this, only_other : int, optional
-        How many samples that one alone has right; None: of numbers no one can say.
-    p_value : float, optional
-        Of McNemar's exact test.
-    p_holm : float, optional
-        The same, made larger for the number of runs that were held against the other one.
-    """
+    """One run against another on the same samples."""
 
     other: str
     differences: Mapping[str, Difference]
+    """By figure: this run's minus the other's."""
     only_this: int | None = None
+    """How many samples this run alone has right; None of numbers, which no one can say."""
     only_other: int | None = None
     p_value: float | None = None
+    """Of McNemar's exact test."""
     p_holm: float | None = None
+    """The same, made larger for the number of runs that were held against the other one."""
 
     def is_significant(self, figure: str) -> bool:
         """Whether two runs differ measurably: the interval leaves out 0, and the test, where there is one, agrees."""
-        return self.differences[figure].leaves_out_zero and (self.p_holm is None or self.p_holm < LEVEL)
+        return self.differences[figure].leaves_out_zero and (self.p_holm is None or self.p_holm < SIGNIFICANT)
 
 
 class Paired:
-    """The figures of several runs on the same N samples, and on the same resamples of them.
-
-    Parameters
-    ----------
-    judged : mapping of str to Judged
-        By run, the samples of each in the same order.
-    n : int
-        Number of samples.
-    resamples, seed : int
-        Of the bootstrap.
-    """
+    """The figures of several runs on the same n samples, in the same order, and on the same resamples of them."""
 
     def __init__(
         self, judged: Mapping[str, Judged], n: int, resamples: int = RESAMPLES, seed: int = 0
@@ -146,12 +121,7 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
-    """The p-value of McNemar's exact test.
-
-    Parameters
-    ----------
-    only_first, only_second : int
-        How many samples that one alone has right, in [0, inf).
+    """The p-value of McNemar's exact test, of how many samples each of two alone has right.
 
     Examples
     --------

@@ -1,31 +1,35 @@
-"""Figures that follow from the order of scores: ROC-AUC, average precision, and their curves."""
+"""Figures that follow from the order of scores: ROC-AUC, average precision, their curves and their intervals."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from headstart.metrics.counts import Floats, ratio
+from headstart.metrics.resampling import (
+    FEWEST_RESAMPLES,
+    RESAMPLES,
+    Interval,
+    draws_of,
+    interval_of,
+    weights_of,
+)
+
+MOST_PRODUCTS = 2_000_000_000
+"""Multiplications that intervals may take where that many are done in a tenth of a second."""
+SORTED_COST = 1500
+"""What it takes to go through a sorted sample once, in multiplications of a matrix product."""
+Weights: TypeAlias = NDArray[np.float32]
 
 
 def ranking_figures(is_positive: NDArray[np.bool_], scores: NDArray[Any]) -> tuple[Floats, Floats]:
-    """ROC-AUC and average precision of each column against the rest.
+    """ROC-AUC and average precision of each column (N, K) against the rest, each (K,).
 
-    Sorting one column and looking up its positives is all it takes: tens of times less work than a
-    curve for each class.
-
-    Parameters
-    ----------
-    is_positive : ndarray of bool, shape (N, K)
-    scores : ndarray of float, shape (N, K)
-
-    Returns
-    -------
-    roc_auc, average_precision : ndarray, shape (K,)
-        NaN where a column has no positive, or (ROC-AUC) nothing but positives.
+    NaN where a column has no positive, or (ROC-AUC) nothing but positives. Sorting one column and looking up its
+    positives is all it takes: tens of times less work than a curve for each class.
     """
     columns = np.ascontiguousarray(scores.T)
     pairs = [_figures(mine, positive) for mine, positive in zip(columns, is_positive.T, strict=True)]
@@ -51,12 +55,9 @@ def _figures(scores: NDArray[Any], is_positive: NDArray[np.bool_]) -> tuple[floa
 
 @dataclass(frozen=True, slots=True)
 class RankingCurve:
-    """What each threshold gives, from the strictest to the loosest.
+    """How many positives, and how many negatives, score at least each threshold, from the strictest to the loosest.
 
-    Parameters
-    ----------
-    hits, alarms : ndarray, shape (M,)
-        How many positives, and how many negatives, score at least the threshold; the first is (0, 0).
+    The first are (0, 0).
     """
 
     hits: Floats
@@ -107,3 +108,70 @@ def weighted_ranking_figures(
     with np.errstate(invalid="ignore"):
         roc_auc = (hits * beaten).sum(axis=1) / (n_hits * n_alarms)
         return roc_auc, (hits * precision).sum(axis=1) / n_hits
+
+
+def ranking_intervals(
+    is_positive: NDArray[np.bool_],
+    scores: NDArray[np.floating],
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    micro: bool = False,
+) -> dict[str, Interval]:
+    """The 95 % percentile intervals of mean ROC-AUC and mean average precision over the columns (N, K).
+
+    The resamples are the first of those that the other figures see; there are fewer of them where samples or
+    columns are many. Means are over the columns that can be scored in a resample, an interval is None where no
+    resample can be, and there is none where so few resamples were affordable that it would say nothing. ``micro``
+    adds those of all columns taken as one.
+    """
+    n, k = scores.shape
+    cost = min(n * n, SORTED_COST * n * k) + (SORTED_COST * n * k if micro else 0)
+    affordable = min(resamples, max(MOST_PRODUCTS // cost, FEWEST_RESAMPLES))
+    if affordable * cost > 10 * MOST_PRODUCTS:
+        return {}
+    weights = np.concatenate([weights_of(draws) for draws in draws_of(n, affordable, seed)])
+    figures = _means(is_positive, scores, weights.astype(np.float32), n < SORTED_COST * k)
+    found = {name: interval_of(values) for name, values in figures.items()}
+    if micro:
+        pair = weighted_ranking_figures(is_positive.ravel(), scores.ravel(), np.repeat(weights, k, axis=1))
+        names = ("micro_roc_auc", "micro_average_precision")
+        found |= {name: interval_of(values) for name, values in zip(names, pair, strict=True)}
+    return found
+
+
+def _means(
+    is_positive: NDArray[np.bool_], scores: NDArray[np.floating], weights: Weights, by_products: bool
+) -> dict[str, Floats]:
+    """Both figures in each of B resamples, (B,) each: means over the columns that can be scored there."""
+    sums, counts = np.zeros((2, len(weights))), np.zeros((2, len(weights)))
+    for positive, column in zip(is_positive.T, np.ascontiguousarray(scores.T), strict=True):
+        if not positive.any():
+            continue
+        pair = (_by_products if by_products else weighted_ranking_figures)(positive, column, weights)
+        for number, values in enumerate(pair):
+            is_scored = np.isfinite(values)
+            sums[number] += np.where(is_scored, values, 0)
+            counts[number] += is_scored
+    with np.errstate(invalid="ignore"):
+        roc_auc, average_precision = sums / counts
+    return {"roc_auc": roc_auc, "average_precision": average_precision}
+
+
+def _by_products(
+    is_positive: NDArray[np.bool_], scores: NDArray[np.floating], weights: Weights
+) -> tuple[Floats, Floats]:
+    """As `weighted_ranking_figures`, one product of matrices for all positives."""
+    positives = np.flatnonzero(is_positive)
+    wanted, own = scores[positives], weights[:, positives]
+    at_least, is_equal = (scores[:, None] >= wanted).astype(np.float32), scores[:, None] == wanted
+    called, hits = weights @ at_least, own @ at_least[positives]
+    n_hits = own.sum(axis=1, dtype=np.float64)
+    n_alarms = weights.sum(axis=1, dtype=np.float64) - n_hits
+    beaten = n_alarms[:, None] - (called - hits)
+    if int(is_equal.sum()) > len(positives):
+        equal = is_equal.astype(np.float32)
+        beaten += 0.5 * (weights @ equal - own @ equal[positives])
+    precision = hits / np.maximum(called, 1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        roc_auc = np.einsum("bp,bp->b", own, beaten, dtype=np.float64) / (n_hits * n_alarms)
+        return roc_auc, np.einsum("bp,bp->b", own, precision, dtype=np.float64) / n_hits

@@ -26,30 +26,16 @@ Name = TypeVar("Name", bound=Hashable)
 def percentile_intervals(
     n: int, figures: Callable[[Draws], Figures], resamples: int = RESAMPLES, seed: int = 0
 ) -> dict[str, Interval]:
-    """The 95 % percentile interval of every figure.
+    """The 95 % percentile interval of every figure, [low, high]; None if it could be computed on no resample.
 
-    The same numbers as ``scipy.stats.bootstrap(method="percentile", rng=np.random.default_rng(seed))``.
-
-    Parameters
-    ----------
-    n : int
-        Number of samples, in [1, inf).
-    figures : callable
-        Takes draws, an ndarray (B, n) of rows with repetition, and gives {name: ndarray (B,)}.
-    resamples : int
-        In [1, inf); fewer are drawn of more than 50,000 samples.
-    seed : int
+    The same numbers as ``scipy.stats.bootstrap(method="percentile", rng=np.random.default_rng(seed))``. ``figures``
+    takes draws, rows (B, n) with repetition, and gives {name: ndarray (B,)}; resamples on which one cannot be computed
+    (all of one class) are left out. Fewer are drawn of more than 50,000 samples.
 
     Notes
     -----
     A class with a handful of samples is often missing from a resample, and the percentile interval of
     a macro average then lies low: it may not even hold the figure itself.
-
-    Returns
-    -------
-    dict
-        {name: [low, high]}; None where some figure could be computed on no resample. Resamples on
-        which it cannot (all of one class) are left out.
     """
     values = resampled_figures(n, figures, resamples, seed)
     return {name: interval_of(each) for name, each in values.items()}
@@ -61,10 +47,7 @@ def resampled_figures(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> dict[Name, NDArray[np.float64]]:
-    """Every figure on every resample, (B,) each: what is on one place was computed from the same rows.
-
-    For the parameters see `percentile_intervals`.
-    """
+    """Every figure on every resample, (B,) each: what is on one place was computed from the same rows."""
     parts = [figures(draws) for draws in draws_of(n, resamples, seed)]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
@@ -87,9 +70,8 @@ def weights_of(draws: Draws) -> NDArray[np.float64]:
 def counts_of(codes: Draws, n_codes: int) -> NDArray[np.float64]:
     """How often each code occurs in each row of codes (B, n), as (B, n_codes)."""
     shifted = codes + (np.arange(len(codes)) * n_codes)[:, None]
-    return (
-        np.bincount(shifted.ravel(), minlength=len(codes) * n_codes).reshape(-1, n_codes).astype(np.float64)
-    )
+    counts = np.bincount(shifted.ravel(), minlength=len(codes) * n_codes)
+    return counts.reshape(-1, n_codes).astype(np.float64)
 
 
 def draws_of(n: int, resamples: int, seed: int) -> Iterator[Draws]:

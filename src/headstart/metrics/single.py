@@ -12,22 +12,18 @@ from numpy.typing import NDArray
 from headstart.errors import DataError
 from headstart.metrics.calibration import reliability
 from headstart.metrics.counts import (
+    SMALLEST,
     Counts,
     Floats,
+    mean_of_scored,
     number,
     numbers,
     precision_recall_f1,
     single_figures,
 )
-from headstart.metrics.ranking import ranking_figures, weighted_ranking_figures
-from headstart.metrics.ranking_intervals import ranking_intervals
-from headstart.metrics.resampling import (
-    RESAMPLES,
-    Draws,
-    counts_of,
-    percentile_intervals,
-    weights_of,
-)
+from headstart.metrics.ranking import ranking_figures, ranking_intervals, weighted_ranking_figures
+from headstart.metrics.resampling import RESAMPLES, Draws, counts_of, percentile_intervals, weights_of
+from headstart.types import Judged
 
 if TYPE_CHECKING:
     from headstart.types import Json
@@ -35,15 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """True and predicted names as codes of one list of labels.
-
-    Parameters
-    ----------
-    labels : list of str, length K
-        All names in the order asked for, then others that occur, sorted.
-    true, predicted : ndarray of int, shape (N,)
-        Places in ``labels``.
-    """
+    """True and predicted names as places in one list: all names in the order asked for, then others, sorted."""
 
     labels: list[str]
     true: NDArray[np.intp]
@@ -90,7 +78,6 @@ def evaluate_single(
     classes: Sequence[str],
     names: Sequence[str],
     *,
-    y_pred: NDArray[Any] | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> dict[str, Json]:
@@ -109,8 +96,6 @@ def evaluate_single(
         What the head knows, in the order of the columns.
     names : sequence of str
         All label names, in the order in which they are shown.
-    y_pred : ndarray of str, shape (N,), optional
-        What the head predicts, if that is not the most probable class.
     resamples : int
         Of the bootstrap; 0 leaves intervals out.
     seed : int
@@ -140,22 +125,25 @@ def evaluate_single(
     >>> report["accuracy"], report["roc_auc"], report["intervals"]["accuracy"]
     (0.6666666666666666, 1.0, [0.0, 1.0])
     """
-    if y_pred is None:
-        y_pred = np.asarray(classes, dtype=np.str_)[probabilities.argmax(axis=1)]
+    y_pred = np.asarray(classes, dtype=np.str_)[probabilities.argmax(axis=1)]
     outcome = Outcome.of(y_true, y_pred, [*names, *classes])
     _check(probabilities, len(outcome.true))
-    columns = _columns(outcome.labels, classes)
+    place = {str(name): column for column, name in enumerate(classes)}
+    columns = np.array([place.get(label, -1) for label in outcome.labels], dtype=np.intp)
     own = columns[outcome.true]
+    truth = own[:, None] == np.arange(len(classes))
     by_sample = _by_sample(probabilities, own)
-    roc_auc, average_precision = ranking_figures(own[:, None] == np.arange(len(classes)), probabilities)
+    roc_auc, average_precision = ranking_figures(truth, probabilities)
     counts = outcome.counts
     is_right = outcome.true == outcome.predicted
     report = {
         "n": len(outcome.true),
         **numbers(single_figures(counts)),
         **numbers({name: values.mean() for name, values in by_sample.items()}),
-        "roc_auc": _one_or_mean(roc_auc),
-        "average_precision": _one_or_mean(average_precision),
+        "roc_auc": number(roc_auc[1]) if len(classes) == 2 else mean_of_scored(roc_auc),
+        "average_precision": (
+            number(average_precision[1]) if len(classes) == 2 else mean_of_scored(average_precision)
+        ),
         "ece": reliability(probabilities.max(axis=1), is_right).ece,
         "per_class": _per_class(outcome.labels, counts, columns, roc_auc, average_precision),
         "confusion": outcome.confusion,
@@ -170,7 +158,6 @@ def evaluate_single(
 
         intervals = percentile_intervals(len(outcome.true), figures, resamples, seed)
         if len(classes) != 2:
-            truth = own[:, None] == np.arange(len(classes))
             intervals |= ranking_intervals(truth, probabilities, resamples, seed)
         report["intervals"] = intervals
     return report
@@ -185,12 +172,6 @@ def _check(probabilities: NDArray[Any], n: int) -> None:
             f"the head gives no number for {bad:,} of {n:,} samples: its training diverged; "
             "lower the learning rate"
         )
-
-
-def _columns(labels: Sequence[str], classes: Sequence[str]) -> NDArray[np.intp]:
-    """The column of each label, -1 for one that the head does not know, (K,)."""
-    place = {str(name): column for column, name in enumerate(classes)}
-    return np.array([place.get(label, -1) for label in labels], dtype=np.intp)
 
 
 def _by_sample(probabilities: NDArray[Any], own: NDArray[np.intp]) -> dict[str, Floats]:
@@ -225,14 +206,6 @@ def _resampled_means(
     return figures
 
 
-def _one_or_mean(by_class: Floats) -> float | None:
-    """Of two classes the second; else the mean over those that can be scored."""
-    if len(by_class) == 2:
-        return number(by_class[1])
-    by_class = by_class[np.isfinite(by_class)]
-    return number(by_class.mean()) if len(by_class) else None
-
-
 def _per_class(
     labels: Sequence[str],
     counts: Counts,
@@ -250,3 +223,37 @@ def _per_class(
         }
         for code, label in enumerate(labels)
     }
+
+
+def judge_classes(
+    true: NDArray[np.str_],
+    predicted: NDArray[np.str_],
+    p_true: NDArray[Any],
+    confidence: NDArray[Any],
+    names: Sequence[str] = (),
+) -> Judged:
+    """Of one label a sample: ``accuracy``, ``macro_f1``, ``log_loss``, and ``ece``, which has no interval.
+
+    Of true and predicted names (N,), the probability of the true class (0 of one that the run does not know) and the
+    largest. A macro average is over those of all names that occur.
+
+    Examples
+    --------
+    >>> y = np.array(["cat", "dog"])
+    >>> judge_classes(y, np.array(["cat", "cat"]), np.array([0.9, 0.4]), np.array([0.9, 0.6])).figures["accuracy"]
+    0.5
+    """
+    outcome = Outcome.of(true, predicted, names)
+    losses = -np.log(np.clip(np.asarray(p_true, dtype=np.float64), SMALLEST, 1))
+    is_right = outcome.true == outcome.predicted
+
+    def figures(counts: Counts, log_loss: Any) -> dict[str, Any]:
+        found = single_figures(counts)
+        return {"accuracy": found["accuracy"], "macro_f1": found["macro_f1"], "log_loss": log_loss}
+
+    plain = {**figures(outcome.counts, losses.mean()), "ece": reliability(confidence, is_right).ece}
+    return Judged(
+        {name: float(value) for name, value in plain.items()},
+        lambda draws: figures(outcome.resampled(draws), losses[draws].mean(axis=1)),
+        is_right,
+    )

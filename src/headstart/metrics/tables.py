@@ -1,4 +1,4 @@
-"""Tables that show where a head is wrong."""
+"""Tables that show where a head is wrong, and how far several of one kind differ."""
 
 from __future__ import annotations
 
@@ -24,22 +24,10 @@ def most_confident_mistakes(
     classes: Sequence[str],
     n: int = 50,
 ) -> list[dict[str, Json]]:
-    """The samples that the head is surest of and wrong about: often they are label errors.
+    """The samples that the head is surest of and wrong about, the surest first: often they are label errors.
 
-    Parameters
-    ----------
-    ids : sequence of str, length N
-    y_true : ndarray of str, shape (N,)
-    probabilities : ndarray of float, shape (N, C)
-    classes : sequence of str, length C
-    n : int
-        At most so many.
-
-    Returns
-    -------
-    list of dict
-        {id, label, prediction, confidence, label_confidence}, the surest first; the last is the
-        probability of the true label, 0 for one that the head does not know.
+    Probabilities are (N, C). ``label_confidence`` is the probability of the true label, 0 for one that the head does
+    not know.
     """
     known = np.asarray(classes, dtype=np.str_)
     truth = np.asarray(y_true, dtype=np.str_)
@@ -144,3 +132,30 @@ def _as_numbers(values: NDArray[Any]) -> NDArray[np.float64] | None:
 def _row(value: str, right: NDArray[np.bool_]) -> dict[str, Json]:
     n, hits = len(right), int(right.sum())
     return {"value": value, "n": n, "accuracy": hits / n, "interval": wilson(hits, n)}
+
+
+def summarise(reports: Sequence[Mapping[str, Json]]) -> dict[str, dict[str, Json]]:
+    """The mean, the deviation and the values of every figure over several reports (seeds, folds, shots).
+
+    What is no number is passed over, and so is a None of one report in the figures of the others. The deviation is
+    that of a sample (n - 1), None for one value.
+
+    Examples
+    --------
+    >>> summarise([{"accuracy": 0.5}, {"accuracy": 0.75}])["accuracy"]["mean"]
+    0.625
+    """
+    names = dict.fromkeys(name for report in reports for name, value in report.items() if _is_number(value))
+    columns = {name: [report[name] for report in reports if _is_number(report.get(name))] for name in names}
+    return {
+        name: {
+            "mean": float(np.mean(values)),
+            "deviation": float(np.std(values, ddof=1)) if len(values) > 1 else None,
+            "values": values,
+        }
+        for name, values in columns.items()
+    }
+
+
+def _is_number(value: Json) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -25,7 +25,7 @@ from headstart.tasks import open_task
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from headstart.cache.reading.labels import Labels
+    from headstart.cache.mapped import Labels
     from headstart.comparison.runs import NamedRun
     from headstart.config import Config
     from headstart.contracts import Progress
@@ -187,7 +187,8 @@ def _fit_head(work: Work, bench: Bench, resume: bool) -> dict[str, Any]:
 
 
 def _fine_tune(work: Work, bench: Bench, resume: bool) -> dict[str, Any]:
-    from headstart.tuning.stage import fine_tune, prepare_state
+    from headstart.tuning.stage import fine_tune
+    from headstart.tuning.state import prepare_state
 
     config = cast("TuneConfig", work.config)
     state = prepare_state(config, work.target, resume, overwrite=True)
@@ -240,7 +241,7 @@ def _compare(work: Work, bench: Bench) -> dict[str, Any]:
 
 def _judge_elsewhere(runs: Sequence[NamedRun], features: Mapping[str, Any], bench: Bench) -> list[NamedRun]:
     """The same runs with predictions for the test samples of another set, which they were not made for."""
-    from headstart.tuning.raw_samples import read_again
+    from headstart.tuning.samples import read_again
 
     opened = Cache(bench.cache).open_set(features["set"], features["digest"])
     column = str(runs[0].run.labels.get("column", ""))

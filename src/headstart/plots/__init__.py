@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from headstart.plots.bars import bar_plot, distribution_plot
-from headstart.plots.confusion import confusion_plot, plot_confusion
-from headstart.plots.cost import cost_plot
-from headstart.plots.curves import history_plot, learning_curve_plot, plot_history
+from headstart.plots.classes import confusion_plot, precision_recall_plot, reliability_plot, roc_plot
+from headstart.plots.curves import history_plot, learning_curve_plot, sweep_plot
 from headstart.plots.plot import Plot
-from headstart.plots.predicted import prediction_plot
-from headstart.plots.ranking import precision_recall_plot, roc_plot
-from headstart.plots.reliability import reliability_plot
-from headstart.plots.scatter import scatter_plot
+from headstart.plots.scatter import cost_plot, prediction_plot, scatter_plot
 from headstart.plots.style import shorten
-from headstart.plots.sweep import sweep_plot
 
 __all__ = [
     "Plot",
@@ -22,8 +17,6 @@ __all__ = [
     "distribution_plot",
     "history_plot",
     "learning_curve_plot",
-    "plot_confusion",
-    "plot_history",
     "precision_recall_plot",
     "prediction_plot",
     "reliability_plot",

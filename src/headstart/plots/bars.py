@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.plots.plot import Plot
+from headstart.plots.plot import drawing
 from headstart.plots.style import (
+    FAINT,
     GREY,
     INK,
     PALETTE,
@@ -20,7 +20,6 @@ from headstart.plots.style import (
     label_axes,
     new_figure,
     shorten,
-    title_figure,
 )
 
 MOST_BARS = 80
@@ -29,12 +28,13 @@ MOST_GROUPS = 6
 GAP = "…"
 
 
+@drawing
 def bar_plot(
     values: Mapping[str, float],
     intervals: Mapping[str, Sequence[float] | None] | None = None,
     metric: str = "",
     title: str = "",
-) -> Plot:
+) -> Any:
     """A bar for each name, from top to bottom in the order given: classes, heads, layers, columns.
 
     Parameters
@@ -44,50 +44,15 @@ def bar_plot(
     intervals : mapping of str to [low, high], optional
         Drawn as lines over the ends of the bars.
     metric, title : str
-
-    Returns
-    -------
-    Plot
     """
-    return Plot(partial(_draw_bars, values, intervals or {}, metric, title))
-
-
-def distribution_plot(
-    features: NDArray[Any],
-    names: Sequence[str],
-    labels: NDArray[Any] | None = None,
-    title: str = "Distributions",
-) -> Plot:
-    """A histogram for each dimension.
-
-    Parameters
-    ----------
-    features : ndarray of float, shape (N, D)
-        The first 12 dimensions are drawn; a single one is drawn large.
-    names : sequence of str, length D
-        Of the dimensions.
-    labels : ndarray of str, shape (N,), optional
-        Up to six are told apart, each as shares of its own samples; with more, all samples are drawn as one.
-    title : str
-
-    Returns
-    -------
-    Plot
-    """
-    return Plot(partial(_draw_distributions, features, names, labels, title))
-
-
-def _draw_bars(
-    values: Mapping[str, float], intervals: Mapping[str, Sequence[float] | None], metric: str, title: str
-) -> Any:
     from headstart.plots.lettering import Words, width_inches
 
-    names = _shown(list(values))
+    intervals, names = intervals or {}, _shown(list(values))
     row = 0.26 if len(names) <= 30 else 0.17
     size = min(9.0, row * 72 * 0.62)
     words = [name if name == GAP else shorten(name, 40) for name in names]
     margin = 0.3 + width_inches(words, size)
-    figure = new_figure(margin + 4.4, row * len(names) + 1.25)
+    figure = new_figure(margin + 4.4, row * len(names) + 1.25, title)
     axes = add_axes(figure, margin, 0.6, 3.7, row * len(names))
     heights = np.array([np.nan if name == GAP else values[name] for name in names], dtype=np.float64)
     places = np.arange(len(names))
@@ -96,13 +61,12 @@ def _draw_bars(
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_yticks([])
     axes.grid(visible=False, axis="y")
-    axes.grid(visible=True, axis="x", color="#c9d1d9", linewidth=0.6, alpha=0.6)
+    axes.grid(visible=True, axis="x", color=FAINT, linewidth=0.6, alpha=0.6)
     at = np.stack([np.full(len(names), -0.02), places], axis=1)
     axes.add_artist(Words(words, at, axes.get_yaxis_transform(), size, INK, align=1))
     ends = np.maximum(heights, [(intervals.get(name) or (0, 0))[1] for name in names])
     _write_values(axes, heights, ends, size)
     label_axes(axes, metric.replace("_", " "))
-    title_figure(figure, title)
     return figure
 
 
@@ -130,14 +94,30 @@ def _write_values(axes: Any, heights: NDArray[np.float64], ends: NDArray[np.floa
     axes.add_artist(Words([f"{heights[i]:.3f}" for i in known], at, axes.transData, size * 0.9, INK, align=0))
 
 
-def _draw_distributions(
-    features: NDArray[Any], names: Sequence[str], labels: NDArray[Any] | None, title: str
+@drawing
+def distribution_plot(
+    features: NDArray[Any],
+    names: Sequence[str],
+    labels: NDArray[Any] | None = None,
+    title: str = "Distributions",
 ) -> Any:
+    """A histogram for each dimension.
+
+    Parameters
+    ----------
+    features : ndarray of float, shape (N, D)
+        The first 12 dimensions are drawn; a single one is drawn large.
+    names : sequence of str, length D
+        Of the dimensions.
+    labels : ndarray of str, shape (N,), optional
+        Up to six are told apart, each as shares of its own samples; with more, all samples are drawn as one.
+    title : str
+    """
     n_panels = min(features.shape[1], MOST_PANELS)
     columns = min(n_panels, 4)
     rows = -(-n_panels // columns)
     wide, high = (4.9, 2.6) if n_panels == 1 else (2.1, 1.2)
-    figure = new_figure((wide + 0.3) * columns + 0.4, (high + 0.55) * rows + 0.75)
+    figure = new_figure((wide + 0.3) * columns + 0.4, (high + 0.55) * rows + 0.75, title)
     groups = _groups(len(features), labels)
     for panel in range(n_panels):
         row, column = divmod(panel, columns)
@@ -148,7 +128,6 @@ def _draw_distributions(
         axes.set_title(name, size=9, color=INK, loc="left", pad=3, parse_math=False)
     if len(groups) > 1:
         add_legend(figure.axes[0], loc="upper right", handlelength=1)
-    title_figure(figure, title)
     return figure
 
 

@@ -1,24 +1,29 @@
-"""Curves over epochs, and over the number of training samples."""
+"""Curves over epochs and over the number of training samples, and the scores of sweeps."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from headstart.plots.plot import Plot
+from headstart.errors import ConfigError
+from headstart.plots.plot import Plot, drawing
 from headstart.plots.style import (
+    FAINT,
+    INK,
     PALETTE,
+    SHADES,
     TRAIN,
     VALIDATION,
     add_axes,
+    add_colour_bar,
     add_legend,
+    ink_on,
     label_axes,
     new_figure,
-    title_figure,
+    shorten,
 )
 
 if TYPE_CHECKING:
@@ -26,9 +31,12 @@ if TYPE_CHECKING:
 
 SIDES = ("train", "validation")
 MOST_PANELS = 5
+TINTS = ("#dbeafe", *SHADES[1:])
+"""Light blue to dark blue: the worst cell is still a cell on the white page."""
 
 
-def history_plot(history: Sequence[Mapping[str, Json]], title: str = "Training") -> Plot:
+@drawing
+def history_plot(history: Sequence[Mapping[str, Json]], title: str = "Training") -> Any:
     """Losses, metrics and the learning rate of each epoch.
 
     Parameters
@@ -39,55 +47,20 @@ def history_plot(history: Sequence[Mapping[str, Json]], title: str = "Training")
         marked (the least of a name that ends in loss or error, else the greatest), the learning
         rate last.
     title : str
-
-    Returns
-    -------
-    Plot
     """
-    return Plot(partial(_draw_history, history, title))
+    from matplotlib.ticker import MaxNLocator
 
-
-def plot_history(history: Sequence[Mapping[str, Json]], title: str = "Training") -> bytes:
-    """The PNG of `history_plot`."""
-    return history_plot(history, title).png()
-
-
-def learning_curve_plot(
-    curves: Mapping[str, tuple[ArrayLike, ArrayLike]],
-    metric: str = "accuracy",
-    x: str = "training samples",
-    title: str = "Learning curve",
-    base: int = 10,
-) -> Plot:
-    """Scores against the number of training samples or of shots: means, and a band of ± one deviation.
-
-    Parameters
-    ----------
-    curves : mapping
-        {name: (sizes (M,), scores (M, S))}, S seeds each; NaN of those that failed.
-    metric, x, title : str
-    base : int
-        Of the logarithm of the x axis. Of 2, for shots, it is logarithmic always; of others from a factor of 8
-        between the sizes on.
-
-    Returns
-    -------
-    Plot
-    """
-    return Plot(partial(_draw_learning, curves, metric, x, title, base))
-
-
-def _draw_history(history: Sequence[Mapping[str, Json]], title: str) -> Any:
     panels = _panels(history)
-    figure = new_figure(3.9 * len(panels) + 0.3, 3.4)
+    figure = new_figure(3.9 * len(panels) + 0.3, 3.4, title)
     for place, name in enumerate(panels):
         axes = add_axes(figure, 0.75 + 3.9 * place, 0.55, 3.25, 2.2)
         keys = ["lr"] if name == "lr" else [f"{side}_{name}" for side in SIDES]
         drawn = [key for key in keys if _curve(axes, history, key)]
-        _finish_epochs(axes, "learning rate" if name == "lr" else name.replace("_", " "))
+        label_axes(axes, "epoch", title="learning rate" if name == "lr" else name.replace("_", " "))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.margins(y=0.15)
         if len(drawn) > 1:
             add_legend(axes)
-    title_figure(figure, title)
     return figure
 
 
@@ -117,30 +90,31 @@ def _curve(axes: Any, history: Sequence[Mapping[str, Json]], key: str) -> bool:
         best = int(np.nanargmin(values) if falls else np.nanargmax(values))
         at = (epochs[best], values[best])
         axes.plot(*at, "o", color=colour, markersize=5)
-        axes.annotate(
-            f"{values[best]:.3g}",
-            at,
-            xytext=(0, -13 if falls else 6),
-            textcoords="offset points",
-            ha="center",
-            size=9,
-            color=colour,
-        )
+        style = {"textcoords": "offset points", "ha": "center", "size": 9, "color": colour}
+        axes.annotate(f"{values[best]:.3g}", at, xytext=(0, -13 if falls else 6), **style)
     return True
 
 
-def _finish_epochs(axes: Any, label: str) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    label_axes(axes, "epoch", title=label)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.margins(y=0.15)
-
-
-def _draw_learning(
-    curves: Mapping[str, tuple[ArrayLike, ArrayLike]], metric: str, x: str, title: str, base: int
+@drawing
+def learning_curve_plot(
+    curves: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    metric: str = "accuracy",
+    x: str = "training samples",
+    title: str = "Learning curve",
+    base: int = 10,
 ) -> Any:
-    figure = new_figure(5.6, 3.9)
+    """Scores against the number of training samples or of shots: means, and a band of ± one deviation.
+
+    Parameters
+    ----------
+    curves : mapping
+        {name: (sizes (M,), scores (M, S))}, S seeds each; NaN of those that failed.
+    metric, x, title : str
+    base : int
+        Of the logarithm of the x axis. Of 2, for shots, it is logarithmic always; of others from a factor of 8
+        between the sizes on.
+    """
+    figure = new_figure(5.6, 3.9, title)
     axes = add_axes(figure, 0.75, 0.6, 4.6, 2.65)
     every = np.concatenate([np.asarray(sizes, dtype=np.float64) for sizes, _ in curves.values()])
     for place, (name, (sizes, scores)) in enumerate(curves.items()):
@@ -151,7 +125,6 @@ def _draw_learning(
     label_axes(axes, x, metric.replace("_", " "))
     if len(curves) > 1:
         add_legend(axes)
-    title_figure(figure, title)
     return figure
 
 
@@ -184,3 +157,146 @@ def _logarithmic(axes: Any, sizes: Any, base: int) -> None:
             shown.append(size)
     axes.set_xticks(shown, [f"{size:,.4g}" for size in shown])
     axes.set_xticks([], minor=True)
+
+
+def sweep_plot(
+    parameters: Mapping[str, Sequence[Any]],
+    scores: ArrayLike,
+    metric: str = "accuracy",
+    title: str = "Sweep",
+    chosen: int | None = None,
+) -> Plot:
+    """A heat map over two parameters, or a line over one.
+
+    Parameters
+    ----------
+    parameters : mapping
+        One or two of {name: M values}, one value for each trial.
+    scores : array-like, shape (M,)
+        Of each trial; NaN of one that failed. Trials with the same values (seeds) are averaged.
+    metric, title : str
+    chosen : int, optional
+        The trial whose cell is framed; without it the cell with the highest score is.
+
+    Raises
+    ------
+    ConfigError
+        There are more than two parameters, or none.
+    """
+    values = np.asarray(scores, dtype=np.float64)
+    if len(parameters) not in (1, 2):
+        raise ConfigError(f"a sweep plot shows one or two parameters, not {len(parameters)}: choose two")
+    if len(parameters) == 1:
+        return _line(parameters, values, metric, title)
+    return _map(parameters, values, metric, title, chosen)
+
+
+def _line(
+    parameters: Mapping[str, Sequence[Any]], scores: NDArray[np.float64], metric: str, title: str
+) -> Plot:
+    ((name, values),) = parameters.items()
+    levels, codes = _levels(values)
+    if not all(isinstance(level, int | float) and not isinstance(level, bool) for level in levels):
+        return _levels_plot(name, levels, codes, scores, metric, title)
+    groups = [scores[(codes == code) & np.isfinite(scores)] for code in range(len(levels))]
+    padded = np.full((len(levels), max(map(len, groups), default=0)), np.nan)
+    for row, group in zip(padded, groups, strict=True):
+        row[: len(group)] = group
+    return learning_curve_plot({name: (levels, padded)}, metric, name, title)
+
+
+@drawing
+def _levels_plot(
+    name: str,
+    levels: list[Any],
+    codes: NDArray[np.intp],
+    scores: NDArray[np.float64],
+    metric: str,
+    title: str,
+) -> Any:
+    figure = new_figure(max(3.2, 0.9 * len(levels) + 1.2), 3.9, title)
+    width = figure.get_size_inches()[0]
+    axes = add_axes(figure, 0.75, 0.6, width - 1.0, 2.65)
+    axes.plot(codes, scores, "o", color=INK, alpha=0.4, markersize=5)
+    axes.set_xticks(range(len(levels)), [shorten(str(level), 14) for level in levels])
+    label_axes(axes, name, metric.replace("_", " "))
+    return figure
+
+
+@drawing
+def _map(
+    parameters: Mapping[str, Sequence[Any]],
+    scores: NDArray[np.float64],
+    metric: str,
+    title: str,
+    chosen: int | None,
+) -> Any:
+    from matplotlib.colors import LinearSegmentedColormap
+    from matplotlib.patches import Rectangle
+
+    (y_name, ys), (x_name, xs) = parameters.items()
+    (rows, row_of), (columns, column_of) = _levels(ys), _levels(xs)
+    table = _means(row_of, column_of, scores, (len(rows), len(columns)))
+    width, height = max(0.62 * len(columns), 2.4), max(0.42 * len(rows), 1.2)
+    figure = new_figure(width + 2.4, height + 1.4, title)
+    axes = add_axes(figure, 1.0, 0.75, width, height)
+    axes.grid(visible=False)
+    tints = LinearSegmentedColormap.from_list("tints", TINTS).with_extremes(bad=FAINT)  # grey: no score
+    image = axes.imshow(table, cmap=tints, aspect="auto")
+    edges: dict[str, Any] = {"color": "white", "linewidth": 1.5}
+    axes.hlines(np.arange(1, len(rows)) - 0.5, -0.5, len(columns) - 0.5, **edges)
+    axes.vlines(np.arange(1, len(columns)) - 0.5, -0.5, len(rows) - 0.5, **edges)
+    style: dict[str, Any] = {"size": 8, "parse_math": False}
+    axes.set_xticks(range(len(columns)), [_written(value) for value in columns], **style)
+    axes.set_yticks(range(len(rows)), [_written(value) for value in rows], **style)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    label_axes(axes, x_name, y_name)
+    _write_scores(axes, table, image)
+    if np.isfinite(table).any():
+        best = np.unravel_index(np.nanargmax(table), table.shape)
+        row, column = best if chosen is None else (row_of[chosen], column_of[chosen])
+        style = {"fill": False, "edgecolor": VALIDATION, "linewidth": 2.5, "zorder": 4}
+        axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, **style))
+    add_colour_bar(figure, image, (1.2 + width, 0.75, 0.14, height), metric.replace("_", " "))
+    return figure
+
+
+def _levels(values: Sequence[Any]) -> tuple[list[Any], NDArray[np.intp]]:
+    """The distinct values in order, numbers before names, and the place of each value among them."""
+    plain = [value.item() if isinstance(value, np.generic) else value for value in values]
+
+    def order(value: Any) -> tuple[bool, float, str]:
+        numeric = isinstance(value, int | float)
+        return not numeric, float(value) if numeric else 0.0, str(value)
+
+    levels = sorted(set(plain), key=order)
+    place = {level: code for code, level in enumerate(levels)}
+    return levels, np.array([place[value] for value in plain], dtype=np.intp)
+
+
+def _means(
+    row_of: NDArray[np.intp], column_of: NDArray[np.intp], scores: NDArray[np.float64], shape: tuple[int, int]
+) -> NDArray[np.float64]:
+    known = np.isfinite(scores)
+    sums, n = np.zeros(shape), np.zeros(shape)
+    np.add.at(sums, (row_of[known], column_of[known]), scores[known])
+    np.add.at(n, (row_of[known], column_of[known]), 1)
+    return np.asarray(_ratio(sums, n))
+
+
+def _write_scores(axes: Any, table: NDArray[np.float64], image: Any) -> None:
+    from headstart.plots.lettering import Words
+
+    places = np.argwhere(np.isfinite(table))
+    if not len(places):
+        return
+    inks = np.array([ink_on(colour) for colour in image.to_rgba(table[tuple(places.T)])])
+    for ink in np.unique(inks).tolist():
+        mine = places[inks == ink]
+        words = [f"{table[row, column]:.3f}" for row, column in mine]
+        axes.add_artist(Words(words, mine[:, ::-1], axes.transData, 8, ink))
+
+
+def _written(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else shorten(str(value), 14)

@@ -1,4 +1,4 @@
-"""Many short words at once. Imports matplotlib: to be imported where something is drawn.
+"""Words in plots: many short ones at once, and fonts for any script. To be imported where something is drawn.
 
 A matplotlib Text is laid out several times and rendered glyph by glyph: of the 77 names and 500
 counts of a confusion matrix that takes a second. Here they are one path, from outlines kept for
@@ -7,23 +7,28 @@ each letter, in a twentieth of the time; an SVG file gets them as text.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
-from matplotlib import rcParams
+from matplotlib import font_manager, rcParams
 from matplotlib.artist import Artist
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.font_manager import FontProperties
+from matplotlib.ft2font import FT2Font
 from matplotlib.path import Path
+from matplotlib.text import Text
 from matplotlib.textpath import text_to_path
 from matplotlib.transforms import Affine2D, IdentityTransform
 from numpy.typing import NDArray
 
 CAPITAL = 0.73
 """The height of a capital letter in font sizes."""
+LAST_RESORT = "Last Resort"
+"""A font that has a box for every letter there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,21 +70,10 @@ def _joined(letters: Sequence[Outline]) -> Outline:
 
 
 class Words(Artist):
-    """Words of one size and colour.
+    """Words of one size in points and of one colour, at places (M, 2) in the coordinates of ``transform``.
 
-    Parameters
-    ----------
-    words : sequence of str, length M
-    places : array-like, shape (M, 2)
-        In the coordinates of ``transform``.
-    transform : matplotlib Transform
-    size : float
-        Points.
-    color : str
-    align : {0, 0.5, 1}
-        The place is the left end, the middle or the right end of a word.
-    upright : bool
-        Reading from bottom to top.
+    A place is the left end (``align`` 0), the middle (0.5) or the right end (1) of a word; what is upright is read from
+    bottom to top.
     """
 
     def __init__(
@@ -137,3 +131,65 @@ class Words(Artist):
 def width_inches(words: Sequence[str], size: float) -> float:
     """The width of the longest of some words at a font size in points."""
     return max((outline(word).width for word in words), default=0.0) * size / 72
+
+
+def families_for(words: Iterable[str]) -> list[str]:
+    """Font families in the order in which matplotlib should look for letters: the one that is set already first.
+
+    What no font of this machine has is drawn as boxes.
+    """
+    own = list(rcParams["font.family"])
+    letters = {letter for word in words for letter in word if not letter.isascii() and _is_drawn(letter)}
+    lacking = _lacking(font_manager.findfont(font_manager.FontProperties()), frozenset(letters))
+    if not lacking:
+        return own
+    return [*own, *_others(lacking, len(font_manager.fontManager.ttflist))]
+
+
+def words_of(figure: Any) -> Iterator[str]:
+    """All that is written in a figure."""
+    for text in figure.findobj(Text):
+        yield text.get_text()
+    for words in figure.findobj(Words):
+        yield from words.words
+
+
+@cache
+def _others(lacking: frozenset[str], n_fonts: int) -> tuple[str, ...]:
+    """Families that together have all of the letters, or as many as there are; few families rather than many."""
+    del n_fonts  # a font that is added later may have what was lacking
+    chosen = []
+    while lacking:
+        left = {name: _lacking(path, lacking) for name, path in _installed()}
+        name, still = min(left.items(), key=lambda item: len(item[1]), default=("", lacking))
+        if len(still) == len(lacking):
+            break
+        chosen.append(name)
+        lacking = still
+    return tuple(chosen)
+
+
+def _installed() -> list[tuple[str, str]]:
+    """Name and file of each family in its plain form, by name: the same choice on every day."""
+    plain = {
+        entry.name: entry.fname
+        for entry in font_manager.fontManager.ttflist
+        if entry.style == "normal" and not entry.name.startswith((LAST_RESORT, "."))
+    }
+    return sorted(plain.items())
+
+
+def _lacking(path: str, letters: frozenset[str]) -> frozenset[str]:
+    """The letters that a font file has no glyph for."""
+    if not letters:
+        return letters
+    try:
+        font = FT2Font(path)
+    except (OSError, RuntimeError):  # gone, or of coloured pictures, which matplotlib cannot draw
+        return letters
+    return frozenset(letter for letter in letters if not font.get_char_index(ord(letter)))
+
+
+def _is_drawn(letter: str) -> bool:
+    """Whether it has a shape: spaces and marks of direction have none."""
+    return unicodedata.category(letter) not in ("Cc", "Cf", "Cs", "Zs", "Zl", "Zp")

@@ -8,13 +8,15 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from functools import cached_property, partial, wraps
+from typing import Any, ParamSpec
 
 from headstart.types import PlotFormat
 
 COMPRESSION = 3
 """A third more bytes than the most that zlib does, in half the time."""
+
+Given = ParamSpec("Given")
 
 SUFFIXES: Mapping[PlotFormat, tuple[str, ...]] = {
     "png": ("png",), "svg": ("svg",), "both": ("png", "svg"), "none": ()
@@ -25,11 +27,8 @@ SUFFIXES: Mapping[PlotFormat, tuple[str, ...]] = {
 class Plot:
     """A drawing that can be written as PNG and as SVG.
 
-    Parameters
-    ----------
-    draw : callable
-        Takes nothing and gives a matplotlib Figure; called by the first of `png` and `svg`: once, or twice where
-        its words need further fonts.
+    ``draw`` gives a matplotlib Figure; it is called by the first of `png` and `svg`: once, or twice where its words
+    need further fonts.
 
     Examples
     --------
@@ -46,7 +45,7 @@ class Plot:
         """The figure, and the font families that its words need."""
         from matplotlib import rc_context
 
-        from headstart.plots.fonts import families_for, words_of
+        from headstart.plots.lettering import families_for, words_of
 
         with _missing_glyphs_are_boxes():
             figure = self.draw()
@@ -89,6 +88,20 @@ class Plot:
         finally:
             figure.dpi = dpi  # print_svg leaves its own
         return stream.getvalue()
+
+
+def drawing(draw: Callable[Given, Any]) -> Callable[Given, Plot]:
+    """Make a function that gives a figure give a `Plot` of it, which can be pickled as its arguments can."""
+
+    @wraps(draw)
+    def plot(*args: Given.args, **kwargs: Given.kwargs) -> Plot:
+        return Plot(partial(_drawn, plot, *args, **kwargs))
+
+    return plot
+
+
+def _drawn(plot: Any, *args: Any, **kwargs: Any) -> Any:
+    return plot.__wrapped__(*args, **kwargs)
 
 
 @contextmanager

@@ -34,46 +34,39 @@ def shorten(name: str, longest: int = LONGEST_NAME) -> str:
     return f"{name[:head]}…{name[-tail:]}"
 
 
-def new_figure(width: float, height: float) -> Any:
-    """An empty figure; inches."""
+def new_figure(width: float, height: float, title: str | None = None) -> Any:
+    """An empty figure with as much of its title as fits, at the upper left; inches."""
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), dpi=DPI, facecolor="white")
+    figure, size = Figure(figsize=(width, height), dpi=DPI, facecolor="white"), 12
+    if title is not None:
+        fitting = int((width - 0.4) * POINTS_AN_INCH / (0.65 * size))
+        style = {"size": size, "weight": "bold", "color": INK, "va": "top", "parse_math": False}
+        figure.text(0.15 / width, 1 - 0.12 / height, shorten(title, fitting), **style)
+    return figure
 
 
 def add_axes(figure: Any, left: float, bottom: float, width: float, height: float) -> Any:
     """Axes at a place in inches. A layout engine would draw everything twice to find one."""
-    whole_width, whole_height = figure.get_size_inches()
-    place = (left / whole_width, bottom / whole_height, width / whole_width, height / whole_height)
-    axes = figure.add_axes(place)
-    dress(axes)
-    return axes
-
-
-def dress(axes: Any) -> None:
-    """Quiet frames and lines."""
+    axes = _place(figure, left, bottom, width, height)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(FAINT)
     axes.tick_params(colors=INK, labelsize=9, length=3)
     axes.grid(axis="y", color=FAINT, linewidth=0.6, alpha=0.6)
     axes.set_axisbelow(True)
+    return axes
 
 
-def title_figure(figure: Any, title: str) -> None:
-    """A title at the upper left, as much of it as fits."""
-    width, height = figure.get_size_inches()
-    size = 12
-    fitting = int((width - 0.4) * POINTS_AN_INCH / (0.65 * size))
-    figure.text(
-        0.15 / width,
-        1 - 0.12 / height,
-        shorten(title, fitting),
-        size=size,
-        weight="bold",
-        color=INK,
-        va="top",
-        parse_math=False,
+def _place(figure: Any, left: float, bottom: float, width: float, height: float) -> Any:
+    whole_width, whole_height = figure.get_size_inches()
+    return figure.add_axes(
+        (left / whole_width, bottom / whole_height, width / whole_width, height / whole_height)
     )
+
+
+def add_diagonal(axes: Any) -> None:
+    """Where both axes say the same."""
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=(0, (4, 4)))
 
 
 def label_axes(axes: Any, x: str = "", y: str = "", title: str = "") -> None:
@@ -90,13 +83,6 @@ def add_legend(axes: Any, **options: Any) -> None:
         text.set_parse_math(False)
 
 
-def shades() -> Any:
-    """From white to dark blue."""
-    from matplotlib.colors import LinearSegmentedColormap
-
-    return LinearSegmentedColormap.from_list("shades", SHADES)
-
-
 def ink_on(colour: Sequence[float]) -> str:
     """The colour of letters that stand out from a background (r, g, b, …) in [0, 1], by WCAG's contrast."""
     shares = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colour[:3]]
@@ -106,12 +92,7 @@ def ink_on(colour: Sequence[float]) -> str:
 
 def add_colour_bar(figure: Any, image: Any, place: tuple[float, float, float, float], label: str) -> Any:
     """What the colours mean; place (left, bottom, width, height) in inches."""
-    whole_width, whole_height = figure.get_size_inches()
-    left, bottom, width, height = place
-    cax = figure.add_axes(
-        (left / whole_width, bottom / whole_height, width / whole_width, height / whole_height)
-    )
-    bar = figure.colorbar(image, cax=cax)
+    bar = figure.colorbar(image, cax=_place(figure, *place))
     bar.set_label(label, size=8, color=INK, parse_math=False)
     bar.ax.tick_params(length=0, labelsize=8, colors=INK)
     bar.outline.set_edgecolor(FAINT)

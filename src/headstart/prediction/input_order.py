@@ -27,17 +27,9 @@ def input_order(read: Sequence[str], unread: Sequence[str], data: Any = None) ->
     numbers, and folders are read in the order of their paths. What was read keeps its order in any case; where an
     origin tells no place, as that of a tar whose members are in no order, it comes last.
 
-    Parameters
-    ----------
-    read, unread : sequence of str
-        Origins of N and M samples, see `headstart.types.SampleBlock`.
-    data : optional
-        What was read; samples in memory have their order from it.
-
-    Returns
-    -------
-    ndarray of int64, shape (N + M,)
-        Numbers of samples; those that were not read begin at N.
+    ``read``, ``unread``: origins of N and M samples, see `headstart.types.SampleBlock`; ``data``: what was
+    read; samples in memory have their order from it. Gives numbers of samples; those that were not read begin
+    at N.
 
     Examples
     --------

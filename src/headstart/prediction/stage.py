@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from headstart.data import SourceOptions, open_source
 from headstart.data.detection import detect
 from headstart.errors import DataError, HeadstartError
 from headstart.extraction.backbone import OpenedBackbone, cache_of, check_modality, reopen
-from headstart.extraction.fill import fill, fill_stream
+from headstart.extraction.fill import FillResult, fill, fill_stream
 from headstart.extraction.plan import plan_for_spaces
 from headstart.extraction.samples import register
 from headstart.heads.predictor import Predictor
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from headstart.cache.store import Cache
     from headstart.config import PredictConfig
     from headstart.contracts import Payloads, Progress, Source
-    from headstart.extraction.plan import ExtractionJob
+    from headstart.extraction.plan import ExtractionPlan
     from headstart.extraction.samples import Samples
     from headstart.registry.run import Run
     from headstart.types import Failure, Json
@@ -47,33 +46,25 @@ ERROR = "error"
 def predict(run: Run, config: PredictConfig, progress: Progress) -> pa.Table:
     """Predict raw inputs with a run.
 
-    Returns
-    -------
-    pyarrow.Table
-        A row for every sample, in the order of the data: ``id``, ``label`` (where a label column
-        was asked for), ``prediction``, ``p:<class>``…. A sample that could not be used has nulls,
-        and a column ``error`` says why.
-
-    Raises
-    ------
-    DataError
-        No input could be used.
-    MismatchError
-        The backbone is not the one that the head was fitted on.
+    Gives a row for every sample, in the order of the data: ``id``, ``label`` (where a label column was asked
+    for), ``prediction``, ``p:<class>``…. A sample that could not be used has nulls, and a column ``error``
+    says why. Raises `DataError` if no input could be used; `MismatchError` if the backbone is not the one that
+    the head was fitted on.
     """
     predictor, features, labels = run.predictor, run.features, run.labels
     if config.offline:
         forbid_network()
     cache = cache_of(features, config.cache)
     read = [_read_part({**features, **part}, cache, config, progress) for part in features.get("parts", [{}])]
-    samples = read[0].samples
-    held = np.logical_and.reduce([part.space.held(samples.keys) for part in read])
+    samples = read[0].plan.samples
+    spaces = [part.plan.spaces[0] for part in read]
+    held = np.logical_and.reduce([space.held(samples.keys) for space in spaces])
     failures = [*samples.failures, *(failure for part in read for failure in part.failures)]
     if not held.any():
         raise DataError(
             f"none of the {len(held):,} inputs could be used; {failures[0].id}: {failures[0].reason}"
         )
-    X = _gather([part.space for part in read], samples.keys[held], predictor)
+    X = _gather(spaces, samples.keys[held], predictor)
     table = _identify(samples.table, str(labels["column"]))
     task = open_task(predictor.task)
     columns = task.columns(predictor.outputs(X), predictor.classes, labels["names"])
@@ -88,23 +79,15 @@ def predict(run: Run, config: PredictConfig, progress: Progress) -> pa.Table:
     return everything.take(column_of(order))
 
 
-@dataclass(frozen=True)
-class _ReadPart:
-    """All inputs, with one feature of each in the cache."""
-
-    samples: Samples
-    space: Space
-    failures: Sequence[Failure]
-
-
 def _read_part(
     features: Mapping[str, Json], cache: Cache, config: PredictConfig, progress: Progress
-) -> _ReadPart:
+) -> FillResult:
+    """All inputs, with one feature of each in the cache."""
     source = _open(config, features)
     progress.say(source.description)
     space = cache.space(Recipe(features["recipe"]))
 
-    def plan(part: Payloads, samples: Samples) -> ExtractionJob:
+    def plan_block(part: Payloads, samples: Samples) -> ExtractionPlan:
         return plan_for_spaces(part, samples, [space], config.format, "as the head was fitted")
 
     def opened() -> OpenedBackbone:
@@ -114,13 +97,10 @@ def _read_part(
         return found
 
     if source.streams:
-        filled = fill_stream(source, cache.keys, plan, opened, config, progress)
-        return _ReadPart(filled.plan.samples, space, filled.failures)
-    samples = register(source, cache.keys, progress)
-    job = plan(source, samples)
-    progress.say(job.plan.summary())
-    failures = fill(job, opened(), config, progress).failures if len(job.plan.todo) else []
-    return _ReadPart(samples, space, failures)
+        return fill_stream(source, cache.keys, plan_block, opened, config, progress)
+    plan = plan_block(source, register(source, cache.keys, progress))
+    progress.say(plan.summary())
+    return fill(plan, opened(), config, progress) if len(plan.todo) else FillResult(plan, 0, [], None)
 
 
 def _gather(spaces: Sequence[Space], keys: NDArray[np.uint8], predictor: Predictor) -> Any:

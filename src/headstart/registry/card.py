@@ -118,16 +118,12 @@ COLUMNS = {
 def _metrics_table(metrics: Mapping[str, Json]) -> str:
     names = [name for name in COLUMNS if any(name in values for values in metrics.values())]
     rows = [
-        f"| {split} | {values['n']:,} | " + " | ".join(_figure(values, name) for name in names) + " |"
+        [split, f"{values['n']:,}", *(_figure(values, name) for name in names)]
         for split, values in metrics.items()
     ]
-    heading = f"| split | samples | {' | '.join(COLUMNS[name] for name in names)} |\n" + "|---" * (
-        2 + len(names)
-    )
-    note = (
-        "In brackets: 95 % intervals by bootstrap." if any("intervals" in v for v in metrics.values()) else ""
-    )
-    return heading + "|\n" + "\n".join(rows) + (f"\n\n{note}" if note else "")
+    has_intervals = any("intervals" in values for values in metrics.values())
+    note = "\n\nIn brackets: 95 % intervals by bootstrap." if has_intervals else ""
+    return _table(["split", "samples", *(COLUMNS[name] for name in names)], rows) + note
 
 
 def _figure(values: Mapping[str, Json], name: str) -> str:
@@ -147,12 +143,8 @@ def _mistakes(errors: Mapping[str, Json]) -> str:
     else:
         title, names = "Most confident mistakes", ("label", "prediction", "confidence")
         said = [[_cell(m["label"]), _cell(m["prediction"]), f"{m['confidence']:.3f}"] for m in mistakes]
-    rows = [
-        f"| {_cell(_sample(mistake))} | {' | '.join(cells)} |"
-        for mistake, cells in zip(mistakes, said, strict=True)
-    ]
-    heading = f"| sample | {' | '.join(names)} |\n|---|---|---|---|\n"
-    return f"## {title}, on {errors['split']}\n\n{heading}" + "\n".join(rows)
+    rows = [[_cell(_sample(mistake)), *cells] for mistake, cells in zip(mistakes, said, strict=True)]
+    return f"## {title}, on {errors['split']}\n\n" + _table(["sample", *names], rows)
 
 
 def _sample(mistake: Mapping[str, Json]) -> str:
@@ -164,13 +156,10 @@ def _class_table(per_class: Mapping[str, Json]) -> str:
     if not per_class:
         return ""
     rows = [
-        f"| {_cell(name)} | {v['precision']:.3f} | {v['recall']:.3f} | {v['f1']:.3f} | {v['support']} |"
+        [_cell(name), f"{v['precision']:.3f}", f"{v['recall']:.3f}", f"{v['f1']:.3f}", str(v["support"])]
         for name, v in list(per_class.items())[:SHOWN_CLASSES]
     ]
-    return (
-        "## Classes, on test\n\n| class | precision | recall | F1 | samples |\n|---|---|---|---|---|\n"
-        + "\n".join(rows)
-    )
+    return "## Classes, on test\n\n" + _table(["class", "precision", "recall", "F1", "samples"], rows)
 
 
 def _limits(data: Mapping[str, Json]) -> str:
@@ -183,6 +172,11 @@ def _limits(data: Mapping[str, Json]) -> str:
     if data["n_unlabelled"]:
         notes.append(f"{data['n_unlabelled']:,} samples have no label and took no part.")
     return "## Limits\n\n" + " ".join(notes) if notes else ""
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = ["|" + "---|" * len(header), *("| " + " | ".join(row) + " |" for row in rows)]
+    return "\n".join(["| " + " | ".join(header) + " |", *lines])
 
 
 def _cell(text: str) -> str:

@@ -11,15 +11,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from headstart.errors import ConfigError, DataError, StorageError
 from headstart.files import PARTIAL
 from headstart.registry.run import Metric, Run
 from headstart.types import SPLITS
-
-if TYPE_CHECKING:
-    pass
 
 REPORT = "report.json"
 CHOOSING = "validation"
@@ -45,13 +41,7 @@ class Registry:
 
 
 def find_runs(root: str | os.PathLike[str]) -> Registry:
-    """The runs in a folder and in the folders within; hidden folders are not looked into.
-
-    Raises
-    ------
-    DataError
-        There is no such folder.
-    """
+    """The runs in a folder and in the folders within; hidden folders are not looked into."""
     folder = Path(root)
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}; `headstart fit-head SET` makes runs/<set>-<head>")
@@ -63,11 +53,6 @@ def find_runs(root: str | os.PathLike[str]) -> Registry:
 
 def parse_metric(text: str, split: str | None = None) -> Metric:
     """A metric as it is asked for: ``test.accuracy``, or ``accuracy`` of the split that is said, else of validation.
-
-    Raises
-    ------
-    ConfigError
-        It names no split or no figure, or two splits.
 
     Examples
     --------
@@ -88,16 +73,7 @@ def parse_metric(text: str, split: str | None = None) -> Metric:
 def default_metric(runs: Sequence[Run], split: str | None = None) -> Metric:
     """What runs are compared by unless something else is asked for: accuracy, or R² where only that is there.
 
-    Parameters
-    ----------
-    runs : sequence of Run
-    split : str, optional
-        None: validation.
-
-    Raises
-    ------
-    ConfigError
-        There is no such split.
+    It is of a split, of validation if none is said.
     """
     accuracy, r2 = (parse_metric(name, split) for name in ("accuracy", "r2"))
     if any(run.value(accuracy) is not None for run in runs):
@@ -106,13 +82,7 @@ def default_metric(runs: Sequence[Run], split: str | None = None) -> Metric:
 
 
 def runs_of(runs: Sequence[Run], name: str | None) -> list[Run]:
-    """The runs of a set; None: all.
-
-    Raises
-    ------
-    DataError
-        There are runs, and none of that set; the message names those there are.
-    """
+    """The runs of a set, or all; if there are none of that set, the message names the sets there are."""
     found = [run for run in runs if name in (None, run.set)]
     if runs and not found:
         sets = ", ".join(sorted({run.set for run in runs}))
@@ -121,13 +91,7 @@ def runs_of(runs: Sequence[Run], name: str | None) -> list[Run]:
 
 
 def sort_runs(runs: Sequence[Run], metric: Metric, by: str = "metric") -> list[Run]:
-    """Runs in order: the best first (those without the metric last), the latest, the quickest, or by path.
-
-    Raises
-    ------
-    ConfigError
-        They cannot be sorted by that.
-    """
+    """Runs in order: the best first (those without the metric last), the latest, the quickest, or by path."""
     match by:
         case "metric":
             return sorted(runs, key=partial(_rank, metric=metric))
@@ -142,13 +106,7 @@ def sort_runs(runs: Sequence[Run], metric: Metric, by: str = "metric") -> list[R
 
 
 def best_run(runs: Sequence[Run], metric: Metric) -> Run:
-    """The run with the best value; of equals the earliest.
-
-    Raises
-    ------
-    DataError
-        None of them has that metric; the message names what they have.
-    """
+    """The run with the best value; of equals the earliest. If none has the metric, the message names what they have."""
     having = [run for run in runs if run.value(metric) is not None]
     if not having:
         raise DataError(

@@ -30,25 +30,20 @@ if TYPE_CHECKING:
 Draw: TypeAlias = "Callable[[Mapping[str, Plot], PlotFormat], Drawn]"
 
 MODEL_DIR, BACKBONE_DIR = "model", "backbone"
+PREDICTIONS = "predictions.parquet"
+PREDICTION_COLUMNS = ("id", "key", "split", "label", "prediction")
+ROWS_AT_ONCE = 1 << 16
 IN_RUN = "@run"
 """Stands for the folder of a tuned backbone in ``features.json``: a run may be moved."""
 
 
-LOWER_IS_BETTER = frozenset(
-    {"log_loss", "brier", "ece", "mce", "mae", "mse", "rmse", "hamming_loss", "error"}
-)
+LOWER_IS_BETTER = ("log_loss", "brier", "ece", "mce", "mae", "mse", "rmse", "hamming_loss", "error")
 """Metrics of which the smallest value is the best; of all others it is the largest."""
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A figure of a report: ``metrics.<split>.<name>``.
-
-    Parameters
-    ----------
-    name : str
-        With dots for what lies deeper: ``per_class.cat.f1``.
-    """
+    """A figure of a report: ``metrics.<split>.<name>``, with dots for what lies deeper: ``per_class.cat.f1``."""
 
     split: str
     name: str
@@ -119,18 +114,13 @@ class Run:
         _check_whole(folder / "labels.json", labels, ("column", "names", "classes"))
         _check_whole(folder / "features.json", features, ("backbone", "tap", "space", "modality", "recipe"))
         run = cls(folder)
-        run.__dict__ |= {"report": report, "labels": labels, "features": _placed(features, folder)}
+        placed = place_backbone(features, folder / MODEL_DIR / BACKBONE_DIR)
+        run.__dict__ |= {"report": report, "labels": labels, "features": placed}
         return run
 
     @classmethod
     def listed(cls, path: str | os.PathLike[str]) -> Self:
-        """Open a run directory as far as a list of runs shows it: its report, and what it read.
-
-        Raises
-        ------
-        StorageError
-            It is no run directory, or one of its files is broken.
-        """
+        """Open a run directory as far as a list of runs shows it: its report, and what it read."""
         run = cls(path)
         if not isinstance(run.report.get("metrics"), dict):
             raise StorageError(f"{run.path}: its report.json has no metrics, so headstart did not write it")
@@ -162,7 +152,7 @@ class Run:
     @cached_property
     def features(self) -> Mapping[str, Json]:
         """The set, the space with its recipe, and the backbone with its options."""
-        return _placed(self._object("features"), self.folder)
+        return place_backbone(self._object("features"), self.folder / MODEL_DIR / BACKBONE_DIR)
 
     @cached_property
     def environment(self) -> Mapping[str, Json]:
@@ -197,13 +187,11 @@ class Run:
         Raises
         ------
         StorageError
-            The run was loaded, and the file is missing or broken.
+            The run was loaded, and the file is missing, truncated or damaged, or lacks a column.
         """
-        from headstart.registry.predictions import of_split, read_predictions  # Arrow, which `runs ls` lacks
-
         if "predictions" in self._content:
-            return of_split(self._content["predictions"], split)
-        return read_predictions(self.folder, split)
+            return _of_split(self._content["predictions"], split)
+        return _read_predictions(self.folder, split)
 
     # -- what its report says
 
@@ -288,7 +276,7 @@ class Run:
             raise ConfigError(f"this run lies in {self.path} already; copy the directory")
         target = Path(path)
         check_free(target, overwrite)
-        write_folder(target, lambda folder: self._write(folder, draw or _draw_here))
+        write_folder(target, lambda folder: self._write(folder, draw))
         self.path = target
         return target
 
@@ -316,19 +304,21 @@ class Run:
 
         return headstart.export(self, path, to=to, **options)
 
-    def _write(self, folder: Path, draw: Draw) -> None:
+    def _write(self, folder: Path, draw: Draw | None) -> None:
+        from headstart.plots.studio import draw_here
+
         content = self._content
         write_durably(folder / "config.yaml", content["config"].encode("utf-8"))
         for name in ("report", "labels", "features", "environment"):
             write_json(folder / f"{name}.json", content[name])
         lines = "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in content["history"])
         write_durably(folder / "metrics.jsonl", lines.encode("utf-8"))
-        write_durably(folder / "predictions.parquet", parquet_bytes(content["predictions"]))
+        write_durably(folder / PREDICTIONS, parquet_bytes(content["predictions"]))
         write_durably(folder / "split.parquet", parquet_bytes(content["split"]))
         make_directory(folder / MODEL_DIR)
         content.get("save_model", self.predictor.save)(folder / MODEL_DIR)
         make_directory(folder / "plots")
-        drawn = draw(self.plots, content.get("plot_format", "png"))
+        drawn = (draw or draw_here)(self.plots, content.get("plot_format", "png"))
         for name, plot in drawn.items():
             write_durably(folder / "plots" / name, plot)
         card = model_card(self.report, self.labels, self.features, list(drawn))
@@ -356,17 +346,6 @@ class Run:
         """What its features say by a name: each once, where several lie side by side."""
         parts = self.features.get("parts") or [self.features]
         return " + ".join(dict.fromkeys(str(part.get(name, "?")) for part in parts))
-
-
-def _draw_here(plots: Mapping[str, Plot], asked: PlotFormat) -> Drawn:
-    from headstart.plots.studio import draw_here
-
-    return draw_here(plots, asked)
-
-
-def _placed(features: Mapping[str, Any], folder: Path) -> dict[str, Json]:
-    """With the full path of a backbone that lies in the run itself."""
-    return place_backbone(features, folder / MODEL_DIR / BACKBONE_DIR)
 
 
 def place_backbone(features: Mapping[str, Json], folder: Path) -> dict[str, Json]:
@@ -400,13 +379,7 @@ def _check_whole(path: Path, value: Json, names: Sequence[str]) -> None:
 def check_free(target: Path, overwrite: bool, mark: str = "report.json", what: str = "a run") -> None:
     """Refuse a directory that holds something, before any work is done.
 
-    Parameters
-    ----------
-    target : Path
-    overwrite : bool
-        Whether it may be replaced, if it is what would be written.
-    mark, what : str
-        The file that it is known by, and what it then is.
+    It may be overwritten if it is what would be written, which is known by the file ``mark``.
     """
     if target.exists() and not target.is_dir():
         raise ConfigError(f"{target} is a file; --out takes a directory")
@@ -415,6 +388,51 @@ def check_free(target: Path, overwrite: bool, mark: str = "report.json", what: s
             raise ConfigError(f"{target} is not empty; choose another --out, or pass --overwrite")
         if not (target / mark).exists():
             raise ConfigError(f"{target} holds something else than {what}, and is not overwritten")
+
+
+def _read_predictions(run: Path, split: str) -> pa.Table:
+    """The predictions of a run for the samples of one split, in their order."""
+    import pyarrow as pa  # which `runs ls` lacks
+    import pyarrow.parquet as pq
+
+    path = run / PREDICTIONS
+    try:
+        with pq.ParquetFile(path) as file:
+            schema = file.schema_arrow
+            _check_predictions(path, schema)
+            batches = file.iter_batches(ROWS_AT_ONCE, use_threads=False)
+            return pa.Table.from_batches([_of_split(batch, split) for batch in batches], schema)
+    except FileNotFoundError as error:
+        raise StorageError(f"{run} has no {PREDICTIONS}; restore it, or make the run again") from error
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise StorageError(
+            f"{path} cannot be read ({reason[:120]}): it is truncated or damaged; restore it, or make the run again"
+        ) from error
+
+
+def _of_split(rows: Any, split: str) -> Any:
+    """The rows of a table, or of a batch of one, that are in a split."""
+    from headstart.arrow import codes_by_name, mask_of
+
+    return rows.filter(mask_of(codes_by_name(rows.column("split"), [split]) == 0))
+
+
+def _check_predictions(path: Path, schema: pa.Schema) -> None:
+    import pyarrow as pa
+
+    from headstart.keys import KEY_BYTES
+
+    missing = [name for name in PREDICTION_COLUMNS if name not in schema.names]
+    if missing:
+        raise StorageError(
+            f"{path} has no column {missing[0]!r}, so headstart did not write it; make the run again"
+        )
+    for name, expected in (("key", pa.binary(KEY_BYTES)), ("split", pa.string()), ("id", pa.string())):
+        if schema.field(name).type != expected:
+            raise StorageError(
+                f"{path} has {schema.field(name).type} in column {name!r}, expected {expected}; make the run again"
+            )
 
 
 def parquet_bytes(table: pa.Table) -> bytes:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 KINDS = ("multi", "regression", "single")
 """In the order in which they are tried on a column of which nobody says what it is."""
 AUTO = "auto"
+USUAL = "single"
+"""What a set means whose ``set.json`` does not say the kind of a label column."""
 
 
 def check_kind(kind: str) -> str:

@@ -23,8 +23,7 @@ from headstart.data.label_cells import (
 )
 from headstart.errors import ConfigError, DataError, StorageError
 from headstart.metrics.calibration import fit_temperature, probabilities_at
-from headstart.metrics.figures import judge_labels
-from headstart.metrics.multi import evaluate_multi
+from headstart.metrics.multi import evaluate_multi, judge_labels
 from headstart.tasks.columns import (
     PROBABILITY,
     check_finite,

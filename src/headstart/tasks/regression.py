@@ -12,8 +12,7 @@ import pyarrow.compute as pc
 from headstart.arrow import column_of, mask_of, nulls_of, numbers_of, numbers_or_nan, strings
 from headstart.data.label_cells import as_strings, is_plain_list, whole
 from headstart.errors import ConfigError, DataError
-from headstart.metrics.figures import judge_numbers
-from headstart.metrics.regression import evaluate_regression
+from headstart.metrics.regression import evaluate_regression, judge_numbers
 from headstart.tasks.columns import PROBABILITY, check_finite, is_number, numbers_in
 from headstart.types import Figure, Judged, LabelColumn
 

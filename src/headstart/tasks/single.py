@@ -23,8 +23,7 @@ from headstart.data.label_cells import (
 )
 from headstart.errors import ConfigError, DataError, StorageError
 from headstart.metrics.calibration import fit_temperature, probabilities_at
-from headstart.metrics.figures import judge_classes
-from headstart.metrics.single import evaluate_single
+from headstart.metrics.single import evaluate_single, judge_classes
 from headstart.metrics.tables import most_confident_mistakes
 from headstart.tasks.columns import (
     PROBABILITY,

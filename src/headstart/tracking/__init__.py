@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 from headstart.errors import ConfigError
 from headstart.own_code import PREFIX, load_own
 from headstart.tracking.tracker import Several, Tracker, place_of
 
-__all__ = ["KINDS", "Several", "Tracker", "open_tracker", "open_trackers", "place_of"]
+if TYPE_CHECKING:
+    from headstart.config import FitConfig, TuneConfig
+    from headstart.contracts import Progress
+    from headstart.registry.run import Run
+
+__all__ = [
+    "KINDS", "Several", "Tracker", "epoch_logs", "open_tracker", "open_trackers", "place_of", "tell_run", "tracking",
+]  # fmt: skip
 
 KINDS = ("tensorboard", "wandb", "mlflow")
 
@@ -66,3 +77,50 @@ def _own(spec: str) -> Tracker:
         )
     tracker: Tracker = made
     return tracker
+
+
+@contextmanager
+def tracking(config: FitConfig | TuneConfig, name: str, progress: Progress) -> Iterator[Tracker | None]:
+    """The trackers that a configuration asks for, as one that has started; None if it asks for none.
+
+    They are told if the run fails; `tell_run` tells them how it went.
+    """
+    if not config.track:
+        yield None
+        return
+    tracker = open_trackers(config.track)
+    tracker.start(config.model_dump(mode="json"), name)
+    if place := place_of(tracker):
+        progress.say(f"tracked: {place}")
+    try:
+        yield tracker
+    except BaseException:
+        tracker.finish(None)
+        raise
+
+
+def epoch_logs(tracker: Tracker | None) -> list[Callable[[Mapping[str, Any]], None]]:
+    """What hands the figures of each epoch to a tracker, as callbacks of a training."""
+    if tracker is None:
+        return []
+
+    def log(record: Mapping[str, Any]) -> None:
+        figures = {n: float(v) for n, v in record.items() if isinstance(v, int | float) and n != "epoch"}
+        tracker.log(record["epoch"], figures)
+
+    return [log]
+
+
+def tell_run(tracker: Tracker, run: Run) -> None:
+    """Tell what was tried, the report, and the plots."""
+    for number, trial in enumerate(run.report.get("sweep", {}).get("trials", [])):
+        figures = {name: values["mean"] for name, values in trial["validation"].items()}
+        tracker.log(
+            number, {f"sweep/{name}": value for name, value in {**trial["params"], **figures}.items()}
+        )
+    with TemporaryDirectory() as folder:
+        files = []
+        for name, plot in run.plots.items() if run.draws else ():
+            files.append(Path(folder) / f"{name}.png")
+            files[-1].write_bytes(plot.png())
+        tracker.finish(run.report, files)

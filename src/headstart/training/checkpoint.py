@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,16 +25,10 @@ STATE = "state"
 
 
 class Checkpoint:
-    """Where a training keeps its state, and how often.
+    """Where a training keeps its state, in a folder that exists, and how often.
 
-    Parameters
-    ----------
-    path : Path
-        A file in a folder that exists.
-    every : float
-        Seconds between two of them, more where writing takes long; 0: after each epoch.
-    remedy : str
-        What a user does where the file cannot be read.
+    ``every`` are the seconds between two writes, more where one takes long; 0: after each epoch. ``remedy`` is what a
+    user does where the file cannot be read.
     """
 
     def __init__(
@@ -57,8 +52,12 @@ class Checkpoint:
         with storage_errors(self.path):
             try:
                 given = {name: tensor.contiguous() for name, tensor in tensors.items()}
+                partial.touch()
+                mode = stat.S_IMODE(partial.stat().st_mode)  # safetensors writes for this user alone
                 save_file(given, partial, metadata={STATE: json.dumps(plain)})
-                _flush(partial)
+                partial.chmod(mode)
+                with open(partial, "rb+") as file:
+                    os.fsync(file.fileno())
                 os.replace(partial, self.path)
             except SafetensorError as error:
                 raise StorageError(f"cannot write {self.path}: {error}") from error
@@ -69,18 +68,7 @@ class Checkpoint:
         self._pause = self._every and max(self._every, (self._last - start) / SHARE)
 
     def read(self, identity: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """What was written; None if it is nothing, or the state of another training.
-
-        Parameters
-        ----------
-        identity : str
-            Tells what is trained on what.
-
-        Raises
-        ------
-        StorageError
-            It cannot be read.
-        """
+        """What was written; None if it is nothing, or the state of a training of another identity."""
         plain = self.read_plain(identity)
         if plain is None:
             return None
@@ -104,8 +92,3 @@ class Checkpoint:
             raise StorageError(
                 f"{self.path} holds no state of a training ({error}); {self._remedy}"
             ) from error
-
-
-def _flush(path: Path) -> None:
-    with open(path, "rb+") as file:
-        os.fsync(file.fileno())

@@ -1,16 +1,19 @@
-"""What a training loop reads: rows in memory, rows that stay on disk, and sequences."""
+"""What a training loop reads, in which order, and the random numbers that decide it.
+
+They follow from a seed and the epoch, so that a training that is taken up in the middle draws what it would have drawn.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from headstart.training.seeds import generator_of
 from headstart.training.settings import Member
 
 if TYPE_CHECKING:
@@ -26,36 +29,35 @@ Inputs: TypeAlias = "Tensor | tuple[Tensor, Tensor]"
 """Rows (B, D); or padded sequences (B, L, D) with a mask (B, L) that is True where there is something."""
 
 
-class Examples(Protocol):
-    """Inputs with targets."""
+class Examples:
+    """Inputs with targets, on the device of the network; targets are int64 (N,) for classes, else float32 (N, C)."""
 
     targets: Tensor
-    """On the device of the network; int64 (N,) for classes, else float32 (N, C)."""
+
+    @property
+    def n_numbers(self) -> int:
+        """The most that an input has."""
+        raise NotImplementedError
 
     @property
     def rows_at_once(self) -> int:
         """How many rows fit into memory beside what a network makes of them."""
+        return max(MOST_NUMBERS // max(self.n_numbers, 1), 1)
 
     def __len__(self) -> int:
-        """N."""
+        return len(self.targets)
 
     def begin(self, seed: int, epoch: int) -> None:
         """An epoch of training begins: what is drawn in it follows from the two."""
 
     def take(self, rows: Tensor, training: bool = False) -> Inputs:
-        """The inputs of some rows, on the device of the network."""
+        """The inputs of some rows."""
+        raise NotImplementedError
 
 
 @dataclass
-class Rows:
-    """Rows in memory, on the device of the network.
-
-    Parameters
-    ----------
-    views : Tensor, shape (V, N, D), optional
-        Other inputs for the same targets: what each sample shows in an epoch of training is drawn from
-        these and from its own.
-    """
+class Rows(Examples):
+    """Rows in memory. What each shows in an epoch of training is drawn from its own inputs and ``views`` (V, N, D)."""
 
     inputs: Tensor
     targets: Tensor
@@ -63,12 +65,9 @@ class Rows:
     shown: Tensor | None = None
 
     @property
-    def rows_at_once(self) -> int:
-        """As many as have some 16 million numbers."""
-        return rows_of(self.inputs.shape[1])
-
-    def __len__(self) -> int:
-        return len(self.targets)
+    def n_numbers(self) -> int:
+        """D."""
+        return self.inputs.shape[1]
 
     def begin(self, seed: int, epoch: int) -> None:
         """Draw what each sample shows: 0 is its own input."""
@@ -90,16 +89,8 @@ class Rows:
 
 
 @dataclass
-class StoredRows:
-    """Rows that stay where they are until they are asked for.
-
-    Parameters
-    ----------
-    stored : array-like of shape (N, D)
-        Indexed with an array of row numbers.
-    mean, scale : Tensor of float32, shape (D,)
-        What is read is standardised by them.
-    """
+class StoredRows(Examples):
+    """Rows (N, D) that stay where they are until they are asked for, and are standardised then."""
 
     stored: Any
     targets: Tensor
@@ -107,15 +98,9 @@ class StoredRows:
     scale: Tensor
 
     @property
-    def rows_at_once(self) -> int:
-        """As many as have some 16 million numbers."""
-        return rows_of(self.stored.shape[1])
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-    def begin(self, seed: int, epoch: int) -> None:
-        """Nothing is drawn."""
+    def n_numbers(self) -> int:
+        """D."""
+        return int(self.stored.shape[1])
 
     def take(self, rows: Tensor, training: bool = False) -> Tensor:
         """The inputs of some rows, shape (B, D)."""
@@ -124,7 +109,7 @@ class StoredRows:
 
 
 @dataclass
-class Ragged:
+class Ragged(Examples):
     """Sequences of vectors, padded a batch at a time."""
 
     sequences: VectorSequences
@@ -133,15 +118,9 @@ class Ragged:
     scale: Tensor
 
     @property
-    def rows_at_once(self) -> int:
-        """As many as have some 16 million numbers, were all as long as the longest."""
-        return rows_of(self.sequences.longest * self.sequences.width)
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-    def begin(self, seed: int, epoch: int) -> None:
-        """Nothing is drawn."""
+    def n_numbers(self) -> int:
+        """Of the longest."""
+        return self.sequences.longest * self.sequences.width
 
     def take(self, rows: Tensor, training: bool = False) -> tuple[Tensor, Tensor]:
         """Sequences (B, L, D), zeros after the end of each, and the mask (B, L) of what is there."""
@@ -154,31 +133,15 @@ class Ragged:
 
 @dataclass(frozen=True)
 class Stream:
-    """Members of a stack that see the same inputs in the same order.
+    """Members of a stack that see the same inputs in the same order; validation targets may be ``UNSEEN``.
 
-    Parameters
-    ----------
-    validation : Examples, optional
-        Targets may be ``UNSEEN``.
-    seed : int
-        Of the first weights, the order of the samples, the views drawn, mixup and dropout.
+    The seed is that of the first weights, the order of the samples, the views drawn, mixup and dropout.
     """
 
     examples: Examples
     members: Sequence[Member]
     validation: Examples | None = None
     seed: int = 0
-
-
-def rows_of(n_numbers: int) -> int:
-    """How many rows of so many numbers are taken at once.
-
-    Examples
-    --------
-    >>> rows_of(384), rows_of(512 * 1024)
-    (43690, 32)
-    """
-    return max(MOST_NUMBERS // max(n_numbers, 1), 1)
 
 
 def batches_of(n: int, batch_size: int, seed: int, epoch: int, device: torch.device) -> Sequence[Tensor]:
@@ -198,3 +161,26 @@ def mixing(
 def as_tensor(array: NDArray[Any], device: torch.device) -> Tensor:
     """An array as float32 on a device."""
     return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)).to(device)
+
+
+def generator_of(seed: int, epoch: int) -> torch.Generator:
+    """Random numbers of one epoch."""
+    mixed = np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(mixed >> 1))
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Dropout of a network draws from the global generators; afterwards these are as they were."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        seed_global(seed, device)
+        yield
+
+
+def seed_global(seed: int, device: torch.device) -> None:
+    """Seed what modules draw from on the CPU and on one device."""
+    # Not torch.manual_seed: it also seeds the devices that are not restored.
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)

@@ -11,31 +11,46 @@ import torch
 from torch import Tensor
 
 from headstart.memory import is_out_of_memory
-from headstart.training.best import BestWeights, selection_score
 from headstart.training.callbacks import Callbacks, Record
 from headstart.training.checkpoint import Checkpoint
-from headstart.training.gradients import GradientMonitor
-from headstart.training.optimizers import LBFGS, open_optimizer
-from headstart.training.schedules import rate_factor
-from headstart.training.seeds import generator_of, seed_global, seeded
-from headstart.training.settings import Settings
+from headstart.training.examples import generator_of, seed_global, seeded
+from headstart.training.optimizers import GradientMonitor, open_optimizer
+from headstart.training.settings import STEP_FACTOR, Criterion, Settings, rate_factor
 from headstart.training.trainee import Step, Trainee, load_state
+
+LBFGS_STEPS = 20
+"""Iterations of L-BFGS that count as an epoch."""
+TIE = 1e-6
+"""The weight of the loss beside the accuracy: less than one sample of a million."""
+
+
+def selection_score(loss: float, accuracy: float | None, by: Criterion) -> float:
+    """How well an epoch does, the larger the better.
+
+    A network that has learnt its training samples by heart goes on gaining accuracy while it grows too sure of
+    itself, and its loss rises; the temperature that is fitted to the validation samples afterwards mends that.
+
+    Examples
+    --------
+    >>> selection_score(0.5, 0.90, "accuracy") > selection_score(0.4, 0.90 - 1e-5, "accuracy")
+    True
+    >>> selection_score(0.4, 0.90, "accuracy") > selection_score(0.5, 0.90, "accuracy")
+    True
+    >>> selection_score(0.4, 0.89, "loss") > selection_score(0.5, 0.90, "loss")
+    True
+    """
+    if not math.isfinite(loss):  # it diverged, and an accuracy is chance
+        return -math.inf
+    if accuracy is None or by == "loss":
+        return -loss
+    return accuracy + TIE / (1 + loss)
 
 
 @dataclass
-class Trained:
-    """What became of a member.
+class TrainingResult:
+    """What became of a member: what training changed, as it was in the best epoch (from 1), and all epochs' records.
 
-    Parameters
-    ----------
-    weights : dict of str to Tensor
-        What training changed, of its best epoch.
-    history : list of dict
-        A record for each epoch.
-    best_epoch : int
-        The epoch, from 1, that the weights are of.
-    diverged_at : int
-        The epoch in which its loss was not finite any more; 0 if it did not diverge.
+    ``diverged_at`` is the epoch in which its loss was not finite any more; 0 if it did not diverge.
     """
 
     weights: dict[str, Tensor] = field(default_factory=dict)
@@ -44,24 +59,99 @@ class Trained:
     diverged_at: int = 0
 
 
+class BestWeights:
+    """Remembers the weights of each member's best epoch, and how long ago that was.
+
+    After a third of its patience, at least one epoch, a member's learning rate falls where the schedule is ``plateau``.
+    """
+
+    def __init__(self, trainee: Trainee, patience: int | None) -> None:
+        self._trainee = trainee
+        self._patience = patience
+        self.epochs = [0] * trainee.n_members
+        """The best epoch of each, from 1; 0 if there is none yet."""
+        self.scores = [-math.inf] * trainee.n_members
+        self.factors = [1.0] * trainee.n_members
+        """What ``plateau`` multiplies the learning rates by."""
+        self.weights: dict[str, Tensor] = {}
+        self._since_fall = [0] * trainee.n_members
+
+    def update(self, epoch: int, scores: list[float | None]) -> None:
+        """Take an epoch into account; a score is None where nothing could be measured."""
+        better = [score is not None and score > best for score, best in zip(scores, self.scores, strict=True)]
+        for place, is_better in enumerate(better):
+            if is_better:
+                self.epochs[place], self.scores[place] = epoch, float(scores[place] or 0.0)
+        if self._patience and any(score is not None for score in scores):
+            self._fall(better, max(self._patience // 3, 1))
+        if any(better):
+            self._remember(torch.tensor(better))
+
+    def has_waited(self, place: int, epoch: int) -> bool:
+        """Whether a member's best epoch is so long ago that it stops; never without a best one."""
+        best = self.epochs[place]
+        return bool(self._patience and best and epoch - best >= self._patience)
+
+    def _remember(self, better: Tensor) -> None:
+        for name, value in self._trainee.state().items():
+            # Without the copies these would be the live weights, which training goes on changing.
+            if name not in self.weights:
+                self.weights[name] = _copied(value, self._trainee)
+            elif self._trainee.is_stacked:
+                self.weights[name][better] = value[better]
+            else:
+                self.weights[name].copy_(value)
+
+    def _fall(self, better: list[bool], wait: int) -> None:
+        for place, is_better in enumerate(better):
+            self._since_fall[place] = 0 if is_better else self._since_fall[place] + 1
+            if self._since_fall[place] >= wait:
+                self._since_fall[place] = 0
+                self.factors[place] *= STEP_FACTOR
+
+    def weights_of(self, place: int) -> dict[str, Tensor]:
+        """The best weights of a member, or those that it has now where no epoch was the best."""
+        if not self._trainee.is_stacked:
+            return self.weights or {n: _copied(t, self._trainee) for n, t in self._trainee.state().items()}
+        tensors = self.weights if self.epochs[place] else self._trainee.state()
+        return {name: tensor[place].clone() for name, tensor in tensors.items()}
+
+    def keep(self, members: Tensor) -> None:
+        """Go on with some members, after the trainee does."""
+        places = members.tolist()
+        for name in ("epochs", "scores", "factors", "_since_fall"):
+            values = getattr(self, name)
+            setattr(self, name, [values[place] for place in places])
+        self.weights = {name: value[members].clone() for name, value in self.weights.items()}
+
+    def state(self) -> dict[str, Any]:
+        """What a training that is taken up again needs beside the weights."""
+        scores = [None if math.isinf(score) else score for score in self.scores]
+        return {
+            "epochs": self.epochs, "scores": scores, "factors": self.factors, "since_fall": self._since_fall,
+        }  # fmt: skip
+
+    def restore(self, weights: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
+        """Take over what `state` gave."""
+        live = self._trainee.state()
+        self.weights = {name: _copied(t.to(live[name].device), self._trainee) for name, t in weights.items()}
+        self.epochs, self.factors = plain["epochs"], plain["factors"]
+        self.scores = [-math.inf if score is None else score for score in plain["scores"]]
+        self._since_fall = plain["since_fall"]
+
+
+def _copied(tensor: Tensor, trainee: Trainee) -> Tensor:
+    """A copy; of a network, which may fill a GPU, in main memory."""
+    return tensor.detach().to(tensor.device if trainee.is_stacked else "cpu", copy=True)
+
+
 class Loop:
     """Trains M members in place. The global random state is as before when it returns.
 
-    Parameters
-    ----------
-    trainee : Trainee
-        With validation samples each member stops by itself and ends with the weights of its best epoch.
-    settings : Settings
-    callbacks : sequence of Callback
-        They watch the first member; what they end ends for all.
-    checkpoint : Checkpoint, optional
-        Taken up where there is one of the same training; L-BFGS begins anew, and ends with the same.
-    identity : str
-        Tells this training from others.
-    note : callable
-        Adds to the record of an epoch.
-    precision : {"fp32", "bf16", "fp16"}
-        In which the trainee computes its losses: gradients of fp16 are scaled, since small ones would be zero.
+    With validation samples each member stops by itself and ends with the weights of its best epoch. Callbacks watch
+    the first member; what they end ends for all. A checkpoint of the same ``identity`` is taken up, but for L-BFGS,
+    which begins anew and ends with the same. ``note`` adds to the record of an epoch. Gradients of ``precision`` fp16
+    are scaled, since small ones would be zero.
     """
 
     def __init__(
@@ -83,10 +173,10 @@ class Loop:
         self._scaler = torch.amp.GradScaler(trainee.device.type, enabled=precision == "fp16")
         self._best = BestWeights(trainee, settings.patience)
         self._active = list(range(trainee.n_members))
-        self._trained = [Trained() for _ in self._active]
+        self._trained = [TrainingResult() for _ in self._active]
         self._epoch = 0
 
-    def run(self) -> list[Trained]:
+    def run(self) -> list[TrainingResult]:
         """Train all members to their end; one result for each, in their order."""
         self._restore()
         self._callbacks.on_fit_begin(self._about())
@@ -110,7 +200,7 @@ class Loop:
         monitor = GradientMonitor(self._trainee)
         run = self._lbfgs_epoch if self._settings.optimizer == "lbfgs" else self._descend
         losses, rates = run(monitor)
-        found = self._evaluate()
+        found = self._within_memory(self._trainee.evaluate)
         diverged = []
         for place, watched in enumerate(monitor.report()):
             validation_loss, accuracy = found[place]
@@ -119,42 +209,43 @@ class Loop:
                 "validation_accuracy": accuracy, "lr": rates[place], **watched,
             }  # fmt: skip
             diverged.append(not math.isfinite(losses[place]))
-            self._take(self._trained[self._active[place]], record, diverged[place])
+            if diverged[place]:
+                self._trained[self._active[place]].diverged_at = self._epoch
+            else:
+                self._trained[self._active[place]].history.append(self._note(record))
         self._best.update(self._epoch, [self._score(*figures) for figures in found])
         waited = [self._best.has_waited(place, self._epoch) for place in range(len(self._active))]
-        is_over = self._active[0] == 0 and not diverged[0] and self._is_ended()
+        watched_is_on = self._active[0] == 0 and not diverged[0]
+        is_over = watched_is_on and self._callbacks.on_epoch_end(self._trained[0].history[-1])
         is_over = is_over or self._epoch == self._settings.epochs
         self._stop([is_over or any(each) for each in zip(diverged, waited, strict=True)])
-
-    def _take(self, trained: Trained, record: Record, has_diverged: bool) -> None:
-        if has_diverged:
-            trained.diverged_at = self._epoch
-        else:
-            trained.history.append(self._note(record))
 
     def _score(self, loss: float | None, accuracy: float | None) -> float | None:
         return None if loss is None else selection_score(loss, accuracy, self._settings.kept_by)
 
-    def _is_ended(self) -> bool:
-        """Tell the callbacks of the first member's epoch; whether one of them ends the training."""
-        return self._callbacks.on_epoch_end(self._trained[0].history[-1])
-
     def _descend(self, monitor: GradientMonitor) -> tuple[list[float], list[float]]:
         """All samples once; the mean loss and the last learning rate of each member."""
         total = torch.zeros(len(self._active), device=self._trainee.device)
-        rates = self._trainee.rates
-        n_steps = self._trainee.n_steps
-        done = 0
-        while done < n_steps:
+        rates, n_steps, done = self._trainee.rates, self._trainee.n_steps, 0
+
+        def rest() -> None:
+            nonlocal rates, total, done
+            for step in self._trainee.steps(done):
+                rates = self._rates((self._epoch - 1) * n_steps + done)
+                total += step.n_samples * self._take_step(step, rates, monitor)
+                done += 1
+
+        self._within_memory(rest)
+        return (total / self._trainee.n_samples).tolist(), rates
+
+    def _within_memory(self, work: Callable[[], Any]) -> Any:
+        """Do it, again with fewer samples at once where the memory does not suffice."""
+        while True:
             try:
-                for step in self._trainee.steps(done):
-                    rates = self._rates((self._epoch - 1) * n_steps + done)
-                    total += step.n_samples * self._take_step(step, rates, monitor)
-                    done += 1
+                return work()
             except RuntimeError as error:
                 if not (is_out_of_memory(error) and self._trainee.halve()):
                     raise
-        return (total / self._trainee.n_samples).tolist(), rates
 
     def _rates(self, step: int) -> list[float]:
         """The learning rate of each member in a step, counted over all epochs."""
@@ -183,20 +274,22 @@ class Loop:
         return total
 
     def _lbfgs_epoch(self, monitor: GradientMonitor) -> tuple[list[float], list[float]]:
-        """A few iterations over all rows; there is nothing to clip."""
+        """A few iterations over all rows, with strong Wolfe line search; there is nothing to clip."""
+        rate = self._trainee.rates[0]
         if self._epoch == 1:
-            self._lbfgs = LBFGS(list(self._parameters.values()), self._trainee.rates[0])
-        before = self._lbfgs.epoch(self._trainee.loss_of_all)
-        monitor.see({name: p.grad for name, p in self._parameters.items() if p.grad is not None})
-        return [before], [self._trainee.rates[0]]
+            self._lbfgs = torch.optim.LBFGS(
+                list(self._parameters.values()), lr=rate, max_iter=LBFGS_STEPS, line_search_fn="strong_wolfe"
+            )
 
-    def _evaluate(self) -> list[tuple[float | None, float | None]]:
-        while True:
-            try:
-                return self._trainee.evaluate()
-            except RuntimeError as error:
-                if not (is_out_of_memory(error) and self._trainee.halve()):
-                    raise
+        def closure() -> Any:
+            self._lbfgs.zero_grad()
+            value = self._trainee.loss_of_all()
+            torch.autograd.backward(value)
+            return value.detach()
+
+        before = float(self._lbfgs.step(closure))  # type: ignore[no-untyped-call]
+        monitor.see({name: p.grad for name, p in self._parameters.items() if p.grad is not None})
+        return [before], [rate]
 
     def _stop(self, done: Sequence[bool]) -> None:
         """Let go of members that are done."""
@@ -242,7 +335,7 @@ class Loop:
         self._epoch, self._active = plain["epoch"], plain["active"]
         for number, (history, best_epoch, diverged_at) in enumerate(plain["outcomes"]):
             weights = _part(tensors, f"done.{number}")
-            self._trained[number] = Trained(weights, history, best_epoch, diverged_at)
+            self._trained[number] = TrainingResult(weights, history, best_epoch, diverged_at)
         if not self._active:
             return
         if len(self._active) < n_members:

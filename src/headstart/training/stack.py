@@ -14,15 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from headstart.heads.networks.layers import Streams
-from headstart.heads.networks.networks import Network
+from headstart.heads.networks import Network, Streams
 from headstart.training.checkpoint import Checkpoint
-from headstart.training.examples import Examples, Inputs, Stream, batches_of, mixing
-from headstart.training.loop import Loop, Trained
-from headstart.training.objectives import Objective
-from headstart.training.seeds import generator_of
+from headstart.training.examples import Examples, Inputs, Stream, batches_of, generator_of, mixing
+from headstart.training.loop import Loop, TrainingResult
 from headstart.training.settings import Settings
-from headstart.training.trainee import Group, Step
+from headstart.training.trainee import Group, Objective, Step, Trainee
 
 VALIDATION_LOGITS = 1 << 17
 """Rows times members that are evaluated at once."""
@@ -34,17 +31,10 @@ SMALL_STEP = 1 << 23
 """Multiplications of a step (rows times parameters) from which a second thread pays for its wake-up."""
 
 
-class HeadStack:
-    """A stack of networks with the samples that each sees; a `Trainee`.
+class HeadStack(Trainee):
+    """A stack of networks with the samples that each sees.
 
-    Parameters
-    ----------
-    network : Network
-        M members on their device.
-    streams : sequence of Stream
-        With M members in all, in their order; all with as many examples of one width.
-    settings : Settings
-    objective : Objective
+    The streams have the network's M members in all, in their order, and each has as many examples of one width.
     """
 
     def __init__(
@@ -66,13 +56,10 @@ class HeadStack:
         """How many are still trained."""
         return self._network.n_members
 
-    def parameters(self) -> dict[str, nn.Parameter]:
-        """See `Trainee`."""
-        return {n: p for n, p in self._network.named_parameters() if p.requires_grad}
-
-    def state(self) -> dict[str, Tensor]:
-        """See `Trainee`."""
-        return dict(self._network.state_dict())
+    @property
+    def module(self) -> nn.Module:
+        """The network of all of them."""
+        return self._network
 
     def groups(self) -> list[Group]:
         """Matrices, which are decayed, and vectors, which are not."""
@@ -175,10 +162,6 @@ class HeadStack:
         shares = (right / len(numbers)).tolist() if is_counted else [None] * self.n_members
         return list(zip(means, shares, strict=True))
 
-    def halve(self) -> bool:
-        """A batch of features is taken at once."""
-        return False
-
     def keep(self, members: Tensor) -> None:
         """See `Trainee`."""
         self._network.keep(members)
@@ -195,7 +178,7 @@ def train_stack(
     callbacks: Sequence[Any] = (),
     checkpoint: Checkpoint | None = None,
     about: Mapping[str, Any] | None = None,
-) -> list[Trained]:
+) -> list[TrainingResult]:
     """Train heads side by side, in place; one result for each. ``about`` tells this training from others, as JSON."""
     stack = HeadStack(network, streams, settings, objective)
     identity = ""

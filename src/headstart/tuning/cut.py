@@ -1,26 +1,46 @@
-"""Beginning in the middle: the first blocks of a network are left out, and what came out of them is given."""
+"""The cut cache: what enters the blocks that train is computed once, and kept like any other feature.
+
+The first blocks of a network are left out then, and what came out of them is given.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from headstart.arrow import keys_from_arrow
+from headstart.backbones.blocks import BLOCK
 from headstart.backbones.images import PIXELS
-from headstart.backbones.timm_blocks import has_channels_last
-from headstart.errors import ConfigError
-from headstart.tuning.inputs import LABELS, RawSamples
+from headstart.backbones.timm_models import has_channels_last
+from headstart.cache.recipe import make_recipe
+from headstart.config import ComputeConfig
+from headstart.errors import ConfigError, NoBlocksError
+from headstart.extraction.fill import fill
+from headstart.extraction.plan import plan_for_spaces
+from headstart.tuning.samples import LABELS, RawSamples
+from headstart.tuning.strategies import plan_phases
+from headstart.tuning.whole_model import Depths, WholeModel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from headstart.tuning.network import TunedModel
+    from headstart.cache.space import Space
+    from headstart.config import TuneConfig
+    from headstart.contracts import Progress
+    from headstart.extraction.backbone import OpenedBackbone
+    from headstart.fitting.data import Splits
+    from headstart.tuning.samples import RawData
+    from headstart.tuning.strategies import Phase
+    from headstart.types import BackboneInfo, Json
 
+CUTTABLE = ("last:", "gradual")
 STATES = "states"
 BLANK_SIDE = 32
 CLOSE = 1e-4
@@ -43,22 +63,12 @@ class _Given(nn.Module):
 
 @dataclass
 class Cut:
-    """A backbone without its first blocks.
+    """A backbone without its first blocks, which must be modules of their own, some of them left.
 
     What stands before them still runs, and what comes out of it is dropped.
-
-    Parameters
-    ----------
-    n_left_out : int
-        In [1, n_blocks).
-
-    Raises
-    ------
-    ConfigError
-        Its blocks are no modules of their own.
     """
 
-    model: TunedModel
+    model: WholeModel
     n_left_out: int
     _gives_tuples: bool = False
     _shape: tuple[int, ...] = ()
@@ -89,25 +99,18 @@ class Cut:
         self._shape = tuple((seen[0][0] if self._gives_tuples else seen[0]).shape[1:])
 
     def samples(self, plain: RawSamples, states: Callable[[int], NDArray[Any]]) -> CutSamples:
-        """Samples that begin at the cut.
-
-        Parameters
-        ----------
-        plain : RawSamples
-        states : callable
-            From a sample's number to what leaves the last block that is left out, (T, D).
-        """
-        given = given_of(plain)
+        """Samples that begin at the cut; ``states`` gives what leaves the last block that is left out, (T, D)."""
         batch = plain.batch([0])
         if PIXELS not in batch:
-            return CutSamples(**given, states=states)
+            return CutSamples(**_given_of(plain, cost_alike=False), states=states)
         # The network's first layers see a blank: what they make of it is dropped. Without positions in them any
         # size will do.
         shape, channels_last = self._shape, has_channels_last(self.model.backbone)
         blank = batch[PIXELS][0] * 0
         if len(shape) == 3 and not channels_last:
             blank = blank[:, :BLANK_SIDE, :BLANK_SIDE]
-        return CutImages(**given, states=states, blank=blank, shape=shape, channels_last=channels_last)
+        given = {**_given_of(plain), "states": states}
+        return CutImages(**given, blank=blank, shape=shape, channels_last=channels_last)
 
     @contextmanager
     def active(self) -> Iterator[None]:
@@ -134,13 +137,7 @@ class Cut:
             setattr(owner, name, module)
 
     def check(self, whole: RawSamples, cut: CutSamples) -> None:
-        """Compare the features of a few samples with those of the whole network.
-
-        Raises
-        ------
-        ConfigError
-            They differ: something else than the blocks passes from the bottom to the top.
-        """
+        """Refuse if features of a few samples are not those of the whole network: more than the blocks passes up."""
         rows = list(range(min(4, len(whole))))
         self.model.eval()
         try:
@@ -155,17 +152,11 @@ class Cut:
             raise ConfigError("what its first blocks give is not all that enters the others")
 
 
-@dataclass
+@dataclass(kw_only=True)
 class CutSamples(RawSamples):
-    """Samples with what leaves the last block that is left out.
+    """Samples with what leaves the last block that is left out: by their numbers vectors (T, D)."""
 
-    Parameters
-    ----------
-    states : callable
-        From a sample's number to its vectors, (T, D).
-    """
-
-    states: Callable[[int], NDArray[Any]] = field(default=lambda _: np.empty((0, 0)))
+    states: Callable[[int], NDArray[Any]]
 
     def batch(self, rows: Sequence[int]) -> dict[str, Tensor]:
         """Some samples as one batch, with their ``states`` (B, T, D), zero where nothing is."""
@@ -178,23 +169,17 @@ class CutSamples(RawSamples):
         return {**batch, STATES: torch.from_numpy(states)}
 
 
-@dataclass
+@dataclass(kw_only=True)
 class CutImages(CutSamples):
     """Images with what leaves the last block that is left out; they are not decoded.
 
-    Parameters
-    ----------
-    blank : Tensor, shape (3, H, W)
-        What the layers before the blocks are shown.
-    shape : tuple of int
-        Of the states of one image: (T, D), or of a map.
-    channels_last : bool
-        Whether maps are (H, W, D) rather than (D, H, W).
+    The layers before the blocks are shown a ``blank`` (3, H, W). States of an image have a ``shape`` (T, D), or that of
+    a map: (D, H, W), or (H, W, D) if its channels are last.
     """
 
-    blank: Tensor = field(default_factory=lambda: torch.empty(0))
-    shape: tuple[int, ...] = ()
-    channels_last: bool = False
+    blank: Tensor
+    shape: tuple[int, ...]
+    channels_last: bool
 
     def batch(self, rows: Sequence[int]) -> dict[str, Tensor]:
         """Some samples as one batch, with their ``states`` (B, …) as they left the block."""
@@ -207,38 +192,155 @@ class CutImages(CutSamples):
         blank = self.blank.expand(len(rows), *self.blank.shape)
         return {PIXELS: blank, STATES: states, LABELS: self.targets[torch.as_tensor(list(rows))]}
 
-    def lengths(self) -> None:
-        """All cost alike."""
-        return
 
-
-@dataclass
+@dataclass(kw_only=True)
 class PooledSamples(RawSamples):
     """Samples of which only what the head reads is wanted."""
 
-    features: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), dtype=np.float32))
+    features: NDArray[np.float32]
 
     def batch(self, rows: Sequence[int]) -> dict[str, Tensor]:
         """Some samples as ``states`` (B, D)."""
         numbers = torch.as_tensor(list(rows))
         return {STATES: torch.from_numpy(self.features[numbers.numpy()]), LABELS: self.targets[numbers]}
 
-    def lengths(self) -> None:
-        """All cost alike."""
-        return
 
-
-def given_of(samples: RawSamples) -> dict[str, Any]:
+def _given_of(samples: RawSamples, cost_alike: bool = True) -> dict[str, Any]:
     """What samples were made of, for others like them."""
-    return {name: getattr(samples, name) for name in ("payload", "names", "targets", "model")}
+    given = {name: getattr(samples, name) for name in ("payload", "names", "targets", "model")}
+    return {**given, "_lengths": np.empty(0, dtype=np.int64)} if cost_alike else given
 
 
-@contextmanager
-def given_features(model: TunedModel) -> Iterator[None]:
-    """Let the head read ``states`` as they are: no part of the backbone runs."""
-    read = model.read
-    model.read = lambda batch: batch[STATES]
-    try:
-        yield
-    finally:
-        model.read = read
+@dataclass
+class CutCache:
+    """What was kept for the phases of a training, in spaces by the number of blocks that train.
+
+    A phase of the head alone reads the frozen features by split, ``raw``, if they are what float32 computes.
+    """
+
+    model: WholeModel
+    raw: Splits
+    spaces: Mapping[int, Space]
+    seconds: float
+    is_exact: bool
+    progress: Progress
+    _cuts: dict[int, Cut | None] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Json]:
+        """What a report says of it; nothing if nothing was kept."""
+        spaces = {str(n): space.id for n, space in self.spaces.items()}
+        return {"cut": {"spaces": spaces, "seconds": self.seconds}} if spaces else {}
+
+    @contextmanager
+    def __call__(self, phase: Phase, samples: Mapping[str, RawSamples]) -> Iterator[Mapping[str, RawSamples]]:
+        """Samples that begin where the phase trains, and a model that takes them."""
+        n_blocks = phase.n_blocks
+        if n_blocks == 0 and self.spaces and self.is_exact:
+            read = self.model.read
+            self.model.read = lambda batch: batch[STATES]  # no part of the backbone runs
+            try:
+                yield {split: self._pooled(split, plain) for split, plain in samples.items()}
+            finally:
+                self.model.read = read
+            return
+        if n_blocks is None or n_blocks not in self.spaces:
+            yield samples
+            return
+        cut = self._checked(n_blocks, samples["train"])
+        if cut is None:
+            yield samples
+            return
+        begun = {split: cut.samples(plain, self._states(n_blocks, split)) for split, plain in samples.items()}
+        with cut.active():
+            yield begun
+
+    def _checked(self, n_blocks: int, train: RawSamples) -> Cut | None:
+        if n_blocks not in self._cuts:
+            try:
+                cut = Cut(self.model, self.model.depths.n_blocks - n_blocks)
+                cut.look(train.inputs([0]))
+                cut.check(train, cut.samples(train, self._states(n_blocks, "train")))
+                self._cuts[n_blocks] = cut
+            except ConfigError as error:
+                self.progress.say(f"the whole network runs in each epoch: {error}")
+                self._cuts[n_blocks] = None
+        return self._cuts[n_blocks]
+
+    def _states(self, n_blocks: int, split: str) -> Callable[[int], NDArray[Any]]:
+        keys = keys_from_arrow(self.raw[split].table.column("key"))
+        return self.spaces[n_blocks].rows(keys).vectors
+
+    def _pooled(self, split: str, plain: RawSamples) -> PooledSamples:
+        features = np.asarray(self.raw[split].X, dtype=np.float32)
+        return PooledSamples(**_given_of(plain), features=features)
+
+
+def fill_cuts(
+    config: TuneConfig, opened: OpenedBackbone, data: RawData, progress: Progress
+) -> tuple[dict[int, Space], float]:
+    """Compute what the cache lacks of what enters the last blocks that train.
+
+    Returns
+    -------
+    spaces : dict of int to Space
+        By the number of blocks; none where nothing is kept.
+    seconds : float
+        That it took.
+    """
+    reason = _why_not(config, opened.info)
+    if reason is None:
+        n_blocks = _count_blocks(opened)
+        blocks = [
+            n for n in (phase.n_blocks for phase in plan_phases(config, n_blocks)) if n and n < n_blocks
+        ]
+        layer = BLOCK if opened.info.modality == "image" else ""
+        try:
+            return _fill(config, opened, data, {n: f"{layer}{n_blocks - n}.tokens" for n in blocks}, progress)
+        except NoBlocksError as error:
+            progress.say(f"the whole network runs in each epoch: {error}")
+    elif config.cut_cache and config.strategy.startswith(CUTTABLE):
+        progress.say(f"the whole network runs in each epoch: {reason}")
+    return {}, 0.0
+
+
+def _count_blocks(opened: OpenedBackbone) -> int:
+    if opened.info.modality == "text":
+        return opened.info.n_layers
+    frozen = opened.backbone().load("cpu", "fp32")
+    return Depths.of(frozen.module, getattr(frozen, "blocks", None)).n_blocks
+
+
+def _fill(
+    config: TuneConfig, opened: OpenedBackbone, data: RawData, taps: Mapping[int, str], progress: Progress
+) -> tuple[dict[int, Space], float]:
+    """Compute what the cache lacks at some taps."""
+    if not taps:
+        return {}, 0.0
+    start = perf_counter()
+    spaces = [opened.cache.space(make_recipe(opened.info, tap, "fp32", "float32")) for tap in taps.values()]
+    plan = plan_for_spaces(data.source, data.samples, spaces, "hdf5", "as it is trained")
+    if len(plan.todo):
+        progress.say(f"what enters the blocks that train is kept: {plan.summary()}")
+    given: dict[str, Any] = {name: getattr(config, name) for name in ("cache", "device", "offline")}
+    fill(plan, opened, ComputeConfig(**given), progress)
+    opened.release()
+    return dict(zip(taps, spaces, strict=True)), perf_counter() - start
+
+
+def _why_not(config: TuneConfig, info: BackboneInfo) -> str | None:
+    """Why nothing is kept at a cut, for the user; None if it is."""
+    if not config.cut_cache:
+        return "--no-cut-cache was given"
+    if not config.strategy.startswith(CUTTABLE):
+        return f"{config.strategy} trains from the input, or nothing but the head"
+    if config.augment:
+        return "augmented inputs are other ones in each epoch"
+    if info.modality not in ("text", "image"):
+        return "only models of texts and of images are cut so far"
+    if info.modality == "text" and (not info.n_layers or info.first_layer):
+        return "its blocks cannot be told apart"
+    if "padding" in info.preprocessing or "max_num_patches" in info.preprocessing:
+        return "its padding takes part in a feature"
+    if info.prompt:
+        return "the tokens of a prompt take no part in a feature"
+    return None

@@ -1,50 +1,59 @@
-"""Running the phases of a training, from wherever an interrupted one was left."""
+"""One training from its first weights to its last, in phases, from wherever an interrupted one was left."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from headstart.errors import DivergedError
-from headstart.files import write_json
+from headstart.registry.machine import EnergyMeter, MemoryWatch
 from headstart.training.callbacks import Callbacks, Record
 from headstart.training.checkpoint import Checkpoint
-from headstart.training.loop import Loop, Trained
+from headstart.training.loop import Loop, TrainingResult
 from headstart.training.trainee import load_state
-from headstart.tuning.state import SETTINGS
+from headstart.tuning.setup import TrainingSetup
+from headstart.tuning.state import write_settings
+from headstart.tuning.strategies import plan_phases, plan_rules
 from headstart.tuning.trainee import WholeNetwork
+from headstart.tuning.whole_model import counts_of
 
 if TYPE_CHECKING:
+    from headstart.cache.sets import FeatureSet
+    from headstart.config import TuneConfig
     from headstart.contracts import Progress
-    from headstart.training.objectives import Objective
-    from headstart.tuning.defaults import Rules
-    from headstart.tuning.inputs import RawSamples
-    from headstart.tuning.network import TunedModel
-    from headstart.tuning.strategies import Phase
+    from headstart.fitting.data import Splits
+    from headstart.tuning.strategies import Phase, Rules
+    from headstart.types import Json
 
-Samples: TypeAlias = "Mapping[str, RawSamples]"
-"""By split."""
-ShortCut: TypeAlias = "Callable[[Phase, Samples], AbstractContextManager[Samples]]"
-"""From a phase and samples to a context in which the model takes the samples that it gives instead."""
+
+def train(
+    config: TuneConfig,
+    features: FeatureSet,
+    raw: Splits,
+    progress: Progress,
+    state: Path,
+    callbacks: Sequence[Any],
+) -> PhasedTraining:
+    """Put a network together and train it; what lies in ``state`` of the same training is taken up."""
+    setup = TrainingSetup.open(config, features, raw, progress)
+    phases = plan_phases(config, setup.model.depths.n_blocks)
+    rules = plan_rules(config, len(raw["train"]), str(setup.model.frozen.device), setup.needs_whole_steps)
+    training = PhasedTraining(setup, phases, rules, state, progress)
+    for line in training.describe(config.strategy):
+        progress.say(line)
+    write_settings(state, config)
+    training.run(callbacks)
+    return training
 
 
 @dataclass
 class PhasedTraining:
     """A training of several phases, whose state lies in a folder.
-
-    Parameters
-    ----------
-    samples : mapping of str to RawSamples
-        ``train``, and where there are some ``validation``.
-    folder : Path
-        Of the state; `settings.json` in it says of which training.
-    settings : mapping
-        What the state must have been made with, as JSON.
 
     Attributes
     ----------
@@ -56,21 +65,47 @@ class PhasedTraining:
         Of training, with what was done before an interruption.
     part_size : int
         Samples that went through the network at once in the end.
+    n_trained : int
+        Parameters that trained in the last phase, adapters among them.
+    held : mapping
+        Bytes of memory, and joules where they are counted.
+    began, ended : float
+        By `time.perf_counter`.
     """
 
-    model: TunedModel
-    samples: Samples
-    objective: Objective
+    setup: TrainingSetup
     phases: Sequence[Phase]
     rules: Rules
     folder: Path
-    settings: Mapping[str, Any]
     progress: Progress
-    short_cut: ShortCut
     history: list[Record] = field(default_factory=list)
     best_epoch: int = 0
     seconds: float = 0.0
     part_size: int = 0
+    n_trained: int = 0
+    held: Mapping[str, Json] = field(default_factory=dict)
+    began: float = 0.0
+    ended: float = 0.0
+
+    def describe(self, strategy: str) -> Iterator[str]:
+        """What will train, for the user: lines of a table, one for each phase and part of the network."""
+        model, rules = self.setup.model, self.rules
+        yield (
+            f"{strategy}: {len(self.setup.samples['train']):,} samples in batches of {rules.settings.batch_size}, "
+            f"{rules.part_size} at once, in {rules.precision}"
+        )
+        yield f"{'':>10}{'epochs':>8}{'lr':>9}{'total':>14}{'trainable':>14}{'frozen':>14}"
+        for number, phase in enumerate(self.phases, 1):
+            model.train_from(phase.first_depth(model.depths.n_blocks))
+            for name, part, lr in (
+                ("backbone", model.backbone, phase.lr),
+                ("head", model.head, phase.head_lr),
+            ):
+                counts = counts_of(part.parameters())
+                rate = f"{lr:.2g}" if counts["trainable"] else "-"
+                title = f"{number} {name}" if len(self.phases) > 1 else name
+                columns = "".join(f"{counts[column]:>14,}" for column in ("total", "trainable", "frozen"))
+                yield f"{title:>10}{phase.epochs:>8}{rate:>9}{columns}"
 
     @property
     def seconds_to_best(self) -> float:
@@ -79,20 +114,20 @@ class PhasedTraining:
 
     def run(self, callbacks: Sequence[Any]) -> None:
         """Train all phases that are not done yet; the model ends with the best weights of the last."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_json(self.folder / SETTINGS, dict(self.settings))
-        self.part_size = self.rules.part_size
-        told = Callbacks(callbacks)
-        done = self._done_before()
+        parameters = list(self.setup.model.parameters())
+        watch, meter = MemoryWatch(self.setup.model.frozen.device.type), EnergyMeter()
+        self.began, self.part_size = time.perf_counter(), self.rules.part_size
+        told, done = Callbacks(callbacks), self._done_before()
         self.seconds = done[-1]["seconds"] if done else 0.0
         told.on_fit_begin({
-            "epochs": sum(phase.epochs for phase in self.phases), "n_samples": len(self.samples["train"]),
-            "n_parameters": sum(parameter.numel() for parameter in self.model.parameters()),
-            "n_done": len(done), "history": done,
+            "epochs": sum(phase.epochs for phase in self.phases), "n_samples": len(self.setup.samples["train"]),
+            "n_parameters": sum(parameter.numel() for parameter in parameters), "n_done": len(done), "history": done,
         })  # fmt: skip
         for number, phase in enumerate(self.phases, 1):
             self._run_phase(number, phase, told)
         told.on_fit_end(self.history)
+        self.held, self.ended = {**watch.report(), **meter.joules}, time.perf_counter()
+        self.n_trained = counts_of(parameters)["trainable"]
 
     def _checkpoint(self, number: int) -> tuple[Checkpoint, str]:
         path = self.folder / f"phase-{number}.safetensors"
@@ -109,21 +144,19 @@ class PhasedTraining:
         return history
 
     def _run_phase(self, number: int, phase: Phase, told: Callbacks) -> None:
-        self.model.train_from(phase.first_depth(self.model.depths.n_blocks))
+        setup, rules = self.setup, self.rules
+        setup.model.train_from(phase.first_depth(setup.model.depths.n_blocks))
         checkpoint, identity = self._checkpoint(number)
         plain = checkpoint.read_plain(identity)
         is_over = plain is not None and not plain.get("active")
-        with nullcontext(self.samples) if is_over else self.short_cut(phase, self.samples) as samples:
+        with nullcontext(setup.samples) if is_over else setup.short_cut(phase, setup.samples) as samples:
             trainee = WholeNetwork(
-                self.model, samples["train"], samples.get("validation"), self.objective, phase, self.rules,
-                self.part_size, self.progress.say,
-            )  # fmt: skip
+                setup.model, samples, setup.objective, phase, rules, self.part_size, self.progress.say
+            )
             note = self._note(number, len(self.history), time.perf_counter() - self.seconds)
-            loop = Loop(
-                trainee, self.rules.settings(phase), [told.on_epoch_end], checkpoint, identity, note,
-                self.rules.precision,
-            )  # fmt: skip
+            settings = replace(rules.settings, epochs=phase.epochs)
             asked = trainee.part_size
+            loop = Loop(trainee, settings, [told.on_epoch_end], checkpoint, identity, note, rules.precision)
             [trained] = loop.run()
             if trainee.part_size < asked:
                 self.part_size = trainee.part_size
@@ -139,10 +172,10 @@ class PhasedTraining:
 
         return note
 
-    def _take(self, trained: Trained) -> None:
+    def _take(self, trained: TrainingResult) -> None:
         """Keep what a phase did, unless its weights give no numbers."""
         losses = [record["validation_loss"] for record in trained.history]
-        if "validation" not in self.samples:
+        if "validation" not in self.setup.samples:
             losses = [None] if trained.diverged_at else [record["train_loss"] for record in trained.history]
         if all(loss is None for loss in losses):
             raise DivergedError(

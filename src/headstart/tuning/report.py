@@ -17,53 +17,84 @@ from headstart.extraction.backbone import OpenedBackbone
 from headstart.files import make_directory
 from headstart.fitting.report import make_record
 from headstart.registry.run import BACKBONE_DIR, IN_RUN, place_backbone
-from headstart.training.loop import Trained as TrainedHead
+from headstart.training.loop import TrainingResult
 from headstart.tuning.whole_model import counts_of
 
 if TYPE_CHECKING:
-    from headstart.backbones.tunable import BackboneSaver
-    from headstart.cache.sets import FeatureSet
+    from headstart.backbones.portable import BackboneSaver
     from headstart.config import TuneConfig
     from headstart.contracts import Progress
+    from headstart.fitting.data import Splits
     from headstart.fitting.report import FitOutcome
     from headstart.registry.run import Run
-    from headstart.samples import LabelledSamples
-    from headstart.tuning.parts import TrainingSetup
     from headstart.tuning.phases import PhasedTraining
-    from headstart.tuning.session import TrainingResult
-    from headstart.tuning.strategies import Phase
     from headstart.types import Json
 
 
-def finished_head(parts: TrainingSetup, trained: PhasedTraining) -> Any:
+def finished_head(training: PhasedTraining) -> Any:
     """The head with the weights that it was trained to, as `fit-head` would have it."""
-    output = parts.model.head.output
+    output: Any = training.setup.model.head.output
     weights = {f"output.{name}": tensor.detach().cpu() for name, tensor in output.state_dict().items()}
-    return parts.head.finish(TrainedHead(weights, trained.history, trained.best_epoch))
+    return training.setup.head.finish(TrainingResult(weights, training.history, training.best_epoch))
 
 
-def tuned_data(
-    parts: TrainingSetup, raw: Mapping[str, LabelledSamples], last: Phase
-) -> dict[str, LabelledSamples]:
+def tuned_splits(training: PhasedTraining, raw: Splits) -> Splits:
     """The same samples with features of the tuned backbone; what the last phase left as it was is not run again."""
-    empty = np.empty((0, len(parts.head.mean_)), dtype=np.float32)
-    with parts.short_cut(last, parts.samples) as samples:
-        return {
-            split: replace(
-                part, X=samples[split].outputs(parts.model.features) if split in samples else empty
-            )
-            for split, part in raw.items()
-        }
+    setup = training.setup
+    empty = np.empty((0, len(setup.head.mean_)), dtype=np.float32)
+    with setup.short_cut(training.phases[-1], setup.samples) as samples:
+        found = {split: part.outputs(setup.model.features) for split, part in samples.items()}
+    return {split: replace(part, X=found.get(split, empty)) for split, part in raw.items()}
 
 
-def save_backbone(keep: BackboneSaver, folder: Path) -> dict[str, Json]:
-    """Write the tuned backbone into a folder; how it is opened again, with its place in a run for the folder.
+def tuned_record(
+    config: TuneConfig,
+    asked: TuneConfig,
+    outcome: FitOutcome,
+    training: PhasedTraining,
+    state: Path,
+    progress: Progress,
+) -> Run:
+    """The record of a fine-tuned run; its model is copied from the folder ``state``."""
+    setup, features = training.setup, outcome.features
+    record = make_record(outcome.config, outcome, progress)
+    folder = state / BACKBONE_DIR
+    where = _save_backbone(setup.keep, folder)
+    data = str(config.data) if hasattr(config.data, "__fspath__") else config.data
+    repeats = asked.model_copy(update={"set": features.name, "digest": features.digest, "data": data})
+    n_seen = len(setup.samples["train"]) * len(training.history)
+    report = {
+        **record.report,
+        "method": {
+            "name": "fine-tune", "strategy": config.strategy, "part_size": training.part_size,
+            **({"unfreeze": config.unfreeze} if config.unfreeze else {}),
+            **({"init_head": str(config.init_head)} if config.init_head else {}),
+        },
+        "head": {"name": "linear", "params": {"dropout": config.dropout}},
+        **setup.short_cut.to_json(),
+        "epochs": {"best": training.best_epoch, "run": len(training.history)},
+        "samples_per_second": n_seen / max(training.seconds, 1e-9),
+        "cost": {
+            "model_bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
+            "parameters": training.n_trained,
+            "total_parameters": counts_of(setup.model.parameters())["total"], **training.held,
+        },
+    }  # fmt: skip
 
-    Returns
-    -------
-    dict
-        ``located`` and ``options``, as ``features.json`` has them.
-    """
+    def save_model_files(target: Path) -> None:
+        outcome.predictor.save(target)
+        shutil.copytree(folder, target / BACKBONE_DIR)
+        if (state / "adapter").is_dir():
+            shutil.copytree(state / "adapter", target / "adapter")
+
+    return record.replaced(
+        plot_format=config.plots, config=repeats.dump(), report=report,
+        features=_describe_tuned(setup.described, where, folder, progress), save_model=save_model_files,
+    )  # fmt: skip
+
+
+def _save_backbone(keep: BackboneSaver, folder: Path) -> dict[str, Json]:
+    """Write the tuned backbone; how it is opened again, as ``features.json`` has it, with its place in a run."""
     shutil.rmtree(folder, ignore_errors=True)
     make_directory(folder)
     folder = folder.resolve()
@@ -74,7 +105,7 @@ def save_backbone(keep: BackboneSaver, folder: Path) -> dict[str, Json]:
     return {"located": spec.replace(str(folder), IN_RUN), "options": given}
 
 
-def describe_tuned(
+def _describe_tuned(
     described: Mapping[str, Json], where: Mapping[str, Json], folder: Path, progress: Progress
 ) -> dict[str, Json]:
     """The tuned backbone as ``features.json`` has it, opened again from what was written."""
@@ -91,60 +122,3 @@ def describe_tuned(
     )
     recipe = make_recipe(opened.info, str(described["recipe"]["tap"]), "fp32", "float32")
     return {**described, **where, "space": recipe.id, "recipe": dict(recipe.entries)}
-
-
-def tuned_record(
-    config: TuneConfig,
-    outcome: FitOutcome,
-    session: TrainingResult,
-    timings: Mapping[str, float],
-    more: Mapping[str, Json],
-    state: Path,
-    progress: Progress,
-) -> Run:
-    """The record of a fine-tuned run; its model is copied from the folder ``state``."""
-    parts, trained = session.parts, session.trained
-    record = make_record(outcome.config, outcome, timings, more, progress)
-    folder = state / BACKBONE_DIR
-    where = save_backbone(parts.keep, folder)
-    features = describe_tuned(parts.described, where, folder, progress)
-    n_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    report = {
-        **record.report,
-        "method": {
-            "name": "fine-tune", "strategy": config.strategy, "part_size": trained.part_size,
-            **({"unfreeze": config.unfreeze} if config.unfreeze else {}),
-            **({"init_head": str(config.init_head)} if config.init_head else {}),
-        },
-        "head": {"name": "linear", "params": {"dropout": config.dropout}},
-        **({"cut": dict(parts.cut)} if parts.cut["spaces"] else {}),
-        "epochs": {"best": trained.best_epoch, "run": len(trained.history)},
-        "samples_per_second": len(parts.samples["train"]) * len(trained.history) / max(trained.seconds, 1e-9),
-        "cost": {
-            "model_bytes": n_bytes, "parameters": session.n_trained,
-            "total_parameters": counts_of(parts.model.parameters())["total"], **session.held,
-        },
-    }  # fmt: skip
-
-    def save_model_files(target: Path) -> None:
-        outcome.predictor.save(target)
-        shutil.copytree(folder, target / BACKBONE_DIR)
-        if (state / "adapter").is_dir():
-            shutil.copytree(state / "adapter", target / "adapter")
-
-    return record.replaced(
-        plot_format=config.plots,
-        config=resolved(config, outcome.features).dump(), report=report, features=features,
-        save_model=save_model_files,
-    )  # fmt: skip
-
-
-def resolved(config: TuneConfig, features: FeatureSet) -> TuneConfig:
-    """The configuration with the set that it was used on; loading it repeats the run."""
-    return config.model_copy(
-        update={"set": features.name, "digest": features.digest, "data": _plain(config.data)}
-    )
-
-
-def _plain(data: Any) -> Any:
-    return str(data) if hasattr(data, "__fspath__") else data

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING, Any
 from headstart.config import TuneConfig
 from headstart.errors import ConfigError, DivergedError
 from headstart.fitting.grids import as_grid, combinations
-from headstart.fitting.search import open_study, suggest
-from headstart.training.best import selection_score
-from headstart.tuning.defaults import defaults_of, settings_of
-from headstart.tuning.session import train
+from headstart.fitting.search import open_study, search_report, suggest
+from headstart.training.loop import selection_score
+from headstart.tuning.phases import train
 from headstart.tuning.state import check_resumable
+from headstart.tuning.strategies import defaults_of
 
 if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
     from headstart.contracts import Progress
     from headstart.fitting.data import Splits
-    from headstart.training.settings import Criterion
     from headstart.types import Json
 
 LISTS = ("epochs", "lr", "head_lr")
@@ -31,31 +30,57 @@ FIRST_TRIALS = 4
 """Of optuna: none of them is given up."""
 
 
+class _Pruned(Exception):
+    """What was seen of a trial does not promise enough."""
+
+
 @dataclass
 class TuneTrial:
-    """One training of a search.
+    """One training of a search, which it watches; its weights lie in ``state``.
 
-    Parameters
-    ----------
-    state : Path
-        Where its weights lie.
+    What optuna asked for is told of each epoch, and ends where it does not promise enough.
     """
 
     params: Mapping[str, Any]
+    config: TuneConfig
     state: Path
+    asked: Any = None
     scores: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     is_pruned: bool = False
+    _phase: int = 0
+    _reached: float = -math.inf
 
     @property
-    def merit(self) -> tuple[float, float]:
+    def rank(self) -> tuple[float, float]:
         """Accuracy and then the loss, of the best epoch; the larger the better."""
-        return self.scores.get("accuracy", 0.0), -self.scores.get("loss", float("inf"))
+        return self.scores.get("accuracy", 0.0), -self.scores.get("loss", math.inf)
 
     @property
     def value(self) -> float:
         """What optuna makes as large as it can: the accuracy, for numbers minus the loss."""
-        return self.scores.get("accuracy", -self.scores.get("loss", float("inf")))
+        return self.scores.get("accuracy", -self.scores.get("loss", math.inf))
+
+    def on_fit_begin(self, about: Mapping[str, Any]) -> None:
+        """See what an interrupted training had behind it, as it was then."""
+        for record in about["history"]:
+            self.on_epoch_end(record)
+
+    def on_epoch_end(self, record: Mapping[str, Any]) -> None:
+        """Keep the figures of the best epoch so far of the phase: no other phase's weights are kept."""
+        loss, accuracy = record["validation_loss"], record["validation_accuracy"]
+        by = defaults_of(self.config.strategy).kept_by
+        reached = -math.inf if loss is None else selection_score(loss, accuracy, by)
+        self.seconds = record["seconds"]
+        if record["phase"] != self._phase:
+            self._phase, self._reached, self.scores = record["phase"], -math.inf, {}
+        if reached > self._reached:
+            self._reached = reached
+            self.scores = {"loss": loss} if accuracy is None else {"accuracy": accuracy, "loss": loss}
+        if self.asked is not None:
+            self.asked.report(self.value, record["number"])
+            if self.asked.should_prune():
+                raise _Pruned
 
     def to_json(self) -> dict[str, Json]:
         """A row of the table of a search."""
@@ -66,57 +91,17 @@ class TuneTrial:
         }  # fmt: skip
 
 
-class _Pruned(Exception):
-    """What was seen of a trial does not promise enough."""
-
-
-class _Watch:
-    """Follows a trial, and ends it where ``gives_up`` says so."""
-
-    def __init__(self, trial: TuneTrial, by: Criterion, gives_up: Callable[[int, float], bool]) -> None:
-        self._trial, self._by, self._gives_up = trial, by, gives_up
-        self._phase, self._reached = 0, -math.inf
-
-    def on_fit_begin(self, about: Mapping[str, Any]) -> None:
-        """See what an interrupted training had behind it, as it was then."""
-        for record in about["history"]:
-            self.on_epoch_end(record)
-
-    def on_epoch_end(self, record: Mapping[str, Any]) -> None:
-        """Keep the figures of the best epoch so far of the phase: no other phase's weights are kept."""
-        trial, loss, accuracy = self._trial, record["validation_loss"], record["validation_accuracy"]
-        reached = -math.inf if loss is None else selection_score(loss, accuracy, self._by)
-        trial.seconds = record["seconds"]
-        if record["phase"] != self._phase:
-            self._phase, self._reached, trial.scores = record["phase"], -math.inf, {}
-        if reached > self._reached:
-            self._reached = reached
-            trial.scores = {"loss": loss} if accuracy is None else {"accuracy": accuracy, "loss": loss}
-        if self._gives_up(record["number"], trial.value):
-            raise _Pruned
-
-    def on_fit_end(self, history: Any) -> None:
-        """Nothing to do."""
-
-
 def search(
     config: TuneConfig, features: FeatureSet, raw: Splits, progress: Progress, state: Path
-) -> tuple[TuneConfig, Path, dict[str, Json]]:
-    """Try what the configuration asks for.
+) -> tuple[TuneTrial, dict[str, Json]]:
+    """Try what the configuration asks for, and choose by validation data.
 
     Returns
     -------
-    config : TuneConfig
-        With the best parameters.
-    state : Path
-        Of the best training, which goes on from there without being done again.
+    best : TuneTrial
+        Its training goes on from where it is without being done again.
     report : dict
-        As `SearchResult.to_json` has it.
-
-    Raises
-    ------
-    ConfigError
-        There are no validation samples, a name cannot be swept, or every training diverged.
+        See `search_report`.
     """
     if not len(raw["validation"]):
         raise ConfigError("there are no validation samples to choose by; extract with some")
@@ -126,41 +111,23 @@ def search(
         raise ConfigError(
             f"--sweep is over options of fine-tune, such as lr, batch_size and strategy (got {min(wrong)!r})"
         )
+    study = open_study(config.seed, FIRST_TRIALS) if config.search == "optuna" else None
     tried: list[TuneTrial] = []
-    for number, (params, gives_up, tell) in enumerate(_proposals(config, grid)):
-        trial = TuneTrial(params, state / f"trial-{number + 1}")
-        progress.say(f"trial {number + 1}: " + ", ".join(f"{name}={value}" for name, value in params.items()))
-        chosen = _with(config, params)
-        _forget_others(trial.state, chosen)
-        try:
-            watch = _Watch(trial, defaults_of(chosen.strategy).kept_by, gives_up)
-            train(chosen, features, raw, progress, trial.state, [watch])
-        except _Pruned:
-            trial.is_pruned = True
-        except DivergedError:
-            trial.scores = {}
-        tell(trial)
+    for number, (params, asked) in enumerate(_proposals(config, grid, study), 1):
+        trial = TuneTrial(params, _with(config, params), state / f"trial-{number}", asked)
+        progress.say(f"trial {number}: " + ", ".join(f"{name}={value}" for name, value in params.items()))
+        _run(trial, features, raw, progress)
+        if study is not None:
+            _tell(study, trial)
         tried.append(trial)
         said = ", ".join(f"{name} {value:.4f}" for name, value in trial.scores.items())
-        progress.say(f"trial {number + 1}: {said or 'diverged'}{' (given up)' if trial.is_pruned else ''}")
+        progress.say(f"trial {number}: {said or 'diverged'}{' (given up)' if trial.is_pruned else ''}")
     whole = [trial for trial in tried if trial.scores and not trial.is_pruned]
     if not whole:
         raise ConfigError(f"all {len(tried)} trainings diverged; sweep over smaller learning rates")
-    best = max(whole, key=lambda trial: trial.merit)
-    row = best.to_json()
-    report = {
-        "best": row["params"], "validation": row["validation"], "folds": None,
-        "selected_by": "accuracy on validation, then the loss", "trials": [trial.to_json() for trial in tried],
-    }  # fmt: skip
-    return _with(config, best.params), best.state, report
-
-
-def _forget_others(state: Path, config: TuneConfig) -> None:
-    """Take away what another search left in a trial's place; of this one it is taken up."""
-    try:
-        check_resumable(state, settings_of(config))
-    except ConfigError:
-        shutil.rmtree(state)
+    best = max(whole, key=lambda trial: trial.rank)
+    rows, selected_by = [trial.to_json() for trial in tried], "accuracy on validation, then the loss"
+    return best, search_report(best.to_json(), rows, None, selected_by)
 
 
 def _with(config: TuneConfig, params: Mapping[str, Any]) -> TuneConfig:
@@ -169,29 +136,34 @@ def _with(config: TuneConfig, params: Mapping[str, Any]) -> TuneConfig:
 
 
 def _proposals(
-    config: TuneConfig, grid: Mapping[str, list[Any]]
-) -> Iterator[tuple[dict[str, Any], Callable[[int, float], bool], Callable[[TuneTrial], None]]]:
-    """Parameters, what says whether a trial is given up, and what is told how it went."""
-    if config.search == "grid":
-        for params in combinations(grid):
-            yield params, lambda epoch, merit: False, lambda trial: None
+    config: TuneConfig, grid: Mapping[str, list[Any]], study: Any
+) -> Iterator[tuple[dict[str, Any], Any]]:
+    """Parameters, and what optuna asked for them by."""
+    if study is None:
+        yield from ((params, None) for params in combinations(grid))
         return
-    import optuna
-
-    study = open_study(
-        config.seed, optuna.pruners.MedianPruner(n_startup_trials=FIRST_TRIALS, n_warmup_steps=1)
-    )
     for _ in range(config.trials):
         asked = study.ask()
-        params = {name: suggest(asked, name, values, name in WHOLE) for name, values in grid.items()}
+        yield {name: suggest(asked, name, values, name in WHOLE) for name, values in grid.items()}, asked
 
-        def gives_up(epoch: int, merit: float, asked: Any = asked) -> bool:
-            asked.report(merit, epoch)
-            return bool(asked.should_prune())
 
-        def tell(trial: TuneTrial, asked: Any = asked) -> None:
-            states = optuna.trial.TrialState
-            how = states.PRUNED if trial.is_pruned else states.COMPLETE if trial.scores else states.FAIL
-            study.tell(asked, trial.value if how == states.COMPLETE else None, state=how)
+def _run(trial: TuneTrial, features: FeatureSet, raw: Splits, progress: Progress) -> None:
+    try:
+        check_resumable(trial.state, trial.config)
+    except ConfigError:  # another search left it in this trial's place; what this one left is taken up
+        shutil.rmtree(trial.state)
+    try:
+        train(trial.config, features, raw, progress, trial.state, [trial])
+    except _Pruned:
+        trial.is_pruned = True
+    except DivergedError:
+        trial.scores = {}
 
-        yield params, gives_up, tell
+
+def _tell(study: Any, trial: TuneTrial) -> None:
+    from optuna.trial import TrialState
+
+    if trial.is_pruned or not trial.scores:
+        study.tell(trial.asked, state=TrialState.PRUNED if trial.is_pruned else TrialState.FAIL)
+    else:
+        study.tell(trial.asked, trial.value)

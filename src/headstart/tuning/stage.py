@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -12,16 +11,13 @@ from headstart.cache.store import Cache
 from headstart.config import ColumnConfig, ExtractConfig, FitConfig, TuneConfig
 from headstart.errors import ConfigError
 from headstart.extraction.stage import extract, set_name
-from headstart.files import make_directory
-from headstart.fitting.callbacks import ShowEpochs, Track, finish, own_callbacks, tracking
 from headstart.fitting.data import check_train, read_splits
 from headstart.fitting.evaluation import calibrated, evaluate_splits
 from headstart.fitting.report import FitOutcome
 from headstart.heads.predictor import Predictor
 from headstart.network import forbid_network
-from headstart.registry.run import check_free
-from headstart.tuning.defaults import settings_of
-from headstart.tuning.state import check_loop, check_resumable
+from headstart.tracking import epoch_logs, tell_run, tracking
+from headstart.training.callbacks import ShowEpochs, own_callbacks
 
 if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
@@ -35,17 +31,12 @@ OF_DATA = ("max_length", "image_size", "crop_pct", "prompt", "weights", *ColumnC
 def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> Run:
     """Train a whole network, or as much of it as the strategy says, then report on every split.
 
-    Parameters
-    ----------
-    config : TuneConfig
-    progress : Progress
-    state : Path
-        A folder for checkpoints and the tuned weights; what an interrupted training left there is taken up.
+    Checkpoints and the tuned weights lie in the folder ``state``; what an interrupted training left there is taken up.
     """
-    from headstart.tuning.adapters import merge_adapters, save_adapters
-    from headstart.tuning.report import finished_head, resolved, tuned_data, tuned_record
+    from headstart.tuning.phases import train
+    from headstart.tuning.report import finished_head, tuned_record, tuned_splits
     from headstart.tuning.search import search
-    from headstart.tuning.session import train
+    from headstart.tuning.weights import keep_adapters
 
     asked, more, work = config, {}, state
     own = own_callbacks(config.callback)
@@ -57,29 +48,26 @@ def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> Run:
         raw = read_splits(features, [(config.tap, config.backbone)], config.label)
         check_train(raw["train"], features.name)
         if config.sweep:
-            config, work, more["sweep"] = search(config, features, raw, progress, state)
-        callbacks = [ShowEpochs(progress), *([Track(tracker)] if tracker else []), *own]
-        session = train(config, features, raw, progress, work, callbacks)
-        parts, trained = session.parts, session.trained
-        if parts.adapted is not None:
-            save_adapters(parts.adapted, state / "adapter")
-            merge_adapters(parts.adapted)
-        bare, data = Predictor(finished_head(parts, trained)), tuned_data(parts, raw, session.phases[-1])
+            best, more["sweep"] = search(config, features, raw, progress, state)
+            config, work = best.config, best.state
+        callbacks = [ShowEpochs(progress), *epoch_logs(tracker), *own]
+        training = train(config, features, raw, progress, work, callbacks)
+        keep_adapters(training.setup.adapted, state / "adapter")
+        predictor, splits = Predictor(finished_head(training)), tuned_splits(training, raw)
         if config.calibrate:
-            bare = calibrated(bare, data["validation"])
-        found = evaluate_splits(bare, data, config.seed)
+            predictor = calibrated(predictor, splits["validation"])
+        evaluation = evaluate_splits(predictor, splits, config.seed)
         end = perf_counter()
         timings = {
-            "load": session.loaded - start, "fit": trained.seconds, "to_best": trained.seconds_to_best,
-            "evaluate": end - session.ended, "total": end - start,
+            "load": training.began - start, "fit": training.seconds, "to_best": training.seconds_to_best,
+            "evaluate": end - training.ended, "total": end - start,
         }  # fmt: skip
         as_fit = _as_fit(config, features)
-        outcome = FitOutcome(as_fit, features, data, bare, found)
-        record = tuned_record(config, outcome, session, timings, more, state, progress)
-        record = record.replaced(config=resolved(asked, features).dump())
+        outcome = FitOutcome(as_fit, features, splits, predictor, evaluation, timings, more)
+        run = tuned_record(config, asked, outcome, training, state, progress)
         if tracker:
-            finish(tracker, record)
-    return record
+            tell_run(tracker, run)
+    return run
 
 
 def _features(config: TuneConfig, progress: Progress) -> FeatureSet:
@@ -124,12 +112,8 @@ def _backbones(features: FeatureSet) -> list[str]:
 
 
 def _as_extract(config: TuneConfig) -> ExtractConfig:
-    names = set(ExtractConfig.model_fields) & set(type(config).model_fields) - {
-        "augment",
-        "batch_size",
-        "precision",
-        "workers",
-    }
+    own = {"augment", "batch_size", "precision", "workers"}
+    names = set(ExtractConfig.model_fields) & set(TuneConfig.model_fields) - own
     values = {name: getattr(config, name) for name in names}
     taps = [config.tap] if config.tap else None
     return ExtractConfig(**{**values, "taps": taps, "dtype": "float32", "precision": "fp32"})
@@ -148,27 +132,3 @@ def run_name(config: TuneConfig) -> str:
     if config.backbone is None:
         name = str(config.set or config.data)
     return f"{name}-{config.strategy.replace(':', '-')}"
-
-
-def prepare_state(config: TuneConfig, target: Path, resume: bool, overwrite: bool) -> Path:
-    """The folder of a training's state, after a look at what lies there and at the run itself.
-
-    Raises
-    ------
-    ConfigError
-        There is a run already, an interrupted training that nobody asked to go on with or to replace, or one of
-        other settings.
-    """
-    check_free(target, overwrite)
-    make_directory(target.parent)
-    state = target.with_name(f".{target.name}.training")
-    if state.exists() and resume:
-        check_loop(state)
-        check_resumable(state, settings_of(config))
-    elif state.exists() and overwrite:
-        shutil.rmtree(state)
-    elif state.exists():
-        raise ConfigError(
-            f"{state} holds a training that was interrupted; --resume goes on with it, --overwrite begins anew"
-        )
-    return state

@@ -2,24 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from headstart.errors import ConfigError
-from headstart.files import read_json
+from headstart.files import make_directory, read_json, write_json
+from headstart.registry.run import check_free
+from headstart.tuning.strategies import defaults_of
+
+if TYPE_CHECKING:
+    from headstart.config import TuneConfig
+    from headstart.types import Json
 
 SETTINGS = "settings.json"
+NO_LIKENESS = ("cache", "device", "workers", "track", "callback", "part_size", "format", "offline", "plots")
+"""What may differ when a training is taken up."""
 
 
-def check_resumable(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Refuse to go on with a training of other settings.
+def prepare_state(config: TuneConfig, target: Path, resume: bool, overwrite: bool) -> Path:
+    """The folder of a training's state, after a look at what lies there and at the run itself.
 
-    Raises
-    ------
-    ConfigError
-        The state in the folder is of another training; the message names the differences.
+    Refused are a run that is there already, an interrupted training that nobody asked to go on with or to replace, and
+    one of other settings.
     """
+    check_free(target, overwrite)
+    make_directory(target.parent)
+    state = target.with_name(f".{target.name}.training")
+    if state.exists() and resume:
+        _check_loop(state)
+        check_resumable(state, config)
+    elif state.exists() and overwrite:
+        shutil.rmtree(state)
+    elif state.exists():
+        raise ConfigError(
+            f"{state} holds a training that was interrupted; --resume goes on with it, --overwrite begins anew"
+        )
+    return state
+
+
+def settings_of(config: TuneConfig) -> dict[str, Json]:
+    """What a training that is taken up must have been begun with."""
+    values = config.model_dump(mode="json", exclude_none=True)
+    likeness = {name: value for name, value in values.items() if name not in NO_LIKENESS}
+    return {**likeness, "kept_by": defaults_of(config.strategy).kept_by}
+
+
+def write_settings(folder: Path, config: TuneConfig) -> None:
+    """Say of which training the state in a folder is."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / SETTINGS, settings_of(config))
+
+
+def check_resumable(folder: Path, config: TuneConfig) -> None:
+    """Refuse to go on with a training of other settings; the message names the differences."""
+    settings = settings_of(config)
     try:
         before = read_json(folder / SETTINGS)
     except OSError:
@@ -33,14 +70,8 @@ def check_resumable(folder: Path, settings: Mapping[str, Any]) -> None:
         )
 
 
-def check_loop(folder: Path) -> None:
-    """Refuse to go on with what the training loop of an earlier version left.
-
-    Raises
-    ------
-    ConfigError
-        Its checkpoints are those of transformers' Trainer.
-    """
+def _check_loop(folder: Path) -> None:
+    """Refuse to go on with what an earlier version's loop left: checkpoints of transformers' Trainer."""
     if any(any(folder.rglob(name)) for name in ("history.json", "trainer_state.json")):
         raise ConfigError(
             f"{folder} was made by an earlier version's training loop, whose checkpoints this one does not read; "

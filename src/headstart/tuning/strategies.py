@@ -1,28 +1,116 @@
-"""What is trained when: from a strategy to phases."""
+"""What is trained when and how: from a strategy to phases, and to what they share, where its user says nothing."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from headstart.errors import ConfigError
+from headstart.training.settings import Settings, batch_of
+
+if TYPE_CHECKING:
+    from headstart.config import TuneConfig
+    from headstart.training.settings import Criterion, Schedule
 
 STRATEGIES = ("full", "frozen", "last:K", "gradual", "lora", "scratch")
 ALL = "all"
 DEFAULT_UNFREEZE = ("0", "2", "all")
+CPU_PART, GPU_PART = 8, 32
+"""Samples that go through at once: few are fastest on CPUs, where the activations stay in the cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """Of a strategy; the learning rates are peaks."""
+
+    epochs: int = 10
+    lr: float = 1e-4
+    head_lr: float = 1e-3
+    weight_decay: float = 0.01
+    schedule: Schedule = "linear"
+    warmup_share: float = 0.1
+    patience: int | None = None
+    kept_by: Criterion = "accuracy"
+    batch_size: int = 32
+
+
+# The head alone is trained exactly as fit-head trains the head `linear`.
+FROZEN = Defaults(
+    epochs=100, lr=0.0, weight_decay=1.0, schedule="cosine", warmup_share=0.05, patience=10, kept_by="loss",
+    batch_size=0,
+)  # fmt: skip
+LORA = Defaults(lr=1e-3)
+SCRATCH = Defaults(epochs=30, lr=5e-4)
+
+
+def defaults_of(strategy: str) -> Defaults:
+    """The defaults of a strategy."""
+    return {"frozen": FROZEN, "lora": LORA, "scratch": SCRATCH}.get(strategy, Defaults())
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What all phases of a training share: the loop's settings, but for the epochs, and how a network is trained.
+
+    ``part_size`` samples go through the network at once. From one layer to the next, towards the input, the learning
+    rate is multiplied by ``layer_decay``. Activations are of a precision, by autocast. ``n_workers`` processes read
+    ahead; 0: this one reads.
+    """
+
+    settings: Settings
+    part_size: int
+    weight_decay: float
+    layer_decay: float
+    precision: str
+    seed: int
+    n_workers: int
+
+
+def plan_rules(config: TuneConfig, n_train: int, device: str, needs_whole_steps: bool) -> Rules:
+    """What all phases share, as it suits the device where the user says nothing.
+
+    Raises
+    ------
+    ConfigError
+        The device does not compute in that precision.
+    """
+    from headstart.backbones.freezing import best_precision
+
+    on_cpu = device == "cpu"
+    if on_cpu and config.precision not in ("auto", "fp32"):
+        raise ConfigError(f"--precision {config.precision} trains on GPUs alone; leave it out on a CPU")
+    n_workers = 0 if on_cpu else min(os.cpu_count() or 1, 8)  # a GPU waits for images otherwise
+    known = defaults_of(config.strategy)
+    batch_size = config.batch_size or known.batch_size or batch_of(n_train)
+    part_size = config.part_size or (batch_size if needs_whole_steps else CPU_PART if on_cpu else GPU_PART)
+    settings = Settings(
+        epochs=0,
+        batch_size=batch_size,
+        schedule=config.schedule or known.schedule,
+        warmup_share=known.warmup_share if config.warmup_share is None else config.warmup_share,
+        patience=config.patience or known.patience,
+        clip_norm=config.clip_norm,
+        kept_by=known.kept_by,
+    )
+    return Rules(
+        settings=settings,
+        part_size=min(part_size, batch_size),
+        weight_decay=known.weight_decay if config.weight_decay is None else config.weight_decay,
+        layer_decay=config.layer_decay,
+        precision=best_precision(device) if config.precision == "auto" else config.precision,
+        seed=config.seed,
+        n_workers=n_workers if config.workers is None else config.workers,
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """One stretch of training with the same parameters.
+    """One stretch of training with the same parameters, and the peak learning rates of backbone and head.
 
-    Parameters
-    ----------
-    n_blocks : int or None
-        How many of the last blocks train; None: everything does, embeddings and stem too.
-    lr : float
-        Peak learning rate of the backbone.
+    ``n_blocks`` of the last blocks train; if it is None everything does, embeddings and stem too.
     """
 
     n_blocks: int | None
@@ -38,25 +126,9 @@ class Phase:
 
 
 def check_strategy(strategy: str) -> None:
-    """Refuse a strategy that there is not.
-
-    Raises
-    ------
-    ConfigError
-    """
+    """Refuse a strategy that there is not."""
     if strategy not in STRATEGIES and not re.fullmatch(r"last:[1-9]\d*", strategy):
         raise ConfigError(f"there is no strategy {strategy!r}; write one of: {', '.join(STRATEGIES)}")
-
-
-def last_blocks(strategy: str) -> int | None:
-    """K of ``last:K``.
-
-    Examples
-    --------
-    >>> last_blocks("last:2"), last_blocks("full")
-    (2, None)
-    """
-    return int(strategy[5:]) if strategy.startswith("last:") else None
 
 
 def phases_of(
@@ -68,19 +140,10 @@ def phases_of(
     n_blocks: int,
     spec: str,
 ) -> list[Phase]:
-    """The phases of a training.
+    """The phases of a training of a backbone of so many blocks, which messages call by its spec.
 
-    Parameters
-    ----------
-    strategy : str
-    unfreeze : sequence of str
-        For ``gradual``: how many blocks train in each phase, or ``all``; never fewer than before.
-    epochs, rates, head_rates : sequence
-        One for all phases, or one for each.
-    n_blocks : int
-        Of the backbone.
-    spec : str
-        Of the backbone, for messages.
+    ``gradual`` trains so many blocks in each phase, or ``all``, never fewer than before. Epochs and rates are one for
+    all phases, or one for each.
 
     Raises
     ------
@@ -104,6 +167,21 @@ def phases_of(
     return [Phase(depth, int(n), float(lr), float(head_lr)) for depth, n, lr, head_lr in each]
 
 
+def plan_phases(config: TuneConfig, n_blocks: int) -> list[Phase]:
+    """The phases that a configuration asks for, of a backbone of so many blocks."""
+    check_strategy(config.strategy)
+    known = defaults_of(config.strategy)
+    return phases_of(
+        config.strategy,
+        config.unfreeze,
+        config.epochs or [known.epochs],
+        config.lr or [known.lr],
+        config.head_lr or [known.head_lr],
+        n_blocks,
+        str(config.backbone or config.data),
+    )
+
+
 def _depths(strategy: str, unfreeze: Sequence[str]) -> list[int | None]:
     check_strategy(strategy)
     if strategy == "gradual":
@@ -112,7 +190,9 @@ def _depths(strategy: str, unfreeze: Sequence[str]) -> list[int | None]:
         raise ConfigError(
             f"--unfreeze says what gradual trains in each phase, and means nothing to {strategy}"
         )
-    return [{"frozen": 0, "lora": 0}.get(strategy, last_blocks(strategy))]
+    if strategy.startswith("last:"):
+        return [int(strategy[5:])]
+    return [0 if strategy in ("frozen", "lora") else None]
 
 
 def _unfrozen(unfreeze: Sequence[str]) -> list[int | None]:

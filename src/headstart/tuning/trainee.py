@@ -3,78 +3,51 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from headstart.errors import DataError
-from headstart.training.objectives import Objective
-from headstart.training.trainee import Group, Step
-from headstart.tuning.defaults import Rules
-from headstart.tuning.inputs import EVALUATED_AT_ONCE, LABELS, RawSamples, Windows
-from headstart.tuning.network import TunedModel
-from headstart.tuning.strategies import Phase
+from headstart.training.trainee import Group, Objective, Step, Trainee
+from headstart.tuning.samples import EVALUATED_AT_ONCE, LABELS, RawSamples, Windows
+from headstart.tuning.strategies import Phase, Rules
+from headstart.tuning.whole_model import WholeModel
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-class _Numbers(Dataset[int]):
-    """Row numbers; the collator turns them into a batch."""
+class WholeNetwork(Trainee):
+    """A network with its samples by split, in one phase of a training, of which it is set what trains.
 
-    def __init__(self, n: int) -> None:
-        self._n = n
-
-    def __len__(self) -> int:
-        return self._n
-
-    def __getitem__(self, row: int) -> int:
-        return row
-
-
-class WholeNetwork:
-    """A network with its samples, in one phase of a training; a `Trainee`.
-
-    Parameters
-    ----------
-    model : TunedModel
-        With what trains in this phase set.
-    train, validation : RawSamples
-        Without validation samples all epochs are trained, and the last weights kept.
-    objective : Objective
-    phase : Phase
-    rules : Rules
-    part_size : int
-        Samples that go through the network at once.
-    say : callable
-        Is told a line where that changes.
+    Without validation samples all epochs are trained, and the last weights kept. ``part_size`` samples go through the
+    network at once; ``say`` is told a line where that changes.
     """
 
-    n_members, is_stacked = 1, False
+    is_stacked = False
 
     def __init__(
         self,
-        model: TunedModel,
-        train: RawSamples,
-        validation: RawSamples | None,
+        model: WholeModel,
+        samples: Mapping[str, RawSamples],
         objective: Objective,
         phase: Phase,
         rules: Rules,
         part_size: int,
         say: Callable[[str], None],
     ) -> None:
-        self.model, self._train, self._validation, self._say = model, train, validation, say
-        self._objective, self._on_device = objective.to(torch.device("cpu")), objective.to(model.device)
-        self._rules = rules
-        self.n_samples, self.device, self.seed = len(train), model.device, rules.seed
-        self.part_size = min(part_size, rules.batch_size, self.n_samples)
-        self._batch_size = min(rules.batch_size, self.n_samples)
+        self.model, self._say, self._rules = model, say, rules
+        self._train, self._validation = samples["train"], samples.get("validation")
+        device = model.frozen.device
+        self._objective, self._on_device = objective.to(torch.device("cpu")), objective.to(device)
+        self.n_samples, self.device, self.seed = len(self._train), device, rules.seed
+        self._batch_size = min(rules.settings.batch_size, self.n_samples)
+        self.part_size = min(part_size, self._batch_size)
+        self.n_steps = -(-self.n_samples // self._batch_size)
         self._evaluated_at_once = EVALUATED_AT_ONCE
-        groups = model.groups(
-            phase.lr, phase.head_lr, rules.layer_decay, rules.weight_decay, rules.head_weight_decay
-        )
+        groups = model.groups(phase.lr, phase.head_lr, rules.layer_decay, rules.weight_decay)
         peak = groups[0]["lr"] or 1.0
         self.rates = [peak]
         self._groups = [
@@ -83,13 +56,9 @@ class WholeNetwork:
         self._epoch = 0
 
     @property
-    def n_steps(self) -> int:
-        """Steps per epoch."""
-        return -(-self.n_samples // self._batch_size)
-
-    def parameters(self) -> dict[str, nn.Parameter]:
-        """See `Trainee`."""
-        return {n: p for n, p in self.model.named_parameters() if p.requires_grad}
+    def module(self) -> nn.Module:
+        """The network."""
+        return self.model
 
     def state(self) -> dict[str, Tensor]:
         """What trains, and the statistics of norms; what is frozen is as it was."""
@@ -100,10 +69,6 @@ class WholeNetwork:
     def groups(self) -> list[Group]:
         """See `Trainee`."""
         return self._groups
-
-    def about(self) -> dict[str, Any]:
-        """See `Trainee`."""
-        return {}
 
     def begin(self, epoch: int) -> None:
         """See `Trainee`."""
@@ -118,7 +83,7 @@ class WholeNetwork:
         n_parts = windows.n_parts
         parts = list(windows)[first * n_parts :]
         loader = DataLoader(
-            _Numbers(self.n_samples),
+            cast("Any", range(self.n_samples)),
             batch_sampler=parts,
             collate_fn=self._train.batch,
             num_workers=self._rules.n_workers,
@@ -144,10 +109,6 @@ class WholeNetwork:
             logits: Tensor = self.model(inputs)
         return logits
 
-    def loss_of_all(self) -> Tensor:
-        """Whole networks are not trained by L-BFGS."""
-        raise NotImplementedError
-
     def evaluate(self) -> list[tuple[float | None, float | None]]:
         """See `Trainee`."""
         if self._validation is None:
@@ -159,13 +120,7 @@ class WholeNetwork:
         return [(loss, None if right is None else float(right.double().mean()))]
 
     def halve(self) -> bool:
-        """Let half as many samples through at once; a step stays what it is.
-
-        Raises
-        ------
-        DataError
-            It was one already.
-        """
+        """Let half as many samples through at once; a step stays what it is."""
         if self.part_size == 1:
             raise DataError(
                 "the memory does not suffice for one sample; train fewer blocks (--strategy last:2), shorter texts "
@@ -175,9 +130,6 @@ class WholeNetwork:
         self._evaluated_at_once = self.part_size
         self._say(f"out of memory: going on with {self.part_size} samples at once")
         return True
-
-    def keep(self, members: Tensor) -> None:
-        """There is only one."""
 
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

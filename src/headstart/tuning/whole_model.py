@@ -1,4 +1,4 @@
-"""Backbone and head as one torch module, from model inputs to logits.
+"""Backbone and head as one torch module, from model inputs to logits, of which any part may be trained.
 
 Importing this imports torch.
 """
@@ -6,13 +6,20 @@ Importing this imports torch.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import torch
 from torch import Tensor, nn
 
+from headstart.backbones.blocks import block_list
 from headstart.backbones.freezing import enable_gradients
 from headstart.backbones.pooling import display_tap, is_ragged, pool, reads_of
+from headstart.backbones.timm_models import block_names, depths_of
+from headstart.columns import columns
 from headstart.errors import ConfigError, DataError, SampleError
 from headstart.extraction.backbone import cache_of, reopen
 from headstart.heads.plain import plain_head
@@ -22,6 +29,93 @@ if TYPE_CHECKING:
     from headstart.heads.plain import PlainHead
     from headstart.heads.predictor import Predictor
     from headstart.types import Json, Modality, Payload
+
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+HEAD = "head."
+BACKBONE = "backbone."
+ADAPTED = ".base_layer."
+"""What peft puts into the name of a weight that it puts an adapter beside."""
+
+
+@dataclass(frozen=True)
+class Depths:
+    """The depth of every parameter of a backbone of so many blocks, or stages; 0 if it cannot be divided.
+
+    It is 0 for what stands before the first block, then the number of the block from 1, and ``n_blocks + 1`` behind
+    the last.
+    """
+
+    n_blocks: int
+    of_parameter: Mapping[str, int]
+
+    @classmethod
+    def of(cls, backbone: nn.Module, blocks: Sequence[nn.Module] | None = None) -> Depths:
+        """Look at a backbone, with its blocks from first to last; if none are given, with those of `blocks_of`."""
+        if hasattr(backbone, "group_matcher"):
+            return cls(*depths_of(backbone))
+        blocks = blocks_of(backbone) if blocks is None else blocks
+        names = {id(parameter): name for name, parameter in backbone.named_parameters()}
+        inside = {
+            names[id(parameter)]: number
+            for number, block in enumerate(blocks, 1)
+            for parameter in block.parameters()
+        }
+        depths, seen = {}, False
+        for name in names.values():
+            seen |= name in inside
+            # What is registered behind the blocks runs behind them: closing norms and poolers.
+            depths[name] = inside.get(name, len(blocks) + 1 if seen else 0)
+        return cls(len(blocks), depths)
+
+    def of_modules(self, backbone: nn.Module) -> dict[str, int]:
+        """The depth of every module: of its shallowest parameter, or of the one that stands before it."""
+        depths: dict[str, int] = {}
+        latest = 0
+        for name, module in backbone.named_modules():
+            prefix = f"{name}." if name else ""
+            own = [self.of_parameter[prefix + part] for part, _ in module.named_parameters()]
+            depths[name] = min(own) if own else latest
+            direct = [prefix + part for part, _ in module.named_parameters(recurse=False)]
+            latest = self.of_parameter[direct[-1]] if direct else latest
+        return depths
+
+
+def blocks_of(backbone: nn.Module) -> list[Any]:
+    """The blocks of a model of transformers, first to last, or of timm, as far as each is a module of its own.
+
+    Any other has none that are known.
+    """
+    if hasattr(backbone, "group_matcher"):
+        return [backbone.get_submodule(name) for name in block_names(backbone)]
+    config = getattr(backbone, "config", None)
+    if config is None:
+        return []
+    text = config.get_text_config() if hasattr(config, "get_text_config") else config
+    depths = getattr(text, "depths", None)
+    return list(block_list(backbone, len(depths) if depths else getattr(text, "num_hidden_layers", None)))
+
+
+class LinearHeadLayer(nn.Module):
+    """Features (B, D), standardised by what is known, to logits (B, C), as the head ``linear`` has them."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, mean: Tensor, scale: Tensor, n_outputs: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean.float())
+        self.register_buffer("scale", scale.float())
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(len(mean), n_outputs)
+        nn.init.zeros_(
+            self.output.weight
+        )  # all classes are equally likely, and which is which does not matter
+        nn.init.zeros_(self.output.bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits, shape (B, C)."""
+        logits: Tensor = self.output(self.dropout((features - self.mean) / self.scale))
+        return logits
 
 
 class WholeModel(nn.Module):
@@ -43,31 +137,68 @@ class WholeModel(nn.Module):
     modality : {"image", "text", "text-pair", "image-text"}
         What `inputs` is given.
     trainable : bool
-        False: no weight has a gradient and nothing is in training mode, whatever `train` says. True: all
-        weights have one; it starts in eval mode, so call `train`.
+        False: no weight has a gradient and nothing is in training mode, whatever `train` says, until `train_from`
+        is called. True: all weights have one; it starts in eval mode, so call `train`.
+    live_statistics : bool
+        Whether batch norms that train go on learning the mean and the variance of their inputs. They need large
+        batches and many steps for it: a few steps at the momentum of many networks leave statistics that fit neither
+        the old weights nor the new.
     """
 
     def __init__(
-        self, frozen: FrozenModel, tap: str, head: nn.Module, modality: Modality, trainable: bool = False
+        self,
+        frozen: FrozenModel,
+        tap: str,
+        head: nn.Module,
+        modality: Modality,
+        trainable: bool = False,
+        live_statistics: bool = True,
     ) -> None:
         super().__init__()
-        self._frozen = frozen
-        self._modality = modality
-        self._tap = tap
-        self._trainable = trainable
+        self.frozen = frozen
+        self._tap, self._modality = tap, modality
+        self._trains, self.live_statistics = trainable, live_statistics
+        self._first = 0
+        self._unread: frozenset[str] = frozenset()
         self.backbone = enable_gradients(frozen.module, trainable)
         self.head = head.to(frozen.device).requires_grad_(trainable)
+        self.read: Any = self._read
+        """From a batch to features (B, D); replaced where a pass begins in the middle of the backbone."""
         self.eval()
+
+    @cached_property
+    def depths(self) -> Depths:
+        """Of the backbone's parameters."""
+        return Depths.of(self.frozen.module, getattr(self.frozen, "blocks", None))
+
+    @cached_property
+    def _module_depths(self) -> dict[str, int]:
+        return self.depths.of_modules(self.frozen.module)
+
+    @cached_property
+    def blocks(self) -> list[Any]:
+        """Of the backbone, as far as each is a module of its own."""
+        own = getattr(self.frozen, "blocks", None)
+        return blocks_of(self.frozen.module) if own is None else list(own)
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Logits, shape (B, n_outputs), of what `inputs` gave."""
-        activations = self._frozen.forward(batch, reads_of([self._tap]))
-        logits: Tensor = self.head(pool(activations, self._tap))
+        logits: Tensor = self.head(self.features(batch))
         return logits
 
-    def train(self, mode: bool = True) -> Self:
-        """Training mode, but for a frozen model, whose batch norms and dropout stay as they are."""
-        return super().train(mode and self._trainable)
+    def features(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """What the head reads, shape (B, D)."""
+        with self._without_graph():
+            features: Tensor = self.read(batch)
+        return features
+
+    def _read(self, batch: Mapping[str, Tensor]) -> Tensor:
+        return pool(self.frozen.forward(batch, reads_of([self._tap])), self._tap)
+
+    def _without_graph(self) -> AbstractContextManager[Any]:
+        """While the head alone trains, no graph of the backbone; a frozen model's inputs may have a gradient."""
+        trains = any(parameter.requires_grad for parameter in self.backbone.parameters())
+        return nullcontext() if trains or not self._trains else torch.no_grad()
 
     def inputs(self, samples: Sequence[Any]) -> dict[str, Tensor]:
         """Texts, pairs, paths or bytes of images as one batch on the model's device.
@@ -77,12 +208,66 @@ class WholeModel(nn.Module):
         DataError
             One of them cannot be used.
         """
-        prepared = self._frozen.prepare([_payload(sample, self._modality) for sample in samples])
+        prepared = self.frozen.prepare([_payload(sample, self._modality) for sample in samples])
         for number, part in enumerate(prepared):
             if isinstance(part, SampleError):
                 raise DataError(f"sample {number} cannot be used: {part}")
         device = next(self.parameters()).device
-        return {name: tensor.to(device) for name, tensor in self._frozen.collate(prepared).items()}
+        return {name: tensor.to(device) for name, tensor in self.frozen.collate(prepared).items()}
+
+    # -- what of it trains
+
+    def find_unread(self, batch: Mapping[str, Tensor]) -> frozenset[str]:
+        """The backbone's parameters that no logit depends on (classifiers, poolers); they are never trained."""
+        self.blocks, self._module_depths  # noqa: B018 - looked at before adapters stand between them
+        self.backbone.requires_grad_(True)
+        self.backbone.eval()
+        torch.autograd.backward(self.features(batch).sum())
+        self._unread = frozenset(n for n, p in self.backbone.named_parameters() if p.grad is None)
+        self.zero_grad(set_to_none=True)
+        self.backbone.requires_grad_(False)
+        return self._unread
+
+    def train_from(self, depth: int) -> None:
+        """Train what lies at this depth and behind it, and the head; nothing before it changes in any way.
+
+        A depth of 0 is everything, ``n_blocks + 2`` the head alone.
+        """
+        self._first, self._trains = depth, True
+        for name, parameter in self.backbone.named_parameters():
+            at = self.depths.of_parameter.get(name.replace(ADAPTED, "."))
+            # What the depths do not know was put in later: adapters, which train.
+            parameter.requires_grad_(at is None or (at >= depth and name not in self._unread))
+        self.head.requires_grad_(True)
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode for what trains; batch norms and dropout of what is frozen stay as they are."""
+        super().train(mode and self._trains)
+        if self.training and not (self._first == 0 and self.live_statistics):
+            for name, module in self.backbone.named_modules():
+                is_frozen = self._module_depths.get(name, self._first) < self._first
+                if is_frozen or (isinstance(module, BATCH_NORMS) and not self.live_statistics):
+                    module.training = False
+        return self
+
+    def groups(
+        self, lr: float, head_lr: float, layer_decay: float, weight_decay: float
+    ) -> list[dict[str, Any]]:
+        """What trains, each parameter in one group: the learning rate falls from layer to layer towards the input.
+
+        Biases, norms and other vectors have no weight decay.
+        """
+        top = self.depths.n_blocks + 1
+        found: dict[tuple[float, float], list[str]] = {}
+        for name, parameter in self.named_parameters():
+            if not parameter.requires_grad:
+                continue
+            depth = self.depths.of_parameter.get(name.removeprefix(BACKBONE), top)
+            rate = head_lr if name.startswith(HEAD) else lr * layer_decay ** (top - depth)
+            found.setdefault((rate, weight_decay if parameter.ndim > 1 else 0.0), []).append(name)
+        return [{"names": names, "lr": rate, "weight_decay": decay} for (rate, decay), names in found.items()]
+
+    # -- how much of it there is
 
     @property
     def parameter_counts(self) -> dict[str, dict[str, int]]:
@@ -100,7 +285,8 @@ class WholeModel(nn.Module):
 
     def table(self) -> str:
         """The same as lines to print."""
-        return parameter_table(self.parameter_counts)
+        rows = [[name, *counts.values()] for name, counts in self.parameter_counts.items()]
+        return "\n".join(columns(["", "total", "trainable", "frozen"], rows))
 
 
 def counts_of(parameters: Iterable[nn.Parameter]) -> dict[str, int]:
@@ -111,27 +297,6 @@ def counts_of(parameters: Iterable[nn.Parameter]) -> dict[str, int]:
     return {"total": total, "trainable": trainable, "frozen": total - trainable}
 
 
-def parameter_table(counts: Mapping[str, Mapping[str, int]]) -> str:
-    """Counts of parameters as lines, a row for each part.
-
-    Examples
-    --------
-    >>> print(parameter_table({"head": {"total": 1540, "trainable": 1540, "frozen": 0}}))
-          total  trainable  frozen
-    head  1,540      1,540       0
-    """
-    columns = ("total", "trainable", "frozen")
-    rows = [("", *columns)] + [
-        (name, *(f"{of[column]:,}" for column in columns)) for name, of in counts.items()
-    ]
-    first, *others = (max(map(len, cells)) for cells in zip(*rows, strict=True))
-    lines = (
-        [name.ljust(first), *(cell.rjust(width) for cell, width in zip(cells, others, strict=True))]
-        for name, *cells in rows
-    )
-    return "\n".join("  ".join(line) for line in lines)
-
-
 def whole_model(
     predictor: Predictor,
     features: Mapping[str, Json],
@@ -140,15 +305,7 @@ def whole_model(
     device: str = "cpu",
     offline: bool = False,
 ) -> WholeModel:
-    """The backbone that a run names, and its head.
-
-    Raises
-    ------
-    ConfigError
-        They cannot be one network: the head is none, or reads several features, or all positions.
-    MismatchError
-        The backbone is not the one that the head was fitted on.
-    """
+    """The backbone that a run names, and its head; see `headstart.load_module`."""
     head = single_head(predictor, features)
     frozen = open_whole(features, progress, offline).load(device, "fp32")
     tap = str(features["recipe"]["tap"])
@@ -156,13 +313,7 @@ def whole_model(
 
 
 def single_head(predictor: Predictor, features: Mapping[str, Json]) -> PlainHead:
-    """The head as layers, if it reads one vector of one backbone.
-
-    Raises
-    ------
-    ConfigError
-        It does not, or is no chain of layers.
-    """
+    """The head as layers; an error if it reads more than one vector of one backbone, or is no chain of layers."""
     tap = str(features["recipe"]["tap"])
     if len(parts := features.get("parts", [])) > 1:
         read = ", ".join(f"{part['backbone']} {display_tap(part['tap'])}" for part in parts)

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.backbones.blocks import BLOCK, read_blocks
-from headstart.backbones.digest import n_parameters, weights_digest
-from headstart.backbones.freezing import freeze, grad_context, is_int8
-from headstart.backbones.hf.dual_inputs import MASK
-from headstart.backbones.hf.dual_sides import DualSide, open_side
-from headstart.backbones.hf.frozen_texts import CPU_TOKENS, GPU_TOKENS
-from headstart.backbones.hf.image_processors import refuse_text_options
-from headstart.backbones.hf.models import HubModel, departures
+from headstart.backbones.freezing import freeze, grad_context, is_int8, n_parameters, weights_digest
+from headstart.backbones.hf.frozen_texts import CPU_TOKENS, GPU_TOKENS, run_unpadded
+from headstart.backbones.hf.images import refuse_text_options
+from headstart.backbones.hf.models import (
+    Depth,
+    HubModel,
+    HubPart,
+    Layout,
+    candidate_blocks,
+    departures,
+    depth_of,
+    layout_of,
+)
 from headstart.backbones.hf.towers import (
+    MASK,
     SIDES,
+    ImageInputs,
     Side,
+    TextInputs,
     Tower,
     between_weights,
     find_tower,
@@ -25,56 +34,37 @@ from headstart.backbones.hf.towers import (
     unread_weights,
 )
 from headstart.backbones.images import CPU_IMAGES, GPU_IMAGES
-from headstart.backbones.unpadded import run_unpadded
+from headstart.backbones.portable import Portable, reading_of, refuse_prompt
 from headstart.errors import BackboneError, ConfigError, SampleError
-from headstart.types import AT_END, Activations, BackboneInfo
+from headstart.types import AT_END, Activations, BackboneInfo, Positions
 
 if TYPE_CHECKING:
     import torch
 
-    from headstart.backbones.options import BackboneOptions
-    from headstart.backbones.portable import Portable
-    from headstart.backbones.tunable import BackboneSaver
+    from headstart.backbones.portable import BackboneSaver
     from headstart.contracts import Change
     from headstart.types import Json, Modality, Payload, Precision
+
 
 PAIR_TAPS = ("joint", "pooler")
 # Classes that AutoModel would not choose for their checkpoints, which hold what AutoModel's class lacks.
 _OWN_CLASS = ("ForImageTextRetrieval", "ModelWithProjection")
 
 
-class DualBackbone:
+class DualBackbone(HubPart):
     """A dual encoder of transformers, or one tower of it.
 
-    Parameters
-    ----------
-    source : HubModel
-    options : BackboneOptions
-        Its modality chooses the side: ``image`` (the default), ``text``, or ``image-text`` for both.
-
-    Raises
-    ------
-    ConfigError
-        It was asked for pairs of texts.
+    The modality of the options chooses the side: ``image`` (the default), ``text``, or ``image-text`` for both.
     """
 
-    def __init__(self, source: HubModel, options: BackboneOptions) -> None:
-        self.spec = source.spec
-        self._source = source
-        self._asked = options.modality
+    def __init__(self, source: HubModel) -> None:
+        super().__init__(source)
+        self._asked = source.options.modality
         if self._asked == "text-pair":
             raise ConfigError(
                 f"{self.spec} takes an image, a text, or an image with a text; it has no way to read two "
                 "texts together: choose a text backbone for pairs"
             )
-
-    def cache_key(self) -> Mapping[str, Any]:
-        """Spec, options and the versions that could resolve it otherwise."""
-        return self._source.cache_key()
-
-    def source_files(self) -> Sequence[Path]:
-        """All files of the model's folder, as far as they lie on this machine."""
-        return self._source.source_files()
 
     def resolve(self) -> BackboneInfo:
         """Load the model and describe the side that was asked for."""
@@ -107,10 +97,7 @@ class DualBackbone:
     def tunable(self, tap: str) -> BackboneSaver:
         """A folder as transformers keeps it, of the side that is read alone.
 
-        Raises
-        ------
-        ConfigError
-            Both sides are read.
+        Raises `ConfigError` if both sides are read.
         """
         if len(self._sides) > 1:
             raise ConfigError(
@@ -119,25 +106,15 @@ class DualBackbone:
             )
         [side] = self._sides
         self._drop_other_side(side)
-
-        def keep(folder: Path) -> tuple[str, BackboneOptions]:
-            self._loaded[0].save_pretrained(str(folder))
-            side.inputs.save(folder)
-            return f"hf:{folder}", self._source.options
-
-        return keep
+        return self.saver(self._loaded[0], side.inputs.save, self._options)
 
     def portable(self, tap: str) -> Portable:
         """The side that is read as transformers makes it, with its image processor or its tokenizer.
 
-        Raises
-        ------
-        ConfigError
-            Both sides are read, or transformers would make it of another class, or the side needs texts of one length.
+        Raises `ConfigError` if both sides are read, or transformers would make it of another class, or the side
+        needs texts of one length.
         """
         from transformers import MODEL_MAPPING
-
-        from headstart.backbones.portable import Portable, reading_of, refuse_prompt
 
         model = self._loaded[0]
         known = MODEL_MAPPING.get(type(model.config), None)
@@ -237,12 +214,7 @@ class DualBackbone:
 class FrozenDualModel:
     """A dual encoder, or one side of it, in memory and frozen.
 
-    Parameters
-    ----------
-    module : torch.nn.Module
-        In eval mode, on its device.
-    sides : sequence of DualSide
-        One, or image and text.
+    ``module``: in eval mode, on its device; ``sides``: one, or image and text.
     """
 
     def __init__(self, module: torch.nn.Module, sides: Sequence[DualSide]) -> None:
@@ -307,7 +279,7 @@ class FrozenDualModel:
     ) -> Activations:
         if layers := [name for name in reads if name.startswith(BLOCK)]:
             return read_blocks(side.depth.blocks, lambda: side.tower.run(inputs), layers)
-        if side.pads and is_int8(self.module):
+        if side.inputs.pads and is_int8(self.module):
             return run_unpadded(lambda part: side.read(part, reads), inputs, MASK)
         return side.read(inputs, reads)
 
@@ -320,3 +292,73 @@ def _inputs_of(side: DualSide, batch: Mapping[str, torch.Tensor]) -> dict[str, t
 
 def _pair(image: Any | SampleError, text: Any | SampleError) -> Any | SampleError:
     return next((part for part in (image, text) if isinstance(part, SampleError)), (image, text))
+
+
+TEXT_POOLINGS = ("mean", "max", "eos", "gem", "sqrt", "weighted")
+
+
+@dataclass(frozen=True, slots=True)
+class DualSide:
+    """One side, as a trial found it."""
+
+    tower: Tower
+    inputs: ImageInputs | TextInputs
+    depth: Depth
+    layout: Layout | None  # None: the positions are tokens of a text
+    offered: tuple[str, ...]  # which of ``joint`` and ``pooler`` the checkpoint has the weights for
+
+    @property
+    def taps(self) -> tuple[str, ...]:
+        """The joint space first, then the tower's own pooling, then its last positions."""
+        if self.layout is not None:
+            poolings: tuple[str, ...] = self.layout.poolings
+        else:
+            poolings = (*TEXT_POOLINGS, *(("cls",) if self.inputs.has_cls else ()))
+        return (*self.offered, *(f"final.{name}" for name in poolings))
+
+    def read(self, inputs: Mapping[str, torch.Tensor], reads: Collection[str]) -> Activations:
+        """Run the side over a batch that is on its device."""
+        mask = inputs.get(MASK)
+        hidden, whole = self.tower.read(inputs, self.depth.blocks, reads)
+        return Activations(
+            {layer: self._positions(states, mask) for layer, states in hidden.items()},
+            {name: whole[name] for name in self.offered if name in whole},
+        )
+
+    def _positions(self, hidden: torch.Tensor, mask: torch.Tensor | None) -> Positions:
+        if self.layout is not None:
+            return self.layout.positions(hidden, mask)
+        return Positions(hidden, mask, hidden[:, 0] if self.inputs.has_cls else None)
+
+
+def open_side(source: HubModel, tower: Tower, missing: Collection[str]) -> DualSide:
+    """A side of a loaded model, after a trial.
+
+    ``missing``: the weights that the checkpoint does not have. Raises `BackboneError` if the checkpoint lacks
+    weights without which the side cannot be read.
+    """
+    import torch
+
+    needed, random_pooler, random_joint = tower.lacks(missing)
+    if needed:
+        raise BackboneError(f"{source.spec} lacks weights of its {tower.side} side: {needed[0]}")
+    is_image = tower.side == "image"
+    inputs: ImageInputs | TextInputs = ImageInputs(source) if is_image else TextInputs(source, tower.config)
+    blocks = candidate_blocks(tower.transformer, tower.config)
+    dtype = next(tower.transformer.parameters()).dtype
+    batch = inputs.batch([inputs.trial()])
+    batch = {name: part.to(dtype) if part.is_floating_point() else part for name, part in batch.items()}
+    with source.failures(), torch.inference_mode():
+        hidden, whole = tower.read(batch, blocks, (*blocks.layers, *AT_END))
+    has = {
+        "joint": "joint" in whole and whole["joint"].ndim == 2 and not random_joint,
+        "pooler": "pooler" in whole and not random_pooler,
+    }
+    pixels, final = batch.get("pixel_values"), hidden["final"]
+    return DualSide(
+        tower,
+        inputs,
+        depth_of(blocks, tower.config, hidden, final),
+        None if pixels is None else layout_of(tower.transformer, tower.config, pixels, final),
+        tuple(name for name, there in has.items() if there),
+    )

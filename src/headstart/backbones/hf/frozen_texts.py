@@ -1,26 +1,129 @@
-"""A text model in memory and frozen: from tokens to hidden states."""
+"""Text encoders: loaded, tried once, and frozen; from tokens to hidden states."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from headstart.backbones.freezing import grad_context, is_int8
+from headstart.backbones.hf.models import Depth, candidate_blocks, depth_of
 from headstart.backbones.hf.packing import PLACES, find_packing, pack, trial_texts, unpack, varlen_attention
 from headstart.backbones.pooling import pool
-from headstart.backbones.unpadded import run_unpadded
+from headstart.errors import BackboneError
 from headstart.types import AT_END, Activations, Positions
 
 if TYPE_CHECKING:
     import torch
 
+    from headstart.backbones.hf.models import HubModel
     from headstart.backbones.hf.packing import Attend, Packing
-    from headstart.backbones.hf.text_encoders import TextEncoder
-    from headstart.backbones.hf.tokenizing import TextInput
+    from headstart.backbones.hf.tokens import TextInput
     from headstart.contracts import Change
     from headstart.errors import SampleError
     from headstart.types import Payload
+
+
+POOLER = "pooler"
+ENCODER_CLASSES = ("t5", "mt5", "umt5")  # these have a class that never loads the decoder
+TRIAL_LENGTH = 12
+
+
+@dataclass(frozen=True, slots=True)
+class TextEncoder:
+    """A text encoder in eval mode, and what a trial found in it."""
+
+    module: Any  # from tokens to hidden states; without the decoder of an encoder-decoder
+    config: Any  # of the whole model
+    missing: tuple[str, ...]  # the weights of it that the checkpoint does not have, which no feature reads
+    depth: Depth
+    is_causal: bool  # a position sees only what stands before it
+    has_pooler: bool  # it pools by itself, with weights of the checkpoint
+
+
+def load_text_encoder(source: HubModel) -> TextEncoder:
+    """Load a text encoder and try it once."""
+    import torch
+    import transformers
+
+    auto = transformers.AutoModel
+    if source.config.model_type in ENCODER_CLASSES:
+        auto = transformers.AutoModelForTextEncoding
+    model, missing = source.load(auto)
+    _check_takes_texts(source, model)
+    module = model.get_encoder() if model.config.is_encoder_decoder else model
+    missing = _of_part(model, module, missing)
+    needed = [name for name in missing if POOLER not in name]
+    if needed:
+        raise BackboneError(f"{source.spec} lacks weights that its features need: {needed[0]}")
+    if hasattr(module.config, "use_cache"):
+        module.config.use_cache = False  # nothing is generated, so keys and values need no keeping
+    with source.failures(), torch.inference_mode():
+        depth, is_causal, pools = _trial(source, module)
+    return TextEncoder(module, model.config, missing, depth, is_causal, pools and not missing)
+
+
+def _check_takes_texts(source: HubModel, model: Any) -> None:
+    takes = getattr(model, "main_input_name", "input_ids")
+    if takes != "input_ids" or model.get_input_embeddings() is None:
+        raise BackboneError(
+            f"{source.spec} is no text model: it is a {type(model).__name__}, which takes {takes}"
+        )
+
+
+def _of_part(model: Any, part: Any, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of a part's weights among those of the whole model."""
+    own = next(name for name, module in model.named_modules() if module is part)
+    prefix = f"{own}." if own else ""
+    return tuple(name.removeprefix(prefix) for name in names if name.startswith(prefix))
+
+
+def _trial(source: HubModel, module: Any) -> tuple[Depth, bool, bool]:
+    """What one text and another one that begins alike show: depth, direction, pooler."""
+    import torch
+
+    vocabulary = module.get_input_embeddings().weight.shape[0]
+    ids = (torch.arange(TRIAL_LENGTH) * 3 + 2) % vocabulary
+    changed = torch.where(torch.arange(TRIAL_LENGTH) < TRIAL_LENGTH // 2, ids, (ids + 1) % vocabulary)
+    config = module.config.get_text_config()
+    blocks = candidate_blocks(module, config)
+    with blocks.kept([str(number) for number in range(len(blocks) + 1)] if len(blocks) else []) as kept:
+        output = _run(module, ids)
+    other = _run(module, changed)
+    if not hasattr(output, "last_hidden_state"):
+        raise BackboneError(
+            f"{source.spec} is no text encoder: {type(module).__name__} gives no hidden state a token"
+        )
+    final = output.last_hidden_state
+    if not torch.allclose(final, _run(module, ids).last_hidden_state, equal_nan=True):
+        # Reformer hashes at random, also in eval mode.
+        raise BackboneError(
+            f"{source.spec} gives other numbers each time it reads a text, so its features cannot be kept"
+        )
+    pools = getattr(output, "pooler_output", None) is not None
+    return depth_of(blocks, config, kept, final), _begin_alike(final, other.last_hidden_state), pools
+
+
+def _run(module: Any, ids: torch.Tensor) -> Any:
+    import torch
+
+    return module(input_ids=ids[None], attention_mask=torch.ones_like(ids)[None])
+
+
+def _begin_alike(first: torch.Tensor, second: torch.Tensor) -> bool:
+    """Whether the common beginning of two texts has the same hidden states, up to rounding.
+
+    Most of the values are asked, relative to themselves: a few huge ones of a language model would hide
+    all others, and the experts of a mixture may round otherwise when other tokens join them.
+    """
+    import torch
+
+    half = TRIAL_LENGTH // 2
+    a, b = first[:, :half].float(), second[:, :half].float()
+    change = (a - b).abs() / a.abs().clamp(min=torch.finfo(torch.float32).tiny)
+    return bool(change.median() <= 4 * torch.finfo(first.dtype).eps)
+
 
 CPU_TOKENS = 512  # a batch; more than about 1,000 fall out of a core's cache
 GPU_TOKENS = 16_384
@@ -30,17 +133,9 @@ WIDTHS = 16  # padded texts on a GPU have a multiple of it
 class FrozenTextModel:
     """A text encoder with its tokenizer, in memory and frozen.
 
-    Parameters
-    ----------
-    encoder : TextEncoder
-        On its device.
-    text_input : TextInput
-    n_skipped : int
-        Positions at the beginning that take no part in a pooling: those of a prompt.
-    head : torch.nn.Module, optional
-        What follows the pooling.
-    head_tap : str
-        The canonical tap that the head reads.
+    ``encoder``: on its device; ``n_skipped``: positions at the beginning that take no part in a pooling:
+    those of a prompt; ``head``: what follows the pooling; ``head_tap``: the canonical tap that the head
+    reads.
     """
 
     def __init__(
@@ -194,3 +289,48 @@ def fill_values(tokenizer: Any, module: Any) -> dict[str, int]:
     tokens = (tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id)
     usable = [token for token in tokens if isinstance(token, int) and token < n_rows]
     return {"input_ids": usable[0] if usable else 0, "token_type_ids": tokenizer.pad_token_type_id}
+
+
+Batch: TypeAlias = "Mapping[str, torch.Tensor]"
+
+
+def run_unpadded(run: Callable[[Batch], Activations], batch: Batch, mask: str) -> Activations:
+    """Run a model once for each length in a batch, and put the parts together as if it had run once.
+
+    ``run``: the forward pass; ``batch`` (B, T): padded on the right; ``mask``: its entry that says which
+    positions are no padding.
+    """
+    import torch
+
+    lengths = batch[mask].sum(dim=1)
+    groups = [torch.nonzero(lengths == n).flatten() for n in torch.unique(lengths)]
+    parts = []
+    for rows in groups:
+        n = int(lengths[rows[0]])
+        parts.append(run({name: part[rows, :n] for name, part in batch.items()}))
+    if len(parts) == 1:
+        return parts[0]
+    order = torch.argsort(torch.cat(groups))
+    return Activations(
+        {layer: _join_positions([part.layers[layer] for part in parts], order) for layer in parts[0].layers},
+        {tap: torch.cat([part.whole[tap] for part in parts])[order] for tap in parts[0].whole},
+    )
+
+
+def _join_positions(parts: Sequence[Positions], order: torch.Tensor) -> Positions:
+    """Positions of several lengths, padded to the longest."""
+    import torch
+
+    width = max(part.hidden.shape[1] for part in parts)
+
+    def padded(tensor: torch.Tensor) -> torch.Tensor:
+        more = [0] * (2 * (tensor.ndim - 2)) + [0, width - tensor.shape[1]]
+        return torch.nn.functional.pad(tensor, more)
+
+    masks = [part.mask for part in parts if part.mask is not None]
+    class_tokens = [part.cls for part in parts if part.cls is not None]
+    return Positions(
+        torch.cat([padded(part.hidden) for part in parts])[order],
+        torch.cat([padded(mask) for mask in masks])[order] if masks else None,
+        torch.cat(class_tokens)[order] if class_tokens else None,
+    )

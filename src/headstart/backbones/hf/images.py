@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.backbones.blocks import read_blocks
-from headstart.backbones.digest import n_parameters, weights_digest
-from headstart.backbones.freezing import freeze
-from headstart.backbones.hf.anatomy import Depth, Layout, candidate_blocks, depth_of, layout_of
-from headstart.backbones.hf.image_processors import ImageProcessor, refuse_text_options, trial_images
-from headstart.backbones.hf.models import HubModel, departures
+from headstart.backbones.freezing import freeze, n_parameters, weights_digest
+from headstart.backbones.hf.models import (
+    Depth,
+    HubModel,
+    HubPart,
+    Layout,
+    candidate_blocks,
+    departures,
+    depth_of,
+    layout_of,
+)
 from headstart.backbones.images import FrozenImageModel
-from headstart.errors import BackboneError
+from headstart.backbones.portable import Portable, reading_of, without_pooler
+from headstart.errors import BackboneError, ConfigError
 from headstart.types import AT_END, Activations, BackboneInfo
 
 if TYPE_CHECKING:
     import torch
+    from PIL import Image
 
     from headstart.backbones.options import BackboneOptions
-    from headstart.backbones.portable import Portable
-    from headstart.backbones.tunable import BackboneSaver
-    from headstart.types import Precision
+    from headstart.backbones.portable import BackboneSaver
+    from headstart.types import Json, Precision
+
 
 POOLER = "pooler."
 UNREAD = "mask_token"  # takes part in pretraining only
@@ -32,16 +41,11 @@ UNREAD = "mask_token"  # takes part in pretraining only
 
 @dataclass(frozen=True, slots=True)
 class Anatomy:
-    """What a trial found in a vision model.
-
-    Parameters
-    ----------
-    has_pooler, trained_pooler : bool
-        Whether it pools by itself with weights that it has (or needs none), and whether it has weights.
-    """
+    """What a trial found in a vision model."""
 
     layout: Layout
     depth: Depth
+    # Whether it pools by itself with weights that it has (or needs none), and whether it has weights.
     has_pooler: bool
     trained_pooler: bool
 
@@ -58,27 +62,12 @@ class Anatomy:
         return tuple(own + finals if pooler_first else finals + own)
 
 
-class ImageBackbone:
-    """A vision model of transformers.
+class ImageBackbone(HubPart):
+    """A vision model of transformers."""
 
-    Parameters
-    ----------
-    source : HubModel
-    options : BackboneOptions
-    """
-
-    def __init__(self, source: HubModel, options: BackboneOptions) -> None:
-        self.spec = source.spec
-        self._source = source
-        refuse_text_options(options, f"{self.spec}, which takes images")
-
-    def cache_key(self) -> Mapping[str, Any]:
-        """Spec, options and the versions that could resolve it otherwise."""
-        return self._source.cache_key()
-
-    def source_files(self) -> Sequence[Path]:
-        """All files of the model's folder, as far as they lie on this machine."""
-        return self._source.source_files()
+    def __init__(self, source: HubModel) -> None:
+        super().__init__(source)
+        refuse_text_options(source.options, f"{self.spec}, which takes images")
 
     def resolve(self) -> BackboneInfo:
         """Load the model and describe it."""
@@ -89,7 +78,7 @@ class ImageBackbone:
             modality="image",
             weights=weights_digest(model, missing),
             architecture={"library": "transformers", "config": departures(model.config)},
-            preprocessing={"library": "transformers", **self._processor.description},
+            preprocessing=self._processor.description,
             taps=self._anatomy.taps,
             n_layers=depth.n_layers,
             first_layer=depth.first_layer,
@@ -110,18 +99,10 @@ class ImageBackbone:
 
     def tunable(self, tap: str) -> BackboneSaver:
         """A folder as transformers keeps it, with its image processor."""
-
-        def keep(folder: Path) -> tuple[str, BackboneOptions]:
-            self._loaded[0].save_pretrained(str(folder))
-            self._processor.save(folder)
-            return f"hf:{folder}", self._source.options
-
-        return keep
+        return self.saver(self._loaded[0], self._processor.save, self._options)
 
     def portable(self, tap: str) -> Portable:
         """The model as transformers makes it, with its image processor."""
-        from headstart.backbones.portable import Portable, reading_of, without_pooler
-
         model, n_prefix = self._loaded[0], self._anatomy.layout.n_prefix
         arguments = without_pooler(model, tap)
         reading = reading_of(tap, n_prefix=n_prefix, has_cls=bool(n_prefix), arguments=arguments)
@@ -178,3 +159,80 @@ def _read(module: Any, anatomy: Anatomy, batch: torch.Tensor, reads: Collection[
     hidden = {**kept, "final": output.last_hidden_state} if to_the_end else kept
     whole = {"pooler": output.pooler_output.flatten(1)} if to_the_end and anatomy.has_pooler else {}
     return Activations({layer: anatomy.layout.positions(states) for layer, states in hidden.items()}, whole)
+
+
+TRIAL_SIZES = ((48, 32), (32, 48))  # a processor that keeps the shape of a picture shows itself on these
+
+# What a processor writes of itself that changes no pixel.
+_INERT = {
+    "image_processor_type", "feature_extractor_type", "processor_class", "_processor_class", "_name_or_path",
+    "return_tensors", "data_format", "input_data_format", "device", "disable_grouping", "use_fast",
+}  # fmt: skip
+
+
+class ImageProcessor:
+    """The image processor that transformers itself would use for a model."""
+
+    def __init__(self, source: HubModel) -> None:
+        import transformers
+
+        self._processor = source.part(transformers.AutoImageProcessor)
+        with source.failures():
+            shapes = {tuple(part.shape) for part in (self(trial)["pixel_values"] for trial in trial_images())}
+        if len(shapes) > 1:
+            raise BackboneError(
+                f"the image processor of {source.spec} ({self._name}) keeps the shape of a picture, and a "
+                "batch needs one size; set do_center_crop or a height and a width in its "
+                "preprocessor_config.json"
+            )
+
+    def __call__(self, image: Image.Image) -> dict[str, torch.Tensor]:
+        """What the model takes of one RGB picture, without a batch dimension."""
+        made = self._processor(images=image, return_tensors="pt")
+        return {name: tensor[0] for name, tensor in made.items()}
+
+    def pixels(self, image: Image.Image) -> torch.Tensor:
+        """One RGB picture as a float tensor (3, H, W)."""
+        return self(image)["pixel_values"]
+
+    def save(self, folder: Path) -> None:
+        """Write it into a folder, as transformers keeps it."""
+        self._processor.save_pretrained(folder)
+
+    @property
+    def description(self) -> dict[str, Json]:
+        """Its class, what it computes with, and every setting that can change a number."""
+        settings = json.loads(self._processor.to_json_string())
+        kept = {name: value for name, value in settings.items() if value is not None and name not in _INERT}
+        return {"library": "transformers", "class": self._name, "backend": self._backend, **kept}
+
+    @property
+    def _name(self) -> str:
+        # transformers 4 calls `…Fast` what 5 calls by the plain name, and 5 calls `…Pil` what 4 did.
+        return type(self._processor).__name__.removesuffix("Fast").removesuffix("Pil")
+
+    @property
+    def _backend(self) -> str:
+        """Torchvision and Pillow resize differently: the same settings give other pixels."""
+        own = getattr(self._processor, "backend", None)
+        fast = type(self._processor).__name__.endswith("Fast")
+        return own if isinstance(own, str) else "torchvision" if fast else "pil"
+
+
+def refuse_text_options(options: BackboneOptions, what: str) -> None:
+    """Refuse options of texts where images are read: they would be ignored."""
+    for name in ("max_length", "prompt"):
+        if name in options.given():
+            raise ConfigError(f"--{name.replace('_', '-')} means nothing to {what}; leave it out")
+
+
+def trial_images() -> list[Any]:
+    """Two small pictures, wide and tall, to learn what a model makes of any."""
+    import numpy as np
+    from PIL import Image
+
+    made = []
+    for width, height in TRIAL_SIZES:
+        ramp = np.arange(width * height * 3, dtype=np.uint32).reshape(height, width, 3)
+        made.append(Image.fromarray((ramp * 7 % 251).astype(np.uint8)))
+    return made

@@ -1,23 +1,36 @@
-"""What all models of transformers share: where they lie, how they load, what their configuration says."""
+"""What all models of transformers share: where they lie, how they load, what their configuration and a trial say."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.backbones.hub import fetch_file, hub_commit, hub_files, hub_folder, is_offline
-from headstart.backbones.loading import loading_failures
+from headstart.backbones.blocks import Blocks, block_list
+from headstart.backbones.hub import (
+    fetch_file,
+    hub_commit,
+    hub_files,
+    hub_folder,
+    is_offline,
+    loading_failures,
+)
 from headstart.backbones.options import side_of
 from headstart.errors import WeightsUnavailableError
 from headstart.network import hub_is_reachable
+from headstart.types import Positions
 
 if TYPE_CHECKING:
+    import torch
+
     from headstart.backbones.options import BackboneOptions
+    from headstart.backbones.portable import BackboneSaver
+
 
 REMEDY = "check the name or the folder, fetch it where there is a network, or choose a bundled: backbone"
 
@@ -30,16 +43,7 @@ _INERT = {
 
 
 class HubModel:
-    """A model of transformers, by a local folder or by its name on the hub.
-
-    Parameters
-    ----------
-    spec : str
-        As the user wrote it.
-    name : str
-        A folder, or a name on the hub.
-    options : BackboneOptions
-    """
+    """A model of transformers, by a local folder or by its name on the hub."""
 
     def __init__(self, spec: str, name: str, options: BackboneOptions) -> None:
         self.spec = spec
@@ -99,13 +103,7 @@ class HubModel:
         return [folder, *sorted(path for path in inside if path.is_file() or path.is_dir())]
 
     def load(self, auto: Any, **arguments: Any) -> tuple[Any, tuple[str, ...]]:
-        """The model by one of transformers' classes, in eval mode, and what the checkpoint lacks of it.
-
-        Raises
-        ------
-        BackboneError
-            It cannot be loaded.
-        """
+        """The model by one of transformers' classes, in eval mode, and what the checkpoint lacks of it."""
         with self.failures():
             model, report = auto.from_pretrained(
                 self.name, dtype="auto", output_loading_info=True, **self.where(), **arguments
@@ -154,6 +152,51 @@ class HubModel:
         return loading_failures(self.spec, self.options.offline, REMEDY)
 
 
+class HubPart:
+    """What the backbones of transformers share, whatever they read of a model."""
+
+    def __init__(self, source: HubModel) -> None:
+        self.spec = source.spec
+        self._source = source
+        self._options = source.options
+
+    def cache_key(self) -> Mapping[str, Any]:
+        """Spec, options and the versions that could resolve it otherwise."""
+        return self._source.cache_key()
+
+    def source_files(self) -> Sequence[Path]:
+        """All files of the model's folder, as far as they lie on this machine."""
+        return self._source.source_files()
+
+    def saver(
+        self, module: Any, save_inputs: Callable[[Path], None], options: BackboneOptions
+    ) -> BackboneSaver:
+        """Writes a model and what prepares its inputs, as transformers keeps them."""
+
+        def save(folder: Path) -> tuple[str, BackboneOptions]:
+            module.save_pretrained(str(folder))
+            save_inputs(folder)
+            return f"hf:{folder}", options
+
+        return save
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Without the bars and remarks of transformers, which say nothing that we do not."""
+    from transformers.utils import logging
+
+    verbosity, has_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if has_bars:
+            logging.enable_progress_bar()
+
+
 def departures(config: Any) -> dict[str, Any]:
     """Where a configuration departs from its class's defaults.
 
@@ -168,3 +211,95 @@ def departures(config: Any) -> dict[str, Any]:
     return {"model_type": config.model_type} | {
         name: value for name, value in changed.items() if name not in _INERT
     }
+
+
+PATCH_POOLINGS = ("mean", "max", "gem")
+_TOKENS = ("cls_token", "class_embedding", "class_token", "distillation_token", "register_tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How the positions of an image model are laid out."""
+
+    # The tokens before the patches: the class token, then a distillation token or registers.
+    n_prefix: int = 0
+    reads_patches: bool = True  # whether what follows them is one position a patch
+
+    @property
+    def poolings(self) -> tuple[str, ...]:
+        """What can be read of a layer."""
+        return (("cls",) if self.n_prefix else ()) + (PATCH_POOLINGS if self.reads_patches else ())
+
+    def positions(self, hidden: torch.Tensor, mask: torch.Tensor | None = None) -> Positions:
+        """Patches to pool and the class token; a map (B, C, H, W) gives a position a pixel."""
+        if hidden.ndim == 4:
+            return Positions(hidden.flatten(2).transpose(1, 2))
+        cls = hidden[:, 0] if self.n_prefix else None
+        return Positions(hidden[:, self.n_prefix :], mask, cls)
+
+
+def layout_of(tower: torch.nn.Module, config: Any, pixels: torch.Tensor, final: torch.Tensor) -> Layout:
+    """The layout of a model's last hidden state.
+
+    ``config``: of the tower; ``pixels``, ``final``: of one forward pass: what entered, and the last hidden
+    state.
+    """
+    if final.ndim != 3:
+        return Layout()
+    named = ((name.rpartition(".")[2], parameter) for name, parameter in tower.named_parameters())
+    n_prefix = sum(tensor.numel() // tensor.shape[-1] for name, tensor in named if name in _TOKENS)
+    n_patches = _n_patches(config, pixels)
+    n_found = final.shape[1] - n_prefix
+    # YOLOS puts detection tokens after the patches: nothing says which positions are which.
+    return Layout(n_prefix, not n_prefix or n_patches is None or n_found == n_patches)
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """Which layers of a model can be read by number."""
+
+    blocks: Blocks
+    # 1 for stages of different widths, where what enters the first is not like what leaves it.
+    first_layer: int = 0
+    closing_norm: bool = True  # as in `BackboneInfo`
+
+    @property
+    def n_layers(self) -> int:
+        """The number of the last layer; 0: none can be read."""
+        return len(self.blocks)
+
+
+def candidate_blocks(tower: torch.nn.Module, config: Any) -> Blocks:
+    """The blocks, or the stages of a hierarchical model; whether they can be read shows in a trial."""
+    depths = getattr(config, "depths", None)
+    n_blocks = len(depths) if depths else getattr(config, "num_hidden_layers", None)
+    return Blocks(tuple(block_list(tower, n_blocks)))
+
+
+def depth_of(blocks: Blocks, config: Any, kept: Mapping[str, torch.Tensor], final: torch.Tensor) -> Depth:
+    """What can be read by number, after a trial that kept every layer.
+
+    ``config``: of the tower; ``kept``: what each layer gave; ``final``: the last hidden state of the same
+    forward pass.
+    """
+    import torch
+
+    staged = bool(getattr(config, "depths", None))
+    layers = [kept.get(str(number)) for number in range(int(staged), len(blocks) + 1)]
+    like_final = [
+        layer is not None and layer.ndim == final.ndim and (staged or layer.shape == final.shape)
+        for layer in layers
+    ]
+    if not blocks.modules or not all(like_final):
+        return Depth(Blocks())
+    last = layers[-1]
+    assert last is not None
+    return Depth(blocks, int(staged), closing_norm=last is not final and not torch.equal(last, final))
+
+
+def _n_patches(config: Any, pixels: torch.Tensor) -> int | None:
+    size = getattr(config, "patch_size", None)
+    if size is None or pixels.ndim != 4:
+        return None
+    height, width = size if isinstance(size, list | tuple) else (size, size)
+    return int((pixels.shape[-2] // height) * (pixels.shape[-1] // width))

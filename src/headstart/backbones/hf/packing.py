@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from headstart.backbones.hf.models import quietly
 from headstart.types import Activations
 
 if TYPE_CHECKING:
@@ -31,15 +32,9 @@ FOREIGN = ("position_bias", "softcap", "s_aux")  # what an attention may be aske
 
 @dataclass(frozen=True, slots=True)
 class Sequences:
-    """Where the texts of a row begin and end.
+    """Where the texts of a row begin and end."""
 
-    Parameters
-    ----------
-    cumulative : Tensor of int32, shape (B + 1,)
-        Where each begins, and the end of the last.
-    """
-
-    cumulative: torch.Tensor
+    cumulative: torch.Tensor  # where each begins, and the end of the last
     longest: int
 
 
@@ -88,38 +83,11 @@ def varlen_attention() -> Attend | None:
     return attend
 
 
-def portable_attention(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    sequences: Sequences,
-    scale: float | None,
-    window: int | None,
-) -> torch.Tensor:
-    """The same on any device, text by text."""
-    import torch
-    from torch.nn.functional import scaled_dot_product_attention as attention
-
-    parts = []
-    for start, end in pairwise(sequences.cumulative.tolist()):
-        q, k, v = (part[start:end].transpose(0, 1) for part in (query, key, value))
-        places = torch.arange(end - start, device=query.device)
-        near = None if window is None else (places[:, None] - places).abs() <= window
-        parts.append(attention(q, k, v, attn_mask=near, scale=scale).transpose(0, 1))
-    return torch.cat(parts)
-
-
 def pack(prepared: Sequence[Mapping[str, Any]], names: Sequence[str], first: int) -> dict[str, torch.Tensor]:
     """Prepared texts as one row.
 
-    Parameters
-    ----------
-    prepared : sequence of mapping
-        By name, a number a token.
-    names : sequence of str
-        What the model takes of them.
-    first : int
-        The number of the first position.
+    ``prepared``: by name, a number a token; ``names``: what the model takes of them; ``first``: the number of
+    the first position.
     """
     import torch
 
@@ -141,16 +109,10 @@ def pack(prepared: Sequence[Mapping[str, Any]], names: Sequence[str], first: int
 
 @dataclass(frozen=True, slots=True)
 class Packing:
-    """How a model is run over packed texts.
-
-    Parameters
-    ----------
-    first : int
-        The number of the first position: 0, or what RoBERTa counts from.
-    """
+    """How a model is run over packed texts."""
 
     attend: Attend
-    first: int = 0
+    first: int = 0  # the number of the first position: 0, or what RoBERTa counts from
 
     def run(self, module: Any, batch: Mapping[str, torch.Tensor]) -> Any:
         """The output of a model for a packed batch; its hidden states are of shape (1, T, D)."""
@@ -178,19 +140,12 @@ class Trial(Protocol):
 def find_packing(module: Any, attend: Attend, firsts: Collection[int], trial: Trial) -> Packing | None:
     """How a model can be run over packed texts; None: it cannot, and is left as it was.
 
-    Parameters
-    ----------
-    module : torch.nn.Module
-        A model of transformers.
-    attend : Attend
-    firsts : collection of int
-        What the number of a first position could be.
-    trial : Trial
+    ``module``: a model of transformers; ``firsts``: what the number of a first position could be.
     """
     import torch
 
     before = module.config._attn_implementation
-    with _quietly(), contextlib.suppress(Exception), torch.inference_mode():
+    with quietly(), contextlib.suppress(Exception), torch.inference_mode():
         expected = trial(None)
         _register()
         module.set_attn_implementation(NAME)
@@ -199,7 +154,7 @@ def find_packing(module: Any, attend: Attend, firsts: Collection[int], trial: Tr
             with contextlib.suppress(Exception):  # it cannot be packed: any error says so
                 if _agree(trial(packing), expected):
                     return packing
-    with _quietly(), contextlib.suppress(Exception):
+    with quietly(), contextlib.suppress(Exception):
         module.set_attn_implementation(before)
     return None
 
@@ -255,16 +210,3 @@ def _register() -> None:
 
     AttentionInterface.register(NAME, attention)
     AttentionMaskInterface.register(NAME, mask)
-
-
-@contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    """Without transformers' warning that a model has an attention of its own: the trial tells."""
-    from transformers.utils import logging
-
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)

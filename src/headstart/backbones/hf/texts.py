@@ -2,60 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.backbones.digest import n_parameters, weights_digest
-from headstart.backbones.freezing import freeze
-from headstart.backbones.hf.models import HubModel, departures
-from headstart.backbones.hf.sentence_settings import SentenceSettings, sentence_settings
-from headstart.backbones.hf.text_encoders import TextEncoder, load_text_encoder
-from headstart.backbones.hf.tokenizer_files import tokenizer_digest
-from headstart.backbones.hf.tokenizing import TextInput, lower_cased, puts_class_first
+from headstart.backbones.freezing import freeze, n_parameters, weights_digest
+from headstart.backbones.hf.frozen_texts import (
+    ENCODER_CLASSES,
+    FrozenTextModel,
+    TextEncoder,
+    fill_values,
+    load_text_encoder,
+)
+from headstart.backbones.hf.models import HubModel, HubPart, departures
+from headstart.backbones.hf.tokens import TextInput, lower_cased, puts_class_first, tokenizer_digest
+from headstart.backbones.portable import Portable, reading_of, refuse_prompt, without_pooler
 from headstart.errors import ConfigError
 from headstart.types import BackboneInfo
 
 if TYPE_CHECKING:
-    from headstart.backbones.hf.frozen_texts import FrozenTextModel
-    from headstart.backbones.hf.sentence_head import SentenceHead
-    from headstart.backbones.options import BackboneOptions
-    from headstart.backbones.portable import Portable
-    from headstart.backbones.tunable import BackboneSaver
+    from headstart.backbones.hf.sentence import SentenceHead, SentenceSettings
+    from headstart.backbones.portable import BackboneSaver
     from headstart.types import Precision
+
 
 UNBOUNDED = 1_000_000  # transformers writes 10^30 where a tokenizer knows no limit
 FALLBACK_LENGTH = 512
 POOLINGS = ("mean", "cls", "max", "eos", "gem", "sqrt", "weighted")
 
 
-class TextBackbone:
-    """A text model of transformers: an encoder, an encoder-decoder's encoder, or a language model.
-
-    Parameters
-    ----------
-    spec : str
-        As the user wrote it.
-    name : str
-        A folder, or a name on the hub.
-    options : BackboneOptions
-    """
-
-    def __init__(self, spec: str, name: str, options: BackboneOptions) -> None:
-        self.spec = spec
-        self._source = HubModel(spec, name, options)
-        self._options = options
-
-    def cache_key(self) -> Mapping[str, Any]:
-        """Spec, options and the versions that could resolve it otherwise."""
-        return self._source.cache_key()
-
-    def source_files(self) -> Sequence[Path]:
-        """All files of the model's folder, as far as they lie on this machine."""
-        return self._source.source_files()
+class TextBackbone(HubPart):
+    """A text model of transformers: an encoder, an encoder-decoder's encoder, or a language model."""
 
     def resolve(self) -> BackboneInfo:
         """Load the model and describe it."""
@@ -77,8 +56,6 @@ class TextBackbone:
 
     def load(self, device: str, precision: Precision) -> FrozenTextModel:
         """The model, frozen, on a device."""
-        from headstart.backbones.hf.frozen_texts import FrozenTextModel
-
         freeze(self._encoder.module, device, precision)
         # It runs once a sample, not once a token: int8 would save nothing there.
         head_precision: Precision = "fp32" if precision == "int8" else precision
@@ -89,10 +66,8 @@ class TextBackbone:
     def tunable(self, tap: str) -> BackboneSaver:
         """A folder as transformers keeps it, with its tokenizer.
 
-        Raises
-        ------
-        ConfigError
-            Dense layers behind the pooling are read, or the tokens of a prompt take no part in it.
+        Raises `ConfigError` if dense layers behind the pooling are read, or the tokens of a prompt take no part
+        in it.
         """
         self._check_alone(tap)
         if self._n_skipped:
@@ -100,27 +75,14 @@ class TextBackbone:
                 f"{self.spec} pools without the tokens of its prompt, which a tuned model would not know; extract with "
                 "--prompt '' and train on that"
             )
-
-        def keep(folder: Path) -> tuple[str, BackboneOptions]:
-            self._encoder.module.save_pretrained(str(folder))
-            self._save_tokenizer(folder)
-            return f"hf:{folder}", replace(
-                self._options, max_length=self._max_length, prompt=self._prompt or None
-            )
-
-        return keep
+        options = replace(self._options, max_length=self._max_length, prompt=self._prompt or None)
+        return self.saver(self._encoder.module, self._save_tokenizer, options)
 
     def portable(self, tap: str) -> Portable:
         """The encoder as transformers makes it, with its tokenizer.
 
-        Raises
-        ------
-        ConfigError
-            Something stands before its texts, or dense layers behind the pooling are read.
+        Raises `ConfigError` if something stands before its texts, or dense layers behind the pooling are read.
         """
-        from headstart.backbones.hf.text_encoders import ENCODER_CLASSES
-        from headstart.backbones.portable import Portable, reading_of, refuse_prompt, without_pooler
-
         refuse_prompt(self._prompt)
         self._check_alone(tap)
         encoder = self._encoder
@@ -144,8 +106,6 @@ class TextBackbone:
 
     def _save_tokenizer(self, folder: Path) -> None:
         """As it is used here: cut at the same length, and padded on the right with a token that the model has."""
-        from headstart.backbones.hf.frozen_texts import fill_values
-
         tokenizer = self._loaded_tokenizer[0]
         fill = fill_values(tokenizer, self._encoder.module)["input_ids"]
         tokenizer.pad_token = tokenizer.convert_ids_to_tokens(fill)
@@ -155,6 +115,8 @@ class TextBackbone:
 
     @cached_property
     def _settings(self) -> SentenceSettings:
+        from headstart.backbones.hf.sentence import sentence_settings
+
         return sentence_settings(self._source)
 
     @cached_property
@@ -172,7 +134,7 @@ class TextBackbone:
     def _head(self) -> SentenceHead | None:
         if not self._settings.steps:
             return None
-        from headstart.backbones.hf.sentence_head import sentence_head
+        from headstart.backbones.hf.sentence import sentence_head
 
         return sentence_head(self._source, self._settings.steps)
 

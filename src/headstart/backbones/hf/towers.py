@@ -1,18 +1,31 @@
-"""The towers of a dual encoder: CLIP, SigLIP, BLIP and their kin, whole or one side alone."""
+"""The towers of a dual encoder, whole or one side alone, and what they take: pictures and texts."""
 
 from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from headstart.backbones.blocks import Blocks
+from headstart.backbones.hf.images import ImageProcessor, trial_images
+from headstart.backbones.hf.texts import FALLBACK_LENGTH, UNBOUNDED
+from headstart.backbones.hf.tokens import TextInput, puts_class_first, tokenizer_digest
+from headstart.backbones.images import prepare_images
+from headstart.errors import ConfigError
 from headstart.types import AT_END
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
+
+    from headstart.backbones.hf.models import HubModel
+    from headstart.contracts import Change
+    from headstart.errors import SampleError
+    from headstart.types import Json
+
 
 Side: TypeAlias = Literal["image", "text"]
 Inputs: TypeAlias = "Mapping[str, torch.Tensor]"
@@ -30,23 +43,6 @@ _ALONE: dict[Side, str] = {"image": "_vision_model", "text": "_text_model"}
 # What compares the two sides, or joins them: no feature of either reads it.
 _JOINING = ("itm_head", "text_decoder")
 _BETWEEN = ("logit_scale", "logit_bias", "temperature", *(f"{name}." for name in _JOINING))
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What one forward pass of a tower gave.
-
-    Parameters
-    ----------
-    hidden : mapping of str to Tensor
-        By layer: ``final`` is the tower's last hidden state; absent where the pass stopped before.
-    pooled, joint : Tensor of shape (B, D), optional
-        The tower's own pooling, and its projection into the joint space.
-    """
-
-    hidden: Mapping[str, torch.Tensor]
-    pooled: torch.Tensor | None
-    joint: torch.Tensor | None
 
 
 class _Outcome(threading.local):
@@ -67,31 +63,17 @@ class _Outcome(threading.local):
 
 @dataclass(frozen=True)
 class Tower:
-    """One side of a dual encoder.
-
-    Parameters
-    ----------
-    transformer : torch.nn.Module
-        Gives a last hidden state and, mostly, a pooled one.
-    config
-        Of the transformer.
-    call : callable
-        Runs the transformer as the library does, and gives the joint vectors if there are any.
-    takes : collection of str
-        The names of the inputs that ``call`` knows.
-    prefixes : tuple of str
-        Of the weights that the side reads; empty: all of the model's.
-    names : mapping of str to str
-        What the model calls its ``transformer``, and the method that gives joint ``features``; empty: it is the
-        transformer itself, or has no such method.
-    """
+    """One side of a dual encoder."""
 
     side: Side
-    transformer: torch.nn.Module
-    config: Any
+    transformer: torch.nn.Module  # gives a last hidden state and, mostly, a pooled one
+    config: Any  # of the transformer
+    # Runs the transformer as the library does, and gives the joint vectors if there are any.
     call: Callable[..., torch.Tensor | None]
-    takes: Collection[str]
-    prefixes: tuple[str, ...] = ()
+    takes: Collection[str]  # the names of the inputs that ``call`` knows
+    prefixes: tuple[str, ...] = ()  # of the weights that the side reads; empty: all of the model's
+    # What the model calls its ``transformer``, and the method that gives joint ``features``; empty: it is the
+    # transformer itself, or has no such method.
     names: Mapping[str, str] = field(default_factory=dict)
     _outcome: _Outcome = field(default_factory=lambda: _Outcome(), repr=False)
 
@@ -99,16 +81,23 @@ class Tower:
         # For good, and by thread, as with the hooks of `Blocks`: several threads may run it at once.
         self.transformer.register_forward_hook(self._outcome.sees)
 
-    def read(self, inputs: Inputs, blocks: Blocks, reads: Collection[str]) -> Reading:
-        """Run the side once, or up to the deepest layer wanted."""
+    def read(
+        self, inputs: Inputs, blocks: Blocks, reads: Collection[str]
+    ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+        """Run the side once, or up to the deepest layer wanted.
+
+        Gives hidden states by layer, of which ``final`` is the last; and where the pass came to its end, the
+        tower's own ``pooler`` and its ``joint`` projection, as far as there are any.
+        """
         to_the_end = any(name in AT_END for name in reads)
         joint = None
         with blocks.kept(reads, stop=not to_the_end) as kept:
             joint = self.run(inputs)
         if not to_the_end:
-            return Reading(kept, None, None)
+            return kept, {}
         final, pooled = self._outcome.taken()
-        return Reading({**kept, "final": final}, pooled, joint)
+        whole = {"joint": joint, "pooler": pooled}
+        return {**kept, "final": final}, {name: part for name, part in whole.items() if part is not None}
 
     def run(self, inputs: Inputs) -> torch.Tensor | None:
         """The joint vectors of a batch, if there are any."""
@@ -117,12 +106,8 @@ class Tower:
     def lacks(self, missing: Collection[str]) -> tuple[list[str], bool, bool]:
         """What a checkpoint's missing weights mean to this side.
 
-        Returns
-        -------
-        needed : list of str
-            Weights of the transformer itself: without them the side cannot be read at all.
-        pooler, projection : bool
-            Whether the pooler, or the way into the joint space, is random.
+        Gives ``needed``: weights of the transformer itself: without them the side cannot be read at all;
+        ``pooler, projection``: whether the pooler, or the way into the joint space, is random.
         """
         own = [name for name in missing if not self.prefixes or name.startswith(self.prefixes)]
         projection = [name for name in own if name.startswith(_dotted(_PROJECTION[self.side]))]
@@ -213,3 +198,125 @@ def _names(function: Callable[..., Any]) -> frozenset[str]:
 
 def _dotted(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(f"{name}." for name in names)
+
+
+MASK = "headstart_mask"
+"""Which positions of a batch are no padding; no model takes an input of this name."""
+
+# Trained on texts padded to one length, and pooled at the last position, padding or not.
+PADS_TO_MAX = ("siglip",)
+
+
+class ImageInputs(ImageProcessor):
+    """Pictures for the image side."""
+
+    max_length: int | None = None
+    prompt: str | None = None
+    pads_to_max = pads = has_cls = False
+
+    def trial(self) -> dict[str, torch.Tensor]:
+        """One prepared picture."""
+        return self(trial_images()[0])
+
+    def prepare(
+        self, payloads: Sequence[Any], changes: Sequence[Change | None] | None = None
+    ) -> list[Any | SampleError]:
+        """Decoded and transformed pictures, or the reason why one cannot be."""
+        return prepare_images(payloads, changes, self)
+
+    def length(self, prepared: Any) -> int:
+        """All pictures cost the same."""
+        return 1
+
+    def batch(self, prepared: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+        """One batch, and as ``MASK`` which patches are no padding (SigLIP 2 alone pads them)."""
+        import torch
+
+        inputs = {name: torch.stack([part[name] for part in prepared]) for name in prepared[0]}
+        mask = inputs.get("pixel_attention_mask")
+        return inputs if mask is None else {**inputs, MASK: mask.bool()}
+
+
+class TextInputs:
+    """Texts for the text side.
+
+    ``config``: of the text side. Raises `ConfigError` if ``--max-length`` is out of range, or the prompt leaves
+    no room for a text.
+    """
+
+    def __init__(self, source: HubModel, config: Any) -> None:
+        import transformers
+
+        self._tokenizer = source.part(transformers.AutoTokenizer)
+        self._digest = tokenizer_digest(path for path in source.files if path.parent == source.root)
+        self.prompt = source.options.prompt or None
+        self.max_length: int = self._limit(source, config)
+        self.has_cls = puts_class_first(self._tokenizer)
+        self._shows_mask = "attention_mask" in self._tokenizer.model_input_names
+        # Without a mask the model reads the padding: only one length makes a vector its text's own.
+        self.pads_to_max: bool = config.model_type.startswith(PADS_TO_MAX) or not self._shows_mask
+        self.pads = not self.pads_to_max  # to the longest of a batch
+        if self.pads:
+            self._tokenizer.padding_side = "right"
+        if self._tokenizer.pad_token_id is None:
+            self._tokenizer.pad_token = self._tokenizer.eos_token or self._tokenizer.unk_token
+        self._texts = TextInput(self._tokenizer, self.max_length, self.prompt or "")
+
+    def save(self, folder: Path) -> None:
+        """Write the tokenizer into a folder, as transformers keeps it, cut at the same length."""
+        self._tokenizer.model_max_length = self.max_length
+        self._tokenizer.save_pretrained(folder)
+
+    def _limit(self, source: HubModel, config: Any) -> int:
+        own = (self._tokenizer.model_max_length, getattr(config, "max_position_embeddings", None))
+        limits = [limit for limit in own if isinstance(limit, int) and 0 < limit < UNBOUNDED]
+        most, asked = min(limits, default=FALLBACK_LENGTH), source.options.max_length
+        special = self._tokenizer.num_special_tokens_to_add()
+        if asked is not None and not special < asked <= most:
+            raise ConfigError(
+                f"--max-length {asked} is out of range for the text side of {source.spec}: it takes "
+                f"{special + 1} to {most} tokens"
+            )
+        length = asked or most
+        if self.prompt and len(self._tokenizer(self.prompt)["input_ids"]) >= length:
+            raise ConfigError(
+                f"the prompt {self.prompt[:40]!r} leaves no room for a text in the {length} tokens of "
+                f"{source.spec}; shorten it"
+            )
+        return length
+
+    @property
+    def description(self) -> dict[str, Json]:
+        """All that decides what the model sees, but for its length and the prompt."""
+        padding = {"padding": f"max_length, {self._tokenizer.padding_side}"} if self.pads_to_max else {}
+        return {"tokenizer": self._digest, **padding}
+
+    def trial(self) -> Any:
+        """One prepared text."""
+        return self.prepare(["a trial"])[0]
+
+    def prepare(
+        self, payloads: Sequence[Any], changes: Sequence[Change | None] | None = None
+    ) -> list[Any | SampleError]:
+        """Token ids of each text after the prompt, cut to the maximal length."""
+        return self._texts.prepare(payloads, changes)
+
+    def length(self, prepared: Any) -> int:
+        """The number of tokens."""
+        return self.max_length if self.pads_to_max else len(prepared["input_ids"])
+
+    def batch(self, prepared: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+        """One batch, padded as the model wants it, and as ``MASK`` which tokens are no padding."""
+        inputs = dict(
+            self._tokenizer.pad(
+                [dict(part) for part in prepared],
+                padding="max_length" if self.pads_to_max else True,
+                max_length=self.max_length if self.pads_to_max else None,
+                return_attention_mask=True,
+                return_tensors="pt",
+            )
+        )
+        mask = inputs["attention_mask"].bool()
+        if not self._shows_mask:
+            inputs.pop("attention_mask")
+        return {**inputs, MASK: mask}

@@ -1,1 +1,0 @@
-"""Features out of a cache for other tools, and into it from elsewhere."""

@@ -1,0 +1,292 @@
+"""`cache verify`: is everything that is committed what it says it is? With repair, it is afterwards.
+
+Repair deletes nothing: what is corrupt goes to the trash. What may be moved concurrently is moved first and
+judged again where it lies then, so that a good file that took the bad one's place in between is put back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from headstart.arrow import keys_from_arrow
+from headstart.cache.commit import turn
+from headstart.cache.formats import open_shard
+from headstart.cache.layout import STATE_NAME
+from headstart.cache.maintenance.checks import Checked, Verdict, check_index, check_shard, check_state
+from headstart.cache.maintenance.trash import Trash
+from headstart.cache.recipe import Recipe
+from headstart.cache.set_state import in_force, state_names
+from headstart.cache.shards import DigestCheck, list_shards
+from headstart.cache.space import Space, open_space
+from headstart.cache.store import Cache
+from headstart.errors import FormatError, HeadstartError
+from headstart.files import PARTIAL, storage_errors, write_durably, write_json
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from headstart.cache.sets import FeatureSet
+    from headstart.contracts import Progress
+BEING_MADE = 120.0  # seconds for which a folder without a recipe may be one that is just being made
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong, and what was done about it; None if nothing was."""
+
+    place: str
+    problem: str
+    action: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What `verify` looked at and found."""
+
+    n_shards: int
+    n_rows: int
+    n_sets: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether nothing is wrong, or no longer."""
+        return all(finding.action for finding in self.findings)
+
+
+def verify(cache: Cache, progress: Progress, repair: bool = False) -> Verification:
+    """Read every shard and every set of a cache, whatever this machine has checked before.
+
+    With ``repair``, what is corrupt is taken out, so that the next extract computes just that. What a later version
+    wrote is left alone.
+    """
+    return _Run(cache, progress, Trash(cache.root) if repair else None).all()
+
+
+class _Run:
+    """One verification, with what it has found so far."""
+
+    def __init__(self, cache: Cache, progress: Progress, trash: Trash | None) -> None:
+        self._cache = cache
+        self._progress = progress
+        self._trash = trash
+        self._findings: list[Finding] = []
+        self._mended: set[str] = set()  # spaces that lost something just now
+        self._n_shards = self._n_rows = 0
+
+    def all(self) -> Verification:
+        """Spaces first: what a set lacks is known only then."""
+        paths = self._cache.space_paths()
+        self._progress.begin("verifying spaces", len(paths))
+        try:
+            for path in paths:
+                self._space(path)
+                self._progress.advance(1)
+        finally:
+            self._progress.end()
+        names = self._cache.set_names()
+        for name in names:
+            self._set(name)
+        return Verification(self._n_shards, self._n_rows, len(names), tuple(self._findings))
+
+    def _space(self, path: Path) -> None:
+        try:
+            space = open_space(path)
+        except HeadstartError as error:
+            action = mend_recipe(path, self._trash) if self._trash else None
+            self._findings.append(Finding(str(path), str(error), action))
+            self._mended.add(path.name)
+            if not action or not path.is_dir():
+                return
+            space = open_space(path)
+        keys = self._shards(space)
+        if problem := check_index(space, keys):
+            if self._trash:
+                space.index_path.unlink(missing_ok=True)
+            self._findings.append(Finding(str(space.index_path), problem, "deleted" if self._trash else None))
+
+    def _shards(self, space: Space) -> dict[str, NDArray[np.uint8]]:
+        """Check all shards of a space; those of a merge that ends meanwhile as well."""
+        keys: dict[str, NDArray[np.uint8]] = {}
+        seen: set[str] = set()
+        while new := [name for name in space.shard_names() if name not in seen]:
+            for name in new:
+                seen.add(name)
+                checked = check_shard(space.shards_dir / name, space.recipe.canonical, space.shards.digests)
+                self._n_shards += checked.verdict != "gone"
+                self._n_rows += len(checked.keys)
+                if checked.verdict == "sound":
+                    keys[name] = checked.keys
+                elif checked.problem:
+                    self._shard(space, name, checked)
+        return keys
+
+    def _shard(self, space: Space, name: str, checked: Checked) -> None:
+        action = None
+        if self._trash and checked.verdict == "corrupt":
+            action = drop_shard(space, name, self._trash)
+            self._mended.add(space.id)
+        self._findings.append(Finding(str(space.shards_dir / name), checked.problem, action))
+
+    def _set(self, name: str) -> None:
+        folder = self._cache.set_dir(name)
+        current = in_force(folder)
+        if current is None or not (STATE_NAME.fullmatch(current) and (folder / current).is_dir()):
+            action = mend_current(self._cache, folder, self._trash) if self._trash else None
+            self._findings.append(
+                Finding(f"set {name}", f"its current names no state of it: {current!r}", action)
+            )
+        for digest in state_names(folder):
+            verdict, problem = check_state(self._cache, folder, digest)
+            if problem:
+                place = f"set {name}" if digest == current else f"set {name}, earlier state {digest}"
+                self._findings.append(Finding(place, problem, self._state(folder, digest, verdict)))
+        current = in_force(folder)
+        if current is not None and check_state(self._cache, folder, current)[0] == "sound":
+            self._findings.extend(self._missing(name, self._cache.open_set(name)))
+
+    def _state(self, folder: Path, digest: str, verdict: Verdict) -> str | None:
+        if self._trash is None or verdict != "corrupt":
+            return None
+        return drop_state(self._cache, folder, digest, self._trash)
+
+    def _missing(self, name: str, features: FeatureSet) -> Iterator[Finding]:
+        for feature, entry in zip(features.features, features.info["features"], strict=True):
+            missing = _count_missing(self._cache, features, feature.space, entry.get("rows"))
+            if missing:
+                was_mended = self._trash and feature.space in self._mended
+                yield Finding(
+                    f"set {name}",
+                    f"{missing} samples have no feature in space {feature.space} ({feature.backbone}); "
+                    "run headstart extract on its data again",
+                    "what was dropped is computed by the next extract" if was_mended else None,
+                )
+
+
+def _count_missing(cache: Cache, features: FeatureSet, space_id: str, rows: int | None) -> int:
+    """Samples that had a feature when the set was committed, and have none now."""
+    keys = keys_from_arrow(features.samples.column("key"))
+    try:
+        space = cache.open_space(space_id)
+        space.distrust_index()
+        held = space.held(keys)
+    except HeadstartError:
+        return len(keys) if rows is None else rows
+    if rows is not None:
+        return max(rows - int(held.sum()), 0)
+    return features.count_unexplained(keys[~held], space_id)
+
+
+def drop_shard(space: Space, name: str, trash: Trash) -> str:
+    """Take a corrupt shard out of its space; say what was done."""
+    path = space.shards_dir / name
+    try:
+        moved = trash.take(path)
+    except FileNotFoundError:
+        return "it is gone"
+    if check_shard(moved, space.recipe.canonical, space.shards.digests).verdict == "sound":
+        # Names are digests: another writer has just committed the rows anew, and that file was moved.
+        os.replace(moved, path)
+        return "another process wrote it anew"
+    return "moved to the trash; the next extract computes its rows"
+
+
+def mend_recipe(space: Path, trash: Trash) -> str | None:
+    """Write ``recipe.json`` from what a sound shard carries; without one, the space is of no use."""
+    is_newer = False
+    for name in list_shards(space / "shards"):
+        try:
+            recipe = _recipe_of(space / "shards" / name)
+        except FormatError:
+            is_newer = True
+            continue
+        if recipe is not None and recipe.id == space.name:
+            write_json(space / "recipe.json", dict(recipe.entries))
+            return "recipe.json written again from what a shard carries"
+    if is_newer or _may_be_being_made(space):
+        return None
+    with contextlib.suppress(FileNotFoundError):
+        trash.take(space)
+    return "no sound shard of it; moved to the trash"
+
+
+def drop_state(cache: Cache, folder: Path, digest: str, trash: Trash) -> str | None:
+    """Take a broken state of a set out, and put an earlier one in force if it was in force."""
+    with storage_errors(folder / "current"), turn(folder):
+        if check_state(cache, folder, digest)[0] != "corrupt":
+            return "another process wrote it anew"
+        with contextlib.suppress(FileNotFoundError):
+            trash.take(folder / digest)
+        if in_force(folder) != digest:
+            return "moved to the trash"
+        return _fall_back(cache, folder, trash)
+
+
+def mend_current(cache: Cache, folder: Path, trash: Trash) -> str | None:
+    """Put a state in force where ``current`` names none that is there."""
+    with storage_errors(folder / "current"), turn(folder):
+        digest = in_force(folder)
+        if digest and STATE_NAME.fullmatch(digest) and (folder / digest).is_dir():
+            return "another process wrote it anew"
+        return _fall_back(cache, folder, trash)
+
+
+def _fall_back(cache: Cache, folder: Path, trash: Trash) -> str | None:
+    sound: list[tuple[str, str]] = []
+    for name in state_names(folder):
+        verdict = check_state(cache, folder, name)[0]
+        if verdict == "newer":
+            return None  # what a later version knows to be in force, this one does not judge
+        if verdict == "sound":
+            sound.append((_created(folder / name), name))
+    if sound:
+        digest = max(sound)[1]
+        write_durably(folder / "current", digest.encode("ascii") + b"\n")
+        return f"its newest sound state {digest} is in force again"
+    with contextlib.suppress(FileNotFoundError):
+        if any(path.name.endswith(PARTIAL) for path in folder.iterdir()):
+            trash.take(folder / "current")  # somebody is committing: the folder stays for them
+        else:
+            trash.take(folder)
+    return "no sound state of it; moved to the trash"
+
+
+def _recipe_of(path: Path) -> Recipe | None:
+    """The recipe that a sound shard carries."""
+    try:
+        carried = open_shard(path).recipe
+        if check_shard(path, carried, DigestCheck()).verdict != "sound":
+            return None
+        recipe = Recipe(json.loads(carried))
+        return recipe if recipe.canonical == carried else None
+    except FormatError:
+        raise
+    except (HeadstartError, OSError, ValueError, TypeError):
+        return None
+
+
+def _may_be_being_made(space: Path) -> bool:
+    """Whether a writer may have made the folder just now, and be about to write its recipe."""
+    try:
+        if (space / "recipe.json").exists():
+            return False
+        return abs(time.time() - space.stat().st_mtime) < BEING_MADE
+    except OSError:
+        return True
+
+
+def _created(state: Path) -> str:
+    """When a state was made, in a form that sorts."""
+    try:
+        return str(json.loads((state / "set.json").read_bytes())["created"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""

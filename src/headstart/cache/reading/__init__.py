@@ -1,1 +1,0 @@
-"""Reading features back: all at once, mapped, in mini-batches, token by token."""

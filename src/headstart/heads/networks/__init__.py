@@ -1,1 +1,0 @@
-"""Networks that are trained side by side."""

@@ -1,0 +1,206 @@
+"""What a training of a whole network reads: the raw samples of a set, prepared as the backbone's own transform does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from headstart.arrow import keys_from_arrow
+from headstart.cache.store import Cache
+from headstart.config import ColumnConfig
+from headstart.data import open_source
+from headstart.errors import ConfigError, DataError, MismatchError, SampleError
+from headstart.extraction.samples import Samples, register
+from headstart.keys import first_by_key, search, words
+from headstart.training.examples import batches_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from headstart.cache.sets import FeatureSet
+    from headstart.contracts import Change, Payloads, Progress
+    from headstart.tuning.whole_model import WholeModel
+    from headstart.types import Json
+
+LABELS = "labels"
+MOST_KEPT = 1 << 28
+"""Bytes of prepared inputs that stay in memory: texts do, images of more than a few hundred do not."""
+FEW, AT_ONCE = 32, 512
+EVALUATED_AT_ONCE = 32
+
+
+@dataclass
+class RawSamples:
+    """N labelled raw samples, which the model's own transform prepares.
+
+    ``payload`` gives the content of a sample by its number, ``change`` by number and epoch what is done to it before
+    the transform. ``targets`` are as the objective takes them: int64 (N,), or float32 (N, C).
+    """
+
+    payload: Callable[[int], Any]
+    names: Sequence[str]
+    targets: Tensor
+    model: WholeModel
+    change: Callable[[int, int], Change | None] | None = None
+    epoch: int = 0
+    _kept: dict[int, Any] = field(default_factory=dict)
+    _kept_bytes: int = 0
+    _lengths: NDArray[np.int64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def prepared(self, rows: Sequence[int]) -> list[Any]:
+        """Model inputs of some samples."""
+        if self.change is not None:
+            return self._prepare(rows, [self.change(row, self.epoch) for row in rows])
+        missing = [row for row in rows if row not in self._kept]
+        made = dict(zip(missing, self._prepare(missing) if missing else [], strict=True))
+        for row, inputs in made.items():
+            self._kept_bytes += _n_bytes(inputs)
+            if self._kept_bytes < MOST_KEPT:
+                self._kept[row] = inputs
+        return [made[row] if row in made else self._kept[row] for row in rows]
+
+    def _prepare(self, rows: Sequence[int], changes: Sequence[Any] | None = None) -> list[Any]:
+        made = self.model.frozen.prepare([self.payload(row) for row in rows], changes)
+        for row, inputs in zip(rows, made, strict=True):
+            if isinstance(inputs, SampleError):
+                raise DataError(f"{self.names[row]} cannot be used any more: {inputs}; extract the set anew")
+        return list(made)
+
+    def batch(self, rows: Sequence[int]) -> dict[str, Tensor]:
+        """Some samples as one batch on the CPU, with their targets under ``labels``."""
+        batch = self.model.frozen.collate(self.prepared(rows))
+        return {**batch, LABELS: self.targets[torch.as_tensor(list(rows))]}
+
+    def inputs(self, rows: Sequence[int]) -> dict[str, Tensor]:
+        """What the model takes of some samples, on its device: a batch without targets."""
+        return {n: part.to(self.model.frozen.device) for n, part in self.batch(rows).items() if n != LABELS}
+
+    def outputs(
+        self, run: Callable[[dict[str, Tensor]], Tensor], at_once: int = EVALUATED_AT_ONCE
+    ) -> NDArray[np.float32]:
+        """What a pass makes of all samples, shape (N, …), in eval mode, without gradients and changes."""
+        was_training, change = self.model.training, self.change
+        self.model.eval()
+        self.change = None
+        found: list[Any] = [None] * len(self)
+        try:
+            lengths = self.lengths()
+            order = np.arange(len(self)) if lengths is None else np.argsort(lengths, kind="stable")
+            with torch.inference_mode():
+                for start in range(0, len(order), at_once):
+                    rows = order[start : start + at_once].tolist()
+                    for row, output in zip(rows, run(self.inputs(rows)).float().cpu().numpy(), strict=True):
+                        found[row] = output
+        finally:
+            self.change = change
+            self.model.train(was_training)
+        return np.stack(found).astype(np.float32)
+
+    def lengths(self) -> NDArray[np.int64] | None:
+        """What each sample costs, in the model's own units; None where all cost alike, as images do."""
+        if self._lengths is None:
+            few = np.linspace(0, len(self) - 1, min(len(self), FEW)).astype(int).tolist()
+            is_even = len({self.model.frozen.length(inputs) for inputs in self.prepared(few)}) == 1
+            self._lengths = np.empty(0, dtype=np.int64) if is_even else self._measured()
+        return self._lengths if len(self._lengths) else None
+
+    def _measured(self) -> NDArray[np.int64]:
+        found = np.empty(len(self), dtype=np.int64)
+        for start in range(0, len(self), AT_ONCE):
+            rows = range(start, min(start + AT_ONCE, len(self)))
+            found[start : rows.stop] = [self.model.frozen.length(inputs) for inputs in self.prepared(rows)]
+        return found
+
+
+def _n_bytes(inputs: Any) -> int:
+    if isinstance(inputs, dict):
+        return sum(_n_bytes(part) for part in inputs.values())
+    if hasattr(inputs, "nbytes"):
+        return int(inputs.nbytes)
+    return 8 * len(inputs) if hasattr(inputs, "__len__") else 8
+
+
+@dataclass
+class Windows:
+    """The order of an epoch: shuffled windows of a batch each, cut into parts that fit the memory.
+
+    Parts of a window go through the network one after the other and make one step together. Where samples are of
+    different lengths, those of a part are alike, so that little is padded. The order is that of `headstart.training`.
+    """
+
+    n: int
+    batch_size: int
+    part_size: int
+    seed: int
+    lengths: NDArray[np.int64] | None = None
+    epoch: int = 1
+
+    @property
+    def n_parts(self) -> int:
+        """Parts of a whole window."""
+        return -(-self.batch_size // self.part_size)
+
+    def __len__(self) -> int:
+        whole, rest = divmod(self.n, self.batch_size)
+        return whole * self.n_parts + -(-rest // self.part_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """The rows of each part of the epoch."""
+        for window in batches_of(self.n, self.batch_size, self.seed, self.epoch, torch.device("cpu")):
+            rows = window.numpy()
+            if self.lengths is not None:
+                rows = rows[np.argsort(self.lengths[rows], kind="stable")]
+            for start in range(0, len(rows), self.part_size):
+                yield rows[start : start + self.part_size].tolist()
+
+
+@dataclass(frozen=True)
+class RawData:
+    """The data that a set was made of, read again, with each key once, in order, and its row in the source."""
+
+    source: Payloads
+    samples: Samples
+    keys: NDArray[np.uint8]
+    rows: NDArray[np.int64]
+
+    def payloads(self, table: pa.Table) -> Callable[[int], Any]:
+        """From a row of a set's table to the content of that sample; the data must have all of them."""
+        places, there = search(*words(self.keys), keys_from_arrow(table.column("key")))
+        if not there.all():
+            first = table.column("id")[int(np.flatnonzero(~there)[0])].as_py()
+            raise MismatchError(
+                f"{int((~there).sum()):,} samples of the set are not in the data any more, e.g. {first!r}: it has "
+                "changed since; extract it anew, or bring back what it was"
+            )
+        numbers = self.rows[places]
+        return lambda row: self.source.payload(int(numbers[row]))
+
+
+def read_again(features: FeatureSet, data: Any, progress: Progress) -> RawData:
+    """Open the data that a set was made of, where it is now, or where it was; a stream will not do."""
+    said: Mapping[str, Json] = features.info["source"]
+    location = data if data is not None else said["location"]
+    if location is None:
+        raise ConfigError(
+            f"set {features.name!r} was made of data in memory; give the data itself instead of the set's name"
+        )
+    columns = said["columns"].items()
+    known = {name: value for name, value in columns if "label" not in name and name != "streaming"}
+    source = open_source(location, ColumnConfig(**known).source_options(labels=False), said["modality"])
+    if source.streams:
+        raise ConfigError(
+            f"{source.description} can be read only as a stream, and training goes over the data many times; unpack "
+            "it, or fit a head on its cached features"
+        )
+    samples = register(source, Cache(features.cache).keys, progress)
+    rows = first_by_key(samples.keys)
+    return RawData(source, samples, samples.keys[rows], rows)

@@ -1,0 +1,168 @@
+"""What a training of a whole network is put together from: a live backbone, a head and raw samples."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import torch
+
+from headstart.arrow import keys_from_arrow
+from headstart.augmentation.views import open_views
+from headstart.backbones.freezing import resolve_device
+from headstart.backbones.pooling import display_tap, is_ragged
+from headstart.backbones.portable import BackboneSaver, backbone_saver
+from headstart.cache.store import Cache
+from headstart.errors import ConfigError
+from headstart.extraction.backbone import reopen
+from headstart.fitting.report import describe_features
+from headstart.heads import open_head
+from headstart.tasks import open_task
+from headstart.training.trainee import Objective
+from headstart.tuning.cut import CutCache, fill_cuts
+from headstart.tuning.samples import RawSamples, read_again
+from headstart.tuning.weights import set_weights, start_from
+from headstart.tuning.whole_model import BATCH_NORMS, LinearHeadLayer, WholeModel
+
+if TYPE_CHECKING:
+    from headstart.cache.sets import FeatureSet
+    from headstart.config import TuneConfig
+    from headstart.contracts import Change, Progress
+    from headstart.fitting.data import Splits
+    from headstart.types import Json
+
+LIVE_STATISTICS = ("scratch",)
+"""Strategies whose batch norms learn their statistics: the others keep those of pretraining."""
+
+
+@dataclass
+class TrainingSetup:
+    """A network with its data by split, ready to be trained.
+
+    Parameters
+    ----------
+    described : mapping
+        The frozen backbone, as a run's ``features.json`` describes it.
+    keep : BackboneSaver
+        Writes the tuned backbone.
+    head : TorchHead
+        It knows the classes and the scale of features, and has no weights yet.
+    short_cut : CutCache
+        What was kept for it of the blocks that do not train.
+    adapted : peft.PeftModel, optional
+        With adapters, where the strategy has some.
+    """
+
+    described: Mapping[str, Json]
+    keep: BackboneSaver
+    model: WholeModel
+    head: Any
+    samples: Mapping[str, RawSamples]
+    objective: Objective
+    short_cut: CutCache
+    adapted: Any = None
+
+    @classmethod
+    def open(cls, config: TuneConfig, features: FeatureSet, raw: Splits, progress: Progress) -> Self:
+        """Load the backbone and the data, and make the head.
+
+        Raises
+        ------
+        ConfigError
+            The backbone cannot be trained as a whole, or does not fit the strategy.
+        MismatchError
+            Backbone or data are not what the set was made of.
+        """
+        described = describe_features(config.cache, features, raw["train"].features)
+        tap = str(described["recipe"]["tap"])
+        if is_ragged(tap):
+            raise ConfigError(
+                f"fine-tuning reads one vector a sample, and {display_tap(tap)} is all positions; choose another --tap"
+            )
+        opened = reopen(described, Cache(features.cache), progress, config.offline)
+        keep = backbone_saver(opened.backbone(), tap)
+        data = read_again(features, _data_of(config, features), progress)
+        spaces, seconds = fill_cuts(config, opened, data, progress)
+        backbone = opened.backbone()
+        keep = backbone_saver(backbone, tap) if spaces else keep  # of the model that is loaded now
+        head: Any = open_head("linear", {"dropout": config.dropout}, config.seed, raw["train"].kind)
+        targets = _targets(head, raw)
+        frozen = backbone.load(resolve_device(config.device), "fp32")
+        layer = LinearHeadLayer(
+            torch.from_numpy(head.mean_), torch.from_numpy(head.scale_), head.n_outputs_, config.dropout
+        )
+        live = config.strategy in LIVE_STATISTICS
+        model = WholeModel(frozen, tap, layer, described["modality"], live_statistics=live)
+        samples = {}
+        for split, wanted in targets.items():
+            table = raw[split].table
+            ids = table.column("id").to_pylist()
+            numbers = torch.from_numpy(np.ascontiguousarray(wanted))
+            samples[split] = RawSamples(data.payloads(table), ids, numbers, model)
+        if config.augment:
+            samples["train"].change = _augmentation(config, features, raw)
+        objective = _objective(config, raw["train"].kind, samples, head.n_outputs_)
+        adapted = set_weights(config, model, samples["train"])
+        if config.init_head is not None:
+            has_classes = objective.task.form == "classes"
+            start_from(config.init_head, layer, described, head.classes_ if has_classes else None)
+        cuts = CutCache(model, raw, spaces, seconds, _is_exact(described), progress)
+        return cls(described, keep, model, head, samples, objective, cuts, adapted)
+
+    @property
+    def needs_whole_steps(self) -> bool:
+        """Whether a step goes through the network at once: batch norms that learn their statistics see all of it."""
+        modules = self.model.backbone.modules()
+        return self.model.live_statistics and any(isinstance(module, BATCH_NORMS) for module in modules)
+
+
+def _data_of(config: TuneConfig, features: FeatureSet) -> Any:
+    """The data that was given; None if what was given is the set."""
+    is_named = isinstance(config.data, str) and config.data == features.name
+    return None if is_named and (config.backbone is None or not os.path.exists(config.data)) else config.data
+
+
+def _targets(head: Any, raw: Splits) -> dict[str, Any]:
+    """By split, as a loss takes them; classes and scale are those of the training samples."""
+    train = raw["train"]
+    targets = {"train": head.begin(train.X, train.targets)}
+    for split, part in raw.items():
+        if split != "train" and len(part):
+            targets[split] = head.targets_of(part.targets)
+    return targets
+
+
+def _is_exact(described: Mapping[str, Json]) -> bool:
+    recipe = described["recipe"]
+    return bool(recipe["compute"] == "fp32" and recipe["stored"] == "float32")
+
+
+def _augmentation(config: TuneConfig, features: FeatureSet, raw: Splits) -> Any:
+    """Another view of each sample in every epoch; it follows from the seed, the epoch and the sample."""
+    assert config.augment is not None
+    modality = features.info["source"]["modality"]
+    n_epochs = 1000  # as many views as there are; longer training sees them again
+    views = open_views(n_epochs, config.augment, config.seed, modality)
+    keys = keys_from_arrow(raw["train"].table.column("key"))
+
+    def change(row: int, epoch: int) -> Change:
+        return views[(epoch - 1) % n_epochs].change(keys[row].tobytes())
+
+    return change
+
+
+def _objective(config: TuneConfig, kind: str, samples: Mapping[str, RawSamples], n_outputs: int) -> Objective:
+    """What is minimised; it must not have to choose by samples that have no loss."""
+    task, validation = open_task(kind), samples.get("validation")
+    if validation is not None and not Objective(task).n_seen(validation.targets):
+        raise ConfigError(
+            "no validation sample has a label that the train samples know, so that nothing says which epoch is the "
+            "best; extract with other splits"
+        )
+    weights = None
+    if config.class_weight == "balanced":
+        weights = task.balanced_weights(samples["train"].targets, n_outputs)
+    return Objective(task, weights, config.label_smoothing)
