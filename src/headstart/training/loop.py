@@ -215,7 +215,8 @@ class Loop:
                 self._trained[self._active[place]].history.append(self._note(record))
         by = self._settings.kept_by
         self._best.update(
-            self._epoch, [None if each[0] is None else selection_score(*each, by) for each in found]
+            self._epoch,
+            [None if loss is None else selection_score(loss, accuracy, by) for loss, accuracy in found],
         )
         waited = [self._best.has_waited(place, self._epoch) for place in range(len(self._active))]
         watched_is_on = self._active[0] == 0 and not diverged[0]
