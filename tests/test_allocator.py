@@ -9,7 +9,7 @@ import pytest
 
 HOLD_AND_FREE = """
 import numpy as np
-from headstart.allocator import return_freed_memory
+from headstart.memory import return_freed_memory
 
 
 def resident():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 Cell = str | float | int | None
 LONGEST_CELL = 48
@@ -49,6 +50,21 @@ def columns(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> list[str]:
         ).rstrip()
         for row in texts
     ]
+
+
+def with_interval(metrics: Mapping[str, Any], name: str) -> str:
+    """A figure of a report, with its interval where it has one."""
+    if metrics.get(name) is None:
+        return "-"
+    interval = metrics.get("intervals", {}).get(name)
+    return f"{metrics[name]:.4f}" + (f" [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else "")
+
+
+def with_deviation(mean: float | None, deviation: float | None) -> str:
+    """A mean over seeds or folds, with its deviation where there are several."""
+    if mean is None:
+        return "-"
+    return f"{mean:.4f}" if deviation is None else f"{mean:.4f} ± {deviation:.4f}"
 
 
 def _text(cell: Cell) -> str:

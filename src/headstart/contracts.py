@@ -512,15 +512,20 @@ class Progress(Protocol):
 
     def say(self, message: str) -> None:
         """A line that the user should see once."""
+        return
 
     def begin(self, description: str, total: int | None) -> None:
         """A new phase of so many samples."""
+        return
 
     def advance(self, n: int) -> None:
         """So many samples of the phase are done."""
+        return
 
     def note(self, figures: str) -> None:
         """Figures to show beside how far it is."""
+        return
 
     def end(self) -> None:
         """The phase is over."""
+        return

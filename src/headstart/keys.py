@@ -100,18 +100,9 @@ def first_occurrences(keys: NDArray[np.uint8]) -> NDArray[np.int64]:
 
 @dataclass(frozen=True, slots=True)
 class Copies:
-    """The rows whose key is that of another row as well.
+    """The rows whose key is that of another row as well, equal keys together; ``groups`` numbers the keys from 0.
 
     Most data has few of them: what must be the same for equal keys is settled among these rows alone.
-
-    Parameters
-    ----------
-    rows : ndarray of int64, shape (M,)
-        Equal keys together, and in the order of the rows among themselves.
-    groups : ndarray of int64, shape (M,)
-        A number from 0 for each key.
-    is_first : ndarray of bool, shape (M,)
-        Whether the key is seen there for the first time.
     """
 
     rows: NDArray[np.int64]
@@ -154,8 +145,10 @@ def search(
     """
     positions = np.zeros(len(keys), dtype=np.int64)
     found = np.zeros(len(keys), dtype=bool)
-    for rows in slices(len(keys)):
-        positions[rows], found[rows] = _search(hi, lo, keys[rows])
+    for rows in slices(len(keys) if len(hi) else 0):
+        query_hi, query_lo = words(keys[rows])
+        at = np.minimum(places(hi, lo, query_hi, query_lo), len(hi) - 1)
+        positions[rows], found[rows] = at, (hi[at] == query_hi) & (lo[at] == query_lo)
     return positions, found
 
 
@@ -214,23 +207,13 @@ def _sorted(keys: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.bool
     return order, is_first
 
 
-def _search(
-    hi: NDArray[np.uint64], lo: NDArray[np.uint64], keys: NDArray[np.uint8]
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    if len(hi) == 0:
-        return np.zeros(len(keys), dtype=np.int64), np.zeros(len(keys), dtype=bool)
-    query_hi, query_lo = words(keys)
-    positions = np.minimum(places(hi, lo, query_hi, query_lo), len(hi) - 1)
-    return positions, (hi[positions] == query_hi) & (lo[positions] == query_lo)
-
-
 def _met(queries: NDArray[np.uint8], keys: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Which of the queries are met on a walk through the keys."""
     order, is_first = _sorted(queries)
     hi, lo = words(queries[order[is_first]])
     met = np.zeros(len(hi), dtype=bool)
     for rows in slices(len(keys)):
-        positions, found = _search(hi, lo, keys[rows])
+        positions, found = search(hi, lo, keys[rows])
         met[positions[found]] = True
     present = np.empty(len(queries), dtype=bool)
     present[order] = met[np.cumsum(is_first) - 1]

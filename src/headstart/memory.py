@@ -1,13 +1,14 @@
-"""Memory: how much is left to this process, and whether an error says that it ran out."""
+"""Memory: how much is left to this process, giving back what is freed, and whether an error says that it ran out."""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import functools
 import resource
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
-
-import psutil  # type: ignore[import-untyped]
 
 from headstart.errors import BackboneError
 
@@ -24,6 +25,8 @@ def available_bytes() -> int:
 
 
 def _bounds() -> Iterator[int]:
+    import psutil  # type: ignore[import-untyped]
+
     yield psutil.virtual_memory().available
     for limit, used in CGROUPS:  # which psutil does not look at
         with contextlib.suppress(OSError, ValueError):  # there is no such limit
@@ -48,3 +51,22 @@ def is_out_of_memory(error: BaseException | None) -> bool:
     return isinstance(error, RuntimeError) and (
         type(error).__name__ == "OutOfMemoryError" or any(part in str(error) for part in RAN_OUT)
     )
+
+
+def return_freed_memory() -> None:
+    """Give all freed memory back to the system, where its allocator can be told to (glibc).
+
+    Columns of a million rows come and go while a run is planned. glibc keeps blocks of up to 32 MB once it has
+    seen one of that size freed, so a run over a million rows held 100 MB that nobody used. It takes
+    milliseconds: call it between two phases, not in a loop.
+    """
+    _trim()(0)
+
+
+@functools.cache
+def _trim() -> Callable[[int], object]:
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none
+        if trim is not None:
+            return trim  # type: ignore[no-any-return]
+    return lambda _: None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from headstart.contracts import Progress
@@ -87,6 +89,16 @@ class Bar(Silence):
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+
+@contextlib.contextmanager
+def shown(progress: Progress, description: str, total: int | None) -> Iterator[None]:
+    """Begin, and end whatever happens in between."""
+    progress.begin(description, total)
+    try:
+        yield
+    finally:
+        progress.end()
 
 
 def open_progress(quiet: bool = False) -> Progress:

@@ -84,7 +84,7 @@ def test_the_index_is_ready_for_the_next_process(cache: Cache) -> None:
     run(cache)
     space = space_of(cache)
     assert space.held(keys_of(ALL)).all()
-    assert not space.shards._readers
+    assert not space._readers
 
 
 def test_most_of_the_bytes_decide_about_the_format(cache_root: Path) -> None:
@@ -219,7 +219,7 @@ def test_a_bit_that_rots_after_the_check_is_found(cache: Cache, monkeypatch: pyt
     """No time of the file says that it changed, so only reading it does."""
     space = space_of(cache)
     index = space.refresh()
-    monkeypatch.setattr(space.shards.digests, "_remembered", lambda stat: None)
+    monkeypatch.setattr(space.digests, "_remembered", lambda stat: None)
     flip(space.shards_dir / index.shards[0], 900)
     with pytest.raises(CorruptShardError):
         compacting.replace(space, index, index.shards, shard_format("hdf5"), os.unlink)

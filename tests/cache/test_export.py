@@ -251,9 +251,9 @@ def test_token_features_are_lists_of_vectors(
 
 def test_blocks_hold_as_many_rows_as_fit(made: FeatureSet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(selection, "BLOCK_BYTES", 7 * WIDTH * 4)
-    dense = made.selection(backbone="py:a:b")
+    dense = made.held(backbone="py:a:b").selection()
     assert [len(block) for block in dense.matrices()] == [7, 7, 7, 7, 1]
-    tokens = made.selection(backbone="py:tokens:b")
+    tokens = made.held(backbone="py:tokens:b").selection()
     sizes = [sum(map(len, table.column("features").to_pylist())) for table in tokens.tables()]
     assert sum(sizes) == sum(map(len, TOKEN_VECTORS))
     assert max(sizes) <= 7

@@ -160,7 +160,7 @@ class Compacted(Space):
         if not self.merged:
             self.merged = True
             listed = [self.shards_dir / name for name in index.shards]
-            self.shards.forget()
+            self.close_shards()
             keys = np.concatenate([shard_format("hdf5").open(path).keys() for path in listed])
             self.commit(features_of(keys), shard_format("hdf5"))
             for path in listed:
@@ -201,7 +201,7 @@ ALL = np.concatenate([keys_from(seed, 30) for seed in range(3)])
 def test_a_saved_index_spares_reading_the_shards(indexed: Space, fresh: Callable[[], Space]) -> None:
     space = fresh()
     assert space.held(ALL).all()
-    assert not space.shards._readers
+    assert not space._readers
     assert_right(space, ALL)
 
 
@@ -301,10 +301,10 @@ def test_only_an_old_shard_is_remembered_as_checked(
     keys = keys_from(0, 30)
     fresh().commit(features_of(keys), shard_format("hdf5"))
     fresh().gather(keys)
-    assert not (fresh().shards.digests.memo.folder).exists()
+    assert not (fresh().digests.memo.folder).exists()
     monkeypatch.setattr("headstart.cache.shards.CLOCK_TICK_NS", -CLOCK_TICK_NS)
     fresh().gather(keys)
-    assert (fresh().shards.digests.memo.folder).exists()
+    assert (fresh().digests.memo.folder).exists()
     assert_right(fresh(), keys)
 
 

@@ -20,6 +20,31 @@ LARGEST = 640
 ATTEMPTS = 10
 
 Box = tuple[int, int, int, int]
+N_OPERATIONS = 2
+MAGNITUDE = 9
+BINS = 30
+"""The magnitude at which an operation is at its strongest."""
+OPERATIONS = {
+    "Identity": 0.0,
+    "ShearX": 0.3,
+    "ShearY": 0.3,
+    "TranslateX": 150 / 331,
+    "TranslateY": 150 / 331,
+    "Rotate": 30.0,
+    "Brightness": 0.9,
+    "Color": 0.9,
+    "Contrast": 0.9,
+    "Sharpness": 0.9,
+    "Posterize": 4.0,
+    "Solarize": 255.0,
+    "AutoContrast": 0.0,
+    "Equalize": 0.0,
+}
+"""By how much each changes at its strongest: slopes, shares of a side, degrees, factors away from 1, bits
+lost, and by how many of 255 levels the threshold falls."""
+SIGNED = frozenset(
+    ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate", "Brightness", "Color", "Contrast", "Sharpness")
+)
 
 
 def resized_crop(image: Image.Image, generator: np.random.Generator) -> Image.Image:
@@ -70,34 +95,6 @@ def colour_jitter(image: Image.Image, generator: np.random.Generator) -> Image.I
     for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
         image = enhance(image).enhance(between(generator, 1 - JITTER, 1 + JITTER))
     return image
-
-
-N_OPERATIONS = 2
-MAGNITUDE = 9
-BINS = 30
-"""The magnitude at which an operation is at its strongest."""
-
-OPERATIONS = {
-    "Identity": 0.0,
-    "ShearX": 0.3,
-    "ShearY": 0.3,
-    "TranslateX": 150 / 331,
-    "TranslateY": 150 / 331,
-    "Rotate": 30.0,
-    "Brightness": 0.9,
-    "Color": 0.9,
-    "Contrast": 0.9,
-    "Sharpness": 0.9,
-    "Posterize": 4.0,
-    "Solarize": 255.0,
-    "AutoContrast": 0.0,
-    "Equalize": 0.0,
-}
-"""By how much each changes at its strongest: slopes, shares of a side, degrees, factors away from 1, bits
-lost, and by how many of 255 levels the threshold falls."""
-SIGNED = frozenset(
-    ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate", "Brightness", "Color", "Contrast", "Sharpness")
-)
 
 
 def randaugment(image: Image.Image, generator: np.random.Generator) -> Image.Image:

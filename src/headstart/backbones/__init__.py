@@ -21,6 +21,13 @@ KINDS = {
     "hf": "hf:NAME-OR-FOLDER (a model of transformers: images, texts, or both as CLIP)",
     "py": "py:package.module:factory (your own)",
 }
+_TAKES = {
+    "timm": {"weights", "image_size", "crop_pct"},
+    "torchvision": {"weights", "image_size", "crop_pct"},
+    "hf": {"max_length", "prompt"},
+    "bundled": {"max_length", "prompt", "image_size", "crop_pct"},
+    "py": set(),
+}
 
 
 def open_backbone(spec: str, options: BackboneOptions) -> Backbone:
@@ -73,15 +80,6 @@ def located_spec(spec: str) -> str:
     """A spec that means the same from every working directory: a local folder by its full path."""
     kind, _, name = spec.partition(":")
     return f"hf:{os.path.abspath(name)}" if kind == "hf" and os.path.isdir(name) else spec
-
-
-_TAKES = {
-    "timm": {"weights", "image_size", "crop_pct"},
-    "torchvision": {"weights", "image_size", "crop_pct"},
-    "hf": {"max_length", "prompt"},
-    "bundled": {"max_length", "prompt", "image_size", "crop_pct"},
-    "py": set(),
-}
 
 
 def _check_options(spec: str, kind: str, options: BackboneOptions) -> None:

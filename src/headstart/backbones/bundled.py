@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from headstart.backbones.options import BackboneOptions
     from headstart.contracts import Backbone
 
+BLOCK = 1 << 20
+
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
@@ -167,9 +169,6 @@ def _part(distribution: str, archive: str) -> Path | None:
         return None
     paths = (Path(str(file.locate())) for file in files if file.name.startswith(f"{archive}."))
     return next((path for path in paths if path.is_file()), None)
-
-
-BLOCK = 1 << 20
 
 
 class JoinedFile(io.RawIOBase):

@@ -23,6 +23,7 @@ _LEFT_OUT = (
     "transformers_version", "_name_or_path", "architectures", "id2label", "label2id", "problem_type", "torch_dtype",
     "auto_map", "num_labels",
 )  # fmt: skip
+WEIGHTS = "model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,6 @@ def without_pooler(module: Any, tap: str) -> dict[str, Json]:
     return {"add_pooling_layer": False} if takes and not tap.startswith("pooler") else {}
 
 
-WEIGHTS = "model.safetensors"
 BackboneSaver: TypeAlias = "Callable[[Path], tuple[str, BackboneOptions]]"
 """Writes a backbone into an empty folder with the weights that it has by then; what opens it again."""
 

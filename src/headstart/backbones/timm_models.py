@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from headstart.backbones.options import BackboneOptions
     from headstart.types import Precision
 
+ROUNDING = 1e-5
+AFTER_BLOCKS = ("norm", "head", "fc", "classifier", "conv_head", "bn2")
+"""What timm calls the modules behind its last block, at the beginning of their names."""
+
 
 class TimmBackbone(LibraryBackbone):
     """A model of timm, by its name there, such as ``resnet50.a1_in1k``.
@@ -185,9 +189,6 @@ def _save_nothing(folder: Path) -> None:
 
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
-
-
-ROUNDING = 1e-5
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,10 +381,6 @@ def _of_map(kept: Any, reading: Reading) -> Positions:
     spatial, prefix = kept if isinstance(kept, list | tuple) else (kept, None)
     cls = prefix[:, 0] if prefix is not None and reading.has_cls else None
     return Positions(positions_of(spatial), cls=cls)
-
-
-AFTER_BLOCKS = ("norm", "head", "fc", "classifier", "conv_head", "bn2")
-"""What timm calls the modules behind its last block, at the beginning of their names."""
 
 
 def depths_of(model: Any) -> tuple[int, dict[str, int]]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 AUXILIARY = ("aux1", "aux2", "AuxLogits")  # heads that take part in training alone
 _OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
+ENDS = ("features", "layers", "conv5")  # where models without a pooling module end
 
 
 class TorchvisionBackbone(LibraryBackbone):
@@ -178,9 +179,6 @@ def _drop_auxiliary(model: Any) -> None:
         if hasattr(model, name):
             setattr(model, name, None)
             model.aux_logits = False
-
-
-ENDS = ("features", "layers", "conv5")  # where models without a pooling module end
 
 
 def classifier_of(model: torch.nn.Module) -> str:

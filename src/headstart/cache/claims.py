@@ -29,13 +29,7 @@ _HINT = re.compile(r".+\.live|[0-9a-f]{2}(\.[0-9a-f]+\.stale)?")
 
 
 class ClaimBoard:
-    """One writer's claims on the buckets of one space; use it as a context manager.
-
-    Parameters
-    ----------
-    folder : Path
-        ``claims/`` of the space.
-    """
+    """One writer's claims on the buckets of one space, in its ``claims/``; use it as a context manager."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -61,19 +55,9 @@ class ClaimBoard:
             self._live.unlink()
 
     def take(self, bucket: int) -> bool:
-        """Claim a bucket, from nobody or from a writer that is dead or silent.
-
-        Returns
-        -------
-        bool
-            False if another writer is at it.
-        """
-        if bucket in self.mine or not self._linkable:
-            return True
+        """Claim a bucket, from nobody or from a writer that is dead or silent; False if another is at it."""
         claim = self._path(bucket)
-        if self._link(claim):
-            return True
-        if not self._linkable:
+        if bucket in self.mine or not self._linkable or self._link(claim) or not self._linkable:
             return True
         judged = _inode(claim)
         return self.is_abandoned(bucket) and self._take_over(claim, judged)
@@ -156,16 +140,9 @@ class ClaimBoard:
 
 
 def has_live_writer(folder: Path, now: float, but: str = "") -> bool:
-    """Whether a writer is at work that neither died nor fell silent.
+    """Whether a writer is at work in a ``claims/`` that neither died nor fell silent, the live file ``but`` aside.
 
-    Parameters
-    ----------
-    folder : Path
-        ``claims/`` of a space.
-    now : float
-        By the clock of the file system, in seconds since the epoch.
-    but : str
-        The name of a live file that does not count.
+    ``now`` is by the clock of the file system, in seconds since the epoch.
     """
     return any(path.name != but and not _is_abandoned(path, now) for path in folder.glob("*.live"))
 

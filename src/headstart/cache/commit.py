@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import hashlib
 import json
 import os
 import shutil
@@ -14,13 +15,14 @@ from hashlib import blake2b
 from itertools import chain
 from pathlib import Path
 from types import EllipsisType
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headstart.cache.layout import SET_FORMAT
 from headstart.cache.set_state import failures_to_jsonl, in_force
+from headstart.cache.sets import FeatureSet
 from headstart.cache.store import Cache
 from headstart.files import (
     make_directory,
@@ -30,10 +32,7 @@ from headstart.files import (
     sync_directory,
     write_durably,
 )
-
-if TYPE_CHECKING:
-    from headstart.cache.sets import FeatureSet
-    from headstart.types import Failure, Json
+from headstart.types import Failure, Json
 
 ROWS_PER_GROUP = 65_536
 MEASURED = "measured"
@@ -60,14 +59,10 @@ def commit_set(
 
     Parameters
     ----------
-    cache : Cache
-    name : str
-        The set's name.
     samples : pyarrow.Table or SampleRows
         ``id``, ``key``, ``split``, ``origin``, ``label:<name>``…, ``meta:<name>``….
     info : mapping
         What ``set.json`` says besides its format, its digest and the time.
-    failures : sequence of Failure
     replaces : str, optional
         The digest that this state was made on top of; None: there was no set. Left out: whatever
         is in force.
@@ -87,8 +82,14 @@ def commit_set(
         try:
             partial.mkdir()
             digest = _write(partial, samples, info, failures)
-            if not (folder / digest / "set.json").exists():
-                _move(partial, folder / digest)
+            target = folder / digest
+            if not (target / "set.json").exists():
+                try:
+                    os.rename(partial, target)
+                except OSError:
+                    if not (target / "set.json").exists():  # another process committed the same state: fine
+                        raise
+                sync_directory(folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     with turn(folder):
@@ -140,13 +141,17 @@ def _write(
     state = json.dumps({"format": SET_FORMAT, **said}, sort_keys=True, ensure_ascii=False)
     jsonl = failures_to_jsonl(failures)
     groups = _slices(samples) if isinstance(samples, pa.Table) else samples.groups(ROWS_PER_GROUP)
-    _write_samples(folder / "samples.parquet", groups)
+    first = next(groups)
+    with pq.ParquetWriter(
+        folder / "samples.parquet", first.schema, compression="zstd", write_page_checksum=True
+    ) as writer:
+        for group in chain([first], groups):  # the bytes are those of all of them written as one table
+            writer.write_table(group, row_group_size=ROWS_PER_GROUP)
     digest = blake2b(digest_size=8)
     for part in (state.encode("utf-8"), jsonl):
         digest.update(len(part).to_bytes(8, "little") + part)
     with open(folder / "samples.parquet", "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
+        hashlib.file_digest(file, lambda: digest)
         os.fsync(file.fileno())
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     content = json.dumps({"format": SET_FORMAT, **info, "created": created}, indent=2, ensure_ascii=False)
@@ -155,23 +160,6 @@ def _write(
     return digest.hexdigest()
 
 
-def _write_samples(path: Path, groups: Iterator[pa.Table]) -> None:
-    """Write a row group for each table; the bytes are those of all of them written as one table."""
-    first = next(groups)
-    with pq.ParquetWriter(path, first.schema, compression="zstd", write_page_checksum=True) as writer:
-        for group in chain([first], groups):
-            writer.write_table(group, row_group_size=ROWS_PER_GROUP)
-
-
 def _slices(table: pa.Table) -> Iterator[pa.Table]:
     n_rows = max(table.num_rows, 1)  # a table without rows has a schema as well
     return (table.slice(start, ROWS_PER_GROUP) for start in range(0, n_rows, ROWS_PER_GROUP))
-
-
-def _move(partial: Path, target: Path) -> None:
-    try:
-        os.rename(partial, target)
-    except OSError:
-        if not (target / "set.json").exists():  # another process committed the same state: fine
-            raise
-    sync_directory(target.parent)

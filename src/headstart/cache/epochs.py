@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from headstart.errors import ConfigError
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -24,12 +23,8 @@ BLOCKS_A_BUFFER = 16  # at least: a buffer of a few blocks would not mix
 class Window:
     """Samples that are held in memory at a time.
 
-    Parameters
-    ----------
-    ranks : ndarray of int64, shape (n,)
-        Where they stand in the order in which rows are stored; sorted.
-    target : ndarray of int64, shape (n,)
-        Where each goes in the order in which they are handed out.
+    ``ranks`` are their places in the order in which rows are stored, sorted; ``target`` are those in the order in which
+    they are handed out.
     """
 
     ranks: NDArray[np.int64]
@@ -47,24 +42,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """How to go through samples once.
-
-    Parameters
-    ----------
-    batch_size : int
-        Samples a batch; the last of an epoch may have fewer. In [1, inf).
-    shuffle : bool
-        False: in the order of the set.
-    seed, epoch : int
-        The order is a function of these two and of where the rows are stored. In [0, inf).
-    buffer_rows : int
-        Samples that are mixed with each other. In [1, inf).
-
-    Raises
-    ------
-    ConfigError
-        One of them is out of its range.
-    """
+    """How to go through samples once; see `headstart.cache.mapped.MappedFeatures.batches`."""
 
     batch_size: int
     shuffle: bool = True
@@ -78,12 +56,9 @@ class Epoch:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be {least} or more")
 
     def windows(self, ranks: NDArray[np.int64]) -> Iterator[Window]:
-        """What to hold in memory at a time; each but the last are whole batches, as many as the buffer holds.
+        """What to hold in memory at a time: whole batches, as many as the buffer holds, except for the last.
 
-        Parameters
-        ----------
-        ranks : ndarray of int64, shape (N,)
-            Where each sample stands in the order in which rows are stored.
+        ``ranks``, shape (N,), are the places of the samples in the order in which rows are stored.
         """
         size = max(self.buffer_rows // self.batch_size, 1) * self.batch_size
         if not self.shuffle:

@@ -14,22 +14,19 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from headstart.backbones.pooling import display_tap
 from headstart.cache.layout import LABEL
 from headstart.cache.selection import Selection, as_dataset, import_datasets, label_arrays, plain_array
+from headstart.cache.sets import FeatureSet
 from headstart.errors import ConfigError, DataError, StorageError
 from headstart.files import partial_path, size_of, storage_errors, swap_folder, sync_directory
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from headstart.cache.sets import FeatureSet
 
 ExportFormat: TypeAlias = Literal["npz", "hdf5", "parquet", "arrow", "datasets"]
 
@@ -68,18 +65,8 @@ def export(
 ) -> Exported:
     """Write samples of a set with their features to one file, or to a Hugging Face data set folder.
 
-    Parameters
-    ----------
-    features : FeatureSet
-    out : Path
-    format_name : {"npz", "hdf5", "parquet", "arrow", "datasets"}, optional
-        None: by the ending of ``out``; without one, a data set folder.
-    split, tap, label, backbone : str, optional
-        What to export; see `headstart.FeatureSet.rows`.
-    overwrite : bool
-        Replace what an earlier export wrote there.
-    view : str, optional
-        Which augmented view of the feature to export; None: the samples as they are.
+    Without a format, the ending of ``out`` decides, and without an ending it is a data set folder. ``overwrite``
+    replaces what an earlier export wrote there. What to export is as in `headstart.FeatureSet.rows`.
 
     Raises
     ------
@@ -92,7 +79,7 @@ def export(
     """
     chosen = _choose_format(out, format_name)
     _check_place(out, chosen, overwrite)
-    selection = features.selection(split, tap, label, backbone, view)
+    selection = features.held(split, tap, backbone, view).selection(label)
     _check_shape(chosen, selection)
     if not len(selection):
         raise DataError(f"set {features.name!r} has no sample {f'in {split} ' if split else ''}to export")
@@ -138,7 +125,7 @@ def _check_place(out: Path, chosen: ExportFormat, overwrite: bool) -> None:
 
 
 def _check_shape(chosen: ExportFormat, selection: Selection) -> None:
-    if selection.is_ragged and chosen in ("npz", "hdf5"):
+    if selection.kind.is_ragged and chosen in ("npz", "hdf5"):
         tap = display_tap(selection.about["tap"])
         raise ConfigError(
             f"{selection.about['backbone']} at {tap} has several vectors a sample, and {chosen} takes one: "
@@ -219,8 +206,8 @@ def _write_npz(selection: Selection, path: Path) -> None:
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, array, allow_pickle=False)
         with archive.open("features.npy", "w", force_zip64=True) as file:
-            shape = (len(selection), selection.width)
-            header = {"descr": selection.dtype.str, "fortran_order": False, "shape": shape}
+            shape = (len(selection), selection.kind.width)
+            header = {"descr": selection.kind.dtype.str, "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_2_0(file, header)
             for block in selection.matrices():
                 file.write(np.ascontiguousarray(block).data)
@@ -285,13 +272,17 @@ def _make_room(file: Any, selection: Selection) -> int:
     """A contiguous data set whose bytes are not written yet; where they belong in the file."""
     import h5py
 
-    shape = (len(selection), selection.width)
+    shape = (len(selection), selection.kind.width)
     properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     properties.set_layout(h5py.h5d.CONTIGUOUS)
     properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
     made = h5py.h5d.create(
-        file.id, b"features", h5py.h5t.py_create(selection.dtype), h5py.h5s.create_simple(shape), properties
+        file.id,
+        b"features",
+        h5py.h5t.py_create(selection.kind.dtype),
+        h5py.h5s.create_simple(shape),
+        properties,
     )
     return int(made.get_offset())
 

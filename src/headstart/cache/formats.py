@@ -8,24 +8,22 @@ from __future__ import annotations
 import contextlib
 import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast, get_args
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from headstart.arrow import column_of, keys_from_arrow, keys_to_arrow, numbers_of, vectors_of
 from headstart.cache.layout import SHARD_FORMAT, check_shard_format
+from headstart.contracts import ShardFormat, ShardReader
 from headstart.errors import ConfigError, CorruptShardError
 from headstart.keys import KEY_BYTES
 from headstart.types import Features
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from headstart.contracts import ShardFormat, ShardReader
 
 FormatName: TypeAlias = Literal["hdf5", "parquet"]
 
@@ -39,16 +37,9 @@ def shard_format(name: FormatName) -> ShardFormat:
 
 
 def format_name(name: str) -> FormatName:
-    """A format's name, as a user wrote it.
-
-    Raises
-    ------
-    ConfigError
-        There is none of that name.
-    """
-    match name:
-        case "hdf5" | "parquet":
-            return name
+    """A format's name, as a user wrote it."""
+    if name in get_args(FormatName):
+        return cast("FormatName", name)
     raise ConfigError(f"there is no shard format {name!r}; choose hdf5 or parquet")
 
 
@@ -262,19 +253,29 @@ def take(features: Features, rows: NDArray[np.int64]) -> Features:
     return Features(keys, features.values[positions], offsets)
 
 
-def concatenated(parts: Sequence[Features]) -> Features:
-    """Rows of several shards, one after the other.
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What all features of a space have in common: D, the dtype they are stored in, and whether there are several."""
 
-    Raises
-    ------
-    CorruptShardError
-        They are of different widths or dtypes, or both dense and ragged.
-    """
-    kinds = {(part.values.shape[1], str(part.values.dtype), part.offsets is None) for part in parts}
-    if len(kinds) != 1:
-        raise CorruptShardError(f"one space holds features of different kinds: {sorted(kinds)}")
-    lengths = [np.diff(part.offsets) for part in parts if part.offsets is not None]
-    offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64) if lengths else None
+    width: int
+    dtype: np.dtype[Any]
+    is_ragged: bool
+
+
+def common_kind(parts: Iterable[Features]) -> Kind:
+    """The kind of features of one space; a CorruptShardError says that there are several."""
+    kinds = {Kind(one.values.shape[1], one.values.dtype, one.offsets is not None) for one in parts}
+    if len(kinds) > 1:
+        raise CorruptShardError(f"one space holds features of different kinds: {sorted(map(str, kinds))}")
+    return kinds.pop() if kinds else Kind(1, np.dtype(np.float32), is_ragged=False)
+
+
+def concatenated(parts: Sequence[Features]) -> Features:
+    """Rows of several shards of one space, one after the other."""
+    offsets = None
+    if common_kind(parts).is_ragged:
+        lengths = np.concatenate([np.diff(part.offsets) for part in parts if part.offsets is not None])
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     keys, values = [part.keys for part in parts], [part.values for part in parts]
     return Features(np.concatenate(keys), np.concatenate(values), offsets)
 

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from headstart.cache.formats import concatenated
 from headstart.cache.layout import SHARD_BYTES
+from headstart.cache.matrices import Matrix
 from headstart.cache.recipe import NUMERICS, Recipe
+from headstart.cache.space import Space
+from headstart.contracts import Progress, ShardFormat
 from headstart.errors import MismatchError
 from headstart.keys import KEY_BYTES, first_occurrences, pack
+from headstart.progress import shown
 from headstart.types import Features
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from headstart.cache.matrices import Matrix
-    from headstart.cache.space import Space
-    from headstart.contracts import Progress, ShardFormat
 SCHEME = "imported:"
 
 
@@ -52,13 +50,7 @@ def imported_recipe(backbone: str, dtype: np.dtype[np.floating]) -> Recipe:
 
 
 def imported_keys(name: str, ids: Sequence[str]) -> NDArray[np.uint8]:
-    """Keys of samples of which nothing but an id is known, shape (N, 16).
-
-    Parameters
-    ----------
-    name : str
-        The set's: "0" of one data set is not "0" of another.
-    ids : sequence of str
+    """Keys of samples of which nothing but an id is known, shape (N, 16); "0" of one set is not "0" of another.
 
     Examples
     --------
@@ -91,11 +83,8 @@ def check_imported(space: Space, keys: NDArray[np.uint8], matrix: Matrix, progre
             f"{matrix.path} has {matrix.width} numbers a row, and the cache holds features of {width} under that "
             "name; import it under another --backbone name"
         )
-    progress.begin("checking", len(keys))
-    try:
+    with shown(progress, "checking", len(keys)):
         _check(space, keys, matrix, progress)
-    finally:
-        progress.end()
 
 
 def fill_imported(
@@ -110,13 +99,10 @@ def fill_imported(
     fresh &= np.isin(np.arange(len(keys)), first_occurrences(keys))
     if not fresh.any():
         return 0
-    progress.begin("importing", int(fresh.sum()))
-    try:
+    with shown(progress, "importing", int(fresh.sum())):
         for features in _shards(keys, matrix, fresh):
             space.commit(features, shard_format)
             progress.advance(len(features))
-    finally:
-        progress.end()
     return int(fresh.sum())
 
 

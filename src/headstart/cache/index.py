@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from headstart.errors import StorageError
 from headstart.files import write_durably
 from headstart.keys import first_by_key, places, search, slices, words
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """Sorted columns of one entry a key.
+    """Columns of one entry per key, sorted by key: ``hi`` and ``lo``, the halves of the keys, and where their rows lie.
 
-    Parameters
-    ----------
-    shards : tuple of str
-        The shards that it covers, sorted; ``shard`` counts into them.
-    hi, lo : ndarray of uint64, shape (N,)
-        The keys, sorted.
-    shard, row : ndarray of uint32, shape (N,)
-        Where a key's row lies. Of a key that lies in several shards, the first by name.
+    ``shard`` counts into ``shards``, which are sorted. Of a key that lies in several, it is the first by name.
     """
 
     shards: tuple[str, ...]
@@ -53,18 +45,10 @@ class Index:
         """Shard and row of each key, and whether there is one; each of shape (N,)."""
         shard, row = np.zeros(len(keys), dtype=np.uint32), np.zeros(len(keys), dtype=np.uint32)
         found = np.zeros(len(keys), dtype=bool)
-        if len(self):
-            for rows in slices(len(keys)):
-                positions, found[rows] = search(self.hi, self.lo, keys[rows])
-                shard[rows], row[rows] = self.shard[positions], self.row[positions]
+        for rows in slices(len(keys) if len(self) else 0):
+            positions, found[rows] = search(self.hi, self.lo, keys[rows])
+            shard[rows], row[rows] = self.shard[positions], self.row[positions]
         return shard, row, found
-
-    def holds(self, keys: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """Which keys, shape (N, 16), have an entry; shape (N,)."""
-        found = np.zeros(len(keys), dtype=bool)
-        for rows in slices(len(keys)):
-            found[rows] = search(self.hi, self.lo, keys[rows])[1]
-        return found
 
     def extended(self, new: Mapping[str, NDArray[np.uint8]]) -> Index:
         """The index with more shards, given the keys of each, shape (n, 16).
@@ -72,27 +56,15 @@ class Index:
         Only what is new is sorted: a space grows by hundreds of shards, and to sort all of it anew for
         each would take longer than a cheap backbone does.
         """
-        names = tuple(sorted({*self.shards, *new}))
-        number = {name: position for position, name in enumerate(names)}
-        renumbered = np.array([number[name] for name in self.shards], dtype=np.uint32)
-        mine = _Entries(self.hi, self.lo, renumbered[self.shard], self.row)
-        return Index(names, *_merged(mine, _sorted_entries({number[name]: new[name] for name in new})))
+        return _merged(self, _index_of(new))
 
     def save(self, path: Path) -> None:
         """Keep it; where nothing may be written, go without."""
         buffer = io.BytesIO()
-        np.savez(
-            buffer,
-            shards=np.array(self.shards, dtype=np.str_),
-            hi=self.hi,
-            lo=self.lo,
-            shard=self.shard,
-            row=self.row,
-        )
-        try:
+        columns: dict[str, Any] = {"hi": self.hi, "lo": self.lo, "shard": self.shard, "row": self.row}
+        np.savez(buffer, shards=np.array(self.shards, dtype=np.str_), **columns)
+        with contextlib.suppress(StorageError):
             write_durably(path, buffer.getbuffer())
-        except StorageError:
-            return
 
 
 def empty_index() -> Index:
@@ -102,14 +74,7 @@ def empty_index() -> Index:
 
 
 def load_index(path: Path, present: Sequence[str] | None) -> Index:
-    """The saved index if it is sound and covers only shards that are present, else an empty one.
-
-    Parameters
-    ----------
-    path : Path
-    present : sequence of str, optional
-        None: whatever it covers.
-    """
+    """The saved index if it is sound and covers only shards that are present (None: any), else an empty one."""
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as saved:
             shards = tuple(str(name) for name in saved["shards"])
@@ -134,34 +99,33 @@ def peek_index(path: Path) -> tuple[tuple[str, ...], int]:
     return tuple(str(name) for name in shards), n_keys
 
 
-class _Entries(NamedTuple):
-    """The columns of an index."""
-
-    hi: NDArray[np.uint64]
-    lo: NDArray[np.uint64]
-    shard: NDArray[np.uint32]
-    row: NDArray[np.uint32]
-
-
-def _sorted_entries(shards: Mapping[int, NDArray[np.uint8]]) -> _Entries:
-    """The entries of shards by their numbers; of a key in several, the one in the lowest."""
-    numbers = sorted(shards)
-    keys = np.concatenate([shards[number] for number in numbers])
-    lengths = [len(shards[number]) for number in numbers]
+def _index_of(shards: Mapping[str, NDArray[np.uint8]]) -> Index:
+    """The index of shards by the keys of each."""
+    names = tuple(sorted(shards))
+    keys = np.concatenate([shards[name] for name in names])
+    lengths = [len(shards[name]) for name in names]
     first = first_by_key(keys)
-    shard = np.repeat(np.array(numbers, dtype=np.uint32), lengths)[first]
+    shard = np.repeat(np.arange(len(names), dtype=np.uint32), lengths)[first]
     row = np.concatenate([np.arange(length, dtype=np.uint32) for length in lengths])[first]
-    return _Entries(*words(keys[first]), shard, row)
+    return Index(names, *words(keys[first]), shard, row)
 
 
-def _merged(old: _Entries, new: _Entries) -> _Entries:
-    """Two parts, each sorted and without copies, as one; of a key in both, the lower shard's entry."""
+def _renumbered(index: Index, names: Sequence[str]) -> NDArray[np.uint32]:
+    """The shards of its entries, counted among more of them."""
+    number = {name: position for position, name in enumerate(names)}
+    return np.array([number[name] for name in index.shards], dtype=np.uint32)[index.shard]
+
+
+def _merged(old: Index, new: Index) -> Index:
+    """Two indexes of different shards as one; of a key in both, the lower shard's entry."""
+    names = tuple(sorted({*old.shards, *new.shards}))
+    old_shard, new_shard = _renumbered(old, names), _renumbered(new, names)
     at = places(old.hi, old.lo, new.hi, new.lo)
-    both = np.flatnonzero(at < len(old.hi))
+    both = np.flatnonzero(at < len(old))
     both = both[(old.hi[at[both]] == new.hi[both]) & (old.lo[at[both]] == new.lo[both])]
     added = np.delete(np.arange(len(at)), both)
     came = at[added] + np.arange(len(added))  # where the added ones stand in the whole
-    stayed = np.ones(len(old.hi) + len(added), dtype=bool)
+    stayed = np.ones(len(old) + len(added), dtype=bool)
     stayed[came] = False
 
     def woven(before: NDArray[Any], more: NDArray[Any]) -> NDArray[Any]:
@@ -169,11 +133,11 @@ def _merged(old: _Entries, new: _Entries) -> _Entries:
         column[stayed], column[came] = before, more[added]
         return column
 
-    shard, row = woven(old.shard, new.shard), woven(old.row, new.row)
-    lower = both[new.shard[both] < old.shard[at[both]]]
+    shard, row = woven(old_shard, new_shard), woven(old.row, new.row)
+    lower = both[new_shard[both] < old_shard[at[both]]]
     where = at[lower] + np.searchsorted(at[added], at[lower], side="right")
-    shard[where], row[where] = new.shard[lower], new.row[lower]
-    return _Entries(woven(old.hi, new.hi), woven(old.lo, new.lo), shard, row)
+    shard[where], row[where] = new_shard[lower], new.row[lower]
+    return Index(names, woven(old.hi, new.hi), woven(old.lo, new.lo), shard, row)
 
 
 def _is_sound(index: Index) -> bool:

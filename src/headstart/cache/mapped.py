@@ -5,20 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from headstart.cache.epochs import BUFFER_ROWS, Epoch, one_ahead
-from headstart.cache.rows import convert, read_dtype
+from headstart.cache.rows import StoredRows, convert, read_dtype
 from headstart.errors import ConfigError
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-    from numpy.typing import NDArray
-
-    from headstart.cache.rows import StoredRows
-    from headstart.types import FeatureRef, LabelKind
+from headstart.types import FeatureRef, LabelKind
 
 
 @dataclass(frozen=True, slots=True)

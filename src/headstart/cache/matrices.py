@@ -7,22 +7,20 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from headstart.arrow import strings
 from headstart.cache.layout import LABEL, META
 from headstart.cache.selection import BLOCK_BYTES, LabelColumn, label_from_arrays
 from headstart.errors import ConfigError, DataError
+from headstart.types import Json
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from headstart.types import Json
 EXACT_INTEGERS = 1 << 24  # beyond it float32 cannot tell neighbours apart
 ROWS_PER_BATCH = 8192
 
@@ -31,19 +29,9 @@ ROWS_PER_BATCH = 8192
 class Matrix:
     """N features of width D, with what lies beside them in the file.
 
-    Parameters
-    ----------
-    dtype : numpy.dtype
-        float16 or float32, as it will be stored.
-    raw_blocks : callable
-        Gives the rows from the start, in blocks of shape (n, D), as they lie in the file.
-    columns : pyarrow.Table
-        Of an export: ``id``, ``key`` (hex), ``split``, ``origin``, ``label:…``, ``meta:…``. Of another
-        Parquet file: its other columns. Otherwise none.
-    labels : mapping
-        Of an export: what its label columns are.
-    about : mapping
-        Of an export: where it comes from. Empty: it is none.
+    ``dtype`` is that in which it will be stored; ``raw_blocks`` gives the rows from the start as they lie in the file,
+    in blocks of shape (n, D). Of an export, ``columns``, ``labels`` and ``about`` are as in
+    `headstart.cache.selection.Selection`; of another Parquet file, ``columns`` are its other columns.
     """
 
     path: Path
@@ -56,13 +44,7 @@ class Matrix:
     about: Mapping[str, Json] = field(default_factory=dict)
 
     def blocks(self) -> Iterator[NDArray[np.floating]]:
-        """The rows as they will be stored.
-
-        Raises
-        ------
-        DataError
-            A value is not finite, or not one that the dtype can hold; the message names its row.
-        """
+        """The rows as they will be stored; a DataError names the row of a value that cannot be."""
         start = 0
         for raw in self.raw_blocks():
             # A float64 that float32 cannot hold becomes infinite here, and is refused below.
@@ -83,18 +65,8 @@ class Matrix:
 def open_matrix(path: Path, features_column: str | None = None) -> Matrix:
     """Open a file by its ending; no feature is read yet.
 
-    Parameters
-    ----------
-    path : Path
-    features_column : str, optional
-        The array or column that holds the features; None: found by its type.
-
-    Raises
-    ------
-    DataError
-        It is not such a file, or holds no matrix of numbers.
-    ConfigError
-        Several columns could be the features.
+    The array or column of the features is found by its type, if it is not named. A DataError says that there is none,
+    a ConfigError that there are several.
     """
     if not path.is_file():
         raise DataError(f"there is no file {path}")
@@ -197,7 +169,7 @@ def _of_array(
     else:
         about = {}
     dtype = _stored_as(path, array.dtype)
-    return Matrix(path, *array.shape, dtype, blocks, pa.table(columns), labels, about)
+    return Matrix(path, len(array), array.shape[1], dtype, blocks, pa.table(columns), labels, about)
 
 
 def _open_parquet(path: Path, features_column: str | None) -> Matrix:

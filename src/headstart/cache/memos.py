@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TypeAlias
 
 import numpy as np
 import rfc8785
+from numpy.typing import NDArray
 
 from headstart.errors import StorageError
 from headstart.files import (
@@ -23,23 +25,15 @@ from headstart.files import (
     write_json,
 )
 from headstart.keys import KEY_BYTES, search, words
-from headstart.types import BackboneInfo
+from headstart.types import BackboneInfo, Json
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from headstart.types import Json
 MAX_FILES = 8
 IDENTITY = ("weights", "architecture", "preprocessing", "max_length", "prompt", "code")
 """In which two answers for one spec differ, or they are one."""
 
 
-class _Table(NamedTuple):
-    """The rows of one file, shape (N, 32), and their fingerprints as two sorted columns."""
-
-    rows: NDArray[np.uint8]
-    hi: NDArray[np.uint64]
-    lo: NDArray[np.uint64]
+_Table: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.uint64], NDArray[np.uint64]]
+"""The rows of one file, shape (N, 32), and their fingerprints as two sorted columns."""
 
 
 class FingerprintMemo:
@@ -58,9 +52,9 @@ class FingerprintMemo:
         """Values, shape (N, 16), and which of the fingerprints are known, shape (N,)."""
         values = np.zeros((len(fingerprints), KEY_BYTES), dtype=np.uint8)
         known = np.zeros(len(fingerprints), dtype=bool)
-        for table in self._load().values():
-            positions, found = search(table.hi, table.lo, fingerprints)
-            values[found] = table.rows[positions[found], KEY_BYTES:]
+        for rows, hi, lo in self._load().values():
+            positions, found = search(hi, lo, fingerprints)
+            values[found] = rows[positions[found], KEY_BYTES:]
             known |= found
         return values, known
 
@@ -70,28 +64,20 @@ class FingerprintMemo:
             return
         tables = self._load()
         fresh = np.concatenate([fingerprints, values], axis=1)
-        try:
-            make_directory(self.folder)
-            if len(tables) < MAX_FILES:
-                self._write(fresh)
-                return
-            old = list(tables)
-            self._write(np.concatenate([*(table.rows for table in tables.values()), fresh]))
-            for name in old:
-                (self.folder / name).unlink(missing_ok=True)
-                tables.pop(name)
-        except (StorageError, OSError):
-            return  # a memo that cannot be kept costs time, nothing else
-
-    def _write(self, rows: NDArray[np.uint8]) -> None:
+        old = list(tables) if len(tables) >= MAX_FILES else []
+        rows = np.concatenate([*(tables[name][0] for name in old), fresh])
         hi, lo = words(rows[:, :KEY_BYTES])
         rows = rows[np.lexsort((lo, hi))]
         buffer = io.BytesIO()
         np.save(buffer, rows, allow_pickle=False)
-        content = buffer.getvalue()
-        name = f"{content_digest(content)}.npy"
-        write_durably(self.folder / name, content)
-        self._load()[name] = _table(rows)
+        name = f"{content_digest(buffer.getvalue())}.npy"
+        with contextlib.suppress(StorageError, OSError):  # a memo that is not kept costs time, nothing else
+            make_directory(self.folder)
+            write_durably(self.folder / name, buffer.getvalue())
+            tables[name] = _table(rows)
+            for merged in old:
+                (self.folder / merged).unlink(missing_ok=True)
+                tables.pop(merged)
 
     def _load(self) -> dict[str, _Table]:
         if self._tables is None:
@@ -116,7 +102,7 @@ def _read(path: Path) -> _Table | None:
 
 
 def _table(rows: NDArray[np.uint8]) -> _Table:
-    return _Table(rows, *words(rows[:, :KEY_BYTES]))
+    return rows, *words(rows[:, :KEY_BYTES])
 
 
 class ResolutionMemo:
@@ -152,20 +138,18 @@ class ResolutionMemo:
         began_ns : int
             When the loading began, in nanoseconds since the epoch.
         """
-        try:
+        with contextlib.suppress(
+            StorageError, OSError
+        ):  # derived: going without costs a loading of the model
             stats = [path.stat() for path in source_files]
             newest = max((max(s.st_mtime_ns, s.st_ctime_ns) for s in stats), default=0)
             if not source_files or newest > began_ns - CLOCK_TICK_NS:
                 return
             make_directory(self.folder)
-            record = {
-                "key": dict(key),
-                "witnesses": {str(path): _mark(path) for path in source_files},
-                "info": info_to_json(info),
-            }
-            write_json(self._path(key), record)
-        except (StorageError, OSError):
-            return  # derived: going without costs a loading of the model, nothing else
+            witnesses = {str(path): _mark(path) for path in source_files}
+            write_json(
+                self._path(key), {"key": dict(key), "witnesses": witnesses, "info": info_to_json(info)}
+            )
 
     def forget(self, key: Mapping[str, Json]) -> None:
         """Drop an answer that has turned out to be wrong."""

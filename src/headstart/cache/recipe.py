@@ -10,14 +10,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import rfc8785
 
-from headstart.types import Json, Precision, StoredDtype
-
-if TYPE_CHECKING:
-    from headstart.types import BackboneInfo
+from headstart.types import BackboneInfo, Json, Precision, StoredDtype
 
 NUMERICS = 1
 """Raised when our own code changes a number that it used to compute otherwise."""
@@ -25,13 +21,9 @@ NUMERICS = 1
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What a feature was made with.
+    """What a feature was made with, as JSON values.
 
-    Parameters
-    ----------
-    entries : mapping
-        The recipe as JSON values. Use `make_recipe`, or `Recipe` on what ``recipe.json`` holds:
-        entries of a later version are kept as they are.
+    Use `make_recipe`, or `Recipe` on what ``recipe.json`` holds: entries of a later version are kept as they are.
     """
 
     entries: Mapping[str, Json]

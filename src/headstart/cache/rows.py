@@ -11,18 +11,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from headstart.cache.epochs import Window, window_of
-from headstart.errors import ConfigError, CorruptShardError, DataError
+from headstart.cache.formats import common_kind
+from headstart.cache.index import Index
+from headstart.errors import ConfigError, DataError
 from headstart.types import Features
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from headstart.cache.index import Index
 
 ReadDtype: TypeAlias = Literal["stored", "float32", "float16"]
 
@@ -41,14 +39,7 @@ _BIAS = np.float32(2.0**112)  # what the exponents of the two are counted from d
 class RowLocations:
     """Where N samples have their features, in the order of the shards and of the rows in them.
 
-    Parameters
-    ----------
-    names : tuple of str
-        The shards of the space; ``shard`` counts into them.
-    samples : ndarray of int64, shape (N,)
-        Which sample, by its position among those that were asked for.
-    shard, row : ndarray of uint32, shape (N,)
-        Where its row lies.
+    ``samples`` are positions among those that were asked for; ``shard`` counts into ``names``, the space's shards.
     """
 
     names: tuple[str, ...]
@@ -110,15 +101,6 @@ def runs(shard: NDArray[np.uint32]) -> Iterator[tuple[int, int, int]]:
         yield int(shard[start]), start, stop
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """What all features of a space have in common: D, the dtype they are stored in, and whether there are several."""
-
-    width: int
-    dtype: np.dtype[Any]
-    is_ragged: bool
-
-
 class StoredRows:
     """The rows of N samples where they are stored: mapped into memory, where the shards are HDF5.
 
@@ -126,7 +108,7 @@ class StoredRows:
     """
 
     def __init__(self, shards: Mapping[int, Features], places: RowLocations) -> None:
-        self.kind = _common_kind(shards)
+        self.kind = common_kind(shards.values())
         self._shards = shards
         self._places = places
 
@@ -200,16 +182,6 @@ class StoredRows:
         return Features(keys, *self.packed(np.arange(len(self))))
 
 
-def _common_kind(shards: Mapping[int, Features]) -> Kind:
-    kinds = {
-        Kind(one.values.shape[1], one.values.dtype, one.offsets is not None) for one in shards.values()
-    } or {Kind(1, np.dtype(np.float32), False)}
-    if len(kinds) != 1:
-        said = sorted((kind.width, str(kind.dtype), not kind.is_ragged) for kind in kinds)
-        raise CorruptShardError(f"one space holds features of different kinds: {said}")
-    return kinds.pop()
-
-
 def _copy_rows(shards: Mapping[int, Features], places: RowLocations, out: NDArray[Any]) -> None:
     """Copy rows of dense shards, as they lie in them, to the rows ``places.samples`` of an array (n, D)."""
     step = max(PIECE_BYTES // max(out.shape[1] * out.itemsize, 1), 1)
@@ -271,31 +243,14 @@ def _convert_piece(
 
 
 def read_dtype(asked: str | None, stored: np.dtype[Any]) -> np.dtype[Any]:
-    """The dtype to read in; None is float32.
-
-    Raises
-    ------
-    ConfigError
-        It is none that features are read in.
-    """
-    match asked:
-        case "stored":
-            return stored
-        case None | "float32":
-            return np.dtype(np.float32)
-        case "float16":
-            return np.dtype(np.float16)
-    raise ConfigError(f"features cannot be read as {asked!r}; choose from: stored, float32, float16")
+    """The dtype to read in; None is float32."""
+    if asked not in (None, *get_args(ReadDtype)):
+        raise ConfigError(f"features cannot be read as {asked!r}; choose from: stored, float32, float16")
+    return stored if asked == "stored" else np.dtype(asked or "float32")
 
 
 def convert(source: NDArray[Any], out: NDArray[Any]) -> None:
-    """Copy rows into an array of their shape, in its dtype.
-
-    Raises
-    ------
-    DataError
-        float16 cannot hold a value.
-    """
+    """Copy rows into an array of their shape, in its dtype; a DataError says that float16 cannot hold a value."""
     if source.dtype == out.dtype:
         np.copyto(out, source)
     elif out.dtype == np.float32:

@@ -5,33 +5,25 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from headstart.arrow import codes_by_name, column_of, mask_of, numbers_of, vectors_of
+from headstart.cache.formats import Kind
 from headstart.cache.layout import LABEL, META
+from headstart.cache.rows import StoredRows
 from headstart.errors import MissingDependencyError
 from headstart.tasks import open_task
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from headstart.cache.rows import StoredRows
 
 BLOCK_BYTES = 32 << 20  # of features held in memory at a time
 
 
 @dataclass(frozen=True, slots=True)
 class LabelColumn:
-    """What the values of a label column are.
-
-    Parameters
-    ----------
-    names : tuple of str
-        In order; none for regression.
-    """
+    """What the values of a label column are; names are in order, and there are none for regression."""
 
     kind: str
     names: tuple[str, ...]
@@ -41,16 +33,8 @@ class LabelColumn:
 class Selection:
     """Some samples of a set with one feature each.
 
-    Parameters
-    ----------
-    samples : pyarrow.Table
-        ``id``, ``key`` (hex), ``split``, ``origin``, ``label:<name>``…, ``meta:<name>``…; N rows.
-    labels : mapping
-        By the names of the label columns.
-    about : mapping
-        Where it comes from: set, digest, backbone, tap, view, space, modality.
-    rows : StoredRows
-        The features, where they are stored.
+    ``samples`` has ``id``, ``key`` (hex), ``split``, ``origin``, ``label:<name>``…, ``meta:<name>``…; ``about`` says
+    where it comes from: set, digest, backbone, tap, view, space, modality.
     """
 
     samples: pa.Table
@@ -62,24 +46,14 @@ class Selection:
         return len(self.rows)
 
     @property
-    def width(self) -> int:
-        """The numbers of a vector, D."""
-        return self.rows.kind.width
-
-    @property
-    def dtype(self) -> np.dtype[np.floating]:
-        """float16 or float32, as it is stored."""
-        return self.rows.kind.dtype
-
-    @property
-    def is_ragged(self) -> bool:
-        """Whether a sample has a list of vectors, rather than one."""
-        return self.rows.kind.is_ragged
+    def kind(self) -> Kind:
+        """What the features are."""
+        return self.rows.kind
 
     @property
     def n_bytes(self) -> int:
         """Of all features together."""
-        return int(self.rows.lengths.sum()) * self.width * self.dtype.itemsize
+        return int(self.rows.lengths.sum()) * self.kind.width * self.kind.dtype.itemsize
 
     def matrices(self) -> Iterator[NDArray[np.floating]]:
         """The features, in blocks of shape (n, D) of a bounded size; not of ragged ones."""
@@ -94,12 +68,14 @@ class Selection:
 
     def schema(self) -> pa.Schema:
         """Of `tables`."""
-        kind = pa.list_(pa.float16() if self.dtype == np.float16 else pa.float32(), self.width)
-        return self.samples.schema.append(pa.field("features", pa.list_(kind) if self.is_ragged else kind))
+        kind = pa.list_(pa.float16() if self.kind.dtype == np.float16 else pa.float32(), self.kind.width)
+        return self.samples.schema.append(
+            pa.field("features", pa.list_(kind) if self.kind.is_ragged else kind)
+        )
 
     def _blocks(self) -> Iterator[NDArray[np.int64]]:
         """Consecutive samples whose features take about as much memory as a block may."""
-        n_bytes = np.cumsum(self.rows.lengths) * (self.width * self.dtype.itemsize)
+        n_bytes = np.cumsum(self.rows.lengths) * (self.kind.width * self.kind.dtype.itemsize)
         start = 0
         while start < len(self):
             before = n_bytes[start - 1] if start else 0
@@ -108,7 +84,7 @@ class Selection:
             start = stop
 
     def _column(self, rows: NDArray[np.int64]) -> pa.Array:
-        if not self.is_ragged:
+        if not self.kind.is_ragged:
             return vectors_of(self.rows.take(rows))
         values, offsets = self.rows.packed(rows)
         return pa.ListArray.from_arrays(column_of(offsets.astype(np.int32)), vectors_of(values))
@@ -118,7 +94,10 @@ def samples_of(table: pa.Table, keys: NDArray[np.uint8], columns: Sequence[str])
     """The columns of a set as `Selection` has them, with some of the labels."""
     names = ["id", "split", "origin", *(LABEL + column for column in columns)]
     names += [name for name in table.column_names if name.startswith(META)]
-    return table.select(names).add_column(1, "key", _hex_column(keys)).replace_schema_metadata(None)
+    offsets = np.arange(len(keys) + 1, dtype=np.int32) * 32  # of the hex digits of each key
+    digits = np.ascontiguousarray(keys).tobytes().hex().encode("ascii")
+    column = pa.StringArray.from_buffers(len(keys), pa.py_buffer(offsets), pa.py_buffer(digits))
+    return table.select(names).add_column(1, "key", column).replace_schema_metadata(None)
 
 
 def to_dataset(selection: Selection) -> Any:
@@ -239,10 +218,3 @@ def plain_array(column: pa.ChunkedArray) -> NDArray[Any]:
         one if isinstance(one, str) else json.dumps(one, ensure_ascii=False, default=str) for one in texts
     ]
     return np.array(texts, dtype=np.str_)
-
-
-def _hex_column(keys: NDArray[np.uint8]) -> pa.StringArray:
-    """Keys, shape (N, 16), as a column of 32 hex digits each."""
-    offsets = np.arange(len(keys) + 1, dtype=np.int32) * 32
-    digits = np.ascontiguousarray(keys).tobytes().hex().encode("ascii")
-    return pa.StringArray.from_buffers(len(keys), pa.py_buffer(offsets), pa.py_buffer(digits))

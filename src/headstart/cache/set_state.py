@@ -8,38 +8,25 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from headstart.arrow import codes_by_name, keys_from_arrow
 from headstart.backbones.pooling import canonical_tap, display_tap
 from headstart.cache.layout import STATE_NAME
 from headstart.errors import ConfigError, CorruptShardError, DataError
 from headstart.keys import KEY_BYTES
-from headstart.types import SPLITS, Failure, FeatureRef
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from headstart.types import Json, LabelKind
+from headstart.types import SPLITS, Failure, FeatureRef, Json, LabelKind
 
 REPAIR = "`headstart cache verify --repair` goes back to the last sound state of the set"
 _BY_NUMBER = re.compile(r"-?\d")
 
 
 class SetState:
-    """A set as it is written in one digest: it never changes.
-
-    Parameters
-    ----------
-    path : Path
-        The folder of the digest.
-    info : mapping
-        What its ``set.json`` says.
-    """
+    """A set as it is in one digest, in the folder of that name: it never changes. ``info`` is its ``set.json``."""
 
     def __init__(self, path: Path, info: Mapping[str, Json]) -> None:
         self.path = path
@@ -90,7 +77,12 @@ class SetState:
     @property
     def failures(self) -> list[Failure]:
         """The samples that were skipped."""
-        return read_failures(self.path / "failures.jsonl")
+        try:
+            # Not splitlines(): an id may hold U+2028 and its like, which end no line of JSON.
+            lines = (self.path / "failures.jsonl").read_bytes().split(b"\n")
+        except FileNotFoundError:
+            return []
+        return [Failure(**json.loads(line)) for line in lines if line]
 
     def __len__(self) -> int:
         return int(self.info["counts"]["samples"])
@@ -183,13 +175,7 @@ def state_names(folder: Path) -> list[str]:
 
 @contextlib.contextmanager
 def open_samples(folder: Path) -> Iterator[pq.ParquetFile]:
-    """The table of samples in a state's folder.
-
-    Raises
-    ------
-    CorruptShardError
-        It cannot be read.
-    """
+    """The table of samples in a state's folder."""
     path = folder / "samples.parquet"
     try:
         with pq.ParquetFile(path) as file:
@@ -220,16 +206,6 @@ def read_splits(features: SetState) -> tuple[NDArray[np.uint8], NDArray[np.int8]
             splits[rows] = codes_by_name(group.column("split"), SPLITS)
             start += group.num_rows
     return keys, splits
-
-
-def read_failures(path: Path) -> list[Failure]:
-    """Read a ``failures.jsonl``; an absent one holds none."""
-    try:
-        # Not splitlines(): an id may hold U+2028 and its like, which end no line of JSON.
-        lines = path.read_bytes().split(b"\n")
-    except FileNotFoundError:
-        return []
-    return [Failure(**json.loads(line)) for line in lines if line]
 
 
 def failures_to_jsonl(failures: Sequence[Failure]) -> bytes:

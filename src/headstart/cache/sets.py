@@ -9,30 +9,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from headstart.arrow import codes_by_name, keys_from_arrow, mask_of, vectors_of
 from headstart.backbones.pooling import display_tap
 from headstart.backbones.pooling import is_ragged as tap_is_ragged
-from headstart.cache.layout import LABEL, SET_FORMAT, check_format
+from headstart.cache.layout import LABEL
 from headstart.cache.mapped import Labels, MappedFeatures, TokenFeatures
-from headstart.cache.rows import RowLocations, StoredRows, locate
+from headstart.cache.rows import ReadDtype, RowLocations, StoredRows, locate
 from headstart.cache.selection import LabelColumn, Selection, samples_of, to_dataset
-from headstart.cache.set_state import REPAIR, SetState
-from headstart.errors import ConfigError, MismatchError, StorageError
-from headstart.files import read_json
+from headstart.cache.set_state import SetState
+from headstart.cache.space import Space
+from headstart.errors import ConfigError, MismatchError
 from headstart.samples import LabelledSamples
 from headstart.tasks import open_task
-from headstart.types import SPLITS
+from headstart.types import SPLITS, FeatureRef, Json
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from datasets import Dataset
-    from numpy.typing import NDArray
     from torch.utils.data import TensorDataset
-
-    from headstart.cache.rows import ReadDtype
-    from headstart.cache.space import Space
-    from headstart.types import FeatureRef, Json
 
 
 class FeatureSet(SetState):
@@ -188,35 +184,7 @@ class FeatureSet(SetState):
         MissingDependencyError
             ``datasets`` is not installed.
         """
-        return to_dataset(self.selection(split, tap, label, backbone, view))
-
-    def selection(
-        self,
-        split: str | None = None,
-        tap: str | None = None,
-        label: str | None = None,
-        backbone: str | None = None,
-        view: str | None = None,
-    ) -> Selection:
-        """The same before any of it is read, to be exported a block at a time; without ``label`` all columns."""
-        held = self.held(split, tap, backbone, view)
-        feature = held.feature
-        columns = list(self.label_names) if label is None else [self.label_column(label)]
-        labels = {
-            column: LabelColumn(self.label_kinds.get(column, "single"), self.label_names[column])
-            for column in columns
-        }
-        about = {
-            "set": self.name,
-            "digest": self.digest,
-            "backbone": feature.backbone,
-            "tap": feature.tap,
-            "view": feature.view,
-            "space": feature.space,
-            "modality": self.info.get("source", {}).get("modality"),
-        }
-        said = {name: str(value) for name, value in about.items() if value is not None}
-        return Selection(samples_of(held.columns(), held.keys, columns), labels, said, held.open())
+        return to_dataset(self.held(split, tap, backbone, view).selection(label))
 
     def held(
         self,
@@ -272,12 +240,7 @@ class FeatureSet(SetState):
 class HeldSamples:
     """Samples of a set that have a feature, N rows in the set's order, before any of it is read.
 
-    Parameters
-    ----------
-    places : RowLocations
-        Where their rows were when they were looked up.
-    chosen : ndarray of bool
-        Which samples of the set they are.
+    ``chosen`` says which samples of the set they are, ``places`` where their rows were when they were looked up.
     """
 
     of: SetState
@@ -309,6 +272,23 @@ class HeldSamples:
         values = self.columns([LABEL + column]).column(LABEL + column)
         return Labels(open_task(kind).encode(values, names), names, kind)
 
+    def selection(self, label: str | None = None) -> Selection:
+        """The same to be exported a block at a time; without ``label``, with all label columns."""
+        of, feature = self.of, self.feature
+        columns = of.label_names if label is None else [of.label_column(label)]
+        labels = {column: LabelColumn(of.label_kinds[column], of.label_names[column]) for column in columns}
+        about = {
+            "set": of.name,
+            "digest": of.digest,
+            "backbone": feature.backbone,
+            "tap": feature.tap,
+            "view": feature.view,
+            "space": feature.space,
+            "modality": of.info.get("source", {}).get("modality"),
+        }
+        said = {name: str(value) for name, value in about.items() if value is not None}
+        return Selection(samples_of(self.table, self.keys, list(labels)), labels, said, self.open())
+
     def open(self, is_ragged: bool | None = None) -> StoredRows:
         """Their rows: with one vector a sample, with several, or (None) whichever they have.
 
@@ -333,28 +313,3 @@ class HeldSamples:
             "that takes them, --head attention. Other heads, arrays, tables and audits take one vector a "
             f"sample: choose a pooled tap{f' of this set: {taps}' if taps else ', such as last.mean'}"
         )
-
-
-def open_feature_set(
-    folder: Path, open_space: Callable[[str], Space], digest: str | None = None
-) -> FeatureSet:
-    """Open a set by its folder.
-
-    Raises
-    ------
-    StorageError
-        It is broken; FormatError if a later version wrote it.
-    """
-    if digest is None:
-        digest = (folder / "current").read_text("utf-8").strip()
-    path = folder / digest
-    try:
-        info = read_json(path / "set.json")
-    except (OSError, StorageError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not valid JSON"
-        raise StorageError(
-            f"set {folder.name!r} points to {digest!r}, whose set.json cannot be read ({reason}); {REPAIR}"
-        ) from error
-    found = info.get("format") if isinstance(info, dict) else None
-    check_format(found, SET_FORMAT, f"set {folder.name!r} is")
-    return FeatureSet(path, info, open_space)

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from headstart.cache.formats import open_shard, take
 from headstart.cache.layout import SHARD_NAME, machine_dir
 from headstart.cache.memos import FingerprintMemo
+from headstart.contracts import ShardFormat, ShardReader
 from headstart.errors import CorruptShardError
 from headstart.files import CLOCK_TICK_NS, content_digest, fingerprint, write_durably
 from headstart.keys import KEY_BYTES, pack, words
+from headstart.types import Features
 
-if TYPE_CHECKING:
-    from headstart.contracts import ShardFormat, ShardReader
-    from headstart.types import Features
 DIGEST_BYTES = 8
-_BLOCK = 1 << 20
 
 
 class DigestCheck:
@@ -32,31 +30,18 @@ class DigestCheck:
         self.memo = FingerprintMemo(machine_dir() / "shards")
 
     def check(self, path: Path, again: bool = False) -> None:
-        """Compare a shard with its name, unless this machine has done so before.
+        """Compare a shard with its name, unless this machine has done so before; a CorruptShardError if they differ.
 
-        Parameters
-        ----------
-        path : Path
-        again : bool
-            Read it whatever is remembered: a bit that rots on a disk changes no time of the file.
-
-        Raises
-        ------
-        CorruptShardError
-            They differ.
-        FileNotFoundError
-            It is gone.
+        ``again``, whatever is remembered: a bit that rots on a disk changes no time of the file.
         """
         stat = path.stat()
         match = SHARD_NAME.fullmatch(path.name)
         named = match["digest"] if match else ""
         if not again and self._remembered(stat) == named:
             return
-        digest = blake2b(digest_size=DIGEST_BYTES)
         with open(path, "rb") as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
-        if digest.hexdigest() != named:
+            digest = hashlib.file_digest(file, lambda: blake2b(digest_size=DIGEST_BYTES)).hexdigest()
+        if digest != named:
             raise CorruptShardError(
                 f"{path} is corrupt: its content does not have the digest in its name; "
                 "`headstart cache verify --repair` drops it, and the next extract computes its rows anew"
@@ -87,58 +72,55 @@ class CommittedShard:
 
 
 class ShardFolder:
-    """``shards/`` of one space.
+    """The shards of one space, whose recipe, as canonical JSON, every shard must carry."""
 
-    Parameters
-    ----------
-    path : Path
-    recipe : str
-        As canonical JSON: what every shard here must carry.
-    """
-
-    def __init__(self, path: Path, recipe: str) -> None:
-        self.path = path
-        self.recipe = recipe
+    def __init__(self, shards_dir: Path, carried: str) -> None:
+        self.shards_dir = shards_dir
+        self.carried = carried
         self.digests = DigestCheck()
         self._readers: dict[str, ShardReader] = {}
 
-    def names(self) -> list[str]:
+    def shard_names(self) -> list[str]:
         """The committed shards, sorted; the directory is the truth.
 
         A listing of many files is not one moment: while `compact` replaces a shard, one listing may
         miss both the old one and the new one. Two that agree miss nothing.
         """
-        found = list_shards(self.path)
+        found = list_shards(self.shards_dir)
         for _ in range(LISTINGS):
-            before, found = found, list_shards(self.path)
+            before, found = found, list_shards(self.shards_dir)
             if before == found:
                 break
         return found
 
     def reader(self, name: str) -> ShardReader:
-        """An opened shard, whose digest this machine has checked once; see `Space.reader`."""
+        """An opened shard, whose digest this machine has checked once.
+
+        A CorruptShardError says that its digest, recipe or structure is wrong; a FileNotFoundError, that another
+        process compacted or repaired the space.
+        """
         if name not in self._readers:
-            path = self.path / name
+            path = self.shards_dir / name
             self.digests.check(path)
             reader = open_shard(path)
-            if reader.recipe != self.recipe:
+            if reader.recipe != self.carried:
                 raise CorruptShardError(
                     f"{path} carries another recipe than its space; `headstart cache verify --repair` drops it"
                 )
             self._readers[name] = reader
         return self._readers[name]
 
-    def forget(self) -> None:
+    def close_shards(self) -> None:
         """Drop all opened shards."""
         self._readers.clear()
 
     def commit(self, features: Features, shard_format: ShardFormat) -> CommittedShard:
-        """Write features as one shard, durably; see `Space.commit`."""
+        """Write features as one shard, durably; after a StorageError nothing of it is in the space."""
         in_order = _in_order(features)
-        content = shard_format.encode(in_order, self.recipe)
+        content = shard_format.encode(in_order, self.carried)
         name = f"{in_order.keys[0, 0]:02x}-{content_digest(content)}{shard_format.suffix}"
-        write_durably(self.path / name, content)
-        return CommittedShard(self.path / name, len(features), len(content))
+        write_durably(self.shards_dir / name, content)
+        return CommittedShard(self.shards_dir / name, len(features), len(content))
 
 
 def list_shards(folder: Path) -> list[str]:

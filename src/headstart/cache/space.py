@@ -6,27 +6,20 @@ import contextlib
 import datetime
 import json
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from headstart.cache.claims import host_name
-from headstart.cache.index import empty_index, load_index
+from headstart.cache.index import Index, empty_index, load_index
 from headstart.cache.recipe import Recipe
 from headstart.cache.rows import RowLocations, StoredRows, locate, runs
-from headstart.cache.shards import LISTINGS, CommittedShard, ShardFolder
+from headstart.cache.shards import LISTINGS, ShardFolder
 from headstart.errors import CorruptShardError, MismatchError, StorageError
 from headstart.files import make_directory, read_json, sweep_partials, write_durably, write_json
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from headstart.cache.index import Index
-    from headstart.contracts import ShardFormat, ShardReader
-    from headstart.types import Features, Json
+from headstart.types import Features
 
 KEPT_LINES = 1000  # in a file of uses; gc trims it
 
@@ -35,22 +28,13 @@ class ForeignIndexError(CorruptShardError):
     """The saved index said what is not in the shards; it is deleted, or at least not used again."""
 
 
-class Space:
-    """One folder of ``spaces/``.
-
-    Parameters
-    ----------
-    path : Path
-        Its last part is the id.
-    recipe : Recipe
-        What ``recipe.json`` says, or will say once something is committed.
-    """
+class Space(ShardFolder):
+    """One folder of ``spaces/``; ``recipe.json`` says the recipe, or will once something is committed."""
 
     def __init__(self, path: Path, recipe: Recipe) -> None:
+        super().__init__(path / "shards", recipe.canonical)
         self.path = path
         self.recipe = recipe
-        self.shards = ShardFolder(path / "shards", recipe.canonical)
-        self.shards_dir = path / "shards"
         self.claims_dir = path / "claims"  # where writers say what they are at
         self.index_path = path / "index.npz"  # where the index is kept between processes
         self._index: Index | None = None
@@ -67,10 +51,6 @@ class Space:
 
     def __len__(self) -> int:
         return len(self.refresh())
-
-    def shard_names(self) -> list[str]:
-        """The committed shards, sorted; the directory is the truth."""
-        return self.shards.names()
 
     def prepare(self) -> None:
         """Make the folders and write ``recipe.json`` if this is a new space."""
@@ -117,7 +97,7 @@ class Space:
             self._saved = index.shards
         if not set(index.shards) <= set(present):
             index = empty_index()
-            self.shards.forget()
+            self.close_shards()
         new = sorted(set(present).difference(index.shards))
         return index.extended({name: np.asarray(self.reader(name).keys()) for name in new}) if new else index
 
@@ -140,26 +120,8 @@ class Space:
         """Which keys, shape (N, 16), have a row here; shape (N,)."""
         return self.refresh().locate(keys)[2]
 
-    def commit(self, features: Features, shard_format: ShardFormat) -> CommittedShard:
-        """Write features as one shard, durably.
-
-        Raises
-        ------
-        StorageError
-            The disk is full, or nothing may be written. Nothing of this shard is then in the space.
-        """
-        return self.shards.commit(features, shard_format)
-
     def gather(self, keys: NDArray[np.uint8]) -> Features:
-        """The rows of keys, in their order; dense or ragged as the space is.
-
-        Raises
-        ------
-        MismatchError
-            A key has no row.
-        CorruptShardError
-            A shard does not hold what its name says.
-        """
+        """The rows of keys, in their order; dense or ragged as the space is. See `rows`."""
         return self.rows(keys).features(keys)
 
     def rows(self, keys: NDArray[np.uint8], places: RowLocations | None = None) -> StoredRows:
@@ -168,11 +130,7 @@ class Space:
         The index is derived and may come from another machine, so it is never believed: whatever it says, a
         vector is handed out under the key that stands beside it in the shard.
 
-        Parameters
-        ----------
-        keys : ndarray of uint8, shape (N, 16)
-        places : RowLocations, optional
-            Where they were found before; that may not hold any more.
+        ``places`` are where they were found before; that may not hold any more.
 
         Raises
         ------
@@ -195,8 +153,9 @@ class Space:
         shards = {}
         for number, start, stop in runs(places.shard):
             shards[number] = self.reader(places.names[number]).features()
+            there, rows = np.asarray(shards[number].keys), places.row[start:stop]
             expected = np.take(keys, places.samples[start:stop], axis=0)
-            if not _has_keys(shards[number].keys, places.row[start:stop], expected):
+            if rows.max() >= len(there) or not np.array_equal(np.take(there, rows, axis=0), expected):
                 self.distrust_index()
                 with contextlib.suppress(OSError):  # on a read-only cache it stays, and is not used
                     self.index_path.unlink(missing_ok=True)
@@ -207,22 +166,6 @@ class Space:
         if not shards and places.names:  # no row, as wide as the rows that there are
             shards[0] = self.reader(places.names[0]).features()
         return StoredRows(shards, places)
-
-    def reader(self, name: str) -> ShardReader:
-        """An opened shard, whose digest this machine has checked once.
-
-        Raises
-        ------
-        CorruptShardError
-            The file's digest, recipe or structure is wrong.
-        FileNotFoundError
-            It is gone: another process compacted or repaired the space.
-        """
-        return self.shards.reader(name)
-
-
-def _has_keys(keys: NDArray[np.uint8], rows: NDArray[np.uint32], expected: NDArray[np.uint8]) -> bool:
-    return bool(rows.max() < len(keys)) and np.array_equal(np.take(np.asarray(keys), rows, axis=0), expected)
 
 
 def open_space(path: Path) -> Space:
@@ -264,36 +207,22 @@ class Uses:
     held: int
     computed: int
 
-    @property
-    def hit_rate(self) -> float | None:
-        """The share of rows that were found, in [0, 1]; None where nothing is known."""
-        total = self.held + self.computed
-        return self.held / total if total else None
-
 
 def read_uses(space: Path) -> Uses:
     """All uses of a space that are remembered, on any host: hints for `cache ls`, and for gc a sign of life."""
     last: float | None = None
     held = computed = 0
-    for use in _lines(space):
-        try:
-            at = datetime.datetime.fromisoformat(use["at"]).timestamp()
-            n_held, n_computed = int(use["held"]), int(use["computed"])
-        except (KeyError, TypeError, ValueError):
-            continue  # a hint that was torn or that another version wrote
-        last = at if last is None else max(last, at)
-        held, computed = held + n_held, computed + n_computed
-    return Uses(last, held, computed)
-
-
-def _lines(space: Path) -> Iterator[dict[str, Json]]:
     for path in sorted((space / "uses").glob("*.jsonl")):
         with contextlib.suppress(OSError):
             for line in path.read_bytes().splitlines():
-                with contextlib.suppress(ValueError):
+                # A line that was torn, or that another version wrote, counts for nothing.
+                with contextlib.suppress(KeyError, TypeError, ValueError):
                     use = json.loads(line)
-                    if isinstance(use, dict):
-                        yield use
+                    at = datetime.datetime.fromisoformat(use["at"]).timestamp()
+                    n_held, n_computed = int(use["held"]), int(use["computed"])
+                    last = at if last is None else max(last, at)
+                    held, computed = held + n_held, computed + n_computed
+    return Uses(last, held, computed)
 
 
 def trim_uses(space: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from headstart.cache.layout import (
     CACHE_FORMAT,
+    SET_FORMAT,
     SET_NAME,
     SPACE_NAME,
     check_format,
@@ -17,7 +18,8 @@ from headstart.cache.layout import (
 )
 from headstart.cache.memos import FingerprintMemo, ResolutionMemo
 from headstart.cache.recipe import Recipe
-from headstart.cache.sets import FeatureSet, open_feature_set
+from headstart.cache.set_state import REPAIR
+from headstart.cache.sets import FeatureSet
 from headstart.cache.space import Space, open_space
 from headstart.errors import DataError, FormatError, StorageError
 from headstart.files import make_directory, read_json, write_json
@@ -98,7 +100,23 @@ class Cache:
         if not (self.set_dir(name) / "current").exists():
             names = ", ".join(self.set_names()) or "none yet; `headstart extract` makes one"
             raise DataError(f"there is no set {name!r} in {self.root}; there are: {names}")
-        return open_feature_set(self.set_dir(name), self.open_space, digest)
+        return self.open_state(self.set_dir(name), digest)
+
+    def open_state(self, folder: Path, digest: str | None = None) -> FeatureSet:
+        """A state of the set in a folder, or that in force; a StorageError says that it is broken, or newer."""
+        if digest is None:
+            digest = (folder / "current").read_text("utf-8").strip()
+        path = folder / digest
+        try:
+            info = read_json(path / "set.json")
+        except (OSError, StorageError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not valid JSON"
+            raise StorageError(
+                f"set {folder.name!r} points to {digest!r}, whose set.json cannot be read ({reason}); {REPAIR}"
+            ) from error
+        found = info.get("format") if isinstance(info, dict) else None
+        check_format(found, SET_FORMAT, f"set {folder.name!r} is")
+        return FeatureSet(path, info, self.open_space)
 
     def find_set(self, name: str) -> FeatureSet | None:
         """A set, or None where there is none yet."""

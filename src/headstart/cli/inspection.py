@@ -148,7 +148,7 @@ def rank(said: Said, as_json: AsJson = False, quiet: Quiet = False) -> None:
 def _ranked_lines(ranked: list[Ranked]) -> list[str]:
     metric = ranked[0].metric
     header = ["backbone", "tap", "width", f"loo {metric}", "loo mse", "logme", f"knn {metric}", "seconds"]
-    rows = [
+    rows: list[list[str | float]] = [
         # Backbone and tap are to be copied from here.
         [cell(one.backbone, None), cell(one.tap, None), str(one.width), one.loo, one.loo_error, one.logme, one.knn,
          f"{one.seconds:.1f}"]

@@ -10,6 +10,7 @@ import typer
 
 from headstart import api
 from headstart.cli.command import AsJson, Quiet, Said, made_from, this_command, write_json
+from headstart.columns import with_interval
 
 if TYPE_CHECKING:
     from headstart.pipelines.run import PipelineOutcome, StepOutcome
@@ -86,20 +87,13 @@ def _headline(step: StepOutcome) -> str:
     if "samples" in result:
         return f"{result['samples']:,} samples in the set {result['set']}"
     if "metrics" in result:
-        split = "test" if "test" in result["metrics"] else next(iter(result["metrics"]), None)
-        return _figure(split, result["metrics"][split]) if split else ""
+        split = "test" if "test" in result["metrics"] else next(iter(result["metrics"]), "")
+        metrics = result["metrics"].get(split, {})
+        name = next((name for name in ("accuracy", "r2", "mae") if name in metrics), None)
+        return f"{split} {name} {with_interval(metrics, name)}" if name else ""
     if "figures" in result:
         figures = ", ".join(f"{name} {value:.4f}" for name, value in result["figures"].items())
         return f"{result['figure']} on {result['n']:,} samples: {figures}"
     if "rows" in result:
         return f"{result['rows']:,} rows in {result['predictions']}"
     return str(result.get("path", ""))
-
-
-def _figure(split: str, metrics: Mapping[str, Any]) -> str:
-    name = next((name for name in ("accuracy", "r2", "mae") if name in metrics), None)
-    if name is None:
-        return ""
-    interval = metrics.get("intervals", {}).get(name)
-    spread = f" [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else ""
-    return f"{split} {name} {metrics[name]:.4f}{spread}"

@@ -11,7 +11,7 @@ import typer
 
 from headstart import api
 from headstart.cli.command import AsJson, Quiet, Said, guarded, made_from, write_json, write_result
-from headstart.columns import cell, columns
+from headstart.columns import cell, columns, with_deviation
 
 if TYPE_CHECKING:
     from headstart.registry.known_runs import Registry, Skipped
@@ -205,7 +205,8 @@ def _sweep(sweep: Mapping[str, Any]) -> str:
     )
     judged_on = f"{sweep['folds']} folds" if sweep.get("folds") else "validation"
     said = ", ".join(
-        f"{_worded(name)} {_mean(spread['mean'], spread['deviation'])}" for name, spread in figures.items()
+        f"{_worded(name)} {with_deviation(spread['mean'], spread['deviation'])}"
+        for name, spread in figures.items()
     )
     return f"{_said(best)} is the best of {len(trials):,} on {judged_on}" + (f": {said}" if said else "")
 
@@ -214,7 +215,8 @@ def _seeds(seeds: Mapping[str, Any]) -> str:
     if not seeds or not seeds.get("mean"):
         return ""
     said = [
-        f"{_worded(name)} {_mean(mean, seeds['deviation'][name])}" for name, mean in seeds["mean"].items()
+        f"{_worded(name)} {with_deviation(mean, seeds['deviation'][name])}"
+        for name, mean in seeds["mean"].items()
     ]
     return f"{seeds['n']} on {seeds['split']}: {', '.join(said)}"
 
@@ -229,17 +231,11 @@ def _sizes(report: Mapping[str, Any], name: str, noun: str) -> list[str]:
         [
             row["size"],
             len(next(iter(row["values"].values()), [])),
-            *(_mean(row["mean"].get(figure), row["deviation"].get(figure)) for figure in figures),
+            *(with_deviation(row["mean"].get(figure), row["deviation"].get(figure)) for figure in figures),
         ]
         for row in rows
     ]
     return ["", f"{name}, on {rows[0]['split']}", *columns([noun, "seeds", *map(_worded, figures)], table)]
-
-
-def _mean(mean: float | None, deviation: float | None) -> str | None:
-    if mean is None:
-        return None
-    return f"{mean:.4f}" if deviation is None else f"{mean:.4f} ± {deviation:.4f}"
 
 
 def _worded(name: str) -> str:

@@ -11,6 +11,7 @@ import typer
 
 from headstart import api
 from headstart.cli.command import AsJson, ConfigFile, Quiet, Said, made_from, write_json
+from headstart.columns import with_deviation, with_interval
 from headstart.tasks import open_task
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def _show_metrics(report: Mapping[str, Any]) -> None:
     """A line of figures for each split."""
     for split, metrics in report["metrics"].items():
         shown = open_task(report["task"]).headline
-        figures = "  ".join(f"{label} {_figure(metrics, name)}" for label, name in shown.items())
+        figures = "  ".join(f"{label} {with_interval(metrics, name)}" for label, name in shown.items())
         typer.echo(f"{split:<10}  {figures}  ({metrics['n']:,} samples)")
 
 
@@ -123,17 +124,9 @@ def _show_sweep(sweep: Mapping[str, Any]) -> None:
     _show_spread(spread, judged_on)
 
 
-def _figure(metrics: Mapping[str, Any], name: str) -> str:
-    if metrics.get(name) is None:
-        return "-"
-    interval = metrics.get("intervals", {}).get(name)
-    return f"{metrics[name]:.4f}" + (f" [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else "")
-
-
 def _show_spread(row: Mapping[str, Any], title: str) -> None:
     figures = "  ".join(
-        f"{name.replace('_', ' ')} {mean:.4f}"
-        + (f" ± {row['deviation'][name]:.4f}" if row["deviation"][name] is not None else "")
+        f"{name.replace('_', ' ')} {with_deviation(mean, row['deviation'][name])}"
         for name, mean in row["mean"].items()
     )
     typer.echo(f"{title}: {figures}")

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from headstart.comparison.comparison import BreakEven
 from headstart.comparison.costs import pays_from, share_of_time, written_seconds
 from headstart.errors import StorageError
-from headstart.files import read_json
 
 if TYPE_CHECKING:
     from headstart.comparison.comparison import ComparedRun
@@ -220,11 +219,8 @@ def _other_training(runs: Sequence[ComparedRun]) -> list[str]:
 
 def _other_machines(opened: Sequence[Run]) -> list[str]:
     machines = {machine for run in opened if (machine := _machine(run)) is not None}
-    return (
-        ["the runs were made on different machines, so their times do not compare"]
-        if len(machines) > 1
-        else []
-    )
+    said = "the runs were made on different machines, so their times do not compare"
+    return [said] if len(machines) > 1 else []
 
 
 def _machine(run: Run) -> Json:
@@ -232,9 +228,6 @@ def _machine(run: Run) -> Json:
     if run.path is None:
         return None
     try:
-        said = read_json(run.path / "environment.json")
-    except (OSError, StorageError):
+        return tuple(run.environment.get(name) for name in ("platform", "machine", "cores"))
+    except StorageError:
         return None
-    return (
-        tuple(said.get(name) for name in ("platform", "machine", "cores")) if isinstance(said, dict) else None
-    )

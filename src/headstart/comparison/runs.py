@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from headstart.arrow import column_of
+from headstart.arrow import column_of, numbers_of
 from headstart.columns import cell
 from headstart.errors import ConfigError, DataError, MismatchError, StorageError
 from headstart.registry.run import PREDICTIONS, Run
@@ -168,7 +168,7 @@ def match_rows(runs: Sequence[NamedRun]) -> list[pa.Table]:
             )
     tables = [run.predictions for run in runs]
     columns = [table.column("key").combine_chunks() for table in tables]
-    codes = pa.concat_arrays(columns).dictionary_encode().indices.to_numpy()
+    codes = numbers_of(pa.concat_arrays(columns).dictionary_encode().indices)
     ends = np.cumsum([table.num_rows for table in tables])[:-1]
     keys = np.split(codes.astype(np.intp), ends)
     labels = np.split(np.unique(np.concatenate([_labels(run) for run in runs]), return_inverse=True)[1], ends)

@@ -53,44 +53,9 @@ def open_source(
     >>> open_source(["good", "bad"], modality="text").description
     '2 texts'
     """
-    options = options or SourceOptions()
-    if not isinstance(data, str | os.PathLike):
-        from headstart.data.memory import MemorySource
+    from headstart.data.detection import open_path
+    from headstart.data.memory import MemorySource
 
-        return MemorySource(data, modality)
-    return _open_path(Path(os.path.expanduser(data)), options, modality)
-
-
-def _open_path(path: Path, options: SourceOptions, modality: Modality | None) -> Source:
-    from headstart.data.detection import detect
-
-    found = detect(path, options)
-    match found.kind:
-        case "images":
-            from headstart.data.folders import FolderSource
-
-            return FolderSource(path, options)
-        case "image":
-            from headstart.data.memory import MemorySource
-
-            return MemorySource([path])
-        case "tables":
-            from headstart.data.table_source import TableSource
-
-            return TableSource(found.tables, options, modality, found.by_split, found.ignored)
-        case "metadata":
-            from headstart.data.metadata import MetadataSource
-
-            return MetadataSource(path, found.tables, options, modality)
-        case "tars":
-            from headstart.data.tars import TarSource
-
-            return TarSource(found.tars, options, modality)
-        case "saved":
-            from headstart.data.hub_source import open_saved
-
-            return open_saved(path, options, modality)
-        case "hub":
-            from headstart.data.hub import open_hub
-
-            return open_hub(str(path), options, modality)
+    if isinstance(data, str | os.PathLike):
+        return open_path(Path(os.path.expanduser(data)), options or SourceOptions(), modality)
+    return MemorySource(data, modality)

@@ -12,17 +12,23 @@ from stat import S_ISDIR
 from typing import TYPE_CHECKING, Literal
 
 from headstart.data.contents import is_image
-from headstart.data.folders import has_image
-from headstart.data.metadata import find_metadata
+from headstart.data.folders import FolderSource, has_image
+from headstart.data.hub import HUB, open_hub
+from headstart.data.hub_source import open_saved
+from headstart.data.memory import MemorySource
+from headstart.data.metadata import MetadataSource, find_metadata
 from headstart.data.read_table import TABLE_SUFFIXES, is_table
 from headstart.data.source import printable
 from headstart.data.table import split_of
-from headstart.data.tars import expand, is_pattern, is_tar, tar_files, tars_in
+from headstart.data.table_source import TableSource
+from headstart.data.tars import TarSource, expand, is_pattern, is_tar, tar_files, tars_in
 from headstart.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    from headstart.contracts import Source
     from headstart.data.options import SourceOptions
     from headstart.data.tar_block import TarFile
+    from headstart.types import Modality
 
 READABLE = (
     "a folder of images (best in class folders), an image, "
@@ -30,7 +36,6 @@ READABLE = (
     "WebDataset tars, a save_to_disk folder, or hf:NAME from the hub"
 )
 SHOWN_ENDINGS = 5
-HUB = "hf:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,26 @@ class Found:
     by_split: bool = False
     ignored: tuple[str, ...] = ()
     tars: tuple[TarFile, ...] = ()
+
+
+def open_path(path: Path, options: SourceOptions, modality: Modality | None) -> Source:
+    """Open what a path holds."""
+    found = detect(path, options)
+    match found.kind:
+        case "images":
+            return FolderSource(path, options)
+        case "image":
+            return MemorySource([path])
+        case "tables":
+            return TableSource(found.tables, options, modality, found.by_split, found.ignored)
+        case "metadata":
+            return MetadataSource(path, found.tables, options, modality)
+        case "tars":
+            return TarSource(found.tars, options, modality)
+        case "saved":
+            return open_saved(path, options, modality)
+        case "hub":
+            return open_hub(str(path), options, modality)
 
 
 def detect(path: Path, options: SourceOptions) -> Found:

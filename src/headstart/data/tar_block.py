@@ -25,8 +25,7 @@ from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import TracebackType
-    from typing import BinaryIO, Self
+    from typing import BinaryIO
 
     import pyarrow as pa
     from numpy.typing import NDArray
@@ -71,12 +70,8 @@ class OpenTar:
         self.changed_ns = max(status.st_mtime_ns, status.st_ctime_ns)
         self.fingerprint = fingerprint(status)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Read no more."""
         os.close(self._file)
 
     def read(self, offset: int, size: int) -> bytes:
@@ -256,12 +251,12 @@ def _storable(text: str | None) -> str | None:
     return text and text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def payload_of(modality: Modality, parts: Sequence[bytes]) -> Payload | Problem:
+def content_of(modality: Modality, parts: Sequence[bytes]) -> Payload | Problem:
     """The content of a sample from the bytes of its members.
 
     Examples
     --------
-    >>> payload_of("image-text", [b"...", b"a cat"])
+    >>> content_of("image-text", [b"...", b"a cat"])
     (b'...', 'a cat')
     """
     if modality != "text" and not parts[0]:
@@ -308,7 +303,7 @@ def key_members(
 def _key(modality: Modality, parts: Sequence[bytes] | None) -> bytes | Problem:
     if parts is None:
         return SHRUNK
-    payload = payload_of(modality, parts)
+    payload = content_of(modality, parts)
     return payload if isinstance(payload, Problem) else keys.key_of(modality, payload)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,10 +26,10 @@ from headstart.data.tar_block import (
     OpenTar,
     TarBlock,
     TarFile,
+    content_of,
     key_members,
     label_columns,
     meta_columns,
-    payload_of,
 )
 from headstart.data.tar_index import BUFFER, TarIndexStore, read_index
 from headstart.data.tar_roles import assign_tar_roles
@@ -174,7 +175,7 @@ class TarSource(Source):
         troubles = []
         for file in self._files:
             try:
-                with OpenTar(file.path) as tar:
+                with closing(OpenTar(file.path)) as tar:
                     index = self._index(tar, is_old(tar.changed_ns, time.time_ns()))
                     if len(index):
                         self._looked_into = tar.fingerprint, index
@@ -259,7 +260,7 @@ class TarSource(Source):
         seen, n = ScanMemo(memo), 0
         for file in self._files:
             try:
-                with OpenTar(file.path) as tar:
+                with closing(OpenTar(file.path)) as tar:
                     for block in self._blocks(file, tar, seen):
                         n += block.table.num_rows
                         yield block
@@ -272,13 +273,13 @@ class TarSource(Source):
         """The content of the ``row``-th sample that `scan` yielded, read at its place."""
         chunk, number = self._yielded.find(row)
         try:
-            with OpenTar(chunk.tar.path) as tar:
+            with closing(OpenTar(chunk.tar.path)) as tar:
                 if tar.fingerprint != chunk.fingerprint:
                     raise SampleError(f"{chunk.tar.name}: the tar changed after it was scanned")
                 parts = [tar.read(offset, size) for offset, size in chunk.places[number].tolist()]
         except OSError as error:
             raise SampleError(f"{chunk.tar.name}: {unreadable(error)}") from error
-        payload = payload_of(self.modality, parts)
+        payload = content_of(self.modality, parts)
         if isinstance(payload, Problem):
             raise SampleError(f"{chunk.tar.name}: {payload.reason}")
         return payload

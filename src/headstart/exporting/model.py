@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-4
 """The largest error of a logit, as a share of the largest logit."""
+TEXTS = (
+    "Where is my card?",
+    "My transfer was declined twice on 3 May, although there is money on the account – why? #help @bank",
+    "ok",
+    "naïve façade, 東京, 12.50 € " * 6,
+    "A text that is longer than any of the others, and longer than most models were made for. " * 120,
+)
+SIZES = ((320, 240), (240, 320), (224, 224), (97, 511), (64, 48))
 
 
 @dataclass(frozen=True)
@@ -77,16 +85,6 @@ def largest_error(found: torch.Tensor, expected: torch.Tensor) -> float:
         return float("inf")
     scale = expected.double().abs().max().clamp(min=1e-12)
     return float((found.double() - expected.double()).abs().max() / scale)
-
-
-TEXTS = (
-    "Where is my card?",
-    "My transfer was declined twice on 3 May, although there is money on the account – why? #help @bank",
-    "ok",
-    "naïve façade, 東京, 12.50 € " * 6,
-    "A text that is longer than any of the others, and longer than most models were made for. " * 120,
-)
-SIZES = ((320, 240), (240, 320), (224, 224), (97, 511), (64, 48))
 
 
 def trial_samples(modality: Modality) -> list[Any]:

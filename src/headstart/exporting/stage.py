@@ -21,6 +21,24 @@ if TYPE_CHECKING:
 
 FORMATS = ("hf", "onnx", "timm")
 MARK = "export.json"
+_HF = """\
+from transformers import pipeline
+
+classify = pipeline("{task}", model="."{trust})
+print(classify({sample}))
+"""
+_TIMM = """\
+import timm
+
+model = timm.create_model("local-dir:.", pretrained=True).eval()
+transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
+"""
+_ONNX = """\
+import onnxruntime
+
+session = onnxruntime.InferenceSession("model.onnx")
+print([part.name for part in session.get_inputs()])  # names of classes: labels.json
+"""
 
 
 def export(
@@ -128,26 +146,6 @@ def _origin(predictor: Predictor, features: Mapping[str, Json]) -> dict[str, Jso
         "weights": features["recipe"]["weights"],
         "head": predictor.head.kind,
     }
-
-
-_HF = """\
-from transformers import pipeline
-
-classify = pipeline("{task}", model="."{trust})
-print(classify({sample}))
-"""
-_TIMM = """\
-import timm
-
-model = timm.create_model("local-dir:.", pretrained=True).eval()
-transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
-"""
-_ONNX = """\
-import onnxruntime
-
-session = onnxruntime.InferenceSession("model.onnx")
-print([part.name for part in session.get_inputs()])  # names of classes: labels.json
-"""
 
 
 def _readme(to: str, subject: ExportModel, found: Mapping[str, Any]) -> str:

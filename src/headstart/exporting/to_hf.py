@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MODULE = "modeling_headstart"
 CARRIED = (f"{MODULE}.py", "head_layers.py", "poolings.py")
+SAME = 1e-5
+"""The largest error, as a share of the largest logit, of what counts as the same function."""
 
 
 def write_hf(subject: ExportModel, folder: Path) -> dict[str, Any]:
@@ -114,10 +116,6 @@ def _pixels(folder: Path, subject: ExportModel) -> list[Any]:
 
     processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
     return [processor(images=decode_image(sample), return_tensors="pt") for sample in subject.samples]
-
-
-SAME = 1e-5
-"""The largest error, as a share of the largest logit, of what counts as the same function."""
 
 
 def native_model(subject: ExportModel) -> Any | None:

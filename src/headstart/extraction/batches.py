@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 
 READ_TIMEOUT = 120.0  # seconds for one sample; a mount that hangs never answers
 STOP_SECONDS = 5.0  # how long the end of a run waits for threads that still read
+WASTE = 1.5
+"""A batch of n is cut where n × longest² is more than this many times the sum of the squares: attention costs
+the square of the padded length."""
+SAMPLES = 5  # batches of each of two sizes before one of them is preferred
+BETTER = 1.03  # a size must be so much faster than the one in use to take its place
+FULL = 0.75  # a batch that is less full than this says nothing about its size
 
 
 class TransientError(SampleError):
@@ -95,14 +101,7 @@ class ReaderPool:
 
     def close(self) -> None:
         """Stop the threads after the jobs that they have under way; one that hangs is left behind."""
-        with contextlib.suppress(queue.Empty):
-            while True:
-                self._jobs.get_nowait()
-        for _ in self._threads:
-            self._jobs.put(None)
-        deadline = time.monotonic() + STOP_SECONDS
-        for thread in self._threads:
-            thread.join(max(deadline - time.monotonic(), 0.0))
+        stop_threads(self._threads, self._jobs, STOP_SECONDS)
 
     def time_out_stalled(self) -> list[Job]:
         """Abandon the jobs whose sample takes too long, and read the rest of them in another thread.
@@ -195,9 +194,16 @@ class ReaderPool:
         return [*bad, *(Item(p, v, part) for (p, v, _), part in zip(good, prepared, strict=True))]
 
 
-WASTE = 1.5
-"""A batch of n is cut where n × longest² is more than this many times the sum of the squares: attention costs
-the square of the padded length."""
+def stop_threads(threads: Sequence[threading.Thread], tasks: queue.SimpleQueue[Any], seconds: float) -> None:
+    """Let threads that take tasks from a queue, until one is None, end after the one that each has under way."""
+    with contextlib.suppress(queue.Empty):
+        while True:
+            tasks.get_nowait()
+    for _ in threads:
+        tasks.put(None)
+    deadline = time.monotonic() + seconds
+    for thread in threads:
+        thread.join(max(deadline - time.monotonic(), 0.0))
 
 
 def longest_first(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -285,11 +291,6 @@ class ReadyItems:
         if took_all:  # let go of what was computed
             self._items, self._lengths, self._start = [], self._lengths[:0], 0
         return batch, cost
-
-
-SAMPLES = 5  # batches of each of two sizes before one of them is preferred
-BETTER = 1.03  # a size must be so much faster than the one in use to take its place
-FULL = 0.75  # a batch that is less full than this says nothing about its size
 
 
 class BatchTuner:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -32,6 +32,7 @@ SIZES = {"image": 64, "image-text": 64, "text": 256, "text-pair": 256}
 """How many samples are looked at, by modality: seconds of work."""
 A_CLASS = 8
 """Samples that a class must have to count: two in each fold."""
+FOLDS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +82,6 @@ def _of_classes(codes: NDArray[np.int64], n: int) -> NDArray[np.int64] | None:
         return None
     kept = large[: n // A_CLASS]
     return np.concatenate([np.flatnonzero(codes == code)[: n // len(kept)] for code in kept])
-
-
-FOLDS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,14 +159,26 @@ def _compare(exact: Vectors, found: Vectors, sample: DriftSample) -> Drift | Non
         return None
     a = np.concatenate([exact[position] for position in positions]).astype(np.float64)
     b = np.concatenate([found[position] for position in positions]).astype(np.float64)
-    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    cosine = (a * b).sum(axis=1) / np.maximum(lengths, 1e-30)
-    error = np.abs(a - b).max(axis=1) / np.maximum(np.abs(a).max(axis=1), 1e-12)
+    cosine, error = cosines_of(a, b), errors_of(a, b)
     accuracy = None
     if sample.classes is not None:
         y = sample.classes[positions]
         accuracy = (_accuracy(exact, positions, y), _accuracy(found, positions, y))
     return Drift(len(positions), float(cosine.mean()), float(cosine.min()), float(error.max()), accuracy)
+
+
+def cosines_of(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
+    """Between the vectors of each row, shape (n,)."""
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    cosines: NDArray[Any] = (a * b).sum(axis=1) / np.maximum(lengths, 1e-30)
+    return cosines
+
+
+def errors_of(exact: NDArray[Any], found: NDArray[Any]) -> NDArray[Any]:
+    """The largest error of each row as a share of the largest value of the exact one, shape (n,)."""
+    scale = np.maximum(np.abs(exact).max(axis=1, initial=0), 1e-12)
+    errors: NDArray[Any] = np.abs(exact - found).max(axis=1, initial=0) / scale
+    return errors
 
 
 def _accuracy(vectors: Vectors, positions: Sequence[int], y: NDArray[np.int64]) -> float:

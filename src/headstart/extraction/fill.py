@@ -219,15 +219,9 @@ def _blocks(source: Source, memo: KeyMemo, seen: SampleCollector) -> Iterator[tu
 
 def _whole(source: Source, samples: Samples, last: ExtractionPlan) -> ExtractionPlan:
     """All samples of a stream, with nothing left to do."""
-    n, todo, units, wants = (
-        len(first_occurrences(samples.keys)),
-        last.todo[:0],
-        last.units[:0],
-        last.wants[:0],
-    )
-    return replace(
-        last, source=source, samples=samples, todo=todo, units=units, n_unique=n, wants=wants, n_viewed=n
-    )
+    n = len(first_occurrences(samples.keys))
+    nothing = replace(last, todo=last.todo[:0], units=last.units[:0], wants=last.wants[:0])
+    return replace(nothing, source=source, samples=samples, n_unique=n, n_viewed=n)
 
 
 @dataclass

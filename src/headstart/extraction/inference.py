@@ -13,6 +13,7 @@ import numpy as np
 
 from headstart.backbones.pooling import display_tap, read_tap, reads_of
 from headstart.errors import StorageError
+from headstart.extraction.batches import stop_threads
 from headstart.types import Tokens
 
 if TYPE_CHECKING:
@@ -136,13 +137,7 @@ class InferencePool:
 
     def close(self) -> None:
         """Stop the lanes after what they have under way."""
-        with contextlib.suppress(queue.Empty):
-            while True:
-                self._tasks.get_nowait()
-        for _ in self._threads:
-            self._tasks.put(None)
-        for thread in self._threads:
-            thread.join(STOP_SECONDS)
+        stop_threads(self._threads, self._tasks, STOP_SECONDS)
 
     def _work(self) -> None:
         with _lane(self._layout):

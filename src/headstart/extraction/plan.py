@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
-from headstart.allocator import return_freed_memory
 from headstart.augmentation import open_views
 from headstart.backbones.pooling import choose_taps, display_tap
 from headstart.cache.formats import FormatName, shard_format
@@ -16,6 +15,7 @@ from headstart.data.splits import TRAIN
 from headstart.errors import ConfigError
 from headstart.extraction.samples import label_samples
 from headstart.keys import ROWS_AT_ONCE, contains, first_occurrences, pack
+from headstart.memory import return_freed_memory
 from headstart.types import Precision, StoredDtype
 
 if TYPE_CHECKING:

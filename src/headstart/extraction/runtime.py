@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
 import warnings
@@ -16,7 +15,7 @@ from headstart.extraction.inference import eager_forward
 from headstart.types import Tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     import torch
 
@@ -231,7 +230,7 @@ def _torchscript(function: Any, example: torch.Tensor) -> Any:
         def forward(self, tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
             return tuple(function(tensor))
 
-    with _quietly(), torch.inference_mode():
+    with warnings.catch_warnings(action="ignore"), torch.inference_mode():
         traced = torch.jit.trace(  # type: ignore[no-untyped-call]
             Traced().eval(), example, check_trace=False
         )
@@ -245,7 +244,11 @@ def _inductor(function: Any, example: torch.Tensor) -> Any:
     import torch
     from torch._inductor import config
 
-    with _quietly(), torch.inference_mode(), config.patch(freezing=example.device.type == "cpu"):
+    with (
+        warnings.catch_warnings(action="ignore"),
+        torch.inference_mode(),
+        config.patch(freezing=example.device.type == "cpu"),
+    ):
         compiled = torch.compile(function, dynamic=False)
         for _ in range(2):
             compiled(example)  # type: ignore[no-untyped-call]
@@ -261,7 +264,7 @@ def _inductor_of_any_shape(function: Any, *examples: torch.Tensor) -> Any:
         with torch.no_grad():  # not in inference mode: see `FrozenTextModel`
             return compiled(*tensors)
 
-    with _quietly():
+    with warnings.catch_warnings(action="ignore"):
         for given in (examples, _fewer(examples), examples):
             over_few_sizes(run)(*given)
     return run
@@ -275,11 +278,3 @@ def _in_inference_mode(function: Any) -> Any:
             return function(*tensors)
 
     return run
-
-
-@contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    """Without the warnings of a trial: whether it worked is checked."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield

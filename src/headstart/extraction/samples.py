@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 SHOWN_REASONS = 3
 ENOUGH = 1000  # samples; a few bad ones at the beginning of a stream say nothing of its share
+KEY = "key"
+NAMES = ["id", "origin"]
+AFTER_ID = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +109,6 @@ def _reasons(failures: Sequence[Failure]) -> str:
         f"{n:,} × {reason} (such as {example[reason]})" for reason, n in counts.most_common(SHOWN_REASONS)
     ]
     return "; ".join(shown) + ("; …" if len(counts) > SHOWN_REASONS else "")
-
-
-KEY = "key"
-NAMES = ["id", "origin"]
-AFTER_ID = 1
 
 
 @dataclass(frozen=True, slots=True)

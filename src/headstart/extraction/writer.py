@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headstart.allocator import return_freed_memory
 from headstart.cache.formats import take
 from headstart.cache.layout import SHARD_BYTES
 from headstart.extraction.timings import Stopwatch
 from headstart.keys import KEY_BYTES, first_by_key
+from headstart.memory import return_freed_memory
 from headstart.types import Features
 
 if TYPE_CHECKING:
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 SLAB_BYTES = 4 << 20
 """What is moved aside at a time when rows are put into another order."""
+OPEN_BYTES = 256 << 20  # all open shards of a process together
+COMMIT_AFTER = 45.0  # seconds; with the batch under way and the writing, a crash loses under a minute
+WAITING = 256  # parts that wait to be written: computing waits for a disk that cannot keep up
+LOOK_AROUND = 1.0  # seconds between two looks whether a shard is due
 
 
 class OpenShard:
@@ -39,35 +43,33 @@ class OpenShard:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._keys: _RowBuffer | None = None
-        self._values: _RowBuffer | None = None
+        self._buffers: tuple[_RowBuffer, _RowBuffer] | None = None  # of keys and of features
         self._lengths: list[NDArray[np.int64]] = []
 
     @property
     def n_bytes(self) -> int:
         """Of all rows so far."""
-        if self._keys is None or self._values is None:
-            return 0
-        lengths = sum(part.nbytes for part in self._lengths)
-        return self._keys.rows.nbytes + self._values.rows.nbytes + lengths
+        parts = [*(buffer.rows for buffer in self._buffers or ()), *self._lengths]
+        return sum(part.nbytes for part in parts)
 
     def add(self, keys: NDArray[np.uint8], values: NDArray[Any], lengths: NDArray[np.int64] | None) -> None:
         """Rows: keys of shape (n, 16), features (n, D), or (T, D) with the length of each."""
-        if self._keys is None or self._values is None:
-            self._keys = _RowBuffer(KEY_BYTES, keys.dtype, self._limit)
-            self._values = _RowBuffer(values.shape[1], values.dtype, self._limit)
-        self._keys.append(keys)
-        self._values.append(values)
+        if self._buffers is None:
+            kept_values = _RowBuffer(values.shape[1], values.dtype, self._limit)
+            self._buffers = _RowBuffer(KEY_BYTES, keys.dtype, self._limit), kept_values
+        for buffer, rows in zip(self._buffers, (keys, values), strict=True):
+            buffer.append(rows)
         if lengths is not None:
             self._lengths.append(lengths)
 
     def features(self) -> Features:
         """All of them, sorted by key; of each key the first. They lie where the rows were gathered."""
-        assert self._keys is not None
-        assert self._values is not None
+        assert self._buffers is not None
+        keys, values = self._buffers
         # A stream may bring the same sample twice.
-        order = first_by_key(self._keys.rows)
+        order = first_by_key(keys.rows)
         offsets = None
+        of_values = order
         if self._lengths:
             lengths = np.concatenate(self._lengths)
             starts = np.cumsum(lengths) - lengths
@@ -75,9 +77,9 @@ class OpenShard:
             offsets = np.concatenate([[0], np.cumsum(kept)]).astype(np.int64)
             of_values = np.repeat(starts[order] - offsets[:-1], kept) + np.arange(offsets[-1])
             self._lengths = [kept]
-        self._values.reorder(order if offsets is None else of_values)
-        self._keys.reorder(order)
-        return Features(self._keys.rows, self._values.rows, offsets)
+        values.reorder(of_values)
+        keys.reorder(order)
+        return Features(keys.rows, values.rows, offsets)
 
 
 class _RowBuffer:
@@ -126,12 +128,6 @@ def _reserved(n: int, width: int, dtype: np.dtype[Any]) -> NDArray[Any]:
     mapped = mmap.mmap(-1, max(size, 1), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     rows: NDArray[Any] = np.frombuffer(mapped, dtype=dtype, count=n * width).reshape(n, width)
     return rows
-
-
-OPEN_BYTES = 256 << 20  # all open shards of a process together
-COMMIT_AFTER = 45.0  # seconds; with the batch under way and the writing, a crash loses under a minute
-WAITING = 256  # parts that wait to be written: computing waits for a disk that cannot keep up
-LOOK_AROUND = 1.0  # seconds between two looks whether a shard is due
 
 
 class ShardWriter:

@@ -172,7 +172,7 @@ def _side_by_side(parts: Sequence[LabelledSamples], attends: bool) -> LabelledSa
 
 def _in_all(part: LabelledSamples, parts: Sequence[LabelledSamples]) -> NDArray[np.bool_]:
     masks = [pc.is_in(part.table.column("id"), other.table.column("id").combine_chunks()) for other in parts]
-    return np.asarray(np.all([mask.to_numpy(zero_copy_only=False) for mask in masks], axis=0))
+    return np.asarray(np.all([mask.to_pylist() for mask in masks], axis=0), dtype=bool)
 
 
 def check_train(train: LabelledSamples, name: str) -> None:

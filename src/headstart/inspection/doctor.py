@@ -20,6 +20,7 @@ from headstart.config import DoctorConfig
 from headstart.data import open_source
 from headstart.errors import ConfigError, DataError
 from headstart.extraction.backbone import OpenedBackbone, check_modality, load_model
+from headstart.extraction.drift import cosines_of, errors_of
 from headstart.extraction.extractor import compute_rows
 from headstart.extraction.plan import plan_rows
 from headstart.extraction.samples import register
@@ -190,7 +191,7 @@ class _Doctor:
         recipe, rows = space.recipe.entries, np.array(list(live))
         now = np.array(list(live.values()), dtype=np.float64)
         kept = space.gather(self.samples.keys[rows]).values.astype(np.float64)
-        cosine, error = _cosines(now, kept), _errors(now, kept)
+        cosine, error = cosines_of(now, kept), errors_of(now, kept)
         now_view = None if view is None else view.entry
         made = make_recipe(opened.info, recipe["tap"], recipe["compute"], recipe["stored"], now_view)
         return Examination(
@@ -248,10 +249,10 @@ class _Doctor:
         self, rows: NDArray[np.int64], kept: NDArray[Any], now: NDArray[Any], bound: float
     ) -> tuple[MismatchedRow, ...]:
         """The rows that are off by more than the bound, each with the other sample whose feature it is."""
-        cosine, error = _cosines(now, kept), _errors(now, kept)
+        cosine, error = cosines_of(now, kept), errors_of(now, kept)
         found = []
         for place in np.flatnonzero(error > bound).tolist():
-            errors = _errors(now, np.broadcast_to(kept[place], now.shape))
+            errors = errors_of(now, np.broadcast_to(kept[place], now.shape))
             nearest = int(errors.argmin())
             like = self._id(rows[nearest]) if nearest != place and errors[nearest] <= bound else None
             found.append(
@@ -261,15 +262,3 @@ class _Doctor:
 
     def _id(self, row: np.int64) -> str:
         return str(self.samples.table.column("id")[int(row)].as_py())
-
-
-def _cosines(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
-    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    cosines: NDArray[Any] = (a * b).sum(axis=1) / np.maximum(lengths, 1e-30)
-    return cosines
-
-
-def _errors(live: NDArray[Any], kept: NDArray[Any]) -> NDArray[Any]:
-    scale = np.maximum(np.abs(live).max(axis=1, initial=0), 1e-12)
-    errors: NDArray[Any] = np.abs(live - kept).max(axis=1, initial=0) / scale
-    return errors

@@ -213,15 +213,16 @@ class Loop:
                 self._trained[self._active[place]].diverged_at = self._epoch
             else:
                 self._trained[self._active[place]].history.append(self._note(record))
-        self._best.update(self._epoch, [self._score(*figures) for figures in found])
+        by = self._settings.kept_by
+        self._best.update(
+            self._epoch,
+            [None if loss is None else selection_score(loss, accuracy, by) for loss, accuracy in found],
+        )
         waited = [self._best.has_waited(place, self._epoch) for place in range(len(self._active))]
         watched_is_on = self._active[0] == 0 and not diverged[0]
         is_over = watched_is_on and self._callbacks.on_epoch_end(self._trained[0].history[-1])
         is_over = is_over or self._epoch == self._settings.epochs
         self._stop([is_over or any(each) for each in zip(diverged, waited, strict=True)])
-
-    def _score(self, loss: float | None, accuracy: float | None) -> float | None:
-        return None if loss is None else selection_score(loss, accuracy, self._settings.kept_by)
 
     def _descend(self, monitor: GradientMonitor) -> tuple[list[float], list[float]]:
         """All samples once; the mean loss and the last learning rate of each member."""

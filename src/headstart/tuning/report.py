@@ -88,7 +88,7 @@ def tuned_record(
             shutil.copytree(state / "adapter", target / "adapter")
 
     return record.replaced(
-        plot_format=config.plots, config=repeats.dump(), report=report,
+        config=repeats.dump(), report=report,
         features=_describe_tuned(setup.described, where, folder, progress), save_model=save_model_files,
     )  # fmt: skip
 

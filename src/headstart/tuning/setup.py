@@ -77,7 +77,8 @@ class TrainingSetup:
             Backbone or data are not what the set was made of.
         """
         described = describe_features(config.cache, features, raw["train"].features)
-        tap = str(described["recipe"]["tap"])
+        recipe = described["recipe"]
+        tap = str(recipe["tap"])
         if is_ragged(tap):
             raise ConfigError(
                 f"fine-tuning reads one vector a sample, and {display_tap(tap)} is all positions; choose another --tap"
@@ -109,7 +110,8 @@ class TrainingSetup:
         if config.init_head is not None:
             has_classes = objective.task.form == "classes"
             start_from(config.init_head, layer, described, head.classes_ if has_classes else None)
-        cuts = CutCache(model, raw, spaces, seconds, _is_exact(described), progress)
+        is_exact = (recipe["compute"], recipe["stored"]) == ("fp32", "float32")
+        cuts = CutCache(model, raw, spaces, seconds, is_exact, progress)
         return cls(described, keep, model, head, samples, objective, cuts, adapted)
 
     @property
@@ -133,11 +135,6 @@ def _targets(head: Any, raw: Splits) -> dict[str, Any]:
         if split != "train" and len(part):
             targets[split] = head.targets_of(part.targets)
     return targets
-
-
-def _is_exact(described: Mapping[str, Json]) -> bool:
-    recipe = described["recipe"]
-    return bool(recipe["compute"] == "fp32" and recipe["stored"] == "float32")
 
 
 def _augmentation(config: TuneConfig, features: FeatureSet, raw: Splits) -> Any:

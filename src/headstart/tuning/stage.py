@@ -121,7 +121,7 @@ def _as_extract(config: TuneConfig) -> ExtractConfig:
 
 def _as_fit(config: TuneConfig, features: FeatureSet) -> FitConfig:
     """The configuration of a head on the same samples."""
-    names = ("tap", "backbone", "label", "seed", "cache", "calibrate")
+    names = ("tap", "backbone", "label", "seed", "cache", "calibrate", "plots")
     values: dict[str, Any] = {name: getattr(config, name) for name in names}
     return FitConfig(**{"set": features.name, "digest": features.digest, "head": "linear", **values})
 

@@ -28,7 +28,6 @@ from headstart.backbones.hf.towers import (
     Side,
     TextInputs,
     Tower,
-    between_weights,
     find_tower,
     unread_parts,
     unread_weights,
@@ -49,6 +48,7 @@ if TYPE_CHECKING:
 PAIR_TAPS = ("joint", "pooler")
 # Classes that AutoModel would not choose for their checkpoints, which hold what AutoModel's class lacks.
 _OWN_CLASS = ("ForImageTextRetrieval", "ModelWithProjection")
+TEXT_POOLINGS = ("mean", "max", "eos", "gem", "sqrt", "weighted")
 
 
 class DualBackbone(HubPart):
@@ -75,7 +75,7 @@ class DualBackbone(HubPart):
         return BackboneInfo(
             spec=self.spec,
             modality=self._modality,
-            weights=weights_digest(model, (*missing, *self._unread)),
+            weights=weights_digest(model, (*missing, *unread_weights([side.tower.side for side in sides]))),
             architecture=self._architecture(),
             preprocessing=sides[0].inputs.description
             if alone
@@ -187,10 +187,6 @@ class DualBackbone(HubPart):
         chosen = [self._towers[side] for side in SIDES if side in self._modality.split("-")]
         return tuple(open_side(self._source, tower, self._loaded[1]) for tower in chosen)
 
-    @property
-    def _unread(self) -> tuple[str, ...]:
-        return between_weights() if len(self._sides) > 1 else unread_weights(self._sides[0].tower.side)
-
     def _architecture(self) -> dict[str, Json]:
         """The sides that are read, and what the model says of itself besides its sides."""
         model = self._loaded[0]
@@ -292,9 +288,6 @@ def _inputs_of(side: DualSide, batch: Mapping[str, torch.Tensor]) -> dict[str, t
 
 def _pair(image: Any | SampleError, text: Any | SampleError) -> Any | SampleError:
     return next((part for part in (image, text) if isinstance(part, SampleError)), (image, text))
-
-
-TEXT_POOLINGS = ("mean", "max", "eos", "gem", "sqrt", "weighted")
 
 
 @dataclass(frozen=True, slots=True)

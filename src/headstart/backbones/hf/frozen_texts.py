@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 POOLER = "pooler"
 ENCODER_CLASSES = ("t5", "mt5", "umt5")  # these have a class that never loads the decoder
 TRIAL_LENGTH = 12
+CPU_TOKENS = 512  # a batch; more than about 1,000 fall out of a core's cache
+GPU_TOKENS = 16_384
+WIDTHS = 16  # padded texts on a GPU have a multiple of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +126,6 @@ def _begin_alike(first: torch.Tensor, second: torch.Tensor) -> bool:
     a, b = first[:, :half].float(), second[:, :half].float()
     change = (a - b).abs() / a.abs().clamp(min=torch.finfo(torch.float32).tiny)
     return bool(change.median() <= 4 * torch.finfo(first.dtype).eps)
-
-
-CPU_TOKENS = 512  # a batch; more than about 1,000 fall out of a core's cache
-GPU_TOKENS = 16_384
-WIDTHS = 16  # padded texts on a GPU have a multiple of it
 
 
 class FrozenTextModel:

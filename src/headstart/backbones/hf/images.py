@@ -37,6 +37,12 @@ if TYPE_CHECKING:
 
 POOLER = "pooler."
 UNREAD = "mask_token"  # takes part in pretraining only
+TRIAL_SIZES = ((48, 32), (32, 48))  # a processor that keeps the shape of a picture shows itself on these
+# What a processor writes of itself that changes no pixel.
+_INERT = {
+    "image_processor_type", "feature_extractor_type", "processor_class", "_processor_class", "_name_or_path",
+    "return_tensors", "data_format", "input_data_format", "device", "disable_grouping", "use_fast",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,15 +165,6 @@ def _read(module: Any, anatomy: Anatomy, batch: torch.Tensor, reads: Collection[
     hidden = {**kept, "final": output.last_hidden_state} if to_the_end else kept
     whole = {"pooler": output.pooler_output.flatten(1)} if to_the_end and anatomy.has_pooler else {}
     return Activations({layer: anatomy.layout.positions(states) for layer, states in hidden.items()}, whole)
-
-
-TRIAL_SIZES = ((48, 32), (32, 48))  # a processor that keeps the shape of a picture shows itself on these
-
-# What a processor writes of itself that changes no pixel.
-_INERT = {
-    "image_processor_type", "feature_extractor_type", "processor_class", "_processor_class", "_name_or_path",
-    "return_tensors", "data_format", "input_data_format", "device", "disable_grouping", "use_fast",
-}  # fmt: skip
 
 
 class ImageProcessor:

@@ -40,6 +40,8 @@ _INERT = {
     "gradient_checkpointing", "id2label", "label2id", "problem_type", "num_labels", "return_dict",
     "output_hidden_states", "output_attentions", "finetuning_task", "tokenizer_class",
 }  # fmt: skip
+PATCH_POOLINGS = ("mean", "max", "gem")
+_TOKENS = ("cls_token", "class_embedding", "class_token", "distillation_token", "register_tokens")
 
 
 class HubModel:
@@ -211,10 +213,6 @@ def departures(config: Any) -> dict[str, Any]:
     return {"model_type": config.model_type} | {
         name: value for name, value in changed.items() if name not in _INERT
     }
-
-
-PATCH_POOLINGS = ("mean", "max", "gem")
-_TOKENS = ("cls_token", "class_embedding", "class_token", "distillation_token", "register_tokens")
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,16 @@ _UNSUPPORTED = (
     "tokenizer_name_or_path", "processing_kwargs", "tokenizer_args", "processor_kwargs", "config_args",
     "config_kwargs",
 )  # fmt: skip
+# By name, never by import: a configuration could name anything.
+_ACTIVATIONS = {
+    kind.__name__: kind
+    for kind in (
+        torch.nn.Identity, torch.nn.Tanh, torch.nn.ReLU, torch.nn.GELU, torch.nn.SiLU, torch.nn.Sigmoid,
+        torch.nn.Mish, torch.nn.ELU, torch.nn.SELU, torch.nn.LeakyReLU, torch.nn.ReLU6, torch.nn.Softplus,
+        torch.nn.Hardtanh, torch.nn.Hardswish, torch.nn.LogSigmoid, torch.nn.Softsign, torch.nn.Tanhshrink,
+    )
+}  # fmt: skip
+_VECTOR = "sentence_embedding"
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,18 +202,6 @@ def _read(source: HubModel, name: str) -> Any:
         return json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise BackboneError(f"{path} cannot be read as JSON ({error}); restore it") from error
-
-
-# By name, never by import: a configuration could name anything.
-_ACTIVATIONS = {
-    kind.__name__: kind
-    for kind in (
-        torch.nn.Identity, torch.nn.Tanh, torch.nn.ReLU, torch.nn.GELU, torch.nn.SiLU, torch.nn.Sigmoid,
-        torch.nn.Mish, torch.nn.ELU, torch.nn.SELU, torch.nn.LeakyReLU, torch.nn.ReLU6, torch.nn.Softplus,
-        torch.nn.Hardtanh, torch.nn.Hardswish, torch.nn.LogSigmoid, torch.nn.Softsign, torch.nn.Tanhshrink,
-    )
-}  # fmt: skip
-_VECTOR = "sentence_embedding"
 
 
 class Dense(torch.nn.Module):

@@ -23,6 +23,22 @@ CHARACTERS_A_TOKEN = 32  # more than any usual text has
 MARGIN = 2  # so many times the tokens that are kept: the end of what was cut off cannot reach them
 GROWTH = 4
 CHANNELS = ("input_ids", "token_type_ids")
+_PLAIN = ("vocab.txt", "vocab.json", "merges.txt", "added_tokens.json", "special_tokens_map.json")
+# What these say of a tokenizer changes no token: where it came from, and what it is padded to.
+_INERT = {
+    "name_or_path",
+    "tokenizer_file",
+    "special_tokens_map_file",
+    "transformers_version",
+    "processor_class",
+    "model_max_length",
+    "max_length",
+    "padding_side",
+    "truncation",
+    "padding",
+    "stride",
+    "pad_to_multiple_of",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,24 +191,6 @@ def _refusal(payload: Payload, error: Exception) -> SampleError:
                 f"the text has half a character (a lone surrogate, U+{code:04X}) at place {bad.start}"
             )
     return SampleError(f"the text cannot be tokenised: {error}")
-
-
-_PLAIN = ("vocab.txt", "vocab.json", "merges.txt", "added_tokens.json", "special_tokens_map.json")
-# What these say of a tokenizer changes no token: where it came from, and what it is padded to.
-_INERT = {
-    "name_or_path",
-    "tokenizer_file",
-    "special_tokens_map_file",
-    "transformers_version",
-    "processor_class",
-    "model_max_length",
-    "max_length",
-    "padding_side",
-    "truncation",
-    "padding",
-    "stride",
-    "pad_to_multiple_of",
-}
 
 
 def tokenizer_digest(files: Iterable[Path]) -> str:

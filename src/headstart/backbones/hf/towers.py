@@ -43,6 +43,10 @@ _ALONE: dict[Side, str] = {"image": "_vision_model", "text": "_text_model"}
 # What compares the two sides, or joins them: no feature of either reads it.
 _JOINING = ("itm_head", "text_decoder")
 _BETWEEN = ("logit_scale", "logit_bias", "temperature", *(f"{name}." for name in _JOINING))
+MASK = "headstart_mask"
+"""Which positions of a batch are no padding; no model takes an input of this name."""
+# Trained on texts padded to one length, and pooled at the last position, padding or not.
+PADS_TO_MAX = ("siglip",)
 
 
 class _Outcome(threading.local):
@@ -123,7 +127,7 @@ def find_tower(model: Any, side: Side) -> Tower | None:
     if both and transformer is not None:
         config = getattr(model.config, {"image": "vision_config", "text": "text_config"}[side])
         call, known = _features(model, side, transformer)
-        prefixes = _dotted((*_TRANSFORMER[side], *_PROJECTION[side]))
+        prefixes = _dotted(_parts(side))
         features = f"get_{side}_features"
         names = {
             "transformer": _name(model, _TRANSFORMER[side]),
@@ -141,21 +145,19 @@ def find_tower(model: Any, side: Side) -> Tower | None:
     return Tower(side, whole, model.config, embeds, _names(model.forward), names=names)
 
 
-def unread_weights(side: Side) -> tuple[str, ...]:
-    """Prefixes of the weights that a side does not read, so that they may change without re-keying it."""
-    other: Side = "text" if side == "image" else "image"
-    return (*_dotted((*_TRANSFORMER[other], *_PROJECTION[other])), *_BETWEEN)
+def unread_weights(read: Collection[Side]) -> tuple[str, ...]:
+    """Prefixes of the weights that none of these sides reads, so that they may change without re-keying them."""
+    others = (side for side in SIDES if side not in read)
+    return (*(prefix for side in others for prefix in _dotted(_parts(side))), *_BETWEEN)
 
 
-def unread_parts(side: Side) -> tuple[str, ...]:
+def unread_parts(read: Side) -> tuple[str, ...]:
     """What models call the modules that a side does not read."""
-    other: Side = "text" if side == "image" else "image"
-    return (*_TRANSFORMER[other], *_PROJECTION[other], *_JOINING)
+    return (*(part for side in SIDES if side != read for part in _parts(side)), *_JOINING)
 
 
-def between_weights() -> tuple[str, ...]:
-    """Prefixes of the weights that neither side reads."""
-    return _BETWEEN
+def _parts(side: Side) -> tuple[str, ...]:
+    return (*_TRANSFORMER[side], *_PROJECTION[side])
 
 
 def _features(
@@ -198,13 +200,6 @@ def _names(function: Callable[..., Any]) -> frozenset[str]:
 
 def _dotted(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(f"{name}." for name in names)
-
-
-MASK = "headstart_mask"
-"""Which positions of a batch are no padding; no model takes an input of this name."""
-
-# Trained on texts padded to one length, and pooled at the last position, padding or not.
-PADS_TO_MAX = ("siglip",)
 
 
 class ImageInputs(ImageProcessor):

@@ -9,37 +9,35 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from headstart.cache.claims import ClaimBoard, abandoned_hints, clock_of, has_live_writer
-from headstart.cache.formats import format_of, shard_format
+from headstart.cache.formats import format_of, open_shard, shard_format, take
+from headstart.cache.index import Index
+from headstart.cache.layout import STATE_NAME
 from headstart.cache.maintenance.compact import Component, find_components, pack_groups, replace
 from headstart.cache.maintenance.trash import (
     State,
     Trash,
     read_states,
-    restore_rows,
-    restore_states,
     retired_at,
     taken_at,
     trash_runs,
     wanted_keys,
 )
-from headstart.cache.space import read_uses, trim_uses
+from headstart.cache.maintenance.verify import check_shard
+from headstart.cache.set_state import in_force
+from headstart.cache.shards import list_shards
+from headstart.cache.space import Space, open_space, read_uses, trim_uses
+from headstart.cache.store import Cache
+from headstart.contracts import Progress
 from headstart.errors import ConfigError, CorruptShardError, FormatError, HeadstartError
-from headstart.files import EXPIRY, PARTIAL, size_of
-from headstart.keys import contains
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from headstart.cache.index import Index
-    from headstart.cache.space import Space
-    from headstart.cache.store import Cache
-    from headstart.contracts import Progress
-
+from headstart.files import EXPIRY, PARTIAL, make_directory, size_of
+from headstart.keys import contains, first_occurrences
+from headstart.progress import shown
 
 DAY = 24 * 3600.0
 GRACE_DAYS = 7.0
@@ -61,14 +59,8 @@ class Collected:
 class Collection:
     """What gc found, and did if it was to apply it.
 
-    Parameters
-    ----------
-    restored : list of str
-        What was fetched back from the trash, because a set refers to it now.
-    spared : list of str
-        What was left alone, and why.
-    problems : list of str
-        What could not be looked at, and why.
+    ``restored`` was fetched back from the trash, because a set refers to it now; ``spared`` was left alone, and
+    ``problems`` could not be looked at, and why.
     """
 
     applied: bool
@@ -87,21 +79,9 @@ def collect(
 ) -> Collection:
     """Find what no set refers to and, if asked to, move it to the trash.
 
-    Parameters
-    ----------
-    cache : Cache
-    progress : Progress
-    apply : bool
-        False: only say what would be done.
-    grace_days : float
-        In [0, inf): what is younger is spared, as an unfinished extraction may still want it.
-    earlier : bool
-        Also states of sets that are no longer in force, and what only they refer to.
-
-    Raises
-    ------
-    StorageError
-        A set cannot be read, so that nobody knows what it refers to.
+    What is younger than ``grace_days``, in [0, inf), is spared, as an unfinished extraction may still want it.
+    ``earlier``: also states of sets that are no longer in force, and what only they refer to. A StorageError says that
+    a set cannot be read, so that nobody knows what it refers to.
     """
     if not grace_days >= 0:
         raise ConfigError(f"a grace period of {grace_days} days is none; give 0 or more")
@@ -162,8 +142,7 @@ class _Run:
     def _spaces(self, states: Sequence[State]) -> None:
         referenced = {space for state in states for space in state.spaces}
         paths = self._cache.space_paths()
-        self._progress.begin("collecting spaces", len(paths))
-        try:
+        with shown(self._progress, "collecting spaces", len(paths)):
             for path in paths:
                 if has_live_writer(path / "claims", self._now()):
                     self._done.spared.append(f"space {path.name}: a writer is at work in it")
@@ -172,8 +151,6 @@ class _Run:
                 else:
                     self._space(path)
                 self._progress.advance(1)
-        finally:
-            self._progress.end()
 
     def _space(self, path: Path) -> None:
         """A space that no set refers to, unless something in it is young or it was used lately."""
@@ -228,20 +205,22 @@ class _Run:
             if board.has_company():
                 self._done.spared.append(f"space {space.id}: a writer is at work in it")
                 return
-            for names in pack_groups(list(kept_bytes), kept_bytes):
-                largest = max(names, key=lambda name: (space.shards_dir / name).stat().st_size)
-                shape = shard_format(format_of(Path(largest)))
-                replace(space, index, names, shape, self._trash.take, keep)
+            for names in pack_groups(kept_bytes):
+                largest = max(
+                    (space.shards_dir / name for name in names), key=lambda path: path.stat().st_size
+                )
+                replace(space, index, names, shard_format(format_of(largest)), self._trash.take, keep)
         space.refresh()
         space.save_index()
 
     def _leftovers(self) -> None:
         """What writers left that died: partial files, claims, lines about uses."""
         now = self._now()
-        for path in _partials(self._cache.root):
-            with contextlib.suppress(OSError):
-                if now - path.stat().st_mtime > EXPIRY:
-                    self._move("partial", path, str(path))
+        for folder in ("", "spaces/*/", "spaces/*/shards/", "spaces/*/known/", "spaces/*/uses/", "sets/*/"):
+            for path in sorted(self._cache.root.glob(f"{folder}*{PARTIAL}")):
+                with contextlib.suppress(OSError):
+                    if now - path.stat().st_mtime > EXPIRY:
+                        self._move("partial", path, str(path))
         for space in self._cache.space_paths():
             for hint in abandoned_hints(space / "claims", self._now()):
                 self._move("claim", hint, str(hint))
@@ -278,7 +257,80 @@ def _count_rows(cache: Cache, path: Path) -> int:
         return 0
 
 
-def _partials(root: Path) -> Iterator[Path]:
-    """Everything in a cache that is being written, or that nobody finished."""
-    for pattern in ("", "spaces/*/", "spaces/*/shards/", "spaces/*/known/", "spaces/*/uses/", "sets/*/"):
-        yield from sorted(root.glob(f"{pattern}*{PARTIAL}"))
+def restore_states(cache: Cache) -> Iterator[str]:
+    """Fetch back the states that are in force and missing; yield what was fetched.
+
+    A state that is committed again just while gc takes it away as an earlier one ends like this.
+    """
+    for folder in sorted((cache.root / "sets").glob("*")):
+        digest = in_force(folder) or ""
+        if not STATE_NAME.fullmatch(digest) or (folder / digest).exists():
+            continue
+        for run in reversed(trash_runs(cache.root)):
+            trashed = run / "sets" / folder.name / digest
+            if trashed.is_dir():
+                with contextlib.suppress(OSError):
+                    os.rename(trashed, folder / digest)
+                    yield f"set {folder.name}, state {digest}"
+                break
+
+
+def restore_rows(cache: Cache, states: Sequence[State]) -> Iterator[str]:
+    """Fetch back spaces and rows that a state refers to and that are missing; yield what was fetched."""
+    referenced = {space for state in states for space in state.spaces}
+    for run in reversed(trash_runs(cache.root)):  # what was taken last is what a set saw last
+        for trashed in sorted((run / "spaces").glob("*")):
+            if trashed.name not in referenced:
+                continue
+            if _whole_space_back(cache, trashed):
+                yield f"space {trashed.name}"
+            elif n_rows := _rows_back(cache, trashed, states):
+                yield f"{n_rows:,} rows of space {trashed.name}"
+
+
+def _whole_space_back(cache: Cache, trashed: Path) -> bool:
+    """Put a space back where there is none now."""
+    target = cache.root / "spaces" / trashed.name
+    if target.exists() or not (trashed / "recipe.json").exists():
+        return False
+    make_directory(target.parent)
+    try:
+        os.rename(trashed, target)
+    except OSError:
+        return False  # somebody made it anew in between; its rows are looked at one by one
+    return True
+
+
+def _rows_back(cache: Cache, trashed: Path, states: Sequence[State]) -> int:
+    """Commit those rows of trashed shards again that are wanted and missing.
+
+    The rows, and not the shard as it was: that could sort before others, and so change vectors.
+    """
+    names = list_shards(trashed / "shards")
+    if not names:
+        return 0
+    try:
+        space = open_space(cache.root / "spaces" / trashed.name)
+        keys = wanted_keys(states, trashed.name)
+        missing = keys[~space.held(keys)]
+    except HeadstartError:
+        return 0  # of a space that is broken nothing is known to be missing; verify says so
+    n_rows = 0
+    for name in names:
+        if not len(missing):
+            break
+        n_rows += (n := _commit_missing(space, trashed / "shards" / name, missing))
+        missing = missing[~space.held(missing)] if n else missing
+    return n_rows
+
+
+def _commit_missing(space: Space, path: Path, missing: NDArray[np.uint8]) -> int:
+    checked = check_shard(path, space.carried, space.digests)
+    if checked.verdict != "sound":
+        return 0  # repair put it there for being corrupt
+    rows = np.flatnonzero(contains(missing, checked.keys))
+    rows = rows[first_occurrences(checked.keys[rows])]
+    if len(rows):
+        space.prepare()
+        space.commit(take(open_shard(path).features(), rows), shard_format(format_of(path)))
+    return len(rows)

@@ -22,24 +22,21 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from headstart.cache.claims import ClaimBoard
 from headstart.cache.formats import FormatName, concatenated, format_of, open_shard, shard_format, take
 from headstart.cache.index import Index
 from headstart.cache.layout import SHARD_BYTES
 from headstart.cache.space import Space
+from headstart.cache.store import Cache
+from headstart.contracts import Progress, ShardFormat, ShardReader
 from headstart.errors import CorruptShardError, FormatError, HeadstartError
 from headstart.keys import KEY_BYTES, search
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from headstart.cache.store import Cache
-    from headstart.contracts import Progress, ShardFormat, ShardReader
-    from headstart.types import Features
+from headstart.progress import shown
+from headstart.types import Features
 
 SETTLED = 120.0  # seconds after which no writer can still be about to commit a key that is there
 
@@ -59,28 +56,15 @@ class Compacted:
 def compact(cache: Cache, progress: Progress, format_name: FormatName | None = None) -> list[Compacted]:
     """Merge the small shards of every space, and the shards that share keys; no vector changes.
 
-    Parameters
-    ----------
-    cache : Cache
-    progress : Progress
-    format_name : {"hdf5", "parquet"}, optional
-        Of the merged shards; shards of the other format are written anew as well. None: the one that
-        most of the merged bytes have.
-
-    Raises
-    ------
-    StorageError
-        The disk is full. Every vector can be read as before.
+    With a format, shards of the other one are written anew as well; without, merged shards have the one that most of
+    their bytes had. If the disk is full, every vector can be read as before.
     """
     paths = cache.space_paths()
-    progress.begin("compacting spaces", len(paths))
     done = []
-    try:
+    with shown(progress, "compacting spaces", len(paths)):
         for path in paths:
             done.append(_compact_or_say_why_not(cache, path, format_name))
             progress.advance(1)
-    finally:
-        progress.end()
     return done
 
 
@@ -91,10 +75,8 @@ def _compact_or_say_why_not(cache: Cache, path: Path, format_name: FormatName | 
         compact_space(cache.open_space(path.name), format_name)
     except FileNotFoundError:
         problem = "another process is replacing its shards; run the command again later"
-    except (CorruptShardError, FormatError) as error:
-        problem = str(error)
     except HeadstartError as error:
-        if (path / "recipe.json").exists():
+        if not isinstance(error, CorruptShardError | FormatError) and (path / "recipe.json").exists():
             raise
         problem = str(error)
     after = _sizes(path)
@@ -110,11 +92,8 @@ def compact_space(space: Space, format_name: FormatName | None = None) -> None:
     with ClaimBoard(space.claims_dir) as board:
         company, now = board.has_company(), board.now()  # before listing: who leaves now has committed
         index = space.refresh()
-        settled = [
-            component
-            for component in find_components(space, index)
-            if not company or now - component.newest > SETTLED
-        ]
+        found = find_components(space, index)
+        settled = [one for one in found if not company or now - one.newest > SETTLED]
         for names in _choose_groups(settled, format_name):
             chosen = format_name or _prevailing(space, names)
             replace(space, index, names, shard_format(chosen), _delete)
@@ -124,14 +103,12 @@ def compact_space(space: Space, format_name: FormatName | None = None) -> None:
 
 def _choose_groups(components: Sequence[Component], format_name: FormatName | None) -> list[list[str]]:
     """The shards to merge with each other: small ones, those that share keys, those to convert."""
-    candidates = [
-        component
-        for component in components
-        if component.n_bytes < SHARD_BYTES // 2
-        or len(component.names) > 1
-        or _converts(component.names, format_name)
-    ]
-    groups = pack_groups(candidates, {component: component.n_bytes for component in candidates})
+    sizes = {
+        one: one.n_bytes
+        for one in components
+        if one.n_bytes < SHARD_BYTES // 2 or len(one.names) > 1 or _converts(one.names, format_name)
+    }
+    groups = pack_groups(sizes)
     return [names for names in groups if len(names) > 1 or _converts(names, format_name)]
 
 
@@ -151,10 +128,8 @@ def _sizes(path: Path) -> dict[str, int]:
     """The sizes of a space's shards."""
     sizes = {}
     for shard in (path / "shards").glob("*"):
-        try:
+        with contextlib.suppress(FileNotFoundError):
             sizes[shard.name] = shard.stat().st_size
-        except FileNotFoundError:
-            continue
     return sizes
 
 
@@ -178,39 +153,38 @@ def find_components(space: Space, index: Index) -> list[Component]:
     enough.
     """
     parent = list(range(len(index.shards)))
+
+    def root(number: int) -> int:
+        while parent[number] != number:
+            parent[number] = parent[parent[number]]
+            number = parent[number]
+        return number
+
     for number, name in enumerate(index.shards):
         winners = index.locate(np.asarray(space.reader(name).keys()))[0]
-        for winner in np.unique(winners):
-            parent[_root(parent, number)] = _root(parent, int(winner))
+        for winner in np.unique(winners).tolist():
+            parent[root(number)] = root(winner)
     members: dict[int, list[str]] = {}
     for number, name in enumerate(index.shards):
-        members.setdefault(_root(parent, number), []).append(name)
-    return sorted((_component(space, names) for names in members.values()), key=lambda one: one.names)
+        members.setdefault(root(number), []).append(name)
+    found = []
+    for names in members.values():
+        stats = [(space.shards_dir / name).stat() for name in names]
+        size, newest = sum(stat.st_size for stat in stats), max(stat.st_mtime for stat in stats)
+        found.append(Component(tuple(names), size, newest))
+    return found
 
 
-def _component(space: Space, names: Sequence[str]) -> Component:
-    stats = [(space.shards_dir / name).stat() for name in names]
-    n_bytes = sum(stat.st_size for stat in stats)
-    return Component(tuple(sorted(names)), n_bytes, max(stat.st_mtime for stat in stats))
-
-
-def _root(parent: list[int], number: int) -> int:
-    while parent[number] != number:
-        parent[number] = parent[parent[number]]
-        number = parent[number]
-    return number
-
-
-def pack_groups(components: Sequence[Component], sizes: Mapping[Component, int]) -> Iterator[list[str]]:
-    """Put the shards of components together until they make about one full shard."""
+def pack_groups(sizes: Mapping[Component, int]) -> Iterator[list[str]]:
+    """Put the shards of components together until what is written of them makes about one full shard."""
     names: list[str] = []
     n_bytes = 0
-    for component in components:
-        if names and n_bytes + sizes[component] > SHARD_BYTES:
+    for component, size in sizes.items():
+        if names and n_bytes + size > SHARD_BYTES:
             yield names
             names, n_bytes = [], 0
         names += component.names
-        n_bytes += sizes[component]
+        n_bytes += size
     if names:
         yield names
 
@@ -225,23 +199,9 @@ def replace(
 ) -> None:
     """Commit what readers see of some shards anew, and take the shards away.
 
-    Parameters
-    ----------
-    index : Index
-        Of the shards themselves, as they were when the components were found.
-    names : sequence of str
-        Whole components.
-    dispose : callable
-        Takes a shard away: deletes it, or moves it to the trash. It may be gone already.
-    keep : ndarray of bool, shape (len(index),), optional
-        Which rows of the index to keep; None: all.
-
-    Raises
-    ------
-    CorruptShardError
-        One of them is not what its name says. Nothing was changed.
-    StorageError
-        The disk is full. No shard was taken away.
+    ``index`` is of the shards themselves, as they were when the components were found, ``names`` are whole components,
+    and ``keep`` says which rows of the index to keep. ``dispose`` deletes a shard or moves it to the trash; it may be
+    gone already. Where a shard is not what its name says, nothing was changed; where the disk is full, none was taken.
     """
     mine = np.isin(np.array(index.shards), np.array(names))[index.shard]
     rows = np.flatnonzero(mine if keep is None else mine & keep)
@@ -265,7 +225,7 @@ def _merged(space: Space, index: Index, rows: NDArray[np.int64], names: Sequence
     """The given rows of the index, in shards of about the right size and in the order of their keys."""
     for name in names:
         # From the disk, whatever is remembered: a bit that rotted must not get a digest that fits.
-        space.shards.digests.check(space.shards_dir / name, again=True)
+        space.digests.check(space.shards_dir / name, again=True)
     sizes = _row_bytes(space, index, rows)
     part = (np.cumsum(sizes) - sizes) // SHARD_BYTES
     for number in np.unique(part):
@@ -275,34 +235,38 @@ def _merged(space: Space, index: Index, rows: NDArray[np.int64], names: Sequence
 def _read(space: Space, index: Index, rows: NDArray[np.int64]) -> Features:
     """Rows of the index, in their order."""
     parts, places = [], []
-    for number in np.unique(index.shard[rows]):
-        at = np.flatnonzero(index.shard[rows] == number)
-        # Opened and dropped again, not kept by the space: a Parquet shard lies in memory as a whole.
-        part = _open(space, index.shards[number]).features(index.row[rows[at]].astype(np.int64))
-        if not np.array_equal(part.keys, index.keys(rows[at])):
-            raise CorruptShardError(f"{space.shards_dir / index.shards[number]} changed while it was read")
-        parts.append(part)
+    for name, reader, at, wanted in _by_shard(space, index, rows):
+        parts.append(reader.features(wanted))
         places.append(at)
+        if not np.array_equal(parts[-1].keys, index.keys(rows[at])):
+            raise CorruptShardError(f"{space.shards_dir / name} changed while it was read")
     return take(concatenated(parts), np.argsort(np.concatenate(places)))
 
 
 def _row_bytes(space: Space, index: Index, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     """How many bytes each row takes."""
     sizes = np.empty(len(rows), dtype=np.int64)
-    for number in np.unique(index.shard[rows]):
-        at = np.flatnonzero(index.shard[rows] == number)
-        whole = _open(space, index.shards[number]).features()
-        each = whole.values.shape[1] * whole.values.dtype.itemsize
-        lengths = 1 if whole.offsets is None else np.diff(whole.offsets)[index.row[rows[at]]]
-        sizes[at] = KEY_BYTES + lengths * each
+    for _, reader, at, wanted in _by_shard(space, index, rows):
+        whole = reader.features()
+        lengths = 1 if whole.offsets is None else np.diff(whole.offsets)[wanted]
+        sizes[at] = KEY_BYTES + lengths * (whole.values.shape[1] * whole.values.dtype.itemsize)
     return sizes
 
 
-def _open(space: Space, name: str) -> ShardReader:
-    reader = open_shard(space.shards_dir / name)
-    if reader.recipe != space.recipe.canonical:
-        raise CorruptShardError(f"{space.shards_dir / name} carries another recipe than its space")
-    return reader
+def _by_shard(
+    space: Space, index: Index, rows: NDArray[np.int64]
+) -> Iterator[tuple[str, ShardReader, NDArray[np.int64], NDArray[np.int64]]]:
+    """Each shard that holds some of the rows, which of them, and its own rows.
+
+    Opened and dropped again, not kept by the space: a Parquet shard lies in memory as a whole.
+    """
+    for number in np.unique(index.shard[rows]):
+        name = index.shards[number]
+        reader = open_shard(space.shards_dir / name)
+        if reader.recipe != space.carried:
+            raise CorruptShardError(f"{space.shards_dir / name} carries another recipe than its space")
+        at = np.flatnonzero(index.shard[rows] == number)
+        yield name, reader, at, index.row[rows[at]].astype(np.int64)
 
 
 def _somebody_shares(space: Space, known: set[str], hi: NDArray[np.uint64], lo: NDArray[np.uint64]) -> bool:
@@ -310,12 +274,11 @@ def _somebody_shares(space: Space, known: set[str], hi: NDArray[np.uint64], lo: 
     for name in space.shard_names():
         if name in known:
             continue
-        try:
-            if search(hi, lo, np.asarray(space.reader(name).keys()))[1].any():
-                return True
-        except FileNotFoundError:
-            continue
-        except HeadstartError:
-            return True  # what cannot be read may hold any key
-        known.add(name)
+        with contextlib.suppress(FileNotFoundError):
+            try:
+                if search(hi, lo, np.asarray(space.reader(name).keys()))[1].any():
+                    return True
+            except HeadstartError:
+                return True  # what cannot be read may hold any key
+            known.add(name)
     return False

@@ -9,20 +9,16 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
-from typing import TYPE_CHECKING
 
 from headstart.backbones.pooling import display_tap
 from headstart.cache.formats import count_rows
 from headstart.cache.index import peek_index
-from headstart.cache.layout import SHARD_NAME
 from headstart.cache.recipe import view_name
-from headstart.cache.space import read_uses
+from headstart.cache.shards import list_shards
+from headstart.cache.space import Space, read_uses
+from headstart.cache.store import Cache
 from headstart.errors import HeadstartError
-
-if TYPE_CHECKING:
-    from headstart.cache.space import Space
-    from headstart.cache.store import Cache
-    from headstart.types import Json
+from headstart.types import Json
 
 
 def list_cache(cache: Cache) -> dict[str, Json]:
@@ -93,7 +89,7 @@ def _describe(space: Space) -> dict[str, Json]:
     stats = _shard_stats(space)
     uses = read_uses(space.path)
     written = max((stat.st_mtime for stat in stats.values()), default=None)
-    rate = uses.hit_rate
+    n_uses = uses.held + uses.computed
     return {
         "space": space.id,
         "rows": _count_rows(space, stats),
@@ -108,17 +104,15 @@ def _describe(space: Space) -> dict[str, Json]:
         "used": _iso(uses.last),
         "held": uses.held,
         "computed": uses.computed,
-        "hit_rate": None if rate is None else round(rate, 4),
+        "hit_rate": round(uses.held / n_uses, 4) if n_uses else None,
     }
 
 
 def _shard_stats(space: Space) -> dict[str, os.stat_result]:
     stats = {}
-    with contextlib.suppress(FileNotFoundError), os.scandir(space.shards_dir) as entries:
-        for entry in entries:
-            if SHARD_NAME.fullmatch(entry.name):
-                with contextlib.suppress(FileNotFoundError):
-                    stats[entry.name] = entry.stat()
+    for name in list_shards(space.shards_dir):
+        with contextlib.suppress(FileNotFoundError):
+            stats[name] = (space.shards_dir / name).stat()
     return stats
 
 

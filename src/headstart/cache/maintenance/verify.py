@@ -10,32 +10,37 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Literal
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from headstart.arrow import keys_from_arrow
 from headstart.cache.commit import turn
 from headstart.cache.formats import open_shard
+from headstart.cache.index import Index, empty_index, load_index
 from headstart.cache.layout import STATE_NAME
-from headstart.cache.maintenance.checks import Checked, Verdict, check_index, check_shard, check_state
 from headstart.cache.maintenance.trash import Trash
 from headstart.cache.recipe import Recipe
 from headstart.cache.set_state import in_force, state_names
+from headstart.cache.sets import FeatureSet
 from headstart.cache.shards import DigestCheck, list_shards
 from headstart.cache.space import Space, open_space
 from headstart.cache.store import Cache
+from headstart.contracts import Progress
 from headstart.errors import FormatError, HeadstartError
 from headstart.files import PARTIAL, storage_errors, write_durably, write_json
+from headstart.keys import KEY_BYTES, first_occurrences, slices
+from headstart.progress import shown
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from headstart.cache.sets import FeatureSet
-    from headstart.contracts import Progress
+ROWS_AT_A_TIME = 16_384
+Verdict = Literal["sound", "corrupt", "newer", "gone"]
+"""newer: of a format that this version does not know, which is no damage."""
 BEING_MADE = 120.0  # seconds for which a folder without a recipe may be one that is just being made
 
 
@@ -86,13 +91,10 @@ class _Run:
     def all(self) -> Verification:
         """Spaces first: what a set lacks is known only then."""
         paths = self._cache.space_paths()
-        self._progress.begin("verifying spaces", len(paths))
-        try:
+        with shown(self._progress, "verifying spaces", len(paths)):
             for path in paths:
                 self._space(path)
                 self._progress.advance(1)
-        finally:
-            self._progress.end()
         names = self._cache.set_names()
         for name in names:
             self._set(name)
@@ -102,7 +104,7 @@ class _Run:
         try:
             space = open_space(path)
         except HeadstartError as error:
-            action = mend_recipe(path, self._trash) if self._trash else None
+            action = _mend_recipe(path, self._trash) if self._trash else None
             self._findings.append(Finding(str(path), str(error), action))
             self._mended.add(path.name)
             if not action or not path.is_dir():
@@ -121,27 +123,24 @@ class _Run:
         while new := [name for name in space.shard_names() if name not in seen]:
             for name in new:
                 seen.add(name)
-                checked = check_shard(space.shards_dir / name, space.recipe.canonical, space.shards.digests)
+                checked = check_shard(space.shards_dir / name, space.carried, space.digests)
                 self._n_shards += checked.verdict != "gone"
                 self._n_rows += len(checked.keys)
                 if checked.verdict == "sound":
                     keys[name] = checked.keys
                 elif checked.problem:
-                    self._shard(space, name, checked)
+                    action = None
+                    if self._trash and checked.verdict == "corrupt":
+                        action = _drop_shard(space, name, self._trash)
+                        self._mended.add(space.id)
+                    self._findings.append(Finding(str(space.shards_dir / name), checked.problem, action))
         return keys
-
-    def _shard(self, space: Space, name: str, checked: Checked) -> None:
-        action = None
-        if self._trash and checked.verdict == "corrupt":
-            action = drop_shard(space, name, self._trash)
-            self._mended.add(space.id)
-        self._findings.append(Finding(str(space.shards_dir / name), checked.problem, action))
 
     def _set(self, name: str) -> None:
         folder = self._cache.set_dir(name)
         current = in_force(folder)
         if current is None or not (STATE_NAME.fullmatch(current) and (folder / current).is_dir()):
-            action = mend_current(self._cache, folder, self._trash) if self._trash else None
+            action = _mend_current(self._cache, folder, self._trash) if self._trash else None
             self._findings.append(
                 Finding(f"set {name}", f"its current names no state of it: {current!r}", action)
             )
@@ -149,15 +148,13 @@ class _Run:
             verdict, problem = check_state(self._cache, folder, digest)
             if problem:
                 place = f"set {name}" if digest == current else f"set {name}, earlier state {digest}"
-                self._findings.append(Finding(place, problem, self._state(folder, digest, verdict)))
+                action = None
+                if self._trash and verdict == "corrupt":
+                    action = _drop_state(self._cache, folder, digest, self._trash)
+                self._findings.append(Finding(place, problem, action))
         current = in_force(folder)
         if current is not None and check_state(self._cache, folder, current)[0] == "sound":
             self._findings.extend(self._missing(name, self._cache.open_set(name)))
-
-    def _state(self, folder: Path, digest: str, verdict: Verdict) -> str | None:
-        if self._trash is None or verdict != "corrupt":
-            return None
-        return drop_state(self._cache, folder, digest, self._trash)
 
     def _missing(self, name: str, features: FeatureSet) -> Iterator[Finding]:
         for feature, entry in zip(features.features, features.info["features"], strict=True):
@@ -186,21 +183,117 @@ def _count_missing(cache: Cache, features: FeatureSet, space_id: str, rows: int 
     return features.count_unexplained(keys[~held], space_id)
 
 
-def drop_shard(space: Space, name: str, trash: Trash) -> str:
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a look at a shard gave, and its keys, as far as they can be read; no problem if it is sound or gone."""
+
+    verdict: Verdict
+    problem: str = ""
+    keys: NDArray[np.uint8] = field(default_factory=lambda: np.empty((0, KEY_BYTES), dtype=np.uint8))
+
+
+def check_shard(path: Path, recipe: str, digests: DigestCheck) -> Checked:
+    """Read a whole shard, which must carry a recipe, whatever this machine has checked before."""
+    try:
+        _refuse_newer(path)
+        digests.check(path, again=True)
+        reader = open_shard(path)
+        keys = np.array(reader.keys())
+        problem = _problem_of(path, reader.recipe, recipe, keys)
+        for rows in slices(0 if problem else len(keys), ROWS_AT_A_TIME):
+            if not np.isfinite(reader.features(np.arange(rows.start, rows.stop)).values).all():
+                problem = "holds a value that is not finite"
+        return Checked("corrupt" if problem else "sound", problem, keys)
+    except FileNotFoundError:
+        return Checked("gone")
+    except FormatError as error:
+        return Checked("newer", str(error))
+    except HeadstartError as error:
+        return Checked("corrupt", str(error))
+
+
+def check_index(space: Space, keys: Mapping[str, NDArray[np.uint8]]) -> str:
+    """What is wrong with the saved index, given the keys of the space's shards; empty: nothing."""
+    if not space.index_path.exists():
+        return ""
+    saved = load_index(space.index_path, list(keys))
+    if not saved.shards:
+        covers = load_index(space.index_path, None)
+        return "" if covers.shards else "cannot be read"
+    true = empty_index().extended({name: keys[name] for name in saved.shards})
+    return "" if _is_same(saved, true) else "does not say where the rows are"
+
+
+def check_state(cache: Cache, folder: Path, digest: str) -> tuple[Verdict, str]:
+    """What is wrong with one state of a set, all of its files read."""
+    try:
+        features = cache.open_state(folder, digest)
+        with pq.ParquetFile(features.path / "samples.parquet", page_checksum_verification=True) as file:
+            file.read()  # with the checksums of its pages, where the file has them
+        n_samples, n_named = features.samples.num_rows, len(features)
+        keys_from_arrow(features.samples.column("key"))
+        _ = features.features, features.label_names, features.failures
+    except FormatError as error:
+        return "newer", str(error)
+    except (
+        HeadstartError,
+        pa.ArrowException,
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        OSError,
+    ) as error:
+        return "corrupt", f"cannot be read: {error}"
+    if n_samples != n_named:
+        return "corrupt", f"has {n_samples} rows where set.json says {n_named}"
+    return "sound", ""
+
+
+def _refuse_newer(path: Path) -> None:
+    """Raise FormatError for a newer shard; anything else that is wrong is found later.
+
+    First of all, because a newer format may also take its digest otherwise, and what is merely newer
+    must never be dropped as corrupt.
+    """
+    try:
+        open_shard(path)
+    except (FormatError, FileNotFoundError):
+        raise
+    except HeadstartError:
+        return
+
+
+def _problem_of(path: Path, carried: str, recipe: str, keys: NDArray[np.uint8]) -> str:
+    if carried != recipe:
+        return "carries another recipe than its space"
+    if not len(keys) or f"{keys[:, 0].min():02x}" != path.name[:2]:
+        return "its name does not begin with its first bucket"
+    if len(first_occurrences(keys)) != len(keys):
+        return "holds a key twice"
+    return ""
+
+
+def _is_same(one: Index, other: Index) -> bool:
+    pairs = ((one.hi, other.hi), (one.lo, other.lo), (one.shard, other.shard), (one.row, other.row))
+    return one.shards == other.shards and all(np.array_equal(*pair) for pair in pairs)
+
+
+def _drop_shard(space: Space, name: str, trash: Trash) -> str:
     """Take a corrupt shard out of its space; say what was done."""
     path = space.shards_dir / name
     try:
         moved = trash.take(path)
     except FileNotFoundError:
         return "it is gone"
-    if check_shard(moved, space.recipe.canonical, space.shards.digests).verdict == "sound":
+    if check_shard(moved, space.carried, space.digests).verdict == "sound":
         # Names are digests: another writer has just committed the rows anew, and that file was moved.
         os.replace(moved, path)
         return "another process wrote it anew"
     return "moved to the trash; the next extract computes its rows"
 
 
-def mend_recipe(space: Path, trash: Trash) -> str | None:
+def _mend_recipe(space: Path, trash: Trash) -> str | None:
     """Write ``recipe.json`` from what a sound shard carries; without one, the space is of no use."""
     is_newer = False
     for name in list_shards(space / "shards"):
@@ -219,7 +312,7 @@ def mend_recipe(space: Path, trash: Trash) -> str | None:
     return "no sound shard of it; moved to the trash"
 
 
-def drop_state(cache: Cache, folder: Path, digest: str, trash: Trash) -> str | None:
+def _drop_state(cache: Cache, folder: Path, digest: str, trash: Trash) -> str | None:
     """Take a broken state of a set out, and put an earlier one in force if it was in force."""
     with storage_errors(folder / "current"), turn(folder):
         if check_state(cache, folder, digest)[0] != "corrupt":
@@ -231,7 +324,7 @@ def drop_state(cache: Cache, folder: Path, digest: str, trash: Trash) -> str | N
         return _fall_back(cache, folder, trash)
 
 
-def mend_current(cache: Cache, folder: Path, trash: Trash) -> str | None:
+def _mend_current(cache: Cache, folder: Path, trash: Trash) -> str | None:
     """Put a state in force where ``current`` names none that is there."""
     with storage_errors(folder / "current"), turn(folder):
         digest = in_force(folder)
