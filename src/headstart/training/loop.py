@@ -214,8 +214,10 @@ class Loop:
             else:
                 self._trained[self._active[place]].history.append(self._note(record))
         by = self._settings.kept_by
-        scores = [None if loss is None else selection_score(loss, right, by) for loss, right in found]
-        self._best.update(self._epoch, scores)
+        self._best.update(
+            self._epoch,
+            [None if loss is None else selection_score(loss, accuracy, by) for loss, accuracy in found],
+        )
         waited = [self._best.has_waited(place, self._epoch) for place in range(len(self._active))]
         watched_is_on = self._active[0] == 0 and not diverged[0]
         is_over = watched_is_on and self._callbacks.on_epoch_end(self._trained[0].history[-1])

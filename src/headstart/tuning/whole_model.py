@@ -285,8 +285,8 @@ class WholeModel(nn.Module):
 
     def table(self) -> str:
         """The same as lines to print."""
-        rows: list[list[str | float | int | None]] = [
-            [name, *n.values()] for name, n in self.parameter_counts.items()
+        rows: list[list[str | int]] = [
+            [name, *counts.values()] for name, counts in self.parameter_counts.items()
         ]
         return "\n".join(columns(["", "total", "trainable", "frozen"], rows))
 
