@@ -76,20 +76,20 @@ FAMILIES = {
     "efficientnet": "test_efficientnet",
     "vit": "test_vit",
     "convnext": "test_convnext",
-    "swin, channels last": "swin_tiny_patch4_window7_224",
     "mobilenet": "mobilenetv3_small_050",
     "distilled deit, two tokens before the patches": "deit_tiny_distilled_patch16_224",
     "dinov3, class and registers": "vit_tiny_patch16_dinov3_qkvb",
     "maxvit": "test_maxvit",
     "regnet": "regnetx_002",
     "gmlp": "gmlp_ti16_224",
-    "poolformer": "poolformerv2_s12",
     "mambaout, channels last": "test_mambaout",
     "efficientvim, tokens last": "efficientvim_m1",
     "pit, a class token alone": "pit_ti_224",
     "relative positions, no class token": "test_vit_relpos",
 }
 LARGER = {
+    "poolformer": "poolformerv2_s12",
+    "swin, channels last": "swin_tiny_patch4_window7_224",
     "crossvit, two branches": "crossvit_tiny_240",
     "coat, three scales": "coat_tiny",
     "cait, class attention": "cait_xxs24_224",
@@ -149,7 +149,9 @@ def assert_layers_are_timms(model: Any, prepared: Sequence[torch.Tensor], found:
         assert_equal(hidden.numpy(), expected.mean(dim=(2, 3)).numpy())
 
 
-@pytest.mark.parametrize("name", ["test_vit", "vit_tiny_patch16_dinov3_qkvb"])
+@pytest.mark.parametrize(
+    "name", ["test_vit", pytest.param("vit_tiny_patch16_dinov3_qkvb", marks=pytest.mark.slow)]
+)
 def test_vision_transformer_taps(name: str, made: Any, pictures: list[bytes]) -> None:
     """Class and register tokens are no patches: ``cls`` reads the first, and mean and max leave all out."""
     from timm.data import create_transform, resolve_model_data_config

@@ -27,6 +27,14 @@ ISSUED = [
     "bert_feature_based", "comparison_study", "custom_dataset", "domain_adaptation", "hyperparameter_tuning",
     "image_classification", "resnet_feature_based", "sentiment_analysis", "text_classification",
 ]  # fmt: skip
+REAL = " on the bundled network"
+LONG = (
+    "bert_feature_based",
+    "comparison_study",
+    "domain_adaptation",
+    "sentiment_analysis",
+    "text_classification",
+)
 LABEL = "data.label_column=library"
 FEW = {
     "text_classification": ["data=few.csv", LABEL, "extract.max_length=16", "fine-tune.epochs=1"],
@@ -62,9 +70,16 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def few(tmp_path: Path, texts: Path, digits: Path) -> None:
-    few_data(tmp_path, texts, digits)
+@pytest.fixture(scope="session")
+def four_layers(tmp_path_factory: pytest.TempPathFactory, made_bert: Path) -> Path:
+    """The tiny BERT with two layers more."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    folder = shutil.copytree(made_bert, tmp_path_factory.mktemp("four layers") / "bert")
+    torch.manual_seed(0)
+    BertModel(BertConfig.from_pretrained(made_bert, num_hidden_layers=4)).save_pretrained(folder)
+    return folder
 
 
 def few_data(folder: Path, texts: Path, digits: Path) -> None:
@@ -109,13 +124,19 @@ def test_each_is_valid_and_a_dry_run_does_nothing(headstart: Runner, name: str, 
 
 
 @pytest.fixture(scope="module")
-def shipped(tmp_path_factory: pytest.TempPathFactory, texts: Path, digits: Path) -> Callable[[str], Path]:
-    """The folder in which a pipeline that comes along has run on bundled weights; each runs once."""
+def shipped(
+    tmp_path_factory: pytest.TempPathFactory, texts: Path, digits: Path, four_layers: Path
+) -> Callable[[str], Path]:
+    """The folder in which a pipeline that comes along has run; each runs once.
+
+    A tiny network stands in where real ones train for long, unless the name ends with `REAL`.
+    """
 
     @cache
     def run(name: str) -> Path:
         folder = tmp_path_factory.mktemp(name)
         few_data(folder, texts, digits)
+        shutil.copytree(four_layers, folder / "tiny")
         with chdir(folder), pytest.MonkeyPatch.context() as patch:
             patch.setenv("HEADSTART_CACHE", str(folder / "cache"))
             patch.setenv("XDG_CACHE_HOME", str(folder / "machine"))  # its memos are what a second run needs
@@ -130,17 +151,11 @@ def shipped(tmp_path_factory: pytest.TempPathFactory, texts: Path, digits: Path)
     return run
 
 
-def words_of(name: str) -> tuple[str, ...]:
-    return (
-        "run",
-        name,
-        *sets([*FEW[name], *undrawn(name)]),
-        "--offline",
-        "--json",
-        "--quiet",
-        "--out",
-        "out",
-    )
+def words_of(said: str) -> tuple[str, ...]:
+    name = said.removesuffix(REAL)
+    tiny = ["extract.backbone=hf:tiny"] if said in LONG else []
+    changes = [*FEW[name], *undrawn(name), *tiny]
+    return ("run", name, *sets(changes), "--offline", "--json", "--quiet", "--out", "out")
 
 
 @pytest.fixture
@@ -155,26 +170,21 @@ def there(
     return str(request.param)
 
 
-def slowly(name: str) -> Any:
-    """Five trainings of a real network take long; a tiny one stands in where tests must be quick."""
-    return pytest.param(name, marks=pytest.mark.slow) if name == "comparison_study" else name
-
-
-@pytest.mark.parametrize("there", [slowly(name) for name in SHIPPED], indirect=True)
-def test_each_runs_on_bundled_weights_and_a_second_time_computes_nothing(
-    headstart: Runner, there: str
-) -> None:
+@pytest.mark.parametrize(
+    "there",
+    [*SHIPPED, *(pytest.param(name + REAL, marks=pytest.mark.slow) for name in LONG)],
+    indirect=True,
+)
+def test_each_runs_and_a_second_time_computes_nothing(headstart: Runner, there: str) -> None:
     again = headstart(*words_of(there))
     assert again.code == 0, again.err
     assert {step["state"] for step in again.json["steps"]} == {"there"}
     assert again.json["steps"][0]["result"]["computed"] == 0
 
 
-@pytest.mark.usefixtures("few")
-def test_the_comparison_study_runs_on_a_tiny_network(headstart: Runner, tiny_bert: Path) -> None:
-    changes = [*FEW["comparison_study"], *undrawn("comparison_study"), f"extract.backbone=hf:{tiny_bert}"]
-    done = headstart("run", "comparison_study", *sets(changes), "--offline", "--json")
-    assert done.code == 0, done.err
+@pytest.mark.parametrize("there", ["comparison_study"], indirect=True)
+def test_the_comparison_study_compares_six_ways(headstart: Runner, there: str) -> None:
+    done = headstart(*words_of(there))
     (compared,) = (step["result"] for step in done.json["steps"] if step["verb"] == "compare")
     assert list(compared["figures"]) == ["head", "last_two", "gradual", "lora", "head_then_full", "full"]
 

@@ -414,7 +414,7 @@ class TestRefusals:
             run.export(tmp_path / "out", to="onnx")
 
 
-@pytest.mark.parametrize("head", ["linear", "mlp"])
+@pytest.mark.parametrize("head", ["linear", pytest.param("mlp", marks=pytest.mark.slow)])
 def test_the_bundled_model(fit: Fit, elsewhere: Elsewhere, tmp_path: Path, head: str) -> None:
     """Real weights: all-MiniLM-L6-v2, whose default tap is a mean of length 1."""
     run = fit(write_texts(tmp_path / "t.jsonl"), "bundled:all-minilm-l6-v2", head, params={"epochs": 3})

@@ -16,8 +16,8 @@ BY_EPOCHS = {"epochs": 8, "lr": 0.1}
 class TestHeads(HeadContract):
     @pytest.fixture(params=[name for name in HEADS if name != "attention"])
     def head(self, request: pytest.FixtureRequest) -> Any:
-        by_epochs = request.param in ("linear", "mlp", "residual")
-        return open_head(request.param, BY_EPOCHS if by_epochs else {}, seed=0)
+        params = {"linear": BY_EPOCHS, "mlp": BY_EPOCHS, "residual": {**BY_EPOCHS, "width": 32}}
+        return open_head(request.param, params.get(request.param, {}), seed=0)
 
 
 class TestAttention(HeadContract):

@@ -89,8 +89,8 @@ every_network = pytest.mark.parametrize("name", NETWORKS)
 
 def small(name, **params):
     """Parameters of a network as narrow as four classes need; `test_it_learns` has the defaults."""
-    narrow = {"mlp": {"width": 64, "batch_size": 100}, "residual": {"width": 32, "batch_size": 100}}
-    return {**narrow.get(name, {}), **params}
+    narrow = {"linear": {}, "mlp": {"width": 64}, "residual": {"width": 32}}
+    return {"batch_size": 100, **narrow[name], **params}
 
 
 def own_linear(n_features, n_outputs):
@@ -114,10 +114,10 @@ def not_for(head):
     [
         LinearHead(**SMALL),
         LinearRegressor(**SMALL),
-        MLPHead(width=32, epochs=15, batch_size=64, lr=0.02, dropout=0.0),
-        MLPRegressor(width=16, epochs=15, batch_size=64, lr=0.02, dropout=0.0),
-        ResidualHead(width=8, epochs=15, batch_size=64, lr=0.02, dropout=0.0),
-        ResidualRegressor(width=8, epochs=15, batch_size=64, lr=0.02, dropout=0.0),
+        MLPHead(width=32, epochs=15, batch_size=100, lr=0.02, dropout=0.0),
+        MLPRegressor(width=16, epochs=15, batch_size=100, lr=0.02, dropout=0.0),
+        ResidualHead(width=8, epochs=15, batch_size=100, lr=0.02, dropout=0.0),
+        ResidualRegressor(width=8, epochs=15, batch_size=100, lr=0.02, dropout=0.0),
         CustomHead(spec=OWN_LINEAR, **SMALL),
         CustomRegressor(spec=OWN_LINEAR, **SMALL),
         AttentionHead(epochs=2),
@@ -419,7 +419,7 @@ def test_other_seeds_and_other_features_side_by_side_are_what_each_is_alone(name
         Labelled(X, y, X_val, y_val, [X * 1.1, X - 0.1]),
         Labelled(2 * X[:, changed] + 1, y, 2 * X_val[:, changed] + 1, y_val, [X, X * 0.9]),
     ]
-    params = small(name, epochs=6, batch_size=50, patience=2, mixup=0.2, dropout=0.1)
+    params = small(name, epochs=4, batch_size=50, patience=2, mixup=0.2, dropout=0.1)
     choices = [(tap, seed, lr) for tap in taps for lr in (1e-3, 3e-3) for seed in (0, 7)]
     heads = [open_head(name, {**params, "lr": lr}, seed=seed, task=task) for _, seed, lr in choices]
     alone = [clone(head) for head in heads]

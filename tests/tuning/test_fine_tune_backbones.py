@@ -53,7 +53,13 @@ class TestCutCache:
         assert list(short.report["cut"]["spaces"]) == ["1"]
 
     @pytest.mark.parametrize(
-        "name", ["test_vit", "test_efficientnet", "test_convnext", "hf:vit", "hf:clip", "resnet18"]
+        "name",
+        [
+            "test_vit",
+            "test_efficientnet",
+            "hf:clip",
+            *(pytest.param(name, marks=pytest.mark.slow) for name in ("test_convnext", "hf:vit", "resnet18")),
+        ],
     )
     def test_images_are_decoded_once_and_give_the_same_weights(
         self, photos: Path, cache_root: Path, tmp_path: Path, name: str, monkeypatch: Any
@@ -126,8 +132,12 @@ class TestCutCache:
         assert any("augmented inputs are other ones in each epoch" in line for line in ear.said)
 
 
-@pytest.mark.parametrize("kind", ["clip", "siglip", "blip"])
-@pytest.mark.parametrize("side", ["image", "text"])
+@pytest.mark.parametrize(
+    ("side", "kind"),
+    [("image", "clip"), ("text", "siglip"),
+     *(pytest.param(side, kind, marks=pytest.mark.slow) for side, kind in
+       [("text", "clip"), ("image", "siglip"), ("image", "blip"), ("text", "blip")])],
+)  # fmt: skip
 def test_a_side_of_a_dual_encoder(
     photos: Path, texts: Path, cache_root: Path, tmp_path: Path, kind: str, side: str
 ) -> None:
@@ -152,7 +162,10 @@ def test_a_side_of_a_dual_encoder(
             assert row[f"p:{name}"] == pytest.approx(said[row["id"]][f"p:{name}"], abs=1e-5)
 
 
-@pytest.mark.parametrize("name", ["hf:clip", "hf:siglip", "hf:blip", "hf:vit"])
+@pytest.mark.parametrize(
+    "name",
+    ["hf:clip", "hf:vit", *(pytest.param(name, marks=pytest.mark.slow) for name in ("hf:siglip", "hf:blip"))],
+)
 def test_recomputed_activations_change_nothing(
     photos: Path, cache_root: Path, tmp_path: Path, name: str
 ) -> None:
