@@ -78,15 +78,19 @@ PAGES = {
 }
 
 
+COLUMNS = {"own-data": ("body", "stars"), "pipelines": ("text", "stars")}
+"""By page the columns that its table of reviews has; elsewhere text and label."""
+
+
 @pytest.fixture
-def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Photos, texts and a ViT under the names that the pages use."""
-    for number in range(60):
+def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Photos, texts and a ViT under the names that the page uses."""
+    for number in range(90):
         write_image(Path("photos") / CLASSES[number % 3] / f"{number:03d}.png", number)
-    for name in ("new-photos/one.png", "a.jpg", "b.jpg"):
-        write_image(Path(name), len(name))
-    for name, header in (("reviews.csv", ("text", "label")), ("queries.csv", ("text", "label"))):
-        write_texts(Path(name), some_texts(80), header)
+    for path in ("new-photos/one.png", "a.jpg", "b.jpg"):
+        write_image(Path(path), len(path))
+    for table in ("reviews.csv", "queries.csv"):
+        write_texts(Path(table), some_texts(80), COLUMNS.get(name, ("text", "label")))
     Path("data").mkdir()
     shutil.copy("reviews.csv", "data/reviews.csv")
     shutil.copytree(ROOT / "pipelines", "pipelines")
