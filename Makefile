@@ -13,10 +13,10 @@ demo: $(VENV)/demo.stamp  ## the main job on real images and texts, with real pr
 # Two workers share the tests file by file. A core each: threads that wait for each other over tiny products are slower.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-test: style  ## lint, types, layering and all tests but the slow ones: eight minutes on two cores
+test: style  ## lint, types, layering and all tests but the slow ones: 14 minutes on two slow cores
 	$(PYTEST)
 
-test-slow: $(VENV)/dev.stamp  ## the long trials, other kernels, every page of the docs: ninety minutes on two cores
+test-slow: $(VENV)/dev.stamp  ## the long trials, other kernels, every page of the docs
 	$(PYTEST) -m slow
 
 trial: $(VENV)/dev.stamp  ## two hundred random kills of extract, compact and gc
