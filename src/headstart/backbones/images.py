@@ -15,7 +15,7 @@ import numpy as np
 from headstart.backbones.blocks import BLOCK
 from headstart.backbones.freezing import grad_context, n_parameters
 from headstart.backbones.portable import WEIGHTS
-from headstart.errors import ConfigError, SampleError
+from headstart.errors import ConfigError, SampleError, first_line
 from headstart.types import AT_END
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def decode_image(payload: Payload) -> Image.Image:
         ) from None
     except Exception as error:
         # Pillow's readers raise whatever broken bytes lead them to: struct.error, KeyError, zlib.error …
-        reason = (str(error).splitlines() or [""])[0] or type(error).__name__
+        reason = first_line(error)
         raise SampleError(f"the image cannot be decoded: {reason}") from None
 
 

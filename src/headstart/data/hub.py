@@ -26,8 +26,7 @@ from headstart.data.hub_source import (
     part_of,
 )
 from headstart.data.label_cells import in_order
-from headstart.data.table_file import first_line
-from headstart.errors import ConfigError, DataError, HeadstartError, SampleError
+from headstart.errors import ConfigError, DataError, HeadstartError, SampleError, first_line
 from headstart.network import forbid_network, hub_is_reachable
 from headstart.tasks import open_task
 

@@ -21,10 +21,10 @@ from headstart.data.labels import table_labels
 from headstart.data.source import plural, string_table
 from headstart.data.splits import split_name
 from headstart.data.table import Part, Table
-from headstart.data.table_file import RowNumbers, TableFile, check_sound, first_line
+from headstart.data.table_file import RowNumbers, TableFile, check_sound
 from headstart.data.table_roles import Roles, assign_roles
 from headstart.data.table_source import TableSource
-from headstart.errors import DataError, MissingDependencyError, SampleError
+from headstart.errors import DataError, MissingDependencyError, SampleError, first_line
 from headstart.files import fingerprint, stat_fields
 
 if TYPE_CHECKING:

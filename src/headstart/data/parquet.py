@@ -28,8 +28,8 @@ from headstart.data.contents import Images, read_image, unreadable
 from headstart.data.growing import GrowingTable
 from headstart.data.label_cells import as_strings, is_plain_list
 from headstart.data.source import BLOCK_ROWS, string_table
-from headstart.data.table_file import RowNumbers, TableFile, check_names, check_sound, first_line, reading
-from headstart.errors import DataError, SampleError
+from headstart.data.table_file import RowNumbers, TableFile, check_names, check_sound, reading
+from headstart.errors import DataError, SampleError, first_line
 from headstart.files import fingerprint, stat_fields
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from headstart.data.source import printable
-from headstart.errors import DataError
+from headstart.errors import DataError, first_line
 
 if TYPE_CHECKING:
     from headstart.data.contents import Images
@@ -122,7 +122,7 @@ def check_sound(column: pa.ChunkedArray | pa.Array, path: Path, name: str, rows_
                 f"{path}, row {_first_undecodable(column, rows_before):,}: the text in column {name!r} is not "
                 "UTF-8; mend the row, or make or fetch the file again if it is damaged"
             ) from error
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise DataError(f"{path}: column {name!r} is damaged ({reason}); make or fetch it again") from error
 
 
@@ -187,8 +187,3 @@ def _undecodable(path: Path, encoding: str) -> tuple[int, int] | None:
                 return None
             done += len(chunk)
             lines += chunk.count(b"\n")
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, in a line."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from headstart.errors import ConfigError
+from headstart.errors import ConfigError, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -48,7 +48,7 @@ def pick_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise ConfigError(f"the device {name!r} cannot be used here ({reason}); give auto or cpu") from error
     return device
 

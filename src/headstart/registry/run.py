@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypedDict, Unpack, cast
 
-from headstart.errors import ConfigError, DataError, StorageError
+from headstart.errors import ConfigError, DataError, StorageError, first_line
 from headstart.files import make_directory, read_json, write_durably, write_folder, write_json
 from headstart.registry.card import model_card
 from headstart.tasks import open_task
@@ -405,7 +405,7 @@ def _read_predictions(run: Path, split: str) -> pa.Table:
     except FileNotFoundError as error:
         raise StorageError(f"{run} has no {PREDICTIONS}; restore it, or make the run again") from error
     except (pa.ArrowException, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = first_line(error)
         raise StorageError(
             f"{path} cannot be read ({reason[:120]}): it is truncated or damaged; restore it, or make the run again"
         ) from error

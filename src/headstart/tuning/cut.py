@@ -21,7 +21,7 @@ from headstart.backbones.images import PIXELS
 from headstart.backbones.timm_models import has_channels_last
 from headstart.cache.recipe import make_recipe
 from headstart.config import ComputeConfig
-from headstart.errors import ConfigError, NoBlocksError
+from headstart.errors import ConfigError, NoBlocksError, first_line
 from headstart.extraction.fill import fill
 from headstart.extraction.plan import plan_for_spaces
 from headstart.tuning.samples import LABELS, RawSamples
@@ -146,7 +146,7 @@ class Cut:
                 with self.active():
                     found = self.model.features(cut.inputs(rows))
         except (RuntimeError, ValueError, AssertionError, TypeError, AttributeError, LookupError) as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            reason = first_line(error)
             raise ConfigError(f"it cannot begin behind block {self.n_left_out} ({reason})") from error
         if float((wanted - found).abs().max()) > CLOSE * float(wanted.abs().max()):
             raise ConfigError("what its first blocks give is not all that enters the others")
