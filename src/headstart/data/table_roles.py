@@ -6,33 +6,21 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from headstart.data.table import Table, plain
+from headstart.data.column_names import (
+    IMAGE_NAMES,
+    LABEL_NAMES,
+    PAIR_NAMES,
+    SPLIT_NAMES,
+    TEXT_NAMES,
+    plain,
+)
+from headstart.data.splits import SplitNames
+from headstart.data.table import Table
 from headstart.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from headstart.data.options import SourceOptions
     from headstart.types import Modality
-
-# The first name of each group wins if others are there as well.
-LABEL_NAMES = (
-    *("label", "labels", "category", "class", "target", "intent", "sentiment", "y", "class_name"),
-    *("label_name", "label_text", "coarse_label", "fine_label"),
-)
-SPLIT_NAMES = ("split", "fold", "subset", "partition")
-TEXT_NAMES = (
-    *("text", "texts", "sentence", "content", "review", "question", "query", "utterance", "document"),
-    *("body", "tweet", "headline", "title", "docstring", "description", "comment", "message", "abstract"),
-    *("article", "passage", "post", "prompt", "caption"),
-)
-PAIR_NAMES = (
-    *(("sentence1", "sentence2"), ("sentence_1", "sentence_2"), ("premise", "hypothesis")),
-    *(("question1", "question2"), ("text1", "text2"), ("text_a", "text_b"), ("text", "text_pair")),
-    *(("question", "answer"), ("question", "sentence"), ("question", "passage"), ("query", "document")),
-)
-IMAGE_NAMES = (
-    *("image", "image_path", "img", "img_path", "path", "file", "file_name", "filename", "file_path"),
-    *("filepath", "image_file", "photo", "picture"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +63,8 @@ def assign_roles(
     _check_options(table, options)
     split = options.split_column
     if not split and not split_by_file:
-        found = [name for name in table.named(SPLIT_NAMES) if table.holds_splits(name)]
+        names = SplitNames(options.split_map)
+        found = [name for name in table.named(SPLIT_NAMES) if table.holds_splits(name, names)]
         split = next(iter(at_most_one(found, "the split", "--split-column")), None)
     asked = (options.text_column, options.text_pair_column, options.image_column, options.id_column)
     label_like = [name for name in table.named(LABEL_NAMES) if name not in asked]
