@@ -22,6 +22,7 @@ from headstart.errors import ConfigError
 from headstart.options import Positive, Range, Rate, Seed, Share, defaults, item_of, members
 from headstart.tasks import check_kind
 from headstart.types import Modality, PlotFormat
+from headstart.yaml_text import load_yaml
 
 SplitSeed = Annotated[int, Range(ge=-(2**63), lt=2**63)]
 
@@ -106,7 +107,7 @@ class Config(BaseModel):
             It is no YAML mapping, or has a name or value that does not belong.
         """
         try:
-            values = yaml.safe_load(path.read_text("utf-8"))
+            values = load_yaml(path.read_text("utf-8"))
         except (OSError, ValueError, yaml.YAMLError) as error:
             reason = " ".join(str(error).split())  # of YAML's errors each takes several lines
             raise ConfigError(f"cannot read the configuration {path}: {reason}") from error

@@ -74,7 +74,7 @@ def test_names_of_tars_and_folders_say_splits(tmp_path: Path, layout: str) -> No
     odd = "ood/000.tar" if layout == "folders" else "ood-000.tar"
     write_tar(tmp_path / "data" / odd, {"a.jpg": b"odd"})
     with pytest.raises(
-        ConfigError, match="'ood' is no name of a split that is known; .*--split-map ood=none"
+        ConfigError, match=r"'ood' is no name of a split that is known; .*--split-map ood=none"
     ):
         scan(tmp_path / "data")
     assert len(scan(tmp_path / "data", split_map={"ood": "none"}).ids) == 3

@@ -21,7 +21,7 @@ RARER_LABEL_NAMES = (
     ),
     *("label-coarse", "label-fine", "label_coarse", "label_fine", "label-text", "toxicity", "is_duplicate"),
     *("overall", "species", "breed", "is_spam", "spam", "stance", "acceptability", "grade", "score"),
-    *("tag", "tags", "type", "airline_sentiment", "targets", "classes", "classification", "output"),
+    *("tag", "tags", "airline_sentiment", "targets", "classes", "classification"),
 )
 """Taken for labels where none of the others is there."""
 SPLIT_NAMES = ("split", "fold", "subset", "partition")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -38,10 +39,11 @@ DOUBLE, NONE = "double", "none"
 LONGEST_ROW = 1 << 24
 """No sane row is longer than 16 MB."""
 _QUOTE, _LF, _CR = b'"\n\r'
+_OPENED = re.compile(r'(?:^|\t)"')
 
 
 class OddQuotesError(Exception):
-    """Quotes that RFC 4180 does not allow: the line, from 1 (0: not known), and what is wrong there."""
+    """Quotes that RFC 4180 does not allow: the line of the row, from 1 (0: not known), and what is wrong there."""
 
     def __init__(self, line: int, reason: str) -> None:
         super().__init__(reason)
@@ -123,7 +125,7 @@ class _Reader:
         self._bad: list[tuple[int, str]] = []
         self._n_rows = 0
         self._n_alone = self._n_nuls = 0
-        self._has_line_feeds = self._header_seen = False
+        self._has_line_feeds = self._header_seen = self._encloses = False
         self._long = LongCells(self._dialect.names, self._dialect.delimiter)
 
     def read(self, lenient: bool = False) -> TableFile:
@@ -159,6 +161,8 @@ class _Reader:
 
     def _oddities(self) -> Iterator[str]:
         """What another reader could read otherwise."""
+        if self._encloses and self._dialect.delimiter == "\t":
+            yield "quotes enclose cells (each that opens is closed; --quoting none to take them literally)"
         if self._long.n:
             yield str(self._long)
         if self._n_nuls:
@@ -244,7 +248,8 @@ class _Reader:
         if batch is None or batch.num_rows != n:
             self._take_ragged(block, n)
             return
-        if self._dialect.quoted and b'"' in block and self._has_breaks(block, ends):
+        self._encloses |= self._dialect.quoted and b'"' in block
+        if self._encloses and self._has_breaks(block, ends):
             self._long.add(batch, self._n_rows)
         self._append(batch)
 
@@ -336,8 +341,17 @@ class _Reader:
         read: list[str] = []
         source = _noted(lines(self._path, self._codec, newline=""), read)
         reader = csv.reader(source, delimiter=self._dialect.delimiter, strict=not lenient)
+        done = 0  # lines of the rows that are whole
+
+        def rows_of() -> Iterator[list[str]]:
+            nonlocal done
+            for row in reader:
+                done = reader.line_num
+                if row:
+                    yield row
+
         try:
-            rows = (row for row in reader if row)
+            rows = rows_of()
             if self._dialect.has_header:
                 next(rows, None)
                 read.clear()
@@ -345,7 +359,7 @@ class _Reader:
                 self._keep_checked(some, read, lenient)
                 read.clear()
         except csv.Error as error:
-            raise OddQuotesError(reader.line_num, _explained(error)) from error
+            raise OddQuotesError(done + 1, _explained(error)) from error
 
     def _keep_checked(self, rows: Sequence[Sequence[str]], read: Sequence[str], lenient: bool) -> None:
         """Rows, once Arrow has counted as many in the lines that were read for them."""
@@ -353,6 +367,7 @@ class _Reader:
         self._n_nuls += block.count(b"\0")
         self._n_alone += sum(line.endswith("\r") for line in read)
         self._has_line_feeds |= b"\n" in block
+        self._encloses |= any(_OPENED.search(line) for line in read if '"' in line)
         batch = None if lenient else self._parse(block)
         if batch is not None and batch.num_rows != len(rows):
             raise self._miscounted(len(rows), batch.num_rows)

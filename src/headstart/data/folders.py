@@ -23,7 +23,7 @@ from headstart.arrow import column_of, numbers_of
 from headstart.contracts import Source
 from headstart.data.contents import N_STATS, ScanMemo, is_image, key_files, read_image, unreadable
 from headstart.data.growing import READS_A_RELEASE, GrowingTable
-from headstart.data.label_cells import in_order, names_of
+from headstart.data.label_cells import clean_label, in_order, names_of
 from headstart.data.source import BLOCK_ROWS, Problem, Rows, plural, prefixed, printable, repeated
 from headstart.data.splits import LEFT_OUT, SplitNames
 from headstart.files import stat_fields
@@ -377,6 +377,7 @@ class FolderSource(Source):
     def _label(self, name: str | None, folder: str) -> str | None:
         """The class of a folder's name: the name itself, or one of those the user gave."""
         names = self._options.label_names
+        name = None if name is None else clean_label(name)
         if name is None or not names:
             return name
         return names_of([name], names, lambda _: os.path.join(self._root, folder.rstrip("/")))[0]

@@ -67,7 +67,7 @@ class HubSource(TableSource):
         labels: dict[str, LabelColumn] = {}
         for name in self._roles.labels:
             own = replace(options, label_kind=self._kinds.get(name, "auto"))
-            labels |= table_labels(self._table, (name,), own)
+            labels |= table_labels(self._table, (name,), own, self._split_codes)
         return labels
 
     @property

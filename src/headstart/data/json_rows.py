@@ -74,11 +74,14 @@ def _is_by_line(path: Path, codec: str) -> bool:
     if ".jsonl" in path.name.lower() or ".ndjson" in path.name.lower():
         return True
     try:
-        _, end = _DECODER.raw_decode(start)
+        value, end = _DECODER.raw_decode(start)
     except (ValueError, RecursionError):
         first, _, more = start.partition("\n")
         return bool(more) and first.rstrip().endswith("}")
-    return start[end:].lstrip(_BLANKS)[:1] == "{" or (not start[end:].strip() and "\n" not in start[:end])
+    if start[end:].lstrip(_BLANKS)[:1] == "{":
+        return True
+    holds_rows = any(isinstance(part, list) and part and isinstance(part[0], dict) for part in value.values())
+    return not holds_rows and "\n" not in start[:end]
 
 
 def _table(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ KEPT = 1000
 MOST_VALUES = 1000
 """Of a column whose values can give swallowed rows away."""
 _BREAK = r"[\n\r]"
+_LINE_END = re.compile(r"\r\n|\n|\r")
 
 
 class LongCells:
@@ -50,7 +52,7 @@ class LongCells:
     def _note(self, batch: pa.Table, row: int, place: int, number: int) -> None:
         self.n += 1
         cells = [batch.column(name)[row].as_py() for name in self._names]
-        lines = cells[place].splitlines()
+        lines = _LINE_END.split(cells[place])
         self._longest = max(self._longest, (len(lines), number), key=lambda longest: longest[0])
         if len(self._suspects) < KEPT and self._are_rows(lines, place):
             self._suspects.append((number, place, cells))
@@ -72,7 +74,7 @@ class LongCells:
         """
         known: dict[int, set[str]] = {}
         for number, place, cells in self._suspects:
-            lines = cells[place].splitlines()
+            lines = _LINE_END.split(cells[place])
             first = [*cells[:place], *lines[0].split(self._delimiter)]
             swallowed = [first, *(line.split(self._delimiter) for line in lines[1:-1])]
             for column, name in enumerate(self._names):
@@ -80,17 +82,19 @@ class LongCells:
                 values = [row[column] for row in swallowed][1 if column < place else 0 :]
                 if column < place:
                     values.append(lines[-1].split(self._delimiter)[column])
-                if column != place and values and set(values) <= self._vocabulary(known, rows, column, name):
+                known_here = self._vocabulary(known, rows, column, name) if column != place else set()
+                hides_most = len(lines) > max(rows.num_rows, 2)
+                if hides_most or 2 * sum(value in known_here for value in values) > len(values):
                     raise DataError(
-                        f"{path}, row {number:,}: a quoted cell has {len(lines):,} lines that look like rows of "
-                        f"their own (each with a value of column {name!r}); pass --quoting none if the quote is a character like "
-                        "others, or --quoting double if the cell is meant so"
+                        f"{path}, row {number:,}: the {len(lines):,} lines of a quoted cell look like rows (in column "
+                        f"{name!r} too); pass --quoting none if quotes are characters like others, or "
+                        " --quoting double if the cell is meant so"
                     )
 
     def _vocabulary(self, known: dict[int, set[str]], rows: pa.Table, column: int, name: str) -> set[str]:
         """The values of a column where they come again and again; else none."""
         if column not in known:
             values = pc.unique(rows.column(name)).to_pylist()
-            repeats = len(values) <= MOST_VALUES and 2 * len(values) <= rows.num_rows
+            repeats = len(values) <= MOST_VALUES and 2 * len(values) <= rows.num_rows + 1
             known[column] = {value for value in values if value and value.strip()} if repeats else set()
         return known[column]

@@ -187,6 +187,13 @@ class Table:
         """Whether most values are of several words."""
         return self._mostly(name, _has_words)
 
+    def repeats(self, name: str) -> bool:
+        """Whether a column holds lists, or values of which most come again: labels do."""
+        if self.kind(name) != "strings":
+            return self.kind(name) == "lists"
+        values = [value for value in self.rows.column(name).slice(0, PEEK).to_pylist() if value]
+        return len(set(values)) > 1 and 2 * len(set(values)) <= len(values)
+
     def require(self, option: str, name: str) -> None:
         """Refuse an option that names no column; say which is near."""
         if name not in self.names:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from headstart.data.column_names import (
     IMAGE_NAMES,
     LABEL_NAMES,
     PAIR_NAMES,
+    RARER_LABEL_NAMES,
     SPLIT_NAMES,
     TEXT_NAMES,
     plain,
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from headstart.types import Modality
 
 
+SHOWN_CANDIDATES = 3
+
+
 @dataclass(frozen=True, slots=True)
 class Roles:
     """The columns by what they are for; ``content`` has those of the texts or images, an image before its text."""
@@ -32,6 +36,8 @@ class Roles:
     labels: tuple[str, ...] = ()
     id: str | None = None
     split: str | None = None
+    candidates: tuple[str, ...] = ()
+    """What could be labels, where nothing is."""
 
     @property
     def image(self) -> str | None:
@@ -68,12 +74,17 @@ def assign_roles(
         split = next(iter(at_most_one(found, "the split", "--split-column")), None)
     asked = (options.text_column, options.text_pair_column, options.image_column, options.id_column)
     label_like = [name for name in table.named(LABEL_NAMES) if name not in asked]
-    labels = _find_labels(table, options, label_like)
+    labels = _find_labels(table, options, label_like, {*asked, split})
+    label_like += labels
     taken = {*label_like, *(options.label_columns or ()), *filter(None, (split, options.id_column))}
     modality, content = _find_content(table, options, taken, modality)
     roles = Roles(modality, content, labels, options.id_column, split)
     _check_kinds(table, roles)
-    return roles
+    if labels or not options.labels:
+        return roles
+    others = [name for name in table.names if name not in roles.used()]
+    meant = [name for name in others if table.repeats(name) and not table.holds_texts(name)]
+    return replace(roles, candidates=tuple(meant[:SHOWN_CANDIDATES]))
 
 
 def _check_kinds(table: Table, roles: Roles) -> None:
@@ -111,13 +122,18 @@ def _check_options(table: Table, options: SourceOptions) -> None:
         )
 
 
-def _find_labels(table: Table, options: SourceOptions, label_like: list[str]) -> tuple[str, ...]:
+def _find_labels(
+    table: Table, options: SourceOptions, label_like: list[str], taken: Collection[str | None]
+) -> tuple[str, ...]:
     if not options.labels:
         return ()
     if options.label_columns is not None:
         return options.label_columns
     usable = [name for name in label_like if table.kind(name) in ("strings", "lists")]
-    return at_most_one(first_of(usable or label_like, LABEL_NAMES), "the label", "--label-column")
+    if label_like:
+        return at_most_one(first_of(usable or label_like, LABEL_NAMES), "the label", "--label-column")
+    rarer = [name for name in table.named(RARER_LABEL_NAMES) if name not in taken and table.repeats(name)]
+    return tuple(rarer) if len(rarer) == 1 else ()
 
 
 def _find_content(

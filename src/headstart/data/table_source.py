@@ -22,6 +22,7 @@ from headstart.data.splits import LEFT_OUT, SplitNames
 from headstart.data.table import Part, Table, join_files
 from headstart.data.table_roles import Roles, assign_roles
 from headstart.errors import DataError
+from headstart.types import SPLITS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -93,7 +94,16 @@ class TableSource(Source):
         return {name: getattr(self, name) for name in kept}
 
     def _read_labels(self, options: SourceOptions) -> Mapping[str, LabelColumn]:
-        return table_labels(self._table, self._roles.labels, options)
+        return table_labels(self._table, self._roles.labels, options, self._split_codes)
+
+    def _split_codes(self) -> NDArray[np.int8]:
+        """The split of each row, as a place in ``SPLITS``; -1 where the data does not say."""
+        if self._splits is not None:
+            return codes_by_name(_plain(self._splits), SPLITS, np.int8)
+        codes = [SPLITS.index(part.split) if part.split in SPLITS else -1 for part in self._table.parts]
+        return np.repeat(
+            np.array(codes, dtype=np.int8), [len(part.file.numbers) for part in self._table.parts]
+        )
 
     def _read_ids(self) -> pa.ChunkedArray | pa.Array | None:
         """The ids of all rows; None if they are made from file and row."""
@@ -115,7 +125,7 @@ class TableSource(Source):
                 return split
             raise DataError(
                 f"{self._table.place(first_row(column, value))}: {value!r} in the split column {name!r} is no "
-                f"split; use train, validation and test, leave it empty, or say what it is with --split-map {value}=test "
+                f"split; use train, validation and test, leave it empty, or say what it is: --split-map {value}=test "
                 "(none leaves it out)"
             )
 
@@ -230,7 +240,10 @@ class TableSource(Source):
     def _labels_said(self) -> str:
         """The label columns with what they were taken for."""
         said = ", ".join(f"{name!r} ({column.said})" for name, column in self._labels.items())
-        return f"labels in {said}" if said else "no labels"
+        if said:
+            return f"labels in {said}"
+        meant = ", ".join(f"--label-column {name}" for name in self._roles.candidates)
+        return f"no labels ({meant} could be meant)" if meant else "no labels"
 
     def _reading_of(self, part: Part) -> list[str]:
         """How a file was read, by its name where there are several."""
