@@ -43,4 +43,4 @@ def load_yaml(text: str) -> Any:
     >>> load_yaml("[no, on, 010, 10, true, 1.5, 2020-01-01]")
     ['no', 'on', '010', 10, True, 1.5, '2020-01-01']
     """
-    return yaml.load(text, Loader=Loader)  # noqa: S506 - a safe one
+    return yaml.load(text, Loader=Loader)

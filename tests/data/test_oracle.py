@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from headstart.errors import DataError, HeadstartError
+from headstart.errors import DataError
 from tests.data import oracle
 from tests.data.conftest import scan
 
@@ -18,14 +18,17 @@ def is_read(seed: int, folder: Path) -> bool:
     made = oracle.make(seed, folder)
     try:
         found = scan(made.path, encoding=made.encoding)
-    except HeadstartError as error:
-        assert isinstance(error, DataError), (seed, error)
-        assert str(made.path) in str(error), (seed, error)
-        return False
+    except DataError as error:
+        return _is_refused(made, error)
     rows = list(zip(found.payloads(), found.column("label:label"), strict=True))
     assert rows == made.rows, (seed, found.source.description)
     assert len(found.failures) == made.n_ragged, (seed, found.failures)
     return True
+
+
+def _is_refused(made: oracle.Made, error: DataError) -> bool:
+    assert str(made.path) in str(error)
+    return False
 
 
 def read_all(seeds: range, folder: Path) -> None:
@@ -35,7 +38,7 @@ def read_all(seeds: range, folder: Path) -> None:
 
 
 def test_tables_are_read_to_the_letter_or_refused(tmp_path: Path) -> None:
-    read_all(range(120), tmp_path)
+    read_all(range(50), tmp_path)
 
 
 @pytest.mark.slow

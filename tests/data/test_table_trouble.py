@@ -143,7 +143,7 @@ class TestFiles:
         assert "quotes taken literally (line 3: a quote is never closed" in found.source.description
         found = scan(tmp_path / "t.csv", quoting="double")
         assert "1 values where the header has 2, as if a quote were never closed" in found.failures[0].reason
-        endless = 'text,label\na,x\n"' + "b,y,z\n" * 4_000_000
+        endless = 'text,label\na,x\n"' + "b,y,z\n" * 300_000
         with pytest.raises(DataError, match=r"line 3: a quote is never closed, and taken literally .*row 2"):
             scan(write(tmp_path / "long.csv", endless))
 
@@ -268,6 +268,15 @@ class TestRows:
             ConfigError, match=r"'split' holds 'train', which is a split, and 'extra'.*--split-map extra=test"
         ):
             scan(path)
+        found = scan(path, split_map={"extra": "none"})
+        assert found.by_id("split") == {"t:1": "train", "t:2": "test", "t:4": None}
+        assert found.payloads() == ["a", "b", "d"]
+        assert not found.failures
+        both = write(tmp_path / "b.csv", "text,label,split\na,x,dev\nb,y,val\n")
+        with pytest.raises(
+            ConfigError, match="the split column 'split': 'dev' and 'val' both mean validation"
+        ):
+            scan(both)
         other = write(tmp_path / "u.csv", "text,label,fold\na,x,1\nb,y,2\n")
         assert scan(other).column("split") == [None, None]
 

@@ -78,6 +78,8 @@ def _is_by_line(path: Path, codec: str) -> bool:
     except (ValueError, RecursionError):
         first, _, more = start.partition("\n")
         return bool(more) and first.rstrip().endswith("}")
+    if not isinstance(value, dict):
+        return False
     if start[end:].lstrip(_BLANKS)[:1] == "{":
         return True
     holds_rows = any(isinstance(part, list) and part and isinstance(part[0], dict) for part in value.values())

@@ -92,7 +92,7 @@ class SplitNames:
     """What the names of splits in one container mean: a folder, a table, tars, or a data set.
 
     Whatever the container is, a name that is not known is refused and never taken for train, and so are two names of
-    one split, unless ``--split-map`` says what is meant (``given``).
+    one split, unless ``--split-map`` says what is meant by one of them (``given``).
     """
 
     def __init__(self, given: Mapping[str, str]) -> None:
@@ -122,11 +122,13 @@ class SplitNames:
                     f"{place}: {name!r} is no name of a split that is known; say what it is, such as --split-map "
                     f"{name}=test, or --split-map {name}=none to leave it out"
                 )
+            if plain(name) in self._given:
+                continue
             other = by_split.setdefault(split, name)
-            if plain(other) != plain(name) and not {plain(other), plain(name)} <= set(self._given):
+            if plain(other) != plain(name):
                 raise ConfigError(
-                    f"{place}: {other!r} and {name!r} both mean {split}; say which is which, such as --split-map "
-                    f"{other}={split},{name}=none (or both as {split})"
+                    f"{place}: {other!r} and {name!r} both mean {split}; say what {name!r} is, such as --split-map "
+                    f"{name}=none to leave it out, or {name}={split} to take both together"
                 )
 
     def said(self, names: Iterable[str]) -> list[str]:

@@ -16,7 +16,7 @@ from headstart.data.delimited import read_delimited
 from headstart.data.dialect import LABEL, SAMPLE_CHARACTERS, TEXT
 from headstart.data.growing import GrowingTable
 from headstart.data.label_cells import string_lists
-from headstart.data.source import BLOCK_ROWS, string_table
+from headstart.data.source import BLOCK_ROWS, plural, string_table
 from headstart.data.streams import codec_name, head, lines
 from headstart.data.table_file import RowNumbers, TableFile, reading
 from headstart.errors import DataError
@@ -24,6 +24,7 @@ from headstart.errors import DataError
 if TYPE_CHECKING:
     from headstart.data.options import SourceOptions
 
+_LINE_END = re.compile(r"\r\n|\n|\r")  # str.splitlines knows eight more
 FASTTEXT = "__label__"
 FEWEST_LINES = 4
 """Fewer say nothing of what lines begin with."""
@@ -45,7 +46,7 @@ def read_text_lines(path: Path, options: SourceOptions) -> TableFile:
     codec = codec_name(options.encoding)
     with reading(path, codec):
         sample = head(path, codec, SAMPLE_CHARACTERS)
-        first = [line for line in sample.splitlines() if line.strip()][: BLOCK_ROWS // 8]
+        first = [line for line in _LINE_END.split(sample) if line.strip()][: BLOCK_ROWS // 8]
         if len(sample) == SAMPLE_CHARACTERS and len(first) > 1:
             first.pop()
         if not first:
@@ -126,7 +127,7 @@ def _read(path: Path, codec: str, kind: str, cut: _Cut, n_labels: int) -> TableF
         RowNumbers(n, left_out),
         lists=lists,
         stored=stored,
-        said=[f"{len(left_out):,} blank lines"] if left_out else [],
+        said=[f"{len(left_out):,} blank {plural('line', len(left_out))}"] if left_out else [],
     )
 
 
