@@ -27,7 +27,7 @@ class TestNames:
     def test_blanks_around_a_name_make_no_class(self, tmp_path: Path, ending: str) -> None:
         found = labelled(tmp_path / f"t{ending}", ["pos ", "neg", "pos", "\u00a0neg"])
         assert found.column("label:label") == ["pos", "neg", "pos", "neg"]
-        assert "2 classes, 2 more spellings that differ only in what is not seen" in found.source.description
+        assert "2 classes, 2 other spellings (blanks, Unicode) taken for the same" in found.source.description
 
     def test_forms_of_unicode_make_no_class(self, tmp_path: Path) -> None:
         forms = [unicodedata.normalize(form, "caf\u00e9") for form in ("NFC", "NFD")]

@@ -193,11 +193,8 @@ def merged_said(before: Sequence[str | None], after: Sequence[str | None]) -> st
         if value is not None and name is not None:
             spelt.setdefault(name, set()).add(value)
     n = sum(len(values) - 1 for values in spelt.values() if not any(map(_INTEGRAL.fullmatch, values)))
-    return (
-        f", {n:,} more {'spelling' if n == 1 else 'spellings'} that differ only in what is not seen"
-        if n
-        else ""
-    )
+    spellings = "spelling" if n == 1 else "spellings"
+    return f", {n:,} other {spellings} (blanks, Unicode) taken for the same" if n else ""
 
 
 def odd_among_numbers(cells: Any) -> tuple[int, list[str]]:
