@@ -192,18 +192,6 @@ def test_folders_and_cells_name_splits(name: str, split: str | None) -> None:
     assert split_name(name) == split
 
 
-def test_a_set_that_had_no_test_split_gets_one_when_there_can_be_one() -> None:
-    keys = np.frombuffer(bytes(range(10)) * 16, dtype=np.uint8).reshape(-1, 16)[:10].copy()
-    keys[:, 0] = range(10)
-    nothing = np.full(10, NOT_GIVEN, dtype=np.int8)
-    alone = complete_splits(keys, np.arange(10), nothing, nothing)
-    assert set(alone.tolist()) == {TRAIN}
-    together = complete_splits(keys, np.zeros(10, dtype=np.int64), nothing, alone)
-    fresh = complete_splits(keys, np.zeros(10, dtype=np.int64), nothing, nothing)
-    assert together.tolist() == fresh.tolist()
-    assert set(together.tolist()) == {TRAIN, VALIDATION, TEST}
-
-
 class TestNames:
     """What splits are called, in every container alike."""
 

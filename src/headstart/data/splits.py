@@ -235,11 +235,9 @@ def _make(
     candidates = free & (split == TRAIN)
     candidates[copies.rows[~copies.is_first]] = False  # a key takes part once, by its first row
     chosen = np.zeros(len(split), dtype=bool)
-    # A set that had none, since no class had two samples, is no reason to go without one for ever.
-    was_made = bool((earlier == code).any())
     for members in _by_class(np.flatnonzero(candidates), classes):
         kept = members[earlier[members] == code]
-        new = members[earlier[members] == NOT_GIVEN] if was_made else members
+        new = members[earlier[members] == NOT_GIVEN]
         wanted = min(_share_of(len(members), share) - len(kept), len(new))
         chosen[kept] = True
         if wanted > 0:
