@@ -31,6 +31,7 @@ def pytest_collection_finish() -> None:
     """A million objects of libraries and tests stay to the end, and need not be looked at again and again."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
     gc.enable()
 
 
