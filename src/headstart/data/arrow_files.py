@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from headstart.data.contents import Images
 from headstart.data.growing import GrowingTable
 from headstart.data.label_cells import as_strings, is_plain_list
 from headstart.data.parquet import class_names_of
-from headstart.data.source import string_table
+from headstart.data.source import BLOCK_ROWS, string_table
 from headstart.data.table_file import RowNumbers, TableFile, check_names, check_sound, reading
 from headstart.errors import DataError, SampleError
 from headstart.files import fingerprint, stat_fields
@@ -42,67 +43,111 @@ def read_arrow(path: Path, options: SourceOptions) -> TableFile:
     """
     with reading(path):
         status = os.stat(path)
-        mapped = _open(path)
-        schema = mapped.schema
-        check_names(path, schema.names)
-        whole = mapped.read_all()
-        images: dict[str, Images] = {}
-        lists: dict[str, Any] = {}
-        unusable: dict[str, str] = {}
-        origin = FileOrigin.of([str(path)], None, [status])
-        for field in schema:
-            if holds_bytes(field.type):
-                check_sound(whole.column(field.name), path, field.name)
-                images[field.name] = ArrowImages(whole.column(field.name), field.name, path.parent, origin)
-            elif is_plain_list(field.type):
-                lists[field.name] = partial(_checked, whole.column(field.name), path, field.name)
-            elif pa.types.is_nested(field.type):
-                unusable[field.name] = "structs" if pa.types.is_struct(field.type) else f"{field.type}"[:40]
-        elsewhere = {*images, *lists, *unusable}
-        stored = _strings(path, whole, [name for name in schema.names if name not in elsewhere], unusable)
+        with _Mapped(path) as mapped:
+            schema = mapped.schema
+            check_names(path, schema.names)
+            images, lists, unusable = _columns(path, schema, status)
+            elsewhere = {*images, *lists, *unusable}
+            names = [name for name in schema.names if name not in elsewhere]
+            stored, n_rows = _strings(path, mapped, names, unusable)
     rows = stored.whole()
     rows = rows.select([name for name in rows.column_names if name not in unusable])
-    names = class_names_of(schema.metadata or {})
-    return TableFile(
-        "Arrow", rows, RowNumbers(whole.num_rows), (), unusable, lists, images, names, stored=stored
-    )
+    classes = class_names_of(schema.metadata or {})
+    return TableFile("Arrow", rows, RowNumbers(n_rows), (), unusable, lists, images, classes, stored)
 
 
-def _open(path: Path) -> Any:
-    """A reader of the file, in the format for files or in that for streams."""
-    with open(path, "rb") as file:
-        start = file.read(6)
-    if start.startswith(_FEATHER_1):
-        raise DataError(f"{path} is of the first version of Feather; write it again with a newer pyarrow")
-    source = pa.memory_map(str(path))
-    return pa.ipc.open_file(source) if start == b"ARROW1" else pa.ipc.open_stream(source)
+class _Mapped:
+    """An Arrow file, in the format for files or in that for streams, whose batches are read one after the other."""
+
+    def __init__(self, path: Path) -> None:
+        with open(path, "rb") as file:
+            start = file.read(6)
+            if start.startswith(_FEATHER_1):
+                raise DataError(
+                    f"{path} is of the first version of Feather; write it again with a newer pyarrow"
+                )
+            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._is_file = start == b"ARROW1"
+        content = pa.py_buffer(self._map)
+        self._reader: Any = pa.ipc.open_file(content) if self._is_file else pa.ipc.open_stream(content)
+        self.schema: pa.Schema = self._reader.schema
+
+    def __enter__(self) -> _Mapped:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        del self._reader
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """All batches; what was read of the file before goes back to the system."""
+        if not self._is_file:
+            yield from self._reader
+            return
+        for number in range(self._reader.num_record_batches):
+            yield self._reader.get_batch(number)
+            self.release()
+
+    def release(self) -> None:
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self._map.madvise(mmap.MADV_DONTNEED)
 
 
-def _strings(path: Path, whole: pa.Table, names: list[str], unusable: dict[str, str]) -> GrowingTable:
-    stored = GrowingTable()
-    n_rows = 0
-    for batch in _batches(whole.select(names)):
-        columns: dict[str, Any] = {}
-        for name in batch.column_names:
-            check_sound(batch.column(name), path, name, n_rows)
-            try:
-                columns[name] = as_strings(batch.column(name))
-            except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
-                unusable[name] = f"values of the type {batch.schema.field(name).type}"
-        stored.append(string_table(columns))
-        n_rows += batch.num_rows
-    return stored
+def _columns(
+    path: Path, schema: pa.Schema, status: os.stat_result
+) -> tuple[dict[str, Images], dict[str, Any], dict[str, str]]:
+    """The columns of images, of lists, and those of which nothing can be made."""
+    images: dict[str, Images] = {}
+    lists: dict[str, Any] = {}
+    unusable: dict[str, str] = {}
+    origin = FileOrigin.of([str(path)], None, [status])
+    for field in schema:
+        if holds_bytes(field.type):
+            images[field.name] = ArrowImages(_column(path, field.name), field.name, path.parent, origin)
+        elif is_plain_list(field.type):
+            lists[field.name] = partial(_column, path, field.name)
+        elif pa.types.is_nested(field.type):
+            unusable[field.name] = "structs" if pa.types.is_struct(field.type) else f"{field.type}"[:40]
+    return images, lists, unusable
 
 
-def _batches(table: pa.Table) -> Iterator[pa.Table]:
-    yield table.slice(0, 0)
-    for start in range(0, table.num_rows, ROWS_PER_BLOCK):
-        yield table.slice(start, ROWS_PER_BLOCK)
-
-
-def _checked(column: Any, path: Path, name: str) -> Any:
+def _column(path: Path, name: str) -> Any:
+    """A whole column, mapped from the file where it is not compressed."""
+    with reading(path):
+        source = pa.memory_map(str(path))
+        with open(path, "rb") as file:
+            is_file = file.read(6) == b"ARROW1"
+        reader = pa.ipc.open_file(source) if is_file else pa.ipc.open_stream(source)
+        column = reader.read_all().column(name)
     check_sound(column, path, name)
     return column
+
+
+def _strings(
+    path: Path, mapped: _Mapped, names: list[str], unusable: dict[str, str]
+) -> tuple[GrowingTable, int]:
+    """Columns as strings, a bounded number of rows at a time, and how many rows there are."""
+    stored = GrowingTable()
+    empty = pa.Table.from_batches([], schema=mapped.schema)
+    stored.append(_as_strings(empty.select(names), path, 0, unusable))
+    n_rows = 0
+    for batch in mapped.batches():
+        table = pa.Table.from_batches([batch]).select(names)
+        for start in range(0, batch.num_rows, BLOCK_ROWS):
+            stored.append(_as_strings(table.slice(start, BLOCK_ROWS), path, n_rows + start, unusable))
+            mapped.release()
+        n_rows += batch.num_rows
+    return stored, n_rows
+
+
+def _as_strings(table: pa.Table, path: Path, rows_before: int, unusable: dict[str, str]) -> pa.Table:
+    columns: dict[str, Any] = {}
+    for name in table.column_names:
+        check_sound(table.column(name), path, name, rows_before)
+        try:
+            columns[name] = as_strings(table.column(name))
+        except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
+            unusable[name] = f"values of the type {table.schema.field(name).type}"
+    return string_table(columns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -208,6 +208,13 @@ class _Reader:
         if not self._dialect.quoted or b'"' not in block:
             return ends
         quotes = np.flatnonzero(raw == _QUOTE)
+        opens = self._opening(raw, quotes)
+        if not opens.any():
+            return ends  # as in 5" screens: a quote within a cell is a character
+        first = quotes[opens.argmax()]
+        if quotes[0] < first and len(ends) and ends[0] < first:
+            return ends[ends < first]  # the quotes before it are such
+        self._encloses = True
         before = np.searchsorted(quotes, ends)
         outside = ends[before % 2 == 0]
         if len(outside):
@@ -217,15 +224,22 @@ class _Reader:
 
     def _check_quotes(self, raw: NDArray[np.uint8], quotes: NDArray[np.int64]) -> None:
         """Every first quote opens a cell or is one of two in it, every second closes one or is one of two."""
-        around = np.array([ord(self._dialect.delimiter), _LF, _CR], dtype=np.uint8)
         doubled = np.diff(quotes) == 1
         opening, closing = quotes[::2], quotes[1::2]
-        opens = np.isin(raw[np.maximum(opening - 1, 0)], around) | (opening == 0)
+        opens = self._opening(raw, opening)
         opens[1:] |= doubled[1::2]
-        closes = np.isin(raw[np.minimum(closing + 1, len(raw) - 1)], around)
+        closes = self._is_around(raw[np.minimum(closing + 1, len(raw) - 1)])
         closes[: len(doubled[1::2])] |= doubled[1::2]
         if not (opens.all() and closes.all()):
             raise OddQuotesError(0, "a quote within a cell")
+
+    def _opening(self, raw: NDArray[np.uint8], quotes: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which quotes begin a cell."""
+        return self._is_around(raw[np.maximum(quotes - 1, 0)]) | (quotes == 0)
+
+    def _is_around(self, raw: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """Which bytes stand before or after a cell."""
+        return np.asarray((raw == ord(self._dialect.delimiter)) | (raw == _LF) | (raw == _CR))
 
     def _take(self, block: bytes, ends: NDArray[np.int64]) -> None:
         starts = np.concatenate([[0], ends[:-1] + 1])
@@ -248,7 +262,6 @@ class _Reader:
         if batch is None or batch.num_rows != n:
             self._take_ragged(block, n)
             return
-        self._encloses |= self._dialect.quoted and b'"' in block
         if self._encloses and self._has_breaks(block, ends):
             self._long.add(batch, self._n_rows)
         self._append(batch)
