@@ -140,11 +140,12 @@ class ColumnConfig(Config):
     def source_options(self, labels: bool = True) -> SourceOptions:
         """The same as the sources take it."""
         values = {name: getattr(self, name) for name in ColumnConfig.model_fields}
-        lists = {name: values.pop(name) for name in ("label_column", "label_names", "columns")}
-        tuples = {name: tuple(given) if given else None for name, given in lists.items()}
+        lists = (values.pop(name) for name in ("label_column", "label_names", "columns"))
+        label_columns, label_names, columns = (tuple(given) if given else None for given in lists)
         return SourceOptions(
-            label_columns=tuples.pop("label_column"),
-            **tuples,
+            label_columns=label_columns,
+            label_names=label_names,
+            columns=columns,
             labels=labels,
             **values,
         )

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Any, ParamSpec, TypeVar, Union, get_args, get_origin
 
 from headstart.errors import ConfigError
@@ -191,7 +192,7 @@ def at_home(path: Any) -> Any:
     if not isinstance(path, str | os.PathLike) or not os.fspath(path).startswith("~"):
         return path
     expanded = os.path.expanduser(path)
-    return expanded if isinstance(path, str) else type(path)(expanded)
+    return expanded if isinstance(path, str) else Path(expanded)
 
 
 def _is_path(kind: Any) -> bool:
@@ -215,7 +216,7 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
                 hint = f"; did you mean {near!r}?" if near else ""
                 raise TypeError(f"{name}() got an unexpected keyword argument {given!r}{hint}")
         at = {given: at_home(kwargs[given]) for given in kwargs if given in paths}
-        return function(*args, **{**kwargs, **at})  # type: ignore[arg-type]
+        return function(*args, **{**kwargs, **at})
 
     plain = [p.replace(annotation=_split_option(p.annotation)[0]) for p in signature.parameters.values()]
     called.__signature__ = signature.replace(parameters=plain)  # type: ignore[attr-defined]

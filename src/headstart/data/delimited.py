@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -195,7 +195,7 @@ class _Reader:
                 raise OddQuotesError(0, "a quote is never closed")
             yield rest, ends
 
-    def _row_ends(self, block: bytes, is_last: bool) -> NDArray[np.int64]:
+    def _row_ends(self, block: bytes, is_last: bool) -> Any:
         """The places of the bytes that end rows: line ends outside quotes."""
         raw = np.frombuffer(block, dtype=np.uint8)
         ends = np.flatnonzero(raw == _LF)
@@ -233,13 +233,13 @@ class _Reader:
         if not (opens.all() and closes.all()):
             raise OddQuotesError(0, "a quote within a cell")
 
-    def _opening(self, raw: NDArray[np.uint8], quotes: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def _opening(self, raw: NDArray[np.uint8], quotes: NDArray[np.int64]) -> Any:
         """Which quotes begin a cell."""
         return self._is_around(raw[np.maximum(quotes - 1, 0)]) | (quotes == 0)
 
-    def _is_around(self, raw: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    def _is_around(self, raw: NDArray[np.uint8]) -> Any:
         """Which bytes stand before or after a cell."""
-        return np.asarray((raw == ord(self._dialect.delimiter)) | (raw == _LF) | (raw == _CR))
+        return (raw == ord(self._dialect.delimiter)) | (raw == _LF) | (raw == _CR)
 
     def _take(self, block: bytes, ends: NDArray[np.int64]) -> None:
         starts = np.concatenate([[0], ends[:-1] + 1])

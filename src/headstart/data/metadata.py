@@ -49,8 +49,8 @@ def find_metadata(root: Path, split_map: Mapping[str, str] | None = None) -> tup
         There are two in one folder.
     """
     tops = [root / name for name in folders_in(root)]
-    names = SplitNames(split_map or {})
-    below = [top / name for top in tops if names.of(top.name) for name in folders_in(top)]
+    splits = SplitNames(split_map or {})
+    below = [top / name for top in tops if splits.of(top.name) for name in folders_in(top)]
     found: list[Path] = []
     for folder in sorted((root, *tops, *below)):
         names = [name for name in METADATA_NAMES if os.path.isfile(folder / name)]
