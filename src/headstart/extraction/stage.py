@@ -237,7 +237,7 @@ def set_name(asked: str | None, data: Any, *backbones: str) -> str:
         if os.fspath(data) == STANDARD_INPUT:
             path = Path("stdin")
         elif set(path.name) & set("*?["):
-            path = Path(_MARKS.sub("", path.stem).strip("-_.") or path.parent.name)
+            path = Path(_MARKS.sub("", stem_of(path.name)).strip("-_.") or path.parent.name)
         stem = path.name if path.is_dir() else stem_of(path.name)
         stem = _NUMBERS.sub("", stem)
     else:
