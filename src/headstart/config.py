@@ -171,6 +171,7 @@ class ExtractConfig(ColumnConfig, ComputeConfig):
     backbone: str
     more_backbones: list[str] = Field(default_factory=list)
     set: str | None
+    replace: bool
     taps: list[str] | None
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"]
     dtype: Literal["float16", "float32"] | None

@@ -15,6 +15,7 @@ def extract(
     backbone: shared.Backbones,
     *,
     set: shared.SetName = None,
+    replace: Annotated[bool, Option("Make the set anew where it would become another one.")] = False,
     split_seed: shared.SplitSeed = 0,
     retry_failed: Annotated[bool, Option("Try again what failed for good before.")] = False,
     max_failures: Annotated[
