@@ -18,8 +18,10 @@ from headstart.backbones.options import BackboneOptions
 from headstart.data import SourceOptions
 from headstart.errors import ConfigError
 from headstart.options import Positive, Range, Rate, Seed, Share, defaults, item_of, members
+from headstart.places import expanded
 from headstart.tasks import check_kind
 from headstart.types import Modality, PlotFormat
+from headstart.yaml_file import read_yaml
 
 SplitSeed = Annotated[int, Range(ge=-(2**63), lt=2**63)]
 
@@ -37,6 +39,8 @@ def _as_field(kind: Any, value: Any) -> Any:
     if value is None and get_origin(kind) in (list, dict):
         return get_origin(kind)()
     takes_text = str in members(kind)
+    if Path in members(kind):
+        return expanded(value)
     if isinstance(value, os.PathLike) and takes_text:
         return os.fspath(value)
     item = item_of(kind)
@@ -96,11 +100,7 @@ class Config(BaseModel):
         ConfigError
             It is no YAML mapping, or has a name or value that does not belong.
         """
-        try:
-            values = yaml.safe_load(path.read_text("utf-8"))
-        except (OSError, ValueError, yaml.YAMLError) as error:
-            reason = " ".join(str(error).split())  # of YAML's errors each takes several lines
-            raise ConfigError(f"cannot read the configuration {path}: {reason}") from error
+        _, values = read_yaml(path, "configuration")
         if not isinstance(values, dict):
             raise ConfigError(f"{path} is not a configuration: expected names and values")
         return cls(**{**values, **(changes or {})})

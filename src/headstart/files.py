@@ -8,7 +8,6 @@ import json
 import os
 import secrets
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator
 from hashlib import blake2b
@@ -16,6 +15,7 @@ from pathlib import Path
 from struct import Struct
 from typing import TYPE_CHECKING
 
+from headstart import trust
 from headstart.errors import StorageError
 
 if TYPE_CHECKING:
@@ -60,15 +60,6 @@ def stat_fields(stat: os.stat_result) -> tuple[int, int, int, int, int]:
 def _signed(number: int) -> int:
     """The same 64 bits as a signed integer: some file systems number inodes beyond 2**63."""
     return number if number < 1 << 63 else number - (1 << 64)
-
-
-def user_cache_dir() -> Path:
-    """Where this user's caches belong on this machine: XDG on Linux, Library/Caches on macOS."""
-    if given := os.environ.get("XDG_CACHE_HOME"):
-        return Path(given) / "headstart"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "headstart"
-    return Path.home() / ".cache" / "headstart"
 
 
 def partial_path(path: Path) -> Path:
@@ -123,13 +114,14 @@ def write_durably(path: Path, content: bytes | memoryview) -> None:
 
 
 def write_json(path: Path, value: Json) -> None:
-    """Write JSON for people (indented, sorted by insertion) durably."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    write_durably(path, text.encode("utf-8"))
+    """Write JSON for people (indented, sorted by insertion) durably, as a file of the user's own."""
+    content = (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
+    trust.remember(content)
+    write_durably(path, content)
 
 
 def read_json(path: Path) -> Json:
-    """Read JSON; what is not JSON is named.
+    """Read JSON; what is not JSON is named, and code that a stranger's file names is not to be imported.
 
     Raises
     ------
@@ -138,10 +130,14 @@ def read_json(path: Path) -> Json:
     FileNotFoundError
         There is no such file.
     """
+    content = path.read_bytes()
     try:
-        return json.loads(path.read_bytes())
-    except ValueError as error:
+        values = json.loads(content.decode("utf-8-sig"))  # of bytes, it would take other encodings as well
+    except (ValueError, RecursionError) as error:
         raise StorageError(f"{path} is not valid JSON ({error}); delete it or restore it") from error
+    if b"py:" in content or b"\\u00" in content:  # the same behind an escape
+        trust.note(values, content, path)
+    return values
 
 
 @contextlib.contextmanager

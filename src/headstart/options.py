@@ -16,6 +16,8 @@ from importlib import import_module
 from typing import Annotated, Any, ParamSpec, TypeVar, Union, get_args, get_origin
 
 from headstart.errors import ConfigError
+from headstart.places import expanded
+from headstart.trust import trust, trust_named
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -195,12 +197,39 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
                 near = nearest(given, signature.parameters)
                 hint = f"; did you mean {near!r}?" if near else ""
                 raise TypeError(f"{name}() got an unexpected keyword argument {given!r}{hint}")
-        return function(*args, **kwargs)
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError:
+            return function(*args, **kwargs)  # which says what is missing
+        trust_options(name, bound.arguments)
+        known = parameters(name)
+        bound.arguments |= {n: _located(known[n], value) for n, value in bound.arguments.items() if n in known}
+        return function(*bound.args, **bound.kwargs)
 
     plain = [p.replace(annotation=_split_option(p.annotation)[0]) for p in signature.parameters.values()]
     called.__signature__ = signature.replace(parameters=plain)  # type: ignore[attr-defined]
     called.__doc__ = f"{inspect.cleandoc(function.__doc__ or '')}\n\n{_described(name)}"
     return called
+
+
+def trust_options(function: str, given: Mapping[str, Any]) -> None:
+    """Let the code be imported that a user names in options of a public function, ``trust`` among them.
+
+    What data says is no option: it is of any type.
+    """
+    known = parameters(function)
+    if names := given.get("trust"):
+        trust(*([names] if isinstance(names, str) else names))
+    trust_named([value for name, value in given.items() if name in known and known[name].type is not Any])
+
+
+def _located(parameter: Parameter, value: Any) -> Any:
+    """A value of a path, or of several, with the home folder in the place of a ``~``."""
+    if any(get_origin(kind) is os.PathLike for kind in parameter.kinds):
+        return expanded(value)
+    if any(get_origin(_bare(kind)) is os.PathLike for kind in members(parameter.item)):
+        return [expanded(one) for one in value] if isinstance(value, list | tuple) else value
+    return value
 
 
 def _signature(function: str) -> inspect.Signature:

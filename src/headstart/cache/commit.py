@@ -32,6 +32,7 @@ from headstart.files import (
     sync_directory,
     write_durably,
 )
+from headstart.trust import remember
 from headstart.types import Failure, Json
 
 ROWS_PER_GROUP = 65_536
@@ -155,6 +156,7 @@ def _write(
         os.fsync(file.fileno())
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     content = json.dumps({"format": SET_FORMAT, **info, "created": created}, indent=2, ensure_ascii=False)
+    remember(content.encode("utf-8") + b"\n")
     write_durably(folder / "set.json", content.encode("utf-8") + b"\n")
     write_durably(folder / "failures.jsonl", jsonl)
     return digest.hexdigest()

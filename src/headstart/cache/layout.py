@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Any
 
 from headstart.errors import ConfigError, CorruptShardError, FormatError
-from headstart.files import user_cache_dir
 
 CACHE_FORMAT = 1
 SHARD_FORMAT = 1
@@ -24,18 +22,6 @@ SET_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 LABEL, META = "label:", "meta:"
 """What the names of columns begin with that a set's samples have besides id, key, split and origin."""
-
-
-def default_cache() -> Path:
-    """``$HEADSTART_CACHE``, else this user's cache directory."""
-    if given := os.environ.get("HEADSTART_CACHE"):
-        return Path(given)
-    return user_cache_dir() / "cache"
-
-
-def machine_dir() -> Path:
-    """Where this machine keeps its memos; never part of a shared cache."""
-    return user_cache_dir() / "machine"
 
 
 def check_set_name(name: str) -> str:

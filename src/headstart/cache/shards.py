@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from headstart.cache.formats import open_shard, take
-from headstart.cache.layout import SHARD_NAME, machine_dir
+from headstart.cache.layout import SHARD_NAME
 from headstart.cache.memos import FingerprintMemo
 from headstart.contracts import ShardFormat, ShardReader
 from headstart.errors import CorruptShardError
 from headstart.files import CLOCK_TICK_NS, content_digest, fingerprint, write_durably
 from headstart.keys import KEY_BYTES, pack, words
+from headstart.places import machine_dir
 from headstart.types import Features
 
 DIGEST_BYTES = 8

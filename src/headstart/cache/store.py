@@ -13,8 +13,6 @@ from headstart.cache.layout import (
     SPACE_NAME,
     check_format,
     check_set_name,
-    default_cache,
-    machine_dir,
 )
 from headstart.cache.memos import FingerprintMemo, ResolutionMemo
 from headstart.cache.recipe import Recipe
@@ -23,6 +21,7 @@ from headstart.cache.sets import FeatureSet
 from headstart.cache.space import Space, open_space
 from headstart.errors import DataError, FormatError, StorageError
 from headstart.files import make_directory, read_json, write_json
+from headstart.places import default_cache, expanded, machine_dir
 
 
 class Cache:
@@ -35,7 +34,7 @@ class Cache:
     """
 
     def __init__(self, root: str | os.PathLike[str] | None = None) -> None:
-        self.root = Path(root).expanduser() if root is not None else default_cache()
+        self.root = Path(expanded(root)) if root is not None else default_cache()
         self.keys = FingerprintMemo(machine_dir() / "keys")
         self.resolutions = ResolutionMemo(machine_dir() / "resolutions")
         self._check()

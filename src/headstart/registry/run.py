@@ -16,6 +16,7 @@ from headstart.errors import ConfigError, DataError, StorageError, first_line
 from headstart.files import make_directory, read_json, write_durably, write_folder, write_json
 from headstart.registry.card import model_card
 from headstart.tasks import open_task
+from headstart.trust import remember
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -292,11 +293,17 @@ class Run:
 
         return headstart.predict(self, data, quiet=quiet, **options)
 
-    def module(self, trainable: bool = False, device: str = "cpu", offline: bool = False) -> Module:
+    def module(
+        self,
+        trainable: bool = False,
+        device: str = "cpu",
+        offline: bool = False,
+        trust: str | Sequence[str] | None = None,
+    ) -> Module:
         """Backbone and head as one torch module; see `headstart.load_module`."""
         import headstart
 
-        return headstart.load_module(self, trainable=trainable, device=device, offline=offline)
+        return headstart.load_module(self, trainable=trainable, device=device, offline=offline, trust=trust)
 
     def export(self, path: str | os.PathLike[str], to: str = "hf", **options: Any) -> Exported:
         """Write backbone and head as one model that others load without headstart; see `headstart.export`."""
@@ -308,7 +315,9 @@ class Run:
         from headstart.plots.studio import draw_here
 
         content = self._content
-        write_durably(folder / "config.yaml", content["config"].encode("utf-8"))
+        config = content["config"].encode("utf-8")
+        remember(config)
+        write_durably(folder / "config.yaml", config)
         for name in ("report", "labels", "features", "environment"):
             write_json(folder / f"{name}.json", content[name])
         lines = "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in content["history"])

@@ -9,7 +9,7 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
-from headstart.errors import ConfigError
+from headstart.errors import ConfigError, TrustError
 from headstart.own_code import PREFIX, load_own
 
 if TYPE_CHECKING:
@@ -59,6 +59,8 @@ def open_task(kind: str) -> Task:
         raise ConfigError("the label kind auto is decided when the data is read; name one")
     try:
         own = load_own(kind, "factory")()
+    except TrustError:
+        raise
     except ConfigError as error:
         raise ConfigError(
             f"the labels are of a kind of your own, whose code is needed here: {error}"

@@ -37,6 +37,7 @@ from headstart.errors import FormatError, HeadstartError
 from headstart.files import PARTIAL, storage_errors, write_durably, write_json
 from headstart.keys import KEY_BYTES, first_occurrences, slices
 from headstart.progress import shown
+from headstart.trust import note
 
 ROWS_AT_A_TIME = 16_384
 Verdict = Literal["sound", "corrupt", "newer", "gone"]
@@ -359,7 +360,9 @@ def _recipe_of(path: Path) -> Recipe | None:
         carried = open_shard(path).recipe
         if check_shard(path, carried, DigestCheck()).verdict != "sound":
             return None
-        recipe = Recipe(json.loads(carried))
+        entries = json.loads(carried)
+        note(entries, carried.encode("utf-8"), path)
+        recipe = Recipe(entries)
         return recipe if recipe.canonical == carried else None
     except FormatError:
         raise
