@@ -71,9 +71,9 @@ def sweep_partials(folder: Path) -> None:
     """Delete what killed writers left half-written in a folder, once it is old enough to be sure."""
     for path in folder.glob(f"*{PARTIAL}"):
         with contextlib.suppress(OSError):
-            if time.time() - path.stat().st_mtime < EXPIRY:
+            if time.time() - path.lstat().st_mtime < EXPIRY:
                 continue
-            if path.is_dir():
+            if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink()
@@ -130,6 +130,8 @@ def read_json(path: Path) -> Json:
     FileNotFoundError
         There is no such file.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise StorageError(f"{path} is no file, and is not read; delete it or restore it")
     content = path.read_bytes()
     try:
         values = json.loads(content.decode("utf-8-sig"))  # of bytes, it would take other encodings as well
@@ -138,6 +140,15 @@ def read_json(path: Path) -> Json:
     if b"py:" in content or b"\\u00" in content:  # the same behind an escape
         trust.note(values, content, path)
     return values
+
+
+def read_start(path: Path, n_bytes: int = 512) -> bytes:
+    """The first bytes of a small file; of one that never ends, and of a pipe that nobody writes to, too."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        return os.read(descriptor, n_bytes)
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager
@@ -201,6 +212,8 @@ def swap_folder(partial: Path, target: Path) -> None:
                 os.rename(old, target)
             raise StorageError(f"cannot write {target}: {error.strerror}") from error
         sync_directory(target.parent)
+        if old.is_symlink():  # only the link goes, not what it leads to
+            old.unlink()
         shutil.rmtree(old, ignore_errors=True)
 
 

@@ -20,7 +20,7 @@ from typing import Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headstart.cache.layout import SET_FORMAT
+from headstart.cache.layout import SET_FORMAT, check_no_link
 from headstart.cache.set_state import failures_to_jsonl, in_force
 from headstart.cache.sets import FeatureSet
 from headstart.cache.store import Cache
@@ -76,6 +76,7 @@ def commit_set(
     folder = cache.set_dir(name)
     if not os.access(cache.root, os.W_OK) and _is_in_force(folder, samples, info, failures):
         return cache.open_set(name)  # a cache that can only be read, and nothing to write into it
+    check_no_link(cache.root, folder)
     make_directory(folder)
     sweep_partials(folder)
     partial = partial_path(folder / "new")

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from headstart.errors import ConfigError, CorruptShardError, FormatError
+from headstart.errors import ConfigError, CorruptShardError, FormatError, StorageError
 
 CACHE_FORMAT = 1
 SHARD_FORMAT = 1
@@ -50,6 +50,25 @@ def set_name_from(text: str) -> str:
     """
     cleaned = re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-.")
     return cleaned[:128] or "set"
+
+
+def check_no_link(root: Path, path: Path) -> None:
+    """Refuse to write, delete or rename in a folder of a cache that is reached through a link.
+
+    Somebody else may have put it there, and it may lead anywhere. The cache itself may be a link: its user named it.
+
+    Raises
+    ------
+    StorageError
+        ``path``, or a folder between it and ``root``, is a link.
+    """
+    place = path
+    while place != root and place != place.parent:
+        if place.is_symlink():
+            raise StorageError(
+                f"{place} is a link, and nothing is written or deleted through one inside a cache; put a folder there"
+            )
+        place = place.parent
 
 
 def check_shard_format(version: Any, path: Path) -> None:

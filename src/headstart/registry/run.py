@@ -402,11 +402,12 @@ def check_free(target: Path, overwrite: bool, mark: str = "report.json", what: s
 def _read_predictions(run: Path, split: str) -> pa.Table:
     """The predictions of a run for the samples of one split, in their order."""
     import pyarrow as pa  # which `runs ls` lacks
-    import pyarrow.parquet as pq
+
+    from headstart.parquet_file import open_parquet
 
     path = run / PREDICTIONS
     try:
-        with pq.ParquetFile(path) as file:
+        with open_parquet(path) as file:
             schema = file.schema_arrow
             _check_predictions(path, schema)
             batches = file.iter_batches(ROWS_AT_ONCE, use_threads=False)
