@@ -20,6 +20,7 @@ from headstart.errors import ConfigError
 from headstart.options import Positive, Range, Rate, Seed, Share, defaults, item_of, members
 from headstart.places import expanded
 from headstart.tasks import check_kind
+from headstart.trust import is_own
 from headstart.types import Modality, PlotFormat
 from headstart.yaml_file import read_yaml
 
@@ -103,7 +104,17 @@ class Config(BaseModel):
         _, values = read_yaml(path, "configuration")
         if not isinstance(values, dict):
             raise ConfigError(f"{path} is not a configuration: expected names and values")
+        if values.get("cache") and "cache" not in (changes or {}) and not cls.may_write_where(path):
+            raise ConfigError(
+                f"{path} names the cache {values['cache']!r}, and headstart did not write that file for you on this "
+                "machine; say --cache, and new features go there"
+            )
         return cls(**{**values, **(changes or {})})
+
+    @classmethod
+    def may_write_where(cls, path: Path) -> bool:
+        """Whether features may be written to the cache that a file names: none are, or the file is the user's own."""
+        return not issubclass(cls, ComputeConfig) or is_own(path.read_bytes())
 
 
 class ColumnConfig(Config):

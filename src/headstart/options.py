@@ -203,7 +203,9 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)  # which says what is missing
         trust_options(name, bound.arguments)
         known = parameters(name)
-        bound.arguments |= {n: _located(known[n], value) for n, value in bound.arguments.items() if n in known}
+        bound.arguments |= {
+            n: _located(known[n], value) for n, value in bound.arguments.items() if n in known
+        }
         return function(*bound.args, **bound.kwargs)
 
     plain = [p.replace(annotation=_split_option(p.annotation)[0]) for p in signature.parameters.values()]

@@ -1,10 +1,10 @@
 """Whose code may run: what a file names is data, until its user says that the code is trusted.
 
 Code is named as ``py:package.module:name``: by a user, in an option; and by the files that are made of it (a run's
-``features.json``, ``head.json`` and ``config.yaml``, a set's ``set.json``, a recipe, a pipeline). Of each such file that
-is written here the digest is kept in the machine's directory. So a file that is read is known to be this user's own,
-or it is a stranger's, and code that only strangers' files name is not imported: `check` refuses it, until the user
-names it in an option, or with ``--trust``.
+``features.json``, ``head.json`` and ``config.yaml``, a set's ``set.json``, a recipe, a pipeline). Of each such file
+that is written here the digest is kept in the machine's directory. So a file that is read is known to be this user's
+own, or it is a stranger's, and code that only strangers' files name is not imported: `check` refuses it, until the
+user names it in an option, or with ``--trust``.
 """
 
 from __future__ import annotations
@@ -52,19 +52,25 @@ def note(values: Any, content: bytes, place: Path | str) -> None:
     named = list(_named_in(values))
     if not named:
         return
-    if _path(content).exists():
+    if is_own(content):
         trust_named(values)
     else:
         _strange.update({module: str(place) for module, _ in named if module not in _strange})
 
 
-def remember(content: bytes, values: Any = None) -> None:
+def is_own(content: bytes) -> bool:
+    """Whether a file is known to be this user's."""
+    return _path(content).exists()
+
+
+def remember(content: bytes, values: Any = None, names_code: bool = True) -> None:
     """Keep in mind that a file is this user's, unless it names code that is not trusted.
 
-    ``values`` is what it says; None if it was written here, and so has no names behind escapes.
+    ``values`` is what it says; None if it was written here, and so has no names behind escapes. ``names_code`` says
+    that a file without code need not be kept in mind.
     """
     named = list(_named_in(content.decode("utf-8", errors="replace") if values is None else values))
-    if not named or any(_place_of_stranger(module, name) for module, name in named):
+    if (names_code and not named) or any(_place_of_stranger(module, name) for module, name in named):
         return
     with contextlib.suppress(OSError):  # where nothing can be kept, the user is asked
         _path(content).parent.mkdir(parents=True, exist_ok=True)

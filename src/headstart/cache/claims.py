@@ -19,9 +19,10 @@ import time
 from collections.abc import Iterable
 from hashlib import blake2b
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from headstart.cache.layout import check_no_link
-from headstart.files import make_directory, partial_path, read_start, storage_errors
+from headstart.files import PARTIAL, make_directory, read_start, storage_errors
 
 HEARTBEAT = 5.0  # seconds
 SILENCE = 30.0  # seconds after which a writer is taken for dead
@@ -154,15 +155,12 @@ def clock_of(folder: Path) -> float:
 
     Where nothing can be written, this machine's.
     """
-    probe = partial_path(folder / "clock")
     try:
-        probe.touch()
-        return probe.stat().st_mtime
+        # Without a name where the file system can: on a full one a name cannot always be taken away again.
+        with TemporaryFile(prefix="clock.", suffix=PARTIAL, dir=folder) as probe:
+            return os.fstat(probe.fileno()).st_mtime
     except OSError:
         return time.time()
-    finally:
-        with contextlib.suppress(OSError):
-            probe.unlink()
 
 
 def abandoned_hints(folder: Path, now: float) -> list[Path]:

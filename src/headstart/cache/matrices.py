@@ -147,7 +147,9 @@ def _check_size(path: Path, data: Any) -> None:
     """Refuse an array that says a shape which its bytes in the file cannot fill, before memory is taken for it."""
     kept = data.id.get_storage_size()
     if data.shape is None or math.prod(data.shape) * data.dtype.itemsize > TIMES_SMALLER * kept + SLACK:
-        raise DataError(f"{path}: {data.name!r} says the shape {data.shape}, and has {kept:,} bytes in the file")
+        raise DataError(
+            f"{path}: {data.name!r} says the shape {data.shape}, and has {kept:,} bytes in the file"
+        )
 
 
 def _float_matrices(arrays: Mapping[str, Any]) -> list[str]:

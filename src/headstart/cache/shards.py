@@ -146,7 +146,9 @@ def list_shards(folder: Path) -> list[str]:
     """The names of the shards in a folder, sorted, as one listing sees them; none if there is no folder."""
     try:
         with os.scandir(folder) as entries:
-            return sorted(entry.name for entry in entries if SHARD_NAME.fullmatch(entry.name) and entry.is_file())
+            return sorted(
+                entry.name for entry in entries if SHARD_NAME.fullmatch(entry.name) and entry.is_file()
+            )
     except FileNotFoundError:
         return []
 

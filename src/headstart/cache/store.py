@@ -107,7 +107,9 @@ class Cache:
         if digest is None:
             digest = in_force(folder) or ""
         if not STATE_NAME.fullmatch(digest):  # "../other/<digest>" would be a state of another set
-            raise StorageError(f"set {folder.name!r} points to {digest[:60]!r}, which names no state; {REPAIR}")
+            raise StorageError(
+                f"set {folder.name!r} points to {digest[:60]!r}, which names no state; {REPAIR}"
+            )
         path = folder / digest
         try:
             info = read_json(path / "set.json")

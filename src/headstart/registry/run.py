@@ -316,7 +316,7 @@ class Run:
 
         content = self._content
         config = content["config"].encode("utf-8")
-        remember(config)
+        remember(config, names_code=False)
         write_durably(folder / "config.yaml", config)
         for name in ("report", "labels", "features", "environment"):
             write_json(folder / f"{name}.json", content[name])

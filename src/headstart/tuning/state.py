@@ -64,7 +64,9 @@ def check_resumable(folder: Path, config: TuneConfig) -> None:
     except OSError:
         return
     if not isinstance(before, dict):
-        raise StorageError(f"{folder / SETTINGS} does not say which training this is; begin anew with --overwrite")
+        raise StorageError(
+            f"{folder / SETTINGS} does not say which training this is; begin anew with --overwrite"
+        )
     names = [name for name in {**before, **settings} if before.get(name) != settings.get(name)]
     if names:
         said = ", ".join(f"{name} was {before.get(name)!r} and is {settings.get(name)!r}" for name in names)
