@@ -31,9 +31,30 @@ def read_yaml(path: Path, what: str) -> tuple[yaml.Node | None, Any]:
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         raise ConfigError(f"cannot read the {what} {path}: {' '.join(str(error).split())}") from error
     values = values_of(node, str(path))
+    if not trust.is_own(content):
+        _refuse_trackers(values, path)
     trust.note(values, content, path)
     trust.remember(content, values)  # what a user has trusted once, as it is now, runs again without a word
     return node, values
+
+
+def _refuse_trackers(values: Any, path: Path) -> None:
+    """Refuse trackers that would write, or send, where a stranger's file says: only a folder below this one is safe."""
+    waiting = [values]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting += value
+        elif isinstance(value, dict):
+            waiting += value.values()
+            said = value.get("track") or []
+            for spec in said if isinstance(said, list) else str(said).split(","):
+                place = str(spec).strip().partition(":")[2]
+                if place.startswith(("/", "~")) or ".." in place or "://" in place or ":/" in place:
+                    raise ConfigError(
+                        f"{path} would have figures written to {spec}, outside of this folder; if you want that, take "
+                        "it out of the file and say it yourself, with --track or --set STEP.track=…"
+                    )
 
 
 def parse_yaml(text: str) -> yaml.Node | None:

@@ -178,6 +178,7 @@ def _one(kinds: Collection[Any]) -> Any:
 
 Cache = alone("cache", shared.CacheDir, None)
 Overwrite = alone("overwrite", shared.Overwrite, False)
+Trust = alone("trust", shared.Trust, None)
 
 
 def write_result(value: Any, as_json: bool, lines: Callable[[], Iterable[str]]) -> None:
