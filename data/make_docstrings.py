@@ -37,12 +37,12 @@ _NAMES = sorted({name for names in LIBRARIES.values() for name in names}, key=le
 _MASKED = re.compile(r"(?<![a-z])(?:" + "|".join(map(re.escape, _NAMES)) + r")(?![a-z])", re.IGNORECASE)
 
 
-def gather(library: str, read: Callable[[Path], Iterator[str]]) -> list[str]:
-    """The masked texts of a library, in an order that depends on them alone."""
+def gather(library: str, read: Callable[[Path], Iterator[str]], n_files: int) -> list[str]:
+    """The masked texts of so many files of a library, in an order that depends on them alone."""
     found = importlib.util.find_spec(library)
     roots = list(found.submodule_search_locations or []) if found else []
     paths = [(str(path.relative_to(root)), path) for root in roots for path in Path(root).rglob("*.py")]
-    chosen = sorted(paths, key=lambda pair: _rank(pair[0]))[:FILES_A_LIBRARY]
+    chosen = sorted(paths, key=lambda pair: _rank(pair[0]))[:n_files]
     return sorted({text for _, path in chosen for text in read(path)}, key=_rank)
 
 
@@ -87,18 +87,18 @@ def _masked(text: str) -> Iterator[str]:
         yield masked
 
 
-def make_docstrings(target: Path) -> dict[str, int]:
+def make_docstrings(target: Path, n_files: int = FILES_A_LIBRARY) -> dict[str, int]:
     """Write the CSV of docstrings and return how many texts each library gave."""
-    return _make(target, _docstrings)
+    return _make(target, _docstrings, n_files)
 
 
-def make_comments(target: Path) -> dict[str, int]:
+def make_comments(target: Path, n_files: int = FILES_A_LIBRARY) -> dict[str, int]:
     """Write the CSV of comments and return how many texts each library gave."""
-    return _make(target, _comments)
+    return _make(target, _comments, n_files)
 
 
-def _make(target: Path, read: Callable[[Path], Iterator[str]]) -> dict[str, int]:
-    by_library = {library: gather(library, read) for library in LIBRARIES}
+def _make(target: Path, read: Callable[[Path], Iterator[str]], n_files: int) -> dict[str, int]:
+    by_library = {library: gather(library, read, n_files) for library in LIBRARIES}
     owners: dict[str, set[str]] = {}
     for library, texts in by_library.items():
         for text in texts:

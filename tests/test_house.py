@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import networkx
@@ -29,6 +30,7 @@ def modules() -> dict[str, Path]:
     }
 
 
+@cache
 def imports() -> dict[str, set[str]]:
     """What each module imports of the others: anywhere in the file, type checking included."""
     known = modules()

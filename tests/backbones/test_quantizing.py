@@ -64,8 +64,7 @@ def default_tap(spec: str, modality: Modality | None) -> str:
 
 def test_a_text_is_the_same_alone_and_among_long_and_loud_neighbours() -> None:
     model = load(MINILM, "int8")
-    among = [*QUESTIONS, LOUD, " ".join(QUESTIONS), *(text * 2 for text in QUESTIONS[:6])]
-    assert len(among) == 16
+    among = [*QUESTIONS[:5], LOUD, " ".join(QUESTIONS), QUESTIONS[5] * 2]
 
     def layers(texts: Sequence[str]) -> list[NDArray[Any]]:
         activations = run_model(model, model.prepare(texts), ["3", "final"])

@@ -54,12 +54,22 @@ def headstart() -> Callable[..., Result]:
 
 def in_process(*arguments: object, **environment: str) -> Result:
     """No exception of any kind may escape from a command."""
+    with CliRunner().isolation(env=environment) as (out, err, _):
+        with pytest.raises(SystemExit) as ended:
+            command_line().main(undrawn(arguments), prog_name="headstart")
+        sys.stdout.flush()
+        sys.stderr.flush()
+        said = [stream.getvalue().decode("utf-8", "replace") for stream in (out, err)]
+    assert "Traceback" not in "".join(said)
+    return Result(int(ended.value.code or 0), *said)
+
+
+@cache
+def command_line() -> Any:
+    """The command with all that it holds; typer takes thirty milliseconds to make it."""
     from headstart.cli.app import app
 
-    done = CliRunner(env=environment).invoke(app, undrawn(arguments))
-    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
-    assert "Traceback" not in done.output
-    return Result(done.exit_code, done.stdout, done.stderr)
+    return typer.main.get_command(app)
 
 
 @pytest.fixture
@@ -78,11 +88,10 @@ def process() -> Callable[..., Result]:
 @cache
 def drawing() -> tuple[str, ...]:
     """The commands that take ``--plots``."""
-    from headstart.cli.app import app
-
-    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     return tuple(
-        name for name, command in commands.items() if any("--plots" in p.opts for p in command.params)
+        name
+        for name, command in command_line().commands.items()
+        if any("--plots" in option.opts for option in command.params)
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import shutil
 import time
 from collections.abc import Callable
@@ -15,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors import SafetensorError, safe_open
 
-from headstart.pipelines.shipped import make_data, shipped_pipelines
+from headstart.pipelines.shipped import data_script, make_data, shipped_pipelines
 
 from ..processes import start
 from .conftest import TEXTS, Result, drawing, in_process, some_texts, write_texts
@@ -64,7 +65,9 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Docstrings and comments of eight libraries, ten of each, and five docstrings of each."""
     folder = tmp_path_factory.mktemp("made")
+    script = runpy.run_path(str(data_script("make_docstrings.py")))
     for name in ("docstrings", "comments"):
+        script[f"make_{name}"](folder / f"{name}.csv", n_files=30)
         shutil.copy(make_data(name, 80, folder), folder / f"{name}.few.csv")
     shutil.copy(make_data("docstrings", 40, folder), folder / "fewer.csv")
     return folder

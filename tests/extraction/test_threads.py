@@ -20,7 +20,7 @@ from .computing import assert_close, one_thread
 from .models import Opened, open_named
 
 N_THREADS = 4
-N_BATCHES = 6  # a thread
+N_BATCHES = 4  # a thread
 MODELS = (
     "text:bert", "text:deberta-v2", "text:modernbert", "text:t5", "text:gpt2", "text:gemma2",
     "image:vit", "image:dinov2_with_registers", "image:beit", "image:swin", "image:convnext",
