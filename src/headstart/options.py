@@ -202,10 +202,8 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
         except TypeError:
             return function(*args, **kwargs)  # which says what is missing
         trust_options(name, bound.arguments)
-        known = parameters(name)
-        bound.arguments |= {
-            n: _located(known[n], value) for n, value in bound.arguments.items() if n in known
-        }
+        known = signature.parameters
+        bound.arguments |= {n: _located(known[n], value) for n, value in bound.arguments.items()}
         return function(*bound.args, **bound.kwargs)
 
     plain = [p.replace(annotation=_split_option(p.annotation)[0]) for p in signature.parameters.values()]
@@ -225,8 +223,9 @@ def trust_options(function: str, given: Mapping[str, Any]) -> None:
     trust_named([value for name, value in given.items() if name in known and known[name].type is not Any])
 
 
-def _located(parameter: Parameter, value: Any) -> Any:
+def _located(of: inspect.Parameter, value: Any) -> Any:
     """A value of a path, or of several, with the home folder in the place of a ``~``."""
+    parameter = Parameter(of.name, _split_option(of.annotation)[0], of.default, Option())
     if any(get_origin(kind) is os.PathLike for kind in parameter.kinds):
         return expanded(value)
     if any(get_origin(_bare(kind)) is os.PathLike for kind in members(parameter.item)):

@@ -126,7 +126,10 @@ def outside(tmp_path: Path) -> Iterator[Path]:
 
 def state_of(folder: Path) -> dict[str, tuple[bytes, float]]:
     return {
-        path.relative_to(folder).as_posix(): (path.read_bytes() if path.is_file() else b"", path.stat().st_mtime)
+        path.relative_to(folder).as_posix(): (
+            path.read_bytes() if path.is_file() else b"",
+            path.stat().st_mtime,
+        )
         for path in sorted(folder.rglob("*"))
     }
 

@@ -127,7 +127,9 @@ def test_a_strangers_configuration(headstart: Runner, texts: Path, code: Code, s
 
 
 def test_a_strangers_pipeline(headstart: Runner, texts: Path, code: Code) -> None:
-    Path("p.yaml").write_text(f"data: texts.csv\nsteps:\n  f: {{extract: {{backbone: '{code('backbone')}'}}}}\n")
+    Path("p.yaml").write_text(
+        f"data: texts.csv\nsteps:\n  f: {{extract: {{backbone: '{code('backbone')}'}}}}\n"
+    )
     done = headstart("run", "p.yaml")
     assert (done.code, "names the code" in done.err) == (2, True), done.err
     assert not code.was_imported

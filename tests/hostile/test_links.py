@@ -37,7 +37,12 @@ def test_a_folder_that_is_a_link(
     assert "this is a bug" not in extract.err
     if not pattern.startswith(("trash", "spaces/*/uses")):
         assert (extract.code, "is a link" in extract.err) == (1, True), extract.err
-    for words in (("gc", "--apply", "--grace", "0", "--earlier"), ("verify", "--repair"), ("compact",), ("ls",)):
+    for words in (
+        ("gc", "--apply", "--grace", "0", "--earlier"),
+        ("verify", "--repair"),
+        ("compact",),
+        ("ls",),
+    ):
         done = headstart("cache", *words, "--cache", "cache")
         assert "this is a bug" not in done.err, done.err
 
@@ -56,7 +61,9 @@ def test_partial_files_that_are_links_go_without_what_they_lead_to(
     assert not list(shards.glob("*.partial"))
 
 
-@pytest.mark.parametrize("pattern", ["spaces/*/uses/*.jsonl", "spaces/*/index.npz", "spaces/*/shards/*.h5", "sets/s/current"])
+@pytest.mark.parametrize(
+    "pattern", ["spaces/*/uses/*.jsonl", "spaces/*/index.npz", "spaces/*/shards/*.h5", "sets/s/current"]
+)
 def test_a_file_that_is_a_link(
     headstart: Runner, texts: Path, code: Code, outside: Path, pattern: str
 ) -> None:

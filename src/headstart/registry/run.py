@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypedDict, Unpack, cast
 
 from headstart.errors import ConfigError, DataError, StorageError, first_line
 from headstart.files import make_directory, read_json, write_durably, write_folder, write_json
+from headstart.places import expanded
 from headstart.registry.card import model_card
 from headstart.tasks import open_task
 from headstart.trust import remember
@@ -102,7 +103,7 @@ class Run:
         StorageError
             One of its files is broken.
         """
-        folder = Path(path)
+        folder = Path(expanded(path))
         try:
             report, labels, features = (
                 read_json(folder / f"{name}.json") for name in ("report", "labels", "features")
@@ -275,7 +276,7 @@ class Run:
         """
         if "report" not in self._content:
             raise ConfigError(f"this run lies in {self.path} already; copy the directory")
-        target = Path(path)
+        target = Path(expanded(path))
         check_free(target, overwrite)
         write_folder(target, lambda folder: self._write(folder, draw))
         self.path = target

@@ -356,7 +356,9 @@ def _check_state(plain: Mapping[str, Any], n_members: int) -> None:
     if len(histories) != n_members or not all({"epoch", "train_loss"} <= record.keys() for record in records):
         raise ValueError(f"it has no records of {n_members} trainings")
     if not {*plain["active"]} <= {*range(n_members)} or not isinstance(plain["epoch"], int):
-        raise ValueError(f"it goes on with {plain['active']!r} of {n_members} trainings at {plain['epoch']!r}")
+        raise ValueError(
+            f"it goes on with {plain['active']!r} of {n_members} trainings at {plain['epoch']!r}"
+        )
 
 
 def _part(tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
