@@ -214,7 +214,7 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
             for library in ("HF_HUB", "HF_DATASETS"):
                 os.environ.setdefault(f"{library}_DISABLE_PROGRESS_BARS", "1")
         try:
-            command(*args, **{name: _located(value) for name, value in kwargs.items()})  # type: ignore[arg-type]
+            command(*args, **{name: _located(value) for name, value in kwargs.items()})
         except typer.Exit:
             raise
         except KeyboardInterrupt as error:
