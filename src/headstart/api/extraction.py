@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Annotated
 
 from headstart.api import shared
-from headstart.options import Option, StrPath, public
+from headstart.options import Option, public
 
 if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
@@ -86,7 +86,8 @@ def extract(
     return done.features
 
 
-def open_set(name: str, cache: StrPath | None = None) -> "FeatureSet":
+@public
+def open_set(name: str, cache: shared.CacheDir = None, trust: shared.Trust = None) -> "FeatureSet":
     """Open a set of a cache by its name.
 
     Raises

@@ -43,6 +43,7 @@ def predict(
     batch_size: shared.BatchSize = None,
     workers: shared.Workers = None,
     offline: shared.Offline = False,
+    trust: shared.Trust = None,
 ) -> "pa.Table":
     """Predict raw inputs: labels by name and probabilities, through the cache.
 
@@ -74,6 +75,7 @@ def export(
     to: Annotated[str, Option("hf (transformers), onnx, or timm.", metavar="FORMAT")] = "hf",
     overwrite: shared.Overwrite = False,
     offline: Annotated[bool, Option("Open no socket.")] = False,
+    trust: shared.Trust = None,
     quiet: bool = True,
 ) -> "Exported":
     """Write backbone and head of a run as one model that others load without headstart.
@@ -105,7 +107,12 @@ def export(
 
 @public
 def load_module(
-    run: Union["Run", StrPath], *, trainable: bool = False, device: str = "cpu", offline: bool = False
+    run: Union["Run", StrPath],
+    *,
+    trainable: bool = False,
+    device: str = "cpu",
+    offline: bool = False,
+    trust: shared.Trust = None,
 ) -> "WholeModel":
     """Backbone and head of a run as one torch module, from model inputs to logits.
 
@@ -128,18 +135,19 @@ def load_module(
     MismatchError
         The backbone is not the one that the head was fitted on.
     """
-    from headstart.backbones.freezing import resolve_device
+    from headstart.devices import pick_device
     from headstart.network import forbid_network
     from headstart.progress import open_progress
     from headstart.tuning.whole_model import whole_model
 
     if offline:
         forbid_network()
-    found, progress, where = opened(run), open_progress(True), resolve_device(device)
+    found, progress, where = opened(run), open_progress(True), str(pick_device(device))
     return whole_model(found.predictor, found.features, progress, trainable, where, offline)
 
 
-def load_run(path: StrPath) -> "Run":
+@public
+def load_run(path: StrPath, trust: shared.Trust = None) -> "Run":
     """Open a run directory."""
     from headstart.registry.run import Run
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from headstart.comparison.costs import EXPERIMENTS, written_bytes, written_count, written_seconds
 from headstart.config import CompareConfig
 from headstart.files import make_directory, write_durably, write_folder, write_json
+from headstart.places import expanded
 from headstart.plots.studio import draw_here
 from headstart.registry.run import check_free
 from headstart.tasks import open_task
@@ -219,7 +220,7 @@ class Comparison:
         StorageError
             It cannot be written; what was there before is as it was.
         """
-        target = Path(path)
+        target = Path(expanded(path))
         check_target(target, overwrite)
         CompareConfig(runs=[], plots=plots, seed=0)
         write_folder(target, lambda folder: _write(self, folder, plots))

@@ -8,17 +8,20 @@ from typing import Any
 import pytest
 
 from headstart.config import ColumnConfig
-from headstart.options import at_home
 from headstart.pipelines.document import read_document
-from headstart.yaml_text import load_yaml
+from headstart.yaml_file import parse_yaml, values_of
+
+
+def load(text: str) -> Any:
+    return values_of(parse_yaml(text), "here")
 
 
 @pytest.mark.parametrize(
     "text", ["no", "yes", "on", "off", "n", "Y", "010", "007", "1:30", "2020-01-01", "1e3"]
 )
 def test_what_version_1_1_took_for_something_else_is_a_text(text: str) -> None:
-    assert load_yaml(f"[{text}]") == [text]
-    assert load_yaml(f"{text}: x") == {text: "x"}
+    assert load(f"[{text}]") == [text]
+    assert load(f"{text}: x") == {text: "x"}
 
 
 @pytest.mark.parametrize(
@@ -35,7 +38,7 @@ def test_what_version_1_1_took_for_something_else_is_a_text(text: str) -> None:
     ],
 )
 def test_truth_values_and_numbers_are_what_they_are(text: str, value: Any) -> None:
-    assert load_yaml(f"a: {text}") == {"a": value}
+    assert load(f"a: {text}") == {"a": value}
 
 
 @pytest.mark.parametrize(
@@ -48,13 +51,3 @@ def test_label_names_of_a_pipeline_stay_as_written(tmp_path: Path, names: list[s
     del data["path"]
     config = ColumnConfig(**data)
     assert (config.label_names, config.label_column) == (names, ["on"])
-
-
-def test_a_home_that_no_shell_has_written_out_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
-    from headstart.cache.layout import default_cache
-
-    monkeypatch.setenv("HOME", "/home/somebody")
-    monkeypatch.setenv("HEADSTART_CACHE", "~/x")
-    assert default_cache() == Path("/home/somebody/x")
-    assert (at_home("~/r"), at_home(Path("~/r"))) == ("/home/somebody/r", Path("/home/somebody/r"))
-    assert (at_home("a/~"), at_home(None)) == ("a/~", None)
