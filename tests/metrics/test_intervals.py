@@ -11,7 +11,7 @@ from sklearn import metrics as oracle
 
 import headstart.metrics.resampling as resampling
 from headstart.metrics import ranking as ranking_module
-from headstart.metrics.ranking import ranking_intervals
+from headstart.metrics.ranking import resampled_ranking
 from headstart.metrics.resampling import percentile_intervals
 from headstart.metrics.single import evaluate_single
 
@@ -75,13 +75,13 @@ def test_every_interval_is_scipys(n_classes):
 
 
 @pytest.mark.parametrize("digits", [1, 9])  # with ties, and without
-def test_ranking_intervals_are_scipys_by_either_way(digits, monkeypatch):
+def test_resampled_ranking_are_scipys_by_either_way(digits, monkeypatch):
     rng = np.random.default_rng(0)
     truth = rng.random((60, 4)) < 0.3
     scores = np.round(rng.random((60, 4)) + 0.3 * truth, digits).astype(np.float32)
-    by_products = ranking_intervals(truth, scores, 50, seed=1, micro=True)
+    by_products = resampled_ranking(truth, scores, 50, seed=1, micro=True)
     monkeypatch.setattr(ranking_module, "SORTED_COST", 1)
-    by_sorting = ranking_intervals(truth, scores, 50, seed=1, micro=True)
+    by_sorting = resampled_ranking(truth, scores, 50, seed=1, micro=True)
     figures = {"roc_auc": oracle.roc_auc_score, "average_precision": oracle.average_precision_score}
     for name, figure in figures.items():
         wanted = scipys(lambda rows: figure(truth[rows], scores[rows], average="macro"), 60, 50, 1)  # noqa: B023
@@ -91,10 +91,10 @@ def test_ranking_intervals_are_scipys_by_either_way(digits, monkeypatch):
         assert by_products[f"micro_{name}"] == pytest.approx(micro, rel=1e-6)
 
 
-def test_ranking_intervals_that_would_take_minutes_are_left_out(monkeypatch):
+def test_resampled_ranking_that_would_take_minutes_are_left_out(monkeypatch):
     truth, scores = np.eye(2, dtype=bool).repeat(20, axis=0), np.random.default_rng(0).random((40, 2))
     monkeypatch.setattr(ranking_module, "MOST_PRODUCTS", 10)
-    assert ranking_intervals(truth, scores) == {}
+    assert resampled_ranking(truth, scores) == {}
 
 
 def test_77_classes_have_intervals_that_hold_the_figures():

@@ -20,6 +20,7 @@ from headstart.data import open_source
 from headstart.errors import BackboneError, ConfigError, DataError, StorageError
 from headstart.extraction.samples import register
 from headstart.keys import contains
+from headstart.metrics.calibration import why_uncalibrated
 from headstart.metrics.permutation import block_importance
 from headstart.metrics.resampling import RESAMPLES
 from headstart.metrics.tables import errors_by
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headstart.cache.sets import FeatureSet
-    from headstart.contracts import Task
+    from headstart.contracts import Progress, Task
     from headstart.heads.predictor import Predictor
     from headstart.samples import LabelledSamples
     from headstart.types import FeatureRef, Json
@@ -89,6 +90,21 @@ def calibrated(predictor: Predictor, validation: LabelledSamples) -> Predictor:
         return predictor
     temperature = open_task(validation.kind).temperature(logits, validation.targets, predictor.classes)
     return replace(predictor, temperature=temperature)
+
+
+def left_uncalibrated(
+    predictor: Predictor, validation: LabelledSamples, progress: Progress
+) -> dict[str, Json]:
+    """Say why a head that was to be calibrated has the temperature 1, for a report too; nothing where it has another."""
+    logits = predictor.logits(validation.X) if len(validation) and predictor.temperature == 1 else None
+    if logits is None:
+        return {}
+    codes = open_task(validation.kind).codes(validation.targets, predictor.classes)
+    reason = why_uncalibrated(logits, codes)
+    if reason is None:
+        return {}
+    progress.say(f"probabilities are not calibrated: {reason}")
+    return {"calibration": {"temperature": 1.0, "left_at_1": reason}}
 
 
 def tables_of(features: FeatureSet, task: Task, found: Evaluation) -> dict[str, Json]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from headstart.arrow import with_columns
+from headstart.arrow import column_of, with_columns
 from headstart.backbones.pooling import display_tap
 from headstart.cache.store import Cache
 from headstart.fitting.data import TrainViews
@@ -89,7 +89,7 @@ def _report(config: FitConfig, outcome: FitOutcome) -> dict[str, Json]:
         "seed": config.seed,
         "head": {"name": outcome.config.head, "params": _plain(_params(head)), **_outcome(head)},
         "task": outcome.train.kind,
-        "data": _describe_data(features, outcome.splits),
+        "data": _describe_data(features, outcome.splits, config.refit),
         **({"prepare": config.prepare} if config.prepare else {}),
         **({"calibration": {"temperature": predictor.temperature}} if predictor.temperature != 1 else {}),
         **({"views": views.report} if isinstance(views, TrainViews) else {}),
@@ -132,7 +132,9 @@ def _outcome(head: Any) -> dict[str, Json]:
     return {name.rstrip("_"): _plain(getattr(head, name, None)) for name in head.fitted if name not in hidden}
 
 
-def _describe_data(features: FeatureSet, splits: Mapping[str, LabelledSamples]) -> dict[str, Json]:
+def _describe_data(
+    features: FeatureSet, splits: Mapping[str, LabelledSamples], is_refitted: bool
+) -> dict[str, Json]:
     counts = {f"n_{split}": len(part) for split, part in splits.items()}
     spaces = {ref.space for ref in splits["train"].features}
     n_failed = len({f.id for f in features.failures if f.space == "" or f.space in spaces})
@@ -141,15 +143,16 @@ def _describe_data(features: FeatureSet, splits: Mapping[str, LabelledSamples]) 
         **counts,
         "n_unlabelled": max(len(features) - sum(counts.values()) - in_table, 0),
         "n_skipped": n_failed,
-        "unseen_in_train": _unseen(splits),
+        "unseen_in_train": _unseen(splits, is_refitted),
     }
 
 
-def _unseen(splits: Mapping[str, LabelledSamples]) -> list[str]:
-    """Label names that occur, and not in train."""
+def _unseen(splits: Mapping[str, LabelledSamples], is_refitted: bool) -> list[str]:
+    """Label names that occur, and not in what the head was trained on: train, after a refit validation too."""
     names = splits["train"].names
     occurring = {split: open_task(part.kind).occurring(part.y) for split, part in splits.items()}
-    seen = occurring.pop("train")
+    trained_on = ("train", "validation") if is_refitted else ("train",)
+    seen: set[int] = set().union(*(occurring.pop(split, set()) for split in trained_on))
     return [names[code] for code in sorted(set().union(*occurring.values()) - seen)]
 
 
@@ -211,7 +214,18 @@ def _predictions(splits: Mapping[str, LabelledSamples], found: Evaluation) -> pa
         table = part.table.select(["id", "key", "split"])
         table = table.append_column("label", task.decode(part.y, part.names))
         tables.append(with_columns(table, task.columns(said.outputs, said.classes, said.names)))
-    return pa.concat_tables(tables)
+    return _stacked(tables)
+
+
+def _stacked(tables: Sequence[pa.Table]) -> pa.Table:
+    """One table; a class that one of several heads did not know (before and after a refit) has the probability 0."""
+    fullest = max(tables, key=lambda table: table.num_columns)
+    filled = []
+    for table in tables:
+        lacking = [field for field in fullest.schema if field.name not in table.column_names]
+        nothing = {field.name: column_of(np.zeros(table.num_rows, dtype=np.float32)) for field in lacking}
+        filled.append(with_columns(table, nothing).select(fullest.column_names))
+    return pa.concat_tables(filled)
 
 
 def _plain(value: Any) -> Json:

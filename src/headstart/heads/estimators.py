@@ -6,6 +6,7 @@ answer (`Classifier`, `Regressor`).
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
@@ -146,7 +147,9 @@ class Classifier(ClassifierMixin):  # type: ignore[misc]
             y = column_or_1d(y, warn=True)
         if y.ndim == 2 and not self.takes_labels:
             raise DataError(f"the head {self.kind!r} gives one class a sample; y has shape {y.shape}")
-        check_classification_targets(y)
+        with warnings.catch_warnings():  # scikit-learn's hint, in its own words and places, that classes are rare
+            warnings.filterwarnings("ignore", message="The number of unique classes")
+            check_classification_targets(y)
         self.is_multi_ = y.ndim == 2
         if self.is_multi_:
             if not np.isin(y, (0, 1)).all():
