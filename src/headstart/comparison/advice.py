@@ -141,11 +141,10 @@ def _is_worth_it(take: ComparedRun, best: ComparedRun, figure: Figure) -> bool:
     """Whether a run may stand for the best one: it saves time that somebody waits for, and gives next to nothing away."""
     gain, _ = gain_of(_against_best(take), figure)
     scale = 1.0 if figure.is_share else abs(best.figures[figure.name] or 0.0)
-    own, other = _apart(take.cost, best.cost), _apart(best.cost, take.cost)
-    saved = 0.0 if own is None or other is None else other - own
+    own, other = take.cost.fit_seconds or 0.0, best.cost.fit_seconds or 0.0  # of each experiment
     if -gain <= MOST_LOST * scale:
-        return gain == 0 or saved >= WORTH_SECONDS
-    return saved >= MUCH_SECONDS and _ratio(take.cost, best.cost) <= MUCH_LESS
+        return gain == 0 or other - own >= WORTH_SECONDS
+    return other - own >= MUCH_SECONDS and own <= MUCH_LESS * other
 
 
 def _against_best(run: ComparedRun) -> Versus:

@@ -191,7 +191,9 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(["| " + " | ".join(header) + " |", *lines])
 
 
-def _cell(text: str) -> str:
+def _cell(given: str | Sequence[str]) -> str:
+    """A text, or several names, in one cell of a table."""
+    text = given if isinstance(given, str) else ", ".join(given) or "(none)"
     return text.replace("|", "\\|").replace("\n", " ")
 
 
