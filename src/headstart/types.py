@@ -326,9 +326,7 @@ class Predictions:
 class IntervalRule(Protocol):
     """Which interval a figure has."""
 
-    def interval(
-        self, name: str, value: float | None, resampled: NDArray[np.float64]
-    ) -> list[float] | None:
+    def interval(self, name: str, value: float | None, resampled: NDArray[np.float64]) -> list[float] | None:
         """[low, high], 95 %, of a figure by its value and what it is on resamples, (B,)."""
 
     def reason(self, name: str) -> str | None:

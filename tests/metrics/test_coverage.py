@@ -74,7 +74,9 @@ def test_a_class_that_a_few_samples_have_makes_a_dash() -> None:
     p = np.tile([0.9, 0.1], (41, 1))
     report = evaluate_single(y, p, ["a", "b"], ["a", "b"])
     assert report["intervals"]["macro_recall"] is None
-    assert report["no_interval"]["macro_recall"] == "it rests on 3.9 samples of the rarest classes; it takes 5"
+    assert (
+        report["no_interval"]["macro_recall"] == "it rests on 3.9 samples of the rarest classes; it takes 5"
+    )
     assert report["intervals"]["accuracy"] is not None
 
 
@@ -86,7 +88,9 @@ def test_few_samples_have_a_reason() -> None:
 
 
 def test_wilson_and_newcombe_are_those_of_their_papers() -> None:
-    assert wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)  # Newcombe 1998, example of one proportion
+    assert wilson(81, 263) == pytest.approx(
+        (0.2553, 0.3662), abs=1e-4
+    )  # Newcombe 1998, example of one proportion
     # Newcombe 1998 (paired), table III: 36, 12, 2, 0 of 50.
     assert paired_interval(36, 12, 2, 50) == pytest.approx((0.0569, 0.3404), abs=2e-3)
 

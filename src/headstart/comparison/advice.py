@@ -240,9 +240,7 @@ def notes_on(
     ]
 
 
-def _without_interval(
-    runs: Sequence[ComparedRun], paired: Paired, figures: Sequence[Figure]
-) -> list[str]:
+def _without_interval(runs: Sequence[ComparedRun], paired: Paired, figures: Sequence[Figure]) -> list[str]:
     """Which figures have a dash for an interval, and why."""
     why: dict[str, dict[str, None]] = {}
     for figure in figures:

@@ -15,7 +15,7 @@ from headstart.arrow import column_of, with_columns
 from headstart.backbones.pooling import display_tap
 from headstart.cache.store import Cache
 from headstart.fitting.data import TrainViews
-from headstart.fitting.evaluation import plots_of, plots_of_protocols, tables_of
+from headstart.fitting.evaluation import feature_plot, plots_of, plots_of_protocols, tables_of
 from headstart.registry.machine import describe_environment
 from headstart.registry.run import Run
 from headstart.tasks import open_task
@@ -75,7 +75,11 @@ def make_record(config: FitConfig, outcome: FitOutcome, progress: Progress) -> R
         split=outcome.features.samples.select(["id", "key", "split"]),
         predictor=predictor,
         plot_format=config.plots,
-        plots={**plots_of(train, outcome.evaluation, history), **plots_of_protocols(report)},
+        plots={
+            **plots_of(train, outcome.evaluation, history),
+            **feature_plot(splits),
+            **plots_of_protocols(report),
+        },
     )
 
 

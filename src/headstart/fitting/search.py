@@ -147,14 +147,19 @@ def search(
     judged_on = f"{config.folds} folds of train and validation" if config.folds else "validation"
     selected_by = f"accuracy on {judged_on}, then log loss; for numbers the error"
     rows = [candidate.to_json() for candidate in tried]
-    return best, search_report(best.to_json(), rows, config.folds, selected_by)
+    return best, search_report(best.to_json(), rows, config.folds, selected_by, config.search)
 
 
 def search_report(
-    best: Mapping[str, Json], rows: Sequence[Mapping[str, Json]], folds: int | None, selected_by: str
+    best: Mapping[str, Json],
+    rows: Sequence[Mapping[str, Json]],
+    folds: int | None,
+    selected_by: str,
+    search: str = "grid",
 ) -> dict[str, Json]:
-    """The part of a report."""
+    """The part of a report; ``search`` is ``grid`` or ``optuna``."""
     return {
+        "search": search,
         "best": best["params"],
         "validation": best["validation"],
         "folds": folds,

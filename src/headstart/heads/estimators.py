@@ -147,7 +147,9 @@ class Classifier(ClassifierMixin):  # type: ignore[misc]
             y = column_or_1d(y, warn=True)
         if y.ndim == 2 and not self.takes_labels:
             raise DataError(f"the head {self.kind!r} gives one class a sample; y has shape {y.shape}")
-        with warnings.catch_warnings():  # scikit-learn's hint, in its own words and places, that classes are rare
+        with (
+            warnings.catch_warnings()
+        ):  # scikit-learn's hint, in its own words and places, that classes are rare
             warnings.filterwarnings("ignore", message="The number of unique classes")
             check_classification_targets(y)
         self.is_multi_ = y.ndim == 2

@@ -217,9 +217,7 @@ def wilson(hits: int, n: int) -> tuple[float, float]:
 
 def class_intervals(counts: Counts, code: int) -> dict[str, Interval]:
     """Of the precision and the recall of one class; None where nothing was predicted so, or nothing is."""
-    hits, predicted, support = (
-        int(part[code]) for part in (counts.hits, counts.predicted, counts.support)
-    )
+    hits, predicted, support = (int(part[code]) for part in (counts.hits, counts.predicted, counts.support))
     return {"precision": exact_interval(hits, predicted), "recall": exact_interval(hits, support)}
 
 

@@ -190,7 +190,9 @@ def evidence_of(
     sizes["macro_precision"] = min(by_class, effective_size(counts.predicted[occurring]))
     sizes["balanced_accuracy"] = effective_size(counts.support[counts.support > 0])
     if truth is not None:
-        positives = truth.sum(axis=0)[1 if truth.shape[1] == 2 else 0 :]  # of two classes the second is scored
+        positives = truth.sum(axis=0)[
+            1 if truth.shape[1] == 2 else 0 :
+        ]  # of two classes the second is scored
         positives = positives[(positives > 0) & (positives < n)]
         sizes["average_precision"] = effective_size(positives)
         sizes["roc_auc"] = effective_size(np.minimum(positives, n - positives))
