@@ -81,7 +81,7 @@ def open_heads(config: FitConfig, kind: LabelKind) -> list[Head]:
     """The head of a configuration, or those that its sweep compares, unfitted; mistakes in a sweep show here."""
     names = heads_of(config)
     heads = [open_head(name, config.params, config.seed, kind) for name in names]
-    known = {name for head in heads for name in head.get_params()}
+    known = {name for head in heads for name in defaults(type(head))}
     for name in config.sweep:
         if name not in known | {TAP, HEAD}:
             if len(names) == 1:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -66,6 +67,13 @@ class BaseHead(BaseEstimator):  # type: ignore[misc]
     def task(self) -> LabelKind:
         """What it predicts."""
         raise NotImplementedError
+
+    def files(self) -> dict[str, bytes]:
+        """What is kept beside the tensors, by the names of files; nothing of most heads."""
+        return {}
+
+    def read_files(self, folder: Path, digests: Mapping[str, str]) -> None:
+        """Read what `files` gave, whose digests are these; see `headstart.heads.predictor.save_head`."""
 
     def shapes(self, tensors: Tensors, n_classes: int, n_features: int) -> Shapes:
         """The shape that each of its tensors must have; a regressor has no classes."""
