@@ -35,6 +35,11 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+def pytest_sessionfinish() -> None:
+    """What is frozen at the end counts as leaked by some libraries, which say so."""
+    gc.unfreeze()
+
+
 @pytest.fixture(autouse=True, scope="session")
 def isolated_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What is made once for several tests is isolated as well."""

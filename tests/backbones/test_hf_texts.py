@@ -17,6 +17,7 @@ from headstart.backbones.pooling import canonical_tap, pool
 from headstart.errors import BackboneError, ConfigError, SampleError
 from headstart.types import Activations, BackboneInfo
 
+from ..variants import variants
 from .conftest import TEXTS
 from .opening import run_model
 from .test_parity import assert_equal, features
@@ -32,6 +33,7 @@ from .tiny_texts import (
 )
 
 ALL = (*ENCODERS, *PAIRS, *DECODERS)
+FEW = ("bert", "mpnet", "deberta-v2", "modernbert", "albert", "xlm", "t5", "gpt2", "gemma2")
 NUMBERED = tuple(name for name in ALL if name not in ("albert", "xlm"))
 
 
@@ -79,7 +81,7 @@ READ: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 }
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", variants(ALL, FEW))
 def test_the_default_tap_equals_transformers(tiny: Callable[[str], Path], name: str) -> None:
     """Encoders are read by their mean, language models at their last token; batches change nothing."""
     info = resolve(tiny(name), max_length=MOST_TOKENS)
@@ -120,7 +122,7 @@ def test_the_last_token_of_a_padded_batch(tiny: Callable[[str], Path], name: str
     assert_equal(features(f"hf:{tiny(name)}", TEXTS, "final.eos"), expected)
 
 
-@pytest.mark.parametrize("name", NUMBERED)
+@pytest.mark.parametrize("name", variants(NUMBERED, FEW))
 def test_layers_by_number_are_what_enters_and_leaves_the_blocks(
     tiny: Callable[[str], Path], name: str
 ) -> None:

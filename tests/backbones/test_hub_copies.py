@@ -21,12 +21,14 @@ from .tiny_texts import HIDDEN, save_model, save_sentence_model
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 RESOLVE = """
-import sys
+import json, os, sys, urllib.request
 from headstart.backbones import BackboneOptions, open_backbone
 from headstart.cache.memos import info_to_json
-import json
-info = open_backbone(sys.argv[1], BackboneOptions(offline=sys.argv[2] == "offline")).resolve()
-print(json.dumps(info_to_json(info)))
+for offline in (False, True):
+    info = open_backbone(sys.argv[1], BackboneOptions(offline=offline)).resolve()
+    print(json.dumps(info_to_json(info)))
+    if not offline:
+        urllib.request.urlopen(os.environ["HF_ENDPOINT"] + "/now-offline").read()
 """
 
 
@@ -65,7 +67,7 @@ def hub(folder: Path) -> Iterator[tuple[str, list[str]]]:
             path = folder / name.partition("/")[2]
             found = self.path.startswith("/me/model/resolve/") and path.is_file()
             content = path.read_bytes() if found else b"{}"
-            self.send_response(200 if found else 404)
+            self.send_response(200 if found or self.path == "/now-offline" else 404)
             self.send_header("Content-Length", str(len(content)))
             self.send_header("X-Repo-Commit", COMMIT)
             if found:
@@ -89,23 +91,18 @@ def test_a_first_download_brings_all_that_its_authors_say(
     endpoint, asked = hub
     expected = open_backbone(f"hf:{folder}", BackboneOptions()).resolve()
 
-    def resolve(mode: str) -> dict[str, object]:
-        own = {"HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0", "NO_PROXY": "*"}
-        done = subprocess.run(
-            [sys.executable, "-c", RESOLVE, "hf:me/model", mode], capture_output=True, text=True,
-            env={**os.environ, **own},
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        value: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
-        return value
-
-    for mode in ("online", "offline"):
-        info = resolve(mode)
+    own = {"HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0", "NO_PROXY": "*"}
+    done = subprocess.run(
+        [sys.executable, "-c", RESOLVE, "hf:me/model"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **own},
+    )
+    assert done.returncode == 0, done.stderr
+    online, offline = map(json.loads, done.stdout.splitlines()[-2:])
+    for info in (online, offline):
         assert (info["weights"], info["prompt"], info["max_length"]) == (expected.weights, "query: ", 20)
         assert (info["taps"][0], info["preprocessing"]) == ("sentence.l2", expected.preprocessing)
         assert info["provenance"]["commit"] == COMMIT
-        if mode == "online":
-            assert any("2_Dense/model.safetensors" in path for path in asked)
-        else:
-            assert asked == []
-        asked.clear()
+    assert any("2_Dense/model.safetensors" in path for path in asked)
+    assert asked[-1] == "/now-offline"

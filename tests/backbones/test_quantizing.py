@@ -21,12 +21,13 @@ from headstart.errors import BackboneError, ConfigError, HeadstartError
 from headstart.types import Modality, Precision, Tokens
 
 from ..processes import Process
+from ..variants import variants
 from . import tiny_texts, tiny_vision
 from .conftest import TEXTS, picture
 from .opening import run_model
 
 MINILM = "bundled:all-minilm-l6-v2"
-LOUD = "!!!! ))) zzzz 0000 €€€ ÄÖÜ 東京 " * 25
+LOUD = "!!!! ))) zzzz 0000 €€€ ÄÖÜ 東京 " * 12
 QUESTIONS = [
     "I am still waiting on my card?", "What can I do if my card still hasn't arrived after 2 weeks?",
     "How do I link my card?", "Is there a way to know when my card will arrive?", "My card was swallowed.",
@@ -85,7 +86,10 @@ def test_all_tokens_of_a_text_are_the_same_alone_and_in_a_batch() -> None:
     assert together.lengths.tolist() == [int(part.lengths) for part in alone]  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("name", [*tiny_texts.ENCODERS, *tiny_texts.PAIRS, "llama", "gemma2"])
+@pytest.mark.parametrize(
+    "name", variants([*tiny_texts.ENCODERS, *tiny_texts.PAIRS, "llama", "gemma2"],
+                     {"bert", "deberta-v2", "modernbert", "albert", "t5", "bart", "gemma2"})
+)  # fmt: skip
 def test_texts_of_every_kind_of_model_are_the_same_alone_and_in_a_batch(tmp_path: Path, name: str) -> None:
     spec = f"hf:{tiny_texts.save_model(tmp_path / name, name)}"
     model = load(spec, "int8")
@@ -96,7 +100,9 @@ def test_texts_of_every_kind_of_model_are_the_same_alone_and_in_a_batch(tmp_path
 
 
 @pytest.mark.parametrize("modality", ["image", "text", "image-text"])
-@pytest.mark.parametrize("name", ["clip", "siglip", "siglip2", "chinese_clip", "blip"])
+@pytest.mark.parametrize(
+    "name", variants(["clip", "siglip", "siglip2", "chinese_clip", "blip"], {"clip", "siglip2", "blip"})
+)
 def test_both_sides_of_dual_encoders_are_the_same_alone_and_in_a_batch(
     dual_folders: dict[str, Path], name: str, modality: Modality, pictures: list[bytes]
 ) -> None:

@@ -146,8 +146,13 @@ pickle.dump((payloads.modality, payloads.rows_per_block, found, names), sys.stdo
 """
 
 
-@pytest.mark.parametrize("in_memory", [1000, 1 << 30], ids=["in a temporary file", "in memory"])
-@pytest.mark.parametrize("make", [a_csv, a_jsonl, a_parquet, files_by_split, a_folder, images_inside])
+@pytest.mark.parametrize(
+    ("make", "in_memory"),
+    [
+        (a_csv, 1 << 30),
+        *((make, 1000) for make in (a_csv, a_jsonl, a_parquet, files_by_split, a_folder, images_inside)),
+    ],
+)
 def test_another_process_can_be_handed_the_samples(
     make: Callable[[Path], Path], in_memory: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -222,22 +222,36 @@ def test_images_in_transformers(fit: Fit, elsewhere: Elsewhere, tmp_path: Path, 
         assert name == "timm, carried" or told["class"] == name
 
 
-def test_sides_of_dual_encoders(fit: Fit, elsewhere: Elsewhere, tmp_path: Path, photos: Path) -> None:
-    """Each without the other side; the text side as well, and in ONNX."""
+@pytest.mark.slow
+def test_taps_of_the_image_side_of_dual_encoders(
+    fit: Fit, elsewhere: Elsewhere, tmp_path: Path, photos: Path
+) -> None:
     clip = f"hf:{tiny_vision.clip(tmp_path / 'clip')}"
     siglip = f"hf:{tiny_vision.siglip(tmp_path / 'siglip')}"
     runs = {
-        "joint": fit(photos, clip, "ridge", taps=["joint.l2"]),
         "cls": fit(photos, clip, "linear", taps=["last.cls"], params={"epochs": 3}),
         "layer": fit(photos, clip, "mlp", taps=["1.mean"], params=QUICK),
         "siglip": fit(photos, siglip, "ridge", taps=["pooler"]),
     }
-    folders = {name: str(run.export(tmp_path / f"out {name}").path) for name, run in runs.items()}
+    assert_exported(runs, elsewhere, tmp_path, photos)
+
+
+def assert_exported(runs: dict[str, Run], elsewhere: Elsewhere, folder: Path, photos: Path) -> list[str]:
+    """They say of pictures in transformers what they say here; the pictures."""
+    folders = {name: str(run.export(folder / f"out {name}").path) for name, run in runs.items()}
     pictures = [str(path) for path in sorted(photos.rglob("*.png"))[::9]]
     found = elsewhere(IMAGE_CODE, *pictures, *folders.values())
     for name, run in runs.items():
         assert_same(found[folders[name]]["logits"], run, pictures)
         assert_pipeline_says_it(found[folders[name]]["pipeline"], run, pictures)
+    return pictures
+
+
+def test_sides_of_dual_encoders(fit: Fit, elsewhere: Elsewhere, tmp_path: Path, photos: Path) -> None:
+    """Each without the other side; the text side as well, and in ONNX."""
+    clip = f"hf:{tiny_vision.clip(tmp_path / 'clip')}"
+    runs = {"joint": fit(photos, clip, "ridge", taps=["joint.l2"])}
+    pictures = assert_exported(runs, elsewhere, tmp_path, photos)
     weights = load_file(tmp_path / "out joint" / "model.safetensors")
     assert not any("text_model" in name for name in weights)
     onnx = elsewhere(ONNX_CODE, runs["joint"].export(tmp_path / "onnx", to="onnx").path, json.dumps(pictures))

@@ -79,7 +79,9 @@ def test_every_batch_gives_what_the_sample_gives_alone(opened: Opened, cache_roo
     ("spec", "samples"),
     [
         ("bundled:all-minilm-l6-v2", [f"why was transfer {n} declined? " * (n % 9 + 1) for n in range(24)]),
-        ("bundled:efficientnet-lite0", [*PICTURES[:4], *pictures(4, (40, 50))]),
+        pytest.param(
+            "bundled:efficientnet-lite0", [*PICTURES[:4], *pictures(4, (40, 50))], marks=pytest.mark.slow
+        ),
     ],
     ids=["MiniLM", "EfficientNet-Lite0"],
 )

@@ -16,17 +16,24 @@ from numpy.typing import NDArray
 from headstart.backbones.pooling import read_tap, reads_of
 from headstart.types import Tokens
 
+from ..variants import variants
 from .computing import assert_close, one_thread
 from .models import Opened, open_named
 
 N_THREADS = 4
 N_BATCHES = 4  # a thread
-MODELS = (
-    "text:bert", "text:deberta-v2", "text:modernbert", "text:t5", "text:gpt2", "text:gemma2",
-    "image:vit", "image:dinov2_with_registers", "image:beit", "image:swin", "image:convnext",
-    "clip:image", "clip:text", "clip:image-text", "siglip2:image", "blip:image-text", "chinese_clip:text",
-    "timm:test_vit", "timm:test_convnext", "torchvision:resnet18",
-    *(pytest.param(name, marks=pytest.mark.slow) for name in ("timm:resnet18", "timm:vit_tiny_patch16_dinov3_qkvb")),
+MODELS = variants(
+    (
+        "text:bert", "text:deberta-v2", "text:modernbert", "text:t5", "text:gpt2", "text:gemma2",
+        "image:vit", "image:dinov2_with_registers", "image:beit", "image:swin", "image:convnext",
+        "clip:image", "clip:text", "clip:image-text", "siglip2:image", "blip:image-text", "chinese_clip:text",
+        "timm:test_vit", "timm:test_convnext", "timm:resnet18", "timm:vit_tiny_patch16_dinov3_qkvb",
+        "torchvision:resnet18",
+    ),
+    {
+        "text:bert", "text:deberta-v2", "text:modernbert", "text:t5", "text:gemma2", "image:vit", "image:swin",
+        "clip:image-text", "siglip2:image", "blip:image-text", "timm:test_convnext", "torchvision:resnet18",
+    },
 )  # fmt: skip
 
 Batch = tuple[list[int], tuple[str, ...]]

@@ -33,7 +33,7 @@ def test_a_gpu_gives_what_the_cpu_gives(problem: Any, name: str, params: dict[st
 
 
 def test_it_is_taken_where_there_is_one() -> None:
-    from headstart.heads.devices import pick_gpu
+    from headstart.devices import pick_gpu
 
     found = pick_gpu("auto")
     assert found is not None

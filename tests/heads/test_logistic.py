@@ -13,8 +13,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
+from headstart.devices import pick_gpu
 from headstart.heads import open_head
-from headstart.heads.devices import pick_gpu
 from headstart.heads.estimators import held_out
 from headstart.heads.logistic import LogisticHead, logistic_path_cv
 
@@ -171,12 +171,12 @@ def test_tensors_give_what_arrays_give(problem, monkeypatch, labels, params):
 
 
 def test_torch_is_asked_for_a_gpu_only_where_a_driver_is(monkeypatch, tmp_path):
-    monkeypatch.setattr("headstart.heads.devices.GPU_NODES", (str(tmp_path / "none"),))
-    monkeypatch.setattr("headstart.heads.devices.pick_device", pytest.fail)
+    monkeypatch.setattr("headstart.devices.GPU_NODES", (str(tmp_path / "none"),))
+    monkeypatch.setattr("headstart.devices.pick_device", pytest.fail)
     assert pick_gpu("auto") is None
-    monkeypatch.setattr("headstart.heads.devices.GPU_NODES", (str(tmp_path),))
+    monkeypatch.setattr("headstart.devices.GPU_NODES", (str(tmp_path),))
     monkeypatch.setattr("sys.platform", "linux")
-    monkeypatch.setattr("headstart.heads.devices.pick_device", lambda name: torch.device("meta"))
+    monkeypatch.setattr("headstart.devices.pick_device", lambda name: torch.device("meta"))
     assert pick_gpu("auto") == torch.device("meta")
 
 

@@ -402,8 +402,19 @@ def test_a_module_of_the_users_own_is_a_head(problem, tmp_path, monkeypatch):
         open_head("py:own_heads_of_a_test:gone", {}, seed=0).fit(problem.X, problem.y)
 
 
-@pytest.mark.parametrize("task", ["single", "multi", "regression"])
-@pytest.mark.parametrize("name", ["linear", "mlp", "residual"])
+@pytest.mark.parametrize(
+    ("name", "task"),
+    [
+        *(("linear", "single"), ("mlp", "single"), ("residual", "multi"), ("mlp", "regression")),
+        *(
+            pytest.param(*both, marks=pytest.mark.slow)
+            for both in (
+                *(("linear", "multi"), ("linear", "regression"), ("mlp", "multi")),
+                *(("residual", "single"), ("residual", "regression")),
+            )
+        ),
+    ],
+)
 def test_other_seeds_and_other_features_side_by_side_are_what_each_is_alone(name, task, problem):
     X, X_val, X_test = problem.X, problem.X_val, problem.X_test
     codes, codes_val = (np.searchsorted(np.unique(problem.y), y) for y in (problem.y, problem.y_val))

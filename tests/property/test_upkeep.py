@@ -12,6 +12,7 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+import pytest
 from caches import RECIPE, TOKENS, commit, features_of, flip, keys_of, put
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -221,4 +222,11 @@ class Upkeep(RuleBasedStateMachine):
 
 
 TestUpkeep = Upkeep.TestCase
-TestUpkeep.settings = settings(max_examples=12, stateful_step_count=10, deadline=None)
+TestUpkeep.settings = settings(max_examples=6, stateful_step_count=10, deadline=None)
+
+
+@pytest.mark.slow
+class TestLongUpkeep(Upkeep.TestCase):  # type: ignore[misc]
+    """Longer lives, and more of them."""
+
+    settings = settings(max_examples=60, stateful_step_count=20, deadline=None)

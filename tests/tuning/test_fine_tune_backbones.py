@@ -55,10 +55,12 @@ class TestCutCache:
     @pytest.mark.parametrize(
         "name",
         [
-            "test_vit",
             "test_efficientnet",
             "hf:clip",
-            *(pytest.param(name, marks=pytest.mark.slow) for name in ("test_convnext", "hf:vit", "resnet18")),
+            *(
+                pytest.param(name, marks=pytest.mark.slow)
+                for name in ("test_vit", "test_convnext", "hf:vit", "resnet18")
+            ),
         ],
     )
     def test_images_are_decoded_once_and_give_the_same_weights(

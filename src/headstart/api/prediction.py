@@ -122,14 +122,14 @@ def load_module(
     MismatchError
         The backbone is not the one that the head was fitted on.
     """
-    from headstart.backbones.freezing import resolve_device
+    from headstart.devices import pick_device
     from headstart.network import forbid_network
     from headstart.progress import open_progress
     from headstart.tuning.whole_model import whole_model
 
     if offline:
         forbid_network()
-    found, progress, where = opened(run), open_progress(True), resolve_device(device)
+    found, progress, where = opened(run), open_progress(True), str(pick_device(device))
     return whole_model(found.predictor, found.features, progress, trainable, where, offline)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-from headstart.errors import BackboneError, ConfigError, first_line
+from headstart.errors import BackboneError, ConfigError
 
 if TYPE_CHECKING:
     import torch
@@ -17,23 +17,6 @@ if TYPE_CHECKING:
 
 _CAST = "_headstart_cast"
 _LIVE = "_headstart_live"
-
-
-def resolve_device(device: str) -> str:
-    """The torch device that ``auto`` means here, or the one asked for.
-
-    Raises `ConfigError` if it is not there.
-    """
-    import torch
-
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=torch.device(device))
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = first_line(error)
-        raise ConfigError(f"device {device!r} cannot be used here ({reason}); try --device auto") from error
-    return device
 
 
 def best_precision(device: str) -> Precision:

@@ -123,7 +123,7 @@ def reopen(
 
 def load_model(opened: OpenedBackbone, device: str, precision: Precision) -> FrozenModel:
     """The model on a device, after a look that it is the one that its features are named after."""
-    from headstart.backbones.freezing import resolve_device
+    from headstart.devices import pick_device
 
     backbone = opened.backbone()
     if not opened.was_loaded:
@@ -139,4 +139,4 @@ def load_model(opened: OpenedBackbone, device: str, precision: Precision) -> Fro
                 f"{opened.spec} is not what it was when its features were named "
                 f"({', '.join(changed)} changed); run the command again"
             )
-    return backbone.load(resolve_device(device), precision)
+    return backbone.load(str(pick_device(device)), precision)

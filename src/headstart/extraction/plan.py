@@ -258,9 +258,10 @@ def choose_precision(
     best: Precision = max(held, key=held.__getitem__)
     if held[best] and (held[best] >= len(keys) - n_failed or best == "fp32"):
         return best, f"its space holds {held[best]:,} of these samples"
-    from headstart.backbones.freezing import best_precision, resolve_device
+    from headstart.backbones.freezing import best_precision
+    from headstart.devices import pick_device
 
-    kind = resolve_device(config.device)
+    kind = str(pick_device(config.device))
     if held[best] and kind.startswith("cuda"):
         return best, f"its space holds {held[best]:,} of these samples"
     if held["fp32"]:

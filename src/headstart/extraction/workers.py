@@ -302,9 +302,9 @@ def worker_devices(config: ComputeConfig, n_todo: int) -> list[str]:
     """The device of each worker: those that were asked for, or every GPU where there are several."""
     import torch
 
-    from headstart.backbones.freezing import resolve_device
+    from headstart.devices import pick_device
 
-    device = resolve_device(config.device)
+    device = str(pick_device(config.device))
     n_gpus = torch.cuda.device_count() if device == "cuda" else 1
     n_workers = config.workers
     if n_workers is None:

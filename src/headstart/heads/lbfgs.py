@@ -12,7 +12,7 @@ from typing import Protocol, TypeAlias
 
 from array_api_compat import array_namespace
 
-from headstart.heads.devices import Array
+from headstart.devices import Array
 
 MEMORY = 10
 """Pairs of steps and changes of gradient that stand for the curvature."""

@@ -10,7 +10,7 @@ import numpy as np
 from array_api_compat import array_namespace, device
 from numpy.typing import ArrayLike, NDArray
 
-from headstart.heads.devices import Array, fetched, moved, pick_gpu, seed_of
+from headstart.devices import Array, fetched, moved, pick_gpu, seed_of
 from headstart.heads.estimators import (
     CLASS_WEIGHTS,
     FLOATS,

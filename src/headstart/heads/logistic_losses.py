@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array_api_compat import array_namespace, device
 
-from headstart.heads.devices import Array
+from headstart.devices import Array
 
 LEAST_SHARE = 1e-6
 """What a class counts at least where the intercepts start: of one without samples the logarithm is infinite."""

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.heads.devices import pick_gpu
+from headstart.devices import pick_gpu
 from headstart.heads.estimators import AffineHead, Classifier, Floats, Regressor
 from headstart.heads.parameters import Interval, numbers_of
 from headstart.heads.ridge_path import Design, ridge_path

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from array_api_compat import array_namespace
 
-from headstart.heads.devices import Array, fetched, moved
+from headstart.devices import Array, fetched, moved
 from headstart.heads.rows import Rows, in_blocks, moments_of
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import LinearSVC, LinearSVR
 
-from headstart.heads.devices import seed_of
+from headstart.devices import seed_of
 from headstart.heads.estimators import CLASS_WEIGHTS, SCALINGS, AffineHead, Classifier, Floats, Regressor
 from headstart.heads.parameters import SEEDS, Interval
 from headstart.heads.rows import standardise

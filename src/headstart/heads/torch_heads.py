@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from headstart.devices import pick_device, seed_of
 from headstart.errors import ConfigError, DataError
-from headstart.heads.devices import pick_device, seed_of
 from headstart.heads.estimators import CLASS_WEIGHTS, FLOATS, SCALINGS, BaseHead, Regressor, Shapes, Tensors
 from headstart.heads.parameters import SEEDS, Interval, check
 from headstart.heads.rows import moments, moments_of, standardise

@@ -12,10 +12,10 @@ import torch
 
 from headstart.arrow import keys_from_arrow
 from headstart.augmentation.views import open_views
-from headstart.backbones.freezing import resolve_device
 from headstart.backbones.pooling import display_tap, is_ragged
 from headstart.backbones.portable import BackboneSaver, backbone_saver
 from headstart.cache.store import Cache
+from headstart.devices import pick_device
 from headstart.errors import ConfigError
 from headstart.extraction.backbone import reopen
 from headstart.fitting.report import describe_features
@@ -91,7 +91,7 @@ class TrainingSetup:
         keep = backbone_saver(backbone, tap) if spaces else keep  # of the model that is loaded now
         head: Any = open_head("linear", {"dropout": config.dropout}, config.seed, raw["train"].kind)
         targets = _targets(head, raw)
-        frozen = backbone.load(resolve_device(config.device), "fp32")
+        frozen = backbone.load(str(pick_device(config.device)), "fp32")
         layer = LinearHeadLayer(
             torch.from_numpy(head.mean_), torch.from_numpy(head.scale_), head.n_outputs_, config.dropout
         )

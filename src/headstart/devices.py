@@ -1,6 +1,7 @@
-"""Where heads are fitted, and by which seed: with arrays of numpy on the CPU, of torch on a GPU, by the same code.
+"""Where networks run and heads are fitted, and by which seed.
 
-What is written in the array API standard runs on both (`array_api_compat.array_namespace`).
+Heads compute with arrays of numpy on the CPU and of torch on a GPU, by the same code: what is written in the array
+API standard runs on both (`array_api_compat.array_namespace`).
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def seed_of(random_state: Any) -> int:
 
 
 def pick_device(name: str) -> torch.device:
-    """The device of that name.
+    """The torch device that ``auto`` means here, or the one asked for.
 
     Raises
     ------
@@ -49,7 +50,7 @@ def pick_device(name: str) -> torch.device:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = first_line(error)
-        raise ConfigError(f"the device {name!r} cannot be used here ({reason}); give auto or cpu") from error
+        raise ConfigError(f"device {name!r} cannot be used here ({reason}); try --device auto") from error
     return device
 
 
