@@ -1,10 +1,10 @@
-"""How often 95 % intervals hold the truth, of every figure of a report: at 10, 50 and 500 samples, from poor to perfect.
+"""How often 95 % intervals hold the truth, of every figure of a report: at 10, 50 and 500 samples, poor to perfect.
 
     python benchmarks/coverage.py              the table, some minutes
     python benchmarks/coverage.py --trials 100 the same, coarser
 
-Expect at least 0.93 for proportions and 0.90 for all others; figures for which the samples of some trials have no
-interval say in how many they have one. Samples are drawn from a model whose own figures are measured on 200,000 of them.
+Expect at least 0.93 for proportions and 0.90 for all others; behind it stands the share of trials whose samples have an
+interval. Samples are drawn from a model whose own figures are measured on 200,000 of them.
 """
 
 from __future__ import annotations
@@ -43,7 +43,6 @@ def draw_single(n_classes: int, apart: float, shares: NDArray[Any] | None = None
         probabilities /= probabilities.sum(axis=1, keepdims=True)
         names = [f"c{code}" for code in range(n_classes)]
         true = np.array(names)[y]
-        # As micro and macro averages over several labels are: of two classes each is the other's mirror.
         return lambda resamples: evaluate_single(true, probabilities, names, names, resamples=resamples)
 
     return draw

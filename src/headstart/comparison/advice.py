@@ -138,7 +138,7 @@ def _nothing_to_say(runs: Sequence[ComparedRun], n: int, figure: Figure) -> str:
 
 
 def _is_worth_it(take: ComparedRun, best: ComparedRun, figure: Figure) -> bool:
-    """Whether a run may stand for the best one: it saves time that somebody waits for, and gives next to nothing away."""
+    """Whether a run may stand for the best: it saves time that somebody waits for, and gives next to nothing away."""
     gain, _ = gain_of(_against_best(take), figure)
     scale = 1.0 if figure.is_share else abs(best.figures[figure.name] or 0.0)
     own, other = take.cost.fit_seconds or 0.0, best.cost.fit_seconds or 0.0  # of each experiment

@@ -44,7 +44,7 @@ class ComparedRun:
     """One run of a comparison; ``path`` is None if it is in memory.
 
     ``method`` is ``head`` for one on cached features, else the strategy of the fine-tuning. ``against_best`` and
-    ``against_cheapest`` are None if it is that run itself, or there is none. ``no_interval`` says why figures have none.
+    ``against_cheapest`` are None if it is that run itself, or there is none. ``no_interval``: why figures have none.
     """
 
     name: str
@@ -441,8 +441,8 @@ def _page(comparison: Comparison, plots: list[str]) -> str:
         "\n".join(f"- {sentence}" for sentence in comparison.advice),
         "\n".join(f"- Note: {note}." for note in comparison.notes),
         *tables,
-        "±: half the 95 % interval of the difference, of accuracy by Newcombe's method, of others by paired bootstrap, all "
-        "runs on the same resamples; none where the samples cannot say. p: McNemar's "
+        "±: half the 95 % interval of the difference, of accuracy by Newcombe's method, of others by paired bootstrap, "
+        "all runs on the same resamples; none where the samples cannot say. p: McNemar's "
         "exact test, after Holm for all runs together. *: the interval leaves out 0, and p is below 0.05. Alone right: "
         "samples that this run has right and the other wrong, and the reverse. Experiments: extraction once, training "
         "each time.",

@@ -104,7 +104,7 @@ def calibrated(predictor: Predictor, validation: LabelledSamples) -> Predictor:
 def left_uncalibrated(
     predictor: Predictor, validation: LabelledSamples, progress: Progress
 ) -> dict[str, Json]:
-    """Say why a head that was to be calibrated has the temperature 1, for a report too; nothing where it has another."""
+    """Say why a head that was to be calibrated has the temperature 1, for a report too; nothing where it has not."""
     logits = predictor.logits(validation.X) if len(validation) and predictor.temperature == 1 else None
     if logits is None:
         return {}

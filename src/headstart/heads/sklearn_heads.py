@@ -187,8 +187,8 @@ def read_estimator(path: Path, digest: str) -> Any:
         unknown = [name for name in named if not is_known_type(name)]
         if unknown:
             raise StorageError(
-                f"{path} names types that are not read without trust: {', '.join(unknown[:5])}; fit the head again with "
-                "an estimator of scikit-learn"
+                f"{path} names types that are not read without trust: {', '.join(unknown[:5])}; fit the head again "
+                "with an estimator of scikit-learn"
             )
         estimator = skops.loads(content, trusted=list(named))
     except StorageError:
@@ -223,4 +223,5 @@ def _of_second(estimator: Any, features: Floats) -> NDArray[np.float64]:
     if len(estimator.classes_) < 2:
         return np.full(len(features), np.log(1 / SMALLEST) * (1 if estimator.classes_[0] == 1 else -1))
     logits = _logits(estimator, features, 2)
-    return cast("NDArray[np.float64]", logits[:, 1] - logits[:, 0])
+    ahead: NDArray[np.float64] = logits[:, 1] - logits[:, 0]
+    return ahead

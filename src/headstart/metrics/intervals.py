@@ -1,11 +1,12 @@
 """What 95 % intervals can honestly say: exact ones of proportions, widened ones at the edges, or none with a reason.
 
 A percentile bootstrap collapses where a sample holds no mistake: 49 right of 49 would be [1, 1]. Here a proportion has
-the exact interval of Clopper and Pearson (Biometrika 26, 1934). Any other figure between two bounds has the same with an
-effective number of samples (Korn and Graubard, Survey Methodology 24, 1998): from the variance over resamples, and as far
-as there are few mistakes to resample, from the number of samples that the figure rests on. An error has Student's
-interval of its logarithm, with the deviation over resamples; R² and a correlation the percentile interval, expanded as
-Student's t is wider than a normal distribution (Hesterberg, The American Statistician 69, 2015). `benchmarks/coverage.py` measures how often they hold the truth.
+the exact interval of Clopper and Pearson (Biometrika 26, 1934). Any other figure between two bounds has the same with
+an effective number of samples (Korn and Graubard, Survey Methodology 24, 1998): from the variance over resamples, and
+as far as there are few mistakes to resample, from the number of samples that the figure rests on. An error has
+Student's interval of its logarithm, with the deviation over resamples; R² and a correlation the percentile interval,
+expanded as Student's t is wider than a normal distribution (Hesterberg, The American Statistician 69, 2015).
+`benchmarks/coverage.py` measures how often they hold the truth.
 """
 
 from __future__ import annotations

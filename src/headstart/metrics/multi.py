@@ -111,11 +111,9 @@ def evidence_of(truth: NDArray[np.bool_], said: NDArray[np.bool_]) -> Evidence:
     sizes = {
         **{f"macro_{name}": by_label for name in names},
         **{f"{kind}_{name}": any_label for name in names for kind in ("micro", "weighted")},
-        **{
-            "average_precision": effective_size(some),
-            "roc_auc": scored,
-            "micro_average_precision": any_label,
-        },
+        "average_precision": effective_size(some),
+        "roc_auc": scored,
+        "micro_average_precision": any_label,
     }
     return Evidence(n, min(n_right, n - n_right), {"accuracy": (n_right, n)}, sizes)
 

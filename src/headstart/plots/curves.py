@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -69,8 +70,7 @@ def _at(record: Mapping[str, Json]) -> float:
 
 def _phase_starts(history: Sequence[Mapping[str, Json]]) -> list[float]:
     """Where each phase but the first begins."""
-    pairs = zip(history, history[1:], strict=False)
-    return [_at(later) for earlier, later in pairs if earlier.get("phase") != later.get("phase")]
+    return [_at(later) for earlier, later in pairwise(history) if earlier.get("phase") != later.get("phase")]
 
 
 def _panels(history: Sequence[Mapping[str, Json]]) -> list[str]:

@@ -104,7 +104,7 @@ class Trainee:
 
 
 class RightCounter:
-    """How many training samples were right in an epoch, as they went through; nothing is read from the device before."""
+    """How many training samples were right in an epoch, as they went through; read from the device at its end."""
 
     def __init__(self) -> None:
         self._right: Tensor | None = None
