@@ -127,3 +127,15 @@ def test_a_search_of_optuna_is_points() -> None:
     one = trials_plot({"head": ["a", "b"]}, [0.5, np.nan]).draw().axes[0]
     assert [label.get_text() for label in one.get_xticklabels()] == ["a", "b"]
     assert sweep_plot({"lr": [0.1, 0.2]}, [0.5, 0.6]).png()[1:4] == b"PNG"
+
+
+@pytest.mark.parametrize("head", ["ridge", "knn", "svm", "linear"])
+def test_one_training_number_makes_no_nan(head: str, cache_root: Path, tmp_path: Path) -> None:
+    X, _ = clouds(17)
+    splits = ["train"] + ["validation"] * 6 + ["test"] * 10
+    made = make_set(
+        cache_root, X, {"age": [i + 0.5 for i in range(17)]}, splits=splits, kinds={"age": "regression"}
+    )
+    run = fit(made, head, params=QUICK if head == "linear" else {}, plots="none")
+    json.dumps(run.report, allow_nan=False)
+    run.save(tmp_path / "run")

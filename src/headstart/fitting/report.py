@@ -59,6 +59,7 @@ def make_record(config: FitConfig, outcome: FitOutcome, progress: Progress) -> R
     history = list(getattr(predictor.head, "history_", []))
     report = _report(config, outcome)
     _say_unseen(report["data"], progress)
+    _say_no_interval(outcome.evaluation, open_task(train.kind).headline, progress)
     return Run(
         config=_resolved(config, outcome).dump(),
         report=report,
@@ -169,6 +170,14 @@ def _say_unseen(data: Mapping[str, Json], progress: Progress) -> None:
         )
 
 
+def _say_no_interval(found: Evaluation, headline: Mapping[str, str], progress: Progress) -> None:
+    """Why a figure that is shown has a dash for an interval, on the split that says most of new data."""
+    reasons = found.metrics[found.last].get("no_interval", {})
+    for title, name in headline.items():
+        if name in reasons:
+            progress.say(f"no interval of {title} on {found.last}: {reasons[name]}")
+
+
 def _provenance(features: FeatureSet) -> dict[str, Json]:
     return {
         "headstart": metadata.version("headstart"),
@@ -238,5 +247,6 @@ def _plain(value: Any) -> Json:
     if isinstance(value, list | tuple):
         return [_plain(part) for part in value]
     if isinstance(value, np.ndarray):
-        return value.tolist()
-    return value.item() if isinstance(value, np.generic) else value
+        return _plain(value.tolist())
+    value = value.item() if isinstance(value, np.generic) else value
+    return None if isinstance(value, float) and not np.isfinite(value) else value

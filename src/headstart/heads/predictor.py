@@ -269,7 +269,9 @@ def _class_values(classes: NDArray[Any]) -> list[Json]:
 def _fitted(value: Any) -> Json:
     """What fitting found, as a JSON value."""
     if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
+        return _fitted(value.tolist())
+    if isinstance(value, float) and not np.isfinite(value):
+        return None  # such as what one training sample alone says of a parameter
     if isinstance(value, Mapping):
         return {str(name): _fitted(part) for name, part in value.items()}
     return [_fitted(part) for part in value] if isinstance(value, list | tuple) else value
