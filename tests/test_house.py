@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ast
-import subprocess
-import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -12,6 +10,8 @@ from pathlib import Path
 import networkx
 
 import headstart
+
+from .processes import Process
 
 SOURCE = Path(headstart.__file__).parents[1]
 
@@ -96,5 +96,5 @@ def test_public_functions_stay_callable_after_every_module_is_imported() -> None
         f"for name in {names!r}: importlib.import_module(name)\n"
         "print([n for n in headstart.__all__ if not callable(getattr(headstart, n))])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stdout.strip().splitlines()[-1:] == ["[]"], done.stderr
+    out, err = Process(code).communicate()
+    assert out.strip().splitlines()[-1:] == ["[]"], err
