@@ -274,7 +274,9 @@ class TestParts:
 
 
 @pytest.mark.parametrize(
-    "content", [CSV, json.dumps(ROWS), "\n".join(map(json.dumps, ROWS)), gzip.compress(CSV.encode())]
+    "content",
+    [CSV, json.dumps(ROWS), "\n".join(map(json.dumps, ROWS)), gzip.compress(CSV.encode(), mtime=0)],
+    ids=["CSV", "JSON", "JSONL", "gzip"],
 )
 def test_a_table_comes_by_standard_input(monkeypatch: pytest.MonkeyPatch, content: str | bytes) -> None:
     raw = content if isinstance(content, bytes) else content.encode()
