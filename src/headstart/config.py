@@ -12,14 +12,17 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, get_origin
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from headstart.backbones.options import BackboneOptions
 from headstart.data import SourceOptions
+from headstart.data.options import check_quoting
+from headstart.data.splits import parse_split_map
 from headstart.errors import ConfigError
 from headstart.options import Positive, Range, Rate, Seed, Share, defaults, item_of, members
 from headstart.tasks import check_kind
 from headstart.types import Modality, PlotFormat
+from headstart.yaml_text import load_yaml
 
 SplitSeed = Annotated[int, Range(ge=-(2**63), lt=2**63)]
 
@@ -47,8 +50,15 @@ def _as_field(kind: Any, value: Any) -> Any:
     if isinstance(value, str | int | float):
         value = [value]
     if item is str and isinstance(value, list | tuple):
-        return [str(part) if isinstance(part, int | float) else part for part in value]
+        return [_as_text(part) for part in value]
     return value
+
+
+def _as_text(part: Any) -> Any:
+    """A name that YAML took for a truth value or a number."""
+    if isinstance(part, bool):
+        return str(part).lower()
+    return str(part) if isinstance(part, int | float) else part
 
 
 class Config(BaseModel):
@@ -97,7 +107,7 @@ class Config(BaseModel):
             It is no YAML mapping, or has a name or value that does not belong.
         """
         try:
-            values = yaml.safe_load(path.read_text("utf-8"))
+            values = load_yaml(path.read_text("utf-8"))
         except (OSError, ValueError, yaml.YAMLError) as error:
             reason = " ".join(str(error).split())  # of YAML's errors each takes several lines
             raise ConfigError(f"cannot read the configuration {path}: {reason}") from error
@@ -116,7 +126,12 @@ class ColumnConfig(Config):
     label_column: list[str] | None
     id_column: str | None
     split_column: str | None
+    split_map: Annotated[dict[str, str], BeforeValidator(parse_split_map)]
     encoding: str
+    header: bool | None
+    columns: list[str] | None
+    delimiter: str | None
+    quoting: Annotated[str, AfterValidator(check_quoting)]
     label_names: list[str] | None
     label_kind: Annotated[str, AfterValidator(check_kind)]
     label_separator: str | None
@@ -125,10 +140,12 @@ class ColumnConfig(Config):
     def source_options(self, labels: bool = True) -> SourceOptions:
         """The same as the sources take it."""
         values = {name: getattr(self, name) for name in ColumnConfig.model_fields}
-        columns, names = values.pop("label_column"), values.pop("label_names")
+        lists = (values.pop(name) for name in ("label_column", "label_names", "columns"))
+        label_columns, label_names, columns = (tuple(given) if given else None for given in lists)
         return SourceOptions(
-            label_columns=tuple(columns) if columns else None,
-            label_names=tuple(names) if names else None,
+            label_columns=label_columns,
+            label_names=label_names,
+            columns=columns,
             labels=labels,
             **values,
         )

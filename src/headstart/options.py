@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Any, ParamSpec, TypeVar, Union, get_args, get_origin
 
 from headstart.errors import ConfigError
@@ -180,6 +181,24 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return next(iter(get_close_matches(name, list(known), 1, 0.6)), None)
 
 
+def at_home(path: Any) -> Any:
+    """A path whose ``~`` no shell has replaced, as one would have done it; anything else as it is.
+
+    Examples
+    --------
+    >>> at_home("runs/~x"), at_home(None)
+    ('runs/~x', None)
+    """
+    if not isinstance(path, str | os.PathLike) or not os.fspath(path).startswith("~"):
+        return path
+    expanded = os.path.expanduser(path)
+    return expanded if isinstance(path, str) else Path(expanded)
+
+
+def _is_path(kind: Any) -> bool:
+    return any(get_origin(member) is os.PathLike for member in members(kind))
+
+
 _SIGNATURES: dict[str, inspect.Signature] = {}
 
 
@@ -187,6 +206,7 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
     """Make a function public: its signature is known here by its name, and a mistyped name is met with the nearest."""
     name = function.__name__
     signature = _SIGNATURES[name] = inspect.signature(function)
+    paths = {name for name, p in signature.parameters.items() if _is_path(_split_option(p.annotation)[0])}
 
     @functools.wraps(function)
     def called(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -195,7 +215,8 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
                 near = nearest(given, signature.parameters)
                 hint = f"; did you mean {near!r}?" if near else ""
                 raise TypeError(f"{name}() got an unexpected keyword argument {given!r}{hint}")
-        return function(*args, **kwargs)
+        at = {given: at_home(kwargs[given]) for given in kwargs if given in paths}
+        return function(*args, **{**kwargs, **at})
 
     plain = [p.replace(annotation=_split_option(p.annotation)[0]) for p in signature.parameters.values()]
     called.__signature__ = signature.replace(parameters=plain)  # type: ignore[attr-defined]

@@ -245,12 +245,15 @@ class LabelReading:
         Names for integer labels 0 to n - 1.
     blank : str, optional
         A value that stands for no label.
+    coded : bool
+        Whether the values are numbers of names that the data itself has.
     """
 
     kind: str = "auto"
     separator: str | None = None
     names: tuple[str, ...] | None = None
     blank: str | None = None
+    coded: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,6 +85,18 @@ def test_with_several_labels_the_rarest_decides_the_stratum(monkeypatch: pytest.
     assert found[0] == found[1] == found[2]
 
 
+def test_numbers_that_were_taken_for_classes_get_a_test_split_once_they_are_numbers(tmp_path: Path) -> None:
+    texts = [str(row) for row in range(40)]
+    classes = samples_of([block_of(texts, label=pa.array(texts))])
+    first = label_samples(classes, Said({"label": "single"}), None, 0)  # type: ignore[arg-type]
+    assert first.counts()["test"] == 0
+    numbers = samples_of([block_of(texts, label=pa.array(map(float, texts)))])
+    said = Said({"label": "regression"})
+    second = label_samples(numbers, said, committed(first, tmp_path), 0)  # type: ignore[arg-type]
+    assert second.splits.tolist() == label_samples(numbers, said, None, 0).splits.tolist()  # type: ignore[arg-type]
+    assert second.counts()["test"] == 8
+
+
 @pytest.mark.parametrize("change", [lambda texts: texts, lambda texts: texts[::-1], lambda texts: texts[5:]])
 def test_what_was_assigned_stays(change: Callable[[list[str]], list[str]], tmp_path: Path) -> None:
     """Whether the samples are the very same, in another order, or fewer; copies included."""

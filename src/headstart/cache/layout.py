@@ -29,7 +29,7 @@ LABEL, META = "label:", "meta:"
 def default_cache() -> Path:
     """``$HEADSTART_CACHE``, else this user's cache directory."""
     if given := os.environ.get("HEADSTART_CACHE"):
-        return Path(given)
+        return Path(given).expanduser()  # neither Docker's ENV nor a .env file replaces a ~
     return user_cache_dir() / "cache"
 
 

@@ -20,7 +20,7 @@ import typer
 
 from headstart.api import shared
 from headstart.errors import ConfigError, HeadstartError, Interrupted
-from headstart.options import Parameter, about, members, parameter_of, parameters
+from headstart.options import Parameter, about, at_home, members, parameter_of, parameters
 
 if TYPE_CHECKING:
     from headstart.config import Config
@@ -206,6 +206,8 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
     @functools.wraps(command)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
         kwargs.pop("verbose", None)  # `fail` looks for it where a mistake in the options is met, too
+        paths = {name: at_home(value) for name, value in kwargs.items() if isinstance(value, Path)}
+        kwargs.update(paths)  # a shell leaves the ~ of --out=~/x as it is
         signal.signal(signal.SIGTERM, _terminate)
         if kwargs.get("quiet"):
             for library in ("HF_HUB", "HF_DATASETS"):

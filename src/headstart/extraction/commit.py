@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from headstart.extraction.samples import Labelled, Samples
     from headstart.types import BackboneInfo, Failure, Json
 
-READING = ("encoding", "label_names", "label_kind", "label_separator", "streaming")
+READING = (
+    *("encoding", "header", "columns", "delimiter", "quoting", "split_map", "label_names", "label_kind"),
+    *("label_separator", "streaming"),
+)
 """Options that say how data is read, beside those that name its columns."""
 
 
@@ -220,7 +223,7 @@ def _describe_source(config: ExtractConfig, source: Source) -> dict[str, Json]:
         "columns": {
             name: value
             for name, value in config.model_dump(mode="json").items()
-            if (name.endswith("_column") or name in READING) and value not in (None, "auto", "utf-8")
+            if (name.endswith("_column") or name in READING) and value not in (None, "auto", "utf-8", {})
         },
     }
 

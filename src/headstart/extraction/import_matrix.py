@@ -28,6 +28,7 @@ from headstart.cache.matrices import Matrix, open_matrix
 from headstart.cache.store import Cache
 from headstart.data.label_cells import clean_labels
 from headstart.data.read_table import is_table, read_table_file
+from headstart.data.options import SourceOptions
 from headstart.data.splits import split_name
 from headstart.errors import ConfigError, DataError
 from headstart.extraction.commit import count_held, describe_set, failures_in, other_features
@@ -90,7 +91,7 @@ def _columns(matrix: Matrix, config: ImportConfig) -> pa.Table:
     if is_table(config.ids.name):
         if not config.ids.is_file():
             raise DataError(f"there is no file {config.ids}")
-        table = read_table_file(config.ids, "utf-8")
+        table = read_table_file(config.ids, SourceOptions())
         if table.bad_rows:
             number, reason = table.bad_rows[0]
             raise DataError(f"{config.ids}, row {number}: {reason}")

@@ -22,7 +22,7 @@ from headstart.tasks import USUAL, open_task
 from headstart.types import SPLITS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -246,7 +246,7 @@ def label_samples(samples: Samples, source: Source, earlier: FeatureSet | None, 
     classes = _strata(table, labels, kinds)
     samples.release()
     copies = copies_among(samples.keys)
-    before = _earlier(samples, copies, earlier, seed)
+    before = _earlier(samples, copies, earlier, seed, kinds)
     splits = complete_splits(samples.keys, classes, given, before, seed, copies)
     made = {"seed": seed, "made": describe_making(given)}
     return Labelled(samples, splits, labels, kinds, made, count_shared(copies, splits))
@@ -267,10 +267,15 @@ def _strata(table: pa.Table, labels: dict[str, list[str]], kinds: dict[str, Labe
     return np.zeros(table.num_rows, dtype=np.int32)
 
 
-def _earlier(samples: Samples, copies: Copies, earlier: FeatureSet | None, seed: int) -> NDArray[np.int8]:
+def _earlier(
+    samples: Samples, copies: Copies, earlier: FeatureSet | None, seed: int, kinds: Mapping[str, LabelKind]
+) -> NDArray[np.int8]:
     """The split in which the set had each key before, under the same seed."""
     unknown = np.full(len(samples), NOT_GIVEN, dtype=np.int8)
     if earlier is None or earlier.info["split"]["seed"] != seed:
+        return unknown
+    # Numbers taken for classes have one sample each, and give no test split: read as numbers they do.
+    if dict(kinds) != dict(earlier.label_kinds) and not earlier.info["counts"]["test"]:
         return unknown
     keys, splits = read_splits(earlier)
     same = (np.array_equal(keys[rows], samples.keys[rows]) for rows in slices(len(keys)))

@@ -11,6 +11,7 @@ import yaml
 
 from headstart.errors import ConfigError
 from headstart.options import nearest
+from headstart.yaml_text import Loader, load_yaml
 
 Names = tuple[str, ...]
 
@@ -45,8 +46,8 @@ def read_document(path: Path) -> Document:
     """
     try:
         text = path.read_text("utf-8")
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        values = yaml.safe_load(text)
+        root = yaml.compose(text, Loader=Loader)
+        values = load_yaml(text)
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ConfigError(f"{path}{line}: this is no YAML ({error.problem})") from error
@@ -91,7 +92,7 @@ def change(document: Document, changes: Sequence[str], verbs: Sequence[str]) -> 
         if not equals or not all(names):
             raise ConfigError(f"--set takes PATH=VALUE, e.g. --set steps.full.epochs=3 (got {text!r})")
         try:
-            value = yaml.safe_load(written)
+            value = load_yaml(written)
         except yaml.YAMLError as error:
             raise ConfigError(f"--set {text}: {written!r} is no YAML") from error
         for target in _targets(document, names, text, verbs):
