@@ -127,6 +127,7 @@ class ColumnConfig(Config):
     id_column: str | None
     split_column: str | None
     split_map: Annotated[dict[str, str], BeforeValidator(parse_split_map)]
+    group_column: str | None
     encoding: str
     header: bool | None
     columns: list[str] | None

@@ -139,6 +139,37 @@ def copies_among(keys: NDArray[np.uint8]) -> Copies:
     return Copies(order[shared], np.cumsum(firsts) - 1, firsts)
 
 
+def units_among(keys: NDArray[np.uint8], groups: NDArray[np.int64]) -> Copies:
+    """The rows that belong to another by a key or a group that both have, as `copies_among`; a group below 0 is none.
+
+    Examples
+    --------
+    >>> keys = pack([b"a" * 16, b"b" * 16, b"a" * 16, b"c" * 16])
+    >>> units = units_among(keys, np.array([0, 1, 2, 1]))
+    >>> units.rows.tolist(), units.groups.tolist()
+    ([0, 2, 1, 3], [0, 0, 1, 1])
+    """
+    n = len(keys)
+    unit = np.arange(n)
+    copies = copies_among(keys)
+    grouped = np.flatnonzero(groups >= 0)
+    together = ((copies.rows, copies.groups), (grouped, groups[grouped]))
+    while True:
+        before = unit.copy()
+        for rows, codes in together:
+            least = np.full(int(codes.max(initial=-1)) + 1, n)
+            np.minimum.at(least, codes, unit[rows])
+            unit[rows] = least[codes]
+        if np.array_equal(before, unit):
+            break
+    order = np.argsort(unit, kind="stable")
+    shared = np.bincount(unit, minlength=n)[unit[order]] > 1
+    rows = order[shared]
+    is_first = np.ones(len(rows), dtype=bool)
+    is_first[1:] = unit[rows][1:] != unit[rows][:-1]
+    return Copies(rows, np.cumsum(is_first) - 1, is_first)
+
+
 def search(
     hi: NDArray[np.uint64], lo: NDArray[np.uint64], keys: NDArray[np.uint8]
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

@@ -232,6 +232,17 @@ class FeatureRef:
 
 
 @dataclass(frozen=True, slots=True)
+class Grouping:
+    """What samples of one group share, in words; they are on one side of every split that is made.
+
+    ``is_asked`` says that the user asked for it: then a set that was split otherwise is split anew.
+    """
+
+    name: str
+    is_asked: bool
+
+
+@dataclass(frozen=True, slots=True)
 class LabelReading:
     """How to read label columns.
 

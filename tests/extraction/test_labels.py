@@ -20,7 +20,7 @@ from headstart.cache.store import Cache
 from headstart.data.splits import TEST, TRAIN
 from headstart.extraction.samples import Labelled, Samples, label_samples, samples_of
 from headstart.keys import key_of, pack
-from headstart.types import Failure, LabelKind, SampleBlock
+from headstart.types import Failure, Grouping, LabelKind, SampleBlock
 
 
 @dataclass
@@ -29,6 +29,7 @@ class Said:
 
     label_kinds: dict[str, LabelKind] = field(default_factory=dict)
     label_names: dict[str, list[str]] = field(default_factory=dict)
+    grouping: Grouping | None = None
 
 
 def block_of(texts: list[str], splits: list[str | None] | None = None, **labels: pa.Array) -> SampleBlock:

@@ -45,6 +45,7 @@ def extract(
     id_column: shared.IdColumn = None,
     split_column: shared.SplitColumn = None,
     split_map: shared.SplitMap = None,
+    group_column: shared.GroupColumn = None,
     encoding: shared.Encoding = "utf-8",
     header: shared.Header = None,
     columns: shared.Columns = None,

@@ -110,6 +110,10 @@ Delimiter = Annotated[
 Quoting = Annotated[
     str, Option("auto, double (quotes enclose cells) or none (they are characters like others).", READING)
 ]
+GroupColumn = Annotated[
+    str | None,
+    Option("What is in one split together. Default: the image, of image and text.", READING, "NAME"),
+]
 SplitMap = Annotated[
     Mapping[str, str] | str | None,
     Option(

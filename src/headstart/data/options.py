@@ -32,6 +32,8 @@ class SourceOptions:
     text_column, text_pair_column, image_column, id_column, split_column : str, optional
         The columns of a table with these roles; None: detected by name (ids: made from file and row).
         An image and a text column together make pairs of image and text.
+    group_column : str, optional
+        What samples that belong together share; None: pairs of image and text share their image.
     label_columns : tuple of str, optional
         The columns that hold labels; None: detected by name. Several with ``label_kind="multi"`` are
         one column a label, of 0/1, true/false or yes/no.
@@ -73,6 +75,7 @@ class SourceOptions:
     label_columns: tuple[str, ...] | None = None
     id_column: str | None = None
     split_column: str | None = None
+    group_column: str | None = None
     encoding: str = "utf-8"
     header: bool | None = None
     columns: tuple[str, ...] | None = None
@@ -104,6 +107,7 @@ class SourceOptions:
             "--label-column": self.label_columns,
             "--id-column": self.id_column,
             "--split-column": self.split_column,
+            "--group-column": self.group_column,
             # The class folders of images are of the kind "single".
             "--label-kind": self.label_kind if self.label_kind not in ("auto", "single") else None,
             "--label-separator": self.label_separator,

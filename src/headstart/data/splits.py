@@ -7,7 +7,7 @@ Equal keys stay together, and samples that come later leave earlier assignments 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -150,6 +150,7 @@ def complete_splits(
     earlier: Codes,
     seed: int = 0,
     copies: Copies | None = None,
+    groups: Callable[[int], str | None] | None = None,
 ) -> Codes:
     """Assign every sample to train, validation or test.
 
@@ -165,7 +166,9 @@ def complete_splits(
         What the set said before about the same key, or -1. Followed wherever the data is silent.
     seed : int
     copies : Copies, optional
-        The rows that share a key with another; None: look for them.
+        The rows that share a key with another, or belong to another by its group; None: look for those of one key.
+    groups : callable, optional
+        Gives the group of a row, whose rank is then that of its group.
 
     Returns
     -------
@@ -178,7 +181,7 @@ def complete_splits(
     follow = np.all([earlier != code for code in (NOT_GIVEN, *makes)], axis=0)  # `_make` follows the others
     split = np.where(said == NOT_GIVEN, np.where(follow, earlier, np.int8(TRAIN)), said)
     free = _keys_of_one_split(copies, split)
-    ranks = _Ranks(seed, keys)
+    ranks = _Ranks(seed, keys, groups)
     for code, share in ((TEST, TEST_SHARE), (VALIDATION, VALIDATION_SHARE)):
         if code in makes:
             _make(split, code, share, classes, free, earlier, copies, ranks)
@@ -266,7 +269,10 @@ class _Ranks:
     """The ranks of keys, each computed once, when it is first asked for: who is not taken for test is
     asked again for validation."""
 
-    def __init__(self, seed: int, keys: NDArray[np.uint8]) -> None:
+    def __init__(
+        self, seed: int, keys: NDArray[np.uint8], groups: Callable[[int], str | None] | None = None
+    ) -> None:
+        self._groups = groups
         self._salt = seed.to_bytes(8, "little", signed=True)
         self._keys = keys
         self._ranks = np.zeros(len(keys), dtype=np.uint64)
@@ -276,9 +282,21 @@ class _Ranks:
         """The ranks of some rows."""
         unknown = rows[~self._known[rows]]
         for part in slices(len(unknown)):
-            self._ranks[unknown[part]] = self._computed(self._keys[unknown[part]].tobytes())
+            if self._groups is None:
+                self._ranks[unknown[part]] = self._computed(self._keys[unknown[part]].tobytes())
+            else:
+                self._ranks[unknown[part]] = self._of_groups(unknown[part].tolist())
         self._known[unknown] = True
         return self._ranks[rows]
+
+    def _of_groups(self, rows: Sequence[int]) -> NDArray[np.uint64]:
+        assert self._groups is not None
+        named = ((row, self._groups(row)) for row in rows)
+        known = (
+            self._keys[row].tobytes() if group is None else group.encode("utf-8") for row, group in named
+        )
+        digests = b"".join(blake2b(self._salt + one, digest_size=8).digest() for one in known)
+        return np.frombuffer(digests, dtype=">u8").astype(np.uint64)
 
     def _computed(self, keys: bytes) -> NDArray[np.uint64]:
         digests = b"".join(

@@ -36,6 +36,7 @@ class Roles:
     labels: tuple[str, ...] = ()
     id: str | None = None
     split: str | None = None
+    group: str | None = None
     candidates: tuple[str, ...] = ()
     """What could be labels, where nothing is."""
 
@@ -51,7 +52,8 @@ class Roles:
 
     def used(self) -> list[str]:
         """All columns that have a role."""
-        return [*self.content, *self.labels, *(name for name in (self.id, self.split) if name)]
+        others = (self.id, self.split, self.group)
+        return [*self.content, *self.labels, *(name for name in others if name)]
 
 
 def assign_roles(
@@ -78,7 +80,7 @@ def assign_roles(
     label_like += labels
     taken = {*label_like, *(options.label_columns or ()), *filter(None, (split, options.id_column))}
     modality, content = _find_content(table, options, taken, modality)
-    roles = Roles(modality, content, labels, options.id_column, split)
+    roles = Roles(modality, content, labels, options.id_column, split, options.group_column)
     _check_kinds(table, roles)
     if labels or not options.labels:
         return roles
@@ -115,6 +117,8 @@ def _check_options(table: Table, options: SourceOptions) -> None:
             seen[name] = option
     if options.id_column:
         table.require("--id-column", options.id_column)  # may have a role besides
+    if options.group_column:
+        table.require("--group-column", options.group_column)  # so may this one
     if options.image_column and options.text_pair_column:
         raise ConfigError(
             "--image-column with --text-pair-column: a sample is an image with one text, or two texts; "

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headstart.arrow import codes_by_name, column_of
+from headstart.arrow import codes_by_name, column_of, strings
+from headstart.cache.layout import GROUP
 from headstart.contracts import Source
 from headstart.data.contents import Images, ImagesByPath, ScanMemo, key_rows, payload_of
 from headstart.data.growing import READS_A_RELEASE
@@ -22,7 +23,7 @@ from headstart.data.splits import LEFT_OUT, SplitNames
 from headstart.data.table import Part, Table, join_files
 from headstart.data.table_roles import Roles, assign_roles
 from headstart.errors import DataError
-from headstart.types import SPLITS
+from headstart.types import SPLITS, Grouping
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -164,6 +165,8 @@ class TableSource(Source):
         columns.append(self._labels_said())
         if roles.split:
             columns.append(f"splits in {roles.split!r}")
+        if roles.group:
+            columns.append(f"groups in {roles.group!r}")
         if roles.id:
             columns.append(f"ids in {roles.id!r}")
         return "; ".join([f"{self._files_said()}: {', '.join(columns)}", *self._left_out()])
@@ -218,6 +221,7 @@ class TableSource(Source):
             f"meta:{name}": whole(cells.column(name)) for name in cells.column_names if name not in used
         }
         splits = repeated(part.split, n) if self._splits is None else _plain(self._splits.slice(start, n))
+        others |= self._groups(part, of_part, cells, memo)
         return Rows(
             ids=made if self._ids is None else whole(self._ids.slice(start, n)),
             origins=prefixed(f"{part.file_name}:", column_of(numbers)),
@@ -227,6 +231,25 @@ class TableSource(Source):
             problems=problems,
             left_out=None if self._splits is None else codes_by_name(splits, [LEFT_OUT]) == 0,
         )
+
+    @property
+    def grouping(self) -> Grouping | None:
+        """The column of groups; without one, pairs share their image."""
+        if name := self._roles.group:
+            return Grouping(name, is_asked=True)
+        return Grouping("image", is_asked=False) if self._roles.modality == "image-text" else None
+
+    def _groups(self, part: Part, of_part: range, cells: pa.Table, memo: ScanMemo) -> dict[str, Any]:
+        """The groups of some rows, if they have any: of images their keys, which stay when a folder is moved."""
+        if name := self._roles.group:
+            return {GROUP: whole(cells.column(name))}
+        images = self._images(part) if self.grouping else None
+        if images is None:
+            return {}
+        keys, problems = images.keys(of_part, memo)
+        return {
+            GROUP: strings([None if row in problems else key.tobytes().hex() for row, key in enumerate(keys)])
+        }
 
     def _files_said(self) -> str:
         parts, n = self._table.parts, self._table.n_rows

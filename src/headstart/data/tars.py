@@ -14,9 +14,11 @@ import numpy as np
 import pyarrow as pa
 from braceexpand import braceexpand
 
+from headstart.arrow import strings
+from headstart.cache.layout import GROUP
 from headstart.contracts import Source
 from headstart.data.contents import ScanMemo, is_old, unreadable
-from headstart.data.label_cells import in_order
+from headstart.data.label_cells import cell_text, in_order
 from headstart.data.labels import label_reading
 from headstart.data.source import BLOCK_ROWS, Problem, Rows, Yielded, plural, printable, repeated
 from headstart.data.splits import LEFT_OUT, SplitNames
@@ -36,13 +38,14 @@ from headstart.data.tar_roles import assign_tar_roles
 from headstart.errors import DataError, SampleError
 from headstart.keys import KEY_BYTES
 from headstart.tasks import open_task
-from headstart.types import SPLITS, Failure, SampleBlock
+from headstart.types import SPLITS, Failure, Grouping, SampleBlock
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headstart.contracts import KeyMemo
     from headstart.data.options import SourceOptions
+    from headstart.data.tar_block import Cells
     from headstart.data.tar_index import TarIndex
     from headstart.types import LabelKind, Modality, Payload
 
@@ -180,6 +183,7 @@ class TarSource(Source):
         self._looked_into: tuple[bytes, TarIndex] | None = None
         self._reading = label_reading(options)
         self._names = SplitNames(options.split_map)
+        self._group = options.group_column
         self._kinds: dict[str, LabelKind] = {}
         self._look(options, modality)
         self._forget()
@@ -331,7 +335,8 @@ class TarSource(Source):
             splits=repeated(block.file.split, len(block)),
             keys=keys,
             columns={f"label:{name}": column.values for name, column in labels.items()}
-            | meta_columns(cells, roles),
+            | meta_columns(cells, roles)
+            | self._groups(block, cells, places, memo),
             problems=problems,
         )
         kept = rows.kept()
@@ -342,6 +347,27 @@ class TarSource(Source):
             found = open_task(column.kind).names_in(column.values)
             self._seen.setdefault(name, set()).update(found)
         return rows.block()
+
+    @property
+    def grouping(self) -> Grouping | None:
+        """What the ``json`` members call a group; without that, pairs share their image."""
+        if self._group:
+            return Grouping(self._group, is_asked=True)
+        return Grouping("image", is_asked=False) if self.modality == "image-text" else None
+
+    def _groups(
+        self, block: TarBlock, cells: Cells, places: NDArray[np.int64], memo: ScanMemo
+    ) -> dict[str, pa.Array]:
+        if self._group:
+            names = cells.get(self._group) or [None] * len(block)
+            return {GROUP: strings([cell_text(name) for name in names])}
+        if self.grouping is None:
+            return {}
+        problems: dict[int, Problem] = {}
+        keys = key_members(block.tar, "image", places[:, :1], problems, memo)
+        return {
+            GROUP: strings([None if row in problems else key.tobytes().hex() for row, key in enumerate(keys)])
+        }
 
     def _nothing(self, failure: Failure) -> SampleBlock:
         """No samples, but a failure."""

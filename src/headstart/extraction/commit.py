@@ -10,6 +10,7 @@ import numpy as np
 
 from headstart.backbones import located_spec
 from headstart.cache.commit import MEASURED, commit_set
+from headstart.data.streams import STANDARD_INPUT
 from headstart.errors import DataError, HeadstartError, StorageError
 from headstart.extraction.samples import label_samples
 from headstart.keys import contains, pack
@@ -243,8 +244,10 @@ def _measured(
 
 
 def _location(data: Any) -> str | None:
-    """Where the data was, so that it can be found again from any working directory."""
+    """Where the data was, so that it can be found again from any working directory; None if it cannot."""
     if not isinstance(data, str | os.PathLike):
         return None
     text = os.fspath(data)
+    if text == STANDARD_INPUT:
+        return None
     return text if text.startswith("hf:") else os.path.abspath(os.path.expanduser(text))

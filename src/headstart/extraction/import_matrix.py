@@ -27,8 +27,8 @@ from headstart.cache.layout import LABEL, META, check_set_name
 from headstart.cache.matrices import Matrix, open_matrix
 from headstart.cache.store import Cache
 from headstart.data.label_cells import clean_labels
-from headstart.data.read_table import is_table, read_table_file
 from headstart.data.options import SourceOptions
+from headstart.data.read_table import is_table, read_table_file
 from headstart.data.splits import split_name
 from headstart.errors import ConfigError, DataError
 from headstart.extraction.commit import count_held, describe_set, failures_in, other_features
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
     from headstart.cache.space import Space
     from headstart.contracts import Progress
-    from headstart.types import Json, LabelKind
+    from headstart.types import Grouping, Json, LabelKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,7 @@ class ImportedSamples:
     samples: Samples
     label_names: Mapping[str, Sequence[str]]
     label_kinds: Mapping[str, LabelKind]
+    grouping: Grouping | None = None
 
 
 def read_samples(matrix: Matrix, config: ImportConfig) -> ImportedSamples:

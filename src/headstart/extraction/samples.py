@@ -12,12 +12,13 @@ import numpy as np
 import pyarrow as pa
 
 from headstart.arrow import codes_by_name, keys_from_arrow, keys_to_arrow, names_by_code
-from headstart.cache.layout import LABEL
+from headstart.cache.layout import GROUP, LABEL
 from headstart.cache.set_state import read_splits
 from headstart.data.growing import GrowingTable
 from headstart.data.splits import NOT_GIVEN, complete_splits, count_shared, describe_making
 from headstart.errors import ConfigError, DataError
-from headstart.keys import KEY_BYTES, copies_among, first_by_key, search, slices, words
+from headstart.keys import KEY_BYTES, copies_among, first_by_key, search, slices, units_among, words
+from headstart.samples import group_codes
 from headstart.tasks import USUAL, open_task
 from headstart.types import SPLITS
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
     from headstart.contracts import KeyMemo, Progress, Source
     from headstart.keys import Copies
-    from headstart.types import Failure, Json, LabelKind, SampleBlock
+    from headstart.types import Failure, Grouping, Json, LabelKind, SampleBlock
 
 
 SHOWN_REASONS = 3
@@ -246,10 +247,45 @@ def label_samples(samples: Samples, source: Source, earlier: FeatureSet | None, 
     classes = _strata(table, labels, kinds)
     samples.release()
     copies = copies_among(samples.keys)
-    before = _earlier(samples, copies, earlier, seed, kinds)
-    splits = complete_splits(samples.keys, classes, given, before, seed, copies)
-    made = {"seed": seed, "made": describe_making(given)}
+    grouping = _grouping(source, earlier)
+    if grouping is None:
+        before = _earlier(samples, copies, earlier, seed, kinds)
+        splits = complete_splits(samples.keys, classes, given, before, seed, copies)
+    else:
+        splits = _split_by_group(samples, classes, given, earlier, seed, kinds)
+    group = {} if grouping is None else {"group": grouping.name}
+    made = {"seed": seed, "made": describe_making(given), **group}
     return Labelled(samples, splits, labels, kinds, made, count_shared(copies, splits))
+
+
+def _grouping(source: Source, earlier: FeatureSet | None) -> Grouping | None:
+    """What samples are kept together by: a set that was split without stays as it is, unless somebody asks."""
+    found = source.grouping
+    if found is None or found.is_asked or earlier is None or "group" in earlier.info["split"]:
+        return found
+    return None
+
+
+def _split_by_group(
+    samples: Samples,
+    classes: NDArray[np.int32],
+    given: NDArray[np.int8],
+    earlier: FeatureSet | None,
+    seed: int,
+    kinds: Mapping[str, LabelKind],
+) -> NDArray[np.int8]:
+    """Complete the splits with groups on one side; what a set says that was split without them is of no use."""
+    column = samples.table.column(GROUP)
+    units = units_among(samples.keys, group_codes(column))
+    before = np.full(len(samples), NOT_GIVEN, dtype=np.int8)
+    if earlier is not None and "group" in earlier.info["split"]:
+        before = _earlier(samples, copies_among(samples.keys), earlier, seed, kinds)
+        of_unit = np.full(units.n_groups, NOT_GIVEN, dtype=np.int8)
+        np.maximum.at(of_unit, units.groups, before[units.rows])
+        before[units.rows] = of_unit[units.groups]
+    return complete_splits(
+        samples.keys, classes, given, before, seed, units, lambda row: column[row].as_py() or None
+    )
 
 
 def _names_in_order(table: pa.Table, source: Source, column: str, kind: LabelKind) -> list[str]:

@@ -16,6 +16,8 @@ from headstart.backbones.pooling import choose_taps, display_tap
 from headstart.cache.layout import LABEL, check_set_name, set_name_from
 from headstart.cache.store import Cache
 from headstart.data import open_source
+from headstart.data.read_table import stem_of
+from headstart.data.streams import STANDARD_INPUT
 from headstart.errors import SkippedError
 from headstart.extraction.backbone import OpenedBackbone, check_modality
 from headstart.extraction.commit import commit
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from headstart.extraction.samples import Samples
     from headstart.types import Failure, Json, Modality
 
+_MARKS = re.compile(r"\[[^]]*\]|[*?]")  # of a pattern of files
 _NUMBERS = re.compile(r"[-_.]?\{[^{}]*\}")  # the braces of a pattern of tars
 
 
@@ -222,8 +225,8 @@ def set_name(asked: str | None, data: Any, *backbones: str) -> str:
     --------
     >>> set_name(None, "hf:PolyAI/banking77", "timm:resnet50.a1_in1k")
     'banking77-resnet50.a1_in1k'
-    >>> set_name(None, "data/train-{000..012}.tar", "timm:resnet50")
-    'train-resnet50'
+    >>> set_name(None, "data/train-{000..012}.tar", "timm:resnet50"), set_name(None, "data/*.csv.gz", "timm:resnet50")
+    ('train-resnet50', 'data-resnet50')
     """
     if asked:
         return check_set_name(asked)
@@ -231,7 +234,11 @@ def set_name(asked: str | None, data: Any, *backbones: str) -> str:
         stem = short_name(data)
     elif isinstance(data, str | os.PathLike):
         path = Path(data).resolve()
-        stem = path.name if path.is_dir() else path.stem
+        if os.fspath(data) == STANDARD_INPUT:
+            path = Path("stdin")
+        elif set(path.name) & set("*?["):
+            path = Path(_MARKS.sub("", stem_of(path.name)).strip("-_.") or path.parent.name)
+        stem = path.name if path.is_dir() else stem_of(path.name)
         stem = _NUMBERS.sub("", stem)
     else:
         stem = "samples"
