@@ -19,6 +19,7 @@ def predict(
     run: shared.RunArgument,
     data: shared.Data,
     *,
+    layout: str | None = None,
     cache: shared.CacheDir = None,
     quiet: bool = True,
     text_column: shared.TextColumn = None,

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import reduce
+from hashlib import blake2b
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,6 +17,7 @@ from headstart.backbones.pooling import choose_taps, display_tap
 from headstart.cache.layout import LABEL, check_set_name, set_name_from
 from headstart.cache.store import Cache
 from headstart.data import open_source
+from headstart.data.objects import hold, strings_are_meant
 from headstart.data.read_table import stem_of
 from headstart.data.streams import STANDARD_INPUT
 from headstart.errors import SkippedError
@@ -81,20 +83,30 @@ def extract(config: ExtractConfig, progress: Progress) -> ExtractionResult:
     start = perf_counter()
     if config.offline:
         forbid_network()
+    if not isinstance(config.data, str | os.PathLike):  # what can be read only once is read once
+        config = config.model_copy(update={"data": hold(config.data, config.layout)})
     cache = Cache(config.cache)
-    name = set_name(config.set, config.data, *config.backbones)
-    source = open_source(config.data, config.source_options(), _modality(config, cache, progress))
+    is_named = config.set or isinstance(config.data, str | os.PathLike)
+    name = set_name(config.set, config.data, *config.backbones) if is_named else None
+    modality = _modality(config, cache, progress)
+    source = open_source(config.data, config.source_options(), modality, config.given())
     progress.say(source.description)
     backbones = [(part, _open(part, source, cache, progress)) for part in config.each_backbone()]
-    scan = None if source.streams else _scan(source, cache, config, name, progress)
+    scan = None
+    if not source.streams:
+        samples, limit = _scan(source, cache, config, progress)
+        name = name or name_of_content(samples, source.modality, *config.backbones)
+        viewed = samples_with_views(config, samples, source, cache.find_set(name))
+        scan = _Scan(samples, limit, viewed)
     results: list[ExtractionResult] = []
     for part, opened in backbones:
-        failed = permanent_failures(None if config.retry_failed else cache.find_set(name))
+        failed = permanent_failures(None if config.retry_failed or name is None else cache.find_set(name))
         if scan is None:
             filled = _extract_stream(part, source, opened, failed, progress)
         else:
             filled = _extract_missing(part, source, scan, opened, failed, progress)
         cache.prepare()
+        name = name or name_of_content(filled.plan.samples, source.modality, *config.backbones)
         features, failures = commit(name, part, source, opened, filled, progress)
         opened.release()
         samples, seconds = filled.plan.samples, perf_counter() - start
@@ -114,8 +126,7 @@ def _unlabelled(features: FeatureSet, samples: Samples) -> dict[str, int]:
 
 def _modality(config: ExtractConfig, cache: Cache, progress: Progress) -> Modality | None:
     """What strings in memory are, texts or paths of images: what the backbone takes. None: the data tells."""
-    data = config.data
-    if isinstance(data, str | os.PathLike) or not len(data) or not isinstance(data[0], str):
+    if isinstance(config.data, str | os.PathLike) or not strings_are_meant(config.data):
         return None
     return OpenedBackbone(config.backbone, config.backbone_options(None), cache, progress).info.modality
 
@@ -136,14 +147,15 @@ class _Scan(NamedTuple):
     viewed: NDArray[np.bool_] | None  # samples that views are computed of
 
 
-def _scan(source: Source, cache: Cache, config: ExtractConfig, name: str, progress: Progress) -> _Scan:
+def _scan(
+    source: Source, cache: Cache, config: ExtractConfig, progress: Progress
+) -> tuple[Samples, FailureLimit]:
     limit = FailureLimit.parse(config.max_failures)
     described = source.description
     samples = register(source, cache.keys, progress, limit)
     if source.description != described:  # a folder knows its classes, and what it ignored, after the scan
         progress.say(source.description)
-    limit = limit.of(len(samples), samples.failures)
-    return _Scan(samples, limit, samples_with_views(config, samples, source, cache.find_set(name)))
+    return samples, limit.of(len(samples), samples.failures)
 
 
 def _extract_missing(
@@ -243,3 +255,12 @@ def set_name(asked: str | None, data: Any, *backbones: str) -> str:
     else:
         stem = "samples"
     return set_name_from("-".join([stem, *map(short_name, backbones)]))
+
+
+_STEMS = {"image": "images", "text": "texts", "text-pair": "text-pairs", "image-text": "image-texts"}
+
+
+def name_of_content(samples: Samples, modality: Modality, *backbones: str) -> str:
+    """The name of a set of samples in memory: after what they are, so that others never come under the same name."""
+    digest = blake2b(samples.keys.tobytes(), digest_size=4).hexdigest()
+    return set_name_from("-".join([_STEMS[modality], digest, *map(short_name, backbones)]))
