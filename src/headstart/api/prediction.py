@@ -7,8 +7,7 @@ from headstart.api import shared
 from headstart.options import Option, StrPath, public
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
+    from headstart.prediction_table import PredictionTable
     from headstart.registry.run import Run
     from headstart.tuning.whole_model import WholeModel
     from headstart.types import Exported
@@ -44,27 +43,37 @@ def predict(
     batch_size: shared.BatchSize = None,
     workers: shared.Workers = None,
     offline: shared.Offline = False,
-) -> "pa.Table":
+) -> "PredictionTable":
     """Predict raw inputs: labels by name and probabilities, through the cache.
 
     Parameters
     ----------
     run : Run or path
-    data : path, or a sequence of texts, pairs of texts, image paths or image bytes
+    data : path, or what a program holds, as `extract` takes it, or one text, image path or image
+        A string that is there as a path is data; one that looks like a path (a known ending or a separator, no
+        blanks) and is not there is refused; any other is a text, where the run is on texts.
+    layout : str, optional
+        The order of the axes of arrays, where it is not clear.
     quiet : bool
         Say nothing on stderr.
 
     Returns
     -------
-    pyarrow.Table
-        ``id``, ``prediction`` and ``p:<class>``…, a row for each input in order.
+    PredictionTable
+        ``labels``, ``probabilities`` (N, C), ``to_pandas()``; else what an Arrow table of ``id``, ``prediction`` and
+        ``p:<class>``… is, a row for each input in order.
     """
     given = locals()
     from headstart.config import PredictConfig
+    from headstart.data.objects import as_inputs
     from headstart.prediction.stage import predict
+    from headstart.prediction_table import PredictionTable, texts_in
     from headstart.progress import open_progress
 
-    return predict(opened(run), PredictConfig.of(given), open_progress(quiet))
+    found = opened(run)
+    inputs = as_inputs(data, found.features["modality"], layout)
+    table = predict(found, PredictConfig.of(given, data=inputs), open_progress(quiet))
+    return PredictionTable(table, texts_in(inputs))
 
 
 @public

@@ -78,8 +78,8 @@ def predict(run: Run, config: PredictConfig, progress: Progress) -> pa.Table:
     unread = [failure.origin for failure in failures if not failure.space]
     if not unread:
         return everything
-    held = data.items if isinstance(data, HeldSamples) else None
-    order = input_order(samples.table.column("origin").to_pylist(), unread, held)
+    items = data.items if isinstance(data, HeldSamples) else None
+    order = input_order(samples.table.column("origin").to_pylist(), unread, items)
     return everything.take(column_of(order))
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from headstart.heads.predictor import Predictor
     from headstart.plots import Plot
     from headstart.plots.studio import Drawn
+    from headstart.prediction_table import PredictionTable
     from headstart.types import Exported, Json, PlotFormat
 
 Draw: TypeAlias = "Callable[[Mapping[str, Plot], PlotFormat], Drawn]"
@@ -280,13 +281,13 @@ class Run:
         self.path = target
         return target
 
-    def predict(self, data: Any, quiet: bool = True, **options: Any) -> pa.Table:
-        """Predict raw inputs; see `headstart.predict`.
+    def predict(self, data: Any, quiet: bool = True, **options: Any) -> PredictionTable:
+        """Predict raw inputs, or one of them; see `headstart.predict`.
 
         Returns
         -------
-        pyarrow.Table
-            ``id``, ``prediction`` and ``p:<class>``…, a row for each input in order.
+        PredictionTable
+            ``labels``, ``probabilities``, ``to_pandas()``, and all that an Arrow table has: a row for each input.
         """
         import headstart
 
