@@ -8,6 +8,7 @@ from headstart.options import Option, StrPath, public
 
 if TYPE_CHECKING:
     from headstart.prediction_table import PredictionTable
+    from headstart.registry.known_runs import Registry
     from headstart.registry.run import Run
     from headstart.tuning.whole_model import WholeModel
     from headstart.types import Exported
@@ -154,6 +155,42 @@ def load_run(path: StrPath) -> "Run":
     from headstart.registry.run import Run
 
     return Run.load(path)
+
+
+def runs(
+    root: StrPath = "runs",
+    *,
+    metric: str | None = None,
+    split: str | None = None,
+    set: str | None = None,
+    sort: str = "metric",
+) -> "Registry":
+    """The runs in a folder and in the folders within, the best first; they show themselves as a table.
+
+    Parameters
+    ----------
+    root : path
+    metric : str, optional
+        Such as ``test.accuracy``; None: accuracy on validation, or R² where only that is there.
+    split : str, optional
+        Of a metric that names none.
+    set : str, optional
+        Those of this set alone.
+    sort : {"metric", "created", "seconds", "run"}
+
+    Raises
+    ------
+    DataError
+        There is no such folder, or no run of that set.
+    """
+    from dataclasses import replace
+
+    from headstart.registry.known_runs import default_metric, find_runs, parse_metric, runs_of, sort_runs
+
+    found = find_runs(root)
+    wanted = runs_of(found.runs, set)
+    asked = default_metric(wanted, split) if metric is None else parse_metric(metric, split)
+    return replace(found, runs=tuple(sort_runs(wanted, asked, sort)), metric=asked)
 
 
 def opened(run: Union["Run", StrPath]) -> "Run":
