@@ -20,7 +20,7 @@ def in_notebook() -> bool:
 
 def display(value: Any, **options: Any) -> Any:
     """Show a value, as the last line of a cell would be shown."""
-    from IPython.display import display as shown
+    from IPython.display import display as shown  # type: ignore[import-not-found,unused-ignore]
 
     return shown(value, **options)
 

@@ -59,7 +59,8 @@ def open_source(
     """
     from headstart.data.detection import open_path
     from headstart.data.given import Given
-    from headstart.data.objects import hold, open_held
+    from headstart.data.held import open_held
+    from headstart.data.objects import hold
 
     given, options = given or Given(), options or SourceOptions()
     if isinstance(data, str | os.PathLike):

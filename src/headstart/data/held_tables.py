@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
 from headstart.arrow import strings
@@ -15,6 +16,7 @@ from headstart.data.given import values_of
 from headstart.data.hub import StreamSource
 from headstart.data.hub_source import HubSource, class_kinds, class_names, part_of
 from headstart.data.memory import BY_PIXELS, HeldImages, is_image_like
+from headstart.data.objects import HeldSamples, HeldStream, hold
 from headstart.data.source import plural
 from headstart.data.splits import LEFT_OUT, SplitNames
 from headstart.data.table_file import RowNumbers
@@ -125,16 +127,16 @@ def _part(
     start: int,
 ) -> Part:
     """One table as a file of a table."""
-    columns, objects = _columns(table)
-    n = len(next(iter(columns.values()), next(iter(objects.values()), [])))
-    for name, column in given.columns(n).items():
-        objects.pop(name, None)
-        columns[name] = column
+    columns = _columns(table)
+    n = len(next(iter(columns.values()), []))
+    columns |= given.columns(n)
+    objects = {name: values for name, values in columns.items() if isinstance(values, list)}
+    plain = {name: values for name, values in columns.items() if name not in objects}
     features = getattr(table, "features", None) or {}
     known = {} if options.label_names else class_names(features)
     known = {name: of for name, of in known.items() if name not in _replaced(given)}
     paths = [file["filename"] for file in getattr(table, "cache_files", [])]
-    arrow = pa.Table.from_arrays(list(columns.values()), names=list(columns))
+    arrow = pa.Table.from_arrays(list(plain.values()), names=list(plain))
     meant = None if split is None else names.of(split)
     origin = FileOrigin.of(paths, split)
     folder = Path(split or kind)
@@ -146,8 +148,8 @@ def _part(
     return replace(part, file=replace(part.file, images=images, numbers=RowNumbers(n, first=0)))
 
 
-def _columns(table: Any) -> tuple[dict[str, Any], dict[str, list[Any]]]:
-    """The columns of a table in Arrow, and those of images that Arrow has no type for."""
+def _columns(table: Any) -> dict[str, Any]:
+    """The columns of a table in Arrow; lists are those of images that Arrow has no type for."""
     if hasattr(table, "with_format") and hasattr(table, "cache_files"):
         table = table.with_format("arrow")[:]
     if isinstance(table, Sequence):  # rows
@@ -161,27 +163,29 @@ def _columns(table: Any) -> tuple[dict[str, Any], dict[str, list[Any]]]:
             raise ConfigError(f"more than one column is called {twice!r}; rename all but one")
         return _plain_columns({name: table.iloc[:, place] for place, name in enumerate(named)})
     arrow = table if isinstance(table, pa.Table) else pa.table(table)
-    return {name: _usual(arrow.column(name)) for name in arrow.column_names}, {}
+    return {name: _usual(arrow.column(name)) for name in arrow.column_names}
 
 
-def _plain_columns(columns: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, list[Any]]]:
-    plain: dict[str, Any] = {}
-    objects: dict[str, list[Any]] = {}
+def _plain_columns(columns: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
     for name, values in columns.items():
         column = _in_arrow(values)
-        if column is not None:
-            plain[name] = column
-            continue
-        listed = values_of(values, name)
-        if odd := next((value for value in listed if value is not None and not is_image_like(value)), None):
-            raise ConfigError(
-                f"column {name!r} holds values of several types, such as {odd!r:.40}; write one type, or leave it out"
-            )
-        objects[name] = listed
-    lengths = {name: len(column) for name, column in {**plain, **objects}.items()}
+        found[name] = _images(values, name) if column is None else column
+    lengths = {name: len(column) for name, column in found.items()}
     if len({*lengths.values()}) > 1:
         raise ConfigError(f"the columns are of different lengths: {lengths}")
-    return plain, objects
+    return found
+
+
+def _images(values: Any, name: str) -> list[Any]:
+    """The images of a column that Arrow has no type for."""
+    listed = values_of(values, name)
+    odd = next((value for value in listed if value is not None and not is_image_like(value)), None)
+    if odd is not None:
+        raise ConfigError(
+            f"column {name!r} holds values of several types, such as {odd!r:.40}; write one type, or leave it out"
+        )
+    return listed
 
 
 def _in_arrow(values: Any) -> Any:
@@ -207,3 +211,32 @@ def _usual(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_binary_view(column.type):
         return column.cast(pa.large_binary())
     return column.cast(pa.large_string()) if pa.types.is_string_view(column.type) else column
+
+
+def inputs_in(X: Any) -> Sequence[Any]:
+    """The inputs that a scikit-learn transformer is given: one by one, or a column of a table, or two as pairs.
+
+    Raises
+    ------
+    ConfigError
+        A table has other columns besides.
+    """
+    if isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "OUS":
+        columns = [X[:, place].tolist() for place in range(X.shape[1])]
+    else:
+        held = hold(
+            [tuple(item) if isinstance(item, list) else item for item in X] if isinstance(X, list) else X
+        )
+        if isinstance(held, HeldSamples):
+            return held.items
+        if isinstance(held, HeldStream) or len(held.by_split) != 1:
+            raise ConfigError(
+                "a transformer takes the inputs of one table; give a split, as a column or a list"
+            )
+        columns = [values_of(column) for column in _columns(next(iter(held.by_split.values()))).values()]
+    if len(columns) > 2:
+        raise ConfigError(
+            f"a transformer takes one column, or two as pairs, and there are {len(columns)}; choose: "
+            "ColumnTransformer([('embedder', Embedder(…), 'text')])"
+        )
+    return columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from headstart.data.contents import is_image
-from headstart.data.given import Given, values_of
+from headstart.data.given import values_of
 from headstart.data.pixels import as_array, check_layout, images_in, is_array, is_picture
 from headstart.data.read_table import is_table
 from headstart.data.streams import STANDARD_INPUT
@@ -16,8 +16,6 @@ from headstart.data.tars import is_tar
 from headstart.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from headstart.contracts import Source
-    from headstart.data.options import SourceOptions
     from headstart.types import Modality
 
 HF = "datasets"
@@ -90,24 +88,6 @@ def strings_are_meant(held: Held) -> bool:
     return isinstance(held, HeldSamples) and isinstance(held.first, str)
 
 
-def open_held(held: Held, given: Given, options: SourceOptions, modality: Modality | None) -> Source:
-    """Open what a program holds, with what it says beside it."""
-    from headstart.data.held_tables import open_stream, open_tables
-    from headstart.data.memory import MemorySource
-
-    if isinstance(held, HeldStream):
-        return open_stream(held.by_split, given, options, modality)
-    if isinstance(held, HeldTables):
-        return open_tables(held.by_split, held.kind, given, options, modality)
-    if held.labels is not None:
-        if given.labels is not None:
-            raise ConfigError("labels= is given, and each sample brings its own; leave one out")
-        given = replace(given, labels=held.labels)
-    if held.names and not options.label_names and options.label_kind in ("auto", "single"):
-        options = replace(options, label_names=held.names)
-    return MemorySource(held.items, modality, given, options)
-
-
 def as_inputs(data: Any, modality: Modality, layout: str | None = None) -> Any:
     """What is to be predicted: a path, or what a program holds, be it one sample.
 
@@ -144,7 +124,7 @@ def names_data(text: str, modality: Modality) -> bool:
 def _hold_mapping(data: Mapping[Any, Any]) -> Held:
     if not data:
         raise DataError("no samples were given")
-    by_split = {str(name): rows for name, rows in data.items()}
+    by_split: dict[str | None, Any] = {str(name): rows for name, rows in data.items()}
     if all(_is(rows, HF, "IterableDataset") for rows in by_split.values()):
         return HeldStream(by_split)
     if all(map(_is_table, by_split.values())):
@@ -234,8 +214,9 @@ def _classes(data: Any) -> tuple[str, ...] | None:
     while hasattr(data, "dataset") and hasattr(data, "indices"):
         data = data.dataset
     classes = getattr(data, "classes", None)
-    is_list = isinstance(classes, list | tuple) and all(isinstance(name, str) for name in classes)
-    return tuple(classes) if is_list and getattr(data, "target_transform", None) is None else None
+    if not isinstance(classes, list | tuple) or not all(isinstance(name, str) for name in classes):
+        return None
+    return tuple(classes) if getattr(data, "target_transform", None) is None else None
 
 
 def _items(data: Any, layout: str | None) -> Sequence[Any]:
