@@ -17,10 +17,10 @@ from headstart.files import (
     make_directory,
     read_json,
     storage_errors,
-    user_cache_dir,
     write_durably,
     write_json,
 )
+from headstart.places import user_cache_dir
 
 WRITE_UNDER_A_LIMIT = """
 import resource, sys

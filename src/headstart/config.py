@@ -22,9 +22,11 @@ from headstart.data.pixels import check_layout
 from headstart.data.splits import parse_split_map
 from headstart.errors import ConfigError
 from headstart.options import Positive, Range, Rate, Seed, Share, defaults, item_of, members
+from headstart.places import expanded
 from headstart.tasks import check_kind
+from headstart.trust import is_own
 from headstart.types import Modality, PlotFormat
-from headstart.yaml_text import load_yaml
+from headstart.yaml_file import read_yaml
 
 SplitSeed = Annotated[int, Range(ge=-(2**63), lt=2**63)]
 
@@ -42,6 +44,8 @@ def _as_field(kind: Any, value: Any) -> Any:
     if value is None and get_origin(kind) in (list, dict):
         return get_origin(kind)()
     takes_text = str in members(kind)
+    if Path in members(kind):
+        return expanded(value)
     if isinstance(value, os.PathLike) and takes_text:
         return os.fspath(value)
     item = item_of(kind)
@@ -108,14 +112,20 @@ class Config(BaseModel):
         ConfigError
             It is no YAML mapping, or has a name or value that does not belong.
         """
-        try:
-            values = load_yaml(path.read_text("utf-8"))
-        except (OSError, ValueError, yaml.YAMLError) as error:
-            reason = " ".join(str(error).split())  # of YAML's errors each takes several lines
-            raise ConfigError(f"cannot read the configuration {path}: {reason}") from error
+        _, values = read_yaml(path, "configuration")
         if not isinstance(values, dict):
             raise ConfigError(f"{path} is not a configuration: expected names and values")
+        if values.get("cache") and "cache" not in (changes or {}) and not cls.may_write_where(path):
+            raise ConfigError(
+                f"{path} names the cache {values['cache']!r}, and headstart did not write that file for you on this "
+                "machine; say --cache, and new features go there"
+            )
         return cls(**{**values, **(changes or {})})
+
+    @classmethod
+    def may_write_where(cls, path: Path) -> bool:
+        """Whether features may be written to the cache that a file names: none are, or the file is the user's own."""
+        return not issubclass(cls, ComputeConfig) or is_own(path.read_bytes())
 
 
 class ColumnConfig(Config):
@@ -188,6 +198,7 @@ class ExtractConfig(ColumnConfig, ComputeConfig, HeldConfig):
     backbone: str
     more_backbones: list[str] = Field(default_factory=list)
     set: str | None
+    replace: bool
     taps: list[str] | None
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"]
     dtype: Literal["float16", "float32"] | None

@@ -4,6 +4,7 @@
 
     HeadstartError               exit code 1: it failed
     ├── ConfigError              2: wrong usage or configuration
+    │   ├── TrustError           a file of somebody else names code, and nobody said that it is trusted
     │   └── DivergedError        a training left the numbers: its learning rate is too large
     ├── DataError                1: the data cannot be read, or there is none
     ├── BackboneError            1: the model cannot be had, or gives no usable numbers
@@ -34,6 +35,10 @@ class ConfigError(HeadstartError):
     """The command, an option or a configuration value is wrong."""
 
     exit_code = 2
+
+
+class TrustError(ConfigError):
+    """Code that a run, a cache or a pipeline of somebody else names was not imported: nobody said to trust it."""
 
 
 class DivergedError(ConfigError):

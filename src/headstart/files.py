@@ -8,7 +8,6 @@ import json
 import os
 import secrets
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator
 from hashlib import blake2b
@@ -16,6 +15,7 @@ from pathlib import Path
 from struct import Struct
 from typing import TYPE_CHECKING
 
+from headstart import trust
 from headstart.errors import StorageError
 
 if TYPE_CHECKING:
@@ -62,15 +62,6 @@ def _signed(number: int) -> int:
     return number if number < 1 << 63 else number - (1 << 64)
 
 
-def user_cache_dir() -> Path:
-    """Where this user's caches belong on this machine: XDG on Linux, Library/Caches on macOS."""
-    if given := os.environ.get("XDG_CACHE_HOME"):
-        return Path(given) / "headstart"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "headstart"
-    return Path.home() / ".cache" / "headstart"
-
-
 def partial_path(path: Path) -> Path:
     """A name beside ``path`` that nobody else uses, to write to before renaming."""
     return path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}{PARTIAL}")
@@ -80,9 +71,9 @@ def sweep_partials(folder: Path) -> None:
     """Delete what killed writers left half-written in a folder, once it is old enough to be sure."""
     for path in folder.glob(f"*{PARTIAL}"):
         with contextlib.suppress(OSError):
-            if time.time() - path.stat().st_mtime < EXPIRY:
+            if time.time() - path.lstat().st_mtime < EXPIRY:
                 continue
-            if path.is_dir():
+            if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink()
@@ -123,13 +114,14 @@ def write_durably(path: Path, content: bytes | memoryview) -> None:
 
 
 def write_json(path: Path, value: Json) -> None:
-    """Write JSON for people (indented, sorted by insertion) durably."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    write_durably(path, text.encode("utf-8"))
+    """Write JSON for people (indented, sorted by insertion) durably, as a file of the user's own."""
+    content = (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
+    trust.remember(content)
+    write_durably(path, content)
 
 
 def read_json(path: Path) -> Json:
-    """Read JSON; what is not JSON is named.
+    """Read JSON; what is not JSON is named, and code that a stranger's file names is not to be imported.
 
     Raises
     ------
@@ -138,10 +130,25 @@ def read_json(path: Path) -> Json:
     FileNotFoundError
         There is no such file.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise StorageError(f"{path} is no file, and is not read; delete it or restore it")
+    content = path.read_bytes()
     try:
-        return json.loads(path.read_bytes())
-    except ValueError as error:
+        values = json.loads(content.decode("utf-8-sig"))  # of bytes, it would take other encodings as well
+    except (ValueError, RecursionError) as error:
         raise StorageError(f"{path} is not valid JSON ({error}); delete it or restore it") from error
+    if b"py:" in content or b"\\u00" in content:  # the same behind an escape
+        trust.note(values, content, path)
+    return values
+
+
+def read_start(path: Path, n_bytes: int = 512) -> bytes:
+    """The first bytes of a small file; of one that never ends, and of a pipe that nobody writes to, too."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        return os.read(descriptor, n_bytes)
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager
@@ -205,6 +212,8 @@ def swap_folder(partial: Path, target: Path) -> None:
                 os.rename(old, target)
             raise StorageError(f"cannot write {target}: {error.strerror}") from error
         sync_directory(target.parent)
+        if old.is_symlink():  # only the link goes, not what it leads to
+            old.unlink()
         shutil.rmtree(old, ignore_errors=True)
 
 

@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
-from pathlib import Path
 from typing import Annotated, Any, ParamSpec, TypeVar, Union, get_args, get_origin
 
 from headstart.errors import ConfigError
+from headstart.places import expanded
+from headstart.trust import trust, trust_named
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -181,24 +182,6 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return next(iter(get_close_matches(name, list(known), 1, 0.6)), None)
 
 
-def at_home(path: Any) -> Any:
-    """A path whose ``~`` no shell has replaced, as one would have done it; anything else as it is.
-
-    Examples
-    --------
-    >>> at_home("runs/~x"), at_home(None)
-    ('runs/~x', None)
-    """
-    if not isinstance(path, str | os.PathLike) or not os.fspath(path).startswith("~"):
-        return path
-    expanded = os.path.expanduser(path)
-    return expanded if isinstance(path, str) else Path(expanded)
-
-
-def _is_path(kind: Any) -> bool:
-    return any(get_origin(member) is os.PathLike for member in members(kind))
-
-
 _SIGNATURES: dict[str, inspect.Signature] = {}
 
 
@@ -206,7 +189,6 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
     """Make a function public: its signature is known here by its name, and a mistyped name is met with the nearest."""
     name = function.__name__
     signature = _SIGNATURES[name] = inspect.signature(function)
-    paths = {name for name, p in signature.parameters.items() if _is_path(_split_option(p.annotation)[0])}
 
     @functools.wraps(function)
     def called(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -215,13 +197,40 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
                 near = nearest(given, signature.parameters)
                 hint = f"; did you mean {near!r}?" if near else ""
                 raise TypeError(f"{name}() got an unexpected keyword argument {given!r}{hint}")
-        at = {given: at_home(kwargs[given]) for given in kwargs if given in paths}
-        return function(*args, **{**kwargs, **at})
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError:
+            return function(*args, **kwargs)  # which says what is missing
+        trust_options(name, bound.arguments)
+        known = signature.parameters
+        bound.arguments |= {n: _located(known[n], value) for n, value in bound.arguments.items()}
+        return function(*bound.args, **bound.kwargs)
 
     plain = [p.replace(annotation=_split_option(p.annotation)[0]) for p in signature.parameters.values()]
     called.__signature__ = signature.replace(parameters=plain)  # type: ignore[attr-defined]
     called.__doc__ = f"{inspect.cleandoc(function.__doc__ or '')}\n\n{_described(name)}"
     return called
+
+
+def trust_options(function: str, given: Mapping[str, Any]) -> None:
+    """Let the code be imported that a user names in options of a public function, ``trust`` among them.
+
+    What data says is no option: it is of any type.
+    """
+    known = parameters(function)
+    if names := given.get("trust"):
+        trust(*([names] if isinstance(names, str) else names))
+    trust_named([value for name, value in given.items() if name in known and known[name].type is not Any])
+
+
+def _located(of: inspect.Parameter, value: Any) -> Any:
+    """A value of a path, or of several, with the home folder in the place of a ``~``."""
+    parameter = Parameter(of.name, _split_option(of.annotation)[0], of.default, Option())
+    if any(get_origin(kind) is os.PathLike for kind in parameter.kinds):
+        return expanded(value)
+    if any(get_origin(_bare(kind)) is os.PathLike for kind in members(parameter.item)):
+        return [expanded(one) for one in value] if isinstance(value, list | tuple) else value
+    return value
 
 
 def _signature(function: str) -> inspect.Signature:

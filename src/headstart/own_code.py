@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.errors import ConfigError
+from headstart.trust import check
 
 PREFIX = "py:"
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
@@ -31,10 +32,14 @@ def load_own(spec: str, kind: str) -> Any:
     ------
     ConfigError
         It is not written like that, or cannot be imported.
+    TrustError
+        Only a file of somebody else names it; see `headstart.trust`.
     """
     module_name, _, name = spec.removeprefix(PREFIX).partition(":")
-    if not module_name or not name:
+    is_named = all(part.isidentifier() for part in [*module_name.split("."), name])
+    if not spec.startswith(PREFIX) or not is_named:
         raise ConfigError(f"{spec!r} should be {PREFIX}package.module:{kind}")
+    check(spec)
     if "" not in sys.path:
         sys.path.insert(0, "")
     try:

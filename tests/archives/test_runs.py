@@ -23,6 +23,7 @@ import yaml
 from typer.testing import CliRunner
 
 import headstart as hs
+from headstart.trust import trust
 
 HERE = Path("/proc/self/cwd")
 pytestmark = pytest.mark.skipif(
@@ -103,6 +104,7 @@ def archive(request: pytest.FixtureRequest, copies: Path, monkeypatch: pytest.Mo
     folder: Path = copies / request.param.name
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(str(folder / "code"))
+    trust("archived_code_1")  # which is not known to be this user's
     return folder
 
 

@@ -17,7 +17,7 @@ from headstart.backbones import BackboneOptions, open_backbone
 from headstart.backbones.bundled import BUNDLES, SplitBundle, SplitTextBackbone, unpack_once
 from headstart.cache.memos import ResolutionMemo
 from headstart.errors import BackboneError, StorageError, WeightsUnavailableError
-from headstart.files import user_cache_dir
+from headstart.places import user_cache_dir
 
 from .conftest import TEXTS
 from .test_parity import assert_equal, features

@@ -100,7 +100,9 @@ def test_a_removed_shard_is_missed_by_its_set(cache: Cache) -> None:
 
 def test_a_value_that_is_not_finite_is_found(cache: Cache) -> None:
     path = put(cache, RECIPES[0], KEYS[:2], value=np.inf)
-    assert [(place, "not finite" in problem) for place, problem in findings(cache)] == [(str(path), True)]
+    found = findings(cache)
+    assert (str(path), True) in [(place, "not finite" in problem) for place, problem in found]
+    assert {place for place, _ in found} <= {str(path), "set some"}
 
 
 def test_a_key_twice_in_a_shard_is_found(cache: Cache) -> None:

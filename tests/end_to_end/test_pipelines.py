@@ -288,7 +288,7 @@ def test_a_failing_step_says_which_and_how_to_go_on(headstart: Runner, table: Pa
         "data: texts.csv\nsteps:\n  features: {extract: {backbone: 'py:tiny_backbones:texts'}}\n"
         "  ridge: {fit-head: {head: ridge, label: nothing}}\n"
     )
-    done = headstart("run", "wrong.yaml")
+    done = headstart("run", "wrong.yaml", "--trust", "tiny_backbones")
     assert (done.code, done.out) == (2, "")
     (line,) = [line for line in done.err.splitlines() if line.startswith("error: ")]
     assert line.startswith("error: step 'ridge' (fit-head): ")
@@ -303,7 +303,7 @@ def test_what_does_not_match_keeps_its_exit_code(headstart: Runner, table: Path)
         f"steps:\n  a: {extract % 'texts.csv'}\n  b: {extract % 'others.csv'}\n"
         "  on_a: {fit-head: {set: a, head: ridge}}\n  on_b: {fit-head: {set: b, head: ridge}}\n  both: {compare: {}}\n"
     )
-    done = headstart("run", "two.yaml")
+    done = headstart("run", "two.yaml", "--trust", "tiny_backbones")
     assert done.code == 4
     assert "error: step 'both' (compare): " in done.err
     elsewhere = headstart("run", "two.yaml", "--set", "compare.set=b")

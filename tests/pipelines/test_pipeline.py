@@ -16,6 +16,7 @@ from headstart.pipelines.run import PipelineOutcome, foresee, run_pipeline
 from headstart.pipelines.schema import Pipeline, load_pipeline
 from headstart.pipelines.state import alone_in
 from headstart.progress import Silence
+from headstart.trust import trust
 
 TEXT = """\
 name: small
@@ -37,6 +38,7 @@ steps:
 def in_a_fresh_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "end_to_end"))
+    trust("tiny_backbones")
     write_rows(80)
     return tmp_path
 

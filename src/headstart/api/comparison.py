@@ -26,6 +26,7 @@ def compare(
     plots: shared.Plots = "png",
     cache: shared.CacheDir = None,
     seed: Annotated[Seed, Option("Of the bootstrap.")] = 0,
+    trust: shared.Trust = None,
 ) -> "Comparison":
     """Compare runs on the same test samples: figures with intervals, costs, and which one to take.
 

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Annotated, Any
 
 from headstart.api import shared
-from headstart.options import Option, StrPath, public
+from headstart.options import Option, public
 
 if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
@@ -20,6 +20,7 @@ def extract(
     groups: Any = None,
     layout: str | None = None,
     set: shared.SetName = None,
+    replace: Annotated[bool, Option("Make the set anew where it would become another one.")] = False,
     split_seed: shared.SplitSeed = 0,
     retry_failed: Annotated[bool, Option("Try again what failed for good before.")] = False,
     max_failures: Annotated[
@@ -100,7 +101,8 @@ def extract(
     return done.features
 
 
-def open_set(name: str, cache: StrPath | None = None) -> "FeatureSet":
+@public
+def open_set(name: str, cache: shared.CacheDir = None, trust: shared.Trust = None) -> "FeatureSet":
     """Open a set of a cache by its name.
 
     Raises

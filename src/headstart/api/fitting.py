@@ -108,6 +108,7 @@ def fit_head(
     ] = None,
     overwrite: shared.Overwrite = False,
     cache: shared.CacheDir = None,
+    trust: shared.Trust = None,
     quiet: bool = True,
     digest: str | None = None,
 ) -> "Run":

@@ -27,6 +27,7 @@ def audit(
     threshold: Annotated[float, Option("Cosine from which two samples are near-duplicates.")] = 0.99,
     outlier_z: Annotated[float, Option("Robust deviations from which a sample is an outlier.")] = 3.5,
     cache: shared.CacheDir = None,
+    trust: shared.Trust = None,
     quiet: bool = True,
 ) -> "Audit":
     """Look for wrong labels, near-duplicates, leaks and outliers, by the features alone."""
@@ -44,6 +45,7 @@ def rank(
     *,
     label: shared.Label = None,
     cache: shared.CacheDir = None,
+    trust: shared.Trust = None,
     quiet: bool = True,
 ) -> "list[Ranked]":
     """Rank the taps and backbones of a set for its labels, without training anything; on train alone."""
@@ -72,6 +74,7 @@ def project(
     samples: Annotated[Annotated[int, Range(ge=4)], Option("How many at most, drawn at random.")] = 5000,
     seed: Annotated[Seed, Option("Of the draw, and of tsne and umap.")] = 0,
     cache: shared.CacheDir = None,
+    trust: shared.Trust = None,
     quiet: bool = True,
 ) -> "Projection":
     """Show the features of a set in two dimensions, coloured by label or by any column."""
@@ -92,6 +95,7 @@ def doctor(
     backbone: Annotated[str | None, Option("Which feature. Default: all.")] = None,
     data: Annotated[str | None, Option("Where the data is now, if it has moved.", metavar="DATA")] = None,
     cache: shared.CacheDir = None,
+    trust: shared.Trust = None,
     quiet: bool = True,
     format: shared.Format = "hdf5",
     device: shared.Device = "auto",

@@ -35,6 +35,7 @@ def run_pipeline(
     ] = False,
     offline: shared.OfflineAlone = False,
     cache: shared.CacheDir = None,
+    trust: shared.Trust = None,
     quiet: bool = False,
 ) -> "PipelineOutcome":
     """Run extract, fit-head, fine-tune and compare as one experiment; what is there is skipped.

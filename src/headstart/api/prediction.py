@@ -44,6 +44,7 @@ def predict(
     batch_size: shared.BatchSize = None,
     workers: shared.Workers = None,
     offline: shared.Offline = False,
+    trust: shared.Trust = None,
 ) -> "PredictionTable":
     """Predict raw inputs: labels by name and probabilities, through the cache.
 
@@ -85,6 +86,7 @@ def export(
     to: Annotated[str, Option("hf (transformers), onnx, or timm.", metavar="FORMAT")] = "hf",
     overwrite: shared.Overwrite = False,
     offline: Annotated[bool, Option("Open no socket.")] = False,
+    trust: shared.Trust = None,
     quiet: bool = True,
 ) -> "Exported":
     """Write backbone and head of a run as one model that others load without headstart.
@@ -116,7 +118,12 @@ def export(
 
 @public
 def load_module(
-    run: Union["Run", StrPath], *, trainable: bool = False, device: str = "cpu", offline: bool = False
+    run: Union["Run", StrPath],
+    *,
+    trainable: bool = False,
+    device: str = "cpu",
+    offline: bool = False,
+    trust: shared.Trust = None,
 ) -> "WholeModel":
     """Backbone and head of a run as one torch module, from model inputs to logits.
 
@@ -150,7 +157,8 @@ def load_module(
     return whole_model(found.predictor, found.features, progress, trainable, where, offline)
 
 
-def load_run(path: StrPath) -> "Run":
+@public
+def load_run(path: StrPath, trust: shared.Trust = None) -> "Run":
     """Open a run directory."""
     from headstart.registry.run import Run
 

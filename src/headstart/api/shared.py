@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Union
 
 from headstart.errors import ConfigError
 from headstart.options import Option, Positive, Range, Seed, StrPath
+from headstart.places import expanded
 from headstart.types import PlotFormat
 
 if TYPE_CHECKING:
@@ -16,12 +17,15 @@ SEARCH, WATCH = "Choosing parameters", "Watching"
 
 
 def check_path(text: Any, said: str) -> Any:
-    """Refuse what an unset shell variable leaves, which would mean the current folder, and what is not UTF-8."""
+    """The path that is meant by a text, with the home folder in the place of its ``~``.
+
+    Refused are what an unset shell variable leaves, which would mean the current folder, and what is not UTF-8.
+    """
     if text == "":
         raise ConfigError(f"{said} is empty; is a variable of the shell unset?")
     if any("\ud800" <= letter <= "\udfff" for letter in str(text)):
         raise ConfigError(f"{said}: the name {text!r} is not UTF-8; choose another")
-    return text
+    return expanded(text)
 
 
 def check_data(text: Any, said: str) -> Any:
@@ -59,6 +63,14 @@ CacheDir = Annotated[
     Option("The cache. Default: $HEADSTART_CACHE, else yours.", None, "DIR", "--cache", reads=check_path),
 ]
 Overwrite = Annotated[bool, Option("Replace what lies there.")]
+Trust = Annotated[
+    str | Sequence[str] | None,
+    Option(
+        "Import this py: code though only files of others name it: MODULE or MODULE:NAME; repeatable.",
+        metavar="NAME",
+        repeats=True,
+    ),
+]
 Data = Annotated[
     Any,
     Option(

@@ -41,6 +41,7 @@ def fine_tune(
     resume: Annotated[bool, Option("Go on with an interrupted training.")] = False,
     overwrite: shared.Overwrite = False,
     cache: shared.CacheDir = None,
+    trust: shared.Trust = None,
     quiet: bool = True,
     digest: str | None = None,
     strategy: Annotated[str, Option("full, frozen, last:K, gradual, lora or scratch.", STRATEGY)] = "full",

@@ -18,6 +18,7 @@ import numpy as np
 
 from headstart.errors import ConfigError, SampleError
 from headstart.own_code import load_own, reason_of
+from headstart.trust import check
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -153,9 +154,14 @@ class OwnText(Unchanged):
         return changed
 
 
-@lru_cache(maxsize=16)
 def own_function(spec: str) -> Callable[..., Any]:
     """The function that ``py:package.module:function`` means."""
+    check(spec)  # whoever asked before may have been trusted
+    return _loaded(spec)
+
+
+@lru_cache(maxsize=16)
+def _loaded(spec: str) -> Callable[..., Any]:
     function = load_own(spec, "function")
     if not callable(function):
         raise ConfigError(f"{spec} is a {type(function).__name__}, and no function")

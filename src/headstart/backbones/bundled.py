@@ -29,8 +29,8 @@ from headstart.files import (
     storage_errors,
     sweep_partials,
     sync_directory,
-    user_cache_dir,
 )
+from headstart.places import machine_dir
 
 if TYPE_CHECKING:
     from headstart.backbones.options import BackboneOptions
@@ -132,7 +132,7 @@ class SplitTextBackbone(LateBackbone):
 
         marks = b"".join(fingerprint(part.stat()) for part in self._parts)
         name = f"{self._bundle.folder}-{blake2b(marks, digest_size=8).hexdigest()}"
-        target = user_cache_dir() / "machine" / "bundles" / name
+        target = machine_dir() / "bundles" / name
         unpack_once(self._parts, target)
         return TextBackbone(HubModel(self.spec, str(target / self._bundle.folder), self._options))
 

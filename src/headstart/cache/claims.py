@@ -19,8 +19,10 @@ import time
 from collections.abc import Iterable
 from hashlib import blake2b
 from pathlib import Path
+from tempfile import TemporaryFile
 
-from headstart.files import make_directory, partial_path, storage_errors
+from headstart.cache.layout import check_no_link
+from headstart.files import PARTIAL, make_directory, read_start, storage_errors
 
 HEARTBEAT = 5.0  # seconds
 SILENCE = 30.0  # seconds after which a writer is taken for dead
@@ -40,6 +42,7 @@ class ClaimBoard:
         self._thread = threading.Thread(target=self._beat, name="headstart-claims", daemon=True)
 
     def __enter__(self) -> ClaimBoard:
+        check_no_link(self.folder.parents[2], self.folder)
         make_directory(self.folder)
         with storage_errors(self._live):
             self._live.write_bytes(self._live.name.encode("ascii"))
@@ -74,7 +77,7 @@ class ClaimBoard:
     def owner(self, bucket: int) -> str | None:
         """``host.pid`` of whoever claims a bucket."""
         try:
-            match = _LIVE.fullmatch(self._path(bucket).read_text("ascii", errors="replace"))
+            match = _LIVE.fullmatch(read_start(self._path(bucket)).decode("ascii", errors="replace"))
         except OSError:
             return None
         return f"{match['host'].rpartition('-')[0]}, process {match['pid']}" if match else "unknown"
@@ -152,15 +155,12 @@ def clock_of(folder: Path) -> float:
 
     Where nothing can be written, this machine's.
     """
-    probe = partial_path(folder / "clock")
     try:
-        probe.touch()
-        return probe.stat().st_mtime
+        # Without a name where the file system can: on a full one a name cannot always be taken away again.
+        with TemporaryFile(prefix="clock.", suffix=PARTIAL, dir=folder) as probe:
+            return os.fstat(probe.fileno()).st_mtime
     except OSError:
         return time.time()
-    finally:
-        with contextlib.suppress(OSError):
-            probe.unlink()
 
 
 def abandoned_hints(folder: Path, now: float) -> list[Path]:
@@ -176,7 +176,7 @@ def _is_abandoned(claim: Path, now: float) -> bool:
     """Whether the writer of a claim, or of a live file, is dead or silent."""
     try:
         touched = claim.stat().st_mtime
-        match = _LIVE.fullmatch(claim.read_text("ascii", errors="replace"))
+        match = _LIVE.fullmatch(read_start(claim).decode("ascii", errors="replace"))
     except OSError:
         return True
     if match and match["host"] == host_name() and not _is_running(int(match["pid"])):

@@ -20,7 +20,7 @@ from typing import Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headstart.cache.layout import SET_FORMAT
+from headstart.cache.layout import SET_FORMAT, check_no_link
 from headstart.cache.set_state import failures_to_jsonl, in_force
 from headstart.cache.sets import FeatureSet
 from headstart.cache.store import Cache
@@ -32,6 +32,7 @@ from headstart.files import (
     sync_directory,
     write_durably,
 )
+from headstart.trust import remember
 from headstart.types import Failure, Json
 
 ROWS_PER_GROUP = 65_536
@@ -75,6 +76,7 @@ def commit_set(
     folder = cache.set_dir(name)
     if not os.access(cache.root, os.W_OK) and _is_in_force(folder, samples, info, failures):
         return cache.open_set(name)  # a cache that can only be read, and nothing to write into it
+    check_no_link(cache.root, folder)
     make_directory(folder)
     sweep_partials(folder)
     partial = partial_path(folder / "new")
@@ -155,6 +157,7 @@ def _write(
         os.fsync(file.fileno())
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     content = json.dumps({"format": SET_FORMAT, **info, "created": created}, indent=2, ensure_ascii=False)
+    remember(content.encode("utf-8") + b"\n")
     write_durably(folder / "set.json", content.encode("utf-8") + b"\n")
     write_durably(folder / "failures.jsonl", jsonl)
     return digest.hexdigest()

@@ -27,6 +27,7 @@ from headstart.cache.selection import Selection, as_dataset, import_datasets, la
 from headstart.cache.sets import FeatureSet
 from headstart.errors import ConfigError, DataError, StorageError
 from headstart.files import partial_path, size_of, storage_errors, swap_folder, sync_directory
+from headstart.trust import remember
 
 ExportFormat: TypeAlias = Literal["npz", "hdf5", "parquet", "arrow", "datasets"]
 
@@ -178,7 +179,9 @@ def _write_arrow(selection: Selection, path: Path) -> None:
 def _schema_of(selection: Selection) -> pa.Schema:
     """The columns, and in the metadata what they mean."""
     labels = {name: {"kind": one.kind, "names": one.names} for name, one in selection.labels.items()}
-    said = {"headstart.export": "1", "headstart.labels": json.dumps(labels, ensure_ascii=False)}
+    kinds = json.dumps(labels, ensure_ascii=False)
+    remember(kinds.encode("utf-8"))
+    said = {"headstart.export": "1", "headstart.labels": kinds}
     said |= {f"headstart.{name}": value for name, value in selection.about.items()}
     return selection.schema().with_metadata(said)
 
@@ -259,8 +262,9 @@ def _side_arrays(selection: Selection) -> Iterator[tuple[str, NDArray[Any]]]:
     see `headstart.cache.selection.label_arrays`.
     """
     labels = {name: one.kind for name, one in selection.labels.items()}
-    about = {"export": 1, "labels": labels, **selection.about}
-    yield "about", np.array([json.dumps(about, ensure_ascii=False)])
+    about = json.dumps({"export": 1, "labels": labels, **selection.about}, ensure_ascii=False)
+    remember(about.encode("utf-8"))
+    yield "about", np.array([about])
     for name in selection.samples.column_names:
         if not name.startswith(LABEL):
             yield name, plain_array(selection.samples.column(name))

@@ -23,6 +23,7 @@ from headstart.cache.layout import SHARD_FORMAT, check_shard_format
 from headstart.contracts import ShardFormat, ShardReader
 from headstart.errors import ConfigError, CorruptShardError
 from headstart.keys import KEY_BYTES
+from headstart.parquet_file import open_parquet
 from headstart.types import Features
 
 FormatName: TypeAlias = Literal["hdf5", "parquet"]
@@ -57,7 +58,7 @@ def count_rows(path: Path) -> int:
     """How many rows a shard says that it has; nothing but its metadata is read, and not its digest."""
     if format_of(path) == "hdf5":
         return len(open_shard(path).keys())  # mapped, not read
-    with _readable(path), pq.ParquetFile(path) as file:
+    with _readable(path), open_parquet(path) as file:
         return int(file.metadata.num_rows)
 
 
@@ -147,6 +148,8 @@ def _locate(file: Any, name: str, path: Path, mapped: NDArray[np.uint8]) -> NDAr
         raise CorruptShardError(f"{path}: {name!r} is not a data set of this file")
     properties = found.get_create_plist()
     offset, shape, dtype = found.get_offset(), found.shape, found.dtype
+    if shape is None:
+        raise CorruptShardError(f"{path}: {name!r} has no data space")
     n_bytes = math.prod(shape) * dtype.itemsize
     contiguous = properties.get_layout() == h5py.h5d.CONTIGUOUS and not properties.get_external_count()
     if contiguous and not n_bytes:
@@ -188,7 +191,7 @@ class ParquetFormat:
     def open(self, path: Path) -> ParquetShard:
         """Open a shard; nothing but its metadata is read."""
         # ParquetFile, not read_table: that one imports pandas where it is installed.
-        with _readable(path), pq.ParquetFile(path) as file:
+        with _readable(path), open_parquet(path) as file:
             metadata = file.schema_arrow.metadata or {}
         check_shard_format(metadata.get(b"headstart.format"), path)
         try:
@@ -214,7 +217,7 @@ class ParquetShard:
         return whole if rows is None else take(whole, rows)
 
     def _read(self, columns: list[str]) -> pa.Table:
-        with _readable(self._path), pq.ParquetFile(self._path) as file:
+        with _readable(self._path), open_parquet(self._path) as file:
             table = file.read(columns=columns, use_threads=True)
         if set(table.column_names) != set(columns):
             raise CorruptShardError(f"{self._path} lacks one of its columns {', '.join(columns)}")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Any
 
-from headstart.errors import ConfigError, CorruptShardError, FormatError
-from headstart.files import user_cache_dir
+from headstart.errors import ConfigError, CorruptShardError, FormatError, StorageError
 
 CACHE_FORMAT = 1
 SHARD_FORMAT = 1
@@ -25,18 +23,6 @@ SET_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 LABEL, META = "label:", "meta:"
 GROUP = META + "group"
 """What the names of columns begin with that a set's samples have besides id, key, split and origin."""
-
-
-def default_cache() -> Path:
-    """``$HEADSTART_CACHE``, else this user's cache directory."""
-    if given := os.environ.get("HEADSTART_CACHE"):
-        return Path(given).expanduser()  # neither Docker's ENV nor a .env file replaces a ~
-    return user_cache_dir() / "cache"
-
-
-def machine_dir() -> Path:
-    """Where this machine keeps its memos; never part of a shared cache."""
-    return user_cache_dir() / "machine"
 
 
 def check_set_name(name: str) -> str:
@@ -65,6 +51,25 @@ def set_name_from(text: str) -> str:
     """
     cleaned = re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-.")
     return cleaned[:128] or "set"
+
+
+def check_no_link(root: Path, path: Path) -> None:
+    """Refuse to write, delete or rename in a folder of a cache that is reached through a link.
+
+    Somebody else may have put it there, and it may lead anywhere. The cache itself may be a link: its user named it.
+
+    Raises
+    ------
+    StorageError
+        ``path``, or a folder between it and ``root``, is a link.
+    """
+    place = path
+    while place != root and place != place.parent:
+        if place.is_symlink():
+            raise StorageError(
+                f"{place} is a link, and nothing is written or deleted through one inside a cache; put a folder there"
+            )
+        place = place.parent
 
 
 def check_shard_format(version: Any, path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,13 +13,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from headstart.arrow import strings
 from headstart.cache.layout import LABEL, META
 from headstart.cache.selection import BLOCK_BYTES, LabelColumn, label_from_arrays
 from headstart.errors import ConfigError, DataError
+from headstart.parquet_file import SLACK, TIMES_SMALLER, open_parquet
+from headstart.trust import note
 from headstart.types import Json
 
 EXACT_INTEGERS = 1 << 24  # beyond it float32 cannot tell neighbours apart
@@ -127,6 +129,7 @@ def _open_hdf5(path: Path, features_column: str | None) -> Matrix:
             data = file[one]
             if not isinstance(data, h5py.Dataset):
                 continue
+            _check_size(path, data)
             if h5py.check_string_dtype(data.dtype) is not None:
                 arrays[one] = np.array(data.asstr()[:], dtype=np.str_)
             else:  # a matrix of floats is asked for its shape and dtype only
@@ -138,6 +141,15 @@ def _open_hdf5(path: Path, features_column: str | None) -> Matrix:
                 yield from _slices(again[name])
 
         return _of_array(path, arrays[name], blocks, arrays)
+
+
+def _check_size(path: Path, data: Any) -> None:
+    """Refuse an array that says a shape which its bytes in the file cannot fill, before memory is taken for it."""
+    kept = data.id.get_storage_size()
+    if data.shape is None or math.prod(data.shape) * data.dtype.itemsize > TIMES_SMALLER * kept + SLACK:
+        raise DataError(
+            f"{path}: {data.name!r} says the shape {data.shape}, and has {kept:,} bytes in the file"
+        )
 
 
 def _float_matrices(arrays: Mapping[str, Any]) -> list[str]:
@@ -157,7 +169,9 @@ def _of_array(
     if array.ndim != 2 or not array.shape[1]:
         raise DataError(f"{path} holds an array of shape {tuple(array.shape)}, expected (N, D)")
     columns, labels = {}, {}
-    about = json.loads(str(beside["about"][0])) if "about" in beside and "id" in beside else {}
+    said = str(beside["about"][0]) if "about" in beside and "id" in beside else "{}"
+    about = json.loads(said)
+    note(about, said.encode("utf-8"), path)
     if "export" in about:
         for name, values in beside.items():
             if name in ("id", "key", "split", "origin") or name.startswith(META):
@@ -174,7 +188,7 @@ def _of_array(
 
 def _open_parquet(path: Path, features_column: str | None) -> Matrix:
     """A matrix in a Parquet file, an export or any other."""
-    with pq.ParquetFile(path) as file:
+    with open_parquet(path) as file:
         schema, n_rows = file.schema_arrow, file.metadata.num_rows
         lists = [
             one.name for one in schema if _is_list(one.type) and pa.types.is_floating(one.type.value_type)
@@ -187,6 +201,8 @@ def _open_parquet(path: Path, features_column: str | None) -> Matrix:
         others = [other for other in schema.names if other != name]
         columns = file.read(columns=others).replace_schema_metadata(None)
         said = schema.metadata or {}
+        kinds = said.get(b"headstart.labels", b"{}")
+        note(json.loads(kinds), kinds, path)
     dtype = _stored_as(path, np.dtype(_numpy_name(path, kind.value_type)))
     width = kind.list_size if pa.types.is_fixed_size_list(kind) else _first_length(path, name)
     if width < 1:
@@ -221,7 +237,7 @@ def _said(metadata: Mapping[bytes, bytes]) -> tuple[dict[str, LabelColumn], dict
 
 def _batches(path: Path, name: str, width: int) -> Iterator[NDArray[Any]]:
     start = 0
-    with pq.ParquetFile(path) as file:
+    with open_parquet(path) as file:
         for batch in file.iter_batches(batch_size=ROWS_PER_BATCH, columns=[name]):
             column = batch.column(0)
             lengths = np.asarray(pc.fill_null(pc.list_value_length(column), -1))
@@ -241,7 +257,7 @@ def _batches(path: Path, name: str, width: int) -> Iterator[NDArray[Any]]:
 
 
 def _first_length(path: Path, name: str) -> int:
-    with pq.ParquetFile(path) as file:
+    with open_parquet(path) as file:
         for batch in file.iter_batches(batch_size=1, columns=[name]):
             return int(pc.list_value_length(batch.column(0))[0].as_py() or 0)
     return 0

@@ -14,6 +14,7 @@ import numpy as np
 import rfc8785
 from numpy.typing import NDArray
 
+from headstart.cache.layout import check_no_link
 from headstart.errors import StorageError
 from headstart.files import (
     CLOCK_TICK_NS,
@@ -168,6 +169,7 @@ def record_known(space: Path, spec: Mapping[str, Json], info: BackboneInfo) -> N
     target = space / "known" / f"{_digest(record)}.json"
     if target.exists():
         return
+    check_no_link(space.parents[1], target.parent)
     make_directory(target.parent)
     write_json(target, record)
 

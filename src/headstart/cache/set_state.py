@@ -18,8 +18,10 @@ from headstart.arrow import codes_by_name, keys_from_arrow
 from headstart.backbones.pooling import canonical_tap, display_tap
 from headstart.cache.layout import STATE_NAME
 from headstart.errors import ConfigError, CorruptShardError, DataError
+from headstart.files import read_start
 from headstart.keys import KEY_BYTES
 from headstart.notebook import html_facts
+from headstart.parquet_file import open_parquet
 from headstart.types import SPLITS, Failure, FeatureRef, Json, LabelKind
 
 REPAIR = "`headstart cache verify --repair` goes back to the last sound state of the set"
@@ -183,7 +185,7 @@ class SetState:
 def in_force(folder: Path) -> str | None:
     """The digest that the ``current`` of a set's folder names, whether there is such a state or not."""
     try:
-        return (folder / "current").read_text("utf-8").strip()
+        return read_start(folder / "current").decode("utf-8").strip()
     except (OSError, ValueError):
         return None
 
@@ -198,7 +200,7 @@ def open_samples(folder: Path) -> Iterator[pq.ParquetFile]:
     """The table of samples in a state's folder."""
     path = folder / "samples.parquet"
     try:
-        with pq.ParquetFile(path) as file:
+        with open_parquet(path) as file:
             yield file
     except (OSError, pa.ArrowException) as error:
         raise CorruptShardError(f"{path} cannot be read ({error}); {REPAIR}") from error

@@ -8,31 +8,37 @@ import time
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from headstart.cache.formats import open_shard, take
-from headstart.cache.layout import SHARD_NAME, machine_dir
+from headstart.cache.layout import SHARD_NAME, check_no_link
 from headstart.cache.memos import FingerprintMemo
 from headstart.contracts import ShardFormat, ShardReader
 from headstart.errors import CorruptShardError
 from headstart.files import CLOCK_TICK_NS, content_digest, fingerprint, write_durably
-from headstart.keys import KEY_BYTES, pack, words
+from headstart.keys import KEY_BYTES, pack, slices, words
+from headstart.places import machine_dir
 from headstart.types import Features
 
 DIGEST_BYTES = 8
+ROWS_AT_A_TIME = 16_384
 
 
 class DigestCheck:
-    """Compares shards with the digests in their names, and remembers which it has compared."""
+    """Compares shards with the digests in their names, looks for numbers in them that are none, and remembers which."""
 
     def __init__(self) -> None:
         self.memo = FingerprintMemo(machine_dir() / "shards")
 
     def check(self, path: Path, again: bool = False) -> None:
-        """Compare a shard with its name, unless this machine has done so before; a CorruptShardError if they differ.
+        """Compare a shard with its name, and read its numbers, unless this machine has done so before.
 
-        ``again``, whatever is remembered: a bit that rots on a disk changes no time of the file.
+        A CorruptShardError says that its content is not what the name says, or that a value is not finite: what made
+        it may have kept to other rules. ``again``, whatever is remembered: a bit that rots on a disk changes no time
+        of the file.
         """
         stat = path.stat()
         match = SHARD_NAME.fullmatch(path.name)
@@ -45,6 +51,11 @@ class DigestCheck:
             raise CorruptShardError(
                 f"{path} is corrupt: its content does not have the digest in its name; "
                 "`headstart cache verify --repair` drops it, and the next extract computes its rows anew"
+            )
+        if not _is_finite(open_shard(path).features().values):
+            raise CorruptShardError(
+                f"{path} holds a value that is not finite; `headstart cache verify --repair` drops it, and the next "
+                "extract computes its rows anew"
             )
         self._remember(stat, named)
 
@@ -116,6 +127,7 @@ class ShardFolder:
 
     def commit(self, features: Features, shard_format: ShardFormat) -> CommittedShard:
         """Write features as one shard, durably; after a StorageError nothing of it is in the space."""
+        check_no_link(self.shards_dir.parents[2], self.shards_dir)
         in_order = _in_order(features)
         content = shard_format.encode(in_order, self.carried)
         name = f"{in_order.keys[0, 0]:02x}-{content_digest(content)}{shard_format.suffix}"
@@ -123,11 +135,20 @@ class ShardFolder:
         return CommittedShard(self.shards_dir / name, len(features), len(content))
 
 
+def _is_finite(values: NDArray[np.floating[Any]]) -> bool:
+    """Whether no value is NaN or infinite, by the bits: of float16 numpy would look one by one."""
+    exponent: Any = np.uint16(0x7C00) if values.dtype == np.float16 else np.uint32(0x7F800000)
+    bits: NDArray[Any] = values.view(exponent.dtype)
+    return not any((bits[rows] & exponent == exponent).any() for rows in slices(len(bits), ROWS_AT_A_TIME))
+
+
 def list_shards(folder: Path) -> list[str]:
     """The names of the shards in a folder, sorted, as one listing sees them; none if there is no folder."""
     try:
         with os.scandir(folder) as entries:
-            return sorted(entry.name for entry in entries if SHARD_NAME.fullmatch(entry.name))
+            return sorted(
+                entry.name for entry in entries if SHARD_NAME.fullmatch(entry.name) and entry.is_file()
+            )
     except FileNotFoundError:
         return []
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from headstart.cache.claims import host_name
 from headstart.cache.index import Index, empty_index, load_index
+from headstart.cache.layout import check_no_link
 from headstart.cache.recipe import Recipe
 from headstart.cache.rows import RowLocations, StoredRows, locate, runs
 from headstart.cache.shards import LISTINGS, ShardFolder
@@ -22,6 +23,8 @@ from headstart.files import make_directory, read_json, sweep_partials, write_dur
 from headstart.types import Features
 
 KEPT_LINES = 1000  # in a file of uses; gc trims it
+FOLDERS = ("shards", "claims", "uses", "known")
+"""What lies in a space that is written to."""
 
 
 class ForeignIndexError(CorruptShardError):
@@ -54,6 +57,7 @@ class Space(ShardFolder):
 
     def prepare(self) -> None:
         """Make the folders and write ``recipe.json`` if this is a new space."""
+        self.check_writable()
         make_directory(self.path)
         target = self.path / "recipe.json"
         if not target.exists():
@@ -61,17 +65,23 @@ class Space(ShardFolder):
         make_directory(self.shards_dir)
         sweep_partials(self.shards_dir)
 
+    def check_writable(self) -> None:
+        """Refuse to write where a link leads elsewhere; see `check_no_link`."""
+        for name in FOLDERS:
+            check_no_link(self.path.parents[1], self.path / name)
+
     def record_use(self, held: int, computed: int) -> None:
         """Note how many rows a command found here and how many it computed; where that is not possible, go without."""
         if not self.path.is_dir():
             return
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         line = json.dumps({"at": now, "held": int(held), "computed": int(computed)}) + "\n"
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, StorageError):
+            self.check_writable()
             folder = self.path / "uses"
             folder.mkdir(exist_ok=True)
             # One write to a file that is only ever appended to: lines of several processes do not mix.
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
             descriptor = os.open(folder / f"{host_name()}.jsonl", flags, 0o666)
             try:
                 os.write(descriptor, line.encode("ascii"))
@@ -111,8 +121,10 @@ class Space(ShardFolder):
     def save_index(self) -> None:
         """Keep the index for the next process, if it covers more than the one that is kept."""
         if self._index is not None and self._index.shards != self._saved:
-            self._index.save(self.index_path)
-            self._saved = self._index.shards
+            with contextlib.suppress(StorageError):  # it is only derived
+                self.check_writable()
+                self._index.save(self.index_path)
+                self._saved = self._index.shards
 
     # Rows
 
@@ -157,7 +169,8 @@ class Space(ShardFolder):
             expected = np.take(keys, places.samples[start:stop], axis=0)
             if rows.max() >= len(there) or not np.array_equal(np.take(there, rows, axis=0), expected):
                 self.distrust_index()
-                with contextlib.suppress(OSError):  # on a read-only cache it stays, and is not used
+                with contextlib.suppress(OSError, StorageError):  # on a read-only cache it stays, unused
+                    self.check_writable()
                     self.index_path.unlink(missing_ok=True)
                 name = places.names[number]
                 raise ForeignIndexError(

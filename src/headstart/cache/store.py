@@ -11,18 +11,18 @@ from headstart.cache.layout import (
     SET_FORMAT,
     SET_NAME,
     SPACE_NAME,
+    STATE_NAME,
     check_format,
     check_set_name,
-    default_cache,
-    machine_dir,
 )
 from headstart.cache.memos import FingerprintMemo, ResolutionMemo
 from headstart.cache.recipe import Recipe
-from headstart.cache.set_state import REPAIR
+from headstart.cache.set_state import REPAIR, in_force
 from headstart.cache.sets import FeatureSet
 from headstart.cache.space import Space, open_space
 from headstart.errors import DataError, FormatError, StorageError
 from headstart.files import make_directory, read_json, write_json
+from headstart.places import default_cache, expanded, machine_dir
 
 
 class Cache:
@@ -35,7 +35,7 @@ class Cache:
     """
 
     def __init__(self, root: str | os.PathLike[str] | None = None) -> None:
-        self.root = Path(root).expanduser() if root is not None else default_cache()
+        self.root = Path(expanded(root)) if root is not None else default_cache()
         self.keys = FingerprintMemo(machine_dir() / "keys")
         self.resolutions = ResolutionMemo(machine_dir() / "resolutions")
         self._check()
@@ -105,7 +105,11 @@ class Cache:
     def open_state(self, folder: Path, digest: str | None = None) -> FeatureSet:
         """A state of the set in a folder, or that in force; a StorageError says that it is broken, or newer."""
         if digest is None:
-            digest = (folder / "current").read_text("utf-8").strip()
+            digest = in_force(folder) or ""
+        if not STATE_NAME.fullmatch(digest):  # "../other/<digest>" would be a state of another set
+            raise StorageError(
+                f"set {folder.name!r} points to {digest[:60]!r}, which names no state; {REPAIR}"
+            )
         path = folder / digest
         try:
             info = read_json(path / "set.json")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headstart.cli.command import AsJson, Cache, Quiet, guarded, write_json, write_result
+from headstart.cli.command import AsJson, Cache, Quiet, Trust, guarded, write_json, write_result
 from headstart.options import split
 
 if TYPE_CHECKING:
@@ -135,12 +135,15 @@ def export(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export.")] = False,
     cache: Cache = None,
+    trust: Trust = None,
     as_json: AsJson = False,
 ) -> None:
     """Write a set with its features to one file that other tools read."""
     from headstart.cache.export import export as write
     from headstart.cache.store import Cache
+    from headstart.trust import trust as trust_code
 
+    trust_code(*trust or [])
     done = write(Cache(cache).open_set(name), out, format, split, tap, label, backbone, overwrite, view)
     result = {"path": str(done.path), "format": done.format, "samples": done.n_samples}
     line = f"{done.path}: {done.n_samples:,} samples, {_size(done.n_bytes)} ({done.format})"
@@ -168,6 +171,7 @@ def import_(
     ] = 0,
     format: Annotated[str, typer.Option("--format", help="Of new shards: hdf5 or parquet.")] = "hdf5",
     cache: Cache = None,
+    trust: Trust = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -175,7 +179,9 @@ def import_(
     from headstart.cache.formats import format_name
     from headstart.extraction.import_matrix import ImportConfig, import_features
     from headstart.progress import open_progress
+    from headstart.trust import trust as trust_code
 
+    trust_code(*trust or [])
     labels = split(label_column) if label_column else ()
     config = ImportConfig(
         file, set_name, backbone, ids, id_column, split_column, features_column, labels, split_seed,

@@ -20,7 +20,8 @@ import typer
 
 from headstart.api import shared
 from headstart.errors import ConfigError, HeadstartError, Interrupted
-from headstart.options import Parameter, about, at_home, members, parameter_of, parameters
+from headstart.options import Parameter, about, members, parameter_of, parameters, trust_options
+from headstart.places import expanded
 
 if TYPE_CHECKING:
     from headstart.config import Config
@@ -86,6 +87,7 @@ def made_from(
         @functools.wraps(command)
         def called(context: typer.Context, **given: Any) -> None:
             values = {name: p.read(given[name]) for name, p in known.items()}
+            trust_options(function.__name__, values)
             typed = {name for name in known if _is_typed(context, name)}
             command(Said(values, typed), **{p.name: given[p.name] for p in own})
 
@@ -176,6 +178,7 @@ def _one(kinds: Collection[Any]) -> Any:
 
 Cache = alone("cache", shared.CacheDir, None)
 Overwrite = alone("overwrite", shared.Overwrite, False)
+Trust = alone("trust", shared.Trust, None)
 
 
 def write_result(value: Any, as_json: bool, lines: Callable[[], Iterable[str]]) -> None:
@@ -206,14 +209,12 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
     @functools.wraps(command)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
         kwargs.pop("verbose", None)  # `fail` looks for it where a mistake in the options is met, too
-        paths = {name: at_home(value) for name, value in kwargs.items() if isinstance(value, Path)}
-        kwargs.update(paths)  # a shell leaves the ~ of --out=~/x as it is
         signal.signal(signal.SIGTERM, _terminate)
         if kwargs.get("quiet"):
             for library in ("HF_HUB", "HF_DATASETS"):
                 os.environ.setdefault(f"{library}_DISABLE_PROGRESS_BARS", "1")
         try:
-            command(*args, **kwargs)
+            command(*args, **{name: _located(value) for name, value in kwargs.items()})
         except typer.Exit:
             raise
         except KeyboardInterrupt as error:
@@ -237,6 +238,13 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
     wrapper.__signature__ = inspect.Signature([*own, verbose])  # type: ignore[attr-defined]
     wrapper.__annotations__ = {}
     return wrapper
+
+
+def _located(value: Any) -> Any:
+    """A path as the user means it; see `headstart.places.expanded`."""
+    if isinstance(value, list):
+        return [_located(one) for one in value]
+    return expanded(value) if isinstance(value, Path) else value
 
 
 def fail(error: HeadstartError) -> None:

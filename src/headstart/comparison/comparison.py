@@ -17,6 +17,7 @@ from headstart.comparison.costs import EXPERIMENTS, written_bytes, written_count
 from headstart.config import CompareConfig
 from headstart.files import make_directory, write_durably, write_folder, write_json
 from headstart.notebook import display, html_table, in_notebook
+from headstart.places import expanded
 from headstart.plots.studio import draw_here
 from headstart.registry.run import check_free
 from headstart.tasks import open_task
@@ -224,7 +225,7 @@ class Comparison:
         StorageError
             It cannot be written; what was there before is as it was.
         """
-        target = Path(path)
+        target = Path(expanded(path))
         check_target(target, overwrite)
         CompareConfig(runs=[], plots=plots, seed=0)
         write_folder(target, lambda folder: _write(self, folder, plots))

@@ -34,7 +34,7 @@ from headstart.tasks import open_task
 if TYPE_CHECKING:
     from headstart.contracts import KeyMemo
     from headstart.data.options import SourceOptions
-    from headstart.types import LabelKind, Modality, Payload, SampleBlock
+    from headstart.types import Grouping, LabelKind, Modality, Payload, SampleBlock
 
 HUB = "hf:"
 UNREACHABLE = "the hub cannot be reached"
@@ -235,6 +235,7 @@ class StreamSource(Source):
                 part = self._part(examples, split, 0)
                 first = HubSource([part], self._options, modality, self._names, self._kinds)
                 self._roles, self._label_kinds = first.roles, dict(first.label_kinds)
+                self._grouping = first.grouping
                 self._kinds = {**self._kinds, **self._label_kinds}
                 return
         raise DataError(f"{self._name} holds no rows")
@@ -243,6 +244,11 @@ class StreamSource(Source):
     def modality(self) -> Modality:
         """What the columns hold."""
         return self._roles.modality
+
+    @property
+    def grouping(self) -> Grouping | None:
+        """As that of the first block."""
+        return self._grouping
 
     @property
     def label_kinds(self) -> Mapping[str, LabelKind]:

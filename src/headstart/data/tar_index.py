@@ -25,7 +25,8 @@ from headstart.arrow import numbers_of
 from headstart.data.source import printable
 from headstart.data.tar_headers import Member, TarHeaders
 from headstart.errors import StorageError
-from headstart.files import make_directory, sweep_partials, user_cache_dir, write_durably
+from headstart.files import make_directory, sweep_partials, write_durably
+from headstart.places import machine_dir
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -242,7 +243,7 @@ class TarIndexStore:
     """
 
     def __init__(self) -> None:
-        self._folder = user_cache_dir() / "machine" / "tars"
+        self._folder = machine_dir() / "tars"
 
     def load(self, fingerprint: bytes) -> TarIndex | None:
         """The index of the tar with a fingerprint; None if there is none that can be read."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from headstart.backbones import located_spec, open_backbone, side_of
 from headstart.backbones.options import BackboneOptions
+from headstart.cache.borrowed import BorrowingSpace, ReadOnlySpace
 from headstart.cache.memos import find_known
 from headstart.cache.recipe import Recipe, make_recipe
 from headstart.cache.store import Cache
@@ -17,6 +18,7 @@ from headstart.errors import ConfigError, MismatchError, WeightsUnavailableError
 from headstart.extraction.workers import ModelRecipe
 
 if TYPE_CHECKING:
+    from headstart.cache.space import Space
     from headstart.contracts import Backbone, FrozenModel, Progress, Source
     from headstart.types import BackboneInfo, Json, Precision
 
@@ -87,9 +89,21 @@ def check_modality(source: Source, info: BackboneInfo) -> None:
         )
 
 
-def cache_of(features: Mapping[str, Json], given: str | None = None) -> Cache:
-    """The cache that was given, or that of the run if it is still there, or else the user's own."""
-    return Cache(given or (features["cache"] if os.path.isdir(features["cache"]) else None))
+def cache_of_run(features: Mapping[str, Json], own: Cache) -> Cache | None:
+    """The cache that a run says its features lie in, to be read; None if it is not there, or the user's own."""
+    said = features.get("cache")
+    if not isinstance(said, str) or not os.path.isdir(said):
+        return None
+    is_own = own.root.is_dir() and os.path.samefile(said, own.root)
+    return None if is_own else Cache(said)
+
+
+def space_of(recipe: Recipe, own: Cache, lender: Cache | None) -> Space:
+    """Where features of a recipe are written, and read; what lies in the cache of a lender is read from there."""
+    space = own.space(recipe)
+    if lender is None:
+        return space
+    return BorrowingSpace(space.path, recipe, ReadOnlySpace(lender.space(recipe).path, recipe))
 
 
 def reopen(

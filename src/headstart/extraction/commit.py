@@ -51,7 +51,8 @@ def commit(
     """
     cache, plan = opened.cache, filled.plan
     while True:
-        earlier = cache.find_set(name)
+        found = cache.find_set(name)
+        earlier = None if config.replace else found
         of_backbone = [*_still_missing(earlier, plan, filled.failures), *filled.failures]
         mine = [*plan.samples.failures, *_by_sample(of_backbone, plan)]
         _check_any_held(plan, mine)
@@ -62,9 +63,7 @@ def commit(
         info = describe_set(_describe_source(config, source), labelled, entries, failures)
         if measured := _measured(filled, earlier, entries):
             info[MEASURED] = measured
-        features = commit_set(
-            cache, name, labelled, info, failures, replaces=earlier.digest if earlier else None
-        )
+        features = commit_set(cache, name, labelled, info, failures, replaces=found.digest if found else None)
         if features is not None:
             _check_still_there(cache, plan, entries)
             _say_splits(labelled, progress)

@@ -18,6 +18,7 @@ from headstart.extraction.plan import plan_extraction
 from headstart.extraction.samples import register
 from headstart.network import forbid_network
 from headstart.progress import open_progress
+from headstart.trust import trust_named
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -163,6 +164,7 @@ class Embedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         if not len(items):
             raise DataError("there is no input to transform")
         config = self._config(items)
+        trust_named(config.backbone)
         if config.offline:
             forbid_network()
         progress = open_progress(quiet=True)

@@ -22,6 +22,7 @@ from headstart.data.read_table import stem_of
 from headstart.data.streams import STANDARD_INPUT
 from headstart.errors import SkippedError
 from headstart.extraction.backbone import OpenedBackbone, check_modality
+from headstart.extraction.changes import check_changes, check_kinds
 from headstart.extraction.commit import commit
 from headstart.extraction.fill import fill, fill_stream
 from headstart.extraction.plan import (
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
     from headstart.extraction.samples import Samples
     from headstart.types import Failure, Json, Modality
 
+IN_MEMORY = "samples"
+"""What the names of sets begin with whose data was in memory; a digest of it follows."""
 _MARKS = re.compile(r"\[[^]]*\]|[*?]")  # of a pattern of files
 _NUMBERS = re.compile(r"[-_.]?\{[^{}]*\}")  # the braces of a pattern of tars
 
@@ -92,14 +95,15 @@ def extract(config: ExtractConfig, progress: Progress) -> ExtractionResult:
     source = open_source(config.data, config.source_options(), modality, config.given())
     progress.say(source.description)
     backbones = [(part, _open(part, source, cache, progress)) for part in config.each_backbone()]
-    scan = None
-    if not source.streams:
-        samples, limit = _scan(source, cache, config, progress)
-        name = name or name_of_content(samples, source.modality, *config.backbones)
-        viewed = samples_with_views(config, samples, source, cache.find_set(name))
-        scan = _Scan(samples, limit, viewed)
+    scan = None if source.streams else _scan(source, cache, config, name, progress)
+    if scan is not None:
+        name = scan.name
+    elif name and not config.replace and (earlier := cache.find_set(name)):
+        check_kinds(earlier, source)
     results: list[ExtractionResult] = []
-    for part, opened in backbones:
+    for number, (part, opened) in enumerate(backbones):
+        if number:  # the features of the first are there, and stay
+            part = part.model_copy(update={"replace": False})
         failed = permanent_failures(None if config.retry_failed or name is None else cache.find_set(name))
         if scan is None:
             filled = _extract_stream(part, source, opened, failed, progress)
@@ -145,17 +149,21 @@ class _Scan(NamedTuple):
     samples: Samples
     limit: FailureLimit
     viewed: NDArray[np.bool_] | None  # samples that views are computed of
+    name: str  # of the set: that of data in memory says its content
 
 
-def _scan(
-    source: Source, cache: Cache, config: ExtractConfig, progress: Progress
-) -> tuple[Samples, FailureLimit]:
+def _scan(source: Source, cache: Cache, config: ExtractConfig, name: str | None, progress: Progress) -> _Scan:
     limit = FailureLimit.parse(config.max_failures)
     described = source.description
     samples = register(source, cache.keys, progress, limit)
     if source.description != described:  # a folder knows its classes, and what it ignored, after the scan
         progress.say(source.description)
-    return samples, limit.of(len(samples), samples.failures)
+    limit = limit.of(len(samples), samples.failures)
+    name = name or name_of_content(samples, source.modality, *config.backbones)
+    earlier = None if config.replace else cache.find_set(name)
+    if earlier is not None:
+        check_changes(earlier, source, samples, progress)
+    return _Scan(samples, limit, samples_with_views(config, samples, source, earlier), name)
 
 
 def _extract_missing(
@@ -253,7 +261,7 @@ def set_name(asked: str | None, data: Any, *backbones: str) -> str:
         stem = path.name if path.is_dir() else stem_of(path.name)
         stem = _NUMBERS.sub("", stem)
     else:
-        stem = "samples"
+        stem = IN_MEMORY
     return set_name_from("-".join([stem, *map(short_name, backbones)]))
 
 

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from headstart.errors import ConfigError, FormatError, StorageError
+from headstart.errors import ConfigError, FormatError, StorageError, TrustError
 from headstart.files import read_json, write_durably, write_json
 from headstart.heads import open_head
 from headstart.heads.preparation import Preparation
@@ -154,6 +154,8 @@ def load_head(folder: Path) -> Head:
     description = _read_description(path)
     try:
         head: Any = open_head(description["kind"], description["params"], seed=0, task=description["task"])
+    except TrustError:
+        raise
     except (ConfigError, KeyError) as error:
         raise StorageError(f"{path} describes no head of this version: {error}") from error
     classes = _read_classes(description["classes"], path)

@@ -11,7 +11,7 @@ import yaml
 
 from headstart.errors import ConfigError
 from headstart.options import nearest
-from headstart.yaml_text import Loader, load_yaml
+from headstart.yaml_file import parse_yaml, read_yaml, values_of
 
 Names = tuple[str, ...]
 
@@ -44,15 +44,7 @@ def read_document(path: Path) -> Document:
     ConfigError
         It cannot be read, is no mapping, or says a name twice; with the line.
     """
-    try:
-        text = path.read_text("utf-8")
-        root = yaml.compose(text, Loader=Loader)
-        values = load_yaml(text)
-    except yaml.MarkedYAMLError as error:
-        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ConfigError(f"{path}{line}: this is no YAML ({error.problem})") from error
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise ConfigError(f"cannot read the pipeline {path}: {' '.join(str(error).split())}") from error
+    root, values = read_yaml(path, "pipeline")
     if not isinstance(values, dict):
         raise ConfigError(f"{path} is no pipeline: expected names and values, such as steps:")
     document = Document(path, values, {})
@@ -92,8 +84,8 @@ def change(document: Document, changes: Sequence[str], verbs: Sequence[str]) -> 
         if not equals or not all(names):
             raise ConfigError(f"--set takes PATH=VALUE, e.g. --set steps.full.epochs=3 (got {text!r})")
         try:
-            value = load_yaml(written)
-        except yaml.YAMLError as error:
+            value = values_of(parse_yaml(written), f"--set {path}")
+        except (yaml.YAMLError, RecursionError) as error:
             raise ConfigError(f"--set {text}: {written!r} is no YAML") from error
         for target in _targets(document, names, text, verbs):
             _put(document, target, value, text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import fcntl
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
@@ -125,6 +126,11 @@ class State:
         return steps
 
 
+def _unlinked(path: str, flags: int) -> int:
+    """Open a file, and not what a link in its place leads to."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+
+
 @contextlib.contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
     """Keep a second command out of a pipeline's folder; a killed one leaves no lock behind.
@@ -134,7 +140,7 @@ def alone_in(folder: Path) -> Iterator[None]:
     ConfigError
         Another one is at work there.
     """
-    with storage_errors(folder / LOCK), open(folder / LOCK, "ab") as file:
+    with storage_errors(folder / LOCK), open(folder / LOCK, "ab", opener=_unlinked) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

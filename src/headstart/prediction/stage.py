@@ -13,11 +13,18 @@ import pyarrow.compute as pc
 from headstart.arrow import column_of, mask_of, names_by_code, strings, with_columns
 from headstart.backbones.pooling import is_ragged
 from headstart.cache.recipe import Recipe
+from headstart.cache.store import Cache
 from headstart.data import SourceOptions, open_source
 from headstart.data.detection import detect
 from headstart.data.objects import HeldSamples, as_inputs
 from headstart.errors import DataError, HeadstartError
-from headstart.extraction.backbone import OpenedBackbone, cache_of, check_modality, reopen
+from headstart.extraction.backbone import (
+    OpenedBackbone,
+    cache_of_run,
+    check_modality,
+    reopen,
+    space_of,
+)
 from headstart.extraction.fill import FillResult, fill, fill_stream
 from headstart.extraction.plan import plan_for_spaces
 from headstart.extraction.samples import register
@@ -33,7 +40,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headstart.cache.space import Space
-    from headstart.cache.store import Cache
     from headstart.config import PredictConfig
     from headstart.contracts import Payloads, Progress, Source
     from headstart.extraction.plan import ExtractionPlan
@@ -57,7 +63,7 @@ def predict(run: Run, config: PredictConfig, progress: Progress) -> pa.Table:
     config = config.model_copy(update={"data": data})
     if config.offline:
         forbid_network()
-    cache = cache_of(features, config.cache)
+    cache = Cache(config.cache)
     read = [_read_part({**features, **part}, cache, config, progress) for part in features.get("parts", [{}])]
     samples = read[0].plan.samples
     spaces = [part.plan.spaces[0] for part in read]
@@ -86,10 +92,10 @@ def predict(run: Run, config: PredictConfig, progress: Progress) -> pa.Table:
 def _read_part(
     features: Mapping[str, Json], cache: Cache, config: PredictConfig, progress: Progress
 ) -> FillResult:
-    """All inputs, with one feature of each in the cache."""
+    """All inputs, with one feature of each in the cache; what the run's own cache holds is read there."""
     source = _open(config, features)
     progress.say(source.description)
-    space = cache.space(Recipe(features["recipe"]))
+    space = space_of(Recipe(features["recipe"]), cache, cache_of_run(features, cache))
 
     def plan_block(part: Payloads, samples: Samples) -> ExtractionPlan:
         return plan_for_spaces(part, samples, [space], config.format, "as the head was fitted")

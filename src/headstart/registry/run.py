@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypedDict, Unpack, cast
 from headstart.errors import ConfigError, DataError, StorageError, first_line
 from headstart.files import make_directory, read_json, write_durably, write_folder, write_json
 from headstart.notebook import html_facts, html_table
+from headstart.places import expanded
 from headstart.registry.card import model_card
 from headstart.tasks import open_task
+from headstart.trust import remember
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -103,7 +105,7 @@ class Run:
         StorageError
             One of its files is broken.
         """
-        folder = Path(path)
+        folder = Path(expanded(path))
         try:
             report, labels, features = (
                 read_json(folder / f"{name}.json") for name in ("report", "labels", "features")
@@ -276,7 +278,7 @@ class Run:
         """
         if "report" not in self._content:
             raise ConfigError(f"this run lies in {self.path} already; copy the directory")
-        target = Path(path)
+        target = Path(expanded(path))
         check_free(target, overwrite)
         write_folder(target, lambda folder: self._write(folder, draw))
         self.path = target
@@ -294,11 +296,17 @@ class Run:
 
         return headstart.predict(self, data, quiet=quiet, **options)
 
-    def module(self, trainable: bool = False, device: str = "cpu", offline: bool = False) -> Module:
+    def module(
+        self,
+        trainable: bool = False,
+        device: str = "cpu",
+        offline: bool = False,
+        trust: str | Sequence[str] | None = None,
+    ) -> Module:
         """Backbone and head as one torch module; see `headstart.load_module`."""
         import headstart
 
-        return headstart.load_module(self, trainable=trainable, device=device, offline=offline)
+        return headstart.load_module(self, trainable=trainable, device=device, offline=offline, trust=trust)
 
     def export(self, path: str | os.PathLike[str], to: str = "hf", **options: Any) -> Exported:
         """Write backbone and head as one model that others load without headstart; see `headstart.export`."""
@@ -310,7 +318,9 @@ class Run:
         from headstart.plots.studio import draw_here
 
         content = self._content
-        write_durably(folder / "config.yaml", content["config"].encode("utf-8"))
+        config = content["config"].encode("utf-8")
+        remember(config, names_code=False)
+        write_durably(folder / "config.yaml", config)
         for name in ("report", "labels", "features", "environment"):
             write_json(folder / f"{name}.json", content[name])
         lines = "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in content["history"])
@@ -412,11 +422,12 @@ def check_free(target: Path, overwrite: bool, mark: str = "report.json", what: s
 def _read_predictions(run: Path, split: str) -> pa.Table:
     """The predictions of a run for the samples of one split, in their order."""
     import pyarrow as pa  # which `runs ls` lacks
-    import pyarrow.parquet as pq
+
+    from headstart.parquet_file import open_parquet
 
     path = run / PREDICTIONS
     try:
-        with pq.ParquetFile(path) as file:
+        with open_parquet(path) as file:
             schema = file.schema_arrow
             _check_predictions(path, schema)
             batches = file.iter_batches(ROWS_AT_ONCE, use_threads=False)

@@ -9,8 +9,9 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
-from headstart.errors import ConfigError
+from headstart.errors import ConfigError, TrustError
 from headstart.own_code import PREFIX, load_own
+from headstart.trust import check
 
 if TYPE_CHECKING:
     from headstart.contracts import Task
@@ -38,7 +39,6 @@ def check_kind(kind: str) -> str:
     return kind
 
 
-@cache
 def open_task(kind: str) -> Task:
     """The task of a label kind.
 
@@ -55,10 +55,18 @@ def open_task(kind: str) -> Task:
     if kind in KINDS:
         return cast("Task", import_module(f"headstart.tasks.{kind}").TASK)
     check_kind(kind)
+    check(kind)
+    return _own_task(kind)
+
+
+@cache
+def _own_task(kind: str) -> Task:
     if not kind.startswith(PREFIX):
         raise ConfigError("the label kind auto is decided when the data is read; name one")
     try:
         own = load_own(kind, "factory")()
+    except TrustError:
+        raise
     except ConfigError as error:
         raise ConfigError(
             f"the labels are of a kind of your own, whose code is needed here: {error}"

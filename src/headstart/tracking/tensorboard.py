@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.errors import MissingDependencyError
 from headstart.files import make_directory, storage_errors
+from headstart.places import expanded
 from headstart.tracking.tracker import figures, figures_of, settings
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class TensorBoardTracker:
             import tensorboard.summary.writer.event_file_writer  # noqa: F401
         except ImportError as error:
             raise MissingDependencyError("tensorboard", "--track tensorboard", "tracking") from error
-        self._folder = Path(folder)
+        self._folder = Path(expanded(folder))
         self._writer: Any = None
         self._step = 0
 
@@ -55,7 +56,7 @@ class TensorBoardTracker:
         from tensorboard.plugins.hparams.summary_v2 import hparams_pb
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-        path = _made(self._folder / name)
+        path = _made(self._folder / name.replace("/", "-").strip(".-"))  # it may be that of a folder far away
         self._writer, self._step = EventFileWriter(str(path)), 0
         self._add(hparams_pb(settings(config), trial_id=path.name, start_time_secs=time.time()))
 

@@ -88,7 +88,15 @@ class Checkpoint:
         """What fails inside for want of a whole and fitting file ends in one clear line."""
         try:
             yield
-        except (SafetensorError, OSError, KeyError, IndexError, ValueError, TypeError, RuntimeError) as error:
+        except (
+            SafetensorError,
+            OSError,
+            LookupError,
+            ValueError,
+            TypeError,
+            AttributeError,
+            RuntimeError,
+        ) as error:
             raise StorageError(
                 f"{self.path} holds no state of a training ({error}); {self._remedy}"
             ) from error

@@ -333,6 +333,7 @@ class Loop:
 
     def _take_up(self, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
         n_members = len(self._active)
+        _check_state(plain, n_members)
         self._epoch, self._active = plain["epoch"], plain["active"]
         for number, (history, best_epoch, diverged_at) in enumerate(plain["outcomes"]):
             weights = _part(tensors, f"done.{number}")
@@ -346,6 +347,18 @@ class Loop:
         self._optimizer.restore(_part(tensors, "optimizer"))
         self._best.restore(weights if plain["is_best"] else _part(tensors, "best"), plain["best"])
         self._scaler.load_state_dict(plain["scaler"])
+
+
+def _check_state(plain: Mapping[str, Any], n_members: int) -> None:
+    """A ValueError says that a state is not of so many members, each with the records of its epochs."""
+    histories = [history for history, _, _ in plain["outcomes"]]
+    records = [record for history in histories for record in history]
+    if len(histories) != n_members or not all({"epoch", "train_loss"} <= record.keys() for record in records):
+        raise ValueError(f"it has no records of {n_members} trainings")
+    if not {*plain["active"]} <= {*range(n_members)} or not isinstance(plain["epoch"], int):
+        raise ValueError(
+            f"it goes on with {plain['active']!r} of {n_members} trainings at {plain['epoch']!r}"
+        )
 
 
 def _part(tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:

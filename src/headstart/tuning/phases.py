@@ -141,6 +141,8 @@ class PhasedTraining:
             if plain := checkpoint.read_plain(identity):
                 with checkpoint.readable():
                     history += plain["outcomes"][0][0]
+                    if not all({"seconds", "number"} <= record.keys() for record in history):
+                        raise ValueError("its records lack their number and seconds")
         return history
 
     def _run_phase(self, number: int, phase: Phase, told: Callbacks) -> None:

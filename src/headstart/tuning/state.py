@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headstart.errors import ConfigError
+from headstart.errors import ConfigError, StorageError
 from headstart.files import make_directory, read_json, write_json
 from headstart.registry.run import check_free
 from headstart.tuning.strategies import defaults_of
@@ -29,6 +29,8 @@ def prepare_state(config: TuneConfig, target: Path, resume: bool, overwrite: boo
     check_free(target, overwrite)
     make_directory(target.parent)
     state = target.with_name(f".{target.name}.training")
+    if state.is_symlink():
+        raise ConfigError(f"{state} is a link, and no training writes through one; delete it")
     if state.exists() and resume:
         _check_loop(state)
         check_resumable(state, config)
@@ -61,6 +63,10 @@ def check_resumable(folder: Path, config: TuneConfig) -> None:
         before = read_json(folder / SETTINGS)
     except OSError:
         return
+    if not isinstance(before, dict):
+        raise StorageError(
+            f"{folder / SETTINGS} does not say which training this is; begin anew with --overwrite"
+        )
     names = [name for name in {**before, **settings} if before.get(name) != settings.get(name)]
     if names:
         said = ", ".join(f"{name} was {before.get(name)!r} and is {settings.get(name)!r}" for name in names)

@@ -19,9 +19,10 @@ from headstart.backbones.blocks import block_list
 from headstart.backbones.freezing import enable_gradients
 from headstart.backbones.pooling import display_tap, is_ragged, pool, reads_of
 from headstart.backbones.timm_models import block_names, depths_of
+from headstart.cache.store import Cache
 from headstart.columns import columns
 from headstart.errors import ConfigError, DataError, SampleError
-from headstart.extraction.backbone import cache_of, reopen
+from headstart.extraction.backbone import reopen
 from headstart.heads.plain import plain_head
 
 if TYPE_CHECKING:
@@ -333,7 +334,7 @@ def single_head(predictor: Predictor, features: Mapping[str, Json]) -> PlainHead
 
 def open_whole(features: Mapping[str, Json], progress: Progress, offline: bool = False) -> Backbone:
     """The run's backbone, to be loaded; what float32 cannot repeat is said."""
-    opened = reopen(features, cache_of(features), progress, offline)
+    opened = reopen(features, Cache(), progress, offline)
     recipe = features["recipe"]
     if recipe["compute"] != "fp32" or recipe["stored"] != "float32":
         progress.say(

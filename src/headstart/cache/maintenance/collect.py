@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from headstart.cache.claims import ClaimBoard, abandoned_hints, clock_of, has_live_writer
 from headstart.cache.formats import format_of, open_shard, shard_format, take
 from headstart.cache.index import Index
-from headstart.cache.layout import STATE_NAME
+from headstart.cache.layout import STATE_NAME, check_no_link
 from headstart.cache.maintenance.compact import Component, find_components, pack_groups, replace
 from headstart.cache.maintenance.trash import (
     State,
@@ -31,10 +31,10 @@ from headstart.cache.maintenance.trash import (
 from headstart.cache.maintenance.verify import check_shard
 from headstart.cache.set_state import in_force
 from headstart.cache.shards import list_shards
-from headstart.cache.space import Space, open_space, read_uses, trim_uses
+from headstart.cache.space import FOLDERS, Space, open_space, read_uses, trim_uses
 from headstart.cache.store import Cache
 from headstart.contracts import Progress
-from headstart.errors import ConfigError, CorruptShardError, FormatError, HeadstartError
+from headstart.errors import ConfigError, CorruptShardError, FormatError, HeadstartError, StorageError
 from headstart.files import EXPIRY, PARTIAL, make_directory, size_of
 from headstart.keys import contains, first_occurrences
 from headstart.progress import shown
@@ -144,6 +144,8 @@ class _Run:
         paths = self._cache.space_paths()
         with shown(self._progress, "collecting spaces", len(paths)):
             for path in paths:
+                if self._is_behind_link(path):
+                    continue
                 if has_live_writer(path / "claims", self._now()):
                     self._done.spared.append(f"space {path.name}: a writer is at work in it")
                 elif path.name in referenced:
@@ -219,19 +221,36 @@ class _Run:
         for folder in ("", "spaces/*/", "spaces/*/shards/", "spaces/*/known/", "spaces/*/uses/", "sets/*/"):
             for path in sorted(self._cache.root.glob(f"{folder}*{PARTIAL}")):
                 with contextlib.suppress(OSError):
-                    if now - path.stat().st_mtime > EXPIRY:
+                    if now - path.lstat().st_mtime > EXPIRY:
                         self._move("partial", path, str(path))
         for space in self._cache.space_paths():
+            if self._is_behind_link(space):
+                continue
             for hint in abandoned_hints(space / "claims", self._now()):
                 self._move("claim", hint, str(hint))
             if self._apply:
                 trim_uses(space)
 
     def _move(self, kind: Kind, path: Path, place: str, n_rows: int = 0) -> Path | None:
-        self._add(kind, place, n_rows, size_of(path))
+        if self._leads_elsewhere(path.parent):
+            return None
+        self._add(kind, place, n_rows, 0 if path.is_symlink() else size_of(path))
         with contextlib.suppress(FileNotFoundError):
             return self._trash.take(path) if self._apply else None
         return None
+
+    def _is_behind_link(self, space: Path) -> bool:
+        return any(self._leads_elsewhere(space / name) for name in FOLDERS)
+
+    def _leads_elsewhere(self, folder: Path) -> bool:
+        """Whether a folder is reached through a link, which is said once: what lies there is not the cache's."""
+        try:
+            check_no_link(self._cache.root, folder)
+        except StorageError as error:
+            if str(error) not in self._done.problems:
+                self._done.problems.append(str(error))
+            return True
+        return False
 
     def _add(self, kind: Kind, place: str, n_rows: int = 0, n_bytes: int = 0) -> None:
         self._done.items.append(Collected(kind, place, n_rows, n_bytes))
@@ -264,7 +283,7 @@ def restore_states(cache: Cache) -> Iterator[str]:
     """
     for folder in sorted((cache.root / "sets").glob("*")):
         digest = in_force(folder) or ""
-        if not STATE_NAME.fullmatch(digest) or (folder / digest).exists():
+        if folder.is_symlink() or not STATE_NAME.fullmatch(digest) or (folder / digest).exists():
             continue
         for run in reversed(trash_runs(cache.root)):
             trashed = run / "sets" / folder.name / digest

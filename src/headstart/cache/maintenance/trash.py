@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.arrow import keys_from_arrow
-from headstart.cache.layout import SET_FORMAT, SET_NAME, check_format
-from headstart.cache.set_state import read_samples, state_names
+from headstart.cache.layout import SET_FORMAT, SET_NAME, check_format, check_no_link
+from headstart.cache.set_state import in_force, read_samples, state_names
 from headstart.cache.store import Cache, folders_in
 from headstart.errors import FormatError, HeadstartError, StorageError
 from headstart.files import make_directory, read_json, storage_errors
@@ -35,12 +35,14 @@ class Trash:
     def take(self, path: Path) -> Path:
         """Move a file or folder of the cache here, and say where it lies now.
 
-        A FileNotFoundError says that another process was faster.
+        A FileNotFoundError says that another process was faster, a StorageError that a link leads elsewhere.
         """
         target = self._run / path.relative_to(self.root)
         if target.exists():  # the same name a second time, written anew in between
             self._run = _new_run(self.root)
             target = self._run / path.relative_to(self.root)
+        check_no_link(self.root, path.parent)
+        check_no_link(self.root, target.parent)
         make_directory(target.parent)
         try:
             os.rename(path, target)
@@ -53,8 +55,9 @@ class Trash:
 
 
 def trash_runs(root: Path) -> list[Path]:
-    """The folders of earlier runs, oldest first."""
-    return folders_in(root / "trash", _RUN)
+    """The folders of earlier runs, oldest first; none behind a link."""
+    trash = root / "trash"
+    return [] if trash.is_symlink() else [run for run in folders_in(trash, _RUN) if not run.is_symlink()]
 
 
 def taken_at(run: Path) -> float:
@@ -91,12 +94,9 @@ def read_states(cache: Cache) -> list[State]:
     """All states of all sets; a StorageError if one cannot be read, so that nobody knows what it refers to."""
     states: list[State] = []
     for folder in folders_in(cache.root / "sets", SET_NAME):
-        try:
-            current = (folder / "current").read_text("utf-8").strip()
-        except FileNotFoundError:
-            current = None
-        except (OSError, ValueError) as error:
-            raise _unreadable(folder, f"current: {error}") from error
+        current = in_force(folder)
+        if current is None and os.path.lexists(folder / "current"):
+            raise _unreadable(folder, "its current is no digest")
         found = list(filter(None, (_read_state(folder / name, current) for name in state_names(folder))))
         if current is not None and not any(state.is_current for state in found):
             raise _unreadable(folder, f"its current names {current!r}, which is not there")

@@ -17,28 +17,28 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from headstart.arrow import keys_from_arrow
 from headstart.cache.commit import turn
 from headstart.cache.formats import open_shard
 from headstart.cache.index import Index, empty_index, load_index
-from headstart.cache.layout import STATE_NAME
+from headstart.cache.layout import STATE_NAME, check_no_link
 from headstart.cache.maintenance.trash import Trash
 from headstart.cache.recipe import Recipe
 from headstart.cache.set_state import in_force, state_names
 from headstart.cache.sets import FeatureSet
 from headstart.cache.shards import DigestCheck, list_shards
-from headstart.cache.space import Space, open_space
+from headstart.cache.space import FOLDERS, Space, open_space
 from headstart.cache.store import Cache
 from headstart.contracts import Progress
-from headstart.errors import FormatError, HeadstartError
+from headstart.errors import FormatError, HeadstartError, StorageError
 from headstart.files import PARTIAL, storage_errors, write_durably, write_json
-from headstart.keys import KEY_BYTES, first_occurrences, slices
+from headstart.keys import KEY_BYTES, first_occurrences
+from headstart.parquet_file import open_parquet
 from headstart.progress import shown
+from headstart.trust import note
 
-ROWS_AT_A_TIME = 16_384
 Verdict = Literal["sound", "corrupt", "newer", "gone"]
 """newer: of a format that this version does not know, which is no damage."""
 BEING_MADE = 120.0  # seconds for which a folder without a recipe may be one that is just being made
@@ -100,23 +100,37 @@ class _Run:
             self._set(name)
         return Verification(self._n_shards, self._n_rows, len(names), tuple(self._findings))
 
+    def _trash_for(self, *folders: Path) -> Trash | None:
+        """Where what is corrupt in some folders goes; None without repair, and where a link leads elsewhere."""
+        try:
+            for folder in folders:
+                check_no_link(self._cache.root, folder)
+        except StorageError as error:
+            finding = Finding(str(folders[0]), str(error))
+            self._findings += [finding] if finding not in self._findings else []
+            return None
+        return self._trash
+
     def _space(self, path: Path) -> None:
+        trash = self._trash_for(*(path / name for name in FOLDERS))
         try:
             space = open_space(path)
         except HeadstartError as error:
-            action = _mend_recipe(path, self._trash) if self._trash else None
+            if _is_unfinished(path) and (trash is None or _may_be_being_made(path)):
+                return
+            action = _mend_recipe(path, trash) if trash else None
             self._findings.append(Finding(str(path), str(error), action))
             self._mended.add(path.name)
             if not action or not path.is_dir():
                 return
             space = open_space(path)
-        keys = self._shards(space)
+        keys = self._shards(space, trash)
         if problem := check_index(space, keys):
-            if self._trash:
+            if trash:
                 space.index_path.unlink(missing_ok=True)
-            self._findings.append(Finding(str(space.index_path), problem, "deleted" if self._trash else None))
+            self._findings.append(Finding(str(space.index_path), problem, "deleted" if trash else None))
 
-    def _shards(self, space: Space) -> dict[str, NDArray[np.uint8]]:
+    def _shards(self, space: Space, trash: Trash | None) -> dict[str, NDArray[np.uint8]]:
         """Check all shards of a space; those of a merge that ends meanwhile as well."""
         keys: dict[str, NDArray[np.uint8]] = {}
         seen: set[str] = set()
@@ -130,17 +144,17 @@ class _Run:
                     keys[name] = checked.keys
                 elif checked.problem:
                     action = None
-                    if self._trash and checked.verdict == "corrupt":
-                        action = _drop_shard(space, name, self._trash)
+                    if trash and checked.verdict == "corrupt":
+                        action = _drop_shard(space, name, trash)
                         self._mended.add(space.id)
                     self._findings.append(Finding(str(space.shards_dir / name), checked.problem, action))
         return keys
 
     def _set(self, name: str) -> None:
         folder = self._cache.set_dir(name)
-        current = in_force(folder)
+        trash, current = self._trash_for(folder), in_force(folder)
         if current is None or not (STATE_NAME.fullmatch(current) and (folder / current).is_dir()):
-            action = _mend_current(self._cache, folder, self._trash) if self._trash else None
+            action = _mend_current(self._cache, folder, trash) if trash else None
             self._findings.append(
                 Finding(f"set {name}", f"its current names no state of it: {current!r}", action)
             )
@@ -149,8 +163,8 @@ class _Run:
             if problem:
                 place = f"set {name}" if digest == current else f"set {name}, earlier state {digest}"
                 action = None
-                if self._trash and verdict == "corrupt":
-                    action = _drop_state(self._cache, folder, digest, self._trash)
+                if trash and verdict == "corrupt":
+                    action = _drop_state(self._cache, folder, digest, trash)
                 self._findings.append(Finding(place, problem, action))
         current = in_force(folder)
         if current is not None and check_state(self._cache, folder, current)[0] == "sound":
@@ -200,9 +214,6 @@ def check_shard(path: Path, recipe: str, digests: DigestCheck) -> Checked:
         reader = open_shard(path)
         keys = np.array(reader.keys())
         problem = _problem_of(path, reader.recipe, recipe, keys)
-        for rows in slices(0 if problem else len(keys), ROWS_AT_A_TIME):
-            if not np.isfinite(reader.features(np.arange(rows.start, rows.stop)).values).all():
-                problem = "holds a value that is not finite"
         return Checked("corrupt" if problem else "sound", problem, keys)
     except FileNotFoundError:
         return Checked("gone")
@@ -228,7 +239,7 @@ def check_state(cache: Cache, folder: Path, digest: str) -> tuple[Verdict, str]:
     """What is wrong with one state of a set, all of its files read."""
     try:
         features = cache.open_state(folder, digest)
-        with pq.ParquetFile(features.path / "samples.parquet", page_checksum_verification=True) as file:
+        with open_parquet(features.path / "samples.parquet", page_checksum_verification=True) as file:
             file.read()  # with the checksums of its pages, where the file has them
         n_samples, n_named = features.samples.num_rows, len(features)
         keys_from_arrow(features.samples.column("key"))
@@ -359,12 +370,19 @@ def _recipe_of(path: Path) -> Recipe | None:
         carried = open_shard(path).recipe
         if check_shard(path, carried, DigestCheck()).verdict != "sound":
             return None
-        recipe = Recipe(json.loads(carried))
+        entries = json.loads(carried)
+        note(entries, carried.encode("utf-8"), path)
+        recipe = Recipe(entries)
         return recipe if recipe.canonical == carried else None
     except FormatError:
         raise
     except (HeadstartError, OSError, ValueError, TypeError):
         return None
+
+
+def _is_unfinished(space: Path) -> bool:
+    """Whether a writer stopped between making a space's folder and its recipe: nothing of it is there, nor missing."""
+    return not (space / "recipe.json").exists() and not list_shards(space / "shards")
 
 
 def _may_be_being_made(space: Path) -> bool:

@@ -1,0 +1,48 @@
+"""Parquet files that anybody may have made: the sizes in a footer are looked at before memory is taken by them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+ROWS_PER_BYTE = 64
+"""The most rows that a byte of a file can stand for: even of equal rows, ids and keys differ."""
+TIMES_SMALLER, SLACK = 10_000, 16 << 20
+"""How much smaller a column may be in the file than in memory, beyond so many bytes."""
+
+
+@contextmanager
+def open_parquet(path: Path, page_checksum_verification: bool = False) -> Iterator[pq.ParquetFile]:
+    """A Parquet file whose footer can be true.
+
+    Raises
+    ------
+    pyarrow.ArrowException, OSError
+        It cannot be read, or says sizes that its bytes cannot hold.
+    """
+    with pq.ParquetFile(path, page_checksum_verification=page_checksum_verification) as file:
+        if problem := _problem_of(file.metadata, os.stat(path).st_size):
+            raise pa.ArrowInvalid(f"its footer says {problem}")
+        yield file
+
+
+def _problem_of(footer: pq.FileMetaData, n_bytes: int) -> str | None:
+    """What cannot be true of a file of so many bytes; None if all can."""
+    groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
+    rows = [group.num_rows for group in groups]
+    if min(rows, default=0) < 0 or footer.num_rows != sum(rows):
+        return f"{footer.num_rows:,} rows, in groups of {', '.join(map(str, rows[:5])) or 'none'}"
+    if footer.num_rows > ROWS_PER_BYTE * n_bytes:
+        return f"{footer.num_rows:,} rows in {n_bytes:,} bytes"
+    for group in groups:
+        for number in range(group.num_columns):
+            column = group.column(number)
+            kept, whole = column.total_compressed_size, column.total_uncompressed_size
+            if not (0 <= kept <= n_bytes and 0 <= whole <= TIMES_SMALLER * kept + SLACK):
+                return f"{kept:,} bytes of {column.path_in_schema!r} that are {whole:,} in memory"
+    return None

@@ -1,0 +1,43 @@
+"""Where things lie on this machine, and the path that a user means who writes one with a ``~``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def expanded(path: Any) -> Any:
+    """A path with the home folder in the place of its ``~``; anything else as it is.
+
+    A shell expands ``~/x``, and neither ``--out=~/x`` nor a variable in a Dockerfile or an ``.env`` file.
+    """
+    if not isinstance(path, str | os.PathLike):
+        return path
+    text = os.fspath(path)
+    if not isinstance(text, str) or not text.startswith("~"):
+        return path
+    found = os.path.expanduser(text)
+    return found if isinstance(path, str) else type(path)(found)  # type: ignore[call-arg]  # a path of its kind
+
+
+def user_cache_dir() -> Path:
+    """Where this user's caches belong on this machine: XDG on Linux, Library/Caches on macOS."""
+    if given := os.environ.get("XDG_CACHE_HOME"):
+        return Path(expanded(given)) / "headstart"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "headstart"
+    return Path.home() / ".cache" / "headstart"
+
+
+def default_cache() -> Path:
+    """``$HEADSTART_CACHE``, else this user's cache directory."""
+    if given := os.environ.get("HEADSTART_CACHE"):
+        return Path(expanded(given))
+    return user_cache_dir() / "cache"
+
+
+def machine_dir() -> Path:
+    """Where this machine keeps its memos; never part of a shared cache."""
+    return user_cache_dir() / "machine"
