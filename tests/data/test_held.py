@@ -76,12 +76,25 @@ def generated() -> Iterator[str]:
         pa.table({"text": TEXTS, "label": LABELS}),
         pa.table({"text": pa.array(TEXTS, pa.string_view()), "label": LABELS}),
         Columns(text=TEXTS, label=LABELS),
+        Columns(text=TEXTS, label=pa.array(LABELS, pa.string_view()).dictionary_encode()),
+        FRAME.astype({"label": "category"}),
         {"text": TEXTS, "label": LABELS},
         [{"text": text, "label": label} for text, label in zip(TEXTS, LABELS, strict=True)],
         coded(),
         coded().select([3, 2, 1, 0]).select([3, 2, 1, 0]),
     ],
-    ids=["pandas", "arrow", "string views", "c stream", "columns", "rows", "Dataset", "selected"],
+    ids=[
+        "pandas",
+        "arrow",
+        "string views",
+        "c stream",
+        "categories",
+        "pandas categories",
+        "columns",
+        "rows",
+        "Dataset",
+        "selected",
+    ],
 )
 def test_tables_of_every_library_are_the_same_samples(data: Any) -> None:
     found = looked_at(data)

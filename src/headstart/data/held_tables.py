@@ -207,7 +207,12 @@ def _chunked(column: Any) -> pa.ChunkedArray:
 
 
 def _usual(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """A column of a type that others have as well: views of strings and bytes are those themselves."""
+    """A column of a type that others have as well: categories and views are the strings and bytes themselves."""
+    if pa.types.is_dictionary(column.type):
+        plain = [
+            _usual(_chunked(chunk.dictionary)).combine_chunks().take(chunk.indices) for chunk in column.chunks
+        ]
+        return pa.chunked_array(plain)
     if pa.types.is_binary_view(column.type):
         return column.cast(pa.large_binary())
     return column.cast(pa.large_string()) if pa.types.is_string_view(column.type) else column

@@ -69,6 +69,8 @@ def hold(data: Any, layout: str | None = None) -> Held:
     layout = check_layout(layout)
     if _is(data, TORCH, "DataLoader"):
         raise ConfigError("a DataLoader holds batches; give the data set that it reads: loader.dataset")
+    if _is(data, "polars", "LazyFrame"):
+        data = data.collect()
     if isinstance(data, Mapping):
         return _hold_mapping(data)
     if _is(data, HF, "IterableDataset"):
@@ -256,8 +258,9 @@ def _is_table(value: Any) -> bool:
     """Whether a value has columns by name: of pandas, polars, Arrow, or Hugging Face's data sets."""
     if _is(value, HF, "Dataset"):
         return True
-    names = getattr(value, "column_names", None) or getattr(value, "columns", None)
-    return names is not None and not is_array(value) and hasattr(value, "__arrow_c_stream__")
+    if is_array(value) or not hasattr(value, "__arrow_c_stream__"):
+        return False
+    return getattr(value, "column_names", None) is not None or getattr(value, "columns", None) is not None
 
 
 def _is_column(value: Any) -> bool:
