@@ -53,11 +53,12 @@ def columns(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> list[str]:
 
 
 def with_interval(metrics: Mapping[str, Any], name: str) -> str:
-    """A figure of a report, with its interval where it has one."""
+    """A figure of a report, with its interval where it has one; a dash where its samples cannot say."""
     if metrics.get(name) is None:
         return "-"
     interval = metrics.get("intervals", {}).get(name)
-    return f"{metrics[name]:.4f}" + (f" [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else "")
+    dash = " [-]" if name in metrics.get("no_interval", {}) else ""
+    return f"{metrics[name]:.4f}" + (f" [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else dash)
 
 
 def with_deviation(mean: float | None, deviation: float | None) -> str:

@@ -512,6 +512,9 @@ class Head(Protocol):
     def tensors(self) -> Mapping[str, NDArray[Any]]:
         """What was fitted, as arrays that go into a safetensors file."""
 
+    def files(self) -> Mapping[str, bytes]:
+        """What is kept beside them, by the names of files."""
+
 
 class Progress(Protocol):
     """Tells a person how far the work is."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -337,6 +337,16 @@ class Predictions:
         return len(self.true)
 
 
+class IntervalRule(Protocol):
+    """Which interval a figure has."""
+
+    def interval(self, name: str, value: float | None, resampled: NDArray[np.float64]) -> list[float] | None:
+        """[low, high], 95 %, of a figure by its value and what it is on resamples, (B,)."""
+
+    def reason(self, name: str) -> str | None:
+        """Why a figure has none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Judged:
     """How good the predictions of one run are, in a form that several runs can be resampled together in.
@@ -349,11 +359,14 @@ class Judged:
         Takes draws (B, N), see `percentile_intervals`, and gives those figures that have an interval, (B,) each.
     is_right : ndarray of bool, shape (N,), optional
         Which samples are right as a whole; None where no sample is right or wrong, as with numbers.
+    evidence : IntervalRule, optional
+        Which interval a figure has, see `headstart.metrics.intervals.Evidence`; None: the percentile interval.
     """
 
     figures: Mapping[str, float]
     resample: Callable[[NDArray[np.int64]], Mapping[str, NDArray[np.float64]]]
     is_right: NDArray[np.bool_] | None = None
+    evidence: IntervalRule | None = None
 
 
 @dataclass(frozen=True, slots=True)

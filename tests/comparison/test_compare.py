@@ -223,7 +223,7 @@ class TestTheSameSamples:
 
     def test_runs_without_test_samples_are_refused(self, cache_root: Path, tmp_path: Path) -> None:
         X, y = clouds(N)
-        splits = ["train" if i % 3 else "validation" for i in range(N)]
+        splits = ["train" if i % 4 else "validation" for i in range(N)]
         features = make_set(cache_root, X, {"kind": names_of(y)}, splits=splits)
         runs = [saved(features, tmp_path / head, head) for head in ("ridge", "centroid")]
         with pytest.raises(MismatchError, match="run ridge has no test samples"):

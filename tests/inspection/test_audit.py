@@ -171,3 +171,17 @@ def test_a_group_that_the_data_has_on_both_sides_is_a_leak() -> None:
     samples = SimpleNamespace(table=pa.table(columns))
     found = _shared_groups(samples)  # type: ignore[arg-type]
     assert {split: rows.tolist() for split, rows in found.items()} == {"test": [2], "validation": [4]}
+
+
+def test_a_figure_of_one_test_sample_is_a_dash(cache_root: Path) -> None:
+    """R² of one number is none."""
+    from headstart.cli.inspection import _page
+
+    X, _ = clouds(8)
+    splits = ["train"] * 6 + ["validation", "test"]
+    kinds = {"age": "regression"}
+    made = make_set(cache_root, X, {"age": [i + 0.5 for i in range(8)]}, splits=splits, kinds=kinds)
+    found = run(made)
+    report = audit_report(found)
+    assert report["leaks"]["ridge"] == {"with": None, "without": None}
+    assert any("ridge r2 - with, - without" in line for line in _page(report, audit_tables(found), 0))

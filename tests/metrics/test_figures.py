@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from headstart.metrics.multi import evaluate_multi, judge_labels
+from headstart.metrics.paired import Paired
 from headstart.metrics.regression import evaluate_regression, judge_numbers
-from headstart.metrics.resampling import percentile_intervals
 from headstart.metrics.single import evaluate_single, judge_classes
 
 N, RESAMPLES, SEED = 250, 300, 3
@@ -16,7 +16,7 @@ N, RESAMPLES, SEED = 250, 300, 3
 def check(judged, report):
     """All figures, and all intervals that both have, are the report's."""
     assert judged.figures == pytest.approx({name: report[name] for name in judged.figures})
-    intervals = percentile_intervals(N, judged.resample, RESAMPLES, SEED)
+    intervals = Paired({"run": judged}, N, RESAMPLES, SEED).intervals("run")
     for name, interval in intervals.items():
         assert interval == pytest.approx(report["intervals"][name]), name
     return set(intervals)

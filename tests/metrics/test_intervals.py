@@ -11,8 +11,9 @@ from sklearn import metrics as oracle
 
 import headstart.metrics.resampling as resampling
 from headstart.metrics import ranking as ranking_module
-from headstart.metrics.ranking import ranking_intervals
-from headstart.metrics.resampling import percentile_intervals
+from headstart.metrics.intervals import Evidence
+from headstart.metrics.ranking import resampled_ranking
+from headstart.metrics.resampling import interval_of, percentile_intervals
 from headstart.metrics.single import evaluate_single
 
 
@@ -34,8 +35,14 @@ def scipys(figure, n, resamples, seed):
     return list(interval)
 
 
+@pytest.fixture
+def percentile(monkeypatch):
+    """Plain percentile intervals, which scipy has too: what is resampled is the same whatever is made of it."""
+    monkeypatch.setattr(Evidence, "interval", lambda self, name, value, drawn: interval_of(drawn))
+
+
 @pytest.mark.parametrize("n_classes", [2, 7])
-def test_every_interval_is_scipys(n_classes):
+def test_every_resample_is_scipys(n_classes, percentile):
     y, p = trial(80, n_classes)
     classes = [f"class {i}" for i in range(n_classes)]
     names, said = np.array(classes)[y], p.argmax(axis=1)
@@ -75,26 +82,26 @@ def test_every_interval_is_scipys(n_classes):
 
 
 @pytest.mark.parametrize("digits", [1, 9])  # with ties, and without
-def test_ranking_intervals_are_scipys_by_either_way(digits, monkeypatch):
+def test_resampled_ranking_are_scipys_by_either_way(digits, monkeypatch):
     rng = np.random.default_rng(0)
     truth = rng.random((60, 4)) < 0.3
     scores = np.round(rng.random((60, 4)) + 0.3 * truth, digits).astype(np.float32)
-    by_products = ranking_intervals(truth, scores, 50, seed=1, micro=True)
+    by_products = resampled_ranking(truth, scores, 50, seed=1, micro=True)
     monkeypatch.setattr(ranking_module, "SORTED_COST", 1)
-    by_sorting = ranking_intervals(truth, scores, 50, seed=1, micro=True)
+    by_sorting = resampled_ranking(truth, scores, 50, seed=1, micro=True)
     figures = {"roc_auc": oracle.roc_auc_score, "average_precision": oracle.average_precision_score}
     for name, figure in figures.items():
         wanted = scipys(lambda rows: figure(truth[rows], scores[rows], average="macro"), 60, 50, 1)  # noqa: B023
         micro = scipys(lambda rows: figure(truth[rows], scores[rows], average="micro"), 60, 50, 1)  # noqa: B023
-        assert by_products[name] == pytest.approx(wanted, rel=1e-6)
-        assert by_sorting[name] == pytest.approx(wanted, rel=1e-6)
-        assert by_products[f"micro_{name}"] == pytest.approx(micro, rel=1e-6)
+        assert interval_of(by_products[name]) == pytest.approx(wanted, rel=1e-6)
+        assert interval_of(by_sorting[name]) == pytest.approx(wanted, rel=1e-6)
+        assert interval_of(by_products[f"micro_{name}"]) == pytest.approx(micro, rel=1e-6)
 
 
-def test_ranking_intervals_that_would_take_minutes_are_left_out(monkeypatch):
+def test_resampled_ranking_that_would_take_minutes_are_left_out(monkeypatch):
     truth, scores = np.eye(2, dtype=bool).repeat(20, axis=0), np.random.default_rng(0).random((40, 2))
     monkeypatch.setattr(ranking_module, "MOST_PRODUCTS", 10)
-    assert ranking_intervals(truth, scores) == {}
+    assert resampled_ranking(truth, scores) == {}
 
 
 def test_77_classes_have_intervals_that_hold_the_figures():

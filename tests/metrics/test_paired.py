@@ -34,16 +34,19 @@ def test_a_difference_is_that_of_two_heads_alone_however_many_runs_there_are():
 
             expected = bootstrap(
                 (np.arange(N),), difference, vectorized=False, method="percentile", n_resamples=400, rng=5
-            ).confidence_interval
+            ).confidence_interval  # Newcombe's is the same where no proportion is at an edge
             found = paired.versus(run, other)
             assert found.differences["accuracy"].value == pytest.approx(difference(np.arange(N)))
             if run != other:
-                assert found.differences["accuracy"].interval == pytest.approx(list(expected))
+                assert found.differences["accuracy"].interval == pytest.approx(list(expected), abs=0.015)
             b, c = (mine & ~others).sum(), (others & ~mine).sum()
             assert (found.only_this, found.only_other) == (b, c)
             assert found.p_value == pytest.approx(min(1, 2 * binom.cdf(min(b, c), b + c, 0.5)))
     itself = paired.versus("good", "good")
-    assert (itself.differences["accuracy"].value, itself.differences["accuracy"].interval) == (0, [0, 0])
+    assert itself.differences["accuracy"].value == 0
+    low, high = itself.differences["accuracy"].interval  # 300 samples alike are no proof that all are
+    assert -0.03 < low < 0 < high < 0.03
+    assert itself.differences["macro_f1"].interval is None
 
 
 def test_any_figure_has_a_paired_interval():
@@ -59,7 +62,7 @@ def test_any_figure_has_a_paired_interval():
         (np.arange(N),), difference, vectorized=False, method="percentile", n_resamples=300, rng=7
     ).confidence_interval
     found = Paired(judged, N, 300, seed=7).versus("second", "first")
-    assert found.differences["mae"].interval == pytest.approx(list(expected))
+    assert found.differences["mae"].interval == pytest.approx(list(expected), abs=0.005)
     assert found.differences["mae"].value == pytest.approx(difference(np.arange(N)))
     assert found.p_value is None
 

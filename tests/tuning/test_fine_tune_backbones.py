@@ -15,7 +15,7 @@ from headstart.errors import ConfigError
 from headstart.progress import Silence
 from headstart.tuning.stage import fine_tune
 
-from ..backbones import tiny_vision
+from ..backbones import tiny_texts, tiny_vision
 from .changes import Ear, changed, image_backbone, saved, tensors_of, timm_weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -195,7 +195,7 @@ def test_a_model_that_asks_for_the_version_of_its_weights(
     assert hs.load_run(tmp_path / "run").predict([next(photos.glob("*/*/*.png"))]).num_rows == 1
 
 
-def test_pairs_of_image_and_text_are_refused(photos: Path, cache_root: Path, tmp_path: Path) -> None:
+def test_both_sides_of_pairs_are_trained(photos: Path, cache_root: Path, tmp_path: Path) -> None:
     rows = [
         f"{path},a {path.parent.name} one,{path.parent.name}" for path in sorted(photos.glob("*/*/*.png"))
     ]
@@ -203,10 +203,41 @@ def test_pairs_of_image_and_text_are_refused(photos: Path, cache_root: Path, tmp
     config = TuneConfig(
         plots="none",
         data=str(tmp_path / "pairs.csv"), cache=str(cache_root), backbone=f"hf:{tiny_vision.clip(tmp_path / 'clip')}",
-        image_column="image", text_column="text",
+        image_column="image", text_column="text", epochs=[1], lr=[1e-3],
+    )  # fmt: skip
+    record = fine_tune(config, Silence(), tmp_path / "state")
+    before = tensors_of(tmp_path / "clip")
+    after = saved(record, tmp_path / "run")
+    moved = changed(before, {name: tensor for name, tensor in after.items() if name in before})
+    assert any(name.startswith("vision_model") for name in moved)
+    assert any(name.startswith("text_model") for name in moved)
+    picture = str(next(photos.glob("*/*/*.png")))
+    assert hs.load_run(tmp_path / "run").predict([(picture, "a dark one")]).num_rows == 1
+    with pytest.raises(ConfigError, match="cannot be divided into blocks, which last:1 needs"):
+        fine_tune(config.model_copy(update={"strategy": "last:1"}), Silence(), tmp_path / "state-last")
+
+
+@pytest.mark.parametrize("strategy", ["full", "last:1"])
+def test_a_weight_with_two_names_is_one(strategy: str, texts: Path, cache_root: Path, tmp_path: Path) -> None:
+    """The embeddings of T5 are tied: the model's own and its encoder's are one tensor."""
+    config = TuneConfig(
+        plots="none", data=str(texts), cache=str(cache_root), strategy=strategy, epochs=[1], lr=[1e-3],
+        backbone=f"hf:{tiny_texts.save_model(tmp_path / 't5', 't5')}",
+    )  # fmt: skip
+    record = fine_tune(config, Silence(), tmp_path / "state")
+    record.save(tmp_path / "run")
+    assert hs.load_run(tmp_path / "run").predict(["red"]).num_rows == 1
+
+
+def test_blocks_that_the_tap_does_not_read_are_not_trained_in_silence(
+    texts: Path, tiny_bert: Path, cache_root: Path, tmp_path: Path
+) -> None:
+    config = TuneConfig(
+        plots="none", data=str(texts), cache=str(cache_root), strategy="last:1", epochs=[1],
+        backbone=f"hf:{tiny_bert}", tap="1.mean",
     )  # fmt: skip
     with pytest.raises(
-        ConfigError, match="is read with image and text together, and fine-tuning trains one side"
+        ConfigError, match=r"last:1 would train nothing but the head: 1\.mean is read before the "
     ):
         fine_tune(config, Silence(), tmp_path / "state")
 

@@ -133,7 +133,7 @@ def _split_counts(counts: Json) -> str:
 def _worth(leaks: Json) -> str:
     """The metric on test with and without what leaked."""
     said = [
-        f"{name} {leaks['metric']} {leaks[name]['with']:.4f} with, {_number(leaks[name]['without'])} without"
+        f"{name} {leaks['metric']} {_number(leaks[name]['with'])} with, {_number(leaks[name]['without'])} without"
         for name in ("ridge", "knn")
         if name in leaks
     ]
@@ -141,7 +141,8 @@ def _worth(leaks: Json) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "nothing left" if value is None else f"{value:.4f}"
+    """A figure; a dash where the rows that are left have none (no row, or an R² of one)."""
+    return "-" if value is None else f"{value:.4f}"
 
 
 @made_from(api.rank)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from headstart.comparison.comparison import BreakEven
 from headstart.comparison.costs import pays_from, share_of_time, written_seconds
 from headstart.errors import StorageError
+from headstart.metrics.intervals import FEWEST_SAMPLES
 
 if TYPE_CHECKING:
     from headstart.comparison.comparison import ComparedRun
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
 
 CLEARLY_LESS = 0.8
 """The share of a time below which another is worth naming: times of the same work differ by some percent."""
+WORTH_SECONDS = 10.0
+"""What must be saved for a figure to be given away: nobody waits for less."""
+MOST_LOST = 0.02
+"""What of a figure may be given away for time: two points of a share, two percent of a number."""
+MUCH_LESS, MUCH_SECONDS = 0.1, 60.0
+"""A share of the time, and what must be saved, for which more may be given away that is not measurable."""
 
 SHOWN = 5
 """How many runs a note names."""
@@ -60,8 +67,14 @@ def advise(
     cheapest: str | None,
     evens: Sequence[BreakEven],
     figure: Figure,
+    n: int,
 ) -> list[str]:
-    """What to take, by the figure that decides; what fine-tuning gains; when the cache has paid for itself."""
+    """What to take, by the figure that decides; what fine-tuning gains; when the cache has paid for itself.
+
+    Where the test samples cannot tell the runs apart whatever they are, that is all there is to say.
+    """
+    if n < FEWEST_SAMPLES or any(run.figures[figure.name] is None for run in runs):
+        return [_nothing_to_say(runs, n, figure)]
     by_name = {run.name: run for run in runs}
     sentences = [_what_to_take(by_name, best, cheapest, figure)]
     if pair := _best_of_both(runs, evens, figure):
@@ -79,10 +92,10 @@ def gained(gain: float, interval: Sequence[float] | None, figure: Figure) -> str
     >>> gained(0.008, [0.003, 0.013], accuracy), gained(-0.25, [-0.5, 0.0], mae)
     ('0.8 ± 0.5 points', '-0.25 ± 0.25 of mean absolute error')
     """
-    half = (interval[1] - interval[0]) / 2 if interval else math.nan
+    half = (interval[1] - interval[0]) / 2 if interval else None
     if figure.is_share:
-        return f"{100 * gain:.1f} ± {100 * half:.1f} points"
-    return f"{gain:.3g} ± {half:.2g} of {figure.title}"
+        return f"{100 * gain:.1f}{'' if half is None else f' ± {100 * half:.1f}'} points"
+    return f"{gain:.3g}{'' if half is None else f' ± {half:.2g}'} of {figure.title}"
 
 
 def _what_to_take(runs: Mapping[str, ComparedRun], best: str, cheapest: str | None, figure: Figure) -> str:
@@ -95,18 +108,43 @@ def _what_to_take(runs: Mapping[str, ComparedRun], best: str, cheapest: str | No
     if not cheaper:
         return f"Take {best}: it is the best of {len(runs)}, and no other takes clearly less time."
     level = [name for name in cheaper if not _against_best(runs[name]).is_significant(figure.name)]
-    take = runs[level[0] if level else cheaper[0]]
+    worth = [name for name in level if _is_worth_it(runs[name], runs[best], figure)]
+    take = runs[next(iter([*worth, *level, *cheaper]))]
     gain, interval = gain_of(_against_best(take), figure)
+    said, share = gained(gain, interval, figure), share_of_time(take.cost, runs[best].cost)
+    if worth:
+        return f"Take {take.name}: it does not differ measurably from the best, {best} ({said}), for {share}."
     if level:
         return (
-            f"Take {take.name}: it does not differ measurably from the best, {best} "
-            f"({gained(gain, interval, figure)}), for {share_of_time(take.cost, runs[best].cost)}."
+            f"Take {best}: it is the best of {len(runs)}. These test samples cannot tell {take.name} from it "
+            f"({said}), which took {share}: too little is saved, or too much may be lost, to take that instead."
         )
     return (
         f"Take {best} if the figures matter: it is measurably better than every run that takes clearly less time, and "
         f"gains {gained(-gain, interval, figure)} over the cheapest of them, {take.name}, "
         f"for {share_of_time(runs[best].cost, take.cost)}."
     )
+
+
+def _nothing_to_say(runs: Sequence[ComparedRun], n: int, figure: Figure) -> str:
+    lacking = [run.name for run in runs if run.figures[figure.name] is None]
+    if n >= FEWEST_SAMPLES:
+        return f"Nothing can be said of which run to take: there is no {figure.title} of {_some(lacking)}."
+    noun = "test sample" if n == 1 else "test samples"
+    return (
+        f"Nothing can be said of which run to take: {n:,} {noun} cannot tell them apart; judge them on "
+        f"{FEWEST_SAMPLES} or more, better on hundreds."
+    )
+
+
+def _is_worth_it(take: ComparedRun, best: ComparedRun, figure: Figure) -> bool:
+    """Whether a run may stand for the best: it saves time that somebody waits for, and gives next to nothing away."""
+    gain, _ = gain_of(_against_best(take), figure)
+    scale = 1.0 if figure.is_share else abs(best.figures[figure.name] or 0.0)
+    own, other = take.cost.fit_seconds or 0.0, best.cost.fit_seconds or 0.0  # of each experiment
+    if -gain <= MOST_LOST * scale:
+        return gain == 0 or other - own >= WORTH_SECONDS
+    return other - own >= MUCH_SECONDS and own <= MUCH_LESS * other
 
 
 def _against_best(run: ComparedRun) -> Versus:
@@ -185,9 +223,12 @@ def _ordinal(number: int) -> str:
     return f"{number:,}{ending}"
 
 
-def notes_on(opened: Sequence[Run], runs: Sequence[ComparedRun]) -> list[str]:
-    """What limits a comparison: other training samples, other machines, times that are unknown or estimated."""
+def notes_on(
+    opened: Sequence[Run], runs: Sequence[ComparedRun], paired: Paired, figures: Sequence[Figure]
+) -> list[str]:
+    """What limits a comparison: few samples, other training, other machines, times that are unknown or estimated."""
     return [
+        *_without_interval(runs, paired, figures),
         *_other_training(runs),
         *_other_machines(opened),
         *_named("how long extraction took is unknown of", [r for r in runs if r.cost.extractions is None]),
@@ -197,6 +238,17 @@ def notes_on(opened: Sequence[Run], runs: Sequence[ComparedRun]) -> list[str]:
         ),
         *_named("how long training took is unknown of", [r for r in runs if r.cost.fit_seconds is None]),
     ]
+
+
+def _without_interval(runs: Sequence[ComparedRun], paired: Paired, figures: Sequence[Figure]) -> list[str]:
+    """Which figures have a dash for an interval, and why."""
+    why: dict[str, dict[str, None]] = {}
+    for figure in figures:
+        for run in runs:
+            reason = paired.reason(run.name, figure.name)
+            if reason is not None and run.figures[figure.name] is not None:
+                why.setdefault(reason, {})[figure.title] = None
+    return [f"no interval of {', '.join(titles)}: {reason}" for reason, titles in why.items()]
 
 
 def _named(what: str, runs: Sequence[ComparedRun]) -> list[str]:

@@ -9,10 +9,11 @@ import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headstart.columns import with_interval
 from headstart.comparison.costs import EXPERIMENTS, written_bytes, written_count, written_seconds
 from headstart.config import CompareConfig
 from headstart.files import make_directory, write_durably, write_folder, write_json
@@ -45,7 +46,7 @@ class ComparedRun:
     """One run of a comparison; ``path`` is None if it is in memory.
 
     ``method`` is ``head`` for one on cached features, else the strategy of the fine-tuning. ``against_best`` and
-    ``against_cheapest`` are None if it is that run itself, or there is none.
+    ``against_cheapest`` are None if it is that run itself, or there is none. ``no_interval``: why figures have none.
     """
 
     name: str
@@ -59,6 +60,7 @@ class ComparedRun:
     figures: Mapping[str, float | None]
     intervals: Mapping[str, list[float] | None]
     cost: Cost
+    no_interval: Mapping[str, str] = field(default_factory=dict)
     against_best: Versus | None = None
     against_cheapest: Versus | None = None
 
@@ -86,6 +88,7 @@ class ComparedRun:
             **self._about(),
             "metrics": dict(self.figures),
             "intervals": dict(self.intervals),
+            "no_interval": dict(self.no_interval),
             "against_best": None if self.against_best is None else asdict(self.against_best),
             "against_cheapest": None if self.against_cheapest is None else asdict(self.against_cheapest),
             "cost": self._costs(),
@@ -329,20 +332,19 @@ def _differences(comparison: Comparison) -> Table:
 
 
 def _figure(run: ComparedRun, name: str) -> str:
-    value, interval = run.figures[name], run.intervals.get(name)
-    if value is None:
-        return "-"
-    return f"{value:.4f}" + (f" [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else "")
+    intervals = {"intervals": run.intervals, "no_interval": run.no_interval}
+    return with_interval({name: run.figures[name], **intervals}, name)
 
 
 def _against(versus: Versus | None, figure: Figure) -> list[str]:
     if versus is None:
         return ["", "", ""]
     difference = versus.differences[figure.name]
-    if figure.is_share:
-        said = f"{100 * difference.value:+.1f} ± {100 * difference.half_width:.1f} points"
-    else:
-        said = f"{difference.value:+.3g} ± {difference.half_width:.2g}"
+    scale, precision = (100, ".1f") if figure.is_share else (1, ".3g")
+    said = f"{scale * difference.value:+{precision}}"
+    if difference.interval is not None:
+        said += f" ± {scale * difference.half_width:{'.1f' if figure.is_share else '.2g'}}"
+    said += " points" if figure.is_share else ""
     alone = "-" if versus.only_this is None else f"{versus.only_this:,} to {versus.only_other:,}"
     p_value = "-" if versus.p_holm is None else f"{versus.p_holm:.2g}"
     return [said + (" *" if versus.is_significant(figure.name) else ""), alone, p_value]
@@ -440,7 +442,8 @@ def _page(comparison: Comparison, plots: list[str]) -> str:
         "\n".join(f"- {sentence}" for sentence in comparison.advice),
         "\n".join(f"- Note: {note}." for note in comparison.notes),
         *tables,
-        "±: half the 95 % interval of the difference by paired bootstrap, all runs on the same resamples. p: McNemar's "
+        "±: half the 95 % interval of the difference, of accuracy by Newcombe's method, of others by paired bootstrap, "
+        "all runs on the same resamples; none where the samples cannot say. p: McNemar's "
         "exact test, after Holm for all runs together. *: the interval leaves out 0, and p is below 0.05. Alone right: "
         "samples that this run has right and the other wrong, and the reverse. Experiments: extraction once, training "
         "each time.",

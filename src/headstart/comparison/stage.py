@@ -53,8 +53,8 @@ def compare_opened(
         cheapest=cheapest,
         extract_seconds=shared_extraction(list(costs.values())),
         break_even=evens,
-        advice=tuple(advise(compared, best, cheapest, evens, task.figures[0])),
-        notes=tuple(notes_on([each.run for each in opened], compared)),
+        advice=tuple(advise(compared, best, cheapest, evens, task.figures[0], n)),
+        notes=tuple(notes_on([each.run for each in opened], compared, paired, task.figures)),
         provenance=_provenance(seed),
     )
 
@@ -103,6 +103,11 @@ def _compared(
         figures={name: _finite(figures[name]) for name in names},
         intervals={name: intervals.get(name) for name in names},
         cost=cost,
+        no_interval={
+            name: why
+            for name in names
+            if (why := paired.reason(named.name, name)) is not None and math.isfinite(figures[name])
+        },
         against_best=against_best.get(named.name),
         against_cheapest=against_cheapest.get(named.name),
     )

@@ -93,6 +93,7 @@ def _read_choices(
         )
     if config.shots or config.curve:
         check_protocols(config, raw["train"])
+    check_validation(raw)
     if config.refit and not len(raw["validation"]):
         raise ConfigError("--refit adds the validation samples, and this set has none")
     if config.refit or (config.folds and len(raw["validation"])):
@@ -182,6 +183,19 @@ def check_train(train: LabelledSamples, name: str) -> None:
     if not len(train):
         raise DataError(f"set {name!r} has no train sample with a label in {train.column!r}")
     open_task(train.kind).check_train(train.y, train.names, name, train.column)
+
+
+def check_validation(raw: Splits) -> None:
+    """Refuse validation samples that can choose nothing: none has a label that the train samples know."""
+    train, validation = raw["train"], raw["validation"]
+    task = open_task(train.kind)
+    if not len(validation) or task.form != "classes":
+        return
+    if not task.occurring(train.y) & task.occurring(validation.y):
+        raise ConfigError(
+            f"no validation sample has a label in {train.column!r} that the train samples know, so that nothing says "
+            "which head, parameter or epoch is the best; extract with other splits"
+        )
 
 
 def _is_mapped(

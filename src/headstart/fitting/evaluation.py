@@ -20,10 +20,18 @@ from headstart.data import open_source
 from headstart.errors import BackboneError, ConfigError, DataError, StorageError
 from headstart.extraction.samples import register
 from headstart.keys import contains
+from headstart.metrics.calibration import why_uncalibrated
 from headstart.metrics.permutation import block_importance
 from headstart.metrics.resampling import RESAMPLES
 from headstart.metrics.tables import errors_by
-from headstart.plots import Plot, history_plot, learning_curve_plot, sweep_plot
+from headstart.plots import (
+    Plot,
+    distribution_plot,
+    history_plot,
+    learning_curve_plot,
+    sweep_plot,
+    trials_plot,
+)
 from headstart.progress import Silence
 from headstart.tasks import open_task
 from headstart.types import Predictions
@@ -32,7 +40,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headstart.cache.sets import FeatureSet
-    from headstart.contracts import Task
+    from headstart.contracts import Progress, Task
     from headstart.heads.predictor import Predictor
     from headstart.samples import LabelledSamples
     from headstart.types import FeatureRef, Json
@@ -42,6 +50,8 @@ META = "meta:"
 MOST_SAMPLES = 50_000
 """Data of more samples is not read again for the sake of a few."""
 MOST_LETTERS = 500
+MOST_DRAWN = 20_000
+"""Samples of a split whose features are drawn: more look the same."""
 TEXTS = ("text", "text-pair")
 REPEATS = 10
 """Shuffles of each block of columns."""
@@ -89,6 +99,21 @@ def calibrated(predictor: Predictor, validation: LabelledSamples) -> Predictor:
         return predictor
     temperature = open_task(validation.kind).temperature(logits, validation.targets, predictor.classes)
     return replace(predictor, temperature=temperature)
+
+
+def left_uncalibrated(
+    predictor: Predictor, validation: LabelledSamples, progress: Progress
+) -> dict[str, Json]:
+    """Say why a head that was to be calibrated has the temperature 1, for a report too; nothing where it has not."""
+    logits = predictor.logits(validation.X) if len(validation) and predictor.temperature == 1 else None
+    if logits is None:
+        return {}
+    codes = open_task(validation.kind).codes(validation.targets, predictor.classes)
+    reason = why_uncalibrated(logits, codes)
+    if reason is None:
+        return {}
+    progress.say(f"probabilities are not calibrated: {reason}")
+    return {"calibration": {"temperature": 1.0, "left_at_1": reason}}
 
 
 def tables_of(features: FeatureSet, task: Task, found: Evaluation) -> dict[str, Json]:
@@ -255,6 +280,22 @@ def plots_of(
     return {**plots, "history": history_plot(history)} if history else plots
 
 
+def feature_plot(splits: Mapping[str, LabelledSamples]) -> dict[str, Plot]:
+    """How long the feature vectors of each split are: splits of one kind lie on each other. Of features in memory."""
+    lengths = {
+        split: np.linalg.norm(np.asarray(part.X[:MOST_DRAWN], dtype=np.float64), axis=1)
+        for split, part in splits.items()
+        if isinstance(part.X, np.ndarray) and part.X.ndim == 2 and len(part)
+    }
+    if not lengths:
+        return {}
+    names = np.repeat(list(lengths), [len(each) for each in lengths.values()])
+    drawn = distribution_plot(
+        np.concatenate(list(lengths.values())), "length of the feature vectors, by split", names, "Features"
+    )
+    return {"features": drawn}
+
+
 def plots_of_protocols(report: Mapping[str, Json]) -> dict[str, Plot]:
     """Plots of a sweep, of few-shot protocols and of learning curves, where there were any."""
     metric = open_task(report["task"]).leading_score
@@ -281,7 +322,8 @@ def _sweep(sweep: Mapping[str, Json], metric: str) -> Plot | None:
     values = {name: [trial["params"][name] for trial in judged] for name in varied}
     scores = [trial["validation"][metric]["mean"] for trial in judged]
     chosen = [trial["params"] for trial in judged].index(sweep["best"])
-    return sweep_plot(values, scores, f"validation {metric}", chosen=chosen)
+    drawn = trials_plot if sweep.get("search") == "optuna" else sweep_plot  # which tries no value twice
+    return drawn(values, scores, f"validation {metric}", chosen=chosen)
 
 
 def _even(rows: Sequence[Sequence[float]]) -> NDArray[np.float64]:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from headstart.arrow import with_columns
+from headstart.arrow import column_of, with_columns
 from headstart.backbones.pooling import display_tap
 from headstart.cache.store import Cache
 from headstart.fitting.data import TrainViews
-from headstart.fitting.evaluation import plots_of, plots_of_protocols, tables_of
+from headstart.fitting.evaluation import feature_plot, plots_of, plots_of_protocols, tables_of
 from headstart.registry.machine import describe_environment
 from headstart.registry.run import Run
 from headstart.tasks import open_task
@@ -59,6 +59,7 @@ def make_record(config: FitConfig, outcome: FitOutcome, progress: Progress) -> R
     history = list(getattr(predictor.head, "history_", []))
     report = _report(config, outcome)
     _say_unseen(report["data"], progress)
+    _say_no_interval(outcome.evaluation, open_task(train.kind).headline, progress)
     return Run(
         config=_resolved(config, outcome).dump(),
         report=report,
@@ -75,7 +76,11 @@ def make_record(config: FitConfig, outcome: FitOutcome, progress: Progress) -> R
         split=outcome.features.samples.select(["id", "key", "split"]),
         predictor=predictor,
         plot_format=config.plots,
-        plots={**plots_of(train, outcome.evaluation, history), **plots_of_protocols(report)},
+        plots={
+            **plots_of(train, outcome.evaluation, history),
+            **feature_plot(splits),
+            **plots_of_protocols(report),
+        },
     )
 
 
@@ -89,7 +94,7 @@ def _report(config: FitConfig, outcome: FitOutcome) -> dict[str, Json]:
         "seed": config.seed,
         "head": {"name": outcome.config.head, "params": _plain(_params(head)), **_outcome(head)},
         "task": outcome.train.kind,
-        "data": _describe_data(features, outcome.splits),
+        "data": _describe_data(features, outcome.splits, config.refit),
         **({"prepare": config.prepare} if config.prepare else {}),
         **({"calibration": {"temperature": predictor.temperature}} if predictor.temperature != 1 else {}),
         **({"views": views.report} if isinstance(views, TrainViews) else {}),
@@ -132,7 +137,9 @@ def _outcome(head: Any) -> dict[str, Json]:
     return {name.rstrip("_"): _plain(getattr(head, name, None)) for name in head.fitted if name not in hidden}
 
 
-def _describe_data(features: FeatureSet, splits: Mapping[str, LabelledSamples]) -> dict[str, Json]:
+def _describe_data(
+    features: FeatureSet, splits: Mapping[str, LabelledSamples], is_refitted: bool
+) -> dict[str, Json]:
     counts = {f"n_{split}": len(part) for split, part in splits.items()}
     spaces = {ref.space for ref in splits["train"].features}
     n_failed = len({f.id for f in features.failures if f.space == "" or f.space in spaces})
@@ -141,15 +148,16 @@ def _describe_data(features: FeatureSet, splits: Mapping[str, LabelledSamples]) 
         **counts,
         "n_unlabelled": max(len(features) - sum(counts.values()) - in_table, 0),
         "n_skipped": n_failed,
-        "unseen_in_train": _unseen(splits),
+        "unseen_in_train": _unseen(splits, is_refitted),
     }
 
 
-def _unseen(splits: Mapping[str, LabelledSamples]) -> list[str]:
-    """Label names that occur, and not in train."""
+def _unseen(splits: Mapping[str, LabelledSamples], is_refitted: bool) -> list[str]:
+    """Label names that occur, and not in what the head was trained on: train, after a refit validation too."""
     names = splits["train"].names
     occurring = {split: open_task(part.kind).occurring(part.y) for split, part in splits.items()}
-    seen = occurring.pop("train")
+    trained_on = ("train", "validation") if is_refitted else ("train",)
+    seen: set[int] = set().union(*(occurring.pop(split, set()) for split in trained_on))
     return [names[code] for code in sorted(set().union(*occurring.values()) - seen)]
 
 
@@ -160,6 +168,14 @@ def _say_unseen(data: Mapping[str, Json], progress: Progress) -> None:
             + ", ".join(repr(name) for name in data["unseen_in_train"][:5])
             + "; the head can never predict it, and every such sample counts as wrong"
         )
+
+
+def _say_no_interval(found: Evaluation, headline: Mapping[str, str], progress: Progress) -> None:
+    """Why a figure that is shown has a dash for an interval, on the split that says most of new data."""
+    reasons = found.metrics[found.last].get("no_interval", {})
+    for title, name in headline.items():
+        if name in reasons:
+            progress.say(f"no interval of {title} on {found.last}: {reasons[name]}")
 
 
 def _provenance(features: FeatureSet) -> dict[str, Json]:
@@ -211,7 +227,18 @@ def _predictions(splits: Mapping[str, LabelledSamples], found: Evaluation) -> pa
         table = part.table.select(["id", "key", "split"])
         table = table.append_column("label", task.decode(part.y, part.names))
         tables.append(with_columns(table, task.columns(said.outputs, said.classes, said.names)))
-    return pa.concat_tables(tables)
+    return _stacked(tables)
+
+
+def _stacked(tables: Sequence[pa.Table]) -> pa.Table:
+    """One table; a class that one of several heads did not know (before and after a refit) has the probability 0."""
+    fullest = max(tables, key=lambda table: table.num_columns)
+    filled = []
+    for table in tables:
+        lacking = [field for field in fullest.schema if field.name not in table.column_names]
+        nothing = {field.name: column_of(np.zeros(table.num_rows, dtype=np.float32)) for field in lacking}
+        filled.append(with_columns(table, nothing).select(fullest.column_names))
+    return pa.concat_tables(filled)
 
 
 def _plain(value: Any) -> Json:
@@ -220,5 +247,6 @@ def _plain(value: Any) -> Json:
     if isinstance(value, list | tuple):
         return [_plain(part) for part in value]
     if isinstance(value, np.ndarray):
-        return value.tolist()
-    return value.item() if isinstance(value, np.generic) else value
+        return _plain(value.tolist())
+    value = value.item() if isinstance(value, np.generic) else value
+    return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -84,7 +84,7 @@ def open_heads(config: FitConfig, kind: LabelKind) -> list[Head]:
     """The head of a configuration, or those that its sweep compares, unfitted; mistakes in a sweep show here."""
     names = heads_of(config)
     heads = [open_head(name, config.params, config.seed, kind) for name in names]
-    known = {name for head in heads for name in head.get_params()}
+    known = {name for head in heads for name in defaults(type(head))}
     for name in config.sweep:
         if name not in known | {TAP, HEAD}:
             if len(names) == 1:
@@ -150,14 +150,19 @@ def search(
     judged_on = f"{config.folds} folds of train and validation" if config.folds else "validation"
     selected_by = f"accuracy on {judged_on}, then log loss; for numbers the error"
     rows = [candidate.to_json() for candidate in tried]
-    return best, search_report(best.to_json(), rows, config.folds, selected_by)
+    return best, search_report(best.to_json(), rows, config.folds, selected_by, config.search)
 
 
 def search_report(
-    best: Mapping[str, Json], rows: Sequence[Mapping[str, Json]], folds: int | None, selected_by: str
+    best: Mapping[str, Json],
+    rows: Sequence[Mapping[str, Json]],
+    folds: int | None,
+    selected_by: str,
+    search: str = "grid",
 ) -> dict[str, Json]:
-    """The part of a report."""
+    """The part of a report; ``search`` is ``grid`` or ``optuna``."""
     return {
+        "search": search,
         "best": best["params"],
         "validation": best["validation"],
         "folds": folds,

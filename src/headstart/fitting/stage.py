@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.cache.store import Cache
 from headstart.fitting.data import FitData, gather_views, read_taps, views_of
-from headstart.fitting.evaluation import after_refit, calibrated, evaluate_splits, importance_of
+from headstart.fitting.evaluation import (
+    after_refit,
+    calibrated,
+    evaluate_splits,
+    importance_of,
+    left_uncalibrated,
+)
 from headstart.fitting.protocols import shots_and_curve
 from headstart.fitting.report import FitOutcome, make_record
 from headstart.fitting.search import Candidate, open_heads, search
@@ -61,8 +67,10 @@ def _fit(config: FitConfig, progress: Progress, tracker: Tracker | None, checkpo
     kept = training.train(best, tracker, checkpoint)
     fitted, held = perf_counter(), memory.report()
     predictor = Predictor(kept.head)  # type: ignore[arg-type]
+    uncalibrated: Mapping[str, Json] = {}
     if config.calibrate:
         predictor = calibrated(predictor, data.splits["validation"])
+        uncalibrated = left_uncalibrated(predictor, data.splits["validation"], progress)
     evaluation = evaluate_splits(predictor, data.splits, config.seed)
     if config.refit:
         predictor = replace(predictor, head=training.refit(kept))
@@ -70,6 +78,7 @@ def _fit(config: FitConfig, progress: Progress, tracker: Tracker | None, checkpo
     whole = replace(predictor, preparation=data.preparation)
     more = {
         **sweep,
+        **uncalibrated,
         **importance_of(whole, data.raw["validation"], config.seed),
         **training.over_seeds(kept, predictor),
         **shots_and_curve(chosen, data.raw, progress),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from headstart.errors import ConfigError
 from headstart.heads.parameters import check, defaults, read
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 HEADS = ("logistic", "ridge", "knn", "centroid", "svm", "linear", "mlp", "residual", "attention")
 OWN = "py:"
+SKLEARN = "sklearn"
+"""What the heads of scikit-learn's own estimators are called where they are kept."""
 CLASSES = {
     "logistic": ("logistic", "LogisticHead", None),
     "ridge": ("ridge", "RidgeHead", "RidgeRegressor"),
@@ -32,6 +34,7 @@ CLASSES = {
     "residual": ("neural", "ResidualHead", "ResidualRegressor"),
     "attention": ("neural", "AttentionHead", "AttentionRegressor"),
     "own": ("neural", "CustomHead", "CustomRegressor"),
+    "sklearn": ("sklearn_heads", "SklearnHead", "SklearnRegressor"),
 }
 """By kind: the module, the class for classes and labels, and the class for numbers."""
 FORMS = {"classes": "classes", "labels": "several labels a sample", "numbers": "numbers to regress on"}
@@ -46,7 +49,8 @@ def open_head(name: str, params: Mapping[str, Any], seed: int, task: LabelKind =
     Parameters
     ----------
     name : {"logistic", "ridge", "knn", "centroid", "svm", "linear", "mlp", "residual", "attention"} or str
-        ``py:package.module:factory`` is a torch module of the user's own.
+        ``py:package.module:name`` is a torch module of the user's own, by its factory, or an estimator class of
+        scikit-learn.
     params : mapping
         Parameters of the head; a string, as from a command line, becomes the type of the default.
     seed : int
@@ -63,9 +67,15 @@ def open_head(name: str, params: Mapping[str, Any], seed: int, task: LabelKind =
     >>> open_head("linear", {"lr": "0.5"}, seed=7)
     LinearHead(lr=0.5, random_state=7)
     """
-    if name.startswith(OWN):
-        name, params = "own", {**params, "spec": name}
     kind = head_class(name, task)
+    if name == SKLEARN:  # of a run, whose estimator is read, not made
+        return cast("Head", kind(**params))
+    if name.startswith(OWN):
+        if kind.kind == SKLEARN:
+            from headstart.heads.sklearn_heads import parsed
+
+            params = {own: parsed(value) for own, value in params.items()}
+        name, params = kind.kind, {**params, "spec": name}
     known = defaults(kind)
     seeded = {"random_state": seed} if "random_state" in known else {}
     head: Any = kind(**{**seeded, **read(name, params, known)})
@@ -84,7 +94,13 @@ def head_class(name: str, task: LabelKind = "single") -> Any:
     ConfigError
         There is no such head, or it is not for the task.
     """
-    name = "own" if name.startswith(OWN) else name
+    spec = name if name.startswith(OWN) else None
+    if spec is not None:
+        from headstart.heads.sklearn_heads import head_of, is_estimator
+
+        if is_estimator(spec):
+            return head_of(spec, head_class(SKLEARN, task))
+        name = "own"
     if name not in CLASSES:
         nearest = get_close_matches(name, HEADS, n=1)
         hint = f"did you mean {nearest[0]!r}? " if nearest else ""

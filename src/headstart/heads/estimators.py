@@ -6,7 +6,9 @@ answer (`Classifier`, `Regressor`).
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -65,6 +67,13 @@ class BaseHead(BaseEstimator):  # type: ignore[misc]
     def task(self) -> LabelKind:
         """What it predicts."""
         raise NotImplementedError
+
+    def files(self) -> dict[str, bytes]:
+        """What is kept beside the tensors, by the names of files; nothing of most heads."""
+        return {}
+
+    def read_files(self, folder: Path, digests: Mapping[str, str]) -> None:
+        """Read what `files` gave, whose digests are these; see `headstart.heads.predictor.save_head`."""
 
     def shapes(self, tensors: Tensors, n_classes: int, n_features: int) -> Shapes:
         """The shape that each of its tensors must have; a regressor has no classes."""
@@ -146,7 +155,11 @@ class Classifier(ClassifierMixin):  # type: ignore[misc]
             y = column_or_1d(y, warn=True)
         if y.ndim == 2 and not self.takes_labels:
             raise DataError(f"the head {self.kind!r} gives one class a sample; y has shape {y.shape}")
-        check_classification_targets(y)
+        with (
+            warnings.catch_warnings()
+        ):  # scikit-learn's hint, in its own words and places, that classes are rare
+            warnings.filterwarnings("ignore", message="The number of unique classes")
+            check_classification_targets(y)
         self.is_multi_ = y.ndim == 2
         if self.is_multi_:
             if not np.isin(y, (0, 1)).all():

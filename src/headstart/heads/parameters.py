@@ -58,7 +58,9 @@ SEEDS = Interval(0, 2**32)
 
 
 def defaults(head: type) -> dict[str, Any]:
-    """The parameters of a head class with their defaults, in the order of its signature."""
+    """The parameters of a head class with their defaults, in the order of its signature; or those that it knows of."""
+    if known := vars(head).get("known"):
+        return dict(known)
     parameters = list(inspect.signature(head.__init__).parameters.values())[1:]  # type: ignore[misc]
     return {parameter.name: parameter.default for parameter in parameters}
 

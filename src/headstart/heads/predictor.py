@@ -11,6 +11,7 @@
       n_features  D
       fitted      what else fitting found: n_iter, converged, best_epoch, ...
       digest      BLAKE2b-128 of head.safetensors, in hex
+      files       the same of what is kept beside it, by name: head.skops of an estimator of scikit-learn
 
 Nothing is pickled, and nothing that is read can run.
 """
@@ -136,7 +137,14 @@ def save_head(head: Head, folder: Path) -> None:
         "fitted": {name.rstrip("_"): _fitted(getattr(head, name)) for name in head.fitted},
         "digest": blake2b(content, digest_size=16).hexdigest(),
     }
+    files = head.files()
+    if files:
+        description["files"] = {
+            name: blake2b(part, digest_size=16).hexdigest() for name, part in files.items()
+        }
     write_durably(folder / TENSORS_FILE, content)
+    for name, part in files.items():
+        write_durably(folder / name, part)
     write_json(folder / JSON_FILE, description)
 
 
@@ -165,6 +173,7 @@ def load_head(folder: Path) -> Head:
     shapes = head.shapes(tensors, 0 if classes is None else len(classes), description["n_features"])
     _check_tensors(tensors, shapes, head.integers, folder / TENSORS_FILE)
     loaded: Head = head.restore(classes, tensors)
+    head.read_files(folder, description["files"])
     return loaded
 
 
@@ -182,9 +191,10 @@ def _read_description(path: Path) -> dict[str, Any]:
             "use the version that wrote it, or fit the head again"
         )
     content.setdefault("task", "single")  # as heads were before they could do anything else
+    content.setdefault("files", {})
     types: dict[str, Any] = {
         "kind": str, "task": str, "params": dict, "classes": dict, "n_features": int, "fitted": dict,
-        "digest": str,
+        "digest": str, "files": dict,
     }  # fmt: skip
     if not open_task(content["task"]).has_names:
         types["classes"] = NoneType
@@ -261,7 +271,9 @@ def _class_values(classes: NDArray[Any]) -> list[Json]:
 def _fitted(value: Any) -> Json:
     """What fitting found, as a JSON value."""
     if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
+        return _fitted(value.tolist())
+    if isinstance(value, float) and not np.isfinite(value):
+        return None  # such as what one training sample alone says of a parameter
     if isinstance(value, Mapping):
         return {str(name): _fitted(part) for name, part in value.items()}
     return [_fitted(part) for part in value] if isinstance(value, list | tuple) else value

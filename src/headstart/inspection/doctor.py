@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from headstart.cache.space import Space
     from headstart.contracts import Progress, Source
     from headstart.extraction.samples import Samples
-    from headstart.types import Json
+    from headstart.types import Features, Json
 
 TOLERANCE = {"fp32": 1e-3, "bf16": 0.1, "fp16": 0.02, "int8": 0.3}
 """Largest error, as a share of the vector's largest value, of a row that belongs: ten times and more what
@@ -189,9 +189,9 @@ class _Doctor:
         if not live:
             raise DataError(f"none of the {len(rows):,} samples could be recomputed; the first: {failed[0]}")
         recipe, rows = space.recipe.entries, np.array(list(live))
-        now = np.array(list(live.values()), dtype=np.float64)
-        kept = space.gather(self.samples.keys[rows]).values.astype(np.float64)
-        cosine, error = cosines_of(now, kept), errors_of(now, kept)
+        now = [np.asarray(vectors, dtype=np.float64) for vectors in live.values()]
+        kept = _by_sample(space.gather(self.samples.keys[rows]))
+        cosine, error = np.array([_compared(*pair) for pair in zip(now, kept, strict=True)]).T
         now_view = None if view is None else view.entry
         made = make_recipe(opened.info, recipe["tap"], recipe["compute"], recipe["stored"], now_view)
         return Examination(
@@ -234,7 +234,7 @@ class _Doctor:
     def _recompute(
         self, rows: NDArray[np.int64], space: Space, view: View | None, opened: OpenedBackbone
     ) -> tuple[dict[int, NDArray[Any]], list[str]]:
-        """The live feature of each row, and what went wrong with the others."""
+        """The live feature of each row, (T, D), and what went wrong with the others."""
         plan = plan_rows(self.source, self.samples, [space], rows, view)
         model = load_model(opened, self.config.device, plan.precision)
         self.progress.begin("recomputing", len(rows))
@@ -242,17 +242,21 @@ class _Doctor:
             [vectors], failures = compute_rows(plan, model, self.progress, self.config.batch_size)
         finally:
             self.progress.end()
-        live = {int(rows[position]): vector for position, (vector,) in vectors.items()}
+        live = {int(rows[position]): found for position, found in vectors.items()}
         return live, [f"{self._id(rows[f.position])}: {f.reason}" for f in failures]
 
     def _strangers(
-        self, rows: NDArray[np.int64], kept: NDArray[Any], now: NDArray[Any], bound: float
+        self,
+        rows: NDArray[np.int64],
+        kept: Sequence[NDArray[Any]],
+        now: Sequence[NDArray[Any]],
+        bound: float,
     ) -> tuple[MismatchedRow, ...]:
         """The rows that are off by more than the bound, each with the other sample whose feature it is."""
-        cosine, error = cosines_of(now, kept), errors_of(now, kept)
+        cosine, error = np.array([_compared(*pair) for pair in zip(now, kept, strict=True)]).T
         found = []
         for place in np.flatnonzero(error > bound).tolist():
-            errors = errors_of(now, np.broadcast_to(kept[place], now.shape))
+            errors = np.array([_compared(other, kept[place])[1] for other in now])
             nearest = int(errors.argmin())
             like = self._id(rows[nearest]) if nearest != place and errors[nearest] <= bound else None
             found.append(
@@ -262,3 +266,19 @@ class _Doctor:
 
     def _id(self, row: np.int64) -> str:
         return str(self.samples.table.column("id")[int(row)].as_py())
+
+
+def _by_sample(features: Features) -> list[NDArray[Any]]:
+    """What is kept of each sample, (T, D): one vector, or one for each token."""
+    values = features.values.astype(np.float64)
+    if features.offsets is None:
+        return list(values[:, None])
+    return np.split(values, features.offsets[1:-1])
+
+
+def _compared(now: NDArray[Any], kept: NDArray[Any]) -> tuple[float, float]:
+    """Cosine and error of all vectors of a sample as one; of other numbers of tokens nothing is alike."""
+    if now.shape != kept.shape:
+        return 0.0, 1.0
+    pair = now.reshape(1, -1), kept.reshape(1, -1)
+    return float(cosines_of(*pair)[0]), float(errors_of(*pair)[0])

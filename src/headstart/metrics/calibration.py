@@ -13,6 +13,8 @@ from headstart.metrics.counts import Floats, ratio
 BINS = 15
 LOG_BOUNDS = (-10.0, 10.0)
 """Of the logarithm of a temperature."""
+FLAT = 1e-6
+"""A loss so much larger than another is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,22 +66,52 @@ def fit_temperature(logits: NDArray[Any], codes: NDArray[Any]) -> float:
     Returns
     -------
     float
-        In [4.5e-5, 2.2e4]; 1 where there is nothing to fit on, or no row is wrong.
+        1 where there is nothing to fit on, no row is wrong, or nothing between the bounds fits best, see
+        `why_uncalibrated`.
     """
+    return _fit(logits, codes)[0]
+
+
+def why_uncalibrated(logits: NDArray[Any], codes: NDArray[Any]) -> str | None:
+    """Why the temperature of the same was left at 1; None if it was fitted.
+
+    Examples
+    --------
+    >>> why_uncalibrated(np.array([[2.0, 0.0], [0.0, 2.0]]), np.array([0, 1]))
+    'none of the 2 validation samples is predicted wrongly, so that nothing says how sure the head may be'
+    """
+    return _fit(logits, codes)[1]
+
+
+def _fit(logits: NDArray[Any], codes: NDArray[Any]) -> tuple[float, str | None]:
     from scipy.optimize import minimize_scalar
 
     logits, codes = np.asarray(logits, dtype=np.float64), np.asarray(codes)
     if codes.ndim == 1:
         logits, codes = logits[codes >= 0], codes[codes >= 0]
+    if logits.size == 0:
+        return 1.0, "there are no validation samples to fit it on"
     # Where no row is wrong, the likeliest temperature is 0: the first mistake on other data would then
     # be a mistake with certainty.
-    if logits.size == 0 or _all_right(logits, codes):
-        return 1.0
-    loss = _softmax_loss if logits.ndim == 2 and codes.ndim == 1 else _sigmoid_loss
-    found = minimize_scalar(
-        lambda log_t: loss(logits * np.exp(-log_t), codes), bounds=LOG_BOUNDS, options={"xatol": 1e-9}
-    )
-    return float(np.exp(found.x))
+    if _all_right(logits, codes):
+        return 1.0, (
+            f"none of the {len(logits):,} validation samples is predicted wrongly, so that nothing says how sure the "
+            "head may be"
+        )
+    loss_of = _softmax_loss if logits.ndim == 2 and codes.ndim == 1 else _sigmoid_loss
+
+    def loss(log_t: float) -> float:
+        return loss_of(logits * np.exp(-log_t), codes)
+
+    found = minimize_scalar(loss, bounds=LOG_BOUNDS, options={"xatol": 1e-9})
+    # Far out the loss is flat, and the search ends anywhere on it.
+    for bound, said in zip(LOG_BOUNDS, ("as sure as can be", "know nothing"), strict=True):
+        if loss(bound) <= float(found.fun) + FLAT:
+            return 1.0, (
+                f"the temperature that fits the {len(logits):,} validation samples best lies at its bound: the head "
+                f"would {said}"
+            )
+    return float(np.exp(found.x)), None
 
 
 def probabilities_at(logits: NDArray[Any], temperature: float = 1.0, multi: bool = False) -> NDArray[Any]:

@@ -20,8 +20,9 @@ from headstart.metrics.counts import (
     numbers,
     precision_recall_f1,
 )
-from headstart.metrics.ranking import ranking_figures, ranking_intervals
-from headstart.metrics.resampling import RESAMPLES, Draws, percentile_intervals, weights_of
+from headstart.metrics.intervals import Evidence, class_intervals, effective_size
+from headstart.metrics.ranking import ranking_figures, resampled_ranking
+from headstart.metrics.resampling import RESAMPLES, Draws, resampled_figures, weights_of
 from headstart.types import Judged
 
 if TYPE_CHECKING:
@@ -87,15 +88,34 @@ def evaluate_multi(
                 "support": int(counts.support[label]),
                 "roc_auc": number(roc_auc[label]),
                 "average_precision": number(average_precision[label]),
+                "intervals": class_intervals(counts, label),
             }
             for label, name in enumerate(names)
         },
     }
     if resamples:
-        resampled = _resampler(truth, said, by_sample)
-        report["intervals"] = percentile_intervals(len(truth), resampled, resamples, seed)
-        report["intervals"] |= ranking_intervals(truth, probabilities, resamples, seed, micro=True)
+        resampled = resampled_figures(len(truth), _resampler(truth, said, by_sample), resamples, seed)
+        resampled |= resampled_ranking(truth, probabilities, resamples, seed, micro=True)
+        report |= evidence_of(truth, said).report(report, resampled)
     return report
+
+
+def evidence_of(truth: NDArray[np.bool_], said: NDArray[np.bool_]) -> Evidence:
+    """What the figures of labels (N, L) and predictions (N, L) rest on."""
+    n, positives = len(truth), truth.sum(axis=0)
+    n_right = int((truth == said).all(axis=1).sum())
+    by_label, any_label = effective_size(positives), float(truth.any(axis=1).sum())
+    some = positives[(positives > 0) & (positives < n)]
+    scored = effective_size(np.minimum(some, n - some))
+    names = ("precision", "recall", "f1")
+    sizes = {
+        **{f"macro_{name}": by_label for name in names},
+        **{f"{kind}_{name}": any_label for name in names for kind in ("micro", "weighted")},
+        "average_precision": effective_size(some),
+        "roc_auc": scored,
+        "micro_average_precision": any_label,
+    }
+    return Evidence(n, min(n_right, n - n_right), {"accuracy": (n_right, n)}, sizes)
 
 
 def _by_sample(
@@ -151,4 +171,4 @@ def judge_labels(truth: NDArray[np.bool_], probabilities: NDArray[Any]) -> Judge
         return {name: found[name] for name in ("accuracy", "macro_f1", "micro_f1", "log_loss")}
 
     plain = {name: float(value[0]) for name, value in figures(np.arange(len(truth))[None]).items()}
-    return Judged(plain, figures, is_right)
+    return Judged(plain, figures, is_right, evidence_of(truth, said))

@@ -9,11 +9,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.metrics.intervals import FEWEST_SAMPLES, expanded_interval, paired_interval
 from headstart.metrics.resampling import RESAMPLES, Draws, interval_of, resampled_figures
 from headstart.types import Judged
 
 MOST_EXACT = 1000
 """Up to so many samples that one alone has right, McNemar's test is computed in whole numbers."""
+ACCURACY = "accuracy"
+FEWEST_DIFFERING = 5
+"""Samples that one of two runs alone has right; resamples of fewer say nothing of the difference of other figures."""
 SIGNIFICANT = 0.05
 """Below it a p-value counts."""
 
@@ -24,7 +28,7 @@ class Difference:
 
     value: float
     interval: list[float] | None
-    """[low, high], 95 %; None if it could be computed on no resample."""
+    """[low, high], 95 %; None where the samples cannot say."""
 
     @property
     def leaves_out_zero(self) -> bool:
@@ -63,7 +67,7 @@ class Paired:
     def __init__(
         self, judged: Mapping[str, Judged], n: int, resamples: int = RESAMPLES, seed: int = 0
     ) -> None:
-        self.judged = judged
+        self.judged, self.n = judged, n
 
         def figures(draws: Draws) -> dict[tuple[str, str], NDArray[np.float64]]:
             return {
@@ -75,13 +79,42 @@ class Paired:
         self._values = resampled_figures(n, figures, resamples, seed)
 
     def intervals(self, run: str) -> dict[str, list[float] | None]:
-        """The 95 % interval of each figure that has one."""
-        return {name: interval_of(values) for (of, name), values in self._values.items() if of == run}
+        """The 95 % interval of each figure; None where the samples cannot say, see `reasons`."""
+        judged = self.judged[run]
+        own = {name: values for (of, name), values in self._values.items() if of == run}
+        if judged.evidence is None:
+            return {name: interval_of(values) for name, values in own.items()}
+        return {
+            name: judged.evidence.interval(name, judged.figures.get(name), values)
+            for name, values in own.items()
+        }
+
+    def reason(self, run: str, figure: str) -> str | None:
+        """Why a figure of a run has no interval; None if it may have one."""
+        evidence = self.judged[run].evidence
+        return None if evidence is None else evidence.reason(figure)
 
     def difference(self, run: str, other: str, figure: str) -> Difference:
-        """A run's figure minus another's, with the interval of the difference on the same resamples."""
+        """A run's figure minus another's, with the interval of the difference; see `_interval`."""
         value = self.judged[run].figures[figure] - self.judged[other].figures[figure]
-        return Difference(value, interval_of(self._values[run, figure] - self._values[other, figure]))
+        return Difference(value, self._interval(run, other, figure))
+
+    def _interval(self, run: str, other: str, figure: str) -> list[float] | None:
+        """Of accuracy Newcombe's, of others on the same resamples; None where the samples cannot say.
+
+        That is of fewer than ten samples, of fewer than five on which the runs differ, and of a figure that has no
+        interval in one of the runs.
+        """
+        mine, others = self.judged[run].is_right, self.judged[other].is_right
+        if mine is not None and others is not None:
+            only_this, only_other = int((mine & ~others).sum()), int((others & ~mine).sum())
+            if figure == ACCURACY:
+                return paired_interval(int((mine & others).sum()), only_this, only_other, self.n)
+            if only_this + only_other < FEWEST_DIFFERING:
+                return None
+        if self.n < FEWEST_SAMPLES or any(self.reason(each, figure) for each in (run, other)):
+            return None
+        return expanded_interval(self._values[run, figure] - self._values[other, figure], self.n)
 
     def versus(self, run: str, other: str) -> Versus:
         """Everything that two runs differ by."""

@@ -12,9 +12,7 @@ from headstart.metrics.counts import Floats, ratio
 from headstart.metrics.resampling import (
     FEWEST_RESAMPLES,
     RESAMPLES,
-    Interval,
     draws_of,
-    interval_of,
     weights_of,
 )
 
@@ -110,19 +108,19 @@ def weighted_ranking_figures(
         return roc_auc, (hits * precision).sum(axis=1) / n_hits
 
 
-def ranking_intervals(
+def resampled_ranking(
     is_positive: NDArray[np.bool_],
     scores: NDArray[np.floating],
     resamples: int = RESAMPLES,
     seed: int = 0,
     micro: bool = False,
-) -> dict[str, Interval]:
-    """The 95 % percentile intervals of mean ROC-AUC and mean average precision over the columns (N, K).
+) -> dict[str, Floats]:
+    """Mean ROC-AUC and mean average precision over the columns (N, K) on resamples, (B,) each.
 
     The resamples are the first of those that the other figures see; there are fewer of them where samples or
-    columns are many. Means are over the columns that can be scored in a resample, an interval is None where no
-    resample can be, and there is none where so few resamples were affordable that it would say nothing. ``micro``
-    adds those of all columns taken as one.
+    columns are many. Means are over the columns that can be scored in a resample, NaN where none can be, and there is
+    nothing where so few resamples were affordable that they would say nothing. ``micro`` adds those of all columns
+    taken as one.
     """
     n, k = scores.shape
     cost = min(n * n, SORTED_COST * n * k) + (SORTED_COST * n * k if micro else 0)
@@ -131,12 +129,10 @@ def ranking_intervals(
         return {}
     weights = np.concatenate([weights_of(draws) for draws in draws_of(n, affordable, seed)])
     figures = _means(is_positive, scores, weights.astype(np.float32), n < SORTED_COST * k)
-    found = {name: interval_of(values) for name, values in figures.items()}
     if micro:
         pair = weighted_ranking_figures(is_positive.ravel(), scores.ravel(), np.repeat(weights, k, axis=1))
-        names = ("micro_roc_auc", "micro_average_precision")
-        found |= {name: interval_of(values) for name, values in zip(names, pair, strict=True)}
-    return found
+        figures |= dict(zip(("micro_roc_auc", "micro_average_precision"), pair, strict=True))
+    return figures
 
 
 def _means(

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from headstart.errors import DataError
 from headstart.metrics.counts import Floats, check_outputs, numbers
-from headstart.metrics.resampling import RESAMPLES, Draws, percentile_intervals, weights_of
+from headstart.metrics.intervals import Evidence
+from headstart.metrics.resampling import RESAMPLES, Draws, resampled_figures, weights_of
 from headstart.types import Judged
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ def evaluate_regression(
     dict
         Ready for JSON; None for what cannot be computed (R² and correlations of a constant).
         ``n``, ``r2``, ``mae``, ``rmse``, ``pearson`` and ``spearman``; ``intervals`` for all but
-        ``spearman`` (ranks change with every resample).
+        ``spearman`` (ranks change with every resample); None where the samples are too few, and why in
+        ``no_interval``.
 
     Raises
     ------
@@ -56,7 +58,8 @@ def evaluate_regression(
         def resampled(draws: Draws) -> dict[str, Floats]:
             return _figures(weights_of(draws) @ moments / len(moments))
 
-        report["intervals"] = percentile_intervals(len(truth), resampled, resamples, seed)
+        drawn = resampled_figures(len(truth), resampled, resamples, seed)
+        report |= Evidence(len(truth)).report(report, drawn)
     return report
 
 
@@ -69,7 +72,11 @@ def judge_numbers(truth: NDArray[Any], said: NDArray[Any]) -> Judged:
         return {name: found[name] for name in ("mae", "rmse", "r2")}
 
     plain = {name: float(value) for name, value in figures(moments.mean(axis=0)).items()}
-    return Judged(plain, lambda draws: figures(weights_of(draws) @ moments / len(moments)))
+    return Judged(
+        plain,
+        lambda draws: figures(weights_of(draws) @ moments / len(moments)),
+        evidence=Evidence(len(moments)),
+    )
 
 
 def _moments(truth: Floats, said: Floats) -> Floats:

@@ -21,8 +21,9 @@ from headstart.metrics.counts import (
     precision_recall_f1,
     single_figures,
 )
-from headstart.metrics.ranking import ranking_figures, ranking_intervals, weighted_ranking_figures
-from headstart.metrics.resampling import RESAMPLES, Draws, counts_of, percentile_intervals, weights_of
+from headstart.metrics.intervals import Evidence, class_intervals, effective_size
+from headstart.metrics.ranking import ranking_figures, resampled_ranking, weighted_ranking_figures
+from headstart.metrics.resampling import RESAMPLES, Draws, counts_of, resampled_figures, weights_of
 from headstart.types import Judged
 
 if TYPE_CHECKING:
@@ -109,9 +110,10 @@ def evaluate_single(
         ``precision``, ``recall`` and ``f1``; ``mcc``; ``roc_auc`` and ``average_precision`` (two
         classes: of the second; more: the mean over the classes that occur); ``log_loss``,
         ``brier`` (two classes: in [0, 1]; more: in [0, 2]), ``ece`` (15 bins); ``per_class``
-        {name: {precision, recall, f1, support, roc_auc, average_precision}}; ``confusion``;
-        ``intervals`` {name: [low, high]}, for all of these but ``ece`` (resampling alone makes it
-        larger), and those of many classes in very many samples, see `ranking_intervals`.
+        {name: {precision, recall, f1, support, roc_auc, average_precision, intervals}}, with
+        intervals of precision and recall; ``confusion``; ``intervals`` {name: [low, high]}, for all of
+        these but ``ece`` (resampling alone makes it larger), and those of many classes in very many
+        samples, see `resampled_ranking`; None where the samples cannot say, and why in ``no_interval``.
 
     Raises
     ------
@@ -122,8 +124,10 @@ def evaluate_single(
     --------
     >>> p = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
     >>> report = evaluate_single(np.array(["cat", "dog", "dog"]), p, ["cat", "dog"], ["cat", "dog"])
-    >>> report["accuracy"], report["roc_auc"], report["intervals"]["accuracy"]
-    (0.6666666666666666, 1.0, [0.0, 1.0])
+    >>> report["accuracy"], report["roc_auc"], [round(end, 3) for end in report["intervals"]["accuracy"]]
+    (0.6666666666666666, 1.0, [0.094, 0.992])
+    >>> report["no_interval"]["macro_f1"]
+    '3 samples are too few; it takes 10'
     """
     y_pred = np.asarray(classes, dtype=np.str_)[probabilities.argmax(axis=1)]
     outcome = Outcome.of(y_true, y_pred, [*names, *classes])
@@ -156,11 +160,43 @@ def evaluate_single(
                 **_resampled_means(by_sample, own, probabilities, draws),
             }
 
-        intervals = percentile_intervals(len(outcome.true), figures, resamples, seed)
+        resampled = resampled_figures(len(outcome.true), figures, resamples, seed)
         if len(classes) != 2:
-            intervals |= ranking_intervals(truth, probabilities, resamples, seed)
-        report["intervals"] = intervals
+            resampled |= resampled_ranking(truth, probabilities, resamples, seed)
+        top5 = by_sample.get("top5_accuracy")
+        report |= evidence_of(outcome, None if top5 is None else int(top5.sum()), truth).report(
+            report, resampled
+        )
     return report
+
+
+def evidence_of(
+    outcome: Outcome, n_top5: int | None = None, truth: NDArray[np.bool_] | None = None
+) -> Evidence:
+    """What the figures of an outcome rest on; ``n_top5`` samples have their class among the first five.
+
+    ``truth`` (N, C) says where each class that was scored is true.
+    """
+    n, counts = len(outcome.true), outcome.counts
+    n_right = int(counts.hits.sum())
+    # Of samples with one class these are accuracy by other names.
+    names = ("accuracy", "micro_precision", "micro_recall", "micro_f1", "weighted_recall")
+    proportions = dict.fromkeys(names, (n_right, n))
+    if n_top5 is not None:
+        proportions["top5_accuracy"] = (n_top5, n)
+    occurring = counts.occurring
+    by_class = effective_size(counts.support[occurring])
+    sizes = dict.fromkeys(("macro_recall", "macro_f1", "mcc"), by_class)
+    sizes["macro_precision"] = min(by_class, effective_size(counts.predicted[occurring]))
+    sizes["balanced_accuracy"] = effective_size(counts.support[counts.support > 0])
+    if truth is not None:
+        positives = truth.sum(axis=0)[
+            1 if truth.shape[1] == 2 else 0 :
+        ]  # of two classes the second is scored
+        positives = positives[(positives > 0) & (positives < n)]
+        sizes["average_precision"] = effective_size(positives)
+        sizes["roc_auc"] = effective_size(np.minimum(positives, n - positives))
+    return Evidence(n, min(n_right, n - n_right), proportions, sizes)
 
 
 def _check(probabilities: NDArray[Any], n: int) -> None:
@@ -220,6 +256,7 @@ def _per_class(
             "support": int(counts.support[code]),
             "roc_auc": number(roc_auc[columns[code]]) if columns[code] >= 0 else None,
             "average_precision": number(average_precision[columns[code]]) if columns[code] >= 0 else None,
+            "intervals": class_intervals(counts, code),
         }
         for code, label in enumerate(labels)
     }
@@ -256,4 +293,5 @@ def judge_classes(
         {name: float(value) for name, value in plain.items()},
         lambda draws: figures(outcome.resampled(draws), losses[draws].mean(axis=1)),
         is_right,
+        evidence_of(outcome),
     )

@@ -8,6 +8,7 @@ from headstart.plots.curves import history_plot, learning_curve_plot, sweep_plot
 from headstart.plots.plot import Plot
 from headstart.plots.scatter import cost_plot, prediction_plot, scatter_plot
 from headstart.plots.style import shorten
+from headstart.plots.trials import trials_plot
 
 __all__ = [
     "Plot",
@@ -24,4 +25,5 @@ __all__ = [
     "scatter_plot",
     "shorten",
     "sweep_plot",
+    "trials_plot",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,7 +40,8 @@ TINTS = ("#dbeafe", *SHADES[1:])
 def history_plot(history: Sequence[Mapping[str, Json]], title: str = "Training") -> Any:
     """Losses, metrics and the learning rate of each epoch.
 
-    A record per epoch has ``epoch``, ``lr``, and ``train_<name>`` and ``validation_<name>`` for each loss and metric;
+    A record per epoch has ``epoch`` (or ``number``, if it is one of several phases, which lines part: the epochs of all
+    of them are counted on), ``lr``, and ``train_<name>`` and ``validation_<name>`` for each loss and metric;
     None where there is no value. There is a panel for each name, its best validation value marked (the least of a
     name that ends in loss or error, else the greatest), the learning rate last.
     """
@@ -51,12 +53,24 @@ def history_plot(history: Sequence[Mapping[str, Json]], title: str = "Training")
         axes = add_axes(figure, 0.75 + 3.9 * place, 0.55, 3.25, 2.2)
         keys = ["lr"] if name == "lr" else [f"{side}_{name}" for side in SIDES]
         drawn = [key for key in keys if _curve(axes, history, key)]
+        for first in _phase_starts(history):
+            axes.axvline(first - 0.5, color=FAINT, linewidth=1.0, linestyle=(0, (4, 4)), zorder=0)
         label_axes(axes, "epoch", title="learning rate" if name == "lr" else name.replace("_", " "))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.margins(y=0.15)
         if len(drawn) > 1:
             add_legend(axes)
     return figure
+
+
+def _at(record: Mapping[str, Json]) -> float:
+    """Where an epoch stands: over all phases, each of which counts its own from 1."""
+    return float(record.get("number") or record["epoch"])
+
+
+def _phase_starts(history: Sequence[Mapping[str, Json]]) -> list[float]:
+    """Where each phase but the first begins."""
+    return [_at(later) for earlier, later in pairwise(history) if earlier.get("phase") != later.get("phase")]
 
 
 def _panels(history: Sequence[Mapping[str, Json]]) -> list[str]:
@@ -71,7 +85,7 @@ def _panels(history: Sequence[Mapping[str, Json]]) -> list[str]:
 
 def _curve(axes: Any, history: Sequence[Mapping[str, Json]], key: str) -> bool:
     """One line over the epochs, its best validation value marked; False if it has no point."""
-    points = [(record["epoch"], record[key]) for record in history if record.get(key) is not None]
+    points = [(_at(record), record[key]) for record in history if record.get(key) is not None]
     if not points:
         return False
     epochs, values = (np.array(column, dtype=np.float64) for column in zip(*points, strict=True))

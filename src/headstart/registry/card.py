@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from headstart.columns import with_interval
 from headstart.tasks import open_task
 
 if TYPE_CHECKING:
@@ -122,15 +123,26 @@ def _metrics_table(metrics: Mapping[str, Json]) -> str:
         for split, values in metrics.items()
     ]
     has_intervals = any("intervals" in values for values in metrics.values())
-    note = "\n\nIn brackets: 95 % intervals by bootstrap." if has_intervals else ""
+    note = ""
+    if has_intervals:
+        note = "\n\nIn brackets: 95 % intervals, of shares of samples exact ones, of others by bootstrap."
+    for split, values in metrics.items():
+        for reason, titles in _without_interval(values, names).items():
+            note += f" None of {', '.join(titles)} on {split}: {reason}."
     return _table(["split", "samples", *(COLUMNS[name] for name in names)], rows) + note
 
 
 def _figure(values: Mapping[str, Json], name: str) -> str:
-    value, interval = values.get(name), values.get("intervals", {}).get(name)
-    if value is None:
-        return ""
-    return f"{value:.4f}" + (f" [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else "")
+    return "" if values.get(name) is None else with_interval(values, name)
+
+
+def _without_interval(values: Mapping[str, Json], names: Sequence[str]) -> dict[str, list[str]]:
+    """Why figures that are shown have no interval: by reason their titles."""
+    why: dict[str, list[str]] = {}
+    for name in names:
+        if name in values.get("no_interval", {}) and values.get(name) is not None:
+            why.setdefault(values["no_interval"][name], []).append(COLUMNS[name])
+    return why
 
 
 def _mistakes(errors: Mapping[str, Json]) -> str:
@@ -179,7 +191,9 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(["| " + " | ".join(header) + " |", *lines])
 
 
-def _cell(text: str) -> str:
+def _cell(given: str | Sequence[str]) -> str:
+    """A text, or several names, in one cell of a table."""
+    text = given if isinstance(given, str) else ", ".join(given) or "(none)"
     return text.replace("|", "\\|").replace("\n", " ")
 
 

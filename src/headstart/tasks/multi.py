@@ -241,7 +241,29 @@ class MultiTask:
         return float(2 * (said & true).sum() / max(said.sum() + true.sum(), 1))
 
     def mistakes(self, said: Predictions, n: int) -> list[dict[str, Json]] | None:
-        return None
+        """The samples with the label that is wrong most confidently, the worst first; which label, and how sure."""
+        assert said.table is not None
+        sureness = np.where((said.outputs > LIKELY) != (said.true > 0), np.abs(said.outputs - LIKELY), -1.0)
+        worst = sureness.max(axis=1)
+        order = np.lexsort((-(sureness >= 0).sum(axis=1), -worst))  # of equals those with more wrong labels
+        rows = [int(row) for row in order[:n] if worst[row] >= 0]
+        table = said.table.select(["id"]).take(pa.array(rows, pa.int64()))
+        names = list(said.names)
+        labels, predictions = (
+            lists_of(applies[rows], names).to_pylist() for applies in (said.true > 0, said.outputs > LIKELY)
+        )
+        return [
+            {
+                "id": name,
+                "label": label,
+                "prediction": prediction,
+                "wrong": [names[place] for place in np.flatnonzero(sureness[row] >= 0)],
+                "confidence": float(LIKELY + worst[row]),
+            }
+            for name, row, label, prediction in zip(
+                table.column("id").to_pylist(), rows, labels, predictions, strict=True
+            )
+        ]
 
     def is_right(self, said: Predictions) -> NDArray[np.bool_] | None:
         """Where all labels are."""

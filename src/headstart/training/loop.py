@@ -200,13 +200,15 @@ class Loop:
         monitor = GradientMonitor(self._trainee)
         run = self._lbfgs_epoch if self._settings.optimizer == "lbfgs" else self._descend
         losses, rates = run(monitor)
+        train_accuracy = self._trainee.train_accuracy()
         found = self._within_memory(self._trainee.evaluate)
         diverged = []
         for place, watched in enumerate(monitor.report()):
             validation_loss, accuracy = found[place]
             record = {
                 "epoch": self._epoch, "train_loss": losses[place], "validation_loss": validation_loss,
-                "validation_accuracy": accuracy, "lr": rates[place], **watched,
+                "train_accuracy": train_accuracy[place], "validation_accuracy": accuracy, "lr": rates[place],
+                **watched,
             }  # fmt: skip
             diverged.append(not math.isfinite(losses[place]))
             if diverged[place]:

@@ -19,7 +19,7 @@ from headstart.training.checkpoint import Checkpoint
 from headstart.training.examples import Examples, Inputs, Stream, batches_of, generator_of, mixing
 from headstart.training.loop import Loop, TrainingResult
 from headstart.training.settings import Settings
-from headstart.training.trainee import Group, Objective, Step, Trainee
+from headstart.training.trainee import Group, Objective, RightCounter, Step, Trainee
 
 VALIDATION_LOGITS = 1 << 17
 """Rows times members that are evaluated at once."""
@@ -49,7 +49,7 @@ class HeadStack(Trainee):
         self.seed = streams[0].seed
         self.is_stacked = network.is_stacked
         self.n_steps = -(-self.n_samples // settings.batch_size)
-        self._epoch = 0
+        self._epoch, self._right = 0, RightCounter()
 
     @property
     def n_members(self) -> int:
@@ -83,7 +83,7 @@ class HeadStack(Trainee):
 
     def begin(self, epoch: int) -> None:
         """See `Trainee`."""
-        self._epoch = epoch
+        self._epoch, self._right = epoch, RightCounter()
         streams, counts = self._going()
         self.seed = streams[0].seed
         for stream in streams:
@@ -112,7 +112,9 @@ class HeadStack(Trainee):
         taken = [stream.examples.take(own, True) for stream, own in zip(streams, rows, strict=True)]
         targets = [stream.examples.targets[own] for stream, own in zip(streams, rows, strict=True)]
         if mixes is None:
-            return self._mean_losses(self._network.logits(side_by_side(taken, counts)), targets, counts)
+            logits = self._network.logits(side_by_side(taken, counts))
+            self._right.add(self._objective.right(logits.detach(), repeated(targets, counts)))
+            return self._mean_losses(logits, targets, counts)
         inputs = [mixed(own, *mix) for own, mix in zip(taken, mixes, strict=True)]
         others = [own[partners] for own, (partners, _) in zip(targets, mixes, strict=True)]
         logits = self._network.logits(side_by_side(inputs, counts))
@@ -123,6 +125,10 @@ class HeadStack(Trainee):
 
     def _mean_losses(self, logits: Tensor, targets: Sequence[Tensor], counts: Sequence[int]) -> Tensor:
         return self._objective.losses(logits, repeated(targets, counts)).mean(dim=0)
+
+    def train_accuracy(self) -> list[float | None]:
+        """See `Trainee`; unknown of mixed samples."""
+        return self._right.shares(self.n_members)
 
     def loss_of_all(self) -> Tensor:
         """See `Trainee`."""

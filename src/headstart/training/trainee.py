@@ -87,6 +87,10 @@ class Trainee:
         """Mean loss and accuracy of each member on validation samples, in eval mode; None where there is none."""
         raise NotImplementedError
 
+    def train_accuracy(self) -> list[float | None]:
+        """The share of the epoch's training samples that each member had right before their step; None: unknown."""
+        return [None] * self.n_members
+
     def halve(self) -> bool:
         """Let fewer samples through at once, where memory did not suffice; False if that cannot be."""
         return False
@@ -97,6 +101,28 @@ class Trainee:
     def about(self) -> Mapping[str, Any]:
         """What callbacks are told of the first member before it begins."""
         return {}
+
+
+class RightCounter:
+    """How many training samples were right in an epoch, as they went through; read from the device at its end."""
+
+    def __init__(self) -> None:
+        self._right: Tensor | None = None
+        self._n = 0
+
+    @torch.no_grad()
+    def add(self, found: Tensor | None) -> None:
+        """Rows (B, M) that are right; None where none is right or wrong."""
+        if found is not None:
+            right = found.sum(dim=0)
+            self._right = right if self._right is None else self._right + right
+            self._n += len(found)
+
+    def shares(self, n_members: int) -> list[float | None]:
+        """Of each member; None if nothing was counted."""
+        if self._right is None:
+            return [None] * n_members
+        return [right / self._n for right in self._right.tolist()]
 
 
 @torch.no_grad()

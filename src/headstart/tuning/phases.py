@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.errors import DivergedError
+from headstart.errors import ConfigError, DivergedError
 from headstart.registry.machine import EnergyMeter, MemoryWatch
 from headstart.training.callbacks import Callbacks, Record
 from headstart.training.checkpoint import Checkpoint
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from headstart.contracts import Progress
     from headstart.fitting.data import Splits
     from headstart.tuning.strategies import Phase, Rules
+    from headstart.tuning.whole_model import WholeModel
     from headstart.types import Json
 
 
@@ -42,6 +43,7 @@ def train(
     """Put a network together and train it; what lies in ``state`` of the same training is taken up."""
     setup = TrainingSetup.open(config, features, raw, progress)
     phases = plan_phases(config, setup.model.depths.n_blocks)
+    check_read(setup.model, phases, config.strategy, str(setup.described["tap"]))
     rules = plan_rules(config, len(raw["train"]), str(setup.model.frozen.device), setup.needs_whole_steps)
     training = PhasedTraining(setup, phases, rules, state, progress)
     for line in training.describe(config.strategy):
@@ -49,6 +51,26 @@ def train(
     write_settings(state, config)
     training.run(callbacks)
     return training
+
+
+def check_read(model: WholeModel, phases: Sequence[Phase], strategy: str, tap: str) -> None:
+    """Refuse a phase that would train blocks of which none is read: the tap lies before them."""
+    total = model.depths.n_blocks
+    for phase in phases:
+        if not phase.n_blocks or _trains(model, phase.n_blocks):
+            continue
+        enough = next((n for n in range(phase.n_blocks + 1, total + 1) if _trains(model, n)), None)
+        remedy = "take full" if enough is None else f"train {enough} or more of its {total} blocks"
+        raise ConfigError(
+            f"{strategy} would train nothing but the head: {tap} is read before the last {phase.n_blocks} of {total} "
+            f"blocks; {remedy}, or choose another --tap"
+        )
+
+
+def _trains(model: WholeModel, n_blocks: int) -> bool:
+    """Whether a weight of the last blocks, so many, takes part in what the head reads."""
+    model.train_from(model.depths.n_blocks + 1 - n_blocks)
+    return any(parameter.requires_grad for parameter in model.backbone.parameters())
 
 
 @dataclass

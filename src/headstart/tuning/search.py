@@ -127,7 +127,7 @@ def search(
         raise ConfigError(f"all {len(tried)} trainings diverged; sweep over smaller learning rates")
     best = max(whole, key=lambda trial: trial.rank)
     rows, selected_by = [trial.to_json() for trial in tried], "accuracy on validation, then the loss"
-    return best, search_report(best.to_json(), rows, None, selected_by)
+    return best, search_report(best.to_json(), rows, None, selected_by, config.search)
 
 
 def _with(config: TuneConfig, params: Mapping[str, Any]) -> TuneConfig:

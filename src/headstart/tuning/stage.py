@@ -12,7 +12,7 @@ from headstart.config import ColumnConfig, ExtractConfig, FitConfig, TuneConfig
 from headstart.errors import ConfigError
 from headstart.extraction.stage import extract, set_name
 from headstart.fitting.data import check_train, read_splits
-from headstart.fitting.evaluation import calibrated, evaluate_splits
+from headstart.fitting.evaluation import calibrated, evaluate_splits, left_uncalibrated
 from headstart.fitting.report import FitOutcome
 from headstart.heads.predictor import Predictor
 from headstart.network import forbid_network
@@ -56,6 +56,7 @@ def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> Run:
         predictor, splits = Predictor(finished_head(training)), tuned_splits(training, raw)
         if config.calibrate:
             predictor = calibrated(predictor, splits["validation"])
+            more |= left_uncalibrated(predictor, splits["validation"], progress)
         evaluation = evaluate_splits(predictor, splits, config.seed)
         end = perf_counter()
         timings = {

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from headstart.errors import DataError
-from headstart.training.trainee import Group, Objective, Step, Trainee
+from headstart.training.trainee import Group, Objective, RightCounter, Step, Trainee
 from headstart.tuning.samples import EVALUATED_AT_ONCE, LABELS, RawSamples, Windows
 from headstart.tuning.strategies import Phase, Rules
 from headstart.tuning.whole_model import WholeModel
@@ -53,7 +53,7 @@ class WholeNetwork(Trainee):
         self._groups = [
             Group(group["names"], [group["weight_decay"]], group["lr"] / peak) for group in groups
         ]
-        self._epoch = 0
+        self._epoch, self._right = 0, RightCounter()
 
     @property
     def module(self) -> nn.Module:
@@ -73,6 +73,7 @@ class WholeNetwork(Trainee):
     def begin(self, epoch: int) -> None:
         """See `Trainee`."""
         self._epoch = self._train.epoch = epoch
+        self._right = RightCounter()
         self.model.train()
 
     def steps(self, first: int) -> Iterator[Step]:
@@ -101,6 +102,7 @@ class WholeNetwork(Trainee):
         inputs = {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
         targets = inputs.pop(LABELS)
         logits = self._logits(inputs)
+        self._right.add(self._on_device.right(logits.detach()[:, None].float(), targets))
         return self._on_device.losses(logits[:, None].float(), targets).sum(dim=0) / n_samples
 
     def _logits(self, inputs: dict[str, Tensor]) -> Tensor:
@@ -108,6 +110,10 @@ class WholeNetwork(Trainee):
         with torch.autocast(self.device.type, precision, enabled=precision is not None):
             logits: Tensor = self.model(inputs)
         return logits
+
+    def train_accuracy(self) -> list[float | None]:
+        """See `Trainee`."""
+        return self._right.shares(self.n_members)
 
     def evaluate(self) -> list[tuple[float | None, float | None]]:
         """See `Trainee`."""

@@ -55,17 +55,20 @@ class Depths:
         if hasattr(backbone, "group_matcher"):
             return cls(*depths_of(backbone))
         blocks = blocks_of(backbone) if blocks is None else blocks
-        names = {id(parameter): name for name, parameter in backbone.named_parameters()}
         inside = {
-            names[id(parameter)]: number
+            id(parameter): number
             for number, block in enumerate(blocks, 1)
             for parameter in block.parameters()
         }
-        depths, seen = {}, False
-        for name in names.values():
-            seen |= name in inside
+        depths: dict[str, int] = {}
+        of_tensor: dict[int, int] = {}
+        seen = False
+        # A weight that is tied (T5's embeddings) has several names, and one depth: that of its first.
+        for name, parameter in backbone.named_parameters(remove_duplicate=False):
+            seen |= id(parameter) in inside
             # What is registered behind the blocks runs behind them: closing norms and poolers.
-            depths[name] = inside.get(name, len(blocks) + 1 if seen else 0)
+            depth = inside.get(id(parameter), len(blocks) + 1 if seen else 0)
+            depths[name] = of_tensor.setdefault(id(parameter), depth)
         return cls(len(blocks), depths)
 
     def of_modules(self, backbone: nn.Module) -> dict[str, int]:

@@ -38,6 +38,8 @@ from headstart.errors import BackboneError, ConfigError, SampleError
 from headstart.types import AT_END, Activations, BackboneInfo, Positions
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
 
     from headstart.backbones.portable import BackboneSaver
@@ -95,18 +97,16 @@ class DualBackbone(HubPart):
         return FrozenDualModel(freeze(self._loaded[0], device, precision), sides)
 
     def tunable(self, tap: str) -> BackboneSaver:
-        """A folder as transformers keeps it, of the side that is read alone.
+        """A folder as transformers keeps it: of both sides where both are read, else of the one that is read alone."""
+        sides = self._sides
+        if len(sides) == 1:
+            self._drop_other_side(sides[0])
 
-        Raises `ConfigError` if both sides are read.
-        """
-        if len(self._sides) > 1:
-            raise ConfigError(
-                f"{self.spec} is read with image and text together, and fine-tuning trains one side: extract the "
-                "images or the texts alone"
-            )
-        [side] = self._sides
-        self._drop_other_side(side)
-        return self.saver(self._loaded[0], side.inputs.save, self._options)
+        def save_inputs(folder: Path) -> None:
+            for side in sides:
+                side.inputs.save(folder)
+
+        return self.saver(self._loaded[0], save_inputs, self._options)
 
     def portable(self, tap: str) -> Portable:
         """The side that is read as transformers makes it, with its image processor or its tokenizer.
