@@ -287,6 +287,25 @@ def test_a_data_set_of_torch_brings_its_labels_and_their_names() -> None:
         looked_at(Pictures(), "image", labels=LABELS)
 
 
+class Flipped(Pictures):
+    """Whose transform draws anew each time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._n_read = 0
+
+    def __getitem__(self, place: int) -> Any:
+        self._n_read += 1
+        return PIXELS[place, :, :: (-1) ** self._n_read], self.targets[place]
+
+
+def test_a_data_set_that_draws_its_images_anew_is_refused() -> None:
+    with pytest.raises(
+        ConfigError, match="item 0 is another each time it is read; leave out the random transform"
+    ):
+        looked_at(Flipped(), "image")
+
+
 def test_pairs_of_image_and_text_share_their_image() -> None:
     found = looked_at([(PICTURES[0], "a"), (PICTURES[0], "b"), (PICTURES[1], "c")], "image-text")
     groups = found.column("meta:group")

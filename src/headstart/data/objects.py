@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 HF = "datasets"
 TORCH = "torch.utils.data"
+READ_TWICE = 8
+"""Items of a data set, to see whether it draws."""
 
 
 @dataclass(frozen=True)
@@ -192,12 +194,33 @@ def _hold_dataset(data: Any) -> Held:
     if isinstance(first, tuple | list) and len(first) == 1:
         return HeldSamples(Picked(data, 0))
     place = sample_place(first)
+    items = Picked(data, place)
+    _check_repeats(items)
     if place is None:
-        return HeldSamples(Picked(data, None))
+        return HeldSamples(items)
     labels = _targets(data)
     if labels is None:
         labels = list(Picked(data, 1 - place))
-    return HeldSamples(Picked(data, place), labels, _classes(data))
+    return HeldSamples(items, labels, _classes(data))
+
+
+def _check_repeats(items: Sequence[Any]) -> None:
+    """Refuse a transform that draws: a sample would be another when it is computed than when it was looked at."""
+    for number in range(min(len(items), READ_TWICE)):
+        if _content(items[number]) != _content(items[number]):
+            raise ConfigError(
+                f"item {number} is another each time it is read; leave out the random transform (augmented views are "
+                "made by views=)"
+            )
+
+
+def _content(item: Any) -> Any:
+    """What two readings of an item have in common; None where that cannot be said."""
+    if is_picture(item):
+        return item.tobytes()
+    if is_array(item):
+        return as_array(item).tobytes()
+    return item if isinstance(item, str | bytes) else None
 
 
 def _targets(data: Any) -> list[Any] | None:

@@ -86,11 +86,8 @@ def extract(config: ExtractConfig, progress: Progress) -> ExtractionResult:
     start = perf_counter()
     if config.offline:
         forbid_network()
-    if not isinstance(config.data, str | os.PathLike):  # what can be read only once is read once
-        config = config.model_copy(update={"data": hold(config.data, config.layout)})
+    config, name = _named(config)
     cache = Cache(config.cache)
-    is_named = config.set or isinstance(config.data, str | os.PathLike)
-    name = set_name(config.set, config.data, *config.backbones) if is_named else None
     modality = _modality(config, cache, progress)
     source = open_source(config.data, config.source_options(), modality, config.given())
     progress.say(source.description)
@@ -113,14 +110,25 @@ def extract(config: ExtractConfig, progress: Progress) -> ExtractionResult:
         name = name or name_of_content(filled.plan.samples, source.modality, *config.backbones)
         features, failures = commit(name, part, source, opened, filled, progress)
         opened.release()
-        samples, seconds = filled.plan.samples, perf_counter() - start
-        unlabelled = _unlabelled(features, samples)
-        results.append(
-            ExtractionResult(
-                features, len(samples), filled.n_computed, failures, seconds, filled.timings, unlabelled
-            )
-        )
+        results.append(_result(features, filled, failures, perf_counter() - start))
     return reduce(ExtractionResult.then, results)
+
+
+def _named(config: ExtractConfig) -> tuple[ExtractConfig, str | None]:
+    """The name of the set, None where only its content says it; what can be read only once has been read."""
+    if isinstance(config.data, str | os.PathLike):
+        return config, set_name(config.set, config.data, *config.backbones)
+    config = config.model_copy(update={"data": hold(config.data, config.layout)})
+    return config, check_set_name(config.set) if config.set else None
+
+
+def _result(
+    features: FeatureSet, filled: FillResult, failures: list[Failure], seconds: float
+) -> ExtractionResult:
+    samples, unlabelled = filled.plan.samples, _unlabelled(features, filled.plan.samples)
+    return ExtractionResult(
+        features, len(samples), filled.n_computed, failures, seconds, filled.timings, unlabelled
+    )
 
 
 def _unlabelled(features: FeatureSet, samples: Samples) -> dict[str, int]:
