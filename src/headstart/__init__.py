@@ -14,7 +14,9 @@ __all__ = [
     "Comparison",
     "Embedder",
     "FeatureSet",
+    "PredictionTable",
     "Run",
+    "audit",
     "compare",
     "export",
     "extract",
@@ -31,6 +33,7 @@ _HOMES = {
     "Comparison": "headstart.comparison.comparison",
     "Embedder": "headstart.extraction.embedder",
     "FeatureSet": "headstart.cache.sets",
+    "PredictionTable": "headstart.prediction_table",
     "Run": "headstart.registry.run",
     "compare": "headstart.api",
     "export": "headstart.api",
@@ -42,6 +45,10 @@ _HOMES = {
     "open_set": "headstart.api",
     "predict": "headstart.api",
     "run_pipeline": "headstart.api",
+    "runs": "headstart.api",
+    "rank": "headstart.api",
+    "project": "headstart.api",
+    "audit": "headstart.api",
 }
 
 

@@ -1,3 +1,4 @@
+from headstart.api import audit as audit
 from headstart.api import compare as compare
 from headstart.api import export as export
 from headstart.api import extract as extract
@@ -7,9 +8,13 @@ from headstart.api import load_module as load_module
 from headstart.api import load_run as load_run
 from headstart.api import open_set as open_set
 from headstart.api import predict as predict
+from headstart.api import project as project
+from headstart.api import rank as rank
 from headstart.api import run_pipeline as run_pipeline
+from headstart.api import runs as runs
 from headstart.cache.sets import FeatureSet as FeatureSet
 from headstart.comparison.comparison import Comparison as Comparison
 from headstart.extraction.embedder import Embedder as Embedder
+from headstart.prediction_table import PredictionTable as PredictionTable
 from headstart.registry.run import Run as Run
 from headstart.version import __version__ as __version__

@@ -16,7 +16,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from headstart.backbones.options import BackboneOptions
 from headstart.data import SourceOptions
+from headstart.data.given import Given
 from headstart.data.options import check_quoting
+from headstart.data.pixels import check_layout
 from headstart.data.splits import parse_split_map
 from headstart.errors import ConfigError
 from headstart.options import Positive, Range, Rate, Seed, Share, defaults, item_of, members
@@ -162,6 +164,17 @@ class ColumnConfig(Config):
         )
 
 
+class HeldConfig(Config):
+    """What is said of samples that a program holds; of no meaning to a shell."""
+
+    layout: Annotated[str | None, AfterValidator(check_layout)] = None
+
+    def given(self) -> Given:
+        """The same as the sources take it."""
+        names = ("labels", "splits", "ids", "groups", "layout")
+        return Given(**{name: getattr(self, name) for name in names if name in type(self).model_fields})
+
+
 class ComputeConfig(Config):
     """How to compute; none of it changes which space a feature belongs to."""
 
@@ -174,10 +187,14 @@ class ComputeConfig(Config):
     offline: bool
 
 
-class ExtractConfig(ColumnConfig, ComputeConfig):
+class ExtractConfig(ColumnConfig, ComputeConfig, HeldConfig):
     """What `extract` is asked for."""
 
     data: Any
+    labels: Any = None
+    splits: Any = None
+    ids: Any = None
+    groups: Any = None
     backbone: str
     more_backbones: list[str] = Field(default_factory=list)
     set: str | None
@@ -322,7 +339,7 @@ class DoctorConfig(ComputeConfig):
         return ColumnConfig(**{name: value for name, value in columns.items() if name not in dropped})
 
 
-class PredictConfig(ColumnConfig, ComputeConfig):
+class PredictConfig(ColumnConfig, ComputeConfig, HeldConfig):
     """What `predict` is asked for."""
 
     function = "predict"

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from headstart.contracts import Progress
+from headstart.notebook import NotebookBar, in_notebook
 
 LINE_EVERY = 5.0  # seconds between lines where there is no terminal
 
@@ -101,10 +102,16 @@ def shown(progress: Progress, description: str, total: int | None) -> Iterator[N
         progress.end()
 
 
+class CellBar(NotebookBar, Lines):
+    """A bar in a notebook, and lines below it."""
+
+
 def open_progress(quiet: bool = False) -> Progress:
-    """What fits: silence if quiet, a bar on a terminal, lines elsewhere."""
+    """What fits: silence if quiet, a bar on a terminal and in a notebook, lines elsewhere."""
     if quiet:
         return Silence()
+    if in_notebook():
+        return CellBar()
     return Bar() if sys.stderr.isatty() else Lines()
 
 

@@ -18,6 +18,7 @@ from PIL import Image
 
 from headstart.contracts import Source
 from headstart.data import SourceOptions, open_source
+from headstart.data.given import Given
 from headstart.types import Failure
 
 
@@ -78,9 +79,15 @@ class Scan:
         return dict(zip(self.ids, self.column(name), strict=True))
 
 
-def scan(data: Any, memo: MemoryMemo | None = None, modality: Any = None, **options: Any) -> Scan:
+def scan(
+    data: Any,
+    memo: MemoryMemo | None = None,
+    modality: Any = None,
+    given: Given | None = None,
+    **options: Any,
+) -> Scan:
     """Open data and scan all of it."""
-    source = open_source(data, SourceOptions(**options), modality)
+    source = open_source(data, SourceOptions(**options), modality, given)
     blocks = list(source.scan(memo or MemoryMemo()))
     failures = [failure for block in blocks for failure in block.failures]
     return Scan(source, pa.concat_tables([block.table for block in blocks]), failures)

@@ -1,6 +1,6 @@
 """Features of a data set: computed, and opened again."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from headstart.api import shared
 from headstart.options import Option, public
@@ -14,6 +14,11 @@ def extract(
     data: shared.Data,
     backbone: shared.Backbones,
     *,
+    labels: Any = None,
+    splits: Any = None,
+    ids: Any = None,
+    groups: Any = None,
+    layout: str | None = None,
     set: shared.SetName = None,
     replace: Annotated[bool, Option("Make the set anew where it would become another one.")] = False,
     split_seed: shared.SplitSeed = 0,
@@ -63,7 +68,17 @@ def extract(
 
     Parameters
     ----------
-    data : path, or a sequence of texts, pairs of texts, image paths or image bytes
+    data : path, or what a program holds
+        Texts, pairs of texts, image paths, bytes, open files, images of Pillow, arrays and tensors (N, H, W, C or
+        N, C, H, W; uint8, or floats in [0, 1]), pairs of image and text; a pandas or polars DataFrame or Series, an
+        Arrow table, a ``datasets.Dataset``, ``DatasetDict`` or ``IterableDataset``, a data set of torch or
+        torchvision, rows as dictionaries, tables by split, or a generator of samples. Without ``set`` the set is
+        named after the content.
+    labels, splits, ids, groups : sequence, optional
+        One value a sample, beside samples in memory; several label columns as a mapping. Samples of one group are on
+        one side of every split that is made.
+    layout : str, optional
+        The order of the axes of arrays, where it is not clear: NHWC, NCHW, NHW, HWC, CHW or HW.
     backbone : str, or a sequence of str
         ``timm:NAME``, ``hf:NAME-OR-FOLDER``, ``bundled:NAME`` or ``py:package.module:factory``. Several
         read the same data one after the other, and their features are in one set.

@@ -134,7 +134,7 @@ def fit_head(
 
     where: dict[str, Any] = {"set": features}
     if not isinstance(features, str):
-        where = {"set": features.name, "digest": features.digest, "cache": str(features.cache)}
+        where = shared.place_of(features, cache)
     run = fit_head(FitConfig.of(given, **where), open_progress(quiet))
     if out is not None:
         run.save(out, overwrite)

@@ -35,7 +35,8 @@ def audit(
     from headstart.inspection.audit import AuditConfig, audit
     from headstart.progress import open_progress
 
-    return audit(AuditConfig.of(given, checks=checks or None), open_progress(quiet))
+    config = AuditConfig.of(given, checks=checks or None, **shared.place_of(set, cache))
+    return audit(config, open_progress(quiet))
 
 
 @public
@@ -51,7 +52,8 @@ def rank(
     from headstart.inspection.rank import rank
     from headstart.progress import open_progress
 
-    return rank(set, open_progress(quiet), label, None if cache is None else str(cache))
+    at = shared.place_of(set, cache)
+    return rank(at["set"], open_progress(quiet), label, at["cache"], at["digest"])
 
 
 @public
@@ -80,7 +82,7 @@ def project(
     from headstart.inspection.project import ProjectConfig, project_set
     from headstart.progress import open_progress
 
-    return project_set(ProjectConfig.of(given), open_progress(quiet))
+    return project_set(ProjectConfig.of(given, **shared.place_of(set, cache)), open_progress(quiet))
 
 
 @public
@@ -107,7 +109,8 @@ def doctor(
     from headstart.inspection.doctor import doctor
     from headstart.progress import open_progress
 
-    return doctor(DoctorConfig.of(given), open_progress(quiet))
+    at = shared.place_of(set, cache)
+    return doctor(DoctorConfig.of(given, set=at["set"], cache=at["cache"]), open_progress(quiet))
 
 
 @public

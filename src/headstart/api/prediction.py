@@ -7,8 +7,8 @@ from headstart.api import shared
 from headstart.options import Option, StrPath, public
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
+    from headstart.prediction_table import PredictionTable
+    from headstart.registry.known_runs import Registry
     from headstart.registry.run import Run
     from headstart.tuning.whole_model import WholeModel
     from headstart.types import Exported
@@ -19,6 +19,7 @@ def predict(
     run: shared.RunArgument,
     data: shared.Data,
     *,
+    layout: str | None = None,
     cache: shared.CacheDir = None,
     quiet: bool = True,
     text_column: shared.TextColumn = None,
@@ -44,27 +45,37 @@ def predict(
     workers: shared.Workers = None,
     offline: shared.Offline = False,
     trust: shared.Trust = None,
-) -> "pa.Table":
+) -> "PredictionTable":
     """Predict raw inputs: labels by name and probabilities, through the cache.
 
     Parameters
     ----------
     run : Run or path
-    data : path, or a sequence of texts, pairs of texts, image paths or image bytes
+    data : path, or what a program holds, as `extract` takes it, or one text, image path or image
+        A string that is there as a path is data; one that looks like a path (a known ending or a separator, no
+        blanks) and is not there is refused; any other is a text, where the run is on texts.
+    layout : str, optional
+        The order of the axes of arrays, where it is not clear.
     quiet : bool
         Say nothing on stderr.
 
     Returns
     -------
-    pyarrow.Table
-        ``id``, ``prediction`` and ``p:<class>``…, a row for each input in order.
+    PredictionTable
+        ``labels``, ``probabilities`` (N, C), ``to_pandas()``; else what an Arrow table of ``id``, ``prediction`` and
+        ``p:<class>``… is, a row for each input in order.
     """
     given = locals()
     from headstart.config import PredictConfig
+    from headstart.data.objects import as_inputs
     from headstart.prediction.stage import predict
+    from headstart.prediction_table import PredictionTable, texts_in
     from headstart.progress import open_progress
 
-    return predict(opened(run), PredictConfig.of(given), open_progress(quiet))
+    found = opened(run)
+    inputs = as_inputs(data, found.features["modality"], layout)
+    table = predict(found, PredictConfig.of(given, data=inputs), open_progress(quiet))
+    return PredictionTable(table, texts_in(inputs))
 
 
 @public
@@ -152,6 +163,42 @@ def load_run(path: StrPath, trust: shared.Trust = None) -> "Run":
     from headstart.registry.run import Run
 
     return Run.load(path)
+
+
+def runs(
+    root: StrPath = "runs",
+    *,
+    metric: str | None = None,
+    split: str | None = None,
+    set: str | None = None,
+    sort: str = "metric",
+) -> "Registry":
+    """The runs in a folder and in the folders within, the best first; they show themselves as a table.
+
+    Parameters
+    ----------
+    root : path
+    metric : str, optional
+        Such as ``test.accuracy``; None: accuracy on validation, or R² where only that is there.
+    split : str, optional
+        Of a metric that names none.
+    set : str, optional
+        Those of this set alone.
+    sort : {"metric", "created", "seconds", "run"}
+
+    Raises
+    ------
+    DataError
+        There is no such folder, or no run of that set.
+    """
+    from dataclasses import replace
+
+    from headstart.registry.known_runs import default_metric, find_runs, parse_metric, runs_of, sort_runs
+
+    found = find_runs(root)
+    wanted = runs_of(found.runs, set)
+    asked = default_metric(wanted, split) if metric is None else parse_metric(metric, split)
+    return replace(found, runs=tuple(sort_runs(wanted, asked, sort)), metric=asked)
 
 
 def opened(run: Union["Run", StrPath]) -> "Run":

@@ -9,6 +9,7 @@ from headstart.places import expanded
 from headstart.types import PlotFormat
 
 if TYPE_CHECKING:
+    from headstart.cache.sets import FeatureSet
     from headstart.registry.run import Run
 
 FEATURES, READING, VIEWS, COMPUTING = "Which features", "Reading the data", "Views", "Computing"
@@ -30,6 +31,13 @@ def check_path(text: Any, said: str) -> Any:
 def check_data(text: Any, said: str) -> Any:
     """The same of data, whose name may be of any bytes."""
     return check_path(text, said) if text == "" else text
+
+
+def place_of(features: "FeatureSet | str", cache: StrPath | None) -> dict[str, Any]:
+    """Where a set lies, and which state of it is meant: of one that is open its own, of a name the latest."""
+    if isinstance(features, str):
+        return {"set": features, "cache": None if cache is None else str(cache), "digest": None}
+    return {"set": features.name, "cache": str(features.cache), "digest": features.digest}
 
 
 def read_grid(text: str, said: str) -> dict[str, list[Any]]:
@@ -73,7 +81,9 @@ Data = Annotated[
         reads=check_data,
     ),
 ]
-SetArgument = Annotated[str, Option("The name of a set.", metavar="SET", is_argument=True)]
+SetArgument = Annotated[
+    Union["FeatureSet", str], Option("The name of a set.", metavar="SET", is_argument=True)
+]
 RunArgument = Annotated[Union["Run", StrPath], Option("A run directory.", metavar="RUN", is_argument=True)]
 SetName = Annotated[str | None, Option("Name of the set.", metavar="NAME")]
 Backbone = Annotated[str, Option(_BACKBONE, metavar="SPEC")]

@@ -20,10 +20,12 @@ from headstart.cache.layout import STATE_NAME
 from headstart.errors import ConfigError, CorruptShardError, DataError
 from headstart.files import read_start
 from headstart.keys import KEY_BYTES
+from headstart.notebook import html_facts
 from headstart.parquet_file import open_parquet
 from headstart.types import SPLITS, Failure, FeatureRef, Json, LabelKind
 
 REPAIR = "`headstart cache verify --repair` goes back to the last sound state of the set"
+SHOWN_NAMES = 10
 _BY_NUMBER = re.compile(r"-?\d")
 
 
@@ -94,6 +96,24 @@ class SetState:
         n_views = sum(ref.view is not None for ref in self.features)
         more = f", {n_views:,} augmented views" if n_views else ""
         return f"{type(self).__name__}({self.name!r}, {len(self):,} samples, {taps}{more})"
+
+    def _repr_html_(self) -> str:
+        counts = self.info["counts"]
+        named = ((split, counts[split]) for split in SPLITS if counts.get(split))
+        taps = [f"{ref.backbone} {display_tap(ref.tap)}" for ref in self.features if not ref.view]
+        labels = {
+            f"label {column!r}": _listed_names(names) if names else self.label_kinds[column]
+            for column, names in self.label_names.items()
+        }
+        facts = {
+            "samples": f"{len(self):,} ({', '.join(f'{n:,} {split}' for split, n in named)})",
+            **labels,
+            "features": "; ".join(dict.fromkeys(taps)),
+            "data": self.info.get("source", {}).get("description", ""),
+        }
+        if n_failed := counts.get("failures"):
+            facts["failures"] = f"{n_failed:,}, named in features.failures"
+        return html_facts(f"set {self.name}", facts)
 
     def feature(
         self, tap: str | None = None, backbone: str | None = None, view: str | None = None
@@ -233,3 +253,9 @@ def _means(tap: str, entry: Mapping[str, Json]) -> bool:
         if not _BY_NUMBER.match(tap.strip()):
             raise
         return False  # a layer that another backbone of the set may have
+
+
+def _listed_names(names: Sequence[str]) -> str:
+    """The first names, and how many there are."""
+    shown = ", ".join(names[:SHOWN_NAMES])
+    return shown if len(names) <= SHOWN_NAMES else f"{shown}, … ({len(names):,} in all)"

@@ -24,7 +24,7 @@ def predict(
     from headstart.progress import open_progress
 
     check_writable(out, said["data"], said["run"])
-    table = api.predict(**said.values, quiet=quiet)
+    table = api.predict(**said.values, quiet=quiet).table
     progress = open_progress(quiet)
     write_table(table, out)
     n_bad = table.column("prediction").null_count

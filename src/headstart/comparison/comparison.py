@@ -17,6 +17,7 @@ from headstart.columns import with_interval
 from headstart.comparison.costs import EXPERIMENTS, written_bytes, written_count, written_seconds
 from headstart.config import CompareConfig
 from headstart.files import make_directory, write_durably, write_folder, write_json
+from headstart.notebook import display, html_table, in_notebook
 from headstart.places import expanded
 from headstart.plots.studio import draw_here
 from headstart.registry.run import check_free
@@ -201,8 +202,12 @@ class Comparison:
         return {name: _without_nan(part) for name, part in found.items()}
 
     def show(self) -> None:
-        """Write the tables and the advice to stdout."""
+        """Show the tables and the advice: in a notebook as tables, else as text on stdout."""
         from rich.console import Console
+
+        if in_notebook():
+            display(self)
+            return
 
         print(comparison_text(self, Console().width if sys.stdout.isatty() else WIDTH))
 
@@ -258,7 +263,8 @@ def comparison_text(comparison: Comparison, width: int = WIDTH) -> str:
         turned = [list(line) for line in zip(header, *rows, strict=True)]
         if _width([header, *rows]) > max(width, _width(turned)):
             header, *rows = turned
-        console = Console(file=buffer, width=max(width, _width([header, *rows])))
+        # A console in a notebook would show what it is given, beside what the notebook shows of this.
+        console = Console(file=buffer, width=max(width, _width([header, *rows])), force_jupyter=False)
         console.print(Text(title), soft_wrap=True)
         console.print(_rich(header, rows))
     lines = [line.rstrip() for line in buffer.getvalue().splitlines()]
@@ -378,13 +384,7 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def comparison_html(comparison: Comparison) -> str:
     """The tables and the sentences for a notebook."""
-    parts = []
-    for title, header, rows in tables_of(comparison):
-        head = "".join(f"<th>{html.escape(name)}</th>" for name in header)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
-        )
-        parts.append(f"<p><b>{html.escape(title)}</b></p><table><tr>{head}</tr>{body}</table>")
+    parts = [html_table(*table) for table in tables_of(comparison)]
     return "".join([*parts, *(f"<p>{html.escape(line)}</p>" for line in sentences_of(comparison))])
 
 

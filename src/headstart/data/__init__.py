@@ -3,39 +3,43 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from headstart.data.options import SourceOptions
+from headstart.errors import ConfigError
 
 if TYPE_CHECKING:
     from headstart.contracts import Source
+    from headstart.data.given import Given
     from headstart.types import Modality
 
 __all__ = ["SourceOptions", "open_source"]
 
 
 def open_source(
-    data: str | os.PathLike[str] | Sequence[str | os.PathLike[str] | bytes | tuple[str, str]],
+    data: Any,
     options: SourceOptions | None = None,
     modality: Modality | None = None,
+    given: Given | None = None,
 ) -> Source:
     """Open data as what it is.
 
     Parameters
     ----------
-    data : str, PathLike, or sequence
+    data : str, PathLike, or what a program holds
         The path of a folder of images (``[split/]class/**/image``, or without classes, or named by
         metadata files), of an image, of a table (CSV, TSV, JSONL, Parquet), of a folder of tables named by split, of
         WebDataset tars (one, a folder, or ``train-{000..012}.tar``), or of a folder that
         ``datasets`` saved; ``hf:NAME[:CONFIG][@REVISION]`` from the hub; or samples in memory:
-        texts, pairs of texts, images as bytes or by path.
+        see `headstart.extract`.
     options : SourceOptions, optional
         Overrides what is detected.
     modality : {"image", "text", "text-pair", "image-text"}, optional
         What is wanted: what strings in memory are, and what to take from data with both images
         and texts.
+    given : Given, optional
+        What is said beside samples in memory: their labels, splits, ids and groups.
 
     Returns
     -------
@@ -54,8 +58,15 @@ def open_source(
     '2 texts'
     """
     from headstart.data.detection import open_path
-    from headstart.data.memory import MemorySource
+    from headstart.data.given import Given
+    from headstart.data.held import open_held
+    from headstart.data.objects import hold
 
+    given, options = given or Given(), options or SourceOptions()
     if isinstance(data, str | os.PathLike):
-        return open_path(Path(os.path.expanduser(data)), options or SourceOptions(), modality)
-    return MemorySource(data, modality)
+        if said := [*given.names(), *(["layout="] if given.layout else [])]:
+            raise ConfigError(
+                f"{said[0]} goes with samples in memory, and {data} is read where it lies; leave it out"
+            )
+        return open_path(Path(os.path.expanduser(data)), options, modality)
+    return open_held(hold(data, given.layout), given, options, modality)

@@ -200,7 +200,7 @@ class StreamSource(Source):
     def __init__(
         self,
         name: str,
-        splits: Mapping[str, Any],
+        splits: Mapping[str | None, Any],
         folder: Path,
         options: SourceOptions,
         modality: Modality | None,
@@ -209,9 +209,10 @@ class StreamSource(Source):
         self._folder = folder
         self._options = options
         names = SplitNames(options.split_map)
-        names.check([str(split) for split in splits], name)
-        self._meant = {split: names.of(str(split)) for split in splits}
-        self._said = names.said(map(str, splits))
+        words = [str(split) for split in splits if split is not None]
+        names.check(words, name)
+        self._meant = {split: None if split is None else names.of(str(split)) for split in splits}
+        self._said = names.said(words)
         self._splits = {
             # Where features are not known, nothing is decoded.
             split: rows.decode(False) if rows.features else rows
@@ -270,7 +271,8 @@ class StreamSource(Source):
         content = " and ".join(map(repr, self._roles.content))
         labels = ", ".join(f"{name!r} ({kind})" for name, kind in self._label_kinds.items())
         said = f"{self.modality} in {content}, {f'labels in {labels}' if labels else 'no labels'}"
-        streamed = f"{self._name}, streamed, splits {', '.join(map(str, self._splits))}: {said}"
+        named = ", ".join(split for split in self._splits if split is not None)
+        streamed = f"{self._name}, streamed{f', splits {named}' if named else ''}: {said}"
         return "; ".join([streamed, *self._said])
 
     def scan(self, memo: KeyMemo) -> Iterator[SampleBlock]:
@@ -307,17 +309,18 @@ class StreamSource(Source):
                 self._seen.setdefault(name, set()).update(found)
             yield block
 
-    def _part(self, examples: list[dict[str, Any]], split: str, read: int) -> Any:
+    def _part(self, examples: list[dict[str, Any]], split: str | None, read: int) -> Any:
         try:
             table = import_datasets().Dataset.from_list(examples, features=self._features)
         except (pa.ArrowException, TypeError, ValueError) as error:
+            where = f"{self._name}{f', split {split}' if split else ''}, rows from {read + 1:,}"
             raise DataError(
-                f"{self._name}, split {split}, rows from {read + 1:,}: not of the types of the first rows "
-                f"({first_line(error)}); try it without streaming"
+                f"{where}: not of the types of the first rows ({first_line(error)}); try it without streaming"
             ) from error
         names = {} if self._options.label_names else self._names
         rows = table.with_format("arrow")[:]
-        return part_of(rows, names, self._folder / split, split, self._meant[split], numbered_from=read)
+        place = self._folder / (split or self._name)
+        return part_of(rows, names, place, split, self._meant[split], numbered_from=read)
 
 
 def _blocks(name: str, rows: Any) -> Iterator[list[dict[str, Any]]]:

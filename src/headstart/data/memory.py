@@ -1,4 +1,4 @@
-"""Samples that a program holds in memory: texts, images as bytes or by path, and pairs."""
+"""Samples that a program holds in memory: texts, images in any form, and pairs."""
 
 from __future__ import annotations
 
@@ -6,18 +6,26 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from headstart.arrow import strings
+from headstart.arrow import codes_by_name, strings
+from headstart.cache.layout import GROUP
 from headstart.contracts import Source
 from headstart.data.contents import EMPTY_FILE, Images, ScanMemo, key_paths, key_rows, payload_of
-from headstart.data.source import BLOCK_ROWS, Rows, Yielded, printable, repeated
-from headstart.errors import ConfigError, DataError
+from headstart.data.given import Given, GivenColumns
+from headstart.data.options import SourceOptions
+from headstart.data.pixels import encode_array, encode_picture, is_array, is_picture
+from headstart.data.source import BLOCK_ROWS, Problem, Rows, Yielded, printable, repeated
+from headstart.data.splits import LEFT_OUT
+from headstart.errors import ConfigError, DataError, first_line
+from headstart.types import Grouping
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from headstart.contracts import KeyMemo
     from headstart.data.contents import Cell, Keyed
-    from headstart.types import Modality, Payload, SampleBlock
+    from headstart.types import LabelKind, Modality, Payload, SampleBlock
 
 _SHOWN = {
     "image": "images",
@@ -25,28 +33,39 @@ _SHOWN = {
     "text-pair": "pairs of texts",
     "image-text": "pairs of image and text",
 }
+BY_PIXELS = ", known by their pixels (as files the same images are known by their bytes, and are others)"
+NO_SAMPLE = Problem("it is missing: None or NaN")
 
 
 class MemorySource(Source):
     """Samples in memory; the id of an image file is its path, that of any other its number from 0.
 
-    All are of one modality: texts, pairs of texts, images (bytes and paths), or pairs of image and text. Strings are
-    texts unless the modality says that they are paths of images; the first string of a pair is a path with
-    "image-text".
+    All are of one modality: texts, pairs of texts, images (bytes, files, paths, those of Pillow, arrays), or pairs of
+    image and text. Strings are texts unless the modality says that they are paths of images; the first string of a pair
+    is a path with "image-text". ``given`` is what is said beside them.
     """
 
-    def __init__(self, samples: Sequence[Any], modality: Modality | None = None) -> None:
+    def __init__(
+        self,
+        samples: Sequence[Any],
+        modality: Modality | None = None,
+        given: Given | None = None,
+        options: SourceOptions | None = None,
+    ) -> None:
         if len(samples) == 0:
             raise DataError("no samples were given")
-        self._samples = samples
-        self._modality = _modality_of(samples[0], modality)
-        for number, sample in enumerate(samples):
-            if _modality_of(sample, self._modality) != self._modality:
-                raise ConfigError(
-                    f"sample {number} is a {type(sample).__name__} among {_SHOWN[self._modality]}; "
-                    "give samples of one kind"
-                )
+        self._samples, self._layout = samples, given.layout if given else None
+        first = next((sample for sample in samples if sample is not None), None)
+        self._modality = _modality_of(first, modality)
+        self._by_pixels = BY_PIXELS if is_picture(first) or is_array(first) else ""
+        columns = given.columns(len(samples)) if given else {}
+        options = options or SourceOptions()
+        self._given = GivenColumns(columns, given.options(options)) if given and columns else None
         self._yielded: Yielded[Sequence[int] | NDArray[Any]] = Yielded()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Another process reads samples, and does not scan.
+        return {**self.__dict__, "_given": None}
 
     @property
     def modality(self) -> Modality:
@@ -54,24 +73,68 @@ class MemorySource(Source):
         return self._modality
 
     @property
+    def label_names(self) -> Mapping[str, Sequence[str]]:
+        """As of a table."""
+        return self._given.label_names if self._given else {}
+
+    @property
+    def label_kinds(self) -> Mapping[str, LabelKind]:
+        """As of a table."""
+        return self._given.label_kinds if self._given else {}
+
+    @property
+    def grouping(self) -> Grouping | None:
+        """What is given; without it, pairs share their image."""
+        if self._given and self._given.grouping:
+            return Grouping("groups=", is_asked=True)
+        return Grouping("image", is_asked=False) if self._modality == "image-text" else None
+
+    @property
     def description(self) -> str:
-        """How many of what."""
+        """How many of what, and what was given beside them."""
         n = len(self._samples)
-        return "1 sample" if n == 1 else f"{n:,} {_SHOWN[self._modality]}"
+        said = "1 sample" if n == 1 else f"{n:,} {_SHOWN[self._modality]}"
+        return "; ".join(filter(None, [said + self._by_pixels, self._given.said if self._given else ""]))
 
     def scan(self, memo: KeyMemo) -> Iterator[SampleBlock]:
         """All samples in blocks, in their order."""
         self._yielded = Yielded()
         seen = ScanMemo(memo)
         for start in range(0, len(self._samples), BLOCK_ROWS):
-            samples = self._samples[start : start + BLOCK_ROWS]
-            images, texts = self._split(samples)
-            keys, problems = key_rows(range(len(samples)), texts, images, seen)
-            ids = strings([self._id(sample, number) for number, sample in enumerate(samples, start)])
-            rows = Rows(ids, ids, repeated(None, len(samples)), keys, {}, problems)
+            rows = self._block(start, self._samples[start : start + BLOCK_ROWS], seen)
             places = rows.places(start)
             self._yielded.append(places, len(places))
             yield rows.block()
+
+    def _block(self, start: int, samples: Sequence[Any], memo: ScanMemo) -> Rows:
+        self._check(start, samples)
+        n = len(samples)
+        images, texts = self._split(samples)
+        keys, problems = key_rows(range(n), texts, images, memo)
+        problems |= {place: NO_SAMPLE for place, sample in enumerate(samples) if sample is None}
+        origins = strings([self._origin(sample, number) for number, sample in enumerate(samples, start)])
+        ids, splits, columns = self._given.block(start, n) if self._given else (None, None, {})
+        if images is not None and texts and GROUP not in columns:
+            shared, bad = images.keys(range(n), memo)
+            names = [None if row in bad else key.tobytes().hex() for row, key in enumerate(shared)]
+            columns = {**columns, GROUP: strings(names)}
+        return Rows(
+            ids=origins if ids is None else ids,
+            origins=origins,
+            splits=repeated(None, n) if splits is None else splits,
+            keys=keys,
+            columns=columns,
+            problems=problems,
+            left_out=None if splits is None else codes_by_name(splits, [LEFT_OUT]) == 0,
+        )
+
+    def _check(self, start: int, samples: Sequence[Any]) -> None:
+        for number, sample in enumerate(samples, start):
+            if sample is not None and _modality_of(sample, self._modality) != self._modality:
+                raise ConfigError(
+                    f"sample {number} is a {type(sample).__name__} among {_SHOWN[self._modality]}; "
+                    "give samples of one kind"
+                )
 
     def payload(self, row: int) -> Payload:
         """The ``row``-th sample that `scan` yielded; an image file is read."""
@@ -81,39 +144,77 @@ class MemorySource(Source):
         payload: Payload = payload_of([str(column[0]) for column in texts], image)
         return payload
 
-    def _split(self, samples: Sequence[Any]) -> tuple[_MemoryImages | None, list[Any]]:
+    def _split(self, samples: Sequence[Any]) -> tuple[HeldImages | None, list[Any]]:
         """The images of samples, if they have any, and the columns of their texts."""
-        parts: list[Any] = (
-            [samples] if self._modality in ("image", "text") else list(zip(*samples, strict=True))
-        )
-        images = _MemoryImages(parts.pop(0)) if self._modality in ("image", "image-text") else None
+        parts: list[Any] = [samples]
+        if self._modality not in ("image", "text"):
+            parts = list(zip(*(sample or (None, None) for sample in samples), strict=True))
+        has_images = self._modality in ("image", "image-text")
+        images = HeldImages(parts.pop(0), self._layout) if has_images else None
         return images, parts
 
-    def _id(self, sample: Any, number: int) -> str:
-        if self._modality != "image" or isinstance(sample, bytes):
+    def _origin(self, sample: Any, number: int) -> str:
+        if self._modality != "image" or not isinstance(sample, str | os.PathLike):
             return str(number)
         return printable(os.fsdecode(sample))
 
 
-class _MemoryImages(Images):
-    """Images as bytes or by path."""
+class HeldImages(Images):
+    """Images as bytes, as files that are open, by path, of Pillow, or in arrays with axes in the order ``layout``."""
 
+    kind = "images"
     empty = EMPTY_FILE
 
-    def __init__(self, samples: Sequence[Any]) -> None:
-        self._samples = samples
+    def __init__(self, samples: Sequence[Any], layout: str | None = None) -> None:
+        self._samples, self._layout = samples, layout
+
+    @property
+    def are_pixels(self) -> bool:
+        """Whether the first is no file, but pixels."""
+        first = next((sample for sample in self._samples if sample is not None), None)
+        return is_picture(first) or is_array(first)
 
     def cells(self, rows: Sequence[int]) -> Iterator[Cell]:
-        for sample in (self._samples[row] for row in rows):
-            yield (sample, None) if isinstance(sample, bytes) else (None, os.fsdecode(sample))
+        for row in rows:
+            yield self._cell(self._samples[row])
+
+    def _cell(self, sample: Any) -> Cell:
+        if sample is None:
+            return None, None
+        if isinstance(sample, bytes | bytearray | memoryview):
+            return bytes(sample), None
+        if is_picture(sample):
+            return encode_picture(sample), None
+        if is_array(sample):
+            return encode_array(sample, self._layout, "an image"), None
+        return (_content(sample), None) if hasattr(sample, "read") else (None, os.fsdecode(sample))
 
     def _key_files(self, paths: list[str], memo: ScanMemo, texts: Sequence[str] | None) -> Keyed:
         return key_paths(paths, memo, texts)  # the sample is called by its path
 
 
+def is_image_like(sample: Any) -> bool:
+    """Whether a sample is an image, and no string that may be the path of one."""
+    if isinstance(sample, bytes | bytearray | memoryview | os.PathLike) or hasattr(sample, "read"):
+        return True
+    return is_picture(sample) or is_array(sample)
+
+
+def _content(file: Any) -> bytes:
+    """All that an open file holds, from its beginning."""
+    try:
+        file.seek(0)
+        content = file.read()
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file!r:.60} cannot be read: {first_line(error)}; give bytes or a path") from error
+    if not isinstance(content, bytes):
+        raise ConfigError(f"{file!r:.60} is open for texts; open it with mode 'rb', or give its texts")
+    return content
+
+
 def _modality_of(sample: Any, wanted: Modality | None) -> Modality:
     """What one sample is, given what strings are."""
-    if isinstance(sample, bytes | os.PathLike):
+    if is_image_like(sample):
         return "image"
     if isinstance(sample, str):
         if wanted is None:
@@ -121,11 +222,11 @@ def _modality_of(sample: Any, wanted: Modality | None) -> Modality:
         # A backbone for pairs is one for texts: what counts is what the samples are.
         return "image" if wanted == "image" else "text"
     if isinstance(sample, tuple | list) and len(sample) == 2 and isinstance(sample[1], str):
-        if isinstance(sample[0], bytes | os.PathLike):
+        if is_image_like(sample[0]):
             return "image-text"
         if isinstance(sample[0], str):
             return "image-text" if wanted == "image-text" else "text-pair"
     raise ConfigError(
-        f"a sample is a {type(sample).__name__}; give a text, bytes, a path, a pair of texts, "
-        "or a pair of image (bytes or path) and text"
+        f"a sample is a {type(sample).__name__}; give a text, bytes, a path, an image of Pillow, an array, a pair of "
+        "texts, or a pair of image and text"
     )

@@ -27,7 +27,7 @@ _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 class RowNumbers:
-    """The numbers of the n rows of a file: all from 1 but those that were left out, given in rising order.
+    """The numbers of the n rows of a file: all from ``first`` but those that were left out, given in rising order.
 
     Examples
     --------
@@ -36,10 +36,10 @@ class RowNumbers:
     (1, 6, [1, 4, 5, 6])
     """
 
-    def __init__(self, n: int, left_out: Sequence[int] = ()) -> None:
-        self._n = n
+    def __init__(self, n: int, left_out: Sequence[int] = (), first: int = 1) -> None:
+        self._n, self._first = n, first
         gaps = np.array(left_out, dtype=np.int64)
-        self._behind = gaps - np.arange(1, len(gaps) + 1)  # the row behind each gap, counted from 0
+        self._behind = gaps - np.arange(first, len(gaps) + first)  # the row behind each gap, counted from 0
 
     def __len__(self) -> int:
         return self._n
@@ -47,9 +47,9 @@ class RowNumbers:
     def __getitem__(self, place: int | slice) -> Any:
         if isinstance(place, slice):
             rows = np.arange(*place.indices(self._n))
-            return rows + 1 + np.searchsorted(self._behind, rows, side="right")
+            return rows + self._first + np.searchsorted(self._behind, rows, side="right")
         row = range(self._n)[place]
-        return row + 1 + int(np.searchsorted(self._behind, row, side="right"))
+        return row + self._first + int(np.searchsorted(self._behind, row, side="right"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,7 +100,7 @@ class TableSource(Source):
     def _split_codes(self) -> NDArray[np.int8]:
         """The split of each row, as a place in ``SPLITS``; -1 where the data does not say."""
         if self._splits is not None:
-            return codes_by_name(_plain(self._splits), SPLITS, np.int8)
+            return codes_by_name(plain_column(self._splits), SPLITS, np.int8)
         codes = [SPLITS.index(part.split) if part.split in SPLITS else -1 for part in self._table.parts]
         return np.repeat(
             np.array(codes, dtype=np.int8), [len(part.file.numbers) for part in self._table.parts]
@@ -215,12 +215,15 @@ class TableSource(Source):
         used = self._roles.used()
         made = prefixed(f"{part.prefix}:", column_of(numbers + part.numbered_from))
         labels = {
-            f"label:{name}": _plain(column.values.slice(start, n)) for name, column in self._labels.items()
+            f"label:{name}": plain_column(column.values.slice(start, n))
+            for name, column in self._labels.items()
         }
         others = {
             f"meta:{name}": whole(cells.column(name)) for name in cells.column_names if name not in used
         }
-        splits = repeated(part.split, n) if self._splits is None else _plain(self._splits.slice(start, n))
+        splits = (
+            repeated(part.split, n) if self._splits is None else plain_column(self._splits.slice(start, n))
+        )
         others |= self._groups(part, of_part, cells, memo)
         return Rows(
             ids=made if self._ids is None else whole(self._ids.slice(start, n)),
@@ -295,6 +298,6 @@ def _compact(column: pa.Array) -> pa.Array:
     return pc.dictionary_encode(column) if pa.types.is_string(column.type) else column
 
 
-def _plain(column: pa.Array) -> pa.Array:
+def plain_column(column: pa.Array) -> pa.Array:
     """A part of such a column as it was."""
     return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column

@@ -216,14 +216,15 @@ def describe_set(
 
 def _describe_source(config: ExtractConfig, source: Source) -> dict[str, Json]:
     """Where the data was, and how it was read."""
+    names = {name for name in type(config).model_fields if name.endswith("_column") or name in READING}
     return {
         "location": _location(config.data),
         "description": source.description,
         "modality": source.modality,
         "columns": {
             name: value
-            for name, value in config.model_dump(mode="json").items()
-            if (name.endswith("_column") or name in READING) and value not in (None, "auto", "utf-8", {})
+            for name, value in config.model_dump(mode="json", include=names).items()
+            if value not in (None, "auto", "utf-8", {})
         },
     }
 

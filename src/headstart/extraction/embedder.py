@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from headstart.cache.store import Cache
 from headstart.config import ExtractConfig
 from headstart.data import SourceOptions, open_source
+from headstart.data.held_tables import inputs_in
 from headstart.errors import ConfigError, DataError
 from headstart.extraction.backbone import OpenedBackbone, check_modality
 from headstart.extraction.fill import fill
@@ -20,15 +21,27 @@ from headstart.progress import open_progress
 from headstart.trust import trust_named
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
     from headstart.types import Modality
 
 
+PROBES: dict[Modality, list[Any]] = {
+    "text": ["a"],
+    "text-pair": [("a", "b")],
+    "image": [np.zeros((32, 32, 3), dtype=np.uint8)],
+    "image-text": [(np.zeros((32, 32, 3), dtype=np.uint8), "a")],
+}
+"""An input of each kind, whose features say how wide all are."""
+
+
 class Embedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Frozen features of raw inputs, computed once and kept in the cache.
+
+    There is nothing in it but its parameters: it is cloned and saved as they are, by ``skops.io`` without pickle. In a
+    ``ColumnTransformer`` it takes one column, or two as pairs.
 
     Parameters
     ----------
@@ -91,16 +104,44 @@ class Embedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """Nothing to fit: the backbone is frozen."""
         return self
 
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
+        """Names for the D features, ``embedder0`` and so on; for a width that is not known yet the backbone is loaded.
+
+        Parameters
+        ----------
+        input_features : ignored
+        """
+        return np.array([f"embedder{number}" for number in range(self._width())], dtype=object)
+
+    def _width(self) -> int:
+        """D, as `transform` found it, else as the backbone says."""
+        known, width = getattr(self, "_found", (None, 0))
+        if known == self.get_params():
+            return int(width)
+        return len(self._transform(PROBES[self.modality or self._takes()])[0])
+
+    def _takes(self) -> Modality:
+        opened = OpenedBackbone(
+            self.backbone,
+            self._config([]).backbone_options(None),
+            Cache(self.cache),
+            open_progress(quiet=True),
+        )
+        return opened.info.modality
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in super().__getstate__().items() if name != "_found"}
+
     def __sklearn_is_fitted__(self) -> bool:
         return True
 
     def transform(self, X: Iterable[Any]) -> NDArray[np.float32]:
-        """Features of texts, pairs of texts, image paths or image bytes.
+        """Features of N inputs.
 
         Parameters
         ----------
         X : iterable
-            N inputs.
+            N inputs, as `headstart.extract` takes them; a DataFrame of one column, or of two as pairs.
 
         Returns
         -------
@@ -115,8 +156,12 @@ class Embedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """
         if isinstance(X, str | bytes):
             raise ConfigError("X is one input; give a sequence of inputs, such as [X]")
-        items = [tuple(item) if isinstance(item, list) else item for item in X]
-        if not items:
+        found = self._transform(inputs_in(X))
+        self._found = (self.get_params(), found.shape[1])
+        return found
+
+    def _transform(self, items: Sequence[Any]) -> NDArray[np.float32]:
+        if not len(items):
             raise DataError("there is no input to transform")
         config = self._config(items)
         trust_named(config.backbone)
@@ -124,7 +169,7 @@ class Embedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             forbid_network()
         progress = open_progress(quiet=True)
         cache = Cache(config.cache)
-        kind = self._kind_of(items[0])
+        kind = self._kind_of(next((item for item in items if item is not None), None))
         opened = OpenedBackbone(config.backbone, config.backbone_options(kind), cache, progress)
         source = open_source(items, SourceOptions(labels=False), kind or opened.info.modality)
         check_modality(source, opened.info)
@@ -142,9 +187,9 @@ class Embedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             return self.modality
         if isinstance(item, tuple):
             return "text-pair" if isinstance(item[0], str) else "image-text"
-        return None if isinstance(item, str) else "image"
+        return None if item is None or isinstance(item, str) else "image"
 
-    def _config(self, items: list[Any]) -> ExtractConfig:
+    def _config(self, items: Sequence[Any]) -> ExtractConfig:
         own = ("tap", "modality")
         options = {name: value for name, value in self.get_params().items() if name not in own}
         return ExtractConfig(data=items, taps=[self.tap] if self.tap else None, **options)

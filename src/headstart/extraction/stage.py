@@ -17,6 +17,7 @@ from headstart.backbones.pooling import choose_taps, display_tap
 from headstart.cache.layout import LABEL, check_set_name, set_name_from
 from headstart.cache.store import Cache
 from headstart.data import open_source
+from headstart.data.objects import hold, strings_are_meant
 from headstart.data.read_table import stem_of
 from headstart.data.streams import STANDARD_INPUT
 from headstart.errors import SkippedError
@@ -85,36 +86,49 @@ def extract(config: ExtractConfig, progress: Progress) -> ExtractionResult:
     start = perf_counter()
     if config.offline:
         forbid_network()
+    config, name = _named(config)
     cache = Cache(config.cache)
-    name = set_name(config.set, config.data, *config.backbones)
-    source = open_source(config.data, config.source_options(), _modality(config, cache, progress))
+    modality = _modality(config, cache, progress)
+    source = open_source(config.data, config.source_options(), modality, config.given())
     progress.say(source.description)
     backbones = [(part, _open(part, source, cache, progress)) for part in config.each_backbone()]
     scan = None if source.streams else _scan(source, cache, config, name, progress)
     if scan is not None:
         name = scan.name
-    elif not config.replace and (earlier := cache.find_set(name)):
+    elif name and not config.replace and (earlier := cache.find_set(name)):
         check_kinds(earlier, source)
     results: list[ExtractionResult] = []
     for number, (part, opened) in enumerate(backbones):
         if number:  # the features of the first are there, and stay
             part = part.model_copy(update={"replace": False})
-        failed = permanent_failures(None if config.retry_failed else cache.find_set(name))
+        failed = permanent_failures(None if config.retry_failed or name is None else cache.find_set(name))
         if scan is None:
             filled = _extract_stream(part, source, opened, failed, progress)
         else:
             filled = _extract_missing(part, source, scan, opened, failed, progress)
         cache.prepare()
+        name = name or name_of_content(filled.plan.samples, source.modality, *config.backbones)
         features, failures = commit(name, part, source, opened, filled, progress)
         opened.release()
-        samples, seconds = filled.plan.samples, perf_counter() - start
-        unlabelled = _unlabelled(features, samples)
-        results.append(
-            ExtractionResult(
-                features, len(samples), filled.n_computed, failures, seconds, filled.timings, unlabelled
-            )
-        )
+        results.append(_result(features, filled, failures, perf_counter() - start))
     return reduce(ExtractionResult.then, results)
+
+
+def _named(config: ExtractConfig) -> tuple[ExtractConfig, str | None]:
+    """The name of the set, None where only its content says it; what can be read only once has been read."""
+    if isinstance(config.data, str | os.PathLike):
+        return config, set_name(config.set, config.data, *config.backbones)
+    config = config.model_copy(update={"data": hold(config.data, config.layout)})
+    return config, check_set_name(config.set) if config.set else None
+
+
+def _result(
+    features: FeatureSet, filled: FillResult, failures: list[Failure], seconds: float
+) -> ExtractionResult:
+    samples, unlabelled = filled.plan.samples, _unlabelled(features, filled.plan.samples)
+    return ExtractionResult(
+        features, len(samples), filled.n_computed, failures, seconds, filled.timings, unlabelled
+    )
 
 
 def _unlabelled(features: FeatureSet, samples: Samples) -> dict[str, int]:
@@ -124,8 +138,7 @@ def _unlabelled(features: FeatureSet, samples: Samples) -> dict[str, int]:
 
 def _modality(config: ExtractConfig, cache: Cache, progress: Progress) -> Modality | None:
     """What strings in memory are, texts or paths of images: what the backbone takes. None: the data tells."""
-    data = config.data
-    if isinstance(data, str | os.PathLike) or not len(data) or not isinstance(data[0], str):
+    if isinstance(config.data, str | os.PathLike) or not strings_are_meant(config.data):
         return None
     return OpenedBackbone(config.backbone, config.backbone_options(None), cache, progress).info.modality
 
@@ -147,16 +160,14 @@ class _Scan(NamedTuple):
     name: str  # of the set: that of data in memory says its content
 
 
-def _scan(source: Source, cache: Cache, config: ExtractConfig, name: str, progress: Progress) -> _Scan:
+def _scan(source: Source, cache: Cache, config: ExtractConfig, name: str | None, progress: Progress) -> _Scan:
     limit = FailureLimit.parse(config.max_failures)
     described = source.description
     samples = register(source, cache.keys, progress, limit)
     if source.description != described:  # a folder knows its classes, and what it ignored, after the scan
         progress.say(source.description)
     limit = limit.of(len(samples), samples.failures)
-    if not config.set and not isinstance(config.data, str | os.PathLike):
-        content = blake2b(samples.keys.tobytes(), digest_size=4).hexdigest()
-        name = set_name_from("-".join([IN_MEMORY, content, *map(short_name, config.backbones)]))
+    name = name or name_of_content(samples, source.modality, *config.backbones)
     earlier = None if config.replace else cache.find_set(name)
     if earlier is not None:
         check_changes(earlier, source, samples, progress)
@@ -260,3 +271,12 @@ def set_name(asked: str | None, data: Any, *backbones: str) -> str:
     else:
         stem = IN_MEMORY
     return set_name_from("-".join([stem, *map(short_name, backbones)]))
+
+
+_STEMS = {"image": "images", "text": "texts", "text-pair": "text-pairs", "image-text": "image-texts"}
+
+
+def name_of_content(samples: Samples, modality: Modality, *backbones: str) -> str:
+    """The name of a set of samples in memory: after what they are, so that others never come under the same name."""
+    digest = blake2b(samples.keys.tobytes(), digest_size=4).hexdigest()
+    return set_name_from("-".join([_STEMS[modality], digest, *map(short_name, backbones)]))

@@ -70,6 +70,9 @@ class Projection:
             points, self._colours(), self.title, (self.colour or "").partition(":")[2] or "label"
         )
 
+    def _repr_png_(self) -> bytes:
+        return self.plot().png()
+
     def _colours(self) -> NDArray[Any]:
         if self.colour is None:
             return np.full(self.table.num_rows, "")

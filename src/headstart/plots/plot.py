@@ -68,6 +68,9 @@ class Plot:
             )
         return stream.getvalue()
 
+    def _repr_png_(self) -> bytes:
+        return self.png()
+
     def files(self, name: str, asked: PlotFormat) -> dict[str, bytes]:
         """Its files by name; none if none are asked for."""
         return {f"{name}.{suffix}": getattr(self, suffix)() for suffix in SUFFIXES[asked]}

@@ -16,6 +16,7 @@ from headstart.cache.recipe import Recipe
 from headstart.cache.store import Cache
 from headstart.data import SourceOptions, open_source
 from headstart.data.detection import detect
+from headstart.data.objects import HeldSamples, as_inputs
 from headstart.errors import DataError, HeadstartError
 from headstart.extraction.backbone import (
     OpenedBackbone,
@@ -58,6 +59,8 @@ def predict(run: Run, config: PredictConfig, progress: Progress) -> pa.Table:
     the head was fitted on.
     """
     predictor, features, labels = run.predictor, run.features, run.labels
+    data = as_inputs(config.data, features["modality"], config.layout)
+    config = config.model_copy(update={"data": data})
     if config.offline:
         forbid_network()
     cache = Cache(config.cache)
@@ -81,7 +84,8 @@ def predict(run: Run, config: PredictConfig, progress: Progress) -> pa.Table:
     unread = [failure.origin for failure in failures if not failure.space]
     if not unread:
         return everything
-    order = input_order(samples.table.column("origin").to_pylist(), unread, config.data)
+    items = data.items if isinstance(data, HeldSamples) else None
+    order = input_order(samples.table.column("origin").to_pylist(), unread, items)
     return everything.take(column_of(order))
 
 
@@ -130,7 +134,7 @@ def _open(config: PredictConfig, features: Mapping[str, Json]) -> Source:
     if not _are_images(config.data):  # where there are no columns, naming one is a mistake
         config = config.model_copy(update=remembered)
     labels = config.label_column is not None
-    return open_source(config.data, config.source_options(labels), features["modality"])
+    return open_source(config.data, config.source_options(labels), features["modality"], config.given())
 
 
 def _are_images(data: Any) -> bool:

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from headstart.errors import ConfigError, DataError, StorageError
 from headstart.files import PARTIAL
+from headstart.notebook import html_table
 from headstart.registry.run import Metric, Run
-from headstart.types import SPLITS
+from headstart.types import SPLITS, Json
 
 REPORT = "report.json"
 CHOOSING = "validation"
@@ -34,10 +35,42 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """The runs of a folder, by path, and what was skipped."""
+    """The runs of a folder, by path or in another order, and what was skipped; ``metric`` is shown beside them."""
 
     runs: tuple[Run, ...]
     skipped: tuple[Skipped, ...]
+    metric: Metric | None = None
+
+    def __len__(self) -> int:
+        return len(self.runs)
+
+    def __iter__(self) -> Iterator[Run]:
+        return iter(self.runs)
+
+    def __getitem__(self, place: int) -> Run:
+        return self.runs[place]
+
+    @property
+    def table(self) -> list[dict[str, Json]]:
+        """A flat row for each run: ``pandas.DataFrame(runs.table)``."""
+        asked = self.metric or default_metric(self.runs)
+        return [
+            {"run": str(run.path), "set": run.set, "head": run.head_name, "features": f"{run.backbone} {run.tap}",
+             str(asked): run.value(asked), "seconds": run.seconds, "created": run.created}
+            for run in self.runs
+        ]  # fmt: skip
+
+    def __repr__(self) -> str:
+        return "\n".join(["  ".join(map(_shown, row.values())) for row in self.table] or ["no runs"])
+
+    def _repr_html_(self) -> str:
+        table = self.table
+        rows = [list(map(_shown, row.values())) for row in table]
+        return html_table(f"{len(self):,} runs", list(table[0]) if table else [], rows)
+
+
+def _shown(value: Json) -> str:
+    return "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def find_runs(root: str | os.PathLike[str]) -> Registry:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypedDict, Unpack, cast
 
 from headstart.errors import ConfigError, DataError, StorageError, first_line
 from headstart.files import make_directory, read_json, write_durably, write_folder, write_json
+from headstart.notebook import html_facts, html_table
 from headstart.places import expanded
 from headstart.registry.card import model_card
 from headstart.tasks import open_task
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from headstart.heads.predictor import Predictor
     from headstart.plots import Plot
     from headstart.plots.studio import Drawn
+    from headstart.prediction_table import PredictionTable
     from headstart.types import Exported, Json, PlotFormat
 
 Draw: TypeAlias = "Callable[[Mapping[str, Plot], PlotFormat], Drawn]"
@@ -282,13 +284,13 @@ class Run:
         self.path = target
         return target
 
-    def predict(self, data: Any, quiet: bool = True, **options: Any) -> pa.Table:
-        """Predict raw inputs; see `headstart.predict`.
+    def predict(self, data: Any, quiet: bool = True, **options: Any) -> PredictionTable:
+        """Predict raw inputs, or one of them; see `headstart.predict`.
 
         Returns
         -------
-        pyarrow.Table
-            ``id``, ``prediction`` and ``p:<class>``…, a row for each input in order.
+        PredictionTable
+            ``labels``, ``probabilities``, ``to_pandas()``, and all that an Arrow table has: a row for each input.
         """
         import headstart
 
@@ -338,6 +340,23 @@ class Run:
         name = open_task(self.report["task"]).leading_score
         metrics = {split: round(values[name], 4) for split, values in self.report["metrics"].items()}
         return f"Run({self.head_name!r} on {self.features['backbone']!r}, {name} {metrics})"
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "head": self.head_name,
+            "features": f"{self.backbone} {self.tap}",
+            "set": self.set,
+            **({"method": self.method["strategy"]} if self.method and "strategy" in self.method else {}),
+            **({"folder": str(self.path)} if self.path else {}),
+        }
+        name = open_task(self.task).leading_score
+        rows = []
+        for split in self.report["metrics"]:
+            metric = Metric(split, name)
+            value, interval = self.value(metric), self.interval(metric)
+            said = "–" if value is None else f"{value:.4f}"
+            rows.append([split, said, f"{interval[0]:.4f} to {interval[1]:.4f}" if interval else "–"])
+        return html_facts("run", facts) + html_table("", ["split", name, "95 %"], rows)
 
     # -- reading
 

@@ -1,0 +1,83 @@
+"""The notebooks run top to bottom, and whatever they show is shown, once."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+BUNDLED = '"bundled:all-minilm-l6-v2"'
+
+
+def cells(notebook: Path) -> list[str]:
+    """The code of a notebook."""
+    content = json.loads(notebook.read_text("utf-8"))
+    return ["".join(cell["source"]) for cell in content["cells"] if cell["cell_type"] == "code"]
+
+
+def run_cells(codes: list[str]) -> list[Any]:
+    """What the last line of each cell is, as a kernel runs them."""
+    names: dict[str, Any] = {}
+    shown = []
+    for code in codes:
+        *lines, last = ast.parse(code).body
+        if not isinstance(last, ast.Expr):
+            exec(compile(ast.Module([*lines, last], []), "cell", "exec"), names)
+            continue
+        exec(compile(ast.Module(lines, []), "cell", "exec"), names)
+        shown.append(eval(compile(ast.Expression(last.value), "cell", "eval"), names))  # noqa: S307 - as a kernel does
+    return shown
+
+
+@pytest.fixture
+def notebook(in_a_fresh_folder: Path) -> Path:
+    for path in NOTEBOOKS.iterdir():
+        shutil.copy(path, in_a_fresh_folder)
+    return in_a_fresh_folder / "dataframe.ipynb"
+
+
+def check(shown: list[Any]) -> None:
+    frame, features, run, predicted, comparison = (value._repr_html_() for value in shown)
+    assert "<table" in frame
+    assert "160 (" in features
+    assert "negative, positive" in features
+    assert "<td>ridge</td>" in run
+    assert "what a lovely film" in predicted
+    assert "<td>knn</td>" in comparison
+
+
+def test_from_a_data_frame_to_a_comparison_in_ten_lines(
+    notebook: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    codes = cells(notebook)
+    assert sum(bool(line.strip()) for code in codes for line in code.splitlines()) == 10
+    assert any(BUNDLED in code for code in codes)
+    tiny = [code.replace(BUNDLED, '"py:tiny_backbones:texts"') for code in codes]
+    tiny = [code.replace("head=", "plots='none', head=") for code in tiny]
+    shown = run_cells(tiny)
+    check(shown)
+    assert capsys.readouterr().out == ""  # nothing is printed beside what is displayed
+    assert len(shown[3]) == 1
+
+
+@pytest.mark.slow
+def test_the_notebook_with_its_own_backbone(notebook: Path) -> None:
+    if importlib.util.find_spec("nbclient") and importlib.util.find_spec("ipykernel"):
+        import nbclient
+        import nbformat
+
+        done = nbclient.NotebookClient(nbformat.read(notebook, 4), timeout=300).execute()
+        outputs = [
+            out for cell in done.cells for out in cell.get("outputs", ()) if out.output_type != "stream"
+        ]
+        assert ["text/html" in out.data for out in outputs] == [True] * 5
+        return
+    shown = run_cells(cells(notebook))
+    check(shown)
+    assert shown[3].labels == ["positive"]

@@ -1,0 +1,117 @@
+"""What a notebook shows: each thing once, as a table, and a bar while something is computed."""
+
+from __future__ import annotations
+
+import builtins
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+import headstart as hs
+from headstart.progress import open_progress
+
+from .made_sets import make_set
+
+
+class ZMQInteractiveShell:
+    """What runs in the kernel of a notebook, by the name that libraries know it by."""
+
+    kernel = object()
+
+
+class Handle:
+    def __init__(self, shown: list[Any]) -> None:
+        self._shown = shown
+
+    def update(self, value: Any) -> None:
+        self._shown[-1] = value
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What a notebook displays: IPython, as far as it is asked."""
+    found: list[Any] = []
+
+    def display(value: Any, display_id: bool = False, **options: Any) -> Handle | None:
+        found.append(value)
+        return Handle(found) if display_id else None
+
+    ipython, of_display = ModuleType("IPython"), ModuleType("IPython.display")
+    ipython.get_ipython = ZMQInteractiveShell  # type: ignore[attr-defined]
+    of_display.display = display  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    monkeypatch.setitem(sys.modules, "IPython.display", of_display)
+    monkeypatch.setattr(builtins, "get_ipython", ZMQInteractiveShell, raising=False)
+    return found
+
+
+@pytest.fixture(scope="module")
+def features(tmp_path_factory: pytest.TempPathFactory) -> hs.FeatureSet:
+    X = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
+    labels = ["<cat>" if row[0] > 0 else "dog" for row in X]
+    return make_set(tmp_path_factory.mktemp("made") / "cache", X, {"pet": labels})
+
+
+@pytest.fixture(scope="module")
+def run(features: hs.FeatureSet) -> hs.Run:
+    return hs.fit_head(features, "ridge", plots="none")
+
+
+def test_a_set_and_a_run_show_what_they_are(features: hs.FeatureSet, run: hs.Run) -> None:
+    html = features._repr_html_()
+    assert "set made" in html
+    assert "&lt;cat&gt;, dog" in html
+    html = run._repr_html_()
+    assert "<td>ridge</td>" in html
+    assert "<td>test</td>" in html
+
+
+def test_a_comparison_shows_itself_once(features: hs.FeatureSet, run: hs.Run, shown: list[Any]) -> None:
+    comparison = hs.compare([run, hs.fit_head(features, "centroid", plots="none")])
+    assert "ridge" in repr(comparison)  # a notebook asks for both
+    assert "<td>ridge</td>" in comparison._repr_html_()
+    assert shown == []
+    assert comparison.show() is None
+    assert shown == [comparison]
+
+
+def test_a_comparison_writes_itself_once(
+    features: hs.FeatureSet, run: hs.Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    comparison = hs.compare([run, hs.fit_head(features, "centroid", plots="none")])
+    comparison.show()
+    assert capsys.readouterr().out.rstrip() == repr(comparison)
+
+
+def test_a_bar_moves_and_goes(shown: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headstart.notebook.UPDATE_EVERY", 0.0)
+    progress = open_progress()
+    progress.begin("scanning <all>", 10)
+    progress.advance(4)
+    assert 'scanning &lt;all&gt; <progress max="10" value="4">' in shown[-1]._repr_html_()
+    progress.end()
+    assert [one._repr_html_() for one in shown] == [""]
+
+
+def test_the_runs_of_a_folder_show_themselves_the_best_first(
+    features: hs.FeatureSet, run: hs.Run, tmp_path: Path
+) -> None:
+    hs.fit_head(features, "knn", plots="none", out=tmp_path / "b")
+    hs.fit_head(features, "ridge", plots="none", out=tmp_path / "a")
+    found = hs.runs(tmp_path, metric="validation.accuracy")
+    assert {one.head_name for one in found} == {"knn", "ridge"}
+    values = [row["validation.accuracy"] for row in found.table]
+    assert values == sorted(values, reverse=True)
+    assert "<td>knn</td>" in found._repr_html_()
+    assert "knn" in repr(found)
+    assert len(hs.runs(tmp_path, set="made")) == 2
+
+
+def test_sets_that_are_open_are_looked_at_without_their_name(features: hs.FeatureSet) -> None:
+    assert len(hs.audit(features, checks=["outliers", "duplicates"]).samples) == 60
+    assert hs.rank(features)[0].metric == "accuracy"
+    assert hs.project(features)._repr_png_()[1:4] == b"PNG"
