@@ -309,6 +309,18 @@ class PredictConfig(ColumnConfig, ComputeConfig):
 
     function = "predict"
     data: Any
+    with_inputs: bool
+
+
+class EvaluateConfig(ColumnConfig, ComputeConfig):
+    """What `evaluate` is asked for."""
+
+    function = "evaluate"
+    data: Any
+    name: str | None
+    split: str | None
+    plots: PlotFormat
+    seed: Seed
 
 
 class CompareConfig(Config):

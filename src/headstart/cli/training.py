@@ -11,8 +11,8 @@ import typer
 
 from headstart import api
 from headstart.cli.command import AsJson, ConfigFile, Quiet, Said, made_from, write_json
-from headstart.columns import with_deviation, with_interval
-from headstart.tasks import open_task
+from headstart.cli.tables import figures_line
+from headstart.columns import with_deviation
 
 if TYPE_CHECKING:
     from headstart.config import FitConfig
@@ -106,9 +106,7 @@ def _show_fitted(run: Run) -> None:
 def _show_metrics(report: Mapping[str, Any]) -> None:
     """A line of figures for each split."""
     for split, metrics in report["metrics"].items():
-        shown = open_task(report["task"]).headline
-        figures = "  ".join(f"{label} {with_interval(metrics, name)}" for label, name in shown.items())
-        typer.echo(f"{split:<10}  {figures}  ({metrics['n']:,} samples)")
+        typer.echo(figures_line(split, report["task"], metrics))
 
 
 def _show_sweep(sweep: Mapping[str, Any]) -> None:

@@ -25,9 +25,14 @@ if TYPE_CHECKING:
     from headstart.types import Figure, Json
 
 
-def compare(runs: Sequence[AnyRun], cache: str | os.PathLike[str] | None = None, seed: int = 0) -> Comparison:
-    """Compare two runs or more on the test samples that they all were judged on; see `headstart.compare`."""
-    return compare_opened(open_runs(runs), cache, seed)
+def compare(
+    runs: Sequence[AnyRun],
+    cache: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    on: str | None = None,
+) -> Comparison:
+    """Compare two runs or more on the samples that they all were judged on; see `headstart.compare`."""
+    return compare_opened(open_runs(runs, on), cache, seed)
 
 
 def compare_opened(
