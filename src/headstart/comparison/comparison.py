@@ -19,7 +19,7 @@ from headstart.config import CompareConfig
 from headstart.files import make_directory, write_durably, write_folder, write_json
 from headstart.places import expanded
 from headstart.plots.studio import draw_here
-from headstart.registry.run import check_free
+from headstart.registry.run import HEAD, check_free
 from headstart.tasks import open_task
 
 if TYPE_CHECKING:
@@ -32,9 +32,6 @@ FILE = "comparison.json"
 WIDTH = 200
 """Columns where there is no terminal: nothing is cut."""
 
-
-HEAD = "head"
-"""What the method of a head on cached features is called."""
 
 Table = tuple[str, list[str], list[list[str]]]
 """A title, the names of the columns, and the rows."""

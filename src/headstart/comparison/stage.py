@@ -9,7 +9,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 from headstart.comparison.advice import advise, break_evens, notes_on
-from headstart.comparison.comparison import HEAD, ComparedRun, Comparison
+from headstart.comparison.comparison import ComparedRun, Comparison
 from headstart.comparison.costs import costs_of, shared_extraction
 from headstart.comparison.runs import match_rows, open_runs
 from headstart.metrics.paired import Paired
@@ -95,11 +95,11 @@ def _compared(
 ) -> ComparedRun:
     figures, intervals = paired.judged[named.name].figures, paired.intervals(named.name)
     names = [figure.name for figure in open_task(named.task).figures]
-    run, method, n_train = named.run, named.run.method, named.run.part("data").get("n_train")
+    run, n_train = named.run, named.run.part("data").get("n_train")
     return ComparedRun(
         name=named.name,
         path=run.path,
-        method=HEAD if method is None else str(method.get("strategy", method.get("name", "?"))),
+        method=run.strategy,
         head=run.head_name,
         backbone=run.backbone,
         tap=run.tap,

@@ -1,5 +1,4 @@
-"""evaluate: labelled data that a run has not seen, predicted through the cache and judged as its own test samples.
-"""
+"""evaluate: labelled data that a run has not seen, predicted through the cache and judged as its own test samples."""
 
 from __future__ import annotations
 

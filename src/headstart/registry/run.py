@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 Draw: TypeAlias = "Callable[[Mapping[str, Plot], PlotFormat], Drawn]"
 
 MODEL_DIR, BACKBONE_DIR = "model", "backbone"
+HEAD = "head"
+"""What the method of a head on cached features is called."""
 IN_RUN = "@run"
 """Stands for the folder of a tuned backbone in ``features.json``: a run may be moved."""
 
@@ -231,6 +233,12 @@ class Run:
     def head_name(self) -> str:
         """The kind of head."""
         return str(self.part("head").get("name", "?"))
+
+    @property
+    def strategy(self) -> str:
+        """How much of the network was trained: ``head`` alone, or the strategy: ``full``, ``lora``, ``last:2`` …"""
+        method = self.method
+        return HEAD if method is None else str(method.get("strategy", method.get("name", "?")))
 
     @property
     def set(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ def check_free(target: Path, overwrite: bool, mark: str = "report.json", what: s
 
     It may be overwritten if it is what would be written, which is known by the file ``mark``.
     """
+    if target.is_symlink() and not target.exists():
+        raise ConfigError(f"{target} is a link to nothing; delete it, or choose another --out")
     if target.exists() and not target.is_dir():
         raise ConfigError(f"{target} is a file; --out takes a directory")
     if target.is_dir() and any(target.iterdir()):
@@ -28,6 +31,11 @@ def check_free(target: Path, overwrite: bool, mark: str = "report.json", what: s
             raise ConfigError(f"{target} is not empty; choose another --out, or pass --overwrite")
         if not (target / mark).exists():
             raise ConfigError(f"{target} holds something else than {what}, and is not overwritten")
+    above = next((folder for folder in target.absolute().parents if folder.exists()), target)
+    if not above.is_dir():
+        raise ConfigError(f"{above} is a file, and {target} would lie in it; choose another --out")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise ConfigError(f"nothing may be written to {above}; choose another --out")
 
 
 def read_predictions(run: Path, split: str) -> pa.Table:
