@@ -7,7 +7,7 @@ run.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, get_origin
 
@@ -17,7 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from headstart.backbones.options import BackboneOptions
 from headstart.data import SourceOptions
 from headstart.errors import ConfigError
-from headstart.options import Positive, Range, Rate, Seed, Share, defaults, item_of, members
+from headstart.options import Positive, Range, Rate, Seed, Share, defaults, item_of, members, nearest
 from headstart.places import expanded
 from headstart.tasks import check_kind
 from headstart.trust import is_own
@@ -80,7 +80,7 @@ class Config(BaseModel):
         try:
             super().__init__(**given)
         except ValidationError as error:
-            raise ConfigError(_explain(error)) from error
+            raise ConfigError(_explain(error, known)) from error
 
     @classmethod
     def of(cls, arguments: Mapping[str, Any], **changes: Any) -> Self:
@@ -333,10 +333,13 @@ class CompareConfig(Config):
     seed: Seed
 
 
-def _explain(error: ValidationError) -> str:
+def _explain(error: ValidationError, known: Iterable[str]) -> str:
     first = error.errors()[0]
     name = ".".join(str(part) for part in first["loc"]).replace("_", "-")
     if first["type"] == "extra_forbidden":
-        return f"there is no option {name!r}"
+        near = nearest(name.replace("-", "_"), known)
+        return f"there is no option {name!r}" + (
+            f"; did you mean {near.replace('_', '-')!r}?" if near else ""
+        )
     value = "" if first["type"] == "missing" else f" (got {first['input']!r})"
     return f"{name}: {first['msg']}{value}"

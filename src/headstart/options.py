@@ -185,29 +185,25 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 SHOWN_NAMES = 5
 
 
-def did_you_mean(name: str, known: Iterable[str], noun: str = "names") -> str:
+def did_you_mean(name: str, known: Iterable[str], said: str = "there are", most: int = SHOWN_NAMES) -> str:
     """What follows on a name that is not known: the nearest ones, else a few of those that there are.
 
     Examples
     --------
-    >>> did_you_mean("cloting", ["clothing", "clothes", "cards"])
+    >>> did_you_mean("cloting", ["clothing", "cards"])
     "; did you mean 'clothing'?"
-    >>> did_you_mean("x", [f"set-{n}" for n in range(60)], "sets")
-    "; the 60 sets are 'set-0', 'set-1', 'set-2', 'set-3', 'set-4', …"
-    >>> did_you_mean("x", [], "sets")
-    '; there are no sets'
+    >>> did_you_mean("size", ["colour", "parity"], "it has")
+    '; it has: colour, parity'
+    >>> did_you_mean("x", [f"set-{n}" for n in range(60)])
+    '; there are: set-0, set-1, set-2, set-3, set-4, … (60 in all)'
     """
     names = list(dict.fromkeys(map(str, known)))
-    if not names:
-        return f"; there are no {noun}"
-    lower = {each.casefold(): each for each in reversed(names)}
-    near = [lower[each] for each in get_close_matches(name.casefold(), list(lower), 3, 0.6)]
+    as_written = {each.casefold(): each for each in reversed(names)}
+    near = [as_written[each] for each in get_close_matches(name.casefold(), list(as_written), 3, 0.6)]
     if near:
         return f"; did you mean {' or '.join(map(repr, near))}?"
-    shown = ", ".join(map(repr, names[:SHOWN_NAMES]))
-    if len(names) == 1:
-        return f"; there is {shown}"
-    return f"; the {len(names):,} {noun} are {shown}" + (", …" if len(names) > SHOWN_NAMES else "")
+    more = f", … ({len(names):,} in all)" if len(names) > most else ""
+    return f"; {said}: {', '.join(names[:most]) or 'none'}{more}"
 
 
 _SIGNATURES: dict[str, inspect.Signature] = {}

@@ -27,7 +27,7 @@ def check_all_data(given: Sequence[str], said: str) -> list[Any]:
 SeveralData = Annotated[
     Sequence[str] | None,
     Option(
-        "What `extract` takes; or several images; or - for a table on standard input.",
+        shared.Data.__metadata__[0].help,
         metavar="DATA",
         is_argument=True,
         repeats=True,

@@ -17,7 +17,7 @@ from headstart.arrow import column_of, numbers_of
 from headstart.columns import cell
 from headstart.errors import ConfigError, DataError, MismatchError, StorageError
 from headstart.registry.evaluations import read_evaluation
-from headstart.registry.run import PREDICTIONS, Run
+from headstart.registry.run import PREDICTIONS, Run, nearest_folder
 from headstart.tasks import open_task
 
 if TYPE_CHECKING:
@@ -83,7 +83,9 @@ def _open(given: AnyRun, name: str, on: str | None) -> NamedRun:
     else:
         path = Path(given)
         if not path.is_dir():
-            raise DataError(f"there is no run directory {path}; headstart runs ls lists those that there are")
+            raise DataError(
+                f"there is no run directory {path}{nearest_folder(path)}; headstart runs ls lists those that there are"
+            )
         run = Run.load(path)
         if not isinstance(run.report, dict) or not isinstance(run.report.get("metrics"), dict):
             raise StorageError(f"{path}: its report.json has no metrics; restore it, or make the run again")

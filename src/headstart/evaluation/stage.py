@@ -148,7 +148,7 @@ def _choose_split(table: pa.Table, asked: str | None) -> tuple[str, NDArray[np.b
     if split == ALL:
         return split, np.ones(len(splits), dtype=bool)
     if split not in known:
-        raise ConfigError(f"the data has no split {split!r}{did_you_mean(split, [*known, ALL], 'splits')}")
+        raise ConfigError(f"the data has no split {split!r}{did_you_mean(split, [*known, ALL], 'it has')}")
     return split, splits == split
 
 
@@ -183,7 +183,7 @@ def _names(run: Run, labels: pa.ChunkedArray, progress: Progress) -> list[str]:
     strange = sorted(set(occurring) - set(known))
     if not strange:
         return known
-    said = f"{cell(strange[0])!r}{did_you_mean(strange[0], known, 'classes')}"
+    said = f"{cell(strange[0])!r}{did_you_mean(strange[0], known, 'it knows')}"
     if len(strange) == len(occurring):
         raise MismatchError(f"the run knows none of the {len(strange):,} labels of this data, such as {said}")
     n_outputs = len(task.class_names(run.predictor.classes, [*known, *strange]))

@@ -131,7 +131,7 @@ def read_evaluation(run: Path, name: str) -> RunEvaluation:
     except OSError as error:
         known = names_in(run)
         raise DataError(
-            f"run {run} has no evaluation {name!r}{did_you_mean(name, known, 'evaluations')}; "
+            f"run {run} has no evaluation {name!r}{did_you_mean(name, known, 'it has')}; "
             f"`headstart evaluate {run} DATA --name {name}` makes it"
         ) from error
     if not isinstance(report, dict) or not isinstance(report.get("metrics"), dict):

@@ -18,6 +18,7 @@ from headstart.registry.card import model_card
 from headstart.registry.run_files import PREDICTION_COLUMNS as PREDICTION_COLUMNS
 from headstart.registry.run_files import PREDICTIONS as PREDICTIONS
 from headstart.registry.run_files import check_free as check_free
+from headstart.registry.run_files import nearest_folder as nearest_folder
 from headstart.registry.run_files import of_split, read_predictions
 from headstart.registry.run_files import parquet_bytes as parquet_bytes
 from headstart.tasks import open_task
@@ -113,10 +114,9 @@ class Run:
                 read_json(folder / f"{name}.json") for name in ("report", "labels", "features")
             )
         except OSError as error:
-            raise DataError(
-                f"{folder} is not a run directory ({Path(error.filename or '').name} cannot be read); "
-                "`headstart fit-head SET --out RUN` makes one"
-            ) from error
+            hint = nearest_folder(folder) or "; `headstart fit-head SET --out RUN` makes one"
+            name = Path(error.filename or "").name
+            raise DataError(f"{folder} is not a run directory ({name} cannot be read){hint}") from error
         _check_whole(folder / "labels.json", labels, ("column", "names", "classes"))
         _check_whole(folder / "features.json", features, ("backbone", "tap", "space", "modality", "recipe"))
         run = cls(folder)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import ConfigError, StorageError, first_line
+from headstart.options import nearest
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -15,6 +16,14 @@ if TYPE_CHECKING:
 PREDICTIONS = "predictions.parquet"
 PREDICTION_COLUMNS = ("id", "key", "split", "label", "prediction")
 ROWS_AT_ONCE = 1 << 16
+
+
+def nearest_folder(path: Path) -> str:
+    """Of a folder that is not there the one beside it whose name is nearest, for a message; else nothing."""
+    if path.exists() or not path.parent.is_dir():
+        return ""
+    near = nearest(path.name, [each.name for each in path.parent.iterdir() if each.is_dir()])
+    return f"; did you mean {path.parent / near}?" if near else ""
 
 
 def check_free(target: Path, overwrite: bool, mark: str = "report.json", what: str = "a run") -> None:
