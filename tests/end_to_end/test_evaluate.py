@@ -11,7 +11,7 @@ import pytest
 
 import headstart as hs
 
-from .conftest import TEXTS, Result, some_texts, write_texts
+from .conftest import CLASSES, IMAGES, TEXTS, Result, some_texts, write_image, write_texts
 
 Runner = Callable[..., Result]
 
@@ -121,3 +121,48 @@ def test_in_python(headstart: Runner, run: Path) -> None:
     assert found.path == run / "evaluations" / "fresh"
     assert "16 samples" in repr(found)
     assert hs.evaluate(run, "fresh.csv", name="b", plots="none").metrics == found.metrics
+
+
+def test_numbers_and_several_labels(headstart: Runner, tmp_path: Path) -> None:
+    texts = [text for text, _ in some_texts(60)]
+    labels = {
+        "numbers": [str(n % 5) for n in range(60)],  # which would be classes, had the run not said otherwise
+        "several": ["a|b" if n % 2 else ["a", "b", "a|b"][n % 3] for n in range(60)],
+    }
+    for name, kind in (("numbers", "regression"), ("several", "multi")):
+        write_texts(Path(f"{name}.csv"), list(zip(texts, labels[name], strict=True)))
+        words = ("--backbone", TEXTS, "--set", name, "--label-kind", kind)
+        assert headstart("extract", f"{name}.csv", *words).code == 0
+        assert headstart("fit-head", name, "--head", "ridge", "--out", f"run-{name}").code == 0
+        fresh = [(f"{text} again", label) for text, label in zip(texts[:20], labels[name], strict=False)]
+        write_texts(Path("fresh.csv"), fresh)
+        done = headstart("evaluate", f"run-{name}", "fresh.csv", "--json")
+        assert done.code == 0, done.err
+        own = json.loads((Path(f"run-{name}") / "report.json").read_text())["metrics"]["test"]
+        assert set(done.json["metrics"]) - {"no_interval"} == set(own) - {"no_interval"}
+        assert done.json["metrics"]["n"] == 20
+    write_texts(Path("strange.csv"), [("abc", "a|c"), ("xyw", "b")])
+    done = headstart("evaluate", "run-several", "strange.csv")
+    assert (done.code, "'c'" in done.err) == (4, True)
+    done = headstart("evaluate", "run-several", "numbers.csv")
+    assert done.code == 4
+
+
+def test_a_folder_is_judged_on_its_test_samples(headstart: Runner, photos: Path, tmp_path: Path) -> None:
+    assert headstart("extract", photos, "--backbone", IMAGES, "--set", "p").code == 0
+    assert headstart("fit-head", "p", "--head", "ridge", "--out", "run").code == 0
+    for number in range(12):
+        for split in ("train", "test"):
+            write_image(
+                tmp_path / "new" / split / CLASSES[number % 3] / f"{number}.png",
+                500 + number + 100 * (split == "test"),
+            )
+    done = headstart("evaluate", "run", "new", "--json")
+    assert done.code == 0, done.err
+    assert (done.json["name"], done.json["data"]["split"], done.json["data"]["n"]) == ("new", "test", 12)
+    assert (
+        headstart("evaluate", "run", "new", "--split", "all", "--name", "all", "--json").json["data"]["n"]
+        == 24
+    )
+    typo = headstart("evaluate", "run", "new", "--split", "tets", "--name", "t")
+    assert (typo.code, "did you mean 'test'?" in typo.err) == (2, True)
