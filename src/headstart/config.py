@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, get_origin
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from headstart.backbones.options import BackboneOptions
 from headstart.data import SourceOptions
+from headstart.data.options import check_quoting
+from headstart.data.splits import parse_split_map
 from headstart.errors import ConfigError
 from headstart.options import Positive, Range, Rate, Seed, Share, defaults, item_of, members, nearest
 from headstart.places import expanded
@@ -52,8 +54,15 @@ def _as_field(kind: Any, value: Any) -> Any:
     if isinstance(value, str | int | float):
         value = [value]
     if item is str and isinstance(value, list | tuple):
-        return [str(part) if isinstance(part, int | float) else part for part in value]
+        return [_as_text(part) for part in value]
     return value
+
+
+def _as_text(part: Any) -> Any:
+    """A name that YAML took for a truth value or a number."""
+    if isinstance(part, bool):
+        return str(part).lower()
+    return str(part) if isinstance(part, int | float) else part
 
 
 class Config(BaseModel):
@@ -127,7 +136,13 @@ class ColumnConfig(Config):
     label_column: list[str] | None
     id_column: str | None
     split_column: str | None
+    split_map: Annotated[dict[str, str], BeforeValidator(parse_split_map)]
+    group_column: str | None
     encoding: str
+    header: bool | None
+    columns: list[str] | None
+    delimiter: str | None
+    quoting: Annotated[str, AfterValidator(check_quoting)]
     label_names: list[str] | None
     label_kind: Annotated[str, AfterValidator(check_kind)]
     label_separator: str | None
@@ -136,10 +151,12 @@ class ColumnConfig(Config):
     def source_options(self, labels: bool = True) -> SourceOptions:
         """The same as the sources take it."""
         values = {name: getattr(self, name) for name in ColumnConfig.model_fields}
-        columns, names = values.pop("label_column"), values.pop("label_names")
+        lists = (values.pop(name) for name in ("label_column", "label_names", "columns"))
+        label_columns, label_names, columns = (tuple(given) if given else None for given in lists)
         return SourceOptions(
-            label_columns=tuple(columns) if columns else None,
-            label_names=tuple(names) if names else None,
+            label_columns=label_columns,
+            label_names=label_names,
+            columns=columns,
             labels=labels,
             **values,
         )
@@ -164,6 +181,7 @@ class ExtractConfig(ColumnConfig, ComputeConfig):
     backbone: str
     more_backbones: list[str] = Field(default_factory=list)
     set: str | None
+    replace: bool
     taps: list[str] | None
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"]
     dtype: Literal["float16", "float32"] | None

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         BackboneInfo,
         Features,
         Figure,
+        Grouping,
         Json,
         Judged,
         LabelColumn,
@@ -89,6 +90,11 @@ class Source(Payloads, Protocol):
     def label_kinds(self) -> Mapping[str, LabelKind]:
         """For each label column what its values are."""
         return {}
+
+    @property
+    def grouping(self) -> Grouping | None:
+        """What samples that belong together share, whose names are in ``meta:group``; None: each stands alone."""
+        return None
 
     @property
     def streams(self) -> bool:

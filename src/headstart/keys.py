@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
@@ -49,9 +50,15 @@ def key_of(modality: Modality, payload: Payload) -> bytes:
     >>> key_of("text", "hello").hex() == key_of("image", b"hello").hex()
     False
     """
-    digest = blake2b(modality.encode("ascii") + b"\0", digest_size=KEY_BYTES)
+    digest = _begun(modality).copy()
     digest.update(encode(payload))
     return digest.digest()
+
+
+@cache
+def _begun(modality: Modality) -> blake2b:
+    """The part that all samples of a modality share: to copy it is faster than to begin anew."""
+    return blake2b(modality.encode("ascii") + b"\0", digest_size=KEY_BYTES)
 
 
 def pack(keys: Iterable[bytes]) -> NDArray[np.uint8]:
@@ -130,6 +137,37 @@ def copies_among(keys: NDArray[np.uint8]) -> Copies:
     shared[again] = shared[again - 1] = True
     firsts = is_first[shared]
     return Copies(order[shared], np.cumsum(firsts) - 1, firsts)
+
+
+def units_among(keys: NDArray[np.uint8], groups: NDArray[np.int64]) -> Copies:
+    """The rows that belong to another by a key or a group that both have, as `copies_among`; a group below 0 is none.
+
+    Examples
+    --------
+    >>> keys = pack([b"a" * 16, b"b" * 16, b"a" * 16, b"c" * 16])
+    >>> units = units_among(keys, np.array([0, 1, 2, 1]))
+    >>> units.rows.tolist(), units.groups.tolist()
+    ([0, 2, 1, 3], [0, 0, 1, 1])
+    """
+    n = len(keys)
+    unit = np.arange(n)
+    copies = copies_among(keys)
+    grouped = np.flatnonzero(groups >= 0)
+    together = ((copies.rows, copies.groups), (grouped, groups[grouped]))
+    while True:
+        before = unit.copy()
+        for rows, codes in together:
+            least = np.full(int(codes.max(initial=-1)) + 1, n)
+            np.minimum.at(least, codes, unit[rows])
+            unit[rows] = least[codes]
+        if np.array_equal(before, unit):
+            break
+    order = np.argsort(unit, kind="stable")
+    shared = np.bincount(unit, minlength=n)[unit[order]] > 1
+    rows = order[shared]
+    is_first = np.ones(len(rows), dtype=bool)
+    is_first[1:] = unit[rows][1:] != unit[rows][:-1]
+    return Copies(rows, np.cumsum(is_first) - 1, is_first)
 
 
 def search(

@@ -232,6 +232,17 @@ class FeatureRef:
 
 
 @dataclass(frozen=True, slots=True)
+class Grouping:
+    """What samples of one group share, in words; they are on one side of every split that is made.
+
+    ``is_asked`` says that the user asked for it: then a set that was split otherwise is split anew.
+    """
+
+    name: str
+    is_asked: bool
+
+
+@dataclass(frozen=True, slots=True)
 class LabelReading:
     """How to read label columns.
 
@@ -245,12 +256,15 @@ class LabelReading:
         Names for integer labels 0 to n - 1.
     blank : str, optional
         A value that stands for no label.
+    coded : bool
+        Whether the values are numbers of names that the data itself has.
     """
 
     kind: str = "auto"
     separator: str | None = None
     names: tuple[str, ...] | None = None
     blank: str | None = None
+    coded: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,27 @@ from headstart.errors import ConfigError
 
 MOST_NODES = 100_000
 """That a document may have once each alias stands for what it repeats."""
+_CORE = (
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("int", r"[-+]?(0|[1-9][0-9_]*)|0x[0-9a-fA-F]+|0o[0-7]+", "-+0123456789"),
+    (
+        "float",
+        r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)\.[0-9]*)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        "-+.0123456789",
+    ),
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("merge", r"<<", "<"),
+)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML of version 1.2, in which ``no``, ``on``, ``010``, ``1:30`` and a date are texts: names stay as written."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - not those of version 1.1
+
+
+for _tag, _pattern, _first in _CORE:
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), list(_first))
 
 
 def read_yaml(path: Path, what: str) -> tuple[yaml.Node | None, Any]:
@@ -59,7 +81,7 @@ def _refuse_trackers(values: Any, path: Path) -> None:
 
 def parse_yaml(text: str) -> yaml.Node | None:
     """The nodes of a text; an alias is the node that it repeats."""
-    return yaml.compose(text, Loader=yaml.SafeLoader)
+    return yaml.compose(text, Loader=_Loader)
 
 
 def values_of(node: yaml.Node | None, place: str) -> Any:
@@ -76,7 +98,7 @@ def values_of(node: yaml.Node | None, place: str) -> Any:
             "write what it says without them"
         )
     try:
-        return yaml.SafeLoader("").construct_document(node)
+        return _Loader("").construct_document(node)
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ConfigError(f"{place}{line}: this is no YAML ({error.problem})") from error

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headstart.data import SourceOptions, open_source
+from headstart.data.label_cells import clean_label
 from headstart.errors import ConfigError, DataError, SampleError
 from headstart.keys import key_of
 from tests.data.conftest import KnowsAll, MemoryMemo, scan, write_image, write_images
@@ -221,6 +222,30 @@ def test_any_class_name_comes_back(names: set[str], tmp_path_factory: pytest.Tem
     for number, name in enumerate(names):
         write_image(root / "train" / name / "a.png", number)
     found = scan(root)
-    assert set(found.column("label:label")) == names
+    assert set(found.column("label:label")) == {clean_label(name) for name in names}
     assert found.ids == sorted(f"train/{name}/a.png" for name in names)
     assert len(found.payloads()) == len(names)
+
+
+def test_an_unknown_folder_beside_splits_is_refused_and_not_taken_for_a_class(tmp_path: Path) -> None:
+    write_images(tmp_path, "train/cat/a.png", "test/cat/b.png", "eval/cat/c.png", "ood/cat/d.png")
+    with pytest.raises(
+        ConfigError, match=r"'ood' is no name of a split that is known; .*--split-map ood=none"
+    ):
+        scan(tmp_path)
+    found = scan(tmp_path, split_map={"ood": "none"})
+    assert found.by_id("split") == {
+        "eval/cat/c.png": "validation",
+        "test/cat/b.png": "test",
+        "train/cat/a.png": "train",
+    }
+    assert "splits: 'eval' as validation, 'ood' left out" in found.source.description
+    assert scan(tmp_path, split_map={"ood": "test"}).column("split").count("test") == 2
+    write_images(tmp_path, "dev/cat/e.png")
+    with pytest.raises(ConfigError, match="'dev' and 'eval' both mean validation"):
+        scan(tmp_path, split_map={"ood": "none"})
+
+
+def test_classes_in_two_forms_of_unicode_are_one(tmp_path: Path) -> None:
+    write_images(tmp_path, "train/caf\u00e9/a.png", "test/cafe\u0301/b.png")
+    assert scan(tmp_path).column("label:label") == ["caf\u00e9"] * 2

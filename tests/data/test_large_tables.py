@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import pickle
 import subprocess
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyarrow import feather
 
 import headstart.data.growing
 from headstart.data import open_source
@@ -135,6 +137,60 @@ def test_row_numbers_skip_what_was_left_out(is_row: list[bool]) -> None:
     assert [numbers[-place] for place in range(1, len(expected) + 1)] == expected[::-1]
     for start in range(0, len(expected) + 2, 3):
         assert numbers[start : start + 5].tolist() == expected[start : start + 5]
+
+
+# Not ru_maxrss, which a process inherits from the one that starts it.
+PEAK = """
+import re, sys
+import numpy as np
+from headstart.data import open_source
+
+class NoMemo:
+    def lookup(self, fingerprints):
+        return fingerprints, np.zeros(len(fingerprints), dtype=bool)
+
+    def remember(self, fingerprints, keys):
+        pass
+
+n = sum(block.table.num_rows for block in open_source(sys.argv[1]).scan(NoMemo()))
+print(n, re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read()).group(1))
+"""
+
+
+def many(path: Path, n: int) -> Path:
+    """So many texts of about a dozen words, some of them with quotes and commas."""
+    texts = [f'text number {row} of "some" texts, as people, or machines, write them' for row in range(n)]
+    labels = [f"l{row % 3}" for row in range(n)]
+    ending = "".join(path.suffixes)
+    if ending == ".json":
+        path.write_text(json.dumps([{"text": a, "label": b} for a, b in zip(texts, labels, strict=True)]))
+    elif ending == ".txt":
+        path.write_text("".join(f"__label__{b} {a}\n" for a, b in zip(texts, labels, strict=True)))
+    elif ending == ".feather":
+        feather.write_feather(pa.table({"text": texts, "label": labels}), path)
+    else:
+        write_table(
+            path.with_suffix("") if ending.endswith(".gz") else path, {"text": texts, "label": labels}
+        )
+        if ending.endswith(".gz"):
+            path.write_bytes(gzip.compress(path.with_suffix("").read_bytes(), 1))
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
+@pytest.mark.parametrize(
+    "ending", [".csv", ".tsv", ".csv.gz", ".jsonl", ".json", ".parquet", ".feather", ".txt"]
+)
+def test_a_million_rows_take_little_more_memory_than_a_hundred_thousand(ending: str, tmp_path: Path) -> None:
+    peaks = []
+    for n in (100_000, 1_000_000):
+        path = many(tmp_path / f"t{n}{ending}", n)
+        done = subprocess.run([sys.executable, "-c", PEAK, path], capture_output=True, check=True, text=True)
+        counted, peak = map(int, done.stdout.split())
+        assert counted == n
+        peaks.append(peak)
+    assert peaks[1] <= 1.3 * peaks[0], peaks
 
 
 OTHER_PROCESS = """

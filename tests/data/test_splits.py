@@ -15,10 +15,13 @@ from headstart.data.splits import (
     TEST,
     TRAIN,
     VALIDATION,
+    SplitNames,
     complete_splits,
     describe_making,
+    parse_split_map,
     split_name,
 )
+from headstart.errors import ConfigError
 
 FIXED_TEST = [0, 6, 11, 15, 17, 26, 32, 39]
 FIXED_VALIDATION = [3, 8, 30, 33]
@@ -187,3 +190,47 @@ def test_what_is_made_is_said(given_codes: list[int], phrase: str | None) -> Non
 )
 def test_folders_and_cells_name_splits(name: str, split: str | None) -> None:
     assert split_name(name) == split
+
+
+class TestNames:
+    """What splits are called, in every container alike."""
+
+    @pytest.mark.parametrize(
+        ("name", "split"),
+        [
+            *((name, "validation") for name in ("dev", "Val", "valid", "eval", "validation")),
+            *((name, "test") for name in ("test", "Testing", "holdout")),
+            *((name, "train") for name in ("train", "TRAINING ")),
+            *((name, None) for name in ("test_ood", "unsupervised", "validation_mismatched", "shirts", "")),
+        ],
+    )
+    def test_the_names_that_people_use(self, name: str, split: str | None) -> None:
+        assert split_name(name) == split
+
+    @pytest.mark.parametrize(
+        "given", ["eval=test, Extra=none", {"eval": "test", "extra": None}, ["eval=testing", "extra=none"]]
+    )
+    def test_a_map_says_what_others_mean(self, given: object) -> None:
+        names = SplitNames(parse_split_map(given))
+        assert [names.of(name) for name in ("Eval", "EXTRA", "dev", "odd")] == [
+            "test",
+            "none",
+            "validation",
+            None,
+        ]
+        assert names.said(["train", "eval", "extra"]) == ["splits: 'eval' as test, 'extra' left out"]
+
+    @pytest.mark.parametrize("given", ["eval", "=test", "eval=tset", {"a": "b"}, 5])
+    def test_a_map_that_means_nothing_is_refused(self, given: object) -> None:
+        with pytest.raises(ConfigError, match="--split-map"):
+            parse_split_map(given)
+
+    def test_two_names_of_one_split_are_refused_unless_the_map_names_both(self) -> None:
+        with pytest.raises(
+            ConfigError,
+            match=r"here: 'dev' and 'valid' both mean validation; .*--split-map valid=none",
+        ):
+            SplitNames({}).check(["train", "dev", "valid"], "here")
+        SplitNames({"valid": "none"}).check(["train", "dev", "valid"], "here")
+        SplitNames({"dev": "validation", "valid": "validation"}).check(["dev", "valid"], "here")
+        SplitNames({}).check(["Train", "train"], "here")

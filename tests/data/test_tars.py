@@ -61,15 +61,24 @@ def test_the_library_writes_what_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("layout", ["names", "folders"])
 def test_names_of_tars_and_folders_say_splits(tmp_path: Path, layout: str) -> None:
-    names = ["train-000.tar", "train-001.tar", "val-000.tar", "x.tar"]
+    names = ["train-000.tar", "train-001.tar", "val-000.tar"]
     if layout == "folders":
-        names = ["train/000.tar", "train/001.tar", "val/000.tar", "x.tar"]
+        names = ["train/000.tar", "train/001.tar", "val/000.tar"]
     for number, name in enumerate(names):
         write_tar(tmp_path / "data" / name, {"a.jpg": bytes([number + 1])})
     found = scan(tmp_path / "data")
     assert sorted(found.ids) == sorted(f"{name[:-4]}/a" for name in names)
     by_name = {id_.rpartition("/")[0] + ".tar": split for id_, split in found.by_id("split").items()}
-    assert [by_name[name] for name in names] == ["train", "train", "validation", None]
+    assert [by_name[name] for name in names] == ["train", "train", "validation"]
+    assert "splits: 'val' as validation" in found.source.description
+    odd = "ood/000.tar" if layout == "folders" else "ood-000.tar"
+    write_tar(tmp_path / "data" / odd, {"a.jpg": b"odd"})
+    with pytest.raises(
+        ConfigError, match=r"'ood' is no name of a split that is known; .*--split-map ood=none"
+    ):
+        scan(tmp_path / "data")
+    assert len(scan(tmp_path / "data", split_map={"ood": "none"}).ids) == 3
+    assert "test" in scan(tmp_path / "data", split_map={"ood": "test"}).column("split")
 
 
 def test_a_pattern_in_braces_means_several_tars(tmp_path: Path) -> None:

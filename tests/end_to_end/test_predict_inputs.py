@@ -96,3 +96,14 @@ def test_several_images(headstart: Runner, image_run: Path, photos: Path) -> Non
     assert "reads images" in headstart("predict", image_run, "--text", "a square").err
     refused = headstart("predict", image_run, "square/0.png", "square/1.png", "--out", "square/1.png")
     assert refused.code == 2
+
+
+def test_standard_input(headstart: Runner, run: Path) -> None:
+    write_texts(Path("new.csv"), some_texts(5))
+    in_file = rows(headstart("predict", run, "new.csv"))
+    piped = headstart("predict", run, "-", "--with-inputs", stdin=Path("new.csv").read_bytes())
+    assert [row["input"] for row in rows(piped)] == [text for text, _ in some_texts(5)]
+    assert [row["prediction"] for row in rows(piped)] == [row["prediction"] for row in in_file]
+    lines = headstart("predict", run, "-", "--with-inputs", stdin=b"abc number 1 ox\nxyw, number 2\n")
+    assert [row["input"] for row in rows(lines)] == ["abc number 1 ox", "xyw, number 2"]
+    assert "standard input is empty" in headstart("predict", run, "-", stdin=b"").err

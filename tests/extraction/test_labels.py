@@ -20,7 +20,7 @@ from headstart.cache.store import Cache
 from headstart.data.splits import TEST, TRAIN
 from headstart.extraction.samples import Labelled, Samples, label_samples, samples_of
 from headstart.keys import key_of, pack
-from headstart.types import Failure, LabelKind, SampleBlock
+from headstart.types import Failure, Grouping, LabelKind, SampleBlock
 
 
 @dataclass
@@ -29,6 +29,7 @@ class Said:
 
     label_kinds: dict[str, LabelKind] = field(default_factory=dict)
     label_names: dict[str, list[str]] = field(default_factory=dict)
+    grouping: Grouping | None = None
 
 
 def block_of(texts: list[str], splits: list[str | None] | None = None, **labels: pa.Array) -> SampleBlock:
@@ -83,6 +84,18 @@ def test_with_several_labels_the_rarest_decides_the_stratum(monkeypatch: pytest.
         assert sorted(labelled.splits[sorted(rare)].tolist()) == [TRAIN, TEST]
         found.append(labelled.splits.tolist())
     assert found[0] == found[1] == found[2]
+
+
+def test_numbers_that_were_taken_for_classes_get_a_test_split_once_they_are_numbers(tmp_path: Path) -> None:
+    texts = [str(row) for row in range(40)]
+    classes = samples_of([block_of(texts, label=pa.array(texts))])
+    first = label_samples(classes, Said({"label": "single"}), None, 0)  # type: ignore[arg-type]
+    assert first.counts()["test"] == 0
+    numbers = samples_of([block_of(texts, label=pa.array(map(float, texts)))])
+    said = Said({"label": "regression"})
+    second = label_samples(numbers, said, committed(first, tmp_path), 0)  # type: ignore[arg-type]
+    assert second.splits.tolist() == label_samples(numbers, said, None, 0).splits.tolist()  # type: ignore[arg-type]
+    assert second.counts()["test"] == 8
 
 
 @pytest.mark.parametrize("change", [lambda texts: texts, lambda texts: texts[::-1], lambda texts: texts[5:]])

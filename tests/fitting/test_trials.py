@@ -6,7 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from headstart.arrow import keys_to_arrow
+from headstart.fitting.search import _folds, _held_out, _units
 from headstart.fitting.trials import Trial, run_trials
+from headstart.keys import key_of, pack
 from headstart.samples import LabelledSamples
 
 N = 120
@@ -62,3 +65,19 @@ def test_each_gives_what_it_gives_alone() -> None:
         assert tried.seed == one.seed
         assert tried.scores["accuracy"] == alone.scores["accuracy"]
         assert tried.scores["log_loss"] == pytest.approx(alone.scores["log_loss"], abs=1e-4)
+
+
+def test_samples_of_a_group_are_on_one_side_of_folds_and_of_what_is_held_out() -> None:
+    keys = keys_to_arrow(pack(key_of("text", str(row % 59)) for row in range(60)))
+    table = pa.table({"key": keys, "meta:group": [f"p{row // 5}" if row % 7 else None for row in range(60)]})
+    samples = LabelledSamples(table, np.zeros((60, 2), np.float32), np.arange(60) % 2)
+    units = _units(samples)
+    assert units[0] == units[59]  # of one key
+    assert units[1] == units[4] == units[2]
+    strata = np.arange(60) % 2
+    held = list(_folds(strata, 3, 0, units))
+    assert sorted(np.concatenate(held).tolist()) == list(range(60))
+    kept, chosen = _held_out(strata, units, 0)
+    for side in (*held, chosen):
+        assert not set(units[side]) & set(np.delete(units, side))
+    assert len(kept) + len(chosen) == 60

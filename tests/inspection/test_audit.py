@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from headstart.cache.sets import FeatureSet
 from headstart.errors import ConfigError, DataError, MissingDependencyError
-from headstart.inspection.audit import CHECKS, Audit, AuditConfig, audit
+from headstart.inspection.audit import CHECKS, Audit, AuditConfig, _shared_groups, audit
 from headstart.inspection.audit_tables import audit_report, audit_tables, shown_rows
 from headstart.progress import Silence
 
@@ -159,6 +161,16 @@ def test_wrong_options_are_refused(cache_root: Path) -> None:
     with pytest.raises(DataError, match="1 sample"):
         run(make_set(cache_root, X, {"kind": ["a"]}), checks=WITHOUT_LABELS)
     assert set(WITHOUT_LABELS) < set(CHECKS)
+
+
+def test_a_group_that_the_data_has_on_both_sides_is_a_leak() -> None:
+    columns = {
+        "split": ["train", "train", "test", "test", "validation", "validation"],
+        "meta:group": ["a", "b", "a", "c", "b", None],
+    }
+    samples = SimpleNamespace(table=pa.table(columns))
+    found = _shared_groups(samples)  # type: ignore[arg-type]
+    assert {split: rows.tolist() for split, rows in found.items()} == {"test": [2], "validation": [4]}
 
 
 def test_a_figure_of_one_test_sample_is_a_dash(cache_root: Path) -> None:

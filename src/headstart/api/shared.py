@@ -1,6 +1,6 @@
 """Options that several public functions share; each is said once, here."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Union
 
 from headstart.errors import ConfigError
@@ -39,6 +39,13 @@ def read_grid(text: str, said: str) -> dict[str, list[Any]]:
     return parse_sweep(text)
 
 
+def read_split_map(given: Any, said: str) -> dict[str, str]:
+    """The splits that names of the data's own stand for."""
+    from headstart.data.splits import parse_split_map
+
+    return parse_split_map(given)
+
+
 _BACKBONE = (
     "timm:NAME, torchvision:NAME, hf:NAME, bundled:NAME or py:MODULE:FACTORY; see headstart backbones ls."
 )
@@ -59,8 +66,8 @@ Trust = Annotated[
 Data = Annotated[
     Any,
     Option(
-        "Folder of images, table (CSV, TSV, JSONL, Parquet), split files, WebDataset tars, a saved data set, or "
-        "hf:NAME.",
+        "Folder of images, table (CSV, TSV, JSON, Parquet, Arrow, text; - reads one from standard input), split "
+        "files, WebDataset tars, a saved data set, or hf:NAME.",
         metavar="DATA",
         is_argument=True,
         reads=check_data,
@@ -104,7 +111,30 @@ LabelNames = Annotated[
 ]
 IdColumn = Annotated[str | None, Option("Ids. Default: file and row.", READING, "NAME")]
 SplitColumn = Annotated[str | None, Option("train, validation or test.", READING, "NAME")]
-Encoding = Annotated[str, Option("Of CSV, TSV and JSONL files.", READING)]
+Encoding = Annotated[str, Option("Of CSV, TSV, JSON and text files.", READING)]
+Header = Annotated[bool | None, Option("The first row names the columns. Default: detected.", READING)]
+Columns = Annotated[
+    str | Sequence[str] | None, Option("Of a CSV or TSV: the names of all, by comma.", READING, "NAMES")
+]
+Delimiter = Annotated[
+    str | None, Option("Between the cells of a CSV or TSV; tab, space. Default: detected.", READING)
+]
+Quoting = Annotated[
+    str, Option("auto, double (quotes enclose cells) or none (they are characters like others).", READING)
+]
+GroupColumn = Annotated[
+    str | None,
+    Option("What is in one split together. Default: the image, of image and text.", READING, "NAME"),
+]
+SplitMap = Annotated[
+    Mapping[str, str] | str | None,
+    Option(
+        "The data's own names of splits, by comma, as eval=validation or extra=none (left out).",
+        READING,
+        "NAME=SPLIT",
+        reads=read_split_map,
+    ),
+]
 Streaming = Annotated[
     bool | None,
     Option("Read an hf: data set without keeping it. Default: where it is large.", READING),

@@ -132,7 +132,13 @@ def fine_tune(
     label_names: shared.LabelNames = None,
     id_column: shared.IdColumn = None,
     split_column: shared.SplitColumn = None,
+    split_map: shared.SplitMap = None,
+    group_column: shared.GroupColumn = None,
     encoding: shared.Encoding = "utf-8",
+    header: shared.Header = None,
+    columns: shared.Columns = None,
+    delimiter: shared.Delimiter = None,
+    quoting: shared.Quoting = "auto",
     streaming: shared.Streaming = None,
 ) -> "Run":
     """Train the whole network, or as much of it as you say, on the very samples that heads are fitted on.

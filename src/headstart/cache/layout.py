@@ -21,6 +21,7 @@ STATE_NAME = re.compile(r"[0-9a-f]{16}")
 SET_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 LABEL, META = "label:", "meta:"
+GROUP = META + "group"
 """What the names of columns begin with that a set's samples have besides id, key, split and origin."""
 
 

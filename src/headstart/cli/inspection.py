@@ -22,6 +22,7 @@ TITLES = {
     "label_errors": "labels that are likely wrong",
     "duplicates": "near-duplicates",
     "leaks": "near-duplicates of a train sample in validation or test",
+    "group_leaks": "samples in validation or test whose group is in train as well",
     "outliers": "outliers",
 }
 PLOTS = (".png", ".svg")
@@ -116,6 +117,10 @@ def _summary(report: Json) -> list[list[Any]]:
         n_test, n_validation = leaks.get("n_test", 0), leaks.get("n_validation", 0)
         said = f"{n_test:,} test, {n_validation:,} validation{_worth(leaks)}"
         rows.append(["leaks", n_test + n_validation, said])
+    if groups := report.get("group_leaks"):
+        n_test, n_validation = groups["n_test"], groups["n_validation"]
+        said = f"{n_test:,} test, {n_validation:,} validation, by {groups['group']}"
+        rows.append(["leaks by group", n_test + n_validation, said])
     if outliers := report.get("outliers"):
         rows.append(["outliers", outliers["n"], _split_counts(outliers)])
     return rows

@@ -16,8 +16,6 @@ from headstart.cli.tables import figures_line
 from headstart.errors import ConfigError, DataError
 from headstart.options import Option
 
-STANDARD_INPUT = "-"
-
 
 def check_all_data(given: Sequence[str], said: str) -> list[Any]:
     """The same as `shared.check_data` of each."""

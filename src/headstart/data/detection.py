@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from difflib import get_close_matches
+from glob import glob
 from pathlib import Path
 from stat import S_ISDIR
 from typing import TYPE_CHECKING, Literal
@@ -17,9 +18,11 @@ from headstart.data.hub import HUB, open_hub
 from headstart.data.hub_source import open_saved
 from headstart.data.memory import MemorySource
 from headstart.data.metadata import MetadataSource, find_metadata
-from headstart.data.read_table import TABLE_SUFFIXES, is_table
+from headstart.data.read_table import TABLE_SUFFIXES, is_surely_table, is_table, suffix_of
 from headstart.data.source import printable
-from headstart.data.table import split_of
+from headstart.data.splits import SplitNames
+from headstart.data.streams import STANDARD_INPUT, spool_standard_input
+from headstart.data.table import word_of
 from headstart.data.table_source import TableSource
 from headstart.data.tars import TarSource, expand, is_pattern, is_tar, tar_files, tars_in
 from headstart.errors import ConfigError, DataError
@@ -40,17 +43,20 @@ SHOWN_ENDINGS = 5
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a path holds; whether the names of its tables say their splits, and the files beside them."""
+    """What a path holds; the words that say the splits of its tables, and the files beside them."""
 
     kind: Literal["images", "image", "tables", "metadata", "tars", "saved", "hub"]
     tables: tuple[Path, ...] = ()
-    by_split: bool = False
+    words: Mapping[Path, str] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
     tars: tuple[TarFile, ...] = ()
+    root: Path | None = None
 
 
 def open_path(path: Path, options: SourceOptions, modality: Modality | None) -> Source:
-    """Open what a path holds."""
+    """Open what a path holds; ``-`` is a table on standard input."""
+    if str(path) == STANDARD_INPUT:
+        return TableSource([spool_standard_input()], options, modality)
     found = detect(path, options)
     match found.kind:
         case "images":
@@ -58,7 +64,7 @@ def open_path(path: Path, options: SourceOptions, modality: Modality | None) -> 
         case "image":
             return MemorySource([path])
         case "tables":
-            return TableSource(found.tables, options, modality, found.by_split, found.ignored)
+            return TableSource(found.tables, options, modality, found.words, found.ignored, found.root)
         case "metadata":
             return MetadataSource(path, found.tables, options, modality)
         case "tars":
@@ -87,13 +93,15 @@ def detect(path: Path, options: SourceOptions) -> Found:
     elif is_pattern(str(path)):
         paths = expand(str(path))
         root = Path(os.path.commonpath([os.path.abspath(one.parent) for one in paths]))
-        found = Found("tars", tars=tar_files(root, paths))
+        found = Found("tars", tars=tar_files(root, paths, SplitNames(options.split_map)))
+    elif is_glob(path):
+        found = _detect_pattern(path, options)
     elif _is_folder(path):
         found = _detect_in_folder(path, options)
     elif is_table(path.name):
         found = Found("tables", (path,))
     elif is_tar(path.name):
-        found = Found("tars", tars=tar_files(path.parent, [path]))
+        found = Found("tars", tars=tar_files(path.parent, [path], SplitNames(options.split_map)))
     elif is_image(path.name):
         found = Found("image")
     else:
@@ -121,11 +129,14 @@ def _detect_in_folder(folder: Path, options: SourceOptions) -> Found:
     names = _listed(folder)
     if "dataset_dict.json" in names or {"state.json", "dataset_info.json"} <= {*names}:
         return Found("saved")
-    if tars := tars_in(folder):
-        return _choose_tars(folder, tars, names)
-    tables = [name for name in names if is_table(name) and os.path.isfile(folder / name)]
+    splits = SplitNames(options.split_map)
+    if tars := tars_in(folder, splits):
+        return _choose_tars(folder, tars, names, splits)
+    tables = [name for name in names if is_surely_table(name) and os.path.isfile(folder / name)]
     images = has_image(folder)
-    if images and (metadata := find_metadata(folder)):
+    if not tables and not images:
+        tables = [name for name in names if is_table(name) and splits.of(word_of(name))]
+    if images and (metadata := find_metadata(folder, options.split_map)):
         return Found("metadata", metadata)
     if tables and images and not options.for_tables():
         raise ConfigError(
@@ -134,18 +145,22 @@ def _detect_in_folder(folder: Path, options: SourceOptions) -> Found:
             "or call a table of their file_name metadata.csv"
         )
     if tables:
-        return _choose_tables(folder, tables, names)
+        return _choose_tables(folder, tables, names, splits)
     if images:
         return Found("images")
+    if parts := _parts_by_folder(folder, names):
+        return _by_word(folder, parts, splits)
     raise DataError(f"{folder} {_what_is_there(folder)}; headstart reads {READABLE}")
 
 
-def _choose_tars(folder: Path, tars: Sequence[Path], names: Sequence[str]) -> Found:
+def _choose_tars(folder: Path, tars: Sequence[Path], names: Sequence[str], splits: SplitNames) -> Found:
     """The tars, unless there are images or tables beside them that may be meant as well."""
     stems = {path.name.partition(".")[0] for path in tars}
     # Whoever downloads tars often writes a table beside each: img2dataset does.
     others = [
-        name for name in names if is_image(name) or (is_table(name) and name.partition(".")[0] not in stems)
+        name
+        for name in names
+        if is_image(name) or (is_surely_table(name) and name.partition(".")[0] not in stems)
     ]
     if others:
         shown = ", ".join(others[:SHOWN_ENDINGS])
@@ -153,32 +168,102 @@ def _choose_tars(folder: Path, tars: Sequence[Path], names: Sequence[str]) -> Fo
             f"{folder} holds both tars and other data ({shown}); say which: the path of a tar, "
             f"a pattern such as {folder}/{{000..012}}.tar, or a folder that holds one kind alone"
         )
-    return Found("tars", tars=tar_files(folder, tars))
+    return Found("tars", tars=tar_files(folder, tars, splits))
 
 
-def _choose_tables(folder: Path, tables: Sequence[str], names: Sequence[str]) -> Found:
-    """The tables that are named by split; else the only one."""
-    chosen = [name for name in tables if split_of(name)]
-    if not chosen and len(tables) > 1:
+def _choose_tables(folder: Path, tables: Sequence[str], names: Sequence[str], splits: SplitNames) -> Found:
+    """The tables that are named by split; else the only one, or the parts of one."""
+    chosen = [name for name in tables if splits.of(word_of(name))]
+    if not chosen and len(tables) > 1 and len({(word_of(name), suffix_of(name)) for name in tables}) > 1:
         shown = ", ".join(tables[:SHOWN_ENDINGS])
         raise ConfigError(
             f"{folder} holds {len(tables)} tables, none named by split ({shown}); name one, "
-            f"such as {folder / tables[0]}, or rename them to train.csv, validation.csv, test.csv"
+            f"such as {folder / tables[0]}, rename them to train.csv, validation.csv, test.csv, or say what they are, "
+            f"such as --split-map {word_of(tables[0])}=train"
         )
-    _check_formats(folder, chosen)
+    words = {folder / name: word_of(name) for name in chosen}
+    splits.check(dict.fromkeys(words.values()), folder)
+    _check_formats(folder, words, splits)
     used = chosen or list(tables)
     others = (name for name in names if name not in used)
     ignored = tuple(printable(name) for name in others if os.path.isfile(folder / name))
-    return Found("tables", tuple(folder / name for name in used), bool(chosen), ignored)
+    return Found("tables", tuple(folder / name for name in used), words, ignored)
 
 
-def _check_formats(folder: Path, tables: Sequence[str]) -> None:
+def _check_formats(folder: Path, words: Mapping[Path, str], splits: SplitNames) -> None:
     """Refuse the same split in two formats: its rows would be there twice."""
-    first: dict[str | None, str] = {}
-    for name in tables:
-        other = first.setdefault(split_of(name), name)
-        if Path(other).suffix.lower() != Path(name).suffix.lower():
-            raise ConfigError(f"{folder} holds {other} and {name}, one split twice; name the one you mean")
+    first: dict[str | None, Path] = {}
+    for path, word in words.items():
+        other = first.setdefault(splits.of(word), path)
+        if suffix_of(other.name) != suffix_of(path.name):
+            raise ConfigError(
+                f"{folder} holds {other.name} and {path.name}, one split twice; name the one you mean"
+            )
+
+
+def _parts_by_folder(folder: Path, names: Sequence[str]) -> list[Path]:
+    """The tables in the folders of a folder."""
+    below = [folder / name for name in names if os.path.isdir(folder / name)]
+    return [top / name for top in below for name in _listed(top) if is_surely_table(name)]
+
+
+def _by_word(folder: Path, parts: Sequence[Path], splits: SplitNames) -> Found:
+    """Tables in folders named by split; each file is a part of its folder's.
+
+    Raises
+    ------
+    ConfigError
+        A folder is not, or two mean one split.
+    DataError
+        None of them is.
+    """
+    words = {path: path.parent.name for path in parts}
+    if not any(map(splits.of, words.values())):
+        raise DataError(f"{folder} {_what_is_there(folder)}; headstart reads {READABLE}")
+    splits.check(dict.fromkeys(words.values()), folder)
+    _check_formats(folder, words, splits)
+    return Found("tables", tuple(parts), words, root=folder)
+
+
+def is_glob(path: Path) -> bool:
+    """Whether a path is a pattern, such as ``data/*.parquet``, and no file."""
+    return any(mark in str(path) for mark in "*?[") and not os.path.exists(path)
+
+
+def _detect_pattern(path: Path, options: SourceOptions) -> Found:
+    """The tables or the tars that a pattern stands for.
+
+    Raises
+    ------
+    DataError
+        There are none.
+    ConfigError
+        They are of several kinds, or the splits of some are not known.
+    """
+    splits = SplitNames(options.split_map)
+    paths = [Path(found) for found in sorted(glob(str(path), recursive=True)) if os.path.isfile(found)]
+    if not paths:
+        raise DataError(f"{path}: no file matches the pattern")
+    root = Path(os.path.commonpath([os.path.abspath(one.parent) for one in paths]))
+    if all(is_tar(one.name) for one in paths):
+        return Found("tars", tars=tar_files(root, paths, splits))
+    odd = next((one for one in paths if not is_table(one.name)), None)
+    if odd is not None:
+        raise DataError(f"{path} matches {odd.name}, which is no table; headstart reads {READABLE}")
+    words = {one: _word(one, root, splits) for one in map(Path, map(os.path.abspath, paths))}
+    if not any(map(splits.of, words.values())) and not any(map(splits.speak_in, words.values())):
+        words = {}
+    splits.check(dict.fromkeys(words.values()), path)
+    _check_formats(root, words, splits)
+    several = len({one.name for one in paths}) < len(paths)
+    files = tuple(words) if words else tuple(Path(os.path.abspath(one)) for one in paths)
+    return Found("tables", files, words, root=root if several else None)
+
+
+def _word(path: Path, root: Path, splits: SplitNames) -> str:
+    """What says the split of a file: its name, else the name of its folder."""
+    word = word_of(path.name)
+    return path.parent.name if not splits.of(word) and path.parent != root else word
 
 
 def _listed(folder: Path) -> list[str]:
@@ -198,7 +283,7 @@ def _what_is_there(folder: Path) -> str:
     if not endings:
         return "is empty"
     counts = ", ".join(f"{n:,} {ending}" for ending, n in endings.most_common(SHOWN_ENDINGS))
-    deeper = [ending for ending in endings if ending in TABLE_SUFFIXES]
+    deeper = [ending for ending in endings if is_surely_table(f"x{ending}")]
     hint = "; pass the folder that holds the tables itself" if deeper else ""
     return f"holds no images and no tables at its top, but files with these endings: {counts}{hint}"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from stat import S_ISREG
@@ -23,9 +23,9 @@ from headstart.arrow import column_of, numbers_of
 from headstart.contracts import Source
 from headstart.data.contents import N_STATS, ScanMemo, is_image, key_files, read_image, unreadable
 from headstart.data.growing import READS_A_RELEASE, GrowingTable
-from headstart.data.label_cells import in_order, names_of
+from headstart.data.label_cells import clean_label, in_order, names_of
 from headstart.data.source import BLOCK_ROWS, Problem, Rows, plural, prefixed, printable, repeated
-from headstart.data.splits import split_name
+from headstart.data.splits import LEFT_OUT, SplitNames
 from headstart.files import stat_fields
 from headstart.types import SPLITS, Failure, SampleBlock
 
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     Identity = tuple[int, int]
 
 LABEL = "label"
+USUAL_NAMES = SplitNames({})
 NAMED = 3
 """How many ignored files are named, not only counted."""
 
@@ -50,12 +51,15 @@ SIGN_OF_LIFE = 1 << 14
 class Layout:
     """What the folders above an image mean: the top one may be its split, the first one below its class.
 
-    ``doubtful`` are top-level folders named like splits that are taken for classes, since others are not.
+    ``doubtful`` are top-level folders named like splits that are taken for classes, since others are not; ``splits``
+    those that are splits, as ``names`` has them.
     """
 
     has_splits: bool
     has_classes: bool
     doubtful: tuple[str, ...] = ()
+    splits: tuple[str, ...] = ()
+    names: SplitNames = USUAL_NAMES
 
     def meaning(self, folder: str) -> tuple[str | None, str | None]:
         """Split and class of the images in a folder (its path ends with a slash).
@@ -68,18 +72,27 @@ class Layout:
         parts = folder.split("/")[:-1]
         split = None
         if self.has_splits and parts:
-            split = split_name(parts.pop(0))
+            split = self.names.of(parts.pop(0))
         return split, parts[0] if self.has_classes and parts else None
 
 
-def layout_of(root: Path) -> Layout:
-    """Look at the top of a tree of images, and below only as far as the first image."""
+def layout_of(root: Path, names: SplitNames = USUAL_NAMES) -> Layout:
+    """Look at the top of a tree of images, and below only as far as the first image.
+
+    Raises
+    ------
+    ConfigError
+        Beside folders that are splits lies one of an unknown name, or two of them mean one split.
+    """
     tops = folders_in(root)
-    splits = [name for name in tops if split_name(name)]
-    classes = [name for name in tops if not split_name(name)]
-    if splits and not any(has_image(root / name) for name in classes):
-        labelled = any(has_image(root / top / name) for top in splits for name in folders_in(root / top))
-        return Layout(has_splits=True, has_classes=labelled)
+    splits = [name for name in tops if names.of(name)]
+    others = [name for name in tops if not names.of(name) and has_image(root / name)]
+    with_images = [name for name in splits if has_image(root / name)]
+    labelled = any(has_image(root / top / name) for top in splits for name in folders_in(root / top))
+    # A folder "train" beside a folder "bus" is a class; beside "test", or with classes in it, it is a split.
+    if (splits and not others) or (others and labelled and with_images) or len(with_images) > 1:
+        names.check([*with_images, *others], root)
+        return Layout(True, labelled, splits=tuple(with_images), names=names)
     return Layout(False, any(has_image(root / name) for name in tops), tuple(splits))
 
 
@@ -293,8 +306,8 @@ class FolderSource(Source):
     def __init__(self, root: Path, options: SourceOptions) -> None:
         self._root = str(root)
         self._options = options
-        layout = layout_of(root)
-        self._layout = Layout(layout.has_splits, layout.has_classes and options.labels, layout.doubtful)
+        layout = layout_of(root, SplitNames(options.split_map))
+        self._layout = replace(layout, has_classes=layout.has_classes and options.labels)
         self._forget()
 
     def _forget(self) -> None:
@@ -325,6 +338,7 @@ class FolderSource(Source):
         parts = [f"{kind}{': ' + self._counts() if self._n is not None else ''}"]
         if self._layout.doubtful and self._layout.has_classes:
             parts.append(f"{', '.join(self._layout.doubtful)} taken for a class, not for a split")
+        parts += self._layout.names.said(self._layout.splits)
         if self._tree.ignored.n:
             parts.append(str(self._tree.ignored))
         return "; ".join(parts)
@@ -341,13 +355,16 @@ class FolderSource(Source):
         """All images in blocks, in the order of the bytes of their paths; empty blocks mean patience."""
         self._forget()
         seen, n = ScanMemo(memo), 0
-        for runs in _batches(self._tree.walk()):
+        for runs in _batches(self._wanted(self._tree.walk())):
             block = self._block(runs, seen)
             n += block.table.num_rows
             yield block
         if self._tree.failures:
             yield self._block([NO_IMAGES], seen)
         self._n = n
+
+    def _wanted(self, runs: Iterator[Run]) -> Iterator[Run]:
+        return (run for run in runs if self._layout.meaning(run.folder)[0] != LEFT_OUT)
 
     def payload(self, row: int) -> bytes:
         """The bytes of the ``row``-th image that `scan` yielded."""
@@ -360,6 +377,7 @@ class FolderSource(Source):
     def _label(self, name: str | None, folder: str) -> str | None:
         """The class of a folder's name: the name itself, or one of those the user gave."""
         names = self._options.label_names
+        name = None if name is None else clean_label(name)
         if name is None or not names:
             return name
         return names_of([name], names, lambda _: os.path.join(self._root, folder.rstrip("/")))[0]

@@ -26,6 +26,7 @@ from headstart.data.hub_source import (
     part_of,
 )
 from headstart.data.label_cells import in_order
+from headstart.data.splits import LEFT_OUT, SplitNames
 from headstart.errors import ConfigError, DataError, HeadstartError, SampleError, first_line
 from headstart.network import forbid_network, hub_is_reachable
 from headstart.tasks import open_task
@@ -33,7 +34,7 @@ from headstart.tasks import open_task
 if TYPE_CHECKING:
     from headstart.contracts import KeyMemo
     from headstart.data.options import SourceOptions
-    from headstart.types import LabelKind, Modality, Payload, SampleBlock
+    from headstart.types import Grouping, LabelKind, Modality, Payload, SampleBlock
 
 HUB = "hf:"
 UNREACHABLE = "the hub cannot be reached"
@@ -207,10 +208,15 @@ class StreamSource(Source):
         self._name = name
         self._folder = folder
         self._options = options
+        names = SplitNames(options.split_map)
+        names.check([str(split) for split in splits], name)
+        self._meant = {split: names.of(str(split)) for split in splits}
+        self._said = names.said(map(str, splits))
         self._splits = {
             # Where features are not known, nothing is decoded.
             split: rows.decode(False) if rows.features else rows
             for split, rows in splits.items()
+            if self._meant[split] != LEFT_OUT
         }
         self._look(modality)
         self._seen: dict[str, set[str]] = {}
@@ -228,6 +234,7 @@ class StreamSource(Source):
                 part = self._part(examples, split, 0)
                 first = HubSource([part], self._options, modality, self._names, self._kinds)
                 self._roles, self._label_kinds = first.roles, dict(first.label_kinds)
+                self._grouping = first.grouping
                 self._kinds = {**self._kinds, **self._label_kinds}
                 return
         raise DataError(f"{self._name} holds no rows")
@@ -236,6 +243,11 @@ class StreamSource(Source):
     def modality(self) -> Modality:
         """What the columns hold."""
         return self._roles.modality
+
+    @property
+    def grouping(self) -> Grouping | None:
+        """As that of the first block."""
+        return self._grouping
 
     @property
     def label_kinds(self) -> Mapping[str, LabelKind]:
@@ -258,7 +270,8 @@ class StreamSource(Source):
         content = " and ".join(map(repr, self._roles.content))
         labels = ", ".join(f"{name!r} ({kind})" for name, kind in self._label_kinds.items())
         said = f"{self.modality} in {content}, {f'labels in {labels}' if labels else 'no labels'}"
-        return f"{self._name}, streamed, splits {', '.join(map(str, self._splits))}: {said}"
+        streamed = f"{self._name}, streamed, splits {', '.join(map(str, self._splits))}: {said}"
+        return "; ".join([streamed, *self._said])
 
     def scan(self, memo: KeyMemo) -> Iterator[SampleBlock]:
         """All rows in blocks of at most 512, each in memory until the next."""
@@ -304,7 +317,7 @@ class StreamSource(Source):
             ) from error
         names = {} if self._options.label_names else self._names
         rows = table.with_format("arrow")[:]
-        return part_of(rows, names, self._folder / split, split, numbered_from=read)
+        return part_of(rows, names, self._folder / split, split, self._meant[split], numbered_from=read)
 
 
 def _blocks(name: str, rows: Any) -> Iterator[list[dict[str, Any]]]:

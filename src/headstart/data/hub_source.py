@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,20 +13,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headstart.arrow import column_of, names_by_code, nulls_of, numbers_of
-from headstart.data.contents import Images
+from headstart.data.arrow_files import ROWS_PER_BLOCK, ArrowImages, FileOrigin, holds_bytes
 from headstart.data.label_cells import as_strings, is_plain_list, lists_from, whole
 from headstart.data.labels import table_labels
 from headstart.data.source import plural, string_table
-from headstart.data.splits import split_name
+from headstart.data.splits import LEFT_OUT, SplitNames
 from headstart.data.table import Part, Table
 from headstart.data.table_file import RowNumbers, TableFile, check_sound
 from headstart.data.table_roles import Roles, assign_roles
 from headstart.data.table_source import TableSource
-from headstart.errors import DataError, MissingDependencyError, SampleError, first_line
-from headstart.files import fingerprint, stat_fields
+from headstart.errors import DataError, MissingDependencyError, first_line
 
 if TYPE_CHECKING:
-    from headstart.data.contents import Cell
+    from headstart.data.contents import Images
     from headstart.data.options import SourceOptions
     from headstart.types import LabelColumn, LabelKind, Modality
 
@@ -36,7 +33,6 @@ if TYPE_CHECKING:
     """By column, as the library has them."""
 
 KIND = "Hugging Face data set"
-ROWS_PER_BLOCK = 1024
 _MINUS_ONE = column_of(np.array([-1], dtype=np.int64))[0]
 
 
@@ -57,9 +53,11 @@ class HubSource(TableSource):
         names: Mapping[str, tuple[str, ...]],
         kinds: Mapping[str, LabelKind],
         roles: Roles | None = None,
+        words: Sequence[str] = (),
     ) -> None:
         table = Table(parts)
-        self._names, self._kinds = {} if options.label_names else names, kinds
+        self._class_names, self._kinds = {} if options.label_names else names, kinds
+        self._split_words = words
         self._has_splits = len(parts) > 1 or any(part.split for part in parts)
         self._read(table, roles or assign_roles(table, options, modality, self._has_splits), options)
 
@@ -69,7 +67,7 @@ class HubSource(TableSource):
         labels: dict[str, LabelColumn] = {}
         for name in self._roles.labels:
             own = replace(options, label_kind=self._kinds.get(name, "auto"))
-            labels |= table_labels(self._table, (name,), own)
+            labels |= table_labels(self._table, (name,), own, self._split_codes)
         return labels
 
     @property
@@ -80,7 +78,7 @@ class HubSource(TableSource):
     @property
     def label_names(self) -> Mapping[str, Sequence[str]]:
         """For each label column the given names, else those the data set knows, else as for tables."""
-        return {name: self._names.get(name) or labels.names for name, labels in self._labels.items()}
+        return {name: self._class_names.get(name) or labels.names for name, labels in self._labels.items()}
 
     def _files_said(self) -> str:
         parts, n = self._table.parts, self._table.n_rows
@@ -108,21 +106,28 @@ def open_saved(path: Path, options: SourceOptions, modality: Modality | None) ->
 
 def open_loaded(loaded: Any, path: Path, options: SourceOptions, modality: Modality | None) -> HubSource:
     """Open a Dataset or a DatasetDict of the library; its path is for messages and for relative paths of images."""
-    splits = loaded if isinstance(loaded, dict) else {None: loaded}
+    splits = dict(loaded) if isinstance(loaded, dict) else {None: loaded}
+    split_names = SplitNames(options.split_map)
+    words = [str(split) for split in splits if split is not None]
+    split_names.check(words, path)
     parts: list[Part] = []
     start = 0
     features: dict[str, Any] = {}
     for split, rows in splits.items():
+        if split is not None and split_names.of(split) == LEFT_OUT:
+            continue
         paths = [file["filename"] for file in rows.cache_files]
         table = rows.with_format("arrow")[:]
         names = {} if options.label_names else class_names(rows.features)
         place = path / split if split else path
-        parts.append(part_of(table, names, place, split, start, _origin_of(paths, split)))
+        origin = FileOrigin.of(paths, split)
+        meant = None if split is None else split_names.of(split)
+        parts.append(part_of(table, names, place, split, meant, start, origin))
         start += table.num_rows
         features |= rows.features
     if not start:
         raise DataError(f"{path} holds no rows")
-    return HubSource(parts, options, modality, class_names(features), class_kinds(features))
+    return HubSource(parts, options, modality, class_names(features), class_kinds(features), words=words)
 
 
 def part_of(
@@ -130,15 +135,16 @@ def part_of(
     names: Mapping[str, Sequence[str]],
     path: Path,
     split: str | None,
+    meant: str | None,
     start: int = 0,
-    origin: _Origin | None = None,
+    origin: FileOrigin | None = None,
     numbered_from: int = 0,
 ) -> Part:
     """A split of a data set, or some rows of it, as a file of a table; bytes stay where they are until they are needed.
 
-    ``names`` are those of the classes of columns, in order; without, they are the numbers they are stored as. The
-    folder of the split is for messages and for relative paths of images, ``start`` where its rows begin among those of
-    all splits, ``numbered_from`` how many rows of the split came before.
+    ``names`` are those of the classes of columns, in order; without, they are the numbers they are stored as. ``meant``
+    is what the split's name means. The folder of the split is for messages and for relative paths of images, ``start``
+    where its rows begin among those of all splits, ``numbered_from`` how many rows of the split came before.
     """
     rows: dict[str, Any] = {}
     lists: dict[str, Any] = {}
@@ -147,7 +153,7 @@ def part_of(
     for field in table.schema:
         column = table.column(field.name)
         check_sound(column, path, field.name)  # mapped from a file: damage would end the process
-        if _holds_bytes(field.type):
+        if holds_bytes(field.type):
             images[field.name] = ArrowImages(column, field.name, path.parent, origin)
         elif is_plain_list(field.type):
             lists[field.name] = partial(_listed, column, names.get(field.name))
@@ -162,7 +168,7 @@ def part_of(
                 unusable[field.name] = f"values of the type {field.type}"
     file = TableFile(KIND, string_table(rows), RowNumbers(table.num_rows), (), unusable, lists, images)
     prefix = split or path.name
-    return Part(path, prefix, file, prefix, split and split_name(split), start, numbered_from)
+    return Part(path, prefix, file, prefix, meant, start, numbered_from)
 
 
 def class_names(features: Features) -> dict[str, tuple[str, ...]]:
@@ -196,75 +202,6 @@ def import_datasets() -> Any:
     except ImportError as error:
         raise MissingDependencyError("datasets", "reading Hugging Face data sets", "hub") from error
     return datasets
-
-
-@dataclass(frozen=True, slots=True)
-class _Origin:
-    """The files that the rows of a split lie in, with the stat fields that they had when they were mapped."""
-
-    fingerprint: bytes
-    changed_ns: int
-    files: tuple[tuple[str, tuple[int, ...]], ...]
-
-    def check(self) -> None:
-        """Refuse to read on in files that have changed: a map of one cut shorter would end the process."""
-        for path, fields in self.files:
-            try:
-                same = stat_fields(os.stat(path)) == fields
-            except OSError:
-                same = False
-            if not same:
-                raise SampleError(f"{path} changed while it was being read")
-
-
-def _origin_of(paths: Sequence[str], split: str | None) -> _Origin | None:
-    """What the rows of a split are known by on this machine; None if they lie in no files."""
-    if not paths:
-        return None
-    stats = [os.stat(path) for path in paths]
-    known = b"".join([(split or "").encode("utf-8"), *map(fingerprint, stats)])
-    changed_ns = max(max(status.st_mtime_ns, status.st_ctime_ns) for status in stats)
-    files = tuple(zip(paths, map(stat_fields, stats), strict=True))
-    return _Origin(blake2b(known, digest_size=16).digest(), changed_ns, files)
-
-
-class ArrowImages(Images):
-    """The images of a column of bytes, or of structs of bytes and path."""
-
-    rows_per_block = ROWS_PER_BLOCK
-
-    def __init__(self, column: Any, name: str, folder: Path, origin: _Origin | None) -> None:
-        is_struct = pa.types.is_struct(column.type)
-        fields = [field.name for field in column.type] if is_struct else []
-        self.kind = "images" if is_struct else "bytes"
-        # Null where the struct is.
-        self._contents = pc.struct_field(column, "bytes") if is_struct else column
-        self._paths = pc.struct_field(column, "path") if "path" in fields else None
-        self.folder = folder
-        self._origin = origin
-        if origin is not None:
-            self.identity = origin.fingerprint + name.encode("utf-8") + b"\0"
-            self.changed_ns = origin.changed_ns
-
-    def cells(self, rows: Sequence[int]) -> Iterator[Cell]:
-        """Bytes and path of some rows."""
-        for row in rows:
-            # Not `take`, which copies all chunks into one before it looks for a row.
-            content = self._contents[row].as_py()
-            path = self._paths[row].as_py() if content is None and self._paths is not None else None
-            yield content, path
-
-    def read(self, row: int) -> bytes:
-        """The bytes of a row, unless the data set has changed."""
-        if self._origin is not None:
-            self._origin.check()
-        return super().read(row)
-
-
-def _holds_bytes(kind: pa.DataType) -> bool:
-    if pa.types.is_struct(kind):
-        return "bytes" in [field.name for field in kind] and _holds_bytes(kind.field("bytes").type)
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
 def _named(column: Any, names: Sequence[str]) -> pa.StringArray:

@@ -6,9 +6,11 @@ A class 1, 1.0 or "1" is one class.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from unicodedata import normalize
 
 import numpy as np
 import pyarrow as pa
@@ -26,8 +28,17 @@ EXACT_INTEGERS = 1e15
 SEPARATORS = "|;,"
 SHOWN_CHARACTERS = 60
 BLANK = -1
+FEWEST_NUMBERS = 10
+"""For each odd cell: fewer numbers do not make a column of numbers."""
+NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+_DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
+BOOLEANS = ("false", "true")
+_UNSEEN = "\u200b\u2060\ufeff"
 YES, NO = ("1", "1.0", "true", "yes"), ("0", "0.0", "false", "no")
+_ONES = ("1", "1.0", "true")
+_FLAGS = frozenset((*_ONES, "0", "0.0", "false"))
 _INTEGER = re.compile(r"-?\d+")
+_FRACTION = re.compile(r"-?\d*\.\d+")
 _INTEGRAL = re.compile(r"-?\d+(\.0+)?")
 
 
@@ -125,7 +136,8 @@ class Renaming:
 
     def __init__(self, column: Any, rename: Callable[[list[str | None]], Sequence[str | None]]) -> None:
         self._before = pc.unique(column)
-        self._after = strings(rename(self._before.to_pylist()))
+        self.before: list[str | None] = self._before.to_pylist()
+        self._after = strings(rename(self.before))
 
     def __call__(self, column: Any) -> pa.Array:
         """A column, or a part of it, under the new names."""
@@ -133,24 +145,99 @@ class Renaming:
 
     def values(self) -> list[str]:
         """The new values, each once, without null."""
-        return list(dict.fromkeys(value for value in self._after.to_pylist() if value is not None))
+        return list(dict.fromkeys(value for value in self.after() if value is not None))
+
+    def after(self) -> list[str | None]:
+        """The new value of each of those ``before``."""
+        return self._after.to_pylist()  # type: ignore[no-any-return]
 
 
 def clean_labels(values: Sequence[str | None]) -> list[str | None]:
-    """Distinct values of a label column as class names: blank ones are null, ``1.0`` is ``1``.
+    """Distinct values of a label column as class names.
 
-    Integers become floats in files whenever pandas met an empty cell, so ``1.0`` is taken for an
-    integer if all values look like that.
+    Blanks around a name and the form of Unicode it is written in make no class, blank values are null, and true and
+    false in whatever case are ``true`` and ``false``. Integers become floats in files whenever pandas met an empty
+    cell, so ``1.0`` is ``1`` if all values look like that.
 
     Examples
     --------
-    >>> clean_labels(["2.0", "1", "", None]), clean_labels(["2.0", "n/a"])
-    (['2', '1', None, None], ['2.0', 'n/a'])
+    >>> clean_labels(["2.0", "1", " ", None]), clean_labels(["2.0", "n/a "]), clean_labels(["TRUE", "False"])
+    (['2', '1', None, None], ['2.0', 'n/a'], ['true', 'false'])
     """
-    labels = [None if value is None or not value.strip() else value for value in values]
-    if all(_INTEGRAL.fullmatch(label) for label in labels if label is not None):
+    labels = [None if value is None else clean_label(value) for value in values]
+    present = [label for label in labels if label is not None]
+    if all(_INTEGRAL.fullmatch(label) for label in present):
         return [label and label.partition(".")[0] for label in labels]
+    if present and all(label.lower() in BOOLEANS for label in present):
+        return [label and label.lower() for label in labels]
     return labels
+
+
+def clean_label(value: str) -> str | None:
+    """A class name without what nobody sees: surrounding blanks, and how its letters are composed; None if it is blank.
+
+    Examples
+    --------
+    >>> clean_label("cafe\u0301 ") == "caf\u00e9"
+    True
+    """
+    if value.isascii():
+        return value.strip() or None
+    return normalize("NFC", value.strip(_UNSEEN).strip().strip(_UNSEEN)) or None
+
+
+def merged_said(before: Sequence[str | None], after: Sequence[str | None]) -> str:
+    """How many spellings of classes were taken for others, of distinct values and their names, for the user."""
+    spelt: dict[str, set[str]] = {}
+    for value, name in zip(before, after, strict=True):
+        if value is not None and name is not None:
+            spelt.setdefault(name, set()).add(value)
+    n = sum(len(values) - 1 for values in spelt.values() if not any(map(_INTEGRAL.fullmatch, values)))
+    spellings = "spelling" if n == 1 else "spellings"
+    return f", {n:,} other {spellings} (blanks, Unicode) taken for the same" if n else ""
+
+
+def odd_among_numbers(cells: Any) -> tuple[int, list[str]]:
+    """How many cells are decimal numbers, and the distinct ones that are none, where these are few enough to be odd.
+
+    Examples
+    --------
+    >>> odd_among_numbers(strings([f"{n}.5" for n in range(39)] + ["N/A", ""]))
+    (39, ['N/A'])
+    >>> odd_among_numbers(strings(["1.5", "N/A"]))
+    (0, [])
+    """
+    counts = pc.value_counts(cells)
+    n_of = {
+        value.strip(): n
+        for value, n in zip(
+            counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True
+        )
+        if value is not None and value.strip() and value.strip().lower() != "nan"
+    }
+    odd = [value for value in n_of if not NUMBER.fullmatch(value) or math.isinf(float(value))]
+    n_odd = sum(n_of[value] for value in odd)
+    n = sum(n_of.values()) - n_odd
+    return (n, odd) if n and n_odd * FEWEST_NUMBERS <= n else (0, [])
+
+
+def odd_said(cells: Any, n: int, odd: Sequence[str], place: Place) -> str:
+    """The first odd cell among numbers, with its row."""
+    trimmed = pc.utf8_trim_whitespace(cells)
+    rows = {value: first_row(trimmed, value) for value in odd}
+    first = min(odd, key=lambda value: rows[value])
+    others = f", and {len(odd) - 1:,} more such" if len(odd) > 1 else ""
+    n_all = len(cells) - cells.null_count
+    return f"{n:,} of {n_all:,} are numbers; {place(rows[first])} is {first!r}{others}"
+
+
+def numbers_said(cells: Any, place: Place) -> str:
+    """What makes classes of cells that look like numbers, for the user."""
+    values = [value.strip() for value in pc.unique(cells).to_pylist() if value and value.strip()]
+    if len(values) > 1 and all(map(_DECIMAL_COMMA.fullmatch, values)):
+        return ", as they have decimal commas; with points they would be numbers"
+    n, odd = odd_among_numbers(cells)
+    return f", {odd_said(cells, n, odd, place)}" if odd and len(values) > len(odd) + 1 else ""
 
 
 def names_of(
@@ -280,6 +367,56 @@ def string_lists(values: Sequence[Sequence[str | None] | None]) -> pa.ListArray:
     lengths = np.array([len(value) if value else 0 for value in values], dtype=np.int64)
     missing = np.array([value is None for value in values], dtype=bool)
     return lists_from(lengths, strings([part for value in values for part in value or ()]), missing)
+
+
+def flags_in_lists(lists: pa.ListArray) -> int:
+    """The length of the lists if all are 0/1 vectors of one length, of two or more; else 0.
+
+    Examples
+    --------
+    >>> flags_in_lists(string_lists([["1", "0", "0"], None, ["0", "1", "1"]]))
+    3
+    >>> flags_in_lists(string_lists([["0", "1"], ["1"]]))
+    0
+    """
+    lengths = pc.unique(pc.list_value_length(lists.filter(pc.is_valid(lists)))).to_pylist()
+    if len(lengths) != 1 or lengths[0] < 2:
+        return 0
+    values = pc.unique(lists.flatten()).to_pylist()
+    are_flags = all(value is not None and value.strip().lower() in _FLAGS for value in values)
+    return int(lengths[0]) if are_flags and len(values) > 1 else 0
+
+
+def check_no_shares(lists: pa.ListArray, name: str, place: Place) -> None:
+    """Refuse lists of numbers with fractions: they are shares or scores, and no names of classes.
+
+    Raises
+    ------
+    DataError
+        With the first row that holds one.
+    """
+    flat = lists.flatten()
+    share = next((value for value in pc.unique(flat).to_pylist() if value and _is_share(value)), None)
+    if share is not None:
+        row = int(numbers_of(pc.list_parent_indices(lists))[first_row(flat, share)])
+        raise DataError(
+            f"{place(row)}: the list in the label column {name!r} holds {share}, which is no name of a class; write 0 "
+            "and 1 for each label, or lists of names (scores: keep those above a threshold)"
+        )
+
+
+def _is_share(value: str) -> bool:
+    return bool(_FRACTION.fullmatch(value)) and not float(value).is_integer()
+
+
+def lists_of_flags(lists: pa.ListArray, names: Sequence[str]) -> pa.ListArray:
+    """0/1 vectors as lists of the names whose place has a 1."""
+    says = pc.is_in(pc.utf8_lower(pc.utf8_trim_whitespace(lists.flatten())), value_set=strings(_ONES))
+    ones = numbers_of(pc.cast(says, pa.int8())).astype(bool)
+    places = np.arange(len(ones)) % len(names)
+    rows = numbers_of(pc.list_parent_indices(lists)).astype(np.int64)
+    lengths = np.bincount(rows[ones], minlength=len(lists))
+    return lists_from(lengths, names_by_code(places[ones], list(names)), nulls_of(lists))
 
 
 def first_row(column: Any, value: str | None) -> int:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headstart.arrow import nulls_of, numbers_of, strings
 from headstart.data.label_cells import as_strings, is_plain_list
 from headstart.errors import ConfigError
 from headstart.tasks import AUTO, KINDS, open_task
-from headstart.types import LabelColumn, LabelReading
+from headstart.types import SPLITS, LabelColumn, LabelReading
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from headstart.data.options import SourceOptions
     from headstart.data.table import Table
     from headstart.types import Place
@@ -19,8 +26,10 @@ if TYPE_CHECKING:
 FLAGS = "labels"
 """What the columns of 0 and 1 are called together."""
 
+TRAIN = SPLITS.index("train")
 UNLABELLED = "-1"
 """What Hugging Face data sets write where a test split has no labels."""
+_HIDDEN = strings(["-1", "-1.0"])
 
 
 def read_labels(column: Any, name: str, reading: LabelReading, place: Place) -> LabelColumn:
@@ -72,8 +81,12 @@ def label_reading(options: SourceOptions) -> LabelReading:
     return LabelReading(kind, separator, options.label_names)
 
 
-def table_labels(table: Table, names: Sequence[str], options: SourceOptions) -> dict[str, LabelColumn]:
+def table_labels(
+    table: Table, names: Sequence[str], options: SourceOptions, splits: Callable[[], NDArray[np.int8]]
+) -> dict[str, LabelColumn]:
     """The label columns of these names; columns of 0 and 1 become one.
+
+    ``splits`` gives the split of each row, as a place in ``SPLITS``, -1 where the data does not say.
 
     Raises
     ------
@@ -89,9 +102,40 @@ def table_labels(table: Table, names: Sequence[str], options: SourceOptions) -> 
     if takes_flags(reading.kind, names) and not set(names) <= set(table.lists):
         return {FLAGS: open_task(reading.kind).read_flags(columns, reading, table.place)}
     return {
-        name: read_labels(column, name, _named(table, name, reading), table.place)
+        name: _read(column, name, _named(table, name, reading), table.place, splits)
         for name, column in columns.items()
     }
+
+
+def _read(
+    column: Any, name: str, reading: LabelReading, place: Place, splits: Callable[[], NDArray[np.int8]]
+) -> LabelColumn:
+    """A label column, after a look whether -1 hides the labels of a split or is a class."""
+    cells = None if is_plain_list(column.type) or reading.blank else as_strings(column)
+    if cells is None or not pc.any(pc.is_in(pc.unique(cells), value_set=_HIDDEN)).as_py():
+        return read_labels(column, name, reading, place)
+    if hidden := _hidden_split(cells, splits()):
+        read = read_labels(column, name, replace(reading, blank=UNLABELLED), place)
+        return replace(read, said=f"{read.said}, {UNLABELLED} taken for no label ({hidden} has nothing else)")
+    read = read_labels(column, name, reading, place)
+    return replace(read, said=f"{read.said}, {UNLABELLED} among them") if read.names else read
+
+
+def _hidden_split(cells: Any, splits: NDArray[np.int8]) -> str | None:
+    """The split whose labels are all -1, if train has none of them."""
+    is_hidden = numbers_of(
+        pc.cast(pc.fill_null(pc.is_in(cells, value_set=_HIDDEN), False), pa.int8())
+    ).astype(bool)
+    is_blank = nulls_of(cells) | numbers_of(
+        pc.cast(pc.fill_null(pc.is_in(cells, value_set=strings([""])), True), pa.int8())
+    ).astype(bool)
+    in_train = (splits == TRAIN) | (splits < 0)
+    if (is_hidden & in_train).any():
+        return None
+    for code in np.unique(splits[is_hidden]).tolist():
+        if (is_hidden | is_blank)[splits == code].all():
+            return SPLITS[code]
+    return None
 
 
 def _named(table: Table, name: str, reading: LabelReading) -> LabelReading:
@@ -101,4 +145,4 @@ def _named(table: Table, name: str, reading: LabelReading) -> LabelReading:
         return reading
     if reading.kind != AUTO and not open_task(reading.kind).has_names:
         return reading
-    return replace(reading, names=names, blank=UNLABELLED)
+    return replace(reading, names=names, blank=UNLABELLED, coded=True)

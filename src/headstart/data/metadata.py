@@ -19,7 +19,7 @@ from headstart.data.folders import LABEL, ImageTree, folders_in, layout_of
 from headstart.data.label_cells import Renaming, whole
 from headstart.data.labels import label_reading, read_labels
 from headstart.data.source import plural, prefixed, scalar
-from headstart.data.splits import split_name
+from headstart.data.splits import SplitNames
 from headstart.data.table import join_files
 from headstart.data.table_file import reading
 from headstart.data.table_roles import assign_roles
@@ -40,7 +40,7 @@ _BLANK_OR_ODD = r"^$|^/|//|(^|/)\.\.?(/|$)"
 _ZERO = column_of(np.zeros(1, dtype=np.int32))[0]
 
 
-def find_metadata(root: Path) -> tuple[Path, ...]:
+def find_metadata(root: Path, split_map: Mapping[str, str] | None = None) -> tuple[Path, ...]:
     """The metadata files at the top of a folder, in its folders, and in the folders of its splits.
 
     Raises
@@ -49,7 +49,8 @@ def find_metadata(root: Path) -> tuple[Path, ...]:
         There are two in one folder.
     """
     tops = [root / name for name in folders_in(root)]
-    below = [top / name for top in tops if split_name(top.name) for name in folders_in(top)]
+    splits = SplitNames(split_map or {})
+    below = [top / name for top in tops if splits.of(top.name) for name in folders_in(top)]
     found: list[Path] = []
     for folder in sorted((root, *tops, *below)):
         names = [name for name in METADATA_NAMES if os.path.isfile(folder / name)]
@@ -72,9 +73,9 @@ class MetadataSource(TableSource):
     def __init__(
         self, root: Path, files: Sequence[Path], options: SourceOptions, modality: Modality | None = None
     ) -> None:
-        table = join_files(files, options.encoding, by_split=False, root=root)
+        table = join_files(files, options, root=root)
         self._root, self._files = root, files
-        self._layout = layout_of(root)
+        self._layout = layout_of(root, SplitNames(options.split_map))
         self._n_others, self._others = 0, list[str]()
         options = _with_images(table, options, modality, files)
         self._paths = _paths(table, root, options.image_column) if options.image_column else None
@@ -106,6 +107,7 @@ class MetadataSource(TableSource):
     def _read_splits(self) -> pa.Array | None:
         if self._roles.split or self._paths is None or not self._layout.has_splits:
             return super()._read_splits()
+        self._split_words = self._layout.splits
         return _meanings(self._paths, self._layout, 0)
 
     @property

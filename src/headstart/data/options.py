@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from headstart.errors import ConfigError
+
+QUOTINGS = ("auto", "double", "none")
+
+
+def check_quoting(quoting: str) -> str:
+    """What quotes are, as ``--quoting`` takes it.
+
+    Raises
+    ------
+    ConfigError
+        There is no such quoting.
+    """
+    if quoting not in QUOTINGS:
+        raise ConfigError(f"there is no quoting {quoting!r}; there are {', '.join(QUOTINGS)}")
+    return quoting
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,11 +32,24 @@ class SourceOptions:
     text_column, text_pair_column, image_column, id_column, split_column : str, optional
         The columns of a table with these roles; None: detected by name (ids: made from file and row).
         An image and a text column together make pairs of image and text.
+    group_column : str, optional
+        What samples that belong together share; None: pairs of image and text share their image.
     label_columns : tuple of str, optional
         The columns that hold labels; None: detected by name. Several with ``label_kind="multi"`` are
         one column a label, of 0/1, true/false or yes/no.
     encoding : str
-        How CSV, TSV and JSONL files are written.
+        How CSV, TSV, JSON and text files are written.
+    header : bool, optional
+        Whether the first row of a CSV or TSV names its columns; None: what it looks like.
+    columns : tuple of str, optional
+        The names of all columns of a CSV or TSV, in order.
+    delimiter : str, optional
+        What stands between the cells of a CSV or TSV; None: detected.
+    quoting : {"auto", "double", "none"}
+        Whether double quotes enclose cells, or are characters like others. ``auto``: they enclose cells if every one
+        that opens a cell closes it as RFC 4180 says.
+    split_map : mapping of str to str
+        The splits that names of the data's own stand for; ``none`` leaves a split out.
     label_names : tuple of str, optional
         Names for integer labels 0 to n - 1.
     streaming : bool, optional
@@ -44,12 +75,28 @@ class SourceOptions:
     label_columns: tuple[str, ...] | None = None
     id_column: str | None = None
     split_column: str | None = None
+    group_column: str | None = None
     encoding: str = "utf-8"
+    header: bool | None = None
+    columns: tuple[str, ...] | None = None
+    delimiter: str | None = None
+    quoting: str = "auto"
+    split_map: Mapping[str, str] = field(default_factory=dict)
     label_names: tuple[str, ...] | None = None
     labels: bool = True
     label_kind: str = "auto"
     label_separator: str | None = None
     streaming: bool | None = None
+
+    def for_delimited(self) -> list[str]:
+        """The options given that mean something for delimited text only, as they are typed."""
+        given = {
+            "--no-header" if self.header is False else "--header": self.header,
+            "--columns": self.columns,
+            "--delimiter": self.delimiter,
+            "--quoting": self.quoting if self.quoting != "auto" else None,
+        }
+        return [option for option, value in given.items() if value is not None]
 
     def for_tables(self) -> list[str]:
         """The options given that mean something for tables only, as they are typed."""
@@ -60,8 +107,10 @@ class SourceOptions:
             "--label-column": self.label_columns,
             "--id-column": self.id_column,
             "--split-column": self.split_column,
+            "--group-column": self.group_column,
             # The class folders of images are of the kind "single".
             "--label-kind": self.label_kind if self.label_kind not in ("auto", "single") else None,
             "--label-separator": self.label_separator,
         }
-        return [option for option, value in given.items() if value is not None]
+        tables = [option for option, value in given.items() if value is not None]
+        return [*tables, *self.for_delimited()]

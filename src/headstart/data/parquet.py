@@ -34,6 +34,7 @@ from headstart.files import fingerprint, stat_fields
 
 if TYPE_CHECKING:
     from headstart.data.contents import Cell
+    from headstart.data.options import SourceOptions
 
 CHUNK_BYTES = 1 << 24
 CHUNK_ROWS = 8192
@@ -44,8 +45,8 @@ KEPT_FILES = 4
 READ_BYTES = 1 << 20
 
 
-def read_parquet(path: Path, encoding: str) -> TableFile:
-    """Read the columns whose values can be written as strings; ``encoding`` means nothing here."""
+def read_parquet(path: Path, options: SourceOptions) -> TableFile:
+    """Read the columns whose values can be written as strings; options mean nothing here."""
     with reading(path):
         status = os.stat(path)  # before it is opened: see `key_files`
         with pq.ParquetFile(path) as file:  # pq.read_table would import pandas
@@ -67,7 +68,7 @@ def read_parquet(path: Path, encoding: str) -> TableFile:
             stored = _strings(path, [name for name in schema.names if name not in elsewhere], unusable)
     rows = stored.whole()
     rows = rows.select([name for name in rows.column_names if name not in unusable])
-    names = _class_names(schema.metadata or {})
+    names = class_names_of(schema.metadata or {})
     return TableFile("Parquet", rows, numbers, (), unusable, lists, images, names, stored)
 
 
@@ -118,7 +119,7 @@ def _as_strings(table: pa.Table, path: Path, rows_before: int, unusable: dict[st
     return string_table(columns)
 
 
-def _class_names(metadata: Mapping[bytes, bytes]) -> dict[str, tuple[str, ...]]:
+def class_names_of(metadata: Mapping[bytes, bytes]) -> dict[str, tuple[str, ...]]:
     """The names of integer classes, as Hugging Face datasets keeps them beside the schema."""
     named = {}
     try:

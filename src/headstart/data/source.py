@@ -48,17 +48,25 @@ class Rows:
     keys: NDArray[np.uint8]
     columns: Mapping[str, pa.Array]
     problems: Mapping[int, Problem]
+    left_out: NDArray[np.bool_] | None = None
+    """Rows that the user does not want, and that are no failures."""
 
     def kept(self) -> NDArray[np.int64]:
         """The rows that are samples."""
         keep = np.ones(len(self.keys), dtype=bool)
         keep[list(self.problems)] = False
+        if self.left_out is not None:
+            keep &= ~self.left_out
         return np.flatnonzero(keep)
+
+    @property
+    def _has_gaps(self) -> bool:
+        return bool(self.problems) or (self.left_out is not None and bool(self.left_out.any()))
 
     def places(self, first: int) -> Sequence[int] | NDArray[np.int64]:
         """The numbers of the rows that are samples, where the first row has the number ``first``."""
         # A range takes no memory, however many blocks there are.
-        return self.kept() + first if self.problems else range(first, first + len(self.keys))
+        return self.kept() + first if self._has_gaps else range(first, first + len(self.keys))
 
     def block(self, others: Sequence[Failure] = ()) -> SampleBlock:
         """The samples as a block; rows with a problem become failures, beside the ``others``."""
@@ -70,11 +78,12 @@ class Rows:
             **self.columns,
         }
         table = string_table(columns)
-        if self.problems:
+        if self._has_gaps:
             table = table.take(column_of(self.kept()))
         failures = [
             Failure(self.ids[row].as_py(), self.origins[row].as_py(), *self.problems[row])
             for row in sorted(self.problems)
+            if self.left_out is None or not self.left_out[row]
         ]
         return SampleBlock(table, [*others, *failures])
 

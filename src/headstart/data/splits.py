@@ -6,12 +6,15 @@ Equal keys stay together, and samples that come later leave earlier assignments 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from headstart.data.column_names import plain
+from headstart.errors import ConfigError
 from headstart.keys import KEY_BYTES, copies_among, slices
 from headstart.types import SPLITS
 
@@ -27,16 +30,16 @@ VALIDATION_SHARE = 0.1
 NOT_GIVEN = -1
 TRAIN, VALIDATION, TEST = range(3)
 
-_ALIASES = {
-    "train": "train",
-    "training": "train",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "dev": "validation",
-    "test": "test",
-    "testing": "test",
+LEFT_OUT = "none"
+"""What ``--split-map`` calls the split of samples that are not taken."""
+
+NAMES = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev", "eval"),
+    "test": ("test", "testing", "holdout"),
 }
+"""Each split under the names that people give it."""
+_ALIASES = {name: split for split, names in NAMES.items() for name in names}
 
 
 def split_name(name: str) -> str | None:
@@ -47,7 +50,97 @@ def split_name(name: str) -> str | None:
     >>> split_name("Dev"), split_name("shirts")
     ('validation', None)
     """
-    return _ALIASES.get(name.strip().lower())
+    return _ALIASES.get(plain(name))
+
+
+def parse_split_map(given: Any) -> dict[str, str]:
+    """The splits that names of the data's own stand for: a mapping, or ``NAME=SPLIT`` by comma.
+
+    Raises
+    ------
+    ConfigError
+        It is written otherwise, or a split is none.
+
+    Examples
+    --------
+    >>> parse_split_map("eval=test, Extra=none")
+    {'eval': 'test', 'extra': 'none'}
+    """
+    if given is None:
+        return {}
+    if isinstance(given, str | list | tuple):
+        parts = given.split(",") if isinstance(given, str) else given
+        pairs = [str(part).partition("=") for part in parts if str(part).strip()]
+        if not all(equals and name.strip() for name, equals, _ in pairs):
+            raise ConfigError(f"--split-map takes NAME=SPLIT, such as eval=validation (got {given!r})")
+        given = {name: split for name, _, split in pairs}
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"--split-map takes names and splits, such as eval=validation (got {given!r})")
+    found = {}
+    for name, split in given.items():
+        meant = LEFT_OUT if split is None or plain(str(split)) == LEFT_OUT else split_name(str(split))
+        if meant is None:
+            raise ConfigError(
+                f"--split-map {name}={split}: {split!r} is no split; there are train, validation, test, and none to "
+                "leave samples out"
+            )
+        found[plain(str(name))] = meant
+    return found
+
+
+class SplitNames:
+    """What the names of splits in one container mean: a folder, a table, tars, or a data set.
+
+    Whatever the container is, a name that is not known is refused and never taken for train, and so are two names of
+    one split, unless ``--split-map`` says what is meant by one of them (``given``).
+    """
+
+    def __init__(self, given: Mapping[str, str]) -> None:
+        self._given = given
+
+    def of(self, name: str) -> str | None:
+        """The split that a name means, `LEFT_OUT`, or None if it means none."""
+        return self._given.get(plain(name)) or split_name(name)
+
+    def speak_in(self, name: str) -> bool:
+        """Whether a part of a name is that of a split, as in ``cifar10-train``."""
+        return any(self.of(part) for part in re.split(r"[-_. ]", name))
+
+    def check(self, names: Iterable[str], place: object) -> None:
+        """Refuse names of splits that cannot stand beside each other.
+
+        Raises
+        ------
+        ConfigError
+            One is not known, or two mean one split.
+        """
+        by_split: dict[str, str] = {}
+        for name in names:
+            split = self.of(name)
+            if split is None:
+                raise ConfigError(
+                    f"{place}: {name!r} is no name of a split that is known; say what it is, such as --split-map "
+                    f"{name}=test, or --split-map {name}=none to leave it out"
+                )
+            if plain(name) in self._given:
+                continue
+            other = by_split.setdefault(split, name)
+            if plain(other) != plain(name):
+                raise ConfigError(
+                    f"{place}: {other!r} and {name!r} both mean {split}; say what {name!r} is, such as --split-map "
+                    f"{name}=none to leave it out, or {name}={split} to take both together"
+                )
+
+    def said(self, names: Iterable[str]) -> list[str]:
+        """The names that are not those of their splits, with what they were taken for."""
+        told = {name: self.of(name) for name in names}
+        renamed = [
+            f"{name!r} as {split}"
+            for name, split in told.items()
+            if split not in (plain(name), LEFT_OUT, None)
+        ]
+        left = [f"{name!r} left out" for name, split in told.items() if split == LEFT_OUT]
+        return [f"splits: {', '.join([*renamed, *left])}"] if renamed or left else []
 
 
 def complete_splits(
@@ -57,6 +150,7 @@ def complete_splits(
     earlier: Codes,
     seed: int = 0,
     copies: Copies | None = None,
+    groups: Callable[[int], str | None] | None = None,
 ) -> Codes:
     """Assign every sample to train, validation or test.
 
@@ -72,7 +166,9 @@ def complete_splits(
         What the set said before about the same key, or -1. Followed wherever the data is silent.
     seed : int
     copies : Copies, optional
-        The rows that share a key with another; None: look for them.
+        The rows that share a key with another, or belong to another by its group; None: look for those of one key.
+    groups : callable, optional
+        Gives the group of a row, whose rank is then that of its group.
 
     Returns
     -------
@@ -85,7 +181,7 @@ def complete_splits(
     follow = np.all([earlier != code for code in (NOT_GIVEN, *makes)], axis=0)  # `_make` follows the others
     split = np.where(said == NOT_GIVEN, np.where(follow, earlier, np.int8(TRAIN)), said)
     free = _keys_of_one_split(copies, split)
-    ranks = _Ranks(seed, keys)
+    ranks = _Ranks(seed, keys, groups)
     for code, share in ((TEST, TEST_SHARE), (VALIDATION, VALIDATION_SHARE)):
         if code in makes:
             _make(split, code, share, classes, free, earlier, copies, ranks)
@@ -173,7 +269,10 @@ class _Ranks:
     """The ranks of keys, each computed once, when it is first asked for: who is not taken for test is
     asked again for validation."""
 
-    def __init__(self, seed: int, keys: NDArray[np.uint8]) -> None:
+    def __init__(
+        self, seed: int, keys: NDArray[np.uint8], groups: Callable[[int], str | None] | None = None
+    ) -> None:
+        self._groups = groups
         self._salt = seed.to_bytes(8, "little", signed=True)
         self._keys = keys
         self._ranks = np.zeros(len(keys), dtype=np.uint64)
@@ -183,9 +282,21 @@ class _Ranks:
         """The ranks of some rows."""
         unknown = rows[~self._known[rows]]
         for part in slices(len(unknown)):
-            self._ranks[unknown[part]] = self._computed(self._keys[unknown[part]].tobytes())
+            if self._groups is None:
+                self._ranks[unknown[part]] = self._computed(self._keys[unknown[part]].tobytes())
+            else:
+                self._ranks[unknown[part]] = self._of_groups(unknown[part].tolist())
         self._known[unknown] = True
         return self._ranks[rows]
+
+    def _of_groups(self, rows: Sequence[int]) -> NDArray[np.uint64]:
+        assert self._groups is not None
+        named = ((row, self._groups(row)) for row in rows)
+        known = (
+            self._keys[row].tobytes() if group is None else group.encode("utf-8") for row, group in named
+        )
+        digests = b"".join(blake2b(self._salt + one, digest_size=8).digest() for one in known)
+        return np.frombuffer(digests, dtype=">u8").astype(np.uint64)
 
     def _computed(self, keys: bytes) -> NDArray[np.uint64]:
         digests = b"".join(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headstart.data.column_names import plain
 from headstart.data.contents import is_image
 from headstart.data.label_cells import as_string_lists, first_row
-from headstart.data.read_table import read_table_file
+from headstart.data.read_table import read_table_file, stem_of
 from headstart.data.source import BLOCK_ROWS, printable, string_table
-from headstart.data.splits import split_name
 from headstart.data.table_file import TableFile
 from headstart.errors import ConfigError, DataError
 from headstart.types import Failure
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headstart.data.contents import Images
+    from headstart.data.options import SourceOptions
+    from headstart.data.splits import SplitNames
 
 PEEK = 1000
 """Rows that are looked at to tell what a column holds."""
@@ -152,7 +154,7 @@ class Table:
         """Columns of these names, in whatever case, that are not taken."""
         return [name for name in self.names if name not in taken and plain(name) in names]
 
-    def holds_splits(self, name: str) -> bool:
+    def holds_splits(self, name: str, names: SplitNames) -> bool:
         """Whether every value names a split.
 
         Raises
@@ -162,15 +164,20 @@ class Table:
         """
         if self.kind(name) != "strings":
             return False
-        values = [value for value in pc.unique(self.rows.column(name)).to_pylist() if value and value.strip()]
-        splits = [value for value in values if split_name(value)]
+        values = self.values(name)
+        splits = [value for value in values if names.of(value)]
         if not splits or len(splits) == len(values):
             return bool(splits)
-        other = next(value for value in values if not split_name(value))
+        other = next(value for value in values if not names.of(value))
         raise ConfigError(
-            f"column {name!r} holds {splits[0]!r}, which is a split, and {other!r}, which is none; use train, "
-            "validation and test, or leave it empty; if they are no splits, rename the column"
+            f"column {name!r} holds {splits[0]!r}, which is a split, and {other!r}, which is none; say what it is with "
+            f"--split-map {other}=test (or train, validation, none to leave it out); if they are no splits, rename the "
+            "column"
         )
+
+    def values(self, name: str) -> list[str]:
+        """The values of a column of strings, each once, without blank ones."""
+        return [value for value in pc.unique(self.rows.column(name)).to_pylist() if value and value.strip()]
 
     def holds_images(self, name: str) -> bool:
         """Whether it holds encoded files, or most values end like image files."""
@@ -179,6 +186,13 @@ class Table:
     def holds_texts(self, name: str) -> bool:
         """Whether most values are of several words."""
         return self._mostly(name, _has_words)
+
+    def repeats(self, name: str) -> bool:
+        """Whether a column holds lists, or values of which most come again: labels do."""
+        if self.kind(name) != "strings":
+            return self.kind(name) == "lists"
+        values = [value for value in self.rows.column(name).slice(0, PEEK).to_pylist() if value]
+        return len(set(values)) > 1 and 2 * len(set(values)) <= len(values)
 
     def require(self, option: str, name: str) -> None:
         """Refuse an option that names no column; say which is near."""
@@ -226,41 +240,40 @@ class Table:
         return 2 * sum(map(holds, values)) > len(values)
 
 
-def join_files(paths: Sequence[Path], encoding: str, by_split: bool, root: Path | None = None) -> Table:
+def join_files(
+    paths: Sequence[Path],
+    options: SourceOptions,
+    splits: Mapping[Path, str] | None = None,
+    root: Path | None = None,
+) -> Table:
     """Read files one after the other into one table.
 
-    With ``by_split`` the files' names say their splits; with a ``root`` files are called by their paths below it,
+    ``splits`` are those of files whose names say them; with a ``root`` files are called by their paths below it,
     where several share a name.
     """
     parts: list[Part] = []
     counted: dict[str, int] = {}
     start = 0
     for path in paths:
-        file = read_table_file(path, encoding)
-        split = split_of(path.name) if by_split else None
+        file = read_table_file(path, options)
+        split = (splits or {}).get(path)
         shown = printable(path.relative_to(root).as_posix() if root else path.name)
-        prefix = split or shown.removesuffix(path.suffix)
+        prefix = split or stem_of(shown)
         parts.append(Part(path, shown, file, prefix, split, start, counted.get(prefix, 0)))
         counted[prefix] = counted.get(prefix, 0) + file.last_number
         start += len(file.numbers)
     return Table(parts)
 
 
-def split_of(name: str) -> str | None:
-    """The split that a file's name says, be it the whole or a shard of it.
+def word_of(name: str) -> str:
+    """What a file's name says, be it a shard.
 
     Examples
     --------
-    >>> split_of("dev.csv"), split_of("train-00000-of-00002.parquet"), split_of("trainers.csv")
-    ('validation', 'train', None)
+    >>> word_of("dev.csv.gz"), word_of("train-00000-of-00002.parquet")
+    ('dev', 'train')
     """
-    stem = name.rpartition(".")[0]
-    return split_name(_SHARD.sub("", stem))
-
-
-def plain(name: str) -> str:
-    """A column's name without what people vary."""
-    return name.strip().lower()
+    return _SHARD.sub("", stem_of(name))
 
 
 def _has_words(value: str) -> bool:

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from headstart.data.source import printable
+from headstart.data.streams import DAMAGED, open_bytes
 from headstart.errors import DataError, first_line
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ class TableFile:
     column), ``images`` that are encoded files, and the ``unusable``, with what they hold instead of values. ``numbers``
     are those of the rows in the file, from 1: rows after the header in CSV and Parquet, lines in JSONL; ``bad_rows``
     those that could not be read, and why. ``class_names`` are for columns of integer classes whose names the file
-    itself has. ``stored`` holds the rows where they may be too many for the memory.
+    itself has. ``stored`` holds the rows where they may be too many for the memory. ``said`` is how the file was read,
+    where it could be read otherwise.
     """
 
     kind: str
@@ -71,6 +73,7 @@ class TableFile:
     images: Mapping[str, Images] = field(default_factory=dict)
     class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     stored: GrowingTable | None = None
+    said: Sequence[str] = ()
 
     def __reduce__(self) -> tuple[Callable[..., TableFile], tuple[Any, ...]]:
         # What holds the rows gives them to another process; lists are for labels, which it does not need.
@@ -148,7 +151,9 @@ def reading(path: Path, encoding: str | None = None) -> Iterator[None]:
     except UnicodeError as error:  # without a place: UTF-16 whose byte order mark is missing, for one
         raise _wrong_encoding(path, encoding or "utf-8") from error
     except csv.Error as error:
-        raise DataError(f"{path}: the header cannot be read: {error}") from error
+        raise DataError(f"{path} cannot be read: {error}") from error
+    except DAMAGED as error:
+        raise DataError(f"{path} cannot be unpacked: {first_line(error)}; is it cut short?") from error
     except pa.ArrowException as error:
         if encoding and _undecodable(path, encoding):
             raise _wrong_encoding(path, encoding) from error
@@ -162,7 +167,7 @@ def _wrong_encoding(path: Path, encoding: str) -> DataError:
     shown = encoding.removesuffix("-sig")
     place = _undecodable(path, encoding)
     where = f"byte {place[0]:,}, in line {place[1]:,}, cannot be decoded" if place else "it cannot be decoded"
-    with open(path, "rb") as file:
+    with open_bytes(path) as file:
         marked = file.read(2) in _UTF16_MARKS
     remedy = "--encoding utf-16" if marked else "--encoding latin-1 (or cp1252, or what wrote the file)"
     return DataError(f"{path} is not {shown}: {where}; pass {remedy}")
@@ -172,7 +177,7 @@ def _undecodable(path: Path, encoding: str) -> tuple[int, int] | None:
     """Offset and line of the first byte that cannot be decoded."""
     decoder = codecs.getincrementaldecoder(encoding.removesuffix("-sig"))()
     done, lines = 0, 1
-    with open(path, "rb") as file:
+    with open_bytes(path) as file:
         while True:
             chunk = file.read(CHUNK)
             pending = len(decoder.getstate()[0])

@@ -3,36 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from headstart.data.table import Table, plain
+from headstart.data.column_names import (
+    IMAGE_NAMES,
+    LABEL_NAMES,
+    PAIR_NAMES,
+    RARER_LABEL_NAMES,
+    SPLIT_NAMES,
+    TEXT_NAMES,
+    plain,
+)
+from headstart.data.splits import SplitNames
+from headstart.data.table import Table
 from headstart.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from headstart.data.options import SourceOptions
     from headstart.types import Modality
 
-# The first name of each group wins if others are there as well.
-LABEL_NAMES = (
-    *("label", "labels", "category", "class", "target", "intent", "sentiment", "y", "class_name"),
-    *("label_name", "label_text", "coarse_label", "fine_label"),
-)
-SPLIT_NAMES = ("split", "fold", "subset", "partition")
-TEXT_NAMES = (
-    *("text", "texts", "sentence", "content", "review", "question", "query", "utterance", "document"),
-    *("body", "tweet", "headline", "title", "docstring", "description", "comment", "message", "abstract"),
-    *("article", "passage", "post", "prompt", "caption"),
-)
-PAIR_NAMES = (
-    *(("sentence1", "sentence2"), ("sentence_1", "sentence_2"), ("premise", "hypothesis")),
-    *(("question1", "question2"), ("text1", "text2"), ("text_a", "text_b"), ("text", "text_pair")),
-    *(("question", "answer"), ("question", "sentence"), ("question", "passage"), ("query", "document")),
-)
-IMAGE_NAMES = (
-    *("image", "image_path", "img", "img_path", "path", "file", "file_name", "filename", "file_path"),
-    *("filepath", "image_file", "photo", "picture"),
-)
+
+SHOWN_CANDIDATES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +36,9 @@ class Roles:
     labels: tuple[str, ...] = ()
     id: str | None = None
     split: str | None = None
+    group: str | None = None
+    candidates: tuple[str, ...] = ()
+    """What could be labels, where nothing is."""
 
     @property
     def image(self) -> str | None:
@@ -57,7 +52,8 @@ class Roles:
 
     def used(self) -> list[str]:
         """All columns that have a role."""
-        return [*self.content, *self.labels, *(name for name in (self.id, self.split) if name)]
+        others = (self.id, self.split, self.group)
+        return [*self.content, *self.labels, *(name for name in others if name)]
 
 
 def assign_roles(
@@ -75,16 +71,22 @@ def assign_roles(
     _check_options(table, options)
     split = options.split_column
     if not split and not split_by_file:
-        found = [name for name in table.named(SPLIT_NAMES) if table.holds_splits(name)]
+        names = SplitNames(options.split_map)
+        found = [name for name in table.named(SPLIT_NAMES) if table.holds_splits(name, names)]
         split = next(iter(at_most_one(found, "the split", "--split-column")), None)
     asked = (options.text_column, options.text_pair_column, options.image_column, options.id_column)
     label_like = [name for name in table.named(LABEL_NAMES) if name not in asked]
-    labels = _find_labels(table, options, label_like)
+    labels = _find_labels(table, options, label_like, {*asked, split})
+    label_like += labels
     taken = {*label_like, *(options.label_columns or ()), *filter(None, (split, options.id_column))}
     modality, content = _find_content(table, options, taken, modality)
-    roles = Roles(modality, content, labels, options.id_column, split)
+    roles = Roles(modality, content, labels, options.id_column, split, options.group_column)
     _check_kinds(table, roles)
-    return roles
+    if labels or not options.labels:
+        return roles
+    others = [name for name in table.names if name not in roles.used()]
+    meant = [name for name in others if table.repeats(name) and not table.holds_texts(name)]
+    return replace(roles, candidates=tuple(meant[:SHOWN_CANDIDATES]))
 
 
 def _check_kinds(table: Table, roles: Roles) -> None:
@@ -115,6 +117,8 @@ def _check_options(table: Table, options: SourceOptions) -> None:
             seen[name] = option
     if options.id_column:
         table.require("--id-column", options.id_column)  # may have a role besides
+    if options.group_column:
+        table.require("--group-column", options.group_column)  # so may this one
     if options.image_column and options.text_pair_column:
         raise ConfigError(
             "--image-column with --text-pair-column: a sample is an image with one text, or two texts; "
@@ -122,13 +126,18 @@ def _check_options(table: Table, options: SourceOptions) -> None:
         )
 
 
-def _find_labels(table: Table, options: SourceOptions, label_like: list[str]) -> tuple[str, ...]:
+def _find_labels(
+    table: Table, options: SourceOptions, label_like: list[str], taken: Collection[str | None]
+) -> tuple[str, ...]:
     if not options.labels:
         return ()
     if options.label_columns is not None:
         return options.label_columns
     usable = [name for name in label_like if table.kind(name) in ("strings", "lists")]
-    return at_most_one(first_of(usable or label_like, LABEL_NAMES), "the label", "--label-column")
+    if label_like:
+        return at_most_one(first_of(usable or label_like, LABEL_NAMES), "the label", "--label-column")
+    rarer = [name for name in table.named(RARER_LABEL_NAMES) if name not in taken and table.repeats(name)]
+    return tuple(rarer) if len(rarer) == 1 else ()
 
 
 def _find_content(

@@ -11,17 +11,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headstart.arrow import column_of
+from headstart.arrow import codes_by_name, column_of, strings
+from headstart.cache.layout import GROUP
 from headstart.contracts import Source
 from headstart.data.contents import Images, ImagesByPath, ScanMemo, key_rows, payload_of
 from headstart.data.growing import READS_A_RELEASE
 from headstart.data.label_cells import Renaming, first_row, whole
 from headstart.data.labels import table_labels
 from headstart.data.source import Rows, Yielded, plural, prefixed, repeated
-from headstart.data.splits import split_name
+from headstart.data.splits import LEFT_OUT, SplitNames
 from headstart.data.table import Part, Table, join_files
 from headstart.data.table_roles import Roles, assign_roles
 from headstart.errors import DataError
+from headstart.types import SPLITS, Grouping
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,6 +50,8 @@ class TableSource(Source):
 
     _ignored: Sequence[str] = ()
     _inside = False
+    _split_words: Sequence[str] = ()
+    """The names of splits as the data has them."""
     """Whether paths of images that lead out of their table's folder are refused."""
 
     def __init__(
@@ -55,23 +59,29 @@ class TableSource(Source):
         files: Sequence[Path],
         options: SourceOptions,
         modality: Modality | None = None,
-        by_split: bool = False,
+        words: Mapping[Path, str] | None = None,
         ignored: Sequence[str] = (),
+        root: Path | None = None,
     ) -> None:
-        table = join_files(files, options.encoding, by_split)
+        names = SplitNames(options.split_map)
+        self._split_words = tuple(dict.fromkeys((words or {}).values()))
+        splits = {path: str(names.of(word)) for path, word in (words or {}).items()}
+        files = [path for path in files if splits.get(path) != LEFT_OUT]
+        table = join_files(files, options, splits, root)
         self._ignored = ignored
-        self._read(table, assign_roles(table, options, modality, by_split), options)
+        self._read(table, assign_roles(table, options, modality, bool(words)), options)
 
     def _read(self, table: Table, roles: Roles, options: SourceOptions) -> None:
         self._table, self._roles = table, roles
+        self._names = SplitNames(options.split_map)
         table.require_everywhere(roles.content)
         self._rows_per_block = table.share_images(roles.image) if roles.image else None
+        self._splits = self._read_splits()
         self._labels = {
             name: replace(column, values=_compact(column.values))
             for name, column in self._read_labels(options).items()
         }
         self._ids = self._read_ids()
-        self._splits = self._read_splits()
         self._forget()
         table.release()
 
@@ -85,7 +95,16 @@ class TableSource(Source):
         return {name: getattr(self, name) for name in kept}
 
     def _read_labels(self, options: SourceOptions) -> Mapping[str, LabelColumn]:
-        return table_labels(self._table, self._roles.labels, options)
+        return table_labels(self._table, self._roles.labels, options, self._split_codes)
+
+    def _split_codes(self) -> NDArray[np.int8]:
+        """The split of each row, as a place in ``SPLITS``; -1 where the data does not say."""
+        if self._splits is not None:
+            return codes_by_name(_plain(self._splits), SPLITS, np.int8)
+        codes = [SPLITS.index(part.split) if part.split in SPLITS else -1 for part in self._table.parts]
+        return np.repeat(
+            np.array(codes, dtype=np.int8), [len(part.file.numbers) for part in self._table.parts]
+        )
 
     def _read_ids(self) -> pa.ChunkedArray | pa.Array | None:
         """The ids of all rows; None if they are made from file and row."""
@@ -103,12 +122,17 @@ class TableSource(Source):
         def split_of(value: str | None) -> str | None:
             if value is None or not value.strip():
                 return None
-            if split := split_name(value):
+            if split := self._names.of(value):
                 return split
             raise DataError(
                 f"{self._table.place(first_row(column, value))}: {value!r} in the split column {name!r} is no "
-                "split; use train, validation and test, or leave it empty"
+                f"split; use train, validation and test, leave it empty, or say what it is: --split-map {value}=test "
+                "(none leaves it out)"
             )
+
+        values = self._table.values(name)
+        self._split_words = tuple(value.strip() for value in values if self._names.of(value))
+        self._names.check(self._split_words, f"the split column {name!r}")
 
         return _compact(whole(Renaming(column, lambda values: list(map(split_of, values)))(column)))
 
@@ -141,6 +165,8 @@ class TableSource(Source):
         columns.append(self._labels_said())
         if roles.split:
             columns.append(f"splits in {roles.split!r}")
+        if roles.group:
+            columns.append(f"groups in {roles.group!r}")
         if roles.id:
             columns.append(f"ids in {roles.id!r}")
         return "; ".join([f"{self._files_said()}: {', '.join(columns)}", *self._left_out()])
@@ -194,14 +220,36 @@ class TableSource(Source):
         others = {
             f"meta:{name}": whole(cells.column(name)) for name in cells.column_names if name not in used
         }
+        splits = repeated(part.split, n) if self._splits is None else _plain(self._splits.slice(start, n))
+        others |= self._groups(part, of_part, cells, memo)
         return Rows(
             ids=made if self._ids is None else whole(self._ids.slice(start, n)),
             origins=prefixed(f"{part.file_name}:", column_of(numbers)),
-            splits=repeated(part.split, n) if self._splits is None else _plain(self._splits.slice(start, n)),
+            splits=splits,
             keys=keys,
             columns=labels | others,
             problems=problems,
+            left_out=None if self._splits is None else codes_by_name(splits, [LEFT_OUT]) == 0,
         )
+
+    @property
+    def grouping(self) -> Grouping | None:
+        """The column of groups; without one, pairs share their image."""
+        if name := self._roles.group:
+            return Grouping(name, is_asked=True)
+        return Grouping("image", is_asked=False) if self._roles.modality == "image-text" else None
+
+    def _groups(self, part: Part, of_part: range, cells: pa.Table, memo: ScanMemo) -> dict[str, Any]:
+        """The groups of some rows, if they have any: of images their keys, which stay when a folder is moved."""
+        if name := self._roles.group:
+            return {GROUP: whole(cells.column(name))}
+        images = self._images(part) if self.grouping else None
+        if images is None:
+            return {}
+        keys, problems = images.keys(of_part, memo)
+        return {
+            GROUP: strings([None if row in problems else key.tobytes().hex() for row, key in enumerate(keys)])
+        }
 
     def _files_said(self) -> str:
         parts, n = self._table.parts, self._table.n_rows
@@ -215,11 +263,21 @@ class TableSource(Source):
     def _labels_said(self) -> str:
         """The label columns with what they were taken for."""
         said = ", ".join(f"{name!r} ({column.said})" for name, column in self._labels.items())
-        return f"labels in {said}" if said else "no labels"
+        if said:
+            return f"labels in {said}"
+        meant = ", ".join(f"--label-column {name}" for name in self._roles.candidates)
+        return f"no labels ({meant} could be meant)" if meant else "no labels"
+
+    def _reading_of(self, part: Part) -> list[str]:
+        """How a file was read, by its name where there are several."""
+        several = len(self._table.parts) > 1
+        return [f"{part.file_name}: {note}" if several else note for note in part.file.said]
 
     def _left_out(self) -> list[str]:
         """Rows, columns and files that are not used."""
-        table, ignored, said = self._table, self._ignored, []
+        table, ignored = self._table, self._ignored
+        said = self._names.said(self._split_words)
+        said += dict.fromkeys(note for part in table.parts for note in self._reading_of(part))
         if n_bad := sum(len(part.file.bad_rows) for part in table.parts):
             said.append(f"{n_bad:,} {plural('row', n_bad)} cannot be read")
         others = table.unusable | dict.fromkeys(table.lists, "lists") | table.images

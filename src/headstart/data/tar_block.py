@@ -49,11 +49,12 @@ SHRUNK = Problem("the tar has become shorter than it was", "transient")
 
 @dataclass(frozen=True, slots=True)
 class TarFile:
-    """A tar: its path below the folder that was given, with its ending, and the split that this says."""
+    """A tar: its path below the folder that was given, with its ending, and the split that its ``word`` says."""
 
     path: Path
     name: str
     split: str | None
+    word: str = ""
 
     @property
     def prefix(self) -> str:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from headstart.data.column_names import LABEL_NAMES, plain
 from headstart.data.contents import is_image
 from headstart.data.labels import FLAGS, takes_flags
-from headstart.data.table import plain
-from headstart.data.table_roles import LABEL_NAMES, at_most_one, first_of
+from headstart.data.table_roles import at_most_one, first_of
 from headstart.errors import ConfigError, DataError
 
 if TYPE_CHECKING:

@@ -14,13 +14,15 @@ import numpy as np
 import pyarrow as pa
 from braceexpand import braceexpand
 
+from headstart.arrow import strings
+from headstart.cache.layout import GROUP
 from headstart.contracts import Source
 from headstart.data.contents import ScanMemo, is_old, unreadable
-from headstart.data.label_cells import in_order
+from headstart.data.label_cells import cell_text, in_order
 from headstart.data.labels import label_reading
 from headstart.data.source import BLOCK_ROWS, Problem, Rows, Yielded, plural, printable, repeated
-from headstart.data.splits import split_name
-from headstart.data.table import split_of
+from headstart.data.splits import LEFT_OUT, SplitNames
+from headstart.data.table import word_of
 from headstart.data.tar_block import (
     TAR,
     OpenTar,
@@ -36,13 +38,14 @@ from headstart.data.tar_roles import assign_tar_roles
 from headstart.errors import DataError, SampleError
 from headstart.keys import KEY_BYTES
 from headstart.tasks import open_task
-from headstart.types import SPLITS, Failure, SampleBlock
+from headstart.types import SPLITS, Failure, Grouping, SampleBlock
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headstart.contracts import KeyMemo
     from headstart.data.options import SourceOptions
+    from headstart.data.tar_block import Cells
     from headstart.data.tar_index import TarIndex
     from headstart.types import LabelKind, Modality, Payload
 
@@ -67,21 +70,29 @@ def is_pattern(path: str) -> bool:
     return "{" in path and is_tar(path) and not os.path.exists(path)
 
 
-def tars_in(folder: Path) -> list[Path]:
+def tars_in(folder: Path, names: SplitNames) -> list[Path]:
     """The tars of a folder and of its split folders, compressed ones only where there are no others."""
-    folders = [folder, *(path for path in _entries(folder) if split_name(path.name) and path.is_dir())]
+    folders = [folder, *(path for path in _entries(folder) if path.is_dir())]
     found = [path for place in folders for path in _entries(place) if is_tar(path.name) and path.is_file()]
+    if not any(path.parent == folder or names.of(path.parent.name) for path in found):
+        return []  # tars somewhere below are no data set of their own
     return [path for path in found if path.name.lower().endswith(TAR)] or found
 
 
-def tar_files(root: Path, paths: Sequence[Path]) -> tuple[TarFile, ...]:
+def tar_files(root: Path, paths: Sequence[Path], names: SplitNames) -> tuple[TarFile, ...]:
     """Tars by their names below a folder.
 
     Raises
     ------
     DataError
         One of them is compressed.
+    ConfigError
+        Some are named by split, and one is not by any that is known.
     """
+    words = {path: _word(path, root, names) for path in paths}
+    distinct = dict.fromkeys(words.values())
+    if any(map(names.of, distinct)) or (len(distinct) > 1 and any(map(names.speak_in, distinct))):
+        names.check(distinct, root)
     for path in paths:
         if not path.name.lower().endswith(TAR):
             ending = next(ending for ending in COMPRESSED if path.name.lower().endswith(ending))
@@ -90,7 +101,11 @@ def tar_files(root: Path, paths: Sequence[Path]) -> tuple[TarFile, ...]:
                 f"{path} is compressed, and samples are read from tars at their places; unpack it once with "
                 f"{command}, and give the .tar"
             )
-    return tuple(TarFile(path, printable(os.path.relpath(path, root)), _split(path, root)) for path in paths)
+    return tuple(
+        TarFile(path, printable(os.path.relpath(path, root)), names.of(words[path]), words[path])
+        for path in paths
+        if names.of(words[path]) != LEFT_OUT
+    )
 
 
 def expand(pattern: str) -> list[Path]:
@@ -122,10 +137,11 @@ def expand(pattern: str) -> list[Path]:
     return paths
 
 
-def _split(path: Path, root: Path) -> str | None:
-    """What the folder says, else what the name says."""
-    folder = os.path.dirname(os.path.relpath(path, root))
-    return split_name(folder.partition("/")[0]) or split_of(path.name)
+def _word(path: Path, root: Path, names: SplitNames) -> str:
+    """What says the split: the folder, else the name."""
+    folder = os.path.dirname(os.path.relpath(path, root)).partition("/")[0]
+    word = word_of(path.name)
+    return folder if folder and (names.of(folder) or not names.of(word)) else word
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -166,6 +182,8 @@ class TarSource(Source):
         self._store = TarIndexStore()
         self._looked_into: tuple[bytes, TarIndex] | None = None
         self._reading = label_reading(options)
+        self._names = SplitNames(options.split_map)
+        self._group = options.group_column
         self._kinds: dict[str, LabelKind] = {}
         self._look(options, modality)
         self._forget()
@@ -241,6 +259,7 @@ class TarSource(Source):
         parts = [_CONTENT[self.modality].format(*self._roles.names()), *labels]
         if self._splits:
             parts.append(f"splits {', '.join(split for split in SPLITS if split in self._splits)}")
+            parts += self._names.said(dict.fromkeys(file.word for file in self._files))
         said += f": {', '.join(parts)}"
         if not self._n_ignored:
             return said
@@ -316,7 +335,8 @@ class TarSource(Source):
             splits=repeated(block.file.split, len(block)),
             keys=keys,
             columns={f"label:{name}": column.values for name, column in labels.items()}
-            | meta_columns(cells, roles),
+            | meta_columns(cells, roles)
+            | self._groups(block, cells, places, memo),
             problems=problems,
         )
         kept = rows.kept()
@@ -327,6 +347,27 @@ class TarSource(Source):
             found = open_task(column.kind).names_in(column.values)
             self._seen.setdefault(name, set()).update(found)
         return rows.block()
+
+    @property
+    def grouping(self) -> Grouping | None:
+        """What the ``json`` members call a group; without that, pairs share their image."""
+        if self._group:
+            return Grouping(self._group, is_asked=True)
+        return Grouping("image", is_asked=False) if self.modality == "image-text" else None
+
+    def _groups(
+        self, block: TarBlock, cells: Cells, places: NDArray[np.int64], memo: ScanMemo
+    ) -> dict[str, pa.Array]:
+        if self._group:
+            names = cells.get(self._group) or [None] * len(block)
+            return {GROUP: strings([cell_text(name) for name in names])}
+        if self.grouping is None:
+            return {}
+        problems: dict[int, Problem] = {}
+        keys = key_members(block.tar, "image", places[:, :1], problems, memo)
+        return {
+            GROUP: strings([None if row in problems else key.tobytes().hex() for row, key in enumerate(keys)])
+        }
 
     def _nothing(self, failure: Failure) -> SampleBlock:
         """No samples, but a failure."""

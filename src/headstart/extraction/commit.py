@@ -10,6 +10,7 @@ import numpy as np
 
 from headstart.backbones import located_spec
 from headstart.cache.commit import MEASURED, commit_set
+from headstart.data.streams import STANDARD_INPUT
 from headstart.errors import DataError, HeadstartError, StorageError
 from headstart.extraction.samples import label_samples
 from headstart.keys import contains, pack
@@ -29,7 +30,10 @@ if TYPE_CHECKING:
     from headstart.extraction.samples import Labelled, Samples
     from headstart.types import BackboneInfo, Failure, Json
 
-READING = ("encoding", "label_names", "label_kind", "label_separator", "streaming")
+READING = (
+    *("encoding", "header", "columns", "delimiter", "quoting", "split_map", "label_names", "label_kind"),
+    *("label_separator", "streaming"),
+)
 """Options that say how data is read, beside those that name its columns."""
 
 
@@ -47,7 +51,8 @@ def commit(
     """
     cache, plan = opened.cache, filled.plan
     while True:
-        earlier = cache.find_set(name)
+        found = cache.find_set(name)
+        earlier = None if config.replace else found
         of_backbone = [*_still_missing(earlier, plan, filled.failures), *filled.failures]
         mine = [*plan.samples.failures, *_by_sample(of_backbone, plan)]
         _check_any_held(plan, mine)
@@ -58,9 +63,7 @@ def commit(
         info = describe_set(_describe_source(config, source), labelled, entries, failures)
         if measured := _measured(filled, earlier, entries):
             info[MEASURED] = measured
-        features = commit_set(
-            cache, name, labelled, info, failures, replaces=earlier.digest if earlier else None
-        )
+        features = commit_set(cache, name, labelled, info, failures, replaces=found.digest if found else None)
         if features is not None:
             _check_still_there(cache, plan, entries)
             _say_splits(labelled, progress)
@@ -220,7 +223,7 @@ def _describe_source(config: ExtractConfig, source: Source) -> dict[str, Json]:
         "columns": {
             name: value
             for name, value in config.model_dump(mode="json").items()
-            if (name.endswith("_column") or name in READING) and value not in (None, "auto", "utf-8")
+            if (name.endswith("_column") or name in READING) and value not in (None, "auto", "utf-8", {})
         },
     }
 
@@ -240,8 +243,10 @@ def _measured(
 
 
 def _location(data: Any) -> str | None:
-    """Where the data was, so that it can be found again from any working directory."""
+    """Where the data was, so that it can be found again from any working directory; None if it cannot."""
     if not isinstance(data, str | os.PathLike):
         return None
     text = os.fspath(data)
+    if text == STANDARD_INPUT:
+        return None
     return text if text.startswith("hf:") else os.path.abspath(os.path.expanduser(text))

@@ -27,6 +27,7 @@ from headstart.cache.layout import LABEL, META, check_set_name
 from headstart.cache.matrices import Matrix, open_matrix
 from headstart.cache.store import Cache
 from headstart.data.label_cells import clean_labels
+from headstart.data.options import SourceOptions
 from headstart.data.read_table import is_table, read_table_file
 from headstart.data.splits import split_name
 from headstart.errors import ConfigError, DataError
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
     from headstart.cache.space import Space
     from headstart.contracts import Progress
-    from headstart.types import Json, LabelKind
+    from headstart.types import Grouping, Json, LabelKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class ImportedSamples:
     samples: Samples
     label_names: Mapping[str, Sequence[str]]
     label_kinds: Mapping[str, LabelKind]
+    grouping: Grouping | None = None
 
 
 def read_samples(matrix: Matrix, config: ImportConfig) -> ImportedSamples:
@@ -90,7 +92,7 @@ def _columns(matrix: Matrix, config: ImportConfig) -> pa.Table:
     if is_table(config.ids.name):
         if not config.ids.is_file():
             raise DataError(f"there is no file {config.ids}")
-        table = read_table_file(config.ids, "utf-8")
+        table = read_table_file(config.ids, SourceOptions())
         if table.bad_rows:
             number, reason = table.bad_rows[0]
             raise DataError(f"{config.ids}, row {number}: {reason}")

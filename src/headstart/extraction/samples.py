@@ -12,24 +12,25 @@ import numpy as np
 import pyarrow as pa
 
 from headstart.arrow import codes_by_name, keys_from_arrow, keys_to_arrow, names_by_code
-from headstart.cache.layout import LABEL
+from headstart.cache.layout import GROUP, LABEL
 from headstart.cache.set_state import read_splits
 from headstart.data.growing import GrowingTable
 from headstart.data.splits import NOT_GIVEN, complete_splits, count_shared, describe_making
 from headstart.errors import ConfigError, DataError
-from headstart.keys import KEY_BYTES, copies_among, first_by_key, search, slices, words
+from headstart.keys import KEY_BYTES, copies_among, first_by_key, search, slices, units_among, words
+from headstart.samples import group_codes
 from headstart.tasks import USUAL, open_task
 from headstart.types import SPLITS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from headstart.cache.sets import FeatureSet
     from headstart.contracts import KeyMemo, Progress, Source
     from headstart.keys import Copies
-    from headstart.types import Failure, Json, LabelKind, SampleBlock
+    from headstart.types import Failure, Grouping, Json, LabelKind, SampleBlock
 
 
 SHOWN_REASONS = 3
@@ -246,10 +247,45 @@ def label_samples(samples: Samples, source: Source, earlier: FeatureSet | None, 
     classes = _strata(table, labels, kinds)
     samples.release()
     copies = copies_among(samples.keys)
-    before = _earlier(samples, copies, earlier, seed)
-    splits = complete_splits(samples.keys, classes, given, before, seed, copies)
-    made = {"seed": seed, "made": describe_making(given)}
+    grouping = _grouping(source, earlier)
+    if grouping is None:
+        before = _earlier(samples, copies, earlier, seed, kinds)
+        splits = complete_splits(samples.keys, classes, given, before, seed, copies)
+    else:
+        splits = _split_by_group(samples, classes, given, earlier, seed, kinds)
+    group = {} if grouping is None else {"group": grouping.name}
+    made = {"seed": seed, "made": describe_making(given), **group}
     return Labelled(samples, splits, labels, kinds, made, count_shared(copies, splits))
+
+
+def _grouping(source: Source, earlier: FeatureSet | None) -> Grouping | None:
+    """What samples are kept together by: a set that was split without stays as it is, unless somebody asks."""
+    found = source.grouping
+    if found is None or found.is_asked or earlier is None or "group" in earlier.info["split"]:
+        return found
+    return None
+
+
+def _split_by_group(
+    samples: Samples,
+    classes: NDArray[np.int32],
+    given: NDArray[np.int8],
+    earlier: FeatureSet | None,
+    seed: int,
+    kinds: Mapping[str, LabelKind],
+) -> NDArray[np.int8]:
+    """Complete the splits with groups on one side; what a set says that was split without them is of no use."""
+    column = samples.table.column(GROUP)
+    units = units_among(samples.keys, group_codes(column))
+    before = np.full(len(samples), NOT_GIVEN, dtype=np.int8)
+    if earlier is not None and "group" in earlier.info["split"]:
+        before = _earlier(samples, copies_among(samples.keys), earlier, seed, kinds)
+        of_unit = np.full(units.n_groups, NOT_GIVEN, dtype=np.int8)
+        np.maximum.at(of_unit, units.groups, before[units.rows])
+        before[units.rows] = of_unit[units.groups]
+    return complete_splits(
+        samples.keys, classes, given, before, seed, units, lambda row: column[row].as_py() or None
+    )
 
 
 def _names_in_order(table: pa.Table, source: Source, column: str, kind: LabelKind) -> list[str]:
@@ -267,10 +303,15 @@ def _strata(table: pa.Table, labels: dict[str, list[str]], kinds: dict[str, Labe
     return np.zeros(table.num_rows, dtype=np.int32)
 
 
-def _earlier(samples: Samples, copies: Copies, earlier: FeatureSet | None, seed: int) -> NDArray[np.int8]:
+def _earlier(
+    samples: Samples, copies: Copies, earlier: FeatureSet | None, seed: int, kinds: Mapping[str, LabelKind]
+) -> NDArray[np.int8]:
     """The split in which the set had each key before, under the same seed."""
     unknown = np.full(len(samples), NOT_GIVEN, dtype=np.int8)
     if earlier is None or earlier.info["split"]["seed"] != seed:
+        return unknown
+    # Numbers taken for classes have one sample each, and give no test split: read as numbers they do.
+    if dict(kinds) != dict(earlier.label_kinds) and not earlier.info["counts"]["test"]:
         return unknown
     keys, splits = read_splits(earlier)
     same = (np.array_equal(keys[rows], samples.keys[rows]) for rows in slices(len(keys)))

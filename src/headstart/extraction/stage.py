@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import reduce
+from hashlib import blake2b
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,8 +17,11 @@ from headstart.backbones.pooling import choose_taps, display_tap
 from headstart.cache.layout import LABEL, check_set_name, set_name_from
 from headstart.cache.store import Cache
 from headstart.data import open_source
+from headstart.data.read_table import stem_of
+from headstart.data.streams import STANDARD_INPUT
 from headstart.errors import SkippedError
 from headstart.extraction.backbone import OpenedBackbone, check_modality
+from headstart.extraction.changes import check_changes, check_kinds
 from headstart.extraction.commit import commit
 from headstart.extraction.fill import fill, fill_stream
 from headstart.extraction.plan import (
@@ -42,6 +46,9 @@ if TYPE_CHECKING:
     from headstart.extraction.samples import Samples
     from headstart.types import Failure, Json, Modality
 
+IN_MEMORY = "samples"
+"""What the names of sets begin with whose data was in memory; a digest of it follows."""
+_MARKS = re.compile(r"\[[^]]*\]|[*?]")  # of a pattern of files
 _NUMBERS = re.compile(r"[-_.]?\{[^{}]*\}")  # the braces of a pattern of tars
 
 
@@ -84,8 +91,14 @@ def extract(config: ExtractConfig, progress: Progress) -> ExtractionResult:
     progress.say(source.description)
     backbones = [(part, _open(part, source, cache, progress)) for part in config.each_backbone()]
     scan = None if source.streams else _scan(source, cache, config, name, progress)
+    if scan is not None:
+        name = scan.name
+    elif not config.replace and (earlier := cache.find_set(name)):
+        check_kinds(earlier, source)
     results: list[ExtractionResult] = []
-    for part, opened in backbones:
+    for number, (part, opened) in enumerate(backbones):
+        if number:  # the features of the first are there, and stay
+            part = part.model_copy(update={"replace": False})
         failed = permanent_failures(None if config.retry_failed else cache.find_set(name))
         if scan is None:
             filled = _extract_stream(part, source, opened, failed, progress)
@@ -131,6 +144,7 @@ class _Scan(NamedTuple):
     samples: Samples
     limit: FailureLimit
     viewed: NDArray[np.bool_] | None  # samples that views are computed of
+    name: str  # of the set: that of data in memory says its content
 
 
 def _scan(source: Source, cache: Cache, config: ExtractConfig, name: str, progress: Progress) -> _Scan:
@@ -140,7 +154,13 @@ def _scan(source: Source, cache: Cache, config: ExtractConfig, name: str, progre
     if source.description != described:  # a folder knows its classes, and what it ignored, after the scan
         progress.say(source.description)
     limit = limit.of(len(samples), samples.failures)
-    return _Scan(samples, limit, samples_with_views(config, samples, source, cache.find_set(name)))
+    if not config.set and not isinstance(config.data, str | os.PathLike):
+        content = blake2b(samples.keys.tobytes(), digest_size=4).hexdigest()
+        name = set_name_from("-".join([IN_MEMORY, content, *map(short_name, config.backbones)]))
+    earlier = None if config.replace else cache.find_set(name)
+    if earlier is not None:
+        check_changes(earlier, source, samples, progress)
+    return _Scan(samples, limit, samples_with_views(config, samples, source, earlier), name)
 
 
 def _extract_missing(
@@ -222,8 +242,8 @@ def set_name(asked: str | None, data: Any, *backbones: str) -> str:
     --------
     >>> set_name(None, "hf:PolyAI/banking77", "timm:resnet50.a1_in1k")
     'banking77-resnet50.a1_in1k'
-    >>> set_name(None, "data/train-{000..012}.tar", "timm:resnet50")
-    'train-resnet50'
+    >>> set_name(None, "data/train-{000..012}.tar", "timm:resnet50"), set_name(None, "data/*.csv.gz", "timm:resnet50")
+    ('train-resnet50', 'data-resnet50')
     """
     if asked:
         return check_set_name(asked)
@@ -231,8 +251,12 @@ def set_name(asked: str | None, data: Any, *backbones: str) -> str:
         stem = short_name(data)
     elif isinstance(data, str | os.PathLike):
         path = Path(data).resolve()
-        stem = path.name if path.is_dir() else path.stem
+        if os.fspath(data) == STANDARD_INPUT:
+            path = Path("stdin")
+        elif set(path.name) & set("*?["):
+            path = Path(_MARKS.sub("", stem_of(path.name)).strip("-_.") or path.parent.name)
+        stem = path.name if path.is_dir() else stem_of(path.name)
         stem = _NUMBERS.sub("", stem)
     else:
-        stem = "samples"
+        stem = IN_MEMORY
     return set_name_from("-".join([stem, *map(short_name, backbones)]))

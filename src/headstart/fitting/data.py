@@ -47,6 +47,8 @@ class FitData:
     raw: Splits
     splits: Splits
     preparation: Preparation
+    is_grouped: bool = False
+    """Whether samples of one ``meta:group`` stay together."""
 
 
 def heads_of(config: FitConfig) -> list[str]:
@@ -133,7 +135,7 @@ def _read_choices(
         splits = {split: replace(samples, X=preparation(samples.X)) for split, samples in raw.items()}
     if views := choose_views(config, features, raw["train"], heads, progress):  # never of prepared features
         raw = splits = {**raw, "train": replace(raw["train"], views=views)}
-    return FitData(raw, splits, preparation)
+    return FitData(raw, splits, preparation, "group" in features.info["split"])
 
 
 def read_splits(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headstart.arrow import keys_from_arrow
+from headstart.cache.layout import GROUP
 from headstart.errors import ConfigError
 from headstart.fitting.data import heads_of
 from headstart.fitting.grids import HEAD, TAP, as_grid, combinations
@@ -17,7 +18,9 @@ from headstart.fitting.trials import Trial, TrialResult, prepared, run_trials
 from headstart.heads import head_class, open_head
 from headstart.heads.estimators import held_out
 from headstart.heads.parameters import defaults, takes_whole_numbers
+from headstart.keys import units_among
 from headstart.metrics.tables import summarise
+from headstart.samples import group_codes
 from headstart.tasks import open_task
 
 if TYPE_CHECKING:
@@ -214,16 +217,41 @@ def _rounds(
     strata = open_task(both.kind).fold_strata(both.y)
     keys = np.ascontiguousarray(keys_from_arrow(both.table.column("key"))).view("V16").ravel()
     groups = np.unique(keys, return_inverse=True)[1]  # copies of a sample are on one side of a fold
+    if data.is_grouped:
+        groups = _units(both)
     everything = np.arange(len(both))
     for held in _folds(strata, config.folds, config.seed, groups):
         rest = np.setdiff1d(everything, held)
         chosen_by: list[NDArray[np.int64]] = []
         if head_class(head, both.kind).trains_by_epochs:  # which stop by other samples than those that judge
-            kept, inner_rows = held_out(strata[rest], config.seed)
+            kept, inner_rows = _held_out(strata[rest], groups[rest] if data.is_grouped else None, config.seed)
             chosen_by, rest = [rest[inner_rows]], rest[kept]
         samples = [both.take(rows) for rows in (rest, held, *chosen_by)]
         fitted, judge, *inner = prepared(config.prepare, config.seed, *samples)
         yield fitted, inner[0] if inner else None, judge
+
+
+def _units(samples: LabelledSamples) -> NDArray[np.int64]:
+    """Which samples belong together, by key or by group."""
+    found = units_among(
+        keys_from_arrow(samples.table.column("key")), group_codes(samples.table.column(GROUP))
+    )
+    units = np.arange(len(samples)) + found.n_groups
+    units[found.rows] = found.groups
+    return np.unique(units, return_inverse=True)[1]
+
+
+def _held_out(
+    strata: NDArray[Any], groups: NDArray[np.int64] | None, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows to train on and rows to choose by; those of a group together, by the stratum of the first."""
+    if groups is None:
+        return held_out(strata, seed)
+    names, first = np.unique(groups, return_index=True)
+    kept, chosen = held_out(strata[first], seed)
+    sides = (np.isin(groups, names[side]) for side in (kept, chosen))
+    kept_rows, chosen_rows = (np.flatnonzero(side).astype(np.int64) for side in sides)
+    return kept_rows, chosen_rows
 
 
 def _folds(

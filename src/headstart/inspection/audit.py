@@ -13,6 +13,7 @@ from pydantic import AfterValidator
 
 from headstart.arrow import codes_by_name, keys_from_arrow
 from headstart.backbones.pooling import display_tap, is_ragged
+from headstart.cache.layout import GROUP
 from headstart.cache.store import Cache
 from headstart.config import Config
 from headstart.errors import ConfigError, DataError
@@ -30,7 +31,7 @@ from headstart.inspection.distances import (
 from headstart.inspection.label_errors import LabelErrors, find_label_errors, require_cleanlab
 from headstart.keys import ranks
 from headstart.options import Range
-from headstart.samples import ChosenRows
+from headstart.samples import ChosenRows, group_codes
 from headstart.tasks import open_task
 from headstart.types import SPLITS
 
@@ -99,6 +100,9 @@ class Audit:
     groups: Rows | None = None
     """Which group of near-duplicates each row is in, -1 if in none, (N,)."""
     leaks: Leaks | None = None
+    grouped_by: str = ""
+    shared_groups: dict[str, Rows] | None = None
+    """By split, ``test`` and ``validation``: the rows whose group is in train too; None where there are no groups."""
     outliers: Rows | None = None
     """The farthest first."""
     distance: NDArray[np.float64] | None = None
@@ -150,7 +154,20 @@ def audit(config: AuditConfig, progress: Progress) -> Audit:
     if "leaks" in checks:
         with _timed(found, "leaks", "comparing test with train", progress):
             found.leaks = _leaks(compared, config.threshold)
+            if "group" in features.info["split"]:
+                found.grouped_by = features.info["split"]["group"]
+                found.shared_groups = _shared_groups(samples)
     return found
+
+
+def _shared_groups(samples: MappedFeatures) -> dict[str, Rows]:
+    """The rows outside train whose group has rows in train."""
+    groups, splits = group_codes(samples.table.column(GROUP)), splits_of(samples)
+    in_train = np.unique(groups[splits == SPLITS.index("train")])
+    shared = np.isin(groups, in_train) & (groups >= 0)
+    return {
+        split: np.flatnonzero(shared & (splits == SPLITS.index(split))) for split in ("test", "validation")
+    }
 
 
 def splits_of(samples: MappedFeatures) -> NDArray[np.int8]:

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from headstart.arrow import column_of, keys_from_arrow, mask_of
 from headstart.backbones.pooling import display_tap
-from headstart.cache.layout import LABEL
+from headstart.cache.layout import GROUP, LABEL
 from headstart.inspection.audit import splits_of
 from headstart.metrics.counts import numbers
 from headstart.tasks import open_task
@@ -35,6 +35,10 @@ def audit_tables(found: Audit) -> dict[str, pa.Table]:
     if found.leaks is not None:
         leaks = [_pairs(found, pairs) for pairs in found.leaks.pairs.values()]
         tables["leaks"] = pa.concat_tables(leaks) if leaks else pa.table({})
+    if found.shared_groups is not None:
+        rows = np.concatenate(list(found.shared_groups.values()))
+        group = found.samples.table.column(GROUP).take(column_of(rows))
+        tables["group_leaks"] = _samples(found, rows).append_column("group", group)
     if found.outliers is not None and found.distance is not None and found.z is not None:
         rows = _samples(found, found.outliers)
         rows = rows.append_column("distance", column_of(found.distance[found.outliers]))
@@ -59,6 +63,9 @@ def audit_report(found: Audit) -> dict[str, Json]:
         report["duplicates"] = _duplicates(found, found.duplicates, found.groups)
     if found.leaks is not None:
         report["leaks"] = _leaks(found, found.leaks)
+    if found.shared_groups is not None:
+        groups = {f"n_{split}": len(rows) for split, rows in found.shared_groups.items()}
+        report["group_leaks"] = {"group": found.grouped_by, **groups}
     if found.outliers is not None:
         counts = _by_split(found, found.outliers)
         report["outliers"] = {"z": config.outlier_z, "n": len(found.outliers), **counts}

@@ -14,9 +14,12 @@ from headstart.arrow import codes_of_lists
 from headstart.data.label_cells import (
     as_string_lists,
     as_strings,
+    check_no_shares,
     flags_as_lists,
+    flags_in_lists,
     in_order,
     is_plain_list,
+    lists_of_flags,
     n_classes,
     rename_lists,
     split_cells,
@@ -83,12 +86,26 @@ class MultiTask:
     def read(self, column: pa.ChunkedArray, name: str, reading: LabelReading, place: Place) -> LabelColumn:
         if is_plain_list(column.type):
             lists, how = as_string_lists(column), ""
+            if not reading.coded and (length := flags_in_lists(lists)):
+                return self._of_vectors(lists, length, name, reading)
+            check_no_shares(lists, name, place)
         else:
             lists, at = split_cells(as_strings(column), reading.separator, name, place)
             how = f", split at {at!r}" if at else ""
         renamed, present = rename_lists(lists, reading.names, place)
         said = f"multi-label, {n_classes(len(present))}{how}"
         return LabelColumn(self.kind, renamed, reading.names or in_order(present), said)
+
+    def _of_vectors(self, lists: pa.ListArray, length: int, name: str, reading: LabelReading) -> LabelColumn:
+        """Vectors of 0 and 1, as whoever trains several labels by hand writes them."""
+        names = reading.names or tuple(map(str, range(length)))
+        if len(names) != length:
+            raise ConfigError(
+                f"the label column {name!r} holds 0/1 vectors of {length}, and there are {len(names)} label names; "
+                "give one for each place"
+            )
+        said = f"multi-label, {n_classes(length)}, 0/1 vectors of {length} by place"
+        return LabelColumn(self.kind, lists_of_flags(lists, names), tuple(names), said)
 
     def read_flags(
         self, columns: Mapping[str, pa.ChunkedArray], reading: LabelReading, place: Place

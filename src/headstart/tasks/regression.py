@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headstart.arrow import column_of, mask_of, nulls_of, numbers_of, numbers_or_nan, strings
-from headstart.data.label_cells import as_strings, is_plain_list, whole
+from headstart.data.label_cells import as_strings, is_plain_list, odd_among_numbers, odd_said, whole
 from headstart.errors import ConfigError, DataError
 from headstart.metrics.regression import evaluate_regression, judge_numbers
 from headstart.tasks.columns import PROBABILITY, check_finite, is_number, numbers_in
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from headstart.plots import Plot
     from headstart.types import Json, LabelForm, LabelReading, Place, Predictions
 
+GUESSED = "numbers, so regression; --label-kind single would make them classes"
 _NUMBER = r"^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$"
 
 
@@ -55,11 +56,7 @@ class RegressionTask:
     # Labels of a set
 
     def recognises(self, column: pa.ChunkedArray, reading: LabelReading) -> bool:
-        return (
-            not reading.names
-            and not is_plain_list(column.type)
-            and _are_measured(pc.unique(as_strings(column)))
-        )
+        return not reading.names and not is_plain_list(column.type) and _are_measured(as_strings(column))
 
     def read(self, column: pa.ChunkedArray, name: str, reading: LabelReading, place: Place) -> LabelColumn:
         if is_plain_list(column.type):
@@ -73,23 +70,30 @@ class RegressionTask:
             )
         cells = as_strings(column)
         texts = whole(pc.utf8_trim_whitespace(cells))
-        blank = pc.is_in(pc.utf8_lower(texts), value_set=strings(["", "nan"]))
+        hidden = [reading.blank, f"{reading.blank}.0"] if reading.blank else []
+        blank = pc.is_in(pc.utf8_lower(texts), value_set=strings(["", "nan", *hidden]))
         texts = pc.if_else(blank, pa.nulls(1, pa.string())[0], texts)
         usable = pc.match_substring_regex(texts, pattern=_NUMBER)
         numbers = pc.cast(pc.if_else(usable, texts, pa.nulls(1, pa.string())[0]), pa.float64())
         bad = (nulls_of(numbers) & ~nulls_of(texts)) | _infinite(numbers)
+        was_told = reading.kind == self.kind
+        if bad.any() and not was_told:
+            return self._without_odd(cells, numbers, bad, place)
         if bad.any():
             row = int(bad.argmax())
             raise DataError(
                 f"{place(row)}: {cells[row].as_py()!r} in the label column {name!r} is not a finite number; "
                 "mend it or leave it empty, or pass --label-kind single"
             )
-        was_told = reading.kind == self.kind
-        said = (
-            "regression"
-            if was_told
-            else "numbers, so regression; --label-kind single would make them classes"
-        )
+        return LabelColumn(self.kind, numbers, (), "regression" if was_told else GUESSED)
+
+    def _without_odd(
+        self, cells: Any, numbers: pa.DoubleArray, bad: NDArray[np.bool_], place: Place
+    ) -> LabelColumn:
+        """A column of numbers that nobody asked for, in which a few cells are none: they are no labels."""
+        n, odd = odd_among_numbers(cells)
+        said = f"{GUESSED} ({odd_said(cells, n, odd, place)}, taken for no label)"
+        numbers = pc.if_else(mask_of(bad), pa.nulls(1, pa.float64())[0], numbers)
         return LabelColumn(self.kind, numbers, (), said)
 
     def read_flags(
@@ -246,14 +250,20 @@ def _judge(run: str, table: pa.Table) -> Judged:
     return judge_numbers(truth, said)
 
 
-def _are_measured(values: pa.Array) -> bool:
-    """Whether all values are finite decimal numbers, and not all of them integers."""
+def _are_measured(cells: pa.ChunkedArray) -> bool:
+    """Whether values are finite decimal numbers, but for a few, and not all of them integers."""
+    values = pc.unique(cells)
     texts = pc.utf8_trim_whitespace(values.drop_null())
     texts = texts.filter(pc.invert(pc.is_in(texts, value_set=strings([""]))))
-    if not len(texts) or not pc.all(pc.match_substring_regex(texts, pattern=_NUMBER)).as_py():
+    usable = pc.match_substring_regex(texts, pattern=_NUMBER)
+    some = pc.any(usable).as_py()
+    if not some or (not pc.all(usable).as_py() and not odd_among_numbers(cells)[0]):
         return False
-    numbers = numbers_of(pc.cast(texts, pa.float64()))
-    return bool(np.isfinite(numbers).all() and (numbers != np.floor(numbers)).any())
+    numbers = numbers_of(pc.cast(texts.filter(usable), pa.float64()))
+    finite = np.isfinite(numbers)
+    if not finite.all() and not odd_among_numbers(cells)[0]:
+        return False
+    return bool((numbers[finite] != np.floor(numbers[finite])).any())
 
 
 def _infinite(numbers: pa.DoubleArray) -> NDArray[np.bool_]:

@@ -17,8 +17,10 @@ from headstart.data.label_cells import (
     first_row,
     in_order,
     is_plain_list,
+    merged_said,
     n_classes,
     names_of,
+    numbers_said,
     whole,
 )
 from headstart.errors import ConfigError, DataError, StorageError
@@ -95,7 +97,9 @@ class SingleTask:
         renaming = Renaming(cells, rename)
         present = renaming.values()
         names = reading.names or in_order(present)
-        return LabelColumn(self.kind, whole(renaming(cells)), names, n_classes(len(present)))
+        said = n_classes(len(present)) + merged_said(renaming.before, renaming.after())
+        said += numbers_said(cells, place)
+        return LabelColumn(self.kind, whole(renaming(cells)), names, said)
 
     def read_flags(
         self, columns: Mapping[str, pa.ChunkedArray], reading: LabelReading, place: Place

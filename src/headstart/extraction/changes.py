@@ -1,0 +1,111 @@
+"""What extracting a set anew under its name changes: said; or refused, where it would become another set."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headstart.arrow import column_of, nulls_of, numbers_of
+from headstart.cache.layout import LABEL
+from headstart.cache.set_state import read_splits
+from headstart.errors import ConfigError
+from headstart.keys import contains, first_by_key, search, words
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from headstart.cache.sets import FeatureSet
+    from headstart.contracts import Progress, Source
+    from headstart.extraction.samples import Samples
+    from headstart.types import LabelKind
+
+_BETWEEN = "\x1f"
+
+
+def check_changes(earlier: FeatureSet, source: Source, samples: Samples, progress: Progress) -> None:
+    """Say how the samples of a set change.
+
+    Raises
+    ------
+    ConfigError
+        It would hold samples of another modality, labels of another kind, or none of the samples that it holds.
+    """
+    check_kinds(earlier, source)
+    keys, _ = read_splits(earlier)
+    if not len(keys):
+        return
+    stays = contains(keys, samples.keys)
+    if not stays.any():
+        raise _another(earlier, f"none of its {len(keys):,} samples is in the data")
+    n_gone = len(keys) - int(contains(samples.keys, keys).sum())
+    counts = {
+        "more": len(samples) - int(stays.sum()),
+        "gone": n_gone,
+        "relabelled": _count_relabelled(earlier, keys, samples),
+    }
+    said = ", ".join(f"{n:,} {what}" for what, n in counts.items() if n)
+    if said:
+        progress.say(
+            f"set {earlier.name} changes: of {len(keys):,} samples {int(stays.sum()):,} stay; {said}"
+        )
+
+
+def check_kinds(earlier: FeatureSet, source: Source) -> None:
+    """Refuse samples of another modality, and labels of another kind.
+
+    Raises
+    ------
+    ConfigError
+        They are.
+    """
+    modality = earlier.info["source"]["modality"]
+    if modality != source.modality:
+        raise _another(earlier, f"it holds {modality} samples, and the data {source.modality} samples")
+    before, now = earlier.label_kinds, source.label_kinds
+    for name in _compared(before, now):
+        if before[name] != now[name]:
+            raise _another(
+                earlier, f"its labels {name!r} are of the kind {before[name]}, and now {now[name]}"
+            )
+
+
+def _compared(before: Mapping[str, LabelKind], now: Mapping[str, LabelKind]) -> list[str]:
+    return [name for name in before if name in now]
+
+
+def _another(earlier: FeatureSet, why: str) -> ConfigError:
+    return ConfigError(
+        f"set {earlier.name!r} would become another one: {why}; pass --replace to make it anew, or --set NAME to keep "
+        "both"
+    )
+
+
+def _count_relabelled(earlier: FeatureSet, keys: Any, samples: Samples) -> int:
+    """How many samples that stay have another label in the columns that both have."""
+    table = earlier.samples
+    first = first_by_key(keys)
+    positions, found = search(*words(keys[first]), samples.keys)
+    rows = np.flatnonzero(found)
+    before = column_of(first[positions[found]].astype(np.int64))
+    changed = np.zeros(len(rows), dtype=bool)
+    for name in table.column_names:
+        if name.startswith(LABEL) and name in samples.table.column_names:
+            was = _comparable(table.column(name)).take(before)
+            now = _comparable(samples.table.column(name)).take(column_of(rows))
+            changed |= _differ(was, now)
+    samples.release()
+    return int(changed.sum())
+
+
+def _comparable(column: pa.ChunkedArray) -> Any:
+    return pc.binary_join(column, _BETWEEN) if pa.types.is_list(column.type) else column
+
+
+def _differ(was: Any, now: Any) -> Any:
+    if was.type != now.type:
+        return np.zeros(len(was), dtype=bool)
+    unequal = pc.cast(pc.fill_null(pc.not_equal(was, now), pa.scalar(False)), pa.int8())
+    return numbers_of(unequal).astype(bool) | (nulls_of(was) != nulls_of(now))
