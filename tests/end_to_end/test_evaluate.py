@@ -110,6 +110,11 @@ def test_compare_on_other_data(headstart: Runner, run: Path) -> None:
     for name, folder in (("run", run), ("second", Path("second"))):
         found = json.loads((folder / "evaluations" / "fresh" / "evaluation.json").read_text())
         assert metrics[name] == pytest.approx(found["metrics"]["accuracy"])
+    for each in (run, "second"):
+        assert headstart("evaluate", each, "fresh.csv", "--out", f"{Path(each).name}-fresh").code == 0
+    beside = headstart("compare", "run-fresh", "second-fresh", "--json")
+    assert beside.code == 0, beside.err
+    assert [one["metrics"] for one in beside.json["runs"]] == [one["metrics"] for one in done.json["runs"]]
     typo = headstart("compare", run, "second", "--on", "frsh")
     assert (typo.code, "did you mean 'fresh'?" in typo.err) == (1, True)
 

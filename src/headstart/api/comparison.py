@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 def compare(
     runs: Annotated[
         Sequence[Union["Run", StrPath]],
-        Option("Run directories, two or more.", metavar="RUN", is_argument=True, repeats=True),
+        Option(
+            "Run directories, two or more; or what evaluate wrote.",
+            metavar="RUN",
+            is_argument=True,
+            repeats=True,
+        ),
     ],
     *,
     out: Annotated[

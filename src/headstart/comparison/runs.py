@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from headstart.arrow import column_of, numbers_of
 from headstart.columns import cell
 from headstart.errors import ConfigError, DataError, MismatchError, StorageError
-from headstart.registry.evaluations import read_evaluation
+from headstart.registry.evaluations import is_evaluation, open_evaluation, read_evaluation
 from headstart.registry.run import PREDICTIONS, Run, nearest_folder
 from headstart.tasks import open_task
 
@@ -86,6 +86,8 @@ def _open(given: AnyRun, name: str, on: str | None) -> NamedRun:
             raise DataError(
                 f"there is no run directory {path}{nearest_folder(path)}; headstart runs ls lists those that there are"
             )
+        if is_evaluation(path):
+            return _open_evaluated(path, name)
         run = Run.load(path)
         if not isinstance(run.report, dict) or not isinstance(run.report.get("metrics"), dict):
             raise StorageError(f"{path}: its report.json has no metrics; restore it, or make the run again")
@@ -96,6 +98,17 @@ def _open(given: AnyRun, name: str, on: str | None) -> NamedRun:
         if run.path is None:
             raise ConfigError(f"run {name} is in memory, and evaluations lie beside runs: save it first")
         opened = NamedRun(name, run, read_evaluation(run.path, on).predictions)
+    _check_columns(opened)
+    return opened
+
+
+def _open_evaluated(path: Path, name: str) -> NamedRun:
+    """The run that an evaluation is of, on its samples."""
+    found = open_evaluation(path)
+    place = found.report.get("run")
+    if not isinstance(place, str):
+        raise ConfigError(f"{path} is the evaluation of a run that was in memory, and compare needs the run")
+    opened = NamedRun(name, Run.load(place), found.predictions)
     _check_columns(opened)
     return opened
 

@@ -27,6 +27,8 @@ from headstart.tasks import USUAL, open_task
 from headstart.types import Predictions
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     import pyarrow as pa
     from numpy.typing import NDArray
 
@@ -53,6 +55,34 @@ def evaluate(run: Run, config: EvaluateConfig, progress: Progress) -> RunEvaluat
     start = perf_counter()
     inputs = read_inputs(run, _reading(run, config), progress, labels=True)
     samples, data = _labelled(run, inputs, config, progress)
+    return _judged(run, samples, config, data, start)
+
+
+def evaluate_payloads(
+    run: Run, samples: pa.Table, payloads: Sequence[Any], config: EvaluateConfig, progress: Progress
+) -> RunEvaluation:
+    """Judge a run on samples of a set: rows with ``id``, ``key``, ``label`` and ``meta:…``, and the inputs themselves.
+
+    Raises
+    ------
+    MismatchError
+        The run cannot read all of them.
+    """
+    start, task, names = perf_counter(), open_task(run.task), list(run.labels["names"])
+    inputs = read_inputs(run, config.model_copy(update={"data": payloads}), progress)
+    if inputs.failures or not inputs.held.all():
+        raise MismatchError(f"run {run.path} cannot read some of the samples that it is to be judged on")
+    y = task.encode(samples.column("label"), names)
+    column = str(run.labels["column"])
+    found = LabelledSamples(samples, inputs.X, y, tuple(names), run.task, column)
+    data: dict[str, Json] = {"description": f"the test samples of set {config.name}", "n": len(found)}
+    return _judged(run, found, config, data, start)
+
+
+def _judged(
+    run: Run, samples: LabelledSamples, config: EvaluateConfig, data: Mapping[str, Json], start: float
+) -> RunEvaluation:
+    """The figures and predictions of samples whose features the head takes as they are."""
     task, predictor = open_task(run.task), run.predictor
     outputs = predictor.outputs(samples.X)
     said = Predictions(samples.targets, outputs, predictor.classes, samples.names, samples.table)
@@ -60,24 +90,21 @@ def evaluate(run: Run, config: EvaluateConfig, progress: Progress) -> RunEvaluat
     table = samples.table.select(["id", "key"])
     table = table.append_column("split", strings([SPLIT] * len(samples)))
     table = table.append_column("label", task.decode(samples.y, samples.names))
-    names = run.labels["names"]
+    columns = task.columns(outputs, predictor.classes, run.labels["names"])
     report = {
         "format": FORMAT,
         "name": config.name or name_of(config.data),
-        "run": None if run.path is None else str(run.path),
+        "run": None if run.path is None else os.path.abspath(run.path),
         "task": run.task,
         "label": samples.column,
-        "data": data,
+        "data": dict(data),
         "metrics": metrics,
         "errors": _errors(run, said),
         "timings": {"total": perf_counter() - start},
         "provenance": _provenance(run),
     }
-    return RunEvaluation(
-        report,
-        with_columns(table, task.columns(outputs, predictor.classes, names)),
-        plots={} if config.plots == "none" else task.plots(said, metrics, SPLIT, samples.column),
-    )
+    plots = {} if config.plots == "none" else task.plots(said, metrics, SPLIT, samples.column)
+    return RunEvaluation(report, with_columns(table, columns), plots=plots)
 
 
 def place_of(run: Run, config: EvaluateConfig, out: str | os.PathLike[str] | None) -> Path | None:

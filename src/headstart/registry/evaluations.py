@@ -126,14 +126,22 @@ def read_evaluation(run: Path, name: str) -> RunEvaluation:
         It is damaged.
     """
     folder = place_in(run, name)
-    try:
-        report = read_json(folder / FILE)
-    except OSError as error:
-        known = names_in(run)
+    if not is_evaluation(folder):
         raise DataError(
-            f"run {run} has no evaluation {name!r}{did_you_mean(name, known, 'it has')}; "
+            f"run {run} has no evaluation {name!r}{did_you_mean(name, names_in(run), 'it has')}; "
             f"`headstart evaluate {run} DATA --name {name}` makes it"
-        ) from error
+        )
+    return open_evaluation(folder)
+
+
+def is_evaluation(folder: Path) -> bool:
+    """Whether it holds an evaluation."""
+    return (folder / FILE).is_file()
+
+
+def open_evaluation(folder: Path) -> RunEvaluation:
+    """What lies in the folder of an evaluation; a StorageError says that it is damaged."""
+    report = read_json(folder / FILE)
     if not isinstance(report, dict) or not isinstance(report.get("metrics"), dict):
         raise StorageError(f"{folder / FILE} has no metrics; evaluate the run again")
     table: Any = read_predictions(folder, SPLIT)
