@@ -106,6 +106,7 @@ def test_compare_on_other_data(headstart: Runner, run: Path) -> None:
     done = headstart("compare", run, "second", "--on", "fresh", "--json")
     assert done.code == 0, done.err
     assert done.json["n"] == 24
+    assert "the evaluation 'fresh'" in done.json["notes"][0]
     metrics = {one["run"]: one["metrics"]["accuracy"] for one in done.json["runs"]}
     for name, folder in (("run", run), ("second", Path("second"))):
         found = json.loads((folder / "evaluations" / "fresh" / "evaluation.json").read_text())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import metadata
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,11 @@ def compare(
     on: str | None = None,
 ) -> Comparison:
     """Compare two runs or more on the samples that they all were judged on; see `headstart.compare`."""
-    return compare_opened(open_runs(runs, on), cache, seed)
+    comparison = compare_opened(open_runs(runs, on), cache, seed)
+    if on is None:
+        return comparison
+    said = f"the samples are those of the evaluation {on!r} of each run, and not of the test split"
+    return replace(comparison, notes=(said, *comparison.notes))
 
 
 def compare_opened(
