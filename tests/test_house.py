@@ -17,7 +17,7 @@ SOURCE = Path(headstart.__file__).parents[1]
 
 FACE = {"cli", "api", "testing", "__main__"}
 DEEDS = {
-    "extraction", "fitting", "tuning", "prediction", "comparison", "inspection", "pipelines", "exporting",
+    "extraction", "fitting", "tuning", "prediction", "evaluation", "comparison", "inspection", "pipelines", "exporting",
 }  # fmt: skip
 FOUNDATION = ("contracts", "types", "errors")
 

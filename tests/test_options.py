@@ -78,6 +78,7 @@ def test_a_configuration_holds_the_options_of_its_function_with_their_defaults(
         ("fit-head", "fit_head"),
         ("fine-tune", "fine_tune"),
         ("predict", "predict"),
+        ("evaluate", "evaluate"),
         ("compare", "compare"),
         ("export", "export"),
         ("run", "run_pipeline"),

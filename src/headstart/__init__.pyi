@@ -1,5 +1,6 @@
 from headstart.api import audit as audit
 from headstart.api import compare as compare
+from headstart.api import evaluate as evaluate
 from headstart.api import export as export
 from headstart.api import extract as extract
 from headstart.api import fine_tune as fine_tune
@@ -16,5 +17,6 @@ from headstart.cache.sets import FeatureSet as FeatureSet
 from headstart.comparison.comparison import Comparison as Comparison
 from headstart.extraction.embedder import Embedder as Embedder
 from headstart.prediction_table import PredictionTable as PredictionTable
+from headstart.registry.evaluations import RunEvaluation as RunEvaluation
 from headstart.registry.run import Run as Run
 from headstart.version import __version__ as __version__

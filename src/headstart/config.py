@@ -7,7 +7,7 @@ run.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, get_origin
 
@@ -21,7 +21,7 @@ from headstart.data.options import check_quoting
 from headstart.data.pixels import check_layout
 from headstart.data.splits import parse_split_map
 from headstart.errors import ConfigError
-from headstart.options import Positive, Range, Rate, Seed, Share, defaults, item_of, members
+from headstart.options import Positive, Range, Rate, Seed, Share, defaults, item_of, members, nearest
 from headstart.places import expanded
 from headstart.tasks import check_kind
 from headstart.trust import is_own
@@ -91,7 +91,7 @@ class Config(BaseModel):
         try:
             super().__init__(**given)
         except ValidationError as error:
-            raise ConfigError(_explain(error)) from error
+            raise ConfigError(_explain(error, known)) from error
 
     @classmethod
     def of(cls, arguments: Mapping[str, Any], **changes: Any) -> Self:
@@ -344,6 +344,18 @@ class PredictConfig(ColumnConfig, ComputeConfig, HeldConfig):
 
     function = "predict"
     data: Any
+    with_inputs: bool
+
+
+class EvaluateConfig(ColumnConfig, ComputeConfig, HeldConfig):
+    """What `evaluate` is asked for."""
+
+    function = "evaluate"
+    data: Any
+    name: str | None
+    split: str | None
+    plots: PlotFormat
+    seed: Seed
 
 
 class CompareConfig(Config):
@@ -356,10 +368,13 @@ class CompareConfig(Config):
     seed: Seed
 
 
-def _explain(error: ValidationError) -> str:
+def _explain(error: ValidationError, known: Iterable[str]) -> str:
     first = error.errors()[0]
     name = ".".join(str(part) for part in first["loc"]).replace("_", "-")
     if first["type"] == "extra_forbidden":
-        return f"there is no option {name!r}"
+        near = nearest(name.replace("-", "_"), known)
+        return f"there is no option {name!r}" + (
+            f"; did you mean {near.replace('_', '-')!r}?" if near else ""
+        )
     value = "" if first["type"] == "missing" else f" (got {first['input']!r})"
     return f"{name}: {first['msg']}{value}"

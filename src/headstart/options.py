@@ -182,6 +182,30 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return next(iter(get_close_matches(name, list(known), 1, 0.6)), None)
 
 
+SHOWN_NAMES = 5
+
+
+def did_you_mean(name: str, known: Iterable[str], said: str = "there are", most: int = SHOWN_NAMES) -> str:
+    """What follows on a name that is not known: the nearest ones, else a few of those that there are.
+
+    Examples
+    --------
+    >>> did_you_mean("cloting", ["clothing", "cards"])
+    "; did you mean 'clothing'?"
+    >>> did_you_mean("size", ["colour", "parity"], "it has")
+    '; it has: colour, parity'
+    >>> did_you_mean("x", [f"set-{n}" for n in range(60)])
+    '; there are: set-0, set-1, set-2, set-3, set-4, … (60 in all)'
+    """
+    names = list(dict.fromkeys(map(str, known)))
+    as_written = {each.casefold(): each for each in reversed(names)}
+    near = [as_written[each] for each in get_close_matches(name.casefold(), list(as_written), 3, 0.6)]
+    if near:
+        return f"; did you mean {' or '.join(map(repr, near))}?"
+    more = f", … ({len(names):,} in all)" if len(names) > most else ""
+    return f"; {said}: {', '.join(names[:most]) or 'none'}{more}"
+
+
 _SIGNATURES: dict[str, inspect.Signature] = {}
 
 

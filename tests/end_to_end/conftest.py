@@ -52,9 +52,9 @@ def headstart() -> Callable[..., Result]:
     return in_process
 
 
-def in_process(*arguments: object, **environment: str) -> Result:
+def in_process(*arguments: object, stdin: bytes | None = None, **environment: str) -> Result:
     """No exception of any kind may escape from a command."""
-    with CliRunner().isolation(env=environment) as (out, err, _):
+    with CliRunner().isolation(input=stdin, env=environment) as (out, err, _):
         with pytest.raises(SystemExit) as ended:
             command_line().main(undrawn(arguments), prog_name="headstart")
         sys.stdout.flush()

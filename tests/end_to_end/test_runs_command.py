@@ -43,10 +43,25 @@ def test_ls_lists_runs_with_the_best_first_and_names_what_is_none(headstart: Run
     assert done.code == 0
     assert done.err == "skipped runs/notes: it is no run directory: there is no report.json\n"
     header, *lines = done.out.splitlines()
-    assert header.split()[:5] == ["run", "set", "head", "features", "validation.accuracy"]
+    assert header.split()[:6] == ["run", "set", "method", "head", "features", "validation.accuracy"]
     assert {line.split()[0] for line in lines} == {"runs/ridge", "runs/logistic"}
+    assert {line.split()[2] for line in lines} == {"head"}
     values = [run["value"] for run in headstart("runs", "ls", "--json").json["runs"]]
     assert values == sorted(values, reverse=True)
+
+
+def test_ls_says_how_much_of_the_network_was_trained(headstart: Runner, runs: Path) -> None:
+    strategies = ("full", "lora", "gradual", "last:2")
+    for strategy in strategies:
+        path = Path(shutil.copytree(runs / "ridge", runs / strategy.replace(":", "-")))
+        method = {"name": "fine-tune", "strategy": strategy}
+        (path / "report.json").write_text(json.dumps({**report(path), "method": method}))
+    listed = headstart("runs", "ls", "--json").json["runs"]
+    methods = {Path(run["run"]).name: run["method"] for run in listed}
+    own = {strategy.replace(":", "-"): strategy for strategy in strategies}
+    assert methods == {"ridge": "head", "logistic": "head", **own}
+    assert "last:2" in headstart("runs", "ls", "-q").out
+    assert "method:   lora" in headstart("runs", "show", "runs/lora").out
 
 
 def test_best_writes_nothing_but_the_path(headstart: Runner, runs: Path) -> None:

@@ -306,6 +306,12 @@ def test_runs_are_judged_on_another_set() -> None:
         said = hs.load_run(f"out/{one['run']}").head.predict(X)
         truth = np.array([others.label_names["label"][code] for code in y])
         assert one["metrics"]["accuracy"] == pytest.approx(float(np.mean(said == truth)))
+        kept = json.loads(Path(f"out/{one['run']}/evaluations/small-others/evaluation.json").read_text())
+        assert kept["metrics"]["accuracy"] == pytest.approx(one["metrics"]["accuracy"])
+        assert kept["metrics"]["n"] == len(y)
+    on = hs.compare(["out/ridge", "out/centroid"], on="small-others")
+    assert [run.figures for run in on.runs] == [one["metrics"] for one in found["runs"]]
+    assert set(states(run(text)).values()) == {"there"}
 
 
 def test_an_interrupted_step_is_run_again() -> None:

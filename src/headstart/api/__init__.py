@@ -5,7 +5,7 @@ from headstart.api.extraction import extract, open_set
 from headstart.api.fitting import fit_head
 from headstart.api.inspection import audit, describe_backbone, doctor, project, rank
 from headstart.api.pipelines import run_pipeline
-from headstart.api.prediction import export, load_module, load_run, predict, runs
+from headstart.api.prediction import evaluate, export, load_module, load_run, predict, runs
 from headstart.api.tuning import fine_tune
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "compare",
     "describe_backbone",
     "doctor",
+    "evaluate",
     "export",
     "extract",
     "fine_tune",

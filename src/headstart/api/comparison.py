@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 def compare(
     runs: Annotated[
         Sequence[Union["Run", StrPath]],
-        Option("Run directories, two or more.", metavar="RUN", is_argument=True, repeats=True),
+        Option(
+            "Run directories, two or more; or what evaluate wrote.",
+            metavar="RUN",
+            is_argument=True,
+            repeats=True,
+        ),
     ],
     *,
     out: Annotated[
@@ -25,6 +30,10 @@ def compare(
     overwrite: shared.Overwrite = False,
     plots: shared.Plots = "png",
     cache: shared.CacheDir = None,
+    on: Annotated[
+        str | None,
+        Option("On what `evaluate` found under this name, instead of on their test samples.", metavar="NAME"),
+    ] = None,
     seed: Annotated[Seed, Option("Of the bootstrap.")] = 0,
     trust: shared.Trust = None,
 ) -> "Comparison":
@@ -38,6 +47,8 @@ def compare(
         At least two.
     out : path, optional
         Save tables, plots and a page there, as ``comparison.save`` does later.
+    on : str, optional
+        The evaluation of each run that is compared; None: what each did on the test samples of its set.
     cache : path, optional
         Where the sets lie that know how long extracting took; None: where each run says.
 
@@ -55,7 +66,7 @@ def compare(
     CompareConfig(runs=[], plots=plots, seed=0)
     if out is not None:
         check_target(Path(out), overwrite)
-    comparison = compare(runs, cache, seed)
+    comparison = compare(runs, cache, seed, on)
     if out is not None:
         comparison.save(out, overwrite, plots)
     return comparison

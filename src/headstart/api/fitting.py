@@ -104,7 +104,10 @@ def fit_head(
     seed: Annotated[Seed, Option("Of the head.")] = 0,
     out: Annotated[
         StrPath | None,
-        Option("Default: runs/<set>-<head>; -sweep if it compares heads.", metavar="RUN"),
+        Option(
+            "Default: runs/<set>-<head> (-sweep if it compares heads), and what differs where another run lies there.",
+            metavar="RUN",
+        ),
     ] = None,
     overwrite: shared.Overwrite = False,
     cache: shared.CacheDir = None,
@@ -128,14 +131,20 @@ def fit_head(
         The state of the set that is meant; None if it is the one in force.
     """
     given = locals()
+    from pathlib import Path
+
     from headstart.config import FitConfig
     from headstart.fitting.stage import fit_head
     from headstart.progress import open_progress
+    from headstart.registry.run import check_free
 
     where: dict[str, Any] = {"set": features}
     if not isinstance(features, str):
         where = shared.place_of(features, cache)
-    run = fit_head(FitConfig.of(given, **where), open_progress(quiet))
+    config = FitConfig.of(given, **where)
+    if out is not None:
+        check_free(Path(out), overwrite)
+    run = fit_head(config, open_progress(quiet))
     if out is not None:
         run.save(out, overwrite)
     return run

@@ -4,10 +4,11 @@ import os
 from typing import TYPE_CHECKING, Annotated, Union
 
 from headstart.api import shared
-from headstart.options import Option, StrPath, public
+from headstart.options import Option, Seed, StrPath, public
 
 if TYPE_CHECKING:
     from headstart.prediction_table import PredictionTable
+    from headstart.registry.evaluations import RunEvaluation
     from headstart.registry.known_runs import Registry
     from headstart.registry.run import Run
     from headstart.tuning.whole_model import WholeModel
@@ -44,6 +45,7 @@ def predict(
     batch_size: shared.BatchSize = None,
     workers: shared.Workers = None,
     offline: shared.Offline = False,
+    with_inputs: Annotated[bool, Option("Add a column with each text, or the file of each image.")] = False,
     trust: shared.Trust = None,
 ) -> "PredictionTable":
     """Predict raw inputs: labels by name and probabilities, through the cache.
@@ -76,6 +78,91 @@ def predict(
     inputs = as_inputs(data, found.features["modality"], layout)
     table = predict(found, PredictConfig.of(given, data=inputs), open_progress(quiet))
     return PredictionTable(table, texts_in(inputs))
+
+
+@public
+def evaluate(
+    run: shared.RunArgument,
+    data: shared.Data,
+    *,
+    name: Annotated[
+        str | None, Option("What it is called in the run's folder. Default: after the data.", metavar="NAME")
+    ] = None,
+    out: Annotated[
+        StrPath | None, Option("The folder to write. Default: RUN/evaluations/NAME.", metavar="DIR")
+    ] = None,
+    overwrite: shared.Overwrite = False,
+    split: Annotated[
+        str | None,
+        Option(
+            "The samples of this split, or all. Default: test where the data has one, else all.",
+            metavar="NAME",
+        ),
+    ] = None,
+    plots: shared.Plots = "png",
+    seed: Annotated[Seed, Option("Of the bootstrap.")] = 0,
+    cache: shared.CacheDir = None,
+    quiet: bool = True,
+    text_column: shared.TextColumn = None,
+    text_pair_column: shared.TextPairColumn = None,
+    image_column: shared.ImageColumn = None,
+    label_column: shared.LabelColumn = None,
+    label_kind: shared.LabelKind = "auto",
+    label_separator: shared.LabelSeparator = None,
+    label_names: shared.LabelNames = None,
+    id_column: shared.IdColumn = None,
+    split_column: shared.SplitColumn = None,
+    split_map: shared.SplitMap = None,
+    group_column: shared.GroupColumn = None,
+    encoding: shared.Encoding = "utf-8",
+    header: shared.Header = None,
+    columns: shared.Columns = None,
+    delimiter: shared.Delimiter = None,
+    quoting: shared.Quoting = "auto",
+    streaming: shared.Streaming = None,
+    format: shared.Format = "hdf5",
+    device: shared.Device = "auto",
+    batch_size: shared.BatchSize = None,
+    workers: shared.Workers = None,
+    offline: shared.Offline = False,
+    trust: shared.Trust = None,
+) -> "RunEvaluation":
+    """Judge a run on labelled data that it has not seen: all figures with intervals, through the cache.
+
+    Labels are read as those of the run were, unless an option says otherwise. What is found goes into the run's folder,
+    whose ``report.json`` stays as it is, and ``compare`` takes it by its name: ``--on NAME``.
+
+    Parameters
+    ----------
+    run : Run or path
+    data : path, or a table in memory
+    out : path, optional
+        The folder to write; None: ``evaluations/<name>`` of a run that is saved; of one in memory nothing is written.
+    quiet : bool
+        Say nothing on stderr.
+
+    Returns
+    -------
+    RunEvaluation
+        ``metrics``, ``predictions`` and the ``report``, as ``evaluation.json`` has it.
+
+    Raises
+    ------
+    MismatchError
+        The labels are not those that the run predicts.
+    """
+    given = locals()
+    from headstart.config import EvaluateConfig
+    from headstart.evaluation.stage import evaluate, place_of
+    from headstart.progress import open_progress
+    from headstart.registry.evaluations import check_target
+
+    found, config = opened(run), EvaluateConfig.of(given)
+    target = place_of(found, config, out)
+    if target is not None:
+        check_target(target, overwrite)
+    done = evaluate(found, config, open_progress(quiet))
+    return done if target is None else done.save(target, overwrite, plots)
 
 
 @public

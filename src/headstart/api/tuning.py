@@ -37,7 +37,13 @@ def fine_tune(
     offline: shared.OfflineAlone = False,
     plots: shared.Plots = "png",
     seed: Annotated[Seed, Option("Of the training.")] = 0,
-    out: Annotated[StrPath | None, Option("Default: runs/<set>-<strategy>.", metavar="RUN")] = None,
+    out: Annotated[
+        StrPath | None,
+        Option(
+            "Default: runs/<set>-<strategy>, and what differs where another run lies there.",
+            metavar="RUN",
+        ),
+    ] = None,
     resume: Annotated[bool, Option("Go on with an interrupted training.")] = False,
     overwrite: shared.Overwrite = False,
     cache: shared.CacheDir = None,

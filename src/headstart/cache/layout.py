@@ -54,9 +54,10 @@ def set_name_from(text: str) -> str:
 
 
 def check_no_link(root: Path, path: Path) -> None:
-    """Refuse to write, delete or rename in a folder of a cache that is reached through a link.
+    """Refuse to write, delete or rename in a folder of a cache or a run that is reached through a link.
 
-    Somebody else may have put it there, and it may lead anywhere. The cache itself may be a link: its user named it.
+    Somebody else may have put it there, and it may lead anywhere. The cache or run itself may be one: its user
+    named it.
 
     Raises
     ------
@@ -67,7 +68,8 @@ def check_no_link(root: Path, path: Path) -> None:
     while place != root and place != place.parent:
         if place.is_symlink():
             raise StorageError(
-                f"{place} is a link, and nothing is written or deleted through one inside a cache; put a folder there"
+                f"{place} is a link, and nothing is written or deleted through one inside a cache or a run; "
+                "put a folder there"
             )
         place = place.parent
 

@@ -21,6 +21,7 @@ from headstart.errors import ConfigError, CorruptShardError, DataError
 from headstart.files import read_start
 from headstart.keys import KEY_BYTES
 from headstart.notebook import html_facts
+from headstart.options import did_you_mean
 from headstart.parquet_file import open_parquet
 from headstart.types import SPLITS, Failure, FeatureRef, Json, LabelKind
 
@@ -160,7 +161,9 @@ class SetState:
         if label is None:
             return names[0]
         if label not in names:
-            raise ConfigError(f"set {self.name!r} has no label {label!r}; it has: {', '.join(names)}")
+            raise ConfigError(
+                f"set {self.name!r} has no label {label!r}{did_you_mean(label, names, 'it has')}"
+            )
         return label
 
     def count_unexplained(self, keys: NDArray[np.uint8], space: str) -> int:
@@ -235,13 +238,18 @@ def failures_to_jsonl(failures: Sequence[Failure]) -> bytes:
     return "".join(json.dumps(asdict(failure), ensure_ascii=False) + "\n" for failure in failures).encode()
 
 
+SHOWN_FEATURES = 5
+
+
 def _listed(features: Sequence[FeatureRef], view: str | None) -> str:
     """Features, for a message: views only where one was asked for."""
-    return "; ".join(
+    names = [
         f"{ref.backbone} {display_tap(ref.tap)}{f' in view {ref.view!r}' if ref.view else ''}"
         for ref in features
         if view is not None or ref.view is None
-    )
+    ]
+    more = f"; … ({len(names):,} in all)" if len(names) > SHOWN_FEATURES else ""
+    return "; ".join(names[:SHOWN_FEATURES]) + more
 
 
 def _means(tap: str, entry: Mapping[str, Json]) -> bool:

@@ -22,6 +22,7 @@ from headstart.cache.sets import FeatureSet
 from headstart.cache.space import Space, open_space
 from headstart.errors import DataError, FormatError, StorageError
 from headstart.files import make_directory, read_json, write_json
+from headstart.options import did_you_mean
 from headstart.places import default_cache, expanded, machine_dir
 
 
@@ -98,8 +99,11 @@ class Cache:
             There is no such set; the message names those that there are.
         """
         if not (self.set_dir(name) / "current").exists():
-            names = ", ".join(self.set_names()) or "none yet; `headstart extract` makes one"
-            raise DataError(f"there is no set {name!r} in {self.root}; there are: {names}")
+            names = self.set_names()
+            hint = (
+                did_you_mean(name, names) if names else "; there are: none yet; `headstart extract` makes one"
+            )
+            raise DataError(f"there is no set {name!r} in {self.root}{hint}")
         return self.open_state(self.set_dir(name), digest)
 
     def open_state(self, folder: Path, digest: str | None = None) -> FeatureSet:

@@ -1,19 +1,46 @@
-"""``headstart predict`` and ``headstart export``: what a run makes of raw inputs, and what it leaves for others."""
+"""``headstart predict``, ``evaluate`` and ``export``: what a run makes of raw inputs, and what it leaves for others."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from headstart import api
+from headstart.api import shared
 from headstart.cli.command import AsJson, Quiet, Said, made_from, write_json
+from headstart.cli.tables import figures_line
+from headstart.errors import ConfigError, DataError
+from headstart.options import Option
 
 
-@made_from(api.predict)
+def check_all_data(given: Sequence[str], said: str) -> list[Any]:
+    """The same as `shared.check_data` of each."""
+    return [shared.check_data(one, said) for one in given]
+
+
+SeveralData = Annotated[
+    Sequence[str] | None,
+    Option(
+        shared.Data.__metadata__[0].help,
+        metavar="DATA",
+        is_argument=True,
+        repeats=True,
+        reads=check_all_data,
+    ),
+]
+
+
+@made_from(api.predict, optional=["data"], instead={"data": SeveralData})
 def predict(
     said: Said,
+    text: Annotated[
+        list[str] | None,
+        typer.Option("--text", metavar="TEXT", help="A text instead of DATA; repeatable."),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="FILE", help=".parquet, .csv or .jsonl. Default: CSV on stdout."),
@@ -23,8 +50,10 @@ def predict(
     from headstart.cli.tables import check_writable, write_table
     from headstart.progress import open_progress
 
-    check_writable(out, said["data"], said["run"])
-    table = api.predict(**said.values, quiet=quiet).table
+    check_writable(out, *(said["data"] or []), said["run"])
+    run = api.load_run(said["run"])
+    data = _inputs(said["data"] or [], text or [], run.features["modality"])
+    table = api.predict(**{**said.values, "run": run, "data": data}, quiet=quiet).table
     progress = open_progress(quiet)
     write_table(table, out)
     n_bad = table.column("prediction").null_count
@@ -32,6 +61,93 @@ def predict(
         progress.say(f"{n_bad:,} of {table.num_rows:,} inputs could not be used; see the column 'error'")
     if out is not None:
         progress.say(f"{table.num_rows:,} predictions written to {out}")
+
+
+def _inputs(data: Sequence[str], texts: Sequence[str], modality: str) -> Any:
+    """What is to be predicted: one DATA, several images, or texts."""
+    if data and texts:
+        raise ConfigError(f"--text goes without DATA (got {data[0]} as well); run the command twice")
+    if texts:
+        return _texts(texts, modality)
+    if not data:
+        raise ConfigError("say what to predict: headstart predict RUN DATA, or --text TEXT")
+    if len(data) == 1:
+        return Path(data[0])
+    return _images(data, modality)
+
+
+def _images(paths: Sequence[str], modality: str) -> list[Path]:
+    """Several files, each of which is a sample."""
+    from headstart.data.contents import is_image
+
+    for path in paths:
+        place = Path(os.path.expanduser(path))
+        if not is_image(path) or place.is_dir():
+            raise ConfigError(
+                f"several DATA are images, a sample each, and {path} is none; give one table, folder or pattern "
+                "in quotes at a time"
+            )
+        if not place.exists():
+            raise DataError(f"there is no file {path}")
+    if modality != "image":
+        raise ConfigError(f"this run reads {_worded(modality)}, and {paths[0]} is an image")
+    return [Path(os.path.expanduser(path)) for path in paths]
+
+
+def _texts(texts: Sequence[str], modality: str) -> Any:
+    """The texts; what is the path of data is that data, and what only looks like one is refused."""
+    if modality != "text":
+        raise ConfigError(f"--text is for runs on texts, and this one reads {_worded(modality)}; give DATA")
+    for text in texts:
+        if _is_there(text) and len(texts) > 1:
+            raise ConfigError(f"--text {text} is a file or folder that is there; give it as DATA, alone")
+        if not _is_there(text) and _looks_like_path(text):
+            raise DataError(
+                f"there is no file or folder {text}, and --text takes it for one by its look; "
+                "a text like this goes into a table, or through standard input (-)"
+            )
+    return Path(texts[0]) if _is_there(texts[0]) else list(texts)
+
+
+def _is_there(text: str) -> bool:
+    try:
+        return bool(text) and os.path.exists(os.path.expanduser(text))
+    except ValueError:  # a NUL: no file can have it in its name
+        return False
+
+
+def _looks_like_path(text: str) -> bool:
+    """Whether a text has the ending of data, or a separator, and no blanks."""
+    from headstart.data.contents import is_image
+    from headstart.data.read_table import is_table
+    from headstart.data.tars import is_tar
+
+    if not text or any(map(str.isspace, text)):
+        return False
+    return is_table(text) or is_image(text) or is_tar(text) or os.sep in text
+
+
+def _worded(modality: str) -> str:
+    return {"image": "images", "text": "texts", "text-pair": "pairs of texts"}.get(
+        modality, "pairs of image and text"
+    )
+
+
+@made_from(api.evaluate)
+def evaluate(said: Said, as_json: AsJson = False, quiet: Quiet = False) -> None:
+    done = api.evaluate(**{**said.values, "data": Path(said["data"])}, quiet=quiet)
+    if as_json:
+        write_json({"evaluation": str(done.path), **done.report})
+        return
+    data = done.report["data"]
+    typer.echo(figures_line(done.report["name"], done.report["task"], done.metrics))
+    left_out = {"without a label": data["n_unlabelled"], "that could not be used": data["n_skipped"]}
+    for reason, n in left_out.items():
+        if n:
+            typer.echo(f"{n:,} more {reason}")
+    typer.echo(
+        f"the evaluation lies in {done.path}; headstart compare RUN RUN --on {done.report['name']} takes it"
+    )
 
 
 @made_from(api.export)

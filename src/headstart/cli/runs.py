@@ -138,6 +138,7 @@ def _as_json(run: Run, metric: Metric) -> dict[str, Any]:
     return {
         "run": str(run.path),
         "set": run.set,
+        "method": run.strategy,
         "head": run.head_name,
         "backbone": run.backbone,
         "tap": run.tap,
@@ -150,7 +151,7 @@ def _as_json(run: Run, metric: Metric) -> dict[str, Any]:
 
 
 def _table(runs: Sequence[Run], metric: Metric) -> list[str]:
-    header = ["run", "set", "head", "features", str(metric), "95 %", "seconds", "created"]
+    header = ["run", "set", "method", "head", "features", str(metric), "95 %", "seconds", "created"]
     return columns(header, [_row(run, metric) for run in runs])
 
 
@@ -159,6 +160,7 @@ def _row(run: Run, metric: Metric) -> list[str | float | None]:
     return [
         cell(str(run.path), None),  # to be copied from here
         cell(run.set),
+        cell(run.strategy),
         cell(run.head_name),
         cell(f"{run.backbone} {run.tap}"),
         run.value(metric),
@@ -174,6 +176,7 @@ def _page(run: Run) -> list[str]:
     report = run.report
     about = [
         ("run", str(run.path)),
+        ("method", run.strategy),
         ("head", f"{run.head_name} {_said(params_of(report))}".rstrip()),
         ("set", f"{run.set} ({report.get('provenance', {}).get('digest', '?')})"),
         ("features", f"{run.backbone} {run.tap}"),

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from headstart.columns import with_interval
 from headstart.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pyarrow as pa
 
 SUFFIXES = (".parquet", ".csv", ".jsonl")
+
+
+def figures_line(title: str, task: str, metrics: Mapping[str, Any]) -> str:
+    """The headline figures of a split, or of other data, with their intervals."""
+    from headstart.tasks import open_task
+
+    shown = open_task(task).headline
+    figures = "  ".join(f"{label} {with_interval(metrics, name)}" for label, name in shown.items())
+    return f"{title:<10}  {figures}  ({metrics['n']:,} samples)"
 
 
 def check_writable(path: Path | None, *inputs: str | Path) -> None:

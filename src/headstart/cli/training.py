@@ -11,8 +11,8 @@ import typer
 
 from headstart import api
 from headstart.cli.command import AsJson, ConfigFile, Quiet, Said, made_from, write_json
-from headstart.columns import with_deviation, with_interval
-from headstart.tasks import open_task
+from headstart.cli.tables import figures_line
+from headstart.columns import with_deviation
 
 if TYPE_CHECKING:
     from headstart.config import FitConfig
@@ -29,14 +29,16 @@ def fit_head(
     from headstart.config import FitConfig
     from headstart.errors import ConfigError
     from headstart.files import make_directory
+    from headstart.fitting.data import chosen_by
     from headstart.plots.studio import open_studio
     from headstart.progress import open_progress
+    from headstart.registry.default_place import default_place
     from headstart.registry.run import check_free
 
     if (said["features"] is None) == (config is None):
         raise ConfigError("say which set to fit on: headstart fit-head SET, or --config FILE")
     resolved = said.config(FitConfig, config, features="set")
-    target = said["out"] or Path("runs") / _run_name(resolved)
+    target = said["out"] or default_place(_run_name(resolved), chosen_by(resolved))
     check_free(target, said["overwrite"])
     make_directory(target.parent)
     checkpoint = target.with_name(f".{target.name}.training")
@@ -63,6 +65,7 @@ def fine_tune(
     from headstart.config import TuneConfig
     from headstart.errors import ConfigError
     from headstart.progress import open_progress
+    from headstart.registry.default_place import default_place
     from headstart.tuning.stage import fine_tune as run
     from headstart.tuning.stage import run_name
     from headstart.tuning.state import prepare_state
@@ -70,7 +73,7 @@ def fine_tune(
     if (said["data"] is None) == (config is None):
         raise ConfigError("say what to train on: headstart fine-tune DATA|SET, or --config FILE")
     resolved = said.config(TuneConfig, config)
-    target = said["out"] or Path("runs") / run_name(resolved)
+    target = said["out"] or default_place(run_name(resolved), resolved)
     state = prepare_state(resolved, target, said["resume"], said["overwrite"])
     tuned = run(resolved, open_progress(quiet), state)
     tuned.save(target, said["overwrite"])
@@ -106,9 +109,7 @@ def _show_fitted(run: Run) -> None:
 def _show_metrics(report: Mapping[str, Any]) -> None:
     """A line of figures for each split."""
     for split, metrics in report["metrics"].items():
-        shown = open_task(report["task"]).headline
-        figures = "  ".join(f"{label} {with_interval(metrics, name)}" for label, name in shown.items())
-        typer.echo(f"{split:<10}  {figures}  ({metrics['n']:,} samples)")
+        typer.echo(figures_line(split, report["task"], metrics))
 
 
 def _show_sweep(sweep: Mapping[str, Any]) -> None:

@@ -20,7 +20,7 @@ from headstart.files import make_directory, write_durably, write_folder, write_j
 from headstart.notebook import display, html_table, in_notebook
 from headstart.places import expanded
 from headstart.plots.studio import draw_here
-from headstart.registry.run import check_free
+from headstart.registry.run import HEAD, check_free
 from headstart.tasks import open_task
 
 if TYPE_CHECKING:
@@ -33,9 +33,6 @@ FILE = "comparison.json"
 WIDTH = 200
 """Columns where there is no terminal: nothing is cut."""
 
-
-HEAD = "head"
-"""What the method of a head on cached features is called."""
 
 Table = tuple[str, list[str], list[list[str]]]
 """A title, the names of the columns, and the rows."""

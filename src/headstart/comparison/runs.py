@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from headstart.arrow import column_of, numbers_of
 from headstart.columns import cell
 from headstart.errors import ConfigError, DataError, MismatchError, StorageError
-from headstart.registry.run import PREDICTIONS, Run
+from headstart.registry.evaluations import is_evaluation, open_evaluation, read_evaluation
+from headstart.registry.run import PREDICTIONS, Run, nearest_folder
 from headstart.tasks import open_task
 
 if TYPE_CHECKING:
@@ -42,8 +43,11 @@ class NamedRun:
         return self.run.task
 
 
-def open_runs(runs: Sequence[AnyRun]) -> list[NamedRun]:
-    """Open two runs or more: none twice, none that is broken, and none without test samples."""
+def open_runs(runs: Sequence[AnyRun], on: str | None = None) -> list[NamedRun]:
+    """Open two runs or more: none twice, none that is broken, and none without test samples.
+
+    ``on`` is the name of an evaluation, whose samples stand for those of test.
+    """
     if isinstance(runs, str | os.PathLike):
         raise ConfigError(f"compare takes a list of two runs or more (got {os.fspath(runs)!r})")
     runs = list(runs)
@@ -56,7 +60,7 @@ def open_runs(runs: Sequence[AnyRun]) -> list[NamedRun]:
     names = name_runs(
         [_place(run) for run in runs], [run.head_name if isinstance(run, Run) else "" for run in runs]
     )
-    return [_open(run, name) for run, name in zip(runs, names, strict=True)]
+    return [_open(run, name, on) for run, name in zip(runs, names, strict=True)]
 
 
 def _check_twice(runs: Sequence[AnyRun]) -> None:
@@ -73,18 +77,39 @@ def _place(run: AnyRun) -> Path | None:
     return run.path if isinstance(run, Run) else Path(run)
 
 
-def _open(given: AnyRun, name: str) -> NamedRun:
+def _open(given: AnyRun, name: str, on: str | None) -> NamedRun:
     if isinstance(given, Run):
         run = given
     else:
         path = Path(given)
         if not path.is_dir():
-            raise DataError(f"there is no run directory {path}; headstart runs ls lists those that there are")
+            raise DataError(
+                f"there is no run directory {path}{nearest_folder(path)}; headstart runs ls lists those that there are"
+            )
+        if is_evaluation(path):
+            return _open_evaluated(path, name)
         run = Run.load(path)
         if not isinstance(run.report, dict) or not isinstance(run.report.get("metrics"), dict):
             raise StorageError(f"{path}: its report.json has no metrics; restore it, or make the run again")
-    opened = NamedRun(name, run, run.predictions_of(SPLIT))
-    _check_test(opened)
+    if on is None:
+        opened = NamedRun(name, run, run.predictions_of(SPLIT))
+        _check_test(opened)
+    else:
+        if run.path is None:
+            raise ConfigError(f"run {name} is in memory, and evaluations lie beside runs: save it first")
+        opened = NamedRun(name, run, read_evaluation(run.path, on).predictions)
+    _check_columns(opened)
+    return opened
+
+
+def _open_evaluated(path: Path, name: str) -> NamedRun:
+    """The run that an evaluation is of, on its samples."""
+    found = open_evaluation(path)
+    place = found.report.get("run")
+    if not isinstance(place, str):
+        raise ConfigError(f"{path} is the evaluation of a run that was in memory, and compare needs the run")
+    opened = NamedRun(name, Run.load(place), found.predictions)
+    _check_columns(opened)
     return opened
 
 
@@ -100,6 +125,9 @@ def _check_test(run: NamedRun) -> None:
         raise StorageError(
             f"run {run.name}: {PREDICTIONS} has {n:,} test samples, and its report {said:,}; make the run again"
         )
+
+
+def _check_columns(run: NamedRun) -> None:
     task = _task(run)
     for field in run.predictions.schema:
         if not task.fits(field):

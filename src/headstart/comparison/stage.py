@@ -5,11 +5,12 @@ from __future__ import annotations
 import datetime
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import metadata
 from typing import TYPE_CHECKING
 
 from headstart.comparison.advice import advise, break_evens, notes_on
-from headstart.comparison.comparison import HEAD, ComparedRun, Comparison
+from headstart.comparison.comparison import ComparedRun, Comparison
 from headstart.comparison.costs import costs_of, shared_extraction
 from headstart.comparison.runs import match_rows, open_runs
 from headstart.metrics.paired import Paired
@@ -25,9 +26,18 @@ if TYPE_CHECKING:
     from headstart.types import Figure, Json
 
 
-def compare(runs: Sequence[AnyRun], cache: str | os.PathLike[str] | None = None, seed: int = 0) -> Comparison:
-    """Compare two runs or more on the test samples that they all were judged on; see `headstart.compare`."""
-    return compare_opened(open_runs(runs), cache, seed)
+def compare(
+    runs: Sequence[AnyRun],
+    cache: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    on: str | None = None,
+) -> Comparison:
+    """Compare two runs or more on the samples that they all were judged on; see `headstart.compare`."""
+    comparison = compare_opened(open_runs(runs, on), cache, seed)
+    if on is None:
+        return comparison
+    said = f"the samples are those of the evaluation {on!r} of each run, and not of the test split"
+    return replace(comparison, notes=(said, *comparison.notes))
 
 
 def compare_opened(
@@ -90,11 +100,11 @@ def _compared(
 ) -> ComparedRun:
     figures, intervals = paired.judged[named.name].figures, paired.intervals(named.name)
     names = [figure.name for figure in open_task(named.task).figures]
-    run, method, n_train = named.run, named.run.method, named.run.part("data").get("n_train")
+    run, n_train = named.run, named.run.part("data").get("n_train")
     return ComparedRun(
         name=named.name,
         path=run.path,
-        method=HEAD if method is None else str(method.get("strategy", method.get("name", "?"))),
+        method=run.strategy,
         head=run.head_name,
         backbone=run.backbone,
         tap=run.tap,

@@ -73,6 +73,35 @@ def read_taps(
     return {None: data}
 
 
+def chosen_by(config: FitConfig) -> FitConfig:
+    """The configuration with the label column, taps and backbones that it will choose, before anything is read."""
+    features = Cache(config.cache).open_set(config.set, config.digest)
+    refs = [features.feature(tap, backbone) for tap, backbone in _first_choices(config)]
+    return with_choice(config, features, refs, features.label_column(config.label))
+
+
+def _first_choices(config: FitConfig) -> list[TapChoice]:
+    """The features to fit on, or the first ones that a sweep tries."""
+    if TAP not in config.sweep:
+        return config.choices
+    first = as_grid({TAP: config.sweep[TAP]})[TAP][0]
+    return [(first, backbone) for _, backbone in config.choices]
+
+
+def with_choice(
+    config: FitConfig, features: FeatureSet, refs: Sequence[FeatureRef], column: str
+) -> FitConfig:
+    """The configuration with the features and the label column that were chosen."""
+    taps = list(dict.fromkeys(display_tap(ref.tap) for ref in refs))
+    backbones = list(dict.fromkeys(ref.backbone for ref in refs))
+    update: dict[str, Any] = {"digest": features.digest, "label": column}
+    # Several backbones may each have a latest tap of their own: then nothing but the set's digest names them.
+    if TAP not in config.sweep and (config.tap is not None or len(taps) == 1):
+        update["tap"] = taps[0] if len(taps) == 1 else taps
+    update["backbone"] = backbones[0] if len(backbones) == 1 else backbones
+    return config.model_copy(update=update)
+
+
 def _read_choices(
     config: FitConfig,
     features: FeatureSet,

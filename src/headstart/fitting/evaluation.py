@@ -124,11 +124,12 @@ def tables_of(features: FeatureSet, task: Task, found: Evaluation) -> dict[str, 
     if mistakes is not None:
         tables["mistakes"] = _with_inputs(mistakes, features, said)
     if is_right is not None:
-        tables["errors_by"] = errors_by(_meta_columns(said), is_right)
+        tables["errors_by"] = errors_by(meta_columns(said), is_right)
     return tables
 
 
-def _meta_columns(said: Predictions) -> dict[str, NDArray[Any]]:
+def meta_columns(said: Predictions) -> dict[str, NDArray[Any]]:
+    """What is known of each sample besides its labels, as texts by name."""
     assert said.table is not None
     columns = {
         name.removeprefix(META): said.table.column(name).to_pylist()

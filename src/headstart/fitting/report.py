@@ -14,7 +14,7 @@ import pyarrow as pa
 from headstart.arrow import column_of, with_columns
 from headstart.backbones.pooling import display_tap
 from headstart.cache.store import Cache
-from headstart.fitting.data import TrainViews
+from headstart.fitting.data import TrainViews, with_choice
 from headstart.fitting.evaluation import feature_plot, plots_of, plots_of_protocols, tables_of
 from headstart.registry.machine import describe_environment
 from headstart.registry.run import Run
@@ -61,7 +61,7 @@ def make_record(config: FitConfig, outcome: FitOutcome, progress: Progress) -> R
     _say_unseen(report["data"], progress)
     _say_no_interval(outcome.evaluation, open_task(train.kind).headline, progress)
     return Run(
-        config=_resolved(config, outcome).dump(),
+        config=with_choice(config, outcome.features, train.features, train.column).dump(),
         report=report,
         labels={
             "column": train.column,
@@ -102,18 +102,6 @@ def _report(config: FitConfig, outcome: FitOutcome) -> dict[str, Json]:
         "errors": tables_of(features, open_task(outcome.train.kind), outcome.evaluation),
         "provenance": _provenance(features),
     }
-
-
-def _resolved(config: FitConfig, outcome: FitOutcome) -> FitConfig:
-    refs = outcome.train.features
-    taps = list(dict.fromkeys(display_tap(ref.tap) for ref in refs))
-    backbones = list(dict.fromkeys(ref.backbone for ref in refs))
-    update: dict[str, Any] = {"digest": outcome.features.digest, "label": outcome.train.column}
-    # Several backbones may each have a latest tap of their own: then nothing but the set's digest names them.
-    if "tap" not in config.sweep and (config.tap is not None or len(taps) == 1):
-        update["tap"] = taps[0] if len(taps) == 1 else taps
-    update["backbone"] = backbones[0] if len(backbones) == 1 else backbones
-    return config.model_copy(update=update)
 
 
 def _cost(outcome: FitOutcome) -> dict[str, Json]:

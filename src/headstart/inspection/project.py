@@ -15,7 +15,7 @@ from headstart.cache.layout import LABEL
 from headstart.cache.store import Cache
 from headstart.config import Config
 from headstart.errors import ConfigError, MissingDependencyError
-from headstart.options import Range, Seed
+from headstart.options import Range, Seed, did_you_mean
 from headstart.plots import scatter_plot
 
 if TYPE_CHECKING:
@@ -119,8 +119,8 @@ def _colour_column(features: FeatureSet, asked: str | None) -> str | None:
     if asked == "label":
         return LABEL + features.label_column()
     if asked not in (*names, "split"):
-        there = ", ".join(["split", *names])
-        raise ConfigError(f"set {features.name!r} has no column {asked!r} to colour by; it has: {there}")
+        hint = did_you_mean(asked, ["split", *names], "it has")
+        raise ConfigError(f"set {features.name!r} has no column {asked!r} to colour by{hint}")
     return asked
 
 

@@ -13,9 +13,16 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from headstart.arrow import column_of
-from headstart.cache.layout import set_name_from
+from headstart.cache.layout import META, set_name_from
 from headstart.cache.store import Cache
-from headstart.config import CompareConfig, ExtractConfig, FitConfig, PredictConfig, TuneConfig
+from headstart.config import (
+    CompareConfig,
+    EvaluateConfig,
+    ExtractConfig,
+    FitConfig,
+    PredictConfig,
+    TuneConfig,
+)
 from headstart.errors import ConfigError, MismatchError
 from headstart.pipelines.schema import ExportStep
 from headstart.pipelines.shipped import made_path, make_data
@@ -252,16 +259,22 @@ def _judge_elsewhere(runs: Sequence[NamedRun], features: Mapping[str, Any], benc
     if not len(known):
         raise MismatchError(f"set {opened.name!r} has no labelled test samples to judge runs on")
     said = task.decode(labels.y, labels.names)
-    samples = held.table.select(["id", "key"]).append_column("label", said).take(column_of(known))
+    names = [name for name in held.table.column_names if name in ("id", "key") or name.startswith(META)]
+    samples = held.table.select(names).append_column("label", said).take(column_of(known))
     payload = read_again(opened, None, bench.progress).payloads(samples)
     payloads = [payload(row) for row in range(samples.num_rows)]
-    return [replace(run, predictions=_predictions(run, samples, payloads, labels, bench)) for run in runs]
+    return [
+        replace(run, predictions=_predictions(run, opened.name, samples, payloads, labels, bench))
+        for run in runs
+    ]
 
 
 def _predictions(
-    run: NamedRun, samples: pa.Table, payloads: list[Any], labels: Labels, bench: Bench
+    run: NamedRun, name: str, samples: pa.Table, payloads: list[Any], labels: Labels, bench: Bench
 ) -> pa.Table:
-    from headstart.prediction.stage import predict
+    """What a run predicts of samples of another set, kept beside it as `evaluate` keeps it."""
+    from headstart.evaluation.stage import evaluate_payloads
+    from headstart.registry.evaluations import place_in
 
     saved = run.run
     strangers = set(labels.names) - set(saved.labels["names"])
@@ -271,13 +284,9 @@ def _predictions(
             f"{', '.join(map(str, saved.labels['names'][:5]))}, and they have others"
         )
     computes: dict[str, Any] = {"cache": bench.cache, "offline": bench.offline}
-    config = PredictConfig(data=payloads, **computes)
-    said = predict(saved, config, bench.progress)
-    if "error" in said.column_names:
-        raise MismatchError(f"run {run.name} cannot read some of the samples that it is to be judged on")
-    for name in said.column_names[1:]:
-        samples = samples.append_column(name, said.column(name))
-    return samples
+    config = EvaluateConfig(data=None, name=name, plots="none", **computes)
+    done = evaluate_payloads(saved, samples, payloads, config, bench.progress)
+    return done.save(place_in(saved.folder, name), overwrite=True, plots="none").predictions
 
 
 def _predict(work: Work, bench: Bench) -> dict[str, Any]:

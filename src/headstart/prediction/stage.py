@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,31 +41,71 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headstart.cache.space import Space
-    from headstart.config import PredictConfig
+    from headstart.config import ComputeConfig, EvaluateConfig, PredictConfig
     from headstart.contracts import Payloads, Progress, Source
     from headstart.extraction.plan import ExtractionPlan
     from headstart.extraction.samples import Samples
     from headstart.registry.run import Run
     from headstart.types import Failure, Json
 
-ERROR = "error"
+ERROR, INPUT = "error", "input"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What was read: N samples, and the features of those that have them."""
+
+    data: Any
+    source: Source
+    samples: Samples
+    held: NDArray[np.bool_]
+    """Which samples have features, shape (N,)."""
+    X: Any
+    """As the head was fitted on them, of the samples that are ``held``."""
+    failures: Sequence[Failure]
 
 
 def predict(run: Run, config: PredictConfig, progress: Progress) -> pa.Table:
     """Predict raw inputs with a run.
 
     Gives a row for every sample, in the order of the data: ``id``, ``label`` (where a label column was asked
-    for), ``prediction``, ``p:<class>``…. A sample that could not be used has nulls, and a column ``error``
-    says why. Raises `DataError` if no input could be used; `MismatchError` if the backbone is not the one that
-    the head was fitted on.
+    for), ``input`` (if asked for), ``prediction``, ``p:<class>``…. A sample that could not be used has nulls, and a
+    column ``error`` says why. Raises `DataError` if no input could be used; `MismatchError` if the backbone is not the
+    one that the head was fitted on.
     """
-    predictor, features, labels = run.predictor, run.features, run.labels
+    predictor, labels = run.predictor, run.labels
+    inputs = read_inputs(run, config, progress)
+    samples, held, failures = inputs.samples, inputs.held, inputs.failures
+    table = _identify(samples.table, str(labels["column"]))
+    if config.with_inputs:
+        table = table.append_column(INPUT, inputs_of(inputs.source, samples.table))
+    task = open_task(predictor.task)
+    columns = task.columns(predictor.outputs(inputs.X), predictor.classes, labels["names"])
+    usable = with_columns(table.filter(mask_of(held)), columns)
+    if held.all() and not failures:
+        return usable
+    everything = _with_failures(usable, table, samples.keys, held, failures)
+    unread = [failure.origin for failure in failures if not failure.space]
+    if not unread:
+        return everything
+    items = inputs.data.items if isinstance(inputs.data, HeldSamples) else None
+    order = input_order(samples.table.column("origin").to_pylist(), unread, items)
+    return everything.take(column_of(order))
+
+
+def read_inputs(
+    run: Run, config: PredictConfig | EvaluateConfig, progress: Progress, labels: bool = False
+) -> Inputs:
+    """Read raw inputs, with ``labels`` or without, and their features, computed where no cache has them."""
+    features = run.features
     data = as_inputs(config.data, features["modality"], config.layout)
     config = config.model_copy(update={"data": data})
     if config.offline:
         forbid_network()
     cache = Cache(config.cache)
-    read = [_read_part({**features, **part}, cache, config, progress) for part in features.get("parts", [{}])]
+    source = _open(config, features, labels)
+    parts = [{**features, **part} for part in features.get("parts", [{}])]
+    read = [_read_part(part, source, cache, config, progress) for part in parts]
     samples = read[0].plan.samples
     spaces = [part.plan.spaces[0] for part in read]
     held = np.logical_and.reduce([space.held(samples.keys) for space in spaces])
@@ -73,27 +114,28 @@ def predict(run: Run, config: PredictConfig, progress: Progress) -> pa.Table:
         raise DataError(
             f"none of the {len(held):,} inputs could be used; {failures[0].id}: {failures[0].reason}"
         )
-    X = _gather(spaces, samples.keys[held], predictor)
-    table = _identify(samples.table, str(labels["column"]))
-    task = open_task(predictor.task)
-    columns = task.columns(predictor.outputs(X), predictor.classes, labels["names"])
-    usable = with_columns(table.filter(mask_of(held)), columns)
-    if held.all() and not failures:
-        return usable
-    everything = _with_failures(usable, table, samples.keys, held, failures)
-    unread = [failure.origin for failure in failures if not failure.space]
-    if not unread:
-        return everything
-    items = data.items if isinstance(data, HeldSamples) else None
-    order = input_order(samples.table.column("origin").to_pylist(), unread, items)
-    return everything.take(column_of(order))
+    return Inputs(data, source, samples, held, _gather(spaces, samples.keys[held], run.predictor), failures)
+
+
+def inputs_of(source: Source, table: pa.Table) -> pa.Array:
+    """What was predicted, for people to read: texts, lists of the parts of pairs; else files and rows of tables."""
+    origins = table.column("origin").to_pylist()
+    if source.modality == "image" or source.streams:  # of a stream nothing is kept
+        return strings(origins)
+    payloads = map(source.payload, range(table.num_rows))
+    if source.modality == "text":
+        return strings([str(text) for text in payloads])
+    parts = [[part if isinstance(part, str) else origin for part in pair]
+             for origin, pair in zip(origins, payloads, strict=True)]  # fmt: skip
+    ends = np.cumsum([0, *map(len, parts)])
+    flat = strings([part for each in parts for part in each])
+    return pa.ListArray.from_arrays(column_of(ends.astype(np.int32)), flat)
 
 
 def _read_part(
-    features: Mapping[str, Json], cache: Cache, config: PredictConfig, progress: Progress
+    features: Mapping[str, Json], source: Source, cache: Cache, config: ComputeConfig, progress: Progress
 ) -> FillResult:
     """All inputs, with one feature of each in the cache; what the run's own cache holds is read there."""
-    source = _open(config, features)
     progress.say(source.description)
     space = space_of(Recipe(features["recipe"]), cache, cache_of_run(features, cache))
 
@@ -124,20 +166,20 @@ def _gather(spaces: Sequence[Space], keys: NDArray[np.uint8], predictor: Predict
     return np.concatenate(dense, axis=1) if len(dense) > 1 else dense[0]
 
 
-def _open(config: PredictConfig, features: Mapping[str, Json]) -> Source:
+def _open(config: PredictConfig | EvaluateConfig, features: Mapping[str, Json], labels: bool) -> Source:
     """The data, read with the columns that the set was made with unless the user says otherwise."""
     remembered = {
         name: value
         for name, value in features["columns"].items()
         if name in ("text_column", "text_pair_column", "image_column") and getattr(config, name) is None
     }
-    if not _are_images(config.data):  # where there are no columns, naming one is a mistake
+    if not are_images(config.data):  # where there are no columns, naming one is a mistake
         config = config.model_copy(update=remembered)
-    labels = config.label_column is not None
+    labels = labels or config.label_column is not None
     return open_source(config.data, config.source_options(labels), features["modality"], config.given())
 
 
-def _are_images(data: Any) -> bool:
+def are_images(data: Any) -> bool:
     """Whether data is an image or a folder of images, by itself."""
     if not isinstance(data, str | os.PathLike):
         return False
@@ -174,4 +216,6 @@ def _with_failures(
     table = table.append_column(ERROR, names_by_code(codes, texts))
     unread = [failure for failure in failures if not failure.space]
     extra = {"id": strings([f.id for f in unread]), ERROR: strings([f.reason for f in unread])}
+    if INPUT in table.column_names and pa.types.is_string(table.schema.field(INPUT).type):
+        extra[INPUT] = strings([f.origin for f in unread])
     return pa.concat_tables([table, pa.table(extra)], promote_options="default")

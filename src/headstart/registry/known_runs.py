@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from headstart.errors import ConfigError, DataError, StorageError
 from headstart.files import PARTIAL
 from headstart.notebook import html_table
+from headstart.options import did_you_mean
 from headstart.registry.run import Metric, Run
 from headstart.types import SPLITS, Json
+
+if TYPE_CHECKING:
+    from headstart.types import Json
 
 REPORT = "report.json"
 CHOOSING = "validation"
@@ -118,8 +123,8 @@ def runs_of(runs: Sequence[Run], name: str | None) -> list[Run]:
     """The runs of a set, or all; if there are none of that set, the message names the sets there are."""
     found = [run for run in runs if name in (None, run.set)]
     if runs and not found:
-        sets = ", ".join(sorted({run.set for run in runs}))
-        raise DataError(f"none of {len(runs):,} runs is of the set {name!r}; there are runs of: {sets}")
+        hint = did_you_mean(str(name), sorted({run.set for run in runs}), "there are runs of")
+        raise DataError(f"none of {len(runs):,} runs is of the set {name!r}{hint}")
     return found
 
 
@@ -143,9 +148,30 @@ def best_run(runs: Sequence[Run], metric: Metric) -> Run:
     having = [run for run in runs if run.value(metric) is not None]
     if not having:
         raise DataError(
-            f"none of {len(runs):,} runs has the metric {metric}; they have: {', '.join(metric_names(runs)) or 'none'}"
+            f"none of {len(runs):,} runs has the metric {metric}"
+            f"{did_you_mean(str(metric), _names_like(runs, metric), 'they have')}"
         )
     return min(having, key=lambda run: (*_rank(run, metric), run.created))
+
+
+def _names_like(runs: Sequence[Run], metric: Metric) -> list[str]:
+    """Single figures, and of a figure that lies deeper those that lie there: ``test.per_class.cat.f1``."""
+    first, dot, _ = metric.name.partition(".")
+    if not dot:
+        return metric_names(runs)
+    return sorted(
+        {
+            f"{metric.split}.{first}.{name}.{figure}"
+            for run in runs
+            for name, figures in _part(_part(run.report["metrics"], metric.split), first).items()
+            for figure in (figures if isinstance(figures, dict) else {})
+        }
+    ) or metric_names(runs)
+
+
+def _part(values: Mapping[str, Json], name: str) -> Mapping[str, Json]:
+    found = values.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def metric_names(runs: Sequence[Run]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import os
@@ -12,11 +11,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypedDict, Unpack, cast
 
-from headstart.errors import ConfigError, DataError, StorageError, first_line
+from headstart.errors import ConfigError, DataError, StorageError
 from headstart.files import make_directory, read_json, write_durably, write_folder, write_json
 from headstart.notebook import html_facts, html_table
 from headstart.places import expanded
 from headstart.registry.card import model_card
+from headstart.registry.run_files import PREDICTION_COLUMNS as PREDICTION_COLUMNS
+from headstart.registry.run_files import PREDICTIONS as PREDICTIONS
+from headstart.registry.run_files import check_free as check_free
+from headstart.registry.run_files import nearest_folder as nearest_folder
+from headstart.registry.run_files import of_split, read_predictions
+from headstart.registry.run_files import parquet_bytes as parquet_bytes
 from headstart.tasks import open_task
 from headstart.trust import remember
 
@@ -29,14 +34,14 @@ if TYPE_CHECKING:
     from headstart.plots import Plot
     from headstart.plots.studio import Drawn
     from headstart.prediction_table import PredictionTable
+    from headstart.registry.evaluations import RunEvaluation
     from headstart.types import Exported, Json, PlotFormat
 
 Draw: TypeAlias = "Callable[[Mapping[str, Plot], PlotFormat], Drawn]"
 
 MODEL_DIR, BACKBONE_DIR = "model", "backbone"
-PREDICTIONS = "predictions.parquet"
-PREDICTION_COLUMNS = ("id", "key", "split", "label", "prediction")
-ROWS_AT_ONCE = 1 << 16
+HEAD = "head"
+"""What the method of a head on cached features is called."""
 IN_RUN = "@run"
 """Stands for the folder of a tuned backbone in ``features.json``: a run may be moved."""
 
@@ -111,10 +116,9 @@ class Run:
                 read_json(folder / f"{name}.json") for name in ("report", "labels", "features")
             )
         except OSError as error:
-            raise DataError(
-                f"{folder} is not a run directory ({Path(error.filename or '').name} cannot be read); "
-                "`headstart fit-head SET --out RUN` makes one"
-            ) from error
+            hint = nearest_folder(folder) or "; `headstart fit-head SET --out RUN` makes one"
+            name = Path(error.filename or "").name
+            raise DataError(f"{folder} is not a run directory ({name} cannot be read){hint}") from error
         _check_whole(folder / "labels.json", labels, ("column", "names", "classes"))
         _check_whole(folder / "features.json", features, ("backbone", "tap", "space", "modality", "recipe"))
         run = cls(folder)
@@ -171,6 +175,19 @@ class Run:
         return Predictor.load(self.folder / MODEL_DIR)
 
     @cached_property
+    def split(self) -> pa.Table | None:
+        """``id``, ``key`` and ``split`` of every sample of its set; None if the file is missing or damaged."""
+        import pyarrow as pa  # which `runs ls` lacks
+
+        from headstart.parquet_file import open_parquet
+
+        try:
+            with open_parquet(self.folder / "split.parquet") as file:
+                return file.read(["id", "key", "split"])
+        except (pa.ArrowException, OSError, KeyError):
+            return None
+
+    @cached_property
     def plots(self) -> Mapping[str, Plot]:
         """The plots of a run in memory, by name; of one on disk they lie in ``plots/``."""
         return {}
@@ -194,8 +211,8 @@ class Run:
             The run was loaded, and the file is missing, truncated or damaged, or lacks a column.
         """
         if "predictions" in self._content:
-            return _of_split(self._content["predictions"], split)
-        return _read_predictions(self.folder, split)
+            return of_split(self._content["predictions"], split)
+        return read_predictions(self.folder, split)
 
     # -- what its report says
 
@@ -218,6 +235,12 @@ class Run:
     def head_name(self) -> str:
         """The kind of head."""
         return str(self.part("head").get("name", "?"))
+
+    @property
+    def strategy(self) -> str:
+        """How much of the network was trained: ``head`` alone, or the strategy: ``full``, ``lora``, ``last:2`` …"""
+        method = self.method
+        return HEAD if method is None else str(method.get("strategy", method.get("name", "?")))
 
     @property
     def set(self) -> str:
@@ -295,6 +318,12 @@ class Run:
         import headstart
 
         return headstart.predict(self, data, quiet=quiet, **options)
+
+    def evaluate(self, data: Any, quiet: bool = True, **options: Any) -> RunEvaluation:
+        """Judge it on labelled data that it has not seen; see `headstart.evaluate`."""
+        import headstart
+
+        return headstart.evaluate(self, data, quiet=quiet, **options)
 
     def module(
         self,
@@ -403,72 +432,3 @@ def _check_whole(path: Path, value: Json, names: Sequence[str]) -> None:
     missing = [name for name in names if not isinstance(value, dict) or name not in value]
     if missing:
         raise StorageError(f"{path} lacks {missing[0]!r}; restore it, or fit the head again")
-
-
-def check_free(target: Path, overwrite: bool, mark: str = "report.json", what: str = "a run") -> None:
-    """Refuse a directory that holds something, before any work is done.
-
-    It may be overwritten if it is what would be written, which is known by the file ``mark``.
-    """
-    if target.exists() and not target.is_dir():
-        raise ConfigError(f"{target} is a file; --out takes a directory")
-    if target.is_dir() and any(target.iterdir()):
-        if not overwrite:
-            raise ConfigError(f"{target} is not empty; choose another --out, or pass --overwrite")
-        if not (target / mark).exists():
-            raise ConfigError(f"{target} holds something else than {what}, and is not overwritten")
-
-
-def _read_predictions(run: Path, split: str) -> pa.Table:
-    """The predictions of a run for the samples of one split, in their order."""
-    import pyarrow as pa  # which `runs ls` lacks
-
-    from headstart.parquet_file import open_parquet
-
-    path = run / PREDICTIONS
-    try:
-        with open_parquet(path) as file:
-            schema = file.schema_arrow
-            _check_predictions(path, schema)
-            batches = file.iter_batches(ROWS_AT_ONCE, use_threads=False)
-            return pa.Table.from_batches([_of_split(batch, split) for batch in batches], schema)
-    except FileNotFoundError as error:
-        raise StorageError(f"{run} has no {PREDICTIONS}; restore it, or make the run again") from error
-    except (pa.ArrowException, OSError) as error:
-        reason = first_line(error)
-        raise StorageError(
-            f"{path} cannot be read ({reason[:120]}): it is truncated or damaged; restore it, or make the run again"
-        ) from error
-
-
-def _of_split(rows: Any, split: str) -> Any:
-    """The rows of a table, or of a batch of one, that are in a split."""
-    from headstart.arrow import codes_by_name, mask_of
-
-    return rows.filter(mask_of(codes_by_name(rows.column("split"), [split]) == 0))
-
-
-def _check_predictions(path: Path, schema: pa.Schema) -> None:
-    import pyarrow as pa
-
-    from headstart.keys import KEY_BYTES
-
-    missing = [name for name in PREDICTION_COLUMNS if name not in schema.names]
-    if missing:
-        raise StorageError(
-            f"{path} has no column {missing[0]!r}, so headstart did not write it; make the run again"
-        )
-    for name, expected in (("key", pa.binary(KEY_BYTES)), ("split", pa.string()), ("id", pa.string())):
-        if schema.field(name).type != expected:
-            raise StorageError(
-                f"{path} has {schema.field(name).type} in column {name!r}, expected {expected}; make the run again"
-            )
-
-
-def parquet_bytes(table: pa.Table) -> bytes:
-    """A table as a Parquet file."""
-    import pyarrow.parquet as pq  # `runs ls` needs none of it
-
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
-    return buffer.getvalue()

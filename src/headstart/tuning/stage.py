@@ -16,6 +16,7 @@ from headstart.fitting.evaluation import calibrated, evaluate_splits, left_uncal
 from headstart.fitting.report import FitOutcome
 from headstart.heads.predictor import Predictor
 from headstart.network import forbid_network
+from headstart.options import did_you_mean
 from headstart.tracking import epoch_logs, tell_run, tracking
 from headstart.training.callbacks import ShowEpochs, own_callbacks
 
@@ -86,7 +87,8 @@ def _features(config: TuneConfig, progress: Progress) -> FeatureSet:
         features = cache.open_set(str(config.set or name), config.digest)
         if config.backbone is not None and config.backbone not in _backbones(features):
             raise ConfigError(
-                f"set {features.name!r} has no features of {config.backbone}; it has {', '.join(_backbones(features))} "
+                f"set {features.name!r} has no features of {config.backbone}"
+                f"{did_you_mean(config.backbone, _backbones(features), 'it has')} "
                 f"(extract adds those of another: headstart extract DATA --set {features.name} --backbone …)"
             )
         _check_of_set(config)

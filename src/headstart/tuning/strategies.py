@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headstart.errors import ConfigError
+from headstart.options import did_you_mean
 from headstart.training.settings import Settings, batch_of
 
 if TYPE_CHECKING:
@@ -128,7 +129,8 @@ class Phase:
 def check_strategy(strategy: str) -> None:
     """Refuse a strategy that there is not."""
     if strategy not in STRATEGIES and not re.fullmatch(r"last:[1-9]\d*", strategy):
-        raise ConfigError(f"there is no strategy {strategy!r}; write one of: {', '.join(STRATEGIES)}")
+        hint = did_you_mean(strategy, STRATEGIES, "write one of", len(STRATEGIES))
+        raise ConfigError(f"there is no strategy {strategy!r}{hint}")
 
 
 def phases_of(

@@ -1,0 +1,153 @@
+"""What a run does on other data than its own: in memory, kept in ``evaluations/<name>/``, or read from there.
+
+::
+
+    evaluations/<name>/
+      evaluation.json      format, name, run, task, label, data, metrics, errors, timings, provenance
+      predictions.parquet  as that of a run; all samples are of the split "test"
+      plots/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headstart.cache.layout import SET_NAME, check_no_link
+from headstart.errors import ConfigError, DataError, StorageError
+from headstart.files import make_directory, read_json, write_durably, write_folder, write_json
+from headstart.options import did_you_mean
+from headstart.registry.run_files import PREDICTIONS, check_free, parquet_bytes, read_predictions
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable
+
+    import pyarrow as pa
+
+    from headstart.plots import Plot
+    from headstart.plots.studio import Drawn
+    from headstart.types import Json, PlotFormat
+
+    Draw = Callable[[Mapping[str, Plot], PlotFormat], Drawn]
+
+FORMAT = 1
+FOLDER, FILE = "evaluations", "evaluation.json"
+SPLIT = "test"
+"""What all samples count as: none of them was seen in training."""
+
+
+@dataclass(frozen=True)
+class RunEvaluation:
+    """What a run does on labelled samples of other data.
+
+    Parameters
+    ----------
+    report : mapping
+        ``metrics`` with 95 % intervals, ``errors``, and what the ``data`` was, as ``evaluation.json`` has it.
+    predictions : pyarrow.Table
+        ``id``, ``key``, ``split``, ``label``, ``prediction``, ``p:<class>``…, a row for each sample that was judged.
+    path : path, optional
+        Where it lies; None if it is in memory alone.
+    """
+
+    report: Mapping[str, Json]
+    predictions: pa.Table
+    path: Path | None = None
+    plots: Mapping[str, Plot] = field(default_factory=dict, repr=False)
+
+    @property
+    def metrics(self) -> Mapping[str, Json]:
+        """The figures by name."""
+        found: Mapping[str, Json] = self.report["metrics"]
+        return found
+
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        overwrite: bool = False,
+        plots: PlotFormat = "png",
+        draw: Draw | None = None,
+    ) -> RunEvaluation:
+        """Write its folder, whole or not at all; the same evaluation with its place."""
+        target = Path(path)
+        check_target(target, overwrite)
+        write_folder(target, lambda folder: self._write(folder, plots, draw))
+        return RunEvaluation(self.report, self.predictions, target, self.plots)
+
+    def _write(self, folder: Path, plots: PlotFormat, draw: Draw | None) -> None:
+        from headstart.plots.studio import draw_here
+
+        write_json(folder / FILE, self.report)
+        write_durably(folder / PREDICTIONS, parquet_bytes(self.predictions))
+        drawn = (draw or draw_here)(self.plots, plots)
+        make_directory(folder / "plots")
+        for name, plot in drawn.items():
+            write_durably(folder / "plots" / name, plot)
+
+    def __repr__(self) -> str:
+        shown = {name: value for name, value in self.metrics.items() if isinstance(value, float)}
+        figures = ", ".join(f"{name} {value:.4f}" for name, value in list(shown.items())[:3])
+        return f"RunEvaluation({self.report['name']!r}, {self.metrics['n']:,} samples: {figures})"
+
+
+def place_in(run: Path, name: str) -> Path:
+    """The folder of an evaluation in its run; a name that would leave it, and a link in the way, are refused."""
+    if not SET_NAME.fullmatch(name):
+        raise ConfigError(
+            f"{name!r} cannot be the name of an evaluation: use letters, digits, '.', '_' and '-', "
+            "and do not begin with '.' or '-'"
+        )
+    place = run / FOLDER / name
+    check_no_link(run, place)
+    return place
+
+
+def check_target(target: Path, overwrite: bool) -> None:
+    """Refuse a folder that holds something, before any work is done."""
+    check_free(target, overwrite, FILE, "an evaluation")
+
+
+def names_in(run: Path) -> list[str]:
+    """The evaluations of a run."""
+    return sorted(path.parent.name for path in (run / FOLDER).glob(f"*/{FILE}"))
+
+
+def read_evaluation(run: Path, name: str) -> RunEvaluation:
+    """What a run was found to do on other data.
+
+    Raises
+    ------
+    DataError
+        There is no evaluation of that name.
+    StorageError
+        It is damaged.
+    """
+    folder = place_in(run, name)
+    if not is_evaluation(folder):
+        raise DataError(
+            f"run {run} has no evaluation {name!r}{did_you_mean(name, names_in(run), 'it has')}; "
+            f"`headstart evaluate {run} DATA --name {name}` makes it"
+        )
+    return open_evaluation(folder)
+
+
+def is_evaluation(folder: Path) -> bool:
+    """Whether it holds an evaluation."""
+    return (folder / FILE).is_file()
+
+
+def open_evaluation(folder: Path) -> RunEvaluation:
+    """What lies in the folder of an evaluation; a StorageError says that it is damaged."""
+    report = read_json(folder / FILE)
+    if not isinstance(report, dict) or not isinstance(report.get("metrics"), dict):
+        raise StorageError(f"{folder / FILE} has no metrics; evaluate the run again")
+    table: Any = read_predictions(folder, SPLIT)
+    if table.num_rows != report["metrics"].get("n"):
+        raise StorageError(
+            f"{folder}: {PREDICTIONS} has {table.num_rows:,} samples, and {FILE} {report['metrics'].get('n')}; "
+            "evaluate the run again"
+        )
+    return RunEvaluation(report, table, folder)

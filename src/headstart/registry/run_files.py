@@ -1,0 +1,102 @@
+"""The files of a run that others read or write as well: predictions, and the directory that may be replaced."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headstart.errors import ConfigError, StorageError, first_line
+from headstart.options import nearest
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+PREDICTIONS = "predictions.parquet"
+PREDICTION_COLUMNS = ("id", "key", "split", "label", "prediction")
+ROWS_AT_ONCE = 1 << 16
+
+
+def nearest_folder(path: Path) -> str:
+    """Of a folder that is not there the one beside it whose name is nearest, for a message; else nothing."""
+    if path.exists() or not path.parent.is_dir():
+        return ""
+    near = nearest(path.name, [each.name for each in path.parent.iterdir() if each.is_dir()])
+    return f"; did you mean {path.parent / near}?" if near else ""
+
+
+def check_free(target: Path, overwrite: bool, mark: str = "report.json", what: str = "a run") -> None:
+    """Refuse a directory that holds something, before any work is done.
+
+    It may be overwritten if it is what would be written, which is known by the file ``mark``.
+    """
+    if target.is_symlink() and not target.exists():
+        raise ConfigError(f"{target} is a link to nothing; delete it, or choose another --out")
+    if target.exists() and not target.is_dir():
+        raise ConfigError(f"{target} is a file; --out takes a directory")
+    if target.is_dir() and any(target.iterdir()):
+        if not overwrite:
+            raise ConfigError(f"{target} is not empty; choose another --out, or pass --overwrite")
+        if not (target / mark).exists():
+            raise ConfigError(f"{target} holds something else than {what}, and is not overwritten")
+    above = next((folder for folder in target.absolute().parents if folder.exists()), target)
+    if not above.is_dir():
+        raise ConfigError(f"{above} is a file, and {target} would lie in it; choose another --out")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise ConfigError(f"nothing may be written to {above}; choose another --out")
+
+
+def read_predictions(run: Path, split: str) -> pa.Table:
+    """The predictions of a run for the samples of one split, in their order."""
+    import pyarrow as pa  # which `runs ls` lacks
+
+    from headstart.parquet_file import open_parquet
+
+    path = run / PREDICTIONS
+    try:
+        with open_parquet(path) as file:
+            schema = file.schema_arrow
+            _check_predictions(path, schema)
+            batches = file.iter_batches(ROWS_AT_ONCE, use_threads=False)
+            return pa.Table.from_batches([of_split(batch, split) for batch in batches], schema)
+    except FileNotFoundError as error:
+        raise StorageError(f"{run} has no {PREDICTIONS}; restore it, or make the run again") from error
+    except (pa.ArrowException, OSError) as error:
+        reason = first_line(error)
+        raise StorageError(
+            f"{path} cannot be read ({reason[:120]}): it is truncated or damaged; restore it, or make the run again"
+        ) from error
+
+
+def of_split(rows: Any, split: str) -> Any:
+    """The rows of a table, or of a batch of one, that are in a split."""
+    from headstart.arrow import codes_by_name, mask_of
+
+    return rows.filter(mask_of(codes_by_name(rows.column("split"), [split]) == 0))
+
+
+def _check_predictions(path: Path, schema: pa.Schema) -> None:
+    import pyarrow as pa
+
+    from headstart.keys import KEY_BYTES
+
+    missing = [name for name in PREDICTION_COLUMNS if name not in schema.names]
+    if missing:
+        raise StorageError(
+            f"{path} has no column {missing[0]!r}, so headstart did not write it; make the run again"
+        )
+    for name, expected in (("key", pa.binary(KEY_BYTES)), ("split", pa.string()), ("id", pa.string())):
+        if schema.field(name).type != expected:
+            raise StorageError(
+                f"{path} has {schema.field(name).type} in column {name!r}, expected {expected}; make the run again"
+            )
+
+
+def parquet_bytes(table: pa.Table) -> bytes:
+    """A table as a Parquet file."""
+    import pyarrow.parquet as pq  # `runs ls` needs none of it
+
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    return buffer.getvalue()
