@@ -98,7 +98,7 @@ def test_the_history_is_json_and_the_callback_sees_it_grow(problem):
         problem.X, problem.y, problem.X_val, problem.y_val, callbacks=[seen.append]
     )
     assert json.loads(json.dumps(head.history_)) == seen == head.history_
-    of_an_epoch = ["epoch", "train_loss", "validation_loss", "validation_accuracy", "lr"]
+    of_an_epoch = ["epoch", "train_loss", "validation_loss", "train_accuracy", "validation_accuracy", "lr"]
     assert list(seen[0]) == [*of_an_epoch, "gradient_norm", "moved", "gradients"]
     assert [record["epoch"] for record in seen] == [1, 2, 3]
 

@@ -117,6 +117,8 @@ def test_the_most_accurate_epoch_is_kept_and_none_is_left_out(
     right = iter([False, True, False, False, False])
 
     def scripted(self: Any, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        if len(logits) <= 8:  # a batch of training
+            return torch.zeros(logits.shape[:2])
         return torch.full(logits.shape[:2], next(right))
 
     monkeypatch.setattr(Objective, "right", scripted)

@@ -107,5 +107,7 @@ def _comparable(column: pa.ChunkedArray) -> Any:
 def _differ(was: Any, now: Any) -> Any:
     if was.type != now.type:
         return np.zeros(len(was), dtype=bool)
-    unequal = pc.cast(pc.fill_null(pc.not_equal(was, now), pa.scalar(False)), pa.int8())
-    return numbers_of(unequal).astype(bool) | (nulls_of(was) != nulls_of(now))
+    without, without_now = nulls_of(was), nulls_of(now)
+    # A scalar of pyarrow's, to fill nulls with, would import pandas.
+    unequal = numbers_of(pc.cast(pc.not_equal(was, now), pa.int8())).astype(bool)
+    return np.where(without | without_now, without != without_now, unequal)

@@ -151,7 +151,7 @@ def logarithmic_interval(resampled: NDArray[np.float64], n: int, value: float) -
     --------
     >>> values = np.linspace(1.0, 3.0, 1001)
     >>> [round(end, 2) for end in logarithmic_interval(values, 100, 2.0)]
-    [1.06, 3.76]
+    [1.08, 3.7]
     """
     from scipy.special import stdtrit
 
