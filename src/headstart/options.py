@@ -194,12 +194,16 @@ def did_you_mean(name: str, known: Iterable[str], said: str = "there are", most:
     "; did you mean 'clothing'?"
     >>> did_you_mean("size", ["colour", "parity"], "it has")
     '; it has: colour, parity'
+    >>> did_you_mean("meta:lens", ["split", "meta:camera", "meta:size"], "it has")
+    '; it has: meta:camera, meta:size, split'
     >>> did_you_mean("x", [f"set-{n}" for n in range(60)])
     '; there are: set-0, set-1, set-2, set-3, set-4, … (60 in all)'
     """
-    names = list(dict.fromkeys(map(str, known)))
-    as_written = {each.casefold(): each for each in reversed(names)}
-    near = [as_written[each] for each in get_close_matches(name.casefold(), list(as_written), 3, 0.6)]
+    start = name[: name.rfind(":") + 1]  # of meta:camera and meta:lens, say, what stands behind is compared
+    names = sorted(dict.fromkeys(map(str, known)), key=lambda each: not each.startswith(start))
+    as_written = {each.removeprefix(start).casefold(): each for each in reversed(names)}
+    asked = name.removeprefix(start).casefold()
+    near = [as_written[each] for each in get_close_matches(asked, list(as_written), 3, 0.6)]
     if near:
         return f"; did you mean {' or '.join(map(repr, near))}?"
     more = f", … ({len(names):,} in all)" if len(names) > most else ""
