@@ -14,7 +14,7 @@ demo: $(VENV)/demo.stamp  ## the main job on real images and texts, with real pr
 # A thread each: threads that wait for each other over tiny products are slower.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-test: style  ## lint, types, layering and all tests but the slow ones: 14 minutes on two slow cores
+test: style  ## lint, types, layering and all tests but the slow ones: 10 to 14 minutes on two cores
 	$(PYTEST)
 
 test-slow: $(VENV)/dev.stamp  ## the long trials, other kernels, every page of the docs
