@@ -116,7 +116,7 @@ def encode_array(values: Any, layout: str | None = None, said: str = "the array"
 
     Examples
     --------
-    >>> encode_array(np.zeros((2, 2, 3), dtype=np.uint8))[:15]
+    >>> encode_array(np.zeros((2, 2, 3), dtype=np.uint8))[:13]
     b'P6\\n# RGB\\n2 2\\n'
     """
     array = as_array(values)
