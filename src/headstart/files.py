@@ -9,7 +9,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from hashlib import blake2b
 from pathlib import Path
 from struct import Struct
@@ -111,6 +111,13 @@ def write_durably(path: Path, content: bytes | memoryview) -> None:
             partial.unlink(missing_ok=True)
             raise
         sync_directory(path.parent)
+
+
+def write_files(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Make a folder, and write files into it by their names."""
+    make_directory(folder)
+    for name, content in contents.items():
+        write_durably(folder / name, content)
 
 
 def write_json(path: Path, value: Json) -> None:

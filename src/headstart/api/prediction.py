@@ -280,11 +280,9 @@ def runs(
     """
     from dataclasses import replace
 
-    from headstart.registry.known_runs import default_metric, find_runs, parse_metric, runs_of, sort_runs
+    from headstart.registry.known_runs import list_runs, sort_runs
 
-    found = find_runs(root)
-    wanted = runs_of(found.runs, set)
-    asked = default_metric(wanted, split) if metric is None else parse_metric(metric, split)
+    found, wanted, asked = list_runs(root, metric, split, set)
     return replace(found, runs=tuple(sort_runs(wanted, asked, sort)), metric=asked)
 
 

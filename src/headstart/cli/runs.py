@@ -14,7 +14,7 @@ from headstart.cli.command import AsJson, Quiet, Said, guarded, made_from, write
 from headstart.columns import cell, columns, with_deviation
 
 if TYPE_CHECKING:
-    from headstart.registry.known_runs import Registry, Skipped
+    from headstart.registry.known_runs import Skipped
     from headstart.registry.run import Metric, Run
 
 app = typer.Typer(help="Look through your own runs.", no_args_is_help=True)
@@ -51,9 +51,9 @@ def ls(
 ) -> None:
     """List runs with a metric of each."""
     from headstart.progress import open_progress
-    from headstart.registry.known_runs import sort_runs
+    from headstart.registry.known_runs import list_runs, sort_runs
 
-    found, wanted, asked = _find(root, metric, split, set)
+    found, wanted, asked = list_runs(root, metric, split, set)
     runs = sort_runs(wanted, asked, sort)
     if as_json:
         skipped = [{"path": str(one.path), "reason": one.reason} for one in found.skipped]
@@ -91,9 +91,9 @@ def best(
     quiet: Quiet = False,
 ) -> None:
     """Write the path of the best run; of an error (log_loss, brier, ece, mae, rmse …) the lowest is best."""
-    from headstart.registry.known_runs import best_run
+    from headstart.registry.known_runs import best_run, list_runs
 
-    found, runs, asked = _find(root, metric, split, set)
+    found, runs, asked = list_runs(root, metric, split, set)
     _say_skipped(found.skipped, quiet)
     chosen = best_run(runs, asked)
     write_result(_as_json(chosen, asked), as_json, lambda: [str(chosen.path)])
@@ -111,20 +111,6 @@ def compare(said: Said, as_json: AsJson = False, quiet: Quiet = False) -> None:
         comparison.show()
     if said["out"] is not None:
         open_progress(quiet).say(f"the comparison lies in {said['out']}")
-
-
-def _find(
-    root: Path, metric: str | None, split: str | None, name: str | None
-) -> tuple[Registry, list[Run], Metric]:
-    """What lies in a folder, the runs of a set, and what they are compared by."""
-    from headstart.registry.known_runs import default_metric, find_runs, parse_metric, runs_of
-
-    asked = (
-        None if metric is None else parse_metric(metric, split)
-    )  # a mistake in it shows before any is read
-    found = find_runs(root)
-    runs = runs_of(found.runs, name)
-    return found, runs, asked or default_metric(runs, split)
 
 
 def _say_skipped(skipped: tuple[Skipped, ...], quiet: bool) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from headstart.columns import with_interval
 from headstart.comparison.costs import EXPERIMENTS, written_bytes, written_count, written_seconds
 from headstart.config import CompareConfig
-from headstart.files import make_directory, write_durably, write_folder, write_json
+from headstart.files import write_durably, write_files, write_folder, write_json
 from headstart.notebook import display, html_table, in_notebook
 from headstart.places import expanded
 from headstart.plots.studio import draw_here
@@ -398,9 +398,7 @@ def _write(comparison: Comparison, folder: Path, asked: PlotFormat) -> None:
     writer.writerows(rows)
     write_durably(folder / "comparison.csv", table.getvalue().encode("utf-8"))
     drawn = draw_here(plots_of(comparison), asked)
-    make_directory(folder / "plots")
-    for name, content in drawn.items():
-        write_durably(folder / "plots" / name, content)
+    write_files(folder / "plots", drawn)
     shown = [name for name in drawn if asked != "both" or name.endswith(".png")]
     write_durably(folder / "README.md", _page(comparison, shown).encode("utf-8"))
 

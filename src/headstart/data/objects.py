@@ -255,8 +255,6 @@ def _items(data: Any, layout: str | None) -> Sequence[Any]:
         return [data]
     if hasattr(data, "to_pylist") or hasattr(data, "to_list"):
         return values_of(data)
-    if isinstance(data, Sequence) and not isinstance(data, str):
-        return [_missing_is_none(item) for item in data]
     if isinstance(data, Iterable) and not isinstance(data, str):
         return [_missing_is_none(item) for item in data]
     raise ConfigError(

@@ -176,13 +176,18 @@ def head(path: Path, codec: str, n_characters: int) -> str:
     return found[:n_characters]
 
 
+def folder_of_process() -> Path:
+    """A new folder, which is removed when this process ends."""
+    folder = tempfile.TemporaryDirectory(prefix="headstart-")
+    weakref.finalize(sys, folder.cleanup)
+    return Path(folder.name)
+
+
 def spool_standard_input() -> Path:
     """Standard input as a file, which is removed when this process ends."""
-    folder = tempfile.TemporaryDirectory(prefix="headstart-")
-    path = Path(folder.name) / "stdin"
+    path = folder_of_process() / "stdin"
     with open(path, "wb") as file:
         shutil.copyfileobj(sys.stdin.buffer, file, BLOCK_BYTES)
-    weakref.finalize(sys, folder.cleanup)
     if not path.stat().st_size:
         raise DataError("standard input is empty; pipe a table into it, such as one of CSV or JSON Lines")
     return path

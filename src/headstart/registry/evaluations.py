@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.cache.layout import SET_NAME, check_no_link
 from headstart.errors import ConfigError, DataError, StorageError
-from headstart.files import make_directory, read_json, write_durably, write_folder, write_json
+from headstart.files import read_json, write_durably, write_files, write_folder, write_json
 from headstart.options import did_you_mean
 from headstart.registry.run_files import PREDICTIONS, check_free, parquet_bytes, read_predictions
 
@@ -82,10 +82,7 @@ class RunEvaluation:
 
         write_json(folder / FILE, self.report)
         write_durably(folder / PREDICTIONS, parquet_bytes(self.predictions))
-        drawn = (draw or draw_here)(self.plots, plots)
-        make_directory(folder / "plots")
-        for name, plot in drawn.items():
-            write_durably(folder / "plots" / name, plot)
+        write_files(folder / "plots", (draw or draw_here)(self.plots, plots))
 
     def __repr__(self) -> str:
         shown = {name: value for name, value in self.metrics.items() if isinstance(value, float)}

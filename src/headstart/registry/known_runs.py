@@ -119,6 +119,18 @@ def default_metric(runs: Sequence[Run], split: str | None = None) -> Metric:
     return r2 if any(run.value(r2) is not None for run in runs) else accuracy
 
 
+def list_runs(
+    root: str | os.PathLike[str], metric: str | None, split: str | None, name: str | None
+) -> tuple[Registry, list[Run], Metric]:
+    """What lies in a folder, the runs of a set, and what they are compared by."""
+    asked = (
+        None if metric is None else parse_metric(metric, split)
+    )  # a mistake in it shows before any is read
+    found = find_runs(root)
+    runs = runs_of(found.runs, name)
+    return found, runs, asked or default_metric(runs, split)
+
+
 def runs_of(runs: Sequence[Run], name: str | None) -> list[Run]:
     """The runs of a set, or all; if there are none of that set, the message names the sets there are."""
     found = [run for run in runs if name in (None, run.set)]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypedDict, Unpack, cast
 
 from headstart.errors import ConfigError, DataError, StorageError
-from headstart.files import make_directory, read_json, write_durably, write_folder, write_json
+from headstart.files import make_directory, read_json, write_durably, write_files, write_folder, write_json
 from headstart.notebook import html_facts, html_table
 from headstart.places import expanded
 from headstart.registry.card import model_card
@@ -358,10 +358,8 @@ class Run:
         write_durably(folder / "split.parquet", parquet_bytes(content["split"]))
         make_directory(folder / MODEL_DIR)
         content.get("save_model", self.predictor.save)(folder / MODEL_DIR)
-        make_directory(folder / "plots")
         drawn = (draw or draw_here)(self.plots, content.get("plot_format", "png"))
-        for name, plot in drawn.items():
-            write_durably(folder / "plots" / name, plot)
+        write_files(folder / "plots", drawn)
         card = model_card(self.report, self.labels, self.features, list(drawn))
         write_durably(folder / "README.md", card.encode("utf-8"))
 
