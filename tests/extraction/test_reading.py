@@ -14,6 +14,7 @@ from headstart.data.memory import MemorySource
 from headstart.errors import DataError, SampleError
 from headstart.extraction import batches as readers
 from headstart.extraction.extractor import TEXTS_A_JOB
+from headstart.extraction.inference import usable_cores
 from headstart.extraction.samples import FailureLimit
 
 from .computing import plan, some_texts
@@ -136,6 +137,6 @@ def test_the_end_of_a_run_does_not_read_what_nobody_waits_for(
     mount.pause, mount.gone_after = 0.0005, 2000  # by then thousands of rows are queued
     with pytest.raises(DataError):
         plan(some_texts(8000), PLAIN, cache_root).run()
-    jobs_under_way = 2 * TEXTS_A_JOB
+    jobs_under_way = usable_cores() * TEXTS_A_JOB
     assert sum(mount.n_reads.values()) <= 2000 + jobs_under_way
     assert not [thread for thread in threading.enumerate() if thread.name == "headstart-read"]

@@ -86,6 +86,7 @@ class ReaderPool:
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._under_way: dict[int, Job] = {}
+        self._has_failed = False
         self._threads: list[threading.Thread] = []
         for _ in range(n_threads):
             self._start_thread()
@@ -143,6 +144,8 @@ class ReaderPool:
         torch.set_num_threads(1)
         ident = threading.get_ident()
         while (job := self._jobs.get()) is not None:
+            if self._has_failed:  # the run ends at the job that failed: nobody waits for this one
+                continue
             with self._lock:
                 self._under_way[ident] = job
             try:
@@ -153,6 +156,7 @@ class ReaderPool:
                 if job.abandoned:
                     return  # another thread has taken this one's place
                 del self._under_way[ident]
+                self._has_failed = self._has_failed or job.error is not None
             self._done.put(job)
 
     def _read(self, job: Job) -> None:
