@@ -48,7 +48,15 @@ def test_all_tokens_of_a_text_are_counted(tiny_bert: Path, prompt: str | None) -
 def test_all_tokens_of_a_pair_are_counted(tiny_bert: Path) -> None:
     options = BackboneOptions(max_length=LIMIT, modality="text-pair")
     backbone: Any = open_backbone(f"hf:{tiny_bert}", options)
-    pairs = [(SHORT, SHORT), (LONG, SHORT), (LONG, LONG)]
+    pairs = [
+        (SHORT, SHORT),
+        (LONG, SHORT),
+        (SHORT, LONG),
+        (LONG, LONG),
+        (LONG + LONG, LONG[5:]),
+        ("a", LONG),
+        (LONG, ""),
+    ]
     ids = tokenizer_of(tiny_bert)([a for a, _ in pairs], [b for _, b in pairs])["input_ids"]
     assert backbone.count_tokens(pairs) == [len(row) for row in ids]
 

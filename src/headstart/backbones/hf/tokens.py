@@ -133,10 +133,14 @@ class TextInput:
         if self.in_windows or kept < self.max_length:
             return kept
         special = int(self.tokenizer.num_special_tokens_to_add(pair=len(texts) > 1))
-        if len(texts) > 1 or not self.tokenizer.is_fast:
+        if not self.tokenizer.is_fast:
             return max(kept, special + sum(map(self._n_alone, texts)))
+        encoding = encoded.encodings[row]
+        if len(texts) > 1:
+            found = _n_of_pair(encoding, special)
+            return found or max(kept, special + sum(map(self._n_alone, texts)))
         # What was cut off is there already, in pieces that have special tokens of their own.
-        return kept + sum(len(piece.ids) - special for piece in encoded.encodings[row].overflowing)
+        return kept + sum(len(piece) - special for piece in encoding.overflowing)
 
     def _in_windows(self, row: TokenRow, encoded: Any, number: int) -> TokenRow | Windows:
         """A row that is longer than the model takes, in parts of that length; each begins and ends as a text does."""
@@ -211,6 +215,29 @@ class TextInput:
         # Of the tokenizer's core, for its wrapper would change the length that other threads rely on.
         encoding = self.tokenizer.backend_tokenizer.encode(text, add_special_tokens=False)
         return len(encoding.ids) + sum(len(piece.ids) for piece in encoding.overflowing)
+
+
+def _n_of_pair(encoding: Any, special: int) -> int | None:
+    """How many tokens a pair has that was cut into all pieces of one text with all of the other; None: not clear.
+
+    The lengths of the pieces say it: to tokenise both texts once more would take a twentieth of the model's own time.
+    """
+    pieces = [encoding, *encoding.overflowing]
+    if len(pieces) == 1:
+        return len(encoding)
+    owners = encoding.sequence_ids
+    if not {0, 1} <= set(owners):
+        return None
+    first, behind = owners.index(0), owners[::-1].index(1)
+    starts = [piece.token_to_chars(first) for piece in pieces]
+    ends = [piece.token_to_chars(len(piece) - 1 - behind) for piece in pieces]
+    n_first, n_second = len(set(starts)), len(set(ends))  # in how many pieces either text was cut
+    if n_first * n_second != len(pieces) or None in starts or None in ends:
+        return None
+    lengths = [len(piece) - special for piece in pieces]
+    with_same = sum(n for n, start in zip(lengths, starts, strict=True) if start == starts[0])
+    second = with_same - n_second * owners.count(0)
+    return (sum(lengths) - n_first * second) // n_second + second + special
 
 
 def lower_cased(tokenizer: Any) -> bool:
