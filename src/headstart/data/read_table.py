@@ -6,14 +6,20 @@ What the file is called says its format, else its first bytes do; whether it is 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from headstart.data.streams import BLOCK_BYTES, bare_name, compression_of, folder_of_process, open_bytes
+from headstart.data.streams import (
+    BLOCK_BYTES,
+    bare_name,
+    compression_of,
+    folder_of_process,
+    open_bytes,
+    unpack,
+)
 from headstart.data.table_file import reading
 from headstart.errors import ConfigError, DataError
 
@@ -128,8 +134,8 @@ def _check_options(path: Path, suffix: str, options: SourceOptions) -> None:
 def _read_unpacked(path: Path, suffix: str, options: SourceOptions) -> TableFile:
     """Read a format whose bytes are read here and there: unpacked into a file that goes with this process."""
     unpacked = folder_of_process() / (stem_of(path.name) + suffix)
-    with reading(path), open_bytes(path) as source, open(unpacked, "wb") as file:
-        shutil.copyfileobj(source, file, BLOCK_BYTES)
+    with reading(path):
+        unpack(path, unpacked)
     return _reader(suffix)(unpacked, options)
 
 
