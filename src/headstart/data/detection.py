@@ -1,4 +1,4 @@
-"""What a path holds: a tree of images, one image, tables, tars, or what Hugging Face datasets saved."""
+"""What a path holds: a tree of images or texts, one image, tables, tars, or what Hugging Face datasets saved."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from stat import S_ISDIR
 from typing import TYPE_CHECKING, Literal
 
 from headstart.data.contents import is_image
-from headstart.data.folders import FolderSource, has_image
+from headstart.data.file_kinds import IMAGES, text_kind
+from headstart.data.folders import FolderSource
 from headstart.data.hub import HUB, open_hub
 from headstart.data.hub_source import open_saved
+from headstart.data.layout import holds
 from headstart.data.memory import MemorySource
 from headstart.data.metadata import MetadataSource, find_metadata
 from headstart.data.read_table import TABLE_SUFFIXES, is_surely_table, is_table, suffix_of
@@ -29,12 +31,13 @@ from headstart.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from headstart.contracts import Source
+    from headstart.data.file_kinds import FileKind
     from headstart.data.options import SourceOptions
     from headstart.data.tar_block import TarFile
     from headstart.types import Modality
 
 READABLE = (
-    "a folder of images (best in class folders), an image, "
+    "a folder of images or of text files (best in class folders), an image, "
     f"a table ({', '.join(TABLE_SUFFIXES)}), a folder of tables named by split (train.csv, test.csv), "
     "WebDataset tars, a save_to_disk folder, or hf:NAME from the hub"
 )
@@ -45,12 +48,13 @@ SHOWN_ENDINGS = 5
 class Found:
     """What a path holds; the words that say the splits of its tables, and the files beside them."""
 
-    kind: Literal["images", "image", "tables", "metadata", "tars", "saved", "hub"]
+    kind: Literal["files", "image", "tables", "metadata", "tars", "saved", "hub"]
     tables: tuple[Path, ...] = ()
     words: Mapping[Path, str] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
     tars: tuple[TarFile, ...] = ()
     root: Path | None = None
+    files: FileKind = IMAGES
 
 
 def open_path(path: Path, options: SourceOptions, modality: Modality | None) -> Source:
@@ -59,8 +63,8 @@ def open_path(path: Path, options: SourceOptions, modality: Modality | None) -> 
         return TableSource([spool_standard_input()], options, modality)
     found = detect(path, options)
     match found.kind:
-        case "images":
-            return FolderSource(path, options)
+        case "files":
+            return FolderSource(path, options, found.files)
         case "image":
             return MemorySource([path])
         case "tables":
@@ -109,8 +113,8 @@ def detect(path: Path, options: SourceOptions) -> Found:
     if options.streaming and found.kind != "hub":
         raise ConfigError(f"--streaming is for hf: data sets, and {path} is read where it lies; leave it out")
     unfit = options.for_tables()
-    if found.kind in ("images", "image") and unfit:
-        raise ConfigError(f"{unfit[0]} is for tables, but {path} holds images; leave it out")
+    if found.kind in ("files", "image") and unfit:
+        raise ConfigError(f"{unfit[0]} is for tables, but {path} holds {found.files.modality}s; leave it out")
     return found
 
 
@@ -133,7 +137,7 @@ def _detect_in_folder(folder: Path, options: SourceOptions) -> Found:
     if tars := tars_in(folder, splits):
         return _choose_tars(folder, tars, names, splits)
     tables = [name for name in names if is_surely_table(name) and os.path.isfile(folder / name)]
-    images = has_image(folder)
+    images = holds(folder)
     if not tables and not images:
         tables = [name for name in names if is_table(name) and splits.of(word_of(name))]
     if images and (metadata := find_metadata(folder, options.split_map)):
@@ -147,9 +151,11 @@ def _detect_in_folder(folder: Path, options: SourceOptions) -> Found:
     if tables:
         return _choose_tables(folder, tables, names, splits)
     if images:
-        return Found("images")
+        return Found("files")
     if parts := _parts_by_folder(folder, names):
         return _by_word(folder, parts, splits)
+    if (texts := text_kind(folder)) is not None:
+        return Found("files", files=texts)
     raise DataError(f"{folder} {_what_is_there(folder)}; headstart reads {READABLE}")
 
 
@@ -179,7 +185,7 @@ def _choose_tables(folder: Path, tables: Sequence[str], names: Sequence[str], sp
         raise ConfigError(
             f"{folder} holds {len(tables)} tables, none named by split ({shown}); name one, "
             f"such as {folder / tables[0]}, rename them to train.csv, validation.csv, test.csv, or say what they are, "
-            f"such as --split-map {word_of(tables[0])}=train"
+            f"such as {splits.suggestion(map(word_of, tables))}"
         )
     words = {folder / name: word_of(name) for name in chosen}
     splits.check(dict.fromkeys(words.values()), folder)
