@@ -63,9 +63,11 @@ class _Nesting:
 class FolderSource(Source):
     """The files of a kind under a folder; a sample's id and origin are its path relative to the folder."""
 
-    def __init__(self, root: Path, options: SourceOptions, kind: FileKind = IMAGES) -> None:
+    def __init__(
+        self, root: Path, options: SourceOptions, kind: FileKind = IMAGES, aside: Sequence[str] = ()
+    ) -> None:
         self._root = str(root)
-        self._options, self._kind = options, kind
+        self._options, self._kind, self._aside = options, kind, aside
         self._codec = codec_name(options.encoding) if kind.modality == "text" else None
         layout = layout_of(root, SplitNames(options.split_map), kind, options.class_from)
         self._layout = replace(layout, has_classes=layout.has_classes and options.labels)
@@ -136,6 +138,8 @@ class FolderSource(Source):
             which = {"last": "the last", "path": "all of them"}.get(layout.class_from, "the first")
             other = "" if layout.class_from != "auto" else " (--class-from last: the one that holds the file)"
             rules.append(f"of several folders above a file the class is {which}{other}")
+        if self._aside:
+            rules.append(f"left aside beside them, to be given by its own path: {', '.join(self._aside[:3])}")
         for name in layout.unlabelled if layout.has_classes else ():
             n = self._n_unlabelled[name]
             rules.append(

@@ -6,6 +6,7 @@ import os
 import re
 from collections import Counter
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,8 @@ class Layout:
     base: str = ""
     unlabelled: tuple[str, ...] = ()
     closed: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    """The folders that are classes where the first below the split is one."""
 
     def meaning(self, folder: str) -> tuple[str | None, str | None]:
         """Split and class of the files in a folder (its path ends with a slash).
@@ -133,15 +136,25 @@ def _layout_below(root: Path, names: SplitNames, kind: FileKind, class_from: str
         closed = [f"{top}/" for top, classes in below.items() if classes and kind.modality == "text"]
         by_name = _name_says(root, [top for top in splits if names.of(top) == SPLITS[0]], kind, class_from)
         rule = "name" if by_name and not labelled else class_from
+        classes = tuple(dict.fromkeys(chain.from_iterable(below.values())))
         return Layout(
-            True, labelled or by_name, (), tuple(splits), names, rule, "", unlabelled, tuple(closed)
+            True, labelled or by_name, (), tuple(splits), names, rule, "", unlabelled, tuple(closed), classes
         )
     by_name = not holding and _name_says(root, [""], kind, class_from)
     unlabelled = _unlabelled({"": holding}, names)
     closed = [""] if holding and kind.modality == "text" else []
     rule = "name" if by_name else class_from
     return Layout(
-        False, bool(holding) or by_name, tuple(named), (), names, rule, "", unlabelled, tuple(closed)
+        False,
+        bool(holding) or by_name,
+        tuple(named),
+        (),
+        names,
+        rule,
+        "",
+        unlabelled,
+        tuple(closed),
+        tuple(holding),
     )
 
 

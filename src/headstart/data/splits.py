@@ -38,7 +38,7 @@ LEFT_OUT = "none"
 NAMES = {
     "train": ("train", "training"),
     "validation": ("validation", "valid", "val", "dev", "eval"),
-    "test": ("test", "testing", "holdout"),
+    "test": ("test", "testing", "holdout", "t10k"),
 }
 """Each split under the names that people give it."""
 _ALIASES = {name: split for split, names in NAMES.items() for name in names}
