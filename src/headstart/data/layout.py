@@ -109,13 +109,18 @@ def _base(root: Path, names: SplitNames, kind: FileKind) -> str:
     base = ""
     for _ in range(DEEPEST_BASE):
         tops = _holding(root / base, kind)
-        if len(tops) != 1 or names.of(tops[0]) or _own_files(root / base, kind):
+        if len(tops) != 1 or names.of(tops[0]) or _has_samples(root / base, kind):
             break
         base += f"{tops[0]}/"
         below = _holding(root / base, kind)
-        if len(below) > 1 or any(map(names.of, below)):
-            return "" if _own_files(root / base, kind) and not any(map(names.of, below)) else base
+        if any(map(names.of, below)) or (len(below) > 1 and not _has_samples(root / base, kind)):
+            return base
     return ""
+
+
+def _has_samples(folder: Path, kind: FileKind) -> bool:
+    """Whether files beside the folders in a folder are samples: texts there speak of the folders."""
+    return kind.modality != "text" and bool(_own_files(folder, kind))
 
 
 def _layout_below(root: Path, names: SplitNames, kind: FileKind, class_from: str, said: Path) -> Layout:
@@ -202,8 +207,8 @@ def class_in(name: str) -> str | None:
 
 
 def holds(folder: Path, kind: FileKind = IMAGES) -> bool:
-    """Whether there is a file of the kind in a folder, at any depth."""
-    seen = set()
+    """Whether there is a file of the kind in a folder, at any depth; a link to a folder above it holds none."""
+    seen = {identity_of(str(above)) for above in list(folder.parents)[:DEEPEST_BASE]}
     pending = [str(folder)]
     while pending:
         path = pending.pop()
