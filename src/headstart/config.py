@@ -17,7 +17,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from headstart.backbones.options import BackboneOptions
 from headstart.data import SourceOptions
 from headstart.data.given import Given
-from headstart.data.options import check_quoting
+from headstart.data.options import check_class_from, check_quoting
 from headstart.data.pixels import check_layout
 from headstart.data.splits import parse_split_map
 from headstart.errors import ConfigError
@@ -145,6 +145,7 @@ class ColumnConfig(Config):
     columns: list[str] | None
     delimiter: str | None
     quoting: Annotated[str, AfterValidator(check_quoting)]
+    class_from: Annotated[str, AfterValidator(check_class_from)]
     label_names: list[str] | None
     label_kind: Annotated[str, AfterValidator(check_kind)]
     label_separator: str | None

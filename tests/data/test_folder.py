@@ -31,7 +31,10 @@ def test_class_folders_give_ids_labels_and_keys(tmp_path: Path) -> None:
     assert found.keys == [key_of("image", (tmp_path / name).read_bytes()) for name in found.ids]
     assert found.payloads() == [(tmp_path / name).read_bytes() for name in found.ids]
     assert found.source.modality == "image"
-    assert found.source.description == "class folders of images: 3 images in 2 classes"
+    assert found.source.description == (
+        "class folders of images: 3 images in 2 classes; of several folders above a file the class is the first "
+        "(--class-from last: the one that holds the file)"
+    )
 
 
 def test_split_folders_are_splits_under_any_of_their_names(tmp_path: Path) -> None:
@@ -100,8 +103,9 @@ def test_other_and_hidden_files_are_counted_and_named(tmp_path: Path) -> None:
         (tmp_path / name).write_text("no image")
     found = scan(tmp_path)
     assert found.ids == ["cat/a.png"]
+    assert found.source.ignored == {"hidden": 2, "other": 3}
     assert found.source.description.endswith(
-        "5 other files ignored (.thumbnails, cat/.hidden.png, cat/x.xml, …)"
+        "2 hidden files ignored (.thumbnails, cat/.hidden.png); 3 other files ignored (cat/x.xml, cat/y.json, z.txt)"
     )
 
 
