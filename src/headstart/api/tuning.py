@@ -119,6 +119,7 @@ def fine_tune(
         Option("Your own, told after each epoch.", shared.WATCH, "py:…", repeats=True),
     ] = None,
     max_length: shared.MaxLength = None,
+    on_long: shared.OnLong = "truncate",
     image_size: shared.ImageSize = None,
     crop_pct: shared.CropPct = None,
     prompt: shared.Prompt = None,
