@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headstart.arrow import keys_from_arrow, mask_of, strings, with_columns
-from headstart.cache.layout import LABEL, set_name_from
+from headstart.cache.layout import GROUP, LABEL, set_name_from
 from headstart.columns import cell
 from headstart.errors import ConfigError, DataError, MismatchError
 from headstart.fitting.evaluation import MISTAKES, meta_columns
+from headstart.groups import groups_in
 from headstart.keys import contains
 from headstart.metrics.resampling import RESAMPLES
 from headstart.metrics.tables import errors_by
@@ -90,6 +91,8 @@ def _judged(
     table = samples.table.select(["id", "key"])
     table = table.append_column("split", strings([SPLIT] * len(samples)))
     table = table.append_column("label", task.decode(samples.y, samples.names))
+    if GROUP in samples.table.column_names:
+        table = table.append_column(GROUP, samples.table.column(GROUP))
     columns = task.columns(outputs, predictor.classes, run.labels["names"])
     report = {
         "format": FORMAT,
@@ -240,7 +243,7 @@ def _errors(run: Run, said: Predictions) -> dict[str, Json]:
     if mistakes is not None:
         found["mistakes"] = mistakes
     if is_right is not None:
-        found["errors_by"] = errors_by(meta_columns(said), is_right)
+        found["errors_by"] = errors_by(meta_columns(said), is_right, groups_in(said.table))
     return found
 
 
