@@ -352,6 +352,10 @@ class EvaluateConfig(ColumnConfig, ComputeConfig, HeldConfig):
 
     function = "evaluate"
     data: Any
+    labels: Any = None
+    splits: Any = None
+    ids: Any = None
+    groups: Any = None
     name: str | None
     split: str | None
     plots: PlotFormat

@@ -77,6 +77,7 @@ class MetadataSource(TableSource):
         self._root, self._files = root, files
         self._layout = layout_of(root, SplitNames(options.split_map))
         self._n_others, self._others = 0, list[str]()
+        options = options.forgetting(options.misfits(table.names))
         options = _with_images(table, options, modality, files)
         self._paths = _paths(table, root, options.image_column) if options.image_column else None
         self._read(table, assign_roles(table, options, modality, self._layout.has_splits), options)

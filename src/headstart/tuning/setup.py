@@ -18,12 +18,13 @@ from headstart.cache.store import Cache
 from headstart.devices import pick_device
 from headstart.errors import ConfigError
 from headstart.extraction.backbone import reopen
+from headstart.extraction.read_again import read_again
 from headstart.fitting.report import describe_features
 from headstart.heads import open_head
 from headstart.tasks import open_task
 from headstart.training.trainee import Objective
 from headstart.tuning.cut import CutCache, fill_cuts
-from headstart.tuning.samples import RawSamples, read_again
+from headstart.tuning.samples import RawSamples
 from headstart.tuning.weights import set_weights, start_from
 from headstart.tuning.whole_model import BATCH_NORMS, LinearHeadLayer, WholeModel
 
