@@ -12,6 +12,7 @@ from headstart.arrow import keys_from_arrow
 from headstart.cache.store import Cache
 from headstart.config import ColumnConfig
 from headstart.data import open_source
+from headstart.data.given import Given
 from headstart.errors import ConfigError, MismatchError
 from headstart.extraction.samples import Samples, register
 from headstart.keys import first_by_key, search, words
@@ -47,17 +48,23 @@ class RawData:
         return lambda row: self.source.payload(int(numbers[row]))
 
 
-def read_again(features: FeatureSet, data: Any, progress: Progress) -> RawData:
-    """Open the data that a set was made of, where it is now, or where it was; a stream will not do."""
+def read_again(features: FeatureSet, data: Any, progress: Progress, layout: str | None = None) -> RawData:
+    """Open the data that a set was made of, where it is now, or where it was; a stream will not do.
+
+    ``layout`` is the order of the axes of arrays in memory.
+    """
     said: Mapping[str, Json] = features.info["source"]
     location = data if data is not None else said["location"]
     if location is None:
         raise ConfigError(
-            f"set {features.name!r} was made of data in memory; give the data itself instead of the set's name"
+            f"set {features.name!r} was made of data in memory; give the data itself, as it was given to extract, "
+            "instead of the set"
         )
     columns = said["columns"].items()
     known = {name: value for name, value in columns if "label" not in name and name != "streaming"}
-    source = open_source(location, ColumnConfig(**known).source_options(labels=False), said["modality"])
+    source = open_source(
+        location, ColumnConfig(**known).source_options(labels=False), said["modality"], Given(layout=layout)
+    )
     if source.streams:
         raise ConfigError(
             f"{source.description} can be read only as a stream, and single samples of it are needed; unpack "

@@ -86,7 +86,7 @@ class TrainingSetup:
             )
         opened = reopen(described, Cache(features.cache), progress, config.offline)
         keep = backbone_saver(opened.backbone(), tap)
-        data = read_again(features, _data_of(config, features), progress)
+        data = read_again(features, _data_of(config, features), progress, config.layout)
         spaces, seconds = fill_cuts(config, opened, data, progress)
         backbone = opened.backbone()
         keep = backbone_saver(backbone, tap) if spaces else keep  # of the model that is loaded now
