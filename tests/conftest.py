@@ -9,8 +9,14 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 import pytest
+from hypothesis import settings
 
+from .variants import examples
+
+settings.register_profile("headstart", max_examples=examples(100), deadline=None)
+settings.load_profile("headstart")
 gc.disable()  # until all is collected: a quarter of that time were looks at objects that stay
+gc.set_threshold(1_000_000, 1000, 1000)  # some library enables it again
 
 LONG = (
     "end_to_end",
@@ -20,8 +26,12 @@ LONG = (
 )  # folders whose tests take longest, the longest first
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The long tests come first, so that two workers end together."""
+    """The long tests come first, so that the workers end together."""
+    for item in items:
+        if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+            item.add_marker("property")
     items.sort(
         key=lambda item: LONG.index(folder) if (folder := item.path.parent.name) in LONG else len(LONG)
     )
@@ -31,7 +41,7 @@ def pytest_collection_finish() -> None:
     """A million objects of libraries and tests stay to the end, and need not be looked at again and again."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
+    gc.set_threshold(50_000, 20, 50)
     gc.enable()
 
 

@@ -8,16 +8,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, get_origin
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+)
 
 from headstart.backbones.options import BackboneOptions
 from headstart.data import SourceOptions
 from headstart.data.given import Given
-from headstart.data.options import check_quoting
+from headstart.data.options import check_class_from, check_quoting
 from headstart.data.pixels import check_layout
 from headstart.data.splits import parse_split_map
 from headstart.errors import ConfigError
@@ -150,6 +159,7 @@ class ColumnConfig(Config):
     columns: list[str] | None
     delimiter: str | None
     quoting: Annotated[str, AfterValidator(check_quoting)]
+    class_from: Annotated[str, AfterValidator(check_class_from)]
     label_names: list[str] | None
     label_kind: Annotated[str, AfterValidator(check_kind)]
     label_separator: str | None
@@ -176,8 +186,25 @@ class HeldConfig(Config):
 
     def given(self) -> Given:
         """The same as the sources take it."""
-        names = ("labels", "splits", "ids", "groups", "layout")
+        names = [each.name for each in fields(Given)]
         return Given(**{name: getattr(self, name) for name in names if name in type(self).model_fields})
+
+
+class GivenConfig(HeldConfig):
+    """What is said beside such samples, which no file can keep."""
+
+    labels: Any = Field(None, exclude=True)
+    splits: Any = Field(None, exclude=True)
+    ids: Any = Field(None, exclude=True)
+    groups: Any = Field(None, exclude=True)
+
+
+def _place(data: Any) -> str | None:
+    """Where data lies; None of what a program holds."""
+    return os.fspath(data) if isinstance(data, str | os.PathLike) else None
+
+
+Data = Annotated[Any, PlainSerializer(_place)]
 
 
 class ComputeConfig(Config):
@@ -192,14 +219,10 @@ class ComputeConfig(Config):
     offline: bool
 
 
-class ExtractConfig(ColumnConfig, ComputeConfig, HeldConfig):
+class ExtractConfig(ColumnConfig, ComputeConfig, GivenConfig):
     """What `extract` is asked for."""
 
-    data: Any
-    labels: Any = None
-    splits: Any = None
-    ids: Any = None
-    groups: Any = None
+    data: Data
     backbone: str
     more_backbones: list[str] = Field(default_factory=list)
     set: str | None
@@ -288,11 +311,11 @@ def _check_trainable(on_long: str) -> str:
     return on_long
 
 
-class TuneConfig(ColumnConfig, ComputeConfig):
+class TuneConfig(ColumnConfig, ComputeConfig, GivenConfig):
     """What `fine_tune` is asked for; what is None is chosen by the strategy."""
 
     function = "fine_tune"
-    data: Any
+    data: Data
     backbone: str | None
     strategy: str
     unfreeze: list[str]
@@ -347,7 +370,7 @@ class DoctorConfig(ComputeConfig):
     seed: Seed
     tap: str | None
     backbone: str | None
-    data: Any
+    data: Data
 
     def reading(self, columns: Mapping[str, Any]) -> ColumnConfig:
         """How the set says that its data was read; labels are of no interest, nor how other data streamed."""
@@ -359,15 +382,15 @@ class PredictConfig(ColumnConfig, ComputeConfig, HeldConfig):
     """What `predict` is asked for."""
 
     function = "predict"
-    data: Any
+    data: Data
     with_inputs: bool
 
 
-class EvaluateConfig(ColumnConfig, ComputeConfig, HeldConfig):
+class EvaluateConfig(ColumnConfig, ComputeConfig, GivenConfig):
     """What `evaluate` is asked for."""
 
     function = "evaluate"
-    data: Any
+    data: Data
     name: str | None
     split: str | None
     plots: PlotFormat

@@ -22,6 +22,7 @@ from ..made_sets import clouds, make_set, thirds
 
 N = 300
 QUICK = {"epochs": 5, "batch_size": 64}
+"""Of heads that are trained by epochs."""
 
 
 class Said(Silence):
@@ -35,6 +36,8 @@ class Said(Silence):
 
 
 def fit(features: FeatureSet, head: str = "ridge", said: Said | None = None, **options: Any) -> Run:
+    if head in ("linear", "mlp", "residual") and "params" not in options and "sweep" not in options:
+        options["params"] = QUICK
     config = FitConfig(set=features.name, cache=str(features.cache), head=head, **options)
     return fit_head(config, said or Said())
 
@@ -85,12 +88,12 @@ class TestSweeps:
             assert trial["validation"]["accuracy"]["mean"] == pytest.approx(validation)
 
     def test_heads_are_compared_each_with_its_own_parameters(self, made: FeatureSet) -> None:
-        sweep = {"head": ["ridge", "knn", "linear"], "k": [1, 15], "lr": [1e-3, 1e-2]}
+        sweep = {"head": ["ridge", "knn", "linear"], "k": [1, 15], "lr": [1e-3, 1e-2], "epochs": [10]}
         fitted = fit(made, sweep=sweep, seeds=2)
         report = fitted.report
         assert [trial["params"] for trial in report["sweep"]["trials"]] == [
             {"head": "ridge"}, {"head": "knn", "k": 1}, {"head": "knn", "k": 15},
-            {"head": "linear", "lr": 1e-3}, {"head": "linear", "lr": 1e-2},
+            {"head": "linear", "lr": 1e-3, "epochs": 10}, {"head": "linear", "lr": 1e-2, "epochs": 10},
         ]  # fmt: skip
         assert report["head"]["name"] == report["sweep"]["best"]["head"] == fitted.predictor.head.kind
         with pytest.raises(ConfigError, match="none of the heads ridge, knn has a parameter 'depth'"):
@@ -119,7 +122,7 @@ class TestSweeps:
         y = np.random.default_rng(3).integers(2, size=N)
         report = report_of(
             make_set(cache_root, X, {"kind": classes(y)}), "mlp", sweep={"lr": [0.01]}, folds=4,
-            params={"epochs": 20, "width": 32},
+            params={"epochs": 20, "width": 32, "batch_size": 50},
         )  # fmt: skip
         assert report["sweep"]["validation"]["log_loss"]["mean"] > np.log(2)
 
@@ -265,7 +268,8 @@ class TestLabels:
         target = X[:, 0] * 30.0 + 400
         made = make_set(cache_root, X, {"price": target.tolist()}, kinds={"price": "regression"})
         for head in ("ridge", "knn", "svm", "linear", "mlp"):
-            fitted = fit(made, head)
+            trained = {"params": {**QUICK, "epochs": 30, "lr": 0.05}} if head in ("linear", "mlp") else {}
+            fitted = fit(made, head, **trained)
             metrics = fitted.report["metrics"]["test"]
             assert metrics["r2"] > (0.3 if head in ("knn", "svm") else 0.8), head
             assert metrics["intervals"]["r2"][0] < metrics["r2"] < metrics["intervals"]["r2"][1]

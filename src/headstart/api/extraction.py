@@ -48,6 +48,7 @@ def extract(
     label_column: shared.LabelColumn = None,
     label_kind: shared.LabelKind = "auto",
     label_separator: shared.LabelSeparator = None,
+    class_from: shared.ClassFrom = "auto",
     label_names: shared.LabelNames = None,
     id_column: shared.IdColumn = None,
     split_column: shared.SplitColumn = None,

@@ -116,6 +116,14 @@ LabelKind = Annotated[
     str, Option("auto, single, multi (several a sample), regression, or py:package.module:factory.", READING)
 ]
 LabelSeparator = Annotated[str | None, Option("Between the labels of a cell, for multi.", READING)]
+ClassFrom = Annotated[
+    str,
+    Option(
+        "Of files in folders: which folder is the class, first or last (of those below the split), path (all of them), "
+        "or name (cat.0.jpg). auto: first, where no other can be meant.",
+        READING,
+    ),
+]
 LabelNames = Annotated[
     str | Sequence[str] | None, Option("Of integer labels 0 to n - 1, by comma.", READING, "NAMES")
 ]

@@ -5,16 +5,19 @@ What the file is called says its format, else its first bytes do; whether it is 
 
 from __future__ import annotations
 
+import codecs
 import os
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
+from headstart.data.options import OF_DIALECT
 from headstart.data.streams import (
     BLOCK_BYTES,
     bare_name,
+    codec_name,
     compression_of,
     folder_of_process,
     open_bytes,
@@ -40,7 +43,11 @@ _READERS = {
     ".feather": "arrow_files:read_arrow",
     ".ipc": "arrow_files:read_arrow",
 }
-_OFTEN_OTHERS = {".json": "json_rows:read_json", ".txt": "text_lines:read_text_lines"}
+_OFTEN_OTHERS = {
+    ".json": "json_rows:read_json",
+    ".txt": "text_lines:read_text_lines",
+    ".label": "text_lines:read_text_lines",
+}
 """Formats of tables in which people write other things as well."""
 TABLE_SUFFIXES = (*_READERS, *_OFTEN_OTHERS)
 _BINARY = {b"PAR1": ".parquet", b"ARROW1": ".arrow", b"FEA1": ".feather"}
@@ -78,6 +85,18 @@ def stem_of(name: str) -> str:
     return os.path.splitext(bare_name(name))[0]
 
 
+def format_of(location: Any) -> str | None:
+    """The ending of the table that a place of data is, or of those that a pattern stands for; None if it is another.
+
+    Examples
+    --------
+    >>> format_of("data/train-*.csv.gz"), format_of("data/photos"), format_of(None)
+    ('.csv', None, None)
+    """
+    suffix = suffix_of(os.path.basename(location)) if isinstance(location, str) else ""
+    return suffix if suffix in TABLE_SUFFIXES else None
+
+
 def read_table_file(path: Path, options: SourceOptions) -> TableFile:
     """Read a table of any format.
 
@@ -93,11 +112,13 @@ def read_table_file(path: Path, options: SourceOptions) -> TableFile:
         if suffix not in TABLE_SUFFIXES:
             suffix = _sniffed(path)
         compression = compression_of(path)
+        options, said = _fitting(path, suffix, options)
     _check_options(path, suffix, options)
     if compression and suffix in _BINARY.values():
         table = _read_unpacked(path, suffix, options)
     else:
         table = _reader(suffix)(path, options)
+    table = replace(table, said=[*said, *table.said])
     if compression:
         table = replace(table, kind=f"{table.kind} ({compression})")
     if not len(table.numbers):
@@ -124,8 +145,25 @@ def _sniffed(path: Path) -> str:
     return ".csv" if any(mark in first for mark in b",;\t|") and b"__label__" not in first else ".txt"
 
 
+def _fitting(path: Path, suffix: str, options: SourceOptions) -> tuple[SourceOptions, list[str]]:
+    """The options without what was remembered of files of another format or encoding, and what to say of it."""
+    if suffix != options.remembered_of and (options.remembered_of is not None or suffix == ".txt"):
+        options = options.forgetting(OF_DIALECT)
+    if "encoding" not in options.remembered:
+        return options, []
+    with open_bytes(path) as file:
+        start = file.read(BLOCK_BYTES >> 4)
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(start)
+    except UnicodeDecodeError:
+        return options, []
+    if codecs.getincrementaldecoder(codec_name(options.encoding))("replace").decode(start) == text:
+        return options, []
+    return options.forgetting(["encoding"]), [f"it is UTF-8, and the run's data was {options.encoding}"]
+
+
 def _check_options(path: Path, suffix: str, options: SourceOptions) -> None:
-    if suffix in (".csv", ".tsv", ".tab", ".txt"):
+    if suffix in (".csv", ".tsv", ".tab", ".txt", ".label"):
         return
     for option in options.for_delimited():
         raise ConfigError(f"{option} is for CSV, TSV and text files, but {path} is none; leave it out")

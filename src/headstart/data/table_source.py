@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from headstart.data.contents import Images, ImagesByPath, ScanMemo, key_rows, pa
 from headstart.data.growing import READS_A_RELEASE
 from headstart.data.label_cells import Renaming, first_row, whole
 from headstart.data.labels import table_labels
+from headstart.data.options import ROLES
 from headstart.data.source import Rows, Yielded, plural, prefixed, repeated
 from headstart.data.splits import LEFT_OUT, SplitNames
 from headstart.data.table import Part, Table, join_files
@@ -73,6 +75,7 @@ class TableSource(Source):
 
     def _read(self, table: Table, roles: Roles, options: SourceOptions) -> None:
         self._table, self._roles = table, roles
+        self._misfits = options.misfits(table.names)
         self._names = SplitNames(options.split_map)
         table.require_everywhere(roles.content)
         self._rows_per_block = table.share_images(roles.image) if roles.image else None
@@ -268,7 +271,7 @@ class TableSource(Source):
         said = ", ".join(f"{name!r} ({column.said})" for name, column in self._labels.items())
         if said:
             return f"labels in {said}"
-        meant = ", ".join(f"--label-column {name}" for name in self._roles.candidates)
+        meant = ", ".join(f"--label-column {quote(name)}" for name in self._roles.candidates)
         return f"no labels ({meant} could be meant)" if meant else "no labels"
 
     def _reading_of(self, part: Part) -> list[str]:
@@ -280,6 +283,8 @@ class TableSource(Source):
         """Rows, columns and files that are not used."""
         table, ignored = self._table, self._ignored
         said = self._names.said(self._split_words)
+        said += [f"no column {name!r}, which had the {ROLES[option]} of the run's data"
+                 for option, name in self._misfits.items()]  # fmt: skip
         said += dict.fromkeys(note for part in table.parts for note in self._reading_of(part))
         if n_bad := sum(len(part.file.bad_rows) for part in table.parts):
             said.append(f"{n_bad:,} {plural('row', n_bad)} cannot be read")

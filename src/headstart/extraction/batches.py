@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headstart.errors import SampleError
+from headstart.errors import SampleError, TransientSampleError
 from headstart.keys import key_of
 from headstart.types import Windows, n_tokens_of
 
@@ -34,10 +34,6 @@ the square of the padded length."""
 SAMPLES = 5  # batches of each of two sizes before one of them is preferred
 BETTER = 1.03  # a size must be so much faster than the one in use to take its place
 FULL = 0.75  # a batch that is less full than this says nothing about its size
-
-
-class TransientError(SampleError):
-    """A sample that could not be read now, and may be readable later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +137,7 @@ class ReaderPool:
         rest = [*job.positions[: job.at], *job.positions[job.at + 1 :]]
         if rest:
             self.submit(rest)
-        error = TransientError(f"reading it took more than {READ_TIMEOUT:.0f} s")
+        error = TransientSampleError(f"reading it took more than {READ_TIMEOUT:.0f} s")
         views = self._plan.views_wanted(position)
         return Job([position], [Item(position, view, error) for view in views])
 
@@ -191,7 +187,7 @@ class ReaderPool:
                 raise SampleError("it changed while it was being read")
         except SampleError as error:
             # It could be read when it was scanned: a disk or a mount may come back.
-            return TransientError(str(error))
+            return TransientSampleError(str(error))
         return payload
 
     def _prepared(self, positions: Sequence[int], payloads: Sequence[Any]) -> list[Item]:

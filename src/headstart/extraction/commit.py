@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 READING = (
     *("encoding", "header", "columns", "delimiter", "quoting", "split_map", "label_names", "label_kind"),
-    *("label_separator", "streaming"),
+    *("label_separator", "streaming", "class_from"),
 )
 """Options that say how data is read, beside those that name its columns."""
 

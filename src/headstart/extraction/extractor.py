@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from headstart.errors import BackboneError, SampleError
-from headstart.extraction.batches import FULL, BatchTuner, Item, Job, ReaderPool, ReadyItems, TransientError
+from headstart.errors import BackboneError, SampleError, TransientSampleError
+from headstart.extraction.batches import FULL, BatchTuner, Item, Job, ReaderPool, ReadyItems
 from headstart.extraction.inference import BatchRunner, Computed, InferencePool, SampleFailure, lay_out
 from headstart.extraction.runtime import TorchRuntime, Trial
 from headstart.extraction.timings import PHASES, Stopwatch, Timings
@@ -208,7 +208,7 @@ class Extractor:
             yield Computed(bad, [], [self._failure(item) for item in bad])
 
     def _failure(self, item: Item) -> SampleFailure:
-        is_permanent = not isinstance(item.prepared, TransientError)
+        is_permanent = not isinstance(item.prepared, TransientSampleError)
         return SampleFailure(item.position, str(item.prepared), is_permanent, self._plan.spaces_of(item.view))
 
     def _take_result(self, result: Computed) -> Iterator[Computed]:

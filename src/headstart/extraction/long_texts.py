@@ -218,6 +218,10 @@ class ShortTexts:
         return self._source.grouping
 
     @property
+    def ignored(self) -> Mapping[str, int]:
+        return self._source.ignored
+
+    @property
     def streams(self) -> bool:
         return self._source.streams
 

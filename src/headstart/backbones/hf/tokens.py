@@ -236,7 +236,7 @@ def _n_of_pair(encoding: Any, special: int) -> int | None:
         return None
     lengths = [len(piece) - special for piece in pieces]
     with_same = sum(n for n, start in zip(lengths, starts, strict=True) if start == starts[0])
-    second = with_same - n_second * owners.count(0)
+    second: int = with_same - n_second * owners.count(0)
     return (sum(lengths) - n_first * second) // n_second + second + special
 
 
