@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import resource
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from headstart.cache.matrices import open_matrix
 from headstart.data import SourceOptions, delimited, json_rows, open_source, streams
 from headstart.errors import DataError
 
@@ -73,6 +77,18 @@ def test_a_table_of_equal_rows_is_true(tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": rows}), tmp_path / "t.parquet")
     assert (tmp_path / "t.parquet").stat().st_size < 4000
     assert "300,000 rows" in open_source(tmp_path / "t.parquet", SourceOptions()).description
+
+
+def test_a_matrix_that_cannot_be_as_large_as_it_says(tmp_path: Path) -> None:
+    """No memory is taken for it that the machine does not have."""
+    content = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        content, {"descr": "<f8", "fortran_order": False, "shape": (2**44, 2**10)}
+    )
+    with zipfile.ZipFile(tmp_path / "m.npz", "w") as archive:
+        archive.writestr("features.npy", content.getvalue())
+    with pytest.raises(DataError, match=r"m\.npz cannot be read"):
+        open_matrix(tmp_path / "m.npz")
 
 
 @pytest.mark.slow

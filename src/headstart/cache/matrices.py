@@ -83,7 +83,9 @@ def open_matrix(path: Path, features_column: str | None = None) -> Matrix:
                 return _open_hdf5(path, features_column)
             case ".parquet":
                 return _open_parquet(path, features_column)
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, pa.ArrowException) as error:
+    except (
+        OSError, ValueError, EOFError, KeyError, MemoryError, zipfile.BadZipFile, pa.ArrowException
+    ) as error:  # fmt: skip
         raise DataError(f"{path} cannot be read: {error}") from error
     raise DataError(f"{path} is none of .npy, .npz, .h5, .parquet")
 
@@ -111,6 +113,13 @@ def _stored_as(path: Path, dtype: np.dtype[Any]) -> np.dtype[np.floating]:
 
 def _open_npz(path: Path, features_column: str | None) -> Matrix:
     """A matrix in an npz file, an export or any other."""
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            if member.file_size > TIMES_SMALLER * member.compress_size + SLACK:
+                raise DataError(
+                    f"{path}: {member.filename!r} says that its {member.compress_size:,} bytes are "
+                    f"{member.file_size:,} in memory"
+                )
     with np.load(path, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
     name = _choose_features(path, features_column, list(arrays), _float_matrices(arrays))
