@@ -395,7 +395,8 @@ class FrozenModel(Protocol):
     ) -> list[Any | SampleError]:
         """Each payload as model input on the CPU, not yet in a batch.
 
-        A payload that cannot be used gives a `SampleError` in its place.
+        A payload that cannot be used gives a `SampleError` in its place, and a text that is read in parts `Windows`.
+        Of a text it is a `TokenRow`, which says how many tokens there were before it was cut.
 
         Parameters
         ----------

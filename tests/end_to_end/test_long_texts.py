@@ -49,6 +49,7 @@ def test_what_is_cut_is_said_and_kept(
     (said,) = features.long_texts_said()
     assert said == f"2 of 22 texts are longer than the 16 tokens of hf:{tiny_bert}, and are cut"
     assert said in features._repr_html_()
+    assert repr(features).endswith("last.mean, 2 long texts)")
     (measured,) = json.loads((features.path / "set.json").read_text())["measured"].values()
     assert measured["truncated"]["longer"] == 2
 

@@ -63,8 +63,9 @@ def test_all_tokens_of_a_pair_are_counted(tiny_bert: Path) -> None:
 
 def test_of_an_endless_text_it_is_said_that_there_are_more(tiny_bert: Path) -> None:
     backbone: Any = open_backbone(f"hf:{tiny_bert}", BackboneOptions(max_length=LIMIT))
-    (n,) = backbone.count_tokens(["ab " * 100_000])
-    assert n < -2 * LIMIT  # more than so many
+    endless, long = backbone.count_tokens(["ab " * 100_000, "ab " * 1300])
+    assert endless < -2 * LIMIT  # more than so many
+    assert long == 2602  # counted to its end, although a few hundred characters would do to cut it
 
 
 @pytest.mark.parametrize("n_letters", [14, 15, 25, 26, 60])

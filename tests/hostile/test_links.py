@@ -15,8 +15,8 @@ from .conftest import Code, link, make_set
 
 Runner = Callable[..., Result]
 # What may be a link in a cache; `outside` looks after what it leads to.
-PLACES = ("spaces", "spaces/*", "spaces/*/shards", "spaces/*/claims", "spaces/*/uses", "spaces/*/known", "sets",
-          "sets/s", "trash")  # fmt: skip
+PLACES = ("spaces", "spaces/*", "spaces/*/shards", "spaces/*/claims", "spaces/*/uses", "spaces/*/known",
+          "spaces/*/tokens", "sets", "sets/s", "trash")  # fmt: skip
 
 
 def place_in(cache: Cache, pattern: str) -> Path:

@@ -121,6 +121,8 @@ class SetState:
         taps = ", ".join(f"{ref.backbone} {display_tap(ref.tap)}" for ref in self.features if not ref.view)
         n_views = sum(ref.view is not None for ref in self.features)
         more = f", {n_views:,} augmented views" if n_views else ""
+        n_long = max((long["longer"] for long in self.long_texts.values()), default=0)
+        more += f", {n_long:,} long texts" if n_long else ""
         return f"{type(self).__name__}({self.name!r}, {len(self):,} samples, {taps}{more})"
 
     def _repr_html_(self) -> str:

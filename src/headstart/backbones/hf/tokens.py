@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 CHARACTERS_A_TOKEN = 32  # more than any usual text has
 MARGIN = 2  # so many times the tokens that are kept: the end of what was cut off cannot reach them
 GROWTH = 4
+COUNTED = 4096  # characters of a text that is counted to its end, although only its beginning is needed
 OVERLAP = 4  # windows share one of so many parts of the room that a text has in them
 CHANNELS = ("input_ids", "token_type_ids")
 _PLAIN = ("vocab.txt", "vocab.json", "merges.txt", "added_tokens.json", "special_tokens_map.json")
@@ -116,8 +117,8 @@ class TextInput:
         if any(change is not None for change in changes):
             self._change_tokens(rows, encoded, changes)
         for row, (read, texts) in zip(rows, zip(given, whole, strict=True), strict=True):
-            if read != texts:  # there are more than were looked at
-                row.n_tokens = -row.n_tokens
+            if read != texts:
+                row.n_tokens = self._n_of_long(texts, row.n_tokens)
         prepared = [self._in_windows(row, encoded, number) for number, row in enumerate(rows)]
         usable = zip(rows, prepared, strict=True)
         return [part if row["input_ids"] else SampleError("the text has no tokens") for row, part in usable]
@@ -141,6 +142,12 @@ class TextInput:
             return found or max(kept, special + sum(map(self._n_alone, texts)))
         # What was cut off is there already, in pieces that have special tokens of their own.
         return kept + sum(len(piece) - special for piece in encoding.overflowing)
+
+    def _n_of_long(self, texts: Sequence[str], n_read: int) -> int:
+        """How many tokens texts have of which the beginning was read; of very long ones, that there are more."""
+        if max(map(len, texts)) > COUNTED:
+            return -n_read
+        return int(self.tokenizer.num_special_tokens_to_add(len(texts) > 1)) + sum(map(self._n_alone, texts))
 
     def _in_windows(self, row: TokenRow, encoded: Any, number: int) -> TokenRow | Windows:
         """A row that is longer than the model takes, in parts of that length; each begins and ends as a text does."""
