@@ -174,3 +174,9 @@ def test_an_embedder_warns_once_of_what_it_cuts(tiny_bert: Path, monkeypatch: py
     assert len(windows) == len(TEXTS)
     with pytest.raises(DataError, match="1 of 2 texts is longer than 16 tokens"):
         hs.Embedder(spec, max_length=LIMIT, on_long="refuse").transform([SHORT, LONG])
+
+
+def test_pairs_are_called_pairs(tiny_bert: Path, cache_root: Path) -> None:
+    task = plan([(SHORT, LONG), (SHORT, SHORT)], f"hf:{tiny_bert}", cache_root, "text-pair", max_length=LIMIT)
+    task.run()
+    assert str(long_of(task.work)) == "1 of 2 pairs is longer than 16 tokens; the longest has 47; they are cut there"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from headstart.extraction.plan import ExtractionPlan
     from headstart.types import BackboneInfo, Grouping, Json, LabelKind, Modality, Payload
 
+TEXTS, PAIRS = "texts", "pairs"
 SHOWN_IDS = 3
 TEXTS_AT_ONCE = 256
 
@@ -44,6 +45,7 @@ class LongTexts:
     longest_is_more: bool  # the longest has even more: it was not counted to the end
     not_known: int  # samples of which nobody knows any more how long they are
     in_windows: bool  # they are read in parts, and not cut
+    noun: str = TEXTS  # what they are called
 
     @property
     def is_worth_saying(self) -> bool:
@@ -53,7 +55,7 @@ class LongTexts:
     @property
     def entry(self) -> dict[str, Json]:
         """As ``set.json`` has it, without what is said beside it."""
-        return {name: value for name, value in asdict(self).items() if name != "in_windows"}
+        return {name: value for name, value in asdict(self).items() if name not in ("in_windows", "noun")}
 
     @property
     def entry_name(self) -> str:
@@ -74,7 +76,7 @@ def describe_long(found: LongTexts) -> str:
     '412 of 3,000 texts are longer than 256 tokens; the longest has 1,803 (of 600 not known)'
     """
     are = "is" if found.longer == 1 else "are"
-    said = f"{found.longer:,} of {found.samples:,} texts {are} longer than {found.max_length:,} tokens"
+    said = f"{found.longer:,} of {found.samples:,} {found.noun} {are} longer than {found.max_length:,} tokens"
     if found.longer:
         said += f"; the longest has {'more than ' if found.longest_is_more else ''}{found.longest:,}"
     return said + (f" (of {found.not_known:,} not known)" if found.not_known else "")
@@ -112,7 +114,12 @@ def summarise(
 
 def long_of(plan: ExtractionPlan) -> LongTexts | None:
     """The same of the samples of a plan, as they are."""
-    return count_long([plan.spaces[number] for number in plan.spaces_of(0)], plan.samples.keys)
+    found = count_long([plan.spaces[number] for number in plan.spaces_of(0)], plan.samples.keys)
+    return None if found is None else replace(found, noun=_noun(plan.source.modality))
+
+
+def _noun(modality: Modality) -> str:
+    return PAIRS if modality == "text-pair" else TEXTS
 
 
 def check_on_long(on_long: str, info: BackboneInfo) -> None:
@@ -265,7 +272,8 @@ class ShortTexts:
     def _found(self) -> LongTexts:
         counts = np.concatenate(self._counts, axis=1)
         place = next(n for n, c in enumerate(self._counters) if (np.abs(counts[n]) > c.max_length).any())
-        return summarise(counts[place], self._counters[place].max_length)
+        found = summarise(counts[place], self._counters[place].max_length)
+        return replace(found, noun=_noun(self.modality))
 
     def _refuse(self) -> None:
         if not self._long:
