@@ -167,6 +167,8 @@ def _detect_in_folder(folder: Path, options: SourceOptions) -> Found:
             "or call a table of their file_name metadata.csv"
         )
     if tables:
+        if not options.for_tables():
+            _check_no_arrays(folder, tables, names)
         return _choose_tables(folder, tables, names, splits)
     if images:
         return Found("files")
@@ -200,6 +202,16 @@ def _detect_arrays(folder: Path, names: Sequence[str]) -> Found | None:
         others = tuple(printable(name) for name in names if name not in archives)
         return Found("npz", arrays=(folder / archives[0],), ignored=others)
     return None
+
+
+def _check_no_arrays(folder: Path, tables: Sequence[str], names: Sequence[str]) -> None:
+    """Refuse tables beside arrays of images: either may be meant."""
+    if arrays := [name for name in names if is_idx(name) or is_npz(name)]:
+        raise ConfigError(
+            f"{folder} holds both arrays of images ({', '.join(arrays[:SHOWN_ENDINGS])}) and tables "
+            f"({', '.join(tables[:SHOWN_ENDINGS])}); say which: the path of one ({folder / arrays[0]}, "
+            f"{folder / tables[0]}), or a folder that holds one kind alone"
+        )
 
 
 def _ignored_said(names: Sequence[str]) -> list[str]:

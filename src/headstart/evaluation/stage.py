@@ -20,7 +20,7 @@ from headstart.keys import contains
 from headstart.metrics.resampling import RESAMPLES
 from headstart.metrics.tables import errors_by
 from headstart.options import did_you_mean
-from headstart.prediction.stage import Inputs, are_images, read_inputs
+from headstart.prediction.stage import Inputs, has_no_columns, read_inputs
 from headstart.registry.evaluations import FORMAT, SPLIT, RunEvaluation, place_in
 from headstart.samples import LabelledSamples
 from headstart.tasks import USUAL, open_task
@@ -128,7 +128,7 @@ def _reading(run: Run, config: EvaluateConfig) -> EvaluateConfig:
     update: dict[str, Any] = {}
     if config.label_kind == "auto":
         update["label_kind"] = run.task
-    if not are_images(config.data):  # where there are no columns, naming one is a mistake
+    if not has_no_columns(config.data):  # where there are no columns, naming one is a mistake
         remembered = run.features["columns"]
         update |= {n: remembered[n] for n in LABEL_OPTIONS if n in remembered and getattr(config, n) is None}
     return config.model_copy(update=update)
@@ -161,7 +161,9 @@ def _labelled(
         "split": split,
         "n": len(samples),
         "n_unlabelled": len(found) - len(samples),
-        "n_skipped": len({failure.id for failure in inputs.failures}),
+        "n_found": len(inputs.held) + len(inputs.samples.failures),
+        "n_other_splits": int((~chosen).sum()),
+        "n_skipped": int((~inputs.held).sum()) + len(inputs.samples.failures),
         "n_seen": seen,
         "unknown_to_run": names[len(run.labels["names"]) :],
     }

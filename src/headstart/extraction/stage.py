@@ -24,6 +24,7 @@ from headstart.errors import SkippedError
 from headstart.extraction.backbone import OpenedBackbone, check_modality
 from headstart.extraction.changes import check_changes, check_kinds
 from headstart.extraction.commit import commit
+from headstart.extraction.counts import SampleCounts, count_samples
 from headstart.extraction.fill import fill, fill_stream
 from headstart.extraction.plan import (
     permanent_failures,
@@ -64,6 +65,8 @@ class ExtractionResult:
     seconds: float  # wall time of the stage
     timings: Timings | None = None  # None if nothing was computed
     n_unlabelled: Mapping[str, int] = field(default_factory=dict)  # by label column
+    counts: Mapping[str, SampleCounts] = field(default_factory=dict)  # what became of all, by backbone
+    ignored: Mapping[str, int] = field(default_factory=dict)  # what the data holds beside samples, by reason
 
     def then(self, later: ExtractionResult) -> ExtractionResult:
         """This and what another backbone made of the same samples afterwards."""
@@ -72,6 +75,7 @@ class ExtractionResult:
             later,
             n_computed=self.n_computed + later.n_computed,
             failures=[*self.failures, *later.failures],
+            counts={**self.counts, **later.counts},
             timings=reduce(Timings.joined, timings) if timings else None,
         )
 
@@ -79,6 +83,11 @@ class ExtractionResult:
     def n_skipped(self) -> int:
         """Samples that lack at least one of the features asked for."""
         return len({(failure.id, failure.origin) for failure in self.failures})
+
+    @property
+    def n_found(self) -> int:
+        """Samples that the data holds, those among them that could not be read."""
+        return max((counts.found for counts in self.counts.values()), default=self.n_samples)
 
 
 def extract(config: ExtractConfig, progress: Progress) -> ExtractionResult:
@@ -110,7 +119,7 @@ def extract(config: ExtractConfig, progress: Progress) -> ExtractionResult:
         name = name or name_of_content(filled.plan.samples, source.modality, *config.backbones)
         features, failures = commit(name, part, source, opened, filled, progress)
         opened.release()
-        results.append(_result(features, filled, failures, perf_counter() - start))
+        results.append(_result(part, source, features, filled, failures, perf_counter() - start))
     return reduce(ExtractionResult.then, results)
 
 
@@ -123,11 +132,24 @@ def _named(config: ExtractConfig) -> tuple[ExtractConfig, str | None]:
 
 
 def _result(
-    features: FeatureSet, filled: FillResult, failures: list[Failure], seconds: float
+    config: ExtractConfig,
+    source: Source,
+    features: FeatureSet,
+    filled: FillResult,
+    failures: list[Failure],
+    seconds: float,
 ) -> ExtractionResult:
-    samples, unlabelled = filled.plan.samples, _unlabelled(features, filled.plan.samples)
+    samples = filled.plan.samples
     return ExtractionResult(
-        features, len(samples), filled.n_computed, failures, seconds, filled.timings, unlabelled
+        features,
+        len(samples),
+        filled.n_computed,
+        failures,
+        seconds,
+        filled.timings,
+        n_unlabelled=_unlabelled(features, samples),
+        counts={config.backbone: count_samples(samples, filled.n_computed, failures)},
+        ignored=source.ignored,
     )
 
 

@@ -173,18 +173,19 @@ def _open(config: PredictConfig | EvaluateConfig, features: Mapping[str, Json], 
         for name, value in features["columns"].items()
         if name in ("text_column", "text_pair_column", "image_column") and getattr(config, name) is None
     }
-    if not are_images(config.data):  # where there are no columns, naming one is a mistake
+    if not has_no_columns(config.data):  # where there are no columns, naming one is a mistake
         config = config.model_copy(update=remembered)
     labels = labels or config.label_column is not None
     return open_source(config.data, config.source_options(labels), features["modality"], config.given())
 
 
-def are_images(data: Any) -> bool:
-    """Whether data is an image or a folder of images, by itself."""
+def has_no_columns(data: Any) -> bool:
+    """Whether data is an image, or a folder or arrays of samples, by itself."""
     if not isinstance(data, str | os.PathLike):
         return False
     try:
-        return detect(Path(os.path.expanduser(data)), SourceOptions()).kind in ("image", "images")
+        found = detect(Path(os.path.expanduser(data)), SourceOptions())
+        return found.kind in ("files", "image", "idx", "npz")
     except HeadstartError:
         return False  # opening it says what is wrong
 
