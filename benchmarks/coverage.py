@@ -4,7 +4,9 @@
     python benchmarks/coverage.py --trials 100 the same, coarser
 
 Expect at least 0.93 for proportions and 0.90 for all others; behind it stands the share of trials whose samples have an
-interval. Samples are drawn from a model whose own figures are measured on 200,000 of them.
+interval. Samples are drawn from a model whose own figures are measured on 200,000 of them. Of models in groups all
+samples of a group have one label, and their noise is alike: how often they are right has an intraclass correlation of
+about a half, and intervals that take no notice of groups hold the truth of accuracy in three of four cases.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.groups import Groups
 from headstart.metrics.multi import evaluate_multi
 from headstart.metrics.regression import evaluate_regression
 from headstart.metrics.single import evaluate_single
@@ -33,40 +36,75 @@ Report = dict[str, Any]
 Draw = Callable[[int, np.random.Generator], Callable[[int], Report]]
 
 
-def draw_single(n_classes: int, apart: float, shares: NDArray[Any] | None = None) -> Draw:
-    """Samples of a model of so many classes, whose scores are the likelier right the further apart they are."""
+ALIKE = 0.8
+"""The share of the noise that samples of a group have in common."""
+
+
+def in_groups(n: int, of_group: int) -> Groups | None:
+    """Which of n samples belong together."""
+    return None if of_group == 1 else Groups(np.arange(n) // of_group)
+
+
+def noise(rng: np.random.Generator, shape: tuple[int, ...], groups: Groups | None) -> NDArray[np.float64]:
+    """Of samples, alike within groups."""
+    own = rng.normal(size=shape)
+    if groups is None:
+        return own
+    common: NDArray[np.float64] = rng.normal(size=(len(groups), *shape[1:]))[groups.codes]
+    return ALIKE**0.5 * common + (1 - ALIKE) ** 0.5 * own
+
+
+def first_of(values: NDArray[Any], groups: Groups | None) -> NDArray[Any]:
+    """The value of the first sample of each group, for all of it."""
+    return values if groups is None else values[np.unique(groups.codes, return_index=True)[1]][groups.codes]
+
+
+def draw_single(
+    n_classes: int, apart: float, shares: NDArray[Any] | None = None, of_group: int = 1, told: bool = True
+) -> Draw:
+    """Samples of a model of so many classes, whose scores are the likelier right the further apart they are.
+
+    Not ``told``, intervals take no notice of groups.
+    """
 
     def draw(n: int, rng: np.random.Generator) -> Callable[[int], Report]:
-        y = rng.choice(n_classes, n, p=shares)
-        logits = apart * (rng.normal(size=(n, n_classes)) + apart * np.eye(n_classes)[y])
+        groups = in_groups(n, of_group)
+        y = first_of(rng.choice(n_classes, n, p=shares), groups)
+        logits = apart * (noise(rng, (n, n_classes), groups) + apart * np.eye(n_classes)[y])
         probabilities = np.exp(logits - logits.max(axis=1, keepdims=True))
         probabilities /= probabilities.sum(axis=1, keepdims=True)
         names = [f"c{code}" for code in range(n_classes)]
         true = np.array(names)[y]
-        return lambda resamples: evaluate_single(true, probabilities, names, names, resamples=resamples)
+        return lambda resamples: evaluate_single(
+            true, probabilities, names, names, resamples=resamples, groups=groups if told else None
+        )
 
     return draw
 
 
-def draw_multi(n_labels: int, apart: float) -> Draw:
+def draw_multi(n_labels: int, apart: float, of_group: int = 1) -> Draw:
     """The same of labels that are there in one of three samples."""
 
     def draw(n: int, rng: np.random.Generator) -> Callable[[int], Report]:
-        truth = rng.random((n, n_labels)) < 1 / 3
-        logits = apart * (rng.normal(size=truth.shape) + apart * (truth - 0.5))
+        groups = in_groups(n, of_group)
+        truth = first_of(rng.random((n, n_labels)) < 1 / 3, groups)
+        logits = apart * (noise(rng, truth.shape, groups) + apart * (truth - 0.5))
         names = [f"l{place}" for place in range(n_labels)]
-        return lambda resamples: evaluate_multi(truth, 1 / (1 + np.exp(-logits)), names, resamples=resamples)
+        return lambda resamples: evaluate_multi(
+            truth, 1 / (1 + np.exp(-logits)), names, resamples=resamples, groups=groups
+        )
 
     return draw
 
 
-def draw_numbers(r2: float) -> Draw:
+def draw_numbers(r2: float, of_group: int = 1) -> Draw:
     """Numbers, and predictions that explain so much of them."""
 
     def draw(n: int, rng: np.random.Generator) -> Callable[[int], Report]:
-        true = rng.normal(size=n)
-        said = true + rng.normal(size=n) * (1 - r2) ** 0.5
-        return lambda resamples: evaluate_regression(true, said, resamples=resamples)
+        groups = in_groups(n, of_group)
+        true = noise(rng, (n,), groups)
+        said = true + noise(rng, (n,), groups) * (1 - r2) ** 0.5
+        return lambda resamples: evaluate_regression(true, said, resamples=resamples, groups=groups)
 
     return draw
 
@@ -77,7 +115,14 @@ MODELS: dict[str, Draw] = {
     "rare class, 0.9": draw_single(2, 1.5, np.array([0.85, 0.15])),
     **{f"labels, {said}": draw_multi(3, apart) for said, apart in (("0.5", 1.8), ("0.9", 3.6), ("1.0", 9.0))},
     **{f"numbers, {r2}": draw_numbers(r2) for r2 in (0.5, 0.9, 0.999)},
+    **{f"2 classes in groups, {said}": draw_single(2, apart, of_group=5)
+       for said, apart in (("0.5", 0.1), ("0.9", 1.8), ("1.0", 5.0))},
+    "3 classes in groups, 0.9": draw_single(3, 2.15, of_group=5),
+    "labels in groups, 0.9": draw_multi(3, 3.6, of_group=5),
+    "numbers in groups, 0.9": draw_numbers(0.9, of_group=5),
 }  # fmt: skip
+UNTOLD = draw_single(2, 1.8, of_group=5, told=False)
+"""Groups of which intervals know nothing: what they do not hold."""
 
 
 def coverage(

@@ -61,6 +61,18 @@ def with_interval(metrics: Mapping[str, Any], name: str) -> str:
     return f"{metrics[name]:.4f}" + (f" [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else dash)
 
 
+def over_groups(metrics: Mapping[str, Any]) -> str:
+    """What the intervals of a report are over, where samples come in groups; else nothing.
+
+    Examples
+    --------
+    >>> over_groups({"n": 500, "n_groups": 120})
+    'intervals over 120 groups'
+    """
+    n_groups = metrics.get("n_groups")
+    return "" if n_groups is None else f"intervals over {n_groups:,} group{'s' if n_groups != 1 else ''}"
+
+
 def with_deviation(mean: float | None, deviation: float | None) -> str:
     """A mean over seeds or folds, with its deviation where there are several."""
     if mean is None:

@@ -8,11 +8,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, get_origin
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+)
 
 from headstart.backbones.options import BackboneOptions
 from headstart.data import SourceOptions
@@ -28,6 +37,11 @@ from headstart.trust import is_own
 from headstart.types import Modality, PlotFormat
 from headstart.yaml_file import read_yaml
 
+IN_WINDOWS = (
+    "fine-tuning reads a text in one pass, and --on-long windows in several; leave it out, and texts are cut "
+    "(--max-length N where the model takes more), or fit a head on windows: extract --on-long windows, then fit-head"
+)
+"""Why a backbone cannot be trained on features that are means over windows."""
 SplitSeed = Annotated[int, Range(ge=-(2**63), lt=2**63)]
 
 
@@ -172,8 +186,25 @@ class HeldConfig(Config):
 
     def given(self) -> Given:
         """The same as the sources take it."""
-        names = ("labels", "splits", "ids", "groups", "layout")
+        names = [each.name for each in fields(Given)]
         return Given(**{name: getattr(self, name) for name in names if name in type(self).model_fields})
+
+
+class GivenConfig(HeldConfig):
+    """What is said beside such samples, which no file can keep."""
+
+    labels: Any = Field(None, exclude=True)
+    splits: Any = Field(None, exclude=True)
+    ids: Any = Field(None, exclude=True)
+    groups: Any = Field(None, exclude=True)
+
+
+def _place(data: Any) -> str | None:
+    """Where data lies; None of what a program holds."""
+    return os.fspath(data) if isinstance(data, str | os.PathLike) else None
+
+
+Data = Annotated[Any, PlainSerializer(_place)]
 
 
 class ComputeConfig(Config):
@@ -188,14 +219,10 @@ class ComputeConfig(Config):
     offline: bool
 
 
-class ExtractConfig(ColumnConfig, ComputeConfig, HeldConfig):
+class ExtractConfig(ColumnConfig, ComputeConfig, GivenConfig):
     """What `extract` is asked for."""
 
-    data: Any
-    labels: Any = None
-    splits: Any = None
-    ids: Any = None
-    groups: Any = None
+    data: Data
     backbone: str
     more_backbones: list[str] = Field(default_factory=list)
     set: str | None
@@ -204,6 +231,7 @@ class ExtractConfig(ColumnConfig, ComputeConfig, HeldConfig):
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"]
     dtype: Literal["float16", "float32"] | None
     max_length: Positive | None
+    on_long: Literal["truncate", "windows", "skip", "refuse"]
     image_size: Positive | None
     crop_pct: Annotated[float, Range(gt=0, le=1)] | None
     weights: Path | None
@@ -234,7 +262,10 @@ class ExtractConfig(ColumnConfig, ComputeConfig, HeldConfig):
     def backbone_options(self, modality: Modality | None) -> BackboneOptions:
         """The same as the backbones take it, for samples of a modality."""
         names = ("weights", "max_length", "image_size", "crop_pct", "prompt", "offline")
-        return BackboneOptions(**{name: getattr(self, name) for name in names}, modality=modality)
+        options: dict[str, Any] = {name: getattr(self, name) for name in names}
+        return BackboneOptions(
+            **options, on_long="windows" if self.on_long == "windows" else None, modality=modality
+        )
 
 
 class FitConfig(Config):
@@ -274,11 +305,17 @@ class FitConfig(Config):
         return [(tap, backbone) for backbone in backbones or [None] for tap in taps or [None]]
 
 
-class TuneConfig(ColumnConfig, ComputeConfig):
+def _check_trainable(on_long: str) -> str:
+    if on_long == "windows":
+        raise ConfigError(IN_WINDOWS)
+    return on_long
+
+
+class TuneConfig(ColumnConfig, ComputeConfig, GivenConfig):
     """What `fine_tune` is asked for; what is None is chosen by the strategy."""
 
     function = "fine_tune"
-    data: Any
+    data: Data
     backbone: str | None
     strategy: str
     unfreeze: list[str]
@@ -316,6 +353,7 @@ class TuneConfig(ColumnConfig, ComputeConfig):
     plots: PlotFormat
     seed: Seed
     max_length: Positive | None
+    on_long: Annotated[Literal["truncate", "windows", "skip", "refuse"], AfterValidator(_check_trainable)]
     image_size: Positive | None
     crop_pct: Annotated[float, Range(gt=0, le=1)] | None
     weights: Path | None
@@ -332,7 +370,7 @@ class DoctorConfig(ComputeConfig):
     seed: Seed
     tap: str | None
     backbone: str | None
-    data: Any
+    data: Data
 
     def reading(self, columns: Mapping[str, Any]) -> ColumnConfig:
         """How the set says that its data was read; labels are of no interest, nor how other data streamed."""
@@ -344,15 +382,15 @@ class PredictConfig(ColumnConfig, ComputeConfig, HeldConfig):
     """What `predict` is asked for."""
 
     function = "predict"
-    data: Any
+    data: Data
     with_inputs: bool
 
 
-class EvaluateConfig(ColumnConfig, ComputeConfig, HeldConfig):
+class EvaluateConfig(ColumnConfig, ComputeConfig, GivenConfig):
     """What `evaluate` is asked for."""
 
     function = "evaluate"
-    data: Any
+    data: Data
     name: str | None
     split: str | None
     plots: PlotFormat

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from headstart.arrow import codes_by_name, mask_of
+from headstart.arrow import mask_of
 from headstart.errors import ConfigError
 from headstart.tasks import open_task
 
@@ -19,13 +18,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headstart.types import FeatureRef, LabelKind
-
-
-def group_codes(column: pa.ChunkedArray) -> NDArray[np.int64]:
-    """Which rows of a ``meta:group`` have one group, as numbers; -1 where a row has none."""
-    names = pc.unique(column).drop_null()
-    codes: NDArray[np.int64] = codes_by_name(column, [name for name in names.to_pylist() if name])
-    return codes
 
 
 @dataclass(frozen=True)

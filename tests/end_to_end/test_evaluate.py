@@ -79,6 +79,7 @@ def test_what_the_run_has_seen_and_what_it_cannot_know_is_said(headstart: Runner
     odd = headstart("evaluate", run, "odd.csv", "--json")
     assert "'class 7'" in odd.err
     assert odd.json["data"]["unknown_to_run"] == ["class 7"]
+    assert odd.json["data"]["n_unknown_to_run"] == 1
     assert odd.json["metrics"]["n"] == 13
     write_texts(Path("other.csv"), [(text, label.replace("class", "clas")) for text, label in unseen(12)])
     other = headstart("evaluate", run, "other.csv")
@@ -148,8 +149,12 @@ def test_numbers_and_several_labels(headstart: Runner, tmp_path: Path) -> None:
         assert set(done.json["metrics"]) - {"no_interval"} == set(own) - {"no_interval"}
         assert done.json["metrics"]["n"] == 20
     write_texts(Path("strange.csv"), [("abc", "a|c"), ("xyw", "b")])
-    done = headstart("evaluate", "run-several", "strange.csv")
-    assert (done.code, "'c'" in done.err) == (4, True)
+    done = headstart("evaluate", "run-several", "strange.csv", "--json")
+    assert (done.code, "1 of 2 samples" in done.err, "'c'" in done.err) == (0, True, True)
+    assert (done.json["data"]["unknown_to_run"], done.json["data"]["n_unknown_to_run"]) == (["c"], 1)
+    assert done.json["metrics"]["per_class"]["c"]["recall"] == 0
+    table = pq.read_table(Path("run-several/evaluations/strange/predictions.parquet"))
+    assert table.column("p:c").to_pylist() == [0, 0]
     done = headstart("evaluate", "run-several", "numbers.csv")
     assert done.code == 4
 

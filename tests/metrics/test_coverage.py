@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.coverage import MODELS, SIZES, coverage, is_enough
+from benchmarks.coverage import MODELS, SIZES, UNTOLD, coverage, is_enough
+from headstart.groups import Groups
+from headstart.metrics.clusters import share_of
 from headstart.metrics.intervals import Evidence, exact_interval, paired_interval, wilson
 from headstart.metrics.multi import evaluate_multi
 from headstart.metrics.paired import Paired
@@ -13,6 +15,8 @@ from headstart.metrics.regression import judge_numbers
 from headstart.metrics.single import evaluate_single
 
 MANY, FEW = 600, 60
+FEW_TRIALS = 300
+"""Of one share, which costs next to nothing."""
 
 
 def too_low(model: str, n: int, trials: int) -> dict[str, float]:
@@ -27,7 +31,39 @@ def test_intervals_hold_the_truth(model: str, n: int) -> None:
     assert too_low(model, n, MANY) == {}
 
 
-@pytest.mark.parametrize(("model", "n"), [("2 classes, 1.0", 50), ("numbers, 0.5", 10)])
+@pytest.mark.slow
+def test_accuracy_of_samples_in_groups_is_held_and_would_not_be_without_them() -> None:
+    told, untold = (
+        coverage(model, 500, MANY, seed=8, resamples=100)["accuracy"]
+        for model in (MODELS["2 classes in groups, 0.9"], UNTOLD)
+    )
+    assert told[0] >= 0.93
+    assert told[1] == 1
+    assert untold[0] < 0.85
+
+
+@pytest.mark.parametrize("p", [0.5, 0.9])
+@pytest.mark.parametrize(("n_groups", "of_group"), [(10, 5), (100, 5), (30, 10)])
+def test_shares_of_groups_are_held_where_samples_alone_would_not_hold_them(
+    p: float, n_groups: int, of_group: int
+) -> None:
+    """Beta-binomial, with an intraclass correlation of a half."""
+    rng = np.random.default_rng(0)
+    groups = Groups(np.repeat(np.arange(n_groups), of_group))
+    held = {"told": 0, "untold": 0}
+    for _ in range(FEW_TRIALS):
+        hits = rng.random(len(groups.codes)) < rng.beta(p, 1 - p, n_groups)[groups.codes]
+        for name, known in (("told", groups), ("untold", None)):
+            found = exact_interval(*share_of(hits, known))
+            assert found is not None
+            held[name] += found[0] <= p <= found[1]
+    assert held["told"] / FEW_TRIALS >= 0.93
+    assert held["untold"] / FEW_TRIALS < 0.85
+
+
+@pytest.mark.parametrize(
+    ("model", "n"), [("2 classes, 1.0", 50), ("numbers, 0.5", 10), ("2 classes in groups, 0.5", 50)]
+)
 def test_some_of_them_do(model: str, n: int) -> None:
     assert too_low(model, n, FEW) == {}
 

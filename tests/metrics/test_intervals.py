@@ -11,10 +11,11 @@ from sklearn import metrics as oracle
 
 import headstart.metrics.resampling as resampling
 from headstart.metrics import ranking as ranking_module
-from headstart.metrics.intervals import Evidence
 from headstart.metrics.ranking import resampled_ranking
-from headstart.metrics.resampling import interval_of, percentile_intervals
-from headstart.metrics.single import evaluate_single
+from headstart.metrics.resampling import percentile_intervals
+from headstart.metrics.single import Scored, evaluate_single
+
+from ..variants import variants
 
 
 def trial(n, n_classes, seed=0, dtype=np.float64):
@@ -29,24 +30,17 @@ def trial(n, n_classes, seed=0, dtype=np.float64):
 def scipys(figure, n, resamples, seed):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of resamples that lack a class
-        interval = bootstrap(
+        return bootstrap(
             (np.arange(n),), figure, vectorized=False, method="percentile", n_resamples=resamples, rng=seed
-        ).confidence_interval
-    return list(interval)
+        )
 
 
-@pytest.fixture
-def percentile(monkeypatch):
-    """Plain percentile intervals, which scipy has too: what is resampled is the same whatever is made of it."""
-    monkeypatch.setattr(Evidence, "interval", lambda self, name, value, drawn: interval_of(drawn))
-
-
-@pytest.mark.parametrize("n_classes", [2, 7])
-def test_every_resample_is_scipys(n_classes, percentile):
+@pytest.mark.parametrize("n_classes", variants([2, 7], {2}))
+def test_every_resample_is_scipys(n_classes):
     y, p = trial(80, n_classes)
     classes = [f"class {i}" for i in range(n_classes)]
     names, said = np.array(classes)[y], p.argmax(axis=1)
-    ours = evaluate_single(names, p, classes, classes, resamples=40, seed=3)["intervals"]
+    ours = Scored.of(names, p, classes, classes).resampled(40, seed=3)
 
     def average(kind, figure):
         return lambda rows: figure(y[rows], said[rows], average=kind, zero_division=0)
@@ -78,7 +72,9 @@ def test_every_resample_is_scipys(n_classes, percentile):
     assert set(ours) == set(figures)
     for name, figure in figures.items():
         tolerance = 1e-6 if n_classes > 2 and name in ("roc_auc", "average_precision") else 1e-9
-        assert ours[name] == pytest.approx(scipys(figure, 80, 40, 3), rel=tolerance), name
+        assert ours[name] == pytest.approx(scipys(figure, 80, 40, 3).bootstrap_distribution, rel=tolerance), (
+            name
+        )
 
 
 @pytest.mark.parametrize("digits", [1, 9])  # with ties, and without
@@ -93,9 +89,9 @@ def test_resampled_ranking_are_scipys_by_either_way(digits, monkeypatch):
     for name, figure in figures.items():
         wanted = scipys(lambda rows: figure(truth[rows], scores[rows], average="macro"), 60, 50, 1)  # noqa: B023
         micro = scipys(lambda rows: figure(truth[rows], scores[rows], average="micro"), 60, 50, 1)  # noqa: B023
-        assert interval_of(by_products[name]) == pytest.approx(wanted, rel=1e-6)
-        assert interval_of(by_sorting[name]) == pytest.approx(wanted, rel=1e-6)
-        assert interval_of(by_products[f"micro_{name}"]) == pytest.approx(micro, rel=1e-6)
+        assert by_products[name] == pytest.approx(wanted.bootstrap_distribution, rel=1e-6)
+        assert by_sorting[name] == pytest.approx(wanted.bootstrap_distribution, rel=1e-6)
+        assert by_products[f"micro_{name}"] == pytest.approx(micro.bootstrap_distribution, rel=1e-6)
 
 
 def test_resampled_ranking_that_would_take_minutes_are_left_out(monkeypatch):

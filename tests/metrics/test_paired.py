@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import binom, binomtest, bootstrap
+from scipy.stats import binom, binomtest, bootstrap, norm, t
+from sklearn.metrics import f1_score
 
 from headstart.metrics.paired import Paired, holm, mcnemar
 from headstart.metrics.regression import judge_numbers
@@ -22,31 +23,68 @@ def three_runs():
     return y, said, {name: judge_classes(y, each, even, even) for name, each in said.items()}
 
 
+def scipys(difference, resamples, seed):
+    """Its percentile interval, as much wider as ours is of N samples, and what it is made of."""
+    tail = norm.cdf(t.ppf(0.025, N - 1) * (N / (N - 1)) ** 0.5)
+    return bootstrap(
+        (np.arange(N),),
+        difference,
+        vectorized=False,
+        method="percentile",
+        n_resamples=resamples,
+        rng=seed,
+        confidence_level=1 - 2 * tail,
+    )
+
+
 def test_a_difference_is_that_of_two_heads_alone_however_many_runs_there_are():
     y, said, judged = three_runs()
-    paired = Paired(judged, N, 400, seed=5)
-    for run in judged:
-        for other in judged:
-            mine, others = said[run] == y, said[other] == y
+    paired = Paired(judged, N, 40, seed=5)
+    for run, other in (("good", "poor"), ("fair", "good")):
+        mine, others = said[run] == y, said[other] == y
 
-            def difference(rows, mine=mine, others=others):
-                return mine[rows].mean() - others[rows].mean()
+        def accuracy(rows, mine=mine, others=others):
+            return mine[rows].mean() - others[rows].mean()
 
-            expected = bootstrap(
-                (np.arange(N),), difference, vectorized=False, method="percentile", n_resamples=400, rng=5
-            ).confidence_interval  # Newcombe's is the same where no proportion is at an edge
-            found = paired.versus(run, other)
-            assert found.differences["accuracy"].value == pytest.approx(difference(np.arange(N)))
-            if run != other:
-                assert found.differences["accuracy"].interval == pytest.approx(list(expected), abs=0.015)
-            b, c = (mine & ~others).sum(), (others & ~mine).sum()
-            assert (found.only_this, found.only_other) == (b, c)
-            assert found.p_value == pytest.approx(min(1, 2 * binom.cdf(min(b, c), b + c, 0.5)))
+        def macro_f1(rows, run=run, other=other):
+            first, second = (f1_score(y[rows], said[each][rows], average="macro") for each in (run, other))
+            return first - second
+
+        found = paired.versus(run, other)
+        for name, difference in (("accuracy", accuracy), ("macro_f1", macro_f1)):
+            expected = scipys(difference, 40, 5)
+            assert paired.resampled_difference(run, other, name) == pytest.approx(
+                expected.bootstrap_distribution, abs=1e-12
+            )
+            assert found.differences[name].value == pytest.approx(difference(np.arange(N)))
+            if name != "accuracy":  # which has Newcombe's; see the examples of his paper
+                assert found.differences[name].interval == pytest.approx(list(expected.confidence_interval))
+        b, c = (mine & ~others).sum(), (others & ~mine).sum()
+        assert found.differences["accuracy"].interval == pytest.approx(
+            newcombe((mine & others).sum(), b, c, (~mine & ~others).sum())
+        )
+        assert (found.only_this, found.only_other) == (b, c)
+        assert found.p_value == pytest.approx(min(1, 2 * binom.cdf(min(b, c), b + c, 0.5)))
     itself = paired.versus("good", "good")
     assert itself.differences["accuracy"].value == 0
     low, high = itself.differences["accuracy"].interval  # 300 samples alike are no proof that all are
     assert -0.03 < low < 0 < high < 0.03
     assert itself.differences["macro_f1"].interval is None
+
+
+def newcombe(e, f, g, h):
+    """His method 10, written down from the paper with its letters: a table of the pairs ++, +-, -+ and --."""
+    n = e + f + g + h
+    theta = (f - g) / n
+    l2, u2 = binomtest(int(e + f), int(n)).proportion_ci(method="wilson")
+    l3, u3 = binomtest(int(e + g), int(n)).proportion_ci(method="wilson")
+    dl2, du2, dl3, du3 = (e + f) / n - l2, u2 - (e + f) / n, (e + g) / n - l3, u3 - (e + g) / n
+    a, b = (e + f) * (g + h) * (e + g) * (f + h), e * h - f * g
+    c = b - n / 2 if b > n / 2 else 0 if b >= 0 else b
+    phi = c / np.sqrt(float(a)) if a else 0
+    delta = np.sqrt(dl2**2 - 2 * phi * dl2 * du3 + du3**2)
+    epsilon = np.sqrt(du2**2 - 2 * phi * du2 * dl3 + dl3**2)
+    return [theta - delta, theta + epsilon]
 
 
 def test_any_figure_has_a_paired_interval():
@@ -58,11 +96,9 @@ def test_any_figure_has_a_paired_interval():
     def difference(rows):
         return np.abs(second - truth)[rows].mean() - np.abs(first - truth)[rows].mean()
 
-    expected = bootstrap(
-        (np.arange(N),), difference, vectorized=False, method="percentile", n_resamples=300, rng=7
-    ).confidence_interval
     found = Paired(judged, N, 300, seed=7).versus("second", "first")
-    assert found.differences["mae"].interval == pytest.approx(list(expected), abs=0.005)
+    expected = list(scipys(difference, 300, 7).confidence_interval)
+    assert found.differences["mae"].interval == pytest.approx(expected)
     assert found.differences["mae"].value == pytest.approx(difference(np.arange(N)))
     assert found.p_value is None
 

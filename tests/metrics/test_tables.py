@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from headstart.metrics.tables import errors_by, most_confident_mistakes, wilson
+from headstart.metrics.intervals import wilson
+from headstart.metrics.tables import errors_by, most_confident_mistakes
 
 
 def test_the_mistakes_come_with_the_surest_first():
@@ -38,7 +39,7 @@ def test_accuracy_by_value_has_the_most_frequent_first():
     )
     assert [(row["value"], row["n"]) for row in tables["camera"]] == [("b", 3), ("(missing)", 1), ("a", 1)]
     assert tables["camera"][0]["accuracy"] == pytest.approx(2 / 3)
-    assert tables["camera"][0]["interval"] == wilson(2, 3)
+    assert tables["camera"][0]["interval"] == list(wilson(2, 3))
 
 
 def test_numbers_are_put_in_bins_of_equal_size_and_keep_their_order():
@@ -67,7 +68,12 @@ def test_more_than_50_values_end_in_the_others_and_ids_are_left_out():
     tables = errors_by({"city": values, "id": np.array([f"id {i}" for i in range(600)])}, np.ones(600))
     assert list(tables) == ["city"]
     assert len(tables["city"]) == 51
-    assert tables["city"][-1] == {"value": "(others)", "n": 100, "accuracy": 1, "interval": wilson(100, 100)}
+    assert tables["city"][-1] == {
+        "value": "(others)",
+        "n": 100,
+        "accuracy": 1,
+        "interval": list(wilson(100, 100)),
+    }
 
 
 def test_wilsons_interval_is_scipys():

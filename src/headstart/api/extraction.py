@@ -35,6 +35,7 @@ def extract(
     precision: shared.Precision = "auto",
     dtype: shared.Dtype = None,
     max_length: shared.MaxLength = None,
+    on_long: shared.OnLong = "truncate",
     image_size: shared.ImageSize = None,
     crop_pct: shared.CropPct = None,
     weights: shared.Weights = None,

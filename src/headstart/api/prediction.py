@@ -1,7 +1,7 @@
 """What a run makes of raw inputs, and the model that it leaves for others."""
 
 import os
-from typing import TYPE_CHECKING, Annotated, Union
+from typing import TYPE_CHECKING, Annotated, Any, Union
 
 from headstart.api import shared
 from headstart.options import Option, Seed, StrPath, public
@@ -84,8 +84,21 @@ def predict(
 @public
 def evaluate(
     run: shared.RunArgument,
-    data: shared.Data,
+    data: Annotated[
+        Any,
+        Option(
+            "Labelled data as extract takes it, or the name of a set.",
+            metavar="DATA|SET",
+            is_argument=True,
+            reads=shared.check_data,
+        ),
+    ],
     *,
+    labels: Any = None,
+    splits: Any = None,
+    ids: Any = None,
+    groups: Any = None,
+    layout: str | None = None,
     name: Annotated[
         str | None, Option("What it is called in the run's folder. Default: after the data.", metavar="NAME")
     ] = None,
@@ -137,7 +150,12 @@ def evaluate(
     Parameters
     ----------
     run : Run or path
-    data : path, or a table in memory
+    data : path, FeatureSet, the name of a set, or what a program holds, as `extract` takes it
+        Of a set the samples of its test split, unless ``split`` says otherwise.
+    labels, splits, ids, groups : sequence, optional
+        One value a sample, beside samples in memory; several label columns as a mapping.
+    layout : str, optional
+        The order of the axes of arrays, where it is not clear.
     out : path, optional
         The folder to write; None: ``evaluations/<name>`` of a run that is saved; of one in memory nothing is written.
     quiet : bool

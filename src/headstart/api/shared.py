@@ -176,6 +176,14 @@ Prompt = Annotated[
 Precision = Annotated[str, Option("auto, fp32, bf16, fp16, or int8 (CPU).", FEATURES)]
 Dtype = Annotated[str | None, Option("Stored as float16 or float32. Default: as computed.", FEATURES)]
 MaxLength = Annotated[Positive | None, Option("Tokens a text is cut to.", FEATURES)]
+OnLong = Annotated[
+    str,
+    Option(
+        "Of texts that are longer: truncate (cut), windows (the mean over overlapping parts), skip (leave them out, by "
+        "name), or refuse.",
+        FEATURES,
+    ),
+]
 ImageSize = Annotated[Positive | None, Option("Side of the image, pixels.", FEATURES)]
 CropPct = Annotated[
     Annotated[float, Range(gt=0, le=1)] | None, Option("Share the centre crop keeps.", FEATURES)

@@ -26,6 +26,11 @@ def fine_tune(
     ],
     backbone: Annotated[str | None, Option("Of a set with one it need not be said.", metavar="SPEC")] = None,
     *,
+    labels: Any = None,
+    splits: Any = None,
+    ids: Any = None,
+    groups: Any = None,
+    layout: str | None = None,
     set: Annotated[str | None, Option("Of the set that DATA makes.", metavar="NAME")] = None,
     label: shared.Label = None,
     split_seed: shared.SplitSeed = 0,
@@ -119,6 +124,7 @@ def fine_tune(
         Option("Your own, told after each epoch.", shared.WATCH, "py:…", repeats=True),
     ] = None,
     max_length: shared.MaxLength = None,
+    on_long: shared.OnLong = "truncate",
     image_size: shared.ImageSize = None,
     crop_pct: shared.CropPct = None,
     prompt: shared.Prompt = None,
@@ -147,7 +153,11 @@ def fine_tune(
     Parameters
     ----------
     data : FeatureSet, or str, or whatever `extract` takes
-        A set, its name, or data.
+        A set, its name, or data. Of a set whose data was in memory, give that data again.
+    labels, splits, ids, groups : sequence, optional
+        One value a sample, beside samples in memory; several label columns as a mapping.
+    layout : str, optional
+        The order of the axes of arrays, where it is not clear.
     backbone : str, optional
         As `extract` takes it. Of a set with one backbone it need not be said.
     out : path, optional
@@ -161,6 +171,7 @@ def fine_tune(
         The state of the set that is meant; None if it is the one in force.
     """
     given = locals()
+    import os
     import shutil
     import tempfile
     import weakref
@@ -168,12 +179,15 @@ def fine_tune(
 
     from headstart.cache.sets import FeatureSet
     from headstart.config import TuneConfig
+    from headstart.data.objects import hold
     from headstart.progress import open_progress
     from headstart.registry.run import BACKBONE_DIR, Run, place_backbone
     from headstart.tuning.stage import fine_tune
     from headstart.tuning.state import prepare_state
 
     where: dict[str, Any] = {}
+    if not isinstance(data, str | os.PathLike | FeatureSet):
+        where = {"data": hold(data, layout)}  # which is read more than once
     if isinstance(data, FeatureSet):
         where = {"data": data.name, "set": data.name, "digest": data.digest, "cache": str(data.cache)}
     config = TuneConfig.of(given, **where)

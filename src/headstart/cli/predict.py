@@ -147,7 +147,7 @@ def _worded(modality: str) -> str:
 
 @made_from(api.evaluate)
 def evaluate(said: Said, as_json: AsJson = False, quiet: Quiet = False) -> None:
-    done = api.evaluate(**{**said.values, "data": Path(said["data"])}, quiet=quiet)
+    done = api.evaluate(**said.values, quiet=quiet)
     if as_json:
         write_json({"evaluation": str(done.path), **done.report})
         return

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.columns import with_interval
+from headstart.columns import over_groups, with_interval
 from headstart.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ def figures_line(title: str, task: str, metrics: Mapping[str, Any]) -> str:
 
     shown = open_task(task).headline
     figures = "  ".join(f"{label} {with_interval(metrics, name)}" for label, name in shown.items())
-    return f"{title:<10}  {figures}  ({metrics['n']:,} samples)"
+    counted = ", ".join(filter(None, [f"{metrics['n']:,} samples", over_groups(metrics)]))
+    return f"{title:<10}  {figures}  ({counted})"
 
 
 def check_writable(path: Path | None, *inputs: str | Path) -> None:

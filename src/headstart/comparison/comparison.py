@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.columns import with_interval
+from headstart.columns import over_groups, with_interval
 from headstart.comparison.costs import EXPERIMENTS, written_bytes, written_count, written_seconds
 from headstart.config import CompareConfig
 from headstart.files import write_durably, write_files, write_folder, write_json
@@ -142,6 +142,8 @@ class Comparison:
         In the order given.
     n : int
         Number of test samples.
+    n_groups : int, optional
+        Of samples in groups, which are resampled together.
     best : str
         The run with the best deciding figure, which is the first of its task's `figures`.
     cheapest : str, optional
@@ -163,6 +165,7 @@ class Comparison:
     advice: tuple[str, ...]
     notes: tuple[str, ...]
     provenance: Mapping[str, Json]
+    n_groups: int | None = None
 
     @property
     def figure(self) -> str:
@@ -186,6 +189,7 @@ class Comparison:
             "label": self.label,
             "split": "test",
             "n": self.n,
+            **({} if self.n_groups is None else {"n_groups": self.n_groups}),
             "figure": self.figure,
             "best": self.best,
             "cheapest": self.cheapest,
@@ -303,7 +307,10 @@ def _quality(comparison: Comparison) -> Table:
     figures, noun = comparison.figures, open_task(comparison.task).noun
     said = {run.name: f"{run.backbone} {run.tap}" for run in comparison.runs}
     is_one = len(set(said.values())) == 1
-    title = f"{comparison.n:,} test samples, {noun} {comparison.label!r}; in brackets 95 % intervals"
+    over = over_groups({"n_groups": comparison.n_groups})
+    title = (
+        f"{comparison.n:,} test samples, {noun} {comparison.label!r}; in brackets 95 % {over or 'intervals'}"
+    )
     header = ["run", *([] if is_one else ["features"]), *(figure.title for figure in figures)]
     rows = [
         [run.name, *([] if is_one else [said[run.name]]), *(_figure(run, figure.name) for figure in figures)]
@@ -438,10 +445,10 @@ def _page(comparison: Comparison, plots: list[str]) -> str:
         "\n".join(f"- Note: {note}." for note in comparison.notes),
         *tables,
         "±: half the 95 % interval of the difference, of accuracy by Newcombe's method, of others by paired bootstrap, "
-        "all runs on the same resamples; none where the samples cannot say. p: McNemar's "
-        "exact test, after Holm for all runs together. *: the interval leaves out 0, and p is below 0.05. Alone right: "
-        "samples that this run has right and the other wrong, and the reverse. Experiments: extraction once, training "
-        "each time.",
+        "all runs on the same resamples, of whole groups where samples have any; none where the samples cannot say. "
+        "p: McNemar's exact test, after Holm for all runs together. *: the interval leaves out 0, and p is below "
+        "0.05. Alone right: samples that this run has right and the other wrong, and the reverse. Experiments: "
+        "extraction once, training each time.",
         *(f"![{Path(name).stem}](plots/{name})" for name in plots),
         f"Made by headstart {provenance['headstart']}, {provenance['created']}, with {provenance['resamples']:,} "
         f"resamples, seed {provenance['seed']}.",

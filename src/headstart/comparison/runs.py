@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from headstart.arrow import column_of, numbers_of
+from headstart.arrow import column_of, numbers_of, with_columns
+from headstart.cache.layout import GROUP
 from headstart.columns import cell
 from headstart.errors import ConfigError, DataError, MismatchError, StorageError
 from headstart.registry.evaluations import is_evaluation, open_evaluation, read_evaluation
@@ -204,8 +205,18 @@ def match_rows(runs: Sequence[NamedRun]) -> list[pa.Table]:
     for place, other in enumerate(others, 1):
         _check_samples(first, other, keys[0], keys[place])
         _check_labels(first, other, labels[0], labels[place], orders[0], orders[place])
-    return [tables[0], *(_ordered_like(orders[0], order, table)
-                         for order, table in zip(orders[1:], tables[1:], strict=True))]  # fmt: skip
+    ordered = [_ordered_like(orders[0], order, table)
+               for order, table in zip(orders[1:], tables[1:], strict=True)]  # fmt: skip
+    return _grouped_alike([tables[0], *ordered])
+
+
+def _grouped_alike(tables: list[pa.Table]) -> list[pa.Table]:
+    """Which samples belong together, as one of the runs knows, for all: those of older versions do not say."""
+    known = next((table.column(GROUP) for table in tables if GROUP in table.column_names), None)
+    if known is None:
+        return tables
+    return [with_columns(table.drop_columns([GROUP] if GROUP in table.column_names else []), {GROUP: known})
+            for table in tables]  # fmt: skip
 
 
 def _labels(run: NamedRun) -> NDArray[Any]:

@@ -13,6 +13,7 @@ from headstart.comparison.advice import advise, break_evens, notes_on
 from headstart.comparison.comparison import ComparedRun, Comparison
 from headstart.comparison.costs import costs_of, shared_extraction
 from headstart.comparison.runs import match_rows, open_runs
+from headstart.groups import groups_in
 from headstart.metrics.paired import Paired
 from headstart.metrics.resampling import RESAMPLES
 from headstart.tasks import open_task
@@ -47,8 +48,8 @@ def compare_opened(
     tables = match_rows(opened)
     task = open_task(opened[0].task)
     judged = task.judge({run.name: table for run, table in zip(opened, tables, strict=True)})
-    n = tables[0].num_rows
-    paired = Paired(judged, n, RESAMPLES, seed)
+    n, groups = tables[0].num_rows, groups_in(tables[0])
+    paired = Paired(judged, n, RESAMPLES, seed, groups)
     costs = dict(zip(judged, costs_of([each.run for each in opened], cache), strict=True))
     best, cheapest = choose_best(paired, task.figures[0], costs), choose_cheapest(costs)
     against = [{} if name is None else paired.against(name) for name in (best, cheapest)]
@@ -59,6 +60,7 @@ def compare_opened(
         task=opened[0].task,
         label=str(opened[0].run.labels.get("column", "")),
         n=n,
+        n_groups=None if groups is None else len(groups),
         best=best,
         cheapest=cheapest,
         extract_seconds=shared_extraction(list(costs.values())),

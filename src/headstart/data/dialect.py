@@ -7,7 +7,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,12 +64,16 @@ def find_dialect(path: Path, sample: str, options: SourceOptions, quoted: bool) 
     n_blank, sample = _skip_blank(sample)
     if not sample:
         raise DataError(f"{path} is empty")
-    delimiter = _asked_delimiter(options.delimiter) or (
-        "\t" if bare_name(path.name).lower().endswith((".tsv", ".tab")) else _delimiter(sample, quoted)
-    )
+    usual = "\t" if bare_name(path.name).lower().endswith((".tsv", ".tab")) else _delimiter(sample, quoted)
+    delimiter = _asked_delimiter(options.delimiter) or usual
     rows = _rows(sample, delimiter, quoted)
-    has_header = options.header if options.header is not None else looks_like_header(rows)
     said = []
+    if "delimiter" in options.remembered and len(rows[0]) == 1 < len(_rows(sample, usual, quoted)[0]):
+        said.append(f"cells are divided by {SHOWN[usual]}, and not as those of the run's data")
+        delimiter, rows = usual, _rows(sample, usual, quoted)
+    options, misfit = _fitting_names(options, rows)
+    said += misfit
+    has_header = options.header if options.header is not None else looks_like_header(rows)
     if has_header:
         names = [name if name else f"column {number}" for number, name in enumerate(rows[0], 1)]
         width = len(names)
@@ -89,6 +93,25 @@ def find_dialect(path: Path, sample: str, options: SourceOptions, quoted: bool) 
         said.append("its header under the names of --columns")
     check_names(path, names)
     return Dialect(delimiter, quoted, tuple(names), has_header, n_blank, tuple(said))
+
+
+def _fitting_names(options: SourceOptions, rows: Sequence[Sequence[str]]) -> tuple[SourceOptions, list[str]]:
+    """The options without a header and names that are remembered of other files, and wrong here; and what to say."""
+    first = {plain(cell) for cell in rows[0]}
+    known = {*map(plain, options.columns or ())} if "columns" in options.remembered else set[str]()
+    if first & (known or KNOWN) and (known or (options.header is False and "header" in options.remembered)):
+        had = "without one" if options.header is False else "under other names"
+        options = options.forgetting(["header", "columns"])
+        return replace(options, header=True), [f"it has a header; the run's data was read {had}"]
+    said = []
+    if options.header and "header" in options.remembered and not looks_like_header(rows):
+        options = options.forgetting(["header"])
+        said.append("it has no header, and the run's data has one")
+    width = Counter(map(len, rows)).most_common(1)[0][0]
+    if known and len(options.columns or ()) != width:
+        said.append(f"it has {width} columns, and the run's data {len(options.columns or ())}")
+        options = options.forgetting(["columns"])
+    return options, said
 
 
 def looks_like_header(rows: Sequence[Sequence[str]]) -> bool:

@@ -65,14 +65,14 @@ class Given:
         """How columns are read, with these in their roles."""
         changes: dict[str, Any] = {}
         if self.labels is not None:
-            if options.label_columns:
+            if options.label_columns and "label_columns" not in options.remembered:
                 raise ConfigError("labels= and label_column= both say which labels are meant; leave one out")
             names = tuple(self.labels) if isinstance(self.labels, Mapping) else (LABEL,)
             changes["label_columns"] = names
         for name, role, column in (("splits", "split_column", SPLIT), ("ids", "id_column", ID),
                                    ("groups", "group_column", GROUPS)):  # fmt: skip
             if getattr(self, name) is not None:
-                if getattr(options, role):
+                if getattr(options, role) and role not in options.remembered:
                     raise ConfigError(f"{name}= and {role}= both say the {name}; leave one out")
                 changes[role] = column
         return replace(options, **changes)

@@ -11,7 +11,7 @@ from headstart.cache.layout import GROUP
 from headstart.contracts import Source
 from headstart.data.contents import EMPTY_FILE, Images, ScanMemo, key_paths, key_rows, payload_of
 from headstart.data.given import Given, GivenColumns
-from headstart.data.options import SourceOptions
+from headstart.data.options import ROLES, SourceOptions
 from headstart.data.pixels import encode_array, encode_picture, is_array, is_picture
 from headstart.data.source import BLOCK_ROWS, Problem, Rows, Yielded, printable, repeated
 from headstart.data.splits import LEFT_OUT
@@ -59,7 +59,8 @@ class MemorySource(Source):
         self._modality = _modality_of(first, modality)
         self._by_pixels = BY_PIXELS if is_picture(first) or is_array(first) else ""
         columns = given.columns(len(samples)) if given else {}
-        options = options or SourceOptions()
+        # What other data was read with named columns, and here are none.
+        options = (options or SourceOptions()).forgetting(ROLES)
         self._given = GivenColumns(columns, given.options(options)) if given and columns else None
         self._yielded: Yielded[Sequence[int] | NDArray[Any]] = Yielded()
 

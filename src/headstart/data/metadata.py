@@ -80,6 +80,7 @@ class MetadataSource(TableSource):
         class_from = "first" if options.class_from in ("auto", "name") else options.class_from
         self._layout = layout_of(root, SplitNames(options.split_map), class_from=class_from)
         self._n_others, self._others = 0, list[str]()
+        options = options.forgetting(options.misfits(table.names))
         options = _with_images(table, options, modality, files)
         self._paths = _paths(table, root, options.image_column) if options.image_column else None
         self._read(table, assign_roles(table, options, modality, self._layout.has_splits), options)

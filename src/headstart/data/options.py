@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 from headstart.errors import ConfigError
 
 QUOTINGS = ("auto", "double", "none")
 CLASS_FROM = ("auto", "first", "last", "path", "name")
+OF_DIALECT = ("header", "columns", "delimiter", "quoting")
+OF_FILES = ("encoding", *OF_DIALECT)
+"""What is said of the files of a table, whatever their columns are called."""
+ROLES = {
+    "text_column": "texts",
+    "text_pair_column": "second texts",
+    "image_column": "images",
+    "label_columns": "labels",
+    "id_column": "ids",
+    "split_column": "splits",
+    "group_column": "groups",
+}
+"""Options that name columns, and what these hold."""
 
 
 def check_quoting(quoting: str) -> str:
@@ -79,6 +93,10 @@ class SourceOptions:
     label_separator : str, optional
         What stands between the labels of a cell. None: a cell in brackets is a JSON list, and others
         are split at the first of ``|``, ``;`` and ``,`` that occurs.
+    remembered : frozenset of str
+        Those of the options that nobody asked for: other data was read with them, and they count where they fit.
+    remembered_of : str, optional
+        The ending of the files that it was read from; None: it is not known.
 
     Examples
     --------
@@ -105,6 +123,42 @@ class SourceOptions:
     label_kind: str = "auto"
     label_separator: str | None = None
     streaming: bool | None = None
+    remembered: frozenset[str] = frozenset()
+    remembered_of: str | None = None
+
+    def remembering(self, earlier: SourceOptions, of: str | None = None) -> SourceOptions:
+        """The same, with what other data was read with where nothing is asked for.
+
+        Examples
+        --------
+        >>> both = SourceOptions(text_column="body").remembering(SourceOptions(text_column="text", header=False))
+        >>> both.text_column, both.header, sorted(both.remembered)
+        ('body', False, ['header'])
+        """
+        usual = SourceOptions()
+        found = {
+            name: value
+            for name in (each.name for each in fields(SourceOptions))
+            if (value := getattr(earlier, name)) != getattr(usual, name)
+            and getattr(self, name) == getattr(usual, name)
+        }
+        return replace(self, **found, remembered=frozenset(found), remembered_of=of)
+
+    def forgetting(self, names: Collection[str]) -> SourceOptions:
+        """The same without those of some options that are remembered."""
+        usual = SourceOptions()
+        gone: dict[str, Any] = {name: getattr(usual, name) for name in names if name in self.remembered}
+        return replace(self, **gone, remembered=self.remembered - {*gone}) if gone else self
+
+    def misfits(self, columns: Collection[str]) -> dict[str, str]:
+        """Columns that are remembered and not there: by option their names."""
+        found = {}
+        for option in self.remembered & {*ROLES}:
+            given = getattr(self, option)
+            named = given if isinstance(given, tuple) else (given,)
+            if lacking := [name for name in named if name not in columns]:
+                found[option] = lacking[0]
+        return dict(sorted(found.items(), key=lambda item: [*ROLES].index(item[0])))
 
     def for_delimited(self) -> list[str]:
         """The options given that mean something for delimited text only, as they are typed."""
@@ -114,7 +168,7 @@ class SourceOptions:
             "--delimiter": self.delimiter,
             "--quoting": self.quoting if self.quoting != "auto" else None,
         }
-        return [option for option, value in given.items() if value is not None]
+        return self._asked(given)
 
     def for_tables(self) -> list[str]:
         """The options given that mean something for tables only, as they are typed."""
@@ -130,5 +184,14 @@ class SourceOptions:
             "--label-kind": self.label_kind if self.label_kind not in ("auto", "single") else None,
             "--label-separator": self.label_separator,
         }
-        tables = [option for option, value in given.items() if value is not None]
-        return [*tables, *self.for_delimited()]
+        return [*self._asked(given), *self.for_delimited()]
+
+    def _asked(self, given: Mapping[str, Any]) -> list[str]:
+        """Those of some options that are given, and not remembered."""
+        names = {option: option.removeprefix("--").replace("no-", "").replace("-", "_") for option in given}
+        names["--label-column"] = "label_columns"
+        return [
+            option
+            for option, value in given.items()
+            if value is not None and names[option] not in self.remembered
+        ]

@@ -5,15 +5,24 @@ What the file is called says its format, else its first bytes do; whether it is 
 
 from __future__ import annotations
 
+import codecs
 import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from headstart.data.streams import BLOCK_BYTES, bare_name, compression_of, folder_of_process, open_bytes
+from headstart.data.options import OF_DIALECT
+from headstart.data.streams import (
+    BLOCK_BYTES,
+    bare_name,
+    codec_name,
+    compression_of,
+    folder_of_process,
+    open_bytes,
+)
 from headstart.data.table_file import reading
 from headstart.errors import ConfigError, DataError
 
@@ -76,6 +85,18 @@ def stem_of(name: str) -> str:
     return os.path.splitext(bare_name(name))[0]
 
 
+def format_of(location: Any) -> str | None:
+    """The ending of the table that a place of data is, or of those that a pattern stands for; None if it is another.
+
+    Examples
+    --------
+    >>> format_of("data/train-*.csv.gz"), format_of("data/photos"), format_of(None)
+    ('.csv', None, None)
+    """
+    suffix = suffix_of(os.path.basename(location)) if isinstance(location, str) else ""
+    return suffix if suffix in TABLE_SUFFIXES else None
+
+
 def read_table_file(path: Path, options: SourceOptions) -> TableFile:
     """Read a table of any format.
 
@@ -91,11 +112,13 @@ def read_table_file(path: Path, options: SourceOptions) -> TableFile:
         if suffix not in TABLE_SUFFIXES:
             suffix = _sniffed(path)
         compression = compression_of(path)
+        options, said = _fitting(path, suffix, options)
     _check_options(path, suffix, options)
     if compression and suffix in _BINARY.values():
         table = _read_unpacked(path, suffix, options)
     else:
         table = _reader(suffix)(path, options)
+    table = replace(table, said=[*said, *table.said])
     if compression:
         table = replace(table, kind=f"{table.kind} ({compression})")
     if not len(table.numbers):
@@ -120,6 +143,25 @@ def _sniffed(path: Path) -> str:
         return ".json"
     first = start.lstrip().partition(b"\n")[0]
     return ".csv" if any(mark in first for mark in b",;\t|") and b"__label__" not in first else ".txt"
+
+
+def _fitting(path: Path, suffix: str, options: SourceOptions) -> tuple[SourceOptions, list[str]]:
+    """The options without what was remembered of files of another format or encoding, and what to say of it."""
+    if suffix != options.remembered_of and (
+        options.remembered_of is not None or suffix in (".txt", ".label")
+    ):
+        options = options.forgetting(OF_DIALECT)
+    if "encoding" not in options.remembered:
+        return options, []
+    with open_bytes(path) as file:
+        start = file.read(BLOCK_BYTES >> 4)
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(start)
+    except UnicodeDecodeError:
+        return options, []
+    if codecs.getincrementaldecoder(codec_name(options.encoding))("replace").decode(start) == text:
+        return options, []
+    return options.forgetting(["encoding"]), [f"it is UTF-8, and the run's data was {options.encoding}"]
 
 
 def _check_options(path: Path, suffix: str, options: SourceOptions) -> None:

@@ -69,6 +69,7 @@ def assign_roles(
     DataError
         A column cannot have the role it is named for.
     """
+    options = options.forgetting(options.misfits(table.names))
     _check_options(table, options)
     split = options.split_column
     if not split and not split_by_file:

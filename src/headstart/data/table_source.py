@@ -19,6 +19,7 @@ from headstart.data.contents import Images, ImagesByPath, ScanMemo, key_rows, pa
 from headstart.data.growing import READS_A_RELEASE
 from headstart.data.label_cells import Renaming, first_row, whole
 from headstart.data.labels import table_labels
+from headstart.data.options import ROLES
 from headstart.data.source import Rows, Yielded, plural, prefixed, repeated
 from headstart.data.splits import LEFT_OUT, SplitNames
 from headstart.data.table import Part, Table, join_files
@@ -74,6 +75,7 @@ class TableSource(Source):
 
     def _read(self, table: Table, roles: Roles, options: SourceOptions) -> None:
         self._table, self._roles = table, roles
+        self._misfits = options.misfits(table.names)
         self._names = SplitNames(options.split_map)
         table.require_everywhere(roles.content)
         self._rows_per_block = table.share_images(roles.image) if roles.image else None
@@ -281,6 +283,8 @@ class TableSource(Source):
         """Rows, columns and files that are not used."""
         table, ignored = self._table, self._ignored
         said = self._names.said(self._split_words)
+        said += [f"no column {name!r}, which had the {ROLES[option]} of the run's data"
+                 for option, name in self._misfits.items()]  # fmt: skip
         said += dict.fromkeys(note for part in table.parts for note in self._reading_of(part))
         if n_bad := sum(len(part.file.bad_rows) for part in table.parts):
             said.append(f"{n_bad:,} {plural('row', n_bad)} cannot be read")

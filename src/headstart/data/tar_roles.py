@@ -23,6 +23,7 @@ CLASS = "cls"
 IMAGE_ENDINGS = tuple(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
 OBJECT = "json"
 SHOWN = 8
+ONLY_TABLES = ("text_pair_column", "id_column", "split_column")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,8 @@ def assign_tar_roles(
     DataError
         There are neither images nor texts.
     """
-    for option in ("text_pair_column", "id_column", "split_column"):
+    options = options.forgetting(ONLY_TABLES).forgetting(options.misfits({*index.kinds(), *said}))
+    for option in ONLY_TABLES:
         if getattr(options, option) is not None:
             name = option.replace("_", "-")
             raise ConfigError(f"--{name} is for tables, but {place} is a WebDataset tar; leave it out")

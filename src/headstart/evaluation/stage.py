@@ -10,17 +10,24 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 
 from headstart.arrow import keys_from_arrow, mask_of, strings, with_columns
-from headstart.cache.layout import LABEL, set_name_from
+from headstart.cache.layout import GROUP, LABEL, SET_NAME, set_name_from
+from headstart.cache.sets import FeatureSet
+from headstart.cache.store import Cache
 from headstart.columns import cell
 from headstart.errors import ConfigError, DataError, MismatchError
+from headstart.evaluation.set_source import SetSource
+from headstart.extraction.backbone import cache_of_run
 from headstart.fitting.evaluation import MISTAKES, meta_columns
+from headstart.groups import groups_in
 from headstart.keys import contains
 from headstart.metrics.resampling import RESAMPLES
 from headstart.metrics.tables import errors_by
 from headstart.options import did_you_mean
-from headstart.prediction.stage import Inputs, has_no_columns, read_inputs
+from headstart.places import expanded
+from headstart.prediction.stage import CONTENT, Inputs, open_inputs, read_inputs
 from headstart.registry.evaluations import FORMAT, SPLIT, RunEvaluation, place_in
 from headstart.samples import LabelledSamples
 from headstart.tasks import USUAL, open_task
@@ -29,21 +36,23 @@ from headstart.types import Predictions
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import pyarrow as pa
     from numpy.typing import NDArray
 
     from headstart.config import EvaluateConfig
-    from headstart.contracts import Progress
+    from headstart.contracts import Progress, Source
     from headstart.registry.run import Run
     from headstart.types import Json
 
-LABEL_OPTIONS = ("label_column", "label_names", "label_separator")
-"""How the run's own labels were read: other data is read alike unless the user says otherwise."""
+REMEMBERED = (
+    *CONTENT, "label_column", "label_names", "label_separator", "split_column", "split_map", "group_column",
+    "class_from",
+)  # fmt: skip
+"""How the run's own data was read: other data is read alike where it fits, unless the user says otherwise."""
 ALL = "all"
 
 
 def evaluate(run: Run, config: EvaluateConfig, progress: Progress) -> RunEvaluation:
-    """Judge a run on labelled samples that it was not fitted on.
+    """Judge a run on labelled samples that it was not fitted on: of data, or of a set.
 
     Raises
     ------
@@ -53,30 +62,10 @@ def evaluate(run: Run, config: EvaluateConfig, progress: Progress) -> RunEvaluat
         No sample has a label, or none could be used.
     """
     start = perf_counter()
-    inputs = read_inputs(run, _reading(run, config), progress, labels=True)
+    source = _open(run, config, progress)
+    inputs = read_inputs(run, source, config, progress)
     samples, data = _labelled(run, inputs, config, progress)
     return _judged(run, samples, config, data, start)
-
-
-def evaluate_payloads(
-    run: Run, samples: pa.Table, payloads: Sequence[Any], config: EvaluateConfig, progress: Progress
-) -> RunEvaluation:
-    """Judge a run on samples of a set: rows with ``id``, ``key``, ``label`` and ``meta:…``, and the inputs themselves.
-
-    Raises
-    ------
-    MismatchError
-        The run cannot read all of them.
-    """
-    start, task, names = perf_counter(), open_task(run.task), list(run.labels["names"])
-    inputs = read_inputs(run, config.model_copy(update={"data": payloads}), progress)
-    if inputs.failures or not inputs.held.all():
-        raise MismatchError(f"run {run.path} cannot read some of the samples that it is to be judged on")
-    y = task.encode(samples.column("label"), names)
-    column = str(run.labels["column"])
-    found = LabelledSamples(samples, inputs.X, y, tuple(names), run.task, column)
-    data: dict[str, Json] = {"description": f"the test samples of set {config.name}", "n": len(found)}
-    return _judged(run, found, config, data, start)
 
 
 def _judged(
@@ -84,13 +73,15 @@ def _judged(
 ) -> RunEvaluation:
     """The figures and predictions of samples whose features the head takes as they are."""
     task, predictor = open_task(run.task), run.predictor
-    outputs = predictor.outputs(samples.X)
-    said = Predictions(samples.targets, outputs, predictor.classes, samples.names, samples.table)
+    outputs, classes = _widened(run, predictor.outputs(samples.X), samples.names)
+    said = Predictions(samples.targets, outputs, classes, samples.names, samples.table)
     metrics = task.report(said, RESAMPLES, config.seed)
     table = samples.table.select(["id", "key"])
     table = table.append_column("split", strings([SPLIT] * len(samples)))
     table = table.append_column("label", task.decode(samples.y, samples.names))
-    columns = task.columns(outputs, predictor.classes, run.labels["names"])
+    if GROUP in samples.table.column_names:
+        table = table.append_column(GROUP, samples.table.column(GROUP))
+    columns = task.columns(outputs, classes, samples.names)
     report = {
         "format": FORMAT,
         "name": config.name or name_of(config.data),
@@ -116,22 +107,46 @@ def place_of(run: Run, config: EvaluateConfig, out: str | os.PathLike[str] | Non
 
 def name_of(data: Any) -> str:
     """What an evaluation is called where nobody says it: after the data."""
+    if isinstance(data, FeatureSet):
+        return data.name
     if not isinstance(data, str | os.PathLike):
         return "in-memory"
-    path = Path(os.path.expanduser(data))
+    path = Path(expanded(data))
     stem = path.name.partition(".")[0] if path.suffix else path.name
     return set_name_from(stem or os.path.basename(os.path.abspath(path)))
 
 
-def _reading(run: Run, config: EvaluateConfig) -> EvaluateConfig:
-    """The same, with labels read as those of the run were."""
-    update: dict[str, Any] = {}
+def _open(run: Run, config: EvaluateConfig, progress: Progress) -> Source:
+    """The data, with labels that are read as those of the run were; or the set of a name that no data has."""
+    data = config.data
+    if isinstance(data, str) and (found := _set_named(data, run, config, progress)) is not None:
+        data = found
+    if isinstance(data, FeatureSet):
+        if said := config.given().names():
+            raise ConfigError(f"{said[0]} goes with samples in memory, and a set has its own; leave it out")
+        return SetSource(data, config.label_column)
     if config.label_kind == "auto":
-        update["label_kind"] = run.task
-    if not has_no_columns(config.data):  # where there are no columns, naming one is a mistake
-        remembered = run.features["columns"]
-        update |= {n: remembered[n] for n in LABEL_OPTIONS if n in remembered and getattr(config, n) is None}
-    return config.model_copy(update=update)
+        config = config.model_copy(update={"label_kind": run.task})
+    return open_inputs(run, config, REMEMBERED, labels=True)
+
+
+def _set_named(name: str, run: Run, config: EvaluateConfig, progress: Progress) -> FeatureSet | None:
+    """The set of a name, in the cache or in that of the run; None if there is data there, or no such set."""
+    own = Cache(config.cache)
+    caches = [cache for cache in (own, cache_of_run(run.features, own)) if cache is not None]
+    cache = next((each for each in caches if name in each.set_names()), None)
+    is_there = os.path.exists(expanded(name))
+    if cache is None:
+        if not is_there and os.sep not in name and SET_NAME.fullmatch(name) and not os.path.splitext(name)[1]:
+            names = [known for each in caches for known in each.set_names()]
+            raise DataError(
+                f"there is neither data nor a set {name!r}{did_you_mean(name, names, 'there are')}"
+            )
+        return None
+    if is_there:
+        progress.say(f"{name} is the data that lies there, and not the set of that name")
+        return None
+    return cache.open_set(name)
 
 
 def _labelled(
@@ -142,7 +157,7 @@ def _labelled(
     split, chosen = _choose_split(held, config.split)
     table = held.filter(mask_of(chosen))
     column = _label_column(run, table, inputs)
-    names = _names(run, table.column(LABEL + column), progress)
+    names, n_unknown = _names(run, table.column(LABEL + column), progress)
     y = open_task(run.task).encode(table.column(LABEL + column), names)
     rows = np.flatnonzero(chosen)
     found = LabelledSamples(table, inputs.X[rows], y, tuple(names), run.task, column)
@@ -157,7 +172,7 @@ def _labelled(
         )
     return samples, {
         "description": inputs.source.description,
-        "location": os.path.abspath(config.data) if _is_place(config.data) else None,
+        "location": _location(inputs.source, config.data),
         "split": split,
         "n": len(samples),
         "n_unlabelled": len(found) - len(samples),
@@ -166,6 +181,7 @@ def _labelled(
         "n_skipped": int((~inputs.held).sum()) + len(inputs.samples.failures),
         "n_seen": seen,
         "unknown_to_run": names[len(run.labels["names"]) :],
+        "n_unknown_to_run": n_unknown,
     }
 
 
@@ -203,26 +219,38 @@ def _label_column(run: Run, table: pa.Table, inputs: Inputs) -> str:
     return column
 
 
-def _names(run: Run, labels: pa.ChunkedArray, progress: Progress) -> list[str]:
-    """The names of the run's labels, and behind them those that it does not know, of which it predicts none."""
+def _names(run: Run, labels: pa.ChunkedArray, progress: Progress) -> tuple[list[str], int]:
+    """The names of the run's labels, and behind them those that it does not know, which so many samples have."""
     task, known = open_task(run.task), list(run.labels["names"])
     if not task.has_names:
-        return []
+        return [], 0
     occurring = task.names_in(labels)
     strange = sorted(set(occurring) - set(known))
     if not strange:
-        return known
+        return known, 0
     said = f"{cell(strange[0])!r}{did_you_mean(strange[0], known, 'it knows')}"
     if len(strange) == len(occurring):
         raise MismatchError(f"the run knows none of the {len(strange):,} labels of this data, such as {said}")
-    n_outputs = len(task.class_names(run.predictor.classes, [*known, *strange]))
-    if n_outputs > len(run.predictor.classes):
-        raise MismatchError(f"the run has no answer for {len(strange):,} labels of this data, such as {said}")
+    understood = task.decode(task.encode(labels, known), known)
+    n = int((task.identities(labels) != task.identities(pa.chunked_array([understood]))).sum())
     progress.say(
-        f"warning: {len(strange):,} labels of this data are unknown to the run, such as {said}; "
-        "such samples count as wrong"
+        f"warning: {n:,} of {len(labels):,} samples have one of {len(strange):,} labels that are unknown to the run, "
+        f"such as {said}; they count as wrong"
     )
-    return [*known, *strange]
+    return [*known, *strange], n
+
+
+def _widened(run: Run, outputs: NDArray[Any], names: Sequence[str]) -> tuple[NDArray[Any], list[str]]:
+    """Outputs with a column of zeros for each label that is unknown to the run, where outputs have one by label."""
+    classes = list(run.predictor.classes)
+    lacking = len(open_task(run.task).class_names(classes, names)) - len(classes)
+    if lacking <= 0:
+        return outputs, classes
+    if outputs.ndim != 2:
+        raise MismatchError(
+            f"the run has no answer for {lacking:,} labels of this data, such as {names[-1]!r}"
+        )
+    return np.pad(outputs, ((0, 0), (0, lacking))), [*classes, *names[-lacking:]]
 
 
 def _count_seen(run: Run, table: pa.Table) -> int:
@@ -242,7 +270,7 @@ def _errors(run: Run, said: Predictions) -> dict[str, Json]:
     if mistakes is not None:
         found["mistakes"] = mistakes
     if is_right is not None:
-        found["errors_by"] = errors_by(meta_columns(said), is_right)
+        found["errors_by"] = errors_by(meta_columns(said), is_right, groups_in(said.table))
     return found
 
 
@@ -257,5 +285,7 @@ def _provenance(run: Run) -> dict[str, Json]:
     }
 
 
-def _is_place(data: Any) -> bool:
-    return isinstance(data, str | os.PathLike) and not str(data).startswith("hf:")
+def _location(source: Source, data: Any) -> str | None:
+    """Where the data lies; None of a set, of what was in memory, and of the hub."""
+    is_place = isinstance(data, str | os.PathLike) and not str(data).startswith("hf:")
+    return None if isinstance(source, SetSource) or not is_place else os.path.abspath(expanded(data))

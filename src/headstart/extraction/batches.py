@@ -14,6 +14,7 @@ import numpy as np
 
 from headstart.errors import SampleError, TransientSampleError
 from headstart.keys import key_of
+from headstart.types import Windows, n_tokens_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,6 +43,19 @@ class Item:
     position: int  # in the plan's ``todo``
     view: int  # in the plan's ``views``
     prepared: Any  # what `FrozenModel.prepare` gave: model input, or a `SampleError`
+    window: tuple[int, Windows] | None = None  # which part of a long text it is; None: all of its sample
+
+    @property
+    def n_tokens(self) -> int:
+        """How many tokens its sample has; see `TokenRow`."""
+        return n_tokens_of(self.prepared)
+
+
+def items_of(position: int, view: int, prepared: Any) -> list[Item]:
+    """A prepared sample, or each part of it."""
+    if not isinstance(prepared, Windows):
+        return [Item(position, view, prepared)]
+    return [Item(position, view, row, (number, prepared)) for number, row in enumerate(prepared.rows)]
 
 
 @dataclass(slots=True)
@@ -191,7 +205,8 @@ class ReaderPool:
         if self._plan.has_views:
             changes = [self._plan.change(position, view) for position, view, _ in good]
         prepared = self._model.prepare([payload for *_, payload in good], changes)
-        return [*bad, *(Item(p, v, part) for (p, v, _), part in zip(good, prepared, strict=True))]
+        made = zip(good, prepared, strict=True)
+        return [*bad, *(item for (p, v, _), part in made for item in items_of(p, v, part))]
 
 
 def stop_threads(threads: Sequence[threading.Thread], tasks: queue.SimpleQueue[Any], seconds: float) -> None:

@@ -17,8 +17,8 @@ from headstart.cache.set_state import read_splits
 from headstart.data.growing import GrowingTable
 from headstart.data.splits import NOT_GIVEN, complete_splits, count_shared, describe_making
 from headstart.errors import ConfigError, DataError
+from headstart.groups import group_codes
 from headstart.keys import KEY_BYTES, copies_among, first_by_key, search, slices, units_among, words
-from headstart.samples import group_codes
 from headstart.tasks import USUAL, open_task
 from headstart.types import SPLITS
 

@@ -19,6 +19,7 @@ from headstart.config import ColumnConfig
 from headstart.data import open_source
 from headstart.errors import BackboneError, ConfigError, DataError, StorageError
 from headstart.extraction.samples import register
+from headstart.groups import groups_in
 from headstart.keys import contains
 from headstart.metrics.calibration import why_uncalibrated
 from headstart.metrics.permutation import block_importance
@@ -124,7 +125,7 @@ def tables_of(features: FeatureSet, task: Task, found: Evaluation) -> dict[str, 
     if mistakes is not None:
         tables["mistakes"] = _with_inputs(mistakes, features, said)
     if is_right is not None:
-        tables["errors_by"] = errors_by(meta_columns(said), is_right)
+        tables["errors_by"] = errors_by(meta_columns(said), is_right, groups_in(said.table))
     return tables
 
 

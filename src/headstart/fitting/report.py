@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from headstart.arrow import column_of, with_columns
 from headstart.backbones.pooling import display_tap
+from headstart.cache.layout import GROUP
 from headstart.cache.store import Cache
 from headstart.fitting.data import TrainViews, with_choice
 from headstart.fitting.evaluation import feature_plot, plots_of, plots_of_protocols, tables_of
@@ -214,6 +215,8 @@ def _predictions(splits: Mapping[str, LabelledSamples], found: Evaluation) -> pa
         part, task = splits[split], open_task(splits[split].kind)
         table = part.table.select(["id", "key", "split"])
         table = table.append_column("label", task.decode(part.y, part.names))
+        if GROUP in part.table.column_names:
+            table = table.append_column(GROUP, part.table.column(GROUP))
         tables.append(with_columns(table, task.columns(said.outputs, said.classes, said.names)))
     return _stacked(tables)
 

@@ -15,12 +15,12 @@ from headstart.errors import ConfigError
 from headstart.fitting.data import heads_of
 from headstart.fitting.grids import HEAD, TAP, as_grid, combinations
 from headstart.fitting.trials import Trial, TrialResult, prepared, run_trials
+from headstart.groups import group_codes
 from headstart.heads import head_class, open_head
 from headstart.heads.estimators import held_out
 from headstart.heads.parameters import defaults, takes_whole_numbers
 from headstart.keys import units_among
 from headstart.metrics.tables import summarise
-from headstart.samples import group_codes
 from headstart.tasks import open_task
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from headstart.cache.layout import GROUP
 from headstart.cache.store import Cache
 from headstart.config import Config
 from headstart.errors import ConfigError, DataError
+from headstart.groups import group_codes
 from headstart.heads.neighbours import Neighbours, nearest
 from headstart.heads.ridge_path import Design, ridge_path
 from headstart.heads.rows import mean_of
@@ -31,7 +32,7 @@ from headstart.inspection.distances import (
 from headstart.inspection.label_errors import LabelErrors, find_label_errors, require_cleanlab
 from headstart.keys import ranks
 from headstart.options import Range
-from headstart.samples import ChosenRows, group_codes
+from headstart.samples import ChosenRows
 from headstart.tasks import open_task
 from headstart.types import SPLITS
 

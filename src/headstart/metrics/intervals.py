@@ -5,7 +5,8 @@ the exact interval of Clopper and Pearson (Biometrika 26, 1934). Any other figur
 an effective number of samples (Korn and Graubard, Survey Methodology 24, 1998): from the variance over resamples, and
 as far as there are few mistakes to resample, from the number of samples that the figure rests on. An error has
 Student's interval of its logarithm, with the deviation over resamples; R² and a correlation the percentile interval,
-expanded as Student's t is wider than a normal distribution (Hesterberg, The American Statistician 69, 2015).
+expanded as Student's t is wider than a normal distribution (Hesterberg, The American Statistician 69, 2015). Where
+samples come in groups, groups are resampled and counted, see `headstart.metrics.clusters`.
 `benchmarks/coverage.py` measures how often they hold the truth.
 """
 
@@ -13,15 +14,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.metrics.clusters import TAIL, share_of
 from headstart.metrics.counts import Counts
-from headstart.metrics.resampling import LEVEL, Interval
+from headstart.metrics.resampling import Interval
 
-TAIL = (1 - LEVEL) / 2
+if TYPE_CHECKING:
+    from headstart.groups import Groups
+
 FEWEST_SAMPLES = 10
 """Below it resamples say nothing of a figure that is no proportion."""
 FEWEST_MISTAKES = 10
@@ -45,18 +49,40 @@ class Evidence:
     Parameters
     ----------
     n : int
+        Of groups as many as there would be if all were of one size.
     n_mistakes : int, optional
         The fewer of the right and the wrong samples; None of numbers, which are neither.
-    proportions : mapping of str to (int, int)
-        Of figures that count samples: how many, of how many.
+    proportions : mapping of str to (float, float)
+        Of figures that count samples: how many, of how many; see `headstart.metrics.clusters.share_of`.
     sizes : mapping of str to float
         How many independent samples a figure rests on, where they are fewer than n: of rare classes few.
+    units : str
+        What is counted.
     """
 
     n: int
     n_mistakes: int | None = None
-    proportions: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    proportions: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     sizes: Mapping[str, float] = field(default_factory=dict)
+    units: str = "samples"
+
+    @classmethod
+    def of(
+        cls,
+        n: int,
+        groups: Groups | None,
+        is_right: NDArray[np.bool_] | None = None,
+        proportions: Mapping[str, tuple[float, float]] | None = None,
+        sizes: Mapping[str, float] | None = None,
+    ) -> Evidence:
+        """Of n samples, or of the groups that they are in; ``is_right`` (N,) says which are right."""
+        units = "samples" if groups is None else "groups"
+        rests_on = n if groups is None else round(groups.n_even)
+        n_mistakes = None
+        if is_right is not None:
+            sides = (is_right, ~is_right)
+            n_mistakes = min(int(side.sum()) if groups is None else groups.n_with(side) for side in sides)
+        return cls(rests_on, n_mistakes, proportions or {}, sizes or {}, units)
 
     def interval(self, name: str, value: float | None, resampled: NDArray[np.float64]) -> Interval:
         """The 95 % interval of a figure, from its value and what it is on resamples, (B,); None: see `reason`."""
@@ -74,14 +100,21 @@ class Evidence:
     def reason(self, name: str) -> str | None:
         """Why a figure has no interval; None if it has one, as far as its samples go."""
         if name in self.proportions:
-            return None if self.proportions[name][1] else "there is no sample of it"
+            if self.proportions[name][1]:
+                return None
+            return (
+                "there is no sample of it" if self.units == "samples" else "all its samples are of one group"
+            )
         if self.n < FEWEST_SAMPLES:
-            return f"{self.n:,} samples are too few; it takes {FEWEST_SAMPLES}"
+            return f"{self.n:,} {self.units} are too few; it takes {FEWEST_SAMPLES}"
         if name in RESTS_ON_MISTAKES and self.n_mistakes is not None and self.n_mistakes < FEWEST_MISTAKES:
-            return f"it rests on {self.n_mistakes:,} mistakes; it takes {FEWEST_MISTAKES}"
+            noun = "mistakes" if self.units == "samples" else f"{self.units} with mistakes"
+            return f"it rests on {self.n_mistakes:,} {noun}; it takes {FEWEST_MISTAKES}"
         size = self.sizes.get(name, self.n)
         if name not in UNBOUNDED and size < FEWEST_SAMPLES / 2:
-            return f"it rests on {size:.1f} samples of the rarest classes; it takes {FEWEST_SAMPLES // 2}"
+            return (
+                f"it rests on {size:.1f} {self.units} of the rarest classes; it takes {FEWEST_SAMPLES // 2}"
+            )
         return None
 
     def intervals(
@@ -181,7 +214,7 @@ def expanded_interval(resampled: NDArray[np.float64], n: int, value: float | Non
     return [low, high]
 
 
-def paired_interval(both: int, only_first: int, only_second: int, n: int) -> Interval:
+def paired_interval(both: float, only_first: float, only_second: float, n: float) -> Interval:
     """The interval of the difference of two proportions of the same n samples.
 
     Newcombe's method 10 (Statistics in Medicine 17, 1998), on Wilson's intervals.
@@ -197,7 +230,7 @@ def paired_interval(both: int, only_first: int, only_second: int, n: int) -> Int
     first, second = both + only_first, both + only_second
     p, q = first / n, second / n
     (p_low, p_high), (q_low, q_high) = wilson(first, n), wilson(second, n)
-    spread = float(first * (n - first)) * float(second * (n - second))
+    spread = max(float(first * (n - first)) * float(second * (n - second)), 0.0)
     above = both * neither - only_first * only_second
     # With Newcombe's correction of a positive correlation.
     phi = 0.0 if not spread else (max(above - n / 2, 0) if above > 0 else above) / spread**0.5
@@ -206,20 +239,30 @@ def paired_interval(both: int, only_first: int, only_second: int, n: int) -> Int
     return [p - q - max(below, 0.0) ** 0.5, p - q + max(over, 0.0) ** 0.5]
 
 
-def wilson(hits: int, n: int) -> tuple[float, float]:
+def wilson(hits: float, n: float) -> tuple[float, float]:
     """Wilson's interval of a proportion of n samples, at least one."""
     from scipy.special import ndtri
 
     z = float(ndtri(1 - TAIL))
     p, shrink = hits / n, 1 + z * z / n
     middle, half = (p + z * z / (2 * n)) / shrink, z * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5 / shrink
-    return middle - half, middle + half
+    return max(middle - half, 0.0), min(middle + half, 1.0)
 
 
 def class_intervals(counts: Counts, code: int) -> dict[str, Interval]:
     """Of the precision and the recall of one class; None where nothing was predicted so, or nothing is."""
     hits, predicted, support = (int(part[code]) for part in (counts.hits, counts.predicted, counts.support))
     return {"precision": exact_interval(hits, predicted), "recall": exact_interval(hits, support)}
+
+
+def grouped_class_intervals(
+    truth: NDArray[np.bool_], said: NDArray[np.bool_], groups: Groups
+) -> dict[str, Interval]:
+    """The same of samples in groups: where the class is (N,), and where it was predicted (N,)."""
+    return {
+        "precision": exact_interval(*share_of(truth[said], groups.among(said))),
+        "recall": exact_interval(*share_of(said[truth], groups.among(truth))),
+    }
 
 
 def effective_size(supports: NDArray[Any]) -> float:

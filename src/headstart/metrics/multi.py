@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.errors import DataError
+from headstart.metrics.clusters import column_counts, share_of
 from headstart.metrics.counts import (
     SMALLEST,
     Counts,
@@ -20,12 +21,18 @@ from headstart.metrics.counts import (
     numbers,
     precision_recall_f1,
 )
-from headstart.metrics.intervals import Evidence, class_intervals, effective_size
+from headstart.metrics.intervals import (
+    Evidence,
+    class_intervals,
+    effective_size,
+    grouped_class_intervals,
+)
 from headstart.metrics.ranking import ranking_figures, resampled_ranking
 from headstart.metrics.resampling import RESAMPLES, Draws, resampled_figures, weights_of
 from headstart.types import Judged
 
 if TYPE_CHECKING:
+    from headstart.groups import Groups
     from headstart.types import Json
 
 
@@ -36,6 +43,7 @@ def evaluate_multi(
     *,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    groups: Groups | None = None,
 ) -> dict[str, Json]:
     """Every figure of a multi-label classification, with 95 % intervals.
 
@@ -46,11 +54,13 @@ def evaluate_multi(
     names : sequence of str, length L
     resamples, seed : int
         Of the bootstrap; 0 resamples leave intervals out.
+    groups : Groups, optional
+        Which samples belong together, and are resampled together.
 
     Returns
     -------
     dict
-        Ready for JSON; None for what cannot be computed. ``n``; ``accuracy`` (all labels of a sample
+        Ready for JSON; None for what cannot be computed. ``n`` and ``n_groups``; ``accuracy`` (all labels of a sample
         right), ``hamming_loss``; ``micro_``, ``macro_``, ``weighted_`` and ``samples_``
         ``precision``, ``recall`` and ``f1`` (0 where nothing is predicted, or nothing true);
         ``roc_auc`` and ``average_precision`` (means over the labels that occur), ``micro_roc_auc``,
@@ -76,6 +86,7 @@ def evaluate_multi(
     counts = Counts((truth & said).sum(axis=0), said.sum(axis=0), truth.sum(axis=0))
     report: dict[str, Json] = {
         "n": len(truth),
+        **({} if groups is None else {"n_groups": len(groups)}),
         **numbers({name: values.mean() for name, values in by_sample.items()}),
         **numbers(averages(counts, np.ones(len(names), dtype=bool))),
         "roc_auc": mean_of_scored(roc_auc),
@@ -88,34 +99,39 @@ def evaluate_multi(
                 "support": int(counts.support[label]),
                 "roc_auc": number(roc_auc[label]),
                 "average_precision": number(average_precision[label]),
-                "intervals": class_intervals(counts, label),
+                "intervals": (
+                    class_intervals(counts, label)
+                    if groups is None
+                    else grouped_class_intervals(truth[:, label], said[:, label], groups)
+                ),
             }
             for label, name in enumerate(names)
         },
     }
     if resamples:
-        resampled = resampled_figures(len(truth), _resampler(truth, said, by_sample), resamples, seed)
-        resampled |= resampled_ranking(truth, probabilities, resamples, seed, micro=True)
-        report |= evidence_of(truth, said).report(report, resampled)
+        resampled = resampled_figures(len(truth), _resampler(truth, said, by_sample), resamples, seed, groups)
+        resampled |= resampled_ranking(truth, probabilities, resamples, seed, micro=True, groups=groups)
+        report |= evidence_of(truth, said, groups).report(report, resampled)
     return report
 
 
-def evidence_of(truth: NDArray[np.bool_], said: NDArray[np.bool_]) -> Evidence:
+def evidence_of(truth: NDArray[np.bool_], said: NDArray[np.bool_], groups: Groups | None = None) -> Evidence:
     """What the figures of labels (N, L) and predictions (N, L) rest on."""
-    n, positives = len(truth), truth.sum(axis=0)
-    n_right = int((truth == said).all(axis=1).sum())
-    by_label, any_label = effective_size(positives), float(truth.any(axis=1).sum())
-    some = positives[(positives > 0) & (positives < n)]
-    scored = effective_size(np.minimum(some, n - some))
+    is_right: NDArray[np.bool_] = np.logical_and.reduce(truth == said, axis=1)
+    positives, negatives = column_counts(truth, groups), column_counts(~truth, groups)
+    is_scored = (positives > 0) & (negatives > 0)
+    by_label = effective_size(positives)
+    has_label: NDArray[np.bool_] = np.logical_or.reduce(truth, axis=1, keepdims=True)
+    any_label = float(column_counts(has_label, groups)[0])
     names = ("precision", "recall", "f1")
     sizes = {
         **{f"macro_{name}": by_label for name in names},
         **{f"{kind}_{name}": any_label for name in names for kind in ("micro", "weighted")},
-        "average_precision": effective_size(some),
-        "roc_auc": scored,
+        "average_precision": effective_size(positives[is_scored]),
+        "roc_auc": effective_size(np.minimum(positives, negatives)[is_scored]),
         "micro_average_precision": any_label,
     }
-    return Evidence(n, min(n_right, n - n_right), {"accuracy": (n_right, n)}, sizes)
+    return Evidence.of(len(truth), groups, is_right, {"accuracy": share_of(is_right, groups)}, sizes)
 
 
 def _by_sample(
@@ -155,7 +171,9 @@ def _resampler(
     return figures
 
 
-def judge_labels(truth: NDArray[np.bool_], probabilities: NDArray[Any]) -> Judged:
+def judge_labels(
+    truth: NDArray[np.bool_], probabilities: NDArray[Any], groups: Groups | None = None
+) -> Judged:
     """Of several labels a sample: ``accuracy`` (all of a sample's labels right), two F1 and ``log_loss``.
 
     Labels and probabilities are (N, L); a label is predicted where its probability is above a half.
@@ -171,4 +189,4 @@ def judge_labels(truth: NDArray[np.bool_], probabilities: NDArray[Any]) -> Judge
         return {name: found[name] for name in ("accuracy", "macro_f1", "micro_f1", "log_loss")}
 
     plain = {name: float(value[0]) for name, value in figures(np.arange(len(truth))[None]).items()}
-    return Judged(plain, figures, is_right, evidence_of(truth, said))
+    return Judged(plain, figures, is_right, evidence_of(truth, said, groups))

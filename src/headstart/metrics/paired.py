@@ -1,17 +1,26 @@
-"""Several runs on the same samples: every figure of all of them on the same resamples."""
+"""Several runs on the same samples: every figure of all of them on the same resamples, by group where samples have one.
+
+McNemar's test of samples in groups counts as many as are independent (Eliasziw and Donner, Statistics in Medicine 10,
+1991).
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.metrics.clusters import independent
 from headstart.metrics.intervals import FEWEST_SAMPLES, expanded_interval, paired_interval
 from headstart.metrics.resampling import RESAMPLES, Draws, interval_of, resampled_figures
 from headstart.types import Judged
+
+if TYPE_CHECKING:
+    from headstart.groups import Groups
 
 MOST_EXACT = 1000
 """Up to so many samples that one alone has right, McNemar's test is computed in whole numbers."""
@@ -65,9 +74,15 @@ class Paired:
     """The figures of several runs on the same n samples, in the same order, and on the same resamples of them."""
 
     def __init__(
-        self, judged: Mapping[str, Judged], n: int, resamples: int = RESAMPLES, seed: int = 0
+        self,
+        judged: Mapping[str, Judged],
+        n: int,
+        resamples: int = RESAMPLES,
+        seed: int = 0,
+        groups: Groups | None = None,
     ) -> None:
-        self.judged, self.n = judged, n
+        self.judged, self.n, self.groups = judged, n, groups
+        self.n_units = n if groups is None else round(groups.n_even)
 
         def figures(draws: Draws) -> dict[tuple[str, str], NDArray[np.float64]]:
             return {
@@ -76,7 +91,7 @@ class Paired:
                 for name, values in one.resample(draws).items()
             }
 
-        self._values = resampled_figures(n, figures, resamples, seed)
+        self._values = resampled_figures(n, figures, resamples, seed, groups)
 
     def intervals(self, run: str) -> dict[str, list[float] | None]:
         """The 95 % interval of each figure; None where the samples cannot say, see `reasons`."""
@@ -99,22 +114,38 @@ class Paired:
         value = self.judged[run].figures[figure] - self.judged[other].figures[figure]
         return Difference(value, self._interval(run, other, figure))
 
+    def resampled_difference(self, run: str, other: str, figure: str) -> NDArray[np.float64]:
+        """The same on each resample, (B,)."""
+        difference: NDArray[np.float64] = self._values[run, figure] - self._values[other, figure]
+        return difference
+
     def _interval(self, run: str, other: str, figure: str) -> list[float] | None:
         """Of accuracy Newcombe's, of others on the same resamples; None where the samples cannot say.
 
         That is of fewer than ten samples, of fewer than five on which the runs differ, and of a figure that has no
-        interval in one of the runs.
+        interval in one of the runs; of samples in groups, groups are counted.
         """
         mine, others = self.judged[run].is_right, self.judged[other].is_right
         if mine is not None and others is not None:
-            only_this, only_other = int((mine & ~others).sum()), int((others & ~mine).sum())
+            counted, n_differing = self._counted(mine, others)
             if figure == ACCURACY:
-                return paired_interval(int((mine & others).sum()), only_this, only_other, self.n)
-            if only_this + only_other < FEWEST_DIFFERING:
+                return paired_interval(*counted)
+            if n_differing < FEWEST_DIFFERING:
                 return None
-        if self.n < FEWEST_SAMPLES or any(self.reason(each, figure) for each in (run, other)):
+        if self.n_units < FEWEST_SAMPLES or any(self.reason(each, figure) for each in (run, other)):
             return None
-        return expanded_interval(self._values[run, figure] - self._values[other, figure], self.n)
+        return expanded_interval(self.resampled_difference(run, other, figure), self.n_units)
+
+    def _counted(
+        self, mine: NDArray[np.bool_], others: NDArray[np.bool_]
+    ) -> tuple[tuple[float, float, float, float], int]:
+        """As many samples as are independent that both have right, each alone, and all; and on how many they differ."""
+        counts = [int((a & b).sum()) for a, b in ((mine, others), (mine, ~others), (~mine, others))]
+        if self.groups is None:
+            return (counts[0], counts[1], counts[2], self.n), counts[1] + counts[2]
+        n_differing = self.groups.n_with(mine != others)
+        worth = independent(mine.astype(np.float64) - others, n_differing, self.groups) / self.n
+        return (counts[0] * worth, counts[1] * worth, counts[2] * worth, self.n * worth), n_differing
 
     def versus(self, run: str, other: str) -> Versus:
         """Everything that two runs differ by."""
@@ -124,7 +155,8 @@ class Paired:
         if mine is None or others is None:
             return Versus(other, differences)
         only_this, only_other = int((mine & ~others).sum()), int((others & ~mine).sum())
-        p_value = mcnemar(only_this, only_other)
+        (_, first, second, _), _ = self._counted(mine, others)
+        p_value = mcnemar(round(first), round(second))
         return Versus(other, differences, only_this, only_other, p_value, p_value)
 
     def against(self, other: str) -> dict[str, Versus]:

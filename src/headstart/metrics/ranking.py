@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from headstart.metrics.resampling import (
     draws_of,
     weights_of,
 )
+
+if TYPE_CHECKING:
+    from headstart.groups import Groups
 
 MOST_PRODUCTS = 2_000_000_000
 """Multiplications that intervals may take where that many are done in a tenth of a second."""
@@ -114,6 +117,7 @@ def resampled_ranking(
     resamples: int = RESAMPLES,
     seed: int = 0,
     micro: bool = False,
+    groups: Groups | None = None,
 ) -> dict[str, Floats]:
     """Mean ROC-AUC and mean average precision over the columns (N, K) on resamples, (B,) each.
 
@@ -127,7 +131,7 @@ def resampled_ranking(
     affordable = min(resamples, max(MOST_PRODUCTS // cost, FEWEST_RESAMPLES))
     if affordable * cost > 10 * MOST_PRODUCTS:
         return {}
-    weights = np.concatenate([weights_of(draws) for draws in draws_of(n, affordable, seed)])
+    weights = np.concatenate([weights_of(draws) for draws in draws_of(n, affordable, seed, groups)])
     figures = _means(is_positive, scores, weights.astype(np.float32), n < SORTED_COST * k)
     if micro:
         pair = weighted_ranking_figures(is_positive.ravel(), scores.ravel(), np.repeat(weights, k, axis=1))

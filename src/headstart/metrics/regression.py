@@ -14,11 +14,17 @@ from headstart.metrics.resampling import RESAMPLES, Draws, resampled_figures, we
 from headstart.types import Judged
 
 if TYPE_CHECKING:
+    from headstart.groups import Groups
     from headstart.types import Json
 
 
 def evaluate_regression(
-    y_true: NDArray[Any], y_pred: NDArray[Any], *, resamples: int = RESAMPLES, seed: int = 0
+    y_true: NDArray[Any],
+    y_pred: NDArray[Any],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    groups: Groups | None = None,
 ) -> dict[str, Json]:
     """Every figure of a regression, with 95 % intervals.
 
@@ -27,14 +33,16 @@ def evaluate_regression(
     y_true, y_pred : ndarray of float, shape (N,)
     resamples, seed : int
         Of the bootstrap; 0 resamples leave intervals out.
+    groups : Groups, optional
+        Which samples belong together, and are resampled together.
 
     Returns
     -------
     dict
         Ready for JSON; None for what cannot be computed (R² and correlations of a constant).
-        ``n``, ``r2``, ``mae``, ``rmse``, ``pearson`` and ``spearman``; ``intervals`` for all but
-        ``spearman`` (ranks change with every resample); None where the samples are too few, and why in
-        ``no_interval``.
+        ``n``, ``n_groups`` of samples in groups, ``r2``, ``mae``, ``rmse``, ``pearson`` and ``spearman``;
+        ``intervals`` for all but ``spearman`` (ranks change with every resample); None where the samples are too few,
+        and why in ``no_interval``.
 
     Raises
     ------
@@ -52,18 +60,28 @@ def evaluate_regression(
         raise DataError(f"{truth.shape} true values and {said.shape} predictions: their shapes must agree")
     moments, of_ranks = _moments(truth, said), _moments(_ranks(truth), _ranks(said))
     figures = {**_figures(moments.mean(axis=0)), "spearman": _figures(of_ranks.mean(axis=0))["pearson"]}
-    report: dict[str, Json] = {"n": len(truth), **numbers(figures)}
+    counts = {"n": len(truth)} if groups is None else {"n": len(truth), "n_groups": len(groups)}
+    report: dict[str, Json] = {**counts, **numbers(figures)}
     if resamples:
-
-        def resampled(draws: Draws) -> dict[str, Floats]:
-            return _figures(weights_of(draws) @ moments / len(moments))
-
-        drawn = resampled_figures(len(truth), resampled, resamples, seed)
-        report |= Evidence(len(truth)).report(report, drawn)
+        report |= Evidence.of(len(truth), groups).report(report, _resampled(moments, resamples, seed, groups))
     return report
 
 
-def judge_numbers(truth: NDArray[Any], said: NDArray[Any]) -> Judged:
+def resampled_numbers(
+    y_true: NDArray[Any], y_pred: NDArray[Any], resamples: int, seed: int, groups: Groups | None = None
+) -> dict[str, Floats]:
+    """Every figure that has an interval on resamples, (B,) each."""
+    return _resampled(_moments(y_true, y_pred), resamples, seed, groups)
+
+
+def _resampled(moments: Floats, resamples: int, seed: int, groups: Groups | None) -> dict[str, Floats]:
+    def figures(draws: Draws) -> dict[str, Floats]:
+        return _figures(weights_of(draws) @ moments / len(moments))
+
+    return resampled_figures(len(moments), figures, resamples, seed, groups)
+
+
+def judge_numbers(truth: NDArray[Any], said: NDArray[Any], groups: Groups | None = None) -> Judged:
     """Of numbers (N,): ``mae``, ``rmse`` and ``r2``."""
     moments = _moments(truth, said)
 
@@ -75,7 +93,7 @@ def judge_numbers(truth: NDArray[Any], said: NDArray[Any]) -> Judged:
     return Judged(
         plain,
         lambda draws: figures(weights_of(draws) @ moments / len(moments)),
-        evidence=Evidence(len(moments)),
+        evidence=Evidence.of(len(moments), groups),
     )
 
 

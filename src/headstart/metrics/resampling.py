@@ -1,12 +1,15 @@
-"""Percentile bootstrap: 95 % intervals of any figure, the same for the same seed."""
+"""Percentile bootstrap: 95 % intervals of any figure, the same for the same seed; of groups, if samples have any."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from typing import TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from headstart.groups import Groups
 
 RESAMPLES = 1000
 LEVEL = 0.95
@@ -46,9 +49,10 @@ def resampled_figures(
     figures: Callable[[Draws], Mapping[Name, NDArray[np.float64]]],
     resamples: int = RESAMPLES,
     seed: int = 0,
+    groups: Groups | None = None,
 ) -> dict[Name, NDArray[np.float64]]:
     """Every figure on every resample, (B,) each: what is on one place was computed from the same rows."""
-    parts = [figures(draws) for draws in draws_of(n, resamples, seed)]
+    parts = [figures(draws) for draws in draws_of(n, resamples, seed, groups)]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
@@ -74,10 +78,39 @@ def counts_of(codes: Draws, n_codes: int) -> NDArray[np.float64]:
     return counts.reshape(-1, n_codes).astype(np.float64)
 
 
-def draws_of(n: int, resamples: int, seed: int) -> Iterator[Draws]:
-    """Rows drawn with repetition, in portions that fit the memory."""
+def draws_of(n: int, resamples: int, seed: int, groups: Groups | None = None) -> Iterator[Draws]:
+    """Rows drawn with repetition, in portions that fit the memory; of groups, whole ones until there are n rows."""
     rng = np.random.default_rng(seed)
     resamples = min(resamples, max(MOST_DRAWS // n, FEWEST_RESAMPLES))
     at_once = max(DRAWS_AT_ONCE // n, 1)
+    draw = rows_of if groups is None else group_rows_of(groups, rng)
     for start in range(0, resamples, at_once):
-        yield rng.integers(0, n, (min(at_once, resamples - start), n))
+        yield draw(rng, min(at_once, resamples - start), n)
+
+
+def rows_of(rng: np.random.Generator, resamples: int, n: int) -> Draws:
+    """Rows drawn one by one, (B, n)."""
+    return rng.integers(0, n, (resamples, n))
+
+
+def group_rows_of(
+    groups: Groups, rng: np.random.Generator
+) -> Callable[[np.random.Generator, int, int], Draws]:
+    """Draws rows by whole groups; the last one is cut, so that every resample has as many rows as there are."""
+    sizes = groups.sizes
+    by_group = np.lexsort((rng.random(len(groups.codes)), groups.codes))
+    starts = np.cumsum(sizes) - sizes
+
+    def draw(rng: np.random.Generator, resamples: int, n: int) -> Draws:
+        return np.stack([one(rng, n) for _ in range(resamples)])
+
+    def one(rng: np.random.Generator, n: int) -> Draws:
+        chosen = rng.integers(0, len(sizes), len(sizes))
+        while sizes[chosen].sum() < n:
+            chosen = np.append(chosen, rng.integers(0, len(sizes), len(sizes)))
+        ends = np.cumsum(sizes[chosen])
+        rows = np.repeat(starts[chosen] - (ends - sizes[chosen]), sizes[chosen]) + np.arange(ends[-1])
+        drawn: Draws = by_group[rows[:n]]
+        return drawn
+
+    return draw

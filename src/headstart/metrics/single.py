@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from headstart.errors import DataError
 from headstart.metrics.calibration import reliability
+from headstart.metrics.clusters import class_counts, column_counts, share_of
 from headstart.metrics.counts import (
     SMALLEST,
     Counts,
@@ -21,12 +22,18 @@ from headstart.metrics.counts import (
     precision_recall_f1,
     single_figures,
 )
-from headstart.metrics.intervals import Evidence, class_intervals, effective_size
+from headstart.metrics.intervals import (
+    Evidence,
+    class_intervals,
+    effective_size,
+    grouped_class_intervals,
+)
 from headstart.metrics.ranking import ranking_figures, resampled_ranking, weighted_ranking_figures
 from headstart.metrics.resampling import RESAMPLES, Draws, counts_of, resampled_figures, weights_of
 from headstart.types import Judged
 
 if TYPE_CHECKING:
+    from headstart.groups import Groups
     from headstart.types import Json
 
 
@@ -81,6 +88,7 @@ def evaluate_single(
     *,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    groups: Groups | None = None,
 ) -> dict[str, Json]:
     """Every figure of a classification, with 95 % intervals.
 
@@ -101,13 +109,15 @@ def evaluate_single(
         Of the bootstrap; 0 leaves intervals out.
     seed : int
         Of the bootstrap.
+    groups : Groups, optional
+        Which samples belong together, and are resampled together.
 
     Returns
     -------
     dict
-        Ready for JSON; None for what cannot be computed. ``n``; ``accuracy``, ``top5_accuracy``
-        (more than five classes), ``balanced_accuracy``; ``micro_``, ``macro_`` and ``weighted_``
-        ``precision``, ``recall`` and ``f1``; ``mcc``; ``roc_auc`` and ``average_precision`` (two
+        Ready for JSON; None for what cannot be computed. ``n``, and ``n_groups`` of samples in groups;
+        ``accuracy``, ``top5_accuracy`` (more than five classes), ``balanced_accuracy``; ``micro_``, ``macro_`` and
+        ``weighted_`` ``precision``, ``recall`` and ``f1``; ``mcc``; ``roc_auc`` and ``average_precision`` (two
         classes: of the second; more: the mean over the classes that occur); ``log_loss``,
         ``brier`` (two classes: in [0, 1]; more: in [0, 2]), ``ece`` (15 bins); ``per_class``
         {name: {precision, recall, f1, support, roc_auc, average_precision, intervals}}, with
@@ -129,74 +139,107 @@ def evaluate_single(
     >>> report["no_interval"]["macro_f1"]
     '3 samples are too few; it takes 10'
     """
-    y_pred = np.asarray(classes, dtype=np.str_)[probabilities.argmax(axis=1)]
-    outcome = Outcome.of(y_true, y_pred, [*names, *classes])
-    _check(probabilities, len(outcome.true))
-    place = {str(name): column for column, name in enumerate(classes)}
-    columns = np.array([place.get(label, -1) for label in outcome.labels], dtype=np.intp)
-    own = columns[outcome.true]
-    truth = own[:, None] == np.arange(len(classes))
-    by_sample = _by_sample(probabilities, own)
+    scored = Scored.of(y_true, probabilities, classes, names)
+    outcome, by_sample, truth = scored.outcome, scored.by_sample, scored.truth
     roc_auc, average_precision = ranking_figures(truth, probabilities)
-    counts = outcome.counts
     is_right = outcome.true == outcome.predicted
     report = {
         "n": len(outcome.true),
-        **numbers(single_figures(counts)),
+        **({} if groups is None else {"n_groups": len(groups)}),
+        **numbers(single_figures(outcome.counts)),
         **numbers({name: values.mean() for name, values in by_sample.items()}),
         "roc_auc": number(roc_auc[1]) if len(classes) == 2 else mean_of_scored(roc_auc),
         "average_precision": (
             number(average_precision[1]) if len(classes) == 2 else mean_of_scored(average_precision)
         ),
         "ece": reliability(probabilities.max(axis=1), is_right).ece,
-        "per_class": _per_class(outcome.labels, counts, columns, roc_auc, average_precision),
+        "per_class": _per_class(outcome, scored.columns, roc_auc, average_precision, groups),
         "confusion": outcome.confusion,
     }
     if resamples:
-
-        def figures(draws: Draws) -> dict[str, Floats]:
-            return {
-                **single_figures(outcome.resampled(draws)),
-                **_resampled_means(by_sample, own, probabilities, draws),
-            }
-
-        resampled = resampled_figures(len(outcome.true), figures, resamples, seed)
-        if len(classes) != 2:
-            resampled |= resampled_ranking(truth, probabilities, resamples, seed)
         top5 = by_sample.get("top5_accuracy")
-        report |= evidence_of(outcome, None if top5 is None else int(top5.sum()), truth).report(
-            report, resampled
-        )
+        evidence = evidence_of(outcome, groups, None if top5 is None else top5 > 0, truth)
+        report |= evidence.report(report, scored.resampled(resamples, seed, groups))
     return report
 
 
-def evidence_of(
-    outcome: Outcome, n_top5: int | None = None, truth: NDArray[np.bool_] | None = None
-) -> Evidence:
-    """What the figures of an outcome rest on; ``n_top5`` samples have their class among the first five.
+@dataclass(frozen=True)
+class Scored:
+    """An outcome with the probabilities (N, C) behind it.
 
-    ``truth`` (N, C) says where each class that was scored is true.
+    ``columns`` are those of each label, -1 of one that the head does not know, and ``own`` (N,) those of the true ones.
     """
-    n, counts = len(outcome.true), outcome.counts
-    n_right = int(counts.hits.sum())
+
+    outcome: Outcome
+    probabilities: NDArray[Any]
+    columns: NDArray[np.intp]
+    own: NDArray[np.intp]
+    by_sample: Mapping[str, Floats]
+
+    @classmethod
+    def of(
+        cls, y_true: NDArray[Any], probabilities: NDArray[Any], classes: Sequence[str], names: Sequence[str]
+    ) -> Scored:
+        """What heads say of named samples; see `evaluate_single`."""
+        y_pred = np.asarray(classes, dtype=np.str_)[probabilities.argmax(axis=1)]
+        outcome = Outcome.of(y_true, y_pred, [*names, *classes])
+        _check(probabilities, len(outcome.true))
+        place = {str(name): column for column, name in enumerate(classes)}
+        columns = np.array([place.get(label, -1) for label in outcome.labels], dtype=np.intp)
+        own = columns[outcome.true]
+        return cls(outcome, probabilities, columns, own, _by_sample(probabilities, own))
+
+    @property
+    def truth(self) -> NDArray[np.bool_]:
+        """Where each class is true, (N, C)."""
+        truth: NDArray[np.bool_] = self.own[:, None] == np.arange(self.probabilities.shape[1])
+        return truth
+
+    def resampled(self, resamples: int, seed: int, groups: Groups | None = None) -> dict[str, Floats]:
+        """Every figure that has an interval on resamples, (B,) each."""
+
+        def figures(draws: Draws) -> dict[str, Floats]:
+            means = _resampled_means(self.by_sample, self.own, self.probabilities, draws)
+            return {**single_figures(self.outcome.resampled(draws)), **means}
+
+        found = resampled_figures(len(self.own), figures, resamples, seed, groups)
+        if self.probabilities.shape[1] != 2:
+            found |= resampled_ranking(self.truth, self.probabilities, resamples, seed, groups=groups)
+        return found
+
+
+def evidence_of(
+    outcome: Outcome,
+    groups: Groups | None = None,
+    is_in_top5: NDArray[np.bool_] | None = None,
+    truth: NDArray[np.bool_] | None = None,
+) -> Evidence:
+    """What the figures of an outcome rest on.
+
+    ``is_in_top5`` (N,) says which samples have their class among the first five, ``truth`` (N, C) where each class that
+    was scored is true.
+    """
+    n, n_labels, is_right = len(outcome.true), len(outcome.labels), outcome.true == outcome.predicted
     # Of samples with one class these are accuracy by other names.
     names = ("accuracy", "micro_precision", "micro_recall", "micro_f1", "weighted_recall")
-    proportions = dict.fromkeys(names, (n_right, n))
-    if n_top5 is not None:
-        proportions["top5_accuracy"] = (n_top5, n)
-    occurring = counts.occurring
-    by_class = effective_size(counts.support[occurring])
+    proportions = dict.fromkeys(names, share_of(is_right, groups))
+    if is_in_top5 is not None:
+        proportions["top5_accuracy"] = share_of(is_in_top5, groups)
+    support, predicted = (
+        class_counts(codes, n_labels, groups) for codes in (outcome.true, outcome.predicted)
+    )
+    occurring = support + predicted > 0
+    by_class = effective_size(support[occurring])
     sizes = dict.fromkeys(("macro_recall", "macro_f1", "mcc"), by_class)
-    sizes["macro_precision"] = min(by_class, effective_size(counts.predicted[occurring]))
-    sizes["balanced_accuracy"] = effective_size(counts.support[counts.support > 0])
+    sizes["macro_precision"] = min(by_class, effective_size(predicted[occurring]))
+    sizes["balanced_accuracy"] = effective_size(support[support > 0])
     if truth is not None:
-        positives = truth.sum(axis=0)[
-            1 if truth.shape[1] == 2 else 0 :
-        ]  # of two classes the second is scored
-        positives = positives[(positives > 0) & (positives < n)]
-        sizes["average_precision"] = effective_size(positives)
-        sizes["roc_auc"] = effective_size(np.minimum(positives, n - positives))
-    return Evidence(n, min(n_right, n - n_right), proportions, sizes)
+        scored = truth[:, 1:] if truth.shape[1] == 2 else truth  # of two classes the second
+        positives, negatives = column_counts(scored, groups), column_counts(~scored, groups)
+        is_scored = (positives > 0) & (negatives > 0)
+        sizes["average_precision"] = effective_size(positives[is_scored])
+        sizes["roc_auc"] = effective_size(np.minimum(positives, negatives)[is_scored])
+    return Evidence.of(n, groups, is_right, proportions, sizes)
 
 
 def _check(probabilities: NDArray[Any], n: int) -> None:
@@ -231,7 +274,7 @@ def _by_sample(probabilities: NDArray[Any], own: NDArray[np.intp]) -> dict[str, 
 
 
 def _resampled_means(
-    by_sample: dict[str, Floats], own: NDArray[np.intp], probabilities: NDArray[Any], draws: Draws
+    by_sample: Mapping[str, Floats], own: NDArray[np.intp], probabilities: NDArray[Any], draws: Draws
 ) -> dict[str, Floats]:
     weights = weights_of(draws)
     means = weights @ np.stack(list(by_sample.values()), axis=1) / draws.shape[1]
@@ -243,12 +286,13 @@ def _resampled_means(
 
 
 def _per_class(
-    labels: Sequence[str],
-    counts: Counts,
+    outcome: Outcome,
     columns: NDArray[np.intp],
     roc_auc: Floats,
     average_precision: Floats,
+    groups: Groups | None,
 ) -> dict[str, Json]:
+    counts = outcome.counts
     figures = precision_recall_f1(counts)
     return {
         label: {
@@ -256,9 +300,13 @@ def _per_class(
             "support": int(counts.support[code]),
             "roc_auc": number(roc_auc[columns[code]]) if columns[code] >= 0 else None,
             "average_precision": number(average_precision[columns[code]]) if columns[code] >= 0 else None,
-            "intervals": class_intervals(counts, code),
+            "intervals": (
+                class_intervals(counts, code)
+                if groups is None
+                else grouped_class_intervals(outcome.true == code, outcome.predicted == code, groups)
+            ),
         }
-        for code, label in enumerate(labels)
+        for code, label in enumerate(outcome.labels)
     }
 
 
@@ -268,6 +316,7 @@ def judge_classes(
     p_true: NDArray[Any],
     confidence: NDArray[Any],
     names: Sequence[str] = (),
+    groups: Groups | None = None,
 ) -> Judged:
     """Of one label a sample: ``accuracy``, ``macro_f1``, ``log_loss``, and ``ece``, which has no interval.
 
@@ -293,5 +342,5 @@ def judge_classes(
         {name: float(value) for name, value in plain.items()},
         lambda draws: figures(outcome.resampled(draws), losses[draws].mean(axis=1)),
         is_right,
-        evidence_of(outcome),
+        evidence_of(outcome, groups),
     )

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.metrics.clusters import share_of
+from headstart.metrics.intervals import wilson
+
 if TYPE_CHECKING:
+    from headstart.groups import Groups
     from headstart.types import Json
 
 MOST_VALUES = 50
 NUMERIC_BINS = 10
-Z95 = 1.959963984540054
-"""The 97.5 % point of the normal distribution."""
 
 
 def most_confident_mistakes(
@@ -48,8 +51,29 @@ def most_confident_mistakes(
     ]
 
 
+@dataclass(frozen=True)
+class Outcomes:
+    """Which of N samples are right, and which belong together."""
+
+    is_right: NDArray[np.bool_]
+    groups: Groups | None
+
+    def row(self, value: str, among: NDArray[np.bool_]) -> dict[str, Json]:
+        """What is known of some of the samples."""
+        right = self.is_right[among]
+        n, hits = len(right), int(right.sum())
+        counted = share_of(right, None if self.groups is None else self.groups.among(among))
+        interval = [max(end, 0.0) for end in wilson(*counted)] if counted[1] else [0.0, 1.0]
+        return {
+            "value": value,
+            "n": n,
+            "accuracy": hits / n,
+            "interval": [interval[0], min(interval[1], 1.0)],
+        }
+
+
 def errors_by(
-    columns: Mapping[str, NDArray[Any]], is_right: NDArray[Any]
+    columns: Mapping[str, NDArray[Any]], is_right: NDArray[Any], groups: Groups | None = None
 ) -> dict[str, list[dict[str, Json]]]:
     """The accuracy among the samples with each value of each column.
 
@@ -60,6 +84,8 @@ def errors_by(
         NaN is "(missing)". More than 10 different numbers are put in 10 bins with as many samples
         each. A column of names that are nearly all different tells nothing and is left out.
     is_right : ndarray of bool, shape (N,)
+    groups : Groups, optional
+        Which samples belong together. Those of one group alone say nothing of others: [0, 1].
 
     Returns
     -------
@@ -67,28 +93,12 @@ def errors_by(
         {column: [{value, n, accuracy, interval: [low, high]}]}: the 50 most frequent values, then
         "(others)"; bins in their order. The interval is Wilson's, 95 %.
     """
-    right = np.asarray(is_right, dtype=bool)
+    right = Outcomes(np.asarray(is_right, dtype=bool), groups)
     tables = {name: _by_value(np.asarray(values), right) for name, values in columns.items()}
     return {name: table for name, table in tables.items() if table}
 
 
-def wilson(hits: int, n: int) -> list[float]:
-    """Wilson's 95 % interval of a share, fit for few samples.
-
-    Examples
-    --------
-    >>> [round(edge, 3) for edge in wilson(9, 10)]
-    [0.596, 0.982]
-    """
-    if n == 0:
-        return [0.0, 1.0]
-    share, spread = hits / n, Z95**2 / n
-    middle = (share + spread / 2) / (1 + spread)
-    half = Z95 * np.sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)
-    return [max(float(middle - half), 0.0), min(float(middle + half), 1.0)]
-
-
-def _by_value(values: NDArray[Any], right: NDArray[np.bool_]) -> list[dict[str, Json]]:
+def _by_value(values: NDArray[Any], right: Outcomes) -> list[dict[str, Json]]:
     numeric = _as_numbers(values)
     if numeric is not None and len(np.unique(numeric[np.isfinite(numeric)])) > NUMERIC_BINS:
         return _by_bin(numeric, right)
@@ -99,21 +109,21 @@ def _by_value(values: NDArray[Any], right: NDArray[np.bool_]) -> list[dict[str, 
         return []
     counts = np.bincount(codes)
     order = np.argsort(-counts, kind="stable")
-    rows = [_row(str(distinct[code]), right[codes == code]) for code in order[:MOST_VALUES]]
+    rows = [right.row(str(distinct[code]), codes == code) for code in order[:MOST_VALUES]]
     others = np.isin(codes, order[MOST_VALUES:])
-    return [*rows, _row("(others)", right[others])] if others.any() else rows
+    return [*rows, right.row("(others)", others)] if others.any() else rows
 
 
-def _by_bin(numeric: NDArray[np.float64], right: NDArray[np.bool_]) -> list[dict[str, Json]]:
+def _by_bin(numeric: NDArray[np.float64], right: Outcomes) -> list[dict[str, Json]]:
     known = np.isfinite(numeric)
     edges = np.unique(np.quantile(numeric[known], np.linspace(0, 1, NUMERIC_BINS + 1)))
     bin_of = np.clip(np.searchsorted(edges, numeric, side="right") - 1, 0, max(len(edges) - 2, 0))
     rows = [
-        _row(f"{numeric[inside].min():.6g} to {numeric[inside].max():.6g}", right[inside])
+        right.row(f"{numeric[inside].min():.6g} to {numeric[inside].max():.6g}", inside)
         for place in range(max(len(edges) - 1, 1))
         if (inside := known & (bin_of == place)).any()
     ]
-    return rows if known.all() else [*rows, _row("(missing)", right[~known])]
+    return rows if known.all() else [*rows, right.row("(missing)", ~known)]
 
 
 def _as_numbers(values: NDArray[Any]) -> NDArray[np.float64] | None:
@@ -127,11 +137,6 @@ def _as_numbers(values: NDArray[Any]) -> NDArray[np.float64] | None:
         return np.where(np.isin(names, ["", "None"]), "nan", names).astype(np.float64)
     except ValueError:
         return None
-
-
-def _row(value: str, right: NDArray[np.bool_]) -> dict[str, Json]:
-    n, hits = len(right), int(right.sum())
-    return {"value": value, "n": n, "accuracy": hits / n, "interval": wilson(hits, n)}
 
 
 def summarise(reports: Sequence[Mapping[str, Json]]) -> dict[str, dict[str, Json]]:

@@ -16,6 +16,7 @@ from headstart.config import (
     Config,
     ExtractConfig,
     FitConfig,
+    GivenConfig,
     PredictConfig,
     TuneConfig,
 )
@@ -63,14 +64,15 @@ class Verb:
     @property
     def names(self) -> list[str]:
         """The options that it takes."""
-        return [name for name in self.config.model_fields if name not in self.left_out]
+        held = GivenConfig.model_fields  # which no file can say
+        return [name for name in self.config.model_fields if name not in self.left_out and name not in held]
 
 
 # A fine-tuning reads its data and makes its inputs as the set does that it trains on.
 _OF_THE_SET = frozenset(
     {
-        *ColumnConfig.model_fields, "data", "max_length", "image_size", "crop_pct", "prompt", "weights", "split_seed",
-        "format",
+        *ColumnConfig.model_fields, "data", "max_length", "on_long", "image_size", "crop_pct", "prompt", "weights",
+        "split_seed", "format",
     }
 )  # fmt: skip
 VERBS: Mapping[str, Verb] = {

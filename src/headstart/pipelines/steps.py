@@ -10,10 +10,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
-
-from headstart.arrow import column_of
-from headstart.cache.layout import META, set_name_from
+from headstart.cache.layout import set_name_from
 from headstart.cache.store import Cache
 from headstart.config import (
     CompareConfig,
@@ -27,12 +24,11 @@ from headstart.errors import ConfigError, MismatchError
 from headstart.pipelines.schema import ExportStep
 from headstart.pipelines.shipped import made_path, make_data
 from headstart.pipelines.state import mark_of
-from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from headstart.cache.mapped import Labels
+    from headstart.cache.sets import FeatureSet
     from headstart.comparison.runs import NamedRun
     from headstart.config import Config
     from headstart.contracts import Progress
@@ -248,45 +244,28 @@ def _compare(work: Work, bench: Bench) -> dict[str, Any]:
 
 def _judge_elsewhere(runs: Sequence[NamedRun], features: Mapping[str, Any], bench: Bench) -> list[NamedRun]:
     """The same runs with predictions for the test samples of another set, which they were not made for."""
-    from headstart.tuning.samples import read_again
-
     opened = Cache(bench.cache).open_set(features["set"], features["digest"])
-    column = str(runs[0].run.labels.get("column", ""))
-    held = opened.held("test")
-    labels = held.labels(column if column in opened.label_names else None)
-    task = open_task(labels.kind)
-    known = np.flatnonzero(task.known(labels.y))
-    if not len(known):
-        raise MismatchError(f"set {opened.name!r} has no labelled test samples to judge runs on")
-    said = task.decode(labels.y, labels.names)
-    names = [name for name in held.table.column_names if name in ("id", "key") or name.startswith(META)]
-    samples = held.table.select(names).append_column("label", said).take(column_of(known))
-    payload = read_again(opened, None, bench.progress).payloads(samples)
-    payloads = [payload(row) for row in range(samples.num_rows)]
-    return [
-        replace(run, predictions=_predictions(run, opened.name, samples, payloads, labels, bench))
-        for run in runs
-    ]
+    wanted = str(runs[0].run.labels.get("column", ""))
+    column = opened.label_column(wanted if wanted in opened.label_names else None)
+    return [replace(run, predictions=_predictions(run, opened, column, bench)) for run in runs]
 
 
-def _predictions(
-    run: NamedRun, name: str, samples: pa.Table, payloads: list[Any], labels: Labels, bench: Bench
-) -> pa.Table:
+def _predictions(run: NamedRun, features: FeatureSet, column: str, bench: Bench) -> pa.Table:
     """What a run predicts of samples of another set, kept beside it as `evaluate` keeps it."""
-    from headstart.evaluation.stage import evaluate_payloads
-    from headstart.registry.evaluations import place_in
+    from headstart.evaluation.stage import evaluate
+    from headstart.registry.evaluations import SPLIT, place_in
 
-    saved = run.run
-    strangers = set(labels.names) - set(saved.labels["names"])
-    if saved.task != labels.kind or strangers:
+    saved, kind = run.run, features.label_kinds[column]
+    strangers = set(features.label_names[column]) - set(saved.labels["names"])
+    if saved.task != kind or strangers:
         raise MismatchError(
             f"run {run.name} cannot be judged on these samples: it predicts {saved.task} labels "
             f"{', '.join(map(str, saved.labels['names'][:5]))}, and they have others"
         )
-    computes: dict[str, Any] = {"cache": bench.cache, "offline": bench.offline}
-    config = EvaluateConfig(data=None, name=name, plots="none", **computes)
-    done = evaluate_payloads(saved, samples, payloads, config, bench.progress)
-    return done.save(place_in(saved.folder, name), overwrite=True, plots="none").predictions
+    about: dict[str, Any] = {"cache": bench.cache, "offline": bench.offline, "label_column": [column]}
+    config = EvaluateConfig(data=features, name=features.name, split=SPLIT, plots="none", **about)
+    done = evaluate(saved, config, bench.progress)
+    return done.save(place_in(saved.folder, features.name), overwrite=True, plots="none").predictions
 
 
 def _predict(work: Work, bench: Bench) -> dict[str, Any]:

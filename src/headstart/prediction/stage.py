@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,10 +13,12 @@ from headstart.arrow import column_of, mask_of, names_by_code, strings, with_col
 from headstart.backbones.pooling import is_ragged
 from headstart.cache.recipe import Recipe
 from headstart.cache.store import Cache
-from headstart.data import SourceOptions, open_source
-from headstart.data.detection import detect
-from headstart.data.objects import HeldSamples, as_inputs
-from headstart.errors import DataError, HeadstartError
+from headstart.config import ColumnConfig
+from headstart.data import open_source
+from headstart.data.objects import HeldSamples
+from headstart.data.options import OF_FILES
+from headstart.data.read_table import format_of
+from headstart.errors import DataError
 from headstart.extraction.backbone import (
     OpenedBackbone,
     cache_of_run,
@@ -27,6 +27,7 @@ from headstart.extraction.backbone import (
     space_of,
 )
 from headstart.extraction.fill import FillResult, fill, fill_stream
+from headstart.extraction.long_texts import long_of
 from headstart.extraction.plan import plan_for_spaces
 from headstart.extraction.samples import register
 from headstart.heads.predictor import Predictor
@@ -36,7 +37,7 @@ from headstart.prediction.input_order import input_order
 from headstart.tasks import open_task
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -49,13 +50,14 @@ if TYPE_CHECKING:
     from headstart.types import Failure, Json
 
 ERROR, INPUT = "error", "input"
+CONTENT = ("text_column", "text_pair_column", "image_column", "id_column", *OF_FILES)
+"""How the data of a run was read, which counts for other inputs too."""
 
 
 @dataclass(frozen=True)
 class Inputs:
     """What was read: N samples, and the features of those that have them."""
 
-    data: Any
     source: Source
     samples: Samples
     held: NDArray[np.bool_]
@@ -74,7 +76,8 @@ def predict(run: Run, config: PredictConfig, progress: Progress) -> pa.Table:
     one that the head was fitted on.
     """
     predictor, labels = run.predictor, run.labels
-    inputs = read_inputs(run, config, progress)
+    source = open_inputs(run, config, CONTENT, labels=config.label_column is not None)
+    inputs = read_inputs(run, source, config, progress)
     samples, held, failures = inputs.samples, inputs.held, inputs.failures
     table = _identify(samples.table, str(labels["column"]))
     if config.with_inputs:
@@ -88,22 +91,19 @@ def predict(run: Run, config: PredictConfig, progress: Progress) -> pa.Table:
     unread = [failure.origin for failure in failures if not failure.space]
     if not unread:
         return everything
-    items = inputs.data.items if isinstance(inputs.data, HeldSamples) else None
+    items = config.data.items if isinstance(config.data, HeldSamples) else None
     order = input_order(samples.table.column("origin").to_pylist(), unread, items)
     return everything.take(column_of(order))
 
 
 def read_inputs(
-    run: Run, config: PredictConfig | EvaluateConfig, progress: Progress, labels: bool = False
+    run: Run, source: Source, config: PredictConfig | EvaluateConfig, progress: Progress
 ) -> Inputs:
-    """Read raw inputs, with ``labels`` or without, and their features, computed where no cache has them."""
+    """Read inputs and their features, computed where no cache has them."""
     features = run.features
-    data = as_inputs(config.data, features["modality"], config.layout)
-    config = config.model_copy(update={"data": data})
     if config.offline:
         forbid_network()
     cache = Cache(config.cache)
-    source = _open(config, features, labels)
     parts = [{**features, **part} for part in features.get("parts", [{}])]
     read = [_read_part(part, source, cache, config, progress) for part in parts]
     samples = read[0].plan.samples
@@ -114,7 +114,7 @@ def read_inputs(
         raise DataError(
             f"none of the {len(held):,} inputs could be used; {failures[0].id}: {failures[0].reason}"
         )
-    return Inputs(data, source, samples, held, _gather(spaces, samples.keys[held], run.predictor), failures)
+    return Inputs(source, samples, held, _gather(spaces, samples.keys[held], run.predictor), failures)
 
 
 def inputs_of(source: Source, table: pa.Table) -> pa.Array:
@@ -149,10 +149,16 @@ def _read_part(
         return found
 
     if source.streams:
-        return fill_stream(source, cache.keys, plan_block, opened, config, progress)
-    plan = plan_block(source, register(source, cache.keys, progress))
-    progress.say(plan.summary())
-    return fill(plan, opened(), config, progress) if len(plan.todo) else FillResult(plan, 0, [], None)
+        filled = fill_stream(source, cache.keys, plan_block, opened, config, progress)
+    else:
+        plan = plan_block(source, register(source, cache.keys, progress))
+        progress.say(plan.summary())
+        nothing = FillResult(plan, 0, [], None)
+        filled = fill(plan, opened(), config, progress) if len(plan.todo) else nothing
+    found = long_of(filled.plan)
+    if found is not None and found.is_worth_saying:
+        progress.say(str(found))
+    return filled
 
 
 def _gather(spaces: Sequence[Space], keys: NDArray[np.uint8], predictor: Predictor) -> Any:
@@ -166,28 +172,18 @@ def _gather(spaces: Sequence[Space], keys: NDArray[np.uint8], predictor: Predict
     return np.concatenate(dense, axis=1) if len(dense) > 1 else dense[0]
 
 
-def _open(config: PredictConfig | EvaluateConfig, features: Mapping[str, Json], labels: bool) -> Source:
-    """The data, read with the columns that the set was made with unless the user says otherwise."""
-    remembered = {
-        name: value
-        for name, value in features["columns"].items()
-        if name in ("text_column", "text_pair_column", "image_column") and getattr(config, name) is None
-    }
-    if not has_no_columns(config.data):  # where there are no columns, naming one is a mistake
-        config = config.model_copy(update=remembered)
-    labels = labels or config.label_column is not None
-    return open_source(config.data, config.source_options(labels), features["modality"], config.given())
+def open_inputs(
+    run: Run, config: PredictConfig | EvaluateConfig, remembered: Collection[str], labels: bool
+) -> Source:
+    """The data, read as that of the run was where it is like it, unless the user says otherwise.
 
-
-def has_no_columns(data: Any) -> bool:
-    """Whether data is an image, or a folder or arrays of samples, by itself."""
-    if not isinstance(data, str | os.PathLike):
-        return False
-    try:
-        found = detect(Path(os.path.expanduser(data)), SourceOptions())
-        return found.kind in ("files", "image", "idx", "npz")
-    except HeadstartError:
-        return False  # opening it says what is wrong
+    ``remembered`` are the options that count for other data too.
+    """
+    said = run.features["columns"]
+    earlier = ColumnConfig(**{name: value for name, value in said.items() if name in remembered})
+    location = run.part("provenance").get("source", {}).get("location")
+    options = config.source_options(labels).remembering(earlier.source_options(labels), format_of(location))
+    return open_source(config.data, options, run.features["modality"], config.given())
 
 
 def _identify(table: pa.Table, column: str) -> pa.Table:

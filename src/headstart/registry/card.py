@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from headstart.columns import with_interval
+from headstart.columns import over_groups, with_interval
 from headstart.tasks import open_task
 
 if TYPE_CHECKING:
@@ -126,6 +126,9 @@ def _metrics_table(metrics: Mapping[str, Json]) -> str:
     note = ""
     if has_intervals:
         note = "\n\nIn brackets: 95 % intervals, of shares of samples exact ones, of others by bootstrap."
+    for split, values in metrics.items():
+        if "intervals" in values and (over := over_groups(values)):
+            note += f" On {split} they are {over}."
     for split, values in metrics.items():
         for reason, titles in _without_interval(values, names).items():
             note += f" None of {', '.join(titles)} on {split}: {reason}."

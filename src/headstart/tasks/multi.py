@@ -25,6 +25,7 @@ from headstart.data.label_cells import (
     split_cells,
 )
 from headstart.errors import ConfigError, DataError, StorageError
+from headstart.groups import groups_in
 from headstart.metrics.calibration import fit_temperature, probabilities_at
 from headstart.metrics.multi import evaluate_multi, judge_labels
 from headstart.tasks.columns import (
@@ -222,7 +223,10 @@ class MultiTask:
     # Figures
 
     def report(self, said: Predictions, resamples: int, seed: int) -> dict[str, Json]:
-        return evaluate_multi(said.true, said.outputs, said.names, resamples=resamples, seed=seed)
+        groups = groups_in(said.table)
+        return evaluate_multi(
+            said.true, said.outputs, said.names, resamples=resamples, seed=seed, groups=groups
+        )
 
     def scores(self, said: Predictions) -> dict[str, float]:
         true = said.true > 0
@@ -316,7 +320,8 @@ def _judge(run: str, table: pa.Table, names: Sequence[str]) -> Judged:
         raise StorageError(f"run {run} has predictions without probabilities; make the run again")
     probabilities = _matrix(run, table, names)
     check_finite(run, probabilities.max(axis=1))
-    return judge_labels(_applies(table.column("label").to_pylist(), names), probabilities)
+    truth = _applies(table.column("label").to_pylist(), names)
+    return judge_labels(truth, probabilities, groups_in(table))
 
 
 def _matrix(run: str, table: pa.Table, names: Sequence[str]) -> NDArray[np.float64]:

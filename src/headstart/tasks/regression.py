@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from headstart.arrow import column_of, mask_of, nulls_of, numbers_of, numbers_or_nan, strings
 from headstart.data.label_cells import as_strings, is_plain_list, odd_among_numbers, odd_said, whole
 from headstart.errors import ConfigError, DataError
+from headstart.groups import groups_in
 from headstart.metrics.regression import evaluate_regression, judge_numbers
 from headstart.tasks.columns import PROBABILITY, check_finite, is_number, numbers_in
 from headstart.types import Figure, Judged, LabelColumn
@@ -171,7 +172,8 @@ class RegressionTask:
     # Figures
 
     def report(self, said: Predictions, resamples: int, seed: int) -> dict[str, Json]:
-        return evaluate_regression(said.true, said.outputs, resamples=resamples, seed=seed)
+        groups = groups_in(said.table)
+        return evaluate_regression(said.true, said.outputs, resamples=resamples, seed=seed, groups=groups)
 
     def scores(self, said: Predictions) -> dict[str, float]:
         wanted = np.asarray(said.true, dtype=np.float64)
@@ -247,7 +249,7 @@ class RegressionTask:
 def _judge(run: str, table: pa.Table) -> Judged:
     truth, said = (numbers_in(run, table.column(name)) for name in ("label", "prediction"))
     check_finite(run, said)
-    return judge_numbers(truth, said)
+    return judge_numbers(truth, said, groups_in(table))
 
 
 def _are_measured(cells: pa.ChunkedArray) -> bool:

@@ -24,6 +24,7 @@ from headstart.data.label_cells import (
     whole,
 )
 from headstart.errors import ConfigError, DataError, StorageError
+from headstart.groups import groups_in
 from headstart.metrics.calibration import fit_temperature, probabilities_at
 from headstart.metrics.single import evaluate_single, judge_classes
 from headstart.metrics.tables import most_confident_mistakes
@@ -208,7 +209,13 @@ class SingleTask:
 
     def report(self, said: Predictions, resamples: int, seed: int) -> dict[str, Json]:
         return evaluate_single(
-            said.true, said.outputs, said.classes, said.names, resamples=resamples, seed=seed
+            said.true,
+            said.outputs,
+            said.classes,
+            said.names,
+            resamples=resamples,
+            seed=seed,
+            groups=groups_in(said.table),
         )
 
     def scores(self, said: Predictions) -> dict[str, float]:
@@ -289,7 +296,7 @@ class SingleTask:
             np.array(table.column(name).to_pylist(), np.str_) for name in ("label", "prediction")
         )
         p_true, confidence = _p_true(run, table, true)
-        return judge_classes(true, predicted, p_true, confidence, names)
+        return judge_classes(true, predicted, p_true, confidence, names, groups_in(table))
 
     # Pages and other programs
 

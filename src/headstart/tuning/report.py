@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,6 +19,7 @@ from headstart.files import make_directory
 from headstart.fitting.report import make_record
 from headstart.registry.run import BACKBONE_DIR, IN_RUN, place_backbone
 from headstart.training.loop import TrainingResult
+from headstart.tuning.state import is_held
 from headstart.tuning.whole_model import counts_of
 
 if TYPE_CHECKING:
@@ -60,7 +62,7 @@ def tuned_record(
     record = make_record(outcome.config, outcome, progress)
     folder = state / BACKBONE_DIR
     where = _save_backbone(setup.keep, folder)
-    data = str(config.data) if hasattr(config.data, "__fspath__") else config.data
+    data = features.name if is_held(config.data) else os.fspath(config.data)
     repeats = asked.model_copy(update={"set": features.name, "digest": features.digest, "data": data})
     n_seen = len(setup.samples["train"]) * len(training.history)
     report = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -10,23 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from headstart.arrow import keys_from_arrow
-from headstart.cache.store import Cache
-from headstart.config import ColumnConfig
-from headstart.data import open_source
-from headstart.errors import ConfigError, DataError, MismatchError, SampleError
-from headstart.extraction.samples import Samples, register
-from headstart.keys import first_by_key, search, words
+from headstart.errors import DataError, SampleError
 from headstart.training.examples import batches_of
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from numpy.typing import NDArray
 
-    from headstart.cache.sets import FeatureSet
-    from headstart.contracts import Change, Payloads, Progress
+    from headstart.contracts import Change
     from headstart.tuning.whole_model import WholeModel
-    from headstart.types import Json
 
 LABELS = "labels"
 MOST_KEPT = 1 << 28
@@ -161,46 +152,3 @@ class Windows:
                 rows = rows[np.argsort(self.lengths[rows], kind="stable")]
             for start in range(0, len(rows), self.part_size):
                 yield rows[start : start + self.part_size].tolist()
-
-
-@dataclass(frozen=True)
-class RawData:
-    """The data that a set was made of, read again, with each key once, in order, and its row in the source."""
-
-    source: Payloads
-    samples: Samples
-    keys: NDArray[np.uint8]
-    rows: NDArray[np.int64]
-
-    def payloads(self, table: pa.Table) -> Callable[[int], Any]:
-        """From a row of a set's table to the content of that sample; the data must have all of them."""
-        places, there = search(*words(self.keys), keys_from_arrow(table.column("key")))
-        if not there.all():
-            first = table.column("id")[int(np.flatnonzero(~there)[0])].as_py()
-            raise MismatchError(
-                f"{int((~there).sum()):,} samples of the set are not in the data any more, e.g. {first!r}: it has "
-                "changed since; extract it anew, or bring back what it was"
-            )
-        numbers = self.rows[places]
-        return lambda row: self.source.payload(int(numbers[row]))
-
-
-def read_again(features: FeatureSet, data: Any, progress: Progress) -> RawData:
-    """Open the data that a set was made of, where it is now, or where it was; a stream will not do."""
-    said: Mapping[str, Json] = features.info["source"]
-    location = data if data is not None else said["location"]
-    if location is None:
-        raise ConfigError(
-            f"set {features.name!r} was made of data in memory; give the data itself instead of the set's name"
-        )
-    columns = said["columns"].items()
-    known = {name: value for name, value in columns if "label" not in name and name != "streaming"}
-    source = open_source(location, ColumnConfig(**known).source_options(labels=False), said["modality"])
-    if source.streams:
-        raise ConfigError(
-            f"{source.description} can be read only as a stream, and training goes over the data many times; unpack "
-            "it, or fit a head on its cached features"
-        )
-    samples = register(source, Cache(features.cache).keys, progress)
-    rows = first_by_key(samples.keys)
-    return RawData(source, samples, samples.keys[rows], rows)

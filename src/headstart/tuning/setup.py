@@ -15,15 +15,17 @@ from headstart.augmentation.views import open_views
 from headstart.backbones.pooling import display_tap, is_ragged
 from headstart.backbones.portable import BackboneSaver, backbone_saver
 from headstart.cache.store import Cache
+from headstart.config import IN_WINDOWS
 from headstart.devices import pick_device
 from headstart.errors import ConfigError
 from headstart.extraction.backbone import reopen
+from headstart.extraction.read_again import read_again
 from headstart.fitting.report import describe_features
 from headstart.heads import open_head
 from headstart.tasks import open_task
 from headstart.training.trainee import Objective
 from headstart.tuning.cut import CutCache, fill_cuts
-from headstart.tuning.samples import RawSamples, read_again
+from headstart.tuning.samples import RawSamples
 from headstart.tuning.weights import set_weights, start_from
 from headstart.tuning.whole_model import BATCH_NORMS, LinearHeadLayer, WholeModel
 
@@ -83,9 +85,11 @@ class TrainingSetup:
             raise ConfigError(
                 f"fine-tuning reads one vector a sample, and {display_tap(tap)} is all positions; choose another --tap"
             )
+        if "windows" in recipe:
+            raise ConfigError(IN_WINDOWS)
         opened = reopen(described, Cache(features.cache), progress, config.offline)
         keep = backbone_saver(opened.backbone(), tap)
-        data = read_again(features, _data_of(config, features), progress)
+        data = read_again(features, _data_of(config, features), progress, config.layout)
         spaces, seconds = fill_cuts(config, opened, data, progress)
         backbone = opened.backbone()
         keep = backbone_saver(backbone, tap) if spaces else keep  # of the model that is loaded now

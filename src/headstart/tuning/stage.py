@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.cache.store import Cache
 from headstart.config import ColumnConfig, ExtractConfig, FitConfig, TuneConfig
+from headstart.data.objects import HeldStream
 from headstart.errors import ConfigError
-from headstart.extraction.stage import extract, set_name
+from headstart.extraction.stage import IN_MEMORY, extract, set_name
 from headstart.fitting.data import check_train, read_splits
 from headstart.fitting.evaluation import calibrated, evaluate_splits, left_uncalibrated
 from headstart.fitting.report import FitOutcome
@@ -19,6 +20,7 @@ from headstart.network import forbid_network
 from headstart.options import did_you_mean
 from headstart.tracking import epoch_logs, tell_run, tracking
 from headstart.training.callbacks import ShowEpochs, own_callbacks
+from headstart.tuning.state import check_resumable, is_held
 
 if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from headstart.registry.run import Run
 
 
-OF_DATA = ("max_length", "image_size", "crop_pct", "prompt", "weights", *ColumnConfig.model_fields)
+OF_DATA = ("max_length", "on_long", "image_size", "crop_pct", "prompt", "weights", *ColumnConfig.model_fields)
 
 
 def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> Run:
@@ -41,11 +43,14 @@ def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> Run:
 
     asked, more, work = config, {}, state
     own = own_callbacks(config.callback)
-    with tracking(config, f"{config.data}-{config.strategy}", progress) as tracker:
+    with tracking(config, f"{_data_said(config)}-{config.strategy}", progress) as tracker:
         start = perf_counter()
         if config.offline:
             forbid_network()
         features = _features(config, progress)
+        if is_held(config.data):
+            config = asked = config.model_copy(update={"set": features.name, "digest": features.digest})
+            check_resumable(state, config)
         raw = read_splits(features, [(config.tap, config.backbone)], config.label)
         check_train(raw["train"], features.name)
         if config.sweep:
@@ -76,6 +81,11 @@ def _features(config: TuneConfig, progress: Progress) -> FeatureSet:
     """The set to train on: one that is there, or the data, extracted as fit-head would need it."""
     cache = Cache(config.cache)
     name = config.data
+    if isinstance(name, HeldStream):
+        raise ConfigError(
+            "an IterableDataset is read once, and training goes over the data many times; keep it first: "
+            "datasets.Dataset.from_list(list(data))"
+        )
     is_set = isinstance(name, str) and name in cache.set_names()
     if is_set and os.path.exists(os.path.expanduser(name)):
         is_set = config.backbone is None and config.set is None
@@ -92,6 +102,8 @@ def _features(config: TuneConfig, progress: Progress) -> FeatureSet:
                 f"(extract adds those of another: headstart extract DATA --set {features.name} --backbone …)"
             )
         _check_of_set(config)
+        for said in features.long_texts_said():
+            progress.say(said)
         return features
     if config.backbone is None:
         if isinstance(name, str) and not os.path.exists(os.path.expanduser(name)):
@@ -101,6 +113,10 @@ def _features(config: TuneConfig, progress: Progress) -> FeatureSet:
     for counts in done.counts.values():
         progress.say(str(counts))
     return done.features
+
+
+def _data_said(config: TuneConfig) -> str:
+    return IN_MEMORY if is_held(config.data) else str(config.data)
 
 
 def _check_of_set(config: TuneConfig) -> None:

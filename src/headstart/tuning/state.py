@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from headstart.errors import ConfigError, StorageError
 from headstart.files import make_directory, read_json, write_json
@@ -12,12 +13,23 @@ from headstart.registry.run import check_free
 from headstart.tuning.strategies import defaults_of
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from headstart.config import TuneConfig
     from headstart.types import Json
 
 SETTINGS = "settings.json"
 NO_LIKENESS = ("cache", "device", "workers", "track", "callback", "part_size", "format", "offline", "plots")
 """What may differ when a training is taken up."""
+
+
+OF_CONTENT = ("set", "digest")
+"""What is known of data in memory once it is extracted."""
+
+
+def is_held(data: Any) -> bool:
+    """Whether a program holds the data: no name and no path says what it is."""
+    return not isinstance(data, str | os.PathLike)
 
 
 def prepare_state(config: TuneConfig, target: Path, resume: bool, overwrite: bool) -> Path:
@@ -33,7 +45,7 @@ def prepare_state(config: TuneConfig, target: Path, resume: bool, overwrite: boo
         raise ConfigError(f"{state} is a link, and no training writes through one; delete it")
     if state.exists() and resume:
         _check_loop(state)
-        check_resumable(state, config)
+        check_resumable(state, config, OF_CONTENT if is_held(config.data) else ())
     elif state.exists() and overwrite:
         shutil.rmtree(state)
     elif state.exists():
@@ -56,8 +68,11 @@ def write_settings(folder: Path, config: TuneConfig) -> None:
     write_json(folder / SETTINGS, settings_of(config))
 
 
-def check_resumable(folder: Path, config: TuneConfig) -> None:
-    """Refuse to go on with a training of other settings; the message names the differences."""
+def check_resumable(folder: Path, config: TuneConfig, but: Collection[str] = ()) -> None:
+    """Refuse to go on with a training of other settings; the message names the differences.
+
+    ``but``: what is not known yet.
+    """
     settings = settings_of(config)
     try:
         before = read_json(folder / SETTINGS)
@@ -67,7 +82,9 @@ def check_resumable(folder: Path, config: TuneConfig) -> None:
         raise StorageError(
             f"{folder / SETTINGS} does not say which training this is; begin anew with --overwrite"
         )
-    names = [name for name in {**before, **settings} if before.get(name) != settings.get(name)]
+    names = [
+        name for name in {**before, **settings} if before.get(name) != settings.get(name) and name not in but
+    ]
     if names:
         said = ", ".join(f"{name} was {before.get(name)!r} and is {settings.get(name)!r}" for name in names)
         raise ConfigError(
