@@ -77,6 +77,13 @@ def test_of_a_file_that_is_there_compressed_as_well_the_plain_one_is_read(tmp_pa
     assert len(scan(tmp_path / "FashionMNIST" / "raw" / "train-images-idx3-ubyte").ids) == 4
 
 
+def test_tables_beside_arrays_are_refused(tmp_path: Path) -> None:
+    write_mnist(tmp_path)
+    (tmp_path / "p.csv").write_text("text,label\none two,a\n")
+    with pytest.raises(ConfigError, match=r"both arrays of images .* and tables \(p\.csv\)"):
+        scan(tmp_path)
+
+
 def test_images_without_labels_are_said_to_have_none(tmp_path: Path) -> None:
     found = scan(write_idx(tmp_path / "train-images-idx3-ubyte", digits(2)))
     assert "no labels beside train-images-idx3-ubyte" in found.source.description
