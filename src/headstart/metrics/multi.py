@@ -121,7 +121,7 @@ def evidence_of(truth: NDArray[np.bool_], said: NDArray[np.bool_], groups: Group
     positives, negatives = column_counts(truth, groups), column_counts(~truth, groups)
     is_scored = (positives > 0) & (negatives > 0)
     by_label = effective_size(positives)
-    any_label = float(column_counts(truth.any(axis=1)[:, None], groups)[0])
+    any_label = float(column_counts(truth.any(axis=1, keepdims=True), groups)[0])
     names = ("precision", "recall", "f1")
     sizes = {
         **{f"macro_{name}": by_label for name in names},

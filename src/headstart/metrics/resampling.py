@@ -110,6 +110,7 @@ def group_rows_of(
             chosen = np.append(chosen, rng.integers(0, len(sizes), len(sizes)))
         ends = np.cumsum(sizes[chosen])
         rows = np.repeat(starts[chosen] - (ends - sizes[chosen]), sizes[chosen]) + np.arange(ends[-1])
-        return by_group[rows[:n]]
+        drawn: Draws = by_group[rows[:n]]
+        return drawn
 
     return draw

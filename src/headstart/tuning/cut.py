@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from headstart.config import TuneConfig
     from headstart.contracts import Progress
     from headstart.extraction.backbone import OpenedBackbone
+    from headstart.extraction.read_again import RawData
     from headstart.fitting.data import Splits
-    from headstart.tuning.samples import RawData
     from headstart.tuning.strategies import Phase
     from headstart.types import BackboneInfo, Json
 
