@@ -18,7 +18,7 @@ test: style  ## lint, types, layering and all tests but the slow ones: 10 to 14 
 	$(PYTEST)
 
 test-slow: $(VENV)/dev.stamp  ## the long trials, other kernels, every page of the docs
-	$(PYTEST) -m slow
+	HEADSTART_TEST_ALL_EXAMPLES=1 $(PYTEST) -m 'slow or property'
 
 trial: $(VENV)/dev.stamp  ## two hundred random kills of extract, compact and gc
 	$(BIN)/python tests/trials/kill_trial.py --kills 200 --seed 0

@@ -9,7 +9,12 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 import pytest
+from hypothesis import settings
 
+from .variants import examples
+
+settings.register_profile("headstart", max_examples=examples(100), deadline=None)
+settings.load_profile("headstart")
 gc.disable()  # until all is collected: a quarter of that time were looks at objects that stay
 
 LONG = (
@@ -20,8 +25,12 @@ LONG = (
 )  # folders whose tests take longest, the longest first
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The long tests come first, so that two workers end together."""
+    """The long tests come first, so that the workers end together."""
+    for item in items:
+        if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+            item.add_marker("property")
     items.sort(
         key=lambda item: LONG.index(folder) if (folder := item.path.parent.name) in LONG else len(LONG)
     )

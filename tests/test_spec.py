@@ -33,7 +33,8 @@ def test_its_examples_come_true() -> None:
 
 def test_every_entry_of_a_recipe_is_in_it() -> None:
     info = BackboneInfo(
-        "a", "text", "00", {}, {}, ("pooler",), max_length=1, prompt="p", code={"version": "1"}
+        "a", "text", "00", {}, {}, ("pooler",), max_length=1, windows={"overlap": 1}, prompt="p",
+        code={"version": "1"},
     )  # fmt: skip
     recipe = make_recipe(info, "pooler", "fp32", "float32", view={"augmentation": "default"})
     documented = set(re.findall(r"^\| `(\w+)` \|", section("Recipes and spaces"), re.MULTILINE))

@@ -26,7 +26,7 @@ from pydantic import (
 from headstart.backbones.options import BackboneOptions
 from headstart.data import SourceOptions
 from headstart.data.given import Given
-from headstart.data.options import check_quoting
+from headstart.data.options import check_class_from, check_quoting
 from headstart.data.pixels import check_layout
 from headstart.data.splits import parse_split_map
 from headstart.errors import ConfigError
@@ -37,6 +37,11 @@ from headstart.trust import is_own
 from headstart.types import Modality, PlotFormat
 from headstart.yaml_file import read_yaml
 
+IN_WINDOWS = (
+    "fine-tuning reads a text in one pass, and --on-long windows in several; leave it out, and texts are cut "
+    "(--max-length N where the model takes more), or fit a head on windows: extract --on-long windows, then fit-head"
+)
+"""Why a backbone cannot be trained on features that are means over windows."""
 SplitSeed = Annotated[int, Range(ge=-(2**63), lt=2**63)]
 
 
@@ -154,6 +159,7 @@ class ColumnConfig(Config):
     columns: list[str] | None
     delimiter: str | None
     quoting: Annotated[str, AfterValidator(check_quoting)]
+    class_from: Annotated[str, AfterValidator(check_class_from)]
     label_names: list[str] | None
     label_kind: Annotated[str, AfterValidator(check_kind)]
     label_separator: str | None
@@ -225,6 +231,7 @@ class ExtractConfig(ColumnConfig, ComputeConfig, GivenConfig):
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"]
     dtype: Literal["float16", "float32"] | None
     max_length: Positive | None
+    on_long: Literal["truncate", "windows", "skip", "refuse"]
     image_size: Positive | None
     crop_pct: Annotated[float, Range(gt=0, le=1)] | None
     weights: Path | None
@@ -255,7 +262,10 @@ class ExtractConfig(ColumnConfig, ComputeConfig, GivenConfig):
     def backbone_options(self, modality: Modality | None) -> BackboneOptions:
         """The same as the backbones take it, for samples of a modality."""
         names = ("weights", "max_length", "image_size", "crop_pct", "prompt", "offline")
-        return BackboneOptions(**{name: getattr(self, name) for name in names}, modality=modality)
+        options: dict[str, Any] = {name: getattr(self, name) for name in names}
+        return BackboneOptions(
+            **options, on_long="windows" if self.on_long == "windows" else None, modality=modality
+        )
 
 
 class FitConfig(Config):
@@ -293,6 +303,12 @@ class FitConfig(Config):
         taps: list[Any] = self.tap if isinstance(self.tap, list) else [self.tap]
         backbones: list[Any] = self.backbone if isinstance(self.backbone, list) else [self.backbone]
         return [(tap, backbone) for backbone in backbones or [None] for tap in taps or [None]]
+
+
+def _check_trainable(on_long: str) -> str:
+    if on_long == "windows":
+        raise ConfigError(IN_WINDOWS)
+    return on_long
 
 
 class TuneConfig(ColumnConfig, ComputeConfig, GivenConfig):
@@ -338,6 +354,7 @@ class TuneConfig(ColumnConfig, ComputeConfig, GivenConfig):
     plots: PlotFormat
     seed: Seed
     max_length: Positive | None
+    on_long: Annotated[Literal["truncate", "windows", "skip", "refuse"], AfterValidator(_check_trainable)]
     image_size: Positive | None
     crop_pct: Annotated[float, Range(gt=0, le=1)] | None
     weights: Path | None

@@ -97,6 +97,11 @@ class Source(Payloads, Protocol):
         return None
 
     @property
+    def ignored(self) -> Mapping[str, int]:
+        """How much beside the samples was left out, by reason; known once a scan is over."""
+        return {}
+
+    @property
     def streams(self) -> bool:
         """Whether a payload can be had only while its block is the last one that `scan` yielded."""
         return False

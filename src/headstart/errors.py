@@ -11,6 +11,7 @@
     │   ├── WeightsUnavailableError  the weights are not here and cannot be fetched
     │   ├── NoBlocksError        what leaves its blocks cannot be read
     │   └── SampleError          (internal) one sample is bad; it is skipped by name
+    │       └── TransientSampleError  (internal) it may be good later
     ├── StorageError             1: the cache cannot be written or read
     │   ├── CorruptShardError    1: a file is not what its name says
     │   └── FormatError          1: the cache is of a format this version does not know
@@ -63,6 +64,10 @@ class NoBlocksError(BackboneError):
 
 class SampleError(BackboneError):
     """One sample cannot be used; the extraction names it, skips it and goes on."""
+
+
+class TransientSampleError(SampleError):
+    """A sample that cannot be used now, and may be later."""
 
 
 class StorageError(HeadstartError):

@@ -93,12 +93,16 @@ def check(spec: str) -> None:
         )
 
 
-def _place_of_stranger(module: str, name: str) -> str | None:
-    """The stranger's file that names some code; None if the code is trusted, or nobody but the user named it."""
+def is_trusted(module: str, name: str) -> bool:
+    """Whether the user named some code, or a package that it is in."""
     parts = module.split(".")
     packages = {".".join(parts[:end]) for end in range(1, len(parts) + 1)}
-    is_trusted = f"{module}:{name}" in _trusted or packages & _trusted
-    return None if is_trusted else _strange.get(module)
+    return f"{module}:{name}" in _trusted or bool(packages & _trusted)
+
+
+def _place_of_stranger(module: str, name: str) -> str | None:
+    """The stranger's file that names some code; None if the code is trusted, or nobody but the user named it."""
+    return None if is_trusted(module, name) else _strange.get(module)
 
 
 def _named_in(values: Any) -> Iterator[tuple[str, str]]:

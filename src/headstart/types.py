@@ -163,6 +163,49 @@ class Tokens:
     lengths: torch.Tensor
 
 
+class TokenRow(dict[str, Sequence[int]]):
+    """A text, or a pair, as a model takes it, not padded yet: a number a token by the name of each input.
+
+    ``n_tokens`` is how many tokens it has before it is cut; below 0, more than so many: it was not counted to the end.
+    """
+
+    def __init__(self, inputs: Mapping[str, Sequence[int]], n_tokens: int) -> None:
+        super().__init__(inputs)
+        self.n_tokens = n_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """A text as overlapping parts, whose vectors are averaged.
+
+    Parameters
+    ----------
+    rows : sequence of TokenRow
+        The parts, in order.
+    weights : sequence of int
+        How many tokens of the text each has, which is what its vector counts.
+    n_tokens : int
+        As of a `TokenRow`.
+    """
+
+    rows: Sequence[TokenRow]
+    weights: Sequence[int]
+    n_tokens: int
+
+
+def n_tokens_of(prepared: Any) -> int:
+    """How many tokens of a prepared sample there were before it was cut, as `TokenRow` says it; 0: it has no text.
+
+    Examples
+    --------
+    >>> n_tokens_of(TokenRow({"input_ids": [0, 7, 2]}, 9)), n_tokens_of("an image")
+    (9, 0)
+    """
+    if isinstance(prepared, tuple):  # of an image and a text
+        return max(map(n_tokens_of, prepared), key=abs)
+    return prepared.n_tokens if isinstance(prepared, TokenRow | Windows) else 0
+
+
 @dataclass(frozen=True, slots=True)
 class BackboneInfo:
     """What is known of a backbone without its weights at hand: enough to name its spaces.
@@ -194,6 +237,9 @@ class BackboneInfo:
         What is put before every text.
     max_length : int, optional
         Tokens a text is cut to.
+    windows : dict, optional
+        How texts that are longer are read in parts: ``overlap``, the tokens that two neighbours share. None: they
+        are cut.
     code : dict, optional
         For ``py:`` backbones: the declared version and the hash of the source.
     provenance : dict
@@ -211,6 +257,7 @@ class BackboneInfo:
     closing_norm: bool = True
     layers_lack: tuple[str, ...] = ()
     max_length: int | None = None
+    windows: Mapping[str, Json] | None = None
     prompt: str | None = None
     code: Mapping[str, Json] | None = None
     provenance: Mapping[str, Json] = field(default_factory=dict)

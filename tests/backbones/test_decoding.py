@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import struct
+import sys
 import warnings
 import zlib
 from collections.abc import Collection
@@ -16,7 +17,7 @@ import torch
 from PIL import Image
 
 from headstart.backbones.images import FrozenImageModel, decode_image
-from headstart.errors import SampleError
+from headstart.errors import SampleError, TransientSampleError
 from headstart.types import Activations
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Pillow's, of broken files
@@ -206,3 +207,29 @@ def image_model() -> FrozenImageModel:
         return Activations()
 
     return FrozenImageModel(torch.nn.Linear(1, 1), transform, read, read)
+
+
+def test_a_heic_image_needs_an_extra_which_is_named_and_it_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    content = b"\x00\x00\x00\x1cftypheic\x00\x00\x00\x00mif1heicmiaf"
+    with pytest.raises(TransientSampleError, match=r"pip install 'headstart\[heic\]'"):
+        decode_image(content)
+    opened = []
+    library = type("Library", (), {"register_heif_opener": staticmethod(lambda: opened.append(True))})
+    monkeypatch.setitem(sys.modules, "pillow_heif", library)
+    with pytest.raises(SampleError, match="not an image that can be read"):
+        decode_image(content)
+    assert opened == [True]
+
+
+@pytest.mark.parametrize(("format", "options"), [("AVIF", {"quality": 100}), ("JPEG2000", {})])
+def test_newer_formats_are_decoded(format: str, options: dict[str, Any]) -> None:
+    image = Image.new("RGB", (32, 32), (200, 100, 50))
+    assert (
+        np.abs(
+            np.asarray(decode_image(file_of(image, format, **options))).astype(int) - image.getpixel((0, 0))
+        ).max()
+        < 8
+    )

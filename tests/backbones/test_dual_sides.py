@@ -14,6 +14,7 @@ from headstart.backbones import BackboneOptions, open_backbone
 from headstart.backbones.pooling import pool
 from headstart.errors import BackboneError, ConfigError, SampleError
 
+from ..variants import variants
 from . import tiny_vision
 from .opening import both_ways, opened, resolve, run_model, space
 from .test_frozen import extract_and_train
@@ -28,7 +29,7 @@ def four(pictures: list[bytes]) -> list[bytes]:
     return pictures[: len(TEXTS)]
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", variants(MODELS, {"clip"}))
 def test_the_other_tower_may_change(name: str, dual_folders: dict[str, Path], tmp_path: Path) -> None:
     """Images cached with one text tower serve beside another; pairs do not."""
     text = "text_encoder" if name == "blip" else "text_model"

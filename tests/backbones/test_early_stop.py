@@ -13,6 +13,7 @@ from headstart.backbones.pooling import read_tap, reads_of
 from headstart.types import Activations, Tokens
 
 from ..extraction.models import Opened, open_named
+from ..variants import variants
 
 # By model: what its blocks are called, and which of them layer 1 is the outcome of.
 BLOCKS = {
@@ -29,9 +30,10 @@ BLOCKS = {
     "timm:test_efficientnet": ("blocks.{}", 0),
     "timm:test_resnet": ("layer{}", 0),  # its layer 1 is the stem, and layer 2 what `layer1` gives
 }
+FEW = ("text:bert", "text:t5", "image:vit", "siglip2:image", "timm:test_convnext", "timm:test_resnet")
 
 
-@pytest.fixture(scope="module", params=BLOCKS)
+@pytest.fixture(scope="module", params=variants(BLOCKS, FEW))
 def opened(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Opened:
     return open_named(request.param, tmp_path_factory.mktemp("models"))
 

@@ -15,6 +15,7 @@ from headstart.backbones import BackboneOptions, open_backbone
 from headstart.backbones.pooling import canonical_tap, choose_taps, pool
 from headstart.errors import BackboneError, ConfigError, SampleError
 
+from ..variants import variants
 from . import tiny_vision
 from .opening import resolve, run_model, space
 from .test_parity import assert_equal
@@ -22,6 +23,7 @@ from .test_parity import assert_equal
 PREFIX = {"vit": 1, "deit": 2, "beit": 1, "dinov2": 1, "dinov2_with_registers": 4, "swin": 0}
 MAPS = ("convnext", "resnet")
 MODELS = (*PREFIX, *MAPS)
+FEW = ("vit", "dinov2_with_registers", "swin", "convnext")
 DEFAULTS = {"dinov2": "final.cls", "dinov2_with_registers": "final.cls"}
 
 
@@ -49,7 +51,7 @@ def patches(name: str, hidden: torch.Tensor) -> torch.Tensor:
     return hidden[0].flatten(1).T if name in MAPS else hidden[0, PREFIX[name] :]
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", variants(MODELS, FEW))
 def test_features_equal_transformers(name: str, folders: dict[str, Path], pictures: list[bytes]) -> None:
     outputs = library_outputs(folders[name], pictures)
     expected = {
@@ -70,7 +72,7 @@ def test_features_equal_transformers(name: str, folders: dict[str, Path], pictur
         assert_equal(torch.cat([pool(one, tap) for one in alone]).numpy(), torch.stack(rows).numpy())
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", variants(MODELS, FEW))
 def test_layers_by_number_equal_transformers(
     name: str, folders: dict[str, Path], pictures: list[bytes]
 ) -> None:

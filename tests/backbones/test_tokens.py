@@ -14,6 +14,7 @@ from headstart.errors import ConfigError
 from headstart.types import Tokens
 
 from ..extraction.models import PICTURES, Opened, open_named
+from ..variants import variants
 
 
 def tokens(opened: Opened, tap: str, samples: Sequence[Any]) -> list[torch.Tensor]:
@@ -46,7 +47,7 @@ def hidden_states(folder: str, text: str) -> tuple[torch.Tensor, ...]:
     return (*states[:-1], output.last_hidden_state[0])
 
 
-@pytest.mark.parametrize("name", ["bert", "t5", "gpt2", "modernbert"])
+@pytest.mark.parametrize("name", variants(["bert", "t5", "gpt2", "modernbert"], {"bert", "modernbert"}))
 def test_texts_of_different_lengths_keep_the_tokens_that_they_have_alone(name: str, tmp_path: Path) -> None:
     opened = open_named(f"text:{name}", tmp_path)
     texts = sorted(opened.samples, key=len)[:6]

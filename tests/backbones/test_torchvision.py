@@ -58,9 +58,7 @@ def assert_close(one: torch.Tensor, other: torch.Tensor) -> None:
     assert ((one - other).abs().amax(1) / other.abs().amax(1)).max() <= 1e-5
 
 
-@pytest.mark.parametrize(
-    "name", variants(CLASSIFIERS, {"alexnet", "resnet18", "mobilenet_v3_small", "swin_t"})
-)
+@pytest.mark.parametrize("name", variants(CLASSIFIERS, {"resnet18", "mobilenet_v3_small"}))
 def test_the_pooler_is_what_enters_the_classifier(name: str, tmp_path: Path, pictures: list[bytes]) -> None:
     model, path = made(name, tmp_path)
     vectors = found(name, path, pictures[:2], "pooler")

@@ -35,6 +35,7 @@ from headstart.cache.space import Space
 from headstart.cache.store import Cache
 from headstart.errors import CorruptShardError, StorageError
 from headstart.progress import Silence
+from tests.variants import variants
 
 ALL = range(60)
 
@@ -59,7 +60,7 @@ def run(cache: Cache, format_name: FormatName | None = None) -> list[Compacted]:
 
 
 @pytest.mark.parametrize("recipe", [RECIPE, TOKENS], ids=["dense", "ragged"])
-@pytest.mark.parametrize("format_name", [None, "hdf5", "parquet"])
+@pytest.mark.parametrize("format_name", variants([None, "hdf5", "parquet"], [None, "parquet"]))
 def test_many_shards_become_one_and_every_vector_stays(
     cache: Cache, recipe: Recipe, format_name: FormatName | None
 ) -> None:
@@ -121,7 +122,9 @@ def interrupted_at(cache: Cache, monkeypatch: pytest.MonkeyPatch, step: int) -> 
     return False
 
 
-@pytest.mark.parametrize("recipe", [RECIPE, TOKENS], ids=["dense", "ragged"])
+@pytest.mark.parametrize(
+    "recipe", [RECIPE, pytest.param(TOKENS, marks=pytest.mark.slow)], ids=["dense", "ragged"]
+)
 def test_stopped_at_any_step_it_has_changed_no_vector(
     cache: Cache, monkeypatch: pytest.MonkeyPatch, recipe: Recipe
 ) -> None:

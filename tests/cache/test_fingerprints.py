@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from headstart.cache.memos import MAX_FILES, FingerprintMemo
 from headstart.testing.shard_format import Tripwire
+from tests.variants import examples
 
 
 def rows(seed: int, n: int) -> np.ndarray:
@@ -26,7 +27,7 @@ def test_it_remembers_across_processes(tmp_path: Path) -> None:
     assert not values[50:].any()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(batches=st.lists(st.integers(0, 20), max_size=3 * MAX_FILES), reopen=st.booleans())
 def test_it_is_a_dictionary_in_few_files(
     batches: list[int], reopen: bool, tmp_path_factory: pytest.TempPathFactory

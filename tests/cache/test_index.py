@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from headstart.cache.index import Index, empty_index
 from headstart.keys import KEY_BYTES, pack
+from tests.variants import examples
 
 # Few different bytes, so that shards share keys, and keys their first half.
 KEYS = st.builds(
@@ -35,7 +36,7 @@ def walked(shards: dict[str, list[bytes]], keys: list[bytes]) -> list[tuple[str,
     ]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(SHARDS, st.integers(1, 5), st.lists(KEYS, max_size=20), st.randoms(use_true_random=False))
 def test_it_finds_the_first_shard_in_whatever_order_shards_came(
     shards: dict[str, list[bytes]], together: int, asked: list[bytes], random: object

@@ -92,6 +92,7 @@ def test_uses_of_several_threads_do_not_mix(cache: Cache) -> None:
     assert read_uses(space_of(cache).path).held == 200
 
 
+@pytest.mark.slow
 def test_a_thousand_spaces_are_listed(cache: Cache) -> None:
     name = shards(cache)[0]
     source = space_of(cache)

@@ -11,6 +11,7 @@ from caches import RECIPE, commit, keys_of, put, space_of
 
 from headstart.cache.index import Index
 from headstart.cache.store import Cache
+from tests.variants import variants
 
 # Root may write anywhere, so modes say nothing to it: an audit hook refuses as a read-only mount does.
 READ_ONLY = """
@@ -59,12 +60,15 @@ def files(cache: Cache) -> dict[str, int]:
 
 @pytest.mark.parametrize(
     "arguments",
-    [
-        ("cache", "ls"),
-        ("cache", "show", RECIPE.id),
-        ("cache", "verify"),
-        ("cache", "gc", "--grace", "0"),
-    ],
+    variants(
+        [
+            ("cache", "ls"),
+            ("cache", "show", RECIPE.id),
+            ("cache", "verify"),
+            ("cache", "gc", "--grace", "0"),
+        ],
+        [("cache", "ls"), ("cache", "verify")],
+    ),
     ids=" ".join,
 )
 def test_it_is_read(cache: Cache, arguments: tuple[str, ...]) -> None:
@@ -84,7 +88,11 @@ def test_it_is_exported_although_its_index_lies(cache: Cache, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    "arguments", [("compact",), ("gc", "--apply", "--grace", "0"), ("verify", "--repair")]
+    "arguments",
+    variants(
+        [("compact",), ("gc", "--apply", "--grace", "0"), ("verify", "--repair")],
+        [("gc", "--apply", "--grace", "0")],
+    ),
 )
 def test_what_must_write_says_that_it_may_not(cache: Cache, arguments: tuple[str, ...]) -> None:
     put(cache, range(40, 45))  # something for gc to take

@@ -27,6 +27,7 @@ from headstart.cache.space import Space
 from headstart.cache.store import Cache
 from headstart.errors import ConfigError, CorruptShardError, DataError, MismatchError
 from headstart.types import Features
+from tests.variants import examples
 
 FORMATS: tuple[FormatName, ...] = ("hdf5", "parquet")
 
@@ -53,7 +54,7 @@ def values_of(keys: NDArray[np.uint8], dtype: Any) -> NDArray[Any]:
 
 
 @settings(
-    max_examples=60,
+    max_examples=examples(60),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

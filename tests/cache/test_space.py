@@ -23,6 +23,7 @@ from headstart.errors import CorruptShardError, DataError, HeadstartError, Misma
 from headstart.files import CLOCK_TICK_NS
 from headstart.keys import KEY_BYTES, pack, words
 from headstart.types import Features
+from tests.variants import examples
 
 RECIPE = Recipe(
     {"weights": "0" * 32, "tap": "final.mean", "compute": "fp32", "stored": "float32", "numerics": 1}
@@ -71,7 +72,9 @@ def test_rows_never_shift(fresh: Callable[[], Space], written_as: ShardFormat) -
     assert len(fresh()) == 500
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     parts=st.lists(st.lists(st.integers(0, 30), min_size=1, max_size=12, unique=True), max_size=5),
     data=st.data(),

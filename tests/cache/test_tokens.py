@@ -23,6 +23,7 @@ from headstart.cache.sets import FeatureSet
 from headstart.cache.store import Cache
 from headstart.errors import ConfigError
 from headstart.types import Features
+from tests.variants import examples
 
 N = 60
 
@@ -120,7 +121,9 @@ def test_padded_rows_with_a_mask_of_what_is_there(rows: Any, tokens: TokenFeatur
         assert not X[row][~mask[row]].any()
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(30), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(lengths=st.lists(st.integers(0, 9), min_size=1, max_size=40), data=st.data())
 def test_padding_adds_nothing_and_loses_nothing(
     lengths: list[int], data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

@@ -20,12 +20,14 @@ from tests.data.conftest import scan, write_image, write_table
 from tests.data.tars import write_tar
 from tests.extraction.test_labels import Said, block_of, committed
 
+from ..variants import examples
+
 
 @given(
     rows=st.lists(st.tuples(st.integers(0, 8), st.integers(-1, 8)), min_size=1, max_size=40),
     given_=st.lists(st.integers(-1, 2), min_size=40, max_size=40),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_units_are_rows_that_share_a_key_or_a_group(rows: list[tuple[int, int]], given_: list[int]) -> None:
     keys = pack(key_of("text", str(key)) for key, _ in rows)
     groups = np.array([group for _, group in rows])

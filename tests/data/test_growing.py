@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 
 from headstart.data.growing import GrowingTable
 
+from ..variants import examples
+
 TEXTS = st.lists(st.one_of(st.none(), st.text(max_size=8)), max_size=12)
 LISTS = st.one_of(st.none(), st.lists(st.text(max_size=3), max_size=3))
 
@@ -39,7 +41,7 @@ def grown(batches: list[pa.Table], limit: int) -> GrowingTable:
     return table
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(BATCHES, st.integers(0, 400))
 def test_what_was_added_is_what_is_read_wherever_it_lies(batches: list[pa.Table], limit: int) -> None:
     table = grown(batches, limit)

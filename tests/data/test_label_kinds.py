@@ -16,6 +16,8 @@ from headstart.data.label_cells import clean_label
 from headstart.errors import ConfigError, DataError
 from tests.data.conftest import Scan, scan, write_image, write_images, write_table
 
+from ..variants import examples
+
 
 def labelled(path: Path, labels: list[Any], **options: Any) -> Scan:
     """A table of texts with these labels, read."""
@@ -135,7 +137,7 @@ NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=5
 
 
 @given(lists=st.lists(st.none() | st.lists(NAMES.map("_".__add__), unique=True, max_size=4), min_size=1))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @pytest.mark.parametrize("ending", [".jsonl", ".parquet"])
 def test_any_lists_of_labels_come_back(
     ending: str, lists: list[list[str] | None], tmp_path_factory: pytest.TempPathFactory

@@ -206,7 +206,11 @@ pickle.dump((payloads.modality, payloads.rows_per_block, found, names), sys.stdo
     ("make", "in_memory"),
     [
         (a_csv, 1 << 30),
-        *((make, 1000) for make in (a_csv, a_jsonl, a_parquet, files_by_split, a_folder, images_inside)),
+        *((make, 1000) for make in (a_csv, images_inside)),
+        *(
+            pytest.param(make, 1000, marks=pytest.mark.slow)
+            for make in (a_jsonl, a_parquet, files_by_split, a_folder)
+        ),
     ],
 )
 def test_another_process_can_be_handed_the_samples(

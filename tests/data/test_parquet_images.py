@@ -21,6 +21,8 @@ from headstart.errors import ConfigError, DataError, SampleError
 from headstart.keys import key_of
 from tests.data.conftest import KnowsAll, MemoryMemo, scan, write_image, write_table
 
+from ..variants import examples
+
 
 def pictures(folder: Path, n: int) -> list[bytes]:
     return [write_image(folder / f"{number}.png", number).read_bytes() for number in range(n)]
@@ -190,7 +192,7 @@ def test_more_files_than_may_be_open_are_read(tmp_path: Path) -> None:
     rows_per_group=st.integers(1, 12),
     data=st.data(),
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 def test_any_rows_in_any_order_give_their_bytes(
     contents: list[bytes], rows_per_group: int, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -14,13 +14,15 @@ from headstart.data.label_cells import clean_label
 from headstart.keys import key_of
 from tests.data.conftest import scan, write_images, write_table
 
+from ..variants import examples
+
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(lambda text: not text.isspace())
 CSV_TEXT = TEXT.filter(lambda text: "\r" not in text)  # Python's writer does not quote a lone \r
 
 
 @pytest.mark.parametrize("ending", [".csv", ".tsv", ".jsonl", ".parquet"])
 @given(data=st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_any_texts_come_back(
     ending: str, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
@@ -35,7 +37,7 @@ def test_any_texts_come_back(
 
 
 @given(texts=st.lists(TEXT, min_size=2, max_size=8, unique=True), data=st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_the_order_of_rows_changes_no_key(
     texts: list[str], data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

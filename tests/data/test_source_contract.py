@@ -25,6 +25,15 @@ class TestClassFolders(SourceContract):
         return lambda: open_source(tmp_path / "photos")
 
 
+class TestFoldersOfTexts(SourceContract):
+    @pytest.fixture
+    def open_data(self, tmp_path: Path) -> OpenData:
+        for name in ("train/pos/1.txt", "train/neg/2.txt", "test/pos/3.txt"):
+            (tmp_path / "reviews" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "reviews" / name).write_text(f"naïve – 東京 {name}", encoding="utf-8")
+        return lambda: open_source(tmp_path / "reviews")
+
+
 class TestFolderWithMetadata(SourceContract):
     @pytest.fixture
     def open_data(self, tmp_path: Path) -> OpenData:

@@ -23,6 +23,8 @@ from headstart.data.splits import (
 )
 from headstart.errors import ConfigError
 
+from ..variants import examples
+
 FIXED_TEST = [0, 6, 11, 15, 17, 26, 32, 39]
 FIXED_VALIDATION = [3, 8, 30, 33]
 
@@ -63,7 +65,7 @@ def data(
     return Data(some_keys(numbers), np.array(classes), np.array(given_codes, dtype=np.int8))
 
 
-quick = settings(deadline=None, max_examples=80)
+quick = settings(deadline=None, max_examples=examples(80))
 SILENT = data(codes=(NOT_GIVEN,))
 
 

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from headstart.errors import ConfigError, DataError, HeadstartError
 from tests.data.conftest import scan, write_image, write_table
 
+from ..variants import examples
+
 
 def write(path: Path, content: bytes | str) -> Path:
     path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
@@ -354,7 +356,7 @@ class TestFolders:
     ),
     ending=st.sampled_from([".csv", ".tsv", ".jsonl", ".parquet"]),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_no_content_makes_anything_but_a_clear_error(
     content: bytes, ending: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

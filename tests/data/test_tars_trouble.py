@@ -18,6 +18,8 @@ from headstart.errors import ConfigError, DataError, SampleError
 from tests.data.conftest import MemoryMemo, Scan, scan
 from tests.data.tars import add, write_tar
 
+from ..variants import examples, variants
+
 pytest.importorskip("webdataset")
 
 
@@ -80,7 +82,9 @@ def test_a_sparse_member_is_refused(tmp_path: Path) -> None:
     assert "sparse" in reasons(found)["s/hole"]
 
 
-@pytest.mark.parametrize("options", [{"format": tarfile.GNU_FORMAT}, {"format": tarfile.PAX_FORMAT}, {}])
+@pytest.mark.parametrize(
+    "options", variants([{"format": tarfile.GNU_FORMAT}, {"format": tarfile.PAX_FORMAT}, {}], [{}])
+)
 def test_a_tar_that_is_cut_gives_what_is_whole(tmp_path: Path, options: dict[str, Any]) -> None:
     members = {}
     for number in range(8):
@@ -176,7 +180,7 @@ FORMATS = st.sampled_from([tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX
 @given(
     members=st.lists(st.tuples(NAMES, st.binary(max_size=1500), st.floats(0, 2e9)), max_size=6), kind=FORMATS
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_headers_say_what_tarfile_says(members: list[tuple[str, bytes, float]], kind: int) -> None:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=kind) as tar:
@@ -194,7 +198,7 @@ def test_headers_say_what_tarfile_says(members: list[tuple[str, bytes, float]], 
 
 
 @given(st.binary(max_size=2048), st.integers(0, 5000))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_no_damage_makes_a_traceback(damage: bytes, at: int) -> None:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as tar:

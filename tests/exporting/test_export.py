@@ -247,8 +247,11 @@ def assert_exported(runs: dict[str, Run], elsewhere: Elsewhere, folder: Path, ph
     return pictures
 
 
-def test_sides_of_dual_encoders(fit: Fit, elsewhere: Elsewhere, tmp_path: Path, photos: Path) -> None:
-    """Each without the other side; the text side as well, and in ONNX."""
+@pytest.mark.slow
+def test_the_image_side_of_a_dual_encoder(
+    fit: Fit, elsewhere: Elsewhere, tmp_path: Path, photos: Path
+) -> None:
+    """Each without the other side."""
     clip = f"hf:{tiny_vision.clip(tmp_path / 'clip')}"
     runs = {"joint": fit(photos, clip, "ridge", taps=["joint.l2"])}
     pictures = assert_exported(runs, elsewhere, tmp_path, photos)
@@ -257,6 +260,10 @@ def test_sides_of_dual_encoders(fit: Fit, elsewhere: Elsewhere, tmp_path: Path, 
     onnx = elsewhere(ONNX_CODE, runs["joint"].export(tmp_path / "onnx", to="onnx").path, json.dumps(pictures))
     assert onnx["inputs"] == ["pixel_values"]
     assert_same(onnx["together"], runs["joint"], pictures)
+
+
+def test_the_text_side_of_a_dual_encoder(fit: Fit, elsewhere: Elsewhere, tmp_path: Path) -> None:
+    clip = f"hf:{tiny_vision.clip(tmp_path / 'clip')}"
     texts = fit(write_texts(tmp_path / "t.jsonl"), clip, "ridge")
     folder = str(texts.export(tmp_path / "texts").path)
     told = elsewhere(TEXT_CODE, json.dumps(TEXTS), folder)[folder]

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from headstart.extraction.batches import WASTE, Item, ReadyItems, batch_end, longest_first
 
+from ..variants import examples
+
 LENGTHS = st.lists(st.integers(1, 600), min_size=1, max_size=80)
 BUDGETS = st.integers(1, 3000)
 MOST = st.one_of(st.none(), st.integers(1, 9))
@@ -80,7 +82,7 @@ def test_samples_without_a_length_are_batched_as_well() -> None:
     assert [len(batch) for batch in cut_all([0] * 5, budget=3, most=None)] == [3, 2]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(st.lists(LENGTHS, min_size=1, max_size=4), st.lists(BUDGETS, min_size=1), MOST)
 def test_samples_that_arrive_in_parts_leave_in_batches_once_each(
     parts: list[list[int]], budgets: list[int], most: int | None

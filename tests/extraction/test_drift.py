@@ -146,6 +146,7 @@ def test_what_is_measured_is_how_far_int8_is_from_fp32(
     assert tokens.accuracy is not None
 
 
+@pytest.mark.slow
 def test_a_tap_that_int8_destroys_shows_in_the_accuracy_though_the_cosine_is_one(
     tmp_path: Path, cache_root: Path
 ) -> None:

@@ -171,6 +171,6 @@ def peak_bytes(n: int, folder: Path) -> int:
 
 def test_a_sample_more_takes_little_more_than_its_key_and_its_place_in_the_index(tmp_path: Path) -> None:
     """16 and 24 bytes stay, as much again is there while keys are sorted. With names and labels it was 500."""
-    fewer, more = 50_000, 200_000
+    fewer, more = 20_000, 80_000
     grown = peak_bytes(more, tmp_path) - peak_bytes(fewer, tmp_path)
     assert grown / (more - fewer) < 250, grown / (more - fewer)

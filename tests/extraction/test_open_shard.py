@@ -12,6 +12,8 @@ from headstart.extraction import writer
 from headstart.extraction.writer import OpenShard
 from headstart.keys import key_of, pack
 
+from ..variants import examples
+
 WIDTH = 3
 PARTS = st.lists(st.lists(st.integers(0, 40), min_size=1, max_size=9), min_size=1, max_size=6)
 
@@ -28,7 +30,7 @@ def in_order(numbers: list[int]) -> list[int]:
     return sorted(set(numbers), key=lambda number: key_of("text", str(number)))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(PARTS, st.integers(0, 400), st.sampled_from([1, 64, 1 << 20]))
 def test_rows_are_sorted_by_key_and_none_is_there_twice(
     parts: list[list[int]], limit: int, slab: int
@@ -51,7 +53,7 @@ def test_rows_are_sorted_by_key_and_none_is_there_twice(
     assert shard.n_bytes == found.keys.nbytes + found.values.nbytes
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(PARTS)
 def test_token_features_stay_with_their_sample(parts: list[list[int]]) -> None:
     """Sample n has n modulo 4 positions."""

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from headstart.extraction.batches import FULL, BatchTuner
 
+from ..variants import examples
+
 Rate = Callable[[int], float]
 """Samples a second at a batch size."""
 
@@ -39,7 +41,7 @@ def test_it_finds_the_fastest_size_from_wherever_it_starts(start: int, best: int
     assert tuner.is_settled
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=examples(30))
 @given(best=st.integers(2, 8), drift=st.floats(0.0, 0.05))
 def test_texts_that_get_shorter_do_not_look_like_a_better_size(best: int, drift: float) -> None:
     """Long texts come first: any size looks faster than the one before it."""

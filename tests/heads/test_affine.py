@@ -16,12 +16,17 @@ from headstart.errors import DataError
 from headstart.heads import open_head
 from headstart.heads.rows import BLOCK_NUMBERS, BLOCK_ROWS, blocks, moments, standardise
 
+BRIEFLY = {"linear": {"epochs": 2}}
 every_head = pytest.mark.parametrize("name", ["logistic", "ridge", "linear"])
 
 
 def opened(name, **params):
     """A head with the parameters; one that is trained sees a quarter of the samples in a step."""
-    return open_head(name, {**({"batch_size": 100} if name == "linear" else {}), **params}, seed=0)
+    return open_head(
+        name,
+        {**({"batch_size": 200, "epochs": 40, "lr": 0.02} if name == "linear" else {}), **params},
+        seed=0,
+    )
 
 
 def fitted(name, problem, **params):
@@ -120,13 +125,13 @@ def test_features_that_are_not_finite_are_refused(name, bad, problem):
     with pytest.raises(ValueError, match=r"NaN|infinity"):
         opened(name).fit(X, problem.y)
     with pytest.raises(ValueError, match=r"NaN|infinity"):
-        fitted(name, problem).predict(X)
+        fitted(name, problem, **BRIEFLY.get(name, {})).predict(X)
 
 
 @every_head
 def test_a_wrong_number_of_features_is_refused(name, problem):
     with pytest.raises(ValueError, match="12 features"):
-        fitted(name, problem).predict(problem.X[:, :5])
+        fitted(name, problem, **BRIEFLY.get(name, {})).predict(problem.X[:, :5])
 
 
 @every_head

@@ -10,7 +10,7 @@ import pytest
 from headstart.heads import HEADS, open_head
 from headstart.testing.head import HeadContract, clouds
 
-BY_EPOCHS = {"epochs": 8, "lr": 0.1}
+BY_EPOCHS = {"epochs": 6, "lr": 0.1, "batch_size": 50}
 
 
 class TestHeads(HeadContract):

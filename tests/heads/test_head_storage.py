@@ -44,7 +44,7 @@ def rewrite_tensors(folder, **tensors):
 @pytest.mark.parametrize("binary", [False, True])
 def test_a_loaded_head_predicts_bit_for_bit_the_same(problem, tmp_path, name, dtype, binary):
     X, y = problem.binary() if binary else (problem.X, problem.y)
-    params = {"epochs": 3} if name in ("linear", "mlp", "residual") else {}
+    params = {"epochs": 2, "batch_size": 100} if name in ("linear", "mlp", "residual") else {}
     head = open_head(name, params, seed=4).fit(X.astype(dtype), y)
     save_head(head, tmp_path)
     loaded = load_head(tmp_path)
@@ -64,7 +64,9 @@ def test_bit_for_bit_holds_for_any_number_of_rows(tmp_path, name, n_rows):
     """BLAS takes other paths for other shapes and memory layouts, and they differ in the last bit."""
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(300, 50)).astype(np.float32), rng.integers(5, size=300)
-    head = open_head(name, {"epochs": 2} if name in ("linear", "mlp", "residual") else {}, seed=0).fit(X, y)
+    head = open_head(
+        name, {"epochs": 1, "batch_size": 100} if name in ("linear", "mlp", "residual") else {}, seed=0
+    ).fit(X, y)
     save_head(head, tmp_path)
     decision = head.decision_function(X[:n_rows])
     assert load_head(tmp_path).decision_function(X[:n_rows]).tobytes() == decision.tobytes()

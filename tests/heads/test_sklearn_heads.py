@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from headstart.errors import ConfigError, StorageError
+from headstart.errors import ConfigError, StorageError, TrustError
 from headstart.fitting.search import open_heads
 from headstart.heads import open_head
 from headstart.heads.predictor import load_head, save_head
@@ -71,7 +71,7 @@ def test_a_foreign_type_is_not_made(tmp_path: Path) -> None:
     said = json.loads((tmp_path / "head.json").read_text())
     said["files"] = {SKOPS_FILE: blake2b(hostile, digest_size=16).hexdigest()}
     (tmp_path / "head.json").write_text(json.dumps(said))
-    with pytest.raises(StorageError, match=r"names types that are not read without trust: json\.dumps"):
+    with pytest.raises(TrustError, match=r"names the types json\.dumps, .* say --trust json "):
         load_head(tmp_path)
 
 

@@ -58,6 +58,29 @@ def test_predicting_with_a_strangers_run(
     assert code.was_imported
 
 
+def test_types_of_a_head_of_scikit_learns_kind(
+    headstart: Runner, texts: Path, code: Code, another_machine: Callable[[], None]
+) -> None:
+    """An estimator of the user's own is read again; a stranger's is not made, until its module is trusted."""
+    made = headstart(
+        "extract", texts, "--backbone", Code(texts.parent)("backbone"), "--set", "s", "--cache", "cache"
+    )
+    assert made.code == 0, made.err
+    fitted = headstart("fit-head", "s", "--head", code("Most"), "--cache", "cache", "--out", "run")
+    assert fitted.code == 0, fitted.err
+    forget(code)
+    assert hs.load_run("run").head.predict([[0.0] * 8]).shape == (1,)
+    another_machine()
+    forget(code)
+    with pytest.raises(
+        TrustError, match=rf"head.skops names the types {code.name}.Most, .* --trust {code.name} "
+    ):
+        hs.load_run("run").head  # noqa: B018
+    assert not code.was_imported
+    assert hs.load_run("run", trust=[code.name]).head.predict([[0.0] * 8]).shape == (1,)
+    assert code.was_imported
+
+
 def test_python_trusts_by_name(texts: Path, code: Code, another_machine: Callable[[], None]) -> None:
     make_run(texts, code)
     another_machine()

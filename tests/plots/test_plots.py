@@ -28,6 +28,8 @@ from headstart.plots import (
     sweep_plot,
 )
 
+from ..variants import variants
+
 
 def confusion(n, name="a class name number {}"):
     matrix = np.random.default_rng(0).binomial(9, 0.01, size=(n, n)) + 30 * np.eye(n, dtype=int)
@@ -84,7 +86,7 @@ def history(n, validated):
     ]
 
 
-@pytest.mark.parametrize("n", [1, 2, 100])
+@pytest.mark.parametrize("n", variants([1, 2, 100], {2}))
 def test_the_history_has_a_panel_more_with_validation(n):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -161,7 +163,7 @@ def every_plot(n_classes):
     }
 
 
-@pytest.mark.parametrize("n_classes", [2, 77])
+@pytest.mark.parametrize("n_classes", variants([2, 77], {77}))
 def test_every_plot_is_a_png_and_an_svg_whatever_the_names_are(n_classes):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -172,10 +174,11 @@ def test_every_plot_is_a_png_and_an_svg_whatever_the_names_are(n_classes):
 
 
 def test_the_same_plot_gives_the_same_files_in_any_order():
-    for name, plot in every_plot(7).items():
-        svg, png = plot.svg(), plot.png()
-        again = every_plot(7)[name]
-        assert (again.png(), again.svg()) == (png, svg), name
+    drawn = {name: plot.png() for name, plot in every_plot(3).items()}
+    again = {name: plot.png() for name, plot in reversed(every_plot(3).items())}
+    assert [name for name in drawn if again[name] != drawn[name]] == []
+    for name in ("confusion", "roc"):
+        assert every_plot(3)[name].svg() == every_plot(3)[name].svg(), name
 
 
 def text_of(plot):

@@ -13,6 +13,8 @@ import pytest
 from headstart.plots import Plot, history_plot
 from headstart.plots.studio import Studio, draw_here, open_studio
 
+from ..variants import cases
+
 PLOTS = {
     f"history {number}": history_plot([{"epoch": 1, "train_loss": 0.7 + number, "lr": 0.1}])
     for number in range(3)
@@ -33,7 +35,10 @@ def test_they_are_the_same_as_drawn_here() -> None:
     assert found == draw_here(PLOTS, "both")
 
 
-@pytest.mark.parametrize(("asked", "suffixes"), [("png", {".png"}), ("svg", {".svg"}), ("none", set())])
+@pytest.mark.parametrize(
+    ("asked", "suffixes"),
+    cases([("png", {".png"}), ("svg", {".svg"}), ("none", set())], [("png", {".png"}), ("none", set())]),
+)
 def test_only_the_files_that_are_asked_for_are_drawn(asked: Any, suffixes: set[str]) -> None:
     with open_studio(asked) as studio:
         assert {Path(name).suffix for name in studio.draw(PLOTS, asked)} == suffixes

@@ -17,6 +17,7 @@ from headstart.cache.space import Space
 from headstart.keys import KEY_BYTES
 from headstart.testing.shard_format import assert_equal
 from headstart.types import Features
+from tests.variants import examples
 
 RECIPE = Recipe({"tap": "final.mean"})
 FORMATS: tuple[FormatName, ...] = ("hdf5", "parquet")
@@ -37,7 +38,9 @@ def some_features(draw: st.DrawFn) -> Features:
     return Features(keys, rng.standard_normal((int(offsets[-1]), width)).astype(dtype), offsets)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(features=some_features(), data=st.data())
 def test_it_gives_back_what_it_got(
     features: Features, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

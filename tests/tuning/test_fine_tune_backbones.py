@@ -16,6 +16,7 @@ from headstart.progress import Silence
 from headstart.tuning.stage import fine_tune
 
 from ..backbones import tiny_texts, tiny_vision
+from ..variants import variants
 from .changes import Ear, changed, image_backbone, saved, tensors_of, timm_weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -26,7 +27,10 @@ class TestCutCache:
 
     @pytest.mark.parametrize(
         ("strategy", "options"),
-        [("last:1", {}), ("gradual", {"unfreeze": ["0", "1", "all"]})],
+        [
+            pytest.param("last:1", {}, marks=pytest.mark.slow),
+            ("gradual", {"unfreeze": ["0", "1", "all"]}),
+        ],
     )
     def test_the_weights_are_those_of_the_whole_way(
         self, tuned: Any, tmp_path: Path, strategy: str, options: dict[str, Any], monkeypatch: Any
@@ -56,10 +60,9 @@ class TestCutCache:
         "name",
         [
             "test_efficientnet",
-            "hf:clip",
             *(
                 pytest.param(name, marks=pytest.mark.slow)
-                for name in ("test_vit", "test_convnext", "hf:vit", "resnet18")
+                for name in ("hf:clip", "test_vit", "test_convnext", "hf:vit", "resnet18")
             ),
         ],
     )
@@ -166,7 +169,7 @@ def test_a_side_of_a_dual_encoder(
 
 @pytest.mark.parametrize(
     "name",
-    ["hf:clip", "hf:vit", *(pytest.param(name, marks=pytest.mark.slow) for name in ("hf:siglip", "hf:blip"))],
+    variants(["hf:clip", "hf:vit", "hf:siglip", "hf:blip"], {"hf:vit"}),
 )
 def test_recomputed_activations_change_nothing(
     photos: Path, cache_root: Path, tmp_path: Path, name: str
@@ -217,7 +220,7 @@ def test_both_sides_of_pairs_are_trained(photos: Path, cache_root: Path, tmp_pat
         fine_tune(config.model_copy(update={"strategy": "last:1"}), Silence(), tmp_path / "state-last")
 
 
-@pytest.mark.parametrize("strategy", ["full", "last:1"])
+@pytest.mark.parametrize("strategy", variants(["full", "last:1"], {"last:1"}))
 def test_a_weight_with_two_names_is_one(strategy: str, texts: Path, cache_root: Path, tmp_path: Path) -> None:
     """The embeddings of T5 are tied: the model's own and its encoder's are one tensor."""
     config = TuneConfig(

@@ -123,6 +123,7 @@ def describe_backbone(
     offline: shared.OfflineAlone = False,
     prompt: shared.Prompt = None,
     max_length: shared.MaxLength = None,
+    on_long: shared.OnLong = "truncate",
     image_size: shared.ImageSize = None,
     crop_pct: shared.CropPct = None,
     weights: shared.Weights = None,

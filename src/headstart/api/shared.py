@@ -117,6 +117,14 @@ LabelKind = Annotated[
     str, Option("auto, single, multi (several a sample), regression, or py:package.module:factory.", READING)
 ]
 LabelSeparator = Annotated[str | None, Option("Between the labels of a cell, for multi.", READING)]
+ClassFrom = Annotated[
+    str,
+    Option(
+        "Of files in folders: which folder is the class, first or last (of those below the split), path (all of them), "
+        "or name (cat.0.jpg). auto: first, where no other can be meant.",
+        READING,
+    ),
+]
 LabelNames = Annotated[
     str | Sequence[str] | None, Option("Of integer labels 0 to n - 1, by comma.", READING, "NAMES")
 ]
@@ -169,6 +177,14 @@ Prompt = Annotated[
 Precision = Annotated[str, Option("auto, fp32, bf16, fp16, or int8 (CPU).", FEATURES)]
 Dtype = Annotated[str | None, Option("Stored as float16 or float32. Default: as computed.", FEATURES)]
 MaxLength = Annotated[Positive | None, Option("Tokens a text is cut to.", FEATURES)]
+OnLong = Annotated[
+    str,
+    Option(
+        "Of texts that are longer: truncate (cut), windows (the mean over overlapping parts), skip (leave them out, by "
+        "name), or refuse.",
+        FEATURES,
+    ),
+]
 ImageSize = Annotated[Positive | None, Option("Side of the image, pixels.", FEATURES)]
 CropPct = Annotated[
     Annotated[float, Range(gt=0, le=1)] | None, Option("Share the centre crop keeps.", FEATURES)

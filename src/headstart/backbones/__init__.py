@@ -24,8 +24,8 @@ KINDS = {
 _TAKES = {
     "timm": {"weights", "image_size", "crop_pct"},
     "torchvision": {"weights", "image_size", "crop_pct"},
-    "hf": {"max_length", "prompt"},
-    "bundled": {"max_length", "prompt", "image_size", "crop_pct"},
+    "hf": {"max_length", "prompt", "on_long"},
+    "bundled": {"max_length", "prompt", "on_long", "image_size", "crop_pct"},
     "py": set(),
 }
 

@@ -86,7 +86,7 @@ BUNDLES: dict[str, Bundle | SplitBundle] = {
 def bundled_backbone(spec: str, name: str, options: BackboneOptions) -> Backbone:
     """The backbone of a bundle."""
     bundle = BUNDLES[name]
-    useless = {"text": ("image_size", "crop_pct"), "timm": ("max_length", "prompt")}[bundle.kind]
+    useless = {"text": ("image_size", "crop_pct"), "timm": ("max_length", "prompt", "on_long")}[bundle.kind]
     if given := [name for name in useless if name in options.given()]:
         raise ConfigError(f"--{given[0].replace('_', '-')} means nothing to {spec}; leave it out")
     if isinstance(bundle, SplitBundle):

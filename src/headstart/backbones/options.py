@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from headstart.types import Modality
@@ -23,6 +23,8 @@ class BackboneOptions:
     # What is put before every text: the name of one of the model's own prompts, or the words themselves.
     # None: the model's default prompt, if it has one; empty: none at all.
     prompt: str | None = None
+    # ``windows``: a longer text is read in overlapping parts. None: it is cut.
+    on_long: Literal["windows"] | None = None
     modality: Modality | None = None  # what the samples are: it chooses the side of a model that has several
     offline: bool = False  # open no socket
 
@@ -34,6 +36,7 @@ class BackboneOptions:
             "image_size": self.image_size,
             "crop_pct": self.crop_pct,
             "prompt": self.prompt,
+            "on_long": self.on_long,
         }
         return {name: value for name, value in options.items() if value is not None}
 

@@ -29,6 +29,8 @@ POOLINGS = ("cls", "mean", "max", "eos", "gem", "sqrt", "weighted")
 TOKENS = "tokens"
 FINAL = "final"
 UNIT = ".l2"
+OVER_TOKENS = ("mean", "max", "gem", "sqrt", "weighted")
+"""Poolings that say something of a part of a text, too."""
 _TAP = re.compile(r"(?P<layer>last|final|-?\d+)\.(?P<poolings>[a-z]+(\+[a-z]+)*)")
 
 
@@ -119,7 +121,22 @@ def choose_taps(
         raise ConfigError(f"--no-normalize and the tap {scaled[0]!r} say different things; leave one out")
     if normalize is not None:
         taps = [tap.removesuffix(UNIT) + (UNIT if normalize else "") for tap in taps]
+    if info.windows:
+        _check_windows(taps, info)
     return tuple(dict.fromkeys(taps))
+
+
+def _check_windows(taps: Sequence[str], info: BackboneInfo) -> None:
+    """Refuse to average over the windows of a text what is read at one place of it, or at all of them."""
+    for tap in taps:
+        plain = tap.removesuffix(UNIT)
+        read = str(info.architecture["sentence"][0]) if plain == "sentence" else plain.partition(".")[2]
+        if not set(read.split("+")) <= set(OVER_TOKENS):
+            raise ConfigError(
+                f"--on-long windows averages over the parts of a text, and {display_tap(tap)} reads "
+                f"{'all of its tokens' if is_ragged(tap) else 'one token of it'}; choose a tap that pools over tokens, "
+                "such as --taps last.mean, or --on-long truncate"
+            )
 
 
 def _offered(asked: str, info: BackboneInfo) -> str:

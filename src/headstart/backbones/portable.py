@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from headstart.backbones.options import BackboneOptions
     from headstart.contracts import Backbone, FrozenModel
-    from headstart.types import BackboneInfo, Json, Precision
+    from headstart.types import BackboneInfo, Json, Payload, Precision
 
 
 _LEFT_OUT = (
@@ -145,6 +145,14 @@ def backbone_saver(backbone: Backbone, tap: str) -> BackboneSaver:
     return backbone.tunable(tap)
 
 
+@runtime_checkable
+class CountsTokens(Protocol):
+    """A backbone that cuts texts which are too long for it."""
+
+    def count_tokens(self, payloads: Sequence[Payload]) -> list[int]:
+        """How many tokens each has before it is cut, as `TokenRow` says it; 0: it has none."""
+
+
 class LateBackbone:
     """A backbone that is another one, of which nothing is read before it is resolved or loaded."""
 
@@ -167,3 +175,8 @@ class LateBackbone:
     def tunable(self, tap: str) -> BackboneSaver:
         """See `TunableBackbone`."""
         return backbone_saver(self._model, tap)
+
+    def count_tokens(self, payloads: Sequence[Payload]) -> list[int]:
+        """See `CountsTokens`."""
+        model = self._model
+        return model.count_tokens(payloads) if isinstance(model, CountsTokens) else [0] * len(payloads)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from headstart.cache.formats import concatenated, take
 from headstart.cache.recipe import Recipe
 from headstart.cache.space import Space
+from headstart.cache.token_counts import UNKNOWN
 from headstart.errors import StorageError
 from headstart.types import Features
 
@@ -34,6 +35,13 @@ class BorrowingSpace(Space):
         held = super().held(keys)
         held[~held] = self._lender.held(keys[~held])
         return held
+
+    def n_tokens(self, keys: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """Its own counts, and those of the other where it has none."""
+        counts = super().n_tokens(keys)
+        unknown = counts == UNKNOWN
+        counts[unknown] = self._lender.n_tokens(keys[unknown])
+        return counts
 
     def gather(self, keys: NDArray[np.uint8]) -> Features:
         """The rows of keys, in their order: its own, where it has one."""

@@ -29,7 +29,7 @@ from headstart.keys import KEY_BYTES, search, words
 from headstart.types import BackboneInfo, Json
 
 MAX_FILES = 8
-IDENTITY = ("weights", "architecture", "preprocessing", "max_length", "prompt", "code")
+IDENTITY = ("weights", "architecture", "preprocessing", "max_length", "windows", "prompt", "code")
 """In which two answers for one spec differ, or they are one."""
 
 
@@ -190,8 +190,9 @@ def find_known(spaces: Iterable[Path], spec: Mapping[str, Json]) -> list[Backbon
 
 
 def info_to_json(info: BackboneInfo) -> dict[str, Json]:
-    """A `BackboneInfo` as JSON."""
-    return {field.name: getattr(info, field.name) for field in dataclasses.fields(info)}
+    """A `BackboneInfo` as JSON, without the windows that most have none of: earlier versions know no such name."""
+    said = {field.name: getattr(info, field.name) for field in dataclasses.fields(info)}
+    return {name: value for name, value in said.items() if name != "windows" or value is not None}
 
 
 def info_from_json(value: Mapping[str, Json]) -> BackboneInfo:

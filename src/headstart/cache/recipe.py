@@ -79,6 +79,7 @@ def make_recipe(
     }
     optional = {
         "max_length": info.max_length,
+        "windows": dict(info.windows) if info.windows else None,
         "code": dict(info.code) if info.code else None,
         "view": dict(view) if view else None,
         "prompt": info.prompt or None,

@@ -73,6 +73,31 @@ class SetState:
         return {column: kinds.get(column, "single") for column in self.label_names}
 
     @property
+    def long_texts(self) -> dict[str, Json]:
+        """By backbone, how many texts are longer than it takes, and how long the longest is.
+
+        ``max_length``, ``samples``, ``longer``, ``longest``, ``longest_is_more`` (it has even more), ``not_known``, and
+        ``on_long``: ``truncate`` or ``windows``. Backbones whose texts nobody counted are not in it.
+        """
+        found: dict[str, Json] = {}
+        for ref in self.features:
+            measured = self.info.get("measured", {}).get(ref.space, {})
+            for name, done in (("truncated", "truncate"), ("windowed", "windows")):
+                if name in measured and ref.view is None:
+                    found.setdefault(ref.backbone, {**measured[name], "on_long": done})
+        return found
+
+    def long_texts_said(self) -> list[str]:
+        """The same in words, for backbones that are given longer texts than they take."""
+        done = {"windows": "are read in windows", "truncate": "are cut"}
+        return [
+            f"{long['longer']:,} of {long['samples']:,} texts are longer than the {long['max_length']:,} tokens of "
+            f"{backbone}, and {done[long['on_long']]}"
+            for backbone, long in self.long_texts.items()
+            if long["longer"]
+        ]
+
+    @property
     def samples(self) -> pa.Table:
         """The table: ``id``, ``key``, ``split``, ``origin``, ``label:<name>``, ``meta:<name>``."""
         if self._table is None:
@@ -112,6 +137,8 @@ class SetState:
             "features": "; ".join(dict.fromkeys(taps)),
             "data": self.info.get("source", {}).get("description", ""),
         }
+        if said := self.long_texts_said():
+            facts["long texts"] = "; ".join(said)
         if n_failed := counts.get("failures"):
             facts["failures"] = f"{n_failed:,}, named in features.failures"
         return html_facts(f"set {self.name}", facts)

@@ -18,12 +18,13 @@ from headstart.cache.layout import check_no_link
 from headstart.cache.recipe import Recipe
 from headstart.cache.rows import RowLocations, StoredRows, locate, runs
 from headstart.cache.shards import LISTINGS, ShardFolder
+from headstart.cache.token_counts import TokenCounts
 from headstart.errors import CorruptShardError, MismatchError, StorageError
 from headstart.files import make_directory, read_json, sweep_partials, write_durably, write_json
 from headstart.types import Features
 
 KEPT_LINES = 1000  # in a file of uses; gc trims it
-FOLDERS = ("shards", "claims", "uses", "known")
+FOLDERS = ("shards", "claims", "uses", "known", "tokens")
 """What lies in a space that is written to."""
 
 
@@ -40,6 +41,7 @@ class Space(ShardFolder):
         self.recipe = recipe
         self.claims_dir = path / "claims"  # where writers say what they are at
         self.index_path = path / "index.npz"  # where the index is kept between processes
+        self._tokens = TokenCounts(path / "tokens")  # how long texts were before they were cut
         self._index: Index | None = None
         self._saved: tuple[str, ...] = ()
 
@@ -87,6 +89,16 @@ class Space(ShardFolder):
                 os.write(descriptor, line.encode("ascii"))
             finally:
                 os.close(descriptor)
+
+    def n_tokens(self, keys: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """How many tokens the texts of keys had before they were cut, shape (N,); see `TokenCounts`."""
+        return TokenCounts(self._tokens.folder).lookup(keys)  # anew: other processes write there, too
+
+    def note_tokens(self, keys: NDArray[np.uint8], counts: NDArray[np.int64]) -> None:
+        """Keep what `n_tokens` says; where that is not possible, go without."""
+        with contextlib.suppress(OSError, StorageError):
+            self.check_writable()
+            self._tokens.remember(keys, counts)
 
     # The index
 

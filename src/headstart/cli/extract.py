@@ -47,6 +47,10 @@ def _as_json(done: ExtractionResult) -> dict[str, Any]:
         "failures": done.n_skipped,
         "unlabelled": dict(done.n_unlabelled),
         "seconds": round(done.seconds, 3),
+        "long_texts": {
+            backbone: {"on_long": "windows" if found.in_windows else "truncate", **found.entry}
+            for backbone, found in done.long.items()
+        },
         "timings": None if done.timings is None else done.timings.to_json(),
         "spaces": [ref.space for ref in features.features],
     }

@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from hashlib import blake2b
 from stat import S_ISREG
 from typing import TYPE_CHECKING, Any
@@ -33,10 +34,55 @@ if TYPE_CHECKING:
 
 IMAGE_SUFFIXES = frozenset(
     (
-        *(".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".webp"),
-        *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"),
+        *(
+            ".jpg",
+            ".jpeg",
+            ".jpe",
+            ".jfif",
+            ".png",
+            ".apng",
+            ".bmp",
+            ".dib",
+            ".gif",
+            ".webp",
+            ".tif",
+            ".tiff",
+        ),
+        *(".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".avif", ".avifs", ".heic", ".heif", ".hif", ".mpo"),
+        *(
+            ".jp2",
+            ".j2k",
+            ".jpc",
+            ".jpf",
+            ".jpx",
+            ".j2c",
+            ".tga",
+            ".icb",
+            ".vda",
+            ".vst",
+            ".ico",
+            ".icns",
+            ".cur",
+        ),
+        *(
+            ".pcx",
+            ".dcx",
+            ".dds",
+            ".blp",
+            ".qoi",
+            ".psd",
+            ".sgi",
+            ".rgb",
+            ".rgba",
+            ".bw",
+            ".ras",
+            ".xbm",
+            ".xpm",
+        ),
+        *(".im", ".msp", ".pcd", ".pxr", ".fli", ".flc", ".ftc", ".ftu", ".gbr", ".fit", ".fits"),
     )
 )
+"""Endings of pictures that Pillow decodes by itself, and of HEIF, for which an extra teaches it."""
 
 READERS = 8
 """Threads that read and hash unknown files: enough to hide the latency of a disk, and no more
@@ -301,8 +347,9 @@ def key_files(
     problems: dict[int, Problem],
     memo: ScanMemo,
     texts: Sequence[str] | None = None,
+    codec: str | None = None,
 ) -> NDArray[np.uint8]:
-    """Keys of image files, shape (N, 16); zeros where there is a problem.
+    """Keys of image files, or of text files, shape (N, 16); zeros where there is a problem.
 
     Parameters
     ----------
@@ -315,6 +362,8 @@ def key_files(
     memo : ScanMemo
     texts : sequence of str, length N, optional
         The other halves of pairs of image and text: the keys are those of the pairs.
+    codec : str, optional
+        The files hold texts, so written.
     """
     for row in np.flatnonzero(stats[:, SIZE] == 0).tolist():
         problems.setdefault(row, EMPTY_FILE)
@@ -322,9 +371,11 @@ def key_files(
     def read(rows: list[int]) -> list[bytes | Problem]:
         with ThreadPoolExecutor(min(READERS, len(rows))) as pool:
             chosen = [None] * len(rows) if texts is None else [texts[row] for row in rows]
-            return list(pool.map(_read_key, [paths[row] for row in rows], chosen))
+            return list(pool.map(partial(_read_key, codec=codec), [paths[row] for row in rows], chosen))
 
-    prints = keys.pack(_digest(fields.tobytes()) for fields in stats.astype("<i8"))
+    # The text in a file depends on how it is decoded, so that belongs to what it is known by.
+    salt = b"" if codec is None else f"text in {codec}:".encode("ascii")
+    prints = keys.pack(_digest(salt + fields.tobytes()) for fields in stats.astype("<i8"))
     prints = prints if texts is None else pair_prints(prints, texts)
     return memo.keys(len(paths), prints, problems, np.maximum(stats[:, MTIME], stats[:, CTIME]), read)
 
@@ -350,6 +401,31 @@ def read_image(path: str, origin: str) -> bytes:
             return file.read()
     except OSError as error:
         raise SampleError(f"{origin}: {unreadable(error)}") from error
+
+
+def read_text(path: str, origin: str, codec: str) -> str:
+    """The text of a file.
+
+    Raises
+    ------
+    SampleError
+        It is gone, cannot be read any more, or holds no text in this codec.
+    """
+    text = _text(read_image(path, origin), codec)
+    if isinstance(text, Problem):
+        raise SampleError(f"{origin}: {text.reason}")
+    return text
+
+
+def _text(content: bytes, codec: str) -> str | Problem:
+    """The text that a file holds."""
+    try:
+        text = content.decode(codec)
+    except UnicodeError:
+        shown = codec.removesuffix("-sig")
+        other = "utf-8" if shown != "utf-8" else "latin-1"
+        return Problem(f"the text is not {shown}; pass --encoding {other} (or what it was written in)")
+    return EMPTY_TEXT if is_blank(text) else text
 
 
 def unreadable(error: OSError) -> str:
@@ -384,13 +460,18 @@ def _stat_files(paths: Sequence[str]) -> tuple[NDArray[np.int64], dict[int, Prob
     return stats, problems
 
 
-def _read_key(path: str, text: str | None) -> bytes | Problem:
+def _read_key(path: str, text: str | None, codec: str | None = None) -> bytes | Problem:
     try:
         with open(path, "rb") as file:
             content = file.read()
     except OSError as error:
         return Problem(unreadable(error), "transient")
-    return key_of_image(content, text) if content else EMPTY_FILE
+    if not content:
+        return EMPTY_FILE
+    if codec is None:
+        return key_of_image(content, text)
+    read = _text(content, codec)
+    return read if isinstance(read, Problem) else key_texts([read])[0][0].tobytes()
 
 
 def _digest(content: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""What a path holds: a tree of images, one image, tables, tars, or what Hugging Face datasets saved."""
+"""What a path holds: a tree of images or texts, one image, tables, tars, or what Hugging Face datasets saved."""
 
 from __future__ import annotations
 
@@ -13,13 +13,18 @@ from stat import S_ISDIR
 from typing import TYPE_CHECKING, Literal
 
 from headstart.data.contents import is_image
-from headstart.data.folders import FolderSource, has_image
+from headstart.data.conversions import check_convertible, check_folder
+from headstart.data.file_kinds import IMAGES, text_kind
+from headstart.data.folders import FolderSource
 from headstart.data.hub import HUB, open_hub
 from headstart.data.hub_source import open_saved
+from headstart.data.idx import idx_files, is_idx, open_idx
+from headstart.data.layout import holds, layout_of
 from headstart.data.memory import MemorySource
 from headstart.data.metadata import MetadataSource, find_metadata
+from headstart.data.npz import is_npz, open_npz
 from headstart.data.read_table import TABLE_SUFFIXES, is_surely_table, is_table, suffix_of
-from headstart.data.source import printable
+from headstart.data.source import plural, printable
 from headstart.data.splits import SplitNames
 from headstart.data.streams import STANDARD_INPUT, spool_standard_input
 from headstart.data.table import word_of
@@ -29,28 +34,32 @@ from headstart.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from headstart.contracts import Source
+    from headstart.data.file_kinds import FileKind
     from headstart.data.options import SourceOptions
     from headstart.data.tar_block import TarFile
     from headstart.types import Modality
 
 READABLE = (
-    "a folder of images (best in class folders), an image, "
+    "a folder of images or of text files (best in class folders), an image, "
     f"a table ({', '.join(TABLE_SUFFIXES)}), a folder of tables named by split (train.csv, test.csv), "
-    "WebDataset tars, a save_to_disk folder, or hf:NAME from the hub"
+    "IDX files, .npz, WebDataset tars, a save_to_disk folder, or hf:NAME from the hub"
 )
 SHOWN_ENDINGS = 5
+DEEPEST_ARRAYS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """What a path holds; the words that say the splits of its tables, and the files beside them."""
 
-    kind: Literal["images", "image", "tables", "metadata", "tars", "saved", "hub"]
+    kind: Literal["files", "image", "idx", "npz", "tables", "metadata", "tars", "saved", "hub"]
     tables: tuple[Path, ...] = ()
     words: Mapping[Path, str] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
     tars: tuple[TarFile, ...] = ()
     root: Path | None = None
+    files: FileKind = IMAGES
+    arrays: tuple[Path, ...] = ()
 
 
 def open_path(path: Path, options: SourceOptions, modality: Modality | None) -> Source:
@@ -59,10 +68,14 @@ def open_path(path: Path, options: SourceOptions, modality: Modality | None) -> 
         return TableSource([spool_standard_input()], options, modality)
     found = detect(path, options)
     match found.kind:
-        case "images":
-            return FolderSource(path, options)
+        case "files":
+            return FolderSource(path, options, found.files, found.ignored)
         case "image":
             return MemorySource([path])
+        case "idx":
+            return open_idx(found.arrays, options, modality, _ignored_said(found.ignored))
+        case "npz":
+            return open_npz(found.arrays[0], options, modality, _ignored_said(found.ignored))
         case "tables":
             return TableSource(found.tables, options, modality, found.words, found.ignored, found.root)
         case "metadata":
@@ -104,13 +117,18 @@ def detect(path: Path, options: SourceOptions) -> Found:
         found = Found("tars", tars=tar_files(path.parent, [path], SplitNames(options.split_map)))
     elif is_image(path.name):
         found = Found("image")
+    elif is_idx(path.name):
+        found = Found("idx", arrays=(path,))
+    elif is_npz(path.name):
+        found = Found("npz", arrays=(path,))
     else:
+        check_convertible(path)
         raise DataError(f"{path} cannot be read as data; headstart reads {READABLE}")
     if options.streaming and found.kind != "hub":
         raise ConfigError(f"--streaming is for hf: data sets, and {path} is read where it lies; leave it out")
     unfit = options.for_tables()
-    if found.kind in ("images", "image") and unfit:
-        raise ConfigError(f"{unfit[0]} is for tables, but {path} holds images; leave it out")
+    if found.kind in ("files", "image") and unfit:
+        raise ConfigError(f"{unfit[0]} is for tables, but {path} holds {found.files.modality}s; leave it out")
     return found
 
 
@@ -133,11 +151,15 @@ def _detect_in_folder(folder: Path, options: SourceOptions) -> Found:
     if tars := tars_in(folder, splits):
         return _choose_tars(folder, tars, names, splits)
     tables = [name for name in names if is_surely_table(name) and os.path.isfile(folder / name)]
-    images = has_image(folder)
+    images = holds(folder)
     if not tables and not images:
         tables = [name for name in names if is_table(name) and splits.of(word_of(name))]
     if images and (metadata := find_metadata(folder, options.split_map)):
         return Found("metadata", metadata)
+    has_classes = images and len(layout_of(folder, splits, class_from="first").classes) > 1
+    check_folder(folder, names, has_classes or bool(tables))
+    if tables and has_classes and not options.for_tables() and not any(map(splits.of, map(word_of, tables))):
+        return Found("files", ignored=tuple(printable(name) for name in tables))
     if tables and images and not options.for_tables():
         raise ConfigError(
             f"{folder} holds both images and tables ({', '.join(tables[:SHOWN_ENDINGS])}); say which: "
@@ -147,10 +169,43 @@ def _detect_in_folder(folder: Path, options: SourceOptions) -> Found:
     if tables:
         return _choose_tables(folder, tables, names, splits)
     if images:
-        return Found("images")
+        return Found("files")
+    if (arrays := _detect_arrays(folder, names)) is not None:
+        return arrays
     if parts := _parts_by_folder(folder, names):
         return _by_word(folder, parts, splits)
+    if (texts := text_kind(folder)) is not None:
+        return Found("files", files=texts)
     raise DataError(f"{folder} {_what_is_there(folder)}; headstart reads {READABLE}")
+
+
+def _detect_arrays(folder: Path, names: Sequence[str]) -> Found | None:
+    """IDX files or an archive of numpy in a folder, or below where that is one folder, as torchvision has them."""
+    for _ in range(DEEPEST_ARRAYS):
+        below = [name for name in names if os.path.isdir(folder / name)]
+        if len(below) != 1 or any(is_idx(name) or is_npz(name) for name in names):
+            break
+        folder = folder / below[0]
+        names = _listed(folder)
+    if images := idx_files(folder, names):
+        others = tuple(printable(name) for name in names if not is_idx(name))
+        return Found("idx", arrays=tuple(images), ignored=others)
+    archives = [name for name in names if is_npz(name)]
+    if len(archives) > 1:
+        shown = ", ".join(archives[:SHOWN_ENDINGS])
+        raise ConfigError(
+            f"{folder} holds {len(archives)} archives ({shown}); name one: {folder / archives[0]}"
+        )
+    if archives:
+        others = tuple(printable(name) for name in names if name not in archives)
+        return Found("npz", arrays=(folder / archives[0],), ignored=others)
+    return None
+
+
+def _ignored_said(names: Sequence[str]) -> list[str]:
+    """How many files beside the data are ignored, in a phrase."""
+    shown = ", ".join(names[:SHOWN_ENDINGS]) + (", …" if len(names) > SHOWN_ENDINGS else "")
+    return [f"{len(names)} other {plural('file', len(names))} ignored ({shown})"] if names else []
 
 
 def _choose_tars(folder: Path, tars: Sequence[Path], names: Sequence[str], splits: SplitNames) -> Found:
@@ -179,15 +234,28 @@ def _choose_tables(folder: Path, tables: Sequence[str], names: Sequence[str], sp
         raise ConfigError(
             f"{folder} holds {len(tables)} tables, none named by split ({shown}); name one, "
             f"such as {folder / tables[0]}, rename them to train.csv, validation.csv, test.csv, or say what they are, "
-            f"such as --split-map {word_of(tables[0])}=train"
+            f"such as {splits.suggestion(map(word_of, tables))}"
         )
     words = {folder / name: word_of(name) for name in chosen}
     splits.check(dict.fromkeys(words.values()), folder)
     _check_formats(folder, words, splits)
     used = chosen or list(tables)
     others = (name for name in names if name not in used)
-    ignored = tuple(printable(name) for name in others if os.path.isfile(folder / name))
+    endings = {suffix_of(name) for name in used}
+    ignored = tuple(
+        _with_remedy(name, suffix_of(name) in endings, splits)
+        for name in others
+        if os.path.isfile(folder / name)
+    )
     return Found("tables", tuple(folder / name for name in used), words, ignored)
+
+
+def _with_remedy(name: str, is_data: bool, splits: SplitNames) -> str:
+    """A file that is ignored; of a table also the option that takes it."""
+    word = word_of(name)
+    return printable(name) + (
+        f", taken by --split-map {word}={splits.hint(word) or 'test'}" if is_data else ""
+    )
 
 
 def _check_formats(folder: Path, words: Mapping[Path, str], splits: SplitNames) -> None:
@@ -285,7 +353,7 @@ def _what_is_there(folder: Path) -> str:
     counts = ", ".join(f"{n:,} {ending}" for ending, n in endings.most_common(SHOWN_ENDINGS))
     deeper = [ending for ending in endings if is_surely_table(f"x{ending}")]
     hint = "; pass the folder that holds the tables itself" if deeper else ""
-    return f"holds no images and no tables at its top, but files with these endings: {counts}{hint}"
+    return f"holds no images, no texts and no tables at its top, but files with these endings: {counts}{hint}"
 
 
 def _no_such(path: Path) -> DataError:

@@ -1,322 +1,92 @@
-"""Folders of images: ``[split/]class/**/image``, or all in one place without labels, in the order of their paths.
-
-Names and stat numbers go straight into flat buffers, some 50 bytes and the name for each file:
-a folder of a million photos must not become a million Python objects.
-"""
+"""Folders of images or texts: ``[split/]class/**/file``, or without classes, in the order of their paths."""
 
 from __future__ import annotations
 
 import os
-from array import array
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from stat import S_ISREG
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from headstart.arrow import column_of, numbers_of
+from headstart.arrow import strings
 from headstart.contracts import Source
-from headstart.data.contents import N_STATS, ScanMemo, is_image, key_files, read_image, unreadable
+from headstart.data.contents import ScanMemo, key_files, read_image, read_text
+from headstart.data.file_kinds import IMAGES
+from headstart.data.file_tree import NO_FILES, FileTree, Run
 from headstart.data.growing import READS_A_RELEASE, GrowingTable
-from headstart.data.label_cells import clean_label, in_order, names_of
-from headstart.data.source import BLOCK_ROWS, Problem, Rows, plural, prefixed, printable, repeated
-from headstart.data.splits import LEFT_OUT, SplitNames
-from headstart.files import stat_fields
-from headstart.types import SPLITS, Failure, SampleBlock
+from headstart.data.label_cells import clean_label, clean_labels, in_order, names_of
+from headstart.data.layout import class_in, layout_of
+from headstart.data.source import BLOCK_ROWS, Problem, Rows, plural, prefixed, repeated
+from headstart.data.splits import SplitNames
+from headstart.data.streams import codec_name
+from headstart.errors import ConfigError
+from headstart.types import SPLITS
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from headstart.contracts import KeyMemo
+    from headstart.data.file_kinds import FileKind
     from headstart.data.options import SourceOptions
-    from headstart.types import LabelKind, Modality
-
-    Identity = tuple[int, int]
+    from headstart.types import LabelKind, Modality, SampleBlock
 
 LABEL = "label"
-USUAL_NAMES = SplitNames({})
-NAMED = 3
-"""How many ignored files are named, not only counted."""
-
-SIGN_OF_LIFE = 1 << 14
-"""Entries of a folder after which the walk shows itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """What the folders above an image mean: the top one may be its split, the first one below its class.
-
-    ``doubtful`` are top-level folders named like splits that are taken for classes, since others are not; ``splits``
-    those that are splits, as ``names`` has them.
-    """
-
-    has_splits: bool
-    has_classes: bool
-    doubtful: tuple[str, ...] = ()
-    splits: tuple[str, ...] = ()
-    names: SplitNames = USUAL_NAMES
-
-    def meaning(self, folder: str) -> tuple[str | None, str | None]:
-        """Split and class of the images in a folder (its path ends with a slash).
-
-        Examples
-        --------
-        >>> Layout(has_splits=True, has_classes=True).meaning("dev/cats/2024/")
-        ('validation', 'cats')
-        """
-        parts = folder.split("/")[:-1]
-        split = None
-        if self.has_splits and parts:
-            split = self.names.of(parts.pop(0))
-        return split, parts[0] if self.has_classes and parts else None
-
-
-def layout_of(root: Path, names: SplitNames = USUAL_NAMES) -> Layout:
-    """Look at the top of a tree of images, and below only as far as the first image.
-
-    Raises
-    ------
-    ConfigError
-        Beside folders that are splits lies one of an unknown name, or two of them mean one split.
-    """
-    tops = folders_in(root)
-    splits = [name for name in tops if names.of(name)]
-    others = [name for name in tops if not names.of(name) and has_image(root / name)]
-    with_images = [name for name in splits if has_image(root / name)]
-    labelled = any(has_image(root / top / name) for top in splits for name in folders_in(root / top))
-    # A folder "train" beside a folder "bus" is a class; beside "test", or with classes in it, it is a split.
-    if (splits and not others) or (others and labelled and with_images) or len(with_images) > 1:
-        names.check([*with_images, *others], root)
-        return Layout(True, labelled, splits=tuple(with_images), names=names)
-    return Layout(False, any(has_image(root / name) for name in tops), tuple(splits))
-
-
-def has_image(folder: Path) -> bool:
-    """Whether there is an image in a folder, at any depth."""
-    seen = set()
-    pending = [str(folder)]
-    while pending:
-        path = pending.pop()
-        identity = _identity(path)
-        if identity in seen:
-            continue
-        seen.add(identity)
-        for name, is_folder in _entries(path):
-            if is_folder:
-                pending.append(os.path.join(path, name))
-            elif is_image(name):
-                return True
-    return False
-
-
-def folders_in(folder: Path) -> list[str]:
-    """The folders in a folder but for hidden ones, sorted."""
-    return sorted(name for name, is_folder in _entries(str(folder)) if is_folder)
-
-
-def _entries(path: str) -> list[tuple[str, bool]]:
-    """What a folder holds but for hidden names; nothing if it cannot be read: the scan says so."""
-    try:
-        with os.scandir(path) as entries:
-            return [(entry.name, _is_folder(entry)) for entry in entries if entry.name[0] != "."]
-    except OSError:
-        return []
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:
-        return False  # a link to itself
-
-
-def _identity(path: str) -> Identity | None:
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None  # gone since it was listed: entering it will say so
-    return status.st_dev, status.st_ino
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """Image files of one folder that follow each other in the order of their paths.
-
-    The folder is relative to the root, with a slash at its end; empty for the root itself.
-    """
-
-    folder: str
-    names: pa.Array
-    stats: NDArray[np.int64]
-
-    def pieces(self) -> Iterator[Run]:
-        """The same, at most a block at a time."""
-        for start in range(0, max(len(self.names), 1), BLOCK_ROWS):
-            end = start + BLOCK_ROWS
-            yield Run(self.folder, self.names[start:end], self.stats[start:end])
-
-
-_NO_STATS = (0, 0, 0, 0, 0)
-NO_IMAGES = Run("", pa.nulls(0, pa.large_string()), np.zeros((0, N_STATS), dtype=np.int64))
-
-
-class Ignored:
-    """What was left out: how many, and the first few names."""
+class _Nesting:
+    """How deep the files of each class lie, as far as the walk has come."""
 
     def __init__(self) -> None:
-        self.n = 0
-        self.names: list[str] = []
+        self.below: dict[str, dict[str, str]] = {}
+        self.direct: dict[str, str] = {}
 
-    def add(self, path: str) -> None:
-        """Leave one more out."""
-        self.n += 1
-        if len(self.names) < NAMED or path < self.names[-1]:
-            self.names = sorted([*self.names, path])[:NAMED]
+    def add(self, parts: Sequence[str], example: str) -> None:
+        """Take the folders above some files, the class first."""
+        if len(parts) == 1:
+            self.direct.setdefault(parts[0], example)
+        elif parts:
+            self.below.setdefault(parts[0], {}).setdefault(parts[1], example)
 
-    def __str__(self) -> str:
-        names = ", ".join(printable(name) for name in self.names) + (", …" if self.n > NAMED else "")
-        return f"{self.n:,} other {plural('file', self.n)} ignored ({names})"
-
-
-class ImageTree:
-    """The image files under a folder, symbolic links followed; without ``stats`` no file is looked at.
-
-    ``ignored`` are files that are no images, hidden files and folders, and links back to a folder above; ``failures``
-    what could not be listed: whoever walks takes them out.
-    """
-
-    def __init__(self, root: str, stats: bool = True) -> None:
-        self.ignored = Ignored()
-        self.failures: list[Failure] = []
-        self._root = root
-        self._stats = stats
-
-    def walk(self) -> Iterator[Run]:
-        """All image files, in the order of the bytes of their paths.
-
-        While a large folder is listed, empty runs show that the work goes on. Not recursive: a path may
-        be deeper than Python's stack.
-        """
-        open_folders = [self._enter("")]
-        above = [_identity(self._root)]
-        while open_folders:
-            step = next(open_folders[-1], None)
-            if step is None:
-                open_folders.pop()
-                above.pop()
-            elif isinstance(step, Run):
-                yield step
-            elif (identity := _identity(self._path(step))) and identity in above:
-                self.ignored.add(f"{step} (a link to a folder above it)")
-            else:
-                above.append(identity)
-                open_folders.append(self._enter(step))
-
-    def _enter(self, folder: str) -> Iterator[Run | str]:
-        """The files of a folder, and between them its folders, as their paths sort."""
-        listing = _Listing()
-        try:
-            with os.scandir(self._path(folder)) as entries:
-                for number, entry in enumerate(entries, 1):
-                    self._add(listing, folder, entry)
-                    if number % SIGN_OF_LIFE == 0:
-                        yield NO_IMAGES
-        except OSError as error:
-            self._fail(folder, f"the folder cannot be read: {error.strerror or error}")
-        names, stats, is_folder = listing.sorted()
-        start = 0
-        for position in np.flatnonzero(is_folder).tolist():
-            if position > start:
-                yield Run(folder, names[start:position], stats[start:position])
-            yield folder + names[position].as_py()
-            start = position + 1
-        if start < len(names):
-            yield Run(folder, names[start:], stats[start:])
-
-    def _add(self, listing: _Listing, folder: str, entry: os.DirEntry[str]) -> None:
-        name = entry.name
-        if name[0] == ".":
-            self.ignored.add(folder + name)
-            return
-        try:
-            if entry.is_dir():
-                # With its slash a folder sorts where the paths of its files do: "a-b/x" < "a/x" < "a0".
-                listing.add(name.encode("utf-8") + b"/", is_folder=1)
-            elif is_image(name):
-                listing.add(name.encode("utf-8"), self._stats_of(entry))
-            else:
-                self.ignored.add(folder + name)
-        except UnicodeEncodeError:
-            self._fail(folder + name, "the name is not UTF-8; rename it", permanent=True)
-        except OSError as error:
-            self._fail(folder + name, unreadable(error))
-
-    def _stats_of(self, entry: os.DirEntry[str]) -> tuple[int, ...]:
-        if not self._stats:
-            return _NO_STATS
-        status = entry.stat()
-        if not S_ISREG(status.st_mode):
-            raise OSError(0, "it is neither a file nor a folder")
-        return stat_fields(status)
-
-    def _fail(self, path: str, reason: str, permanent: bool = False) -> None:
-        name = printable(path) or "."
-        self.failures.append(Failure(name, name, reason, "permanent" if permanent else "transient"))
-
-    def _path(self, folder: str) -> str:
-        return os.path.join(self._root, folder)
-
-
-class _Listing:
-    """What one folder holds, in flat buffers."""
-
-    def __init__(self) -> None:
-        self._names = bytearray()
-        self._ends = array("q", [0])
-        self._stats = array("q")
-        self._is_folder = bytearray()
-
-    def add(self, name: bytes, fields: tuple[int, ...] = _NO_STATS, is_folder: int = 0) -> None:
-        self._names += name
-        self._ends.append(len(self._names))
-        self._stats.extend(fields)
-        self._is_folder.append(is_folder)
-
-    def sorted(self) -> tuple[pa.Array, NDArray[np.int64], NDArray[np.bool_]]:
-        """Names, stat fields and whether each is a folder, sorted by the bytes of the names."""
-        n = len(self._is_folder)
-        buffers = [None, pa.py_buffer(self._ends), pa.py_buffer(self._names)]
-        names = pa.Array.from_buffers(pa.large_string(), n, buffers)
-        order = numbers_of(pc.sort_indices(names)).astype(np.int64)
-        stats = np.frombuffer(self._stats, dtype=np.int64).reshape(n, N_STATS)
-        is_folder = np.frombuffer(self._is_folder, dtype=np.bool_)
-        return names.take(column_of(order)), stats[order], is_folder[order]
+    def mixed(self) -> tuple[str, str] | None:
+        """Two files of which only the user can say whether folders of one depth are their classes."""
+        for name, below in self.below.items():
+            if self.direct and name not in self.direct:
+                return next(iter(self.direct.values())), next(iter(below.values()))
+            if name in self.direct and len(below) > 1:
+                return self.direct[name], next(iter(below.values()))
+        return None
 
 
 class FolderSource(Source):
-    """The images under a folder; a sample's id and origin are its path relative to the folder."""
+    """The files of a kind under a folder; a sample's id and origin are its path relative to the folder."""
 
-    modality: Modality = "image"
-
-    def __init__(self, root: Path, options: SourceOptions) -> None:
+    def __init__(
+        self, root: Path, options: SourceOptions, kind: FileKind = IMAGES, aside: Sequence[str] = ()
+    ) -> None:
         self._root = str(root)
-        self._options = options
-        layout = layout_of(root, SplitNames(options.split_map))
+        self._options, self._kind, self._aside = options, kind, aside
+        self._codec = codec_name(options.encoding) if kind.modality == "text" else None
+        layout = layout_of(root, SplitNames(options.split_map), kind, options.class_from)
         self._layout = replace(layout, has_classes=layout.has_classes and options.labels)
         self._forget()
 
     def _forget(self) -> None:
-        self._tree = ImageTree(self._root)
+        self._tree = FileTree(self._root, self._kind)
         self._paths = GrowingTable()
         self._n_read = 0
         self._labels: set[str] = set()
         self._splits: set[str] = set()
         self._n: int | None = None
+        self._n_unlabelled: Counter[str] = Counter()
+        self._nesting = _Nesting()
+
+    @property
+    def modality(self) -> Modality:
+        """What the files are."""
+        return self._kind.modality
 
     @property
     def label_names(self) -> Mapping[str, Sequence[str]]:
@@ -327,32 +97,64 @@ class FolderSource(Source):
 
     @property
     def label_kinds(self) -> Mapping[str, LabelKind]:
-        """One class an image, where there are class folders."""
+        """One class a file, where there are class folders."""
         return {LABEL: "single"} if self._layout.has_classes else {}
+
+    @property
+    def ignored(self) -> Mapping[str, int]:
+        """The files that are no samples, by reason."""
+        return self._tree.ignored.counts
 
     @property
     def description(self) -> str:
         """What the folder was taken for; after a scan also what was found in it."""
-        kind = "class folders of images" if self._layout.has_classes else "images without classes"
-        kind = f"split folders with {kind}" if self._layout.has_splits else kind
-        parts = [f"{kind}{': ' + self._counts() if self._n is not None else ''}"]
-        if self._layout.doubtful and self._layout.has_classes:
-            parts.append(f"{', '.join(self._layout.doubtful)} taken for a class, not for a split")
-        parts += self._layout.names.said(self._layout.splits)
-        if self._tree.ignored.n:
-            parts.append(str(self._tree.ignored))
-        return "; ".join(parts)
+        layout, noun = self._layout, self._kind.noun
+        kind = f"class folders of {noun}s" if layout.has_classes else f"{noun}s without classes"
+        if layout.has_classes and layout.class_from == "name":
+            kind = f"{noun}s with classes in their names (cat.0)"
+        kind = f"split folders with {kind}" if layout.has_splits else kind
+        parts = [f"{kind}{self._kind.said}{': ' + self._counts() if self._n is not None else ''}"]
+        parts += self._rules()
+        if layout.doubtful and layout.has_classes:
+            parts.append(f"{', '.join(layout.doubtful)} taken for a class, not for a split")
+        parts += layout.names.said(layout.splits)
+        return "; ".join([*parts, *self._tree.ignored.said()])
 
     def _counts(self) -> str:
-        counts = f"{self._n:,} images"
+        noun = self._kind.noun
+        counts = f"{self._n:,} {noun}s" if noun == "image" or self._n != 1 else "1 text"
         if self._layout.has_classes:
             counts += f" in {len(self._labels):,} classes"
         if self._splits:
             counts += f", splits {', '.join(split for split in SPLITS if split in self._splits)}"
         return counts
 
+    def _rules(self) -> list[str]:
+        """What was decided about folders that could be meant otherwise."""
+        layout, rules = self._layout, []
+        if layout.base:
+            rules.append(f"all in {layout.base!r}")
+        if layout.has_classes and self._nesting.below:
+            which = {"last": "the last", "path": "all of them"}.get(layout.class_from, "the first")
+            other = "" if layout.class_from != "auto" else " (--class-from last: the one that holds the file)"
+            rules.append(f"of several folders above a file the class is {which}{other}")
+        if self._aside:
+            rules.append(f"left aside beside them, to be given by its own path: {', '.join(self._aside[:3])}")
+        for name in layout.unlabelled if layout.has_classes else ():
+            n = self._n_unlabelled[name]
+            rules.append(
+                f"{name!r} taken for no label" + (f" ({n:,} {plural(self._kind.noun, n)})" if n else "")
+            )
+        return rules
+
     def scan(self, memo: KeyMemo) -> Iterator[SampleBlock]:
-        """All images in blocks, in the order of the bytes of their paths; empty blocks mean patience."""
+        """All files in blocks, in the order of the bytes of their paths; empty blocks mean patience.
+
+        Raises
+        ------
+        ConfigError
+            Files lie at depths of which only the user can say which folders are classes.
+        """
         self._forget()
         seen, n = ScanMemo(memo), 0
         for runs in _batches(self._wanted(self._tree.walk())):
@@ -360,19 +162,52 @@ class FolderSource(Source):
             n += block.table.num_rows
             yield block
         if self._tree.failures:
-            yield self._block([NO_IMAGES], seen)
+            yield self._block([NO_FILES], seen)
+        self._check_depth()
         self._n = n
 
     def _wanted(self, runs: Iterator[Run]) -> Iterator[Run]:
-        return (run for run in runs if self._layout.meaning(run.folder)[0] != LEFT_OUT)
+        """The runs of files that are samples; what they say of the depth of classes is noted."""
+        for run in runs:
+            if not len(run.names):
+                yield run
+                continue
+            example = run.folder + str(run.names[0].as_py())
+            if reason := self._layout.left_out(run.folder):
+                self._tree.ignored.add(example, reason, len(run.names))
+                continue
+            self._note(run, example)
+            yield run
 
-    def payload(self, row: int) -> bytes:
-        """The bytes of the ``row``-th image that `scan` yielded."""
+    def _note(self, run: Run, example: str) -> None:
+        layout = self._layout
+        if not layout.has_classes or layout.class_from == "name":
+            return
+        parts = layout.parts(run.folder)[1]
+        if layout.is_unlabelled(run.folder):
+            self._n_unlabelled[parts[0]] += len(run.names)
+            return
+        self._nesting.add(parts, example)
+
+    def _check_depth(self) -> None:
+        """Refuse a tree in which some classes are folders of files and others folders of folders."""
+        if self._layout.class_from != "auto" or (found := self._nesting.mixed()) is None:
+            return
+        near, deep = found
+        folders = self._layout.parts(f"{os.path.dirname(deep)}/")[1]
+        raise ConfigError(
+            f"{self._root}: {near} lies in a folder of the first level, and {deep} deeper; say which folder is the "
+            f"class: --class-from first (here {folders[0]!r}), last ({folders[-1]!r}) or path ({'/'.join(folders)!r})"
+        )
+
+    def payload(self, row: int) -> bytes | str:
+        """The content of the ``row``-th file that `scan` yielded."""
         self._n_read += 1
         if self._n_read % READS_A_RELEASE == 0:
             self._paths.release()
         path = self._paths.whole().column(0)[row].as_py()
-        return read_image(os.path.join(self._root, path), path)
+        place = os.path.join(self._root, path)
+        return read_image(place, path) if self._codec is None else read_text(place, path, self._codec)
 
     def _label(self, name: str | None, folder: str) -> str | None:
         """The class of a folder's name: the name itself, or one of those the user gave."""
@@ -386,21 +221,35 @@ class FolderSource(Source):
         paths = pa.concat_arrays([prefixed(run.folder, run.names) for run in runs])
         problems: dict[int, Problem] = {}
         places = [os.path.join(self._root, path) for path in paths.to_pylist()]
-        keys = key_files(places, np.concatenate([run.stats for run in runs]), problems, memo)
+        stats = np.concatenate([run.stats for run in runs])
+        keys = key_files(places, stats, problems, memo, codec=self._codec)
         meanings = [self._layout.meaning(run.folder) for run in runs]
         splits = [split for split, _ in meanings]
-        labels = [self._label(label, run.folder) for run, (_, label) in zip(runs, meanings, strict=True)]
         self._splits.update(filter(None, splits))
-        self._labels.update(label for label in labels if label is not None)
-        columns = {f"label:{LABEL}": _spread(labels, runs)} if self._layout.has_classes else {}
+        columns = {f"label:{LABEL}": self._label_column(runs)} if self._layout.has_classes else {}
         failures, self._tree.failures = self._tree.failures, []
         block = Rows(paths, paths, _spread(splits, runs), keys, columns, problems).block(failures)
         self._paths.append(block.table.select(["origin"]))
         return block
 
+    def _label_column(self, runs: Sequence[Run]) -> pa.Array:
+        """The class of each file, and a note of those that occur."""
+        if self._layout.class_from == "name":
+            return self._labels_in_names(runs)
+        labels = [self._label(self._layout.meaning(run.folder)[1], run.folder) for run in runs]
+        self._labels.update(label for label in labels if label is not None)
+        return _spread(labels, runs)
+
+    def _labels_in_names(self, runs: Sequence[Run]) -> pa.Array:
+        found = clean_labels([class_in(name) for run in runs for name in run.names.to_pylist()])
+        if self._options.label_names:
+            found = [self._label(name, "") for name in found]
+        self._labels.update(filter(None, found))
+        return strings(found)
+
 
 def _spread(values: Sequence[str | None], runs: Sequence[Run]) -> pa.Array:
-    """A value for each run as one for each image."""
+    """A value for each run as one for each file."""
     return pa.concat_arrays(
         [repeated(value, len(run.names)) for value, run in zip(values, runs, strict=True)]
     )

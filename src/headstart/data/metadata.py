@@ -15,9 +15,11 @@ import pyarrow.compute as pc
 
 from headstart.arrow import column_of, names_by_code, numbers_of, strings
 from headstart.data.contents import leads_out
-from headstart.data.folders import LABEL, ImageTree, folders_in, layout_of
+from headstart.data.file_tree import FileTree, folders_in
+from headstart.data.folders import LABEL
 from headstart.data.label_cells import Renaming, whole
 from headstart.data.labels import label_reading, read_labels
+from headstart.data.layout import layout_of
 from headstart.data.source import plural, prefixed, scalar
 from headstart.data.splits import SplitNames
 from headstart.data.table import join_files
@@ -28,7 +30,7 @@ from headstart.errors import ConfigError
 
 if TYPE_CHECKING:
     from headstart.contracts import KeyMemo
-    from headstart.data.folders import Layout
+    from headstart.data.layout import Layout
     from headstart.data.options import SourceOptions
     from headstart.data.table import Table
     from headstart.types import LabelColumn, Modality, SampleBlock
@@ -75,7 +77,8 @@ class MetadataSource(TableSource):
     ) -> None:
         table = join_files(files, options, root=root)
         self._root, self._files = root, files
-        self._layout = layout_of(root, SplitNames(options.split_map))
+        class_from = "first" if options.class_from in ("auto", "name") else options.class_from
+        self._layout = layout_of(root, SplitNames(options.split_map), class_from=class_from)
         self._n_others, self._others = 0, list[str]()
         options = options.forgetting(options.misfits(table.names))
         options = _with_images(table, options, modality, files)
@@ -153,7 +156,7 @@ class MetadataSource(TableSource):
             self._others += others[: SHOWN_FILES - len(self._others)].to_pylist()
             waiting.clear()
 
-        for run in ImageTree(str(self._root), stats=False).walk():
+        for run in FileTree(str(self._root), stats=False).walk():
             waiting.append(prefixed(run.folder, run.names))
             if sum(map(len, waiting)) > COUNTED_TOGETHER:
                 count()

@@ -9,6 +9,7 @@ from typing import Any
 from headstart.errors import ConfigError
 
 QUOTINGS = ("auto", "double", "none")
+CLASS_FROM = ("auto", "first", "last", "path", "name")
 OF_DIALECT = ("header", "columns", "delimiter", "quoting")
 OF_FILES = ("encoding", *OF_DIALECT)
 """What is said of the files of a table, whatever their columns are called."""
@@ -35,6 +36,19 @@ def check_quoting(quoting: str) -> str:
     if quoting not in QUOTINGS:
         raise ConfigError(f"there is no quoting {quoting!r}; there are {', '.join(QUOTINGS)}")
     return quoting
+
+
+def check_class_from(value: str) -> str:
+    """What says the class, as ``--class-from`` takes it.
+
+    Raises
+    ------
+    ConfigError
+        There is no such rule.
+    """
+    if value not in CLASS_FROM:
+        raise ConfigError(f"there is no --class-from {value!r}; there are {', '.join(CLASS_FROM)}")
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +78,9 @@ class SourceOptions:
         that opens a cell closes it as RFC 4180 says.
     split_map : mapping of str to str
         The splits that names of the data's own stand for; ``none`` leaves a split out.
+    class_from : {"auto", "first", "last", "path", "name"}
+        What says the class of a file in a folder: the first or the last of the folders above it (below that of its
+        split), all of them, or its own name up to its number. ``auto``: the first, where nothing speaks against it.
     label_names : tuple of str, optional
         Names for integer labels 0 to n - 1.
     streaming : bool, optional
@@ -100,6 +117,7 @@ class SourceOptions:
     delimiter: str | None = None
     quoting: str = "auto"
     split_map: Mapping[str, str] = field(default_factory=dict)
+    class_from: str = "auto"
     label_names: tuple[str, ...] | None = None
     labels: bool = True
     label_kind: str = "auto"

@@ -43,7 +43,11 @@ _READERS = {
     ".feather": "arrow_files:read_arrow",
     ".ipc": "arrow_files:read_arrow",
 }
-_OFTEN_OTHERS = {".json": "json_rows:read_json", ".txt": "text_lines:read_text_lines"}
+_OFTEN_OTHERS = {
+    ".json": "json_rows:read_json",
+    ".txt": "text_lines:read_text_lines",
+    ".label": "text_lines:read_text_lines",
+}
 """Formats of tables in which people write other things as well."""
 TABLE_SUFFIXES = (*_READERS, *_OFTEN_OTHERS)
 _BINARY = {b"PAR1": ".parquet", b"ARROW1": ".arrow", b"FEA1": ".feather"}
@@ -159,7 +163,7 @@ def _fitting(path: Path, suffix: str, options: SourceOptions) -> tuple[SourceOpt
 
 
 def _check_options(path: Path, suffix: str, options: SourceOptions) -> None:
-    if suffix in (".csv", ".tsv", ".tab", ".txt"):
+    if suffix in (".csv", ".tsv", ".tab", ".txt", ".label"):
         return
     for option in options.for_delimited():
         raise ConfigError(f"{option} is for CSV, TSV and text files, but {path} is none; leave it out")

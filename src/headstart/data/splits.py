@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 TEST_SHARE = 0.2
 VALIDATION_SHARE = 0.1
 NOT_GIVEN = -1
+SHOWN_NAMES = 3
 TRAIN, VALIDATION, TEST = range(3)
 
 LEFT_OUT = "none"
@@ -36,7 +38,7 @@ LEFT_OUT = "none"
 NAMES = {
     "train": ("train", "training"),
     "validation": ("validation", "valid", "val", "dev", "eval"),
-    "test": ("test", "testing", "holdout"),
+    "test": ("test", "testing", "holdout", "t10k"),
 }
 """Each split under the names that people give it."""
 _ALIASES = {name: split for split, names in NAMES.items() for name in names}
@@ -106,6 +108,23 @@ class SplitNames:
         """Whether a part of a name is that of a split, as in ``cifar10-train``."""
         return any(self.of(part) for part in re.split(r"[-_. ]", name))
 
+    def hint(self, name: str) -> str | None:
+        """The split that a name seems to mean by one of its parts, or but for a number; None if it seems to mean none.
+
+        Examples
+        --------
+        >>> names = SplitNames({})
+        >>> names.hint("20news-bydate-train"), names.hint("test1"), names.hint("bus")
+        ('train', 'test', None)
+        """
+        parts = [*reversed(re.split(r"[-_. ]", name)), name.rstrip("0123456789")]
+        return self.of(name) or next(filter(None, map(self.of, parts)), None)
+
+    def suggestion(self, names: Iterable[str]) -> str:
+        """The ``--split-map`` that gives a split to every name that has none, by what it seems to mean."""
+        unknown = [name for name in dict.fromkeys(names) if self.of(name) is None]
+        return "--split-map " + quote(",".join(f"{name}={self.hint(name) or 'test'}" for name in unknown))
+
     def check(self, names: Iterable[str], place: object) -> None:
         """Refuse names of splits that cannot stand beside each other.
 
@@ -115,13 +134,20 @@ class SplitNames:
             One is not known, or two mean one split.
         """
         by_split: dict[str, str] = {}
+        names = list(dict.fromkeys(names))
+        if unknown := [name for name in names if self.of(name) is None]:
+            shown = " and ".join(map(repr, unknown[:SHOWN_NAMES])) + (
+                " …" if len(unknown) > SHOWN_NAMES else ""
+            )
+            are = "is no name of a split that is known; say what it is"
+            if len(unknown) > 1:
+                are = "are no names of splits that are known; say what they are"
+            raise ConfigError(
+                f"{place}: {shown} {are}, such as {self.suggestion(names)}, or --split-map {unknown[0]}=none to leave "
+                "it out"
+            )
         for name in names:
-            split = self.of(name)
-            if split is None:
-                raise ConfigError(
-                    f"{place}: {name!r} is no name of a split that is known; say what it is, such as --split-map "
-                    f"{name}=test, or --split-map {name}=none to leave it out"
-                )
+            split = str(self.of(name))
             if plain(name) in self._given:
                 continue
             other = by_split.setdefault(split, name)

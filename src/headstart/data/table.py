@@ -207,7 +207,14 @@ class Table:
             for name in columns:
                 if name not in part.file.column_names:
                     there = ", ".join(map(repr, part.file.column_names))
-                    raise ConfigError(f"{part.path} has no column {name!r}, only {there}")
+                    raise ConfigError(
+                        f"{part.path} has no column {name!r}, only {there}; give all files the same columns"
+                        + (
+                            f", or leave it out: --split-map {word_of(part.path.name)}=none"
+                            if part.split
+                            else ""
+                        )
+                    )
 
     def share_images(self, name: str) -> int | None:
         """Let the files keep chunks of their images together; how many consecutive rows are read together."""

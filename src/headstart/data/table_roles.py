@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from headstart.data.column_names import (
@@ -254,7 +255,7 @@ def only(found: Sequence[str], role: str, option: str) -> str:
     if len(found) == 1:
         return found[0]
     candidates = ", ".join(map(repr, found))
-    raise ConfigError(f"{candidates} could each be {role}; choose with {option} {found[0]}")
+    raise ConfigError(f"{candidates} could each be {role}; choose with {option} {quote(found[0])}")
 
 
 def at_most_one(found: Sequence[str], role: str, option: str) -> tuple[str, ...]:

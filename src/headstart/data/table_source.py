@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -270,7 +271,7 @@ class TableSource(Source):
         said = ", ".join(f"{name!r} ({column.said})" for name, column in self._labels.items())
         if said:
             return f"labels in {said}"
-        meant = ", ".join(f"--label-column {name}" for name in self._roles.candidates)
+        meant = ", ".join(f"--label-column {quote(name)}" for name in self._roles.candidates)
         return f"no labels ({meant} could be meant)" if meant else "no labels"
 
     def _reading_of(self, part: Part) -> list[str]:

@@ -130,6 +130,12 @@ class TarBlock:
         parts = []
         for kinds, name in zip(roles.content, roles.parts(), strict=True):
             members, counts = self.members(kinds)
+            if (counts == 0).any() and (others := roles.others(name)):
+                more, n_more = self.members(others)
+                members, counts = (
+                    np.where(counts == 0, more, members),
+                    np.where(counts == 0, n_more, counts),
+                )
             for row in np.flatnonzero(counts == 0).tolist():
                 problems.setdefault(row, Problem(f"it has no {name}, only {self._shown(row)}"))
             for row in np.flatnonzero(counts > 1).tolist():

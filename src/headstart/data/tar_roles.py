@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from headstart.data.column_names import LABEL_NAMES, plain
-from headstart.data.contents import is_image
+from headstart.data.contents import IMAGE_SUFFIXES, is_image
 from headstart.data.labels import FLAGS, takes_flags
 from headstart.data.table_roles import at_most_one, first_of
 from headstart.errors import ConfigError, DataError
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 TEXTS = ("txt", "text")
 CLASS = "cls"
+IMAGE_ENDINGS = tuple(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
 OBJECT = "json"
 SHOWN = 8
 ONLY_TABLES = ("text_pair_column", "id_column", "split_column")
@@ -37,6 +38,14 @@ class TarRoles:
     content: tuple[tuple[str, ...], ...]
     labels: tuple[str, ...] = ()
     are_flags: bool = False
+    was_asked: bool = False
+    """Whether the user named the endings of the content, and no others will do."""
+
+    def others(self, part: str) -> tuple[str, ...]:
+        """Endings that a part may have as well, where a sample has none of its own: the first tar lacks them."""
+        if self.was_asked:
+            return ()
+        return TEXTS if part == "text" else IMAGE_ENDINGS
 
     def label_columns(self) -> tuple[str, ...]:
         """What the labels are called in the set."""
@@ -76,11 +85,12 @@ def assign_tar_roles(
     labels = _labels(place, kinds, said, options)
     found, content = _content(place, index, options, modality)
     are_flags = takes_flags(options.label_kind, labels)
+    was_asked = bool(options.image_column or options.text_column)
     if options.label_names and len(labels) != 1:
         raise ConfigError(
             f"the label names are for one label, and there are {len(labels)}; choose one with --label-column"
         )
-    return TarRoles(found, content, labels, are_flags)
+    return TarRoles(found, content, labels, are_flags, was_asked)
 
 
 def _content(

@@ -251,6 +251,11 @@ class TarSource(Source):
         return self._kinds
 
     @property
+    def ignored(self) -> Mapping[str, int]:
+        """Members that belong to no sample."""
+        return {"other": self._n_ignored} if self._n_ignored else {}
+
+    @property
     def description(self) -> str:
         """What the tars were taken for; after a scan also what was found in them."""
         said = f"{len(self._files):,} WebDataset {plural('tar', len(self._files))}"

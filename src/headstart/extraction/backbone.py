@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from headstart.backbones import located_spec, open_backbone, side_of
 from headstart.backbones.options import BackboneOptions
 from headstart.cache.borrowed import BorrowingSpace, ReadOnlySpace
-from headstart.cache.memos import find_known
+from headstart.cache.memos import IDENTITY, find_known
 from headstart.cache.recipe import Recipe, make_recipe
 from headstart.cache.store import Cache
 from headstart.errors import ConfigError, MismatchError, WeightsUnavailableError
@@ -142,11 +142,8 @@ def load_model(opened: OpenedBackbone, device: str, precision: Precision) -> Fro
     backbone = opened.backbone()
     if not opened.was_loaded:
         # The memo named the space; the weights that fill it must be the ones that it was named after.
-        now, names = (
-            backbone.resolve(),
-            ("weights", "architecture", "preprocessing", "max_length", "prompt", "code"),
-        )
-        if changed := [name for name in names if getattr(now, name) != getattr(opened.info, name)]:
+        now = backbone.resolve()
+        if changed := [name for name in IDENTITY if getattr(now, name) != getattr(opened.info, name)]:
             if (key := backbone.cache_key()) is not None:
                 opened.cache.resolutions.forget(key)
             raise MismatchError(

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headstart.errors import SampleError
+from headstart.errors import SampleError, TransientSampleError
 from headstart.keys import key_of
+from headstart.types import Windows, n_tokens_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,10 +36,6 @@ BETTER = 1.03  # a size must be so much faster than the one in use to take its p
 FULL = 0.75  # a batch that is less full than this says nothing about its size
 
 
-class TransientError(SampleError):
-    """A sample that could not be read now, and may be readable later."""
-
-
 @dataclass(frozen=True, slots=True)
 class Item:
     """One view of one sample, ready for the model."""
@@ -46,6 +43,19 @@ class Item:
     position: int  # in the plan's ``todo``
     view: int  # in the plan's ``views``
     prepared: Any  # what `FrozenModel.prepare` gave: model input, or a `SampleError`
+    window: tuple[int, Windows] | None = None  # which part of a long text it is; None: all of its sample
+
+    @property
+    def n_tokens(self) -> int:
+        """How many tokens its sample has; see `TokenRow`."""
+        return n_tokens_of(self.prepared)
+
+
+def items_of(position: int, view: int, prepared: Any) -> list[Item]:
+    """A prepared sample, or each part of it."""
+    if not isinstance(prepared, Windows):
+        return [Item(position, view, prepared)]
+    return [Item(position, view, row, (number, prepared)) for number, row in enumerate(prepared.rows)]
 
 
 @dataclass(slots=True)
@@ -127,7 +137,7 @@ class ReaderPool:
         rest = [*job.positions[: job.at], *job.positions[job.at + 1 :]]
         if rest:
             self.submit(rest)
-        error = TransientError(f"reading it took more than {READ_TIMEOUT:.0f} s")
+        error = TransientSampleError(f"reading it took more than {READ_TIMEOUT:.0f} s")
         views = self._plan.views_wanted(position)
         return Job([position], [Item(position, view, error) for view in views])
 
@@ -177,7 +187,7 @@ class ReaderPool:
                 raise SampleError("it changed while it was being read")
         except SampleError as error:
             # It could be read when it was scanned: a disk or a mount may come back.
-            return TransientError(str(error))
+            return TransientSampleError(str(error))
         return payload
 
     def _prepared(self, positions: Sequence[int], payloads: Sequence[Any]) -> list[Item]:
@@ -195,7 +205,8 @@ class ReaderPool:
         if self._plan.has_views:
             changes = [self._plan.change(position, view) for position, view, _ in good]
         prepared = self._model.prepare([payload for *_, payload in good], changes)
-        return [*bad, *(Item(p, v, part) for (p, v, _), part in zip(good, prepared, strict=True))]
+        made = zip(good, prepared, strict=True)
+        return [*bad, *(item for (p, v, _), part in made for item in items_of(p, v, part))]
 
 
 def stop_threads(threads: Sequence[threading.Thread], tasks: queue.SimpleQueue[Any], seconds: float) -> None:

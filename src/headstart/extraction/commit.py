@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 READING = (
     *("encoding", "header", "columns", "delimiter", "quoting", "split_map", "label_names", "label_kind"),
-    *("label_separator", "streaming"),
+    *("label_separator", "streaming", "class_from"),
 )
 """Options that say how data is read, beside those that name its columns."""
 
@@ -235,12 +235,15 @@ def _measured(
     """What was measured by space: now, or by the run that last computed something for it."""
     before = earlier.info.get(MEASURED, {}) if earlier else {}
     spaces = {entry["space"] for entry in entries}
-    kept = {space: said for space, said in before.items() if space in spaces}
-    if filled.timings is None:
-        return kept
-    timings = filled.timings.to_json()
-    now = {space.id: {"timings": timings, **filled.drift.get(space.id, {})} for space in filled.plan.spaces}
-    return {**kept, **now}
+    said = {space: dict(found) for space, found in before.items() if space in spaces}
+    if filled.timings is not None:
+        timings = filled.timings.to_json()
+        for space in filled.plan.spaces:
+            said[space.id] = {"timings": timings, **filled.drift.get(space.id, {})}
+    if filled.long is not None:
+        for number in filled.plan.spaces_of(0):
+            said.setdefault(filled.plan.spaces[number].id, {})[filled.long.entry_name] = filled.long.entry
+    return said
 
 
 def _location(data: Any) -> str | None:

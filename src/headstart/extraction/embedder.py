@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -14,6 +15,7 @@ from headstart.data.held_tables import inputs_in
 from headstart.errors import ConfigError, DataError
 from headstart.extraction.backbone import OpenedBackbone, check_modality
 from headstart.extraction.fill import fill
+from headstart.extraction.long_texts import ShortTexts, TokenCounter, check_on_long, long_of
 from headstart.extraction.plan import plan_extraction
 from headstart.extraction.samples import register
 from headstart.network import forbid_network
@@ -25,9 +27,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from headstart.contracts import Source
+    from headstart.extraction.long_texts import LongTexts
     from headstart.types import Modality
 
 
+_WARNED: set[tuple[str, int | None]] = set()
 PROBES: dict[Modality, list[Any]] = {
     "text": ["a"],
     "text-pair": [("a", "b")],
@@ -50,9 +55,10 @@ class Embedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     tap : str, optional
         None: where the model's authors read it.
     cache : str, optional
-    precision, dtype, max_length, image_size, crop_pct, weights, prompt, normalize, device, batch_size,
+    precision, dtype, max_length, on_long, image_size, crop_pct, weights, prompt, normalize, device, batch_size,
     offline
-        As for ``headstart extract``.
+        As for ``headstart extract``. Texts that are cut are warned of, once; with ``skip`` and ``refuse`` a long one is
+        an error, as a transformer has no row to leave out.
     modality : {"image", "text", "text-pair", "image-text"}, optional
         What the inputs are. Needed only where strings go into a backbone that takes both images (by
         path) and texts.
@@ -83,6 +89,7 @@ class Embedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         device: str = "auto",
         batch_size: int | None = None,
         offline: bool = False,
+        on_long: str = "truncate",
     ) -> None:
         self.backbone = backbone
         self.tap = tap
@@ -99,6 +106,7 @@ class Embedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.device = device
         self.batch_size = batch_size
         self.offline = offline
+        self.on_long = on_long
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Nothing to fit: the backbone is frozen."""
@@ -171,15 +179,27 @@ class Embedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         cache = Cache(config.cache)
         kind = self._kind_of(next((item for item in items if item is not None), None))
         opened = OpenedBackbone(config.backbone, config.backbone_options(kind), cache, progress)
-        source = open_source(items, SourceOptions(labels=False), kind or opened.info.modality)
+        source: Source = open_source(items, SourceOptions(labels=False), kind or opened.info.modality)
         check_modality(source, opened.info)
+        check_on_long(config.on_long, opened.info)
+        if config.on_long in ("skip", "refuse"):
+            source = ShortTexts(source, [TokenCounter(opened, config)], refuses=True)
         samples = register(source, cache.keys, progress)
         plan = plan_extraction(cache, config, opened.info, source, samples)
         filled = fill(plan, opened, config, progress)
         failures = [*samples.failures, *filled.failures]
         if failures:
             raise DataError(f"input {failures[0].id} cannot be used: {failures[0].reason}")
+        self._warn(long_of(plan))
         return plan.spaces[0].gather(samples.keys).values.astype(np.float32, copy=False)
+
+    def _warn(self, found: LongTexts | None) -> None:
+        """Warn of texts that are cut, once for each backbone and length."""
+        said = (self.backbone, found.max_length if found else None)
+        if found is None or not found.longer or found.in_windows or said in _WARNED:
+            return
+        _WARNED.add(said)
+        warnings.warn(f"{self.backbone}: {found}; on_long says what else to do", UserWarning, stacklevel=4)
 
     def _kind_of(self, item: Any) -> Modality | None:
         """What an input is; None where only the backbone can tell: strings are texts or paths."""

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from headstart.errors import BackboneError, SampleError
-from headstart.extraction.batches import FULL, BatchTuner, Item, Job, ReaderPool, ReadyItems, TransientError
+from headstart.errors import BackboneError, SampleError, TransientSampleError
+from headstart.extraction.batches import FULL, BatchTuner, Item, Job, ReaderPool, ReadyItems
 from headstart.extraction.inference import BatchRunner, Computed, InferencePool, SampleFailure, lay_out
 from headstart.extraction.runtime import TorchRuntime, Trial
 from headstart.extraction.timings import PHASES, Stopwatch, Timings
+from headstart.extraction.windows import WindowMeans
 from headstart.memory import is_out_of_memory
 
 if TYPE_CHECKING:
@@ -66,10 +67,15 @@ class Extractor:
         self._events: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._readers = ReaderPool(plan, model, self._events, self.stopwatch, self.layout.cores)
         self._lanes = InferencePool(self.layout, self._events)
-        self._runtime: Runtime = TorchRuntime(model, plan.taps, self.layout)
-        self._runner = BatchRunner(plan, stored, model.collate, self._runtime, self.layout, self.stopwatch)
+        windows = WindowMeans(plan.taps) if plan.in_windows else None
+        self._runtime: Runtime = TorchRuntime(model, windows.taps if windows else plan.taps, self.layout)
+        self._runner = BatchRunner(
+            plan, stored, model.collate, self._runtime, self.layout, self.stopwatch, windows
+        )
         self._ready = ReadyItems(model.length)
         self._sorts = plan.source.modality in ("text", "text-pair")
+        # Of texts that are not cut any one may be as long as many.
+        self._n_ahead = WINDOW // 16 if plan.in_windows else WINDOW
         self._most = batch_size
         self.tuner = BatchTuner(
             model.budget if batch_size is None else batch_size * (WINDOW if self._sorts else 1),
@@ -80,7 +86,7 @@ class Extractor:
         self._n_batches = 0
         self._is_trying = self._has_tried = False
         self._held: list[Computed] = []
-        self._run_again: set[int] = set()
+        self._run_again: set[tuple[int, int | None]] = set()
         self._began = self._looked = time.monotonic()
         self._n_done = 0
 
@@ -164,7 +170,7 @@ class Extractor:
         if not self._sorts:
             self._readers.submit([self._positions.popleft()])
             return
-        window = [self._positions.popleft() for _ in range(min(WINDOW, len(self._positions)))]
+        window = [self._positions.popleft() for _ in range(min(self._n_ahead, len(self._positions)))]
         for start in range(0, len(window), TEXTS_A_JOB):
             self._readers.submit(window[start : start + TEXTS_A_JOB])
 
@@ -202,7 +208,7 @@ class Extractor:
             yield Computed(bad, [], [self._failure(item) for item in bad])
 
     def _failure(self, item: Item) -> SampleFailure:
-        is_permanent = not isinstance(item.prepared, TransientError)
+        is_permanent = not isinstance(item.prepared, TransientSampleError)
         return SampleFailure(item.position, str(item.prepared), is_permanent, self._plan.spaces_of(item.view))
 
     def _take_result(self, result: Computed) -> Iterator[Computed]:
@@ -213,7 +219,7 @@ class Extractor:
         if result.error is not None:
             self._run_again_or_raise(result)
             return
-        self._n_done += len(result.items)
+        self._n_done += len(result.done)
         self.tuner.took(result.budget, result.cost, result.seconds)
         self._try_to_accelerate(result)
         yield result
@@ -225,7 +231,7 @@ class Extractor:
         fail with "module is not installed as a submodule". What fails without a trial fails for good.
         """
         assert result.error is not None
-        first = result.items[0].position
+        first = result.items[0].position, result.items[0].window and result.items[0].window[0]
         if not isinstance(result.error, Exception) or not self._has_tried or first in self._run_again:
             raise result.error
         if self._is_trying:
@@ -302,7 +308,7 @@ def compute_rows(
                 lengths = np.ones_like(part.positions) if part.lengths is None else part.lengths
                 owned = np.split(part.values, np.cumsum(lengths)[:-1])
                 vectors[part.space].update(zip(part.positions.tolist(), owned, strict=True))
-            progress.advance(len(computed.items))
+            progress.advance(len(computed.done))
     finally:
         extractor.close()
     return vectors, failures

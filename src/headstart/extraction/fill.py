@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from headstart.contracts import FrozenModel, KeyMemo, Payloads, Progress, Source
     from headstart.extraction.backbone import OpenedBackbone
     from headstart.extraction.inference import SampleFailure
+    from headstart.extraction.long_texts import LongTexts
     from headstart.extraction.samples import Samples
     from headstart.extraction.timings import Timings
     from headstart.types import Json, Modality, Payload
@@ -56,6 +57,7 @@ class FillResult:
     failures: list[Failure]
     timings: Timings | None  # None if nothing was computed
     drift: Mapping[str, Json] = field(default_factory=dict)  # by space, where low precision was measured
+    long: LongTexts | None = None  # None: not counted, or they are no texts
 
 
 @dataclass
@@ -355,12 +357,12 @@ class LocalEngine:
         for part in computed.features:
             if len(part.positions):
                 keys = self._plan.samples.keys[self._plan.todo[part.positions]]
-                self._writer.add(part.space, keys, part.values, part.lengths)
+                self._writer.add(part.space, keys, part.values, part.lengths, part.n_tokens)
         for failure in computed.failures:
             self._failed[failure.position] = True
             self._note(failure)
         finished = 0
-        for position, n in Counter(item.position for item in computed.items).items():
+        for position, n in Counter(item.position for item in computed.done).items():
             self._left[position] -= n
             if self._left[position] == 0:
                 finished += 1

@@ -26,12 +26,16 @@ if TYPE_CHECKING:
     from headstart.extraction.batches import Item
     from headstart.extraction.plan import ExtractionPlan
     from headstart.extraction.timings import Stopwatch
+    from headstart.extraction.windows import WindowMeans
     from headstart.types import StoredDtype
 
 
 Batch: TypeAlias = "Mapping[str, torch.Tensor]"
 Forward: TypeAlias = "Callable[[Batch], list[torch.Tensor | Tokens]]"
 """A batch on its device to what each tap reads of it."""
+
+Read: TypeAlias = "tuple[NDArray[np.float32], NDArray[np.int64] | None]"
+"""What a tap reads of a batch, and of ragged taps how many rows each sample has."""
 
 NOT_FINITE = "the backbone gave NaN or infinity"
 FLOAT16_MAX = float(np.finfo(np.float16).max)
@@ -48,6 +52,7 @@ class SpaceFeatures:
     positions: NDArray[np.int64]  # in the plan's ``todo``
     values: NDArray[Any]
     lengths: NDArray[np.int64] | None = None  # where they are ragged: how many rows each sample has
+    n_tokens: NDArray[np.int64] | None = None  # of texts: of each before it was cut; see `TokenRow`
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +69,21 @@ class SampleFailure:
 class Computed:
     """What became of a batch, or of samples that could not be read."""
 
-    items: Sequence[Item]  # all that is done with this: computed, or failed
+    items: Sequence[Item]  # the batch
     features: Sequence[SpaceFeatures] = ()
     failures: Sequence[SampleFailure] = ()
     budget: int = 0  # the one that the batch was cut by
     cost: int = 0  # what its samples cost together
     seconds: float = 0.0  # what the forward pass took
     error: BaseException | None = None  # what was raised instead
+    joined: Sequence[Item] | None = (
+        None  # where a text may be in several batches: of each that is whole now, one
+    )
+
+    @property
+    def done(self) -> Sequence[Item]:
+        """One for each view of a sample that is done with this: computed, or failed."""
+        return self.items if self.joined is None else self.joined
 
 
 def eager_forward(model: FrozenModel, taps: Sequence[str]) -> Forward:
@@ -168,6 +181,7 @@ class BatchRunner:
     runtime: Runtime
     layout: Layout
     stopwatch: Stopwatch
+    windows: WindowMeans | None = None  # where long texts are read in parts
 
     def run(self, items: Sequence[Item], budget: int, cost: int) -> Computed:
         """Compute a batch; whatever is raised is in the result."""
@@ -177,10 +191,15 @@ class BatchRunner:
             outputs = self.runtime.run(self.batch(items))
             seconds = self._took(time.thread_time() - start, time.perf_counter() - wall)
             with self.stopwatch.processor("write"):
-                features, failures = self._cast(items, outputs)
+                read: Sequence[Read] = [_to_numpy(output) for output in outputs]
+                whole = items
+                if self.windows is not None:
+                    whole, read = self.windows.join(items, [values for values, _ in read])
+                features, failures = self._cast(whole, read) if whole else ([], [])
         except BaseException as error:
             return Computed(items, budget=budget, cost=cost, seconds=seconds, error=error)
-        return Computed(items, features, failures, budget, cost, seconds)
+        joined = None if self.windows is None else whole
+        return Computed(items, features, failures, budget, cost, seconds, joined=joined)
 
     def batch(self, items: Sequence[Item]) -> Batch:
         """Items as one batch on the device."""
@@ -204,15 +223,15 @@ class BatchRunner:
         return wall
 
     def _cast(
-        self, items: Sequence[Item], outputs: Sequence[torch.Tensor | Tokens]
+        self, items: Sequence[Item], read: Sequence[Read]
     ) -> tuple[list[SpaceFeatures], list[SampleFailure]]:
         """Features by space from what each tap read, and the samples whose features are not finite."""
         positions = np.array([item.position for item in items], dtype=np.int64)
+        counts = np.array([item.n_tokens for item in items], dtype=np.int64)
         views = np.array([item.view for item in items])
         features: list[SpaceFeatures] = []
         failures: list[SampleFailure] = []
-        for tap, output in enumerate(outputs):
-            values, lengths = _to_numpy(output)
+        for tap, (values, lengths) in enumerate(read):
             good = _finite_rows(values, lengths)
             for i in np.flatnonzero(~good).tolist():
                 space = self.plan.spaces_of(int(views[i]))[tap]
@@ -221,9 +240,9 @@ class BatchRunner:
                 chosen = good & (views == view)
                 kept, kept_lengths = _select(values, lengths, chosen)
                 stored = self._narrowed(kept, self.plan.taps[tap])
-                features.append(
-                    SpaceFeatures(self.plan.spaces_of(view)[tap], positions[chosen], stored, kept_lengths)
-                )
+                space = self.plan.spaces_of(view)[tap]
+                n_tokens = counts[chosen] if counts.any() else None
+                features.append(SpaceFeatures(space, positions[chosen], stored, kept_lengths, n_tokens))
         return features, failures
 
     def _narrowed(self, values: NDArray[np.float32], tap: str) -> NDArray[Any]:

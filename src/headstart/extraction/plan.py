@@ -67,6 +67,11 @@ class ExtractionPlan:
         return self.spaces[0].recipe.entries["stored"]  # type: ignore[no-any-return]  # JSON
 
     @property
+    def in_windows(self) -> bool:
+        """Whether texts that are too long for the backbone are read in parts."""
+        return "windows" in self.spaces[0].recipe.entries
+
+    @property
     def has_views(self) -> bool:
         """Whether there is more to it than the samples as they are."""
         return self.views != PLAIN

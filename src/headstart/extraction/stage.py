@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from hashlib import blake2b
@@ -25,6 +25,7 @@ from headstart.extraction.backbone import OpenedBackbone, check_modality
 from headstart.extraction.changes import check_changes, check_kinds
 from headstart.extraction.commit import commit
 from headstart.extraction.fill import fill, fill_stream
+from headstart.extraction.long_texts import LongTexts, ShortTexts, TokenCounter, check_on_long, long_of
 from headstart.extraction.plan import (
     permanent_failures,
     plan_extraction,
@@ -64,6 +65,7 @@ class ExtractionResult:
     seconds: float  # wall time of the stage
     timings: Timings | None = None  # None if nothing was computed
     n_unlabelled: Mapping[str, int] = field(default_factory=dict)  # by label column
+    long: Mapping[str, LongTexts] = field(default_factory=dict)  # by backbone, of those that read texts
 
     def then(self, later: ExtractionResult) -> ExtractionResult:
         """This and what another backbone made of the same samples afterwards."""
@@ -73,6 +75,7 @@ class ExtractionResult:
             n_computed=self.n_computed + later.n_computed,
             failures=[*self.failures, *later.failures],
             timings=reduce(Timings.joined, timings) if timings else None,
+            long={**self.long, **later.long},
         )
 
     @property
@@ -92,6 +95,9 @@ def extract(config: ExtractConfig, progress: Progress) -> ExtractionResult:
     source = open_source(config.data, config.source_options(), modality, config.given())
     progress.say(source.description)
     backbones = [(part, _open(part, source, cache, progress)) for part in config.each_backbone()]
+    counters = _counters(config, backbones)
+    if counters:
+        source = ShortTexts(source, counters, refuses=config.on_long == "refuse")
     scan = None if source.streams else _scan(source, cache, config, name, progress)
     if scan is not None:
         name = scan.name
@@ -106,11 +112,16 @@ def extract(config: ExtractConfig, progress: Progress) -> ExtractionResult:
             filled = _extract_stream(part, source, opened, failed, progress)
         else:
             filled = _extract_missing(part, source, scan, opened, failed, progress)
+        filled = _count_long(filled, progress)
         cache.prepare()
+        if counters:
+            counters[number].keep(filled.plan.spaces)
         name = name or name_of_content(filled.plan.samples, source.modality, *config.backbones)
         features, failures = commit(name, part, source, opened, filled, progress)
         opened.release()
-        results.append(_result(features, filled, failures, perf_counter() - start))
+        results.append(_result(part, features, filled, failures, perf_counter() - start))
+    if isinstance(source, ShortTexts) and source.left_out:
+        progress.say(source.left_out)
     return reduce(ExtractionResult.then, results)
 
 
@@ -122,12 +133,31 @@ def _named(config: ExtractConfig) -> tuple[ExtractConfig, str | None]:
     return config, check_set_name(config.set) if config.set else None
 
 
+def _counters(
+    config: ExtractConfig, backbones: Sequence[tuple[ExtractConfig, OpenedBackbone]]
+) -> list[TokenCounter]:
+    """Who counts the tokens of texts before any is computed, where long ones are left out or refused."""
+    for _, opened in backbones:
+        check_on_long(config.on_long, opened.info)
+    asked = backbones if config.on_long in ("skip", "refuse") else []
+    return [TokenCounter(opened, part) for part, opened in asked]
+
+
+def _count_long(filled: FillResult, progress: Progress) -> FillResult:
+    """Say how many texts are longer than the backbone takes."""
+    found = long_of(filled.plan)
+    if found is not None and found.is_worth_saying:
+        progress.say(str(found))
+    return replace(filled, long=found)
+
+
 def _result(
-    features: FeatureSet, filled: FillResult, failures: list[Failure], seconds: float
+    config: ExtractConfig, features: FeatureSet, filled: FillResult, failures: list[Failure], seconds: float
 ) -> ExtractionResult:
     samples, unlabelled = filled.plan.samples, _unlabelled(features, filled.plan.samples)
+    long = {} if filled.long is None else {config.backbone: filled.long}
     return ExtractionResult(
-        features, len(samples), filled.n_computed, failures, seconds, filled.timings, unlabelled
+        features, len(samples), filled.n_computed, failures, seconds, filled.timings, unlabelled, long
     )
 
 

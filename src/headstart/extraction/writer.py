@@ -144,6 +144,7 @@ class ShardWriter:
         self._format = shard_format
         self._limit = min(SHARD_BYTES, OPEN_BYTES // max(len(spaces), 1))
         self._open = [OpenShard(self._limit) for _ in spaces]
+        self._counts: list[list[tuple[NDArray[np.uint8], NDArray[np.int64]]]] = [[] for _ in spaces]
         self._opened = time.monotonic()
         self._parts: queue.Queue[Any] = queue.Queue(WAITING)
         self._committed: queue.SimpleQueue[CommittedShard] = queue.SimpleQueue()
@@ -157,15 +158,16 @@ class ShardWriter:
         keys: NDArray[np.uint8],
         values: NDArray[Any],
         lengths: NDArray[np.int64] | None = None,
+        n_tokens: NDArray[np.int64] | None = None,
     ) -> None:
-        """Add rows to the open shard of a space; see `OpenShard.add`."""
+        """Add rows to the open shard of a space; see `OpenShard.add`, and `TokenRow` for ``n_tokens``."""
         self._raise()
         if self._thread is None:
             # Not a daemon: what was computed is written before the process ends.
             self._thread = threading.Thread(target=self._work, name="headstart-write")
             self._thread.start()
         self._n_added += 1
-        self._parts.put((number, keys, values, lengths))
+        self._parts.put((number, keys, values, lengths, n_tokens))
 
     @property
     def is_empty(self) -> bool:
@@ -203,10 +205,12 @@ class ShardWriter:
                 continue
             if part is None:
                 return
-            number, *rows = part
+            number, *rows, n_tokens = part
             if not any(shard.n_bytes for shard in self._open):
                 self._opened = time.monotonic()
             self._open[number].add(*rows)
+            if n_tokens is not None:
+                self._counts[number].append((rows[0], n_tokens))
             self._guarded(self._commit_if_due)
 
     def _guarded(self, commit: Any) -> None:
@@ -233,6 +237,10 @@ class ShardWriter:
             if len(features):
                 self._committed.put(space.commit(features, self._format))
             del features  # they keep the open shard's memory
+            if self._counts[number]:  # after the shard: a run that is killed in between leaves them unknown
+                keys, counts = (np.concatenate(part) for part in zip(*self._counts[number], strict=True))
+                space.note_tokens(keys, counts)
+                self._counts[number] = []
             self._open[number] = OpenShard(self._limit)
         return_freed_memory()
         self._opened = time.monotonic()

@@ -1,7 +1,7 @@
 """Any estimator of scikit-learn as a head: ``--head py:sklearn.ensemble:RandomForestClassifier``.
 
-It is kept by skops in ``head.skops``, which no code is run from: a file that names a type which is not among those that
-estimators of scikit-learn are made of is refused.
+It is kept by skops in ``head.skops``, which no code is run from: a file of somebody else that names a type which is not
+among those that estimators of scikit-learn are made of is refused, until its user trusts the type by name.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, is_classifier, is_regressor
 
-from headstart.errors import ConfigError, StorageError
+from headstart.errors import ConfigError, StorageError, TrustError
 from headstart.heads.estimators import Classifier, ClosedFormHead, Floats, Regressor, Shapes, Tensors
 from headstart.own_code import load_own
+from headstart.trust import is_own, is_trusted, remember
 
 SKOPS_FILE = "head.skops"
 SMALLEST = 1e-12
@@ -39,8 +40,39 @@ KNOWN_TYPES = (
 
 
 def is_known_type(name: str) -> bool:
-    """Whether a type may be made when a head is read. What a user trusts besides is to be asked here."""
+    """Whether a type may be made when a head is read, whoever wrote it."""
     return any(re.fullmatch(pattern, name) for pattern in KNOWN_TYPES)
+
+
+def check_types(names: Sequence[str], content: bytes, place: Path) -> None:
+    """Refuse types that a file names, unless they are known or trusted, or the file is this user's own.
+
+    Raises
+    ------
+    TrustError
+        The message says how to trust them.
+    """
+    foreign = [name for name in names if not is_known_type(name) and not is_trusted(*_parts_of(name))]
+    if not foreign or is_own(content):
+        return
+    module = _parts_of(foreign[0])[0]
+    raise TrustError(
+        f"{place} names the types {', '.join(foreign[:5])}, which no estimator of scikit-learn is made of, and "
+        "headstart did not write that file for you on this machine, so nothing was imported; if you know and trust "
+        f"them, say --trust {module} (in Python trust=[{module!r}]), or fit the head anew"
+    )
+
+
+def _parts_of(type_name: str) -> tuple[str, str]:
+    """Module and name of a type.
+
+    Examples
+    --------
+    >>> _parts_of("package.module.Estimator")
+    ('package.module', 'Estimator')
+    """
+    module, _, name = type_name.rpartition(".")
+    return module, name
 
 
 def is_estimator(spec: str) -> bool:
@@ -80,7 +112,11 @@ class _SklearnHead(ClosedFormHead):
 
     def files(self) -> dict[str, bytes]:
         """The estimator, as skops keeps it."""
-        return {SKOPS_FILE: cast("bytes", _skops().dumps(self.estimator_))}
+        skops = _skops()
+        content = cast("bytes", skops.dumps(self.estimator_))
+        if not all(map(is_known_type, skops.get_untrusted_types(data=content))):
+            remember(content, values=(), names_code=False)
+        return {SKOPS_FILE: content}
 
     def read_files(self, folder: Path, digests: Mapping[str, str]) -> None:
         """Read what `files` gave, of types that are known alone."""
@@ -173,7 +209,9 @@ def read_estimator(path: Path, digest: str) -> Any:
     Raises
     ------
     StorageError
-        It is missing, another file, or names types that are not known.
+        It is missing, or another file.
+    TrustError
+        It names types that are neither known nor trusted.
     """
     skops = _skops()
     try:
@@ -184,14 +222,9 @@ def read_estimator(path: Path, digest: str) -> Any:
         raise StorageError(f"{path} is not the file that head.json was written with; fit the head again")
     try:
         named: Sequence[str] = skops.get_untrusted_types(data=content)
-        unknown = [name for name in named if not is_known_type(name)]
-        if unknown:
-            raise StorageError(
-                f"{path} names types that are not read without trust: {', '.join(unknown[:5])}; fit the head again "
-                "with an estimator of scikit-learn"
-            )
+        check_types(named, content, path)
         estimator = skops.loads(content, trusted=list(named))
-    except StorageError:
+    except TrustError:
         raise
     except Exception as error:  # a zip file, a schema and arrays, any of which may be broken
         raise StorageError(f"{path} is no estimator that skops can read ({type(error).__name__})") from error

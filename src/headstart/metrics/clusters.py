@@ -72,5 +72,6 @@ def class_counts(codes: NDArray[np.integer], n_codes: int, groups: Groups | None
 def column_counts(is_there: NDArray[np.bool_], groups: Groups | None) -> NDArray[np.float64]:
     """The same of columns (N, K) that say where something is."""
     if groups is None:
-        return is_there.sum(axis=0).astype(np.float64)
+        counts: NDArray[np.float64] = np.sum(is_there, axis=0, dtype=np.float64)
+        return counts
     return np.array([evenness(np.bincount(groups.codes[column])) for column in is_there.T], dtype=np.float64)

@@ -117,11 +117,12 @@ def evaluate_multi(
 
 def evidence_of(truth: NDArray[np.bool_], said: NDArray[np.bool_], groups: Groups | None = None) -> Evidence:
     """What the figures of labels (N, L) and predictions (N, L) rest on."""
-    is_right = (truth == said).all(axis=1)
+    is_right: NDArray[np.bool_] = np.logical_and.reduce(truth == said, axis=1)
     positives, negatives = column_counts(truth, groups), column_counts(~truth, groups)
     is_scored = (positives > 0) & (negatives > 0)
     by_label = effective_size(positives)
-    any_label = float(column_counts(truth.any(axis=1, keepdims=True), groups)[0])
+    has_label: NDArray[np.bool_] = np.logical_or.reduce(truth, axis=1, keepdims=True)
+    any_label = float(column_counts(has_label, groups)[0])
     names = ("precision", "recall", "f1")
     sizes = {
         **{f"macro_{name}": by_label for name in names},

@@ -71,8 +71,8 @@ class Verb:
 # A fine-tuning reads its data and makes its inputs as the set does that it trains on.
 _OF_THE_SET = frozenset(
     {
-        *ColumnConfig.model_fields, "data", "max_length", "image_size", "crop_pct", "prompt", "weights", "split_seed",
-        "format",
+        *ColumnConfig.model_fields, "data", "max_length", "on_long", "image_size", "crop_pct", "prompt", "weights",
+        "split_seed", "format",
     }
 )  # fmt: skip
 VERBS: Mapping[str, Verb] = {

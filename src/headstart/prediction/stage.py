@@ -27,6 +27,7 @@ from headstart.extraction.backbone import (
     space_of,
 )
 from headstart.extraction.fill import FillResult, fill, fill_stream
+from headstart.extraction.long_texts import long_of
 from headstart.extraction.plan import plan_for_spaces
 from headstart.extraction.samples import register
 from headstart.heads.predictor import Predictor
@@ -148,10 +149,16 @@ def _read_part(
         return found
 
     if source.streams:
-        return fill_stream(source, cache.keys, plan_block, opened, config, progress)
-    plan = plan_block(source, register(source, cache.keys, progress))
-    progress.say(plan.summary())
-    return fill(plan, opened(), config, progress) if len(plan.todo) else FillResult(plan, 0, [], None)
+        filled = fill_stream(source, cache.keys, plan_block, opened, config, progress)
+    else:
+        plan = plan_block(source, register(source, cache.keys, progress))
+        progress.say(plan.summary())
+        nothing = FillResult(plan, 0, [], None)
+        filled = fill(plan, opened(), config, progress) if len(plan.todo) else nothing
+    found = long_of(filled.plan)
+    if found is not None and found.is_worth_saying:
+        progress.say(str(found))
+    return filled
 
 
 def _gather(spaces: Sequence[Space], keys: NDArray[np.uint8], predictor: Predictor) -> Any:

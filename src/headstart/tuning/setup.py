@@ -15,6 +15,7 @@ from headstart.augmentation.views import open_views
 from headstart.backbones.pooling import display_tap, is_ragged
 from headstart.backbones.portable import BackboneSaver, backbone_saver
 from headstart.cache.store import Cache
+from headstart.config import IN_WINDOWS
 from headstart.devices import pick_device
 from headstart.errors import ConfigError
 from headstart.extraction.backbone import reopen
@@ -84,6 +85,8 @@ class TrainingSetup:
             raise ConfigError(
                 f"fine-tuning reads one vector a sample, and {display_tap(tap)} is all positions; choose another --tap"
             )
+        if "windows" in recipe:
+            raise ConfigError(IN_WINDOWS)
         opened = reopen(described, Cache(features.cache), progress, config.offline)
         keep = backbone_saver(opened.backbone(), tap)
         data = read_again(features, _data_of(config, features), progress, config.layout)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from headstart.registry.run import Run
 
 
-OF_DATA = ("max_length", "image_size", "crop_pct", "prompt", "weights", *ColumnConfig.model_fields)
+OF_DATA = ("max_length", "on_long", "image_size", "crop_pct", "prompt", "weights", *ColumnConfig.model_fields)
 
 
 def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> Run:
@@ -102,6 +102,8 @@ def _features(config: TuneConfig, progress: Progress) -> FeatureSet:
                 f"(extract adds those of another: headstart extract DATA --set {features.name} --backbone …)"
             )
         _check_of_set(config)
+        for said in features.long_texts_said():
+            progress.say(said)
         return features
     if config.backbone is None:
         if isinstance(name, str) and not os.path.exists(os.path.expanduser(name)):

@@ -327,6 +327,11 @@ def single_head(predictor: Predictor, features: Mapping[str, Json]) -> PlainHead
             f"this head reads {len(parts)} features side by side ({read}), which is no one network; fit one on "
             "a single tap of a single backbone"
         )
+    if "windows" in features["recipe"]:
+        raise ConfigError(
+            "this head reads means over the windows of a text (--on-long windows), which no single pass of a network "
+            "gives; predict and evaluate do it as the run says, or fit a head on texts that are cut"
+        )
     if is_ragged(tap) or predictor.head.takes_sequences:
         raise ConfigError(
             f"this head reads all positions ({display_tap(tap)}), and only heads over one vector a sample can be "

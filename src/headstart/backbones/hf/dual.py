@@ -35,7 +35,7 @@ from headstart.backbones.hf.towers import (
 from headstart.backbones.images import CPU_IMAGES, GPU_IMAGES
 from headstart.backbones.portable import Portable, reading_of, refuse_prompt
 from headstart.errors import BackboneError, ConfigError, SampleError
-from headstart.types import AT_END, Activations, BackboneInfo, Positions
+from headstart.types import AT_END, Activations, BackboneInfo, Positions, n_tokens_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,6 +67,11 @@ class DualBackbone(HubPart):
                 f"{self.spec} takes an image, a text, or an image with a text; it has no way to read two "
                 "texts together: choose a text backbone for pairs"
             )
+        if source.options.on_long:
+            raise ConfigError(
+                f"{self.spec} reads a text at one token, and each window of --on-long would have its own; leave it "
+                "out, or choose a text backbone that pools over tokens"
+            )
 
     def resolve(self) -> BackboneInfo:
         """Load the model and describe the side that was asked for."""
@@ -95,6 +100,11 @@ class DualBackbone(HubPart):
         """The model, frozen, on a device."""
         sides = self._sides  # tried in the dtype of the checkpoint, before any cast
         return FrozenDualModel(freeze(self._loaded[0], device, precision), sides)
+
+    def count_tokens(self, payloads: Sequence[Payload]) -> list[int]:
+        """See `CountsTokens`; of an image and a text those of the text."""
+        texts = [payload if isinstance(payload, str) else payload[-1] for payload in payloads]
+        return [n_tokens_of(row) for row in self._sides[-1].inputs.prepare(texts)]
 
     def tunable(self, tap: str) -> BackboneSaver:
         """A folder as transformers keeps it: of both sides where both are read, else of the one that is read alone."""

@@ -219,7 +219,7 @@ class FrozenTextModel:
 
         def padded(name: str, fill: int) -> torch.Tensor:
             return torch.tensor(
-                [row[name] + [fill] * (width - n) for row, n in zip(prepared, lengths, strict=True)]
+                [[*row[name], *[fill] * (width - n)] for row, n in zip(prepared, lengths, strict=True)]
             )
 
         batch = {name: padded(name, self._fill.get(name, 0)) for name in names}

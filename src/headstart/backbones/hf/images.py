@@ -218,7 +218,7 @@ class ImageProcessor:
 
 def refuse_text_options(options: BackboneOptions, what: str) -> None:
     """Refuse options of texts where images are read: they would be ignored."""
-    for name in ("max_length", "prompt"):
+    for name in ("max_length", "prompt", "on_long"):
         if name in options.given():
             raise ConfigError(f"--{name.replace('_', '-')} means nothing to {what}; leave it out")
 

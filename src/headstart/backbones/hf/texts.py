@@ -20,12 +20,14 @@ from headstart.backbones.hf.models import HubModel, HubPart, departures
 from headstart.backbones.hf.tokens import TextInput, lower_cased, puts_class_first, tokenizer_digest
 from headstart.backbones.portable import Portable, reading_of, refuse_prompt, without_pooler
 from headstart.errors import ConfigError
-from headstart.types import BackboneInfo
+from headstart.types import BackboneInfo, n_tokens_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from headstart.backbones.hf.sentence import SentenceHead, SentenceSettings
     from headstart.backbones.portable import BackboneSaver
-    from headstart.types import Precision
+    from headstart.types import Payload, Precision
 
 
 UNBOUNDED = 1_000_000  # transformers writes 10^30 where a tokenizer knows no limit
@@ -50,6 +52,7 @@ class TextBackbone(HubPart):
             first_layer=encoder.depth.first_layer,
             closing_norm=encoder.depth.closing_norm,
             max_length=self._max_length,
+            windows={"overlap": self._text_input.overlap} if self._options.on_long else None,
             prompt=self._prompt,
             provenance=self._source.provenance(n_parameters(encoder.module)),
         )
@@ -95,6 +98,10 @@ class TextBackbone(HubPart):
         )
         config = encoder.config.to_dict()
         return Portable(encoder.module, "text", config, reading, self._save_tokenizer, self._max_length)
+
+    def count_tokens(self, payloads: Sequence[Payload]) -> list[int]:
+        """See `CountsTokens`."""
+        return [n_tokens_of(row) for row in self._text_input.prepare(payloads)]
 
     def _check_alone(self, tap: str) -> None:
         """Refuse what the encoder does not give by itself."""
@@ -148,7 +155,13 @@ class TextBackbone(HubPart):
 
     @cached_property
     def _text_input(self) -> TextInput:
-        return TextInput(self._loaded_tokenizer[0], self._max_length, self._prompt or "")
+        in_windows = self._options.on_long == "windows"
+        if in_windows and self._options.modality == "text-pair":
+            raise ConfigError(
+                "--on-long windows reads one text in parts, and of a pair nobody knows which part belongs to which; "
+                "cut pairs (--on-long truncate), leave long ones out (skip), or put both texts into one column"
+            )
+        return TextInput(self._loaded_tokenizer[0], self._max_length, self._prompt or "", in_windows)
 
     @property
     def _prompt(self) -> str | None:

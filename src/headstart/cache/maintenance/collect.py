@@ -218,7 +218,8 @@ class _Run:
     def _leftovers(self) -> None:
         """What writers left that died: partial files, claims, lines about uses."""
         now = self._now()
-        for folder in ("", "spaces/*/", "spaces/*/shards/", "spaces/*/known/", "spaces/*/uses/", "sets/*/"):
+        in_spaces = ("", *(f"{name}/" for name in FOLDERS if name != "claims"))
+        for folder in ("", *(f"spaces/*/{name}" for name in in_spaces), "sets/*/"):
             for path in sorted(self._cache.root.glob(f"{folder}*{PARTIAL}")):
                 with contextlib.suppress(OSError):
                     if now - path.lstat().st_mtime > EXPIRY:
