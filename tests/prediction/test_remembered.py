@@ -84,7 +84,7 @@ def test_other_cells_encodings_and_formats(odd: Any, capsys: pytest.CaptureFixtu
     found, err = said(capsys, odd, "alone.csv")
     assert found == expected
     assert "it has 1 column, and the run's data 3" in err
-    pq.write_table(pa.table({"text": texts}), "new.parquet")
+    pq.write_table(pa.table({"text": texts, "n": ["x"] * N}), "new.parquet")
     found, err = said(capsys, odd, "new.parquet")
     assert found == expected
     assert "no column 'body', which had the texts of the run's data" in err
