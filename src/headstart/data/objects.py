@@ -154,7 +154,7 @@ def names_data(text: str, modality: Modality) -> bool:
     """
     if modality not in ("text", "text-pair") or text == STANDARD_INPUT or text.startswith("hf:"):
         return True
-    if os.path.exists(os.path.expanduser(text)):
+    if os.path.exists(expanded(text)):
         return True
     if not text or any(map(str.isspace, text)):
         return False
