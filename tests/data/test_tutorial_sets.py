@@ -94,7 +94,14 @@ def test_ag_news(header: bool, tmp_path: Path) -> None:
     found = scan_as_told(tmp_path, "text-column")
     (label,) = found.source.label_kinds
     assert Counter(found.column(f"label:{label}")) == dict.fromkeys("1234", 5)
-    assert found.payloads()[0] == "test title 0"
+    assert found.payloads()[0] == "The description, of test 0"
+    first, second = ("Title", "Description") if header else ("column 2", "column 3")
+    with pytest.raises(HeadstartError) as refused:
+        scan(tmp_path)
+    both = shlex.split(str(refused.value).rpartition("with ")[2])
+    assert both == ["--text-column", first, "--text-pair-column", second]
+    pairs = scan(tmp_path, text_column=first, text_pair_column=second)
+    assert pairs.payloads()[0] == ("test title 0", "The description, of test 0")
 
 
 def test_sst2(tmp_path: Path) -> None:

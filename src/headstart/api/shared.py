@@ -85,6 +85,7 @@ SetArgument = Annotated[
     Union["FeatureSet", str], Option("The name of a set.", metavar="SET", is_argument=True)
 ]
 RunArgument = Annotated[Union["Run", StrPath], Option("A run directory.", metavar="RUN", is_argument=True)]
+Replace = Annotated[bool, Option("Make a set anew where it would become another one.")]
 SetName = Annotated[str | None, Option("Name of the set.", metavar="NAME")]
 Backbone = Annotated[str, Option(_BACKBONE, metavar="SPEC")]
 Backbones = Annotated[

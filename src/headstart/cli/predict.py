@@ -16,6 +16,7 @@ from headstart.cli.command import AsJson, Quiet, Said, made_from, write_json
 from headstart.cli.tables import figures_line
 from headstart.errors import ConfigError, DataError
 from headstart.options import Option
+from headstart.places import expanded
 
 
 def check_all_data(given: Sequence[str], said: str) -> list[Any]:
@@ -85,25 +86,29 @@ def _inputs(data: Sequence[str], texts: Sequence[str], modality: str) -> Any:
         raise ConfigError("say what to predict: headstart predict RUN DATA, or --text TEXT")
     if len(data) == 1:
         return Path(data[0])
-    return _images(data, modality)
+    return _files(data, modality)
 
 
-def _images(paths: Sequence[str], modality: str) -> list[Path]:
-    """Several files, each of which is a sample."""
+def _files(paths: Sequence[str], modality: str) -> list[Path]:
+    """Several files, each of which is a sample: images, or texts."""
     from headstart.data.contents import is_image
+    from headstart.data.file_kinds import is_text
 
-    for path in paths:
-        place = Path(os.path.expanduser(path))
-        if not is_image(path) or place.is_dir():
+    files = [Path(expanded(path)) for path in paths]
+    are_texts = is_text(paths[0])
+    fits = is_text if are_texts else is_image
+    for path, file in zip(paths, files, strict=True):
+        if not fits(path) or file.is_dir():
             raise ConfigError(
-                f"several DATA are images, a sample each, and {path} is none; give one table, folder or pattern "
-                "in quotes at a time"
+                f"several DATA are images or text files, a sample each, and {path} is none; give one table, folder or "
+                "pattern in quotes at a time"
             )
-        if not place.exists():
+        if not file.exists():
             raise DataError(f"there is no file {path}")
-    if modality != "image":
-        raise ConfigError(f"this run reads {_worded(modality)}, and {paths[0]} is an image")
-    return [Path(os.path.expanduser(path)) for path in paths]
+    if modality != ("text" if are_texts else "image"):
+        kind = "a text" if are_texts else "an image"
+        raise ConfigError(f"this run reads {_worded(modality)}, and {paths[0]} is {kind}")
+    return files
 
 
 def _texts(texts: Sequence[str], modality: str) -> Any:
@@ -123,7 +128,7 @@ def _texts(texts: Sequence[str], modality: str) -> Any:
 
 def _is_there(text: str) -> bool:
     try:
-        return bool(text) and os.path.exists(os.path.expanduser(text))
+        return bool(text) and os.path.exists(expanded(text))
     except ValueError:  # a NUL: no file can have it in its name
         return False
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.data.options import SourceOptions
 from headstart.errors import ConfigError
+from headstart.places import expanded
 
 if TYPE_CHECKING:
     from headstart.contracts import Source
@@ -68,5 +69,5 @@ def open_source(
             raise ConfigError(
                 f"{said[0]} goes with samples in memory, and {data} is read where it lies; leave it out"
             )
-        return open_path(Path(os.path.expanduser(data)), options, modality)
+        return open_path(Path(expanded(data)), options, modality)
     return open_held(hold(data, given.layout), given, options, modality)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import codecs
 import os
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
@@ -22,6 +21,7 @@ from headstart.data.streams import (
     compression_of,
     folder_of_process,
     open_bytes,
+    unpack,
 )
 from headstart.data.table_file import reading
 from headstart.errors import ConfigError, DataError
@@ -174,8 +174,8 @@ def _check_options(path: Path, suffix: str, options: SourceOptions) -> None:
 def _read_unpacked(path: Path, suffix: str, options: SourceOptions) -> TableFile:
     """Read a format whose bytes are read here and there: unpacked into a file that goes with this process."""
     unpacked = folder_of_process() / (stem_of(path.name) + suffix)
-    with reading(path), open_bytes(path) as source, open(unpacked, "wb") as file:
-        shutil.copyfileobj(source, file, BLOCK_BYTES)
+    with reading(path):
+        unpack(path, unpacked)
     return _reader(suffix)(unpacked, options)
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
 import os
-from importlib import metadata
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -29,6 +27,7 @@ from headstart.options import did_you_mean
 from headstart.places import expanded
 from headstart.prediction.stage import CONTENT, Inputs, open_inputs, read_inputs
 from headstart.registry.evaluations import FORMAT, SPLIT, RunEvaluation, place_in
+from headstart.registry.machine import provenance
 from headstart.samples import LabelledSamples
 from headstart.tasks import USUAL, open_task
 from headstart.types import Predictions
@@ -275,14 +274,7 @@ def _errors(run: Run, said: Predictions) -> dict[str, Json]:
 
 
 def _provenance(run: Run) -> dict[str, Json]:
-    return {
-        "headstart": metadata.version("headstart"),
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "run_created": run.created,
-        "backbone": run.backbone,
-        "tap": run.tap,
-        "head": run.head_name,
-    }
+    return provenance(run_created=run.created, backbone=run.backbone, tap=run.tap, head=run.head_name)
 
 
 def _location(source: Source, data: Any) -> str | None:
