@@ -6,6 +6,7 @@ import gzip
 import re
 import struct
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,7 @@ def mixed_folder(root: Path) -> Path:
         ("empty", b""),
     ):
         (root / "train" / "a" / f"{name}.png").write_bytes(content)
+    (root / "train" / "a" / "phone.heic").write_bytes(b"\0\0\0\x1cftypheic\0\0\0\0mif1heicmiaf")
     for name in ("README", ".hidden", "train/a/notes.md"):
         (root / name).write_text("no image")
     return root
@@ -72,22 +74,23 @@ def test_a_folder_with_all_kinds_of_trouble_adds_up(headstart: Runner, tmp_path:
     first = headstart(*extract)
     assert first.code == 0, first.err
     (said,) = found_lines(first.out)
-    assert said == {"found": 12, "held": 0, "computed": 7, "copies of others": 2, "skipped": 3}
-    check_plan(first, 12)
+    assert said == {"found": 13, "held": 0, "computed": 7, "copies of others": 2, "skipped": 4}
+    check_plan(first, 13)
+    assert "1 HEIC images need pillow-heif" in first.out or find_spec("pillow_heif")
     write_image(data / "train" / "a" / "new.png", 77)
     again = headstart(*extract)
     (said,) = found_lines(again.out)
-    assert said == {"found": 13, "held": 7, "computed": 1, "copies of others": 2, "skipped": 3}
-    check_plan(again, 13)
+    assert said == {"found": 14, "held": 7, "computed": 1, "copies of others": 2, "skipped": 4}
+    check_plan(again, 14)
     done = headstart(*extract, "--json").json
     (counts,) = done["counts"].values()
-    assert counts["found"] == done["found"] == 13
-    assert counts["held"] + counts["computed"] + counts["copies"] + sum(counts["skipped"].values()) == 13
-    assert done["failures"] == sum(counts["skipped"].values()) == 3
+    assert counts["found"] == done["found"] == 14
+    assert counts["held"] + counts["computed"] + counts["copies"] + sum(counts["skipped"].values()) == 14
+    assert done["failures"] == sum(counts["skipped"].values()) == 4
     assert done["samples"] == done["found"] - counts["skipped"]["empty file"]
     assert done["ignored"] == {"hidden": 1, "other": 2}
     three = headstart(*extract, "--backbone", "py:tiny_backbones:images")
-    assert [line["found"] for line in found_lines(three.out)] == [13]
+    assert [line["found"] for line in found_lines(three.out)] == [14]
 
 
 def test_rows_without_text_and_copies_and_labels_add_up(headstart: Runner, tmp_path: Path) -> None:
@@ -155,5 +158,5 @@ def test_what_workers_compute_adds_up(headstart: Runner, tmp_path: Path) -> None
     data = mixed_folder(tmp_path / "photos")
     done = headstart("extract", data, "--backbone", IMAGES, "--set", "p", "--workers", "2")
     assert found_lines(done.out) == [
-        {"found": 12, "held": 0, "computed": 7, "copies of others": 2, "skipped": 3}
+        {"found": 13, "held": 0, "computed": 7, "copies of others": 2, "skipped": 4}
     ], done.err

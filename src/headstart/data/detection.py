@@ -158,7 +158,7 @@ def _detect_in_folder(folder: Path, options: SourceOptions) -> Found:
         _check_no_texts(folder, tables, splits)
     if images and (metadata := find_metadata(folder, options.split_map)):
         return Found("metadata", metadata)
-    has_classes = images and len(layout_of(folder, splits, class_from="first").classes) > 1
+    has_classes = images and len(_classes_in(folder, splits, IMAGES)) > 1
     check_folder(folder, names, has_classes or bool(tables))
     if tables and has_classes and not options.for_tables() and not any(map(splits.of, map(word_of, tables))):
         return Found("files", ignored=tuple(printable(name) for name in tables))
@@ -206,12 +206,17 @@ def _detect_arrays(folder: Path, names: Sequence[str]) -> Found | None:
     return None
 
 
+def _classes_in(folder: Path, splits: SplitNames, kind: FileKind) -> tuple[str, ...]:
+    """The class folders of a folder; none where its folders cannot stand beside each other."""
+    try:
+        return layout_of(folder, splits, kind, "first").classes
+    except ConfigError:
+        return ()
+
+
 def _check_no_texts(folder: Path, tables: Sequence[str], splits: SplitNames) -> None:
     """Refuse tables beside class folders of text files: either may be meant."""
-    try:
-        classes = layout_of(folder, splits, TEXTS, "first").classes
-    except ConfigError:
-        return  # folders that are no data set of their own
+    classes = _classes_in(folder, splits, TEXTS)
     if len(classes) > 1:
         raise ConfigError(
             f"{folder} holds both class folders of texts ({', '.join(classes[:SHOWN_ENDINGS])}) and tables "
