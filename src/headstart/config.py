@@ -321,6 +321,7 @@ class TuneConfig(ColumnConfig, ComputeConfig, GivenConfig):
     unfreeze: list[str]
     init_head: Path | None
     set: str | None
+    replace: bool = Field(exclude=True)
     digest: str | None = None
     tap: str | None
     label: str | None

@@ -48,8 +48,7 @@ def read_yaml(path: Path, what: str) -> tuple[yaml.Node | None, Any]:
         content = path.read_bytes()
         node = parse_yaml(content.decode("utf-8-sig"))
     except yaml.MarkedYAMLError as error:
-        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ConfigError(f"{path}{line}: this is no YAML ({error.problem})") from error
+        raise _no_yaml(str(path), error) from error
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         raise ConfigError(f"cannot read the {what} {path}: {' '.join(str(error).split())}") from error
     values = values_of(node, str(path))
@@ -100,10 +99,14 @@ def values_of(node: yaml.Node | None, place: str) -> Any:
     try:
         return _Loader("").construct_document(node)
     except yaml.MarkedYAMLError as error:
-        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ConfigError(f"{place}{line}: this is no YAML ({error.problem})") from error
+        raise _no_yaml(place, error) from error
     except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
         raise ConfigError(f"{place} has a value that cannot be read: {error}") from error
+
+
+def _no_yaml(place: str, error: yaml.MarkedYAMLError) -> ConfigError:
+    line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+    return ConfigError(f"{place}{line}: this is no YAML ({error.problem})")
 
 
 def _size_of(node: yaml.Node, known: dict[int, int], place: str) -> int:

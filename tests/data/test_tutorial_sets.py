@@ -94,7 +94,14 @@ def test_ag_news(header: bool, tmp_path: Path) -> None:
     found = scan_as_told(tmp_path, "text-column")
     (label,) = found.source.label_kinds
     assert Counter(found.column(f"label:{label}")) == dict.fromkeys("1234", 5)
-    assert found.payloads()[0] == "test title 0"
+    assert found.payloads()[0] == "The description, of test 0"
+    first, second = ("Title", "Description") if header else ("column 2", "column 3")
+    with pytest.raises(HeadstartError) as refused:
+        scan(tmp_path)
+    both = shlex.split(str(refused.value).rpartition("with ")[2])
+    assert both == ["--text-column", first, "--text-pair-column", second]
+    pairs = scan(tmp_path, text_column=first, text_pair_column=second)
+    assert pairs.payloads()[0] == ("test title 0", "The description, of test 0")
 
 
 def test_sst2(tmp_path: Path) -> None:
@@ -314,3 +321,14 @@ def test_matlab_and_pickles_alone(tmp_path: Path) -> None:
         scan(tmp_path / "t.pkl")
     run_line(refused.value)
     assert scan(tmp_path / "t.parquet", modality="text").column("label:label") == ["a", "b"]
+
+
+def test_archives_and_single_arrays_say_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "photos.zip").write_bytes(b"PK")
+    with pytest.raises(DataError, match=r"photos\.zip is packed; unpack it once \(unzip\)"):
+        scan(tmp_path / "photos.zip")
+    np.save(tmp_path / "x.npy", np.zeros((3, 4, 4), dtype=np.uint8))
+    with pytest.raises(DataError, match=r"x\.npy is one array") as refused:
+        scan(tmp_path / "x.npy")
+    run_line(refused.value)
+    assert len(scan(tmp_path / "x.npz").ids) == 3

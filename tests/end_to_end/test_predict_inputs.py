@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import headstart as hs
+
 from .conftest import IMAGES, TEXTS, Result, some_texts, write_image, write_texts
 
 Runner = Callable[..., Result]
@@ -96,6 +98,38 @@ def test_several_images(headstart: Runner, image_run: Path, photos: Path) -> Non
     assert "reads images" in headstart("predict", image_run, "--text", "a square").err
     refused = headstart("predict", image_run, "square/0.png", "square/1.png", "--out", "square/1.png")
     assert refused.code == 2
+
+
+def test_text_files_are_a_text_each_where_there_are_several(headstart: Runner, run: Path) -> None:
+    Path("notes").mkdir()
+    texts = {"notes/b.txt": "abc number 7\nox and ox", "notes/a.txt": "xyw number 8", "notes/c.txt": "abc né"}
+    for name, text in texts.items():
+        Path(name).write_bytes(text.encode("latin-1" if name == "notes/c.txt" else "utf-8"))
+    refused = headstart("predict", run, *texts)
+    assert (refused.code, "notes/c.txt is not utf-8; say what it is: --encoding" in refused.err) == (1, True)
+    Path("notes/c.txt").write_text(texts["notes/c.txt"], "utf-8")
+    several = headstart("predict", run, *texts, "--with-inputs")
+    assert (
+        "3 texts, a file each (of one file alone, and of a pattern in quotes, each line is a text)"
+        in several.err
+    )
+    assert [(row["id"], row["input"]) for row in rows(several)] == list(texts.items())
+    folder = {row["id"]: row for row in rows(headstart("predict", run, "notes"))}
+    expected = {row["id"].removeprefix("notes/"): row["prediction"] for row in rows(several)}
+    assert {name: row["prediction"] for name, row in folder.items()} == expected
+    in_python = hs.predict("run", [Path(name) for name in texts])
+    assert in_python.column("id").to_pylist() == list(texts)
+    assert in_python.labels == [row["prediction"] for row in rows(several)]
+    alone = rows(headstart("predict", run, "notes/b.txt", "--with-inputs"))
+    assert [row["input"] for row in alone] == ["abc number 7", "ox and ox"]
+    Path("notes/b.txt").write_text("")
+    with_empty = rows(headstart("predict", run, "notes/b.txt", "notes/a.txt"))
+    assert [(row["id"], bool(row["error"])) for row in with_empty] == [
+        ("notes/b.txt", True),
+        ("notes/a.txt", False),
+    ]
+    mixed = headstart("predict", run, "notes/a.txt", "train.csv")
+    assert (mixed.code, "train.csv is none" in mixed.err) == (2, True)
 
 
 def test_standard_input(headstart: Runner, run: Path) -> None:

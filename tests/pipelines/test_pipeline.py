@@ -132,6 +132,17 @@ def test_changed_data_are_noticed_and_only_new_samples_computed() -> None:
     assert set(states(again).values()) == {"done"}
 
 
+def test_other_data_under_the_name_of_a_set_asks_for_replace() -> None:
+    run()
+    text = Path("texts.csv").read_text().replace("number", "no.")
+    Path("texts.csv").write_text(text)
+    with pytest.raises(ConfigError, match=r"step 'features'.*would become another one.*pass --replace"):
+        run()
+    again = run_pipeline(load(), Path("out"), Silence(), replace=True)
+    assert again["features"].result["samples"] == again["features"].result["computed"] == 80
+    assert set(states(run()).values()) == {"there"}  # the option changes no key
+
+
 def test_what_is_gone_or_was_changed_by_others_is_made_again() -> None:
     run()
     (Path("out") / "ridge" / "labels.json").unlink()

@@ -39,6 +39,19 @@ def test_texts_with_labels_are_the_samples_of_a_file(spec: str, tmp_path: Path, 
         hs.fine_tune(features, **QUICK)
 
 
+def test_other_data_under_the_name_of_a_set_asks_for_replace(
+    spec: str, one_thread: None, tmp_path: Path
+) -> None:
+    texts, labels = some_texts()
+    hs.extract(texts, spec, labels=labels, set="t", quiet=True)
+    other = [f"{text} other" for text in texts]
+    with pytest.raises(ConfigError, match=r"would become another one.*pass --replace"):
+        hs.fine_tune(other, spec, labels=labels, set="t", **QUICK)
+    run = hs.fine_tune(other, spec, labels=labels, set="t", replace=True, out=tmp_path / "run", **QUICK)
+    assert hs.open_set("t").digest == run.features["digest"]
+    assert "replace" not in (tmp_path / "run" / "config.yaml").read_text()
+
+
 @pytest.mark.slow
 def test_tables(spec: str, one_thread: None) -> None:
     pd, datasets = pytest.importorskip("pandas"), pytest.importorskip("datasets")

@@ -20,7 +20,7 @@ def extract(
     groups: Any = None,
     layout: str | None = None,
     set: shared.SetName = None,
-    replace: Annotated[bool, Option("Make the set anew where it would become another one.")] = False,
+    replace: shared.Replace = False,
     split_seed: shared.SplitSeed = 0,
     retry_failed: Annotated[bool, Option("Try again what failed for good before.")] = False,
     max_failures: Annotated[

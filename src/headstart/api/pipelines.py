@@ -33,6 +33,7 @@ def run_pipeline(
     dry_run: Annotated[
         bool, Option("Check it, say what would run and what is there, and do nothing.")
     ] = False,
+    replace: shared.Replace = False,
     offline: shared.OfflineAlone = False,
     cache: shared.CacheDir = None,
     trust: shared.Trust = None,
@@ -76,4 +77,4 @@ def run_pipeline(
     place = None if cache is None else os.fspath(cache)
     if dry_run:
         return foresee(found, target, open_progress(quiet), place)
-    return run_pipeline(found, target, open_progress(quiet), place, offline)
+    return run_pipeline(found, target, open_progress(quiet), place, offline, replace)

@@ -76,7 +76,9 @@ def predict(
     from headstart.progress import open_progress
 
     found = opened(run)
-    inputs = as_inputs(data, found.features["modality"], layout)
+    earlier = found.features["columns"].get("encoding", encoding)
+    encodings = (encoding, earlier) if encoding == "utf-8" else (encoding,)
+    inputs = as_inputs(data, found.features["modality"], layout, encodings)
     table = predict(found, PredictConfig.of(given, data=inputs), open_progress(quiet))
     return PredictionTable(table, texts_in(inputs))
 

@@ -32,6 +32,7 @@ def fine_tune(
     groups: Any = None,
     layout: str | None = None,
     set: Annotated[str | None, Option("Of the set that DATA makes.", metavar="NAME")] = None,
+    replace: shared.Replace = False,
     label: shared.Label = None,
     split_seed: shared.SplitSeed = 0,
     calibrate: shared.Calibrate = True,

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 from headstart.errors import BackboneError, HeadstartError, WeightsUnavailableError, first_line
+from headstart.places import expanded
 
 DEFAULT_REVISION = "main"
 
@@ -80,7 +81,7 @@ def torch_hub_folder() -> Path:
         return Path(sys.modules["torch.hub"].get_dir()) / "checkpoints"
     cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
     home = os.environ.get("TORCH_HOME", os.path.join(cache, "torch"))
-    return Path(home).expanduser() / "hub" / "checkpoints"
+    return Path(expanded(home)) / "hub" / "checkpoints"
 
 
 def torch_hub_files(url: str | None) -> list[Path]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from headstart.arrow import strings
 from headstart.cache.layout import LABEL, META
-from headstart.cache.selection import BLOCK_BYTES, LabelColumn, label_from_arrays
+from headstart.cache.selection import BLOCK_BYTES, LabelMeaning, label_from_arrays
 from headstart.errors import ConfigError, DataError
 from headstart.parquet_file import SLACK, TIMES_SMALLER, open_parquet
 from headstart.trust import note
@@ -42,7 +42,7 @@ class Matrix:
     dtype: np.dtype[np.floating]
     raw_blocks: Callable[[], Iterator[NDArray[Any]]]
     columns: pa.Table
-    labels: Mapping[str, LabelColumn] = field(default_factory=dict)
+    labels: Mapping[str, LabelMeaning] = field(default_factory=dict)
     about: Mapping[str, Json] = field(default_factory=dict)
 
     def blocks(self) -> Iterator[NDArray[np.floating]]:
@@ -187,7 +187,7 @@ def _of_array(
                 is_text = np.asarray(values).dtype.kind == "U"
                 columns[name] = strings([str(one) for one in values]) if is_text else pa.array(values)
         for name, kind in about.pop("labels").items():
-            labels[name] = LabelColumn(kind, tuple(map(str, beside[f"names:{name}"])))
+            labels[name] = LabelMeaning(kind, tuple(map(str, beside[f"names:{name}"])))
             columns[LABEL + name] = label_from_arrays(name, labels[name], beside)
     else:
         about = {}
@@ -228,12 +228,12 @@ def _refuse_tokens(path: Path, schema: pa.Schema, name: str) -> None:
         )
 
 
-def _said(metadata: Mapping[bytes, bytes]) -> tuple[dict[str, LabelColumn], dict[str, Json]]:
+def _said(metadata: Mapping[bytes, bytes]) -> tuple[dict[str, LabelMeaning], dict[str, Json]]:
     """What an export says of itself in the metadata of its schema."""
     if b"headstart.export" not in metadata:
         return {}, {}
     labels = {
-        column: LabelColumn(one["kind"], tuple(one["names"]))
+        column: LabelMeaning(one["kind"], tuple(one["names"]))
         for column, one in json.loads(metadata[b"headstart.labels"]).items()
     }
     about = {

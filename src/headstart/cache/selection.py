@@ -22,7 +22,7 @@ BLOCK_BYTES = 32 << 20  # of features held in memory at a time
 
 
 @dataclass(frozen=True, slots=True)
-class LabelColumn:
+class LabelMeaning:
     """What the values of a label column are; names are in order, and there are none for regression."""
 
     kind: str
@@ -38,7 +38,7 @@ class Selection:
     """
 
     samples: pa.Table
-    labels: Mapping[str, LabelColumn]
+    labels: Mapping[str, LabelMeaning]
     about: Mapping[str, str]
     rows: StoredRows
 
@@ -170,7 +170,7 @@ def import_datasets() -> Any:
 
 
 def label_arrays(
-    name: str, label: LabelColumn, values: pa.ChunkedArray
+    name: str, label: LabelMeaning, values: pa.ChunkedArray
 ) -> Iterator[tuple[str, NDArray[Any]]]:
     """A label column as the arrays of an npz or HDF5 export, by name.
 
@@ -192,7 +192,7 @@ def label_arrays(
             yield LABEL + name, plain_array(values)
 
 
-def label_from_arrays(name: str, label: LabelColumn, arrays: Mapping[str, Any]) -> pa.Array:
+def label_from_arrays(name: str, label: LabelMeaning, arrays: Mapping[str, Any]) -> pa.Array:
     """The label column that `label_arrays` wrote."""
     import pyarrow.compute as pc
 

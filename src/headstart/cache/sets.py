@@ -18,7 +18,7 @@ from headstart.backbones.pooling import is_ragged as tap_is_ragged
 from headstart.cache.layout import LABEL
 from headstart.cache.mapped import Labels, MappedFeatures, TokenFeatures
 from headstart.cache.rows import ReadDtype, RowLocations, StoredRows, locate
-from headstart.cache.selection import LabelColumn, Selection, samples_of, to_dataset
+from headstart.cache.selection import LabelMeaning, Selection, samples_of, to_dataset
 from headstart.cache.set_state import SetState
 from headstart.cache.space import Space
 from headstart.errors import ConfigError, MismatchError
@@ -276,7 +276,7 @@ class HeldSamples:
         """The same to be exported a block at a time; without ``label``, with all label columns."""
         of, feature = self.of, self.feature
         columns = of.label_names if label is None else [of.label_column(label)]
-        labels = {column: LabelColumn(of.label_kinds[column], of.label_names[column]) for column in columns}
+        labels = {column: LabelMeaning(of.label_kinds[column], of.label_names[column]) for column in columns}
         about = {
             "set": of.name,
             "digest": of.digest,

@@ -34,7 +34,7 @@ def run(said: Said, as_json: AsJson = False, quiet: Quiet = False) -> None:
         outcome = foresee(found, target, progress, cache)
     else:
         try:
-            outcome = run_pipeline(found, target, progress, cache, said["offline"])
+            outcome = run_pipeline(found, target, progress, cache, said["offline"], said["replace"])
         except HeadstartError as error:
             error.args = (f"{error}. What was done is kept; go on with: {this_command()}",)
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +16,7 @@ from headstart.cli.command import AsJson, Quiet, Said, made_from, write_json
 from headstart.cli.tables import figures_line
 from headstart.errors import ConfigError, DataError
 from headstart.options import Option
+from headstart.places import expanded
 
 
 def check_all_data(given: Sequence[str], said: str) -> list[Any]:
@@ -48,6 +50,7 @@ def predict(
     quiet: Quiet = False,
 ) -> None:
     from headstart.cli.tables import check_writable, write_table
+    from headstart.extraction.counts import said_by_reason
     from headstart.progress import open_progress
 
     check_writable(out, *(said["data"] or []), said["run"])
@@ -58,9 +61,19 @@ def predict(
     write_table(table, out)
     n_bad = table.column("prediction").null_count
     if n_bad:
-        progress.say(f"{n_bad:,} of {table.num_rows:,} inputs could not be used; see the column 'error'")
+        by_reason = said_by_reason(_reasons(table))
+        progress.say(
+            f"found {table.num_rows:,}: {table.num_rows - n_bad:,} predicted, {n_bad:,} skipped{by_reason}; see the "
+            "column 'error'"
+        )
     if out is not None:
-        progress.say(f"{table.num_rows:,} predictions written to {out}")
+        progress.say(f"{table.num_rows:,} rows written to {out}")
+
+
+def _reasons(table: Any) -> dict[str, int]:
+    """How many inputs were skipped for each reason, the most frequent first."""
+    errors = table.column("error").to_pylist() if "error" in table.column_names else []
+    return dict(Counter(error for error in errors if error is not None).most_common())
 
 
 def _inputs(data: Sequence[str], texts: Sequence[str], modality: str) -> Any:
@@ -73,25 +86,29 @@ def _inputs(data: Sequence[str], texts: Sequence[str], modality: str) -> Any:
         raise ConfigError("say what to predict: headstart predict RUN DATA, or --text TEXT")
     if len(data) == 1:
         return Path(data[0])
-    return _images(data, modality)
+    return _files(data, modality)
 
 
-def _images(paths: Sequence[str], modality: str) -> list[Path]:
-    """Several files, each of which is a sample."""
+def _files(paths: Sequence[str], modality: str) -> list[Path]:
+    """Several files, each of which is a sample: images, or texts."""
     from headstart.data.contents import is_image
+    from headstart.data.file_kinds import is_text
 
-    for path in paths:
-        place = Path(os.path.expanduser(path))
-        if not is_image(path) or place.is_dir():
+    files = [Path(expanded(path)) for path in paths]
+    are_texts = is_text(paths[0])
+    fits = is_text if are_texts else is_image
+    for path, file in zip(paths, files, strict=True):
+        if not fits(path) or file.is_dir():
             raise ConfigError(
-                f"several DATA are images, a sample each, and {path} is none; give one table, folder or pattern "
-                "in quotes at a time"
+                f"several DATA are images or text files, a sample each, and {path} is none; give one table, folder or "
+                "pattern in quotes at a time"
             )
-        if not place.exists():
+        if not file.exists():
             raise DataError(f"there is no file {path}")
-    if modality != "image":
-        raise ConfigError(f"this run reads {_worded(modality)}, and {paths[0]} is an image")
-    return [Path(os.path.expanduser(path)) for path in paths]
+    if modality != ("text" if are_texts else "image"):
+        kind = "a text" if are_texts else "an image"
+        raise ConfigError(f"this run reads {_worded(modality)}, and {paths[0]} is {kind}")
+    return files
 
 
 def _texts(texts: Sequence[str], modality: str) -> Any:
@@ -111,7 +128,7 @@ def _texts(texts: Sequence[str], modality: str) -> Any:
 
 def _is_there(text: str) -> bool:
     try:
-        return bool(text) and os.path.exists(os.path.expanduser(text))
+        return bool(text) and os.path.exists(expanded(text))
     except ValueError:  # a NUL: no file can have it in its name
         return False
 
@@ -141,10 +158,16 @@ def evaluate(said: Said, as_json: AsJson = False, quiet: Quiet = False) -> None:
         return
     data = done.report["data"]
     typer.echo(figures_line(done.report["name"], done.report["task"], done.metrics))
-    left_out = {"without a label": data["n_unlabelled"], "that could not be used": data["n_skipped"]}
+    left_out = {
+        "without a label": data["n_unlabelled"],
+        "that could not be used": data["n_skipped"],
+        "of other splits": data["n_other_splits"],
+    }
     for reason, n in left_out.items():
         if n:
             typer.echo(f"{n:,} more {reason}")
+    if any(left_out.values()):
+        typer.echo(f"found {data['n_found']:,}: {data['n']:,} judged, {sum(left_out.values()):,} left out")
     typer.echo(
         f"the evaluation lies in {done.path}; headstart compare RUN RUN --on {done.report['name']} takes it"
     )

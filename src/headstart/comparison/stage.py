@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import datetime
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from importlib import metadata
 from typing import TYPE_CHECKING
 
 from headstart.comparison.advice import advise, break_evens, notes_on
@@ -16,6 +14,7 @@ from headstart.comparison.runs import match_rows, open_runs
 from headstart.groups import groups_in
 from headstart.metrics.paired import Paired
 from headstart.metrics.resampling import RESAMPLES
+from headstart.registry.machine import provenance
 from headstart.tasks import open_task
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from headstart.comparison.costs import Cost
     from headstart.comparison.runs import AnyRun, NamedRun
     from headstart.metrics.paired import Versus
-    from headstart.types import Figure, Json
+    from headstart.types import Figure
 
 
 def compare(
@@ -67,7 +66,7 @@ def compare_opened(
         break_even=evens,
         advice=tuple(advise(compared, best, cheapest, evens, task.figures[0], n)),
         notes=tuple(notes_on([each.run for each in opened], compared, paired, task.figures)),
-        provenance=_provenance(seed),
+        provenance=provenance(resamples=RESAMPLES, seed=seed),
     )
 
 
@@ -127,12 +126,3 @@ def _compared(
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def _provenance(seed: int) -> dict[str, Json]:
-    return {
-        "headstart": metadata.version("headstart"),
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "resamples": RESAMPLES,
-        "seed": seed,
-    }

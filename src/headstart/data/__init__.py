@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.data.options import SourceOptions
 from headstart.errors import ConfigError
+from headstart.places import expanded
 
 if TYPE_CHECKING:
     from headstart.contracts import Source
@@ -28,10 +29,10 @@ def open_source(
     Parameters
     ----------
     data : str, PathLike, or what a program holds
-        The path of a folder of images (``[split/]class/**/image``, or without classes, or named by
-        metadata files), of an image, of a table (CSV, TSV, JSONL, Parquet), of a folder of tables named by split, of
-        WebDataset tars (one, a folder, or ``train-{000..012}.tar``), or of a folder that
-        ``datasets`` saved; ``hf:NAME[:CONFIG][@REVISION]`` from the hub; or samples in memory:
+        The path of a folder of images or text files (``[split/]class/**/file``, or without classes, or of images
+        named by metadata files), of an image, of a table (CSV, TSV, JSONL, Parquet), of a folder of tables named by
+        split, of arrays (IDX, npz), of WebDataset tars (one, a folder, or ``train-{000..012}.tar``), or of a folder
+        that ``datasets`` saved; ``hf:NAME[:CONFIG][@REVISION]`` from the hub; or samples in memory:
         see `headstart.extract`.
     options : SourceOptions, optional
         Overrides what is detected.
@@ -68,5 +69,5 @@ def open_source(
             raise ConfigError(
                 f"{said[0]} goes with samples in memory, and {data} is read where it lies; leave it out"
             )
-        return open_path(Path(os.path.expanduser(data)), options, modality)
+        return open_path(Path(expanded(data)), options, modality)
     return open_held(hold(data, given.layout), given, options, modality)

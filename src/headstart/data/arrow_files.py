@@ -78,6 +78,10 @@ class _Mapped:
     def __exit__(self, *_: object) -> None:
         del self._reader
 
+    def column(self, name: str) -> pa.ChunkedArray:
+        """A whole column, which keeps what it lies in."""
+        return self._reader.read_all().column(name)
+
     def batches(self) -> Iterator[pa.RecordBatch]:
         """All batches; what was read of the file before goes back to the system."""
         if not self._is_file:
@@ -113,11 +117,7 @@ def _columns(
 def _column(path: Path, name: str) -> Any:
     """A whole column, mapped from the file where it is not compressed."""
     with reading(path):
-        source = pa.memory_map(str(path))
-        with open(path, "rb") as file:
-            is_file = file.read(6) == b"ARROW1"
-        reader = pa.ipc.open_file(source) if is_file else pa.ipc.open_stream(source)
-        column = reader.read_all().column(name)
+        column = _Mapped(path).column(name)
     check_sound(column, path, name)
     return column
 

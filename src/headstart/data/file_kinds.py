@@ -68,6 +68,11 @@ IMAGES = FileKind("image", "image")
 TEXTS, NUMBERED, BARE = FileKind("text"), FileKind("numbered"), FileKind("bare")
 
 
+def is_text(name: str) -> bool:
+    """Whether a file's ending says that it is a text."""
+    return os.path.splitext(name)[1].lower() in TEXT_SUFFIXES
+
+
 def text_kind(root: Path) -> FileKind | None:
     """The form under which more than half of the files in a folder and below are texts; None if there is none."""
     forms: Counter[str | None] = Counter()
@@ -92,7 +97,7 @@ def files_below(root: Path) -> Iterator[str]:
 def _form(name: str) -> str | None:
     """The form of a text's name; None if it is none of a text."""
     stem, ending = os.path.splitext(name)
-    if ending.lower() in TEXT_SUFFIXES:
+    if is_text(name):
         return "text"
     if ending or stem.lower() in NOT_DATA:
         return None

@@ -30,4 +30,6 @@ def open_held(held: Held, given: Given, options: SourceOptions, modality: Modali
         given = replace(given, labels=held.labels)
     if held.names and not options.label_names and options.label_kind in ("auto", "single"):
         options = replace(options, label_names=held.names)
-    return MemorySource(held.items, modality, given, options)
+    if held.ids is not None and given.ids is None:
+        given = replace(given, ids=held.ids)
+    return MemorySource(held.items, modality, given, options, held.about)

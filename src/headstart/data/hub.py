@@ -29,6 +29,7 @@ from headstart.data.label_cells import in_order
 from headstart.data.splits import LEFT_OUT, SplitNames
 from headstart.errors import ConfigError, DataError, HeadstartError, SampleError, first_line
 from headstart.network import forbid_network, hub_is_reachable
+from headstart.places import expanded
 from headstart.tasks import open_task
 
 if TYPE_CHECKING:
@@ -101,17 +102,17 @@ def parse_spec(data: str) -> HubSpec:
     HubSpec(name='nyu-mll/glue', config='sst2', revision='main')
     """
     body = data.removeprefix(HUB)
-    path = os.path.expanduser(body)
+    path = expanded(body)
     if body and os.path.exists(path):
         return HubSpec(path)
     body, _, revision = body.partition("@")
-    path = os.path.expanduser(body)
+    path = expanded(body)
     if body and os.path.exists(path):
         return HubSpec(path, None, revision or None)
     name, _, config = body.partition(":")
     if not name:
         raise ConfigError(f"{data} names no data set; write hf:NAME, hf:NAME:CONFIG or hf:NAME@REVISION")
-    return HubSpec(os.path.expanduser(name), config or None, revision or None)
+    return HubSpec(expanded(name), config or None, revision or None)
 
 
 def open_hub(data: str, options: SourceOptions, modality: Modality | None) -> Source:

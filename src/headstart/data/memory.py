@@ -51,13 +51,14 @@ class MemorySource(Source):
         modality: Modality | None = None,
         given: Given | None = None,
         options: SourceOptions | None = None,
+        about: str = "",
     ) -> None:
         if len(samples) == 0:
             raise DataError("no samples were given")
         self._samples, self._layout = samples, given.layout if given else None
         first = next((sample for sample in samples if sample is not None), None)
         self._modality = _modality_of(first, modality)
-        self._by_pixels = BY_PIXELS if is_picture(first) or is_array(first) else ""
+        self._about = BY_PIXELS if is_picture(first) or is_array(first) else about
         columns = given.columns(len(samples)) if given else {}
         # What other data was read with named columns, and here are none.
         options = (options or SourceOptions()).forgetting(ROLES)
@@ -95,7 +96,7 @@ class MemorySource(Source):
         """How many of what, and what was given beside them."""
         n = len(self._samples)
         said = "1 sample" if n == 1 else f"{n:,} {_SHOWN[self._modality]}"
-        return "; ".join(filter(None, [said + self._by_pixels, self._given.said if self._given else ""]))
+        return "; ".join(filter(None, [said + self._about, self._given.said if self._given else ""]))
 
     def scan(self, memo: KeyMemo) -> Iterator[SampleBlock]:
         """All samples in blocks, in their order."""

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from headstart.data.contents import is_image
+from headstart.data.contents import is_image, read_image
 from headstart.data.given import values_of
 from headstart.data.pixels import as_array, check_layout, images_in, is_array, is_picture
 from headstart.data.read_table import is_table
-from headstart.data.streams import STANDARD_INPUT
+from headstart.data.source import printable
+from headstart.data.streams import STANDARD_INPUT, codec_name
 from headstart.data.tars import is_tar
-from headstart.errors import ConfigError, DataError
+from headstart.errors import ConfigError, DataError, SampleError
+from headstart.places import expanded
 
 if TYPE_CHECKING:
     from headstart.types import Modality
@@ -26,11 +29,16 @@ READ_TWICE = 8
 
 @dataclass(frozen=True)
 class HeldSamples:
-    """Samples one by one; labels that came with them, and the names of these in order, if there are any."""
+    """Samples one by one; labels and ids that came with them, and the names of labels in order, if there are any.
+
+    ``about`` is what is to be said of them.
+    """
 
     items: Sequence[Any]
     labels: Any = None
     names: tuple[str, ...] | None = None
+    ids: Sequence[str] | None = None
+    about: str = ""
 
     @property
     def first(self) -> Any:
@@ -92,11 +100,14 @@ def strings_are_meant(held: Held) -> bool:
     return isinstance(held, HeldSamples) and isinstance(held.first, str)
 
 
-def as_inputs(data: Any, modality: Modality, layout: str | None = None) -> Any:
+def as_inputs(
+    data: Any, modality: Modality, layout: str | None = None, encodings: Sequence[str] = ("utf-8",)
+) -> Any:
     """What is to be predicted: a path, or what a program holds, be it one sample.
 
     A string that is there as a path is data, and one that looks like a path would be; any other is a text, where
-    samples are texts.
+    samples are texts. Several files are a text each where samples are texts, in the first of ``encodings`` that they
+    have.
     """
     if isinstance(data, str):
         return data if names_data(data, modality) else HeldSamples([data])
@@ -104,7 +115,33 @@ def as_inputs(data: Any, modality: Modality, layout: str | None = None) -> Any:
         return data
     if modality == "text-pair" and isinstance(data, tuple) and len(data) == 2 and {*map(type, data)} == {str}:
         return HeldSamples([data])
+    if modality == "text" and _are_paths(data):
+        return _texts_of(data, encodings)
     return hold(data, layout)
+
+
+def _are_paths(data: Any) -> bool:
+    is_list = isinstance(data, list | tuple) and len(data) > 0
+    return is_list and all(isinstance(item, os.PathLike) for item in data)
+
+
+def _texts_of(paths: Sequence[Any], encodings: Sequence[str]) -> HeldSamples:
+    """What text files hold, a text each."""
+    names = [printable(os.fspath(path)) for path in paths]
+    texts = [_text_of(expanded(path), name, encodings) for path, name in zip(paths, names, strict=True)]
+    about = ", a file each (of one file alone, and of a pattern in quotes, each line is a text)"
+    return HeldSamples(texts, ids=names, about=about)
+
+
+def _text_of(path: Any, name: str, encodings: Sequence[str]) -> str:
+    try:
+        content = read_image(os.fspath(path), name)
+    except SampleError as error:
+        raise DataError(str(error)) from error
+    for encoding in encodings:
+        with contextlib.suppress(UnicodeError):
+            return content.decode(codec_name(encoding))
+    raise DataError(f"{name} is not {encodings[0]}; say what it is: --encoding")
 
 
 def names_data(text: str, modality: Modality) -> bool:
@@ -117,7 +154,7 @@ def names_data(text: str, modality: Modality) -> bool:
     """
     if modality not in ("text", "text-pair") or text == STANDARD_INPUT or text.startswith("hf:"):
         return True
-    if os.path.exists(os.path.expanduser(text)):
+    if os.path.exists(expanded(text)):
         return True
     if not text or any(map(str.isspace, text)):
         return False

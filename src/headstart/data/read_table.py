@@ -147,7 +147,9 @@ def _sniffed(path: Path) -> str:
 
 def _fitting(path: Path, suffix: str, options: SourceOptions) -> tuple[SourceOptions, list[str]]:
     """The options without what was remembered of files of another format or encoding, and what to say of it."""
-    if suffix != options.remembered_of and (options.remembered_of is not None or suffix == ".txt"):
+    if suffix != options.remembered_of and (
+        options.remembered_of is not None or suffix in (".txt", ".label")
+    ):
         options = options.forgetting(OF_DIALECT)
     if "encoding" not in options.remembered:
         return options, []

@@ -187,6 +187,12 @@ class Table:
         """Whether most values are of several words."""
         return self._mostly(name, _has_words)
 
+    def n_letters(self, name: str) -> int:
+        """How many letters the first values of a column of strings have together."""
+        if self.kind(name) != "strings":
+            return 0
+        return sum(len(value) for value in self.rows.column(name).slice(0, PEEK).to_pylist() if value)
+
     def repeats(self, name: str) -> bool:
         """Whether a column holds lists, or values of which most come again: labels do."""
         if self.kind(name) != "strings":

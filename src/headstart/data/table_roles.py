@@ -215,14 +215,28 @@ def _named_texts(table: Table, taken: Collection[str], needed: bool) -> tuple[st
             return first[0], second[0]
     found = _by_name(table, TEXT_NAMES, taken)
     if len(found) > 1 and needed:
-        only(found, "the text", "--text-column")
+        raise _several_texts(table, found)
     return tuple(found[:1])
+
+
+def _several_texts(table: Table, found: Sequence[str]) -> ConfigError:
+    """Several columns could be the text: the one with most to read is proposed, and two as pairs as well."""
+    candidates = ", ".join(map(repr, found))
+    longest = max(found, key=table.n_letters)
+    pair = ""
+    if len(found) == 2:
+        pair = f", or take both as pairs with --text-column {quote(found[0])} --text-pair-column {quote(found[1])}"
+    return ConfigError(
+        f"{candidates} could each be the text; choose with --text-column {quote(longest)}, which has most to read{pair}"
+    )
 
 
 def _looks_like_text(table: Table, taken: Collection[str]) -> tuple[str, ...]:
     """The only column of words, if there is one."""
     found = [name for name in table.names if name not in taken and table.holds_texts(name)]
-    return at_most_one(found, "the text", "--text-column")
+    if len(found) > 1:
+        raise _several_texts(table, found)
+    return tuple(found)
 
 
 def _stray_image(table: Table, taken: Collection[str]) -> str:

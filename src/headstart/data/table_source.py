@@ -75,7 +75,7 @@ class TableSource(Source):
 
     def _read(self, table: Table, roles: Roles, options: SourceOptions) -> None:
         self._table, self._roles = table, roles
-        self._misfits = options.misfits(table.names)
+        self._misfits = options.misfits(table.names) if len(table.names) > 1 else {}
         self._names = SplitNames(options.split_map)
         table.require_everywhere(roles.content)
         self._rows_per_block = table.share_images(roles.image) if roles.image else None

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
 import os
-from importlib import metadata
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -29,6 +27,7 @@ from headstart.options import did_you_mean
 from headstart.places import expanded
 from headstart.prediction.stage import CONTENT, Inputs, open_inputs, read_inputs
 from headstart.registry.evaluations import FORMAT, SPLIT, RunEvaluation, place_in
+from headstart.registry.machine import provenance
 from headstart.samples import LabelledSamples
 from headstart.tasks import USUAL, open_task
 from headstart.types import Predictions
@@ -44,7 +43,8 @@ if TYPE_CHECKING:
     from headstart.types import Json
 
 REMEMBERED = (
-    *CONTENT, "label_column", "label_names", "label_separator", "split_column", "split_map", "group_column"
+    *CONTENT, "label_column", "label_names", "label_separator", "split_column", "split_map", "group_column",
+    "class_from",
 )  # fmt: skip
 """How the run's own data was read: other data is read alike where it fits, unless the user says otherwise."""
 ALL = "all"
@@ -175,7 +175,9 @@ def _labelled(
         "split": split,
         "n": len(samples),
         "n_unlabelled": len(found) - len(samples),
-        "n_skipped": len({failure.id for failure in inputs.failures}),
+        "n_found": len(inputs.held) + len(inputs.samples.failures),
+        "n_other_splits": int((~chosen).sum()),
+        "n_skipped": int((~inputs.held).sum()) + len(inputs.samples.failures),
         "n_seen": seen,
         "unknown_to_run": names[len(run.labels["names"]) :],
         "n_unknown_to_run": n_unknown,
@@ -272,14 +274,7 @@ def _errors(run: Run, said: Predictions) -> dict[str, Json]:
 
 
 def _provenance(run: Run) -> dict[str, Json]:
-    return {
-        "headstart": metadata.version("headstart"),
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "run_created": run.created,
-        "backbone": run.backbone,
-        "tap": run.tap,
-        "head": run.head_name,
-    }
+    return provenance(run_created=run.created, backbone=run.backbone, tap=run.tap, head=run.head_name)
 
 
 def _location(source: Source, data: Any) -> str | None:

@@ -78,8 +78,8 @@ def _compared(before: Mapping[str, LabelKind], now: Mapping[str, LabelKind]) -> 
 
 def _another(earlier: FeatureSet, why: str) -> ConfigError:
     return ConfigError(
-        f"set {earlier.name!r} would become another one: {why}; pass --replace to make it anew, or --set NAME to keep "
-        "both"
+        f"set {earlier.name!r} would become another one: {why}; pass --replace to make it anew, or give the new one "
+        "another name (--set NAME; in a pipeline its option set) to keep both"
     )
 
 

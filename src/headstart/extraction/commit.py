@@ -14,6 +14,7 @@ from headstart.data.streams import STANDARD_INPUT
 from headstart.errors import DataError, HeadstartError, StorageError
 from headstart.extraction.samples import label_samples
 from headstart.keys import contains, pack
+from headstart.places import expanded
 from headstart.tasks import USUAL
 
 if TYPE_CHECKING:
@@ -253,4 +254,4 @@ def _location(data: Any) -> str | None:
     text = os.fspath(data)
     if text == STANDARD_INPUT:
         return None
-    return text if text.startswith("hf:") else os.path.abspath(os.path.expanduser(text))
+    return text if text.startswith("hf:") else os.path.abspath(expanded(text))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +15,7 @@ from headstart.cache.layout import GROUP
 from headstart.cache.store import Cache
 from headstart.fitting.data import TrainViews, with_choice
 from headstart.fitting.evaluation import feature_plot, plots_of, plots_of_protocols, tables_of
-from headstart.registry.machine import describe_environment
+from headstart.registry.machine import describe_environment, provenance
 from headstart.registry.run import Run
 from headstart.tasks import open_task
 
@@ -168,14 +166,8 @@ def _say_no_interval(found: Evaluation, headline: Mapping[str, str], progress: P
 
 
 def _provenance(features: FeatureSet) -> dict[str, Json]:
-    return {
-        "headstart": metadata.version("headstart"),
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "set": features.name,
-        "digest": features.digest,
-        "source": features.info["source"],
-        "split": features.info["split"],
-    }
+    info = features.info
+    return provenance(set=features.name, digest=features.digest, source=info["source"], split=info["split"])
 
 
 def _one_entry(found: Evaluation) -> list[dict[str, Json]]:

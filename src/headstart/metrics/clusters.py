@@ -65,7 +65,8 @@ def class_counts(codes: NDArray[np.integer], n_codes: int, groups: Groups | None
     n_groups = len(groups)
     pairs, counts = np.unique(codes.astype(np.int64) * n_groups + groups.codes, return_counts=True)
     sums, squares = (np.bincount(pairs // n_groups, counts**power, n_codes) for power in (1.0, 2.0))
-    return np.divide(sums**2, squares, out=np.zeros(n_codes), where=squares > 0)
+    counted: NDArray[np.float64] = np.divide(sums**2, squares, out=np.zeros(n_codes), where=squares > 0)
+    return counted
 
 
 def column_counts(is_there: NDArray[np.bool_], groups: Groups | None) -> NDArray[np.float64]:

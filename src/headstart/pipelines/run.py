@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+import dataclasses
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
@@ -56,16 +57,23 @@ class PipelineOutcome:
 
 
 def run_pipeline(
-    pipeline: Pipeline, folder: Path, progress: Progress, cache: str | None = None, offline: bool = False
+    pipeline: Pipeline,
+    folder: Path,
+    progress: Progress,
+    cache: str | None = None,
+    offline: bool = False,
+    replace: bool = False,
 ) -> PipelineOutcome:
     """Run what is not there yet; results go to a folder for each step, and ``pipeline.json``.
+
+    With ``replace`` sets that would become others are made anew.
 
     Raises
     ------
     HeadstartError
         A step failed; the message begins with its name, and what was done before it is kept.
     """
-    bench = Bench(pipeline, folder, cache, offline, progress)
+    bench = Bench(pipeline, folder, cache, offline, progress, replace)
     state = State(folder, pipeline.name)
     state.begin()
     outcomes: list[StepOutcome] = []
@@ -115,7 +123,7 @@ def _run_step(step: Step, bench: Bench, state: State, number: str) -> StepOutcom
     result = run_work(work, bench, resumes)
     done = finished(step.verb, work.key, result, work.target, perf_counter() - start)
     unchanged = before is not None and standing.state == "there" and _is_same(before, done)
-    state.put(step.name, replace(done, seconds=before.seconds) if unchanged and before else done)
+    state.put(step.name, dataclasses.replace(done, seconds=before.seconds) if unchanged and before else done)
     how: Literal["there", "done"] = "there" if unchanged else "done"
     return StepOutcome(step.name, step.verb, how, "" if unchanged else reason, done.seconds, result)
 

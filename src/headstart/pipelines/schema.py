@@ -78,7 +78,9 @@ _OF_THE_SET = frozenset(
 VERBS: Mapping[str, Verb] = {
     "extract": Verb(ExtractConfig, frozenset({"cache"})),
     "fit-head": Verb(FitConfig, frozenset({"cache", "digest"}), ("set",)),
-    "fine-tune": Verb(TuneConfig, frozenset({"cache", "digest"}) | _OF_THE_SET, ("set",), ("init_head",)),
+    "fine-tune": Verb(
+        TuneConfig, frozenset({"cache", "digest", "replace"}) | _OF_THE_SET, ("set",), ("init_head",)
+    ),
     "compare": Verb(CompareConfig, frozenset(), ("set",), ("runs",)),
     "predict": Verb(PredictStep, frozenset({"cache"}), (), ("run",)),
     "export": Verb(ExportStep, frozenset(), (), ("run",)),

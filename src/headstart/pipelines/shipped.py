@@ -14,6 +14,7 @@ from typing import Any
 from headstart.errors import ConfigError, HeadstartError
 from headstart.files import make_directory, partial_path, write_folder
 from headstart.options import nearest
+from headstart.places import expanded
 
 FOLDER, SUFFIX = "pipelines", ".yaml"
 TEXTS = {"text_column": "text", "label_column": ["library"]}
@@ -45,7 +46,7 @@ def find_pipeline(said: str) -> Path:
     ConfigError
         There is neither; the message names the nearest.
     """
-    path, shipped = Path(said).expanduser(), shipped_pipelines()
+    path, shipped = Path(expanded(said)), shipped_pipelines()
     if path.is_file():
         return path
     name = path.name.removesuffix(SUFFIX)

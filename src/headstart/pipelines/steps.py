@@ -53,6 +53,8 @@ class Bench:
     cache: str | None
     offline: bool
     progress: Progress
+    replace: bool = False
+    """Whether sets that would become others are made anew."""
 
     def place(self, step: str) -> Path:
         """The folder of a step."""
@@ -159,6 +161,7 @@ def _extract(work: Work, bench: Bench) -> dict[str, Any]:
     from headstart.extraction.stage import check_strict, extract
 
     config = cast("ExtractConfig", work.config)
+    config = config.model_copy(update={"replace": config.replace or bench.replace})
     done = extract(config, bench.progress)
     check_strict(config, done)
     features = done.features

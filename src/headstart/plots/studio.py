@@ -11,7 +11,7 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -20,6 +20,8 @@ from headstart.types import PlotFormat
 
 Drawn = Mapping[str, bytes]
 """Files by name."""
+Draw = Callable[[Mapping[str, Plot], PlotFormat], Drawn]
+"""Makes files of plots: here, or in a studio."""
 
 MOST_WORKERS = 2
 

@@ -23,15 +23,12 @@ from headstart.registry.run_files import PREDICTIONS, check_free, parquet_bytes,
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
 
     import pyarrow as pa
 
     from headstart.plots import Plot
-    from headstart.plots.studio import Drawn
+    from headstart.plots.studio import Draw
     from headstart.types import Json, PlotFormat
-
-    Draw = Callable[[Mapping[str, Plot], PlotFormat], Drawn]
 
 FORMAT = 1
 FOLDER, FILE = "evaluations", "evaluation.json"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import os
 import platform
 import resource
@@ -25,6 +26,15 @@ STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 FORGET_PEAK = "5"
 COUNTERS = Path("/sys/class/powercap")
 MICRO = 1e-6
+
+
+def provenance(**about: Json) -> dict[str, Json]:
+    """Which version made something and when, and what else it is from."""
+    return {
+        "headstart": metadata.version("headstart"),
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        **about,
+    }
 
 
 def describe_environment() -> dict[str, Json]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypedDict, Unpack, cast
+from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack, cast
 
 from headstart.errors import ConfigError, DataError, StorageError
 from headstart.files import make_directory, read_json, write_durably, write_files, write_folder, write_json
@@ -32,12 +32,10 @@ if TYPE_CHECKING:
     from headstart.contracts import Head
     from headstart.heads.predictor import Predictor
     from headstart.plots import Plot
-    from headstart.plots.studio import Drawn
+    from headstart.plots.studio import Draw
     from headstart.prediction_table import PredictionTable
     from headstart.registry.evaluations import RunEvaluation
     from headstart.types import Exported, Json, PlotFormat
-
-Draw: TypeAlias = "Callable[[Mapping[str, Plot], PlotFormat], Drawn]"
 
 MODEL_DIR, BACKBONE_DIR = "model", "backbone"
 HEAD = "head"

@@ -18,6 +18,7 @@ from headstart.fitting.report import FitOutcome
 from headstart.heads.predictor import Predictor
 from headstart.network import forbid_network
 from headstart.options import did_you_mean
+from headstart.places import expanded
 from headstart.tracking import epoch_logs, tell_run, tracking
 from headstart.training.callbacks import ShowEpochs, own_callbacks
 from headstart.tuning.state import check_resumable, is_held
@@ -87,7 +88,7 @@ def _features(config: TuneConfig, progress: Progress) -> FeatureSet:
             "datasets.Dataset.from_list(list(data))"
         )
     is_set = isinstance(name, str) and name in cache.set_names()
-    if is_set and os.path.exists(os.path.expanduser(name)):
+    if is_set and os.path.exists(expanded(name)):
         is_set = config.backbone is None and config.set is None
         if is_set:
             progress.say(
@@ -106,10 +107,13 @@ def _features(config: TuneConfig, progress: Progress) -> FeatureSet:
             progress.say(said)
         return features
     if config.backbone is None:
-        if isinstance(name, str) and not os.path.exists(os.path.expanduser(name)):
+        if isinstance(name, str) and not os.path.exists(expanded(name)):
             cache.open_set(name)  # says which sets there are
         raise ConfigError("say which backbone to train: --backbone SPEC")
-    return extract(_as_extract(config), progress).features
+    done = extract(_as_extract(config), progress)
+    for counts in done.counts.values():
+        progress.say(str(counts))
+    return done.features
 
 
 def _data_said(config: TuneConfig) -> str:
