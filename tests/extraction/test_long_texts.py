@@ -179,4 +179,17 @@ def test_an_embedder_warns_once_of_what_it_cuts(tiny_bert: Path, monkeypatch: py
 def test_pairs_are_called_pairs(tiny_bert: Path, cache_root: Path) -> None:
     task = plan([(SHORT, LONG), (SHORT, SHORT)], f"hf:{tiny_bert}", cache_root, "text-pair", max_length=LIMIT)
     task.run()
-    assert str(long_of(task.work)) == "1 of 2 pairs is longer than 16 tokens; the longest has 47; they are cut there"
+    assert (
+        str(long_of(task.work))
+        == "1 of 2 pairs is longer than 16 tokens; the longest has 47; they are cut there"
+    )
+
+
+def test_counts_that_cannot_be_kept_are_not_known(tiny_bert: Path, cache_root: Path) -> None:
+    """As after a run that was killed between a shard and its counts: the features are there, and nothing is wrong."""
+    task = plan(TEXTS, f"hf:{tiny_bert}", cache_root, max_length=LIMIT)
+    task.work.spaces[0].path.mkdir(parents=True)
+    (task.work.spaces[0].path / "tokens").write_text("no folder")
+    assert task.run().failures == []
+    assert all(task.held())
+    assert str(long_of(task.work)) == "0 of 5 texts are longer than 16 tokens (of 5 not known)"
