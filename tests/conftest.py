@@ -16,6 +16,7 @@ from .variants import examples
 settings.register_profile("headstart", max_examples=examples(100), deadline=None)
 settings.load_profile("headstart")
 gc.disable()  # until all is collected: a quarter of that time were looks at objects that stay
+gc.set_threshold(1_000_000, 1000, 1000)  # some library enables it again
 
 LONG = (
     "end_to_end",
@@ -40,7 +41,7 @@ def pytest_collection_finish() -> None:
     """A million objects of libraries and tests stay to the end, and need not be looked at again and again."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
+    gc.set_threshold(50_000, 20, 50)
     gc.enable()
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import headstart as hs
+from headstart.notebook import Html
 from headstart.progress import open_progress
 
 from .made_sets import make_set
@@ -115,3 +116,9 @@ def test_sets_that_are_open_are_looked_at_without_their_name(features: hs.Featur
     assert len(hs.audit(features, checks=["outliers", "duplicates"]).samples) == 60
     assert hs.rank(features)[0].metric == "accuracy"
     assert hs.project(features)._repr_png_()[1:4] == b"PNG"
+
+
+def test_a_bar_that_is_gone_leaves_no_text_behind() -> None:
+    """Where no HTML is shown, a display of a kernel is its text."""
+    assert repr(Html("")) == ""
+    assert repr(Html("scanning <progress></progress> 3 of 4")) == "scanning  3 of 4"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import html
+import re
 import sys
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -34,6 +36,9 @@ class Html:
     def _repr_html_(self) -> str:
         return self._content
 
+    def __repr__(self) -> str:
+        return re.sub(r"<[^>]*>", "", self._content)  # where no HTML is shown, and nothing of what is gone
+
 
 def html_table(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """A table under a title, neither of which is taken for HTML.
@@ -61,6 +66,8 @@ class NotebookBar:
 
     def __init__(self) -> None:
         self._handle: Any = None
+        # What tqdm says where ipywidgets is missing, when a library is imported: nothing of ours needs it.
+        warnings.filterwarnings("ignore", message="IProgress not found")
 
     def begin(self, description: str, total: int | None) -> None:
         """Show a bar."""

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,28 +17,34 @@ TIMES_SMALLER, SLACK = 10_000, 16 << 20
 """How much smaller a column may be in the file than in memory, beyond so many bytes."""
 
 
+ROWS_OF_ANY = 100_000
+"""The same of tables that people bring, of which all rows may be equal, beyond a million."""
+FEW_ROWS = 1 << 20
+
+
 @contextmanager
-def open_parquet(path: Path, page_checksum_verification: bool = False) -> Iterator[pq.ParquetFile]:
-    """A Parquet file whose footer can be true.
+def open_parquet(path: Path, rows_per_byte: int = ROWS_PER_BYTE, **options: Any) -> Iterator[pq.ParquetFile]:
+    """A Parquet file whose footer can be true; options are those of pyarrow.
 
     Raises
     ------
     pyarrow.ArrowException, OSError
         It cannot be read, or says sizes that its bytes cannot hold.
     """
-    with pq.ParquetFile(path, page_checksum_verification=page_checksum_verification) as file:
-        if problem := _problem_of(file.metadata, os.stat(path).st_size):
+    with pq.ParquetFile(path, **options) as file:
+        if problem := _problem_of(file.metadata, os.stat(path).st_size, rows_per_byte):
             raise pa.ArrowInvalid(f"its footer says {problem}")
         yield file
 
 
-def _problem_of(footer: pq.FileMetaData, n_bytes: int) -> str | None:
+def _problem_of(footer: pq.FileMetaData, n_bytes: int, rows_per_byte: int) -> str | None:
     """What cannot be true of a file of so many bytes; None if all can."""
     groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
     rows = [group.num_rows for group in groups]
     if min(rows, default=0) < 0 or footer.num_rows != sum(rows):
         return f"{footer.num_rows:,} rows, in groups of {', '.join(map(str, rows[:5])) or 'none'}"
-    if footer.num_rows > ROWS_PER_BYTE * n_bytes:
+    few = FEW_ROWS if rows_per_byte > ROWS_PER_BYTE else 0
+    if footer.num_rows > max(rows_per_byte * n_bytes, few):
         return f"{footer.num_rows:,} rows in {n_bytes:,} bytes"
     for group in groups:
         for number in range(group.num_columns):

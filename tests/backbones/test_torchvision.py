@@ -102,6 +102,7 @@ def test_the_transform_of_the_weights_is_in_the_recipe(tmp_path: Path) -> None:
     assert (whole["crop_size"], whole["resize_size"]) == ([224], [224])
 
 
+@pytest.mark.slow  # 86 million weights
 def test_a_vision_transformer_takes_another_size(
     tmp_path: Path, pictures: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:

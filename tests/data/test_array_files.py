@@ -77,6 +77,13 @@ def test_of_a_file_that_is_there_compressed_as_well_the_plain_one_is_read(tmp_pa
     assert len(scan(tmp_path / "FashionMNIST" / "raw" / "train-images-idx3-ubyte").ids) == 4
 
 
+def test_tables_beside_arrays_are_refused(tmp_path: Path) -> None:
+    write_mnist(tmp_path)
+    (tmp_path / "p.csv").write_text("text,label\none two,a\n")
+    with pytest.raises(ConfigError, match=r"both arrays of images .* and tables \(p\.csv\)"):
+        scan(tmp_path)
+
+
 def test_images_without_labels_are_said_to_have_none(tmp_path: Path) -> None:
     found = scan(write_idx(tmp_path / "train-images-idx3-ubyte", digits(2)))
     assert "no labels beside train-images-idx3-ubyte" in found.source.description
@@ -116,6 +123,12 @@ def _gzip_of_less(path: Path) -> None:
     path.with_name(path.name + ".gz").write_bytes(gzip.compress(content[:-3]))
 
 
+def _huge(path: Path) -> None:
+    path.unlink()
+    head = struct.pack(">4B3I", 0, 0, 8, 3, 2**32 - 1, 2**32 - 1, 2**31)
+    path.with_name(path.name + ".gz").write_bytes(gzip.compress(head + bytes(1000)))
+
+
 def _too_few_labels(path: Path) -> None:
     write_idx(path.with_name("train-labels-idx1-ubyte"), np.arange(3, dtype=np.uint8))
 
@@ -132,6 +145,7 @@ def _cut_head(path: Path) -> None:
         (_other_magic, "is no IDX file: it begins with 01 02 03 04"),
         (_cut_gzip, "is it cut short"),
         (_gzip_of_less, "is cut short"),
+        (_huge, r"says that it holds 4294967295 × .* in \d+ compressed bytes"),
         (_too_few_labels, "holds 4 images, and 'train-labels-idx1-ubyte' 3 labels"),
         (_cut_head, "is cut short"),
     ],

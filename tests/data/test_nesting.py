@@ -105,3 +105,16 @@ def test_the_endings_are_those_that_the_installed_pillow_decodes() -> None:
     decoded = {ending for ending, name in Image.registered_extensions().items() if name in Image.OPEN}
     assert decoded - vectors - no_pictures - IMAGE_SUFFIXES == set()
     assert decoded >= IMAGE_SUFFIXES - {".heic", ".heif", ".hif", ".mpo"}
+
+
+def test_a_table_of_images_may_lie_beside_folders_of_any_names(tmp_path: Path) -> None:
+    write_images(tmp_path, "train/a.png", "ood/b.png", "test/c.png")
+    (tmp_path / "all.csv").write_text("path,label\ntrain/a.png,x\nood/b.png,y\n")
+    assert scan(tmp_path, image_column="path").column("label:label") == ["x", "y"]
+
+
+def test_a_rule_that_is_none_is_refused(tmp_path: Path) -> None:
+    from headstart.data.options import check_class_from
+
+    with pytest.raises(ConfigError, match="there are auto, first, last, path, name"):
+        check_class_from("folder")

@@ -231,3 +231,32 @@ def test_a_warm_run_imports_nothing_heavy(tmp_path: Path) -> None:
         command = [sys.executable, "-c", PROGRAM, data, str(tmp_path / "memo")]
         done = subprocess.run(command, capture_output=True, text=True, env=os.environ)
         assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("form", ["cls", "json", "json text"])
+def test_minus_one_is_no_label_where_a_whole_split_holds_nothing_else(form: str, tmp_path: Path) -> None:
+    def members(*labels: int | None) -> dict[str, bytes | str]:
+        found: dict[str, bytes | str] = {}
+        for number, label in enumerate(labels):
+            found[f"{number}.jpg"] = f"picture {number} of {labels}"
+            said = str(label) if form == "json text" and label is not None else label
+            content = str(label) if form == "cls" else json.dumps({"label": said})
+            if label is not None or form != "cls":
+                found[f"{number}.{form.partition(' ')[0]}"] = content
+        return found
+
+    write_tar(tmp_path / "a" / "train-0.tar", members(0, 1, 0))
+    write_tar(tmp_path / "a" / "test-0.tar", members(-1, None))
+    write_tar(tmp_path / "a" / "test-1.tar", members(-1, -1))
+    name = "label:cls" if form == "cls" else "label:label"
+    found = scan(tmp_path / "a")
+    assert found.column(name) == [None] * 4 + ["0", "1", "0"]
+    assert "(2 classes, -1 taken for no label (test has nothing else))" in found.source.description
+    # Beside other labels, or in train, it is a class: sentiments are -1, 0 and 1.
+    write_tar(tmp_path / "a" / "test-2.tar", members(1))
+    found = scan(tmp_path / "a")
+    assert found.column(name) == ["-1", None, "-1", "-1", "1", "0", "1", "0"]
+    assert "(3 classes, -1 among them)" in found.source.description
+    write_tar(tmp_path / "b" / "train-0.tar", members(-1, 0, 1))
+    write_tar(tmp_path / "b" / "test-0.tar", members(-1, -1))
+    assert scan(tmp_path / "b").column(name) == ["-1", "-1", "-1", "0", "1"]

@@ -131,3 +131,26 @@ def test_names_in_other_forms_of_unicode_are_one_class_and_two_texts(tmp_path: P
         pytest.skip("this file system keeps one form")
     assert found.column("label:label") == ["caf\u00e9"] * 2
     assert len(set(found.ids)) == 2
+
+
+def test_class_folders_beside_a_table_are_refused(tmp_path: Path) -> None:
+    write_texts(tmp_path, "train/a/1.txt", "train/b/2.txt", "test/a/3.txt", "train.txt")
+    with pytest.raises(ConfigError, match=r"both class folders of texts \(a, b\) and tables \(train\.txt\)"):
+        scan(tmp_path)
+    assert len(scan(tmp_path / "train.txt").ids) == 2
+
+
+def test_one_text_alone_is_read_by_its_path(tmp_path: Path) -> None:
+    write_texts(tmp_path, "corpus.txt")
+    with pytest.raises(DataError, match="to read it as a sample a line, pass the path of the file itself"):
+        scan(tmp_path)
+
+
+def test_links_out_of_the_folder_are_followed_and_named(tmp_path: Path) -> None:
+    root = write_texts(tmp_path / "data", "a/1.txt", "b/2.txt")
+    write_texts(tmp_path / "elsewhere", "3.txt")
+    (root / "c").symlink_to(tmp_path / "elsewhere")
+    (root / "a" / "0.txt").symlink_to(root / "b" / "2.txt")
+    found = scan(root)
+    assert found.ids == ["a/0.txt", "a/1.txt", "b/2.txt", "c/3.txt"]
+    assert "1 link out of the folder followed (c)" in found.source.description

@@ -321,3 +321,14 @@ def test_matlab_and_pickles_alone(tmp_path: Path) -> None:
         scan(tmp_path / "t.pkl")
     run_line(refused.value)
     assert scan(tmp_path / "t.parquet", modality="text").column("label:label") == ["a", "b"]
+
+
+def test_archives_and_single_arrays_say_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "photos.zip").write_bytes(b"PK")
+    with pytest.raises(DataError, match=r"photos\.zip is packed; unpack it once \(unzip\)"):
+        scan(tmp_path / "photos.zip")
+    np.save(tmp_path / "x.npy", np.zeros((3, 4, 4), dtype=np.uint8))
+    with pytest.raises(DataError, match=r"x\.npy is one array") as refused:
+        scan(tmp_path / "x.npy")
+    run_line(refused.value)
+    assert len(scan(tmp_path / "x.npz").ids) == 3

@@ -188,3 +188,20 @@ def test_nothing_to_train_on(headstart: Runner, texts: Path, tiny_bert: Path) ->
     bare = texts.with_name("bare.csv")
     bare.write_text("text\n" + "\n".join(f"word {n}" for n in range(20)), "utf-8")
     assert "label" in headstart("fine-tune", str(bare), "--backbone", f"hf:{tiny_bert}").err
+
+
+@pytest.mark.slow
+def test_a_folder_of_texts_in_another_encoding_is_read_again_as_it_was(
+    headstart: Runner, tmp_path: Path, tiny_bert: Path
+) -> None:
+    for row in range(24):
+        name = list(WORDS)[row % 2]
+        path = tmp_path / "news" / "topics" / name / str(49960 + row)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(f"{WORDS[name]} café {row}".encode("latin-1"))
+    words = ["fine-tune", "news", "--backbone", f"hf:{tiny_bert}", "--epochs", "1", "--strategy", "last:1"]
+    done = headstart(*words, "--encoding", "latin-1", "--class-from", "last", "--out", "run")
+    assert done.code == 0, done.err
+    assert "found 24: 0 held, 24 computed, 0 skipped" in done.err
+    labels = json.loads(Path("run/labels.json").read_text())
+    assert labels["names"] == ["animal", "colour"]

@@ -73,10 +73,13 @@ def test_the_notebook_with_its_own_backbone(notebook: Path) -> None:
         import nbformat
 
         done = nbclient.NotebookClient(nbformat.read(notebook, 4), timeout=300).execute()
-        outputs = [
-            out for cell in done.cells for out in cell.get("outputs", ()) if out.output_type != "stream"
-        ]
-        assert ["text/html" in out.data for out in outputs] == [True] * 5
+        outputs = [out for cell in done.cells for out in cell.get("outputs", ())]
+        shown = [out.data for out in outputs if out.output_type == "execute_result"]
+        assert ["text/html" in data for data in shown] == [True] * 5
+        bars = [out.data for out in outputs if out.output_type == "display_data"]
+        assert bars
+        assert all(text == "" for data in bars for text in data.values()), "a bar goes when all is done"
+        assert "Warning" not in "".join(out.text for out in outputs if out.output_type == "stream")
         return
     shown = run_cells(cells(notebook))
     check(shown)

@@ -47,7 +47,7 @@ def test_failed_rows_of_a_table_stay_in_their_place(headstart: Runner, run: Path
     out = () if ending == "stdout" else ("--out", f"out.{ending}")
     done = headstart("predict", run, "new.csv", *out)
     assert done.code == 0, done.err
-    assert "2 of 12 inputs could not be used" in done.err
+    assert "found 12: 10 predicted, 2 skipped (" in done.err
     rows = rows_of(ending, done.out)
     assert [row["id"] for row in rows] == [f"new:{number}" for number in range(1, 13)]
     bad = [row["prediction"] is None for row in rows]

@@ -88,12 +88,12 @@ class TestSweeps:
             assert trial["validation"]["accuracy"]["mean"] == pytest.approx(validation)
 
     def test_heads_are_compared_each_with_its_own_parameters(self, made: FeatureSet) -> None:
-        sweep = {"head": ["ridge", "knn", "linear"], "k": [1, 15], "lr": [1e-3, 1e-2]}
+        sweep = {"head": ["ridge", "knn", "linear"], "k": [1, 15], "lr": [1e-3, 1e-2], "epochs": [10]}
         fitted = fit(made, sweep=sweep, seeds=2)
         report = fitted.report
         assert [trial["params"] for trial in report["sweep"]["trials"]] == [
             {"head": "ridge"}, {"head": "knn", "k": 1}, {"head": "knn", "k": 15},
-            {"head": "linear", "lr": 1e-3}, {"head": "linear", "lr": 1e-2},
+            {"head": "linear", "lr": 1e-3, "epochs": 10}, {"head": "linear", "lr": 1e-2, "epochs": 10},
         ]  # fmt: skip
         assert report["head"]["name"] == report["sweep"]["best"]["head"] == fitted.predictor.head.kind
         with pytest.raises(ConfigError, match="none of the heads ridge, knn has a parameter 'depth'"):
@@ -122,7 +122,7 @@ class TestSweeps:
         y = np.random.default_rng(3).integers(2, size=N)
         report = report_of(
             make_set(cache_root, X, {"kind": classes(y)}), "mlp", sweep={"lr": [0.01]}, folds=4,
-            params={"epochs": 20, "width": 32},
+            params={"epochs": 20, "width": 32, "batch_size": 50},
         )  # fmt: skip
         assert report["sweep"]["validation"]["log_loss"]["mean"] > np.log(2)
 

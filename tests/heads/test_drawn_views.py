@@ -129,7 +129,9 @@ def test_it_learns_what_the_views_show() -> None:
     train_rows, test_rows = slice(400), slice(800, None)
     scores = []
     for views in ([], [moved(train_rows, move) for move in moves]):
-        head = LinearHead(lr=0.01).fit(moved(train_rows, (0, 0)), labels[train_rows], views=views)
+        head = LinearHead(lr=0.02, epochs=40, batch_size=100).fit(
+            moved(train_rows, (0, 0)), labels[train_rows], views=views
+        )
         scores.append(np.mean([head.score(moved(test_rows, move), labels[test_rows]) for move in moves]))
     assert scores[0] < 0.5
     assert scores[1] > 0.65

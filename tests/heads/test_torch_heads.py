@@ -289,7 +289,7 @@ def test_a_member_that_diverges_takes_nobody_with_it(problem):
 
 
 def test_dropout_is_each_members_own(problem):
-    heads = [MLPHead(dropout=share, epochs=6, width=32) for share in (0.1, 0.5, 0.9)]
+    heads = [MLPHead(dropout=share, epochs=6, width=32, batch_size=50) for share in (0.1, 0.5, 0.9)]
     alone = [clone(head).fit(problem.X, problem.y) for head in heads]
     fit_stack(heads, Labelled(problem.X, problem.y))
     losses = [head.history_[-1]["train_loss"] for head in heads]
@@ -322,7 +322,7 @@ def test_rare_classes_count_as_much_as_others_where_they_are_balanced(problem):
     rare = np.concatenate([np.flatnonzero(problem.y != "cat"), np.flatnonzero(problem.y == "cat")[:5]])
     recalls = []
     for weight in ("none", "balanced"):
-        head = LinearHead(class_weight=weight, epochs=30).fit(problem.X[rare], problem.y[rare])
+        head = LinearHead(class_weight=weight, epochs=30, batch_size=50).fit(problem.X[rare], problem.y[rare])
         cats = problem.y_test == "cat"
         recalls.append((head.predict(problem.X_test[cats]) == "cat").mean())
     assert recalls[1] > recalls[0] + 0.2

@@ -37,7 +37,7 @@ def test_they_are_the_same_as_drawn_here() -> None:
 
 @pytest.mark.parametrize(
     ("asked", "suffixes"),
-    cases([("png", {".png"}), ("svg", {".svg"}), ("none", set())], [("png", {".png"}), ("none", set())]),
+    cases([("png", {".png"}), ("svg", {".svg"}), ("none", set())], [("none", set())]),
 )
 def test_only_the_files_that_are_asked_for_are_drawn(asked: Any, suffixes: set[str]) -> None:
     with open_studio(asked) as studio:

@@ -257,7 +257,7 @@ class TestSearch:
 
     def test_optuna_gives_up_on_the_worse(self, tuned: Any) -> None:
         pytest.importorskip("optuna")
-        options = {"sweep": {"lr": [1e-8, 1e-2]}, "search": "optuna", "trials": 7, "epochs": [3]}
+        options = {"sweep": {"lr": [1e-8, 1e-2]}, "search": "optuna", "trials": 7, "epochs": [2]}
         first = tuned("last:1", **options).report["sweep"]["trials"]
         again = tuned("last:1", **{**options, "trials": 2}).report["sweep"]["trials"]
         assert [trial["params"] for trial in first[:2]] == [trial["params"] for trial in again]

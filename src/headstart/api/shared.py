@@ -74,8 +74,8 @@ Trust = Annotated[
 Data = Annotated[
     Any,
     Option(
-        "Folder of images, table (CSV, TSV, JSON, Parquet, Arrow, text; - reads one from standard input), split "
-        "files, WebDataset tars, a saved data set, or hf:NAME.",
+        "Folder of images or text files, table (CSV, TSV, JSON, Parquet, Arrow, text; - reads one from standard "
+        "input), split files, IDX or npz arrays, WebDataset tars, a saved data set, or hf:NAME.",
         metavar="DATA",
         is_argument=True,
         reads=check_data,
@@ -130,7 +130,7 @@ LabelNames = Annotated[
 ]
 IdColumn = Annotated[str | None, Option("Ids. Default: file and row.", READING, "NAME")]
 SplitColumn = Annotated[str | None, Option("train, validation or test.", READING, "NAME")]
-Encoding = Annotated[str, Option("Of CSV, TSV, JSON and text files.", READING)]
+Encoding = Annotated[str, Option("Of CSV, TSV, JSON and text files, be they a sample each.", READING)]
 Header = Annotated[bool | None, Option("The first row names the columns. Default: detected.", READING)]
 Columns = Annotated[
     str | Sequence[str] | None, Option("Of a CSV or TSV: the names of all, by comma.", READING, "NAMES")

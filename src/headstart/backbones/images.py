@@ -14,8 +14,9 @@ import numpy as np
 
 from headstart.backbones.blocks import BLOCK
 from headstart.backbones.freezing import grad_context, n_parameters
+from headstart.backbones.heif import learn_heif
 from headstart.backbones.portable import WEIGHTS
-from headstart.errors import ConfigError, SampleError, TransientSampleError, first_line
+from headstart.errors import ConfigError, SampleError, first_line
 from headstart.types import AT_END
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ GPU_IMAGES = 128
 PIXELS = "pixel_values"
 MAX_ASPECT = 1000  # models resize the shorter side: a line of pixels would become gigabytes
 WIDE_MODES = ("I", "F")  # 32 bits a pixel, in a range that the file does not name
-HEIF_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"))
 SIXTEEN_BIT_FORMATS = ("PNG", "PPM")  # a Pillow that opens these as 32-bit integers keeps their 16 bits
 
 
@@ -64,7 +64,7 @@ def decode_image(payload: Payload) -> Image.Image:
     if not isinstance(payload, bytes):
         raise SampleError(f"expected the bytes of an image, got {type(payload).__name__}")
     try:
-        _learn_heif(payload)
+        learn_heif(payload)
         with Image.open(io.BytesIO(payload)) as image:
             _check_aspect(image)
             return _eight_bit(image).convert("RGB")
@@ -81,25 +81,6 @@ def decode_image(payload: Payload) -> Image.Image:
         # Pillow's readers raise whatever broken bytes lead them to: struct.error, KeyError, zlib.error …
         reason = first_line(error)
         raise SampleError(f"the image cannot be decoded: {reason}") from None
-
-
-def _learn_heif(content: bytes) -> None:
-    """Teach Pillow to open HEIF, if that is what the bytes are.
-
-    Raises
-    ------
-    TransientSampleError
-        What teaches it is not installed.
-    """
-    if content[4:8] != b"ftyp" or content[8:12] not in HEIF_BRANDS or b"avif" in content[8:64]:
-        return
-    try:
-        from pillow_heif import register_heif_opener
-    except ImportError:
-        raise TransientSampleError(
-            "HEIC images need pillow-heif, which is not installed; install it with: pip install 'headstart[heic]'"
-        ) from None
-    register_heif_opener()
 
 
 def _check_aspect(image: Image.Image) -> None:

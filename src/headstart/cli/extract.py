@@ -42,7 +42,10 @@ def _as_json(done: ExtractionResult) -> dict[str, Any]:
         "set": features.name,
         "digest": features.digest,
         "path": str(features.path),
+        "found": done.n_found,
         "samples": done.n_samples,
+        "counts": {backbone: counts.to_json() for backbone, counts in done.counts.items()},
+        "ignored": dict(done.ignored),
         "computed": done.n_computed,
         "failures": done.n_skipped,
         "unlabelled": dict(done.n_unlabelled),
@@ -63,6 +66,8 @@ def _show(done: ExtractionResult, progress: Progress) -> None:
     typer.echo(
         f"set {done.features.name}: {n:,} samples, {computed:,} computed in {done.seconds:.1f} s{rate}"
     )
+    for backbone, counts in done.counts.items():
+        typer.echo(f"{backbone}: {counts}" if len(done.counts) > 1 else str(counts))
     if done.timings is not None:
         progress.say(str(done.timings))
     if done.failures:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -49,6 +50,7 @@ def predict(
     quiet: Quiet = False,
 ) -> None:
     from headstart.cli.tables import check_writable, write_table
+    from headstart.extraction.counts import said_by_reason
     from headstart.progress import open_progress
 
     check_writable(out, *(said["data"] or []), said["run"])
@@ -59,9 +61,19 @@ def predict(
     write_table(table, out)
     n_bad = table.column("prediction").null_count
     if n_bad:
-        progress.say(f"{n_bad:,} of {table.num_rows:,} inputs could not be used; see the column 'error'")
+        by_reason = said_by_reason(_reasons(table))
+        progress.say(
+            f"found {table.num_rows:,}: {table.num_rows - n_bad:,} predicted, {n_bad:,} skipped{by_reason}; see the "
+            "column 'error'"
+        )
     if out is not None:
-        progress.say(f"{table.num_rows:,} predictions written to {out}")
+        progress.say(f"{table.num_rows:,} rows written to {out}")
+
+
+def _reasons(table: Any) -> dict[str, int]:
+    """How many inputs were skipped for each reason, the most frequent first."""
+    errors = table.column("error").to_pylist() if "error" in table.column_names else []
+    return dict(Counter(error for error in errors if error is not None).most_common())
 
 
 def _inputs(data: Sequence[str], texts: Sequence[str], modality: str) -> Any:
@@ -146,10 +158,16 @@ def evaluate(said: Said, as_json: AsJson = False, quiet: Quiet = False) -> None:
         return
     data = done.report["data"]
     typer.echo(figures_line(done.report["name"], done.report["task"], done.metrics))
-    left_out = {"without a label": data["n_unlabelled"], "that could not be used": data["n_skipped"]}
+    left_out = {
+        "without a label": data["n_unlabelled"],
+        "that could not be used": data["n_skipped"],
+        "of other splits": data["n_other_splits"],
+    }
     for reason, n in left_out.items():
         if n:
             typer.echo(f"{n:,} more {reason}")
+    if any(left_out.values()):
+        typer.echo(f"found {data['n_found']:,}: {data['n']:,} judged, {sum(left_out.values()):,} left out")
     typer.echo(
         f"the evaluation lies in {done.path}; headstart compare RUN RUN --on {done.report['name']} takes it"
     )

@@ -29,10 +29,10 @@ def open_source(
     Parameters
     ----------
     data : str, PathLike, or what a program holds
-        The path of a folder of images (``[split/]class/**/image``, or without classes, or named by
-        metadata files), of an image, of a table (CSV, TSV, JSONL, Parquet), of a folder of tables named by split, of
-        WebDataset tars (one, a folder, or ``train-{000..012}.tar``), or of a folder that
-        ``datasets`` saved; ``hf:NAME[:CONFIG][@REVISION]`` from the hub; or samples in memory:
+        The path of a folder of images or text files (``[split/]class/**/file``, or without classes, or of images
+        named by metadata files), of an image, of a table (CSV, TSV, JSONL, Parquet), of a folder of tables named by
+        split, of arrays (IDX, npz), of WebDataset tars (one, a folder, or ``train-{000..012}.tar``), or of a folder
+        that ``datasets`` saved; ``hf:NAME[:CONFIG][@REVISION]`` from the hub; or samples in memory:
         see `headstart.extract`.
     options : SourceOptions, optional
         Overrides what is detected.

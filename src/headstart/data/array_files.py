@@ -11,6 +11,7 @@ import shutil
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 IMAGE, LABEL = "image", "label"
 SPAN_BYTES = 1 << 22
+MOST_SHRUNK = 1100
+"""How many bytes one may stand for: gzip and zip reach 1,032."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ class StoredArray:
     @property
     def n_bytes(self) -> int:
         """Of all its values."""
-        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+        return prod(self.shape) * self.dtype.itemsize
 
     def whole(self) -> NDArray[Any]:
         """All values: of labels, which are few bytes a sample."""
@@ -78,6 +81,14 @@ class StoredArray:
             content = stream.read(self.n_bytes + 1)
         self.check_length(len(content))
         return np.frombuffer(content, dtype=self.dtype).reshape(self.shape)
+
+    def check_packed(self, n_packed: int) -> None:
+        """Refuse to say more than any compression could have made of so many bytes: memory is taken by what it says."""
+        if self.n_bytes > MOST_SHRUNK * n_packed:
+            raise DataError(
+                f"{self.name} says that it holds {self.shown} values of {self.dtype}, in {n_packed:,} compressed "
+                "bytes; make or fetch it again"
+            )
 
     def check_length(self, n: int) -> None:
         """Refuse fewer bytes than the shape says, or more."""

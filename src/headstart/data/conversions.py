@@ -13,6 +13,7 @@ from headstart.errors import DataError
 
 PICKLES = (".pkl", ".pickle", ".p")
 MATLAB = ".mat"
+PACKED = {".zip": "unzip", ".rar": "unrar x", ".7z": "7z x"}
 _CIFAR = re.compile(r"data_batch_\d+|test_batch|train|test")
 _TRUST = "unpickling runs whatever code the file holds, so only do that with a file whose maker you trust"
 
@@ -28,6 +29,16 @@ def check_convertible(path: Path) -> None:
     if path.name.lower().endswith(MATLAB):
         raise DataError(
             f"{path} is of MATLAB; convert it once, and give {_with(path, '.npz')}: {_mat_to_npz(path)}"
+        )
+    if path.suffix.lower() in PACKED:
+        raise DataError(
+            f"{path} is packed; unpack it once ({PACKED[path.suffix.lower()]}), and give the folder"
+        )
+    if path.suffix.lower() == ".npy":
+        line = f"import numpy as np; np.savez({_said(_with(path, '.npz'))}, images=np.load({_said(path)}))"
+        raise DataError(
+            f"{path} is one array; put it into an archive, with its labels as labels=…, and give "
+            f"{_with(path, '.npz')}: {_python(line)}"
         )
     if is_pickle(path):
         if _CIFAR.fullmatch(path.name):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from headstart.data.contents import is_image
 from headstart.data.conversions import check_convertible, check_folder
-from headstart.data.file_kinds import IMAGES, text_kind
+from headstart.data.file_kinds import IMAGES, TEXTS, text_kind
 from headstart.data.folders import FolderSource
 from headstart.data.hub import HUB, open_hub
 from headstart.data.hub_source import open_saved
@@ -154,9 +154,11 @@ def _detect_in_folder(folder: Path, options: SourceOptions) -> Found:
     images = holds(folder)
     if not tables and not images:
         tables = [name for name in names if is_table(name) and splits.of(word_of(name))]
+    if tables and not images and not options.for_tables():
+        _check_no_texts(folder, tables, splits)
     if images and (metadata := find_metadata(folder, options.split_map)):
         return Found("metadata", metadata)
-    has_classes = images and len(layout_of(folder, splits, class_from="first").classes) > 1
+    has_classes = images and len(_classes_in(folder, splits, IMAGES)) > 1
     check_folder(folder, names, has_classes or bool(tables))
     if tables and has_classes and not options.for_tables() and not any(map(splits.of, map(word_of, tables))):
         return Found("files", ignored=tuple(printable(name) for name in tables))
@@ -167,6 +169,8 @@ def _detect_in_folder(folder: Path, options: SourceOptions) -> Found:
             "or call a table of their file_name metadata.csv"
         )
     if tables:
+        if not options.for_tables():
+            _check_no_arrays(folder, tables, names)
         return _choose_tables(folder, tables, names, splits)
     if images:
         return Found("files")
@@ -200,6 +204,35 @@ def _detect_arrays(folder: Path, names: Sequence[str]) -> Found | None:
         others = tuple(printable(name) for name in names if name not in archives)
         return Found("npz", arrays=(folder / archives[0],), ignored=others)
     return None
+
+
+def _classes_in(folder: Path, splits: SplitNames, kind: FileKind) -> tuple[str, ...]:
+    """The class folders of a folder; none where its folders cannot stand beside each other."""
+    try:
+        return layout_of(folder, splits, kind, "first").classes
+    except ConfigError:
+        return ()
+
+
+def _check_no_texts(folder: Path, tables: Sequence[str], splits: SplitNames) -> None:
+    """Refuse tables beside class folders of text files: either may be meant."""
+    classes = _classes_in(folder, splits, TEXTS)
+    if len(classes) > 1:
+        raise ConfigError(
+            f"{folder} holds both class folders of texts ({', '.join(classes[:SHOWN_ENDINGS])}) and tables "
+            f"({', '.join(tables[:SHOWN_ENDINGS])}); say which: the path of the table ({folder / tables[0]}), or a "
+            "folder that holds the texts alone"
+        )
+
+
+def _check_no_arrays(folder: Path, tables: Sequence[str], names: Sequence[str]) -> None:
+    """Refuse tables beside arrays of images: either may be meant."""
+    if arrays := [name for name in names if is_idx(name) or is_npz(name)]:
+        raise ConfigError(
+            f"{folder} holds both arrays of images ({', '.join(arrays[:SHOWN_ENDINGS])}) and tables "
+            f"({', '.join(tables[:SHOWN_ENDINGS])}); say which: the path of one ({folder / arrays[0]}, "
+            f"{folder / tables[0]}), or a folder that holds one kind alone"
+        )
 
 
 def _ignored_said(names: Sequence[str]) -> list[str]:
@@ -349,10 +382,12 @@ def _what_is_there(folder: Path) -> str:
         folders[:] = [name for name in folders if not name.startswith(".")]
         endings.update(os.path.splitext(name)[1].lower() or "no ending" for name in files)
     if not endings:
-        return "is empty"
+        return "holds nothing but hidden files" if os.listdir(folder) else "is empty"
     counts = ", ".join(f"{n:,} {ending}" for ending, n in endings.most_common(SHOWN_ENDINGS))
     deeper = [ending for ending in endings if is_surely_table(f"x{ending}")]
     hint = "; pass the folder that holds the tables itself" if deeper else ""
+    if endings.keys() <= {".txt"}:
+        hint = "; to read it as a sample a line, pass the path of the file itself"
     return f"holds no images, no texts and no tables at its top, but files with these endings: {counts}{hint}"
 
 

@@ -127,14 +127,17 @@ class Ignored:
 class FileTree:
     """The files of a kind under a folder, symbolic links followed; without ``stats`` no file is looked at.
 
-    ``ignored`` are files of other kinds, hidden files and folders, and links back to a folder above; ``failures``
-    what could not be listed: whoever walks takes them out.
+    ``links_out`` are the first few links that lead out of it, of ``n_links_out``; ``ignored`` are files of other kinds,
+    hidden files and folders, and links back to a folder above; ``failures`` what could not be listed: whoever walks
+    takes them out.
     """
 
     def __init__(self, root: str, kind: FileKind = IMAGES, stats: bool = True) -> None:
         self.ignored = Ignored()
         self.failures: list[Failure] = []
-        self._root = root
+        self.links_out: list[str] = []
+        self.n_links_out = 0
+        self._root, self._real_root = root, os.path.realpath(root)
         self._accepts = kind.accepts
         self._stats = stats
 
@@ -186,6 +189,7 @@ class FileTree:
             self.ignored.add(folder + name, HIDDEN)
             return
         try:
+            self._look_at_link(folder, entry)
             if entry.is_dir():
                 # With its slash a folder sorts where the paths of its files do: "a-b/x" < "a/x" < "a0".
                 listing.add(name.encode("utf-8") + b"/", is_folder=1)
@@ -197,6 +201,16 @@ class FileTree:
             self._fail(folder + name, "the name is not UTF-8; rename it", permanent=True)
         except OSError as error:
             self._fail(folder + name, unreadable(error))
+
+    def _look_at_link(self, folder: str, entry: os.DirEntry[str]) -> None:
+        """Note a link that leads out of the folder; it is followed all the same."""
+        if not entry.is_symlink():
+            return
+        place = os.path.realpath(entry.path)
+        if place != self._real_root and not place.startswith(os.path.join(self._real_root, "")):
+            self.n_links_out += 1
+            if len(self.links_out) < NAMED:
+                self.links_out.append(printable(folder + entry.name))
 
     def _stats_of(self, entry: os.DirEntry[str]) -> tuple[int, ...]:
         if not self._stats:

@@ -122,9 +122,9 @@ class FolderSource(Source):
 
     def _counts(self) -> str:
         noun = self._kind.noun
-        counts = f"{self._n:,} {noun}s" if noun == "image" or self._n != 1 else "1 text"
+        counts = f"{self._n:,} {plural(noun, self._n or 0)}"
         if self._layout.has_classes:
-            counts += f" in {len(self._labels):,} classes"
+            counts += f" in {len(self._labels):,} {plural('class', len(self._labels))}"
         if self._splits:
             counts += f", splits {', '.join(split for split in SPLITS if split in self._splits)}"
         return counts
@@ -140,6 +140,9 @@ class FolderSource(Source):
             rules.append(f"of several folders above a file the class is {which}{other}")
         if self._aside:
             rules.append(f"left aside beside them, to be given by its own path: {', '.join(self._aside[:3])}")
+        if n := self._tree.n_links_out:
+            names = ", ".join(self._tree.links_out) + (", …" if n > len(self._tree.links_out) else "")
+            rules.append(f"{n:,} {plural('link', n)} out of the folder followed ({names})")
         for name in layout.unlabelled if layout.has_classes else ():
             n = self._n_unlabelled[name]
             rules.append(

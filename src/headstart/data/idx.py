@@ -91,6 +91,8 @@ def _open(path: Path) -> StoredArray:
     array = StoredArray(path, "", shape, np.dtype(_TYPES[magic[2]]), offset, _values)
     if offset is not None:
         array.check_length(path.stat().st_size - offset)
+    else:
+        array.check_packed(path.stat().st_size)
     return array
 
 

@@ -237,17 +237,18 @@ class _Document:
                 if end < len(self._text) or not self._more():
                     break
             except (ValueError, RecursionError) as error:
-                if isinstance(error, RecursionError) or not self._grow(wanted):
+                if isinstance(error, RecursionError) or not self._grow(wanted, where):
                     raise self._wrong(f"{where or 'a value'} is not JSON ({error})") from error
                 wanted = 2 * (len(self._text) - self._place)
         raw = self._text[self._place : end]
         self._place = end
         return raw, value
 
-    def _grow(self, wanted: int) -> bool:
+    def _grow(self, wanted: int, where: str) -> bool:
         """Read on, twice as far each time: a value may be cut; whether there was more."""
-        before = len(self._text) - self._place
-        if before > LONGEST_VALUE or not self._more():
+        if len(self._text) - self._place > LONGEST_VALUE:
+            raise self._wrong(f"{where or 'a value'} is longer than {LONGEST_VALUE:,} characters")
+        if not self._more():
             return False
         while len(self._text) < wanted and self._more():
             pass

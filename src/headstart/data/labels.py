@@ -58,6 +58,61 @@ def read_labels(column: Any, name: str, reading: LabelReading, place: Place) -> 
     return task.read(cells, name, reading, place)
 
 
+def may_hide_labels(cells: Any) -> bool:
+    """Whether strings have -1 among them."""
+    return bool(pc.any(pc.is_in(pc.unique(cells), value_set=_HIDDEN)).as_py())
+
+
+class HiddenLabels:
+    """Whether -1 says in a column that there is no label: one whole split holds nothing else, and train has none of it.
+
+    Else it is a class like others. Rows come in any number of parts.
+
+    Examples
+    --------
+    >>> hidden = HiddenLabels()
+    >>> hidden.add(strings(["0", "1", "-1"]), np.array([0, 0, 2]))
+    >>> hidden.split
+    'test'
+    """
+
+    def __init__(self) -> None:
+        self._n_hidden = np.zeros(len(SPLITS), dtype=np.int64)
+        self._n_others = np.zeros(len(SPLITS), dtype=np.int64)
+
+    def add(self, cells: Any, splits: NDArray[np.int8]) -> None:
+        """Take the strings of some rows, and their splits as places in ``SPLITS``, -1 where the data does not say."""
+        is_hidden = _flags(pc.fill_null(pc.is_in(cells, value_set=_HIDDEN), False))
+        is_blank = nulls_of(cells) | _flags(pc.fill_null(pc.is_in(cells, value_set=strings([""])), True))
+        codes = np.where(splits < 0, TRAIN, splits)  # where nobody says, it may become train
+        self._n_hidden += np.bincount(codes[is_hidden], minlength=len(SPLITS))
+        self._n_others += np.bincount(codes[~is_hidden & ~is_blank], minlength=len(SPLITS))
+
+    @property
+    def split(self) -> str | None:
+        """A split that holds nothing else; None if -1 is a class."""
+        if self._n_hidden[TRAIN]:
+            return None
+        whole = np.flatnonzero((self._n_hidden > 0) & (self._n_others == 0))
+        return SPLITS[whole[0]] if len(whole) else None
+
+    def reading(self, reading: LabelReading) -> LabelReading:
+        """How labels are read, with -1 as what it is."""
+        return replace(reading, blank=UNLABELLED) if self.split else reading
+
+    @property
+    def said(self) -> str:
+        """What -1 was taken for."""
+        if self.split is None:
+            return f"{UNLABELLED} among them"
+        return f"{UNLABELLED} taken for no label ({self.split} has nothing else)"
+
+
+def _flags(column: Any) -> NDArray[np.bool_]:
+    """A column of true and false."""
+    return numbers_of(pc.cast(column, pa.int8())).astype(bool)
+
+
 def takes_flags(kind: str, names: Sequence[str]) -> bool:
     """Whether several columns of yes and no are one column of this kind."""
     return len(names) > 1 and kind != AUTO and open_task(kind).takes_flags
@@ -112,30 +167,12 @@ def _read(
 ) -> LabelColumn:
     """A label column, after a look whether -1 hides the labels of a split or is a class."""
     cells = None if is_plain_list(column.type) or reading.blank else as_strings(column)
-    if cells is None or not pc.any(pc.is_in(pc.unique(cells), value_set=_HIDDEN)).as_py():
+    if cells is None or not may_hide_labels(cells):
         return read_labels(column, name, reading, place)
-    if hidden := _hidden_split(cells, splits()):
-        read = read_labels(column, name, replace(reading, blank=UNLABELLED), place)
-        return replace(read, said=f"{read.said}, {UNLABELLED} taken for no label ({hidden} has nothing else)")
-    read = read_labels(column, name, reading, place)
-    return replace(read, said=f"{read.said}, {UNLABELLED} among them") if read.names else read
-
-
-def _hidden_split(cells: Any, splits: NDArray[np.int8]) -> str | None:
-    """The split whose labels are all -1, if train has none of them."""
-    is_hidden = numbers_of(
-        pc.cast(pc.fill_null(pc.is_in(cells, value_set=_HIDDEN), False), pa.int8())
-    ).astype(bool)
-    is_blank = nulls_of(cells) | numbers_of(
-        pc.cast(pc.fill_null(pc.is_in(cells, value_set=strings([""])), True), pa.int8())
-    ).astype(bool)
-    in_train = (splits == TRAIN) | (splits < 0)
-    if (is_hidden & in_train).any():
-        return None
-    for code in np.unique(splits[is_hidden]).tolist():
-        if (is_hidden | is_blank)[splits == code].all():
-            return SPLITS[code]
-    return None
+    hidden = HiddenLabels()
+    hidden.add(cells, splits())
+    read = read_labels(column, name, hidden.reading(reading), place)
+    return replace(read, said=f"{read.said}, {hidden.said}") if hidden.split or read.names else read
 
 
 def _named(table: Table, name: str, reading: LabelReading) -> LabelReading:

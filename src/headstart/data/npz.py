@@ -119,6 +119,7 @@ def _array(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: st
         )
     array = StoredArray(path, name, shape, dtype, _offset(path, info, head), _values, has_sum=True)
     array.check_length(info.file_size - head)
+    array.check_packed(info.compress_size)
     return array
 
 

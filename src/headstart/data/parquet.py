@@ -31,6 +31,7 @@ from headstart.data.source import BLOCK_ROWS, string_table
 from headstart.data.table_file import RowNumbers, TableFile, check_names, check_sound, reading
 from headstart.errors import DataError, SampleError, first_line
 from headstart.files import fingerprint, stat_fields
+from headstart.parquet_file import ROWS_OF_ANY, open_parquet
 
 if TYPE_CHECKING:
     from headstart.data.contents import Cell
@@ -49,7 +50,7 @@ def read_parquet(path: Path, options: SourceOptions) -> TableFile:
     """Read the columns whose values can be written as strings; options mean nothing here."""
     with reading(path):
         status = os.stat(path)  # before it is opened: see `key_files`
-        with pq.ParquetFile(path) as file:  # pq.read_table would import pandas
+        with open_parquet(path, ROWS_OF_ANY) as file:  # pq.read_table would import pandas
             schema = file.schema_arrow
             check_names(path, schema.names)
             unusable = {field.name: kind for field in schema if (kind := _unusable(field.type))}
@@ -73,7 +74,8 @@ def read_parquet(path: Path, options: SourceOptions) -> TableFile:
 
 
 def _open(path: Path) -> pq.ParquetFile:
-    # Buffered, and not prefetched: otherwise all of a row group would be in memory at once.
+    # Buffered, and not prefetched: otherwise all of a row group would be in memory at once. The footer was looked at
+    # when the file was first opened.
     return pq.ParquetFile(path, buffer_size=READ_BYTES, pre_buffer=False)
 
 
@@ -134,7 +136,7 @@ def class_names_of(metadata: Mapping[bytes, bytes]) -> dict[str, tuple[str, ...]
 
 
 def _read_column(path: Path, name: str) -> Any:
-    with reading(path), pq.ParquetFile(path) as file:
+    with reading(path), open_parquet(path, ROWS_OF_ANY) as file:
         column = file.read(columns=[name]).column(name)
     check_sound(column, path, name)
     return column

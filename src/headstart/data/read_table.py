@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import codecs
 import os
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
@@ -22,6 +21,7 @@ from headstart.data.streams import (
     compression_of,
     folder_of_process,
     open_bytes,
+    unpack,
 )
 from headstart.data.table_file import reading
 from headstart.errors import ConfigError, DataError
@@ -147,7 +147,9 @@ def _sniffed(path: Path) -> str:
 
 def _fitting(path: Path, suffix: str, options: SourceOptions) -> tuple[SourceOptions, list[str]]:
     """The options without what was remembered of files of another format or encoding, and what to say of it."""
-    if suffix != options.remembered_of and (options.remembered_of is not None or suffix == ".txt"):
+    if suffix != options.remembered_of and (
+        options.remembered_of is not None or suffix in (".txt", ".label")
+    ):
         options = options.forgetting(OF_DIALECT)
     if "encoding" not in options.remembered:
         return options, []
@@ -172,8 +174,8 @@ def _check_options(path: Path, suffix: str, options: SourceOptions) -> None:
 def _read_unpacked(path: Path, suffix: str, options: SourceOptions) -> TableFile:
     """Read a format whose bytes are read here and there: unpacked into a file that goes with this process."""
     unpacked = folder_of_process() / (stem_of(path.name) + suffix)
-    with reading(path), open_bytes(path) as source, open(unpacked, "wb") as file:
-        shutil.copyfileobj(source, file, BLOCK_BYTES)
+    with reading(path):
+        unpack(path, unpacked)
     return _reader(suffix)(unpacked, options)
 
 

@@ -27,6 +27,10 @@ COMPRESSED = (".gz", ".gzip", ".bz2", ".xz", ".zst", ".zstd")
 STANDARD_INPUT = "-"
 
 BLOCK_BYTES = 1 << 20
+LONGEST_LINE = 1 << 26
+"""Characters."""
+TIMES_SMALLER, SLACK = 1000, 64 << 20
+"""How much smaller a compressed file may be than what is unpacked beside it, beyond so many bytes."""
 _XZ_MEMORY = 1 << 28
 _MAGIC = ((b"\x1f\x8b", "gzip"), (b"BZh", "bz2"), (b"\xfd7zXZ\0", "xz"), (b"\x28\xb5\x2f\xfd", "zstd"))
 DAMAGED = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
@@ -154,16 +158,43 @@ def lines(path: Path, codec: str, newline: str | None = None) -> Iterator[str]:
 
     Not `io.TextIOWrapper`, which asks streams of Arrow for what they lack.
     """
-    rest = ""
+    number, pending = 0, [""]  # what belongs to one line
     for text in texts(path, codec):
-        rest += text
+        pending.append(text)
+        if "\n" not in text and "\r" not in text:
+            _check_line(path, number + 1, sum(map(len, pending)))
+            continue
+        rest = "".join(pending)
         held = "\r" if rest.endswith("\r") else ""  # its line feed may follow
         parts = io.StringIO(rest[: len(rest) - len(held)], newline=newline).readlines()
         rest = held
         if parts and not parts[-1].endswith(("\n", "\r")):
             rest = parts.pop() + held
+        number, pending = number + len(parts), [rest]
         yield from parts
-    yield from io.StringIO(rest, newline=newline)
+    yield from io.StringIO("".join(pending), newline=newline)
+
+
+def _check_line(path: Path, number: int, n_characters: int) -> None:
+    """Refuse a line that would fill the memory: ten compressed megabytes may stand for a hundred gigabytes."""
+    if n_characters > LONGEST_LINE:
+        raise DataError(
+            f"{path}, line {number:,}: it is longer than {LONGEST_LINE:,} characters, which no row and no text is; is "
+            "it a text file, compressed once?"
+        )
+
+
+def unpack(path: Path, target: Path) -> None:
+    """Write a compressed file's bytes as they were before, if they are not absurdly many."""
+    most = TIMES_SMALLER * path.stat().st_size + SLACK
+    with open_bytes(path) as source, open(target, "wb") as file:
+        while block := source.read(BLOCK_BYTES):
+            file.write(block)
+            if file.tell() > most:
+                raise DataError(
+                    f"{path} unpacks to more than {TIMES_SMALLER:,} times its size, which no table does; unpack it by "
+                    "hand if it is sound"
+                )
 
 
 def head(path: Path, codec: str, n_characters: int) -> str:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headstart.data.contents import ScanMemo
+    from headstart.data.labels import HiddenLabels
     from headstart.data.tar_index import TarIndex
     from headstart.data.tar_roles import TarRoles
     from headstart.types import LabelColumn, LabelKind, LabelReading, Modality, Payload
@@ -223,23 +224,41 @@ def meta_columns(cells: Cells, roles: TarRoles) -> dict[str, pa.Array]:
 
 
 def label_columns(
-    cells: Cells, roles: TarRoles, reading: LabelReading, kinds: Mapping[str, LabelKind], block: TarBlock
+    cells: Cells,
+    roles: TarRoles,
+    reading: LabelReading,
+    kinds: Mapping[str, LabelKind],
+    block: TarBlock,
+    hidden: Mapping[str, HiddenLabels],
 ) -> dict[str, LabelColumn]:
-    """The labels of some samples, of the kinds that are decided.
+    """The labels of some samples, of the kinds that are decided; ``hidden`` says of some labels what -1 is.
 
     Raises
     ------
     DataError, ConfigError
         A label is not what it should be.
     """
-    columns = {name: _column(cells.get(name) or [None] * len(block)) for name in roles.labels}
+    columns = {name: label_cells(cells, name, len(block)) for name in roles.labels}
     if roles.are_flags:
         flags = open_task(reading.kind).read_flags(columns, reading, block.place)
         return dict.fromkeys(roles.label_columns(), flags)
     return {
-        name: read_labels(column, name, replace(reading, kind=kinds.get(name, reading.kind)), block.place)
+        name: read_labels(column, name, _reading_of(name, reading, kinds, hidden), block.place)
         for name, column in columns.items()
     }
+
+
+def _reading_of(
+    name: str, reading: LabelReading, kinds: Mapping[str, LabelKind], hidden: Mapping[str, HiddenLabels]
+) -> LabelReading:
+    """How one label is read: of its kind, and with -1 as what it is in all tars."""
+    reading = replace(reading, kind=kinds.get(name, reading.kind))
+    return hidden[name].reading(reading) if name in hidden else reading
+
+
+def label_cells(cells: Cells, name: str, n: int) -> Any:
+    """What n samples say of a label, in Arrow: strings, or lists of them."""
+    return _column(cells.get(name) or [None] * n)
 
 
 def _column(values: Sequence[Any]) -> Any:

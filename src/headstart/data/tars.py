@@ -18,8 +18,8 @@ from headstart.arrow import strings
 from headstart.cache.layout import GROUP
 from headstart.contracts import Source
 from headstart.data.contents import ScanMemo, is_old, unreadable
-from headstart.data.label_cells import cell_text, in_order
-from headstart.data.labels import label_reading
+from headstart.data.label_cells import cell_text, in_order, is_plain_list
+from headstart.data.labels import HiddenLabels, label_reading, may_hide_labels
 from headstart.data.source import BLOCK_ROWS, Problem, Rows, Yielded, plural, printable, repeated
 from headstart.data.splits import LEFT_OUT, SplitNames
 from headstart.data.table import word_of
@@ -30,6 +30,7 @@ from headstart.data.tar_block import (
     TarFile,
     content_of,
     key_members,
+    label_cells,
     label_columns,
     meta_columns,
 )
@@ -209,7 +210,7 @@ class TarSource(Source):
         members = block.index.kinds()
         said = [name for name in cells if name not in members]
         self._roles = assign_tar_roles(str(block.file.path), block.index, said, options, modality)
-        labels = label_columns(cells, self._roles, self._reading, {}, block)
+        labels = label_columns(cells, self._roles, self._reading, {}, block, {})
         self._kinds = {name: column.kind for name, column in labels.items()}
 
     def _index(self, tar: OpenTar, may_be_kept: bool) -> TarIndex:
@@ -231,6 +232,7 @@ class TarSource(Source):
         self._ignored: list[str] = []
         self._splits: set[str] = set()
         self._seen: dict[str, set[str]] = {}
+        self._hidden: dict[str, HiddenLabels] = {}
 
     @property
     def modality(self) -> Modality:
@@ -276,7 +278,8 @@ class TarSource(Source):
         if not task.has_names:
             return f"{task.noun} to predict in {name!r}"
         n = len(self._seen.get(name, ()))
-        return f"labels in {name!r}" + (f" ({n:,} {task.counted})" if self._n is not None else "")
+        hidden = f", {self._hidden[name].said}" if name in self._hidden else ""
+        return f"labels in {name!r}" + (f" ({n:,} {task.counted}{hidden})" if self._n is not None else "")
 
     def scan(self, memo: KeyMemo) -> Iterator[SampleBlock]:
         """All samples in blocks, in the order of the tars' names and of the samples in them."""
@@ -333,7 +336,8 @@ class TarSource(Source):
         cells, unreadable_cells = block.cells(content, roles.labels)
         problems = unreadable_cells | problems
         keys = key_members(block.tar, roles.modality, places, problems, memo)
-        labels = label_columns(cells, roles, self._reading, self._kinds, block)
+        self._look_for_hidden(cells, block)
+        labels = label_columns(cells, roles, self._reading, self._kinds, block, self._hidden)
         rows = Rows(
             ids=block.ids(),
             origins=block.origins(members[:, 0]),
@@ -352,6 +356,29 @@ class TarSource(Source):
             found = open_task(column.kind).names_in(column.values)
             self._seen.setdefault(name, set()).update(found)
         return rows.block()
+
+    def _look_for_hidden(self, cells: Cells, block: TarBlock) -> None:
+        """Where -1 comes up in a label for the first time, look through all tars for what it is."""
+        for name in () if self._roles.are_flags else self._roles.labels:
+            if name in self._hidden:
+                continue
+            column = label_cells(cells, name, len(block))
+            if not is_plain_list(column.type) and may_hide_labels(column):
+                self._hidden[name] = self._hidden_in(name)
+
+    def _hidden_in(self, name: str) -> HiddenLabels:
+        hidden = HiddenLabels()
+        for file in self._files:
+            try:
+                with closing(OpenTar(file.path)) as tar:
+                    for block in self._pieces(file, tar, self._index(tar, may_be_kept=False)):
+                        column = label_cells(block.cells((), (name,))[0], name, len(block))
+                        code = SPLITS.index(file.split) if file.split in SPLITS else -1
+                        if not is_plain_list(column.type):
+                            hidden.add(column, np.full(len(block), code, dtype=np.int8))
+            except OSError:
+                continue  # the scan says what is wrong
+        return hidden
 
     @property
     def grouping(self) -> Grouping | None:

@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     from headstart.types import Json
 
 REMEMBERED = (
-    *CONTENT, "label_column", "label_names", "label_separator", "split_column", "split_map", "group_column"
+    *CONTENT, "label_column", "label_names", "label_separator", "split_column", "split_map", "group_column",
+    "class_from",
 )  # fmt: skip
 """How the run's own data was read: other data is read alike where it fits, unless the user says otherwise."""
 ALL = "all"
@@ -175,7 +176,9 @@ def _labelled(
         "split": split,
         "n": len(samples),
         "n_unlabelled": len(found) - len(samples),
-        "n_skipped": len({failure.id for failure in inputs.failures}),
+        "n_found": len(inputs.held) + len(inputs.samples.failures),
+        "n_other_splits": int((~chosen).sum()),
+        "n_skipped": int((~inputs.held).sum()) + len(inputs.samples.failures),
         "n_seen": seen,
         "unknown_to_run": names[len(run.labels["names"]) :],
         "n_unknown_to_run": n_unknown,

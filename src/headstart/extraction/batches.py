@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from headstart.backbones.heif import learn_heif
 from headstart.errors import SampleError, TransientSampleError
 from headstart.keys import key_of
 from headstart.types import Windows, n_tokens_of
@@ -185,6 +186,9 @@ class ReaderPool:
             payload = self._plan.source.payload(row)
             if key_of(self._plan.source.modality, payload) != self._plan.samples.keys[row].tobytes():
                 raise SampleError("it changed while it was being read")
+            learn_heif(
+                payload[0] if isinstance(payload, tuple) else payload
+            )  # a py: backbone decodes by itself
         except SampleError as error:
             # It could be read when it was scanned: a disk or a mount may come back.
             return TransientSampleError(str(error))

@@ -55,6 +55,7 @@ class ExtractionPlan:
     wants: NDArray[np.bool_]  # (n, number of views): which views each row to compute lacks
     n_viewed: int = 0  # of how many keys augmented views are computed
     why: str = ""  # why this precision
+    n_failed: int = 0  # different samples that failed for good before, and are not tried again
 
     @property
     def precision(self) -> Precision:
@@ -93,7 +94,11 @@ class ExtractionPlan:
         """What is held and what is to do, in a line."""
         n, todo = len(self.samples), int(self.wants[:, 0].sum())  # the samples as they are come first
         twice = f" ({n - self.n_unique:,} are copies of others)" if n != self.n_unique else ""
-        return f"{n:,} samples{twice}: {self.n_unique - todo:,} held, {todo:,} to do{self._views_summary()}"
+        held = self.n_unique - todo - self.n_failed
+        failed = f", {self.n_failed:,} failed before" if self.n_failed else ""
+        unread = len(self.samples.failures)
+        beside = f", {unread:,} more cannot be used" if unread else ""
+        return f"{n:,} samples{twice}: {held:,} held, {todo:,} to do{failed}{self._views_summary()}{beside}"
 
     def _views_summary(self) -> str:
         if len(self.views) == 1:
@@ -145,7 +150,8 @@ def plan_for_spaces(
     """
     taps = tuple(str(space.recipe.entries["tap"]) for space in spaces[: len(spaces) // len(views)])
     unique = first_occurrences(samples.keys)
-    lacking = _lacking(spaces, samples.keys[unique], failed_rows).reshape(len(views), len(taps), -1)
+    lacking, failed = _lacking(spaces, samples.keys[unique], failed_rows)
+    lacking = lacking.reshape(len(views), len(taps), -1)
     n_viewed = len(unique)
     if viewed is not None:
         meant = contains(samples.keys[viewed], samples.keys[unique])
@@ -168,6 +174,7 @@ def plan_for_spaces(
         wants[at[order]],
         n_viewed,
         why,
+        int((failed.any(axis=0) & ~wants[:, 0]).sum()),
     )
     del lacking, at, units, order, unique
     if len(samples) > ROWS_AT_ONCE:  # not for each small block of a stream
@@ -191,17 +198,19 @@ def plan_rows(
 
 def _lacking(
     spaces: Sequence[Space], keys: NDArray[np.uint8], failed_rows: frozenset[tuple[str, str]]
-) -> NDArray[np.bool_]:
-    """Which keys each space lacks, shape (number of spaces, N)."""
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which keys each space lacks, and which it lacks for good, shape (number of spaces, N) each."""
     lacking = np.empty((len(spaces), len(keys)), dtype=bool)
+    failed = np.zeros((len(spaces), len(keys)), dtype=bool)
     for number, space in enumerate(spaces):
         missing = ~space.held(keys)
         refused = {bytes.fromhex(key) for key, space_id in failed_rows if space_id == space.id}
         if refused:
             at = np.flatnonzero(missing)
             missing[at] = [keys[row].tobytes() not in refused for row in at]
+            failed[number, at] = ~missing[at]
         lacking[number] = missing
-    return lacking
+    return lacking, failed
 
 
 def _units(source: Payloads, keys: NDArray[np.uint8], rows: NDArray[np.int64]) -> NDArray[np.uint8]:

@@ -24,6 +24,7 @@ from headstart.errors import SkippedError
 from headstart.extraction.backbone import OpenedBackbone, check_modality
 from headstart.extraction.changes import check_changes, check_kinds
 from headstart.extraction.commit import commit
+from headstart.extraction.counts import SampleCounts, count_samples
 from headstart.extraction.fill import fill, fill_stream
 from headstart.extraction.long_texts import LongTexts, ShortTexts, TokenCounter, check_on_long, long_of
 from headstart.extraction.plan import (
@@ -65,6 +66,8 @@ class ExtractionResult:
     seconds: float  # wall time of the stage
     timings: Timings | None = None  # None if nothing was computed
     n_unlabelled: Mapping[str, int] = field(default_factory=dict)  # by label column
+    counts: Mapping[str, SampleCounts] = field(default_factory=dict)  # what became of all, by backbone
+    ignored: Mapping[str, int] = field(default_factory=dict)  # what the data holds beside samples, by reason
     long: Mapping[str, LongTexts] = field(default_factory=dict)  # by backbone, of those that read texts
 
     def then(self, later: ExtractionResult) -> ExtractionResult:
@@ -74,6 +77,7 @@ class ExtractionResult:
             later,
             n_computed=self.n_computed + later.n_computed,
             failures=[*self.failures, *later.failures],
+            counts={**self.counts, **later.counts},
             timings=reduce(Timings.joined, timings) if timings else None,
             long={**self.long, **later.long},
         )
@@ -82,6 +86,11 @@ class ExtractionResult:
     def n_skipped(self) -> int:
         """Samples that lack at least one of the features asked for."""
         return len({(failure.id, failure.origin) for failure in self.failures})
+
+    @property
+    def n_found(self) -> int:
+        """Samples that the data holds, those among them that could not be read."""
+        return max((counts.found for counts in self.counts.values()), default=self.n_samples)
 
 
 def extract(config: ExtractConfig, progress: Progress) -> ExtractionResult:
@@ -119,7 +128,7 @@ def extract(config: ExtractConfig, progress: Progress) -> ExtractionResult:
         name = name or name_of_content(filled.plan.samples, source.modality, *config.backbones)
         features, failures = commit(name, part, source, opened, filled, progress)
         opened.release()
-        results.append(_result(part, features, filled, failures, perf_counter() - start))
+        results.append(_result(part, source, features, filled, failures, perf_counter() - start))
     if isinstance(source, ShortTexts) and source.left_out:
         progress.say(source.left_out)
     return reduce(ExtractionResult.then, results)
@@ -152,12 +161,25 @@ def _count_long(filled: FillResult, progress: Progress) -> FillResult:
 
 
 def _result(
-    config: ExtractConfig, features: FeatureSet, filled: FillResult, failures: list[Failure], seconds: float
+    config: ExtractConfig,
+    source: Source,
+    features: FeatureSet,
+    filled: FillResult,
+    failures: list[Failure],
+    seconds: float,
 ) -> ExtractionResult:
-    samples, unlabelled = filled.plan.samples, _unlabelled(features, filled.plan.samples)
-    long = {} if filled.long is None else {config.backbone: filled.long}
+    samples = filled.plan.samples
     return ExtractionResult(
-        features, len(samples), filled.n_computed, failures, seconds, filled.timings, unlabelled, long
+        features,
+        len(samples),
+        filled.n_computed,
+        failures,
+        seconds,
+        filled.timings,
+        n_unlabelled=_unlabelled(features, samples),
+        counts={config.backbone: count_samples(samples, filled.n_computed, failures)},
+        ignored=source.ignored,
+        long={} if filled.long is None else {config.backbone: filled.long},
     )
 
 

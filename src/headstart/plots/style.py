@@ -17,6 +17,7 @@ PALETTE = (
 """Twelve colours that can be told apart."""
 
 LONGEST_NAME = 26
+MOST_INTERVALS = 5  # between the ticks of an axis
 
 
 def shorten(name: str, longest: int = LONGEST_NAME) -> str:
@@ -53,8 +54,15 @@ def new_figure(width: float, height: float, title: str | None = None) -> Any:
 
 
 def add_axes(figure: Any, left: float, bottom: float, width: float, height: float) -> Any:
-    """Axes at a place in inches. A layout engine would draw everything twice to find one."""
+    """Axes at a place in inches. A layout engine would draw everything twice to find one.
+
+    A third of the time that a plot takes goes into the ticks of its axes: there are few.
+    """
+    from matplotlib.ticker import MaxNLocator
+
     axes = _place(figure, left, bottom, width, height)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(MOST_INTERVALS, steps=(1, 2, 2.5, 5, 10)))
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(FAINT)
     axes.tick_params(colors=INK, labelsize=9, length=3)

@@ -110,7 +110,10 @@ def _features(config: TuneConfig, progress: Progress) -> FeatureSet:
         if isinstance(name, str) and not os.path.exists(expanded(name)):
             cache.open_set(name)  # says which sets there are
         raise ConfigError("say which backbone to train: --backbone SPEC")
-    return extract(_as_extract(config), progress).features
+    done = extract(_as_extract(config), progress)
+    for counts in done.counts.values():
+        progress.say(str(counts))
+    return done.features
 
 
 def _data_said(config: TuneConfig) -> str:
