@@ -38,6 +38,7 @@ def test_a_run_on_groups_says_so_everywhere(features: FeatureSet, tmp_path: Path
     metrics = runs[0].report["metrics"]["test"]
     assert (metrics["n"], metrics["n_groups"]) == (100, 20)
     assert figures_line("test", "single", metrics).endswith("(100 samples, intervals over 20 groups)")
+    assert "intervals" not in figures_line("train", "single", runs[0].report["metrics"]["train"])
     low, high = metrics["intervals"]["accuracy"]
     naive = 2 * 1.96 * (metrics["accuracy"] * (1 - metrics["accuracy"]) / 100) ** 0.5
     assert high - low > 1.5 * naive
