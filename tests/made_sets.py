@@ -58,7 +58,7 @@ def make_set(
         "label_kinds": {column: kinds.get(column, "single") for column in labels},
         "features": [{"backbone": b, "tap": TAP, "view": None, "space": s} for b, s in spaces.items()],
         "counts": {"samples": n},
-        "split": {"seed": 0, "made": None},
+        "split": {"seed": 0, "made": None, **({"group": "group"} if "group" in (meta or {}) else {})},
     }
     made = commit_set(cache, name, pa.table(columns), info, ())
     assert made is not None

@@ -141,7 +141,7 @@ class Task(Protocol):
     None of them needs ``p:<class>`` columns (`columns` names its own), a form of heads that is there (`form` names a
     new one, and a head says which forms it takes) or figures with those names (`figures` lists them). A sample is what
     a bootstrap draws; samples that belong together (words of a document, questions about one text) are drawn together
-    by their ``meta:group``, which `Predictions.table` carries.
+    by their ``meta:group``, which `Predictions.groups` has.
     """
 
     kind: LabelKind

@@ -57,6 +57,11 @@ class Groups:
         """How many groups have any of some samples."""
         return int((np.bincount(self.codes[is_there], minlength=1) > 0).sum())
 
+    @classmethod
+    def of(cls, codes: NDArray[np.int64] | None) -> Groups | None:
+        """Those of samples by number; None: each stands alone."""
+        return None if codes is None else cls(codes)
+
 
 def evenness(sizes: NDArray[Any]) -> float:
     """How many parts of one size count as much as parts of these sizes; 0 if there is none."""

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from headstart.arrow import mask_of
 from headstart.errors import ConfigError
+from headstart.groups import groups_in
 from headstart.tasks import open_task
 
 if TYPE_CHECKING:
@@ -42,6 +43,9 @@ class LabelledSamples:
         How many columns of ``X`` each feature has; empty if ``X`` is not in memory, or has several vectors a sample.
     views : sequence of ndarray of shape (N, D)
         Features of changed copies of the same samples, for heads that draw them in training.
+    is_grouped : bool
+        Whether the ``meta:group`` of the table says which samples belong together, and is no column of the data that
+        happens to be called so.
     """
 
     table: pa.Table
@@ -53,6 +57,7 @@ class LabelledSamples:
     features: tuple[FeatureRef, ...] = ()
     widths: tuple[int, ...] = ()
     views: Sequence[NDArray[Any]] = ()
+    is_grouped: bool = False
 
     def __len__(self) -> int:
         return len(self.y)
@@ -78,6 +83,12 @@ class LabelledSamples:
         if isinstance(self.X, np.ndarray):
             return int(self.X.nbytes)
         return 0 if are_sequences(self.X) else 4 * int(np.prod(self.X.shape))
+
+    @property
+    def groups(self) -> NDArray[np.int64] | None:
+        """The number of the group that each sample is in, from 0 on; None where each stands alone."""
+        found = groups_in(self.table) if self.is_grouped else None
+        return None if found is None else found.codes
 
     @cached_property
     def targets(self) -> NDArray[Any]:

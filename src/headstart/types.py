@@ -371,7 +371,9 @@ class Predictions:
     names : sequence of str
         The names of the label column, in order.
     table : pyarrow.Table, optional
-        The samples themselves: ``id``, ``meta:<name>``… A figure that is resampled by group finds the groups here.
+        The samples themselves: ``id``, ``meta:<name>``…
+    groups : ndarray of int64, shape (N,), optional
+        The number of the group that each is in, from 0 on: whole groups are resampled; None: each stands alone.
     """
 
     true: NDArray[Any]
@@ -379,6 +381,7 @@ class Predictions:
     classes: Sequence[str] = ()
     names: Sequence[str] = ()
     table: pa.Table | None = None
+    groups: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.true)

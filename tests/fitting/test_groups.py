@@ -12,6 +12,7 @@ import pytest
 import headstart as hs
 from headstart.cache.sets import FeatureSet
 from headstart.cli.tables import figures_line
+from headstart.trust import trust
 
 from ..made_sets import clouds, make_set
 
@@ -37,6 +38,7 @@ def test_a_run_on_groups_says_so_everywhere(features: FeatureSet, tmp_path: Path
     metrics = runs[0].report["metrics"]["test"]
     assert (metrics["n"], metrics["n_groups"]) == (100, 20)
     assert figures_line("test", "single", metrics).endswith("(100 samples, intervals over 20 groups)")
+    assert "intervals" not in figures_line("train", "single", runs[0].report["metrics"]["train"])
     low, high = metrics["intervals"]["accuracy"]
     naive = 2 * 1.96 * (metrics["accuracy"] * (1 - metrics["accuracy"]) / 100) ** 0.5
     assert high - low > 1.5 * naive
@@ -60,3 +62,27 @@ def test_a_run_of_an_older_version_has_the_groups_of_the_other(features: Feature
     other = tmp_path / "centroid" / "predictions.parquet"
     pq.write_table(pq.read_table(other).drop_columns(["meta:group"]), other)
     assert hs.compare([tmp_path / "ridge", tmp_path / "centroid"]).n_groups is None
+
+
+def test_a_column_that_is_called_group_and_that_nobody_asked_for_groups_nothing(tmp_path: Path) -> None:
+    """Such as control and treatment: two groups of patients are no two patients."""
+    lines = [
+        f"note {n} of {'abc' if n % 2 else 'xyz'},class {n % 2},{'control' if n % 3 else 'treated'}"
+        for n in range(60)
+    ]
+    (tmp_path / "notes.csv").write_text("\n".join(["text,label,group", *lines]))
+    trust("tests.end_to_end.tiny_backbones")
+    where = {"cache": tmp_path / "cache", "quiet": True}
+    plain = hs.extract(
+        tmp_path / "notes.csv", "py:tests.end_to_end.tiny_backbones:texts", set="plain", **where
+    )
+    asked = hs.extract(tmp_path / "notes.csv", "py:tests.end_to_end.tiny_backbones:texts", set="asked",
+                       group_column="group", split_seed=1, **where)  # fmt: skip
+    assert "meta:group" in plain.samples.column_names
+    run = hs.fit_head(plain, head="ridge", plots="none")
+    assert "n_groups" not in run.report["metrics"]["test"]
+    assert run.report["metrics"]["test"]["intervals"]["accuracy"] is not None
+    assert "meta:group" not in run.predictions_of("test").column_names
+    assert {row["value"] for row in run.report["errors"]["errors_by"]["group"]} == {"control", "treated"}
+    assert asked.is_grouped
+    assert not plain.is_grouped

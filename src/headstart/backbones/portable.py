@@ -69,7 +69,7 @@ class PortableBackbone(Protocol):
         """
 
 
-def carried(backbone: Backbone, tap: str) -> Portable:
+def exportable(backbone: Backbone, tap: str) -> Portable:
     """A backbone that can be taken elsewhere, at a canonical tap."""
     if not isinstance(backbone, PortableBackbone):
         raise ConfigError(
@@ -170,7 +170,7 @@ class LateBackbone:
 
     def portable(self, tap: str) -> Portable:
         """See `PortableBackbone`."""
-        return carried(self._model, tap)
+        return exportable(self._model, tap)
 
     def tunable(self, tap: str) -> BackboneSaver:
         """See `TunableBackbone`."""

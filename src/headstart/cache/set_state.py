@@ -170,6 +170,11 @@ class SetState:
             )
         return fitting[0]
 
+    @property
+    def is_grouped(self) -> bool:
+        """Whether ``meta:group`` says what belongs together: what was asked for, or the image of pairs with a text."""
+        return "group" in self.info.get("split", {}) or self.info["source"].get("modality") == "image-text"
+
     def views(self, tap: str | None = None, backbone: str | None = None) -> tuple[str, ...]:
         """The augmented views that a feature has, in their order; see `feature`."""
         plain = self.feature(tap, backbone)

@@ -79,7 +79,15 @@ class FeatureSet(SetState):
         labels, X = held.labels(label), held.open(is_ragged=False).matrix(dtype)
         column = self.label_column(label) if self.label_names else ""
         return LabelledSamples(
-            held.table, X, labels.y, labels.names, labels.kind, column, (held.feature,), (X.shape[1],)
+            held.table,
+            X,
+            labels.y,
+            labels.names,
+            labels.kind,
+            column,
+            (held.feature,),
+            (X.shape[1],),
+            is_grouped=self.is_grouped,
         )
 
     def arrays(

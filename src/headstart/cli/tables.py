@@ -23,7 +23,8 @@ def figures_line(title: str, task: str, metrics: Mapping[str, Any]) -> str:
 
     shown = open_task(task).headline
     figures = "  ".join(f"{label} {with_interval(metrics, name)}" for label, name in shown.items())
-    counted = ", ".join(filter(None, [f"{metrics['n']:,} samples", over_groups(metrics)]))
+    over = over_groups(metrics) if "intervals" in metrics else ""
+    counted = ", ".join(filter(None, [f"{metrics['n']:,} samples", over]))
     return f"{title:<10}  {figures}  ({counted})"
 
 

@@ -10,7 +10,7 @@ from headstart.cache.layout import LABEL
 from headstart.contracts import Source
 from headstart.extraction.read_again import read_again
 from headstart.progress import Silence
-from headstart.types import SampleBlock
+from headstart.types import Grouping, SampleBlock
 
 if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
@@ -46,6 +46,11 @@ class SetSource(Source):
     def label_kinds(self) -> Mapping[str, LabelKind]:
         """Of each column."""
         return {name: self._features.label_kinds[name] for name in self._labels}
+
+    @property
+    def grouping(self) -> Grouping | None:
+        """Whatever the set knows of it."""
+        return Grouping("the set's groups", is_asked=False) if self._features.is_grouped else None
 
     def scan(self, memo: KeyMemo) -> Iterator[SampleBlock]:
         """All samples at once: their keys are known."""

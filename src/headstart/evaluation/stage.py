@@ -19,7 +19,7 @@ from headstart.errors import ConfigError, DataError, MismatchError
 from headstart.evaluation.set_source import SetSource
 from headstart.extraction.backbone import cache_of_run
 from headstart.fitting.evaluation import MISTAKES, meta_columns
-from headstart.groups import groups_in
+from headstart.groups import Groups
 from headstart.keys import contains
 from headstart.metrics.resampling import RESAMPLES
 from headstart.metrics.tables import errors_by
@@ -73,12 +73,12 @@ def _judged(
     """The figures and predictions of samples whose features the head takes as they are."""
     task, predictor = open_task(run.task), run.predictor
     outputs, classes = _widened(run, predictor.outputs(samples.X), samples.names)
-    said = Predictions(samples.targets, outputs, classes, samples.names, samples.table)
+    said = Predictions(samples.targets, outputs, classes, samples.names, samples.table, samples.groups)
     metrics = task.report(said, RESAMPLES, config.seed)
     table = samples.table.select(["id", "key"])
     table = table.append_column("split", strings([SPLIT] * len(samples)))
     table = table.append_column("label", task.decode(samples.y, samples.names))
-    if GROUP in samples.table.column_names:
+    if samples.is_grouped and GROUP in samples.table.column_names:
         table = table.append_column(GROUP, samples.table.column(GROUP))
     columns = task.columns(outputs, classes, samples.names)
     report = {
@@ -159,7 +159,8 @@ def _labelled(
     names, n_unknown = _names(run, table.column(LABEL + column), progress)
     y = open_task(run.task).encode(table.column(LABEL + column), names)
     rows = np.flatnonzero(chosen)
-    found = LabelledSamples(table, inputs.X[rows], y, tuple(names), run.task, column)
+    is_grouped = inputs.source.grouping is not None
+    found = LabelledSamples(table, inputs.X[rows], y, tuple(names), run.task, column, is_grouped=is_grouped)
     samples = found.labelled()
     if not len(samples):
         raise DataError(f"none of the {len(found):,} samples of {config.data} has a label in {column!r}")
@@ -269,7 +270,7 @@ def _errors(run: Run, said: Predictions) -> dict[str, Json]:
     if mistakes is not None:
         found["mistakes"] = mistakes
     if is_right is not None:
-        found["errors_by"] = errors_by(meta_columns(said), is_right, groups_in(said.table))
+        found["errors_by"] = errors_by(meta_columns(said), is_right, Groups.of(said.groups))
     return found
 
 

@@ -88,14 +88,14 @@ def open_subject(
     offline: bool,
 ) -> ExportModel:
     """Backbone and head, and all that an exporter asks of them."""
-    from headstart.backbones.portable import carried
+    from headstart.backbones.portable import exportable
     from headstart.exporting.model import ExportModel, trial_samples
     from headstart.tuning.whole_model import WholeModel, open_whole, single_head
 
     head = single_head(predictor, features)
     tap = str(features["recipe"]["tap"])
     backbone = open_whole(features, progress, offline)
-    portable = carried(backbone, tap)
+    portable = exportable(backbone, tap)
     whole = WholeModel(backbone.load("cpu", "fp32"), tap, head.module, features["modality"])
     names = _names(predictor, labels, head.n_outputs)
     samples = trial_samples(features["modality"])

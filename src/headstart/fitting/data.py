@@ -173,7 +173,14 @@ def _read(
         samples = features.rows(split, tap, label, backbone).labelled()
         return replace(samples, widths=()) if attends else samples
     return LabelledSamples(
-        stored.table, stored, stored.y, stored.names, stored.kind, label, (stored.feature,)
+        stored.table,
+        stored,
+        stored.y,
+        stored.names,
+        stored.kind,
+        label,
+        (stored.feature,),
+        is_grouped=features.is_grouped,
     ).labelled()
 
 

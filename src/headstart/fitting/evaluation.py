@@ -19,7 +19,7 @@ from headstart.config import ColumnConfig
 from headstart.data import open_source
 from headstart.errors import BackboneError, ConfigError, DataError, StorageError
 from headstart.extraction.samples import register
-from headstart.groups import groups_in
+from headstart.groups import Groups
 from headstart.keys import contains
 from headstart.metrics.calibration import why_uncalibrated
 from headstart.metrics.permutation import block_importance
@@ -77,7 +77,7 @@ def evaluate_splits(predictor: Predictor, splits: Mapping[str, LabelledSamples],
     for split, part in splits.items():
         if len(part):
             outputs = predictor.outputs(part.X)
-            said = Predictions(part.targets, outputs, predictor.classes, part.names, part.table)
+            said = Predictions(part.targets, outputs, predictor.classes, part.names, part.table, part.groups)
             # How the training samples would have come out otherwise says nothing of others.
             resamples = 0 if split == "train" else RESAMPLES
             found.predictions[split] = said
@@ -125,7 +125,7 @@ def tables_of(features: FeatureSet, task: Task, found: Evaluation) -> dict[str, 
     if mistakes is not None:
         tables["mistakes"] = _with_inputs(mistakes, features, said)
     if is_right is not None:
-        tables["errors_by"] = errors_by(meta_columns(said), is_right, groups_in(said.table))
+        tables["errors_by"] = errors_by(meta_columns(said), is_right, Groups.of(said.groups))
     return tables
 
 

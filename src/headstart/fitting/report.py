@@ -207,7 +207,7 @@ def _predictions(splits: Mapping[str, LabelledSamples], found: Evaluation) -> pa
         part, task = splits[split], open_task(splits[split].kind)
         table = part.table.select(["id", "key", "split"])
         table = table.append_column("label", task.decode(part.y, part.names))
-        if GROUP in part.table.column_names:
+        if part.is_grouped and GROUP in part.table.column_names:
             table = table.append_column(GROUP, part.table.column(GROUP))
         tables.append(with_columns(table, task.columns(said.outputs, said.classes, said.names)))
     return _stacked(tables)

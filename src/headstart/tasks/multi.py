@@ -25,7 +25,7 @@ from headstart.data.label_cells import (
     split_cells,
 )
 from headstart.errors import ConfigError, DataError, StorageError
-from headstart.groups import groups_in
+from headstart.groups import Groups, groups_in
 from headstart.metrics.calibration import fit_temperature, probabilities_at
 from headstart.metrics.multi import evaluate_multi, judge_labels
 from headstart.tasks.columns import (
@@ -223,7 +223,7 @@ class MultiTask:
     # Figures
 
     def report(self, said: Predictions, resamples: int, seed: int) -> dict[str, Json]:
-        groups = groups_in(said.table)
+        groups = Groups.of(said.groups)
         return evaluate_multi(
             said.true, said.outputs, said.names, resamples=resamples, seed=seed, groups=groups
         )

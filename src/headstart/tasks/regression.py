@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from headstart.arrow import column_of, mask_of, nulls_of, numbers_of, numbers_or_nan, strings
 from headstart.data.label_cells import as_strings, is_plain_list, odd_among_numbers, odd_said, whole
 from headstart.errors import ConfigError, DataError
-from headstart.groups import groups_in
+from headstart.groups import Groups, groups_in
 from headstart.metrics.regression import evaluate_regression, judge_numbers
 from headstart.tasks.columns import PROBABILITY, check_finite, is_number, numbers_in
 from headstart.types import Figure, Judged, LabelColumn
@@ -172,7 +172,7 @@ class RegressionTask:
     # Figures
 
     def report(self, said: Predictions, resamples: int, seed: int) -> dict[str, Json]:
-        groups = groups_in(said.table)
+        groups = Groups.of(said.groups)
         return evaluate_regression(said.true, said.outputs, resamples=resamples, seed=seed, groups=groups)
 
     def scores(self, said: Predictions) -> dict[str, float]:

@@ -24,7 +24,7 @@ from headstart.data.label_cells import (
     whole,
 )
 from headstart.errors import ConfigError, DataError, StorageError
-from headstart.groups import groups_in
+from headstart.groups import Groups, groups_in
 from headstart.metrics.calibration import fit_temperature, probabilities_at
 from headstart.metrics.single import evaluate_single, judge_classes
 from headstart.metrics.tables import most_confident_mistakes
@@ -215,7 +215,7 @@ class SingleTask:
             said.names,
             resamples=resamples,
             seed=seed,
-            groups=groups_in(said.table),
+            groups=Groups.of(said.groups),
         )
 
     def scores(self, said: Predictions) -> dict[str, float]:
