@@ -18,12 +18,8 @@ settings.load_profile("headstart")
 gc.disable()  # until all is collected: a quarter of that time were looks at objects that stay
 gc.set_threshold(1_000_000, 1000, 1000)  # some library enables it again
 
-LONG = (
-    "end_to_end",
-    "exporting",
-    "backbones",
-    "tuning",
-)  # folders whose tests take longest, the longest first
+LONG = ("end_to_end", "exporting", "backbones", "tuning", "heads", "extraction", "fitting", "cache", "plots")
+"""Folders whose tests take longest, the longest first."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses
@@ -35,6 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(
         key=lambda item: LONG.index(folder) if (folder := item.path.parent.name) in LONG else len(LONG)
     )
+    items.sort(key=lambda item: item.path.name != "test_types.py")  # which waits for mypy
 
 
 def pytest_collection_finish() -> None:

@@ -94,6 +94,7 @@ def test_a_turn_leaves_torchs_threads_as_they_were() -> None:
     assert torch.get_num_threads() == before
 
 
+@pytest.mark.slow
 def test_the_best_batch_size_is_the_one_with_the_shortest_turns() -> None:
     assert best_of((8, 16, 32), lambda size: lambda: {8: 3.0, 16: 1.0, 32: 2.0}[size], 2) == 16
 

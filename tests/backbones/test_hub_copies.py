@@ -85,6 +85,7 @@ def hub(folder: Path) -> Iterator[tuple[str, list[str]]]:
     server.server_close()
 
 
+@pytest.mark.slow
 def test_a_first_download_brings_all_that_its_authors_say(
     folder: Path, hub: tuple[str, list[str]], tmp_path: Path
 ) -> None:

@@ -63,6 +63,7 @@ def default_tap(spec: str, modality: Modality | None) -> str:
 # A vector does not depend on its neighbours
 
 
+@pytest.mark.slow
 def test_a_text_is_the_same_alone_and_among_long_and_loud_neighbours() -> None:
     model = load(MINILM, "int8")
     among = [*QUESTIONS[:5], LOUD, " ".join(QUESTIONS), QUESTIONS[5] * 2]
@@ -199,6 +200,7 @@ def test_minilm_drifts_little_and_keeps_its_neighbourhoods() -> None:
 SUMS = """
 import torch
 from headstart.backbones.quantizing import LEVELS, WEIGHT_MAX
+from ..variants import variants
 for sign in (1, -1):
     for low, high in ((-128, -128), (LEVELS - 128, LEVELS - 128), (-128, LEVELS - 128)):
         steps = torch.randint(low, high + 1, (40, 384), dtype=torch.int8)
@@ -267,6 +269,7 @@ def test_a_layer_that_stands_in_two_places_stays_one(tmp_path: Path) -> None:
     assert torch.nn.Linear not in kinds
 
 
+@pytest.mark.slow
 def test_layers_whose_weights_are_read_past_them_still_work() -> None:
     import timm
 

@@ -68,6 +68,7 @@ def test_the_pooler_is_what_enters_the_classifier(name: str, tmp_path: Path, pic
         assert_close(vectors, model(batch_of(name, pictures[:2])))
 
 
+@pytest.mark.slow
 def test_alexnet_is_read_after_its_last_rectifier_and_at_its_last_map(
     tmp_path: Path, pictures: list[bytes]
 ) -> None:

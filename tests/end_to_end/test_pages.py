@@ -6,10 +6,13 @@ import doctest
 import re
 import shlex
 import shutil
+import struct
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ..backbones.tiny_vision import vit
@@ -35,6 +38,8 @@ BEFORE: dict[str, list[str]] = {
         "headstart fit-head photos --head ridge --out runs/ridge",
         "headstart fit-head photos --head mlp --param epochs=2 --out runs/mlp",
         "headstart fit-head photos --head centroid --out runs/full",
+        "headstart evaluate runs/ridge photos/ --name march",
+        "headstart evaluate runs/mlp photos/ --name march",
     ],
     "heads": [EXTRACT_PHOTOS],
     "sharing-a-cache": [EXTRACT_PHOTOS],
@@ -47,11 +52,15 @@ BEFORE: dict[str, list[str]] = {
     "using-a-run": [
         EXTRACT_REVIEWS,
         "headstart fit-head reviews --head linear --param epochs=2 --out runs/cards",
+        "headstart fit-head reviews --head mlp --param epochs=2 --out runs/cards-mlp",
+        EXTRACT_PHOTOS,
+        "headstart fit-head photos --head ridge --out runs/photos",
     ],
 }
 """By page what its reader has done already."""
 
 LEFT_OUT = {
+    "cat new.jsonl": "a pipe; test_predict_inputs.py reads standard input",
     "make ": "the test command itself, and make demo, which installs",
     "export HEADSTART_CACHE": "a variable of the shell",
     "hf:google/siglip": "its weights lie on the hub",
@@ -89,13 +98,36 @@ def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> Non
         write_image(Path("photos") / CLASSES[number % 3] / f"{number:03d}.png", number)
     for path in ("new-photos/one.png", "a.jpg", "b.jpg"):
         write_image(Path(path), len(path))
-    for table in ("reviews.csv", "queries.csv"):
+    for table in ("reviews.csv", "queries.csv", "new.csv", "march.csv"):
         write_texts(Path(table), some_texts(80), COLUMNS.get(name, ("text", "label")))
+    write_sets_of_tutorials()
     Path("data").mkdir()
     shutil.copy("reviews.csv", "data/reviews.csv")
     shutil.copytree(ROOT / "pipelines", "pipelines")
     vit(Path("tiny-vit"))
     monkeypatch.syspath_prepend(str(tmp_path))
+
+
+def write_sets_of_tutorials() -> None:
+    """A few samples of each set that own-data.md names, as people get it."""
+    for number, (split, kind) in enumerate(product(("train", "test"), CLASSES[:2])):
+        for text in range(4):
+            folder = Path("aclImdb", split, kind)
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"{text}_7.txt").write_text(f"{kind} film {number} {text}")
+    for group, text in product(("alt.atheism", "sci.med"), range(4)):
+        Path("20_newsgroups", group).mkdir(parents=True, exist_ok=True)
+        Path("20_newsgroups", group, f"{51_000 + text}").write_bytes(
+            f"caf\xe9 {group} {text}".encode("latin-1")
+        )
+    for number, (above, kind) in enumerate((("pets", "cat"), ("pets", "dog"), ("birds", "owl"))):
+        for photo in range(4):
+            write_image(Path("animals", above, kind, f"{photo}.png"), 10 * number + photo)
+    raw = Path("FashionMNIST", "raw")
+    raw.mkdir(parents=True)
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 28, 28), dtype=np.uint8)
+    (raw / "train-images-idx3-ubyte").write_bytes(struct.pack(">4I", 0x803, 12, 28, 28) + pixels.tobytes())
+    (raw / "train-labels-idx1-ubyte").write_bytes(struct.pack(">2I", 0x801, 12) + bytes([0, 1] * 6))
 
 
 @pytest.mark.usefixtures("stand_ins")

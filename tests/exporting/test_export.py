@@ -271,6 +271,7 @@ def test_the_text_side_of_a_dual_encoder(fit: Fit, elsewhere: Elsewhere, tmp_pat
     assert_pipeline_says_it(told["pipeline"], texts, TEXTS)
 
 
+@pytest.mark.slow
 def test_a_fine_tuned_side_of_clip(
     elsewhere: Elsewhere, tmp_path: Path, photos: Path, cache_root: Path
 ) -> None:
@@ -303,6 +304,7 @@ def test_texts_in_onnx(fit: Fit, elsewhere: Elsewhere, tmp_path: Path, tiny_bert
     assert (found["task"], found["names"]) == ("single", ["one", "three", "two"])
 
 
+@pytest.mark.slow
 def test_images_in_onnx(fit: Fit, elsewhere: Elsewhere, tmp_path: Path, photos: Path) -> None:
     weights = timm_weights(tmp_path, "test_efficientnet")
     run = fit(photos, "timm:test_efficientnet", "ridge", taps=["last.mean"], weights=weights)
@@ -330,9 +332,18 @@ def test_the_command_exports_a_saved_run(fit: Fit, tmp_path: Path, tiny_bert: Pa
 class TestRefusals:
     """What is not exported, with the reason, and without anything being written."""
 
-    @pytest.fixture
-    def run(self, fit: Fit, tmp_path: Path, tiny_bert: Path) -> Run:
-        return fit(write_texts(tmp_path / "t.jsonl"), f"hf:{tiny_bert}")
+    @pytest.fixture(scope="class")
+    @classmethod
+    def run(cls, tmp_path_factory: pytest.TempPathFactory, made_bert: Path) -> Run:
+        folder = tmp_path_factory.mktemp("refused")
+        features = hs.extract(
+            write_texts(folder / "t.jsonl"),
+            f"hf:{made_bert}",
+            set="t",
+            cache=str(folder / "cache"),
+            quiet=True,
+        )
+        return hs.fit_head(features, head="ridge", plots="none")
 
     def test_no_run(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match="is not a run directory"):

@@ -24,6 +24,7 @@ from headstart.extraction.runtime import (
     try_accelerator,
 )
 
+from ..variants import cases
 from .computing import alone, assert_close, one_thread, open_model, pictures, plan
 
 ONE_CORE = lay_out(torch.device("cpu"), cores=1)
@@ -219,7 +220,9 @@ def test_one_compiled_graph_serves_texts_of_all_shapes(texts: tuple[FrozenModel,
 
 
 @pytest.mark.usefixtures("always_pays")
-@pytest.mark.parametrize(("precision", "is_tried"), [("fp32", True), ("int8", False)])
+@pytest.mark.parametrize(
+    ("precision", "is_tried"), cases([("fp32", True), ("int8", False)], [("int8", False)])
+)
 def test_int8_is_never_tried_otherwise(
     precision: str, is_tried: bool, cache_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

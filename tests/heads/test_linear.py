@@ -127,6 +127,7 @@ def test_validation_features_need_labels(problem):
         LinearHead().fit(problem.X, problem.y, problem.X_val)
 
 
+@pytest.mark.slow
 def test_predicting_needs_no_torch(problem, tmp_path):
     head = fit(problem, epochs=3)
     save_head(head, tmp_path)

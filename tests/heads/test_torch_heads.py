@@ -127,7 +127,7 @@ def not_for(head):
         AttentionHead(epochs=2),
         AttentionRegressor(epochs=2),
     ],
-    whole=[LinearHead, LinearRegressor],
+    whole=[LinearHead],
     expected=not_for,
 )
 def test_it_is_a_scikit_learn_estimator(estimator, check):

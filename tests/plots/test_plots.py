@@ -174,11 +174,10 @@ def test_every_plot_is_a_png_and_an_svg_whatever_the_names_are(n_classes):
 
 
 def test_the_same_plot_gives_the_same_files_in_any_order():
-    drawn = {name: plot.png() for name, plot in every_plot(3).items()}
-    again = {name: plot.png() for name, plot in reversed(every_plot(3).items())}
-    assert [name for name in drawn if again[name] != drawn[name]] == []
-    for name in ("confusion", "roc"):
-        assert every_plot(3)[name].svg() == every_plot(3)[name].svg(), name
+    chosen = ("confusion", "history", "roc", "distribution")
+    drawn = {name: (every_plot(3)[name].png(), every_plot(3)[name].svg()) for name in chosen}
+    again = {name: (every_plot(3)[name].png(), every_plot(3)[name].svg()) for name in reversed(chosen)}
+    assert [name for name in chosen if again[name] != drawn[name]] == []
 
 
 def text_of(plot):

@@ -222,7 +222,7 @@ class Upkeep(RuleBasedStateMachine):
 
 
 TestUpkeep = Upkeep.TestCase
-TestUpkeep.settings = settings(max_examples=6, stateful_step_count=10, deadline=None)
+TestUpkeep.settings = settings(max_examples=4, stateful_step_count=10, deadline=None)
 
 
 @pytest.mark.slow
