@@ -63,7 +63,6 @@ def default_tap(spec: str, modality: Modality | None) -> str:
 # A vector does not depend on its neighbours
 
 
-@pytest.mark.slow
 def test_a_text_is_the_same_alone_and_among_long_and_loud_neighbours() -> None:
     model = load(MINILM, "int8")
     among = [*QUESTIONS[:5], LOUD, " ".join(QUESTIONS), QUESTIONS[5] * 2]
