@@ -10,11 +10,11 @@ REQUIREMENTS := pyproject.toml constraints.txt
 demo: $(VENV)/demo.stamp  ## the main job on real images and texts, with real pretrained weights
 	$(BIN)/headstart demo
 
-# Four workers share the tests file by file: two cores, and a test waits a quarter of its time for a disk or a process.
+# Three workers share the tests file by file: two cores, and a test waits a quarter of its time for a disk or a process.
 # A thread each: threads that wait for each other over tiny products are slower.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-test: style  ## lint, types, layering and all tests but the slow ones: 10 to 14 minutes on two cores
+test: style  ## lint, types, layering and all tests but the slow ones: 9 to 11 minutes on two cores
 	$(PYTEST)
 
 test-slow: $(VENV)/dev.stamp  ## the long trials, other kernels, every page of the docs

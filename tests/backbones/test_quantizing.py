@@ -199,7 +199,6 @@ def test_minilm_drifts_little_and_keeps_its_neighbourhoods() -> None:
 SUMS = """
 import torch
 from headstart.backbones.quantizing import LEVELS, WEIGHT_MAX
-from ..variants import variants
 for sign in (1, -1):
     for low, high in ((-128, -128), (LEVELS - 128, LEVELS - 128), (-128, LEVELS - 128)):
         steps = torch.randint(low, high + 1, (40, 384), dtype=torch.int8)
