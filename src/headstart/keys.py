@@ -7,7 +7,7 @@ one key; a renamed, moved or relabelled sample keeps its key.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
@@ -53,6 +53,24 @@ def key_of(modality: Modality, payload: Payload) -> bytes:
     digest = _begun(modality).copy()
     digest.update(encode(payload))
     return digest.digest()
+
+
+def text_keys() -> Callable[[str], bytes]:
+    """What `key_of` gives of a text, in two thirds of the time: for a table of them.
+
+    Examples
+    --------
+    >>> text_keys()("hello") == key_of("text", "hello")
+    True
+    """
+    begin = _begun("text").copy
+
+    def key_of_text(text: str) -> bytes:
+        digest = begin()
+        digest.update(text.encode())
+        return digest.digest()
+
+    return key_of_text
 
 
 @cache
