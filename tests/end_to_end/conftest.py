@@ -153,3 +153,12 @@ def some_texts(n: int) -> list[tuple[str, str]]:
 def table(tmp_path: Path) -> Path:
     """A CSV of 80 texts in two classes."""
     return write_texts(tmp_path / "texts.csv", some_texts(80))
+
+
+@pytest.fixture
+def run(headstart: Callable[..., Result], tmp_path: Path) -> Path:
+    """A ridge on the features of sixty texts."""
+    path = write_texts(tmp_path / "train.csv", some_texts(60))
+    assert headstart("extract", path, "--backbone", TEXTS, "--set", "t").code == 0
+    assert headstart("fit-head", "t", "--head", "ridge", "--out", "run").code == 0
+    return tmp_path / "run"

@@ -16,14 +16,6 @@ from .conftest import CLASSES, IMAGES, TEXTS, Result, some_texts, write_image, w
 Runner = Callable[..., Result]
 
 
-@pytest.fixture
-def run(headstart: Runner, tmp_path: Path) -> Path:
-    path = write_texts(tmp_path / "train.csv", some_texts(60))
-    assert headstart("extract", path, "--backbone", TEXTS, "--set", "t").code == 0
-    assert headstart("fit-head", "t", "--head", "ridge", "--out", "run").code == 0
-    return tmp_path / "run"
-
-
 def unseen(n: int) -> list[tuple[str, str]]:
     """Texts that the run was not fitted on."""
     return [(f"{text} again", label) for text, label in some_texts(n)]

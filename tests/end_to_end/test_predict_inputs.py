@@ -12,17 +12,9 @@ import pytest
 
 import headstart as hs
 
-from .conftest import IMAGES, TEXTS, Result, some_texts, write_image, write_texts
+from .conftest import IMAGES, Result, some_texts, write_image, write_texts
 
 Runner = Callable[..., Result]
-
-
-@pytest.fixture
-def run(headstart: Runner, tmp_path: Path) -> Path:
-    path = write_texts(tmp_path / "train.csv", some_texts(60))
-    assert headstart("extract", path, "--backbone", TEXTS, "--set", "t").code == 0
-    assert headstart("fit-head", "t", "--head", "ridge", "--out", "run").code == 0
-    return tmp_path / "run"
 
 
 @pytest.fixture

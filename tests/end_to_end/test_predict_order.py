@@ -13,18 +13,10 @@ import pytest
 
 import headstart as hs
 
-from .conftest import IMAGES, TEXTS, Result, some_texts, write_image, write_texts
+from .conftest import IMAGES, Result, some_texts, write_image, write_texts
 from .test_containers import as_parquet, as_tars, images
 
 Runner = Callable[..., Result]
-
-
-@pytest.fixture
-def run(headstart: Runner, tmp_path: Path) -> Path:
-    path = write_texts(tmp_path / "train.csv", some_texts(60))
-    assert headstart("extract", path, "--backbone", TEXTS, "--set", "t").code == 0
-    assert headstart("fit-head", "t", "--head", "ridge", "--out", "run").code == 0
-    return tmp_path / "run"
 
 
 def rows_of(ending: str, out: str) -> list[dict[str, str | None]]:
