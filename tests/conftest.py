@@ -11,6 +11,8 @@ from tempfile import mkdtemp
 import pytest
 from hypothesis import settings
 
+from headstart import trust
+
 from .variants import examples
 
 settings.register_profile("headstart", max_examples=examples(100), deadline=None)
@@ -64,6 +66,13 @@ def isolated_machine(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyte
     monkeypatch.setenv("XDG_CACHE_HOME", machine)
     monkeypatch.setenv("HEADSTART_CACHE", str(Path(machine, "default cache")))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture(autouse=True)
+def isolated_trust(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose code one test trusted, or met in a file, is forgotten before the next."""
+    monkeypatch.setattr(trust, "_trusted", set(trust._trusted))
+    monkeypatch.setattr(trust, "_strange", dict(trust._strange))
 
 
 @pytest.fixture
