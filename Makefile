@@ -10,9 +10,10 @@ REQUIREMENTS := pyproject.toml constraints.txt
 demo: $(VENV)/demo.stamp  ## the main job on real images and texts, with real pretrained weights
 	$(BIN)/headstart demo
 
-# Three workers share the tests file by file: two cores, and a test waits a quarter of its time for a disk or a process.
-# A thread each: threads that wait for each other over tiny products are slower.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+# Processes share the tests file by file, three where there are two cores: a test waits a seventh of its time for a disk
+# or a process. A thread each: threads that wait for each other over tiny products are slower.
+FORKS ?= 3
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -p tests.forks --forks $(FORKS)
 
 test: style  ## lint, types, layering and all tests but the slow ones: 9 to 11 minutes on two cores
 	$(PYTEST)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import shutil
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -22,6 +23,16 @@ gc.set_threshold(1_000_000, 1000, 1000)  # some library enables it again
 
 LONG = ("end_to_end", "exporting", "backbones", "tuning", "heads", "extraction", "fitting", "cache", "plots")
 """Folders whose tests take longest, the longest first."""
+SHARED = (
+    "matplotlib.figure",
+    "pandas",
+    "scipy.stats",
+    "sklearn.linear_model",
+    "timm",
+    "torch",
+    "transformers",
+)
+"""Libraries that most files of tests import."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses
@@ -36,8 +47,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name != "test_types.py")  # which waits for mypy
 
 
-def pytest_collection_finish() -> None:
-    """A million objects of libraries and tests stay to the end, and need not be looked at again and again."""
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What forks share is imported before them.
+
+    A million objects of libraries and tests stay to the end, and need not be looked at again and again.
+    """
+    if session.config.getoption("--forks", default=0):
+        for name in SHARED:
+            import_module(name)
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
