@@ -31,7 +31,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     X, y = clouds(300, apart=3.0)
     features = make_set(folder / "cache", X, {"kind": [f"class {c}" for c in y]})
     for head in HEADS:
-        hs.fit_head(features, head=head, out=folder / "runs" / head)
+        hs.fit_head(features, head=head, out=folder / "runs" / head, plots="none")
     return folder / "runs"
 
 
@@ -139,7 +139,7 @@ def test_runs_that_do_not_match_end_with_4(headstart: Runner, runs: list[Path], 
     names = [f"class {c}" for c in y]
     contents = [f"other text {i}" for i in range(300)]
     other = make_set(cache_root, X, {"kind": names}, contents=contents, name="other")
-    hs.fit_head(other, head="ridge", out="runs/other")
+    hs.fit_head(other, head="ridge", out="runs/other", plots="none")
     done = headstart("compare", *runs, "runs/other", "--out", "compared")
     assert (done.code, done.out) == (4, "")
     assert done.err.startswith(

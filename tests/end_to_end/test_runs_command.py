@@ -24,7 +24,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     X, y = clouds(120, apart=2.0)
     features = make_set(folder / "cache", X, {"kind": [f"class {c}" for c in y]})
     for head in ("ridge", "logistic"):
-        hs.fit_head(features, head=head, out=folder / "runs" / head)
+        hs.fit_head(features, head=head, out=folder / "runs" / head, plots="none")
     (folder / "runs" / "notes").mkdir()
     return folder / "runs"
 
@@ -98,7 +98,7 @@ def test_the_best_is_chosen_on_validation_and_among_the_runs_of_a_set(headstart:
 def test_runs_of_numbers_are_chosen_by_r2(headstart: Runner, cache_root: Path) -> None:
     X, y = clouds(60)
     features = make_set(cache_root, X, {"age": y.astype(float).tolist()}, kinds={"age": "regression"})
-    hs.fit_head(features, head="ridge", out="runs/age")
+    hs.fit_head(features, head="ridge", out="runs/age", plots="none")
     assert headstart("runs", "best", "-q").out == "runs/age\n"
     assert "validation.r2" in headstart("runs", "ls").out
 
@@ -116,7 +116,16 @@ def test_show_says_what_was_tried_and_what_the_fit_chose(headstart: Runner, cach
     X, y = clouds(200, apart=2.0)
     features = make_set(cache_root, X, {"kind": [f"class {c}" for c in y]})
     alphas = {"alpha": [0.1, 1.0, 10.0]}
-    hs.fit_head(features, head="ridge", sweep=alphas, shots=[2, 4], curve=[60, 90], seeds=3, out="runs/many")
+    hs.fit_head(
+        features,
+        head="ridge",
+        sweep=alphas,
+        shots=[2, 4],
+        curve=[60, 90],
+        seeds=3,
+        out="runs/many",
+        plots="none",
+    )
     many = report(Path("runs/many"))
     lines = headstart("runs", "show", "runs/many").out.splitlines()
     best = many["sweep"]["best"]["alpha"]
@@ -132,7 +141,7 @@ def test_show_says_what_was_tried_and_what_the_fit_chose(headstart: Runner, cach
             assert line.split()[:2] == [str(row["size"]), "3"]
             assert f"{row['mean']['accuracy']:.4f} ± {row['deviation']['accuracy']:.4f}" in line
 
-    hs.fit_head(features, head="logistic", seeds=2, out="runs/chosen")
+    hs.fit_head(features, head="logistic", seeds=2, out="runs/chosen", plots="none")
     chosen = report(Path("runs/chosen"))
     assert chosen["head"]["params"]["C"] == "auto"
     page = headstart("runs", "show", "runs/chosen").out
@@ -149,7 +158,7 @@ def test_no_name_of_a_class_breaks_a_table(headstart: Runner, cache_root: Path) 
     X, y = clouds(120, apart=2.0)
     names = ["two\nlines \x1b[31m", "x" * 300, "plain"]
     features = make_set(cache_root, X, {"kind": [names[c] for c in y]})
-    hs.fit_head(features, head="ridge", out="runs/strange")
+    hs.fit_head(features, head="ridge", out="runs/strange", plots="none")
     lines = headstart("runs", "show", "runs/strange").out.splitlines()
     table = lines[next(row for row, line in enumerate(lines) if line.startswith("class ")) :]
     assert len(table) == 4

@@ -55,7 +55,7 @@ def test_a_warm_command_imports_only_what_it_needs(
     X, y = clouds(120, apart=4)
     features = make_set(Path("made"), X, {"kind": [f"class {c}" for c in y]})
     for head in ("ridge", "centroid"):
-        hs.fit_head(features, head=head, out=Path("runs") / head)
+        hs.fit_head(features, head=head, out=Path("runs") / head, plots="none")
     texts = ("extract", table, "--backbone", "bundled:all-minilm-l6-v2", "--set", "texts")
     images = ("extract", photos, "--backbone", "bundled:efficientnet-lite0", "--set", "images")
     for extract in (texts, images) if looks else (texts,):

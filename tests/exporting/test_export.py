@@ -277,7 +277,7 @@ def test_a_fine_tuned_side_of_clip(
 ) -> None:
     clip, cache = tiny_vision.clip(tmp_path / "clip"), str(cache_root)
     features = hs.extract(str(photos), f"hf:{clip}", cache=cache, quiet=True)
-    run = hs.load_run(hs.fine_tune(features, epochs=1, lr=1e-3).save(tmp_path / "run"))
+    run = hs.load_run(hs.fine_tune(features, epochs=1, lr=1e-3, plots="none").save(tmp_path / "run"))
     pictures = [str(path) for path in sorted(photos.rglob("*.png"))[::9]]
     folder = str(run.export(tmp_path / "out").path)
     assert_same(elsewhere(IMAGE_CODE, *pictures, folder)[folder]["logits"], run, pictures, cache=cache)

@@ -53,9 +53,18 @@ def load(text: str = TEXT, *changes: str) -> Pipeline:
     return load_pipeline(Path("small.yaml"), changes)
 
 
+NO_PLOTS = {"fit-head.plots": "none", "compare.plots": "none"}
+
+
+def plain(text: str) -> list[str]:
+    """No plots, for each command that draws some."""
+    return [
+        f"{option}={value}" for option, value in NO_PLOTS.items() if f" {option.partition('.')[0]}:" in text
+    ]
+
+
 def run(text: str = TEXT, *changes: str) -> PipelineOutcome:
-    plain = [f"{command}.plots=none" for command in ("fit-head", "compare") if f" {command}:" in text]
-    return run_pipeline(load(text, *plain, *changes), Path("out"), Silence())
+    return run_pipeline(load(text, *plain(text), *changes), Path("out"), Silence())
 
 
 def states(outcome: PipelineOutcome) -> dict[str, str]:
@@ -86,7 +95,7 @@ def test_all_steps_run_and_leave_what_their_commands_leave() -> None:
 
 def test_python_runs_it_as_the_command_does() -> None:
     Path("small.yaml").write_text(TEXT)
-    changes = {"steps.ridge.seed": 3, "fit-head.calibrate": False}
+    changes = {"steps.ridge.seed": 3, "fit-head.calibrate": False, **NO_PLOTS}
     outcome = hs.run_pipeline("small.yaml", set=changes, out="elsewhere", quiet=True)
     assert outcome["ridge"].state == "done"
     config = Path("elsewhere/ridge/config.yaml").read_text()
@@ -99,7 +108,9 @@ def test_python_runs_it_as_the_command_does() -> None:
         outcome["rigde"]
     Path("texts.csv").rename("😀.csv")
     assert (
-        hs.run_pipeline("small.yaml", set={"data": "😀.csv"}, out="smile", quiet=True)["ridge"].state
+        hs.run_pipeline("small.yaml", set={"data": "😀.csv", **NO_PLOTS}, out="smile", quiet=True)[
+            "ridge"
+        ].state
         == "done"
     )
     with pytest.raises(ConfigError, match="there is no step 'full'"):
@@ -138,7 +149,7 @@ def test_other_data_under_the_name_of_a_set_asks_for_replace() -> None:
     Path("texts.csv").write_text(text)
     with pytest.raises(ConfigError, match=r"step 'features'.*would become another one.*pass --replace"):
         run()
-    again = run_pipeline(load(), Path("out"), Silence(), replace=True)
+    again = run_pipeline(load(TEXT, *plain(TEXT)), Path("out"), Silence(), replace=True)
     assert again["features"].result["samples"] == again["features"].result["computed"] == 80
     assert set(states(run()).values()) == {"there"}  # the option changes no key
 
@@ -158,7 +169,7 @@ def test_how_and_where_it_computes_changes_nothing() -> None:
 
 def test_another_cache_has_no_such_set_and_gets_one() -> None:
     run()
-    elsewhere = run_pipeline(load(), Path("out"), Silence(), cache="other")
+    elsewhere = run_pipeline(load(TEXT, *plain(TEXT)), Path("out"), Silence(), cache="other")
     assert states(elsewhere)["features"] == "done"
     assert elsewhere.steps[0].result["computed"] == 80
 
