@@ -25,14 +25,9 @@ gc.set_threshold(1_000_000, 1000, 1000)  # some library enables it again
 LONG = ("end_to_end", "exporting", "backbones", "tuning", "heads", "extraction", "fitting", "cache", "plots")
 """Folders whose tests take longest, the longest first."""
 SHARED = (
-    "matplotlib.figure",
-    "pandas",
-    "scipy.stats",
-    "sklearn.linear_model",
-    "timm",
-    "torch",
-    "transformers",
-)
+    "matplotlib.figure", "optuna", "pandas", "peft", "scipy.stats", "sentence_transformers", "sklearn.linear_model",
+    "timm", "torch", "torchvision", "transformers.trainer",
+)  # fmt: skip
 """Libraries that most files of tests import."""
 
 

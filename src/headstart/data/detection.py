@@ -383,7 +383,8 @@ def _what_is_there(folder: Path) -> str:
         endings.update(os.path.splitext(name)[1].lower() or "no ending" for name in files)
     if not endings:
         return "holds nothing but hidden files" if os.listdir(folder) else "is empty"
-    counts = ", ".join(f"{n:,} {ending}" for ending, n in endings.most_common(SHOWN_ENDINGS))
+    shown = sorted(endings.items(), key=lambda counted: (-counted[1], counted[0]))[:SHOWN_ENDINGS]
+    counts = ", ".join(f"{n:,} {ending}" for ending, n in shown)
     deeper = [ending for ending in endings if is_surely_table(f"x{ending}")]
     hint = "; pass the folder that holds the tables itself" if deeper else ""
     if endings.keys() <= {".txt"}:
