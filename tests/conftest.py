@@ -15,6 +15,7 @@ from hypothesis import settings
 
 from headstart import trust
 
+from .processes import serve
 from .variants import examples
 
 settings.register_profile("headstart", max_examples=examples(100), deadline=None)
@@ -34,8 +35,10 @@ SHARED = (
 MEMORY, ROOM = Path("/dev/shm"), 8 << 30
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Temporary files lie in memory where there is room: else tests wait for a disk a seventh of their time."""
+    if config.getoption("--forks", default=0):
+        serve()
     if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 

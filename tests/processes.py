@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import signal
 import sys
+from multiprocessing import forkserver
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -23,6 +24,13 @@ COMMAND = "from headstart.cli import main\nmain()"
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload([*LIBRARIES, "matplotlib.backends.backend_agg"])
+
+
+def serve() -> None:
+    """Start the process that has read the libraries, for this process and for its forks."""
+    forkserver.ensure_running()
+    # A fork must not wait for a process that is no child of its own.
+    forkserver._forkserver.ensure_running = lambda: None  # type: ignore[method-assign]
 
 
 class Process:
