@@ -10,12 +10,12 @@ REQUIREMENTS := pyproject.toml constraints.txt
 demo: $(VENV)/demo.stamp  ## the main job on real images and texts, with real pretrained weights
 	$(BIN)/headstart demo
 
-# Processes share the tests file by file, three where there are two cores: a test waits a seventh of its time for a disk
+# Processes share the tests file by file, four where there are two cores: a test waits a seventh of its time for a disk
 # or a process. A thread each: threads that wait for each other over tiny products are slower.
-FORKS ?= 3
+FORKS ?= 4
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -p tests.forks --forks $(FORKS)
 
-test: style  ## lint, types, layering and all tests but the slow ones: 8 minutes on two cores
+test: style  ## lint, types, layering and all tests but the slow ones: 7 to 8 minutes on two cores
 	@$(MAKE) --no-print-directory --jobs=2 --keep-going types suite
 
 suite: $(VENV)/dev.stamp
