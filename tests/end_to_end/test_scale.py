@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from ..memory import measured
 from .conftest import TEXTS, Result, command, some_texts, write_texts
 
 Runner = Callable[..., Result]
-PEAK = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True); " + (
-    "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
-)
 
 
-def peak_kilobytes(data: Path, *options: str) -> int:
+def peak(data: Path, *options: str) -> int:
     """The most memory that an extraction had at any moment, Python, torch and mapped files included."""
-    arguments = command("extract", data, "--backbone", TEXTS, "--set", data.stem, "--quiet", *options)
-    done = subprocess.run(
-        [sys.executable, "-c", PEAK, *arguments], capture_output=True, text=True, check=True
+    code, err, most = measured(
+        command("extract", data, "--backbone", TEXTS, "--set", data.stem, "--quiet", *options)
     )
-    return int(done.stdout.strip().splitlines()[-1])
+    assert code == 0, err
+    return most
 
 
 @pytest.mark.slow
@@ -33,7 +29,7 @@ def test_memory_does_not_grow_with_the_data(options: tuple[str, ...], tmp_path: 
     """A million samples take at most 1.3 times what 100,000 take, their table included."""
     small, large = (write_texts(tmp_path / f"{n}.csv", some_texts(n)) for n in (100_000, 1_000_000))
     for run in ("computed", "held"):
-        peaks = peak_kilobytes(small, *options), peak_kilobytes(large, *options)
+        peaks = peak(small, *options), peak(large, *options)
         assert peaks[1] <= 1.3 * peaks[0], (run, peaks)
 
 

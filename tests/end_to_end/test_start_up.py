@@ -60,6 +60,7 @@ def test_a_warm_command_imports_only_what_it_needs(
     images = ("extract", photos, "--backbone", "bundled:efficientnet-lite0", "--set", "images")
     for extract in (texts, images) if looks else (texts,):
         assert headstart(*extract).code == 0
+    assert headstart("fit-head", "texts", "--head", "ridge", "--out", "run").code == 0
     made = ("made", "--cache", "made")
     needless: list[tuple[tuple[object, ...], set[str]]] = [
         (("--help",), {*HEAVY, "numpy", "pyarrow", "h5py", "pydantic"}),
@@ -67,10 +68,11 @@ def test_a_warm_command_imports_only_what_it_needs(
         (("backbones", "ls"), MODELS),
         (("compare", "runs/ridge", "runs/centroid", "--out", "compared"), {*HEAVY, "h5py"}),
         (texts, HEAVY),
-        *(((images, HEAVY), (("audit", *made), MODELS), (("rank", *made), MODELS)) if looks else ()),
+        *(((images, HEAVY),) if looks else ()),
+        (("predict", "run", table, "--out", "p.csv"), HEAVY),
+        *(((("audit", *made), MODELS), (("rank", *made), MODELS)) if looks else ()),
         *(((("project", *made, "--out", "p.png"), MODELS),) if looks else ()),
-        (("fit-head", "texts", "--head", "ridge", "--out", "run"), MODELS),
-        (("predict", "run", table, "--out", "p.csv"), MODELS),
+        (("fit-head", "texts", "--head", "ridge", "--out", "another run"), MODELS),
     ]
     (package, _), *found = imported_by(*(command for command, _ in needless))
     assert not package & {*HEAVY, "numpy", "pyarrow", "pydantic", "typer"}

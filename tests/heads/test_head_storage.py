@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
-from headstart.errors import FormatError, StorageError
+from headstart.errors import DataError, FormatError, StorageError
 from headstart.heads import HEADS, open_head
-from headstart.heads.predictor import load_head, save_head
+from headstart.heads.answers import KeptAffine
+from headstart.heads.predictor import AFFINE, Predictor, load_head, save_head
 
 DENSE = [name for name in HEADS if name != "attention"]  # which takes several vectors a sample
 
@@ -70,6 +71,34 @@ def test_bit_for_bit_holds_for_any_number_of_rows(tmp_path, name, n_rows):
     save_head(head, tmp_path)
     decision = head.decision_function(X[:n_rows])
     assert load_head(tmp_path).decision_function(X[:n_rows]).tobytes() == decision.tobytes()
+
+
+@pytest.mark.parametrize("name", AFFINE)
+@pytest.mark.parametrize("form", ["classes", "two classes", "labels", "number", "numbers"])
+def test_a_kept_affine_head_answers_from_its_arrays_alone(problem, tmp_path, name, form):
+    task = {"labels": "multi", "number": "regression", "numbers": "regression"}.get(form, "single")
+    if (name, task) in {("centroid", "multi"), ("centroid", "regression"), ("logistic", "regression")}:
+        pytest.skip("there is no such head")
+    X, y = problem.binary() if form == "two classes" else (problem.X, problem.y)
+    numbers = X[:, :3] @ np.arange(6.0).reshape(3, 2)
+    y = {"labels": (numbers > 0).astype(int), "number": numbers[:, 0], "numbers": numbers}.get(form, y)
+    made = Predictor(open_head(name, {}, seed=0, task=task).fit(X.astype(np.float32), y))
+    made.save(tmp_path)
+    kept = Predictor.load(tmp_path)
+    assert isinstance(kept.answering, KeptAffine)
+    assert (kept.task, kept.classes) == (made.task, made.classes)
+    for rows in (problem.X_test.astype(np.float32), problem.X_test[:1], problem.X_test.astype(np.float16)):
+        assert kept.outputs(rows).tobytes() == made.outputs(rows).tobytes()
+        assert kept.answering.predict(rows).tolist() == made.head.predict(rows).tolist()
+        if task != "regression":
+            scores = kept.answering.decision_function(rows)
+            assert scores.tobytes() == made.head.decision_function(rows).tobytes()
+    assert type(kept.head) is type(made.head)
+    with pytest.raises(DataError, match=r"shape \(2, 3\); the head was fitted on \(N, 12\)"):
+        kept.outputs(np.zeros((2, 3)))
+    rewrite_tensors(tmp_path, coef=np.zeros((1, 3)))
+    with pytest.raises(StorageError, match="'coef' is float64"):
+        Predictor.load(tmp_path)
 
 
 @pytest.mark.parametrize(

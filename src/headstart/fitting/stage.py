@@ -73,7 +73,7 @@ def _fit(config: FitConfig, progress: Progress, tracker: Tracker | None, checkpo
         uncalibrated = left_uncalibrated(predictor, data.splits["validation"], progress)
     evaluation = evaluate_splits(predictor, data.splits, config.seed)
     if config.refit:
-        predictor = replace(predictor, head=training.refit(kept))
+        predictor = replace(predictor, answering=training.refit(kept))
         evaluation = after_refit(evaluation, evaluate_splits(predictor, data.splits, config.seed))
     whole = replace(predictor, preparation=data.preparation)
     more = {
@@ -187,7 +187,7 @@ class HeadTraining:
                 if other.head is not None:
                     one = Predictor(other.head)
                     one = calibrated(one, splits["validation"]) if config.calibrate else one
-                    one = replace(one, head=silent.refit(other)) if config.refit else one
+                    one = replace(one, answering=silent.refit(other)) if config.refit else one
                     scores.append(one.scores(judge.X, judge.targets))
         finally:
             self.progress.end()

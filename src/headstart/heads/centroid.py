@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.heads.estimators import SCALINGS, AffineHead, Classifier, Floats
+from headstart.heads.answers import Affine, Floats, unit
+from headstart.heads.estimators import SCALINGS, AffineHead, Classifier
 from headstart.heads.parameters import Interval
-from headstart.heads.rows import blocks
+from headstart.heads.rows import blocks, standardise
 
 
 class CentroidHead(Classifier, AffineHead):
@@ -46,21 +48,18 @@ class CentroidHead(Classifier, AffineHead):
         sums = np.zeros((len(self.classes_), features.shape[1]))
         start = 0
         for block in blocks(features):
-            Z = self._standardised(block)
+            Z = standardise(block, self.mean_, self.scale_)
+            if self.metric == "cosine":
+                Z = unit(Z)
             np.add.at(sums, targets[start : start + len(Z)], Z)
             start += len(Z)
         means = sums / np.bincount(targets)[:, None]
         if self.metric == "cosine":
-            self._keep(_unit(means) / self.temperature, np.zeros(len(means)), features.dtype)
+            self._keep(unit(means) / self.temperature, np.zeros(len(means)), features.dtype)
         else:
             self._keep(means, -0.5 * np.square(means).sum(axis=1), features.dtype)
 
-    def _standardised(self, block: Floats) -> Floats:
-        Z = super()._standardised(block)
-        return _unit(Z) if self.metric == "cosine" else Z
-
-
-def _unit(rows: NDArray[Any]) -> NDArray[Any]:
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    unit: NDArray[Any] = rows / np.where(lengths > 0, lengths, 1)
-    return unit
+    @property
+    def affine(self) -> Affine:
+        """What it computes once it is fitted."""
+        return replace(super().affine, is_unit=self.metric == "cosine")

@@ -13,24 +13,21 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from headstart.errors import ConfigError, DataError
+from headstart.heads.answers import FLOATS, Affine, ClassAnswers, Floats, NumberAnswers
 from headstart.heads.parameters import Interval, check
-from headstart.heads.rows import blocks, moments, standardise
+from headstart.heads.rows import moments
 from headstart.types import UNSEEN, LabelKind
 
-FLOATS = (np.float32, np.float64)
-"""What features are computed in; anything else becomes the first."""
 SCALINGS = ("standard", "none")
 CLASS_WEIGHTS = ("none", "balanced")
 HELD_OUT = 5
 """One in so many samples is held out where there is no validation data."""
 
-Floats = NDArray[np.floating[Any]]
 Tensors = Mapping[str, NDArray[Any]]
 Shapes = dict[str, tuple[int, ...]]
 
@@ -85,61 +82,14 @@ class BaseHead(BaseEstimator):  # type: ignore[misc]
         raise NotImplementedError
 
 
-class Classifier(ClassifierMixin):  # type: ignore[misc]
-    """Answers in classes, or in several labels a sample (``y`` of shape (N, L), 0 or 1), from logits (N, n_classes).
-
-    Attributes
-    ----------
-    classes_ : ndarray, shape (n_classes,)
-        For several labels a sample, the numbers of the labels.
-    is_multi_ : bool
-        Whether a sample has several labels.
-    """
+class Classifier(ClassAnswers, ClassifierMixin):  # type: ignore[misc]
+    """Answers in classes, or in several labels a sample (``y`` of shape (N, L), 0 or 1); see `ClassAnswers`."""
 
     takes_labels: ClassVar[bool] = True
     """Whether it can give a sample several labels."""
     fitted: ClassVar[tuple[str, ...]] = ("is_multi_",)
 
     kind: ClassVar[str]
-    label_kind: LabelKind | None
-    classes_: NDArray[Any]
-    is_multi_: bool
-    _scores: Callable[[Any], Floats]
-
-    @property
-    def task(self) -> LabelKind:
-        """What it predicts."""
-        return self.label_kind or ("multi" if self.is_multi_ else "single")
-
-    def decision_function(self, X: Any) -> Floats:
-        """Logits, shape (N, n_classes).
-
-        With two classes, by scikit-learn's convention, how far the second is ahead, shape (N,).
-        """
-        logits = self._scores(X)
-        if self.is_multi_ or logits.shape[1] > 2:
-            return logits
-        ahead: Floats = logits[:, 1] - logits[:, 0]
-        return ahead
-
-    def predict(self, X: Any) -> NDArray[Any]:
-        """The class of the largest logit, shape (N,); or which labels are likelier than not, (N, L)."""
-        logits = self._scores(X)
-        if self.is_multi_:
-            return (logits > 0).astype(np.int64)
-        labels: NDArray[Any] = self.classes_[logits.argmax(axis=1)]
-        return labels
-
-    def predict_proba(self, X: Any) -> Floats:
-        """Probabilities, shape (N, n_classes): rows sum to 1, or with several labels each is by itself."""
-        logits = self._scores(X)
-        if self.is_multi_:
-            likely: Floats = expit(logits)
-            return likely
-        logits -= logits.max(axis=1, keepdims=True)
-        np.exp(logits, out=logits)
-        logits /= logits.sum(axis=1, keepdims=True)
-        return logits
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -182,25 +132,12 @@ class Classifier(ClassifierMixin):  # type: ignore[misc]
         return np.where(self.classes_[codes] == y, codes, UNSEEN).astype(np.int64)
 
 
-class Regressor(RegressorMixin):  # type: ignore[misc]
-    """Answers in numbers: one a sample, ``y`` of shape (N,), or several, (N, T)."""
+class Regressor(NumberAnswers, RegressorMixin):  # type: ignore[misc]
+    """Answers in numbers; see `NumberAnswers`."""
 
     fitted: ClassVar[tuple[str, ...]] = ("is_flat_", "n_outputs_")
 
-    label_kind: LabelKind | None
-    is_flat_: bool
     n_outputs_: int
-    _scores: Callable[[Any], Floats]
-
-    @property
-    def task(self) -> LabelKind:
-        """What it predicts."""
-        return self.label_kind or "regression"
-
-    def predict(self, X: Any) -> Floats:
-        """Numbers, of the shape that the targets had: (N,) or (N, T)."""
-        numbers = self._scores(X)
-        return numbers[:, 0] if self.is_flat_ else numbers
 
     def _n_outputs(self) -> int:
         return self.n_outputs_
@@ -323,15 +260,14 @@ class AffineHead(ClosedFormHead):
         self.coef_ = np.ascontiguousarray(coef, dtype=dtype)
         self.intercept_ = np.ascontiguousarray(intercept, dtype=dtype)
 
+    @property
+    def affine(self) -> Affine:
+        """What it computes once it is fitted."""
+        return Affine(self.mean_, self.scale_, self.coef_, self.intercept_)
+
     def _scores(self, X: ArrayLike) -> Floats:
         check_is_fitted(self)
-        features = validate_data(self, X, dtype=FLOATS, reset=False)
-        parts = [self._standardised(block) @ self.coef_.T for block in blocks(features)]
-        scores: Floats = np.concatenate(parts) + self.intercept_
-        return scores
-
-    def _standardised(self, block: Floats) -> Floats:
-        return standardise(block, self.mean_, self.scale_)
+        return self.affine.scores(validate_data(self, X, dtype=FLOATS, reset=False))
 
 
 def held_out(codes: NDArray[Any], seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from headstart.heads.estimators import FLOATS, Classifier, ClosedFormHead, Floats, Regressor, Shapes, Tensors
+from headstart.heads.answers import FLOATS, Floats
+from headstart.heads.estimators import Classifier, ClosedFormHead, Regressor, Shapes, Tensors
 from headstart.heads.neighbours import QUERIES, nearest, squared_errors, unit_rows, votes
 from headstart.heads.parameters import Interval, ParameterError, numbers_of
 from headstart.heads.rows import in_blocks, standardise

@@ -11,15 +11,8 @@ from array_api_compat import array_namespace, device
 from numpy.typing import ArrayLike, NDArray
 
 from headstart.devices import Array, fetched, moved, pick_gpu, seed_of
-from headstart.heads.estimators import (
-    CLASS_WEIGHTS,
-    FLOATS,
-    SCALINGS,
-    AffineHead,
-    Classifier,
-    Floats,
-    held_out,
-)
+from headstart.heads.answers import FLOATS, Floats
+from headstart.heads.estimators import CLASS_WEIGHTS, SCALINGS, AffineHead, Classifier, held_out
 from headstart.heads.lbfgs import minimise, no_pairs
 from headstart.heads.logistic_losses import SigmoidLoss, SoftmaxLoss, softplus
 from headstart.heads.parameters import SEEDS, Interval, numbers_of

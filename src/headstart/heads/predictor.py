@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 from types import NoneType
@@ -33,6 +34,7 @@ from safetensors.numpy import load, save
 from headstart.errors import ConfigError, FormatError, StorageError, TrustError
 from headstart.files import read_json, write_durably, write_json
 from headstart.heads import open_head
+from headstart.heads.answers import Affine, KeptAffine, KeptClassifier, KeptRegressor
 from headstart.heads.preparation import Preparation
 from headstart.tasks import open_task
 from headstart.types import Predictions
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 TENSORS_FILE = "head.safetensors"
 JSON_FILE = "head.json"
+AFFINE = ("logistic", "ridge", "centroid", "svm")
 CALIBRATION_FILE = "calibration.json"
 FLOATS = ("float16", "float32", "float64")
 INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
@@ -55,20 +58,36 @@ CLASS_TYPES = {"U": str, "O": str, "b": bool, "i": int, "u": int, "f": float}
 class Predictor:
     """From features to predictions."""
 
-    head: Head
+    answering: Head | KeptClassifier | KeptRegressor
+    """The head, or if it is affine and was kept, its arrays."""
     preparation: Preparation = field(default_factory=Preparation)
     temperature: float = 1.0
     """Logits are divided by it; 1 where probabilities are the head's own."""
+    folder: Path | None = None
+    """Where the head is kept."""
+
+    @cached_property
+    def head(self) -> Head:
+        """The estimator."""
+        if isinstance(self.answering, KeptAffine):
+            assert self.folder is not None
+            return load_head(self.folder)
+        return self.answering
 
     @property
     def task(self) -> LabelKind:
         """What is predicted."""
-        return self.head.task
+        return self.answering.task
+
+    @property
+    def takes_sequences(self) -> bool:
+        """Whether a sample is several vectors."""
+        return self.answering.takes_sequences
 
     @property
     def classes(self) -> list[str]:
         """The names of the classes that the head knows; for several labels a sample, their numbers."""
-        return [str(name) for name in getattr(self.head, "classes_", ())]
+        return [str(name) for name in getattr(self.answering, "classes_", ())]
 
     def prepared(self, X: Any) -> Any:
         """Features as the head takes them."""
@@ -76,11 +95,11 @@ class Predictor:
 
     def logits(self, X: Any) -> NDArray[np.floating[Any]] | None:
         """What the temperature divides; None if there is nothing to calibrate."""
-        return open_task(self.task).logits(self.head, self.prepared(X))
+        return open_task(self.task).logits(self.answering, self.prepared(X))
 
     def outputs(self, X: Any) -> NDArray[Any]:
         """What the head says of N samples, at the temperature: probabilities, numbers; see `Task.outputs`."""
-        return open_task(self.task).outputs(self.head, self.prepared(X), self.temperature)
+        return open_task(self.task).outputs(self.answering, self.prepared(X), self.temperature)
 
     def scores(self, X: Any, y: NDArray[Any]) -> dict[str, float]:
         """A few figures of its predictions for targets as heads take them; see `Task.scores`."""
@@ -110,7 +129,7 @@ class Predictor:
                 raise StorageError(f"cannot read {path}: {error}; fit the head again") from error
             if not (np.isfinite(temperature) and temperature > 0):
                 raise StorageError(f"{path} has a temperature of {temperature}; fit the head again")
-        return cls(load_head(folder), Preparation.load(folder), temperature)
+        return cls(_load_affine(folder) or load_head(folder), Preparation.load(folder), temperature, folder)
 
 
 def save_head(head: Head, folder: Path) -> None:
@@ -175,6 +194,32 @@ def load_head(folder: Path) -> Head:
     loaded: Head = head.restore(classes, tensors)
     head.read_files(folder, description["files"])
     return loaded
+
+
+def _load_affine(folder: Path) -> KeptClassifier | KeptRegressor | None:
+    """The arrays of a kept head that is affine, for which no scikit-learn is imported; None for any other."""
+    path = folder / JSON_FILE
+    description = _read_description(path)
+    fitted, task = description["fitted"], description["task"]
+    if description["kind"] not in AFFINE:
+        return None
+    classes = _read_classes(description["classes"], path)
+    n_outputs = fitted.get("n_outputs") if classes is None else len(classes)
+    if not isinstance(n_outputs, int) or not isinstance(
+        fitted.get("is_multi" if classes is not None else "is_flat"), bool
+    ):
+        return None  # which the estimator says
+    tensors = _read_tensors(folder / TENSORS_FILE, description["digest"])
+    n_features = description["n_features"]
+    shapes = {
+        "mean": (n_features,), "scale": (n_features,), "coef": (n_outputs, n_features), "intercept": (n_outputs,)
+    }  # fmt: skip
+    _check_tensors(tensors, shapes, (), folder / TENSORS_FILE)
+    is_unit = description["kind"] == "centroid" and description["params"].get("metric") != "euclidean"
+    affine = Affine(**tensors, is_unit=is_unit)
+    if classes is None:
+        return KeptRegressor(affine, task, fitted["is_flat"])
+    return KeptClassifier(affine, task, classes, fitted["is_multi"])
 
 
 def _read_description(path: Path) -> dict[str, Any]:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.devices import pick_gpu
-from headstart.heads.estimators import AffineHead, Classifier, Floats, Regressor
+from headstart.heads.answers import Floats
+from headstart.heads.estimators import AffineHead, Classifier, Regressor
 from headstart.heads.parameters import Interval, numbers_of
 from headstart.heads.ridge_path import Design, ridge_path
 

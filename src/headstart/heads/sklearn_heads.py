@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, is_classifier, is_regressor
 
 from headstart.errors import ConfigError, StorageError, TrustError
-from headstart.heads.estimators import Classifier, ClosedFormHead, Floats, Regressor, Shapes, Tensors
+from headstart.heads.answers import Floats
+from headstart.heads.estimators import Classifier, ClosedFormHead, Regressor, Shapes, Tensors
 from headstart.own_code import load_own
 from headstart.trust import is_own, is_trusted, remember
 

@@ -11,7 +11,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import LinearSVC, LinearSVR
 
 from headstart.devices import seed_of
-from headstart.heads.estimators import CLASS_WEIGHTS, SCALINGS, AffineHead, Classifier, Floats, Regressor
+from headstart.heads.answers import Floats
+from headstart.heads.estimators import CLASS_WEIGHTS, SCALINGS, AffineHead, Classifier, Regressor
 from headstart.heads.parameters import SEEDS, Interval
 from headstart.heads.rows import standardise
 

@@ -13,7 +13,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from headstart.devices import pick_device, seed_of
 from headstart.errors import ConfigError, DataError
-from headstart.heads.estimators import CLASS_WEIGHTS, FLOATS, SCALINGS, BaseHead, Regressor, Shapes, Tensors
+from headstart.heads.answers import FLOATS
+from headstart.heads.estimators import CLASS_WEIGHTS, SCALINGS, BaseHead, Regressor, Shapes, Tensors
 from headstart.heads.parameters import SEEDS, Interval, check
 from headstart.heads.rows import moments, moments_of, standardise
 from headstart.heads.sequences import sequences_of, vectors_of

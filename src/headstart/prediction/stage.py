@@ -167,7 +167,7 @@ def _gather(spaces: Sequence[Space], keys: NDArray[np.uint8], predictor: Predict
     if is_ragged(str(spaces[0].recipe.entries["tap"])):
         return Sequences(found[0].values, np.asarray(found[0].offsets))
     dense = [features.values.astype(np.float32, copy=False) for features in found]
-    if predictor.head.takes_sequences:
+    if predictor.takes_sequences:
         return np.stack(dense, axis=1)
     return np.concatenate(dense, axis=1) if len(dense) > 1 else dense[0]
 
