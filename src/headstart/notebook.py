@@ -10,6 +10,8 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from headstart.pace import Pace
+
 UPDATE_EVERY = 0.2  # seconds
 
 
@@ -71,15 +73,14 @@ class NotebookBar:
 
     def begin(self, description: str, total: int | None) -> None:
         """Show a bar."""
-        self._description, self._total, self._done, self._noted = description, total, 0, ""
-        self._start = time.monotonic()
-        self._shown = self._start
+        self._description, self._noted, self._pace = description, "", Pace(total)
+        self._shown = time.monotonic()
         self._handle = display(Html(self._html()), display_id=True)
 
     def advance(self, n: int) -> None:
         """Move the bar."""
-        self._done += n
         now = time.monotonic()
+        self._pace.advance(n, now)
         if self._handle is not None and now - self._shown >= UPDATE_EVERY:
             self._shown = now
             self._handle.update(Html(self._html()))
@@ -95,8 +96,6 @@ class NotebookBar:
             self._handle = None
 
     def _html(self) -> str:
-        rate = self._done / max(time.monotonic() - self._start, 1e-9)
-        total = f' max="{self._total}" value="{self._done}"' if self._total else ""
-        of = f" of {self._total:,}" if self._total is not None else ""
-        said = f"{self._done:,}{of}, {rate:,.0f}/s{self._noted and f', {self._noted}'}"
+        total = f' max="{self._pace.total}" value="{self._pace.done}"' if self._pace.total else ""
+        said = f"{self._pace}{self._noted and f', {self._noted}'}"
         return f"{html.escape(self._description)} <progress{total}></progress> {html.escape(said)}"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 from headstart.contracts import Progress
 from headstart.notebook import NotebookBar, in_notebook
+from headstart.pace import Pace, rate_of
 
 LINE_EVERY = 5.0  # seconds between lines where there is no terminal
 
@@ -27,17 +30,16 @@ class Lines(Silence):
 
     def begin(self, description: str, total: int | None) -> None:
         """Remember what is being done, and since when."""
-        self._description, self._total, self._done, self._noted = description, total, 0, ""
-        self._start = self._last = time.monotonic()
+        self._description, self._noted, self._pace = description, "", Pace(total)
+        self._last = time.monotonic()
 
     def advance(self, n: int) -> None:
         """Write a line with rate and time left, if the last one is a while ago."""
-        self._done += n
         now = time.monotonic()
-        if now - self._last >= LINE_EVERY:
+        self._pace.advance(n, now)
+        if now - self._last >= LINE_EVERY and self._pace.done:
             self._last = now
-            state = _state(self._done, self._total, now - self._start)
-            self.say(f"{self._description}: {state}{self._noted and f', {self._noted}'}")
+            self.say(f"{self._description}: {self._pace}{self._noted and f', {self._noted}'}")
 
     def note(self, figures: str) -> None:
         """Remember figures for the next line."""
@@ -67,19 +69,24 @@ class Bar(Silence):
             rich_progress.MofNCompleteColumn(),
             rich_progress.TextColumn("{task.fields[rate]}"),
             rich_progress.TextColumn("{task.fields[noted]}"),
-            rich_progress.TimeRemainingColumn(),
+            rich_progress.TextColumn("{task.fields[left]}"),
             console=self._console,
             transient=True,
         )
-        self._start, self._done = time.monotonic(), 0
-        self._task = self._bar.add_task(description, total=total, rate="", noted="")
+        self._pace = Pace(total)
+        self._task = self._bar.add_task(description, total=total, rate="", noted="", left="")
         self._bar.start()
 
     def advance(self, n: int) -> None:
         """Move the bar."""
-        self._done += n
-        rate = self._done / max(time.monotonic() - self._start, 1e-9)
-        self._bar.update(self._task, advance=n, rate=f"{rate:,.0f}/s")
+        self._pace.advance(n, time.monotonic())
+        rate, left = self._pace.rate, self._pace.left
+        self._bar.update(
+            self._task,
+            advance=n,
+            rate="" if rate is None else rate_of(rate),
+            left="" if left is None else f"{timedelta(seconds=math.ceil(left))} left",
+        )
 
     def note(self, figures: str) -> None:
         """Show figures beside the bar."""
@@ -113,11 +120,3 @@ def open_progress(quiet: bool = False) -> Progress:
     if in_notebook():
         return CellBar()
     return Bar() if sys.stderr.isatty() else Lines()
-
-
-def _state(done: int, total: int | None, seconds: float) -> str:
-    rate = done / max(seconds, 1e-9)
-    if total is None:
-        return f"{done:,}, {rate:,.1f}/s"
-    left = (total - done) / rate if rate else 0.0
-    return f"{done:,} of {total:,}, {rate:,.1f}/s, {left:,.0f} s left"

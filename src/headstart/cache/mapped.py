@@ -15,6 +15,7 @@ from headstart.cache.epochs import BUFFER_ROWS, Epoch, one_ahead
 from headstart.cache.rows import StoredRows, convert, read_dtype
 from headstart.errors import ConfigError
 from headstart.types import FeatureRef, LabelKind
+from headstart.words import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +175,7 @@ class TokenFeatures(MappedSamples):
         return self._rows.kind.dtype
 
     def __repr__(self) -> str:
-        shape = f"{len(self):,} samples, width={self.width}, dtype={self.dtype}"
+        shape = f"{counted(len(self), 'sample')}, width={self.width}, dtype={self.dtype}"
         return f"TokenFeatures({self.feature.backbone!r}, {shape})"
 
     def __getitem__(self, sample: int) -> NDArray[Any]:

@@ -24,6 +24,7 @@ from headstart.notebook import html_facts
 from headstart.options import did_you_mean
 from headstart.parquet_file import open_parquet
 from headstart.types import SPLITS, Failure, FeatureRef, Json, LabelKind
+from headstart.words import counted
 
 REPAIR = "`headstart cache verify --repair` goes back to the last sound state of the set"
 SHOWN_NAMES = 10
@@ -123,7 +124,7 @@ class SetState:
         more = f", {n_views:,} augmented views" if n_views else ""
         n_long = max((long["longer"] for long in self.long_texts.values()), default=0)
         more += f", {n_long:,} long texts" if n_long else ""
-        return f"{type(self).__name__}({self.name!r}, {len(self):,} samples, {taps}{more})"
+        return f"{type(self).__name__}({self.name!r}, {counted(len(self), 'sample')}, {taps}{more})"
 
     def _repr_html_(self) -> str:
         counts = self.info["counts"]

@@ -10,6 +10,7 @@ import typer
 
 from headstart.cli.command import AsJson, Cache, Quiet, Trust, guarded, write_json, write_result
 from headstart.options import split
+from headstart.words import counted
 
 if TYPE_CHECKING:
     from headstart.cache.maintenance.collect import Collection
@@ -146,7 +147,7 @@ def export(
     trust_code(*trust or [])
     done = write(Cache(cache).open_set(name), out, format, split, tap, label, backbone, overwrite, view)
     result = {"path": str(done.path), "format": done.format, "samples": done.n_samples}
-    line = f"{done.path}: {done.n_samples:,} samples, {_size(done.n_bytes)} ({done.format})"
+    line = f"{done.path}: {counted(done.n_samples, 'sample')}, {_size(done.n_bytes)} ({done.format})"
     write_result(result, as_json, lambda: [line])
 
 
@@ -189,7 +190,7 @@ def import_(
     )  # fmt: skip
     done = import_features(config, open_progress(quiet))
     result = {"set": done.features.name, "samples": done.n_samples, "new": done.n_new}
-    line = f"set {done.features.name}: {done.n_samples:,} samples, {done.n_new:,} of them new"
+    line = f"set {done.features.name}: {counted(done.n_samples, 'sample')}, {done.n_new:,} of them new"
     write_result(result, as_json, lambda: [line])
 
 
@@ -208,7 +209,8 @@ def _verification_lines(found: Verification, root: Path, repair: bool) -> Iterat
         verdict = f"there is nothing in {root}"
     if repair and found.findings:
         verdict += f", {sum(finding.action is not None for finding in found.findings)} of them repaired"
-    yield f"{found.n_shards:,} shards, {found.n_rows:,} rows, {found.n_sets:,} sets: {verdict}"
+    counts = counted(found.n_shards, "shard"), counted(found.n_rows, "row"), counted(found.n_sets, "set")
+    yield f"{', '.join(counts)}: {verdict}"
 
 
 def _compacted_line(one: Compacted) -> str:
@@ -220,7 +222,7 @@ def _compacted_line(one: Compacted) -> str:
 def _collection_lines(done: Collection) -> Iterator[str]:
     """What gc found, a line each, and the sum."""
     for item in done.items:
-        rows = f"{item.n_rows:,} rows, " if item.n_rows else ""
+        rows = f"{counted(item.n_rows, 'row')}, " if item.n_rows else ""
         yield f"{item.kind:8}{item.place}: {rows}{_size(item.n_bytes)}"
     yield from (f"restored: {line}, as a set refers to it" for line in done.restored)
     yield from (f"spared: {line}" for line in done.spared)
@@ -244,7 +246,7 @@ def _set_line(entry: dict[str, Any]) -> str:
         return f"set    {entry['set']}: {entry['problem']}"
     features = ", ".join(_feature(f) for f in entry["features"])
     labels = ", ".join(f"{column}: {n} classes" for column, n in entry["classes"].items()) or "no labels"
-    return f"set    {entry['set']}: {entry['samples']:,} samples, {labels}; {features}"
+    return f"set    {entry['set']}: {counted(entry['samples'], 'sample')}, {labels}; {features}"
 
 
 def _space_line(entry: dict[str, Any]) -> str:
@@ -257,8 +259,8 @@ def _space_line(entry: dict[str, Any]) -> str:
     view = f" view {entry['view']}" if entry["view"] else ""
     rate = "" if entry["hit_rate"] is None else f", {entry['hit_rate']:.0%} hits"
     return (
-        f"space  {entry['space']}: {entry['rows']:,} rows at {entry['tap']}{view}, {entry['compute']} stored as "
-        f"{entry['stored']}, {_size(entry['bytes'])} in {entry['shards']} shards; {times}{rate}"
+        f"space  {entry['space']}: {counted(entry['rows'], 'row')} at {entry['tap']}{view}, {entry['compute']} stored "
+        f"as {entry['stored']}, {_size(entry['bytes'])} in {entry['shards']} shards; {times}{rate}"
     )
 
 

@@ -10,6 +10,7 @@ import typer
 from headstart import api
 from headstart.cli.command import AsJson, Quiet, Said, made_from, write_json
 from headstart.tasks import open_task
+from headstart.words import counted
 
 if TYPE_CHECKING:
     from headstart.contracts import Progress
@@ -64,7 +65,7 @@ def _show(done: ExtractionResult, progress: Progress) -> None:
     n, computed = done.n_samples, done.n_computed
     rate = f", {computed / done.seconds:,.0f} a second" if computed else ""
     typer.echo(
-        f"set {done.features.name}: {n:,} samples, {computed:,} computed in {done.seconds:.1f} s{rate}"
+        f"set {done.features.name}: {counted(n, 'sample')}, {computed:,} computed in {done.seconds:.1f} s{rate}"
     )
     for backbone, counts in done.counts.items():
         typer.echo(f"{backbone}: {counts}" if len(done.counts) > 1 else str(counts))

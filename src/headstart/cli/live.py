@@ -9,6 +9,7 @@ import typer
 from headstart import api
 from headstart.api import shared
 from headstart.cli.command import AsJson, Quiet, Said, made_from, write_result
+from headstart.words import counted
 
 if TYPE_CHECKING:
     from headstart.inspection.diff import Diff, FeatureDiff, SampleDiff
@@ -75,7 +76,7 @@ def _sample_lines(samples: SampleDiff) -> list[str]:
 
 def _doctor_lines(seen: Examination) -> list[str]:
     lines = [
-        f"{seen.backbone} {seen.tap}{_view(seen.view)} (space {seen.space}): {seen.n:,} samples recomputed; "
+        f"{seen.backbone} {seen.tap}{_view(seen.view)} (space {seen.space}): {counted(seen.n, 'sample')} recomputed; "
         f"cosine: least {seen.cosine_min:.6f}, median {seen.cosine_median:.6f}; largest error "
         f"{seen.largest_error:.1e} of the largest value"
     ]

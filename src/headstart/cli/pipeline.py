@@ -11,6 +11,7 @@ import typer
 from headstart import api
 from headstart.cli.command import AsJson, Quiet, Said, made_from, this_command, write_json
 from headstart.columns import with_interval
+from headstart.words import counted
 
 if TYPE_CHECKING:
     from headstart.pipelines.run import PipelineOutcome, StepOutcome
@@ -85,7 +86,7 @@ def _headline(step: StepOutcome) -> str:
     """What a step has found, in a few words."""
     result: Mapping[str, Any] = step.result
     if "samples" in result:
-        return f"{result['samples']:,} samples in the set {result['set']}"
+        return f"{counted(result['samples'], 'sample')} in the set {result['set']}"
     if "metrics" in result:
         split = "test" if "test" in result["metrics"] else next(iter(result["metrics"]), "")
         metrics = result["metrics"].get(split, {})
@@ -93,7 +94,7 @@ def _headline(step: StepOutcome) -> str:
         return f"{split} {name} {with_interval(metrics, name)}" if name else ""
     if "figures" in result:
         figures = ", ".join(f"{name} {value:.4f}" for name, value in result["figures"].items())
-        return f"{result['figure']} on {result['n']:,} samples: {figures}"
+        return f"{result['figure']} on {counted(result['n'], 'sample')}: {figures}"
     if "rows" in result:
-        return f"{result['rows']:,} rows in {result['predictions']}"
+        return f"{counted(result['rows'], 'row')} in {result['predictions']}"
     return str(result.get("path", ""))

@@ -17,6 +17,7 @@ from headstart.cli.tables import figures_line
 from headstart.errors import ConfigError, DataError
 from headstart.options import Option
 from headstart.places import expanded
+from headstart.words import counted
 
 
 def check_all_data(given: Sequence[str], said: str) -> list[Any]:
@@ -67,7 +68,7 @@ def predict(
             "column 'error'"
         )
     if out is not None:
-        progress.say(f"{table.num_rows:,} rows written to {out}")
+        progress.say(f"{counted(table.num_rows, 'row')} written to {out}")
 
 
 def _reasons(table: Any) -> dict[str, int]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.columns import over_groups, with_interval
 from headstart.errors import ConfigError
+from headstart.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,8 +25,8 @@ def figures_line(title: str, task: str, metrics: Mapping[str, Any]) -> str:
     shown = open_task(task).headline
     figures = "  ".join(f"{label} {with_interval(metrics, name)}" for label, name in shown.items())
     over = over_groups(metrics) if "intervals" in metrics else ""
-    counted = ", ".join(filter(None, [f"{metrics['n']:,} samples", over]))
-    return f"{title:<10}  {figures}  ({counted})"
+    counts = ", ".join(filter(None, [counted(metrics["n"], "sample"), over]))
+    return f"{title:<10}  {figures}  ({counts})"
 
 
 def check_writable(path: Path | None, *inputs: str | Path) -> None:

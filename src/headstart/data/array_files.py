@@ -22,12 +22,12 @@ import pyarrow as pa
 from headstart.data.contents import Images, unreadable
 from headstart.data.hub_source import HubSource, part_of
 from headstart.data.pixels import check_range, encode_array, layout_of
-from headstart.data.source import plural
 from headstart.data.splits import LEFT_OUT, SplitNames
 from headstart.data.streams import BLOCK_BYTES, folder_of_process
 from headstart.data.table_file import RowNumbers
 from headstart.errors import ConfigError, DataError, SampleError
 from headstart.files import fingerprint
+from headstart.words import counted, plural
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -248,7 +248,7 @@ class ArraySource(HubSource):
     def _files_said(self) -> str:
         parts, n = self._table.parts, self._table.n_rows
         splits = f", {plural('split', len(parts))} {', '.join(part.prefix for part in parts)}"
-        return f"{self._kind}{splits if self._has_splits else ''}, {n:,} {plural('row', n)}"
+        return f"{self._kind}{splits if self._has_splits else ''}, {counted(n, 'row')}"
 
     def _left_out(self) -> list[str]:
         return [*super()._left_out(), *self._notes]

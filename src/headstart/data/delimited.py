@@ -24,11 +24,12 @@ from headstart.arrow import strings
 from headstart.data.dialect import SAMPLE_CHARACTERS, SHOWN, Dialect, find_dialect
 from headstart.data.growing import GrowingTable
 from headstart.data.options import check_quoting
-from headstart.data.source import BLOCK_ROWS, plural, string_table
+from headstart.data.source import BLOCK_ROWS, string_table
 from headstart.data.streams import bare_name, codec_name, head, lines, texts
 from headstart.data.swallowed import LongCells
 from headstart.data.table_file import RowNumbers, TableFile, reading
 from headstart.errors import DataError
+from headstart.words import plural
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -24,13 +24,14 @@ from headstart.data.memory import MemorySource
 from headstart.data.metadata import MetadataSource, find_metadata
 from headstart.data.npz import is_npz, open_npz
 from headstart.data.read_table import TABLE_SUFFIXES, is_surely_table, is_table, suffix_of
-from headstart.data.source import plural, printable
+from headstart.data.source import printable
 from headstart.data.splits import SplitNames
 from headstart.data.streams import STANDARD_INPUT, spool_standard_input
 from headstart.data.table import word_of
 from headstart.data.table_source import TableSource
 from headstart.data.tars import TarSource, expand, is_pattern, is_tar, tar_files, tars_in
 from headstart.errors import ConfigError, DataError
+from headstart.words import plural
 
 if TYPE_CHECKING:
     from headstart.contracts import Source

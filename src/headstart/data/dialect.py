@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headstart.data.column_names import KNOWN, plain
-from headstart.data.source import plural
 from headstart.data.streams import bare_name
 from headstart.data.table_file import check_names
 from headstart.errors import ConfigError, DataError
+from headstart.words import counted
 
 if TYPE_CHECKING:
     from headstart.data.options import SourceOptions
@@ -110,9 +110,7 @@ def _fitting_names(options: SourceOptions, rows: Sequence[Sequence[str]]) -> tup
         said.append("it has no header, and the run's data has one")
     width = Counter(map(len, rows)).most_common(1)[0][0]
     if known and len(options.columns or ()) != width:
-        said.append(
-            f"it has {width} {plural('column', width)}, and the run's data {len(options.columns or ())}"
-        )
+        said.append(f"it has {counted(width, 'column')}, and the run's data {len(options.columns or ())}")
         options = options.forgetting(["columns"])
     return options, said
 

@@ -20,9 +20,10 @@ import pyarrow.compute as pc
 from headstart.arrow import column_of, numbers_of
 from headstart.data.contents import N_STATS, unreadable
 from headstart.data.file_kinds import IMAGES
-from headstart.data.source import BLOCK_ROWS, plural, printable
+from headstart.data.source import BLOCK_ROWS, printable
 from headstart.files import stat_fields
 from headstart.types import Failure
+from headstart.words import counted, plural
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -121,7 +122,7 @@ class Ignored:
         names = ", ".join(map(printable, shown)) + (", …" if n > len(shown) else "")
         if reason in (HIDDEN, OTHER):
             return f"{n:,} {reason} {plural('file', n)} ignored ({names})"
-        return f"{n:,} {plural('file', n)} ignored, {reason} ({names})"
+        return f"{counted(n, 'file')} ignored, {reason} ({names})"
 
 
 class FileTree:

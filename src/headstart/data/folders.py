@@ -21,11 +21,12 @@ from headstart.data.file_tree import NO_FILES, FileTree, Run
 from headstart.data.growing import READS_A_RELEASE, GrowingTable
 from headstart.data.label_cells import clean_label, clean_labels, in_order, names_of
 from headstart.data.layout import class_in, layout_of
-from headstart.data.source import BLOCK_ROWS, Problem, Rows, plural, prefixed, repeated
+from headstart.data.source import BLOCK_ROWS, Problem, Rows, prefixed, repeated
 from headstart.data.splits import SplitNames
 from headstart.data.streams import codec_name
 from headstart.errors import ConfigError
 from headstart.types import SPLITS
+from headstart.words import counted, plural
 
 if TYPE_CHECKING:
     from headstart.contracts import KeyMemo
@@ -124,7 +125,7 @@ class FolderSource(Source):
         noun = self._kind.noun
         counts = f"{self._n:,} {plural(noun, self._n or 0)}"
         if self._layout.has_classes:
-            counts += f" in {len(self._labels):,} {plural('class', len(self._labels))}"
+            counts += f" in {counted(len(self._labels), 'class')}"
         if self._splits:
             counts += f", splits {', '.join(split for split in SPLITS if split in self._splits)}"
         return counts
@@ -142,12 +143,10 @@ class FolderSource(Source):
             rules.append(f"left aside beside them, to be given by its own path: {', '.join(self._aside[:3])}")
         if n := self._tree.n_links_out:
             names = ", ".join(self._tree.links_out) + (", …" if n > len(self._tree.links_out) else "")
-            rules.append(f"{n:,} {plural('link', n)} out of the folder followed ({names})")
+            rules.append(f"{counted(n, 'link')} out of the folder followed ({names})")
         for name in layout.unlabelled if layout.has_classes else ():
             n = self._n_unlabelled[name]
-            rules.append(
-                f"{name!r} taken for no label" + (f" ({n:,} {plural(self._kind.noun, n)})" if n else "")
-            )
+            rules.append(f"{name!r} taken for no label" + (f" ({counted(n, self._kind.noun)})" if n else ""))
         return rules
 
     def scan(self, memo: KeyMemo) -> Iterator[SampleBlock]:

@@ -17,10 +17,10 @@ from headstart.data.hub import StreamSource
 from headstart.data.hub_source import HubSource, class_kinds, class_names, part_of
 from headstart.data.memory import BY_PIXELS, HeldImages, is_image_like
 from headstart.data.objects import HeldSamples, HeldStream, hold
-from headstart.data.source import plural
 from headstart.data.splits import LEFT_OUT, SplitNames
 from headstart.data.table_file import RowNumbers
 from headstart.errors import ConfigError, DataError
+from headstart.words import counted, plural
 
 if TYPE_CHECKING:
     from headstart.data.given import Given
@@ -52,7 +52,7 @@ class HeldTable(HubSource):
         splits = f", {plural('split', len(parts))} {', '.join(part.prefix for part in parts)}"
         images = self._table.parts[0].file.images.get(self._roles.image or "")
         pixels = BY_PIXELS if isinstance(images, HeldImages) and images.are_pixels else ""
-        return f"{self._kind}{splits if self._has_splits else ''}, {n:,} {plural('row', n)}{pixels}"
+        return f"{self._kind}{splits if self._has_splits else ''}, {counted(n, 'row')}{pixels}"
 
 
 def open_tables(

@@ -16,13 +16,14 @@ from headstart.arrow import column_of, names_by_code, nulls_of, numbers_of
 from headstart.data.arrow_files import ROWS_PER_BLOCK, ArrowImages, FileOrigin, holds_bytes
 from headstart.data.label_cells import as_strings, is_plain_list, lists_from, whole
 from headstart.data.labels import table_labels
-from headstart.data.source import plural, string_table
+from headstart.data.source import string_table
 from headstart.data.splits import LEFT_OUT, SplitNames
 from headstart.data.table import Part, Table
 from headstart.data.table_file import RowNumbers, TableFile, check_sound
 from headstart.data.table_roles import Roles, assign_roles
 from headstart.data.table_source import TableSource
 from headstart.errors import DataError, MissingDependencyError, first_line
+from headstart.words import counted, plural
 
 if TYPE_CHECKING:
     from headstart.data.contents import Images
@@ -83,7 +84,7 @@ class HubSource(TableSource):
     def _files_said(self) -> str:
         parts, n = self._table.parts, self._table.n_rows
         splits = f", {plural('split', len(parts))} {', '.join(part.prefix for part in parts)}"
-        return f"{KIND}{splits if self._has_splits else ''}, {n:,} {plural('row', n)}"
+        return f"{KIND}{splits if self._has_splits else ''}, {counted(n, 'row')}"
 
 
 def open_saved(path: Path, options: SourceOptions, modality: Modality | None) -> HubSource:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 import numpy as np
 
 from headstart.data.array_files import ArrayPair, ArraySource, StoredArray, open_arrays
-from headstart.data.source import plural
 from headstart.data.streams import bare_name, compression_of, open_bytes
 from headstart.data.table_file import reading
 from headstart.errors import DataError
+from headstart.words import counted
 
 if TYPE_CHECKING:
     from headstart.data.options import SourceOptions
@@ -50,7 +50,7 @@ def open_idx(
     """
     pairs = [_pair(path) for path in paths]
     notes = [*notes, *(f"no labels beside {p.images.path.name}" for p in pairs if p.labels is None)]
-    kind = f"IDX, {len(paths)} {plural('file', len(paths))} of images"
+    kind = f"IDX, {counted(len(paths), 'file')} of images"
     return open_arrays(pairs, kind, notes, options, modality)
 
 

@@ -20,13 +20,14 @@ from headstart.data.folders import LABEL
 from headstart.data.label_cells import Renaming, whole
 from headstart.data.labels import label_reading, read_labels
 from headstart.data.layout import layout_of
-from headstart.data.source import plural, prefixed, scalar
+from headstart.data.source import prefixed, scalar
 from headstart.data.splits import SplitNames
 from headstart.data.table import join_files
 from headstart.data.table_file import reading
 from headstart.data.table_roles import assign_roles
 from headstart.data.table_source import SHOWN_FILES, TableSource
 from headstart.errors import ConfigError
+from headstart.words import counted
 
 if TYPE_CHECKING:
     from headstart.contracts import KeyMemo
@@ -121,7 +122,7 @@ class MetadataSource(TableSource):
         shown += ", …" if len(self._files) > SHOWN_FILES else ""
         n = self._table.n_rows
         what = {"image": "images", "image-text": "pairs of image and text"}.get(self.modality, "texts")
-        said = f"{what} named by metadata ({shown}), {n:,} {plural('row', n)}"
+        said = f"{what} named by metadata ({shown}), {counted(n, 'row')}"
         if self.modality != "image":
             said += f" with texts in {self._roles.content[-1]!r}"
         said += f": {self._labels_said()}"
@@ -132,9 +133,7 @@ class MetadataSource(TableSource):
         parts = [said, *self._left_out()]
         if self._n_others:
             names = ", ".join(self._others) + (", …" if self._n_others > len(self._others) else "")
-            parts.append(
-                f"{self._n_others:,} {plural('image', self._n_others)} not named there ignored ({names})"
-            )
+            parts.append(f"{counted(self._n_others, 'image')} not named there ignored ({names})")
         return "; ".join(parts)
 
     def scan(self, memo: KeyMemo) -> Iterator[SampleBlock]:

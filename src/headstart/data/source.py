@@ -131,11 +131,6 @@ def prefixed(prefix: str, column: pa.Array) -> pa.StringArray:
     return pc.binary_join_element_wise(scalar(prefix), column.cast(pa.string()), scalar(""))
 
 
-def plural(word: str, n: int) -> str:
-    """A noun for so many things."""
-    return word if n == 1 else word + ("es" if word.endswith("s") else "s")
-
-
 def printable(name: str) -> str:
     """A file name that may hold bytes that are not UTF-8, as a string that can be stored.
 

@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 
 from headstart.arrow import numbers_of
 from headstart.data.label_cells import whole
-from headstart.data.source import plural
 from headstart.errors import DataError
+from headstart.words import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,7 +37,7 @@ class LongCells:
     def __str__(self) -> str:
         lines, row = self._longest
         return (
-            f"{self.n:,} {plural('cell', self.n)} of several lines (the longest has {lines:,}, in row {row:,}; "
+            f"{counted(self.n, 'cell')} of several lines (the longest has {lines:,}, in row {row:,}; "
             "--quoting none would take its quotes literally)"
         )
 

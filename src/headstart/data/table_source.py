@@ -20,12 +20,13 @@ from headstart.data.growing import READS_A_RELEASE
 from headstart.data.label_cells import Renaming, first_row, whole
 from headstart.data.labels import table_labels
 from headstart.data.options import ROLES
-from headstart.data.source import Rows, Yielded, plural, prefixed, repeated
+from headstart.data.source import Rows, Yielded, prefixed, repeated
 from headstart.data.splits import LEFT_OUT, SplitNames
 from headstart.data.table import Part, Table, join_files
 from headstart.data.table_roles import Roles, assign_roles
 from headstart.errors import DataError
 from headstart.types import SPLITS, Grouping
+from headstart.words import counted, plural
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -260,11 +261,11 @@ class TableSource(Source):
     def _files_said(self) -> str:
         parts, n = self._table.parts, self._table.n_rows
         kind = " and ".join(dict.fromkeys(part.file.kind for part in parts))
-        rows = f"{n:,} {plural('row', n)}"
+        rows = f"{counted(n, 'row')}"
         if parts[0].split is None:
             return f"{kind}, {rows}"
         splits = ", ".join(dict.fromkeys(part.split for part in parts if part.split))
-        return f"{kind}, {len(parts)} {plural('file', len(parts))} named by split ({splits}), {rows}"
+        return f"{kind}, {counted(len(parts), 'file')} named by split ({splits}), {rows}"
 
     def _labels_said(self) -> str:
         """The label columns with what they were taken for."""
@@ -287,7 +288,7 @@ class TableSource(Source):
                  for option, name in self._misfits.items()]  # fmt: skip
         said += dict.fromkeys(note for part in table.parts for note in self._reading_of(part))
         if n_bad := sum(len(part.file.bad_rows) for part in table.parts):
-            said.append(f"{n_bad:,} {plural('row', n_bad)} cannot be read")
+            said.append(f"{counted(n_bad, 'row')} cannot be read")
         others = table.unusable | dict.fromkeys(table.lists, "lists") | table.images
         unused = [f"{name!r} ({kind})" for name, kind in others.items() if name not in self._roles.used()]
         if unused:

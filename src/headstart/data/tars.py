@@ -20,7 +20,7 @@ from headstart.contracts import Source
 from headstart.data.contents import ScanMemo, is_old, unreadable
 from headstart.data.label_cells import cell_text, in_order, is_plain_list
 from headstart.data.labels import HiddenLabels, label_reading, may_hide_labels
-from headstart.data.source import BLOCK_ROWS, Problem, Rows, Yielded, plural, printable, repeated
+from headstart.data.source import BLOCK_ROWS, Problem, Rows, Yielded, printable, repeated
 from headstart.data.splits import LEFT_OUT, SplitNames
 from headstart.data.table import word_of
 from headstart.data.tar_block import (
@@ -40,6 +40,7 @@ from headstart.errors import DataError, SampleError
 from headstart.keys import KEY_BYTES
 from headstart.tasks import open_task
 from headstart.types import SPLITS, Failure, Grouping, SampleBlock
+from headstart.words import plural
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

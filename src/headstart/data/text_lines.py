@@ -16,10 +16,11 @@ from headstart.data.delimited import read_delimited
 from headstart.data.dialect import LABEL, SAMPLE_CHARACTERS, TEXT
 from headstart.data.growing import GrowingTable
 from headstart.data.label_cells import string_lists
-from headstart.data.source import BLOCK_ROWS, plural, string_table
+from headstart.data.source import BLOCK_ROWS, string_table
 from headstart.data.streams import codec_name, head, lines
 from headstart.data.table_file import RowNumbers, TableFile, reading
 from headstart.errors import DataError
+from headstart.words import plural
 
 if TYPE_CHECKING:
     from headstart.data.options import SourceOptions

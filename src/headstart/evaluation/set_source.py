@@ -11,6 +11,7 @@ from headstart.contracts import Source
 from headstart.extraction.read_again import read_again
 from headstart.progress import Silence
 from headstart.types import Grouping, SampleBlock
+from headstart.words import counted
 
 if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
@@ -35,7 +36,7 @@ class SetSource(Source):
     @property
     def description(self) -> str:
         """Its name and size."""
-        return f"set {self._features.name}, {len(self._features):,} samples"
+        return f"set {self._features.name}, {counted(len(self._features), 'sample')}"
 
     @property
     def label_names(self) -> Mapping[str, Sequence[str]]:

@@ -25,6 +25,7 @@ from headstart.extraction.workers import WorkersEngine, worker_devices
 from headstart.extraction.writer import ShardWriter
 from headstart.keys import first_occurrences
 from headstart.types import Failure
+from headstart.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,6 +95,7 @@ class SpaceWriter:
             engine.run(plan)
             return
         if self._model is None:
+            self.progress.say(f"loading {opened.spec}")
             self._model = load_model(opened, self.config.device, plan.precision)
         self._prepare(plan, opened)  # after the model: one that cannot be loaded leaves no empty spaces
         if self._shards is None:
@@ -349,7 +351,9 @@ class LocalEngine:
             if time.monotonic() - said >= SAY_EVERY:
                 said = time.monotonic()
                 owners = sorted({board.owner(u) or "?" for u in units for board in boards})
-                self.progress.say(f"waiting for {len(outstanding):,} samples from {', '.join(owners)}")
+                self.progress.say(
+                    f"waiting for {counted(len(outstanding), 'sample')} from {', '.join(owners)}"
+                )
             time.sleep(POLL)
 
     def _take(self, computed: Computed) -> int:

@@ -17,6 +17,7 @@ from headstart.extraction.samples import label_samples
 from headstart.keys import ROWS_AT_ONCE, contains, first_occurrences, pack
 from headstart.memory import return_freed_memory
 from headstart.types import Precision, StoredDtype
+from headstart.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,7 +99,7 @@ class ExtractionPlan:
         failed = f", {self.n_failed:,} failed before" if self.n_failed else ""
         unread = len(self.samples.failures)
         beside = f", {unread:,} more cannot be used" if unread else ""
-        return f"{n:,} samples{twice}: {held:,} held, {todo:,} to do{failed}{self._views_summary()}{beside}"
+        return f"{counted(n, 'sample')}{twice}: {held:,} held, {todo:,} to do{failed}{self._views_summary()}{beside}"
 
     def _views_summary(self) -> str:
         if len(self.views) == 1:

@@ -35,6 +35,7 @@ from headstart.options import Range
 from headstart.samples import ChosenRows
 from headstart.tasks import open_task
 from headstart.types import SPLITS
+from headstart.words import counted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -135,7 +136,7 @@ def audit(config: AuditConfig, progress: Progress) -> Audit:
             f"set {features.name!r} has {len(samples)} samples with this feature; an audit needs two"
         )
     feature = samples.feature
-    progress.say(f"{len(samples):,} samples at {feature.backbone} {display_tap(feature.tap)}")
+    progress.say(f"{counted(len(samples), 'sample')} at {feature.backbone} {display_tap(feature.tap)}")
     found = Audit(config, samples, column)
     compared = _Compared(samples, mean_of(samples), ranks(keys_from_arrow(samples.table.column("key"))))
     if "labels" in checks and column:

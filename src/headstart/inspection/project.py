@@ -17,6 +17,7 @@ from headstart.config import Config
 from headstart.errors import ConfigError, MissingDependencyError
 from headstart.options import Range, Seed, did_you_mean
 from headstart.plots import scatter_plot
+from headstart.words import counted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -103,7 +104,7 @@ def project_set(config: ProjectConfig, progress: Progress) -> Projection:
     samples = features.mapped(config.split, config.tap, None, config.backbone)
     rows = _drawn(len(samples), config, progress)
     said = f"{samples.feature.backbone} {display_tap(samples.feature.tap)}"
-    progress.say(f"{method} of {len(rows):,} samples at {said}")
+    progress.say(f"{method} of {counted(len(rows), 'sample')} at {said}")
     points = project(samples[rows], method, config.seed)
     names = list(dict.fromkeys(["id", "key", "split", *([colour] if colour else [])]))
     table = samples.table.select(names).take(column_of(rows))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from headstart.columns import over_groups, with_interval
 from headstart.tasks import open_task
+from headstart.words import counted
 
 if TYPE_CHECKING:
     from headstart.types import Json
@@ -46,7 +47,7 @@ def _opening(
 ) -> tuple[str, str]:
     """Title, and what it is."""
     n_train, method = report["data"]["n_train"], report.get("method")
-    samples = f"{n_train:,} samples of the set `{features['set']}` ({features['digest']})"
+    samples = f"{counted(n_train, 'sample')} of the set `{features['set']}` ({features['digest']})"
     if not method:
         return (
             f"# {report['head']['name']} head on {_backbones(features)}",

@@ -20,6 +20,7 @@ from headstart.errors import ConfigError, DataError, StorageError
 from headstart.files import read_json, write_durably, write_files, write_folder, write_json
 from headstart.options import did_you_mean
 from headstart.registry.run_files import PREDICTIONS, check_free, parquet_bytes, read_predictions
+from headstart.words import counted
 
 if TYPE_CHECKING:
     import os
@@ -84,7 +85,7 @@ class RunEvaluation:
     def __repr__(self) -> str:
         shown = {name: value for name, value in self.metrics.items() if isinstance(value, float)}
         figures = ", ".join(f"{name} {value:.4f}" for name, value in list(shown.items())[:3])
-        return f"RunEvaluation({self.report['name']!r}, {self.metrics['n']:,} samples: {figures})"
+        return f"RunEvaluation({self.report['name']!r}, {counted(self.metrics['n'], 'sample')}: {figures})"
 
 
 def place_in(run: Path, name: str) -> Path:

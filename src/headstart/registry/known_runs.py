@@ -19,6 +19,7 @@ from headstart.notebook import html_table
 from headstart.options import did_you_mean
 from headstart.registry.run import Metric, Run
 from headstart.types import SPLITS, Json
+from headstart.words import counted
 
 if TYPE_CHECKING:
     from headstart.types import Json
@@ -71,7 +72,7 @@ class Registry:
     def _repr_html_(self) -> str:
         table = self.table
         rows = [list(map(_shown, row.values())) for row in table]
-        return html_table(f"{len(self):,} runs", list(table[0]) if table else [], rows)
+        return html_table(counted(len(self), "run"), list(table[0]) if table else [], rows)
 
 
 def _shown(value: Json) -> str:
