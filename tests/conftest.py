@@ -25,6 +25,7 @@ gc.set_threshold(1_000_000, 1000, 1000)  # some library enables it again
 
 LONG = ("end_to_end", "exporting", "backbones", "tuning", "heads", "extraction", "fitting", "cache", "plots")
 """Folders whose tests take longest, the longest first."""
+LONGEST = "test_kernels.py"  # of the slow ones, before all others
 SHARED = (
     "matplotlib.figure", "optuna", "pandas", "peft", "scipy.stats", "sentence_transformers", "sklearn.linear_model",
     "timm", "torch", "torchvision", "transformers.trainer",
@@ -52,6 +53,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(
         key=lambda item: LONG.index(folder) if (folder := item.path.parent.name) in LONG else len(LONG)
     )
+    items.sort(key=lambda item: item.path.name != LONGEST)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
