@@ -10,8 +10,8 @@ REQUIREMENTS := pyproject.toml constraints.txt
 demo: $(VENV)/demo.stamp  ## the main job on real images and texts, with real pretrained weights
 	$(BIN)/headstart demo
 
-# Processes share the tests file by file, four where there are two cores: a test waits a seventh of its time for a disk
-# or a process. A thread each: threads that wait for each other over tiny products are slower.
+# Processes share the tests file by file, four where there are two cores: some tests wait for processes of their own, or
+# for a disk. A thread each: threads that wait for each other over tiny products are slower.
 FORKS ?= 4
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -p tests.forks --forks $(FORKS)
 

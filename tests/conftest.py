@@ -15,7 +15,7 @@ from hypothesis import settings
 
 from headstart import trust
 
-from .processes import serve
+from .processes import LIBRARIES, serve
 from .variants import examples
 
 settings.register_profile("headstart", max_examples=examples(100), deadline=None)
@@ -27,17 +27,20 @@ LONG = ("end_to_end", "exporting", "backbones", "tuning", "heads", "extraction",
 """Folders whose tests take longest, the longest first."""
 LONGEST = "test_kernels.py"  # of the slow ones, before all others
 SHARED = (
-    "matplotlib.figure", "optuna", "pandas", "peft", "scipy.stats", "sentence_transformers", "sklearn.linear_model",
-    "timm", "torch", "torchvision", "transformers.trainer",
-)  # fmt: skip
+    *LIBRARIES,
+    "optuna",
+    "pandas",
+    "peft",
+    "scipy.stats",
+    "sentence_transformers",
+    "transformers.trainer",
+)
 """Libraries that most files of tests import."""
-
-
 MEMORY, ROOM = Path("/dev/shm"), 8 << 30
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Temporary files lie in memory where there is room: else tests wait for a disk a seventh of their time."""
+    """Start what forks share; temporary files lie in memory where there is room, so that no test waits for a disk."""
     if config.getoption("--forks", default=0):
         serve()
     if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM:

@@ -50,6 +50,6 @@ def test_what_stands_in_the_way_is_found_before_any_work(
     Path("nowhere").symlink_to("gone")
     for out in ("full", "file", "file/run", "nowhere"):
         with pytest.raises(ConfigError):
-            hs.fit_head(features, head="ridge", out=out, plots="none")
+            hs.fit_head(features, head="ridge", out=out)
         assert headstart("fit-head", features, "--head", "ridge", "--out", out).code == 2
     assert Path("full/thesis.txt").read_text() == Path("file").read_text() == "mine"

@@ -56,15 +56,10 @@ def load(text: str = TEXT, *changes: str) -> Pipeline:
 NO_PLOTS = {"fit-head.plots": "none", "compare.plots": "none"}
 
 
-def plain(text: str) -> list[str]:
-    """No plots, for each command that draws some."""
-    return [
-        f"{option}={value}" for option, value in NO_PLOTS.items() if f" {option.partition('.')[0]}:" in text
-    ]
-
-
-def run(text: str = TEXT, *changes: str) -> PipelineOutcome:
-    return run_pipeline(load(text, *plain(text), *changes), Path("out"), Silence())
+def run(text: str = TEXT, *changes: str, **options: Any) -> PipelineOutcome:
+    drawing = [option for option in NO_PLOTS if f" {option.partition('.')[0]}:" in text]
+    plain = [f"{option}={NO_PLOTS[option]}" for option in drawing]
+    return run_pipeline(load(text, *plain, *changes), Path("out"), Silence(), **options)
 
 
 def states(outcome: PipelineOutcome) -> dict[str, str]:
@@ -107,12 +102,8 @@ def test_python_runs_it_as_the_command_does() -> None:
     with pytest.raises(KeyError, match="there is no step 'rigde'; the steps are features, ridge"):
         outcome["rigde"]
     Path("texts.csv").rename("😀.csv")
-    assert (
-        hs.run_pipeline("small.yaml", set={"data": "😀.csv", **NO_PLOTS}, out="smile", quiet=True)[
-            "ridge"
-        ].state
-        == "done"
-    )
+    renamed = {"data": "😀.csv", **NO_PLOTS}
+    assert hs.run_pipeline("small.yaml", set=renamed, out="smile", quiet=True)["ridge"].state == "done"
     with pytest.raises(ConfigError, match="there is no step 'full'"):
         hs.run_pipeline("small.yaml", set={"steps.full.epochs": 3}, quiet=True)
 
@@ -149,7 +140,7 @@ def test_other_data_under_the_name_of_a_set_asks_for_replace() -> None:
     Path("texts.csv").write_text(text)
     with pytest.raises(ConfigError, match=r"step 'features'.*would become another one.*pass --replace"):
         run()
-    again = run_pipeline(load(TEXT, *plain(TEXT)), Path("out"), Silence(), replace=True)
+    again = run(replace=True)
     assert again["features"].result["samples"] == again["features"].result["computed"] == 80
     assert set(states(run()).values()) == {"there"}  # the option changes no key
 
@@ -169,7 +160,7 @@ def test_how_and_where_it_computes_changes_nothing() -> None:
 
 def test_another_cache_has_no_such_set_and_gets_one() -> None:
     run()
-    elsewhere = run_pipeline(load(TEXT, *plain(TEXT)), Path("out"), Silence(), cache="other")
+    elsewhere = run(cache="other")
     assert states(elsewhere)["features"] == "done"
     assert elsewhere.steps[0].result["computed"] == 80
 

@@ -107,6 +107,12 @@ class Affine:
     intercept: Floats
     is_unit: bool = False
 
+    @staticmethod
+    def shapes(n_outputs: int, n_features: int) -> dict[str, tuple[int, ...]]:
+        """Of its arrays, by their names."""
+        scaling = {"mean": (n_features,), "scale": (n_features,)}
+        return {**scaling, "coef": (n_outputs, n_features), "intercept": (n_outputs,)}
+
     def scores(self, features: Floats) -> Floats:
         """Of features (N, D) in single or double precision: shape (N, n_outputs)."""
         parts = [self.standardised(block) @ self.coef.T for block in blocks(features)]

@@ -248,7 +248,7 @@ class AffineHead(ClosedFormHead):
     intercept_: Floats
 
     def _shapes(self, tensors: Tensors, n_outputs: int, n_features: int) -> Shapes:
-        return {"coef": (n_outputs, n_features), "intercept": (n_outputs,)}
+        return Affine.shapes(n_outputs, n_features)
 
     def _keep(self, coef: Floats, intercept: Floats, dtype: Any) -> None:
         """Take over what a solver found; one row for two classes becomes two."""

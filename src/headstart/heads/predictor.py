@@ -204,22 +204,16 @@ def _load_affine(folder: Path) -> KeptClassifier | KeptRegressor | None:
     if description["kind"] not in AFFINE:
         return None
     classes = _read_classes(description["classes"], path)
-    n_outputs = fitted.get("n_outputs") if classes is None else len(classes)
-    if not isinstance(n_outputs, int) or not isinstance(
-        fitted.get("is_multi" if classes is not None else "is_flat"), bool
-    ):
+    n_outputs, flag = (fitted.get("n_outputs"), "is_flat") if classes is None else (len(classes), "is_multi")
+    if not isinstance(n_outputs, int) or not isinstance(fitted.get(flag), bool):
         return None  # which the estimator says
     tensors = _read_tensors(folder / TENSORS_FILE, description["digest"])
-    n_features = description["n_features"]
-    shapes = {
-        "mean": (n_features,), "scale": (n_features,), "coef": (n_outputs, n_features), "intercept": (n_outputs,)
-    }  # fmt: skip
-    _check_tensors(tensors, shapes, (), folder / TENSORS_FILE)
+    _check_tensors(tensors, Affine.shapes(n_outputs, description["n_features"]), (), folder / TENSORS_FILE)
     is_unit = description["kind"] == "centroid" and description["params"].get("metric") != "euclidean"
     affine = Affine(**tensors, is_unit=is_unit)
     if classes is None:
-        return KeptRegressor(affine, task, fitted["is_flat"])
-    return KeptClassifier(affine, task, classes, fitted["is_multi"])
+        return KeptRegressor(affine, task, fitted[flag])
+    return KeptClassifier(affine, task, classes, fitted[flag])
 
 
 def _read_description(path: Path) -> dict[str, Any]:
