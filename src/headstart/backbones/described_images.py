@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 # (width, height); both larger and smaller than what models take, with odd and even rests, and one pixel
-TRIAL_SIZES = ((500, 375), (375, 501), (64, 64), (33, 20), (9, 40), (1, 1), (700, 70), (256, 257))
+TRIAL_SIZES = ((500, 375), (375, 501), (64, 64), (33, 20), (9, 40), (1, 1), (700, 70), (256, 257), (500, 499))
 # Where a class of transformers could do something else than its backend, which resizes with Pillow.
 _ON_THE_WAY = (
     "__call__", "preprocess", "_standardize_kwargs", "_prepare_images_structure", "_prepare_image_like_inputs",

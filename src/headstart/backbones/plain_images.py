@@ -108,7 +108,7 @@ def _crop_center(
 
     offset = OFFSETS[rounding]
     left, top = offset(image.width, width), offset(image.height, height)
-    if left >= 0 and top >= 0:
+    if image.width >= width and image.height >= height:
         return image.crop((left, top, left + width, top + height))
     canvas = Image.new(image.mode, (width, height), tuple(fill))
     canvas.paste(image, (-left, -top))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,11 +12,10 @@ from headstart.types import TokenRow, Windows, n_tokens_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from PIL import Image
 
     from headstart.contracts import Change, FrozenModel
     from headstart.types import Json, Payload
-
-    Batch = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +67,31 @@ def proven(plain: PlainInputs, model: FrozenModel, trials: Sequence[Sequence[Pay
     """Plain inputs, if they give what a model's own do, bit for bit, for every batch of samples; else None."""
     plain = replace(plain, settings=json.loads(json.dumps(plain.settings)))  # as they will be read
     opened = open_plain_inputs(plain.kind, plain.settings, plain.files)
-    return plain if all(_are_alike(opened, model, batch) for batch in trials) else None
+    alike = all(
+        _are_alike(opened, model, payloads, changes)
+        for payloads in trials
+        for changes in (None, [_Probe()] * len(payloads))
+    )
+    return plain if alike else None
 
 
-def _are_alike(opened: Preparation, model: FrozenModel, payloads: Sequence[Payload]) -> bool:
-    found, expected = opened.prepare(payloads), model.prepare(payloads)
+class _Probe:
+    """A change that shows whatever a change is told."""
+
+    def image(self, image: Image.Image) -> Image.Image:
+        return image.crop((0, 0, (image.width + 1) // 2, image.height))
+
+    def text(self, text: str) -> str:
+        return text.swapcase()
+
+    def tokens(self, ids: Sequence[int], special: Collection[int], mask: int | None) -> list[int]:
+        return [token if token in special else -1 if mask is None else mask for token in ids]
+
+
+def _are_alike(
+    opened: Preparation, model: FrozenModel, payloads: Sequence[Payload], changes: Sequence[_Probe] | None
+) -> bool:
+    found, expected = opened.prepare(payloads, changes), model.prepare(payloads, changes)
     if [_said(part) for part in found] != [_said(part) for part in expected]:
         return False
     rows, own = _rows(found), _rows(expected)

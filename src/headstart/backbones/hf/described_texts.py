@@ -23,16 +23,13 @@ _ON_THE_WAY = (
     "_get_padding_truncation_strategies", "_switch_to_input_mode",
     "_call_one", "_batch_encode_plus", "prepare_for_tokenization",
 )  # fmt: skip
-# Of every kind that a tokenizer may treat in its own way; each of its special tokens is tried besides.
+# Of every kind that a tokenizer may treat in its own way; long ones and each of its special tokens are tried besides.
 TRIAL_TEXTS = (
     "I lost my card.", "", " ", "HELLO  World ", "\tnaïve façade – 東京 1234567\n", "e\u0301a\u0308 \u00e9 \ufb01",
     "\U0001f642\U0001f468\u200d\U0001f469\u200d\U0001f467 \u2764\ufe0f", "שלום עולם مرحبا", "a\x00b\u200bc\ufeff\ufffd",
-    "don't e-mail me@x.org: 3.14 €/$ [CLS] <s> </s> [MASK] <FILL_ME>", "a\ud800b",
-    "word " * 700, "unbroken" * 300, "é" * 900,
+    "don't e-mail me@x.org: 3.14 €/$ [CLS] <s> </s> [MASK] <FILL_ME>", "unbroken" * 30,
 )  # fmt: skip
-TRIAL_PAIRS = (
-    ("hello", "world"), ("", "b"), ("a", ""), ("word " * 700, "b"), ("a", "word " * 700), ("one " * 400, "two " * 500),
-)  # fmt: skip
+BROKEN = "a\ud800b"  # half a character
 
 
 def plain_texts(
@@ -81,11 +78,16 @@ def plain_texts(
         "masks": dict(masks or {ATTENTION: "int64"}),
         "budget": budget,
     }
-    texts = [*TRIAL_TEXTS, *special_texts(text_input.tokenizer)]
-    trials: list[Sequence[Payload]] = [texts, *([text] for text in texts[:6])]
-    if not text_input.in_windows:
-        trials.append(TRIAL_PAIRS)
-    return proven(PlainInputs("texts", settings, {CORE: core}), model, trials)
+    return proven(PlainInputs("texts", settings, {CORE: core}), model, trials(text_input))
+
+
+def trials(text_input: TextInput) -> list[Sequence[Payload]]:
+    """Batches of texts and pairs on which a tokenizer shows all that it does, if it is cut at this length."""
+    long, longer = "word " * (text_input.max_length + 8), "é1 " * (2 * text_input.max_length)
+    texts = [*TRIAL_TEXTS, long, longer, *special_texts(text_input.tokenizer)]
+    pairs = [("hello", "world"), ("", "b"), ("a", ""), (long, "b"), ("a", long), (long, longer)]
+    batches: list[Sequence[Payload]] = [texts, *([text] for text in (*texts[:3], BROKEN))]
+    return batches if text_input.in_windows else [*batches, pairs]
 
 
 def describe(tokenizer: Tokenizer) -> dict[str, Json] | None:

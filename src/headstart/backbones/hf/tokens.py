@@ -138,6 +138,8 @@ class TextInput:
             encoded = self._encode(
                 [texts[0] for texts in given], [texts[1] for texts in given if len(texts) > 1] or None
             )
+            cut = [row for row, read in enumerate(given) if read != whole[row]]
+            counts = {row: self._n_of_long(whole[row]) for row in cut}
         except (UnicodeEncodeError, TypeError, ValueError) as error:
             if len(payloads) == 1:
                 return [_refusal(payloads[0], error)]
@@ -152,9 +154,8 @@ class TextInput:
         ]
         if any(change is not None for change in changes):
             self._change_tokens(rows, encoded, changes)
-        for row, (read, texts) in zip(rows, zip(given, whole, strict=True), strict=True):
-            if read != texts:
-                row.n_tokens = self._n_of_long(texts, row.n_tokens)
+        for number, n in counts.items():
+            rows[number].n_tokens = n or -rows[number].n_tokens
         prepared = [self._in_windows(row, encoded, number) for number, row in enumerate(rows)]
         usable = zip(rows, prepared, strict=True)
         return [part if row["input_ids"] else SampleError("the text has no tokens") for row, part in usable]
@@ -178,11 +179,9 @@ class TextInput:
         # What was cut off is there already, in pieces that have special tokens of their own.
         return kept + sum(len(piece) - special for piece in encoding.overflowing)
 
-    def _n_of_long(self, texts: Sequence[str], n_read: int) -> int:
-        """How many tokens texts have of which the beginning was read; of very long ones, that there are more."""
-        if max(map(len, texts)) > COUNTED:
-            return -n_read
-        return self._n_whole(texts)
+    def _n_of_long(self, texts: Sequence[str]) -> int | None:
+        """How many tokens texts have of which the beginning was read; None: they are too long to be counted."""
+        return None if max(map(len, texts)) > COUNTED else self._n_whole(texts)
 
     def _n_whole(self, texts: Sequence[str]) -> int:
         """How many tokens a text, or a pair, has with its special ones."""
