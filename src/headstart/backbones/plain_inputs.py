@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from headstart.errors import SampleError
 from headstart.types import TokenRow, Windows, n_tokens_of
@@ -13,10 +13,8 @@ from headstart.types import TokenRow, Windows, n_tokens_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from headstart.contracts import Change, FrozenModel
+    from headstart.contracts import FrozenModel, ModelInputs
     from headstart.types import Json, Payload
-
-    Batch = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,30 +26,15 @@ class PlainInputs:
     files: dict[str, bytes]  # by name
 
 
-class Preparation(Protocol):
-    """A `FrozenModel` as far as it prepares samples; its batches are arrays."""
+@runtime_checkable
+class HasPlainInputs(Protocol):
+    """A frozen model whose samples may be prepared without torch."""
 
-    @property
-    def is_reentrant(self) -> bool:
-        """Whether several threads may prepare at once."""
-
-    @property
-    def budget(self) -> int:
-        """What a batch may cost together, in units of `length`."""
-
-    def prepare(
-        self, payloads: Sequence[Payload], changes: Sequence[Change | None] | None = None
-    ) -> list[Any | SampleError]:
-        """Each payload as model input, not yet in a batch."""
-
-    def length(self, prepared: Any) -> int:
-        """What a prepared sample costs."""
-
-    def collate(self, prepared: Sequence[Any]) -> dict[str, NDArray[Any]]:
-        """Prepared samples as one batch."""
+    def plain(self) -> PlainInputs | None:
+        """What does it; None if nothing does it alike."""
 
 
-def open_plain_inputs(kind: str, settings: Mapping[str, Json], files: Mapping[str, bytes]) -> Preparation:
+def open_plain_inputs(kind: str, settings: Mapping[str, Json], files: Mapping[str, bytes]) -> ModelInputs:
     """What `PlainInputs` describes, ready to work; neither torch nor transformers nor timm is imported."""
     if kind == "texts":
         from headstart.backbones.hf.plain_texts import PlainTexts
@@ -71,7 +54,7 @@ def proven(plain: PlainInputs, model: FrozenModel, trials: Sequence[Sequence[Pay
     return plain if all(_are_alike(opened, model, batch) for batch in trials) else None
 
 
-def _are_alike(opened: Preparation, model: FrozenModel, payloads: Sequence[Payload]) -> bool:
+def _are_alike(opened: ModelInputs, model: FrozenModel, payloads: Sequence[Payload]) -> bool:
     found, expected = opened.prepare(payloads), model.prepare(payloads)
     if [_said(part) for part in found] != [_said(part) for part in expected]:
         return False

@@ -6,12 +6,13 @@ import io
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from headstart.backbones.freezing import enable_gradients
+from headstart.backbones.plain_inputs import HasPlainInputs
 from headstart.backbones.pooling import TOKENS, reads_of
 from headstart.devices import processor
 from headstart.errors import BackboneError, SampleError, first_line
@@ -23,7 +24,6 @@ from headstart.runtimes.outputs import MASK, TOLERANCE, largest_error, offered
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from headstart.backbones.plain_inputs import PlainInputs
     from headstart.contracts import Batch, FrozenModel
     from headstart.runtimes.kept import KeptModel, KeptModels
     from headstart.types import Activations, BackboneInfo, Json, Payload
@@ -31,14 +31,6 @@ if TYPE_CHECKING:
 LONGEST = 4096  # tokens of the longest text of a proof: its attention would fill the memory
 TURNS = 3  # passes of which the fastest counts
 WORDS = ("a", "money transfer declined", "what a lovely film this was, and how long ago", "π ≈ 3.14159 🙂")
-
-
-@runtime_checkable
-class HasPlainInputs(Protocol):
-    """A frozen model whose samples may be prepared without torch."""
-
-    def plain(self) -> PlainInputs | None:
-        """What does it; None if nothing does it alike."""
 
 
 class NotConvertibleError(BackboneError):

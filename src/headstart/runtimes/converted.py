@@ -12,8 +12,7 @@ from headstart.runtimes.compiled import CompiledRuntime, open_compiled, outputs_
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from headstart.backbones.plain_inputs import Preparation
-    from headstart.contracts import Batch, Change
+    from headstart.contracts import Batch, Change, ModelInputs
     from headstart.errors import SampleError
     from headstart.runtimes.compiled import Layout
     from headstart.runtimes.kept import KeptModel
@@ -28,7 +27,7 @@ class ConvertedModel:
     """A backbone as a converted model, with what prepares samples for it."""
 
     kept: KeptModel
-    inputs: Preparation
+    inputs: ModelInputs
 
     @property
     def is_reentrant(self) -> bool:

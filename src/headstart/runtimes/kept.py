@@ -180,21 +180,24 @@ class KeptModels:
         """Delete one."""
         shutil.rmtree(path, ignore_errors=True)
 
-    def prune(self, most_bytes: int = MOST_BYTES, spares: Path | None = None, dry_run: bool = False) -> int:
-        """Delete those that were not used for longest until the rest is within a bound; the bytes that are freed."""
+    def prune(
+        self, most_bytes: int = MOST_BYTES, spares: Path | None = None, dry_run: bool = False
+    ) -> list[tuple[Path, int]]:
+        """Delete those that were not used for longest until the rest is within a bound: which, and their bytes."""
         self._sweep()
         folders = [path for path in self.root.iterdir() if path.is_dir()] if self.root.is_dir() else []
         sizes = {path: size_of(path) for path in folders}
-        left, freed = sum(sizes.values()), 0
+        left, gone = sum(sizes.values()), []
         for path in sorted(sizes, key=_last_used):
             if left <= most_bytes:
                 break
             if path == spares:
                 continue
-            left, freed = left - sizes[path], freed + sizes[path]
+            left -= sizes[path]
+            gone.append((path, sizes[path]))
             if not dry_run:
                 self.drop(path)
-        return freed
+        return gone
 
     def _sweep(self) -> None:
         """Delete what a process that is gone was writing: no other machine writes here."""
