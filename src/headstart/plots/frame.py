@@ -71,7 +71,7 @@ def _pixels(axes: Any, side: str, values: NDArray[np.float64]) -> Pixels:
 
 def _within(axes: Any, pixels: NDArray[np.float64], along: int) -> NDArray[np.bool_]:
     low, high = axes.bbox.get_points()[:, along]
-    return (pixels >= low - 0.5) & (pixels <= high + 0.5)
+    return np.asarray((pixels >= low - 0.5) & (pixels <= high + 0.5))
 
 
 class Grid(Artist):
@@ -122,7 +122,7 @@ class Frame(Artist):
                     outer = places + length * renderer.points_to_pixels(1.0) * np.array(OUTWARD[side])
                     draw_strokes(renderer, places, outer, INK, width)
             for words in self._written(ticks, side):
-                words.set_figure(self.get_figure())
+                words.set_figure(self.host.figure)
                 words.draw(renderer)
 
     def _corners(self) -> tuple[Pixels, Pixels]:

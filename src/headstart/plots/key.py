@@ -49,12 +49,12 @@ class Key(Artist):
         n_above = len(middles) - len(self.names)  # 1 with a title
         for handle, x, y in zip(self.handles, lefts[n_above:], middles[n_above:], strict=True):
             for sample in _samples(handle, x, y, em):
-                sample.set_figure(self.get_figure())
+                sample.set_figure(self.host.figure)
                 sample.draw(renderer)
         starts = lefts + np.where(np.arange(len(lefts)) < n_above, 0, SAMPLE + GAP) * em
         words = self.words[1 - n_above :]
         written = Words(words, np.stack([starts, middles], 1), IdentityTransform(), self.size, INK, align=0)
-        written.set_figure(self.get_figure())
+        written.set_figure(self.host.figure)
         written.draw(renderer)
 
     def _rows(self, em: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

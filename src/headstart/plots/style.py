@@ -134,7 +134,7 @@ def add_bars(
 
     corners = [(left, lows), (left, highs), (right, highs), (right, lows)]
     boxes = np.stack([np.stack(np.broadcast_arrays(x, y), axis=-1) for x, y in corners], axis=1)
-    bars = PolyCollection(boxes, **style)
+    bars = PolyCollection(list(boxes), **style)
     bars.sticky_edges.x[:] = bars.sticky_edges.y[:] = [0]  # no room below zero
     axes.add_collection(bars)
     axes.autoscale_view()
@@ -155,8 +155,10 @@ def label_axes(
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     if title:
-        place = {"align": 0.0, "rise": 0.0, "shift": (0.0, pad)}
-        axes.figure.add_artist(Words([title], [(0, 1)], axes.transAxes, size, INK, weight=weight, **place))
+        axes.set_title(title, loc="left", y=1, visible=False)  # to be asked for; drawn by what is cheaper
+        place, over = (0, 1), (0.0, pad)
+        words = Words([title], [place], axes.transAxes, size, INK, 0, rise=0, shift=over, weight=weight)
+        axes.figure.add_artist(words)
 
 
 def add_legend(axes: Any, spot: str = "best", title: str = "") -> None:

@@ -60,7 +60,7 @@ def trials_plot(
         drawn = axes.scatter(
             places[0][known], heights[known], s=36, c=values[known], cmap="viridis", linewidths=0
         )
-        label_axes(axes, *names)
+        label_axes(axes, names[0], names[1])
         add_colour_bar(figure, drawn, (5.5, 0.6, 0.14, 2.65), metric.replace("_", " "))
     if chosen is not None:
         ring = {
