@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 CAPITAL = 0.73
 """The height of a capital letter in font sizes."""
+ALIGNED = {0: "left", 0.5: "center", 1: "right"}
 LAST_RESORT = "Last Resort"
 """A font that has a box for every letter there is."""
 
@@ -130,8 +131,13 @@ class Words(Artist):
 
     def _write(self, renderer: Any, gc: Any, origins: NDArray[np.float64]) -> None:
         font = FontProperties(size=self.size, weight=self.weight)
+        style: dict[str, Any] = {"ha": ALIGNED[self.align], "va": "baseline", "rotation_mode": "anchor"}
+        em, angle = renderer.points_to_pixels(self.size), 90 if self.upright else 0
         for word, (x, y) in zip(self.words, origins.tolist(), strict=True):
-            renderer.draw_text(gc, x, renderer.height - y, word, font, 90 if self.upright else 0)
+            ahead = self.align * outline(word, self.weight).width * em
+            # Whoever shows the file may lack the font: the word is as wide as theirs, and ends where it should.
+            anchor = Text(x + (0 if angle else ahead), y + (ahead if angle else 0), word, **style)
+            renderer.draw_text(gc, x, renderer.height - y, word, font, angle, mtext=anchor)
 
 
 def width_points(words: Sequence[str], size: float) -> float:
