@@ -96,7 +96,7 @@ def test_words_are_text_that_ends_where_it_should_in_any_font() -> None:
     assert "text-anchor: middle" in texts["4"]
     assert "text-anchor: middle" in texts["true price"]
     assert "text-anchor: start" in texts["Prices"]
-    assert "bold" in texts["Prices"]
+    assert "font-weight: 700" in texts["Prices"]
 
 
 def test_a_small_learning_rate_is_said_with_its_power_of_ten() -> None:
