@@ -213,6 +213,7 @@ class ComputeConfig(Config):
     function = "extract"
     cache: str | None
     device: str
+    runtime: Literal["auto", "torch", "openvino"] = "auto"
     batch_size: Positive | None
     workers: Annotated[int, Range(ge=1, le=256)] | None
     format: Literal["hdf5", "parquet"]

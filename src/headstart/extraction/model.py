@@ -1,0 +1,93 @@
+"""The model that an extraction runs: by torch, or a converted one where it is exact and the faster one here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from headstart.devices import pick_gpu
+from headstart.errors import ConfigError
+from headstart.extraction.backbone import load_model
+from headstart.runtimes.background import Conversion
+from headstart.runtimes.converted import is_for, open_converted
+from headstart.runtimes.kept import DamagedError, KeptModels
+from headstart.runtimes.library import openvino_version
+
+if TYPE_CHECKING:
+    from headstart.config import ComputeConfig
+    from headstart.contracts import FrozenModel, ModelInputs, Progress
+    from headstart.extraction.backbone import OpenedBackbone
+    from headstart.extraction.plan import ExtractionPlan
+
+
+def open_model(
+    opened: OpenedBackbone,
+    taps: Sequence[str],
+    plan: ExtractionPlan,
+    config: ComputeConfig,
+    progress: Progress,
+) -> tuple[ModelInputs, Conversion | None]:
+    """A model for some taps, and how it can be converted while it works.
+
+    Raises
+    ------
+    ConfigError
+        openvino was asked for, and cannot give these features.
+    """
+    reason = _keeps_torch(opened, plan, config)
+    asked = config.runtime == "openvino"
+    if asked and reason:
+        raise ConfigError(f"--runtime openvino cannot be used: {reason}; leave it out")
+    kept = KeptModels()
+    if not reason and (found := _converted(opened, taps, plan, kept)):
+        progress.say(f"running {opened.spec} with openvino")
+        return found, None
+    progress.say(f"loading {opened.spec}")
+    model = load_model(opened, config.device, plan.precision)
+    if reason:
+        return model, None
+    n_bytes = sum(part.numel() * part.element_size() for part in model.module.state_dict().values())
+    conversion = Conversion(*opened.source, opened.info, taps, n_bytes, progress, kept)
+    if asked and kept.find(opened.info) is None:
+        _convert_now(model, opened, kept, progress)
+    return model, conversion
+
+
+def _keeps_torch(opened: OpenedBackbone, plan: ExtractionPlan, config: ComputeConfig) -> str:
+    """Why torch runs the model in any case; empty if it need not."""
+    if config.runtime == "torch":
+        return "torch was asked for"
+    if opened.info.code is not None:
+        return f"{opened.spec} is code of your own, which is not converted"
+    if plan.precision != "fp32":
+        return f"it computes in fp32, and the precision is {plan.precision}"
+    if openvino_version() is None:
+        return "it is not installed (pip install openvino)"
+    if pick_gpu(config.device) is not None:
+        return "a GPU is faster by far with torch"
+    return KeptModels().refusal(opened.info) or ""
+
+
+def _converted(
+    opened: OpenedBackbone, taps: Sequence[str], plan: ExtractionPlan, kept: KeptModels
+) -> ModelInputs | None:
+    """The converted model with what prepares samples for it without torch; None: there is none."""
+    found = kept.find(opened.info)
+    if found is None or plan.has_views or not is_for(found, taps):
+        return None
+    try:
+        return open_converted(found)
+    except DamagedError:
+        kept.drop(found.path)  # made anew by the next conversion
+        return None
+
+
+def _convert_now(model: FrozenModel, opened: OpenedBackbone, kept: KeptModels, progress: Progress) -> None:
+    from headstart.runtimes.conversion import NotConvertibleError, convert
+
+    progress.say(f"converting {opened.spec} for openvino")
+    try:
+        convert(model, opened.info, [], kept)
+    except NotConvertibleError as error:
+        kept.refuse(opened.info, str(error))
+        raise ConfigError(f"--runtime openvino cannot be used: {error}; leave it out") from error
