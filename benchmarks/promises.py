@@ -44,7 +44,7 @@ def promises(results: Results) -> list[Promise]:
     """All promises, in their order, with the figures that there are."""
     return [
         *_texts(results), *_photos(results), *_features(results), *_agreement(results), *_growth(results),
-        *_programs(results), *_gpu(results),
+        *_programs(results), *_gpu(results), *_runs(results),
     ]  # fmt: skip
 
 
@@ -151,6 +151,19 @@ def _gpu(results: Results) -> list[Promise]:
     tables = {said: table for said, key in named.items() if (table := _table(results, "gpu", key))}
     shares = {said: _to_ceiling(table) for said, table in tables.items()}
     return [Promise(8, "on a GPU in bf16: rate as a share of the bare forward", 0.9, True, shares)]
+
+
+def _runs(results: Results) -> list[Promise]:
+    said = {
+        "ten": ("saving a run with its plots, 10 classes, in seconds", 0.5),
+        "many": ("the same, 77 classes and everything that has a plot", 1.0),
+        "command": ("`fit-head` beside its fit, in seconds", 3.0),
+    }
+    table = _table(results, "runs", "runs")
+    return [
+        Promise(10, words, bound, False, {"runs": table.rows[key].median} if table else {})
+        for key, (words, bound) in said.items()
+    ]
 
 
 def _to_ceiling(table: Table) -> float:
