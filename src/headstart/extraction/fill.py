@@ -97,7 +97,7 @@ class SpaceWriter:
             engine.run(plan)
             return
         if self._model is None:
-            self._model, engine.conversion = open_model(opened, plan.taps, plan, self.config, self.progress)
+            self._model, engine.conversion = open_model(opened, plan, self.config, self.progress)
         self._prepare(plan, opened)  # after the model: one that cannot be loaded leaves no empty spaces
         if self._shards is None:
             self._shards = ShardWriter(plan.spaces, plan.shard_format)

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from headstart.devices import pick_gpu
 from headstart.errors import ConfigError
 from headstart.extraction.backbone import load_model
+from headstart.extraction.inference import lay_out
+from headstart.extraction.windows import WindowMeans
 from headstart.runtimes.background import Conversion
 from headstart.runtimes.converted import is_for, open_converted
-from headstart.runtimes.kept import DamagedError, KeptModels
+from headstart.runtimes.kept import KeptModels
 from headstart.runtimes.library import openvino_version
 
 if TYPE_CHECKING:
@@ -21,13 +23,9 @@ if TYPE_CHECKING:
 
 
 def open_model(
-    opened: OpenedBackbone,
-    taps: Sequence[str],
-    plan: ExtractionPlan,
-    config: ComputeConfig,
-    progress: Progress,
+    opened: OpenedBackbone, plan: ExtractionPlan, config: ComputeConfig, progress: Progress
 ) -> tuple[ModelInputs, Conversion | None]:
-    """A model for some taps, and how it can be converted while it works.
+    """A model for the taps of a plan, and how it can be converted while it works.
 
     Raises
     ------
@@ -38,7 +36,7 @@ def open_model(
     asked = config.runtime == "openvino"
     if asked and reason:
         raise ConfigError(f"--runtime openvino cannot be used: {reason}; leave it out")
-    kept = KeptModels()
+    kept, taps = KeptModels(), WindowMeans(plan.taps).taps if plan.in_windows else plan.taps
     if not reason and (found := _converted(opened, taps, plan, kept)):
         progress.say(f"running {opened.spec} with openvino")
         return found, None
@@ -76,9 +74,9 @@ def _converted(
     if found is None or plan.has_views or not is_for(found, taps):
         return None
     try:
-        return open_converted(found)
-    except DamagedError:
-        kept.drop(found.path)  # made anew by the next conversion
+        return open_converted(found, taps, lay_out("cpu"))
+    except Exception:  # a file is damaged, or this OpenVINO refuses it: the next conversion makes it anew
+        kept.drop(found.path)
         return None
 
 

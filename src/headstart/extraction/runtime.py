@@ -192,7 +192,7 @@ def open_runtime(
 ) -> Runtime:
     """What runs a model over batches, and reads some taps."""
     if isinstance(model, ConvertedModel):
-        return model.runtime(taps, layout)
+        return model.runtime
     return TorchRuntime(cast("FrozenModel", model), taps, layout, conversion)
 
 

@@ -87,7 +87,13 @@ class Conversion:
     def ready(self, layout: Layout) -> CompiledRuntime | None:
         """The converted model where there is one that is the faster one here; None: there is none yet."""
         found = self.kept.find(self.info)
-        return self.open(layout) if found is not None and is_for(found, self.taps) else None
+        if found is None or not is_for(found, self.taps):
+            return None
+        try:
+            return open_compiled(found, self.taps, layout)
+        except Exception:  # a file is damaged, or this OpenVINO refuses it: it can be made anew
+            self.kept.drop(found.path)
+            return None
 
     def open(self, layout: Layout) -> CompiledRuntime | None:
         """The converted model for the taps; None: there is none that gives them."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -157,7 +158,7 @@ def _converted(model: FrozenModel, names: Sequence[str], batches: Sequence[Batch
     shapes = tuple(_dynamic(name, batches) for name in inputs)
     wrapped = _Outputs(model, inputs, names).eval()
     try:
-        with warnings.catch_warnings(action="ignore"):
+        with warnings.catch_warnings(action="ignore"), _written_out_attention(model.module):
             program = torch.export.export(
                 wrapped, tuple(example[name] for name in inputs), dynamic_shapes=(shapes,), strict=False
             )
@@ -171,6 +172,23 @@ def _converted(model: FrozenModel, names: Sequence[str], batches: Sequence[Batch
     for port, name in zip(converted.outputs, names, strict=True):
         port.get_tensor().set_names({name})
     return converted
+
+
+@contextlib.contextmanager
+def _written_out_attention(module: torch.nn.Module) -> Iterator[None]:
+    """Let models of transformers compute attention by plain products.
+
+    The fused one masks with minus infinity: where all is masked, as in a window over padding, OpenVINO gives NaN.
+    """
+    parts: list[Any] = [part for part in module.modules() if hasattr(part, "set_attn_implementation")]
+    before = [part.config._attn_implementation for part in parts]
+    try:
+        for part in parts:
+            part.set_attn_implementation("eager")
+        yield
+    finally:
+        for part, name in zip(parts, before, strict=True):
+            part.set_attn_implementation(name)
 
 
 def _dynamic(name: str, batches: Sequence[Batch]) -> dict[int, Any]:

@@ -26,7 +26,8 @@ GAIN = 1.05
 class ConvertedModel:
     """A backbone as a converted model, with what prepares samples for it."""
 
-    kept: KeptModel
+    runtime: CompiledRuntime
+    """What runs its batches, and reads the taps that it was opened for."""
     inputs: ModelInputs
 
     @property
@@ -53,13 +54,9 @@ class ConvertedModel:
         """See `ModelInputs`."""
         return self.inputs.collate(prepared)
 
-    def runtime(self, taps: Sequence[str], layout: Layout) -> CompiledRuntime:
-        """What runs its batches."""
-        return open_compiled(self.kept, taps, layout)
 
-
-def open_converted(kept: KeptModel) -> ConvertedModel | None:
-    """A kept model with what prepares samples for it; None: torch has to.
+def open_converted(kept: KeptModel, taps: Sequence[str], layout: Layout) -> ConvertedModel | None:
+    """A kept model for some taps, with what prepares samples for it; None: torch has to.
 
     Raises
     ------
@@ -70,7 +67,8 @@ def open_converted(kept: KeptModel) -> ConvertedModel | None:
     if plain is None:
         return None
     files = {name: kept.read(name) for name in plain["files"]}
-    return ConvertedModel(kept, open_plain_inputs(plain["kind"], plain["settings"], files))
+    inputs = open_plain_inputs(plain["kind"], plain["settings"], files)
+    return ConvertedModel(open_compiled(kept, taps, layout), inputs)
 
 
 def is_for(kept: KeptModel, taps: Sequence[str]) -> bool:
