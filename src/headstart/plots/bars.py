@@ -8,21 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.plots.look import GREY, INK, PALETTE, TRAIN, Look
 from headstart.plots.plot import drawing
-from headstart.plots.style import (
-    GREY,
-    INK,
-    PALETTE,
-    TRAIN,
-    Look,
-    add_axes,
-    add_bars,
-    add_legend,
-    label_axes,
-    new_figure,
-    set_ticks,
-    shorten,
-)
+from headstart.plots.style import add_axes, add_bars, add_legend, label_axes, new_figure, set_ticks, shorten
 
 MOST_BARS = 80
 MOST_GROUPS = 6

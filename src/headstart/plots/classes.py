@@ -11,16 +11,9 @@ from numpy.typing import NDArray
 
 from headstart.metrics.calibration import reliability
 from headstart.metrics.ranking import ranking_curve, ranking_figures
+from headstart.plots.look import CELLS, FAINT, GREY, INK, PALETTE, POINTS_AN_INCH, SHADES, VALIDATION
 from headstart.plots.plot import drawing
 from headstart.plots.style import (
-    CELLS,
-    FAINT,
-    GREY,
-    INK,
-    PALETTE,
-    POINTS_AN_INCH,
-    SHADES,
-    VALIDATION,
     add_axes,
     add_bars,
     add_colour_bar,

@@ -10,15 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from headstart.errors import ConfigError
+from headstart.plots.look import FAINT, INK, PALETTE, SHADES, TRAIN, VALIDATION, Look
 from headstart.plots.plot import Plot, drawing
 from headstart.plots.style import (
-    FAINT,
-    INK,
-    PALETTE,
-    SHADES,
-    TRAIN,
-    VALIDATION,
-    Look,
     add_axes,
     add_colour_bar,
     add_legend,

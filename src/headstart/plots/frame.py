@@ -18,7 +18,7 @@ from matplotlib.transforms import IdentityTransform
 from numpy.typing import NDArray
 
 from headstart.plots.lettering import CAPITAL, Words, width_points
-from headstart.plots.style import FAINT, INK, Look
+from headstart.plots.look import FAINT, INK, Look
 
 TICK_PAD, LABEL_PAD, OFFSET_PAD = 3.5, 4.0, 4.0
 """Between a tick and its word, the words and the label, the axes and the power of ten that is above the words;

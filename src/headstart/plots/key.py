@@ -13,7 +13,7 @@ from matplotlib.transforms import IdentityTransform
 from numpy.typing import NDArray
 
 from headstart.plots.lettering import Words, outline
-from headstart.plots.style import INK
+from headstart.plots.look import INK
 
 ROW, SAMPLE, GAP, MARGIN, BETWEEN = 1.62, 2.0, 0.8, 0.9, 1.2
 """A row's height, a sample's width, the spaces to its name, to the axes' edges and between columns; in font sizes."""

@@ -8,21 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.plots.look import BARE, GREY, INK, PALETTE, TRAIN, Look
 from headstart.plots.plot import drawing
-from headstart.plots.style import (
-    BARE,
-    GREY,
-    INK,
-    PALETTE,
-    TRAIN,
-    Look,
-    add_axes,
-    add_colour_bar,
-    label_axes,
-    new_figure,
-    set_ticks,
-    shorten,
-)
+from headstart.plots.style import add_axes, add_colour_bar, label_axes, new_figure, set_ticks, shorten
 
 MOST_POINTS = 20_000
 """More are thinned evenly: nobody sees them."""

@@ -9,17 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from headstart.errors import ConfigError
+from headstart.plots.look import TRAIN, VALIDATION
 from headstart.plots.plot import drawing
-from headstart.plots.style import (
-    TRAIN,
-    VALIDATION,
-    add_axes,
-    add_colour_bar,
-    label_axes,
-    new_figure,
-    set_ticks,
-    shorten,
-)
+from headstart.plots.style import add_axes, add_colour_bar, label_axes, new_figure, set_ticks, shorten
 
 LOGARITHMIC_FROM = 30.0
 """The ratio of the largest to the least positive value from which an axis is logarithmic."""
