@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 
 import headstart as hs
+from headstart.devices import Processor
 from headstart.errors import ConfigError
 from headstart.extraction.inference import lay_out
+from headstart.extraction.model import lacks_int8
 from headstart.extraction.runtime import TorchRuntime
 from headstart.runtimes.compiled import Solo, open_compiled, outputs_of
 from headstart.runtimes.conversion import NotConvertibleError, convert
@@ -211,3 +213,11 @@ def test_what_openvino_has_no_rule_for_is_refused_by_name(name: str, tmp_path: P
     opened = open_named(name, tmp_path / "model")
     with pytest.raises(NotConvertibleError, match="it cannot be converted"):
         convert(opened.model, opened.info, [], KeptModels(tmp_path / "kept"))
+
+
+@pytest.mark.parametrize(
+    ("flags", "lacks"),
+    [({"avx2"}, True), ({"avx2", "avx_vnni"}, False), ({"asimddp"}, False), (set(), False)],
+)
+def test_a_processor_without_int8_is_known_by_its_flags(flags: set[str], lacks: bool) -> None:
+    assert lacks_int8(Processor("x", frozenset(flags))) == lacks

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from headstart.devices import pick_gpu
+from headstart.devices import Processor, pick_gpu, processor
 from headstart.errors import ConfigError
 from headstart.extraction.backbone import load_model
 from headstart.extraction.inference import lay_out
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from headstart.contracts import FrozenModel, ModelInputs, Progress
     from headstart.extraction.backbone import OpenedBackbone
     from headstart.extraction.plan import ExtractionPlan
+
+
+INT8_FLAGS = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"}
 
 
 def open_model(
@@ -43,12 +46,19 @@ def open_model(
     progress.say(f"loading {opened.spec}")
     model = load_model(opened, config.device, plan.precision)
     if reason:
+        if plan.precision == "int8" and lacks_int8(processor()):
+            progress.say(f"int8 is slower than fp32 on this processor ({processor().name} has no VNNI)")
         return model, None
     n_bytes = sum(part.numel() * part.element_size() for part in model.module.state_dict().values())
     conversion = Conversion(*opened.source, opened.info, taps, n_bytes, progress, kept)
     if asked and kept.find(opened.info) is None:
         _convert_now(model, opened, kept, progress)
     return model, conversion
+
+
+def lacks_int8(found: Processor) -> bool:
+    """Whether a processor has no instructions for products of int8; False where it does not say what it has."""
+    return bool(found.flags) and found.flags.isdisjoint(INT8_FLAGS)
 
 
 def _keeps_torch(opened: OpenedBackbone, plan: ExtractionPlan, config: ComputeConfig) -> str:

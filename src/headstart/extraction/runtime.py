@@ -162,6 +162,7 @@ class TorchRuntime:
             return None
         if conversion.is_under_way:
             return None
+        conversion.stop()
         self._conversion = None
         return partial(self._compare, conversion, work.make_batch())
 

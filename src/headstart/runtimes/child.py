@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from headstart.runtimes.background import ConversionTask
 
 NICENESS = 10  # the work comes first
+PARENT_GONE = 3
+"""The exit code where nobody waits for the model any more."""
 
 
 def main() -> None:
@@ -31,7 +33,7 @@ def main() -> None:
 def _end_with_parent() -> None:
     while sys.stdin.buffer.read(1):
         pass
-    os._exit(1)
+    os._exit(PARENT_GONE)
 
 
 def _convert(task: ConversionTask) -> None:
