@@ -28,6 +28,7 @@ from benchmarks import (
     many_features,
     page,
     runs,
+    runtimes,
     text_peers,
     texts,
 )
@@ -43,6 +44,7 @@ PARTS: dict[str, Callable[[Bench], dict[str, Any]]] = {
     "commands": lambda bench: {"tables": commands.measure(bench)},
     "features": lambda bench: {"tables": many_features.measure(bench)},
     "runs": lambda bench: {"tables": runs.measure(bench)},
+    "runtimes": lambda bench: {"tables": runtimes.measure(bench)},
     "agreement": lambda bench: {"facts": agreement.measure(bench)},
     "reading": lambda bench: {"report": external.measure(bench, "reading")},
     "scaling": lambda bench: {"report": external.measure(bench, "scaling")},
