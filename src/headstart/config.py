@@ -213,14 +213,29 @@ class ComputeConfig(Config):
     function = "extract"
     cache: str | None
     device: str
-    runtime: Literal["auto", "torch", "openvino"] = "auto"
     batch_size: Positive | None
     workers: Annotated[int, Range(ge=1, le=256)] | None
     format: Literal["hdf5", "parquet"]
     offline: bool
 
+    @property
+    def runs_with(self) -> Literal["auto", "torch", "openvino"]:
+        """What runs the model; where nobody can choose it is torch."""
+        return "torch"
 
-class ExtractConfig(ColumnConfig, ComputeConfig, GivenConfig):
+
+class RuntimeConfig(ComputeConfig):
+    """How to compute, where the user may choose what runs the model."""
+
+    runtime: Literal["auto", "torch", "openvino"]
+
+    @property
+    def runs_with(self) -> Literal["auto", "torch", "openvino"]:
+        """What runs the model."""
+        return self.runtime
+
+
+class ExtractConfig(ColumnConfig, RuntimeConfig, GivenConfig):
     """What `extract` is asked for."""
 
     data: Data
@@ -380,7 +395,7 @@ class DoctorConfig(ComputeConfig):
         return ColumnConfig(**{name: value for name, value in columns.items() if name not in dropped})
 
 
-class PredictConfig(ColumnConfig, ComputeConfig, HeldConfig):
+class PredictConfig(ColumnConfig, RuntimeConfig, HeldConfig):
     """What `predict` is asked for."""
 
     function = "predict"
@@ -388,7 +403,7 @@ class PredictConfig(ColumnConfig, ComputeConfig, HeldConfig):
     with_inputs: bool
 
 
-class EvaluateConfig(ColumnConfig, ComputeConfig, GivenConfig):
+class EvaluateConfig(ColumnConfig, RuntimeConfig, GivenConfig):
     """What `evaluate` is asked for."""
 
     function = "evaluate"

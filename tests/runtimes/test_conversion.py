@@ -170,13 +170,13 @@ def test_a_conversion_that_gives_other_features_is_refused(
     ("options", "reason"),
     [
         ({"precision": "bf16"}, "it computes in fp32"),
-        ({"backbone": "py:odd_backbones:plain"}, "code of your own"),
+        ({"backbone": "py:tiny_backbones:texts"}, "code of your own"),
     ],
 )
 def test_openvino_is_refused_with_the_reason_where_it_cannot_be_used(
     options: dict[str, str], reason: str, bert: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "extraction"))
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "end_to_end"))
     given = {"backbone": bert.spec, **options}
     with pytest.raises(ConfigError, match=rf"--runtime openvino cannot be used: .*{reason}"):
         hs.extract(TEXTS, set="t", cache=str(tmp_path), quiet=True, runtime="openvino", **given)  # type: ignore[arg-type]

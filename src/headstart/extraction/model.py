@@ -11,9 +11,11 @@ from headstart.extraction.backbone import load_model
 from headstart.extraction.inference import lay_out
 from headstart.extraction.windows import WindowMeans
 from headstart.runtimes.background import Conversion
+from headstart.runtimes.compiled import outputs_of
 from headstart.runtimes.converted import is_for, open_converted
 from headstart.runtimes.kept import KeptModels
 from headstart.runtimes.library import openvino_version
+from headstart.runtimes.outputs import offered
 
 if TYPE_CHECKING:
     from headstart.config import ComputeConfig
@@ -36,14 +38,15 @@ def open_model(
         openvino was asked for, and cannot give these features.
     """
     reason = _keeps_torch(opened, plan, config)
-    asked = config.runtime == "openvino"
+    asked = config.runs_with == "openvino"
     if asked and reason:
         raise ConfigError(f"--runtime openvino cannot be used: {reason}; leave it out")
     kept, taps = KeptModels(), WindowMeans(plan.taps).taps if plan.in_windows else plan.taps
     if not reason and (found := _converted(opened, taps, plan, kept)):
         progress.say(f"running {opened.spec} with openvino")
         return found, None
-    progress.say(f"loading {opened.spec}")
+    is_new = not reason and kept.find(opened.info) is None
+    progress.say(f"loading {opened.spec}{_hint(opened) if is_new and not asked else ''}")
     model = load_model(opened, config.device, plan.precision)
     if reason:
         if plan.precision == "int8" and lacks_int8(processor()):
@@ -51,9 +54,15 @@ def open_model(
         return model, None
     n_bytes = sum(part.numel() * part.element_size() for part in model.module.state_dict().values())
     conversion = Conversion(*opened.source, opened.info, taps, n_bytes, progress, kept)
-    if asked and kept.find(opened.info) is None:
+    if asked and is_new:
         _convert_now(model, opened, kept, progress)
     return model, conversion
+
+
+def _hint(opened: OpenedBackbone) -> str:
+    """How later runs start faster; nothing where the command would need options that the user gave."""
+    spec, options = opened.source
+    return "" if options.given() else f"; after `headstart backbones prepare {spec}` runs start faster"
 
 
 def lacks_int8(found: Processor) -> bool:
@@ -63,7 +72,7 @@ def lacks_int8(found: Processor) -> bool:
 
 def _keeps_torch(opened: OpenedBackbone, plan: ExtractionPlan, config: ComputeConfig) -> str:
     """Why torch runs the model in any case; empty if it need not."""
-    if config.runtime == "torch":
+    if config.runs_with == "torch":
         return "torch was asked for"
     if opened.info.code is not None:
         return f"{opened.spec} is code of your own, which is not converted"
@@ -73,6 +82,9 @@ def _keeps_torch(opened: OpenedBackbone, plan: ExtractionPlan, config: ComputeCo
         return "it is not installed (pip install openvino)"
     if pick_gpu(config.device) is not None:
         return "a GPU is faster by far with torch"
+    every = offered(opened.info)
+    if unknown := [name for name in outputs_of(plan.taps, every) if name not in every]:
+        return f"it gives no {unknown[0]}"
     return KeptModels().refusal(opened.info) or ""
 
 

@@ -71,7 +71,10 @@ class Conversion:
 
     def pays(self, seconds_left: float) -> bool:
         """Whether there is work enough left, and memory."""
-        return seconds_left > WORTH and available_bytes() > ROOM * self.n_bytes
+        is_worth = seconds_left > WORTH and available_bytes() > ROOM * self.n_bytes
+        return (
+            is_worth and self.kept.find(self.info) is None
+        )  # one that is there, and not used, is so for a reason
 
     def begin(self, examples: Sequence[Mapping[str, Any]]) -> None:
         """Start to convert; ``examples`` are batches of tensors on the CPU."""

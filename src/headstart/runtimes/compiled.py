@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Protocol
@@ -47,11 +47,11 @@ class Solo:
     threads = 1
 
 
-def outputs_of(taps: Sequence[str], offered: Mapping[str, Any]) -> list[str]:
+def outputs_of(taps: Sequence[str], offered: Collection[str]) -> list[str]:
     """The outputs that taps are read from, each once; masks where the model has them."""
     names = [name for tap in taps for name in needed(tap)]
-    masks = [mask for tap in taps if (mask := mask_of(tap)) in offered]
-    return list(dict.fromkeys([*names, *(mask for mask in masks if mask)]))
+    masks = [mask for tap in taps if (mask := mask_of(tap)) is not None and mask in offered]
+    return list(dict.fromkeys([*names, *masks]))
 
 
 class CompiledRuntime:
