@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from headstart.errors import SampleError
 from headstart.types import TokenRow, Windows, n_tokens_of
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-    from headstart.contracts import Change, FrozenModel
+    from headstart.contracts import FrozenModel, ModelInputs
     from headstart.types import Json, Payload
 
 
@@ -27,30 +27,15 @@ class PlainInputs:
     files: dict[str, bytes]  # by name
 
 
-class Preparation(Protocol):
-    """A `FrozenModel` as far as it prepares samples; its batches are arrays."""
+@runtime_checkable
+class HasPlainInputs(Protocol):
+    """A frozen model whose samples may be prepared without torch."""
 
-    @property
-    def is_reentrant(self) -> bool:
-        """Whether several threads may prepare at once."""
-
-    @property
-    def budget(self) -> int:
-        """What a batch may cost together, in units of `length`."""
-
-    def prepare(
-        self, payloads: Sequence[Payload], changes: Sequence[Change | None] | None = None
-    ) -> list[Any | SampleError]:
-        """Each payload as model input, not yet in a batch."""
-
-    def length(self, prepared: Any) -> int:
-        """What a prepared sample costs."""
-
-    def collate(self, prepared: Sequence[Any]) -> dict[str, NDArray[Any]]:
-        """Prepared samples as one batch."""
+    def plain(self) -> PlainInputs | None:
+        """What does it; None if nothing does it alike."""
 
 
-def open_plain_inputs(kind: str, settings: Mapping[str, Json], files: Mapping[str, bytes]) -> Preparation:
+def open_plain_inputs(kind: str, settings: Mapping[str, Json], files: Mapping[str, bytes]) -> ModelInputs:
     """What `PlainInputs` describes, ready to work; neither torch nor transformers nor timm is imported."""
     if kind == "texts":
         from headstart.backbones.hf.plain_texts import PlainTexts
@@ -89,7 +74,7 @@ class _Probe:
 
 
 def _are_alike(
-    opened: Preparation, model: FrozenModel, payloads: Sequence[Payload], changes: Sequence[_Probe] | None
+    opened: ModelInputs, model: FrozenModel, payloads: Sequence[Payload], changes: Sequence[_Probe] | None
 ) -> bool:
     found, expected = opened.prepare(payloads, changes), model.prepare(payloads, changes)
     if [_said(part) for part in found] != [_said(part) for part in expected]:
