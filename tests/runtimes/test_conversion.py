@@ -108,6 +108,16 @@ def test_a_set_half_extracted_with_each_is_one_set(bert: Opened, kept: KeptModel
     assert largest_error(mixed.arrays()[0], alone.arrays()[0]) <= TOLERANCE
 
 
+def test_changed_copies_of_texts_are_those_of_torch(bert: Opened, kept: KeptModel, tmp_path: Path) -> None:
+    found, expected = (
+        extract(TEXTS, bert, tmp_path / name, runtime=name, views=1) for name in ("openvino", "torch")
+    )
+    assert [part.view for part in found.features] == [part.view for part in expected.features]
+    for view in (part.view for part in expected.features):
+        own, other = (each.arrays("train", view=view)[0] for each in (found, expected))
+        assert largest_error(own, other) <= TOLERANCE
+
+
 def test_nothing_of_torch_is_imported_where_the_model_is_converted(
     bert: Opened, kept: KeptModel, tmp_path: Path
 ) -> None:

@@ -93,7 +93,7 @@ def _converted(
 ) -> ModelInputs | None:
     """The converted model with what prepares samples for it without torch; None: there is none."""
     found = kept.find(opened.info)
-    if found is None or plan.has_views or not is_for(found, taps):
+    if found is None or not is_for(found, taps):
         return None
     try:
         return open_converted(found, taps, lay_out("cpu"))
