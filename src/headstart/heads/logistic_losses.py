@@ -1,8 +1,7 @@
 """The losses of logistic regression with their gradients in closed form: two matrix products each.
 
 In the array API standard: numpy's arrays on a CPU, torch's tensors on a GPU. Minimisation starts (``start``) without
-a matrix, and with intercepts that give classes and labels their shares; for ``penalised`` and ``bends`` see
-`headstart.heads.lbfgs.Loss`.
+a matrix, and with intercepts that give classes and labels their shares; see `headstart.heads.lbfgs.Loss`.
 """
 
 from __future__ import annotations
@@ -10,6 +9,8 @@ from __future__ import annotations
 from array_api_compat import array_namespace, device
 
 from headstart.devices import Array
+from headstart.heads.curvature import Curvature
+from headstart.heads.lbfgs import Inverse
 
 LEAST_SHARE = 1e-6
 """What a class counts at least where the intercepts start: of one without samples the logarithm is infinite."""
@@ -40,17 +41,13 @@ class SoftmaxLoss:
         weighed = hot if weights is None else xp.where(hot, weights[:, None], 0)
         counts = xp.sum(weighed, axis=0, dtype=xp.float64)
         intercepts = xp.log(xp.clip(counts / xp.sum(counts), min=LEAST_SHARE))
-        # Only their differences matter. Gradients sum to zero, so that intercepts go on doing what they do here.
+        # Only their differences matter.
         self.start = self._over_intercepts(0, intercepts - xp.mean(intercepts))
-        counts = xp.clip(counts, min=LEAST_SHARE)
-        self.bends = self._over_intercepts(0, counts * xp.clip(1 - counts / xp.sum(counts), min=LEAST_SHARE))
 
     def __call__(self, at: Array) -> tuple[Array, Array]:
         """Losses (1,) and gradients (1, (D + 1) * n_classes)."""
-        xp, both, right = self._xp, at.reshape(-1, self.n_classes), (self._rows, self._codes)
-        logits = self.X @ both[:-1]
-        logits += both[-1]
-        logits -= xp.max(logits, axis=1, keepdims=True)
+        xp, right = self._xp, (self._rows, self._codes)
+        logits = self._logits(at)
         wanted = logits[right]
         if self.smoothing:
             wanted = (1 - self.smoothing) * wanted + self.smoothing * xp.mean(logits, axis=1)
@@ -67,10 +64,28 @@ class SoftmaxLoss:
         gradient = xp.concat([self.X.T @ share, xp.sum(share, axis=0, keepdims=True)])
         return xp.sum(losses, dtype=xp.float64)[None], gradient.reshape(1, -1)
 
+    def curvature(self, at: Array, C: float) -> Inverse:
+        """See `headstart.heads.lbfgs.Loss`."""
+        share = self._xp.exp(self._logits(at))
+        share /= self._xp.sum(share, axis=1, keepdims=True)
+        share *= 1 - share
+        if self.weights is not None:
+            share *= self.weights[:, None]
+        blocks = Curvature(self.X, share, C)
+        return lambda slopes: blocks.solve(slopes.reshape(-1, self.n_classes).T).T.reshape(1, -1)
+
+    def _logits(self, at: Array) -> Array:
+        """Logits (N, n_classes), the largest of each row 0."""
+        both = at.reshape(-1, self.n_classes)
+        logits = self.X @ both[:-1]
+        logits += both[-1]
+        logits -= self._xp.max(logits, axis=1, keepdims=True)
+        return logits
+
     def unpack(self, at: Array) -> tuple[Array, Array]:
         """The matrix (n_classes, D) and the intercepts (n_classes,)."""
         both = at.reshape(-1, self.n_classes)
-        return both[:-1].T, both[-1]
+        return both[:-1].T, both[-1] - self._xp.mean(both[-1])
 
     def _over_intercepts(self, matrix: float, intercepts: Array | float) -> Array:
         xp, X = self._xp, self.X
@@ -96,13 +111,10 @@ class SigmoidLoss:
         having = xp.sum(counted * self._targets, axis=0, dtype=xp.float64)
         share = xp.clip(having / total, min=LEAST_SHARE, max=1 - LEAST_SHARE)
         self.start = self._beside_intercepts(0, xp.log(share / (1 - share)))
-        self.bends = self._beside_intercepts(0, total * share * (1 - share))
 
     def __call__(self, at: Array) -> tuple[Array, Array]:
         """Losses (L,) and gradients (L, D + 1)."""
-        xp = self._xp
-        logits = self.X @ at[:, :-1].T
-        logits += at[:, -1]
+        xp, logits = self._xp, self._logits(at)
         losses = softplus(logits) - self._targets * logits
         excess = 0.5 * xp.tanh(0.5 * logits) + (0.5 - self._targets)  # the sigmoid, which overflows nowhere
         if self.weights is not None:
@@ -110,6 +122,18 @@ class SigmoidLoss:
             excess *= self.weights
         gradient = xp.concat([excess.T @ self.X, xp.sum(excess, axis=0)[:, None]], axis=1)
         return xp.sum(losses, axis=0, dtype=xp.float64), gradient
+
+    def curvature(self, at: Array, C: float) -> Inverse:
+        """See `headstart.heads.lbfgs.Loss`."""
+        bent = 0.25 * (1 - self._xp.tanh(0.5 * self._logits(at)) ** 2)
+        if self.weights is not None:
+            bent *= self.weights
+        return Curvature(self.X, bent, C).solve
+
+    def _logits(self, at: Array) -> Array:
+        logits = self.X @ at[:, :-1].T
+        logits += at[:, -1]
+        return logits
 
     def unpack(self, at: Array) -> tuple[Array, Array]:
         """The matrix (L, D) and the intercepts (L,)."""

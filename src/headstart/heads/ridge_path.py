@@ -112,6 +112,15 @@ def ridge_path(design: Design, targets: NDArray[Any], alphas: Floats | None = No
     return _solver(design, targets, alphas).path()
 
 
+def ridge_each(design: Design, targets: NDArray[Any], alphas: Floats) -> Iterator[RidgePath]:
+    """The regression of each alpha by itself, from one decomposition for all."""
+    solver = _solver(design, targets, alphas)
+    errors = solver.errors()
+    for place in range(len(alphas)):
+        own = slice(place, place + 1)
+        yield RidgePath(alphas[own], errors[own], 0, solver.coef(place), solver.offset)
+
+
 def leave_one_out(
     design: Design, targets: NDArray[Any], alphas: Floats | None = None
 ) -> tuple[RidgePath, Floats]:
