@@ -16,6 +16,7 @@ import numpy as np
 from array_api_compat import array_namespace, device
 
 from headstart.devices import Array
+from headstart.heads.parallel import each, parts_of
 
 ROWS_PER_ROOT = 1.2
 """Samples that are taken as they are, times the square root of all: their products are as many as those of a loss."""
@@ -39,8 +40,25 @@ class Curvature:
     """
 
     def __init__(self, X: Array, weights: Array, C: float) -> None:
-        xp, n_outputs = array_namespace(X), weights.shape[1]
-        rows = _heaviest(weights, _n_rows(X.shape, n_outputs))
+        n_rows, n_outputs = _n_rows(X.shape, weights.shape[1]), weights.shape[1]
+        products = n_rows**2 * X.shape[1] * n_outputs
+        self._parts = parts_of(n_outputs, products if isinstance(X, np.ndarray) else 0)
+        spread = array_namespace(X).linalg.vecdot(X, X, axis=0) / X.shape[0]
+        self._blocks = each(lambda part: _Blocks(X, spread, weights[:, part], C, n_rows), self._parts)
+
+    def solve(self, slopes: Array) -> Array:
+        """The inverse times slopes (K, D + 1), intercepts last."""
+        places = range(len(self._parts))
+        solved = each(lambda place: self._blocks[place].solve(slopes[self._parts[place]]), places)
+        return array_namespace(slopes).concat(solved)
+
+
+class _Blocks:
+    """Those of some of the outputs."""
+
+    def __init__(self, X: Array, spread: Array, weights: Array, C: float, n_rows: int) -> None:
+        xp = array_namespace(X)
+        rows = _heaviest(weights, n_rows)
         w = C * xp.take_along_axis(weights.T, rows, axis=1)
         total = C * xp.sum(weights, axis=0)
         rest = xp.clip(total - xp.sum(w, axis=1), min=0)
@@ -48,17 +66,15 @@ class Curvature:
         self._rows *= xp.sqrt(w)[:, :, None]
         steepest = xp.sum(self._rows * self._rows, axis=(1, 2))
         noise = ROUNDING * xp.finfo(X.dtype).eps * steepest
-        spread = xp.linalg.vecdot(X, X, axis=0) / X.shape[0]
         flat = 1 + noise[:, None] + rest[:, None] * spread
-        tiny = xp.finfo(X.dtype).tiny
-        intercept = xp.clip(noise + rest + INTERCEPT * total, min=float(tiny) ** 0.5)
+        tiny = float(xp.finfo(X.dtype).tiny) ** 0.5
+        intercept = xp.clip(noise + rest + INTERCEPT * total, min=tiny)
         self._flat = 1 / xp.concat([flat, intercept[:, None]], axis=1)  # (K, D + 1)
         inner = (self._rows * self._flat[:, None, :]) @ xp.matrix_transpose(self._rows)
         inner += xp.eye(inner.shape[-1], dtype=X.dtype, device=device(X))
         self._inner = xp.linalg.inv(inner)
 
     def solve(self, slopes: Array) -> Array:
-        """The inverse times slopes (K, D + 1), intercepts last."""
         xp = array_namespace(slopes)
         flat = self._flat * slopes
         along = self._inner @ (self._rows @ flat[:, :, None])
@@ -76,4 +92,3 @@ def _heaviest(weights: Array, n: int) -> Array:
     if isinstance(weights, np.ndarray):
         return np.argpartition(weights.T, len(weights) - n, axis=1)[:, len(weights) - n :]
     return weights.T.topk(n, dim=1, sorted=False).indices  # which the array API has no word for
-

@@ -29,31 +29,59 @@ Inverse: TypeAlias = Callable[[Array], Array]
 
 
 class Loss(Protocol):
-    """A loss of G problems, without the penalty."""
+    """A loss of G problems, without the penalty: of logits (N, K), which are linear in the parameters (G, P).
+
+    Either G is 1, or each of the K columns is a problem.
+    """
 
     penalised: Array
     """1 for what the penalty is on, 0 for intercepts, (P,)."""
 
-    def __call__(self, at: Array, /) -> tuple[Array, Array]:
-        """Losses (G,) in float64 and gradients (G, P) at parameters (G, P)."""
+    def logits(self, at: Array) -> Array:
+        """Logits (N, K) at parameters (G, P)."""
 
-    def curvature(self, at: Array, C: float) -> Inverse:
+    def look(self, logits: Array) -> tuple[Array, Array]:
+        """Losses (G,) in float64, and slopes along the logits (N, K)."""
+
+    def gradient(self, slopes: Array) -> Array:
+        """The gradient (G, P) with these slopes."""
+
+    def curvature(self, logits: Array, C: float) -> Inverse:
         """About the inverse Hessian of ``C`` times the loss and the penalty, positive definite."""
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A place with its objective and twice its penalty (G,), the gradient of the loss and of the objective (G, P)."""
+    """A place with its logits, their slopes (N, K), its objective and twice its penalty (G,)."""
 
     at: Array
+    logits: Array
+    slopes: Array
     objective: Array
     penalty: Array
-    loss_gradient: Array
-    gradient: Array
+
+
+class Objective:
+    """``C * loss(x) + 0.5 * sum(penalised * x**2)`` for each row x of (G, P)."""
+
+    def __init__(self, loss: Loss, C: float) -> None:
+        self.loss, self.C = loss, C
+
+    def look(self, at: Array, logits: Array | None = None) -> Point:
+        """The objective at a place; its logits take a matrix product, unless they are known."""
+        logits = self.loss.logits(at) if logits is None else logits
+        losses, slopes = self.loss.look(logits)
+        penalty = dot(self.loss.penalised * at, at)
+        return Point(at, logits, slopes, self.C * losses + 0.5 * penalty, penalty)
+
+    def gradients(self, point: Point) -> tuple[Array, Array]:
+        """Of the loss and of the objective, (G, P)."""
+        slope = self.loss.gradient(point.slopes)
+        return slope, self.C * slope + self.loss.penalised * point.at
 
 
 class Minimiser:
-    """Minimises ``C * loss(x) + 0.5 * sum(penalised * x**2)`` for each row x of (G, P), for one C after the other.
+    """Minimises the `Objective` of a loss, for one C after the other.
 
     Parameters
     ----------
@@ -78,35 +106,30 @@ class Minimiser:
 
         It is none where an iteration limit or the precision of the numbers ended it.
         """
-        xp, penalised = array_namespace(start), self._loss.penalised
-
-        def look(at: Array) -> Point:
-            losses, slope = self._loss(at)
-            pulled = penalised * at
-            penalty = dot(pulled, at)
-            return Point(at, C * losses + 0.5 * penalty, penalty, slope, C * slope + pulled)
-
-        point, known = look(start), Pairs(C, penalised)
+        xp, objective = array_namespace(start), Objective(self._loss, C)
+        point, known = objective.look(start), Pairs(C, self._loss.penalised)
+        slope, gradient = objective.gradients(point)
         trail = deque([point.objective], maxlen=LOOK_BACK + 1)
         done = xp.zeros_like(point.objective, dtype=xp.bool)
         stuck, n_iter = xp.zeros_like(done), 0
         while True:
-            direction = known.direction(point.gradient, self._curvature(point.at, C))
-            done |= -dot(direction, point.gradient) <= self._tol * point.penalty
+            direction = known.direction(gradient, self._curvature(point.logits, C))
+            done |= -dot(direction, gradient) <= self._tol * point.penalty
             if n_iter == self._max_iter or bool(xp.all(done | stuck)):
                 return point, n_iter, bool(xp.all(done))
             direction[done | stuck] = 0  # what is done stays where it is while the others go on
-            after, failed = _search(look, point, direction)
-            known.learn(after.at - point.at, after.loss_gradient - point.loss_gradient)
+            after, failed = _search(objective, point, direction, dot(direction, gradient))
+            before, (slope, gradient) = slope, objective.gradients(after)
+            known.learn(after.at - point.at, slope - before)
             point, n_iter, self._age = after, n_iter + 1, self._age + 1
             trail.append(point.objective)
             stuck |= failed & ~done
             done |= _is_slow(trail, self._tol)
 
-    def _curvature(self, at: Array, C: float) -> Inverse:
+    def _curvature(self, logits: Array, C: float) -> Inverse:
         is_near = 1 / NEAR < C / self._made_for < NEAR if self._made_for else False
         if self._inverse is None or self._age >= STALE or not is_near:
-            self._inverse, self._made_for, self._age = self._loss.curvature(at, C), C, 0
+            self._inverse, self._made_for, self._age = self._loss.curvature(logits, C), C, 0
         return self._inverse
 
 
@@ -159,14 +182,17 @@ def _ratio(top: Array, bottom: Array, like: Array) -> Array:
     return xp.astype(ratio, like.dtype)[:, None]
 
 
-def _search(look: Callable[[Array], Point], point: Point, direction: Array) -> tuple[Point, Array]:
-    """Shorten each row's step until its objective falls; the new place, and which rows found none."""
-    xp = array_namespace(direction)
+def _search(objective: Objective, point: Point, direction: Array, slope: Array) -> tuple[Point, Array]:
+    """Shorten each row's step until its objective falls; the new place, and which rows found none.
+
+    All logits along the direction take one matrix product.
+    """
+    xp, ahead = array_namespace(direction), objective.loss.logits(direction)
 
     def along(length: Array) -> Point:
-        return look(point.at + xp.astype(length, direction.dtype)[:, None] * direction)
+        length = xp.astype(length, direction.dtype)
+        return objective.look(point.at + length[:, None] * direction, point.logits + length * ahead)
 
-    slope = dot(direction, point.gradient)
     length = xp.ones_like(slope)
     # Rounding moves the sum of many losses by about this much, whatever the step.
     slack = 4 * xp.finfo(point.at.dtype).eps * abs(point.objective)

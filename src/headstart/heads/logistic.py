@@ -15,6 +15,7 @@ from headstart.heads.answers import FLOATS, Floats
 from headstart.heads.estimators import CLASS_WEIGHTS, SCALINGS, AffineHead, Classifier, held_out
 from headstart.heads.lbfgs import Minimiser
 from headstart.heads.logistic_losses import SigmoidLoss, SoftmaxLoss, softplus
+from headstart.heads.parallel import side_by_side
 from headstart.heads.parameters import SEEDS, Interval, numbers_of
 from headstart.heads.rows import standardise
 
@@ -121,6 +122,12 @@ class LogisticHead(Classifier, AffineHead):
 
     def _fit(self, features: Floats, targets: NDArray[Any], held: tuple[Any, Any]) -> None:
         validation = self._validation(held)
+        with side_by_side():
+            self._choose_and_solve(features, targets, validation)
+
+    def _choose_and_solve(
+        self, features: Floats, targets: NDArray[Any], validation: tuple[Floats, NDArray[Any]] | None
+    ) -> None:
         centre, problem = self._problem(features, targets)
         self.path_ = []
         if self.C != "auto":
@@ -145,9 +152,10 @@ class LogisticHead(Classifier, AffineHead):
         known = [guide if guide and guide.classes == names else Guide(names) for guide in guides]
         pairs = zip(heads, known, strict=True)
         solver = heads[0]._solver(problem, [(float(head.C), guide.at) for head, guide in pairs if guide.n])
-        for head in heads:
-            head.path_ = []
-            head._take(solver.solve(float(head.C)), centre, features.dtype)
+        with side_by_side():
+            for head in heads:
+                head.path_ = []
+                head._take(solver.solve(float(head.C)), centre, features.dtype)
         return [guide.joined(at) for guide, (_, at) in zip(known, solver.route, strict=True)]
 
     def _problem(self, features: Floats, targets: NDArray[Any]) -> tuple[NDArray[np.float64], Problem]:
