@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 from array_api_compat import array_namespace, device
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from headstart.devices import Array, fetched, moved, pick_gpu, seed_of
-from headstart.heads.answers import FLOATS, Floats
+from headstart.heads.answers import Floats
 from headstart.heads.estimators import CLASS_WEIGHTS, SCALINGS, AffineHead, Classifier, held_out
 from headstart.heads.lbfgs import Minimiser
 from headstart.heads.logistic_losses import SigmoidLoss, SoftmaxLoss, softplus

@@ -6,6 +6,7 @@ long where another process is busy. So each part is one thread's, with all that 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -51,4 +52,4 @@ def parts_of(n: int, products: int) -> list[slice]:
     """Consecutive parts of n things which take so many products: the same whatever the number of threads."""
     n_parts = max(1, min(n, MOST_PARTS, products // PART))
     ends = [n * part // n_parts for part in range(n_parts + 1)]
-    return [slice(start, end) for start, end in zip(ends, ends[1:], strict=False)]
+    return [slice(start, end) for start, end in itertools.pairwise(ends)]
