@@ -25,6 +25,8 @@ TITLES = {
     "images": "Images",
     "commands": "Everything counted",
     "features": "Many features, new samples, copies",
+    "runs": "Saving a run",
+    "runtimes": "Two runtimes",
     "agreement": "Agreement",
     "reading": "Reading back",
     "scaling": "Cost against the number of samples",
@@ -42,6 +44,11 @@ counted for none. The model is EfficientNet-Lite0 in fp32.""",
 `benchmarks/image_peers.py` are: wall time of a process from its start to its exit, with imports, loading the model,
 compiling where that is done, and writing the features. All caches are empty each time.""",
     "features": """headstart against itself, from samples to a committed set; loading the model is not counted.""",
+    "runs": """Short texts whose classes are named in them. `run.save` is timed after a first in the process;
+the command from its start to its exit, less the seconds of its fit that its report says.""",
+    "runtimes": """Whole commands from start to exit, with imports. "Converted before": `backbones prepare` ran once
+on the machine, whose memos are kept; the cache is empty each time, but for the one text, whose cache holds what the
+head was fitted on. The very first run knows nothing of the model. Peers are the plain scripts of `benchmarks/`.""",
     "agreement": """The largest difference between two ways to compute a feature, over all samples, as a share of the
 largest value of the vector.""",
     "reading": """The set as it is stored, read by headstart and by others, from the page cache.""",

@@ -44,7 +44,7 @@ def promises(results: Results) -> list[Promise]:
     """All promises, in their order, with the figures that there are."""
     return [
         *_texts(results), *_photos(results), *_features(results), *_agreement(results), *_growth(results),
-        *_programs(results), *_gpu(results),
+        *_programs(results), *_gpu(results), *_runs(results), *_runtimes(results),
     ]  # fmt: skip
 
 
@@ -151,6 +151,45 @@ def _gpu(results: Results) -> list[Promise]:
     tables = {said: table for said, key in named.items() if (table := _table(results, "gpu", key))}
     shares = {said: _to_ceiling(table) for said, table in tables.items()}
     return [Promise(8, "on a GPU in bf16: rate as a share of the bare forward", 0.9, True, shares)]
+
+
+def _runs(results: Results) -> list[Promise]:
+    said = {
+        "ten": ("saving a run with its plots, 10 classes, in seconds", 0.5),
+        "many": ("the same, 77 classes and everything that has a plot", 1.0),
+        "command": ("`fit-head` beside its fit, in seconds", 3.0),
+    }
+    table = _table(results, "runs", "runs")
+    return [
+        Promise(10, words, bound, False, {"runs": table.rows[key].median} if table else {})
+        for key, (words, bound) in said.items()
+    ]
+
+
+def _runtimes(results: Results) -> list[Promise]:
+    tables = {name: _table(results, "runtimes", name) for name in ("texts", "photos", "one")}
+    texts, photos, one = tables["texts"], tables["photos"], tables["one"]
+    new = (one.rows["openvino"].median - 0.5) / one.rows["import"].median if one else 0.0
+    return [
+        Promise(11, "converted, whole command: × sentence-transformers", 1.0, True, _one("texts", texts, "peer")),
+        Promise(
+            11, "the very first run: × sentence-transformers", 1.0, True, _one("texts", texts, "peer", "first")
+        ),
+        Promise(11, "converted, whole command: × the same by torch", 1.6, True, _one("photos", photos, "torch")),
+        Promise(11, "converted, whole command: × the plain timm loop", 3.5, True, _one("photos", photos, "peer")),
+        Promise(
+            11, "`predict` of a new text less half a second: × the import of a model", 0.35, False,
+            {"one text": new} if one else {},
+        ),
+        Promise(
+            11, "`predict` of a text that is held, in seconds", 1.3, False,
+            {"one text": one.rows["held"].median} if one else {},
+        ),
+    ]  # fmt: skip
+
+
+def _one(said: str, table: Table | None, row: str, reference: str = "openvino") -> dict[str, float]:
+    return {said: table.ratio(row, reference)} if table else {}
 
 
 def _to_ceiling(table: Table) -> float:

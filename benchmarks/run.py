@@ -19,7 +19,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks import agreement, commands, external, gpu, images, many_features, page, text_peers, texts
+from benchmarks import (
+    agreement,
+    commands,
+    external,
+    gpu,
+    images,
+    many_features,
+    page,
+    runs,
+    runtimes,
+    text_peers,
+    texts,
+)
 from benchmarks.data import REPOSITORY, Data
 from benchmarks.forms import LONG, MEDIUM, SHORT, Bench
 from benchmarks.machine import describe_machine
@@ -31,6 +43,8 @@ PARTS: dict[str, Callable[[Bench], dict[str, Any]]] = {
     "images": lambda bench: {"tables": images.measure(bench)},
     "commands": lambda bench: {"tables": commands.measure(bench)},
     "features": lambda bench: {"tables": many_features.measure(bench)},
+    "runs": lambda bench: {"tables": runs.measure(bench)},
+    "runtimes": lambda bench: {"tables": runtimes.measure(bench)},
     "agreement": lambda bench: {"facts": agreement.measure(bench)},
     "reading": lambda bench: {"report": external.measure(bench, "reading")},
     "scaling": lambda bench: {"report": external.measure(bench, "scaling")},

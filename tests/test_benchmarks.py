@@ -255,7 +255,7 @@ def test_photos_that_are_given_are_used_and_named(tmp_path: Path, photos: Photos
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["texts", "images", "commands", "features", "agreement"])
+@pytest.mark.parametrize("name", ["texts", "images", "commands", "features", "runs", "runtimes", "agreement"])
 def test_every_part_runs_to_its_end(name: str, bench: Bench) -> None:
     measured: dict[str, dict[str, Any]] = run.PARTS[name](bench)
     section = Section({}, TINY.said, **measured)

@@ -218,8 +218,24 @@ class ComputeConfig(Config):
     format: Literal["hdf5", "parquet"]
     offline: bool
 
+    @property
+    def runs_with(self) -> Literal["auto", "torch", "openvino"]:
+        """What runs the model; where nobody can choose it is torch."""
+        return "torch"
 
-class ExtractConfig(ColumnConfig, ComputeConfig, GivenConfig):
+
+class RuntimeConfig(ComputeConfig):
+    """How to compute, where the user may choose what runs the model."""
+
+    runtime: Literal["auto", "torch", "openvino"]
+
+    @property
+    def runs_with(self) -> Literal["auto", "torch", "openvino"]:
+        """What runs the model."""
+        return self.runtime
+
+
+class ExtractConfig(ColumnConfig, RuntimeConfig, GivenConfig):
     """What `extract` is asked for."""
 
     data: Data
@@ -379,7 +395,7 @@ class DoctorConfig(ComputeConfig):
         return ColumnConfig(**{name: value for name, value in columns.items() if name not in dropped})
 
 
-class PredictConfig(ColumnConfig, ComputeConfig, HeldConfig):
+class PredictConfig(ColumnConfig, RuntimeConfig, HeldConfig):
     """What `predict` is asked for."""
 
     function = "predict"
@@ -387,7 +403,7 @@ class PredictConfig(ColumnConfig, ComputeConfig, HeldConfig):
     with_inputs: bool
 
 
-class EvaluateConfig(ColumnConfig, ComputeConfig, GivenConfig):
+class EvaluateConfig(ColumnConfig, RuntimeConfig, GivenConfig):
     """What `evaluate` is asked for."""
 
     function = "evaluate"

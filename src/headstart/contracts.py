@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from headstart.types import AT_END
 
@@ -35,8 +36,9 @@ if TYPE_CHECKING:
         Place,
         Precision,
         Predictions,
+        Read,
         SampleBlock,
-        Tokens,
+        TrialWork,
     )
 
 
@@ -372,20 +374,16 @@ class Change(Protocol):
         """
 
 
-class FrozenModel(Protocol):
-    """A backbone in memory, in eval mode and without gradients."""
+Batch: TypeAlias = Mapping[str, Any]
+"""Prepared samples as model input, by name: tensors, or arrays where the runtime takes those."""
 
-    @property
-    def module(self) -> torch.nn.Module:
-        """The module whose weights are frozen."""
 
-    @property
-    def device(self) -> torch.device:
-        """Where it lies."""
+class ModelInputs(Protocol):
+    """From samples to batches."""
 
     @property
     def is_reentrant(self) -> bool:
-        """Whether several threads may call `forward` at once; `prepare` and `collate` they always may."""
+        """Whether several threads may run batches at once; `prepare` and `collate` they always may."""
 
     @property
     def budget(self) -> int:
@@ -410,6 +408,21 @@ class FrozenModel(Protocol):
     def length(self, prepared: Any) -> int:
         """What a prepared sample costs: its tokens, or 1 where all cost the same."""
 
+    def collate(self, prepared: Sequence[Any]) -> Batch:
+        """Prepared samples as one batch on the CPU."""
+
+
+class FrozenModel(ModelInputs, Protocol):
+    """A backbone in memory, in eval mode and without gradients."""
+
+    @property
+    def module(self) -> torch.nn.Module:
+        """The module whose weights are frozen."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it lies."""
+
     def collate(self, prepared: Sequence[Any]) -> dict[str, torch.Tensor]:
         """Prepared samples as one batch of tensors on the CPU."""
 
@@ -433,16 +446,27 @@ class Runtime(Protocol):
     def name(self) -> str:
         """As what the model runs now, such as ``eager``."""
 
-    def run(self, batch: Mapping[str, torch.Tensor]) -> list[torch.Tensor | Tokens]:
-        """What each tap reads of a batch on its device; several threads may call it at once."""
+    @property
+    def works_in_lanes(self) -> bool:
+        """Whether the thread that calls `run` does the work itself, so that its processor time is what it took."""
 
-    def trial(
-        self, make_batch: Callable[[], Mapping[str, torch.Tensor]], seconds_left: float
-    ) -> Callable[[], Any] | None:
+    def lane(self) -> AbstractContextManager[Any]:
+        """What a thread is inside while it calls `run`."""
+
+    def place(self, batch: Batch) -> Batch:
+        """A batch on the device."""
+
+    def run(self, batch: Batch) -> list[Read]:
+        """What each tap reads of a batch on its device, in memory of its own; several threads may call it at once."""
+
+    def trial(self, work: TrialWork) -> Callable[[], Any] | None:
         """Something faster to try in a thread of its own; None if nothing pays with so much work left."""
 
     def adopt(self, trial: Any) -> str:
-        """Run as a trial did, if it was a success; otherwise what to tell the user, or nothing."""
+        """Run as a trial did, if it was a success; what to tell the user, or nothing."""
+
+    def close(self) -> None:
+        """Leave threads and processes as they were."""
 
 
 class ShardReader(Protocol):

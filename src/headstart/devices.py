@@ -6,9 +6,14 @@ API standard runs on both (`array_api_compat.array_namespace`).
 
 from __future__ import annotations
 
+import math
+import os
+import platform
 import sys
+from functools import cache
+from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -62,6 +67,63 @@ def pick_gpu(name: str) -> torch.device | None:
         return None
     device = pick_device(name)
     return None if device.type == "cpu" else device
+
+
+class Processor(NamedTuple):
+    """The CPU of this machine."""
+
+    name: str
+    flags: frozenset[str]  # what it can do, such as ``avx2``; empty where the system does not say
+
+    @property
+    def id(self) -> str:
+        """Equal for processors that compute alike."""
+        flags = " ".join(sorted(self.flags))
+        return f"{self.name} {blake2b(flags.encode(), digest_size=4).hexdigest()}"
+
+
+@cache
+def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> Processor:
+    """What the system says of the CPU."""
+    try:
+        lines = cpuinfo.read_text("utf-8", errors="replace").partition("\n\n")[0].splitlines()
+    except OSError:
+        return Processor(platform.processor() or platform.machine(), frozenset())
+    said = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    flags = said.get("flags") or said.get("Features") or ""
+    return Processor(said.get("model name") or platform.machine(), frozenset(flags.split()))
+
+
+def usable_cores() -> int:
+    """The cores that this process may use, by its affinity, its container's limit and OMP_NUM_THREADS; at least 1.
+
+    Two threads of one core count as one: networks gain nothing from the second.
+    """
+    limits: list[float] = [
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    ]
+    limits.append(_container_cores())
+    if torch := sys.modules.get("torch"):
+        limits.append(torch.get_num_threads())
+    else:
+        import psutil  # type: ignore[import-untyped]
+
+        limits.append(psutil.cpu_count(logical=False) or limits[0])
+        if (given := os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()).isdecimal():
+            limits.append(int(given))
+    return max(math.ceil(min(limits)), 1)
+
+
+def _container_cores(root: Path = Path("/sys/fs/cgroup")) -> float:
+    """How many cores a container may use, by version 2 or 1 of its control groups; infinity where it has no limit."""
+    for files in ((root / "cpu.max",), (root / "cpu/cpu.cfs_quota_us", root / "cpu/cpu.cfs_period_us")):
+        try:
+            quota, period = " ".join(file.read_text("ascii") for file in files).split()
+            if quota not in ("max", "-1"):
+                return int(quota) / int(period)
+        except (OSError, ValueError):
+            continue
+    return math.inf
 
 
 def moved(array: NDArray[Any], gpu: torch.device | None) -> Array:

@@ -163,6 +163,30 @@ class Tokens:
     lengths: torch.Tensor
 
 
+Read: TypeAlias = "tuple[NDArray[np.float32], NDArray[np.int64] | None]"
+"""What a tap reads of a batch, (B, D); of a ragged one (T, D), and how many of the rows each sample has, (B,)."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrialWork:
+    """What a runtime is told of the work when it may try something faster.
+
+    Parameters
+    ----------
+    make_batch : callable
+        Gives a full batch of the work, on the device.
+    examples : callable
+        Gives batches on the CPU that a converted model is to be proved on: of the shortest sample, of the longest, of
+        both.
+    seconds_left : float
+        About how long the rest of the work takes as it goes now.
+    """
+
+    make_batch: Callable[[], Mapping[str, Any]]
+    examples: Callable[[], list[Mapping[str, Any]]]
+    seconds_left: float
+
+
 class TokenRow(dict[str, Sequence[int]]):
     """A text, or a pair, as a model takes it, not padded yet: a number a token by the name of each input.
 

@@ -73,7 +73,7 @@ def ids_of(model: FrozenModel, payloads: Sequence[Any], *changes: Any) -> list[l
 def test_special_tokens_and_the_prompt_stay(folders: dict[str, Path], name: str, prompt: str | None) -> None:
     """Whatever kind of tokenizer it is, and however the prompt runs into the text."""
     model = opened(folders[name], "text", prompt=prompt)
-    tokenizer = model._input.tokenizer
+    tokenizer = model._input.tokenizer.own
     for text in ("my card", "façade 12"):
         [plain], [hidden] = ids_of(model, [text]), ids_of(model, [text], HIDDEN)
         assert len(hidden) == len(plain)

@@ -16,7 +16,8 @@ import pytest
 import torch
 from PIL import Image
 
-from headstart.backbones.images import FrozenImageModel, decode_image
+from headstart.backbones.image_models import FrozenImageModel
+from headstart.backbones.images import decode_image
 from headstart.errors import SampleError, TransientSampleError
 from headstart.types import Activations
 

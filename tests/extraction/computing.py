@@ -21,8 +21,8 @@ from headstart.contracts import FrozenModel, Source
 from headstart.data import open_source
 from headstart.extraction.backbone import OpenedBackbone
 from headstart.extraction.fill import FillResult, fill
-from headstart.extraction.inference import eager_forward
 from headstart.extraction.plan import ExtractionPlan, plan_extraction
+from headstart.extraction.runtime import eager_forward
 from headstart.extraction.samples import NO_LIMIT, FailureLimit, Samples, register
 from headstart.progress import Silence
 from headstart.types import Features, Modality

@@ -12,8 +12,9 @@ import torch
 
 from headstart.errors import BackboneError
 from headstart.extraction.inference import MOST_LANES, InferencePool, lay_out
+from headstart.extraction.runtime import TorchRuntime
 
-from .computing import assert_close, compute, plan, some_texts
+from .computing import assert_close, compute, open_model, plan, some_texts
 
 CPU = torch.device("cpu")
 TEXTS = some_texts(60)
@@ -30,8 +31,10 @@ def test_all_cores_are_used_and_none_twice(cores: int) -> None:
 
 def test_a_lane_has_the_threads_that_it_is_given() -> None:
     done: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    layout = lay_out(CPU, cores=2)
-    pool = InferencePool(layout, done)
+    model = open_model("py:odd_backbones:plain")
+    pool = InferencePool(
+        lay_out(CPU, cores=2), done, TorchRuntime(model, ["final.mean"], lay_out(CPU, cores=2)).lane
+    )
     started = threading.Barrier(2)
 
     def look() -> tuple[int, int]:

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from headstart.data.memory import MemorySource
+from headstart.devices import usable_cores
 from headstart.errors import DataError, SampleError
 from headstart.extraction import batches as readers
 from headstart.extraction.extractor import TEXTS_A_JOB
-from headstart.extraction.inference import usable_cores
 from headstart.extraction.samples import FailureLimit
 
 from .computing import plan, some_texts

@@ -46,6 +46,27 @@ def test_a_temperature_that_the_labels_were_drawn_with_is_found_again():
     assert fit_temperature(logits, Y.astype(int)) == pytest.approx(0.4, rel=0.03)
 
 
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize("multi", [False, True])
+def test_no_temperature_beside_it_is_likelier_however_large_logits_are(scale, multi):
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(200, 4))
+    codes = rng.integers(2, size=(200, 4)) if multi else rng.integers(4, size=200)
+    if multi:
+        codes |= logits > 0.3
+    else:
+        codes = np.where(rng.random(200) < 0.5, logits.argmax(axis=1), codes)
+    logits *= scale
+
+    def loss(temperature):
+        p = probabilities_at(logits, temperature, multi=multi)
+        return log_loss(codes.ravel(), p.ravel()) if multi else log_loss(codes, p)
+
+    found = fit_temperature(logits, codes)
+    assert 1e-2 * scale < found < 1e2 * scale
+    assert loss(found) <= min(loss(found * 0.999), loss(found * 1.001))
+
+
 def test_two_columns_and_their_difference_have_one_temperature():
     rng = np.random.default_rng(0)
     logits, codes = rng.normal(size=(500, 2)), rng.integers(2, size=500)

@@ -14,7 +14,7 @@ from fontTools.pens.ttGlyphPen import TTGlyphPen
 from matplotlib import font_manager
 from PIL import Image
 
-from headstart.plots import Plot, confusion_plot, roc_plot
+from headstart.plots import Plot, confusion_plot, distribution_plot, roc_plot, sweep_plot
 from headstart.plots.lettering import families_for
 
 NAME = "狗"
@@ -80,6 +80,11 @@ def test_names_in_a_legend_are_too(font: str) -> None:
     p = np.random.default_rng(0).random((20, 3))
     y = np.array([NAME, "cat", "dog"])[np.arange(20) % 3]
     assert font in roc_plot(y, p, [NAME, "cat", "dog"]).svg().decode()
+
+
+def test_names_at_ticks_and_above_panels_are_too(font: str) -> None:
+    assert font in sweep_plot({"pooling": [NAME, "cls"]}, [0.5, 0.6]).svg().decode()
+    assert font in distribution_plot(np.arange(9), NAME).svg().decode()
 
 
 def test_letters_that_the_font_has_ask_for_no_other(font: str) -> None:

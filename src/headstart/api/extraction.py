@@ -62,6 +62,7 @@ def extract(
     streaming: shared.Streaming = None,
     format: shared.Format = "hdf5",
     device: shared.Device = "auto",
+    runtime: shared.Runtime = "auto",
     batch_size: shared.BatchSize = None,
     workers: shared.Workers = None,
     offline: shared.Offline = False,

@@ -7,6 +7,7 @@ from headstart.api import shared
 from headstart.options import Option, Positive, Range, Seed, public
 
 if TYPE_CHECKING:
+    from headstart.extraction.prepare import Prepared
     from headstart.inspection.audit import Audit
     from headstart.inspection.backbones import Description
     from headstart.inspection.doctor import Examination
@@ -134,3 +135,29 @@ def describe_backbone(
 
     del options["spec"]
     return describe(spec, backbone_options(**options))
+
+
+@public
+def prepare_backbone(
+    spec: Annotated[str, Option("A backbone, as --backbone takes it.", metavar="SPEC", is_argument=True)],
+    *,
+    modality: Annotated[
+        str | None, Option("Of a model with several sides: image, text or image-text.")
+    ] = None,
+    offline: shared.OfflineAlone = False,
+    prompt: shared.Prompt = None,
+    max_length: shared.MaxLength = None,
+    on_long: shared.OnLong = "truncate",
+    image_size: shared.ImageSize = None,
+    crop_pct: shared.CropPct = None,
+    weights: shared.Weights = None,
+    quiet: bool = True,
+) -> "Prepared":
+    """Convert a backbone for OpenVINO ahead, for CPUs: later runs start without torch, and compute faster."""
+    options: dict[str, Any] = locals()
+    from headstart.extraction.prepare import prepare
+    from headstart.inspection.backbones import backbone_options
+    from headstart.progress import open_progress
+
+    progress = open_progress(options.pop("quiet"))
+    return prepare(options.pop("spec"), backbone_options(**options), progress)

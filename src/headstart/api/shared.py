@@ -205,6 +205,13 @@ ViewSeed = Annotated[Seed, Option("Of what is drawn for them.", VIEWS)]
 # How features are computed: none of it changes a number.
 Format = Annotated[str, Option("Of new shards: hdf5 (speed) or parquet (exchange).", COMPUTING)]
 Device = Annotated[str, Option("auto, cpu, cuda, cuda:1, mps …", COMPUTING)]
+Runtime = Annotated[
+    str,
+    Option(
+        "What runs the model: torch, openvino, or auto: on a CPU openvino where it is exact and the faster one.",
+        COMPUTING,
+    ),
+]
 BatchSize = Annotated[Positive | None, Option("Samples a batch; changes no feature.", COMPUTING)]
 Workers = Annotated[
     Annotated[int, Range(ge=1, le=256)] | None,

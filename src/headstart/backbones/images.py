@@ -1,34 +1,21 @@
-"""Images from bytes to model input, changed on the way where a view wants it, and image models as frozen models."""
+"""Images from bytes to pictures, changed on the way where a view wants it."""
 
 from __future__ import annotations
 
-import difflib
 import io
-import warnings
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
-from importlib import metadata
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headstart.backbones.blocks import BLOCK
-from headstart.backbones.freezing import grad_context, n_parameters
 from headstart.backbones.heif import learn_heif
-from headstart.backbones.portable import WEIGHTS
-from headstart.errors import ConfigError, SampleError, first_line
-from headstart.types import AT_END
+from headstart.errors import SampleError, first_line
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    import torch
     from PIL import Image
 
-    from headstart.backbones.options import BackboneOptions
-    from headstart.backbones.portable import BackboneSaver
     from headstart.contracts import Change
-    from headstart.types import Activations, Payload
+    from headstart.types import Payload
 
 
 CPU_IMAGES = 4  # a batch; small ones are fastest on CPUs: the activations stay in the cache
@@ -113,64 +100,6 @@ def _eight_bit(image: Image.Image) -> Image.Image:
     return image
 
 
-class FrozenImageModel:
-    """An image model with its own transform, in memory and frozen.
-
-    ``module``: in eval mode, on its device; ``transform``: from an RGB image to a float tensor (3, H, W);
-    ``read``: from a batch (B, 3, H, W) on the device, and what is wanted, to `Activations`; ``read_blocks``:
-    the same for what leaves blocks (``block1`` …), where they can be told apart; ``blocks``: first to last,
-    where neither timm nor transformers says which they are.
-    """
-
-    def __init__(
-        self,
-        module: torch.nn.Module,
-        transform: Callable[[Image.Image], torch.Tensor],
-        read: Callable[[torch.Tensor, Collection[str]], Activations],
-        read_blocks: Callable[[torch.Tensor, Collection[str]], Activations],
-        blocks: Sequence[torch.nn.Module] | None = None,
-    ) -> None:
-        import torch
-
-        # Pillow warns of odd EXIF, palettes and many pixels; what matters is raised. Set once, since the
-        # reader threads could not each change the process's filters and put them back.
-        warnings.filterwarnings("ignore", module=r"PIL\.")
-        self.module = module
-        self._transform = transform
-        self._read, self._read_blocks = read, read_blocks
-        self.blocks = blocks
-        parameter = next(module.parameters())
-        self.device, self._dtype = parameter.device, parameter.dtype
-        self.is_reentrant = True
-        self.module.to(memory_format=torch.channels_last)
-        self.budget = CPU_IMAGES if self.device.type == "cpu" else GPU_IMAGES
-
-    def prepare(
-        self, payloads: Sequence[Payload], changes: Sequence[Change | None] | None = None
-    ) -> list[Any | SampleError]:
-        """Decoded and transformed images, or the reason why one cannot be."""
-        return prepare_images(payloads, changes, self._transform)
-
-    def length(self, prepared: Any) -> int:
-        """All images cost the same."""
-        return 1
-
-    def collate(self, prepared: Sequence[Any]) -> dict[str, torch.Tensor]:
-        """Transformed images as one batch (B, 3, H, W), channels last in memory."""
-        import torch
-
-        return {PIXELS: torch.stack(list(prepared)).to(memory_format=torch.channels_last)}
-
-    def forward(self, batch: Mapping[str, torch.Tensor], reads: Collection[str] = AT_END) -> Activations:
-        """Run the model over a batch of transformed images."""
-        pixels = batch[PIXELS].to(self._dtype)
-        layers = [name for name in reads if name.startswith(BLOCK)]
-        with grad_context(self.module):
-            if layers:
-                return self._read_blocks(pixels, layers)
-            return self._read(pixels, reads)
-
-
 def prepare_images(
     payloads: Sequence[Payload],
     changes: Sequence[Change | None] | None,
@@ -247,50 +176,3 @@ def _png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=1)  # of the levels the quickest; each keeps every pixel
     return buffer.getvalue()
-
-
-class LibraryBackbone:
-    """An image model of a library, by its name there: what timm and torchvision share."""
-
-    library: str
-    remedy = "fetch the weights where there is a network, pass --weights FILE, or choose a bundled: backbone"
-    _model: Any  # loaded when it is first asked for
-
-    def __init__(self, spec: str, name: str, options: BackboneOptions) -> None:
-        self.spec = spec
-        self._name = name
-        self._options = options
-
-    def cache_key(self) -> Mapping[str, Any]:
-        """Spec, options and the versions that could resolve it otherwise."""
-        versions = {package: metadata.version(package) for package in (self.library, "torch")}
-        return {"spec": self.spec, "options": self._options.given(), "versions": versions}
-
-    def source_files(self) -> Sequence[Path]:
-        """The files that the weights were read from."""
-        raise NotImplementedError
-
-    def provenance(self) -> dict[str, Any]:
-        """What made the features, for people."""
-        return {
-            "versions": self.cache_key()["versions"],
-            "parameters": n_parameters(self._model),
-            "files": sorted(path.name for path in self.source_files()),
-        }
-
-    def tunable(self, tap: str) -> BackboneSaver:
-        """Its weights, under the names of its library."""
-
-        def keep(folder: Path) -> tuple[str, BackboneOptions]:
-            from safetensors.torch import save_model
-
-            save_model(self._model, str(folder / WEIGHTS))
-            return f"{self.library}:{self._name}", replace(self._options, weights=folder / WEIGHTS)
-
-        return keep
-
-    def unknown(self, what: str, name: str, known: Collection[str]) -> ConfigError:
-        """The library has nothing of this name; the nearest are named."""
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-        hint = f"; nearest: {', '.join(near)}" if near else ""
-        return ConfigError(f"{self.library} has no {what} {name!r}{hint}")

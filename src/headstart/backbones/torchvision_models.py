@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from headstart.backbones.blocks import BlockReader
 from headstart.backbones.freezing import freeze, weights_digest
 from headstart.backbones.hub import loading_failures, torch_hub_files
-from headstart.backbones.images import FrozenImageModel, LibraryBackbone
+from headstart.backbones.image_models import FrozenImageModel, LibraryBackbone
 from headstart.backbones.weights import load_into, read_state_dict
 from headstart.errors import BackboneError, first_line
 from headstart.types import Activations, BackboneInfo, Positions

@@ -1,4 +1,4 @@
-"""``headstart backbones ls|show``."""
+"""``headstart backbones ls|show|prepare``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from headstart.cli.command import AsJson, Said, guarded, made_from, write_result
 
 if TYPE_CHECKING:
     from headstart.backbones.catalogue import Catalogue, LocalBackbone
+    from headstart.extraction.prepare import Prepared
     from headstart.inspection.backbones import Description
 
 app = typer.Typer(help="Find a backbone, and see what it offers.", no_args_is_help=True)
@@ -45,6 +46,21 @@ def ls(
 def show(said: Said, as_json: AsJson = False) -> None:
     found = api.describe_backbone(**said.values)
     write_result(found, as_json, lambda: _description_lines(found))
+
+
+@app.command("prepare")
+@made_from(api.prepare_backbone)
+def prepare(said: Said, as_json: AsJson = False) -> None:
+    found = api.prepare_backbone(**said.values)
+    write_result(found, as_json, lambda: _prepared_lines(found))
+
+
+def _prepared_lines(found: Prepared) -> list[str]:
+    done = "is converted already" if found.was_there else f"converted in {found.seconds:.0f} s"
+    gain = f", {found.gain:.1f} × as fast as torch a thread" if found.gain else ""
+    start = "starts without torch" if found.starts_without_torch else "torch prepares its samples"
+    size = f"{found.n_bytes / 1e6:,.0f} MB in {found.path}"
+    return [f"{found.spec} {done}: largest error {found.largest_error:.1g}{gain}; {start}; {size}"]
 
 
 def _catalogue_lines(found: Catalogue) -> list[str]:

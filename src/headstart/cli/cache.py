@@ -104,12 +104,18 @@ def gc(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Move what no set refers to into the cache's trash, and empty the trash of an earlier gc."""
-    from headstart.cache.maintenance.collect import collect
+    """Move what no set refers to into the cache's trash, and empty the trash of an earlier gc.
+
+    Of models that were converted for OpenVINO, those that were not used for longest are deleted beyond 10 GB.
+    """
+    from headstart.cache.maintenance.collect import Collected, collect
     from headstart.cache.store import Cache
     from headstart.progress import open_progress
+    from headstart.runtimes.kept import KeptModels
 
     done = collect(Cache(cache), open_progress(quiet), apply, grace, earlier)
+    models = KeptModels().prune(dry_run=not apply)
+    done.items += [Collected("model", str(path), 0, n_bytes) for path, n_bytes in models]
     write_result(done, as_json, lambda: _collection_lines(done))
     if done.problems:
         raise typer.Exit(1)
@@ -227,10 +233,13 @@ def _collection_lines(done: Collection) -> Iterator[str]:
     yield from (f"restored: {line}, as a set refers to it" for line in done.restored)
     yield from (f"spared: {line}" for line in done.spared)
     yield from (f"problem: {line}" for line in done.problems)
-    moved = _size(sum(item.n_bytes for item in done.items if item.kind != "trash"))
-    freed = _size(sum(item.n_bytes for item in done.items if item.kind == "trash"))
+    deleted = [
+        item for item in done.items if item.kind in ("trash", "model")
+    ]  # a converted model is made anew
+    moved = _size(sum(item.n_bytes for item in done.items if item not in deleted))
+    freed = _size(sum(item.n_bytes for item in deleted))
     if done.applied:
-        yield f"{moved} moved to the trash, {freed} of older trash deleted"
+        yield f"{moved} moved to the trash, {freed} of older trash and converted models deleted"
     else:
         yield f"{moved} would go to the trash, {freed} would be deleted; --apply does it"
 

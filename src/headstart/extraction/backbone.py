@@ -44,6 +44,11 @@ class OpenedBackbone:
         options = {**self._options.given(), **side_of(self.spec, self._options)}
         return {"spec": located_spec(self.spec), "options": options}
 
+    @property
+    def source(self) -> tuple[str, BackboneOptions]:
+        """What another process needs to open it."""
+        return self.spec, self._options
+
     def backbone(self) -> Backbone:
         """The backbone, to be loaded."""
         if self._backbone is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from headstart.contracts import FrozenModel
+    from headstart.contracts import ModelInputs
     from headstart.extraction.plan import ExtractionPlan
     from headstart.extraction.timings import Stopwatch
 
@@ -83,7 +84,7 @@ class ReaderPool:
     def __init__(
         self,
         plan: ExtractionPlan,
-        model: FrozenModel,
+        model: ModelInputs,
         done: queue.SimpleQueue[Any],
         stopwatch: Stopwatch,
         n_threads: int,
@@ -149,10 +150,9 @@ class ReaderPool:
         thread.start()
 
     def _work(self) -> None:
-        import torch
-
-        # One core a reader: what little torch does of one picture is not worth waking the others.
-        torch.set_num_threads(1)
+        if torch := sys.modules.get("torch"):
+            # One core a reader: what little torch does of one picture is not worth waking the others.
+            torch.set_num_threads(1)
         ident = threading.get_ident()
         while (job := self._jobs.get()) is not None:
             if self._has_failed:  # the run ends at the job that failed: nobody waits for this one
@@ -288,6 +288,10 @@ class ReadyItems:
         order = longest_first(lengths)
         self._items, self._lengths = [items[i] for i in order.tolist()], lengths[order]
         self._new, self._start = [], 0
+
+    def last(self, otherwise: Item) -> Item:
+        """The sorted item that costs the least; another one if there is none."""
+        return self._items[-1] if self._start < len(self._items) else otherwise
 
     @property
     def cost(self) -> int:

@@ -56,7 +56,7 @@ class Embedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         None: where the model's authors read it.
     cache : str, optional
     precision, dtype, max_length, on_long, image_size, crop_pct, weights, prompt, normalize, device, batch_size,
-    offline
+    offline, runtime
         As for ``headstart extract``. Texts that are cut are warned of, once; with ``skip`` and ``refuse`` a long one is
         an error, as a transformer has no row to leave out.
     modality : {"image", "text", "text-pair", "image-text"}, optional
@@ -90,6 +90,7 @@ class Embedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         batch_size: int | None = None,
         offline: bool = False,
         on_long: str = "truncate",
+        runtime: str = "auto",
     ) -> None:
         self.backbone = backbone
         self.tap = tap
@@ -107,6 +108,7 @@ class Embedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.batch_size = batch_size
         self.offline = offline
         self.on_long = on_long
+        self.runtime = runtime
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Nothing to fit: the backbone is frozen."""

@@ -14,18 +14,20 @@ import numpy as np
 from headstart.errors import BackboneError, SampleError, TransientSampleError
 from headstart.extraction.batches import FULL, BatchTuner, Item, Job, ReaderPool, ReadyItems
 from headstart.extraction.inference import BatchRunner, Computed, InferencePool, SampleFailure, lay_out
-from headstart.extraction.runtime import TorchRuntime, Trial
+from headstart.extraction.runtime import device_of, open_runtime
 from headstart.extraction.timings import PHASES, Stopwatch, Timings
 from headstart.extraction.windows import WindowMeans
 from headstart.memory import is_out_of_memory
+from headstart.types import TrialWork
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from headstart.contracts import FrozenModel, Progress, Runtime
+    from headstart.contracts import Batch, ModelInputs, Progress, Runtime
     from headstart.extraction.plan import ExtractionPlan
+    from headstart.runtimes.background import Conversion
     from headstart.types import StoredDtype
 
 WINDOW = 16_384  # samples that are sorted by length together, and so held in memory together
@@ -48,27 +50,30 @@ class Extractor:
     One thread, that of the caller, decides; readers and lanes work, and tell it by one queue.
 
     ``batch_size``: samples a batch; None: what this machine computes fastest; ``cores``: to use; None: all
-    that the process may.
+    that the process may; ``conversion``: how to convert the model beside the work; None: it stays as it is.
     """
 
     def __init__(
         self,
         plan: ExtractionPlan,
-        model: FrozenModel,
+        model: ModelInputs,
         stored: StoredDtype,
         progress: Progress,
         batch_size: int | None = None,
         cores: int | None = None,
+        conversion: Conversion | None = None,
     ) -> None:
         self.stopwatch = Stopwatch()
-        self.layout = lay_out(model.device, model.is_reentrant, cores)
+        self.layout = lay_out(device_of(model), model.is_reentrant, cores)
         self._plan = plan
         self._progress = progress
         self._events: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._readers = ReaderPool(plan, model, self._events, self.stopwatch, self.layout.cores)
-        self._lanes = InferencePool(self.layout, self._events)
         windows = WindowMeans(plan.taps) if plan.in_windows else None
-        self._runtime: Runtime = TorchRuntime(model, windows.taps if windows else plan.taps, self.layout)
+        self._model = model
+        taps = windows.taps if windows else plan.taps
+        self._runtime: Runtime = open_runtime(model, taps, self.layout, conversion)
+        self._lanes = InferencePool(self.layout, self._events, self._runtime.lane)
         self._runner = BatchRunner(
             plan, stored, model.collate, self._runtime, self.layout, self.stopwatch, windows
         )
@@ -96,7 +101,7 @@ class Extractor:
         ``seconds``: wall time since the extractor was made; ``writing``: processor seconds of the thread that
         writes.
         """
-        on_cpu = self.layout.device.type == "cpu"
+        on_cpu = self.layout.kind == "cpu"
         spent = {phase: self.stopwatch.seconds(phase) for phase in PHASES}
         spent["write"] += writing
         return Timings(
@@ -104,7 +109,7 @@ class Extractor:
             seconds=seconds,
             capacity=seconds * (self.layout.cores if on_cpu else self.layout.lanes),
             **spent,
-            device=self.layout.device.type,
+            device=self.layout.kind,
             forward_as=self._runtime.name,
             lanes=self.layout.lanes,
             threads=self.layout.threads,
@@ -115,10 +120,7 @@ class Extractor:
         """Stop all threads; whatever is under way is lost."""
         self._readers.close()
         self._lanes.close()
-        if self.layout.device.type == "cpu":
-            import torch
-
-            torch.set_num_threads(self.layout.cores)  # the lanes have set it for their own
+        self._runtime.close()
 
     def run(self, feed: Feed) -> Iterator[Computed]:
         """Compute positions of the plan's ``todo``, in whatever order is fastest."""
@@ -251,7 +253,7 @@ class Extractor:
                 "out of memory with a batch of one sample; what was committed is kept: free memory, choose a "
                 "smaller backbone or --max-length, or --device cpu, and run the same command again"
             ) from result.error
-        if self.layout.device.type == "cuda":
+        if self.layout.kind == "cuda":
             import torch
 
             torch.cuda.empty_cache()
@@ -275,27 +277,35 @@ class Extractor:
             return  # a part of a batch would have another shape than the rest
         n_left = int(self._plan.wants.sum()) - self._n_done
         seconds_left = n_left * elapsed / max(self._n_done, 1)
-        trial = self._runtime.trial(partial(self._runner.batch, result.items), seconds_left)
+        work = TrialWork(
+            partial(self._runner.batch, result.items), partial(self._examples, result.items), seconds_left
+        )
+        trial = self._runtime.trial(work)
         if trial is not None:
             self._is_trying, self._has_tried, self._n_batches = True, True, self._n_batches + 1
             self._lanes.submit(trial)
+
+    def _examples(self, items: Sequence[Item]) -> list[Batch]:
+        """Batches of the work on the CPU: of the longest sample, of the shortest, of both."""
+        longest, shortest = items[0].prepared, self._ready.last(items[-1]).prepared
+        return [self._model.collate(part) for part in ([longest], [shortest], [longest, shortest])]
 
     def _is_full(self, result: Computed) -> bool:
         if self._most is not None:
             return len(result.items) >= self._most
         return result.cost >= self.tuner.budget * (FULL if self._sorts else 1)
 
-    def _take_trial(self, trial: Trial) -> None:
+    def _take_trial(self, trial: Any) -> None:
         self._is_trying, self._n_batches = False, self._n_batches - 1
         held, self._held = self._held, []
         for result in held:
             self._submit(result.items, result.budget, result.cost)
         if says := self._runtime.adopt(trial):
-            self._progress.say(f"{says}; going on without")
+            self._progress.say(says)
 
 
 def compute_rows(
-    plan: ExtractionPlan, model: FrozenModel, progress: Progress, batch_size: int | None = None
+    plan: ExtractionPlan, model: ModelInputs, progress: Progress, batch_size: int | None = None
 ) -> tuple[list[Vectors], list[SampleFailure]]:
     """What each space would get in float32, with nothing written; and the samples that give nothing."""
     extractor = Extractor(plan, model, "float32", progress, batch_size)

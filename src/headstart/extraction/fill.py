@@ -15,10 +15,11 @@ import numpy as np
 
 from headstart.cache.claims import ClaimBoard
 from headstart.cache.memos import record_known
+from headstart.devices import usable_cores
 from headstart.errors import BackboneError
-from headstart.extraction.backbone import load_model
 from headstart.extraction.extractor import Extractor
-from headstart.extraction.inference import NOT_FINITE, Computed, usable_cores
+from headstart.extraction.inference import NOT_FINITE, Computed
+from headstart.extraction.model import open_model
 from headstart.extraction.plan import N_UNITS, ExtractionPlan
 from headstart.extraction.samples import NO_LIMIT, FailureLimit, SampleCollector, samples_of
 from headstart.extraction.workers import WorkersEngine, worker_devices
@@ -35,12 +36,13 @@ if TYPE_CHECKING:
     from headstart.cache.index import Index
     from headstart.cache.shards import CommittedShard
     from headstart.config import ComputeConfig
-    from headstart.contracts import FrozenModel, KeyMemo, Payloads, Progress, Source
+    from headstart.contracts import KeyMemo, ModelInputs, Payloads, Progress, Source
     from headstart.extraction.backbone import OpenedBackbone
     from headstart.extraction.inference import SampleFailure
     from headstart.extraction.long_texts import LongTexts
     from headstart.extraction.samples import Samples
     from headstart.extraction.timings import Timings
+    from headstart.runtimes.background import Conversion
     from headstart.types import Json, Modality, Payload
 
 SECONDS_A_CLAIM = 5.0
@@ -76,7 +78,7 @@ class SpaceWriter:
     _opened: OpenedBackbone | None = None
     _is_prepared: bool = False
     _engine: LocalEngine | WorkersEngine | None = None
-    _model: FrozenModel | None = None
+    _model: ModelInputs | None = None
     _shards: ShardWriter | None = None
 
     @property
@@ -95,8 +97,7 @@ class SpaceWriter:
             engine.run(plan)
             return
         if self._model is None:
-            self.progress.say(f"loading {opened.spec}")
-            self._model = load_model(opened, self.config.device, plan.precision)
+            self._model, engine.conversion = open_model(opened, plan, self.config, self.progress)
         self._prepare(plan, opened)  # after the model: one that cannot be loaded leaves no empty spaces
         if self._shards is None:
             self._shards = ShardWriter(plan.spaces, plan.shard_format)
@@ -239,6 +240,7 @@ class LocalEngine:
     batch_size: int | None = None
     limit: FailureLimit = NO_LIMIT
     cores: int | None = None
+    conversion: Conversion | None = None  # how the model can be converted beside the work
     counts_others: bool = True  # whether the progress also counts what other processes finish
     n_computed: int = 0
     failures: list[Failure] = field(default_factory=list)
@@ -250,7 +252,7 @@ class LocalEngine:
     failed_elsewhere: queue.SimpleQueue[list[int]] = field(default_factory=queue.SimpleQueue)
 
     def run(
-        self, plan: ExtractionPlan, model: FrozenModel, writer: ShardWriter, keeps_open: bool = False
+        self, plan: ExtractionPlan, model: ModelInputs, writer: ShardWriter, keeps_open: bool = False
     ) -> Iterator[CommittedShard]:
         """Compute all that is to do; yield each shard once it is committed.
 
@@ -259,7 +261,9 @@ class LocalEngine:
         """
         self._begin(plan, writer)
         start, written = time.monotonic(), writer.stopwatch.seconds("write")
-        extractor = Extractor(plan, model, plan.stored, self.progress, self.batch_size, self.cores)
+        extractor = Extractor(
+            plan, model, plan.stored, self.progress, self.batch_size, self.cores, self.conversion
+        )
         try:
             with contextlib.ExitStack() as stack:
                 stack.callback(extractor.close)

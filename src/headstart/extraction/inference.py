@@ -2,40 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
 import queue
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headstart.backbones.pooling import display_tap, read_tap, reads_of
+from headstart.backbones.pooling import display_tap
+from headstart.devices import usable_cores
 from headstart.errors import StorageError
 from headstart.extraction.batches import stop_threads
-from headstart.types import Tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
-    import torch
     from numpy.typing import NDArray
 
-    from headstart.contracts import FrozenModel, Runtime
+    from headstart.contracts import Batch, Runtime
     from headstart.extraction.batches import Item
     from headstart.extraction.plan import ExtractionPlan
     from headstart.extraction.timings import Stopwatch
     from headstart.extraction.windows import WindowMeans
-    from headstart.types import StoredDtype
+    from headstart.types import Read, StoredDtype
 
-
-Batch: TypeAlias = "Mapping[str, torch.Tensor]"
-Forward: TypeAlias = "Callable[[Batch], list[torch.Tensor | Tokens]]"
-"""A batch on its device to what each tap reads of it."""
-
-Read: TypeAlias = "tuple[NDArray[np.float32], NDArray[np.int64] | None]"
-"""What a tap reads of a batch, and of ragged taps how many rows each sample has."""
 
 NOT_FINITE = "the backbone gave NaN or infinity"
 FLOAT16_MAX = float(np.finfo(np.float16).max)
@@ -86,54 +78,43 @@ class Computed:
         return self.items if self.joined is None else self.joined
 
 
-def eager_forward(model: FrozenModel, taps: Sequence[str]) -> Forward:
-    """The model's own forward pass, and each tap of it."""
-    reads = reads_of(taps)
-
-    def forward(batch: Batch) -> list[torch.Tensor | Tokens]:
-        activations = model.forward(batch, reads)
-        return [read_tap(activations, tap) for tap in taps]
-
-    return forward
-
-
 @dataclass(frozen=True, slots=True)
 class Layout:
     """How a machine is used."""
 
-    device: torch.device
+    device: str  # as torch names it
     lanes: int  # batches at once
     threads: int  # of each lane, on a CPU
     cores: int  # that this process may use
 
     @property
+    def kind(self) -> str:
+        """The kind of the device: ``cpu``, ``cuda`` …"""
+        return self.device.partition(":")[0]
+
+    @property
     def counts_processor_time(self) -> bool:
         """Whether a lane's own processor time is what its batches cost: true with one thread a lane."""
-        return self.device.type == "cpu" and self.threads == 1
+        return self.kind == "cpu" and self.threads == 1
 
 
-def lay_out(device: torch.device, is_reentrant: bool = True, cores: int | None = None) -> Layout:
+def lay_out(device: Any, is_reentrant: bool = True, cores: int | None = None) -> Layout:
     """How to use a device, by a model that several threads may run at once only if it is reentrant."""
     cores = cores or usable_cores()
-    if device.type != "cpu":
-        return Layout(device, GPU_LANES if is_reentrant else 1, 1, cores)
+    kind = str(device).partition(":")[0]
+    if kind != "cpu":
+        return Layout(str(device), GPU_LANES if is_reentrant else 1, 1, cores)
     lanes = min(cores, MOST_LANES) if is_reentrant else 1
-    return Layout(device, lanes, max(cores // lanes, 1), cores)
-
-
-def usable_cores() -> int:
-    """The cores that this process may use, by its affinity, its container's limit and OMP_NUM_THREADS."""
-    import joblib  # type: ignore[import-untyped]
-    import torch
-
-    return max(min(int(joblib.cpu_count()), torch.get_num_threads()), 1)
+    return Layout(str(device), lanes, max(cores // lanes, 1), cores)
 
 
 class InferencePool:
     """Threads that run tasks, and put what they give on a queue."""
 
-    def __init__(self, layout: Layout, done: queue.SimpleQueue[Any]) -> None:
-        self._layout = layout
+    def __init__(
+        self, layout: Layout, done: queue.SimpleQueue[Any], lane: Callable[[], AbstractContextManager[Any]]
+    ) -> None:
+        self._lane = lane
         self._done = done
         self._tasks: queue.SimpleQueue[Callable[[], Any] | None] = queue.SimpleQueue()
         # Daemons: a pass that never ends must not keep the process from ending.
@@ -153,22 +134,9 @@ class InferencePool:
         stop_threads(self._threads, self._tasks, STOP_SECONDS)
 
     def _work(self) -> None:
-        with _lane(self._layout):
+        with self._lane():
             while (task := self._tasks.get()) is not None:
                 self._done.put(task())
-
-
-@contextlib.contextmanager
-def _lane(layout: Layout) -> Iterator[None]:
-    import torch
-
-    with contextlib.ExitStack() as stack:
-        if layout.device.type == "cpu":
-            torch.set_num_threads(layout.threads)
-        elif layout.device.type == "cuda":
-            stack.enter_context(torch.cuda.device(layout.device))
-            stack.enter_context(torch.cuda.stream(torch.cuda.Stream(layout.device)))  # type: ignore[no-untyped-call]
-        yield
 
 
 @dataclass(frozen=True)
@@ -188,10 +156,9 @@ class BatchRunner:
         seconds = 0.0
         try:
             start, wall = time.thread_time(), time.perf_counter()
-            outputs = self.runtime.run(self.batch(items))
+            read: Sequence[Read] = self.runtime.run(self.batch(items))
             seconds = self._took(time.thread_time() - start, time.perf_counter() - wall)
             with self.stopwatch.processor("write"):
-                read: Sequence[Read] = [_to_numpy(output) for output in outputs]
                 whole = items
                 if self.windows is not None:
                     whole, read = self.windows.join(items, [values for values, _ in read])
@@ -202,23 +169,13 @@ class BatchRunner:
         return Computed(items, features, failures, budget, cost, seconds, joined=joined)
 
     def batch(self, items: Sequence[Item]) -> Batch:
-        """Items as one batch on the device."""
-        batch = self.collate([item.prepared for item in items])
-        device = self.layout.device
-        if device.type == "cuda":  # from pinned memory a copy does not stop the other lane
-            return {n: part.pin_memory().to(device, non_blocking=True) for n, part in batch.items()}
-        return batch if device.type == "cpu" else {n: part.to(device) for n, part in batch.items()}
+        """Items as one batch, where the runtime takes it."""
+        return self.runtime.place(self.collate([item.prepared for item in items]))
 
     def _took(self, processor: float, wall: float) -> float:
-        import torch
-
-        if self.layout.counts_processor_time:
+        if self.layout.counts_processor_time and self.runtime.works_in_lanes:
             self.stopwatch.add("forward", processor)
             return processor
-        if self.layout.device.type == "cuda":
-            before = time.perf_counter()
-            torch.cuda.current_stream().synchronize()  # so that the cast's waiting counts as the model's
-            wall += time.perf_counter() - before
         self.stopwatch.add("forward", wall * self.layout.threads)
         return wall
 
@@ -253,14 +210,6 @@ class BatchRunner:
                 f"than float16 can hold ({FLOAT16_MAX:g}); run again with --dtype float32"
             )
         return values.astype(self.stored, copy=False)
-
-
-def _to_numpy(output: torch.Tensor | Tokens) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
-    tensor, lengths = (output.values, output.lengths) if isinstance(output, Tokens) else (output, None)
-    # A copy: it waits to be written while the model goes on. One that computes into the same memory each time would
-    # rewrite it, and the class token of a long text would keep all of its tokens in memory.
-    values = np.array(tensor.float().cpu().numpy(), order="C")
-    return values, None if lengths is None else lengths.cpu().numpy().astype(np.int64)
 
 
 def _finite_rows(values: NDArray[np.float32], lengths: NDArray[np.int64] | None) -> NDArray[np.bool_]:

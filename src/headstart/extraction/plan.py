@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 
 from headstart.augmentation import open_views
+from headstart.backbones.freezing import best_precision
 from headstart.backbones.pooling import choose_taps, display_tap
 from headstart.cache.formats import FormatName, shard_format
 from headstart.cache.recipe import make_recipe
 from headstart.data.splits import TRAIN
+from headstart.devices import pick_gpu
 from headstart.errors import ConfigError
 from headstart.extraction.samples import label_samples
 from headstart.keys import ROWS_AT_ONCE, contains, first_occurrences, pack
@@ -273,15 +275,13 @@ def choose_precision(
     best: Precision = max(held, key=held.__getitem__)
     if held[best] and (held[best] >= len(keys) - n_failed or best == "fp32"):
         return best, f"its space holds {held[best]:,} of these samples"
-    from headstart.backbones.freezing import best_precision
-    from headstart.devices import pick_device
-
-    kind = str(pick_device(config.device))
+    gpu = pick_gpu(config.device)
+    kind = "cpu" if gpu is None else str(gpu)
     if held[best] and kind.startswith("cuda"):
         return best, f"its space holds {held[best]:,} of these samples"
     if held["fp32"]:
         return "fp32", f"its space holds {held['fp32']:,} of these samples"
-    return best_precision(kind), f"the best for {kind}"
+    return "fp32" if gpu is None else best_precision(kind), f"the best for {kind}"
 
 
 def views_for(config: ExtractConfig, info: BackboneInfo, modality: Modality) -> tuple[View | None, ...]:

@@ -1,32 +1,43 @@
-"""The runtime of the model: torch, and faster forms of it that are tried on the work itself."""
+"""Torch as the runtime of a model, and faster forms of it that are tried on the work itself."""
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 import warnings
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+import numpy as np
 
 from headstart.backbones.freezing import is_int8
+from headstart.backbones.pooling import read_tap, reads_of
 from headstart.errors import first_line
-from headstart.extraction.inference import eager_forward
+from headstart.runtimes.compiled import NAME
+from headstart.runtimes.converted import GAIN, ConvertedModel
+from headstart.runtimes.outputs import TOLERANCE as ROW_TOLERANCE
+from headstart.runtimes.outputs import largest_error
 from headstart.types import Tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import torch
 
-    from headstart.contracts import FrozenModel
-    from headstart.extraction.inference import Batch, Forward, Layout
+    from headstart.contracts import Batch, FrozenModel, ModelInputs, Runtime
+    from headstart.extraction.inference import Layout
+    from headstart.runtimes.background import Conversion
+    from headstart.runtimes.compiled import CompiledRuntime
+    from headstart.types import Read, TrialWork
 
+
+Forward: TypeAlias = "Callable[[Batch], list[torch.Tensor | Tokens]]"
+"""A batch on its device to what each tap reads of it."""
 
 TOLERANCE = 1e-4  # of the largest value: how far it may be from the eager pass in fp32
 LOW_TOLERANCE = 3e-2  # the same in 16 bits a number
-GAIN = 1.05  # it must be so much faster to be kept
-WARM_UPS = 3
 TURNS = 5
 ASSUMED_GAIN = 0.2  # of the time that is left; what a trial is weighed against
 
@@ -51,52 +62,177 @@ class Trial:
     """What a trial showed."""
 
     name: str
-    forward: Forward | None  # None: it is not to be used
-    says: str = ""  # why not; empty where that is of no interest to a user
+    forward: Forward | None = None  # None: it is not to be used
+    says: str = ""  # empty where it is of no interest to a user
+    compiled: CompiledRuntime | None = None  # what runs in the place of torch
 
 
 class TorchRuntime:
-    """A frozen model run by torch: eagerly at first, and faster where a trial on the work itself shows how."""
+    """A frozen model run by torch: eagerly at first, and faster where a trial on the work itself shows how.
 
-    def __init__(self, model: FrozenModel, taps: Sequence[str], layout: Layout) -> None:
+    ``conversion``: how it can be converted beside the work, to be run by OpenVINO from then on; None: it is not to be.
+    """
+
+    def __init__(
+        self,
+        model: FrozenModel,
+        taps: Sequence[str],
+        layout: Layout,
+        conversion: Conversion | None = None,
+    ) -> None:
         self.name = getattr(model, "forward_as", "eager")
+        self.works_in_lanes = True
+        self._model = model
         self._eager = self._forward = eager_forward(model, taps)
         self._layout = layout
         self._tolerance = tolerance_of(model.module)
         # An int8 layer rounds by what it sees: a trace of it is of no use. None until batches are known.
         self._untried: list[Accelerator] | None = [] if is_int8(model.module) else None
+        self._conversion = conversion
+        self._compiled = None if conversion is None else conversion.ready(layout)
+        if self._compiled is not None:
+            self._conversion, self._untried = None, []
+            self.name, self.works_in_lanes = self._compiled.name, False
 
-    def run(self, batch: Batch) -> list[torch.Tensor | Tokens]:
+    @contextlib.contextmanager
+    def lane(self) -> Iterator[None]:
+        """A thread with its share of the cores, or with a stream of its own."""
+        import torch
+
+        with contextlib.ExitStack() as stack:
+            if self._layout.kind == "cpu":
+                torch.set_num_threads(self._layout.threads)
+            elif self._layout.kind == "cuda":
+                device = torch.device(self._layout.device)
+                stack.enter_context(torch.cuda.device(device))
+                stack.enter_context(torch.cuda.stream(torch.cuda.Stream(device)))  # type: ignore[no-untyped-call]
+            yield
+
+    def place(self, batch: Batch) -> Batch:
+        """A batch on the device; from pinned memory a copy does not stop the other lane."""
+        if self._layout.kind == "cpu":
+            return batch
+        device, pins = self._layout.device, self._layout.kind == "cuda"
+        return {
+            name: (part.pin_memory() if pins else part).to(device, non_blocking=pins)
+            for name, part in batch.items()
+        }
+
+    def run(self, batch: Batch) -> list[Read]:
         """What each tap reads of a batch on its device."""
-        return self._forward(batch)
+        if self._compiled is not None:
+            return self._compiled.run({name: part.numpy() for name, part in batch.items()})
+        return [_to_numpy(output) for output in self._forward(batch)]
 
-    def trial(self, make_batch: Callable[[], Batch], seconds_left: float) -> Callable[[], Trial] | None:
+    def trial(self, work: TrialWork) -> Callable[[], Trial] | None:
         """Something faster to try in a thread of its own; None if nothing pays with so much work left."""
+        if self._conversion is not None:
+            return self._try_conversion(self._conversion, work)
         if self._untried is None:
-            self._untried = list(accelerators(self._layout, make_batch()))
-        if not self._untried or not self._untried[0].pays(seconds_left):
+            self._untried = list(accelerators(self._layout, work.make_batch()))
+        if not self._untried or not self._untried[0].pays(work.seconds_left):
             return None
-        accelerator, batch = self._untried.pop(0), make_batch()
+        accelerator, batch = self._untried.pop(0), work.make_batch()
         return partial(
             try_accelerator, accelerator, self._eager, self._forward, batch, self._layout, self._tolerance
         )
 
     def adopt(self, trial: Trial) -> str:
-        """Run as a trial did, if it was a success; otherwise what to tell the user, or nothing."""
-        if trial.forward is not None:
+        """Run as a trial did, if it was a success; what to tell the user, or nothing."""
+        if trial.compiled is not None:
+            self._compiled, self.name, self.works_in_lanes = trial.compiled, trial.name, False
+        elif trial.forward is not None:
             self._forward, self.name = trial.forward, trial.name
         return trial.says
 
+    def close(self) -> None:
+        """Stop a conversion that is under way, and give torch its threads back."""
+        if self._conversion is not None:
+            self._conversion.stop()
+        if self._layout.kind == "cpu":
+            import torch
+
+            torch.set_num_threads(self._layout.cores)  # the lanes have set it for their own
+
+    def _try_conversion(self, conversion: Conversion, work: TrialWork) -> Callable[[], Trial] | None:
+        """Begin to convert where that pays; once it is done, what tries it."""
+        if not conversion.has_begun:
+            if conversion.pays(work.seconds_left):
+                conversion.begin(work.examples())
+            return None
+        if conversion.is_under_way:
+            return None
+        conversion.stop()
+        self._conversion = None
+        return partial(self._compare, conversion, work.make_batch())
+
+    def _compare(self, conversion: Conversion, batch: Batch) -> Trial:
+        """Whether a converted model gives what this one does, and faster."""
+        try:
+            compiled = conversion.open(self._layout)
+        except Exception as error:  # an operator that this processor lacks, memory, a full disk …
+            return Trial(
+                NAME, says=f"openvino cannot be used here ({first_line(error)[:120]}); going on with torch"
+            )
+        if compiled is None:
+            return Trial(NAME, says=conversion.refusal and f"{conversion.refusal}; going on with torch")
+        arrays = {part: tensor.numpy() for part, tensor in batch.items()}
+        both = zip(compiled.run(arrays), map(_to_numpy, self._eager(batch)), strict=True)
+        if any(largest_error(found, expected) > ROW_TOLERANCE for (found, _), (expected, _) in both):
+            conversion.refuse("its features are not those of torch")
+            return Trial(NAME, says="openvino gives other features; going on with torch")
+        gain = _gain(lambda: self._forward(batch), lambda: compiled.run(arrays), time.perf_counter)
+        conversion.remember(gain)
+        if gain < GAIN:
+            return Trial(NAME)
+        return Trial(NAME, says=f"going on with openvino, {gain:.1f} × as fast here", compiled=compiled)
+
+
+def open_runtime(
+    model: ModelInputs, taps: Sequence[str], layout: Layout, conversion: Conversion | None = None
+) -> Runtime:
+    """What runs a model over batches, and reads some taps."""
+    if isinstance(model, ConvertedModel):
+        return model.runtime
+    return TorchRuntime(cast("FrozenModel", model), taps, layout, conversion)
+
+
+def device_of(model: ModelInputs) -> str:
+    """Where a model runs, as torch names it."""
+    return "cpu" if isinstance(model, ConvertedModel) else str(cast("FrozenModel", model).device)
+
+
+def eager_forward(model: FrozenModel, taps: Sequence[str]) -> Forward:
+    """The model's own forward pass, and each tap of it."""
+    reads = reads_of(taps)
+
+    def forward(batch: Batch) -> list[torch.Tensor | Tokens]:
+        activations = model.forward(batch, reads)
+        return [read_tap(activations, tap) for tap in taps]
+
+    return forward
+
+
+def _to_numpy(output: torch.Tensor | Tokens) -> Read:
+    tensor, lengths = (output.values, output.lengths) if isinstance(output, Tokens) else (output, None)
+    # A copy: it waits to be written while the model goes on. One that computes into the same memory each time would
+    # rewrite it, and the class token of a long text would keep all of its tokens in memory.
+    values = np.array(tensor.float().cpu().numpy(), order="C")
+    return values, None if lengths is None else lengths.cpu().numpy().astype(np.int64)
+
 
 def accelerators(layout: Layout, batch: Batch) -> Sequence[Accelerator]:
-    """What could make batches like this one faster, the cheapest trial first."""
-    on_cpu = layout.device.type == "cpu"
+    """What could make batches like this one faster, the cheapest trial first: on GPUs a compiler.
+
+    On CPUs the faster form is a converted model; see `headstart.runtimes`.
+    """
+    if layout.kind != "cuda":
+        return ()
     if len(batch) == 1 and next(iter(batch.values())).ndim == 4:
-        inductor = Accelerator("inductor", 25.0, _inductor)
-        return (Accelerator("torchscript", 1.5, _torchscript), inductor) if on_cpu else (inductor,)
-    if layout.device.type == "cuda" and _are_texts(batch):
-        return (Accelerator("inductor", 40.0, _inductor_of_any_shape, any_shape=True),)
-    return ()
+        return (Accelerator("inductor", 25.0, _inductor),)
+    return (
+        (Accelerator("inductor", 40.0, _inductor_of_any_shape, any_shape=True),) if _are_texts(batch) else ()
+    )
 
 
 def _are_texts(batch: Batch) -> bool:
@@ -137,10 +273,12 @@ def try_accelerator(
         batches = (examples, _another(examples, accelerator.any_shape))
         if not all(_agree(faster(*given), function(*given), tolerance) for given in batches):
             return Trial(accelerator.name, None)
-        gain = _gain(lambda: current(batch), lambda: faster(*examples), layout)
+        clock = time.thread_time if layout.counts_processor_time else time.perf_counter
+        gain = _gain(lambda: current(batch), lambda: faster(*examples), clock, layout.kind == "cuda")
     except Exception as error:  # a compiler that is missing, a model that cannot be traced …
         reason = first_line(error)
-        return Trial(accelerator.name, None, f"{accelerator.name} cannot be used here ({reason[:120]})")
+        says = f"{accelerator.name} cannot be used here ({reason[:120]}); going on without"
+        return Trial(accelerator.name, None, says)
     if gain < GAIN:
         return Trial(accelerator.name, None)
     shapes = [part.shape for part in examples]
@@ -200,7 +338,9 @@ def _agree(found: Sequence[torch.Tensor], expected: Sequence[torch.Tensor], boun
     return all(bool((error <= bound * most).all()) for error, most in zip(errors, largest, strict=True))
 
 
-def _gain(current: Callable[[], Any], faster: Callable[[], Any], layout: Layout) -> float:
+def _gain(
+    current: Callable[[], Any], faster: Callable[[], Any], clock: Callable[[], float], is_cuda: bool = False
+) -> float:
     """How many times as fast as one pass the other is.
 
     They take turns, and the best turn of each counts: other lanes are at work on the same memory.
@@ -208,47 +348,20 @@ def _gain(current: Callable[[], Any], faster: Callable[[], Any], layout: Layout)
     best = [math.inf, math.inf]
     for _ in range(TURNS):
         for number, run in enumerate((current, faster)):
-            best[number] = min(best[number], _seconds(run, layout))
+            start = clock()
+            run()
+            if is_cuda:
+                import torch
+
+                torch.cuda.current_stream().synchronize()
+            best[number] = min(best[number], clock() - start)
     return best[0] / best[1]
-
-
-def _seconds(run: Callable[[], Any], layout: Layout) -> float:
-    import torch
-
-    clock = time.thread_time if layout.counts_processor_time else time.perf_counter
-    start = clock()
-    run()
-    if layout.device.type == "cuda":
-        torch.cuda.current_stream().synchronize()
-    return clock() - start
-
-
-def _torchscript(function: Any, example: torch.Tensor) -> Any:
-    import torch
-
-    class Traced(torch.nn.Module):
-        def forward(self, tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            return tuple(function(tensor))
-
-    with warnings.catch_warnings(action="ignore"), torch.inference_mode():
-        traced = torch.jit.trace(  # type: ignore[no-untyped-call]
-            Traced().eval(), example, check_trace=False
-        )
-        frozen: Any = torch.jit.optimize_for_inference(torch.jit.freeze(traced))
-        for _ in range(WARM_UPS):  # the first passes profile and specialise
-            frozen(example)
-    return _in_inference_mode(frozen)
 
 
 def _inductor(function: Any, example: torch.Tensor) -> Any:
     import torch
-    from torch._inductor import config
 
-    with (
-        warnings.catch_warnings(action="ignore"),
-        torch.inference_mode(),
-        config.patch(freezing=example.device.type == "cpu"),
-    ):
+    with warnings.catch_warnings(action="ignore"), torch.inference_mode():
         compiled = torch.compile(function, dynamic=False)
         for _ in range(2):
             compiled(example)  # type: ignore[no-untyped-call]

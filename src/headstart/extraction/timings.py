@@ -59,7 +59,7 @@ class Timings:
     forward: float
     write: float
     device: str
-    forward_as: str  # ``eager``, ``packed``, ``torchscript`` or ``inductor``
+    forward_as: str  # ``eager``, ``packed``, ``inductor`` or ``openvino``
     lanes: int  # batches computed at once
     threads: int  # for each of them
     batch: int  # what a batch cost together: tokens, or samples

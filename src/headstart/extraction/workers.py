@@ -21,6 +21,7 @@ from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, TypeAlias
 
 import headstart.errors
+from headstart.devices import pick_gpu
 from headstart.errors import BackboneError, ConfigError, HeadstartError
 from headstart.extraction.samples import NO_LIMIT, FailureLimit
 from headstart.extraction.timings import Timings
@@ -300,12 +301,12 @@ def _receive(
 
 def worker_devices(config: ComputeConfig, n_todo: int) -> list[str]:
     """The device of each worker: those that were asked for, or every GPU where there are several."""
-    import torch
+    gpu = pick_gpu(config.device)
+    device, n_gpus = "cpu" if gpu is None else str(gpu), 1
+    if device == "cuda":
+        import torch
 
-    from headstart.devices import pick_device
-
-    device = str(pick_device(config.device))
-    n_gpus = torch.cuda.device_count() if device == "cuda" else 1
+        n_gpus = torch.cuda.device_count()
     n_workers = config.workers
     if n_workers is None:
         n_workers = min(n_gpus, -(-n_todo // ENOUGH_PER_GPU))

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from headstart.arrow import keys_from_arrow
+from headstart.arrow import column_of, keys_from_arrow, positions_in, strings
 from headstart.backbones.pooling import display_tap
 from headstart.cache.store import Cache
 from headstart.config import ColumnConfig
@@ -148,9 +147,8 @@ def _with_inputs(
 ) -> list[dict[str, Json]]:
     """The same, with what people see of each sample."""
     assert said.table is not None
-    ids = pa.array([mistake["id"] for mistake in mistakes], pa.string())
-    rows = pc.index_in(ids, said.table.column("id").combine_chunks())
-    inputs = inputs_of(features, said.table.take(rows))
+    rows = positions_in(strings([mistake["id"] for mistake in mistakes]), said.table.column("id"))
+    inputs = inputs_of(features, said.table.take(column_of(rows)))
     return [{**mistake, "input": shown} for mistake, shown in zip(mistakes, inputs, strict=True)]
 
 
@@ -190,7 +188,7 @@ def _texts(features: FeatureSet, said: Mapping[str, Json], table: pa.Table) -> d
         return {}
     samples = register(source, Cache(features.cache).keys, Silence())
     ids = samples.table.column("id")
-    wanted = pc.is_in(ids, table.column("id").combine_chunks()).to_numpy(zero_copy_only=False)
+    wanted = positions_in(ids, table.column("id")) >= 0
     wanted &= contains(keys_from_arrow(table.column("key")), samples.keys)
     return {ids[row].as_py(): _text(source.payload(row)) for row in wanted.nonzero()[0].tolist()}
 

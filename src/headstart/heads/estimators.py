@@ -14,14 +14,21 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
-from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from headstart.errors import ConfigError, DataError
 from headstart.heads.answers import FLOATS, Affine, ClassAnswers, Floats, NumberAnswers
 from headstart.heads.parameters import Interval, check
 from headstart.heads.rows import moments
+from headstart.heads.scikit import (
+    BaseEstimator,
+    ClassifierMixin,
+    RegressorMixin,
+    check_classification_targets,
+    check_is_fitted,
+    column_or_1d,
+    type_of_target,
+    validate_data,
+)
 from headstart.types import UNSEEN, LabelKind, PathStep
 
 SCALINGS = ("standard", "none")

@@ -7,13 +7,13 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 from headstart.heads.answers import FLOATS, Floats
 from headstart.heads.estimators import Classifier, ClosedFormHead, Regressor, Shapes, Tensors
 from headstart.heads.neighbours import QUERIES, nearest, squared_errors, unit_rows, votes
 from headstart.heads.parameters import Interval, ParameterError, numbers_of
 from headstart.heads.rows import in_blocks, standardise
+from headstart.heads.scikit import check_is_fitted, validate_data
 
 KS = (1, 2, 3, 5, 10, 20, 50, 100, 200)
 """What ``auto`` tries."""

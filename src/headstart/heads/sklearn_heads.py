@@ -16,11 +16,11 @@ from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, is_classifier, is_regressor
 
 from headstart.errors import ConfigError, StorageError, TrustError
 from headstart.heads.answers import Floats
 from headstart.heads.estimators import Classifier, ClosedFormHead, Regressor, Shapes, Tensors
+from headstart.heads.scikit import BaseEstimator, check_is_fitted, is_classifier, is_regressor, validate_data
 from headstart.own_code import load_own
 from headstart.trust import is_own, is_trusted, remember
 
@@ -132,8 +132,6 @@ class _SklearnHead(ClosedFormHead):
         return load_own(self.spec, "Estimator")(**self.params)
 
     def _checked(self, X: Any) -> Floats:
-        from sklearn.utils.validation import check_is_fitted, validate_data
-
         check_is_fitted(self, "estimator_")
         return cast("Floats", validate_data(self, X, dtype=(np.float32, np.float64), reset=False))
 

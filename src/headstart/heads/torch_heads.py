@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 from headstart.devices import pick_device, seed_of
 from headstart.errors import ConfigError, DataError
@@ -17,6 +16,7 @@ from headstart.heads.answers import FLOATS
 from headstart.heads.estimators import CLASS_WEIGHTS, SCALINGS, BaseHead, Regressor, Shapes, Tensors
 from headstart.heads.parameters import SEEDS, Interval, check
 from headstart.heads.rows import moments, moments_of, standardise
+from headstart.heads.scikit import check_is_fitted, validate_data
 from headstart.heads.sequences import sequences_of, vectors_of
 from headstart.samples import are_sequences, is_stored
 from headstart.tasks import open_task

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,8 @@ LOG_BOUNDS = (-10.0, 10.0)
 """Of the logarithm of a temperature."""
 FLAT = 1e-6
 """A loss so much larger than another is none."""
+MOST_STEPS, CLOSE = 60, 1e-10
+"""Of the search for a temperature, and between the last two of its logarithms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +87,6 @@ def why_uncalibrated(logits: NDArray[Any], codes: NDArray[Any]) -> str | None:
 
 
 def _fit(logits: NDArray[Any], codes: NDArray[Any]) -> tuple[float, str | None]:
-    from scipy.optimize import minimize_scalar
-
     logits, codes = np.asarray(logits, dtype=np.float64), np.asarray(codes)
     if codes.ndim == 1:
         logits, codes = logits[codes >= 0], codes[codes >= 0]
@@ -98,20 +99,40 @@ def _fit(logits: NDArray[Any], codes: NDArray[Any]) -> tuple[float, str | None]:
             f"none of the {len(logits):,} validation samples is predicted wrongly, so that nothing says how sure the "
             "head may be"
         )
-    loss_of = _softmax_loss if logits.ndim == 2 and codes.ndim == 1 else _sigmoid_loss
+    excludes = logits.ndim == 2 and codes.ndim == 1
+    loss_of, slope_of = (_softmax_loss, _softmax_slope) if excludes else (_sigmoid_loss, _sigmoid_slope)
 
     def loss(log_t: float) -> float:
         return loss_of(logits * np.exp(-log_t), codes)
 
-    found = minimize_scalar(loss, bounds=LOG_BOUNDS, options={"xatol": 1e-9})
+    found = -_least(lambda log_b: slope_of(logits, codes, np.exp(log_b)))
     # Far out the loss is flat, and the search ends anywhere on it.
     for bound, said in zip(LOG_BOUNDS, ("as sure as can be", "know nothing"), strict=True):
-        if loss(bound) <= float(found.fun) + FLAT:
+        if loss(bound) <= loss(found) + FLAT:
             return 1.0, (
                 f"the temperature that fits the {len(logits):,} validation samples best lies at its bound: the head "
                 f"would {said}"
             )
-    return float(np.exp(found.x)), None
+    return float(np.exp(found)), None
+
+
+def _least(slopes: Callable[[float], tuple[float, float]]) -> float:
+    """The logarithm of the factor at which a convex loss is least, by Newton's steps within a shrinking bracket.
+
+    ``slopes`` gives its first and second derivative by the factor. Importing scipy.optimize takes longer than this.
+    """
+    low, high = LOG_BOUNDS
+    at = 0.0
+    for _ in range(MOST_STEPS):
+        slope, curvature = slopes(at)
+        low, high = (low, at) if slope > 0 else (at, high)
+        factor = np.exp(at)
+        step = factor - slope / curvature if curvature > 0 else 0.0
+        wanted = np.log(step) if step > 0 else -np.inf
+        before, at = at, float(wanted) if low < wanted < high else (low + high) / 2
+        if abs(at - before) < CLOSE:
+            break
+    return at
 
 
 def probabilities_at(logits: NDArray[Any], temperature: float = 1.0, multi: bool = False) -> NDArray[Any]:
@@ -155,6 +176,21 @@ def _softmax_loss(logits: Floats, codes: NDArray[Any]) -> float:
     top = logits.max(axis=1)
     log_sum = top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
     return float((log_sum - logits[np.arange(len(codes)), codes]).mean())
+
+
+def _softmax_slope(logits: Floats, codes: NDArray[Any], factor: float) -> tuple[float, float]:
+    """The derivatives of the loss by a factor of the logits: means and variances of the logits of a row."""
+    raised = np.exp(factor * (logits - logits.max(axis=1, keepdims=True)))
+    likely = raised / raised.sum(axis=1, keepdims=True)
+    mean = (likely * logits).sum(axis=1)
+    variance = (likely * (logits - mean[:, None]) ** 2).sum(axis=1)
+    return float((mean - logits[np.arange(len(codes)), codes]).mean()), float(variance.mean())
+
+
+def _sigmoid_slope(logits: Floats, codes: NDArray[Any], factor: float) -> tuple[float, float]:
+    likely = _sigmoid(factor * logits)
+    slope = ((likely - (codes > 0)) * logits).mean()
+    return float(slope), float((likely * (1 - likely) * logits**2).mean())
 
 
 def _sigmoid_loss(logits: Floats, codes: NDArray[Any]) -> float:

@@ -8,19 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.plots.look import GREY, INK, PALETTE, TRAIN, Look
 from headstart.plots.plot import drawing
-from headstart.plots.style import (
-    FAINT,
-    GREY,
-    INK,
-    PALETTE,
-    TRAIN,
-    add_axes,
-    add_legend,
-    label_axes,
-    new_figure,
-    shorten,
-)
+from headstart.plots.style import add_axes, add_bars, add_legend, label_axes, new_figure, set_ticks, shorten
 
 MOST_BARS = 80
 MOST_GROUPS = 6
@@ -46,15 +36,16 @@ def bar_plot(
     words = [name if name == GAP else shorten(name, 40) for name in names]
     margin = 0.3 + width_inches(words, size)
     figure = new_figure(margin + 4.4, row * len(names) + 1.25, title)
-    axes = add_axes(figure, margin, 0.6, 3.7, row * len(names))
+    axes = add_axes(figure, margin, 0.6, 3.7, row * len(names), Look(grid=("bottom",)))
     heights = np.array([np.nan if name == GAP else values[name] for name in names], dtype=np.float64)
     places = np.arange(len(names))
-    axes.barh(places, np.nan_to_num(heights), height=0.72, color=TRAIN, alpha=0.85)
+    shown = np.nan_to_num(heights)
+    add_bars(
+        axes, places - 0.36, places + 0.36, np.zeros(len(names)), shown, color=TRAIN, alpha=0.85, linewidth=0
+    )
     _draw_intervals(axes, names, intervals)
     axes.set_ylim(len(names) - 0.4, -0.6)
-    axes.set_yticks([])
-    axes.grid(visible=False, axis="y")
-    axes.grid(visible=True, axis="x", color=FAINT, linewidth=0.6, alpha=0.6)
+    set_ticks(axes.yaxis, [])
     at = np.stack([np.full(len(names), -0.02), places], axis=1)
     axes.add_artist(Words(words, at, axes.get_yaxis_transform(), size, INK, align=1))
     ends = np.maximum(heights, [(intervals.get(name) or (0, 0))[1] for name in names])
@@ -96,7 +87,7 @@ def distribution_plot(
     Up to six labels (N,) are told apart, each as shares of its own samples; with more, all samples are drawn as one.
     """
     figure = new_figure(5.6, 3.9, title)
-    axes = add_axes(figure, 0.3, 0.4, 4.9, 2.6)
+    axes = add_axes(figure, 0.3, 0.4, 4.9, 2.6, Look(grid=(), edges=("bottom",), sides=("bottom",), size=7))
     numbers = np.asarray(values, dtype=np.float64)
     groups = _groups(len(numbers), labels)
     known = numbers[np.isfinite(numbers)]
@@ -107,12 +98,9 @@ def distribution_plot(
         shown = {"color": colour if group else GREY, "label": shorten(group, 14)}
         axes.stairs(density, edges, fill=True, alpha=0.25, color=shown["color"])
         axes.stairs(density, edges, linewidth=1.2, **shown)
-    axes.set_yticks([])
-    axes.tick_params(labelsize=7)
-    axes.spines["left"].set_visible(False)
-    axes.set_title(shorten(name, 63), size=9, color=INK, loc="left", pad=3, parse_math=False)
+    label_axes(axes, title=shorten(name, 63), size=9, pad=3)
     if len(groups) > 1:
-        add_legend(axes, loc="upper right", handlelength=1)
+        add_legend(axes, "upper right")
     return figure
 
 

@@ -11,22 +11,19 @@ from numpy.typing import NDArray
 
 from headstart.metrics.calibration import reliability
 from headstart.metrics.ranking import ranking_curve, ranking_figures
+from headstart.plots.look import CELLS, FAINT, GREY, INK, PALETTE, POINTS_AN_INCH, SHADES, VALIDATION
 from headstart.plots.plot import drawing
 from headstart.plots.style import (
-    FAINT,
-    GREY,
-    INK,
-    PALETTE,
-    POINTS_AN_INCH,
-    SHADES,
-    VALIDATION,
     add_axes,
+    add_bars,
     add_colour_bar,
     add_diagonal,
     add_legend,
     label_axes,
     new_figure,
+    set_ticks,
     shorten,
+    write_at_top,
 )
 
 if TYPE_CHECKING:
@@ -59,7 +56,7 @@ def confusion_plot(confusion: Mapping[str, Json], title: str = "Confusion matrix
     side, margin = cell * len(names), 0.5 + longest
     width, height = max(side + margin + 1.2, 4.2), side + margin + 0.6
     figure = new_figure(width, height)
-    axes = figure.add_axes((margin / width, margin / height, side / width, side / height))
+    axes = add_axes(figure, margin, margin, side, side, CELLS)
     shades = LinearSegmentedColormap.from_list("shades", SHADES)
     image = axes.imshow(shares, cmap=shades, vmin=0, vmax=1, aspect="equal")
     _draw_cells(axes, len(names), cell)
@@ -85,9 +82,6 @@ def _name_size(cell: float) -> float:
 
 
 def _draw_cells(axes: Any, n: int, cell: float) -> None:
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.spines[:].set_color(FAINT)
     if cell * POINTS_AN_INCH >= SMALLEST_FONT:
         edges = np.arange(1, n) - 0.5
         axes.hlines(edges, -0.5, n - 0.5, color=FAINT, linewidth=min(0.8, cell))
@@ -110,9 +104,8 @@ def _write_names(axes: Any, names: Sequence[str], cell: float, longest: float) -
     middle, beyond = (len(names) - 1) / 2, (longest + 0.25) / cell
     title_size = min(10 + cell * len(names) / 5, 14)
     under = beyond if upright else 0.4 / cell
-    style = {"size": title_size, "color": INK, "ha": "center", "va": "center"}
-    axes.text(middle, edge + under, "predicted", **style)
-    axes.text(-0.5 - beyond, middle, "true", rotation=90, **style)
+    axes.add_artist(Words(["predicted"], [(middle, edge + under)], axes.transData, title_size, INK))
+    axes.add_artist(Words(["true"], [(-0.5 - beyond, middle)], axes.transData, title_size, INK, upright=True))
 
 
 def _write_counts(axes: Any, counts: NDArray[np.int64], shares: NDArray[np.float64], cell: float) -> None:
@@ -132,16 +125,14 @@ def _write_counts(axes: Any, counts: NDArray[np.int64], shares: NDArray[np.float
 def _add_scale(figure: Any, image: Any, margin: float, side: float) -> None:
     length = min(side, 4.0)
     place = (margin + side + 0.2, margin + side - length, 0.14, length)
-    bar = add_colour_bar(figure, image, place, "share of the true class")
-    bar.set_ticks([0, 0.5, 1], labels=["0 %", "50 %", "100 %"])
+    ticks = {0: "0 %", 0.5: "50 %", 1: "100 %"}
+    add_colour_bar(figure, image, place, "share of the true class", ticks)
 
 
 def _write_heading(axes: Any, title: str, side: float, room: float) -> None:
     size = min(12 + side / 2.5, 20)
     fitting = int(room * POINTS_AN_INCH / (0.65 * size))
-    axes.set_title(
-        shorten(title, fitting), loc="left", size=size, weight="bold", color=INK, pad=10, parse_math=False
-    )
+    label_axes(axes, title=shorten(title, fitting), size=size, pad=10, weight="bold")
 
 
 @drawing
@@ -246,7 +237,7 @@ def _finish(axes: Any, is_roc: bool) -> None:
     axes.set_ylim(-0.01, 1.02)
     if axes.get_legend_handles_labels()[0]:
         what = "area under the curve" if is_roc else "average precision"
-        add_legend(axes, loc="lower right" if is_roc else "lower left", title=what, title_fontsize=8)
+        add_legend(axes, "lower right" if is_roc else "lower left", what)
 
 
 @drawing
@@ -256,24 +247,20 @@ def reliability_plot(confidence: NDArray[Any], is_right: NDArray[Any], title: st
     figure = new_figure(4.6, 5.4, title)
     upper = add_axes(figure, 0.7, 1.85, 3.7, 2.85)
     lower = add_axes(figure, 0.7, 0.6, 3.7, 0.95)
-    width, starts = np.diff(table.edges), table.edges[:-1]
+    starts, ends = table.edges[:-1], table.edges[1:]
     held = table.n > 0
-    bars: dict[str, Any] = {"width": width[held], "align": "edge", "linewidth": 0.8}
-    upper.bar(starts[held], table.accuracy[held], color=ACCURACY, edgecolor="white", label="accuracy", **bars)
-    gap = (table.confidence - table.accuracy)[held]
-    label = "from there to the confidence"
-    upper.bar(
-        starts[held], gap, bottom=table.accuracy[held], color=GAP, edgecolor=VALIDATION, label=label, **bars
-    )
+    right, said, share = table.accuracy[held], table.confidence[held], table.n / table.n.sum()
+    within = (starts[held], ends[held])
+    add_bars(upper, 0, right, *within, facecolor=ACCURACY, edgecolor="white", label="accuracy", linewidth=0.8)
+    gap = {"facecolor": GAP, "edgecolor": VALIDATION, "label": "from there to the confidence"}
+    add_bars(upper, right, said, *within, linewidth=0.8, **gap)
     add_diagonal(upper)
     upper.set_ylim(0, 1.02)
     label_axes(upper, y="accuracy")
-    add_legend(upper, loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=2, columnspacing=1.2)
-    figure.text(0.97, 1 - 0.12 / 5.4, f"ECE {table.ece:.3f}", ha="right", va="top", size=10, color=INK)
-    lower.bar(
-        starts, table.n / table.n.sum(), width, align="edge", color=GREY, edgecolor="white", linewidth=0.8
-    )
-    lower.set_yticks([0, round(float(table.n.max() / table.n.sum()), 2)])
+    add_legend(upper, "above")
+    write_at_top(figure, 0.97 * 4.6, f"ECE {table.ece:.3f}", 10, align=1)
+    add_bars(lower, 0, share, starts, ends, facecolor=GREY, edgecolor="white", linewidth=0.8)
+    set_ticks(lower.yaxis, [0, round(float(share.max()), 2)])
     label_axes(lower, "confidence", "share of samples")
     for axes in (upper, lower):
         axes.set_xlim(0, 1)

@@ -10,20 +10,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from headstart.errors import ConfigError
+from headstart.plots.look import FAINT, INK, PALETTE, SHADES, TRAIN, VALIDATION, Look
 from headstart.plots.plot import Plot, drawing
 from headstart.plots.style import (
-    FAINT,
-    INK,
-    PALETTE,
-    SHADES,
-    TRAIN,
-    VALIDATION,
     add_axes,
     add_colour_bar,
     add_legend,
     ink_on,
     label_axes,
     new_figure,
+    set_ticks,
     shorten,
 )
 
@@ -85,6 +81,8 @@ def _panels(history: Sequence[Mapping[str, Json]]) -> list[str]:
 
 def _curve(axes: Any, history: Sequence[Mapping[str, Json]], key: str) -> bool:
     """One line over the epochs, its best validation value marked; False if it has no point."""
+    from headstart.plots.lettering import Words
+
     points = [(_at(record), record[key]) for record in history if record.get(key) is not None]
     if not points:
         return False
@@ -99,8 +97,8 @@ def _curve(axes: Any, history: Sequence[Mapping[str, Json]], key: str) -> bool:
         best = int(np.nanargmin(values) if falls else np.nanargmax(values))
         at = (epochs[best], values[best])
         axes.plot(*at, "o", color=colour, markersize=5)
-        style = {"textcoords": "offset points", "ha": "center", "size": 9, "color": colour}
-        axes.annotate(f"{values[best]:.3g}", at, xytext=(0, -13 if falls else 6), **style)
+        shift = (0, -9.5 if falls else 9.5)
+        axes.add_artist(Words([f"{values[best]:.3g}"], [at], axes.transData, 9, colour, shift=shift))
     return True
 
 
@@ -158,8 +156,7 @@ def _logarithmic(axes: Any, sizes: Any, base: int) -> None:
     for size in sizes.tolist():
         if not shown or size >= shown[-1] * 10 ** (np.log10(sizes[-1] / sizes[0]) / 10):
             shown.append(size)
-    axes.set_xticks(shown, [f"{size:,.4g}" for size in shown])
-    axes.set_xticks([], minor=True)
+    set_ticks(axes.xaxis, shown, [f"{size:,.4g}" for size in shown])
 
 
 def sweep_plot(
@@ -214,7 +211,7 @@ def _levels_plot(
     width = figure.get_size_inches()[0]
     axes = add_axes(figure, 0.75, 0.6, width - 1.0, 2.65)
     axes.plot(codes, scores, "o", color=INK, alpha=0.4, markersize=5)
-    axes.set_xticks(range(len(levels)), [shorten(str(level), 14) for level in levels])
+    set_ticks(axes.xaxis, range(len(levels)), [shorten(str(level), 14) for level in levels])
     label_axes(axes, name, metric.replace("_", " "))
     return figure
 
@@ -235,24 +232,20 @@ def _map(
     table = _means(row_of, column_of, scores, (len(rows), len(columns)))
     width, height = max(0.62 * len(columns), 2.4), max(0.42 * len(rows), 1.2)
     figure = new_figure(width + 2.4, height + 1.4, title)
-    axes = add_axes(figure, 1.0, 0.75, width, height)
-    axes.grid(visible=False)
+    axes = add_axes(figure, 1.0, 0.75, width, height, Look(grid=(), edges=(), size=8, length=0))
     tints = LinearSegmentedColormap.from_list("tints", TINTS).with_extremes(bad=FAINT)  # grey: no score
     image = axes.imshow(table, cmap=tints, aspect="auto")
     edges: dict[str, Any] = {"color": "white", "linewidth": 1.5}
     axes.hlines(np.arange(1, len(rows)) - 0.5, -0.5, len(columns) - 0.5, **edges)
     axes.vlines(np.arange(1, len(columns)) - 0.5, -0.5, len(rows) - 0.5, **edges)
-    style: dict[str, Any] = {"size": 8, "parse_math": False}
-    axes.set_xticks(range(len(columns)), [_written(value) for value in columns], **style)
-    axes.set_yticks(range(len(rows)), [_written(value) for value in rows], **style)
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
+    set_ticks(axes.xaxis, range(len(columns)), [_written(value) for value in columns])
+    set_ticks(axes.yaxis, range(len(rows)), [_written(value) for value in rows])
     label_axes(axes, x_name, y_name)
     _write_scores(axes, table, image)
     if np.isfinite(table).any():
         best = np.unravel_index(np.nanargmax(table), table.shape)
         row, column = best if chosen is None else (row_of[chosen], column_of[chosen])
-        style = {"fill": False, "edgecolor": VALIDATION, "linewidth": 2.5, "zorder": 4}
+        style: dict[str, Any] = {"fill": False, "edgecolor": VALIDATION, "linewidth": 2.5, "zorder": 4}
         axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, **style))
     add_colour_bar(figure, image, (1.2 + width, 0.75, 0.14, height), metric.replace("_", " "))
     return figure

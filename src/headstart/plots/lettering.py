@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 CAPITAL = 0.73
 """The height of a capital letter in font sizes."""
+ALIGNED = {0: "left", 0.5: "center", 1: "right"}
 LAST_RESORT = "Last Resort"
 """A font that has a box for every letter there is."""
 
@@ -40,23 +41,23 @@ class Outline:
     width: float
 
 
-def outline(word: str) -> Outline:
+def outline(word: str, weight: str = "normal") -> Outline:
     """The shape of a word; of ASCII put together from its letters, else as the font shapes it."""
-    return _outline(word, tuple(rcParams["font.family"]))
+    return _outline(word, weight, tuple(rcParams["font.family"]))
 
 
 @cache
-def _outline(word: str, families: tuple[str, ...]) -> Outline:
+def _outline(word: str, weight: str, families: tuple[str, ...]) -> Outline:
     if len(word) > 1 and word.isascii():
-        return _joined([_outline(letter, families) for letter in word])
-    vertices, codes = _path(word)
+        return _joined([_outline(letter, weight, families) for letter in word])
+    vertices, codes = _path(word, weight)
     # Between two bars, for a space has no outline, and a letter is less wide than its step.
-    width = _path(f"|{word}|")[0][:, 0].max() - _path("||")[0][:, 0].max()
+    width = _path(f"|{word}|", weight)[0][:, 0].max() - _path("||", weight)[0][:, 0].max()
     return Outline(vertices, codes, float(width))
 
 
-def _path(word: str) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
-    vertices, codes = text_to_path.get_text_path(FontProperties(), word)
+def _path(word: str, weight: str) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+    vertices, codes = text_to_path.get_text_path(FontProperties(weight=weight), word)
     scaled = np.array(vertices, dtype=np.float64).reshape(-1, 2) / text_to_path.FONT_SCALE
     return scaled, np.array(codes, dtype=np.uint8)
 
@@ -72,7 +73,8 @@ def _joined(letters: Sequence[Outline]) -> Outline:
 class Words(Artist):
     """Words of one size in points and of one colour, at places (M, 2) in the coordinates of ``transform``.
 
-    A place is the left end (``align`` 0), the middle (0.5) or the right end (1) of a word; what is upright is read from
+    A place, moved by ``shift`` (right, up) in points, is the left end (``align`` 0), the middle (0.5) or the right end
+    (1) of a word, and the foot (``rise`` 0), the middle or the top (1) of its capitals; what is upright is read from
     bottom to top.
     """
 
@@ -85,16 +87,20 @@ class Words(Artist):
         color: Any,
         align: float = 0.5,
         upright: bool = False,
+        rise: float = 0.5,
+        shift: tuple[float, float] = (0, 0),
+        weight: str = "normal",
     ) -> None:
         super().__init__()
         self.set_transform(transform)
+        self.rise, self.shift, self.weight = rise, shift, weight
         self.words, self.places = list(words), np.asarray(places, dtype=np.float64).reshape(-1, 2)
         self.size, self.color, self.align, self.upright = size, color, align, upright
         self.set_zorder(3)
 
     def draw(self, renderer: Any) -> None:
         """Draw them all, on whatever canvas."""
-        if not self.words or not self.get_visible():
+        if not any(self.words) or not self.get_visible():
             return
         gc = renderer.new_gc()
         gc.set_foreground(self.color)
@@ -109,28 +115,39 @@ class Words(Artist):
     def _origins(self, renderer: Any) -> NDArray[np.float64]:
         """Where each word's base line starts, in pixels."""
         em = renderer.points_to_pixels(self.size)
-        back = -self.align * np.array([outline(word).width for word in self.words]) * em
-        down = np.full(len(self.words), -CAPITAL / 2 * em)
+        back = -self.align * np.array([outline(word, self.weight).width for word in self.words]) * em
+        down = np.full(len(self.words), -CAPITAL * self.rise * em)
         shifts = np.stack([-down, back] if self.upright else [back, down], axis=1)
-        places: NDArray[np.float64] = self.get_transform().transform(self.places) + shifts
+        moved = renderer.points_to_pixels(1.0) * np.array(self.shift)
+        places: NDArray[np.float64] = self.get_transform().transform(self.places) + shifts + moved
         return places
 
     def _shape(self, renderer: Any, origins: NDArray[np.float64]) -> Path:
         turn = Affine2D().rotate_deg(90 if self.upright else 0).scale(renderer.points_to_pixels(self.size))
-        shapes = [outline(word) for word in self.words]
+        shapes = [outline(word, self.weight) for word in self.words]
         vertices = turn.transform(np.concatenate([shape.vertices for shape in shapes]))
         vertices += np.repeat(origins, [len(shape.vertices) for shape in shapes], axis=0)
         return Path(vertices, np.concatenate([shape.codes for shape in shapes]))
 
     def _write(self, renderer: Any, gc: Any, origins: NDArray[np.float64]) -> None:
-        font = FontProperties(size=self.size)
+        font = FontProperties(size=self.size, weight=self.weight)
+        style: dict[str, Any] = {"ha": ALIGNED[self.align], "va": "baseline", "rotation_mode": "anchor"}
+        em, angle = renderer.points_to_pixels(self.size), 90 if self.upright else 0
         for word, (x, y) in zip(self.words, origins.tolist(), strict=True):
-            renderer.draw_text(gc, x, renderer.height - y, word, font, 90 if self.upright else 0)
+            ahead = self.align * outline(word, self.weight).width * em
+            # Whoever shows the file may lack the font: the word is as wide as theirs, and ends where it should.
+            anchor = Text(x + (0 if angle else ahead), y + (ahead if angle else 0), word, **style)
+            renderer.draw_text(gc, x, renderer.height - y, word, font, angle, mtext=anchor)
+
+
+def width_points(words: Sequence[str], size: float) -> float:
+    """The width of the longest of some words at a font size in points."""
+    return max((outline(word).width for word in words), default=0.0) * size
 
 
 def width_inches(words: Sequence[str], size: float) -> float:
     """The width of the longest of some words at a font size in points."""
-    return max((outline(word).width for word in words), default=0.0) * size / 72
+    return width_points(words, size) / 72
 
 
 def families_for(words: Iterable[str]) -> list[str]:
@@ -147,11 +164,10 @@ def families_for(words: Iterable[str]) -> list[str]:
 
 
 def words_of(figure: Any) -> Iterator[str]:
-    """All that is written in a figure."""
-    for text in figure.findobj(Text):
-        yield text.get_text()
-    for words in figure.findobj(Words):
-        yield from words.words
+    """All that is written in a figure, but for numbers. (`findobj` would make every tick that nobody draws.)"""
+    for part in (figure, *figure.axes):
+        for artist in (*part.texts, *part.artists):
+            yield from [artist.get_text()] if isinstance(artist, Text) else getattr(artist, "words", [])
 
 
 @cache

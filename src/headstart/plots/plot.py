@@ -59,13 +59,16 @@ class Plot:
         """The bytes of a PNG file, 120 dots an inch."""
         from matplotlib import rc_context
         from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from PIL import Image
 
         stream = io.BytesIO()
         figure, families = self._drawn
         with _missing_glyphs_are_boxes(), rc_context({"font.family": families}):
-            FigureCanvasAgg(figure).print_png(
-                stream, metadata={"Software": None}, pil_kwargs={"compress_level": COMPRESSION}
-            )
+            canvas = FigureCanvasAgg(figure)
+            canvas.draw()
+        # On a white page each pixel is opaque, and without a fourth channel there is less to compress.
+        image = Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba(), "raw", "RGBA", 0, 1)
+        image.convert("RGB").save(stream, "png", dpi=(figure.dpi, figure.dpi), compress_level=COMPRESSION)
         return stream.getvalue()
 
     def _repr_png_(self) -> bytes:

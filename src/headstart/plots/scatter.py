@@ -8,19 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.plots.look import BARE, GREY, INK, PALETTE, TRAIN, Look
 from headstart.plots.plot import drawing
-from headstart.plots.style import (
-    FAINT,
-    GREY,
-    INK,
-    PALETTE,
-    TRAIN,
-    add_axes,
-    add_colour_bar,
-    label_axes,
-    new_figure,
-    shorten,
-)
+from headstart.plots.style import add_axes, add_colour_bar, label_axes, new_figure, set_ticks, shorten
 
 MOST_POINTS = 20_000
 """More are thinned evenly: nobody sees them."""
@@ -43,10 +33,7 @@ def scatter_plot(
     points, colour_by = _thinned(points), _thinned(np.asarray(colour_by))
     figure = new_figure(7.0, 6.4, title)
     numeric = colour_by.dtype.kind in "iuf"
-    axes = add_axes(figure, 0.25, 0.25, 5.7 if numeric else 6.5, 5.7)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.spines[:].set_visible(False)
+    axes = add_axes(figure, 0.25, 0.25, 5.7 if numeric else 6.5, 5.7, BARE)
     size = _dot_size(len(points))
     if numeric:
         _by_number(figure, axes, points, colour_by.astype(np.float64), size, column)
@@ -138,7 +125,7 @@ def prediction_plot(
     pairs = np.stack([y_true, y_pred], axis=1).astype(np.float64)
     pairs = _thinned(pairs[np.isfinite(pairs).all(axis=1)])
     figure = new_figure(5.2, 5.2, title)
-    axes = add_axes(figure, 0.85, 0.7, 4.1, 3.9)
+    axes = add_axes(figure, 0.85, 0.7, 4.1, 3.9, Look(grid=("left", "bottom")))
     size = _dot_size(len(pairs))
     drawn = axes.scatter(*pairs.T, s=size, c=TRAIN, alpha=0.45, linewidths=0)
     drawn.set_rasterized(len(pairs) > MOST_SHAPES)
@@ -147,7 +134,6 @@ def prediction_plot(
     axes.axline((low, low), (high + room, high + room), color=GREY, linewidth=0.8, linestyle=(0, (4, 4)))
     axes.set_xlim(low - room, high + room)
     axes.set_ylim(low - room, high + room)
-    axes.grid(visible=True, axis="x", color=FAINT, linewidth=0.6, alpha=0.6)
     label_axes(axes, f"true {column}".strip(), f"predicted {column}".strip())
     return figure
 
@@ -190,8 +176,7 @@ def _write_seconds(axes: Any) -> None:
     steps = (1, 2, 5) if high / low < 100 else (1,)
     ticks = [step * 10.0**decade for decade in decades for step in steps]
     shown = [tick for tick in ticks if low <= tick <= high]
-    axes.set_xticks(shown, [f"{tick:,.10g}" for tick in shown])
-    axes.set_xticks([], minor=True)
+    set_ticks(axes.xaxis, shown, [f"{tick:,.10g}" for tick in shown])
     axes.set_xlim(low, high)
 
 

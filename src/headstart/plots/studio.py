@@ -1,6 +1,6 @@
 """Plots drawn in processes of their own, which start while something else is done.
 
-Importing matplotlib and drawing the plots of a run take two seconds of one core, as long as many a head takes to be
+Importing matplotlib and drawing the plots of a run take a second of one core, as long as many a head takes to be
 fitted. A studio is opened first and asked last.
 """
 
@@ -68,9 +68,12 @@ class Studio:
 
 @contextlib.contextmanager
 def open_studio(asked: PlotFormat) -> Iterator[Studio]:
-    """A studio with as many processes as there are cores to spare, at most two; none if nothing is to be drawn."""
-    n_cores = os.cpu_count() or 1
-    studio = Studio(min(n_cores, MOST_WORKERS) if n_cores > 1 and SUFFIXES[asked] else 0)
+    """A studio with as many processes as there are cores to spare, at most two; none if nothing is to be drawn.
+
+    One core is for what is done meanwhile: on two cores a second process would hold it up for longer than it helps.
+    """
+    n_spare = (os.cpu_count() or 1) - 1
+    studio = Studio(min(n_spare, MOST_WORKERS) if SUFFIXES[asked] else 0)
     try:
         yield studio
     finally:

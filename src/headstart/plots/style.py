@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-DPI = 120
-POINTS_AN_INCH = 72
-INK, FAINT, GREY = "#1f2933", "#c9d1d9", "#6b7785"
-TRAIN, VALIDATION = "#2563eb", "#ea580c"
-SHADES = ("#ffffff", "#bfdbfe", "#2563eb", "#172554")
-PALETTE = (
-    "#2563eb", "#ea580c", "#059669", "#c026d3", "#ca8a04", "#0891b2",
-    "#dc2626", "#7c3aed", "#65a30d", "#db2777", "#78350f", "#475569",
-)  # fmt: skip
-"""Twelve colours that can be told apart."""
+import numpy as np
+from numpy.typing import ArrayLike
+
+from headstart.plots.look import DPI, GREY, INK, LINES, POINTS_AN_INCH, SCALE, Look
 
 LONGEST_NAME = 26
 MOST_INTERVALS = 5  # between the ticks of an axis
@@ -42,32 +36,39 @@ def new_figure(width: float, height: float, title: str | None = None) -> Any:
     figure, size = Figure(figsize=(width, height), dpi=DPI, facecolor="white"), 12
     if title is not None:
         fitting = int((width - 0.4) * POINTS_AN_INCH / (0.65 * size))
-        style: dict[str, Any] = {
-            "size": size,
-            "weight": "bold",
-            "color": INK,
-            "va": "top",
-            "parse_math": False,
-        }
-        figure.text(0.15 / width, 1 - 0.12 / height, shorten(title, fitting), **style)
+        write_at_top(figure, 0.15, shorten(title, fitting), size, align=0, weight="bold")
     return figure
 
 
-def add_axes(figure: Any, left: float, bottom: float, width: float, height: float) -> Any:
-    """Axes at a place in inches. A layout engine would draw everything twice to find one.
+def write_at_top(
+    figure: Any, x: float, words: str, size: float, align: float, weight: str = "normal"
+) -> None:
+    """Write into the uppermost line of a figure; x in inches."""
+    from headstart.plots.lettering import Words
 
-    A third of the time that a plot takes goes into the ticks of its axes: there are few.
-    """
+    place, inches = (x, figure.get_figheight() - 0.12), figure.dpi_scale_trans
+    figure.add_artist(Words([words], [place], inches, size, INK, align, rise=1, weight=weight))
+
+
+def add_axes(
+    figure: Any,
+    left: float,
+    bottom: float,
+    width: float,
+    height: float,
+    look: Look = LINES,
+) -> Any:
+    """Axes at a place in inches. A layout engine would draw everything twice to find one."""
     from matplotlib.ticker import MaxNLocator
+
+    from headstart.plots.frame import Frame, Grid
 
     axes = _place(figure, left, bottom, width, height)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(MOST_INTERVALS, steps=(1, 2, 2.5, 5, 10)))
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(FAINT)
-    axes.tick_params(colors=INK, labelsize=9, length=3)
-    axes.grid(axis="y", color=FAINT, linewidth=0.6, alpha=0.6)
-    axes.set_axisbelow(True)
+    axes.set_axis_off()  # for a frame of ours
+    figure.add_artist(Grid(axes, look))
+    figure.add_artist(Frame(axes, look))
     return axes
 
 
@@ -78,23 +79,71 @@ def _place(figure: Any, left: float, bottom: float, width: float, height: float)
     )
 
 
+def set_ticks(axis: Any, places: Sequence[float], words: Sequence[str] | None = None) -> None:
+    """Say where an axis has ticks, and what is written at them; numbers, if nothing is said."""
+    from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
+
+    axis.set_major_locator(FixedLocator(places))
+    axis.set_minor_locator(NullLocator())
+    if words is not None:
+        axis.set_major_formatter(FixedFormatter(words))
+
+
 def add_diagonal(axes: Any) -> None:
     """Where both axes say the same."""
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=(0, (4, 4)))
 
 
-def label_axes(axes: Any, x: str = "", y: str = "", title: str = "") -> None:
-    """Name what is drawn."""
-    axes.set_xlabel(x, color=INK, size=9, parse_math=False)
-    axes.set_ylabel(y, color=INK, size=9, parse_math=False)
-    axes.set_title(title, size=10, color=INK, loc="left", parse_math=False)
+def add_bars(
+    axes: Any, lows: ArrayLike, highs: ArrayLike, left: ArrayLike, right: ArrayLike, **style: Any
+) -> None:
+    """Rectangles from ``lows`` to ``highs`` and from ``left`` to ``right``, (M,) each, as one collection."""
+    from matplotlib.collections import PolyCollection
+
+    corners = [(left, lows), (left, highs), (right, highs), (right, lows)]
+    boxes = np.stack([np.stack(np.broadcast_arrays(x, y), axis=-1) for x, y in corners], axis=1)
+    bars = PolyCollection(list(boxes), **style)
+    bars.sticky_edges.x[:] = bars.sticky_edges.y[:] = [0]  # no room below zero
+    axes.add_collection(bars)
+    axes.autoscale_view()
 
 
-def add_legend(axes: Any, **options: Any) -> None:
-    """A legend without a frame, whose names are taken literally."""
-    legend = axes.legend(frameon=False, alignment="left", fontsize=8, labelcolor=INK, **options)
-    for text in legend.get_texts():
-        text.set_parse_math(False)
+def label_axes(
+    axes: Any,
+    x: str = "",
+    y: str = "",
+    title: str = "",
+    size: float = 10,
+    pad: float = 6,
+    weight: str = "normal",
+) -> None:
+    """Name what is drawn; the title's size, and how far it is above the axes, are in points."""
+    from headstart.plots.lettering import Words
+
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    if title:
+        axes.set_title(title, loc="left", y=1, visible=False)  # to be asked for; drawn by what is cheaper
+        place, over = (0, 1), (0.0, pad)
+        words = Words([title], [place], axes.transAxes, size, INK, 0, rise=0, shift=over, weight=weight)
+        axes.figure.add_artist(words)
+
+
+def add_legend(axes: Any, spot: str = "best", title: str = "") -> None:
+    """A legend without a frame, whose names are taken literally, at a spot of `headstart.plots.key.Key`."""
+    from headstart.plots.key import Key
+
+    axes.figure.add_artist(Key(axes, spot, title))
+
+
+def _limits(image: Any) -> tuple[float, float]:
+    """The least and the largest value that have a colour, apart even where there is only one."""
+    image.autoscale_None()
+    low, high = np.ma.filled(np.ma.array(image.get_clim(), dtype=np.float64), np.nan).tolist()
+    if not np.isfinite([low, high]).all():  # of no value at all
+        return 0.0, 1.0
+    room = 0.0 if low < high else 0.1 * abs(low) or 0.1
+    return low - room, high + room
 
 
 def ink_on(colour: Sequence[float]) -> str:
@@ -104,10 +153,23 @@ def ink_on(colour: Sequence[float]) -> str:
     return INK if luminance > 0.223 else "white"  # there both have a contrast of 3.8
 
 
-def add_colour_bar(figure: Any, image: Any, place: tuple[float, float, float, float], label: str) -> Any:
-    """What the colours mean; place (left, bottom, width, height) in inches."""
-    bar = figure.colorbar(image, cax=_place(figure, *place))
-    bar.set_label(label, size=8, color=INK, parse_math=False)
-    bar.ax.tick_params(length=0, labelsize=8, colors=INK)
-    bar.outline.set_edgecolor(FAINT)
-    return bar
+def add_colour_bar(
+    figure: Any,
+    image: Any,
+    place: tuple[float, float, float, float],
+    label: str,
+    ticks: Mapping[float, str] | None = None,
+) -> None:
+    """What the colours mean, with the words of ``ticks``; place (left, bottom, width, height) in inches."""
+    from matplotlib.ticker import MaxNLocator
+
+    low, high = _limits(image)
+    axes = add_axes(figure, *place, SCALE)
+    shades: dict[str, Any] = {"cmap": image.cmap, "alpha": image.get_alpha(), "interpolation": "nearest"}
+    extent = (0, 1, low, high)
+    axes.imshow(np.linspace(0, 1, 256)[:, None], aspect="auto", origin="lower", extent=extent, **shades)
+    n_ticks = int(np.clip(place[3] * POINTS_AN_INCH / (2 * SCALE.size), 1, 9))
+    axes.yaxis.set_major_locator(MaxNLocator(n_ticks, steps=(1, 2, 2.5, 5, 10)))
+    if ticks:
+        set_ticks(axes.yaxis, list(ticks), list(ticks.values()))
+    label_axes(axes, y=label)

@@ -9,20 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from headstart.errors import ConfigError
+from headstart.plots.look import TRAIN, VALIDATION
 from headstart.plots.plot import drawing
-from headstart.plots.style import (
-    INK,
-    TRAIN,
-    VALIDATION,
-    add_axes,
-    add_colour_bar,
-    label_axes,
-    new_figure,
-    shorten,
-)
+from headstart.plots.style import add_axes, add_colour_bar, label_axes, new_figure, set_ticks, shorten
 
 LOGARITHMIC_FROM = 30.0
 """The ratio of the largest to the least positive value from which an axis is logarithmic."""
+
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 @drawing
@@ -58,7 +52,7 @@ def trials_plot(
         drawn = axes.scatter(
             places[0][known], heights[known], s=36, c=values[known], cmap="viridis", linewidths=0
         )
-        label_axes(axes, *names)
+        label_axes(axes, names[0], names[1])
         add_colour_bar(figure, drawn, (5.5, 0.6, 0.14, 2.65), metric.replace("_", " "))
     if chosen is not None:
         ring = {
@@ -78,8 +72,14 @@ def _placed(axes: Any, axis: str, given: Sequence[Any]) -> NDArray[np.float64]:
         numbers = np.array(given, dtype=np.float64)
         if numbers.min() > 0 and numbers.max() >= LOGARITHMIC_FROM * numbers.min():
             getattr(axes, f"set_{axis}scale")("log")
+            getattr(axes, f"{axis}axis").set_major_formatter(_power)
         return numbers
     levels, codes = np.unique([str(value) for value in given], return_inverse=True)
     words = [shorten(str(level), 14) for level in levels]
-    getattr(axes, f"set_{axis}ticks")(range(len(levels)), words, color=INK)
+    set_ticks(getattr(axes, f"{axis}axis"), range(len(levels)), words)
     return codes.astype(np.float64)
+
+
+def _power(value: float, _place: int) -> str:
+    """A power of ten as it is written: 10⁻³."""
+    return "10" + f"{round(np.log10(value))}".translate(RAISED)

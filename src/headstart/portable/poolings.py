@@ -96,7 +96,7 @@ def _eos(positions: Positions) -> torch.Tensor:
         return hidden[:, -1].float()
     places = torch.arange(hidden.shape[1], device=hidden.device)
     last = places.masked_fill(~positions.mask, -1).amax(dim=1).clamp(min=0)
-    return hidden[torch.arange(len(hidden), device=hidden.device), last].float()
+    return hidden[torch.arange(hidden.shape[0], device=hidden.device), last].float()
 
 
 def _gem(positions: Positions) -> torch.Tensor:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headstart.arrow import codes_of_lists
+from headstart.arrow import codes_of_lists, column_of
 from headstart.data.label_cells import (
     as_string_lists,
     as_strings,
@@ -251,7 +251,7 @@ class MultiTask:
         worst = sureness.max(axis=1)
         order = np.lexsort((-(sureness >= 0).sum(axis=1), -worst))  # of equals those with more wrong labels
         rows = [int(row) for row in order[:n] if worst[row] >= 0]
-        table = said.table.select(["id"]).take(pa.array(rows, pa.int64()))
+        table = said.table.select(["id"]).take(column_of(np.array(rows, dtype=np.int64)))
         names = list(said.names)
         labels, predictions = (
             lists_of(applies[rows], names).to_pylist() for applies in (said.true > 0, said.outputs > LIKELY)

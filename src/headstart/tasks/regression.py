@@ -199,7 +199,7 @@ class RegressionTask:
         errors = predicted - said.true
         wrong = np.flatnonzero(errors)
         rows = wrong[np.argsort(-np.abs(errors[wrong]), kind="stable")[:n]].tolist()
-        ids = said.table.column("id").take(pa.array(rows, pa.int64())).to_pylist()
+        ids = said.table.column("id").take(column_of(np.array(rows, dtype=np.int64))).to_pylist()
         return [
             {
                 "id": name,

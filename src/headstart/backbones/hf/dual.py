@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     import torch
 
+    from headstart.backbones.plain_inputs import PlainInputs
     from headstart.backbones.portable import BackboneSaver
     from headstart.contracts import Change
     from headstart.types import Json, Modality, Payload, Precision
@@ -265,6 +266,10 @@ class FrozenDualModel:
             for place, side in enumerate(self._sides)
             for name, part in side.inputs.batch([pair[place] for pair in prepared]).items()
         }
+
+    def plain(self) -> PlainInputs | None:
+        """What prepares its batches without torch; None if both sides are read, or nothing does it alike."""
+        return self._sides[0].inputs.plain(self) if len(self._sides) == 1 else None
 
     def forward(self, batch: Mapping[str, torch.Tensor], reads: Collection[str] = AT_END) -> Activations:
         """Run the sides over a batch; of pairs, what both give stands side by side."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from headstart.backbones.freezing import grad_context, is_int8
+from headstart.backbones.hf.described_texts import plain_texts
 from headstart.backbones.hf.models import Depth, candidate_blocks, depth_of
 from headstart.backbones.hf.packing import PLACES, find_packing, pack, trial_texts, unpack, varlen_attention
 from headstart.backbones.pooling import pool
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from headstart.backbones.hf.models import HubModel
     from headstart.backbones.hf.packing import Attend, Packing
     from headstart.backbones.hf.tokens import TextInput
+    from headstart.backbones.plain_inputs import PlainInputs
     from headstart.contracts import Change
     from headstart.errors import SampleError
     from headstart.types import Payload
@@ -131,15 +133,16 @@ def _begin_alike(first: torch.Tensor, second: torch.Tensor) -> bool:
 class FrozenTextModel:
     """A text encoder with its tokenizer, in memory and frozen.
 
-    ``encoder``: on its device; ``n_skipped``: positions at the beginning that take no part in a pooling:
-    those of a prompt; ``head``: what follows the pooling; ``head_tap``: the canonical tap that the head
-    reads.
+    ``encoder``: on its device; ``fill``: what padded positions hold, by the name of each input; ``n_skipped``:
+    positions at the beginning that take no part in a pooling: those of a prompt; ``head``: what follows the
+    pooling; ``head_tap``: the canonical tap that the head reads.
     """
 
     def __init__(
         self,
         encoder: TextEncoder,
         text_input: TextInput,
+        fill: Mapping[str, int],
         n_skipped: int = 0,
         head: torch.nn.Module | None = None,
         head_tap: str = "",
@@ -157,7 +160,7 @@ class FrozenTextModel:
         self.device = next(self.module.parameters()).device
         self.is_reentrant = not _changes_as_it_runs(encoder.config)
         self._accepts = set(inspect.signature(encoder.module.forward).parameters)
-        self._fill = fill_values(text_input.tokenizer, encoder.module)
+        self._fill = fill
         self.budget = CPU_TOKENS if self.device.type == "cpu" else GPU_TOKENS
         self._packing: Packing | None = None
         self.pack_with(self._fused_attention())
@@ -225,6 +228,12 @@ class FrozenTextModel:
         batch = {name: padded(name, self._fill.get(name, 0)) for name in names}
         batch["attention_mask"] = (torch.arange(width) < torch.tensor(lengths)[:, None]).long()
         return batch
+
+    def plain(self) -> PlainInputs | None:
+        """What prepares its batches on a CPU without torch; None if nothing does it alike."""
+        if self.device.type != "cpu":
+            return None
+        return plain_texts(self, self._input, self._fill, CPU_TOKENS, self._accepts)
 
     def forward(self, batch: Mapping[str, torch.Tensor], reads: Collection[str] = AT_END) -> Activations:
         """Run the model over a batch."""

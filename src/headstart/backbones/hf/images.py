@@ -21,7 +21,7 @@ from headstart.backbones.hf.models import (
     depth_of,
     layout_of,
 )
-from headstart.backbones.images import FrozenImageModel
+from headstart.backbones.image_models import FrozenImageModel
 from headstart.backbones.portable import Portable, reading_of, without_pooler
 from headstart.errors import BackboneError, ConfigError
 from headstart.types import AT_END, Activations, BackboneInfo
@@ -101,6 +101,7 @@ class ImageBackbone(HubPart):
             self._processor.pixels,
             lambda batch, reads: _read(module, anatomy, batch, reads),
             lambda batch, layers: read_blocks(anatomy.depth.blocks, partial(module, batch), layers),
+            processor=self._processor.own,
         )
 
     def tunable(self, tap: str) -> BackboneSaver:
@@ -168,12 +169,12 @@ def _read(module: Any, anatomy: Anatomy, batch: torch.Tensor, reads: Collection[
 
 
 class ImageProcessor:
-    """The image processor that transformers itself would use for a model."""
+    """The image processor that transformers itself would use for a model, which is its ``own``."""
 
     def __init__(self, source: HubModel) -> None:
         import transformers
 
-        self._processor = source.part(transformers.AutoImageProcessor)
+        self.own = source.part(transformers.AutoImageProcessor)
         with source.failures():
             shapes = {tuple(part.shape) for part in (self(trial)["pixel_values"] for trial in trial_images())}
         if len(shapes) > 1:
@@ -185,7 +186,7 @@ class ImageProcessor:
 
     def __call__(self, image: Image.Image) -> dict[str, torch.Tensor]:
         """What the model takes of one RGB picture, without a batch dimension."""
-        made = self._processor(images=image, return_tensors="pt")
+        made = self.own(images=image, return_tensors="pt")
         return {name: tensor[0] for name, tensor in made.items()}
 
     def pixels(self, image: Image.Image) -> torch.Tensor:
@@ -194,25 +195,25 @@ class ImageProcessor:
 
     def save(self, folder: Path) -> None:
         """Write it into a folder, as transformers keeps it."""
-        self._processor.save_pretrained(folder)
+        self.own.save_pretrained(folder)
 
     @property
     def description(self) -> dict[str, Json]:
         """Its class, what it computes with, and every setting that can change a number."""
-        settings = json.loads(self._processor.to_json_string())
+        settings = json.loads(self.own.to_json_string())
         kept = {name: value for name, value in settings.items() if value is not None and name not in _INERT}
         return {"library": "transformers", "class": self._name, "backend": self._backend, **kept}
 
     @property
     def _name(self) -> str:
         # transformers 4 calls `…Fast` what 5 calls by the plain name, and 5 calls `…Pil` what 4 did.
-        return type(self._processor).__name__.removesuffix("Fast").removesuffix("Pil")
+        return type(self.own).__name__.removesuffix("Fast").removesuffix("Pil")
 
     @property
     def _backend(self) -> str:
         """Torchvision and Pillow resize differently: the same settings give other pixels."""
-        own = getattr(self._processor, "backend", None)
-        fast = type(self._processor).__name__.endswith("Fast")
+        own = getattr(self.own, "backend", None)
+        fast = type(self.own).__name__.endswith("Fast")
         return own if isinstance(own, str) else "torchvision" if fast else "pil"
 
 

@@ -16,8 +16,9 @@ from headstart.backbones.hf.frozen_texts import (
     fill_values,
     load_text_encoder,
 )
+from headstart.backbones.hf.hub_tokenizer import HubTokenizer, lower_cased, puts_class_first
 from headstart.backbones.hf.models import HubModel, HubPart, departures
-from headstart.backbones.hf.tokens import TextInput, lower_cased, puts_class_first, tokenizer_digest
+from headstart.backbones.hf.tokens import TextInput, tokenizer_digest
 from headstart.backbones.portable import Portable, reading_of, refuse_prompt, without_pooler
 from headstart.errors import ConfigError
 from headstart.types import BackboneInfo, n_tokens_of
@@ -64,7 +65,8 @@ class TextBackbone(HubPart):
         head_precision: Precision = "fp32" if precision == "int8" else precision
         head = None if self._head is None else freeze(self._head, device, head_precision)
         head_tap = f"final.{'+'.join(self._settings.poolings)}"
-        return FrozenTextModel(self._encoder, self._text_input, self._n_skipped, head, head_tap)
+        fill = fill_values(self._loaded_tokenizer[0], self._encoder.module)
+        return FrozenTextModel(self._encoder, self._text_input, fill, self._n_skipped, head, head_tap)
 
     def tunable(self, tap: str) -> BackboneSaver:
         """A folder as transformers keeps it, with its tokenizer.
@@ -161,7 +163,9 @@ class TextBackbone(HubPart):
                 "--on-long windows reads one text in parts, and of a pair nobody knows which part belongs to which; "
                 "cut pairs (--on-long truncate), leave long ones out (skip), or put both texts into one column"
             )
-        return TextInput(self._loaded_tokenizer[0], self._max_length, self._prompt or "", in_windows)
+        return TextInput(
+            HubTokenizer(self._loaded_tokenizer[0]), self._max_length, self._prompt or "", in_windows
+        )
 
     @property
     def _prompt(self) -> str | None:

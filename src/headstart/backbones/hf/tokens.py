@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import rfc8785
 
@@ -17,6 +17,8 @@ from headstart.errors import SampleError
 from headstart.types import TokenRow, Windows
 
 if TYPE_CHECKING:
+    from tokenizers import Encoding
+
     from headstart.contracts import Change
     from headstart.types import Payload
 
@@ -27,6 +29,7 @@ GROWTH = 4
 COUNTED = 4096  # characters of a text that is counted to its end, although only its beginning is needed
 OVERLAP = 4  # windows share one of so many parts of the room that a text has in them
 CHANNELS = ("input_ids", "token_type_ids")
+MASK_OF_SPECIAL = "special_tokens_mask"
 _PLAIN = ("vocab.txt", "vocab.json", "merges.txt", "added_tokens.json", "special_tokens_map.json")
 # What these say of a tokenizer changes no token: where it came from, and what it is padded to.
 _INERT = {
@@ -46,16 +49,47 @@ _INERT = {
 
 
 @dataclass(frozen=True, slots=True)
+class Encoded:
+    """What a tokenizer makes of texts."""
+
+    inputs: Mapping[str, Sequence[Sequence[int]]]  # a row for each text, by the name of each input
+    encodings: (
+        Sequence[Encoding] | None
+    )  # what says where a token comes from; of slow tokenizers there is none
+
+
+class Tokenizer(Protocol):
+    """What `TextInput` asks of a tokenizer: that of transformers, or its core alone."""
+
+    @property
+    def special_ids(self) -> frozenset[int]:
+        """The ids of its special tokens."""
+
+    @property
+    def mask_id(self) -> int | None:
+        """The token that stands for a hidden one; None: it has none."""
+
+    def n_special(self, pair: bool) -> int:
+        """How many special tokens stand around a text, or a pair."""
+
+    def n_alone(self, text: str) -> int:
+        """The tokens of a text, without special ones."""
+
+    def encode(self, first: list[str], second: list[str] | None, max_length: int | None) -> Encoded:
+        """Ids of texts, or of pairs, cut to a length; None: uncut, with `MASK_OF_SPECIAL` among the inputs."""
+
+
+@dataclass(frozen=True, slots=True)
 class TextInput:
     """How texts become token ids."""
 
-    tokenizer: Any  # of transformers
+    tokenizer: Tokenizer
     max_length: int  # tokens a text, or a pair, is cut to
     prompt: str = ""  # put before every text; of a pair before the first
     in_windows: bool = False  # a longer text is read in overlapping parts, and not cut
 
     def __post_init__(self) -> None:
-        # A fast tokenizer is told the length when it is first asked, and not while another thread works.
+        # A tokenizer is told the length when it is first asked, and not while another thread works.
         self._encode(["a"], None)
 
     def prepare(
@@ -83,9 +117,9 @@ class TextInput:
         begins, closing = self._around(encoded, 0)
         return (self.max_length - begins - closing) // OVERLAP
 
-    def _around(self, encoded: Any, row: int) -> tuple[int, int]:
+    def _around(self, encoded: Encoded, row: int) -> tuple[int, int]:
         """How many tokens stand before a text, those of the prompt among them, and how many behind it."""
-        mask = encoded["special_tokens_mask"][row]
+        mask = encoded.inputs[MASK_OF_SPECIAL][row]
         texts = [place for place, is_special in enumerate(mask) if not is_special] or [len(mask)]
         return self._text_begins(encoded, row) if self.prompt else texts[0], len(mask) - 1 - texts[-1]
 
@@ -93,8 +127,8 @@ class TextInput:
         """The tokens of the prompt with what stands before it, as sentence-transformers counts them."""
         if not self.prompt:
             return 0
-        ids = self._encode([self.prompt], None)["input_ids"][0]
-        return len(ids) - (bool(ids) and ids[-1] in self.tokenizer.all_special_ids)
+        ids = self._encode([self.prompt], None).inputs["input_ids"][0]
+        return len(ids) - (bool(ids) and ids[-1] in self.tokenizer.special_ids)
 
     def _rows(self, payloads: Sequence[Payload], changes: Sequence[Change | None]) -> list[Any | SampleError]:
         """Token ids of texts and pairs that are changed as texts already."""
@@ -109,9 +143,11 @@ class TextInput:
                 return [_refusal(payloads[0], error)]
             alone = zip(payloads, changes, strict=True)
             return [self._rows([payload], [change])[0] for payload, change in alone]
-        names = [name for name in encoded if name in CHANNELS]
+        channels = {name: part for name, part in encoded.inputs.items() if name in CHANNELS}
         rows = [
-            TokenRow({name: encoded[name][row] for name in names}, self._n_tokens(encoded, row, texts))
+            TokenRow(
+                {name: part[row] for name, part in channels.items()}, self._n_tokens(encoded, row, texts)
+            )
             for row, texts in enumerate(given)
         ]
         if any(change is not None for change in changes):
@@ -128,18 +164,17 @@ class TextInput:
         parts = payload if isinstance(payload, tuple) else (payload,)
         return (self.prompt + str(parts[0]), *map(str, parts[1:]))
 
-    def _n_tokens(self, encoded: Any, row: int, texts: Sequence[str]) -> int:
+    def _n_tokens(self, encoded: Encoded, row: int, texts: Sequence[str]) -> int:
         """How many tokens a row had before it was cut."""
-        kept: int = len(encoded["input_ids"][row])
+        kept = len(encoded.inputs["input_ids"][row])
         if self.in_windows or kept < self.max_length:
             return kept
-        special = int(self.tokenizer.num_special_tokens_to_add(pair=len(texts) > 1))
-        if not self.tokenizer.is_fast:
-            return max(kept, special + sum(map(self._n_alone, texts)))
+        special = self.tokenizer.n_special(len(texts) > 1)
+        if encoded.encodings is None:
+            return max(kept, self._n_whole(texts))
         encoding = encoded.encodings[row]
         if len(texts) > 1:
-            found = _n_of_pair(encoding, special)
-            return found or max(kept, special + sum(map(self._n_alone, texts)))
+            return _n_of_pair(encoding, special) or max(kept, self._n_whole(texts))
         # What was cut off is there already, in pieces that have special tokens of their own.
         return kept + sum(len(piece) - special for piece in encoding.overflowing)
 
@@ -147,9 +182,13 @@ class TextInput:
         """How many tokens texts have of which the beginning was read; of very long ones, that there are more."""
         if max(map(len, texts)) > COUNTED:
             return -n_read
-        return int(self.tokenizer.num_special_tokens_to_add(len(texts) > 1)) + sum(map(self._n_alone, texts))
+        return self._n_whole(texts)
 
-    def _in_windows(self, row: TokenRow, encoded: Any, number: int) -> TokenRow | Windows:
+    def _n_whole(self, texts: Sequence[str]) -> int:
+        """How many tokens a text, or a pair, has with its special ones."""
+        return self.tokenizer.n_special(len(texts) > 1) + sum(map(self.tokenizer.n_alone, texts))
+
+    def _in_windows(self, row: TokenRow, encoded: Encoded, number: int) -> TokenRow | Windows:
         """A row that is longer than the model takes, in parts of that length; each begins and ends as a text does."""
         n = len(row["input_ids"])
         if n <= self.max_length:
@@ -169,22 +208,20 @@ class TextInput:
         return Windows(rows, [end - start for start, end in spans], row.n_tokens)
 
     def _change_tokens(
-        self, rows: Sequence[TokenRow], encoded: Any, changes: Sequence[Change | None]
+        self, rows: Sequence[TokenRow], encoded: Encoded, changes: Sequence[Change | None]
     ) -> None:
         """Let each change at the ids of its row that come after the prompt."""
-        mask = self.tokenizer.special_tokens_map.get("mask_token")  # `mask_token_id` logs an error for None
-        mask_id = None if mask is None else self.tokenizer.convert_tokens_to_ids(mask)
-        special = frozenset(self.tokenizer.all_special_ids)
+        mask_id, special = self.tokenizer.mask_id, self.tokenizer.special_ids
         for number, (row, change) in enumerate(zip(rows, changes, strict=True)):
             if change is not None:
                 ids, start = row["input_ids"], self._text_begins(encoded, number)
                 row["input_ids"] = [*ids[:start], *change.tokens(ids[start:], special, mask_id)]
 
-    def _text_begins(self, encoded: Any, row: int) -> int:
+    def _text_begins(self, encoded: Encoded, row: int) -> int:
         """The place of the first token that is not of the prompt."""
         if not self.prompt:
             return 0
-        if not self.tokenizer.is_fast:
+        if encoded.encodings is None:
             return self.prompt_length()
         # Not `prompt_length`: a blank that ends the prompt may be a token alone, and part of one before a text.
         encoding, end = encoded.encodings[row], len(self.prompt.rstrip())
@@ -192,14 +229,8 @@ class TextInput:
         places = (place for place, (of, span) in enumerate(spans) if of == 0 and span[0] >= end)
         return next(places, len(encoding.offsets))
 
-    def _encode(self, first: list[str], second: list[str] | None) -> Any:
-        if self.in_windows:
-            return self.tokenizer(
-                first, second, return_attention_mask=False, return_special_tokens_mask=True, verbose=False
-            )
-        return self.tokenizer(
-            first, second, truncation=True, max_length=self.max_length, return_attention_mask=False
-        )
+    def _encode(self, first: list[str], second: list[str] | None) -> Encoded:
+        return self.tokenizer.encode(first, second, None if self.in_windows else self.max_length)
 
     def _shortened(self, text: str) -> str:
         """The beginning of a long text, with more tokens than are kept.
@@ -210,21 +241,13 @@ class TextInput:
         size = CHARACTERS_A_TOKEN * self.max_length
         while size < len(text):
             head = text[:size].rpartition(" ")[0] or text[:size]
-            if self._n_alone(head) >= MARGIN * self.max_length:
+            if self.tokenizer.n_alone(head) >= MARGIN * self.max_length:
                 return head
             size *= GROWTH
         return text
 
-    def _n_alone(self, text: str) -> int:
-        """The tokens of a text, without special ones."""
-        if not self.tokenizer.is_fast:
-            return len(self.tokenizer.tokenize(text))
-        # Of the tokenizer's core, for its wrapper would change the length that other threads rely on.
-        encoding = self.tokenizer.backend_tokenizer.encode(text, add_special_tokens=False)
-        return len(encoding.ids) + sum(len(piece.ids) for piece in encoding.overflowing)
 
-
-def _n_of_pair(encoding: Any, special: int) -> int | None:
+def _n_of_pair(encoding: Encoding, special: int) -> int | None:
     """How many tokens a pair has that was cut into all pieces of one text with all of the other; None: not clear.
 
     The lengths of the pieces say it: to tokenise both texts once more would take a twentieth of the model's own time.
@@ -245,36 +268,6 @@ def _n_of_pair(encoding: Any, special: int) -> int | None:
     with_same = sum(n for n, start in zip(lengths, starts, strict=True) if start == starts[0])
     second: int = with_same - n_second * owners.count(0)
     return (sum(lengths) - n_first * second) // n_second + second + special
-
-
-def lower_cased(tokenizer: Any) -> bool:
-    """Make a tokenizer turn texts into lower case first; False where it does so already.
-
-    Source: ``do_lower_case`` of sentence-transformers 6.2, `base/modules/transformer.py`.
-    """
-    if not tokenizer.is_fast:
-        was = bool(getattr(tokenizer, "do_lower_case", False))
-        tokenizer.do_lower_case = True
-        return not was
-    from tokenizers.normalizers import Lowercase, Sequence
-
-    core = tokenizer.backend_tokenizer
-    own: Any = core.normalizer
-    is_chain = isinstance(own, Sequence)
-    steps = list(own) if is_chain else [own] if own is not None else []
-    if any(isinstance(step, Lowercase) for step in steps):
-        return False
-    core.normalizer = Sequence([Lowercase(), *steps])
-    return True
-
-
-def puts_class_first(tokenizer: Any) -> bool:
-    """Whether every text begins with the class token."""
-    if tokenizer.cls_token_id is None:
-        return False
-    # Of the core where there is one: the wrapper would change the length that threads may rely on.
-    ids = tokenizer.backend_tokenizer.encode("a").ids if tokenizer.is_fast else tokenizer("a")["input_ids"]
-    return bool(ids) and ids[0] == tokenizer.cls_token_id
 
 
 def _refusal(payload: Payload, error: Exception) -> SampleError:

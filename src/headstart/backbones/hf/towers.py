@@ -9,9 +9,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from headstart.backbones.blocks import Blocks
+from headstart.backbones.described_images import plain_images
+from headstart.backbones.hf.described_texts import ATTENTION, plain_texts
+from headstart.backbones.hf.frozen_texts import CPU_TOKENS
+from headstart.backbones.hf.hub_tokenizer import HubTokenizer, puts_class_first
 from headstart.backbones.hf.images import ImageProcessor, trial_images
 from headstart.backbones.hf.texts import FALLBACK_LENGTH, UNBOUNDED
-from headstart.backbones.hf.tokens import TextInput, puts_class_first, tokenizer_digest
+from headstart.backbones.hf.tokens import TextInput, tokenizer_digest
 from headstart.backbones.images import prepare_images
 from headstart.errors import ConfigError
 from headstart.types import AT_END
@@ -22,7 +26,8 @@ if TYPE_CHECKING:
     import torch
 
     from headstart.backbones.hf.models import HubModel
-    from headstart.contracts import Change
+    from headstart.backbones.plain_inputs import PlainInputs
+    from headstart.contracts import Change, FrozenModel
     from headstart.errors import SampleError
     from headstart.types import Json
 
@@ -219,6 +224,10 @@ class ImageInputs(ImageProcessor):
         """Decoded and transformed pictures, or the reason why one cannot be."""
         return prepare_images(payloads, changes, self)
 
+    def plain(self, model: FrozenModel) -> PlainInputs | None:
+        """What prepares a model's pictures without torch; None if nothing does it alike."""
+        return plain_images(model, self.own)
+
     def length(self, prepared: Any) -> int:
         """All pictures cost the same."""
         return 1
@@ -255,7 +264,7 @@ class TextInputs:
             self._tokenizer.padding_side = "right"
         if self._tokenizer.pad_token_id is None:
             self._tokenizer.pad_token = self._tokenizer.eos_token or self._tokenizer.unk_token
-        self._texts = TextInput(self._tokenizer, self.max_length, self.prompt or "")
+        self._texts = TextInput(HubTokenizer(self._tokenizer), self.max_length, self.prompt or "")
 
     def save(self, folder: Path) -> None:
         """Write the tokenizer into a folder, as transformers keeps it, cut at the same length."""
@@ -295,6 +304,20 @@ class TextInputs:
     ) -> list[Any | SampleError]:
         """Token ids of each text after the prompt, cut to the maximal length."""
         return self._texts.prepare(payloads, changes)
+
+    def plain(self, model: FrozenModel) -> PlainInputs | None:
+        """What prepares a model's texts without torch; None if nothing does it alike."""
+        tokenizer = self._tokenizer
+        fill = {"input_ids": tokenizer.pad_token_id, "token_type_ids": tokenizer.pad_token_type_id}
+        return plain_texts(
+            model,
+            self._texts,
+            fill,
+            CPU_TOKENS,
+            width=self.max_length if self.pads_to_max else None,
+            side=tokenizer.padding_side,
+            masks={**({ATTENTION: "int64"} if self._shows_mask else {}), MASK: "bool"},
+        )
 
     def length(self, prepared: Any) -> int:
         """The number of tokens."""

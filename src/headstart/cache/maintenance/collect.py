@@ -42,7 +42,7 @@ from headstart.progress import shown
 DAY = 24 * 3600.0
 GRACE_DAYS = 7.0
 IN_USE = 3600.0  # seconds for which a command that found rows may not have committed its set yet
-Kind = Literal["space", "rows", "state", "partial", "claim", "trash"]
+Kind = Literal["space", "rows", "state", "partial", "claim", "trash", "model"]
 
 
 @dataclass(frozen=True, slots=True)

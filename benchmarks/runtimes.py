@@ -1,0 +1,136 @@
+"""Two runtimes: whole commands on a machine where the model is converted, beside torch and beside peers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from itertools import count
+from pathlib import Path
+
+from benchmarks import images, texts
+from benchmarks.commands import Commands
+from benchmarks.data import write_csv
+from benchmarks.forms import Bench
+from benchmarks.results import Table
+from benchmarks.rounds import Contestant, Turn, stopwatch, take_turns
+from benchmarks.runs import command
+
+N_TEXTS = {"long": 1500, "medium": 1500}
+N_PHOTOS = {"long": 1000, "medium": 1000}
+IMPORT = "from transformers import BertModel"
+"""What an import of transformers comes to where a model is used: `import transformers` alone loads nothing."""
+
+
+def measure(bench: Bench) -> dict[str, Table]:
+    """Tables of texts, of photos, and of one new text."""
+    machine = Machine(bench.scratch / "prepared machine")
+    for backbone in (texts.BACKBONE, images.BACKBONE):
+        bench.say(f"  preparing {backbone}")
+        machine.run("backbones", "prepare", backbone)
+    commands = Commands(bench.scratch)
+    corpus = bench.data.texts_of_fifty(N_TEXTS.get(bench.form.name, 24))
+    path = write_csv(bench.scratch / "texts.csv", corpus.texts)
+    encode = ("script: sentence-transformers `encode`", ("text_peers", "sentence-transformers", path))
+    photos = bench.data.photos(N_PHOTOS.get(bench.form.name, 48))
+    loop = ("script: plain timm loop, batches of 64", ("image_peers", photos.folder))
+    return {
+        "texts": _extractions(
+            bench, machine, commands, corpus.said, path, texts.BACKBONE, len(corpus.texts), encode
+        ),
+        "photos": _extractions(
+            bench, machine, commands, photos.said, photos.folder, images.BACKBONE, len(photos.paths), loop
+        ),
+        "one": _one_text(bench, machine, path),
+    }
+
+
+class Machine:
+    """The installed command on a machine that knows backbones and has them converted; caches are empty each time.
+
+    Parameters
+    ----------
+    folder : Path
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def run(self, *words: str, cache: Path | None = None) -> None:
+        """Run it; without a cache in one that holds nothing."""
+        fresh = self._folder / "cache"
+        shutil.rmtree(fresh, ignore_errors=True)
+        environment = os.environ | {
+            "XDG_CACHE_HOME": str(self._folder / "machine"),
+            "HEADSTART_CACHE": str(cache or fresh),
+            "HF_HUB_OFFLINE": "1",
+        }
+        done = subprocess.run(
+            [*command(), *words], env=environment, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            sys.exit(f"headstart {' '.join(words)} failed:\n{done.stderr[-2000:]}")
+
+
+def _extractions(
+    bench: Bench,
+    machine: Machine,
+    commands: Commands,
+    said: str,
+    data: Path,
+    backbone: str,
+    n: int,
+    peer: tuple[str, Sequence[object]],
+) -> Table:
+    bench.say(f"Two runtimes: {said}")
+
+    def turn(runtime: str) -> Turn:
+        return stopwatch(
+            lambda: machine.run("extract", str(data), "--backbone", backbone, "--runtime", runtime)
+        )
+
+    label, words = peer
+    contestants = {
+        "openvino": Contestant("`headstart extract`, converted before", turn("openvino"), n),
+        "torch": Contestant("the same with `--runtime torch`", turn("torch"), n),
+        "first": Contestant("the very first run", stopwatch(lambda: commands.headstart(data, backbone)), n),
+        "peer": Contestant(label, stopwatch(lambda: commands.script(*words)), n),
+    }  # fmt: skip
+    rows = take_turns(contestants, bench.form.whole_rounds, bench.say)
+    return Table(
+        f"Two runtimes, whole commands: {said}", "", rows, "openvino", "× of the first row", in_rates=False
+    )
+
+
+def _one_text(bench: Bench, machine: Machine, path: Path) -> Table:
+    bench.say("Two runtimes: one new text")
+    cache, run = bench.scratch / "cache of a run", bench.scratch / "run of a runtime"
+    labelled = bench.scratch / "labelled.csv"
+    lines = path.read_text("utf-8").splitlines()[1:41]
+    rows = [f'"{line.strip(chr(34)).replace(chr(34), "")}",{n % 2}' for n, line in enumerate(lines)]
+    labelled.write_text("\n".join(["text,label", *rows]), "utf-8")
+    machine.run("extract", str(labelled), "--backbone", texts.BACKBONE, "--set", "few", cache=cache)
+    machine.run("fit-head", "few", "--head", "logistic", "--plots", "none", "--out", str(run), cache=cache)
+    numbers = count()
+
+    def turn(runtime: str, is_new: bool = True) -> Turn:
+        def predict() -> None:
+            text = f"a text that nobody has seen before, number {next(numbers) if is_new else 0}"
+            machine.run("predict", str(run), "--text", text, "--runtime", runtime, cache=cache)
+
+        return stopwatch(predict)
+
+    contestants = {
+        "openvino": Contestant("`headstart predict RUN --text`, a new text", turn("openvino")),
+        "torch": Contestant("the same with `--runtime torch`", turn("torch")),
+        "held": Contestant("a text that the cache holds", turn("openvino", is_new=False)),
+        "import": Contestant(f"`{IMPORT}` alone", stopwatch(_import)),
+    }
+    found = take_turns(contestants, bench.form.rounds, bench.say)
+    return Table("Two runtimes: one text", "", found, "import", "× of the import", in_rates=False)
+
+
+def _import() -> None:
+    subprocess.run([sys.executable, "-c", IMPORT], capture_output=True, check=True)

@@ -1,0 +1,77 @@
+"""A converted model in the place of a frozen one: samples are prepared, and batches run, without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from headstart.backbones.plain_inputs import open_plain_inputs
+from headstart.devices import processor
+from headstart.runtimes.compiled import CompiledRuntime, open_compiled, outputs_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headstart.contracts import Batch, Change, ModelInputs
+    from headstart.errors import SampleError
+    from headstart.runtimes.compiled import Layout
+    from headstart.runtimes.kept import KeptModel
+    from headstart.types import Payload
+
+GAIN = 1.05
+"""It must have been so much faster than torch to be taken."""
+
+
+@dataclass(frozen=True)
+class ConvertedModel:
+    """A backbone as a converted model, with what prepares samples for it."""
+
+    runtime: CompiledRuntime
+    """What runs its batches, and reads the taps that it was opened for."""
+    inputs: ModelInputs
+
+    @property
+    def is_reentrant(self) -> bool:
+        """See `ModelInputs`."""
+        return True
+
+    @property
+    def budget(self) -> int:
+        """See `ModelInputs`."""
+        return self.inputs.budget
+
+    def prepare(
+        self, payloads: Sequence[Payload], changes: Sequence[Change | None] | None = None
+    ) -> list[Any | SampleError]:
+        """See `ModelInputs`."""
+        return self.inputs.prepare(payloads, changes)
+
+    def length(self, prepared: Any) -> int:
+        """See `ModelInputs`."""
+        return self.inputs.length(prepared)
+
+    def collate(self, prepared: Sequence[Any]) -> Batch:
+        """See `ModelInputs`."""
+        return self.inputs.collate(prepared)
+
+
+def open_converted(kept: KeptModel, taps: Sequence[str], layout: Layout) -> ConvertedModel | None:
+    """A kept model for some taps, with what prepares samples for it; None: torch has to.
+
+    Raises
+    ------
+    DamagedError
+        A file of it is not what was written.
+    """
+    plain = kept.manifest["plain"]
+    if plain is None:
+        return None
+    files = {name: kept.read(name) for name in plain["files"]}
+    inputs = open_plain_inputs(plain["kind"], plain["settings"], files)
+    return ConvertedModel(open_compiled(kept, taps, layout), inputs)
+
+
+def is_for(kept: KeptModel, taps: Sequence[str]) -> bool:
+    """Whether a kept model gives these taps as torch does, and faster here."""
+    gain = kept.gain(processor().id)
+    return kept.proves(outputs_of(taps, kept.manifest["errors"])) and (gain is None or gain >= GAIN)
