@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         LabelKind,
         LabelReading,
         Modality,
+        PathStep,
         Payload,
         Place,
         Precision,
@@ -524,6 +525,8 @@ class Head(Protocol):
     """Whether a sample is several vectors."""
     takes_views: bool
     """Whether training draws features of changed copies."""
+    path_parameter: str | None
+    """The parameter of which several values are fitted in one go, as a `PathHead` does; None: of none."""
     n_features_in_: int
 
     @property
@@ -544,6 +547,27 @@ class Head(Protocol):
 
     def files(self) -> Mapping[str, bytes]:
         """What is kept beside them, by the names of files."""
+
+
+class PathHead(Head, Protocol):
+    """A head for which several values of one parameter cost little more than one."""
+
+    path_parameter: str
+
+    def fit_path(self, values: Sequence[Any], X: Any, y: Any, guides: Sequence[Any] = ()) -> list[PathStep]:
+        """Heads that differ from this one in `path_parameter` alone, each as if it were fitted alone.
+
+        Parameters
+        ----------
+        values : sequence of float
+            Of the parameter, ascending.
+        guides : sequence, optional
+            One for each value: what a path over similar samples, such as another fold, gave with it, or None. They
+            change how soon a head is found, not which.
+        """
+
+    def answer_path(self, heads: Sequence[Head], X: Any) -> Iterator[Head]:
+        """The heads of a path, one after the other, as they are for X alone, which all of them look at together."""
 
 
 class Progress(Protocol):

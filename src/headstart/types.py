@@ -381,6 +381,14 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
+class PathStep:
+    """One of the heads that were fitted along a path, and what helps to find it on similar samples."""
+
+    head: Any
+    guide: Any = None
+
+
+@dataclass(frozen=True, slots=True)
 class Predictions:
     """What a head says of N labelled samples.
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import log_softmax
-from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from headstart.devices import pick_gpu
 from headstart.heads import open_head
 from headstart.heads.estimators import held_out
-from headstart.heads.logistic import LogisticHead, logistic_path_cv
+from headstart.heads.logistic import LogisticHead
 
 
 def objective(model, X, y, C):
@@ -121,27 +121,6 @@ def test_smoothed_labels_make_it_less_sure(problem):
         for share in (0.0, 0.2)
     )
     assert smooth.max(axis=1).mean() < plain.max(axis=1).mean() - 0.05
-
-
-def test_a_cross_validated_path_scores_as_logistic_regression_cv_does(problem):
-    X = StandardScaler().fit_transform(problem.X.astype(np.float64))
-    grid = np.logspace(-3, 2, 7)
-    ours = logistic_path_cv(X, problem.y, grid, folds=4, tol=1e-5)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model = LogisticRegressionCV(Cs=grid, cv=4, max_iter=1000).fit(X, problem.y)
-    theirs = np.asarray(next(iter(model.scores_.values()))).reshape(4, 7)
-    assert ours.shape == (4, 7)
-    np.testing.assert_allclose(ours, theirs, atol=0.021)  # two of the 100 samples of a fold
-    np.testing.assert_allclose(ours.mean(axis=0), theirs.mean(axis=0), atol=0.006)
-
-
-def test_the_order_of_a_grid_does_not_matter(problem):
-    grid = [10.0, 0.01, 1.0]
-    scores = logistic_path_cv(problem.X, problem.y, grid, folds=3)
-    np.testing.assert_array_equal(
-        scores[:, [1, 2, 0]], logistic_path_cv(problem.X, problem.y, sorted(grid), folds=3)
-    )
 
 
 def test_what_is_held_out_has_a_fifth_of_every_class():

@@ -47,6 +47,8 @@ class Candidate:
     names_head: bool = False
     """Whether the sweep is over heads."""
     results: list[TrialResult] = field(default_factory=list)
+    guide: Any = None
+    """What the folds so far say of where the next will end."""
 
     @property
     def has_failed(self) -> bool:
@@ -191,13 +193,20 @@ def _try_all(
         for fold in zip(*(_rounds(taps[tap], config, head) for tap in tried), strict=True):
             samples = dict(zip(tried, fold, strict=True))
             trials = [
-                Trial({**config.params, **candidate.params}, config.seed + seed, *samples[candidate.tap])
+                Trial(
+                    {**config.params, **candidate.params},
+                    config.seed + seed,
+                    *samples[candidate.tap],
+                    guide=candidate.guide,
+                )
                 for candidate in own
                 for seed in range(config.seeds)
             ]
             for number, one in enumerate(run_trials(head, own[0].task, trials, progress.advance)):
+                candidate = own[number // config.seeds]
+                candidate.guide = one.guide
                 # Heads of many folds do not stay in memory.
-                own[number // config.seeds].results.append(replace(one, head=None) if config.folds else one)
+                candidate.results.append(replace(one, head=None, guide=None) if config.folds else one)
 
 
 def _rounds(

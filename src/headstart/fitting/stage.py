@@ -20,7 +20,7 @@ from headstart.fitting.evaluation import (
 from headstart.fitting.protocols import shots_and_curve
 from headstart.fitting.report import FitOutcome, make_record
 from headstart.fitting.search import Candidate, open_heads, search
-from headstart.fitting.trials import Trial, TrialResult, run_trials, spread_of
+from headstart.fitting.trials import Trial, TrialResult, fit_group, run_trials, spread_of
 from headstart.heads import open_head
 from headstart.heads.predictor import Predictor
 from headstart.progress import Silence
@@ -120,7 +120,8 @@ class HeadTraining:
         if best and not config.folds and not (own or tracker):
             return max(best.results, key=lambda result: result.seed == config.seed)
         callbacks = [ShowEpochs(self.progress), *epoch_logs(tracker), *own]
-        trial = Trial(config.params, config.seed, self.data.splits["train"], validation)
+        guide = best.guide if best else None
+        trial = Trial(config.params, config.seed, self.data.splits["train"], validation, guide=guide)
         head = self._fit(trial, callbacks, checkpoint)
         scores: Mapping[str, float] = {}
         if validation is not None:
@@ -145,15 +146,17 @@ class HeadTraining:
         if self.data.splits["train"].views:
             views = gather_views(self.features, views_of(self.features, both.feature), both, Silence())
             both = replace(both, views=views)
-        return self._fit(Trial(result.chosen_params, result.seed, both, None), callbacks, None)
+        trial = Trial(result.chosen_params, result.seed, both, None, guide=result.guide)
+        return self._fit(trial, callbacks, None)
 
     def _fit(self, trial: Trial, callbacks: Sequence[Any], path: Path | None) -> Any:
         head: Any = open_head(self.config.head, trial.params, trial.seed, trial.train.kind)
+        if not head.trains_by_epochs:
+            return fit_group([head], [trial])[0].head
+        from headstart.training.checkpoint import Checkpoint
+
         given = trial.labelled
         samples = (given.X, given.y, given.X_val, given.y_val)
-        if not head.trains_by_epochs:
-            return head.fit(*samples)
-        from headstart.training.checkpoint import Checkpoint
 
         try:
             return head.fit(*samples, callbacks, given.views, Checkpoint(path) if path else None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,9 +15,10 @@ from headstart.heads.preparation import Preparation
 from headstart.heads.torch_heads import STACKABLE, Labelled, fit_stack
 from headstart.metrics.tables import summarise
 from headstart.tasks import open_task
+from headstart.types import PathStep
 
 if TYPE_CHECKING:
-    from headstart.contracts import Head
+    from headstart.contracts import Head, PathHead
     from headstart.samples import LabelledSamples
     from headstart.types import Json, LabelKind
 
@@ -28,13 +29,22 @@ MOST_NUMBERS = 1 << 27
 
 @dataclass(frozen=True)
 class Trial:
-    """One fit: it chooses on ``validation``, and is scored on ``judge`` or, without it, on ``validation`` too."""
+    """One fit: it chooses on ``validation``, and is scored on ``judge`` or, without it, on ``validation`` too.
+
+    ``guide`` is that of a result on similar samples.
+    """
 
     params: Mapping[str, Any]
     seed: int
     train: LabelledSamples
     validation: LabelledSamples | None
     judge: LabelledSamples | None = None
+    guide: Any = None
+
+    @property
+    def judged_on(self) -> LabelledSamples | None:
+        """The samples that it is scored on."""
+        return self.judge or self.validation
 
     @property
     def labelled(self) -> Labelled:
@@ -46,13 +56,17 @@ class Trial:
 
 @dataclass(frozen=True)
 class TrialResult:
-    """What became of a trial: its head (None if it diverged) and `Task.scores` (empty if nothing judged it)."""
+    """What became of a trial: its head (None if it diverged) and `Task.scores` (empty if nothing judged it).
+
+    ``guide`` helps to fit the same on similar samples; None if nothing does.
+    """
 
     params: Mapping[str, Any]
     seed: int
     head: Head | None
     scores: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
+    guide: Any = None
 
     @property
     def has_diverged(self) -> bool:
@@ -84,34 +98,34 @@ def prepared(
 def run_trials(
     name: str, task: LabelKind, trials: Sequence[Trial], done: Callable[[int], None] = lambda n: None
 ) -> list[TrialResult]:
-    """Fit all of them, in their order; torch heads that differ in what a stack may differ in are trained as one.
+    """Fit all of them, in their order.
 
-    ``done`` is told how many more are done.
+    Torch heads that differ in what a stack may differ in are trained as one, and heads that differ in their
+    `Head.path_parameter` alone are fitted along one path. ``done`` is told how many more are done.
     """
     heads = [open_head(name, trial.params, trial.seed, task) for trial in trials]
     found: dict[int, TrialResult] = {}
     for group in _groups(heads, trials):
-        start = time.perf_counter()
-        fitted = _fit_group([heads[number] for number in group], [trials[number] for number in group])
+        start, own = time.perf_counter(), [trials[number] for number in group]
+        steps = fit_group([heads[number] for number in group], own)
         seconds = (time.perf_counter() - start) / len(group)
-        for number, head in zip(group, fitted, strict=True):
+        for number, step, scores in zip(group, steps, _scores(steps, own), strict=True):
             trial = trials[number]
-            judge = trial.judge or trial.validation
-            scores: Mapping[str, float] = {}
-            if head is not None and judge is not None:
-                scores = Predictor(head).scores(judge.X, judge.targets)
-            found[number] = TrialResult(trial.params, trial.seed, head, scores, seconds)
+            found[number] = TrialResult(trial.params, trial.seed, step.head, scores, seconds, step.guide)
         done(len(group))
     return [found[number] for number in range(len(trials))]
 
 
 def _groups(heads: Sequence[Head], trials: Sequence[Trial]) -> list[list[int]]:
-    """Numbers of trials that are fitted together."""
+    """Numbers of trials that are fitted together, along a path in its order."""
     groups: dict[Any, list[int]] = {}
     for number, (head, trial) in enumerate(zip(heads, trials, strict=True)):
         groups.setdefault(_likeness(head, trial, number), []).append(number)
     split = []
     for group in groups.values():
+        if not heads[group[0]].trains_side_by_side:
+            split.append(sorted(group, key=lambda number: path_value(heads[number]) or 0))
+            continue
         width = trials[group[0]].train.width
         most = int(np.clip(MOST_NUMBERS // (width * 512), 1, MOST_STACKED))
         split.extend([group[start : start + most] for start in range(0, len(group), most)])
@@ -119,10 +133,13 @@ def _groups(heads: Sequence[Head], trials: Sequence[Trial]) -> list[list[int]]:
 
 
 def _likeness(head: Head, trial: Trial, number: int) -> Any:
-    """Equal for trials whose heads are trained side by side."""
+    """Equal for trials whose heads are trained side by side, or along one path."""
+    params = head.get_params()
+    if path_value(head) is not None:
+        rest = tuple((name, repr(value)) for name, value in params.items() if name != head.path_parameter)
+        return rest, id(trial.train), id(trial.judged_on)
     if not head.trains_side_by_side:
         return number
-    params = head.get_params()
     if params["optimizer"] == "lbfgs":
         return number
     rest = tuple((name, repr(value)) for name, value in sorted(params.items()) if name not in STACKABLE)
@@ -146,16 +163,39 @@ def _likeness_of_samples(trial: Trial, is_balanced: bool) -> tuple[Any, ...]:
     return train.X.shape, len(train.views), n_validation, labels
 
 
-def _fit_group(heads: Sequence[Head], trials: Sequence[Trial]) -> list[Head | None]:
+def path_value(head: Head) -> float | None:
+    """The value of the parameter along whose path a head is fitted; None if it is fitted alone."""
+    value = head.get_params()[head.path_parameter] if head.path_parameter else None
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def fit_group(heads: Sequence[Head], trials: Sequence[Trial]) -> list[PathStep]:
+    """Fit heads that are fitted together; the head of a step is None where it diverged."""
     if heads[0].trains_by_epochs:
         known = {(id(trial.train), id(trial.validation)): trial.labelled for trial in trials}
         samples = [known[id(trial.train), id(trial.validation)] for trial in trials]
         outcomes = fit_stack(cast(Any, heads), samples)
-        return [None if out.diverged_at else head for head, out in zip(heads, outcomes, strict=True)]
-    for head, trial in zip(heads, trials, strict=True):
-        given = trial.labelled
-        head.fit(given.X, given.y, given.X_val, given.y_val)
-    return list(heads)
+        return [
+            PathStep(None if out.diverged_at else head) for head, out in zip(heads, outcomes, strict=True)
+        ]
+    given = trials[0].labelled
+    if path_value(heads[0]) is not None:
+        one, values = cast("PathHead", heads[0]), [path_value(head) for head in heads]
+        return one.fit_path(values, given.X, given.y, [trial.guide for trial in trials])
+    [head] = heads
+    head.fit(given.X, given.y, given.X_val, given.y_val)
+    return [PathStep(head)]
+
+
+def _scores(steps: Sequence[PathStep], trials: Sequence[Trial]) -> Iterator[Mapping[str, float]]:
+    """What the heads of a group score."""
+    judge, answering = trials[0].judged_on, [step.head for step in steps]
+    if len(steps) > 1 and judge is not None and answering[0] is not None and answering[0].path_parameter:
+        answering = answering[0].answer_path(answering, judge.X)
+    for head, trial in zip(answering, trials, strict=True):
+        judge = trial.judged_on
+        is_judged = head is not None and judge is not None
+        yield Predictor(head).scores(judge.X, judge.targets) if is_judged else {}
 
 
 def spread_of(scores: Sequence[Mapping[str, float]]) -> dict[str, Json]:

@@ -6,8 +6,9 @@ answer (`Classifier`, `Regressor`).
 
 from __future__ import annotations
 
+import copy
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -28,7 +29,7 @@ from headstart.heads.scikit import (
     type_of_target,
     validate_data,
 )
-from headstart.types import UNSEEN, LabelKind
+from headstart.types import UNSEEN, LabelKind, PathStep
 
 SCALINGS = ("standard", "none")
 CLASS_WEIGHTS = ("none", "balanced")
@@ -57,6 +58,7 @@ class BaseHead(BaseEstimator):  # type: ignore[misc]
     computes_in_torch: ClassVar[bool] = False
     takes_sequences: ClassVar[bool] = False
     takes_views: ClassVar[bool] = False
+    path_parameter: ClassVar[str | None] = None
     integers: ClassVar[tuple[str, ...]] = ()
     """Tensors of whole numbers."""
     label_kind: LabelKind | None = None
@@ -212,17 +214,54 @@ class ClosedFormHead(BaseHead):
             There is only one class.
         """
         check(self)
+        features, targets = self._learn(X, y)
+        self._fit(features, targets, (X_val, y_val))
+        return self
+
+    def fit_path(
+        self, values: Sequence[Any], X: ArrayLike, y: ArrayLike, guides: Sequence[Any] = ()
+    ) -> list[PathStep]:
+        """See `headstart.contracts.PathHead`."""
+        assert self.path_parameter is not None
+        heads = [copy.copy(self).set_params(**{self.path_parameter: value}) for value in values]
+        for head in heads:
+            check(head)
+        features, targets = heads[0]._learn(X, y)
+        learnt = {name: value for name, value in vars(heads[0]).items() if name.endswith("_")}
+        for head in heads[1:]:
+            vars(head).update(learnt)
+        found = self._fit_along(heads, features, targets, guides or [None] * len(heads))
+        return [PathStep(head, guide) for head, guide in zip(heads, found, strict=True)]
+
+    def answer_path(self, heads: Sequence[Self], X: ArrayLike) -> Iterator[Self]:
+        """See `headstart.contracts.PathHead`."""
+        for head, scores in zip(heads, self._scores_along(heads, X), strict=True):
+            answering = copy.copy(head)
+            answering._scores = lambda _, scores=scores: scores  # type: ignore[attr-defined]
+            yield answering
+
+    def _learn(self, X: ArrayLike, y: ArrayLike) -> tuple[Floats, NDArray[Any]]:
+        """Check features and targets, and learn what does not depend on the parameters: classes, mean, scale."""
         features, targets = validate_data(
             self, X, y, dtype=FLOATS, multi_output=True, y_numeric=isinstance(self, Regressor)
         )
         n_features = features.shape[1]
         scales = self.scaling == "standard"
         self.mean_, self.scale_ = moments(features) if scales else (np.zeros(n_features), np.ones(n_features))
-        self._fit(features, self._learn_targets(targets), (X_val, y_val))
-        return self
+        return features, self._learn_targets(targets)
 
     def _fit(self, features: Floats, targets: NDArray[Any], held: tuple[Any, Any]) -> None:
         """Fit on checked features, as they are, and targets; ``held`` is for `_validation`."""
+        raise NotImplementedError
+
+    def _fit_along(
+        self, heads: Sequence[Self], features: Floats, targets: NDArray[Any], guides: Sequence[Any]
+    ) -> Sequence[Any]:
+        """Fit heads that are equal but for `path_parameter`, which ascends, and give a guide for each."""
+        raise NotImplementedError
+
+    def _scores_along(self, heads: Sequence[Self], X: ArrayLike) -> Iterator[Floats]:
+        """What `_scores` of each of these heads gives, the work that they share done once."""
         raise NotImplementedError
 
     def _centre(self, features: Floats) -> NDArray[np.float64]:
@@ -275,6 +314,11 @@ class AffineHead(ClosedFormHead):
     def _scores(self, X: ArrayLike) -> Floats:
         check_is_fitted(self)
         return self.affine.scores(validate_data(self, X, dtype=FLOATS, reset=False))
+
+    def _scores_along(self, heads: Sequence[Self], X: ArrayLike) -> Iterator[Floats]:
+        features = validate_data(heads[0], X, dtype=FLOATS, reset=False)
+        Z = heads[0].affine.standardised(features)
+        return (Z @ head.coef_.T + head.intercept_ for head in heads)
 
 
 def held_out(codes: NDArray[Any], seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

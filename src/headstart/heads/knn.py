@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,6 +23,7 @@ LEAVE_OUT = 20_000
 
 class _KNN(ClosedFormHead):
     kind: ClassVar[str] = "knn"
+    path_parameter: ClassVar[str] = "k"
     kept: ClassVar[tuple[str, ...]] = ("rows", "answers")
     intervals: ClassVar = {"k": Interval(1, auto=True, whole=True), "temperature": Interval(0, open_low=True)}
 
@@ -55,6 +56,23 @@ class _KNN(ClosedFormHead):
         self.answers_ = targets.astype(np.int32) if targets.dtype == np.int64 else targets
         self.path_ = []
         self.k_ = self._choose(judge) if self.k == "auto" else int(self.k)
+
+    def _fit_along(
+        self, heads: Sequence[Self], features: Floats, targets: NDArray[Any], guides: Sequence[Any]
+    ) -> Sequence[Any]:
+        heads[0]._fit(features, targets, (None, None))
+        for head in heads:
+            head.rows_, head.answers_ = heads[0].rows_, heads[0].answers_
+            head.k_, head.path_ = int(head.k), []
+        return [None] * len(heads)
+
+    def _scores_along(self, heads: Sequence[Self], X: ArrayLike) -> Iterator[Floats]:
+        one = heads[0]
+        queries = one._unit(validate_data(one, X, dtype=FLOATS, reset=False))
+        ks = [min(head.k_, len(one.rows_)) for head in heads]
+        near = nearest(queries, one.rows_, ks[-1], is_unit=True)
+        said = votes(near, one.answers_, one._n_outputs(), ks, float(one.temperature))
+        return (one._as_scores(shares) for shares in said)
 
     def _choose(self, judge: tuple[Floats, NDArray[Any]] | None) -> int:
         """The k with the least squared error of what the neighbours say."""
@@ -95,11 +113,16 @@ class _KNN(ClosedFormHead):
             yield part, votes(near, self.answers_, n_outputs, ks, float(self.temperature))
 
     def _scores(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
-        """Weighted means of the neighbours' answers, shape (N, n_outputs)."""
+        """Of the weighted means of the neighbours' answers, shape (N, n_outputs)."""
         check_is_fitted(self)
         features = validate_data(self, X, dtype=FLOATS, reset=False)
         k = min(self.k_, len(self.rows_))
-        return np.concatenate([said for _, [said] in self._votes(self._unit(features), [k])])
+        shares = np.concatenate([said for _, [said] in self._votes(self._unit(features), [k])])
+        return self._as_scores(shares)
+
+    def _as_scores(self, shares: NDArray[np.float64]) -> NDArray[np.floating[Any]]:
+        """What the votes for each output come to as scores."""
+        return shares
 
 
 class KNNHead(Classifier, _KNN):
@@ -139,9 +162,9 @@ class KNNHead(Classifier, _KNN):
     integers: ClassVar = ("answers",)
     fitted: ClassVar = (*Classifier.fitted, "k_", "path_")
 
-    def _scores(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
+    def _as_scores(self, shares: NDArray[np.float64]) -> NDArray[np.floating[Any]]:
         """Log-odds of labels, or logarithms of the shares of classes: their softmax is the shares."""
-        shares = super()._scores(X).clip(1e-12, 1)
+        shares = shares.clip(1e-12, 1)
         scores = np.log(shares)
         if self.is_multi_:
             scores -= np.log((1 - shares).clip(min=1e-12))

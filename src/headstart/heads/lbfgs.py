@@ -15,110 +15,156 @@ from array_api_compat import array_namespace
 from headstart.devices import Array
 
 MEMORY = 10
-"""Pairs of steps and changes of gradient that stand for the curvature."""
+"""Pairs of steps and changes of gradient that correct the curvature."""
 LOOK_BACK = 5
 """Iterations over which progress is measured: one alone is often short by chance."""
+STALE, NEAR = 8, 4.0
+"""Iterations, and the ratio of two values of C, for which a curvature is kept."""
 N_TRIALS = 20
 ENOUGH = 1e-4
 """The share of the promised decrease that a step must give (Armijo)."""
 
-Pairs: TypeAlias = deque[tuple[Array, Array]]
-"""Steps (G, P), and how the gradient of the loss without its penalty changed along each: they hold for every ``C``."""
-
-
-def no_pairs() -> Pairs:
-    """Nothing is known of the curvature yet."""
-    return deque(maxlen=MEMORY)
+Inverse: TypeAlias = Callable[[Array], Array]
+"""From gradients (G, P) of an objective to about what a Newton step takes off, row by row."""
 
 
 class Loss(Protocol):
-    """A loss of G problems, without the penalty."""
+    """A loss of G problems, without the penalty: of logits (N, K), which are linear in the parameters (G, P).
+
+    Either G is 1, or each of the K columns is a problem.
+    """
 
     penalised: Array
     """1 for what the penalty is on, 0 for intercepts, (P,)."""
-    bends: Array
-    """About how much the loss curves along what has no penalty, 0 elsewhere, (G, P)."""
 
-    def __call__(self, at: Array, /) -> tuple[Array, Array]:
-        """Losses (G,) in float64 and gradients (G, P) at parameters (G, P)."""
+    def logits(self, at: Array) -> Array:
+        """Logits (N, K) at parameters (G, P)."""
+
+    def look(self, logits: Array) -> tuple[Array, Array]:
+        """Losses (G,) in float64, and slopes along the logits (N, K)."""
+
+    def gradient(self, slopes: Array) -> Array:
+        """The gradient (G, P) with these slopes."""
+
+    def curvature(self, logits: Array, C: float) -> Inverse:
+        """About the inverse Hessian of ``C`` times the loss and the penalty, positive definite."""
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A place with its objective and twice its penalty (G,), the gradient of the loss and of the objective (G, P)."""
+    """A place with its logits, their slopes (N, K), its objective and twice its penalty (G,)."""
 
     at: Array
+    logits: Array
+    slopes: Array
     objective: Array
     penalty: Array
-    loss_gradient: Array
-    gradient: Array
 
 
-def minimise(
-    loss: Loss, start: Array, C: float, known: Pairs, max_iter: int, tol: float
-) -> tuple[Point, int, bool]:
-    """Minimise ``C * loss(x) + 0.5 * sum(penalised * x**2)`` for each row x of (G, P).
+class Objective:
+    """``C * loss(x) + 0.5 * sum(penalised * x**2)`` for each row x of (G, P)."""
+
+    def __init__(self, loss: Loss, C: float) -> None:
+        self.loss, self.C = loss, C
+
+    def look(self, at: Array, logits: Array | None = None) -> Point:
+        """The objective at a place; its logits take a matrix product, unless they are known."""
+        logits = self.loss.logits(at) if logits is None else logits
+        losses, slopes = self.loss.look(logits)
+        penalty = dot(self.loss.penalised * at, at)
+        return Point(at, logits, slopes, self.C * losses + 0.5 * penalty, penalty)
+
+    def gradients(self, point: Point) -> tuple[Array, Array]:
+        """Of the loss and of the objective, (G, P)."""
+        slope = self.loss.gradient(point.slopes)
+        return slope, self.C * slope + self.loss.penalised * point.at
+
+
+class Minimiser:
+    """Minimises the `Objective` of a loss, for one C after the other.
 
     Parameters
     ----------
-    known : Pairs
-        Of minimisations before this one, of the same loss; more are learnt.
+    max_iter : int
+        For each C.
     tol : float
-        Ends where the objective fell by less than this share in the last iterations.
-
-    Returns
-    -------
-    Point, int, bool
-        The minimum, after how many iterations, and whether it is one: not where an iteration limit or the
-        precision of the numbers ended it.
+        Ends where another step promises less than this share of the penalty, or the objective fell by less than this
+        share in the last iterations.
 
     References
     ----------
-    Nocedal and Wright, Numerical Optimization, 2nd ed., algorithms 3.1 and 7.4.
+    Nocedal and Wright, Numerical Optimization, 2nd ed., algorithms 3.1 and 7.4, with an initial Hessian of its own.
     """
-    penalised = loss.penalised
 
-    def look(at: Array) -> Point:
-        losses, slope = loss(at)
-        pulled = penalised * at
-        penalty = dot(pulled, at)
-        return Point(at, C * losses + 0.5 * penalty, penalty, slope, C * slope + pulled)
+    def __init__(self, loss: Loss, max_iter: int, tol: float) -> None:
+        self._loss, self._max_iter, self._tol = loss, max_iter, tol
+        self._inverse: Inverse | None = None
+        self._made_for, self._age = 0.0, 0
 
-    convexity = penalised + C * loss.bends
-    point = look(start)
-    trail = deque([point.objective], maxlen=LOOK_BACK + 1)
-    done = _is_certain(point, convexity, tol)
-    xp = array_namespace(start)
-    stuck = xp.zeros_like(done)
-    n_iter = 0
-    while n_iter < max_iter and not bool(xp.all(done | stuck)):
-        direction = _direction(point, C, penalised, known)
-        direction[done | stuck] = 0  # what is done stays where it is while the others go on
-        after, failed = _search(look, point, direction)
-        step, change = after.at - point.at, after.loss_gradient - point.loss_gradient
-        if bool(xp.any(dot(step, C * change + penalised * step) > 0)):
-            known.append((step, change))
-        point, n_iter = after, n_iter + 1
-        trail.append(point.objective)
-        stuck |= failed & ~done
-        done |= _is_certain(point, convexity, tol) | _is_slow(trail, tol)
-    return point, n_iter, bool(xp.all(done))
+    def __call__(self, start: Array, C: float) -> tuple[Point, int, bool]:
+        """The minimum, after how many iterations, and whether it is one.
+
+        It is none where an iteration limit or the precision of the numbers ended it.
+        """
+        xp, objective = array_namespace(start), Objective(self._loss, C)
+        point, known = objective.look(start), Pairs(C, self._loss.penalised)
+        slope, gradient = objective.gradients(point)
+        trail = deque([point.objective], maxlen=LOOK_BACK + 1)
+        done = xp.zeros_like(point.objective, dtype=xp.bool)
+        stuck, n_iter = xp.zeros_like(done), 0
+        while True:
+            direction = known.direction(gradient, self._curvature(point.logits, C))
+            done |= -dot(direction, gradient) <= self._tol * point.penalty
+            if n_iter == self._max_iter or bool(xp.all(done | stuck)):
+                return point, n_iter, bool(xp.all(done))
+            direction[done | stuck] = 0  # what is done stays where it is while the others go on
+            after, failed = _search(objective, point, direction, dot(direction, gradient))
+            before, (slope, gradient) = slope, objective.gradients(after)
+            known.learn(after.at - point.at, slope - before)
+            point, n_iter, self._age = after, n_iter + 1, self._age + 1
+            trail.append(point.objective)
+            stuck |= failed & ~done
+            done |= _is_slow(trail, self._tol)
+
+    def _curvature(self, logits: Array, C: float) -> Inverse:
+        is_near = 1 / NEAR < C / self._made_for < NEAR if self._made_for else False
+        if self._inverse is None or self._age >= STALE or not is_near:
+            self._inverse, self._made_for, self._age = self._loss.curvature(logits, C), C, 0
+        return self._inverse
+
+
+class Pairs:
+    """Steps (G, P) of a minimisation, and how the gradient of the objective changed along each."""
+
+    def __init__(self, C: float, penalised: Array) -> None:
+        self._C, self._penalised = C, penalised
+        self._pairs: deque[tuple[Array, Array, Array]] = deque(maxlen=MEMORY)
+
+    def learn(self, step: Array, change: Array) -> None:
+        """Take up a step and the change of the loss's gradient along it."""
+        bend = self._C * change + self._penalised * step
+        curved = dot(step, bend)
+        if bool(array_namespace(step).any(curved > 0)):
+            self._pairs.append((step, bend, curved))
+
+    def direction(self, gradient: Array, inverse: Inverse) -> Array:
+        """Minus the gradient times the inverse Hessian, corrected by the pairs, row by row."""
+        xp, q = array_namespace(gradient), gradient
+        shares: list[Array] = []
+        for step, bend, width in reversed(self._pairs):
+            shares.append(_ratio(dot(step, q), width, q))
+            q = q - shares[-1] * bend
+        q = inverse(q)
+        for (step, bend, width), share in zip(self._pairs, reversed(shares), strict=True):
+            q = q + (share - _ratio(dot(bend, q), width, q)) * step
+        descends = dot(q, gradient) > 0
+        return -xp.where(descends[:, None], q, gradient)
 
 
 def dot(a: Array, b: Array) -> Array:
     """Products of rows (G, P), summed in float64, shape (G,)."""
     xp = array_namespace(a)
     return xp.sum(a * b, axis=-1, dtype=xp.float64)
-
-
-def _is_certain(point: Point, convexity: Array, tol: float) -> Array:
-    """Whether the objective is above its minimum by less than this share of the penalty.
-
-    Under a strong penalty the losses hardly fall, and a share of them says nothing. Convexity bounds what is left:
-    strictly along what is penalised, by an estimate along intercepts.
-    """
-    certain: Array = dot(point.gradient / convexity, point.gradient) <= tol * point.penalty
-    return certain
 
 
 def _is_slow(trail: deque[Array], tol: float) -> Array:
@@ -129,26 +175,6 @@ def _is_slow(trail: deque[Array], tol: float) -> Array:
     return slow
 
 
-def _direction(point: Point, C: float, penalised: Array, known: Pairs) -> Array:
-    """Minus the gradient times an inverse Hessian that the pairs approximate, row by row."""
-    xp, q = array_namespace(point.gradient), point.gradient
-    if not known:
-        length = xp.linalg.vector_norm(q, axis=-1, keepdims=True)
-        return -q / xp.clip(length, min=1)
-    pairs = [(step, C * change + penalised * step) for step, change in known]
-    curved = [dot(step, bend) for step, bend in pairs]
-    shares: list[Array] = []
-    for (step, bend), width in zip(reversed(pairs), reversed(curved), strict=True):
-        shares.append(_ratio(dot(step, q), width, q))
-        q = q - shares[-1] * bend
-    step, bend = pairs[-1]
-    q = q * xp.where(curved[-1][:, None] > 0, _ratio(curved[-1], dot(bend, bend), q), 1)
-    for (step, bend), width, share in zip(pairs, curved, reversed(shares), strict=True):
-        q = q + (share - _ratio(dot(bend, q), width, q)) * step
-    descends = dot(q, point.gradient) > 0
-    return -xp.where(descends[:, None], q, point.gradient)
-
-
 def _ratio(top: Array, bottom: Array, like: Array) -> Array:
     """``top / bottom`` for each row, shape (G, 1); 0 where a row did not move."""
     xp, positive = array_namespace(top), bottom > 0
@@ -156,14 +182,17 @@ def _ratio(top: Array, bottom: Array, like: Array) -> Array:
     return xp.astype(ratio, like.dtype)[:, None]
 
 
-def _search(look: Callable[[Array], Point], point: Point, direction: Array) -> tuple[Point, Array]:
-    """Shorten each row's step until its objective falls; the new place, and which rows found none."""
-    xp = array_namespace(direction)
+def _search(objective: Objective, point: Point, direction: Array, slope: Array) -> tuple[Point, Array]:
+    """Shorten each row's step until its objective falls; the new place, and which rows found none.
+
+    All logits along the direction take one matrix product.
+    """
+    xp, ahead = array_namespace(direction), objective.loss.logits(direction)
 
     def along(length: Array) -> Point:
-        return look(point.at + xp.astype(length, direction.dtype)[:, None] * direction)
+        length = xp.astype(length, direction.dtype)
+        return objective.look(point.at + length[:, None] * direction, point.logits + length * ahead)
 
-    slope = dot(direction, point.gradient)
     length = xp.ones_like(slope)
     # Rounding moves the sum of many losses by about this much, whatever the step.
     slack = 4 * xp.finfo(point.at.dtype).eps * abs(point.objective)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 from array_api_compat import array_namespace, device
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from headstart.devices import Array, fetched, moved, pick_gpu, seed_of
-from headstart.heads.answers import FLOATS, Floats
+from headstart.heads.answers import Floats
 from headstart.heads.estimators import CLASS_WEIGHTS, SCALINGS, AffineHead, Classifier, held_out
-from headstart.heads.lbfgs import minimise, no_pairs
+from headstart.heads.lbfgs import Minimiser
 from headstart.heads.logistic_losses import SigmoidLoss, SoftmaxLoss, softplus
+from headstart.heads.parallel import side_by_side
 from headstart.heads.parameters import SEEDS, Interval, numbers_of
 from headstart.heads.rows import standardise
 
@@ -80,6 +81,7 @@ class LogisticHead(Classifier, AffineHead):
     """
 
     kind: ClassVar[str] = "logistic"
+    path_parameter: ClassVar[str] = "C"
     intervals: ClassVar = {
         "C": Interval(0, open_low=True, auto=True),
         "max_iter": Interval(1),
@@ -120,12 +122,14 @@ class LogisticHead(Classifier, AffineHead):
 
     def _fit(self, features: Floats, targets: NDArray[Any], held: tuple[Any, Any]) -> None:
         validation = self._validation(held)
-        # The penalty leaves the intercepts alone, so that centred features have the same solution; and
-        # L-BFGS finds it in far fewer steps.
-        centre, n_classes = self._centre(features), len(self.classes_)
-        Z, gpu = standardise(features, centre, self.scale_), pick_gpu(self.device)
+        with side_by_side():
+            self._choose_and_solve(features, targets, validation)
+
+    def _choose_and_solve(
+        self, features: Floats, targets: NDArray[Any], validation: tuple[Floats, NDArray[Any]] | None
+    ) -> None:
+        centre, problem = self._problem(features, targets)
         self.path_ = []
-        problem = problem_of(Z, targets, n_classes, gpu, self.class_weight, float(self.label_smoothing))
         if self.C != "auto":
             solution = self._solver(problem).solve(float(self.C))
         elif validation is None:
@@ -136,8 +140,32 @@ class LogisticHead(Classifier, AffineHead):
         else:
             Z_val, val = standardise(validation[0], centre, self.scale_), validation[1]
             seen = val.reshape(len(val), -1)[:, 0] >= 0
-            solution, _ = self._choose(problem, problem_of(Z_val[seen], val[seen], n_classes, gpu))
+            gpu = pick_gpu(self.device)
+            solution, _ = self._choose(problem, problem_of(Z_val[seen], val[seen], len(self.classes_), gpu))
         self._take(solution, centre, features.dtype)
+
+    def _fit_along(
+        self, heads: Sequence[Self], features: Floats, targets: NDArray[Any], guides: Sequence[Any]
+    ) -> Sequence[Any]:
+        centre, problem = heads[0]._problem(features, targets)
+        names = tuple(heads[0].classes_.tolist())
+        known = [guide if guide and guide.classes == names else Guide(names) for guide in guides]
+        pairs = zip(heads, known, strict=True)
+        solver = heads[0]._solver(problem, [(float(head.C), guide.at) for head, guide in pairs if guide.n])
+        with side_by_side():
+            for head in heads:
+                head.path_ = []
+                head._take(solver.solve(float(head.C)), centre, features.dtype)
+        return [guide.joined(at) for guide, (_, at) in zip(known, solver.route, strict=True)]
+
+    def _problem(self, features: Floats, targets: NDArray[Any]) -> tuple[NDArray[np.float64], Problem]:
+        """The mean of the features, and what is solved: of centred features."""
+        # The penalty leaves the intercepts alone, so that centred features have the same solution; and
+        # L-BFGS finds it in far fewer steps.
+        centre, n_classes = self._centre(features), len(self.classes_)
+        Z, gpu = standardise(features, centre, self.scale_), pick_gpu(self.device)
+        weight, smoothing = self.class_weight, float(self.label_smoothing)
+        return centre, problem_of(Z, targets, n_classes, gpu, weight, smoothing)
 
     def _solver(self, problem: Problem, guide: Route | None = None) -> PathSolver:
         return PathSolver(problem, int(self.max_iter), float(self.tol), guide)
@@ -216,24 +244,36 @@ class Solution:
         return X @ self.coef.T + self.intercept
 
 
+@dataclass(frozen=True)
+class Guide:
+    """Where the minima of some similar problems with these classes were at one C: their mean, and how many."""
+
+    classes: tuple[Any, ...]
+    at: Array = None
+    n: int = 0
+
+    def joined(self, at: Array) -> Guide:
+        """With one more."""
+        mean = at if not self.n else self.at + (at - self.at) / (self.n + 1)
+        return Guide(self.classes, mean, self.n + 1)
+
+
 class PathSolver:
     """Solves one problem for one C after the other.
 
-    ``guide`` is the `route` of a similar problem: where its minimum was, this one's path begins.
+    ``guide`` is the `route` of a similar problem: this one's path begins where that began, and bends as it does.
     """
 
     def __init__(self, problem: Problem, max_iter: int, tol: float, guide: Route | None = None) -> None:
         self.route: Route = []
-        self._loss, self._pairs = problem.loss(), no_pairs()
-        self._max_iter, self._tol = max_iter, tol
+        self._loss = problem.loss()
+        self._minimise = Minimiser(self._loss, max_iter, tol)
         self._guide = dict(guide or [])
 
     def solve(self, C: float) -> Solution:
         """The regression at a C."""
         with np.errstate(over="ignore", invalid="ignore"):  # a step that goes too far is shortened
-            found, n_iter, converged = minimise(
-                self._loss, self._start(C), C, self._pairs, self._max_iter, self._tol
-            )
+            found, n_iter, converged = self._minimise(self._start(C), C)
         self.route.append((C, found.at))
         coef, intercept = self._loss.unpack(found.at)
         return Solution(C, coef, intercept, float(found.objective.sum()), n_iter, converged)
@@ -241,14 +281,22 @@ class PathSolver:
     def _start(self, C: float) -> Array:
         if not self.route:
             return self._guide.get(C, self._loss.start)
-        # On a line through the last two minima over log C, the next one is near: half the iterations of a start
-        # from the last. (Where another fold's minimum moved to is worse: what is left of its error adds up.)
-        last_C, last = self.route[-1]
-        if len(self.route) < 2 or self.route[-2][0] == last_C:
-            return last
-        (before_C, before) = self.route[-2]
-        stride = float(np.log(C / last_C) / np.log(last_C / before_C))
-        return last + min(stride, 1.0) * (last - before)
+        start, theirs = _ahead(self.route, C), [(own, self._guide.get(own)) for own, _ in self.route[-2:]]
+        if C not in self._guide or any(at is None for _, at in theirs):
+            return start
+        # How far another fold's path leaves its own line says how far this one does. (Where its minimum moved to
+        # is worse: what is left of its error adds up.)
+        return start + (self._guide[C] - _ahead(theirs, C))
+
+
+def _ahead(route: Route, C: float) -> Array:
+    """Near the minimum at C: on a line through the last two over log C, which takes half the iterations of the last."""
+    last_C, last = route[-1]
+    if len(route) < 2 or route[-2][0] == last_C:
+        return last
+    before_C, before = route[-2]
+    stride = float(np.log(C / last_C) / np.log(last_C / before_C))
+    return last + min(stride, 1.0) * (last - before)
 
 
 def problem_of(
@@ -289,50 +337,6 @@ def sample_weights(codes: NDArray[Any], n_classes: int, class_weight: str) -> ND
         codes > 0, n / (2 * ones.clip(min=1)), n / (2 * (n - ones).clip(min=1))
     )
     return weights
-
-
-def logistic_path_cv(
-    X: ArrayLike,
-    y: ArrayLike,
-    Cs: Sequence[float] | NDArray[np.float64],
-    folds: int = 5,
-    *,
-    max_iter: int = 1000,
-    tol: float = 1e-3,
-    device: str = "auto",
-) -> NDArray[np.float64]:
-    """Accuracy of logistic regression for every fold and C, as `LogisticRegressionCV` measures it.
-
-    Folds are stratified and not shuffled. Features are taken as they are, without scaling.
-
-    Parameters
-    ----------
-    X : array-like, shape (N, D)
-    y : array-like, shape (N,)
-    Cs : sequence of float
-    folds : int in [2, inf)
-    tol : float
-        See `PathSolver`. At the default, objectives on MiniLM's features of banking77 end within 4e-3 of their
-        minima; those of `LogisticRegressionCV` at its own default lie up to 0.1 above at large C.
-
-    Returns
-    -------
-    ndarray, shape (folds, n_Cs)
-    """
-    from sklearn.model_selection import StratifiedKFold
-
-    features, (classes, codes) = np.asarray(X), np.unique(np.asarray(y), return_inverse=True)
-    features = features if features.dtype in FLOATS else features.astype(np.float32)
-    mean = features.mean(axis=0, dtype=np.float64).astype(features.dtype)
-    whole = problem_of(features - mean, codes, len(classes), pick_gpu(device))
-    grid = np.asarray(Cs, dtype=np.float64)
-    scores = np.empty((folds, len(grid)))
-    for fold, (train, held) in enumerate(StratifiedKFold(folds).split(features, codes)):
-        solver = PathSolver(whole.rows(train), max_iter, tol)
-        judge = whole.rows(held)
-        for place in np.argsort(grid, kind="stable").tolist():
-            scores[fold, place] = losses_of(solver.solve(float(grid[place])), judge)[1]
-    return scores
 
 
 def losses_of(solution: Solution, held: Problem) -> tuple[float, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +12,12 @@ from headstart.devices import pick_gpu
 from headstart.heads.answers import Floats
 from headstart.heads.estimators import AffineHead, Classifier, Regressor
 from headstart.heads.parameters import Interval, numbers_of
-from headstart.heads.ridge_path import Design, ridge_path
+from headstart.heads.ridge_path import Design, RidgePath, ridge_each, ridge_path
 
 
 class _Ridge(AffineHead):
     kind: ClassVar[str] = "ridge"
+    path_parameter: ClassVar[str] = "alpha"
     intervals: ClassVar = {"alpha": Interval(0, open_low=True, auto=True)}
 
     alpha_: float
@@ -35,14 +36,33 @@ class _Ridge(AffineHead):
         self.scaling = scaling
         self.device = device
 
-    def _solve(self, features: Floats, targets: NDArray[Any]) -> None:
+    def _as_numbers(self, targets: NDArray[Any]) -> NDArray[Any]:
+        """Targets (N, T) of a regression."""
+        return targets
+
+    def _fit(self, features: Floats, targets: NDArray[Any], held: tuple[Any, Any]) -> None:
         given = self.alphas if self.alpha == "auto" else [float(self.alpha)]
-        mean, alphas = self._centre(features), numbers_of("alphas", given)
-        path = ridge_path(Design(features, mean, self.scale_, pick_gpu(self.device)), targets, alphas)
+        alphas = numbers_of("alphas", given)
+        self._take(ridge_path(self._design(features), self._as_numbers(targets), alphas), features)
+
+    def _fit_along(
+        self, heads: Sequence[Self], features: Floats, targets: NDArray[Any], guides: Sequence[Any]
+    ) -> Sequence[Any]:
+        alphas = np.array([float(head.alpha) for head in heads])
+        one = heads[0]
+        paths = ridge_each(one._design(features), one._as_numbers(targets), alphas)
+        for head, path in zip(heads, paths, strict=True):
+            head._take(path, features)
+        return [None] * len(heads)
+
+    def _design(self, features: Floats) -> Design:
+        return Design(features, self._centre(features), self.scale_, pick_gpu(self.device))
+
+    def _take(self, path: RidgePath, features: Floats) -> None:
         self.alpha_, self.loo_error_ = path.alpha, float(path.errors[path.best])
         pairs = zip(path.alphas.tolist(), path.errors.tolist(), strict=True)
         self.path_ = [{"alpha": alpha, "loo_error": error} for alpha, error in pairs]
-        shift = path.coef @ mean if self.scaling == "none" else 0
+        shift = path.coef @ self._centre(features) if self.scaling == "none" else 0
         self._keep(path.coef, path.offset - shift, features.dtype)
 
 
@@ -82,14 +102,14 @@ class RidgeHead(Classifier, _Ridge):
 
     fitted: ClassVar = (*Classifier.fitted, "alpha_", "loo_error_", "path_")
 
-    def _fit(self, features: Floats, targets: NDArray[Any], held: tuple[Any, Any]) -> None:
+    def _as_numbers(self, targets: NDArray[Any]) -> NDArray[Any]:
         if self.is_multi_:
             hot = targets > 0
         elif len(self.classes_) == 2:
             hot = targets[:, None] == 1  # the other column would be its mirror image
         else:
             hot = targets[:, None] == np.arange(len(self.classes_))
-        self._solve(features, np.where(hot, np.int8(1), np.int8(-1)))
+        return np.where(hot, np.int8(1), np.int8(-1))
 
 
 class RidgeRegressor(Regressor, _Ridge):
@@ -103,6 +123,3 @@ class RidgeRegressor(Regressor, _Ridge):
     """
 
     fitted: ClassVar = (*Regressor.fitted, "alpha_", "loo_error_", "path_")
-
-    def _fit(self, features: Floats, targets: NDArray[Any], held: tuple[Any, Any]) -> None:
-        self._solve(features, targets)

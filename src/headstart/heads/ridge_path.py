@@ -112,6 +112,15 @@ def ridge_path(design: Design, targets: NDArray[Any], alphas: Floats | None = No
     return _solver(design, targets, alphas).path()
 
 
+def ridge_each(design: Design, targets: NDArray[Any], alphas: Floats) -> Iterator[RidgePath]:
+    """The regression of each alpha by itself, from one decomposition for all."""
+    solver = _solver(design, targets, alphas)
+    errors = solver.errors()
+    for place in range(len(alphas)):
+        own = slice(place, place + 1)
+        yield RidgePath(alphas[own], errors[own], 0, solver.coef(place), solver.offset)
+
+
 def leave_one_out(
     design: Design, targets: NDArray[Any], alphas: Floats | None = None
 ) -> tuple[RidgePath, Floats]:
@@ -200,14 +209,18 @@ class _Gram(_Solver):
         self._turned = self._vectors.T @ moment
 
     def errors(self) -> Floats:
-        n = len(self.targets)
+        n, (width, n_targets) = len(self.targets), self._turned.shape
         sums = np.zeros(len(self.alphas))
+        at_once = max(1, width // n_targets)  # a product as wide as the features takes half the time of narrow ones
         for part, Z in self.design.rows():
             rows, wanted = Z @ self._vectors, self._wanted(part)
             left = 1 - 1 / n - rows**2 @ self._shrunk  # (B, A): the share of itself that a sample is not
-            for place in range(len(self.alphas)):
-                residual = wanted - rows @ self._weights(place)
-                sums[place] += _sum_of_squares(residual, left[:, place])
+            for start in range(0, len(self.alphas), at_once):
+                some = slice(start, start + at_once)
+                weights = (self._shrunk[:, some, None] * self._turned[:, None, :]).reshape(width, -1)
+                residual = (rows @ weights).reshape(len(wanted), -1, n_targets)
+                residual -= wanted[:, None, :]
+                sums[some] += _sums_of_squares(residual, left[:, some])
         return sums / self.targets.size
 
     def left_out(self, place: int) -> Floats:
@@ -256,7 +269,9 @@ class _Kernel(_Solver):
 
     def errors(self) -> Floats:
         places = range(len(self.alphas))
-        sums = [_sum_of_squares(self._dual(place), self._diagonal[:, place]) for place in places]
+        sums = [
+            _sums_of_squares(self._dual(place)[:, None], self._diagonal[:, place, None])[0] for place in places
+        ]
         return np.array(sums) / self.targets.size
 
     def left_out(self, place: int) -> Floats:
@@ -283,10 +298,11 @@ def _alphas_of(gram: Array, design: Design) -> Floats:
     return SHARES * (_trace(gram) / design.X.shape[1] or 1.0)
 
 
-def _sum_of_squares(residual: Array, left: Array) -> float:
+def _sums_of_squares(residual: Array, left: Array) -> Floats:
+    """Of each alpha, of residuals (N, A, T) of which samples leave out (N, A) of themselves."""
     squares = array_namespace(residual).linalg.vecdot(residual, residual)
     with np.errstate(divide="ignore", invalid="ignore"):  # a sample alone has nothing to be predicted from
-        return float((squares / left**2).sum())
+        return fetched(array_namespace(residual).sum(squares / left**2, axis=0))
 
 
 def _divided(residual: Array, left: Array) -> Array:
