@@ -1,13 +1,14 @@
 """Closed-form heads beside scikit-learn, taking turns in one process.
 
     python benchmarks/heads.py logistic --features banking77.npz
-    python benchmarks/heads.py path --features banking77.npz [--values 24] [--rounds 1]
+    python benchmarks/heads.py path --set banking77 [--values 24 --folds 5] [--rounds 1]
+    python benchmarks/heads.py sweeps --set banking77
     python benchmarks/heads.py ridge
 
 ``--features`` is an .npz with X_train, y_train, X_test and y_test (`features.arrays(split)` of a set gives them);
 without it they are drawn. What to expect on two cores: logistic two to five times as fast as LogisticRegression
-at an objective that is the same or lower, a path of 24 x 5 more than five times as fast as LogisticRegressionCV,
-ridge more than five times as fast as RidgeClassifierCV with the same alpha.
+at an objective that is the same or lower, paths of 6 x 3 and of 24 x 5 more than five times as fast as
+LogisticRegressionCV, ridge more than five times as fast as RidgeClassifierCV with the same alpha.
 """
 
 from __future__ import annotations
@@ -66,27 +67,64 @@ def logistic(args: argparse.Namespace) -> None:
 
 
 def path(args: argparse.Namespace) -> None:
-    """Cross-validated accuracy over C."""
+    """`hs.fit_head(sweep={"C": …}, folds=…)` on a set, from the call to its report, beside LogisticRegressionCV."""
     from sklearn.linear_model import LogisticRegressionCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
 
-    from headstart.heads.logistic import logistic_path_cv
+    import headstart as hs
 
-    X, y, *_ = read(args.features, 10_003, 384, 77)
-    grid = np.logspace(-2, 3, args.values)
-    theirs = LogisticRegressionCV(Cs=grid, cv=args.folds, max_iter=args.max_iter)
-    found: dict[str, Any] = {}
-    times = race(
-        args.rounds,
-        lambda: found.update(ours=logistic_path_cv(X, y, grid, args.folds)),
-        lambda: theirs.fit(X, y),
-    )
-    means = found["ours"].mean(axis=0)
-    scores = np.asarray(next(iter(theirs.scores_.values()))).reshape(args.folds, -1).mean(axis=0)
-    print(
-        f"{args.values} x {args.folds}: {told(times)}; best mean accuracy {means.max():.4f} at "
-        f"C = {grid[means.argmax()]:.3g} and {scores.max():.4f} at {grid[scores.argmax()]:.3g}; "
-        f"largest difference of a mean {np.abs(means - scores).max():.4f}"
-    )
+    features = hs.open_set(args.set)
+    parts = [features.arrays(split) for split in ("train", "validation")]
+    X, y = (np.concatenate(each) for each in zip(*parts, strict=True))  # a search with folds takes both
+    X_test, y_test = features.arrays("test")
+    for values, folds in ((6, 3), (24, 5)) if args.values is None else ((args.values, args.folds),):
+        grid = np.logspace(-2, 3, values)
+        for scaling in ("none", "standard"):
+            model: Any = LogisticRegressionCV(Cs=grid, cv=folds, max_iter=args.max_iter)
+            theirs = make_pipeline(StandardScaler(), model) if scaling == "standard" else model
+            found: dict[str, float] = {}
+
+            def ours(
+                grid: Any = grid, scaling: str = scaling, folds: int = folds, found: Any = found
+            ) -> None:
+                run = hs.fit_head(
+                    features, head="logistic", params={"scaling": scaling}, sweep={"C": grid.tolist()},
+                    folds=folds, plots="none",
+                )  # fmt: skip
+                found["ours"] = run.report["metrics"]["test"]["accuracy"]
+
+            def other(theirs: Any = theirs, found: Any = found) -> None:
+                theirs.fit(X, y)
+                found["theirs"] = float(theirs.score(X_test, y_test))
+
+            times = race(args.rounds, ours, other)
+            print(
+                f"{values} values of C x {folds} folds, scaling {scaling}: {told(times)}; test accuracy "
+                f"{found['ours']:.4f} and {found['theirs']:.4f}"
+            )
+
+
+def sweeps(args: argparse.Namespace) -> None:
+    """Alphas and ks over folds beside one fit a fold; shots and seeds; each a call of `hs.fit_head`."""
+    import headstart as hs
+
+    features = hs.open_set(args.set)
+    alphas, ks = np.logspace(-1, 5, 15).tolist(), [1, 3, 5, 10, 20, 50]
+    calls: dict[str, dict[str, Any]] = {
+        "ridge, 15 alphas x 3 folds": {"head": "ridge", "sweep": {"alpha": alphas}, "folds": 3},
+        "ridge, 1 alpha x 3 folds": {"head": "ridge", "sweep": {"alpha": [1.0]}, "folds": 3},
+        "knn, 6 k x 3 folds": {"head": "knn", "sweep": {"k": ks}, "folds": 3},
+        "knn, 1 k x 3 folds": {"head": "knn", "sweep": {"k": [5]}, "folds": 3},
+        **{f"{head}, shots 1,2,4,8,16 x 10 seeds": {"head": head, "shots": [1, 2, 4, 8, 16], "seeds": 10}
+           for head in ("logistic", "ridge", "centroid")},
+    }  # fmt: skip
+    contestants = {
+        name: Contestant(name, stopwatch(partial(hs.fit_head, features, plots="none", **options)))
+        for name, options in calls.items()
+    }
+    for name, timing in take_turns(contestants, args.rounds).items():
+        print(f"{name}: {timing.median:.2f} s")
 
 
 def ridge(args: argparse.Namespace) -> None:
@@ -142,16 +180,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", nargs="?", choices=("logistic", "path", "ridge", "all"), default="all")
+    parser.add_argument(
+        "what", nargs="?", choices=("logistic", "path", "sweeps", "ridge", "all"), default="all"
+    )
     parser.add_argument("--features", help=".npz with X_train, y_train, X_test, y_test")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--values", type=int, default=24, help="values of C on the path")
+    parser.add_argument(
+        "--set", default="banking77", help="a set of this machine's cache, for path and sweeps"
+    )
+    parser.add_argument("--values", type=int, help="values of C on the path; default: 6 and 24")
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--max-iter", type=int, default=1000, help="of LogisticRegressionCV")
     parser.add_argument("--rows", type=int, default=50_000, help="of the large ridge problem")
     args = parser.parse_args()
     warnings.filterwarnings("ignore", module="sklearn")  # of what the next version changes
-    for name, part in (("logistic", logistic), ("path", path), ("ridge", ridge)):
+    for name, part in (("logistic", logistic), ("path", path), ("sweeps", sweeps), ("ridge", ridge)):
         if args.what in (name, "all"):
             part(args)
 

@@ -211,7 +211,9 @@ class _Gram(_Solver):
     def errors(self) -> Floats:
         n, (width, n_targets) = len(self.targets), self._turned.shape
         sums = np.zeros(len(self.alphas))
-        at_once = max(1, width // n_targets)  # a product as wide as the features takes half the time of narrow ones
+        at_once = max(
+            1, width // n_targets
+        )  # a product as wide as the features takes half the time of narrow ones
         for part, Z in self.design.rows():
             rows, wanted = Z @ self._vectors, self._wanted(part)
             left = 1 - 1 / n - rows**2 @ self._shrunk  # (B, A): the share of itself that a sample is not
@@ -270,7 +272,8 @@ class _Kernel(_Solver):
     def errors(self) -> Floats:
         places = range(len(self.alphas))
         sums = [
-            _sums_of_squares(self._dual(place)[:, None], self._diagonal[:, place, None])[0] for place in places
+            _sums_of_squares(self._dual(place)[:, None], self._diagonal[:, place, None])[0]
+            for place in places
         ]
         return np.array(sums) / self.targets.size
 
