@@ -192,6 +192,20 @@ def test_openvino_is_refused_with_the_reason_where_it_cannot_be_used(
         hs.extract(TEXTS, set="t", cache=str(tmp_path), quiet=True, runtime="openvino", **given)  # type: ignore[arg-type]
 
 
+def test_where_openvino_is_not_installed_torch_runs_everything(
+    bert: Opened, kept: KeptModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headstart.extraction.model.openvino_version", lambda: None)
+    assert extract(TEXTS[:3], bert, tmp_path).arrays()[0].shape == (3, 32)
+    with pytest.raises(ConfigError, match=r"it is not installed \(pip install openvino\)"):
+        extract(TEXTS, bert, tmp_path, runtime="openvino")
+
+
+def test_openvino_is_not_shared_out_among_processes(bert: Opened, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="leave out --workers"):
+        extract(TEXTS, bert, tmp_path, runtime="openvino", workers=2)
+
+
 SOCKETS = """
 import sys
 events = []

@@ -16,7 +16,7 @@ import numpy as np
 from headstart.cache.claims import ClaimBoard
 from headstart.cache.memos import record_known
 from headstart.devices import usable_cores
-from headstart.errors import BackboneError
+from headstart.errors import BackboneError, ConfigError
 from headstart.extraction.extractor import Extractor
 from headstart.extraction.inference import NOT_FINITE, Computed
 from headstart.extraction.model import open_model
@@ -108,6 +108,8 @@ class SpaceWriter:
         devices = [] if self.keep_open else worker_devices(self.config, len(plan.todo))
         if len(devices) <= 1:
             return LocalEngine(self.progress, self.config.batch_size, self.limit)
+        if self.config.runs_with == "openvino":
+            raise ConfigError("--runtime openvino uses all cores from one process; leave out --workers")
         model, size = opened.model_recipe(plan.precision), self.config.batch_size
         return WorkersEngine(self.progress, model, devices, usable_cores(), size, self.limit)
 
