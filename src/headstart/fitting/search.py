@@ -193,10 +193,8 @@ def _try_all(
         for fold in zip(*(_rounds(taps[tap], config, head) for tap in tried), strict=True):
             samples = dict(zip(tried, fold, strict=True))
             trials = [
-                Trial(
-                    {**config.params, **candidate.params},
-                    config.seed + seed,
-                    *samples[candidate.tap],
+                replace(
+                    Trial({**config.params, **candidate.params}, config.seed + seed, *samples[candidate.tap]),
                     guide=candidate.guide,
                 )
                 for candidate in own

@@ -194,8 +194,7 @@ def _scores(steps: Sequence[PathStep], trials: Sequence[Trial]) -> Iterator[Mapp
         answering = answering[0].answer_path(answering, judge.X)
     for head, trial in zip(answering, trials, strict=True):
         judge = trial.judged_on
-        is_judged = head is not None and judge is not None
-        yield Predictor(head).scores(judge.X, judge.targets) if is_judged else {}
+        yield {} if head is None or judge is None else Predictor(head).scores(judge.X, judge.targets)
 
 
 def spread_of(scores: Sequence[Mapping[str, float]]) -> dict[str, Json]:

@@ -237,7 +237,7 @@ class ClosedFormHead(BaseHead):
         """See `headstart.contracts.PathHead`."""
         for head, scores in zip(heads, self._scores_along(heads, X), strict=True):
             answering = copy.copy(head)
-            answering._scores = lambda _, scores=scores: scores  # type: ignore[attr-defined]
+            answering._scores = lambda _, scores=scores: scores
             yield answering
 
     def _learn(self, X: ArrayLike, y: ArrayLike) -> tuple[Floats, NDArray[Any]]:
