@@ -245,3 +245,33 @@ def test_what_openvino_has_no_rule_for_is_refused_by_name(name: str, tmp_path: P
 )
 def test_a_processor_without_int8_is_known_by_its_flags(flags: set[str], lacks: bool) -> None:
     assert lacks_int8(Processor("x", frozenset(flags))) == lacks
+
+
+FIRST_TENSORS = """
+import os, sys, threading
+import numpy as np
+from headstart.runtimes.library import openvino
+
+library = openvino()
+sys.setswitchinterval(1e-6)
+gate = threading.Barrier(4)
+
+
+def use():
+    gate.wait()
+    library.Type.f32.to_dtype()
+    _ = library.Tensor(np.zeros(1, np.float32), shared_memory=True).data
+
+
+threads = [threading.Thread(target=use, daemon=True) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+os._exit(0)
+"""
+
+
+def test_threads_that_use_openvino_first_do_not_wait_for_each_other_for_ever() -> None:
+    # Without the tables made at its import they did, each time.
+    subprocess.run([sys.executable, "-c", FIRST_TENSORS], check=True, timeout=60)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import importlib
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib import metadata
 from typing import Any
 
+import numpy as np
+
 from headstart.errors import BackboneError
 
 CONVERTER = "openvino.tools.ovc"
 TELEMETRY = "openvino_telemetry"
 """What OpenVINO imports, where it is installed, to tell its makers of every import."""
+_first = threading.Lock()
 
 
 def openvino_version() -> str | None:
@@ -37,8 +41,10 @@ def openvino() -> Any:
         It is not installed here, or has no build for this processor.
     """
     try:
-        with _hidden(TELEMETRY, CONVERTER):
-            return importlib.import_module("openvino")
+        with _first, _hidden(TELEMETRY, CONVERTER):
+            library = importlib.import_module("openvino")
+            _fill_tables(library)
+            return library
     except ImportError as error:
         raise BackboneError(
             f"openvino cannot be imported ({error}); install it (pip install openvino), or use --runtime torch"
@@ -51,6 +57,16 @@ def converter() -> Any:
     openvino()
     with _hidden(TELEMETRY):
         return importlib.import_module(CONVERTER).convert_model
+
+
+def _fill_tables(library: Any) -> None:
+    """Let it make its tables of types, before several threads need them.
+
+    Whoever needs one first makes it under a lock, and lets go of the interpreter meanwhile: a second thread then waits
+    for the lock and keeps the interpreter, so that neither goes on, ever (seen in 2026.4.1).
+    """
+    library.Type.f32.to_dtype()
+    _ = library.Tensor(np.zeros(1, np.float32), shared_memory=True).data
 
 
 @contextmanager
