@@ -519,6 +519,8 @@ class Head(Protocol):
     """Whether ``fit`` takes callbacks, views and a checkpoint, and features that stay on disk."""
     trains_side_by_side: bool
     """Whether several of them can be trained in one pass."""
+    is_thread_safe: bool
+    """Whether several of them can be fitted in threads at once, each by one thread of BLAS."""
     computes_in_torch: bool
     """Whether fitting imports torch in any case."""
     takes_sequences: bool

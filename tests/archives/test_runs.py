@@ -125,7 +125,7 @@ def same(found: Any, expected: Any, within: float = 1e-5) -> bool:
         pairs = zip(found, expected, strict=False)
         return len(found) == len(expected) and all(same(one, other, within) for one, other in pairs)
     if isinstance(expected, float):
-        return found == pytest.approx(expected, rel=within, abs=1e-5)
+        return found == pytest.approx(expected, rel=within, abs=within)
     return bool(found == expected)
 
 
@@ -211,7 +211,8 @@ def test_an_old_run_predicts_what_it_predicted(archive: Path, name: str) -> None
     expected = expectations(archive)["runs"][name]
     run = hs.load_run(f"runs/{name}")
     assert same(run.report["metrics"]["test"], expected["test"])
-    assert same(run.predict(expected["data"]).to_pydict(), expected["predictions"])
+    # Features are computed anew, and equal within 1e-5; a head multiplies them by weights of up to ten.
+    assert same(run.predict(expected["data"]).to_pydict(), expected["predictions"], within=1e-4)
 
 
 @each_archive

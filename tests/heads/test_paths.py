@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from headstart.heads import open_head
+from headstart.heads.logistic import principal_axes
 
 VALUES: dict[str, list[float]] = {
     "logistic": [0.01, 0.1, 1.0, 10.0, 100.0, 1000.0], "ridge": [0.1, 1.0, 10.0, 1e3], "knn": [1, 3, 5, 20],
@@ -74,3 +76,32 @@ def test_the_same_path_twice_gives_the_same_numbers(problem: Any, kind: str) -> 
     first, second = (path_of(kind, problem.X, problem.y) for _ in range(2))
     for one, two in zip(first, second, strict=True):
         assert np.array_equal(one.head.predict_proba(problem.X_test), two.head.predict_proba(problem.X_test))
+
+
+def test_features_that_go_together_are_turned_for_the_solver_alone() -> None:
+    rng = np.random.default_rng(0)
+    y = rng.integers(6, size=1500)
+    X = (np.eye(6)[y] @ rng.normal(size=(6, 40)) + rng.normal(size=(1500, 40))) @ rng.normal(size=(40, 40))
+    X = X.astype(np.float32)
+    assert principal_axes(X, 6) is not None  # so that what follows is about turned features
+    assert principal_axes(X, 2) is None
+    head = alone("logistic", 0.1, X, y, tol=1e-7)
+    Z = (X - X.mean(0)) / X.std(0)
+    peer = LogisticRegression(C=0.1, tol=1e-8, max_iter=5000).fit(Z, y)
+    np.testing.assert_allclose(head.predict_proba(X), peer.predict_proba(Z), atol=2e-3)
+    along = [step.head.objective_ for step in path_of("logistic", X, y, tol=1e-7)]
+    assert along[1] == pytest.approx(head.objective_, rel=1e-4)
+
+
+def test_a_guide_brings_its_axes_along() -> None:
+    rng = np.random.default_rng(1)
+    y = rng.integers(6, size=3000)
+    X = (np.eye(6)[y] @ rng.normal(size=(6, 40)) + rng.normal(size=(3000, 40))).astype(np.float32)
+    few, many = path_of("logistic", X[:70], y[:70]), path_of("logistic", X, y)
+    assert few[0].guide.basis is None
+    assert many[0].guide.basis is not None
+    for guides in (few, many):  # too few samples for axes, and another's axes
+        guided = path_of("logistic", X[:2000], y[:2000], [step.guide for step in guides], tol=1e-7)
+        plain = path_of("logistic", X[:2000], y[:2000], tol=1e-7)
+        for one, other in zip(guided, plain, strict=True):
+            assert one.head.objective_ == pytest.approx(other.head.objective_, rel=1e-4)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -14,10 +15,11 @@ from headstart.cache.layout import GROUP
 from headstart.errors import ConfigError
 from headstart.fitting.data import heads_of
 from headstart.fitting.grids import HEAD, TAP, as_grid, combinations
-from headstart.fitting.trials import Trial, TrialResult, prepared, run_trials
+from headstart.fitting.trials import MOST_NUMBERS, Trial, TrialResult, prepared, run_trials
 from headstart.groups import group_codes
 from headstart.heads import head_class, open_head
 from headstart.heads.estimators import held_out
+from headstart.heads.parallel import threads_of_blas
 from headstart.heads.parameters import defaults, takes_whole_numbers
 from headstart.keys import units_among
 from headstart.metrics.tables import summarise
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from headstart.samples import LabelledSamples
     from headstart.types import Json, LabelKind
 
+Round: TypeAlias = "tuple[LabelledSamples, LabelledSamples | None, LabelledSamples]"
+"""Samples to train on, to choose by within a fit, and to judge on."""
 ASKED_AT_ONCE = 8
 """Trials that optuna proposes before it hears of their outcome: they are trained side by side."""
 
@@ -48,7 +52,7 @@ class Candidate:
     """Whether the sweep is over heads."""
     results: list[TrialResult] = field(default_factory=list)
     guide: Any = None
-    """What the folds so far say of where the next will end."""
+    """What the first fold says of where the others will end."""
 
     @property
     def has_failed(self) -> bool:
@@ -189,28 +193,40 @@ def _try_all(
     for head in dict.fromkeys(candidate.head for candidate in candidates):
         own = [candidate for candidate in candidates if candidate.head == head]
         tried = list(dict.fromkeys(candidate.tap for candidate in own))
-        # A fold of all taps at a time: all folds of all of them would fill the memory.
-        for fold in zip(*(_rounds(taps[tap], config, head) for tap in tried), strict=True):
-            samples = dict(zip(tried, fold, strict=True))
+        folds = zip(*(_rounds(taps[tap], config, head) for tap in tried), strict=True)
+        for some in _at_once(folds, head_class(head, own[0].task)):
+            rounds = [dict(zip(tried, fold, strict=True)) for fold in some]
             trials = [
                 replace(
                     Trial({**config.params, **candidate.params}, config.seed + seed, *samples[candidate.tap]),
                     guide=candidate.guide,
                 )
+                for samples in rounds
                 for candidate in own
                 for seed in range(config.seeds)
             ]
             for number, one in enumerate(run_trials(head, own[0].task, trials, progress.advance)):
-                candidate = own[number // config.seeds]
-                candidate.guide = one.guide
+                candidate = own[number // config.seeds % len(own)]
+                candidate.guide = candidate.guide or one.guide
                 # Heads of many folds do not stay in memory.
                 candidate.results.append(replace(one, head=None, guide=None) if config.folds else one)
 
 
-def _rounds(
-    data: FitData, config: FitConfig, head: str
-) -> Iterator[tuple[LabelledSamples, LabelledSamples | None, LabelledSamples]]:
-    """Samples to train on, to choose by within a fit, and to judge on: once, or for each fold."""
+def _at_once(folds: Iterator[tuple[Round, ...]], head: type[Head]) -> Iterator[list[tuple[Round, ...]]]:
+    """Folds of all taps that are fitted together: the first, which guides the others, alone.
+
+    All of them would fill the memory.
+    """
+    for first in folds:
+        yield [first]
+        numbers = sum(samples.n_numbers for samples, _, _ in first)
+        most = int(np.clip(MOST_NUMBERS // numbers, 1, threads_of_blas())) if head.is_thread_safe else 1
+        while some := list(islice(folds, most)):
+            yield some
+
+
+def _rounds(data: FitData, config: FitConfig, head: str) -> Iterator[Round]:
+    """Once, or for each fold."""
     if not config.folds:
         train, validation = data.splits["train"], data.splits["validation"]
         if not len(validation):

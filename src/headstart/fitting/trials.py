@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from headstart.heads import open_head
+from headstart.heads.parallel import one_a_thread, threads_of_blas
 from headstart.heads.predictor import Predictor
 from headstart.heads.preparation import Preparation
 from headstart.heads.torch_heads import STACKABLE, Labelled, fit_stack
@@ -101,17 +102,27 @@ def run_trials(
     """Fit all of them, in their order.
 
     Torch heads that differ in what a stack may differ in are trained as one, and heads that differ in their
-    `Head.path_parameter` alone are fitted along one path. ``done`` is told how many more are done.
+    `Head.path_parameter` alone are fitted along one path. Of numpy's heads several groups are fitted at once, each by
+    one thread. ``done`` is told how many more are done.
     """
     heads = [open_head(name, trial.params, trial.seed, task) for trial in trials]
-    found: dict[int, TrialResult] = {}
-    for group in _groups(heads, trials):
+    groups = _groups(heads, trials)
+
+    def fitted(group: Sequence[int]) -> list[TrialResult]:
         start, own = time.perf_counter(), [trials[number] for number in group]
         steps = fit_group([heads[number] for number in group], own)
         seconds = (time.perf_counter() - start) / len(group)
-        for number, step, scores in zip(group, steps, _scores(steps, own), strict=True):
-            trial = trials[number]
-            found[number] = TrialResult(trial.params, trial.seed, step.head, scores, seconds, step.guide)
+        return [
+            TrialResult(trial.params, trial.seed, step.head, scores, seconds, step.guide)
+            for trial, step, scores in zip(own, steps, _scores(steps, own), strict=True)
+        ]
+
+    most = max(trial.train.n_numbers for trial in trials) * threads_of_blas()
+    together = heads[0].is_thread_safe and most <= MOST_NUMBERS  # each fit has a copy of its features
+    results = one_a_thread(fitted, groups) if together else map(fitted, groups)
+    found: dict[int, TrialResult] = {}
+    for group, outcomes in zip(groups, results, strict=True):
+        found.update(zip(group, outcomes, strict=True))
         done(len(group))
     return [found[number] for number in range(len(trials))]
 

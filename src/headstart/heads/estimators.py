@@ -7,6 +7,7 @@ answer (`Classifier`, `Regressor`).
 from __future__ import annotations
 
 import copy
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -38,6 +39,7 @@ HELD_OUT = 5
 
 Tensors = Mapping[str, NDArray[Any]]
 Shapes = dict[str, tuple[int, ...]]
+_filtering = threading.Lock()
 
 
 class OneClassError(DataError, ValueError):
@@ -55,6 +57,7 @@ class BaseHead(BaseEstimator):  # type: ignore[misc]
     fitted: ClassVar[tuple[str, ...]] = ()
     trains_by_epochs: ClassVar[bool] = False
     trains_side_by_side: ClassVar[bool] = False
+    is_thread_safe: ClassVar[bool] = False
     computes_in_torch: ClassVar[bool] = False
     takes_sequences: ClassVar[bool] = False
     takes_views: ClassVar[bool] = False
@@ -114,9 +117,8 @@ class Classifier(ClassAnswers, ClassifierMixin):  # type: ignore[misc]
             y = column_or_1d(y, warn=True)
         if y.ndim == 2 and not self.takes_labels:
             raise DataError(f"the head {self.kind!r} gives one class a sample; y has shape {y.shape}")
-        with (
-            warnings.catch_warnings()
-        ):  # scikit-learn's hint, in its own words and places, that classes are rare
+        # scikit-learn's hint, in its own words and places, that classes are rare; its filter is everybody's.
+        with _filtering, warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="The number of unique classes")
             check_classification_targets(y)
         self.is_multi_ = y.ndim == 2
@@ -288,6 +290,7 @@ class AffineHead(ClosedFormHead):
     intercept_ : ndarray of float, shape (n_outputs,)
     """
 
+    is_thread_safe: ClassVar[bool] = True
     kept: ClassVar[tuple[str, ...]] = ("coef", "intercept")
 
     coef_: Floats

@@ -18,7 +18,7 @@ MEMORY = 10
 """Pairs of steps and changes of gradient that correct the curvature."""
 LOOK_BACK = 5
 """Iterations over which progress is measured: one alone is often short by chance."""
-STALE, NEAR = 8, 4.0
+STALE, NEAR = 12, 12.0
 """Iterations, and the ratio of two values of C, for which a curvature is kept."""
 N_TRIALS = 20
 ENOUGH = 1e-4

@@ -10,7 +10,7 @@ import numpy as np
 from array_api_compat import array_namespace, device
 
 from headstart.devices import Array
-from headstart.heads.curvature import Curvature
+from headstart.heads.curvature import Curvature, mean_squares
 from headstart.heads.lbfgs import Inverse
 from headstart.heads.parallel import each, parts_of
 
@@ -38,6 +38,7 @@ class SoftmaxLoss:
         self._xp = array_namespace(X)
         self._codes = codes
         self._parts = _parts(X, n_classes)
+        self._spread = mean_squares(X)
         self.penalised = self._over_intercepts(1, 0)[0]
         xp, hot = self._xp, codes[:, None] == self._xp.arange(n_classes, device=device(X))
         weighed = hot if weights is None else xp.where(hot, weights[:, None], 0)
@@ -87,7 +88,7 @@ class SoftmaxLoss:
         """See `headstart.heads.lbfgs.Loss`."""
         bent = self._xp.empty_like(logits)
         each(lambda part: self._bend(logits[part], part, bent), self._parts)
-        blocks = Curvature(self.X, bent, C)
+        blocks = Curvature(self.X, self._spread, bent, C)
         return lambda slopes: blocks.solve(slopes.reshape(-1, self.n_classes).T).T.reshape(1, -1)
 
     def _bend(self, logits: Array, part: slice, bent: Array) -> None:
@@ -121,6 +122,7 @@ class SigmoidLoss:
         self._xp = array_namespace(X)
         self._targets = labels * (1 - smoothing) + smoothing / 2
         self._parts = _parts(X, labels.shape[1])
+        self._spread = mean_squares(X)
         self.penalised = self._beside_intercepts(1, 0)[0]
         xp, counted = self._xp, self._xp.ones_like(self._targets) if weights is None else weights
         total = xp.sum(counted, axis=0, dtype=xp.float64)
@@ -152,7 +154,7 @@ class SigmoidLoss:
         bent = 0.25 * (1 - self._xp.tanh(0.5 * logits) ** 2)
         if self.weights is not None:
             bent *= self.weights
-        return Curvature(self.X, bent, C).solve
+        return Curvature(self.X, self._spread, bent, C).solve
 
     def unpack(self, at: Array) -> tuple[Array, Array]:
         """The matrix (L, D) and the intercepts (L,)."""

@@ -1,7 +1,8 @@
-"""Parts of a computation at once, each in a thread of its own.
+"""Parts of a computation, or whole computations, at once, each in a thread of its own.
 
 Products with few columns are too small for the threads of a BLAS: two of them take as long as one, and many times as
-long where another process is busy. So each part is one thread's, with all that stands around its product.
+long where another process is busy. So each part is one thread's, with all that stands around its product; where there
+are several fits, each fit is.
 """
 
 from __future__ import annotations
@@ -21,31 +22,68 @@ PART = 1 << 24
 """Products of a part, at least: about a millisecond."""
 MOST_PARTS = 16
 
-_pool: ContextVar[ThreadPoolExecutor | None] = ContextVar("pool", default=None)
+_helpers: ContextVar[tuple[ThreadPoolExecutor, int] | None] = ContextVar("helpers", default=None)
 
 
 @contextmanager
 def side_by_side() -> Iterator[None]:
     """Let `each` run parts at once, as many as BLAS has threads, which has one in the meantime."""
-    blas = ThreadpoolController().select(user_api="blas")
-    n_threads = max((library.num_threads for library in blas.lib_controllers), default=1)
-    if n_threads < 2 or _pool.get() is not None:
+    n_threads = threads_of_blas()
+    if n_threads < 2 or _helpers.get() is not None:
         yield
         return
-    with blas.limit(limits=1), ThreadPoolExecutor(n_threads) as pool:
-        before = _pool.set(pool)
+    with _blas().limit(limits=1), ThreadPoolExecutor(n_threads - 1) as pool:
+        before = _helpers.set((pool, n_threads - 1))
         try:
             yield
         finally:
-            _pool.reset(before)
+            _helpers.reset(before)
+
+
+def threads_of_blas() -> int:
+    """How many computations there are at once."""
+    return max((library.num_threads for library in _blas().lib_controllers), default=1)
+
+
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController().select(user_api="blas")
+
+
+def one_a_thread(work: Callable[[Part], Result], things: Sequence[Part]) -> Iterator[Result]:
+    """What whole computations give, in their order; as many at once as BLAS has threads, of which each has one.
+
+    A single one has all threads for its parts.
+    """
+    n_threads = threads_of_blas()
+    if n_threads < 2 or len(things) < 2:
+        yield from map(work, things)
+        return
+    pool = ThreadPoolExecutor(n_threads)
+    try:
+        with _blas().limit(limits=1):
+            yield from pool.map(work, things)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def each(work: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
     """What work gives for each part, in their order."""
-    pool = _pool.get()
-    if pool is None or len(parts) < 2:
+    helpers = _helpers.get()
+    if helpers is None or len(parts) < 2:
         return [work(part) for part in parts]
-    return list(pool.map(work, parts))
+    found: dict[int, Result] = {}
+    waiting = iter(range(len(parts)))  # of which no two threads get the same
+
+    def help_out() -> None:
+        for place in waiting:
+            found[place] = work(parts[place])
+
+    pool, n_helpers = helpers
+    helping = [pool.submit(help_out) for _ in range(min(n_helpers, len(parts) - 1))]
+    help_out()
+    for one in helping:
+        one.result()
+    return [found[place] for place in range(len(parts))]
 
 
 def parts_of(n: int, products: int) -> list[slice]:

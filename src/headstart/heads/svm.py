@@ -18,6 +18,7 @@ from headstart.heads.rows import standardise
 
 
 class _SVM(AffineHead):
+    is_thread_safe: ClassVar[bool] = False  # it listens to the warnings of its solver
     kind: ClassVar[str] = "svm"
     intervals: ClassVar = {"C": Interval(0, open_low=True), "max_iter": Interval(1), "random_state": SEEDS}
 
