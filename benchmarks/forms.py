@@ -92,9 +92,12 @@ class Bench:
         A folder that is deleted at the end.
     say : callable
         For whoever waits.
+    peers : Path, optional
+        The interpreter of an environment with ``sentence-transformers[openvino,onnx]``.
     """
 
     form: Form
     data: Data
     scratch: Path
     say: Callable[[str], None]
+    peers: Path | None = None

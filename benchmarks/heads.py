@@ -78,6 +78,7 @@ def path(args: argparse.Namespace) -> None:
     parts = [features.arrays(split) for split in ("train", "validation")]
     X, y = (np.concatenate(each) for each in zip(*parts, strict=True))  # a search with folds takes both
     X_test, y_test = features.arrays("test")
+    hs.fit_head(features, head="centroid", plots="none")  # imports what every call needs
     for values, folds in ((6, 3), (24, 5)) if args.values is None else ((args.values, args.folds),):
         grid = np.logspace(-2, 3, values)
         for scaling in ("none", "standard"):

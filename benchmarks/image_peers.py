@@ -48,17 +48,23 @@ def transform_of(model: Any) -> Any:
     return timm.data.create_transform(**timm.data.resolve_model_data_config(model), is_training=False)
 
 
-def timm_loop(model: Any, workers: int | None = None) -> Embed:
-    """ImageFolder, a DataLoader with a worker a core, batches of 64, no gradients."""
+def timm_loop(
+    model: Any, workers: int | None = None, batch_size: int = BATCH, channels_last: bool = False
+) -> Embed:
+    """ImageFolder, a DataLoader with a worker a core, no gradients; as the documentation has it, batches of 64."""
     import torch
     from torch.utils.data import DataLoader
     from torchvision.datasets import ImageFolder
 
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    model = copy.deepcopy(model).to(memory_format=layout)  # contestants differ in their layout
+
     @torch.no_grad()
     def embed(folder: Path) -> np.ndarray:
         images = ImageFolder(str(folder), transform_of(model))
-        loader = DataLoader(images, batch_size=BATCH, num_workers=n_cores() if workers is None else workers)
-        return torch.cat([model(batch) for batch, _ in loader]).numpy()
+        n_workers = n_cores() if workers is None else workers
+        loader = DataLoader(images, batch_size=batch_size, num_workers=n_workers)
+        return torch.cat([model(batch.contiguous(memory_format=layout)) for batch, _ in loader]).numpy()
 
     return embed
 

@@ -61,16 +61,29 @@ def _texts(results: Results) -> list[Promise]:
         Promise(1, "texts: × sentence-transformers at its defaults", 1.15, True, against("st")),
         Promise(1, "texts: × sentence-transformers at its best batch size", 1.0, True, against("st-best")),
         Promise(1, "texts: × the loop that pads to 128", 2.0, True, padded),
+        *(
+            Promise(
+                1,
+                f"texts: × sentence-transformers with {name}, best batch size",
+                1.0,
+                True,
+                against(f"st-{key}"),
+            )
+            for key, name in {"openvino": "OpenVINO", "onnx": "ONNX"}.items()
+            if all(f"st-{key}" in table.rows for table in tables.values())
+        ),
     ]
 
 
 def _photos(results: Results) -> list[Promise]:
     photos = _table(results, "images", "photos")
     share = {"photos": photos.ratio("both")} if photos else {}
+    loop = {"photos": photos.ratio("timm-best")} if photos and "timm-best" in photos.rows else {}
     whole = {n: _table(results, "commands", f"photos-{n}") for n in (1000, 10_000)}
     said = "photos, everything counted: × the plain timm loop, on {:,}"
     return [
         Promise(2, "photos: rate as a share of 1 / (1/forward + 1/decode)", 0.93, True, share),
+        Promise(2, "photos: × the plain timm loop at its best batch and layout", 1.3, True, loop),
         *(
             Promise(2, said.format(n), bound, True, {"photos": table.ratio("timm")} if table else {})
             for (n, table), bound in zip(whole.items(), (2.5, 3.0), strict=True)
@@ -167,8 +180,13 @@ def _runs(results: Results) -> list[Promise]:
 
 
 def _runtimes(results: Results) -> list[Promise]:
-    tables = {name: _table(results, "runtimes", name) for name in ("texts", "photos", "one")}
-    texts, photos, one = tables["texts"], tables["photos"], tables["one"]
+    tables = {name: _table(results, "runtimes", name) for name in ("texts", "photos", "one", "networks")}
+    texts, photos, one, networks = tables.values()
+    gains = {
+        row.removesuffix(", openvino"): networks.ratio(row.replace("openvino", "torch"), row)
+        for row in (networks.rows if networks else ())
+        if row.endswith("openvino")
+    }
     new = (one.rows["openvino"].median - 0.5) / one.rows["import"].median if one else 0.0
     return [
         Promise(11, "converted, whole command: × sentence-transformers", 1.0, True, _one("texts", texts, "peer")),
@@ -177,6 +195,7 @@ def _runtimes(results: Results) -> list[Promise]:
         ),
         Promise(11, "converted, whole command: × the same by torch", 1.6, True, _one("photos", photos, "torch")),
         Promise(11, "converted, whole command: × the plain timm loop", 3.5, True, _one("photos", photos, "peer")),
+        Promise(11, "other networks, converted: × torch", 1.1, True, gains),
         Promise(
             11, "`predict` of a new text less half a second: × the import of a model", 0.35, False,
             {"one text": new} if one else {},
@@ -193,7 +212,7 @@ def _one(said: str, table: Table | None, row: str, reference: str = "openvino") 
 
 
 def _to_ceiling(table: Table) -> float:
-    return min(table.ratio(row) for row in ("eager", "compiled") if row in table.rows)
+    return min(table.ratio(row) for row in ("eager", "compiled", "openvino") if row in table.rows)
 
 
 def _table(results: Results, section: str, key: str) -> Table | None:

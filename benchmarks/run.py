@@ -1,7 +1,7 @@
 """Measure everything, keep the figures, and write docs/benchmarks.md.
 
     python -m benchmarks.run [--short | --medium] [--rounds N] [--data DIR] [--only texts,images,…]
-                             [--results FILE] [--page FILE]
+                             [--peers PYTHON] [--results FILE] [--page FILE]
 
 ``--only`` measures some parts; the page keeps the others as they were measured before. Figures are kept in
 ``benchmarks/results.json``, those of the short form below ``build/``.
@@ -57,7 +57,7 @@ def main(words: list[str]) -> None:
     asked = _arguments(words)
     results = load(asked.results)
     with tempfile.TemporaryDirectory(prefix="headstart-benchmarks-") as folder:
-        bench = prepare(Path(folder), asked.form, asked.data)
+        bench = replace(prepare(Path(folder), asked.form, asked.data), peers=asked.peers)
         for name in asked.only:
             start = time.perf_counter()
             measured = PARTS[name](bench)
@@ -109,6 +109,9 @@ def _arguments(words: list[str]) -> argparse.Namespace:
         "--data", type=Path, default=Path(given) if given else None, help="banking77/, clothing/"
     )
     parser.add_argument("--only", type=_parts, default=list(PARTS), help=f"of {', '.join(PARTS)}")
+    parser.add_argument(
+        "--peers", type=Path, help="python of an environment with sentence-transformers[openvino,onnx]"
+    )
     parser.add_argument("--results", type=Path, help="where figures are kept")
     parser.add_argument("--page", type=Path, default=page.PAGE)
     asked = parser.parse_args(words)

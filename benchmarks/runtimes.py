@@ -7,19 +7,25 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import partial
 from itertools import count
 from pathlib import Path
 
+import headstart as hs
 from benchmarks import images, texts
 from benchmarks.commands import Commands
 from benchmarks.data import write_csv
 from benchmarks.forms import Bench
+from benchmarks.ours import FreshCache
 from benchmarks.results import Table
 from benchmarks.rounds import Contestant, Turn, stopwatch, take_turns
 from benchmarks.runs import command
 
 N_TEXTS = {"long": 1500, "medium": 1500}
 N_PHOTOS = {"long": 1000, "medium": 1000}
+NETWORKS = ("resnet50", "vit_small_patch16_224", "convnext_tiny")
+"""Of timm, with weights that are drawn: how fast they run does not depend on them."""
+N_NETWORK = {"long": 256, "medium": 96}
 IMPORT = "from transformers import BertModel"
 """What an import of transformers comes to where a model is used: `import transformers` alone loads nothing."""
 
@@ -44,6 +50,7 @@ def measure(bench: Bench) -> dict[str, Table]:
             bench, machine, commands, photos.said, photos.folder, images.BACKBONE, len(photos.paths), loop
         ),
         "one": _one_text(bench, machine, path),
+        "networks": _networks(bench),
     }
 
 
@@ -130,6 +137,30 @@ def _one_text(bench: Bench, machine: Machine, path: Path) -> Table:
     }
     found = take_turns(contestants, bench.form.rounds, bench.say)
     return Table("Two runtimes: one text", "", found, "import", "× of the import", in_rates=False)
+
+
+def _networks(bench: Bench) -> Table:
+    """Rates of other networks on photos, start-up aside."""
+    import timm
+    from safetensors.torch import save_file
+
+    photos = bench.data.photos(N_NETWORK.get(bench.form.name, 16))
+    bench.say(f"Two runtimes: other networks on {photos.said}")
+    contestants = {}
+    for name in NETWORKS:
+        weights = bench.scratch / f"{name}.safetensors"
+        save_file(timm.create_model(name, pretrained=False).state_dict(), weights)
+        hs.prepare_backbone(f"timm:{name}", weights=str(weights))
+        for runtime in ("openvino", "torch"):
+            run = FreshCache(
+                bench.scratch, f"timm:{name}", device="cpu", weights=str(weights), runtime=runtime
+            )
+            run(photos.folder)
+            label = f"{name}, {runtime}"
+            contestants[label] = Contestant(label, partial(run, photos.folder), len(photos.paths))
+    rows = take_turns(contestants, bench.form.rounds, bench.say)
+    first = f"{NETWORKS[0]}, openvino"
+    return Table(f"Two runtimes, other networks: {photos.said}", "", rows, first)
 
 
 def _import() -> None:

@@ -4,12 +4,17 @@ Each loader gives a function from texts to features (N, D), in the order of the 
 program this is the plain script of one of them, from a table of texts to an npy file:
 
     python -m benchmarks.text_peers sentence-transformers|padded|pipeline TEXTS.csv FEATURES.npy
+
+and as ``python -m benchmarks.text_peers serve BACKEND`` it encodes, with one of ``BACKENDS``, the table of each line
+``BATCH_SIZE TEXTS.csv`` of its input, and says how many seconds that took.
 """
 
 from __future__ import annotations
 
 import csv
 import importlib.util
+import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -20,6 +25,13 @@ import numpy as np
 
 MAX_LENGTH = 256  # what all-MiniLM-L6-v2 says of itself
 PADDED_LENGTH = 128
+F32 = {"INFERENCE_PRECISION_HINT": "f32"}
+BACKENDS: dict[str, dict[str, Any]] = {
+    "openvino": {"backend": "openvino", "model_kwargs": {"ov_config": F32}},
+    "openvino-default": {"backend": "openvino"},
+    "onnx": {"backend": "onnx"},
+}
+"""Other runtimes of sentence-transformers; of itself OpenVINO computes in bf16 where the processor can."""
 Embed = Callable[..., "np.ndarray[Any, Any]"]
 
 
@@ -41,6 +53,58 @@ def sentence_transformers(folder: Path, device: str = "cpu") -> Embed:
         return model.encode(list(texts), batch_size=batch_size, show_progress_bar=False)
 
     return embed
+
+
+class Backend:
+    """Another backend of sentence-transformers, in an environment of its own: it asks for an older transformers.
+
+    Parameters
+    ----------
+    python : Path
+        The interpreter of that environment, with ``sentence-transformers[openvino,onnx]``.
+    name : str
+        One of `BACKENDS`.
+    """
+
+    def __init__(self, python: Path, name: str) -> None:
+        self.name = name
+        self._process = subprocess.Popen(
+            [str(python), "-m", "benchmarks.text_peers", "serve", name],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
+            env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        )  # fmt: skip
+
+    def __call__(self, path: Path, batch_size: int) -> float:
+        """Seconds of its ``encode`` over the texts of a table."""
+        assert self._process.stdin
+        assert self._process.stdout
+        print(batch_size, path, file=self._process.stdin, flush=True)
+        return float(self._process.stdout.readline())
+
+
+def serve(backend: str) -> None:
+    """What a `Backend` asks for, until its input ends."""
+    import shutil
+    import tempfile
+
+    from sentence_transformers import SentenceTransformer
+
+    with tempfile.TemporaryDirectory() as folder:  # it looks for converted models beside the weights
+        here = shutil.copytree(minilm_folder(), Path(folder) / "model")
+        model = SentenceTransformer(str(here), device="cpu", **BACKENDS[backend])
+        model.encode(["a first text"], show_progress_bar=False)
+        for line in sys.stdin:
+            batch_size, path = line.split(maxsplit=1)
+            texts = texts_of(Path(path.strip()))
+            start = time.perf_counter()
+            model.encode(texts, batch_size=int(batch_size), show_progress_bar=False)
+            print(time.perf_counter() - start, flush=True)
+
+
+def texts_of(path: Path) -> list[str]:
+    """The texts of a table."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return [row["text"] for row in csv.DictReader(file)]
 
 
 def padded_loop(folder: Path) -> Embed:
@@ -162,6 +226,7 @@ PEERS: dict[str, Callable[[Path], Embed]] = {
 
 
 if __name__ == "__main__":
-    with open(sys.argv[2], encoding="utf-8", newline="") as file:
-        read = [row["text"] for row in csv.DictReader(file)]
-    np.save(sys.argv[3], PEERS[sys.argv[1]](minilm_folder())(read))
+    if sys.argv[1] == "serve":
+        serve(sys.argv[2])
+    else:
+        np.save(sys.argv[3], PEERS[sys.argv[1]](minilm_folder())(texts_of(Path(sys.argv[2]))))

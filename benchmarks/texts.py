@@ -1,15 +1,26 @@
-"""Texts: headstart against what people run today, and against the bare forward of the same model."""
+"""Texts: headstart against what people run today, and against the bare forward of the same model.
+
+headstart runs it with OpenVINO, for which it was converted before, unless a row says otherwise.
+"""
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+import headstart as hs
 from benchmarks import text_peers
 from benchmarks.data import Corpus, write_csv
 from benchmarks.forms import Bench
+from benchmarks.openvino_forward import OpenVINOForward
 from benchmarks.ours import FreshCache
 from benchmarks.results import Table
 from benchmarks.rounds import Contestant, best_of, stopwatch, take_turns
 
 BACKBONE = "bundled:all-minilm-l6-v2"
+TAP = "final.mean.l2"
 WARM = 8  # texts that each peer sees before its first turn
 
 
@@ -34,18 +45,25 @@ class TextPeers:
         self._padded = text_peers.padded_loop(folder)
         self._pipeline = text_peers.feature_pipeline(folder)
         self._bare = text_peers.load_bare(folder)
+        hs.prepare_backbone(BACKBONE)
+        python = bench.peers
+        self._backends = [text_peers.Backend(python, name) for name in text_peers.BACKENDS] if python else []
 
     def table(self, title: str, corpus: Corpus) -> Table:
         """All contestants on a corpus."""
         self._bench.say(f"{title}: {corpus.said}")
         ours = FreshCache(self._bench.scratch, BACKBONE, device="cpu")
+        torch = FreshCache(self._bench.scratch, BACKBONE, device="cpu", runtime="torch")
         path = write_csv(self._bench.scratch / "texts.csv", corpus.texts)
         ours(path)  # first calls allocate, and remember what a backbone is
+        torch(path)
         for embed in (self._sentences, self._padded, self._pipeline):
             embed(corpus.texts[:WARM])
         contestants = {
             "ours": Contestant("headstart", lambda: ours(path), len(corpus.texts)),
+            "torch": Contestant("headstart with `--runtime torch`", lambda: torch(path), len(corpus.texts)),
             **self._peers(corpus.texts),
+            **self._other_backends(path, len(corpus.texts)),
             **self._ceilings(corpus.texts),
         }
         rows = take_turns(contestants, self._bench.form.rounds, self._bench.say)
@@ -69,8 +87,29 @@ class TextPeers:
             return text_peers.BareForward(*self._bare, texts, size, compiled)
 
         best = best_of(self._bench.form.text_batches, lambda size: bare(size).run, self._bench.form.trials)
-        eager = Contestant(f"ceiling: bare forward, batch {best}", bare(best).run, len(texts))
-        if not self._bench.form.compiled_texts:
-            return {"eager": eager}
-        compiled = Contestant("ceiling: the same compiled", bare(best, compiled=True).run, len(texts))
-        return {"eager": eager, "compiled": compiled}
+        found = {
+            "eager": Contestant(f"ceiling: torch's bare forward, batch {best}", bare(best).run, len(texts))
+        }
+        if self._bench.form.compiled_texts:
+            compiled = bare(best, compiled=True).run
+            found["compiled"] = Contestant("ceiling: the same compiled", compiled, len(texts))
+        tried = {size: self._converted(texts, size).run for size in self._bench.form.text_batches}
+        best = best_of(list(tried), tried.__getitem__, self._bench.form.trials)
+        label = f"ceiling: OpenVINO's own forward, batch {best}"
+        return found | {"openvino": Contestant(label, tried[best], len(texts))}
+
+    def _converted(self, texts: list[str], size: int) -> OpenVINOForward:
+        batches = text_peers.sorted_batches(self._bare[1], texts, size, "cpu")
+        arrays = [{name: tensor.numpy() for name, tensor in batch.items()} for batch in batches]
+        whole = [{**batch, "token_type_ids": np.zeros_like(batch["input_ids"])} for batch in arrays]
+        return OpenVINOForward(BACKBONE, TAP, whole)
+
+    def _other_backends(self, path: Path, n: int) -> dict[str, Contestant]:
+        """sentence-transformers' own other runtimes, each with its best batch size."""
+        found = {}
+        for backend in self._backends:
+            sizes, trials = self._bench.form.peer_batches, self._bench.form.trials
+            best = best_of(sizes, lambda size, run=backend: partial(run, path, size), trials)
+            label = f"the same, backend {backend.name}, batch {best}, its best"
+            found[f"st-{backend.name}"] = Contestant(label, partial(backend, path, best), n)
+        return found

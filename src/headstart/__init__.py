@@ -28,7 +28,11 @@ __all__ = [
     "load_run",
     "open_set",
     "predict",
+    "prepare_backbone",
+    "project",
+    "rank",
     "run_pipeline",
+    "runs",
 ]
 
 _HOMES = {
@@ -48,6 +52,7 @@ _HOMES = {
     "load_run": "headstart.api",
     "open_set": "headstart.api",
     "predict": "headstart.api",
+    "prepare_backbone": "headstart.api",
     "run_pipeline": "headstart.api",
     "runs": "headstart.api",
     "rank": "headstart.api",

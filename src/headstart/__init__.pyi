@@ -9,6 +9,7 @@ from headstart.api import load_module as load_module
 from headstart.api import load_run as load_run
 from headstart.api import open_set as open_set
 from headstart.api import predict as predict
+from headstart.api import prepare_backbone as prepare_backbone
 from headstart.api import project as project
 from headstart.api import rank as rank
 from headstart.api import run_pipeline as run_pipeline
