@@ -9,6 +9,7 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
+import headstart as hs
 from benchmarks import images, texts
 from benchmarks.data import Photos, write_csv
 from benchmarks.forms import Bench
@@ -40,6 +41,8 @@ LITE0 = Taps(("last.mean",), crossed(("2", "4", "last"), ("mean", "max", "gem"))
 
 def measure(bench: Bench) -> dict[str, Table]:
     """Tables of taps and of growth, for texts and for photos."""
+    for backbone in (texts.BACKBONE, images.BACKBONE):
+        hs.prepare_backbone(backbone)
     corpus = bench.data.long_texts(bench.form.n_taps)
     photos = bench.data.photos(bench.form.n_taps)
     path = write_csv(bench.scratch / "taps.csv", corpus.texts)

@@ -33,17 +33,20 @@ TITLES = {
     "gpu": "On a GPU",
 }
 ABOUT = {
-    "texts": """From a table of texts to a committed set in a fresh cache, for headstart; from texts in memory to an
-array, for the others. Loading the model is counted for none. The model is all-MiniLM-L6-v2 in fp32. A batch size
-that is called best was found by trying the powers of two beforehand. The ceiling's token tensors are in memory,
-sorted by length.""",
-    "images": """From image files to a committed set in a fresh cache, for headstart; from image files to an array, for
-the plain timm loop: `ImageFolder`, a `DataLoader` with a worker for each core, batches of 64. Loading the model is
-counted for none. The model is EfficientNet-Lite0 in fp32.""",
+    "texts": """From a table of texts to a committed set, for headstart: the cache is empty, the machine knows the
+backbone and has it converted. From texts in memory to an array, for the others. Loading the model is counted for none.
+The model is all-MiniLM-L6-v2 in fp32, but where OpenVINO chooses for itself (bf16 where the processor has it). The loop
+that pads cuts texts at 128 tokens, all others at 256. A batch size that is called best was found by trying powers of
+two beforehand. The ceilings' token tensors are in memory, sorted by length; torch runs one batch over all cores,
+OpenVINO shares its batches out as it likes.""",
+    "images": """From image files to a committed set, for headstart: the cache is empty, the machine knows the backbone
+and has it converted. From image files to an array, for the plain timm loop: `ImageFolder`, a `DataLoader` with a worker
+for each core. Loading the model is counted for none. The model is EfficientNet-Lite0 in fp32.""",
     "commands": """The installed command against the plain scripts that `benchmarks/text_peers.py` and
 `benchmarks/image_peers.py` are: wall time of a process from its start to its exit, with imports, loading the model,
 compiling where that is done, and writing the features. All caches are empty each time.""",
-    "features": """headstart against itself, from samples to a committed set; loading the model is not counted.""",
+    "features": """headstart against itself, from samples to a committed set, the model converted before; loading it is
+not counted. "The model alone" is reckoned from its share of the cores' time.""",
     "runs": """Short texts whose classes are named in them. `run.save` is timed after a first in the process;
 the command from its start to its exit, less the seconds of its fit that its report says.""",
     "runtimes": """Whole commands from start to exit, with imports. "Converted before": `backbones prepare` ran once

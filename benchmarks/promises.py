@@ -55,12 +55,11 @@ def _texts(results: Results) -> list[Promise]:
         return {said: table.ratio(row) for said, table in tables.items()}
 
     to_ceiling = {said: _to_ceiling(table) for said, table in tables.items()}
-    padded = {said: value for said, value in against("padded").items() if said != "long"}
     return [
         Promise(1, "texts: rate as a share of the bare forward", 0.93, True, to_ceiling),
         Promise(1, "texts: × sentence-transformers at its defaults", 1.15, True, against("st")),
         Promise(1, "texts: × sentence-transformers at its best batch size", 1.0, True, against("st-best")),
-        Promise(1, "texts: × the loop that pads to 128", 2.0, True, padded),
+        Promise(1, "texts: × the loop that pads to 128", 2.0, True, against("padded")),
         *(
             Promise(
                 1,
@@ -77,12 +76,14 @@ def _texts(results: Results) -> list[Promise]:
 
 def _photos(results: Results) -> list[Promise]:
     photos = _table(results, "images", "photos")
-    share = {"photos": photos.ratio("both")} if photos else {}
+    named = {"photos": "photos", "small images": "small"}
+    tables = {said: table for said, key in named.items() if (table := _table(results, "images", key))}
+    share = {said: table.ratio("both") for said, table in tables.items()}
     loop = {"photos": photos.ratio("timm-best")} if photos and "timm-best" in photos.rows else {}
     whole = {n: _table(results, "commands", f"photos-{n}") for n in (1000, 10_000)}
     said = "photos, everything counted: × the plain timm loop, on {:,}"
     return [
-        Promise(2, "photos: rate as a share of 1 / (1/forward + 1/decode)", 0.93, True, share),
+        Promise(2, "images: rate as a share of 1 / (1/forward + 1/decode)", 0.93, True, share),
         Promise(2, "photos: × the plain timm loop at its best batch and layout", 1.3, True, loop),
         *(
             Promise(2, said.format(n), bound, True, {"photos": table.ratio("timm")} if table else {})

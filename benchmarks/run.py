@@ -1,7 +1,7 @@
 """Measure everything, keep the figures, and write docs/benchmarks.md.
 
     python -m benchmarks.run [--short | --medium] [--rounds N] [--data DIR] [--only texts,images,…]
-                             [--peers PYTHON] [--results FILE] [--page FILE]
+                             [--whole-rounds N] [--peers PYTHON] [--results FILE] [--page FILE]
 
 ``--only`` measures some parts; the page keeps the others as they were measured before. Figures are kept in
 ``benchmarks/results.json``, those of the short form below ``build/``.
@@ -104,6 +104,7 @@ def _arguments(words: list[str]) -> argparse.Namespace:
         "--medium", dest="form", action="store_const", const=MEDIUM, help="a quarter of an hour"
     )
     parser.add_argument("--rounds", type=int, help="turns of each contestant")
+    parser.add_argument("--whole-rounds", type=int, help="turns of each whole command")
     given = os.environ.get("HEADSTART_BENCH_DATA")
     parser.add_argument(
         "--data", type=Path, default=Path(given) if given else None, help="banking77/, clothing/"
@@ -117,6 +118,8 @@ def _arguments(words: list[str]) -> argparse.Namespace:
     asked = parser.parse_args(words)
     if asked.rounds:
         asked.form = replace(asked.form, rounds=asked.rounds)
+    if asked.whole_rounds:
+        asked.form = replace(asked.form, whole_rounds=asked.whole_rounds)
     asked.results = asked.results or (SHORT_RESULTS if asked.form is SHORT else page.RESULTS)
     if asked.data and not asked.data.is_dir():
         parser.error(f"there is no folder {asked.data}")
