@@ -60,7 +60,7 @@ class PhaseClock:
         self._phase = description
         self.began[description] = time.perf_counter()
 
-    def advance(self, n: int) -> None:
+    def advance(self, n: int, work: float | None = None) -> None:
         self.moved.setdefault(self._phase, time.perf_counter())
 
     def end(self) -> None:

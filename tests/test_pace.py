@@ -33,6 +33,43 @@ def test_nothing_left_and_nothing_done_are_said_as_they_are() -> None:
     assert (str(pace), pace.rate) == ("3 of 3", None)
 
 
+def misses(batches: list[tuple[int, float, float]], total: int) -> list[float]:
+    """What is said to be left over what is, from a tenth of the way on; of batches with samples, seconds and work."""
+    pace, now, end = Pace(total), 0.0, sum(seconds for _, seconds, _ in batches)
+    found = []
+    for n, seconds, work in batches:
+        now += seconds
+        pace.advance(n, now, work)
+        if pace.left is not None and 0.1 * end <= now < 0.95 * end:
+            found.append(pace.left / (end - now))
+    assert len(found) > 10
+    return found
+
+
+def test_what_is_left_is_told_from_the_work_and_not_from_the_number() -> None:
+    lengths = [round(200 * 0.98**place) + 5 for place in range(200)]  # the longest texts come first
+    mean = sum(lengths) / len(lengths)
+    batches = [(10, length / 100, 10 * length / mean) for length in lengths]
+    assert all(0.9 < ratio < 1.1 for ratio in misses(batches, 2000))
+    by_number = misses([(n, seconds, float(n)) for n, seconds, _ in batches], 2000)
+    assert max(by_number) > 2  # what was said before
+
+
+def test_work_that_becomes_faster_is_soon_taken_as_such() -> None:
+    batches = [(10, 2.0, 10.0)] * 40 + [(10, 1.0, 10.0)] * 160  # a conversion ended, say
+    since_a_tenth = misses(batches, 2000)  # the first is of the 13th batch
+    assert all(0.75 < ratio < 1.34 for ratio in since_a_tenth[28 + 25 :])
+    assert all(1.5 < ratio < 2.1 for ratio in since_a_tenth[:28])  # nobody can know
+
+
+def test_a_long_phase_is_remembered_in_few_numbers() -> None:
+    pace = Pace(100_000)
+    for now in range(50_000):
+        pace.advance(1, float(now))
+    assert pace.left == pytest.approx(50_000, rel=0.01)
+    assert len(pace._marks) <= 64
+
+
 def test_a_log_has_a_line_every_few_seconds(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -583,8 +583,8 @@ class Progress(Protocol):
         """A new phase of so many samples."""
         return
 
-    def advance(self, n: int) -> None:
-        """So many samples of the phase are done."""
+    def advance(self, n: int, work: float | None = None) -> None:
+        """So many samples of the phase are done, which came to so many of average cost; None: to as many."""
         return
 
     def note(self, figures: str) -> None:

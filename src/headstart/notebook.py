@@ -77,10 +77,10 @@ class NotebookBar:
         self._shown = time.monotonic()
         self._handle = display(Html(self._html()), display_id=True)
 
-    def advance(self, n: int) -> None:
+    def advance(self, n: int, work: float | None = None) -> None:
         """Move the bar."""
         now = time.monotonic()
-        self._pace.advance(n, now)
+        self._pace.advance(n, now, work)
         if self._handle is not None and now - self._shown >= UPDATE_EVERY:
             self._shown = now
             self._handle.update(Html(self._html()))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 
+MARKS = 64
+"""How much of the past is remembered, evenly thinned."""
+
 
 class Pace:
     """How fast a phase goes, from its first part on: what comes before that is loading.
@@ -16,27 +19,38 @@ class Pace:
 
     def __init__(self, total: int | None) -> None:
         self.total, self.done = total, 0
+        self._work = 0.0
         self._first: tuple[float, int] | None = None
-        self._last = 0.0
+        self._marks: list[tuple[float, float]] = []  # when how much work was done
 
-    def advance(self, n: int, now: float) -> None:
-        """So much more is done."""
+    def advance(self, n: int, now: float, work: float | None = None) -> None:
+        """So much more is done; ``work`` is what it came to in parts of average size, if not as many."""
         self.done += n
-        self._last = now
+        self._work += n if work is None else work
         if self._first is None and self.done:
             self._first = now, self.done
+        if self._work:
+            self._marks.append((now, self._work))
+            if len(self._marks) > MARKS:
+                self._marks = [*self._marks[:-1:2], self._marks[-1]]
 
     @property
     def rate(self) -> float | None:
         """In a second; None before the second part."""
-        if self._first is None or self.done == self._first[1] or self._last <= self._first[0]:
+        if self._first is None or self.done == self._first[1] or self._marks[-1][0] <= self._first[0]:
             return None
-        return (self.done - self._first[1]) / (self._last - self._first[0])
+        return (self.done - self._first[1]) / (self._marks[-1][0] - self._first[0])
 
     @property
     def left(self) -> float | None:
-        """Seconds; None where nobody knows."""
-        return None if self.rate is None or self.total is None else (self.total - self.done) / self.rate
+        """Seconds, at the rate of the last third of the time so far; None where nobody knows."""
+        if self.rate is None or self.total is None:
+            return None
+        (began, _), (now, work) = self._marks[0], self._marks[-1]
+        since, earlier = next(mark for mark in reversed(self._marks[:-1]) if mark[0] <= (began + 2 * now) / 3)
+        if self.done >= self.total or work == earlier:
+            return 0.0
+        return max(self.total - work, 0.0) * (now - since) / (work - earlier)
 
     def __str__(self) -> str:
         """Such as ``20 of 100, 5.0/s, 16 s left``."""

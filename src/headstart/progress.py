@@ -33,10 +33,10 @@ class Lines(Silence):
         self._description, self._noted, self._pace = description, "", Pace(total)
         self._last = time.monotonic()
 
-    def advance(self, n: int) -> None:
+    def advance(self, n: int, work: float | None = None) -> None:
         """Write a line with rate and time left, if the last one is a while ago."""
         now = time.monotonic()
-        self._pace.advance(n, now)
+        self._pace.advance(n, now, work)
         if now - self._last >= LINE_EVERY and self._pace.done:
             self._last = now
             self.say(f"{self._description}: {self._pace}{self._noted and f', {self._noted}'}")
@@ -77,9 +77,9 @@ class Bar(Silence):
         self._task = self._bar.add_task(description, total=total, rate="", noted="", left="")
         self._bar.start()
 
-    def advance(self, n: int) -> None:
+    def advance(self, n: int, work: float | None = None) -> None:
         """Move the bar."""
-        self._pace.advance(n, time.monotonic())
+        self._pace.advance(n, time.monotonic(), work)
         rate, left = self._pace.rate, self._pace.left
         self._bar.update(
             self._task,

@@ -38,7 +38,7 @@ class Heard(Silence):
     def say(self, message: str) -> None:
         self.lines.append(message)
 
-    def advance(self, n: int) -> None:
+    def advance(self, n: int, work: float | None = None) -> None:
         self.n_advanced += n
 
 

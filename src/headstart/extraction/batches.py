@@ -271,6 +271,7 @@ class ReadyItems:
         self._items: list[Item] = []
         self._lengths = np.empty(0, dtype=np.int64)
         self._start = 0
+        self._n_samples = self._total = 0
 
     def __len__(self) -> int:
         return len(self._new) + len(self._items) - self._start
@@ -285,6 +286,8 @@ class ReadyItems:
             return
         items = self._items[self._start :] + self._new
         lengths = np.array([self._length(item.prepared) for item in items], dtype=np.int64)
+        self._n_samples += len({item.position for item in self._new})
+        self._total += int(lengths[-len(self._new) :].sum())
         order = longest_first(lengths)
         self._items, self._lengths = [items[i] for i in order.tolist()], lengths[order]
         self._new, self._start = [], 0
@@ -292,6 +295,11 @@ class ReadyItems:
     def last(self, otherwise: Item) -> Item:
         """The sorted item that costs the least; another one if there is none."""
         return self._items[-1] if self._start < len(self._items) else otherwise
+
+    @property
+    def mean_cost(self) -> float:
+        """What a sample costs that was sorted so far, with all of its views and parts."""
+        return self._total / self._n_samples if self._n_samples else 1.0
 
     @property
     def cost(self) -> int:

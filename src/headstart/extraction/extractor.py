@@ -116,6 +116,10 @@ class Extractor:
             batch=self._most or self.tuner.budget,
         )
 
+    def work_of(self, computed: Computed) -> float | None:
+        """How many samples of average cost a batch came to: long texts, which come first, are several."""
+        return computed.cost / self._ready.mean_cost if computed.cost else None
+
     def close(self) -> None:
         """Stop all threads; whatever is under way is lost."""
         self._readers.close()

@@ -274,7 +274,7 @@ class LocalEngine:
                 boards = [stack.enter_context(ClaimBoard(space.claims_dir)) for space in spaces]
                 try:
                     for computed in extractor.run(self._claimed(boards)):
-                        self.progress.advance(self._take(computed))
+                        self.progress.advance(self._take(computed), extractor.work_of(computed))
                         yield from writer.committed()
                     if not keeps_open:
                         yield from writer.commit()

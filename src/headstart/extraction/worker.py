@@ -50,10 +50,10 @@ class _ParentProgress(Silence):
         """Pass the line on."""
         self.send(Said(message))
 
-    def advance(self, n: int) -> None:
+    def advance(self, n: int, work: float | None = None) -> None:
         """Pass the number on, and at once what has failed: the parent counts for ``--max-failures``."""
-        if n:
-            self.send(Advanced(n))
+        if n or work:
+            self.send(Advanced(n, work))
         self.send_failures()
 
     def send_failures(self) -> None:

@@ -49,9 +49,10 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Advanced:
-    """So many samples more are done."""
+    """So many samples more are done, which came to so many of average cost."""
 
     n: int
+    work: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,8 +232,8 @@ class WorkersEngine:
                         for other in alive.values():
                             if other is not worker:
                                 other.send(encode(message))
-                    case Advanced(n):
-                        self.progress.advance(n)
+                    case Advanced(n, work):
+                        self.progress.advance(n, work)
                     case Said(text):
                         self.progress.say(text)
                     case Failed(failures):
