@@ -54,7 +54,9 @@ on the machine, whose memos are kept; the cache is empty each time, but for the 
 head was fitted on. The very first run knows nothing of the model. Peers are the plain scripts of `benchmarks/`.""",
     "agreement": """The largest difference between two ways to compute a feature, over all samples, as a share of the
 largest value of the vector.""",
-    "reading": """The set as it is stored, read by headstart and by others, from the page cache.""",
+    "reading": """The set as it is stored, read by headstart and by others, from the page cache. In order a memory map
+of float32 is copied into one batch that stays in the processor's cache; numpy itself reaches a third of that with
+random rows, so that these are what a shuffled epoch is held against.""",
     "scaling": """One extraction after the other with a tiny backbone, so that headstart's own work is what is seen.""",
     "gpu": """ViT-B/16 and BERT-base with random weights. The ceiling's tensors lie on the device already. Decoded
 images are bitmaps of the model's size, so that nothing is left to decode or to resize.""",

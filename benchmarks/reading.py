@@ -147,6 +147,9 @@ def ratios(whole: Mapping[str, Spread], epochs: Mapping[str, Mapping[str, Spread
         "float32_to_numpy_load": over("ours, float32, 5 shards", "numpy.load float32"),
         "h5py_row_by_row_to_ours": over("h5py row by row", "ours, 1 shards"),
         **{f"shuffled_{name}_rate_to_map_in_order": rate(name, "memory map, in order") for name in epochs},
+        **{
+            f"shuffled_{name}_rate_to_map_at_random": rate(name, "memory map, random rows") for name in epochs
+        },
         **{f"shuffled_{name}_rate_to_ours_in_order": rate(name, "ours, in order") for name in epochs},
     }
 

@@ -100,9 +100,7 @@ def _arguments(words: list[str]) -> argparse.Namespace:
         default=LONG,
         help="two minutes, rough figures",
     )
-    parser.add_argument(
-        "--medium", dest="form", action="store_const", const=MEDIUM, help="a quarter of an hour"
-    )
+    parser.add_argument("--medium", dest="form", action="store_const", const=MEDIUM, help="an hour")
     parser.add_argument("--rounds", type=int, help="turns of each contestant")
     parser.add_argument("--whole-rounds", type=int, help="turns of each whole command")
     given = os.environ.get("HEADSTART_BENCH_DATA")
