@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from headstart.data import open_source
+from headstart.data.options import SourceOptions
 from headstart.errors import ConfigError, DataError, HeadstartError
 from tests.data.conftest import scan, write_image, write_table
 
@@ -365,3 +368,41 @@ def test_no_content_makes_anything_but_a_clear_error(
     with suppress(HeadstartError):
         found = scan(path)
         assert len(found.payloads()) == found.table.num_rows
+
+
+WORDS = {"tokens": ["EU", "rejects"], "ner_tags": [3, 0]}
+QUESTION = {"context": "Paris is a capital.", "question": "What is Paris?"}
+OTHER_TASKS: dict[str, tuple[dict[str, object], str]] = {
+    "numbers as tags": (WORDS, "'tokens' and 'ner_tags' are words with a tag each"),
+    "names as tags": ({"words": ["EU"], "tags": ["B-ORG"]}, "'words' and 'tags' are words with a tag each"),
+    "spans": (
+        {**QUESTION, "answers": {"text": ["a capital"], "answer_start": [9]}},
+        "'question' and 'answers' are questions whose answers stand in a context",
+    ),
+    "SQuAD": ({"title": "Paris", "paragraphs": [{"context": "…"}]}, "'title' and 'paragraphs' are questions"),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_TASKS)
+def test_what_another_task_is_made_of_is_refused_by_name(name: str, tmp_path: Path) -> None:
+    row, said = OTHER_TASKS[name]
+    path = tmp_path / "data.jsonl"
+    path.write_text("\n".join(json.dumps({"id": number, **row}) for number in range(6)), "utf-8")
+    with pytest.raises(DataError, match=f"{said}.*does not learn yet"):
+        open_source(str(path), SourceOptions())
+
+
+def test_a_named_column_of_it_is_read_all_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "data.jsonl"
+    rows = [{**QUESTION, "answers": {"text": ["a capital"]}} for _ in range(6)]
+    path.write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    assert open_source(str(path), SourceOptions(text_column="question")).modality == "text"
+
+
+def test_files_of_tagged_words_are_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "train.conll").write_text("EU\tB-ORG\n\n", "utf-8")
+    for path in (tmp_path, tmp_path / "train.conll"):
+        with pytest.raises(
+            DataError, match=r"a word and its tag a line \(CoNLL\), which headstart does not learn yet"
+        ):
+            open_source(str(path), SourceOptions())

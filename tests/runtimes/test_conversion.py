@@ -14,7 +14,7 @@ import pytest
 
 import headstart as hs
 from headstart.devices import Processor
-from headstart.errors import ConfigError
+from headstart.errors import ConfigError, StorageError
 from headstart.extraction.inference import lay_out
 from headstart.extraction.model import lacks_int8
 from headstart.extraction.runtime import TorchRuntime
@@ -22,6 +22,7 @@ from headstart.runtimes.compiled import Solo, open_compiled, outputs_of
 from headstart.runtimes.conversion import NotConvertibleError, convert
 from headstart.runtimes.converted import is_for
 from headstart.runtimes.kept import KeptModel, KeptModels
+from headstart.runtimes.library import openvino
 from headstart.runtimes.outputs import TOLERANCE, largest_error, offered
 
 from ..extraction.computing import one_thread
@@ -204,6 +205,21 @@ def test_where_openvino_is_not_installed_torch_runs_everything(
 def test_openvino_is_not_shared_out_among_processes(bert: Opened, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="leave out --workers"):
         extract(TEXTS, bert, tmp_path, runtime="openvino", workers=2)
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(
+    bert: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def save(model: Any, path: str, **options: Any) -> None:
+        Path(path).write_text("<net", "utf-8")
+        raise RuntimeError("basic_ios::clear: iostream error")  # what OpenVINO raises there
+
+    monkeypatch.setattr(openvino(), "save_model", save)
+    with pytest.raises(
+        StorageError, match=r"cannot be written below .*models \(basic_ios.*free some space there"
+    ):
+        convert(bert.model, bert.info, [], KeptModels(tmp_path / "models"))
+    assert list((tmp_path / "models").iterdir()) == []
 
 
 SOCKETS = """

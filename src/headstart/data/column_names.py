@@ -39,6 +39,14 @@ IMAGE_NAMES = (
     *("image", "image_path", "img", "img_path", "path", "file", "file_name", "filename", "file_path"),
     *("filepath", "image_file", "photo", "picture"),
 )
+OTHER_TASKS = (
+    (("tokens", "words"), ("ner_tags", "pos_tags", "chunk_tags", "tags"), "words with a tag each"),
+    (("question",), ("answers",), "questions whose answers stand in a context"),
+    (("title",), ("paragraphs",), "questions whose answers stand in paragraphs (SQuAD)"),
+)
+"""Columns that together are of a task which headstart does not learn yet, and what they hold."""
+TAGGED_WORDS = (".conll", ".conllu", ".iob", ".iob2", ".bio")
+"""Endings of files with a word and its tags a line."""
 OTHER_NAMES = ("id", "idx", "index", "uid", "name", "date", "user", "lang", "language", "source", "url")
 
 KNOWN = frozenset(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from headstart.data.column_names import (
     IMAGE_NAMES,
     LABEL_NAMES,
+    OTHER_TASKS,
     PAIR_NAMES,
     RARER_LABEL_NAMES,
     SPLIT_NAMES,
@@ -71,6 +72,8 @@ def assign_roles(
     """
     options = options.forgetting(options.misfits(table.names))
     _check_options(table, options)
+    if not (options.text_column or options.image_column):
+        _refuse_other_tasks(table)
     split = options.split_column
     if not split and not split_by_file:
         names = SplitNames(options.split_map)
@@ -89,6 +92,19 @@ def assign_roles(
     others = [name for name in table.names if name not in roles.used()]
     meant = [name for name in others if table.repeats(name) and not table.holds_texts(name)]
     return replace(roles, candidates=tuple(meant[:SHOWN_CANDIDATES]))
+
+
+def _refuse_other_tasks(table: Table) -> None:
+    """Refuse by name what would be read as something else: a title as a text, say."""
+    names = {plain(name): name for name in table.names}
+    for contents, labels, said in OTHER_TASKS:
+        content = next((names[name] for name in contents if name in names), None)
+        label = next((names[name] for name in labels if name in names), None)
+        if content and label and table.kind(label) != "strings":
+            raise DataError(
+                f"columns {content!r} and {label!r} are {said}, which headstart does not learn yet; to embed the texts "
+                "of a column, name it with --text-column"
+            )
 
 
 def _check_kinds(table: Table, roles: Roles) -> None:

@@ -16,7 +16,7 @@ from headstart.backbones.freezing import enable_gradients
 from headstart.backbones.plain_inputs import HasPlainInputs
 from headstart.backbones.pooling import TOKENS, reads_of
 from headstart.devices import processor
-from headstart.errors import BackboneError, SampleError, first_line
+from headstart.errors import BackboneError, SampleError, StorageError, first_line
 from headstart.portable.poolings import BY_NAME
 from headstart.runtimes.compiled import XML, CompiledRuntime, Solo, configuration, outputs_of
 from headstart.runtimes.library import converter, openvino
@@ -70,7 +70,13 @@ def convert(model: FrozenModel, info: BackboneInfo, examples: Sequence[Batch], k
         gain = _gain(model, info, converted, errors, batches[-1])
 
     def write(folder: Path) -> Mapping[str, Json]:
-        openvino().save_model(converted, str(folder / XML), compress_to_fp16=False)
+        try:
+            openvino().save_model(converted, str(folder / XML), compress_to_fp16=False)
+        except RuntimeError as error:  # what it says of a full disk: "iostream error"
+            raise StorageError(
+                f"the converted {info.spec} cannot be written below {folder.parent} ({first_line(error)}); free some "
+                "space there"
+            ) from error
         said = None
         if plain is not None:
             for name, content in plain.files.items():
