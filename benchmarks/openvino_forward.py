@@ -21,14 +21,12 @@ class OpenVINOForward:
     tap : str
     batches : sequence of mapping of str to array
         By what the model calls its inputs, of which others are left out; the name of a single one does not matter.
-    **options
-        Of `headstart.prepare_backbone`.
     """
 
-    def __init__(self, backbone: str, tap: str, batches: Sequence[Mapping[str, Any]], **options: Any) -> None:
+    def __init__(self, backbone: str, tap: str, batches: Sequence[Mapping[str, Any]]) -> None:
         library = openvino()
         core = library.Core()
-        folder = Path(hs.prepare_backbone(backbone, **options).path)
+        folder = Path(hs.prepare_backbone(backbone).path)
         whole = core.read_model(folder / "model.xml")
         by_name = {name: output for output in whole.outputs for name in output.get_names()}
         model = library.Model([by_name[name] for name in needed(tap)], whole.get_parameters())

@@ -146,7 +146,7 @@ class LogisticHead(Classifier, AffineHead):
             Z_val, val = standardise(validation[0], centre, self.scale_), validation[1]
             seen = val.reshape(len(val), -1)[:, 0] >= 0
             gpu = pick_gpu(self.device)
-            judge = problem_of(Z_val[seen], val[seen], len(self.classes_), gpu, basis=basis)
+            judge = problem_of(Z_val[seen], val[seen], len(self.classes_), gpu).turned(basis)
             solution, _ = self._choose(problem, judge)
         self._take(solution, basis, centre, features.dtype)
 
@@ -172,9 +172,8 @@ class LogisticHead(Classifier, AffineHead):
         centre, n_classes = self._centre(features), len(self.classes_)
         Z, gpu = standardise(features, centre, self.scale_), pick_gpu(self.device)
         weight, smoothing = self.class_weight, float(self.label_smoothing)
-        n_outputs = targets.shape[1] if targets.ndim == 2 else n_classes if n_classes > 2 else 1
-        basis = guide.basis if guide else principal_axes(moved(Z, gpu), n_outputs)
-        return centre, problem_of(Z, targets, n_classes, gpu, weight, smoothing, basis)
+        problem = problem_of(Z, targets, n_classes, gpu, weight, smoothing)
+        return centre, problem.turned(guide.basis if guide else principal_axes(problem.X, problem.n_outputs))
 
     def _solver(self, problem: Problem, guide: Route | None = None) -> PathSolver:
         return PathSolver(problem, int(self.max_iter), float(self.tol), guide)
@@ -231,6 +230,17 @@ class Problem:
         if self.targets.ndim == 1:
             return SoftmaxLoss(self.X, self.targets, self.n_classes, self.weights, self.smoothing)
         return SigmoidLoss(self.X, self.targets, self.weights, self.smoothing)
+
+    @property
+    def n_outputs(self) -> int:
+        """How many columns its logits have."""
+        return self.n_classes if self.targets.ndim == 1 else int(self.targets.shape[1])
+
+    def turned(self, basis: Array | None) -> Problem:
+        """The same along a basis; its features are overwritten."""
+        for block in blocks(self.X) if basis is not None else ():
+            block[...] = block @ basis
+        return replace(self, basis=basis)
 
     def rows(self, chosen: NDArray[np.int64]) -> Problem:
         """The same with some of the samples."""
@@ -314,9 +324,8 @@ def problem_of(
     gpu: torch.device | None,
     class_weight: str = "none",
     smoothing: float = 0.0,
-    basis: Array | None = None,
 ) -> Problem:
-    """A problem of centred features X, which are overwritten, and of codes (N,) or labels 0/1 (N, L).
+    """A problem of centred features and of codes (N,) or labels 0/1 (N, L), on the CPU or on a GPU.
 
     Two classes are one label: as in scikit-learn, the penalty is then on the difference of the classes alone.
     """
@@ -327,10 +336,7 @@ def problem_of(
         weights = sample_weights(codes, n_classes, class_weight)
     targets = codes.astype(np.int64 if codes.ndim == 1 else X.dtype)
     counts = None if weights is None else moved(weights.astype(X.dtype), gpu)
-    features = moved(X, gpu)
-    for block in blocks(features) if basis is not None else ():
-        block[...] = block @ basis
-    return Problem(features, moved(targets, gpu), n_classes, counts, smoothing, basis)
+    return Problem(moved(X, gpu), moved(targets, gpu), n_classes, counts, smoothing)
 
 
 def principal_axes(X: Array, n_outputs: int) -> Array | None:

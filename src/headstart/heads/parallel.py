@@ -28,11 +28,15 @@ _helpers: ContextVar[tuple[ThreadPoolExecutor, int] | None] = ContextVar("helper
 @contextmanager
 def side_by_side() -> Iterator[None]:
     """Let `each` run parts at once, as many as BLAS has threads, which has one in the meantime."""
-    n_threads = threads_of_blas()
-    if n_threads < 2 or _helpers.get() is not None:
+    if _helpers.get() is not None:
         yield
         return
-    with _blas().limit(limits=1), ThreadPoolExecutor(n_threads - 1) as pool:
+    blas = _blas()
+    n_threads = _threads_of(blas)
+    if n_threads < 2:
+        yield
+        return
+    with blas.limit(limits=1), ThreadPoolExecutor(n_threads - 1) as pool:
         before = _helpers.set((pool, n_threads - 1))
         try:
             yield
@@ -42,7 +46,11 @@ def side_by_side() -> Iterator[None]:
 
 def threads_of_blas() -> int:
     """How many computations there are at once."""
-    return max((library.num_threads for library in _blas().lib_controllers), default=1)
+    return _threads_of(_blas())
+
+
+def _threads_of(blas: ThreadpoolController) -> int:
+    return max((library.num_threads for library in blas.lib_controllers), default=1)
 
 
 def _blas() -> ThreadpoolController:
@@ -54,13 +62,14 @@ def one_a_thread(work: Callable[[Part], Result], things: Sequence[Part]) -> Iter
 
     A single one has all threads for its parts.
     """
-    n_threads = threads_of_blas()
+    blas = _blas()
+    n_threads = _threads_of(blas)
     if n_threads < 2 or len(things) < 2:
         yield from map(work, things)
         return
     pool = ThreadPoolExecutor(n_threads)
     try:
-        with _blas().limit(limits=1):
+        with blas.limit(limits=1):
             yield from pool.map(work, things)
     finally:
         pool.shutdown(cancel_futures=True)

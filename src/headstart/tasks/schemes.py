@@ -56,6 +56,8 @@ class Scheme:
     """Between which tags it has ended, well-formed."""
     moves: tuple[Pattern, ...]
     """Which tags may follow each other; before the first and after the last stands ``O``."""
+    written: str
+    """The prefixes of a word that is an entity alone, of the first, of one inside, and of the last."""
 
     def check(self, tags: Iterable[str]) -> None:
         """Raise a `DataError` if one of these tags is not of this scheme."""
@@ -122,13 +124,10 @@ class Scheme:
 
     def _prefixes(self, entity: Entity, touches: bool) -> str:
         """Of each word of an entity; ``touches``: one of the same type ends where it starts."""
+        single, first, inside, last = tuple(self.written)
         n = entity.end - entity.start
-        if self.name == "iob1":
-            return ("B" if touches else "I") + "I" * (n - 1)
-        if self.name == "iob2":
-            return "B" + "I" * (n - 1)
-        inside, last, single = ("I", "E", "S") if self.name == "iobes" else ("I", "L", "U")
-        return single if n == 1 else "B" + inside * (n - 2) + last
+        prefixes = single if n == 1 else first + inside * (n - 2) + last
+        return "B" + prefixes[1:] if touches and first == inside else prefixes
 
 
 class Moves(NamedTuple):
@@ -157,6 +156,7 @@ def open_scheme(name: str) -> Scheme:
             insides=(("BI", "I", "same"),),
             ends=(("BI", "I", "other"), ("BI", "O", ANY), ("I", "B", ANY), ("B", "B", "same")),
             moves=(("BIO", "IO", ANY), ("BI", "B", "same")),
+            written="IIII",
         )  # fmt: skip
     if name == "iob2":
         return Scheme(
@@ -165,6 +165,7 @@ def open_scheme(name: str) -> Scheme:
             insides=(("BI", "I", "same"),),
             ends=(("BI", "BO", ANY), ("BI", "I", "other")),
             moves=(("BIO", "BO", ANY), ("BI", "I", "same")),
+            written="BBII",
         )  # fmt: skip
     last, single = ("E", "S") if name == "iobes" else ("L", "U")
     prefixes = f"BIO{last}{single}"
@@ -174,6 +175,7 @@ def open_scheme(name: str) -> Scheme:
         insides=(("BI", "I" + last, "same"),),
         ends=((last + single, prefixes, ANY),),
         moves=(("BI", "I" + last, "same"), ("O" + last + single, "BO" + single, ANY)),
+        written=f"{single}BI{last}",
     )  # fmt: skip
 
 
