@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 import headstart as hs
+from headstart.heads.answers import unit
 
 TEXT, IMAGE = "bundled:all-minilm-l6-v2", "bundled:efficientnet-lite0"
 WRONG = 0.05
@@ -118,11 +119,6 @@ def _mislabel(source: Path, target: Path) -> None:
             writer = csv.DictWriter(file, rows[0])
             writer.writeheader()
             writer.writerows(rows)
-
-
-def unit(X: Any) -> Any:
-    """Rows of length 1."""
-    return X / np.linalg.norm(X, axis=1, keepdims=True)
 
 
 def accuracy(run: Any) -> str:

@@ -45,8 +45,6 @@ OTHER_TASKS = (
     (("title",), ("paragraphs",), "questions whose answers stand in paragraphs (SQuAD)"),
 )
 """Columns that together are of a task which headstart does not learn yet, and what they hold."""
-TAGGED_WORDS = (".conll", ".conllu", ".iob", ".iob2", ".bio")
-"""Endings of files with a word and its tags a line."""
 OTHER_NAMES = ("id", "idx", "index", "uid", "name", "date", "user", "lang", "language", "source", "url")
 
 KNOWN = frozenset(

@@ -12,7 +12,6 @@ from pathlib import Path
 from stat import S_ISDIR
 from typing import TYPE_CHECKING, Literal
 
-from headstart.data.column_names import TAGGED_WORDS
 from headstart.data.contents import is_image
 from headstart.data.conversions import check_convertible, check_folder
 from headstart.data.file_kinds import IMAGES, TEXTS, text_kind
@@ -46,7 +45,6 @@ READABLE = (
     f"a table ({', '.join(TABLE_SUFFIXES)}), a folder of tables named by split (train.csv, test.csv), "
     "IDX files, .npz, WebDataset tars, a save_to_disk folder, or hf:NAME from the hub"
 )
-NOT_YET = "holds a word and its tag a line (CoNLL), which headstart does not learn yet"
 SHOWN_ENDINGS = 5
 DEEPEST_ARRAYS = 3
 
@@ -126,8 +124,6 @@ def detect(path: Path, options: SourceOptions) -> Found:
         found = Found("npz", arrays=(path,))
     else:
         check_convertible(path)
-        if path.suffix.lower() in TAGGED_WORDS:
-            raise DataError(f"{path} {NOT_YET}")
         raise DataError(f"{path} cannot be read as data; headstart reads {READABLE}")
     if options.streaming and found.kind != "hub":
         raise ConfigError(f"--streaming is for hf: data sets, and {path} is read where it lies; leave it out")
@@ -389,8 +385,6 @@ def _what_is_there(folder: Path) -> str:
     if not endings:
         return "holds nothing but hidden files" if os.listdir(folder) else "is empty"
     shown = sorted(endings.items(), key=lambda counted: (-counted[1], counted[0]))[:SHOWN_ENDINGS]
-    if endings.keys() <= set(TAGGED_WORDS):
-        return NOT_YET
     counts = ", ".join(f"{n:,} {ending}" for ending, n in shown)
     deeper = [ending for ending in endings if is_surely_table(f"x{ending}")]
     hint = "; pass the folder that holds the tables itself" if deeper else ""
