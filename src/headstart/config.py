@@ -149,6 +149,8 @@ class ColumnConfig(Config):
     text_column: str | None
     text_pair_column: str | None
     image_column: str | None
+    words_column: str | None
+    tags_column: str | None
     label_column: list[str] | None
     id_column: str | None
     split_column: str | None

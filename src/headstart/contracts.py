@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -127,14 +127,14 @@ class Task(Protocol):
     - ``y``, what `encode` makes of it, an array that `known`, `decode`, `targets` and ``y[rows]`` go with;
     - outputs, what `outputs` asks a head for.
 
-    Where labels or outputs are of varying length, both are arrays of objects, one array per sample. What comes next
-    bears on it so:
+    Where labels or outputs are of varying length, both are arrays of objects, one per sample. What comes next bears on
+    it so:
 
     ======== ======================= =========================== ============================ =======================
     task     arrow_type              y                           outputs                      judge
     ======== ======================= =========================== ============================ =======================
-    tags     list<string>, a tag per object (N,), each int64     object (N,), each (T_i, C)   counts per sentence, so
-             word                    (T_i,)                      probabilities                draws are of sentences
+    tags     list<string>, a tag per object (N,), each int64     object (N,), each a          counts per sentence, so
+             word                    (T_i,)                      `Tagging`                    draws are of sentences
     spans    list<struct<start, end, int64 (N, 2)                object (N,), each (T_i, 2)   exact match and F1 of
              text>>                                              scores of start and end      each question
     text     list<string>, the       object (N,), strings        object (N,), strings         n-gram counts per sample
@@ -260,6 +260,17 @@ class Task(Protocol):
         self, outputs: NDArray[Any], classes: Sequence[str], names: Sequence[str]
     ) -> dict[str, pa.Array]:
         """The columns of ``predictions.parquet``: ``prediction``, and whatever stands beside it."""
+
+    def beside(self, columns: Mapping[str, pa.Array], payloads: Iterable[Payload]) -> dict[str, pa.Array]:
+        """The same columns with what else `headstart.predict` says, which the inputs themselves are needed for.
+
+        Parameters
+        ----------
+        columns : mapping
+            What `columns` gave for N inputs.
+        payloads : iterable of N
+            The inputs, each read when it is asked for.
+        """
 
     # Figures
 

@@ -1,8 +1,8 @@
 """Keys: 128 bits that say which bytes a feature was computed from.
 
 A key is BLAKE2b-128 of the modality's name, a NUL byte, and the sample's encoded bytes: the bytes
-of an image file, the UTF-8 of a text, both length-prefixed parts of a pair. Two names of one photo are
-one key; a renamed, moved or relabelled sample keeps its key.
+of an image file, the UTF-8 of a text, both length-prefixed parts of a pair, as are all words of a sequence. Two names
+of one photo are one key; a renamed, moved or relabelled sample keeps its key.
 """
 
 from __future__ import annotations

@@ -167,9 +167,16 @@ def _cell(value: Any) -> str:
         return "–"
     if isinstance(value, float):
         return f"{value:.4g}"
-    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    text = ", ".join(map(_part, value)) if isinstance(value, list) else str(value)
     text = " ".join(text.split())
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+
+
+def _part(value: Any) -> str:
+    """One of a list; of an entity its text and its type."""
+    if isinstance(value, dict) and "type" in value:
+        return f"{value.get('text', value.get('first_word'))} ({value['type']})"
+    return str(value)
 
 
 def _share(value: float) -> str:

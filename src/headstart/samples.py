@@ -79,10 +79,12 @@ class LabelledSamples:
 
     @property
     def n_bytes(self) -> int:
-        """Of the features, as they are held or would be; 0 for sequences, whose vectors stay on disk."""
+        """Of the features, as they are held or would be; 0 for sequences whose vectors stay on disk."""
         if isinstance(self.X, np.ndarray):
             return int(self.X.nbytes)
-        return 0 if are_sequences(self.X) else 4 * int(np.prod(self.X.shape))
+        if are_sequences(self.X):
+            return int(getattr(self.X, "nbytes", 0))
+        return 4 * int(np.prod(self.X.shape))
 
     @property
     def groups(self) -> NDArray[np.int64] | None:
@@ -116,7 +118,7 @@ class LabelledSamples:
 
     def check_joinable(self) -> None:
         """Refuse features that stay on disk, and sequences, before any work is done that `joined` would end."""
-        if not isinstance(self.X, np.ndarray):
+        if not isinstance(self.X, np.ndarray) and not hasattr(self.X, "joined"):
             raise ConfigError(
                 "train and validation samples can be joined in memory only: leave out --refit, --folds and "
                 "--mapped for token features and for sets that are larger than memory"
@@ -126,7 +128,9 @@ class LabelledSamples:
         """These samples and then others, in memory and without views."""
         self.check_joinable()
         table = pa.concat_tables([self.table, other.table])
-        X, y = np.concatenate([self.X, other.X]), np.concatenate([self.y, other.y])
+        arrays = isinstance(self.X, np.ndarray)
+        X = np.concatenate([self.X, other.X]) if arrays else self.X.joined(other.X)
+        y = np.concatenate([self.y, other.y])
         return replace(self, table=table, X=X, y=y, views=())
 
 

@@ -14,28 +14,31 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-Modality: TypeAlias = Literal["image", "text", "text-pair", "image-text"]
+Modality: TypeAlias = Literal["image", "text", "text-pair", "image-text", "words"]
 LabelKind: TypeAlias = str
 """What labels mean: ``single`` (one class per sample), ``multi`` (any number of classes), ``regression`` (a number),
-or ``py:package.module:factory``, a task of the user's own; see `headstart.tasks.open_task`."""
+``tags`` (a tag per word), or ``py:package.module:factory``, a task of the user's own; see
+`headstart.tasks.open_task`."""
 
-LabelForm: TypeAlias = Literal["classes", "labels", "numbers"]
-"""The shape of the targets that a head is fitted on: a class per sample (N,), an indicator of labels (N, L), or
-numbers (N,). It decides which heads fit a task."""
+LabelForm: TypeAlias = Literal["classes", "labels", "numbers", "tags"]
+"""The shape of the targets that a head is fitted on: a class per sample (N,), an indicator of labels (N, L), numbers
+(N,), or a class for each vector of a sample, an array per sample (N,). It decides which heads fit a task."""
 
 Precision: TypeAlias = Literal["fp32", "bf16", "fp16", "int8"]
 StoredDtype: TypeAlias = Literal["float16", "float32"]
 PlotFormat: TypeAlias = Literal["png", "svg", "both", "none"]
 """The files in which plots are written."""
-Payload: TypeAlias = "bytes | str | tuple[str, str] | tuple[bytes, str]"
-"""What a sample is made of: the bytes of an image file, a text, a pair of texts, or an image's bytes
-with a text."""
+Payload: TypeAlias = "bytes | str | tuple[str, ...] | tuple[bytes, str]"
+"""What a sample is made of: the bytes of an image file, a text, a pair of texts, an image's bytes with a text, or any
+number of words."""
 
 Json: TypeAlias = Any
 """Anything that JSON can hold; kept loose because mypy's recursive aliases help nobody here."""
 
 UNSEEN = -1
 """The target of a class that training lacks."""
+PADDING = -2
+"""The target of what stands behind the end of a sentence."""
 
 Place: TypeAlias = Callable[[int], str]
 """Says where a row is, for a message."""
@@ -198,9 +201,28 @@ class TokenRow(dict[str, Sequence[int]]):
         self.n_tokens = n_tokens
 
 
+class WordRow(TokenRow):
+    """A sentence of ``n_words`` words, or a window of it, as a model takes it.
+
+    Its tokens at ``places`` (P,) are read for the ``words`` (P,), in order; a word may have none, and in a window those
+    of other windows have none.
+    """
+
+    def __init__(
+        self,
+        inputs: Mapping[str, Sequence[int]],
+        n_tokens: int,
+        places: NDArray[np.int64],
+        words: NDArray[np.int64],
+        n_words: int,
+    ) -> None:
+        super().__init__(inputs, n_tokens)
+        self.places, self.words, self.n_words = places, words, n_words
+
+
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """A text as overlapping parts, whose vectors are averaged.
+    """A text as overlapping parts, whose vectors are averaged, or of which each word is read in one.
 
     Parameters
     ----------
@@ -238,9 +260,9 @@ class BackboneInfo:
     ----------
     spec : str
         As the user wrote it, e.g. ``timm:resnet50.a1_in1k``.
-    modality : {"image", "text", "text-pair", "image-text"}
-        What it takes. A text backbone takes pairs as well. Of a model with several sides (CLIP) this is
-        the side that `BackboneOptions.modality` chose.
+    modality : {"image", "text", "text-pair", "image-text", "words"}
+        What it takes. A text backbone takes pairs as well, and words where it was opened for them. Of a
+        model with several sides (CLIP) this is the side that `BackboneOptions.modality` chose.
     weights : str
         BLAKE2b-128 of the loaded weights (names, dtypes, shapes, bytes), in hex.
     architecture, preprocessing : dict
@@ -262,8 +284,8 @@ class BackboneInfo:
     max_length : int, optional
         Tokens a text is cut to.
     windows : dict, optional
-        How texts that are longer are read in parts: ``overlap``, the tokens that two neighbours share. None: they
-        are cut.
+        How texts and sentences that are longer are read in parts: ``overlap``, the tokens that two neighbours share.
+        None: they are cut.
     code : dict, optional
         For ``py:`` backbones: the declared version and the hash of the source.
     provenance : dict
@@ -417,6 +439,22 @@ class Predictions:
 
     def __len__(self) -> int:
         return len(self.true)
+
+
+@dataclass(frozen=True, slots=True)
+class Tagging:
+    """What a head says of the T words of a sentence.
+
+    Parameters
+    ----------
+    tags : ndarray of int64, shape (T,)
+        The places of the chosen tags in the head's classes; the best sequence that the tagging scheme allows.
+    probabilities : ndarray of float32, shape (T, C)
+        Of each class for each word, by itself; rows sum to 1.
+    """
+
+    tags: NDArray[np.int64]
+    probabilities: NDArray[np.float32]
 
 
 class IntervalRule(Protocol):

@@ -370,11 +370,8 @@ def test_no_content_makes_anything_but_a_clear_error(
         assert len(found.payloads()) == found.table.num_rows
 
 
-WORDS = {"tokens": ["EU", "rejects"], "ner_tags": [3, 0]}
 QUESTION = {"context": "Paris is a capital.", "question": "What is Paris?"}
 OTHER_TASKS: dict[str, tuple[dict[str, object], str]] = {
-    "numbers as tags": (WORDS, "'tokens' and 'ner_tags' are words with a tag each"),
-    "names as tags": ({"words": ["EU"], "tags": ["B-ORG"]}, "'words' and 'tags' are words with a tag each"),
     "spans": (
         {**QUESTION, "answers": {"text": ["a capital"], "answer_start": [9]}},
         "'question' and 'answers' are questions whose answers stand in a context",
@@ -397,12 +394,3 @@ def test_a_named_column_of_it_is_read_all_the_same(tmp_path: Path) -> None:
     rows = [{**QUESTION, "answers": {"text": ["a capital"]}} for _ in range(6)]
     path.write_text("\n".join(map(json.dumps, rows)), "utf-8")
     assert open_source(str(path), SourceOptions(text_column="question")).modality == "text"
-
-
-def test_files_of_tagged_words_are_refused_by_name(tmp_path: Path) -> None:
-    (tmp_path / "train.conll").write_text("EU\tB-ORG\n\n", "utf-8")
-    for path in (tmp_path, tmp_path / "train.conll"):
-        with pytest.raises(
-            DataError, match=r"a word and its tag a line \(CoNLL\), which headstart does not learn yet"
-        ):
-            open_source(str(path), SourceOptions())

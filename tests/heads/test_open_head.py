@@ -10,7 +10,7 @@ from headstart.heads import HEADS, open_head
 
 @pytest.mark.parametrize("name", HEADS)
 def test_every_head_opens_under_its_name(name):
-    assert open_head(name, {}, seed=3).kind == name
+    assert open_head(name, {}, seed=3, task="tags" if name == "bilstm" else "single").kind == name
 
 
 def test_the_seed_reaches_the_heads_that_draw():

@@ -14,7 +14,7 @@ from seqeval import scheme as schemes
 
 from headstart.errors import DataError
 from headstart.groups import Groups
-from headstart.metrics.entities import evaluate_entities
+from headstart.metrics.entities import TaggedSentences, evaluate_tags, judge_tags
 from headstart.tasks.schemes import NAMES, open_scheme
 
 each_scheme = pytest.mark.parametrize("name", NAMES)
@@ -40,11 +40,15 @@ def trial(name: str, n: int, seed: int = 0, noise: float = 0.3) -> tuple[list[li
     return true, predicted
 
 
+def evaluate(true: Any, predicted: Any, scheme: Any, **options: Any) -> dict[str, Any]:
+    return evaluate_tags(TaggedSentences(true, predicted, scheme), **options)
+
+
 @each_scheme
 @pytest.mark.parametrize("noise", [0.0, 0.3, 1.0])
 def test_strict_figures_are_seqevals(name: str, noise: float) -> None:
     true, predicted = trial(name, 200, noise=noise)
-    report = evaluate_entities(true, predicted, open_scheme(name), resamples=0)
+    report = evaluate(true, predicted, open_scheme(name), resamples=0)
     options: dict[str, Any] = {
         "mode": "strict", "scheme": getattr(schemes, name.upper()), "zero_division": 0,
     }  # fmt: skip
@@ -63,7 +67,7 @@ def test_strict_figures_are_seqevals(name: str, noise: float) -> None:
 @pytest.mark.parametrize("name", ["iob1", "iob2", "iobes"])
 def test_lenient_figures_are_those_of_conlleval(name: str) -> None:
     true, predicted = trial(name, 200)
-    report = evaluate_entities(true, predicted, open_scheme(name), resamples=0)
+    report = evaluate(true, predicted, open_scheme(name), resamples=0)
     for figure in FIGURES:
         expected = getattr(oracle, f"{figure}_score")(true, predicted, zero_division=0)
         assert report[f"conlleval_{figure}"] == pytest.approx(expected)
@@ -81,7 +85,7 @@ def test_of_legal_tags_they_are_nervaluates_as_well() -> None:
         ]
         for one, other in zip(true, predicted, strict=True)
     ]
-    report = evaluate_entities(true, cut, open_scheme("iob2"), resamples=0)
+    report = evaluate(true, cut, open_scheme("iob2"), resamples=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = Evaluator(true, cut, tags=["a", "b", "c-d"], loader="list").evaluate()["overall"]["strict"]
@@ -92,21 +96,40 @@ def test_of_legal_tags_they_are_nervaluates_as_well() -> None:
 
 def test_a_resample_is_evaluated_as_the_sentences_that_are_in_it() -> None:
     true, predicted = trial("iob2", 12)
-    report = evaluate_entities(true, predicted, open_scheme("iob2"), resamples=200, seed=3)
-    rng = np.random.default_rng(3)
-    values = []
-    for rows in rng.integers(0, 12, (200, 12)):
+    draws = np.random.default_rng(3).integers(0, 12, (20, 12))
+    found = judge_tags(TaggedSentences(true, predicted, open_scheme("iob2"))).resample(draws)
+    for number, rows in enumerate(draws):
         drawn = [[tags[row] for row in rows] for tags in (true, predicted)]
-        values.append(evaluate_entities(*drawn, open_scheme("iob2"), resamples=0)["micro_f1"])
-    assert report["intervals"]["micro_f1"] == pytest.approx(np.quantile(values, [0.025, 0.975]).tolist())
+        expected = evaluate(*drawn, open_scheme("iob2"), resamples=0)
+        for name, values in found.items():
+            assert values[number] == pytest.approx(expected[name]), name
+
+
+def test_few_sentences_say_that_they_have_no_interval() -> None:
+    report = evaluate([["B-a"], ["O"]], [["B-a"], ["O"]], open_scheme("iob2"))
+    assert report["intervals"]["micro_f1"] is None
+    assert "2 samples are too few" in report["no_interval"]["micro_f1"]
+
+
+def test_parts_of_speech_are_figures_of_each_tag() -> None:
+    true, predicted = [["NN", "VB", "NN"], ["DT", "NN"]], [["NN", "NN", "NN"], ["DT", "NN"]]
+    report = evaluate(true, predicted, None, resamples=0)
+    assert report["micro_f1"] == report["word_accuracy"] == pytest.approx(0.8)
+    assert report["per_type"]["NN"] == {
+        "precision": 0.75,
+        "recall": 1.0,
+        "f1": pytest.approx(6 / 7),
+        "support": 3,
+    }
+    assert not any(name.startswith("conlleval") for name in report)
 
 
 def test_intervals_hold_the_figure_and_are_wider_over_documents() -> None:
     true, predicted = trial("iob2", 60)
     true, predicted = true * 4, predicted * 4  # each sentence four times, in one document each
     scheme, groups = open_scheme("iob2"), Groups(np.tile(np.arange(60), 4))
-    alone = evaluate_entities(true, predicted, scheme)
-    together = evaluate_entities(true, predicted, scheme, groups=groups)
+    alone = evaluate(true, predicted, scheme)
+    together = evaluate(true, predicted, scheme, groups=groups)
     assert together["n_groups"] == 60
     for name, (low, high) in alone["intervals"].items():
         assert low <= alone[name] <= high
@@ -116,21 +139,21 @@ def test_intervals_hold_the_figure_and_are_wider_over_documents() -> None:
 
 def test_nothing_found_and_nothing_to_find_are_zero() -> None:
     scheme = open_scheme("iob2")
-    report = evaluate_entities([["O", "O"], []], [["O", "O"], []], scheme)
+    report = evaluate([["O", "O"], []], [["O", "O"], []], scheme)
     assert report["n_entities"] == 0
     assert [report[f"micro_{figure}"] for figure in FIGURES] == [0, 0, 0]
     assert report["word_accuracy"] == 1
     assert report["per_type"] == {}
-    assert evaluate_entities([[]], [[]], scheme)["word_accuracy"] == 0
+    assert evaluate([[]], [[]], scheme)["word_accuracy"] == 0
 
 
 def test_what_does_not_fit_together_is_named() -> None:
     scheme = open_scheme("iob2")
     with pytest.raises(DataError, match="no sentences"):
-        evaluate_entities([], [], scheme)
+        evaluate([], [], scheme)
     with pytest.raises(DataError, match="2 sentences, and tags for 1"):
-        evaluate_entities([["O"], ["O"]], [["O"]], scheme)
+        evaluate([["O"], ["O"]], [["O"]], scheme)
     with pytest.raises(DataError, match="sentence 1 has 2 words, and 1 tags"):
-        evaluate_entities([["O"], ["O", "O"]], [["O"], ["O"]], scheme)
+        evaluate([["O"], ["O", "O"]], [["O"], ["O"]], scheme)
     with pytest.raises(DataError, match="'E-a' is not of IOB2"):
-        evaluate_entities([["O"]], [["E-a"]], scheme)
+        evaluate([["O"]], [["E-a"]], scheme)

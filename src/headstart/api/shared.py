@@ -112,9 +112,15 @@ OfflineAlone = Annotated[bool, Option("Open no network socket.")]
 TextColumn = Annotated[str | None, Option("Texts.", READING, "NAME")]
 TextPairColumn = Annotated[str | None, Option("The second text of each pair.", READING, "NAME")]
 ImageColumn = Annotated[str | None, Option("Images: paths or bytes.", READING, "NAME")]
+WordsColumn = Annotated[str | None, Option("Lists of words.", READING, "NAME")]
+TagsColumn = Annotated[str | None, Option("A tag for each word, such as B-person.", READING, "NAME")]
 LabelColumn = Annotated[str | Sequence[str] | None, Option("One, or several by comma.", READING, "NAMES")]
 LabelKind = Annotated[
-    str, Option("auto, single, multi (several a sample), regression, or py:package.module:factory.", READING)
+    str,
+    Option(
+        "auto, single, multi (several a sample), regression, tags (one a word), or py:package.module:factory.",
+        READING,
+    ),
 ]
 LabelSeparator = Annotated[str | None, Option("Between the labels of a cell, for multi.", READING)]
 ClassFrom = Annotated[

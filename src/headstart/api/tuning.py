@@ -133,6 +133,8 @@ def fine_tune(
     text_column: shared.TextColumn = None,
     text_pair_column: shared.TextPairColumn = None,
     image_column: shared.ImageColumn = None,
+    words_column: shared.WordsColumn = None,
+    tags_column: shared.TagsColumn = None,
     label_column: shared.LabelColumn = None,
     label_kind: shared.LabelKind = "auto",
     label_separator: shared.LabelSeparator = None,

@@ -47,4 +47,6 @@ def side_of(spec: str, options: BackboneOptions) -> dict[str, str]:
     Left out for texts, which most ``hf:`` models take, and for the kinds that have but one side.
     """
     asked = options.modality
+    if asked == "words":  # read at other taps than texts
+        return {"modality": asked}
     return {"modality": asked} if asked in ("image", "image-text") and spec.startswith("hf:") else {}

@@ -3,8 +3,9 @@
 A tap is written ``<layer>.<pooling>``, or names what the model itself pools: ``pooler``, ``joint``,
 ``sentence``. A layer is ``last`` (after the closing norm), or a number: from the input (0 is what enters
 the first block), or below 0 from the end (-1 is the last block). Poolings joined by ``+`` are
-concatenated. The pooling ``tokens`` keeps every position: as many vectors a sample as it has. ``.l2`` at the
-end scales each vector to length 1.
+concatenated. The pooling ``tokens`` keeps every position: as many vectors a sample as it has. Of a sample that is
+words, ``words`` keeps one vector a word, that of its first token, ``words-last`` of its last, and ``words-mean`` their
+mean; a word without tokens has a vector of zeros. ``.l2`` at the end scales each vector to length 1.
 
 In a recipe a tap has one name: ``last`` is ``final``, a layer is counted from the input, and the last
 block of a model without a closing norm is ``final``.
@@ -27,11 +28,12 @@ if TYPE_CHECKING:
 WHOLE = ("pooler", "joint", "sentence")
 POOLINGS = ("cls", "mean", "max", "eos", "gem", "sqrt", "weighted")
 TOKENS = "tokens"
+WORDS = ("words", "words-mean", "words-last")
 FINAL = "final"
 UNIT = ".l2"
 OVER_TOKENS = ("mean", "max", "gem", "sqrt", "weighted")
 """Poolings that say something of a part of a text, too."""
-_TAP = re.compile(r"(?P<layer>last|final|-?\d+)\.(?P<poolings>[a-z]+(\+[a-z]+)*)")
+_TAP = re.compile(r"(?P<layer>last|final|-?\d+)\.(?P<poolings>[a-z-]+(\+[a-z]+)*)")
 
 
 def canonical_tap(tap: str, n_layers: int = 0, first_layer: int = 0, closing_norm: bool = True) -> str:
@@ -50,12 +52,13 @@ def canonical_tap(tap: str, n_layers: int = 0, first_layer: int = 0, closing_nor
         return whole + unit
     match = _TAP.fullmatch(whole)
     names = match["poolings"].split("+") if match else []
-    unknown = [] if names == [TOKENS] else [name for name in names if name not in POOLINGS]
+    is_alone = len(names) == 1 and names[0] in (TOKENS, *WORDS)
+    unknown = [] if is_alone else [name for name in names if name not in POOLINGS]
     if match is None or unknown:
         raise ConfigError(
             f"there is no tap {tap!r}; write {', '.join(WHOLE)}, or a layer and a pooling: last.mean, "
             f"-4.cls, 2.max; poolings: {', '.join(POOLINGS)}; "
-            f"or {TOKENS} for all positions"
+            f"or {TOKENS} for all positions; of words: {', '.join(WORDS)}"
         )
     layer = _canonical_layer(match["layer"], tap, n_layers, first_layer, closing_norm)
     return f"{layer}.{match['poolings']}{unit}"
@@ -105,7 +108,29 @@ def is_ragged(tap: str) -> bool:
     >>> is_ragged("final.tokens.l2"), is_ragged("final.mean")
     (True, False)
     """
-    return tap.removesuffix(UNIT).endswith(f".{TOKENS}")
+    return tap.removesuffix(UNIT).partition(".")[2] in (TOKENS, *WORDS)
+
+
+def is_of_words(tap: str) -> bool:
+    """Whether a canonical tap keeps a vector for each word of a sample.
+
+    Examples
+    --------
+    >>> is_of_words("final.words-mean.l2"), is_of_words("final.tokens")
+    (True, False)
+    """
+    return tap.removesuffix(UNIT).partition(".")[2] in WORDS
+
+
+def tokens_tap(tap: str) -> str:
+    """The tap that has all tokens where another keeps words, without their scaling.
+
+    Examples
+    --------
+    >>> tokens_tap("9.words-mean.l2")
+    '9.tokens'
+    """
+    return f"{tap.partition('.')[0]}.{TOKENS}"
 
 
 def choose_taps(
@@ -121,7 +146,7 @@ def choose_taps(
         raise ConfigError(f"--no-normalize and the tap {scaled[0]!r} say different things; leave one out")
     if normalize is not None:
         taps = [tap.removesuffix(UNIT) + (UNIT if normalize else "") for tap in taps]
-    if info.windows:
+    if info.windows and info.modality != "words":
         _check_windows(taps, info)
     return tuple(dict.fromkeys(taps))
 
@@ -148,6 +173,21 @@ def _offered(asked: str, info: BackboneInfo) -> str:
     at_end = (
         [f"{FINAL}.{name}" for name in poolings.replace(TOKENS, "mean").split("+")] if poolings else [plain]
     )
+    if (info.modality == "words") != is_of_words(tap):
+        own = (
+            "has a vector for each word, and these samples are no words"
+            if is_of_words(tap)
+            else "is of whole texts"
+        )
+        raise ConfigError(
+            f"the tap {display_tap(tap)!r} {own}; "
+            + (
+                "choose one of "
+                if info.modality == "words"
+                else "give words (--words-column, a CoNLL file), or one of "
+            )
+            + ", ".join(display_tap(name) for name in info.taps)
+        )
     # Every pooling of a numbered layer is one that the model has at its end.
     lacking = layer.isdigit() and set(poolings.split("+")) & set(info.layers_lack)
     if lacking or (plain not in offered and not all(name in offered for name in at_end)):

@@ -86,6 +86,8 @@ def _fitting(done: ExtractionResult) -> str | None:
     for place, (name, kind) in enumerate(features.label_kinds.items()):
         if _n_values(done, name) > 1:
             label = f" --label {quote(name)}" if place else ""
+            if open_task(kind).form == "tags":
+                return f" --head logistic{label}"
             if is_ragged(features.feature().tap):
                 return f" --head attention{label}"
             return f" --head ridge{label}" if open_task(kind).form == "numbers" else label

@@ -106,7 +106,7 @@ def _files(paths: Sequence[str], modality: str) -> list[Path]:
             )
         if not file.exists():
             raise DataError(f"there is no file {path}")
-    if modality != ("text" if are_texts else "image"):
+    if modality not in (("text", "words") if are_texts else ("image",)):
         kind = "a text" if are_texts else "an image"
         raise ConfigError(f"this run reads {_worded(modality)}, and {paths[0]} is {kind}")
     return files
@@ -114,7 +114,7 @@ def _files(paths: Sequence[str], modality: str) -> list[Path]:
 
 def _texts(texts: Sequence[str], modality: str) -> Any:
     """The texts; what is the path of data is that data, and what only looks like one is refused."""
-    if modality != "text":
+    if modality not in ("text", "words"):
         raise ConfigError(f"--text is for runs on texts, and this one reads {_worded(modality)}; give DATA")
     for text in texts:
         if _is_there(text) and len(texts) > 1:
@@ -146,7 +146,7 @@ def _looks_like_path(text: str) -> bool:
 
 
 def _worded(modality: str) -> str:
-    return {"image": "images", "text": "texts", "text-pair": "pairs of texts"}.get(
+    return {"image": "images", "text": "texts", "text-pair": "pairs of texts", "words": "words"}.get(
         modality, "pairs of image and text"
     )
 

@@ -39,8 +39,24 @@ IMAGE_NAMES = (
     *("image", "image_path", "img", "img_path", "path", "file", "file_name", "filename", "file_path"),
     *("filepath", "image_file", "photo", "picture"),
 )
+WORDS_NAMES = ("tokens", "words")
+TAGS_NAMES = (
+    *(
+        "ner_tags",
+        "ner",
+        "tags",
+        "labels",
+        "label",
+        "fine_ner_tags",
+        "chunk_tags",
+        "chunks",
+        "pos_tags",
+        "pos",
+    ),
+    *("upos_tags", "upos", "xpos_tags"),
+)
+"""The first of them that is there has the tags of words."""
 OTHER_TASKS = (
-    (("tokens", "words"), ("ner_tags", "pos_tags", "chunk_tags", "tags"), "words with a tag each"),
     (("question",), ("answers",), "questions whose answers stand in a context"),
     (("title",), ("paragraphs",), "questions whose answers stand in paragraphs (SQuAD)"),
 )

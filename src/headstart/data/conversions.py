@@ -13,8 +13,6 @@ from headstart.errors import DataError
 
 PICKLES = (".pkl", ".pickle", ".p")
 MATLAB = ".mat"
-TAGGED_WORDS = (".conll", ".conllu", ".iob", ".iob2", ".bio")
-"""Files with a word and its tags a line, which are not learnt yet."""
 PACKED = {".zip": "unzip", ".rar": "unrar x", ".7z": "7z x"}
 _CIFAR = re.compile(r"data_batch_\d+|test_batch|train|test")
 _TRUST = "unpickling runs whatever code the file holds, so only do that with a file whose maker you trust"
@@ -42,8 +40,6 @@ def check_convertible(path: Path) -> None:
             f"{path} is one array; put it into an archive, with its labels as labels=…, and give "
             f"{_with(path, '.npz')}: {_python(line)}"
         )
-    if path.suffix.lower() in TAGGED_WORDS:
-        raise DataError(f"{path} holds a word and its tag a line (CoNLL), which headstart does not learn yet")
     if is_pickle(path):
         if _CIFAR.fullmatch(path.name):
             raise _cifar(path.parent)
@@ -72,8 +68,6 @@ def check_folder(folder: Path, names: Sequence[str], has_classes: bool) -> None:
         if "imagelabels.mat" in names and os.path.isdir(folder / "jpg"):
             raise _flowers(folder, "setid.mat" in names)
         check_convertible(folder / labels[0])
-    if names and all(name.lower().endswith(TAGGED_WORDS) for name in names):
-        check_convertible(folder / names[0])
     for name in names:
         if not has_classes and name.lower().endswith(PICKLES):
             check_convertible(folder / name)

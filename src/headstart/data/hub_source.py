@@ -63,7 +63,10 @@ class HubSource(TableSource):
         self._read(table, roles or assign_roles(table, options, modality, self._has_splits), options)
 
     def _read_labels(self, options: SourceOptions) -> Mapping[str, LabelColumn]:
-        if options.label_kind != "auto" or options.label_separator is not None or options.label_names:
+        is_plain = (
+            options.label_kind == "auto" and options.label_separator is None and not options.label_names
+        )
+        if not is_plain or self._sentences is not None:
             return super()._read_labels(options)
         labels: dict[str, LabelColumn] = {}
         for name in self._roles.labels:

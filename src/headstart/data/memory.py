@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
 from headstart.arrow import codes_by_name, strings
-from headstart.cache.layout import GROUP
+from headstart.cache.layout import GROUP, LABEL
 from headstart.contracts import Source
 from headstart.data.contents import EMPTY_FILE, Images, ScanMemo, key_paths, key_rows, payload_of
 from headstart.data.given import Given, GivenColumns
 from headstart.data.options import ROLES, SourceOptions
 from headstart.data.pixels import encode_array, encode_picture, is_array, is_picture
+from headstart.data.sentences import Words, key_words, split_words, uneven_labels
 from headstart.data.source import BLOCK_ROWS, Problem, Rows, Yielded, printable, repeated
 from headstart.data.splits import LEFT_OUT
 from headstart.errors import ConfigError, DataError, first_line
+from headstart.tasks import TAGS
 from headstart.types import Grouping
 
 if TYPE_CHECKING:
@@ -32,6 +37,7 @@ _SHOWN = {
     "text": "texts",
     "text-pair": "pairs of texts",
     "image-text": "pairs of image and text",
+    "words": "sentences",
 }
 BY_PIXELS = ", known by their pixels (as files the same images are known by their bytes, and are others)"
 NO_SAMPLE = Problem("it is missing: None or NaN")
@@ -40,9 +46,10 @@ NO_SAMPLE = Problem("it is missing: None or NaN")
 class MemorySource(Source):
     """Samples in memory; the id of an image file is its path, that of any other its number from 0.
 
-    All are of one modality: texts, pairs of texts, images (bytes, files, paths, those of Pillow, arrays), or pairs of
-    image and text. Strings are texts unless the modality says that they are paths of images; the first string of a pair
-    is a path with "image-text". ``given`` is what is said beside them.
+    All are of one modality: texts, pairs of texts, images (bytes, files, paths, those of Pillow, arrays), pairs of
+    image and text, or lists of words. Strings are texts unless the modality says that they are paths of images, or
+    texts to be divided into words; the first string of a pair is a path with "image-text". Two words are a pair unless
+    the modality, or the kind of the labels, says that they are words. ``given`` is what is said beside them.
     """
 
     def __init__(
@@ -56,12 +63,15 @@ class MemorySource(Source):
         if len(samples) == 0:
             raise DataError("no samples were given")
         self._samples, self._layout = samples, given.layout if given else None
+        options = options or SourceOptions()
         first = next((sample for sample in samples if sample is not None), None)
-        self._modality = _modality_of(first, modality)
+        self._modality = _modality_of(first, "words" if options.label_kind == TAGS else modality)
         self._about = BY_PIXELS if is_picture(first) or is_array(first) else about
         columns = given.columns(len(samples)) if given else {}
         # What other data was read with named columns, and here are none.
-        options = (options or SourceOptions()).forgetting(ROLES)
+        options = options.forgetting(ROLES)
+        if self._modality == "words" and options.label_kind == "auto":
+            options = replace(options, label_kind=TAGS)
         self._given = GivenColumns(columns, given.options(options)) if given and columns else None
         self._yielded: Yielded[Sequence[int] | NDArray[Any]] = Yielded()
 
@@ -112,10 +122,18 @@ class MemorySource(Source):
         self._check(start, samples)
         n = len(samples)
         images, texts = self._split(samples)
-        keys, problems = key_rows(range(n), texts, images, memo)
+        ids, splits, columns = self._given.block(start, n) if self._given else (None, None, {})
+        if self._modality == "words":
+            sentences = list(map(_words_of, samples))
+            keys, problems = key_words(sentences)
+            for name, column in columns.items():
+                if name.startswith(LABEL) and pa.types.is_list(column.type):
+                    uneven = uneven_labels(sentences, column.to_pylist(), name.removeprefix(LABEL))
+                    problems = {**uneven, **problems}
+        else:
+            keys, problems = key_rows(range(n), texts, images, memo)
         problems |= {place: NO_SAMPLE for place, sample in enumerate(samples) if sample is None}
         origins = strings([self._origin(sample, number) for number, sample in enumerate(samples, start)])
-        ids, splits, columns = self._given.block(start, n) if self._given else (None, None, {})
         if images is not None and texts and GROUP not in columns:
             shared, bad = images.keys(range(n), memo)
             names = [None if row in bad else key.tobytes().hex() for row, key in enumerate(shared)]
@@ -141,6 +159,8 @@ class MemorySource(Source):
     def payload(self, row: int) -> Payload:
         """The ``row``-th sample that `scan` yielded; an image file is read."""
         numbers, place = self._yielded.find(row)
+        if self._modality == "words":
+            return _words_of(self._samples[int(numbers[place])]) or Words(())
         images, texts = self._split([self._samples[int(numbers[place])]])
         image = None if images is None else images.read(0)
         payload: Payload = payload_of([str(column[0]) for column in texts], image)
@@ -148,6 +168,8 @@ class MemorySource(Source):
 
     def _split(self, samples: Sequence[Any]) -> tuple[HeldImages | None, list[Any]]:
         """The images of samples, if they have any, and the columns of their texts."""
+        if self._modality == "words":
+            return None, []
         parts: list[Any] = [samples]
         if self._modality not in ("image", "text"):
             parts = list(zip(*(sample or (None, None) for sample in samples), strict=True))
@@ -202,6 +224,13 @@ def is_image_like(sample: Any) -> bool:
     return is_picture(sample) or is_array(sample)
 
 
+def _words_of(sample: Any) -> Words | None:
+    """The words of a sample; a text is divided."""
+    if sample is None or (isinstance(sample, str) and not sample.strip()):
+        return None
+    return split_words(sample) if isinstance(sample, str) else Words(list(map(str, sample)))
+
+
 def _content(file: Any) -> bytes:
     """All that an open file holds, from its beginning."""
     try:
@@ -222,7 +251,10 @@ def _modality_of(sample: Any, wanted: Modality | None) -> Modality:
         if wanted is None:
             raise ConfigError("strings may be texts or the paths of images; say modality='text' or 'image'")
         # A backbone for pairs is one for texts: what counts is what the samples are.
-        return "image" if wanted == "image" else "text"
+        return "image" if wanted == "image" else "words" if wanted == "words" else "text"
+    are_words = isinstance(sample, tuple | list) and all(isinstance(part, str) for part in sample)
+    if are_words and (wanted == "words" or len(sample) != 2):
+        return "words"
     if isinstance(sample, tuple | list) and len(sample) == 2 and isinstance(sample[1], str):
         if is_image_like(sample[0]):
             return "image-text"
@@ -230,5 +262,5 @@ def _modality_of(sample: Any, wanted: Modality | None) -> Modality:
             return "image-text" if wanted == "image-text" else "text-pair"
     raise ConfigError(
         f"a sample is a {type(sample).__name__}; give a text, bytes, a path, an image of Pillow, an array, a pair of "
-        "texts, or a pair of image and text"
+        "texts, a pair of image and text, or a list of words"
     )

@@ -115,7 +115,7 @@ def as_inputs(
         return data
     if modality == "text-pair" and isinstance(data, tuple) and len(data) == 2 and {*map(type, data)} == {str}:
         return HeldSamples([data])
-    if modality == "text" and _are_paths(data):
+    if modality in ("text", "words") and _are_paths(data):
         return _texts_of(data, encodings)
     return hold(data, layout)
 
@@ -152,7 +152,7 @@ def names_data(text: str, modality: Modality) -> bool:
     >>> names_data("what a lovely film", "text"), names_data("reviews.csv", "text")
     (False, True)
     """
-    if modality not in ("text", "text-pair") or text == STANDARD_INPUT or text.startswith("hf:"):
+    if modality not in ("text", "text-pair", "words") or text == STANDARD_INPUT or text.startswith("hf:"):
         return True
     if os.path.exists(expanded(text)):
         return True

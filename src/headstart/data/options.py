@@ -17,6 +17,8 @@ ROLES = {
     "text_column": "texts",
     "text_pair_column": "second texts",
     "image_column": "images",
+    "words_column": "words",
+    "tags_column": "tags",
     "label_columns": "labels",
     "id_column": "ids",
     "split_column": "splits",
@@ -57,9 +59,11 @@ class SourceOptions:
 
     Parameters
     ----------
-    text_column, text_pair_column, image_column, id_column, split_column : str, optional
+    text_column, text_pair_column, image_column, words_column, id_column, split_column : str, optional
         The columns of a table with these roles; None: detected by name (ids: made from file and row).
         An image and a text column together make pairs of image and text.
+    tags_column : str, optional
+        The column with a tag for each word; None: detected by name.
     group_column : str, optional
         What samples that belong together share; None: pairs of image and text share their image.
     label_columns : tuple of str, optional
@@ -88,8 +92,8 @@ class SourceOptions:
     labels : bool
         False: read no labels at all, as for data that is only to be predicted.
     label_kind : str
-        ``auto``, or a `headstart.types.LabelKind`. ``auto``: lists are several labels a sample, and a column of
-        finite decimal numbers that are not all integers is numbers.
+        ``auto``, or a `headstart.types.LabelKind`. ``auto``: lists are several labels a sample, or beside words a tag
+        for each, and a column of finite decimal numbers that are not all integers is numbers.
     label_separator : str, optional
         What stands between the labels of a cell. None: a cell in brackets is a JSON list, and others
         are split at the first of ``|``, ``;`` and ``,`` that occurs.
@@ -107,6 +111,8 @@ class SourceOptions:
     text_column: str | None = None
     text_pair_column: str | None = None
     image_column: str | None = None
+    words_column: str | None = None
+    tags_column: str | None = None
     label_columns: tuple[str, ...] | None = None
     id_column: str | None = None
     split_column: str | None = None
@@ -176,6 +182,8 @@ class SourceOptions:
             "--text-column": self.text_column,
             "--text-pair-column": self.text_pair_column,
             "--image-column": self.image_column,
+            "--words-column": self.words_column,
+            "--tags-column": self.tags_column,
             "--label-column": self.label_columns,
             "--id-column": self.id_column,
             "--split-column": self.split_column,

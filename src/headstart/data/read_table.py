@@ -10,9 +10,11 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from headstart.data.conll import CONLL_SUFFIXES, LOOKED_AT, looks_like_conll
 from headstart.data.options import OF_DIALECT
 from headstart.data.streams import (
     BLOCK_BYTES,
@@ -20,6 +22,7 @@ from headstart.data.streams import (
     codec_name,
     compression_of,
     folder_of_process,
+    lines,
     open_bytes,
     unpack,
 )
@@ -42,6 +45,7 @@ _READERS = {
     ".arrow": "arrow_files:read_arrow",
     ".feather": "arrow_files:read_arrow",
     ".ipc": "arrow_files:read_arrow",
+    **dict.fromkeys(CONLL_SUFFIXES, "conll:read_conll"),
 }
 _OFTEN_OTHERS = {
     ".json": "json_rows:read_json",
@@ -50,6 +54,8 @@ _OFTEN_OTHERS = {
 }
 """Formats of tables in which people write other things as well."""
 TABLE_SUFFIXES = (*_READERS, *_OFTEN_OTHERS)
+_MAYBE_CONLL = (".txt", ".tsv", ".tab")
+"""Endings that files with a word and its tags a line have as well."""
 _BINARY = {b"PAR1": ".parquet", b"ARROW1": ".arrow", b"FEA1": ".feather"}
 
 
@@ -111,6 +117,8 @@ def read_table_file(path: Path, options: SourceOptions) -> TableFile:
         suffix = suffix_of(path.name)
         if suffix not in TABLE_SUFFIXES:
             suffix = _sniffed(path)
+        if suffix in _MAYBE_CONLL and not options.for_delimited() and _has_words(path, options):
+            suffix = CONLL_SUFFIXES[0]
         compression = compression_of(path)
         options, said = _fitting(path, suffix, options)
     _check_options(path, suffix, options)
@@ -145,6 +153,13 @@ def _sniffed(path: Path) -> str:
     return ".csv" if any(mark in first for mark in b",;\t|") and b"__label__" not in first else ".txt"
 
 
+def _has_words(path: Path, options: SourceOptions) -> bool:
+    """Whether a file holds a word and its tags a line."""
+    return looks_like_conll(
+        [line.rstrip("\r\n") for line in islice(lines(path, codec_name(options.encoding)), LOOKED_AT)]
+    )
+
+
 def _fitting(path: Path, suffix: str, options: SourceOptions) -> tuple[SourceOptions, list[str]]:
     """The options without what was remembered of files of another format or encoding, and what to say of it."""
     if suffix != options.remembered_of and (
@@ -165,7 +180,7 @@ def _fitting(path: Path, suffix: str, options: SourceOptions) -> tuple[SourceOpt
 
 
 def _check_options(path: Path, suffix: str, options: SourceOptions) -> None:
-    if suffix in (".csv", ".tsv", ".tab", ".txt", ".label"):
+    if suffix in (".csv", ".tsv", ".tab", ".txt", ".label", *CONLL_SUFFIXES):
         return
     for option in options.for_delimited():
         raise ConfigError(f"{option} is for CSV, TSV and text files, but {path} is none; leave it out")

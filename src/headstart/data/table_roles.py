@@ -14,7 +14,9 @@ from headstart.data.column_names import (
     PAIR_NAMES,
     RARER_LABEL_NAMES,
     SPLIT_NAMES,
+    TAGS_NAMES,
     TEXT_NAMES,
+    WORDS_NAMES,
     plain,
 )
 from headstart.data.splits import SplitNames
@@ -41,6 +43,8 @@ class Roles:
     group: str | None = None
     candidates: tuple[str, ...] = ()
     """What could be labels, where nothing is."""
+    is_whole: bool = False
+    """Whether samples are words of texts that are not divided yet."""
 
     @property
     def image(self) -> str | None:
@@ -48,9 +52,14 @@ class Roles:
         return self.content[0] if self.modality in ("image", "image-text") else None
 
     @property
+    def words(self) -> str | None:
+        """The column of the words, or of the texts that they stand in, if samples are words."""
+        return self.content[0] if self.modality == "words" else None
+
+    @property
     def texts(self) -> tuple[str, ...]:
         """The columns of the texts."""
-        return self.content[1:] if self.image else self.content
+        return () if self.words else self.content[1:] if self.image else self.content
 
     def used(self) -> list[str]:
         """All columns that have a role."""
@@ -72,18 +81,30 @@ def assign_roles(
     """
     options = options.forgetting(options.misfits(table.names))
     _check_options(table, options)
-    if not (options.text_column or options.image_column):
+    if not (options.text_column or options.image_column or options.words_column):
         _refuse_other_tasks(table)
     split = options.split_column
     if not split and not split_by_file:
         names = SplitNames(options.split_map)
         found = [name for name in table.named(SPLIT_NAMES) if table.holds_splits(name, names)]
         split = next(iter(at_most_one(found, "the split", "--split-column")), None)
+    if words := _find_words(table, options, modality):
+        tags = _find_tags(table, options, words)
+        roles = Roles("words", (words,), tags, options.id_column, split, options.group_column)
+        _check_kinds(table, roles)
+        return roles
     asked = (options.text_column, options.text_pair_column, options.image_column, options.id_column)
     label_like = [name for name in table.named(LABEL_NAMES) if name not in asked]
     labels = _find_labels(table, options, label_like, {*asked, split})
     label_like += labels
     taken = {*label_like, *(options.label_columns or ()), *filter(None, (split, options.id_column))}
+    if modality == "words":  # of texts, which are divided into them
+        _, content = _find_content(table, options, taken, "text")
+        roles = Roles(
+            "words", content[:1], labels, options.id_column, split, options.group_column, is_whole=True
+        )
+        _check_kinds(table, roles)
+        return roles
     modality, content = _find_content(table, options, taken, modality)
     roles = Roles(modality, content, labels, options.id_column, split, options.group_column)
     _check_kinds(table, roles)
@@ -107,12 +128,44 @@ def _refuse_other_tasks(table: Table) -> None:
             )
 
 
+def _find_words(table: Table, options: SourceOptions, modality: Modality | None) -> str | None:
+    """The column of words, if samples are words: by option, else lists of a usual name with tags beside them."""
+    if options.words_column:
+        return options.words_column
+    if modality not in (None, "words") or options.text_column or options.image_column:
+        return None
+    found = [name for name in table.named(WORDS_NAMES) if table.kind(name) == "lists"]
+    if not found:
+        return None
+    others = [name for name in table.names if name not in found and table.kind(name) == "strings"]
+    has_tags = bool(_named_tags(table, found[0])) if options.label_columns is None else False
+    asked = options.tags_column or any(map(table.lists.__contains__, options.label_columns or ()))
+    is_alone = not table.named(TEXT_NAMES, found) and not any(map(table.holds_texts, others))
+    return found[0] if has_tags or asked or modality == "words" or is_alone else None
+
+
+def _find_tags(table: Table, options: SourceOptions, words: str) -> tuple[str, ...]:
+    """The columns with a tag for each word; no more than one where nobody says which."""
+    if not options.labels:
+        return ()
+    if options.tags_column:
+        return (options.tags_column, *(n for n in options.label_columns or () if n != options.tags_column))
+    return options.label_columns or tuple(_named_tags(table, words)[:1])
+
+
+def _named_tags(table: Table, words: str) -> list[str]:
+    """Columns of lists with a usual name of tags, the likeliest first."""
+    found = [name for name in table.named(TAGS_NAMES, (words,)) if table.kind(name) == "lists"]
+    return sorted(found, key=lambda name: TAGS_NAMES.index(plain(name)))
+
+
 def _check_kinds(table: Table, roles: Roles) -> None:
     """Every column holds what its role needs."""
+    lists = () if roles.is_whole or not roles.words else (roles.words,)
     for name in roles.used():
         kind = table.kind(name)
         fits = kind == "strings" or (name == roles.image and name in table.images)
-        if not fits and not (name in roles.labels and kind == "lists"):
+        if not fits and not (name in (*roles.labels, *lists) and kind == "lists"):
             raise unfit(name, kind)
 
 
@@ -123,8 +176,10 @@ def _check_options(table: Table, options: SourceOptions) -> None:
         ("--text-column", options.text_column),
         ("--text-pair-column", options.text_pair_column),
         ("--image-column", options.image_column),
+        ("--words-column", options.words_column),
+        ("--tags-column", options.tags_column if options.labels else None),
         ("--split-column", options.split_column),
-        *(("--label-column", name) for name in labels),
+        *(("--label-column", name) for name in labels if name != options.tags_column),
     ]
     seen: dict[str, str] = {}
     for option, name in named:
@@ -137,6 +192,11 @@ def _check_options(table: Table, options: SourceOptions) -> None:
         table.require("--id-column", options.id_column)  # may have a role besides
     if options.group_column:
         table.require("--group-column", options.group_column)  # so may this one
+    if options.words_column and (options.text_column or options.image_column):
+        other = "--text-column" if options.text_column else "--image-column"
+        raise ConfigError(
+            f"--words-column with {other}: a sample is words, or a text, or an image; leave one out"
+        )
     if options.image_column and options.text_pair_column:
         raise ConfigError(
             "--image-column with --text-pair-column: a sample is an image with one text, or two texts; "

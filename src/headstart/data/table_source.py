@@ -20,11 +20,21 @@ from headstart.data.growing import READS_A_RELEASE
 from headstart.data.label_cells import Renaming, first_row, whole
 from headstart.data.labels import table_labels
 from headstart.data.options import ROLES
+from headstart.data.sentences import (
+    GivenWords,
+    Sentences,
+    SplitTexts,
+    Words,
+    key_words,
+    lists_in,
+    uneven_labels,
+)
 from headstart.data.source import Rows, Yielded, prefixed, repeated
 from headstart.data.splits import LEFT_OUT, SplitNames
 from headstart.data.table import Part, Table, join_files
 from headstart.data.table_roles import Roles, assign_roles
 from headstart.errors import DataError
+from headstart.tasks import TAGS, open_task
 from headstart.types import SPLITS, Grouping
 from headstart.words import counted, plural
 
@@ -32,6 +42,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headstart.contracts import KeyMemo
+    from headstart.data.contents import Keyed
     from headstart.data.options import SourceOptions
     from headstart.types import LabelColumn, LabelKind, Modality, Payload, SampleBlock
 
@@ -40,6 +51,7 @@ _CONTENT = {
     "text": "texts in",
     "text-pair": "pairs of texts in",
     "image-text": "pairs of image and text in",
+    "words": "words in",
 }
 
 
@@ -81,6 +93,7 @@ class TableSource(Source):
         table.require_everywhere(roles.content)
         self._rows_per_block = table.share_images(roles.image) if roles.image else None
         self._splits = self._read_splits()
+        self._sentences = self._read_sentences()
         self._labels = {
             name: replace(column, values=_compact(column.values))
             for name, column in self._read_labels(options).items()
@@ -95,11 +108,30 @@ class TableSource(Source):
 
     def __getstate__(self) -> dict[str, Any]:
         # Another process reads samples, and does not scan.
-        kept = ("_table", "_roles", "_inside", "_rows_per_block", "_yielded", "_n_read")
+        kept = ("_table", "_roles", "_inside", "_rows_per_block", "_sentences", "_yielded", "_n_read")
         return {name: getattr(self, name) for name in kept}
 
+    def _read_sentences(self) -> Sentences | None:
+        """The words of all rows; None if samples are something else."""
+        name, table = self._roles.words, self._table
+        if name is None:
+            return None
+        if self._roles.is_whole:
+            return SplitTexts(table.column(name))
+        return GivenWords(pa.chunked_array([lists_in(table.column(name), name, table.place)]))
+
     def _read_labels(self, options: SourceOptions) -> Mapping[str, LabelColumn]:
-        return table_labels(self._table, self._roles.labels, options, self._split_codes)
+        names = self._roles.labels
+        if self._sentences is not None and options.label_kind == "auto" and options.label_separator is None:
+            # A list beside words has a tag for each; of anything else its values say what it is.
+            kinds = {name: TAGS if self._holds_tags(name, options) else "auto" for name in names}
+            read = (table_labels(self._table, (n,), replace(options, label_kind=kinds[n]), self._split_codes)
+                    for n in names)  # fmt: skip
+            return {name: column for each in read for name, column in each.items()}
+        return table_labels(self._table, names, options, self._split_codes)
+
+    def _holds_tags(self, name: str, options: SourceOptions) -> bool:
+        return name in self._table.lists or name == options.tags_column
 
     def _split_codes(self) -> NDArray[np.int8]:
         """The split of each row, as a place in ``SPLITS``; -1 where the data does not say."""
@@ -165,7 +197,8 @@ class TableSource(Source):
         """What the table was taken for: format, size, columns and what was left out."""
         roles = self._roles
         images = "images in" if roles.image in self._table.images else "image paths in"
-        columns = [f"{_CONTENT.get(roles.modality, images)} {' and '.join(map(repr, roles.content))}"]
+        content = "words of texts in" if roles.is_whole else _CONTENT.get(roles.modality, images)
+        columns = [f"{content} {' and '.join(map(repr, roles.content))}"]
         columns.append(self._labels_said())
         if roles.split:
             columns.append(f"splits in {roles.split!r}")
@@ -196,6 +229,8 @@ class TableSource(Source):
             self._table.release()
         rows, place = self._yielded.find(row)
         number = int(rows[place])
+        if self._sentences is not None:
+            return next(self._sentences.part(number, 1)) or Words(())
         texts = [str(self._table.rows.column(name)[number].as_py()) for name in self._roles.texts]
         part = self._table.part(number)
         images = self._images(part)
@@ -215,13 +250,16 @@ class TableSource(Source):
         cells = self._table.rows.slice(start, n)
         texts = [cells.column(name).to_pylist() for name in self._roles.texts]
         of_part = range(start - part.start, start - part.start + n)
-        keys, problems = key_rows(of_part, texts, self._images(part), memo)
         used = self._roles.used()
         made = prefixed(f"{part.prefix}:", column_of(numbers + part.numbered_from))
         labels = {
             f"label:{name}": plain_column(column.values.slice(start, n))
             for name, column in self._labels.items()
         }
+        if self._sentences is None:
+            keys, problems = key_rows(of_part, texts, self._images(part), memo)
+        else:
+            keys, problems = self._key_words(start, n, labels)
         others = {
             f"meta:{name}": whole(cells.column(name)) for name in cells.column_names if name not in used
         }
@@ -238,6 +276,17 @@ class TableSource(Source):
             problems=problems,
             left_out=None if self._splits is None else codes_by_name(splits, [LEFT_OUT]) == 0,
         )
+
+    def _key_words(self, start: int, n: int, labels: Mapping[str, Any]) -> Keyed:
+        """Keys of rows that are words, and which have none, or another number of tags."""
+        assert self._sentences is not None
+        words = list(self._sentences.part(start, n))
+        keys, problems = key_words(words)
+        for name, column in labels.items():
+            if open_task(self._labels[name.removeprefix("label:")].kind).form == "tags":
+                uneven = uneven_labels(words, column.to_pylist(), name.removeprefix("label:"))
+                problems = {**uneven, **problems}
+        return keys, problems
 
     @property
     def grouping(self) -> Grouping | None:

@@ -28,7 +28,7 @@ from headstart.places import expanded
 from headstart.prediction.stage import CONTENT, Inputs, open_inputs, read_inputs
 from headstart.registry.evaluations import FORMAT, SPLIT, RunEvaluation, place_in
 from headstart.registry.machine import provenance
-from headstart.samples import LabelledSamples
+from headstart.samples import LabelledSamples, take_rows
 from headstart.tasks import USUAL, open_task
 from headstart.types import Predictions
 
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from headstart.types import Json
 
 REMEMBERED = (
-    *CONTENT, "label_column", "label_names", "label_separator", "split_column", "split_map", "group_column",
-    "class_from",
+    *CONTENT, "tags_column", "label_column", "label_names", "label_separator", "split_column", "split_map",
+    "group_column", "class_from",
 )  # fmt: skip
 """How the run's own data was read: other data is read alike where it fits, unless the user says otherwise."""
 ALL = "all"
@@ -160,7 +160,9 @@ def _labelled(
     y = open_task(run.task).encode(table.column(LABEL + column), names)
     rows = np.flatnonzero(chosen)
     is_grouped = inputs.source.grouping is not None
-    found = LabelledSamples(table, inputs.X[rows], y, tuple(names), run.task, column, is_grouped=is_grouped)
+    found = LabelledSamples(
+        table, take_rows(inputs.X, rows), y, tuple(names), run.task, column, is_grouped=is_grouped
+    )
     samples = found.labelled()
     if not len(samples):
         raise DataError(f"none of the {len(found):,} samples of {config.data} has a label in {column!r}")

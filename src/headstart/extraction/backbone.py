@@ -85,7 +85,7 @@ class OpenedBackbone:
 
 def check_modality(source: Source, info: BackboneInfo) -> None:
     """Refuse images for a text backbone, and the other way round."""
-    takes = {"text": ("text", "text-pair")}
+    takes = {"text": ("text", "text-pair")}  # of words a backbone says that it takes them
     if source.modality not in takes.get(info.modality, (info.modality,)):
         pairs = "give --image-column and --text-column for pairs of both, or "
         raise ConfigError(

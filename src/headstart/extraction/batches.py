@@ -187,7 +187,7 @@ class ReaderPool:
             if key_of(self._plan.source.modality, payload) != self._plan.samples.keys[row].tobytes():
                 raise SampleError("it changed while it was being read")
             learn_heif(
-                payload[0] if isinstance(payload, tuple) else payload
+                payload[0] if isinstance(payload, tuple) and payload else payload
             )  # a py: backbone decodes by itself
         except SampleError as error:
             # It could be read when it was scanned: a disk or a mount may come back.

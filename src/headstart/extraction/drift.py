@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from headstart.types import Json, Precision
 
 
-SIZES = {"image": 64, "image-text": 64, "text": 256, "text-pair": 256}
+SIZES = {"image": 64, "image-text": 64, "text": 256, "text-pair": 256, "words": 256}
 """How many samples are looked at, by modality: seconds of work."""
 A_CLASS = 8
 """Samples that a class must have to count: two in each fold."""

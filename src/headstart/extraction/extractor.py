@@ -16,7 +16,7 @@ from headstart.extraction.batches import FULL, BatchTuner, Item, Job, ReaderPool
 from headstart.extraction.inference import BatchRunner, Computed, InferencePool, SampleFailure, lay_out
 from headstart.extraction.runtime import device_of, open_runtime
 from headstart.extraction.timings import PHASES, Stopwatch, Timings
-from headstart.extraction.windows import WindowMeans
+from headstart.extraction.windows import open_joiner
 from headstart.memory import is_out_of_memory
 from headstart.types import TrialWork
 
@@ -69,16 +69,16 @@ class Extractor:
         self._progress = progress
         self._events: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._readers = ReaderPool(plan, model, self._events, self.stopwatch, self.layout.cores)
-        windows = WindowMeans(plan.taps) if plan.in_windows else None
+        self._joiner = open_joiner(plan)
         self._model = model
-        taps = windows.taps if windows else plan.taps
+        taps = self._joiner.taps if self._joiner else plan.taps
         self._runtime: Runtime = open_runtime(model, taps, self.layout, conversion)
         self._lanes = InferencePool(self.layout, self._events, self._runtime.lane)
         self._runner = BatchRunner(
-            plan, stored, model.collate, self._runtime, self.layout, self.stopwatch, windows
+            plan, stored, model.collate, self._runtime, self.layout, self.stopwatch, self._joiner
         )
         self._ready = ReadyItems(model.length)
-        self._sorts = plan.source.modality in ("text", "text-pair")
+        self._sorts = "image" not in plan.source.modality
         # Of texts that are not cut any one may be as long as many.
         self._n_ahead = WINDOW // 16 if plan.in_windows else WINDOW
         self._most = batch_size

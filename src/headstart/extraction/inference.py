@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from headstart.extraction.batches import Item
     from headstart.extraction.plan import ExtractionPlan
     from headstart.extraction.timings import Stopwatch
-    from headstart.extraction.windows import WindowMeans
+    from headstart.extraction.windows import Joiner
     from headstart.types import Read, StoredDtype
 
 
@@ -149,7 +149,7 @@ class BatchRunner:
     runtime: Runtime
     layout: Layout
     stopwatch: Stopwatch
-    windows: WindowMeans | None = None  # where long texts are read in parts
+    joiner: Joiner | None = None  # where samples may be in several batches, or are read word by word
 
     def run(self, items: Sequence[Item], budget: int, cost: int) -> Computed:
         """Compute a batch; whatever is raised is in the result."""
@@ -160,12 +160,12 @@ class BatchRunner:
             seconds = self._took(time.thread_time() - start, time.perf_counter() - wall)
             with self.stopwatch.processor("write"):
                 whole = items
-                if self.windows is not None:
-                    whole, read = self.windows.join(items, [values for values, _ in read])
+                if self.joiner is not None:
+                    whole, read = self.joiner.join(items, read)
                 features, failures = self._cast(whole, read) if whole else ([], [])
         except BaseException as error:
             return Computed(items, budget=budget, cost=cost, seconds=seconds, error=error)
-        joined = None if self.windows is None else whole
+        joined = None if self.joiner is None else whole
         return Computed(items, features, failures, budget, cost, seconds, joined=joined)
 
     def batch(self, items: Sequence[Item]) -> Batch:

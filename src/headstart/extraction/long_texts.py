@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from headstart.extraction.plan import ExtractionPlan
     from headstart.types import BackboneInfo, Grouping, Json, LabelKind, Modality, Payload
 
-TEXTS, PAIRS = "texts", "pairs"
+TEXTS = "texts"
+NOUNS = {"text-pair": "pairs", "words": "sentences"}
 SHOWN_IDS = 3
 TEXTS_AT_ONCE = 256
 
@@ -119,7 +120,7 @@ def long_of(plan: ExtractionPlan) -> LongTexts | None:
 
 
 def _noun(modality: Modality) -> str:
-    return PAIRS if modality == "text-pair" else TEXTS
+    return NOUNS.get(modality, TEXTS)
 
 
 def check_on_long(on_long: str, info: BackboneInfo) -> None:

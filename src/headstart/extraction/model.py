@@ -9,7 +9,7 @@ from headstart.devices import Processor, pick_gpu, processor
 from headstart.errors import ConfigError
 from headstart.extraction.backbone import load_model
 from headstart.extraction.inference import lay_out
-from headstart.extraction.windows import WindowMeans
+from headstart.extraction.windows import open_joiner
 from headstart.runtimes.background import Conversion
 from headstart.runtimes.compiled import outputs_of
 from headstart.runtimes.converted import is_for, open_converted
@@ -41,7 +41,8 @@ def open_model(
     asked = config.runs_with == "openvino"
     if asked and reason:
         raise ConfigError(f"--runtime openvino cannot be used: {reason}; leave it out")
-    kept, taps = KeptModels(), WindowMeans(plan.taps).taps if plan.in_windows else plan.taps
+    kept, joiner = KeptModels(), open_joiner(plan)
+    taps = joiner.taps if joiner else plan.taps
     if not reason and (found := _converted(opened, taps, plan, kept)):
         progress.say(f"running {opened.spec} with openvino")
         return found, None

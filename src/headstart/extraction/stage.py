@@ -325,7 +325,13 @@ def set_name(asked: str | None, data: Any, *backbones: str) -> str:
     return set_name_from("-".join([stem, *map(short_name, backbones)]))
 
 
-_STEMS = {"image": "images", "text": "texts", "text-pair": "text-pairs", "image-text": "image-texts"}
+_STEMS = {
+    "image": "images",
+    "text": "texts",
+    "text-pair": "text-pairs",
+    "image-text": "image-texts",
+    "words": "sentences",
+}
 
 
 def name_of_content(samples: Samples, modality: Modality, *backbones: str) -> str:

@@ -16,7 +16,7 @@ from headstart.errors import ConfigError, DataError
 from headstart.fitting.grids import HEAD, TAP, as_grid
 from headstart.fitting.protocols import check_protocols
 from headstart.heads.preparation import Preparation
-from headstart.heads.sequences import Sequences, sequences_of
+from headstart.heads.sequences import Sequences, held_sequences, sequences_of, side_by_side
 from headstart.memory import available_bytes
 from headstart.samples import LabelledSamples
 from headstart.tasks import open_task
@@ -172,9 +172,14 @@ def _read(
     else:
         samples = features.rows(split, tap, label, backbone).labelled()
         return replace(samples, widths=()) if attends else samples
+    X = stored
+    if attends and open_task(stored.kind).form == "tags":
+        # Heads go over the words many times, and several layers are put side by side.
+        n_bytes = 4 * int(stored.lengths.sum()) * stored.width
+        X = held_sequences(stored) if n_bytes < MAPPED_FROM * available_bytes() else stored
     return LabelledSamples(
         stored.table,
-        stored,
+        X,
         stored.y,
         stored.names,
         stored.kind,
@@ -188,13 +193,18 @@ def _side_by_side(parts: Sequence[LabelledSamples], attends: bool) -> LabelledSa
     """Several features of the same samples, met by their ids; a sample that lacks one is left out."""
     if len(parts) == 1:
         return parts[0]
-    if not all(isinstance(part.X, np.ndarray) for part in parts):
+    in_memory = all(isinstance(part.X, np.ndarray) for part in parts)
+    of_words = attends and all(isinstance(part.X, Sequences) for part in parts)
+    if not in_memory and not of_words:
         raise ConfigError("several taps are put side by side in memory: give pooled taps, without --mapped")
     aligned = [
         part if (kept := _in_all(part, parts)).all() else part.take(np.flatnonzero(kept)) for part in parts
     ]
     refs = tuple(part.feature for part in parts)
     widths = tuple(part.width for part in aligned)
+    if of_words:
+        beside = side_by_side([held_sequences(part.X) for part in aligned])
+        return replace(aligned[0], X=beside, features=refs)
     if not attends:
         X: Any = np.concatenate([part.X for part in aligned], axis=1)
         return replace(aligned[0], X=X, features=refs, widths=widths)

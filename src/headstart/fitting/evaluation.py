@@ -16,6 +16,7 @@ from headstart.backbones.pooling import display_tap
 from headstart.cache.store import Cache
 from headstart.config import ColumnConfig
 from headstart.data import open_source
+from headstart.data.sentences import Words
 from headstart.errors import BackboneError, ConfigError, DataError, StorageError
 from headstart.extraction.samples import register
 from headstart.groups import Groups
@@ -52,7 +53,7 @@ MOST_SAMPLES = 50_000
 MOST_LETTERS = 500
 MOST_DRAWN = 20_000
 """Samples of a split whose features are drawn: more look the same."""
-TEXTS = ("text", "text-pair")
+TEXTS = ("text", "text-pair", "words")
 REPEATS = 10
 """Shuffles of each block of columns."""
 
@@ -195,7 +196,7 @@ def _texts(features: FeatureSet, said: Mapping[str, Json], table: pa.Table) -> d
 
 def _text(payload: Any) -> str:
     parts: Sequence[Any] = [payload] if isinstance(payload, str) else payload
-    text = " | ".join(str(part) for part in parts)
+    text = payload.text if isinstance(payload, Words) else " | ".join(str(part) for part in parts)
     return text if len(text) <= MOST_LETTERS else text[: MOST_LETTERS - 1] + "…"
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from headstart.contracts import Head
     from headstart.types import LabelForm, LabelKind
 
-HEADS = ("logistic", "ridge", "knn", "centroid", "svm", "linear", "mlp", "residual", "attention")
+HEADS = ("logistic", "ridge", "knn", "centroid", "svm", "linear", "mlp", "bilstm", "residual", "attention")
 OWN = "py:"
 SKLEARN = "sklearn"
 """What the heads of scikit-learn's own estimators are called where they are kept."""
@@ -37,7 +37,23 @@ CLASSES = {
     "sklearn": ("sklearn_heads", "SklearnHead", "SklearnRegressor"),
 }
 """By kind: the module, the class for classes and labels, and the class for numbers."""
-FORMS = {"classes": "classes", "labels": "several labels a sample", "numbers": "numbers to regress on"}
+TAGGERS = {
+    "logistic": "LogisticTagger",
+    "ridge": "RidgeTagger",
+    "knn": "KNNTagger",
+    "centroid": "CentroidTagger",
+    "svm": "SVMTagger",
+    "linear": "LinearTagger",
+    "mlp": "MLPTagger",
+    "bilstm": "BiLSTMTagger",
+}
+"""By kind the class for tags, all of `headstart.heads.taggers`."""
+FORMS = {
+    "classes": "classes",
+    "labels": "several labels a sample",
+    "numbers": "numbers to regress on",
+    "tags": "a tag for each word",
+}
 """What heads are fitted on, for people."""
 ONE_CLASS_ONLY = ("centroid",)
 """Heads that cannot give a sample several labels."""
@@ -48,7 +64,7 @@ def open_head(name: str, params: Mapping[str, Any], seed: int, task: LabelKind =
 
     Parameters
     ----------
-    name : {"logistic", "ridge", "knn", "centroid", "svm", "linear", "mlp", "residual", "attention"} or str
+    name : {"logistic", "ridge", "knn", "centroid", "svm", "linear", "mlp", "bilstm", "residual", "attention"} or str
         ``py:package.module:name`` is a torch module of the user's own, by its factory, or an estimator class of
         scikit-learn.
     params : mapping
@@ -101,7 +117,7 @@ def head_class(name: str, task: LabelKind = "single") -> Any:
         if is_estimator(spec):
             return head_of(spec, head_class(SKLEARN, task))
         name = "own"
-    if name not in CLASSES:
+    if name not in (*CLASSES, *TAGGERS):
         nearest = get_close_matches(name, HEADS, n=1)
         hint = f"did you mean {nearest[0]!r}? " if nearest else ""
         raise ConfigError(
@@ -112,12 +128,15 @@ def head_class(name: str, task: LabelKind = "single") -> Any:
         form = open_task(task).form
         fitting = ", ".join(head for head in HEADS if _class_for(form, head))
         raise ConfigError(f"the head {name!r} is not for {FORMS[form]}; those that are: {fitting}")
-    return getattr(importlib.import_module(f"headstart.heads.{CLASSES[name][0]}"), wanted)
+    module = "taggers" if wanted in TAGGERS.values() else CLASSES[name][0]
+    return getattr(importlib.import_module(f"headstart.heads.{module}"), wanted)
 
 
 def _class_for(form: LabelForm, name: str) -> str | None:
     """The name of the class of a head that is fitted on targets of a form; None if it has none."""
-    _, classifier, regressor = CLASSES[name]
+    if form == "tags":
+        return TAGGERS.get(name)
+    _, classifier, regressor = CLASSES.get(name, ("", None, None))
     if form == "labels" and name in ONE_CLASS_ONLY:
         return None
     return {"classes": classifier, "labels": classifier, "numbers": regressor}.get(form)

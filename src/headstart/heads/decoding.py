@@ -89,6 +89,34 @@ def best_sequences(
     return found
 
 
+def marginals(
+    scores: Sequence[NDArray[np.floating[Any]]], transitions: Transitions
+) -> Iterator[NDArray[np.float64]]:
+    """The probability of each tag of each word over all sequences of tags, (T_i, C), by the forward-backward algorithm.
+
+    For the parameters see `best_sequences`.
+    """
+    from scipy.special import logsumexp
+
+    for each in scores:
+        n_words = len(each)
+        ahead, back = np.zeros((2, n_words, len(transitions.first)))
+        for step in range(n_words):
+            came = (
+                logsumexp(ahead[step - 1][:, None] + transitions.next, axis=0) if step else transitions.first
+            )
+            ahead[step] = came + each[step]
+        for step in reversed(range(n_words)):
+            is_last = step == n_words - 1
+            back[step] = (
+                transitions.last
+                if is_last
+                else logsumexp(transitions.next + (each[step + 1] + back[step + 1])[None], axis=1)
+            )
+        both = ahead + back
+        yield np.exp(both - logsumexp(both, axis=1, keepdims=True))
+
+
 def _blocks(lengths: NDArray[np.int64], n_tags: int) -> Iterator[NDArray[np.int64]]:
     """Rows of similar length, the longest first, without those of length 0."""
     order = np.argsort(-lengths, kind="stable")

@@ -10,13 +10,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, layer_norm, linear, scaled_dot_product_attention
 
 from headstart.training.examples import Inputs
+
+if TYPE_CHECKING:
+    from headstart.training.trainee import Objective
 
 EPSILON = 1e-5
 ALL = slice(None)
@@ -135,6 +138,10 @@ class Network(nn.Module):
     def logits(self, inputs: Inputs | Streams) -> Tensor:
         """Logits, shape (B, M, n_outputs)."""
         return self(inputs)
+
+    def losses(self, objective: Objective, logits: Tensor, targets: Tensor) -> Tensor:
+        """The loss of each row and member, (B, M)."""
+        return objective.losses(logits, targets)
 
     def draw(self, generator: torch.Generator, members: slice = ALL) -> None:
         """First weights, the same for all of these members.

@@ -201,8 +201,8 @@ def _load_affine(folder: Path) -> KeptClassifier | KeptRegressor | None:
     path = folder / JSON_FILE
     description = _read_description(path)
     fitted, task = description["fitted"], description["task"]
-    if description["kind"] not in AFFINE:
-        return None
+    if description["kind"] not in AFFINE or open_task(task).form == "tags":
+        return None  # of tags the estimator knows how they are decoded
     classes = _read_classes(description["classes"], path)
     n_outputs, flag = (fitted.get("n_outputs"), "is_flat") if classes is None else (len(classes), "is_multi")
     if not isinstance(n_outputs, int) or not isinstance(fitted.get(flag), bool):

@@ -100,7 +100,7 @@ def describe(spec: str, options: BackboneOptions) -> Description:
 def _one_pass(backbone: Backbone, info: BackboneInfo, numbers: list[str]) -> Activations | None:
     """What a tiny sample gives; None where the model cannot use it (``py:`` ones want their own)."""
     samples: dict[Modality, Payload] = {
-        "text": "a", "text-pair": ("a", "b"), "image": _picture(), "image-text": (_picture(), "a")
+        "text": "a", "text-pair": ("a", "b"), "words": ("a", "b"), "image": _picture(), "image-text": (_picture(), "a")
     }  # fmt: skip
     model = backbone.load("cpu", "fp32")
     [prepared] = model.prepare([samples[info.modality]])

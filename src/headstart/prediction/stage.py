@@ -18,6 +18,7 @@ from headstart.data import open_source
 from headstart.data.objects import HeldSamples
 from headstart.data.options import OF_FILES
 from headstart.data.read_table import format_of
+from headstart.data.sentences import Words
 from headstart.errors import DataError
 from headstart.extraction.backbone import (
     OpenedBackbone,
@@ -31,7 +32,7 @@ from headstart.extraction.long_texts import long_of
 from headstart.extraction.plan import plan_for_spaces
 from headstart.extraction.samples import register
 from headstart.heads.predictor import Predictor
-from headstart.heads.sequences import Sequences
+from headstart.heads.sequences import Sequences, held_sequences, side_by_side
 from headstart.network import forbid_network
 from headstart.prediction.input_order import input_order
 from headstart.tasks import open_task
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from headstart.types import Failure, Json
 
 ERROR, INPUT = "error", "input"
-CONTENT = ("text_column", "text_pair_column", "image_column", "id_column", *OF_FILES)
+CONTENT = ("text_column", "text_pair_column", "image_column", "words_column", "id_column", *OF_FILES)
 """How the data of a run was read, which counts for other inputs too."""
 
 
@@ -76,7 +77,7 @@ def predict(run: Run, config: PredictConfig, progress: Progress) -> pa.Table:
     one that the head was fitted on.
     """
     predictor, labels = run.predictor, run.labels
-    source = open_inputs(run, config, CONTENT, labels=config.label_column is not None)
+    source = open_inputs(run, config, CONTENT, labels=(config.label_column or config.tags_column) is not None)
     inputs = read_inputs(run, source, config, progress)
     samples, held, failures = inputs.samples, inputs.held, inputs.failures
     table = _identify(samples.table, str(labels["column"]))
@@ -84,6 +85,7 @@ def predict(run: Run, config: PredictConfig, progress: Progress) -> pa.Table:
         table = table.append_column(INPUT, inputs_of(inputs.source, samples.table))
     task = open_task(predictor.task)
     columns = task.columns(predictor.outputs(inputs.X), predictor.classes, labels["names"])
+    columns = task.beside(columns, map(inputs.source.payload, np.flatnonzero(held).tolist()))
     usable = with_columns(table.filter(mask_of(held)), columns)
     if held.all() and not failures:
         return usable
@@ -123,6 +125,8 @@ def inputs_of(source: Source, table: pa.Table) -> pa.Array:
     if source.modality == "image" or source.streams:  # of a stream nothing is kept
         return strings(origins)
     payloads = map(source.payload, range(table.num_rows))
+    if source.modality == "words":
+        return strings([words.text for words in payloads if isinstance(words, Words)])
     if source.modality == "text":
         return strings([str(text) for text in payloads])
     parts = [[part if isinstance(part, str) else origin for part in pair]
@@ -165,7 +169,8 @@ def _gather(spaces: Sequence[Space], keys: NDArray[np.uint8], predictor: Predict
     """Features as the head was fitted on them: one, several side by side, or sequences."""
     found = [space.gather(keys) for space in spaces]
     if is_ragged(str(spaces[0].recipe.entries["tap"])):
-        return Sequences(found[0].values, np.asarray(found[0].offsets))
+        read = [Sequences(each.values, np.asarray(each.offsets)) for each in found]
+        return read[0] if len(read) == 1 else side_by_side([held_sequences(each) for each in read])
     dense = [features.values.astype(np.float32, copy=False) for features in found]
     if predictor.takes_sequences:
         return np.stack(dense, axis=1)

@@ -1,4 +1,4 @@
-"""What a label means, one file per meaning: one class, several labels, a number, or a task of the user's own.
+"""What a label means, one file per meaning: one class, several labels, a number, tags, or a task of the user's own.
 
 Importing this package imports neither numpy nor torch; opening a task imports the former, its losses the latter.
 """
@@ -16,7 +16,8 @@ from headstart.trust import check
 if TYPE_CHECKING:
     from headstart.contracts import Task
 
-KINDS = ("multi", "regression", "single")
+TAGS = "tags"
+KINDS = ("multi", "regression", "single", TAGS)
 """In the order in which they are tried on a column of which nobody says what it is."""
 AUTO = "auto"
 USUAL = "single"
@@ -33,7 +34,7 @@ def check_kind(kind: str) -> str:
     """
     if kind not in (AUTO, *KINDS) and not kind.startswith(PREFIX):
         raise ConfigError(
-            f"there is no label kind {kind!r}; there are {AUTO}, single, multi, regression and "
+            f"there is no label kind {kind!r}; there are {AUTO}, single, multi, regression, {TAGS} and "
             f"{PREFIX}package.module:factory"
         )
     return kind

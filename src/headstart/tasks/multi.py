@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from headstart.contracts import Task
     from headstart.plots import Plot
-    from headstart.types import Json, LabelForm, LabelReading, Place, Predictions
+    from headstart.types import Json, LabelForm, LabelReading, Payload, Place, Predictions
 
 LIKELY = 0.5
 """A label is predicted where its probability is above."""
@@ -219,6 +219,10 @@ class MultiTask:
         probabilities = outputs.astype(np.float32)
         predicted = lists_of(probabilities > LIKELY, names)
         return {"prediction": predicted, **probability_columns(probabilities, names)}
+
+    def beside(self, columns: Mapping[str, pa.Array], payloads: Iterable[Payload]) -> dict[str, pa.Array]:
+        """Nothing else."""
+        return dict(columns)
 
     # Figures
 

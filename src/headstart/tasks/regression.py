@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from headstart.contracts import Task
     from headstart.plots import Plot
-    from headstart.types import Json, LabelForm, LabelReading, Place, Predictions
+    from headstart.types import Json, LabelForm, LabelReading, Payload, Place, Predictions
 
 GUESSED = "numbers, so regression; --label-kind single would make them classes"
 _NUMBER = r"^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$"
@@ -168,6 +168,10 @@ class RegressionTask:
     ) -> dict[str, pa.Array]:
         """``prediction``, a number."""
         return {"prediction": column_of(outputs)}
+
+    def beside(self, columns: Mapping[str, pa.Array], payloads: Iterable[Payload]) -> dict[str, pa.Array]:
+        """Nothing else."""
+        return dict(columns)
 
     # Figures
 

@@ -215,6 +215,34 @@ def detect_scheme(sequences: Iterable[Sequence[str]]) -> str | None:
     return next(legal, able[0].name if able else None)
 
 
+def scheme_of(names: Iterable[str]) -> Scheme | None:
+    """The scheme that tags of these names are written in, as sets keep them (never IOB1); None if they are no entities.
+
+    Examples
+    --------
+    >>> scheme_of(["O", "B-a", "I-a"]).name, scheme_of(["O", "B-a", "E-a"]).name, scheme_of(["NN", "VB"])
+    ('iob2', 'iobes', None)
+    """
+    used = {name for name in names if name != OUTSIDE}
+    if not are_entities(used):
+        return None
+    prefixes = {prefix_of(name) for name in used}
+    able = (open_scheme(name) for name in NAMES if name != "iob1")
+    return next((scheme for scheme in able if prefixes <= set(scheme.prefixes) - {OUTSIDE}), None)
+
+
+def are_entities(names: Iterable[str]) -> bool:
+    """Whether tags look like those of entities: a capital letter, a hyphen, and a type; False if there are none.
+
+    Examples
+    --------
+    >>> are_entities(["B-a", "M-a"]), are_entities(["B-a", "NN"]), are_entities([])
+    (True, False, False)
+    """
+    used = [name for name in names if name != OUTSIDE]
+    return bool(used) and all(len(n) > 2 and n[0].isupper() and n[1] == "-" for n in used)
+
+
 def chunks(tags: Sequence[str]) -> list[Entity]:
     """The entities of a sequence as ``conlleval`` counts them: whatever is illegal is made the best of.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from headstart.contracts import Task
     from headstart.plots import Plot
-    from headstart.types import Json, LabelForm, LabelReading, Place, Predictions
+    from headstart.types import Json, LabelForm, LabelReading, Payload, Place, Predictions
 
 SMALLEST = 1e-30
 
@@ -204,6 +204,10 @@ class SingleTask:
         probabilities = outputs.astype(np.float32)
         predicted = names_by_code(probabilities.argmax(axis=1), classes)
         return {"prediction": predicted, **probability_columns(probabilities, classes)}
+
+    def beside(self, columns: Mapping[str, pa.Array], payloads: Iterable[Payload]) -> dict[str, pa.Array]:
+        """Nothing else."""
+        return dict(columns)
 
     # Figures
 

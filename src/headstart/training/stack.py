@@ -124,7 +124,7 @@ class HeadStack(Trainee):
         return share * own + (1 - share) * other
 
     def _mean_losses(self, logits: Tensor, targets: Sequence[Tensor], counts: Sequence[int]) -> Tensor:
-        return self._objective.losses(logits, repeated(targets, counts)).mean(dim=0)
+        return self._network.losses(self._objective, logits, repeated(targets, counts)).mean(dim=0)
 
     def train_accuracy(self) -> list[float | None]:
         """See `Trainee`; unknown of mixed samples."""
@@ -135,7 +135,9 @@ class HeadStack(Trainee):
         examples = self._streams[0].examples
         rows = torch.arange(self.n_samples, device=self.device)
         losses = [
-            self._objective.losses(self._network.logits(examples.take(part, True)), targets).sum()
+            self._network.losses(
+                self._objective, self._network.logits(examples.take(part, True)), targets
+            ).sum()
             for part in torch.split(rows, min(VALIDATION_LOGITS, examples.rows_at_once))
             for targets in [examples.targets[part]]
         ]
@@ -158,7 +160,7 @@ class HeadStack(Trainee):
         for rows in torch.split(numbers, min(most, held[0].rows_at_once)):
             logits = self._network.logits(side_by_side([part.take(rows) for part in held], counts))
             targets = repeated([part.targets[rows] for part in held], counts)
-            losses += self._objective.losses(logits, targets).sum(dim=0)
+            losses += self._network.losses(self._objective, logits, targets).sum(dim=0)
             found = self._objective.right(logits, targets)
             is_counted = found is not None
             right += found.sum(dim=0) if found is not None else 0

@@ -149,7 +149,7 @@ class Objective:
     def losses(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Losses (B, M) of logits (B, M, C) for targets: (B,) classes, or (B, C) labels or numbers.
 
-        Targets may also be those of each member, (B, M) and (B, M, C).
+        Targets may also be those of each member, (B, M) and (B, M, C); or, of logits (B, M, T, C), (B, T) tags.
         """
         wanted = _by_member(targets, logits.shape[1])
         return self.task.losses(logits, wanted, self.class_weight, self.label_smoothing)
@@ -164,8 +164,12 @@ class Objective:
         return replace(self, class_weight=weights)
 
     def n_seen(self, targets: Tensor) -> int:
-        """How many rows of one stream have a loss."""
-        return int((targets != UNSEEN).sum()) if _are_classes(targets) else len(targets)
+        """How many rows of one stream have a loss: of sentences those with a word that has one."""
+        return (
+            int((targets > UNSEEN).reshape(len(targets), -1).any(1).sum())
+            if _are_classes(targets)
+            else len(targets)
+        )
 
 
 def _by_member(targets: Tensor, n_members: int) -> Tensor:

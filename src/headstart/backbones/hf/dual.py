@@ -68,6 +68,10 @@ class DualBackbone(HubPart):
                 f"{self.spec} takes an image, a text, or an image with a text; it has no way to read two "
                 "texts together: choose a text backbone for pairs"
             )
+        if self._asked == "words":
+            raise ConfigError(
+                f"{self.spec} reads a text at one token, and not word by word; choose a text backbone for words"
+            )
         if source.options.on_long:
             raise ConfigError(
                 f"{self.spec} reads a text at one token, and each window of --on-long would have its own; leave it "

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from headstart.backbones.hf.models import HubModel
     from headstart.backbones.hf.packing import Attend, Packing
     from headstart.backbones.hf.tokens import TextInput
+    from headstart.backbones.hf.words import WordInput
     from headstart.backbones.plain_inputs import PlainInputs
     from headstart.contracts import Change
     from headstart.errors import SampleError
@@ -141,7 +142,7 @@ class FrozenTextModel:
     def __init__(
         self,
         encoder: TextEncoder,
-        text_input: TextInput,
+        text_input: TextInput | WordInput,
         fill: Mapping[str, int],
         n_skipped: int = 0,
         head: torch.nn.Module | None = None,
@@ -231,7 +232,7 @@ class FrozenTextModel:
 
     def plain(self) -> PlainInputs | None:
         """What prepares its batches on a CPU without torch; None if nothing does it alike."""
-        if self.device.type != "cpu":
+        if self.device.type != "cpu" or isinstance(self._input, WordInput):
             return None
         return plain_texts(self, self._input, self._fill, CPU_TOKENS, self._accepts)
 

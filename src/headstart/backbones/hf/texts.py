@@ -19,6 +19,8 @@ from headstart.backbones.hf.frozen_texts import (
 from headstart.backbones.hf.hub_tokenizer import HubTokenizer, lower_cased, puts_class_first
 from headstart.backbones.hf.models import HubModel, HubPart, departures
 from headstart.backbones.hf.tokens import TextInput, tokenizer_digest
+from headstart.backbones.hf.words import WordInput, WordTokenizer
+from headstart.backbones.pooling import WORDS
 from headstart.backbones.portable import Portable, reading_of, refuse_prompt, without_pooler
 from headstart.errors import ConfigError
 from headstart.types import BackboneInfo, n_tokens_of
@@ -44,7 +46,7 @@ class TextBackbone(HubPart):
         encoder = self._encoder
         return BackboneInfo(
             spec=self.spec,
-            modality="text",
+            modality="words" if self._reads_words else "text",
             weights=self._weights,
             architecture=self._architecture,
             preprocessing=self._preprocessing,
@@ -53,7 +55,9 @@ class TextBackbone(HubPart):
             first_layer=encoder.depth.first_layer,
             closing_norm=encoder.depth.closing_norm,
             max_length=self._max_length,
-            windows={"overlap": self._text_input.overlap} if self._options.on_long else None,
+            windows={"overlap": self._text_input.overlap}
+            if self._options.on_long or self._reads_words
+            else None,
             prompt=self._prompt,
             provenance=self._source.provenance(n_parameters(encoder.module)),
         )
@@ -155,8 +159,14 @@ class TextBackbone(HubPart):
         tokenizer = self._inner.part(transformers.AutoTokenizer)
         return tokenizer, self._settings.lower_case and lower_cased(tokenizer)
 
+    @property
+    def _reads_words(self) -> bool:
+        return self._options.modality == "words"
+
     @cached_property
-    def _text_input(self) -> TextInput:
+    def _text_input(self) -> TextInput | WordInput:
+        if self._reads_words:
+            return WordInput(WordTokenizer(self._loaded_tokenizer[0], self.spec), self._max_length)
         in_windows = self._options.on_long == "windows"
         if in_windows and self._options.modality == "text-pair":
             raise ConfigError(
@@ -169,12 +179,18 @@ class TextBackbone(HubPart):
 
     @property
     def _prompt(self) -> str | None:
+        if self._reads_words:
+            if self._options.prompt:
+                raise ConfigError(
+                    f"--prompt {self._options.prompt!r} stands before texts, and samples are words; leave it out"
+                )
+            return None
         return self._settings.prompt(self._options.prompt)
 
     @property
     def _n_skipped(self) -> int:
         """The tokens of a prompt that takes no part in the pooling."""
-        return 0 if self._settings.include_prompt else self._text_input.prompt_length()
+        return 0 if self._settings.include_prompt or self._reads_words else self._text_input.prompt_length()
 
     @cached_property
     def _weights(self) -> str:
@@ -205,6 +221,8 @@ class TextBackbone(HubPart):
     @property
     def _taps(self) -> tuple[str, ...]:
         """Where the authors read it, then the others."""
+        if self._reads_words:
+            return tuple(f"final.{name}" for name in WORDS)
         usual = "final.eos" if self._encoder.is_causal else "final.mean"
         has_cls = puts_class_first(self._loaded_tokenizer[0])
         poolings = [name for name in POOLINGS if has_cls or name != "cls"]
