@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from headstart.backbones.pooling import UNIT, is_of_words, tokens_tap
+from headstart.backbones.pooling import UNIT, is_of_words, is_ragged, tokens_tap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +36,9 @@ def open_joiner(plan: ExtractionPlan) -> Joiner | None:
     """What joins the samples of a plan; None if each is one item of one batch, and kept as it is read."""
     if is_of_words(plan.taps[0]):
         return WordVectors(plan.taps)
-    return WindowMeans(plan.taps) if plan.in_windows else None
+    if not plan.in_windows:
+        return None
+    return WindowTokens(plan.taps) if is_ragged(plan.taps[0]) else WindowMeans(plan.taps)
 
 
 class _Waiting(Generic[Part]):
@@ -85,6 +87,33 @@ class WindowMeans:
             return [], []
         taps = (np.stack(of_tap) for of_tap in zip(*vectors, strict=True))
         return whole, [(_unit(v) if u else v, None) for v, u in zip(taps, self._are_unit, strict=True)]
+
+
+class WindowTokens:
+    """All tokens of all windows of a sample, in order: what a network that begins behind its first blocks is given."""
+
+    def __init__(self, taps: Sequence[str]) -> None:
+        self.taps = tuple(taps)
+        self._waiting: _Waiting[list[NDArray[np.float32]]] = _Waiting()
+
+    def join(self, items: Sequence[Item], read: Sequence[Read]) -> tuple[list[Item], list[Read]]:
+        """One item of each sample that is whole now, and its tokens by tap."""
+        lengths = read[0][1]
+        assert lengths is not None
+        bounds = np.cumsum(lengths)[:-1]
+        whole: list[Item] = []
+        tokens: list[list[NDArray[np.float32]]] = []
+        for item, vectors in zip(
+            items, zip(*(np.split(values, bounds) for values, _ in read), strict=True), strict=True
+        ):
+            parts = self._waiting.complete(item, list(vectors))
+            if parts is not None:
+                whole.append(item)
+                tokens.append([np.concatenate(of_tap) for of_tap in zip(*parts, strict=True)])
+        if not whole:
+            return [], []
+        n_tokens = np.array([len(of_sample[0]) for of_sample in tokens], dtype=np.int64)
+        return whole, [(np.concatenate(of_tap), n_tokens) for of_tap in zip(*tokens, strict=True)]
 
 
 class WordVectors:

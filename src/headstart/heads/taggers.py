@@ -283,25 +283,16 @@ class TorchTagger(Tagger, TorchClassifier, TorchHead):
             else super()._probabilities(scores, temperature)
         )
 
-    def _network(self, n_features: int, n_outputs: int, dropouts: Sequence[float]) -> Network:
-        from headstart.heads.tagging_networks import TaggingNetwork
-
-        return TaggingNetwork(self._body(n_features, n_outputs, float(dropouts[0])), n_outputs, self.has_crf)
-
-    def _body(self, n_features: int, n_outputs: int, dropout: float) -> Any:
-        """From vectors (B, T, D) and what is there (B, T) to logits (B, T, n_outputs)."""
-        raise NotImplementedError
-
 
 class LinearTagger(TorchTagger):
     """One linear layer over each word; for the parameters see `TorchTagger`."""
 
     kind: ClassVar[str] = "linear"
 
-    def _body(self, n_features: int, n_outputs: int, dropout: float) -> Any:
+    def _network(self, n_features: int, n_outputs: int, dropouts: Sequence[float]) -> Network:
         from headstart.heads.tagging_networks import WordLayers
 
-        return WordLayers(n_features, n_outputs, 0, 0, "none", dropout)
+        return WordLayers(n_features, n_outputs, 0, 0, "none", float(dropouts[0]), self.has_crf)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -325,10 +316,11 @@ class MLPTagger(TorchTagger):
     norm: str = "layer"
     dropout: float = 0.3
 
-    def _body(self, n_features: int, n_outputs: int, dropout: float) -> Any:
+    def _network(self, n_features: int, n_outputs: int, dropouts: Sequence[float]) -> Network:
         from headstart.heads.tagging_networks import WordLayers
 
-        return WordLayers(n_features, n_outputs, int(self.depth), int(self.width), self.norm, dropout)
+        size = int(self.depth), int(self.width)
+        return WordLayers(n_features, n_outputs, *size, self.norm, float(dropouts[0]), self.has_crf)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -352,10 +344,11 @@ class BiLSTMTagger(TorchTagger):
     width: int = 256
     dropout: float = 0.3
 
-    def _body(self, n_features: int, n_outputs: int, dropout: float) -> Any:
+    def _network(self, n_features: int, n_outputs: int, dropouts: Sequence[float]) -> Network:
         from headstart.heads.tagging_networks import BiLSTM
 
-        return BiLSTM(n_features, n_outputs, int(self.depth), int(self.width), dropout)
+        size = int(self.depth), int(self.width)
+        return BiLSTM(n_features, n_outputs, *size, float(dropouts[0]), self.has_crf)
 
 
 def check_lengths(sentences: Any, y: Any) -> None:

@@ -5,7 +5,6 @@ Importing this imports torch. Weights are drawn when a network is made.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
@@ -21,13 +20,12 @@ if TYPE_CHECKING:
 
 
 class TaggingNetwork(Network):
-    """One member: a body from vectors (B, T, D) and what is there (B, T) to logits (B, 1, T, C), and maybe a CRF."""
+    """One member, from vectors (B, T, D) and what is there (B, T) to logits (B, 1, T, C), and maybe a CRF."""
 
     is_stacked: ClassVar[bool] = False
 
-    def __init__(self, body: nn.Module, n_outputs: int, has_crf: bool) -> None:
+    def __init__(self, n_outputs: int, has_crf: bool) -> None:
         super().__init__(1)
-        self.body = body
         self.crf = CRF(n_outputs) if has_crf else None
 
     def draw(self, generator: torch.Generator, members: slice = ALL) -> None:
@@ -35,8 +33,11 @@ class TaggingNetwork(Network):
 
     def forward(self, inputs: tuple[Tensor, Tensor]) -> Tensor:
         """Logits, shape (B, 1, T, C)."""
-        logits: Tensor = self.body(*inputs)
-        return logits.unsqueeze(1)
+        return self.word_logits(*inputs).unsqueeze(1)
+
+    def word_logits(self, values: Tensor, there: Tensor) -> Tensor:
+        """Logits of each word, shape (B, T, C)."""
+        raise NotImplementedError
 
     def losses(self, objective: Objective, logits: Tensor, targets: Tensor) -> Tensor:
         """Of each sentence, (B, 1): the sum over its words, or with a CRF minus the log-likelihood of its tags.
@@ -50,56 +51,55 @@ class TaggingNetwork(Network):
         return -likelihood.masked_fill((tags == UNSEEN).any(dim=1), 0.0).unsqueeze(1)
 
 
-class WordLayers(nn.Module):
+class WordLayers(TaggingNetwork):
     """``depth`` hidden layers of ``width`` units with norm, GELU and dropout over each word, then a linear one."""
 
-    __call__: Callable[..., Tensor]
-
     def __init__(
-        self, n_features: int, n_outputs: int, depth: int, width: int, norm: str, dropout: float
+        self,
+        n_features: int,
+        n_outputs: int,
+        depth: int,
+        width: int,
+        norm: str,
+        dropout: float,
+        has_crf: bool,
     ) -> None:
-        super().__init__()
+        super().__init__(n_outputs, has_crf)
         sizes = [n_features, *[width] * depth]
         self.hidden = nn.ModuleList(nn.Linear(size, width) for size in sizes[:-1])
         self.norms = nn.ModuleList(
             nn.LayerNorm(width, eps=EPSILON) if norm == "layer" else nn.Identity() for _ in range(depth)
         )
         self.dropout = nn.Dropout(dropout)
-        self.output = _zeroed(nn.Linear(sizes[-1], n_outputs))
+        self.output = _zeroed(nn.Linear(sizes[-1], n_outputs))  # type: ignore[assignment]
 
-    def forward(self, values: Tensor, there: Tensor) -> Tensor:
+    def word_logits(self, values: Tensor, there: Tensor) -> Tensor:
+        """See `TaggingNetwork`."""
         if not len(self.hidden):
             values = self.dropout(values)
         for layer, norm in zip(self.hidden, self.norms, strict=True):
             values = self.dropout(nn.functional.gelu(norm(layer(values))))
-        logits: Tensor = self.output(values)
-        return logits
+        return self.output(values)
 
 
-class BiLSTM(nn.Module):
+class BiLSTM(TaggingNetwork):
     """An LSTM in both directions over the words that are there, then a linear layer."""
 
-    __call__: Callable[..., Tensor]
-
-    def __init__(self, n_features: int, n_outputs: int, depth: int, width: int, dropout: float) -> None:
-        super().__init__()
+    def __init__(
+        self, n_features: int, n_outputs: int, depth: int, width: int, dropout: float, has_crf: bool
+    ) -> None:
+        super().__init__(n_outputs, has_crf)
         self.dropout = nn.Dropout(dropout)
-        self.lstm = nn.LSTM(
-            n_features,
-            width,
-            depth,
-            batch_first=True,
-            bidirectional=True,
-            dropout=dropout if depth > 1 else 0.0,
-        )
-        self.output = _zeroed(nn.Linear(2 * width, n_outputs))
+        between = dropout if depth > 1 else 0.0
+        self.lstm = nn.LSTM(n_features, width, depth, batch_first=True, bidirectional=True, dropout=between)
+        self.output = _zeroed(nn.Linear(2 * width, n_outputs))  # type: ignore[assignment]
 
-    def forward(self, values: Tensor, there: Tensor) -> Tensor:
+    def word_logits(self, values: Tensor, there: Tensor) -> Tensor:
+        """See `TaggingNetwork`."""
         lengths = there.sum(dim=1).clamp(min=1).cpu()  # an empty sentence is one zero
         packed = pack_padded_sequence(self.dropout(values), lengths, batch_first=True, enforce_sorted=False)
         states, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=values.shape[1])
-        logits: Tensor = self.output(self.dropout(states))
-        return logits
+        return self.output(self.dropout(states))
 
 
 def _zeroed(layer: nn.Linear) -> nn.Linear:

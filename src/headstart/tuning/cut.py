@@ -24,9 +24,11 @@ from headstart.config import ComputeConfig
 from headstart.errors import ConfigError, NoBlocksError, first_line
 from headstart.extraction.fill import fill
 from headstart.extraction.plan import plan_for_spaces
+from headstart.samples import are_sequences
 from headstart.tuning.samples import LABELS, RawSamples
 from headstart.tuning.strategies import plan_phases
 from headstart.tuning.whole_model import Depths, WholeModel
+from headstart.tuning.word_inputs import windows_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from headstart.types import BackboneInfo, Json
 
 CUTTABLE = ("last:", "gradual")
+TEXTS = ("text", "words")
 STATES = "states"
 BLANK_SIDE = 32
 CLOSE = 1e-4
@@ -161,11 +164,15 @@ class CutSamples(RawSamples):
     def batch(self, rows: Sequence[int]) -> dict[str, Tensor]:
         """Some samples as one batch, with their ``states`` (B, T, D), zero where nothing is."""
         batch = super().batch(rows)
-        width = batch["attention_mask"].shape[1]
         found = [self.states(row) for row in rows]
-        states = np.zeros((len(rows), width, found[0].shape[1]), dtype=np.float32)
-        for place, vectors in enumerate(found):
-            states[place, : len(vectors)] = vectors
+        states = np.zeros((*batch["attention_mask"].shape, found[0].shape[1]), dtype=np.float32)
+        place = 0
+        for vectors, prepared in zip(found, self.prepared(rows), strict=True):
+            start = 0
+            for window in windows_of(prepared):
+                n = self.model.frozen.length(window)
+                states[place, :n] = vectors[start : start + n]
+                place, start = place + 1, start + n
         return {**batch, STATES: torch.from_numpy(states)}
 
 
@@ -195,14 +202,16 @@ class CutImages(CutSamples):
 
 @dataclass(kw_only=True)
 class PooledSamples(RawSamples):
-    """Samples of which only what the head reads is wanted."""
+    """Samples of which only what the head reads is wanted: an array (N, D), or sequences."""
 
-    features: NDArray[np.float32]
+    features: Any
 
     def batch(self, rows: Sequence[int]) -> dict[str, Tensor]:
-        """Some samples as ``states`` (B, D)."""
+        """Some samples as ``states`` (B, D), or (B, T, D)."""
         numbers = torch.as_tensor(list(rows))
-        return {STATES: torch.from_numpy(self.features[numbers.numpy()]), LABELS: self.targets[numbers]}
+        own = numbers.numpy()
+        states = self.features.padded(own)[0] if are_sequences(self.features) else self.features[own]
+        return {STATES: torch.from_numpy(states), LABELS: self.targets[numbers]}
 
 
 def _given_of(samples: RawSamples, cost_alike: bool = True) -> dict[str, Any]:
@@ -271,7 +280,8 @@ class CutCache:
         return self.spaces[n_blocks].rows(keys).vectors
 
     def _pooled(self, split: str, plain: RawSamples) -> PooledSamples:
-        features = np.asarray(self.raw[split].X, dtype=np.float32)
+        X = self.raw[split].X
+        features = X if are_sequences(X) else np.asarray(X, dtype=np.float32)
         return PooledSamples(**_given_of(plain), features=features)
 
 
@@ -304,7 +314,7 @@ def fill_cuts(
 
 
 def _count_blocks(opened: OpenedBackbone) -> int:
-    if opened.info.modality == "text":
+    if opened.info.modality in TEXTS:
         return opened.info.n_layers
     frozen = opened.backbone().load("cpu", "fp32")
     return Depths.of(frozen.module, getattr(frozen, "blocks", None)).n_blocks
@@ -335,9 +345,9 @@ def _why_not(config: TuneConfig, info: BackboneInfo) -> str | None:
         return f"{config.strategy} trains from the input, or nothing but the head"
     if config.augment:
         return "augmented inputs are other ones in each epoch"
-    if info.modality not in ("text", "image"):
+    if info.modality not in (*TEXTS, "image"):
         return "only models of texts and of images are cut so far"
-    if info.modality == "text" and (not info.n_layers or info.first_layer):
+    if info.modality in TEXTS and (not info.n_layers or info.first_layer):
         return "its blocks cannot be told apart"
     if "padding" in info.preprocessing or "max_num_patches" in info.preprocessing:
         return "its padding takes part in a feature"

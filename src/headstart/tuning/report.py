@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,9 @@ from headstart.cache.store import Cache
 from headstart.extraction.backbone import OpenedBackbone
 from headstart.files import make_directory
 from headstart.fitting.report import make_record
+from headstart.heads.sequences import Sequences
 from headstart.registry.run import BACKBONE_DIR, IN_RUN, place_backbone
+from headstart.samples import are_sequences
 from headstart.training.loop import TrainingResult
 from headstart.tuning.state import is_held
 from headstart.tuning.whole_model import counts_of
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from headstart.fitting.data import Splits
     from headstart.fitting.report import FitOutcome
     from headstart.registry.run import Run
+    from headstart.samples import LabelledSamples
     from headstart.tuning.phases import PhasedTraining
     from headstart.types import Json
 
@@ -43,10 +46,20 @@ def finished_head(training: PhasedTraining) -> Any:
 def tuned_splits(training: PhasedTraining, raw: Splits) -> Splits:
     """The same samples with features of the tuned backbone; what the last phase left as it was is not run again."""
     setup = training.setup
-    empty = np.empty((0, len(setup.head.mean_)), dtype=np.float32)
+    width = len(setup.head.mean_)
     with setup.short_cut(training.phases[-1], setup.samples) as samples:
-        found = {split: part.outputs(setup.model.features) for split, part in samples.items()}
-    return {split: replace(part, X=found.get(split, empty)) for split, part in raw.items()}
+        read = {split: part.outputs(setup.model.features) for split, part in samples.items()}
+    return {
+        split: replace(part, X=_features(read.get(split, []), part, width)) for split, part in raw.items()
+    }
+
+
+def _features(read: Sequence[Any], part: LabelledSamples, width: int) -> Any:
+    """Features of samples, in the form that they had."""
+    if not are_sequences(part.X):
+        return np.stack(read).astype(np.float32) if len(read) else np.empty((0, width), dtype=np.float32)
+    values = np.concatenate([np.empty((0, width), dtype=np.float32), *read])
+    return Sequences(values, np.cumsum([0, *map(len, read)]))
 
 
 def tuned_record(

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from headstart.errors import DataError, SampleError
 from headstart.training.examples import batches_of
+from headstart.types import PADDING
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,7 +32,7 @@ class RawSamples:
     """N labelled raw samples, which the model's own transform prepares.
 
     ``payload`` gives the content of a sample by its number, ``change`` by number and epoch what is done to it before
-    the transform. ``targets`` are as the objective takes them: int64 (N,), or float32 (N, C).
+    the transform. ``targets`` are as the objective takes them: int64 (N,), float32 (N, C), or tags int16 (N, T).
     """
 
     payload: Callable[[int], Any]
@@ -68,7 +69,7 @@ class RawSamples:
 
     def batch(self, rows: Sequence[int]) -> dict[str, Tensor]:
         """Some samples as one batch on the CPU, with their targets under ``labels``."""
-        batch = self.model.frozen.collate(self.prepared(rows))
+        batch = self.model.collate(self.prepared(rows))
         return {**batch, LABELS: self.targets[torch.as_tensor(list(rows))]}
 
     def inputs(self, rows: Sequence[int]) -> dict[str, Tensor]:
@@ -77,8 +78,8 @@ class RawSamples:
 
     def outputs(
         self, run: Callable[[dict[str, Tensor]], Tensor], at_once: int = EVALUATED_AT_ONCE
-    ) -> NDArray[np.float32]:
-        """What a pass makes of all samples, shape (N, …), in eval mode, without gradients and changes."""
+    ) -> list[NDArray[np.float32]]:
+        """What a pass makes of each sample, in eval mode, without gradients and changes; of a sentence its words."""
         was_training, change = self.model.training, self.change
         self.model.eval()
         self.change = None
@@ -90,17 +91,23 @@ class RawSamples:
                 for start in range(0, len(order), at_once):
                     rows = order[start : start + at_once].tolist()
                     for row, output in zip(rows, run(self.inputs(rows)).float().cpu().numpy(), strict=True):
-                        found[row] = output
+                        found[row] = output[: self._n_words(row)]
         finally:
             self.change = change
             self.model.train(was_training)
-        return np.stack(found).astype(np.float32)
+        return found
+
+    def _n_words(self, row: int) -> int | None:
+        """How many words a sample has; None if it is no sentence."""
+        if self.targets.ndim < 2 or self.targets.is_floating_point():
+            return None
+        return int((self.targets[row] != PADDING).sum())
 
     def lengths(self) -> NDArray[np.int64] | None:
         """What each sample costs, in the model's own units; None where all cost alike, as images do."""
         if self._lengths is None:
             few = np.linspace(0, len(self) - 1, min(len(self), FEW)).astype(int).tolist()
-            is_even = len({self.model.frozen.length(inputs) for inputs in self.prepared(few)}) == 1
+            is_even = len({self.model.length(inputs) for inputs in self.prepared(few)}) == 1
             self._lengths = np.empty(0, dtype=np.int64) if is_even else self._measured()
         return self._lengths if len(self._lengths) else None
 
@@ -108,7 +115,7 @@ class RawSamples:
         found = np.empty(len(self), dtype=np.int64)
         for start in range(0, len(self), AT_ONCE):
             rows = range(start, min(start + AT_ONCE, len(self)))
-            found[start : rows.stop] = [self.model.frozen.length(inputs) for inputs in self.prepared(rows)]
+            found[start : rows.stop] = [self.model.length(inputs) for inputs in self.prepared(rows)]
         return found
 
 
@@ -118,6 +125,17 @@ def _n_bytes(inputs: Any) -> int:
     if hasattr(inputs, "nbytes"):
         return int(inputs.nbytes)
     return 8 * len(inputs) if hasattr(inputs, "__len__") else 8
+
+
+def stacked(outputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Outputs of N samples as one array (N, …); those of fewer words are filled up with zeros."""
+    longest = max((output.shape for output in outputs), default=(0,))
+    if all(output.shape == longest for output in outputs):
+        return np.stack(outputs).astype(np.float32)
+    whole = np.zeros((len(outputs), *longest), dtype=np.float32)
+    for row, output in enumerate(outputs):
+        whole[row, : len(output)] = output
+    return whole
 
 
 @dataclass

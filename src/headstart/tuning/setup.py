@@ -12,7 +12,7 @@ import torch
 
 from headstart.arrow import keys_from_arrow
 from headstart.augmentation.views import open_views
-from headstart.backbones.pooling import display_tap, is_ragged
+from headstart.backbones.pooling import display_tap, is_of_words, is_ragged
 from headstart.backbones.portable import BackboneSaver, backbone_saver
 from headstart.cache.store import Cache
 from headstart.config import IN_WINDOWS
@@ -81,11 +81,11 @@ class TrainingSetup:
         described = describe_features(config.cache, features, raw["train"].features)
         recipe = described["recipe"]
         tap = str(recipe["tap"])
-        if is_ragged(tap):
+        if is_ragged(tap) and not is_of_words(tap):
             raise ConfigError(
                 f"fine-tuning reads one vector a sample, and {display_tap(tap)} is all positions; choose another --tap"
             )
-        if "windows" in recipe:
+        if "windows" in recipe and not is_of_words(tap):
             raise ConfigError(IN_WINDOWS)
         opened = reopen(described, Cache(features.cache), progress, config.offline)
         keep = backbone_saver(opened.backbone(), tap)

@@ -15,6 +15,7 @@ from headstart.extraction.stage import IN_MEMORY, extract, set_name
 from headstart.fitting.data import check_train, read_splits
 from headstart.fitting.evaluation import calibrated, evaluate_splits, left_uncalibrated
 from headstart.fitting.report import FitOutcome
+from headstart.heads import head_class
 from headstart.heads.predictor import Predictor
 from headstart.network import forbid_network
 from headstart.options import did_you_mean
@@ -52,7 +53,13 @@ def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> Run:
         if is_held(config.data):
             config = asked = config.model_copy(update={"set": features.name, "digest": features.digest})
             check_resumable(state, config)
-        raw = read_splits(features, [(config.tap, config.backbone)], config.label)
+        kind = features.label_kinds[features.label_column(config.label)]
+        raw = read_splits(
+            features,
+            [(config.tap, config.backbone)],
+            config.label,
+            head_class("linear", kind).takes_sequences,
+        )
         check_train(raw["train"], features.name)
         if config.sweep:
             best, more["sweep"] = search(config, features, raw, progress, state)

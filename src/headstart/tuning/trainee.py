@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from headstart.errors import DataError
 from headstart.training.trainee import Group, Objective, RightCounter, Step, Trainee
-from headstart.tuning.samples import EVALUATED_AT_ONCE, LABELS, RawSamples, Windows
+from headstart.tuning.samples import EVALUATED_AT_ONCE, LABELS, RawSamples, Windows, stacked
 from headstart.tuning.strategies import Phase, Rules
 from headstart.tuning.whole_model import WholeModel
 
@@ -119,7 +119,8 @@ class WholeNetwork(Trainee):
         """See `Trainee`."""
         if self._validation is None:
             return [(None, None)]
-        logits = torch.from_numpy(self._validation.outputs(self._logits, self._evaluated_at_once))[:, None]
+        outputs = self._validation.outputs(self._logits, self._evaluated_at_once)
+        logits = torch.from_numpy(stacked(outputs))[:, None]
         targets, objective = self._validation.targets, self._objective
         loss = float(objective.losses(logits, targets).sum()) / objective.n_seen(targets)
         right = objective.right(logits, targets)

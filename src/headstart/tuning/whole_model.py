@@ -17,13 +17,15 @@ from torch import Tensor, nn
 
 from headstart.backbones.blocks import block_list
 from headstart.backbones.freezing import enable_gradients
-from headstart.backbones.pooling import display_tap, is_ragged, pool, reads_of
+from headstart.backbones.pooling import UNIT, display_tap, is_of_words, is_ragged, pool, reads_of
 from headstart.backbones.timm_models import block_names, depths_of
 from headstart.cache.store import Cache
 from headstart.columns import columns
+from headstart.data.sentences import Words, split_words
 from headstart.errors import ConfigError, DataError, SampleError
 from headstart.extraction.backbone import reopen
 from headstart.heads.plain import plain_head
+from headstart.tuning.word_inputs import WORD_INPUTS, gather_words, windows_of, word_inputs
 
 if TYPE_CHECKING:
     from headstart.contracts import Backbone, FrozenModel, Progress
@@ -138,7 +140,7 @@ class WholeModel(nn.Module):
         Canonical: what the head reads.
     head : torch.nn.Module
         From features (B, D) to logits (B, n_outputs).
-    modality : {"image", "text", "text-pair", "image-text"}
+    modality : {"image", "text", "text-pair", "image-text", "words"}
         What `inputs` is given.
     trainable : bool
         False: no weight has a gradient and nothing is in training mode, whatever `train` says, until `train_from`
@@ -186,18 +188,39 @@ class WholeModel(nn.Module):
         return blocks_of(self.frozen.module) if own is None else list(own)
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Logits, shape (B, n_outputs), of what `inputs` gave."""
+        """Logits, shape (B, n_outputs), or of words (B, T, n_outputs), of what `inputs` gave."""
         logits: Tensor = self.head(self.features(batch))
         return logits
 
     def features(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """What the head reads, shape (B, D)."""
+        """What the head reads, shape (B, D), or of words (B, T, D)."""
         with self._without_graph():
             features: Tensor = self.read(batch)
         return features
 
     def _read(self, batch: Mapping[str, Tensor]) -> Tensor:
-        return pool(self.frozen.forward(batch, reads_of([self._tap])), self._tap)
+        reads = reads_of([self._tap])
+        if not self.reads_words:
+            return pool(self.frozen.forward(batch, reads), self._tap)
+        plain = {name: part for name, part in batch.items() if name not in WORD_INPUTS}
+        words = gather_words(self.frozen.forward(plain, reads).layers[reads[0]].hidden, batch)
+        return nn.functional.normalize(words, dim=-1) if self._tap.endswith(UNIT) else words
+
+    @property
+    def reads_words(self) -> bool:
+        """Whether the head reads a vector for each word."""
+        return is_of_words(self._tap)
+
+    def collate(self, prepared: Sequence[Any]) -> dict[str, Tensor]:
+        """Prepared samples as one batch on the CPU; of sentences each window is a row, and words know their tokens."""
+        if not self.reads_words:
+            return self.frozen.collate(prepared)
+        batch = self.frozen.collate([row for sample in prepared for row in windows_of(sample)])
+        return {**batch, **word_inputs(prepared, self._tap, batch["attention_mask"].shape[1])}
+
+    def length(self, prepared: Any) -> int:
+        """What a prepared sample costs, in the model's own units."""
+        return sum(self.frozen.length(row) for row in windows_of(prepared))
 
     def _without_graph(self) -> AbstractContextManager[Any]:
         """While the head alone trains, no graph of the backbone; a frozen model's inputs may have a gradient."""
@@ -217,7 +240,7 @@ class WholeModel(nn.Module):
             if isinstance(part, SampleError):
                 raise DataError(f"sample {number} cannot be used: {part}")
         device = next(self.parameters()).device
-        return {name: tensor.to(device) for name, tensor in self.frozen.collate(prepared).items()}
+        return {name: tensor.to(device) for name, tensor in self.collate(prepared).items()}
 
     # -- what of it trains
 
@@ -327,6 +350,8 @@ def single_head(predictor: Predictor, features: Mapping[str, Json]) -> PlainHead
             f"this head reads {len(parts)} features side by side ({read}), which is no one network; fit one on "
             "a single tap of a single backbone"
         )
+    if is_of_words(tap):
+        return plain_head(predictor)
     if "windows" in features["recipe"]:
         raise ConfigError(
             "this head reads means over the windows of a text (--on-long windows), which no single pass of a network "
@@ -357,6 +382,8 @@ def _payload(sample: Any, modality: Modality) -> Payload:
     match modality:
         case "text":
             return str(sample)
+        case "words":
+            return split_words(sample) if isinstance(sample, str) else Words(list(map(str, sample)))
         case "text-pair":
             return str(sample[0]), str(sample[1])
         case "image-text":
