@@ -27,6 +27,8 @@ TEXTS = (
     "naïve façade, 東京, 12.50 € " * 6,
     "A text that is longer than any of the others, and longer than most models were made for. " * 120,
 )
+MOST_WORDS = 12
+"""Of a trial sentence: each is one window of any model."""
 SIZES = ((320, 240), (240, 320), (224, 224), (97, 511), (64, 48))
 
 
@@ -40,9 +42,9 @@ class ExportModel:
     names: Sequence[str]  # of the logits, in order
     # From samples to the batch that the model takes.
     inputs: Callable[[Sequence[Any]], dict[str, torch.Tensor]]
-    # From such a batch to logits (B, n_outputs): what every export is held against.
+    # From such a batch to logits (B, n_outputs), or of words (B, T, n_outputs): what every export is held against.
     logits: Callable[[dict[str, torch.Tensor]], torch.Tensor]
-    samples: Sequence[Any]  # what they are compared on: texts, pairs of texts, or the bytes of images
+    samples: Sequence[Any]  # what they are compared on: texts, pairs of texts, words, or the bytes of images
 
     @property
     def labels(self) -> dict[str, Any]:
@@ -55,11 +57,11 @@ class ExportModel:
         }
 
     def expected(self) -> torch.Tensor:
-        """The logits of the samples, each alone."""
+        """The logits of the samples, each alone, or of their words."""
         import torch
 
         with torch.no_grad():
-            return torch.cat([self.logits(self.inputs([sample])) for sample in self.samples]).cpu()
+            return torch.cat([self.logits(self.inputs([one])).flatten(0, -2) for one in self.samples]).cpu()
 
     def check(self, found: torch.Tensor, what: str) -> float:
         """The largest error of logits of the samples, as a share of the largest."""
@@ -88,8 +90,10 @@ def largest_error(found: torch.Tensor, expected: torch.Tensor) -> float:
 
 
 def trial_samples(modality: Modality) -> list[Any]:
-    """Texts, pairs of texts, or the bytes of images."""
+    """Texts, pairs of texts, lists of words, or the bytes of images."""
     match modality:
+        case "words":
+            return [tuple(text.split()[:MOST_WORDS]) for text in TEXTS]
         case "text":
             return list(TEXTS)
         case "text-pair":

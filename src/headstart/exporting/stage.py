@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.backbones.pooling import display_tap
+from headstart.backbones.pooling import display_tap, is_of_words
 from headstart.errors import ConfigError, StorageError
 from headstart.files import write_durably, write_folder, write_json
 from headstart.heads.predictor import Predictor
@@ -26,6 +26,12 @@ from transformers import pipeline
 
 classify = pipeline("{task}", model="."{trust})
 print(classify({sample}))
+"""
+_WORDS = """\
+from transformers import pipeline
+
+tag = pipeline("token-classification", model=".", aggregation_strategy="first")
+print(tag("a text"))  # the likeliest tag of each word by itself; headstart predict decodes within the scheme
 """
 _TIMM = """\
 import timm
@@ -54,8 +60,8 @@ def export(
     what was written gives other logits than the run.
     """
     check_target(to, out, overwrite)
-    write = _writer(to)
     predictor, features, labels = run.predictor, run.features, run.labels
+    write = _writer(to, is_of_words(str(features["recipe"]["tap"])))
     subject = open_subject(predictor, features, labels, progress, offline)
     found: dict[str, Any] = {}
 
@@ -102,7 +108,15 @@ def open_subject(
     return ExportModel(portable, head, predictor.task, names, whole.inputs, whole, samples)
 
 
-def _writer(to: str) -> Callable[[ExportModel, Path], dict[str, Any]]:
+def _writer(to: str, of_words: bool) -> Callable[[ExportModel, Path], dict[str, Any]]:
+    if of_words:
+        if to != "hf":
+            raise ConfigError(
+                f"a head that tags words is exported --to hf, as a token classifier, and not --to {to}"
+            )
+        from headstart.exporting.to_hf_words import write_tagger
+
+        return write_tagger
     match to:
         case "hf":
             from headstart.exporting.to_hf import write_hf
@@ -151,7 +165,8 @@ def _origin(predictor: Predictor, features: Mapping[str, Json]) -> dict[str, Jso
 def _readme(to: str, subject: ExportModel, found: Mapping[str, Any]) -> str:
     """What it is, and how to load it."""
     is_text = subject.portable.modality == "text"
-    code = {"timm": _TIMM, "onnx": _ONNX}.get(to, _HF).format(
+    of_words = found["tap"].startswith("last.words")
+    code = {"timm": _TIMM, "onnx": _ONNX}.get(to, _WORDS if of_words else _HF).format(
         task="text-classification" if is_text else "image-classification",
         trust=", trust_remote_code=True" if found.get("remote_code") else "",
         sample='"a text", truncation=True' if is_text else '"a photo.jpg"',

@@ -127,7 +127,8 @@ def native_model(subject: ExportModel) -> Any | None:
     layer = subject.head.folded()
     if layer is None or subject.portable.reading["unit"]:
         return None
-    made = _timm_model(subject, layer) if subject.portable.is_timm else _model(subject, layer)
+    side = "IMAGE" if subject.portable.modality == "image" else "SEQUENCE"
+    made = _timm_model(subject, layer) if subject.portable.is_timm else model_of(subject, layer, side)
     if made is None:
         return None
     made.eval()
@@ -137,13 +138,13 @@ def native_model(subject: ExportModel) -> Any | None:
     return made if largest_error(found, subject.expected()) <= SAME else None
 
 
-def _model(subject: ExportModel, layer: nn.Linear) -> Any | None:
+def model_of(subject: ExportModel, layer: nn.Linear, side: str) -> Any | None:
+    """The run as a model of transformers' class for IMAGE, SEQUENCE or TOKEN classification; None if there is none."""
     import transformers
 
     portable = subject.portable
     described = portable.description()
     config = transformers.AutoConfig.for_model(described.pop("model_type"), **{**described, **subject.labels})
-    side = "IMAGE" if portable.modality == "image" else "SEQUENCE"
     kind = getattr(transformers, f"MODEL_FOR_{side}_CLASSIFICATION_MAPPING").get(type(config), None)
     kind = (
         kind[0] if isinstance(kind, tuple | list) else kind

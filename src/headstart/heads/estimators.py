@@ -77,6 +77,11 @@ class BaseHead(BaseEstimator):  # type: ignore[misc]
         """What it predicts."""
         raise NotImplementedError
 
+    @property
+    def has_crf(self) -> bool:
+        """Whether the tags of a sentence depend on each other."""
+        return False
+
     def files(self) -> dict[str, bytes]:
         """What is kept beside the tensors, by the names of files; nothing of most heads."""
         return {}

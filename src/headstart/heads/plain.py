@@ -88,6 +88,10 @@ def _head(head: Any) -> Iterator[_Layer]:
         raise ConfigError(
             f"the head {kind!r} cannot be made one network with its backbone; heads that can: {', '.join(CAN)}"
         )
+    if head.has_crf:
+        raise ConfigError(
+            "a CRF decides over all words of a sentence together, and is no layer of a network; fit the head without it"
+        )
     yield _scale(head.mean_, head.scale_)
     if isinstance(head, AffineHead):
         if isinstance(head, CentroidHead) and head.metric == "cosine":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from functools import cached_property
 from hashlib import blake2b
@@ -19,7 +20,7 @@ from headstart.backbones.hf.frozen_texts import (
 from headstart.backbones.hf.hub_tokenizer import HubTokenizer, lower_cased, puts_class_first
 from headstart.backbones.hf.models import HubModel, HubPart, departures
 from headstart.backbones.hf.tokens import TextInput, tokenizer_digest
-from headstart.backbones.hf.words import WordInput, WordTokenizer
+from headstart.backbones.hf.words import WordInput, WordTokenizer, with_leading_blanks
 from headstart.backbones.pooling import WORDS
 from headstart.backbones.portable import Portable, reading_of, refuse_prompt, without_pooler
 from headstart.errors import ConfigError
@@ -125,6 +126,8 @@ class TextBackbone(HubPart):
         tokenizer.padding_side = tokenizer.truncation_side = "right"
         tokenizer.model_max_length = self._max_length
         tokenizer.save_pretrained(folder)
+        if self._reads_words:
+            _save_with_leading_blanks(folder)
 
     @cached_property
     def _settings(self) -> SentenceSettings:
@@ -250,6 +253,17 @@ class TextBackbone(HubPart):
                 "shorten it, or raise --max-length"
             )
         return length
+
+
+def _save_with_leading_blanks(folder: Path) -> None:
+    """Write a saved tokenizer as `WordTokenizer` uses it, so that others who give it words get the same tokens."""
+    path, settings = folder / "tokenizer.json", folder / "tokenizer_config.json"
+    core = path.read_text("utf-8")
+    mended = with_leading_blanks(core)
+    if json.loads(mended) != json.loads(core):
+        path.write_text(mended, "utf-8")
+        said = json.loads(settings.read_text("utf-8"))
+        settings.write_text(json.dumps({**said, "add_prefix_space": True}, indent=2), "utf-8")
 
 
 def most_tokens(encoder: TextEncoder) -> int | None:
