@@ -143,6 +143,8 @@ class Extractor:
                     yield from self._take_result(event)
                 else:
                     self._take_trial(event)
+        if self._joiner and self._joiner.said:
+            self._progress.say(self._joiner.said)
 
     @property
     def _is_busy(self) -> bool:

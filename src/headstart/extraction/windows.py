@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import numpy as np
 
 from headstart.backbones.pooling import UNIT, is_of_words, is_ragged, tokens_tap
+from headstart.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +32,11 @@ class Joiner(Protocol):
 
     def join(self, items: Sequence[Item], read: Sequence[Read]) -> tuple[list[Item], list[Read]]:
         """One item of each sample that is whole now, and what the plan's taps keep of them; the others wait."""
+
+    @property
+    def said(self) -> str:
+        """What the user should know of the samples that were joined; empty if there is nothing."""
+        return ""
 
 
 def open_joiner(plan: ExtractionPlan) -> Joiner | None:
@@ -63,7 +70,7 @@ class _Waiting(Generic[Part]):
         return [parts[place] for place in range(len(parts))]
 
 
-class WindowMeans:
+class WindowMeans(Joiner):
     """Means over the windows of a text, weighted by their tokens; the windows may lie in several batches.
 
     The taps are read without ``.l2``, and what is scaled to length 1 is the mean.
@@ -89,7 +96,7 @@ class WindowMeans:
         return whole, [(_unit(v) if u else v, None) for v, u in zip(taps, self._are_unit, strict=True)]
 
 
-class WindowTokens:
+class WindowTokens(Joiner):
     """All tokens of all windows of a sample, in order: what a network that begins behind its first blocks is given."""
 
     def __init__(self, taps: Sequence[str]) -> None:
@@ -116,7 +123,7 @@ class WindowTokens:
         return whole, [(np.concatenate(of_tap), n_tokens) for of_tap in zip(*tokens, strict=True)]
 
 
-class WordVectors:
+class WordVectors(Joiner):
     """A vector for each word of a sentence, from those of its tokens; of a word without tokens zeros.
 
     All tokens are read, and those that the `WordRow` of a window names are pooled.
@@ -127,6 +134,13 @@ class WordVectors:
         self._poolings = [tap.removesuffix(UNIT).partition(".")[2] for tap in taps]
         self._are_unit = [tap.endswith(UNIT) for tap in taps]
         self._waiting: _Waiting[tuple[WordRow, list[NDArray[np.float32]]]] = _Waiting()
+        self._without: deque[int] = deque()
+
+    @property
+    def said(self) -> str:
+        """How many words have no tokens."""
+        n = sum(self._without)
+        return f"{counted(n, 'word')} without tokens: zeros, and outside of every entity" if n else ""
 
     def join(self, items: Sequence[Item], read: Sequence[Read]) -> tuple[list[Item], list[Read]]:
         """One item of each sentence that is whole now, and the vectors of its words by tap."""
@@ -152,6 +166,7 @@ class WordVectors:
         """The vectors of the words of one sentence, by tap."""
         n_words = parts[0][0].n_words
         of = np.concatenate([row.words for row, _ in parts])
+        self._without.append(n_words - len(np.unique(of)))
         tokens = [np.concatenate(of_tap) for of_tap in zip(*(vectors for _, vectors in parts), strict=True)]
         pooled = [
             pool_words(vectors, of, n_words, name)

@@ -21,6 +21,7 @@ from headstart.memory import available_bytes
 from headstart.samples import LabelledSamples
 from headstart.tasks import open_task
 from headstart.types import SPLITS
+from headstart.words import counted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -68,6 +69,7 @@ def read_taps(
             for tap in taps
         }
     data = _read_choices(config, features, config.choices, heads, progress)
+    _say_empty_words(data.raw, progress)
     if config.tap is None or config.backbone is None:
         _say_choice(data.raw["train"], features, progress)
     return {None: data}
@@ -278,6 +280,14 @@ def _is_mapped(
         f"warning: {n_bytes / 1e9:,.1f} GB of features may not fit into memory; --head linear reads them from disk"
     )
     return False
+
+
+def _say_empty_words(raw: Splits, progress: Progress) -> None:
+    """How many words have vectors of zeros, which heads tag as outside."""
+    values = [part.X.values for part in raw.values() if isinstance(part.X, Sequences)]
+    n = sum(int((~each.any(axis=1)).sum()) for each in values)
+    if n and open_task(raw["train"].kind).form == "tags":
+        progress.say(f"{counted(n, 'word')} without tokens, whose vectors are zeros: outside of every entity")
 
 
 def _say_choice(train: LabelledSamples, features: FeatureSet, progress: Progress) -> None:

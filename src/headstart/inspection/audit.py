@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from time import perf_counter
@@ -30,6 +30,7 @@ from headstart.inspection.distances import (
     robust_z,
 )
 from headstart.inspection.label_errors import LabelErrors, find_label_errors, require_cleanlab
+from headstart.inspection.words import WordSamples, words_of
 from headstart.keys import ranks
 from headstart.options import Range
 from headstart.samples import ChosenRows
@@ -93,8 +94,8 @@ class Audit:
     """What was found, None where it was not looked for; rows are those of ``samples``."""
 
     config: AuditConfig
-    samples: MappedFeatures
-    """N samples of all splits that have the feature."""
+    samples: MappedFeatures | WordSamples
+    """N samples of all splits that have the feature; where these are sentences, all words of them that have tags."""
     column: str | None
     """The label column; None if the set has none."""
     labels: LabelErrors | None = None
@@ -125,12 +126,17 @@ def audit(config: AuditConfig, progress: Progress) -> Audit:
         The set has fewer than two samples with this feature.
     """
     features = Cache(config.cache).open_set(config.set, config.digest)
-    checks = config.checks or CHECKS
+    checks: Sequence[str] = config.checks or CHECKS
     column = _label_column(features, config, progress)
     if "labels" in checks and column and open_task(features.label_kinds[column]).has_names:
         require_cleanlab()
-    tap = config.tap or _pooled_tap(features, config.backbone)
-    samples = features.mapped(None, tap, column, config.backbone)
+    samples: MappedFeatures | WordSamples
+    if column and open_task(features.label_kinds[column]).form == "tags":
+        checks = _of_words(config)
+        samples = words_of(features, config.tap, column, config.backbone)
+    else:
+        tap = config.tap or _pooled_tap(features, config.backbone)
+        samples = features.mapped(None, tap, column, config.backbone)
     if len(samples) < 2:
         raise DataError(
             f"set {features.name!r} has {len(samples)} samples with this feature; an audit needs two"
@@ -138,10 +144,13 @@ def audit(config: AuditConfig, progress: Progress) -> Audit:
     feature = samples.feature
     progress.say(f"{counted(len(samples), 'sample')} at {feature.backbone} {display_tap(feature.tap)}")
     found = Audit(config, samples, column)
-    compared = _Compared(samples, mean_of(samples), ranks(keys_from_arrow(samples.table.column("key"))))
+    rank = ranks(keys_from_arrow(samples.table.column("key")))
     if "labels" in checks and column:
         with _timed(found, "labels", "looking for wrong labels", progress):
-            found.labels = _wrong_labels(samples, compared.rank)
+            found.labels = _wrong_labels(samples, rank)
+    if isinstance(samples, WordSamples):
+        return found
+    compared = _Compared(samples, mean_of(samples), rank)
     if {"duplicates", "outliers"} & {*checks}:
         with _timed(found, "neighbours", "comparing all samples", progress):
             near = compared.with_each_other()
@@ -152,7 +161,7 @@ def audit(config: AuditConfig, progress: Progress) -> Audit:
             found.distance = neighbour_distance(near)
             found.z = robust_z(found.distance)
             n_outliers = int((found.z > config.outlier_z).sum())
-            found.outliers = np.lexsort((compared.rank, -found.z))[:n_outliers]
+            found.outliers = np.lexsort((rank, -found.z))[:n_outliers]
     if "leaks" in checks:
         with _timed(found, "leaks", "comparing test with train", progress):
             found.leaks = _leaks(compared, config.threshold)
@@ -160,6 +169,17 @@ def audit(config: AuditConfig, progress: Progress) -> Audit:
                 found.grouped_by = features.info["split"]["group"]
                 found.shared_groups = _shared_groups(samples)
     return found
+
+
+def _of_words(config: AuditConfig) -> tuple[str, ...]:
+    """What of words is examined: their tags."""
+    others = [name for name in config.checks or () if name != "labels"]
+    if others:
+        raise ConfigError(
+            f"--checks {others[0]} compares samples with one vector each, and words have one by one; of words the tags "
+            "are examined: --checks labels"
+        )
+    return ("labels",)
 
 
 def _shared_groups(samples: MappedFeatures) -> dict[str, Rows]:
@@ -172,7 +192,7 @@ def _shared_groups(samples: MappedFeatures) -> dict[str, Rows]:
     }
 
 
-def splits_of(samples: MappedFeatures) -> NDArray[np.int8]:
+def splits_of(samples: MappedFeatures | WordSamples) -> NDArray[np.int8]:
     """The split of each sample, as an index into ``SPLITS``."""
     codes: NDArray[np.int8] = codes_by_name(samples.table.column("split"), SPLITS, np.int8)
     return codes
@@ -219,7 +239,7 @@ def _label_column(features: FeatureSet, config: AuditConfig, progress: Progress)
     return None
 
 
-def _wrong_labels(samples: MappedFeatures, rank: Rows) -> LabelErrors:
+def _wrong_labels(samples: MappedFeatures | WordSamples, rank: Rows) -> LabelErrors:
     rows = np.flatnonzero(open_task(samples.kind).known(samples.y))
     if len(rows) < 2:
         return LabelErrors(rows[:0], samples.y[:0], np.empty(0))

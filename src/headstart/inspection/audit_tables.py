@@ -11,6 +11,7 @@ from headstart.arrow import column_of, keys_from_arrow, mask_of
 from headstart.backbones.pooling import display_tap
 from headstart.cache.layout import GROUP, LABEL
 from headstart.inspection.audit import splits_of
+from headstart.inspection.words import WORD
 from headstart.metrics.counts import numbers
 from headstart.tasks import open_task
 from headstart.types import SPLITS
@@ -95,9 +96,11 @@ def _exact(found: Audit, pairs: Pairs) -> NDArray[np.bool_]:
 
 
 def _samples(found: Audit, rows: NDArray[np.int64]) -> pa.Table:
-    """``id``, ``key`` and ``split`` of some rows, and their ``label``."""
-    names = ["id", "key", "split", *([LABEL + found.column] if found.column else [])]
-    table = found.samples.table.select(names).take(column_of(rows))
+    """``id``, ``key`` and ``split`` of some rows, of a word its place in the sentence, and their ``label``."""
+    whole = found.samples.table
+    places = [WORD] if WORD in whole.column_names else []
+    names = ["id", "key", "split", *places, *([LABEL + found.column] if found.column else [])]
+    table = whole.select(names).take(column_of(rows))
     return table.rename_columns([name if ":" not in name else "label" for name in names])
 
 
