@@ -50,7 +50,8 @@ def _rank(text: str) -> bytes:
     return blake2b(text.encode("utf-8")).digest()
 
 
-def _docstrings(path: Path) -> Iterator[str]:
+def docstrings_in(path: Path) -> Iterator[str]:
+    """The docstrings of the functions and classes of a source file that is no test."""
     if "tests" in path.parts or path.name.startswith("test_"):
         return
     try:
@@ -59,7 +60,12 @@ def _docstrings(path: Path) -> Iterator[str]:
         return
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and (docstring := ast.get_docstring(node)):
-            yield from _masked(docstring)
+            yield docstring
+
+
+def _docstrings(path: Path) -> Iterator[str]:
+    for docstring in docstrings_in(path):
+        yield from _masked(docstring)
 
 
 def _comments(path: Path) -> Iterator[str]:
