@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import torch
 
     from headstart.heads.networks import Network
+    from headstart.samples import SoftTargets
     from headstart.training.checkpoint import Checkpoint
     from headstart.training.examples import Examples, Stream
     from headstart.training.loop import TrainingResult
@@ -115,6 +116,7 @@ class TorchHead(BaseHead):
     _learn_targets: ClassVar[Callable[..., NDArray[Any]]]
     _as_targets: ClassVar[Callable[..., NDArray[Any]]]
     _n_outputs: ClassVar[Callable[..., int]]
+    _opinions: ClassVar[Callable[..., NDArray[np.float32]]]
 
     lr: float = 0.001
     weight_decay: float = 1.0
@@ -143,6 +145,7 @@ class TorchHead(BaseHead):
         callbacks: Sequence[Any] = (),
         views: Sequence[ArrayLike] = (),
         checkpoint: Checkpoint | None = None,
+        soft: SoftTargets | None = None,
     ) -> Self:
         """Fit on features and labels.
 
@@ -162,6 +165,9 @@ class TorchHead(BaseHead):
             or one of these, as often as any other. They are read one after the other, and scaled as ``X`` is.
         checkpoint : Checkpoint, optional
             Where a training that is cut off is taken up again.
+        soft : SoftTargets, optional
+            What a teacher says of the samples of ``X``, which the head is to say as well (knowledge distillation:
+            Hinton et al., 2015). ``y`` has a label for all of them, of what weight ``soft`` says.
 
         Raises
         ------
@@ -170,7 +176,7 @@ class TorchHead(BaseHead):
         DataError
             There is only one class, or nothing to attend to.
         """
-        [trained] = fit_stack([self], Labelled(X, y, X_val, y_val, views), callbacks, checkpoint)
+        [trained] = fit_stack([self], Labelled(X, y, X_val, y_val, views, soft), callbacks, checkpoint)
         if trained.diverged_at:
             raise ConfigError(
                 f"training diverged: the loss is not finite any more in epoch {trained.diverged_at}; give a smaller "
@@ -189,6 +195,14 @@ class TorchHead(BaseHead):
     def targets_of(self, y: ArrayLike) -> NDArray[Any]:
         """Targets of other samples; of a label that training lacks ``UNSEEN``."""
         return self._as_targets(np.asarray(y))
+
+    def lessons(self, targets: NDArray[Any], soft: SoftTargets) -> NDArray[np.float32]:
+        """Targets with what a teacher says, as the loss of a student takes them."""
+        from headstart.training.distilled import lessons
+
+        if len(soft.logits) != len(targets):
+            raise DataError(f"y has {len(targets):,} rows, and the teacher speaks of {len(soft.logits):,}")
+        return lessons(targets, self._opinions(soft), soft)
 
     def finish(self, trained: TrainingResult) -> Self:
         """Become fitted with what training gave."""
@@ -351,15 +365,17 @@ class TorchHead(BaseHead):
             mixup=float(self.mixup),
         )
 
-    def _objective(self, targets: NDArray[Any], device: torch.device) -> Objective:
+    def _objective(
+        self, targets: NDArray[Any], device: torch.device, soft: SoftTargets | None = None
+    ) -> Objective:
         import torch
 
-        from headstart.training.trainee import Objective
+        from headstart.training.distilled import objective_of
 
         task, weights = open_task(self.task), None
         if self.class_weight == "balanced":
             weights = task.balanced_weights(torch.from_numpy(targets), self.n_outputs_)
-        return Objective(task, weights, float(self.label_smoothing)).to(device)
+        return objective_of(task, weights, float(self.label_smoothing), self.n_outputs_, soft).to(device)
 
 
 @dataclass(frozen=True)
@@ -371,6 +387,7 @@ class Labelled:
     X_val: Any = None
     y_val: ArrayLike | None = None
     views: Sequence[ArrayLike] = ()
+    soft: SoftTargets | None = None
 
 
 @dataclass(frozen=True)
@@ -389,7 +406,8 @@ class _Shelf:
             raise ConfigError("X_val was given without y_val; give both or neither")
         features, labels = head._read_labelled(samples.X, samples.y)
         targets = head._learn(features, labels)
-        examples = head._examples(features, targets, device, head._scaled(samples.views, features))
+        wanted = targets if samples.soft is None else head.lessons(targets, samples.soft)
+        examples = head._examples(features, wanted, device, head._scaled(samples.views, features))
         if samples.X_val is None:
             return cls(head, targets, examples, None)
         val, val_labels = head._read(samples.X_val, reset=False), np.asarray(samples.y_val)
@@ -453,7 +471,7 @@ def fit_stack(
         _network(grouped).to(device),
         streams,
         first._settings(len(streams[0].examples)),
-        first._objective(shelves[id(of_head[0])].targets, device),
+        first._objective(shelves[id(of_head[0])].targets, device, of_head[0].soft),
         callbacks,
         checkpoint,
         {"kind": first.kind, **first.get_params()},
