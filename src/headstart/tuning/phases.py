@@ -41,6 +41,7 @@ def train(
     callbacks: Sequence[Any],
 ) -> PhasedTraining:
     """Put a network together and train it; what lies in ``state`` of the same training is taken up."""
+    raw = {**raw, "train": raw["train"].trained_on}
     setup = TrainingSetup.open(config, features, raw, progress)
     phases = plan_phases(config, setup.model.depths.n_blocks)
     check_read(setup.model, phases, config.strategy, str(setup.described["tap"]))
