@@ -288,8 +288,10 @@ class ExtractConfig(ColumnConfig, RuntimeConfig, GivenConfig):
         )
 
 
+TEACHER, FEATURES = "teacher", "teacher_features"
 OF_LOGITS = ("distill_temperature", "distill_alpha", "teacher_folds")
 """How a teacher's logits are learnt from."""
+OF_FEATURES = ("feature_weight",)
 
 
 class TaughtConfig(Config):
@@ -305,9 +307,9 @@ class TaughtConfig(Config):
     def _without_teacher(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """What has no meaning without a teacher is left out, so that nobody's key or settings change by it."""
         values: dict[str, Any] = dump(self)
-        meaningless = [] if self.teacher is not None else ["teacher", *OF_LOGITS]
-        if getattr(self, "teacher_features", None) is None:
-            meaningless += ["teacher_features", "feature_weight"]
+        meaningless = [] if self.teacher is not None else [TEACHER, *OF_LOGITS]
+        if values.get(FEATURES) is None:
+            meaningless += [FEATURES, *OF_FEATURES]
         return {name: value for name, value in values.items() if name not in meaningless}
 
 

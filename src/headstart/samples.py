@@ -31,11 +31,12 @@ class SoftTargets:
         Of the names of the label column in their order, or (N, T) numbers.
     names : tuple of str
         Those names; none where labels have none.
-    hard, soft : ndarray of float32, shape (N,)
-        What the loss of the label counts, and that of the teacher's opinion. A sample without a label of its own has a
-        ``hard`` of 0, one of which the teacher says nothing a ``soft`` of 0.
+    is_labelled, is_said : ndarray of bool, shape (N,)
+        Which samples have a label of their own, and of which the teacher says something.
     temperature : float in (0, inf)
         Softens both sides of the soft loss.
+    alpha : float in [0, 1]
+        What the teacher's opinion counts; the label counts the rest, or all where there is no opinion.
     features : ndarray of float32, shape (N, F), optional
         What the student's features are to be like through a linear map; None if only logits are taught.
     feature_weight : float in [0, inf)
@@ -44,26 +45,41 @@ class SoftTargets:
 
     logits: NDArray[np.float32]
     names: tuple[str, ...]
-    hard: NDArray[np.float32]
-    soft: NDArray[np.float32]
+    is_labelled: NDArray[np.bool_]
+    is_said: NDArray[np.bool_]
     temperature: float = 1.0
+    alpha: float = 0.5
     features: NDArray[np.float32] | None = None
     feature_weight: float = 0.0
 
+    @property
+    def hard(self) -> NDArray[np.float32]:
+        """What the loss of each label counts, shape (N,)."""
+        return (self.is_labelled * (1 - self.soft)).astype(np.float32)
+
+    @property
+    def soft(self) -> NDArray[np.float32]:
+        """What the loss of each opinion counts, shape (N,)."""
+        return (self.alpha * self.is_said).astype(np.float32)
+
     def take(self, rows: NDArray[np.int64]) -> SoftTargets:
         """Of some of the samples, in the order of ``rows``."""
-        features = None if self.features is None else self.features[rows]
-        logits, hard, soft = (each[rows] for each in (self.logits, self.hard, self.soft))
-        return replace(self, logits=logits, hard=hard, soft=soft, features=features)
+        return self._with([part[rows] for part in self._rows])
 
     def joined(self, other: SoftTargets) -> SoftTargets:
         """Of these samples and then of others."""
-        both = ((getattr(each, name) for each in (self, other)) for name in ("logits", "hard", "soft"))
-        logits, hard, soft = map(np.concatenate, map(list, both))
-        features = None
-        if self.features is not None and other.features is not None:
-            features = np.concatenate([self.features, other.features])
-        return replace(self, logits=logits, hard=hard, soft=soft, features=features)
+        return self._with([np.concatenate(pair) for pair in zip(self._rows, other._rows, strict=True)])
+
+    @property
+    def _rows(self) -> list[NDArray[Any]]:
+        """What there is a row of for each sample."""
+        shown = [] if self.features is None else [self.features]
+        return [self.logits, self.is_labelled, self.is_said, *shown]
+
+    def _with(self, rows: Sequence[NDArray[Any]]) -> SoftTargets:
+        logits, is_labelled, is_said, *shown = rows
+        features = shown[0] if shown else None
+        return replace(self, logits=logits, is_labelled=is_labelled, is_said=is_said, features=features)
 
 
 @dataclass(frozen=True)

@@ -311,7 +311,7 @@ class TestRefusals:
         "option", [{"distill_alpha": 0.9}, {"distill_temperature": 3}, {"teacher_folds": 5}]
     )
     def test_options_without_a_teacher(self, made: FeatureSet, option: dict[str, Any]) -> None:
-        with pytest.raises(ConfigError, match="goes with --teacher RUN"):
+        with pytest.raises(ConfigError, match="goes with --teacher; say"):
             fit(made, **option)
 
     def test_other_classes(self, made: FeatureSet, saved: Saved, cache_root: Path) -> None:

@@ -27,9 +27,10 @@ def numbers(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 def soft_of(logits: Any, alpha: float = 0.3, temperature: float = 2.0, **more: Any) -> SoftTargets:
-    n = len(logits)
-    hard, soft = np.full(n, 1 - alpha, np.float32), np.full(n, alpha, np.float32)
-    return SoftTargets(np.asarray(logits, np.float32), tuple("abcd"), hard, soft, temperature, **more)
+    yes = np.ones(len(logits), dtype=bool)
+    return SoftTargets(
+        np.asarray(logits, np.float32), tuple("abcd"), yes, yes.copy(), temperature, alpha, **more
+    )
 
 
 def losses_of(kind: str, targets: Any, soft: SoftTargets, logits: torch.Tensor) -> torch.Tensor:
@@ -137,11 +138,21 @@ class TestRows:
     def test_a_row_without_a_label_has_the_loss_of_the_opinion_alone(self) -> None:
         said, teacher = numbers(N, C), numbers(N, C, seed=1)
         soft = soft_of(teacher)
-        soft.hard[: N // 2] = 0
+        soft.is_labelled[: N // 2] = False
         one = losses_of("single", np.zeros(N, np.int64), soft, said)
         other = losses_of("single", np.full(N, 3), soft, said)
         assert torch.equal(one[: N // 2], other[: N // 2])
         assert not torch.isclose(one[N // 2 :], other[N // 2 :]).any()
+
+    def test_a_row_without_an_opinion_has_the_loss_of_the_label_alone(self) -> None:
+        said, teacher = numbers(N, C), numbers(N, C, seed=1)
+        soft = soft_of(teacher)
+        soft.is_said[3] = False
+        codes = np.arange(N) % C
+        found = losses_of("single", codes, soft, said)
+        assert torch.isclose(found[3], functional.cross_entropy(said[3:4], torch.tensor([3]))[None])
+        assert soft.take(np.array([3, 0])).hard.tolist() == pytest.approx([1.0, 0.7])
+        assert soft.joined(soft).soft.tolist()[3:5] == pytest.approx([0.0, 0.3])
 
     def test_features_are_compared_behind_the_logits(self) -> None:
         said, teacher, shown = numbers(N, C), numbers(N, C, seed=1), numbers(N, 5, seed=2)
@@ -173,16 +184,16 @@ class TestHeads:
         logits = np.full((300, 4), -9.0, np.float32)
         logits[:, [0, 1, 3]] = 4 * X  # c, b and a by the columns of X
         y = np.array(list("abc"))[rng.integers(3, size=300)]  # of no meaning
-        n = np.zeros(300, np.float32)
+        yes = np.ones(300, dtype=bool)
         head: Any = open_head("linear", {"epochs": 60, "lr": 0.05, "weight_decay": 0.0}, 0, "single")
-        head.fit(X, y, soft=SoftTargets(logits, names, n, n + 1, 1.0))
+        head.fit(X, y, soft=SoftTargets(logits, names, yes, yes, alpha=1.0))
         assert head.classes_.tolist() == ["a", "b", "c"]
         wanted = np.array(list("cba"))[X.argmax(axis=1)]
         assert (head.predict(X) == wanted).mean() > 0.97
 
     def test_a_class_that_the_teacher_lacks_is_named(self) -> None:
         head: Any = open_head("linear", {"epochs": 1}, 0, "single")
-        n = np.ones(4, np.float32)
-        soft = SoftTargets(np.zeros((4, 2), np.float32), ("a", "b"), n, n)
+        yes = np.ones(4, dtype=bool)
+        soft = SoftTargets(np.zeros((4, 2), np.float32), ("a", "b"), yes, yes)
         with pytest.raises(Exception, match="says nothing of the class 'z'"):
             head.fit(np.eye(4, dtype=np.float32), np.array(["a", "b", "z", "z"]), soft=soft)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from headstart.config import OF_LOGITS
+from headstart.config import FEATURES, OF_FEATURES, OF_LOGITS, TEACHER
 from headstart.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -15,13 +15,15 @@ if TYPE_CHECKING:
 
 def check_asked(config: TaughtConfig, heads: Sequence[Head] = ()) -> None:
     """Refuse options that mean nothing without a teacher, and heads that cannot learn from one."""
-    if config.teacher is None:
-        usual = type(config).model_fields
-        given = [name for name in OF_LOGITS if getattr(config, name) != usual[name].default]
-        if given:
+    known = type(config).model_fields
+    for who, options in ((TEACHER, OF_LOGITS), (FEATURES, OF_FEATURES)):
+        idle = getattr(config, who, None) is None
+        given = [name for name in options if name in known and getattr(config, name) != known[name].default]
+        if idle and given:
             raise ConfigError(
-                f"--{given[0].replace('_', '-')} goes with --teacher RUN; say who teaches, or leave it out"
+                f"--{given[0].replace('_', '-')} goes with --{who.replace('_', '-')}; say who teaches, or leave it out"
             )
+    if config.teacher is None:
         return
     if closed := [head.kind for head in heads if not head.trains_by_epochs]:
         raise ConfigError(

@@ -85,12 +85,8 @@ def _read(
 def _with_features(train: LabelledSamples, shown: NDArray[np.float32], weight: float) -> LabelledSamples:
     """The samples and those without a label, each with its features; without a teacher of logits labels count whole."""
     n, others = len(train), train.unlabelled
-    soft = train.soft or SoftTargets(
-        np.zeros((n, max(len(train.names), 1)), np.float32),
-        train.names,
-        np.ones(n, np.float32),
-        np.zeros(n, np.float32),
-    )
+    nothing, none = np.zeros((n, max(len(train.names), 1)), dtype=np.float32), np.zeros(n, dtype=bool)
+    soft = train.soft or SoftTargets(nothing, train.names, ~none, none)
     if others is not None and others.soft is not None:
         rest = replace(others.soft, features=shown[n:], feature_weight=weight)
         others = replace(others, soft=rest)

@@ -52,17 +52,16 @@ class Lessons:
             soft, said = self._soft(others)
             taught = _distillable(samples.kind).taught(soft.logits)
             kept = np.flatnonzero(said)
-            others = replace(others, y=taught, soft=replace(soft, hard=0 * soft.hard)).take(kept)
+            others = replace(others, y=taught, soft=replace(soft, is_labelled=~soft.is_labelled)).take(kept)
             others = others if len(kept) else None
         return replace(samples, soft=self._soft(samples)[0], unlabelled=others)
 
     def _soft(self, samples: LabelledSamples) -> tuple[SoftTargets, NDArray[np.bool_]]:
-        found, said = self.teacher.opinions(samples.table)
-        alpha = self.config.distill_alpha
-        soft = np.where(said, alpha, 0).astype(np.float32)
-        logits = _in_order(found, self.teacher.names, samples.names)
-        temperature = self.config.distill_temperature
-        return SoftTargets(logits, samples.names, 1 - soft, soft, temperature), said
+        config, teacher = self.config, self.teacher
+        found, said = teacher.opinions(samples.table)
+        logits, labelled = _in_order(found, teacher.names, samples.names), np.ones(len(said), dtype=bool)
+        temperature, alpha = config.distill_temperature, config.distill_alpha
+        return SoftTargets(logits, samples.names, labelled, said, temperature, alpha), said
 
 
 def ask_teacher(
