@@ -550,3 +550,36 @@ class TestTelling:
         assert "\nteacher" not in (plain / "config.yaml").read_text("utf-8")
         assert "distill" not in (plain / "config.yaml").read_text("utf-8")
         assert "Taught" not in (plain / "README.md").read_text("utf-8")
+
+
+class TestOtherChoices:
+    """Views, taps and several labels, with samples that have none."""
+
+    def test_several_labels_without_a_label(self, cache_root: Path, saved: Saved) -> None:
+        X, y = matrices()
+        splits = thirds(N)
+        labels = [[f"l{c}"] + (["even"] if c % 2 == 0 else []) for c in y]
+        whole = make_set(cache_root, X, {"kinds": labels}, kinds={"kinds": "multi"}, name="whole")
+        some = [None if splits[row] == "train" and row > 40 else names for row, names in enumerate(labels)]
+        few = make_set(cache_root, X, {"kinds": some}, kinds={"kinds": "multi"}, name="few")
+        params = {**QUICK, "epochs": 40}
+        taught, alone = fit(few, teacher=saved(whole, "linear"), params=params), fit(few, params=params)
+        assert lesson_of(taught)["n_unlabelled"] == 155
+        f1 = [run.report["metrics"]["test"]["micro_f1"] for run in (taught, alone)]
+        assert f1[0] > f1[1]
+
+    def test_a_sweep_over_backbones_features_side_by_side(
+        self, made: FeatureSet, saved: Saved, cache_root: Path
+    ) -> None:
+        few = half_labelled(cache_root)
+        run = fit(few, backbone=[SMALL, LARGE], teacher=saved(made))  # type: ignore[arg-type]
+        assert run.predictor.head.n_features_in_ == 32
+        assert lesson_of(run)["n_unlabelled"] == 168
+
+    def test_rows_without_views_show_their_plain_features(self) -> None:
+        from headstart.samples import ViewsAndPlain
+
+        views = [np.ones((3, 2)), np.full((3, 2), 2.0)]
+        both = ViewsAndPlain(views, np.zeros((2, 2)))
+        assert len(both) == 2
+        assert both[1].tolist() == [[2, 2], [2, 2], [2, 2], [0, 0], [0, 0]]
