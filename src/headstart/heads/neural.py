@@ -37,7 +37,7 @@ class TorchClassifier(Classifier):
         codes = super()._as_targets(y)
         return codes.astype(np.float32) if self.is_multi_ else codes
 
-    def _opinions(self, soft: SoftTargets) -> NDArray[np.float32]:
+    def opinions(self, soft: SoftTargets) -> NDArray[np.float32]:
         """A teacher's logits in the order of the outputs; of several labels a sample they are in it."""
         if self.is_multi_:
             return soft.logits
@@ -73,7 +73,7 @@ class TorchRegressor(Regressor):
         scaled = (super()._as_targets(y) - self.target_mean_) / self.target_scale_
         return scaled.astype(np.float32)
 
-    def _opinions(self, soft: SoftTargets) -> NDArray[np.float32]:
+    def opinions(self, soft: SoftTargets) -> NDArray[np.float32]:
         """A teacher's numbers, standardised as the targets are."""
         return self._as_targets(soft.logits)
 

@@ -116,7 +116,7 @@ class TorchHead(BaseHead):
     _learn_targets: ClassVar[Callable[..., NDArray[Any]]]
     _as_targets: ClassVar[Callable[..., NDArray[Any]]]
     _n_outputs: ClassVar[Callable[..., int]]
-    _opinions: ClassVar[Callable[..., NDArray[np.float32]]]
+    opinions: ClassVar[Callable[..., NDArray[np.float32]]]
 
     lr: float = 0.001
     weight_decay: float = 1.0
@@ -166,8 +166,7 @@ class TorchHead(BaseHead):
         checkpoint : Checkpoint, optional
             Where a training that is cut off is taken up again.
         soft : SoftTargets, optional
-            What a teacher says of the samples of ``X``, which the head is to say as well (knowledge distillation:
-            Hinton et al., 2015). ``y`` has a label for all of them, of what weight ``soft`` says.
+            What a teacher says of the samples of ``X``.
 
         Raises
         ------
@@ -195,14 +194,6 @@ class TorchHead(BaseHead):
     def targets_of(self, y: ArrayLike) -> NDArray[Any]:
         """Targets of other samples; of a label that training lacks ``UNSEEN``."""
         return self._as_targets(np.asarray(y))
-
-    def lessons(self, targets: NDArray[Any], soft: SoftTargets) -> NDArray[np.float32]:
-        """Targets with what a teacher says, as the loss of a student takes them."""
-        from headstart.training.distilled import lessons
-
-        if len(soft.logits) != len(targets):
-            raise DataError(f"y has {len(targets):,} rows, and the teacher speaks of {len(soft.logits):,}")
-        return lessons(targets, self._opinions(soft), soft)
 
     def finish(self, trained: TrainingResult) -> Self:
         """Become fitted with what training gave."""
@@ -402,11 +393,13 @@ class _Shelf:
     @classmethod
     def of(cls, head: TorchHead, samples: Labelled, device: torch.device) -> _Shelf:
         """Read samples, and learn from them what does not depend on training."""
+        from headstart.training.distilled import taught
+
         if (samples.X_val is None) != (samples.y_val is None):
             raise ConfigError("X_val was given without y_val; give both or neither")
         features, labels = head._read_labelled(samples.X, samples.y)
         targets = head._learn(features, labels)
-        wanted = targets if samples.soft is None else head.lessons(targets, samples.soft)
+        wanted = taught(head, targets, samples.soft)
         examples = head._examples(features, wanted, device, head._scaled(samples.views, features))
         if samples.X_val is None:
             return cls(head, targets, examples, None)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from torch import Tensor
 
+from headstart.errors import DataError
 from headstart.training.trainee import Objective
 
 if TYPE_CHECKING:
@@ -82,6 +83,15 @@ class DistilledObjective(Objective):
         labels = rows[..., WEIGHTS].long() if are_classes else rows[..., WEIGHTS:stop]
         behind = stop + self.n_outputs
         return rows[..., :WEIGHTS], labels, rows[..., stop:behind], rows[..., behind:]
+
+
+def taught(head: Any, targets: NDArray[Any], soft: SoftTargets | None) -> NDArray[Any]:
+    """Targets of a head with what a teacher says, as a student's loss takes them; without a teacher as they are."""
+    if soft is None:
+        return targets
+    if len(soft.logits) != len(targets):
+        raise DataError(f"y has {len(targets):,} rows, and the teacher speaks of {len(soft.logits):,}")
+    return lessons(targets, head.opinions(soft), soft)
 
 
 def objective_of(

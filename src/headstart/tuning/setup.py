@@ -23,7 +23,7 @@ from headstart.extraction.read_again import read_again
 from headstart.fitting.report import describe_features
 from headstart.heads import open_head
 from headstart.tasks import open_task
-from headstart.training.distilled import objective_of
+from headstart.training.distilled import objective_of, taught
 from headstart.training.trainee import Objective
 from headstart.tuning.cut import CutCache, fill_cuts
 from headstart.tuning.samples import RawSamples
@@ -98,8 +98,7 @@ class TrainingSetup:
         head: Any = open_head("linear", {"dropout": config.dropout}, config.seed, raw["train"].kind)
         targets, soft = _targets(head, raw), raw["train"].soft
         objective = _objective(config, head, targets, soft)
-        if soft is not None:
-            targets["train"] = head.lessons(targets["train"], soft)
+        targets["train"] = taught(head, targets["train"], soft)
         frozen = backbone.load(str(pick_device(config.device)), "fp32")
         layer = LinearHeadLayer(
             torch.from_numpy(head.mean_), torch.from_numpy(head.scale_), head.n_outputs_, config.dropout
