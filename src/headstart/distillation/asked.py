@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from headstart.config import FEATURES, OF_FEATURES, OF_LOGITS, TEACHER
+from headstart.contracts import Distillable
 from headstart.errors import ConfigError
+from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     from headstart.config import TaughtConfig
@@ -29,4 +31,13 @@ def check_asked(config: TaughtConfig, heads: Sequence[Head] = ()) -> None:
         raise ConfigError(
             f"a {closed[0]} head is fitted on labels alone, and --teacher gives probabilities; heads that are trained "
             "by epochs learn from them: --head linear, mlp, residual or attention"
+        )
+
+
+def check_kind(kind: str) -> None:
+    """Refuse labels of a task in which nobody can be taught."""
+    if not isinstance(open_task(kind), Distillable):
+        raise ConfigError(
+            f"labels of the kind {kind!r} cannot be taught yet, only one class or several a sample, and numbers; leave "
+            "--teacher and --teacher-features out"
         )

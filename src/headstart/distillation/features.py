@@ -10,6 +10,7 @@ import numpy as np
 from headstart.arrow import keys_from_arrow
 from headstart.backbones.pooling import display_tap
 from headstart.cache.store import Cache
+from headstart.distillation.asked import check_kind
 from headstart.errors import ConfigError, MismatchError
 from headstart.heads.rows import moments, standardise
 from headstart.keys import first_by_key, search, words
@@ -38,6 +39,7 @@ def show_features(
         The set lacks train samples.
     """
     assert config.teacher_features is not None
+    check_kind(train.kind)
     if config.strategy == "frozen":
         raise ConfigError(
             "--teacher-features changes the student's features, and --strategy frozen leaves them as they are; "

@@ -11,10 +11,10 @@ import pyarrow as pa
 
 from headstart.arrow import keys_from_arrow
 from headstart.cache.set_state import read_splits
-from headstart.contracts import Distillable
+from headstart.distillation.asked import check_kind
 from headstart.distillation.run_teacher import RunTeacher
 from headstart.distillation.table_teacher import TableTeacher
-from headstart.errors import ConfigError, MismatchError
+from headstart.errors import MismatchError
 from headstart.keys import contains
 from headstart.options import did_you_mean
 from headstart.samples import LabelledSamples, SoftTargets
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from headstart.cache.sets import FeatureSet
     from headstart.config import TaughtConfig
-    from headstart.contracts import Progress
+    from headstart.contracts import Distillable, Progress
     from headstart.types import Json
 
 SURELY_NOT = -30.0
@@ -87,8 +87,7 @@ def ask_teacher(
     """
     assert config.teacher is not None
     train = samples[0]
-    if not isinstance(open_task(train.kind), Distillable):
-        raise ConfigError(f"labels of the kind {train.kind!r} cannot be taught; leave --teacher out")
+    check_kind(train.kind)
     teacher: RunTeacher | TableTeacher
     if config.teacher.is_dir():
         teacher = RunTeacher.open(config, features, progress, about or {})
