@@ -20,7 +20,9 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    SerializerFunctionWrapHandler,
     ValidationError,
+    model_serializer,
 )
 
 from headstart.backbones.options import BackboneOptions
@@ -286,7 +288,32 @@ class ExtractConfig(ColumnConfig, RuntimeConfig, GivenConfig):
         )
 
 
-class FitConfig(Config):
+TEACHER, FEATURES = "teacher", "teacher_features"
+OF_LOGITS = ("distill_temperature", "distill_alpha", "teacher_folds")
+"""How a teacher's logits are learnt from."""
+OF_FEATURES = ("feature_weight",)
+
+
+class TaughtConfig(Config):
+    """Who teaches a student, and how; of `fit_head` and `fine_tune`."""
+
+    function = "fit_head"
+    teacher: Path | None
+    distill_temperature: Annotated[float, Range(gt=0)]
+    distill_alpha: Annotated[float, Range(ge=0, le=1)]
+    teacher_folds: Annotated[int, Range(ge=2)] | None
+
+    @model_serializer(mode="wrap")
+    def _without_teacher(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What has no meaning without a teacher is left out, so that nobody's key or settings change by it."""
+        values: dict[str, Any] = dump(self)
+        meaningless = [] if self.teacher is not None else [TEACHER, *OF_LOGITS]
+        if values.get(FEATURES) is None:
+            meaningless += [FEATURES, *OF_FEATURES]
+        return {name: value for name, value in values.items() if name not in meaningless}
+
+
+class FitConfig(TaughtConfig):
     """What `fit_head` is asked for."""
 
     function = "fit_head"
@@ -329,7 +356,7 @@ def _check_trainable(on_long: str) -> str:
     return on_long
 
 
-class TuneConfig(ColumnConfig, ComputeConfig, GivenConfig):
+class TuneConfig(ColumnConfig, ComputeConfig, GivenConfig, TaughtConfig):
     """What `fine_tune` is asked for; what is None is chosen by the strategy."""
 
     function = "fine_tune"
@@ -338,6 +365,8 @@ class TuneConfig(ColumnConfig, ComputeConfig, GivenConfig):
     strategy: str
     unfreeze: list[str]
     init_head: Path | None
+    teacher_features: str | None
+    feature_weight: Annotated[float, Range(ge=0)]
     set: str | None
     replace: bool = Field(exclude=True)
     digest: str | None = None

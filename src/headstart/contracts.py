@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 from headstart.types import AT_END
 
@@ -332,6 +332,26 @@ class Task(Protocol):
 
     def describe(self, column: str, classes: Sequence[str]) -> str:
         """What is predicted, for a model card."""
+
+
+@runtime_checkable
+class Distillable(Protocol):
+    """What a task has besides if a student can be taught in it: what a teacher says of samples, as logits (N, C).
+
+    Columns are the names of the label column in their order, or the numbers themselves.
+    """
+
+    def teacher_logits(self, outputs: NDArray[Any]) -> NDArray[np.float32]:
+        """Logits, shape (N, C), of what a teacher's `Task.outputs` are."""
+
+    def taught(self, logits: NDArray[np.float32]) -> NDArray[Any]:
+        """What a teacher takes samples for, as ``y``."""
+
+    def soft_losses(self, logits: torch.Tensor, teacher: torch.Tensor, temperature: float) -> torch.Tensor:
+        """How far a student's logits are from a teacher's, both (..., C) and softened by a temperature; shape (...).
+
+        It is scaled by the temperature's square, so that its gradient is of one size at any (Hinton et al., 2015).
+        """
 
 
 class Backbone(Protocol):

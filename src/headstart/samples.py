@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,67 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headstart.types import FeatureRef, LabelKind
+
+
+@dataclass(frozen=True)
+class SoftTargets:
+    """What a teacher says of N samples, and what that counts in their losses.
+
+    Parameters
+    ----------
+    logits : ndarray of float32, shape (N, C)
+        Of the names of the label column in their order, or (N, T) numbers.
+    names : tuple of str
+        Those names; none where labels have none.
+    is_labelled, is_said : ndarray of bool, shape (N,)
+        Which samples have a label of their own, and of which the teacher says something.
+    temperature : float in (0, inf)
+        Softens both sides of the soft loss.
+    alpha : float in [0, 1]
+        What the teacher's opinion counts; the label counts the rest, or all where there is no opinion.
+    features : ndarray of float32, shape (N, F), optional
+        What the student's features are to be like through a linear map; None if only logits are taught.
+    feature_weight : float in [0, inf)
+        What the loss of those counts.
+    """
+
+    logits: NDArray[np.float32]
+    names: tuple[str, ...]
+    is_labelled: NDArray[np.bool_]
+    is_said: NDArray[np.bool_]
+    temperature: float = 1.0
+    alpha: float = 0.5
+    features: NDArray[np.float32] | None = None
+    feature_weight: float = 0.0
+
+    @property
+    def hard(self) -> NDArray[np.float32]:
+        """What the loss of each label counts, shape (N,)."""
+        return (self.is_labelled * (1 - self.soft)).astype(np.float32)
+
+    @property
+    def soft(self) -> NDArray[np.float32]:
+        """What the loss of each opinion counts, shape (N,)."""
+        return (self.alpha * self.is_said).astype(np.float32)
+
+    def take(self, rows: NDArray[np.int64]) -> SoftTargets:
+        """Of some of the samples, in the order of ``rows``."""
+        return self._with([part[rows] for part in self._rows])
+
+    def joined(self, other: SoftTargets) -> SoftTargets:
+        """Of these samples and then of others."""
+        return self._with([np.concatenate(pair) for pair in zip(self._rows, other._rows, strict=True)])
+
+    @property
+    def _rows(self) -> list[NDArray[Any]]:
+        """What there is a row of for each sample."""
+        shown = [] if self.features is None else [self.features]
+        return [self.logits, self.is_labelled, self.is_said, *shown]
+
+    def _with(self, rows: Sequence[NDArray[Any]]) -> SoftTargets:
+        logits, is_labelled, is_said, *shown = rows
+        features = shown[0] if shown else None
+        return replace(self, logits=logits, is_labelled=is_labelled, is_said=is_said, features=features)
 
 
 @dataclass(frozen=True)
@@ -46,6 +107,11 @@ class LabelledSamples:
     is_grouped : bool
         Whether the ``meta:group`` of the table says which samples belong together, and is no column of the data that
         happens to be called so.
+    soft : SoftTargets, optional
+        What a teacher says of them.
+    unlabelled : LabelledSamples, optional
+        Samples without a label of their own that training may take as well; what a teacher takes them for is their
+        ``y``.
     """
 
     table: pa.Table
@@ -58,6 +124,8 @@ class LabelledSamples:
     widths: tuple[int, ...] = ()
     views: Sequence[NDArray[Any]] = ()
     is_grouped: bool = False
+    soft: SoftTargets | None = None
+    unlabelled: LabelledSamples | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -102,19 +170,45 @@ class LabelledSamples:
         """Which samples have a label, shape (N,)."""
         return open_task(self.kind).known(self.y)
 
-    def labelled(self) -> LabelledSamples:
-        """Those that have a label."""
+    def labelled(self, keeps_others: bool = False) -> LabelledSamples:
+        """Those that have a label; the others are dropped, or kept beside them as ``unlabelled``."""
         known = self.is_labelled
         if known.all():
             return self
-        X = take_rows(self.X, np.flatnonzero(known))
-        return replace(self, table=self.table.filter(mask_of(known)), X=X, y=self.y[known])
+        others = self._only(~known) if keeps_others else None
+        return replace(self._only(known), unlabelled=others)
+
+    def _only(self, chosen: NDArray[np.bool_]) -> LabelledSamples:
+        X = take_rows(self.X, np.flatnonzero(chosen))
+        return replace(self, table=self.table.filter(mask_of(chosen)), X=X, y=self.y[chosen])
+
+    @cached_property
+    def trained_on(self) -> LabelledSamples:
+        """These samples, and behind them those without a label of their own: what heads are fitted on."""
+        others = self.unlabelled
+        if others is None or self.soft is None or others.soft is None:
+            return self
+        return replace(
+            self,
+            table=pa.concat_tables([self.table, others.table]),
+            X=stacked_rows(self.X, others.X),
+            y=np.concatenate([self.y, others.y]),
+            views=ViewsAndPlain(self.views, others.X) if self.views else (),
+            soft=self.soft.joined(others.soft),
+            unlabelled=None,
+        )
+
+    def prepared(self, preparation: Callable[[Any], Any]) -> LabelledSamples:
+        """The same with features that a preparation makes of them."""
+        others = None if self.unlabelled is None else self.unlabelled.prepared(preparation)
+        return replace(self, X=preparation(self.X), unlabelled=others)
 
     def take(self, rows: NDArray[np.int64]) -> LabelledSamples:
         """Some of the samples, in the order of ``rows``."""
         views = ViewRows(self.views, rows) if self.views else ()
         table = self.table.take(pa.array(rows, pa.int64()))
-        return replace(self, table=table, X=take_rows(self.X, rows), y=self.y[rows], views=views)
+        soft = None if self.soft is None else self.soft.take(rows)
+        return replace(self, table=table, X=take_rows(self.X, rows), y=self.y[rows], views=views, soft=soft)
 
     def check_joinable(self) -> None:
         """Refuse features that stay on disk, and sequences, before any work is done that `joined` would end."""
@@ -131,7 +225,8 @@ class LabelledSamples:
         arrays = isinstance(self.X, np.ndarray)
         X = np.concatenate([self.X, other.X]) if arrays else self.X.joined(other.X)
         y = np.concatenate([self.y, other.y])
-        return replace(self, table=table, X=X, y=y, views=())
+        soft = None if self.soft is None or other.soft is None else self.soft.joined(other.soft)
+        return replace(self, table=table, X=X, y=y, views=(), soft=soft)
 
 
 class ViewRows(Sequence["NDArray[Any]"]):
@@ -145,6 +240,19 @@ class ViewRows(Sequence["NDArray[Any]"]):
 
     def __getitem__(self, index: Any) -> Any:
         return self._views[index][self._rows]
+
+
+class ViewsAndPlain(Sequence["NDArray[Any]"]):
+    """Views with further rows behind each, which have none: they show their plain features."""
+
+    def __init__(self, views: Sequence[NDArray[Any]], plain: NDArray[Any]) -> None:
+        self._views, self._plain = views, plain
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def __getitem__(self, index: Any) -> Any:
+        return np.concatenate([self._views[index], self._plain])
 
 
 def are_sequences(X: Any) -> bool:
@@ -164,6 +272,22 @@ def take_rows(X: Any, rows: NDArray[np.int64]) -> Any:
     if is_stored(X):
         return ChosenRows(X, rows)
     return ChosenSequences(X, rows) if are_sequences(X) else X[rows]
+
+
+def stacked_rows(first: Any, second: Any) -> Any:
+    """Rows and then others of the same features, whatever these are."""
+    if isinstance(first, np.ndarray):
+        return np.concatenate([first, second])
+    (features, rows), (_, others) = _located(first), _located(second)
+    return take_rows(features, np.concatenate([rows, others]))
+
+
+def _located(X: Any) -> tuple[Any, NDArray[np.int64]]:
+    """Features that stay where they are, and which rows of them are meant."""
+    rows = np.arange(len(X))
+    while isinstance(X, Chosen):
+        X, rows = X.features, X.rows[rows]
+    return X, rows
 
 
 @dataclass(frozen=True)

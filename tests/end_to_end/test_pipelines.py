@@ -25,8 +25,9 @@ from .test_start_up import HEAVY, imported_by
 Runner = Callable[..., Result]
 SHIPPED = sorted(shipped_pipelines())
 ISSUED = [
-    "bert_feature_based", "comparison_study", "custom_dataset", "domain_adaptation", "hyperparameter_tuning",
-    "image_classification", "resnet_feature_based", "sentiment_analysis", "text_classification",
+    "bert_feature_based", "comparison_study", "custom_dataset", "distillation", "domain_adaptation",
+    "hyperparameter_tuning", "image_classification", "resnet_feature_based", "sentiment_analysis",
+    "text_classification",
 ]  # fmt: skip
 REAL = " on the bundled network"
 LONG = (
@@ -51,6 +52,11 @@ FEW = {
     "domain_adaptation": [
         "steps.source.data=few.csv", "steps.target.data=others.csv", "extract.label_column=library",
         "extract.max_length=16", "fine-tune.epochs=1",
+    ],
+    "distillation": [
+        "data=few.csv", LABEL, "extract.max_length=16", "extract.backbone=[hf:tiny,bundled:all-minilm-l6-v2]",
+        "steps.teacher.backbone=bundled:all-minilm-l6-v2", "fine-tune.epochs=1",
+        *(f"steps.{step}.backbone=hf:tiny" for step in ("alone", "taught", "tuned_alone", "tuned_taught")),
     ],
 }  # fmt: skip
 

@@ -336,3 +336,53 @@ def test_an_interrupted_step_is_run_again() -> None:
     again = run()
     assert states(again) == {"features": "there", "ridge": "done", "centroid": "there", "comparison": "done"}
     assert again.steps[1].reason == "it was interrupted"
+
+
+TAUGHT = TEXT.replace("head: centroid", "head: linear\n      params: {epochs: 3}\n      teacher: ridge")
+
+
+def test_a_step_may_teach_a_later_one() -> None:
+    run(TAUGHT)
+    said = report("centroid")["distillation"]
+    assert said["teacher"] == str(Path("out/ridge").resolve())
+    assert said["n_overlap"] == report("centroid")["data"]["n_train"]
+    assert set(states(run(TAUGHT)).values()) == {"there"}
+    plots = run(TAUGHT, "steps.ridge.seeds=2")  # whose head is the same
+    assert states(plots)["centroid"] == "there"
+    other = run(TAUGHT, "steps.ridge.params.alpha=300")
+    assert states(other) == {"features": "there", "ridge": "done", "centroid": "done", "comparison": "done"}
+    assert report("centroid")["distillation"]["digest"] != said["digest"]
+
+
+def test_a_teacher_is_an_earlier_step() -> None:
+    assert (
+        "teacher names a step that leaves a run before it, and 'rigde' is none; did you mean ridge?"
+        in error_of(TAUGHT.replace("teacher: ridge", "teacher: rigde"))
+    )
+
+
+def test_made_texts_of_which_few_keep_their_label(monkeypatch: pytest.MonkeyPatch) -> None:
+    import csv
+
+    from headstart.pipelines import shipped
+
+    def make(target: Path) -> None:
+        rows = [f"text {row},{'ab'[row % 2]}\n" for row in range(200)]
+        target.write_text("text,library\n" + "".join(rows))
+
+    monkeypatch.setattr(shipped, "_script", lambda name: {"make_docstrings": make})
+    path = shipped.make_data("docstrings", 100, Path("data"), 3)
+    assert path == shipped.made_path("docstrings", 100, Path("data"), 3)
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    counts = {
+        split: [
+            sum(row["split"] == split and row["library"] == name for row in rows) for name in ("a", "b", "")
+        ]
+        for split in ("train", "validation", "test")
+    }
+    assert counts == {"train": [3, 3, 64], "validation": [5, 5, 0], "test": [10, 10, 0]}
+    for data in ("{path: texts.csv, labelled: 3}", "{make: digits, labelled: 3}"):
+        assert "labelled is for texts that are made" in error_of(
+            TEXT.replace("data: texts.csv", f"data: {data}")
+        )

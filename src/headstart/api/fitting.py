@@ -88,6 +88,10 @@ def fit_head(
         Sequence[int] | None, Option("Learning curve: train sizes.", PROTOCOLS, "100,300,1000")
     ] = None,
     calibrate: shared.Calibrate = True,
+    teacher: shared.Teacher = None,
+    distill_temperature: shared.DistillTemperature = 2.0,
+    distill_alpha: shared.DistillAlpha = 0.5,
+    teacher_folds: shared.TeacherFolds = None,
     mapped: Annotated[
         bool | None,
         Option("Where features are read; chosen by their size if not given.", flags="--mapped/--in-memory"),
@@ -123,6 +127,8 @@ def fit_head(
         A set, or its name.
     out : path, optional
         Save the run there; None: keep it in memory until ``run.save``.
+    teacher : Run or path, optional
+        A run, or a table of what a model says of the samples by their ids. Heads that train by epochs take one.
     params, sweep : mapping, optional
         Such as ``params={"C": 0.1}`` and ``sweep={"lr": [1e-3, 1e-2]}``.
     quiet : bool
@@ -141,6 +147,7 @@ def fit_head(
     where: dict[str, Any] = {"set": features}
     if not isinstance(features, str):
         where = shared.place_of(features, cache)
+    where["teacher"] = shared.teacher_of(teacher)
     config = FitConfig.of(given, **where)
     if out is not None:
         check_free(Path(out), overwrite)

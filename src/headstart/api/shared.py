@@ -1,5 +1,6 @@
 """Options that several public functions share; each is said once, here."""
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Union
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
     from headstart.registry.run import Run
 
+TEACHER = "A teacher"
 FEATURES, READING, VIEWS, COMPUTING = "Which features", "Reading the data", "Views", "Computing"
 SEARCH, WATCH = "Choosing parameters", "Watching"
 
@@ -38,6 +40,17 @@ def place_of(features: "FeatureSet | str", cache: StrPath | None) -> dict[str, A
     if isinstance(features, str):
         return {"set": features, "cache": None if cache is None else str(cache), "digest": None}
     return {"set": features.name, "cache": str(features.cache), "digest": features.digest}
+
+
+def teacher_of(given: Any) -> Any:
+    """Where a teacher lies: of a run that is open its directory."""
+    if given is None or isinstance(given, str | os.PathLike):
+        return given
+    if getattr(given, "path", None) is None:
+        raise ConfigError(
+            "the teacher is a run in memory, and its opinions are kept under what lies on disk: save it"
+        )
+    return given.path
 
 
 def read_grid(text: str, said: str) -> dict[str, list[Any]]:
@@ -107,6 +120,33 @@ Plots = Annotated[
 ]
 Offline = Annotated[bool, Option("Open no network socket.", COMPUTING)]
 OfflineAlone = Annotated[bool, Option("Open no network socket.")]
+
+# Who teaches a student.
+Teacher = Annotated[
+    Union["Run", StrPath, None],
+    Option(
+        "Learn from what this run says of the train samples, too: a run directory, or a table of id and p:CLASS or "
+        "logit:CLASS.",
+        TEACHER,
+        "RUN|FILE",
+        reads=check_path,
+    ),
+]
+DistillTemperature = Annotated[
+    Annotated[float, Range(gt=0)], Option("Softens what teacher and student say.", TEACHER)
+]
+DistillAlpha = Annotated[
+    Annotated[float, Range(ge=0, le=1)],
+    Option("What the teacher counts beside the labels, which count the rest.", TEACHER),
+]
+TeacherFolds = Annotated[
+    Annotated[int, Range(ge=2)] | None,
+    Option(
+        "Fit the teacher's head on so many folds anew for its opinions on samples that it was trained on.",
+        TEACHER,
+        "K",
+    ),
+]
 
 # How data is read.
 TextColumn = Annotated[str | None, Option("Texts.", READING, "NAME")]

@@ -36,6 +36,21 @@ def fine_tune(
     label: shared.Label = None,
     split_seed: shared.SplitSeed = 0,
     calibrate: shared.Calibrate = True,
+    teacher: shared.Teacher = None,
+    distill_temperature: shared.DistillTemperature = 2.0,
+    distill_alpha: shared.DistillAlpha = 0.5,
+    teacher_folds: shared.TeacherFolds = None,
+    teacher_features: Annotated[
+        str | None,
+        Option(
+            "Train the student's features to be like these of a set of the same samples, through a linear map.",
+            shared.TEACHER,
+            "SET[:TAP]",
+        ),
+    ] = None,
+    feature_weight: Annotated[
+        Annotated[float, Range(ge=0)], Option("What that counts beside the head's loss.", shared.TEACHER)
+    ] = 1.0,
     device: Annotated[str, Option("auto, cpu, cuda, cuda:1 …")] = "auto",
     workers: Annotated[
         Annotated[int, Range(ge=1, le=256)] | None, Option("Processes that read ahead.")
@@ -193,7 +208,7 @@ def fine_tune(
         where = {"data": hold(data, layout)}  # which is read more than once
     if isinstance(data, FeatureSet):
         where = {"data": data.name, "set": data.name, "digest": data.digest, "cache": str(data.cache)}
-    config = TuneConfig.of(given, **where)
+    config = TuneConfig.of(given, **where, teacher=shared.teacher_of(teacher))
     target = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="headstart-"), "run")
     state = prepare_state(config, target, resume, overwrite)
     run = fine_tune(config, open_progress(quiet), state)

@@ -230,6 +230,7 @@ def notes_on(
     return [
         *_without_interval(runs, paired, figures),
         *_other_training(runs),
+        *_taught(opened, runs),
         *_other_machines(opened),
         *_named("how long extraction took is unknown of", [r for r in runs if r.cost.extractions is None]),
         *_named(
@@ -259,6 +260,18 @@ def _some(names: Sequence[str]) -> str:
     """The first few, and how many more."""
     more = len(names) - SHOWN
     return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _taught(opened: Sequence[Run], runs: Sequence[ComparedRun]) -> list[str]:
+    """Who learnt from whom, for nobody pays for a student alone."""
+    said = []
+    for run, compared in zip(opened, runs, strict=True):
+        lessons = run.part("distillation")
+        if "teacher" in lessons:
+            n = lessons.get("n_unlabelled") or 0
+            more = f", on {n:,} samples without a label too" if n else ""
+            said.append(f"{compared.name} was taught by {lessons['teacher']}{more}")
+    return said
 
 
 def _other_training(runs: Sequence[ComparedRun]) -> list[str]:

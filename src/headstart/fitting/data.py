@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -50,6 +50,14 @@ class FitData:
     preparation: Preparation
     is_grouped: bool = False
     """Whether samples of one ``meta:group`` stay together."""
+
+    def map(self, names: Collection[str], change: Callable[[LabelledSamples], LabelledSamples]) -> FitData:
+        """The same with some splits changed."""
+        raw, splits = (
+            {name: change(part) if name in names else part for name, part in of.items()}
+            for of in (self.raw, self.splits)
+        )
+        return replace(self, raw=raw, splits=splits)
 
 
 def heads_of(config: FitConfig) -> list[str]:
@@ -112,9 +120,8 @@ def _read_choices(
     progress: Progress,
 ) -> FitData:
     attends = heads[0].takes_sequences
-    raw = read_splits(
-        features, choices, config.label, attends, _is_mapped(config, features, choices, heads, progress)
-    )
+    mapped = _is_mapped(config, features, choices, heads, progress)
+    raw = read_splits(features, choices, config.label, attends, mapped, config.teacher is not None)
     check_train(raw["train"], features.name)
     if attends and sequences_of(raw["train"].X) is None:
         raise ConfigError(
@@ -134,7 +141,7 @@ def _read_choices(
         if not all(isinstance(samples.X, np.ndarray) for samples in raw.values()):
             raise ConfigError("--prepare works on pooled features in memory; leave it out, or --mapped")
         preparation = Preparation.fit(config.prepare, raw["train"].X, config.seed)
-        splits = {split: replace(samples, X=preparation(samples.X)) for split, samples in raw.items()}
+        splits = {split: samples.prepared(preparation) for split, samples in raw.items()}
     if views := choose_views(config, features, raw["train"], heads, progress):  # never of prepared features
         raw = splits = {**raw, "train": replace(raw["train"], views=views)}
     return FitData(raw, splits, preparation, "group" in features.info["split"])
@@ -146,15 +153,22 @@ def read_splits(
     label: str | None,
     attends: bool = False,
     mapped: bool = False,
+    keeps_unlabelled: bool = False,
 ) -> dict[str, LabelledSamples]:
     """Read the labelled samples of each split.
 
     Several choices are put side by side, by key; or one behind the other for a head that attends, which takes several
-    vectors a sample. Features that are ``mapped`` stay on disk.
+    vectors a sample. Features that are ``mapped`` stay on disk. Train samples without a label may be kept beside the
+    others, for a teacher to speak of.
     """
     column = features.label_column(label)
     read = [
-        {split: _read(features, choice, split, column, attends, mapped) for split in SPLITS}
+        {
+            split: _read(features, choice, split, column, attends, mapped).labelled(
+                keeps_unlabelled and split == "train"
+            )
+            for split in SPLITS
+        }
         for choice in choices
     ]
     return {split: _side_by_side([each[split] for each in read], attends) for split in SPLITS}
@@ -168,11 +182,11 @@ def _read(
         try:
             stored: Any = features.tokens(split, tap, label, backbone)
         except ConfigError:
-            return replace(features.rows(split, tap, label, backbone).labelled(), widths=())
+            return replace(features.rows(split, tap, label, backbone), widths=())
     elif mapped:
         stored = features.mapped(split, tap, label, backbone)
     else:
-        samples = features.rows(split, tap, label, backbone).labelled()
+        samples = features.rows(split, tap, label, backbone)
         return replace(samples, widths=()) if attends else samples
     X = stored
     if attends and open_task(stored.kind).form == "tags":
@@ -188,7 +202,7 @@ def _read(
         label,
         (stored.feature,),
         is_grouped=features.is_grouped,
-    ).labelled()
+    )
 
 
 def _side_by_side(parts: Sequence[LabelledSamples], attends: bool) -> LabelledSamples:
@@ -207,9 +221,11 @@ def _side_by_side(parts: Sequence[LabelledSamples], attends: bool) -> LabelledSa
     if of_words:
         beside = side_by_side([held_sequences(part.X) for part in aligned])
         return replace(aligned[0], X=beside, features=refs)
+    others = [part.unlabelled for part in parts if part.unlabelled is not None]
+    unlabelled = _side_by_side(others, attends) if len(others) == len(parts) else None
     if not attends:
         X: Any = np.concatenate([part.X for part in aligned], axis=1)
-        return replace(aligned[0], X=X, features=refs, widths=widths)
+        return replace(aligned[0], X=X, features=refs, widths=widths, unlabelled=unlabelled)
     if len(set(widths)) > 1:
         raise ConfigError(
             f"layers that are attended to must be equally wide, and these are {sorted(set(widths))}; choose taps of "
@@ -218,7 +234,7 @@ def _side_by_side(parts: Sequence[LabelledSamples], attends: bool) -> LabelledSa
     stacked = np.stack([part.X for part in aligned], axis=1)
     n_samples, n_layers, width = stacked.shape
     X = Sequences(stacked.reshape(-1, width), np.arange(n_samples + 1) * n_layers)
-    return replace(aligned[0], X=X, features=refs)
+    return replace(aligned[0], X=X, features=refs, unlabelled=unlabelled)
 
 
 def _in_all(part: LabelledSamples, parts: Sequence[LabelledSamples]) -> NDArray[np.bool_]:

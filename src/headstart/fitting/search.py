@@ -238,10 +238,7 @@ def _rounds(data: FitData, config: FitConfig, head: str) -> Iterator[Round]:
     train, validation = data.raw["train"], data.raw["validation"]
     both = train.joined(validation) if len(validation) else replace(train, views=())
     strata = open_task(both.kind).fold_strata(both.y)
-    keys = np.ascontiguousarray(keys_from_arrow(both.table.column("key"))).view("V16").ravel()
-    groups = np.unique(keys, return_inverse=True)[1]  # copies of a sample are on one side of a fold
-    if data.is_grouped:
-        groups = _units(both)
+    groups = _fold_groups(both, data.is_grouped)
     everything = np.arange(len(both))
     for held in _folds(strata, config.folds, config.seed, groups):
         rest = np.setdiff1d(everything, held)
@@ -252,6 +249,23 @@ def _rounds(data: FitData, config: FitConfig, head: str) -> Iterator[Round]:
         samples = [both.take(rows) for rows in (rest, held, *chosen_by)]
         fitted, judge, *inner = prepared(config.prepare, config.seed, *samples)
         yield fitted, inner[0] if inner else None, judge
+
+
+def fold_rows(
+    samples: LabelledSamples, n_folds: int, seed: int, is_grouped: bool, said: str
+) -> Iterator[NDArray[np.int64]]:
+    """Rows that each fold holds out, as a search with ``--folds`` draws them."""
+    strata = open_task(samples.kind).fold_strata(samples.y)
+    return _folds(strata, n_folds, seed, _fold_groups(samples, is_grouped), said)
+
+
+def _fold_groups(samples: LabelledSamples, is_grouped: bool) -> NDArray[np.int64]:
+    """Which samples are on one side of a fold: copies, and those of a group."""
+    if is_grouped:
+        return _units(samples)
+    keys = np.ascontiguousarray(keys_from_arrow(samples.table.column("key"))).view("V16").ravel()
+    groups: NDArray[np.int64] = np.unique(keys, return_inverse=True)[1]
+    return groups
 
 
 def _units(samples: LabelledSamples) -> NDArray[np.int64]:
@@ -278,14 +292,14 @@ def _held_out(
 
 
 def _folds(
-    strata: NDArray[Any], n_folds: int, seed: int, groups: NDArray[np.int64]
+    strata: NDArray[Any], n_folds: int, seed: int, groups: NDArray[np.int64], said: str = "--folds"
 ) -> Iterator[NDArray[np.int64]]:
     """Rows that each fold holds out, as many of each stratum as can be; rows of a group stay together."""
     from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 
     n, n_groups = len(strata), len(np.unique(groups))
     if not 2 <= n_folds <= n_groups:
-        raise ConfigError(f"--folds must be in [2, {n_groups:,}], the number of samples (got {n_folds})")
+        raise ConfigError(f"{said} must be in [2, {n_groups:,}], the number of samples (got {n_folds})")
     counts = np.bincount(np.unique(strata, return_inverse=True)[1])
     is_grouped, stratify = n_groups < n, len(counts) > 1 and counts.max() >= n_folds
     # scikit-learn warns where a class is rarer than there are folds, and stops where all are.

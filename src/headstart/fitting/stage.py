@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from headstart.cache.store import Cache
+from headstart.distillation.asked import check_asked
 from headstart.fitting.data import FitData, gather_views, read_taps, views_of
 from headstart.fitting.evaluation import (
     after_refit,
@@ -54,7 +55,8 @@ def _fit(config: FitConfig, progress: Progress, tracker: Tracker | None, checkpo
     start = perf_counter()
     features = Cache(config.cache).open_set(config.set, config.digest)
     heads = open_heads(config, _say_label(config, features, progress))
-    taps = read_taps(config, features, heads, progress)
+    check_asked(config, heads)
+    taps, taught = _taught(config, features, read_taps(config, features, heads, progress), progress)
     if any(head.computes_in_torch for head in heads):
         import torch  # noqa: F401 - so that the time and memory of training are its own
     loaded, memory = perf_counter(), MemoryWatch()
@@ -78,6 +80,7 @@ def _fit(config: FitConfig, progress: Progress, tracker: Tracker | None, checkpo
     whole = replace(predictor, preparation=data.preparation)
     more = {
         **sweep,
+        **taught,
         **uncalibrated,
         **importance_of(whole, data.raw["validation"], config.seed),
         **training.over_seeds(kept, predictor),
@@ -97,6 +100,22 @@ def _say_label(config: FitConfig, features: FeatureSet, progress: Progress) -> L
     if config.label is None and len(features.label_names) > 1:
         progress.say(f"label {column!r} of {', '.join(map(repr, features.label_names))}; --label chooses")
     return features.label_kinds[column]
+
+
+def _taught(
+    config: FitConfig, features: FeatureSet, taps: Mapping[str | None, FitData], progress: Progress
+) -> tuple[Mapping[str | None, FitData], dict[str, Json]]:
+    """What is fitted on with what a teacher says of it, and what a report says of that; as it is without a teacher."""
+    if config.teacher is None:
+        return taps, {}
+    from headstart.distillation.stage import ask_teacher  # which predicts, and few fits do
+
+    # Where validation samples are trained on in the end, or by turns, they have a teacher, too.
+    splits = ("train", "validation") if config.refit or config.folds else ("train",)
+    asked = [data.raw[split] for split in splits for data in taps.values()]
+    lessons = ask_teacher(config, features, asked, progress)
+    found = {tap: data.map(splits, lessons.of) for tap, data in taps.items()}
+    return found, {"distillation": dict(lessons.report)}
 
 
 @dataclass(frozen=True)
@@ -159,7 +178,7 @@ class HeadTraining:
         samples = (given.X, given.y, given.X_val, given.y_val)
 
         try:
-            return head.fit(*samples, callbacks, given.views, Checkpoint(path) if path else None)
+            return head.fit(*samples, callbacks, given.views, Checkpoint(path) if path else None, given.soft)
         finally:
             self.progress.end()
 

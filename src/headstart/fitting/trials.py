@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -50,9 +50,9 @@ class Trial:
     @property
     def labelled(self) -> Labelled:
         """Its samples, as heads are fitted on them."""
-        train, validation = self.train, self.validation
+        train, validation = self.train.trained_on, self.validation
         X_val, y_val = (None, None) if validation is None else (validation.X, validation.targets)
-        return Labelled(train.X, train.targets, X_val, y_val, train.views)
+        return Labelled(train.X, train.targets, X_val, y_val, train.views, train.soft)
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def prepared(
     if not steps:
         return [train, *others]
     preparation = Preparation.fit(steps, train.X, seed)
-    return [replace(samples, X=preparation(samples.X)) for samples in (train, *others)]
+    return [samples.prepared(preparation) for samples in (train, *others)]
 
 
 def run_trials(
@@ -160,7 +160,7 @@ def _likeness(head: Head, trial: Trial, number: int) -> Any:
 
 def _likeness_of_samples(trial: Trial, is_balanced: bool) -> tuple[Any, ...]:
     """What samples of heads in one stack share: in memory their shapes and classes; else they are the same."""
-    train, validation = trial.train, trial.validation
+    train, validation = trial.train.trained_on, trial.validation
     if not isinstance(train.X, np.ndarray) or train.X.ndim != 2:
         return id(train), id(validation), trial.seed
     if is_balanced and train.y.ndim > 1:

@@ -19,6 +19,7 @@ from headstart.own_code import load_own, reason_of, source_digest
 
 if TYPE_CHECKING:
     from headstart.heads.networks import Network
+    from headstart.samples import SoftTargets
 
 WIDTHS, DEPTHS = Interval(1, 65_537), Interval(1, 65)
 
@@ -35,6 +36,15 @@ class TorchClassifier(Classifier):
     def _as_targets(self, y: NDArray[Any]) -> NDArray[Any]:
         codes = super()._as_targets(y)
         return codes.astype(np.float32) if self.is_multi_ else codes
+
+    def opinions(self, soft: SoftTargets) -> NDArray[np.float32]:
+        """A teacher's logits in the order of the outputs; of several labels a sample they are in it."""
+        if self.is_multi_:
+            return soft.logits
+        places = {name: place for place, name in enumerate(soft.names)}
+        if lacking := [str(name) for name in self.classes_ if str(name) not in places]:
+            raise DataError(f"the teacher says nothing of the class {lacking[0]!r}, which the labels have")
+        return soft.logits[:, [places[str(name)] for name in self.classes_]]
 
 
 class TorchRegressor(Regressor):
@@ -62,6 +72,10 @@ class TorchRegressor(Regressor):
     def _as_targets(self, y: NDArray[Any]) -> NDArray[Any]:
         scaled = (super()._as_targets(y) - self.target_mean_) / self.target_scale_
         return scaled.astype(np.float32)
+
+    def opinions(self, soft: SoftTargets) -> NDArray[np.float32]:
+        """A teacher's numbers, standardised as the targets are."""
+        return self._as_targets(soft.logits)
 
 
 class _Linear(TorchHead):

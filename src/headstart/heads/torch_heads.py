@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import torch
 
     from headstart.heads.networks import Network
+    from headstart.samples import SoftTargets
     from headstart.training.checkpoint import Checkpoint
     from headstart.training.examples import Examples, Stream
     from headstart.training.loop import TrainingResult
@@ -115,6 +116,7 @@ class TorchHead(BaseHead):
     _learn_targets: ClassVar[Callable[..., NDArray[Any]]]
     _as_targets: ClassVar[Callable[..., NDArray[Any]]]
     _n_outputs: ClassVar[Callable[..., int]]
+    opinions: ClassVar[Callable[..., NDArray[np.float32]]]
 
     lr: float = 0.001
     weight_decay: float = 1.0
@@ -143,6 +145,7 @@ class TorchHead(BaseHead):
         callbacks: Sequence[Any] = (),
         views: Sequence[ArrayLike] = (),
         checkpoint: Checkpoint | None = None,
+        soft: SoftTargets | None = None,
     ) -> Self:
         """Fit on features and labels.
 
@@ -162,6 +165,8 @@ class TorchHead(BaseHead):
             or one of these, as often as any other. They are read one after the other, and scaled as ``X`` is.
         checkpoint : Checkpoint, optional
             Where a training that is cut off is taken up again.
+        soft : SoftTargets, optional
+            What a teacher says of the samples of ``X``.
 
         Raises
         ------
@@ -170,7 +175,7 @@ class TorchHead(BaseHead):
         DataError
             There is only one class, or nothing to attend to.
         """
-        [trained] = fit_stack([self], Labelled(X, y, X_val, y_val, views), callbacks, checkpoint)
+        [trained] = fit_stack([self], Labelled(X, y, X_val, y_val, views, soft), callbacks, checkpoint)
         if trained.diverged_at:
             raise ConfigError(
                 f"training diverged: the loss is not finite any more in epoch {trained.diverged_at}; give a smaller "
@@ -351,15 +356,17 @@ class TorchHead(BaseHead):
             mixup=float(self.mixup),
         )
 
-    def _objective(self, targets: NDArray[Any], device: torch.device) -> Objective:
+    def _objective(
+        self, targets: NDArray[Any], device: torch.device, soft: SoftTargets | None = None
+    ) -> Objective:
         import torch
 
-        from headstart.training.trainee import Objective
+        from headstart.training.distilled import objective_of
 
         task, weights = open_task(self.task), None
         if self.class_weight == "balanced":
             weights = task.balanced_weights(torch.from_numpy(targets), self.n_outputs_)
-        return Objective(task, weights, float(self.label_smoothing)).to(device)
+        return objective_of(task, weights, float(self.label_smoothing), self.n_outputs_, soft).to(device)
 
 
 @dataclass(frozen=True)
@@ -371,6 +378,7 @@ class Labelled:
     X_val: Any = None
     y_val: ArrayLike | None = None
     views: Sequence[ArrayLike] = ()
+    soft: SoftTargets | None = None
 
 
 @dataclass(frozen=True)
@@ -385,11 +393,14 @@ class _Shelf:
     @classmethod
     def of(cls, head: TorchHead, samples: Labelled, device: torch.device) -> _Shelf:
         """Read samples, and learn from them what does not depend on training."""
+        from headstart.training.distilled import taught
+
         if (samples.X_val is None) != (samples.y_val is None):
             raise ConfigError("X_val was given without y_val; give both or neither")
         features, labels = head._read_labelled(samples.X, samples.y)
         targets = head._learn(features, labels)
-        examples = head._examples(features, targets, device, head._scaled(samples.views, features))
+        wanted = taught(head, targets, samples.soft)
+        examples = head._examples(features, wanted, device, head._scaled(samples.views, features))
         if samples.X_val is None:
             return cls(head, targets, examples, None)
         val, val_labels = head._read(samples.X_val, reset=False), np.asarray(samples.y_val)
@@ -453,7 +464,7 @@ def fit_stack(
         _network(grouped).to(device),
         streams,
         first._settings(len(streams[0].examples)),
-        first._objective(shelves[id(of_head[0])].targets, device),
+        first._objective(shelves[id(of_head[0])].targets, device, of_head[0].soft),
         callbacks,
         checkpoint,
         {"kind": first.kind, **first.get_params()},

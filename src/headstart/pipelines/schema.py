@@ -23,7 +23,7 @@ from headstart.config import (
 from headstart.errors import ConfigError, HeadstartError
 from headstart.options import item_of, members, nearest, split
 from headstart.pipelines.document import Document, change, read_document
-from headstart.pipelines.shipped import MADE
+from headstart.pipelines.shipped import IMAGES, MADE
 
 TOP = ("name", "about", "data", "steps")
 STAND_IN = "…"
@@ -36,6 +36,7 @@ class DataConfig(ColumnConfig):
     path: str | None = None
     make: str | None = None
     rows: int | None = Field(None, ge=1)
+    labelled: int | None = Field(None, ge=1)
 
 
 class PredictStep(PredictConfig):
@@ -77,9 +78,12 @@ _OF_THE_SET = frozenset(
 )  # fmt: skip
 VERBS: Mapping[str, Verb] = {
     "extract": Verb(ExtractConfig, frozenset({"cache"})),
-    "fit-head": Verb(FitConfig, frozenset({"cache", "digest"}), ("set",)),
+    "fit-head": Verb(FitConfig, frozenset({"cache", "digest"}), ("set",), ("teacher",)),
     "fine-tune": Verb(
-        TuneConfig, frozenset({"cache", "digest", "replace"}) | _OF_THE_SET, ("set",), ("init_head",)
+        TuneConfig,
+        frozenset({"cache", "digest", "replace"}) | _OF_THE_SET,
+        ("set",),
+        ("init_head", "teacher"),
     ),
     "compare": Verb(CompareConfig, frozenset(), ("set",), ("runs",)),
     "predict": Verb(PredictStep, frozenset({"cache"}), (), ("run",)),
@@ -196,7 +200,9 @@ def _step(spot: _Spot, said: Any, data: DataConfig | None, before: Sequence[Step
             raise spot.error(
                 f"step {name!r} needs data: a folder or a file, as --set data=PATH or data: in the file"
             )
-        columns = own.model_dump(exclude={"path", "make", "rows"}, exclude_unset=True, exclude_none=True)
+        columns = own.model_dump(
+            exclude={"path", "make", "rows", "labelled"}, exclude_unset=True, exclude_none=True
+        )
         options = {**MADE.get(own.make or "", {}), **columns, **options}
     needs = _needs(inside, verb, options, before)
     _check_values(inside, verb, options)
@@ -252,6 +258,10 @@ def _data(spot: _Spot, said: Any) -> DataConfig | None:
         raise spot.error("data has a path or is made, not both")
     if data.make is None and data.rows is not None and data.path is not None:
         raise spot.error("rows is for data that is made; give fewer rows in the data itself", "rows")
+    if data.labelled is not None and (data.path is not None or data.make in IMAGES):
+        raise spot.error(
+            "labelled is for texts that are made: so many train samples of each class", "labelled"
+        )
     if data.make is not None and data.make not in MADE:
         near = nearest(data.make, list(MADE))
         there = f"there are {', '.join(MADE)}" + (f"; did you mean {near}?" if near else "")

@@ -20,6 +20,8 @@ FOLDER, SUFFIX = "pipelines", ".yaml"
 TEXTS = {"text_column": "text", "label_column": ["library"]}
 MADE: Mapping[str, Mapping[str, Any]] = {"digits": {}, "docstrings": TEXTS, "comments": TEXTS}
 """What can be made, and how it is read."""
+IMAGES = ("digits",)
+SPLIT_OF_TEN = (*["train"] * 7, "validation", "test", "test")
 
 
 def _places(name: str) -> list[Path]:
@@ -71,19 +73,23 @@ def data_script(name: str) -> Path:
     raise HeadstartError(f"the demo's script {name} was not installed; run the demo from a checkout")
 
 
-def made_path(name: str, rows: int | None, folder: Path) -> Path:
+def made_path(name: str, rows: int | None, folder: Path, labelled: int | None = None) -> Path:
     """Where data lies once it is made."""
     size = f"-{rows}" if rows else ""
-    return folder / (f"{name}{size}" if name == "digits" else f"{name}{size}.csv")
+    size += f"-labelled-{labelled}" if labelled else ""
+    return folder / (f"{name}{size}" if name in IMAGES else f"{name}{size}.csv")
 
 
-def make_data(name: str, rows: int | None, folder: Path) -> Path:
-    """Make data, one of `MADE`, unless it is there: about so many samples, as many of each class; None for all."""
-    target = made_path(name, rows, folder)
+def make_data(name: str, rows: int | None, folder: Path, labelled: int | None = None) -> Path:
+    """Make data, one of `MADE`, unless it is there: about so many samples, as many of each class; None for all.
+
+    With ``labelled`` texts have a split, and of the train samples of each class so many alone keep their label.
+    """
+    target = made_path(name, rows, folder, labelled)
     if target.exists():
         return target
     make_directory(folder)
-    if name == "digits":
+    if name in IMAGES:
         if rows is None:
             write_folder(target, _script("make_digits.py")["make_digits"])
         else:
@@ -92,7 +98,9 @@ def make_data(name: str, rows: int | None, folder: Path) -> Path:
         return target
     partial = partial_path(target)  # a killed pipeline must not leave half a file that looks whole
     try:
-        if rows is None:
+        if labelled is not None:
+            _some_labels(make_data(name, rows, folder), partial, labelled)
+        elif rows is None:
             _script("make_docstrings.py")[f"make_{name}"](partial)
         else:
             _some_lines(make_data(name, None, folder), partial, rows)
@@ -118,6 +126,24 @@ def _some_lines(whole: Path, target: Path, rows: int) -> None:
             seen[line["library"]] += 1
             if seen[line["library"]] <= share:
                 writer.writerow(line)
+
+
+def _some_labels(whole: Path, target: Path, labelled: int) -> None:
+    """The same lines with a split; of each class a tenth is for validation, and two tenths are for the test."""
+    with open(whole, encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    seen: Counter[str] = Counter()
+    kept: Counter[str] = Counter()
+    with open(target, "w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, [*lines[0], "split"])
+        writer.writeheader()
+        for line in lines:
+            name = line["library"]
+            split = SPLIT_OF_TEN[seen[name] % len(SPLIT_OF_TEN)]
+            seen[name] += 1
+            kept[name] += split == "train"
+            shown = name if split != "train" or kept[name] <= labelled else ""
+            writer.writerow({**line, "library": shown, "split": split})
 
 
 def _some_images(whole: Path, target: Path, rows: int) -> None:

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from headstart.registry.run import Run
 
 NO_DIFFERENCE = (
-    "cache", "device", "workers", "format", "offline", "track", "part_size", "plots", "data", "init_head", "runs", "run"
+    "cache", "device", "workers", "format", "offline", "track", "part_size", "plots", "data", "init_head", "runs",
+    "run", "teacher",
 )  # fmt: skip
 """What changes no result, or is in the key by its content."""
 
@@ -80,13 +81,17 @@ def work_of(step: Step, bench: Bench, done: Mapping[str, Done], make: bool) -> W
     named = next((name for name in step.needs if name not in runs), None)
     features = None if named is None else done[named].result
     config = _config(step, bench, features, make)
-    tokens = [_token(bench, name, done, reads_head_only=verb == "fine-tune") for name in step.needs]
+    reads_head_only = verb in ("fit-head", "fine-tune")
+    tokens = [_token(bench, name, done, reads_head_only) for name in step.needs]
     return Work(step, config, _key(verb, config, tokens), bench.place(step.name), runs, features)
 
 
 def _config(step: Step, bench: Bench, features: Mapping[str, Any] | None, make: bool) -> Config:
     """The options as the command's own configuration."""
     options = dict(step.options)
+    for name in ("init_head", "teacher"):
+        if name in options:
+            options[name] = (bench.folder / options[name]).resolve()
     computes: dict[str, Any] = {"cache": bench.cache}
     if bench.offline:
         computes["offline"] = True
@@ -98,8 +103,6 @@ def _config(step: Step, bench: Bench, features: Mapping[str, Any] | None, make: 
         case "fit-head":
             return FitConfig(**{**options, **pinned, "cache": bench.cache})
         case "fine-tune":
-            if "init_head" in options:
-                options["init_head"] = (bench.folder / options["init_head"]).resolve()
             assert features is not None  # the schema saw to it
             where = {"data": features["data"], **pinned}
             return TuneConfig(**{**options, **computes, **where})
@@ -118,7 +121,7 @@ def _data(step: Step, bench: Bench, make: bool) -> str:
     if data.make is None:
         return str(data.path)
     find = make_data if make else made_path
-    return str(find(data.make, data.rows, bench.folder / "data"))
+    return str(find(data.make, data.rows, bench.folder / "data", data.labelled))
 
 
 def _token(bench: Bench, name: str, done: Mapping[str, Done], reads_head_only: bool) -> str:

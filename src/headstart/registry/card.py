@@ -27,13 +27,14 @@ def model_card(
     provenance = report["provenance"]
     parts = [
         *_opening(report, labels, features),
+        _taught(report),
         _metrics_table(report["metrics"]),
         _spread(report),
         "## Use\n\n```\nheadstart predict <this directory> DATA --out predictions.csv\n```",
         f"## Made by\n\nheadstart {provenance['headstart']}, {provenance['created']}, seed {report['seed']}; "
         f"parameters of the head: `{params_of(report)}`.{_chosen(report)}\n`config.yaml` repeats the run: "
         f"`headstart {'fine-tune' if report.get('method') else 'fit-head'} --config config.yaml --out NEW`.",
-        _limits(report["data"]),
+        _limits(report),
         _class_table(report["metrics"].get("test", {}).get("per_class", {})),
         _mistakes(report.get("errors", {})),
     ]
@@ -60,6 +61,41 @@ def _opening(
         f"Predicts {_what(labels)} by a linear head on {_taps(features)}, trained together on {samples}: "
         f"{cost['parameters']:,} of {cost['total_parameters']:,} parameters, {epochs['run']} epochs, of which number "
         f"{epochs['best']} was the best. The tuned backbone lies in `model/backbone`.",
+    )
+
+
+def _taught(report: Mapping[str, Json]) -> str:
+    """Who taught it, and what of that is to be kept in mind."""
+    lessons = report.get("distillation", {})
+    said = []
+    if "teacher" in lessons:
+        said.append(
+            f"Taught by `{lessons['teacher']}` ({_teacher(lessons)}) at temperature {lessons['temperature']:g}, whose "
+            f"opinion counts {lessons['alpha']:g} beside the labels{_overlap(lessons)}."
+        )
+    if shown := lessons.get("features"):
+        said.append(
+            f"Its features learnt to be like `{shown['backbone']}` at `{shown['tap']}` (weight {shown['weight']:g})."
+        )
+    return " ".join(said)
+
+
+def _teacher(lessons: Mapping[str, Json]) -> str:
+    if "backbone" not in lessons:
+        return "a table"
+    return f"{lessons['head']} on `{lessons['backbone']}` at `{lessons['tap']}`"
+
+
+def _overlap(lessons: Mapping[str, Json]) -> str:
+    """What samples it spoke of, and whether it had been trained on them."""
+    said = f"; {lessons['n_unlabelled']:,} samples had no other label" if lessons["n_unlabelled"] else ""
+    if lessons["n_overlap"] is None:
+        return said + "; nothing says what it was trained on"
+    if not lessons["n_overlap"]:
+        return said
+    said += f"; it was trained on {lessons['n_overlap']:,} of the samples, "
+    return said + (
+        f"and spoke of those from {lessons['folds']} folds" if lessons["folds"] else "not by folds"
     )
 
 
@@ -178,15 +214,16 @@ def _class_table(per_class: Mapping[str, Json]) -> str:
     return "## Classes, on test\n\n" + _table(["class", "precision", "recall", "F1", "samples"], rows)
 
 
-def _limits(data: Mapping[str, Json]) -> str:
-    notes = []
+def _limits(report: Mapping[str, Json]) -> str:
+    data, notes = report["data"], []
+    n_idle = data["n_unlabelled"] - report.get("distillation", {}).get("n_unlabelled", 0)
     if data["unseen_in_train"]:
         names = ", ".join(data["unseen_in_train"][:10])
         notes.append(f"Labels that train lacks, and that this head can never predict: {names}.")
     if data["n_skipped"]:
         notes.append(f"{data['n_skipped']:,} samples of the set could not be used; see its failures.jsonl.")
-    if data["n_unlabelled"]:
-        notes.append(f"{data['n_unlabelled']:,} samples have no label and took no part.")
+    if n_idle > 0:
+        notes.append(f"{n_idle:,} samples have no label and took no part.")
     return "## Limits\n\n" + " ".join(notes) if notes else ""
 
 

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 LIKELY = 0.5
 """A label is predicted where its probability is above."""
 SMALLEST = 1e-30
+NEAR_0 = 1e-15
 
 
 class MultiTask:
@@ -189,6 +190,21 @@ class MultiTask:
 
     def right(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor | None:
         return ((logits > 0) == (targets > 0.5)).all(dim=-1)
+
+    def teacher_logits(self, outputs: NDArray[Any]) -> NDArray[np.float32]:
+        """Log odds, at most of about 35, where float64 cannot tell a probability from 1."""
+        likely = np.clip(np.asarray(outputs, dtype=np.float64), NEAR_0, 1 - NEAR_0)
+        return np.log(likely / (1 - likely)).astype(np.float32)
+
+    def taught(self, logits: NDArray[np.float32]) -> NDArray[Any]:
+        return (logits > 0).astype(np.int8)
+
+    def soft_losses(self, logits: torch.Tensor, teacher: torch.Tensor, temperature: float) -> torch.Tensor:
+        """The mean binary cross-entropy with the teacher's probabilities as targets."""
+        from torch.nn.functional import binary_cross_entropy_with_logits
+
+        said, wanted = logits / temperature, (teacher / temperature).sigmoid()
+        return temperature**2 * binary_cross_entropy_with_logits(said, wanted, reduction="none").mean(dim=-1)
 
     def balanced_weights(self, targets: torch.Tensor, n_outputs: int) -> torch.Tensor | None:
         """For each label absent / present, at most 100: what a present label counts."""

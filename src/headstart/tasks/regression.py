@@ -146,6 +146,17 @@ class RegressionTask:
     def right(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor | None:
         return None
 
+    def teacher_logits(self, outputs: NDArray[Any]) -> NDArray[np.float32]:
+        """The numbers themselves."""
+        return np.asarray(outputs, dtype=np.float32).reshape(len(outputs), -1)
+
+    def taught(self, logits: NDArray[np.float32]) -> NDArray[Any]:
+        return logits[:, 0].astype(np.float64)
+
+    def soft_losses(self, logits: torch.Tensor, teacher: torch.Tensor, temperature: float) -> torch.Tensor:
+        """The mean squared error; a temperature has no meaning for numbers."""
+        return (logits - teacher).square().mean(-1)
+
     def balanced_weights(self, targets: torch.Tensor, n_outputs: int) -> torch.Tensor | None:
         return None
 

@@ -172,6 +172,21 @@ class SingleTask:
     def right(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor | None:
         return logits.argmax(dim=-1) == targets
 
+    def teacher_logits(self, outputs: NDArray[Any]) -> NDArray[np.float32]:
+        """Logarithms of probabilities."""
+        logits: NDArray[np.float32] = np.log(np.maximum(outputs, SMALLEST)).astype(np.float32)
+        return logits
+
+    def taught(self, logits: NDArray[np.float32]) -> NDArray[Any]:
+        return np.asarray(logits.argmax(axis=1), dtype=np.int64)
+
+    def soft_losses(self, logits: torch.Tensor, teacher: torch.Tensor, temperature: float) -> torch.Tensor:
+        """The Kullback-Leibler divergence of the student's probabilities from the teacher's."""
+        from torch.nn.functional import kl_div, log_softmax
+
+        said, wanted = (log_softmax(each / temperature, dim=-1) for each in (logits, teacher))
+        return temperature**2 * kl_div(said, wanted, reduction="none", log_target=True).sum(dim=-1)
+
     def balanced_weights(self, targets: torch.Tensor, n_outputs: int) -> torch.Tensor | None:
         """For each class n / (C · count), whose mean over the rows is 1."""
         import torch

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from headstart.config import TuneConfig
     from headstart.contracts import Progress
     from headstart.fitting.data import Splits
+    from headstart.samples import LabelledSamples
     from headstart.tuning.strategies import Phase, Rules
     from headstart.tuning.whole_model import WholeModel
     from headstart.types import Json
@@ -41,6 +42,7 @@ def train(
     callbacks: Sequence[Any],
 ) -> PhasedTraining:
     """Put a network together and train it; what lies in ``state`` of the same training is taken up."""
+    raw = {**raw, "train": _weighted(config, raw["train"].trained_on)}
     setup = TrainingSetup.open(config, features, raw, progress)
     phases = plan_phases(config, setup.model.depths.n_blocks)
     check_read(setup.model, phases, config.strategy, str(setup.described["tap"]))
@@ -51,6 +53,19 @@ def train(
     write_settings(state, config)
     training.run(callbacks)
     return training
+
+
+def _weighted(config: TuneConfig, train: LabelledSamples) -> LabelledSamples:
+    """The samples with what their teacher counts here: trials of a search may differ in it."""
+    if train.soft is None:
+        return train
+    soft = replace(
+        train.soft,
+        temperature=config.distill_temperature,
+        alpha=config.distill_alpha,
+        feature_weight=config.feature_weight,
+    )
+    return replace(train, soft=soft)
 
 
 def check_read(model: WholeModel, phases: Sequence[Phase], strategy: str, tap: str) -> None:

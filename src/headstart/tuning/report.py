@@ -49,9 +49,9 @@ def tuned_splits(training: PhasedTraining, raw: Splits) -> Splits:
     width = len(setup.head.mean_)
     with setup.short_cut(training.phases[-1], setup.samples) as samples:
         read = {split: part.outputs(setup.model.features) for split, part in samples.items()}
-    return {
-        split: replace(part, X=_features(read.get(split, []), part, width)) for split, part in raw.items()
-    }
+    # Behind the train samples with a label stand those that a teacher alone spoke of.
+    own = {split: read.get(split, [])[: len(part)] for split, part in raw.items()}
+    return {split: replace(part, X=_features(own[split], part, width)) for split, part in raw.items()}
 
 
 def _features(read: Sequence[Any], part: LabelledSamples, width: int) -> Any:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 LISTS = ("epochs", "lr", "head_lr")
 WHOLE = ("epochs", "batch_size", "patience", "lora_rank", "part_size")
+ONCE = ("teacher", "teacher_folds", "teacher_features")
+"""A teacher is asked once, before the trials."""
 FIRST_TRIALS = 4
 """Of optuna: none of them is given up."""
 
@@ -106,7 +108,7 @@ def search(
     if not len(raw["validation"]):
         raise ConfigError("there are no validation samples to choose by; extract with some")
     grid = as_grid(config.sweep)
-    known = set(TuneConfig.model_fields) - {"data", "set", "sweep", "search", "trials", "plots"}
+    known = set(TuneConfig.model_fields) - {*ONCE, "data", "set", "sweep", "search", "trials", "plots"}
     if wrong := set(grid) - known:
         raise ConfigError(
             f"--sweep is over options of fine-tune, such as lr, batch_size and strategy (got {min(wrong)!r})"

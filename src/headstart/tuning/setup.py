@@ -23,17 +23,19 @@ from headstart.extraction.read_again import read_again
 from headstart.fitting.report import describe_features
 from headstart.heads import open_head
 from headstart.tasks import open_task
+from headstart.training.distilled import objective_of, taught
 from headstart.training.trainee import Objective
 from headstart.tuning.cut import CutCache, fill_cuts
 from headstart.tuning.samples import RawSamples
 from headstart.tuning.weights import set_weights, start_from
-from headstart.tuning.whole_model import BATCH_NORMS, LinearHeadLayer, WholeModel
+from headstart.tuning.whole_model import BATCH_NORMS, LinearHeadLayer, ShowingHeadLayer, WholeModel
 
 if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
     from headstart.config import TuneConfig
     from headstart.contracts import Change, Progress
     from headstart.fitting.data import Splits
+    from headstart.samples import SoftTargets
     from headstart.types import Json
 
 LIVE_STATISTICS = ("scratch",)
@@ -94,11 +96,15 @@ class TrainingSetup:
         backbone = opened.backbone()
         keep = backbone_saver(backbone, tap) if spaces else keep  # of the model that is loaded now
         head: Any = open_head("linear", {"dropout": config.dropout}, config.seed, raw["train"].kind)
-        targets = _targets(head, raw)
+        targets, soft = _targets(head, raw), raw["train"].soft
+        objective = _objective(config, head, targets, soft)
+        targets["train"] = taught(head, targets["train"], soft)
         frozen = backbone.load(str(pick_device(config.device)), "fp32")
         layer = LinearHeadLayer(
             torch.from_numpy(head.mean_), torch.from_numpy(head.scale_), head.n_outputs_, config.dropout
         )
+        if soft is not None and soft.features is not None:
+            layer = ShowingHeadLayer(layer, soft.features.shape[1], config.seed)
         live = config.strategy in LIVE_STATISTICS
         model = WholeModel(frozen, tap, layer, described["modality"], live_statistics=live)
         samples = {}
@@ -109,7 +115,6 @@ class TrainingSetup:
             samples[split] = RawSamples(data.payloads(table), ids, numbers, model)
         if config.augment:
             samples["train"].change = _augmentation(config, features, raw)
-        objective = _objective(config, raw["train"].kind, samples, head.n_outputs_)
         adapted = set_weights(config, model, samples["train"])
         if config.init_head is not None:
             has_classes = objective.task.form == "classes"
@@ -155,15 +160,17 @@ def _augmentation(config: TuneConfig, features: FeatureSet, raw: Splits) -> Any:
     return change
 
 
-def _objective(config: TuneConfig, kind: str, samples: Mapping[str, RawSamples], n_outputs: int) -> Objective:
+def _objective(
+    config: TuneConfig, head: Any, targets: Mapping[str, Any], soft: SoftTargets | None
+) -> Objective:
     """What is minimised; it must not have to choose by samples that have no loss."""
-    task, validation = open_task(kind), samples.get("validation")
-    if validation is not None and not Objective(task).n_seen(validation.targets):
+    task, validation = open_task(head.task), targets.get("validation")
+    if validation is not None and not Objective(task).n_seen(torch.from_numpy(validation)):
         raise ConfigError(
             "no validation sample has a label that the train samples know, so that nothing says which epoch is the "
             "best; extract with other splits"
         )
     weights = None
     if config.class_weight == "balanced":
-        weights = task.balanced_weights(samples["train"].targets, n_outputs)
-    return Objective(task, weights, config.label_smoothing)
+        weights = task.balanced_weights(torch.from_numpy(targets["train"]), head.n_outputs_)
+    return objective_of(task, weights, config.label_smoothing, head.n_outputs_, soft)

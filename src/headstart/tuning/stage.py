@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 from headstart.cache.store import Cache
 from headstart.config import ColumnConfig, ExtractConfig, FitConfig, TuneConfig
 from headstart.data.objects import HeldStream
+from headstart.distillation.asked import check_asked
+from headstart.distillation.features import show_features
+from headstart.distillation.stage import ask_teacher
 from headstart.errors import ConfigError
 from headstart.extraction.stage import IN_MEMORY, extract, set_name
 from headstart.fitting.data import check_train, read_splits
@@ -27,6 +30,7 @@ from headstart.tuning.state import check_resumable, is_held
 if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
     from headstart.contracts import Progress
+    from headstart.fitting.data import Splits
     from headstart.registry.run import Run
 
 
@@ -43,7 +47,8 @@ def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> Run:
     from headstart.tuning.search import search
     from headstart.tuning.weights import keep_adapters
 
-    asked, more, work = config, {}, state
+    asked, work = config, state
+    more: dict[str, Any] = {}
     own = own_callbacks(config.callback)
     with tracking(config, f"{_data_said(config)}-{config.strategy}", progress) as tracker:
         start = perf_counter()
@@ -53,14 +58,18 @@ def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> Run:
         if is_held(config.data):
             config = asked = config.model_copy(update={"set": features.name, "digest": features.digest})
             check_resumable(state, config)
+        check_asked(config)
         kind = features.label_kinds[features.label_column(config.label)]
-        raw = read_splits(
+        read = read_splits(
             features,
             [(config.tap, config.backbone)],
             config.label,
             head_class("linear", kind).takes_sequences,
+            keeps_unlabelled=config.teacher is not None,
         )
-        check_train(raw["train"], features.name)
+        check_train(read["train"], features.name)
+        raw, taught = _taught(config, features, read, progress)
+        more |= taught
         if config.sweep:
             best, more["sweep"] = search(config, features, raw, progress, state)
             config, work = best.config, best.state
@@ -83,6 +92,21 @@ def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> Run:
         if tracker:
             tell_run(tracker, run)
     return run
+
+
+def _taught(
+    config: TuneConfig, features: FeatureSet, raw: Splits, progress: Progress
+) -> tuple[Splits, dict[str, Any]]:
+    """Train samples with what a teacher says of them, and what a report says of that; as they are without one."""
+    train, report = raw["train"], dict[str, Any]()
+    if config.teacher is not None:
+        about = {"device": config.device, "offline": config.offline}
+        lessons = ask_teacher(config, features, [train], progress, about)
+        train, report = lessons.of(train), dict(lessons.report)
+    if config.teacher_features is not None:
+        train, shown = show_features(config, features, train, progress)
+        report["features"] = shown
+    return {**raw, "train": train}, {"distillation": report} if report else {}
 
 
 def _features(config: TuneConfig, progress: Progress) -> FeatureSet:

@@ -124,6 +124,26 @@ class LinearHeadLayer(nn.Module):
         return logits
 
 
+class ShowingHeadLayer(LinearHeadLayer):
+    """The same, and behind the logits what a linear map makes of the features, (B, C + F): for a teacher to look at.
+
+    The map is for training alone, and is not kept with a run.
+    """
+
+    def __init__(self, plain: LinearHeadLayer, n_shown: int, seed: int) -> None:
+        super().__init__(plain.mean, plain.scale, plain.output.out_features, plain.dropout.p)
+        self.shown = nn.Linear(len(plain.mean), n_shown)
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            self.shown.weight.normal_(std=len(plain.mean) ** -0.5, generator=generator)
+            self.shown.bias.zero_()
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits and what is shown, shape (B, C + F)."""
+        scaled = (features - self.mean) / self.scale
+        return torch.cat([self.output(self.dropout(scaled)), self.shown(scaled)], dim=-1)
+
+
 class WholeModel(nn.Module):
     """A backbone with its head: from what the backbone's `collate` makes to logits.
 
