@@ -1,9 +1,10 @@
 """Frozen heads, everything in between, and full fine-tuning, on the same rows; writes docs/comparison.md.
 
-    python benchmarks/comparison.py --data FOLDER [--work FOLDER] [--only texts|photos] [--epochs 5]
+    python benchmarks/comparison.py --data FOLDER [--work FOLDER] [--only texts|photos|words] [--epochs 5]
                                     [--sizes 100,300,1000]
 
-FOLDER holds ``banking77/{train,test}.csv`` and ``clothing/{train,test}/<class>/*.jpg``. Every row is a command of its
+FOLDER holds ``banking77/{train,test}.csv``, ``clothing/{train,test}/<class>/*.jpg`` and
+``wnut17/{train,validation,test}.conll``. Every row is a command of its
 own, as a user types it, so that times and memory are those of a process of its own. What is there already in
 ``--work`` is not run again: a cut-off run goes on.
 """
@@ -213,17 +214,57 @@ def photos(bench: Bench, data: Path, epochs: int) -> list[str]:
     return ["## Photos: clothing, EfficientNet-Lite0", *_table(found, seconds), "", *_claims(found, seconds)]
 
 
-def _accuracy(report: dict[str, Any]) -> str:
+LAYERS = ("last.words", "-2.words", "-3.words", "-4.words")
+SIDE_BY_SIDE = [word for tap in LAYERS for word in ("--tap", tap)]
+TAGGERS = (
+    Row("w-logistic", "`logistic`, C of 4, last layer", ["--tap", "last.words", "--sweep", "C=0.1,1,10,100"]),
+    Row(
+        "w-layers",
+        "`logistic`, C of 4, last four layers side by side",
+        [*SIDE_BY_SIDE, "--sweep", "C=0.1,1,10,100"],
+    ),
+    Row("w-linear", "`linear`, last layer", ["--tap", "last.words", "--head", "linear"]),
+    Row(
+        "w-crf",
+        "`linear` with a CRF, last layer",
+        ["--tap", "last.words", "--head", "linear", "--param", "crf=yes"],
+    ),
+    Row("w-bilstm", "`bilstm`, last layer", ["--tap", "last.words", "--head", "bilstm"]),
+    Row("w-bilstm-layers", "`bilstm`, last four layers", [*SIDE_BY_SIDE, "--head", "bilstm"]),
+)
+
+
+def words(bench: Bench, data: Path, epochs: int) -> list[str]:
+    """Everything about WNUT-17 and MiniLM, as Markdown."""
+    taps = ["--taps", ",".join(LAYERS)]
+    seconds = bench.extract(data / "wnut17", "wnut", "bundled:all-minilm-l6-v2", *taps)
+    found = [(row, bench.run(row.name, "fit-head", "wnut", *row.command)) for row in TAGGERS]
+    tune = ["--tap", "last.words", "--epochs", str(epochs)]
+    for name, label, more in (
+        ("w-last2", "`last:2`, from the cut cache", ["--strategy", "last:2", "--lr", "3e-4"]),
+        ("w-full", "`full`", ["--strategy", "full", "--lr", "2e-4"]),
+    ):
+        row = Row(name, label, [*more, *tune])
+        found.append((row, bench.run(name, "fine-tune", "wnut", *row.command)))
+    return ["## Words: WNUT-17, MiniLM", *_table(found, seconds, "micro_f1", "test entity F1"), ""]
+
+
+def _accuracy(report: dict[str, Any], figure: str = "accuracy") -> str:
     metrics = report["metrics"]["test"]
-    low, high = metrics["intervals"]["accuracy"]
-    return f"{metrics['accuracy']:.1%} [{low:.1%}, {high:.1%}]"
+    low, high = metrics["intervals"][figure]
+    return f"{metrics[figure]:.1%} [{low:.1%}, {high:.1%}]"
 
 
-def _table(found: Sequence[tuple[Row, dict[str, Any]]], seconds: float) -> Iterator[str]:
+def _table(
+    found: Sequence[tuple[Row, dict[str, Any]]],
+    seconds: float,
+    figure: str = "accuracy",
+    title: str = "test accuracy",
+) -> Iterator[str]:
     yield ""
     yield f"Extraction, once for all heads: {seconds:.1f} s."
     yield ""
-    yield "| | test accuracy | s | s to the best epoch | epochs, best | MB above loading | parameters trained |"
+    yield f"| | {title} | s | s to the best epoch | epochs, best | MB above loading | parameters trained |"
     yield "|---|---|---:|---:|---|---:|---:|"
     for row, report in found:
         timings, cost = report["timings"], report["cost"]
@@ -232,7 +273,7 @@ def _table(found: Sequence[tuple[Row, dict[str, Any]]], seconds: float) -> Itera
         best = f"{epochs['run']}, {epochs['best']}" if epochs else "-"
         to_best = timings.get("to_best", timings["fit"])
         yield (
-            f"| {row.label} | {_accuracy(report)} | {timings['fit']:,.1f} | {to_best:,.1f} | {best} | {above:,.0f} "
+            f"| {row.label} | {_accuracy(report, figure)} | {timings['fit']:,.1f} | {to_best:,.1f} | {best} | {above:,.0f} "
             f"| {cost['parameters']:,} |"
         )
 
@@ -261,17 +302,19 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path("comparison"))
-    parser.add_argument("--only", choices=["texts", "photos"])
+    parser.add_argument("--only", choices=["texts", "photos", "words"])
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--sizes", default="100,300,1000")
     parser.add_argument("--page", type=Path, default=PAGE)
     args = parser.parse_args()
     bench = Bench(args.work.resolve())
     parts = []
-    if args.only != "photos":
+    if args.only in (None, "texts"):
         parts += texts(bench, args.data.resolve(), args.epochs, [int(size) for size in args.sizes.split(",")])
-    if args.only != "texts":
+    if args.only in (None, "photos"):
         parts += ["", *photos(bench, args.data.resolve(), args.epochs)]
+    if args.only in (None, "words"):
+        parts += ["", *words(bench, args.data.resolve(), args.epochs)]
     print("\n".join(parts))
     args.page.with_suffix(".measured.md").write_text("\n".join(parts) + "\n", "utf-8")
 
