@@ -273,8 +273,8 @@ def _table(
         best = f"{epochs['run']}, {epochs['best']}" if epochs else "-"
         to_best = timings.get("to_best", timings["fit"])
         yield (
-            f"| {row.label} | {_accuracy(report, figure)} | {timings['fit']:,.1f} | {to_best:,.1f} | {best} | {above:,.0f} "
-            f"| {cost['parameters']:,} |"
+            f"| {row.label} | {_accuracy(report, figure)} | {timings['fit']:,.1f} | {to_best:,.1f} | {best} "
+            f"| {above:,.0f} | {cost['parameters']:,} |"
         )
 
 
