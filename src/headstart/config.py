@@ -321,7 +321,9 @@ class FitConfig(TaughtConfig):
     head: str
     tap: str | list[str] | None
     backbone: str | list[str] | None
-    label: str | None
+    label: str | list[str] | None
+    shared_trunk: bool | None
+    loss_weights: dict[str, float] | None
     views: bool
     prepare: list[str]
     params: dict[str, Any]
@@ -341,6 +343,10 @@ class FitConfig(TaughtConfig):
     seed: Seed
     cache: str | None
     digest: str | None = None
+
+    def for_label(self, column: str) -> Self:
+        """The same for one label column."""
+        return self.model_copy(update={"label": column})
 
     @property
     def choices(self) -> list[tuple[str | None, str | None]]:
@@ -451,6 +457,7 @@ class CompareConfig(Config):
     function = "compare"
     runs: list[str]
     set: str | None = None
+    label: str | None = None
     plots: PlotFormat
     seed: Seed
 

@@ -560,6 +560,8 @@ class Head(Protocol):
     """Whether training draws features of changed copies."""
     path_parameter: str | None
     """The parameter of which several values are fitted in one go, as a `PathHead` does; None: of none."""
+    fits_beside: bool
+    """Whether heads of several labels of the same samples are fitted in one go, as a `BesideHead` does."""
     n_features_in_: int
 
     @property
@@ -601,6 +603,20 @@ class PathHead(Head, Protocol):
 
     def answer_path(self, heads: Sequence[Head], X: Any) -> Iterator[Head]:
         """The heads of a path, one after the other, as they are for X alone, which all of them look at together."""
+
+
+class BesideHead(Head, Protocol):
+    """A head that shares what depends on the features alone with the heads of other labels of the same samples."""
+
+    def fit_beside(self, heads: Sequence[Any], X: Any, labels: Sequence[tuple[Any, Any, Any]]) -> None:
+        """Fit heads of one kind and of equal parameters, this one first, each as if it were fitted alone.
+
+        Parameters
+        ----------
+        X : array-like, shape (N, D)
+        labels : sequence of (y, X_val, y_val)
+            Of each head, as `Head.fit` takes them.
+        """
 
 
 class Progress(Protocol):

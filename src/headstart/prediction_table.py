@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from headstart.errors import ConfigError
+from headstart.registry.labels import LABELS, check_known, column_for, names_of, of_label, parts_of
+
 if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
+
+    from headstart.types import Json
 
 SHOWN_ROWS = 10
 SHOWN_CLASSES = 5
@@ -28,13 +33,22 @@ class PredictionTable:
     ----------
     table : pyarrow.Table
         ``id``, ``label`` where it was asked for, ``prediction``, ``p:<class>``…, ``error`` where there was one.
+        Of several labels ``prediction:<label>`` and ``p:<label>:<class>``…; `of` gives the table of one of them.
     inputs : sequence, optional
         What was predicted, as it is shown beside the ids.
+    labels : mapping, optional
+        What ``labels.json`` of the run says.
     """
 
-    def __init__(self, table: pa.Table, inputs: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        table: pa.Table,
+        inputs: Sequence[str] | None = None,
+        labels: Mapping[str, Json] | None = None,
+    ) -> None:
         self.table = table
         self._inputs = inputs
+        self._about = labels or {}
 
     @property
     def ids(self) -> list[str]:
@@ -42,13 +56,32 @@ class PredictionTable:
         return list(self.table.column("id").to_pylist())
 
     @property
+    def label_names(self) -> list[str]:
+        """The label columns of several that are predicted; empty of one."""
+        return names_of(self._about) if LABELS in self._about else []
+
+    def of(self, label: str) -> PredictionTable:
+        """The predictions of one of several labels."""
+        check_known(label, self.label_names)
+        part = parts_of(self._about)[self.label_names.index(label)]
+        return PredictionTable(of_label(self.table, part), self._inputs, part)
+
+    @property
     def labels(self) -> list[Any]:
-        """What was predicted: a label by name, several of them, or a number; None where an input could not be used."""
+        """What was predicted: a label by name, several of them, or a number; None where an input could not be used.
+
+        Of several labels it is a dictionary for each input, by label.
+        """
+        if names := self.label_names:
+            columns = [self.table.column(column_for(name, "prediction")).to_pylist() for name in names]
+            return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
         return list(self.table.column("prediction").to_pylist())
 
     @property
     def classes(self) -> list[str]:
-        """The classes that probabilities are of, in their order."""
+        """The classes that probabilities are of, in their order; of several labels see `of`."""
+        if names := self.label_names:
+            raise ConfigError(f"several labels are predicted; say whose classes: .of({names[0]!r})")
         return [
             name.removeprefix(PROBABILITY) for name in self.table.column_names if name.startswith(PROBABILITY)
         ]
@@ -87,7 +120,7 @@ class PredictionTable:
         return self.table.__arrow_c_stream__(requested_schema)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name == "table":  # not found while it is copied or unpickled
+        if name.startswith("__") or name in ("table", "_about"):  # not found while it is copied or unpickled
             raise AttributeError(name)
         return getattr(self.table, name)
 
@@ -102,7 +135,7 @@ class PredictionTable:
         if isinstance(which, slice):
             rows = range(*which.indices(len(self)))
             inputs = None if self._inputs is None else [self._inputs[row] for row in rows]
-            return PredictionTable(self.table.take(list(rows)), inputs)
+            return PredictionTable(self.table.take(list(rows)), inputs, self._about)
         if isinstance(which, int | np.integer):
             row = range(len(self))[int(which)]
             return self.table.slice(row, 1).to_pylist()[0]
@@ -129,10 +162,10 @@ class PredictionTable:
 
     def _shown(self) -> tuple[list[str], list[list[str]]]:
         """The first rows as people read them: the likeliest classes first, where there are many."""
-        classes = self.classes
+        classes = [] if self.label_names else self.classes
         names = [name for name in self.table.column_names if not name.startswith(PROBABILITY)]
         table = self.table.select(names).slice(0, SHOWN_ROWS).to_pylist()
-        probabilities = self[:SHOWN_ROWS].probabilities if len(self) > SHOWN_ROWS else self.probabilities
+        probabilities = self[:SHOWN_ROWS].probabilities if classes else np.zeros((len(table), 0))
         inputs = [] if self._inputs is None else ["input"]
         few = len(classes) <= SHOWN_CLASSES
         header = [*inputs, *names, *(classes if few else ["likeliest"])]
@@ -147,6 +180,12 @@ class PredictionTable:
     def _left_out(self) -> list[str]:
         n = len(self)
         return [f"… {n:,} rows in all"] if n > SHOWN_ROWS else []
+
+
+def count_unpredicted(table: pa.Table) -> int:
+    """How many rows have no prediction, of any label."""
+    name = next(name for name in table.column_names if name.partition(":")[0] == "prediction")
+    return int(table.column(name).null_count)
 
 
 def texts_in(inputs: Any) -> list[str] | None:

@@ -26,7 +26,7 @@ Runner = Callable[..., Result]
 SHIPPED = sorted(shipped_pipelines())
 ISSUED = [
     "bert_feature_based", "comparison_study", "custom_dataset", "distillation", "domain_adaptation",
-    "hyperparameter_tuning", "image_classification", "resnet_feature_based", "sentiment_analysis",
+    "hyperparameter_tuning", "image_classification", "multi_task", "resnet_feature_based", "sentiment_analysis",
     "text_classification",
 ]  # fmt: skip
 REAL = " on the bundled network"
@@ -48,6 +48,8 @@ FEW = {
     "comparison_study": [
         "data=fewer.csv", LABEL, "extract.max_length=16", "fine-tune.epochs=1", "fine-tune.batch_size=64",
     ],
+    "multi_task": ["data=few.jsonl", "extract.max_length=16", "data.label_column=[library,kind,sections,log10_lines]",
+                   "fit-head.label=library,kind,sections"],
     "hyperparameter_tuning": ["data=few.csv", LABEL, "extract.max_length=16", "steps.rates.params.epochs=3"],
     "domain_adaptation": [
         "steps.source.data=few.csv", "steps.target.data=others.csv", "extract.label_column=library",
@@ -76,6 +78,8 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
         script[f"make_{name}"](folder / f"{name}.csv", n_files=30)
         shutil.copy(make_data(name, 80, folder), folder / f"{name}.few.csv")
     shutil.copy(make_data("docstrings", 40, folder), folder / "fewer.csv")
+    script["make_functions"](folder / "functions.jsonl", n_files=30)
+    shutil.copy(make_data("functions", 80, folder), folder / "few.jsonl")
     return folder
 
 
@@ -95,6 +99,7 @@ def few_data(folder: Path, texts: Path, digits: Path) -> None:
     shutil.copy(texts / "docstrings.few.csv", folder / "few.csv")
     shutil.copy(texts / "comments.few.csv", folder / "others.csv")
     shutil.copy(texts / "fewer.csv", folder / "fewer.csv")
+    shutil.copy(texts / "few.jsonl", folder / "few.jsonl")
     shutil.copytree(digits, folder / "few")
 
 
@@ -153,7 +158,8 @@ def shipped(
         assert done.code == 0, done.err
         assert {step["state"] for step in done.json["steps"]} == {"done"}
         last = next(step for step in done.json["steps"] if step["verb"] == "compare")["result"]
-        assert all(0 <= value <= 1 for value in last["figures"].values())
+        for found in last.get("labels", {"": last}).values():
+            assert all(0 <= value <= 1 for value in found["figures"].values())
         assert last["advice"]
         return folder
 

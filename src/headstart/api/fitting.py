@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from headstart.registry.run import Run
 
 PROTOCOLS = "Protocols"
+LABELS = "Several labels"
 
 
 def read_params(given: Sequence[str], said: str) -> dict[str, str]:
@@ -25,6 +26,31 @@ def read_params(given: Sequence[str], said: str) -> dict[str, str]:
             raise ConfigError(f"{said} {name.strip()} is given twice; --sweep tries several values")
         params[name.strip()] = value.strip()
     return params
+
+
+def read_weights(given: str, said: str) -> dict[str, float]:
+    """Numbers by the names of labels, which may have commas and equals signs in them.
+
+    Examples
+    --------
+    >>> read_weights("mood=1,size, in cm=0.5", "--loss-weights")
+    {'mood': 1.0, 'size, in cm': 0.5}
+    """
+    weights: dict[str, float] = {}
+    before = ""
+    for token in given.split(","):
+        name, equals, value = token.rpartition("=")
+        if not equals:
+            before += f"{token},"
+            continue
+        label, before = f"{before}{name}".strip(), ""
+        try:
+            weights[label] = float(value)
+        except ValueError:
+            raise ConfigError(f"{said} takes NAME=WEIGHT with commas between (got {given!r})") from None
+    if before or not weights or "" in weights:
+        raise ConfigError(f"{said} takes NAME=WEIGHT with commas between (got {given!r})")
+    return weights
 
 
 @public
@@ -44,7 +70,31 @@ def fit_head(
     backbone: Annotated[
         str | Sequence[str] | None, Option("Which backbone's; several are put side by side.", repeats=True)
     ] = None,
-    label: shared.Label = None,
+    label: Annotated[
+        str | Sequence[str] | None,
+        Option(
+            "Which label column; several by comma, or all: a head for each of them.",
+            metavar="NAMES",
+            repeats=True,
+        ),
+    ] = None,
+    shared_trunk: Annotated[
+        bool | None,
+        Option(
+            "Of several labels: one network with an output for each. Default: separate heads.",
+            LABELS,
+            flags="--shared-trunk/--separate-heads",
+        ),
+    ] = None,
+    loss_weights: Annotated[
+        Mapping[str, float] | None,
+        Option(
+            "What the loss of a label counts in a shared trunk, e.g. mood=1,stars=0.5. Default: 1.",
+            LABELS,
+            "NAME=WEIGHT",
+            reads=read_weights,
+        ),
+    ] = None,
     views: Annotated[
         bool, Option("Train on the set's views, too, with a head that trains by epochs.")
     ] = True,
@@ -125,6 +175,8 @@ def fit_head(
     ----------
     features : FeatureSet or str
         A set, or its name.
+    label : str or sequence of str, optional
+        Several: one run with a head for each, ``run.of(label)``, each fitted on the samples that have its label.
     out : path, optional
         Save the run there; None: keep it in memory until ``run.save``.
     teacher : Run or path, optional

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from headstart.types import Exported
 
 
+OneOfLabels = Annotated[
+    str | None, Option("Of a run with several labels the one that is meant.", metavar="NAME")
+]
+
+
 @public
 def predict(
     run: shared.RunArgument,
@@ -83,7 +88,7 @@ def predict(
     encodings = (encoding, earlier) if encoding == "utf-8" else (encoding,)
     inputs = as_inputs(data, found.features["modality"], layout, encodings)
     table = predict(found, PredictConfig.of(given, data=inputs), open_progress(quiet))
-    return PredictionTable(table, texts_in(inputs))
+    return PredictionTable(table, texts_in(inputs), found.labels)
 
 
 @public
@@ -199,6 +204,7 @@ def export(
     out: Annotated[StrPath, Option("The folder to write.", metavar="DIR")],
     *,
     to: Annotated[str, Option("hf (transformers), onnx, or timm.", metavar="FORMAT")] = "hf",
+    label: OneOfLabels = None,
     overwrite: shared.Overwrite = False,
     offline: Annotated[bool, Option("Open no socket.")] = False,
     trust: shared.Trust = None,
@@ -214,6 +220,8 @@ def export(
     to : {"hf", "onnx", "timm"}
         For transformers' ``AutoModelFor…Classification`` and pipelines; one ONNX file; for
         ``timm.create_model("local-dir:…")``.
+    label : str, optional
+        Of a run with several labels the one whose head is exported.
 
     Raises
     ------
@@ -228,13 +236,14 @@ def export(
 
     if offline:
         forbid_network()
-    return export(opened(run), to, Path(out), open_progress(quiet), overwrite, offline)
+    return export(one_label(run, label), to, Path(out), open_progress(quiet), overwrite, offline)
 
 
 @public
 def load_module(
     run: Union["Run", StrPath],
     *,
+    label: str | None = None,
     trainable: bool = False,
     device: str = "cpu",
     offline: bool = False,
@@ -248,6 +257,8 @@ def load_module(
     Parameters
     ----------
     run : Run or path
+    label : str, optional
+        Of a run with several labels the one whose head it is.
     trainable : bool
         Whether the weights have gradients; without, nothing of it ever changes.
     device : str
@@ -268,7 +279,7 @@ def load_module(
 
     if offline:
         forbid_network()
-    found, progress, where = opened(run), open_progress(True), str(pick_device(device))
+    found, progress, where = one_label(run, label), open_progress(True), str(pick_device(device))
     return whole_model(found.predictor, found.features, progress, trainable, where, offline)
 
 
@@ -312,6 +323,12 @@ def runs(
 
     found, wanted, asked = list_runs(root, metric, split, set)
     return replace(found, runs=tuple(sort_runs(wanted, asked, sort)), metric=asked)
+
+
+def one_label(run: Union["Run", StrPath], label: str | None) -> "Run":
+    """A run, or what it is for one of its labels."""
+    found = opened(run)
+    return found if label is None else found.of(label)
 
 
 def opened(run: Union["Run", StrPath]) -> "Run":

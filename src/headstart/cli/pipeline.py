@@ -11,6 +11,7 @@ import typer
 from headstart import api
 from headstart.cli.command import AsJson, Quiet, Said, made_from, this_command, write_json
 from headstart.columns import with_interval
+from headstart.registry.labels import LABELS
 from headstart.words import counted
 
 if TYPE_CHECKING:
@@ -83,8 +84,17 @@ def _state(step: StepOutcome) -> str:
 
 
 def _headline(step: StepOutcome) -> str:
-    """What a step has found, in a few words."""
+    """What a step has found, in a few words; of several labels one after the other."""
     result: Mapping[str, Any] = step.result
+    if LABELS not in result:
+        return _figures(result)
+    return "; ".join(
+        f"{label} {_figures(part if 'figures' in part else {'metrics': part})}"
+        for label, part in result[LABELS].items()
+    )
+
+
+def _figures(result: Mapping[str, Any]) -> str:
     if "samples" in result:
         return f"{counted(result['samples'], 'sample')} in the set {result['set']}"
     if "metrics" in result:

@@ -52,6 +52,7 @@ def predict(
 ) -> None:
     from headstart.cli.tables import check_writable, write_table
     from headstart.extraction.counts import said_by_reason
+    from headstart.prediction_table import count_unpredicted
     from headstart.progress import open_progress
 
     check_writable(out, *(said["data"] or []), said["run"])
@@ -60,7 +61,7 @@ def predict(
     table = api.predict(**{**said.values, "run": run, "data": data}, quiet=quiet).table
     progress = open_progress(quiet)
     write_table(table, out)
-    n_bad = table.column("prediction").null_count
+    n_bad = count_unpredicted(table)
     if n_bad:
         by_reason = said_by_reason(_reasons(table))
         progress.say(
@@ -158,7 +159,10 @@ def evaluate(said: Said, as_json: AsJson = False, quiet: Quiet = False) -> None:
         write_json({"evaluation": str(done.path), **done.report})
         return
     data = done.report["data"]
-    typer.echo(figures_line(done.report["name"], done.report["task"], done.metrics))
+    for label in done.label_names:
+        part = done.of(label)
+        title = label if len(done.label_names) > 1 else part.report["name"]
+        typer.echo(figures_line(title, part.report["task"], part.metrics))
     left_out = {
         "without a label": data["n_unlabelled"],
         "that could not be used": data["n_skipped"],

@@ -12,10 +12,12 @@ import typer
 from headstart import api
 from headstart.cli.command import AsJson, Quiet, Said, guarded, made_from, write_json, write_result
 from headstart.columns import cell, columns, with_deviation
+from headstart.registry.labels import reports_by_label
 
 if TYPE_CHECKING:
     from headstart.registry.known_runs import Skipped
-    from headstart.registry.run import Metric, Run
+    from headstart.registry.metric import Metric
+    from headstart.registry.run import Run
 
 app = typer.Typer(help="Look through your own runs.", no_args_is_help=True)
 
@@ -128,6 +130,7 @@ def _as_json(run: Run, metric: Metric) -> dict[str, Any]:
         "head": run.head_name,
         "backbone": run.backbone,
         "tap": run.tap,
+        **({"labels": list(run.report["labels"])} if run.has_several else {}),
         "metric": str(metric),
         "value": run.value(metric),
         "interval": run.interval(metric),
@@ -169,12 +172,21 @@ def _page(run: Run) -> list[str]:
         ("created", f"{run.created}, seed {report.get('seed', '?')}"),
         ("seconds", _said(report.get("timings", {}), ", ")),
         ("data", _said(report.get("data", {}), ", ")),
-        ("sweep", _sweep(report.get("sweep", {}))),
-        ("seeds", _seeds(report.get("seeds", {}))),
+        ("sweep", _sweep(report.get("sweep", {})) if run.has_several else ""),
     ]
-    lines = [f"{name + ':':<10}{cell(value, None)}" for name, value in about if value]
-    sizes = [*_sizes(report, "shots", "of each class"), *_sizes(report, "curve", "train samples")]
-    return [*lines, "", *_metrics(run), *sizes, *_classes(run)]
+    lines = [_about(name, value) for name, value in about if value]
+    for label, own in reports_by_label(report).items():
+        title = ["", f"[{cell(label, None)}]"] if label else []
+        found = [("sweep", _sweep(own.get("sweep", {}))), ("seeds", _seeds(own.get("seeds", {})))]
+        said = [_about(name, value) for name, value in found if value]
+        sizes = [*_sizes(own, "shots", "of each class"), *_sizes(own, "curve", "train samples")]
+        gap = [] if label else [""]
+        lines += [*title, *said, *gap, *_metrics(own), *sizes, *_classes(own)]
+    return lines
+
+
+def _about(name: str, value: str) -> str:
+    return f"{name + ':':<10}{cell(value, None)}"
 
 
 def _said(values: Mapping[str, Any], between: str = " ") -> str:
@@ -231,33 +243,35 @@ def _worded(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _metrics(run: Run) -> list[str]:
+def _metrics(report: Mapping[str, Any]) -> list[str]:
     """A row a metric, a column a split, with its interval where the report has one."""
-    from headstart.registry.run import Metric
+    from headstart.registry.metric import Metric
 
-    splits = list(run.report["metrics"])
+    splits = list(report["metrics"])
     names = dict.fromkeys(
         name
-        for values in run.report["metrics"].values()
+        for values in report["metrics"].values()
         for name, value in values.items()
         if isinstance(value, int | float)
     )
-    rows = [[name, *(_figure(run, Metric(split, name)) for split in splits)] for name in names]
+    rows = [[name, *(_figure(report, Metric(split, name)) for split in splits)] for name in names]
     return columns(["metric", *splits], rows)
 
 
-def _figure(run: Run, metric: Metric) -> str | None:
-    value, interval = run.value(metric), run.interval(metric)
+def _figure(report: Mapping[str, Any], metric: Metric) -> str | None:
+    from headstart.registry.metric import interval_in, value_in
+
+    value, interval = value_in(report, metric), interval_in(report, metric)
     if value is None:
         return None
     text = f"{value:,.0f}" if metric.name == "n" else f"{value:.4f}"
     return f"{text} ({interval[0]:.4f} to {interval[1]:.4f})" if interval else text
 
 
-def _classes(run: Run, shown: int = 10) -> list[str]:
+def _classes(report: Mapping[str, Any], shown: int = 10) -> list[str]:
     """The classes that the run does worst on, of the last split that it was tried on."""
-    split = next(reversed(run.report["metrics"]), "")
-    classes = run.report["metrics"].get(split, {}).get("per_class", {})
+    split = next(reversed(report["metrics"]), "")
+    classes = report["metrics"].get(split, {}).get("per_class", {})
     if not classes:
         return []
     worst = sorted(classes.items(), key=lambda item: item[1].get("f1", 0))[:shown]

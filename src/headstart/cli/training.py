@@ -12,7 +12,8 @@ import typer
 from headstart import api
 from headstart.cli.command import AsJson, ConfigFile, Quiet, Said, made_from, write_json
 from headstart.cli.tables import figures_line
-from headstart.columns import with_deviation
+from headstart.columns import cell, with_deviation
+from headstart.registry.labels import reports_by_label
 
 if TYPE_CHECKING:
     from headstart.config import FitConfig
@@ -43,11 +44,12 @@ def fit_head(
     make_directory(target.parent)
     checkpoint = target.with_name(f".{target.name}.training")
     with open_studio(resolved.plots) as studio:
+        from headstart.fitting.head_training import forget_states
         from headstart.fitting.stage import fit_head as fit
 
         run = fit(resolved, open_progress(quiet), checkpoint)
         run.save(target, said["overwrite"], studio.draw)
-    checkpoint.unlink(missing_ok=True)
+    forget_states(checkpoint)
     if as_json:
         write_json({"run": str(target), **run.report})
         return
@@ -91,8 +93,16 @@ def _run_name(config: FitConfig) -> str:
 
 
 def _show_fitted(run: Run) -> None:
-    """The figures of a run, as a person reads them."""
-    report = run.report
+    """The figures of a run, as a person reads them; of several labels one after the other."""
+    if run.has_several and "sweep" in run.report:  # of a network that they share
+        _show_sweep(run.report["sweep"])
+    for label, report in reports_by_label(run.report).items():
+        if label:
+            typer.echo(f"[{cell(label)}]")
+        _show_label(report)
+
+
+def _show_label(report: Mapping[str, Any]) -> None:
     if "sweep" in report:
         _show_sweep(report["sweep"])
     if importance := report.get("importance"):

@@ -232,7 +232,7 @@ class Comparison:
         target = Path(expanded(path))
         check_target(target, overwrite)
         CompareConfig(runs=[], plots=plots, seed=0)
-        write_folder(target, lambda folder: _write(self, folder, plots))
+        write_folder(target, lambda folder: write_comparison(self, folder, plots))
         return target
 
     def __repr__(self) -> str:
@@ -397,17 +397,23 @@ def check_target(target: Path, overwrite: bool) -> None:
     check_free(target, overwrite, FILE, "a comparison")
 
 
-def _write(comparison: Comparison, folder: Path, asked: PlotFormat) -> None:
+def write_comparison(comparison: Comparison, folder: Path, asked: PlotFormat) -> None:
+    """Write tables, plots and a page into a folder that exists."""
     write_json(folder / FILE, comparison.to_json())
-    rows, table = comparison.table, io.StringIO()
-    writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_durably(folder / "comparison.csv", table.getvalue().encode("utf-8"))
+    write_durably(folder / "comparison.csv", csv_of(comparison.table))
     drawn = draw_here(plots_of(comparison), asked)
     write_files(folder / "plots", drawn)
     shown = [name for name in drawn if asked != "both" or name.endswith(".png")]
     write_durably(folder / "README.md", _page(comparison, shown).encode("utf-8"))
+
+
+def csv_of(rows: Sequence[Mapping[str, Json]]) -> bytes:
+    """Flat rows as CSV; a row may lack columns that others have."""
+    table, names = io.StringIO(), dict.fromkeys(name for row in rows for name in row)
+    writer = csv.DictWriter(table, list(names), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return table.getvalue().encode("utf-8")
 
 
 def plots_of(comparison: Comparison) -> dict[str, Plot]:

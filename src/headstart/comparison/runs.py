@@ -17,12 +17,14 @@ from headstart.arrow import column_of, numbers_of, with_columns
 from headstart.cache.layout import GROUP
 from headstart.columns import cell
 from headstart.errors import ConfigError, DataError, MismatchError, StorageError
+from headstart.options import did_you_mean
 from headstart.registry.evaluations import is_evaluation, open_evaluation, read_evaluation
 from headstart.registry.run import PREDICTIONS, Run, nearest_folder
 from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     from headstart.contracts import Task
+    from headstart.registry.evaluations import RunEvaluation
 
 AnyRun: TypeAlias = "Run | str | os.PathLike[str]"
 Codes: TypeAlias = NDArray[np.intp]
@@ -44,11 +46,72 @@ class NamedRun:
         return self.run.task
 
 
-def open_runs(runs: Sequence[AnyRun], on: str | None = None) -> list[NamedRun]:
-    """Open two runs or more: none twice, none that is broken, and none without test samples.
+@dataclass(frozen=True)
+class OpenedRun:
+    """A run as it was given, of one label or several; ``found`` are its evaluation where that is compared."""
+
+    name: str
+    run: Run
+    found: RunEvaluation | None = None
+
+    def of(self, label: str | None) -> NamedRun:
+        """Its predictions for one label; None: it has one alone."""
+        run = self.run if label is None else self.run.of(label)
+        if self.found is None:
+            opened = NamedRun(self.name, run, run.predictions_of(SPLIT))
+            _check_test(opened)
+        else:
+            found = self.found if label is None else self.found.of(label)
+            opened = NamedRun(self.name, run, found.predictions)
+        _check_columns(opened)
+        return opened
+
+
+def open_runs(runs: Sequence[AnyRun], on: str | None = None, label: str | None = None) -> list[NamedRun]:
+    """Open two runs or more, by one label: none twice, none that is broken, and none without test samples.
 
     ``on`` is the name of an evaluation, whose samples stand for those of test.
     """
+    found = open_by_label(runs, on, label)
+    if len(found) > 1:
+        raise ConfigError(
+            f"the runs predict several labels, {', '.join(map(repr, found))}; say by which: label"
+        )
+    return next(iter(found.values()))
+
+
+def open_by_label(
+    runs: Sequence[AnyRun], on: str | None = None, label: str | None = None
+) -> dict[str, list[NamedRun]]:
+    """The same for each label that all of them predict, or for one that is said.
+
+    Of runs that have one label each it is that, whatever it is called in each; its name is empty then.
+    """
+    opened = _open_all(runs, on)
+    if label is None and not any(one.run.has_several for one in opened):
+        return {"": [one.of(None) for one in opened]}
+    return {each: [one.of(each) for one in opened] for each in _shared_labels(opened, label)}
+
+
+def _shared_labels(opened: Sequence[OpenedRun], label: str | None) -> list[str]:
+    """The labels that all runs predict, in the order of the first."""
+    names = {one.name: one.run.label_names for one in opened}
+    if label is not None:
+        for run, known in names.items():
+            if label not in known:
+                raise MismatchError(
+                    f"run {run} does not predict {label!r}{did_you_mean(label, known, 'it predicts')}"
+                )
+        return [label]
+    first, *others = names.values()
+    shared = [name for name in first if all(name in other for other in others)]
+    if not shared:
+        said = "; ".join(f"{run} {', '.join(map(repr, known))}" for run, known in names.items())
+        raise MismatchError(f"the runs predict no label in common: {said}; compare runs of the same labels")
+    return shared
+
+
+def _open_all(runs: Sequence[AnyRun], on: str | None) -> list[OpenedRun]:
     if isinstance(runs, str | os.PathLike):
         raise ConfigError(f"compare takes a list of two runs or more (got {os.fspath(runs)!r})")
     runs = list(runs)
@@ -78,7 +141,7 @@ def _place(run: AnyRun) -> Path | None:
     return run.path if isinstance(run, Run) else Path(run)
 
 
-def _open(given: AnyRun, name: str, on: str | None) -> NamedRun:
+def _open(given: AnyRun, name: str, on: str | None) -> OpenedRun:
     if isinstance(given, Run):
         run = given
     else:
@@ -93,25 +156,19 @@ def _open(given: AnyRun, name: str, on: str | None) -> NamedRun:
         if not isinstance(run.report, dict) or not isinstance(run.report.get("metrics"), dict):
             raise StorageError(f"{path}: its report.json has no metrics; restore it, or make the run again")
     if on is None:
-        opened = NamedRun(name, run, run.predictions_of(SPLIT))
-        _check_test(opened)
-    else:
-        if run.path is None:
-            raise ConfigError(f"run {name} is in memory, and evaluations lie beside runs: save it first")
-        opened = NamedRun(name, run, read_evaluation(run.path, on).predictions)
-    _check_columns(opened)
-    return opened
+        return OpenedRun(name, run)
+    if run.path is None:
+        raise ConfigError(f"run {name} is in memory, and evaluations lie beside runs: save it first")
+    return OpenedRun(name, run, read_evaluation(run.path, on))
 
 
-def _open_evaluated(path: Path, name: str) -> NamedRun:
+def _open_evaluated(path: Path, name: str) -> OpenedRun:
     """The run that an evaluation is of, on its samples."""
     found = open_evaluation(path)
     place = found.report.get("run")
     if not isinstance(place, str):
         raise ConfigError(f"{path} is the evaluation of a run that was in memory, and compare needs the run")
-    opened = NamedRun(name, Run.load(place), found.predictions)
-    _check_columns(opened)
-    return opened
+    return OpenedRun(name, Run.load(place), found)
 
 
 def _check_test(run: NamedRun) -> None:

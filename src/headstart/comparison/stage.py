@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from headstart.comparison.advice import advise, break_evens, notes_on
+from headstart.comparison.by_label import LabelComparisons
 from headstart.comparison.comparison import ComparedRun, Comparison
 from headstart.comparison.costs import costs_of, shared_extraction
-from headstart.comparison.runs import match_rows, open_runs
+from headstart.comparison.runs import match_rows, open_by_label
 from headstart.groups import groups_in
 from headstart.metrics.paired import Paired
 from headstart.metrics.resampling import RESAMPLES
@@ -31,13 +32,16 @@ def compare(
     cache: str | os.PathLike[str] | None = None,
     seed: int = 0,
     on: str | None = None,
-) -> Comparison:
+    label: str | None = None,
+) -> Comparison | LabelComparisons:
     """Compare two runs or more on the samples that they all were judged on; see `headstart.compare`."""
-    comparison = compare_opened(open_runs(runs, on), cache, seed)
-    if on is None:
-        return comparison
-    said = f"the samples are those of the evaluation {on!r} of each run, and not of the test split"
-    return replace(comparison, notes=(said, *comparison.notes))
+    found = {
+        name: compare_opened(opened, cache, seed) for name, opened in open_by_label(runs, on, label).items()
+    }
+    if on is not None:
+        said = f"the samples are those of the evaluation {on!r} of each run, and not of the test split"
+        found = {name: replace(one, notes=(said, *one.notes)) for name, one in found.items()}
+    return next(iter(found.values())) if len(found) == 1 else LabelComparisons(found)
 
 
 def compare_opened(

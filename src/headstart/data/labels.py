@@ -157,9 +157,17 @@ def table_labels(
     if takes_flags(reading.kind, names) and not set(names) <= set(table.lists):
         return {FLAGS: open_task(reading.kind).read_flags(columns, reading, table.place)}
     return {
-        name: _read(column, name, _named(table, name, reading), table.place, splits)
+        name: _read(
+            column, name, _named(table, name, reading_of(name, reading, options)), table.place, splits
+        )
         for name, column in columns.items()
     }
+
+
+def reading_of(name: str, reading: LabelReading, options: SourceOptions) -> LabelReading:
+    """How a label column of a name is read: as what it is known to be, where nobody says it."""
+    known = options.known_kinds.get(name, AUTO)
+    return replace(reading, kind=known) if reading.kind == AUTO and known != AUTO else reading
 
 
 def _read(

@@ -94,6 +94,8 @@ class SourceOptions:
     label_kind : str
         ``auto``, or a `headstart.types.LabelKind`. ``auto``: lists are several labels a sample, or beside words a tag
         for each, and a column of finite decimal numbers that are not all integers is numbers.
+    known_kinds : mapping of str to str
+        What label columns of these names hold, where ``label_kind`` is ``auto``.
     label_separator : str, optional
         What stands between the labels of a cell. None: a cell in brackets is a JSON list, and others
         are split at the first of ``|``, ``;`` and ``,`` that occurs.
@@ -127,6 +129,7 @@ class SourceOptions:
     label_names: tuple[str, ...] | None = None
     labels: bool = True
     label_kind: str = "auto"
+    known_kinds: Mapping[str, str] = field(default_factory=dict)
     label_separator: str | None = None
     streaming: bool | None = None
     remembered: frozenset[str] = frozenset()

@@ -38,7 +38,7 @@ from headstart.data.tar_index import BUFFER, TarIndexStore, read_index
 from headstart.data.tar_roles import assign_tar_roles
 from headstart.errors import DataError, SampleError
 from headstart.keys import KEY_BYTES
-from headstart.tasks import open_task
+from headstart.tasks import AUTO, open_task
 from headstart.types import SPLITS, Failure, Grouping, SampleBlock
 from headstart.words import plural
 
@@ -211,7 +211,8 @@ class TarSource(Source):
         members = block.index.kinds()
         said = [name for name in cells if name not in members]
         self._roles = assign_tar_roles(str(block.file.path), block.index, said, options, modality)
-        labels = label_columns(cells, self._roles, self._reading, {}, block, {})
+        known = options.known_kinds if self._reading.kind == AUTO else {}
+        labels = label_columns(cells, self._roles, self._reading, known, block, {})
         self._kinds = {name: column.kind for name, column in labels.items()}
 
     def _index(self, tar: OpenTar, may_be_kept: bool) -> TarIndex:

@@ -27,9 +27,11 @@ from headstart.options import did_you_mean
 from headstart.places import expanded
 from headstart.prediction.stage import CONTENT, Inputs, open_inputs, read_inputs
 from headstart.registry.evaluations import FORMAT, SPLIT, RunEvaluation, place_in
+from headstart.registry.labels import LABELS, joined_predictions, plots_of
 from headstart.registry.machine import provenance
 from headstart.samples import LabelledSamples, take_rows
 from headstart.tasks import USUAL, open_task
+from headstart.tasks.columns import classes_in
 from headstart.types import Predictions
 
 if TYPE_CHECKING:
@@ -63,8 +65,70 @@ def evaluate(run: Run, config: EvaluateConfig, progress: Progress) -> RunEvaluat
     start = perf_counter()
     source = _open(run, config, progress)
     inputs = read_inputs(run, source, config, progress)
-    samples, data = _labelled(run, inputs, config, progress)
-    return _judged(run, samples, config, data, start)
+    if not run.has_several:
+        samples, data = _labelled(run, inputs, config, progress)
+        _say_seen(data, progress)
+        return _judged(run, samples, config, data, start)
+    parts = {}
+    for label in _labels_in(run, inputs, progress):
+        samples, data = _labelled(run.of(label), inputs, config, progress)
+        parts[label] = _judged(run.of(label), samples, config, data, start)
+    _say_seen(
+        max((part.report["data"] for part in parts.values()), key=lambda data: data["n_seen"]), progress
+    )
+    return _joined(run, parts, inputs, start)
+
+
+def _say_seen(data: Mapping[str, Json], progress: Progress) -> None:
+    """Warn of samples that the run was fitted on."""
+    if data["n_seen"]:
+        progress.say(
+            f"warning: {data['n_seen']:,} of {data['n']:,} samples were in train or validation of this run, byte for "
+            "byte; figures on them say nothing of new data"
+        )
+
+
+def _labels_in(run: Run, inputs: Inputs, progress: Progress) -> list[str]:
+    """The labels of a run that samples of the data have; those that none has are said."""
+    table, found = inputs.samples.table.filter(mask_of(inputs.held)), []
+    for label in run.label_names:
+        name = LABEL + label
+        if name in table.column_names and table.column(name).null_count < table.num_rows:
+            found.append(label)
+        else:
+            progress.say(f"the data has no label {label!r}, and it is not judged")
+    if not found:
+        known = [name.removeprefix(LABEL) for name in table.column_names if name.startswith(LABEL)]
+        raise DataError(
+            f"{inputs.source.description} has none of the labels that the run predicts, "
+            f"{', '.join(map(repr, run.label_names))}; its label columns: {', '.join(map(repr, known)) or 'none'}"
+        )
+    return found
+
+
+def _joined(run: Run, parts: Mapping[str, RunEvaluation], inputs: Inputs, start: float) -> RunEvaluation:
+    """The evaluation of several labels."""
+    ids = inputs.samples.table.column("id")
+    predictions = joined_predictions({label: part.predictions for label, part in parts.items()}, ids)
+    first = next(iter(parts.values())).report
+    n, n_judged = predictions.num_rows, first["data"]["n"] + first["data"]["n_unlabelled"]
+    of_all = {name: value for name, value in first["data"].items() if "unknown" not in name}
+    report = {
+        **{name: first[name] for name in ("format", "name", "run")},
+        "data": {**of_all, "n": n, "n_unlabelled": n_judged - n},
+        "metrics": {label: part.metrics for label, part in parts.items()},
+        LABELS: {
+            label: {
+                **{name: part.report[name] for name in ("task", "label", "data", "errors")},
+                "classes": classes_in(part.predictions),
+            }
+            for label, part in parts.items()
+        },
+        "timings": {"total": perf_counter() - start},
+        "provenance": _provenance(run),
+    }
+    plots = plots_of({label: part.plots for label, part in parts.items()})
+    return RunEvaluation(report, predictions, plots=plots)
 
 
 def _judged(
@@ -124,7 +188,7 @@ def _open(run: Run, config: EvaluateConfig, progress: Progress) -> Source:
         if said := config.given().names():
             raise ConfigError(f"{said[0]} goes with samples in memory, and a set has its own; leave it out")
         return SetSource(data, config.label_column)
-    if config.label_kind == "auto":
+    if config.label_kind == "auto" and not run.has_several:
         config = config.model_copy(update={"label_kind": run.task})
     return open_inputs(run, config, REMEMBERED, labels=True)
 
@@ -167,11 +231,6 @@ def _labelled(
     if not len(samples):
         raise DataError(f"none of the {len(found):,} samples of {config.data} has a label in {column!r}")
     seen = _count_seen(run, samples.table)
-    if seen:
-        progress.say(
-            f"warning: {seen:,} of {len(samples):,} samples were in train or validation of this run, byte for byte; "
-            "figures on them say nothing of new data"
-        )
     return samples, {
         "description": inputs.source.description,
         "location": _location(inputs.source, config.data),

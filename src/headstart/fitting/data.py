@@ -11,9 +11,11 @@ import pyarrow.compute as pc
 
 from headstart.arrow import keys_from_arrow
 from headstart.backbones.pooling import display_tap, is_ragged
+from headstart.cache.layout import LABEL
 from headstart.cache.store import Cache
 from headstart.errors import ConfigError, DataError
 from headstart.fitting.grids import HEAD, TAP, as_grid
+from headstart.fitting.label_columns import label_columns
 from headstart.fitting.protocols import check_protocols
 from headstart.heads.preparation import Preparation
 from headstart.heads.sequences import Sequences, held_sequences, sequences_of, side_by_side
@@ -67,19 +69,19 @@ def heads_of(config: FitConfig) -> list[str]:
 
 
 def read_taps(
-    config: FitConfig, features: FeatureSet, heads: Sequence[Head], progress: Progress
+    config: FitConfig, column: str, reader: LabelReader, heads: Sequence[Head], progress: Progress
 ) -> dict[str | None, FitData]:
     """What is fitted on: one, or one for each tap of a sweep. Mistakes show here, before any training."""
     if TAP in config.sweep:
         taps = as_grid({TAP: config.sweep[TAP]})[TAP]
         return {
-            tap: _read_choices(config, features, [(tap, b) for _, b in config.choices], heads, progress)
+            tap: _read_choices(config, column, reader, [(tap, b) for _, b in config.choices], heads, progress)
             for tap in taps
         }
-    data = _read_choices(config, features, config.choices, heads, progress)
+    data = _read_choices(config, column, reader, config.choices, heads, progress)
     _say_empty_words(data.raw, progress)
     if config.tap is None or config.backbone is None:
-        _say_choice(data.raw["train"], features, progress)
+        _say_choice(data.raw["train"], reader.features, progress)
     return {None: data}
 
 
@@ -87,7 +89,7 @@ def chosen_by(config: FitConfig) -> FitConfig:
     """The configuration with the label column, taps and backbones that it will choose, before anything is read."""
     features = Cache(config.cache).open_set(config.set, config.digest)
     refs = [features.feature(tap, backbone) for tap, backbone in _first_choices(config)]
-    return with_choice(config, features, refs, features.label_column(config.label))
+    return with_choice(config, features, refs, label_columns(features, config.label))
 
 
 def _first_choices(config: FitConfig) -> list[TapChoice]:
@@ -99,12 +101,14 @@ def _first_choices(config: FitConfig) -> list[TapChoice]:
 
 
 def with_choice(
-    config: FitConfig, features: FeatureSet, refs: Sequence[FeatureRef], column: str
+    config: FitConfig, features: FeatureSet, refs: Sequence[FeatureRef], columns: Sequence[str]
 ) -> FitConfig:
-    """The configuration with the features and the label column that were chosen."""
+    """The configuration with the features and the label columns that were chosen."""
     taps = list(dict.fromkeys(display_tap(ref.tap) for ref in refs))
     backbones = list(dict.fromkeys(ref.backbone for ref in refs))
-    update: dict[str, Any] = {"digest": features.digest, "label": column}
+    update: dict[str, Any] = {
+        "digest": features.digest, "label": columns[0] if len(columns) == 1 else list(columns),
+    }  # fmt: skip
     # Several backbones may each have a latest tap of their own: then nothing but the set's digest names them.
     if TAP not in config.sweep and (config.tap is not None or len(taps) == 1):
         update["tap"] = taps[0] if len(taps) == 1 else taps
@@ -114,14 +118,20 @@ def with_choice(
 
 def _read_choices(
     config: FitConfig,
-    features: FeatureSet,
+    column: str,
+    reader: LabelReader,
     choices: Sequence[TapChoice],
     heads: Sequence[Head],
     progress: Progress,
 ) -> FitData:
-    attends = heads[0].takes_sequences
-    mapped = _is_mapped(config, features, choices, heads, progress)
-    raw = read_splits(features, choices, config.label, attends, mapped, config.teacher is not None)
+    attends, features = heads[0].takes_sequences, reader.features
+    raw = reader.splits(
+        choices,
+        column,
+        attends,
+        lambda: _is_mapped(config, column, features, choices, heads, progress),
+        config.teacher is not None,
+    )
     check_train(raw["train"], features.name)
     if attends and sequences_of(raw["train"].X) is None:
         raise ConfigError(
@@ -140,11 +150,83 @@ def _read_choices(
     if config.prepare:
         if not all(isinstance(samples.X, np.ndarray) for samples in raw.values()):
             raise ConfigError("--prepare works on pooled features in memory; leave it out, or --mapped")
-        preparation = Preparation.fit(config.prepare, raw["train"].X, config.seed)
-        splits = {split: samples.prepared(preparation) for split, samples in raw.items()}
+        preparation, splits = reader.prepared(config, raw)
     if views := choose_views(config, features, raw["train"], heads, progress):  # never of prepared features
         raw = splits = {**raw, "train": replace(raw["train"], views=views)}
     return FitData(raw, splits, preparation, "group" in features.info["split"])
+
+
+class LabelReader:
+    """Reads the samples of a set for one label after another: their features once, however many labels there are.
+
+    Labels that the same samples have share one matrix, and so whatever is fitted on it alone.
+    """
+
+    def __init__(self, features: FeatureSet, columns: Sequence[str], prepares_together: bool = False) -> None:
+        self.features = features
+        self._columns = columns
+        self._prepares_together = prepares_together
+        self._read: dict[Any, dict[str, LabelledSamples]] = {}
+        self._chosen: dict[Any, Any] = {}
+        self._prepared: dict[Any, tuple[Preparation, dict[str, Any], Splits]] = {}
+
+    def splits(
+        self,
+        choices: Sequence[TapChoice],
+        column: str,
+        attends: bool,
+        is_mapped: Callable[[], bool],
+        keeps_unlabelled: bool = False,
+    ) -> dict[str, LabelledSamples]:
+        """The samples of each split that have a label in a column; see `read_splits`."""
+        if len(self._columns) == 1:
+            return read_splits(self.features, choices, column, attends, is_mapped(), keeps_unlabelled)
+        how = (tuple(choices), attends)
+        if how not in self._read:
+            self._read[how] = _read_splits(
+                self.features, choices, column, attends, is_mapped(), lambda samples, _: samples
+            )
+        return {
+            split: self._labelled((how, split), samples, column) for split, samples in self._read[how].items()
+        }
+
+    def _labelled(self, read: Any, samples: LabelledSamples, column: str) -> LabelledSamples:
+        """Those of the samples that have a label in a column; their features are those of other such columns."""
+        kind, names = self.features.label_kinds[column], self.features.label_names[column]
+        y = open_task(kind).encode(samples.table.column(LABEL + column), names)
+        found = replace(samples, y=y, names=names, kind=kind, column=column).labelled()
+        # Kept with what it was chosen from: two columns that the same samples have are of one matrix.
+        X = self._chosen.setdefault((read, open_task(kind).known(y).tobytes()), found.X)
+        return replace(found, X=X)
+
+    def with_any_label(self, columns: Sequence[str]) -> dict[str, LabelledSamples]:
+        """The samples of each split that have a label in any of some columns, whatever is in ``y``."""
+        [read] = self._read.values()  # of one choice of features
+        return {split: self._with_any(samples, columns) for split, samples in read.items()}
+
+    def _with_any(self, samples: LabelledSamples, columns: Sequence[str]) -> LabelledSamples:
+        known = np.zeros(len(samples), dtype=bool)
+        for column in columns:
+            task, names = open_task(self.features.label_kinds[column]), self.features.label_names[column]
+            known |= task.known(task.encode(samples.table.column(LABEL + column), names))
+        return samples if known.all() else samples.take(np.flatnonzero(known))
+
+    def prepared(self, config: FitConfig, raw: Splits) -> tuple[Preparation, dict[str, LabelledSamples]]:
+        """Steps that are fitted on the train samples, and samples with the features that they make.
+
+        Where heads share a network, these are all train samples that have a label.
+        """
+        if len(self._columns) == 1:
+            preparation = Preparation.fit(config.prepare, raw["train"].X, config.seed)
+            return preparation, {split: samples.prepared(preparation) for split, samples in raw.items()}
+        which = tuple(id(samples.X) for samples in raw.values())
+        if which not in self._prepared:
+            train = self.with_any_label(self._columns)["train"] if self._prepares_together else raw["train"]
+            preparation = Preparation.fit(config.prepare, train.X, config.seed)
+            made = {split: preparation(samples.X) for split, samples in raw.items()}
+            self._prepared[which] = preparation, made, raw  # which keeps their ids from being those of others
+        preparation, features, _ = self._prepared[which]
+        return preparation, {split: replace(raw[split], X=X) for split, X in features.items()}
 
 
 def read_splits(
@@ -162,13 +244,23 @@ def read_splits(
     others, for a teacher to speak of.
     """
     column = features.label_column(label)
+
+    def kept(samples: LabelledSamples, split: str) -> LabelledSamples:
+        return samples.labelled(keeps_unlabelled and split == "train")
+
+    return _read_splits(features, choices, column, attends, mapped, kept)
+
+
+def _read_splits(
+    features: FeatureSet,
+    choices: Sequence[TapChoice],
+    column: str,
+    attends: bool,
+    mapped: bool,
+    kept: Callable[[LabelledSamples, str], LabelledSamples],
+) -> dict[str, LabelledSamples]:
     read = [
-        {
-            split: _read(features, choice, split, column, attends, mapped).labelled(
-                keeps_unlabelled and split == "train"
-            )
-            for split in SPLITS
-        }
+        {split: kept(_read(features, choice, split, column, attends, mapped), split) for split in SPLITS}
         for choice in choices
     ]
     return {split: _side_by_side([each[split] for each in read], attends) for split in SPLITS}
@@ -264,6 +356,7 @@ def check_validation(raw: Splits) -> None:
 
 def _is_mapped(
     config: FitConfig,
+    column: str,
     features: FeatureSet,
     choices: Sequence[TapChoice],
     heads: Sequence[Head],
@@ -283,7 +376,7 @@ def _is_mapped(
         return False
     try:
         tap, backbone = choices[0]
-        rows, width = features.mapped(None, tap, config.label, backbone).shape
+        rows, width = features.mapped(None, tap, column, backbone).shape
     except ConfigError:
         return False  # reading it says what is wrong
     n_bytes = 4 * rows * width * len(choices)

@@ -60,7 +60,7 @@ def make_record(config: FitConfig, outcome: FitOutcome, progress: Progress) -> R
     _say_unseen(report["data"], progress)
     _say_no_interval(outcome.evaluation, open_task(train.kind).headline, progress)
     return Run(
-        config=with_choice(config, outcome.features, train.features, train.column).dump(),
+        config=with_choice(config, outcome.features, train.features, [train.column]).dump(),
         report=report,
         labels={
             "column": train.column,

@@ -1,48 +1,42 @@
-"""fit-head: train a head on the cached features of a set. The backbone is never loaded."""
+"""fit-head: train a head on the cached features of a set, or one for each of several labels; no backbone is loaded."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from headstart.cache.store import Cache
 from headstart.distillation.asked import check_asked
-from headstart.fitting.data import FitData, gather_views, read_taps, views_of
-from headstart.fitting.evaluation import (
-    after_refit,
-    calibrated,
-    evaluate_splits,
-    importance_of,
-    left_uncalibrated,
-)
-from headstart.fitting.protocols import shots_and_curve
+from headstart.errors import ConfigError, DataError
+from headstart.fitting.data import FitData, LabelReader, read_taps
+from headstart.fitting.head_training import ChosenHead, LabelJob, TrainedHead, train_heads
+from headstart.fitting.label_columns import check_several, is_all, label_columns
+from headstart.fitting.labels_report import make_joined
 from headstart.fitting.report import FitOutcome, make_record
-from headstart.fitting.search import Candidate, open_heads, search
-from headstart.fitting.trials import Trial, TrialResult, fit_group, run_trials, spread_of
-from headstart.heads import open_head
-from headstart.heads.predictor import Predictor
-from headstart.progress import Silence
+from headstart.fitting.search import open_heads
+from headstart.fitting.trunk import TrainedTrunk, check_trunk, train_trunk
+from headstart.heads import head_beside
+from headstart.registry.labels import check_columns
 from headstart.registry.machine import MemoryWatch
-from headstart.tracking import epoch_logs, tell_run, tracking
-from headstart.training.callbacks import ShowEpochs, own_callbacks
+from headstart.tracking import tell_run, tracking
 
 if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
     from headstart.config import FitConfig
     from headstart.contracts import Progress
     from headstart.registry.run import Run
-    from headstart.samples import LabelledSamples
     from headstart.tracking import Tracker
-    from headstart.types import Json, LabelKind
+    from headstart.types import Json
 
 
 def fit_head(config: FitConfig, progress: Progress, checkpoint: Path | None = None) -> Run:
     """Choose and train a head on train and validation samples, then report on every split.
 
-    A head that trains by epochs keeps its state at ``checkpoint``, to be taken up after an interruption.
+    Of several labels each has a head of its own. A head that trains by epochs keeps its state at ``checkpoint``, to be
+    taken up after an interruption.
     """
     with tracking(config, f"{config.set}-{config.head}", progress) as tracker:
         run = _fit(config, progress, tracker, checkpoint)
@@ -54,52 +48,46 @@ def fit_head(config: FitConfig, progress: Progress, checkpoint: Path | None = No
 def _fit(config: FitConfig, progress: Progress, tracker: Tracker | None, checkpoint: Path | None) -> Run:
     start = perf_counter()
     features = Cache(config.cache).open_set(config.set, config.digest)
-    heads = open_heads(config, _say_label(config, features, progress))
-    check_asked(config, heads)
-    taps, taught = _taught(config, features, read_taps(config, features, heads, progress), progress)
-    if any(head.computes_in_torch for head in heads):
+    columns = label_columns(features, config.label)
+    check_several(config, columns)
+    if config.shared_trunk:
+        check_trunk(config, {column: features.label_kinds[column] for column in columns})
+    _say_label(config, columns, features, progress)
+    reader = LabelReader(features, columns, prepares_together=bool(config.shared_trunk))
+    jobs = open_jobs(config, columns, reader, progress)
+    if any(head.computes_in_torch for job in jobs for head in job.heads):
         import torch  # noqa: F401 - so that the time and memory of training are its own
     loaded, memory = perf_counter(), MemoryWatch()
-    chosen, data, best, sweep = config, next(iter(taps.values())), None, {}
-    if config.sweep or config.search == "optuna" or config.folds:
-        best, sweep["sweep"] = search(config, taps, progress)
-        update = {"head": best.head, "params": {**config.params, **best.params}}
-        chosen, data = config.model_copy(update=update), taps[best.tap]
-    training = HeadTraining(chosen, features, data, progress)
-    kept = training.train(best, tracker, checkpoint)
+    trunk, chosen = None, [job.chosen() for job in jobs]
+    if config.shared_trunk and len(jobs) > 1:
+        trainings = [one.training for one in chosen]
+        together = reader.with_any_label([one.column for one in trainings])
+        trunk = train_trunk(config, trainings, together, progress, tracker, checkpoint)
+        trained = heads_of_trunk(trunk, chosen)
+    else:
+        trained = train_heads(chosen, tracker, checkpoint)
     fitted, held = perf_counter(), memory.report()
-    predictor = Predictor(kept.head)  # type: ignore[arg-type]
-    uncalibrated: Mapping[str, Json] = {}
-    if config.calibrate:
-        predictor = calibrated(predictor, data.splits["validation"])
-        uncalibrated = left_uncalibrated(predictor, data.splits["validation"], progress)
-    evaluation = evaluate_splits(predictor, data.splits, config.seed)
-    if config.refit:
-        predictor = replace(predictor, answering=training.refit(kept))
-        evaluation = after_refit(evaluation, evaluate_splits(predictor, data.splits, config.seed))
-    whole = replace(predictor, preparation=data.preparation)
-    more = {
-        **sweep,
-        **taught,
-        **uncalibrated,
-        **importance_of(whole, data.raw["validation"], config.seed),
-        **training.over_seeds(kept, predictor),
-        **shots_and_curve(chosen, data.raw, progress),
-    }
+    outcomes = [judged(one, loaded - start, held) for one in trained]
     end = perf_counter()
     timings = {
         "load": loaded - start, "fit": fitted - loaded, "evaluate": end - fitted, "total": end - start
     }  # fmt: skip
-    outcome = FitOutcome(chosen, features, data.splits, whole, evaluation, timings, more, held)
-    return make_record(config, outcome, progress)
+    if len(jobs) == 1:
+        return make_record(jobs[0].config, replace(outcomes[0], timings=timings), progress)
+    records = {
+        str(job.config.label): make_record(job.config, outcome, progress)
+        for job, outcome in zip(jobs, outcomes, strict=True)
+    }
+    return make_joined(config, records, outcomes[0], timings, trunk)
 
 
-def _say_label(config: FitConfig, features: FeatureSet, progress: Progress) -> LabelKind:
-    """What the labels that are learnt are; says which they are, if there are several and nobody chose."""
-    column = features.label_column(config.label)
-    if config.label is None and len(features.label_names) > 1:
-        progress.say(f"label {column!r} of {', '.join(map(repr, features.label_names))}; --label chooses")
-    return features.label_kinds[column]
+def heads_of_trunk(trunk: TrainedTrunk, chosen: Sequence[ChosenHead]) -> list[TrainedHead]:
+    """The head of each label in a network for all; each took the time of the whole."""
+    refitted = trunk.refitted.members_ if trunk.refitted else [None] * len(chosen)
+    return [
+        TrainedHead(one, result, trunk.seconds, again)
+        for one, result, again in zip(chosen, trunk.results, refitted, strict=True)
+    ]
 
 
 def _taught(
@@ -118,99 +106,85 @@ def _taught(
     return found, {"distillation": dict(lessons.report)}
 
 
-@dataclass(frozen=True)
-class HeadTraining:
-    """Trains the head of a configuration with its parameters, of which none is left to choose."""
-
-    config: FitConfig
-    features: FeatureSet
-    data: FitData
-    progress: Progress
-
-    @property
-    def validation(self) -> LabelledSamples | None:
-        """The validation samples; None if there are none."""
-        return self.data.splits["validation"] if len(self.data.splits["validation"]) else None
-
-    def train(self, best: Candidate | None, tracker: Tracker | None, checkpoint: Path | None) -> TrialResult:
-        """The best head of a search if it was trained on these samples, else a new one."""
-        config, validation = self.config, self.validation
-        own = own_callbacks(config.callback)
-        if best and not config.folds and not (own or tracker):
-            return max(best.results, key=lambda result: result.seed == config.seed)
-        callbacks = [ShowEpochs(self.progress), *epoch_logs(tracker), *own]
-        guide = best.guide if best else None
-        trial = Trial(config.params, config.seed, self.data.splits["train"], validation, guide=guide)
-        head = self._fit(trial, callbacks, checkpoint)
-        scores: Mapping[str, float] = {}
-        if validation is not None:
-            scores = Predictor(head).scores(validation.X, validation.targets)
-        return TrialResult(config.params, config.seed, head, scores)
-
-    def refit(self, result: TrialResult) -> Any:
-        """The head anew on train and validation samples, with all that was chosen on validation.
-
-        One that trains by epochs stops after its best epoch, on the same schedule.
-        """
-        kept: Any = result.head
-        both = self.data.splits["train"].joined(self.data.splits["validation"])
-        callbacks: list[Any] = []
-        if kept.trains_by_epochs:
-            best_epoch = kept.best_epoch_
-            callbacks = [
-                ShowEpochs(self.progress),
-                lambda record: record["epoch"] >= best_epoch,
-                *own_callbacks(self.config.callback),
-            ]
-        if self.data.splits["train"].views:
-            views = gather_views(self.features, views_of(self.features, both.feature), both, Silence())
-            both = replace(both, views=views)
-        trial = Trial(result.chosen_params, result.seed, both, None, guide=result.guide)
-        return self._fit(trial, callbacks, None)
-
-    def _fit(self, trial: Trial, callbacks: Sequence[Any], path: Path | None) -> Any:
-        head: Any = open_head(self.config.head, trial.params, trial.seed, trial.train.kind)
-        if not head.trains_by_epochs:
-            return fit_group([head], [trial])[0].head
-        from headstart.training.checkpoint import Checkpoint
-
-        given = trial.labelled
-        samples = (given.X, given.y, given.X_val, given.y_val)
-
+def open_jobs(
+    config: FitConfig, columns: Sequence[str], reader: LabelReader, progress: Progress
+) -> list[LabelJob]:
+    """The work for each label, its samples read and every mistake in it found; features are read once for all."""
+    features = reader.features
+    check_columns([{"column": name, "classes": features.label_names[name]} for name in columns])
+    jobs, refused = list[LabelJob](), list[DataError]()
+    for column in columns:
         try:
-            return head.fit(*samples, callbacks, given.views, Checkpoint(path) if path else None, given.soft)
-        finally:
-            self.progress.end()
+            jobs.append(_open_job(config, column, reader, len(columns) > 1, progress))
+        except DataError as error:
+            if not is_all(features, config.label):
+                raise
+            refused.append(error)
+            progress.say(f"label {column!r} is left out: {error}")
+    if not jobs:
+        raise refused[0]
+    _check_features(jobs)
+    return jobs
 
-    def over_seeds(self, kept: TrialResult, predictor: Predictor) -> dict[str, Json]:
-        """The chosen head with other seeds: what each gives on the test samples, their mean and deviation.
 
-        Each is trained, calibrated and refitted as the one that is kept, which comes first.
-        """
-        config, splits = self.config, self.data.splits
-        split = "test" if len(splits["test"]) else "validation"
-        judge = splits[split]
-        if config.seeds < 2 or not len(judge) or config.shots or config.curve:
-            return {}
-        if "random_state" not in predictor.head.get_params():
-            self.progress.say(
-                f"a {config.head} head has no random numbers: all {config.seeds} seeds give the same"
+def _check_features(jobs: Sequence[LabelJob]) -> None:
+    """Refuse labels whose heads read other features than those of the first: one pass is for all of them."""
+    first, *others = jobs
+    for other in others:
+        if other.reads != first.reads:
+            raise ConfigError(
+                f"label {first.config.label!r} is learnt from {first.reads}, and {other.config.label!r} from "
+                f"{other.reads}; the heads of one run read the same: say --tap, or fit them one by one"
             )
-        silent = replace(self, progress=Silence())
-        scores = [predictor.scores(judge.X, judge.targets)]
-        self.progress.begin("seeds", config.seeds - 1)
-        try:
-            seeds = [config.seed + n for n in range(config.seeds) if config.seed + n != kept.seed]
-            trials = [
-                Trial(config.params, seed, splits["train"], self.validation)
-                for seed in seeds[: config.seeds - 1]
-            ]
-            for other in run_trials(config.head, judge.kind, trials, self.progress.advance):
-                if other.head is not None:
-                    one = Predictor(other.head)
-                    one = calibrated(one, splits["validation"]) if config.calibrate else one
-                    one = replace(one, answering=silent.refit(other)) if config.refit else one
-                    scores.append(one.scores(judge.X, judge.targets))
-        finally:
-            self.progress.end()
-        return {"seeds": {"split": split, **spread_of(scores)}}
+
+
+def _open_job(
+    config: FitConfig, column: str, reader: LabelReader, is_one_of_several: bool, progress: Progress
+) -> LabelJob:
+    kind, own = reader.features.label_kinds[column], config.for_label(column)
+    if config.shared_trunk:  # whose parameters are chosen for all labels at once
+        own = own.model_copy(update={"sweep": {}})
+    if is_one_of_several and (head := head_beside(config.head, kind)) != config.head:
+        progress.say(f"label {column!r}: a {config.head} head is not for it, and it gets a {head} head")
+        own = own.model_copy(update={"head": head})
+    try:
+        heads = open_heads(own, kind)
+    except ConfigError as error:
+        if not is_one_of_several:
+            raise
+        raise ConfigError(f"label {column!r}: {error}") from error
+    check_asked(own, heads)
+    read = read_taps(own, column, reader, heads, progress)
+    taps, taught = _taught(own, reader.features, read, progress)
+    return LabelJob(own, reader.features, heads, taps, progress, taught)
+
+
+def judged(trained: TrainedHead, load_seconds: float, memory: Mapping[str, int]) -> FitOutcome:
+    """What a trained head comes to."""
+    chosen = trained.chosen
+    training = chosen.training
+    found = training.judge(trained.result, trained.refitted)
+    timings = {
+        "load": load_seconds,
+        "fit": trained.seconds,
+        "evaluate": found.seconds,
+        "total": load_seconds + trained.seconds + found.seconds,
+    }
+    return FitOutcome(
+        training.config,
+        training.features,
+        training.data.splits,
+        found.predictor,
+        found.evaluation,
+        timings,
+        {**chosen.more, **found.more},
+        memory,
+    )
+
+
+def _say_label(config: FitConfig, columns: Sequence[str], features: FeatureSet, progress: Progress) -> None:
+    """Which labels are learnt, where there are several and nobody chose."""
+    if config.label is None and len(features.label_names) > 1:
+        progress.say(
+            f"label {columns[0]!r} of {', '.join(map(repr, features.label_names))}; --label chooses, or all of them"
+        )

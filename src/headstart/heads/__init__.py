@@ -7,7 +7,7 @@ that trains by epochs the former.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, cast
 
@@ -37,6 +37,9 @@ CLASSES = {
     "sklearn": ("sklearn_heads", "SklearnHead", "SklearnRegressor"),
 }
 """By kind: the module, the class for classes and labels, and the class for numbers."""
+TRUNKS = {"mlp": "MLPTrunk", "residual": "ResidualTrunk", "attention": "AttentionTrunk"}
+"""Heads whose hidden layers several labels can share, and the classes in ``neural`` that they share them by."""
+TRUNK_FORMS = ("classes", "labels", "numbers")
 TAGGERS = {
     "logistic": "LogisticTagger",
     "ridge": "RidgeTagger",
@@ -55,6 +58,8 @@ FORMS = {
     "tags": "a tag for each word",
 }
 """What heads are fitted on, for people."""
+FOR_NUMBERS = {"logistic": "ridge"}
+"""The linear head for numbers in the place of one that is for classes alone, where a run has labels of both."""
 ONE_CLASS_ONLY = ("centroid",)
 """Heads that cannot give a sample several labels."""
 
@@ -102,6 +107,32 @@ def open_head(name: str, params: Mapping[str, Any], seed: int, task: LabelKind =
     return opened
 
 
+def open_trunk(
+    name: str, params: Mapping[str, Any], seed: int, kinds: Sequence[LabelKind], weights: Sequence[float] = ()
+) -> Any:
+    """An unfitted network for labels of these kinds, whose losses count so much; none: 1 each.
+
+    Raises
+    ------
+    ConfigError
+        The head has no hidden layers to share, no such parameter, or a value that it cannot have.
+    """
+    if name not in TRUNKS:
+        raise ConfigError(
+            f"a {name} head has no hidden layers that labels could share; --shared-trunk is for {', '.join(TRUNKS)}"
+        )
+    for form in (open_task(each).form for each in kinds):
+        if form not in TRUNK_FORMS:
+            raise ConfigError(
+                f"--shared-trunk is not for {FORMS[form]}; fit that label with a head of its own"
+            )
+    kind = getattr(importlib.import_module("headstart.heads.neural"), TRUNKS[name])
+    trunk: Any = kind(**{"random_state": seed, **read(name, params, defaults(kind))})
+    check(trunk)
+    trunk.kinds, trunk.weights = list(kinds), list(weights) or [1.0] * len(kinds)
+    return trunk
+
+
 def head_class(name: str, task: LabelKind = "single") -> Any:
     """The class of a head by name, ``py:…`` included.
 
@@ -130,6 +161,18 @@ def head_class(name: str, task: LabelKind = "single") -> Any:
         raise ConfigError(f"the head {name!r} is not for {FORMS[form]}; those that are: {fitting}")
     module = "taggers" if wanted in TAGGERS.values() else CLASSES[name][0]
     return getattr(importlib.import_module(f"headstart.heads.{module}"), wanted)
+
+
+def head_beside(name: str, task: LabelKind) -> str:
+    """The head for one of several labels: the one of that name, or its like where it is not for such labels.
+
+    Examples
+    --------
+    >>> head_beside("logistic", "single"), head_beside("logistic", "regression")
+    ('logistic', 'ridge')
+    """
+    takes = name not in CLASSES or _class_for(open_task(task).form, name) is not None
+    return name if takes else FOR_NUMBERS.get(name, name)
 
 
 def _class_for(form: LabelForm, name: str) -> str | None:

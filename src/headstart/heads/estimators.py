@@ -62,6 +62,7 @@ class BaseHead(BaseEstimator):  # type: ignore[misc]
     takes_sequences: ClassVar[bool] = False
     takes_views: ClassVar[bool] = False
     path_parameter: ClassVar[str | None] = None
+    fits_beside: ClassVar[bool] = False
     integers: ClassVar[tuple[str, ...]] = ()
     """Tensors of whole numbers."""
     label_kind: LabelKind | None = None
@@ -179,6 +180,7 @@ class ClosedFormHead(BaseHead):
     n_features_in_ : int
     """
 
+    fits_beside: ClassVar[bool] = True
     kept: ClassVar[tuple[str, ...]]
     """The names of the fitted arrays; the attributes of these names have an underscore behind them."""
 
@@ -240,6 +242,27 @@ class ClosedFormHead(BaseHead):
         found = self._fit_along(heads, features, targets, guides or [None] * len(heads))
         return [PathStep(head, guide) for head, guide in zip(heads, found, strict=True)]
 
+    def fit_beside(
+        self, heads: Sequence[ClosedFormHead], X: ArrayLike, labels: Sequence[tuple[Any, Any, Any]]
+    ) -> None:
+        """See `headstart.contracts.BesideHead`."""
+        check(self)
+        features, first = self._learn(X, labels[0][0])
+        known = (self.mean_, self.scale_)
+        others = [head._learn(X, y, known)[1] for head, (y, *_) in zip(heads[1:], labels[1:], strict=True)]
+        self._fit_beside(heads, features, [first, *others], [(X_val, y_val) for _, X_val, y_val in labels])
+
+    def _fit_beside(
+        self,
+        heads: Sequence[ClosedFormHead],
+        features: Floats,
+        targets: Sequence[NDArray[Any]],
+        held: Sequence[tuple[Any, Any]],
+    ) -> None:
+        """Fit heads of several labels, of which this is the first, on the same features."""
+        for head, own, held_out_rows in zip(heads, targets, held, strict=True):
+            head._fit(features, own, held_out_rows)
+
     def answer_path(self, heads: Sequence[Self], X: ArrayLike) -> Iterator[Self]:
         """See `headstart.contracts.PathHead`."""
         for head, scores in zip(heads, self._scores_along(heads, X), strict=True):
@@ -247,15 +270,25 @@ class ClosedFormHead(BaseHead):
             answering._scores = lambda _, scores=scores: scores
             yield answering
 
-    def _learn(self, X: ArrayLike, y: ArrayLike) -> tuple[Floats, NDArray[Any]]:
-        """Check features and targets, and learn what does not depend on the parameters: classes, mean, scale."""
+    def _learn(
+        self, X: ArrayLike, y: ArrayLike, known: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+    ) -> tuple[Floats, NDArray[Any]]:
+        """Check features and targets, and learn what does not depend on the parameters: classes, mean, scale.
+
+        The latter two may be ``known``.
+        """
         features, targets = validate_data(
             self, X, y, dtype=FLOATS, multi_output=True, y_numeric=isinstance(self, Regressor)
         )
-        n_features = features.shape[1]
-        scales = self.scaling == "standard"
-        self.mean_, self.scale_ = moments(features) if scales else (np.zeros(n_features), np.ones(n_features))
+        self.mean_, self.scale_ = known or self._moments(features)
         return features, self._learn_targets(targets)
+
+    def _moments(self, features: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mean and scale of the training rows, (D,) each."""
+        n_features = features.shape[1]
+        return (
+            moments(features) if self.scaling == "standard" else (np.zeros(n_features), np.ones(n_features))
+        )
 
     def _fit(self, features: Floats, targets: NDArray[Any], held: tuple[Any, Any]) -> None:
         """Fit on checked features, as they are, and targets; ``held`` is for `_validation`."""

@@ -15,6 +15,7 @@ from headstart.heads.estimators import Classifier, Regressor, Shapes, Tensors
 from headstart.heads.parameters import Interval, ParameterError
 from headstart.heads.rows import blocks, standardise
 from headstart.heads.torch_heads import TorchHead
+from headstart.heads.trunk import TorchTrunk
 from headstart.own_code import load_own, reason_of, source_digest
 
 if TYPE_CHECKING:
@@ -163,6 +164,10 @@ class MLPRegressor(TorchRegressor, _MLP):
     """The same for numbers; see `MLPHead`."""
 
 
+class MLPTrunk(TorchTrunk, _MLP):
+    """The same for several labels, with one output layer for all; see `MLPHead` and `TorchTrunk`."""
+
+
 @dataclass(eq=False, repr=False, kw_only=True)
 class _Residual(_MLP):
     kind: ClassVar[str] = "residual"
@@ -193,6 +198,10 @@ class ResidualHead(TorchClassifier, _Residual):
 
 class ResidualRegressor(TorchRegressor, _Residual):
     """The same for numbers; see `ResidualHead`."""
+
+
+class ResidualTrunk(TorchTrunk, _Residual):
+    """The same for several labels; see `ResidualHead` and `TorchTrunk`."""
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -246,6 +255,10 @@ class AttentionHead(TorchClassifier, _Attention):
 
 class AttentionRegressor(TorchRegressor, _Attention):
     """The same for numbers; see `AttentionHead`."""
+
+
+class AttentionTrunk(TorchTrunk, _Attention):
+    """The same for several labels; see `AttentionHead` and `TorchTrunk`."""
 
 
 @dataclass(eq=False, repr=False, kw_only=True)

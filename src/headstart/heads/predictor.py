@@ -33,7 +33,7 @@ from safetensors.numpy import load, save
 
 from headstart.errors import ConfigError, FormatError, StorageError, TrustError
 from headstart.files import read_json, write_durably, write_json
-from headstart.heads import open_head
+from headstart.heads import open_head, open_trunk
 from headstart.heads.answers import Affine, KeptAffine, KeptClassifier, KeptRegressor
 from headstart.heads.preparation import Preparation
 from headstart.tasks import open_task
@@ -41,6 +41,7 @@ from headstart.types import Predictions
 
 if TYPE_CHECKING:
     from headstart.contracts import Head
+    from headstart.heads.trunk import TorchTrunk
     from headstart.types import Json, LabelKind
 
 FORMAT = 1
@@ -109,8 +110,7 @@ class Predictor:
         """Write everything into a folder that exists."""
         save_head(self.head, folder)
         self.preparation.save(folder)
-        if self.temperature != 1:
-            write_json(folder / CALIBRATION_FILE, {"format": 1, "temperature": self.temperature})
+        self.save_temperature(folder)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -121,15 +121,33 @@ class Predictor:
         FormatError, StorageError
             A file is missing, or does not hold what it should.
         """
-        path, temperature = folder / CALIBRATION_FILE, 1.0
-        if path.exists():
-            try:
-                temperature = float(read_json(path)["temperature"])
-            except (OSError, KeyError, TypeError, ValueError) as error:
-                raise StorageError(f"cannot read {path}: {error}; fit the head again") from error
-            if not (np.isfinite(temperature) and temperature > 0):
-                raise StorageError(f"{path} has a temperature of {temperature}; fit the head again")
-        return cls(_load_affine(folder) or load_head(folder), Preparation.load(folder), temperature, folder)
+        head = _load_affine(folder) or load_head(folder)
+        return cls(head, Preparation.load(folder), load_temperature(folder), folder)
+
+    def save_temperature(self, folder: Path) -> None:
+        """Write the temperature, where it is none of the head's own."""
+        if self.temperature != 1:
+            write_json(folder / CALIBRATION_FILE, {"format": 1, "temperature": self.temperature})
+
+
+def load_temperature(folder: Path) -> float:
+    """The temperature that was kept in a folder; 1 if none was.
+
+    Raises
+    ------
+    StorageError
+        The file does not hold one.
+    """
+    path = folder / CALIBRATION_FILE
+    if not path.exists():
+        return 1.0
+    try:
+        temperature = float(read_json(path)["temperature"])
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise StorageError(f"cannot read {path}: {error}; fit the head again") from error
+    if not (np.isfinite(temperature) and temperature > 0):
+        raise StorageError(f"{path} has a temperature of {temperature}; fit the head again")
+    return temperature
 
 
 def save_head(head: Head, folder: Path) -> None:
@@ -142,16 +160,13 @@ def save_head(head: Head, folder: Path) -> None:
     """
     if not hasattr(head, "kind") or not hasattr(head, "tensors"):
         raise StorageError(f"a {type(head).__name__} cannot be kept: only the heads of headstart can")
-    classes = None
-    if hasattr(head, "classes_"):
-        classes = {"dtype": head.classes_.dtype.str, "values": _class_values(head.classes_)}
     content = save({name: np.asarray(tensor, order="C") for name, tensor in head.tensors().items()})
     description = {
         "format": FORMAT,
         "kind": head.kind,
         "task": head.task,
         "params": {name: _plain(name, value) for name, value in head.get_params().items()},
-        "classes": classes,
+        "classes": _described_classes(head),
         "n_features": head.n_features_in_,
         "fitted": {name.rstrip("_"): _fitted(getattr(head, name)) for name in head.fitted},
         "digest": blake2b(content, digest_size=16).hexdigest(),
@@ -196,6 +211,87 @@ def load_head(folder: Path) -> Head:
     return loaded
 
 
+def save_trunk(trunk: TorchTrunk, folder: Path) -> None:
+    """Write a network for several labels into a folder that exists: its arrays once, and what each label's head is.
+
+    ``head.json`` has ``labels`` instead of ``task``, ``classes`` and ``fitted``: these three for each label, in order.
+    """
+    content = save({name: np.asarray(tensor, order="C") for name, tensor in trunk.tensors().items()})
+    labels = [
+        {
+            "task": member.task,
+            "classes": _described_classes(member),
+            "fitted": {name.rstrip("_"): _fitted(getattr(member, name)) for name in member.fitted},
+        }
+        for member in trunk.members_
+    ]
+    description = {
+        "format": FORMAT,
+        "kind": trunk.kind,
+        "params": {name: _plain(name, value) for name, value in trunk.get_params().items()},
+        "n_features": trunk.n_features_in_,
+        "labels": labels,
+        "digest": blake2b(content, digest_size=16).hexdigest(),
+    }
+    write_durably(folder / TENSORS_FILE, content)
+    write_json(folder / JSON_FILE, description)
+
+
+def load_trunk(folder: Path) -> list[Head]:
+    """The heads of the labels of a network that was kept, in order, which share its arrays.
+
+    Raises
+    ------
+    FormatError, StorageError
+        As `load_head`.
+    """
+    path = folder / JSON_FILE
+    description = _read_trunk(path)
+    labels = description["labels"]
+    try:
+        kinds = [label["task"] for label in labels]
+        trunk = open_trunk(description["kind"], description["params"], 0, kinds)
+        trunk.members_ = [trunk.member(number) for number in range(len(labels))]
+        for member, label in zip(trunk.members_, labels, strict=True):
+            for name in member.fitted:
+                setattr(member, name, label["fitted"].get(name.rstrip("_")))
+        n_outputs = sum(int(member.n_outputs_) for member in trunk.members_)
+    except TrustError:
+        raise
+    except (ConfigError, KeyError, TypeError, AttributeError) as error:
+        raise StorageError(f"{path} describes no head of this version: {error}") from error
+    tensors = _read_tensors(folder / TENSORS_FILE, description["digest"])
+    shapes = trunk.shapes(tensors, n_outputs, description["n_features"])
+    _check_tensors(tensors, shapes, trunk.integers, folder / TENSORS_FILE)
+    parts = zip(trunk.members_, labels, trunk.member_tensors(tensors), strict=True)
+    return [member.restore(_read_classes(label["classes"], path), own) for member, label, own in parts]
+
+
+def _read_trunk(path: Path) -> dict[str, Any]:
+    content = _read_json(path)
+    types = {"kind": str, "params": dict, "n_features": int, "labels": list, "digest": str}
+    for name, kind in types.items():
+        if not isinstance(content.get(name), kind):
+            raise StorageError(f"{path} has no valid entry {name!r}; fit the heads again")
+    if not content["labels"] or not all(map(_describes_a_label, content["labels"])):
+        raise StorageError(f"{path} has no valid entry 'labels'; fit the heads again")
+    return content
+
+
+def _describes_a_label(entry: Json) -> bool:
+    if not isinstance(entry, dict) or not isinstance(entry.get("task"), str):
+        return False
+    classes = dict if open_task(entry["task"]).has_names else NoneType
+    return isinstance(entry.get("fitted"), dict) and isinstance(entry.get("classes"), classes)
+
+
+def _described_classes(head: Any) -> dict[str, Json] | None:
+    """The classes of a head with their type; None: numbers."""
+    if not hasattr(head, "classes_"):
+        return None
+    return {"dtype": head.classes_.dtype.str, "values": _class_values(head.classes_)}
+
+
 def _load_affine(folder: Path) -> KeptClassifier | KeptRegressor | None:
     """The arrays of a kept head that is affine, for which no scikit-learn is imported; None for any other."""
     path = folder / JSON_FILE
@@ -216,8 +312,8 @@ def _load_affine(folder: Path) -> KeptClassifier | KeptRegressor | None:
     return KeptClassifier(affine, task, classes, fitted[flag])
 
 
-def _read_description(path: Path) -> dict[str, Any]:
-    """What ``head.json`` says, each entry of the type it should have."""
+def _read_json(path: Path) -> dict[str, Any]:
+    """What ``head.json`` says, of a format that is known."""
     try:
         content = read_json(path)
     except (OSError, RecursionError) as error:
@@ -229,6 +325,12 @@ def _read_description(path: Path) -> dict[str, Any]:
             f"{path} is of format {content['format']}, and this version of headstart knows {FORMAT}; "
             "use the version that wrote it, or fit the head again"
         )
+    return content
+
+
+def _read_description(path: Path) -> dict[str, Any]:
+    """The same of one head, each entry of the type it should have."""
+    content = _read_json(path)
     content.setdefault("task", "single")  # as heads were before they could do anything else
     content.setdefault("files", {})
     types: dict[str, Any] = {

@@ -12,7 +12,7 @@ from headstart.devices import pick_gpu
 from headstart.heads.answers import Floats
 from headstart.heads.estimators import AffineHead, Classifier, Regressor
 from headstart.heads.parameters import Interval, numbers_of
-from headstart.heads.ridge_path import Design, RidgePath, ridge_each, ridge_path
+from headstart.heads.ridge_path import Design, RidgePath, ridge_each, ridge_path, ridge_paths
 
 
 class _Ridge(AffineHead):
@@ -41,9 +41,20 @@ class _Ridge(AffineHead):
         return targets
 
     def _fit(self, features: Floats, targets: NDArray[Any], held: tuple[Any, Any]) -> None:
-        given = self.alphas if self.alpha == "auto" else [float(self.alpha)]
-        alphas = numbers_of("alphas", given)
-        self._take(ridge_path(self._design(features), self._as_numbers(targets), alphas), features)
+        path = ridge_path(self._design(features), self._as_numbers(targets), self._tried())
+        self._take(path, features)
+
+    def _tried(self) -> NDArray[np.float64] | None:
+        """The penalties that are tried; None if they follow from the features."""
+        return numbers_of("alphas", self.alphas if self.alpha == "auto" else [float(self.alpha)])
+
+    def _fit_beside(
+        self, heads: Sequence[Any], features: Floats, targets: Sequence[NDArray[Any]], held: Sequence[Any]
+    ) -> None:
+        problems = [head._as_numbers(own) for head, own in zip(heads, targets, strict=True)]
+        paths = ridge_paths(self._design(features), problems, self._tried())
+        for head, path in zip(heads, paths, strict=True):
+            head._take(path, features)
 
     def _fit_along(
         self, heads: Sequence[Self], features: Floats, targets: NDArray[Any], guides: Sequence[Any]

@@ -12,7 +12,7 @@ Rifkin and Lippert (2007), Notes on Regularized Least Squares, MIT-CSAIL-TR-2007
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -109,16 +109,24 @@ def ridge_path(design: Design, targets: NDArray[Any], alphas: Floats | None = No
 
     Without alphas `SHARES` of the mean eigenvalue are tried.
     """
-    return _solver(design, targets, alphas).path()
+    [path] = ridge_paths(design, [targets], alphas)
+    return path
+
+
+def ridge_paths(
+    design: Design, problems: Sequence[NDArray[Any]], alphas: Floats | None = None
+) -> list[RidgePath]:
+    """The same of the targets of several problems, each by itself, from one decomposition for all."""
+    return _solver(design, problems, alphas).paths()
 
 
 def ridge_each(design: Design, targets: NDArray[Any], alphas: Floats) -> Iterator[RidgePath]:
     """The regression of each alpha by itself, from one decomposition for all."""
-    solver = _solver(design, targets, alphas)
-    errors = solver.errors()
+    solver = _solver(design, [targets], alphas)
+    [errors] = solver.errors()
     for place in range(len(alphas)):
         own = slice(place, place + 1)
-        yield RidgePath(alphas[own], errors[own], 0, solver.coef(place), solver.offset)
+        yield RidgePath(alphas[own], errors[own], 0, solver.coef(0, place), solver.offsets[0])
 
 
 def leave_one_out(
@@ -128,42 +136,46 @@ def leave_one_out(
 
     Of the sample that is left out only the scale of the columns knows.
     """
-    solver = _solver(design, targets, alphas)
-    path = solver.path()
-    return path, solver.left_out(path.best)
+    solver = _solver(design, [targets], alphas)
+    [path] = solver.paths()
+    return path, solver.left_out(0, path.best)
 
 
-def _solver(design: Design, targets: NDArray[Any], alphas: Floats | None) -> _Solver:
+def _solver(design: Design, problems: Sequence[NDArray[Any]], alphas: Floats | None) -> _Solver:
     n, width = design.X.shape
-    return (_Gram if n > width else _Kernel)(design, targets, alphas)
+    return (_Gram if n > width else _Kernel)(design, problems, alphas)
 
 
 class _Solver:
-    """What both ways share; ``place`` is that of an alpha."""
+    """What both ways share; ``which`` is the number of a problem, ``place`` that of an alpha."""
 
     alphas: Floats
     _vectors: Array
     _shrunk: Array
     """What each direction is multiplied by under each alpha, shape (R, A)."""
 
-    def __init__(self, design: Design, targets: NDArray[Any], alphas: Floats | None) -> None:
-        self.design, self.targets = design, targets
-        self.offset: Floats = targets.mean(axis=0, dtype=np.float64)
+    def __init__(self, design: Design, problems: Sequence[NDArray[Any]], alphas: Floats | None) -> None:
+        self.design, self.problems = design, problems
+        self.offsets: list[Floats] = [targets.mean(axis=0, dtype=np.float64) for targets in problems]
 
-    def path(self) -> RidgePath:
-        errors = self.errors()
-        best = int(np.where(np.isnan(errors), np.inf, errors).argmin())
-        return RidgePath(self.alphas, errors, best, self.coef(best), self.offset)
+    def paths(self) -> list[RidgePath]:
+        """The path of each problem."""
+        found = []
+        for which, errors in enumerate(self.errors()):
+            best = int(np.where(np.isnan(errors), np.inf, errors).argmin())
+            coef = self.coef(which, best)
+            found.append(RidgePath(self.alphas, errors, best, coef, self.offsets[which]))
+        return found
 
-    def errors(self) -> Floats:
-        """The mean squared leave-one-out error of each alpha."""
+    def errors(self) -> list[Floats]:
+        """The mean squared leave-one-out error of each alpha, for each problem."""
         raise NotImplementedError
 
-    def left_out(self, place: int) -> Floats:
+    def left_out(self, which: int, place: int) -> Floats:
         """What the fits that lack a sample predict for it, (N, T)."""
         raise NotImplementedError
 
-    def coef(self, place: int) -> Floats:
+    def coef(self, which: int, place: int) -> Floats:
         """(T, D)."""
         raise NotImplementedError
 
@@ -192,65 +204,72 @@ class _Solver:
 class _Gram(_Solver):
     """By the eigenvectors of Z'Z: more samples than features."""
 
-    def __init__(self, design: Design, targets: NDArray[Any], alphas: Floats | None) -> None:
-        super().__init__(design, targets, alphas)
+    def __init__(self, design: Design, problems: Sequence[NDArray[Any]], alphas: Floats | None) -> None:
+        super().__init__(design, problems, alphas)
         width = design.X.shape[1]
         gram = moved(np.zeros((width, width)), design.gpu)
-        moment = moved(np.zeros((width, targets.shape[1])), design.gpu)
+        moments = [moved(np.zeros((width, targets.shape[1])), design.gpu) for targets in problems]
         for part, Z in design.rows():
             gram += Z.T @ Z
-            moment += Z.T @ self._wanted(part)
+            for which, moment in enumerate(moments):
+                moment += Z.T @ self._wanted(which, part)
         self.alphas = _alphas_of(gram, design) if alphas is None else alphas
         values, self._vectors = array_namespace(gram).linalg.eigh(gram)
         if not self._is_safe(values):
             del gram, values
             values = self._by_factor(fetched(Z) for _, Z in design.rows(at_least=width))
         self._shrunk = self._shrink(values)
-        self._turned = self._vectors.T @ moment
+        self._turned = [self._vectors.T @ moment for moment in moments]
 
-    def errors(self) -> Floats:
-        n, (width, n_targets) = len(self.targets), self._turned.shape
-        sums = np.zeros(len(self.alphas))
-        at_once = max(
-            1, width // n_targets
-        )  # a product as wide as the features takes half the time of narrow ones
+    def errors(self) -> list[Floats]:
+        n = len(self.problems[0])
+        sums = [np.zeros(len(self.alphas)) for _ in self.problems]
         for part, Z in self.design.rows():
-            rows, wanted = Z @ self._vectors, self._wanted(part)
+            rows = Z @ self._vectors
             left = 1 - 1 / n - rows**2 @ self._shrunk  # (B, A): the share of itself that a sample is not
-            for start in range(0, len(self.alphas), at_once):
-                some = slice(start, start + at_once)
-                weights = (self._shrunk[:, some, None] * self._turned[:, None, :]).reshape(width, -1)
-                residual = (rows @ weights).reshape(len(wanted), -1, n_targets)
-                residual -= wanted[:, None, :]
-                sums[some] += _sums_of_squares(residual, left[:, some])
-        return sums / self.targets.size
+            for which, found in enumerate(sums):
+                self._add_errors(which, rows, left, self._wanted(which, part), found)
+        return [found / targets.size for found, targets in zip(sums, self.problems, strict=True)]
 
-    def left_out(self, place: int) -> Floats:
-        n = len(self.targets)
-        predicted = np.empty(self.targets.shape)
+    def _add_errors(self, which: int, rows: Array, left: Array, wanted: Array, sums: Floats) -> None:
+        """Add the squared errors of a block of rows, which leave out so much of themselves, to those of each alpha."""
+        turned = self._turned[which]
+        width, n_targets = turned.shape
+        # A product as wide as the features takes half the time of narrow ones.
+        at_once = max(1, width // n_targets)
+        for start in range(0, len(self.alphas), at_once):
+            some = slice(start, start + at_once)
+            weights = (self._shrunk[:, some, None] * turned[:, None, :]).reshape(width, -1)
+            residual = (rows @ weights).reshape(len(wanted), -1, n_targets)
+            residual -= wanted[:, None, :]
+            sums[some] += _sums_of_squares(residual, left[:, some])
+
+    def left_out(self, which: int, place: int) -> Floats:
+        targets = self.problems[which]
+        n, predicted = len(targets), np.empty(targets.shape)
         for part, Z in self.design.rows():
             rows = Z @ self._vectors
             left = 1 - 1 / n - rows**2 @ self._shrunk[:, place]
-            residual = self._wanted(part) - rows @ self._weights(place)
-            predicted[part] = self.targets[part] - fetched(_divided(residual, left))
+            residual = self._wanted(which, part) - rows @ self._weights(which, place)
+            predicted[part] = targets[part] - fetched(_divided(residual, left))
         return predicted
 
-    def coef(self, place: int) -> Floats:
-        return fetched(self._vectors @ self._weights(place)).T
+    def coef(self, which: int, place: int) -> Floats:
+        return fetched(self._vectors @ self._weights(which, place)).T
 
-    def _weights(self, place: int) -> Array:
-        return self._shrunk[:, place, None] * self._turned
+    def _weights(self, which: int, place: int) -> Array:
+        return self._shrunk[:, place, None] * self._turned[which]
 
-    def _wanted(self, part: slice) -> Array:
-        return moved(self.targets[part] - self.offset, self.design.gpu)
+    def _wanted(self, which: int, part: slice) -> Array:
+        return moved(self.problems[which][part] - self.offsets[which], self.design.gpu)
 
 
 class _Kernel(_Solver):
     """By the eigenvectors of ZZ': at most as many samples as features."""
 
-    def __init__(self, design: Design, targets: NDArray[Any], alphas: Floats | None) -> None:
-        super().__init__(design, targets, alphas)
-        n = len(targets)
+    def __init__(self, design: Design, problems: Sequence[NDArray[Any]], alphas: Floats | None) -> None:
+        super().__init__(design, problems, alphas)
+        n = len(problems[0])
         kernel = moved(np.zeros((n, n)), design.gpu)
         for _, Z in design.columns():
             kernel += Z @ Z.T
@@ -265,31 +284,37 @@ class _Kernel(_Solver):
             columns = (fetched(Z).T for _, Z in design.columns(at_least=n))
             values = self._by_factor(columns, np.full((1, n), np.sqrt(constant / n)))
         self._shrunk = self._shrink(values)
-        self._turned = self._vectors.T @ moved(targets - self.offset, design.gpu)
+        self._turned = [
+            self._vectors.T @ moved(targets - offset, design.gpu)
+            for targets, offset in zip(problems, self.offsets, strict=True)
+        ]
         constants = moved(1 / ((constant + self.alphas) * n), design.gpu)
         self._diagonal = self._vectors**2 @ self._shrunk - constants
 
-    def errors(self) -> Floats:
-        places = range(len(self.alphas))
-        sums = [
-            _sums_of_squares(self._dual(place)[:, None], self._diagonal[:, place, None])[0]
-            for place in places
-        ]
-        return np.array(sums) / self.targets.size
+    def errors(self) -> list[Floats]:
+        return [self._errors(which) for which in range(len(self.problems))]
 
-    def left_out(self, place: int) -> Floats:
-        predicted: Floats = self.targets - fetched(_divided(self._dual(place), self._diagonal[:, place]))
+    def _errors(self, which: int) -> Floats:
+        sums = [
+            _sums_of_squares(self._dual(which, place)[:, None], self._diagonal[:, place, None])[0]
+            for place in range(len(self.alphas))
+        ]
+        return np.array(sums) / self.problems[which].size
+
+    def left_out(self, which: int, place: int) -> Floats:
+        dual, targets = self._dual(which, place), self.problems[which]
+        predicted: Floats = targets - fetched(_divided(dual, self._diagonal[:, place]))
         return predicted
 
-    def coef(self, place: int) -> Floats:
-        dual = self._dual(place)
+    def coef(self, which: int, place: int) -> Floats:
+        dual = self._dual(which, place)
         coef = np.empty((dual.shape[1], self.design.X.shape[1]))
         for part, Z in self.design.columns():
             coef[:, part] = fetched(dual.T @ Z)
         return coef
 
-    def _dual(self, place: int) -> Array:
-        return self._vectors @ (self._shrunk[:, place, None] * self._turned)
+    def _dual(self, which: int, place: int) -> Array:
+        return self._vectors @ (self._shrunk[:, place, None] * self._turned[which])
 
 
 def _trace(gram: Array) -> float:

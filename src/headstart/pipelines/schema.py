@@ -50,6 +50,7 @@ class ExportStep(Config):
 
     run: str
     to: Literal["hf", "onnx", "timm"]
+    label: str | None = None
     offline: bool = False
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import runpy
 import shutil
@@ -18,10 +19,18 @@ from headstart.places import expanded
 
 FOLDER, SUFFIX = "pipelines", ".yaml"
 TEXTS = {"text_column": "text", "label_column": ["library"]}
-MADE: Mapping[str, Mapping[str, Any]] = {"digits": {}, "docstrings": TEXTS, "comments": TEXTS}
+FUNCTIONS = {"text_column": "text", "label_column": ["library", "kind", "sections", "log10_lines"]}
+MADE: Mapping[str, Mapping[str, Any]] = {
+    "digits": {},
+    "docstrings": TEXTS,
+    "comments": TEXTS,
+    "functions": FUNCTIONS,
+}
 """What can be made, and how it is read."""
 IMAGES = ("digits",)
 SPLIT_OF_TEN = (*["train"] * 7, "validation", "test", "test")
+SUFFIXES = {"digits": "", "functions": ".jsonl"}
+"""Of what is made, where it is no CSV."""
 
 
 def _places(name: str) -> list[Path]:
@@ -77,7 +86,7 @@ def made_path(name: str, rows: int | None, folder: Path, labelled: int | None = 
     """Where data lies once it is made."""
     size = f"-{rows}" if rows else ""
     size += f"-labelled-{labelled}" if labelled else ""
-    return folder / (f"{name}{size}" if name in IMAGES else f"{name}{size}.csv")
+    return folder / f"{name}{size}{SUFFIXES.get(name, '.csv')}"
 
 
 def make_data(name: str, rows: int | None, folder: Path, labelled: int | None = None) -> Path:
@@ -115,6 +124,9 @@ def _script(name: str) -> dict[str, Any]:
 
 
 def _some_lines(whole: Path, target: Path, rows: int) -> None:
+    if whole.suffix == ".jsonl":
+        _some_objects(whole, target, rows)
+        return
     with open(whole, encoding="utf-8", newline="") as file:
         lines = list(csv.DictReader(file))
     share = _share(rows, len({line["library"] for line in lines}))
@@ -144,6 +156,17 @@ def _some_labels(whole: Path, target: Path, labelled: int) -> None:
             kept[name] += split == "train"
             shown = name if split != "train" or kept[name] <= labelled else ""
             writer.writerow({**line, "library": shown, "split": split})
+
+
+def _some_objects(whole: Path, target: Path, rows: int) -> None:
+    lines = whole.read_text("utf-8").splitlines()
+    libraries = [json.loads(line)["library"] for line in lines]
+    share, seen = _share(rows, len(set(libraries))), Counter[str]()
+    with open(target, "w", encoding="utf-8") as file:
+        for line, library in zip(lines, libraries, strict=True):
+            seen[library] += 1
+            if seen[library] <= share:
+                file.write(f"{line}\n")
 
 
 def _some_images(whole: Path, target: Path, rows: int) -> None:

@@ -24,11 +24,13 @@ from headstart.errors import ConfigError, MismatchError
 from headstart.pipelines.schema import ExportStep
 from headstart.pipelines.shipped import made_path, make_data
 from headstart.pipelines.state import mark_of
+from headstart.registry.labels import LABELS, reports_by_label
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from headstart.cache.sets import FeatureSet
+    from headstart.comparison.comparison import Comparison
     from headstart.comparison.runs import NamedRun
     from headstart.config import Config
     from headstart.contracts import Progress
@@ -184,14 +186,15 @@ def _extract(work: Work, bench: Bench) -> dict[str, Any]:
 
 
 def _fit_head(work: Work, bench: Bench, resume: bool) -> dict[str, Any]:
+    from headstart.fitting.head_training import forget_states
     from headstart.fitting.stage import fit_head
 
     checkpoint = work.target.with_name(f".{work.target.name}.training")
     if not resume:
-        checkpoint.unlink(missing_ok=True)
+        forget_states(checkpoint)
     record = fit_head(cast("FitConfig", work.config), bench.progress, checkpoint)
     record.save(work.target, overwrite=True)
-    checkpoint.unlink(missing_ok=True)
+    forget_states(checkpoint)
     return _figures(record, work.target)
 
 
@@ -209,8 +212,13 @@ def _fine_tune(work: Work, bench: Bench, resume: bool) -> dict[str, Any]:
 
 def _figures(record: Run, target: Path) -> dict[str, Any]:
     """The headline figures of a run, with their intervals."""
-    metrics: Mapping[str, Any] = record.report["metrics"]
-    short = {
+    short = {label: _headlines(report) for label, report in reports_by_label(record.report).items()}
+    said = {LABELS: short} if record.has_several else {"metrics": short[""]}
+    return {"run": target.name, **said, "fit_seconds": record.report["timings"]["fit"]}
+
+
+def _headlines(report: Mapping[str, Any]) -> dict[str, Any]:
+    return {
         split: {
             **{name: values[name] for name in HEADLINES if values.get(name) is not None},
             "n": values["n"],
@@ -218,33 +226,39 @@ def _figures(record: Run, target: Path) -> dict[str, Any]:
                 name: found for name, found in values.get("intervals", {}).items() if name in HEADLINES
             },
         }
-        for split, values in metrics.items()
+        for split, values in report["metrics"].items()
         if split != "train"
     }
-    return {"run": target.name, "metrics": short, "fit_seconds": record.report["timings"]["fit"]}
 
 
 def _compare(work: Work, bench: Bench) -> dict[str, Any]:
+    from headstart.comparison.by_label import LabelComparisons
     from headstart.comparison.runs import open_runs
     from headstart.comparison.stage import compare, compare_opened
 
     config, paths = cast("CompareConfig", work.config), list(work.runs.values())
+    comparison: Comparison | LabelComparisons
     if work.features is None:
-        comparison = compare(paths, bench.cache, config.seed)
+        comparison = compare(paths, bench.cache, config.seed, label=config.label)
     else:
-        elsewhere = _judge_elsewhere(open_runs(paths), work.features, bench)
+        elsewhere = _judge_elsewhere(open_runs(paths, label=config.label), work.features, bench)
         comparison = compare_opened(elsewhere, bench.cache, config.seed)
     comparison.save(work.target, overwrite=True, plots=config.plots)
+    said = {"comparison": work.target.name, "advice": list(comparison.advice)}
+    if isinstance(comparison, LabelComparisons):
+        return {LABELS: {label: _compared(part) for label, part in comparison.items()}, **said}
+    return {**_compared(comparison), **said}
+
+
+def _compared(comparison: Comparison) -> dict[str, Any]:
     figures = {run.name: run.figures[comparison.figure] for run in comparison.runs}
     return {
-        "comparison": work.target.name,
         "n": comparison.n,
         "figure": comparison.figure,
         "figures": figures,
         "intervals": {run.name: run.intervals[comparison.figure] for run in comparison.runs},
         "best": comparison.best,
         "cheapest": comparison.cheapest,
-        "advice": list(comparison.advice),
     }
 
 
@@ -277,6 +291,7 @@ def _predictions(run: NamedRun, features: FeatureSet, column: str, bench: Bench)
 def _predict(work: Work, bench: Bench) -> dict[str, Any]:
     from headstart.files import write_durably, write_folder
     from headstart.prediction.stage import predict
+    from headstart.prediction_table import count_unpredicted
     from headstart.registry.run import Run, parquet_bytes
 
     (run,) = work.runs.values()
@@ -286,7 +301,7 @@ def _predict(work: Work, bench: Bench) -> dict[str, Any]:
     return {
         "predictions": f"{work.target.name}/predictions.parquet",
         "rows": table.num_rows,
-        "failures": table.column("prediction").null_count,
+        "failures": count_unpredicted(table),
     }
 
 
@@ -296,7 +311,7 @@ def _export(work: Work, bench: Bench) -> dict[str, Any]:
 
     (run,) = work.runs.values()
     config = cast("ExportStep", work.config)
-    done = export(
-        Run.load(run), config.to, work.target, bench.progress, overwrite=True, offline=config.offline
-    )
+    found = Run.load(run)
+    one = found if config.label is None else found.of(config.label)
+    done = export(one, config.to, work.target, bench.progress, overwrite=True, offline=config.offline)
     return {**done.as_json, "path": work.target.name}

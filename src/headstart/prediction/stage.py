@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from headstart.arrow import column_of, mask_of, names_by_code, strings, with_columns
 from headstart.backbones.pooling import is_ragged
+from headstart.cache.layout import LABEL
 from headstart.cache.recipe import Recipe
 from headstart.cache.store import Cache
 from headstart.config import ColumnConfig
@@ -35,6 +36,7 @@ from headstart.heads.predictor import Predictor
 from headstart.heads.sequences import Sequences, held_sequences, side_by_side
 from headstart.network import forbid_network
 from headstart.prediction.input_order import input_order
+from headstart.registry.labels import column_for, parts_of
 from headstart.tasks import open_task
 
 if TYPE_CHECKING:
@@ -72,21 +74,18 @@ def predict(run: Run, config: PredictConfig, progress: Progress) -> pa.Table:
     """Predict raw inputs with a run.
 
     Gives a row for every sample, in the order of the data: ``id``, ``label`` (where a label column was asked
-    for), ``input`` (if asked for), ``prediction``, ``p:<class>``…. A sample that could not be used has nulls, and a
-    column ``error`` says why. Raises `DataError` if no input could be used; `MismatchError` if the backbone is not the
-    one that the head was fitted on.
+    for), ``input`` (if asked for), ``prediction``, ``p:<class>``…; of a run of several labels ``label:<label>``,
+    ``prediction:<label>``, ``p:<label>:<class>``…. A sample that could not be used has nulls, and a column ``error``
+    says why. Raises `DataError` if no input could be used; `MismatchError` if the backbone is not the one that the head
+    was fitted on.
     """
-    predictor, labels = run.predictor, run.labels
     source = open_inputs(run, config, CONTENT, labels=(config.label_column or config.tags_column) is not None)
     inputs = read_inputs(run, source, config, progress)
     samples, held, failures = inputs.samples, inputs.held, inputs.failures
-    table = _identify(samples.table, str(labels["column"]))
+    table = _identify(samples.table, run)
     if config.with_inputs:
         table = table.append_column(INPUT, inputs_of(inputs.source, samples.table))
-    task = open_task(predictor.task)
-    columns = task.columns(predictor.outputs(inputs.X), predictor.classes, labels["names"])
-    columns = task.beside(columns, map(inputs.source.payload, np.flatnonzero(held).tolist()))
-    usable = with_columns(table.filter(mask_of(held)), columns)
+    usable = with_columns(table.filter(mask_of(held)), _predicted(run, inputs))
     if held.all() and not failures:
         return usable
     everything = _with_failures(usable, table, samples.keys, held, failures)
@@ -96,6 +95,20 @@ def predict(run: Run, config: PredictConfig, progress: Progress) -> pa.Table:
     items = config.data.items if isinstance(config.data, HeldSamples) else None
     order = input_order(samples.table.column("origin").to_pylist(), unread, items)
     return everything.take(column_of(order))
+
+
+def _predicted(run: Run, inputs: Inputs) -> dict[str, pa.Array]:
+    """The columns that each label has, from the features that all of them are read from."""
+    found: dict[str, pa.Array] = {}
+    rows = np.flatnonzero(inputs.held).tolist()
+    for part in parts_of(run.labels):
+        label = str(part["column"])
+        predictor = run.predictors[label]
+        task = open_task(predictor.task)
+        columns = task.columns(predictor.outputs(inputs.X), predictor.classes, part["names"])
+        columns = task.beside(columns, map(inputs.source.payload, rows))
+        found |= {column_for(label, n): c for n, c in columns.items()} if run.has_several else columns
+    return found
 
 
 def read_inputs(
@@ -116,7 +129,8 @@ def read_inputs(
         raise DataError(
             f"none of the {len(held):,} inputs could be used; {failures[0].id}: {failures[0].reason}"
         )
-    return Inputs(source, samples, held, _gather(spaces, samples.keys[held], run.predictor), failures)
+    any_head = next(iter(run.predictors.values()))  # of several labels all read the same
+    return Inputs(source, samples, held, _gather(spaces, samples.keys[held], any_head), failures)
 
 
 def inputs_of(source: Source, table: pa.Table) -> pa.Array:
@@ -188,14 +202,20 @@ def open_inputs(
     earlier = ColumnConfig(**{name: value for name, value in said.items() if name in remembered})
     location = run.part("provenance").get("source", {}).get("location")
     options = config.source_options(labels).remembering(earlier.source_options(labels), format_of(location))
+    if run.has_several:  # each as what it was fitted on, though the other data may look like something else
+        kinds = {str(part["column"]): str(part["kind"]) for part in parts_of(run.labels)}
+        options = replace(options, known_kinds=kinds)
     return open_source(config.data, options, run.features["modality"], config.given())
 
 
-def _identify(table: pa.Table, column: str) -> pa.Table:
-    """The id, and the label where the data has it."""
+def _identify(table: pa.Table, run: Run) -> pa.Table:
+    """The id, and each label where the data has it."""
     chosen = table.select(["id"])
-    label = f"label:{column}"
-    return chosen.append_column("label", table.column(label)) if label in table.column_names else chosen
+    for label in run.label_names:
+        name = LABEL + label
+        if name in table.column_names:
+            chosen = chosen.append_column(name if run.has_several else "label", table.column(name))
+    return chosen
 
 
 def _with_failures(

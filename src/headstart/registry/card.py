@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from headstart.columns import over_groups, with_interval
+from headstart.registry.labels import has_several, parts_of, reports_by_label
 from headstart.tasks import open_task
 from headstart.words import counted
 
@@ -24,23 +25,45 @@ def model_card(
     plots: Sequence[str],
 ) -> str:
     """Markdown that says what this run is, how good it is and how to use it."""
-    provenance = report["provenance"]
     parts = [
         *_opening(report, labels, features),
         _taught(report),
-        _metrics_table(report["metrics"]),
-        _spread(report),
+        *_figures(report, labels),
         "## Use\n\n```\nheadstart predict <this directory> DATA --out predictions.csv\n```",
-        f"## Made by\n\nheadstart {provenance['headstart']}, {provenance['created']}, seed {report['seed']}; "
-        f"parameters of the head: `{params_of(report)}`.{_chosen(report)}\n`config.yaml` repeats the run: "
-        f"`headstart {'fine-tune' if report.get('method') else 'fit-head'} --config config.yaml --out NEW`.",
-        _limits(report),
-        _class_table(report["metrics"].get("test", {}).get("per_class", {})),
-        _mistakes(report.get("errors", {})),
+        _made_by(report),
+        *_details(report),
     ]
     shown = {name.rpartition(".")[0]: name for name in reversed(plots)}  # of both kinds the first, a PNG file
     parts.extend(f"![{name}](plots/{file})" for name, file in reversed(shown.items()))
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _figures(report: Mapping[str, Json], labels: Mapping[str, Json]) -> Iterator[str]:
+    """How good it is, for each label."""
+    for part, (label, own) in zip(parts_of(labels), reports_by_label(report).items(), strict=True):
+        if label:
+            yield f"## {_cell(label)}\n\nPredicts {_what(part)}.{_chosen(own)}"
+        yield _metrics_table(own["metrics"])
+        yield _spread(own)
+
+
+def _made_by(report: Mapping[str, Json]) -> str:
+    provenance = report["provenance"]
+    chosen = "" if has_several(report) else _chosen(report)
+    return (
+        f"## Made by\n\nheadstart {provenance['headstart']}, {provenance['created']}, seed {report['seed']}; "
+        f"parameters of the head: `{params_of(report)}`.{chosen}\n`config.yaml` repeats the run: "
+        f"`headstart {'fine-tune' if report.get('method') else 'fit-head'} --config config.yaml --out NEW`."
+    )
+
+
+def _details(report: Mapping[str, Json]) -> Iterator[str]:
+    """Limits, classes and mistakes, for each label."""
+    for label, own in reports_by_label(report).items():
+        of = f" of {_cell(label)}" if label else ""
+        yield _limits(own, of)
+        yield _class_table(own["metrics"].get("test", {}).get("per_class", {}), of)
+        yield _mistakes(own.get("errors", {}), of)
 
 
 def _opening(
@@ -100,7 +123,11 @@ def _overlap(lessons: Mapping[str, Json]) -> str:
 
 
 def _what(labels: Mapping[str, Json]) -> str:
-    return open_task(labels.get("kind", "single")).describe(labels["column"], labels["classes"])
+    said = [
+        open_task(part.get("kind", "single")).describe(part["column"], part["classes"])
+        for part in parts_of(labels)
+    ]
+    return ", ".join(said[:-1]) + " and " + said[-1] if len(said) > 1 else said[0]
 
 
 def _backbones(features: Mapping[str, Json]) -> str:
@@ -185,7 +212,7 @@ def _without_interval(values: Mapping[str, Json], names: Sequence[str]) -> dict[
     return why
 
 
-def _mistakes(errors: Mapping[str, Json]) -> str:
+def _mistakes(errors: Mapping[str, Json], of: str) -> str:
     mistakes = errors.get("mistakes", [])[:SHOWN_MISTAKES]
     if not mistakes:
         return ""
@@ -196,7 +223,7 @@ def _mistakes(errors: Mapping[str, Json]) -> str:
         title, names = "Most confident mistakes", ("label", "prediction", "confidence")
         said = [[_cell(m["label"]), _cell(m["prediction"]), f"{m['confidence']:.3f}"] for m in mistakes]
     rows = [[_cell(_sample(mistake)), *cells] for mistake, cells in zip(mistakes, said, strict=True)]
-    return f"## {title}, on {errors['split']}\n\n" + _table(["sample", *names], rows)
+    return f"## {title}{of}, on {errors['split']}\n\n" + _table(["sample", *names], rows)
 
 
 def _sample(mistake: Mapping[str, Json]) -> str:
@@ -204,17 +231,17 @@ def _sample(mistake: Mapping[str, Json]) -> str:
     return shown if len(shown) <= SHOWN_LETTERS else shown[: SHOWN_LETTERS - 1] + "…"
 
 
-def _class_table(per_class: Mapping[str, Json]) -> str:
+def _class_table(per_class: Mapping[str, Json], of: str) -> str:
     if not per_class:
         return ""
     rows = [
         [_cell(name), f"{v['precision']:.3f}", f"{v['recall']:.3f}", f"{v['f1']:.3f}", str(v["support"])]
         for name, v in list(per_class.items())[:SHOWN_CLASSES]
     ]
-    return "## Classes, on test\n\n" + _table(["class", "precision", "recall", "F1", "samples"], rows)
+    return f"## Classes{of}, on test\n\n" + _table(["class", "precision", "recall", "F1", "samples"], rows)
 
 
-def _limits(report: Mapping[str, Json]) -> str:
+def _limits(report: Mapping[str, Json], of: str) -> str:
     data, notes = report["data"], []
     n_idle = data["n_unlabelled"] - report.get("distillation", {}).get("n_unlabelled", 0)
     if data["unseen_in_train"]:
@@ -224,7 +251,7 @@ def _limits(report: Mapping[str, Json]) -> str:
         notes.append(f"{data['n_skipped']:,} samples of the set could not be used; see its failures.jsonl.")
     if n_idle > 0:
         notes.append(f"{n_idle:,} samples have no label and took no part.")
-    return "## Limits\n\n" + " ".join(notes) if notes else ""
+    return f"## Limits{of}\n\n" + " ".join(notes) if notes else ""
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

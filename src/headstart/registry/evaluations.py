@@ -3,7 +3,8 @@
 ::
 
     evaluations/<name>/
-      evaluation.json      format, name, run, task, label, data, metrics, errors, timings, provenance
+      evaluation.json      format, name, run, task, label, data, metrics, errors, timings, provenance; of a run of
+                           several labels metrics.<label>, and labels.<label>: what differs between them
       predictions.parquet  as that of a run; all samples are of the split "test"
       plots/
 """
@@ -19,7 +20,14 @@ from headstart.cache.layout import SET_NAME, check_no_link
 from headstart.errors import ConfigError, DataError, StorageError
 from headstart.files import read_json, write_durably, write_files, write_folder, write_json
 from headstart.options import did_you_mean
-from headstart.registry.run_files import PREDICTIONS, check_free, parquet_bytes, read_predictions
+from headstart.registry.labels import LABELS, has_several, needed_columns, predictions_of
+from headstart.registry.run_files import (
+    PREDICTION_COLUMNS,
+    PREDICTIONS,
+    check_free,
+    parquet_bytes,
+    read_predictions,
+)
 from headstart.words import counted
 
 if TYPE_CHECKING:
@@ -57,8 +65,28 @@ class RunEvaluation:
     plots: Mapping[str, Plot] = field(default_factory=dict, repr=False)
 
     @property
+    def label_names(self) -> list[str]:
+        """The label columns that it is over; of a run with one label that of the data."""
+        return list(self.report[LABELS]) if has_several(self.report) else [str(self.report.get("label", ""))]
+
+    def of(self, label: str) -> RunEvaluation:
+        """What was found of one of several labels; of a run with one label all of it."""
+        if not has_several(self.report):
+            return self
+        if label not in self.label_names:
+            raise DataError(
+                f"the evaluation {self.report.get('name')!r} is not over {label!r}"
+                f"{did_you_mean(label, self.label_names, 'it is over')}"
+            )
+        part = self.report[LABELS][label]
+        once = {name: value for name, value in self.report.items() if name not in (LABELS, "metrics")}
+        report = {**once, **part, "metrics": self.report["metrics"][label]}
+        about = {"column": label, "classes": part["classes"]}
+        return RunEvaluation(report, predictions_of(self.predictions, about), self.path)
+
+    @property
     def metrics(self) -> Mapping[str, Json]:
-        """The figures by name."""
+        """The figures by name; of several labels by label, and then by name."""
         found: Mapping[str, Json] = self.report["metrics"]
         return found
 
@@ -83,9 +111,15 @@ class RunEvaluation:
         write_files(folder / "plots", (draw or draw_here)(self.plots, plots))
 
     def __repr__(self) -> str:
-        shown = {name: value for name, value in self.metrics.items() if isinstance(value, float)}
-        figures = ", ".join(f"{name} {value:.4f}" for name, value in list(shown.items())[:3])
-        return f"RunEvaluation({self.report['name']!r}, {counted(self.metrics['n'], 'sample')}: {figures})"
+        said = []
+        for label, metrics in self._by_label().items():
+            shown = [(name, value) for name, value in metrics.items() if isinstance(value, float)][:3]
+            figures = ", ".join(f"{name} {value:.4f}" for name, value in shown)
+            said.append(f"{counted(metrics['n'], 'sample')}{f' of {label}' if label else ''}: {figures}")
+        return f"RunEvaluation({self.report['name']!r}, {'; '.join(said)})"
+
+    def _by_label(self) -> Mapping[str, Mapping[str, Json]]:
+        return self.metrics if has_several(self.report) else {"": self.metrics}
 
 
 def place_in(run: Path, name: str) -> Path:
@@ -139,10 +173,12 @@ def open_evaluation(folder: Path) -> RunEvaluation:
     report = read_json(folder / FILE)
     if not isinstance(report, dict) or not isinstance(report.get("metrics"), dict):
         raise StorageError(f"{folder / FILE} has no metrics; evaluate the run again")
-    table: Any = read_predictions(folder, SPLIT)
-    if table.num_rows != report["metrics"].get("n"):
+    several = has_several(report)
+    needed = needed_columns(list(report[LABELS])) if several else PREDICTION_COLUMNS
+    table: Any = read_predictions(folder, SPLIT, needed)
+    n = report["data"].get("n") if several else report["metrics"].get("n")
+    if table.num_rows != n:
         raise StorageError(
-            f"{folder}: {PREDICTIONS} has {table.num_rows:,} samples, and {FILE} {report['metrics'].get('n')}; "
-            "evaluate the run again"
+            f"{folder}: {PREDICTIONS} has {table.num_rows:,} samples, and {FILE} {n}; evaluate the run again"
         )
     return RunEvaluation(report, table, folder)

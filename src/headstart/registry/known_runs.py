@@ -17,6 +17,7 @@ from headstart.errors import ConfigError, DataError, StorageError
 from headstart.files import PARTIAL
 from headstart.notebook import html_table
 from headstart.options import did_you_mean
+from headstart.registry.labels import LABELS, reports_by_label
 from headstart.registry.run import Metric, Run
 from headstart.types import SPLITS, Json
 from headstart.words import counted
@@ -112,12 +113,15 @@ def parse_metric(text: str, split: str | None = None) -> Metric:
 def default_metric(runs: Sequence[Run], split: str | None = None) -> Metric:
     """What runs are compared by unless something else is asked for: accuracy, or R² where only that is there.
 
-    It is of a split, of validation if none is said.
+    Where all have several labels, it is that of the first one's first label. It is of a split, of validation if none is
+    said.
     """
-    accuracy, r2 = (parse_metric(name, split) for name in ("accuracy", "r2"))
-    if any(run.value(accuracy) is not None for run in runs):
-        return accuracy
-    return r2 if any(run.value(r2) is not None for run in runs) else accuracy
+    labels = next((list(run.report[LABELS]) for run in runs if run.has_several), [])
+    names = [
+        f"{label}{name}" for label in ("", *(f"{label}." for label in labels)) for name in ("accuracy", "r2")
+    ]
+    asked = [parse_metric(name, split) for name in names]
+    return next((one for one in asked if any(run.value(one) is not None for run in runs)), asked[0])
 
 
 def list_runs(
@@ -191,9 +195,10 @@ def metric_names(runs: Sequence[Run]) -> list[str]:
     """All single figures that some run has, as `parse_metric` takes them."""
     return sorted(
         {
-            f"{split}.{name}"
+            f"{split}.{label}{'.' if label else ''}{name}"
             for run in runs
-            for split, values in run.report["metrics"].items()
+            for label, report in reports_by_label(run.report).items()
+            for split, values in report["metrics"].items()
             if isinstance(values, dict)
             for name, value in values.items()
             if isinstance(value, int | float)

@@ -6,7 +6,6 @@ import json
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack, cast
@@ -16,12 +15,26 @@ from headstart.files import make_directory, read_json, write_durably, write_file
 from headstart.notebook import html_facts, html_table
 from headstart.places import expanded
 from headstart.registry.card import model_card
+from headstart.registry.labels import (
+    check_known,
+    has_several,
+    names_of,
+    needed_columns,
+    parts_of,
+    predictions_of,
+    report_of,
+    reports_by_label,
+)
+from headstart.registry.metric import Metric as Metric
+from headstart.registry.metric import interval_in, value_in
+from headstart.registry.run_files import IN_RUN as IN_RUN
 from headstart.registry.run_files import PREDICTION_COLUMNS as PREDICTION_COLUMNS
 from headstart.registry.run_files import PREDICTIONS as PREDICTIONS
 from headstart.registry.run_files import check_free as check_free
 from headstart.registry.run_files import nearest_folder as nearest_folder
 from headstart.registry.run_files import of_split, read_predictions
 from headstart.registry.run_files import parquet_bytes as parquet_bytes
+from headstart.registry.run_files import place_backbone as place_backbone
 from headstart.tasks import open_task
 from headstart.trust import remember
 
@@ -40,28 +53,6 @@ if TYPE_CHECKING:
 MODEL_DIR, BACKBONE_DIR = "model", "backbone"
 HEAD = "head"
 """What the method of a head on cached features is called."""
-IN_RUN = "@run"
-"""Stands for the folder of a tuned backbone in ``features.json``: a run may be moved."""
-
-
-LOWER_IS_BETTER = ("log_loss", "brier", "ece", "mce", "mae", "mse", "rmse", "hamming_loss", "error")
-"""Metrics of which the smallest value is the best; of all others it is the largest."""
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """A figure of a report: ``metrics.<split>.<name>``, with dots for what lies deeper: ``per_class.cat.f1``."""
-
-    split: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.split}.{self.name}"
-
-    @property
-    def lower_is_better(self) -> bool:
-        """Whether it measures an error."""
-        return self.name.rpartition(".")[2] in LOWER_IS_BETTER
 
 
 class Content(TypedDict, total=False):
@@ -72,6 +63,7 @@ class Content(TypedDict, total=False):
     features: Mapping[str, Json]
     environment: Mapping[str, Json]
     predictor: Predictor
+    parts: Mapping[str, Run]
     config: str
     history: Sequence[Mapping[str, Json]]
     predictions: pa.Table
@@ -82,7 +74,9 @@ class Content(TypedDict, total=False):
 
 
 class Run:
-    """One fitted head or fine-tuned network with its report.
+    """One fitted head or fine-tuned network with its report, or a head for each of several labels.
+
+    What is asked of the label of a run is refused of one with several: ``run.of(label)`` is the run of one of them.
 
     Parameters
     ----------
@@ -117,7 +111,8 @@ class Run:
             hint = nearest_folder(folder) or "; `headstart fit-head SET --out RUN` makes one"
             name = Path(error.filename or "").name
             raise DataError(f"{folder} is not a run directory ({name} cannot be read){hint}") from error
-        _check_whole(folder / "labels.json", labels, ("column", "names", "classes"))
+        for part in parts_of(labels) if isinstance(labels, dict) else [labels]:
+            _check_whole(folder / "labels.json", part, ("column", "names", "classes"))
         _check_whole(folder / "features.json", features, ("backbone", "tap", "space", "modality", "recipe"))
         run = cls(folder)
         placed = place_backbone(features, folder / MODEL_DIR / BACKBONE_DIR)
@@ -142,6 +137,11 @@ class Run:
         """The directory of a run that was saved or loaded."""
         assert self.path is not None  # a run in memory has all of its parts
         return self.path
+
+    @property
+    def content(self) -> Content:
+        """What of it is in memory; of one on disk nothing."""
+        return self._content
 
     # -- its parts
 
@@ -170,7 +170,20 @@ class Run:
         """The head with its preparation and temperature."""
         from headstart.heads.predictor import Predictor
 
+        self._check_one()
         return Predictor.load(self.folder / MODEL_DIR)
+
+    @cached_property
+    def predictors(self) -> Mapping[str, Predictor]:
+        """The head of each label, by its name."""
+        from headstart.heads.predictors import load_predictors
+
+        names = self.label_names
+        if not self.has_several:
+            return {names[0]: self.predictor}
+        if "parts" in self._content:
+            return {name: self.of(name).predictor for name in names}
+        return dict(zip(names, load_predictors(self.folder / MODEL_DIR, len(names)), strict=True))
 
     @cached_property
     def split(self) -> pa.Table | None:
@@ -210,7 +223,40 @@ class Run:
         """
         if "predictions" in self._content:
             return of_split(self._content["predictions"], split)
-        return read_predictions(self.folder, split)
+        needed = needed_columns(self.label_names) if self.has_several else PREDICTION_COLUMNS
+        return read_predictions(self.folder, split, needed)
+
+    # -- its labels
+
+    @property
+    def has_several(self) -> bool:
+        """Whether it predicts several label columns."""
+        return has_several(self.report)
+
+    @property
+    def label_names(self) -> list[str]:
+        """The label columns that it predicts, in order."""
+        return names_of(self.labels)
+
+    def of(self, label: str) -> Run:
+        """What it is for one of its labels: a run of that label alone.
+
+        Raises
+        ------
+        ConfigError
+            It does not predict that label.
+        """
+        check_known(label, self.label_names)
+        if not self.has_several:
+            return self
+        return self._content["parts"][label] if "parts" in self._content else PartOfRun(self, label)
+
+    def _check_one(self) -> None:
+        if self.has_several:
+            names = ", ".join(map(repr, self.label_names))
+            raise ConfigError(
+                f"the run predicts several labels, {names}; say which one: --label, in Python run.of(LABEL)"
+            )
 
     # -- what its report says
 
@@ -222,6 +268,7 @@ class Run:
     @property
     def task(self) -> str:
         """The kind of its labels."""
+        self._check_one()
         return str(self.report.get("task") or self.labels.get("kind") or "single")
 
     @property
@@ -266,16 +313,20 @@ class Run:
         return float(self.part("timings").get("total", math.nan))
 
     def value(self, metric: Metric) -> float | None:
-        """A metric of this run; None if it has no such number."""
-        found = _within(self.report["metrics"].get(metric.split, {}), metric.name)
-        is_number = isinstance(found, int | float) and not isinstance(found, bool)
-        return float(found) if is_number and math.isfinite(found) else None
+        """A metric of this run; None if it has no such number. ``<label>.`` may stand before its name."""
+        return value_in(self.report, metric, self._column)
 
     def interval(self, metric: Metric) -> tuple[float, float] | None:
         """The 95 % interval of a metric; None if the report has none."""
-        found = _within(self.report["metrics"].get(metric.split, {}), f"intervals.{metric.name}")
-        is_pair = isinstance(found, Sequence) and len(found) == 2
-        return (float(found[0]), float(found[1])) if is_pair else None
+        return interval_in(self.report, metric, self._column)
+
+    @property
+    def _column(self) -> str:
+        """Its label column where it has one; empty where nothing says it."""
+        try:
+            return "" if self.has_several else str(self.labels.get("column", ""))
+        except StorageError:
+            return ""  # a list of runs shows what it can
 
     # -- what is done with it
 
@@ -355,16 +406,20 @@ class Run:
         write_durably(folder / PREDICTIONS, parquet_bytes(content["predictions"]))
         write_durably(folder / "split.parquet", parquet_bytes(content["split"]))
         make_directory(folder / MODEL_DIR)
-        content.get("save_model", self.predictor.save)(folder / MODEL_DIR)
+        save_model = content.get("save_model") or self.predictor.save
+        save_model(folder / MODEL_DIR)
         drawn = (draw or draw_here)(self.plots, content.get("plot_format", "png"))
         write_files(folder / "plots", drawn)
         card = model_card(self.report, self.labels, self.features, list(drawn))
         write_durably(folder / "README.md", card.encode("utf-8"))
 
     def __repr__(self) -> str:
-        name = open_task(self.report["task"]).leading_score
-        metrics = {split: round(values[name], 4) for split, values in self.report["metrics"].items()}
-        return f"Run({self.head_name!r} on {self.features['backbone']!r}, {name} {metrics})"
+        said = []
+        for label, report in reports_by_label(self.report).items():
+            name = open_task(report["task"]).leading_score
+            metrics = {split: round(values[name], 4) for split, values in report["metrics"].items()}
+            said.append(f"{label} {name} {metrics}".lstrip())
+        return f"Run({self.head_name!r} on {self.features['backbone']!r}, {', '.join(said)})"
 
     def _repr_html_(self) -> str:
         facts = {
@@ -374,14 +429,8 @@ class Run:
             **({"method": self.method["strategy"]} if self.method and "strategy" in self.method else {}),
             **({"folder": str(self.path)} if self.path else {}),
         }
-        name = open_task(self.task).leading_score
-        rows = []
-        for split in self.report["metrics"]:
-            metric = Metric(split, name)
-            value, interval = self.value(metric), self.interval(metric)
-            said = "–" if value is None else f"{value:.4f}"
-            rows.append([split, said, f"{interval[0]:.4f} to {interval[1]:.4f}" if interval else "–"])
-        return html_facts("run", facts) + html_table("", ["split", name, "95 %"], rows)
+        tables = (_figures_table(label, report) for label, report in reports_by_label(self.report).items())
+        return html_facts("run", facts) + "".join(tables)
 
     # -- reading
 
@@ -402,26 +451,36 @@ class Run:
         return " + ".join(dict.fromkeys(str(part.get(name, "?")) for part in parts))
 
 
-def place_backbone(features: Mapping[str, Json], folder: Path) -> dict[str, Json]:
-    """What ``features.json`` says, with the folder that a backbone of the run's own lies in."""
-    where = str(folder.resolve())
-    options = dict(features.get("options", {}))
-    if str(options.get("weights", "")).startswith(f"{IN_RUN}/"):
-        options["weights"] = where + str(options["weights"])[len(IN_RUN) :]
-    located = str(features.get("located", features.get("backbone", "?")))
-    kind, _, place = located.partition(":")
-    return {**features, "located": f"{kind}:{where}" if place == IN_RUN else located, "options": options}
+class PartOfRun(Run):
+    """One label of a run of several that lies on disk, as a run of that label alone."""
+
+    def __init__(self, whole: Run, label: str) -> None:
+        super().__init__(whole.path)
+        self._whole, self._label = whole, label
+        labels = parts_of(whole.labels)[whole.label_names.index(label)]
+        known = {"report": report_of(whole.report, label), "labels": labels, "features": whole.features}
+        self.__dict__ |= known
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        """The head of the label, with its preparation and temperature."""
+        return self._whole.predictors[self._label]
+
+    def predictions_of(self, split: str) -> pa.Table:
+        """What was predicted for the samples of a split that have the label; see `Run.predictions_of`."""
+        return predictions_of(self._whole.predictions_of(split), self.labels)
 
 
-def _within(values: Json, name: str) -> Json:
-    """What a dotted name means; names of classes may have dots of their own."""
-    if not isinstance(values, dict):
-        return None
-    if name in values:
-        return values[name]
-    dots = [i for i, letter in enumerate(name) if letter == "."]
-    found = (_within(values[name[:i]], name[i + 1 :]) for i in dots if name[:i] in values)
-    return next((value for value in found if value is not None), None)
+def _figures_table(label: str, report: Mapping[str, Json]) -> str:
+    """The leading score of a label on each split."""
+    name = open_task(str(report.get("task") or "single")).leading_score
+    rows = []
+    for split in report["metrics"]:
+        metric = Metric(split, name)
+        value, interval = value_in(report, metric), interval_in(report, metric)
+        said = "–" if value is None else f"{value:.4f}"
+        rows.append([split, said, f"{interval[0]:.4f} to {interval[1]:.4f}" if interval else "–"])
+    return html_table(label, ["split", name, "95 %"], rows)
 
 
 def _check_whole(path: Path, value: Json, names: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,13 @@ from headstart.options import nearest
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from headstart.types import Json
+
 PREDICTIONS = "predictions.parquet"
 PREDICTION_COLUMNS = ("id", "key", "split", "label", "prediction")
 ROWS_AT_ONCE = 1 << 16
+IN_RUN = "@run"
+"""Stands for the folder of a tuned backbone in ``features.json``: a run may be moved."""
 
 
 def nearest_folder(path: Path) -> str:
@@ -47,8 +52,8 @@ def check_free(target: Path, overwrite: bool, mark: str = "report.json", what: s
         raise ConfigError(f"nothing may be written to {above}; choose another --out")
 
 
-def read_predictions(run: Path, split: str) -> pa.Table:
-    """The predictions of a run for the samples of one split, in their order."""
+def read_predictions(run: Path, split: str, needed: Sequence[str] = PREDICTION_COLUMNS) -> pa.Table:
+    """The predictions of a run for the samples of one split, in their order; ``needed`` are columns that must be."""
     import pyarrow as pa  # which `runs ls` lacks
 
     from headstart.parquet_file import open_parquet
@@ -57,7 +62,7 @@ def read_predictions(run: Path, split: str) -> pa.Table:
     try:
         with open_parquet(path) as file:
             schema = file.schema_arrow
-            _check_predictions(path, schema)
+            _check_predictions(path, schema, needed)
             batches = file.iter_batches(ROWS_AT_ONCE, use_threads=False)
             return pa.Table.from_batches([of_split(batch, split) for batch in batches], schema)
     except FileNotFoundError as error:
@@ -76,12 +81,12 @@ def of_split(rows: Any, split: str) -> Any:
     return rows.filter(mask_of(codes_by_name(rows.column("split"), [split]) == 0))
 
 
-def _check_predictions(path: Path, schema: pa.Schema) -> None:
+def _check_predictions(path: Path, schema: pa.Schema, needed: Sequence[str]) -> None:
     import pyarrow as pa
 
     from headstart.keys import KEY_BYTES
 
-    missing = [name for name in PREDICTION_COLUMNS if name not in schema.names]
+    missing = [name for name in needed if name not in schema.names]
     if missing:
         raise StorageError(
             f"{path} has no column {missing[0]!r}, so headstart did not write it; make the run again"
@@ -100,3 +105,14 @@ def parquet_bytes(table: pa.Table) -> bytes:
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
     return buffer.getvalue()
+
+
+def place_backbone(features: Mapping[str, Json], folder: Path) -> dict[str, Json]:
+    """What ``features.json`` says, with the folder that a backbone of the run's own lies in."""
+    where = str(folder.resolve())
+    options = dict(features.get("options", {}))
+    if str(options.get("weights", "")).startswith(f"{IN_RUN}/"):
+        options["weights"] = where + str(options["weights"])[len(IN_RUN) :]
+    located = str(features.get("located", features.get("backbone", "?")))
+    kind, _, place = located.partition(":")
+    return {**features, "located": f"{kind}:{where}" if place == IN_RUN else located, "options": options}

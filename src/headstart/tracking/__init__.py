@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.errors import ConfigError
 from headstart.own_code import PREFIX, load_own
-from headstart.tracking.tracker import Several, Tracker, place_of
+from headstart.registry.labels import reports_by_label
+from headstart.tracking.tracker import Several, Tracker, place_of, plain_name
 
 if TYPE_CHECKING:
     from headstart.config import FitConfig, TuneConfig
@@ -99,25 +100,32 @@ def tracking(config: FitConfig | TuneConfig, name: str, progress: Progress) -> I
         raise
 
 
-def epoch_logs(tracker: Tracker | None) -> list[Callable[[Mapping[str, Any]], None]]:
-    """What hands the figures of each epoch to a tracker, as callbacks of a training."""
+def epoch_logs(
+    tracker: Tracker | None, title: str | None = None
+) -> list[Callable[[Mapping[str, Any]], None]]:
+    """What hands the figures of each epoch to a tracker, as callbacks of a training.
+
+    ``title`` stands before their names, where several trainings tell theirs.
+    """
     if tracker is None:
         return []
 
     def log(record: Mapping[str, Any]) -> None:
         figures = {n: float(v) for n, v in record.items() if isinstance(v, int | float) and n != "epoch"}
-        tracker.log(record["epoch"], figures)
+        tracker.log(record["epoch"], {f"{before}{name}": value for name, value in figures.items()})
 
+    before = "" if title is None else f"{plain_name(title)}/"
     return [log]
 
 
 def tell_run(tracker: Tracker, run: Run) -> None:
     """Tell what was tried, the report, and the plots."""
-    for number, trial in enumerate(run.report.get("sweep", {}).get("trials", [])):
-        figures = {name: values["mean"] for name, values in trial["validation"].items()}
-        tracker.log(
-            number, {f"sweep/{name}": value for name, value in {**trial["params"], **figures}.items()}
-        )
+    for label, report in reports_by_label(run.report).items():
+        title = f"{plain_name(label)}/sweep" if label else "sweep"
+        for number, trial in enumerate(report.get("sweep", {}).get("trials", [])):
+            figures = {name: values["mean"] for name, values in trial["validation"].items()}
+            said = {f"{title}/{name}": value for name, value in {**trial["params"], **figures}.items()}
+            tracker.log(number, said)
     with TemporaryDirectory() as folder:
         files = []
         for name, plot in run.plots.items() if run.draws else ():

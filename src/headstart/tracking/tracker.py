@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
+
+from headstart.registry.labels import reports_by_label
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,14 +95,25 @@ def figures_of(report: Mapping[str, Json]) -> dict[str, float]:
     >>> figures_of({"metrics": {"test": {"accuracy": 0.5, "per_class": {}}}, "timings": {"fit": 2}, "seed": 0})
     {'test/accuracy': 0.5, 'seconds/fit': 2.0}
     """
-    found = {
-        f"{split}/{name}": value
-        for split, values in report.get("metrics", {}).items()
-        for name, value in figures(values).items()
-    }
+    found: dict[str, float] = {}
+    for label, part in reports_by_label(report).items():
+        before = f"{plain_name(label)}/" if label else ""
+        for split, values in part.get("metrics", {}).items():
+            found |= {f"{split}/{before}{name}": value for name, value in figures(values).items()}
     for group, title in (("timings", "seconds"), ("cost", "cost")):
         found |= {f"{title}/{name}": value for name, value in figures(report.get(group, {})).items()}
     return found
+
+
+def plain_name(label: str) -> str:
+    """A label as part of a name that every tracker takes.
+
+    Examples
+    --------
+    >>> plain_name("size, in cm")
+    'size- in cm'
+    """
+    return re.sub(r"[^\w\-. ]", "-", label)
 
 
 def settings(config: Mapping[str, Json]) -> dict[str, str | float | int | bool]:

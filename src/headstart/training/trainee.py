@@ -151,12 +151,12 @@ class Objective:
 
         Targets may also be those of each member, (B, M) and (B, M, C); or, of logits (B, M, T, C), (B, T) tags.
         """
-        wanted = _by_member(targets, logits.shape[1])
+        wanted = by_member(targets, logits.shape[1])
         return self.task.losses(logits, wanted, self.class_weight, self.label_smoothing)
 
     def right(self, logits: Tensor, targets: Tensor) -> Tensor | None:
         """Which rows are right, bool (B, M): all labels of a row have to be; None where none is right or wrong."""
-        return self.task.right(logits, _by_member(targets, 1))
+        return self.task.right(logits, by_member(targets, 1))
 
     def to(self, device: torch.device) -> Objective:
         """The same on another device."""
@@ -172,7 +172,7 @@ class Objective:
         )
 
 
-def _by_member(targets: Tensor, n_members: int) -> Tensor:
+def by_member(targets: Tensor, n_members: int) -> Tensor:
     """(B, M) classes, or (B, M, C) labels or numbers."""
     if targets.ndim > (1 if _are_classes(targets) else 2):
         return targets

@@ -118,7 +118,8 @@ class TrainingSetup:
         adapted = set_weights(config, model, samples["train"])
         if config.init_head is not None:
             has_classes = objective.task.form == "classes"
-            start_from(config.init_head, layer, described, head.classes_ if has_classes else None)
+            classes = head.classes_ if has_classes else None
+            start_from(config.init_head, layer, described, classes, config.label)
         is_exact = (recipe["compute"], recipe["stored"]) == ("fp32", "float32")
         cuts = CutCache(model, raw, spaces, seconds, is_exact, progress)
         return cls(described, keep, model, head, samples, objective, cuts, adapted)

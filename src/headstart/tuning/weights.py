@@ -93,14 +93,20 @@ def _fresh(backbone: Any, spec: str) -> nn.Module:
 
 
 def start_from(
-    run: Path, layer: LinearHeadLayer, described: Mapping[str, Json], classes: Sequence[str] | None
+    run: Path,
+    layer: LinearHeadLayer,
+    described: Mapping[str, Json],
+    classes: Sequence[str] | None,
+    label: str | None = None,
 ) -> None:
     """Give a head layer the weights of the affine head of a run (logistic, ridge, linear …), in place.
 
     ``described`` is the feature that the layer reads, as in ``features.json``; ``classes`` those of the layer's
-    outputs, in order, None if they are no classes.
+    outputs, in order, None if they are no classes. Of a run with several labels it is the head of ``label``.
     """
     saved = Run.load(run)
+    if label is not None and saved.has_several:
+        saved = saved.of(label)
     if saved.features["space"] != described["space"]:
         raise MismatchError(
             f"the head in {run} reads {saved.features['tap']} of {saved.features['backbone']} (space "
