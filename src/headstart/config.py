@@ -153,6 +153,8 @@ class ColumnConfig(Config):
     image_column: str | None
     words_column: str | None
     tags_column: str | None
+    input_column: str | None
+    target_column: str | None
     label_column: list[str] | None
     id_column: str | None
     split_column: str | None

@@ -151,6 +151,10 @@ TeacherFolds = Annotated[
 # How data is read.
 TextColumn = Annotated[str | None, Option("Texts.", READING, "NAME")]
 TextPairColumn = Annotated[str | None, Option("The second text of each pair.", READING, "NAME")]
+InputColumn = Annotated[str | None, Option("Texts for which others are to be written.", READING, "NAME")]
+TargetColumn = Annotated[
+    str | None, Option("What is to be written: a text, or a list of references.", READING, "NAME")
+]
 ImageColumn = Annotated[str | None, Option("Images: paths or bytes.", READING, "NAME")]
 WordsColumn = Annotated[str | None, Option("Lists of words.", READING, "NAME")]
 TagsColumn = Annotated[str | None, Option("A tag for each word, such as B-person.", READING, "NAME")]
@@ -158,7 +162,8 @@ LabelColumn = Annotated[str | Sequence[str] | None, Option("One, or several by c
 LabelKind = Annotated[
     str,
     Option(
-        "auto, single, multi (several a sample), regression, tags (one a word), or py:package.module:factory.",
+        "auto, single, multi (several a sample), regression, tags (one a word), seq2seq (texts to write), or "
+        "py:package.module:factory.",
         READING,
     ),
 ]

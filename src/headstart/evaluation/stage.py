@@ -45,7 +45,8 @@ if TYPE_CHECKING:
     from headstart.types import Json
 
 REMEMBERED = (
-    *CONTENT, "tags_column", "label_column", "label_names", "label_separator", "split_column", "split_map",
+    *CONTENT, "tags_column", "target_column", "label_column", "label_names", "label_separator", "split_column",
+    "split_map",
     "group_column", "class_from",
 )  # fmt: skip
 """How the run's own data was read: other data is read alike where it fits, unless the user says otherwise."""

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 WORDS, LETTERS, BETA = 4, 6, 2
 """Orders of n-grams of BLEU and of chrF, and how much more recall counts than precision in chrF: sacrebleu's own."""
 BLEU_COLUMNS, CHRF_COLUMNS = 2 + 2 * WORDS, 3 * LETTERS
-FIGURES = ("bleu", "chrf", "rouge_l", "exact_match")
 
 
 @dataclass(frozen=True)
@@ -79,8 +78,8 @@ class TextCounts:
         """Every figure of resamples in which the samples occur so often (..., N)."""
         n = weights.sum(axis=-1)
         return {
-            "bleu": bleu_of(weights @ self.bleu),
             "chrf": chrf_of(weights @ self.chrf),
+            "bleu": bleu_of(weights @ self.bleu),
             "rouge_l": ratio(weights @ self.rouge_l, n),
             "exact_match": ratio(weights @ self.exact, n),
         }
@@ -109,6 +108,16 @@ def exact_matches(references: Sequence[Sequence[str]], predicted: Sequence[str])
         for refs, text in zip(references, predicted, strict=True)
     ]
     return np.array(found, dtype=bool)
+
+
+def sentence_chrf(references: Sequence[Sequence[str]], predicted: Sequence[str]) -> Floats:
+    """chrF of each text alone, of the best reference, shape (N,)."""
+    chrf = _libraries()[1]
+    each = [
+        chrf._extract_corpus_statistics([text], [[one] for one in refs])[0]
+        for refs, text in zip(references, predicted, strict=True)
+    ]
+    return chrf_of(np.array(each, dtype=np.float64))
 
 
 def bleu_of(sums: Floats) -> Floats:

@@ -53,7 +53,9 @@ if TYPE_CHECKING:
     from headstart.types import Failure, Json
 
 ERROR, INPUT = "error", "input"
-CONTENT = ("text_column", "text_pair_column", "image_column", "words_column", "id_column", *OF_FILES)
+CONTENT = (
+    "text_column", "text_pair_column", "image_column", "words_column", "input_column", "id_column", *OF_FILES,
+)  # fmt: skip
 """How the data of a run was read, which counts for other inputs too."""
 
 
