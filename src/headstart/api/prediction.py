@@ -56,6 +56,8 @@ def predict(
     batch_size: shared.BatchSize = None,
     workers: shared.Workers = None,
     offline: shared.Offline = False,
+    num_beams: shared.NumBeamsOfRun = None,
+    max_new_tokens: shared.MaxNewTokens = None,
     with_inputs: Annotated[bool, Option("Add a column with each text, or the file of each image.")] = False,
     trust: shared.Trust = None,
 ) -> "PredictionTable":
@@ -157,6 +159,8 @@ def evaluate(
     batch_size: shared.BatchSize = None,
     workers: shared.Workers = None,
     offline: shared.Offline = False,
+    num_beams: shared.NumBeamsOfRun = None,
+    max_new_tokens: shared.MaxNewTokens = None,
     trust: shared.Trust = None,
 ) -> "RunEvaluation":
     """Judge a run on labelled data that it has not seen: all figures with intervals, through the cache.

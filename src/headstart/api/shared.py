@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 TEACHER = "A teacher"
 FEATURES, READING, VIEWS, COMPUTING = "Which features", "Reading the data", "Views", "Computing"
-SEARCH, WATCH = "Choosing parameters", "Watching"
+SEARCH, WATCH, WRITING = "Choosing parameters", "Watching", "Writing texts"
 
 
 def check_path(text: Any, said: str) -> Any:
@@ -243,6 +243,19 @@ CropPct = Annotated[
 Weights = Annotated[
     StrPath | None,
     Option("Local weights for a timm: or torchvision: backbone.", FEATURES, "FILE"),
+]
+
+# How texts are written.
+NumBeams = Annotated[
+    Annotated[int, Range(ge=1, le=128)], Option("Of texts to write: 1 is greedy, more are beams.", WRITING)
+]
+NumBeamsOfRun = Annotated[
+    Annotated[int, Range(ge=1, le=128)] | None,
+    Option("Of texts to write: 1 is greedy, more are beams. Default: the run's.", WRITING),
+]
+MaxNewTokens = Annotated[
+    Annotated[int, Range(ge=1, le=100_000)] | None,
+    Option("Of texts to write, at most. Default: as the texts of the training ask for.", WRITING),
 ]
 
 # Which augmented views are kept beside the plain feature.

@@ -44,7 +44,7 @@ NO_DIFFERENCE = (
 )  # fmt: skip
 """What changes no result, or is in the key by its content."""
 
-HEADLINES = ("accuracy", "macro_f1", "micro_f1", "r2", "mae", "rmse")
+HEADLINES = ("accuracy", "macro_f1", "micro_f1", "r2", "mae", "rmse", "chrf", "bleu", "exact_match")
 
 
 @dataclass(frozen=True)

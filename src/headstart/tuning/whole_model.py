@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from headstart.contracts import Backbone, FrozenModel, Progress
     from headstart.heads.plain import PlainHead
     from headstart.heads.predictor import Predictor
+    from headstart.tuning.strategies import Phase
     from headstart.types import Json, Modality, Payload
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -286,6 +287,14 @@ class WholeModel(nn.Module):
             # What the depths do not know was put in later: adapters, which train.
             parameter.requires_grad_(at is None or (at >= depth and name not in self._unread))
         self.head.requires_grad_(True)
+
+    def train_phase(self, phase: Phase) -> None:
+        """Train what a phase says; see `train_from`."""
+        self.train_from(phase.first_depth(self.depths.n_blocks))
+
+    def parts(self, phase: Phase) -> list[tuple[str, nn.Module, float]]:
+        """Backbone and head, with the peak learning rate that each has in a phase."""
+        return [("backbone", self.backbone, phase.lr), ("head", self.head, phase.head_lr)]
 
     def train(self, mode: bool = True) -> Self:
         """Training mode for what trains; batch norms and dropout of what is frozen stay as they are."""

@@ -199,6 +199,16 @@ def quietly() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
+def computed_weights(module: Any) -> frozenset[str]:
+    """The names of weights that no checkpoint keeps, and nothing trains: sines and cosines of positions."""
+    return frozenset(
+        f"{name}.{weight}"
+        for name, part in module.named_modules()
+        if "Sinusoidal" in type(part).__name__
+        for weight, _ in part.named_parameters(recurse=False)
+    )
+
+
 def departures(config: Any) -> dict[str, Any]:
     """Where a configuration departs from its class's defaults.
 
