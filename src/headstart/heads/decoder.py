@@ -79,6 +79,7 @@ class DecoderHead(BaseHead):
         sequences = sequences_of(X)
         if sequences is None or sequences.width != self.n_features_in_:
             raise ConfigError(f"this decoder reads token vectors of width {self.n_features_in_}")
+        self.writer.check_room(self.max_new_tokens)
         device = pick_device(self.device)
         self.writer.net.to(device).eval()
         texts = np.empty(len(sequences), dtype=object)

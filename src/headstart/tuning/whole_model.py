@@ -373,6 +373,11 @@ def whole_model(
 def single_head(predictor: Predictor, features: Mapping[str, Json]) -> PlainHead:
     """The head as layers; an error if it reads more than one vector of one backbone, or is no chain of layers."""
     tap = str(features["recipe"]["tap"])
+    if predictor.head.kind == "decoder":
+        raise ConfigError(
+            "this run writes texts, and is no network from inputs to logits of labels; headstart export gives it as a "
+            "model of transformers"
+        )
     if len(parts := features.get("parts", [])) > 1:
         read = ", ".join(f"{part['backbone']} {display_tap(part['tap'])}" for part in parts)
         raise ConfigError(

@@ -182,6 +182,8 @@ class WritingSetup:
         backbone_saver(backbone, TAP)  # which says why it cannot be trained
         model = WritingModel(writer, backbone.load(str(pick_device(config.device)), "fp32"))
         phases = plan_writing(config, model.depths.n_encoder, model.depths.n_decoder)
+        if config.max_new_tokens:
+            writer.check_room(config.max_new_tokens)
         if config.augment and any(phase.encoder_is_frozen for phase in phases):
             raise ConfigError(
                 f"--augment changes inputs in each epoch, and {config.strategy} reads states of the encoder that are "
@@ -199,10 +201,9 @@ class WritingSetup:
         is_kept = not all(phase.encoder_is_frozen for phase in phases)
         whole: Any = backbone
         objective = Objective(open_task(raw["train"].kind), None, config.label_smoothing)
-        longest = max(len(refs) for row in samples["train"].labels for refs in row)
         return cls(
             described, whole.writer_saver(writer) if is_kept else None, model, samples, objective, states,
-            config.max_new_tokens or max(longest + LEAST_ROOM, round(ROOM * longest)), adapted,
+            config.max_new_tokens or room_for(samples["train"], writer.most_tokens), adapted,
         )  # fmt: skip
 
     def plan(self, config: TuneConfig) -> list[WritingPhase]:
@@ -287,6 +288,13 @@ def _samples(
             "and are learnt only so far"
         )
     return found
+
+
+def room_for(train: WrittenSamples, most: int | None) -> int:
+    """How many tokens a text may have: somewhat more than the longest that is learnt, as far as there are places."""
+    longest = max(len(refs) for row in train.labels for refs in row)
+    room = max(longest + LEAST_ROOM, round(ROOM * longest))
+    return room if most is None else min(room, most - 1)
 
 
 def _labels(

@@ -79,6 +79,14 @@ class Writer:
         found = getattr(self.net.config, "max_position_embeddings", None)
         return found if isinstance(found, int) and 0 < found < UNBOUNDED else None
 
+    def check_room(self, max_new_tokens: int) -> None:
+        """Refuse texts that are longer than the decoder has places for."""
+        if self.most_tokens is not None and max_new_tokens >= self.most_tokens:
+            raise ConfigError(
+                f"--max-new-tokens {max_new_tokens} is out of range: the decoder has places for "
+                f"{self.most_tokens - 1} tokens behind the one that a text begins with"
+            )
+
     # -- training
 
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
