@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from headstart.backbones.freezing import weights_digest
 from headstart.backbones.hf.models import quietly
 from headstart.backbones.portable import open_writer
 from headstart.errors import ConfigError, HeadstartError
@@ -84,7 +85,12 @@ def write_writer(run: WritingRun, folder: Path) -> dict[str, Any]:
             f"the exported model writes otherwise than the run ({first[1]!r:.40} for {first[0]!r:.40}; logits off by "
             f"{error:.2g} of the largest); nothing was written"
         )
-    return {"class": type(run.writer.net).__name__, "remote_code": False, "largest_error": error}
+    return {
+        "class": type(run.writer.net).__name__,
+        "remote_code": False,
+        "decoder": weights_digest(run.head.writer.net),
+        "largest_error": error,
+    }
 
 
 def _written(

@@ -176,8 +176,9 @@ class HubPart:
         """Writes a model and what prepares its inputs, as transformers keeps them."""
 
         def save(folder: Path) -> tuple[str, BackboneOptions]:
-            module.save_pretrained(str(folder))
-            save_inputs(folder)
+            with quietly():
+                module.save_pretrained(str(folder))
+                save_inputs(folder)
             return f"hf:{folder}", options
 
         return save
