@@ -46,8 +46,7 @@ if TYPE_CHECKING:
 
 REMEMBERED = (
     *CONTENT, "tags_column", "target_column", "label_column", "label_names", "label_separator", "split_column",
-    "split_map",
-    "group_column", "class_from",
+    "split_map", "group_column", "class_from",
 )  # fmt: skip
 """How the run's own data was read: other data is read alike where it fits, unless the user says otherwise."""
 ALL = "all"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from headstart.contracts import Task
     from headstart.plots import Plot
-    from headstart.types import Json, LabelForm, LabelReading, Place, Predictions
+    from headstart.types import Json, LabelForm, LabelReading, Payload, Place, Predictions
 
 PADDING = -100
 """The target of a token that there is not, as transformers have it."""
@@ -165,6 +165,10 @@ class Seq2SeqTask:
     ) -> dict[str, pa.Array]:
         """``prediction``, a text."""
         return {"prediction": strings(outputs.tolist())}
+
+    def beside(self, columns: Mapping[str, pa.Array], payloads: Iterable[Payload]) -> dict[str, pa.Array]:
+        """Nothing else."""
+        return dict(columns)
 
     # Figures
 

@@ -101,7 +101,7 @@ def tuned_record(
         "epochs": {"best": training.best_epoch, "run": len(training.history)},
         "samples_per_second": n_seen / max(training.seconds, 1e-9),
         "cost": {
-            "model_bytes": _model_bytes(folder, outcome),
+            "model_bytes": _model_bytes(folder, outcome, isinstance(setup, WritingSetup)),
             "parameters": training.n_trained,
             "total_parameters": counts_of(setup.model.parameters())["total"], **training.held,
         },
@@ -122,11 +122,11 @@ def tuned_record(
     )
 
 
-def _model_bytes(folder: Path, outcome: FitOutcome) -> int:
+def _model_bytes(folder: Path, outcome: FitOutcome, writes: bool) -> int:
     """Of what predicts: the tuned backbone, and a decoder; a linear head is next to nothing."""
     n_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     head = outcome.predictor.head
-    return n_bytes + (sum(part.nbytes for part in head.tensors().values()) if head.takes_sequences else 0)
+    return n_bytes + (sum(part.nbytes for part in head.tensors().values()) if writes else 0)
 
 
 def _save_backbone(keep: BackboneSaver, folder: Path) -> dict[str, Json]:
