@@ -118,7 +118,7 @@ class Seq2SeqTask:
 
     def indicators(self, y: NDArray[Any], n_names: int) -> NDArray[np.float64]:
         raise ConfigError(
-            "texts to write are nothing that a regression could be fitted on; choose another --label"
+            "texts to write are no numbers, which this needs of labels; choose another --label, or what needs none"
         )
 
     def fold_strata(self, y: NDArray[Any]) -> NDArray[np.int64]:

@@ -5,7 +5,7 @@ Importing this imports torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -105,6 +105,14 @@ class WritingModel(nn.Module):
         if STATES in batch:
             return batch[STATES]
         return self.writer.encode({name: part for name, part in batch.items() if name != LABELS})
+
+    def collate(self, prepared: Sequence[Any]) -> dict[str, Tensor]:
+        """Prepared inputs as one batch on the CPU."""
+        return dict(self.frozen.collate(prepared))
+
+    def length(self, prepared: Any) -> int:
+        """The tokens of a prepared input."""
+        return self.frozen.length(prepared)
 
     # -- what of it trains
 

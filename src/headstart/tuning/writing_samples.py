@@ -43,7 +43,7 @@ class WrittenSamples(RawSamples):
 
     def encoded(self, rows: Sequence[int]) -> dict[str, Tensor]:
         """What the model reads of some samples."""
-        return dict(self.model.frozen.collate(self.prepared(rows)))
+        return self.model.collate(self.prepared(rows))
 
     def n_tokens(self, rows: Sequence[int]) -> int:
         """How many tokens are learnt of some samples in this epoch."""
