@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -477,3 +478,28 @@ def test_plans_say_what_is_frozen() -> None:
         (4, True),
         (None, False),
     ]
+
+
+def test_how_the_checkpoint_was_to_generate_is_left_out(
+    made: Callable[[str], Path], digits: Path, cache_root: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(made("t5"), tmp_path / "summaries")
+    own = transformers.GenerationConfig.from_pretrained(folder)
+    own.min_length, own.no_repeat_ngram_size, own.num_beams = 9, 1, 4
+    own.save_pretrained(folder)
+    about: dict[str, Any] = {
+        "target_column": "target",
+        "cache": cache_root,
+        "epochs": 8,
+        "lr": 1e-2,
+        "plots": "none",
+    }
+    plain, other = (
+        hs.fine_tune(str(digits), f"hf:{one}", strategy="decoder", out=tmp_path / f"run {one.name}", **about)
+        for one in (made("t5"), folder)
+    )
+    for run in (other, hs.load_run(tmp_path / "run summaries")):
+        assert run.predict(TEXTS, cache=cache_root).labels == plain.predict(TEXTS, cache=cache_root).labels
+    said = json.loads((tmp_path / "run summaries/model/generation_config.json").read_text())
+    assert not {"min_length", "no_repeat_ngram_size"} & said.keys()
+    assert said["num_beams"] == 1
