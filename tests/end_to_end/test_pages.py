@@ -110,7 +110,7 @@ def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> Non
     if name == "text-generation":
         save_writer(Path("tiny-t5"), "t5")
         pairs = [{"source": row["input"], **row} for row in rows(50)]
-        write_rows(Path("pairs.jsonl"), [{**row, "input": None} for row in pairs])
+        write_rows(Path("pairs.jsonl"), [{n: v for n, v in row.items() if n != "input"} for row in pairs])
         write_rows(Path("new.jsonl"), [{"source": row["source"]} for row in pairs])
     monkeypatch.syspath_prepend(str(tmp_path))
 

@@ -63,7 +63,9 @@ def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> Run:
         kind = features.label_kinds[features.label_column(config.label)]
         attends = _writes(config, kind) or head_class("linear", kind).takes_sequences
         chosen = [(config.tap, config.backbone)]
-        read = read_splits(features, chosen, config.label, attends, keeps_unlabelled=config.teacher is not None)
+        read = read_splits(
+            features, chosen, config.label, attends, keeps_unlabelled=config.teacher is not None
+        )
         check_train(read["train"], features.name)
         raw, taught = _taught(config, features, read, progress)
         more |= taught
