@@ -153,6 +153,8 @@ class ColumnConfig(Config):
     image_column: str | None
     words_column: str | None
     tags_column: str | None
+    input_column: str | None
+    target_column: str | None
     label_column: list[str] | None
     id_column: str | None
     split_column: str | None
@@ -398,6 +400,8 @@ class TuneConfig(ColumnConfig, ComputeConfig, GivenConfig, TaughtConfig):
     lora_alpha: Annotated[float, Range(gt=0)]
     lora_dropout: Share
     cut_cache: bool
+    num_beams: Annotated[int, Range(ge=1, le=128)]
+    max_new_tokens: Annotated[int, Range(ge=1, le=100_000)] | None
     sweep: dict[str, Any]
     search: Literal["grid", "optuna"]
     trials: Annotated[int, Range(ge=1, le=10_000)]
@@ -438,6 +442,8 @@ class PredictConfig(ColumnConfig, RuntimeConfig, HeldConfig):
     function = "predict"
     data: Data
     with_inputs: bool
+    num_beams: Annotated[int, Range(ge=1, le=128)] | None
+    max_new_tokens: Annotated[int, Range(ge=1, le=100_000)] | None
 
 
 class EvaluateConfig(ColumnConfig, RuntimeConfig, GivenConfig):
@@ -447,6 +453,8 @@ class EvaluateConfig(ColumnConfig, RuntimeConfig, GivenConfig):
     data: Data
     name: str | None
     split: str | None
+    num_beams: Annotated[int, Range(ge=1, le=128)] | None
+    max_new_tokens: Annotated[int, Range(ge=1, le=100_000)] | None
     plots: PlotFormat
     seed: Seed
 

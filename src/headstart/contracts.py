@@ -95,6 +95,11 @@ class Source(Payloads, Protocol):
         return {}
 
     @property
+    def found_columns(self) -> Mapping[str, str]:
+        """Columns that were found and nobody named, by the option that names them for data like it."""
+        return {}
+
+    @property
     def grouping(self) -> Grouping | None:
         """What samples that belong together share, whose names are in ``meta:group``; None: each stands alone."""
         return None
@@ -137,8 +142,8 @@ class Task(Protocol):
              word                    (T_i,)                      `Tagging`                    draws are of sentences
     spans    list<struct<start, end, int64 (N, 2)                object (N,), each (T_i, 2)   exact match and F1 of
              text>>                                              scores of start and end      each question
-    text     list<string>, the       object (N,), strings        object (N,), strings         n-gram counts per sample
-             references
+    seq2seq  list<string>, the       object (N,), each a tuple   object (N,), strings         n-gram counts per sample
+             references              of strings
     ======== ======================= =========================== ============================ =======================
 
     None of them needs ``p:<class>`` columns (`columns` names its own), a form of heads that is there (`form` names a

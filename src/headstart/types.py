@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 Modality: TypeAlias = Literal["image", "text", "text-pair", "image-text", "words"]
 LabelKind: TypeAlias = str
 """What labels mean: ``single`` (one class per sample), ``multi`` (any number of classes), ``regression`` (a number),
-``tags`` (a tag per word), or ``py:package.module:factory``, a task of the user's own; see
-`headstart.tasks.open_task`."""
+``tags`` (a tag per word), ``seq2seq`` (a text to write), or ``py:package.module:factory``, a task of the user's own;
+see `headstart.tasks.open_task`."""
 
-LabelForm: TypeAlias = Literal["classes", "labels", "numbers", "tags"]
+LabelForm: TypeAlias = Literal["classes", "labels", "numbers", "tags", "texts"]
 """The shape of the targets that a head is fitted on: a class per sample (N,), an indicator of labels (N, L), numbers
-(N,), or a class for each vector of a sample, an array per sample (N,). It decides which heads fit a task."""
+(N,), a class for each vector of a sample, an array per sample (N,), or texts (N,). It decides which heads fit a
+task."""
 
 Precision: TypeAlias = Literal["fp32", "bf16", "fp16", "int8"]
 StoredDtype: TypeAlias = Literal["float16", "float32"]

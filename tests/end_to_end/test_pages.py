@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from ..backbones.tiny_vision import vit
+from ..tuning.writers import rows, save_writer, write_rows
 from .conftest import CLASSES, Result, some_texts, write_image, write_texts
 
 Runner = Callable[..., Result]
@@ -25,6 +26,7 @@ BLOCK = re.compile(r"^```(console|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 STAND_INS = {
     "timm:vit_small_patch16_dinov3": "hf:tiny-vit",
     "timm:resnet50.a1_in1k": "bundled:efficientnet-lite0",
+    "hf:google-t5/t5-small": "hf:tiny-t5",
     "hf:intfloat/e5-small-v2": "bundled:all-minilm-l6-v2",
 }
 """Weights of a hub, and those that stand in for them here."""
@@ -105,6 +107,11 @@ def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> Non
     shutil.copy("reviews.csv", "data/reviews.csv")
     shutil.copytree(ROOT / "pipelines", "pipelines")
     vit(Path("tiny-vit"))
+    if name == "text-generation":
+        save_writer(Path("tiny-t5"), "t5")
+        pairs = [{"source": row["input"], **row} for row in rows(50)]
+        write_rows(Path("pairs.jsonl"), [{n: v for n, v in row.items() if n != "input"} for row in pairs])
+        write_rows(Path("new.jsonl"), [{"source": row["source"]} for row in pairs])
     monkeypatch.syspath_prepend(str(tmp_path))
 
 

@@ -47,6 +47,8 @@ def extract(
     image_column: shared.ImageColumn = None,
     words_column: shared.WordsColumn = None,
     tags_column: shared.TagsColumn = None,
+    input_column: shared.InputColumn = None,
+    target_column: shared.TargetColumn = None,
     label_column: shared.LabelColumn = None,
     label_kind: shared.LabelKind = "auto",
     label_separator: shared.LabelSeparator = None,

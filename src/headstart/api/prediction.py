@@ -33,6 +33,8 @@ def predict(
     image_column: shared.ImageColumn = None,
     words_column: shared.WordsColumn = None,
     tags_column: shared.TagsColumn = None,
+    input_column: shared.InputColumn = None,
+    target_column: shared.TargetColumn = None,
     label_column: shared.LabelColumn = None,
     label_kind: shared.LabelKind = "auto",
     label_separator: shared.LabelSeparator = None,
@@ -54,6 +56,8 @@ def predict(
     batch_size: shared.BatchSize = None,
     workers: shared.Workers = None,
     offline: shared.Offline = False,
+    num_beams: shared.NumBeamsOfRun = None,
+    max_new_tokens: shared.MaxNewTokens = None,
     with_inputs: Annotated[bool, Option("Add a column with each text, or the file of each image.")] = False,
     trust: shared.Trust = None,
 ) -> "PredictionTable":
@@ -132,6 +136,8 @@ def evaluate(
     image_column: shared.ImageColumn = None,
     words_column: shared.WordsColumn = None,
     tags_column: shared.TagsColumn = None,
+    input_column: shared.InputColumn = None,
+    target_column: shared.TargetColumn = None,
     label_column: shared.LabelColumn = None,
     label_kind: shared.LabelKind = "auto",
     label_separator: shared.LabelSeparator = None,
@@ -153,6 +159,8 @@ def evaluate(
     batch_size: shared.BatchSize = None,
     workers: shared.Workers = None,
     offline: shared.Offline = False,
+    num_beams: shared.NumBeamsOfRun = None,
+    max_new_tokens: shared.MaxNewTokens = None,
     trust: shared.Trust = None,
 ) -> "RunEvaluation":
     """Judge a run on labelled data that it has not seen: all figures with intervals, through the cache.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 TEACHER = "A teacher"
 FEATURES, READING, VIEWS, COMPUTING = "Which features", "Reading the data", "Views", "Computing"
-SEARCH, WATCH = "Choosing parameters", "Watching"
+SEARCH, WATCH, WRITING = "Choosing parameters", "Watching", "Writing texts"
 
 
 def check_path(text: Any, said: str) -> Any:
@@ -151,6 +151,10 @@ TeacherFolds = Annotated[
 # How data is read.
 TextColumn = Annotated[str | None, Option("Texts.", READING, "NAME")]
 TextPairColumn = Annotated[str | None, Option("The second text of each pair.", READING, "NAME")]
+InputColumn = Annotated[str | None, Option("Texts for which others are to be written.", READING, "NAME")]
+TargetColumn = Annotated[
+    str | None, Option("What is to be written: a text, or a list of references.", READING, "NAME")
+]
 ImageColumn = Annotated[str | None, Option("Images: paths or bytes.", READING, "NAME")]
 WordsColumn = Annotated[str | None, Option("Lists of words.", READING, "NAME")]
 TagsColumn = Annotated[str | None, Option("A tag for each word, such as B-person.", READING, "NAME")]
@@ -158,7 +162,8 @@ LabelColumn = Annotated[str | Sequence[str] | None, Option("One, or several by c
 LabelKind = Annotated[
     str,
     Option(
-        "auto, single, multi (several a sample), regression, tags (one a word), or py:package.module:factory.",
+        "auto, single, multi (several a sample), regression, tags (one a word), seq2seq (texts to write), or "
+        "py:package.module:factory.",
         READING,
     ),
 ]
@@ -238,6 +243,19 @@ CropPct = Annotated[
 Weights = Annotated[
     StrPath | None,
     Option("Local weights for a timm: or torchvision: backbone.", FEATURES, "FILE"),
+]
+
+# How texts are written.
+NumBeams = Annotated[
+    Annotated[int, Range(ge=1, le=128)], Option("Of texts to write: 1 is greedy, more are beams.", WRITING)
+]
+NumBeamsOfRun = Annotated[
+    Annotated[int, Range(ge=1, le=128)] | None,
+    Option("Of texts to write: 1 is greedy, more are beams. Default: the run's.", WRITING),
+]
+MaxNewTokens = Annotated[
+    Annotated[int, Range(ge=1, le=100_000)] | None,
+    Option("Of texts to write, at most. Default: as the texts of the training ask for.", WRITING),
 ]
 
 # Which augmented views are kept beside the plain feature.

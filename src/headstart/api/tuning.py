@@ -71,7 +71,13 @@ def fine_tune(
     trust: shared.Trust = None,
     quiet: bool = True,
     digest: str | None = None,
-    strategy: Annotated[str, Option("full, frozen, last:K, gradual, lora or scratch.", STRATEGY)] = "full",
+    strategy: Annotated[
+        str,
+        Option(
+            "full, frozen, last:K, gradual, lora or scratch; of texts to write also cross-attention and decoder.",
+            STRATEGY,
+        ),
+    ] = "full",
     unfreeze: Annotated[
         str | int | Sequence[str | int] | None,
         Option("Of gradual: the last blocks, phase by phase.", STRATEGY, "0,2,4,all"),
@@ -120,6 +126,8 @@ def fine_tune(
     ] = None,
     precision: Annotated[str, Option("auto, fp32, bf16 or fp16.", TRAINING)] = "auto",
     gradient_checkpointing: Annotated[bool, Option("Less memory for a third more time.", TRAINING)] = False,
+    num_beams: shared.NumBeams = 1,
+    max_new_tokens: shared.MaxNewTokens = None,
     sweep: Annotated[
         Mapping[str, Any] | None,
         Option(
@@ -150,6 +158,8 @@ def fine_tune(
     image_column: shared.ImageColumn = None,
     words_column: shared.WordsColumn = None,
     tags_column: shared.TagsColumn = None,
+    input_column: shared.InputColumn = None,
+    target_column: shared.TargetColumn = None,
     label_column: shared.LabelColumn = None,
     label_kind: shared.LabelKind = "auto",
     label_separator: shared.LabelSeparator = None,

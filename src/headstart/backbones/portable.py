@@ -146,6 +146,30 @@ def backbone_saver(backbone: Backbone, tap: str) -> BackboneSaver:
 
 
 @runtime_checkable
+class WritingBackbone(Protocol):
+    """A backbone that may be the encoder of an encoder-decoder."""
+
+    def writer(self) -> Any:
+        """The whole of it, a `headstart.backbones.hf.writers.Writer`, as it lies there.
+
+        Raises `ConfigError` if it has no decoder.
+        """
+
+    def writer_saver(self, writer: Any) -> BackboneSaver:
+        """How the whole of it is kept once its weights have changed."""
+
+
+def open_writer(backbone: Backbone) -> Any:
+    """The encoder-decoder of which a backbone is the encoder; see `WritingBackbone`."""
+    if not isinstance(backbone, WritingBackbone):
+        raise ConfigError(
+            f"{backbone.spec} writes no texts: that needs an encoder-decoder of transformers (hf:), such as T5, BART, "
+            "mBART or Marian"
+        )
+    return backbone.writer()
+
+
+@runtime_checkable
 class CountsTokens(Protocol):
     """A backbone that cuts texts which are too long for it."""
 
@@ -175,6 +199,16 @@ class LateBackbone:
     def tunable(self, tap: str) -> BackboneSaver:
         """See `TunableBackbone`."""
         return backbone_saver(self._model, tap)
+
+    def writer(self) -> Any:
+        """See `WritingBackbone`."""
+        return open_writer(self._model)
+
+    def writer_saver(self, writer: Any) -> BackboneSaver:
+        """See `WritingBackbone`."""
+        model: Any = self._model
+        saver: BackboneSaver = model.writer_saver(writer)
+        return saver
 
     def count_tokens(self, payloads: Sequence[Payload]) -> list[int]:
         """See `CountsTokens`."""

@@ -173,6 +173,10 @@ class FeatureSet(SetState):
         from torch.utils.data import TensorDataset
 
         X, y = self.arrays(split, tap, label, backbone, view)
+        if y.dtype == object:
+            raise ConfigError(
+                "these labels are no numbers, which a torch data set holds; take arrays() instead"
+            )
         return TensorDataset(torch.from_numpy(X), torch.from_numpy(y))
 
     def dataset(

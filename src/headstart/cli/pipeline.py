@@ -100,7 +100,7 @@ def _figures(result: Mapping[str, Any]) -> str:
     if "metrics" in result:
         split = "test" if "test" in result["metrics"] else next(iter(result["metrics"]), "")
         metrics = result["metrics"].get(split, {})
-        name = next((name for name in ("accuracy", "r2", "mae") if name in metrics), None)
+        name = next((name for name in ("accuracy", "r2", "mae", "chrf") if name in metrics), None)
         return f"{split} {name} {with_interval(metrics, name)}" if name else ""
     if "figures" in result:
         figures = ", ".join(f"{name} {value:.4f}" for name, value in result["figures"].items())

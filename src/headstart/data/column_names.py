@@ -35,6 +35,31 @@ PAIR_NAMES = (
     *(("question1", "question2"), ("text1", "text2"), ("text_a", "text_b"), ("text", "text_pair")),
     *(("question", "answer"), ("question", "sentence"), ("question", "passage"), ("query", "document")),
 )
+WRITTEN_PAIRS = (
+    *(("input", "target"), ("source", "target"), ("src", "tgt"), ("input_text", "target_text")),
+    *(("source_text", "target_text"), ("inputs", "targets")),
+)
+"""Names that say together what is read and what is to be written."""
+INPUT_NAMES = (
+    *(
+        "input",
+        "source",
+        "src",
+        "input_text",
+        "source_text",
+        "inputs",
+        "text",
+        "document",
+        "article",
+        "dialogue",
+    ),
+    *("question", "prompt", "sentence"),
+)
+TARGET_NAMES = (
+    *("target", "tgt", "target_text", "targets", "output", "summary", "highlights", "translation", "answer"),
+    *("answers", "references", "response"),
+)
+"""Taken for what is read and what is to be written where it is said that texts are to be written."""
 IMAGE_NAMES = (
     *("image", "image_path", "img", "img_path", "path", "file", "file_name", "filename", "file_path"),
     *("filepath", "image_file", "photo", "picture"),

@@ -22,6 +22,7 @@ from headstart.data.table import Part, Table
 from headstart.data.table_file import RowNumbers, TableFile, check_sound
 from headstart.data.table_roles import Roles, assign_roles
 from headstart.data.table_source import TableSource
+from headstart.data.written import found_columns, with_targets
 from headstart.errors import DataError, MissingDependencyError, first_line
 from headstart.words import counted, plural
 
@@ -60,6 +61,8 @@ class HubSource(TableSource):
         self._class_names, self._kinds = {} if options.label_names else names, kinds
         self._split_words = words
         self._has_splits = len(parts) > 1 or any(part.split for part in parts)
+        asked, options = options, with_targets(table, options)
+        self._found_columns = found_columns(asked, options)
         self._read(table, roles or assign_roles(table, options, modality, self._has_splits), options)
 
     def _read_labels(self, options: SourceOptions) -> Mapping[str, LabelColumn]:

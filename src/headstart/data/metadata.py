@@ -26,6 +26,7 @@ from headstart.data.table import join_files
 from headstart.data.table_file import reading
 from headstart.data.table_roles import assign_roles
 from headstart.data.table_source import SHOWN_FILES, TableSource
+from headstart.data.written import with_targets
 from headstart.errors import ConfigError
 from headstart.words import counted
 
@@ -82,6 +83,7 @@ class MetadataSource(TableSource):
         self._layout = layout_of(root, SplitNames(options.split_map), class_from=class_from)
         self._n_others, self._others = 0, list[str]()
         options = options.forgetting(options.misfits(table.names))
+        options = with_targets(table, options)
         options = _with_images(table, options, modality, files)
         self._paths = _paths(table, root, options.image_column) if options.image_column else None
         self._read(table, assign_roles(table, options, modality, self._layout.has_splits), options)

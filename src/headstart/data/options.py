@@ -20,6 +20,8 @@ ROLES = {
     "words_column": "words",
     "tags_column": "tags",
     "label_columns": "labels",
+    "input_column": "inputs",
+    "target_column": "targets",
     "id_column": "ids",
     "split_column": "splits",
     "group_column": "groups",
@@ -69,6 +71,8 @@ class SourceOptions:
     label_columns : tuple of str, optional
         The columns that hold labels; None: detected by name. Several with ``label_kind="multi"`` are
         one column a label, of 0/1, true/false or yes/no.
+    input_column, target_column : str, optional
+        The texts that are read, and what is to be written for each; see `headstart.data.written.with_targets`.
     encoding : str
         How CSV, TSV, JSON and text files are written.
     header : bool, optional
@@ -119,6 +123,8 @@ class SourceOptions:
     id_column: str | None = None
     split_column: str | None = None
     group_column: str | None = None
+    input_column: str | None = None
+    target_column: str | None = None
     encoding: str = "utf-8"
     header: bool | None = None
     columns: tuple[str, ...] | None = None
@@ -191,6 +197,8 @@ class SourceOptions:
             "--id-column": self.id_column,
             "--split-column": self.split_column,
             "--group-column": self.group_column,
+            "--input-column": self.input_column,
+            "--target-column": self.target_column,
             # The class folders of images are of the kind "single".
             "--label-kind": self.label_kind if self.label_kind not in ("auto", "single") else None,
             "--label-separator": self.label_separator,

@@ -17,6 +17,7 @@ from headstart.data.column_names import (
     TAGS_NAMES,
     TEXT_NAMES,
     WORDS_NAMES,
+    WRITTEN_PAIRS,
     plain,
 )
 from headstart.data.splits import SplitNames
@@ -245,7 +246,7 @@ def _find_content(
         )
     if images and (modality == "image" or not texts):
         return "image", (only(images, "the image", "--image-column"),)
-    if not texts and not (texts := _looks_like_text(table, taken)):
+    if not texts and not (texts := _looks_like_text(table, taken) or _named_inputs(table, taken)):
         return "image", (_stray_image(table, taken),)
     return ("text", texts) if len(texts) == 1 else ("text-pair", texts)
 
@@ -313,6 +314,12 @@ def _looks_like_text(table: Table, taken: Collection[str]) -> tuple[str, ...]:
     if len(found) > 1:
         raise _several_texts(table, found)
     return tuple(found)
+
+
+def _named_inputs(table: Table, taken: Collection[str]) -> tuple[str, ...]:
+    """The column of inputs, where nothing looks like a text: dates or numbers that are to be written out."""
+    named = [first for first, _ in WRITTEN_PAIRS]
+    return tuple(_by_name(table, named, taken)[:1])
 
 
 def _stray_image(table: Table, taken: Collection[str]) -> str:

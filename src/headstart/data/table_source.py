@@ -33,6 +33,7 @@ from headstart.data.source import Rows, Yielded, prefixed, repeated
 from headstart.data.splits import LEFT_OUT, SplitNames
 from headstart.data.table import Part, Table, join_files
 from headstart.data.table_roles import Roles, assign_roles
+from headstart.data.written import found_columns, with_targets
 from headstart.errors import DataError
 from headstart.tasks import TAGS, open_task
 from headstart.types import SPLITS, Grouping
@@ -65,6 +66,7 @@ class TableSource(Source):
 
     _ignored: Sequence[str] = ()
     _inside = False
+    _found_columns: Mapping[str, str] = {}
     _split_words: Sequence[str] = ()
     """The names of splits as the data has them."""
     """Whether paths of images that lead out of their table's folder are refused."""
@@ -84,6 +86,8 @@ class TableSource(Source):
         files = [path for path in files if splits.get(path) != LEFT_OUT]
         table = join_files(files, options, splits, root)
         self._ignored = ignored
+        asked, options = options, with_targets(table, options)
+        self._found_columns = found_columns(asked, options)
         self._read(table, assign_roles(table, options, modality, bool(words)), options)
 
     def _read(self, table: Table, roles: Roles, options: SourceOptions) -> None:
@@ -191,6 +195,11 @@ class TableSource(Source):
     def rows_per_block(self) -> int | None:
         """The rows of a row group, where images lie inside the table."""
         return self._rows_per_block
+
+    @property
+    def found_columns(self) -> Mapping[str, str]:
+        """Of texts and what is to be written for them."""
+        return self._found_columns
 
     @property
     def description(self) -> str:

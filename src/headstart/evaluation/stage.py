@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from headstart.types import Json
 
 REMEMBERED = (
-    *CONTENT, "tags_column", "label_column", "label_names", "label_separator", "split_column", "split_map",
-    "group_column", "class_from",
+    *CONTENT, "tags_column", "target_column", "label_column", "label_names", "label_separator", "split_column",
+    "split_map", "group_column", "class_from",
 )  # fmt: skip
 """How the run's own data was read: other data is read alike where it fits, unless the user says otherwise."""
 ALL = "all"
@@ -135,7 +135,8 @@ def _judged(
     run: Run, samples: LabelledSamples, config: EvaluateConfig, data: Mapping[str, Json], start: float
 ) -> RunEvaluation:
     """The figures and predictions of samples whose features the head takes as they are."""
-    task, predictor = open_task(run.task), run.predictor
+    task = open_task(run.task)
+    predictor = run.predictor.writing(num_beams=config.num_beams, max_new_tokens=config.max_new_tokens)
     outputs, classes = _widened(run, predictor.outputs(samples.X), samples.names)
     said = Predictions(samples.targets, outputs, classes, samples.names, samples.table, samples.groups)
     metrics = task.report(said, RESAMPLES, config.seed)

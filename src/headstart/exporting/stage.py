@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.backbones.pooling import display_tap, is_of_words
 from headstart.errors import ConfigError, StorageError
 from headstart.files import write_durably, write_folder, write_json
+from headstart.heads.decoder import DecoderHead
 from headstart.heads.predictor import Predictor
 from headstart.registry.run import Run, check_free
 from headstart.tasks import open_task
@@ -32,6 +34,14 @@ from transformers import pipeline
 
 tag = pipeline("token-classification", model=".", aggregation_strategy="first")
 print(tag("a text"))  # the likeliest tag of each word by itself; headstart predict decodes within the scheme
+"""
+_WRITER = """\
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained(".")
+model = AutoModelForSeq2SeqLM.from_pretrained(".").eval()
+inputs = tokenizer({text}, truncation=True, return_tensors="pt")
+print(tokenizer.decode(model.generate(**inputs)[0], skip_special_tokens=True))
 """
 _TIMM = """\
 import timm
@@ -60,16 +70,15 @@ def export(
     what was written gives other logits than the run.
     """
     check_target(to, out, overwrite)
-    predictor, features, labels = run.predictor, run.features, run.labels
-    write = _writer(to, is_of_words(str(features["recipe"]["tap"])))
-    subject = open_subject(predictor, features, labels, progress, offline)
+    predictor, features = run.predictor, run.features
+    write, readme_of = _exporter(run, to, progress, offline)
     found: dict[str, Any] = {}
 
     def fill(folder: Path) -> None:
-        found.update(write(subject, folder))
-        write_json(folder / MARK, {"format": 1, "to": to, **_origin(predictor, features), **found})
-        readme = _readme(to, subject, {**_origin(predictor, features), **found})
-        write_durably(folder / "README.md", readme.encode("utf-8"))
+        found.update(write(folder))
+        said = {**_origin(predictor, features), **found}
+        write_json(folder / MARK, {"format": 1, "to": to, **said})
+        write_durably(folder / "README.md", readme_of(said).encode("utf-8"))
 
     write_folder(out, fill)
     error = found.pop("largest_error")
@@ -84,6 +93,22 @@ def check_target(to: str, out: Path, overwrite: bool) -> None:
     if to not in FORMATS:
         raise ConfigError(f"there is no format {to!r}; --to takes {', '.join(FORMATS)}")
     check_free(out, overwrite, MARK, "an export")
+
+
+def _exporter(
+    run: Run, to: str, progress: Progress, offline: bool
+) -> tuple[Callable[[Path], dict[str, Any]], Callable[[Mapping[str, Any]], str]]:
+    """What writes the model into a folder, and what writes its README."""
+    predictor, features = run.predictor, run.features
+    if isinstance(predictor.head, DecoderHead):
+        from headstart.exporting.writer import WritingRun, check_writable, write_writer
+
+        check_writable(to)
+        writing = WritingRun.open(predictor.head, features, progress, offline)
+        return partial(write_writer, writing), partial(_readme_of_writer, writing.prompt)
+    write = _writer(to, is_of_words(str(features["recipe"]["tap"])))
+    subject = open_subject(predictor, features, run.labels, progress, offline)
+    return partial(write, subject), partial(_readme, to, subject)
 
 
 def open_subject(
@@ -160,6 +185,12 @@ def _origin(predictor: Predictor, features: Mapping[str, Json]) -> dict[str, Jso
         "weights": features["recipe"]["weights"],
         "head": predictor.head.kind,
     }
+
+
+def _readme_of_writer(prompt: str, found: Mapping[str, Any]) -> str:
+    """What it is, and how to load it."""
+    code = _WRITER.format(text=repr(f"{prompt}a text"))
+    return f"# {found['backbone']}, fine-tuned to write texts\n\nExported by headstart.\n\n```python\n{code}```\n"
 
 
 def _readme(to: str, subject: ExportModel, found: Mapping[str, Any]) -> str:

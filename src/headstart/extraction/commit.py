@@ -226,7 +226,8 @@ def _describe_source(config: ExtractConfig, source: Source) -> dict[str, Json]:
             name: value
             for name, value in config.model_dump(mode="json", include=names).items()
             if value not in (None, "auto", "utf-8", {})
-        },
+        }
+        | dict(source.found_columns),
     }
 
 

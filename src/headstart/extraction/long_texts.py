@@ -222,6 +222,10 @@ class ShortTexts:
         return self._source.label_kinds
 
     @property
+    def found_columns(self) -> Mapping[str, str]:
+        return self._source.found_columns
+
+    @property
     def grouping(self) -> Grouping | None:
         return self._source.grouping
 

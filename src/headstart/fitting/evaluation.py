@@ -321,6 +321,10 @@ def _sweep(sweep: Mapping[str, Json], metric: str) -> Plot | None:
     if not varied:
         return None
     values = {name: [trial["params"][name] for trial in judged] for name in varied}
+    if not all(
+        metric in trial["validation"] for trial in judged
+    ):  # of a training that is watched by its loss
+        metric = "loss"
     scores = [trial["validation"][metric]["mean"] for trial in judged]
     chosen = [trial["params"] for trial in judged].index(sweep["best"])
     drawn = trials_plot if sweep.get("search") == "optuna" else sweep_plot  # which tries no value twice

@@ -171,7 +171,7 @@ def _provenance(features: FeatureSet) -> dict[str, Json]:
 
 
 def _one_entry(found: Evaluation) -> list[dict[str, Json]]:
-    names = ("accuracy", "macro_f1", "r2", "rmse")
+    names = ("accuracy", "macro_f1", "r2", "rmse", "chrf", "bleu")
     return [{split: {name: m[name] for name in names if name in m} for split, m in found.metrics.items()}]
 
 

@@ -33,6 +33,7 @@ CLASSES = {
     "mlp": ("neural", "MLPHead", "MLPRegressor"),
     "residual": ("neural", "ResidualHead", "ResidualRegressor"),
     "attention": ("neural", "AttentionHead", "AttentionRegressor"),
+    "decoder": ("decoder", None, None),
     "own": ("neural", "CustomHead", "CustomRegressor"),
     "sklearn": ("sklearn_heads", "SklearnHead", "SklearnRegressor"),
 }
@@ -51,11 +52,14 @@ TAGGERS = {
     "bilstm": "BiLSTMTagger",
 }
 """By kind the class for tags, all of `headstart.heads.taggers`."""
+WRITERS = {"decoder": "DecoderHead"}
+"""Those that write texts."""
 FORMS = {
     "classes": "classes",
     "labels": "several labels a sample",
     "numbers": "numbers to regress on",
     "tags": "a tag for each word",
+    "texts": "texts to write",
 }
 """What heads are fitted on, for people."""
 FOR_NUMBERS = {"logistic": "ridge"}
@@ -155,6 +159,11 @@ def head_class(name: str, task: LabelKind = "single") -> Any:
             f"there is no head {name!r}; {hint}the heads are {', '.join(HEADS)}, and py:package.module:factory"
         )
     wanted = _class_for(open_task(task).form, name)
+    if wanted is None and open_task(task).form == "texts":
+        raise ConfigError(
+            f"the head {name!r} is not for texts to write: that takes a decoder, which fine-tune trains (headstart "
+            "fine-tune SET --strategy decoder)"
+        )
     if wanted is None:
         form = open_task(task).form
         fitting = ", ".join(head for head in HEADS if _class_for(form, head))
@@ -179,6 +188,8 @@ def _class_for(form: LabelForm, name: str) -> str | None:
     """The name of the class of a head that is fitted on targets of a form; None if it has none."""
     if form == "tags":
         return TAGGERS.get(name)
+    if form == "texts":
+        return WRITERS.get(name)
     _, classifier, regressor = CLASSES.get(name, ("", None, None))
     if form == "labels" and name in ONE_CLASS_ONLY:
         return None

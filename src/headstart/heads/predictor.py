@@ -19,7 +19,8 @@ Nothing is pickled, and nothing that is read can run.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
@@ -89,6 +90,25 @@ class Predictor:
     def classes(self) -> list[str]:
         """The names of the classes that the head knows; for several labels a sample, their numbers."""
         return [str(name) for name in getattr(self.answering, "classes_", ())]
+
+    def writing(self, **params: Any) -> Predictor:
+        """The same with other ways to write texts, of those that are not None.
+
+        Raises
+        ------
+        ConfigError
+            It writes none.
+        """
+        given = {name: value for name, value in params.items() if value is not None}
+        if not given:
+            return self
+        head: Any = self.head
+        if not given.keys() <= head.get_params().keys():
+            raise ConfigError(
+                f"--{next(iter(given)).replace('_', '-')} is for runs that write texts, and this one predicts "
+                f"{open_task(self.task).meaning}; leave it out"
+            )
+        return replace(self, answering=copy(head).set_params(**given))
 
     def prepared(self, X: Any) -> Any:
         """Features as the head takes them."""
@@ -394,7 +414,7 @@ def _check_tensors(
             raise StorageError(f"{path}: {name!r} is {found}, and {JSON_FILE} says {noun} of shape {shape}")
         if not np.isfinite(tensor).all():
             raise StorageError(f"{path}: {name!r} has values that are not finite")
-    if not (tensors["scale"] > 0).all():
+    if "scale" in tensors and not (tensors["scale"] > 0).all():
         raise StorageError(f"{path}: 'scale' has values that are not positive")
 
 

@@ -34,7 +34,7 @@ MANY_MISTAKES = 30
 """From so many on resamples say how much their number may differ."""
 PRIOR = 6.0
 """As many mistakes as count as much for a variance as the number of samples does."""
-BOUNDS: Mapping[str, tuple[float, float]] = {"mcc": (-1.0, 1.0)}
+BOUNDS: Mapping[str, tuple[float, float]] = {"mcc": (-1.0, 1.0), "bleu": (0.0, 100.0), "chrf": (0.0, 100.0)}
 """Of figures that are not in [0, 1]."""
 UNBOUNDED = ("log_loss", "mae", "rmse", "r2", "pearson")
 SIZES = ("log_loss", "mae", "rmse")

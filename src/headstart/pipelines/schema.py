@@ -23,7 +23,7 @@ from headstart.config import (
 from headstart.errors import ConfigError, HeadstartError
 from headstart.options import item_of, members, nearest, split
 from headstart.pipelines.document import Document, change, read_document
-from headstart.pipelines.shipped import MADE, SUFFIXES
+from headstart.pipelines.shipped import MADE, MADE_MODELS, SCRIPTS, SUFFIXES
 
 TOP = ("name", "about", "data", "steps")
 STAND_IN = "…"
@@ -259,7 +259,7 @@ def _data(spot: _Spot, said: Any) -> DataConfig | None:
         raise spot.error("data has a path or is made, not both")
     if data.make is None and data.rows is not None and data.path is not None:
         raise spot.error("rows is for data that is made; give fewer rows in the data itself", "rows")
-    if data.labelled is not None and (data.path is not None or data.make in SUFFIXES):
+    if data.labelled is not None and (data.path is not None or data.make in (*SUFFIXES, *SCRIPTS)):
         raise spot.error(
             "labelled is for texts that are made: so many train samples of each class", "labelled"
         )
@@ -292,11 +292,23 @@ def _needs(spot: _Spot, verb: str, options: dict[str, Any], before: Sequence[Ste
                 hint = _hint(nearest(str(one), known), known)
                 raise spot.error(f"{option} names {what} before it, and {one!r} is none; {hint}", option)
             needs.append(str(one))
+    if verb == "extract":
+        needs += _exported(spot, options.get("backbone"), before)
     if verb == "compare" and len(options["runs"]) < 2:
         raise spot.error("compare takes two runs or more")
     if verb in ("predict", "export") and "run" not in options:
         raise spot.error(f"say which run, of {', '.join(runs) or 'none'}")
     return tuple(dict.fromkeys(needs))
+
+
+def _exported(spot: _Spot, backbone: Any, before: Sequence[Step]) -> list[str]:
+    """The export step whose model is meant as a backbone; a model that is made must be one that there is."""
+    known = list(MADE_MODELS)
+    if isinstance(backbone, str) and backbone.startswith("made:") and backbone not in known:
+        hint = _hint(nearest(backbone, known), known)
+        raise spot.error(f"nothing is called {backbone!r} that could be made; {hint}", "backbone")
+    exports = [step.name for step in before if step.verb == "export"]
+    return [backbone] if backbone in exports else []
 
 
 def _check_values(spot: _Spot, verb: str, options: Mapping[str, Any]) -> None:
@@ -310,10 +322,12 @@ def _check_values(spot: _Spot, verb: str, options: Mapping[str, Any]) -> None:
         written = dashed if (*spot.names, dashed) in spot.document.places else option
         raise spot.error(str(error), written) from error
     if verb == "fine-tune":
-        from headstart.tuning.strategies import check_strategy
+        from headstart.tuning.strategies import OF_WRITING, check_strategy
 
+        strategy = str(options.get("strategy", "full"))
         try:
-            check_strategy(str(options.get("strategy", "full")))
+            if strategy not in OF_WRITING:  # what the labels are shows when they are read
+                check_strategy(strategy)
         except ConfigError as error:
             raise spot.error(str(error), "strategy") from error
 

@@ -20,17 +20,24 @@ from headstart.places import expanded
 FOLDER, SUFFIX = "pipelines", ".yaml"
 TEXTS = {"text_column": "text", "label_column": ["library"]}
 FUNCTIONS = {"text_column": "text", "label_column": ["library", "kind", "sections", "log10_lines"]}
+WRITTEN = {"input_column": "input", "target_column": "target"}
 MADE: Mapping[str, Mapping[str, Any]] = {
     "digits": {},
     "docstrings": TEXTS,
     "comments": TEXTS,
     "functions": FUNCTIONS,
+    "numbers": WRITTEN,
+    "dates": WRITTEN,
 }
 """What can be made, and how it is read."""
 IMAGES = ("digits",)
 SPLIT_OF_TEN = (*["train"] * 7, "validation", "test", "test")
 SUFFIXES = {"digits": "", "functions": ".jsonl"}
 """Of what is made, where it is no CSV."""
+SCRIPTS = {"numbers": "make_numbers.py", "dates": "make_numbers.py"}
+"""Scripts whose name is another one."""
+MADE_MODELS = {"made:numbers": ("make_numbers.py", "make_model")}
+"""Models of random weights that can be made: the script, and its function."""
 
 
 def _places(name: str) -> list[Path]:
@@ -110,9 +117,10 @@ def make_data(name: str, rows: int | None, folder: Path, labelled: int | None = 
         if labelled is not None:
             _some_labels(make_data(name, rows, folder), partial, labelled)
         elif rows is None:
-            _script("make_docstrings.py")[f"make_{name}"](partial)
+            _script(SCRIPTS.get(name, "make_docstrings.py"))[f"make_{name}"](partial)
         else:
-            _some_lines(make_data(name, None, folder), partial, rows)
+            some = _first_lines if name in SCRIPTS else _some_lines
+            some(make_data(name, None, folder), partial, rows)
         os.replace(partial, target)
     finally:
         partial.unlink(missing_ok=True)
@@ -121,6 +129,26 @@ def make_data(name: str, rows: int | None, folder: Path, labelled: int | None = 
 
 def _script(name: str) -> dict[str, Any]:
     return runpy.run_path(str(data_script(name)))
+
+
+def made_model_path(spec: str, folder: Path) -> Path:
+    """Where a model lies once it is made."""
+    return folder / f"{spec.partition(':')[2]}-model"
+
+
+def make_model(spec: str, folder: Path) -> Path:
+    """Make a model, one of `MADE_MODELS`, unless it is there."""
+    target = made_model_path(spec, folder)
+    if not target.exists():
+        make_directory(folder)
+        script, function = MADE_MODELS[spec]
+        write_folder(target, _script(script)[function])
+    return target
+
+
+def _first_lines(whole: Path, target: Path, rows: int) -> None:
+    lines = whole.read_text("utf-8").splitlines(keepends=True)
+    target.write_text("".join(lines[: rows + 1]), "utf-8")
 
 
 def _some_lines(whole: Path, target: Path, rows: int) -> None:

@@ -22,7 +22,7 @@ from headstart.config import (
 )
 from headstart.errors import ConfigError, MismatchError
 from headstart.pipelines.schema import ExportStep
-from headstart.pipelines.shipped import made_path, make_data
+from headstart.pipelines.shipped import MADE_MODELS, made_model_path, made_path, make_data, make_model
 from headstart.pipelines.state import mark_of
 from headstart.registry.labels import LABELS, reports_by_label
 
@@ -44,7 +44,7 @@ NO_DIFFERENCE = (
 )  # fmt: skip
 """What changes no result, or is in the key by its content."""
 
-HEADLINES = ("accuracy", "macro_f1", "micro_f1", "r2", "mae", "rmse")
+HEADLINES = ("accuracy", "macro_f1", "micro_f1", "r2", "mae", "rmse", "chrf", "bleu", "exact_match")
 
 
 @dataclass(frozen=True)
@@ -101,13 +101,13 @@ def _config(step: Step, bench: Bench, features: Mapping[str, Any] | None, make: 
     match step.verb:
         case "extract":
             name = options.pop("set", None) or set_name_from(f"{bench.pipeline.name}-{step.name}")
-            return ExtractConfig(**{**options, **computes, "set": name, "data": _data(step, bench, make)})
+            where = {"set": name, "data": _data(step, bench, make)}
+            return ExtractConfig(**{**options, **computes, **where, **_backbone(step, bench, make)})
         case "fit-head":
             return FitConfig(**{**options, **pinned, "cache": bench.cache})
         case "fine-tune":
             assert features is not None  # the schema saw to it
-            where = {"data": features["data"], **pinned}
-            return TuneConfig(**{**options, **computes, **where})
+            return TuneConfig(**{**options, **computes, "data": features["data"], **pinned})
         case "predict":
             del options["run"]
             return PredictConfig(**{**options, **computes, "data": _data(step, bench, make)})
@@ -126,10 +126,23 @@ def _data(step: Step, bench: Bench, make: bool) -> str:
     return str(find(data.make, data.rows, bench.folder / "data", data.labelled))
 
 
+def _backbone(step: Step, bench: Bench, make: bool) -> dict[str, str]:
+    """The model that an earlier step exported, or that is made, where the step means one."""
+    said = step.options.get("backbone")
+    if said in step.needs:
+        return {"backbone": f"hf:{bench.place(str(said)).resolve()}"}
+    if said in MADE_MODELS:
+        find = make_model if make else made_model_path
+        return {"backbone": f"hf:{find(str(said), bench.folder / 'data').resolve()}"}
+    return {}
+
+
 def _token(bench: Bench, name: str, done: Mapping[str, Done], reads_head_only: bool) -> str:
     """What of an earlier step a later one hangs on: a set's digest, a head's files, or a whole report."""
     if bench.pipeline.step(name).verb == "extract":
-        return str(done[name].result["digest"])
+        # Of a model that an earlier step exported, features show the encoder alone.
+        exported = [mark_of(bench.place(other)) for other in bench.pipeline.step(name).needs]
+        return ":".join([str(done[name].result["digest"]), *exported])
     if not reads_head_only:
         return mark_of(bench.place(name))
     digest = blake2b(digest_size=8)

@@ -53,7 +53,9 @@ if TYPE_CHECKING:
     from headstart.types import Failure, Json
 
 ERROR, INPUT = "error", "input"
-CONTENT = ("text_column", "text_pair_column", "image_column", "words_column", "id_column", *OF_FILES)
+CONTENT = (
+    "text_column", "text_pair_column", "image_column", "words_column", "input_column", "id_column", *OF_FILES,
+)  # fmt: skip
 """How the data of a run was read, which counts for other inputs too."""
 
 
@@ -79,13 +81,18 @@ def predict(run: Run, config: PredictConfig, progress: Progress) -> pa.Table:
     says why. Raises `DataError` if no input could be used; `MismatchError` if the backbone is not the one that the head
     was fitted on.
     """
-    source = open_inputs(run, config, CONTENT, labels=(config.label_column or config.tags_column) is not None)
+    predictors = {
+        label: predictor.writing(num_beams=config.num_beams, max_new_tokens=config.max_new_tokens)
+        for label, predictor in run.predictors.items()
+    }
+    named = config.label_column or config.tags_column or config.target_column
+    source = open_inputs(run, config, CONTENT, labels=named is not None)
     inputs = read_inputs(run, source, config, progress)
     samples, held, failures = inputs.samples, inputs.held, inputs.failures
     table = _identify(samples.table, run)
     if config.with_inputs:
         table = table.append_column(INPUT, inputs_of(inputs.source, samples.table))
-    usable = with_columns(table.filter(mask_of(held)), _predicted(run, inputs))
+    usable = with_columns(table.filter(mask_of(held)), _predicted(run, predictors, inputs))
     if held.all() and not failures:
         return usable
     everything = _with_failures(usable, table, samples.keys, held, failures)
@@ -97,13 +104,13 @@ def predict(run: Run, config: PredictConfig, progress: Progress) -> pa.Table:
     return everything.take(column_of(order))
 
 
-def _predicted(run: Run, inputs: Inputs) -> dict[str, pa.Array]:
+def _predicted(run: Run, predictors: Mapping[str, Predictor], inputs: Inputs) -> dict[str, pa.Array]:
     """The columns that each label has, from the features that all of them are read from."""
     found: dict[str, pa.Array] = {}
     rows = np.flatnonzero(inputs.held).tolist()
     for part in parts_of(run.labels):
         label = str(part["column"])
-        predictor = run.predictors[label]
+        predictor = predictors[label]
         task = open_task(predictor.task)
         columns = task.columns(predictor.outputs(inputs.X), predictor.classes, part["names"])
         columns = task.beside(columns, map(inputs.source.payload, rows))

@@ -79,11 +79,15 @@ def _opening(
             f"{_views(report)}.{_prepared(report)}",
         )
     cost, epochs = report["cost"], report["epochs"]
+    said = f"Predicts {_what(labels)} by a linear head on {_taps(features)}, trained together on {samples}"
+    if report["head"]["name"] == DECODER:
+        said = f"Writes {_what(labels)} by the decoder of {_backbones(features)}, trained on {samples}"
+    is_tuned = "states" not in report or method["strategy"] == "gradual"
     return (
         f"# {_backbones(features)}, fine-tuned ({method['strategy']})",
-        f"Predicts {_what(labels)} by a linear head on {_taps(features)}, trained together on {samples}: "
-        f"{cost['parameters']:,} of {cost['total_parameters']:,} parameters, {epochs['run']} epochs, of which number "
-        f"{epochs['best']} was the best. The tuned backbone lies in `model/backbone`.",
+        f"{said}: {cost['parameters']:,} of {cost['total_parameters']:,} parameters, {epochs['run']} epochs, of which "
+        f"number {epochs['best']} was the best."
+        + (" The tuned backbone lies in `model/backbone`." if is_tuned else " Its encoder is as it was."),
     )
 
 
@@ -168,6 +172,8 @@ def _views(report: Mapping[str, Json]) -> str:
     return f", shown plain or in one of {len(names)} views ({names[0]} to {names[-1]})" if names else ""
 
 
+DECODER = "decoder"
+"""What the head of a run that writes texts is called."""
 COLUMNS = {
     "accuracy": "accuracy",
     "macro_f1": "macro-F1",
@@ -176,6 +182,10 @@ COLUMNS = {
     "r2": "R²",
     "mae": "mean absolute error",
     "rmse": "root mean squared error",
+    "chrf": "chrF",
+    "bleu": "BLEU",
+    "rouge_l": "ROUGE-L",
+    "exact_match": "exact match",
 }
 """What the table of figures shows, where there is such a figure."""
 
@@ -219,6 +229,9 @@ def _mistakes(errors: Mapping[str, Json], of: str) -> str:
     if "error" in mistakes[0]:
         title, names = "Largest errors", ("label", "prediction", "error")
         said = [[f"{mistake[name]:.4g}" for name in names] for mistake in mistakes]
+    elif "chrf" in mistakes[0]:
+        title, names = "Furthest from what was to be written", ("label", "prediction", "chrf")
+        said = [[_cell(m["label"]), _cell(m["prediction"]), f"{m['chrf']:.1f}"] for m in mistakes]
     else:
         title, names = "Most confident mistakes", ("label", "prediction", "confidence")
         said = [[_cell(m["label"]), _cell(m["prediction"]), f"{m['confidence']:.3f}"] for m in mistakes]

@@ -111,14 +111,16 @@ def parse_metric(text: str, split: str | None = None) -> Metric:
 
 
 def default_metric(runs: Sequence[Run], split: str | None = None) -> Metric:
-    """What runs are compared by unless something else is asked for: accuracy, or R² where only that is there.
+    """What runs are compared by unless something else is asked for: accuracy, or R² or chrF where only that is there.
 
     Where all have several labels, it is that of the first one's first label. It is of a split, of validation if none is
     said.
     """
     labels = next((list(run.report[LABELS]) for run in runs if run.has_several), [])
     names = [
-        f"{label}{name}" for label in ("", *(f"{label}." for label in labels)) for name in ("accuracy", "r2")
+        f"{label}{name}"
+        for label in ("", *(f"{label}." for label in labels))
+        for name in ("accuracy", "r2", "chrf")
     ]
     asked = [parse_metric(name, split) for name in names]
     return next((one for one in asked if any(run.value(one) is not None for run in runs)), asked[0])

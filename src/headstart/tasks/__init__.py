@@ -1,4 +1,5 @@
-"""What a label means, one file per meaning: one class, several labels, a number, tags, or a task of the user's own.
+"""What a label means, one file per meaning: one class, several labels, a number, tags, a text to write, or a task of
+the user's own.
 
 Importing this package imports neither numpy nor torch; opening a task imports the former, its losses the latter.
 """
@@ -20,6 +21,8 @@ TAGS = "tags"
 KINDS = ("multi", "regression", "single", TAGS)
 """In the order in which they are tried on a column of which nobody says what it is."""
 AUTO = "auto"
+NAMED = ("seq2seq",)
+"""Kinds of ours that no column is taken for by its values alone."""
 USUAL = "single"
 """What a set means whose ``set.json`` does not say the kind of a label column."""
 
@@ -32,9 +35,9 @@ def check_kind(kind: str) -> str:
     ConfigError
         There is no such kind.
     """
-    if kind not in (AUTO, *KINDS) and not kind.startswith(PREFIX):
+    if kind not in (AUTO, *KINDS, *NAMED) and not kind.startswith(PREFIX):
         raise ConfigError(
-            f"there is no label kind {kind!r}; there are {AUTO}, single, multi, regression, {TAGS} and "
+            f"there is no label kind {kind!r}; there are {AUTO}, single, multi, regression, {TAGS}, seq2seq and "
             f"{PREFIX}package.module:factory"
         )
     return kind
@@ -53,7 +56,7 @@ def open_task(kind: str) -> Task:
     >>> open_task("single").noun
     'classes'
     """
-    if kind in KINDS:
+    if kind in (*KINDS, *NAMED):
         return cast("Task", import_module(f"headstart.tasks.{kind}").TASK)
     check_kind(kind)
     check(kind)

@@ -305,7 +305,9 @@ def fill_cuts(
         ]
         layer = BLOCK if opened.info.modality == "image" else ""
         try:
-            return _fill(config, opened, data, {n: f"{layer}{n_blocks - n}.tokens" for n in blocks}, progress)
+            return fill_taps(
+                config, opened, data, {n: f"{layer}{n_blocks - n}.tokens" for n in blocks}, progress
+            )
         except NoBlocksError as error:
             progress.say(f"the whole network runs in each epoch: {error}")
     elif config.cut_cache and config.strategy.startswith(CUTTABLE):
@@ -320,17 +322,22 @@ def _count_blocks(opened: OpenedBackbone) -> int:
     return Depths.of(frozen.module, getattr(frozen, "blocks", None)).n_blocks
 
 
-def _fill(
-    config: TuneConfig, opened: OpenedBackbone, data: RawData, taps: Mapping[int, str], progress: Progress
+def fill_taps(
+    config: TuneConfig,
+    opened: OpenedBackbone,
+    data: RawData,
+    taps: Mapping[int, str],
+    progress: Progress,
+    said: str = "what enters the blocks that train is kept",
 ) -> tuple[dict[int, Space], float]:
-    """Compute what the cache lacks at some taps."""
+    """Compute what the cache lacks at some taps; the spaces by what names them, and the seconds that it took."""
     if not taps:
         return {}, 0.0
     start = perf_counter()
     spaces = [opened.cache.space(make_recipe(opened.info, tap, "fp32", "float32")) for tap in taps.values()]
     plan = plan_for_spaces(data.source, data.samples, spaces, "hdf5", "as it is trained")
     if len(plan.todo):
-        progress.say(f"what enters the blocks that train is kept: {plan.summary()}")
+        progress.say(f"{said}: {plan.summary()}")
     given: dict[str, Any] = {name: getattr(config, name) for name in ("cache", "device", "offline")}
     fill(plan, opened, ComputeConfig(**given), progress)
     opened.release()

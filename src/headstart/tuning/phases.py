@@ -8,19 +8,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from headstart.errors import ConfigError, DivergedError
+from headstart.errors import DivergedError
 from headstart.registry.machine import EnergyMeter, MemoryWatch
+from headstart.tasks import open_task
 from headstart.training.callbacks import Callbacks, Record
 from headstart.training.checkpoint import Checkpoint
 from headstart.training.loop import Loop, TrainingResult
 from headstart.training.trainee import load_state
 from headstart.tuning.setup import TrainingSetup
 from headstart.tuning.state import write_settings
-from headstart.tuning.strategies import plan_phases, plan_rules
-from headstart.tuning.trainee import WholeNetwork
+from headstart.tuning.strategies import plan_rules
 from headstart.tuning.whole_model import counts_of
+from headstart.tuning.writing import WritingSetup
 
 if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
@@ -29,8 +30,10 @@ if TYPE_CHECKING:
     from headstart.fitting.data import Splits
     from headstart.samples import LabelledSamples
     from headstart.tuning.strategies import Phase, Rules
-    from headstart.tuning.whole_model import WholeModel
     from headstart.types import Json
+
+Setup: TypeAlias = Any
+"""A `TrainingSetup` or a `WritingSetup`: what is trained, with its samples, and how it goes about a phase."""
 
 
 def train(
@@ -43,10 +46,10 @@ def train(
 ) -> PhasedTraining:
     """Put a network together and train it; what lies in ``state`` of the same training is taken up."""
     raw = {**raw, "train": _weighted(config, raw["train"].trained_on)}
-    setup = TrainingSetup.open(config, features, raw, progress)
-    phases = plan_phases(config, setup.model.depths.n_blocks)
-    check_read(setup.model, phases, config.strategy, str(setup.described["tap"]))
-    rules = plan_rules(config, len(raw["train"]), str(setup.model.frozen.device), setup.needs_whole_steps)
+    setup = open_setup(config, features, raw, progress)
+    phases = setup.plan(config)
+    device = str(setup.model.frozen.device)
+    rules = plan_rules(config, len(raw["train"]), device, setup.needs_whole_steps, setup.defaults(config))
     training = PhasedTraining(setup, phases, rules, state, progress)
     for line in training.describe(config.strategy):
         progress.say(line)
@@ -68,24 +71,11 @@ def _weighted(config: TuneConfig, train: LabelledSamples) -> LabelledSamples:
     return replace(train, soft=soft)
 
 
-def check_read(model: WholeModel, phases: Sequence[Phase], strategy: str, tap: str) -> None:
-    """Refuse a phase that would train blocks of which none is read: the tap lies before them."""
-    total = model.depths.n_blocks
-    for phase in phases:
-        if not phase.n_blocks or _trains(model, phase.n_blocks):
-            continue
-        enough = next((n for n in range(phase.n_blocks + 1, total + 1) if _trains(model, n)), None)
-        remedy = "take full" if enough is None else f"train {enough} or more of its {total} blocks"
-        raise ConfigError(
-            f"{strategy} would train nothing but the head: {tap} is read before the last {phase.n_blocks} of {total} "
-            f"blocks; {remedy}, or choose another --tap"
-        )
-
-
-def _trains(model: WholeModel, n_blocks: int) -> bool:
-    """Whether a weight of the last blocks, so many, takes part in what the head reads."""
-    model.train_from(model.depths.n_blocks + 1 - n_blocks)
-    return any(parameter.requires_grad for parameter in model.backbone.parameters())
+def open_setup(config: TuneConfig, features: FeatureSet, raw: Splits, progress: Progress) -> Setup:
+    """What the labels need: a head on a backbone, or a model that writes."""
+    if open_task(raw["train"].kind).form == "texts":
+        return WritingSetup.open(config, features, raw, progress)
+    return TrainingSetup.open(config, features, raw, progress)
 
 
 @dataclass
@@ -110,7 +100,7 @@ class PhasedTraining:
         By `time.perf_counter`.
     """
 
-    setup: TrainingSetup
+    setup: Setup
     phases: Sequence[Phase]
     rules: Rules
     folder: Path
@@ -133,11 +123,8 @@ class PhasedTraining:
         )
         yield f"{'':>10}{'epochs':>8}{'lr':>9}{'total':>14}{'trainable':>14}{'frozen':>14}"
         for number, phase in enumerate(self.phases, 1):
-            model.train_from(phase.first_depth(model.depths.n_blocks))
-            for name, part, lr in (
-                ("backbone", model.backbone, phase.lr),
-                ("head", model.head, phase.head_lr),
-            ):
+            model.train_phase(phase)
+            for name, part, lr in model.parts(phase):
                 counts = counts_of(part.parameters())
                 rate = f"{lr:.2g}" if counts["trainable"] else "-"
                 title = f"{number} {name}" if len(self.phases) > 1 else name
@@ -184,14 +171,12 @@ class PhasedTraining:
 
     def _run_phase(self, number: int, phase: Phase, told: Callbacks) -> None:
         setup, rules = self.setup, self.rules
-        setup.model.train_from(phase.first_depth(setup.model.depths.n_blocks))
+        setup.model.train_phase(phase)
         checkpoint, identity = self._checkpoint(number)
         plain = checkpoint.read_plain(identity)
         is_over = plain is not None and not plain.get("active")
         with nullcontext(setup.samples) if is_over else setup.short_cut(phase, setup.samples) as samples:
-            trainee = WholeNetwork(
-                setup.model, samples, setup.objective, phase, rules, self.part_size, self.progress.say
-            )
+            trainee = setup.trainee(samples, phase, rules, self.part_size, self.progress.say)
             note = self._note(number, len(self.history), time.perf_counter() - self.seconds)
             settings = replace(rules.settings, epochs=phase.epochs)
             asked = trainee.part_size

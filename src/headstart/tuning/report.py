@@ -17,12 +17,14 @@ from headstart.cache.store import Cache
 from headstart.extraction.backbone import OpenedBackbone
 from headstart.files import make_directory
 from headstart.fitting.report import make_record
+from headstart.heads.predictor import Predictor
 from headstart.heads.sequences import Sequences
 from headstart.registry.run import BACKBONE_DIR, IN_RUN, place_backbone
 from headstart.samples import are_sequences
 from headstart.training.loop import TrainingResult
 from headstart.tuning.state import is_held
 from headstart.tuning.whole_model import counts_of
+from headstart.tuning.writing import WritingSetup
 
 if TYPE_CHECKING:
     from headstart.backbones.portable import BackboneSaver
@@ -34,6 +36,15 @@ if TYPE_CHECKING:
     from headstart.samples import LabelledSamples
     from headstart.tuning.phases import PhasedTraining
     from headstart.types import Json
+
+
+def finish(config: TuneConfig, training: PhasedTraining, raw: Splits) -> tuple[Predictor, Splits]:
+    """What predicts from now on, and the same samples as it reads them."""
+    setup = training.setup
+    if isinstance(setup, WritingSetup):
+        head = setup.head(config, training.history)
+        return Predictor(head), setup.encoded(training.phases[-1], raw)
+    return Predictor(finished_head(training)), tuned_splits(training, raw)
 
 
 def finished_head(training: PhasedTraining) -> Any:
@@ -74,7 +85,7 @@ def tuned_record(
     setup, features = training.setup, outcome.features
     record = make_record(outcome.config, outcome, progress)
     folder = state / BACKBONE_DIR
-    where = _save_backbone(setup.keep, folder)
+    where = None if setup.keep is None else _save_backbone(setup.keep, folder)
     data = features.name if is_held(config.data) else os.fspath(config.data)
     repeats = asked.model_copy(update={"set": features.name, "digest": features.digest, "data": data})
     n_seen = len(setup.samples["train"]) * len(training.history)
@@ -85,12 +96,12 @@ def tuned_record(
             **({"unfreeze": config.unfreeze} if config.unfreeze else {}),
             **({"init_head": str(config.init_head)} if config.init_head else {}),
         },
-        "head": {"name": "linear", "params": {"dropout": config.dropout}},
+        "head": {"name": outcome.predictor.head.kind, "params": setup.params(config)},
         **setup.short_cut.to_json(),
         "epochs": {"best": training.best_epoch, "run": len(training.history)},
         "samples_per_second": n_seen / max(training.seconds, 1e-9),
         "cost": {
-            "model_bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
+            "model_bytes": _model_bytes(folder, outcome, isinstance(setup, WritingSetup)),
             "parameters": training.n_trained,
             "total_parameters": counts_of(setup.model.parameters())["total"], **training.held,
         },
@@ -98,14 +109,24 @@ def tuned_record(
 
     def save_model_files(target: Path) -> None:
         outcome.predictor.save(target)
-        shutil.copytree(folder, target / BACKBONE_DIR)
+        if where is not None:
+            shutil.copytree(folder, target / BACKBONE_DIR)
         if (state / "adapter").is_dir():
             shutil.copytree(state / "adapter", target / "adapter")
 
+    described = dict(setup.described)
+    if where is not None:
+        described = _describe_tuned(setup.described, where, folder, progress)
     return record.replaced(
-        config=repeats.dump(), report=report,
-        features=_describe_tuned(setup.described, where, folder, progress), save_model=save_model_files,
-    )  # fmt: skip
+        config=repeats.dump(), report=report, features=described, save_model=save_model_files
+    )
+
+
+def _model_bytes(folder: Path, outcome: FitOutcome, writes: bool) -> int:
+    """Of what predicts: the tuned backbone, and a decoder; a linear head is next to nothing."""
+    n_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    head = outcome.predictor.head
+    return n_bytes + (sum(part.nbytes for part in head.tensors().values()) if writes else 0)
 
 
 def _save_backbone(keep: BackboneSaver, folder: Path) -> dict[str, Json]:

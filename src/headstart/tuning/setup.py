@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -27,6 +27,8 @@ from headstart.training.distilled import objective_of, taught
 from headstart.training.trainee import Objective
 from headstart.tuning.cut import CutCache, fill_cuts
 from headstart.tuning.samples import RawSamples
+from headstart.tuning.strategies import defaults_of, plan_phases
+from headstart.tuning.trainee import WholeNetwork
 from headstart.tuning.weights import set_weights, start_from
 from headstart.tuning.whole_model import BATCH_NORMS, LinearHeadLayer, ShowingHeadLayer, WholeModel
 
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from headstart.contracts import Change, Progress
     from headstart.fitting.data import Splits
     from headstart.samples import SoftTargets
+    from headstart.tuning.strategies import Defaults, Phase, Rules
     from headstart.types import Json
 
 LIVE_STATISTICS = ("scratch",)
@@ -68,6 +71,7 @@ class TrainingSetup:
     objective: Objective
     short_cut: CutCache
     adapted: Any = None
+    judges_train: bool = True
 
     @classmethod
     def open(cls, config: TuneConfig, features: FeatureSet, raw: Splits, progress: Progress) -> Self:
@@ -91,7 +95,7 @@ class TrainingSetup:
             raise ConfigError(IN_WINDOWS)
         opened = reopen(described, Cache(features.cache), progress, config.offline)
         keep = backbone_saver(opened.backbone(), tap)
-        data = read_again(features, _data_of(config, features), progress, config.layout)
+        data = read_again(features, data_of(config, features), progress, config.layout)
         spaces, seconds = fill_cuts(config, opened, data, progress)
         backbone = opened.backbone()
         keep = backbone_saver(backbone, tap) if spaces else keep  # of the model that is loaded now
@@ -114,7 +118,7 @@ class TrainingSetup:
             numbers = torch.from_numpy(np.ascontiguousarray(wanted))
             samples[split] = RawSamples(data.payloads(table), ids, numbers, model)
         if config.augment:
-            samples["train"].change = _augmentation(config, features, raw)
+            samples["train"].change = augmentation(config, features, raw)
         adapted = set_weights(config, model, samples["train"])
         if config.init_head is not None:
             has_classes = objective.task.form == "classes"
@@ -124,6 +128,31 @@ class TrainingSetup:
         cuts = CutCache(model, raw, spaces, seconds, is_exact, progress)
         return cls(described, keep, model, head, samples, objective, cuts, adapted)
 
+    def plan(self, config: TuneConfig) -> list[Phase]:
+        """The phases of the training, each of which trains something that is read."""
+        phases = plan_phases(config, self.model.depths.n_blocks)
+        check_read(self.model, phases, config.strategy, str(self.described["tap"]))
+        return phases
+
+    def defaults(self, config: TuneConfig) -> Defaults:
+        """Of the strategy."""
+        return defaults_of(config.strategy)
+
+    def trainee(
+        self,
+        samples: Mapping[str, RawSamples],
+        phase: Phase,
+        rules: Rules,
+        part_size: int,
+        say: Callable[[str], None],
+    ) -> WholeNetwork:
+        """The network in a phase, as the loop sees it."""
+        return WholeNetwork(self.model, samples, self.objective, phase, rules, part_size, say)
+
+    def params(self, config: TuneConfig) -> dict[str, Json]:
+        """Of the head, for a report."""
+        return {"dropout": config.dropout}
+
     @property
     def needs_whole_steps(self) -> bool:
         """Whether a step goes through the network at once: batch norms that learn their statistics see all of it."""
@@ -131,7 +160,27 @@ class TrainingSetup:
         return self.model.live_statistics and any(isinstance(module, BATCH_NORMS) for module in modules)
 
 
-def _data_of(config: TuneConfig, features: FeatureSet) -> Any:
+def check_read(model: WholeModel, phases: Sequence[Phase], strategy: str, tap: str) -> None:
+    """Refuse a phase that would train blocks of which none is read: the tap lies before them."""
+    total = model.depths.n_blocks
+    for phase in phases:
+        if not phase.n_blocks or _trains(model, phase.n_blocks):
+            continue
+        enough = next((n for n in range(phase.n_blocks + 1, total + 1) if _trains(model, n)), None)
+        remedy = "take full" if enough is None else f"train {enough} or more of its {total} blocks"
+        raise ConfigError(
+            f"{strategy} would train nothing but the head: {tap} is read before the last {phase.n_blocks} of {total} "
+            f"blocks; {remedy}, or choose another --tap"
+        )
+
+
+def _trains(model: WholeModel, n_blocks: int) -> bool:
+    """Whether a weight of the last blocks, so many, takes part in what the head reads."""
+    model.train_from(model.depths.n_blocks + 1 - n_blocks)
+    return any(parameter.requires_grad for parameter in model.backbone.parameters())
+
+
+def data_of(config: TuneConfig, features: FeatureSet) -> Any:
     """The data that was given; None if what was given is the set."""
     is_named = isinstance(config.data, str) and config.data == features.name
     return None if is_named and (config.backbone is None or not os.path.exists(config.data)) else config.data
@@ -147,7 +196,7 @@ def _targets(head: Any, raw: Splits) -> dict[str, Any]:
     return targets
 
 
-def _augmentation(config: TuneConfig, features: FeatureSet, raw: Splits) -> Any:
+def augmentation(config: TuneConfig, features: FeatureSet, raw: Splits) -> Any:
     """Another view of each sample in every epoch; it follows from the seed, the epoch and the sample."""
     assert config.augment is not None
     modality = features.info["source"]["modality"]

@@ -19,13 +19,14 @@ from headstart.fitting.data import check_train, read_splits
 from headstart.fitting.evaluation import calibrated, evaluate_splits, left_uncalibrated
 from headstart.fitting.report import FitOutcome
 from headstart.heads import head_class
-from headstart.heads.predictor import Predictor
 from headstart.network import forbid_network
 from headstart.options import did_you_mean
 from headstart.places import expanded
+from headstart.tasks import AUTO, open_task
 from headstart.tracking import epoch_logs, tell_run, tracking
 from headstart.training.callbacks import ShowEpochs, own_callbacks
 from headstart.tuning.state import check_resumable, is_held
+from headstart.tuning.writing_plan import encoder_stays
 
 if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
@@ -43,7 +44,7 @@ def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> Run:
     Checkpoints and the tuned weights lie in the folder ``state``; what an interrupted training left there is taken up.
     """
     from headstart.tuning.phases import train
-    from headstart.tuning.report import finished_head, tuned_record, tuned_splits
+    from headstart.tuning.report import finish, tuned_record
     from headstart.tuning.search import search
     from headstart.tuning.weights import keep_adapters
 
@@ -60,12 +61,10 @@ def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> Run:
             check_resumable(state, config)
         check_asked(config)
         kind = features.label_kinds[features.label_column(config.label)]
+        attends = _writes(config, kind) or head_class("linear", kind).takes_sequences
+        chosen = [(config.tap, config.backbone)]
         read = read_splits(
-            features,
-            [(config.tap, config.backbone)],
-            config.label,
-            head_class("linear", kind).takes_sequences,
-            keeps_unlabelled=config.teacher is not None,
+            features, chosen, config.label, attends, keeps_unlabelled=config.teacher is not None
         )
         check_train(read["train"], features.name)
         raw, taught = _taught(config, features, read, progress)
@@ -76,17 +75,18 @@ def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> Run:
         callbacks = [ShowEpochs(progress), *epoch_logs(tracker), *own]
         training = train(config, features, raw, progress, work, callbacks)
         keep_adapters(training.setup.adapted, state / "adapter")
-        predictor, splits = Predictor(finished_head(training)), tuned_splits(training, raw)
+        predictor, splits = finish(config, training, raw)
         if config.calibrate:
             predictor = calibrated(predictor, splits["validation"])
             more |= left_uncalibrated(predictor, splits["validation"], progress)
-        evaluation = evaluate_splits(predictor, splits, config.seed)
+        judged = splits if training.setup.judges_train else _without_train(splits)
+        evaluation = evaluate_splits(predictor, judged, config.seed)
         end = perf_counter()
         timings = {
             "load": training.began - start, "fit": training.seconds, "to_best": training.seconds_to_best,
             "evaluate": end - training.ended, "total": end - start,
         }  # fmt: skip
-        as_fit = _as_fit(config, features)
+        as_fit = _as_fit(config, features, predictor.head.kind)
         outcome = FitOutcome(as_fit, features, splits, predictor, evaluation, timings, more)
         run = tuned_record(config, asked, outcome, training, state, progress)
         if tracker:
@@ -147,6 +147,21 @@ def _features(config: TuneConfig, progress: Progress) -> FeatureSet:
     return done.features
 
 
+def _writes(config: TuneConfig, kind: str) -> bool:
+    """Whether texts are to be written, so that samples may have several vectors each."""
+    is_written = open_task(kind).form == "texts"
+    if not is_written and (config.num_beams != 1 or config.max_new_tokens is not None):
+        option = "--num-beams" if config.num_beams != 1 else "--max-new-tokens"
+        raise ConfigError(f"{option} is for texts to write, and these labels are others; leave it out")
+    return is_written
+
+
+def _without_train(splits: Splits) -> Splits:
+    """The splits that say something of new data; where there is no sample in any of them, all."""
+    others = {split: part for split, part in splits.items() if split != "train"}
+    return others if any(map(len, others.values())) else splits
+
+
 def _data_said(config: TuneConfig) -> str:
     return IN_MEMORY if is_held(config.data) else str(config.data)
 
@@ -169,15 +184,25 @@ def _as_extract(config: TuneConfig) -> ExtractConfig:
     own = {"augment", "batch_size", "precision", "workers"}
     names = set(ExtractConfig.model_fields) & set(TuneConfig.model_fields) - own
     values = {name: getattr(config, name) for name in names}
-    taps = [config.tap] if config.tap else None
+    taps = [config.tap] if config.tap else _taps_of_states(config)
     return ExtractConfig(**{**values, "taps": taps, "dtype": "float32", "precision": "fp32"})
 
 
-def _as_fit(config: TuneConfig, features: FeatureSet) -> FitConfig:
+def _taps_of_states(config: TuneConfig) -> list[str] | None:
+    """All positions, where it is said that texts are to be written and a decoder reads no more than that."""
+    is_written = config.target_column is not None or _is_of_texts(config.label_kind)
+    return ["last.tokens"] if is_written and encoder_stays(config.strategy) else None
+
+
+def _is_of_texts(kind: str) -> bool:
+    return kind != AUTO and open_task(kind).form == "texts"
+
+
+def _as_fit(config: TuneConfig, features: FeatureSet, head: str) -> FitConfig:
     """The configuration of a head on the same samples."""
     names = ("tap", "backbone", "label", "seed", "cache", "calibrate", "plots")
     values: dict[str, Any] = {name: getattr(config, name) for name in names}
-    return FitConfig(**{"set": features.name, "digest": features.digest, "head": "linear", **values})
+    return FitConfig(**{"set": features.name, "digest": features.digest, "head": head, **values})
 
 
 def run_name(config: TuneConfig) -> str:

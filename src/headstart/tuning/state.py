@@ -19,7 +19,19 @@ if TYPE_CHECKING:
     from headstart.types import Json
 
 SETTINGS = "settings.json"
-NO_LIKENESS = ("cache", "device", "workers", "track", "callback", "part_size", "format", "offline", "plots")
+NO_LIKENESS = (
+    "cache",
+    "device",
+    "workers",
+    "track",
+    "callback",
+    "part_size",
+    "format",
+    "offline",
+    "plots",
+    "num_beams",
+    "max_new_tokens",
+)
 """What may differ when a training is taken up."""
 
 

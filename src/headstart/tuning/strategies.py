@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from headstart.training.settings import Criterion, Schedule
 
 STRATEGIES = ("full", "frozen", "last:K", "gradual", "lora", "scratch")
+OF_WRITING = ("cross-attention", "decoder")
+"""Those that a model which writes texts has besides."""
 ALL = "all"
 DEFAULT_UNFREEZE = ("0", "2", "all")
 CPU_PART, GPU_PART = 8, 32
@@ -70,8 +72,10 @@ class Rules:
     n_workers: int
 
 
-def plan_rules(config: TuneConfig, n_train: int, device: str, needs_whole_steps: bool) -> Rules:
-    """What all phases share, as it suits the device where the user says nothing.
+def plan_rules(
+    config: TuneConfig, n_train: int, device: str, needs_whole_steps: bool, known: Defaults
+) -> Rules:
+    """What all phases share, as it suits the device where the user says nothing; ``known`` are the strategy's defaults.
 
     Raises
     ------
@@ -84,7 +88,6 @@ def plan_rules(config: TuneConfig, n_train: int, device: str, needs_whole_steps:
     if on_cpu and config.precision not in ("auto", "fp32"):
         raise ConfigError(f"--precision {config.precision} trains on GPUs alone; leave it out on a CPU")
     n_workers = 0 if on_cpu else min(os.cpu_count() or 1, 8)  # a GPU waits for images otherwise
-    known = defaults_of(config.strategy)
     batch_size = config.batch_size or known.batch_size or batch_of(n_train)
     part_size = config.part_size or (batch_size if needs_whole_steps else CPU_PART if on_cpu else GPU_PART)
     settings = Settings(
@@ -128,6 +131,11 @@ class Phase:
 
 def check_strategy(strategy: str) -> None:
     """Refuse a strategy that there is not."""
+    if strategy in OF_WRITING:
+        raise ConfigError(
+            f"{strategy} is for texts to write (--label-kind seq2seq), and these labels are others; take "
+            f"{', '.join(STRATEGIES)}"
+        )
     if strategy not in STRATEGIES and not re.fullmatch(r"last:[1-9]\d*", strategy):
         hint = did_you_mean(strategy, STRATEGIES, "write one of", len(STRATEGIES))
         raise ConfigError(f"there is no strategy {strategy!r}{hint}")
@@ -163,7 +171,7 @@ def phases_of(
             f"{spec} has {n_blocks} blocks, fewer than the {max(asked)} that {strategy} would train"
         )
     each = zip(
-        depths, _each("epochs", epochs, depths), _each("lr", rates, depths), _each("head-lr", head_rates, depths),
+        depths, each_of("epochs", epochs, depths), each_of("lr", rates, depths), each_of("head-lr", head_rates, depths),
         strict=True,
     )  # fmt: skip
     return [Phase(depth, int(n), float(lr), float(head_lr)) for depth, n, lr, head_lr in each]
@@ -187,7 +195,7 @@ def plan_phases(config: TuneConfig, n_blocks: int) -> list[Phase]:
 def _depths(strategy: str, unfreeze: Sequence[str]) -> list[int | None]:
     check_strategy(strategy)
     if strategy == "gradual":
-        return _unfrozen(unfreeze or DEFAULT_UNFREEZE)
+        return unfrozen(unfreeze or DEFAULT_UNFREEZE)
     if unfreeze:
         raise ConfigError(
             f"--unfreeze says what gradual trains in each phase, and means nothing to {strategy}"
@@ -197,7 +205,8 @@ def _depths(strategy: str, unfreeze: Sequence[str]) -> list[int | None]:
     return [0 if strategy in ("frozen", "lora") else None]
 
 
-def _unfrozen(unfreeze: Sequence[str]) -> list[int | None]:
+def unfrozen(unfreeze: Sequence[str]) -> list[int | None]:
+    """How many blocks train in each phase, as ``--unfreeze`` says it; None: everything does."""
     steps = [step.strip() for step in unfreeze]
     bad = next((step for step in steps if step != ALL and not step.isdigit()), None)
     if bad is not None:
@@ -209,7 +218,8 @@ def _unfrozen(unfreeze: Sequence[str]) -> list[int | None]:
     return depths
 
 
-def _each(name: str, values: Sequence[float], depths: Sequence[int | None]) -> Sequence[float]:
+def each_of(name: str, values: Sequence[float], depths: Sequence[object]) -> Sequence[float]:
+    """A value for each phase, of one for all of them or one for each."""
     if len(values) not in (1, len(depths)):
         raise ConfigError(
             f"--{name} takes one value, or one for each of the {len(depths)} phases (got {len(values)})"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -77,7 +77,7 @@ class WholeNetwork(Trainee):
         self.model.train()
 
     def steps(self, first: int) -> Iterator[Step]:
-        """Windows of a batch each; a part is inputs with the number of samples in its window."""
+        """Windows of a batch each; a part is inputs with what the losses of its window are divided by."""
         windows = Windows(
             self.n_samples, self._batch_size, self.part_size, self.seed, self._train.lengths(), self._epoch
         )
@@ -93,8 +93,12 @@ class WholeNetwork(Trainee):
         batches = iter(loader)
         for start in range(0, len(parts), n_parts):
             window = parts[start : start + n_parts]
-            n = sum(map(len, window))
-            yield Step(((next(batches), n) for _ in window), n)
+            weight = self._weight(window)
+            yield Step(((next(batches), weight) for _ in window), sum(map(len, window)))
+
+    def _weight(self, window: Sequence[Sequence[int]]) -> int:
+        """What the losses of a window's rows are divided by, so that they make a mean."""
+        return sum(map(len, window))
 
     def losses(self, part: tuple[dict[str, Tensor], int]) -> Tensor:
         """See `Trainee`."""

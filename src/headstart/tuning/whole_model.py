@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from headstart.contracts import Backbone, FrozenModel, Progress
     from headstart.heads.plain import PlainHead
     from headstart.heads.predictor import Predictor
+    from headstart.tuning.strategies import Phase
     from headstart.types import Json, Modality, Payload
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -287,6 +288,14 @@ class WholeModel(nn.Module):
             parameter.requires_grad_(at is None or (at >= depth and name not in self._unread))
         self.head.requires_grad_(True)
 
+    def train_phase(self, phase: Phase) -> None:
+        """Train what a phase says; see `train_from`."""
+        self.train_from(phase.first_depth(self.depths.n_blocks))
+
+    def parts(self, phase: Phase) -> list[tuple[str, nn.Module, float]]:
+        """Backbone and head, with the peak learning rate that each has in a phase."""
+        return [("backbone", self.backbone, phase.lr), ("head", self.head, phase.head_lr)]
+
     def train(self, mode: bool = True) -> Self:
         """Training mode for what trains; batch norms and dropout of what is frozen stay as they are."""
         super().train(mode and self._trains)
@@ -364,6 +373,11 @@ def whole_model(
 def single_head(predictor: Predictor, features: Mapping[str, Json]) -> PlainHead:
     """The head as layers; an error if it reads more than one vector of one backbone, or is no chain of layers."""
     tap = str(features["recipe"]["tap"])
+    if predictor.head.kind == "decoder":
+        raise ConfigError(
+            "this run writes texts, and is no network from inputs to logits of labels; headstart export gives it as a "
+            "model of transformers"
+        )
     if len(parts := features.get("parts", [])) > 1:
         read = ", ".join(f"{part['backbone']} {display_tap(part['tap'])}" for part in parts)
         raise ConfigError(

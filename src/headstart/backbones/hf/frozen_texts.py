@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from headstart.backbones.freezing import grad_context, is_int8
 from headstart.backbones.hf.described_texts import plain_texts
-from headstart.backbones.hf.models import Depth, candidate_blocks, depth_of
+from headstart.backbones.hf.models import Depth, candidate_blocks, computed_weights, depth_of
 from headstart.backbones.hf.packing import PLACES, find_packing, pack, trial_texts, unpack, varlen_attention
 from headstart.backbones.pooling import pool
 from headstart.errors import BackboneError
@@ -59,7 +59,7 @@ def load_text_encoder(source: HubModel) -> TextEncoder:
     model, missing = source.load(auto)
     _check_takes_texts(source, model)
     module = model.get_encoder() if model.config.is_encoder_decoder else model
-    missing = _of_part(model, module, missing)
+    missing = tuple(name for name in _of_part(model, module, missing) if name not in computed_weights(module))
     needed = [name for name in missing if POOLER not in name]
     if needed:
         raise BackboneError(f"{source.spec} lacks weights that its features need: {needed[0]}")

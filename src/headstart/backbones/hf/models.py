@@ -176,8 +176,9 @@ class HubPart:
         """Writes a model and what prepares its inputs, as transformers keeps them."""
 
         def save(folder: Path) -> tuple[str, BackboneOptions]:
-            module.save_pretrained(str(folder))
-            save_inputs(folder)
+            with quietly():
+                module.save_pretrained(str(folder))
+                save_inputs(folder)
             return f"hf:{folder}", options
 
         return save
@@ -197,6 +198,16 @@ def quietly() -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if has_bars:
             logging.enable_progress_bar()
+
+
+def computed_weights(module: Any) -> frozenset[str]:
+    """The names of weights that no checkpoint keeps, and nothing trains: sines and cosines of positions."""
+    return frozenset(
+        f"{name}.{weight}"
+        for name, part in module.named_modules()
+        if "Sinusoidal" in type(part).__name__
+        for weight, _ in part.named_parameters(recurse=False)
+    )
 
 
 def departures(config: Any) -> dict[str, Any]:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from headstart.backbones.hf.sentence import SentenceHead, SentenceSettings
+    from headstart.backbones.hf.writers import Writer
+    from headstart.backbones.options import BackboneOptions
     from headstart.backbones.portable import BackboneSaver
     from headstart.types import Payload, Precision
 
@@ -85,8 +87,12 @@ class TextBackbone(HubPart):
                 f"{self.spec} pools without the tokens of its prompt, which a tuned model would not know; extract with "
                 "--prompt '' and train on that"
             )
-        options = replace(self._options, max_length=self._max_length, prompt=self._prompt or None)
-        return self.saver(self._encoder.module, self._save_tokenizer, options)
+        return self.saver(self._encoder.module, self._save_tokenizer, self._as_loaded)
+
+    @property
+    def _as_loaded(self) -> BackboneOptions:
+        """The options that open it as it is, whatever its authors' defaults become."""
+        return replace(self._options, max_length=self._max_length, prompt=self._prompt or None)
 
     def portable(self, tap: str) -> Portable:
         """The encoder as transformers makes it, with its tokenizer.
@@ -105,6 +111,16 @@ class TextBackbone(HubPart):
         )
         config = encoder.config.to_dict()
         return Portable(encoder.module, "text", config, reading, self._save_tokenizer, self._max_length)
+
+    def writer(self) -> Writer:
+        """See `WritingBackbone`."""
+        from headstart.backbones.hf.writers import load_writer
+
+        return load_writer(self._inner)
+
+    def writer_saver(self, writer: Writer) -> BackboneSaver:
+        """See `WritingBackbone`."""
+        return self.saver(writer.net, self._save_tokenizer, self._as_loaded)
 
     def count_tokens(self, payloads: Sequence[Payload]) -> list[int]:
         """See `CountsTokens`."""
