@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from headstart.backbones.pooling import display_tap, is_of_words
 from headstart.errors import ConfigError, StorageError
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from headstart.contracts import Progress
     from headstart.exporting.model import ExportModel
     from headstart.types import Json
+
+_Parts: TypeAlias = "tuple[Callable[[Path], dict[str, Any]], Callable[[Mapping[str, Any]], str]]"
 
 FORMATS = ("hf", "onnx", "timm")
 MARK = "export.json"
@@ -60,15 +63,15 @@ def export(
     what was written gives other logits than the run.
     """
     check_target(to, out, overwrite)
-    predictor, features, labels = run.predictor, run.features, run.labels
-    write = _writer(to, is_of_words(str(features["recipe"]["tap"])))
-    subject = open_subject(predictor, features, labels, progress, offline)
+    predictor, features = run.predictor, run.features
+    opened = _questions if predictor.takes_passages else _plain
+    write, tell = opened(to, run, progress, offline)
     found: dict[str, Any] = {}
 
     def fill(folder: Path) -> None:
-        found.update(write(subject, folder))
+        found.update(write(folder))
         write_json(folder / MARK, {"format": 1, "to": to, **_origin(predictor, features), **found})
-        readme = _readme(to, subject, {**_origin(predictor, features), **found})
+        readme = tell({**_origin(predictor, features), **found})
         write_durably(folder / "README.md", readme.encode("utf-8"))
 
     write_folder(out, fill)
@@ -77,6 +80,23 @@ def export(
         f"written to {out}; largest error of a logit on trial inputs: {error:.1g} of the largest logit"
     )
     return Exported(out, to, error, found)
+
+
+def _plain(to: str, run: Run, progress: Progress, offline: bool) -> _Parts:
+    """What writes a model of classes or numbers into a folder, and what tells of it."""
+    write = _writer(to, is_of_words(str(run.features["recipe"]["tap"])))
+    subject = open_subject(run.predictor, run.features, run.labels, progress, offline)
+    return partial(write, subject), partial(_readme, to, subject)
+
+
+def _questions(to: str, run: Run, progress: Progress, offline: bool) -> _Parts:
+    """The same of a model that answers questions."""
+    if to != "hf":
+        raise ConfigError(f"a run that answers questions is exported --to hf; {to} has no such model")
+    from headstart.exporting.to_qa import open_questions, readme_qa, write_qa
+
+    subject = open_questions(run.predictor, run.features, progress, offline)
+    return partial(write_qa, subject), partial(readme_qa, subject)
 
 
 def check_target(to: str, out: Path, overwrite: bool) -> None:

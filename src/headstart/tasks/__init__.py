@@ -1,4 +1,4 @@
-"""What a label means, one file per meaning: one class, several labels, a number, tags, or a task of the user's own.
+"""What a label means, one file per meaning: a class, several labels, a number, tags, an answer, or the user's own task.
 
 Importing this package imports neither numpy nor torch; opening a task imports the former, its losses the latter.
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from headstart.contracts import Task
 
 TAGS = "tags"
-KINDS = ("multi", "regression", "single", TAGS)
+KINDS = ("multi", "regression", "single", TAGS, "spans")
 """In the order in which they are tried on a column of which nobody says what it is."""
 AUTO = "auto"
 USUAL = "single"
@@ -34,7 +34,7 @@ def check_kind(kind: str) -> str:
     """
     if kind not in (AUTO, *KINDS) and not kind.startswith(PREFIX):
         raise ConfigError(
-            f"there is no label kind {kind!r}; there are {AUTO}, single, multi, regression, {TAGS} and "
+            f"there is no label kind {kind!r}; there are {AUTO}, single, multi, regression, {TAGS}, spans and "
             f"{PREFIX}package.module:factory"
         )
     return kind

@@ -15,7 +15,7 @@ from headstart.distillation.features import show_features
 from headstart.distillation.stage import ask_teacher
 from headstart.errors import ConfigError
 from headstart.extraction.stage import IN_MEMORY, extract, set_name
-from headstart.fitting.data import check_train, read_splits
+from headstart.fitting.data import check_train, read_for
 from headstart.fitting.evaluation import calibrated, evaluate_splits, left_uncalibrated
 from headstart.fitting.report import FitOutcome
 from headstart.heads import head_class
@@ -43,7 +43,7 @@ def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> Run:
     Checkpoints and the tuned weights lie in the folder ``state``; what an interrupted training left there is taken up.
     """
     from headstart.tuning.phases import train
-    from headstart.tuning.report import finished_head, tuned_record, tuned_splits
+    from headstart.tuning.report import finished_head, settle, tuned_record, tuned_splits
     from headstart.tuning.search import search
     from headstart.tuning.weights import keep_adapters
 
@@ -60,13 +60,9 @@ def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> Run:
             check_resumable(state, config)
         check_asked(config)
         kind = features.label_kinds[features.label_column(config.label)]
-        read = read_splits(
-            features,
-            [(config.tap, config.backbone)],
-            config.label,
-            head_class("linear", kind).takes_sequences,
-            keeps_unlabelled=config.teacher is not None,
-        )
+        head, keeps_unlabelled = head_class("linear", kind), config.teacher is not None
+        choices = [(config.tap, config.backbone)]
+        read = read_for(head, features, choices, config.label, keeps_unlabelled=keeps_unlabelled)
         check_train(read["train"], features.name)
         raw, taught = _taught(config, features, read, progress)
         more |= taught
@@ -77,6 +73,7 @@ def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> Run:
         training = train(config, features, raw, progress, work, callbacks)
         keep_adapters(training.setup.adapted, state / "adapter")
         predictor, splits = Predictor(finished_head(training)), tuned_splits(training, raw)
+        settle(predictor.head, splits)
         if config.calibrate:
             predictor = calibrated(predictor, splits["validation"])
             more |= left_uncalibrated(predictor, splits["validation"], progress)

@@ -364,6 +364,11 @@ def whole_model(
 def single_head(predictor: Predictor, features: Mapping[str, Json]) -> PlainHead:
     """The head as layers; an error if it reads more than one vector of one backbone, or is no chain of layers."""
     tap = str(features["recipe"]["tap"])
+    if predictor.takes_passages:
+        raise ConfigError(
+            "this head answers questions from all tokens of a context, whose windows are put together on the way; "
+            "headstart export --to hf makes a model for question answering of it"
+        )
     if len(parts := features.get("parts", [])) > 1:
         read = ", ".join(f"{part['backbone']} {display_tap(part['tap'])}" for part in parts)
         raise ConfigError(
