@@ -19,7 +19,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 import headstart as hs
 from headstart.backbones import BackboneOptions, open_backbone
 from headstart.backbones.hf.passages import passage_windows
-from headstart.errors import ConfigError, SampleError
+from headstart.errors import ConfigError, SampleError, StorageError
 from headstart.samples import Passages
 from headstart.types import TokenRow, Windows
 
@@ -250,3 +250,27 @@ def test_rows_of_passages_are_taken_together() -> None:
     assert values[0].tolist() == [[6, 7], [8, 9], [10, 11]]
     assert there.sum(axis=1).tolist() == [3, 1]
     assert some.places.padded(np.array([1]))[0].tolist() == [[[0, 1]]]
+
+
+def test_the_bytes_are_said_and_what_does_not_fit_is_refused(
+    tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from headstart.extraction import disk
+
+    data = write_questions(tmp_path / "data.jsonl", [context_of(30, n) for n in range(40)])
+    monkeypatch.setattr(disk, "WORTH_SAYING", 0)
+    features = hs.extract(data, f"hf:{tiny_bert}", set="s")
+    said = capsys.readouterr().err
+    assert "the tokens of 40 questions with their contexts take about" in said
+    lengths = features.tokens().lengths
+    stored = sum(path.stat().st_size for path in features.cache.rglob("*.h5"))
+    n_bytes = int(lengths.sum()) * (32 * 4 + 2 * 4)
+    assert f"about {disk._size(n_bytes)} of the" in said
+    assert n_bytes <= stored <= 2 * n_bytes
+    full = type("Usage", (), {"free": n_bytes})()
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda path: full)
+    with pytest.raises(StorageError, match="MB left; free room, choose another --cache, store them as"):
+        hs.extract(data, f"hf:{tiny_bert}", cache=str(tmp_path / "other"), quiet=True)
+    assert not list((tmp_path / "other").rglob("*.h5"))
+    # What is there already takes no more room.
+    assert len(hs.extract(data, f"hf:{tiny_bert}", set="s", quiet=True)) == 40

@@ -5,7 +5,7 @@ Importing this imports torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from headstart.tuning.samples import RawSamples
     from headstart.types import Windows
 
+AT_ONCE = 8
+"""Samples that go through the network together once it is trained."""
 TAKEN, KINDS = "taken", "kinds"
 """Beside a model's inputs: which position each token of a pair is taken from, and what it is; both (B, L)."""
 
@@ -93,14 +95,24 @@ class TunedTokens:
 
     def padded(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """See `headstart.heads.sequences.Sequences.padded`."""
-        model = self.samples.model
-        values: list[NDArray[np.float32]] = []
+        values: list[NDArray[np.float32]] = [np.empty((0, self.width), dtype=np.float32)] * len(rows)
+        costs = [self.samples.model.length(one) for one in self.samples.prepared(rows.tolist())]
+        order = np.argsort(costs, kind="stable")  # so that little is padded
+        for start in range(0, len(order), AT_ONCE):
+            places = order[start : start + AT_ONCE].tolist()
+            for place, own in zip(places, self._tokens(rows[places].tolist()), strict=True):
+                values[place] = own
+        lengths = np.array(list(map(len, values)))
+        found = np.zeros((len(rows), int(lengths.max(initial=1)), self.width), dtype=np.float32)
+        for place, own in enumerate(values):
+            found[place, : len(own)] = own
+        return found, np.arange(found.shape[1]) < lengths[:, None]
+
+    def _tokens(self, rows: list[int]) -> Iterator[NDArray[np.float32]]:
+        """Those of each of a few samples."""
+        model, batch = self.samples.model, self.samples.inputs(rows)
         model.eval()
         with torch.inference_mode():
-            for row in rows.tolist():
-                values.append(model.features(self.samples.inputs([row]))[0].float().cpu().numpy())
-        lengths = np.array([len(each) for each in values])
-        found = np.zeros((len(rows), int(lengths.max(initial=1)), self.width), dtype=np.float32)
-        for place, each in enumerate(values):
-            found[place, : len(each)] = each
-        return found, np.arange(found.shape[1]) < lengths[:, None]
+            tokens = model.features(batch).float().cpu().numpy()
+        lengths = (batch[KINDS] > 0).sum(dim=1).tolist()
+        return (own[:n] for own, n in zip(tokens, lengths, strict=True))

@@ -109,6 +109,11 @@ class TextBackbone(HubPart):
         """See `CountsTokens`."""
         return [n_tokens_of(row) for row in self._text_input.prepare(payloads)]
 
+    @property
+    def width(self) -> int:
+        """Of the vector of a token."""
+        return int(self._encoder.config.get_text_config().hidden_size)
+
     def _check_alone(self, tap: str) -> None:
         """Refuse what the encoder does not give by itself."""
         if tap.startswith("sentence"):
