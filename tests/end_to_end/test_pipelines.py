@@ -26,8 +26,8 @@ Runner = Callable[..., Result]
 SHIPPED = sorted(shipped_pipelines())
 ISSUED = [
     "bert_feature_based", "comparison_study", "custom_dataset", "distillation", "domain_adaptation",
-    "hyperparameter_tuning", "image_classification", "resnet_feature_based", "sentiment_analysis",
-    "text_classification",
+    "hyperparameter_tuning", "image_classification", "question_answering", "resnet_feature_based",
+    "sentiment_analysis", "text_classification",
 ]  # fmt: skip
 REAL = " on the bundled network"
 LONG = (
@@ -41,6 +41,7 @@ LABEL = "data.label_column=library"
 FEW = {
     "text_classification": ["data=few.csv", LABEL, "extract.max_length=16", "fine-tune.epochs=1"],
     "image_classification": ["data=few", "extract.image_size=64"],
+    "question_answering": ["data=asked.csv", "extract.max_length=64", "fine-tune.epochs=1"],
     "sentiment_analysis": ["data=few.csv", LABEL, "extract.max_length=16", "fine-tune.epochs=1"],
     "custom_dataset": ["data.path=few.csv", "data.make=~", "extract.max_length=16"],
     "bert_feature_based": ["data=few.csv", LABEL, "extract.max_length=16", "extract.backbone=bundled:all-minilm-l6-v2"],
@@ -69,13 +70,16 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Docstrings and comments of eight libraries, ten of each, and five docstrings of each."""
+    """Docstrings and comments of eight libraries, ten of each, five docstrings of each, and questions on them."""
     folder = tmp_path_factory.mktemp("made")
     script = runpy.run_path(str(data_script("make_docstrings.py")))
     for name in ("docstrings", "comments"):
         script[f"make_{name}"](folder / f"{name}.csv", n_files=30)
         shutil.copy(make_data(name, 80, folder), folder / f"{name}.few.csv")
     shutil.copy(make_data("docstrings", 40, folder), folder / "fewer.csv")
+    asked = runpy.run_path(str(data_script("make_questions.py")))["make_questions"]
+    asked(folder / "questions.csv", n_files=30)
+    shutil.copy(make_data("questions", 40, folder), folder / "asked.csv")
     return folder
 
 
@@ -95,6 +99,7 @@ def few_data(folder: Path, texts: Path, digits: Path) -> None:
     shutil.copy(texts / "docstrings.few.csv", folder / "few.csv")
     shutil.copy(texts / "comments.few.csv", folder / "others.csv")
     shutil.copy(texts / "fewer.csv", folder / "fewer.csv")
+    shutil.copy(texts / "asked.csv", folder / "asked.csv")
     shutil.copytree(digits, folder / "few")
 
 

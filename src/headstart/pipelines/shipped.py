@@ -18,7 +18,13 @@ from headstart.places import expanded
 
 FOLDER, SUFFIX = "pipelines", ".yaml"
 TEXTS = {"text_column": "text", "label_column": ["library"]}
-MADE: Mapping[str, Mapping[str, Any]] = {"digits": {}, "docstrings": TEXTS, "comments": TEXTS}
+ANSWERS = {"question_column": "question", "context_column": "context", "answers_column": "answers"}
+MADE: Mapping[str, Mapping[str, Any]] = {
+    "digits": {},
+    "docstrings": TEXTS,
+    "comments": TEXTS,
+    "questions": ANSWERS,
+}
 """What can be made, and how it is read."""
 IMAGES = ("digits",)
 SPLIT_OF_TEN = (*["train"] * 7, "validation", "test", "test")
@@ -101,7 +107,8 @@ def make_data(name: str, rows: int | None, folder: Path, labelled: int | None = 
         if labelled is not None:
             _some_labels(make_data(name, rows, folder), partial, labelled)
         elif rows is None:
-            _script("make_docstrings.py")[f"make_{name}"](partial)
+            script = "make_questions.py" if name == "questions" else "make_docstrings.py"
+            _script(script)[f"make_{name}"](partial)
         else:
             _some_lines(make_data(name, None, folder), partial, rows)
         os.replace(partial, target)
