@@ -26,6 +26,7 @@ from pydantic import (
 )
 
 from headstart.backbones.options import BackboneOptions
+from headstart.backbones.pooling import TOKENS
 from headstart.data import SourceOptions
 from headstart.data.given import Given
 from headstart.data.options import check_class_from, check_quoting
@@ -155,6 +156,9 @@ class ColumnConfig(Config):
     tags_column: str | None
     input_column: str | None
     target_column: str | None
+    question_column: str | None
+    context_column: str | None
+    answers_column: str | None
     label_column: list[str] | None
     id_column: str | None
     split_column: str | None
@@ -285,9 +289,21 @@ class ExtractConfig(ColumnConfig, RuntimeConfig, GivenConfig):
         """The same as the backbones take it, for samples of a modality."""
         names = ("weights", "max_length", "image_size", "crop_pct", "prompt", "offline")
         options: dict[str, Any] = {name: getattr(self, name) for name in names}
+        in_windows: Literal["windows", "passages"] = "passages" if modality == "text-pair" else "windows"
         return BackboneOptions(
-            **options, on_long="windows" if self.on_long == "windows" else None, modality=modality
+            **options, on_long=in_windows if self.on_long == "windows" else None, modality=modality
         )
+
+    def for_passages(self) -> Self:
+        """The same for questions with contexts, of which all tokens are kept, unless vectors of pairs are asked for."""
+        if self.taps and not any(TOKENS in tap for tap in self.taps):
+            return self
+        if self.on_long in ("skip", "refuse"):
+            raise ConfigError(
+                f"--on-long {self.on_long} is for texts that would be cut, and contexts of questions are read in "
+                "windows; leave it out"
+            )
+        return self.model_copy(update={"on_long": "windows"})
 
 
 TEACHER, FEATURES = "teacher", "teacher_features"

@@ -105,6 +105,11 @@ class Source(Payloads, Protocol):
         return None
 
     @property
+    def are_passages(self) -> bool:
+        """Whether samples are questions, each with the context in which its answer stands: all tokens are kept."""
+        return False
+
+    @property
     def ignored(self) -> Mapping[str, int]:
         """How much beside the samples was left out, by reason; known once a scan is over."""
         return {}
@@ -140,8 +145,8 @@ class Task(Protocol):
     ======== ======================= =========================== ============================ =======================
     tags     list<string>, a tag per object (N,), each int64     object (N,), each a          counts per sentence, so
              word                    (T_i,)                      `Tagging`                    draws are of sentences
-    spans    list<struct<start, end, int64 (N, 2)                object (N,), each (T_i, 2)   exact match and F1 of
-             text>>                                              scores of start and end      each question
+    spans    list<struct<start, end, object (N,), each tuples    object (N,), each a          exact match and F1 of
+             text>>, the references  of `Answer`, or None        `SpanGuess`                  each question
     seq2seq  list<string>, the       object (N,), each a tuple   object (N,), strings         n-gram counts per sample
              references              of strings
     ======== ======================= =========================== ============================ =======================
@@ -561,6 +566,8 @@ class Head(Protocol):
     """Whether fitting imports torch in any case."""
     takes_sequences: bool
     """Whether a sample is several vectors."""
+    takes_passages: bool
+    """Whether it is told where these stand in a context: then features are `headstart.samples.Passages`."""
     takes_views: bool
     """Whether training draws features of changed copies."""
     path_parameter: str | None

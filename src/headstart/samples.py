@@ -104,6 +104,8 @@ class LabelledSamples:
         How many columns of ``X`` each feature has; empty if ``X`` is not in memory, or has several vectors a sample.
     views : sequence of ndarray of shape (N, D)
         Features of changed copies of the same samples, for heads that draw them in training.
+    beside : tuple of FeatureRef
+        What else ``X`` holds of the samples: where tokens stand, of questions with contexts.
     is_grouped : bool
         Whether the ``meta:group`` of the table says which samples belong together, and is no column of the data that
         happens to be called so.
@@ -126,6 +128,7 @@ class LabelledSamples:
     is_grouped: bool = False
     soft: SoftTargets | None = None
     unlabelled: LabelledSamples | None = None
+    beside: tuple[FeatureRef, ...] = ()
 
     def __len__(self) -> int:
         return len(self.y)
@@ -271,6 +274,8 @@ def take_rows(X: Any, rows: NDArray[np.int64]) -> Any:
     """Some of the samples, whatever their features are."""
     if is_stored(X):
         return ChosenRows(X, rows)
+    if isinstance(X, Passages):
+        return X.take(rows)
     return ChosenSequences(X, rows) if are_sequences(X) else X[rows]
 
 
@@ -332,3 +337,44 @@ class ChosenSequences(Chosen):
         """See `headstart.heads.sequences.Sequences.padded`."""
         found: tuple[NDArray[np.float32], NDArray[np.bool_]] = self.features.padded(self.rows[rows])
         return found
+
+
+@dataclass(frozen=True)
+class Passages:
+    """The tokens of N questions with their contexts, and where they stand in these.
+
+    Parameters
+    ----------
+    tokens : sequences of vectors
+        Of the question and of the context, T each, of width D; see `headstart.heads.sequences.VectorSequences`.
+    places : sequences of vectors
+        As many, of width 2: from which character of the context to before which; -1 for what is not of it.
+    contexts : sequence of str
+    """
+
+    tokens: Any
+    places: Any
+    contexts: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.contexts)
+
+    @property
+    def width(self) -> int:
+        """D."""
+        return int(self.tokens.width)
+
+    @property
+    def longest(self) -> int:
+        """The most tokens that a question has with its context."""
+        return int(self.tokens.longest)
+
+    def padded(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """See `headstart.heads.sequences.Sequences.padded`."""
+        found: tuple[NDArray[np.float32], NDArray[np.bool_]] = self.tokens.padded(rows)
+        return found
+
+    def take(self, rows: NDArray[np.int64]) -> Passages:
+        """Some of them."""
+        contexts = [self.contexts[row] for row in rows.tolist()]
+        return Passages(take_rows(self.tokens, rows), take_rows(self.places, rows), contexts)

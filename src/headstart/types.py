@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,10 +20,10 @@ LabelKind: TypeAlias = str
 ``tags`` (a tag per word), ``seq2seq`` (a text to write), or ``py:package.module:factory``, a task of the user's own;
 see `headstart.tasks.open_task`."""
 
-LabelForm: TypeAlias = Literal["classes", "labels", "numbers", "tags", "texts"]
+LabelForm: TypeAlias = Literal["classes", "labels", "numbers", "tags", "spans", "texts"]
 """The shape of the targets that a head is fitted on: a class per sample (N,), an indicator of labels (N, L), numbers
-(N,), a class for each vector of a sample, an array per sample (N,), or texts (N,). It decides which heads fit a
-task."""
+(N,), a class for each vector of a sample, an array per sample (N,), stretches of a text, an object (N,), or texts (N,).
+It decides which heads fit a task."""
 
 Precision: TypeAlias = Literal["fp32", "bf16", "fp16", "int8"]
 StoredDtype: TypeAlias = Literal["float16", "float32"]
@@ -222,8 +222,25 @@ class WordRow(TokenRow):
 
 
 @dataclass(frozen=True, slots=True)
+class Stitching:
+    """How the tokens of windows are put together: each is taken from the window that sees most on both of its sides.
+
+    Parameters
+    ----------
+    takes : sequence of (int, int)
+        Of each window, the stretch of its tokens that is taken. One behind the other they are all tokens of the pair.
+    places : sequence of int
+        Two numbers a token: where it stands in the second text, in characters, from the first to before the second
+        number; -1 twice of what is not of that text.
+    """
+
+    takes: Sequence[tuple[int, int]]
+    places: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
 class Windows:
-    """A text as overlapping parts, whose vectors are averaged, or of which each word is read in one.
+    """A text as overlapping parts: vectors are averaged, each word is read in one, or tokens of a pair put together.
 
     Parameters
     ----------
@@ -233,11 +250,14 @@ class Windows:
         How many tokens of the text each has, which is what its vector counts.
     n_tokens : int
         As of a `TokenRow`.
+    stitching : Stitching, optional
+        How the tokens are put together; None: vectors are averaged.
     """
 
     rows: Sequence[TokenRow]
     weights: Sequence[int]
     n_tokens: int
+    stitching: Stitching | None = None
 
 
 def n_tokens_of(prepared: Any) -> int:
@@ -285,8 +305,8 @@ class BackboneInfo:
     max_length : int, optional
         Tokens a text is cut to.
     windows : dict, optional
-        How texts and sentences that are longer are read in parts: ``overlap``, the tokens that two neighbours share.
-        None: they are cut.
+        How texts and sentences that are longer are read in parts: ``overlap``, the tokens that two neighbours share;
+        of a question and its context also ``tokens``, how those of all parts are put together. None: they are cut.
     code : dict, optional
         For ``py:`` backbones: the declared version and the hash of the source.
     provenance : dict
@@ -401,6 +421,36 @@ class Figure:
     title: str
     larger_is_better: bool = True
     is_share: bool = False
+
+
+class Answer(NamedTuple):
+    """A stretch of a text that answers a question: characters from ``start`` to before ``end``."""
+
+    start: int
+    end: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpanGuess:
+    """What a head says of one question.
+
+    Parameters
+    ----------
+    answer : Answer, optional
+        None: the text has no answer.
+    score : float
+        Of the best stretch, be it the answer or not: its scores of start and end together.
+    no_answer_score : float
+        How much better than that it is to answer nothing.
+    others : tuple of (Answer, float)
+        The best stretches, the best first, with their scores.
+    """
+
+    answer: Answer | None
+    score: float
+    no_answer_score: float
+    others: tuple[tuple[Answer, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -372,11 +372,10 @@ def test_no_content_makes_anything_but_a_clear_error(
 
 QUESTION = {"context": "Paris is a capital.", "question": "What is Paris?"}
 OTHER_TASKS: dict[str, tuple[dict[str, object], str]] = {
-    "spans": (
-        {**QUESTION, "answers": {"text": ["a capital"], "answer_start": [9]}},
-        "'question' and 'answers' are questions whose answers stand in a context",
+    "answers anywhere": (
+        {**QUESTION, "answers": {"text": ["a capital"]}},
+        "'question' and 'answers' are questions with answers that do not say where",
     ),
-    "SQuAD": ({"title": "Paris", "paragraphs": [{"context": "…"}]}, "'title' and 'paragraphs' are questions"),
 }
 
 

@@ -26,14 +26,15 @@ Runner = Callable[..., Result]
 SHIPPED = sorted(shipped_pipelines())
 ISSUED = [
     "bert_feature_based", "comparison_study", "custom_dataset", "distillation", "domain_adaptation",
-    "hyperparameter_tuning", "image_classification", "multi_task", "resnet_feature_based", "sentiment_analysis",
-    "text_classification", "text_generation",
+    "hyperparameter_tuning", "image_classification", "multi_task", "named_entities", "question_answering",
+    "resnet_feature_based", "sentiment_analysis", "text_classification", "text_generation",
 ]  # fmt: skip
 REAL = " on the bundled network"
 LONG = (
     "bert_feature_based",
     "comparison_study",
     "domain_adaptation",
+    "named_entities",
     "sentiment_analysis",
     "text_classification",
 )
@@ -41,6 +42,7 @@ LABEL = "data.label_column=library"
 FEW = {
     "text_classification": ["data=few.csv", LABEL, "extract.max_length=16", "fine-tune.epochs=1"],
     "image_classification": ["data=few", "extract.image_size=64"],
+    "question_answering": ["data=asked.csv", "extract.max_length=64", "fine-tune.epochs=1"],
     "sentiment_analysis": ["data=few.csv", LABEL, "extract.max_length=16", "fine-tune.epochs=1"],
     "custom_dataset": ["data.path=few.csv", "data.make=~", "extract.max_length=16"],
     "bert_feature_based": ["data=few.csv", LABEL, "extract.max_length=16", "extract.backbone=bundled:all-minilm-l6-v2"],
@@ -60,6 +62,10 @@ FEW = {
         "steps.teacher.backbone=bundled:all-minilm-l6-v2", "fine-tune.epochs=1",
         *(f"steps.{step}.backbone=hf:tiny" for step in ("alone", "taught", "tuned_alone", "tuned_taught")),
     ],
+    "named_entities": [
+        "data=few.conll", "extract.max_length=32", "steps.bilstm.params.epochs=1", "steps.bilstm.params.width=16",
+        "fine-tune.epochs=1",
+    ],
     "text_generation": ["steps.numbers.extract.data.rows=60", "steps.dates.extract.data.rows=60", "fine-tune.epochs=1"],
 }  # fmt: skip
 
@@ -72,7 +78,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Docstrings and comments of eight libraries, ten of each, and five docstrings of each."""
+    """Docstrings and comments of eight libraries, ten of each, five docstrings of each, and questions on them."""
     folder = tmp_path_factory.mktemp("made")
     script = runpy.run_path(str(data_script("make_docstrings.py")))
     for name in ("docstrings", "comments"):
@@ -81,6 +87,12 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(make_data("docstrings", 40, folder), folder / "fewer.csv")
     script["make_functions"](folder / "functions.jsonl", n_files=30)
     shutil.copy(make_data("functions", 80, folder), folder / "few.jsonl")
+    tagged = runpy.run_path(str(data_script("make_code_words.py")))["make_code_words"]
+    tagged(folder / "code_words.conll", n_files=30)
+    shutil.copy(make_data("code_words", 60, folder), folder / "few.conll")
+    asked = runpy.run_path(str(data_script("make_questions.py")))["make_questions"]
+    asked(folder / "questions.csv", n_files=30)
+    shutil.copy(make_data("questions", 40, folder), folder / "asked.csv")
     return folder
 
 
@@ -101,6 +113,8 @@ def few_data(folder: Path, texts: Path, digits: Path) -> None:
     shutil.copy(texts / "comments.few.csv", folder / "others.csv")
     shutil.copy(texts / "fewer.csv", folder / "fewer.csv")
     shutil.copy(texts / "few.jsonl", folder / "few.jsonl")
+    shutil.copy(texts / "asked.csv", folder / "asked.csv")
+    shutil.copy(texts / "few.conll", folder / "few.conll")
     shutil.copytree(digits, folder / "few")
 
 

@@ -246,7 +246,8 @@ def test_two_commands_do_not_work_in_one_folder() -> None:
         ("data: texts.csv\n", "", "small.yaml, line 3: step 'features' needs data: a folder or a file, as "
          "--set data=PATH"),
         ("data: texts.csv", "data: {make: digit}", "small.yaml, line 2: nothing is called 'digit' that could be made; "
-         "there are digits, docstrings, comments, functions, numbers, dates; did you mean digits?"),
+         "there are digits, docstrings, comments, functions, numbers, dates, questions, code_words; did you mean "
+          "digits?"),
         ("data: texts.csv", "date: texts.csv", "small.yaml, line 2: there is no option 'date'; did you mean data?"),
         ("  ridge:\n", "  ridge: &a [\n", "small.yaml, line "),
         ("steps:", "stepps:", "small.yaml, line 3: there is no option 'stepps'; did you mean steps?"),

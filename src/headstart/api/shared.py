@@ -158,11 +158,19 @@ TargetColumn = Annotated[
 ImageColumn = Annotated[str | None, Option("Images: paths or bytes.", READING, "NAME")]
 WordsColumn = Annotated[str | None, Option("Lists of words.", READING, "NAME")]
 TagsColumn = Annotated[str | None, Option("A tag for each word, such as B-person.", READING, "NAME")]
+QuestionColumn = Annotated[str | None, Option("Questions on contexts.", READING, "NAME")]
+ContextColumn = Annotated[
+    str | None, Option("The text in which the answer to each question stands.", READING, "NAME")
+]
+AnswersColumn = Annotated[
+    str | None, Option("Answers: texts and where they start in their context.", READING, "NAME")
+]
 LabelColumn = Annotated[str | Sequence[str] | None, Option("One, or several by comma.", READING, "NAMES")]
 LabelKind = Annotated[
     str,
     Option(
-        "auto, single, multi (several a sample), regression, tags (one a word), seq2seq (texts to write), or "
+        "auto, single, multi (several a sample), regression, tags (one a word), spans (answers), seq2seq (texts to "
+        "write), or "
         "py:package.module:factory.",
         READING,
     ),

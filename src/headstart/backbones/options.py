@@ -23,8 +23,9 @@ class BackboneOptions:
     # What is put before every text: the name of one of the model's own prompts, or the words themselves.
     # None: the model's default prompt, if it has one; empty: none at all.
     prompt: str | None = None
-    # ``windows``: a longer text is read in overlapping parts. None: it is cut.
-    on_long: Literal["windows"] | None = None
+    # ``windows``: a longer text is read in overlapping parts; ``passages``: the second of a pair is, and its tokens are
+    # kept. None: it is cut.
+    on_long: Literal["windows", "passages"] | None = None
     modality: Modality | None = None  # what the samples are: it chooses the side of a model that has several
     offline: bool = False  # open no socket
 

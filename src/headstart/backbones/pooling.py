@@ -23,7 +23,7 @@ from headstart.types import Tokens
 if TYPE_CHECKING:
     import torch
 
-    from headstart.types import Activations, BackboneInfo, Positions
+    from headstart.types import Activations, BackboneInfo, Positions, StoredDtype
 
 WHOLE = ("pooler", "joint", "sentence")
 POOLINGS = ("cls", "mean", "max", "eos", "gem", "sqrt", "weighted")
@@ -31,6 +31,8 @@ TOKENS = "tokens"
 WORDS = ("words", "words-mean", "words-last")
 FINAL = "final"
 UNIT = ".l2"
+PLACES = "places.tokens"
+"""The tap that says where in the second text of a pair each of its tokens stands; it is read of no layer."""
 OVER_TOKENS = ("mean", "max", "gem", "sqrt", "weighted")
 """Poolings that say something of a part of a text, too."""
 _TAP = re.compile(r"(?P<layer>last|final|-?\d+)\.(?P<poolings>[a-z-]+(\+[a-z]+)*)")
@@ -50,6 +52,8 @@ def canonical_tap(tap: str, n_layers: int = 0, first_layer: int = 0, closing_nor
     whole, unit = tap.removesuffix(UNIT), UNIT if tap.endswith(UNIT) else ""
     if whole in WHOLE:
         return whole + unit
+    if tap == PLACES:
+        return tap
     match = _TAP.fullmatch(whole)
     names = match["poolings"].split("+") if match else []
     is_alone = len(names) == 1 and names[0] in (TOKENS, *WORDS)
@@ -141,14 +145,36 @@ def choose_taps(
     ``normalize``: True: scale every vector to length 1; False: none; None: as the taps say. Raises
     `ConfigError` if the backbone does not have one of them.
     """
-    taps = [_offered(tap, info) for tap in asked] if asked else [info.default_tap]
+    is_passage = bool(info.windows) and "tokens" in (info.windows or {})
+    own = f"{FINAL}.{TOKENS}" if is_passage else info.default_tap
+    asked = [tap for tap in asked or () if tap.strip() != PLACES]
+    taps = [_offered(tap, info) for tap in asked] if asked else [own]
     if normalize is False and (scaled := [tap for tap in asked or () if tap.strip().endswith(UNIT)]):
         raise ConfigError(f"--no-normalize and the tap {scaled[0]!r} say different things; leave one out")
     if normalize is not None:
         taps = [tap.removesuffix(UNIT) + (UNIT if normalize else "") for tap in taps]
-    if info.windows and info.modality != "words":
+    if is_passage:
+        _check_tokens(taps)
+        taps.append(PLACES)
+    elif info.windows and info.modality != "words":
         _check_windows(taps, info)
     return tuple(dict.fromkeys(taps))
+
+
+def stored_as(tap: str, dtype: StoredDtype) -> StoredDtype:
+    """The dtype that a tap is stored in where others are stored in ``dtype``: float16 knows no place behind 2048."""
+    return "float32" if tap == PLACES else dtype
+
+
+def _check_tokens(taps: Sequence[str]) -> None:
+    """Refuse to make one vector of a pair that is read in windows."""
+    for tap in taps:
+        if not is_ragged(tap):
+            raise ConfigError(
+                f"--on-long windows keeps the tokens of a pair, one by one, and {display_tap(tap)} makes one vector of "
+                "them, of which nobody knows what the windows count; choose --taps last.tokens, cut pairs (--on-long "
+                "truncate), leave long ones out (skip), or put both texts into one column"
+            )
 
 
 def _check_windows(taps: Sequence[str], info: BackboneInfo) -> None:

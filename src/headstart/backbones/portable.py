@@ -214,3 +214,8 @@ class LateBackbone:
         """See `CountsTokens`."""
         model = self._model
         return model.count_tokens(payloads) if isinstance(model, CountsTokens) else [0] * len(payloads)
+
+    @property
+    def width(self) -> int:
+        """Of the vector of a token; 0 of a model that has none."""
+        return int(getattr(self._model, "width", 0))

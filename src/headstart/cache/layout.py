@@ -23,6 +23,8 @@ SET_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 LABEL, META = "label:", "meta:"
 GROUP = META + "group"
 """What the names of columns begin with that a set's samples have besides id, key, split and origin."""
+CONTEXT = META + "context"
+"""The texts in which the answers to questions stand."""
 
 
 def check_set_name(name: str) -> str:

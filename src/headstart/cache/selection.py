@@ -190,6 +190,9 @@ def label_arrays(
         case "classes":
             yield f"codes:{name}", y
             yield LABEL + name, plain_array(values)
+        case _:  # as JSON
+            yield f"labelled:{name}", task.known(y)
+            yield LABEL + name, plain_array(values)
 
 
 def label_from_arrays(name: str, label: LabelMeaning, arrays: Mapping[str, Any]) -> pa.Array:
@@ -197,6 +200,9 @@ def label_from_arrays(name: str, label: LabelMeaning, arrays: Mapping[str, Any])
     import pyarrow.compute as pc
 
     task = open_task(label.kind)
+    if task.form == "spans":
+        cells = zip(arrays[LABEL + name].tolist(), arrays[f"labelled:{name}"].tolist(), strict=True)
+        return pa.array([json.loads(cell) if known else None for cell, known in cells], task.arrow_type)
     y = np.asarray(arrays[f"codes:{name}" if task.form == "classes" else LABEL + name])
     known = np.asarray(arrays[f"labelled:{name}"], dtype=bool) if task.form == "labels" else task.known(y)
     column = task.decode(y, label.names)

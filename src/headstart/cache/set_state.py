@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from headstart.arrow import codes_by_name, keys_from_arrow
-from headstart.backbones.pooling import canonical_tap, display_tap
+from headstart.backbones.pooling import PLACES, canonical_tap, display_tap
 from headstart.cache.layout import STATE_NAME
 from headstart.errors import ConfigError, CorruptShardError, DataError
 from headstart.files import read_start
@@ -216,7 +216,9 @@ class SetState:
         return [
             ref
             for ref, entry in zip(self.features, self.info["features"], strict=True)
-            if backbone in (None, ref.backbone) and ref.view == view and (tap is None or _means(tap, entry))
+            if backbone in (None, ref.backbone)
+            and ref.view == view
+            and (ref.tap != PLACES if tap is None else _means(tap, entry))
         ]
 
 

@@ -254,7 +254,10 @@ def _set_line(entry: dict[str, Any]) -> str:
     if "problem" in entry:
         return f"set    {entry['set']}: {entry['problem']}"
     features = ", ".join(_feature(f) for f in entry["features"])
-    labels = ", ".join(f"{column}: {n} classes" for column, n in entry["classes"].items()) or "no labels"
+    labels = (
+        ", ".join(f"{name}: {n} classes" if n else name for name, n in entry["classes"].items())
+        or "no labels"
+    )
     return f"set    {entry['set']}: {counted(entry['samples'], 'sample')}, {labels}; {features}"
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headstart.data.answers import are_answers, as_json
 from headstart.data.contents import Images
 from headstart.data.growing import GrowingTable
 from headstart.data.label_cells import as_strings, is_plain_list
@@ -109,7 +110,7 @@ def _columns(
             images[field.name] = ArrowImages(_column(path, field.name), field.name, path.parent, origin)
         elif is_plain_list(field.type):
             lists[field.name] = partial(_column, path, field.name)
-        elif pa.types.is_nested(field.type):
+        elif pa.types.is_nested(field.type) and not are_answers(field.type):
             unusable[field.name] = "structs" if pa.types.is_struct(field.type) else f"{field.type}"[:40]
     return images, lists, unusable
 
@@ -144,7 +145,8 @@ def _as_strings(table: pa.Table, path: Path, rows_before: int, unusable: dict[st
     for name in table.column_names:
         check_sound(table.column(name), path, name, rows_before)
         try:
-            columns[name] = as_strings(table.column(name))
+            column = table.column(name)
+            columns[name] = as_json(column) if are_answers(column.type) else as_strings(column)
         except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
             unusable[name] = f"values of the type {table.schema.field(name).type}"
     return string_table(columns)

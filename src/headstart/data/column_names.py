@@ -81,9 +81,14 @@ TAGS_NAMES = (
     *("upos_tags", "upos", "xpos_tags"),
 )
 """The first of them that is there has the tags of words."""
+QUESTION_NAMES = ("question", "questions", "query")
+CONTEXT_NAMES = ("context", "contexts", "passage", "paragraph", "document")
+ANSWERS_NAMES = ("answers", "answer")
+ARTICLE_NAMES = ("title", "article")
+"""What questions on one text share, where the data says it."""
 OTHER_TASKS = (
-    (("question",), ("answers",), "questions whose answers stand in a context"),
-    (("title",), ("paragraphs",), "questions whose answers stand in paragraphs (SQuAD)"),
+    (("question",), ("answers",), "questions with answers that do not say where in a context they stand"),
+    (("title",), ("paragraphs",), "questions on paragraphs (SQuAD, which is read as JSON)"),
 )
 """Columns that together are of a task which headstart does not learn yet, and what they hold."""
 OTHER_NAMES = ("id", "idx", "index", "uid", "name", "date", "user", "lang", "language", "source", "url")

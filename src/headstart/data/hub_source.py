@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headstart.arrow import column_of, names_by_code, nulls_of, numbers_of
+from headstart.data.answers import are_answers, as_json
 from headstart.data.arrow_files import ROWS_PER_BLOCK, ArrowImages, FileOrigin, holds_bytes
 from headstart.data.label_cells import as_strings, is_plain_list, lists_from, whole
 from headstart.data.labels import table_labels
@@ -166,6 +167,8 @@ def part_of(
             lists[field.name] = partial(_listed, column, names.get(field.name))
         elif field.name in names and pa.types.is_integer(field.type):
             rows[field.name] = pa.chunked_array([_named(column, names[field.name])])
+        elif are_answers(field.type):
+            rows[field.name] = as_json(column)
         elif pa.types.is_nested(field.type):
             unusable[field.name] = f"{field.type}"[:40]
         else:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from headstart.arrow import strings
+from headstart.data.answers import hold_answers, squad_rows
 from headstart.data.growing import GrowingTable
 from headstart.data.label_cells import cell_text, string_lists
 from headstart.data.source import BLOCK_ROWS, string_table
@@ -63,7 +64,7 @@ def read_json(path: Path, options: SourceOptions) -> TableFile:
             rows, kind, unit = _lines(path, codec), "JSONL", "line"
         else:
             rows, kind, unit = _Document(path, texts(path, codec)).rows(), "JSON", "row"
-        return _table(path, kind, unit, rows, bad, left_out)
+        return _table(path, kind, unit, squad_rows(path, rows), bad, left_out)
 
 
 def _is_by_line(path: Path, codec: str) -> bool:
@@ -337,6 +338,8 @@ def _columns(numbered: Sequence[_Numbered]) -> tuple[_Chunk, pa.Table]:
     chunk = _Chunk(len(numbered), {}, {}, set(), {})
     for name in names:
         values = [row.get(name) for _, row in numbered]
+        if any(map(hold_answers, values)):
+            values = [None if value is None else json.dumps(value) for value in values]
         kinds = set(map(type, values))
         texts = values if kinds <= {str, type(None)} else [cell_text(value) for value in values]
         columns[name] = strings(texts)

@@ -16,6 +16,9 @@ OF_FILES = ("encoding", *OF_DIALECT)
 ROLES = {
     "text_column": "texts",
     "text_pair_column": "second texts",
+    "question_column": "questions",
+    "context_column": "contexts",
+    "answers_column": "answers",
     "image_column": "images",
     "words_column": "words",
     "tags_column": "tags",
@@ -68,6 +71,9 @@ class SourceOptions:
         The column with a tag for each word; None: detected by name.
     group_column : str, optional
         What samples that belong together share; None: pairs of image and text share their image.
+    question_column, context_column, answers_column : str, optional
+        The columns of questions, of the contexts in which their answers stand, and of the answers; None: detected by
+        name, where a table has all three.
     label_columns : tuple of str, optional
         The columns that hold labels; None: detected by name. Several with ``label_kind="multi"`` are
         one column a label, of 0/1, true/false or yes/no.
@@ -119,6 +125,9 @@ class SourceOptions:
     image_column: str | None = None
     words_column: str | None = None
     tags_column: str | None = None
+    question_column: str | None = None
+    context_column: str | None = None
+    answers_column: str | None = None
     label_columns: tuple[str, ...] | None = None
     id_column: str | None = None
     split_column: str | None = None
@@ -193,6 +202,9 @@ class SourceOptions:
             "--image-column": self.image_column,
             "--words-column": self.words_column,
             "--tags-column": self.tags_column,
+            "--question-column": self.question_column,
+            "--context-column": self.context_column,
+            "--answers-column": self.answers_column,
             "--label-column": self.label_columns,
             "--id-column": self.id_column,
             "--split-column": self.split_column,

@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from headstart.arrow import column_of
+from headstart.data.answers import are_answers, as_json
 from headstart.data.contents import Images, read_image, unreadable
 from headstart.data.growing import GrowingTable
 from headstart.data.label_cells import as_strings, is_plain_list
@@ -113,7 +114,8 @@ def _as_strings(table: pa.Table, path: Path, rows_before: int, unusable: dict[st
         if name in unusable:
             continue
         try:
-            columns[name] = as_strings(table.column(name))
+            column = table.column(name)
+            columns[name] = as_json(column) if are_answers(column.type) else as_strings(column)
         except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
             unusable[name] = f"values of the type {table.schema.field(name).type}"
             continue
@@ -161,7 +163,7 @@ def _unusable(kind: pa.DataType) -> str | None:
     """What a column holds that neither strings, lists of strings nor bytes stand for; else None."""
     if pa.types.is_dictionary(kind):
         return _unusable(kind.value_type)
-    if _kind_of_bytes(kind) or is_plain_list(kind):
+    if _kind_of_bytes(kind) or is_plain_list(kind) or are_answers(kind):
         return None
     if pa.types.is_struct(kind) or pa.types.is_map(kind) or pa.types.is_union(kind):
         return "structs"

@@ -20,6 +20,7 @@ from headstart.data.column_names import (
     WRITTEN_PAIRS,
     plain,
 )
+from headstart.data.passage_roles import passage_columns
 from headstart.data.splits import SplitNames
 from headstart.data.table import Table
 from headstart.errors import ConfigError, DataError
@@ -46,6 +47,10 @@ class Roles:
     """What could be labels, where nothing is."""
     is_whole: bool = False
     """Whether samples are words of texts that are not divided yet."""
+    are_passages: bool = False
+    """Whether these are questions with contexts."""
+    group_is_asked: bool = True
+    """Whether an option names the column of groups."""
 
     @property
     def image(self) -> str | None:
@@ -92,6 +97,14 @@ def assign_roles(
     if words := _find_words(table, options, modality):
         tags = _find_tags(table, options, words)
         roles = Roles("words", (words,), tags, options.id_column, split, options.group_column)
+        _check_kinds(table, roles)
+        return roles
+    if (passages := passage_columns(table, options, modality)) is not None:
+        roles = Roles(
+            "text-pair", (passages.question, passages.context), (passages.answers,) if passages.answers else (),
+            options.id_column or passages.id, split, options.group_column or passages.article or passages.context,
+            are_passages=True, group_is_asked=options.group_column is not None,
+        )  # fmt: skip
         _check_kinds(table, roles)
         return roles
     asked = (options.text_column, options.text_pair_column, options.image_column, options.id_column)
@@ -179,6 +192,9 @@ def _check_options(table: Table, options: SourceOptions) -> None:
         ("--image-column", options.image_column),
         ("--words-column", options.words_column),
         ("--tags-column", options.tags_column if options.labels else None),
+        ("--question-column", options.question_column),
+        ("--context-column", options.context_column),
+        ("--answers-column", options.answers_column if options.labels else None),
         ("--split-column", options.split_column),
         *(("--label-column", name) for name in labels if name != options.tags_column),
     ]

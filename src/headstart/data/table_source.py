@@ -13,13 +13,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headstart.arrow import codes_by_name, column_of, strings
-from headstart.cache.layout import GROUP
+from headstart.cache.layout import CONTEXT, GROUP
 from headstart.contracts import Source
 from headstart.data.contents import Images, ImagesByPath, ScanMemo, key_rows, payload_of
 from headstart.data.growing import READS_A_RELEASE
 from headstart.data.label_cells import Renaming, first_row, whole
 from headstart.data.labels import table_labels
 from headstart.data.options import ROLES
+from headstart.data.passage_roles import blank_problems, read_answers
 from headstart.data.sentences import (
     GivenWords,
     Sentences,
@@ -29,7 +30,7 @@ from headstart.data.sentences import (
     lists_in,
     uneven_labels,
 )
-from headstart.data.source import Rows, Yielded, prefixed, repeated
+from headstart.data.source import Problem, Rows, Yielded, prefixed, repeated
 from headstart.data.splits import LEFT_OUT, SplitNames
 from headstart.data.table import Part, Table, join_files
 from headstart.data.table_roles import Roles, assign_roles
@@ -98,9 +99,10 @@ class TableSource(Source):
         self._rows_per_block = table.share_images(roles.image) if roles.image else None
         self._splits = self._read_splits()
         self._sentences = self._read_sentences()
+        self._bad_labels: Mapping[int, Problem] = {}
+        labels = self._read_answers() if roles.are_passages else self._read_labels(options)
         self._labels = {
-            name: replace(column, values=_compact(column.values))
-            for name, column in self._read_labels(options).items()
+            name: replace(column, values=_compact(column.values)) for name, column in labels.items()
         }
         self._ids = self._read_ids()
         self._forget()
@@ -136,6 +138,13 @@ class TableSource(Source):
 
     def _holds_tags(self, name: str, options: SourceOptions) -> bool:
         return name in self._table.lists or name == options.tags_column
+
+    def _read_answers(self) -> Mapping[str, LabelColumn]:
+        """The answers of questions; those that cannot be right make their rows failures."""
+        labels = {}
+        for name in self._roles.labels:
+            labels[name], self._bad_labels = read_answers(self._table, self._roles.content[1], name)
+        return labels
 
     def _split_codes(self) -> NDArray[np.int8]:
         """The split of each row, as a place in ``SPLITS``; -1 where the data does not say."""
@@ -190,6 +199,11 @@ class TableSource(Source):
     def label_kinds(self) -> Mapping[str, LabelKind]:
         """For each label column what its values are."""
         return {name: labels.kind for name, labels in self._labels.items()}
+
+    @property
+    def are_passages(self) -> bool:
+        """Whether these are questions with contexts."""
+        return self._roles.are_passages
 
     @property
     def rows_per_block(self) -> int | None:
@@ -267,6 +281,9 @@ class TableSource(Source):
         }
         if self._sentences is None:
             keys, problems = key_rows(of_part, texts, self._images(part), memo)
+            if self._roles.are_passages:
+                bad = {row - start: self._bad_labels[row] for row in self._bad_labels if 0 <= row - start < n}
+                problems |= {**bad, **blank_problems(*texts)}
         else:
             keys, problems = self._key_words(start, n, labels)
         others = {
@@ -275,6 +292,8 @@ class TableSource(Source):
         splits = (
             repeated(part.split, n) if self._splits is None else plain_column(self._splits.slice(start, n))
         )
+        if self._roles.are_passages:  # from which answers are cut, wherever the data is by then
+            others[CONTEXT] = whole(cells.column(self._roles.content[1]))
         others |= self._groups(part, of_part, cells, memo)
         return Rows(
             ids=made if self._ids is None else whole(self._ids.slice(start, n)),
@@ -301,7 +320,7 @@ class TableSource(Source):
     def grouping(self) -> Grouping | None:
         """The column of groups; without one, pairs share their image."""
         if name := self._roles.group:
-            return Grouping(name, is_asked=True)
+            return Grouping(name, is_asked=self._roles.group_is_asked)
         return Grouping("image", is_asked=False) if self._roles.modality == "image-text" else None
 
     def _groups(self, part: Part, of_part: range, cells: pa.Table, memo: ScanMemo) -> dict[str, Any]:

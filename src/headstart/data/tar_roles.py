@@ -23,7 +23,9 @@ CLASS = "cls"
 IMAGE_ENDINGS = tuple(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
 OBJECT = "json"
 SHOWN = 8
-ONLY_TABLES = ("text_pair_column", "id_column", "split_column")
+ONLY_TABLES = (
+    *("text_pair_column", "question_column", "context_column", "answers_column", "id_column", "split_column"),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from headstart.backbones.pooling import display_tap, is_of_words
 from headstart.errors import ConfigError, StorageError
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from headstart.contracts import Progress
     from headstart.exporting.model import ExportModel
     from headstart.types import Json
+
+_Parts: TypeAlias = "tuple[Callable[[Path], dict[str, Any]], Callable[[Mapping[str, Any]], str]]"
 
 FORMATS = ("hf", "onnx", "timm")
 MARK = "export.json"
@@ -71,14 +73,14 @@ def export(
     """
     check_target(to, out, overwrite)
     predictor, features = run.predictor, run.features
-    write, readme_of = _exporter(run, to, progress, offline)
+    write, tell = _exporter(run, to, progress, offline)
     found: dict[str, Any] = {}
 
     def fill(folder: Path) -> None:
         found.update(write(folder))
         said = {**_origin(predictor, features), **found}
         write_json(folder / MARK, {"format": 1, "to": to, **said})
-        write_durably(folder / "README.md", readme_of(said).encode("utf-8"))
+        write_durably(folder / "README.md", tell(said).encode("utf-8"))
 
     write_folder(out, fill)
     error = found.pop("largest_error")
@@ -88,6 +90,23 @@ def export(
     return Exported(out, to, error, found)
 
 
+def _plain(to: str, run: Run, progress: Progress, offline: bool) -> _Parts:
+    """What writes a model of classes or numbers into a folder, and what tells of it."""
+    write = _writer(to, is_of_words(str(run.features["recipe"]["tap"])))
+    subject = open_subject(run.predictor, run.features, run.labels, progress, offline)
+    return partial(write, subject), partial(_readme, to, subject)
+
+
+def _questions(to: str, run: Run, progress: Progress, offline: bool) -> _Parts:
+    """The same of a model that answers questions."""
+    if to != "hf":
+        raise ConfigError(f"a run that answers questions is exported --to hf; {to} has no such model")
+    from headstart.exporting.to_qa import open_questions, readme_qa, write_qa
+
+    subject = open_questions(run.predictor, run.features, progress, offline)
+    return partial(write_qa, subject), partial(readme_qa, subject)
+
+
 def check_target(to: str, out: Path, overwrite: bool) -> None:
     """Refuse an unknown format, or a place that is taken, before any work is done."""
     if to not in FORMATS:
@@ -95,20 +114,25 @@ def check_target(to: str, out: Path, overwrite: bool) -> None:
     check_free(out, overwrite, MARK, "an export")
 
 
-def _exporter(
-    run: Run, to: str, progress: Progress, offline: bool
-) -> tuple[Callable[[Path], dict[str, Any]], Callable[[Mapping[str, Any]], str]]:
-    """What writes the model into a folder, and what writes its README."""
-    predictor, features = run.predictor, run.features
+def _exporter(run: Run, to: str, progress: Progress, offline: bool) -> _Parts:
+    """What writes the model of a run into a folder, and what writes its README."""
+    predictor = run.predictor
+    if predictor.takes_passages:
+        return _questions(to, run, progress, offline)
     if isinstance(predictor.head, DecoderHead):
-        from headstart.exporting.writer import WritingRun, check_writable, write_writer
+        return _writing(to, predictor.head, run.features, progress, offline)
+    return _plain(to, run, progress, offline)
 
-        check_writable(to)
-        writing = WritingRun.open(predictor.head, features, progress, offline)
-        return partial(write_writer, writing), partial(_readme_of_writer, writing.prompt)
-    write = _writer(to, is_of_words(str(features["recipe"]["tap"])))
-    subject = open_subject(predictor, features, run.labels, progress, offline)
-    return partial(write, subject), partial(_readme, to, subject)
+
+def _writing(
+    to: str, head: DecoderHead, features: Mapping[str, Json], progress: Progress, offline: bool
+) -> _Parts:
+    """The same of a model that writes texts."""
+    from headstart.exporting.writer import WritingRun, check_writable, write_writer
+
+    check_writable(to)
+    writing = WritingRun.open(head, features, progress, offline)
+    return partial(write_writer, writing), partial(_readme_of_writer, writing.prompt)
 
 
 def open_subject(

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from headstart.arrow import column_of, nulls_of, numbers_of
 from headstart.cache.layout import LABEL
 from headstart.cache.set_state import read_splits
+from headstart.data.answers import as_json
 from headstart.errors import ConfigError
 from headstart.keys import contains, first_by_key, search, words
 
@@ -101,7 +102,11 @@ def _count_relabelled(earlier: FeatureSet, keys: Any, samples: Samples) -> int:
 
 
 def _comparable(column: pa.ChunkedArray) -> Any:
-    return pc.binary_join(column, _BETWEEN) if pa.types.is_list(column.type) else column
+    if not pa.types.is_list(column.type):
+        return column
+    if pa.types.is_nested(column.type.value_type):
+        return pa.chunked_array([as_json(column)])
+    return pc.binary_join(column, _BETWEEN)
 
 
 def _differ(was: Any, now: Any) -> Any:

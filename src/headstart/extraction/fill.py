@@ -17,6 +17,7 @@ from headstart.cache.claims import ClaimBoard
 from headstart.cache.memos import record_known
 from headstart.devices import usable_cores
 from headstart.errors import BackboneError, ConfigError
+from headstart.extraction.disk import check_disk
 from headstart.extraction.extractor import Extractor
 from headstart.extraction.inference import NOT_FINITE, Computed
 from headstart.extraction.model import open_model
@@ -150,6 +151,7 @@ def fill(
     """Compute and commit what the spaces of a plan lack."""
     writer = SpaceWriter(lambda: opened, config, progress, limit)
     n_todo = len(plan.todo)
+    check_disk(plan, opened, progress)
     if n_todo:
         progress.begin("extracting", n_todo)
     try:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headstart.backbones.pooling import display_tap
+from headstart.backbones.pooling import display_tap, stored_as
 from headstart.devices import usable_cores
 from headstart.errors import StorageError
 from headstart.extraction.batches import stop_threads
@@ -204,12 +204,13 @@ class BatchRunner:
 
     def _narrowed(self, values: NDArray[np.float32], tap: str) -> NDArray[Any]:
         """As the dtype that is stored; a `StorageError` if a value is more than float16 can hold."""
-        if self.stored == "float16" and values.size and float(np.abs(values).max()) > FLOAT16_MAX:
+        stored = stored_as(tap, self.stored)
+        if stored == "float16" and values.size and float(np.abs(values).max()) > FLOAT16_MAX:
             raise StorageError(
                 f"a feature of {display_tap(tap)} is {float(np.abs(values).max()):.3g}, more "
                 f"than float16 can hold ({FLOAT16_MAX:g}); run again with --dtype float32"
             )
-        return values.astype(self.stored, copy=False)
+        return values.astype(stored, copy=False)
 
 
 def _finite_rows(values: NDArray[np.float32], lengths: NDArray[np.int64] | None) -> NDArray[np.bool_]:

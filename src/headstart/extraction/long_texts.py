@@ -230,6 +230,10 @@ class ShortTexts:
         return self._source.grouping
 
     @property
+    def are_passages(self) -> bool:
+        return self._source.are_passages
+
+    @property
     def ignored(self) -> Mapping[str, int]:
         return self._source.ignored
 

@@ -37,12 +37,12 @@ def open_model(
     ConfigError
         openvino was asked for, and cannot give these features.
     """
-    reason = _keeps_torch(opened, plan, config)
+    joiner, kept = open_joiner(plan), KeptModels()
+    taps = joiner.taps if joiner else plan.taps
+    reason = _keeps_torch(opened, plan, taps, config)
     asked = config.runs_with == "openvino"
     if asked and reason:
         raise ConfigError(f"--runtime openvino cannot be used: {reason}; leave it out")
-    kept, joiner = KeptModels(), open_joiner(plan)
-    taps = joiner.taps if joiner else plan.taps
     if not reason and (found := _converted(opened, taps, plan, kept)):
         progress.say(f"running {opened.spec} with openvino")
         return found, None
@@ -71,7 +71,9 @@ def lacks_int8(found: Processor) -> bool:
     return bool(found.flags) and found.flags.isdisjoint(INT8_FLAGS)
 
 
-def _keeps_torch(opened: OpenedBackbone, plan: ExtractionPlan, config: ComputeConfig) -> str:
+def _keeps_torch(
+    opened: OpenedBackbone, plan: ExtractionPlan, taps: Sequence[str], config: ComputeConfig
+) -> str:
     """Why torch runs the model in any case; empty if it need not."""
     if config.runs_with == "torch":
         return "torch was asked for"
@@ -84,7 +86,7 @@ def _keeps_torch(opened: OpenedBackbone, plan: ExtractionPlan, config: ComputeCo
     if pick_gpu(config.device) is not None:
         return "a GPU is faster by far with torch"
     every = offered(opened.info)
-    if unknown := [name for name in outputs_of(plan.taps, every) if name not in every]:
+    if unknown := [name for name in outputs_of(taps, every) if name not in every]:
         return f"it gives no {unknown[0]}"
     return KeptModels().refusal(opened.info) or ""
 

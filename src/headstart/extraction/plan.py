@@ -9,7 +9,7 @@ import numpy as np
 
 from headstart.augmentation import open_views
 from headstart.backbones.freezing import best_precision
-from headstart.backbones.pooling import choose_taps, display_tap
+from headstart.backbones.pooling import choose_taps, display_tap, stored_as
 from headstart.cache.formats import FormatName, shard_format
 from headstart.cache.recipe import make_recipe
 from headstart.data.splits import TRAIN
@@ -242,10 +242,12 @@ def spaces_for(
 
     What is stored is what was computed, unless the user says otherwise.
     """
-    stored = dtype or ("float32" if precision == "fp32" else "float16")
+    stored: StoredDtype = dtype or ("float32" if precision == "fp32" else "float16")
     entries = [None if view is None else view.entry for view in views]
     return [
-        cache.space(make_recipe(info, tap, precision, stored, entry)) for entry in entries for tap in taps
+        cache.space(make_recipe(info, tap, precision, stored_as(tap, stored), entry))
+        for entry in entries
+        for tap in taps
     ]
 
 
@@ -293,6 +295,11 @@ def views_for(config: ExtractConfig, info: BackboneInfo, modality: Modality) -> 
     if not config.views and (config.augment != "default" or config.view_seed):
         name = "--augment" if config.augment != "default" else "--view-seed"
         raise ConfigError(f"{name} is of views, and none are asked for; say how many with --views")
+    if config.views and info.windows and "tokens" in info.windows:
+        raise ConfigError(
+            "--views changes texts, and an answer would not stand where it stood any more; leave it out of questions "
+            "with contexts"
+        )
     views = open_views(config.views, config.augment, config.view_seed, modality)
     # A view that the backbone would ignore: its features would be the plain ones under another name.
     if info.code is not None and any(view.hides_tokens for view in views):

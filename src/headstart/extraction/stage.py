@@ -103,6 +103,7 @@ def extract(config: ExtractConfig, progress: Progress) -> ExtractionResult:
     modality = _modality(config, cache, progress)
     source = open_source(config.data, config.source_options(), modality, config.given())
     progress.say(source.description)
+    config = config.for_passages() if source.are_passages else config
     backbones = [(part, _open(part, source, cache, progress)) for part in config.each_backbone()]
     counters = _counters(config, backbones)
     if counters:

@@ -1,4 +1,4 @@
-"""What samples give whose tokens are joined: means over the windows of long texts, and a vector for each word."""
+"""What samples give whose tokens are joined: means over windows of long texts, vectors of words, tokens of pairs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from headstart.backbones.pooling import UNIT, is_of_words, is_ragged, tokens_tap
+from headstart.backbones.hf.passages import MAX_CONTEXT
+from headstart.backbones.pooling import (
+    FINAL,
+    PLACES,
+    TOKENS,
+    UNIT,
+    is_of_words,
+    is_ragged,
+    tokens_tap,
+)
 from headstart.words import counted
 
 if TYPE_CHECKING:
@@ -18,7 +27,7 @@ if TYPE_CHECKING:
 
     from headstart.extraction.batches import Item
     from headstart.extraction.plan import ExtractionPlan
-    from headstart.types import Read, WordRow
+    from headstart.types import Read, Stitching, WordRow
 
 TINY = 1e-12  # as `torch.nn.functional.normalize`
 Part = TypeVar("Part")
@@ -43,8 +52,11 @@ def open_joiner(plan: ExtractionPlan) -> Joiner | None:
     """What joins the samples of a plan; None if each is one item of one batch, and kept as it is read."""
     if is_of_words(plan.taps[0]):
         return WordVectors(plan.taps)
-    if not plan.in_windows:
+    windows = plan.spaces[0].recipe.entries.get("windows")
+    if windows is None:
         return None
+    if windows.get("tokens") == MAX_CONTEXT:
+        return TokenStitcher(plan.taps)
     return WindowTokens(plan.taps) if is_ragged(plan.taps[0]) else WindowMeans(plan.taps)
 
 
@@ -173,6 +185,52 @@ class WordVectors(Joiner):
             for vectors, name in zip(tokens, self._poolings, strict=True)
         ]
         return [_unit(v) if u else v for v, u in zip(pooled, self._are_unit, strict=True)]
+
+
+class TokenStitcher(Joiner):
+    """All tokens of a pair, each from the window that sees most on both of its sides.
+
+    Where they stand in their text (`PLACES`) the tokenizer says, and not the model.
+    """
+
+    def __init__(self, taps: Sequence[str]) -> None:
+        self._all = tuple(taps)
+        self.taps = tuple(tap for tap in taps if tap != PLACES) or (f"{FINAL}.{TOKENS}",)
+        self._waiting: _Waiting[list[NDArray[np.float32]]] = _Waiting()
+
+    def join(self, items: Sequence[Item], read: Sequence[Read]) -> tuple[list[Item], list[Read]]:
+        """One item of each pair that is whole now, and its tokens by tap."""
+        whole: list[Item] = []
+        joined: list[list[NDArray[np.float32]]] = []
+        by_tap = [_by_sample(each) for each in read]
+        for row, item in enumerate(items):
+            assert item.window is not None  # of a pair even what is short is a window
+            number, windows = item.window
+            assert windows.stitching is not None
+            start, end = windows.stitching.takes[number]
+            # Copied: a view would keep alive all that the batch gave.
+            parts = self._waiting.complete(item, [of_tap[row][start:end].copy() for of_tap in by_tap])
+            if parts is not None:
+                whole.append(item)
+                joined.append(self._of_pair(parts, windows.stitching))
+        if not whole:
+            return [], []
+        n_tokens = np.array([len(of_pair[0]) for of_pair in joined], dtype=np.int64)
+        return whole, [(np.concatenate(of_tap), n_tokens) for of_tap in zip(*joined, strict=True)]
+
+    def _of_pair(
+        self, parts: Sequence[list[NDArray[np.float32]]], stitching: Stitching
+    ) -> list[NDArray[np.float32]]:
+        """The tokens of one pair, by tap."""
+        tokens = dict(zip(self.taps, map(np.concatenate, zip(*parts, strict=True)), strict=True))
+        places = np.array(stitching.places, dtype=np.float32).reshape(-1, 2)
+        return [places if tap == PLACES else tokens[tap] for tap in self._all]
+
+
+def _by_sample(read: Read) -> list[NDArray[np.float32]]:
+    values, lengths = read
+    assert lengths is not None  # only taps of tokens are read of a pair in windows
+    return np.split(values, np.cumsum(lengths)[:-1])
 
 
 def pool_words(

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import pyarrow.compute as pc
 
-from headstart.arrow import keys_from_arrow
-from headstart.backbones.pooling import display_tap, is_ragged
-from headstart.cache.layout import LABEL
+from headstart.arrow import keys_from_arrow, positions_in
+from headstart.backbones.pooling import PLACES, display_tap, is_ragged
+from headstart.cache.layout import CONTEXT, LABEL
 from headstart.cache.store import Cache
 from headstart.errors import ConfigError, DataError
 from headstart.fitting.grids import HEAD, TAP, as_grid
@@ -20,7 +20,7 @@ from headstart.fitting.protocols import check_protocols
 from headstart.heads.preparation import Preparation
 from headstart.heads.sequences import Sequences, held_sequences, sequences_of, side_by_side
 from headstart.memory import available_bytes
-from headstart.samples import LabelledSamples
+from headstart.samples import ChosenSequences, LabelledSamples, Passages
 from headstart.tasks import open_task
 from headstart.types import SPLITS
 from headstart.words import counted
@@ -128,7 +128,7 @@ def _read_choices(
     raw = reader.splits(
         choices,
         column,
-        attends,
+        heads[0],
         lambda: _is_mapped(config, column, features, choices, heads, progress),
         config.teacher is not None,
     )
@@ -174,13 +174,18 @@ class LabelReader:
         self,
         choices: Sequence[TapChoice],
         column: str,
-        attends: bool,
+        head: Any,
         is_mapped: Callable[[], bool],
         keeps_unlabelled: bool = False,
     ) -> dict[str, LabelledSamples]:
-        """The samples of each split that have a label in a column; see `read_splits`."""
+        """The samples of each split that have a label in a column, as a head takes them; see `read_splits`."""
         if len(self._columns) == 1:
-            return read_splits(self.features, choices, column, attends, is_mapped(), keeps_unlabelled)
+            return read_for(head, self.features, choices, column, is_mapped(), keeps_unlabelled)
+        if head.takes_passages:
+            raise ConfigError(
+                f"answers in a context are learnt alone, and there are several labels; say --label {column}"
+            )
+        attends = head.takes_sequences
         how = (tuple(choices), attends)
         if how not in self._read:
             self._read[how] = _read_splits(
@@ -229,6 +234,21 @@ class LabelReader:
         return preparation, {split: replace(raw[split], X=X) for split, X in features.items()}
 
 
+def read_for(
+    head: Any,
+    features: FeatureSet,
+    choices: Sequence[TapChoice],
+    label: str | None,
+    mapped: bool = False,
+    keeps_unlabelled: bool = False,
+) -> dict[str, LabelledSamples]:
+    """Read the labelled samples of each split as a head, or its class, takes them; see `read_splits`."""
+    raw = read_splits(features, choices, label, head.takes_sequences, mapped, keeps_unlabelled)
+    if not head.takes_passages:
+        return raw
+    return {split: with_places(features, samples) for split, samples in raw.items()}
+
+
 def read_splits(
     features: FeatureSet,
     choices: Sequence[TapChoice],
@@ -264,6 +284,27 @@ def _read_splits(
         for choice in choices
     ]
     return {split: _side_by_side([each[split] for each in read], attends) for split in SPLITS}
+
+
+def with_places(features: FeatureSet, samples: LabelledSamples) -> LabelledSamples:
+    """Questions with contexts, and where the tokens that were read of them stand.
+
+    Raises
+    ------
+    ConfigError
+        The features do not say it.
+    """
+    ref, column = samples.feature, samples.column
+    if not is_ragged(ref.tap) or not features.fitting(PLACES, ref.backbone, None):
+        raise ConfigError(
+            f"{ref.backbone} at {display_tap(ref.tap)} does not say where tokens stand in a context, which answers "
+            "need; extract questions with contexts with --taps last.tokens (in windows, which is the default for them)"
+        )
+    stored = features.tokens(None, PLACES, column or None, ref.backbone)
+    rows = positions_in(samples.table.column("id"), stored.table.column("id"))
+    contexts = samples.table.column(CONTEXT).to_pylist()
+    X = Passages(samples.X, ChosenSequences(stored, rows), contexts)
+    return replace(samples, X=X, beside=(stored.feature,))
 
 
 def _read(
@@ -401,7 +442,7 @@ def _say_empty_words(raw: Splits, progress: Progress) -> None:
 
 def _say_choice(train: LabelledSamples, features: FeatureSet, progress: Progress) -> None:
     """Which feature was taken, where there were several and nobody said which."""
-    plain = [entry for entry in features.info["features"] if not entry.get("view")]
+    plain = [e for e in features.info["features"] if not e.get("view") and e["tap"] != PLACES]
     if len(plain) < 2 or len(train.features) > 1:
         return
     others = {(entry["backbone"], display_tap(entry["tap"])) for entry in plain}

@@ -68,7 +68,7 @@ def make_record(config: FitConfig, outcome: FitOutcome, progress: Progress) -> R
             "names": list(train.names),
             "classes": open_task(train.kind).class_names(predictor.classes, train.names),
         },
-        features=describe_features(config.cache, outcome.features, train.features),
+        features=describe_features(config.cache, outcome.features, train.features, train.beside),
         environment=describe_environment(),
         history=history or _one_entry(outcome.evaluation),
         predictions=_predictions(splits, outcome.evaluation),
@@ -175,8 +175,13 @@ def _one_entry(found: Evaluation) -> list[dict[str, Json]]:
     return [{split: {name: m[name] for name in names if name in m} for split, m in found.metrics.items()}]
 
 
-def describe_features(cache: str | None, features: FeatureSet, refs: Sequence[FeatureRef]) -> dict[str, Json]:
-    """What a head reads, as ``features.json`` holds it: the backbone can be opened again by it."""
+def describe_features(
+    cache: str | None, features: FeatureSet, refs: Sequence[FeatureRef], beside: Sequence[FeatureRef] = ()
+) -> dict[str, Json]:
+    """What a head reads, as ``features.json`` holds it: the backbone can be opened again by it.
+
+    ``beside`` is what comes out of the same pass, such as where tokens stand.
+    """
     parts = [_describe_part(cache, features, ref) for ref in refs]
     return {
         "set": features.name,
@@ -186,6 +191,7 @@ def describe_features(cache: str | None, features: FeatureSet, refs: Sequence[Fe
         "modality": features.info["source"]["modality"],
         "columns": features.info["source"]["columns"],
         **({"parts": parts} if len(parts) > 1 else {}),
+        **({"beside": [_describe_part(cache, features, ref) for ref in beside]} if beside else {}),
     }
 
 

@@ -54,12 +54,15 @@ TAGGERS = {
 """By kind the class for tags, all of `headstart.heads.taggers`."""
 WRITERS = {"decoder": "DecoderHead"}
 """Those that write texts."""
+SPANS = {"linear": "LinearSpans", "attention": "AttentionSpans"}
+"""The classes of the heads that answer questions, by kind."""
 FORMS = {
     "classes": "classes",
     "labels": "several labels a sample",
     "numbers": "numbers to regress on",
     "tags": "a tag for each word",
     "texts": "texts to write",
+    "spans": "answers in a context",
 }
 """What heads are fitted on, for people."""
 FOR_NUMBERS = {"logistic": "ridge"}
@@ -168,8 +171,8 @@ def head_class(name: str, task: LabelKind = "single") -> Any:
         form = open_task(task).form
         fitting = ", ".join(head for head in HEADS if _class_for(form, head))
         raise ConfigError(f"the head {name!r} is not for {FORMS[form]}; those that are: {fitting}")
-    module = "taggers" if wanted in TAGGERS.values() else CLASSES[name][0]
-    return getattr(importlib.import_module(f"headstart.heads.{module}"), wanted)
+    module, kind = wanted
+    return getattr(importlib.import_module(f"headstart.heads.{module}"), kind)
 
 
 def head_beside(name: str, task: LabelKind) -> str:
@@ -184,13 +187,17 @@ def head_beside(name: str, task: LabelKind) -> str:
     return name if takes else FOR_NUMBERS.get(name, name)
 
 
-def _class_for(form: LabelForm, name: str) -> str | None:
-    """The name of the class of a head that is fitted on targets of a form; None if it has none."""
-    if form == "tags":
-        return TAGGERS.get(name)
-    if form == "texts":
-        return WRITERS.get(name)
-    _, classifier, regressor = CLASSES.get(name, ("", None, None))
+def _class_for(form: LabelForm, name: str) -> tuple[str, str] | None:
+    """The module and the class of a head that is fitted on targets of a form; None if it has none."""
+    module, classifier, regressor = CLASSES.get(name, ("", None, None))
     if form == "labels" and name in ONE_CLASS_ONLY:
         return None
-    return {"classes": classifier, "labels": classifier, "numbers": regressor}.get(form)
+    by_form = {
+        "classes": (module, classifier),
+        "labels": (module, classifier),
+        "numbers": (module, regressor),
+        "tags": ("taggers", TAGGERS.get(name)),
+        "spans": ("spans", SPANS.get(name)),
+    }
+    module, kind = by_form[form]
+    return (module, kind) if kind else None

@@ -132,6 +132,7 @@ class KeptAffine:
     affine: Affine
     label_kind: LabelKind | None
     takes_sequences: ClassVar[bool] = False
+    takes_passages: ClassVar[bool] = False
 
     def _scores(self, X: ArrayLike) -> Floats:
         features = np.asarray(X)

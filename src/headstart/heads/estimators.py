@@ -60,6 +60,7 @@ class BaseHead(BaseEstimator):  # type: ignore[misc]
     is_thread_safe: ClassVar[bool] = False
     computes_in_torch: ClassVar[bool] = False
     takes_sequences: ClassVar[bool] = False
+    takes_passages: ClassVar[bool] = False
     takes_views: ClassVar[bool] = False
     path_parameter: ClassVar[str | None] = None
     fits_beside: ClassVar[bool] = False

@@ -87,6 +87,11 @@ class Predictor:
         return self.answering.takes_sequences
 
     @property
+    def takes_passages(self) -> bool:
+        """Whether it is told where tokens stand in a context."""
+        return self.answering.takes_passages
+
+    @property
     def classes(self) -> list[str]:
         """The names of the classes that the head knows; for several labels a sample, their numbers."""
         return [str(name) for name in getattr(self.answering, "classes_", ())]

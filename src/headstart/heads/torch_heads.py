@@ -195,6 +195,9 @@ class TorchHead(BaseHead):
         """Targets of other samples; of a label that training lacks ``UNSEEN``."""
         return self._as_targets(np.asarray(y))
 
+    def settle(self, X: Any, y: Any) -> None:
+        """Choose what is chosen once there are weights, on validation samples if there are any; most heads: nothing."""
+
     def finish(self, trained: TrainingResult) -> Self:
         """Become fitted with what training gave."""
         self.history_ = trained.history
@@ -304,6 +307,10 @@ class TorchHead(BaseHead):
             self.mean_, self.scale_ = moments(features)
         return targets
 
+    def targets_in(self, features: Any, labels: NDArray[Any]) -> NDArray[Any]:
+        """Targets of other samples, from their features and labels."""
+        return self.targets_of(labels)
+
     def _examples(
         self,
         features: Any,
@@ -406,7 +413,7 @@ class _Shelf:
         val, val_labels = head._read(samples.X_val, reset=False), np.asarray(samples.y_val)
         if len(val) != len(val_labels):
             raise ConfigError(f"X_val has {len(val):,} rows, and y_val {len(val_labels):,}")
-        return cls(head, targets, examples, head._examples(val, head.targets_of(val_labels), device))
+        return cls(head, targets, examples, head._examples(val, head.targets_in(val, val_labels), device))
 
     def stream(self, heads: Sequence[TorchHead]) -> Stream:
         """These samples for heads of one seed; what is drawn of them is their own."""
@@ -474,6 +481,8 @@ def fit_stack(
         if not trained[number].diverged_at:
             _share(shelves[id(of_head[number])].head, head)
             head.finish(trained[number])
+            part = of_head[number]
+            head.settle(*((part.X, part.y) if part.X_val is None else (part.X_val, part.y_val)))
     return [trained[number] for number in range(len(heads))]
 
 

@@ -23,7 +23,7 @@ from headstart.config import (
 from headstart.errors import ConfigError, HeadstartError
 from headstart.options import item_of, members, nearest, split
 from headstart.pipelines.document import Document, change, read_document
-from headstart.pipelines.shipped import MADE, MADE_MODELS, SCRIPTS, SUFFIXES
+from headstart.pipelines.shipped import MADE, MADE_MODELS, TEXTS
 
 TOP = ("name", "about", "data", "steps")
 STAND_IN = "…"
@@ -259,7 +259,7 @@ def _data(spot: _Spot, said: Any) -> DataConfig | None:
         raise spot.error("data has a path or is made, not both")
     if data.make is None and data.rows is not None and data.path is not None:
         raise spot.error("rows is for data that is made; give fewer rows in the data itself", "rows")
-    if data.labelled is not None and (data.path is not None or data.make in (*SUFFIXES, *SCRIPTS)):
+    if data.labelled is not None and (data.path is not None or MADE.get(data.make or "") is not TEXTS):
         raise spot.error(
             "labelled is for texts that are made: so many train samples of each class", "labelled"
         )

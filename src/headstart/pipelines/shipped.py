@@ -8,7 +8,7 @@ import os
 import runpy
 import shutil
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ FOLDER, SUFFIX = "pipelines", ".yaml"
 TEXTS = {"text_column": "text", "label_column": ["library"]}
 FUNCTIONS = {"text_column": "text", "label_column": ["library", "kind", "sections", "log10_lines"]}
 WRITTEN = {"input_column": "input", "target_column": "target"}
+ANSWERS = {"question_column": "question", "context_column": "context", "answers_column": "answers"}
 MADE: Mapping[str, Mapping[str, Any]] = {
     "digits": {},
     "docstrings": TEXTS,
@@ -28,13 +29,20 @@ MADE: Mapping[str, Mapping[str, Any]] = {
     "functions": FUNCTIONS,
     "numbers": WRITTEN,
     "dates": WRITTEN,
+    "questions": ANSWERS,
+    "code_words": {},
 }
 """What can be made, and how it is read."""
 IMAGES = ("digits",)
 SPLIT_OF_TEN = (*["train"] * 7, "validation", "test", "test")
-SUFFIXES = {"digits": "", "functions": ".jsonl"}
+SUFFIXES = {"digits": "", "functions": ".jsonl", "code_words": ".conll"}
 """Of what is made, where it is no CSV."""
-SCRIPTS = {"numbers": "make_numbers.py", "dates": "make_numbers.py"}
+SCRIPTS = {
+    "numbers": "make_numbers.py",
+    "dates": "make_numbers.py",
+    "questions": "make_questions.py",
+    "code_words": "make_code_words.py",
+}
 """Scripts whose name is another one."""
 MADE_MODELS = {"made:numbers": ("make_numbers.py", "make_model")}
 """Models of random weights that can be made: the script, and its function."""
@@ -119,12 +127,18 @@ def make_data(name: str, rows: int | None, folder: Path, labelled: int | None = 
         elif rows is None:
             _script(SCRIPTS.get(name, "make_docstrings.py"))[f"make_{name}"](partial)
         else:
-            some = _first_lines if name in SCRIPTS else _some_lines
-            some(make_data(name, None, folder), partial, rows)
+            _fewer(name)(make_data(name, None, folder), partial, rows)
         os.replace(partial, target)
     finally:
         partial.unlink(missing_ok=True)
     return target
+
+
+def _fewer(name: str) -> Callable[[Path, Path, int], None]:
+    """What writes so many samples of a file into another."""
+    if MADE[name] is WRITTEN:
+        return _first_lines
+    return {".conll": _some_sentences, ".jsonl": _some_objects}.get(SUFFIXES.get(name, ""), _some_lines)
 
 
 def _script(name: str) -> dict[str, Any]:
@@ -152,9 +166,6 @@ def _first_lines(whole: Path, target: Path, rows: int) -> None:
 
 
 def _some_lines(whole: Path, target: Path, rows: int) -> None:
-    if whole.suffix == ".jsonl":
-        _some_objects(whole, target, rows)
-        return
     with open(whole, encoding="utf-8", newline="") as file:
         lines = list(csv.DictReader(file))
     share = _share(rows, len({line["library"] for line in lines}))
@@ -184,6 +195,13 @@ def _some_labels(whole: Path, target: Path, labelled: int) -> None:
             kept[name] += split == "train"
             shown = name if split != "train" or kept[name] <= labelled else ""
             writer.writerow({**line, "library": shown, "split": split})
+
+
+def _some_sentences(whole: Path, target: Path, rows: int) -> None:
+    """Sentences from the first to the last."""
+    sentences = whole.read_text("utf-8").strip().split("\n\n")
+    chosen = sentences[:: max(len(sentences) // rows, 1)][:rows]
+    target.write_text("\n\n".join(chosen) + "\n", "utf-8")
 
 
 def _some_objects(whole: Path, target: Path, rows: int) -> None:

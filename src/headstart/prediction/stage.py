@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headstart.arrow import column_of, mask_of, names_by_code, strings, with_columns
-from headstart.backbones.pooling import is_ragged
-from headstart.cache.layout import LABEL
+from headstart.backbones.pooling import PLACES, is_ragged
+from headstart.cache.layout import CONTEXT, LABEL
 from headstart.cache.recipe import Recipe
 from headstart.cache.store import Cache
 from headstart.config import ColumnConfig
@@ -37,6 +37,7 @@ from headstart.heads.sequences import Sequences, held_sequences, side_by_side
 from headstart.network import forbid_network
 from headstart.prediction.input_order import input_order
 from headstart.registry.labels import column_for, parts_of
+from headstart.samples import Passages
 from headstart.tasks import open_task
 
 if TYPE_CHECKING:
@@ -54,8 +55,9 @@ if TYPE_CHECKING:
 
 ERROR, INPUT = "error", "input"
 CONTENT = (
-    "text_column", "text_pair_column", "image_column", "words_column", "input_column", "id_column", *OF_FILES,
-)  # fmt: skip
+    *("text_column", "text_pair_column", "image_column", "words_column", "input_column", "question_column"),
+    *("context_column", "id_column", *OF_FILES),
+)
 """How the data of a run was read, which counts for other inputs too."""
 
 
@@ -85,8 +87,7 @@ def predict(run: Run, config: PredictConfig, progress: Progress) -> pa.Table:
         label: predictor.writing(num_beams=config.num_beams, max_new_tokens=config.max_new_tokens)
         for label, predictor in run.predictors.items()
     }
-    named = config.label_column or config.tags_column or config.target_column
-    source = open_inputs(run, config, CONTENT, labels=named is not None)
+    source = open_inputs(run, config, CONTENT, labels=_asks_for_labels(config))
     inputs = read_inputs(run, source, config, progress)
     samples, held, failures = inputs.samples, inputs.held, inputs.failures
     table = _identify(samples.table, run)
@@ -118,6 +119,10 @@ def _predicted(run: Run, predictors: Mapping[str, Predictor], inputs: Inputs) ->
     return found
 
 
+def _asks_for_labels(config: PredictConfig) -> bool:
+    return any((config.label_column, config.tags_column, config.answers_column, config.target_column))
+
+
 def read_inputs(
     run: Run, source: Source, config: PredictConfig | EvaluateConfig, progress: Progress
 ) -> Inputs:
@@ -127,9 +132,10 @@ def read_inputs(
         forbid_network()
     cache = Cache(config.cache)
     parts = [{**features, **part} for part in features.get("parts", [{}])]
+    parts = [parts[0], *({**part, "beside": []} for part in parts[1:])]  # which is of the samples, once
     read = [_read_part(part, source, cache, config, progress) for part in parts]
     samples = read[0].plan.samples
-    spaces = [part.plan.spaces[0] for part in read]
+    spaces = [space for part in read for space in part.plan.spaces]
     held = np.logical_and.reduce([space.held(samples.keys) for space in spaces])
     failures = [*samples.failures, *(failure for part in read for failure in part.failures)]
     if not held.any():
@@ -137,7 +143,24 @@ def read_inputs(
             f"none of the {len(held):,} inputs could be used; {failures[0].id}: {failures[0].reason}"
         )
     any_head = next(iter(run.predictors.values()))  # of several labels all read the same
-    return Inputs(source, samples, held, _gather(spaces, samples.keys[held], any_head), failures)
+    X = _gather(spaces, samples.keys[held], any_head)
+    if any_head.takes_passages:
+        tokens, places = X
+        X = Passages(tokens, places, contexts_of(source, samples.table, np.flatnonzero(held)))
+    return Inputs(source, samples, held, X, failures)
+
+
+def contexts_of(source: Source, table: pa.Table, rows: NDArray[np.int64]) -> list[str]:
+    """The contexts in which the answers to some questions stand, by their rows."""
+    if CONTEXT in table.column_names:
+        known: list[str] = table.column(CONTEXT).take(column_of(rows)).to_pylist()
+        return known
+    if source.streams:
+        raise DataError(
+            f"{source.description} is read once, and answers are cut from contexts that are kept; name its columns "
+            "with --question-column and --context-column, or keep it first"
+        )
+    return [str(source.payload(row)[1]) for row in rows.tolist()]
 
 
 def inputs_of(source: Source, table: pa.Table) -> pa.Array:
@@ -162,10 +185,12 @@ def _read_part(
 ) -> FillResult:
     """All inputs, with one feature of each in the cache; what the run's own cache holds is read there."""
     progress.say(source.description)
-    space = space_of(Recipe(features["recipe"]), cache, cache_of_run(features, cache))
+    lender = cache_of_run(features, cache)
+    recipes = [Recipe(each["recipe"]) for each in (features, *features.get("beside", ()))]
+    spaces = [space_of(recipe, cache, lender) for recipe in recipes]
 
     def plan_block(part: Payloads, samples: Samples) -> ExtractionPlan:
-        return plan_for_spaces(part, samples, [space], config.format, "as the head was fitted")
+        return plan_for_spaces(part, samples, spaces, config.format, "as the head was fitted")
 
     def opened() -> OpenedBackbone:
         """The very backbone that the run names, for inputs that it takes."""
@@ -187,11 +212,15 @@ def _read_part(
 
 
 def _gather(spaces: Sequence[Space], keys: NDArray[np.uint8], predictor: Predictor) -> Any:
-    """Features as the head was fitted on them: one, several side by side, or sequences."""
+    """Features as the head was fitted on them: one, several side by side, sequences, or tokens and their places."""
     found = [space.gather(keys) for space in spaces]
-    if is_ragged(str(spaces[0].recipe.entries["tap"])):
+    taps = [str(space.recipe.entries["tap"]) for space in spaces]
+    if is_ragged(taps[0]):
         read = [Sequences(each.values, np.asarray(each.offsets)) for each in found]
-        return read[0] if len(read) == 1 else side_by_side([held_sequences(each) for each in read])
+        places = [each for tap, each in zip(taps, read, strict=True) if tap == PLACES]
+        tokens = [each for tap, each in zip(taps, read, strict=True) if tap != PLACES]
+        joined = tokens[0] if len(tokens) == 1 else side_by_side([held_sequences(each) for each in tokens])
+        return (joined, *places) if predictor.takes_passages else joined
     dense = [features.values.astype(np.float32, copy=False) for features in found]
     if predictor.takes_sequences:
         return np.stack(dense, axis=1)

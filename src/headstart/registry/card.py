@@ -186,8 +186,18 @@ COLUMNS = {
     "bleu": "BLEU",
     "rouge_l": "ROUGE-L",
     "exact_match": "exact match",
+    "f1": "F1",
 }
 """What the table of figures shows, where there is such a figure."""
+
+
+WORST = {
+    "error": "Largest errors",
+    "confidence": "Most confident mistakes",
+    "f1": "Worst answers",
+    "chrf": "Furthest from what was to be written",
+}
+"""What the table of mistakes is called, by what it is sorted by."""
 
 
 def _metrics_table(metrics: Mapping[str, Json]) -> str:
@@ -226,17 +236,15 @@ def _mistakes(errors: Mapping[str, Json], of: str) -> str:
     mistakes = errors.get("mistakes", [])[:SHOWN_MISTAKES]
     if not mistakes:
         return ""
-    if "error" in mistakes[0]:
-        title, names = "Largest errors", ("label", "prediction", "error")
-        said = [[f"{mistake[name]:.4g}" for name in names] for mistake in mistakes]
-    elif "chrf" in mistakes[0]:
-        title, names = "Furthest from what was to be written", ("label", "prediction", "chrf")
-        said = [[_cell(m["label"]), _cell(m["prediction"]), f"{m['chrf']:.1f}"] for m in mistakes]
-    else:
-        title, names = "Most confident mistakes", ("label", "prediction", "confidence")
-        said = [[_cell(m["label"]), _cell(m["prediction"]), f"{m['confidence']:.3f}"] for m in mistakes]
+    by, title = next((name, title) for name, title in WORST.items() if name in mistakes[0])
+    names = ("label", "prediction", by)
+    said = [[_value(mistake[name]) for name in names] for mistake in mistakes]
     rows = [[_cell(_sample(mistake)), *cells] for mistake, cells in zip(mistakes, said, strict=True)]
     return f"## {title}{of}, on {errors['split']}\n\n" + _table(["sample", *names], rows)
+
+
+def _value(value: Json) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else _cell(value)
 
 
 def _sample(mistake: Mapping[str, Json]) -> str:

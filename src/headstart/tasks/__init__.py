@@ -1,5 +1,5 @@
-"""What a label means, one file per meaning: one class, several labels, a number, tags, a text to write, or a task of
-the user's own.
+"""What a label means, one file per meaning: one class, several labels, a number, tags, an answer, a text to write, or a
+task of the user's own.
 
 Importing this package imports neither numpy nor torch; opening a task imports the former, its losses the latter.
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from headstart.contracts import Task
 
 TAGS = "tags"
-KINDS = ("multi", "regression", "single", TAGS)
+KINDS = ("multi", "regression", "single", TAGS, "spans")
 """In the order in which they are tried on a column of which nobody says what it is."""
 AUTO = "auto"
 NAMED = ("seq2seq",)
@@ -37,7 +37,7 @@ def check_kind(kind: str) -> str:
     """
     if kind not in (AUTO, *KINDS, *NAMED) and not kind.startswith(PREFIX):
         raise ConfigError(
-            f"there is no label kind {kind!r}; there are {AUTO}, single, multi, regression, {TAGS}, seq2seq and "
+            f"there is no label kind {kind!r}; there are {AUTO}, single, multi, regression, {TAGS}, spans, seq2seq and "
             f"{PREFIX}package.module:factory"
         )
     return kind

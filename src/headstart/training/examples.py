@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from headstart.heads.sequences import VectorSequences
 
 MOST_NUMBERS = 1 << 24
+MAY_ANSWER = 2
+"""What a token is at which an answer may start or end."""
 VIEWS = 1 << 32
 """What is added to a seed to draw views: no seed of a sample order is as large."""
 
@@ -129,6 +131,21 @@ class Ragged(Examples):
         there = torch.from_numpy(mask).to(device)
         values = (torch.from_numpy(padded).to(device) - self.mean) / self.scale
         return values * there.unsqueeze(2), there
+
+
+@dataclass
+class AnsweredPassages(Ragged):
+    """Tokens of questions with contexts, padded a batch at a time; ``places`` says which of them are of a context."""
+
+    places: VectorSequences
+
+    def take(self, rows: Tensor, training: bool = False) -> tuple[Tensor, Tensor]:
+        """Tokens (B, L, D), and what each is (B, L): 0 nothing, `MAY_ANSWER` of a context, or the first of all."""
+        values, there = super().take(rows, training)
+        where = torch.from_numpy(self.places.padded(rows.cpu().numpy())[0]).to(there.device)
+        may_answer = where[..., 1] > where[..., 0]
+        may_answer[:, 0] = True  # stands for no answer
+        return values, there.to(torch.uint8) + (there & may_answer).to(torch.uint8)
 
 
 @dataclass(frozen=True)

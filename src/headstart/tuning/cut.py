@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -244,7 +244,7 @@ class CutCache:
     def __call__(self, phase: Phase, samples: Mapping[str, RawSamples]) -> Iterator[Mapping[str, RawSamples]]:
         """Samples that begin where the phase trains, and a model that takes them."""
         n_blocks = phase.n_blocks
-        if n_blocks == 0 and self.spaces and self.is_exact:
+        if n_blocks == 0 and self.spaces and self.is_exact and not self.raw["train"].beside:
             read = self.model.read
             self.model.read = lambda batch: batch[STATES]  # no part of the backbone runs
             try:
@@ -334,7 +334,8 @@ def fill_taps(
     if not taps:
         return {}, 0.0
     start = perf_counter()
-    spaces = [opened.cache.space(make_recipe(opened.info, tap, "fp32", "float32")) for tap in taps.values()]
+    info = _with_all_windows(opened.info)
+    spaces = [opened.cache.space(make_recipe(info, tap, "fp32", "float32")) for tap in taps.values()]
     plan = plan_for_spaces(data.source, data.samples, spaces, "hdf5", "as it is trained")
     if len(plan.todo):
         progress.say(f"{said}: {plan.summary()}")
@@ -342,6 +343,13 @@ def fill_taps(
     fill(plan, opened, ComputeConfig(**given), progress)
     opened.release()
     return dict(zip(taps, spaces, strict=True)), perf_counter() - start
+
+
+def _with_all_windows(info: BackboneInfo) -> BackboneInfo:
+    """The backbone as it gives all tokens of all windows of a pair, of which a head reads each token once."""
+    if not info.windows or "tokens" not in info.windows:
+        return info
+    return replace(info, windows={**info.windows, "tokens": "all"})
 
 
 def _why_not(config: TuneConfig, info: BackboneInfo) -> str | None:

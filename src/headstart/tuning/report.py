@@ -22,6 +22,7 @@ from headstart.heads.sequences import Sequences
 from headstart.registry.run import BACKBONE_DIR, IN_RUN, place_backbone
 from headstart.samples import are_sequences
 from headstart.training.loop import TrainingResult
+from headstart.tuning.passages import TunedTokens
 from headstart.tuning.state import is_held
 from headstart.tuning.whole_model import counts_of
 from headstart.tuning.writing import WritingSetup
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from headstart.registry.run import Run
     from headstart.samples import LabelledSamples
     from headstart.tuning.phases import PhasedTraining
+    from headstart.tuning.setup import TrainingSetup
     from headstart.types import Json
 
 
@@ -44,7 +46,9 @@ def finish(config: TuneConfig, training: PhasedTraining, raw: Splits) -> tuple[P
     if isinstance(setup, WritingSetup):
         head = setup.head(config, training.history)
         return Predictor(head), setup.encoded(training.phases[-1], raw)
-    return Predictor(finished_head(training)), tuned_splits(training, raw)
+    predictor, splits = Predictor(finished_head(training)), tuned_splits(training, raw)
+    settle(predictor.head, splits)
+    return predictor, splits
 
 
 def finished_head(training: PhasedTraining) -> Any:
@@ -57,6 +61,8 @@ def finished_head(training: PhasedTraining) -> Any:
 def tuned_splits(training: PhasedTraining, raw: Splits) -> Splits:
     """The same samples with features of the tuned backbone; what the last phase left as it was is not run again."""
     setup = training.setup
+    if raw["train"].beside:
+        return {split: _tuned_passages(setup, split, part) for split, part in raw.items()}
     width = len(setup.head.mean_)
     with setup.short_cut(training.phases[-1], setup.samples) as samples:
         read = {split: part.outputs(setup.model.features) for split, part in samples.items()}
@@ -71,6 +77,20 @@ def _features(read: Sequence[Any], part: LabelledSamples, width: int) -> Any:
         return np.stack(read).astype(np.float32) if len(read) else np.empty((0, width), dtype=np.float32)
     values = np.concatenate([np.empty((0, width), dtype=np.float32), *read])
     return Sequences(values, np.cumsum([0, *map(len, read)]))
+
+
+def _tuned_passages(setup: TrainingSetup, split: str, part: LabelledSamples) -> LabelledSamples:
+    """Questions with contexts, their tokens computed when they are asked for: all of them would fill the memory."""
+    if split not in setup.samples:
+        return part
+    tokens = TunedTokens(setup.samples[split], part.X.width, part.X.longest)
+    return replace(part, X=replace(part.X, tokens=tokens))
+
+
+def settle(head: Any, splits: Splits) -> None:
+    """What a head chooses once it has weights, on validation samples if there are any."""
+    part = splits["validation"] if len(splits["validation"]) else splits["train"]
+    head.settle(part.X, part.targets)
 
 
 def tuned_record(
@@ -156,5 +176,10 @@ def _describe_tuned(
         Cache(described["cache"]),
         progress,
     )
-    recipe = make_recipe(opened.info, str(described["recipe"]["tap"]), "fp32", "float32")
-    return {**described, **where, "space": recipe.id, "recipe": dict(recipe.entries)}
+
+    def tuned(part: Mapping[str, Json]) -> dict[str, Json]:
+        recipe = make_recipe(opened.info, str(part["recipe"]["tap"]), "fp32", "float32")
+        return {**part, **where, "space": recipe.id, "recipe": dict(recipe.entries)}
+
+    beside = [tuned(part) for part in described.get("beside", ())]
+    return {**tuned(described), **({"beside": beside} if beside else {})}

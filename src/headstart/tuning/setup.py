@@ -26,6 +26,7 @@ from headstart.tasks import open_task
 from headstart.training.distilled import objective_of, taught
 from headstart.training.trainee import Objective
 from headstart.tuning.cut import CutCache, fill_cuts
+from headstart.tuning.passages import PassageNetwork
 from headstart.tuning.samples import RawSamples
 from headstart.tuning.strategies import defaults_of, plan_phases
 from headstart.tuning.trainee import WholeNetwork
@@ -84,14 +85,17 @@ class TrainingSetup:
         MismatchError
             Backbone or data are not what the set was made of.
         """
-        described = describe_features(config.cache, features, raw["train"].features)
+        train = raw["train"]
+        described = describe_features(config.cache, features, train.features, train.beside)
         recipe = described["recipe"]
         tap = str(recipe["tap"])
-        if is_ragged(tap) and not is_of_words(tap):
+        is_passage = bool(train.beside)
+        reads_one = not is_of_words(tap) and not is_passage
+        if is_ragged(tap) and reads_one:
             raise ConfigError(
                 f"fine-tuning reads one vector a sample, and {display_tap(tap)} is all positions; choose another --tap"
             )
-        if "windows" in recipe and not is_of_words(tap):
+        if "windows" in recipe and reads_one:
             raise ConfigError(IN_WINDOWS)
         opened = reopen(described, Cache(features.cache), progress, config.offline)
         keep = backbone_saver(opened.backbone(), tap)
@@ -110,13 +114,20 @@ class TrainingSetup:
         if soft is not None and soft.features is not None:
             layer = ShowingHeadLayer(layer, soft.features.shape[1], config.seed)
         live = config.strategy in LIVE_STATISTICS
-        model = WholeModel(frozen, tap, layer, described["modality"], live_statistics=live)
+        network = PassageNetwork if is_passage else WholeModel
+        model = network(frozen, tap, layer, described["modality"], live_statistics=live)
+        if isinstance(model, PassageNetwork):
+            model.longest = max(part.X.longest for part in raw.values())
         samples = {}
         for split, wanted in targets.items():
             table = raw[split].table
             ids = table.column("id").to_pylist()
             numbers = torch.from_numpy(np.ascontiguousarray(wanted))
             samples[split] = RawSamples(data.payloads(table), ids, numbers, model)
+        if config.augment and is_passage:
+            raise ConfigError(
+                "--augment changes texts, and an answer would not stand where it stood any more; leave it out"
+            )
         if config.augment:
             samples["train"].change = augmentation(config, features, raw)
         adapted = set_weights(config, model, samples["train"])
@@ -192,7 +203,7 @@ def _targets(head: Any, raw: Splits) -> dict[str, Any]:
     targets = {"train": head.begin(train.X, train.targets)}
     for split, part in raw.items():
         if split != "train" and len(part):
-            targets[split] = head.targets_of(part.targets)
+            targets[split] = head.targets_in(part.X, part.targets)
     return targets
 
 

@@ -15,7 +15,7 @@ from headstart.distillation.features import show_features
 from headstart.distillation.stage import ask_teacher
 from headstart.errors import ConfigError
 from headstart.extraction.stage import IN_MEMORY, extract, set_name
-from headstart.fitting.data import check_train, read_splits
+from headstart.fitting.data import check_train, read_for, read_splits
 from headstart.fitting.evaluation import calibrated, evaluate_splits, left_uncalibrated
 from headstart.fitting.report import FitOutcome
 from headstart.heads import head_class
@@ -61,11 +61,12 @@ def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> Run:
             check_resumable(state, config)
         check_asked(config)
         kind = features.label_kinds[features.label_column(config.label)]
-        attends = _writes(config, kind) or head_class("linear", kind).takes_sequences
-        chosen = [(config.tap, config.backbone)]
-        read = read_splits(
-            features, chosen, config.label, attends, keeps_unlabelled=config.teacher is not None
-        )
+        keeps_unlabelled, choices = config.teacher is not None, [(config.tap, config.backbone)]
+        if _writes(config, kind):
+            read = read_splits(features, choices, config.label, True, keeps_unlabelled=keeps_unlabelled)
+        else:
+            head = head_class("linear", kind)
+            read = read_for(head, features, choices, config.label, keeps_unlabelled=keeps_unlabelled)
         check_train(read["train"], features.name)
         raw, taught = _taught(config, features, read, progress)
         more |= taught

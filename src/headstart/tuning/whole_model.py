@@ -378,6 +378,11 @@ def single_head(predictor: Predictor, features: Mapping[str, Json]) -> PlainHead
             "this run writes texts, and is no network from inputs to logits of labels; headstart export gives it as a "
             "model of transformers"
         )
+    if predictor.takes_passages:
+        raise ConfigError(
+            "this head answers questions from all tokens of a context, whose windows are put together on the way; "
+            "headstart export --to hf makes a model for question answering of it"
+        )
     if len(parts := features.get("parts", [])) > 1:
         read = ", ".join(f"{part['backbone']} {display_tap(part['tap'])}" for part in parts)
         raise ConfigError(

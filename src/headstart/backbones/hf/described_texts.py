@@ -70,6 +70,7 @@ def plain_texts(
             "max_length": text_input.max_length,
             "prompt": text_input.prompt,
             "in_windows": text_input.in_windows,
+            "is_passage": text_input.is_passage,
         },
         "names": None if names is None else [name for name in CHANNELS if name in names],
         "fill": dict(fill),
@@ -86,6 +87,8 @@ def trials(text_input: TextInput) -> list[Sequence[Payload]]:
     long, longer = "word " * (text_input.max_length + 8), "é1 " * (2 * text_input.max_length)
     texts = [*TRIAL_TEXTS, long, longer, *special_texts(text_input.tokenizer)]
     pairs = [("hello", "world"), ("", "b"), ("a", ""), (long, "b"), ("a", long), (long, longer)]
+    if text_input.is_passage:
+        return [[pair for pair in pairs if all(pair)]]
     batches: list[Sequence[Payload]] = [texts, *([text] for text in (*texts[:3], BROKEN))]
     return batches if text_input.in_windows else [*batches, pairs]
 

@@ -19,6 +19,7 @@ from headstart.backbones.hf.frozen_texts import (
 )
 from headstart.backbones.hf.hub_tokenizer import HubTokenizer, lower_cased, puts_class_first
 from headstart.backbones.hf.models import HubModel, HubPart, departures
+from headstart.backbones.hf.passages import MAX_CONTEXT
 from headstart.backbones.hf.tokens import TextInput, tokenizer_digest
 from headstart.backbones.hf.words import WordInput, WordTokenizer, with_leading_blanks
 from headstart.backbones.pooling import WORDS
@@ -58,9 +59,7 @@ class TextBackbone(HubPart):
             first_layer=encoder.depth.first_layer,
             closing_norm=encoder.depth.closing_norm,
             max_length=self._max_length,
-            windows={"overlap": self._text_input.overlap}
-            if self._options.on_long or self._reads_words
-            else None,
+            windows=self._windows,
             prompt=self._prompt,
             provenance=self._source.provenance(n_parameters(encoder.module)),
         )
@@ -126,6 +125,11 @@ class TextBackbone(HubPart):
         """See `CountsTokens`."""
         return [n_tokens_of(row) for row in self._text_input.prepare(payloads)]
 
+    @property
+    def width(self) -> int:
+        """Of the vector of a token."""
+        return int(self._encoder.config.get_text_config().hidden_size)
+
     def _check_alone(self, tap: str) -> None:
         """Refuse what the encoder does not give by itself."""
         if tap.startswith("sentence"):
@@ -184,17 +188,34 @@ class TextBackbone(HubPart):
 
     @cached_property
     def _text_input(self) -> TextInput | WordInput:
+        tokenizer = self._loaded_tokenizer[0]
         if self._reads_words:
-            return WordInput(WordTokenizer(self._loaded_tokenizer[0], self.spec), self._max_length)
-        in_windows = self._options.on_long == "windows"
-        if in_windows and self._options.modality == "text-pair":
+            return WordInput(WordTokenizer(tokenizer, self.spec), self._max_length)
+        is_passage = self._options.on_long == "passages"
+        if is_passage and not tokenizer.is_fast:
             raise ConfigError(
-                "--on-long windows reads one text in parts, and of a pair nobody knows which part belongs to which; "
-                "cut pairs (--on-long truncate), leave long ones out (skip), or put both texts into one column"
+                f"the tokenizer of {self.spec} does not say where tokens stand in their text, which answers need; "
+                "choose a backbone with a fast one (tokenizer.json)"
             )
         return TextInput(
-            HubTokenizer(self._loaded_tokenizer[0]), self._max_length, self._prompt or "", in_windows
+            HubTokenizer(tokenizer),
+            self._max_length,
+            self._prompt or "",
+            in_windows=is_passage or self._options.on_long == "windows",
+            is_passage=is_passage,
         )
+
+    @property
+    def _windows(self) -> dict[str, Any] | None:
+        """How longer texts are read in parts, as the recipe has it."""
+        if not self._options.on_long and not self._reads_words:
+            return None
+        kept = {"tokens": MAX_CONTEXT} if self._options.on_long == "passages" else {}
+        if kept and self._n_skipped:
+            raise ConfigError(
+                f"{self.spec} pools without the tokens of its prompt, and answers need all tokens; pass --prompt ''"
+            )
+        return {"overlap": self._text_input.overlap, **kept}
 
     @property
     def _prompt(self) -> str | None:

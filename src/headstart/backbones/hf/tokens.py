@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import rfc8785
 
+from headstart.backbones.hf.passages import passage_windows
 from headstart.backbones.images import change_texts
 from headstart.errors import SampleError
 from headstart.types import TokenRow, Windows
@@ -87,6 +88,7 @@ class TextInput:
     max_length: int  # tokens a text, or a pair, is cut to
     prompt: str = ""  # put before every text; of a pair before the first
     in_windows: bool = False  # a longer text is read in overlapping parts, and not cut
+    is_passage: bool = False  # these are pairs, whose second text is read in parts; see `passage_windows`
 
     def __post_init__(self) -> None:
         # A tokenizer is told the length when it is first asked, and not while another thread works.
@@ -156,9 +158,20 @@ class TextInput:
             self._change_tokens(rows, encoded, changes)
         for number, n in counts.items():
             rows[number].n_tokens = n or -rows[number].n_tokens
-        prepared = [self._in_windows(row, encoded, number) for number, row in enumerate(rows)]
+        prepared = (
+            self._passages(rows, encoded)
+            if self.is_passage
+            else [self._in_windows(row, encoded, number) for number, row in enumerate(rows)]
+        )
         usable = zip(rows, prepared, strict=True)
         return [part if row["input_ids"] else SampleError("the text has no tokens") for row, part in usable]
+
+    def _passages(self, rows: Sequence[TokenRow], encoded: Encoded) -> list[Windows | SampleError]:
+        """Pairs whose second text is read in parts, however short it is."""
+        assert encoded.encodings is not None  # which the backbone looked at
+        overlap = self.overlap
+        pairs = zip(rows, encoded.encodings, strict=True)
+        return [passage_windows(row, encoding, self.max_length, overlap) for row, encoding in pairs]
 
     def _texts_of(self, payload: Payload) -> tuple[str, ...]:
         """The text, or both of a pair; the prompt stands before the first."""
