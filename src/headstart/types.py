@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 Modality: TypeAlias = Literal["image", "text", "text-pair", "image-text", "words"]
 LabelKind: TypeAlias = str
 """What labels mean: ``single`` (one class per sample), ``multi`` (any number of classes), ``regression`` (a number),
-``tags`` (a tag per word), ``seq2seq`` (a text to write), or ``py:package.module:factory``, a task of the user's own;
-see `headstart.tasks.open_task`."""
+``tags`` (a tag per word), ``spans`` (stretches of a context), ``seq2seq`` (a text to write), or
+``py:package.module:factory``, a task of the user's own; see `headstart.tasks.open_task`."""
 
 LabelForm: TypeAlias = Literal["classes", "labels", "numbers", "tags", "spans", "texts"]
 """The shape of the targets that a head is fitted on: a class per sample (N,), an indicator of labels (N, L), numbers
@@ -189,88 +189,6 @@ class TrialWork:
     make_batch: Callable[[], Mapping[str, Any]]
     examples: Callable[[], list[Mapping[str, Any]]]
     seconds_left: float
-
-
-class TokenRow(dict[str, Sequence[int]]):
-    """A text, or a pair, as a model takes it, not padded yet: a number a token by the name of each input.
-
-    ``n_tokens`` is how many tokens it has before it is cut; below 0, more than so many: it was not counted to the end.
-    """
-
-    def __init__(self, inputs: Mapping[str, Sequence[int]], n_tokens: int) -> None:
-        super().__init__(inputs)
-        self.n_tokens = n_tokens
-
-
-class WordRow(TokenRow):
-    """A sentence of ``n_words`` words, or a window of it, as a model takes it.
-
-    Its tokens at ``places`` (P,) are read for the ``words`` (P,), in order; a word may have none, and in a window those
-    of other windows have none.
-    """
-
-    def __init__(
-        self,
-        inputs: Mapping[str, Sequence[int]],
-        n_tokens: int,
-        places: NDArray[np.int64],
-        words: NDArray[np.int64],
-        n_words: int,
-    ) -> None:
-        super().__init__(inputs, n_tokens)
-        self.places, self.words, self.n_words = places, words, n_words
-
-
-@dataclass(frozen=True, slots=True)
-class Stitching:
-    """How the tokens of windows are put together: each is taken from the window that sees most on both of its sides.
-
-    Parameters
-    ----------
-    takes : sequence of (int, int)
-        Of each window, the stretch of its tokens that is taken. One behind the other they are all tokens of the pair.
-    places : sequence of int
-        Two numbers a token: where it stands in the second text, in characters, from the first to before the second
-        number; -1 twice of what is not of that text.
-    """
-
-    takes: Sequence[tuple[int, int]]
-    places: Sequence[int]
-
-
-@dataclass(frozen=True, slots=True)
-class Windows:
-    """A text as overlapping parts: vectors are averaged, each word is read in one, or tokens of a pair put together.
-
-    Parameters
-    ----------
-    rows : sequence of TokenRow
-        The parts, in order.
-    weights : sequence of int
-        How many tokens of the text each has, which is what its vector counts.
-    n_tokens : int
-        As of a `TokenRow`.
-    stitching : Stitching, optional
-        How the tokens are put together; None: vectors are averaged.
-    """
-
-    rows: Sequence[TokenRow]
-    weights: Sequence[int]
-    n_tokens: int
-    stitching: Stitching | None = None
-
-
-def n_tokens_of(prepared: Any) -> int:
-    """How many tokens of a prepared sample there were before it was cut, as `TokenRow` says it; 0: it has no text.
-
-    Examples
-    --------
-    >>> n_tokens_of(TokenRow({"input_ids": [0, 7, 2]}, 9)), n_tokens_of("an image")
-    (9, 0)
-    """
-    if isinstance(prepared, tuple):  # of an image and a text
-        return max(map(n_tokens_of, prepared), key=abs)
-    return prepared.n_tokens if isinstance(prepared, TokenRow | Windows) else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from headstart.backbones.hf.plain_tokenizer import PlainTokenizer
 from headstart.backbones.hf.tokens import TextInput
 from headstart.backbones.plain_inputs import PlainInputs, open_plain_inputs, proven
 from headstart.errors import SampleError
-from headstart.types import n_tokens_of
+from headstart.token_rows import n_tokens_of
 
 from ..variants import variants
 from .many_texts import BROKEN, many_texts, written_lines

@@ -17,6 +17,7 @@ from tokenizers import pre_tokenizers
 import headstart as hs
 from headstart.backbones import BackboneOptions, open_backbone
 from headstart.backbones.hf.words import best_windows
+from headstart.cache.store import Cache
 from headstart.errors import ConfigError
 from headstart.extraction.windows import pool_words
 
@@ -154,11 +155,11 @@ def test_a_sentence_of_two_thousand_words(tiny: Callable[[str], Path]) -> None:
 def test_windows_are_part_of_the_recipe_and_texts_have_no_words(tiny: Callable[[str], Path]) -> None:
     spec = f"hf:{tiny('bert')}"
     features = hs.extract([["a", "b", "c"]], backbone=spec, max_length=LENGTH)
-    recipe = hs.open_set(features.name).recipe() if hasattr(features, "recipe") else None
+    recipe = Cache(str(features.cache)).open_space(features.feature().space).recipe
     info = open_backbone(spec, BackboneOptions(modality="words", max_length=LENGTH)).resolve()
     assert info.windows == {"overlap": (LENGTH - 2) // 4}
     assert info.default_tap == "final.words"
-    assert recipe is None or recipe["windows"] == info.windows
+    assert recipe.entries["windows"] == info.windows
     with pytest.raises(ConfigError, match=r"'last.mean' is of whole texts; choose one of last.words"):
         hs.extract([["a", "b", "c"]], backbone=spec, taps=["last.mean"])
     with pytest.raises(ConfigError, match=r"has a vector for each word, and these samples are no words"):

@@ -21,7 +21,7 @@ from headstart.errors import ConfigError, DataError
 from headstart.extraction import embedder
 from headstart.extraction.long_texts import count_long, long_of
 from headstart.progress import Silence
-from headstart.types import Windows, n_tokens_of
+from headstart.token_rows import Windows, n_tokens_of
 
 from .computing import assert_close, compute, plan
 
@@ -139,9 +139,14 @@ def test_windows_are_refused_where_one_place_or_all_are_read(
         plan(TEXTS, f"hf:{tiny_bert}", cache_root, taps=[tap], on_long="windows")
 
 
-def test_windows_of_pairs_are_refused(tiny_bert: Path, cache_root: Path) -> None:
-    with pytest.raises(ConfigError, match="reads one text in parts, and of a pair nobody knows"):
-        plan([("a", "b")], f"hf:{tiny_bert}", cache_root, modality="text-pair", on_long="windows")
+def test_windows_of_pairs_give_tokens_and_no_vector(tiny_bert: Path, cache_root: Path) -> None:
+    given = {"modality": "text-pair", "on_long": "windows"}
+    task = plan([("a", "b")], f"hf:{tiny_bert}", cache_root, **given)
+    assert set(task.work.taps) == {"final.tokens", "places.tokens"}
+    with pytest.raises(
+        ConfigError, match=r"keeps the tokens of a pair, one by one, and last\.mean makes one vector"
+    ):
+        plan([("a", "b")], f"hf:{tiny_bert}", cache_root, taps=["last.mean"], **given)
 
 
 def test_counts_are_kept_beside_the_shards_and_may_be_lost(tiny_bert: Path, cache_root: Path) -> None:

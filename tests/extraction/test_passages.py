@@ -21,7 +21,7 @@ from headstart.backbones import BackboneOptions, open_backbone
 from headstart.backbones.hf.passages import passage_windows
 from headstart.errors import ConfigError, SampleError, StorageError
 from headstart.samples import Passages
-from headstart.types import TokenRow, Windows
+from headstart.token_rows import TokenRow, Windows
 
 from ..backbones import tiny_texts
 from ..variants import examples

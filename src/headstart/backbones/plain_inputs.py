@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from headstart.errors import SampleError
-from headstart.types import TokenRow, Windows, n_tokens_of
+from headstart.token_rows import TokenRow, Windows, n_tokens_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -16,7 +16,7 @@ import numpy as np
 from headstart.backbones.heif import learn_heif
 from headstart.errors import SampleError, TransientSampleError
 from headstart.keys import key_of
-from headstart.types import Windows, n_tokens_of
+from headstart.token_rows import Windows, n_tokens_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     from headstart.extraction.batches import Item
     from headstart.extraction.plan import ExtractionPlan
-    from headstart.types import Read, Stitching, WordRow
+    from headstart.token_rows import Stitching, WordRow
+    from headstart.types import Read
 
 TINY = 1e-12  # as `torch.nn.functional.normalize`
 Part = TypeVar("Part")

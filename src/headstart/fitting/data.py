@@ -1,4 +1,4 @@
-"""The samples that a head is fitted and judged on: read by split, checked, prepared, with the views it draws."""
+"""The samples that a head is fitted and judged on: read by split, checked, prepared."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import pyarrow.compute as pc
 
-from headstart.arrow import keys_from_arrow, positions_in
+from headstart.arrow import positions_in
 from headstart.backbones.pooling import PLACES, display_tap, is_ragged
 from headstart.cache.layout import CONTEXT, LABEL
 from headstart.cache.store import Cache
 from headstart.errors import ConfigError, DataError
-from headstart.fitting.grids import HEAD, TAP, as_grid
+from headstart.fitting.grids import TAP, as_grid
 from headstart.fitting.label_columns import label_columns
 from headstart.fitting.protocols import check_protocols
+from headstart.fitting.views import choose_views
 from headstart.heads.preparation import Preparation
 from headstart.heads.sequences import Sequences, held_sequences, sequences_of, side_by_side
 from headstart.memory import available_bytes
@@ -29,10 +30,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headstart.cache.sets import FeatureSet
-    from headstart.cache.space import Space
     from headstart.config import FitConfig
     from headstart.contracts import Head, Progress
-    from headstart.types import FeatureRef, Json
+    from headstart.types import FeatureRef
 
 Splits: TypeAlias = Mapping[str, LabelledSamples]
 """The labelled samples of a set by split; a split may be empty."""
@@ -60,12 +60,6 @@ class FitData:
             for of in (self.raw, self.splits)
         )
         return replace(self, raw=raw, splits=splits)
-
-
-def heads_of(config: FitConfig) -> list[str]:
-    """The head of a configuration, or those that its sweep compares."""
-    heads: list[str] = as_grid({HEAD: config.sweep[HEAD]})[HEAD] if HEAD in config.sweep else [config.head]
-    return heads
 
 
 def read_taps(
@@ -452,93 +446,3 @@ def _say_choice(train: LabelledSamples, features: FeatureSet, progress: Progress
         progress.say(
             f"features {taken[1]} of {taken[0]}; the set also has {listed}: --tap and --backbone choose"
         )
-
-
-class TrainViews(Sequence["NDArray[np.float32]"]):
-    """Features of the views of some samples, (N, D) each, gathered when they are asked for.
-
-    A sample that lacks a view, because it failed or came later, has its plain feature of ``rows`` there.
-    """
-
-    def __init__(self, refs: Sequence[FeatureRef], spaces: Sequence[Space], rows: LabelledSamples) -> None:
-        self.names = [str(ref.view) for ref in refs]
-        self._spaces = spaces
-        self._rows = rows
-        self._keys = keys_from_arrow(rows.table.column("key"))
-        self.n_lacking = sum(int((~space.held(self._keys)).sum()) for space in spaces)
-
-    @property
-    def report(self) -> dict[str, Json]:
-        """Which views they are, and for how many rows of them the plain feature stands in."""
-        return {"names": self.names, "n_plain_instead": self.n_lacking}
-
-    def __len__(self) -> int:
-        return len(self._spaces)
-
-    def __getitem__(self, index: Any) -> Any:
-        space = self._spaces[index]
-        held = space.held(self._keys)
-        features: NDArray[np.float32] = self._rows.X.copy()
-        features[held] = space.gather(self._keys[held]).values
-        return features
-
-
-def choose_views(
-    config: FitConfig,
-    features: FeatureSet,
-    train: LabelledSamples,
-    heads: Sequence[Head],
-    progress: Progress,
-) -> Sequence[NDArray[np.float32]]:
-    """The views to draw in training; none if there are none, or none are wanted, or no head draws them."""
-    if not config.views or len(train.features) > 1 or is_ragged(train.feature.tap):
-        return ()
-    refs = views_of(features, train.feature)
-    if not refs:
-        return ()
-    if not any(head.takes_views for head in heads):
-        names = " or ".join(heads_of(config))
-        progress.say(
-            f"the set has {len(refs)} views of this feature; a {names} head is fitted on the plain one "
-            "alone (--head linear draws views)"
-        )
-        return ()
-    if config.prepare or not isinstance(train.X, np.ndarray):
-        why = "--prepare" if config.prepare else "features that stay on disk"
-        progress.say(f"the set has {len(refs)} views of this feature; with {why} only the plain one is used")
-        return ()
-    views = gather_views(features, refs, train, progress)
-    if views:
-        progress.say(
-            f"each epoch shows a train sample plain or in one of {len(views)} views, drawn at random"
-        )
-    return views
-
-
-def views_of(features: FeatureSet, plain: FeatureRef) -> list[FeatureRef]:
-    """What the set calls views of a feature."""
-    names = features.views(plain.tap, plain.backbone)
-    return [features.feature(plain.tap, plain.backbone, name) for name in names]
-
-
-def gather_views(
-    features: FeatureSet, refs: Sequence[FeatureRef], train: LabelledSamples, progress: Progress
-) -> TrainViews:
-    """The views of train samples, but for those whose recipe differs in more than the view.
-
-    Such a view is left from an earlier extraction, with another prompt or image size.
-    """
-    cache = Cache(str(features.cache))
-    plain = cache.open_space(train.feature.space).recipe
-    spaces = {ref: cache.open_space(ref.space) for ref in refs}
-    differing = {ref: spaces[ref].recipe.differences(plain) for ref in refs}
-    fitting = [ref for ref in refs if all(name.partition(".")[0] == "view" for name in differing[ref])]
-    if len(fitting) < len(refs):
-        left_out = ", ".join(str(ref.view) for ref in refs if ref not in fitting)
-        progress.say(f"views that were extracted otherwise than the plain feature are left out: {left_out}")
-    views = TrainViews(fitting, [spaces[ref] for ref in fitting], train)
-    if views.n_lacking:
-        progress.say(
-            f"{views.n_lacking:,} times a train sample lacks a view, and its plain feature stands in for it"
-        )
-    return views

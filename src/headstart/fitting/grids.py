@@ -5,11 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from headstart.errors import ConfigError
+
+if TYPE_CHECKING:
+    from headstart.config import FitConfig
 
 MOST_TRIALS = 10_000
 TAP, HEAD = "tap", "head"
@@ -99,3 +102,9 @@ def _value(text: str) -> Any:
         except ValueError:
             continue
     return text
+
+
+def heads_of(config: FitConfig) -> list[str]:
+    """The head of a configuration, or those that its sweep compares."""
+    heads: list[str] = as_grid({HEAD: config.sweep[HEAD]})[HEAD] if HEAD in config.sweep else [config.head]
+    return heads

@@ -10,7 +10,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, cast
 
 from headstart.backbones.pooling import display_tap
-from headstart.fitting.data import FitData, gather_views, views_of
+from headstart.fitting.data import FitData
 from headstart.fitting.evaluation import (
     Evaluation,
     after_refit,
@@ -22,6 +22,7 @@ from headstart.fitting.evaluation import (
 from headstart.fitting.protocols import shots_and_curve
 from headstart.fitting.search import Candidate, search
 from headstart.fitting.trials import Trial, TrialResult, fit_group, run_trials, spread_of
+from headstart.fitting.views import gather_views, views_of
 from headstart.heads import open_head
 from headstart.heads.predictor import Predictor
 from headstart.progress import Silence

@@ -13,8 +13,9 @@ from headstart.arrow import column_of, with_columns
 from headstart.backbones.pooling import display_tap
 from headstart.cache.layout import GROUP
 from headstart.cache.store import Cache
-from headstart.fitting.data import TrainViews, with_choice
+from headstart.fitting.data import with_choice
 from headstart.fitting.evaluation import feature_plot, plots_of, plots_of_protocols, tables_of
+from headstart.fitting.views import TrainViews
 from headstart.registry.machine import describe_environment, provenance
 from headstart.registry.run import Run
 from headstart.tasks import open_task

@@ -13,8 +13,7 @@ import numpy as np
 from headstart.arrow import keys_from_arrow
 from headstart.cache.layout import GROUP
 from headstart.errors import ConfigError
-from headstart.fitting.data import heads_of
-from headstart.fitting.grids import HEAD, TAP, as_grid, combinations
+from headstart.fitting.grids import HEAD, TAP, as_grid, combinations, heads_of
 from headstart.fitting.trials import MOST_NUMBERS, Trial, TrialResult, prepared, run_trials
 from headstart.groups import group_codes
 from headstart.heads import head_class, open_head

@@ -12,10 +12,10 @@ import numpy as np
 
 from headstart.cache.layout import LABEL
 from headstart.errors import ConfigError
-from headstart.fitting.data import gather_views, views_of
 from headstart.fitting.grids import HEAD, as_grid, combinations
 from headstart.fitting.search import search_report
 from headstart.fitting.trials import MOST_NUMBERS, MOST_STACKED, TrialResult
+from headstart.fitting.views import gather_views, views_of
 from headstart.heads import open_trunk
 from headstart.heads.predictor import Predictor
 from headstart.heads.torch_heads import STACKABLE, Labelled, fit_stack

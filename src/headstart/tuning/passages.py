@@ -22,8 +22,8 @@ from headstart.tuning.whole_model import WholeModel
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from headstart.token_rows import Windows
     from headstart.tuning.samples import RawSamples
-    from headstart.types import Windows
 
 AT_ONCE = 8
 """Samples that go through the network together once it is trained."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from headstart.backbones.pooling import UNIT
-from headstart.types import Windows, WordRow
+from headstart.token_rows import Windows, WordRow
 
 PIECES, OWNERS, MASK = "word_pieces", "word_owners", "word_mask"
 WORD_INPUTS = (PIECES, OWNERS, MASK)

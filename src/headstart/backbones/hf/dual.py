@@ -35,7 +35,8 @@ from headstart.backbones.hf.towers import (
 from headstart.backbones.images import CPU_IMAGES, GPU_IMAGES
 from headstart.backbones.portable import Portable, reading_of, refuse_prompt
 from headstart.errors import BackboneError, ConfigError, SampleError
-from headstart.types import AT_END, Activations, BackboneInfo, Positions, n_tokens_of
+from headstart.token_rows import n_tokens_of
+from headstart.types import AT_END, Activations, BackboneInfo, Positions
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headstart.errors import SampleError
-from headstart.types import Stitching, TokenRow, Windows
+from headstart.token_rows import Stitching, TokenRow, Windows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

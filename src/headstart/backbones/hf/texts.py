@@ -25,7 +25,8 @@ from headstart.backbones.hf.words import WordInput, WordTokenizer, with_leading_
 from headstart.backbones.pooling import WORDS
 from headstart.backbones.portable import Portable, reading_of, refuse_prompt, without_pooler
 from headstart.errors import ConfigError
-from headstart.types import BackboneInfo, n_tokens_of
+from headstart.token_rows import n_tokens_of
+from headstart.types import BackboneInfo
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,7 +15,7 @@ import rfc8785
 from headstart.backbones.hf.passages import passage_windows
 from headstart.backbones.images import change_texts
 from headstart.errors import SampleError
-from headstart.types import TokenRow, Windows
+from headstart.token_rows import TokenRow, Windows
 
 if TYPE_CHECKING:
     from tokenizers import Encoding

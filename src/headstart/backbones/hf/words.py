@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headstart.errors import ConfigError, SampleError
-from headstart.types import Windows, WordRow
+from headstart.token_rows import Windows, WordRow
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
