@@ -90,7 +90,8 @@ def test_a_path_that_is_not_utf8_has_a_printable_id(tmp_path: Path) -> None:
         (["good", b"bytes"], "text", "sample 1 is a bytes among texts"),
         (["good", ("a", "b")], "text", "sample 1 is a tuple among texts"),
         ([3], "text", "a sample is a int"),
-        ([("a", "b", "c")], "text", "a sample is a tuple"),
+        ([("a", "b", 3)], "text", "a sample is a tuple"),
+        (["good", ("a", "b", "c")], "text", "sample 1 is a tuple among texts"),
     ],
 )
 def test_samples_of_no_kind_or_two_are_refused(samples: list[Any], modality: Any, message: str) -> None:

@@ -16,6 +16,7 @@ from headstart.errors import ConfigError, DataError, StorageError
 from headstart.fitting.data import LabelReader
 from headstart.fitting.head_training import LabelJob, forget_states
 from headstart.fitting.stage import fit_head
+from headstart.heads.logistic import LogisticHead
 from headstart.registry.run import Metric, Run
 from headstart.training.checkpoint import Checkpoint
 
@@ -105,7 +106,9 @@ def test_few_samples_of_many_features_are_shared_as_well(cache_root: Path) -> No
 
 def test_features_are_read_once_and_shared_by_labels_of_the_same_samples(made: FeatureSet) -> None:
     reader = LabelReader(made, LABELS)
-    read = {label: reader.splits([(None, None)], label, False, lambda: False)["train"] for label in LABELS}
+    read = {
+        label: reader.splits([(None, None)], label, LogisticHead, lambda: False)["train"] for label in LABELS
+    }
     assert read["kind"].X is read["size: cm"].X is read["tags, all"].X
     assert len(read["side"]) < len(read["kind"])
     ids = read["side"].table.column("id").to_pylist()

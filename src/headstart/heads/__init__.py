@@ -198,6 +198,7 @@ def _class_for(form: LabelForm, name: str) -> tuple[str, str] | None:
         "numbers": (module, regressor),
         "tags": ("taggers", TAGGERS.get(name)),
         "spans": ("spans", SPANS.get(name)),
+        "texts": ("decoder", WRITERS.get(name)),
     }
     module, kind = by_form[form]
     return (module, kind) if kind else None

@@ -36,7 +36,7 @@ def best_spans(
 
     Examples
     --------
-    >>> scores = np.array([[0, 0], [5, 0], [1, 0], [0, 4.0]])
+    >>> scores = np.array([[0, 0], [3, 0], [1, 0], [0, 4.0]])
     >>> places = np.array([[-1, -1], [0, 4], [5, 7], [8, 13]])
     >>> guess = best_spans(scores, places, "Here is Paris", longest=2)
     >>> guess.answer, guess.score, guess.no_answer_score

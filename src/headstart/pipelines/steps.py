@@ -129,11 +129,13 @@ def _data(step: Step, bench: Bench, make: bool) -> str:
 def _backbone(step: Step, bench: Bench, make: bool) -> dict[str, str]:
     """The model that an earlier step exported, or that is made, where the step means one."""
     said = step.options.get("backbone")
+    if not isinstance(said, str):  # several, which are none of these
+        return {}
     if said in step.needs:
-        return {"backbone": f"hf:{bench.place(str(said)).resolve()}"}
+        return {"backbone": f"hf:{bench.place(said).resolve()}"}
     if said in MADE_MODELS:
         find = make_model if make else made_model_path
-        return {"backbone": f"hf:{find(str(said), bench.folder / 'data').resolve()}"}
+        return {"backbone": f"hf:{find(said, bench.folder / 'data').resolve()}"}
     return {}
 
 

@@ -11,6 +11,7 @@ from headstart.backbones.freezing import grad_context, is_int8
 from headstart.backbones.hf.described_texts import plain_texts
 from headstart.backbones.hf.models import Depth, candidate_blocks, computed_weights, depth_of
 from headstart.backbones.hf.packing import PLACES, find_packing, pack, trial_texts, unpack, varlen_attention
+from headstart.backbones.hf.words import WordInput
 from headstart.backbones.pooling import pool
 from headstart.errors import BackboneError
 from headstart.types import AT_END, Activations, Positions
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from headstart.backbones.hf.models import HubModel
     from headstart.backbones.hf.packing import Attend, Packing
     from headstart.backbones.hf.tokens import TextInput
-    from headstart.backbones.hf.words import WordInput
     from headstart.backbones.plain_inputs import PlainInputs
     from headstart.contracts import Change
     from headstart.errors import SampleError
