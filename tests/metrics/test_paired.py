@@ -7,9 +7,11 @@ import pytest
 from scipy.stats import binom, binomtest, bootstrap, norm, t
 from sklearn.metrics import f1_score
 
+from headstart.metrics.entities import TaggedSentences, judge_tags
 from headstart.metrics.paired import Paired, holm, mcnemar
 from headstart.metrics.regression import judge_numbers
 from headstart.metrics.single import judge_classes
+from headstart.tasks.schemes import open_scheme
 
 N = 300
 
@@ -101,6 +103,20 @@ def test_any_figure_has_a_paired_interval():
     assert found.differences["mae"].interval == pytest.approx(expected)
     assert found.differences["mae"].value == pytest.approx(difference(np.arange(N)))
     assert found.p_value is None
+
+
+def test_sentences_right_as_a_whole_do_not_test_entities():
+    true = [["B-a", "B-a", "O", "B-a"]] * 60
+    said = [["B-a", "B-a", "B-a", "O"]] * 60  # two of three, and never a whole sentence right
+    worse = [["O", "O", "O", "O"]] * 54 + true[:6]
+    judged = {
+        name: judge_tags(TaggedSentences(true, found, open_scheme("iob2")))
+        for name, found in (("said", said), ("worse", worse))
+    }
+    found = Paired(judged, 60).versus("said", "worse")
+    assert (found.only_this, found.only_other, found.p_value) == (0, 6, None)
+    assert found.is_significant("micro_f1")
+    assert found.differences["micro_f1"].value > 0
 
 
 def test_significant_is_what_leaves_out_0():

@@ -452,9 +452,9 @@ def _page(comparison: Comparison, plots: list[str]) -> str:
         *tables,
         "±: half the 95 % interval of the difference, of accuracy by Newcombe's method, of others by paired bootstrap, "
         "all runs on the same resamples, of whole groups where samples have any; none where the samples cannot say. "
-        "p: McNemar's exact test, after Holm for all runs together. *: the interval leaves out 0, and p is below "
-        "0.05. Alone right: samples that this run has right and the other wrong, and the reverse. Experiments: "
-        "extraction once, training each time.",
+        "p: McNemar's exact test, after Holm for all runs together. *: the interval leaves out 0, and p, where there "
+        "is one, is below 0.05. Alone right: samples that this run has right and the other wrong, and the reverse. "
+        "Experiments: extraction once, training each time.",
         *(f"![{Path(name).stem}](plots/{name})" for name in plots),
         f"Made by headstart {provenance['headstart']}, {provenance['created']}, with {provenance['resamples']:,} "
         f"resamples, seed {provenance['seed']}.",

@@ -61,7 +61,7 @@ class Versus:
     """How many samples this run alone has right; None of numbers, which no one can say."""
     only_other: int | None = None
     p_value: float | None = None
-    """Of McNemar's exact test."""
+    """Of McNemar's exact test; None where no figure is the share of samples that are right as a whole."""
     p_holm: float | None = None
     """The same, made larger for the number of runs that were held against the other one."""
 
@@ -156,7 +156,8 @@ class Paired:
             return Versus(other, differences)
         only_this, only_other = int((mine & ~others).sum()), int((others & ~mine).sum())
         (_, first, second, _), _ = self._counted(mine, others)
-        p_value = mcnemar(round(first), round(second))
+        # Which samples are right as a whole is accuracy; of entities or parts of answers it says nothing.
+        p_value = mcnemar(round(first), round(second)) if ACCURACY in differences else None
         return Versus(other, differences, only_this, only_other, p_value, p_value)
 
     def against(self, other: str) -> dict[str, Versus]:
