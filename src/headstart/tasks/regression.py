@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from headstart.errors import ConfigError, DataError
 from headstart.groups import Groups, groups_in
 from headstart.metrics.regression import evaluate_regression, judge_numbers
 from headstart.tasks.columns import PROBABILITY, check_finite, is_number, numbers_in
+from headstart.tasks.without_classes import TaskWithoutClasses
 from headstart.types import Figure, Judged, LabelColumn
 
 if TYPE_CHECKING:
@@ -23,13 +24,13 @@ if TYPE_CHECKING:
 
     from headstart.contracts import Task
     from headstart.plots import Plot
-    from headstart.types import Json, LabelForm, LabelReading, Payload, Place, Predictions
+    from headstart.types import Json, LabelForm, LabelReading, Place, Predictions
 
 GUESSED = "numbers, so regression; --label-kind single would make them classes"
 _NUMBER = r"^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$"
 
 
-class RegressionTask:
+class RegressionTask(TaskWithoutClasses):
     """Each sample has a number; see `headstart.contracts.Task`.
 
     ``y`` and targets are float64 (N,), NaN where there is none. Outputs are numbers (N,) or (N, T).
@@ -143,9 +144,6 @@ class RegressionTask:
         """The mean squared error."""
         return (logits - targets).square().mean(-1)
 
-    def right(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor | None:
-        return None
-
     def teacher_logits(self, outputs: NDArray[Any]) -> NDArray[np.float32]:
         """The numbers themselves."""
         return np.asarray(outputs, dtype=np.float32).reshape(len(outputs), -1)
@@ -157,32 +155,16 @@ class RegressionTask:
         """The mean squared error; a temperature has no meaning for numbers."""
         return (logits - teacher).square().mean(-1)
 
-    def balanced_weights(self, targets: torch.Tensor, n_outputs: int) -> torch.Tensor | None:
-        return None
-
     # Predictions
 
     def outputs(self, head: Any, X: Any, temperature: float) -> NDArray[Any]:
         return np.asarray(head.predict(X), dtype=np.float64)
-
-    def logits(self, head: Any, X: Any) -> NDArray[Any] | None:
-        return None
-
-    def temperature(self, logits: NDArray[Any], true: NDArray[Any], classes: Sequence[str]) -> float:
-        return 1.0
-
-    def class_names(self, classes: Sequence[str], names: Sequence[str]) -> list[str]:
-        return []
 
     def columns(
         self, outputs: NDArray[Any], classes: Sequence[str], names: Sequence[str]
     ) -> dict[str, pa.Array]:
         """``prediction``, a number."""
         return {"prediction": column_of(outputs)}
-
-    def beside(self, columns: Mapping[str, pa.Array], payloads: Iterable[Payload]) -> dict[str, pa.Array]:
-        """Nothing else."""
-        return dict(columns)
 
     # Figures
 

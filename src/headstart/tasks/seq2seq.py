@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from headstart.data.label_cells import as_string_lists, as_strings, is_plain_lis
 from headstart.errors import ConfigError, DataError
 from headstart.groups import Groups, groups_in
 from headstart.metrics.texts import check_installed, evaluate_texts, exact_matches, judge_texts, sentence_chrf
+from headstart.tasks.without_classes import TaskWithoutClasses
 from headstart.types import Figure, Judged, LabelColumn
 from headstart.words import counted
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from headstart.contracts import Task
     from headstart.plots import Plot
-    from headstart.types import Json, LabelForm, LabelReading, Payload, Place, Predictions
+    from headstart.types import Json, LabelForm, LabelReading, Place, Predictions
 
 PADDING = -100
 """The target of a token that there is not, as transformers have it."""
@@ -31,7 +32,7 @@ BETWEEN = " | "
 """Stands between references, for people."""
 
 
-class Seq2SeqTask:
+class Seq2SeqTask(TaskWithoutClasses):
     """Each sample has texts of which one is to be written; see `headstart.contracts.Task`.
 
     ``y`` and targets are objects (N,), a tuple of references each, None where there is none. Outputs are texts (N,).
@@ -140,35 +141,16 @@ class Seq2SeqTask:
         losses: torch.Tensor = flat.view(targets.shape)
         return losses
 
-    def right(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor | None:
-        return None
-
-    def balanced_weights(self, targets: torch.Tensor, n_outputs: int) -> torch.Tensor | None:
-        return None
-
     # Predictions
 
     def outputs(self, head: Any, X: Any, temperature: float) -> NDArray[Any]:
         return _objects(list(head.predict(X)))
-
-    def logits(self, head: Any, X: Any) -> NDArray[Any] | None:
-        return None
-
-    def temperature(self, logits: NDArray[Any], true: NDArray[Any], classes: Sequence[str]) -> float:
-        return 1.0
-
-    def class_names(self, classes: Sequence[str], names: Sequence[str]) -> list[str]:
-        return []
 
     def columns(
         self, outputs: NDArray[Any], classes: Sequence[str], names: Sequence[str]
     ) -> dict[str, pa.Array]:
         """``prediction``, a text."""
         return {"prediction": strings(outputs.tolist())}
-
-    def beside(self, columns: Mapping[str, pa.Array], payloads: Iterable[Payload]) -> dict[str, pa.Array]:
-        """Nothing else."""
-        return dict(columns)
 
     # Figures
 

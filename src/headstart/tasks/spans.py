@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from headstart.errors import ConfigError, DataError
 from headstart.groups import Groups, groups_in
 from headstart.metrics.spans import Marks, evaluate_spans, judge_spans
 from headstart.tasks.columns import check_finite, numbers_in
+from headstart.tasks.without_classes import TaskWithoutClasses
 from headstart.types import Answer, Figure, Judged, LabelColumn
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from headstart.contracts import Task
     from headstart.plots import Plot
-    from headstart.types import Json, LabelForm, LabelReading, Payload, Place, Predictions
+    from headstart.types import Json, LabelForm, LabelReading, Place, Predictions
 
 MASKED = -1e9
 """The score of a token at which no answer may start or end."""
@@ -31,7 +32,7 @@ NOWHERE = -1
 """Start and end, in characters, of no answer."""
 
 
-class SpansTask:
+class SpansTask(TaskWithoutClasses):
     """Each sample is a question with its context; see `headstart.contracts.Task`.
 
     ``y`` and targets are an object (N,), each the right answers to a question as a tuple of `Answer`, empty where the
@@ -150,23 +151,11 @@ class SpansTask:
         """Whether both the first and the last token are the likeliest."""
         return (logits.argmax(dim=-2) == targets).all(dim=-1)
 
-    def balanced_weights(self, targets: torch.Tensor, n_outputs: int) -> torch.Tensor | None:
-        return None
-
     # Predictions
 
     def outputs(self, head: Any, X: Any, temperature: float) -> NDArray[Any]:
         guesses: NDArray[Any] = head.guesses(X)
         return guesses
-
-    def logits(self, head: Any, X: Any) -> NDArray[Any] | None:
-        return None
-
-    def temperature(self, logits: NDArray[Any], true: NDArray[Any], classes: Sequence[str]) -> float:
-        return 1.0
-
-    def class_names(self, classes: Sequence[str], names: Sequence[str]) -> list[str]:
-        return []
 
     def columns(
         self, outputs: NDArray[Any], classes: Sequence[str], names: Sequence[str]
@@ -183,9 +172,6 @@ class SpansTask:
             "score": column_of(numbers[:, 0]),
             "no_answer_score": column_of(numbers[:, 1]),
         }
-
-    def beside(self, columns: Mapping[str, pa.Array], payloads: Iterable[Payload]) -> dict[str, pa.Array]:
-        return dict(columns)
 
     # Figures
 
