@@ -1,12 +1,12 @@
 """Frozen heads, everything in between, and full fine-tuning, on the same rows; writes docs/comparison.md.
 
-    python benchmarks/comparison.py --data FOLDER [--work FOLDER] [--only texts|photos|words] [--epochs 5]
-                                    [--sizes 100,300,1000]
+    python benchmarks/comparison.py --data FOLDER [--work FOLDER] [--only texts|photos|words|answers|taught]
+                                    [--epochs 5] [--sizes 100,300,1000]
 
-FOLDER holds ``banking77/{train,test}.csv``, ``clothing/{train,test}/<class>/*.jpg`` and
-``wnut17/{train,validation,test}.conll``. Every row is a command of its
-own, as a user types it, so that times and memory are those of a process of its own. What is there already in
-``--work`` is not run again: a cut-off run goes on.
+FOLDER holds ``banking77/{train,test}.csv``, ``clothing/{train,test}/<class>/*.jpg``,
+``wnut17/{train,validation,test}.conll`` and ``xquad/{train,test}.json``. Every row is a command of its own, as a user
+types it, so that times and memory are those of a process of its own. What is there already in ``--work`` is not run
+again: a cut-off run goes on.
 """
 
 from __future__ import annotations
@@ -249,10 +249,67 @@ def words(bench: Bench, data: Path, epochs: int) -> list[str]:
     return ["## Words: WNUT-17, MiniLM", *_table(found, seconds, "micro_f1", "test entity F1"), ""]
 
 
+def answers(bench: Bench, data: Path, epochs: int) -> list[str]:
+    """Everything about XQuAD and MiniLM, as Markdown."""
+    seconds = bench.extract(data / "xquad", "xquad", "bundled:all-minilm-l6-v2")
+    found = [
+        (Row("a-linear", "head `linear`", []), bench.run("a-linear", "fit-head", "xquad", "--head", "linear"))
+    ]
+    for name, label, more in (
+        ("a-last2", "`last:2`, from the cut cache", ["--strategy", "last:2", "--lr", "3e-4"]),
+        ("a-full", "`full`", ["--strategy", "full", "--lr", "2e-4"]),
+    ):
+        row = Row(name, label, [*more, "--epochs", str(epochs)])
+        found.append((row, bench.run(name, "fine-tune", "xquad", *row.command)))
+    return ["## Answers in a context: XQuAD, MiniLM", *_table(found, seconds, "f1", "test F1"), ""]
+
+
+N_LABELLED = 10
+"""Questions of a class that keep their label where a teacher has to say the rest."""
+
+
+def taught(bench: Bench, data: Path, epochs: int) -> list[str]:
+    """The first three layers of MiniLM, alone and taught by a head on mpnet, frozen and tuned, as Markdown."""
+    train = list(csv.DictReader((data / "banking77" / "train.csv").open(encoding="utf-8")))
+    test = list(csv.DictReader((data / "banking77" / "test.csv").open(encoding="utf-8")))
+    part, rest = stratified(train, N_TRAIN, 0, "category")
+    held, _ = stratified(rest, N_VALIDATION, 0, "category")
+    few, _ = stratified(part, N_LABELLED * len({row["category"] for row in part}), 0, "category")
+    kept = {row["text"] for row in few}
+    hidden = [row if row["text"] in kept else {**row, "category": ""} for row in part]
+    page = ["## A teacher's opinion: banking77, mpnet and MiniLM"]
+    for n, rows in ((len(kept), hidden), (len(part), part)):
+        page += ["", f"{n:,} labelled questions, {len(part) - n:,} without a label:"]
+        many = epochs * len(part) // n  # without a teacher unlabelled questions take no part: as many steps
+        page += _taught(bench, f"taught{n}", {"train": rows, "validation": held, "test": test}, epochs, many)
+    return page
+
+
+def _taught(bench: Bench, name: str, parts: dict[str, Any], epochs: int, alone: int) -> Iterator[str]:
+    source = write_texts(bench.work / f"{name}.csv", parts)
+    columns = ["--text-column", "text", "--label-column", "category"]
+    student, teacher = "bundled:all-minilm-l6-v2", "bundled:all-mpnet-base-v2"
+    seconds = bench.extract(source, name, student, "--taps", "3.mean", *columns)
+    bench.extract(source, f"{name}-teacher", teacher, *columns)
+    head = bench.run(f"{name}-teacher", "fit-head", f"{name}-teacher", "--head", "linear")
+    found = [(Row("teacher", "the teacher: head `linear` on mpnet", []), head)]
+    listens = ["--teacher", str(bench.work / "runs" / f"{name}-teacher")]
+    tune = ["--tap", "3.mean", "--strategy", "full", "--lr", "2e-4"]
+    for label, words in (
+        ("head `linear`, alone", ["fit-head", name, "--head", "linear"]),
+        ("head `linear`, taught", ["fit-head", name, "--head", "linear", *listens]),
+        ("`full`, alone", ["fine-tune", name, *tune, "--epochs", str(alone)]),
+        ("`full`, taught", ["fine-tune", name, *tune, "--epochs", str(epochs), *listens]),
+    ):
+        row = Row(f"{name}-{len(found)}", label, words)
+        found.append((row, bench.run(row.name, *words)))
+    yield from _table(found, seconds)
+
+
 def _accuracy(report: dict[str, Any], figure: str = "accuracy") -> str:
     metrics = report["metrics"]["test"]
-    low, high = metrics["intervals"][figure]
-    return f"{metrics[figure]:.1%} [{low:.1%}, {high:.1%}]"
+    interval = metrics["intervals"].get(figure)
+    return f"{metrics[figure]:.1%}" + (f" [{interval[0]:.1%}, {interval[1]:.1%}]" if interval else "")
 
 
 def _table(
@@ -302,7 +359,7 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path("comparison"))
-    parser.add_argument("--only", choices=["texts", "photos", "words"])
+    parser.add_argument("--only", choices=["texts", "photos", "words", "answers", "taught"])
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--sizes", default="100,300,1000")
     parser.add_argument("--page", type=Path, default=PAGE)
@@ -315,6 +372,10 @@ def main() -> None:
         parts += ["", *photos(bench, args.data.resolve(), args.epochs)]
     if args.only in (None, "words"):
         parts += ["", *words(bench, args.data.resolve(), args.epochs)]
+    if args.only in (None, "answers"):
+        parts += ["", *answers(bench, args.data.resolve(), args.epochs)]
+    if args.only in (None, "taught"):
+        parts += ["", *taught(bench, args.data.resolve(), args.epochs)]
     print("\n".join(parts))
     args.page.with_suffix(".measured.md").write_text("\n".join(parts) + "\n", "utf-8")
 

@@ -1,11 +1,11 @@
 """What a student gains by a teacher on banking77, for docs/distillation.md.
 
-    python benchmarks/distillation.py FOLDER [--cache DIR] [--labels 5 10 20] [--draws 3] [--tune 10]
+    python benchmarks/distillation.py FOLDER [--cache DIR] [--labels 5 10 20] [--draws 3]
 
 FOLDER holds ``banking77/{train,test}.csv``. Of each class so many train samples keep their label, drawn anew for each
 draw; the others have none. The teacher is a linear head on mpnet, the students are linear heads on MiniLM and on its
-first three layers; each line has the mean over draws of the accuracy on all 3,080 test samples. ``--tune N`` fine-tunes
-the three layers with N labels a class, alone and taught, on the first draw. It needs all five packages of mpnet.
+first three layers; each line has the mean over draws of the accuracy on all 3,080 test samples. It
+needs all five packages of mpnet. benchmarks/comparison.py has the students tuned.
 """
 
 from __future__ import annotations
@@ -37,7 +37,6 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "headstart-distillation")
     parser.add_argument("--labels", type=int, nargs="*", default=[5, 10, 20])
     parser.add_argument("--draws", type=int, default=3)
-    parser.add_argument("--tune", type=int, default=None)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         print("| labels a class | " + " | ".join(COLUMNS) + " |\n|" + "---|" * (len(COLUMNS) + 1))
@@ -45,8 +44,6 @@ def main() -> None:
             found = [heads(given, n, draw, Path(scratch)) for draw in range(given.draws)]
             means = [f"{100 * np.mean([each[name] for each in found]):.1f}" for name in COLUMNS]
             print(f"| {n} | " + " | ".join(means) + " |", flush=True)
-        if given.tune:
-            tuned(given, given.tune, Path(scratch))
 
 
 def heads(given: Any, n: int, draw: int, scratch: Path) -> dict[str, float]:
@@ -63,26 +60,6 @@ def heads(given: Any, n: int, draw: int, scratch: Path) -> dict[str, float]:
         found[f"{name}, taught"] = accuracy(hs.fit_head(features, teacher=place, **student))
         found[f"{name}, taught, labels alone"] = accuracy(hs.fit_head(fewer, teacher=place, **student))
     return found
-
-
-def tuned(given: Any, n: int, scratch: Path) -> None:
-    """The first three layers as a whole, alone and taught, with about as many steps."""
-    features = extracted(given, n, 0, scratch)
-    plain: dict[str, Any] = {
-        "backbone": STUDENT,
-        "tap": "3.mean",
-        "lr": 1e-4,
-        "plots": "none",
-        "cache": given.cache,
-    }
-    alone = hs.fine_tune(features, epochs=30, **plain)
-    taught = hs.fine_tune(features, epochs=3, teacher=scratch / f"teacher-{n}-0", **plain)
-    for name, run in (("alone", alone), ("taught", taught)):
-        seconds = run.report["timings"]["fit"]
-        print(
-            f"three layers tuned {name}, {n} labels a class: {100 * accuracy(run):.1f} in {seconds:.0f} s",
-            flush=True,
-        )
 
 
 def extracted(given: Any, n: int, draw: int, scratch: Path, keeps_others: bool = True) -> Any:

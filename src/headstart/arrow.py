@@ -6,7 +6,7 @@ a whole warm run; buffers do not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,6 +51,15 @@ def numbers_of(column: pa.ChunkedArray | pa.Array) -> NDArray[Any]:
     raw = np.frombuffer(array.buffers()[1], dtype=np.uint8)
     start = array.offset * dtype.itemsize
     return raw[start : start + len(array) * dtype.itemsize].view(dtype)
+
+
+def object_array(values: Iterable[Any]) -> NDArray[Any]:
+    """An array of N objects, shape (N,), also where all are lists of one length, which numpy would make a table of."""
+    held = values if isinstance(values, list) else list(values)
+    found = np.empty(len(held), dtype=object)
+    for place, value in enumerate(held):  # found[:] = held would spread lists of one length
+        found[place] = value
+    return found
 
 
 def vectors_of(values: NDArray[Any]) -> pa.FixedSizeListArray:

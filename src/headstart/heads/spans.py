@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.arrow import object_array
 from headstart.errors import DataError
 from headstart.heads.best_spans import best_spans, token_places
 from headstart.heads.neural import DEPTHS, WIDTHS
@@ -81,9 +82,7 @@ class SpanHead(TorchHead):
 
     def predict(self, X: Passages) -> NDArray[Any]:
         """The answers, "" for none: an object (N,)."""
-        said = np.empty(len(X), dtype=object)
-        said[:] = [guess.answer.text if guess.answer else "" for guess in self.guesses(X)]
-        return said
+        return object_array(guess.answer.text if guess.answer else "" for guess in self.guesses(X))
 
     def settle(self, X: Any, y: Any) -> None:
         """Choose the threshold on questions with and without an answer."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.arrow import object_array
 from headstart.errors import ConfigError, DataError
 from headstart.heads.centroid import CentroidHead
 from headstart.heads.decoding import Transitions, best_sequences, marginals
@@ -75,15 +76,15 @@ class Tagger:
     def decision_function(self, X: Any) -> NDArray[Any]:
         """Logits of each sentence, an array of objects (N,), each (T_i, C)."""
         sentences = self._sentences(X)
-        return _objects(np.split(self._word_scores(sentences), sentences.offsets[1:-1]))
+        return object_array(np.split(self._word_scores(sentences), sentences.offsets[1:-1]))
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The tags of each sentence, an array of objects (N,), each (T_i,)."""
-        return _objects([self.classes_[said.tags] for said in self.tagged(X)])
+        return object_array([self.classes_[said.tags] for said in self.tagged(X)])
 
     def predict_proba(self, X: Any) -> NDArray[Any]:
         """The probabilities of the tags of each word by itself, an array of objects (N,), each (T_i, C)."""
-        return _objects([said.probabilities for said in self.tagged(X)])
+        return object_array([said.probabilities for said in self.tagged(X)])
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """The share of words whose tag is right."""
@@ -240,13 +241,13 @@ class TorchTagger(Tagger, TorchClassifier, TorchHead):
         return codes
 
     def _read_labelled(self, X: Any, y: Any) -> tuple[Any, NDArray[Any]]:
-        features, labels = super()._read_labelled(X, _objects(list(y)))
+        features, labels = super()._read_labelled(X, object_array(y))
         check_lengths(features, labels)
         return features, labels
 
     def targets_of(self, y: Any) -> NDArray[Any]:
         """Targets of other sentences; of a tag that training lacks ``UNSEEN``."""
-        return self._as_targets(_objects(list(y)))
+        return self._as_targets(object_array(y))
 
     def _flat_scores(self, sentences: Sequences) -> NDArray[np.floating[Any]]:
         import torch
@@ -359,11 +360,3 @@ def check_lengths(sentences: Any, y: Any) -> None:
     for row, tags in enumerate(y):
         if len(tags) != lengths[row]:
             raise DataError(f"sentence {row} has {lengths[row]:,} words, and {len(tags):,} tags")
-
-
-def _objects(values: Sequence[Any]) -> NDArray[Any]:
-    """An array of objects (N,), also where all of them are of one length."""
-    found = np.empty(len(values), dtype=object)
-    for place, value in enumerate(values):
-        found[place] = value
-    return found

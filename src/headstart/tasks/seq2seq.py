@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from headstart.arrow import nulls_of, strings
+from headstart.arrow import nulls_of, object_array, strings
 from headstart.data.label_cells import as_string_lists, as_strings, is_plain_list, lists_from, whole
 from headstart.errors import ConfigError, DataError
 from headstart.groups import Groups, groups_in
@@ -95,7 +95,7 @@ class Seq2SeqTask(TaskWithoutClasses):
         return np.where(nulls_of(values), -1, 0).astype(np.int32)
 
     def encode(self, values: pa.ChunkedArray, names: Sequence[str]) -> NDArray[Any]:
-        return _objects([None if refs is None else tuple(refs) for refs in values.to_pylist()])
+        return object_array([None if refs is None else tuple(refs) for refs in values.to_pylist()])
 
     def decode(self, y: NDArray[Any], names: Sequence[str]) -> pa.Array:
         missing = np.array([refs is None for refs in y], dtype=bool)
@@ -144,7 +144,7 @@ class Seq2SeqTask(TaskWithoutClasses):
     # Predictions
 
     def outputs(self, head: Any, X: Any, temperature: float) -> NDArray[Any]:
-        return _objects(list(head.predict(X)))
+        return object_array(list(head.predict(X)))
 
     def columns(
         self, outputs: NDArray[Any], classes: Sequence[str], names: Sequence[str]
@@ -244,14 +244,6 @@ def _said(missing: NDArray[np.bool_], lengths: NDArray[Any], place: Place) -> st
         rows = [place(int(row)) for row in np.flatnonzero(missing)[:SHOWN]]
         parts.append(f"{counted(n, 'row')} without one: {'; '.join(rows)}{'; …' if n > SHOWN else ''}")
     return ", ".join(parts)
-
-
-def _objects(values: Sequence[Any]) -> NDArray[Any]:
-    """An array of objects (N,): numpy would make a table of tuples of one length."""
-    array = np.empty(len(values), dtype=object)
-    for place, value in enumerate(values):
-        array[place] = value
-    return array
 
 
 TASK: Task = Seq2SeqTask()

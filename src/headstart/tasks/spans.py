@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from headstart.arrow import column_of, nulls_of, strings
+from headstart.arrow import column_of, nulls_of, object_array, strings
 from headstart.data.answers import ANSWERS, NoAnswersError, answers_column, parsed
 from headstart.errors import ConfigError, DataError
 from headstart.groups import Groups, groups_in
@@ -91,10 +91,10 @@ class SpansTask(TaskWithoutClasses):
         return _strata(self.encode(values, names)).astype(np.int32)
 
     def encode(self, values: pa.ChunkedArray, names: Sequence[str]) -> NDArray[Any]:
-        y = np.empty(len(values), dtype=object)
-        for row, cell in enumerate(values.to_pylist()):
-            y[row] = None if cell is None else tuple(Answer(**each) for each in cell)
-        return y
+        cells = values.to_pylist()
+        return object_array(
+            None if cell is None else tuple(Answer(**each) for each in cell) for cell in cells
+        )
 
     def decode(self, y: NDArray[Any], names: Sequence[str]) -> pa.Array:
         return answers_column(y.tolist())

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headstart.arrow import codes_by_name, names_by_code, numbers_of
+from headstart.arrow import codes_by_name, names_by_code, numbers_of, object_array
 from headstart.data.label_cells import Renaming, lists_from, n_classes, names_of, string_lists
 from headstart.data.sentences import Words, lists_in
 from headstart.errors import DataError
@@ -146,10 +146,7 @@ class TagsTask:
 
     def targets(self, y: NDArray[Any], names: Sequence[str]) -> NDArray[Any]:
         known = np.array([*names, ""], dtype=np.str_)  # the last is that of a tag without a name
-        found = np.empty(len(y), dtype=object)
-        for row, tags in enumerate(y):
-            found[row] = None if tags is None else known[tags]
-        return found
+        return object_array(None if tags is None else known[tags] for tags in y)
 
     def codes(self, true: NDArray[Any], classes: Sequence[str]) -> NDArray[Any]:
         """Of all words one after the other, (T,), as `logits` are."""
@@ -206,9 +203,7 @@ class TagsTask:
     # Predictions
 
     def outputs(self, head: Any, X: Any, temperature: float) -> NDArray[Any]:
-        found = np.empty(len(X), dtype=object)
-        found[:] = head.tagged(X, temperature)
-        return found
+        return object_array(head.tagged(X, temperature))
 
     def logits(self, head: Any, X: Any) -> NDArray[Any] | None:
         """Of all words one after the other, (T, C); None of a head whose tags depend on each other."""
