@@ -277,33 +277,32 @@ def taught(bench: Bench, data: Path, epochs: int) -> list[str]:
     few, _ = stratified(part, N_LABELLED * len({row["category"] for row in part}), 0, "category")
     kept = {row["text"] for row in few}
     hidden = [row if row["text"] in kept else {**row, "category": ""} for row in part]
-    page = ["## A teacher's opinion: banking77, mpnet and MiniLM"]
-    for n, rows in ((len(kept), hidden), (len(part), part)):
-        page += ["", f"{n:,} labelled questions, {len(part) - n:,} without a label:"]
-        many = epochs * len(part) // n  # without a teacher unlabelled questions take no part: as many steps
-        page += _taught(bench, f"taught{n}", {"train": rows, "validation": held, "test": test}, epochs, many)
-    return page
-
-
-def _taught(bench: Bench, name: str, parts: dict[str, Any], epochs: int, alone: int) -> Iterator[str]:
-    source = write_texts(bench.work / f"{name}.csv", parts)
+    parts = {"train": hidden, "validation": held, "test": test}
+    source = write_texts(bench.work / "taught.csv", parts)
     columns = ["--text-column", "text", "--label-column", "category"]
     student, teacher = "bundled:all-minilm-l6-v2", "bundled:all-mpnet-base-v2"
-    seconds = bench.extract(source, name, student, "--taps", "3.mean", *columns)
-    bench.extract(source, f"{name}-teacher", teacher, *columns)
-    head = bench.run(f"{name}-teacher", "fit-head", f"{name}-teacher", "--head", "linear")
-    found = [(Row("teacher", "the teacher: head `linear` on mpnet", []), head)]
-    listens = ["--teacher", str(bench.work / "runs" / f"{name}-teacher")]
+    seconds = bench.extract(source, "taught", student, "--taps", "3.mean", *columns)
+    bench.extract(source, "teacher", teacher, *columns)
+    head = bench.run("t-teacher", "fit-head", "teacher", "--head", "linear")
+    found = [(Row("t-teacher", "the teacher: head `linear` on mpnet", []), head)]
+    listens = ["--teacher", str(bench.work / "runs" / "t-teacher")]
     tune = ["--tap", "3.mean", "--strategy", "full", "--lr", "2e-4"]
-    for label, words in (
-        ("head `linear`, alone", ["fit-head", name, "--head", "linear"]),
-        ("head `linear`, taught", ["fit-head", name, "--head", "linear", *listens]),
-        ("`full`, alone", ["fine-tune", name, *tune, "--epochs", str(alone)]),
-        ("`full`, taught", ["fine-tune", name, *tune, "--epochs", str(epochs), *listens]),
+    alone = (
+        epochs * len(part) // len(kept)
+    )  # without a teacher unlabelled questions take no part: as many steps
+    for name, label, command in (
+        ("t-head", "head `linear`, alone", ["fit-head", "taught", "--head", "linear"]),
+        ("t-head-taught", "head `linear`, taught", ["fit-head", "taught", "--head", "linear", *listens]),
+        ("t-full", "`full`, alone", ["fine-tune", "taught", *tune, "--epochs", str(alone)]),
+        (
+            "t-full-taught",
+            "`full`, taught",
+            ["fine-tune", "taught", *tune, "--epochs", str(epochs), *listens],
+        ),
     ):
-        row = Row(f"{name}-{len(found)}", label, words)
-        found.append((row, bench.run(row.name, *words)))
-    yield from _table(found, seconds)
+        found.append((Row(name, label, command), bench.run(name, *command)))
+    about = f"{len(kept):,} labelled questions, {len(part) - len(kept):,} without a label:"
+    return ["## A teacher's opinion: banking77, mpnet and MiniLM", "", about, *_table(found, seconds), ""]
 
 
 def _accuracy(report: dict[str, Any], figure: str = "accuracy") -> str:

@@ -206,6 +206,25 @@ def test_a_linear_probe_first(tuned: Any, texts: Path, cache_root: Path, tmp_pat
         tuned("full", init_head=tmp_path / "knn")
 
 
+def test_a_linear_probe_of_several_labels_gives_the_head_of_the_label_that_is_tuned(
+    tiny_bert: Path, cache_root: Path, tmp_path: Path
+) -> None:
+    texts = [
+        f"{words} {number}"
+        for number in range(10)
+        for words in ("red blue", "green red", "cat hen", "dog cat")
+    ]
+    labels = {"kind": ["colour", "colour", "animal", "animal"] * 10, "first": ["r", "g", "c", "d"] * 10}
+    about: Any = {"backbone": f"hf:{tiny_bert}", "labels": labels, "cache": cache_root}
+    features = hs.extract(texts, **about)
+    probe = hs.fit_head(features, "ridge", label="all", out=tmp_path / "probe", plots="none")
+    still: Any = {"lr": 1e-12, "head_lr": 1e-12, "epochs": 1, "calibrate": False, "plots": "none"}
+    for asked, label in ((None, "kind"), ("first", "first")):
+        begun = hs.fine_tune(texts, label=asked, init_head=tmp_path / "probe", **about, **still)
+        figures = [run.report["metrics"]["train"]["accuracy"] for run in (begun, probe.of(label))]
+        assert figures[0] == figures[1], label
+
+
 def test_same_seed_same_weights(tuned: Any, tmp_path: Path) -> None:
     first, again = (saved(tuned("full", seed=1), tmp_path / name) for name in ("a", "b"))
     other = saved(tuned("full", seed=2), tmp_path / "c")

@@ -232,6 +232,16 @@ def test_a_weight_with_two_names_is_one(strategy: str, texts: Path, cache_root: 
     assert hs.load_run(tmp_path / "run").predict(["red"]).num_rows == 1
 
 
+def test_the_encoder_of_a_model_that_writes_is_read_back_as_it_was_tuned(
+    texts: Path, cache_root: Path, tmp_path: Path
+) -> None:
+    """An encoder of BART by itself is in no folder that transformers opens as BART."""
+    spec = f"hf:{tiny_texts.save_model(tmp_path / 'bart', 'bart')}"
+    options: dict[str, Any] = {"cache": cache_root, "epochs": 1, "lr": 1e-3, "plots": "none"}
+    run = hs.fine_tune(str(texts), spec, out=tmp_path / "run", **options)
+    assert hs.load_run(tmp_path / "run").predict(["red blue"]).equals(run.predict(["red blue"]))
+
+
 def test_blocks_that_the_tap_does_not_read_are_not_trained_in_silence(
     texts: Path, tiny_bert: Path, cache_root: Path, tmp_path: Path
 ) -> None:

@@ -134,7 +134,7 @@ class TrainingSetup:
         if config.init_head is not None:
             has_classes = objective.task.form == "classes"
             classes = head.classes_ if has_classes else None
-            start_from(config.init_head, layer, described, classes, config.label)
+            start_from(config.init_head, layer, described, classes, train.column)
         is_exact = (recipe["compute"], recipe["stored"]) == ("fp32", "float32")
         cuts = CutCache(model, raw, spaces, seconds, is_exact, progress)
         return cls(described, keep, model, head, samples, objective, cuts, adapted)

@@ -97,7 +97,7 @@ def start_from(
     layer: LinearHeadLayer,
     described: Mapping[str, Json],
     classes: Sequence[str] | None,
-    label: str | None = None,
+    label: str,
 ) -> None:
     """Give a head layer the weights of the affine head of a run (logistic, ridge, linear …), in place.
 
@@ -105,7 +105,7 @@ def start_from(
     outputs, in order, None if they are no classes. Of a run with several labels it is the head of ``label``.
     """
     saved = Run.load(run)
-    if label is not None and saved.has_several:
+    if saved.has_several:
         saved = saved.of(label)
     if saved.features["space"] != described["space"]:
         raise MismatchError(

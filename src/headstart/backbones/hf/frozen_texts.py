@@ -41,6 +41,7 @@ class TextEncoder:
     """A text encoder in eval mode, and what a trial found in it."""
 
     module: Any  # from tokens to hidden states; without the decoder of an encoder-decoder
+    whole: Any  # the model that it is of: what a folder of transformers is opened as
     config: Any  # of the whole model
     missing: tuple[str, ...]  # the weights of it that the checkpoint does not have, which no feature reads
     depth: Depth
@@ -67,7 +68,7 @@ def load_text_encoder(source: HubModel) -> TextEncoder:
         module.config.use_cache = False  # nothing is generated, so keys and values need no keeping
     with source.failures(), torch.inference_mode():
         depth, is_causal, pools = _trial(source, module)
-    return TextEncoder(module, model.config, missing, depth, is_causal, pools and not missing)
+    return TextEncoder(module, model, model.config, missing, depth, is_causal, pools and not missing)
 
 
 def _check_takes_texts(source: HubModel, model: Any) -> None:

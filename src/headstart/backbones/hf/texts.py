@@ -87,7 +87,7 @@ class TextBackbone(HubPart):
                 f"{self.spec} pools without the tokens of its prompt, which a tuned model would not know; extract with "
                 "--prompt '' and train on that"
             )
-        return self.saver(self._encoder.module, self._save_tokenizer, self._as_loaded)
+        return self.saver(self._encoder.whole, self._save_tokenizer, self._as_loaded)
 
     @property
     def _as_loaded(self) -> BackboneOptions:
