@@ -178,8 +178,9 @@ def project(X: NDArray[Any], method: str, seed: int = 0) -> NDArray[np.float32]:
     if len(X) < 4:
         raise ConfigError(f"a projection of {len(X)} samples says nothing; it takes four or more")
     if method == "pca":
-        return _principal(X, 2)
-    axes = _principal(X, AXES_BEFORE)
+        points = principal_components(X, 2)
+        return np.pad(points, ((0, 0), (0, 2 - points.shape[1])))
+    axes = principal_components(X, AXES_BEFORE)
     if method == "tsne":
         from sklearn.manifold import TSNE
 
@@ -189,17 +190,14 @@ def project(X: NDArray[Any], method: str, seed: int = 0) -> NDArray[np.float32]:
     return np.asarray(made.fit_transform(axes), dtype=np.float32)
 
 
-def _principal(X: NDArray[Any], n_axes: int) -> NDArray[np.float32]:
-    """The first principal components; each points where its largest loading is positive."""
+def principal_components(X: NDArray[Any], n_axes: int) -> NDArray[np.float32]:
+    """The first principal components, as many as there are; each points where its largest loading is positive."""
     from sklearn.decomposition import PCA
 
     fitted = PCA(
         min(n_axes, *X.shape), svd_solver="full" if min(X.shape) < 500 else "randomized", random_state=0
     )
-    points = np.asarray(fitted.fit_transform(X), dtype=np.float32)
-    if points.shape[1] < 2:
-        points = np.pad(points, ((0, 0), (0, 2 - points.shape[1])))
-    return points
+    return np.asarray(fitted.fit_transform(X), dtype=np.float32)
 
 
 def _umap() -> Any:
