@@ -9,7 +9,6 @@ import typer
 
 from headstart import api
 from headstart.cli.command import AsJson, Overwrite, Quiet, Said, made_from, write_result
-from headstart.cli.tables import SUFFIXES, check_writable, write_table
 from headstart.columns import LONGEST_CELL, cell, columns
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ TITLES = {
     "group_leaks": "samples in validation or test whose group is in train as well",
     "outliers": "outliers",
 }
-PLOTS = (".png", ".svg")
 
 
 @made_from(api.audit)
@@ -164,39 +162,11 @@ def _ranked_lines(ranked: list[Ranked]) -> list[str]:
 
 
 @made_from(api.project)
-def project(
-    said: Said,
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out", metavar="FILE", help=".png or .svg for a plot; .parquet, .csv or .jsonl for points."
-        ),
-    ],
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
-) -> None:
-    from headstart.files import write_durably
-    from headstart.progress import open_progress
-
-    _check_plot_writable(out, overwrite)
-    found, suffix = api.project(**said.values, quiet=quiet), out.suffix.lower()
-    if suffix in PLOTS:
-        plot = found.plot()
-        write_durably(out, plot.png() if suffix == ".png" else plot.svg())
-    else:
-        # A key is bytes, which a table of text cannot hold.
-        write_table(found.table if suffix == ".parquet" else found.table.drop_columns(["key"]), out)
-    open_progress(quiet).say(f"{found.table.num_rows:,} points written to {out}")
-
-
-def _check_plot_writable(out: Path, overwrite: bool) -> None:
+def project(said: Said, quiet: Quiet = False) -> None:
     from headstart.errors import ConfigError
 
-    if out.suffix.lower() not in PLOTS + SUFFIXES:
-        raise ConfigError(f"{out} has none of the endings {', '.join(PLOTS + SUFFIXES)}; choose one of them")
-    if out.suffix.lower() not in PLOTS:
-        check_writable(out)
-    elif not out.parent.is_dir():
-        raise ConfigError(f"there is no folder {out.parent} to write {out.name} to")
-    if out.exists() and not overwrite:
-        raise ConfigError(f"{out} is there already; choose another --out, or pass --overwrite")
+    if said["out"] is None:
+        raise ConfigError(
+            "say where to write the picture or the points: --out FILE, with --to TOOL --out DIR"
+        )
+    api.project(**said.values, quiet=quiet)
