@@ -15,7 +15,7 @@ import headstart as hs
 from headstart import api, config
 from headstart.cli.app import app
 from headstart.errors import DataError
-from headstart.inspection.audit import AuditConfig
+from headstart.inspection.audit_result import AuditConfig
 from headstart.inspection.project import ProjectConfig
 from headstart.options import parameters
 

@@ -9,11 +9,11 @@ from headstart.options import Option, Positive, Range, Seed, StrPath, public
 
 if TYPE_CHECKING:
     from headstart.extraction.prepare import Prepared
-    from headstart.inspection.audit import Audit
+    from headstart.inspection.audit_result import Audit
     from headstart.inspection.backbones import Description
     from headstart.inspection.doctor import Examination
     from headstart.inspection.project import Projection
-    from headstart.inspection.rank import Ranked
+    from headstart.inspection.rank import Ranking
 
 
 @public
@@ -34,7 +34,8 @@ def audit(
 ) -> "Audit":
     """Look for wrong labels, near-duplicates, leaks and outliers, by the features alone."""
     given = locals()
-    from headstart.inspection.audit import AuditConfig, audit
+    from headstart.inspection.audit import audit
+    from headstart.inspection.audit_result import AuditConfig
     from headstart.progress import open_progress
 
     config = AuditConfig.of(given, checks=checks or None, **shared.place_of(set, cache))
@@ -49,7 +50,7 @@ def rank(
     cache: shared.CacheDir = None,
     trust: shared.Trust = None,
     quiet: bool = True,
-) -> "list[Ranked]":
+) -> "Ranking":
     """Rank the taps and backbones of a set for its labels, without training anything; on train alone."""
     from headstart.inspection.rank import rank
     from headstart.progress import open_progress
