@@ -85,6 +85,7 @@ def test_a_configuration_holds_the_options_of_its_function_with_their_defaults(
         ("audit", "audit"),
         ("rank", "rank"),
         ("project", "project"),
+        ("plots", "draw_plots"),
     ],
 )
 def test_a_command_has_the_defaults_and_the_help_of_its_function(command: str, function: str) -> None:
