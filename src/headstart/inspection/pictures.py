@@ -138,17 +138,25 @@ def _judged(
 def _of_evaluation(folder: Path) -> dict[str, Plot]:
     """What a run was found to do on other data; how its labels are called is known to the run."""
     found = open_evaluation(folder)
-    if found.report.get("run") is None:
-        raise ConfigError(
-            f"{folder} is the evaluation of a run that was in memory, whose labels nobody knows now"
-        )
-    run = Run.load(found.report["run"])
+    run = Run.load(_run_of(folder, found.report.get("run")))
     parts: dict[str, dict[str, Plot]] = {}
     for label in found.label_names:
         part, own = found.of(label), run.of(label) if run.has_several else run
         column = str(part.report["label"])
         parts[label] = _judged(part.predictions, own.labels, own.task, part.metrics, SPLIT, column)
     return plots_of(parts) if run.has_several else next(iter(parts.values()))
+
+
+def _run_of(folder: Path, said: str | None) -> Path:
+    """The run that an evaluation is of: the one whose folder it lies in, which may have been moved; else as it says."""
+    around = folder.absolute().parents[1]
+    if (around / "report.json").is_file():
+        return around
+    if said is None:
+        raise ConfigError(
+            f"{folder} is the evaluation of a run that was in memory, whose labels nobody knows now"
+        )
+    return Path(said)
 
 
 # -- what its features are needed for
