@@ -81,11 +81,16 @@ def test_a_comparison_shows_itself_once(features: hs.FeatureSet, run: hs.Run, sh
 
 
 def test_a_comparison_writes_itself_once(
-    features: hs.FeatureSet, run: hs.Run, capsys: pytest.CaptureFixture[str]
+    features: hs.FeatureSet,
+    run: hs.Run,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as a kernel does
     comparison = hs.compare([run, hs.fit_head(features, "centroid", plots="none")])
     comparison.show()
     assert capsys.readouterr().out.rstrip() == repr(comparison)
+    assert "\x1b" not in repr(comparison)
 
 
 def test_a_bar_moves_and_goes(shown: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from headstart.arrow import keys_from_arrow
 from headstart.backbones.pooling import display_tap, is_ragged
 from headstart.cache.store import Cache
-from headstart.columns import cell
+from headstart.columns import cell, columns
 from headstart.errors import ConfigError, DataError
 from headstart.heads.neighbours import nearest, votes
 from headstart.heads.ridge_path import Design, leave_one_out
@@ -73,6 +73,9 @@ class Ranking(list[Ranked]):
             for one in self
         ]  # fmt: skip
         return header, rows
+
+    def __repr__(self) -> str:
+        return "\n".join(columns(*self.table()))
 
     def _repr_html_(self) -> str:
         header, rows = self.table()
