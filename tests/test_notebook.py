@@ -81,11 +81,16 @@ def test_a_comparison_shows_itself_once(features: hs.FeatureSet, run: hs.Run, sh
 
 
 def test_a_comparison_writes_itself_once(
-    features: hs.FeatureSet, run: hs.Run, capsys: pytest.CaptureFixture[str]
+    features: hs.FeatureSet,
+    run: hs.Run,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as a kernel does
     comparison = hs.compare([run, hs.fit_head(features, "centroid", plots="none")])
     comparison.show()
     assert capsys.readouterr().out.rstrip() == repr(comparison)
+    assert "\x1b" not in repr(comparison)
 
 
 def test_a_bar_moves_and_goes(shown: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,3 +127,53 @@ def test_a_bar_that_is_gone_leaves_no_text_behind() -> None:
     """Where no HTML is shown, a display of a kernel is its text."""
     assert repr(Html("")) == ""
     assert repr(Html("scanning <progress></progress> 3 of 4")) == "scanning  3 of 4"
+
+
+def test_what_is_inspected_shows_itself_as_tables(features: hs.FeatureSet) -> None:
+    found = hs.audit(features, checks=["outliers", "duplicates"], outlier_z=0.5)
+    html = found._repr_html_()
+    assert "audit of made" in html
+    assert "<td>outliers</td>" in html
+    assert "&lt;cat&gt;" in html
+    assert "<cat>" not in html
+    assert repr(found).startswith("Audit('made', 60 samples: ")
+    ranking = hs.rank(features)
+    assert "<th>loo accuracy</th>" in ranking._repr_html_()
+    assert f"<td>{ranking[0].loo:.4f}</td>" in ranking._repr_html_()
+
+
+def test_an_evaluation_shows_its_figures_with_intervals(features: hs.FeatureSet, run: hs.Run) -> None:
+    found = run.evaluate(features, name="<i>", cache=features.cache)
+    html = found._repr_html_()
+    assert "evaluation &lt;i&gt;" in html
+    assert f"<td>{found.metrics['accuracy']:.4f} [" in html
+    assert "<i>" not in html
+
+
+def test_a_pipeline_shows_its_steps(tmp_path: Path) -> None:
+    (tmp_path / "texts.csv").write_text("text,label\n" + "good,a\nbad,b\n" * 20)
+    (tmp_path / "mine.yaml").write_text(
+        "name: mine\nabout: One line.\ndata: texts.csv\nsteps:\n"
+        "  features:\n    extract: {backbone: 'bundled:all-minilm-l6-v2'}\n"
+        "  probe:\n    fit-head: {head: ridge}\n"
+    )
+    planned = hs.run_pipeline(tmp_path / "mine.yaml", dry_run=True, out=tmp_path / "out", quiet=True)
+    assert "<td>probe</td><td>fit-head</td><td>to do</td>" in planned._repr_html_()
+
+
+@pytest.mark.parametrize("kind", ["set", "run", "comparison", "audit", "ranking"])
+def test_hostile_names_are_no_html(tmp_path: Path, kind: str) -> None:
+    """Names of sets cannot hold a bracket; labels, metadata and backbones can."""
+    bad = "<script>alert(1)</script>"
+    X = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
+    labels = {bad: [bad if row[0] > 0 else "b" for row in X]}
+    made = make_set(tmp_path / "cache", {f"py:a:{bad}": X}, labels, meta={bad: [bad] * 40})
+    run = hs.fit_head(made, "ridge", plots="none")
+    shown = {
+        "set": lambda: made,
+        "run": lambda: run,
+        "comparison": lambda: hs.compare([run, hs.fit_head(made, "centroid", plots="none")]),
+        "audit": lambda: hs.audit(made, checks=["outliers"], outlier_z=0.1),
+        "ranking": lambda: hs.rank(made),
+    }[kind]()
+    assert "<script" not in shown._repr_html_()

@@ -15,7 +15,7 @@ import headstart as hs
 from headstart import api, config
 from headstart.cli.app import app
 from headstart.errors import DataError
-from headstart.inspection.audit import AuditConfig
+from headstart.inspection.audit_result import AuditConfig
 from headstart.inspection.project import ProjectConfig
 from headstart.options import parameters
 
@@ -85,6 +85,7 @@ def test_a_configuration_holds_the_options_of_its_function_with_their_defaults(
         ("audit", "audit"),
         ("rank", "rank"),
         ("project", "project"),
+        ("plots", "draw_plots"),
     ],
 )
 def test_a_command_has_the_defaults_and_the_help_of_its_function(command: str, function: str) -> None:

@@ -9,7 +9,8 @@ import headstart as hs
 from headstart.cache.sets import FeatureSet
 from headstart.cache.store import Cache
 from headstart.errors import ConfigError
-from headstart.inspection.audit import AuditConfig, audit
+from headstart.inspection.audit import audit
+from headstart.inspection.audit_result import AuditConfig
 from headstart.progress import Silence
 
 N = 60

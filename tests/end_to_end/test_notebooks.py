@@ -5,13 +5,19 @@ from __future__ import annotations
 import ast
 import importlib.util
 import json
+import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = ROOT / "notebooks"
+NAMES = sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
+MOST_BYTES = 700_000
+"""Of a notebook with its outputs."""
 BUNDLED = '"bundled:all-minilm-l6-v2"'
 
 
@@ -84,3 +90,48 @@ def test_the_notebook_with_its_own_backbone(notebook: Path) -> None:
     shown = run_cells(cells(notebook))
     check(shown)
     assert shown[3].labels == ["positive"]
+
+
+def outputs(notebook: Path) -> Iterator[dict[str, Any]]:
+    for cell in json.loads(notebook.read_text("utf-8"))["cells"]:
+        yield from cell.get("outputs", ())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_stored_is_small_and_of_no_machine(name: str) -> None:
+    path = NOTEBOOKS / f"{name}.ipynb"
+    assert path.stat().st_size < MOST_BYTES
+    content = path.read_text("utf-8")
+    for stranger in ("/tmp/", "/home/", "/root/", "/work/", "site-packages", "Traceback"):
+        assert stranger not in content
+    assert not [out for out in outputs(path) if out["output_type"] == "error"]
+    assert not [out for out in outputs(path) if "Warning" in "".join(out.get("text", ()))]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_notebook_is_told_as_a_tutorial(name: str) -> None:
+    """It begins with why, says what it takes and what to expect, and its links lead somewhere."""
+    content = json.loads((NOTEBOOKS / f"{name}.ipynb").read_text("utf-8"))
+    texts = ["".join(cell["source"]) for cell in content["cells"] if cell["cell_type"] == "markdown"]
+    assert texts[0].startswith("# ")
+    assert "headstart[bundled" in texts[0]
+    for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", "".join(texts)):
+        assert (NOTEBOOKS / target).exists(), target
+    assert f"notebooks/{name}.ipynb" in (ROOT / "docs" / "visualising.md").read_text("utf-8")
+    if name != "dataframe":
+        assert "What to expect" in texts[0] or "costs" in texts[0]
+        assert any(out.get("data") for out in outputs(NOTEBOOKS / f"{name}.ipynb"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "dataframe"])
+def test_a_notebook_runs_from_top_to_bottom(
+    in_a_fresh_folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("HEADSTART_CACHE", str(in_a_fresh_folder / "cache"))  # and it is as before in the end
+    shown = run_cells(cells(NOTEBOOKS / f"{name}.ipynb"))
+    assert len(shown) > 3
+    for value in shown:
+        for representation in ("_repr_html_", "_repr_png_"):
+            if hasattr(value, representation):
+                assert getattr(value, representation)()

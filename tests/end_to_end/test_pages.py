@@ -34,6 +34,11 @@ STAND_INS = {
 EXTRACT_PHOTOS = "headstart extract photos/ --backbone bundled:efficientnet-lite0 --set photos"
 EXTRACT_REVIEWS = "headstart extract reviews.csv --backbone bundled:all-minilm-l6-v2 --set reviews"
 BEFORE: dict[str, list[str]] = {
+    "visualising": [
+        EXTRACT_PHOTOS,
+        "headstart fit-head photos --head ridge --out runs/photos",
+        "headstart fit-head photos --head linear --param epochs=3 --out runs/photos-linear",
+    ],
     "audits": [EXTRACT_PHOTOS],
     "comparing": [
         EXTRACT_PHOTOS,

@@ -13,8 +13,15 @@ import pytest
 
 from headstart.cache.sets import FeatureSet
 from headstart.errors import ConfigError, DataError, MissingDependencyError
-from headstart.inspection.audit import CHECKS, Audit, AuditConfig, _shared_groups, audit
-from headstart.inspection.audit_tables import audit_report, audit_tables, shown_rows
+from headstart.inspection.audit import _shared_groups, audit
+from headstart.inspection.audit_result import (
+    CHECKS,
+    Audit,
+    AuditConfig,
+    audit_report,
+    audit_tables,
+    shown_rows,
+)
 from headstart.progress import Silence
 
 from ..made_sets import clouds, make_set, thirds

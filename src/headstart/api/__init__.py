@@ -4,6 +4,7 @@ from headstart.api.comparison import compare
 from headstart.api.extraction import extract, open_set
 from headstart.api.fitting import fit_head
 from headstart.api.inspection import audit, describe_backbone, doctor, prepare_backbone, project, rank
+from headstart.api.pictures import draw_plots
 from headstart.api.pipelines import run_pipeline
 from headstart.api.prediction import evaluate, export, load_module, load_run, predict, runs
 from headstart.api.tuning import fine_tune
@@ -13,6 +14,7 @@ __all__ = [
     "compare",
     "describe_backbone",
     "doctor",
+    "draw_plots",
     "evaluate",
     "export",
     "extract",

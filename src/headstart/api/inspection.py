@@ -1,18 +1,19 @@
 """What features say without training."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from headstart.api import shared
-from headstart.options import Option, Positive, Range, Seed, public
+from headstart.options import Option, Positive, Range, Seed, StrPath, public
 
 if TYPE_CHECKING:
     from headstart.extraction.prepare import Prepared
-    from headstart.inspection.audit import Audit
+    from headstart.inspection.audit_result import Audit
     from headstart.inspection.backbones import Description
     from headstart.inspection.doctor import Examination
     from headstart.inspection.project import Projection
-    from headstart.inspection.rank import Ranked
+    from headstart.inspection.rank import Ranking
 
 
 @public
@@ -33,7 +34,8 @@ def audit(
 ) -> "Audit":
     """Look for wrong labels, near-duplicates, leaks and outliers, by the features alone."""
     given = locals()
-    from headstart.inspection.audit import AuditConfig, audit
+    from headstart.inspection.audit import audit
+    from headstart.inspection.audit_result import AuditConfig
     from headstart.progress import open_progress
 
     config = AuditConfig.of(given, checks=checks or None, **shared.place_of(set, cache))
@@ -48,7 +50,7 @@ def rank(
     cache: shared.CacheDir = None,
     trust: shared.Trust = None,
     quiet: bool = True,
-) -> "list[Ranked]":
+) -> "Ranking":
     """Rank the taps and backbones of a set for its labels, without training anything; on train alone."""
     from headstart.inspection.rank import rank
     from headstart.progress import open_progress
@@ -74,16 +76,48 @@ def project(
     split: Annotated[str | None, Option("train, validation or test. Default: all.")] = None,
     samples: Annotated[Annotated[int, Range(ge=4)], Option("How many at most, drawn at random.")] = 5000,
     seed: Annotated[Seed, Option("Of the draw, and of tsne and umap.")] = 0,
+    out: Annotated[
+        StrPath | None,
+        Option(
+            ".png or .svg for a plot; .parquet, .csv or .jsonl for points. With --to: a folder.",
+            metavar="FILE|DIR",
+        ),
+    ] = None,
+    to: Annotated[
+        Literal["atlas", "spotlight", "fiftyone"] | None,
+        Option("Write a folder that this tool opens: points, labels, metadata, and the samples themselves."),
+    ] = None,
+    vectors: Annotated[
+        bool | None, Option("With --to: write the features as well. Default: not for atlas.")
+    ] = None,
+    overwrite: shared.Overwrite = False,
     cache: shared.CacheDir = None,
     trust: shared.Trust = None,
     quiet: bool = True,
 ) -> "Projection":
-    """Show the features of a set in two dimensions, coloured by label or by any column."""
+    """Show the features of a set in two dimensions, coloured by label or by any column; or write them for other tools.
+
+    Parameters
+    ----------
+    set : FeatureSet or str
+        A set, or its name.
+    out : path, optional
+        None: nothing is written; a notebook shows what comes back.
+    to : {"atlas", "spotlight", "fiftyone"}, optional
+        The command that opens the folder is said, unless ``quiet``.
+
+    Raises
+    ------
+    ConfigError
+        There is no such column, feature or method, or something else lies at ``out``.
+    """
     given = locals()
-    from headstart.inspection.project import ProjectConfig, project_set
+    from headstart.inspection.project import ProjectConfig
+    from headstart.inspection.projected_files import project_to
     from headstart.progress import open_progress
 
-    return project_set(ProjectConfig.of(given, **shared.place_of(set, cache)), open_progress(quiet))
+    config = ProjectConfig.of(given, **shared.place_of(set, cache))
+    return project_to(config, None if out is None else Path(out), overwrite, open_progress(quiet))
 
 
 @public

@@ -9,23 +9,12 @@ import typer
 
 from headstart import api
 from headstart.cli.command import AsJson, Overwrite, Quiet, Said, made_from, write_result
-from headstart.cli.tables import SUFFIXES, check_writable, write_table
 from headstart.columns import LONGEST_CELL, cell, columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from headstart.inspection.rank import Ranked
     from headstart.types import Json
-
-TITLES = {
-    "label_errors": "labels that are likely wrong",
-    "duplicates": "near-duplicates",
-    "leaks": "near-duplicates of a train sample in validation or test",
-    "group_leaks": "samples in validation or test whose group is in train as well",
-    "outliers": "outliers",
-}
-PLOTS = (".png", ".svg")
 
 
 @made_from(api.audit)
@@ -40,7 +29,7 @@ def audit(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    from headstart.inspection.audit_tables import audit_report, audit_tables
+    from headstart.inspection.audit_result import audit_report, audit_tables
     from headstart.progress import open_progress
 
     _check_free(out, overwrite)
@@ -68,6 +57,7 @@ def _check_free(out: Path | None, overwrite: bool) -> None:
 
 def _write(out: Path, report: Json, tables: dict[str, pa.Table]) -> None:
     from headstart.files import make_directory, write_durably, write_json
+    from headstart.inspection.audit_result import TITLES
     from headstart.registry.run import parquet_bytes
 
     make_directory(out)
@@ -79,9 +69,9 @@ def _write(out: Path, report: Json, tables: dict[str, pa.Table]) -> None:
 
 
 def _page(report: Json, tables: dict[str, pa.Table], n: int) -> list[str]:
-    from headstart.inspection.audit_tables import shown_rows
+    from headstart.inspection.audit_result import TITLES, shown_rows, summary_of
 
-    lines = columns(["check", "found", "of which"], _summary(report))
+    lines = columns(["check", "found", "of which"], summary_of(report))
     for name, table in tables.items():
         if n and table.num_rows:
             header = [column for column in table.column_names if not column.endswith("key")]
@@ -102,101 +92,18 @@ def _cells(header: list[str], row: list[Any]) -> list[Any]:
     ]
 
 
-def _summary(report: Json) -> list[list[Any]]:
-    rows: list[list[Any]] = []
-    if labels := report.get("labels"):
-        rows.append(["wrong labels", labels["n"], _split_counts(labels)])
-    if twins := report.get("duplicates"):
-        said = (
-            f"{twins['n_exact']:,} exact, {twins['n_across_splits']:,} across splits, "
-            f"{twins['n_other_label']:,} with different labels; {twins['n_samples']:,} samples in "
-            f"{twins['n_groups']:,} groups"
-        )
-        rows.append(["duplicate pairs", twins["n_pairs"], said])
-    if leaks := report.get("leaks"):
-        n_test, n_validation = leaks.get("n_test", 0), leaks.get("n_validation", 0)
-        said = f"{n_test:,} test, {n_validation:,} validation{_worth(leaks)}"
-        rows.append(["leaks", n_test + n_validation, said])
-    if groups := report.get("group_leaks"):
-        n_test, n_validation = groups["n_test"], groups["n_validation"]
-        said = f"{n_test:,} test, {n_validation:,} validation, by {groups['group']}"
-        rows.append(["leaks by group", n_test + n_validation, said])
-    if outliers := report.get("outliers"):
-        rows.append(["outliers", outliers["n"], _split_counts(outliers)])
-    return rows
-
-
-def _split_counts(counts: Json) -> str:
-    return ", ".join(f"{counts[f'n_{split}']:,} {split}" for split in ("train", "validation", "test"))
-
-
-def _worth(leaks: Json) -> str:
-    """The metric on test with and without what leaked."""
-    said = [
-        f"{name} {leaks['metric']} {_number(leaks[name]['with'])} with, {_number(leaks[name]['without'])} without"
-        for name in ("ridge", "knn")
-        if name in leaks
-    ]
-    return "; " + "; ".join(said) if said else ""
-
-
-def _number(value: float | None) -> str:
-    """A figure; a dash where the rows that are left have none (no row, or an R² of one)."""
-    return "-" if value is None else f"{value:.4f}"
-
-
 @made_from(api.rank)
 def rank(said: Said, as_json: AsJson = False, quiet: Quiet = False) -> None:
     ranked = api.rank(**said.values, quiet=quiet)
-    write_result(ranked, as_json, lambda: _ranked_lines(ranked))
-
-
-def _ranked_lines(ranked: list[Ranked]) -> list[str]:
-    metric = ranked[0].metric
-    header = ["backbone", "tap", "width", f"loo {metric}", "loo mse", "logme", f"knn {metric}", "seconds"]
-    rows: list[list[str | float]] = [
-        # Backbone and tap are to be copied from here.
-        [cell(one.backbone, None), cell(one.tap, None), str(one.width), one.loo, one.loo_error, one.logme, one.knn,
-         f"{one.seconds:.1f}"]
-        for one in ranked
-    ]  # fmt: skip
-    return columns(header, rows)
+    write_result(ranked, as_json, lambda: columns(*ranked.table()))
 
 
 @made_from(api.project)
-def project(
-    said: Said,
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out", metavar="FILE", help=".png or .svg for a plot; .parquet, .csv or .jsonl for points."
-        ),
-    ],
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
-) -> None:
-    from headstart.files import write_durably
-    from headstart.progress import open_progress
-
-    _check_plot_writable(out, overwrite)
-    found, suffix = api.project(**said.values, quiet=quiet), out.suffix.lower()
-    if suffix in PLOTS:
-        plot = found.plot()
-        write_durably(out, plot.png() if suffix == ".png" else plot.svg())
-    else:
-        # A key is bytes, which a table of text cannot hold.
-        write_table(found.table if suffix == ".parquet" else found.table.drop_columns(["key"]), out)
-    open_progress(quiet).say(f"{found.table.num_rows:,} points written to {out}")
-
-
-def _check_plot_writable(out: Path, overwrite: bool) -> None:
+def project(said: Said, quiet: Quiet = False) -> None:
     from headstart.errors import ConfigError
 
-    if out.suffix.lower() not in PLOTS + SUFFIXES:
-        raise ConfigError(f"{out} has none of the endings {', '.join(PLOTS + SUFFIXES)}; choose one of them")
-    if out.suffix.lower() not in PLOTS:
-        check_writable(out)
-    elif not out.parent.is_dir():
-        raise ConfigError(f"there is no folder {out.parent} to write {out.name} to")
-    if out.exists() and not overwrite:
-        raise ConfigError(f"{out} is there already; choose another --out, or pass --overwrite")
+    if said["out"] is None:
+        raise ConfigError(
+            "say where to write the picture or the points: --out FILE, with --to TOOL --out DIR"
+        )
+    api.project(**said.values, quiet=quiet)

@@ -13,7 +13,7 @@ import typer
 from headstart import api
 from headstart.api import shared
 from headstart.cli.command import AsJson, Quiet, Said, made_from, write_json
-from headstart.cli.tables import figures_line
+from headstart.cli.figures import figures_line
 from headstart.errors import ConfigError, DataError
 from headstart.options import Option
 from headstart.places import expanded
@@ -50,10 +50,10 @@ def predict(
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    from headstart.cli.tables import check_writable, write_table
     from headstart.extraction.counts import said_by_reason
     from headstart.prediction_table import count_unpredicted
     from headstart.progress import open_progress
+    from headstart.table_files import check_writable, write_table
 
     check_writable(out, *(said["data"] or []), said["run"])
     run = api.load_run(said["run"])

@@ -1,4 +1,4 @@
-"""``headstart runs ls|show|best`` and ``headstart compare``."""
+"""``headstart runs ls|show|best``, ``headstart compare`` and ``headstart plots``."""
 
 from __future__ import annotations
 
@@ -113,6 +113,20 @@ def compare(said: Said, as_json: AsJson = False, quiet: Quiet = False) -> None:
         comparison.show()
     if said["out"] is not None:
         open_progress(quiet).say(f"the comparison lies in {said['out']}")
+
+
+@made_from(api.draw_plots)
+def plots(said: Said, quiet: Quiet = False) -> None:
+    from headstart.progress import open_progress
+
+    own = said["out"] is None
+    target = Path(said["run"]) / "plots" if own else said["out"]
+    values = {**said.values, "out": target, "overwrite": own or said["overwrite"]}
+    drawn = api.draw_plots(**values, quiet=quiet)
+    if not drawn:
+        open_progress(quiet).say(f"{said['run']} has nothing to draw")
+        return
+    open_progress(quiet).say(f"{', '.join(drawn)} in {target}")
 
 
 def _say_skipped(skipped: tuple[Skipped, ...], quiet: bool) -> None:

@@ -11,7 +11,7 @@ import typer
 
 from headstart import api
 from headstart.cli.command import AsJson, ConfigFile, Quiet, Said, made_from, write_json
-from headstart.cli.tables import figures_line
+from headstart.cli.figures import figures_line
 from headstart.columns import cell, with_deviation
 from headstart.registry.labels import reports_by_label
 

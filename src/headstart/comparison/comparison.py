@@ -264,8 +264,14 @@ def comparison_text(comparison: Comparison, width: int = WIDTH) -> str:
         turned = [list(line) for line in zip(header, *rows, strict=True)]
         if _width([header, *rows]) > max(width, _width(turned)):
             header, *rows = turned
-        # A console in a notebook would show what it is given, beside what the notebook shows of this.
-        console = Console(file=buffer, width=max(width, _width([header, *rows])), force_jupyter=False)
+        # A console in a notebook would show what it is given, beside what the notebook shows of this; and a kernel asks
+        # for colours by a variable, whose codes would stand in the text.
+        console = Console(
+            file=buffer,
+            width=max(width, _width([header, *rows])),
+            force_jupyter=False,
+            force_terminal=False,
+        )
         console.print(Text(title), soft_wrap=True)
         console.print(_rich(header, rows))
     lines = [line.rstrip() for line in buffer.getvalue().splitlines()]

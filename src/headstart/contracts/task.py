@@ -173,6 +173,17 @@ class Task(Protocol):
     ) -> dict[str, pa.Array]:
         """The columns of ``predictions.parquet``: ``prediction``, and whatever stands beside it."""
 
+    def read_outputs(self, table: pa.Table, classes: Sequence[str]) -> NDArray[Any]:
+        """What `columns` wrote, as outputs again; as far as it was written, for there may be more than columns hold.
+
+        Parameters
+        ----------
+        table : pyarrow.Table
+            Predictions with these columns, of N samples.
+        classes : sequence of str
+            What `class_names` gave.
+        """
+
     def beside(self, columns: Mapping[str, pa.Array], payloads: Iterable[Payload]) -> dict[str, pa.Array]:
         """The same columns with what else `headstart.predict` says, which the inputs themselves are needed for.
 
@@ -216,7 +227,10 @@ class Task(Protocol):
     def plots(
         self, said: Predictions, metrics: Mapping[str, Json], split: str, column: str
     ) -> dict[str, Any]:
-        """The plots of a run by name, each a `headstart.plots.Plot`; ``metrics`` is what `report` gave."""
+        """The plots of a run by name, each a `headstart.plots.Plot`; ``metrics`` is what `report` gave.
+
+        They are drawn from outputs as precise as `columns` writes them, so that a plot drawn again is the same file.
+        """
 
     # Runs side by side
 

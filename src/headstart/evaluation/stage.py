@@ -114,7 +114,8 @@ def _joined(run: Run, parts: Mapping[str, RunEvaluation], inputs: Inputs, start:
     n, n_judged = predictions.num_rows, first["data"]["n"] + first["data"]["n_unlabelled"]
     of_all = {name: value for name, value in first["data"].items() if "unknown" not in name}
     report = {
-        **{name: first[name] for name in ("format", "name", "run")},
+        **{name: first[name] for name in ("format", "name")},
+        "run": None if run.path is None else os.path.abspath(run.path),  # a part in memory knows no place
         "data": {**of_all, "n": n, "n_unlabelled": n_judged - n},
         "metrics": {label: part.metrics for label, part in parts.items()},
         LABELS: {

@@ -12,6 +12,7 @@ from headstart.errors import BackboneError
 from headstart.extraction.backbone import OpenedBackbone, load_model
 from headstart.files import size_of
 from headstart.network import forbid_network
+from headstart.notebook import html_facts
 from headstart.runtimes.kept import KeptModel, KeptModels
 from headstart.runtimes.library import openvino_version
 
@@ -35,6 +36,17 @@ class Prepared:
     path: str
     seconds: float
     was_there: bool
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "largest error": f"{self.largest_error:.2g}",
+            "speed": "not measured" if self.gain is None else f"{self.gain:.2f} times that of torch",
+            "starts without torch": "yes" if self.starts_without_torch else "no",
+            "converted": "before" if self.was_there else f"in {self.seconds:.1f} s",
+            "bytes": f"{self.n_bytes:,}",
+            "folder": self.path,
+        }
+        return html_facts(f"backbone {self.spec}", facts)
 
 
 def prepare(spec: str, options: BackboneOptions, progress: Progress) -> Prepared:

@@ -11,16 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from headstart.arrow import column_of, keys_from_arrow, positions_in, strings
+from headstart.arrow import column_of, positions_in, strings
 from headstart.backbones.pooling import display_tap
-from headstart.cache.store import Cache
-from headstart.config import ColumnConfig
-from headstart.data import open_source
-from headstart.data.sentences import Words
-from headstart.errors import BackboneError, ConfigError, DataError, StorageError
-from headstart.extraction.samples import register
+from headstart.errors import DataError
+from headstart.extraction.inputs import inputs_of_set, text_of
 from headstart.groups import Groups
-from headstart.keys import contains
 from headstart.metrics.calibration import why_uncalibrated
 from headstart.metrics.permutation import block_importance
 from headstart.metrics.resampling import RESAMPLES
@@ -33,7 +28,6 @@ from headstart.plots import (
     sweep_plot,
     trials_plot,
 )
-from headstart.progress import Silence
 from headstart.tasks import open_task
 from headstart.types import Predictions
 
@@ -168,35 +162,17 @@ def inputs_of(features: FeatureSet, table: pa.Table) -> list[str]:
         or not len(table)
     ):
         return origins
-    try:
-        texts = _texts(features, said, table)
-    except (ConfigError, DataError, BackboneError, StorageError, OSError):
-        return origins  # the data has moved or changed: what is shown is no reason to fail
+    found = inputs_of_set(features)
+    if found is None:
+        return origins  # the data has moved or changed
+    payloads = [found.payload(row) if row >= 0 else None for row in found.rows_of(table).tolist()]
     return [
-        texts.get(name, origin) for name, origin in zip(table.column("id").to_pylist(), origins, strict=True)
+        origin if payload is None else _cut(text_of(payload))
+        for payload, origin in zip(payloads, origins, strict=True)
     ]
 
 
-def _texts(features: FeatureSet, said: Mapping[str, Json], table: pa.Table) -> dict[str, str]:
-    """The texts of those whose content is what it was, by id."""
-    known = {name: value for name, value in said["columns"].items() if "label" not in name}
-    if known.get("streaming"):
-        return {}
-    source = open_source(
-        said["location"], ColumnConfig(**known).source_options(labels=False), said["modality"]
-    )
-    if source.streams:
-        return {}
-    samples = register(source, Cache(features.cache).keys, Silence())
-    ids = samples.table.column("id")
-    wanted = positions_in(ids, table.column("id")) >= 0
-    wanted &= contains(keys_from_arrow(table.column("key")), samples.keys)
-    return {ids[row].as_py(): _text(source.payload(row)) for row in wanted.nonzero()[0].tolist()}
-
-
-def _text(payload: Any) -> str:
-    parts: Sequence[Any] = [payload] if isinstance(payload, str) else payload
-    text = payload.text if isinstance(payload, Words) else " | ".join(str(part) for part in parts)
+def _cut(text: str) -> str:
     return text if len(text) <= MOST_LETTERS else text[: MOST_LETTERS - 1] + "…"
 
 

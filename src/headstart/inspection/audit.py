@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import AfterValidator
 
-from headstart.arrow import codes_by_name, keys_from_arrow
+from headstart.arrow import keys_from_arrow
 from headstart.backbones.pooling import display_tap, is_ragged
 from headstart.cache.layout import GROUP
 from headstart.cache.store import Cache
-from headstart.config import Config
 from headstart.errors import ConfigError, DataError
 from headstart.groups import group_codes
 from headstart.heads.neighbours import Neighbours, nearest
 from headstart.heads.ridge_path import Design, ridge_path
 from headstart.heads.rows import mean_of
+from headstart.inspection.audit_result import CHECKS, Audit, AuditConfig, Leaks, splits_of
 from headstart.inspection.distances import (
     Pairs,
     crossing,
@@ -32,7 +31,6 @@ from headstart.inspection.distances import (
 from headstart.inspection.label_errors import LabelErrors, find_label_errors, require_cleanlab
 from headstart.inspection.words import WordSamples, words_of
 from headstart.keys import ranks
-from headstart.options import Range
 from headstart.samples import ChosenRows
 from headstart.tasks import open_task
 from headstart.types import SPLITS
@@ -47,72 +45,7 @@ if TYPE_CHECKING:
 
     Rows = NDArray[np.int64]
 
-CHECKS = ("labels", "duplicates", "leaks", "outliers")
 N_NEIGHBOURS = 10
-
-
-def _known_checks(checks: list[str] | None) -> list[str] | None:
-    unknown = [name for name in checks or () if name not in CHECKS]
-    if unknown or checks == []:
-        raise ConfigError(f"checks: {unknown[0] if unknown else 'none'!r}; choose from: {', '.join(CHECKS)}")
-    return checks
-
-
-class AuditConfig(Config):
-    """What `audit` is asked for; without a tap it is the latest with one vector per sample.
-
-    Near-duplicates are told by the cosine of features after the mean of all was subtracted, outliers by robust
-    deviations (Iglewicz and Hoaglin 1993).
-    """
-
-    function = "audit"
-    set: str
-    tap: str | None
-    backbone: str | None
-    label: str | None
-    checks: Annotated[list[str] | None, AfterValidator(_known_checks)]
-    threshold: Annotated[float, Range(gt=0, le=1)]
-    outlier_z: Annotated[float, Range(gt=0)]
-    cache: str | None
-    digest: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Leaks:
-    """Rows outside train that have a near-duplicate in train, and what they are worth."""
-
-    pairs: dict[str, Pairs]
-    """By split, ``test`` and ``validation``: a row of the set, and its nearest in train."""
-    metric: str
-    """accuracy, micro_f1 or r2; empty if there are no labels to measure with."""
-    figures: dict[str, dict[str, float]]
-    """By method (``ridge``, ``knn``), the metric on test ``with`` and ``without`` the leaked rows."""
-
-
-@dataclass(slots=True)
-class Audit:
-    """What was found, None where it was not looked for; rows are those of ``samples``."""
-
-    config: AuditConfig
-    samples: MappedFeatures | WordSamples
-    """N samples of all splits that have the feature; where these are sentences, all words of them that have tags."""
-    column: str | None
-    """The label column; None if the set has none."""
-    labels: LabelErrors | None = None
-    duplicates: Pairs | None = None
-    groups: Rows | None = None
-    """Which group of near-duplicates each row is in, -1 if in none, (N,)."""
-    leaks: Leaks | None = None
-    grouped_by: str = ""
-    shared_groups: dict[str, Rows] | None = None
-    """By split, ``test`` and ``validation``: the rows whose group is in train too; None where there are no groups."""
-    outliers: Rows | None = None
-    """The farthest first."""
-    distance: NDArray[np.float64] | None = None
-    """Mean distance to the ten nearest, (N,)."""
-    z: NDArray[np.float64] | None = None
-    """How many robust deviations that is above the median."""
-    seconds: dict[str, float] = field(default_factory=dict)
 
 
 def audit(config: AuditConfig, progress: Progress) -> Audit:
@@ -190,12 +123,6 @@ def _shared_groups(samples: MappedFeatures) -> dict[str, Rows]:
     return {
         split: np.flatnonzero(shared & (splits == SPLITS.index(split))) for split in ("test", "validation")
     }
-
-
-def splits_of(samples: MappedFeatures | WordSamples) -> NDArray[np.int8]:
-    """The split of each sample, as an index into ``SPLITS``."""
-    codes: NDArray[np.int8] = codes_by_name(samples.table.column("split"), SPLITS, np.int8)
-    return codes
 
 
 @contextmanager

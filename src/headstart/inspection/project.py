@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headstart.arrow import column_of, nulls_of, numbers_or_nan
+from headstart.arrow import column_of, nulls_of, numbers_or_nan, with_columns
 from headstart.backbones.pooling import display_tap
 from headstart.cache.layout import LABEL
 from headstart.cache.store import Cache
@@ -48,8 +48,20 @@ class ProjectConfig(Config):
     split: str | None
     samples: Annotated[int, Range(ge=4)]
     seed: Seed
+    to: Literal["atlas", "spotlight", "fiftyone"] | None
+    vectors: bool | None
     cache: str | None
     digest: str | None = None
+
+
+@dataclass(frozen=True)
+class DrawnSamples:
+    """The samples of a set that were drawn, with the features that they were projected from."""
+
+    features: FeatureSet
+    table: pa.Table
+    """All columns of the set, a row for each point."""
+    X: NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +73,8 @@ class Projection:
     colour: str | None
     """The column that it is coloured by; None if there is none."""
     title: str
+    drawn: DrawnSamples | None = None
+    """The samples themselves; None where points alone are shown."""
 
     def plot(self) -> Plot:
         """A scatter plot: categories by name, numbers by a colour bar."""
@@ -71,6 +85,9 @@ class Projection:
             points, self._colours(), self.title, (self.colour or "").partition(":")[2] or "label"
         )
 
+    def __repr__(self) -> str:
+        return f"Projection({self.title!r}, {counted(self.table.num_rows, 'point')})"
+
     def _repr_png_(self) -> bytes:
         return self.plot().png()
 
@@ -78,7 +95,7 @@ class Projection:
         if self.colour is None:
             return np.full(self.table.num_rows, "")
         column = self.table.column(self.colour)
-        numbers = _as_numbers(column, is_text=self.colour.startswith(META))
+        numbers = as_numbers(column, is_text=self.colour.startswith(META))
         if numbers is not None:
             return numbers_or_nan(numbers)
         cells = [
@@ -105,12 +122,12 @@ def project_set(config: ProjectConfig, progress: Progress) -> Projection:
     rows = _drawn(len(samples), config, progress)
     said = f"{samples.feature.backbone} {display_tap(samples.feature.tap)}"
     progress.say(f"{method} of {counted(len(rows), 'sample')} at {said}")
-    points = project(samples[rows], method, config.seed)
+    X, whole = samples[rows], samples.table.take(column_of(rows))
+    points = project(X, method, config.seed)
     names = list(dict.fromkeys(["id", "key", "split", *([colour] if colour else [])]))
-    table = samples.table.select(names).take(column_of(rows))
-    for position, name in enumerate("xy"):
-        table = table.append_column(name, column_of(points[:, position]))
-    return Projection(table, colour, f"{NAMES[method]} of {config.set}, {said}")
+    table = with_columns(whole.select(names), {name: column_of(points[:, n]) for n, name in enumerate("xy")})
+    title = f"{NAMES[method]} of {config.set}, {said}"
+    return Projection(table, colour, title, DrawnSamples(features, whole, X))
 
 
 def _colour_column(features: FeatureSet, asked: str | None) -> str | None:
@@ -132,7 +149,7 @@ def _drawn(n: int, config: ProjectConfig, progress: Progress) -> NDArray[np.int6
     return np.sort(np.random.default_rng(config.seed).permutation(n)[: config.samples])
 
 
-def _as_numbers(column: pa.ChunkedArray, is_text: bool) -> pa.ChunkedArray | None:
+def as_numbers(column: pa.ChunkedArray, is_text: bool) -> pa.ChunkedArray | None:
     """A column of numbers, or where it ``is_text`` of texts that all are; None: some value is a name.
 
     Metadata is text, whatever it was in the table that it came from; what is empty is missing.
@@ -178,8 +195,9 @@ def project(X: NDArray[Any], method: str, seed: int = 0) -> NDArray[np.float32]:
     if len(X) < 4:
         raise ConfigError(f"a projection of {len(X)} samples says nothing; it takes four or more")
     if method == "pca":
-        return _principal(X, 2)
-    axes = _principal(X, AXES_BEFORE)
+        points = principal_components(X, 2)
+        return np.pad(points, ((0, 0), (0, 2 - points.shape[1])))
+    axes = principal_components(X, AXES_BEFORE)
     if method == "tsne":
         from sklearn.manifold import TSNE
 
@@ -189,17 +207,14 @@ def project(X: NDArray[Any], method: str, seed: int = 0) -> NDArray[np.float32]:
     return np.asarray(made.fit_transform(axes), dtype=np.float32)
 
 
-def _principal(X: NDArray[Any], n_axes: int) -> NDArray[np.float32]:
-    """The first principal components; each points where its largest loading is positive."""
+def principal_components(X: NDArray[Any], n_axes: int) -> NDArray[np.float32]:
+    """The first principal components, as many as there are; each points where its largest loading is positive."""
     from sklearn.decomposition import PCA
 
     fitted = PCA(
         min(n_axes, *X.shape), svd_solver="full" if min(X.shape) < 500 else "randomized", random_state=0
     )
-    points = np.asarray(fitted.fit_transform(X), dtype=np.float32)
-    if points.shape[1] < 2:
-        points = np.pad(points, ((0, 0), (0, 2 - points.shape[1])))
-    return points
+    return np.asarray(fitted.fit_transform(X), dtype=np.float32)
 
 
 def _umap() -> Any:

@@ -11,11 +11,13 @@ import numpy as np
 from headstart.arrow import keys_from_arrow
 from headstart.backbones.pooling import display_tap, is_ragged
 from headstart.cache.store import Cache
+from headstart.columns import cell, columns
 from headstart.errors import ConfigError, DataError
 from headstart.heads.neighbours import nearest, votes
 from headstart.heads.ridge_path import Design, leave_one_out
 from headstart.heads.rows import in_blocks, mean_of
 from headstart.keys import ranks
+from headstart.notebook import html_table
 from headstart.samples import ChosenRows
 from headstart.tasks import open_task
 
@@ -57,13 +59,37 @@ class Ranked:
     """Of all of it, reading included."""
 
 
+class Ranking(list[Ranked]):
+    """The features of a set, the best first; a notebook shows a table."""
+
+    def table(self) -> tuple[list[str], list[list[str | float]]]:
+        """A heading and a row for each feature."""
+        metric = self[0].metric if self else ""
+        header = ["backbone", "tap", "width", f"loo {metric}", "loo mse", "logme", f"knn {metric}", "seconds"]
+        rows: list[list[str | float]] = [
+            # Backbone and tap are to be copied from here.
+            [cell(one.backbone, None), cell(one.tap, None), str(one.width), one.loo, one.loo_error, one.logme, one.knn,
+             f"{one.seconds:.1f}"]
+            for one in self
+        ]  # fmt: skip
+        return header, rows
+
+    def __repr__(self) -> str:
+        return "\n".join(columns(*self.table()))
+
+    def _repr_html_(self) -> str:
+        header, rows = self.table()
+        shown = [[f"{each:.4f}" if isinstance(each, float) else each for each in row] for row in rows]
+        return html_table("ranking", header, shown)
+
+
 def rank(
     name: str,
     progress: Progress,
     label: str | None = None,
     cache: str | None = None,
     digest: str | None = None,
-) -> list[Ranked]:
+) -> Ranking:
     """Measure every feature of a set that has one vector a sample; the best first.
 
     Raises
@@ -88,7 +114,7 @@ def rank(
             progress.advance(1)
     finally:
         progress.end()
-    return sorted(ranked, key=lambda one: (-one.loo, one.loo_error))
+    return Ranking(sorted(ranked, key=lambda one: (-one.loo, one.loo_error)))
 
 
 def _measure(features: FeatureSet, ref: FeatureRef, column: str) -> Ranked:

@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
 from headstart.errors import HeadstartError
+from headstart.notebook import html_table
 from headstart.pipelines.state import Done, State, alone_in, finished
 from headstart.pipelines.steps import Bench, Work, run_work, work_of
 
@@ -46,6 +47,13 @@ class PipelineOutcome:
         if name not in found:
             raise KeyError(f"there is no step {name!r}; the steps are {', '.join(found)}")
         return found[name]
+
+    def _repr_html_(self) -> str:
+        rows = [
+            [s.name, s.verb, s.state, f"{s.seconds:.1f}" if s.seconds else "–", s.reason] for s in self.steps
+        ]
+        header = ["step", "command", "state", "seconds", "why"]
+        return html_table(f"pipeline {self.name} in {self.folder}", header, rows)
 
     def to_json(self) -> dict[str, Any]:
         """For machines."""

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.plots.look import GREY, INK, PALETTE, TRAIN, Look
+from headstart.plots.look import GREY, INK, PALETTE, POINTS_AN_INCH, TRAIN, Look
 from headstart.plots.plot import drawing
 from headstart.plots.style import add_axes, add_bars, add_legend, label_axes, new_figure, set_ticks, shorten
 
 MOST_BARS = 80
 MOST_GROUPS = 6
 GAP = "…"
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 @drawing
@@ -32,7 +33,7 @@ def bar_plot(
 
     intervals, names = intervals or {}, _shown(list(values))
     row = 0.26 if len(names) <= 30 else 0.17
-    size = min(9.0, row * 72 * 0.62)
+    size = min(9.0, row * POINTS_AN_INCH * 0.62)
     words = [name if name == GAP else shorten(name, 40) for name in names]
     margin = 0.3 + width_inches(words, size)
     figure = new_figure(margin + 4.4, row * len(names) + 1.25, title)
@@ -102,6 +103,53 @@ def distribution_plot(
     if len(groups) > 1:
         add_legend(axes, "upper right")
     return figure
+
+
+@drawing
+def spread_plot(
+    values: Mapping[str, NDArray[Any]], groups: Mapping[str, NDArray[np.bool_]], title: str = "Distributions"
+) -> Any:
+    """How numbers (N,) spread within groups: a panel for each of the numbers, a row for each group.
+
+    The middle half is a bar, 5 % to 95 % a line, the median a dot. Of more than 80 groups the first and last 40 are
+    shown; a sample may be in several groups (N,), or in none.
+    """
+    from headstart.plots.lettering import Words, width_inches
+
+    names = _shown([name for name, mine in groups.items() if mine.any()])
+    row = 0.26 if len(names) <= 30 else 0.17
+    size = min(9.0, row * POINTS_AN_INCH * 0.62)
+    words = [name if name == GAP else shorten(name, 30) for name in names]
+    margin = 0.3 + width_inches(words, size)
+    figure = new_figure(margin + 2.5 * len(values), row * len(names) + 1.25, title)
+    for place, (name, numbers) in enumerate(values.items()):
+        axes = add_axes(
+            figure,
+            margin + 2.5 * place,
+            0.6,
+            2.2,
+            row * len(names),
+            Look(grid=("bottom",), edges=("bottom",)),
+        )
+        _draw_spreads(axes, [np.empty(0) if each == GAP else numbers[groups[each]] for each in names])
+        axes.set_ylim(len(names) - 0.4, -0.6)
+        set_ticks(axes.yaxis, [])
+        label_axes(axes, name)
+        if not place:
+            at = np.stack([np.full(len(names), -0.03), np.arange(len(names))], axis=1)
+            axes.add_artist(Words(words, at, axes.get_yaxis_transform(), size, INK, align=1))
+    return figure
+
+
+def _draw_spreads(axes: Any, groups: Sequence[NDArray[Any]]) -> None:
+    """The quantiles of each group, from top to bottom."""
+    known = {place: mine[np.isfinite(mine)] for place, mine in enumerate(groups)}
+    found = {place: np.quantile(mine, QUANTILES) for place, mine in known.items() if len(mine)}
+    places = np.array(list(found), dtype=np.float64)
+    low, start, middle, end, high = np.array(list(found.values())).reshape(-1, len(QUANTILES)).T
+    axes.hlines(places, low, high, color=TRAIN, linewidth=1.0)
+    add_bars(axes, places - 0.3, places + 0.3, start, end, color=TRAIN, alpha=0.35, linewidth=0)
+    axes.plot(middle, places, "o", color=TRAIN, markersize=3.5)
 
 
 def _groups(n: int, labels: NDArray[Any] | None) -> dict[str, NDArray[np.bool_]]:

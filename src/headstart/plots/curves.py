@@ -19,6 +19,7 @@ from headstart.plots.style import (
     ink_on,
     label_axes,
     new_figure,
+    power_of_ten,
     set_ticks,
     shorten,
 )
@@ -100,6 +101,30 @@ def _curve(axes: Any, history: Sequence[Mapping[str, Json]], key: str) -> bool:
         shift = (0, -9.5 if falls else 9.5)
         axes.add_artist(Words([f"{values[best]:.3g}"], [at], axes.transData, 9, colour, shift=shift))
     return True
+
+
+@drawing
+def schedule_plot(history: Sequence[Mapping[str, Json]], title: str = "Learning rate") -> Any:
+    """The learning rate at the end of each epoch, with lines between phases; records are those of `history_plot`.
+
+    The axis is logarithmic where the rates span a factor of 30 or more.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    points = [(_at(record), record["lr"]) for record in history if record.get("lr") is not None]
+    epochs, rates = np.array(points, dtype=np.float64).reshape(-1, 2).T
+    figure = new_figure(5.6, 3.4, title)
+    axes = add_axes(figure, 0.9, 0.6, 4.4, 2.15)
+    axes.plot(epochs, rates, "o-", color=TRAIN, linewidth=1.8, markersize=4)
+    for first in _phase_starts(history):
+        axes.axvline(first - 0.5, color=FAINT, linewidth=1.0, linestyle=(0, (4, 4)), zorder=0)
+    if len(rates) and rates.min() > 0 and rates.max() >= 30 * rates.min():
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(power_of_ten)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.margins(y=0.15)
+    label_axes(axes, "epoch", "learning rate")
+    return figure
 
 
 @drawing

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from headstart.plots.look import DPI, GREY, INK, LINES, POINTS_AN_INCH, SCALE, Look
 
 LONGEST_NAME = 26
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 MOST_INTERVALS = 5  # between the ticks of an axis
 
 
@@ -87,6 +88,17 @@ def set_ticks(axis: Any, places: Sequence[float], words: Sequence[str] | None = 
     axis.set_minor_locator(NullLocator())
     if words is not None:
         axis.set_major_formatter(FixedFormatter(words))
+
+
+def power_of_ten(value: float, _place: int) -> str:
+    """A power of ten as it is written at a tick.
+
+    Examples
+    --------
+    >>> power_of_ten(0.001, 0)
+    '10⁻³'
+    """
+    return "10" + f"{round(np.log10(value))}".translate(RAISED)
 
 
 def add_diagonal(axes: Any) -> None:

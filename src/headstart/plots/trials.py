@@ -11,12 +11,18 @@ from numpy.typing import ArrayLike, NDArray
 from headstart.errors import ConfigError
 from headstart.plots.look import TRAIN, VALIDATION
 from headstart.plots.plot import drawing
-from headstart.plots.style import add_axes, add_colour_bar, label_axes, new_figure, set_ticks, shorten
+from headstart.plots.style import (
+    add_axes,
+    add_colour_bar,
+    label_axes,
+    new_figure,
+    power_of_ten,
+    set_ticks,
+    shorten,
+)
 
 LOGARITHMIC_FROM = 30.0
 """The ratio of the largest to the least positive value from which an axis is logarithmic."""
-
-RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 @drawing
@@ -72,14 +78,9 @@ def _placed(axes: Any, axis: str, given: Sequence[Any]) -> NDArray[np.float64]:
         numbers = np.array(given, dtype=np.float64)
         if numbers.min() > 0 and numbers.max() >= LOGARITHMIC_FROM * numbers.min():
             getattr(axes, f"set_{axis}scale")("log")
-            getattr(axes, f"{axis}axis").set_major_formatter(_power)
+            getattr(axes, f"{axis}axis").set_major_formatter(power_of_ten)
         return numbers
     levels, codes = np.unique([str(value) for value in given], return_inverse=True)
     words = [shorten(str(level), 14) for level in levels]
     set_ticks(getattr(axes, f"{axis}axis"), range(len(levels)), words)
     return codes.astype(np.float64)
-
-
-def _power(value: float, _place: int) -> str:
-    """A power of ten as it is written: 10⁻³."""
-    return "10" + f"{round(np.log10(value))}".translate(RAISED)

@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.cache.layout import SET_NAME, check_no_link
+from headstart.columns import with_interval
 from headstart.errors import ConfigError, DataError, StorageError
 from headstart.files import read_json, write_durably, write_files, write_folder, write_json
+from headstart.notebook import html_facts, html_table
 from headstart.options import did_you_mean
 from headstart.registry.labels import LABELS, has_several, needed_columns, predictions_of
 from headstart.registry.run_files import (
@@ -28,6 +30,7 @@ from headstart.registry.run_files import (
     parquet_bytes,
     read_predictions,
 )
+from headstart.tasks import open_task
 from headstart.words import counted
 
 if TYPE_CHECKING:
@@ -118,8 +121,27 @@ class RunEvaluation:
             said.append(f"{counted(metrics['n'], 'sample')}{f' of {label}' if label else ''}: {figures}")
         return f"RunEvaluation({self.report['name']!r}, {'; '.join(said)})"
 
+    def _repr_html_(self) -> str:
+        data = self.report["data"]
+        facts = {
+            "run": self.report.get("run") or "in memory",
+            "data": data.get("description", ""),
+            **({"folder": str(self.path)} if self.path else {}),
+        }
+        tables = (_figures_table(label, self.of(label).report) for label in self.label_names)
+        return html_facts(f"evaluation {self.report['name']}", facts) + "".join(tables)
+
     def _by_label(self) -> Mapping[str, Mapping[str, Json]]:
         return self.metrics if has_several(self.report) else {"": self.metrics}
+
+
+def _figures_table(label: str, report: Mapping[str, Json]) -> str:
+    """The figures that runs are compared by, with their intervals."""
+    metrics, figures = report["metrics"], open_task(str(report["task"])).figures
+    rows = [
+        [figure.title, with_interval(metrics, figure.name)] for figure in figures if figure.name in metrics
+    ]
+    return html_table(f"{label} ({counted(metrics['n'], 'sample')})".strip(), ["", "95 %"], rows)
 
 
 def place_in(run: Path, name: str) -> Path:

@@ -27,12 +27,12 @@ from headstart.registry.labels import (
 )
 from headstart.registry.metric import Metric as Metric
 from headstart.registry.metric import interval_in, value_in
+from headstart.registry.run_files import HISTORY, of_split, read_history, read_predictions
 from headstart.registry.run_files import IN_RUN as IN_RUN
 from headstart.registry.run_files import PREDICTION_COLUMNS as PREDICTION_COLUMNS
 from headstart.registry.run_files import PREDICTIONS as PREDICTIONS
 from headstart.registry.run_files import check_free as check_free
 from headstart.registry.run_files import nearest_folder as nearest_folder
-from headstart.registry.run_files import of_split, read_predictions
 from headstart.registry.run_files import parquet_bytes as parquet_bytes
 from headstart.registry.run_files import place_backbone as place_backbone
 from headstart.tasks import open_task
@@ -197,6 +197,11 @@ class Run:
                 return file.read(["id", "key", "split"])
         except (pa.ArrowException, OSError, KeyError):
             return None
+
+    @cached_property
+    def history(self) -> Sequence[Mapping[str, Json]]:
+        """A record for each epoch; of a head that trains otherwise, its figures alone."""
+        return read_history(self.folder)
 
     @cached_property
     def plots(self) -> Mapping[str, Plot]:
@@ -402,7 +407,7 @@ class Run:
         for name in ("report", "labels", "features", "environment"):
             write_json(folder / f"{name}.json", content[name])
         lines = "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in content["history"])
-        write_durably(folder / "metrics.jsonl", lines.encode("utf-8"))
+        write_durably(folder / HISTORY, lines.encode("utf-8"))
         write_durably(folder / PREDICTIONS, parquet_bytes(content["predictions"]))
         write_durably(folder / "split.parquet", parquet_bytes(content["split"]))
         make_directory(folder / MODEL_DIR)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from headstart.types import Json
 
-PREDICTIONS = "predictions.parquet"
+PREDICTIONS, HISTORY = "predictions.parquet", "metrics.jsonl"
 PREDICTION_COLUMNS = ("id", "key", "split", "label", "prediction")
 ROWS_AT_ONCE = 1 << 16
 IN_RUN = "@run"
@@ -72,6 +73,21 @@ def read_predictions(run: Path, split: str, needed: Sequence[str] = PREDICTION_C
         raise StorageError(
             f"{path} cannot be read ({reason[:120]}): it is truncated or damaged; restore it, or make the run again"
         ) from error
+
+
+def read_history(run: Path) -> list[dict[str, Json]]:
+    """What ``metrics.jsonl`` of a run holds."""
+    path = run / HISTORY
+    try:
+        # Not splitlines(): a label may hold U+2028 and its like, which end no line of JSON.
+        found = [json.loads(line) for line in path.read_bytes().split(b"\n") if line.strip()]
+    except (OSError, ValueError) as error:
+        raise StorageError(
+            f"{path} cannot be read ({first_line(error)}); restore it, or make the run again"
+        ) from error
+    if not all(isinstance(record, dict) for record in found):
+        raise StorageError(f"{path} has lines that are no JSON objects, so headstart did not write it")
+    return found
 
 
 def of_split(rows: Any, split: str) -> Any:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from headstart.arrow import column_of, names_by_code, numbers_of
-from headstart.errors import DataError
+from headstart.arrow import column_of, names_by_code, numbers_of, numbers_or_nan
+from headstart.errors import DataError, StorageError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,6 +25,22 @@ def probability_columns(probabilities: NDArray[np.float32], names: Sequence[str]
 def classes_in(table: pa.Table) -> list[str]:
     """The classes or labels that predictions have probabilities of."""
     return [name.removeprefix(PROBABILITY) for name in table.column_names if name.startswith(PROBABILITY)]
+
+
+def probabilities_in(table: pa.Table, names: Sequence[str]) -> NDArray[np.float32]:
+    """What `probability_columns` wrote, (N, C), in the order of the names.
+
+    Raises
+    ------
+    StorageError
+        There are none of some name.
+    """
+    found = np.zeros((table.num_rows, len(names)), dtype=np.float32)
+    for place, name in enumerate(names):
+        if PROBABILITY + name not in table.column_names:
+            raise StorageError(f"predictions have no probabilities of {name!r}; make the run again")
+        found[:, place] = numbers_or_nan(table.column(PROBABILITY + name).cast(pa.float64()))
+    return found
 
 
 def lists_of(applies: NDArray[np.bool_], names: Sequence[str]) -> pa.Array:

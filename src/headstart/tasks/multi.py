@@ -35,6 +35,7 @@ from headstart.tasks.columns import (
     is_number,
     lists_of,
     numbers_in,
+    probabilities_in,
     probability_columns,
 )
 from headstart.types import Figure, Judged, LabelColumn
@@ -236,6 +237,9 @@ class MultiTask:
         predicted = lists_of(probabilities > LIKELY, names)
         return {"prediction": predicted, **probability_columns(probabilities, names)}
 
+    def read_outputs(self, table: pa.Table, classes: Sequence[str]) -> NDArray[Any]:
+        return probabilities_in(table, classes)
+
     def beside(self, columns: Mapping[str, pa.Array], payloads: Iterable[Payload]) -> dict[str, pa.Array]:
         """Nothing else."""
         return dict(columns)
@@ -303,7 +307,7 @@ class MultiTask:
 
         by_label = sorted(metrics["per_class"].items(), key=lambda item: -item[1]["f1"])
         scores = {name: figures["f1"] for name, figures in by_label}
-        true, outputs, names = said.true, said.outputs, said.names
+        true, outputs, names = said.true, said.outputs.astype(np.float32), said.names
         return {
             "f1": bar_plot(scores, metric="F1", title=f"F1 of each label on {split}"),
             "roc": roc_plot(true, outputs, names, f"ROC on {split}"),

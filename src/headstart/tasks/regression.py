@@ -166,6 +166,9 @@ class RegressionTask(TaskWithoutClasses):
         """``prediction``, a number."""
         return {"prediction": column_of(outputs)}
 
+    def read_outputs(self, table: pa.Table, classes: Sequence[str]) -> NDArray[Any]:
+        return numbers_or_nan(table.column("prediction").cast(pa.float64()))
+
     # Figures
 
     def report(self, said: Predictions, resamples: int, seed: int) -> dict[str, Json]:

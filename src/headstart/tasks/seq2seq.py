@@ -152,6 +152,9 @@ class Seq2SeqTask(TaskWithoutClasses):
         """``prediction``, a text."""
         return {"prediction": strings(outputs.tolist())}
 
+    def read_outputs(self, table: pa.Table, classes: Sequence[str]) -> NDArray[Any]:
+        return object_array(table.column("prediction").to_pylist())
+
     # Figures
 
     def report(self, said: Predictions, resamples: int, seed: int) -> dict[str, Json]:

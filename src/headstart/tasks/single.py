@@ -34,6 +34,7 @@ from headstart.tasks.columns import (
     classes_in,
     is_number,
     numbers_in,
+    probabilities_in,
     probability_columns,
 )
 from headstart.types import UNSEEN, Figure, Judged, LabelColumn
@@ -220,6 +221,9 @@ class SingleTask:
         predicted = names_by_code(probabilities.argmax(axis=1), classes)
         return {"prediction": predicted, **probability_columns(probabilities, classes)}
 
+    def read_outputs(self, table: pa.Table, classes: Sequence[str]) -> NDArray[Any]:
+        return probabilities_in(table, classes)
+
     def beside(self, columns: Mapping[str, pa.Array], payloads: Iterable[Payload]) -> dict[str, pa.Array]:
         """Nothing else."""
         return dict(columns)
@@ -277,8 +281,8 @@ class SingleTask:
             roc_plot,
         )
 
-        true, outputs, classes = said.true, said.outputs, list(said.classes)
-        confidence, is_right = outputs.max(axis=1), self._is_right(said)
+        true, outputs, classes = said.true, said.outputs.astype(np.float32), list(said.classes)
+        confidence, is_right = outputs.max(axis=1), np.array(classes)[outputs.argmax(axis=1)] == true
         return {
             "confusion": confusion_plot(metrics["confusion"], f"Confusion on {split}"),
             "reliability": reliability_plot(confidence, is_right, f"Reliability on {split}"),

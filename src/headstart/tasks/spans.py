@@ -16,7 +16,7 @@ from headstart.groups import Groups, groups_in
 from headstart.metrics.spans import Marks, evaluate_spans, judge_spans
 from headstart.tasks.columns import check_finite, numbers_in
 from headstart.tasks.without_classes import TaskWithoutClasses
-from headstart.types import Answer, Figure, Judged, LabelColumn
+from headstart.types import Answer, Figure, Judged, LabelColumn, SpanGuess
 
 if TYPE_CHECKING:
     import torch
@@ -173,6 +173,15 @@ class SpansTask(TaskWithoutClasses):
             "no_answer_score": column_of(numbers[:, 1]),
         }
 
+    def read_outputs(self, table: pa.Table, classes: Sequence[str]) -> NDArray[Any]:
+        """Answers without the other stretches."""
+        names = ("prediction", "start", "end", "score", "no_answer_score")
+        rows = zip(*(table.column(name).to_pylist() for name in names), strict=True)
+        return object_array(
+            SpanGuess(None if start is None else Answer(start, end, text), score, no_answer)
+            for text, start, end, score, no_answer in rows
+        )
+
     # Figures
 
     def report(self, said: Predictions, resamples: int, seed: int) -> dict[str, Json]:
@@ -225,16 +234,14 @@ class SpansTask(TaskWithoutClasses):
 
         marks = _marks(said)
         wrong = np.where(marks.exact == 1, "right", np.where(marks.f1 > 0, "in part", "wrong"))
-        no_answer = np.array([guess.no_answer_score for guess in said.outputs])
+        scores, no_answer = (
+            np.array([getattr(guess, name) for guess in said.outputs], dtype=np.float32)
+            for name in ("score", "no_answer_score")
+        )
         kinds = np.where(marks.has_answer, "with an answer", "without one")
         return {
             "f1": distribution_plot(marks.f1, "F1 of each question", title=f"F1 on {split}"),
-            "scores": distribution_plot(
-                np.array([guess.score for guess in said.outputs]),
-                "score of the best stretch",
-                wrong,
-                f"Scores on {split}",
-            ),
+            "scores": distribution_plot(scores, "score of the best stretch", wrong, f"Scores on {split}"),
             "no-answer": distribution_plot(
                 no_answer, "how much better no answer is", kinds, f"No answer on {split}"
             ),

@@ -230,6 +230,11 @@ class TagsTask:
         ]
         return {**columns, "entities": pa.array(found, pa.list_(ENTITY))}
 
+    def read_outputs(self, table: pa.Table, classes: Sequence[str]) -> NDArray[Any]:
+        """Tags alone: probabilities of words are not written."""
+        nothing = np.empty((0, 0), dtype=np.float32)
+        return object_array([Tagging(tags, nothing) for tags in self.encode(table["prediction"], classes)])
+
     def beside(self, columns: Mapping[str, pa.Array], payloads: Iterable[Payload]) -> dict[str, pa.Array]:
         """``words``, and entities with their text and where it stands; given words stand with blanks between them."""
         sentences = [words if isinstance(words, Words) else Words(cast("Any", words)) for words in payloads]
@@ -294,24 +299,18 @@ class TagsTask:
         from headstart.plots import bar_plot, distribution_plot
 
         by_type = sorted(metrics["per_type"].items(), key=lambda item: -item[1]["f1"])
+        noun = "entities" if scheme_of(said.classes) else "tags"
+        title = f"F1 of the {noun} of each type on {split}"
+        found = {"f1": bar_plot({name: of["f1"] for name, of in by_type}, metric="F1", title=title)}
+        if not any(one.probabilities.size for one in said.outputs):
+            return found
         sure = np.concatenate([one.probabilities.max(axis=1) for one in said.outputs])
         tags = np.concatenate([np.array(own, dtype=np.str_) for own in said.true])
         paths = np.concatenate([one.tags for one in said.outputs])
         is_right = np.array(said.classes)[paths] == tags if len(paths) else np.empty(0, dtype=bool)
-        noun = "entities" if scheme_of(said.classes) else "tags"
-        return {
-            "f1": bar_plot(
-                {n: of["f1"] for n, of in by_type},
-                metric="F1",
-                title=f"F1 of the {noun} of each type on {split}",
-            ),
-            "confidence": distribution_plot(
-                sure,
-                "confidence; shares of the right and of the wrong words",
-                np.where(is_right, "right", "wrong"),
-                f"Confidence on {split}",
-            ),
-        }
+        words = "confidence; shares of the right and of the wrong words"
+        right = np.where(is_right, "right", "wrong")
+        return {**found, "confidence": distribution_plot(sure, words, right, f"Confidence on {split}")}
 
     # Runs side by side
 

@@ -196,10 +196,18 @@ class TaskContract:
         with pytest.raises(DataError, match="no number"):
             task.judge({"run": self.predictions(task, diverged, y)})
 
-    def test_plots_can_be_drawn(self, task: Task, said: Predictions) -> None:
+    def test_plots_that_are_drawn_again_from_what_was_written_are_the_same(
+        self, task: Task, said: Predictions, y: NDArray[Any]
+    ) -> None:
         metrics: dict[str, Json] = task.report(said, 0, seed=0)
-        for plot in task.plots(said, metrics, "test", "label").values():
-            assert plot.png().startswith(b"\x89PNG")
+        first = {name: plot.png() for name, plot in task.plots(said, metrics, "test", "label").items()}
+        assert all(content.startswith(b"\x89PNG") for content in first.values())
+        written = self.predictions(task, said, y)
+        outputs = task.read_outputs(written, task.class_names(said.classes, said.names))
+        read = Predictions(said.true, outputs, said.classes, said.names)
+        again = {name: plot.png() for name, plot in task.plots(read, metrics, "test", "label").items()}
+        assert again
+        assert again == {name: first[name] for name in again}
 
     def test_losses_have_gradients(self, task: Task, y: NDArray[Any], names: list[str]) -> None:
         torch = pytest.importorskip("torch")

@@ -1,32 +1,17 @@
-"""Tables for programs: files in the format that their name asks for."""
+"""Tables in files, in the format that their name asks for."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from headstart.columns import over_groups, with_interval
 from headstart.errors import ConfigError
-from headstart.words import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import pyarrow as pa
 
 SUFFIXES = (".parquet", ".csv", ".jsonl")
-
-
-def figures_line(title: str, task: str, metrics: Mapping[str, Any]) -> str:
-    """The headline figures of a split, or of other data, with their intervals."""
-    from headstart.tasks import open_task
-
-    shown = open_task(task).headline
-    figures = "  ".join(f"{label} {with_interval(metrics, name)}" for label, name in shown.items())
-    over = over_groups(metrics) if "intervals" in metrics else ""
-    counts = ", ".join(filter(None, [counted(metrics["n"], "sample"), over]))
-    return f"{title:<10}  {figures}  ({counts})"
 
 
 def check_writable(path: Path | None, *inputs: str | Path) -> None:
@@ -52,7 +37,7 @@ def write_table(table: pa.Table, path: Path | None) -> None:
         sys.stdout.buffer.flush()
         return
     from headstart.files import write_durably
-    from headstart.registry.run import parquet_bytes
+    from headstart.registry.run_files import parquet_bytes
 
     encoders = {".csv": _csv, ".jsonl": _jsonl, ".parquet": parquet_bytes}
     write_durably(path, encoders[path.suffix.lower()](table))

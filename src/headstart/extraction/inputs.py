@@ -1,0 +1,84 @@
+"""The inputs behind the samples of a set: texts and images, where its data still is where and what it was."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from headstart.arrow import keys_from_arrow, positions_in
+from headstart.cache.store import Cache
+from headstart.config import ColumnConfig
+from headstart.data import open_source
+from headstart.data.sentences import Words
+from headstart.errors import BackboneError, ConfigError, DataError, SampleError, StorageError
+from headstart.extraction.samples import register
+from headstart.progress import Silence
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from headstart.cache.sets import FeatureSet
+    from headstart.contracts import Source
+    from headstart.extraction.samples import Samples
+    from headstart.types import Payload
+
+
+@dataclass(frozen=True)
+class SetInputs:
+    """The data of a set, opened and scanned again."""
+
+    source: Source
+    samples: Samples
+    root: Path
+    """The folder that the data lies in."""
+
+    def rows_of(self, table: pa.Table) -> NDArray[np.int64]:
+        """The row of the data of each sample by ``id`` and ``key``; -1 where it is gone or another one now."""
+        rows = positions_in(table.column("id"), self.samples.table.column("id"))
+        if not len(self.samples.keys):
+            return rows
+        same = (self.samples.keys[np.maximum(rows, 0)] == keys_from_arrow(table.column("key"))).all(axis=1)
+        return np.where(same, rows, -1)
+
+    def payload(self, row: int) -> Payload | None:
+        """The content of a row; None if it cannot be read any more."""
+        try:
+            return self.source.payload(row)
+        except SampleError:
+            return None
+
+    def path(self, row: int) -> Path | None:
+        """The file that a row is, on this machine; None where it is a part of one."""
+        origin = self.samples.table.column("origin")[row].as_py()
+        path = self.root / origin if origin else self.root
+        return path.absolute() if path.is_file() else None
+
+
+def text_of(payload: Any) -> str:
+    """What people read of a sample: the text, that of its words, or several texts with bars between."""
+    if isinstance(payload, Words):
+        return str(payload.text)
+    parts = [payload] if isinstance(payload, str) else [part for part in payload if isinstance(part, str)]
+    return " | ".join(map(str, parts))
+
+
+def inputs_of_set(features: FeatureSet) -> SetInputs | None:
+    """The data of a set; None where it has moved, or lay in memory, or can only be streamed."""
+    said: Any = features.info["source"]
+    known = {name: value for name, value in said["columns"].items() if "label" not in name}
+    if not said["location"] or known.get("streaming"):
+        return None
+    try:
+        options = ColumnConfig(**known).source_options(labels=False)
+        source = open_source(said["location"], options, said["modality"])
+        if source.streams:
+            return None
+        samples = register(source, Cache(features.cache).keys, Silence())
+    except (ConfigError, DataError, BackboneError, StorageError, OSError):
+        return None  # what is shown beside features is no reason to fail
+    location = Path(str(said["location"]))
+    return SetInputs(source, samples, location if location.is_dir() else location.parent)
