@@ -10,7 +10,7 @@ SCRIPTS = (
     "table", "charts", "samples", "relabel", "corrections", "card", "filters",
     "overview", "run_view", "confusion", "mistakes", "scores", "threshold", "reliability", "slices", "classes",
     "compare",
-    "map_points", "map_gl", "map_canvas", "lasso", "map_overlay", "map_gestures", "map",
+    "map_points", "map_gl", "map_canvas", "map_colours", "lasso", "map_overlay", "map_gestures", "map",
     "queue",
     "main",  # starts the page, so it comes last
 )  # fmt: skip

@@ -74,10 +74,10 @@
     drawValues() {
       const { column } = this;
       if (!column) return void hs.replace(this.values, hs.h("p", { class: "empty" }, "The samples have no columns."));
-      if (this.drawn !== column || !column.isCategory) this.editor = new (column.isCategory ? Categories : Range)(this.store, column);
-      if (this.drawn !== column || !column.isCategory) hs.replace(this.values, this.editor.element);
-      else this.editor.draw();
+      if (this.drawn === column) return void this.editor.draw(); // in place: what has the focus keeps it
       this.drawn = column;
+      this.editor = new (column.isCategory ? Categories : Range)(this.store, column);
+      hs.replace(this.values, this.editor.element);
     }
   };
 
@@ -138,21 +138,30 @@
 
   class Range {
     constructor(store, column) {
-      const [low, high] = column.range();
+      Object.assign(this, { store, column });
+      [this.low, this.high] = column.range();
+      [this.from, this.to] = [this.input("Lowest"), this.input("Highest")];
+      this.bars = hs.h("div", {});
+      this.element = hs.h("div", { class: "range" }, this.bars,
+        hs.h("div", { class: "range-fields" }, this.from, hs.h("span", {}, "to"), this.to, hs.button("Apply", () => this.apply())));
+      this.draw();
+    }
+
+    input(name) {
+      return hs.h("input", { type: "number", step: "any", "aria-label": `${name} ${hs.short(this.column.title, 40)}`, on: { keydown: (event) => event.key === "Enter" && this.apply() } });
+    }
+
+    draw() {
+      const { store, column, low, high } = this;
       const now = store.filters.get(column.name) || { low, high };
-      const input = (name, value) => {
-        const field = hs.h("input", { type: "number", step: "any", "aria-label": `${name} of ${hs.short(column.title, 40)}` });
-        field.value = String(Number(value.toPrecision(6)));
-        return field;
-      };
-      const [from, to] = [input("Lowest", now.low), input("Highest", now.high)];
-      const apply = () => {
-        const [a, b] = [from.value === "" ? low : Number(from.value), to.value === "" ? high : Number(to.value)];
-        store.change({ [column.name]: hs.rangeFilter(column, Math.min(a, b), Math.max(a, b)) });
-      };
-      for (const field of [from, to]) field.addEventListener("keydown", (event) => event.key === "Enter" && apply());
-      this.element = hs.h("div", { class: "range" }, hs.histogram(binned(store, column, low, high), `Distribution of ${hs.short(column.title, 40)}`),
-        hs.h("div", { class: "range-fields" }, from, hs.h("span", {}, "to"), to, hs.button("Apply", apply)));
+      this.from.value = String(Number(now.low.toPrecision(7)));
+      this.to.value = String(Number(now.high.toPrecision(7)));
+      hs.replace(this.bars, hs.histogram(binned(store, column, low, high), `Distribution of ${hs.short(column.title, 40)}`));
+    }
+
+    apply() {
+      const [a, b] = [this.from, this.to].map((field, end) => (field.value === "" ? [this.low, this.high][end] : Number(field.value)));
+      this.store.change({ [this.column.name]: hs.rangeFilter(this.column, Math.min(a, b), Math.max(a, b)) });
     }
   }
 
