@@ -34,6 +34,7 @@
     id: "flips",
     title: "Flips",
     order: 5,
+    hears: ["decision"],
     isFor: (model) => model.runs.length === 2 && Boolean(model.column("flip")),
     build: (store) => new Flips(store),
   });
@@ -49,7 +50,8 @@
       hs.replace(this.where, this.slices());
     }
 
-    update() {
+    update(what) {
+      if (what === "decision") return void this.list.draw();
       const { store, column } = this;
       const { codes } = column;
       const counts = new Uint32Array(column.names.length + 1);

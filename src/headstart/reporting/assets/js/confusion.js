@@ -6,6 +6,7 @@
     id: "confusion",
     title: "Confusion",
     order: 10,
+    hears: ["decision", "theme"],
     isFor: hs.isSingleRun,
     build: (store) => new Confusion(store),
   });
@@ -43,7 +44,8 @@
         hs.h("h3", {}, "Most confused pairs"), this.pairs.element);
     }
 
-    update() {
+    update(what) {
+      if (what === "decision") return void (this.open && this.list.draw());
       this.run = this.store.run;
       this.places = hs.evaluated(this.store);
       this.cells = count(this.run, this.places);

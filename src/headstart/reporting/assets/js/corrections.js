@@ -9,13 +9,16 @@
   hs.DecisionBar = class DecisionBar {
     constructor(store, { withKeys = false, after = () => {} } = {}) {
       Object.assign(this, { store, withKeys, after, row: null, suggested: "" });
-      this.element = hs.h("div", { class: "decision" });
+      this.element = hs.h("div", { class: "decision", tabindex: -1 });
       this.picker = null;
       this.isNoting = false;
     }
 
     show(row, suggested = "") {
-      if (row !== this.row) this.close();
+      if (row !== this.row) {
+        this.close();
+        this.draft = ""; // a note is about one sample
+      }
       Object.assign(this, { row, suggested });
       this.draw();
       return this.element;
@@ -60,6 +63,10 @@
     }
 
     draw() {
+      hs.keepFocus(this.element, () => this.fill());
+    }
+
+    fill() {
       const { store, row } = this;
       if (!hs.canCorrect(store.model)) return void hs.replace(this.element, hs.h("p", { class: "about" }, hs.whyNot(store.model)));
       const decision = store.decisions.get(row);

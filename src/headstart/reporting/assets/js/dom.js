@@ -88,6 +88,15 @@
     return box;
   };
 
+  // Draws anew what is in an element; what had the focus there has it again, known by its data-action.
+  hs.keepFocus = (element, draw) => {
+    const had = element.contains(document.activeElement) ? document.activeElement.dataset.action || "" : null;
+    draw();
+    if (had === null || element.contains(document.activeElement)) return;
+    const again = had && element.querySelector(`[data-action="${had}"]:not(:disabled)`);
+    (again || element).focus({ preventScroll: true });
+  };
+
   hs.isTyping = (target) =>
     target instanceof Element && Boolean(target.closest("input:not([type=checkbox],[type=radio],[type=range]), select, textarea, [contenteditable]"));
 })(headstart);

@@ -92,12 +92,9 @@
     }
 
     update(what, detail) {
-      if (what === "choice" && detail && "colour" in detail) {
-        this.colourColumn = this.store.model.column(detail.colour) || this.colourColumn;
-        this.colourSelect.value = this.colourColumn.name;
-      }
-      if (what === "choice" && detail && !("colour" in detail)) return void this.overlay.draw();
-      if (what === "decision") return;
+      if (what === "choice" && !("colour" in detail)) return void this.overlay.draw();
+      this.colourColumn = this.store.model.column(this.store.chosen.colour) || this.colourColumn;
+      if (this.colourColumn) this.colourSelect.value = this.colourColumn.name;
       this.recolour();
     }
 
@@ -216,6 +213,7 @@
     id: "map",
     title: "Map",
     order: 70,
+    hears: ["pinned", "colour", "theme"],
     isFor: (model) => Boolean(model.points && model.n),
     build: (store) => new hs.MapView(store),
   });

@@ -4,16 +4,18 @@
     id: "mistakes",
     title: "Mistakes",
     order: 20,
+    hears: ["decision"],
     isFor: (model) => model.runs.length > 0 && Boolean(hs.isSingleRun(model) || wrongColumn(model, 0) || queueOf(model)),
     build(store) {
       const list = new hs.SampleList(store, { more: (row) => more(store, row), empty: "No mistake among the samples that pass the filters." });
       const basis = hs.h("div", {});
       const tools = hs.h("div", { class: "toolbar" });
-      const update = () => {
+      const update = (what) => {
+        if (what === "decision") return list.draw();
         const rows = mistakes(store);
         hs.replace(tools, hs.runChoice(store));
         hs.replace(basis, hs.h("p", { class: "about" }, `${hs.plural(rows.length, "mistake")} among the samples that pass the filters, ${store.run.confidence ? "the most confident first" : "as the report ordered them"}.`));
-        list.show(rows);
+        return list.show(rows);
       };
       return { element: hs.h("div", {}, hs.heading("Mistakes"), basis, tools, list.element), update };
     },

@@ -100,12 +100,13 @@
     id: "samples",
     title: "Samples",
     order: 80,
+    hears: ["decision"],
     isFor: (model) => model.n > 0,
     build(store) {
       const list = new hs.SampleList(store, { more: (row) => facts(store.model, row), empty: "No sample passes the filters." });
       const order = { column: "", isDown: true };
       const sortable = store.model.columns.filter((column) => !column.isCategory);
-      const update = () => list.show(sorted(store, order));
+      const update = (what) => (what === "decision" ? list.draw() : list.show(sorted(store, order)));
       const pick = hs.select([["", "as in the set"], ...sortable.flatMap((column) => [[`-${column.name}`, `${column.title}, highest first`], [`+${column.name}`, `${column.title}, lowest first`]])], "", (value) => {
         Object.assign(order, { column: value.slice(1), isDown: value[0] === "-" });
         update();
