@@ -43,7 +43,7 @@
 
   // [r, g, b] of each category of a column, that of "none" last.
   hs.palette = (column) => {
-    const isMeant = /^(right|flip)/u.test(column.name) && column.names.every((name) => name in MEANT);
+    const isMeant = /^(right|flip)/u.test(column.name) && column.names.every((name) => Object.hasOwn(MEANT, name));
     const colours = column.names.map((name, code) => {
       if (isMeant) return parts(MEANT[name]);
       return column.names.length <= TEN.length ? parts(TEN[code]) : byName(name);
