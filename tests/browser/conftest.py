@@ -20,8 +20,12 @@ if TYPE_CHECKING:
 
 AXE = "axe-core@4.14.1"
 ARGUMENTS = (
-    "--disable-dev-shm-usage", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-sandbox",
-)  # fmt: skip
+    "--disable-dev-shm-usage",
+    "--use-gl=angle",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--no-sandbox",
+)
 
 OpenPage = Callable[..., Visit]
 

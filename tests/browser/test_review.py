@@ -195,10 +195,7 @@ def test_hostile_samples_come_back_as_they_are(open_page: OpenPage, tmp_path: Pa
     for _ in range(n - 1):
         visit.page.keyboard.press("k")
     visit.page.keyboard.press("1")
-    known = {
-        text.encode("utf-8", "replace").decode().replace("?", "\ufffd", 1) if "\ud800" in text else text
-        for text in HOSTILE
-    }
+    known = {text.replace("\ud800", "\ufffd") for text in HOSTILE}  # half a pair is no UTF-8
     found = download(visit, tmp_path)
     assert len(found) == n
     assert {row["id"] for row in found} | {row["old"] for row in found} | {found[-1]["new"]} <= known

@@ -50,8 +50,17 @@ def test_it_opens_on_the_figures_of_the_test_split_with_their_intervals(visit: V
 
 def test_every_view_opens(visit: Visit) -> None:
     assert visit.views == [
-        "Overview", "Confusion", "Mistakes", "Threshold", "Reliability", "Slices", "Classes", "Map", "Samples", "Review",
-    ]  # fmt: skip
+        "Overview",
+        "Confusion",
+        "Mistakes",
+        "Threshold",
+        "Reliability",
+        "Slices",
+        "Classes",
+        "Map",
+        "Samples",
+        "Review",
+    ]
     for view in visit.views:
         assert visit.open(view).locator("h2").first.is_visible()
 

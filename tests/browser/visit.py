@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Route
 
+SETTLED = """() => new Promise(done => {
+  requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 250)));
+})"""
 WIDE, NARROW = {"width": 1400, "height": 900}, {"width": 360, "height": 740}
 
 
@@ -79,6 +82,4 @@ class Visit:
 
     def settle(self) -> None:
         """Waits for the frames in which the page draws."""
-        self.page.evaluate(
-            "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 250))))"
-        )
+        self.page.evaluate(SETTLED)
