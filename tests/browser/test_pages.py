@@ -98,7 +98,7 @@ def test_two_runs_say_who_is_better_and_where(open_page: OpenPage) -> None:
     visit = open_page(data)
     comparison = data["comparison"]
     words = visit.panel.inner_text()
-    assert f"{comparison['figures'][0]['difference']:+.4g}" in words
+    assert f"{comparison['figures'][0]['difference']:+.4f}" in words
     assert "McNemar's p is 0.014" in words
     panel = visit.open("Flips")
     gained = panel.get_by_role("button", name=f"gained {comparison['only_b']}")

@@ -41,7 +41,7 @@ def test_it_opens_on_the_figures_of_the_test_split_with_their_intervals(visit: V
     of = made.split == TEST
     row = visit.panel.get_by_role("row", name="accuracy").first.inner_text()
     accuracy = made.right[of].mean()
-    assert f"{accuracy:.4g}" in row
+    assert f"{accuracy:.4f}" in row
     assert " to " in row
     assert "too few samples of a class" in visit.panel.inner_text()
     assert visit.shown == of.sum()

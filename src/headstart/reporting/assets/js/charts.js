@@ -10,7 +10,7 @@
       value === null || Number.isNaN(value) ? null : hs.svg("circle", { class: "dot", cx: at(value), cy: 7, r: 3.5 }));
   };
 
-  const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [460, 300, 40, 10, 10, 40];
+  const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [460, 280, 56, 22, 12, 42];
 
   // A square plot of shares: both axes run from 0 to 1.
   hs.UnitPlot = class UnitPlot {
@@ -42,7 +42,7 @@
       });
       return hs.svg("g", {}, lines,
         hs.svg("text", { class: "axis", x: (LEFT + WIDTH - RIGHT) / 2, y: HEIGHT - 6, "text-anchor": "middle" }, xTitle),
-        hs.svg("text", { class: "axis", x: 4, y: TOP + 4, transform: `rotate(-90 10 ${HEIGHT / 2}) translate(${-HEIGHT / 2 + 60} ${HEIGHT / 2 - TOP})`, "text-anchor": "middle" }, yTitle));
+        hs.svg("text", { class: "axis", transform: `translate(14 ${(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)`, "text-anchor": "middle" }, yTitle));
     }
 
     clear() {
@@ -63,9 +63,10 @@
       this.marks.append(hs.svg("path", { class: `curve ${name}`, d: path }));
     }
 
-    bar(from, to, height, name) {
-      const left = this.x(from) + 1;
-      this.marks.append(hs.svg("rect", { class: name, x: left, width: Math.max(1, this.x(to) - 1 - left), y: this.y(height), height: this.y(0) - this.y(height) }));
+    // `inset` is what is left free on either side, in units of the drawing.
+    bar(from, to, height, name, inset = 1) {
+      const left = this.x(from) + inset;
+      this.marks.append(hs.svg("rect", { class: name, x: left, width: Math.max(1, this.x(to) - inset - left), y: this.y(height), height: this.y(0) - this.y(height) }));
     }
 
     line(from, to, name) {

@@ -31,7 +31,7 @@
           { title: "Mostly taken for", value: (line) => line.confusedN, cell: (line) => (line.confused ? [hs.name(line.confused, 32), hs.h("span", { class: "muted figures" }, ` ${hs.count(line.confusedN)}`)] : "–") },
         ],
       });
-      this.element = hs.h("div", {}, hs.heading("Classes", "Recomputed for the samples that pass the filters. Heads sort."), this.basis, this.tools, this.table.element);
+      this.element = hs.h("div", {}, hs.heading("Classes", "Recomputed for the samples that pass the filters. Press a head to sort by it."), this.basis, this.tools, this.table.element);
     }
 
     update() {

@@ -8,8 +8,8 @@
       caption: "Figures of both runs",
       columns: [
         { title: "Figure", cell: ({ name, title }) => hs.name(title || name, 40) },
-        { title: "a", isNumber: true, about: a && hs.short(a.name), cell: (figure) => hs.number(figure.a) },
-        { title: "b", isNumber: true, about: b && hs.short(b.name), cell: (figure) => hs.number(figure.b) },
+        { title: "a", isNumber: true, about: a && hs.short(a.name), cell: (figure) => hs.figure(figure.a) },
+        { title: "b", isNumber: true, about: b && hs.short(b.name), cell: (figure) => hs.figure(figure.b) },
         { title: "b − a", isNumber: true, cell: (figure) => signed(figure.difference) },
         { title: "95 % interval", cell: (figure) => hs.h("span", { class: "figures" }, figure.interval ? hs.interval(figure.interval, signed) : "–") },
         { title: "Drawn", cell: (figure) => (Number.isFinite(figure.difference) ? hs.whisker({ value: figure.difference, interval: figure.interval, low: -reach, high: reach, mark: 0, words: `difference ${signed(figure.difference)}` }) : null) },
@@ -18,7 +18,7 @@
     return hs.h("section", {}, hs.heading("Figures of both runs", `On the same ${hs.plural(n, "sample")}. b − a above 0 means that b is higher.`), names(model), table.show(figures), mcnemar(model));
   };
 
-  const signed = (value) => (Number.isFinite(value) ? `${value > 0 ? "+" : ""}${hs.number(value)}` : "–");
+  const signed = (value) => (Number.isFinite(value) ? `${value > 0 ? "+" : ""}${hs.figure(value)}` : "–");
 
   const names = (model) => hs.h("dl", { class: "facts-list" }, model.runs.map((run, place) => [hs.h("dt", {}, "ab"[place]), hs.h("dd", {}, hs.name(run.name, 80))]));
 
@@ -99,8 +99,8 @@
         columns: [
           { title: "Slice", value: (slice) => `${slice.column} ${slice.value}`, cell: (slice) => hs.h("span", {}, hs.h("span", { class: "muted" }, hs.name(titles.get(slice.column) || slice.column, 24), " "), hs.name(slice.value, 40)) },
           { title: "Samples", isNumber: true, value: (slice) => slice.n, cell: (slice) => hs.count(slice.n) },
-          { title: "a", isNumber: true, value: (slice) => slice.a, cell: (slice) => hs.number(slice.a) },
-          { title: "b", isNumber: true, value: (slice) => slice.b, cell: (slice) => hs.number(slice.b) },
+          { title: "a", isNumber: true, value: (slice) => slice.a, cell: (slice) => hs.figure(slice.a) },
+          { title: "b", isNumber: true, value: (slice) => slice.b, cell: (slice) => hs.figure(slice.b) },
           { title: "Gained", isNumber: true, value: (slice) => slice.gained, cell: (slice) => hs.count(slice.gained) },
           { title: "Lost", isNumber: true, value: (slice) => slice.lost, cell: (slice) => hs.count(slice.lost) },
           { title: "Flipped", isNumber: true, value: (slice) => (slice.gained + slice.lost) / slice.n, cell: (slice) => hs.share((slice.gained + slice.lost) / slice.n) },

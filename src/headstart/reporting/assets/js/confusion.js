@@ -28,7 +28,7 @@
       this.tools = hs.h("div", { class: "toolbar" });
       this.matrix = hs.h("div", {});
       this.basis = hs.h("div", {});
-      this.detail = hs.h("section", { class: "cell-samples", "aria-label": "Samples of a cell", tabindex: -1 });
+      this.detail = hs.h("section", { class: "cell-samples", "aria-label": "Samples of a cell, or the most confused pairs", tabindex: -1 });
       this.list = new hs.SampleList(store, { more: (row) => this.confidence(row) });
       this.pairs = new hs.Table({
         caption: "Most confused pairs", sortBy: 2, onRow: (cell) => () => this.choose(cell), rowLabel: "Show these samples",
@@ -40,8 +40,7 @@
         ],
       });
       this.element = hs.h("div", {}, hs.heading("Confusion matrix", "Rows are labels, columns predictions. Press a cell to see its samples."),
-        this.basis, this.tools, hs.h("div", { class: "confusion-body" }, this.matrix, this.detail),
-        hs.h("h3", {}, "Most confused pairs"), this.pairs.element);
+        this.basis, this.tools, hs.h("div", { class: "confusion-body" }, this.matrix, this.detail));
     }
 
     update(what) {
@@ -151,7 +150,7 @@
     }
 
     drawDetail() {
-      if (!this.open) return void hs.replace(this.detail);
+      if (!this.open) return void hs.replace(this.detail, hs.h("h3", {}, "Most confused pairs"), this.pairs.element);
       const { run, open, store } = this;
       const rows = this.places.filter((place) => run.label[place] === open.label && run.prediction[place] === open.said);
       const ordered = run.confidence ? rows.sort((a, b) => run.confidence[b] - run.confidence[a] || a - b) : rows;

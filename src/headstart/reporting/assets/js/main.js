@@ -44,7 +44,7 @@
         name();
         this.store.emit("theme");
       }, { class: "quiet" });
-      const name = () => hs.replace(button, hs.isDark() ? "Light" : "Dark", hs.h("span", { class: "unseen" }, " colours"));
+      const name = () => hs.replace(button, hs.h("span", { "aria-hidden": "true" }, "◐ "), hs.isDark() ? "Light" : "Dark", hs.h("span", { class: "unseen" }, " colours"));
       matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
         name();
         this.store.emit("theme");

@@ -1,6 +1,6 @@
 // The map of the features: points coloured by any column, drawn whole at rest and in part while they move.
 (function (hs) {
-  const FAINT = { light: 40, dark: 52 }; // of 255
+  const FAINT = { light: 70, dark: 80 }; // of 255
   const [FIRST_PART, LEAST_PART] = [150000, 20000]; // points of a moving picture
   const [SLOW, FAST] = [60, 30]; // ms between pictures
   const REST = 160; // ms without a movement
@@ -196,7 +196,7 @@
       const size = this.size * pointSize(points.n) * Math.min(4, Math.max(1, view.zoom ** 0.35)) * view.ratio;
       const scale = [(2 * view.scale) / view.width, (2 * view.scale) / view.height];
       this.renderer.draw({
-        scale, shift: [-view.x * scale[0], -view.y * scale[1]], size, faintSize: Math.min(size, 3 * view.ratio),
+        scale, shift: [-view.x * scale[0], -view.y * scale[1]], size, faintSize: Math.max(1, 0.6 * size),
         count: this.isMoving ? Math.min(points.n, Math.round(this.part)) : points.n, background: this.background });
       this.overlay.draw();
       hs.painted();

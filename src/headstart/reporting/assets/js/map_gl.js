@@ -19,8 +19,7 @@
     in vec4 shade;
     out vec4 pixel;
     void main() {
-      ${isRound ? "vec2 off = gl_PointCoord - 0.5; if (dot(off, off) > 0.25) discard;" : ""}
-      pixel = shade;
+      ${isRound ? "float r = length(gl_PointCoord - 0.5); pixel = shade * (1.0 - smoothstep(0.5 - fwidth(r), 0.5, r));" : "pixel = shade;"}
     }`;
   const ROUND_FROM = 4; // pixels
 

@@ -7,7 +7,7 @@
     hears: ["decision"],
     isFor: (model) => model.runs.length > 0 && Boolean(hs.isSingleRun(model) || wrongColumn(model, 0) || queueOf(model)),
     build(store) {
-      const list = new hs.SampleList(store, { more: (row) => more(store, row), empty: "No mistake among the samples that pass the filters." });
+      const list = new hs.SampleList(store, { more: (row) => more(store, row), beside: (row) => hs.neighbours(store, row), empty: "No mistake among the samples that pass the filters." });
       const basis = hs.h("div", {});
       const tools = hs.h("div", { class: "toolbar" });
       const update = (what) => {
@@ -45,6 +45,6 @@
     const known = place >= 0 && run.isSingle && run.hasProbabilities && run.label[place] < run.classes.length;
     const confidence = place >= 0 && run.confidence ? [`probability of the prediction ${hs.share(run.confidence[place])}`] : [];
     const label = known ? [`of the label ${hs.share(run.probability(place, run.label[place]))}`] : [];
-    return [hs.h("span", { class: "muted figures" }, [...confidence, ...label].join(", ")), hs.neighbours(store, row)];
+    return hs.h("span", { class: "muted figures" }, [...confidence, ...label].join(", "));
   }
 })(headstart);

@@ -37,14 +37,14 @@
   }
 
   const rank = (split) => ["test", "validation", "train"].indexOf(split) >>> 0;
-  const isShare = (value) => value !== null && value >= 0 && value <= 1;
+  const isShare = (value) => Number.isFinite(value) && value >= 0 && value <= 1;
 
   function table(split, all) {
     const lines = all.map((figure) => hs.h("tr", {},
       hs.h("th", { scope: "row" }, hs.name(figure.title || figure.name, 60)),
-      hs.h("td", { class: "number strong" }, hs.number(figure.value)),
-      hs.h("td", { class: "figures" }, figure.interval ? hs.interval(figure.interval, hs.number) : hs.h("span", { class: "muted" }, figure.reason ? hs.short(figure.reason, 200) : "no interval")),
-      hs.h("td", {}, isShare(figure.value) ? hs.whisker({ value: figure.value, interval: figure.interval, words: `${figure.name} ${hs.number(figure.value)}` }) : null)));
+      hs.h("td", { class: "number strong" }, hs.figure(figure.value)),
+      hs.h("td", { class: "figures" }, figure.interval ? hs.interval(figure.interval, hs.figure) : hs.h("span", { class: "muted" }, figure.reason ? hs.short(figure.reason, 200) : "no interval")),
+      hs.h("td", {}, figure.interval && [figure.value, ...figure.interval].every(isShare) ? hs.whisker({ value: figure.value, interval: figure.interval, words: `${figure.name} ${hs.figure(figure.value)}` }) : null)));
     const caption = `Figures of the ${hs.short(split, 40)} split`;
     return hs.h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption }, hs.h("table", { class: "figures-table" },
       hs.h("caption", {}, hs.name(split, 40)),

@@ -67,7 +67,7 @@
     // The rest of what the queue says about the sample in view.
     get entry() {
       const { queue } = this;
-      if (!queue || this.row === null) return {};
+      if (!queue || this.row === null) return { other: null, suggested: "", score: NaN };
       const place = this.places[this.index];
       return {
         other: queue.other && queue.other[place] < this.store.model.n ? queue.other[place] : null,
@@ -108,8 +108,9 @@
       const head = [hs.h("h3", {}, queue ? hs.short(queue.title, 120) : "All that pass the filters"), queue ? hs.h("p", { class: "about" }, hs.short(queue.about, 600)) : null, this.hiddenWords()];
       if (row === null) return void hs.replace(this.stage, head, hs.h("p", { class: "empty" }, "No sample here."));
       const { other, suggested } = this.entry;
-      hs.replace(this.stage, head, this.progress(), this.pair(row, other), this.said(row),
-        this.bar.show(row, suggested), this.likely(row, suggested), hs.neighbours(store, row));
+      const beside = store.model.thumbs && !store.model.texts && other === null ? "subject beside" : "subject";
+      hs.replace(this.stage, head, this.progress(), hs.h("div", { class: beside }, this.pair(row, other),
+        hs.h("div", {}, this.said(row), this.bar.show(row, suggested), this.likely(row, suggested), hs.neighbours(store, row))));
     }
 
     hiddenWords() {
@@ -132,8 +133,8 @@
 
     pair(row, other) {
       const one = (which, title) => hs.h("figure", {}, hs.face(this.store.model, which, "large"),
-        hs.h("figcaption", {}, title ? hs.h("span", { class: "small-title" }, title) : null, hs.opener(this.store, which), other === null || other === undefined ? null : hs.verdict(this.store.model, which, this.store.run)));
-      if (other === null || other === undefined) return hs.h("div", { class: "pair" }, one(row));
+        hs.h("figcaption", {}, title ? hs.h("span", { class: "small-title" }, title) : null, hs.opener(this.store, which), other === null ? null : hs.verdict(this.store.model, which, this.store.run)));
+      if (other === null) return hs.h("div", { class: "pair" }, one(row));
       return hs.h("div", { class: "pair two" }, one(row, "This one"), one(other, "Its twin"));
     }
 
@@ -143,8 +144,8 @@
       const guess = suggested || model.prediction(row, run) || "";
       const place = run ? run.placeOf(row) : -1;
       const facts = [["label", model.label(row) ? hs.name(model.label(row), 60) : "none"], ["the model's guess", guess ? hs.name(guess, 60) : null],
-        [this.queue && this.queue.scoreTitle, Number.isNaN(score) || score === undefined ? null : hs.number(score)],
-        ["confidence", place >= 0 && run.confidence ? hs.share(run.confidence[place]) : null]];
+        [this.queue && this.queue.scoreTitle, Number.isNaN(score) ? null : hs.number(score)],
+        ["confidence", place >= 0 && run.confidence && this.queue?.scoreTitle !== "confidence" ? hs.share(run.confidence[place]) : null]];
       return hs.h("dl", { class: "said" }, facts.filter(([, value]) => value).map(([name, value]) => hs.h("div", {}, hs.h("dt", {}, name), hs.h("dd", {}, value))),
         model.kept.has(row) ? hs.h("div", {}, hs.h("dt", {}, "before"), hs.h("dd", {}, "kept in an earlier review")) : null);
     }

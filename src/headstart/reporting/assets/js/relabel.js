@@ -10,7 +10,7 @@
     add(suggested, NaN);
     for (const run of model.runs) for (const { name, share } of run.ranking(run.placeOf(row))) add(name, share);
     for (const { row: near } of model.neighbours(row)) add(model.label(near), NaN);
-    return [...found.values()].slice(0, 9);
+    return [...found.values()].filter(({ share }, place) => place < 3 || !(share < 0.002)).slice(0, 9);
   };
 
   hs.classNames = (model) => (model.labelInfo && model.labelInfo.names) || [];

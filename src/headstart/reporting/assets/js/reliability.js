@@ -46,8 +46,8 @@
     plot({ bins, ece }) {
       const plot = new hs.UnitPlot({ xTitle: "confidence", yTitle: "accuracy", words: `Reliability diagram, expected calibration error ${hs.fixed(ece)}; the table below holds its figures` });
       const most = Math.max(1, ...bins.map(({ n }) => n));
-      for (const { from, to, n } of bins) plot.bar(from, to, (0.18 * n) / most, "support");
       for (const { from, to, n, hits } of bins) if (n) plot.bar(from, to, hits / n, "accuracy");
+      for (const { from, to, n } of bins) if (n) plot.bar(from, to, (0.2 * n) / most, "support", 5);
       plot.line([0, 0], [1, 1], "ideal");
       for (const { n, hits, confidence } of bins) {
         if (!n) continue;
@@ -55,7 +55,7 @@
         plot.line([confidence / n, low], [confidence / n, high], "spread");
         plot.dot(confidence / n, hits / n, "mean");
       }
-      return hs.h("div", {}, plot.element, hs.h("p", { class: "about" }, "Dots: mean confidence and accuracy of a bin with its 95 % interval. Low bars at the bottom: how many predictions it has."));
+      return hs.h("div", {}, plot.element, hs.h("p", { class: "about" }, "Dots: mean confidence and accuracy of a bin with its 95 % interval. Narrow bars at the bottom: how many predictions it has."));
     }
   }
 

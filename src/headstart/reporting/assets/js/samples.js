@@ -49,10 +49,10 @@
       })));
   };
 
-  // A list of samples, fifty on a page; `more(row)` adds to each.
+  // A list of samples, fifty on a page; `more(row)` adds to the words of each, `beside(row)` stands beside them.
   hs.SampleList = class SampleList {
-    constructor(store, { more = null, empty = "No sample here.", run = null } = {}) {
-      Object.assign(this, { store, more, empty, run });
+    constructor(store, { more = null, beside = null, empty = "No sample here.", run = null } = {}) {
+      Object.assign(this, { store, more, beside, empty, run });
       this.start = 0;
       this.rows = [];
       this.element = hs.h("div", { class: "sample-list" });
@@ -86,7 +86,8 @@
         hs.h("div", { class: "sample-words" },
           hs.h("div", { class: "sample-head" }, hs.opener(store, row), decision && hs.h("span", { class: `decided ${decision.action}` }, hs.ACTIONS[decision.action])),
           hs.verdict(store.model, row, this.run || store.run),
-          this.more ? this.more(row) : null));
+          this.more ? this.more(row) : null),
+        this.beside ? this.beside(row) : null);
     }
   };
 

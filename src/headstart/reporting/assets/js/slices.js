@@ -50,10 +50,10 @@
         { title: "Split", value: (slice) => slice.split, cell: (slice) => hs.name(slice.split, 20) },
         { title: "Samples", isNumber: true, value: (slice) => slice.n, cell: (slice) => hs.count(slice.n) },
         { title: "Figure", value: (slice) => slice.figure, cell: (slice) => hs.name(slice.figure, 24) },
-        { title: "Value", isNumber: true, value: (slice) => slice.figure_value, cell: (slice) => hs.number(slice.figure_value) },
-        { title: "The rest", isNumber: true, about: "The same figure of all other samples of the split", value: (slice) => slice.rest, cell: (slice) => hs.number(slice.rest) },
-        { title: "95 % interval", cell: (slice) => hs.h("span", { class: "figures" }, hs.interval(slice.interval, hs.number) || "–") },
-        { title: "Drawn", cell: (slice) => hs.whisker({ value: slice.figure_value, interval: slice.interval, low, high, mark: Number.isFinite(slice.rest) ? slice.rest : null, words: `${hs.number(slice.figure_value)}, the rest ${hs.number(slice.rest)}` }) },
+        { title: "Value", isNumber: true, value: (slice) => slice.figure_value, cell: (slice) => hs.figure(slice.figure_value) },
+        { title: "The rest", isNumber: true, about: "The same figure of all other samples of the split", value: (slice) => slice.rest, cell: (slice) => hs.figure(slice.rest) },
+        { title: "95 % interval", cell: (slice) => hs.h("span", { class: "figures" }, hs.interval(slice.interval, hs.figure) || "–") },
+        { title: "Drawn", cell: (slice) => hs.whisker({ value: slice.figure_value, interval: slice.interval, low, high, mark: Number.isFinite(slice.rest) ? slice.rest : null, words: `${hs.figure(slice.figure_value)}, the rest ${hs.figure(slice.rest)}` }) },
       ];
     }
 

@@ -114,8 +114,8 @@
       this.plot.curve(cost, "three");
       this.cursor = hs.svg("g");
       this.plot.marks.append(this.cursor);
-      hs.replace(this.plotBox, n ? [this.plot.element, hs.h("p", { class: "key-line" },
-        [names[0], names[1], "cost, of the highest"].map((name, i) => hs.h("span", { class: `key-name ${["one", "two", "three"][i]}` }, name)))] : null);
+      const key = hs.h("p", { class: "key-line" }, [names[0], names[1], "cost, of the highest"].map((name, i) => hs.h("span", { class: `key-name ${["one", "two", "three"][i]}` }, name)));
+      hs.replace(this.plotBox, n ? [key, this.plot.element] : null);
     }
 
     move(at) {
@@ -131,8 +131,8 @@
     say() {
       const { run, places, at, costs, code } = this;
       const found = this.isAbstaining ? hs.abstaining(run, places, at, costs) : hs.detecting(run, places, code, at, costs);
-      const kind = this.isAbstaining ? " (mean of classes)" : "";
-      const tiles = [[`precision${kind}`, hs.fixed(found.precision)], [`recall${kind}`, hs.fixed(found.recall)], [`F1${kind}`, hs.fixed(found.f1)],
+      const mean = this.isAbstaining ? "macro " : "";
+      const tiles = [[`${mean}precision`, hs.fixed(found.precision)], [`${mean}recall`, hs.fixed(found.recall)], [`${mean}F1`, hs.fixed(found.f1)],
         [this.isAbstaining ? "coverage" : "share said", hs.share(found.coverage)], ["accuracy", hs.fixed(found.accuracy)], ["cost", hs.number(found.cost)]];
       hs.replace(this.figures, tiles.map(([name, value]) => hs.h("div", { class: "tile" }, hs.h("span", { class: "tile-value" }, value), hs.h("span", { class: "tile-name" }, name))));
       this.words.textContent = this.isAbstaining
