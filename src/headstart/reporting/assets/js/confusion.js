@@ -93,7 +93,7 @@
       const { classes } = this.run;
       const found = new Map(this.cells.map((cell) => [`${cell.label},${cell.said}`, cell]));
       const head = hs.h("tr", {}, hs.h("td", { class: "corner" }, hs.h("span", {}, "label ↓ predicted →")),
-        codes.map((code) => hs.h("th", { scope: "col" }, hs.h("span", { class: "turned" }, hs.name(classes[code], 22)))));
+        codes.map((code) => hs.h("th", { scope: "col" }, hs.h("span", { class: "turned" }, hs.name(classes[code], 20)))));
       const lines = codes.map((label) => hs.h("tr", {}, hs.h("th", { scope: "row" }, hs.name(classes[label], 22)),
         codes.map((said) => this.cell(found.get(`${label},${said}`), label, said))));
       return hs.h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Confusion matrix" },

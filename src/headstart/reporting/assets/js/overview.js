@@ -43,7 +43,7 @@
     const lines = all.map((figure) => hs.h("tr", {},
       hs.h("th", { scope: "row" }, hs.name(figure.title || figure.name, 60)),
       hs.h("td", { class: "number strong" }, hs.figure(figure.value)),
-      hs.h("td", { class: "figures" }, figure.interval ? hs.interval(figure.interval, hs.figure) : hs.h("span", { class: "muted" }, figure.reason ? hs.short(figure.reason, 200) : "no interval")),
+      hs.h("td", {}, figure.interval ? hs.h("span", { class: "figures" }, hs.interval(figure.interval, hs.figure)) : hs.h("span", { class: "muted" }, figure.reason ? hs.short(figure.reason, 200) : "no interval")),
       hs.h("td", {}, figure.interval && [figure.value, ...figure.interval].every(isShare) ? hs.whisker({ value: figure.value, interval: figure.interval, words: `${figure.name} ${hs.figure(figure.value)}` }) : null)));
     const caption = `Figures of the ${hs.short(split, 40)} split`;
     return hs.h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption }, hs.h("table", { class: "figures-table" },

@@ -39,13 +39,14 @@
       hs.h("span", { class: "small-title" }, "Nearest training samples"),
       hs.h("ul", {}, found.map(({ row: near, cosine }) => {
         const its = model.label(near);
-        const face = model.thumb(near) ? hs.face(model, near, "tiny") : model.texts ? hs.prose(model.text(near), 60, { class: "tiny" }) : hs.name(model.ids[near], 24);
+        const [url, text] = [model.thumb(near), model.text(near)];
+        const face = url ? hs.picture(url, `Picture of ${hs.short(model.ids[near], 60)}`, "tiny") : text ? hs.prose(text, 120, { class: "tiny" }) : hs.name(model.ids[near], 24);
         const words = [face, hs.h("span", { class: its === label ? "its same" : "its" }, its ? hs.name(its, 18) : "no label"),
           hs.h("span", { class: "figures muted" }, hs.fixed(cosine, 2))];
         return hs.h("li", {}, hs.button(words, (event) => {
           store.opener = event.currentTarget;
           store.choose({ pinned: near });
-        }, { class: "near", title: hs.short(model.ids[near], 80) }));
+        }, { class: url ? "near" : "near wide", title: hs.short(model.ids[near], 80) }));
       })));
   };
 
