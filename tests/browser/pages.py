@@ -122,7 +122,8 @@ def queues(made: Made) -> list[Page]:
     wrong = np.flatnonzero(~made.right & (made.split == 2))
     wrong = wrong[np.argsort(-made.probabilities[wrong].max(1))]
     doubted = np.argsort(made.probabilities[np.arange(made.n), made.label])[:24]
-    pairs = np.flatnonzero(made.split == 0)[:16].reshape(2, 8)
+    train = np.flatnonzero(made.split == 0)
+    pairs = train[: min(16, len(train) // 2 * 2)].reshape(2, -1)
     far = np.argsort(-np.abs(made.place).sum(1))[:12]
 
     def queue(name: str, title: str, about: str, rows: ArrayLike, **entries: Any) -> Page:
@@ -164,7 +165,7 @@ def queues(made: Made) -> list[Page]:
             "Pairs of samples with nearly the same features.",
             pairs[0],
             other=packed(pairs[1], "uint32"),
-            score=packed(np.linspace(1, 0.97, 8), "float32"),
+            score=packed(np.linspace(1, 0.97, pairs.shape[1]), "float32"),
             score_title="cosine",
         ),
         queue("outliers", "Outliers", "Samples far from all others.", far),

@@ -15,6 +15,7 @@ from .pages import HOSTILE, hostile_page, run_page, set_page, texts_run_page
 from .visit import Visit
 
 pytestmark = pytest.mark.slow
+csv.field_size_limit(2_000_000)  # an id may be longer than Python expects
 HEADER = ["key", "id", "label", "old", "new", "action", "note", "digest"]
 
 
@@ -91,11 +92,10 @@ def test_keys_of_the_file_are_those_of_the_samples(open_page: OpenPage, tmp_path
 def test_typing_narrows_the_classes(visit: Visit, tmp_path: Path, made: Made) -> None:
     keyboard = visit.page.keyboard
     keyboard.press("r")
-    keyboard.type("trou")
-    options = visit.panel.get_by_role("option").all_inner_texts()
-    assert options[0] == "trouser"
+    keyboard.type("NDA")
+    assert visit.panel.get_by_role("option").all_inner_texts() == ["sandal", "New class: NDA"]
     keyboard.press("Enter")
-    assert download(visit, tmp_path)[0]["new"] == "trouser"
+    assert download(visit, tmp_path)[0]["new"] == "sandal"
 
 
 def test_a_new_class_is_said_to_be_new(visit: Visit, tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_any_sample_can_be_corrected_from_its_card(made: Made, open_page: OpenPa
     visit.panel.locator(".sample .link").first.click()
     card = visit.page.locator("#card")
     card.get_by_role("button", name="Relabel").click()
-    card.get_by_role("option", name="bag", exact=True).click()
+    card.get_by_role("option").filter(has_text="bag").click()
     assert visit.panel.locator(".sample").first.get_by_text("Relabel").is_visible()
     [row] = download(visit, tmp_path)
     assert (row["id"], row["new"]) == (name, "bag")
@@ -190,6 +190,7 @@ def test_nothing_is_stored(visit: Visit) -> None:
 def test_hostile_samples_come_back_as_they_are(open_page: OpenPage, tmp_path: Path) -> None:
     data = hostile_page()
     visit = open_page(data, start="#review")
+    visit.clear()
     visit.panel.get_by_role("button", name="Label errors").click()
     n = min(24, data["samples"]["n"])
     for _ in range(n - 1):

@@ -21,6 +21,7 @@ class Visit:
         self.problems: list[str] = []
         self.context = browser.new_context(**{"viewport": WIDE, **options})
         self.context.set_offline(True)
+        self.context.set_default_timeout(20_000)
         self.context.route("**/*", lambda route: self._route(route, file))
         if init:
             self.context.add_init_script(init)

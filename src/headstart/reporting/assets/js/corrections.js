@@ -101,7 +101,10 @@
         this.leave("note");
       };
       input.addEventListener("keydown", (event) => {
-        if (event.key === "Enter") done();
+        if (event.key === "Enter") {
+          event.preventDefault(); // or it would press the button that gets the focus
+          done();
+        }
         if (event.key !== "Escape") return;
         event.stopPropagation();
         this.leave("note");

@@ -48,14 +48,14 @@
       return hs.button(words, () => {
         if (filter.id === "search") this.input.value = "";
         this.store.change({ [filter.id]: null });
-        this.input.focus();
+        this.opener.focus(); // not the search: keys that decide about samples would go into it
       }, { class: "chip", "aria-label": `Remove the filter ${hs.short(filter.title, 40)}: ${filter.detail}` });
     }
 
     clear() {
       this.input.value = "";
       this.store.clear();
-      this.input.focus();
+      this.opener.focus();
     }
 
     drawPanel() {

@@ -56,12 +56,18 @@
     buildTabs() {
       const list = hs.h("div", { role: "tablist", "aria-label": "Views" });
       this.tabs = new Map(this.views.map((view) => [view.id, hs.h("button", {
-        type: "button", role: "tab", id: `tab-${view.id}`, "aria-controls": `view-${view.id}`, on: { click: () => this.open(view.id) } }, view.title)]));
+        type: "button", role: "tab", id: `tab-${view.id}`, "aria-controls": `view-${view.id}`, on: { click: (event) => this.press(view.id, event) } }, view.title)]));
       list.append(...this.tabs.values());
       list.addEventListener("keydown", (event) => this.moveTab(event));
       hs.replace(document.getElementById("views"), list);
       this.panels = new Map(this.views.map((view) => [view.id, hs.h("section", { role: "tabpanel", id: `view-${view.id}`, "aria-labelledby": `tab-${view.id}`, hidden: true })]));
       hs.replace(document.getElementById("main"), [...this.panels.values()]);
+    }
+
+    // Whoever presses with a pointer goes on in the view: arrows must not turn to the next one.
+    press(id, event) {
+      this.open(id);
+      if (event.detail) document.getElementById("main").focus({ preventScroll: true });
     }
 
     moveTab(event) {

@@ -168,7 +168,7 @@
 
     press(event) {
       if (hs.opened !== "review" || !this.hasKeys || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
-      if (hs.isTyping(event.target) || (event.target instanceof Element && event.target.closest("#card, #filters, #views"))) return;
+      if (hs.isTyping(event.target) || (event.target instanceof Element && event.target.closest("#card"))) return;
       const { bar } = this;
       const deeds = {
         k: () => bar.decide("keep"), r: () => bar.relabel(), d: () => bar.decide("drop"), u: () => bar.decide("unsure"), n: () => bar.note(), z: () => this.undo(),

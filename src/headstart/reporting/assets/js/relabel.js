@@ -74,7 +74,7 @@
       hs.replace(this.list, this.options.map((option, place) => hs.h("li", {
         role: "option", id: `${this.list.id}-${place}`, "aria-selected": String(place === this.active), class: place === this.active ? "active" : null,
         on: { pointerdown: (event) => event.preventDefault(), click: () => this.take(option.name) },
-      }, option.isNew ? "New class: " : null, hs.name(option.name, 60), Number.isNaN(option.share) ? null : hs.h("span", { class: "figures muted" }, hs.share(option.share)))),
+      }, hs.h("span", {}, option.isNew ? "New class: " : null, hs.name(option.name, 60)), Number.isNaN(option.share) ? null : hs.h("span", { class: "figures muted" }, hs.share(option.share)))),
       this.hidden > 0 ? hs.h("li", { class: "muted", role: "presentation" }, `${hs.count(this.hidden)} more: type to find them`) : null);
       if (this.options.length) this.input.setAttribute("aria-activedescendant", `${this.list.id}-${this.active}`);
       else this.input.removeAttribute("aria-activedescendant");
