@@ -14,6 +14,7 @@ __all__ = [
     "Comparison",
     "Embedder",
     "FeatureSet",
+    "Page",
     "PredictionTable",
     "Run",
     "RunEvaluation",
@@ -31,6 +32,7 @@ __all__ = [
     "prepare_backbone",
     "project",
     "rank",
+    "report",
     "run_pipeline",
     "runs",
 ]
@@ -39,6 +41,7 @@ _HOMES = {
     "Comparison": "headstart.comparison.comparison",
     "Embedder": "headstart.extraction.embedder",
     "FeatureSet": "headstart.cache.sets",
+    "Page": "headstart.report_page",
     "PredictionTable": "headstart.prediction_table",
     "Run": "headstart.registry.run",
     "RunEvaluation": "headstart.registry.evaluations",
@@ -56,6 +59,7 @@ _HOMES = {
     "run_pipeline": "headstart.api",
     "runs": "headstart.api",
     "rank": "headstart.api",
+    "report": "headstart.api",
     "project": "headstart.api",
     "audit": "headstart.api",
 }

@@ -6,6 +6,7 @@ from headstart.api.fitting import fit_head
 from headstart.api.inspection import audit, describe_backbone, doctor, prepare_backbone, project, rank
 from headstart.api.pipelines import run_pipeline
 from headstart.api.prediction import evaluate, export, load_module, load_run, predict, runs
+from headstart.api.reporting import report
 from headstart.api.tuning import fine_tune
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "prepare_backbone",
     "project",
     "rank",
+    "report",
     "run_pipeline",
     "runs",
 ]

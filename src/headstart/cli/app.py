@@ -6,7 +6,19 @@ from typing import Annotated
 
 import typer
 
-from headstart.cli import backbones, cache, demo, extract, inspection, live, pipeline, predict, runs, training
+from headstart.cli import (
+    backbones,
+    cache,
+    demo,
+    extract,
+    inspection,
+    live,
+    pipeline,
+    predict,
+    reporting,
+    runs,
+    training,
+)
 
 app = typer.Typer(
     name="headstart",
@@ -43,6 +55,7 @@ app.command("predict")(predict.predict)
 app.command("evaluate")(predict.evaluate)
 app.command("export")(predict.export)
 app.command("compare")(runs.compare)
+app.command("report")(reporting.report)
 app.command("run")(pipeline.run)
 app.command("audit")(inspection.audit)
 app.command("rank")(inspection.rank)

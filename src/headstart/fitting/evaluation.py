@@ -16,7 +16,7 @@ from headstart.backbones.pooling import display_tap
 from headstart.cache.store import Cache
 from headstart.config import ColumnConfig
 from headstart.data import open_source
-from headstart.data.sentences import Words
+from headstart.data.shown import shown_text
 from headstart.errors import BackboneError, ConfigError, DataError, StorageError
 from headstart.extraction.samples import register
 from headstart.groups import Groups
@@ -191,13 +191,8 @@ def _texts(features: FeatureSet, said: Mapping[str, Json], table: pa.Table) -> d
     ids = samples.table.column("id")
     wanted = positions_in(ids, table.column("id")) >= 0
     wanted &= contains(keys_from_arrow(table.column("key")), samples.keys)
-    return {ids[row].as_py(): _text(source.payload(row)) for row in wanted.nonzero()[0].tolist()}
-
-
-def _text(payload: Any) -> str:
-    parts: Sequence[Any] = [payload] if isinstance(payload, str) else payload
-    text = payload.text if isinstance(payload, Words) else " | ".join(str(part) for part in parts)
-    return text if len(text) <= MOST_LETTERS else text[: MOST_LETTERS - 1] + "…"
+    rows = wanted.nonzero()[0].tolist()
+    return {ids[row].as_py(): shown_text(source.payload(row), MOST_LETTERS) for row in rows}
 
 
 def importance_of(predictor: Predictor, validation: LabelledSamples, seed: int) -> dict[str, Json]:

@@ -78,7 +78,7 @@ class Projection:
         if self.colour is None:
             return np.full(self.table.num_rows, "")
         column = self.table.column(self.colour)
-        numbers = _as_numbers(column, is_text=self.colour.startswith(META))
+        numbers = as_numbers(column, is_text=self.colour.startswith(META))
         if numbers is not None:
             return numbers_or_nan(numbers)
         cells = [
@@ -132,7 +132,7 @@ def _drawn(n: int, config: ProjectConfig, progress: Progress) -> NDArray[np.int6
     return np.sort(np.random.default_rng(config.seed).permutation(n)[: config.samples])
 
 
-def _as_numbers(column: pa.ChunkedArray, is_text: bool) -> pa.ChunkedArray | None:
+def as_numbers(column: pa.ChunkedArray, is_text: bool) -> pa.ChunkedArray | None:
     """A column of numbers, or where it ``is_text`` of texts that all are; None: some value is a name.
 
     Metadata is text, whatever it was in the table that it came from; what is empty is missing.
