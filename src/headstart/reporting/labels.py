@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from headstart.cache.layout import LABEL
+from headstart.data.label_cells import cell_text
 from headstart.tasks import open_task
 
 if TYPE_CHECKING:
@@ -55,12 +56,12 @@ def label_text(value: Any) -> str:
 
     Examples
     --------
-    >>> label_text("a"), label_text(["a", "b"]), label_text(0.5), label_text(None)
-    ('a', '["a", "b"]', '0.5', '')
+    >>> label_text("a"), label_text(["a", "b"]), label_text(3.0), label_text(None)
+    ('a', '["a", "b"]', '3', '')
     """
-    if value is None or isinstance(value, str):
-        return value or ""
-    return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, list | dict):
+        return json.dumps(value, ensure_ascii=False)
+    return cell_text(value) or ""
 
 
 def readable(value: Any, page_kind: str) -> str:

@@ -198,7 +198,13 @@ def _as_labels(table: pa.Table, page_kind: str) -> list[Any]:
     ]
 
 
+def _check_probabilities(of: Outcome) -> None:
+    if not classes_in(of.table):
+        raise StorageError(f"run {of.name} has predictions without probabilities; make the run again")
+
+
 def _of_classes(of: Outcome) -> Doubts:
+    _check_probabilities(of)
     confidence = np.zeros(len(of.rows))
     for name in classes_in(of.table):  # one at a time: there may be thousands
         np.fmax(confidence, of.column(PROBABILITY + name), out=confidence)
@@ -208,6 +214,7 @@ def _of_classes(of: Outcome) -> Doubts:
 
 def _of_labels(of: Outcome) -> Doubts:
     """By the label that is wrong most confidently; of right ones the one that was nearest to being wrong."""
+    _check_probabilities(of)
     true = of.label.task.encode(of.table.column("label"), of.classes) > 0
     likely = of.probabilities().astype(np.float64)
     is_wrong = (likely > HALF) != true

@@ -43,13 +43,11 @@ class Part:
     column: Column
     value: str
     is_in: Mask
-    range: tuple[float, float] | None = None
 
     @property
     def about(self) -> dict[str, Json]:
         """What the page says of it."""
-        ends = {} if self.range is None else {"range": list(self.range)}
-        return {"column": self.column.name, "value": self.value, **ends, "n": int(self.is_in.sum())}
+        return {"column": self.column.name, "value": self.value, "n": int(self.is_in.sum())}
 
 
 def parts_of(columns: Sequence[Column], rows: NDArray[np.int64]) -> Iterator[Part]:
@@ -82,8 +80,13 @@ def _bins(column: Column, numbers: NDArray[np.float64]) -> Iterator[Part]:
     for place in range(max(len(edges) - 1, 1)):
         is_in = known & (bins == place)
         if is_in.any():
-            low, high = float(numbers[is_in].min()), float(numbers[is_in].max())
-            yield Part(column, f"{low:.6g} to {high:.6g}", is_in, (low, high))
+            low, high = (_written(end) for end in (numbers[is_in].min(), numbers[is_in].max()))
+            yield Part(column, f"{low} to {high}", is_in)
+
+
+def _written(number: float) -> str:
+    """A number with as many digits as tell it from others on the page, which filters by what is written here."""
+    return str(np.format_float_positional(np.float32(number), trim="-"))
 
 
 def slices_of(outcome: Outcome, columns: Sequence[Column]) -> list[dict[str, Json]]:
