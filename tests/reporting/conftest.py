@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ SHAPES = ("circle", "square", "triangle")
 def in_a_fresh_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(BACKBONES))
-    monkeypatch.setenv("PYTHONPATH", str(BACKBONES))
+    monkeypatch.setenv("PYTHONPATH", str(BACKBONES), prepend=os.pathsep)
 
 
 def data_of(subject: Any, other: Any = None, **options: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headstart.arrow import codes_by_name, numbers_or_nan
+from headstart.arrow import codes_by_name, numbers_or_nan, strings
 from headstart.cache.layout import CONTEXT, LABEL, META
 from headstart.inspection.project import as_numbers
 from headstart.metrics.tables import NUMERIC_BINS
@@ -80,8 +80,14 @@ def label_column(name: str, title: str, values: pa.ChunkedArray, names: Sequence
     if pa.types.is_string(kind):
         return named_column(name, title, values, names) if names else categories(name, title, values)
     if pa.types.is_list(kind) and pa.types.is_string(kind.value_type) and names:
-        return categories(name, title, pc.binary_join(values, BETWEEN))
+        return joined_column(name, title, values)
     return None
+
+
+def joined_column(name: str, title: str, lists: pa.ChunkedArray) -> Column | None:
+    """The names that a sample has together, as one name; none where it has none."""
+    # A value out of a column, for a Python one would become a scalar by way of pandas.
+    return categories(name, title, pc.binary_join(lists, strings([BETWEEN])[0]))
 
 
 def named_column(name: str, title: str, values: pa.ChunkedArray | pa.Array, names: Sequence[str]) -> Column:

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow.compute as pc
 
 from headstart.reporting.arrays import encoded_codes, encoded_numbers, encoded_rows, encoded_shares
 from headstart.reporting.budget import MOST_PROBABILITIES, evenly_drawn, first_seen
-from headstart.reporting.columns import BETWEEN, Column, categories, flags, named_column, spread
+from headstart.reporting.columns import Column, flags, joined_column, named_column, spread
 from headstart.reporting.figures import figures_of
 from headstart.reporting.inputs import inputs_of
 from headstart.reporting.neighbours import near_train
@@ -122,7 +121,7 @@ def outcome_columns(outcome: Outcome) -> list[Column]:
         found.append(Column("prediction", "prediction", values=outcome.column("prediction")))
         found.append(Column("error", "prediction − label", values=doubts.score))
     elif outcome.label.page_kind == "multi":
-        found.append(categories("prediction", "prediction", pc.binary_join(said, BETWEEN)))
+        found.append(joined_column("prediction", "prediction", said))
     if doubts.confidence is not None:
         found.append(Column("confidence", "confidence", values=doubts.confidence))
     if doubts.is_right is not None:

@@ -17,6 +17,7 @@ from headstart.progress import shown
 from headstart.reporting.arrays import encoded_rows
 from headstart.reporting.budget import TEXT_BYTES
 from headstart.reporting.thumbnails import image_in, thumbnails
+from headstart.words import counted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -155,7 +156,7 @@ def _texts(
         chosen = order[: FIRST_TEXTS + n_more]
         read(chosen[FIRST_TEXTS:])
     if n := content.n_broken - n_broken:
-        notes.append(f"{n:,} texts cannot be read")
+        notes.append(f"{counted(n, 'text')} cannot be read")
     if n_cut:
         notes.append(f"{n_cut:,} texts are cut at {config.text_length:,} letters; --text-length changes that")
     if len(chosen) < len(order):
@@ -176,7 +177,7 @@ def _thumbnails(
             found.append(image)
             progress.advance(1)
     if n := found.count(None):
-        notes.append(f"{n:,} pictures cannot be read or decoded, and are not shown")
+        notes.append(f"{counted(n, 'picture')} cannot be read or decoded, and nothing is shown of it")
     if len(rows) < len(order):
         notes.append(
             f"thumbnails of {len(rows):,} of {len(order):,} samples are on this page: of those to look at, then a draw "
