@@ -28,8 +28,8 @@ def report(
         str, Option("Of the map: pca, tsne, or umap (pip install 'headstart\\[umap]').")
     ] = "pca",
     label: Annotated[str | None, Option("Which label column. Default: the first.", metavar="NAME")] = None,
-    tap: Annotated[str | None, Option("The features of the map. Default: the run's, or the latest.")] = None,
-    backbone: Annotated[str | None, Option("The same.")] = None,
+    tap: shared.OneTap = None,
+    backbone: shared.OneBackbone = None,
     thumbnails: Annotated[
         Annotated[int, Range(ge=0)],
         Option("Small pictures at most: of what to look at first, then of a draw."),

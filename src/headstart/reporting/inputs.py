@@ -71,6 +71,8 @@ def inputs_of(
     features = samples.features
     if features is None:
         return Inputs()
+    if not config.thumbnails and features.info["source"]["modality"] == "image":
+        return Inputs()  # all that there is to show are pictures, and none is wanted
     if all(ref.backbone.startswith(SCHEME) for ref in features.features) and config.data is None:
         notes.append(
             "the features were imported, and nothing is known of their data: neither pictures nor texts"
