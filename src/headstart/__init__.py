@@ -14,6 +14,7 @@ __all__ = [
     "Comparison",
     "Embedder",
     "FeatureSet",
+    "Page",
     "PredictionTable",
     "Run",
     "RunEvaluation",
@@ -32,6 +33,7 @@ __all__ = [
     "prepare_backbone",
     "project",
     "rank",
+    "report",
     "run_pipeline",
     "runs",
 ]
@@ -40,6 +42,7 @@ _HOMES = {
     "Comparison": "headstart.comparison.comparison",
     "Embedder": "headstart.extraction.embedder",
     "FeatureSet": "headstart.cache.sets",
+    "Page": "headstart.report_page",
     "PredictionTable": "headstart.prediction_table",
     "Run": "headstart.registry.run",
     "RunEvaluation": "headstart.registry.evaluations",
@@ -58,6 +61,7 @@ _HOMES = {
     "run_pipeline": "headstart.api",
     "runs": "headstart.api",
     "rank": "headstart.api",
+    "report": "headstart.api",
     "project": "headstart.api",
     "audit": "headstart.api",
 }

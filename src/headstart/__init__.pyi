@@ -13,6 +13,7 @@ from headstart.api import predict as predict
 from headstart.api import prepare_backbone as prepare_backbone
 from headstart.api import project as project
 from headstart.api import rank as rank
+from headstart.api import report as report
 from headstart.api import run_pipeline as run_pipeline
 from headstart.api import runs as runs
 from headstart.cache.sets import FeatureSet as FeatureSet
@@ -21,4 +22,5 @@ from headstart.extraction.embedder import Embedder as Embedder
 from headstart.prediction_table import PredictionTable as PredictionTable
 from headstart.registry.evaluations import RunEvaluation as RunEvaluation
 from headstart.registry.run import Run as Run
+from headstart.report_page import Page as Page
 from headstart.version import __version__ as __version__

@@ -49,6 +49,11 @@ BEFORE: dict[str, list[str]] = {
         "headstart evaluate runs/mlp photos/ --name march",
     ],
     "heads": [EXTRACT_PHOTOS],
+    "looking": [
+        EXTRACT_PHOTOS,
+        "headstart fit-head photos --head ridge --out runs/ridge",
+        "headstart fit-head photos --head mlp --param epochs=2 --out runs/mlp",
+    ],
     "sharing-a-cache": [EXTRACT_PHOTOS],
     "speed": [EXTRACT_REVIEWS + " --taps last.tokens"],
     "tracking": [

@@ -94,3 +94,15 @@ def test_probabilities_mean_what_they_say() -> None:
     for low, high in ((0.4, 0.6), (0.6, 0.8), (0.8, 1.0)):
         among = (sure >= low) & (sure < high)
         assert abs(sure[among].mean() - right[among].mean()) < 0.08
+
+
+def test_a_label_that_all_samples_have_is_not_judged_and_the_others_are() -> None:
+    """cleanlab refuses a label without samples that lack it."""
+    pytest.importorskip("cleanlab")
+    X, y = clouds(120, apart=8)
+    Y = np.stack([np.ones(120), y == 0, y == 1, np.zeros(120)], axis=1).astype(np.int8)
+    Y[7, 1:3] = [1, 0] if y[7] == 1 else [0, 1]
+    found = find_label_errors(X, Y, "multi")
+    assert found.row[0] == 7
+    assert (found.suggested[:, 0] == 1).all()
+    assert not len(find_label_errors(X, np.ones((120, 2), np.int8), "multi"))

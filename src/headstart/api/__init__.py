@@ -7,6 +7,7 @@ from headstart.api.inspection import audit, describe_backbone, doctor, prepare_b
 from headstart.api.pictures import draw_plots
 from headstart.api.pipelines import run_pipeline
 from headstart.api.prediction import evaluate, export, load_module, load_run, predict, runs
+from headstart.api.reporting import report
 from headstart.api.tuning import fine_tune
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "prepare_backbone",
     "project",
     "rank",
+    "report",
     "run_pipeline",
     "runs",
 ]

@@ -26,7 +26,7 @@ WIDE_MODES = ("I", "F")  # 32 bits a pixel, in a range that the file does not na
 SIXTEEN_BIT_FORMATS = ("PNG", "PPM")  # a Pillow that opens these as 32-bit integers keeps their 16 bits
 
 
-def decode_image(payload: Payload) -> Image.Image:
+def decode_image(payload: Payload, least_side: int | None = None) -> Image.Image:
     """Decode an image file to 8-bit RGB, as ``Image.open(file).convert("RGB")`` does.
 
     So a greyscale image becomes three equal channels, CMYK is converted by Pillow's formula (and
@@ -43,6 +43,9 @@ def decode_image(payload: Payload) -> Image.Image:
     Refused are also more than 178,956,970 pixels (twice Pillow's ``MAX_IMAGE_PIXELS``: a decompression
     bomb) and sides that differ by more than 1000 times.
 
+    With a ``least_side`` a JPEG may come out smaller, yet with no side below it: for thumbnails, in a tenth of the
+    time.
+
     Raises `SampleError` if the bytes are not an image that Pillow can read whole, or it is one of those
     refused.
     """
@@ -54,6 +57,8 @@ def decode_image(payload: Payload) -> Image.Image:
         learn_heif(payload)
         with Image.open(io.BytesIO(payload)) as image:
             _check_aspect(image)
+            if least_side is not None:
+                image.draft(None, (least_side, least_side))
             return _eight_bit(image).convert("RGB")
     except (SampleError, MemoryError):
         raise

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from torch.utils.data import TensorDataset
 
+    from headstart.report_page import Page
+
 
 class FeatureSet(SetState):
     """A set with its features, as it is in one digest: it never changes.
@@ -197,6 +199,12 @@ class FeatureSet(SetState):
             ``datasets`` is not installed.
         """
         return to_dataset(self.held(split, tap, backbone, view).selection(label))
+
+    def report_page(self, quiet: bool = True, **options: Any) -> Page:
+        """A page to look at it: the map of its features, and what an audit finds; see `headstart.report`."""
+        import headstart
+
+        return headstart.report(self, quiet=quiet, **options)
 
     def held(
         self,

@@ -6,7 +6,19 @@ from typing import Annotated
 
 import typer
 
-from headstart.cli import backbones, cache, demo, extract, inspection, live, pipeline, predict, runs, training
+from headstart.cli import (
+    backbones,
+    cache,
+    demo,
+    extract,
+    inspection,
+    live,
+    pipeline,
+    predict,
+    reporting,
+    runs,
+    training,
+)
 
 app = typer.Typer(
     name="headstart",
@@ -44,6 +56,7 @@ app.command("evaluate")(predict.evaluate)
 app.command("export")(predict.export)
 app.command("compare")(runs.compare)
 app.command("plots")(runs.plots)
+app.command("report")(reporting.report)
 app.command("run")(pipeline.run)
 app.command("audit")(inspection.audit)
 app.command("rank")(inspection.rank)

@@ -12,7 +12,6 @@ from headstart.arrow import keys_from_arrow, positions_in
 from headstart.cache.store import Cache
 from headstart.config import ColumnConfig
 from headstart.data import open_source
-from headstart.data.sentences import Words
 from headstart.errors import BackboneError, ConfigError, DataError, SampleError, StorageError
 from headstart.extraction.samples import register
 from headstart.progress import Silence
@@ -56,14 +55,6 @@ class SetInputs:
         origin = self.samples.table.column("origin")[row].as_py()
         path = self.root / origin if origin else self.root
         return path.absolute() if path.is_file() else None
-
-
-def text_of(payload: Any) -> str:
-    """What people read of a sample: the text, that of its words, or several texts with bars between."""
-    if isinstance(payload, Words):
-        return str(payload.text)
-    parts = [payload] if isinstance(payload, str) else [part for part in payload if isinstance(part, str)]
-    return " | ".join(map(str, parts))
 
 
 def inputs_of_set(features: FeatureSet) -> SetInputs | None:

@@ -35,6 +35,10 @@ class RawData:
     keys: NDArray[np.uint8]
     rows: NDArray[np.int64]
 
+    def holds(self, table: pa.Table) -> NDArray[np.bool_]:
+        """Which rows of a set's table are samples that the data still has, shape (N,)."""
+        return search(*words(self.keys), keys_from_arrow(table.column("key")))[1]
+
     def payloads(self, table: pa.Table) -> Callable[[int], Any]:
         """From a row of a set's table to the content of that sample; the data must have all of them."""
         places, there = search(*words(self.keys), keys_from_arrow(table.column("key")))

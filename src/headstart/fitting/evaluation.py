@@ -13,8 +13,9 @@ import pyarrow as pa
 
 from headstart.arrow import column_of, positions_in, strings
 from headstart.backbones.pooling import display_tap
+from headstart.data.shown import shown_text
 from headstart.errors import DataError
-from headstart.extraction.inputs import inputs_of_set, text_of
+from headstart.extraction.inputs import inputs_of_set
 from headstart.groups import Groups
 from headstart.metrics.calibration import why_uncalibrated
 from headstart.metrics.permutation import block_importance
@@ -167,13 +168,9 @@ def inputs_of(features: FeatureSet, table: pa.Table) -> list[str]:
         return origins  # the data has moved or changed
     payloads = [found.payload(row) if row >= 0 else None for row in found.rows_of(table).tolist()]
     return [
-        origin if payload is None else _cut(text_of(payload))
+        origin if payload is None else shown_text(payload, MOST_LETTERS)
         for payload, origin in zip(payloads, origins, strict=True)
     ]
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= MOST_LETTERS else text[: MOST_LETTERS - 1] + "…"
 
 
 def importance_of(predictor: Predictor, validation: LabelledSamples, seed: int) -> dict[str, Json]:

@@ -16,8 +16,9 @@ import pyarrow.compute as pc
 
 from headstart.arrow import column_of, strings, vectors_of
 from headstart.cache.layout import LABEL
+from headstart.data.shown import text_of
 from headstart.errors import ConfigError
-from headstart.extraction.inputs import inputs_of_set, text_of
+from headstart.extraction.inputs import inputs_of_set
 from headstart.files import write_durably, write_folder
 from headstart.heads.neighbours import nearest
 from headstart.heads.rows import mean_of

@@ -151,8 +151,12 @@ def _of_classes(
 def _of_several(Y: NDArray[Any], probabilities: NDArray[np.float64], rank: NDArray[np.int64]) -> LabelErrors:
     from cleanlab.multilabel_classification.filter import find_label_issues
 
-    labels = [np.flatnonzero(row > 0).tolist() for row in Y]
-    rows = np.flatnonzero(find_label_issues(labels, probabilities, n_jobs=1))
+    # A label that all samples have, or none, cannot be judged, and cleanlab refuses it.
+    varying = np.flatnonzero((Y > 0).any(axis=0) & (Y <= 0).any(axis=0))
+    if not len(varying):
+        return LabelErrors(np.empty(0, np.int64), np.empty((0, Y.shape[1]), np.int8), np.empty(0))
+    labels = [np.flatnonzero(row > 0).tolist() for row in Y[:, varying]]
+    rows = np.flatnonzero(find_label_issues(labels, probabilities[:, varying], n_jobs=1))
     fits = np.where(Y[rows] > 0, probabilities[rows], 1 - probabilities[rows]).min(axis=1)
     order = np.lexsort((rank[rows], fits))
     return LabelErrors(rows[order], (probabilities[rows] > 0.5).astype(np.int8)[order], fits[order])

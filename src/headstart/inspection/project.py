@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headstart.arrow import column_of, nulls_of, numbers_or_nan, with_columns
+from headstart.arrow import column_of, nulls_of, numbers_or_nan, strings, with_columns
 from headstart.backbones.pooling import display_tap
 from headstart.cache.layout import LABEL
 from headstart.cache.store import Cache
@@ -159,8 +159,10 @@ def as_numbers(column: pa.ChunkedArray, is_text: bool) -> pa.ChunkedArray | None
     if not is_text or not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
         return None
     said = pc.utf8_trim_whitespace(column)
+    blank = pc.is_in(said, value_set=strings([""]))
     try:
-        numbers = pc.if_else(pc.equal(said, ""), None, said).cast(pa.float64())
+        # Columns of one value, for a Python value would become a scalar by way of pandas.
+        numbers = pc.if_else(blank, pa.nulls(1, pa.string())[0], said.cast(pa.string())).cast(pa.float64())
     except pa.ArrowInvalid:
         return None
     return numbers if pc.any(pc.is_finite(numbers)).as_py() else None

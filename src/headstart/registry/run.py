@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from headstart.plots.studio import Draw
     from headstart.prediction_table import PredictionTable
     from headstart.registry.evaluations import RunEvaluation
+    from headstart.report_page import Page
     from headstart.types import Exported, Json, PlotFormat
 
 MODEL_DIR, BACKBONE_DIR = "model", "backbone"
@@ -396,6 +397,12 @@ class Run:
         import headstart
 
         return headstart.export(self, path, to=to, **options)
+
+    def report_page(self, other: Run | None = None, quiet: bool = True, **options: Any) -> Page:
+        """A page to look at it, alone or beside another run; see `headstart.report`."""
+        import headstart
+
+        return headstart.report(self, other, quiet=quiet, **options)
 
     def _write(self, folder: Path, draw: Draw | None) -> None:
         from headstart.plots.studio import draw_here

@@ -1,0 +1,66 @@
+"""The page of a set: the map of its features, and what an audit finds in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from headstart.reporting.content import Findings, columns_of, content_of
+from headstart.reporting.labels import PageLabel
+from headstart.reporting.queues import audit_queues
+from headstart.reporting.samples import set_and_label, whole_set
+from headstart.reporting.vectors import page_spec, vectors_of
+from headstart.types import SPLITS
+
+if TYPE_CHECKING:
+    from headstart.cache.sets import FeatureSet
+    from headstart.contracts import Progress
+    from headstart.reporting.config import ReportConfig
+    from headstart.types import Json
+
+
+def set_page(
+    features: FeatureSet, config: ReportConfig, notes: list[str], progress: Progress
+) -> dict[str, Json]:
+    """What the page of a set holds."""
+    label = label_of(features, config, notes)
+    samples = whole_set(features, label)
+    vectors = vectors_of(features, config, None, notes)
+    queues = audit_queues(features, label, vectors, config.audit, notes, progress)
+    found = Findings(samples, vectors, queues, columns=columns_of(samples, [], notes))
+    return {
+        "kind": "set",
+        "title": features.name,
+        "about": about_set(features),
+        **set_and_label(samples),
+        **content_of(found, config, notes, progress),
+    }
+
+
+def label_of(features: FeatureSet, config: ReportConfig, notes: list[str]) -> PageLabel | None:
+    """The label column that is asked for, else the first; None if the set has no labels."""
+    if not features.label_names and config.label is None:
+        notes.append("the set has no labels")
+        return None
+    column = features.label_column(config.label)
+    others = [name for name in features.label_names if name != column]
+    if others and config.label is None:
+        notes.append(
+            f"the set has several label columns, and this page is of {column!r}; --label shows another: "
+            f"{', '.join(map(repr, others))}"
+        )
+    return PageLabel(column, features.label_kinds[column], features.label_names[column])
+
+
+def about_set(features: FeatureSet) -> list[list[str]]:
+    """Facts, a line each; none of them says where anything lies on this machine."""
+    counts = features.info["counts"]
+    splits = ", ".join(f"{counts[split]:,} {split}" for split in SPLITS if counts.get(split))
+    backbones = dict.fromkeys(page_spec(ref.backbone) for ref in features.features)
+    facts = {
+        "samples": f"{len(features):,}" + (f" ({splits})" if splits else ""),
+        "labels": ", ".join(features.label_names),
+        "features of": ", ".join(backbones),
+        "state": features.digest,
+        "failures": f"{counts['failures']:,}" if counts.get("failures") else "",
+    }
+    return [[name, value] for name, value in facts.items() if value]
