@@ -160,16 +160,15 @@ def test_texts_that_were_written_are_beside_those_that_were_wanted(tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_a_fine_tuned_run_lies_on_the_map_of_its_set(tmp_path: Path, tiny_bert: Path) -> None:
+def test_a_fine_tuned_run_lies_on_the_map_of_what_its_set_has(tmp_path: Path, tiny_bert: Path) -> None:
     texts = [f"{'ab' if row % 2 else 'xy'} word {row}" for row in range(60)]
-    features = hs.extract(
-        texts, f"hf:{tiny_bert}", labels=[f"c{row % 2}" for row in range(60)], set="s", quiet=True
-    )
     write_rows(tmp_path / "t.jsonl", [{"text": t, "label": f"c{r % 2}"} for r, t in enumerate(texts)])
-    tuned = hs.fine_tune(
-        tmp_path / "t.jsonl", f"hf:{tiny_bert}", set="s2", epochs=1, plots="none", out="tuned", quiet=True
-    )
+    features = hs.extract("t.jsonl", f"hf:{tiny_bert}", set="s", quiet=True)
+    tuned = hs.fine_tune(features, epochs=1, plots="none", out="tuned", quiet=True)
     page = data_of(tuned)
-    assert page["runs"][0]["task"] == "single"
-    assert (page["points"] is None) == any("no feature" in note for note in page["notes"])
-    assert features.name == "s"
+    assert ["trained", "the network: full"] in page["about"]
+    assert page["points"] is not None
+    assert any("of a backbone that was fine-tuned: map and neighbours are by the set's hf:tiny-bert" in note
+               for note in page["notes"])  # fmt: skip
+    head = hs.fit_head(features, "ridge", plots="none", out="head")
+    assert [run["name"] for run in data_of(head, tuned)["runs"]] == ["head", "tuned"]

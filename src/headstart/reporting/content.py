@@ -77,7 +77,7 @@ def content_of(
     found: Findings, config: ReportConfig, notes: list[str], progress: Progress
 ) -> dict[str, Json]:
     """The parts of a page that all kinds have."""
-    slices = [slices_of(outcome, found.columns) for outcome in found.outcomes]
+    slices = [slices_of(outcome, found.columns, notes) for outcome in found.outcomes]
     samples = found.samples.at_most(config.samples, found.to_look_at(), config.seed, notes)
     found = found.located(samples)
     first, drawn = found.to_look_at(), evenly_drawn(samples.strata(), config.seed)
