@@ -108,7 +108,7 @@ def slices_of(outcome: Outcome, columns: Sequence[Column], notes: list[str]) -> 
     found.sort(key=lambda one: (sign * one["figure_value"], -one["n"]))
     if judge.n_unjudged:
         notes.append(
-            f"{counted(judge.n_unjudged, 'slice')} of {outcome.name} left out: {judge.figure.title} of each takes too long"
+            f"{counted(judge.n_unjudged, 'slice')} of {outcome.name} left out: {judge.figure.title} takes too long"
         )
     if len(found) > MOST_SLICES:
         notes.append(f"the worst {MOST_SLICES:,} of {len(found):,} slices of {outcome.name} are shown")
