@@ -59,10 +59,11 @@ class Findings:
         if len(samples) == len(self.samples):
             return self
         places = samples.places(len(self.samples))
+        queues = (queue.located(places) for queue in self.queues)
         return Findings(
             samples,
             self.vectors,
-            [queue.located(places) for queue in self.queues],
+            [queue for queue in queues if len(queue.rows)],
             [outcome.located(places) for outcome in self.outcomes],
             [column.take(samples.rows) for column in self.columns],
             places[self.first],
