@@ -80,6 +80,7 @@ def content_of(
     """The parts of a page that all kinds have."""
     slices = [slices_of(outcome, found.columns, notes) for outcome in found.outcomes]
     samples = found.samples.at_most(config.samples, found.to_look_at(), config.seed, notes)
+    samples.say_paths(notes)
     found = found.located(samples)
     first, drawn = found.to_look_at(), evenly_drawn(samples.strata(), config.seed)
     points = near = None
