@@ -93,7 +93,12 @@ def test_slices_are_of_each_column_and_the_worst_comes_first(tmp_path: Path) -> 
     assert blue["interval"][0] <= blue["figure_value"] <= blue["interval"][1]
     bins = [one for one in slices if one["column"] == "meta:price"]
     assert len(bins) == 10
-    assert all(" to " in one["value"] for one in bins)
+    prices = [
+        value for value, split in zip(column_of(page, "meta:price"), splits, strict=True) if split == "test"
+    ]
+    for one in bins:  # what a click on it filters by are the samples that it is of
+        low, high = map(float, one["value"].split(" to "))
+        assert sum(np.float32(low) <= np.float32(price) <= np.float32(high) for price in prices) == one["n"]
 
 
 def test_nearest_training_samples_are_of_train_and_near(text_run: hs.Run, text_set: hs.FeatureSet) -> None:
@@ -172,6 +177,13 @@ def test_few_samples_are_those_to_look_at_and_figures_are_of_all(text_run: hs.Ru
     assert page["runs"][0]["slices"] == whole["runs"][0]["slices"]
     assert set(page["samples"]["ids"]) < set(whole["samples"]["ids"])
     assert set(column_of(page, "split")) == set(SPLITS)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_a_handful_of_samples_is_a_page(text_run: hs.Run, text_set: hs.FeatureSet, n: int) -> None:
+    for subject in (text_run, text_set):
+        page = data_of(subject, samples=n)
+        assert page["samples"]["n"] == n
 
 
 def test_a_run_in_memory_has_a_page(text_set: hs.FeatureSet) -> None:

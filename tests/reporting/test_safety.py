@@ -104,6 +104,19 @@ def test_nothing_local_is_on_the_page(
         assert [name for name in local if name in data or name in page.html] == []
 
 
+def test_ids_that_are_paths_are_said(photos: Path) -> None:
+    """Corrections need ids as they are: they are not changed, and whoever makes the page is told."""
+    files = sorted(map(str, photos.glob("*/*.png")))[:30]
+    labels = [Path(file).parent.name for file in files]
+    listed = hs.extract(files, IMAGES, labels=labels, set="listed", quiet=True)
+    page = listed.report_page(audit=False)
+    assert any(note.startswith("30 ids on this page are absolute paths") for note in page.notes)
+    named = hs.extract(
+        files, IMAGES, labels=labels, ids=[Path(f).name for f in files], set="named", quiet=True
+    )
+    assert not any("paths" in note for note in named.report_page(audit=False).notes)
+
+
 def test_backbones_of_folders_are_named_by_their_last_part(tiny_bert: Path) -> None:
     texts = [f"text {row}" for row in range(30)]
     features = hs.extract(

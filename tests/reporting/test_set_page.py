@@ -56,7 +56,7 @@ def test_tsne_is_of_those_that_it_can_take_and_the_page_says_so(
     page = data_of(text_set, method="tsne")
     known = np.isfinite(points_in(page)).all(axis=1)
     assert known.sum() == 60
-    assert any("t-SNE is of 60 of 240 samples" in note for note in page["notes"])
+    assert any("The map by t-SNE is of 60 of 240 samples" in note for note in page["notes"])
     first = decoded(queue_of(page, "outliers")["rows"])[:5]
     assert known[first].all()
 
@@ -145,7 +145,7 @@ def test_a_budget_of_thumbnails_goes_to_finds_first_and_then_to_all_alike(photo_
     assert len(rows) == 12
     twins = queue_of(page, "duplicates")
     assert {int(decoded(twins[end])[0]) for end in ("rows", "other")} <= set(rows.tolist())
-    assert any("thumbnails of 12 of 91 samples" in note for note in page["notes"])
+    assert any("Thumbnails of 12 of 91 samples" in note for note in page["notes"])
     unaudited = data_of(photo_set, thumbnails=27, audit=False)
     labels, splits = column_of(unaudited, "label"), column_of(unaudited, "split")
     shown = Counter((labels[row], splits[row]) for row in decoded(unaudited["samples"]["thumbs"]["rows"]))
@@ -182,7 +182,7 @@ def test_a_set_without_labels_or_with_few_samples_has_a_page() -> None:
     unlabelled = hs.extract([f"text {row}" for row in range(30)], TEXTS, set="plain", quiet=True)
     page = data_of(unlabelled)
     assert page["label"] is None
-    assert "the set has no labels" in page["notes"]
+    assert "The set has no labels." in page["notes"]
     assert page["points"] is not None
     two = hs.extract(["one", "two"], TEXTS, labels=["a", "b"], set="two", quiet=True)
     page = data_of(two)

@@ -12,9 +12,10 @@ import pytest
 import headstart as hs
 
 from ..made_sets import clouds, make_set
+from ..tasks.test_ordinal import KIND, ORDER
 from ..tuning.writers import rows as rows_to_write
 from ..tuning.writers import save_writer, write_rows
-from .conftest import data_of
+from .conftest import TEXTS, data_of
 from .contract import column_of, decoded, queue_of
 
 
@@ -68,6 +69,48 @@ def test_several_labels_a_sample_are_right_as_a_whole(cache_root: Path) -> None:
     reported = [one["id"] for one in run.report["errors"]["mistakes"]]
     assert [page["samples"]["ids"][row] for row in in_test][: len(reported)] == reported
     assert all(isinstance(json.loads(text), list) for text in queue["suggested"])
+
+
+def test_a_task_of_the_users_own_is_shown_like_ours(tmp_path: Path) -> None:
+    """Grades in an order of their own, with a figure of their own; see tests/tasks/test_ordinal.py."""
+    rows = [{"text": f"{'abc' * (row % 3)} {row}", "grade": ORDER[row % 3]} for row in range(240)]
+    write_rows(tmp_path / "t.jsonl", rows)
+    features = hs.extract(
+        "t.jsonl", TEXTS, set="t", text_column="text", label_column="grade", label_kind=KIND, quiet=True
+    )
+    run = hs.fit_head(features, "linear", params={"epochs": 2}, plots="none")
+    page = data_of(run)
+    assert page["label"] == {"column": "grade", "kind": "single", "names": list(ORDER)}
+    [shown] = page["runs"]
+    assert sorted(shown["classes"]) == sorted(ORDER)
+    assert {one["figure"] for one in shown["slices"]} == {"rank_error"}
+    by_slice = [one["figure_value"] for one in shown["slices"]]
+    assert by_slice == sorted(by_slice, reverse=True)
+
+
+def test_several_features_side_by_side_have_the_map_of_the_first(cache_root: Path) -> None:
+    X, y = clouds(120)
+    both = {"py:a:one": X, "py:b:two": X[:, ::-1].copy()}
+    made = make_set(cache_root, both, {"kind": [f"c{c}" for c in y]})
+    page = data_of(hs.fit_head(made, "ridge", backbone=list(both), plots="none"))
+    assert any("reads 2 features side by side" in note for note in page["notes"])
+    assert page["points"]["note"].startswith("py:a:one")
+    assert ["backbone", "py:a:one + py:b:two"] in page["about"]
+
+
+def test_intervals_of_slices_are_of_groups_where_samples_have_any(cache_root: Path) -> None:
+    X, y = clouds(400, apart=1.5)
+    labels = {"kind": [f"c{c}" for c in y]}
+    camera = [["red", "green"][row // 200] for row in range(400)]
+    alone = make_set(cache_root, X, labels, meta={"camera": camera}, name="alone")
+    groups = {"camera": camera, "group": [f"g{row // 20}" for row in range(400)]}
+    together = make_set(cache_root, X, labels, meta=groups, name="together")
+    widths = []
+    for made in (alone, together):
+        [run] = data_of(hs.fit_head(made, "ridge", plots="none"))["runs"]
+        low, high = next(one["interval"] for one in run["slices"] if one["value"] == "red")
+        widths.append(high - low)
+    assert widths[1] > widths[0]
 
 
 def test_tags_are_of_words_and_wrong_ones_are_counted(tmp_path: Path, tiny_bert: Path) -> None:
@@ -160,16 +203,15 @@ def test_texts_that_were_written_are_beside_those_that_were_wanted(tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_a_fine_tuned_run_lies_on_the_map_of_its_set(tmp_path: Path, tiny_bert: Path) -> None:
+def test_a_fine_tuned_run_lies_on_the_map_of_what_its_set_has(tmp_path: Path, tiny_bert: Path) -> None:
     texts = [f"{'ab' if row % 2 else 'xy'} word {row}" for row in range(60)]
-    features = hs.extract(
-        texts, f"hf:{tiny_bert}", labels=[f"c{row % 2}" for row in range(60)], set="s", quiet=True
-    )
     write_rows(tmp_path / "t.jsonl", [{"text": t, "label": f"c{r % 2}"} for r, t in enumerate(texts)])
-    tuned = hs.fine_tune(
-        tmp_path / "t.jsonl", f"hf:{tiny_bert}", set="s2", epochs=1, plots="none", out="tuned", quiet=True
-    )
+    features = hs.extract("t.jsonl", f"hf:{tiny_bert}", set="s", quiet=True)
+    tuned = hs.fine_tune(features, epochs=1, plots="none", out="tuned", quiet=True)
     page = data_of(tuned)
-    assert page["runs"][0]["task"] == "single"
-    assert (page["points"] is None) == any("no feature" in note for note in page["notes"])
-    assert features.name == "s"
+    assert ["trained", "the network: full"] in page["about"]
+    assert page["points"] is not None
+    assert any("of a backbone that was fine-tuned: map and neighbours are by the set's hf:tiny-bert" in note
+               for note in page["notes"])  # fmt: skip
+    head = hs.fit_head(features, "ridge", plots="none", out="head")
+    assert [run["name"] for run in data_of(head, tuned)["runs"]] == ["head", "tuned"]

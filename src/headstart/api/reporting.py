@@ -46,6 +46,7 @@ def report(
         Any, Option("Where the data is now, if it has moved.", metavar="DATA", reads=shared.check_data)
     ] = None,
     seed: Annotated[Seed, Option("Of draws, and of tsne and umap.")] = 0,
+    offline: shared.OfflineAlone = False,
     cache: shared.CacheDir = None,
     trust: shared.Trust = None,
     quiet: bool = True,
@@ -82,11 +83,14 @@ def report(
     given = locals()
     from pathlib import Path
 
+    from headstart.network import forbid_network
     from headstart.progress import open_progress
     from headstart.report_page import check_target
     from headstart.reporting.config import ReportConfig
     from headstart.reporting.stage import report
 
+    if offline:
+        forbid_network()
     if out is not None:
         check_target(Path(out), overwrite)
     page = report(subject, other, ReportConfig.of(given), open_progress(quiet))

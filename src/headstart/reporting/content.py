@@ -59,10 +59,11 @@ class Findings:
         if len(samples) == len(self.samples):
             return self
         places = samples.places(len(self.samples))
+        queues = (queue.located(places) for queue in self.queues)
         return Findings(
             samples,
             self.vectors,
-            [queue.located(places) for queue in self.queues],
+            [queue for queue in queues if len(queue.rows)],
             [outcome.located(places) for outcome in self.outcomes],
             [column.take(samples.rows) for column in self.columns],
             places[self.first],
@@ -77,8 +78,9 @@ def content_of(
     found: Findings, config: ReportConfig, notes: list[str], progress: Progress
 ) -> dict[str, Json]:
     """The parts of a page that all kinds have."""
-    slices = [slices_of(outcome, found.columns) for outcome in found.outcomes]
+    slices = [slices_of(outcome, found.columns, notes) for outcome in found.outcomes]
     samples = found.samples.at_most(config.samples, found.to_look_at(), config.seed, notes)
+    samples.say_paths(notes)
     found = found.located(samples)
     first, drawn = found.to_look_at(), evenly_drawn(samples.strata(), config.seed)
     points = near = None

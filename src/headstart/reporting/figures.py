@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 ORDER = ("test", "validation", "train")
 """Splits, the one that says most of new data first."""
+OTHER_MEANS = ("micro_", "macro_", "weighted_")
+"""What figures begin with that are other means of one thing: of these the page has those that runs are compared by."""
 
 
 def figures_of(run: Run, label: PageLabel) -> list[dict[str, Json]]:
@@ -27,7 +29,7 @@ def _of_split(run: Run, label: PageLabel, split: str, values: Json) -> list[dict
     titles = {figure.name: figure.title for figure in label.task.figures}
     reasons = values.get("no_interval", {}) if isinstance(values, dict) else {}
     others = values.get("intervals", {}) if isinstance(values, dict) else {}
-    names = dict.fromkeys([*titles, *others])
+    names = dict.fromkeys([*titles, *(name for name in others if not name.startswith(OTHER_MEANS))])
     found = []
     for name in names:
         metric = Metric(split, name)

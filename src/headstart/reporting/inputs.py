@@ -30,8 +30,10 @@ if TYPE_CHECKING:
 
     Rows = NDArray[np.int64]
 
-FIRST_TEXTS = 1000
-"""Texts that tell how long they are, before it is known how many there is room for."""
+TRIED_TEXTS = 1000
+"""Texts that are read first, to know how many there is room for."""
+FIRST_TRIED = 100
+"""Samples that are read to see what they are made of."""
 PER_TEXT = 4
 """Bytes of the page for a text besides its own."""
 
@@ -87,7 +89,7 @@ def inputs_of(
     if not content.is_there.any():
         return Inputs()
     order = order[content.is_there[order]]
-    first = next((found for row in order[:FIRST_TEXTS].tolist() if (found := content.read(row))), None)
+    first = next((found for row in order[:FIRST_TRIED].tolist() if (found := content.read(row))), None)
     return Inputs(
         _texts(content, order, config, notes, progress) if shown_text(first, 1) else None,
         _thumbnails(content, order, config, notes, progress)
@@ -152,18 +154,18 @@ def _texts(
 
     n_broken = content.n_broken
     with shown(progress, "reading texts", len(order)):
-        size = read(order[:FIRST_TEXTS])
-        each = size / max(len(order[:FIRST_TEXTS]), 1)
-        n_more = max(int((TEXT_BYTES - size) / max(each, 1)), 0)
-        chosen = order[: FIRST_TEXTS + n_more]
-        read(chosen[FIRST_TEXTS:])
+        tried = order[:: max(len(order) // TRIED_TEXTS, 1)]
+        each = read(tried) / len(tried)
+        chosen = order[: int(TEXT_BYTES / max(each, 1))]
+        read(np.setdiff1d(chosen, tried))
     if n := content.n_broken - n_broken:
         notes.append(f"{counted(n, 'text')} cannot be read")
     if n_cut:
         notes.append(f"{n_cut:,} texts are cut at {config.text_length:,} letters; --text-length changes that")
     if len(chosen) < len(order):
         notes.append(
-            f"texts of {len(chosen):,} of {len(order):,} samples are on this page: of those to look at, and of a draw"
+            f"texts of about {len(chosen):,} of {len(order):,} samples are on this page: of those to look at, and of a "
+            "draw by label and split"
         )
     return texts
 

@@ -72,8 +72,8 @@ def points_of(
         has[places] = True
         chosen = choose(MOST_EMBEDDED, first[has[first]], drawn[has[drawn]])
         notes.append(
-            f"{NAMES[config.method]} is of {len(chosen):,} of {len(places):,} samples, first those to look at, then a "
-            "draw by label and split; the others are not on the map. --method pca takes all"
+            f"the map by {NAMES[config.method]} is of {len(chosen):,} of {len(places):,} samples, first those to look "
+            "at, then a draw by label and split; the others are not on it. --method pca takes all"
         )
     of_place = np.full(len(samples), -1, dtype=np.int64)
     of_place[places] = np.arange(len(places))

@@ -115,10 +115,9 @@ def about_run(run: Run) -> list[list[str]]:
         "trained": "a head on cached features" if run.method is None else f"the network: {run.strategy}",
         "backbone": " + ".join(map(page_spec, run.backbone.split(" + "))),
         "tap": run.tap,
-        "set": run.set,
         "label": str(run.labels["column"]),
-        "training samples": f"{n:,}" if isinstance(n, int) else "",
-        "made": run.created,
+        "training samples": f"{n:,} of {run.set}" if isinstance(n, int) else run.set,
+        "fitted": run.created[:16].replace("T", " "),
         "seconds": f"{run.seconds:.1f}" if run.seconds == run.seconds else "",
     }
     return [[name, value] for name, value in facts.items() if value]

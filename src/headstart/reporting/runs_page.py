@@ -164,8 +164,8 @@ def comparison_json(two: TwoRuns, columns: Sequence[Column], rows: Rows) -> dict
         "p_value": versus.p_value,
         "n": paired.n,
         "slices": _slices(two, columns, rows),
-        "note": f"on the {paired.n:,} test samples of both{said}; differences are {b.name} minus {a.name}, with 95 % "
-        "intervals on the same samples; slices count samples that are right as a whole",
+        "note": f"On the {paired.n:,} test samples of both{said}. Differences are {b.name} minus {a.name}, with 95 % "
+        "intervals on the same samples. Slices count samples that are right as a whole.",
     }
 
 

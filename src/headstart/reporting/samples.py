@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow.compute as pc
 
 from headstart.arrow import codes_by_name, column_of, keys_from_arrow
 from headstart.cache.layout import CONTEXT
@@ -17,6 +18,7 @@ from headstart.reporting.budget import choose, evenly_drawn, strata_of
 from headstart.reporting.columns import Column, label_column, meta_columns, other_labels, split_column
 from headstart.reporting.labels import PageLabel, label_text
 from headstart.types import SPLITS
+from headstart.words import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
     from headstart.types import Json
 
     Rows = NDArray[np.int64]
+
+
+ABSOLUTE = r"^(/|~/|\\\\|[A-Za-z]:[\\/]|file:)"
+"""How an id begins that says where a file lies."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,15 @@ class PageSamples:
         if label is None or label.in_table not in self.table.column_names:
             return None
         return label_column("label", label.column, self.table.column(label.in_table), label.names)
+
+    def say_paths(self, notes: list[str]) -> None:
+        """Say where ids are absolute paths: corrections need them as they are, and whoever has the page sees them."""
+        n = pc.sum(pc.match_substring_regex(self.table.column("id"), pattern=ABSOLUTE)).as_py()
+        if n:
+            notes.append(
+                f"{counted(n, 'id')} on this page are absolute paths, by which the samples were given to extract; give "
+                "them ids of their own if the page is for others"
+            )
 
     def strata(self) -> Rows:
         """Which are alike by label and split, where labels are names."""

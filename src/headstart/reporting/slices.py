@@ -17,6 +17,7 @@ from headstart.metrics.paired import ACCURACY, Paired
 from headstart.metrics.tables import MOST_VALUES, NUMERIC_BINS
 from headstart.reporting.budget import MOST_SLICES
 from headstart.types import SPLITS
+from headstart.words import counted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -89,8 +90,11 @@ def _written(number: float) -> str:
     return str(np.format_float_positional(np.float32(number), trim="-"))
 
 
-def slices_of(outcome: Outcome, columns: Sequence[Column]) -> list[dict[str, Json]]:
-    """The leading figure of a run on each part of the split that says most of new data, and on each split."""
+def slices_of(outcome: Outcome, columns: Sequence[Column], notes: list[str]) -> list[dict[str, Json]]:
+    """The leading figure of a run on each part of the split that says most of new data, and on each split.
+
+    What there is no room or time for is said.
+    """
     splits = outcome.splits
     last = next(code for code in (2, 1, 0) if (splits == code).any())
     chosen = np.flatnonzero(splits == last)
@@ -102,6 +106,12 @@ def slices_of(outcome: Outcome, columns: Sequence[Column]) -> list[dict[str, Jso
         found += judge.slices(of_all, [part], part.value)
     sign = 1 if judge.figure.larger_is_better else -1
     found.sort(key=lambda one: (sign * one["figure_value"], -one["n"]))
+    if judge.n_unjudged:
+        notes.append(
+            f"{counted(judge.n_unjudged, 'slice')} of {outcome.name} left out: {judge.figure.title} takes too long"
+        )
+    if len(found) > MOST_SLICES:
+        notes.append(f"the worst {MOST_SLICES:,} of {len(found):,} slices of {outcome.name} are shown")
     return found[:MOST_SLICES]
 
 
@@ -112,6 +122,7 @@ class _Judge:
         self.outcome = outcome
         self.figure: Figure = outcome.label.task.figures[0]
         self.groups = groups_in(outcome.table)
+        self.n_unjudged = 0
 
     def slices(self, rows: NDArray[np.int64], parts: Sequence[Part], split: str) -> list[dict[str, Json]]:
         """What the page says of parts of some rows."""
@@ -148,6 +159,7 @@ class _Figures(_Judge):
     def figures(self, rows: NDArray[np.int64], rest: NDArray[np.int64]) -> dict[str, Json] | None:
         self.left -= len(rows) + len(rest)
         if self.left < 0:
+            self.n_unjudged += 1
             return None
         name, task = self.figure.name, self.outcome.label.task
         here, there = (self.outcome.table.take(column_of(each)) for each in (rows, rest))

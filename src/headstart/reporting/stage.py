@@ -49,8 +49,17 @@ def page_data(subject: Any, other: Any, config: ReportConfig, progress: Progress
     else:
         found = run_page(first, config, notes, progress)
     created = datetime.now(UTC).isoformat(timespec="seconds")
-    about = {"format": FORMAT, "version": __version__, "created": created, "notes": notes}
+    about = {
+        "format": FORMAT,
+        "version": __version__,
+        "created": created,
+        "notes": list(map(_sentence, notes)),
+    }
     return {**about, **PARTS, **found}
+
+
+def _sentence(note: str) -> str:
+    return note[:1].upper() + note[1:] + "."
 
 
 def counts_of(data: Mapping[str, Json]) -> dict[str, int]:
