@@ -133,7 +133,9 @@ def seconds_to_first_picture(page: Page, file: Path) -> float:
     start = time.perf_counter()
     page.goto(file.as_uri(), wait_until="commit")
     page.wait_for_load_state()
-    while not page.evaluate("performance.getEntriesByName('headstart:first-map').length"):  # no eval: the policy
+    while not page.evaluate(
+        "performance.getEntriesByName('headstart:first-map').length"
+    ):  # no eval: the policy
         page.wait_for_timeout(5)
     page.evaluate(DRAWN)
     return time.perf_counter() - start
