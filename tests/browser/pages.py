@@ -95,7 +95,13 @@ def runs_page() -> Page:
         }
         for code, name in enumerate(a.classes)
     ]
-    figure = {"name": "accuracy", "a": accuracies[0], "b": accuracies[1], "difference": difference}
+    figure = {
+        "name": "accuracy",
+        "title": "accuracy",
+        "a": accuracies[0],
+        "b": accuracies[1],
+        "difference": difference,
+    }
     return {
         **_frame("runs", "clothing-logistic against clothing-mlp", a.classes),
         "samples": a.samples(
