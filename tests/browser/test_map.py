@@ -113,6 +113,9 @@ def test_a_rectangle_by_keys(visit: Visit, made: Made) -> None:
     middle = (made.place.min(0) + made.place.max(0)) / 2
     expected = int((made.place > middle).all(1).sum())
     assert abs(visit.shown - expected) <= 3
+    visit.open("Samples")
+    rows = [int(name[-9:-4]) for name in visit.ids]
+    assert (made.place[rows] > middle - 0.1).all()
 
 
 def test_keys_move_and_open(visit: Visit) -> None:
