@@ -204,6 +204,8 @@ class Made:
         found = []
         for column, value, of in parts:
             hits, rest = self.right[test & of], self.right[test & ~of]
+            if len(hits) < 10:
+                continue
             share = float(hits.mean()) if len(hits) else 0.0
             half = 1.96 * (share * (1 - share) / max(1, len(hits))) ** 0.5
             found.append(

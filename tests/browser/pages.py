@@ -95,7 +95,13 @@ def runs_page() -> Page:
         }
         for code, name in enumerate(a.classes)
     ]
-    figure = {"name": "accuracy", "a": accuracies[0], "b": accuracies[1], "difference": difference}
+    figure = {
+        "name": "accuracy",
+        "title": "accuracy",
+        "a": accuracies[0],
+        "b": accuracies[1],
+        "difference": difference,
+    }
     return {
         **_frame("runs", "clothing-logistic against clothing-mlp", a.classes),
         "samples": a.samples(
@@ -178,8 +184,9 @@ def hostile_page() -> Page:
     page = run_page(made)
     rng = np.random.default_rng(0)
     samples = page["samples"]
-    samples["ids"] = [HOSTILE[row % len(HOSTILE)] for row in range(made.n)]
-    samples["texts"] = [HOSTILE[(row + 1) % len(HOSTILE)] for row in range(made.n)]
+    short, long = HOSTILE[:-1], HOSTILE[-1]
+    samples["ids"] = [long, *(short[row % len(short)] for row in range(1, made.n))]
+    samples["texts"] = [*(short[row % len(short)] for row in range(1, made.n)), long]
     broken = [
         "data:image/webp;base64,AAAA",
         "javascript:window.broken=3",

@@ -11,7 +11,7 @@ from PIL import Image
 
 from .conftest import OpenPage
 from .made import CLASSES, Made
-from .pages import runs_page, set_page
+from .pages import large_page, runs_page, set_page
 from .visit import Visit
 
 pytestmark = pytest.mark.slow
@@ -113,6 +113,9 @@ def test_a_rectangle_by_keys(visit: Visit, made: Made) -> None:
     middle = (made.place.min(0) + made.place.max(0)) / 2
     expected = int((made.place > middle).all(1).sum())
     assert abs(visit.shown - expected) <= 3
+    visit.open("Samples")
+    rows = [int(name[-9:-4]) for name in visit.ids]
+    assert (made.place[rows] > middle - 0.1).all()
 
 
 def test_keys_move_and_open(visit: Visit) -> None:
@@ -178,6 +181,24 @@ def test_without_webgl_there_is_a_plain_picture(made: Made, open_page: OpenPage)
     visit.settle()
     assert visit.page.locator(".stage").get_attribute("data-renderer") == "a plain canvas"
     assert 0.005 < coloured(visit) < 0.5
+
+
+def test_a_large_map_without_a_graphics_card_is_a_plain_picture_too(open_page: OpenPage) -> None:
+    visit = open_page(large_page(100_000, 100))
+    visit.settle()
+    assert visit.page.locator(".stage").get_attribute("data-renderer") == "a plain canvas"
+    assert 0.05 < coloured(visit) < 0.8
+    visit.panel.get_by_role("button", name="Lasso").click()
+    stage = box(visit)
+    x, y, middle = stage["x"] + 2, stage["y"] + 2, stage["x"] + stage["width"] / 2
+    bottom = y + stage["height"] - 4
+    drag(visit, [(x, y), (middle, y), (middle, bottom), (x, bottom)])
+    assert 1000 < visit.shown < 99_000
+    visit.page.locator(".stage").focus()
+    for key in ("+", "ArrowLeft", "ArrowLeft", "0"):
+        visit.page.keyboard.press(key)
+    visit.settle()
+    assert coloured(visit) > 0.02
 
 
 def test_samples_without_a_place_are_left_out(made: Made, open_page: OpenPage) -> None:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+
+from headstart.reporting.html import page_html
 
 from .conftest import OpenPage
 from .made import Made, Page
 from .pages import empty_page, hostile_page, run_page, runs_page, set_page, texts_run_page
 from .visit import NARROW, WIDE
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.slow
 PAGES: dict[str, Callable[[], Page]] = {
@@ -48,6 +55,7 @@ def test_axe_finds_nothing_serious(open_page: OpenPage, axe: str, kind: str, sch
         if view == "Samples" and panel.locator(".sample .link").count():
             panel.locator(".sample .link").first.click()  # with its card
         result = visit.page.evaluate("axe.run({resultTypes: ['violations']})")
+        assert result["passes"]
         found += [
             (view, violation["id"], node["html"][:200])
             for violation in result["violations"]
@@ -116,6 +124,24 @@ def test_views_of_a_run_choose_the_run(open_page: OpenPage) -> None:
     right = panel.locator("button.hit").all_inner_texts()
     panel.get_by_label("Run").select_option("1")
     assert panel.locator("button.hit").all_inner_texts() != right
+
+
+def test_a_page_works_within_a_page(browser: Browser, tmp_path: Path) -> None:
+    """As notebooks show it."""
+    file = tmp_path / "notebook.html"
+    file.write_text(
+        f'<iframe width=900 height=700 srcdoc="{html.escape(page_html(set_page(Made(30))))}"></iframe>'
+    )
+    page = browser.new_context(offline=True).new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(file.as_uri())
+    frame = page.frame_locator("iframe")
+    frame.get_by_role("tab", name="Samples").click()
+    frame.locator(".sample .link").first.click()
+    assert frame.locator("#card").is_visible()
+    assert errors == []
+    page.context.close()
 
 
 def test_the_theme_can_be_chosen(open_page: OpenPage) -> None:

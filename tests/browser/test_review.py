@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from .conftest import OpenPage
-from .made import CLASSES, Made
+from .made import CLASSES, Made, packed
 from .pages import HOSTILE, hostile_page, run_page, set_page, texts_run_page
 from .visit import Visit
 
@@ -144,6 +144,25 @@ def test_a_note_goes_with_the_decision_and_nowhere_else(visit: Visit, tmp_path: 
 def test_pairs_show_the_twin(visit: Visit) -> None:
     visit.panel.get_by_role("button", name="Near duplicates").click()
     assert visit.panel.locator(".queue-stage figure").count() == 2
+
+
+def test_a_sample_of_several_pairs_is_met_in_each(open_page: OpenPage) -> None:
+    data = set_page(Made(60))
+    [pairs] = [queue for queue in data["queues"] if queue["name"] == "duplicates"]
+    pairs |= {
+        "rows": packed([4, 7, 4, 4], "uint32"),
+        "other": packed([5, 8, 9, 10], "uint32"),
+        "score": None,
+        "n": 4,
+    }
+    visit = open_page({**data, "queues": [pairs]}, start="#review")
+    seen = []
+    for key in "kjuk":
+        links = visit.panel.locator(".queue-stage figcaption .link").all_inner_texts()
+        seen.append([int(link[-9:-4]) for link in links])
+        visit.page.keyboard.press(key)
+    assert seen == [[4, 5], [7, 8], [4, 9], [4, 10]]
+    assert "3 decided" in visit.panel.inner_text()  # those that hold sample 4
 
 
 def test_single_keys_can_be_turned_off(visit: Visit) -> None:

@@ -154,6 +154,9 @@ def test_slices_come_worst_first_and_filter(visit: Visit, made: Made) -> None:
     panel.get_by_role("button", name="price 12 to 30").click()
     of = (made.split == TEST) & (made.price >= 12) & (made.price <= 30)
     assert visit.shown == of.sum()
+    coats = made.right[of & (made.label == CLASSES.index("coat"))]
+    row = panel.get_by_role("row").filter(has=visit.page.get_by_role("button", name="label coat"))
+    assert row.locator("td").last.inner_text() == f"{coats.mean():.4f} of {len(coats)}"
 
 
 def test_the_table_of_classes_sorts_by_any_head(visit: Visit, made: Made) -> None:

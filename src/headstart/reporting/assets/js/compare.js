@@ -1,33 +1,33 @@
 // Two runs: figures side by side, which samples flipped and each way, and where.
 (function (hs) {
   hs.comparisonFigures = (model) => {
-    const { figures, n } = model.comparison;
+    const { figures, n, note } = model.comparison;
     const [a, b] = model.runs;
     const reach = Math.max(0.01, ...figures.flatMap(({ difference, interval }) => [difference, ...(interval || [])].filter(Number.isFinite).map(Math.abs)));
     const table = new hs.Table({
       caption: "Figures of both runs",
       columns: [
         { title: "Figure", cell: ({ name, title }) => hs.name(title || name, 40) },
-        { title: "a", isNumber: true, about: a && hs.short(a.name), cell: (figure) => hs.figure(figure.a) },
-        { title: "b", isNumber: true, about: b && hs.short(b.name), cell: (figure) => hs.figure(figure.b) },
+        { title: "a", isNumber: true, about: hs.short(a.name), cell: (figure) => hs.figure(figure.a) },
+        { title: "b", isNumber: true, about: hs.short(b.name), cell: (figure) => hs.figure(figure.b) },
         { title: "b − a", isNumber: true, cell: (figure) => signed(figure.difference) },
         { title: "95 % interval", cell: (figure) => hs.h("span", { class: "figures" }, figure.interval ? hs.interval(figure.interval, signed) : "–") },
         { title: "Drawn", cell: (figure) => (Number.isFinite(figure.difference) ? hs.whisker({ value: figure.difference, interval: figure.interval, low: -reach, high: reach, mark: 0, words: `difference ${signed(figure.difference)}` }) : null) },
       ],
     });
-    return hs.h("section", {}, hs.heading("Figures of both runs", `On the same ${hs.plural(n, "sample")}. b − a above 0 means that b is higher.`), names(model), table.show(figures), mcnemar(model));
+    return hs.h("section", {},
+      hs.heading("Figures of both runs", ["a is ", hs.name(a.name, 60), ", b is ", hs.name(b.name, 60), `, both on the same ${hs.plural(n, "sample")}. Above 0, b − a means that b is higher.`]),
+      table.show(figures), mcnemar(model), note ? hs.h("p", { class: "about" }, hs.short(note, 600)) : null);
   };
 
   const signed = (value) => (Number.isFinite(value) ? `${value > 0 ? "+" : ""}${hs.figure(value)}` : "–");
 
-  const names = (model) => hs.h("dl", { class: "facts-list" }, model.runs.map((run, place) => [hs.h("dt", {}, "ab"[place]), hs.h("dd", {}, hs.name(run.name, 80))]));
-
   function mcnemar(model) {
-    const { only_a: onlyA, only_b: onlyB, p_value: p, note } = model.comparison;
-    if (!Number.isFinite(onlyA)) return note ? hs.h("p", { class: "about" }, hs.short(note, 600)) : null;
+    const { only_a: onlyA, only_b: onlyB, p_value: p } = model.comparison;
+    if (!Number.isFinite(onlyA)) return null;
     const words = !Number.isFinite(p) ? "McNemar's test does not apply." : `McNemar's p is ${p < 0.001 ? p.toExponential(1) : p.toFixed(3)}: ${
       p < 0.05 ? "flips this uneven would be rare if both runs were equally good." : "flips as uneven as this are common where both runs are equally good."}`;
-    return hs.h("p", {}, `Only a is right on ${hs.plural(onlyA, "sample")}, only b on ${hs.count(onlyB)}. ${words}`, note ? ` ${hs.short(note, 600)}` : "");
+    return hs.h("p", { class: "finding" }, `Only a is right on ${hs.plural(onlyA, "sample")}, only b on ${hs.count(onlyB)}. ${words}`);
   }
 
   hs.view({
@@ -46,7 +46,7 @@
       this.tabs = hs.h("div", { class: "segments", role: "group", "aria-label": "Which samples" });
       this.list = new hs.SampleList(store, { run: other, more: (row) => this.both(row), empty: "No sample like this passes the filters." });
       this.where = hs.h("div", {});
-      this.element = hs.h("div", {}, hs.heading("Flips", "Gained: only b is right. Lost: only a is."), mcnemar(store.model), this.tabs, this.list.element, this.where);
+      this.element = hs.h("div", {}, hs.heading("Flips", ["Gained: only b (", hs.name(other.name, 40), ") is right. Lost: only a (", hs.name(store.model.runs[0].name, 40), ") is."]), mcnemar(store.model), this.tabs, this.list.element, this.where);
       hs.replace(this.where, this.slices());
     }
 

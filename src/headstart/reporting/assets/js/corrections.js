@@ -143,7 +143,7 @@
           hs.button("Download corrections.csv", () => hs.saveCorrections(store), { class: "main", disabled: !all.length }),
           hs.button("Undo the last", () => store.undo(), { disabled: !store.decisions.history.length })),
         hs.h("p", { class: "about" }, all.length
-          ? "Nothing is stored: download before you close the page. Then: headstart fit-head SET --corrections corrections.csv"
+          ? ["Nothing is stored: download before you close the page. Then: ", hs.h("code", {}, "headstart fit-head SET --corrections corrections.csv")]
           : "None yet. They are kept in this window only, until you download them."),
         hs.h("ul", {}, all.slice(this.start, this.start + hs.PAGE).map(([row, decision]) => this.item(row, decision))),
         hs.pager(all.length, this.start, turn));

@@ -154,13 +154,22 @@
     draw() {
       const { store, column, low, high } = this;
       const now = store.filters.get(column.name) || { low, high };
-      this.from.value = String(Number(now.low.toPrecision(7)));
-      this.to.value = String(Number(now.high.toPrecision(7)));
+      this.write(this.from, now.low);
+      this.write(this.to, now.high);
       hs.replace(this.bars, hs.histogram(binned(store, column, low, high), `Distribution of ${hs.short(column.title, 40)}`));
     }
 
+    // Short, but what was not changed stands for what it was written from: or the lowest value would fall out.
+    write(field, value) {
+      field.value = field.defaultValue = String(Number(value.toPrecision(6)));
+      field.dataset.exact = String(value);
+    }
+
     apply() {
-      const [a, b] = [this.from, this.to].map((field, end) => (field.value === "" ? [this.low, this.high][end] : Number(field.value)));
+      const [a, b] = [this.from, this.to].map((field, end) => {
+        if (field.value === "") return [this.low, this.high][end];
+        return Number(field.value === field.defaultValue ? field.dataset.exact : field.value);
+      });
       this.store.change({ [this.column.name]: hs.rangeFilter(this.column, Math.min(a, b), Math.max(a, b)) });
     }
   }

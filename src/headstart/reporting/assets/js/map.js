@@ -1,10 +1,11 @@
 // The map of the features: points coloured by any column, drawn whole at rest and in part while they move.
 (function (hs) {
   const FAINT = { light: 70, dark: 80 }; // of 255
-  const [FIRST_PART, LEAST_PART] = [150000, 20000]; // points of a moving picture
+  const [FIRST_PART, LEAST_PART] = [400000, 20000]; // points of a moving picture
   const [SLOW, FAST] = [60, 30]; // ms between pictures
   const REST = 160; // ms without a movement
   const FARTHEST = 4000; // times
+  const FEW = 20000; // points that WebGL2 in software draws quickly too
 
   // Between the square of the map, [-1, 1], and pixels of the box.
   class View {
@@ -85,7 +86,7 @@
 
     // The first picture comes when the stage has a size.
     start() {
-      this.renderer = hs.GlMap.make(this.canvas) || new hs.CanvasMap(this.canvas);
+      this.renderer = hs.GlMap.make(this.canvas, this.points.n > FEW) || new hs.CanvasMap(this.canvas);
       this.renderer.onRestored = () => this.draw();
       this.renderer.setPoints(this.points.positions());
       this.stage.dataset.renderer = this.renderer.name;

@@ -86,7 +86,7 @@
     }
 
     pin(row) {
-      if (row === -1) return;
+      if (row === -1) return void hs.announce("No sample there");
       this.map.store.opener = this.map.stage;
       this.map.store.choose({ pinned: row });
     }

@@ -22,10 +22,23 @@
       ${isRound ? "float r = length(gl_PointCoord - 0.5); pixel = shade * (1.0 - smoothstep(0.5 - fwidth(r), 0.5, r));" : "pixel = shade;"}
     }`;
   const ROUND_FROM = 4; // pixels
+  const SOFTWARE = /swiftshader|llvmpipe|softpipe|software|basic render/iu;
+
+  // Asked of a canvas of its own: one that has a WebGL context never has another. `failIfMajorPerformanceCaveat` would
+  // say the same, but Chromium gives SwiftShader all the same where it was chosen by a switch.
+  function isSoftware() {
+    const gl = document.createElement("canvas").getContext("webgl2");
+    if (!gl) return true;
+    const names = gl.getExtension("WEBGL_debug_renderer_info");
+    const name = String(gl.getParameter(names ? names.UNMASKED_RENDERER_WEBGL : gl.RENDERER));
+    gl.getExtension("WEBGL_lose_context")?.loseContext();
+    return SOFTWARE.test(name);
+  }
 
   hs.GlMap = class GlMap {
-    // Null where the browser gives no WebGL2.
-    static make(canvas) {
+    // Null where the browser gives no WebGL2, or none that is fast though it has to be.
+    static make(canvas, mustBeFast) {
+      if (mustBeFast && isSoftware()) return null;
       const gl = canvas.getContext("webgl2", { alpha: false, antialias: false, depth: false, powerPreference: "high-performance" });
       return gl ? new GlMap(canvas, gl) : null;
     }

@@ -33,7 +33,7 @@
     const splits = [...new Set(run.figures.map(({ split }) => split))].sort((a, b) => rank(a) - rank(b));
     const title = isNamed ? ["Figures of ", hs.name(run.name, 40)] : "Figures";
     if (!splits.length) return hs.h("section", {}, hs.heading(title), hs.h("p", { class: "empty" }, "This run has no figures."));
-    return hs.h("section", {}, hs.heading(title), splits.map((split) => table(split, run.figures.filter((figure) => figure.split === split))));
+    return hs.h("section", {}, hs.heading(title), hs.h("div", { class: "splits" }, splits.map((split) => table(split, run.figures.filter((figure) => figure.split === split)))));
   }
 
   const rank = (split) => ["test", "validation", "train"].indexOf(split) >>> 0;

@@ -46,18 +46,17 @@
 
     // An undone decision brings its sample back, where the queue holds it.
     seen(row) {
-      if (this.isUndoing && this.rows.includes(row)) this.at.set(this.place, row);
+      const index = this.isUndoing ? this.rows.indexOf(row) : -1;
+      if (index >= 0) this.at.set(this.place, this.places[index]);
     }
 
-    // Places in the queue (or samples) that pass the filters.
+    // What passes the filters, and where the user is: known by the place in the queue, since pairs may hold a sample
+    // more than once.
     collect() {
       const { queue, store } = this;
-      const places = queue ? Array.from(queue.rows.keys()).filter((place) => store.mask[queue.rows[place]]) : null;
-      this.places = places;
-      this.rows = queue ? Uint32Array.from(places, (place) => queue.rows[place]) : store.rows();
-      const row = this.at.get(this.place);
-      const found = row === undefined ? -1 : this.rows.indexOf(row);
-      this.index = Math.max(0, found);
+      this.places = queue ? Uint32Array.from(queue.rows.keys()).filter((place) => store.mask[queue.rows[place]]) : store.rows();
+      this.rows = queue ? this.places.map((place) => queue.rows[place]) : this.places;
+      this.index = Math.max(0, this.places.indexOf(this.at.get(this.place)));
     }
 
     get row() {
@@ -81,7 +80,7 @@
       const next = Math.max(0, Math.min(this.rows.length - 1, this.index + by));
       if (next === this.index && by > 0) hs.announce("That was the last of this queue");
       this.index = next;
-      this.at.set(this.place, this.rows[next]);
+      this.at.set(this.place, this.places[next]);
       this.draw();
     }
 
@@ -119,10 +118,15 @@
       return hs.h("p", { class: "hidden-words" }, `The filters hide ${hs.count(queue.rows.length - this.rows.length)} of this queue. `, hs.button("Show all", () => store.clear(), { class: "link" }));
     }
 
+    countDecided() {
+      const { byRow } = this.store.decisions;
+      if (!this.queue) return [...byRow.keys()].filter((row) => this.store.mask[row]).length;
+      return this.rows.reduce((n, row) => n + Number(byRow.has(row)), 0);
+    }
+
     progress() {
-      const { rows, store } = this;
-      let decided = 0;
-      for (const row of store.decisions.byRow.keys()) if (store.mask[row] && (!this.queue || rows.includes(row))) decided += 1;
+      const { rows } = this;
+      const decided = this.countDecided();
       return hs.h("div", { class: "progress" },
         hs.button("‹", () => this.step(-1), { "aria-label": "Previous sample", "data-action": "previous", disabled: this.index === 0 }),
         hs.h("span", { class: "figures" }, `${hs.count(this.index + 1)} of ${hs.count(rows.length)}`),

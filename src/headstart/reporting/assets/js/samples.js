@@ -119,14 +119,21 @@
     },
   });
 
+  const orders = new Map();
+
   function sorted(store, { column, isDown }) {
-    const rows = store.rows();
     const found = column && store.model.column(column);
-    if (!found) return rows;
-    const { values } = found;
+    if (!found) return store.rows();
+    const name = `${isDown ? "-" : "+"}${column}`;
+    if (!orders.has(name)) orders.set(name, orderOf(found, isDown));
+    return orders.get(name).filter((row) => store.mask[row]);
+  }
+
+  // All rows by a number, once: a filter then only has to pick from them.
+  function orderOf({ values }, isDown) {
     const sign = isDown ? -1 : 1;
     const missing = (row) => Number(Number.isNaN(values[row]));
-    return rows.slice().sort((a, b) => missing(a) - missing(b) || sign * (values[a] - values[b]) || a - b);
+    return Uint32Array.from(values.keys()).sort((a, b) => missing(a) - missing(b) || sign * (values[a] - values[b]) || a - b);
   }
 
   function facts(model, row) {

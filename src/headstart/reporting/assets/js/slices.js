@@ -18,9 +18,10 @@
 
     update(what) {
       const { store } = this;
-      if (this.drawn === store.run && what === "filter") return void this.table.draw();
-      this.drawn = store.run;
       const slices = store.run.slices;
+      this.places = store.run.isSingle ? hs.evaluated(store) : null;
+      if (this.drawn === store.run && what === "filter") return this.draw(slices);
+      this.drawn = store.run;
       const titles = new Map(store.model.columns.map(({ name, title }) => [name, title]));
       const pick = (title, key, say) => {
         const values = [...new Set(slices.map((slice) => slice[key]))];
@@ -45,6 +46,15 @@
 
     columns(low, high) {
       const title = (slice) => this.titles.get(slice.column) || slice.column;
+      const isFiltered = this.places && [...this.store.filters.keys()].some((id) => id !== "split");
+      const now = { title: "Accuracy now", isNumber: true, about: "Of the samples of the slice that pass the filters, and how many they are", cell: (slice) => this.accuracyNow(slice) };
+      return [
+        ...this.reported(title, low, high),
+        ...(isFiltered ? [now] : []),
+      ];
+    }
+
+    reported(title, low, high) {
       return [
         { title: "Slice", value: (slice) => `${title(slice)} ${slice.value}`, cell: (slice) => hs.h("span", {}, hs.h("span", { class: "muted" }, hs.name(title(slice), 24), " "), hs.name(slice.value, 40)) },
         { title: "Split", value: (slice) => slice.split, cell: (slice) => hs.name(slice.split, 20) },
@@ -55,6 +65,17 @@
         { title: "95 % interval", cell: (slice) => hs.h("span", { class: "figures" }, hs.interval(slice.interval, hs.figure) || "–") },
         { title: "Drawn", cell: (slice) => hs.whisker({ value: slice.figure_value, interval: slice.interval, low, high, mark: Number.isFinite(slice.rest) ? slice.rest : null, words: `${hs.figure(slice.figure_value)}, the rest ${hs.figure(slice.rest)}` }) },
       ];
+    }
+
+    // Counted anew among what passes the filters, for the slices of the page that is open.
+    accuracyNow(slice) {
+      const { run, model } = this.store;
+      const filter = hs.valueFilter(model.column(slice.column), slice.value);
+      if (!filter) return "–";
+      const within = this.places.filter((place) => filter.mask[run.rows[place]]);
+      let hits = 0;
+      for (const place of within) hits += Number(run.label[place] === run.prediction[place]);
+      return within.length ? [hs.figure(hits / within.length), hs.h("span", { class: "muted" }, ` of ${hs.count(within.length)}`)] : "–";
     }
 
     // What filters by a slice; null where no column of the page holds it.
