@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import sys
+import warnings
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -177,3 +178,12 @@ def test_hostile_names_are_no_html(tmp_path: Path, kind: str) -> None:
         "ranking": lambda: hs.rank(made),
     }[kind]()
     assert "<script" not in shown._repr_html_()
+
+
+@pytest.mark.usefixtures("shown")
+def test_no_library_asks_for_widgets_however_quiet_it_is() -> None:
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        open_progress(quiet=True)
+        warnings.warn("IProgress not found. Please update jupyter and ipywidgets.")
+    assert said == []

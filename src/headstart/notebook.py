@@ -22,6 +22,11 @@ def in_notebook() -> bool:
     return shell is not None and hasattr(shell, "kernel")
 
 
+def hush_libraries() -> None:
+    """Keep tqdm from saying that ipywidgets is missing, when a library is imported: nothing of ours needs it."""
+    warnings.filterwarnings("ignore", message="IProgress not found")
+
+
 def display(value: Any, **options: Any) -> Any:
     """Show a value, as the last line of a cell would be shown."""
     from IPython.display import display as shown  # type: ignore[import-not-found,unused-ignore]
@@ -68,8 +73,6 @@ class NotebookBar:
 
     def __init__(self) -> None:
         self._handle: Any = None
-        # What tqdm says where ipywidgets is missing, when a library is imported: nothing of ours needs it.
-        warnings.filterwarnings("ignore", message="IProgress not found")
 
     def begin(self, description: str, total: int | None) -> None:
         """Show a bar."""

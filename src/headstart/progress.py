@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from headstart.contracts import Progress
-from headstart.notebook import NotebookBar, in_notebook
+from headstart.notebook import NotebookBar, hush_libraries, in_notebook
 from headstart.pace import Pace, rate_of
 
 LINE_EVERY = 5.0  # seconds between lines where there is no terminal
@@ -115,8 +115,11 @@ class CellBar(NotebookBar, Lines):
 
 def open_progress(quiet: bool = False) -> Progress:
     """What fits: silence if quiet, a bar on a terminal and in a notebook, lines elsewhere."""
+    is_notebook = in_notebook()
+    if is_notebook:
+        hush_libraries()
     if quiet:
         return Silence()
-    if in_notebook():
+    if is_notebook:
         return CellBar()
     return Bar() if sys.stderr.isatty() else Lines()
