@@ -27,6 +27,7 @@ def audit(
     ] = None,
     threshold: Annotated[float, Option("Cosine from which two samples are near-duplicates.")] = 0.99,
     outlier_z: Annotated[float, Option("Robust deviations from which a sample is an outlier.")] = 3.5,
+    corrections: shared.Corrections = None,
     cache: shared.CacheDir = None,
     trust: shared.Trust = None,
     quiet: bool = True,
@@ -36,8 +37,14 @@ def audit(
     from headstart.inspection.audit import AuditConfig, audit
     from headstart.progress import open_progress
 
-    config = AuditConfig.of(given, checks=checks or None, **shared.place_of(set, cache))
-    return audit(config, open_progress(quiet))
+    at, progress = shared.place_of(set, cache), open_progress(quiet)
+    if corrections is not None:
+        from headstart.cache.store import Cache
+        from headstart.corrections.apply import correct
+
+        features = Cache(at["cache"]).open_set(at["set"], at["digest"])
+        at["digest"] = correct(features, corrections, progress).after.digest
+    return audit(AuditConfig.of(given, checks=checks or None, **at), progress)
 
 
 @public

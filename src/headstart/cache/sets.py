@@ -198,6 +198,12 @@ class FeatureSet(SetState):
         """
         return to_dataset(self.held(split, tap, backbone, view).selection(label))
 
+    def correct(self, corrections: Any, quiet: bool = True) -> FeatureSet:
+        """Correct labels and drop samples: the set in a new state, which is in force; see `headstart.correct`."""
+        import headstart
+
+        return headstart.correct(self, corrections, quiet=quiet)
+
     def held(
         self,
         split: str | None = None,
