@@ -160,7 +160,7 @@ def _row(run: Run, metric: Metric) -> list[str | float | None]:
 
 
 def _page(run: Run) -> list[str]:
-    from headstart.registry.card import params_of
+    from headstart.registry.card import corrections_of, params_of
 
     report = run.report
     about = [
@@ -168,6 +168,7 @@ def _page(run: Run) -> list[str]:
         ("method", run.strategy),
         ("head", f"{run.head_name} {_said(params_of(report))}".rstrip()),
         ("set", f"{run.set} ({report.get('provenance', {}).get('digest', '?')})"),
+        ("corrected", corrections_of(report)),
         ("features", f"{run.backbone} {run.tap}"),
         ("created", f"{run.created}, seed {report.get('seed', '?')}"),
         ("seconds", _said(report.get("timings", {}), ", ")),
