@@ -168,7 +168,7 @@ def _page(run: Run) -> list[str]:
         ("method", run.strategy),
         ("head", f"{run.head_name} {_said(params_of(report))}".rstrip()),
         ("set", f"{run.set} ({report.get('provenance', {}).get('digest', '?')})"),
-        ("corrected", corrections_of(report)),
+        ("labels", f"corrected: {by_hand}" if (by_hand := corrections_of(report)) else ""),
         ("features", f"{run.backbone} {run.tap}"),
         ("created", f"{run.created}, seed {report.get('seed', '?')}"),
         ("seconds", _said(report.get("timings", {}), ", ")),

@@ -33,7 +33,8 @@ class Asked:
     def of(cls, files: tuple[CorrectionFile, ...], features: FeatureSet, target: FeatureSet) -> Asked:
         """Read the labels, and look up the states that the files were made for."""
         cells, turns = cells_of(target.samples.schema, target.label_kinds), _Turns(features, target)
-        rows, places = dict[Identity, Correction](), dict[Identity, str]()
+        rows: dict[Identity, Correction] = {}
+        places: dict[Identity, str] = {}
         for row in (row for file in files for row in file.rows):
             read = _canonical(row, cells, target, turns)
             rows.setdefault(read.identity, read)

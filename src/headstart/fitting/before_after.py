@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from headstart.config import FitConfig
     from headstart.contracts import Progress
     from headstart.corrections.summary import Corrected
-    from headstart.metrics.paired import Difference
+    from headstart.metrics.paired import Versus
     from headstart.registry.run import Run
     from headstart.types import Figure, Json
 
@@ -40,6 +39,7 @@ BEFORE, AFTER = "before", "after"
 JUDGED = ("validation", "test")
 CORRECTIONS = "corrections"
 SAMPLE = ["id", "key", "split"]
+TOO_FEW = "before and after differ on too few samples"
 
 
 def correct_set(config: FitConfig, progress: Progress) -> tuple[FitConfig, Corrected]:
@@ -226,14 +226,7 @@ def _compared(tables: Mapping[str, pa.Table], kind: str, seed: int) -> dict[str,
     judged = task.judge(tables)
     paired = Paired(judged, n, RESAMPLES, seed, groups_in(tables[BEFORE]))
     versus = paired.versus(AFTER, BEFORE)
-    figures = {
-        figure.name: {
-            BEFORE: _finite(judged[BEFORE].figures[figure.name]),
-            AFTER: _finite(judged[AFTER].figures[figure.name]),
-            **_difference(versus.differences.get(figure.name)),
-        }
-        for figure in task.figures
-    }
+    figures = {figure.name: _figure(paired, versus, figure.name) for figure in task.figures}
     return {
         "n": n,
         "figures": figures,
@@ -243,11 +236,19 @@ def _compared(tables: Mapping[str, pa.Table], kind: str, seed: int) -> dict[str,
     }
 
 
-def _difference(found: Difference | None) -> dict[str, Json]:
-    if found is None:
-        return {"difference": None, "interval": None}
-    told = asdict(found)
-    return {"difference": _finite(told["value"]), "interval": told["interval"]}
+def _figure(paired: Paired, versus: Versus, name: str) -> dict[str, Json]:
+    """A figure before and after; ``no_interval`` says why the difference has none."""
+    values = {which: paired.judged[which].figures[name] for which in (BEFORE, AFTER)}
+    found = versus.differences.get(name)
+    told: dict[str, Json] = {
+        **{which: _finite(value) for which, value in values.items()},
+        "difference": _finite(values[AFTER] - values[BEFORE]),
+        "interval": None if found is None else found.interval,
+    }
+    if told["interval"] is None:
+        reasons = (paired.reason(which, name) for which in (BEFORE, AFTER))
+        told["no_interval"] = next(filter(None, reasons), TOO_FEW if found else "it is not resampled")
+    return told
 
 
 def _finite(value: float) -> float | None:

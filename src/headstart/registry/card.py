@@ -123,7 +123,7 @@ def corrections_of(report: Mapping[str, Json]) -> str:
     verbs = {"relabel": "relabelled", "drop": "dropped", "keep": "kept", "unsure": "unsure"}
     said = ", ".join(f"{counts[name]:,} {verb}" for name, verb in verbs.items() if counts.get(name))
     files = [file["name"] for file in report.get("corrections", {}).get("files", [])]
-    return (said or "none in effect") + (f" (by {', '.join(files)} and before)" if files else "")
+    return (said or "none in effect") + (f"; this run was given {', '.join(files)}" if files else "")
 
 
 def _teacher(lessons: Mapping[str, Json]) -> str:
