@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -361,7 +362,7 @@ def test_any_name_is_a_class(
     assert "\x1b" not in capsys.readouterr().err
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(strategies.data())
 def test_whatever_is_decided_in_turn_the_labels_follow(
     tmp_path_factory: pytest.TempPathFactory, data: Any
@@ -383,6 +384,34 @@ def test_whatever_is_decided_in_turn_the_labels_follow(
     commit_again(start)
     shuffled = data.draw(strategies.permutations(files))
     assert start.correct(shuffled).digest == features.digest
+
+
+def test_several_at_once_lose_nothing(tmp_path: Path, made: FeatureSet) -> None:
+    files = [write(tmp_path / f"{n}.csv", [row(made, n, CATS[n] or "", f"new {n}")]) for n in range(6)]
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda file: hs.correct("made", file, cache=made.cache), files))
+    assert list(labels_of(hs.open_set("made", cache=str(made.cache))).values()) == [
+        f"new {n}" for n in range(6)
+    ]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"corrections": []}, {"corrections": {"classes": 5}}, {"corrections": {"turn": "x", "classes": {}}}],
+)
+def test_an_entry_that_cannot_be_is_damage(made: FeatureSet, change: dict[str, Any]) -> None:
+    new = corrected(made, row(made, 1, "cat", "dog"))
+    (new.path / "set.json").write_text(json.dumps(dict(new.info) | change))
+    opened = hs.open_set("made", cache=str(made.cache))
+    with pytest.raises(CorruptShardError, match="corrections"):
+        corrected(opened, row(made, 1, "cat", "dog"))
+
+
+def test_a_hint_that_cannot_be_read_is_none(made: FeatureSet) -> None:
+    new = corrected(made, row(made, 1, "cat", "dog"))
+    (new.path / "set.json").write_text(json.dumps(dict(new.info) | {"lineage": [1]}))
+    opened = hs.open_set("made", cache=str(made.cache))
+    assert labels_of(corrected(opened, row(made, 0, "cat", "dog")))["s0"] == "dog"
 
 
 def test_nothing_of_a_refused_file_is_kept(tmp_path: Path, made: FeatureSet) -> None:

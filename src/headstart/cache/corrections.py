@@ -108,6 +108,12 @@ def turn_of(info: Mapping[str, Json]) -> int:
     return int(info.get(ENTRY, {}).get("turn", 0))
 
 
+def lineage(info: Mapping[str, Json]) -> dict[str, int]:
+    """Earlier states of the set, and the turn of each; a hint, of which what cannot be read is left out."""
+    said = info.get(LINEAGE, {})
+    return {name: turn for name, turn in said.items() if type(turn) is int} if isinstance(said, dict) else {}
+
+
 def read_corrections(folder: Path, info: Mapping[str, Json]) -> tuple[Correction, ...]:
     """The decisions that the state in a folder stands on; none where its ``set.json`` names none.
 
@@ -120,13 +126,24 @@ def read_corrections(folder: Path, info: Mapping[str, Json]) -> tuple[Correction
     if entry is None:
         return ()
     path = folder / FILE
+    if not _is_entry(entry):
+        raise CorruptShardError(f"{folder / 'set.json'} says of corrections what cannot be; restore it")
     try:
         content = path.read_bytes()
     except OSError as error:
         raise CorruptShardError(f"{path} cannot be read ({error.strerror}); restore it") from error
-    if not isinstance(entry, dict) or content_digest(content) != entry.get("file"):
+    if content_digest(content) != entry.get("file"):
         raise CorruptShardError(f"{path} is not the file that set.json names; restore it")
     return tuple(_rows(content, path))
+
+
+def _is_entry(entry: Json) -> bool:
+    """Whether it is what `KeptCorrections.entry` gives, as far as anybody relies on it."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("classes"), dict):
+        return False
+    numbers = (entry.get(name) for name in (*ACTIONS, WAITING, "turn"))
+    lists = entry["classes"].values()
+    return all(type(n) is int for n in numbers) and all(isinstance(names, list) for names in lists)
 
 
 def _rows(content: bytes, path: Path) -> Iterable[Correction]:

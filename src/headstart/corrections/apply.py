@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.arrow import keys_from_arrow
 from headstart.cache.commit import commit_set
-from headstart.cache.corrections import ENTRY, LINEAGE, Correction, Sample, turn_of
+from headstart.cache.corrections import ENTRY, LINEAGE, Correction, Sample, lineage, turn_of
 from headstart.cache.store import Cache
 from headstart.columns import cell
 from headstart.corrections.asked import Asked
@@ -98,7 +98,7 @@ def _commit(
         **(_info(cache, target, table, len(failures)) if found.dropped else _said(target)),
         "labels": {column: [*names[column], *held.classes.get(column, ())] for column in names},
         # So that corrections made for a state that gc took are known to be of this set.
-        LINEAGE: {**target.info.get(LINEAGE, {}), target.digest: turn_of(target.info)},
+        LINEAGE: {**lineage(target.info), target.digest: turn_of(target.info)},
     }
     return commit_set(cache, target.name, table, info, failures, replaces=target.digest, corrections=held)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from headstart.cache.corrections import LINEAGE, Correction, turn_of
+from headstart.cache.corrections import Correction, lineage, turn_of
 from headstart.corrections.file import CorrectionFile, Row
 from headstart.corrections.table import cells_of
 from headstart.corrections.texts import Cells, NoLabelError
@@ -55,7 +55,7 @@ class _Turns:
         for state in states:
             for row in state.corrections:
                 self._known[row.digest] = min(row.turn, self._known.get(row.digest, row.turn))
-            self._known |= state.info.get(LINEAGE, {})
+            self._known |= lineage(state.info)
             self._known[state.digest] = turn_of(state.info)
 
     def of(self, digest: str) -> int | None:

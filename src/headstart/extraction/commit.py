@@ -10,10 +10,10 @@ import numpy as np
 
 from headstart.backbones import located_spec
 from headstart.cache.commit import MEASURED, commit_set
-from headstart.cache.corrections import LINEAGE, turn_of
+from headstart.cache.corrections import LINEAGE, lineage, turn_of
 from headstart.data.streams import STANDARD_INPUT
 from headstart.errors import DataError, HeadstartError, StorageError
-from headstart.extraction.corrected import about_these, kept_corrections
+from headstart.extraction.corrected import RemainingPayloads, about_these, kept_corrections
 from headstart.extraction.samples import label_samples
 from headstart.keys import contains, pack
 from headstart.places import expanded
@@ -79,17 +79,22 @@ def commit(
         if features is not None:
             _check_still_there(cache, plan, entries)
             _say_splits(labelled, progress)
-            say_corrections(labelled.again, found, progress)
+            # Those that are dropped were left out before anything was computed, unless the data is a stream.
+            left_out = len(plan.source.left_out) if isinstance(plan.source, RemainingPayloads) else 0
+            say_corrections(labelled.again, found, progress, left_out)
             return features, mine
 
 
 def lineage_of(found: FeatureSet | None) -> dict[str, int]:
     """The states that a set with corrections was in before."""
-    return {} if found is None else {**found.info.get(LINEAGE, {}), found.digest: turn_of(found.info)}
+    return {} if found is None else {**lineage(found.info), found.digest: turn_of(found.info)}
 
 
-def say_corrections(again: Reapplied, found: FeatureSet | None, progress: Progress) -> None:
-    """What became of the decisions that a set stood on."""
+def say_corrections(
+    again: Reapplied, found: FeatureSet | None, progress: Progress, n_left_out: int = 0
+) -> None:
+    """What became of the decisions that a set stood on; so many samples were left out by them before."""
+    again = replace(again, n_applied=again.n_applied + n_left_out)
     if str(again):
         progress.say(str(again))
     n_ended = len(found.corrections) - len(again.held.rows if again.held else ()) if found else 0
