@@ -13,6 +13,7 @@ import pytest
 
 import headstart as hs
 from headstart.cache.sets import FeatureSet
+from headstart.corrections.texts import label_texts
 
 from ..corrections.files import labels_of, row, write
 from .conftest import TEXTS, Result
@@ -408,3 +409,48 @@ def test_fine_tuning_learns_the_corrected_labels(headstart: Runner, tiny_bert: P
     assert report["provenance"]["digest"] == new.digest
     assert sum(report["data"][f"n_{split}"] for split in ("train", "validation", "test")) == N - 1
     assert "corrected: 6 relabelled, 1 dropped" in headstart("runs", "show", "run").out
+
+
+@pytest.mark.slow
+def test_tags_of_words_and_answers_in_contexts(headstart: Runner, tiny_bert: Path) -> None:
+    lines, rows = [], []
+    for n in range(90):
+        words = ["ada", "met", "we", "rome"][: 2 + n % 3]
+        tags = ["B-per" if word == "ada" else "B-loc" if word == "rome" else "O" for word in words]
+        lines += [f"{word}\t{'O' if n < 40 else tag}" for word, tag in zip(words, tags, strict=True)] + [""]
+        context = f"the {['fox', 'dog', 'hen'][n % 3]} sees an ant number {n}"
+        answer = (
+            {"text": [], "answer_start": []}
+            if n < 30
+            else {"text": ["ant"], "answer_start": [context.index("ant")]}
+        )
+        rows.append({"id": f"q{n}", "question": f"which {n}", "context": context, "answers": answer})
+    Path("news.conll").write_text("\n".join(lines), "utf-8")
+    Path("asked.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    for name, data, label, more in (
+        ("news", "news.conll", "tags", ("--head", "logistic")),
+        ("asked", "asked.jsonl", "answers", ("--head", "linear", "--param", "epochs=2")),
+    ):
+        done = headstart("extract", data, "--backbone", f"hf:{tiny_bert}", "--set", name)
+        assert done.code == 0, done.err
+        features = hs.open_set(name)
+        (label,) = features.label_names
+        texts = label_texts(features.samples.column(f"label:{label}"), features.label_kinds[label])
+        wanted = []
+        for n in range(40 if name == "news" else 30):
+            if name == "news":
+                new = json.dumps(["B-per", *(["O"] * (1 + n % 3))])
+            else:
+                at = rows[n]["context"].index("ant")  # type: ignore[index, attr-defined]
+                new = json.dumps([{"start": at, "end": at + 3, "text": "ant"}])
+            wanted.append(row(features, n, texts[n], new, label=label))
+        write(Path("a.csv"), wanted)
+        done = headstart("fit-head", name, *more, "--corrections", "a.csv", "--out", f"run-{name}")
+        assert done.code == 0, done.err
+        told = report_of(f"run-{name}")["corrections"]
+        assert told["applied"]["relabel"] == len(wanted)
+        assert "as_corrected" in told["test"], told["test"]
+    broken = row(hs.open_set("asked"), 50, "", '{"text": ["ant"], "answer_start": [0]}', label="answers")
+    write(Path("a.csv"), [broken])
+    done = headstart("fit-head", "asked", "--head", "linear", "--corrections", "a.csv", "--out", "none")
+    assert (done.code, "is not at character 0 of its context" in done.err) == (1, True), done.err

@@ -35,6 +35,7 @@ EXTRACT_PHOTOS = "headstart extract photos/ --backbone bundled:efficientnet-lite
 EXTRACT_REVIEWS = "headstart extract reviews.csv --backbone bundled:all-minilm-l6-v2 --set reviews"
 BEFORE: dict[str, list[str]] = {
     "audits": [EXTRACT_PHOTOS],
+    "corrections": [EXTRACT_REVIEWS],
     "comparing": [
         EXTRACT_PHOTOS,
         "headstart fit-head photos --head ridge --out runs/ridge",
