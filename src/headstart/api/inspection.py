@@ -37,14 +37,8 @@ def audit(
     from headstart.inspection.audit import AuditConfig, audit
     from headstart.progress import open_progress
 
-    at, progress = shared.place_of(set, cache), open_progress(quiet)
-    if corrections is not None:
-        from headstart.cache.store import Cache
-        from headstart.corrections.apply import correct
-
-        features = Cache(at["cache"]).open_set(at["set"], at["digest"])
-        at["digest"] = correct(features, corrections, progress).after.digest
-    return audit(AuditConfig.of(given, checks=checks or None, **at), progress)
+    config = AuditConfig.of(given, checks=checks or None, **shared.place_of(set, cache))
+    return audit(config, open_progress(quiet))
 
 
 @public

@@ -37,7 +37,7 @@ def label_texts(column: pa.ChunkedArray | pa.Array, kind: LabelKind = "single") 
     >>> label_texts(pa.array(["cat", None])), label_texts(pa.array([3.0, 0.5, None]), "regression")
     (['cat', ''], ['3', '0.5', ''])
     >>> label_texts(pa.array([["b", "a"], [], None]), "multi")
-    (['["a", "b"]', '[]', ''])
+    ['["a", "b"]', '[]', '']
     """
     cells = Cells.of(column.type, kind)
     return [cells.written(value) for value in column.to_pylist()]

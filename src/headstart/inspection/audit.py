@@ -15,7 +15,8 @@ from headstart.arrow import codes_by_name, keys_from_arrow
 from headstart.backbones.pooling import display_tap, is_ragged
 from headstart.cache.layout import GROUP
 from headstart.cache.store import Cache
-from headstart.config import Config
+from headstart.config import Config, Corrections
+from headstart.corrections.apply import correct
 from headstart.errors import ConfigError, DataError
 from headstart.groups import group_codes
 from headstart.heads.neighbours import Neighbours, nearest
@@ -73,6 +74,7 @@ class AuditConfig(Config):
     checks: Annotated[list[str] | None, AfterValidator(_known_checks)]
     threshold: Annotated[float, Range(gt=0, le=1)]
     outlier_z: Annotated[float, Range(gt=0)]
+    corrections: Corrections
     cache: str | None
     digest: str | None = None
 
@@ -116,7 +118,9 @@ class Audit:
 
 
 def audit(config: AuditConfig, progress: Progress) -> Audit:
-    """Look for wrong labels, near-duplicates, leaks and outliers; nothing is written, no backbone is loaded.
+    """Look for wrong labels, near-duplicates, leaks and outliers; no backbone is loaded.
+
+    Nothing is written but the state of the set that corrections lead to, which is examined then.
 
     Raises
     ------
@@ -126,6 +130,8 @@ def audit(config: AuditConfig, progress: Progress) -> Audit:
         The set has fewer than two samples with this feature.
     """
     features = Cache(config.cache).open_set(config.set, config.digest)
+    if config.corrections:
+        features = correct(features, config.corrections, progress).after
     checks: Sequence[str] = config.checks or CHECKS
     column = _label_column(features, config, progress)
     if "labels" in checks and column and open_task(features.label_kinds[column]).has_names:
