@@ -118,6 +118,13 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
         read_files(tmp_path / "none.csv")
     with pytest.raises(DataError, match="cannot be read"):
         read_files(tmp_path)
+    broken = {name: ["x"] for name in HEADER.split(",")} | {
+        "key": [KEY],
+        "digest": [DIGEST],
+        "id": ["\ud800"],
+    }
+    with pytest.raises(DataError, match="row 0: it holds half of a character"):
+        read_files(pytest.importorskip("pandas").DataFrame(broken, dtype=object))
     with pytest.raises(ConfigError, match="got a int"):
         read_files(7)
 

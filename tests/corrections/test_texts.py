@@ -63,13 +63,14 @@ def test_answers_are_written_as_a_set_or_as_squad_has_them() -> None:
         (STRINGS, "multi", '["a", [1]]', "no name"),
         (STRINGS, "multi", "null", "null"),
         (STRINGS, "tags", '["O", " "]', "no name"),
+        (STRINGS, "tags", '["\\ud800"]', "does not fit"),
         (ANSWERS, "spans", '[{"start": 1}]', "answer"),
         (ANSWERS, "spans", '[{"start": "x", "end": 2, "text": "a"}]', "does not fit"),
-        (pa.struct([("a", pa.int32())]), "py:some.module:task", "[" * 100_000, "no JSON"),
+        (pa.struct([("a", pa.int32())]), "single", "[" * 100_000, "no JSON"),
     ],
 )
 def test_what_is_no_label_is_refused(type: pa.DataType, kind: str, text: str, said: str) -> None:
-    cells = Cells.of(type, kind) if not kind.startswith("py:") else Cells.of(type, "single")
+    cells = Cells.of(type, kind)
     with pytest.raises(NoLabelError, match=said):
         cells.canonical(text)
 

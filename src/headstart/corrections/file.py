@@ -134,6 +134,8 @@ def _header(names: Sequence[str], place: str) -> list[str]:
 
 def _checked(values: Mapping[str, str], place: str) -> Row:
     row = Row(**{name: values.get(name, "") for name in COLUMNS}, place=place)
+    if any("\ud800" <= letter <= "\udfff" for text in values.values() for letter in text):
+        raise DataError(f"{place}: it holds half of a character (a surrogate), which no file in UTF-8 can")
     key, digest = row.key.strip().lower(), row.digest.strip().lower()
     if not _KEY.fullmatch(key):
         raise DataError(f"{place}: {row.key[:SHOWN]!r} is no key; keys are 32 hex digits")

@@ -79,7 +79,8 @@ class Cells:
         if not text:
             return ""
         value = self.read(text)
-        self._built([value])
+        if pa.types.is_nested(self.type):
+            self._built([value])
         return self.written(value)
 
     def column(self, texts: Sequence[str]) -> pa.Array:
@@ -91,11 +92,16 @@ class Cells:
             return strings(values)
         if pa.types.is_floating(self.type):  # by way of texts, for pa.array would import pandas
             return pc.cast(strings([None if value is None else repr(value) for value in values]), self.type)
-        if _is_of_strings(self.type):
-            return string_lists(values).cast(self.type)
         try:
+            if _is_of_strings(self.type):
+                return string_lists(values).cast(self.type)
             return pa.array(values, self.type)
-        except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        except (
+            pa.ArrowException,
+            TypeError,
+            ValueError,
+            OverflowError,
+        ) as error:  # half of a surrogate pair too
             raise NoLabelError(f"it does not fit labels of {self.type} ({error})") from error
 
 
