@@ -124,6 +124,20 @@ def test_the_same_command_twice_says_the_same(headstart: Runner, wrong: FeatureS
     assert two["corrections"]["known"] == 6
 
 
+def test_where_the_earlier_state_is_gone_it_is_said(headstart: Runner, wrong: FeatureSet) -> None:
+    new = wrong.correct(write(Path("a.csv"), mended(wrong, [0, 7, 11])))
+    write(Path("b.csv"), mended(wrong, [20, 33, 41]))
+    assert headstart("cache", "gc", "--apply", "--earlier", "--grace", "0").code == 0
+    assert not wrong.path.exists()
+    files = ("--corrections", "a.csv", "--corrections", "b.csv")
+    assert headstart("fit-head", "t", "--head", "ridge", *files, "--out", "one").code == 0
+    told = report_of("one")["corrections"]
+    assert (told["digest_before"], told["applied"]["relabel"], told["known"]) == (new.digest, 3, 3)
+    assert headstart("cache", "gc", "--apply", "--earlier", "--grace", "0").code == 0
+    assert headstart("fit-head", "t", "--head", "ridge", *files, "--out", "two").code == 0
+    assert "not kept any more" in report_of("two")["corrections"]["no_comparison"]
+
+
 def test_a_run_is_repeated_from_its_configuration(headstart: Runner, wrong: FeatureSet) -> None:
     write(Path("a.csv"), mended(wrong))
     assert headstart("fit-head", "t", "--corrections", "a.csv", "--out", "one").code == 0
@@ -231,28 +245,40 @@ def test_splits_stay_where_they_were(headstart: Runner, wrong: FeatureSet) -> No
 
 
 def test_a_set_that_is_made_anew_keeps_them(headstart: Runner, wrong: FeatureSet) -> None:
-    new = wrong.correct(write(Path("a.csv"), mended(wrong)))
+    new = wrong.correct(write(Path("a.csv"), [*mended(wrong), decided(wrong, 3, truth(3), action="drop")]))
     extract(headstart, "texts.csv", "--replace")
-    assert labels_of(hs.open_set("t")) == labels_of(new)
+    again = hs.open_set("t")
+    assert labels_of(again) == labels_of(new)
+    assert again.corrections == new.corrections
     write_table("others.csv", rows=range(100, 140))
     done = extract(headstart, "others.csv", "--replace")
-    assert "6 corrections of the set end here" in done.err
+    assert "7 corrections of the set end here" in done.err
     assert hs.open_set("t").info["format"] == 1
 
 
 def test_a_stream_is_corrected_as_it_is_read(wrong: FeatureSet) -> None:
     datasets = pytest.importorskip("datasets")
     with open("texts.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
+        rows = [
+            {**one, "split": "test" if number % 4 == 0 else "train"}
+            for number, one in enumerate(csv.DictReader(file))
+        ]
 
     def stream() -> Any:
         return datasets.Dataset.from_list(rows).to_iterable_dataset()
 
     options: dict[str, Any] = {
         "set": "stream", "quiet": True, "text_column": "text", "label_column": "kind", "id_column": "id",
+        "split_column": "split",
     }  # fmt: skip
     first = hs.extract(stream(), backbone=TEXTS, **options)
-    new = first.correct(write(Path("a.csv"), [*mended(first), decided(first, 3, truth(3), action="drop")]))
+    splits = first.samples.column("split").to_pylist()
+    drops = [n for n in range(N) if n not in WRONG and splits[n] == "validation"][
+        :2
+    ]  # which the data calls train
+    new = first.correct(
+        write(Path("a.csv"), [*mended(first), *(decided(first, n, truth(n), action="drop") for n in drops)])
+    )
     again = hs.extract(stream(), backbone=TEXTS, **options)
     assert again.digest == new.digest
     assert labels_of(again) == labels_of(new)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -77,7 +77,7 @@ def _corrected(cache: Cache, target: FeatureSet, asked: Asked) -> Corrected | No
     for row in rows:
         check_label(row, target, places, asked.places[row.identity])
     found = correct_samples(table, [*target.corrections, *rows], cells, places)
-    _check_clashes(found, asked.places)
+    _check_clashes(found, {row.sample for row in rows}, asked.places)
     if len(found.dropped) == table.num_rows:
         raise DataError(f"corrections drop all {table.num_rows:,} samples of set {target.name!r}; keep some")
     after = _commit(cache, target, found, cells) if rows else target
@@ -120,7 +120,7 @@ def _check_known(
         first = strange[0]
         more = f" (nor {len(strange) - 1:,} more)" if len(strange) > 1 else ""
         raise MismatchError(
-            f"{at[first.identity]}: set {target.name!r} has no sample {cell(first.id)!r} and key {first.key}{more}; "
+            f"{at[first.identity]}: set {target.name!r} has no sample {cell(first.id)!r} of key {first.key}{more}; "
             "corrections name samples by both; nothing was changed"
         )
 
@@ -148,8 +148,11 @@ def _about(row: Correction) -> tuple[Sample, str]:
     return row.sample, row.label
 
 
-def _check_clashes(found: CorrectedSamples, places: Mapping[Identity, str]) -> None:
-    clashes = found.outcome.clashes
+def _check_clashes(
+    found: CorrectedSamples, samples: Collection[Sample], places: Mapping[Identity, str]
+) -> None:
+    """Refuse decisions that contradict each other, about samples of which something new is said."""
+    clashes = {sample: pair for sample, pair in found.outcome.clashes.items() if sample in samples}
     if not clashes:
         return
     (_, id), (first, second) = min(clashes.items())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -71,20 +71,22 @@ def correct_samples(
     for sample, column in changed:
         changes[column] |= dict.fromkeys(places[sample], labels[sample, column])
     dropped = frozenset(row for sample in gone for row in places.get(sample, ()))
-    splits = _splits(table, places, gone)
+    splits = _splits(table, places, rows, gone)
     marked = (
-        replace(row, split=splits[row.sample]) if row.action == "drop" and row.sample in splits else row
-        for row in rows
+        replace(row, split=splits.get(row.sample, row.split)) if row.action == "drop" else row for row in rows
     )
     corrected = relabelled(table, changes, cells)
     return CorrectedSamples(corrected, tuple(marked), outcome, frozenset(changed), dropped)
 
 
-def _splits(table: pa.Table, places: Mapping[Sample, list[int]], gone: Iterable[Sample]) -> dict[Sample, str]:
-    """In which split samples are that are dropped now: they return there if they ever do."""
-    splits = table.column("split")
-    found = {sample: splits[places[sample][0]].as_py() for sample in gone if sample in places}
-    return {sample: split for sample, split in found.items() if split}
+def _splits(
+    table: pa.Table, places: Mapping[Sample, list[int]], rows: Iterable[Correction], gone: Collection[Sample]
+) -> dict[Sample, str]:
+    """In which split samples were that are dropped: they return there if they ever do."""
+    column = table.column("split")
+    now = {sample: column[places[sample][0]].as_py() or "" for sample in gone if sample in places}
+    # What the data says of one that was dropped before is not where the set had put it.
+    return now | {row.sample: row.split for row in rows if row.split and row.sample in gone}
 
 
 def kept(

@@ -121,7 +121,8 @@ def summarise(
         is_dropped = row.sample in found.outcome.dropped
         if not is_met(row, found.outcome) or not (row.sample in places or is_dropped):
             is_there = row.sample in places and not is_dropped
-            skipped.append(Skipped(row, found.outcome.labels[row.sample, row.label] if is_there else None))
+            now = found.outcome.labels.get((row.sample, row.label), row.given) if is_there else None
+            skipped.append(Skipped(row, now))
         elif row.identity in known:
             counts["known"] += 1
         elif row.identity in found.outcome.in_effect:

@@ -151,6 +151,10 @@ class Samples:
         """The same with other labels, as a table of them has, and without some rows."""
         if not left_out:
             return replace(self, table=table)
+        if len(left_out) == len(self):
+            raise DataError(
+                f"corrections drop all {len(self):,} samples that the data has; --drop-corrections ends them"
+            )
         collector, out = SampleCollector(), sorted(left_out)
         collector.failures.extend(self.failures)
         for rows in slices(len(self)):

@@ -229,8 +229,9 @@ def _scan(source: Source, cache: Cache, config: ExtractConfig, name: str | None,
     found = cache.find_set(name)
     earlier = None if config.replace else found
     corrections = kept_corrections(found, config.drop_corrections)
-    payloads, samples = _without_dropped(source, samples, corrections, source.label_kinds)
-    if earlier is not None:
+    payloads: Payloads = source
+    if earlier is not None:  # which of them a set that is made anew keeps, all of its samples say
+        payloads, samples = _without_dropped(source, samples, corrections, source.label_kinds)
         again = reapply(samples.table, corrections, {}, source.label_kinds)
         check_changes(earlier, source, samples.corrected(again.table, again.dropped), progress)
     viewed = samples_with_views(config, samples, source, earlier, corrections)

@@ -61,9 +61,11 @@ def as_before(config: FitConfig, done: Corrected) -> FitConfig:
     """
     before = state_without(done)
     if before is None:
-        raise DataError("the state of the set without these corrections is not kept any more")
-    if before.digest == done.after.digest:
-        raise DataError("there is no correction")
+        raise DataError(
+            "the state of the set without these corrections is not kept any more"
+            if done.rows
+            else "there is no correction"
+        )
     alone: dict[str, Any] = {"seeds": 1, "shots": [], "curve": [], "track": [], "plots": "none"}
     return config.model_copy(update={"digest": before.digest, "corrections": [], **alone})
 
@@ -71,7 +73,8 @@ def as_before(config: FitConfig, done: Corrected) -> FitConfig:
 def state_without(done: Corrected) -> FeatureSet | None:
     """The newest state of the set that differs by the corrections of these files alone.
 
-    So files that were applied before, for another head, are judged as they were the first time.
+    So files that were applied before, for another head, are judged as they were the first time. Where there is no such
+    state any more, it is that before the command.
     """
     after = done.after
     wanted = {row.identity for row in after.corrections} - done.rows
@@ -79,7 +82,10 @@ def state_without(done: Corrected) -> FeatureSet | None:
     states = [done.before, *filter(None, (_opened(cache, folder, name) for name in state_names(folder)))]
     fitting = [state for state in states if {row.identity for row in state.corrections} == wanted]
     fitting = [state for state in fitting if _has_the_samples_of(state, after)]
-    return max(fitting, key=lambda state: (state is done.before, str(state.info["created"])), default=None)
+    newest = max(
+        fitting, key=lambda state: (state is done.before, str(state.info["created"])), default=done.before
+    )
+    return None if newest.digest == after.digest else newest
 
 
 def _opened(cache: Cache, folder: Any, digest: str) -> FeatureSet | None:
