@@ -124,6 +124,18 @@ def test_the_same_command_twice_says_the_same(headstart: Runner, wrong: FeatureS
     assert two["corrections"]["known"] == 6
 
 
+def test_what_the_source_changed_meanwhile_is_not_put_down_to_corrections(
+    headstart: Runner, wrong: FeatureSet
+) -> None:
+    new = wrong.correct(write(Path("a.csv"), mended(wrong)))
+    extract(headstart, write_table("texts.csv", WRONG | {9: "class 2"}))
+    done = headstart("fit-head", "t", "--head", "ridge", "--corrections", "a.csv", "--out", "run")
+    assert done.code == 0, done.err
+    told = report_of("run")["corrections"]
+    assert told["digest_after"] not in (wrong.digest, new.digest)
+    assert "not kept any more" in told["no_comparison"]
+
+
 def test_where_the_earlier_state_is_gone_it_is_said(headstart: Runner, wrong: FeatureSet) -> None:
     new = wrong.correct(write(Path("a.csv"), mended(wrong, [0, 7, 11])))
     write(Path("b.csv"), mended(wrong, [20, 33, 41]))

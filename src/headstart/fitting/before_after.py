@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from headstart.arrow import column_of, positions_in
 from headstart.cache.corrections import ENTRY
+from headstart.cache.layout import LABEL
 from headstart.cache.set_state import state_names
 from headstart.cache.store import Cache
 from headstart.config import EvaluateConfig
@@ -27,6 +28,7 @@ from headstart.words import counted
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from headstart.cache.corrections import Sample
     from headstart.cache.sets import FeatureSet
     from headstart.config import FitConfig
     from headstart.contracts import Progress
@@ -38,7 +40,6 @@ if TYPE_CHECKING:
 BEFORE, AFTER = "before", "after"
 JUDGED = ("validation", "test")
 CORRECTIONS = "corrections"
-SAMPLE = ["id", "key", "split"]
 TOO_FEW = "before and after differ on too few samples"
 
 
@@ -81,7 +82,8 @@ def state_without(done: Corrected) -> FeatureSet | None:
     cache, folder = Cache(after.cache), after.path.parent
     states = [done.before, *filter(None, (_opened(cache, folder, name) for name in state_names(folder)))]
     fitting = [state for state in states if {row.identity for row in state.corrections} == wanted]
-    fitting = [state for state in fitting if _has_the_samples_of(state, after)]
+    about = {(row[0], row[1]) for row in done.rows}
+    fitting = [state for state in fitting if _is_else_like(state, after, about)]
     newest = max(
         fitting, key=lambda state: (state is done.before, str(state.info["created"])), default=done.before
     )
@@ -97,16 +99,17 @@ def _opened(cache: Cache, folder: Any, digest: str) -> FeatureSet | None:
     return state
 
 
-def _has_the_samples_of(state: FeatureSet, after: FeatureSet) -> bool:
-    """Whether a state has the features and samples of a corrected one, and beside them what was dropped alone."""
-    if not set(after.features) <= set(state.features):
+def _is_else_like(state: FeatureSet, after: FeatureSet, about: Collection[Sample]) -> bool:
+    """Whether two states have the same features, and but for some samples the same ones with the same labels."""
+    if not set(after.features) <= set(state.features) or set(state.label_names) != set(after.label_names):
         return False
-    dropped = {row.sample for row in after.corrections if row.split}
-    if len(state) > len(after) + len(dropped):
-        return False
-    table = state.columns(SAMPLE)
-    rows = [row for some in rows_of(table, dropped).values() for row in some]
-    return bool(without(table, rows).equals(after.columns(SAMPLE)))
+    names = ["id", "key", "split", *(LABEL + column for column in after.label_names)]
+    mine, others = (_without(each.columns(names), about) for each in (state, after))
+    return bool(mine.equals(others))
+
+
+def _without(table: pa.Table, samples: Collection[Sample]) -> pa.Table:
+    return without(table, [row for some in rows_of(table, samples).values() for row in some])
 
 
 def without_effect(run: Run, reason: str, done: Corrected, progress: Progress) -> Run:
