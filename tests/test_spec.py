@@ -116,3 +116,16 @@ def test_the_fields_of_sets_and_failures_are_in_it() -> None:
         assert f"`{name}`" in text, name
     for name in Failure.__slots__:
         assert f"`{name}`" in text, name
+
+
+def test_the_fields_of_corrections_are_in_it() -> None:
+    (path,) = (ROOT / "tests" / "archives" / "format-2").glob("cache/sets/colours/*/corrections.jsonl")
+    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    said = json.loads((path.parent / "set.json").read_text("utf-8"))
+    assert said["format"] == 2
+    assert said["corrections"]["file"] == blake2b(path.read_bytes(), digest_size=8).hexdigest()
+    assert [list(row.values()) for row in rows] == sorted(list(row.values()) for row in rows)
+    for name in [*rows[0], *said["corrections"]]:
+        assert f"`{name}`" in section("Corrections"), name
+    for name in said:
+        assert f"`{name}`" in section("Sets"), name

@@ -1,5 +1,6 @@
 from headstart.api import audit as audit
 from headstart.api import compare as compare
+from headstart.api import correct as correct
 from headstart.api import draw_plots as draw_plots
 from headstart.api import evaluate as evaluate
 from headstart.api import export as export

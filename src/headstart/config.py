@@ -253,6 +253,7 @@ class ExtractConfig(ColumnConfig, RuntimeConfig, GivenConfig):
     more_backbones: list[str] = Field(default_factory=list)
     set: str | None
     replace: bool
+    drop_corrections: bool
     taps: list[str] | None
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"]
     dtype: Literal["float16", "float32"] | None
@@ -275,6 +276,12 @@ class ExtractConfig(ColumnConfig, RuntimeConfig, GivenConfig):
         if isinstance(values.get("backbone"), list | tuple) and values["backbone"]:
             values["backbone"], *values["more_backbones"] = values["backbone"]
         super().__init__(**values)
+
+    @model_serializer(mode="wrap")
+    def _without_corrections(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Corrections that do not end are not mentioned, so that no step of a pipeline is another one for them."""
+        values: dict[str, Any] = dump(self)
+        return {name: value for name, value in values.items() if name != "drop_corrections" or value}
 
     @property
     def backbones(self) -> list[str]:
@@ -328,7 +335,25 @@ class TaughtConfig(Config):
         meaningless = [] if self.teacher is not None else [TEACHER, *OF_LOGITS]
         if values.get(FEATURES) is None:
             meaningless += [FEATURES, *OF_FEATURES]
+        meaningless += [] if values.get(CORRECTIONS) else [CORRECTIONS]
         return {name: value for name, value in values.items() if name not in meaningless}
+
+
+CORRECTIONS = "corrections"
+
+
+def _as_several(given: Any) -> Any:
+    """Files and tables of corrections, be it one or several."""
+    return given if isinstance(given, list | tuple) or given is None else [given]
+
+
+def _places(several: list[Any]) -> list[str]:
+    """Those that lie in files, as paths."""
+    return [os.fspath(one) for one in several if isinstance(one, str | os.PathLike)]
+
+
+Corrections = Annotated[list[Any], BeforeValidator(_as_several), PlainSerializer(_places)]
+"""Files of corrections, and tables of them that a program holds, which no file can keep."""
 
 
 class FitConfig(TaughtConfig):
@@ -336,6 +361,7 @@ class FitConfig(TaughtConfig):
 
     function = "fit_head"
     set: str
+    corrections: Corrections
     head: str
     tap: str | list[str] | None
     backbone: str | list[str] | None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,14 @@ import pytest
 from headstart.cache.maintenance.verify import verify
 from headstart.cache.memos import find_known
 from headstart.cache.store import Cache
+from headstart.corrections.resolve import resolve
 from headstart.keys import key_of, pack
 
 ARCHIVES = sorted(Path(__file__).parent.glob("format-*"))
 
 
 def test_there_are_archives() -> None:
-    assert [path.name for path in ARCHIVES][:1] == ["format-1"]
+    assert [path.name for path in ARCHIVES][:2] == ["format-1", "format-2"]
 
 
 @pytest.fixture(params=ARCHIVES, ids=lambda path: path.name)
@@ -93,6 +95,17 @@ def test_the_set_is_what_it_was(cache: Cache, expected: Any) -> None:
         assert rows.X.tolist() == [vectors[sample["key"]][0] for sample in good]
         labels = [rows.names[code] if code >= 0 else None for code in rows.y]
         assert labels == [sample["label"] for sample in good]
+
+
+def test_corrections_are_what_they_were(cache: Cache, expected: Any) -> None:
+    """Those of a set that has some; its labels follow from them."""
+    opened = cache.open_set(expected["set"])
+    rows = opened.corrections
+    assert [asdict(row) for row in rows] == expected.get("corrections", [])
+    assert opened.info["format"] == (2 if rows else 1)
+    found, labels = resolve(rows), {one["id"]: one["label"] or "" for one in expected["samples"]}
+    assert {id for _, id in found.dropped}.isdisjoint(labels)
+    assert {id: text for ((_, id), _), text in found.labels.items() if id in labels}.items() <= labels.items()
 
 
 def test_the_same_texts_have_the_same_keys(expected: Any) -> None:

@@ -279,7 +279,7 @@ def test_it_refuses_where_it_cannot_know_what_a_set_refers_to(cache: Cache, dama
     state = commit(cache, range(3), name="other")
     match damage:
         case "format":
-            text = (state.path / "set.json").read_text().replace('"format": 1', '"format": 2')
+            text = (state.path / "set.json").read_text().replace('"format": 1', '"format": 3')
             (state.path / "set.json").write_text(text)
         case "current":
             shutil.rmtree(state.path)

@@ -227,7 +227,7 @@ def test_a_broken_earlier_state_goes_to_the_trash(cache: Cache) -> None:
 def test_a_set_of_a_newer_format_is_never_touched(cache: Cache) -> None:
     state = commit(cache, range(12))
     info = json.loads((state.path / "set.json").read_text())
-    (state.path / "set.json").write_text(json.dumps(info | {"format": 2}))
+    (state.path / "set.json").write_text(json.dumps(info | {"format": 3}))
     result = repair(cache)
     assert [finding.action for finding in result.findings] == [None]
     assert "upgrade headstart" in result.findings[0].problem

@@ -278,8 +278,8 @@ def edit_json(path: Path, **changes: Any) -> None:
 
 
 def test_a_newer_set_is_refused(cache: Cache, made: FeatureSet) -> None:
-    edit_json(made.path / "set.json", format=2)
-    with pytest.raises(FormatError, match="format 2"):
+    edit_json(made.path / "set.json", format=3)
+    with pytest.raises(FormatError, match="format 3"):
         cache.open_set("colours")
 
 

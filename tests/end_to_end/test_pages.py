@@ -40,6 +40,7 @@ BEFORE: dict[str, list[str]] = {
         "headstart fit-head photos --head linear --param epochs=3 --out runs/photos-linear",
     ],
     "audits": [EXTRACT_PHOTOS],
+    "corrections": [EXTRACT_REVIEWS],
     "comparing": [
         EXTRACT_PHOTOS,
         "headstart fit-head photos --head ridge --out runs/ridge",

@@ -1,6 +1,7 @@
 """The public functions. Their signatures are the options of the commands; their work lies in the packages below."""
 
 from headstart.api.comparison import compare
+from headstart.api.corrections import correct
 from headstart.api.extraction import extract, open_set
 from headstart.api.fitting import fit_head
 from headstart.api.inspection import audit, describe_backbone, doctor, prepare_backbone, project, rank
@@ -13,6 +14,7 @@ from headstart.api.tuning import fine_tune
 __all__ = [
     "audit",
     "compare",
+    "correct",
     "describe_backbone",
     "doctor",
     "draw_plots",

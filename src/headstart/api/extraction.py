@@ -21,6 +21,9 @@ def extract(
     layout: str | None = None,
     set: shared.SetName = None,
     replace: shared.Replace = False,
+    drop_corrections: Annotated[
+        bool, Option("End the corrections that the set stands on: its labels are as the data says.")
+    ] = False,
     split_seed: shared.SplitSeed = 0,
     retry_failed: Annotated[bool, Option("Try again what failed for good before.")] = False,
     max_failures: Annotated[

@@ -78,6 +78,7 @@ def fit_head(
             repeats=True,
         ),
     ] = None,
+    corrections: shared.Corrections = None,
     shared_trunk: Annotated[
         bool | None,
         Option(
@@ -177,6 +178,9 @@ def fit_head(
         A set, or its name.
     label : str or sequence of str, optional
         Several: one run with a head for each, ``run.of(label)``, each fitted on the samples that have its label.
+    corrections : path, pyarrow.Table, DataFrame or a sequence of them, optional
+        Corrects the set as `FeatureSet.correct` does, and fits a head before and after: ``run.report["corrections"]``.
+        The run is that of the corrected set.
     out : path, optional
         Save the run there; None: keep it in memory until ``run.save``.
     teacher : Run or path, optional

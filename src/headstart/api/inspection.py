@@ -28,6 +28,7 @@ def audit(
     ] = None,
     threshold: Annotated[float, Option("Cosine from which two samples are near-duplicates.")] = 0.99,
     outlier_z: Annotated[float, Option("Robust deviations from which a sample is an outlier.")] = 3.5,
+    corrections: shared.Corrections = None,
     cache: shared.CacheDir = None,
     trust: shared.Trust = None,
     quiet: bool = True,

@@ -10,6 +10,9 @@ from headstart.places import expanded
 from headstart.types import PlotFormat
 
 if TYPE_CHECKING:
+    from pandas import DataFrame  # type: ignore[import-untyped]
+    from pyarrow import Table
+
     from headstart.cache.sets import FeatureSet
     from headstart.registry.run import Run
 
@@ -96,6 +99,10 @@ Data = Annotated[
 ]
 SetArgument = Annotated[
     Union["FeatureSet", str], Option("The name of a set.", metavar="SET", is_argument=True)
+]
+Corrections = Annotated[
+    Union[StrPath, Sequence[StrPath], "Table", "DataFrame", None],
+    Option("Correct labels first: a corrections.csv; repeatable.", metavar="FILE", repeats=True),
 ]
 RunArgument = Annotated[Union["Run", StrPath], Option("A run directory.", metavar="RUN", is_argument=True)]
 Replace = Annotated[bool, Option("Make a set anew where it would become another one.")]

@@ -20,7 +20,8 @@ from typing import Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headstart.cache.layout import SET_FORMAT, check_no_link
+from headstart.cache.corrections import ENTRY, FILE, LINEAGE, KeptCorrections
+from headstart.cache.layout import PLAIN_SET, SET_FORMAT, check_no_link
 from headstart.cache.set_state import failures_to_jsonl, in_force
 from headstart.cache.sets import FeatureSet
 from headstart.cache.store import Cache
@@ -38,6 +39,7 @@ from headstart.types import Failure, Json
 ROWS_PER_GROUP = 65_536
 MEASURED = "measured"
 """What an extraction measured of itself; like the time not part of a set's digest."""
+NOT_DIGESTED = (MEASURED, LINEAGE)
 TURN_SECONDS, TURN_POLL = 5.0, 0.02
 
 
@@ -55,6 +57,7 @@ def commit_set(
     info: Mapping[str, Json],
     failures: Sequence[Failure],
     replaces: str | EllipsisType | None = ...,
+    corrections: KeptCorrections | None = None,
 ) -> FeatureSet | None:
     """Write a set, and make it the one in force; a set that exists in this very state is kept.
 
@@ -67,6 +70,8 @@ def commit_set(
     replaces : str, optional
         The digest that this state was made on top of; None: there was no set. Left out: whatever
         is in force.
+    corrections : KeptCorrections, optional
+        Decisions that its labels stand on.
 
     Returns
     -------
@@ -74,6 +79,8 @@ def commit_set(
         None, and nothing is changed, if another process has committed another state meanwhile.
     """
     folder = cache.set_dir(name)
+    if corrections is not None:
+        info = {**info, ENTRY: corrections.entry}
     if not os.access(cache.root, os.W_OK) and _is_in_force(folder, samples, info, failures):
         return cache.open_set(name)  # a cache that can only be read, and nothing to write into it
     check_no_link(cache.root, folder)
@@ -84,6 +91,8 @@ def commit_set(
         try:
             partial.mkdir()
             digest = _write(partial, samples, info, failures)
+            if corrections is not None:
+                write_durably(partial / FILE, corrections.content)
             target = folder / digest
             if not (target / "set.json").exists():
                 try:
@@ -138,9 +147,13 @@ def turn(folder: Path) -> Iterator[None]:
 def _write(
     folder: Path, samples: pa.Table | SampleRows, info: Mapping[str, Json], failures: Sequence[Failure]
 ) -> str:
-    """Write the three files and return the digest of what they say, without what differs from run to run."""
-    said = {name: value for name, value in info.items() if name != MEASURED}
-    state = json.dumps({"format": SET_FORMAT, **said}, sort_keys=True, ensure_ascii=False)
+    """Write the three files and return the digest of what they say, without what differs from run to run.
+
+    The digest of a file of corrections is in ``info``.
+    """
+    said = {name: value for name, value in info.items() if name not in NOT_DIGESTED}
+    format = SET_FORMAT if ENTRY in info else PLAIN_SET
+    state = json.dumps({"format": format, **said}, sort_keys=True, ensure_ascii=False)
     jsonl = failures_to_jsonl(failures)
     groups = _slices(samples) if isinstance(samples, pa.Table) else samples.groups(ROWS_PER_GROUP)
     first = next(groups)
@@ -156,7 +169,7 @@ def _write(
         hashlib.file_digest(file, lambda: digest)
         os.fsync(file.fileno())
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    content = json.dumps({"format": SET_FORMAT, **info, "created": created}, indent=2, ensure_ascii=False)
+    content = json.dumps({"format": format, **info, "created": created}, indent=2, ensure_ascii=False)
     remember(content.encode("utf-8") + b"\n")
     write_durably(folder / "set.json", content.encode("utf-8") + b"\n")
     write_durably(folder / "failures.jsonl", jsonl)

@@ -10,7 +10,9 @@ from headstart.errors import ConfigError, CorruptShardError, FormatError, Storag
 
 CACHE_FORMAT = 1
 SHARD_FORMAT = 1
-SET_FORMAT = 1
+SET_FORMAT, PLAIN_SET = 2, 1
+"""A set with corrections is of format 2: who does not know them would give the labels back as they were. Without any it
+is, to the byte, of format 1."""
 
 SHARD_BYTES = 64 << 20
 """About how large a shard is when it is closed, and what `compact` merges small ones into."""

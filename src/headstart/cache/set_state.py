@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from headstart.arrow import codes_by_name, keys_from_arrow
 from headstart.backbones.pooling import PLACES, canonical_tap, display_tap
+from headstart.cache.corrections import Correction, read_corrections
 from headstart.cache.layout import STATE_NAME
 from headstart.errors import ConfigError, CorruptShardError, DataError
 from headstart.files import read_start
@@ -114,6 +116,11 @@ class SetState:
         except FileNotFoundError:
             return []
         return [Failure(**json.loads(line)) for line in lines if line]
+
+    @cached_property
+    def corrections(self) -> tuple[Correction, ...]:
+        """What people decided about its labels, and what they stand on."""
+        return read_corrections(self.path, self.info)
 
     def __len__(self) -> int:
         return int(self.info["counts"]["samples"])

@@ -206,6 +206,12 @@ class FeatureSet(SetState):
 
         return headstart.report(self, quiet=quiet, **options)
 
+    def correct(self, corrections: Any, quiet: bool = True) -> FeatureSet:
+        """Correct labels and drop samples: the set in a new state, which is in force; see `headstart.correct`."""
+        import headstart
+
+        return headstart.correct(self, corrections, quiet=quiet)
+
     def held(
         self,
         split: str | None = None,

@@ -174,7 +174,7 @@ def _row(run: Run, metric: Metric) -> list[str | float | None]:
 
 
 def _page(run: Run) -> list[str]:
-    from headstart.registry.card import params_of
+    from headstart.registry.card import corrections_of, params_of
 
     report = run.report
     about = [
@@ -182,6 +182,7 @@ def _page(run: Run) -> list[str]:
         ("method", run.strategy),
         ("head", f"{run.head_name} {_said(params_of(report))}".rstrip()),
         ("set", f"{run.set} ({report.get('provenance', {}).get('digest', '?')})"),
+        ("labels", f"corrected: {by_hand}" if (by_hand := corrections_of(report)) else ""),
         ("features", f"{run.backbone} {run.tap}"),
         ("created", f"{run.created}, seed {report.get('seed', '?')}"),
         ("seconds", _said(report.get("timings", {}), ", ")),

@@ -10,12 +10,15 @@ import numpy as np
 
 from headstart.backbones import located_spec
 from headstart.cache.commit import MEASURED, commit_set
+from headstart.cache.corrections import LINEAGE, lineage, turn_of
 from headstart.data.streams import STANDARD_INPUT
 from headstart.errors import DataError, HeadstartError, StorageError
+from headstart.extraction.corrected import RemainingPayloads, about_these, kept_corrections
 from headstart.extraction.samples import label_samples
 from headstart.keys import contains, pack
 from headstart.places import expanded
 from headstart.tasks import USUAL
+from headstart.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from headstart.config import ExtractConfig
     from headstart.contracts import Progress, Source
     from headstart.extraction.backbone import OpenedBackbone
+    from headstart.extraction.corrected import Reapplied
     from headstart.extraction.fill import FillResult
     from headstart.extraction.plan import ExtractionPlan
     from headstart.extraction.samples import Labelled, Samples
@@ -50,25 +54,52 @@ def commit(
 
     The failures are those of the features asked for.
     """
-    cache, plan = opened.cache, filled.plan
+    cache = opened.cache
     while True:
         found = cache.find_set(name)
         earlier = None if config.replace else found
+        corrections = kept_corrections(found, config.drop_corrections)
+        if config.replace:
+            corrections = about_these(filled.plan.samples.table, corrections)
+        labelled = label_samples(filled.plan.samples, source, earlier, config.split_seed, corrections)
+        plan = replace(filled.plan, samples=labelled.samples)
         of_backbone = [*_still_missing(earlier, plan, filled.failures), *filled.failures]
         mine = [*plan.samples.failures, *_by_sample(of_backbone, plan)]
         _check_any_held(plan, mine)
-        labelled = label_samples(plan.samples, source, earlier, config.split_seed)
         entries = _feature_entries(config, source, opened, plan, earlier)
         others = {entry["space"] for entry in entries} - {space.id for space in plan.spaces}
         failures = [*mine, *failures_in(others, earlier, plan.samples)]
         info = describe_set(_describe_source(config, source), labelled, entries, failures)
         if measured := _measured(filled, earlier, entries):
             info[MEASURED] = measured
-        features = commit_set(cache, name, labelled, info, failures, replaces=found.digest if found else None)
+        held, replaces = labelled.again.held, found.digest if found else None
+        if held is not None:
+            info[LINEAGE] = lineage_of(found)
+        features = commit_set(cache, name, labelled, info, failures, replaces, held)
         if features is not None:
             _check_still_there(cache, plan, entries)
             _say_splits(labelled, progress)
+            # Those that are dropped were left out before anything was computed, unless the data is a stream.
+            left_out = len(plan.source.left_out) if isinstance(plan.source, RemainingPayloads) else 0
+            say_corrections(labelled.again, found, progress, left_out)
             return features, mine
+
+
+def lineage_of(found: FeatureSet | None) -> dict[str, int]:
+    """The states that a set with corrections was in before."""
+    return {} if found is None else {**lineage(found.info), found.digest: turn_of(found.info)}
+
+
+def say_corrections(
+    again: Reapplied, found: FeatureSet | None, progress: Progress, n_left_out: int = 0
+) -> None:
+    """What became of the decisions that a set stood on; so many samples were left out by them before."""
+    again = replace(again, n_applied=again.n_applied + n_left_out)
+    if str(again):
+        progress.say(str(again))
+    n_ended = len(found.corrections) - len(again.held.rows if again.held else ()) if found else 0
+    if n_ended:
+        progress.say(f"{counted(n_ended, 'correction')} of the set {'ends' if n_ended == 1 else 'end'} here")
 
 
 def _by_sample(failures: Sequence[Failure], plan: ExtractionPlan) -> list[Failure]:

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from headstart.arrow import keys_to_arrow, names_by_code, strings
 from headstart.cache.claims import ClaimBoard
 from headstart.cache.commit import commit_set
+from headstart.cache.corrections import LINEAGE
 from headstart.cache.formats import FormatName, shard_format
 from headstart.cache.imported import (
     SCHEME,
@@ -31,7 +32,15 @@ from headstart.data.options import SourceOptions
 from headstart.data.read_table import is_table, read_table_file
 from headstart.data.splits import split_name
 from headstart.errors import ConfigError, DataError
-from headstart.extraction.commit import count_held, describe_set, failures_in, other_features
+from headstart.extraction.commit import (
+    count_held,
+    describe_set,
+    failures_in,
+    lineage_of,
+    other_features,
+    say_corrections,
+)
+from headstart.extraction.corrected import kept_corrections
 from headstart.extraction.samples import Samples, label_samples
 from headstart.keys import KEY_BYTES, pack
 from headstart.types import SPLITS
@@ -253,39 +262,47 @@ def import_features(config: ImportConfig, progress: Progress) -> Imported:
     space.prepare()
     with ClaimBoard(space.claims_dir):  # until a set refers to the rows, so that no gc takes them
         n_new = fill_imported(space, keys, matrix, shard_format(config.format), progress)
-        features = _commit(cache, config, matrix, imported, space)
+        features = _commit(cache, config, matrix, imported, space, progress)
     space.save_index()
     space.record_use(len(keys) - n_new, n_new)
     return Imported(features, len(keys), n_new)
 
 
 def _commit(
-    cache: Cache, config: ImportConfig, matrix: Matrix, imported: ImportedSamples, space: Space
+    cache: Cache,
+    config: ImportConfig,
+    matrix: Matrix,
+    imported: ImportedSamples,
+    space: Space,
+    progress: Progress,
 ) -> FeatureSet:
     """Commit the set, on top of whatever it is by now."""
-    samples = imported.samples
     new: dict[str, Json] = {
         "backbone": imported_spec(config.backbone),
         "tap": "pooler",
         "view": None,
         "space": space.id,
         "options": {},
-        "rows": len(samples),
     }
     while True:
         earlier = cache.find_set(config.set)
         # It says names and kinds of labels as a source does, and is asked for nothing else.
-        labelled = label_samples(samples, imported, earlier, config.split_seed)  # type: ignore[arg-type]
+        corrections = kept_corrections(earlier, ends=False)
+        labelled = label_samples(imported.samples, imported, earlier, config.split_seed, corrections)  # type: ignore[arg-type]
+        samples = labelled.samples
         others = [
             {**entry, "rows": count_held(cache, entry["space"], samples)}
             for entry in other_features([new], earlier)
         ]
-        entries = [new, *(entry for entry in others if entry["rows"])]
+        entries = [{**new, "rows": len(samples)}, *(entry for entry in others if entry["rows"])]
         failures = failures_in({entry["space"] for entry in entries}, earlier, samples)
         info = describe_set(_source(matrix, entries, earlier), labelled, entries, failures)
-        replaces = earlier.digest if earlier else None
-        features = commit_set(cache, config.set, labelled.table, info, failures, replaces=replaces)
+        held, replaces = labelled.again.held, earlier.digest if earlier else None
+        if held is not None:
+            info[LINEAGE] = lineage_of(earlier)
+        features = commit_set(cache, config.set, labelled.table, info, failures, replaces, held)
         if features is not None:
+            say_corrections(labelled.again, earlier, progress)
             return features
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headstart.augmentation import View
+    from headstart.cache.corrections import Correction
     from headstart.cache.sets import FeatureSet
     from headstart.cache.space import Space
     from headstart.cache.store import Cache
@@ -311,7 +312,11 @@ def views_for(config: ExtractConfig, info: BackboneInfo, modality: Modality) -> 
 
 
 def samples_with_views(
-    config: ExtractConfig, samples: Samples, source: Source, earlier: FeatureSet | None
+    config: ExtractConfig,
+    samples: Samples,
+    source: Source,
+    earlier: FeatureSet | None,
+    corrections: Sequence[Correction] = (),
 ) -> NDArray[np.bool_] | None:
     """The samples that views are computed of, shape (N,): those of train, as nothing else ever draws one.
 
@@ -320,5 +325,5 @@ def samples_with_views(
     """
     if not config.views:
         return None
-    train = label_samples(samples, source, earlier, config.split_seed).splits == TRAIN
+    train = label_samples(samples, source, earlier, config.split_seed, corrections).splits == TRAIN
     return train if train.any() else None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -14,23 +15,27 @@ import pyarrow as pa
 from headstart.arrow import codes_by_name, keys_from_arrow, keys_to_arrow, names_by_code
 from headstart.cache.layout import GROUP, LABEL
 from headstart.cache.set_state import read_splits
+from headstart.corrections.table import without
 from headstart.data.growing import GrowingTable
 from headstart.data.splits import NOT_GIVEN, complete_splits, count_shared, describe_making
 from headstart.errors import ConfigError, DataError
+from headstart.extraction.corrected import reapply
 from headstart.groups import group_codes
-from headstart.keys import KEY_BYTES, copies_among, first_by_key, search, slices, units_among, words
+from headstart.keys import KEY_BYTES, copies_among, first_by_key, pack, search, slices, units_among, words
 from headstart.tasks import USUAL, open_task
-from headstart.types import SPLITS
+from headstart.types import SPLITS, SampleBlock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from headstart.cache.corrections import Correction
     from headstart.cache.sets import FeatureSet
     from headstart.contracts import KeyMemo, Progress, Source
+    from headstart.extraction.corrected import Reapplied
     from headstart.keys import Copies
-    from headstart.types import Failure, Grouping, Json, LabelKind, SampleBlock
+    from headstart.types import Failure, Grouping, Json, LabelKind
 
 
 SHOWN_REASONS = 3
@@ -142,6 +147,23 @@ class Samples:
         if self.rest is not None:
             self.rest.release()
 
+    def corrected(self, table: pa.Table, left_out: Collection[int]) -> Samples:
+        """The same with other labels, as a table of them has, and without some rows."""
+        if not left_out:
+            return replace(self, table=table)
+        if len(left_out) == len(self):
+            raise DataError(
+                f"corrections drop all {len(self):,} samples that the data has; --drop-corrections ends them"
+            )
+        collector, out = SampleCollector(), sorted(left_out)
+        collector.failures.extend(self.failures)
+        for rows in slices(len(self)):
+            low, high = bisect_left(out, rows.start), bisect_left(out, rows.stop)
+            part = table.slice(rows.start, rows.stop - rows.start)
+            collector.append(SampleBlock(without(part, [row - rows.start for row in out[low:high]])))
+            self.release()
+        return collector.samples()
+
 
 def _named(rest: GrowingTable, keys: NDArray[np.uint8]) -> Samples:
     """The samples of another process."""
@@ -216,6 +238,7 @@ class Labelled:
     kinds: dict[str, LabelKind]  # what the values of each label column are
     split: dict[str, Json]  # the seed, and what was made
     n_leaking: int  # keys that the data itself puts into more than one split
+    again: Reapplied  # what became of the decisions that the set stands on
 
     @property
     def table(self) -> pa.Table:
@@ -236,12 +259,22 @@ class Labelled:
         return {"samples": len(self.samples), **dict(zip(SPLITS, per_split.tolist(), strict=True))}
 
 
-def label_samples(samples: Samples, source: Source, earlier: FeatureSet | None, seed: int) -> Labelled:
-    """Complete the splits and order the label names."""
+def label_samples(
+    samples: Samples,
+    source: Source,
+    earlier: FeatureSet | None,
+    seed: int,
+    corrections: Sequence[Correction] = (),
+) -> Labelled:
+    """Correct the labels that the data gives, order their names and complete the splits."""
     table = samples.table
     columns = (name.removeprefix(LABEL) for name in table.column_names if name.startswith(LABEL))
     kinds = {name: source.label_kinds.get(name, USUAL) for name in columns}
     labels = {name: _names_in_order(table, source, name, kind) for name, kind in kinds.items()}
+    again = reapply(table, corrections, labels, kinds)
+    labels = {name: [*given, *again.classes.get(name, ())] for name, given in labels.items()}
+    samples = samples.corrected(again.table, again.dropped)
+    table = samples.table
     given = codes_by_name(table.column("split"), SPLITS, np.int8)
     samples.release()
     classes = _strata(table, labels, kinds)
@@ -255,7 +288,7 @@ def label_samples(samples: Samples, source: Source, earlier: FeatureSet | None, 
         splits = _split_by_group(samples, classes, given, earlier, seed, kinds)
     group = {} if grouping is None else {"group": grouping.name}
     made = {"seed": seed, "made": describe_making(given), **group}
-    return Labelled(samples, splits, labels, kinds, made, count_shared(copies, splits))
+    return Labelled(samples, splits, labels, kinds, made, count_shared(copies, splits), again)
 
 
 def _grouping(source: Source, earlier: FeatureSet | None) -> Grouping | None:
@@ -313,7 +346,7 @@ def _earlier(
     # Numbers taken for classes have one sample each, and give no test split: read as numbers they do.
     if dict(kinds) != dict(earlier.label_kinds) and not earlier.info["counts"]["test"]:
         return unknown
-    keys, splits = read_splits(earlier)
+    keys, splits = _known_splits(earlier)
     same = (np.array_equal(keys[rows], samples.keys[rows]) for rows in slices(len(keys)))
     if len(keys) == len(samples) and all(same):  # the usual case, and nothing has to be looked up
         splits[copies.rows] = splits[copies.rows[copies.is_first]][copies.groups]
@@ -322,3 +355,13 @@ def _earlier(
     positions, found = search(*words(keys[first]), samples.keys)
     unknown[found] = splits[first][positions[found]]
     return unknown
+
+
+def _known_splits(earlier: FeatureSet) -> tuple[NDArray[np.uint8], NDArray[np.int8]]:
+    """The keys of a set and their splits, those of samples that were dropped behind the others."""
+    keys, splits = read_splits(earlier)
+    dropped = {row.key: row.split for row in earlier.corrections if row.split}
+    if not dropped:
+        return keys, splits
+    codes = np.array([SPLITS.index(split) for split in dropped.values()], dtype=np.int8)
+    return np.concatenate([keys, pack(map(bytes.fromhex, dropped))]), np.concatenate([splits, codes])

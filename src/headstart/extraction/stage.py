@@ -24,6 +24,7 @@ from headstart.errors import SkippedError
 from headstart.extraction.backbone import OpenedBackbone, check_modality
 from headstart.extraction.changes import check_changes, check_kinds
 from headstart.extraction.commit import commit
+from headstart.extraction.corrected import RemainingPayloads, dropped_rows, kept_corrections, reapply
 from headstart.extraction.counts import SampleCounts, count_samples
 from headstart.extraction.fill import fill, fill_stream
 from headstart.extraction.long_texts import LongTexts, ShortTexts, TokenCounter, check_on_long, long_of
@@ -41,13 +42,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from headstart.cache.corrections import Correction
     from headstart.cache.sets import FeatureSet
     from headstart.config import ExtractConfig
     from headstart.contracts import Payloads, Progress, Source
     from headstart.extraction.fill import FillResult
     from headstart.extraction.plan import ExtractionPlan
     from headstart.extraction.samples import Samples
-    from headstart.types import Failure, Json, Modality
+    from headstart.types import Failure, Json, LabelKind, Modality
 
 IN_MEMORY = "samples"
 """What the names of sets begin with whose data was in memory; a digest of it follows."""
@@ -116,12 +118,14 @@ def extract(config: ExtractConfig, progress: Progress) -> ExtractionResult:
     results: list[ExtractionResult] = []
     for number, (part, opened) in enumerate(backbones):
         if number:  # the features of the first are there, and stay
-            part = part.model_copy(update={"replace": False})
+            part = part.model_copy(update={"replace": False, "drop_corrections": False})
         failed = permanent_failures(None if config.retry_failed or name is None else cache.find_set(name))
         if scan is None:
-            filled = _extract_stream(part, source, opened, failed, progress)
+            earlier = None if name is None else cache.find_set(name)
+            corrections = kept_corrections(earlier, part.drop_corrections)
+            filled = _extract_stream(part, source, opened, failed, corrections, progress)
         else:
-            filled = _extract_missing(part, source, scan, opened, failed, progress)
+            filled = _extract_missing(part, scan, opened, failed, progress)
         filled = _count_long(filled, progress)
         cache.prepare()
         if counters:
@@ -172,7 +176,7 @@ def _result(
     samples = filled.plan.samples
     return ExtractionResult(
         features,
-        len(samples),
+        len(features),
         filled.n_computed,
         failures,
         seconds,
@@ -205,9 +209,10 @@ def _open(config: ExtractConfig, source: Source, cache: Cache, progress: Progres
 
 
 class _Scan(NamedTuple):
-    """The samples of a source, scanned once for all backbones."""
+    """The samples of a source, scanned once for all backbones, without those that a correction drops."""
 
     samples: Samples
+    payloads: Payloads
     limit: FailureLimit
     viewed: NDArray[np.bool_] | None  # samples that views are computed of
     name: str  # of the set: that of data in memory says its content
@@ -221,22 +226,42 @@ def _scan(source: Source, cache: Cache, config: ExtractConfig, name: str | None,
         progress.say(source.description)
     limit = limit.of(len(samples), samples.failures)
     name = name or name_of_content(samples, source.modality, *config.backbones)
-    earlier = None if config.replace else cache.find_set(name)
-    if earlier is not None:
-        check_changes(earlier, source, samples, progress)
-    return _Scan(samples, limit, samples_with_views(config, samples, source, earlier), name)
+    found = cache.find_set(name)
+    earlier = None if config.replace else found
+    corrections = kept_corrections(found, config.drop_corrections)
+    payloads: Payloads = source
+    if earlier is not None:  # which of them a set that is made anew keeps, all of its samples say
+        payloads, samples = _without_dropped(source, samples, corrections, source.label_kinds)
+        again = reapply(samples.table, corrections, {}, source.label_kinds)
+        check_changes(earlier, source, samples.corrected(again.table, again.dropped), progress)
+    viewed = samples_with_views(config, samples, source, earlier, corrections)
+    return _Scan(samples, payloads, limit, viewed, name)
+
+
+def _without_dropped(
+    payloads: Payloads,
+    samples: Samples,
+    corrections: Sequence[Correction],
+    kinds: Mapping[str, LabelKind],
+) -> tuple[Payloads, Samples]:
+    """Samples without those that corrections drop, of which nothing is computed."""
+    dropped = dropped_rows(samples.table, corrections, kinds)
+    if not dropped or len(dropped) == len(samples):
+        return payloads, samples
+    return RemainingPayloads(payloads, len(samples), dropped), samples.corrected(samples.table, dropped)
 
 
 def _extract_missing(
     config: ExtractConfig,
-    source: Source,
     scan: _Scan,
     opened: OpenedBackbone,
     failed: frozenset[tuple[str, str]],
     progress: Progress,
 ) -> FillResult:
     """Compute what is missing of samples that were scanned."""
-    plan = plan_extraction(opened.cache, config, opened.info, source, scan.samples, failed, scan.viewed)
+    plan = plan_extraction(
+        opened.cache, config, opened.info, scan.payloads, scan.samples, failed, scan.viewed
+    )
     progress.say(f"{plan.summary()} ({plan.description(config.backbone)})")
     filled = fill(plan, opened, config, progress, scan.limit)
     return replace(filled, drift=_drift(filled, opened, progress))
@@ -247,6 +272,7 @@ def _extract_stream(
     source: Source,
     opened: OpenedBackbone,
     failed: frozenset[tuple[str, str]],
+    corrections: Sequence[Correction],
     progress: Progress,
 ) -> FillResult:
     """Compute block by block what is missing of a source that can be read only once, in order."""
@@ -259,6 +285,7 @@ def _extract_stream(
 
     def plan_block(part: Payloads, samples: Samples) -> ExtractionPlan:
         nonlocal first
+        part, samples = _without_dropped(part, samples, corrections, source.label_kinds)
         if first is None:  # it chooses precision and spaces for all
             first = plan_extraction(opened.cache, config, opened.info, part, samples, failed)
             progress.say(f"a stream, extracted block by block ({first.description(config.backbone)})")

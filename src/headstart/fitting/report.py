@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from headstart.arrow import column_of, with_columns
 from headstart.backbones.pooling import display_tap
+from headstart.cache.corrections import ENTRY
 from headstart.cache.layout import GROUP
 from headstart.cache.store import Cache
 from headstart.fitting.data import with_choice
@@ -168,7 +169,10 @@ def _say_no_interval(found: Evaluation, headline: Mapping[str, str], progress: P
 
 def _provenance(features: FeatureSet) -> dict[str, Json]:
     info = features.info
-    return provenance(set=features.name, digest=features.digest, source=info["source"], split=info["split"])
+    corrections = {ENTRY: info[ENTRY]} if ENTRY in info else {}
+    return provenance(
+        set=features.name, digest=features.digest, source=info["source"], split=info["split"], **corrections
+    )
 
 
 def _one_entry(found: Evaluation) -> list[dict[str, Json]]:

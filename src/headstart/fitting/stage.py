@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from headstart.cache.store import Cache
 from headstart.distillation.asked import check_asked
-from headstart.errors import ConfigError, DataError
+from headstart.errors import ConfigError, DataError, HeadstartError
 from headstart.fitting.data import FitData, LabelReader, read_taps
 from headstart.fitting.head_training import ChosenHead, LabelJob, TrainedHead, train_heads
 from headstart.fitting.label_columns import check_several, is_all, label_columns
@@ -19,6 +19,7 @@ from headstart.fitting.report import FitOutcome, make_record
 from headstart.fitting.search import open_heads
 from headstart.fitting.trunk import TrainedTrunk, check_trunk, train_trunk
 from headstart.heads import head_beside
+from headstart.progress import Silence
 from headstart.registry.labels import check_columns
 from headstart.registry.machine import MemoryWatch
 from headstart.tracking import tell_run, tracking
@@ -39,10 +40,33 @@ def fit_head(config: FitConfig, progress: Progress, checkpoint: Path | None = No
     taken up after an interruption.
     """
     with tracking(config, f"{config.set}-{config.head}", progress) as tracker:
-        run = _fit(config, progress, tracker, checkpoint)
+        if config.corrections:
+            run = _fit_corrected(config, progress, tracker, checkpoint)
+        else:
+            run = _fit(config, progress, tracker, checkpoint)
         if tracker:
             tell_run(tracker, run)
     return run
+
+
+def _fit_corrected(
+    config: FitConfig, progress: Progress, tracker: Tracker | None, checkpoint: Path | None
+) -> Run:
+    """Correct the set first; beside the head on what it is then, the same on what it was says what that was worth."""
+    from headstart.fitting.before_after import (  # which few fits do
+        as_before,
+        correct_set,
+        with_effect,
+        without_effect,
+    )
+
+    config, done = correct_set(config, progress)
+    run = _fit(config, progress, tracker, checkpoint)
+    try:
+        before = _fit(as_before(config, done), Silence(), None, None)
+    except HeadstartError as error:
+        return without_effect(run, str(error), done, progress)
+    return with_effect(run, before, config, done, progress)
 
 
 def _fit(config: FitConfig, progress: Progress, tracker: Tracker | None, checkpoint: Path | None) -> Run:

@@ -14,6 +14,7 @@ from headstart.arrow import keys_from_arrow
 from headstart.backbones.pooling import display_tap, is_ragged
 from headstart.cache.layout import GROUP
 from headstart.cache.store import Cache
+from headstart.corrections.apply import correct
 from headstart.errors import ConfigError, DataError
 from headstart.groups import group_codes
 from headstart.heads.neighbours import Neighbours, nearest
@@ -49,7 +50,9 @@ N_NEIGHBOURS = 10
 
 
 def audit(config: AuditConfig, progress: Progress) -> Audit:
-    """Look for wrong labels, near-duplicates, leaks and outliers; nothing is written, no backbone is loaded.
+    """Look for wrong labels, near-duplicates, leaks and outliers; no backbone is loaded.
+
+    Nothing is written but the state of the set that corrections lead to, which is examined then.
 
     Raises
     ------
@@ -59,6 +62,8 @@ def audit(config: AuditConfig, progress: Progress) -> Audit:
         The set has fewer than two samples with this feature.
     """
     features = Cache(config.cache).open_set(config.set, config.digest)
+    if config.corrections:
+        features = correct(features, config.corrections, progress).after
     checks: Sequence[str] = config.checks or CHECKS
     column = _label_column(features, config, progress)
     if "labels" in checks and column and open_task(features.label_kinds[column]).has_names:

@@ -12,7 +12,7 @@ from pydantic import AfterValidator
 from headstart.arrow import codes_by_name, column_of, keys_from_arrow, mask_of
 from headstart.backbones.pooling import display_tap
 from headstart.cache.layout import GROUP, LABEL
-from headstart.config import Config
+from headstart.config import Config, Corrections
 from headstart.errors import ConfigError
 from headstart.inspection.words import WORD, WordSamples
 from headstart.metrics.counts import numbers
@@ -65,6 +65,7 @@ class AuditConfig(Config):
     checks: Annotated[list[str] | None, AfterValidator(_known_checks)]
     threshold: Annotated[float, Range(gt=0, le=1)]
     outlier_z: Annotated[float, Range(gt=0)]
+    corrections: Corrections
     cache: str | None
     digest: str | None = None
 

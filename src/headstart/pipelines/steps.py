@@ -20,6 +20,7 @@ from headstart.config import (
     PredictConfig,
     TuneConfig,
 )
+from headstart.corrections.file import read_files
 from headstart.errors import ConfigError, MismatchError
 from headstart.pipelines.schema import ExportStep
 from headstart.pipelines.shipped import MADE_MODELS, made_model_path, made_path, make_data, make_model
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 NO_DIFFERENCE = (
     "cache", "device", "workers", "format", "offline", "track", "part_size", "plots", "data", "init_head", "runs",
-    "run", "teacher",
+    "run", "teacher", "corrections",
 )  # fmt: skip
 """What changes no result, or is in the key by its content."""
 
@@ -85,6 +86,7 @@ def work_of(step: Step, bench: Bench, done: Mapping[str, Done], make: bool) -> W
     config = _config(step, bench, features, make)
     reads_head_only = verb in ("fit-head", "fine-tune")
     tokens = [_token(bench, name, done, reads_head_only) for name in step.needs]
+    tokens += _contents(config.corrections) if isinstance(config, FitConfig) else []
     return Work(step, config, _key(verb, config, tokens), bench.place(step.name), runs, features)
 
 
@@ -153,6 +155,11 @@ def _token(bench: Bench, name: str, done: Mapping[str, Done], reads_head_only: b
         if path.is_file():
             digest.update(path.relative_to(model).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
+
+
+def _contents(files: Sequence[Any]) -> list[str]:
+    """The digests of files of corrections, in whatever order they are named."""
+    return sorted(file.digest for file in read_files(files))
 
 
 def _key(verb: str, config: Config, tokens: list[str]) -> str:

@@ -28,6 +28,7 @@ def model_card(
     parts = [
         *_opening(report, labels, features),
         _taught(report),
+        _corrected(report),
         *_figures(report, labels),
         "## Use\n\n```\nheadstart predict <this directory> DATA --out predictions.csv\n```",
         _made_by(report),
@@ -105,6 +106,24 @@ def _taught(report: Mapping[str, Json]) -> str:
             f"Its features learnt to be like `{shown['backbone']}` at `{shown['tap']}` (weight {shown['weight']:g})."
         )
     return " ".join(said)
+
+
+def _corrected(report: Mapping[str, Json]) -> str:
+    """Which corrections of labels it stands on."""
+    said = corrections_of(report)
+    return f"The set's labels were corrected by hand: {said}." if said else ""
+
+
+def corrections_of(report: Mapping[str, Json]) -> str:
+    """Which corrections the set of a run stands on, and from which files; empty if it stands on none."""
+    provenance = report.get("provenance")
+    counts = provenance.get("corrections") if isinstance(provenance, dict) else None
+    if not isinstance(counts, dict):
+        return ""
+    verbs = {"relabel": "relabelled", "drop": "dropped", "keep": "kept", "unsure": "unsure"}
+    said = ", ".join(f"{counts[name]:,} {verb}" for name, verb in verbs.items() if counts.get(name))
+    files = [file["name"] for file in report.get("corrections", {}).get("files", [])]
+    return (said or "none in effect") + (f"; this run was given {', '.join(files)}" if files else "")
 
 
 def _teacher(lessons: Mapping[str, Json]) -> str:

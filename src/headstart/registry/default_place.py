@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 ROOT = Path("runs")
 BARE = ("label", "tap", "backbone")
 """Options whose values say enough without their names."""
+FILES = ("corrections",)
+"""Options that name files, of which the last part says enough."""
 NO_DIFFERENCE = (
     "cache", "callback", "data", "device", "digest", "format", "kept_by", "mapped", "offline", "part_size", "plots",
     "set", "track", "workers",
@@ -64,6 +66,8 @@ def _words(differing: Mapping[str, Json]) -> Iterator[str]:
         elif name in BARE and value is not None:
             parts = value if isinstance(value, list) else [value]
             yield "-".join(short_name(str(part)) if name == "backbone" else str(part) for part in parts)
+        elif name in FILES and value:
+            yield "-".join([name, *(Path(str(file)).stem for file in value)])
         elif isinstance(value, bool):
             yield name if value else f"no-{name}"
         elif value is not None and value != []:

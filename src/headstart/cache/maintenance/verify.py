@@ -243,7 +243,7 @@ def check_state(cache: Cache, folder: Path, digest: str) -> tuple[Verdict, str]:
             file.read()  # with the checksums of its pages, where the file has them
         n_samples, n_named = features.samples.num_rows, len(features)
         keys_from_arrow(features.samples.column("key"))
-        _ = features.features, features.label_names, features.failures
+        _ = features.features, features.label_names, features.failures, features.corrections
     except FormatError as error:
         return "newer", str(error)
     except (
