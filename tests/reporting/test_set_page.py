@@ -309,3 +309,25 @@ def test_states_of_a_set_are_told_apart(cache_root: Path) -> None:
     assert later is not None
     assert data_of(made)["set"]["digest"] == made.digest
     assert data_of("made", cache=str(cache_root))["set"]["digest"] == later.digest
+
+
+def test_what_was_kept_before_is_marked_and_comes_last_in_its_queue(cache_root: Path) -> None:
+    pytest.importorskip("cleanlab")
+    X, y = clouds(120, apart=9)
+    names = [f"c{c}" for c in y]
+    for row in (17, 40):
+        names[row] = "c0" if names[row] != "c0" else "c1"
+    made = make_set(cache_root, X, {"kind": names})
+    page = data_of(made)
+    rows = decoded(queue_of(page, "label_errors")["rows"]).tolist()
+    assert {17, 40} <= set(rows)
+    assert page["matters"]["kept"] == []
+    table = made.samples
+    decision = {
+        "key": table.column("key")[rows[0]].as_py().hex(), "id": table.column("id")[rows[0]].as_py(), "label": "kind",
+        "old": names[rows[0]], "new": "", "action": "keep", "note": "", "digest": made.digest,
+    }  # fmt: skip
+    later = data_of(made.correct(pa.Table.from_pylist([decision])))
+    assert later["matters"]["kept"] == [rows[0]]
+    assert decoded(queue_of(later, "label_errors")["rows"]).tolist() == [*rows[1:], rows[0]]
+    assert ["corrections", "1 kept"] in later["about"]

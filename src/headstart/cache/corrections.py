@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Action: TypeAlias = Literal["relabel", "keep", "drop", "unsure"]
 ACTIONS: tuple[Action, ...] = get_args(Action)
+VERBS: Mapping[Action, str] = {"relabel": "relabelled", "drop": "dropped", "keep": "kept", "unsure": "unsure"}
 FILE = "corrections.jsonl"
 ENTRY, LINEAGE = "corrections", "lineage"
 """What ``set.json`` says of them, and of the states that a set was in before."""
@@ -101,6 +102,11 @@ class KeptCorrections:
             "turn": 1 + max(row.turn for row in self.rows),
             "classes": {column: list(names) for column, names in self.classes.items() if names},
         }
+
+
+def counts_said(counts: Mapping[str, Json]) -> str:
+    """How many decisions there are of each kind; empty if there are none."""
+    return ", ".join(f"{counts[name]:,} {verb}" for name, verb in VERBS.items() if counts.get(name))
 
 
 def turn_of(info: Mapping[str, Json]) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headstart.arrow import column_of, keys_from_arrow
-from headstart.cache.corrections import ENTRY, Correction
+from headstart.cache.corrections import ENTRY, Correction, counts_said
 from headstart.cache.layout import LABEL
 from headstart.columns import cell
 from headstart.corrections.state import is_met
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 SHOWN = 3
 SHOWN_NAMES = 5
-VERBS = {"relabel": "relabelled", "drop": "dropped", "keep": "kept", "unsure": "unsure"}
 GONE = "not in the set"
 
 
@@ -77,9 +76,7 @@ class Corrected:
 
     def _parts(self) -> Iterator[str]:
         n = sum(self.applied.values())
-        counts = ", ".join(
-            f"{self.applied[name]:,} {verb}" for name, verb in VERBS.items() if self.applied.get(name)
-        )
+        counts = counts_said(self.applied)
         yield f"{n:,} applied" + (f" ({counts})" if counts else "")
         if self.n_known:
             yield f"{self.n_known:,} kept with the set before"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from headstart.cache.corrections import counts_said
 from headstart.columns import over_groups, with_interval
 from headstart.registry.labels import has_several, parts_of, reports_by_label
 from headstart.tasks import open_task
@@ -120,8 +121,7 @@ def corrections_of(report: Mapping[str, Json]) -> str:
     counts = provenance.get("corrections") if isinstance(provenance, dict) else None
     if not isinstance(counts, dict):
         return ""
-    verbs = {"relabel": "relabelled", "drop": "dropped", "keep": "kept", "unsure": "unsure"}
-    said = ", ".join(f"{counts[name]:,} {verb}" for name, verb in verbs.items() if counts.get(name))
+    said = counts_said(counts)
     files = [file["name"] for file in report.get("corrections", {}).get("files", [])]
     return (said or "none in effect") + (f"; this run was given {', '.join(files)}" if files else "")
 

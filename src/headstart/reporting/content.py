@@ -15,6 +15,7 @@ from headstart.reporting.figures import figures_of
 from headstart.reporting.inputs import inputs_of
 from headstart.reporting.neighbours import near_train
 from headstart.reporting.points import points_of
+from headstart.reporting.reviewed import kept_rows, with_kept_last
 from headstart.reporting.slices import slices_of
 
 if TYPE_CHECKING:
@@ -81,7 +82,9 @@ def content_of(
     slices = [slices_of(outcome, found.columns, notes) for outcome in found.outcomes]
     samples = found.samples.at_most(config.samples, found.to_look_at(), config.seed, notes)
     samples.say_paths(notes)
+    kept = kept_rows(samples)
     found = found.located(samples)
+    found = replace(found, queues=[with_kept_last(queue, kept) for queue in found.queues])
     first, drawn = found.to_look_at(), evenly_drawn(samples.strata(), config.seed)
     points = near = None
     if found.vectors is not None:
@@ -98,6 +101,7 @@ def content_of(
             for outcome, each in zip(found.outcomes, slices, strict=True)
         ],
         "queues": [queue.to_json() for queue in found.queues],
+        "matters": {"kept": kept.tolist()},
     }
 
 

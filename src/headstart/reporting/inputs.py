@@ -16,7 +16,7 @@ from headstart.extraction.read_again import read_again
 from headstart.progress import shown
 from headstart.reporting.arrays import encoded_rows
 from headstart.reporting.budget import TEXT_BYTES
-from headstart.reporting.thumbnails import image_in, thumbnails
+from headstart.reporting.thumbnails import LARGE_SIDE, MOST_LARGE, SIDE, image_in, thumbnails
 from headstart.words import counted
 
 if TYPE_CHECKING:
@@ -173,11 +173,13 @@ def _texts(
 def _thumbnails(
     content: _Content, order: Rows, config: ReportConfig, notes: list[str], progress: Progress
 ) -> Thumbnails:
-    """Pictures of the first samples, and of a draw of the others."""
+    """Pictures of the first samples, large ones, and of a draw of the others."""
     rows = np.sort(order[: config.thumbnails])
+    large = set(order[:MOST_LARGE].tolist())
     found: list[str | None] = []
+    wanted = ((content.read(row), LARGE_SIDE if row in large else SIDE) for row in rows.tolist())
     with shown(progress, "making thumbnails", len(rows)):
-        for image in thumbnails(content.read(row) for row in rows.tolist()):
+        for image in thumbnails(wanted):
             found.append(image)
             progress.advance(1)
     if n := found.count(None):

@@ -11,6 +11,7 @@ from headstart.cache.layout import GROUP, LABEL
 from headstart.cache.store import Cache
 from headstart.columns import cell
 from headstart.errors import HeadstartError
+from headstart.registry.card import corrections_of
 from headstart.reporting.content import Findings, columns_of, content_of
 from headstart.reporting.labels import PageLabel
 from headstart.reporting.outcomes import Outcome, predictions_in
@@ -117,6 +118,7 @@ def about_run(run: Run) -> list[list[str]]:
         "tap": run.tap,
         "label": str(run.labels["column"]),
         "training samples": f"{n:,} of {run.set}" if isinstance(n, int) else run.set,
+        "corrections": corrections_of(run.report),
         "fitted": run.created[:16].replace("T", " "),
         "seconds": f"{run.seconds:.1f}" if run.seconds == run.seconds else "",
     }

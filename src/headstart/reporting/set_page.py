@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from headstart.cache.corrections import ENTRY, counts_said
 from headstart.reporting.content import Findings, columns_of, content_of
 from headstart.reporting.labels import PageLabel
 from headstart.reporting.queues import audit_queues
@@ -61,6 +62,7 @@ def about_set(features: FeatureSet) -> list[list[str]]:
         "labels": ", ".join(features.label_names),
         "features of": ", ".join(backbones),
         "state": features.digest,
+        "corrections": counts_said(features.info.get(ENTRY, {})),
         "failures": f"{counts['failures']:,}" if counts.get("failures") else "",
     }
     return [[name, value] for name, value in facts.items() if value]
