@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from time import perf_counter
@@ -49,10 +49,11 @@ if TYPE_CHECKING:
 N_NEIGHBOURS = 10
 
 
-def audit(config: AuditConfig, progress: Progress) -> Audit:
+def audit(config: AuditConfig, progress: Progress, judges_leaks: bool = True) -> Audit:
     """Look for wrong labels, near-duplicates, leaks and outliers; no backbone is loaded.
 
-    Nothing is written but the state of the set that corrections lead to, which is examined then.
+    Nothing is written but the state of the set that corrections lead to, which is examined then. Without
+    ``judges_leaks`` leaks are found, and it is not measured what they are worth, which takes as long as all else.
 
     Raises
     ------
@@ -102,7 +103,7 @@ def audit(config: AuditConfig, progress: Progress) -> Audit:
             found.outliers = np.lexsort((rank, -found.z))[:n_outliers]
     if "leaks" in checks:
         with _timed(found, "leaks", "comparing test with train", progress):
-            found.leaks = _leaks(compared, config.threshold)
+            found.leaks = _leaks(compared, config.threshold, judges_leaks)
             if "group" in features.info["split"]:
                 found.grouped_by = features.info["split"]["group"]
                 found.shared_groups = _shared_groups(samples)
@@ -179,17 +180,25 @@ def _wrong_labels(samples: MappedFeatures | WordSamples, rank: Rows) -> LabelErr
     return LabelErrors(rows[found.row], found.suggested, found.score)
 
 
-def _leaks(compared: _Compared, threshold: float) -> Leaks:
+def _leaks(compared: _Compared, threshold: float, are_judged: bool) -> Leaks:
     """Train is searched for each row of the other splits: its nearest of all may lie in its own split."""
     samples = compared.samples
-    task, splits = open_task(samples.kind), splits_of(samples)
+    splits = splits_of(samples)
     rows = {split: np.flatnonzero(splits == code) for code, split in enumerate(SPLITS)}
     pairs: dict[str, Pairs] = {}
     for split in ("test", "validation"):
         if len(rows[split]) and len(rows["train"]):
             found = crossing(compared.nearest(rows[split], rows["train"]), threshold)
             pairs[split] = Pairs(rows[split][found.first], rows["train"][found.second], found.cosine)
-    has_label = task.known(samples.y)
+    if not are_judged:
+        return Leaks(pairs, "", {})
+    return _judged(compared, pairs, rows)
+
+
+def _judged(compared: _Compared, pairs: dict[str, Pairs], rows: Mapping[str, Rows]) -> Leaks:
+    """What leaks are worth: figures of two methods on test, with and without the rows that leaked."""
+    samples = compared.samples
+    task, has_label = open_task(samples.kind), open_task(samples.kind).known(samples.y)
     train, test = (rows[split][has_label[rows[split]]] for split in ("train", "test"))
     if len(test) == 0 or len(train) < 2:
         return Leaks(pairs, "", {})

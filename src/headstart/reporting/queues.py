@@ -151,7 +151,7 @@ def audit_queues(
     if vectors is None and not is_words:
         return copies_in(features)
     try:
-        found = audit(_audit_config(features, label, vectors, is_words, notes), progress)
+        found = audit(_audit_config(features, label, vectors, is_words, notes), progress, judges_leaks=False)
     except (HeadstartError, OSError) as error:
         notes.append(f"the set could not be audited ({type(error).__name__}); headstart audit says why")
         return copies_in(features)
