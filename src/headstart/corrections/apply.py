@@ -63,7 +63,8 @@ def correct(features: FeatureSet, given: Any, progress: Progress) -> Corrected:
             break
     if done.before.digest != features.digest:
         progress.say(
-            f"set {features.name} is in another state by now: {done.before.digest} is corrected, and not {features.digest}"
+            f"set {features.name} is in another state by now: {done.before.digest} is corrected, and not "
+            f"{features.digest}"
         )
     for line in done.lines():
         progress.say(line)
