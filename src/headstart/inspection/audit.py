@@ -15,13 +15,14 @@ from headstart.arrow import codes_by_name, keys_from_arrow
 from headstart.backbones.pooling import display_tap, is_ragged
 from headstart.cache.layout import GROUP
 from headstart.cache.store import Cache
-from headstart.config import Config, Corrections
+from headstart.config import Config
 from headstart.corrections.apply import correct
 from headstart.errors import ConfigError, DataError
 from headstart.groups import group_codes
 from headstart.heads.neighbours import Neighbours, nearest
 from headstart.heads.ridge_path import Design, ridge_path
 from headstart.heads.rows import mean_of
+from headstart.held_values import Corrections
 from headstart.inspection.distances import (
     Pairs,
     crossing,
