@@ -19,7 +19,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    PlainSerializer,
     SerializerFunctionWrapHandler,
     ValidationError,
     model_serializer,
@@ -33,6 +32,7 @@ from headstart.data.options import check_class_from, check_quoting
 from headstart.data.pixels import check_layout
 from headstart.data.splits import parse_split_map
 from headstart.errors import ConfigError
+from headstart.held_values import Corrections, Data
 from headstart.options import Positive, Range, Rate, Seed, Share, defaults, item_of, members, nearest
 from headstart.places import expanded
 from headstart.tasks import check_kind
@@ -209,14 +209,6 @@ class GivenConfig(HeldConfig):
     groups: Any = Field(None, exclude=True)
 
 
-def _place(data: Any) -> str | None:
-    """Where data lies; None of what a program holds."""
-    return os.fspath(data) if isinstance(data, str | os.PathLike) else None
-
-
-Data = Annotated[Any, PlainSerializer(_place)]
-
-
 class ComputeConfig(Config):
     """How to compute; none of it changes which space a feature belongs to."""
 
@@ -335,25 +327,8 @@ class TaughtConfig(Config):
         meaningless = [] if self.teacher is not None else [TEACHER, *OF_LOGITS]
         if values.get(FEATURES) is None:
             meaningless += [FEATURES, *OF_FEATURES]
-        meaningless += [] if values.get(CORRECTIONS) else [CORRECTIONS]
+        meaningless += [] if values.get("corrections") else ["corrections"]
         return {name: value for name, value in values.items() if name not in meaningless}
-
-
-CORRECTIONS = "corrections"
-
-
-def _as_several(given: Any) -> Any:
-    """Files and tables of corrections, be it one or several."""
-    return given if isinstance(given, list | tuple) or given is None else [given]
-
-
-def _places(several: list[Any]) -> list[str]:
-    """Those that lie in files, as paths."""
-    return [os.fspath(one) for one in several if isinstance(one, str | os.PathLike)]
-
-
-Corrections = Annotated[list[Any], BeforeValidator(_as_several), PlainSerializer(_places)]
-"""Files of corrections, and tables of them that a program holds, which no file can keep."""
 
 
 class FitConfig(TaughtConfig):

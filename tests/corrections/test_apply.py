@@ -88,10 +88,13 @@ def test_files_in_any_order_and_twice_give_the_same_state(tmp_path: Path, made: 
         assert other.digest == wanted
 
 
-def test_corrections_add_up_whichever_state_they_are_made_on(tmp_path: Path, made: FeatureSet) -> None:
+def test_corrections_add_up_whichever_state_they_are_made_on(
+    tmp_path: Path, made: FeatureSet, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Whoever forgets to take the set that `correct` returns loses nothing."""
-    made.correct(write(tmp_path / "a.csv", [row(made, 1, "cat", "dog")]))
-    both = made.correct(write(tmp_path / "b.csv", [row(made, 0, "cat", "dog")]))
+    first = made.correct(write(tmp_path / "a.csv", [row(made, 1, "cat", "dog")]))
+    both = made.correct(write(tmp_path / "b.csv", [row(made, 0, "cat", "dog")]), quiet=False)
+    assert f"{first.digest} is corrected, and not {made.digest}" in capsys.readouterr().err
     assert [labels_of(both)[name] for name in ("s0", "s1")] == ["dog", "dog"]
 
 

@@ -61,6 +61,11 @@ def correct(features: FeatureSet, given: Any, progress: Progress) -> Corrected:
         done = _corrected(cache, target, asked)
         if done is not None:
             break
+    if done.before.digest != features.digest:
+        progress.say(
+            f"set {features.name} is in another state by now: {done.before.digest} is corrected, and not "
+            f"{features.digest}"
+        )
     for line in done.lines():
         progress.say(line)
     return done

@@ -12,8 +12,9 @@ from pydantic import AfterValidator
 from headstart.arrow import codes_by_name, column_of, keys_from_arrow, mask_of
 from headstart.backbones.pooling import display_tap
 from headstart.cache.layout import GROUP, LABEL
-from headstart.config import Config, Corrections
+from headstart.config import Config
 from headstart.errors import ConfigError
+from headstart.held_values import Corrections
 from headstart.inspection.words import WORD, WordSamples
 from headstart.metrics.counts import numbers
 from headstart.notebook import html_table

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from headstart.cache.layout import LABEL
-from headstart.data.label_cells import cell_text
+from headstart.corrections.texts import Cells
 from headstart.tasks import open_task
 
 if TYPE_CHECKING:
@@ -46,22 +46,14 @@ class PageLabel:
         """Its column in a set's samples."""
         return LABEL + self.column
 
+    def written(self, values: Iterable[Any]) -> list[str]:
+        """Labels as ``corrections.csv`` has them: a name as it is, a number as written, a list as JSON, none empty."""
+        cells = Cells.of(self.task.arrow_type, self.kind)
+        return [cells.written(value) for value in values]
+
     def to_json(self) -> dict[str, Json]:
         """As the page has it."""
         return {"column": self.column, "kind": self.page_kind, "names": list(self.names)}
-
-
-def label_text(value: Any) -> str:
-    """A label as ``corrections.csv`` has it: a name as it is, a number as written, a list as JSON, none empty.
-
-    Examples
-    --------
-    >>> label_text("a"), label_text(["a", "b"]), label_text(3.0), label_text(None)
-    ('a', '["a", "b"]', '3', '')
-    """
-    if isinstance(value, list | dict):
-        return json.dumps(value, ensure_ascii=False)
-    return cell_text(value) or ""
 
 
 def readable(value: Any, page_kind: str) -> str:

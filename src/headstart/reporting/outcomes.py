@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from headstart.arrow import codes_by_name, column_of, keys_from_arrow, numbers_of, numbers_or_nan
 from headstart.errors import DataError, MismatchError, StorageError
-from headstart.reporting.labels import PageLabel, cut, label_text, readable
+from headstart.reporting.labels import PageLabel, cut, readable
 from headstart.tasks.columns import PROBABILITY, classes_in
 from headstart.types import SPLITS
 from headstart.words import counted
@@ -145,7 +145,7 @@ class Outcome:
     def suggested(self, places: Rows) -> list[str]:
         """What is predicted for some, as a label of ``corrections.csv``."""
         table = self.table.take(column_of(places))
-        return [label_text(value) for value in _as_labels(table, self.label.page_kind)]
+        return self.label.written(_as_labels(table, self.label.page_kind))
 
     def readable(self, name: str, longest: int) -> list[str]:
         """What is predicted, or what is true, as people read it."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from headstart.arrow import codes_by_name, keys_from_arrow, positions_in
 from headstart.backbones.pooling import display_tap
+from headstart.corrections.texts import label_texts
 from headstart.errors import HeadstartError, MissingDependencyError
 from headstart.inspection.audit import audit
 from headstart.inspection.audit_result import CHECKS, Audit, AuditConfig
@@ -18,7 +19,6 @@ from headstart.inspection.words import WordSamples
 from headstart.keys import copies_among
 from headstart.reporting.arrays import encoded_numbers, encoded_rows
 from headstart.reporting.budget import MOST_AUDITED, MOST_QUEUED
-from headstart.reporting.labels import label_text
 from headstart.tasks import open_task
 from headstart.types import SPLITS
 
@@ -245,13 +245,13 @@ def _label_errors(found: Audit, rows: Rows, about: str) -> Queue:
             score=errors.score[chosen],
             score_title=title,
         )
-    suggested = task.decode(errors.suggested[:MOST_QUEUED], found.samples.names).to_pylist()
+    suggested = task.decode(errors.suggested[:MOST_QUEUED], found.samples.names)
     return Queue(
         "label_errors",
         said,
         rows[errors.row[:MOST_QUEUED]],
         len(errors),
-        suggested=[label_text(each) for each in suggested],
+        suggested=label_texts(suggested, found.samples.kind),
         score=errors.score[:MOST_QUEUED],
         score_title=title,
     )

@@ -16,7 +16,7 @@ from headstart.cache.set_state import open_samples
 from headstart.reporting.arrays import encoded
 from headstart.reporting.budget import choose, evenly_drawn, strata_of
 from headstart.reporting.columns import Column, label_column, meta_columns, other_labels, split_column
-from headstart.reporting.labels import PageLabel, label_text
+from headstart.reporting.labels import PageLabel
 from headstart.types import SPLITS
 from headstart.words import counted
 
@@ -134,7 +134,7 @@ class PageSamples:
         label = self.label
         if label is None or label.page_kind == "single" or label.in_table not in self.table.column_names:
             return None
-        return [label_text(value) for value in self.table.column(label.in_table).to_pylist()]
+        return label.written(self.table.column(label.in_table).to_pylist())
 
 
 def whole_set(features: FeatureSet, label: PageLabel | None) -> PageSamples:
