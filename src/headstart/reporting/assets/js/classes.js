@@ -8,30 +8,52 @@
     build: (store) => new Classes(store),
   });
 
+  const COLUMNS = [
+    { title: "Class", value: (line) => line.name, cell: (line) => hs.name(line.name, 48) },
+    hs.numberColumn("Samples", "support", hs.count, "Samples with this label"),
+    hs.numberColumn(
+      "Precision",
+      "precision",
+      hs.fixed,
+      "Of the samples predicted as this class, the share that has the label",
+    ),
+    hs.numberColumn("Recall", "recall", hs.fixed, "Of the samples with this label, the share predicted as it"),
+    hs.numberColumn("F1", "f1", hs.fixed, "Harmonic mean of precision and recall"),
+    {
+      title: "95 % of recall",
+      cell: (line) => hs.h("span", { class: "figures" }, hs.interval(hs.wilson(line.hits, line.support)) || "–"),
+    },
+    {
+      title: "Mostly taken for",
+      value: (line) => line.confusedN,
+      cell: (line) =>
+        line.confused
+          ? [hs.name(line.confused, 32), hs.h("span", { class: "muted figures" }, ` ${hs.count(line.confusedN)}`)]
+          : "–",
+    },
+  ];
+
   class Classes {
     constructor(store) {
       this.store = store;
       this.tools = hs.h("div", { class: "toolbar" });
       this.basis = hs.h("div", {});
-      const score = (title, name, about) => ({ title, isNumber: true, about, value: (line) => line[name], cell: (line) => hs.fixed(line[name]) });
       this.table = new hs.Table({
-        caption: "Classes", sortBy: 4, isDown: false, rowLabel: "Filter by this class",
-        onRow: (line) => {
-          const column = store.model.column("label");
-          const filter = column && column.isCategory && column.names.includes(line.name);
-          return filter ? () => store.change({ label: hs.classFilter(column, line.name) }) : null;
-        },
-        columns: [
-          { title: "Class", value: (line) => line.name, cell: (line) => hs.name(line.name, 48) },
-          { title: "Samples", isNumber: true, about: "Samples with this label", value: (line) => line.support, cell: (line) => hs.count(line.support) },
-          score("Precision", "precision", "Of the samples predicted as this class, the share that has the label"),
-          score("Recall", "recall", "Of the samples with this label, the share predicted as it"),
-          score("F1", "f1", "Harmonic mean of precision and recall"),
-          { title: "95 % of recall", cell: (line) => hs.h("span", { class: "figures" }, hs.interval(hs.wilson(line.hits, line.support)) || "–") },
-          { title: "Mostly taken for", value: (line) => line.confusedN, cell: (line) => (line.confused ? [hs.name(line.confused, 32), hs.h("span", { class: "muted figures" }, ` ${hs.count(line.confusedN)}`)] : "–") },
-        ],
+        caption: "Classes",
+        sortBy: 4,
+        isDown: false,
+        rowLabel: "Filter by this class",
+        onRow: (line) => hs.sliceFilter(store, { column: "label", value: line.name }),
+        columns: COLUMNS,
       });
-      this.element = hs.h("div", {}, hs.heading("Classes", "Recomputed for the samples that pass the filters. Press a head to sort by it."), this.basis, this.tools, this.table.element);
+      this.element = hs.h(
+        "div",
+        {},
+        hs.heading("Classes", "Recomputed for the samples that pass the filters. Press a head to sort by it."),
+        this.basis,
+        this.tools,
+        this.table.element,
+      );
     }
 
     update() {
@@ -42,11 +64,16 @@
       hs.replace(this.basis, hs.basis(store, places.length));
       const counts = hs.countClasses(run, places);
       const taken = mostlyTakenFor(run, places);
-      this.table.show(run.classes.map((name, code) => ({
-        name, support: counts.support[code], hits: counts.hits[code],
-        ...hs.classScores(counts.hits[code], counts.false[code], counts.missed[code]),
-        confused: taken[code] ? run.classes[taken[code][0]] : null, confusedN: taken[code] ? taken[code][1] : NaN,
-      })));
+      this.table.show(
+        run.classes.map((name, code) => ({
+          name,
+          support: counts.support[code],
+          hits: counts.hits[code],
+          ...hs.classScores(counts.hits[code], counts.false[code], counts.missed[code]),
+          confused: taken[code] ? run.classes[taken[code][0]] : null,
+          confusedN: taken[code] ? taken[code][1] : NaN,
+        })),
+      );
     }
   }
 

@@ -1,13 +1,39 @@
 // Colours of points and cells, for both themes, and told apart without seeing red and green.
 (function (hs) {
   // Okabe and Ito's without black and yellow, which one theme would swallow, and three of Tol's muted ones.
-  const TEN = ["#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#aa4499", "#999933", "#8c5a2b", "#6a5acd"];
+  const TEN = [
+    "#0072b2",
+    "#e69f00",
+    "#009e73",
+    "#d55e00",
+    "#cc79a7",
+    "#56b4e9",
+    "#aa4499",
+    "#999933",
+    "#8c5a2b",
+    "#6a5acd",
+  ];
   const MEANT = {
-    right: "#7f9bb3", wrong: "#d55e00", gained: "#009e73", lost: "#d55e00", "both right": "#9aa9b5", "both wrong": "#aa4499",
+    right: "#7f9bb3",
+    wrong: "#d55e00",
+    gained: "#009e73",
+    lost: "#d55e00",
+    "both right": "#9aa9b5",
+    "both wrong": "#aa4499",
   };
   const NONE = { light: "#9a9a9a", dark: "#757575" };
   // Viridis at nine places (van der Walt and Smith), read in between.
-  const VIRIDIS = ["#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae80", "#5ec962", "#addc30", "#fde725"].map(parts);
+  const VIRIDIS = [
+    "#440154",
+    "#472d7b",
+    "#3b528b",
+    "#2c728e",
+    "#21918c",
+    "#28ae80",
+    "#5ec962",
+    "#addc30",
+    "#fde725",
+  ].map(parts);
 
   function parts(hex) {
     return [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
@@ -66,6 +92,9 @@
     document.body.append(probe);
     const colour = getComputedStyle(probe).color;
     probe.remove();
-    return colour.match(/[\d.]+/gu).slice(0, 3).map(Number);
+    return colour
+      .match(/[\d.]+/gu)
+      .slice(0, 3)
+      .map(Number);
   };
 })(headstart);

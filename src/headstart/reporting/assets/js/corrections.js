@@ -3,7 +3,9 @@
   hs.canCorrect = (model) => Boolean(model.set && model.labelInfo);
 
   hs.whyNot = (model) =>
-    model.set ? "Samples cannot be corrected here: the page knows no label column." : "Samples cannot be corrected here: the set that they are of is gone.";
+    model.set
+      ? "Samples cannot be corrected here: the page knows no label column."
+      : "Samples cannot be corrected here: the set that they are of is gone.";
 
   // Decision buttons of one sample; `after()` is called when one was taken.
   hs.DecisionBar = class DecisionBar {
@@ -42,7 +44,10 @@
       if (this.row === null || !hs.canCorrect(this.store.model)) return;
       this.close();
       this.picker = hs.relabel(this.store, this.row, {
-        suggested: this.suggested, take: (name) => this.decide("relabel", name), leave: () => this.leave("relabel") });
+        suggested: this.suggested,
+        take: (name) => this.decide("relabel", name),
+        leave: () => this.leave("relabel"),
+      });
       this.draw();
       this.picker.focus();
     }
@@ -68,19 +73,31 @@
 
     fill() {
       const { store, row } = this;
-      if (!hs.canCorrect(store.model)) return void hs.replace(this.element, hs.h("p", { class: "about" }, hs.whyNot(store.model)));
+      if (!hs.canCorrect(store.model))
+        return void hs.replace(this.element, hs.h("p", { class: "about" }, hs.whyNot(store.model)));
       const decision = store.decisions.get(row);
       const is = (action) => Boolean(decision && decision.action === action);
-      const make = (action, press) => hs.button([hs.ACTIONS[action], this.key(action[0])], press, {
-        "aria-pressed": String(is(action)), class: action, "data-action": action });
-      hs.replace(this.element,
-        hs.h("div", { class: "actions", role: "group", "aria-label": "Decide about this sample" },
-          make("keep", () => this.decide("keep")), make("relabel", () => this.relabel()),
-          make("drop", () => this.decide("drop")), make("unsure", () => this.decide("unsure")),
-          hs.button(["Note", this.key("n")], () => this.note(), { class: "quiet", "data-action": "note" })),
+      const make = (action, press) =>
+        hs.button([hs.ACTIONS[action], this.key(action[0])], press, {
+          "aria-pressed": String(is(action)),
+          class: action,
+          "data-action": action,
+        });
+      hs.replace(
+        this.element,
+        hs.h(
+          "div",
+          { class: "actions", role: "group", "aria-label": "Decide about this sample" },
+          make("keep", () => this.decide("keep")),
+          make("relabel", () => this.relabel()),
+          make("drop", () => this.decide("drop")),
+          make("unsure", () => this.decide("unsure")),
+          hs.button(["Note", this.key("n")], () => this.note(), { class: "quiet", "data-action": "note" }),
+        ),
         decision ? this.standing(decision) : null,
         this.isNoting ? this.noteField(decision) : null,
-        this.picker ? this.picker.element : null);
+        this.picker ? this.picker.element : null,
+      );
     }
 
     key(letter) {
@@ -88,8 +105,13 @@
     }
 
     standing(decision) {
-      return hs.h("p", { class: "standing" }, "Decided: ", hs.decisionWords(decision),
-        hs.button("Take it back", () => this.store.decide(this.row, null), { class: "link" }));
+      return hs.h(
+        "p",
+        { class: "standing" },
+        "Decided: ",
+        hs.decisionWords(decision),
+        hs.button("Take it back", () => this.store.decide(this.row, null), { class: "link" }),
+      );
     }
 
     noteField(decision) {
@@ -115,10 +137,14 @@
     }
   };
 
-  hs.decisionWords = ({ action, label, note }) => hs.h("span", { class: "decision-words" },
-    hs.h("span", { class: `decided ${action}` }, hs.ACTIONS[action]),
-    action === "relabel" ? [" ", hs.name(label, 40)] : null,
-    note ? hs.h("span", { class: "muted" }, " – ", hs.name(note, 60)) : null);
+  hs.decisionWords = ({ action, label, note }) =>
+    hs.h(
+      "span",
+      { class: "decision-words" },
+      hs.h("span", { class: `decided ${action}` }, hs.ACTIONS[action]),
+      action === "relabel" ? [" ", hs.name(label, 40)] : null,
+      note ? hs.h("span", { class: "muted" }, " – ", hs.name(note, 60)) : null,
+    );
 
   // All decisions, the last first, each of which can be taken back.
   hs.DecisionList = class DecisionList {
@@ -137,22 +163,49 @@
         this.start = start;
         this.update();
       };
-      hs.replace(this.element,
+      hs.replace(
+        this.element,
         hs.h("h3", {}, `Decisions (${hs.count(all.length)})`),
-        hs.h("div", { class: "toolbar" },
-          hs.button("Download corrections.csv", () => hs.saveCorrections(store), { class: "main", disabled: !all.length }),
-          hs.button("Undo the last", () => store.undo(), { disabled: !store.decisions.history.length })),
-        hs.h("p", { class: "about" }, all.length
-          ? ["Nothing is stored: download before you close the page. Then: ", hs.h("code", {}, "headstart fit-head SET --corrections corrections.csv")]
-          : "None yet. They are kept in this window only, until you download them."),
-        hs.h("ul", {}, all.slice(this.start, this.start + hs.PAGE).map(([row, decision]) => this.item(row, decision))),
-        hs.pager(all.length, this.start, turn));
+        hs.h(
+          "div",
+          { class: "toolbar" },
+          hs.button("Download corrections.csv", () => hs.saveCorrections(store), {
+            class: "main",
+            disabled: !all.length,
+          }),
+          hs.button("Undo the last", () => store.undo(), { disabled: !store.decisions.history.length }),
+        ),
+        hs.h(
+          "p",
+          { class: "about" },
+          all.length
+            ? [
+                "Nothing is stored: download before you close the page. Then: ",
+                hs.h("code", {}, "headstart fit-head SET --corrections corrections.csv"),
+              ]
+            : "None yet. They are kept in this window only, until you download them.",
+        ),
+        hs.h(
+          "ul",
+          {},
+          all.slice(this.start, this.start + hs.PAGE).map(([row, decision]) => this.item(row, decision)),
+        ),
+        hs.pager(all.length, this.start, turn),
+      );
     }
 
     item(row, decision) {
       const name = hs.short(this.store.model.ids[row], 60);
-      return hs.h("li", {}, hs.opener(this.store, row), hs.decisionWords(decision),
-        hs.button("Undo", () => this.store.decide(row, null), { class: "quiet", "aria-label": `Undo the decision about ${name}` }));
+      return hs.h(
+        "li",
+        {},
+        hs.opener(this.store, row),
+        hs.decisionWords(decision),
+        hs.button("Undo", () => this.store.decide(row, null), {
+          class: "quiet",
+          "aria-label": `Undo the decision about ${name}`,
+        }),
+      );
     }
   };
 

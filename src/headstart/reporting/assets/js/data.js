@@ -114,7 +114,8 @@
     likeliest() {
       if (!this.hasProbabilities || !this.isSingle) return null;
       return Float32Array.from(this.prediction, (code, place) =>
-        code < this.classes.length ? this.probability(place, code) : NaN);
+        code < this.classes.length ? this.probability(place, code) : NaN,
+      );
     }
 
     // Classes with their probabilities for one sample, likeliest first.
@@ -153,7 +154,11 @@
     constructor(raw) {
       const samples = raw.samples || { n: 0, ids: [], columns: [] };
       Object.assign(this, { kind: raw.kind, title: raw.title || "", about: raw.about || [], notes: raw.notes || [] });
-      Object.assign(this, { version: raw.version || "", created: raw.created || "", comparison: raw.comparison || null });
+      Object.assign(this, {
+        version: raw.version || "",
+        created: raw.created || "",
+        comparison: raw.comparison || null,
+      });
       this.set = raw.set || null;
       this.labelInfo = raw.label || null;
       this.n = samples.n;
@@ -204,7 +209,9 @@
 
     key(row) {
       const keys = this.readKeys();
-      return keys ? Array.from(keys.subarray(row * 16, row * 16 + 16), (byte) => byte.toString(16).padStart(2, "0")).join("") : "";
+      return keys
+        ? Array.from(keys.subarray(row * 16, row * 16 + 16), (byte) => byte.toString(16).padStart(2, "0")).join("")
+        : "";
     }
 
     decodeNear() {
@@ -220,8 +227,10 @@
       const all = this.readNear();
       if (!all || all.places[row] === NOT_THERE) return [];
       const start = all.places[row] * all.width;
-      return Array.from({ length: all.width }, (_, i) => ({ row: all.near[start + i], cosine: all.cosine ? all.cosine[start + i] : NaN }))
-        .filter((found) => found.row < this.n);
+      return Array.from({ length: all.width }, (_, i) => ({
+        row: all.near[start + i],
+        cosine: all.cosine ? all.cosine[start + i] : NaN,
+      })).filter((found) => found.row < this.n);
     }
   };
 })(headstart);

@@ -46,7 +46,17 @@
   hs.correctionsCsv = (model, decisions) => {
     const [label, digest] = [model.labelInfo ? model.labelInfo.column : "", model.set ? model.set.digest : ""];
     const lines = [...decisions.byRow].map(([row, { action, label: to, note }]) =>
-      hs.csvLine([model.key(row), model.ids[row], label, model.label(row), action === "relabel" ? to : "", action, note || "", digest]));
+      hs.csvLine([
+        model.key(row),
+        model.ids[row],
+        label,
+        model.label(row),
+        action === "relabel" ? to : "",
+        action,
+        note || "",
+        digest,
+      ]),
+    );
     return hs.csvLine(HEADER) + lines.join("");
   };
 

@@ -6,8 +6,10 @@
   function fill(element, attributes, children) {
     for (const [name, value] of Object.entries(attributes || {})) {
       if (value === null || value === undefined || value === false) continue;
-      if (name === "on") for (const [event, listener] of Object.entries(value)) element.addEventListener(event, listener);
-      else if (name === "style") Object.assign(element.style, value); // through the CSSOM, which the policy allows
+      if (name === "on")
+        for (const [event, listener] of Object.entries(value)) element.addEventListener(event, listener);
+      else if (name === "style")
+        Object.assign(element.style, value); // through the CSSOM, which the policy allows
       else element.setAttribute(name, value === true ? "" : String(value));
     }
     element.append(...children.flat(3).filter((child) => child !== null && child !== undefined && child !== false));
@@ -24,9 +26,14 @@
   hs.name = (text, longest = 80) => hs.h("bdi", { class: "name" }, hs.short(text, longest));
 
   hs.short = (text, longest = 80) => {
-    const line = String(text).slice(0, 4 * longest).replace(/\s+/gu, " ").trim();
+    const line = String(text)
+      .slice(0, 4 * longest)
+      .replace(/\s+/gu, " ")
+      .trim();
     if (!line && !String(text).length) return "(empty)";
-    return line.length > longest || String(text).length > 4 * longest ? `${cut(line, longest - 1)}…` : line || "(blank)";
+    return line.length > longest || String(text).length > 4 * longest
+      ? `${cut(line, longest - 1)}…`
+      : line || "(blank)";
   };
 
   // Never through the middle of a surrogate pair.
@@ -43,7 +50,9 @@
   };
 
   hs.replace = (element, ...children) => {
-    element.replaceChildren(...children.flat(3).filter((child) => child !== null && child !== undefined && child !== false));
+    element.replaceChildren(
+      ...children.flat(3).filter((child) => child !== null && child !== undefined && child !== false),
+    );
     return element;
   };
 
@@ -54,8 +63,10 @@
   hs.figure = (value) => (Number.isFinite(value) && Math.abs(value) <= 1 ? value.toFixed(4) : hs.number(value));
   hs.count = (n) => plain.format(n);
   hs.number = (value) => (value === null || value === undefined || Number.isNaN(value) ? "–" : figure.format(value));
-  hs.share = (value, digits = 1) => (value === null || value === undefined || Number.isNaN(value) ? "–" : `${(100 * value).toFixed(digits)} %`);
-  hs.fixed = (value, digits = 3) => (value === null || value === undefined || Number.isNaN(value) ? "–" : value.toFixed(digits));
+  hs.share = (value, digits = 1) =>
+    value === null || value === undefined || Number.isNaN(value) ? "–" : `${(100 * value).toFixed(digits)} %`;
+  hs.fixed = (value, digits = 3) =>
+    value === null || value === undefined || Number.isNaN(value) ? "–" : value.toFixed(digits);
   hs.plural = (n, one, many = `${one}s`) => `${hs.count(n)} ${n === 1 ? one : many}`;
   hs.interval = (pair, say = hs.fixed) => (pair ? `${say(pair[0])} to ${say(pair[1])}` : "");
 
@@ -68,8 +79,11 @@
   };
 
   hs.select = (options, chosen, change, attributes = {}) => {
-    const select = hs.h("select", { ...attributes, on: { change: () => change(select.value) } },
-      options.map(([value, title]) => hs.h("option", { value, selected: value === chosen }, hs.short(title, 60))));
+    const select = hs.h(
+      "select",
+      { ...attributes, on: { change: () => change(select.value) } },
+      options.map(([value, title]) => hs.h("option", { value, selected: value === chosen }, hs.short(title, 60))),
+    );
     return select;
   };
 
@@ -100,5 +114,8 @@
   };
 
   hs.isTyping = (target) =>
-    target instanceof Element && Boolean(target.closest("input:not([type=checkbox],[type=radio],[type=range]), select, textarea, [contenteditable]"));
+    target instanceof Element &&
+    Boolean(
+      target.closest("input:not([type=checkbox],[type=radio],[type=range]), select, textarea, [contenteditable]"),
+    );
 })(headstart);

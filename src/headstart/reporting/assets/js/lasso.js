@@ -28,12 +28,23 @@
 
     rectangle([x1, y1], [x2, y2], isAdding) {
       if (x1 === x2 || y1 === y2) return;
-      this.select([[x1, y1], [x2, y1], [x2, y2], [x1, y2]], isAdding);
+      this.select(
+        [
+          [x1, y1],
+          [x2, y1],
+          [x2, y2],
+          [x1, y2],
+        ],
+        isAdding,
+      );
     }
 
     select(path, isAdding) {
       const { store, points, view } = this.map;
-      const inside = points.within(path.map(([x, y]) => view.toMap(x, y)), store.model.n);
+      const inside = points.within(
+        path.map(([x, y]) => view.toMap(x, y)),
+        store.model.n,
+      );
       const before = store.filters.get("lasso");
       if (isAdding && before) for (let row = 0; row < inside.length; row += 1) inside[row] |= before.mask[row];
       let n = 0;

@@ -22,7 +22,8 @@
       const split = this.model.column("split");
       const run = this.model.runs[0];
       const code = split && split.isCategory ? split.names.indexOf("test") : -1;
-      if (run && code >= 0 && run.rows.some((row) => split.codes[row] === code)) this.store.change({ split: hs.categoryFilter(split, [code]) });
+      if (run && code >= 0 && run.rows.some((row) => split.codes[row] === code))
+        this.store.change({ split: hs.categoryFilter(split, [code]) });
     }
 
     buildHeader() {
@@ -31,20 +32,40 @@
       store.on((what) => {
         if (what !== "decision") return;
         corrections.hidden = !store.decisions.size;
-        hs.replace(corrections, `${hs.plural(store.decisions.size, "correction")}${store.decisions.isSaved ? "" : ", not downloaded"}`);
+        hs.replace(
+          corrections,
+          `${hs.plural(store.decisions.size, "correction")}${store.decisions.isSaved ? "" : ", not downloaded"}`,
+        );
       });
-      hs.replace(document.getElementById("header"),
-        hs.h("div", { class: "titles" }, hs.h("span", { class: "kind" }, KINDS[model.kind] || "Report"), hs.h("h1", {}, hs.name(model.title, 120))),
-        hs.h("div", { class: "header-tools" }, corrections, this.themeButton()));
+      hs.replace(
+        document.getElementById("header"),
+        hs.h(
+          "div",
+          { class: "titles" },
+          hs.h("span", { class: "kind" }, KINDS[model.kind] || "Report"),
+          hs.h("h1", {}, hs.name(model.title, 120)),
+        ),
+        hs.h("div", { class: "header-tools" }, corrections, this.themeButton()),
+      );
     }
 
     themeButton() {
-      const button = hs.button("", () => {
-        document.documentElement.dataset.theme = hs.isDark() ? "light" : "dark";
-        name();
-        this.store.emit("theme");
-      }, { class: "quiet" });
-      const name = () => hs.replace(button, hs.h("span", { "aria-hidden": "true" }, "◐ "), hs.isDark() ? "Light" : "Dark", hs.h("span", { class: "unseen" }, " colours"));
+      const button = hs.button(
+        "",
+        () => {
+          document.documentElement.dataset.theme = hs.isDark() ? "light" : "dark";
+          name();
+          this.store.emit("theme");
+        },
+        { class: "quiet" },
+      );
+      const name = () =>
+        hs.replace(
+          button,
+          hs.h("span", { "aria-hidden": "true" }, "◐ "),
+          hs.isDark() ? "Light" : "Dark",
+          hs.h("span", { class: "unseen" }, " colours"),
+        );
       matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
         name();
         this.store.emit("theme");
@@ -55,12 +76,36 @@
 
     buildTabs() {
       const list = hs.h("div", { role: "tablist", "aria-label": "Views" });
-      this.tabs = new Map(this.views.map((view) => [view.id, hs.h("button", {
-        type: "button", role: "tab", id: `tab-${view.id}`, "aria-controls": `view-${view.id}`, on: { click: (event) => this.press(view.id, event) } }, view.title)]));
+      this.tabs = new Map(
+        this.views.map((view) => [
+          view.id,
+          hs.h(
+            "button",
+            {
+              type: "button",
+              role: "tab",
+              id: `tab-${view.id}`,
+              "aria-controls": `view-${view.id}`,
+              on: { click: (event) => this.press(view.id, event) },
+            },
+            view.title,
+          ),
+        ]),
+      );
       list.append(...this.tabs.values());
       list.addEventListener("keydown", (event) => this.moveTab(event));
       hs.replace(document.getElementById("views"), list);
-      this.panels = new Map(this.views.map((view) => [view.id, hs.h("section", { role: "tabpanel", id: `view-${view.id}`, "aria-labelledby": `tab-${view.id}`, hidden: true })]));
+      this.panels = new Map(
+        this.views.map((view) => [
+          view.id,
+          hs.h("section", {
+            role: "tabpanel",
+            id: `view-${view.id}`,
+            "aria-labelledby": `tab-${view.id}`,
+            hidden: true,
+          }),
+        ]),
+      );
       hs.replace(document.getElementById("main"), [...this.panels.values()]);
     }
 
@@ -147,8 +192,15 @@
   try {
     start();
   } catch (error) {
-    hs.replace(document.getElementById("main"), hs.h("h1", {}, "This report cannot be shown"),
-      hs.h("p", {}, `Its data or this browser is not as expected: ${error.message}. A browser of 2024 or later is needed; if yours is, make the report anew.`));
+    hs.replace(
+      document.getElementById("main"),
+      hs.h("h1", {}, "This report cannot be shown"),
+      hs.h(
+        "p",
+        {},
+        `Its data or this browser is not as expected: ${error.message}. A browser of 2024 or later is needed; if yours is, make the report anew.`,
+      ),
+    );
     throw error;
   }
 })(headstart);

@@ -14,7 +14,7 @@
     }
 
     get scale() {
-      return (this.zoom * this.base) || 1;
+      return this.zoom * this.base || 1;
     }
 
     fit({ x, y }) {
@@ -34,10 +34,19 @@
     constructor(store) {
       this.store = store;
       this.points = new hs.MapPoints(store.model.points);
-      Object.assign(this, { view: new View(), isLasso: false, isHiding: false, cross: null, size: 1, part: FIRST_PART, isMoving: false });
+      Object.assign(this, {
+        view: new View(),
+        isLasso: false,
+        isHiding: false,
+        cross: null,
+        size: 1,
+        part: FIRST_PART,
+        isMoving: false,
+      });
       this.lasso = new hs.Lasso(this);
       this.overlay = new hs.MapOverlay(this);
-      this.colourColumn = store.model.column(store.chosen.colour) || store.model.column("label") || store.model.columns[0] || null;
+      this.colourColumn =
+        store.model.column(store.chosen.colour) || store.model.column("label") || store.model.columns[0] || null;
       this.build();
       new hs.MapGestures(this);
       new ResizeObserver(() => this.resize()).observe(this.stage);
@@ -46,36 +55,80 @@
     build() {
       const help = hs.newId("help");
       this.canvas = hs.h("canvas", { "aria-hidden": "true" });
-      this.stage = hs.h("div", { class: "stage", tabindex: 0, role: "application", "aria-label": "Map of the samples", "aria-describedby": help },
-        this.canvas, this.overlay.canvas, this.overlay.tip);
+      this.stage = hs.h(
+        "div",
+        {
+          class: "stage",
+          tabindex: 0,
+          role: "application",
+          "aria-label": "Map of the samples",
+          "aria-describedby": help,
+        },
+        this.canvas,
+        this.overlay.canvas,
+        this.overlay.tip,
+      );
       this.tools = hs.h("div", { class: "toolbar" });
       this.legend = hs.h("div", { class: "legend" });
       const { method, note } = this.store.model.points;
       const missing = this.store.model.n - this.points.n;
-      this.element = hs.h("div", { class: "map-view" },
-        hs.heading("Map", [`${method}. `, note ? `${hs.short(note, 400)} ` : "", missing ? `${hs.plural(missing, "sample")} without a place.` : ""]),
+      this.element = hs.h(
+        "div",
+        { class: "map-view" },
+        hs.heading("Map", [
+          `${method}. `,
+          note ? `${hs.short(note, 400)} ` : "",
+          missing ? `${hs.plural(missing, "sample")} without a place.` : "",
+        ]),
         this.tools,
         hs.h("div", { class: "map-body" }, this.stage, this.legend),
-        hs.h("p", { class: "about", id: help }, "Drag to move, wheel or pinch to zoom, click to open a sample. Keys: arrows move, + and − zoom, 0 shows all, C puts up a crosshair: then arrows move it, space sets the corners of a rectangle, Enter opens the sample there."));
+        hs.h(
+          "p",
+          { class: "about", id: help },
+          "Drag to move, wheel or pinch to zoom, click to open a sample. Keys: arrows move, + and − zoom, 0 shows all, C puts up a crosshair: then arrows move it, space sets the corners of a rectangle, Enter opens the sample there.",
+        ),
+      );
       this.drawTools();
     }
 
     drawTools() {
       const { store } = this;
-      this.lassoButton = hs.button("Lasso", () => this.setLasso(!this.isLasso), { "aria-pressed": "false", title: "Draw around samples to filter all views by them; with shift, adds to what is drawn" });
-      const colour = hs.select(store.model.columns.map(({ name, title }) => [name, title]), this.colourColumn && this.colourColumn.name, (name) => store.choose({ colour: name }));
+      this.lassoButton = hs.button("Lasso", () => this.setLasso(!this.isLasso), {
+        "aria-pressed": "false",
+        title: "Draw around samples to filter all views by them; with shift, adds to what is drawn",
+      });
+      const colour = hs.select(
+        store.model.columns.map(({ name, title }) => [name, title]),
+        this.colourColumn && this.colourColumn.name,
+        (name) => store.choose({ colour: name }),
+      );
       this.colourSelect = colour;
-      const size = hs.h("input", { type: "range", min: 0.5, max: 3, step: 0.1, value: 1, on: { input: () => {
-        this.size = Number(size.value);
-        this.draw();
-      } } });
-      hs.replace(this.tools, hs.field("Colour", colour), this.lassoButton,
-        hs.button("Zoom in", () => this.zoom(1.5), { class: "quiet" }), hs.button("Zoom out", () => this.zoom(1 / 1.5), { class: "quiet" }),
-        hs.button("Show all", () => this.reset(), { class: "quiet" }), hs.field("Size of points", size),
+      const size = hs.h("input", {
+        type: "range",
+        min: 0.5,
+        max: 3,
+        step: 0.1,
+        value: 1,
+        on: {
+          input: () => {
+            this.size = Number(size.value);
+            this.draw();
+          },
+        },
+      });
+      hs.replace(
+        this.tools,
+        hs.field("Colour", colour),
+        this.lassoButton,
+        hs.button("Zoom in", () => this.zoom(1.5), { class: "quiet" }),
+        hs.button("Zoom out", () => this.zoom(1 / 1.5), { class: "quiet" }),
+        hs.button("Show all", () => this.reset(), { class: "quiet" }),
+        hs.field("Size of points", size),
         hs.check("Hide what is filtered out", this.isHiding, (isHiding) => {
           this.isHiding = isHiding;
           this.recolour();
-        }));
+        }),
+      );
     }
 
     setLasso(isLasso) {
@@ -197,8 +250,13 @@
       const size = this.size * pointSize(points.n) * Math.min(4, Math.max(1, view.zoom ** 0.35)) * view.ratio;
       const scale = [(2 * view.scale) / view.width, (2 * view.scale) / view.height];
       this.renderer.draw({
-        scale, shift: [-view.x * scale[0], -view.y * scale[1]], size, faintSize: Math.max(1, 0.6 * size),
-        count: this.isMoving ? Math.min(points.n, Math.round(this.part)) : points.n, background: this.background });
+        scale,
+        shift: [-view.x * scale[0], -view.y * scale[1]],
+        size,
+        faintSize: Math.max(1, 0.6 * size),
+        count: this.isMoving ? Math.min(points.n, Math.round(this.part)) : points.n,
+        background: this.background,
+      });
       this.overlay.draw();
       hs.painted();
     }

@@ -43,7 +43,8 @@
     draw({ scale, shift, size, faintSize, count, background }) {
       this.flatten(background);
       const { width, height } = this.canvas;
-      if (!this.image || this.image.width !== width || this.image.height !== height) this.image = this.context.createImageData(width, height);
+      if (!this.image || this.image.width !== width || this.image.height !== height)
+        this.image = this.context.createImageData(width, height);
       const pixels = new Uint32Array(this.image.data.buffer);
       pixels.fill(this.background);
       const spans = [null, spansOf(faintSize, width), spansOf(size, width)];
@@ -62,7 +63,8 @@
         const colour = flat[i];
         const offsets = spans[kind];
         if (kind === FULL) for (let k = 0; k < offsets.length; k += 1) pixels[at + offsets[k]] = colour;
-        else if (pixels[at] === this.background) for (let k = 0; k < offsets.length; k += 1) pixels[at + offsets[k]] = colour;
+        else if (pixels[at] === this.background)
+          for (let k = 0; k < offsets.length; k += 1) pixels[at + offsets[k]] = colour;
       }
       this.context.putImageData(this.image, 0, 0);
     }

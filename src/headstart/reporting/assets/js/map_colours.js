@@ -12,9 +12,13 @@
       return { column, codes: column.codes, colours, table: Uint32Array.from(colours, pack) };
     }
     const [low, high] = middle(column);
-    const table = Uint32Array.from({ length: STEPS + 1 }, (_, i) => pack(i < STEPS ? hs.sequential(i / (STEPS - 1)) : hs.noneColour()));
+    const table = Uint32Array.from({ length: STEPS + 1 }, (_, i) =>
+      pack(i < STEPS ? hs.sequential(i / (STEPS - 1)) : hs.noneColour()),
+    );
     const scale = (STEPS - 1) / (high - low || 1);
-    const codes = Uint16Array.from(column.values, (value) => (Number.isNaN(value) ? STEPS : Math.max(0, Math.min(STEPS - 1, Math.round((value - low) * scale)))));
+    const codes = Uint16Array.from(column.values, (value) =>
+      Number.isNaN(value) ? STEPS : Math.max(0, Math.min(STEPS - 1, Math.round((value - low) * scale))),
+    );
     return { column, codes, table, low, high };
   };
 
@@ -32,7 +36,11 @@
     const { column } = scheme;
     if (!column) return void hs.replace(map.legend, hs.h("p", { class: "empty" }, "No column to colour by."));
     const focused = map.legend.contains(document.activeElement) ? document.activeElement.dataset.code : null;
-    hs.replace(map.legend, hs.h("h3", {}, hs.name(column.title, 40)), column.isCategory ? categories(map.store, scheme) : scale(scheme));
+    hs.replace(
+      map.legend,
+      hs.h("h3", {}, hs.name(column.title, 40)),
+      column.isCategory ? categories(map.store, scheme) : scale(scheme),
+    );
     const again = focused && map.legend.querySelector(`[data-code="${focused}"]`);
     if (again) again.focus();
   };
@@ -44,13 +52,26 @@
     if (codes.length > 12) codes.sort((a, b) => counts[b] - counts[a] || a - b);
     const items = codes.slice(0, MOST).map((code) => {
       const isOn = !chosen || chosen.has(code);
-      return hs.h("li", {}, hs.button([
-        hs.h("span", { class: "swatch", style: { backgroundColor: hs.css(colours[code]) }, "aria-hidden": "true" }),
-        hs.name(column.nameAt(code), 32), hs.h("span", { class: "figures muted" }, hs.count(counts[code]))],
-      () => hs.toggleCategory(store, column, code), { "aria-pressed": String(Boolean(chosen) && isOn), class: isOn ? "entry" : "entry off", "data-code": code }));
+      return hs.h(
+        "li",
+        {},
+        hs.button(
+          [
+            hs.h("span", { class: "swatch", style: { backgroundColor: hs.css(colours[code]) }, "aria-hidden": "true" }),
+            hs.name(column.nameAt(code), 32),
+            hs.h("span", { class: "figures muted" }, hs.count(counts[code])),
+          ],
+          () => hs.toggleCategory(store, column, code),
+          { "aria-pressed": String(Boolean(chosen) && isOn), class: isOn ? "entry" : "entry off", "data-code": code },
+        ),
+      );
     });
-    return [hs.h("ul", { "aria-label": `Filter by ${hs.short(column.title, 40)}` }, items),
-      codes.length > MOST ? hs.h("p", { class: "muted" }, `and ${hs.count(codes.length - MOST)} more: find them in the filters`) : null];
+    return [
+      hs.h("ul", { "aria-label": `Filter by ${hs.short(column.title, 40)}` }, items),
+      codes.length > MOST
+        ? hs.h("p", { class: "muted" }, `and ${hs.count(codes.length - MOST)} more: find them in the filters`)
+        : null,
+    ];
   }
 
   function scale({ column, low, high }) {
@@ -61,7 +82,14 @@
       context.fillRect(x, 0, 1, 1);
     }
     const [least, most] = column.range();
-    const words = low > least || high < most ? hs.h("p", { class: "muted" }, `1st to 99th percentile; all: ${hs.number(least)} to ${hs.number(most)}`) : null;
-    return [bar, hs.h("div", { class: "scale-ends figures" }, hs.h("span", {}, hs.number(low)), hs.h("span", {}, hs.number(high))), words];
+    const words =
+      low > least || high < most
+        ? hs.h("p", { class: "muted" }, `1st to 99th percentile; all: ${hs.number(least)} to ${hs.number(most)}`)
+        : null;
+    return [
+      bar,
+      hs.h("div", { class: "scale-ends figures" }, hs.h("span", {}, hs.number(low)), hs.h("span", {}, hs.number(high))),
+      words,
+    ];
   }
 })(headstart);

@@ -36,7 +36,11 @@
       const pointer = this.pointers.get(event.pointerId);
       if (!pointer) return void this.hover(this.find(x, y));
       const before = { x: pointer.x, y: pointer.y };
-      Object.assign(pointer, { x, y, isStill: pointer.isStill && Math.hypot(x - pointer.startX, y - pointer.startY) < STILL });
+      Object.assign(pointer, {
+        x,
+        y,
+        isStill: pointer.isStill && Math.hypot(x - pointer.startX, y - pointer.startY) < STILL,
+      });
       if (this.pointers.size > 1) this.pinch(pointer, before);
       else if (this.map.lasso.path) {
         this.map.lasso.extend(x, y);
@@ -96,9 +100,14 @@
       const { map } = this;
       const step = STEPS[event.key];
       const keys = {
-        "+": () => map.zoom(1.5), "=": () => map.zoom(1.5), "-": () => map.zoom(1 / 1.5), 0: () => map.reset(),
-        c: () => this.toggleCross(), Escape: () => map.cross && this.toggleCross(),
-        " ": () => map.cross && this.corner(event.shiftKey), Enter: () => map.cross && this.pin(this.find(map.cross.x, map.cross.y)),
+        "+": () => map.zoom(1.5),
+        "=": () => map.zoom(1.5),
+        "-": () => map.zoom(1 / 1.5),
+        0: () => map.reset(),
+        c: () => this.toggleCross(),
+        Escape: () => map.cross && this.toggleCross(),
+        " ": () => map.cross && this.corner(event.shiftKey),
+        Enter: () => map.cross && this.pin(this.find(map.cross.x, map.cross.y)),
       };
       if (step && map.cross) this.moveCross(step, event.shiftKey ? 4 : 1);
       else if (step) map.pan(-step[0] * STEP, -step[1] * STEP);
@@ -112,7 +121,11 @@
       map.cross = map.cross ? null : { x: map.view.width / 2, y: map.view.height / 2, corner: null };
       this.hover(null);
       map.overlay.draw();
-      hs.announce(map.cross ? "Crosshair on: arrows move it, space sets the corners of a rectangle, Enter opens a sample" : "Crosshair off");
+      hs.announce(
+        map.cross
+          ? "Crosshair on: arrows move it, space sets the corners of a rectangle, Enter opens a sample"
+          : "Crosshair off",
+      );
     }
 
     moveCross([dx, dy], times) {

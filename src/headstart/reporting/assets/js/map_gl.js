@@ -39,7 +39,12 @@
     // Null where the browser gives no WebGL2, or none that is fast though it has to be.
     static make(canvas, mustBeFast) {
       if (mustBeFast && isSoftware()) return null;
-      const gl = canvas.getContext("webgl2", { alpha: false, antialias: false, depth: false, powerPreference: "high-performance" });
+      const gl = canvas.getContext("webgl2", {
+        alpha: false,
+        antialias: false,
+        depth: false,
+        powerPreference: "high-performance",
+      });
       return gl ? new GlMap(canvas, gl) : null;
     }
 
@@ -73,15 +78,22 @@
     program(fragment) {
       const { gl } = this;
       const program = gl.createProgram();
-      for (const [kind, source] of [[gl.VERTEX_SHADER, VERTEX], [gl.FRAGMENT_SHADER, fragment]]) {
+      for (const [kind, source] of [
+        [gl.VERTEX_SHADER, VERTEX],
+        [gl.FRAGMENT_SHADER, fragment],
+      ]) {
         const shader = gl.createShader(kind);
         gl.shaderSource(shader, source);
         gl.compileShader(shader);
         gl.attachShader(program, shader);
       }
       gl.linkProgram(program);
-      if (!gl.getProgramParameter(program, gl.LINK_STATUS) && !gl.isContextLost()) throw new Error(gl.getProgramInfoLog(program) || "shaders");
-      const places = ["scale", "shift", "size", "faintSize"].map((name) => [name, gl.getUniformLocation(program, name)]);
+      if (!gl.getProgramParameter(program, gl.LINK_STATUS) && !gl.isContextLost())
+        throw new Error(gl.getProgramInfoLog(program) || "shaders");
+      const places = ["scale", "shift", "size", "faintSize"].map((name) => [
+        name,
+        gl.getUniformLocation(program, name),
+      ]);
       return { program, at: Object.fromEntries(places) };
     }
 

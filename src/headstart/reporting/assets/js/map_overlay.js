@@ -77,7 +77,12 @@
       context.strokeStyle = ink;
       context.lineWidth = 1.5;
       context.beginPath();
-      for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
+      for (const [dx, dy] of [
+        [1, 0],
+        [-1, 0],
+        [0, 1],
+        [0, -1],
+      ]) {
         context.moveTo(x + 4 * dx, y + 4 * dy);
         context.lineTo(x + 14 * dx, y + 14 * dy);
       }
@@ -92,9 +97,15 @@
       if (row === null) return;
       const column = this.map.colourColumn;
       const isOther = column && !["label", "prediction"].includes(column.name);
-      hs.replace(this.tip, hs.face(model, row, "small"), hs.h("strong", {}, hs.name(model.ids[row], 48)),
+      hs.replace(
+        this.tip,
+        hs.face(model, row, "small"),
+        hs.h("strong", {}, hs.name(model.ids[row], 48)),
         model.columns.length ? hs.verdict(model, row, this.map.store.run) : null,
-        isOther ? hs.h("span", { class: "muted" }, `${hs.short(column.title, 24)}: `, hs.name(column.say(row), 40)) : null);
+        isOther
+          ? hs.h("span", { class: "muted" }, `${hs.short(column.title, 24)}: `, hs.name(column.say(row), 40))
+          : null,
+      );
       this.put(...this.place(row));
     }
 

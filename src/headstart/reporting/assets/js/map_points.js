@@ -130,7 +130,8 @@
       const [x2, y2] = polygon[(i + 1) % polygon.length];
       const [first, last] = [bandOf(Math.min(y1, y2)), bandOf(Math.max(y1, y2))];
       // One band more on each side: a rounding must not lose the edge that a point lies beside.
-      for (let band = Math.max(0, first - 1); band <= Math.min(127, last + 1); band += 1) bands[band].push([x1, y1, x2, y2]);
+      for (let band = Math.max(0, first - 1); band <= Math.min(127, last + 1); band += 1)
+        bands[band].push([x1, y1, x2, y2]);
     });
     return bands;
   }

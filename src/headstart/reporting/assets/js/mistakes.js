@@ -5,16 +5,28 @@
     title: "Mistakes",
     order: 20,
     hears: ["decision"],
-    isFor: (model) => model.runs.length > 0 && Boolean(hs.isSingleRun(model) || wrongColumn(model, 0) || queueOf(model)),
+    isFor: (model) =>
+      model.runs.length > 0 && Boolean(hs.isSingleRun(model) || wrongColumn(model, 0) || queueOf(model)),
     build(store) {
-      const list = new hs.SampleList(store, { more: (row) => more(store, row), beside: (row) => hs.neighbours(store, row), empty: "No mistake among the samples that pass the filters." });
+      const list = new hs.SampleList(store, {
+        more: (row) => more(store, row),
+        beside: (row) => hs.neighbours(store, row),
+        empty: "No mistake among the samples that pass the filters.",
+      });
       const basis = hs.h("div", {});
       const tools = hs.h("div", { class: "toolbar" });
       const update = (what) => {
         if (what === "decision") return list.draw();
         const rows = mistakes(store);
         hs.replace(tools, hs.runChoice(store));
-        hs.replace(basis, hs.h("p", { class: "about" }, `${hs.plural(rows.length, "mistake")} among the samples that pass the filters, ${store.run.confidence ? "the most confident first" : "as the report ordered them"}.`));
+        hs.replace(
+          basis,
+          hs.h(
+            "p",
+            { class: "about" },
+            `${hs.plural(rows.length, "mistake")} among the samples that pass the filters, ${store.run.confidence ? "the most confident first" : "as the report ordered them"}.`,
+          ),
+        );
         return list.show(rows);
       };
       return { element: hs.h("div", {}, hs.heading("Mistakes"), basis, tools, list.element), update };
@@ -36,14 +48,17 @@
     const column = wrongColumn(model, store.chosen.run);
     const code = column.names.indexOf("wrong");
     const wrong = store.rows().filter((row) => column.codes[row] === code);
-    return run.confidence ? wrong.sort((a, b) => run.confidence[run.placeOf(b)] - run.confidence[run.placeOf(a)] || a - b) : wrong;
+    return run.confidence
+      ? wrong.sort((a, b) => run.confidence[run.placeOf(b)] - run.confidence[run.placeOf(a)] || a - b)
+      : wrong;
   }
 
   function more(store, row) {
     const { run } = store;
     const place = run.placeOf(row);
     const known = place >= 0 && run.isSingle && run.hasProbabilities && run.label[place] < run.classes.length;
-    const confidence = place >= 0 && run.confidence ? [`probability of the prediction ${hs.share(run.confidence[place])}`] : [];
+    const confidence =
+      place >= 0 && run.confidence ? [`probability of the prediction ${hs.share(run.confidence[place])}`] : [];
     const label = known ? [`of the label ${hs.share(run.probability(place, run.label[place]))}`] : [];
     return hs.h("span", { class: "muted figures" }, [...confidence, ...label].join(", "));
   }

@@ -6,7 +6,8 @@
   hs.likeliest = (store, row, suggested = "") => {
     const { model } = store;
     const found = new Map();
-    const add = (name, share) => name && name !== model.label(row) && !found.has(name) && found.set(name, { name, share });
+    const add = (name, share) =>
+      name && name !== model.label(row) && !found.has(name) && found.set(name, { name, share });
     add(suggested, NaN);
     for (const run of model.runs) for (const { name, share } of run.ranking(run.placeOf(row))) add(name, share);
     for (const { row: near } of model.neighbours(row)) add(model.label(near), NaN);
@@ -19,7 +20,8 @@
   hs.labelProblem = (model, text) => {
     const { kind } = model.labelInfo;
     if (!text.length) return "A new label is missing.";
-    if (kind === "regression") return text.trim() && Number.isFinite(Number(text)) ? "" : "A number is needed, such as 3.5.";
+    if (kind === "regression")
+      return text.trim() && Number.isFinite(Number(text)) ? "" : "A number is needed, such as 3.5.";
     if (["multi", "tags", "spans"].includes(kind)) return isJson(text) ? "" : 'JSON is needed, such as ["a", "b"].';
     return "";
   };
@@ -47,12 +49,26 @@
       Object.assign(this, { take, leave, label: store.model.label(row), active: 0 });
       const likely = hs.likeliest(store, row, suggested);
       const first = new Set(likely.map(({ name }) => name));
-      this.all = [...likely, ...hs.classNames(store.model).filter((name) => !first.has(name) && name !== this.label).map((name) => ({ name, share: NaN }))];
+      this.all = [
+        ...likely,
+        ...hs
+          .classNames(store.model)
+          .filter((name) => !first.has(name) && name !== this.label)
+          .map((name) => ({ name, share: NaN })),
+      ];
       this.known = new Set([...this.all.map(({ name }) => name), this.label]);
       this.list = hs.h("ul", { role: "listbox", id: hs.newId("classes"), "aria-label": "Classes" });
       this.input = hs.h("input", {
-        type: "text", role: "combobox", autocomplete: "off", spellcheck: "false", dir: "auto", "aria-label": "New label", "aria-expanded": "true",
-        "aria-controls": this.list.id, "aria-autocomplete": "list", placeholder: "Type to filter, Enter takes it",
+        type: "text",
+        role: "combobox",
+        autocomplete: "off",
+        spellcheck: "false",
+        dir: "auto",
+        "aria-label": "New label",
+        "aria-expanded": "true",
+        "aria-controls": this.list.id,
+        "aria-autocomplete": "list",
+        placeholder: "Type to filter, Enter takes it",
         on: { input: () => this.filter(), keydown: (event) => this.press(event) },
       });
       this.element = hs.h("div", { class: "picker" }, this.input, this.list);
@@ -71,11 +87,26 @@
     }
 
     draw() {
-      hs.replace(this.list, this.options.map((option, place) => hs.h("li", {
-        role: "option", id: `${this.list.id}-${place}`, "aria-selected": String(place === this.active), class: place === this.active ? "active" : null,
-        on: { pointerdown: (event) => event.preventDefault(), click: () => this.take(option.name) },
-      }, hs.h("span", {}, option.isNew ? "New class: " : null, hs.name(option.name, 60)), Number.isNaN(option.share) ? null : hs.h("span", { class: "figures muted" }, hs.share(option.share)))),
-      this.hidden > 0 ? hs.h("li", { class: "muted", role: "presentation" }, `${hs.count(this.hidden)} more: type to find them`) : null);
+      hs.replace(
+        this.list,
+        this.options.map((option, place) =>
+          hs.h(
+            "li",
+            {
+              role: "option",
+              id: `${this.list.id}-${place}`,
+              "aria-selected": String(place === this.active),
+              class: place === this.active ? "active" : null,
+              on: { pointerdown: (event) => event.preventDefault(), click: () => this.take(option.name) },
+            },
+            hs.h("span", {}, option.isNew ? "New class: " : null, hs.name(option.name, 60)),
+            Number.isNaN(option.share) ? null : hs.h("span", { class: "figures muted" }, hs.share(option.share)),
+          ),
+        ),
+        this.hidden > 0
+          ? hs.h("li", { class: "muted", role: "presentation" }, `${hs.count(this.hidden)} more: type to find them`)
+          : null,
+      );
       if (this.options.length) this.input.setAttribute("aria-activedescendant", `${this.list.id}-${this.active}`);
       else this.input.removeAttribute("aria-activedescendant");
       const shown = this.list.children[this.active];
@@ -105,27 +136,48 @@
   // Any number of classes, as a JSON list.
   class SetPicker {
     constructor(store, row, suggested, take, leave) {
-      const chosen = new Set(listed(suggested) || listed(store.model.label(row)) || []);
-      const names = hs.classNames(store.model);
-      const box = hs.h("div", { class: "checks", role: "group", "aria-label": "Labels" });
-      const draw = () => {
-        const typed = this.input.value.trim().toLowerCase();
-        const found = names.filter((name) => name.toLowerCase().includes(typed));
-        const first = [...found.filter((name) => chosen.has(name)), ...found.filter((name) => !chosen.has(name))].slice(0, MOST);
-        hs.replace(box, first.map((name) => hs.check(hs.name(name, 60), chosen.has(name), (isOn) => (isOn ? chosen.add(name) : chosen.delete(name)))));
-      };
-      const done = () => take(JSON.stringify(names.filter((name) => chosen.has(name))));
-      this.input = hs.h("input", { type: "text", autocomplete: "off", "aria-label": "Filter the labels", placeholder: "Type to filter", on: { input: draw } });
-      this.element = hs.h("div", { class: "picker", on: { keydown: (event) => {
-        if (event.key === "Enter") {
-          event.preventDefault();
-          done();
-        } else if (event.key === "Escape") {
-          event.stopPropagation();
-          leave();
-        }
-      } } }, this.input, box, hs.button("Take these labels", done, { class: "main" }), hs.button("Cancel", leave, { class: "quiet" }));
-      draw();
+      Object.assign(this, { names: hs.classNames(store.model), take, leave });
+      this.chosen = new Set(listed(suggested) || listed(store.model.label(row)) || []);
+      this.box = hs.h("div", { class: "checks", role: "group", "aria-label": "Labels" });
+      this.input = hs.h("input", {
+        type: "text",
+        autocomplete: "off",
+        "aria-label": "Filter the labels",
+        placeholder: "Type to filter",
+        on: { input: () => this.draw() },
+      });
+      this.element = hs.h(
+        "div",
+        { class: "picker", on: { keydown: (event) => this.press(event) } },
+        this.input,
+        this.box,
+        hs.button("Take these labels", () => this.done(), { class: "main" }),
+        hs.button("Cancel", leave, { class: "quiet" }),
+      );
+      this.draw();
+    }
+
+    draw() {
+      const typed = this.input.value.trim().toLowerCase();
+      const found = this.names.filter((name) => name.toLowerCase().includes(typed));
+      const ordered = [true, false].flatMap((isOn) => found.filter((name) => this.chosen.has(name) === isOn));
+      const box = (name) =>
+        hs.check(hs.name(name, 60), this.chosen.has(name), (isOn) => this.chosen[isOn ? "add" : "delete"](name));
+      hs.replace(this.box, ordered.slice(0, MOST).map(box));
+    }
+
+    done() {
+      this.take(JSON.stringify(this.names.filter((name) => this.chosen.has(name))));
+    }
+
+    press(event) {
+      if (event.key === "Escape") {
+        event.stopPropagation();
+        this.leave();
+      } else if (event.key === "Enter" && event.target.localName === "input") {
+        event.preventDefault(); // a button presses itself
+        this.done();
+      }
     }
 
     focus() {
@@ -161,8 +213,14 @@
           leave();
         }
       });
-      this.element = hs.h("div", { class: "picker" }, this.input, problem,
-        hs.button("Take this label", done, { class: "main" }), hs.button("Cancel", leave, { class: "quiet" }));
+      this.element = hs.h(
+        "div",
+        { class: "picker" },
+        this.input,
+        problem,
+        hs.button("Take this label", done, { class: "main" }),
+        hs.button("Cancel", leave, { class: "quiet" }),
+      );
     }
 
     focus() {

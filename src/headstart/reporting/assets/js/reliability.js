@@ -24,27 +24,66 @@
           { title: "95 % interval", cell: (bin) => hs.interval(hs.wilson(bin.hits, bin.n)) },
         ],
       });
-      this.element = hs.h("div", {}, hs.heading("Reliability", "Bars are the accuracy of predictions by their confidence; on the line both are the same."),
-        this.basis, this.tools, this.plotBox, this.table.element);
+      this.element = hs.h(
+        "div",
+        {},
+        hs.heading(
+          "Reliability",
+          "Bars are the accuracy of predictions by their confidence; on the line both are the same.",
+        ),
+        this.basis,
+        this.tools,
+        this.plotBox,
+        this.table.element,
+      );
     }
 
     update() {
       const { store } = this;
       const { run } = store;
-      hs.replace(this.tools, hs.runChoice(store), hs.field("Bins", hs.select([["10", "10"], ["15", "15"], ["20", "20"]], String(this.bins), (value) => {
-        this.bins = Number(value);
-        this.update();
-      })));
-      if (!run.confidence) return void hs.replace(this.plotBox, hs.h("p", { class: "empty" }, "This run has no probabilities."));
+      hs.replace(
+        this.tools,
+        hs.runChoice(store),
+        hs.field(
+          "Bins",
+          hs.select(
+            [
+              ["10", "10"],
+              ["15", "15"],
+              ["20", "20"],
+            ],
+            String(this.bins),
+            (value) => {
+              this.bins = Number(value);
+              this.update();
+            },
+          ),
+        ),
+      );
+      if (!run.confidence)
+        return void hs.replace(this.plotBox, hs.h("p", { class: "empty" }, "This run has no probabilities."));
       const places = hs.evaluated(store);
       const found = hs.reliability(run, places, this.bins);
       hs.replace(this.basis, hs.basis(store, places.length));
-      hs.replace(this.plotBox, hs.h("div", { class: "tiles" }, tile("expected calibration error", hs.fixed(found.ece)), tile("predictions", hs.count(found.total))), this.plot(found));
+      hs.replace(
+        this.plotBox,
+        hs.h(
+          "div",
+          { class: "tiles" },
+          tile("expected calibration error", hs.fixed(found.ece)),
+          tile("predictions", hs.count(found.total)),
+        ),
+        this.plot(found),
+      );
       this.table.show(found.bins.filter(({ n }) => n));
     }
 
     plot({ bins, ece }) {
-      const plot = new hs.UnitPlot({ xTitle: "confidence", yTitle: "accuracy", words: `Reliability diagram, expected calibration error ${hs.fixed(ece)}; the table below holds its figures` });
+      const plot = new hs.UnitPlot({
+        xTitle: "confidence",
+        yTitle: "accuracy",
+        words: `Reliability diagram, expected calibration error ${hs.fixed(ece)}; the table below holds its figures`,
+      });
       const most = Math.max(1, ...bins.map(({ n }) => n));
       for (const { from, to, n, hits } of bins) if (n) plot.bar(from, to, hits / n, "accuracy");
       for (const { from, to, n } of bins) if (n) plot.bar(from, to, (0.2 * n) / most, "support", 5);
@@ -55,9 +94,24 @@
         plot.line([confidence / n, low], [confidence / n, high], "spread");
         plot.dot(confidence / n, hits / n, "mean");
       }
-      return hs.h("div", {}, plot.element, hs.h("p", { class: "about" }, "Dots: mean confidence and accuracy of a bin with its 95 % interval. Narrow bars at the bottom: how many predictions it has."));
+      return hs.h(
+        "div",
+        {},
+        plot.element,
+        hs.h(
+          "p",
+          { class: "about" },
+          "Dots: mean confidence and accuracy of a bin with its 95 % interval. Narrow bars at the bottom: how many predictions it has.",
+        ),
+      );
     }
   }
 
-  const tile = (name, value) => hs.h("div", { class: "tile" }, hs.h("span", { class: "tile-value" }, value), hs.h("span", { class: "tile-name" }, name));
+  const tile = (name, value) =>
+    hs.h(
+      "div",
+      { class: "tile" },
+      hs.h("span", { class: "tile-value" }, value),
+      hs.h("span", { class: "tile-name" }, name),
+    );
 })(headstart);

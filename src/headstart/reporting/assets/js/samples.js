@@ -7,7 +7,8 @@
     const parts = [];
     if (url) parts.push(hs.picture(url, `Picture of ${hs.short(model.ids[row], 60)}`, size));
     if (text) parts.push(hs.prose(text, longest, { class: size }));
-    if (!parts.length && model.thumbs) parts.push(hs.h("span", { class: `picture ${size}` }, hs.h("span", { class: "no-picture" }, "not on this page")));
+    if (!parts.length && model.thumbs)
+      parts.push(hs.h("span", { class: `picture ${size}` }, hs.h("span", { class: "no-picture" }, "not on this page")));
     return parts.length ? hs.h("div", { class: `face ${size}` }, parts) : null;
   };
 
@@ -18,16 +19,31 @@
     const [label, said] = [model.label(row), model.prediction(row, run)];
     const expected = run && run.expected && run.placeOf(row) >= 0 ? run.expected[run.placeOf(row)] : label;
     const isWrong = said !== null && expected !== "" && said !== expected;
-    return hs.h("span", { class: "verdict" },
-      expected === "" ? hs.h("span", { class: "muted" }, "no label") : [hs.h("span", { class: "unseen" }, "label "), tag(expected, "given")],
-      said === null ? null : [hs.h("span", { "aria-hidden": "true", class: "muted" }, " → "), hs.h("span", { class: "unseen" }, " predicted "), tag(said, isWrong ? "wrong" : "right")]);
+    return hs.h(
+      "span",
+      { class: "verdict" },
+      expected === ""
+        ? hs.h("span", { class: "muted" }, "no label")
+        : [hs.h("span", { class: "unseen" }, "label "), tag(expected, "given")],
+      said === null
+        ? null
+        : [
+            hs.h("span", { "aria-hidden": "true", class: "muted" }, " → "),
+            hs.h("span", { class: "unseen" }, " predicted "),
+            tag(said, isWrong ? "wrong" : "right"),
+          ],
+    );
   };
 
   hs.opener = (store, row, label = null) =>
-    hs.button(label || hs.name(store.model.ids[row], 60), (event) => {
-      store.opener = event.currentTarget;
-      store.choose({ pinned: row });
-    }, { class: "link" });
+    hs.button(
+      label || hs.name(store.model.ids[row], 60),
+      (event) => {
+        store.opener = event.currentTarget;
+        store.choose({ pinned: row });
+      },
+      { class: "link" },
+    );
 
   // The nearest training samples, each a button that opens it.
   hs.neighbours = (store, row, most = 8) => {
@@ -35,19 +51,41 @@
     const found = model.neighbours(row).slice(0, most);
     if (!found.length) return null;
     const label = model.label(row);
-    return hs.h("div", { class: "neighbours" },
+    return hs.h(
+      "div",
+      { class: "neighbours" },
       hs.h("span", { class: "small-title" }, "Nearest training samples"),
-      hs.h("ul", {}, found.map(({ row: near, cosine }) => {
-        const its = model.label(near);
-        const [url, text] = [model.thumb(near), model.text(near)];
-        const face = url ? hs.picture(url, `Picture of ${hs.short(model.ids[near], 60)}`, "tiny") : text ? hs.prose(text, 120, { class: "tiny" }) : hs.name(model.ids[near], 24);
-        const words = [face, hs.h("span", { class: its === label ? "its same" : "its" }, its ? hs.name(its, 18) : "no label"),
-          hs.h("span", { class: "figures muted" }, hs.fixed(cosine, 2))];
-        return hs.h("li", {}, hs.button(words, (event) => {
-          store.opener = event.currentTarget;
-          store.choose({ pinned: near });
-        }, { class: url ? "near" : "near wide", title: hs.short(model.ids[near], 80) }));
-      })));
+      hs.h(
+        "ul",
+        {},
+        found.map(({ row: near, cosine }) => {
+          const its = model.label(near);
+          const [url, text] = [model.thumb(near), model.text(near)];
+          const face = url
+            ? hs.picture(url, `Picture of ${hs.short(model.ids[near], 60)}`, "tiny")
+            : text
+              ? hs.prose(text, 120, { class: "tiny" })
+              : hs.name(model.ids[near], 24);
+          const words = [
+            face,
+            hs.h("span", { class: its === label ? "its same" : "its" }, its ? hs.name(its, 18) : "no label"),
+            hs.h("span", { class: "figures muted" }, hs.fixed(cosine, 2)),
+          ];
+          return hs.h(
+            "li",
+            {},
+            hs.button(
+              words,
+              (event) => {
+                store.opener = event.currentTarget;
+                store.choose({ pinned: near });
+              },
+              { class: url ? "near" : "near wide", title: hs.short(model.ids[near], 80) },
+            ),
+          );
+        }),
+      ),
+    );
   };
 
   // A list of samples, fifty on a page; `more(row)` adds to the words of each, `beside(row)` stands beside them.
@@ -56,7 +94,7 @@
       Object.assign(this, { store, more, beside, empty, run });
       this.start = 0;
       this.rows = [];
-      this.element = hs.h("div", { class: "sample-list" });
+      this.element = hs.h("div", { class: "sample-list", tabindex: -1 });
     }
 
     // Rows in the order in which to show them; keeps the page if they are the same in number.
@@ -68,27 +106,50 @@
     }
 
     draw() {
+      hs.keepFocus(this.element, () => this.fill());
+    }
+
+    fill() {
       const turn = (start) => {
         this.start = start;
         this.draw();
         this.element.scrollIntoView({ block: "start" });
       };
       const page = Array.from(this.rows.slice(this.start, this.start + hs.PAGE));
-      hs.replace(this.element,
-        page.length ? hs.h("ul", { class: "samples" }, page.map((row) => this.item(row))) : hs.h("p", { class: "empty" }, this.empty),
-        hs.pager(this.rows.length, this.start, turn));
+      hs.replace(
+        this.element,
+        page.length
+          ? hs.h(
+              "ul",
+              { class: "samples" },
+              page.map((row) => this.item(row)),
+            )
+          : hs.h("p", { class: "empty" }, this.empty),
+        hs.pager(this.rows.length, this.start, turn),
+      );
     }
 
     item(row) {
       const { store } = this;
       const decision = store.decisions.get(row);
-      return hs.h("li", { class: "sample" },
+      return hs.h(
+        "li",
+        { class: "sample" },
         hs.face(store.model, row, "small"),
-        hs.h("div", { class: "sample-words" },
-          hs.h("div", { class: "sample-head" }, hs.opener(store, row), decision && hs.h("span", { class: `decided ${decision.action}` }, hs.ACTIONS[decision.action])),
+        hs.h(
+          "div",
+          { class: "sample-words" },
+          hs.h(
+            "div",
+            { class: "sample-head" },
+            hs.opener(store, row),
+            decision && hs.h("span", { class: `decided ${decision.action}` }, hs.ACTIONS[decision.action]),
+          ),
           hs.verdict(store.model, row, this.run || store.run),
-          this.more ? this.more(row) : null),
-        this.beside ? this.beside(row) : null);
+          this.more ? this.more(row) : null,
+        ),
+        this.beside ? this.beside(row) : null,
+      );
     }
   };
 
@@ -105,16 +166,34 @@
     hears: ["decision"],
     isFor: (model) => model.n > 0,
     build(store) {
-      const list = new hs.SampleList(store, { more: (row) => facts(store.model, row), empty: "No sample passes the filters." });
+      const list = new hs.SampleList(store, {
+        more: (row) => facts(store.model, row),
+        empty: "No sample passes the filters.",
+      });
       const order = { column: "", isDown: true };
       const sortable = store.model.columns.filter((column) => !column.isCategory);
       const update = (what) => (what === "decision" ? list.draw() : list.show(sorted(store, order)));
-      const pick = hs.select([["", "as in the set"], ...sortable.flatMap((column) => [[`-${column.name}`, `${column.title}, highest first`], [`+${column.name}`, `${column.title}, lowest first`]])], "", (value) => {
-        Object.assign(order, { column: value.slice(1), isDown: value[0] === "-" });
-        update();
-      });
-      const element = hs.h("div", {}, hs.heading("Samples", "All samples that pass the filters."),
-        sortable.length ? hs.h("div", { class: "toolbar" }, hs.field("Order", pick)) : null, list.element);
+      const pick = hs.select(
+        [
+          ["", "as in the set"],
+          ...sortable.flatMap((column) => [
+            [`-${column.name}`, `${column.title}, highest first`],
+            [`+${column.name}`, `${column.title}, lowest first`],
+          ]),
+        ],
+        "",
+        (value) => {
+          Object.assign(order, { column: value.slice(1), isDown: value[0] === "-" });
+          update();
+        },
+      );
+      const element = hs.h(
+        "div",
+        {},
+        hs.heading("Samples", "All samples that pass the filters."),
+        sortable.length ? hs.h("div", { class: "toolbar" }, hs.field("Order", pick)) : null,
+        list.element,
+      );
       return { element, update };
     },
   });
@@ -133,11 +212,19 @@
   function orderOf({ values }, isDown) {
     const sign = isDown ? -1 : 1;
     const missing = (row) => Number(Number.isNaN(values[row]));
-    return Uint32Array.from(values.keys()).sort((a, b) => missing(a) - missing(b) || sign * (values[a] - values[b]) || a - b);
+    return Uint32Array.from(values.keys()).sort(
+      (a, b) => missing(a) - missing(b) || sign * (values[a] - values[b]) || a - b,
+    );
   }
 
   function facts(model, row) {
-    const shown = model.columns.filter(({ name }) => name === "split" || name === "confidence" || name.startsWith("meta:")).slice(0, 6);
-    return hs.h("span", { class: "muted facts" }, shown.map((column) => [`${hs.short(column.title, 24)}: `, hs.name(column.say(row), 32), "  "]));
+    const shown = model.columns
+      .filter(({ name }) => name === "split" || name === "confidence" || name.startsWith("meta:"))
+      .slice(0, 6);
+    return hs.h(
+      "span",
+      { class: "muted facts" },
+      shown.map((column) => [`${hs.short(column.title, 24)}: `, hs.name(column.say(row), 32), "  "]),
+    );
   }
 })(headstart);

@@ -4,7 +4,12 @@
   // predictions stand: one that does not counts as missed, and as claimed by nobody.
   hs.countClasses = (run, places, accepts = () => true) => {
     const n = run.classes.length;
-    const counts = { hits: new Uint32Array(n), false: new Uint32Array(n), missed: new Uint32Array(n), support: new Uint32Array(n) };
+    const counts = {
+      hits: new Uint32Array(n),
+      false: new Uint32Array(n),
+      missed: new Uint32Array(n),
+      support: new Uint32Array(n),
+    };
     for (const place of places) {
       const [label, said] = [run.label[place], run.prediction[place]];
       counts.support[label] += 1;
@@ -47,8 +52,15 @@
     const wrong = sum(counts.false);
     const answered = hits + wrong;
     const withheld = places.length - answered;
-    return { ...hs.macro(counts), accuracy: ratio(hits, answered), coverage: ratio(answered, places.length), hits, wrong, withheld,
-      cost: wrong * costs.wrong + withheld * costs.abstention };
+    return {
+      ...hs.macro(counts),
+      accuracy: ratio(hits, answered),
+      coverage: ratio(answered, places.length),
+      hits,
+      wrong,
+      withheld,
+      cost: wrong * costs.wrong + withheld * costs.abstention,
+    };
   };
 
   // The same where one class is said from a threshold on its own probability.
@@ -61,8 +73,13 @@
       else counts[isSaid ? "wrong" : "rest"] += 1;
     }
     const { hits, wrong, missed, rest } = counts;
-    return { ...hs.classScores(hits, wrong, missed), accuracy: ratio(hits + rest, places.length), coverage: ratio(hits + wrong, places.length),
-      ...counts, cost: wrong * costs.falsePositive + missed * costs.falseNegative };
+    return {
+      ...hs.classScores(hits, wrong, missed),
+      accuracy: ratio(hits + rest, places.length),
+      coverage: ratio(hits + wrong, places.length),
+      ...counts,
+      cost: wrong * costs.falsePositive + missed * costs.falseNegative,
+    };
   };
 
   const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
@@ -71,8 +88,10 @@
   hs.STEPS = 500;
   hs.tallied = (places, scoreOf, kindOf, kinds) => {
     const above = Array.from({ length: hs.STEPS + 2 }, () => new Float64Array(kinds));
-    for (const place of places) above[Math.max(0, Math.min(hs.STEPS, Math.floor(scoreOf(place) * hs.STEPS + 1e-6)))][kindOf(place)] += 1;
-    for (let step = hs.STEPS - 1; step >= 0; step -= 1) for (let kind = 0; kind < kinds; kind += 1) above[step][kind] += above[step + 1][kind];
+    for (const place of places)
+      above[Math.max(0, Math.min(hs.STEPS, Math.floor(scoreOf(place) * hs.STEPS + 1e-6)))][kindOf(place)] += 1;
+    for (let step = hs.STEPS - 1; step >= 0; step -= 1)
+      for (let kind = 0; kind < kinds; kind += 1) above[step][kind] += above[step + 1][kind];
     return above;
   };
 

@@ -124,12 +124,17 @@
       const code = column.names.indexOf(String(value));
       return code < 0 ? null : hs.categoryFilter(column, [code]);
     }
-    const range = /^[[(]?\s*(-?[\d.]+(?:e[+-]?\d+)?)\s*(?:to|–|,|\.\.)\s*(-?[\d.]+(?:e[+-]?\d+)?)\s*[\])]?$/iu.exec(String(value));
+    const range = /^[[(]?\s*(-?[\d.]+(?:e[+-]?\d+)?)\s*(?:to|–|,|\.\.)\s*(-?[\d.]+(?:e[+-]?\d+)?)\s*[\])]?$/iu.exec(
+      String(value),
+    );
     return range && hs.rangeFilter(column, Number(range[1]), Number(range[2]));
   };
 
   hs.listed = (names) => {
-    const shown = names.slice(0, 2).map((name) => hs.short(name, 24)).join(", ");
+    const shown = names
+      .slice(0, 2)
+      .map((name) => hs.short(name, 24))
+      .join(", ");
     return names.length > 2 ? `${shown} and ${names.length - 2} more` : shown;
   };
 
@@ -164,7 +169,7 @@
 
   function searchLines({ all, starts }, wanted, mask) {
     let row = 0;
-    for (let at = all.indexOf(wanted); at >= 0; ) {
+    for (let at = all.indexOf(wanted); at >= 0;) {
       row = lineOf(starts, at, row);
       if (at + wanted.length < starts[row + 1]) mask[row] = 1;
       at = all.indexOf(wanted, mask[row] ? starts[row + 1] : at + 1);
@@ -189,7 +194,9 @@
   }
 
   function searchNames(column, wanted, mask) {
-    const hits = Uint8Array.from([...column.names, ""], (name) => (String(name).toLowerCase().includes(wanted) ? 1 : 0));
+    const hits = Uint8Array.from([...column.names, ""], (name) =>
+      String(name).toLowerCase().includes(wanted) ? 1 : 0,
+    );
     hits[column.names.length] = 0;
     if (!hits.includes(1)) return;
     const { codes } = column;
