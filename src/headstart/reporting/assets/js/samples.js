@@ -14,11 +14,18 @@
 
   const tag = (text, name) => hs.h("span", { class: `tag ${name}` }, hs.name(text, 48));
 
+  // "right", "wrong", or "" where nobody can say: a number is hardly ever met exactly.
+  hs.judgement = (model, row, run) => {
+    const column = model.column("right") || model.column(`right.${"ab"[model.runs.indexOf(run)]}`);
+    if (column && column.isCategory) return column.nameOf(row) || "";
+    const [label, said] = [model.label(row), model.prediction(row, run)];
+    return run.isSingle && label !== "" && said !== null ? (said === label ? "right" : "wrong") : "";
+  };
+
   // "label a → prediction b", as far as they are known.
   hs.verdict = (model, row, run) => {
     const [label, said] = [model.label(row), model.prediction(row, run)];
     const expected = run && run.expected && run.placeOf(row) >= 0 ? run.expected[run.placeOf(row)] : label;
-    const isWrong = said !== null && expected !== "" && said !== expected;
     return hs.h(
       "span",
       { class: "verdict" },
@@ -30,7 +37,7 @@
         : [
             hs.h("span", { "aria-hidden": "true", class: "muted" }, " → "),
             hs.h("span", { class: "unseen" }, " predicted "),
-            tag(said, isWrong ? "wrong" : "right"),
+            tag(said, hs.judgement(model, row, run)),
           ],
     );
   };
