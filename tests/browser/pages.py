@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -249,6 +250,22 @@ def texts_run_page() -> Page:
     }
 
 
+def multi_page() -> Page:
+    """A run of several labels a sample."""
+    made = Made(200)
+    page = run_page(made)
+    sets = [sorted({code, row % 3}) for row, code in enumerate(made.label.tolist())]
+    labels = [
+        "" if row % 11 == 0 else json.dumps([CLASSES[c] for c in codes]) for row, codes in enumerate(sets)
+    ]
+    [run] = page["runs"]
+    rows = np.flatnonzero(made.split > 0)
+    texts = [", ".join(CLASSES[code] for code in sets[row]) for row in rows]
+    run |= {"task": "multi", "label": None, "prediction": None, "said": texts, "expected": texts}
+    page["samples"] |= {"labels": labels}
+    return {**page, "label": {"column": "tags", "kind": "multi", "names": CLASSES}, "queues": []}
+
+
 def many_classes_page(n_classes: int = 120) -> Page:
     """More classes than a matrix shows at first."""
     return run_page(
@@ -262,7 +279,7 @@ def large_page(n: int, n_thumbs: int = 0) -> Page:
     label = rng.integers(0, 10, n)
     centres = rng.normal(0, 6, (10, 2))
     place = centres[label] + rng.normal(0, 1, (n, 2)) * (1 + label[:, None] % 3)
-    noise = [webp(rng.integers(0, 256, (72, 72, 3), np.uint8), 5) for _ in range(min(n_thumbs, 50))]
+    noise = [webp(rng.integers(0, 256, (72, 72, 3), np.uint8), 10) for _ in range(min(n_thumbs, 50))]
     thumbs = {
         "rows": packed(np.sort(rng.choice(n, n_thumbs, False)), "uint32"),
         "images": [noise[i % 50] for i in range(n_thumbs)],

@@ -140,6 +140,28 @@ def test_the_wheel_zooms_in_and_out(visit: Visit) -> None:
     assert coloured(visit) != before
 
 
+def test_two_fingers_zoom(made: Made, open_page: OpenPage) -> None:
+    visit = open_page(set_page(made), has_touch=True)
+    visit.settle()
+    before = coloured(visit)
+    stage, cdp = box(visit), visit.context.new_cdp_session(visit.page)
+    x, y = stage["x"] + stage["width"] / 2, stage["y"] + stage["height"] / 2
+
+    def touch(kind: str, apart: float) -> None:
+        fingers = [{"x": x - apart, "y": y, "id": 0}, {"x": x + apart, "y": y, "id": 1}]
+        cdp.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": fingers if apart else []})
+
+    touch("touchStart", 40)
+    for apart in range(50, 240, 10):
+        touch("touchMove", apart)
+    touch("touchEnd", 0)
+    visit.settle()
+    assert coloured(visit) < 0.9 * before  # most points are out of sight
+    visit.panel.get_by_role("button", name="Show all").click()
+    visit.settle()
+    assert coloured(visit) == before
+
+
 def test_the_legend_filters(visit: Visit, made: Made) -> None:
     entry = visit.panel.locator(".legend .entry", has_text="sandal")
     n = int((made.label == CLASSES.index("sandal")).sum())

@@ -14,7 +14,7 @@ from headstart.reporting.html import page_html
 
 from .conftest import OpenPage
 from .made import Made, Page
-from .pages import empty_page, hostile_page, run_page, runs_page, set_page, texts_run_page
+from .pages import empty_page, hostile_page, multi_page, run_page, runs_page, set_page, texts_run_page
 from .visit import NARROW, WIDE
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ PAGES: dict[str, Callable[[], Page]] = {
     "set": set_page,
     "texts": lambda: set_page(Made(60), texts=True),
     "written": texts_run_page,
+    "several labels": multi_page,
     "two runs": runs_page,
     "hostile": hostile_page,
     "empty": empty_page,

@@ -11,7 +11,7 @@ from headstart.metrics.calibration import reliability
 
 from .conftest import OpenPage
 from .made import CLASSES, Made
-from .pages import many_classes_page, run_page, texts_run_page
+from .pages import many_classes_page, multi_page, run_page, texts_run_page
 from .visit import Visit
 
 pytestmark = pytest.mark.slow
@@ -125,6 +125,20 @@ def test_a_threshold_on_one_class(visit: Visit, made: Made) -> None:
     panel.get_by_label("Threshold as a number").fill("0.3")
     panel.get_by_label("Threshold as a number").press("Enter")
     said, is_it = made.probabilities[of, code] >= 0.3, made.label[of] == code
+    found = tiles(visit)
+    assert found["precision"] == f"{is_it[said].mean():.3f}"
+    assert found["recall"] == f"{said[is_it].mean():.3f}"
+
+
+def test_a_threshold_on_a_class_of_several(open_page: OpenPage) -> None:
+    made, code = Made(200), CLASSES.index("bag")
+    visit = open_page(multi_page())
+    panel = visit.open("Threshold")
+    panel.get_by_label("What it decides").select_option(str(code))
+    panel.get_by_label("Threshold as a number").fill("0.3")
+    panel.get_by_label("Threshold as a number").press("Enter")
+    rows = np.flatnonzero((made.split == TEST) & (np.arange(200) % 11 > 0))
+    said, is_it = made.probabilities[rows, code] >= 0.3, (made.label[rows] == code) | (rows % 3 == code)
     found = tiles(visit)
     assert found["precision"] == f"{is_it[said].mean():.3f}"
     assert found["recall"] == f"{said[is_it].mean():.3f}"

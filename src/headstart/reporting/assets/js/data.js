@@ -77,7 +77,8 @@
   }
 
   class Run {
-    constructor(given, samples) {
+    // `labels` are those of the samples as text, where the page has them as text.
+    constructor(given, samples, labels) {
       this.name = given.name;
       this.task = given.task;
       this.classes = given.classes || [];
@@ -94,6 +95,27 @@
       this.hasProbabilities = Boolean(given.probabilities);
       this.readConfidence = lazily(() => hs.decode(given.confidence) || this.likeliest());
       this.places = lazily(() => placesOf(this.rows, samples));
+      this.isMulti = this.task === "multi" && this.hasProbabilities && labels !== null;
+      this.labelled = (place) =>
+        this.isSingle ? this.label[place] < this.classes.length : labels[this.rows[place]] !== "";
+      this.readSets = lazily(() => this.labelSets(labels));
+    }
+
+    // Whether a sample has a class: one of several, where the run is of several.
+    hasClass(place, code) {
+      return this.isSingle ? this.label[place] === code : this.readSets()[place * this.classes.length + code] === 1;
+    }
+
+    labelSets(labels) {
+      const width = this.classes.length;
+      const codes = new Map(this.classes.map((name, code) => [name, code]));
+      const sets = new Uint8Array(this.rows.length * width);
+      this.rows.forEach((row, place) => {
+        for (const name of hs.listedLabels(labels[row]) || []) {
+          if (codes.has(name)) sets[place * width + codes.get(name)] = 1;
+        }
+      });
+      return sets;
     }
 
     // The place of a sample among the predictions, or -1.
@@ -138,6 +160,16 @@
     return places;
   }
 
+  // The classes in a label of several, which is written as a JSON list; null if it is none.
+  hs.listedLabels = (text) => {
+    try {
+      const value = JSON.parse(text || "null");
+      return Array.isArray(value) ? value.map(String) : null;
+    } catch {
+      return null;
+    }
+  };
+
   class Queue {
     constructor(given) {
       Object.assign(this, { name: given.name, title: given.title, about: given.about || "" });
@@ -172,7 +204,7 @@
       this.points = raw.points || null;
       this.near = raw.neighbours || null;
       this.readNear = lazily(() => this.decodeNear());
-      this.runs = (raw.runs || []).map((run) => new Run(run, this.n));
+      this.runs = (raw.runs || []).map((run) => new Run(run, this.n, this.labels));
       this.queues = (raw.queues || []).map((queue) => new Queue(queue));
       this.kept = new Set((raw.matters && raw.matters.kept) || []);
     }

@@ -24,7 +24,10 @@
           hs.h(
             "p",
             { class: "about" },
-            `${hs.plural(rows.length, "mistake")} among the samples that pass the filters, ${store.run.confidence ? "the most confident first" : "as the report ordered them"}.`,
+            `${hs.count(rows.length)} among the samples that pass the filters. `,
+            store.run.isSingle
+              ? "The most confident come first."
+              : hs.short((queueOf(store.model) || {}).about || "", 400),
           ),
         );
         return list.show(rows);
@@ -44,8 +47,8 @@
       return wrong.map((place) => run.rows[place]);
     }
     const queue = queueOf(model);
-    if (queue) return store.shown(queue.rows);
     const column = wrongColumn(model, store.chosen.run);
+    if (queue && (model.runs.length === 1 || !column)) return store.shown(queue.rows);
     const code = column.names.indexOf("wrong");
     const wrong = store.rows().filter((row) => column.codes[row] === code);
     return run.confidence

@@ -137,7 +137,7 @@
   class SetPicker {
     constructor(store, row, suggested, take, leave) {
       Object.assign(this, { names: hs.classNames(store.model), take, leave });
-      this.chosen = new Set(listed(suggested) || listed(store.model.label(row)) || []);
+      this.chosen = new Set(hs.listedLabels(suggested) || hs.listedLabels(store.model.label(row)) || []);
       this.box = hs.h("div", { class: "checks", role: "group", "aria-label": "Labels" });
       this.input = hs.h("input", {
         type: "text",
@@ -182,15 +182,6 @@
 
     focus() {
       this.input.focus();
-    }
-  }
-
-  function listed(text) {
-    try {
-      const value = JSON.parse(text || "null");
-      return Array.isArray(value) ? value.map(String) : null;
-    } catch {
-      return null;
     }
   }
 

@@ -3,12 +3,12 @@
   // Places of the predictions that the filters let through, with a label and a prediction that the run knows.
   hs.evaluated = (store, run = store.run) => {
     const { mask } = store;
-    const { rows, label, prediction, classes } = run;
+    const { rows, prediction, classes, isSingle } = run;
     const places = new Uint32Array(rows.length);
     let found = 0;
     for (let place = 0; place < rows.length; place += 1) {
-      if (mask[rows[place]] && label[place] < classes.length && prediction[place] < classes.length)
-        places[found++] = place;
+      const isKnown = mask[rows[place]] && run.labelled(place);
+      if (isKnown && (!isSingle || prediction[place] < classes.length)) places[found++] = place;
     }
     return places.subarray(0, found);
   };

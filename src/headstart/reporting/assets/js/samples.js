@@ -14,11 +14,18 @@
 
   const tag = (text, name) => hs.h("span", { class: `tag ${name}` }, hs.name(text, 48));
 
+  // "right", "wrong", or "" where nobody can say: a number is hardly ever met exactly.
+  hs.judgement = (model, row, run) => {
+    const column = model.column("right") || model.column(`right.${"ab"[model.runs.indexOf(run)]}`);
+    if (column && column.isCategory) return column.nameOf(row) || "";
+    const [label, said] = [model.label(row), model.prediction(row, run)];
+    return run.isSingle && label !== "" && said !== null ? (said === label ? "right" : "wrong") : "";
+  };
+
   // "label a → prediction b", as far as they are known.
   hs.verdict = (model, row, run) => {
     const [label, said] = [model.label(row), model.prediction(row, run)];
     const expected = run && run.expected && run.placeOf(row) >= 0 ? run.expected[run.placeOf(row)] : label;
-    const isWrong = said !== null && expected !== "" && said !== expected;
     return hs.h(
       "span",
       { class: "verdict" },
@@ -30,7 +37,7 @@
         : [
             hs.h("span", { "aria-hidden": "true", class: "muted" }, " → "),
             hs.h("span", { class: "unseen" }, " predicted "),
-            tag(said, isWrong ? "wrong" : "right"),
+            tag(said, hs.judgement(model, row, run)),
           ],
     );
   };
@@ -50,7 +57,6 @@
     const { model } = store;
     const found = model.neighbours(row).slice(0, most);
     if (!found.length) return null;
-    const label = model.label(row);
     return hs.h(
       "div",
       { class: "neighbours" },
@@ -58,35 +64,36 @@
       hs.h(
         "ul",
         {},
-        found.map(({ row: near, cosine }) => {
-          const its = model.label(near);
-          const [url, text] = [model.thumb(near), model.text(near)];
-          const face = url
-            ? hs.picture(url, `Picture of ${hs.short(model.ids[near], 60)}`, "tiny")
-            : text
-              ? hs.prose(text, 120, { class: "tiny" })
-              : hs.name(model.ids[near], 24);
-          const words = [
-            face,
-            hs.h("span", { class: its === label ? "its same" : "its" }, its ? hs.name(its, 18) : "no label"),
-            hs.h("span", { class: "figures muted" }, hs.fixed(cosine, 2)),
-          ];
-          return hs.h(
-            "li",
-            {},
-            hs.button(
-              words,
-              (event) => {
-                store.opener = event.currentTarget;
-                store.choose({ pinned: near });
-              },
-              { class: url ? "near" : "near wide", title: hs.short(model.ids[near], 80) },
-            ),
-          );
-        }),
+        found.map(({ row: near, cosine }) => hs.h("li", {}, neighbour(store, row, near, cosine))),
       ),
     );
   };
+
+  function neighbour(store, row, near, cosine) {
+    const { model } = store;
+    const [url, text] = [model.thumb(near), model.text(near)];
+    const words = [
+      text ? hs.prose(text, 120, { class: "tiny" }) : hs.name(model.ids[near], 24),
+      itsLabel(model, row, near),
+      hs.h("span", { class: "figures muted" }, hs.fixed(cosine, 2)),
+    ];
+    if (url) words[0] = hs.picture(url, `Picture of ${hs.short(model.ids[near], 60)}`, "tiny");
+    const open = (event) => {
+      store.opener = event.currentTarget;
+      store.choose({ pinned: near });
+    };
+    return hs.button(words, open, { class: url ? "near" : "near wide", title: hs.short(model.ids[near], 80) });
+  }
+
+  // A neighbour's label; of classes also whether it is the same.
+  function itsLabel(model, row, near) {
+    const [own, its] = [model.label(row), model.label(near)];
+    const kind = model.labelInfo ? model.labelInfo.kind : "";
+    if (!its) return hs.h("span", { class: "muted" }, "no label");
+    if (kind === "regression") return hs.h("span", { class: "figures" }, hs.number(Number(its)));
+    const likeness = kind !== "single" ? "" : its === own ? "same" : "other";
+    return hs.h("span", { class: `its ${likeness}` }, hs.name(its, 18));
+  }
 
   // A list of samples, fifty on a page; `more(row)` adds to the words of each, `beside(row)` stands beside them.
   hs.SampleList = class SampleList {

@@ -69,7 +69,7 @@
     const limit = run.scale === 1 ? Math.fround(threshold) : threshold;
     for (const place of places) {
       const isSaid = run.probability(place, code) >= limit;
-      if (run.label[place] === code) counts[isSaid ? "hits" : "missed"] += 1;
+      if (run.hasClass(place, code)) counts[isSaid ? "hits" : "missed"] += 1;
       else counts[isSaid ? "wrong" : "rest"] += 1;
     }
     const { hits, wrong, missed, rest } = counts;

@@ -4,7 +4,8 @@
     id: "threshold",
     title: "Threshold",
     order: 30,
-    isFor: (model) => model.runs.some((run) => run.isSingle && (run.confidence || run.hasProbabilities)),
+    isFor: (model) =>
+      model.runs.some((run) => (run.isSingle && (run.confidence || run.hasProbabilities)) || run.isMulti),
     build: (store) => new Threshold(store),
   });
 
@@ -66,7 +67,8 @@
       const { run } = this.store;
       if (this.run !== run) {
         this.run = run;
-        this.code = run.confidence ? -1 : 0;
+        this.canAbstain = Boolean(run.isSingle && run.confidence);
+        this.code = this.canAbstain ? -1 : 0;
       }
       this.places = hs.evaluated(this.store);
       hs.replace(this.basis, hs.basis(this.store, this.places.length));
@@ -80,7 +82,7 @@
       const classes = run.hasProbabilities
         ? run.classes.map((name, code) => [String(code), `say “${hs.short(name, 40)}” from the threshold on`])
         : [];
-      const options = [...(run.confidence ? [["-1", "withhold predictions below the threshold"]] : []), ...classes];
+      const options = [...(this.canAbstain ? [["-1", "withhold predictions below the threshold"]] : []), ...classes];
       const names = this.isAbstaining ? ["wrong", "abstention"] : ["falsePositive", "falseNegative"];
       hs.replace(
         this.tools,
@@ -121,7 +123,7 @@
       const { run, code } = this;
       const isGood = this.isAbstaining
         ? (place) => run.label[place] === run.prediction[place]
-        : (place) => run.label[place] === code;
+        : (place) => run.hasClass(place, code);
       return hs.tallied(this.places, this.score(), (place) => (isGood(place) ? 0 : 1), 2);
     }
 
