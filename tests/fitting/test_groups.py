@@ -11,7 +11,7 @@ import pytest
 
 import headstart as hs
 from headstart.cache.sets import FeatureSet
-from headstart.cli.tables import figures_line
+from headstart.cli.figures import figures_line
 from headstart.trust import trust
 
 from ..made_sets import clouds, make_set
