@@ -98,6 +98,19 @@ def test_typing_narrows_the_classes(visit: Visit, tmp_path: Path, made: Made) ->
     assert download(visit, tmp_path)[0]["new"] == "sandal"
 
 
+def test_a_whole_name_is_meant_where_it_is_a_part_of_others(visit: Visit, tmp_path: Path, made: Made) -> None:
+    assert {"shirt", "t-shirt"} <= set(CLASSES)
+    place = next(
+        n for n, row in enumerate(doubted(made)) if CLASSES[made.label[row]] not in ("shirt", "t-shirt")
+    )
+    for _ in range(place):
+        visit.page.keyboard.press("j")
+    visit.page.keyboard.press("r")
+    visit.page.keyboard.type("shirt")
+    visit.page.keyboard.press("Enter")
+    assert [row["new"] for row in download(visit, tmp_path)] == ["shirt"]
+
+
 def test_a_new_class_is_said_to_be_new(visit: Visit, tmp_path: Path) -> None:
     keyboard = visit.page.keyboard
     keyboard.press("r")

@@ -78,6 +78,8 @@
     filter() {
       const typed = this.input.value.trim().toLowerCase();
       const found = this.all.filter(({ name }) => name.toLowerCase().includes(typed));
+      const isMeant = ({ name }) => name.toLowerCase() === typed; // whose whole name was typed stands before longer ones
+      found.sort((a, b) => isMeant(b) - isMeant(a));
       this.options = found.slice(0, MOST);
       const isNew = typed && !this.known.has(this.input.value.trim());
       if (isNew) this.options.push({ name: this.input.value.trim(), share: NaN, isNew });
