@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import json
 import re
 import shlex
 import shutil
@@ -28,11 +29,13 @@ STAND_INS = {
     "timm:resnet50.a1_in1k": "bundled:efficientnet-lite0",
     "hf:google-t5/t5-small": "hf:tiny-t5",
     "hf:intfloat/e5-small-v2": "bundled:all-minilm-l6-v2",
+    "bundled:all-mpnet-base-v2": "bundled:all-minilm-l6-v2",
 }
 """Weights of a hub, and those that stand in for them here."""
 
 EXTRACT_PHOTOS = "headstart extract photos/ --backbone bundled:efficientnet-lite0 --set photos"
 EXTRACT_REVIEWS = "headstart extract reviews.csv --backbone bundled:all-minilm-l6-v2 --set reviews"
+OF_SEVERAL = "headstart fit-head reviews-all-minilm-l6-v2 --label "
 BEFORE: dict[str, list[str]] = {
     "visualising": [
         EXTRACT_PHOTOS,
@@ -54,6 +57,11 @@ BEFORE: dict[str, list[str]] = {
         EXTRACT_PHOTOS,
         "headstart fit-head photos --head ridge --out runs/ridge",
         "headstart fit-head photos --head mlp --param epochs=2 --out runs/mlp",
+    ],
+    "many-labels": [
+        "headstart extract reviews.jsonl --backbone bundled:all-minilm-l6-v2 --label-column topic,tags,stars",
+        OF_SEVERAL + "all --head mlp --shared-trunk --param epochs=2 --out runs/shared",
+        OF_SEVERAL + "stars --head ridge --out runs/stars-alone",
     ],
     "sharing-a-cache": [EXTRACT_PHOTOS],
     "speed": [EXTRACT_REVIEWS + " --taps last.tokens"],
@@ -85,6 +93,8 @@ LEFT_OUT = {
     "--track wandb": "wandb is in no extra of the tests",
     "vectors.npy": "a reader's own vectors; tests/cache/test_import.py imports such",
     "--to timm": "no run of this page is on a timm: backbone; test_export.py has one",
+    'label=["topic", "stars"]': "begins with a set of the reader's; test_many_labels.py runs the same",
+    "from_pretrained(FOLDER": "begins with a folder of the reader's; test_early_stop.py cuts a model",
     "block_importance": "begins with a head and arrays of the reader's; test_block_importance.py runs it",
     "hs.compare([run, full])": "begins with runs of the reader's; test_compare.py runs the same",
     "classify(": "runs where there is no headstart; test_export.py runs it there",
@@ -111,9 +121,10 @@ def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> Non
         write_image(Path("photos") / CLASSES[number % 3] / f"{number:03d}.png", number)
     for path in ("new-photos/one.png", "a.jpg", "b.jpg"):
         write_image(Path(path), len(path))
-    for table in ("reviews.csv", "queries.csv", "new.csv", "march.csv"):
+    for table in ("reviews.csv", "texts.csv", "queries.csv", "new.csv", "march.csv"):
         write_texts(Path(table), some_texts(80), COLUMNS.get(name, ("text", "label")))
     write_sets_of_tutorials()
+    WRITERS.get(name, lambda: None)()
     Path("data").mkdir()
     shutil.copy("reviews.csv", "data/reviews.csv")
     shutil.copytree(ROOT / "pipelines", "pipelines")
@@ -146,6 +157,59 @@ def write_sets_of_tutorials() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (12, 28, 28), dtype=np.uint8)
     (raw / "train-images-idx3-ubyte").write_bytes(struct.pack(">4I", 0x803, 12, 28, 28) + pixels.tobytes())
     (raw / "train-labels-idx1-ubyte").write_bytes(struct.pack(">2I", 0x801, 12) + bytes([0, 1] * 6))
+
+
+def write_reviews_of_several_labels() -> None:
+    """Reviews with a topic, tags and stars."""
+    texts = [text for text, _ in some_texts(80)]
+    labelled = [
+        {
+            "text": text,
+            "topic": "ab"[number % 2],
+            "tags": [["x"], ["x", "y"]][number % 2],
+            "stars": number % 5 + 0.5,
+        }
+        for number, text in enumerate(texts)
+    ]
+    for path in ("reviews.jsonl", "march.jsonl", "new.jsonl"):
+        write_rows(Path(path), labelled)
+
+
+def write_news() -> None:
+    """Sentences with tags, as CoNLL has them."""
+    Path("news").mkdir()
+    for split, n in (("train", 24), ("test", 8)):
+        sentences = [f"Anna{number} B-PER\nmet O\nBonn{number} B-LOC\n. O\n" for number in range(n)]
+        Path("news", f"{split}.conll").write_text("\n".join(sentences))
+
+
+def write_questions() -> None:
+    """Questions with their contexts, as SQuAD has them, and some that nobody answered."""
+    asked = [
+        (f"Who won game {number}?", f"In game {number} team{number} won.", f"team{number}")
+        for number in range(24)
+    ]
+    articles = [
+        {"title": question, "paragraphs": [{"context": context, "qas": [{
+            "id": question, "question": question,
+            "answers": [{"text": answer, "answer_start": context.index(answer)}],
+        }]}]}
+        for question, context, answer in asked
+    ]  # fmt: skip
+    Path("squad").mkdir()
+    for split, some in (("train", articles[:18]), ("dev", articles[18:])):
+        Path("squad", f"{split}.json").write_text(json.dumps({"version": "1.1", "data": some}))
+    write_rows(
+        Path("asked.jsonl"), [{"question": question, "context": context} for question, context, _ in asked]
+    )
+
+
+WRITERS = {
+    "many-labels": write_reviews_of_several_labels,
+    "named-entities": write_news,
+    "question-answering": write_questions,
+}
+"""By page what else its reader has."""
 
 
 @pytest.mark.usefixtures("stand_ins")
