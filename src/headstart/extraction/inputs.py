@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from headstart.arrow import keys_from_arrow, positions_in
-from headstart.cache.store import Cache
-from headstart.config import ColumnConfig
-from headstart.data import open_source
 from headstart.errors import BackboneError, ConfigError, DataError, SampleError, StorageError
-from headstart.extraction.samples import register
+from headstart.extraction.read_again import read_again
 from headstart.progress import Silence
 
 if TYPE_CHECKING:
@@ -21,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headstart.cache.sets import FeatureSet
-    from headstart.contracts import Source
+    from headstart.contracts import Payloads
     from headstart.extraction.samples import Samples
     from headstart.types import Payload
 
@@ -30,7 +27,7 @@ if TYPE_CHECKING:
 class SetInputs:
     """The data of a set, opened and scanned again."""
 
-    source: Source
+    source: Payloads
     samples: Samples
     root: Path
     """The folder that the data lies in."""
@@ -59,17 +56,12 @@ class SetInputs:
 
 def inputs_of_set(features: FeatureSet) -> SetInputs | None:
     """The data of a set; None where it has moved, or lay in memory, or can only be streamed."""
-    said: Any = features.info["source"]
-    known = {name: value for name, value in said["columns"].items() if "label" not in name}
-    if not said["location"] or known.get("streaming"):
+    said = features.info["source"]
+    if not said["location"] or said["columns"].get("streaming"):
         return None
     try:
-        options = ColumnConfig(**known).source_options(labels=False)
-        source = open_source(said["location"], options, said["modality"])
-        if source.streams:
-            return None
-        samples = register(source, Cache(features.cache).keys, Silence())
+        raw = read_again(features, None, Silence())
     except (ConfigError, DataError, BackboneError, StorageError, OSError):
         return None  # what is shown beside features is no reason to fail
     location = Path(str(said["location"]))
-    return SetInputs(source, samples, location if location.is_dir() else location.parent)
+    return SetInputs(raw.source, raw.samples, location if location.is_dir() else location.parent)
