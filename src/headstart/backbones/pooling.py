@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
     from headstart.types import Activations, BackboneInfo, Positions, StoredDtype
 
-WHOLE = ("pooler", "joint", "sentence")
+JOINT = "joint"
+"""Where a dual encoder has images and texts in one space."""
+WHOLE = ("pooler", JOINT, "sentence")
 POOLINGS = ("cls", "mean", "max", "eos", "gem", "sqrt", "weighted")
 TOKENS = "tokens"
 WORDS = ("words", "words-mean", "words-last")

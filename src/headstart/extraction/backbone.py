@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from headstart.backbones import located_spec, open_backbone, side_of
 from headstart.backbones.options import BackboneOptions
+from headstart.backbones.pooling import display_tap
 from headstart.cache.borrowed import BorrowingSpace, ReadOnlySpace
 from headstart.cache.memos import IDENTITY, find_known
 from headstart.cache.recipe import Recipe, make_recipe
@@ -18,9 +19,10 @@ from headstart.errors import ConfigError, MismatchError, WeightsUnavailableError
 from headstart.extraction.workers import ModelRecipe
 
 if TYPE_CHECKING:
+    from headstart.cache.sets import FeatureSet
     from headstart.cache.space import Space
     from headstart.contracts import Backbone, FrozenModel, Progress, Source
-    from headstart.types import BackboneInfo, Json, Precision
+    from headstart.types import BackboneInfo, FeatureRef, Json, Modality, Precision
 
 
 class OpenedBackbone:
@@ -111,6 +113,19 @@ def space_of(recipe: Recipe, own: Cache, lender: Cache | None) -> Space:
     return BorrowingSpace(space.path, recipe, ReadOnlySpace(lender.space(recipe).path, recipe))
 
 
+def describe_feature(cache: Cache, features: FeatureSet, ref: FeatureRef) -> dict[str, Json]:
+    """A feature of a set as a run's ``features.json`` has it: `reopen` opens its backbone by it."""
+    entry = next(e for e in features.info["features"] if e["space"] == ref.space)
+    return {
+        "backbone": ref.backbone,
+        "tap": display_tap(ref.tap),
+        "space": ref.space,
+        "located": entry.get("located", ref.backbone),
+        "options": entry.get("options", {}),
+        "recipe": dict(cache.open_space(ref.space).recipe.entries),
+    }
+
+
 def reopen(
     features: Mapping[str, Json], cache: Cache, progress: Progress, offline: bool = False
 ) -> OpenedBackbone:
@@ -121,12 +136,7 @@ def reopen(
     on.
     """
     recipe = Recipe(features["recipe"])
-    given = dict(features["options"])
-    weights = given.pop("weights", None)
-    options = BackboneOptions(
-        weights=Path(weights) if weights else None, modality=features["modality"], offline=offline, **given
-    )
-    opened = OpenedBackbone(features.get("located", features["backbone"]), options, cache, progress)
+    opened = open_as_described(features, features["modality"], cache, progress, offline)
     now = make_recipe(opened.info, recipe.entries["tap"], recipe.entries["compute"], recipe.entries["stored"])
     if now.id != recipe.id:
         changes = ", ".join(
@@ -138,6 +148,28 @@ def reopen(
             "bring back what it was, or fit the head anew"
         )
     return opened
+
+
+def open_as_described(
+    features: Mapping[str, Json],
+    modality: Modality,
+    cache: Cache,
+    progress: Progress,
+    offline: bool = False,
+    prompt: str | None = None,
+) -> OpenedBackbone:
+    """Open the backbone that a run or a set names, whatever it is now, at the side for a modality.
+
+    ``prompt``: in the place of the one that it was given.
+    """
+    given = dict(features["options"])
+    weights = given.pop("weights", None)
+    if prompt is not None:
+        given["prompt"] = prompt
+    options = BackboneOptions(
+        weights=Path(weights) if weights else None, modality=modality, offline=offline, **given
+    )
+    return OpenedBackbone(features.get("located", features["backbone"]), options, cache, progress)
 
 
 def load_model(opened: OpenedBackbone, device: str, precision: Precision) -> FrozenModel:

@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 
 from headstart.arrow import column_of, with_columns
-from headstart.backbones.pooling import display_tap
 from headstart.cache.corrections import ENTRY
 from headstart.cache.layout import GROUP
 from headstart.cache.store import Cache
+from headstart.extraction.backbone import describe_feature
 from headstart.fitting.data import with_choice
 from headstart.fitting.evaluation import feature_plot, plots_of, plots_of_protocols, tables_of
 from headstart.fitting.views import TrainViews
@@ -187,7 +187,8 @@ def describe_features(
 
     ``beside`` is what comes out of the same pass, such as where tokens stand.
     """
-    parts = [_describe_part(cache, features, ref) for ref in refs]
+    opened = Cache(cache)
+    parts = [describe_feature(opened, features, ref) for ref in refs]
     return {
         "set": features.name,
         "digest": features.digest,
@@ -196,19 +197,7 @@ def describe_features(
         "modality": features.info["source"]["modality"],
         "columns": features.info["source"]["columns"],
         **({"parts": parts} if len(parts) > 1 else {}),
-        **({"beside": [_describe_part(cache, features, ref) for ref in beside]} if beside else {}),
-    }
-
-
-def _describe_part(cache: str | None, features: FeatureSet, ref: FeatureRef) -> dict[str, Json]:
-    entry = next(e for e in features.info["features"] if e["space"] == ref.space)
-    return {
-        "backbone": ref.backbone,
-        "tap": display_tap(ref.tap),
-        "space": ref.space,
-        "located": entry.get("located", ref.backbone),
-        "options": entry.get("options", {}),
-        "recipe": dict(Cache(cache).open_space(ref.space).recipe.entries),
+        **({"beside": [describe_feature(opened, features, ref) for ref in beside]} if beside else {}),
     }
 
 
