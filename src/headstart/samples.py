@@ -150,7 +150,7 @@ class LabelledSamples:
 
     @property
     def n_bytes(self) -> int:
-        """Of the features, as they are held or would be; 0 for sequences whose vectors stay on disk."""
+        """Of the features, as they are held or would be."""
         if isinstance(self.X, np.ndarray):
             return int(self.X.nbytes)
         if are_sequences(self.X):
@@ -333,6 +333,13 @@ class ChosenSequences(Chosen):
         """The most vectors that any sequence has, chosen or not."""
         return int(self.features.longest)
 
+    @property
+    def nbytes(self) -> int:
+        """Of the vectors in float32, wherever they lie; 0 of features that do not know their lengths."""
+        features, rows = _located(self)
+        lengths = getattr(features, "lengths", None)
+        return 0 if lengths is None else 4 * self.width * int(lengths[rows].sum())
+
     def padded(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """See `headstart.heads.sequences.Sequences.padded`."""
         found: tuple[NDArray[np.float32], NDArray[np.bool_]] = self.features.padded(self.rows[rows])
@@ -368,6 +375,11 @@ class Passages:
     def longest(self) -> int:
         """The most tokens that a question has with its context."""
         return int(self.tokens.longest)
+
+    @property
+    def nbytes(self) -> int:
+        """Of tokens and places, wherever they lie."""
+        return sum(int(getattr(part, "nbytes", 0)) for part in (self.tokens, self.places))
 
     def padded(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """See `headstart.heads.sequences.Sequences.padded`."""

@@ -70,6 +70,15 @@ def test_changes_are_counted(tmp_path: Path) -> None:
     ]
 
 
+def test_copies_with_labels_of_their_own_are_no_change(tmp_path: Path) -> None:
+    texts, labels = ["a", "b", "a", "a"], ["x", "y", "y", None]
+    made = a_set(tmp_path, texts, labels)
+    source = From({"label": "single"})
+    assert said(made, samples(texts, labels), source) == []
+    assert said(made, samples(texts[::-1], labels[::-1]), source) == []
+    assert "1 relabelled" in said(made, samples(texts, ["x", "y", "z", None]), source)[0]
+
+
 def test_labels_of_several_a_sample_are_compared(tmp_path: Path) -> None:
     made = a_set(tmp_path, ["a", "b"], [["x"], ["x", "y"]], "multi")
     source = From({"label": "multi"})

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from hypothesis import given, settings
@@ -20,7 +21,7 @@ import headstart as hs
 from headstart.backbones import BackboneOptions, open_backbone
 from headstart.backbones.hf.passages import passage_windows
 from headstart.errors import ConfigError, SampleError, StorageError
-from headstart.samples import Passages
+from headstart.samples import LabelledSamples, Passages
 from headstart.token_rows import TokenRow, Windows
 
 from ..backbones import tiny_texts
@@ -246,6 +247,8 @@ def test_rows_of_passages_are_taken_together() -> None:
     places = Sequences(np.arange(12.0).reshape(6, 2), np.array([0, 1, 3, 6]))
     some = Passages(tokens, places, ["a", "b", "c"]).take(np.array([2, 0]))
     assert (len(some), some.contexts, some.width) == (2, ["c", "a"], 2)
+    samples = LabelledSamples(pa.table({}), some, np.empty(2, dtype=object), kind="spans")
+    assert samples.n_bytes == 2 * (3 + 1) * 2 * 4  # what a comparison says that features take
     values, there = some.padded(np.array([0, 1]))
     assert values[0].tolist() == [[6, 7], [8, 9], [10, 11]]
     assert there.sum(axis=1).tolist() == [3, 1]

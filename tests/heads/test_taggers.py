@@ -138,6 +138,22 @@ def test_validation_sentences_choose_the_epoch_and_may_have_tags_that_are_new() 
         assert all(np.isfinite(record["validation_loss"]) for record in head.history_)
 
 
+@pytest.mark.parametrize("crf", ["no", "yes"])
+def test_where_nearly_all_words_are_outside_a_short_training_knows_it(crf: str) -> None:
+    rng = np.random.default_rng(0)
+    X = Sequences(rng.normal(size=(400, 8)).astype(np.float32), np.arange(0, 401, 10))
+    y = np.array([["B-a", *["O"] * 9]] * 40, dtype=object)
+    head = open_head("linear", {"crf": crf, "epochs": 5}, seed=0, task="tags").fit(X, y)
+    assert head.score(X, y) >= 0.9
+    np.testing.assert_allclose(np.mean(np.concatenate(head.predict_proba(X)), axis=0), [0.1, 0.9], atol=0.05)
+
+
+def test_tags_that_are_to_count_alike_are_alike_at_first() -> None:
+    X, y = sentences()
+    head = opened("linear", "no", epochs=1, lr=1e-9, class_weight="balanced").fit(X, y)
+    np.testing.assert_allclose(head.weights_["output.bias"], 0, atol=1e-6)
+
+
 def test_a_crf_learns_what_single_words_do_not_show() -> None:
     """Words of two kinds look alike; which it is depends on the word before."""
     rng = np.random.default_rng(0)

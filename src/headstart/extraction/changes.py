@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headstart.arrow import column_of, nulls_of, numbers_of
+from headstart.arrow import column_of, numbers_of
 from headstart.cache.layout import LABEL
 from headstart.cache.set_state import read_splits
 from headstart.data.answers import as_json
@@ -85,18 +85,18 @@ def _another(earlier: FeatureSet, why: str) -> ConfigError:
 
 
 def _count_relabelled(earlier: FeatureSet, keys: Any, samples: Samples) -> int:
-    """How many samples that stay have another label in the columns that both have."""
+    """How many samples that stay have a label that none of their copies had, in the columns that both have."""
     table = earlier.samples
-    first = first_by_key(keys)
-    positions, found = search(*words(keys[first]), samples.keys)
+    distinct = words(keys[first_by_key(keys)])
+    before, _ = search(*distinct, keys)
+    after, found = search(*distinct, samples.keys)
     rows = np.flatnonzero(found)
-    before = column_of(first[positions[found]].astype(np.int64))
     changed = np.zeros(len(rows), dtype=bool)
     for name in table.column_names:
         if name.startswith(LABEL) and name in samples.table.column_names:
-            was = _comparable(table.column(name)).take(before)
+            was = _comparable(table.column(name))
             now = _comparable(samples.table.column(name)).take(column_of(rows))
-            changed |= _differ(was, now)
+            changed |= _are_new(was, before, now, after[rows])
     samples.release()
     return int(changed.sum())
 
@@ -109,10 +109,13 @@ def _comparable(column: pa.ChunkedArray) -> Any:
     return pc.binary_join(column, _BETWEEN)
 
 
-def _differ(was: Any, now: Any) -> Any:
+def _are_new(was: Any, before: Any, now: Any, after: Any) -> Any:
+    """Which of the labels ``now`` no sample of the same number had: ``before`` and ``after`` are numbers of keys."""
     if was.type != now.type:
-        return np.zeros(len(was), dtype=bool)
-    without, without_now = nulls_of(was), nulls_of(now)
-    # A scalar of pyarrow's, to fill nulls with, would import pandas.
-    unequal = numbers_of(pc.cast(pc.not_equal(was, now), pa.int8())).astype(bool)
-    return np.where(without | without_now, without != without_now, unequal)
+        return np.zeros(len(now), dtype=bool)
+    known = pc.unique(pa.chunked_array([*was.chunks, *now.chunks], was.type))
+    pairs = [
+        np.asarray(number, dtype=np.int64) * len(known) + numbers_of(pc.index_in(labels, known))
+        for labels, number in ((was, before), (now, after))
+    ]
+    return ~np.isin(pairs[1], pairs[0])

@@ -195,6 +195,9 @@ class TorchHead(BaseHead):
         """Targets of other samples; of a label that training lacks ``UNSEEN``."""
         return self._as_targets(np.asarray(y))
 
+    def prime(self, network: Any) -> None:
+        """Let the first weights of a network, or of a layer, follow from the targets; most heads: nothing."""
+
     def settle(self, X: Any, y: Any) -> None:
         """Choose what is chosen once there are weights, on validation samples if there are any; most heads: nothing."""
 
@@ -501,6 +504,7 @@ def _network(groups: Sequence[Sequence[TorchHead]]) -> Network:
         generator = torch.Generator().manual_seed(seed_of(group[0].random_state))
         network.draw(generator, slice(start, start + len(group)))
         start += len(group)
+    first.prime(network)
     return network
 
 

@@ -111,6 +111,8 @@ class TrainingSetup:
         layer = LinearHeadLayer(
             torch.from_numpy(head.mean_), torch.from_numpy(head.scale_), head.n_outputs_, config.dropout
         )
+        if config.class_weight == "none":
+            head.prime(layer)
         if soft is not None and soft.features is not None:
             layer = ShowingHeadLayer(layer, soft.features.shape[1], config.seed)
         live = config.strategy in LIVE_STATISTICS
