@@ -28,8 +28,10 @@ def test_batches_shrink_until_they_fit_and_all_features_are_right(
     assert_close(task.features().values, compute(TEXTS, "py:odd_backbones:plain", tmp_path / "other"))
     assert n_stored(cache_root) == 90
     said = [line for line in task.heard.lines if "out of memory" in line]
-    assert 1 <= len(said) <= 5, said  # once for each size that was too large: 64, 32, 16, 8, 4 samples
-    assert len(set(said)) == len(said)
+    sizes = [int(line.split("batch of ")[1].split(";")[0]) for line in said]
+    assert sizes, "the first batches are too large"
+    # A batch that was made before another one failed may be as large as that one, and is not tried again.
+    assert sizes == sorted(set(sizes), reverse=True), said
     assert filled.timings is not None
     assert 2 <= filled.timings.batch <= 3  # and not less than had to be
 

@@ -68,7 +68,11 @@ def make_joined(
         split=first.split,
         plot_format=config.plots,
         plots=plots_of({label: run.plots for label, run in records.items()}, OF_SAMPLES),
-        parts=records,
+        # One run was made at one time, whichever label of it is looked at.
+        parts={
+            label: run.replaced(report={**run.report, "provenance": first.report["provenance"]})
+            for label, run in records.items()
+        },
         save_model=partial(save_predictors, [run.predictor for run in runs], trunk.kept if trunk else None),
     )
 
