@@ -77,6 +77,9 @@ def test_a_training_that_was_killed_ends_where_the_uninterrupted_one_ends(
     refused = headstart(*words_for(texts, tiny_bert, "cut"))
     assert refused.code == 2
     assert "--resume goes on with it" in refused.err
+    early = headstart("predict", "cut", "--text", "a film")
+    assert early.code == 1
+    assert "its training was interrupted" in early.err
     other = headstart(*words_for(texts, tiny_bert, "cut", "--resume", "--seed", "7"))
     assert other.code == 2
     assert "seed was 0 and is 7" in other.err

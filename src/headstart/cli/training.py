@@ -35,6 +35,7 @@ def fit_head(
     from headstart.progress import open_progress
     from headstart.registry.default_place import default_place
     from headstart.registry.run import check_free
+    from headstart.registry.run_files import state_folder
 
     if (said["features"] is None) == (config is None):
         raise ConfigError("say which set to fit on: headstart fit-head SET, or --config FILE")
@@ -42,7 +43,7 @@ def fit_head(
     target = said["out"] or default_place(_run_name(resolved), chosen_by(resolved))
     check_free(target, said["overwrite"])
     make_directory(target.parent)
-    checkpoint = target.with_name(f".{target.name}.training")
+    checkpoint = state_folder(target)
     with open_studio(resolved.plots) as studio:
         from headstart.fitting.head_training import forget_states
         from headstart.fitting.stage import fit_head as fit

@@ -12,6 +12,7 @@ from headstart.errors import HeadstartError
 from headstart.notebook import html_table
 from headstart.pipelines.state import Done, State, alone_in, finished
 from headstart.pipelines.steps import Bench, Work, run_work, work_of
+from headstart.registry.run_files import state_folder
 
 if TYPE_CHECKING:
     from headstart.contracts import Progress
@@ -154,7 +155,7 @@ def _standing(work: Work, bench: Bench, before: Done | None) -> StepOutcome:
     if before.key != work.key:
         return outcome("to do", "its settings or what it hangs on have changed")
     if before.state == "begun":
-        training = work.target.with_name(f".{work.target.name}.training")
+        training = state_folder(work.target)
         is_begun = verb in ("fit-head", "fine-tune") and training.exists()
         return outcome("to resume" if is_begun else "to do", "it was interrupted")
     if verb == "extract" and not _has_set(before, bench):

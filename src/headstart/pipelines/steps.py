@@ -26,6 +26,7 @@ from headstart.pipelines.schema import ExportStep
 from headstart.pipelines.shipped import MADE_MODELS, made_model_path, made_path, make_data, make_model
 from headstart.pipelines.state import mark_of
 from headstart.registry.labels import LABELS, reports_by_label
+from headstart.registry.run_files import state_folder
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -211,7 +212,7 @@ def _fit_head(work: Work, bench: Bench, resume: bool) -> dict[str, Any]:
     from headstart.fitting.head_training import forget_states
     from headstart.fitting.stage import fit_head
 
-    checkpoint = work.target.with_name(f".{work.target.name}.training")
+    checkpoint = state_folder(work.target)
     if not resume:
         forget_states(checkpoint)
     record = fit_head(cast("FitConfig", work.config), bench.progress, checkpoint)

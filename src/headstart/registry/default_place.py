@@ -11,6 +11,7 @@ from headstart.backbones import short_name
 from headstart.cache.layout import set_name_from
 from headstart.errors import HeadstartError
 from headstart.files import read_json
+from headstart.registry.run_files import state_folder
 from headstart.yaml_file import read_yaml
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def _options_of(place: Path) -> dict[str, Json] | None:
 
     Of what is no run nothing is known: then there are none.
     """
-    state = place.with_name(f".{place.name}.training")
+    state = state_folder(place)
     if not _holds_something(place) and not state.is_dir():
         return None
     try:

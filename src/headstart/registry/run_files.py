@@ -24,8 +24,15 @@ IN_RUN = "@run"
 """Stands for the folder of a tuned backbone in ``features.json``: a run may be moved."""
 
 
+def state_folder(target: Path) -> Path:
+    """Where a training run keeps its state until the run at ``target`` is whole."""
+    return target.with_name(f".{target.name}.training")
+
+
 def nearest_folder(path: Path) -> str:
-    """Of a folder that is not there the one beside it whose name is nearest, for a message; else nothing."""
+    """Why a run is not there, or the folder beside it whose name is nearest, for a message; else nothing."""
+    if path.name and state_folder(path).exists():
+        return "; its training was interrupted: the same command goes on with it, fine-tune with --resume"
     if path.exists() or not path.parent.is_dir():
         return ""
     near = nearest(path.name, [each.name for each in path.parent.iterdir() if each.is_dir()])

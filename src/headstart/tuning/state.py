@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from headstart.errors import ConfigError, StorageError
 from headstart.files import make_directory, read_json, write_json
 from headstart.registry.run import check_free
+from headstart.registry.run_files import state_folder
 from headstart.tuning.strategies import defaults_of
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def prepare_state(config: TuneConfig, target: Path, resume: bool, overwrite: boo
     """
     check_free(target, overwrite)
     make_directory(target.parent)
-    state = target.with_name(f".{target.name}.training")
+    state = state_folder(target)
     if state.is_symlink():
         raise ConfigError(f"{state} is a link, and no training writes through one; delete it")
     if state.exists() and resume:
