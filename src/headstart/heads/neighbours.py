@@ -96,7 +96,9 @@ def nearest(
         search = _Search(block, among, part, centre, rank, is_unit, by == "cosine")
         search.run(None if own is None else own[place])
         if by == "product":
-            part.cosine[...] *= np.where(part.row < 0, 1, np.linalg.norm(block.astype(np.float64), axis=1)[:, None])
+            part.cosine[...] *= np.where(
+                part.row < 0, 1, np.linalg.norm(block.astype(np.float64), axis=1)[:, None]
+            )
     return found
 
 
@@ -213,12 +215,20 @@ class _Search:
         tied = np.flatnonzero(np.append(is_close, False) | np.append(False, is_close))
         again = tied if self.is_dense and not self.is_crowded else slice(None)
         cosine[again] = self._scores(query[again], row[again])
-        order = tied[np.lexsort((self._rank(row[tied]), -cosine[tied], run[tied]))]
+        order = tied[self._order(run[tied], cosine[tied], row[tied])]
         row[tied], cosine[tied] = row[order], cosine[order]
         return query, row, cosine
 
-    def _rank(self, row: Ints) -> Ints:
-        return row if self.rank is None else self.rank[row]
+    def _order(self, group: Ints, cosine: Floats, row: Ints) -> Ints:
+        """By group, the nearest first; the rank is asked for among equals alone, as it may have to be found out."""
+        order = np.lexsort((-cosine, group))
+        is_same = (np.diff(cosine[order]) == 0) & (np.diff(group[order]) == 0)
+        equals = np.flatnonzero(np.append(is_same, False) | np.append(False, is_same))
+        if len(equals):
+            some = order[equals]
+            rank = row[some] if self.rank is None else self.rank[row[some]]
+            order[equals] = some[np.lexsort((rank, -cosine[some], group[some]))]
+        return order
 
     def _scores(self, query: Ints, row: Ints) -> Floats:
         """The cosine of each pair, its products summed one way everywhere."""
@@ -256,7 +266,7 @@ class _Search:
             query = np.concatenate([known, query])
             row = np.concatenate([self.found.row[known, place], row])
             cosine = np.concatenate([self.found.cosine[known, place], cosine])
-            order = np.lexsort((self._rank(row), -cosine, query))
+            order = self._order(query, cosine, row)
             query, row, cosine = query[order], row[order], cosine[order]
         place = _place_in_group(query)
         kept = place < self.k

@@ -95,7 +95,9 @@ class Scores:
         else:
             np.copyto(to, products)
         longest = 1.0 if self._is_cosine else float(lengths.max(initial=0, where=~is_odd))
-        return max(longest, self._again(rows[is_odd], to, np.flatnonzero(is_odd))) if is_odd.any() else longest
+        return (
+            max(longest, self._again(rows[is_odd], to, np.flatnonzero(is_odd))) if is_odd.any() else longest
+        )
 
     def _again(self, rows: NDArray[Any], to: Numbers, places: NDArray[np.int64]) -> float:
         """Score rows that single precision cannot square: those of zeros, and what is very short or long."""
