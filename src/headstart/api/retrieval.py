@@ -69,7 +69,12 @@ def search(
             "model's own for queries, where its authors name one."
         ),
     ] = None,
-    with_inputs: Annotated[bool, Option("Add a column with each text, or the file of each image.")] = False,
+    with_inputs: Annotated[
+        bool | None,
+        Option(
+            "Add a column with each text, or the file of each image. Default: of texts, in sets of up to 100,000."
+        ),
+    ] = None,
     sheet: Annotated[
         StrPath | None,
         Option("Write a contact sheet, .png or .html: pictures or texts with their scores.", metavar="FILE"),

@@ -208,7 +208,7 @@ class FeatureSet(SetState):
         return headstart.report(self, quiet=quiet, **options)
 
     def search(self, query: Any = None, quiet: bool = True, **options: Any) -> Matches:
-        """The samples that are nearest to a text, an image, a vector or, with ``like``, a sample: `headstart.search`."""
+        """The samples nearest to a text, an image, a vector or, with ``like``, a sample; see `headstart.search`."""
         import headstart
 
         return headstart.search(self, query, quiet=quiet, **options)

@@ -16,7 +16,6 @@ from headstart.columns import LONGEST_CELL, cell, columns
 from headstart.errors import HeadstartError
 from headstart.notebook import html_table
 from headstart.retrieval.contents import SampleContents
-from headstart.words import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -93,6 +92,13 @@ class Matches(Sequence[Match]):
             self._samples.only(part),
             self._asked.only(number),
         )
+
+    def with_inputs(self) -> Matches:
+        """The same with a column ``input``: each text, or the file of each image."""
+        if INPUT in self._table.column_names:
+            return self
+        table = self._table.append_column(INPUT, strings(self._samples.texts()))
+        return Matches(table, self.queries, self._n_found, self._samples, self._asked)
 
     @property
     def ids(self) -> list[str]:
@@ -188,7 +194,7 @@ def _cell(value: Any, longest: int | None) -> Cell:
 
 
 def make_matches(
-    among: HeldSamples, found: Neighbours, queries: Queries, contents: SampleContents, with_inputs: bool
+    among: HeldSamples, found: Neighbours, queries: Queries, contents: SampleContents
 ) -> Matches:
     """The answers as rows of a table.
 
@@ -212,11 +218,4 @@ def make_matches(
         },
     )
     table = table.select(["query", "rank", "id", *labels.values(), "split", SCORE, "origin"])
-    if with_inputs:
-        table = table.append_column(INPUT, strings(contents.texts()))
     return Matches(table, queries.names, there.sum(axis=1), contents, queries.contents)
-
-
-def summary(matches: Matches) -> str:
-    """How much was found, in words."""
-    return f"{counted(len(matches), 'match')} of {counted(len(matches.queries), 'query')}"

@@ -177,7 +177,7 @@ def _open(features: FeatureSet, held: HeldSamples, asked: Asked, config: SearchC
         return open_source([_located(each) for each in asked.images or [asked.query]], options, "image")
     query = asked.query
     if isinstance(query, str | os.PathLike):
-        return open_source(query, options, _wanted(own, query))
+        return _open_path(query, options, _wanted(own, query))
     items = [query] if not isinstance(query, Sequence) and not hasattr(query, "__iter__") else query
     return open_source(items, options, "image" if _are_images(items) else "text")
 
@@ -185,6 +185,15 @@ def _open(features: FeatureSet, held: HeldSamples, asked: Asked, config: SearchC
 def _is_text(query: Any) -> bool:
     """Whether a string is a text: it neither is the path of data nor looks like one."""
     return isinstance(query, str) and not names_data(query, "text")
+
+
+def _open_path(path: Any, options: SourceOptions, wanted: Modality) -> Source:
+    try:
+        return open_source(path, options, wanted)
+    except DataError as error:
+        if isinstance(path, str) and not os.path.exists(expanded(path)):
+            raise DataError(f"{error}; --text takes it as a text") from error
+        raise
 
 
 def _wanted(own: Modality, path: Any) -> Modality:

@@ -12,7 +12,7 @@ from headstart.arrow import column_of, positions_in
 from headstart.backbones.pooling import display_tap, is_ragged
 from headstart.cache.store import Cache
 from headstart.config import RuntimeConfig
-from headstart.errors import DataError
+from headstart.errors import DataError, HeadstartError, first_line
 from headstart.heads.neighbours import nearest
 from headstart.held_values import Data
 from headstart.options import Positive
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from headstart.types import FeatureRef
 
 
+SOON_READ = 100_000
+"""Samples whose data is read again without being asked for."""
+
+
 class SearchConfig(RuntimeConfig):
     """How `search` compares, and among which samples."""
 
@@ -49,7 +53,7 @@ class SearchConfig(RuntimeConfig):
     query_prompt: str | None
     text_column: str | None
     image_column: str | None
-    with_inputs: bool
+    with_inputs: bool | None
     data: Data
 
 
@@ -71,8 +75,21 @@ def search(config: SearchConfig, asked: Asked, progress: Progress) -> Matches:
     queries = read_queries(features, everything, among, asked, config, progress)
     _say(among, queries, config, progress)
     found = _nearest(queries, among, config)
-    contents = SampleContents(features, config.data, progress)
-    return make_matches(among, found, queries, contents, config.with_inputs)
+    matches = make_matches(among, found, queries, SampleContents(features, config.data, progress))
+    return _with_inputs(matches, features, config, progress)
+
+
+def _with_inputs(matches: Matches, features: FeatureSet, config: SearchConfig, progress: Progress) -> Matches:
+    """The same with a text of each, where that is asked for, or its id says nothing and it is soon read."""
+    if config.with_inputs is not None:
+        return matches.with_inputs() if config.with_inputs else matches
+    if features.info["source"].get("modality") != "text" or len(features) > SOON_READ:
+        return matches
+    try:
+        return matches.with_inputs()
+    except (HeadstartError, OSError) as error:
+        progress.say(f"texts are not shown: {first_line(error)}")
+        return matches
 
 
 def _feature(features: FeatureSet, config: SearchConfig) -> FeatureRef:
