@@ -218,6 +218,12 @@ class SetState:
         table = read_samples(self.path, names) if self._table is None else self._table
         return table.select(list(names))
 
+    @property
+    def column_names(self) -> list[str]:
+        """The names of the columns of `samples`."""
+        with open_samples(self.path) as file:
+            return list(file.schema_arrow.names)
+
     def take(self, rows: NDArray[np.int64], names: Sequence[str]) -> pa.Table:
         """Some samples, in the order of ``rows``, with some columns; of a large set no more is read than is needed."""
         if self._table is not None:

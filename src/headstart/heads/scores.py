@@ -6,6 +6,7 @@ Rows are read where they lie, float16 as well as float32, and never scaled: the 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -62,7 +63,8 @@ class Scores:
         A sum of D products is, in any order, with or without fused multiplication; the square of a length is, too,
         of which the root has half; 16 for what is rounded once.
         """
-        return (1.5 * self._left.shape[1] + 16) * float(np.finfo(self._dtype).eps) / 2
+        n_sums = 1.5 * int(self._left.shape[1]) + 16
+        return n_sums * float(np.finfo(self._dtype).eps) / 2
 
     def blocks(self) -> Iterator[tuple[slice, Numbers]]:
         """Consecutive rows and the scores of each query, shape (N, n); the array is used again."""
@@ -76,11 +78,11 @@ class Scores:
                 pieces = [
                     slice(first, min(first + step, place.stop)) for first in range(start, place.stop, step)
                 ]
-                longest = each(lambda piece, to=block, at=start: self._score(piece, to, at), pieces)
+                longest = each(partial(self._score, block, start), pieces)
                 self.longest = max(self.longest, *longest)
                 yield place, block
 
-    def _score(self, piece: slice, block: Numbers, start: int) -> float:
+    def _score(self, block: Numbers, start: int, piece: slice) -> float:
         """Fill in the scores of a piece; the length of its longest row that they were not divided by."""
         rows = self._among[piece]
         with np.errstate(over="ignore", invalid="ignore"):  # such rows are scored again

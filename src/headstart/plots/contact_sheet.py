@@ -95,8 +95,8 @@ def _tile(figure: Any, tile: Tile, left: float, bottom: float) -> None:
         axes = _axes(figure, left, bottom, SIDE)
         axes.patch.set(facecolor="white", edgecolor=FAINT, linewidth=0.8)
         _write(figure, "\n".join(lines), left + 0.06, bottom + SIDE - 0.06, size=7, color=INK, va="top")
-    _write(figure, tile.caption, left, bottom - 0.1, size=7.5, color=INK)
-    _write(figure, tile.name, left, bottom - 0.24, size=6.5, color=GREY)
+    _write(figure, shorten(tile.caption, 28), left, bottom - 0.1, size=7.5, color=INK)
+    _write(figure, shorten(tile.name, 32), left, bottom - 0.24, size=6.5, color=GREY)
 
 
 def _show(figure: Any, image: bytes, left: float, bottom: float, side: float) -> None:

@@ -56,7 +56,7 @@ class SampleContents:
     def texts(self) -> list[str]:
         """The text of each; of a picture its file, or its row of a table."""
         assert self.table is not None
-        origins = self.table.column("origin").to_pylist()
+        origins: list[str] = self.table.column("origin").to_pylist()
         if self.features.info["source"].get("modality") == "image":
             return origins
         found = zip(map(text_of, self.payloads()), origins, strict=True)

@@ -9,7 +9,6 @@ import numpy as np
 
 from headstart.arrow import codes_by_name, codes_of_lists
 from headstart.cache.layout import LABEL, META
-from headstart.cache.set_state import open_samples
 from headstart.errors import ConfigError, DataError
 from headstart.options import did_you_mean
 
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from headstart.cache.sets import FeatureSet
+    from headstart.cache.set_state import SetState
 
 FIRST = "label"
 MOST_COMPARED = 10_000
@@ -53,7 +52,7 @@ def read_where(given: Any, said: str = "--where") -> dict[str, list[str]]:
     return found
 
 
-def rows_where(features: FeatureSet, where: Mapping[str, Sequence[str]]) -> NDArray[np.bool_]:
+def rows_where(features: SetState, where: Mapping[str, Sequence[str]]) -> NDArray[np.bool_]:
     """Which of the N samples of a set have, in each of the columns, one of its values; shape (N,).
 
     Raises
@@ -78,12 +77,11 @@ def rows_where(features: FeatureSet, where: Mapping[str, Sequence[str]]) -> NDAr
     return mask
 
 
-def _column(features: FeatureSet, asked: str) -> str:
+def _column(features: SetState, asked: str) -> str:
     """The column that is meant: ``label`` is the first label, and a bare name that of a label or of metadata."""
     if asked == FIRST and features.label_names:
         return LABEL + features.label_column()
-    with open_samples(features.path) as file:
-        names = [name for name in file.schema_arrow.names if name.startswith((LABEL, META))]
+    names = [name for name in features.column_names if name.startswith((LABEL, META))]
     for name in (asked, LABEL + asked, META + asked):
         if name in (*names, "split"):
             return name
