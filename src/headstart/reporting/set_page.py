@@ -71,15 +71,17 @@ def about_set(features: FeatureSet) -> list[list[str]]:
 
 
 def about_pairs(features: FeatureSet) -> list[list[str]]:
-    """Of pairs of image and text, how well these find each other in test, or in all where test has too few."""
+    """Of pairs of image and text, how well these find each other in test, or in all where it has no two images."""
     refs = pair_features(features)
-    split = "test" if features.info["counts"].get("test") else None
     found = []
     for ref in refs:
         try:
-            figures = pair_figures(features, ref, split)
-        except DataError:  # one image
-            continue
+            figures = pair_figures(features, ref, "test")
+        except DataError:
+            try:
+                figures = pair_figures(features, ref, None)
+            except DataError:  # one image in all
+                continue
         of = f" of {page_spec(ref.backbone)}" if len(refs) > 1 else ""
         found += [[f"{finds}{of}, {figures.split}", str(recall)] for finds, recall in sides_of(figures)]
     return found
