@@ -14,6 +14,7 @@ __all__ = [
     "Comparison",
     "Embedder",
     "FeatureSet",
+    "Matches",
     "Page",
     "PredictionTable",
     "Run",
@@ -37,12 +38,14 @@ __all__ = [
     "report",
     "run_pipeline",
     "runs",
+    "search",
 ]
 
 _HOMES = {
     "Comparison": "headstart.comparison.comparison",
     "Embedder": "headstart.extraction.embedder",
     "FeatureSet": "headstart.cache.sets",
+    "Matches": "headstart.retrieval.matches",
     "Page": "headstart.report_page",
     "PredictionTable": "headstart.prediction_table",
     "Run": "headstart.registry.run",
@@ -66,6 +69,7 @@ _HOMES = {
     "report": "headstart.api",
     "project": "headstart.api",
     "audit": "headstart.api",
+    "search": "headstart.api",
 }
 
 

@@ -17,6 +17,7 @@ from headstart.api import rank as rank
 from headstart.api import report as report
 from headstart.api import run_pipeline as run_pipeline
 from headstart.api import runs as runs
+from headstart.api import search as search
 from headstart.cache.sets import FeatureSet as FeatureSet
 from headstart.comparison.comparison import Comparison as Comparison
 from headstart.extraction.embedder import Embedder as Embedder
@@ -24,4 +25,5 @@ from headstart.prediction_table import PredictionTable as PredictionTable
 from headstart.registry.evaluations import RunEvaluation as RunEvaluation
 from headstart.registry.run import Run as Run
 from headstart.report_page import Page as Page
+from headstart.retrieval.matches import Matches as Matches
 from headstart.version import __version__ as __version__

@@ -8,10 +8,12 @@ def plural(noun: str, n: int) -> str:
 
     Examples
     --------
-    >>> plural("class", 2), plural("row", 1)
-    ('classes', 'row')
+    >>> plural("class", 2), plural("row", 1), plural("query", 3)
+    ('classes', 'row', 'queries')
     """
-    return noun if n == 1 else noun + ("es" if noun.endswith("s") else "s")
+    if n == 1:
+        return noun
+    return noun[:-1] + "ies" if noun.endswith("ry") else noun + ("es" if noun.endswith("s") else "s")
 
 
 def counted(n: int, noun: str) -> str:

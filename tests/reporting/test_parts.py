@@ -16,7 +16,7 @@ from headstart.reporting.arrays import encoded_codes, encoded_numbers, encoded_r
 from headstart.reporting.budget import choose, evenly_drawn, first_seen, strata_of
 from headstart.reporting.outcomes import rows_among
 from headstart.reporting.queues import Queue
-from headstart.reporting.thumbnails import thumbnail
+from headstart.thumbnails import SIDE, thumbnail, thumbnails
 
 from .contract import decoded, none_of
 
@@ -138,11 +138,11 @@ def test_large_photos_are_decoded_small_and_others_as_they_are() -> None:
     assert decode_image(files["JPEG"]).size == decode_image(files["PNG"], 144).size == (1200, 900)
     small = decode_image(files["JPEG"], 144).size
     assert 144 <= min(small) < 900
-    assert all(thumbnail(file) for file in files.values())
+    assert all(thumbnail(file, SIDE) for file in files.values())
 
 
 @pytest.mark.parametrize(
     "payload", [b"", b"no picture", "a text", None, ("a text", "another"), b"\x89PNG\r\n\x1a\n"]
 )
 def test_what_is_no_picture_has_no_thumbnail(payload: Any) -> None:
-    assert thumbnail(payload) is None
+    assert list(thumbnails([(payload, SIDE)])) == [None]

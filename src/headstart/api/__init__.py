@@ -9,6 +9,7 @@ from headstart.api.pictures import draw_plots
 from headstart.api.pipelines import run_pipeline
 from headstart.api.prediction import evaluate, export, load_module, load_run, predict, runs
 from headstart.api.reporting import report
+from headstart.api.retrieval import search
 from headstart.api.tuning import fine_tune
 
 __all__ = [
@@ -33,4 +34,5 @@ __all__ = [
     "report",
     "run_pipeline",
     "runs",
+    "search",
 ]

@@ -153,6 +153,19 @@ class StoredRows:
         wanted = RowLocations(places.names, window.target, places.shard[ranks], places.row[ranks])
         return self._copied(wanted, dtype)
 
+    @property
+    def in_order(self) -> RowsInOrder:
+        """The same in the order in which they are stored, which is that of ``order``; of dense features only."""
+        return RowsInOrder(self)
+
+    def lying(self, start: int, stop: int) -> NDArray[Any] | None:
+        """Rows of the order in which they are stored, where they lie; None if they do not lie side by side."""
+        shard, row = self._places.shard[start:stop], self._places.row[start:stop]
+        n = len(row)
+        if not n or shard[0] != shard[-1] or int(row[-1]) - int(row[0]) != n - 1 or (np.diff(row) != 1).any():
+            return None
+        return np.asarray(self._shards[int(shard[0])].values)[int(row[0]) : int(row[0]) + n]
+
     def _copied(self, places: RowLocations, dtype: str | None) -> NDArray[Any]:
         out = np.empty((len(places), self.kind.width), dtype=read_dtype(dtype, self.kind.dtype))
         _copy_rows(self._shards, places, out)
@@ -180,6 +193,31 @@ class StoredRows:
         if not self.kind.is_ragged:
             return Features(keys, self.matrix())
         return Features(keys, *self.packed(np.arange(len(self))))
+
+
+@dataclass(frozen=True, slots=True)
+class RowsInOrder:
+    """Rows (N, D) in the order in which they are stored, in the stored dtype: slices of them are not copied.
+
+    A walk through a large set in its own order reads a page of the disk for each row.
+    """
+
+    stored: StoredRows
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(N, D)."""
+        return len(self.stored), self.stored.kind.width
+
+    def __getitem__(self, rows: slice | NDArray[np.int64]) -> NDArray[Any]:
+        """Some of the rows, to be read only."""
+        if isinstance(rows, slice):
+            start, stop, _ = rows.indices(len(self.stored))
+            lying = self.stored.lying(start, stop)
+            if lying is not None:
+                return lying
+            rows = np.arange(start, stop)
+        return self.stored.read(window_of(rows))
 
 
 def _copy_rows(shards: Mapping[int, Features], places: RowLocations, out: NDArray[Any]) -> None:

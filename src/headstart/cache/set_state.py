@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from headstart.arrow import codes_by_name, keys_from_arrow
+from headstart.arrow import codes_by_name, column_of, keys_from_arrow
 from headstart.backbones.pooling import PLACES, canonical_tap, display_tap
 from headstart.cache.corrections import Correction, read_corrections
 from headstart.cache.layout import STATE_NAME
@@ -217,6 +217,24 @@ class SetState:
         """Some columns of the samples; the others are not read for them."""
         table = read_samples(self.path, names) if self._table is None else self._table
         return table.select(list(names))
+
+    @property
+    def column_names(self) -> list[str]:
+        """The names of the columns of `samples`."""
+        with open_samples(self.path) as file:
+            return list(file.schema_arrow.names)
+
+    def take(self, rows: NDArray[np.int64], names: Sequence[str]) -> pa.Table:
+        """Some samples, in the order of ``rows``, with some columns; of a large set no more is read than is needed."""
+        if self._table is not None:
+            return self._table.select(list(names)).take(column_of(rows))
+        with open_samples(self.path) as file:
+            sizes = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
+            starts = np.cumsum([0, *sizes])
+            groups, place = np.unique(np.searchsorted(starts, rows, side="right") - 1, return_inverse=True)
+            table = file.read_row_groups(groups.tolist(), columns=list(names))
+        read_starts = np.cumsum([0, *(sizes[group] for group in groups)])[:-1]
+        return table.take(column_of(rows - starts[groups][place] + read_starts[place]))
 
     def fitting(self, tap: str | None, backbone: str | None, view: str | None) -> list[FeatureRef]:
         """The features that `feature` chooses from."""

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from torch.utils.data import TensorDataset
 
     from headstart.report_page import Page
+    from headstart.retrieval.matches import Matches
 
 
 class FeatureSet(SetState):
@@ -206,6 +207,12 @@ class FeatureSet(SetState):
 
         return headstart.report(self, quiet=quiet, **options)
 
+    def search(self, query: Any = None, quiet: bool = True, **options: Any) -> Matches:
+        """The samples nearest to a text, an image, a vector or, with ``like``, a sample; see `headstart.search`."""
+        import headstart
+
+        return headstart.search(self, query, quiet=quiet, **options)
+
     def correct(self, corrections: Any, quiet: bool = True) -> FeatureSet:
         """Correct labels and drop samples: the set in a new state, which is in force; see `headstart.correct`."""
         import headstart
@@ -278,6 +285,14 @@ class HeldSamples:
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    def only(self, chosen: NDArray[np.bool_]) -> HeldSamples:
+        """Some of these samples, by a mask of shape (N,)."""
+        of_all = self.chosen.copy()
+        of_all[self.chosen] = chosen
+        return HeldSamples(
+            self.of, self.feature, self.space, self.keys[chosen], self.places.only(chosen), of_all
+        )
 
     def columns(self, names: Sequence[str] | None = None) -> pa.Table:
         """Some columns of these samples, or all."""

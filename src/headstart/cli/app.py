@@ -17,6 +17,7 @@ from headstart.cli import (
     predict,
     reporting,
     runs,
+    search,
     training,
 )
 
@@ -61,6 +62,7 @@ app.command("run")(pipeline.run)
 app.command("audit")(inspection.audit)
 app.command("rank")(inspection.rank)
 app.command("project")(inspection.project)
+app.command("search")(search.search)
 cache.app.command("diff")(live.diff)
 cache.app.command("doctor")(live.doctor)
 app.add_typer(cache.app, name="cache")

@@ -95,7 +95,7 @@ def _cells(header: list[str], row: list[Any]) -> list[Any]:
 @made_from(api.rank)
 def rank(said: Said, as_json: AsJson = False, quiet: Quiet = False) -> None:
     ranked = api.rank(**said.values, quiet=quiet)
-    write_result(ranked, as_json, lambda: columns(*ranked.table()))
+    write_result(ranked, as_json, ranked.lines)
 
 
 @made_from(api.project)

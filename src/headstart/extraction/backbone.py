@@ -162,14 +162,21 @@ def open_as_described(
 
     ``prompt``: in the place of the one that it was given.
     """
+    options = options_as_described(features, modality, offline, prompt)
+    return OpenedBackbone(features.get("located", features["backbone"]), options, cache, progress)
+
+
+def options_as_described(
+    features: Mapping[str, Json], modality: Modality, offline: bool = False, prompt: str | None = None
+) -> BackboneOptions:
+    """The options that a run or a set names, for the side of a modality; see `open_as_described`."""
     given = dict(features["options"])
     weights = given.pop("weights", None)
     if prompt is not None:
         given["prompt"] = prompt
-    options = BackboneOptions(
+    return BackboneOptions(
         weights=Path(weights) if weights else None, modality=modality, offline=offline, **given
     )
-    return OpenedBackbone(features.get("located", features["backbone"]), options, cache, progress)
 
 
 def load_model(opened: OpenedBackbone, device: str, precision: Precision) -> FrozenModel:

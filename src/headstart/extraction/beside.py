@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headstart.backbones.pooling import JOINT, display_tap, is_ragged
+from headstart.backbones import declared_prompts, open_backbone
+from headstart.backbones.pooling import JOINT, UNIT, display_tap, is_ragged
 from headstart.cache.imported import SCHEME
 from headstart.cache.recipe import make_recipe
 from headstart.cache.store import Cache
 from headstart.data import SourceOptions, open_source
 from headstart.errors import ConfigError
-from headstart.extraction.backbone import describe_feature, open_as_described, reopen
+from headstart.extraction.backbone import describe_feature, open_as_described, options_as_described, reopen
 from headstart.extraction.fill import fill
 from headstart.extraction.plan import plan_for_spaces
 from headstart.extraction.samples import register
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
 
     from headstart.cache.sets import FeatureSet
     from headstart.config import ComputeConfig
-    from headstart.contracts import Progress
+    from headstart.contracts import Progress, Source
     from headstart.extraction.backbone import OpenedBackbone
+    from headstart.extraction.samples import Samples
     from headstart.types import BackboneInfo, Failure, FeatureRef, Modality
 
 SIDES: dict[str, tuple[Modality, ...]] = {
@@ -56,6 +58,8 @@ class VectorsBeside:
         How many the cache lacked.
     info : BackboneInfo
         The backbone, at the side that read them.
+    samples : Samples
+        The inputs themselves, N rows.
     """
 
     X: NDArray[np.float32]
@@ -63,6 +67,7 @@ class VectorsBeside:
     failures: Sequence[Failure]
     n_computed: int
     info: BackboneInfo
+    samples: Samples
 
 
 def vectors_beside(
@@ -102,6 +107,23 @@ def vectors_beside(
         The backbone is not the one that computed the feature.
     """
     check_comparable(features, ref, modality)
+    source = open_source(items, SourceOptions(labels=False), modality)
+    return vectors_of_source(features, ref, source, config, progress, prompt)
+
+
+def vectors_of_source(
+    features: FeatureSet,
+    ref: FeatureRef,
+    source: Source,
+    config: ComputeConfig,
+    progress: Progress,
+    prompt: str | None = None,
+) -> VectorsBeside:
+    """The same of inputs in files, or wherever they come from; see `vectors_beside`."""
+    modality = source.modality
+    check_comparable(features, ref, modality)
+    if source.streams:
+        raise ConfigError(f"{source.description} can be read only as a stream; unpack it")
     trust_named(ref.backbone)
     if config.offline:
         forbid_network()
@@ -109,14 +131,13 @@ def vectors_beside(
     opened = _open_side(features, ref, modality, cache, progress, config.offline, prompt)
     recipe = cache.open_space(ref.space).recipe.entries
     space = cache.space(make_recipe(opened.info, recipe["tap"], recipe["compute"], recipe["stored"]))
-    source = open_source(items, SourceOptions(labels=False), modality)
     samples = register(source, cache.keys, progress)
     plan = plan_for_spaces(source, samples, [space], config.format)
     filled = fill(plan, opened, config, progress)
     held = space.held(samples.keys)
     X = space.gather(samples.keys[held]).values.astype(np.float32, copy=False)
     failures = [*samples.failures, *filled.failures]
-    return VectorsBeside(X, held, failures, filled.n_computed, opened.info)
+    return VectorsBeside(X, held, failures, filled.n_computed, opened.info, samples)
 
 
 def check_comparable(features: FeatureSet, ref: FeatureRef, modality: Modality) -> None:
@@ -133,7 +154,7 @@ def check_comparable(features: FeatureSet, ref: FeatureRef, modality: Modality) 
         raise ConfigError(
             f"{said} holds samples of {own}, and a single {modality} cannot be compared with them"
         )
-    if own != modality and ref.tap != JOINT:
+    if modality != own and ref.tap.removesuffix(UNIT) != JOINT:
         raise ConfigError(
             f"{said} cannot be compared with {modality}s: only a dual encoder, such as CLIP, puts images and texts "
             "into one space, at the tap joint"
@@ -156,3 +177,19 @@ def _open_side(
     if own == modality and prompt is None:
         return opened
     return open_as_described(described, modality, cache, progress, offline, prompt)
+
+
+def query_prompt(features: FeatureSet, ref: FeatureRef, modality: Modality, offline: bool) -> str | None:
+    """The words that the authors of a feature's backbone put before a query; None if they say none.
+
+    No weights are loaded. Raises `WeightsUnavailableError` if the model is not on this machine.
+    """
+    if modality != "text":
+        return None
+    cache = Cache(str(features.cache))
+    trust_named(ref.backbone)
+    if offline:
+        forbid_network()
+    described = describe_feature(cache, features, ref)
+    options = options_as_described(described, modality, offline)
+    return declared_prompts(open_backbone(described["located"], options)).query

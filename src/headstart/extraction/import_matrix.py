@@ -263,6 +263,7 @@ def import_features(config: ImportConfig, progress: Progress) -> Imported:
     with ClaimBoard(space.claims_dir):  # until a set refers to the rows, so that no gc takes them
         n_new = fill_imported(space, keys, matrix, shard_format(config.format), progress)
         features = _commit(cache, config, matrix, imported, space, progress)
+    space.refresh()  # what was written is not in the index yet
     space.save_index()
     space.record_use(len(keys) - n_new, n_new)
     return Imported(features, len(keys), n_new)

@@ -1,4 +1,4 @@
-"""Exact nearest neighbours by cosine, in blocks, and what they vote for.
+"""Exact nearest neighbours by cosine or by product, in blocks, and what they vote for.
 
 Which rows are nearest does not depend on the matrix kernel, the number of threads, the size of the blocks or the
 other queries. A matrix product finds the rows that can be among the k nearest, whatever its rounding; these are
@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
 from headstart.heads.rows import Rows, in_blocks
+from headstart.heads.scores import Scores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,7 +36,10 @@ TEMPERATURE = 0.07
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """The k nearest rows of each of N queries, the nearest first, (N, k); where there are fewer rows, -inf and -1."""
+    """The k nearest rows of each of N queries, the nearest first, (N, k); where there are fewer rows, -inf and -1.
+
+    Of neighbours by product, ``cosine`` is the product.
+    """
 
     cosine: Floats
     row: Ints
@@ -46,16 +50,24 @@ class Neighbours:
         return weights
 
 
+class Ranks(Protocol):
+    """Which of some rows comes first: an array of shape (M,), or what finds it out for the rows that are asked for."""
+
+    def __getitem__(self, rows: Ints, /) -> Ints:
+        """A number for each of the rows; it may have no meaning beside those of other calls."""
+
+
 def nearest(
     queries: Rows,
     among: Rows,
     k: int,
     centre: Floats | None = None,
     own: Ints | None = None,
-    rank: Ints | None = None,
+    rank: Ranks | None = None,
     is_unit: bool = False,
+    by: Literal["cosine", "product"] = "cosine",
 ) -> Neighbours:
-    """The k nearest rows (M, D) of each query (N, D) by cosine, exactly.
+    """The k nearest rows (M, D) of each query (N, D) by cosine or by product, exactly.
 
     Parameters
     ----------
@@ -68,6 +80,8 @@ def nearest(
         number.
     is_unit : bool
         All rows have length 1 already.
+    by : {"cosine", "product"}
+        What is compared: cosines, or the products of the rows as they are.
 
     Examples
     --------
@@ -79,7 +93,12 @@ def nearest(
     found = Neighbours(np.full((n, k), -np.inf), np.full((n, k), -1, dtype=np.int64))
     for place, block in in_blocks(queries, QUERIES):
         part = Neighbours(found.cosine[place], found.row[place])
-        _Search(block, among, part, centre, rank, is_unit).run(None if own is None else own[place])
+        search = _Search(block, among, part, centre, rank, is_unit, by == "cosine")
+        search.run(None if own is None else own[place])
+        if by == "product":
+            part.cosine[...] *= np.where(
+                part.row < 0, 1, np.linalg.norm(block.astype(np.float64), axis=1)[:, None]
+            )
     return found
 
 
@@ -91,11 +110,26 @@ def unit_rows(X: NDArray[Any], centre: Floats | None = None) -> Floats:
     return rows
 
 
+@dataclass(frozen=True, slots=True)
+class _Centred:
+    """Rows less a centre, scaled to length 1."""
+
+    rows: Rows
+    centre: Floats
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.rows.shape
+
+    def __getitem__(self, rows: Any) -> Floats:
+        return unit_rows(self.rows[rows], self.centre)
+
+
 class _Search:
     """The neighbours of one block of queries.
 
-    In each block of keys those are kept that may belong to the k nearest: the cosine in the product's precision
-    is off by at most `slack`, so that no other row can.
+    In each block of keys those are kept that may belong to the k nearest: a score in the product's precision is off
+    by at most `slack`, so that no other row can.
     """
 
     def __init__(
@@ -104,36 +138,44 @@ class _Search:
         among: Rows,
         found: Neighbours,
         centre: Floats | None,
-        rank: Ints | None,
+        rank: Ranks | None,
         is_unit: bool,
+        is_cosine: bool,
     ) -> None:
         self.among, self.found = among, found
-        self.centre, self.rank, self.is_unit = centre, rank, is_unit
-        self.queries = self._units(queries, np.dtype(np.float64))
+        self.centre, self.rank = centre, rank
+        self.is_unit = is_unit or not is_cosine  # so that rows are taken as they are
+        # By products, too: they are put right in the end.
+        self.queries = queries.astype(np.float64) if is_unit else unit_rows(queries, centre)
         self.k = found.row.shape[1]
         self.is_dense = self.k * DENSE > among.shape[0]
-        self.dtype = np.dtype(np.float64 if self.is_dense else np.float32)
-        # Of a sum of D products, in any order, with or without fused multiplication; 8 for rounding the units.
-        self.slack = (
-            (queries.shape[1] + 8) * float(np.finfo(np.float64 if self.is_dense else np.float32).eps) / 2
-        )
+        self.scores = self._open_scores()
         self.floor = np.full(len(queries), -np.inf)  # the k-th nearest is at least as near, up to the slack
         self.pending: list[tuple[Ints, Ints, Floats]] = []
         self.n_pending = 0
         self.is_crowded = False
 
     def run(self, own: Ints | None) -> None:
-        left = self.queries.astype(self.dtype)
-        for place, keys in in_blocks(self.among, KEYS):
-            cosines = left @ self._units(keys, self.dtype).T
+        for place, scores in self.scores.blocks():
             if own is not None:
                 here = np.flatnonzero((own >= place.start) & (own < place.stop))
-                cosines[here, own[here] - place.start] = -np.inf
-            self._choose(cosines, place.start)
+                scores[here, own[here] - place.start] = -np.inf
+            self._choose(scores, place.start)
         self._settle()
 
-    def _units(self, X: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-        return (X if self.is_unit else unit_rows(X, self.centre)).astype(dtype, copy=False)
+    @property
+    def slack(self) -> float:
+        """How far a score of the rows so far is off at most."""
+        return self.scores.rounding * self.scores.longest
+
+    def _open_scores(self) -> Scores:
+        among = self.among if self.centre is None else _Centred(self.among, self.centre)
+        is_cosine = not self.is_unit and self.centre is None
+        dtype = np.dtype(np.float64 if self.is_dense else np.float32)
+        return Scores(self.queries, among, is_cosine, QUERIES * KEYS, dtype)
+
+    def _units(self, X: NDArray[Any]) -> Floats:
+        return X.astype(np.float64) if self.is_unit else unit_rows(X, self.centre)
 
     def _choose(self, cosines: NDArray[np.floating[Any]], start: int) -> None:
         if self.k < cosines.shape[1]:
@@ -144,7 +186,7 @@ class _Search:
         for first in range(0, len(cosines), step):
             part = cosines[first : first + step]
             # The numbers of a flat mask are found several times as fast as those of a square one.
-            near = np.flatnonzero(part >= lowest[first : first + step, None].astype(self.dtype))
+            near = np.flatnonzero(part >= lowest[first : first + step, None].astype(part.dtype))
             query, key = np.divmod(near, part.shape[1])
             self.pending.append((query + first, key + start, part[query, key].astype(np.float64)))
             self.n_pending += len(query)
@@ -173,12 +215,20 @@ class _Search:
         tied = np.flatnonzero(np.append(is_close, False) | np.append(False, is_close))
         again = tied if self.is_dense and not self.is_crowded else slice(None)
         cosine[again] = self._scores(query[again], row[again])
-        order = tied[np.lexsort((self._rank(row[tied]), -cosine[tied], run[tied]))]
+        order = tied[self._order(run[tied], cosine[tied], row[tied])]
         row[tied], cosine[tied] = row[order], cosine[order]
         return query, row, cosine
 
-    def _rank(self, row: Ints) -> Ints:
-        return row if self.rank is None else self.rank[row]
+    def _order(self, group: Ints, cosine: Floats, row: Ints) -> Ints:
+        """By group, the nearest first; the rank is asked for among equals alone, as it may have to be found out."""
+        order = np.lexsort((-cosine, group))
+        is_same = (np.diff(cosine[order]) == 0) & (np.diff(group[order]) == 0)
+        equals = np.flatnonzero(np.append(is_same, False) | np.append(False, is_same))
+        if len(equals):
+            some = order[equals]
+            rank = row[some] if self.rank is None else self.rank[row[some]]
+            order[equals] = some[np.lexsort((rank, -cosine[some], group[some]))]
+        return order
 
     def _scores(self, query: Ints, row: Ints) -> Floats:
         """The cosine of each pair, its products summed one way everywhere."""
@@ -188,7 +238,7 @@ class _Search:
         ends = np.append(starts, len(row))
         for first in range(0, len(rows), KEYS):
             last = min(first + KEYS, len(rows))
-            units = self._units(self.among[rows[first:last]], np.dtype(np.float64))
+            units = self._units(self.among[rows[first:last]])
             part = order[ends[first] : ends[last]]
             scores[part] = self._products(query[part], np.searchsorted(rows[first:last], row[part]), units)
         return scores
@@ -216,7 +266,7 @@ class _Search:
             query = np.concatenate([known, query])
             row = np.concatenate([self.found.row[known, place], row])
             cosine = np.concatenate([self.found.cosine[known, place], cosine])
-            order = np.lexsort((self._rank(row), -cosine, query))
+            order = self._order(query, cosine, row)
             query, row, cosine = query[order], row[order], cosine[order]
         place = _place_in_group(query)
         kept = place < self.k

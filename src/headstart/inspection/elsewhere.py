@@ -23,7 +23,7 @@ from headstart.files import write_durably, write_folder
 from headstart.heads.neighbours import nearest
 from headstart.heads.rows import mean_of
 from headstart.inspection.project import META, as_numbers
-from headstart.inspection.thumbnails import suffix_of_image, thumbnail
+from headstart.inspection.thumbnails import shown_image, suffix_of_image
 from headstart.registry.run_files import check_free, parquet_bytes
 
 if TYPE_CHECKING:
@@ -276,7 +276,7 @@ def _file_of(folder: Path, number: int, image: bytes | Path | None) -> str | Non
 
 def _thumbnails(seen: Seen, to: str) -> Iterator[bytes | None]:
     for image in seen.images:
-        yield None if image is None else thumbnail(image, SIDES[to])
+        yield None if image is None else shown_image(image, SIDES[to])
 
 
 def _write(folder: Path, columns: Mapping[str, Any]) -> None:

@@ -16,6 +16,7 @@ from headstart.errors import ConfigError, DataError
 from headstart.heads.neighbours import nearest, votes
 from headstart.heads.ridge_path import Design, leave_one_out
 from headstart.heads.rows import in_blocks, mean_of
+from headstart.inspection.pairs import pair_features, pair_figures, rank_pairs, sides_of
 from headstart.keys import ranks
 from headstart.notebook import html_table
 from headstart.samples import ChosenRows
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
     from headstart.contracts import Progress
     from headstart.heads.rows import Rows
+    from headstart.inspection.pairs import PairFigures, PairRanking
     from headstart.types import FeatureRef
 
 N_NEIGHBOURS = 20
@@ -57,6 +59,8 @@ class Ranked:
     """The metric of the 20 nearest others."""
     seconds: float
     """Of all of it, reading included."""
+    pairs: PairFigures | None = None
+    """Of pairs of image and text: how well these find each other."""
 
 
 class Ranking(list[Ranked]):
@@ -74,8 +78,18 @@ class Ranking(list[Ranked]):
         ]  # fmt: skip
         return header, rows
 
+    def lines(self) -> list[str]:
+        """The same for a terminal; below it, of pairs, how well these find each other."""
+        pairs = [
+            f"{one.backbone} {one.tap} finds {finds}: {found}"
+            for one in self
+            if one.pairs is not None
+            for finds, found in sides_of(one.pairs)
+        ]
+        return [*columns(*self.table()), *pairs]
+
     def __repr__(self) -> str:
-        return "\n".join(columns(*self.table()))
+        return "\n".join(self.lines())
 
     def _repr_html_(self) -> str:
         header, rows = self.table()
@@ -89,8 +103,11 @@ def rank(
     label: str | None = None,
     cache: str | None = None,
     digest: str | None = None,
-) -> Ranking:
+) -> Ranking | PairRanking:
     """Measure every feature of a set that has one vector a sample; the best first.
+
+    Of pairs of image and text it is also measured how well these find each other; where there are no labels, that
+    alone.
 
     Raises
     ------
@@ -100,6 +117,8 @@ def rank(
         Train has fewer than two samples with a label, or all have the same.
     """
     features = Cache(cache).open_set(name, digest)
+    if label is None and not features.label_names and pair_features(features):
+        return rank_pairs(features, progress)
     column = features.label_column(label)
     refs = [ref for ref in features.features if ref.view is None and not is_ragged(ref.tap)]
     if not refs:
@@ -149,6 +168,7 @@ def _measure(features: FeatureSet, ref: FeatureRef, column: str) -> Ranked:
         logme=logme(X, Y),
         knn=task.score(Y, voted),
         seconds=perf_counter() - start,
+        pairs=pair_figures(features, ref, "train") if ref in pair_features(features) else None,
     )
 
 

@@ -1,9 +1,11 @@
-"""Images as small as a page shows them."""
+"""Images as other tools show them."""
 
 from __future__ import annotations
 
 import io
 from pathlib import Path
+
+from headstart.thumbnails import thumbnail
 
 SMALL = 20_000
 """Bytes of a file that is taken as it is, if a browser shows it."""
@@ -11,22 +13,19 @@ SHOWN = {"PNG": ".png", "JPEG": ".jpg", "GIF": ".gif", "WEBP": ".webp", "BMP": "
 """Formats that a browser shows, with their endings."""
 
 
-def thumbnail(image: bytes | Path, side: int) -> bytes | None:
-    """An image whose longest side has at most so many pixels, as JPEG; None if it cannot be read."""
-    from PIL import Image, ImageOps
+def shown_image(image: bytes | Path, side: int) -> bytes | None:
+    """An image that a browser shows, upright, at most so large; small files as they are; None of what is none."""
+    from PIL import Image
 
     try:
         raw = image.read_bytes() if isinstance(image, Path) else image
-        with Image.open(io.BytesIO(raw)) as opened:
-            if len(raw) <= SMALL and opened.format in SHOWN:
-                return raw
-            upright = ImageOps.exif_transpose(opened)
-            upright.thumbnail((side, side))
-            stream = io.BytesIO()
-            upright.convert("RGB").save(stream, "jpeg", quality=88)
+        if len(raw) <= SMALL:
+            with Image.open(io.BytesIO(raw)) as opened:
+                if opened.format in SHOWN:
+                    return raw
     except (OSError, ValueError, Image.DecompressionBombError):
         return None
-    return stream.getvalue()
+    return thumbnail(raw, side, "jpeg", upright=True)
 
 
 def suffix_of_image(image: bytes) -> str:

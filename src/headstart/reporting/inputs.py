@@ -16,7 +16,7 @@ from headstart.extraction.read_again import read_again
 from headstart.progress import shown
 from headstart.reporting.arrays import encoded_rows
 from headstart.reporting.budget import TEXT_BYTES
-from headstart.reporting.thumbnails import LARGE_SIDE, MOST_LARGE, SIDE, image_in, thumbnails
+from headstart.thumbnails import LARGE_SIDE, MOST_LARGE, SIDE, image_in, thumbnails
 from headstart.words import counted
 
 if TYPE_CHECKING:

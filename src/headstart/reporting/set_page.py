@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headstart.cache.corrections import ENTRY, counts_said
+from headstart.errors import DataError
+from headstart.inspection.pairs import pair_features, pair_figures, sides_of
 from headstart.reporting.content import Findings, columns_of, content_of
 from headstart.reporting.labels import PageLabel
 from headstart.reporting.queues import audit_queues
@@ -31,7 +33,7 @@ def set_page(
     return {
         "kind": "set",
         "title": features.name,
-        "about": about_set(features),
+        "about": [*about_set(features), *about_pairs(features)],
         **set_and_label(samples),
         **content_of(found, config, notes, progress),
     }
@@ -66,3 +68,20 @@ def about_set(features: FeatureSet) -> list[list[str]]:
         "failures": f"{counts['failures']:,}" if counts.get("failures") else "",
     }
     return [[name, value] for name, value in facts.items() if value]
+
+
+def about_pairs(features: FeatureSet) -> list[list[str]]:
+    """Of pairs of image and text, how well these find each other in test, or in all where it has no two images."""
+    refs = pair_features(features)
+    found = []
+    for ref in refs:
+        try:
+            figures = pair_figures(features, ref, "test")
+        except DataError:
+            try:
+                figures = pair_figures(features, ref, None)
+            except DataError:  # one image in all
+                continue
+        of = f" of {page_spec(ref.backbone)}" if len(refs) > 1 else ""
+        found += [[f"{finds}{of}, {figures.split}", str(recall)] for finds, recall in sides_of(figures)]
+    return found

@@ -1,0 +1,186 @@
+"""search: the samples of a set that are nearest to queries, by their cached features, exactly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BeforeValidator
+
+from headstart.arrow import column_of, positions_in
+from headstart.backbones.pooling import display_tap, is_ragged
+from headstart.cache.store import Cache
+from headstart.config import RuntimeConfig
+from headstart.errors import DataError, HeadstartError, first_line
+from headstart.heads.neighbours import nearest
+from headstart.held_values import Data
+from headstart.options import Positive
+from headstart.retrieval.contents import SampleContents
+from headstart.retrieval.filters import read_where, rows_where
+from headstart.retrieval.matches import Matches, make_matches
+from headstart.retrieval.queries import Asked, read_queries
+from headstart.words import counted
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from headstart.cache.sets import FeatureSet, HeldSamples
+    from headstart.contracts import Progress
+    from headstart.heads.neighbours import Neighbours
+    from headstart.heads.rows import Rows
+    from headstart.retrieval.queries import Queries
+    from headstart.types import FeatureRef
+
+
+SOON_READ = 100_000
+"""Samples whose data is read again without being asked for."""
+
+
+class SearchConfig(RuntimeConfig):
+    """How `search` compares, and among which samples."""
+
+    function = "search"
+    set: str
+    digest: str | None = None
+    k: Positive
+    score: Literal["cosine", "dot"]
+    where: Annotated[dict[str, list[str]], BeforeValidator(read_where)]
+    split: Literal["train", "validation", "test"] | None
+    tap: str | None
+    backbone: str | None
+    query_prompt: str | None
+    text_column: str | None
+    image_column: str | None
+    with_inputs: bool | None
+    data: Data
+
+
+def search(config: SearchConfig, asked: Asked, progress: Progress) -> Matches:
+    """Find the samples of a set that are nearest to queries; of samples equally near the first by id comes first.
+
+    Raises
+    ------
+    ConfigError
+        A query cannot be compared with the feature, is empty, or there is no such feature, column or value.
+    DataError
+        There is no such sample, or none to search among, or a query cannot be read.
+    """
+    features = Cache(config.cache).open_set(config.set, config.digest)
+    ref = _feature(features, config)
+    everything = features.held(None, display_tap(ref.tap), ref.backbone)
+    everything.space.save_index()
+    among = everything.only(_chosen(everything, config))
+    queries = read_queries(features, everything, among, asked, config, progress)
+    _say(among, queries, config, progress)
+    found = _nearest(queries, among, config)
+    matches = make_matches(among, found, queries, SampleContents(features, config.data, progress))
+    return _with_inputs(matches, features, config, progress)
+
+
+def _with_inputs(matches: Matches, features: FeatureSet, config: SearchConfig, progress: Progress) -> Matches:
+    """The same with a text of each, where that is asked for, or its id says nothing and it is soon read."""
+    if config.with_inputs is not None:
+        return matches.with_inputs() if config.with_inputs else matches
+    if features.info["source"].get("modality") != "text" or len(features) > SOON_READ:
+        return matches
+    try:
+        return matches.with_inputs()
+    except (HeadstartError, OSError) as error:
+        progress.say(f"texts are not shown: {first_line(error)}")
+        return matches
+
+
+def _feature(features: FeatureSet, config: SearchConfig) -> FeatureRef:
+    """The feature that is asked for; of several the latest with one vector a sample."""
+    first = features.feature(config.tap, config.backbone)
+    fitting = features.fitting(config.tap, config.backbone, None)
+    return next((ref for ref in fitting if not is_ragged(ref.tap)), first)
+
+
+def _chosen(held: HeldSamples, config: SearchConfig) -> NDArray[np.bool_]:
+    """Which of the samples that have the feature are searched."""
+    features = held.of
+    chosen = np.ones(len(held), dtype=np.bool_)
+    if config.split is not None:
+        chosen &= rows_where(features, {"split": [config.split]})[held.chosen]
+    if config.where:
+        chosen &= rows_where(features, config.where)[held.chosen]
+    if not chosen.any():
+        conditions = [f"{column}={' or '.join(values)}" for column, values in config.where.items()]
+        if config.split is not None:
+            conditions.append(f"split={config.split}")
+        raise DataError(f"no sample of set {features.name!r} has {' and '.join(conditions) or 'the feature'}")
+    return chosen
+
+
+def _say(among: HeldSamples, queries: Queries, config: SearchConfig, progress: Progress) -> None:
+    ref = among.feature
+    progress.say(
+        f"{counted(len(queries.names), 'query')} among {counted(len(among), 'sample')} of set {among.of.name}, by "
+        f"{'product' if config.score == 'dot' else 'cosine'} of {ref.backbone} at {display_tap(ref.tap)}"
+    )
+    n_others = len(among) - (1 if (queries.own >= 0).any() else 0)
+    if config.k > n_others:
+        progress.say(f"there are {n_others:,} samples to find, fewer than k ({config.k:,}): all are shown")
+
+
+def _nearest(queries: Queries, among: HeldSamples, config: SearchConfig) -> Neighbours:
+    """The nearest samples, by their numbers among those that are searched."""
+    stored = among.open(is_ragged=False)
+    rows: Rows = stored.in_order
+    if queries.part is not None:
+        rows = Columns(rows, queries.part)
+    own = np.where(queries.own >= 0, stored.ranks[queries.own], -1)
+    k = min(config.k, len(among))
+    found = nearest(
+        queries.X,
+        rows,
+        k,
+        own=own,
+        rank=IdOrder(among, stored.order),
+        by="product" if config.score == "dot" else "cosine",
+    )
+    found.row[...] = np.where(found.row >= 0, stored.order[found.row], -1)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Some consecutive columns of rows: of pairs those of the image, or of the text."""
+
+    rows: Rows
+    part: slice
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(N, D)."""
+        return self.rows.shape[0], len(range(self.rows.shape[1])[self.part])
+
+    def __getitem__(self, rows: Any) -> NDArray[Any]:
+        """Some of the rows."""
+        found: NDArray[Any] = self.rows[rows][:, self.part]
+        return found
+
+
+class IdOrder:
+    """Says which of some samples comes first by id; nothing is read before it is asked: seldom are two equally near.
+
+    ``order`` are the numbers of the samples among ``held``.
+    """
+
+    def __init__(self, held: HeldSamples, order: NDArray[np.int64]) -> None:
+        self._held, self._order = held, order
+        self._ids: pa.ChunkedArray | None = None
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The place of each by id."""
+        import pyarrow.compute as pc
+
+        if len(rows) < 2:
+            return np.zeros(len(rows), dtype=np.int64)
+        if self._ids is None:
+            self._ids = self._held.columns(["id"]).column("id")
+        ids = self._ids.take(column_of(self._order[rows]))
+        return positions_in(ids, ids.take(pc.sort_indices(ids)))
