@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from headstart.training.settings import Settings
     from headstart.training.trainee import Objective
 
-STACKABLE = ("lr", "weight_decay", "dropout", "random_state")
+STACKABLE = ("lr", "weight_decay", "dropout", "random_state", "blend")
 """What heads that are trained side by side may differ in."""
 TOO_MUCH = 1e6
 """Rates from here on overflow float32 within a few steps, in ways that torch words badly."""
@@ -414,10 +414,16 @@ def fit_stack(
         check(head)
     of_head = [samples] * len(heads) if isinstance(samples, Labelled) else list(samples)
     device = pick_device(first.device)
-    # Heads that see the same rows in the same order are one group; the first head is in the first.
+    # Heads that see the same rows in the same order are one group; the first head is in the first. Of those that
+    # differ in nothing that training sees, as in their blend, the first is trained for all.
     groups: dict[tuple[int, int], list[int]] = {}
+    first_alike: dict[Any, int] = {}
+    trained_as = []
     for number, (head, part) in enumerate(zip(heads, of_head, strict=True)):
-        groups.setdefault((id(part), seed_of(head.random_state)), []).append(number)
+        order = (id(part), seed_of(head.random_state))
+        trained_as.append(first_alike.setdefault((order, head.lr, head.weight_decay, head.dropout), number))
+        if trained_as[-1] == number:
+            groups.setdefault(order, []).append(number)
     shelves: dict[int, Shelf] = {}
     for number, *_ in groups.values():
         part = of_head[number]
@@ -436,14 +442,15 @@ def fit_stack(
         checkpoint,
         {"kind": first.kind, **first.get_params()},
     )
-    trained = dict(zip([number for group in groups.values() for number in group], found, strict=True))
+    by_number = dict(zip([number for group in groups.values() for number in group], found, strict=True))
+    trained = [by_number[number] for number in trained_as]
     for number, head in enumerate(heads):
         if not trained[number].diverged_at:
             _share(shelves[id(of_head[number])].head, head)
             head.finish(trained[number])
             part = of_head[number]
             head.settle(*((part.X, part.y) if part.X_val is None else (part.X_val, part.y_val)))
-    return [trained[number] for number in range(len(heads))]
+    return trained
 
 
 def _network(groups: Sequence[Sequence[TorchHead]], learnt: Sequence[TorchHead]) -> Network:
