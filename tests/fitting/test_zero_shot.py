@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 import headstart as hs
-from headstart.errors import ConfigError, DataError
+from headstart.errors import BackboneError, ConfigError, DataError
 from headstart.fitting.class_names import class_names
 from headstart.fitting.templates import IMAGENET, SIMPLE, read_templates
 from headstart.registry.run import Run
@@ -21,8 +21,8 @@ from headstart.registry.run import Run
 from ..backbones.tiny_vision import clip, siglip, vit
 from ..made_sets import clouds, make_set, thirds
 
-NAMES = ["cat", "dog", "red shirt"]
-MIN_TEXTS = [f"a {name} of number {n}" for n in range(12) for name in ("cat", "dog")]
+NAMES = ["cat", "dog", "hat"]
+TEXTS = [f"a {name} of number {n}" for n in range(12) for name in ("cat", "dog")]
 
 
 def pictures(n: int) -> list[Image.Image]:
@@ -69,9 +69,7 @@ def bare(clip_folder: Path, extracted: Callable[..., Any]) -> Any:
 
 @pytest.fixture
 def texts(tmp_path: Path, made_bert: Path) -> Any:
-    return hs.extract(
-        MIN_TEXTS, labels=["cat", "dog"] * 12, backbone=f"hf:{made_bert}", cache=tmp_path / "cache"
-    )
+    return hs.extract(TEXTS, labels=["cat", "dog"] * 12, backbone=f"hf:{made_bert}", cache=tmp_path / "cache")
 
 
 def raw_logits(run: Run, features: Any) -> np.ndarray:
@@ -120,7 +118,7 @@ def test_several_templates_are_averaged_as_open_clip_does(
     )
 
     def encode(texts: list[str]) -> torch.Tensor:
-        inputs = processor(text=texts, return_tensors="pt", padding=True)
+        inputs = processor(text=texts, return_tensors="pt", padding=True, truncation=True, max_length=20)
         found = model.get_text_features(**inputs)
         found = getattr(found, "pooler_output", found)
         return found / found.norm(dim=-1, keepdim=True)
@@ -147,7 +145,7 @@ def test_names_are_put_through_the_model_once_and_the_weights_may_be_gone_then(
     again = hs.fit_head(features, "zero-shot", templates="photo")
     assert again.report["zero_shot"] == {**first.report["zero_shot"], "n_computed": 0}
     np.testing.assert_array_equal(raw_logits(again, features), raw_logits(first, features))
-    with pytest.raises(Exception, match="elsewhere|cannot be|not found|no such|neither"):
+    with pytest.raises(BackboneError, match="there is no folder"):
         hs.fit_head(features, "zero-shot", templates="a sketch of a {}")
 
 
@@ -174,16 +172,16 @@ def test_a_memo_of_an_earlier_version_does_not_hide_the_models_own_scale(
 
 def test_a_set_without_labels_gets_its_labels_from_predict(tmp_path: Path, bare: Any) -> None:
     names = tmp_path / "names.txt"
-    names.write_text("cat\ndog\nred_shirt\n")
+    names.write_text("cat\ndog\nred_hat\n")
     run = hs.fit_head(bare, "zero-shot", class_names=names, out=tmp_path / "run")
     assert run.report["metrics"] == {}
     assert run.report["data"]["n_unlabelled"] == 30
     assert run.report["zero_shot"]["example"][0] == "itap of a cat."
     loaded = Run.load(tmp_path / "run")
     assert len(loaded.predictions_of("test")) == 0
-    assert "nothing" not in repr(loaded)
+    assert repr(loaded)
     said = loaded.predict(pictures(3))
-    assert set(said.table.column("prediction").to_pylist()) <= {"cat", "dog", "red_shirt"}
+    assert set(said.table.column("prediction").to_pylist()) <= {"cat", "dog", "red_hat"}
     assert "zero-shot" in (tmp_path / "run" / "README.md").read_text()
 
 
@@ -241,7 +239,7 @@ def test_labels_of_one_class_alone_and_labels_in_test_alone_are_enough(
     cache_root: Path, made_bert: Path
 ) -> None:
     features = hs.extract(
-        MIN_TEXTS, labels=[None] * 20 + ["cat", "dog"] * 2, splits=["train"] * 20 + ["test"] * 4,
+        TEXTS, labels=[None] * 20 + ["cat", "dog"] * 2, splits=["train"] * 20 + ["test"] * 4,
         backbone=f"hf:{made_bert}", cache=cache_root,
     )  # fmt: skip
     run = hs.fit_head(features, "zero-shot")
@@ -251,18 +249,14 @@ def test_labels_of_one_class_alone_and_labels_in_test_alone_are_enough(
 def test_several_labels_a_sample_take_a_model_that_was_trained_by_sigmoid(
     photos: Any, siglip_folder: Path, clip_folder: Path, extracted: Callable[..., Any]
 ) -> None:
-    labels = [["cat"], ["dog", "red shirt"], []] * 10
+    labels = [["cat"], ["dog", "hat"], []] * 10
     run = hs.fit_head(extracted(siglip_folder, "many", labels=labels), "zero-shot")
     assert "micro_f1" in run.report["metrics"]["test"]
-    with pytest.raises(ConfigError, match="how many apply.* trained by sigmoid, such as SigLIP"):
-        hs.fit_head(extracted(clip_folder, "many of clip", labels=labels), "zero-shot")
+    with pytest.raises(ConfigError, match=r"how many apply.* trained by sigmoid, such as SigLIP"):
+        hs.fit_head(extracted(clip_folder, "many-of-clip", labels=labels), "zero-shot")
 
 
 # -- names that cannot be meant
-
-LABELS = {
-    "cat": "Cat", "dog": "Dog"
-}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -304,7 +298,7 @@ def test_labels_that_say_nothing_are_not_taken_for_names(cache_root: Path) -> No
         class_names(None, ["0", "1", "2"], "kind")
     with pytest.raises(ConfigError, match="'CAT' differs from 'cat' by case only"):
         class_names(None, ["cat", "CAT"], "kind")
-    with pytest.raises(ConfigError, match="there is no file nowhere.txt"):
+    with pytest.raises(ConfigError, match=r"there is no file nowhere\.txt"):
         class_names("nowhere.txt", ["cat", "dog"], "kind")
 
 
@@ -313,7 +307,7 @@ def test_a_table_of_names_needs_its_column_and_may_describe_them(tmp_path: Path,
     path.write_text("cat,a\ndog,b\n")
     with pytest.raises(DataError, match="no column 'name'"):
         class_names(str(path), ["cat", "dog"], "kind")
-    path.write_text("name,description\ncat,a pet that purrs\ndog,\nred shirt,\n")
+    path.write_text("name,description\ncat,a pet that purrs\ndog,\nhat,\n")
     run = hs.fit_head(photos, "zero-shot", class_names=path, templates="photo")
     assert run.report["zero_shot"]["example"] == ["a photo of a cat.", "a pet that purrs"]
     with pytest.raises(ConfigError, match="the class 'dog' has no description"):
@@ -363,7 +357,7 @@ def test_features_without_a_text_side_say_what_would_do(tmp_path: Path) -> None:
 
 
 def test_labels_that_are_no_classes_are_refused(cache_root: Path) -> None:
-    X, y = clouds()
+    X, y = clouds(30)
     numbers = make_set(cache_root, X, {"n": [float(c) for c in y]}, thirds(len(y)), kinds={"n": "regression"})
     with pytest.raises(ConfigError, match="not for numbers to regress on"):
         hs.fit_head(numbers, "zero-shot")
@@ -376,7 +370,7 @@ def test_pairs_and_features_side_by_side_are_refused(tmp_path: Path, made_bert: 
     with pytest.raises(ConfigError, match="holds samples of text-pair"):
         hs.fit_head(pairs, "zero-shot")
     several = hs.extract(
-        MIN_TEXTS,
+        TEXTS,
         labels=["cat", "dog"] * 12,
         backbone=f"hf:{made_bert}",
         taps=["last.mean", "1.mean"],
@@ -393,15 +387,12 @@ def test_a_set_without_labels_needs_names_and_chooses_nothing(bare: Any) -> None
         hs.fit_head(bare, "zero-shot", class_names=NAMES, sweep={"templates": ["photo", "simple"]})
 
 
-def test_there_is_no_blend_to_choose_without_validation_samples(tmp_path: Path, made_bert: Path) -> None:
-    features = hs.extract(
-        MIN_TEXTS,
-        labels=["cat", "dog"] * 12,
-        splits=["train"] * 24,
-        backbone=f"hf:{made_bert}",
-        cache=tmp_path / "c",
+def test_there_is_no_blend_to_choose_without_validation_samples(clip_folder: Path, tmp_path: Path) -> None:
+    six = hs.extract(
+        pictures(6), labels=NAMES * 2, backbone=f"hf:{clip_folder}", taps=["joint"], cache=tmp_path
     )
-    if len(features.rows("validation")):
-        pytest.skip("a validation split was made")
+    assert not len(six.rows("validation"))
     with pytest.raises(ConfigError, match="no validation samples to choose by how far"):
-        hs.fit_head(features, "linear", init="zero-shot")
+        hs.fit_head(six, "linear", init="zero-shot")
+    run = hs.fit_head(six, "linear", init="zero-shot", params={"blend": 0.5, "epochs": 2})
+    assert run.report["head"]["blend"] == 0.5
