@@ -305,6 +305,8 @@ class ExtractConfig(ColumnConfig, RuntimeConfig, GivenConfig):
         return self.model_copy(update={"on_long": "windows"})
 
 
+FROM_NAMES = ("init", "templates", "class_names", "offline")
+"""What heads that start from names of classes are told."""
 TEACHER, FEATURES = "teacher", "teacher_features"
 OF_LOGITS = ("distill_temperature", "distill_alpha", "teacher_folds")
 """How a teacher's logits are learnt from."""
@@ -328,6 +330,9 @@ class TaughtConfig(Config):
         if values.get(FEATURES) is None:
             meaningless += [FEATURES, *OF_FEATURES]
         meaningless += [] if values.get("corrections") else ["corrections"]
+        if isinstance(self, FitConfig):
+            fields = type(self).model_fields
+            meaningless += [name for name in FROM_NAMES if values.get(name) == fields[name].default]
         return {name: value for name, value in values.items() if name not in meaningless}
 
 
@@ -354,6 +359,10 @@ class FitConfig(TaughtConfig):
     shots: list[int]
     curve: list[int]
     refit: bool
+    init: Literal["none", "zero-shot"]
+    templates: list[str]
+    class_names: str | list[str] | None
+    offline: bool
     calibrate: bool
     mapped: bool | None
     track: list[str]

@@ -18,6 +18,7 @@ from headstart.tasks import open_task
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from headstart.class_vectors import ClassVectors
     from headstart.types import FeatureRef, LabelKind
 
 
@@ -111,6 +112,8 @@ class LabelledSamples:
         happens to be called so.
     soft : SoftTargets, optional
         What a teacher says of them.
+    class_vectors : ClassVectors, optional
+        What the names of their classes are in the space of ``X``, for heads that start from them.
     unlabelled : LabelledSamples, optional
         Samples without a label of their own that training may take as well; what a teacher takes them for is their
         ``y``.
@@ -129,6 +132,7 @@ class LabelledSamples:
     soft: SoftTargets | None = None
     unlabelled: LabelledSamples | None = None
     beside: tuple[FeatureRef, ...] = ()
+    class_vectors: ClassVectors | None = None
 
     def __len__(self) -> int:
         return len(self.y)

@@ -50,6 +50,11 @@ AT_END = ("final", "pooler", "joint", "sentence")
 """What can be read once a model has run to its end; numbered layers can be had before that."""
 
 
+LOGITS = "logits"
+"""What the provenance of a dual encoder calls the ``scale`` and the ``bias`` (where it has one) that make logits of
+cosines; None if its checkpoint has none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """A sample that was skipped, by name.
@@ -228,7 +233,8 @@ class BackboneInfo:
     code : dict, optional
         For ``py:`` backbones: the declared version and the hash of the source.
     provenance : dict
-        What made it, for people: library versions, files, hub commit, parameters. Not in the recipe.
+        What made it, for people: library versions, files, hub commit, parameters; of a dual encoder also `LOGITS`. Not
+        in the recipe.
     """
 
     spec: str

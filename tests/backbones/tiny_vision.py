@@ -143,13 +143,14 @@ def clip(folder: Path) -> Path:
     return save(folder, CLIPModel(clip_config(tokenizer)), CLIPProcessor(clip_processor(), tokenizer))
 
 
-def siglip(folder: Path) -> Path:
+def siglip(folder: Path, n_tokens: int = 24) -> Path:
     """With a tokenizer that shows no attention mask, as Google's checkpoints have it."""
     from transformers import SiglipConfig, SiglipImageProcessor, SiglipModel
 
     tokenizer = bert_tokenizer(folder, model_input_names=["input_ids"])
+    tokenizer.model_max_length = n_tokens
     text = {
-        **NARROW, "vocab_size": len(tokenizer), "max_position_embeddings": 24, "projection_size": 32,
+        **NARROW, "vocab_size": len(tokenizer), "max_position_embeddings": n_tokens, "projection_size": 32,
         "pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3,
     }  # fmt: skip
     config = SiglipConfig(text_config=text, vision_config={**NARROW, **PATCHES})

@@ -14,7 +14,7 @@ BY_EPOCHS = {"epochs": 6, "lr": 0.1, "batch_size": 50}
 
 
 class TestHeads(HeadContract):
-    @pytest.fixture(params=[name for name in HEADS if name not in ("attention", "bilstm")])
+    @pytest.fixture(params=[name for name in HEADS if name not in ("attention", "bilstm", "zero-shot")])
     def head(self, request: pytest.FixtureRequest) -> Any:
         params = {"linear": BY_EPOCHS, "mlp": BY_EPOCHS, "residual": {**BY_EPOCHS, "width": 32}}
         return open_head(request.param, params.get(request.param, {}), seed=0)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 PROTOCOLS = "Protocols"
 LABELS = "Several labels"
+NAMES = "Names of classes"
 
 
 def read_params(given: Sequence[str], said: str) -> dict[str, str]:
@@ -60,7 +61,10 @@ def fit_head(
     ],
     head: Annotated[
         str,
-        Option("logistic, ridge, knn, centroid, svm, linear, mlp, residual, attention or py:module:factory."),
+        Option(
+            "logistic, ridge, knn, centroid, zero-shot, svm, linear, mlp, residual, attention or "
+            "py:module:factory."
+        ),
     ] = "logistic",
     *,
     tap: Annotated[
@@ -138,6 +142,26 @@ def fit_head(
     curve: Annotated[
         Sequence[int] | None, Option("Learning curve: train sizes.", PROTOCOLS, "100,300,1000")
     ] = None,
+    class_names: Annotated[
+        StrPath | Sequence[str] | None,
+        Option(
+            "Names of the classes, a line each, or a table of name, description, label. Default: the labels.",
+            NAMES,
+            "FILE",
+        ),
+    ] = None,
+    templates: Annotated[
+        str | Sequence[str] | None,
+        Option(
+            "What names are put into: name, text, photo, simple, imagenet, a sentence with {} or a file of them; "
+            "repeatable. Default: simple for images, text for texts.",
+            NAMES,
+            "TEXT",
+            repeats=True,
+        ),
+    ] = None,
+    init: Annotated[str, Option("Where a linear head starts: none (zeros) or zero-shot.", NAMES)] = "none",
+    offline: Annotated[bool, Option("Open no network socket.", NAMES)] = False,
     calibrate: shared.Calibrate = True,
     teacher: shared.Teacher = None,
     distill_temperature: shared.DistillTemperature = 2.0,
@@ -172,10 +196,15 @@ def fit_head(
 ) -> "Run":
     """Fit a head on cached features, in seconds. The backbone is never loaded.
 
+    One exception: names of classes, of ``head="zero-shot"`` and ``init="zero-shot"``, are texts that go through the
+    cache, and the backbone is loaded for those that it lacks.
+
     Parameters
     ----------
     features : FeatureSet or str
         A set, or its name.
+    class_names : path or sequence of str, optional
+        A file, or the names themselves in the order of the labels.
     label : str or sequence of str, optional
         Several: one run with a head for each, ``run.of(label)``, each fitted on the samples that have its label.
     corrections : path, pyarrow.Table, DataFrame or a sequence of them, optional

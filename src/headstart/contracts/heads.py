@@ -42,6 +42,12 @@ class Head(Protocol):
     """The parameter of which several values are fitted in one go, as a `PathHead` does; None: of none."""
     fits_beside: bool
     """Whether heads of several labels of the same samples are fitted in one go, as a `BesideHead` does."""
+    learns_from_labels: bool
+    """Whether it is fitted on labels at all."""
+    starts_from_names: bool
+    """Whether it needs `class_vectors`, set before it is fitted."""
+    class_vectors: Any
+    """What the names of classes are in the space of its features (`headstart.class_vectors.ClassVectors`), or None."""
     n_features_in_: int
 
     @property

@@ -61,6 +61,12 @@ class OpenedBackbone:
         """Let go of the model; it is loaded anew if it is needed again."""
         self._backbone, self.was_loaded = None, False
 
+    def renew(self) -> None:
+        """Resolve it anew, for what an earlier version of headstart did not remember of it."""
+        if (key := self.backbone().cache_key()) is not None:
+            self.cache.resolutions.forget(key)
+        self.info = self._resolve()
+
     def model_recipe(self, precision: Precision) -> ModelRecipe:
         """What another process needs to load it."""
         return ModelRecipe(self.spec, self._options, precision, self.info.weights)

@@ -20,6 +20,7 @@ from headstart.extraction.plan import plan_for_spaces
 from headstart.extraction.samples import register
 from headstart.network import forbid_network
 from headstart.trust import trust_named
+from headstart.types import LOGITS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from headstart.extraction.samples import Samples
     from headstart.types import BackboneInfo, Failure, FeatureRef, Modality
 
+TRANSFORMERS = "transformers"
 SIDES: dict[str, tuple[Modality, ...]] = {
     "text": ("text", "image"),
     "image": ("image", "text"),
@@ -174,9 +176,16 @@ def _open_side(
     own: Modality = features.info["source"]["modality"]
     described = {**describe_feature(cache, features, ref), "modality": own}
     opened = reopen(described, cache, progress, offline)
-    if own == modality and prompt is None:
-        return opened
-    return open_as_described(described, modality, cache, progress, offline, prompt)
+    if own != modality or prompt is not None:
+        opened = open_as_described(described, modality, cache, progress, offline, prompt)
+    info = opened.info
+    if (
+        ref.tap == JOINT
+        and LOGITS not in info.provenance
+        and info.architecture.get("library") == TRANSFORMERS
+    ):
+        opened.renew()
+    return opened
 
 
 def query_prompt(features: FeatureSet, ref: FeatureRef, modality: Modality, offline: bool) -> str | None:

@@ -83,7 +83,8 @@ def chosen_by(config: FitConfig) -> FitConfig:
     """The configuration with the label column, taps and backbones that it will choose, before anything is read."""
     features = Cache(config.cache).open_set(config.set, config.digest)
     refs = [features.feature(tap, backbone) for tap, backbone in _first_choices(config)]
-    return with_choice(config, features, refs, label_columns(features, config.label))
+    has_any = bool(features.label_names) or config.label is not None
+    return with_choice(config, features, refs, label_columns(features, config.label) if has_any else [])
 
 
 def _first_choices(config: FitConfig) -> list[TapChoice]:
@@ -126,7 +127,11 @@ def _read_choices(
         lambda: _is_mapped(config, column, features, choices, heads, progress),
         config.teacher is not None,
     )
-    check_train(raw["train"], features.name)
+    learns = any(head.learns_from_labels for head in heads)
+    if learns:
+        check_train(raw["train"], features.name)
+    else:
+        check_any(raw, features.name)
     if attends and sequences_of(raw["train"].X) is None:
         raise ConfigError(
             f"the head {config.head!r} has nothing to attend to: these features have one vector a sample. "
@@ -135,7 +140,8 @@ def _read_choices(
         )
     if config.shots or config.curve:
         check_protocols(config, raw["train"])
-    check_validation(raw)
+    if learns:
+        check_validation(raw)
     if config.refit and not len(raw["validation"]):
         raise ConfigError("--refit adds the validation samples, and this set has none")
     if config.refit or (config.folds and len(raw["validation"])):
@@ -374,6 +380,14 @@ def check_train(train: LabelledSamples, name: str) -> None:
     if not len(train):
         raise DataError(f"set {name!r} has no train sample with a label in {train.column!r}")
     open_task(train.kind).check_train(train.y, train.names, name, train.column)
+
+
+def check_any(raw: Splits, name: str) -> None:
+    """Refuse samples of which none has a label, so that no figure can be computed."""
+    if not any(map(len, raw.values())):
+        raise DataError(
+            f"set {name!r} has no sample with a label in {raw['train'].column!r}; extract it without that label column"
+        )
 
 
 def check_validation(raw: Splits) -> None:

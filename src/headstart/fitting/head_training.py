@@ -21,9 +21,8 @@ from headstart.fitting.evaluation import (
 )
 from headstart.fitting.protocols import shots_and_curve
 from headstart.fitting.search import Candidate, search
-from headstart.fitting.trials import Trial, TrialResult, fit_group, run_trials, spread_of
+from headstart.fitting.trials import Trial, TrialResult, fit_group, opened, run_trials, spread_of
 from headstart.fitting.views import gather_views, views_of
-from headstart.heads import open_head
 from headstart.heads.predictor import Predictor
 from headstart.progress import Silence
 from headstart.tracking import epoch_logs
@@ -47,8 +46,8 @@ class LabelJob:
     heads: Sequence[Head]
     taps: Mapping[str | None, FitData]
     progress: Progress
-    taught: Mapping[str, Json] = field(default_factory=dict)
-    """What a report says of a teacher."""
+    more: Mapping[str, Json] = field(default_factory=dict)
+    """Further entries of its report: who teaches it, what the names of its classes are."""
 
     @property
     def reads(self) -> str:
@@ -61,11 +60,11 @@ class LabelJob:
         """The head with its parameters, which a search chooses on validation data where one was asked for."""
         config, start = self.config, perf_counter()
         if not (config.sweep or config.search == "optuna" or config.folds):
-            return ChosenHead(self._training(config, next(iter(self.taps.values()))), None, self.taught)
+            return ChosenHead(self._training(config, next(iter(self.taps.values()))), None, self.more)
         best, sweep = search(config, self.taps, self.progress)
         update = {"head": best.head, "params": {**config.params, **best.params}}
         training = self._training(config.model_copy(update=update), self.taps[best.tap])
-        return ChosenHead(training, best, {"sweep": sweep, **self.taught}, perf_counter() - start)
+        return ChosenHead(training, best, {"sweep": sweep, **self.more}, perf_counter() - start)
 
     def _training(self, config: FitConfig, data: FitData) -> HeadTraining:
         return HeadTraining(config, self.features, data, self.progress)
@@ -177,8 +176,7 @@ class HeadTraining:
 
     def opened(self) -> Head:
         """The head, unfitted."""
-        config = self.config
-        return open_head(config.head, config.params, config.seed, self.data.splits["train"].kind)
+        return opened(self.config.head, self.trial(), self.data.splits["train"].kind)
 
     def trial(self, guide: Any = None) -> Trial:
         """What it is fitted on."""
@@ -257,7 +255,7 @@ class HeadTraining:
         return self._fit(trial, callbacks, None)
 
     def _fit(self, trial: Trial, callbacks: Sequence[Any], path: Path | None) -> Any:
-        head: Any = open_head(self.config.head, trial.params, trial.seed, trial.train.kind)
+        head: Any = opened(self.config.head, trial, trial.train.kind)
         if not head.trains_by_epochs:
             return fit_group([head], [trial])[0].head
         from headstart.training.checkpoint import Checkpoint

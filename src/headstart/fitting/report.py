@@ -93,7 +93,7 @@ def _report(config: FitConfig, outcome: FitOutcome) -> dict[str, Json]:
         "timings": dict(outcome.timings),
         "cost": {**_cost(outcome), **outcome.memory},
         "seed": config.seed,
-        "head": {"name": outcome.config.head, "params": _plain(_params(head)), **_outcome(head)},
+        "head": {"name": outcome.config.head, **params_of(head)},
         "task": outcome.train.kind,
         "data": _describe_data(features, outcome.splits, config.refit),
         **({"prepare": config.prepare} if config.prepare else {}),
@@ -101,23 +101,33 @@ def _report(config: FitConfig, outcome: FitOutcome) -> dict[str, Json]:
         **({"views": views.report} if isinstance(views, TrainViews) else {}),
         **outcome.more,
         "errors": tables_of(features, open_task(outcome.train.kind), outcome.evaluation),
-        "provenance": _provenance(features),
+        "provenance": provenance_of(features),
     }
 
 
 def _cost(outcome: FitOutcome) -> dict[str, Json]:
-    tensors, views = outcome.predictor.head.tensors(), outcome.train.views
-    scales = ("mean", "scale", "target_mean", "target_scale")
+    views = outcome.train.views
     return {
         "feature_bytes": sum(samples.n_bytes for samples in outcome.splits.values())
         + len(views) * outcome.train.n_bytes,
+        **cost_of_head(outcome.predictor),
+    }
+
+
+def cost_of_head(predictor: Predictor) -> dict[str, Json]:
+    """Bytes and parameters of a head, without the scales of its features and targets."""
+    tensors = predictor.head.tensors()
+    scales = ("mean", "scale", "target_mean", "target_scale")
+    return {
         "model_bytes": sum(tensor.nbytes for tensor in tensors.values()),
         "parameters": int(sum(np.size(tensor) for name, tensor in tensors.items() if name not in scales)),
     }
 
 
-def _params(head: Any) -> dict[str, Any]:
-    return {name: value for name, value in head.get_params().items() if name != "spec"}
+def params_of(head: Any) -> dict[str, Json]:
+    """What a head was made with, and what fitting found besides tensors."""
+    params = {name: value for name, value in head.get_params().items() if name != "spec"}
+    return {"params": _plain(params), **_outcome(head)}
 
 
 def _outcome(head: Any) -> dict[str, Json]:
@@ -167,7 +177,8 @@ def _say_no_interval(found: Evaluation, headline: Mapping[str, str], progress: P
             progress.say(f"no interval of {title} on {found.last}: {reasons[name]}")
 
 
-def _provenance(features: FeatureSet) -> dict[str, Json]:
+def provenance_of(features: FeatureSet) -> dict[str, Json]:
+    """Which set was fitted on, and when."""
     info = features.info
     corrections = {ENTRY: info[ENTRY]} if ENTRY in info else {}
     return provenance(

@@ -12,12 +12,16 @@ from headstart.cache.store import Cache
 from headstart.distillation.asked import check_asked
 from headstart.errors import ConfigError, DataError, HeadstartError
 from headstart.fitting.data import FitData, LabelReader, read_taps
+from headstart.fitting.grids import heads_of
 from headstart.fitting.head_training import ChosenHead, LabelJob, TrainedHead, train_heads
 from headstart.fitting.label_columns import check_several, is_all, label_columns
 from headstart.fitting.labels_report import make_joined
 from headstart.fitting.report import FitOutcome, make_record
 from headstart.fitting.search import open_heads
 from headstart.fitting.trunk import TrainedTrunk, check_trunk, train_trunk
+from headstart.fitting.unlabelled import fit_unlabelled
+from headstart.fitting.zero_shot import HEAD as ZERO_SHOT
+from headstart.fitting.zero_shot import asked_for_names, with_names
 from headstart.heads import head_beside
 from headstart.progress import Silence
 from headstart.registry.labels import check_columns
@@ -72,6 +76,8 @@ def _fit_corrected(
 def _fit(config: FitConfig, progress: Progress, tracker: Tracker | None, checkpoint: Path | None) -> Run:
     start = perf_counter()
     features = Cache(config.cache).open_set(config.set, config.digest)
+    if not features.label_names and heads_of(config) == [ZERO_SHOT]:
+        return fit_unlabelled(config, features, progress)
     columns = label_columns(features, config.label)
     check_several(config, columns)
     if config.shared_trunk:
@@ -172,6 +178,7 @@ def _open_job(
         progress.say(f"label {column!r}: a {config.head} head is not for it, and it gets a {head} head")
         own = own.model_copy(update={"head": head})
     try:
+        own = asked_for_names(own, kind)
         heads = open_heads(own, kind)
     except ConfigError as error:
         if not is_one_of_several:
@@ -180,7 +187,8 @@ def _open_job(
     check_asked(own, heads)
     read = read_taps(own, column, reader, heads, progress)
     taps, taught = _taught(own, reader.features, read, progress)
-    return LabelJob(own, reader.features, heads, taps, progress, taught)
+    taps, named = with_names(own, reader.features, heads, taps, progress)
+    return LabelJob(own, reader.features, heads, taps, progress, {**taught, **named})
 
 
 def judged(trained: TrainedHead, load_seconds: float, memory: Mapping[str, int]) -> FitOutcome:

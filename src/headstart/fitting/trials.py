@@ -86,6 +86,13 @@ class TrialResult:
         return params
 
 
+def opened(name: str, trial: Trial, task: LabelKind) -> Head:
+    """The head of a trial, unfitted; it knows what the names of the classes are, if that was looked up."""
+    head = open_head(name, trial.params, trial.seed, task)
+    head.class_vectors = trial.train.class_vectors
+    return head
+
+
 def prepared(
     steps: Sequence[str], seed: int, train: LabelledSamples, *others: LabelledSamples
 ) -> list[LabelledSamples]:
@@ -105,7 +112,7 @@ def run_trials(
     `Head.path_parameter` alone are fitted along one path. Of numpy's heads several groups are fitted at once, each by
     one thread. ``done`` is told how many more are done.
     """
-    heads = [open_head(name, trial.params, trial.seed, task) for trial in trials]
+    heads = [opened(name, trial, task) for trial in trials]
     groups = _groups(heads, trials)
 
     def fitted(group: Sequence[int]) -> list[TrialResult]:

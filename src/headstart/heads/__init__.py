@@ -19,7 +19,19 @@ if TYPE_CHECKING:
     from headstart.contracts import Head
     from headstart.types import LabelForm, LabelKind
 
-HEADS = ("logistic", "ridge", "knn", "centroid", "svm", "linear", "mlp", "bilstm", "residual", "attention")
+HEADS = (
+    "logistic",
+    "ridge",
+    "knn",
+    "centroid",
+    "zero-shot",
+    "svm",
+    "linear",
+    "mlp",
+    "bilstm",
+    "residual",
+    "attention",
+)
 OWN = "py:"
 SKLEARN = "sklearn"
 """What the heads of scikit-learn's own estimators are called where they are kept."""
@@ -28,6 +40,7 @@ CLASSES = {
     "ridge": ("ridge", "RidgeHead", "RidgeRegressor"),
     "knn": ("knn", "KNNHead", "KNNRegressor"),
     "centroid": ("centroid", "CentroidHead", None),
+    "zero-shot": ("zero_shot", "ZeroShotHead", None),
     "svm": ("svm", "SVMHead", "SVMRegressor"),
     "linear": ("neural", "LinearHead", "LinearRegressor"),
     "mlp": ("neural", "MLPHead", "MLPRegressor"),
@@ -76,9 +89,9 @@ def open_head(name: str, params: Mapping[str, Any], seed: int, task: LabelKind =
 
     Parameters
     ----------
-    name : {"logistic", "ridge", "knn", "centroid", "svm", "linear", "mlp", "bilstm", "residual", "attention"} or str
-        ``py:package.module:name`` is a torch module of the user's own, by its factory, or an estimator class of
-        scikit-learn.
+    name : str
+        One of `HEADS`; ``py:package.module:name`` is a torch module of the user's own, by its factory, or an
+        estimator class of scikit-learn.
     params : mapping
         Parameters of the head; a string, as from a command line, becomes the type of the default.
     seed : int

@@ -11,7 +11,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -31,6 +31,9 @@ from headstart.heads.scikit import (
     validate_data,
 )
 from headstart.types import UNSEEN, LabelKind, PathStep
+
+if TYPE_CHECKING:
+    from headstart.class_vectors import ClassVectors
 
 SCALINGS = ("standard", "none")
 CLASS_WEIGHTS = ("none", "balanced")
@@ -64,6 +67,10 @@ class BaseHead(BaseEstimator):  # type: ignore[misc]
     takes_views: ClassVar[bool] = False
     path_parameter: ClassVar[str | None] = None
     fits_beside: ClassVar[bool] = False
+    learns_from_labels: ClassVar[bool] = True
+    starts_from_names: ClassVar[bool] = False
+    class_vectors: ClassVectors | None = None
+    """What the names of classes are, where it starts from them."""
     integers: ClassVar[tuple[str, ...]] = ()
     """Tensors of whole numbers."""
     label_kind: LabelKind | None = None

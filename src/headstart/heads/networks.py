@@ -178,15 +178,36 @@ class Network(nn.Module):
 
 
 class LinearNetwork(Network):
-    """One linear layer."""
+    """One linear layer; what it learns may be the way from other weights, which stay as they are: its ``start``.
 
-    def __init__(self, n_features: int, n_outputs: int, dropouts: Sequence[float]) -> None:
+    So weight decay pulls towards these, and not towards zero.
+    """
+
+    def __init__(
+        self, n_features: int, n_outputs: int, dropouts: Sequence[float], starts: bool = False
+    ) -> None:
         super().__init__(len(dropouts))
         self.dropout = InputDropout(dropouts)
-        self.output = StackedLinear(len(dropouts), n_features, n_outputs, is_shared=not self.dropout.is_on)
+        layers = [
+            StackedLinear(len(dropouts), n_features, n_outputs, is_shared=not self.dropout.is_on)
+            for _ in range(1 + starts)
+        ]
+        self.output = layers[0]
+        self.start = layers[1].requires_grad_(False) if starts else None
+
+    def start_at(self, weight: Tensor, bias: Tensor, members: slice) -> None:
+        """Where some members start: a matrix (n_outputs, n_features) and intercepts (n_outputs,)."""
+        assert self.start is not None
+        with torch.no_grad():
+            self.start.weight[members] = weight
+            self.start.bias[members] = bias
+
+    def draw(self, generator: torch.Generator, members: slice = ALL) -> None:
+        """Nothing is drawn: all starts at zero."""
 
     def forward(self, inputs: Tensor | Streams) -> Tensor:
-        return self.output(self.dropout(inputs))
+        seen = self.dropout(inputs)
+        return self.output(seen) if self.start is None else self.output(seen) + self.start(seen)
 
 
 class InputDropout(StackedDropout):

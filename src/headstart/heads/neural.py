@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +17,17 @@ from headstart.heads.rows import blocks, standardise
 from headstart.heads.torch_heads import TorchHead
 from headstart.heads.trunk import TorchTrunk
 from headstart.own_code import load_own, reason_of, source_digest
+from headstart.tasks import open_task
+from headstart.types import Predictions
 
 if TYPE_CHECKING:
     from headstart.heads.networks import Network
     from headstart.samples import SoftTargets
+    from headstart.training.loop import TrainingResult
 
+ZERO_SHOT = "zero-shot"
+BLENDS = tuple(place / 20 for place in range(21))
+"""What ``auto`` chooses from; of equally good ones the first."""
 WIDTHS, DEPTHS = Interval(1, 65_537), Interval(1, 65)
 
 
@@ -114,12 +120,106 @@ class _Linear(TorchHead):
         return logits.astype(np.float32, copy=False)
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class LinearHead(TorchClassifier, _Linear):
     """Softmax regression, or a logistic regression for each of several labels, trained by epochs.
 
-    Torch is needed to fit it, not to predict. Its first weights are zero. For the parameters see
-    `TorchHead`; dropout is of the features.
+    Torch is needed to fit it, not to predict. Dropout is of the features.
+
+    Parameters
+    ----------
+    init : {"none", "zero-shot"}
+        Its first weights: zero; or ``class_vectors`` times the logit scale, for features of length 1. Weight decay
+        pulls towards them.
+    blend : float in [0, 1] or "auto"
+        The share of the way from there to the trained weights that is gone in the end; ``auto``: the one that is best
+        on validation samples.
+    **others
+        See `TorchHead`.
+
+    Attributes
+    ----------
+    blend_ : float
+        If it starts from ``class_vectors``.
+
+    References
+    ----------
+    Wortsman et al., Robust Fine-Tuning of Zero-Shot Models (2022): WiSE-FT, whose mixing coefficient is ``blend``.
     """
+
+    intervals: ClassVar[Mapping[str, Interval]] = {
+        **TorchHead.intervals, "blend": Interval(0, np.nextafter(1, 2), auto=True),
+    }  # fmt: skip
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {**TorchHead.choices, "init": ("none", ZERO_SHOT)}
+
+    init: str = "none"
+    blend: float | str = "auto"
+
+    @property
+    def starts_from_names(self) -> bool:  # type: ignore[override]
+        """Whether it needs `class_vectors`."""
+        return self.init == ZERO_SHOT
+
+    @property
+    def fitted(self) -> tuple[str, ...]:  # type: ignore[override]
+        """With the blend, where there is one."""
+        return (*TorchClassifier.fitted, "blend_") if self.starts_from_names else TorchClassifier.fitted
+
+    def finish(self, trained: TrainingResult) -> Self:
+        """Become fitted: where it started, and the share of the way that was trained."""
+        super().finish(trained)
+        if self.starts_from_names:
+            names = ("output.weight", "output.bias")
+            self._way = [self.weights_[name] for name in names]
+            self._start = [self.weights_.pop(name.replace("output", "start")) for name in names]
+            self._go(1.0 if self.blend == "auto" else float(self.blend))
+        return self
+
+    def settle(self, X: Any, y: Any) -> None:
+        """Choose the blend, if nobody said it: by accuracy, then by log loss."""
+        if not self.starts_from_names or self.blend != "auto":
+            return
+        task, true = open_task(self.task), np.asarray(y)
+        classes = [str(name) for name in self.classes_]
+
+        def score(share: float) -> tuple[float, ...]:
+            self._go(share)
+            return task.selection(task.scores(Predictions(true, task.outputs(self, X, 1.0), classes)))
+
+        self._go(max(BLENDS, key=score))
+
+    def _go(self, share: float) -> None:
+        """Take the weights that lie at a share of the way."""
+        mixed = [start + np.float32(share) * way for start, way in zip(self._start, self._way, strict=True)]
+        self.weights_["output.weight"], self.weights_["output.bias"] = mixed
+        self.blend_ = share
+
+    def _untrained(self, n_features: int, n_outputs: int, dropouts: Sequence[float]) -> Network:
+        from headstart.heads.networks import LinearNetwork
+
+        return LinearNetwork(n_features, n_outputs, dropouts, starts=self.starts_from_names)
+
+    def _place(self, network: Any, members: slice) -> None:
+        if self.starts_from_names:
+            network.start_at(*_tensors_of(*self._names_as_weights()), members)
+
+    def _names_as_weights(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Of standardised features: a matrix (n_outputs, D) and intercepts."""
+        known = self.class_vectors
+        if known is None:
+            raise ConfigError(
+                "init='zero-shot' starts from the names of classes: set class_vectors, as fit-head does"
+            )
+        places = {name: place for place, name in enumerate(known.names)}
+        order = self.classes_ if self.is_multi_ else [places[str(name)] for name in self.classes_]
+        coef = known.logit_scale * known.directions()[order].astype(np.float64)
+        return coef * self.scale_, coef @ self.mean_ + (known.logit_bias or 0.0)
+
+
+def _tensors_of(*arrays: NDArray[Any]) -> list[Any]:
+    import torch
+
+    return [torch.from_numpy(array.astype(np.float32)) for array in arrays]
 
 
 class LinearRegressor(TorchRegressor, _Linear):

@@ -14,13 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from headstart.errors import ConfigError
-from headstart.heads.centroid import CentroidHead
 from headstart.heads.estimators import AffineHead, Regressor
 from headstart.heads.predictor import Predictor
 from headstart.portable.head_layers import Scale, chain
 
 AFFINE = (Scale, nn.Linear, nn.Dropout)
-CAN = ("logistic", "ridge", "svm", "centroid", "linear", "mlp", "residual")
+CAN = ("logistic", "ridge", "svm", "centroid", "zero-shot", "linear", "mlp", "residual")
 
 _Layer = tuple[list[Any], dict[str, Any]]
 """A layer as `chain` takes it, and its tensors."""
@@ -94,7 +93,7 @@ def _head(head: Any) -> Iterator[_Layer]:
         )
     yield _scale(head.mean_, head.scale_)
     if isinstance(head, AffineHead):
-        if isinstance(head, CentroidHead) and head.metric == "cosine":
+        if head.affine.is_unit:
             yield ["unit"], {}
         yield _linear(head.coef_, head.intercept_)
         return

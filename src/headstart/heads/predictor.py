@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 TENSORS_FILE = "head.safetensors"
 JSON_FILE = "head.json"
-AFFINE = ("logistic", "ridge", "centroid", "svm")
+AFFINE = ("logistic", "ridge", "centroid", "zero-shot", "svm")
 CALIBRATION_FILE = "calibration.json"
 FLOATS = ("float16", "float32", "float64")
 INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
@@ -330,11 +330,16 @@ def _load_affine(folder: Path) -> KeptClassifier | KeptRegressor | None:
         return None  # which the estimator says
     tensors = _read_tensors(folder / TENSORS_FILE, description["digest"])
     _check_tensors(tensors, Affine.shapes(n_outputs, description["n_features"]), (), folder / TENSORS_FILE)
-    is_unit = description["kind"] == "centroid" and description["params"].get("metric") != "euclidean"
-    affine = Affine(**tensors, is_unit=is_unit)
+    affine = Affine(**tensors, is_unit=_is_unit(description))
     if classes is None:
         return KeptRegressor(affine, task, fitted[flag])
     return KeptClassifier(affine, task, classes, fitted[flag])
+
+
+def _is_unit(description: Mapping[str, Any]) -> bool:
+    """Whether an affine head compares directions."""
+    by_cosine = description["kind"] == "centroid" and description["params"].get("metric") != "euclidean"
+    return by_cosine or description["kind"] == "zero-shot"
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -14,6 +13,7 @@ from headstart.devices import pick_device, seed_of
 from headstart.errors import ConfigError, DataError
 from headstart.heads.answers import FLOATS
 from headstart.heads.estimators import CLASS_WEIGHTS, SCALINGS, BaseHead, Regressor, Shapes, Tensors
+from headstart.heads.labelled import Labelled, Shelf
 from headstart.heads.parameters import SEEDS, Interval, check
 from headstart.heads.rows import moments, moments_of, standardise
 from headstart.heads.scikit import check_is_fitted, validate_data
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from headstart.heads.networks import Network
     from headstart.samples import SoftTargets
     from headstart.training.checkpoint import Checkpoint
-    from headstart.training.examples import Examples, Stream
+    from headstart.training.examples import Examples
     from headstart.training.loop import TrainingResult
     from headstart.training.settings import Settings
     from headstart.training.trainee import Objective
 
-STACKABLE = ("lr", "weight_decay", "dropout", "random_state")
+STACKABLE = ("lr", "weight_decay", "dropout", "random_state", "blend")
 """What heads that are trained side by side may differ in."""
 TOO_MUCH = 1e6
 """Rates from here on overflow float32 within a few steps, in ways that torch words badly."""
@@ -248,6 +248,13 @@ class TorchHead(BaseHead):
         """The network of one head or several, with weights that are not drawn yet."""
         raise NotImplementedError
 
+    def _untrained(self, n_features: int, n_outputs: int, dropouts: Sequence[float]) -> Network:
+        """The same before training, which may hold more than what is kept."""
+        return self._network(n_features, n_outputs, dropouts)
+
+    def _place(self, network: Any, members: slice) -> None:
+        """Put members of a network where this head starts; most heads: where they were drawn."""
+
     def _scores(self, X: Any) -> NDArray[np.float32]:
         """Logits, shape (N, n_outputs)."""
         check_is_fitted(self, "weights_")
@@ -379,54 +386,6 @@ class TorchHead(BaseHead):
         return objective_of(task, weights, float(self.label_smoothing), self.n_outputs_, soft).to(device)
 
 
-@dataclass(frozen=True)
-class Labelled:
-    """What a head is fitted on; see `TorchHead.fit`."""
-
-    X: Any
-    y: ArrayLike
-    X_val: Any = None
-    y_val: ArrayLike | None = None
-    views: Sequence[ArrayLike] = ()
-    soft: SoftTargets | None = None
-
-
-@dataclass(frozen=True)
-class _Shelf:
-    """Samples as training takes them, and the head that learnt their classes and their scale."""
-
-    head: TorchHead
-    targets: NDArray[Any]
-    examples: Examples
-    validation: Examples | None
-
-    @classmethod
-    def of(cls, head: TorchHead, samples: Labelled, device: torch.device) -> _Shelf:
-        """Read samples, and learn from them what does not depend on training."""
-        from headstart.training.distilled import taught
-
-        if (samples.X_val is None) != (samples.y_val is None):
-            raise ConfigError("X_val was given without y_val; give both or neither")
-        features, labels = head._read_labelled(samples.X, samples.y)
-        targets = head._learn(features, labels)
-        wanted = taught(head, targets, samples.soft)
-        examples = head._examples(features, wanted, device, head._scaled(samples.views, features))
-        if samples.X_val is None:
-            return cls(head, targets, examples, None)
-        val, val_labels = head._read(samples.X_val, reset=False), np.asarray(samples.y_val)
-        if len(val) != len(val_labels):
-            raise ConfigError(f"X_val has {len(val):,} rows, and y_val {len(val_labels):,}")
-        return cls(head, targets, examples, head._examples(val, head.targets_in(val, val_labels), device))
-
-    def stream(self, heads: Sequence[TorchHead]) -> Stream:
-        """These samples for heads of one seed; what is drawn of them is their own."""
-        from headstart.training.examples import Stream
-        from headstart.training.settings import Member
-
-        members = [Member(float(h.lr), float(h.weight_decay), float(h.dropout)) for h in heads]
-        return Stream(copy.copy(self.examples), members, self.validation, seed_of(heads[0].random_state))
-
-
 def fit_stack(
     heads: Sequence[TorchHead],
     samples: Labelled | Sequence[Labelled],
@@ -458,20 +417,27 @@ def fit_stack(
         check(head)
     of_head = [samples] * len(heads) if isinstance(samples, Labelled) else list(samples)
     device = pick_device(first.device)
-    # Heads that see the same rows in the same order are one group; the first head is in the first.
+    # Heads that see the same rows in the same order are one group; the first head is in the first. Of those that
+    # differ in nothing that training sees, as in their blend, the first is trained for all.
     groups: dict[tuple[int, int], list[int]] = {}
+    first_alike: dict[Any, int] = {}
+    trained_as = []
     for number, (head, part) in enumerate(zip(heads, of_head, strict=True)):
-        groups.setdefault((id(part), seed_of(head.random_state)), []).append(number)
-    shelves: dict[int, _Shelf] = {}
+        order = (id(part), seed_of(head.random_state))
+        trained_as.append(first_alike.setdefault((order, head.lr, head.weight_decay, head.dropout), number))
+        if trained_as[-1] == number:
+            groups.setdefault(order, []).append(number)
+    shelves: dict[int, Shelf] = {}
     for number, *_ in groups.values():
         part = of_head[number]
         if id(part) not in shelves:
-            shelves[id(part)] = _Shelf.of(heads[number], part, device)
+            shelves[id(part)] = Shelf.of(heads[number], part, device)
     grouped = [[heads[number] for number in group] for group in groups.values()]
     pairs = zip(groups, grouped, strict=True)
     streams = [shelves[part].stream(members) for (part, _), members in pairs]
+    learnt = [shelves[part].head for part, _ in groups]
     found = train_stack(
-        _network(grouped).to(device),
+        _network(grouped, learnt).to(device),
         streams,
         first._settings(len(streams[0].examples)),
         first._objective(shelves[id(of_head[0])].targets, device, of_head[0].soft),
@@ -479,18 +445,19 @@ def fit_stack(
         checkpoint,
         {"kind": first.kind, **first.get_params()},
     )
-    trained = dict(zip([number for group in groups.values() for number in group], found, strict=True))
+    by_number = dict(zip([number for group in groups.values() for number in group], found, strict=True))
+    trained = [by_number[number] for number in trained_as]
     for number, head in enumerate(heads):
         if not trained[number].diverged_at:
             _share(shelves[id(of_head[number])].head, head)
             head.finish(trained[number])
             part = of_head[number]
             head.settle(*((part.X, part.y) if part.X_val is None else (part.X_val, part.y_val)))
-    return [trained[number] for number in range(len(heads))]
+    return trained
 
 
-def _network(groups: Sequence[Sequence[TorchHead]]) -> Network:
-    """The network of all heads, with first weights by the seed of each."""
+def _network(groups: Sequence[Sequence[TorchHead]], learnt: Sequence[TorchHead]) -> Network:
+    """The network of all heads, with first weights by the seed of each; of each group one head knows its samples."""
     import torch
 
     heads = [head for group in groups for head in group]
@@ -498,11 +465,16 @@ def _network(groups: Sequence[Sequence[TorchHead]]) -> Network:
     with torch.random.fork_rng(devices=[]):
         # A network of the user's own draws its weights when it is made.
         torch.manual_seed(seed_of(first.random_state))
-        network = first._network(first.n_features_in_, first.n_outputs_, [float(h.dropout) for h in heads])
+        dropouts = [float(head.dropout) for head in heads]
+        network = first._untrained(first.n_features_in_, first.n_outputs_, dropouts)
     start = 0
-    for group in groups:
-        generator = torch.Generator().manual_seed(seed_of(group[0].random_state))
-        network.draw(generator, slice(start, start + len(group)))
+    for group, one in zip(groups, learnt, strict=True):
+        generator, members = (
+            torch.Generator().manual_seed(seed_of(group[0].random_state)),
+            slice(start, start + len(group)),
+        )
+        network.draw(generator, members)
+        one._place(network, members)
         start += len(group)
     first.prime(network)
     return network

@@ -36,7 +36,7 @@ from headstart.backbones.images import CPU_IMAGES, GPU_IMAGES
 from headstart.backbones.portable import Portable, reading_of, refuse_prompt
 from headstart.errors import BackboneError, ConfigError, SampleError
 from headstart.token_rows import n_tokens_of
-from headstart.types import AT_END, Activations, BackboneInfo, Positions
+from headstart.types import AT_END, LOGITS, Activations, BackboneInfo, Positions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,7 +99,7 @@ class DualBackbone(HubPart):
             closing_norm=depth.closing_norm if alone else True,
             prompt=sides[-1].inputs.prompt,
             max_length=sides[-1].inputs.max_length,
-            provenance=self._source.provenance(n_parameters(model)),
+            provenance={**self._source.provenance(n_parameters(model)), LOGITS: logits_of_cosines(model)},
         )
 
     def load(self, device: str, precision: Precision) -> FrozenDualModel:
@@ -221,6 +221,17 @@ class DualBackbone(HubPart):
         if not shared:
             raise BackboneError(f"{self.spec} gives nothing that can be read of an image and a text together")
         return shared
+
+
+def logits_of_cosines(model: Any) -> dict[str, float] | None:
+    """How a model's authors make logits of cosines: times ``scale``, plus ``bias`` where it was trained by sigmoid."""
+    names = ("logit_scale", "logit_bias", "temperature")
+    scale, bias, temperature = (
+        None if (found := getattr(model, name, None)) is None else found.detach().float() for name in names
+    )
+    if scale is None:
+        return None if temperature is None else {"scale": 1 / float(temperature)}  # as ALIGN has it
+    return {"scale": float(scale.exp()), **({} if bias is None else {"bias": float(bias)})}
 
 
 class FrozenDualModel:
