@@ -26,6 +26,7 @@ from pydantic import (
 
 from headstart.backbones.options import BackboneOptions
 from headstart.backbones.pooling import TOKENS
+from headstart.curves.draws import check_size
 from headstart.data import SourceOptions
 from headstart.data.given import Given
 from headstart.data.options import check_class_from, check_quoting
@@ -331,6 +332,9 @@ class TaughtConfig(Config):
         return {name: value for name, value in values.items() if name not in meaningless}
 
 
+TrainSize = Annotated[int | str, AfterValidator(check_size)]
+
+
 class FitConfig(TaughtConfig):
     """What `fit_head` is asked for."""
 
@@ -352,7 +356,7 @@ class FitConfig(TaughtConfig):
     seeds: Annotated[int, Range(ge=1, le=1000)]
     folds: Annotated[int, Range(ge=2)] | None
     shots: list[int]
-    curve: list[int]
+    curve: list[TrainSize]
     refit: bool
     calibrate: bool
     mapped: bool | None

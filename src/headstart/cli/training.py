@@ -111,9 +111,15 @@ def _show_label(report: Mapping[str, Any]) -> None:
     _show_metrics(report)
     if "seeds" in report:
         _show_spread(report["seeds"], f"{report['seeds']['n']} seeds, {report['seeds']['split']}")
-    for name, noun in (("shots", "of each class"), ("curve", "train samples")):
-        for row in report.get(name, []):
-            _show_spread(row, f"{row['size']:,} {noun}, {row['split']}")
+    _show_curves(report)
+
+
+def _show_curves(report: Mapping[str, Any]) -> None:
+    """The tables of few-shot protocols and learning curves."""
+    from headstart.curves.report import curve_lines
+
+    for line in curve_lines(report):
+        typer.echo(line)
 
 
 def _show_metrics(report: Mapping[str, Any]) -> None:

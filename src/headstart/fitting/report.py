@@ -47,6 +47,8 @@ class FitOutcome:
     timings: Mapping[str, float]
     more: Mapping[str, Json] = field(default_factory=dict)
     memory: Mapping[str, int] = field(default_factory=dict)
+    marks: pa.Table | None = None
+    """The marks of each draw of a protocol, see `Curves.table`."""
 
     @property
     def train(self) -> LabelledSamples:
@@ -76,6 +78,7 @@ def make_record(config: FitConfig, outcome: FitOutcome, progress: Progress) -> R
         predictions=_predictions(splits, outcome.evaluation),
         split=outcome.features.samples.select(["id", "key", "split"]),
         predictor=predictor,
+        marks=outcome.marks,
         plot_format=config.plots,
         plots={
             **plots_of(train, outcome.evaluation, history),
