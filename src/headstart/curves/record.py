@@ -48,9 +48,10 @@ class JudgedDraw:
         """What became of a draw."""
         return cls(draw.protocol, draw.size, draw.seed, len(draw.rows), drawn, scores, marks)
 
-    def described(self) -> dict[str, Json]:
-        """Which it is, for a file."""
-        return {name: getattr(self, name) for name in ("protocol", "size", "seed", "n_train", "drawn")}
+    def described(self, figure: str) -> dict[str, Json]:
+        """Which it is, for a file, with one of its figures."""
+        about = {name: getattr(self, name) for name in ("protocol", "size", "seed", "n_train", "drawn")}
+        return {**about, "scores": {figure: self.scores[figure]}}
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ class Curves:
             "figure": self.marker.figure,
             "of_samples": self.marker.marks_samples,
             "curves": {curve.name: dict(curve.about) for curve in self.curves},
-            "draws": [{"curve": curve.name, **draw.described()} for curve, draw in draws],
+            "draws": [{"curve": curve.name, **draw.described(self.marker.figure)} for curve, draw in draws],
         }
         table = pa.table({"id": strings(self.marker.units), "marks": vectors_of(marks)})
         return table.replace_schema_metadata({META: json.dumps(said)})

@@ -250,7 +250,7 @@ class Run:
             The file is truncated or damaged.
         """
         self._check_one()
-        return read_draws(self.folder)
+        return None if self.path is None else read_draws(self.path)
 
     # -- its labels
 
