@@ -155,6 +155,7 @@ def _show_tuned(run: Run, target: Path) -> None:
     if "sweep" in report:
         _show_sweep(report["sweep"])
     _show_metrics(report)
+    _show_curves(report)
     cost, epochs, timings = report["cost"], report["epochs"], report["timings"]
     typer.echo(
         f"{cost['parameters']:,} of {cost['total_parameters']:,} parameters trained for {epochs['run']} epochs in "

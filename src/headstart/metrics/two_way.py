@@ -97,7 +97,7 @@ def mean_mark(
     >>> right = np.array([[1, 1, 1, 1, 0, 1, 0, 1]] * 2)  # of two draws that agree
     >>> found = mean_mark(right)
     >>> found.mean, round(found.freedom), [round(end, 2) for end in found.share_interval()]
-    (0.75, 7, [0.37, 0.95])
+    (0.75, 7, [0.35, 0.97])
     """
     table = np.asarray(marks, dtype=np.float64)
     whole, n_differing = float(table.mean()), _n_differing(table, groups)

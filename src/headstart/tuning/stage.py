@@ -43,6 +43,7 @@ def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> Run:
 
     Checkpoints and the tuned weights lie in the folder ``state``; what an interrupted training left there is taken up.
     """
+    from headstart.tuning.draws import check_draws, tune_draws
     from headstart.tuning.phases import train
     from headstart.tuning.report import finish, tuned_record
     from headstart.tuning.search import search
@@ -68,6 +69,7 @@ def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> Run:
             head = head_class("linear", kind)
             read = read_for(head, features, choices, config.label, keeps_unlabelled=keeps_unlabelled)
         check_train(read["train"], features.name)
+        check_draws(config, read)
         raw, taught = _taught(config, features, read, progress)
         more |= taught
         if config.sweep:
@@ -82,13 +84,16 @@ def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> Run:
             more |= left_uncalibrated(predictor, splits["validation"], progress)
         judged = splits if training.setup.judges_train else _without_train(splits)
         evaluation = evaluate_splits(predictor, judged, config.seed)
+        curves = tune_draws(config, features, raw, progress, state)
+        more |= curves.report() if curves else {}
         end = perf_counter()
         timings = {
             "load": training.began - start, "fit": training.seconds, "to_best": training.seconds_to_best,
             "evaluate": end - training.ended, "total": end - start,
         }  # fmt: skip
         as_fit = _as_fit(config, features, predictor.head.kind)
-        outcome = FitOutcome(as_fit, features, splits, predictor, evaluation, timings, more)
+        marks = curves.table() if curves else None
+        outcome = FitOutcome(as_fit, features, splits, predictor, evaluation, timings, more, marks=marks)
         run = tuned_record(config, asked, outcome, training, state, progress)
         if tracker:
             tell_run(tracker, run)
