@@ -149,7 +149,7 @@ def curve_plots(curves: Sequence[ComparedCurves]) -> dict[str, Plot]:
     """A picture of each protocol."""
     from headstart.plots import learning_curve_plot
 
-    found = {}
+    found: dict[str, Plot] = {}
     for each in curves:
         is_shots = each.protocol == "shots"
         given = {

@@ -187,13 +187,13 @@ def said_of(best: str, other: str, leads: Sequence[Lead], noun: str, figure: Fig
     --------
     >>> from headstart.types import Figure
     >>> leads = [Lead(1, -0.04, [-0.06, -0.02], 0.001, 10, True, 0.002), Lead(4, 0.01, [-0.01, 0.03], 0.3, 10, True),
-    ...          Lead(8, 0.03, [0.02, 0.04], 0.001, 10, True, 0.002)]
-    >>> said_of("ridge", "knn", leads, "of each class", Figure("accuracy", "accuracy", is_share=True))
-    'From 8 of each class on ridge is ahead of knn, by 3.0 ± 1.0 points; at 4 neither surely is; at 1 knn is ahead, by \
-4.0 ± 2.0 points.'
+    ...          Lead(8, 0.03, [0.02, 0.04], 0.001, 10, True, 0.002),
+    ...          Lead(16, 0.05, [0.04, 0.06], 0.001, 10, True, 0.002)]
+    >>> said_of("ridge", "knn", leads, "of each class", Figure("accuracy", "accuracy", is_share=True)).split("; ")[:2]
+    ['From 8 of each class on ridge is ahead of knn, by 3.0 ± 1.0 to 5.0 ± 1.0 points', 'at 4 neither surely is']
     """
     parts = [(sign, list(some)) for sign, some in groupby(leads, key=lambda lead: lead.sign)]
-    said = []
+    said: list[str] = []
     for place in range(len(parts) - 1, -1, -1):
         sign, some = parts[place]
         where = _where(some, leads, place == len(parts) - 1, noun if not said else "")
@@ -209,7 +209,7 @@ def said_of(best: str, other: str, leads: Sequence[Lead], noun: str, figure: Fig
 
 def _where(some: Sequence[Lead], every: Sequence[Lead], is_last: bool, noun: str) -> str:
     first, last, noun = some[0].size, some[-1].size, f" {noun}" if noun else ""
-    if len(some) == 1 and (last == every[0].size or not some[0].sign or not is_last):
+    if len(some) == 1:
         return f"at {first:,}{noun}"
     return (
         f"from {first:,}{noun} on"

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from headstart.curves.draws import Draw, Protocol
     from headstart.fitting.data import Splits
     from headstart.fitting.head_training import HeadTraining
+    from headstart.samples import LabelledSamples
     from headstart.types import Json
 
 
@@ -137,9 +138,9 @@ def _of_shared(raws: Sequence[Splits], progress: Progress) -> list[Splits]:
     ids = [{split: part.table.column("id") for split, part in raw.items()} for raw in raws]
     if all(each[split].equals(ids[0][split]) for each in ids for split in each):
         return list(raws)
-    found = []
+    found: list[Splits] = []
     for raw in raws:
-        shared = {}
+        shared: dict[str, LabelledSamples] = {}
         for split, part in raw.items():
             own, others = part.table.column("id"), [each[split].combine_chunks() for each in ids]
             kept = np.all([pc.is_in(own, other).to_pylist() for other in others], axis=0)

@@ -158,7 +158,8 @@ def mean_of_pairs(
         n_differing = int(differs.sum()) if groups is None else groups.n_with(differs)
         return replace(mean_mark(table, groups), n_differing=n_differing)
     sides = [np.asarray(side, dtype=np.float64) for side in (mine, others)]
-    averages = mean_of_pairs(*(side.mean(axis=0)[None] for side in sides), groups, same_draws=True)
+    first, second = (side.mean(axis=0)[None] for side in sides)
+    averages = mean_of_pairs(first, second, groups, same_draws=True)
     parts = [(averages.variance, averages.freedom)]
     for side in sides:
         if len(side) > 1:
