@@ -111,7 +111,7 @@ def test_rare_classes_are_named_in_the_report_and_the_output(cache_root: Path) -
 def test_what_a_draw_chooses_by_is_said(two: FeatureSet, cache_root: Path) -> None:
     said = Said()
     fit(two, said=said, shots=[2], backbone="py:some:sharp")
-    assert "each draw chooses by all 60 validation samples, and is judged on 60 test samples" in said.lines
+    assert "a draw has 60 validation samples to choose by, and 60 test samples to be judged on" in said.lines
     X, y = clouds(N, apart=3)
     bare = make_set(
         cache_root, X, {"kind": classes(y)}, ["train" if n % 3 else "test" for n in range(N)], name="bare"

@@ -46,8 +46,8 @@ def test_a_draw_is_what_a_training_on_its_samples_alone_gives(
     tuned: Any, texts: Path, tiny_bert: Path, cache_root: Path, tmp_path: Path
 ) -> None:
     """A set of the drawn train samples, and the same others, tuned on with the seed of the draw."""
-    run = tuned("full", shots=[2], seeds=2, epochs=[2])
-    second = next(d for d in kept(run).curves[0].draws if d.seed == 1)
+    run = tuned("full", shots=[1, 2], seeds=2, epochs=[2])
+    second = next(d for d in kept(run).curves[0].draws if (d.size, d.seed) == (2, 1))
     features = hs.open_set(run.features["set"], cache=cache_root)
     train = features.rows("train")
     from headstart.curves.draws import few_of_each
@@ -73,7 +73,7 @@ def test_a_draw_is_what_a_training_on_its_samples_alone_gives(
 
 
 def test_finished_draws_are_not_done_again(tuned: Any, tmp_path: Path) -> None:
-    """Of four draws one is missing, as after an interruption: it alone is done, and all comes to the same."""
+    """One of those beside the network that is kept is missing, as after an interruption: it alone is done."""
     whole = tuned("last:1", shots=[1, 2], seeds=2, epochs=[1])
     config = TuneConfig(
         data=whole.features["set"], cache=whole.features["cache"], strategy="last:1", lr=[1e-3], epochs=[1],
@@ -82,9 +82,7 @@ def test_finished_draws_are_not_done_again(tuned: Any, tmp_path: Path) -> None:
     state = tmp_path / "again"
     fine_tune(config, Silence(), state)
     folders = sorted((state / "draws").iterdir())
-    assert [folder.name for folder in folders] == [
-        f"shots-{n}-seed-{seed}" for n in (1, 2) for seed in (0, 1)
-    ]
+    assert [folder.name for folder in folders] == ["shots-1-seed-0", "shots-1-seed-1", "shots-2-seed-1"]
     assert {path.name for path in (state / "draws").rglob("*") if path.is_file()} == {"result.json"}
     shutil.rmtree(folders[1])
     before = {
@@ -94,7 +92,7 @@ def test_finished_draws_are_not_done_again(tuned: Any, tmp_path: Path) -> None:
     after = {folder.name: (folder / "result.json").stat().st_mtime_ns for folder in folders}
     assert {name: after[name] for name in before} == before
     assert run.report["shots"] == whole.report["shots"]
-    slower = config.model_copy(update={"lr": [1e-4], "shots": [1], "seeds": 1})
+    slower = config.model_copy(update={"lr": [1e-4], "shots": [1, 2], "seeds": 1})
     shutil.copytree(state / "draws", tmp_path / "slower" / "draws")
     fine_tune(slower, Silence(), tmp_path / "slower")
     kept_now = json.loads(
@@ -110,3 +108,17 @@ def test_what_cannot_be_drawn_is_refused_before_training(tuned: Any, tmp_path: P
         tuned(seeds=3)
     with pytest.raises(ConfigError, match="--init-head begins with what all labels taught"):
         tuned(shots=[1], init_head=tmp_path)
+
+
+def test_the_run_keeps_the_network_of_its_largest_draw(tuned: Any, cache_root: Path) -> None:
+    """Beside it nothing is tuned on all train samples, which costs more than all draws together."""
+    run = tuned("last:1", shots=[1, 4], seeds=2, epochs=[1])
+    assert run.report["drawn"] == {"protocol": "shots", "size": 4, "seed": 0, "n_left_out": 48 - 12}
+    assert run.report["data"]["n_train"] == 12
+    assert run.report["data"]["n_unlabelled"] == 0
+    row = run.report["shots"][1]
+    assert row["values"]["accuracy"][0] == pytest.approx(run.report["metrics"]["test"]["accuracy"])
+    whole = tuned("last:1", curve=["100%"], epochs=[1])
+    plain = tuned("last:1", epochs=[1])
+    assert whole.report["curve"][0]["values"]["accuracy"] == [plain.report["metrics"]["test"]["accuracy"]]
+    assert whole.report["metrics"] == plain.report["metrics"]

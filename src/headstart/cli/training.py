@@ -156,6 +156,11 @@ def _show_tuned(run: Run, target: Path) -> None:
         _show_sweep(report["sweep"])
     _show_metrics(report)
     _show_curves(report)
+    if drawn := report.get("drawn"):
+        typer.echo(
+            f"the network of the run is that of {drawn['protocol']} {drawn['size']:,}, seed {drawn['seed']}: "
+            f"{drawn['n_left_out']:,} train samples were left out"
+        )
     cost, epochs, timings = report["cost"], report["epochs"], report["timings"]
     typer.echo(
         f"{cost['parameters']:,} of {cost['total_parameters']:,} parameters trained for {epochs['run']} epochs in "

@@ -101,7 +101,7 @@ def described(protocols: Sequence[Protocol], raw: Splits, split: str) -> list[st
         ]
     elif n_validation:
         lines = [
-            f"each draw chooses by all {n_validation:,} validation samples, and is judged on {n:,} test samples"
+            f"a draw has {n_validation:,} validation samples to choose by, and {n:,} test samples to be judged on"
         ]
     else:
         lines = [

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from headstart.backbones.pooling import display_tap
-from headstart.curves.draws import Protocol, identity_of, protocols_of
+from headstart.curves.draws import identity_of, protocols_of
 from headstart.curves.marks import Marker
 from headstart.curves.record import Curve, Curves, JudgedDraw
 from headstart.errors import ConfigError, DivergedError, StorageError
@@ -24,63 +24,122 @@ from headstart.tuning.state import settings_of
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from headstart.cache.sets import FeatureSet
     from headstart.config import TuneConfig
     from headstart.contracts import Progress
-    from headstart.curves.draws import Draw
+    from headstart.curves.draws import Draw, Protocol
     from headstart.fitting.data import Splits
+    from headstart.heads.predictor import Predictor
     from headstart.types import Json
 
 RESULT = "result.json"
 
 
-def check_draws(config: TuneConfig, raw: Splits) -> None:
-    """Refuse what cannot be drawn, before anything is trained."""
-    if not (config.shots or config.curve):
-        if config.seeds > 1:
-            raise ConfigError("--seeds is the number of draws of --shots and --curve; give one of them")
-        return
-    for protocol in protocols_of(config.shots, config.curve, raw["train"]):
-        for _ in _draws(config, protocol):
-            pass
-    if config.init_head is not None:
-        raise ConfigError(
-            "--init-head begins with what all labels taught a head, and --shots and --curve are of few of them; leave "
-            "it out"
-        )
+@dataclass(frozen=True)
+class TuningDraws:
+    """The draws that a network is tuned on, those that fit-head makes of the same set.
+
+    The network of ``kept``, the first of the largest, is that of the run: a training costs too much to do one more, on
+    all train samples, that nobody asked for (``--curve 100%`` does).
+    """
+
+    protocols: tuple[Protocol, ...]
+    draws: tuple[Draw, ...]
+    n_train: int
+
+    @classmethod
+    def of(cls, config: TuneConfig, raw: Splits) -> TuningDraws | None:
+        """Those that are asked for; None if there are none. What cannot be drawn is refused.
+
+        Raises
+        ------
+        ConfigError
+            A size is out of range, or the head to begin with knows all labels.
+        """
+        if not (config.shots or config.curve):
+            if config.seeds > 1:
+                raise ConfigError("--seeds is the number of draws of --shots and --curve; give one of them")
+            return None
+        protocols = protocols_of(config.shots, config.curve, raw["train"])
+        seeds = range(config.seed, config.seed + config.seeds)
+        draws = tuple(each.draw(size, seed) for each in protocols for size in each.sizes for seed in seeds)
+        if config.init_head is not None:
+            raise ConfigError(
+                "--init-head begins with what all labels taught a head, and --shots and --curve are of few of them; "
+                "leave it out"
+            )
+        return cls(protocols, draws, len(raw["train"]))
+
+    @property
+    def kept(self) -> Draw:
+        """The first of the largest."""
+        return max(self.draws, key=lambda draw: len(draw.rows))
+
+    @property
+    def n_left_out(self) -> int:
+        """Train samples that the network of the run has not seen."""
+        return self.n_train - len(self.kept.rows)
+
+    def report(self) -> dict[str, Json]:
+        """On which draw the network of the run was tuned, for its report."""
+        kept = self.kept
+        about = {
+            "protocol": kept.protocol,
+            "size": kept.size,
+            "seed": kept.seed,
+            "n_left_out": self.n_left_out,
+        }
+        return {"drawn": about}
+
+
+def drawn_of(raw: Splits, draw: Draw) -> Splits:
+    """The same samples, with those of a draw alone to train on."""
+    return {**raw, "train": raw["train"].take(draw.rows)}
 
 
 def tune_draws(
-    config: TuneConfig, features: FeatureSet, raw: Splits, progress: Progress, state: Path
-) -> Curves | None:
-    """Train on each draw, and judge each on the same test samples; None where no protocol is asked for.
+    asked: TuningDraws,
+    config: TuneConfig,
+    features: FeatureSet,
+    raw: Splits,
+    tuned: tuple[Predictor, Splits],
+    progress: Progress,
+    state: Path,
+) -> Curves:
+    """Train on each draw, and judge each on the same test samples.
 
-    A draw has the train samples that fit-head draws with its seed, which is the seed of its training as well; its best
-    epoch is chosen on all validation samples. What is finished is kept in ``state``, and a draw that was interrupted
-    goes on where it was.
+    The seed of a draw is that of its training as well; its best epoch is chosen on all validation samples. What is
+    finished is kept in ``state``, and a draw that was interrupted goes on where it was. ``tuned`` is the network of the
+    draw that is kept, with the samples as it reads them.
     """
-    if not (config.shots or config.curve):
-        return None
-    protocols = protocols_of(config.shots, config.curve, raw["train"])
     split = "test" if len(raw["test"]) else "validation"
-    for line in described(protocols, raw, split):
+    for line in described(asked.protocols, raw, split):
         progress.say(line)
     marker, judged = Marker(raw[split]), []
-    draws = [draw for protocol in protocols for draw in _draws(config, protocol)]
-    progress.begin("draws", len(draws))
+    progress.begin("draws", len(asked.draws))
     try:
-        for draw in draws:
-            judged.append(_judged(config, features, raw, draw, marker, split, state / "draws" / draw.said))
+        for draw in asked.draws:
+            drawn = identity_of(raw["train"], draw)
+            if draw is asked.kept:
+                judged.append(JudgedDraw.of(draw, drawn, *_judge(*tuned, marker, split)))
+            else:
+                folder = state / "draws" / draw.said
+                judged.append(_judged(config, features, raw, draw, drawn, marker, split, folder))
             progress.advance(1)
     finally:
         progress.end()
     curve = Curve(config.strategy, tuple(judged), _about(config, raw))
-    return Curves((curve,), protocols, marker, split, curve.name)
+    return Curves((curve,), asked.protocols, marker, split, curve.name)
 
 
-def _draws(config: TuneConfig, protocol: Protocol) -> Iterator[Draw]:
-    for size in protocol.sizes:
-        yield from (protocol.draw(size, config.seed + number) for number in range(config.seeds))
+def _judge(
+    predictor: Predictor, splits: Splits, marker: Marker, split: str
+) -> tuple[dict[str, float], NDArray[np.float64]]:
+    """What a network scores on the samples of a split, and its marks."""
+    said = predictor.said(splits[split].X, splits[split].targets)
+    return open_task(marker.kind).scores(said), marker(said)
 
 
 def _about(config: TuneConfig, raw: Splits) -> dict[str, Json]:
@@ -93,26 +152,24 @@ def _judged(
     features: FeatureSet,
     raw: Splits,
     draw: Draw,
+    drawn: str,
     marker: Marker,
     split: str,
     folder: Path,
 ) -> JudgedDraw:
     """What the training on a draw came to: what was kept of it, or else it is done now."""
-    alone = {"seed": draw.seed, "shots": [], "curve": [], "seeds": 1}
-    own = config.model_copy(update=alone)
-    drawn = identity_of(raw["train"], draw)
+    own = config.model_copy(update={"seed": draw.seed, "shots": [], "curve": [], "seeds": 1})
     settings = {**settings_of(own), "drawn": drawn}
     if (kept := _kept(folder, settings)) is not None:
         marks = None if kept["marks"] is None else np.array(kept["marks"], dtype=np.float64)
         return JudgedDraw.of(draw, drawn, kept["scores"], marks)
-    some = {**raw, "train": raw["train"].take(draw.rows)}
+    some = drawn_of(raw, draw)
+    scores, found = dict[str, float](), None
     try:
         training = train(own, features, some, Silence(), folder, [])
-        predictor, splits = finish(own, training, some)
-        said = predictor.said(splits[split].X, splits[split].targets)
-        scores, found = open_task(marker.kind).scores(said), marker(said)
+        scores, found = _judge(*finish(own, training, some), marker, split)
     except DivergedError:
-        scores, found = {}, None
+        pass  # which the curve counts as no draw
     _keep(
         folder, {"settings": settings, "scores": scores, "marks": None if found is None else found.tolist()}
     )
