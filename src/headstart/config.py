@@ -6,11 +6,10 @@ run.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self, get_origin
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import yaml
 from pydantic import (
@@ -26,6 +25,7 @@ from pydantic import (
 
 from headstart.backbones.options import BackboneOptions
 from headstart.backbones.pooling import TOKENS
+from headstart.curves.draws import check_size
 from headstart.data import SourceOptions
 from headstart.data.given import Given
 from headstart.data.options import check_class_from, check_quoting
@@ -33,8 +33,7 @@ from headstart.data.pixels import check_layout
 from headstart.data.splits import parse_split_map
 from headstart.errors import ConfigError
 from headstart.held_values import Corrections, Data
-from headstart.options import Positive, Range, Rate, Seed, Share, defaults, item_of, members, nearest
-from headstart.places import expanded
+from headstart.options import Positive, Range, Rate, Seed, Share, as_field, defaults, nearest
 from headstart.tasks import check_kind
 from headstart.trust import is_own
 from headstart.types import Modality, PlotFormat
@@ -46,42 +45,7 @@ IN_WINDOWS = (
 )
 """Why a backbone cannot be trained on features that are means over windows."""
 SplitSeed = Annotated[int, Range(ge=-(2**63), lt=2**63)]
-
-
-def _as_field(kind: Any, value: Any) -> Any:
-    """A value as a field takes it: one thing stands for a list of one and back, a path for its text.
-
-    Examples
-    --------
-    >>> _as_field(list[str] | None, "last.mean"), _as_field(list[str], [0, "all"]), _as_field(dict[str, int], None)
-    (['last.mean'], ['0', 'all'], {})
-    >>> _as_field(str | list[str] | None, ["last.mean"])
-    'last.mean'
-    """
-    if value is None and get_origin(kind) in (list, dict):
-        return get_origin(kind)()
-    takes_text = str in members(kind)
-    if Path in members(kind):
-        return expanded(value)
-    if isinstance(value, os.PathLike) and takes_text:
-        return os.fspath(value)
-    item = item_of(kind)
-    if item is None:
-        return value
-    if takes_text:
-        return value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
-    if isinstance(value, str | int | float):
-        value = [value]
-    if item is str and isinstance(value, list | tuple):
-        return [_as_text(part) for part in value]
-    return value
-
-
-def _as_text(part: Any) -> Any:
-    """A name that YAML took for a truth value or a number."""
-    if isinstance(part, bool):
-        return str(part).lower()
-    return str(part) if isinstance(part, int | float) else part
+TrainSize = Annotated[int | str, AfterValidator(check_size)]
 
 
 class Config(BaseModel):
@@ -96,13 +60,13 @@ class Config(BaseModel):
         if cls.function:
             for name, value in defaults(cls.function).items():
                 if field := cls.model_fields.get(name):
-                    field.default = _as_field(field.annotation, value)
+                    field.default = as_field(field.annotation, value)
             cls.model_rebuild(force=True)
 
     def __init__(self, **values: Any) -> None:
         known = type(self).model_fields
         given = {
-            name: _as_field(known[name].annotation, value) if name in known else value
+            name: as_field(known[name].annotation, value) if name in known else value
             for name, value in values.items()
         }
         try:
@@ -330,10 +294,12 @@ class TaughtConfig(Config):
         if values.get(FEATURES) is None:
             meaningless += [FEATURES, *OF_FEATURES]
         meaningless += [] if values.get("corrections") else ["corrections"]
-        if isinstance(self, FitConfig):
-            fields = type(self).model_fields
-            meaningless += [name for name in FROM_NAMES if values.get(name) == fields[name].default]
+        meaningless += self._unused()
         return {name: value for name, value in values.items() if name not in meaningless}
+
+    def _unused(self) -> list[str]:
+        """What else has no meaning here, and is left out for the same reason."""
+        return []
 
 
 class FitConfig(TaughtConfig):
@@ -357,7 +323,7 @@ class FitConfig(TaughtConfig):
     seeds: Annotated[int, Range(ge=1, le=1000)]
     folds: Annotated[int, Range(ge=2)] | None
     shots: list[int]
-    curve: list[int]
+    curve: list[TrainSize]
     refit: bool
     init: Literal["none", "zero-shot"]
     templates: list[str]
@@ -371,6 +337,10 @@ class FitConfig(TaughtConfig):
     seed: Seed
     cache: str | None
     digest: str | None = None
+
+    def _unused(self) -> list[str]:
+        fields = type(self).model_fields
+        return [name for name in FROM_NAMES if getattr(self, name) == fields[name].default]
 
     def for_label(self, column: str) -> Self:
         """The same for one label column."""
@@ -431,6 +401,9 @@ class TuneConfig(ColumnConfig, ComputeConfig, GivenConfig, TaughtConfig):
     sweep: dict[str, Any]
     search: Literal["grid", "optuna"]
     trials: Annotated[int, Range(ge=1, le=10_000)]
+    shots: list[int]
+    curve: list[TrainSize]
+    seeds: Annotated[int, Range(ge=1, le=1000)]
     calibrate: bool
     track: list[str]
     callback: list[str]
@@ -443,6 +416,9 @@ class TuneConfig(ColumnConfig, ComputeConfig, GivenConfig, TaughtConfig):
     weights: Path | None
     prompt: str | None
     split_seed: SplitSeed
+
+    def _unused(self) -> list[str]:
+        return [] if self.shots or self.curve else ["shots", "curve", "seeds"]
 
 
 class DoctorConfig(ComputeConfig):

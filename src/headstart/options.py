@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Any, ParamSpec, TypeVar, Union, get_args, get_origin
 
 from headstart.errors import ConfigError
@@ -208,6 +209,42 @@ def did_you_mean(name: str, known: Iterable[str], said: str = "there are", most:
         return f"; did you mean {' or '.join(map(repr, near))}?"
     more = f", … ({len(names):,} in all)" if len(names) > most else ""
     return f"; {said}: {', '.join(names[:most]) or 'none'}{more}"
+
+
+def as_field(kind: Any, value: Any) -> Any:
+    """A value as a field takes it: one thing stands for a list of one and back, a path for its text.
+
+    Examples
+    --------
+    >>> as_field(list[str] | None, "last.mean"), as_field(list[str], [0, "all"]), as_field(dict[str, int], None)
+    (['last.mean'], ['0', 'all'], {})
+    >>> as_field(str | list[str] | None, ["last.mean"])
+    'last.mean'
+    """
+    if value is None and get_origin(kind) in (list, dict):
+        return get_origin(kind)()
+    takes_text = str in members(kind)
+    if Path in members(kind):
+        return expanded(value)
+    if isinstance(value, os.PathLike) and takes_text:
+        return os.fspath(value)
+    item = item_of(kind)
+    if item is None:
+        return value
+    if takes_text:
+        return value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
+    if isinstance(value, str | int | float):
+        value = [value]
+    if item is str and isinstance(value, list | tuple):
+        return [_as_text(part) for part in value]
+    return value
+
+
+def _as_text(part: Any) -> Any:
+    """A name that YAML took for a truth value or a number."""
+    if isinstance(part, bool):
+        return str(part).lower()
+    return str(part) if isinstance(part, int | float) else part
 
 
 _SIGNATURES: dict[str, inspect.Signature] = {}

@@ -12,8 +12,8 @@ from sklearn.preprocessing import StandardScaler
 
 from headstart.cache.sets import FeatureSet
 from headstart.config import FitConfig
+from headstart.curves.draws import few_of_each
 from headstart.errors import ConfigError, DataError
-from headstart.fitting.protocols import few_of_each
 from headstart.fitting.stage import fit_head
 from headstart.progress import Silence
 from headstart.registry.run import Run
@@ -151,8 +151,8 @@ class TestSweeps:
         with pytest.raises(ConfigError, match="--search optuna searches between the values of --sweep"):
             fit(made, "linear", search="optuna")
 
-    def test_a_sweep_over_backbones_is_none_and_over_taps_needs_taps(self, made: FeatureSet) -> None:
-        with pytest.raises(ConfigError, match="no parameter 'backbone'"):
+    def test_a_sweep_over_features_needs_them(self, made: FeatureSet) -> None:
+        with pytest.raises(ConfigError, match="no feature of a"):
             fit(made, "ridge", sweep={"backbone": ["a"]})
         with pytest.raises(ConfigError, match=r"has no tap|no feature"):
             fit(made, "ridge", sweep={"tap": ["final.cls"]})

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
     from headstart.registry.run import Run
 
-PROTOCOLS = "Protocols"
 LABELS = "Several labels"
 NAMES = "Names of classes"
 
@@ -120,7 +119,7 @@ def fit_head(
     sweep: Annotated[
         Mapping[str, Any] | None,
         Option(
-            "lr=1e-4..1e-1:7,weight_decay=0,1e-2: all combinations; head=ridge,mlp and tap=2.mean,last.mean too.",
+            "lr=1e-4..1e-1:7,weight_decay=0,1e-2: all combinations; head=ridge,mlp, tap=… and backbone=… too.",
             shared.SEARCH,
             "GRID",
             reads=shared.read_grid,
@@ -129,19 +128,16 @@ def fit_head(
     search: Annotated[str, Option("grid or optuna.", shared.SEARCH)] = "grid",
     trials: Annotated[Annotated[int, Range(ge=1, le=10_000)], Option("Of optuna.", shared.SEARCH)] = 50,
     seeds: Annotated[
-        Annotated[int, Range(ge=1, le=1000)], Option("So many seeds from --seed on.", shared.SEARCH)
+        Annotated[int, Range(ge=1, le=1000)],
+        Option("So many from --seed on; so many draws of a size.", shared.SEARCH),
     ] = 1,
     folds: Annotated[
         Annotated[int, Range(ge=2)] | None,
         Option("Choose by cross-validation on train and validation.", shared.SEARCH),
     ] = None,
     refit: Annotated[bool, Option("In the end fit on train and validation together.", shared.SEARCH)] = False,
-    shots: Annotated[
-        Sequence[int] | None, Option("Few-shot: so many samples of each class.", PROTOCOLS, "1,2,4")
-    ] = None,
-    curve: Annotated[
-        Sequence[int] | None, Option("Learning curve: train sizes.", PROTOCOLS, "100,300,1000")
-    ] = None,
+    shots: shared.Shots = None,
+    curve: shared.Curve = None,
     class_names: Annotated[
         StrPath | Sequence[str] | None,
         Option(

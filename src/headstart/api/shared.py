@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 TEACHER = "A teacher"
 FEATURES, READING, VIEWS, COMPUTING = "Which features", "Reading the data", "Views", "Computing"
 SEARCH, WATCH, WRITING = "Choosing parameters", "Watching", "Writing texts"
+PROTOCOLS = "Few labels"
 
 
 def check_path(text: Any, said: str) -> Any:
@@ -258,6 +259,15 @@ CropPct = Annotated[
 Weights = Annotated[
     StrPath | None,
     Option("Local weights for a timm: or torchvision: backbone.", FEATURES, "FILE"),
+]
+
+# On how many labels.
+Shots = Annotated[
+    Sequence[int] | None, Option("Few-shot: so many samples of each class.", PROTOCOLS, "1,2,4")
+]
+Curve = Annotated[
+    Sequence[int | str] | None,
+    Option("Learning curve: numbers of train samples, or shares of them.", PROTOCOLS, "100,1000 or 1%,10%"),
 ]
 
 # How texts are written.

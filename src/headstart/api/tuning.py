@@ -139,6 +139,14 @@ def fine_tune(
     ] = None,
     search: Annotated[str, Option("grid, or optuna, which gives up on the worse.", shared.SEARCH)] = "grid",
     trials: Annotated[Annotated[int, Range(ge=1, le=10_000)], Option("Of optuna.", shared.SEARCH)] = 20,
+    shots: shared.Shots = None,
+    curve: shared.Curve = None,
+    seeds: Annotated[
+        Annotated[int, Range(ge=1, le=1000)],
+        Option(
+            "So many draws of a size, those of fit-head; each is a training of its own.", shared.PROTOCOLS
+        ),
+    ] = 1,
     track: Annotated[
         str | Sequence[str] | None,
         Option("tensorboard, wandb or mlflow; repeatable.", shared.WATCH, repeats=True),

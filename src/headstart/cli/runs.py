@@ -12,6 +12,7 @@ import typer
 from headstart import api
 from headstart.cli.command import AsJson, Quiet, Said, guarded, made_from, write_json, write_result
 from headstart.columns import cell, columns, with_deviation
+from headstart.curves.report import curve_lines
 from headstart.registry.labels import reports_by_label
 
 if TYPE_CHECKING:
@@ -194,9 +195,8 @@ def _page(run: Run) -> list[str]:
         title = ["", f"[{cell(label, None)}]"] if label else []
         found = [("sweep", _sweep(own.get("sweep", {}))), ("seeds", _seeds(own.get("seeds", {})))]
         said = [_about(name, value) for name, value in found if value]
-        sizes = [*_sizes(own, "shots", "of each class"), *_sizes(own, "curve", "train samples")]
         gap = [] if label else [""]
-        lines += [*title, *said, *gap, *_metrics(own), *sizes, *_classes(own)]
+        lines += [*title, *said, *gap, *_metrics(own), *curve_lines(own), *_classes(own)]
     return lines
 
 
@@ -235,23 +235,6 @@ def _seeds(seeds: Mapping[str, Any]) -> str:
         for name, mean in seeds["mean"].items()
     ]
     return f"{seeds['n']} on {seeds['split']}: {', '.join(said)}"
-
-
-def _sizes(report: Mapping[str, Any], name: str, noun: str) -> list[str]:
-    """A row a size of a few-shot protocol or of a learning curve: means and deviations over seeds."""
-    rows = report.get(name) or []
-    figures = list(dict.fromkeys(figure for row in rows for figure in row["mean"]))
-    if not figures:
-        return []
-    table = [
-        [
-            row["size"],
-            len(next(iter(row["values"].values()), [])),
-            *(with_deviation(row["mean"].get(figure), row["deviation"].get(figure)) for figure in figures),
-        ]
-        for row in rows
-    ]
-    return ["", f"{name}, on {rows[0]['split']}", *columns([noun, "seeds", *map(_worded, figures)], table)]
 
 
 def _worded(name: str) -> str:

@@ -112,9 +112,15 @@ def _show_label(report: Mapping[str, Any]) -> None:
     _show_metrics(report)
     if "seeds" in report:
         _show_spread(report["seeds"], f"{report['seeds']['n']} seeds, {report['seeds']['split']}")
-    for name, noun in (("shots", "of each class"), ("curve", "train samples")):
-        for row in report.get(name, []):
-            _show_spread(row, f"{row['size']:,} {noun}, {row['split']}")
+    _show_curves(report)
+
+
+def _show_curves(report: Mapping[str, Any]) -> None:
+    """The tables of few-shot protocols and learning curves."""
+    from headstart.curves.report import curve_lines
+
+    for line in curve_lines(report):
+        typer.echo(line)
 
 
 def _show_metrics(report: Mapping[str, Any]) -> None:
@@ -150,6 +156,12 @@ def _show_tuned(run: Run, target: Path) -> None:
     if "sweep" in report:
         _show_sweep(report["sweep"])
     _show_metrics(report)
+    _show_curves(report)
+    if drawn := report.get("drawn"):
+        typer.echo(
+            f"the network of the run is that of {drawn['protocol']} {drawn['size']:,}, seed {drawn['seed']}: "
+            f"{drawn['n_left_out']:,} train samples were left out"
+        )
     cost, epochs, timings = report["cost"], report["epochs"], report["timings"]
     typer.echo(
         f"{cost['parameters']:,} of {cost['total_parameters']:,} parameters trained for {epochs['run']} epochs in "

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.columns import over_groups, with_interval
 from headstart.comparison.costs import EXPERIMENTS, written_bytes, written_count, written_seconds
+from headstart.comparison.curves import curve_plots, curve_tables, curves_json
 from headstart.config import CompareConfig
 from headstart.files import write_durably, write_files, write_folder, write_json
 from headstart.notebook import display, html_table, in_notebook
@@ -25,6 +26,7 @@ from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     from headstart.comparison.costs import Cost
+    from headstart.curves.ahead import ComparedCurves
     from headstart.metrics.paired import Versus
     from headstart.plots import Plot
     from headstart.types import Figure, Json, PlotFormat
@@ -150,6 +152,8 @@ class Comparison:
         The run that took the least time; None: unknown.
     extract_seconds : float, optional
         Of all runs together, what they share counted once; None: unknown.
+    curves : tuple of ComparedCurves
+        Of runs with few-shot protocols or learning curves: which is ahead from how many labels on.
     advice, notes : tuple of str
         Sentences that follow from the numbers, and what limits them.
     """
@@ -166,6 +170,7 @@ class Comparison:
     notes: tuple[str, ...]
     provenance: Mapping[str, Json]
     n_groups: int | None = None
+    curves: tuple[ComparedCurves, ...] = ()
 
     @property
     def figure(self) -> str:
@@ -198,6 +203,7 @@ class Comparison:
             "break_even": [asdict(each) for each in self.break_even],
             "advice": list(self.advice),
             "notes": list(self.notes),
+            **({"curves": curves_json(self.curves)} if self.curves else {}),
             "provenance": dict(self.provenance),
         }
         return {name: _without_nan(part) for name, part in found.items()}
@@ -300,8 +306,9 @@ def _rich(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Any:
 
 
 def tables_of(comparison: Comparison) -> list[Table]:
-    """How good the runs are, how they differ, and what they cost."""
-    return [_quality(comparison), _differences(comparison), _costs(comparison)]
+    """How good the runs are, how they differ, what they cost, and how they do on fewer labels."""
+    tables = [_quality(comparison), _differences(comparison), _costs(comparison)]
+    return [*tables, *curve_tables(comparison.curves)]
 
 
 def sentences_of(comparison: Comparison) -> list[str]:
@@ -441,7 +448,7 @@ def plots_of(comparison: Comparison) -> dict[str, Plot]:
             title,
             f"{title.capitalize()} against time",
         )
-    return plots
+    return {**plots, **curve_plots(comparison.curves)}
 
 
 def _page(comparison: Comparison, plots: list[str]) -> str:

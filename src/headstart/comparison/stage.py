@@ -11,6 +11,7 @@ from headstart.comparison.advice import advise, break_evens, notes_on
 from headstart.comparison.by_label import LabelComparisons
 from headstart.comparison.comparison import ComparedRun, Comparison
 from headstart.comparison.costs import costs_of, shared_extraction
+from headstart.comparison.curves import curves_of
 from headstart.comparison.runs import match_rows, open_by_label
 from headstart.groups import groups_in
 from headstart.metrics.paired import Paired
@@ -36,7 +37,8 @@ def compare(
 ) -> Comparison | LabelComparisons:
     """Compare two runs or more on the samples that they all were judged on; see `headstart.compare`."""
     found = {
-        name: compare_opened(opened, cache, seed) for name, opened in open_by_label(runs, on, label).items()
+        name: compare_opened(opened, cache, seed, with_curves=on is None)
+        for name, opened in open_by_label(runs, on, label).items()
     }
     if on is not None:
         said = f"the samples are those of the evaluation {on!r} of each run, and not of the test split"
@@ -45,9 +47,15 @@ def compare(
 
 
 def compare_opened(
-    opened: Sequence[NamedRun], cache: str | os.PathLike[str] | None = None, seed: int = 0
+    opened: Sequence[NamedRun],
+    cache: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    with_curves: bool = True,
 ) -> Comparison:
-    """The same of runs that are open, on whatever samples their predictions are for; see `compare`."""
+    """The same of runs that are open, on whatever samples their predictions are for; see `compare`.
+
+    Their curves are of the test samples of their set alone.
+    """
     tables = match_rows(opened)
     task = open_task(opened[0].task)
     judged = task.judge({run.name: table for run, table in zip(opened, tables, strict=True)})
@@ -58,6 +66,8 @@ def compare_opened(
     against = [{} if name is None else paired.against(name) for name in (best, cheapest)]
     compared = tuple(_compared(run, paired, costs[run.name], *against) for run in opened)
     evens = break_evens(compared, paired, task.figures[0])
+    curves, left_out = curves_of(opened, tables, groups) if with_curves else ((), [])
+    ahead = [sentence for each in curves for sentence in each.sentences]
     return Comparison(
         runs=compared,
         task=opened[0].task,
@@ -68,8 +78,9 @@ def compare_opened(
         cheapest=cheapest,
         extract_seconds=shared_extraction(list(costs.values())),
         break_even=evens,
-        advice=tuple(advise(compared, best, cheapest, evens, task.figures[0], n)),
-        notes=tuple(notes_on([each.run for each in opened], compared, paired, task.figures)),
+        curves=curves,
+        advice=(*advise(compared, best, cheapest, evens, task.figures[0], n), *ahead),
+        notes=(*notes_on([each.run for each in opened], compared, paired, task.figures), *left_out),
         provenance=provenance(resamples=RESAMPLES, seed=seed),
     )
 

@@ -13,10 +13,10 @@ from headstart.arrow import positions_in
 from headstart.backbones.pooling import PLACES, display_tap, is_ragged
 from headstart.cache.layout import CONTEXT, LABEL
 from headstart.cache.store import Cache
+from headstart.curves.draws import protocols_of
 from headstart.errors import ConfigError, DataError
-from headstart.fitting.grids import TAP, as_grid
+from headstart.fitting.grids import BACKBONE, FEATURES, TAP, TapChoice, features_of
 from headstart.fitting.label_columns import label_columns
-from headstart.fitting.protocols import check_protocols
 from headstart.fitting.views import choose_views
 from headstart.heads.preparation import Preparation
 from headstart.heads.sequences import Sequences, held_sequences, sequences_of, side_by_side
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 Splits: TypeAlias = Mapping[str, LabelledSamples]
 """The labelled samples of a set by split; a split may be empty."""
-TapChoice: TypeAlias = tuple[str | None, str | None]
-"""A tap and a backbone; None: the latest."""
 
 MAPPED_FROM = 0.4
 """The share of the memory that is left from which features stay on disk, for heads that can read them there."""
@@ -64,19 +62,24 @@ class FitData:
 
 def read_taps(
     config: FitConfig, column: str, reader: LabelReader, heads: Sequence[Head], progress: Progress
-) -> dict[str | None, FitData]:
-    """What is fitted on: one, or one for each tap of a sweep. Mistakes show here, before any training."""
-    if TAP in config.sweep:
-        taps = as_grid({TAP: config.sweep[TAP]})[TAP]
+) -> dict[TapChoice, FitData]:
+    """What is fitted on: one, or one for each tap and backbone of a sweep. Mistakes show here, before any training."""
+    swept = features_of(config)
+    if any(name in config.sweep for name in FEATURES):
         return {
-            tap: _read_choices(config, column, reader, [(tap, b) for _, b in config.choices], heads, progress)
-            for tap in taps
+            choice: _read_choices(config, column, reader, _chosen(config, choice), heads, progress)
+            for choice in swept
         }
     data = _read_choices(config, column, reader, config.choices, heads, progress)
     _say_empty_words(data.raw, progress)
     if config.tap is None or config.backbone is None:
         _say_choice(data.raw["train"], reader.features, progress)
-    return {None: data}
+    return {swept[0]: data}
+
+
+def _chosen(config: FitConfig, choice: TapChoice) -> list[TapChoice]:
+    """The features that one choice of a sweep reads: what it is not over is as the configuration says."""
+    return list(dict.fromkeys((choice[0] or tap, choice[1] or backbone) for tap, backbone in config.choices))
 
 
 def chosen_by(config: FitConfig) -> FitConfig:
@@ -89,10 +92,7 @@ def chosen_by(config: FitConfig) -> FitConfig:
 
 def _first_choices(config: FitConfig) -> list[TapChoice]:
     """The features to fit on, or the first ones that a sweep tries."""
-    if TAP not in config.sweep:
-        return config.choices
-    first = as_grid({TAP: config.sweep[TAP]})[TAP][0]
-    return [(first, backbone) for _, backbone in config.choices]
+    return _chosen(config, features_of(config)[0])
 
 
 def with_choice(
@@ -107,7 +107,8 @@ def with_choice(
     # Several backbones may each have a latest tap of their own: then nothing but the set's digest names them.
     if TAP not in config.sweep and (config.tap is not None or len(taps) == 1):
         update["tap"] = taps[0] if len(taps) == 1 else taps
-    update["backbone"] = backbones[0] if len(backbones) == 1 else backbones
+    if BACKBONE not in config.sweep:
+        update["backbone"] = backbones[0] if len(backbones) == 1 else backbones
     return config.model_copy(update=update)
 
 
@@ -138,8 +139,7 @@ def _read_choices(
             "Give it all positions (extract with --taps last.tokens, then --tap last.tokens), or several layers by "
             "several --tap"
         )
-    if config.shots or config.curve:
-        check_protocols(config, raw["train"])
+    protocols_of(config.shots, config.curve, raw["train"])  # which refuses what cannot be drawn
     if learns:
         check_validation(raw)
     if config.refit and not len(raw["validation"]):

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from headstart.arrow import column_of, positions_in, strings
 from headstart.backbones.pooling import display_tap
+from headstart.curves.report import rows_by_curve
 from headstart.data.shown import shown_text
 from headstart.errors import DataError
 from headstart.extraction.inputs import inputs_of_set
@@ -278,10 +279,14 @@ def plots_of_protocols(report: Mapping[str, Json]) -> dict[str, Plot]:
         ("shots", "samples of each class", "Few shots", 2),
         ("curve", "training samples", "Learning curve", 10),
     ):
-        rows = [row for row in report.get(name, []) if row["values"].get(metric)]
-        if rows:
-            curve = [row["size"] for row in rows], _even([row["values"][metric] for row in rows])
-            plots[name] = learning_curve_plot({report["head"]["name"]: curve}, metric, x, title, base)
+        found = {curve: [row for row in rows if row["values"].get(metric)]
+                 for curve, rows in rows_by_curve(report, name).items()}  # fmt: skip
+        found = {curve: rows for curve, rows in found.items() if rows}
+        if found:
+            curves = {curve: ([row["size"] for row in rows], _even([row["values"][metric] for row in rows]))
+                      for curve, rows in found.items()}  # fmt: skip
+            intervals = {curve: _intervals(rows, metric) for curve, rows in found.items()}
+            plots[name] = learning_curve_plot(curves, metric, x, title, base, intervals)
     return {name: plot for name, plot in plots.items() if plot}
 
 
@@ -302,6 +307,14 @@ def _sweep(sweep: Mapping[str, Json], metric: str) -> Plot | None:
     chosen = [trial["params"] for trial in judged].index(sweep["best"])
     drawn = trials_plot if sweep.get("search") == "optuna" else sweep_plot  # which tries no value twice
     return drawn(values, scores, f"validation {metric}", chosen=chosen)
+
+
+def _intervals(rows: Sequence[Mapping[str, Json]], metric: str) -> NDArray[np.float64] | None:
+    """The interval of each size, (M, 2); None in runs of older versions."""
+    known = [row.get("interval", {}).get(metric) for row in rows]
+    if all(each is None for each in known):
+        return None
+    return np.array([[np.nan, np.nan] if each is None else each for each in known])
 
 
 def _even(rows: Sequence[Sequence[float]]) -> NDArray[np.float64]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -15,8 +15,13 @@ if TYPE_CHECKING:
     from headstart.config import FitConfig
 
 MOST_TRIALS = 10_000
-TAP, HEAD = "tap", "head"
+TAP, HEAD, BACKBONE = "tap", "head", "backbone"
 """What may be swept besides parameters."""
+FEATURES = (TAP, BACKBONE)
+NAMES = (HEAD, *FEATURES)
+"""Their values are names: two dots in a path are no range."""
+TapChoice: TypeAlias = tuple[str | None, str | None]
+"""A tap and a backbone; None: the latest."""
 
 
 def parse_sweep(text: str) -> dict[str, list[Any]]:
@@ -47,7 +52,7 @@ def parse_sweep(text: str) -> dict[str, list[Any]]:
             found.setdefault(name, [])
         if not name or not token.strip():
             raise ConfigError(f"--sweep takes NAME=VALUE,VALUE or NAME=LOW..HIGH:N (got {text!r})")
-        found[name].extend(_values(token.strip()))
+        found[name].extend([token.strip()] if name in NAMES else _values(token.strip()))
     return found
 
 
@@ -56,7 +61,8 @@ def as_grid(sweep: Mapping[str, Any]) -> dict[str, list[Any]]:
     grid = {}
     for name, values in sweep.items():
         listed = list(values) if isinstance(values, Sequence) and not isinstance(values, str) else [values]
-        grid[name] = [one for v in listed for one in (_values(v) if isinstance(v, str) else [v])]
+        is_read = name not in NAMES
+        grid[name] = [one for v in listed for one in (_values(v) if is_read and isinstance(v, str) else [v])]
         grid[name] = list({repr(value): value for value in grid[name]}.values())
         if not grid[name]:
             raise ConfigError(f"the sweep over {name!r} has no values")
@@ -108,3 +114,9 @@ def heads_of(config: FitConfig) -> list[str]:
     """The head of a configuration, or those that its sweep compares."""
     heads: list[str] = as_grid({HEAD: config.sweep[HEAD]})[HEAD] if HEAD in config.sweep else [config.head]
     return heads
+
+
+def features_of(config: FitConfig) -> list[TapChoice]:
+    """Each tap of each backbone that a sweep is over; None where it is over none."""
+    swept = as_grid({name: config.sweep[name] for name in FEATURES if name in config.sweep})
+    return [(tap, backbone) for backbone in swept.get(BACKBONE, [None]) for tap in swept.get(TAP, [None])]

@@ -19,8 +19,7 @@ from headstart.fitting.evaluation import (
     importance_of,
     left_uncalibrated,
 )
-from headstart.fitting.protocols import shots_and_curve
-from headstart.fitting.search import Candidate, search
+from headstart.fitting.search import Candidate, best_of_each, search
 from headstart.fitting.trials import Trial, TrialResult, fit_group, opened, run_trials, spread_of
 from headstart.fitting.views import gather_views, views_of
 from headstart.heads.predictor import Predictor
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
     from headstart.config import FitConfig
     from headstart.contracts import BesideHead, Head, Progress
+    from headstart.fitting.grids import TapChoice
     from headstart.samples import LabelledSamples
     from headstart.tracking import Tracker
     from headstart.types import Json
@@ -44,7 +44,7 @@ class LabelJob:
     config: FitConfig
     features: FeatureSet
     heads: Sequence[Head]
-    taps: Mapping[str | None, FitData]
+    taps: Mapping[TapChoice, FitData]
     progress: Progress
     more: Mapping[str, Json] = field(default_factory=dict)
     """Further entries of its report: who teaches it, what the names of its classes are."""
@@ -61,10 +61,16 @@ class LabelJob:
         config, start = self.config, perf_counter()
         if not (config.sweep or config.search == "optuna" or config.folds):
             return ChosenHead(self._training(config, next(iter(self.taps.values()))), None, self.more)
-        best, sweep = search(config, self.taps, self.progress)
-        update = {"head": best.head, "params": {**config.params, **best.params}}
-        training = self._training(config.model_copy(update=update), self.taps[best.tap])
-        return ChosenHead(training, best, {"sweep": sweep, **self.more}, perf_counter() - start)
+        # The seeds of a protocol are those of its draws.
+        asked = config.model_copy(update={"seeds": 1}) if config.shots or config.curve else config
+        best, tried, sweep = search(asked, self.taps, self.progress)
+        rivals = [self._training_of(each) for each in best_of_each(tried)]
+        report = {"sweep": sweep, **self.more}
+        return ChosenHead(self._training_of(best), best, report, perf_counter() - start, tuple(rivals))
+
+    def _training_of(self, candidate: Candidate) -> HeadTraining:
+        update = {"head": candidate.head, "params": {**self.config.params, **candidate.params}}
+        return self._training(self.config.model_copy(update=update), self.taps[candidate.choice])
 
     def _training(self, config: FitConfig, data: FitData) -> HeadTraining:
         return HeadTraining(config, self.features, data, self.progress)
@@ -72,12 +78,16 @@ class LabelJob:
 
 @dataclass(frozen=True)
 class ChosenHead:
-    """A head of which no parameter is left to choose, the seconds of its search, and what the report says of that."""
+    """A head of which no parameter is left to choose, the seconds of its search, and what the report says of that.
+
+    ``rivals`` are the best of each head on each choice of features that a sweep was over, this one among them.
+    """
 
     training: HeadTraining
     best: Candidate | None = None
     more: Mapping[str, Json] = field(default_factory=dict)
     seconds: float = 0.0
+    rivals: tuple[HeadTraining, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -229,7 +239,6 @@ class HeadTraining:
             **uncalibrated,
             **importance_of(whole, data.raw["validation"], config.seed),
             **self.over_seeds(kept, predictor),
-            **shots_and_curve(config, data.raw, self.progress),
         }
         return Judgement(whole, evaluation, more, perf_counter() - start)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from headstart.errors import ConfigError
-from headstart.fitting.grids import TAP
+from headstart.fitting.grids import FEATURES
 
 if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
@@ -55,10 +55,10 @@ def is_all(features: FeatureSet, said: str | Sequence[str] | None) -> bool:
 def check_several(config: FitConfig, columns: Sequence[str]) -> None:
     """Refuse what does not go with the number of labels."""
     if len(columns) > 1:
-        if TAP in config.sweep:
+        if swept := [name for name in FEATURES if name in config.sweep]:
             raise ConfigError(
-                "--sweep tap=… chooses the features by one label, and the heads of a run read the same; say --tap, or "
-                "sweep for one label at a time"
+                f"--sweep {swept[0]}=… chooses the features by one label, and the heads of a run read the same; say "
+                f"--{swept[0]}, or sweep for one label at a time"
             )
         if config.teacher is not None:
             raise ConfigError("--teacher teaches one label, and there are several; fit that label alone")

@@ -1,139 +1,151 @@
-"""Few-shot protocols and learning curves: the same head on less and less training data."""
+"""Few-shot protocols and learning curves: the same heads on less and less training data."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow.compute as pc
 
-from headstart.errors import ConfigError
-from headstart.fitting.trials import MOST_NUMBERS, Trial, TrialResult, prepared, run_trials, spread_of
-from headstart.tasks import open_task
+from headstart.backbones import short_name
+from headstart.backbones.pooling import display_tap
+from headstart.curves.draws import NOUNS, identity_of, protocols_of
+from headstart.curves.marks import Marker
+from headstart.curves.record import Curve, Curves, JudgedDraw
+from headstart.curves.report import rare_said
+from headstart.fitting.trials import MOST_NUMBERS, Trial, TrialResult, prepared, run_trials
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from headstart.config import FitConfig
     from headstart.contracts import Progress
+    from headstart.curves.draws import Draw, Protocol
+    from headstart.fitting.data import Splits
+    from headstart.fitting.head_training import HeadTraining
     from headstart.samples import LabelledSamples
     from headstart.types import Json
 
 
-def check_protocols(config: FitConfig, train: LabelledSamples) -> None:
-    """Refuse what cannot be drawn, before anything is trained."""
-    n, draws_classes = len(train), open_task(train.kind).form == "classes"
-    if config.shots and not draws_classes:
-        raise ConfigError("--shots draws samples of each class; with other labels use --curve")
-    if config.shots:
-        most = int(np.bincount(train.y).max())
-        if not 1 <= min(config.shots) <= max(config.shots) <= most:
-            raise ConfigError(
-                f"--shots takes numbers of samples in [1, {most:,}], what the largest class has in train "
-                f"(got {', '.join(map(str, config.shots))})"
-            )
-    least = 2 if draws_classes else 1
-    if config.curve and not least <= min(config.curve) <= max(config.curve) <= n:
-        raise ConfigError(
-            f"--curve takes sizes in [{least}, {n:,}], the training samples (got "
-            f"{', '.join(map(str, config.curve))})"
-        )
+def measure_curves(rivals: Sequence[HeadTraining], kept: HeadTraining) -> Curves | None:
+    """The curves of heads on several choices of features, ``kept`` among them; None where no protocol is asked for.
 
-
-def shots_and_curve(
-    config: FitConfig, raw: Mapping[str, LabelledSamples], progress: Progress
-) -> dict[str, Json]:
-    """What the configuration asks for: ``shots``, ``curve``, or neither.
-
-    Each size is drawn anew with each of ``seeds`` seeds; a larger draw of a seed holds the smaller. Features, which are
-    not prepared yet, are prepared on what was drawn, and whatever is chosen within a fit is chosen on the validation
-    samples. Each is [{size, n_train, split, n, values {metric: one per seed}, mean, deviation}], of the test samples,
-    or of the validation samples where there are none.
+    Each size is drawn anew with each of ``seeds`` seeds; a larger draw of a seed holds the smaller, and all heads have
+    the same draws. Features, which are not prepared yet, are prepared on what was drawn. Whatever is chosen within a
+    fit is chosen on the set's validation samples, all of them; parameters that a sweep chose, once on all train
+    samples. Figures are of the test samples, or of the validation samples where there are none.
     """
-    report: dict[str, Json] = {}
-    y, task = raw["train"].y, open_task(raw["train"].kind)
-    if config.shots:
-        report["shots"] = _measure(
-            config, raw, config.shots, lambda n, seed: few_of_each(y, n, seed), progress
-        )
-    if config.curve:
-        strata, draws_classes = task.fold_strata(y), task.form == "classes"
-        report["curve"] = _measure(
-            config, raw, config.curve, lambda n, seed: share_of(strata, n, seed, draws_classes), progress
-        )
-    return report
-
-
-def _measure(
-    config: FitConfig,
-    raw: Mapping[str, LabelledSamples],
-    sizes: Sequence[int],
-    draw: Callable[[int, int], NDArray[np.int64]],
-    progress: Progress,
-) -> list[dict[str, Json]]:
-    split = "test" if len(raw["test"]) else "validation"
-    seeds = range(config.seed, config.seed + config.seeds)
-    at_once = max(MOST_NUMBERS // sum(samples.n_numbers for samples in raw.values()), 1)
-    progress.begin("fits", len(sizes) * config.seeds)
-    found = []
+    config, progress = kept.config, kept.progress
+    if not (config.shots or config.curve):
+        return None
+    trainings = list(rivals) or [kept]
+    names, raws = names_of(trainings), _of_shared([each.data.raw for each in trainings], progress)
+    protocols = protocols_of(config.shots, config.curve, raws[0]["train"])
+    split = "test" if len(raws[0]["test"]) else "validation"
+    for line in described(protocols, raws[0], split):
+        progress.say(line)
+    marker = Marker(raws[0][split])
+    n_fits = len(trainings) * config.seeds * sum(len(protocol.sizes) for protocol in protocols)
+    progress.begin("fits", n_fits)
     try:
-        for size in sorted(set(sizes)):
-            drawn = {seed: draw(size, seed) for seed in seeds}
-            results: list[TrialResult] = []
-            for start in range(0, len(seeds), at_once):
-                trials = [
-                    _trial_on(drawn[seed], seed, config, raw, split)
-                    for seed in seeds[start : start + at_once]
-                ]
-                results += run_trials(config.head, raw["train"].kind, trials, progress.advance)
-            scores = [one.scores for one in results if one.head is not None]
-            n_train = float(np.mean([len(rows) for rows in drawn.values()]))
-            found.append({"size": size, "n_train": n_train, "split": split, **spread_of(scores)})
+        curves = [
+            Curve(name, tuple(_judged(each.config, protocols, raw, split, marker, progress)), _about(each))
+            for name, each, raw in zip(names, trainings, raws, strict=True)
+        ]
     finally:
         progress.end()
+    is_kept = [(each.config, id(each.data)) == (config, id(kept.data)) for each in trainings]
+    return Curves(tuple(curves), protocols, marker, split, names[is_kept.index(True)])
+
+
+def _judged(
+    config: FitConfig,
+    protocols: Sequence[Protocol],
+    raw: Splits,
+    split: str,
+    marker: Marker,
+    progress: Progress,
+) -> list[JudgedDraw]:
+    """All draws of all sizes, those of a size together, as far as the memory goes."""
+    at_once = max(MOST_NUMBERS // sum(samples.n_numbers for samples in raw.values()), 1)
+    found = []
+    for protocol in protocols:
+        for size in protocol.sizes:
+            draws = [protocol.draw(size, config.seed + number) for number in range(config.seeds)]
+            trials = [replace(_trial_on(draw, config, raw, split), marker=marker) for draw in draws]
+            results: list[TrialResult] = []
+            for start in range(0, len(trials), at_once):
+                some = trials[start : start + at_once]
+                results += run_trials(config.head, marker.kind, some, progress.advance)
+            found += [
+                JudgedDraw.of(draw, identity_of(raw["train"], draw), one.scores, one.marks)
+                for draw, one in zip(draws, results, strict=True)
+            ]
     return found
 
 
-def _trial_on(
-    rows: NDArray[np.int64], seed: int, config: FitConfig, raw: Mapping[str, LabelledSamples], split: str
-) -> Trial:
+def _trial_on(draw: Draw, config: FitConfig, raw: Splits, split: str) -> Trial:
     """A fit on some of the training samples, which alone decide how features are prepared."""
     train, validation, judge = prepared(
-        config.prepare, config.seed, raw["train"].take(rows), raw["validation"], raw[split]
+        config.prepare, config.seed, raw["train"].take(draw.rows), raw["validation"], raw[split]
     )
-    return Trial(config.params, seed, train, validation if len(validation) else None, judge)
+    return Trial(config.params, draw.seed, train, validation if len(validation) else None, judge)
 
 
-def few_of_each(y: NDArray[Any], shots: int, seed: int) -> NDArray[np.int64]:
-    """``shots`` samples of each class (all of a rarer one); more shots of one seed hold the fewer.
-
-    Examples
-    --------
-    >>> few_of_each(np.array([0, 0, 0, 1, 1]), 1, seed=0).size
-    2
-    """
-    return np.flatnonzero(_ranks(y, seed) < shots)
-
-
-def share_of(y: NDArray[Any], n: int, seed: int, stratify: bool) -> NDArray[np.int64]:
-    """``n`` samples, each class in its share; more samples of one seed hold the fewer."""
-    if not 1 <= n <= len(y):
-        raise ConfigError(
-            f"a learning curve needs sizes in [1, {len(y):,}], the training samples (got {n:,})"
-        )
-    ranks = _ranks(y if stratify else np.zeros(len(y), dtype=np.int64), seed)
-    codes = np.unique(y, return_inverse=True)[1] if stratify else np.zeros(len(y), dtype=np.int64)
-    share = (ranks + 0.5) / np.bincount(codes)[codes]
-    ties = np.random.default_rng([seed, 1]).permutation(len(y))
-    return np.sort(np.lexsort((ties, share))[:n])
+def described(protocols: Sequence[Protocol], raw: Splits, split: str) -> list[str]:
+    """What the draws are judged on and chosen by, and which classes have fewer samples than a size asks for."""
+    n, n_validation = len(raw[split]), len(raw["validation"])
+    if split == "validation":
+        lines = [
+            f"there are no test samples: figures are of {n:,} validation samples, which fits choose by too"
+        ]
+    elif n_validation:
+        lines = [
+            f"a draw has {n_validation:,} validation samples to choose by, and {n:,} test samples to be judged on"
+        ]
+    else:
+        lines = [
+            "there are no validation samples: a draw that chooses something holds some of its own back for it"
+        ]
+    for protocol in protocols:
+        rare = [(size, found) for size in protocol.sizes if (found := protocol.rare(size))]
+        lines += [f"{size:,} {NOUNS[protocol.name]}: {rare_said(found)}" for size, found in rare]
+    return lines
 
 
-def _ranks(y: NDArray[Any], seed: int) -> NDArray[np.int64]:
-    """A random place of each sample among those of its class, from 0."""
-    codes = np.unique(y, return_inverse=True)[1]
-    order = np.random.default_rng(seed).permutation(len(y))
-    order = order[np.argsort(codes[order], kind="stable")]
-    starts = np.cumsum(np.bincount(codes)) - np.bincount(codes)
-    ranks = np.empty(len(y), dtype=np.int64)
-    ranks[order] = np.arange(len(y)) - starts[codes[order]]
-    return ranks
+def names_of(trainings: Sequence[HeadTraining]) -> list[str]:
+    """What each is called: by the head, and by what of its features tells it from others."""
+    abouts = [_about(each) for each in trainings]
+    parts = [[about["head"], short_name(about["backbone"]), about["tap"]] for about in abouts]
+    if len({about["backbone"] for about in abouts}) > len({part[1] for part in parts}):
+        parts = [[part[0], about["backbone"], part[2]] for part, about in zip(parts, abouts, strict=True)]
+    varied = [place for place in range(3) if len({part[place] for part in parts}) > 1] or [0]
+    return [" ".join(part[place] for place in varied) for part in parts]
+
+
+def _about(training: HeadTraining) -> dict[str, Json]:
+    refs = training.data.raw["train"].features
+    return {
+        "head": training.config.head,
+        "backbone": " + ".join(dict.fromkeys(ref.backbone for ref in refs)),
+        "tap": " + ".join(dict.fromkeys(display_tap(ref.tap) for ref in refs)),
+        "params": {name: str(value) for name, value in training.config.params.items()},
+    }
+
+
+def _of_shared(raws: Sequence[Splits], progress: Progress) -> list[Splits]:
+    """The samples that have all features: else draws, and what they are judged on, would differ."""
+    ids = [{split: part.table.column("id") for split, part in raw.items()} for raw in raws]
+    if all(each[split].equals(ids[0][split]) for each in ids for split in each):
+        return list(raws)
+    found: list[Splits] = []
+    for raw in raws:
+        shared: dict[str, LabelledSamples] = {}
+        for split, part in raw.items():
+            own, others = part.table.column("id"), [each[split].combine_chunks() for each in ids]
+            kept = np.all([pc.is_in(own, other).to_pylist() for other in others], axis=0)
+            shared[split] = part.take(np.flatnonzero(kept))
+        found.append(shared)
+    n = sum(len(part) for part in found[0].values())
+    progress.say(f"curves are of the {n:,} samples that have all features")
+    return found

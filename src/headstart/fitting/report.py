@@ -47,6 +47,10 @@ class FitOutcome:
     timings: Mapping[str, float]
     more: Mapping[str, Json] = field(default_factory=dict)
     memory: Mapping[str, int] = field(default_factory=dict)
+    marks: pa.Table | None = None
+    """The marks of each draw of a protocol, see `Curves.table`."""
+    n_left_out: int = 0
+    """Train samples with a label that were not drawn."""
 
     @property
     def train(self) -> LabelledSamples:
@@ -76,6 +80,7 @@ def make_record(config: FitConfig, outcome: FitOutcome, progress: Progress) -> R
         predictions=_predictions(splits, outcome.evaluation),
         split=outcome.features.samples.select(["id", "key", "split"]),
         predictor=predictor,
+        marks=outcome.marks,
         plot_format=config.plots,
         plots={
             **plots_of(train, outcome.evaluation, history),
@@ -95,7 +100,7 @@ def _report(config: FitConfig, outcome: FitOutcome) -> dict[str, Json]:
         "seed": config.seed,
         "head": {"name": outcome.config.head, **params_of(head)},
         "task": outcome.train.kind,
-        "data": _describe_data(features, outcome.splits, config.refit),
+        "data": _describe_data(features, outcome.splits, config.refit, outcome.n_left_out),
         **({"prepare": config.prepare} if config.prepare else {}),
         **({"calibration": {"temperature": predictor.temperature}} if predictor.temperature != 1 else {}),
         **({"views": views.report} if isinstance(views, TrainViews) else {}),
@@ -137,7 +142,7 @@ def _outcome(head: Any) -> dict[str, Json]:
 
 
 def _describe_data(
-    features: FeatureSet, splits: Mapping[str, LabelledSamples], is_refitted: bool
+    features: FeatureSet, splits: Mapping[str, LabelledSamples], is_refitted: bool, n_left_out: int
 ) -> dict[str, Json]:
     counts = {f"n_{split}": len(part) for split, part in splits.items()}
     spaces = {ref.space for ref in splits["train"].features}
@@ -145,7 +150,7 @@ def _describe_data(
     in_table = len({f.id for f in features.failures if f.space in spaces})
     return {
         **counts,
-        "n_unlabelled": max(len(features) - sum(counts.values()) - in_table, 0),
+        "n_unlabelled": max(len(features) - sum(counts.values()) - in_table - n_left_out, 0),
         "n_skipped": n_failed,
         "unseen_in_train": _unseen(splits, is_refitted),
     }

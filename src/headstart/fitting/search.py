@@ -13,7 +13,7 @@ import numpy as np
 from headstart.arrow import keys_from_arrow
 from headstart.cache.layout import GROUP
 from headstart.errors import ConfigError
-from headstart.fitting.grids import HEAD, TAP, as_grid, combinations, heads_of
+from headstart.fitting.grids import FEATURES, HEAD, NAMES, TapChoice, as_grid, combinations, heads_of
 from headstart.fitting.trials import MOST_NUMBERS, Trial, TrialResult, prepared, run_trials
 from headstart.groups import group_codes
 from headstart.heads import head_class, open_head
@@ -45,7 +45,7 @@ class Candidate:
 
     head: str
     params: dict[str, Any]
-    tap: str | None
+    choice: TapChoice
     task: LabelKind
     names_head: bool = False
     """Whether the sweep is over heads."""
@@ -72,7 +72,8 @@ class Candidate:
 
     def to_json(self) -> dict[str, Json]:
         """A row of the table of a sweep."""
-        named = {**({HEAD: self.head} if self.names_head else {}), **({TAP: self.tap} if self.tap else {})}
+        said = {HEAD: self.head if self.names_head else None, **dict(zip(FEATURES, self.choice, strict=True))}
+        named = {name: value for name, value in said.items() if value}
         return {
             "params": {**named, **self.params},
             "validation": {
@@ -91,14 +92,14 @@ def open_heads(config: FitConfig, kind: LabelKind) -> list[Head]:
     heads = [open_head(name, config.params, config.seed, kind) for name in names]
     known = {name for head in heads for name in defaults(type(head))}
     for name in config.sweep:
-        if name not in known | {TAP, HEAD}:
+        if name not in known | set(NAMES):
             if len(names) == 1:
                 open_head(names[0], {name: ""}, config.seed, kind)  # says what it has
             raise ConfigError(f"none of the heads {', '.join(names)} has a parameter {name!r}")
         if name in config.params:
             raise ConfigError(f"{name!r} is in --param and in --sweep; give it once")
-        if name == TAP and config.tap is not None:
-            raise ConfigError("taps are in --tap and in --sweep; give them once")
+        if name in FEATURES and getattr(config, name) is not None:
+            raise ConfigError(f"{name}s are in --{name} and in --sweep; give them once")
     if config.callback and not any(head.trains_by_epochs for head in heads):
         raise ConfigError(f"--callback watches epochs, and a {' or '.join(names)} head has none")
     if len({head.takes_sequences for head in heads}) > 1:
@@ -109,14 +110,16 @@ def open_heads(config: FitConfig, kind: LabelKind) -> list[Head]:
 
 
 def search(
-    config: FitConfig, taps: Mapping[str | None, FitData], progress: Progress
-) -> tuple[Candidate, dict[str, Json]]:
-    """Try what the configuration asks for on each tap, and choose by validation data alone.
+    config: FitConfig, taps: Mapping[TapChoice, FitData], progress: Progress
+) -> tuple[Candidate, list[Candidate], dict[str, Json]]:
+    """Try what the configuration asks for on each choice of features, and choose by validation data alone.
 
     Returns
     -------
     best : Candidate
         Without folds each was judged on the validation samples.
+    tried : list of Candidate
+        All of them.
     report : dict
 
     Raises
@@ -125,7 +128,7 @@ def search(
         There are no validation samples, there is nothing to search for, or every trial diverged.
     """
     swept = as_grid(config.sweep)
-    grid = {name: values for name, values in swept.items() if name not in (TAP, HEAD)}
+    grid = {name: values for name, values in swept.items() if name not in NAMES}
     heads, is_grid = heads_of(config), config.search == "grid"
     if not is_grid and not config.sweep:
         raise ConfigError(
@@ -133,10 +136,10 @@ def search(
         )
     if not is_grid and len(heads) > 1:
         raise ConfigError("--search optuna is for one head; --search grid compares several")
-    kind = next(iter(taps.values())).raw["train"].kind  # which does not depend on the tap
+    kind = next(iter(taps.values())).raw["train"].kind  # which does not depend on the features
     tried = [
-        Candidate(head, params, tap, kind, HEAD in swept)
-        for tap in (taps if is_grid else ())
+        Candidate(head, params, choice, kind, HEAD in swept)
+        for choice in (taps if is_grid else ())
         for head in heads
         for params in combinations(_grid_of(head, kind, grid))
     ]
@@ -155,7 +158,17 @@ def search(
     judged_on = f"{config.folds} folds of train and validation" if config.folds else "validation"
     selected_by = f"accuracy on {judged_on}, then log loss; for numbers the error"
     rows = [candidate.to_json() for candidate in tried]
-    return best, search_report(best.to_json(), rows, config.folds, selected_by, config.search)
+    return best, tried, search_report(best.to_json(), rows, config.folds, selected_by, config.search)
+
+
+def best_of_each(tried: Sequence[Candidate]) -> list[Candidate]:
+    """The best of each head on each choice of features, in their order, without those that diverged."""
+    found: dict[Any, Candidate] = {}
+    for one in tried:
+        known = found.setdefault((one.head, one.choice), one)
+        if one.score > known.score:
+            found[one.head, one.choice] = one
+    return [one for one in found.values() if not one.has_failed]
 
 
 def search_report(
@@ -185,19 +198,21 @@ def _grid_of(head: str, kind: LabelKind, grid: Mapping[str, Sequence[Any]]) -> d
 def _try_all(
     candidates: Sequence[Candidate],
     config: FitConfig,
-    taps: Mapping[str | None, FitData],
+    taps: Mapping[TapChoice, FitData],
     progress: Progress,
 ) -> None:
     """All trials of all candidates, those of one head together, whatever they differ in."""
     for head in dict.fromkeys(candidate.head for candidate in candidates):
         own = [candidate for candidate in candidates if candidate.head == head]
-        tried = list(dict.fromkeys(candidate.tap for candidate in own))
-        folds = zip(*(_rounds(taps[tap], config, head) for tap in tried), strict=True)
+        tried = list(dict.fromkeys(candidate.choice for candidate in own))
+        folds = zip(*(_rounds(taps[choice], config, head) for choice in tried), strict=True)
         for some in _at_once(folds, head_class(head, own[0].task)):
             rounds = [dict(zip(tried, fold, strict=True)) for fold in some]
             trials = [
                 replace(
-                    Trial({**config.params, **candidate.params}, config.seed + seed, *samples[candidate.tap]),
+                    Trial(
+                        {**config.params, **candidate.params}, config.seed + seed, *samples[candidate.choice]
+                    ),
                     guide=candidate.guide,
                 )
                 for samples in rounds
@@ -317,7 +332,7 @@ def _ask_optuna(
     grid: Mapping[str, Sequence[Any]],
     kind: LabelKind,
     config: FitConfig,
-    taps: Mapping[str | None, FitData],
+    taps: Mapping[TapChoice, FitData],
     progress: Progress,
 ) -> list[Candidate]:
     """Let optuna propose parameters between the values of each name."""
@@ -333,7 +348,9 @@ def _ask_optuna(
             Candidate(
                 config.head,
                 {name: suggest(trial, name, values, whole[name]) for name, values in grid.items()},
-                trial.suggest_categorical(TAP, names) if len(names) > 1 else names[0],
+                names[trial.suggest_categorical("features", range(len(names)))]
+                if len(names) > 1
+                else names[0],
                 kind,
             )
             for trial in asked

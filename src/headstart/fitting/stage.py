@@ -16,6 +16,7 @@ from headstart.fitting.grids import heads_of
 from headstart.fitting.head_training import ChosenHead, LabelJob, TrainedHead, train_heads
 from headstart.fitting.label_columns import check_several, is_all, label_columns
 from headstart.fitting.labels_report import make_joined
+from headstart.fitting.protocols import measure_curves
 from headstart.fitting.report import FitOutcome, make_record
 from headstart.fitting.search import open_heads
 from headstart.fitting.trunk import TrainedTrunk, check_trunk, train_trunk
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
     from headstart.config import FitConfig
     from headstart.contracts import Progress
+    from headstart.fitting.grids import TapChoice
     from headstart.registry.run import Run
     from headstart.tracking import Tracker
     from headstart.types import Json
@@ -121,8 +123,8 @@ def heads_of_trunk(trunk: TrainedTrunk, chosen: Sequence[ChosenHead]) -> list[Tr
 
 
 def _taught(
-    config: FitConfig, features: FeatureSet, taps: Mapping[str | None, FitData], progress: Progress
-) -> tuple[Mapping[str | None, FitData], dict[str, Json]]:
+    config: FitConfig, features: FeatureSet, taps: Mapping[TapChoice, FitData], progress: Progress
+) -> tuple[Mapping[TapChoice, FitData], dict[str, Json]]:
     """What is fitted on with what a teacher says of it, and what a report says of that; as it is without a teacher."""
     if config.teacher is None:
         return taps, {}
@@ -196,11 +198,14 @@ def judged(trained: TrainedHead, load_seconds: float, memory: Mapping[str, int])
     chosen = trained.chosen
     training = chosen.training
     found = training.judge(trained.result, trained.refitted)
+    start = perf_counter()
+    curves = measure_curves(chosen.rivals, training)
+    seconds = found.seconds + perf_counter() - start
     timings = {
         "load": load_seconds,
         "fit": trained.seconds,
-        "evaluate": found.seconds,
-        "total": load_seconds + trained.seconds + found.seconds,
+        "evaluate": seconds,
+        "total": load_seconds + trained.seconds + seconds,
     }
     return FitOutcome(
         training.config,
@@ -209,8 +214,9 @@ def judged(trained: TrainedHead, load_seconds: float, memory: Mapping[str, int])
         found.predictor,
         found.evaluation,
         timings,
-        {**chosen.more, **found.more},
+        {**chosen.more, **found.more, **(curves.report() if curves else {})},
         memory,
+        curves.table() if curves else None,
     )
 
 

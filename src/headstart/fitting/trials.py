@@ -19,9 +19,11 @@ from headstart.tasks import open_task
 from headstart.types import PathStep
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from headstart.contracts import Head, PathHead
     from headstart.samples import LabelledSamples
-    from headstart.types import Json, LabelKind
+    from headstart.types import Json, LabelKind, Predictions
 
 MOST_STACKED = 256
 MOST_NUMBERS = 1 << 27
@@ -32,7 +34,8 @@ MOST_NUMBERS = 1 << 27
 class Trial:
     """One fit: it chooses on ``validation``, and is scored on ``judge`` or, without it, on ``validation`` too.
 
-    ``guide`` is that of a result on similar samples.
+    ``guide`` is that of a result on similar samples. ``marker`` marks what the head says of the samples that it is
+    scored on.
     """
 
     params: Mapping[str, Any]
@@ -41,6 +44,7 @@ class Trial:
     validation: LabelledSamples | None
     judge: LabelledSamples | None = None
     guide: Any = None
+    marker: Callable[[Predictions], NDArray[np.float64]] | None = None
 
     @property
     def judged_on(self) -> LabelledSamples | None:
@@ -59,7 +63,7 @@ class Trial:
 class TrialResult:
     """What became of a trial: its head (None if it diverged) and `Task.scores` (empty if nothing judged it).
 
-    ``guide`` helps to fit the same on similar samples; None if nothing does.
+    ``guide`` helps to fit the same on similar samples; None if nothing does. ``marks`` are those of the trial's marker.
     """
 
     params: Mapping[str, Any]
@@ -68,6 +72,7 @@ class TrialResult:
     scores: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     guide: Any = None
+    marks: NDArray[np.float64] | None = None
 
     @property
     def has_diverged(self) -> bool:
@@ -120,8 +125,8 @@ def run_trials(
         steps = fit_group([heads[number] for number in group], own)
         seconds = (time.perf_counter() - start) / len(group)
         return [
-            TrialResult(trial.params, trial.seed, step.head, scores, seconds, step.guide)
-            for trial, step, scores in zip(own, steps, _scores(steps, own), strict=True)
+            TrialResult(trial.params, trial.seed, step.head, scores, seconds, step.guide, marks)
+            for trial, step, (scores, marks) in zip(own, steps, _scores(steps, own), strict=True)
         ]
 
     most = max(trial.train.n_numbers for trial in trials) * threads_of_blas()
@@ -205,14 +210,20 @@ def fit_group(heads: Sequence[Head], trials: Sequence[Trial]) -> list[PathStep]:
     return [PathStep(head)]
 
 
-def _scores(steps: Sequence[PathStep], trials: Sequence[Trial]) -> Iterator[Mapping[str, float]]:
-    """What the heads of a group score."""
+def _scores(
+    steps: Sequence[PathStep], trials: Sequence[Trial]
+) -> Iterator[tuple[Mapping[str, float], NDArray[np.float64] | None]]:
+    """What the heads of a group score, and the marks of what they say."""
     judge, answering = trials[0].judged_on, [step.head for step in steps]
     if len(steps) > 1 and judge is not None and answering[0] is not None and answering[0].path_parameter:
         answering = answering[0].answer_path(answering, judge.X)
     for head, trial in zip(answering, trials, strict=True):
         judge = trial.judged_on
-        yield {} if head is None or judge is None else Predictor(head).scores(judge.X, judge.targets)
+        if head is None or judge is None:
+            yield {}, None
+            continue
+        said = Predictor(head).said(judge.X, judge.targets)
+        yield open_task(judge.kind).scores(said), None if trial.marker is None else trial.marker(said)
 
 
 def spread_of(scores: Sequence[Mapping[str, float]]) -> dict[str, Json]:

@@ -14,7 +14,7 @@ from headstart.errors import ConfigError, DataError
 from headstart.extraction.beside import check_comparable, vectors_beside
 from headstart.fitting.class_names import OPTION as CLASS_NAMES
 from headstart.fitting.class_names import ClassName, ClassNames, class_names
-from headstart.fitting.grids import as_grid, heads_of
+from headstart.fitting.grids import TapChoice, as_grid, heads_of
 from headstart.fitting.templates import DESCRIPTION, PLACE, Templates, read_templates
 from headstart.heads import head_class
 from headstart.heads.answers import unit
@@ -90,9 +90,9 @@ def with_names(
     config: FitConfig,
     features: FeatureSet,
     heads: Sequence[Head],
-    taps: Mapping[str | None, FitData],
+    taps: Mapping[TapChoice, FitData],
     progress: Progress,
-) -> tuple[Mapping[str | None, FitData], dict[str, Json]]:
+) -> tuple[Mapping[TapChoice, FitData], dict[str, Json]]:
     """What is fitted on with what the names of its classes are, and what a report says; as it is without such heads."""
     if not any(head.starts_from_names for head in heads) and HEAD not in as_grid(config.sweep).get(INIT, []):
         return taps, {}

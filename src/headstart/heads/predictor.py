@@ -127,9 +127,13 @@ class Predictor:
         """What the head says of N samples, at the temperature: probabilities, numbers; see `Task.outputs`."""
         return open_task(self.task).outputs(self.answering, self.prepared(X), self.temperature)
 
+    def said(self, X: Any, y: NDArray[Any]) -> Predictions:
+        """Its predictions, beside targets as heads take them."""
+        return Predictions(y, self.outputs(X), self.classes)
+
     def scores(self, X: Any, y: NDArray[Any]) -> dict[str, float]:
         """A few figures of its predictions for targets as heads take them; see `Task.scores`."""
-        return open_task(self.task).scores(Predictions(y, self.outputs(X), self.classes))
+        return open_task(self.task).scores(self.said(X, y))
 
     def save(self, folder: Path) -> None:
         """Write everything into a folder that exists."""

@@ -265,7 +265,7 @@ def _compare(work: Work, bench: Bench) -> dict[str, Any]:
         comparison = compare(paths, bench.cache, config.seed, label=config.label)
     else:
         elsewhere = _judge_elsewhere(open_runs(paths, label=config.label), work.features, bench)
-        comparison = compare_opened(elsewhere, bench.cache, config.seed)
+        comparison = compare_opened(elsewhere, bench.cache, config.seed, with_curves=False)
     comparison.save(work.target, overwrite=True, plots=config.plots)
     said = {"comparison": work.target.name, "advice": list(comparison.advice)}
     if isinstance(comparison, LabelComparisons):

@@ -134,8 +134,11 @@ def learning_curve_plot(
     x: str = "training samples",
     title: str = "Learning curve",
     base: int = 10,
+    intervals: Mapping[str, ArrayLike | None] | None = None,
 ) -> Any:
-    """Scores against the number of training samples or of shots: means, and a band of ± one deviation.
+    """Scores against the number of training samples or of shots: means, and a band of their intervals.
+
+    Intervals are {name: (M, 2)}, NaN where there is none; the band of a curve without any is ± one deviation.
 
     Curves are {name: (sizes (M,), scores (M, S))}, S seeds each; NaN of those that failed. The x axis is logarithmic
     by base 2, for shots, always; by others from a factor of 8 between the sizes on.
@@ -144,7 +147,11 @@ def learning_curve_plot(
     axes = add_axes(figure, 0.75, 0.6, 4.6, 2.65)
     every = np.concatenate([np.asarray(sizes, dtype=np.float64) for sizes, _ in curves.values()])
     for place, (name, (sizes, scores)) in enumerate(curves.items()):
-        _band(axes, np.asarray(sizes, dtype=np.float64), np.asarray(scores, dtype=np.float64), name, place)
+        given = (intervals or {}).get(name)
+        band = None if given is None else np.asarray(given, dtype=np.float64)
+        _band(
+            axes, np.asarray(sizes, dtype=np.float64), np.asarray(scores, dtype=np.float64), band, name, place
+        )
     least = 2 if base == 2 else 8
     if every.min() > 0 and every.max() >= least * every.min():
         _logarithmic(axes, np.unique(every), base)
@@ -154,17 +161,22 @@ def learning_curve_plot(
     return figure
 
 
-def _band(axes: Any, sizes: Any, scores: Any, name: str, place: int) -> None:
+def _band(axes: Any, sizes: Any, scores: Any, band: Any, name: str, place: int) -> None:
     order = np.argsort(sizes)
     sizes, scores = sizes[order], scores.reshape(len(sizes), -1)[order]
     colour = PALETTE[place % len(PALETTE)]
     known = np.isfinite(scores)
     n = known.sum(axis=1)
     mean = _ratio(np.where(known, scores, 0).sum(axis=1), n)
-    if scores.shape[1] > 1:
+    if band is None and scores.shape[1] > 1:
         squares = np.where(known, (scores - mean[:, None]) ** 2, 0).sum(axis=1)
         deviation = np.where(n > 1, np.sqrt(_ratio(squares, n - 1)), 0)
-        axes.fill_between(sizes, mean - deviation, mean + deviation, color=colour, alpha=0.15, linewidth=0)
+        band = np.stack([mean - deviation, mean + deviation], axis=1)
+    elif band is not None:
+        band = band[order]
+    if band is not None:
+        axes.fill_between(sizes, band[:, 0], band[:, 1], color=colour, alpha=0.15, linewidth=0)
+    if scores.shape[1] > 1:
         axes.plot(sizes, scores, "o", color=colour, markersize=2.5, alpha=0.3)
     axes.plot(sizes, mean, "o-", color=colour, linewidth=1.8, markersize=4.5, label=name)
 

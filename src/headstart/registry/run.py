@@ -27,7 +27,14 @@ from headstart.registry.labels import (
 )
 from headstart.registry.metric import Metric as Metric
 from headstart.registry.metric import interval_in, value_in
-from headstart.registry.run_files import HISTORY, of_split, read_history, read_predictions
+from headstart.registry.run_files import (
+    HISTORY,
+    draws_file,
+    of_split,
+    read_draws,
+    read_history,
+    read_predictions,
+)
 from headstart.registry.run_files import IN_RUN as IN_RUN
 from headstart.registry.run_files import PREDICTION_COLUMNS as PREDICTION_COLUMNS
 from headstart.registry.run_files import PREDICTIONS as PREDICTIONS
@@ -69,6 +76,7 @@ class Content(TypedDict, total=False):
     history: Sequence[Mapping[str, Json]]
     predictions: pa.Table
     split: pa.Table
+    marks: pa.Table | None
     plots: Mapping[str, Plot]
     plot_format: PlotFormat
     save_model: Callable[[Path], None]
@@ -231,6 +239,18 @@ class Run:
             return of_split(self._content["predictions"], split)
         needed = needed_columns(self.label_names) if self.has_several else PREDICTION_COLUMNS
         return read_predictions(self.folder, split, needed)
+
+    @cached_property
+    def marks(self) -> pa.Table | None:
+        """What each draw of a few-shot protocol or a learning curve has right; None if there were none.
+
+        Raises
+        ------
+        StorageError
+            The file is truncated or damaged.
+        """
+        self._check_one()
+        return None if self.path is None else read_draws(self.path)
 
     # -- its labels
 
@@ -417,6 +437,9 @@ class Run:
         write_durably(folder / HISTORY, lines.encode("utf-8"))
         write_durably(folder / PREDICTIONS, parquet_bytes(content["predictions"]))
         write_durably(folder / "split.parquet", parquet_bytes(content["split"]))
+        for number, run in enumerate(content.get("parts", {"": self}).values()):
+            if (marks := run.content.get("marks")) is not None:
+                write_durably(folder / draws_file(number), parquet_bytes(marks))
         make_directory(folder / MODEL_DIR)
         save_model = content.get("save_model") or self.predictor.save
         save_model(folder / MODEL_DIR)
@@ -481,6 +504,11 @@ class PartOfRun(Run):
     def predictions_of(self, split: str) -> pa.Table:
         """What was predicted for the samples of a split that have the label; see `Run.predictions_of`."""
         return predictions_of(self._whole.predictions_of(split), self.labels)
+
+    @cached_property
+    def marks(self) -> pa.Table | None:
+        """What each draw has right of the samples that have the label; see `Run.marks`."""
+        return read_draws(self.folder, self._whole.label_names.index(self._label))
 
 
 def _figures_table(label: str, report: Mapping[str, Json]) -> str:

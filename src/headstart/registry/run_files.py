@@ -82,6 +82,30 @@ def read_predictions(run: Path, split: str, needed: Sequence[str] = PREDICTION_C
         ) from error
 
 
+def draws_file(label: int = 0) -> str:
+    """The file with the draws of a label, by its place among those of the run."""
+    return f"draws-{label + 1}.parquet" if label else "draws.parquet"
+
+
+def read_draws(run: Path, label: int = 0) -> pa.Table | None:
+    """What each draw of a protocol has right; None if the run has no such file."""
+    import pyarrow as pa
+
+    from headstart.parquet_file import open_parquet
+
+    path = run / draws_file(label)
+    try:
+        with open_parquet(path) as file:
+            return file.read(["id", "marks"])
+    except FileNotFoundError:
+        return None
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise StorageError(
+            f"{path} cannot be read ({first_line(error)[:120]}): it is truncated or damaged; restore it, or make the "
+            "run again"
+        ) from error
+
+
 def read_history(run: Path) -> list[dict[str, Json]]:
     """What ``metrics.jsonl`` of a run holds."""
     path = run / HISTORY

@@ -43,6 +43,7 @@ def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> Run:
 
     Checkpoints and the tuned weights lie in the folder ``state``; what an interrupted training left there is taken up.
     """
+    from headstart.tuning.draws import TuningDraws, drawn_of, tune_draws
     from headstart.tuning.phases import train
     from headstart.tuning.report import finish, tuned_record
     from headstart.tuning.search import search
@@ -68,7 +69,9 @@ def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> Run:
             head = head_class("linear", kind)
             read = read_for(head, features, choices, config.label, keeps_unlabelled=keeps_unlabelled)
         check_train(read["train"], features.name)
-        raw, taught = _taught(config, features, read, progress)
+        draws = TuningDraws.of(config, read)
+        whole, taught = _taught(config, features, read, progress)
+        raw = drawn_of(whole, draws.kept) if draws else whole
         more |= taught
         if config.sweep:
             best, more["sweep"] = search(config, features, raw, progress, state)
@@ -76,19 +79,26 @@ def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> Run:
         callbacks = [ShowEpochs(progress), *epoch_logs(tracker), *own]
         training = train(config, features, raw, progress, work, callbacks)
         keep_adapters(training.setup.adapted, state / "adapter")
-        predictor, splits = finish(config, training, raw)
+        tuned = predictor, splits = finish(config, training, raw)
         if config.calibrate:
             predictor = calibrated(predictor, splits["validation"])
             more |= left_uncalibrated(predictor, splits["validation"], progress)
         judged = splits if training.setup.judges_train else _without_train(splits)
         evaluation = evaluate_splits(predictor, judged, config.seed)
+        evaluated = perf_counter()
+        curves = tune_draws(draws, config, features, whole, tuned, progress, state) if draws else None
+        more |= {**curves.report(), **draws.report()} if curves and draws else {}
         end = perf_counter()
         timings = {
             "load": training.began - start, "fit": training.seconds, "to_best": training.seconds_to_best,
-            "evaluate": end - training.ended, "total": end - start,
+            "evaluate": evaluated - training.ended, **({"draws": end - evaluated} if draws else {}),
+            "total": end - start,
         }  # fmt: skip
         as_fit = _as_fit(config, features, predictor.head.kind)
-        outcome = FitOutcome(as_fit, features, splits, predictor, evaluation, timings, more)
+        outcome = FitOutcome(
+            as_fit, features, splits, predictor, evaluation, timings, more,
+            marks=curves.table() if curves else None, n_left_out=draws.n_left_out if draws else 0,
+        )  # fmt: skip
         run = tuned_record(config, asked, outcome, training, state, progress)
         if tracker:
             tell_run(tracker, run)
