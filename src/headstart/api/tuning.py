@@ -74,7 +74,8 @@ def fine_tune(
     strategy: Annotated[
         str,
         Option(
-            "full, frozen, last:K, gradual, lora or scratch; of texts to write also cross-attention and decoder.",
+            "full, frozen, last:K, gradual, lora, scratch or contrastive (few labels, by pairs); of texts to write "
+            "also cross-attention and decoder.",
             STRATEGY,
         ),
     ] = "full",
