@@ -55,6 +55,7 @@ class ContrastiveNetwork(WholeNetwork):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._codes = self._train.targets.numpy()
+        self._batch_size = self._rules.settings.batch_size
         batches = paired_batches(self._codes, self._batch_size, self.seed, 1)
         self.n_samples, self.n_steps = sum(map(len, batches)), len(batches)
 
@@ -161,8 +162,8 @@ def _check_options(config: TuneConfig) -> None:
         )
     if config.batch_size is not None and config.batch_size < SMALLEST_BATCH:
         raise ConfigError(
-            f"{CONTRASTIVE} needs {SMALLEST_BATCH} samples in a batch, to have pairs of both kinds (got --batch-size "
-            f"{config.batch_size})"
+            f"{CONTRASTIVE} compares the pairs of a batch, which takes {SMALLEST_BATCH} samples or more (got "
+            f"--batch-size {config.batch_size})"
         )
 
 

@@ -23,8 +23,8 @@ TOGETHER = 2
 """Samples of a class that come into a batch together, so that each of them has a positive pair."""
 LEAST_STEPS = 8
 """Of an epoch: with a handful of labels, one pass over the samples would be a step or two."""
-SMALLEST_BATCH = 2 * TOGETHER
-"""With fewer samples no batch could have pairs of both kinds."""
+SMALLEST_BATCH = 3 * TOGETHER
+"""With room for fewer, what is left over for the last batch could be a single sample, which has no pair."""
 
 
 def paired_batches(
@@ -36,7 +36,7 @@ def paired_batches(
     ----------
     codes : ndarray of int64, shape (N,)
         The class of each sample.
-    batch_size : int in [4, inf)
+    batch_size : int in [6, inf)
         The most samples of a batch.
 
     Returns
@@ -47,7 +47,7 @@ def paired_batches(
 
     Examples
     --------
-    >>> batches = paired_batches(np.array([0, 0, 1, 1]), batch_size=4, seed=0, epoch=1)
+    >>> batches = paired_batches(np.array([0, 0, 1, 1]), batch_size=6, seed=0, epoch=1)
     >>> [sorted(batch.tolist()) for batch in batches[:2]], len(batches)
     ([[0, 1, 2, 3], [0, 1, 2, 3]], 8)
     """
