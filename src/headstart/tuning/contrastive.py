@@ -98,7 +98,6 @@ class ContrastiveSetup(TrainingSetup):
     """A backbone with its samples, ready to be tuned on pairs."""
 
     network: ClassVar[type[WholeModel]] = ContrastiveModel
-    needs_whole_steps: ClassVar[bool] = True
 
     def trainee(
         self,
@@ -110,6 +109,11 @@ class ContrastiveSetup(TrainingSetup):
     ) -> ContrastiveNetwork:
         """See `TrainingSetup.trainee`."""
         return ContrastiveNetwork(self.model, samples, self.objective, phase, rules, part_size, say)
+
+    @property
+    def needs_whole_steps(self) -> bool:
+        """All pairs of a batch are compared."""
+        return True
 
     def params(self, config: TuneConfig) -> dict[str, Json]:
         """Of the head, for a report."""
