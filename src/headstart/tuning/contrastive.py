@@ -59,7 +59,7 @@ class ContrastiveNetwork(WholeNetwork):
         batches = paired_batches(self._codes, self._batch_size, self.seed, 1)
         self.n_samples, self.n_steps = sum(map(len, batches)), len(batches)
 
-    def _windows(self) -> Sequence[Sequence[Sequence[int]]]:
+    def _windows(self) -> list[list[list[int]]]:
         """Each batch in one part."""
         batches = paired_batches(self._codes, self._batch_size, self.seed, self._epoch)
         return [[batch.tolist()] for batch in batches]

@@ -91,7 +91,7 @@ class WholeNetwork(Trainee):
             weight = self._weight(window)
             yield Step(((next(batches), weight) for _ in window), sum(map(len, window)))
 
-    def _windows(self) -> Sequence[Sequence[Sequence[int]]]:
+    def _windows(self) -> list[list[list[int]]]:
         """The rows of each part of each step of the epoch."""
         windows = Windows(
             self.n_samples, self._batch_size, self.part_size, self.seed, self._train.lengths(), self._epoch
