@@ -39,8 +39,13 @@ def main() -> None:
     given = arguments()
     methods: dict[str, tuple[Callable[..., Figures], Mapping[str, Any]]] = {
         "logistic on frozen features": (frozen, {}),
-        f"contrastive, {given.epochs} epochs": (tuned, {"strategy": "contrastive", "epochs": given.epochs}),
-    }
+        **{
+            f"contrastive, {loss}, {given.epochs} epochs": (
+                tuned, {"strategy": "contrastive", "epochs": given.epochs, "pair_loss": loss},
+            )
+            for loss in given.losses
+        },
+    }  # fmt: skip
     if given.full:
         methods["full"] = (tuned, {"strategy": "full"})
     methods |= {f"setfit, {n} iterations": (setfit, {"n_iterations": n}) for n in given.setfit}
@@ -65,6 +70,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--chosen-by", type=int, default=2)
     parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--losses", nargs="*", default=["supcon", "cosine"])
     parser.add_argument("--setfit", type=int, nargs="*", default=[])
     parser.add_argument("--full", action="store_true", help="Fine-tune with a linear head, too.")
     return parser.parse_args()
@@ -120,6 +126,7 @@ def tuned(data: Path, cache: Path, seed: int, **options: Any) -> Figures:
     features = hs.extract(data, BACKBONE, set=data.stem, cache=cache, replace=True, **columns())
     began = clocks()
     run = hs.fine_tune(features, seed=seed, plots="none", **options)
+    print(json.dumps([entry["validation_accuracy"] for entry in run.history]), flush=True)
     return {**figures_of(run, since(began)), "seconds": run.report["timings"]["fit"]}
 
 

@@ -7,7 +7,8 @@ is fitted on the tuned features. See `headstart.tuning.pairs` for the pairs and 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -24,8 +25,9 @@ from headstart.tuning.trainee import WholeNetwork
 from headstart.tuning.whole_model import WholeModel
 
 if TYPE_CHECKING:
+    from headstart.cache.sets import FeatureSet
     from headstart.config import TuneConfig
-    from headstart.contracts import Head
+    from headstart.contracts import Head, Progress
     from headstart.fitting.data import Splits
     from headstart.samples import LabelledSamples
     from headstart.tuning.strategies import Phase, Rules
@@ -52,8 +54,9 @@ class ContrastiveModel(WholeModel):
 class ContrastiveNetwork(WholeNetwork):
     """A backbone that learns from the pairs of each batch, all of which goes through it at once."""
 
-    def __init__(self, *args: Any) -> None:
+    def __init__(self, pair_loss: str, *args: Any) -> None:
         super().__init__(*args)
+        self._pair_loss = pair_loss
         self._codes = self._train.targets.numpy()
         self._batch_size = self._rules.settings.batch_size
         batches = paired_batches(self._codes, self._batch_size, self.seed, 1)
@@ -67,7 +70,7 @@ class ContrastiveNetwork(WholeNetwork):
     def losses(self, part: tuple[dict[str, Tensor], int]) -> Tensor:
         """See `Trainee`."""
         inputs, codes = self._moved(part[0])
-        return batch_loss(self._features(inputs).float(), codes)[None]
+        return batch_loss(self._pair_loss, self._features(inputs).float(), codes)[None]
 
     def _features(self, inputs: dict[str, Tensor]) -> Tensor:
         with self._autocast():
@@ -81,7 +84,9 @@ class ContrastiveNetwork(WholeNetwork):
             return [(None, None)]
         known, new = self._train, self._validation
         X, X_new = (stacked(each.outputs(self._features, self._evaluated_at_once)) for each in (known, new))
-        loss = cross_loss(torch.from_numpy(X_new), new.targets, torch.from_numpy(X), known.targets)
+        loss = cross_loss(
+            self._pair_loss, torch.from_numpy(X_new), new.targets, torch.from_numpy(X), known.targets
+        )
         means: Any = open_head("centroid", {"scaling": "none"}, self.seed)
         said = means.fit(X, self._codes).predict(X_new)
         return [(float(loss), float((said == new.targets.numpy()).mean()))]
@@ -94,10 +99,19 @@ class ContrastiveNetwork(WholeNetwork):
         )
 
 
+@dataclass
 class ContrastiveSetup(TrainingSetup):
     """A backbone with its samples, ready to be tuned on pairs."""
 
     network: ClassVar[type[WholeModel]] = ContrastiveModel
+    pair_loss: str = ""
+
+    @classmethod
+    def open(cls, config: TuneConfig, features: FeatureSet, raw: Splits, progress: Progress) -> Self:
+        """See `TrainingSetup.open`."""
+        setup = super().open(config, features, raw, progress)
+        setup.pair_loss = config.pair_loss
+        return setup
 
     def trainee(
         self,
@@ -108,7 +122,8 @@ class ContrastiveSetup(TrainingSetup):
         say: Callable[[str], None],
     ) -> ContrastiveNetwork:
         """See `TrainingSetup.trainee`."""
-        return ContrastiveNetwork(self.model, samples, self.objective, phase, rules, part_size, say)
+        given = (self.model, samples, self.objective, phase, rules, part_size, say)
+        return ContrastiveNetwork(self.pair_loss, *given)
 
     @property
     def needs_whole_steps(self) -> bool:

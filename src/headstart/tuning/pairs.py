@@ -1,19 +1,20 @@
 """Pairs of samples for contrastive tuning: which samples meet in a batch, and the loss of all pairs of a batch.
 
-The loss is that of SetFit (Tunstall et al., 2022, "Efficient Few-Shot Learning Without Prompts"): the squared distance
-of a cosine from 1 for two samples of a class, and from 0 for two of different classes, either kind counting half.
-SetFit draws pairs and runs each sample once for each of its pairs. Here each sample of a batch runs once, and all pairs
-of the batch are looked at, as in supervised contrastive learning (Khosla et al., 2020).
+SetFit (Tunstall et al., 2022, "Efficient Few-Shot Learning Without Prompts") draws pairs, and runs each sample once for
+each of its pairs. Here each sample of a batch runs once, and all pairs of the batch are looked at, as in supervised
+contrastive learning (Khosla et al., 2020). The loss is SetFit's, ``cosine``, or that of the latter, ``supcon``.
 
 Importing this imports torch.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import Tensor, stack, triu_indices
+import torch
+from torch import Tensor
 from torch.nn.functional import normalize
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 TOGETHER = 2
 """Samples of a class that come into a batch together, so that each of them has a positive pair."""
+TEMPERATURE = 0.07
+"""Of ``supcon``: what its authors chose, and setfit takes."""
 LEAST_STEPS = 8
 """Of an epoch: with a handful of labels, one pass over the samples would be a step or two."""
 SMALLEST_BATCH = 3 * TOGETHER
@@ -78,25 +81,42 @@ def _grouped(rows: NDArray[np.int64], rng: np.random.Generator) -> list[NDArray[
     return [rows[start : start + TOGETHER] for start in range(0, len(rows), TOGETHER)]
 
 
-def pair_loss(cosines: Tensor, are_alike: Tensor) -> Tensor:
-    """The mean squared distance of cosines from 1 where samples are of a class, else from 0; of one shape.
+def cosine_loss(cosines: Tensor, are_alike: Tensor, are_pairs: Tensor) -> Tensor:
+    """The mean squared distance of cosines from 1 where samples are of a class, else from 0.
 
     Pairs of a kind count half together, as if as many of either had been drawn; where one kind is missing, the other
-    counts alone.
+    counts alone. Which entries are pairs is said beside; all are of one shape.
     """
     errors = (cosines - are_alike.to(cosines.dtype)).square()
-    kinds = [errors[kind] for kind in (are_alike, ~are_alike)]
-    return stack([each.mean() for each in kinds if len(each)]).mean()
+    kinds = [errors[kind & are_pairs] for kind in (are_alike, ~are_alike)]
+    return torch.stack([each.mean() for each in kinds if len(each)]).mean()
 
 
-def batch_loss(features: Tensor, codes: Tensor) -> Tensor:
+def supcon_loss(cosines: Tensor, are_alike: Tensor, are_pairs: Tensor) -> Tensor:
+    """How unlikely each sample (N, …) takes those of its class (…, M) for its partners, by a softmax over all of them.
+
+    A sample without a partner of its class has no loss; 0 if none has.
+    """
+    logits = (cosines / TEMPERATURE).masked_fill(~are_pairs, float("-inf"))
+    positive = are_alike & are_pairs
+    likely = (logits - logits.logsumexp(dim=1, keepdim=True)).masked_fill(~positive, 0.0).sum(dim=1)
+    n_positive = positive.sum(dim=1)
+    losses = -likely / n_positive.clamp(min=1)
+    return losses.sum() / (n_positive > 0).sum().clamp(min=1)
+
+
+LOSSES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {"cosine": cosine_loss, "supcon": supcon_loss}
+
+
+def batch_loss(name: str, features: Tensor, codes: Tensor) -> Tensor:
     """The loss of all pairs of different samples of a batch: features (B, D) of classes (B,)."""
-    first, second = triu_indices(len(codes), len(codes), 1, device=codes.device)
     unit = normalize(features, dim=-1)
-    return pair_loss((unit @ unit.T)[first, second], codes[first] == codes[second])
+    are_pairs = ~torch.eye(len(codes), dtype=torch.bool, device=codes.device)
+    return LOSSES[name](unit @ unit.T, codes[:, None] == codes, are_pairs)
 
 
-def cross_loss(features: Tensor, codes: Tensor, others: Tensor, other_codes: Tensor) -> Tensor:
+def cross_loss(name: str, features: Tensor, codes: Tensor, others: Tensor, other_codes: Tensor) -> Tensor:
     """The loss of all pairs of a sample of the one kind, (N, D) with classes (N,), and one of the other."""
     cosines = normalize(features, dim=-1) @ normalize(others, dim=-1).T
-    return pair_loss(cosines, codes[:, None] == other_codes)
+    are_alike = codes[:, None] == other_codes
+    return LOSSES[name](cosines, are_alike, torch.ones_like(are_alike))
