@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headstart.tuning.pairs import LEAST_STEPS, batch_loss, cross_loss, pair_loss, paired_batches
+from headstart.tuning.pairs import (
+    LEAST_STEPS,
+    LOSSES,
+    TEMPERATURE,
+    batch_loss,
+    cosine_loss,
+    cross_loss,
+    paired_batches,
+)
 
 LABELS = st.lists(st.integers(0, 5), min_size=1, max_size=60).map(lambda each: np.array(each, dtype=np.int64))
 
@@ -52,52 +62,85 @@ def test_a_batch_has_pairs_of_both_kinds(counts: tuple[int, ...]) -> None:
         assert own.max() > 1
 
 
-class TestLoss:
+FEATURES = torch.randn(6, 5, generator=torch.Generator().manual_seed(0))
+CODES = torch.tensor([0, 0, 1, 1, 1, 2])
+
+
+def cosine(first: int, second: int) -> float:
+    return float(torch.cosine_similarity(FEATURES[first], FEATURES[second], dim=0))
+
+
+class TestCosineLoss:
     """That of SetFit, over all pairs of a batch."""
 
-    @pytest.fixture
-    def features(self) -> torch.Tensor:
-        return torch.randn(6, 5, generator=torch.Generator().manual_seed(0))
-
-    def test_of_pairs_drawn_evenly_it_is_that_of_sentence_transformers(self, features: torch.Tensor) -> None:
+    def test_of_pairs_drawn_evenly_it_is_that_of_sentence_transformers(self) -> None:
         losses = pytest.importorskip("sentence_transformers.sentence_transformer.losses")
         theirs = losses.CosineSimilarityLoss(model=None)
         first, second, alike = [0, 1, 2, 3], [1, 2, 4, 5], torch.tensor([1.0, 0.0, 1.0, 0.0])
-        wanted = theirs.compute_loss_from_embeddings([features[first], features[second]], alike)
-        found = pair_loss(torch.cosine_similarity(features[first], features[second]), alike.bool())
-        torch.testing.assert_close(found, wanted)
+        wanted = theirs.compute_loss_from_embeddings([FEATURES[first], FEATURES[second]], alike)
+        cosines = torch.cosine_similarity(FEATURES[first], FEATURES[second])
+        torch.testing.assert_close(cosine_loss(cosines, alike.bool(), torch.ones(4).bool()), wanted)
 
-    def test_of_a_batch_it_is_the_mean_over_pairs_of_either_kind(self, features: torch.Tensor) -> None:
-        codes = torch.tensor([0, 0, 1, 1, 1, 2])
+    def test_of_a_batch_it_is_the_mean_over_pairs_of_either_kind(self) -> None:
         kinds: dict[bool, list[float]] = {True: [], False: []}
-        for first in range(6):
-            for second in range(first):
-                cosine = torch.cosine_similarity(features[first], features[second], dim=0)
-                is_alike = bool(codes[first] == codes[second])
-                kinds[is_alike].append((float(cosine) - is_alike) ** 2)
+        for first, second in combinations(range(6), 2):
+            is_alike = bool(CODES[first] == CODES[second])
+            kinds[is_alike].append((cosine(first, second) - is_alike) ** 2)
         assert {is_alike: len(each) for is_alike, each in kinds.items()} == {True: 4, False: 11}
         wanted = np.mean([np.mean(each) for each in kinds.values()])
-        assert float(batch_loss(features, codes)) == pytest.approx(wanted, rel=1e-5)
+        assert float(batch_loss("cosine", FEATURES, CODES)) == pytest.approx(wanted, rel=1e-5)
 
-    def test_it_does_not_depend_on_lengths_and_is_nothing_where_all_is_learnt(
-        self, features: torch.Tensor
-    ) -> None:
+    def test_where_one_kind_of_pair_is_missing_the_other_counts(self) -> None:
+        two = FEATURES[:2]
+        alike, others = torch.tensor([3, 3]), torch.tensor([3, 4])
+        assert float(batch_loss("cosine", two, alike)) == pytest.approx((cosine(0, 1) - 1) ** 2, rel=1e-5)
+        assert float(batch_loss("cosine", two, others)) == pytest.approx(cosine(0, 1) ** 2, rel=1e-5)
+
+    def test_between_train_and_validation_each_pair_counts(self) -> None:
+        train, new = CODES[:4], torch.tensor([0, -1])  # of a class that training lacks
+        alike = [(cosine(4, 0) - 1) ** 2, (cosine(4, 1) - 1) ** 2]
+        others = [cosine(4, 2) ** 2, cosine(4, 3) ** 2, *(cosine(5, place) ** 2 for place in range(4))]
+        found = cross_loss("cosine", FEATURES[4:], new, FEATURES[:4], train)
+        assert float(found) == pytest.approx((np.mean(alike) + np.mean(others)) / 2, rel=1e-5)
+
+
+class TestSupervisedContrastiveLoss:
+    """That of Khosla et al., 2020: equation 2, at temperature 0.07."""
+
+    def test_it_is_the_formula_of_its_authors(self) -> None:
+        losses = []
+        for anchor in range(5):  # the last sample has no partner
+            others = [place for place in range(6) if place != anchor]
+            whole = sum(math.exp(cosine(anchor, place) / TEMPERATURE) for place in others)
+            partners = [place for place in others if CODES[place] == CODES[anchor]]
+            likely = [math.log(math.exp(cosine(anchor, place) / TEMPERATURE) / whole) for place in partners]
+            losses.append(-sum(likely) / len(likely))
+        assert float(batch_loss("supcon", FEATURES, CODES)) == pytest.approx(np.mean(losses), rel=1e-5)
+
+    def test_without_any_partner_there_is_nothing_to_learn(self) -> None:
+        features = FEATURES.clone().requires_grad_()
+        loss = batch_loss("supcon", features, torch.arange(6))
+        torch.autograd.backward(loss)
+        assert float(loss) == 0
+        assert features.grad is not None
+        assert not features.grad.any()
+
+
+@pytest.mark.parametrize("name", list(LOSSES))
+class TestBoth:
+    """What any loss of pairs is to hold."""
+
+    def test_lengths_do_not_matter_and_what_is_learnt_costs_little(self, name: str) -> None:
         codes = torch.tensor([0, 1, 0, 1, 0, 1])
-        torch.testing.assert_close(batch_loss(features, codes), batch_loss(3 * features, codes))
+        torch.testing.assert_close(batch_loss(name, FEATURES, codes), batch_loss(name, 3 * FEATURES, codes))
         learnt = torch.eye(2)[codes]
-        assert float(batch_loss(learnt, codes)) == pytest.approx(0)
+        assert float(batch_loss(name, learnt, codes)) < 0.7  # a partner of two is one in two: log 2
+        assert float(batch_loss(name, learnt, codes)) < float(batch_loss(name, FEATURES, codes))
 
-    def test_where_one_kind_of_pair_is_missing_the_other_counts(self, features: torch.Tensor) -> None:
-        unit = torch.nn.functional.normalize(features, dim=1)
-        [cosine] = unit[:1] @ unit[1]
-        assert float(batch_loss(features[:2], torch.tensor([3, 3]))) == pytest.approx(
-            (float(cosine) - 1) ** 2
-        )
-        assert float(batch_loss(features[:2], torch.tensor([3, 4]))) == pytest.approx(float(cosine) ** 2)
-
-    def test_between_train_and_validation_each_pair_counts(self, features: torch.Tensor) -> None:
-        train, new = torch.tensor([0, 0, 1, 1]), torch.tensor([0, -1])  # of a class that training lacks
-        cosines = torch.cosine_similarity(features[4:, None], features[:4], dim=-1)
-        alike, others = cosines[0, :2], torch.cat([cosines[0, 2:], cosines[1]])
-        wanted = ((alike - 1).square().mean() + others.square().mean()) / 2
-        torch.testing.assert_close(cross_loss(features[4:], new, features[:4], train), wanted)
+    def test_a_step_downhill_brings_classes_together(self, name: str) -> None:
+        features = FEATURES.clone().requires_grad_()
+        loss = batch_loss(name, features, CODES)
+        torch.autograd.backward(loss)
+        assert features.grad is not None
+        moved = FEATURES - 0.05 * features.grad
+        assert float(batch_loss(name, moved, CODES)) < float(loss)
