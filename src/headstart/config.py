@@ -392,6 +392,7 @@ class TuneConfig(ColumnConfig, ComputeConfig, GivenConfig, TaughtConfig):
     gradient_checkpointing: bool
     precision: Literal["auto", "fp32", "bf16", "fp16"]
     augment: str | None
+    pair_loss: Literal["supcon", "cosine"]
     lora_rank: Positive
     lora_alpha: Annotated[float, Range(gt=0)]
     lora_dropout: Share

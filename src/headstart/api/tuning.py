@@ -74,7 +74,8 @@ def fine_tune(
     strategy: Annotated[
         str,
         Option(
-            "full, frozen, last:K, gradual, lora or scratch; of texts to write also cross-attention and decoder.",
+            "full, frozen, last:K, gradual, lora, scratch or contrastive (few labels, by pairs); of texts to write "
+            "also cross-attention and decoder.",
             STRATEGY,
         ),
     ] = "full",
@@ -85,6 +86,7 @@ def fine_tune(
     init_head: Annotated[
         StrPath | None, Option("Begin with a linear head of the cache.", STRATEGY, "RUN")
     ] = None,
+    pair_loss: Annotated[str, Option("Of contrastive: supcon, or cosine as in SetFit.", STRATEGY)] = "supcon",
     lora_rank: Annotated[Positive, Option("Width of the adapters.", STRATEGY)] = 8,
     lora_alpha: Annotated[
         Annotated[float, Range(gt=0)], Option("Adapters weigh alpha / rank.", STRATEGY)

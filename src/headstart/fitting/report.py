@@ -37,6 +37,7 @@ class FitOutcome:
 
     ``timings`` are seconds, ``more`` further entries of the report. ``memory`` has bytes: ``loaded_resident_bytes``,
     once the features were read, and ``peak_resident_bytes``, the most from then on until the head was fitted.
+    ``history`` has the epochs of a training behind which the head was fitted; without it they are the head's own.
     """
 
     config: FitConfig
@@ -51,6 +52,7 @@ class FitOutcome:
     """The marks of each draw of a protocol, see `Curves.table`."""
     n_left_out: int = 0
     """Train samples with a label that were not drawn."""
+    history: Sequence[Mapping[str, Json]] = ()
 
     @property
     def train(self) -> LabelledSamples:
@@ -61,7 +63,7 @@ class FitOutcome:
 def make_record(config: FitConfig, outcome: FitOutcome, progress: Progress) -> Run:
     """The run of a fit, in memory; the configuration is as the user gave it."""
     predictor, train, splits = outcome.predictor, outcome.train, outcome.splits
-    history = list(getattr(predictor.head, "history_", []))
+    history = list(outcome.history or getattr(predictor.head, "history_", []))
     report = _report(config, outcome)
     _say_unseen(report["data"], progress)
     _say_no_interval(outcome.evaluation, open_task(train.kind).headline, progress)

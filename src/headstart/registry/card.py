@@ -82,6 +82,9 @@ def _opening(
         )
     cost, epochs = report["cost"], report["epochs"]
     said = f"Predicts {_what(labels)} by a linear head on {_taps(features)}, trained together on {samples}"
+    if method["strategy"] == CONTRASTIVE:
+        head = report["head"]["name"]
+        said = f"Predicts {_what(labels)} by a {head} head on {_taps(features)}, tuned on pairs of {samples}"
     if report["head"]["name"] == DECODER:
         said = f"Writes {_what(labels)} by the decoder of {_backbones(features)}, trained on {samples}"
     is_tuned = "states" not in report or method["strategy"] == "gradual"
@@ -191,6 +194,8 @@ def _views(report: Mapping[str, Json]) -> str:
     return f", shown plain or in one of {len(names)} views ({names[0]} to {names[-1]})" if names else ""
 
 
+CONTRASTIVE = "contrastive"
+"""The strategy that fits its head when the backbone is tuned."""
 DECODER = "decoder"
 """What the head of a run that writes texts is called."""
 COLUMNS = {

@@ -17,9 +17,10 @@ from headstart.training.callbacks import Callbacks, Record
 from headstart.training.checkpoint import Checkpoint
 from headstart.training.loop import Loop, TrainingResult
 from headstart.training.trainee import load_state
+from headstart.tuning.contrastive import ContrastiveSetup, check_contrastive
 from headstart.tuning.setup import TrainingSetup
 from headstart.tuning.state import write_settings
-from headstart.tuning.strategies import plan_rules
+from headstart.tuning.strategies import CONTRASTIVE, plan_rules
 from headstart.tuning.whole_model import counts_of
 from headstart.tuning.writing import WritingSetup
 
@@ -72,10 +73,13 @@ def _weighted(config: TuneConfig, train: LabelledSamples) -> LabelledSamples:
 
 
 def open_setup(config: TuneConfig, features: FeatureSet, raw: Splits, progress: Progress) -> Setup:
-    """What the labels need: a head on a backbone, or a model that writes."""
+    """What the labels and the strategy need: a head on a backbone, one fitted behind it, or a model that writes."""
+    if config.strategy == CONTRASTIVE:
+        check_contrastive(config, raw["train"])
     if open_task(raw["train"].kind).form == "texts":
         return WritingSetup.open(config, features, raw, progress)
-    return TrainingSetup.open(config, features, raw, progress)
+    kind = ContrastiveSetup if config.strategy == CONTRASTIVE else TrainingSetup
+    return kind.open(config, features, raw, progress)
 
 
 @dataclass

@@ -22,6 +22,7 @@ from headstart.heads.sequences import Sequences
 from headstart.registry.run import BACKBONE_DIR, IN_RUN, place_backbone
 from headstart.samples import are_sequences
 from headstart.training.loop import TrainingResult
+from headstart.tuning.contrastive import ContrastiveSetup
 from headstart.tuning.passages import TunedTokens
 from headstart.tuning.state import is_held
 from headstart.tuning.whole_model import counts_of
@@ -46,7 +47,10 @@ def finish(config: TuneConfig, training: PhasedTraining, raw: Splits) -> tuple[P
     if isinstance(setup, WritingSetup):
         head = setup.head(config, training.history)
         return Predictor(head), setup.encoded(training.phases[-1], raw)
-    predictor, splits = Predictor(finished_head(training)), tuned_splits(training, raw)
+    splits = tuned_splits(training, raw)
+    if isinstance(setup, ContrastiveSetup):
+        return Predictor(setup.fit_head(config, splits)), splits
+    predictor = Predictor(finished_head(training))
     settle(predictor.head, splits)
     return predictor, splits
 
@@ -103,7 +107,7 @@ def tuned_record(
 ) -> Run:
     """The record of a fine-tuned run; its model is copied from the folder ``state``."""
     setup, features = training.setup, outcome.features
-    record = make_record(outcome.config, outcome, progress)
+    record = make_record(outcome.config, replace(outcome, history=training.history), progress)
     folder = state / BACKBONE_DIR
     where = None if setup.keep is None else _save_backbone(setup.keep, folder)
     data = features.name if is_held(config.data) else os.fspath(config.data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -73,6 +73,7 @@ class TrainingSetup:
     short_cut: CutCache
     adapted: Any = None
     judges_train: bool = True
+    network: ClassVar[type[WholeModel]] = WholeModel
 
     @classmethod
     def open(cls, config: TuneConfig, features: FeatureSet, raw: Splits, progress: Progress) -> Self:
@@ -116,7 +117,7 @@ class TrainingSetup:
         if soft is not None and soft.features is not None:
             layer = ShowingHeadLayer(layer, soft.features.shape[1], config.seed)
         live = config.strategy in LIVE_STATISTICS
-        network = PassageNetwork if is_passage else WholeModel
+        network = PassageNetwork if is_passage else cls.network
         model = network(frozen, tap, layer, described["modality"], live_statistics=live)
         if isinstance(model, PassageNetwork):
             model.longest = max(part.X.longest for part in raw.values())

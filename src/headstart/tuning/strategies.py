@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from headstart.config import TuneConfig
     from headstart.training.settings import Criterion, Schedule
 
-STRATEGIES = ("full", "frozen", "last:K", "gradual", "lora", "scratch")
+CONTRASTIVE = "contrastive"
+STRATEGIES = ("full", "frozen", "last:K", "gradual", "lora", "scratch", CONTRASTIVE)
 OF_WRITING = ("cross-attention", "decoder")
 """Those that a model which writes texts has besides."""
 ALL = "all"
@@ -47,11 +48,13 @@ FROZEN = Defaults(
 )  # fmt: skip
 LORA = Defaults(lr=1e-3)
 SCRATCH = Defaults(epochs=30, lr=5e-4)
+PAIRS = Defaults(lr=2e-5)
 
 
 def defaults_of(strategy: str) -> Defaults:
     """The defaults of a strategy."""
-    return {"frozen": FROZEN, "lora": LORA, "scratch": SCRATCH}.get(strategy, Defaults())
+    own = {"frozen": FROZEN, "lora": LORA, "scratch": SCRATCH, CONTRASTIVE: PAIRS}
+    return own.get(strategy, Defaults())
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,23 +78,26 @@ class WholeNetwork(Trainee):
 
     def steps(self, first: int) -> Iterator[Step]:
         """Windows of a batch each; a part is inputs with what the losses of its window are divided by."""
-        windows = Windows(
-            self.n_samples, self._batch_size, self.part_size, self.seed, self._train.lengths(), self._epoch
-        )
-        n_parts = windows.n_parts
-        parts = list(windows)[first * n_parts :]
+        windows = self._windows()[first:]
         loader = DataLoader(
-            cast("Any", range(self.n_samples)),
-            batch_sampler=parts,
+            cast("Any", range(len(self._train))),
+            batch_sampler=[part for window in windows for part in window],
             collate_fn=self._train.batch,
             num_workers=self._rules.n_workers,
             pin_memory=self.device.type == "cuda",
         )
         batches = iter(loader)
-        for start in range(0, len(parts), n_parts):
-            window = parts[start : start + n_parts]
+        for window in windows:
             weight = self._weight(window)
             yield Step(((next(batches), weight) for _ in window), sum(map(len, window)))
+
+    def _windows(self) -> list[list[list[int]]]:
+        """The rows of each part of each step of the epoch."""
+        windows = Windows(
+            self.n_samples, self._batch_size, self.part_size, self.seed, self._train.lengths(), self._epoch
+        )
+        parts, n_parts = list(windows), windows.n_parts
+        return [parts[start : start + n_parts] for start in range(0, len(parts), n_parts)]
 
     def _weight(self, window: Sequence[Sequence[int]]) -> int:
         """What the losses of a window's rows are divided by, so that they make a mean."""
@@ -103,17 +106,25 @@ class WholeNetwork(Trainee):
     def losses(self, part: tuple[dict[str, Tensor], int]) -> Tensor:
         """See `Trainee`."""
         batch, n_samples = part
-        inputs = {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
-        targets = inputs.pop(LABELS)
+        inputs, targets = self._moved(batch)
         logits = self._logits(inputs)
         self._right.add(self._on_device.right(logits.detach()[:, None].float(), targets))
         return self._on_device.losses(logits[:, None].float(), targets).sum(dim=0) / n_samples
 
+    def _moved(self, batch: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
+        """The inputs and the targets of a batch, on the device."""
+        inputs = {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
+        return inputs, inputs.pop(LABELS)
+
     def _logits(self, inputs: dict[str, Tensor]) -> Tensor:
-        precision = AUTOCAST.get(self._rules.precision)
-        with torch.autocast(self.device.type, precision, enabled=precision is not None):
+        with self._autocast():
             logits: Tensor = self.model(inputs)
         return logits
+
+    def _autocast(self) -> torch.autocast:
+        """Activations of the precision that was asked for."""
+        precision = AUTOCAST.get(self._rules.precision)
+        return torch.autocast(self.device.type, precision, enabled=precision is not None)
 
     def train_accuracy(self) -> list[float | None]:
         """See `Trainee`."""
