@@ -19,7 +19,7 @@ from headstart.corrections.table import without
 from headstart.data.growing import GrowingTable
 from headstart.data.splits import NOT_GIVEN, complete_splits, count_shared, describe_making
 from headstart.errors import ConfigError, DataError
-from headstart.extraction.corrected import reapply
+from headstart.extraction.corrected import reapply, with_made_label
 from headstart.groups import group_codes
 from headstart.keys import KEY_BYTES, copies_among, first_by_key, pack, search, slices, units_among, words
 from headstart.tasks import USUAL, open_task
@@ -267,7 +267,7 @@ def label_samples(
     corrections: Sequence[Correction] = (),
 ) -> Labelled:
     """Correct the labels that the data gives, order their names and complete the splits."""
-    table = samples.table
+    table = with_made_label(samples.table, corrections)
     columns = (name.removeprefix(LABEL) for name in table.column_names if name.startswith(LABEL))
     kinds = {name: source.label_kinds.get(name, USUAL) for name in columns}
     labels = {name: _names_in_order(table, source, name, kind) for name, kind in kinds.items()}
