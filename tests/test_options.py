@@ -18,6 +18,7 @@ from headstart.errors import DataError
 from headstart.inspection.audit_result import AuditConfig
 from headstart.inspection.project import ProjectConfig
 from headstart.options import parameters
+from headstart.labelling.config import SuggestConfig
 
 # What only Python, or only the shell and Python's call, is told: no configuration holds it.
 ASIDE = {"trust", "out", "overwrite", "resume", "features", "run", "runs"}
@@ -31,6 +32,7 @@ CONFIGS = [
     config.PredictConfig,
     AuditConfig,
     ProjectConfig,
+    SuggestConfig,
 ]
 
 

@@ -37,6 +37,7 @@ __all__ = [
     "report",
     "run_pipeline",
     "runs",
+    "suggest",
 ]
 
 _HOMES = {
@@ -62,6 +63,7 @@ _HOMES = {
     "prepare_backbone": "headstart.api",
     "run_pipeline": "headstart.api",
     "runs": "headstart.api",
+    "suggest": "headstart.api",
     "rank": "headstart.api",
     "report": "headstart.api",
     "project": "headstart.api",

@@ -17,6 +17,7 @@ from headstart.api import rank as rank
 from headstart.api import report as report
 from headstart.api import run_pipeline as run_pipeline
 from headstart.api import runs as runs
+from headstart.api import suggest as suggest
 from headstart.cache.sets import FeatureSet as FeatureSet
 from headstart.comparison.comparison import Comparison as Comparison
 from headstart.extraction.embedder import Embedder as Embedder

@@ -199,7 +199,9 @@ class SetState:
         """
         names = list(self.label_names)
         if not names:
-            raise DataError(f"set {self.name!r} has no labels; extract it with --label-column")
+            raise DataError(
+                f"set {self.name!r} has no labels; extract it with --label-column, or label samples: headstart suggest"
+            )
         if label is None:
             return names[0]
         if label not in names:

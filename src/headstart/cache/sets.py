@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from torch.utils.data import TensorDataset
 
     from headstart.report_page import Page
+    from headstart.suggestions import Suggestions
 
 
 class FeatureSet(SetState):
@@ -205,6 +206,12 @@ class FeatureSet(SetState):
         import headstart
 
         return headstart.report(self, quiet=quiet, **options)
+
+    def suggest(self, quiet: bool = True, **options: Any) -> Suggestions:
+        """Choose train samples that would be worth a label; see `headstart.suggest`."""
+        import headstart
+
+        return headstart.suggest(self, quiet=quiet, **options)
 
     def correct(self, corrections: Any, quiet: bool = True) -> FeatureSet:
         """Correct labels and drop samples: the set in a new state, which is in force; see `headstart.correct`."""

@@ -12,6 +12,7 @@ from headstart.cli import (
     demo,
     extract,
     inspection,
+    labelling,
     live,
     pipeline,
     predict,
@@ -61,6 +62,7 @@ app.command("run")(pipeline.run)
 app.command("audit")(inspection.audit)
 app.command("rank")(inspection.rank)
 app.command("project")(inspection.project)
+app.command("suggest")(labelling.suggest)
 cache.app.command("diff")(live.diff)
 cache.app.command("doctor")(live.doctor)
 app.add_typer(cache.app, name="cache")

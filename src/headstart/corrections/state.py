@@ -117,7 +117,7 @@ def new_classes(
     names: Mapping[str, Sequence[str]],
     cells: Mapping[str, Cells],
 ) -> dict[str, tuple[str, ...]]:
-    """By column the names that decisions bring, in the order of the samples; where there are no others, of the names."""
+    """By column the names that decisions bring, in the order of the samples; where there are no others, sorted."""
     given = {(row.sample, row.label): row.given for row in rows}
     found: dict[str, tuple[str, ...]] = {}
     for column, known in names.items():
