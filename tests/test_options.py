@@ -17,8 +17,8 @@ from headstart.cli.app import app
 from headstart.errors import DataError
 from headstart.inspection.audit_result import AuditConfig
 from headstart.inspection.project import ProjectConfig
-from headstart.options import parameters
 from headstart.labelling.config import SuggestConfig
+from headstart.options import parameters
 
 # What only Python, or only the shell and Python's call, is told: no configuration holds it.
 ASIDE = {"trust", "out", "overwrite", "resume", "features", "run", "runs"}

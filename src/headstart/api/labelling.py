@@ -73,11 +73,11 @@ def suggest(
         The run is of another set, or reads other features.
     """
     given = locals()
+    from headstart.labelling.config import SuggestConfig
+    from headstart.labelling.stage import suggest
     from headstart.progress import open_progress
     from headstart.registry.run import Run
-    from headstart.labelling.config import SuggestConfig
     from headstart.suggestions import check_target
-    from headstart.labelling.stage import suggest
 
     if out is not None:
         check_target(out, overwrite)

@@ -12,7 +12,6 @@ import pyarrow.compute as pc
 
 from headstart.arrow import keys_from_arrow, numbers_of
 from headstart.backbones.pooling import display_tap, is_ragged
-from headstart.cache.layout import LABEL
 from headstart.corrections.state import places_of
 from headstart.corrections.table import MADE
 from headstart.errors import ConfigError, DataError

@@ -12,19 +12,19 @@ from headstart.cache.store import Cache
 from headstart.errors import ConfigError
 from headstart.labelling.config import BY_A_HEAD
 from headstart.labelling.pool import open_pool, pooled_feature
-from headstart.suggestions import Suggestion, Suggestions
 from headstart.labelling.strategies import STRATEGIES
 from headstart.labelling.uncertain import Opinions, opinions_of_a_new_head, pool_of_run, spread
+from headstart.suggestions import Suggestion, Suggestions
 from headstart.words import counted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headstart.contracts import Progress
-    from headstart.registry.run import Run
     from headstart.labelling.config import SuggestConfig
     from headstart.labelling.pool import Pool
     from headstart.labelling.strategies import Ranked
+    from headstart.registry.run import Run
 
     Rows = NDArray[np.int64]
 
@@ -67,8 +67,8 @@ def _check(config: SuggestConfig, run: Run | None) -> None:
         )
     if config.per_class is not None and not config.needs_head:
         raise ConfigError(
-            f"--per-class takes so many of each class that a head predicts, and --strategy {config.strategy} asks none; "
-            f"choose {' or '.join(BY_A_HEAD)}"
+            f"--per-class takes so many of each class that a head predicts, and --strategy {config.strategy} asks "
+            f"none; choose {' or '.join(BY_A_HEAD)}"
         )
     if run is not None and (config.tap or config.backbone):
         raise ConfigError("--run says which features are read; leave out --tap and --backbone")
@@ -111,8 +111,8 @@ def _suggestions(
     )
     by = f", by {opinions.head}" if opinions is not None else "" if scores is None else f", by {pool.said}"
     said = (
-        f"{counted(len(found), 'suggestion')} by {config.strategy} of {len(pool.open):,} unlabelled train samples of set "
-        f"{pool.features.name}{by}"
+        f"{counted(len(found), 'suggestion')} by {config.strategy} of {len(pool.open):,} unlabelled train samples of "
+        f"set {pool.features.name}{by}"
     )
     return Suggestions(
         pool.features.name, pool.features.digest, pool.column, config.strategy, said, found, len(pool.open),

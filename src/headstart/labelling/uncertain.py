@@ -21,10 +21,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headstart.cache.sets import FeatureSet
-    from headstart.contracts import Progress
-    from headstart.registry.run import Run
     from headstart.labelling.config import SuggestConfig
     from headstart.labelling.pool import Pool
+    from headstart.registry.run import Run
 
     Rows = NDArray[np.int64]
 
