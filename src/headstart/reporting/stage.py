@@ -44,7 +44,9 @@ def page_data(subject: Any, other: Any, config: ReportConfig, progress: Progress
     first = open_subject(subject, config.cache)
     if other is not None:
         if config.suggestions is not None:
-            raise ConfigError("--suggestions are for the page of a set or of one run; leave the second run out")
+            raise ConfigError(
+                "--suggestions are for the page of a set or of one run; leave the second run out"
+            )
         runs = two_runs(first, open_subject(other, config.cache))
         found = runs_page(runs, config, notes, progress)
     elif isinstance(first, FeatureSet):

@@ -41,12 +41,16 @@ def suggested_queue(path: str, samples: PageSamples, notes: list[str]) -> Queue:
             rows.append(row)
             predicted.append(values.get(PREDICTED, ""))
     _say_missing(lines_decided=len(lines) - len(waiting), n_gone=len(waiting) - len(rows), notes=notes)
-    about = "Samples without a label that would be worth one, the first first; relabel says what each of them is."
+    about = (
+        "Samples without a label that would be worth one, the first first; relabel says what each of them is."
+    )
     return Queue("suggestions", about, np.array(rows, dtype=np.int64), len(rows), suggested=predicted)
 
 
 def _say_missing(lines_decided: int, n_gone: int, notes: list[str]) -> None:
     if lines_decided:
-        notes.append(f"{counted(lines_decided, 'suggestion')} of the file decided already, and left out of the queue")
+        notes.append(
+            f"{counted(lines_decided, 'suggestion')} of the file decided already, and left out of the queue"
+        )
     if n_gone > 0:
         notes.append(f"{counted(n_gone, 'suggestion')} of samples that are not on this page")
