@@ -88,7 +88,7 @@ def test_a_set_without_any_label_begins_with_what_the_features_say(bare: Feature
 def test_a_head_needs_labels_of_two_classes_and_says_so(
     bare: FeatureSet, cache_root: Path, strategy: str
 ) -> None:
-    with pytest.raises(DataError, match="0 train samples with a label in 'label'.*--strategy typical"):
+    with pytest.raises(DataError, match=r"0 train samples with a label in 'label'.*--strategy typical"):
         bare.suggest(strategy=strategy)
     X, y = clouds(N)
     one = make_set(cache_root, X, {"kind": some_labels(np.zeros_like(y), 30)}, name="one")
@@ -211,14 +211,18 @@ def test_who_was_unsure_is_not_asked_again(few: FeatureSet, tmp_path: Path) -> N
     first = few.suggest(strategy="margin", budget=5, out=path)
     rows = read(path)
     rows[0]["action"] = "unsure"
-    after = few.correct(asas_table(rows))
+    after = few.correct(as_table(rows))
     again = after.suggest(strategy="margin", budget=5)
     assert first.ids[0] not in again.ids
     assert "1 sample left out: somebody looked at it and was unsure" in again.notes
 
 
-def _table(rows: list[dict[str, str]]) -> Any:
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
+
+def as_table(rows: list[dict[str, str]]) -> pa.Table:
     return pa.table({name: [row[name] for row in rows] for name in rows[0]})
 
 
