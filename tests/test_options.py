@@ -14,6 +14,7 @@ import typer
 import headstart as hs
 from headstart import api, config
 from headstart.cli.app import app
+from headstart.clustering.config import ClusterConfig
 from headstart.errors import DataError
 from headstart.inspection.audit_result import AuditConfig
 from headstart.inspection.project import ProjectConfig
@@ -33,6 +34,7 @@ CONFIGS = [
     AuditConfig,
     ProjectConfig,
     SuggestConfig,
+    ClusterConfig,
 ]
 
 

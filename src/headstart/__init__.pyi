@@ -1,4 +1,5 @@
 from headstart.api import audit as audit
+from headstart.api import cluster as cluster
 from headstart.api import compare as compare
 from headstart.api import correct as correct
 from headstart.api import draw_plots as draw_plots

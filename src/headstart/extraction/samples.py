@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from headstart.arrow import codes_by_name, keys_from_arrow, keys_to_arrow, names_by_code
 from headstart.cache.layout import GROUP, LABEL
+from headstart.cache.made_columns import with_made_columns
 from headstart.cache.set_state import read_splits
 from headstart.corrections.table import without
 from headstart.data.growing import GrowingTable
@@ -252,6 +253,13 @@ class Labelled:
             column = names_by_code(self.splits[start : start + group.num_rows], SPLITS)
             yield group.set_column(group.schema.get_field_index("split"), "split", column)
             start += group.num_rows
+
+    def with_columns_of(self, earlier: FeatureSet | None) -> Labelled:
+        """The same with columns of metadata that were made from features of an earlier state."""
+        table = with_made_columns(self.samples.table, earlier)
+        return (
+            self if table is self.samples.table else replace(self, samples=replace(self.samples, table=table))
+        )
 
     def counts(self) -> dict[str, int]:
         """Samples in all and in each split."""

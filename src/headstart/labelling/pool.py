@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from headstart.arrow import keys_from_arrow, numbers_of
-from headstart.backbones.pooling import display_tap, is_ragged
+from headstart.backbones.pooling import display_tap
 from headstart.corrections.state import places_of
 from headstart.corrections.table import MADE
 from headstart.errors import ConfigError, DataError
@@ -130,13 +130,6 @@ def label_of(features: FeatureSet, label: str | None) -> str:
     if features.label_names or label not in (None, MADE):
         return features.label_column(label)
     return MADE
-
-
-def pooled_feature(features: FeatureSet, tap: str | None, backbone: str | None) -> FeatureRef:
-    """The feature that is meant; without a tap the latest with one vector a sample."""
-    pooled = (ref for ref in features.fitting(None, backbone, None) if not is_ragged(ref.tap))
-    first = next(pooled, None) if tap is None else None
-    return features.feature(tap, backbone) if first is None else first
 
 
 def _nothing(pool: Pool) -> str:

@@ -11,7 +11,7 @@ from headstart.arrow import column_of, keys_from_arrow
 from headstart.cache.store import Cache
 from headstart.errors import ConfigError
 from headstart.labelling.config import BY_A_HEAD
-from headstart.labelling.pool import open_pool, pooled_feature
+from headstart.labelling.pool import open_pool
 from headstart.labelling.strategies import STRATEGIES
 from headstart.labelling.uncertain import Opinions, opinions_of_a_new_head, pool_of_run, spread
 from headstart.suggestions import Suggestion, Suggestions
@@ -47,7 +47,7 @@ def suggest(config: SuggestConfig, run: Run | None, progress: Progress) -> Sugge
     if run is not None:
         pool, opinions = pool_of_run(features, run, config)
     else:
-        pool = open_pool(features, config.label, pooled_feature(features, config.tap, config.backbone))
+        pool = open_pool(features, config.label, features.pooled_feature(config.tap, config.backbone))
         opinions = opinions_of_a_new_head(pool, config.seed) if config.needs_head else None
     if opinions is None:
         rows, scores = STRATEGIES[config.strategy](pool, config.budget, config.seed)
