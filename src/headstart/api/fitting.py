@@ -60,7 +60,9 @@ def fit_head(
     ],
     head: Annotated[
         str,
-        Option("logistic, ridge, knn, centroid, svm, linear, mlp, residual, attention or py:module:factory."),
+        Option(
+            "logistic, ridge, knn, centroid, svm, propagate, linear, mlp, residual, attention or py:module:factory."
+        ),
     ] = "logistic",
     *,
     tap: Annotated[

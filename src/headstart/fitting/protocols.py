@@ -9,6 +9,7 @@ import numpy as np
 
 from headstart.errors import ConfigError
 from headstart.fitting.trials import MOST_NUMBERS, Trial, TrialResult, prepared, run_trials, spread_of
+from headstart.heads import head_class
 from headstart.tasks import open_task
 
 if TYPE_CHECKING:
@@ -98,9 +99,10 @@ def _trial_on(
     rows: NDArray[np.int64], seed: int, config: FitConfig, raw: Mapping[str, LabelledSamples], split: str
 ) -> Trial:
     """A fit on some of the training samples, which alone decide how features are prepared."""
-    train, validation, judge = prepared(
-        config.prepare, config.seed, raw["train"].take(rows), raw["validation"], raw[split]
-    )
+    drawn = raw["train"].take(rows)
+    if head_class(config.head, drawn.kind).takes_unlabelled:
+        drawn = raw["train"].with_others_unlabelled(rows)
+    train, validation, judge = prepared(config.prepare, config.seed, drawn, raw["validation"], raw[split])
     return Trial(config.params, seed, train, validation if len(validation) else None, judge)
 
 

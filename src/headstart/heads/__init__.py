@@ -19,7 +19,19 @@ if TYPE_CHECKING:
     from headstart.contracts import Head
     from headstart.types import LabelForm, LabelKind
 
-HEADS = ("logistic", "ridge", "knn", "centroid", "svm", "linear", "mlp", "bilstm", "residual", "attention")
+HEADS = (
+    "logistic",
+    "ridge",
+    "knn",
+    "centroid",
+    "svm",
+    "propagate",
+    "linear",
+    "mlp",
+    "bilstm",
+    "residual",
+    "attention",
+)
 OWN = "py:"
 SKLEARN = "sklearn"
 """What the heads of scikit-learn's own estimators are called where they are kept."""
@@ -29,6 +41,7 @@ CLASSES = {
     "knn": ("knn", "KNNHead", "KNNRegressor"),
     "centroid": ("centroid", "CentroidHead", None),
     "svm": ("svm", "SVMHead", "SVMRegressor"),
+    "propagate": ("propagate", "PropagateHead", None),
     "linear": ("neural", "LinearHead", "LinearRegressor"),
     "mlp": ("neural", "MLPHead", "MLPRegressor"),
     "residual": ("neural", "ResidualHead", "ResidualRegressor"),
@@ -67,7 +80,7 @@ FORMS = {
 """What heads are fitted on, for people."""
 FOR_NUMBERS = {"logistic": "ridge"}
 """The linear head for numbers in the place of one that is for classes alone, where a run has labels of both."""
-ONE_CLASS_ONLY = ("centroid",)
+ONE_CLASS_ONLY = ("centroid", "propagate")
 """Heads that cannot give a sample several labels."""
 
 
@@ -76,9 +89,9 @@ def open_head(name: str, params: Mapping[str, Any], seed: int, task: LabelKind =
 
     Parameters
     ----------
-    name : {"logistic", "ridge", "knn", "centroid", "svm", "linear", "mlp", "bilstm", "residual", "attention"} or str
-        ``py:package.module:name`` is a torch module of the user's own, by its factory, or an estimator class of
-        scikit-learn.
+    name : str
+        One of `HEADS`; ``py:package.module:name`` is a torch module of the user's own, by its factory, or an
+        estimator class of scikit-learn.
     params : mapping
         Parameters of the head; a string, as from a command line, becomes the type of the default.
     seed : int

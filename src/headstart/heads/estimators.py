@@ -62,6 +62,7 @@ class BaseHead(BaseEstimator):  # type: ignore[misc]
     takes_sequences: ClassVar[bool] = False
     takes_passages: ClassVar[bool] = False
     takes_views: ClassVar[bool] = False
+    takes_unlabelled: ClassVar[bool] = False
     path_parameter: ClassVar[str | None] = None
     fits_beside: ClassVar[bool] = False
     integers: ClassVar[tuple[str, ...]] = ()
