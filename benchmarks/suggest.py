@@ -49,11 +49,13 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--only")
+    parser.add_argument("--plans", default=",".join(PLANS))
     given = parser.parse_args()
+    plans = given.plans.split(",")
     for trial in trials(given.folder, given.only):
-        found = {plan: [] for plan in PLANS}
+        found: dict[str, list[list[float]]] = {plan: [] for plan in plans}
         for seed in range(given.seeds):
-            for plan in PLANS:
+            for plan in plans:
                 found[plan].append(list(play(trial, plan, seed)))
                 print(json.dumps([trial.name, seed, plan, found[plan][-1]]), flush=True)
         print(table(trial, {plan: np.array(values) for plan, values in found.items()}), flush=True)

@@ -17,7 +17,6 @@ from headstart.cache.commit import commit_set
 from headstart.cache.sets import FeatureSet
 from headstart.cache.store import Cache
 from headstart.errors import ConfigError, DataError, MismatchError
-from headstart.labelling.strategies import distance
 from headstart.samples import LabelledSamples
 
 from ..made_sets import clouds, make_set
@@ -68,7 +67,7 @@ def test_the_same_seed_suggests_the_same_whatever_the_order_of_the_data(
         few.suggest(strategy=strategy, budget=20, seed=1).ids
         == few.suggest(strategy=strategy, budget=20, seed=1).ids
     )
-    if strategy in ("random", "cover"):  # clusters and heads may differ in the last bit
+    if strategy == "random":  # clusters and heads may differ in the last bit
         table, order = few.samples, np.random.default_rng(0).permutation(N)
         info = {name: value for name, value in few.info.items() if name not in ("format", "created")}
         shuffled = commit_set(Cache(few.cache), "shuffled", table.take(column_of(order)), info, ())
@@ -117,31 +116,38 @@ def test_typical_ones_come_from_clouds_that_have_no_label_yet(cache_root: Path) 
     assert 0 not in y[rows]
 
 
-def greedy(units: np.ndarray[Any, Any], first: list[int], n: int) -> list[float]:
-    """The distances at which the farthest are taken, one after the other."""
-    far = distance(units @ units[first].T).min(axis=1)
-    found = []
+def covering(units: np.ndarray[Any, Any], labelled: list[int], reach: float, n: int) -> list[int]:
+    """How many samples each newly covers, one after the other the one that covers the most."""
+    near = units @ units.T >= 1 - reach**2 / 2
+    is_covered, found = near[labelled].any(axis=0), []
     for _ in range(n):
-        row = int(far.argmax())
-        found.append(float(far[row]))
-        far = np.minimum(far, distance(units @ units[row]))
+        gain = (near & ~is_covered).sum(axis=1)
+        gain[labelled] = -1
+        found.append(int(gain.max()))
+        is_covered |= near[gain.argmax()]
     return found
 
 
-@given(seed=strategies.integers(0, 1000), n_labelled=strategies.integers(1, 8))
+@given(seed=strategies.integers(0, 1000), n_labelled=strategies.integers(0, 8))
 @settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_each_of_those_that_cover_is_the_farthest_from_all_before(
+def test_each_of_those_that_cover_has_the_most_near_it_that_nothing_covers_yet(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, seed: int, n_labelled: int
 ) -> None:
-    """However few are looked at one by one."""
-    monkeypatch.setattr("headstart.labelling.strategies.FARTHEST", 7)
-    X = np.random.default_rng(seed).normal(size=(60, 5)).astype(np.float32)
-    labels = some_labels(np.arange(60) % 2, n_labelled)
-    made = make_set(tmp_path_factory.mktemp("cache"), X, {"kind": labels}, ["train"] * 60)
+    reach = 0.9
+    monkeypatch.setattr("headstart.labelling.strategies.radius", lambda *_: reach)
+    X = np.random.default_rng(seed).normal(size=(80, 5)).astype(np.float32)
+    labels = some_labels(np.arange(80) % 2, n_labelled)
+    made = make_set(tmp_path_factory.mktemp("cache"), X, {"kind": labels}, ["train"] * 80)
     centred = X - X.mean(axis=0, dtype=np.float64)
     units = centred / np.linalg.norm(centred, axis=1, keepdims=True)
-    found = [row.score for row in made.suggest(strategy="cover", budget=20)]
-    np.testing.assert_allclose(found, greedy(units, list(range(n_labelled)), 20), atol=1e-3)
+    found = [row.score for row in made.suggest(strategy="cover", budget=8)]
+    assert found == covering(units, list(range(n_labelled)), reach, 8)
+
+
+def test_those_that_cover_are_of_every_cloud(bare: FeatureSet) -> None:
+    _, y = clouds(N, apart=8)
+    rows = [int(id[1:]) for id in bare.suggest(strategy="cover", budget=3).ids]
+    assert sorted(y[rows]) == [0, 1, 2]
 
 
 def test_margins_are_those_of_the_head_that_is_given(few: FeatureSet, tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ def suggest(
     strategy: Annotated[
         str,
         Option(
-            "margin or entropy (what a head is unsure of), typical (the middle of large clusters), cover (far from all "
-            "others), or random."
+            "margin or entropy (what a head is unsure of), typical (the middle of large clusters), cover (near to "
+            "many others), or random."
         ),
     ] = "typical",
     per_class: Annotated[

@@ -16,8 +16,8 @@ from headstart.heads.parameters import Interval, check
 from headstart.heads.scikit import validate_data
 
 TOLERANCE, MOST_ITERATIONS = 1e-12, 1000
-"""Of the conjugate gradients: the residual of each class as a share of its labels. Along a chain of neighbours what comes
-of a label shrinks at each, and far from all labels it is small numbers that decide."""
+"""Of the conjugate gradients: the residual of each class as a share of its labels. Along a chain of neighbours what
+comes of a label shrinks at each, and far from all labels it is small numbers that decide."""
 
 
 class PropagateHead(KNNHead):
