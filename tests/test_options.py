@@ -14,9 +14,11 @@ import typer
 import headstart as hs
 from headstart import api, config
 from headstart.cli.app import app
+from headstart.clustering.config import ClusterConfig
 from headstart.errors import DataError
 from headstart.inspection.audit_result import AuditConfig
 from headstart.inspection.project import ProjectConfig
+from headstart.labelling.config import SuggestConfig
 from headstart.options import parameters
 
 # What only Python, or only the shell and Python's call, is told: no configuration holds it.
@@ -31,6 +33,8 @@ CONFIGS = [
     config.PredictConfig,
     AuditConfig,
     ProjectConfig,
+    SuggestConfig,
+    ClusterConfig,
 ]
 
 

@@ -20,6 +20,7 @@ __all__ = [
     "Run",
     "RunEvaluation",
     "audit",
+    "cluster",
     "compare",
     "correct",
     "draw_plots",
@@ -39,6 +40,7 @@ __all__ = [
     "run_pipeline",
     "runs",
     "search",
+    "suggest",
 ]
 
 _HOMES = {
@@ -50,6 +52,7 @@ _HOMES = {
     "PredictionTable": "headstart.prediction_table",
     "Run": "headstart.registry.run",
     "RunEvaluation": "headstart.registry.evaluations",
+    "cluster": "headstart.api",
     "compare": "headstart.api",
     "correct": "headstart.api",
     "draw_plots": "headstart.api",
@@ -65,6 +68,7 @@ _HOMES = {
     "prepare_backbone": "headstart.api",
     "run_pipeline": "headstart.api",
     "runs": "headstart.api",
+    "suggest": "headstart.api",
     "rank": "headstart.api",
     "report": "headstart.api",
     "project": "headstart.api",

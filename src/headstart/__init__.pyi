@@ -1,4 +1,5 @@
 from headstart.api import audit as audit
+from headstart.api import cluster as cluster
 from headstart.api import compare as compare
 from headstart.api import correct as correct
 from headstart.api import draw_plots as draw_plots
@@ -18,6 +19,7 @@ from headstart.api import report as report
 from headstart.api import run_pipeline as run_pipeline
 from headstart.api import runs as runs
 from headstart.api import search as search
+from headstart.api import suggest as suggest
 from headstart.cache.sets import FeatureSet as FeatureSet
 from headstart.comparison.comparison import Comparison as Comparison
 from headstart.extraction.embedder import Embedder as Embedder

@@ -217,6 +217,16 @@ class LabelledSamples:
         soft = None if self.soft is None else self.soft.take(rows)
         return replace(self, table=table, X=take_rows(self.X, rows), y=self.y[rows], views=views, soft=soft)
 
+    def with_others_unlabelled(self, rows: NDArray[np.int64]) -> LabelledSamples:
+        """Some of the samples; all others count as if nobody had labelled them."""
+        left = np.delete(np.arange(len(self)), rows)
+        others = replace(self.take(left), unlabelled=None)
+        if self.unlabelled is not None:
+            X = stacked_rows(others.X, self.unlabelled.X)
+            table = pa.concat_tables([others.table, self.unlabelled.table])
+            others = replace(others, table=table, X=X, y=np.concatenate([others.y, self.unlabelled.y]))
+        return replace(self.take(rows), unlabelled=others if len(others) else None)
+
     def check_joinable(self) -> None:
         """Refuse features that stay on disk, and sequences, before any work is done that `joined` would end."""
         if not isinstance(self.X, np.ndarray) and not hasattr(self.X, "joined"):

@@ -19,12 +19,13 @@ from headstart.heads.centroid import CentroidHead
 from headstart.heads.knn import KNNHead, KNNRegressor
 from headstart.heads.logistic import LogisticHead
 from headstart.heads.predictor import load_head, save_head
+from headstart.heads.propagate import PropagateHead
 from headstart.heads.ridge import RidgeHead, RidgeRegressor
 from headstart.heads.svm import SVMHead, SVMRegressor
 
 from .sklearn_checks import checked
 
-CLASSIFIERS = ("logistic", "ridge", "knn", "centroid", "svm")
+CLASSIFIERS = ("logistic", "ridge", "knn", "centroid", "svm", "propagate")
 WITH_LABELS = ("logistic", "ridge", "knn", "svm")
 REGRESSORS = ("ridge", "knn", "svm")
 
@@ -50,6 +51,7 @@ def not_for(head):
         KNNRegressor(),
         CentroidHead(),
         CentroidHead(metric="euclidean"),
+        PropagateHead(),
         SVMHead(),
         SVMRegressor(),
     ],
@@ -80,7 +82,7 @@ def test_it_learns_names_and_says_how_sure_it_is(name, scaling, problem):
     if scaling == "none":  # of one unit, as features of a backbone are
         spread = np.where(problem.X.std(axis=0) > 0, problem.X.std(axis=0), 1)
         X, X_test = X / spread - 1, X_test / spread - 1
-        if name in ("knn", "centroid"):
+        if name in ("knn", "centroid", "propagate"):
             X, X_test = X - X.mean(axis=0), X_test - X.mean(axis=0)
     head = open_head(name, {"scaling": scaling}, seed=0).fit(X, problem.y)
     assert head.classes_.tolist() == ["cat", "dog", "eel", "fox"]
@@ -196,6 +198,7 @@ def test_a_pipeline_and_a_grid_search_take_it(name, problem):
         "knn": ("k", [1, 10, "auto"]),
         "centroid": ("metric", ["cosine", "euclidean"]),
         "svm": ("C", [1e-4, 1e-2]),
+        "propagate": ("alpha", [0.5, 0.9]),
     }[name]
     pipeline = make_pipeline(FunctionTransformer(), open_head(name, {}, seed=0))
     step = pipeline.steps[-1][0]

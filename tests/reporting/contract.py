@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 TYPES = ("uint8", "uint16", "uint32", "float32")
 KINDS = ("single", "multi", "regression", "tags", "spans", "seq2seq")
-QUEUES = ("mistakes", "label_errors", "duplicates", "leaks", "group_leaks", "outliers")
+QUEUES = ("suggestions", "mistakes", "label_errors", "duplicates", "leaks", "group_leaks", "outliers")
 TOP = {
     "format", "kind", "title", "about", "version", "created", "notes", "set", "label", "samples", "points",
     "neighbours", "runs", "comparison", "queues",

@@ -181,8 +181,8 @@ def test_data_in_memory_is_shown_where_it_is_given_again() -> None:
 def test_a_set_without_labels_or_with_few_samples_has_a_page() -> None:
     unlabelled = hs.extract([f"text {row}" for row in range(30)], TEXTS, set="plain", quiet=True)
     page = data_of(unlabelled)
-    assert page["label"] is None
-    assert "The set has no labels." in page["notes"]
+    assert page["label"] == {"column": "label", "kind": "single", "names": []}
+    assert "The set has no labels; those that are given here make the column 'label'." in page["notes"]
     assert page["points"] is not None
     two = hs.extract(["one", "two"], TEXTS, labels=["a", "b"], set="two", quiet=True)
     page = data_of(two)

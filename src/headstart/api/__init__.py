@@ -5,6 +5,7 @@ from headstart.api.corrections import correct
 from headstart.api.extraction import extract, open_set
 from headstart.api.fitting import fit_head
 from headstart.api.inspection import audit, describe_backbone, doctor, prepare_backbone, project, rank
+from headstart.api.labelling import cluster, suggest
 from headstart.api.pictures import draw_plots
 from headstart.api.pipelines import run_pipeline
 from headstart.api.prediction import evaluate, export, load_module, load_run, predict, runs
@@ -14,6 +15,7 @@ from headstart.api.tuning import fine_tune
 
 __all__ = [
     "audit",
+    "cluster",
     "compare",
     "correct",
     "describe_backbone",
@@ -35,4 +37,5 @@ __all__ = [
     "run_pipeline",
     "runs",
     "search",
+    "suggest",
 ]

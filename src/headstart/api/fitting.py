@@ -61,7 +61,7 @@ def fit_head(
     head: Annotated[
         str,
         Option(
-            "logistic, ridge, knn, centroid, zero-shot, svm, linear, mlp, residual, attention or "
+            "logistic, ridge, knn, centroid, zero-shot, svm, propagate, linear, mlp, residual, attention or "
             "py:module:factory."
         ),
     ] = "logistic",

@@ -42,6 +42,10 @@ def report(
             "Look for wrong labels, duplicates, leaks, outliers. Default: of sets of up to 20,000 samples."
         ),
     ] = None,
+    suggestions: Annotated[
+        StrPath | None,
+        Option("Samples to label first: what suggest wrote.", metavar="FILE", reads=shared.check_path),
+    ] = None,
     data: Annotated[
         Any, Option("Where the data is now, if it has moved.", metavar="DATA", reads=shared.check_data)
     ] = None,

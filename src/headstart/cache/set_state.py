@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from headstart.arrow import codes_by_name, column_of, keys_from_arrow
-from headstart.backbones.pooling import PLACES, canonical_tap, display_tap
+from headstart.backbones.pooling import PLACES, canonical_tap, display_tap, is_ragged
 from headstart.cache.corrections import Correction, read_corrections
 from headstart.cache.layout import STATE_NAME
 from headstart.errors import ConfigError, CorruptShardError, DataError
@@ -178,6 +178,12 @@ class SetState:
             )
         return fitting[0]
 
+    def pooled_feature(self, tap: str | None = None, backbone: str | None = None) -> FeatureRef:
+        """One feature of the set; without a tap the latest with one vector a sample, where there is one."""
+        pooled = (ref for ref in self.fitting(None, backbone, None) if not is_ragged(ref.tap))
+        first = next(pooled, None) if tap is None else None
+        return self.feature(tap, backbone) if first is None else first
+
     @property
     def is_grouped(self) -> bool:
         """Whether ``meta:group`` says what belongs together: what was asked for, or the image of pairs with a text."""
@@ -199,7 +205,9 @@ class SetState:
         """
         names = list(self.label_names)
         if not names:
-            raise DataError(f"set {self.name!r} has no labels; extract it with --label-column")
+            raise DataError(
+                f"set {self.name!r} has no labels; extract it with --label-column, or label samples: headstart suggest"
+            )
         if label is None:
             return names[0]
         if label not in names:

@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from torch.utils.data import TensorDataset
 
+    from headstart.clusters import Clusters
     from headstart.report_page import Page
     from headstart.retrieval.matches import Matches
+    from headstart.suggestions import Suggestions
 
 
 class FeatureSet(SetState):
@@ -212,6 +214,18 @@ class FeatureSet(SetState):
         import headstart
 
         return headstart.search(self, query, quiet=quiet, **options)
+
+    def suggest(self, quiet: bool = True, **options: Any) -> Suggestions:
+        """Choose train samples that would be worth a label; see `headstart.suggest`."""
+        import headstart
+
+        return headstart.suggest(self, quiet=quiet, **options)
+
+    def cluster(self, quiet: bool = True, **options: Any) -> Clusters:
+        """Group the samples, and keep the groups as a column: a new state, in force; see `headstart.cluster`."""
+        import headstart
+
+        return headstart.cluster(self, quiet=quiet, **options)
 
     def correct(self, corrections: Any, quiet: bool = True) -> FeatureSet:
         """Correct labels and drop samples: the set in a new state, which is in force; see `headstart.correct`."""

@@ -12,6 +12,7 @@ from headstart.cli import (
     demo,
     extract,
     inspection,
+    labelling,
     live,
     pipeline,
     predict,
@@ -63,6 +64,8 @@ app.command("audit")(inspection.audit)
 app.command("rank")(inspection.rank)
 app.command("project")(inspection.project)
 app.command("search")(search.search)
+app.command("suggest")(labelling.suggest)
+app.command("cluster")(labelling.cluster)
 cache.app.command("diff")(live.diff)
 cache.app.command("doctor")(live.doctor)
 app.add_typer(cache.app, name="cache")

@@ -38,6 +38,8 @@ class Head(Protocol):
     """Whether it is told where these stand in a context: then features are `headstart.samples.Passages`."""
     takes_views: bool
     """Whether training draws features of changed copies."""
+    takes_unlabelled: bool
+    """Whether ``fit`` takes features of train samples without a label as well, as ``unlabelled``."""
     path_parameter: str | None
     """The parameter of which several values are fitted in one go, as a `PathHead` does; None: of none."""
     fits_beside: bool
@@ -54,7 +56,7 @@ class Head(Protocol):
     def task(self) -> LabelKind:
         """What it predicts; known once it is fitted."""
 
-    def fit(self, X: Any, y: Any, X_val: Any = None, y_val: Any = None) -> Any:
+    def fit(self, X: Any, y: Any, X_val: Any = None, y_val: Any = None, **more: Any) -> Any:
         """Fit on features and labels; what has to be chosen is chosen on validation data."""
 
     def predict(self, X: Any) -> NDArray[Any]:

@@ -18,7 +18,7 @@ from headstart.corrections.file import read_files
 from headstart.corrections.resolve import grouped, stamped
 from headstart.corrections.state import correct_samples, given_names, kept, places_of
 from headstart.corrections.summary import Corrected, label_shown, summarise
-from headstart.corrections.table import cells_of, rows_of, texts_of
+from headstart.corrections.table import cells_of, rows_of, texts_of, with_label
 from headstart.errors import DataError, HeadstartError, MismatchError
 from headstart.keys import contains, pack
 from headstart.types import SPLITS
@@ -48,7 +48,10 @@ def correct(features: FeatureSet, given: Any, progress: Progress) -> Corrected:
     """
     files = tuple(read_files(given))
     for file in files:
-        if not file.rows:
+        if file.n_open:
+            n = len(file.rows) + file.n_open
+            progress.say(f"{file.name}: {file.n_open:,} of {n:,} rows are not filled in, and change nothing")
+        elif not file.rows:
             progress.say(f"{file.name} holds no corrections")
     cache = Cache(features.cache)
     while True:
@@ -73,12 +76,12 @@ def correct(features: FeatureSet, given: Any, progress: Progress) -> Corrected:
 
 def _corrected(cache: Cache, target: FeatureSet, asked: Asked) -> Corrected | None:
     """Commit what decisions make of a state; None if another process has committed another one meanwhile."""
-    table, before = target.samples, {row.identity for row in target.corrections}
+    table, before = with_label(target.samples), {row.identity for row in target.corrections}
     cells = cells_of(table.schema, target.label_kinds)
     new = [row for row in asked.rows if row.identity not in before]
     places = places_of(table, [*target.corrections, *asked.rows])
     _check_known(new, places, target, asked.places)
-    rows = _with_given(new, target, places, cells)
+    rows = _with_given(new, table, target, places, cells)
     for row in rows:
         check_label(row, target, places, asked.places[row.identity])
     found = correct_samples(table, [*target.corrections, *rows], cells, places)
@@ -132,13 +135,14 @@ def _check_known(
 
 def _with_given(
     new: Sequence[Correction],
+    table: pa.Table,
     target: FeatureSet,
     places: Mapping[Sample, list[int]],
     cells: Mapping[str, Cells],
 ) -> list[Correction]:
     """New rows with what the data gives, and the turn in which they count."""
     held = grouped(target.corrections, _about)
-    now = texts_of(target.samples, places, {(row.sample, row.label) for row in new}, cells)
+    now = texts_of(table, places, {(row.sample, row.label) for row in new}, cells)
     rows: list[Correction] = []
     for about, some in grouped(new, _about).items():
         known = held.get(about, [])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from headstart.cache.corrections import Correction, lineage, turn_of
 from headstart.corrections.file import CorrectionFile, Row
-from headstart.corrections.table import cells_of
+from headstart.corrections.table import cells_of, with_label
 from headstart.corrections.texts import Cells, NoLabelError
 from headstart.errors import DataError, HeadstartError, MismatchError
 from headstart.files import read_json
@@ -32,7 +32,10 @@ class Asked:
     @classmethod
     def of(cls, files: tuple[CorrectionFile, ...], features: FeatureSet, target: FeatureSet) -> Asked:
         """Read the labels, and look up the states that the files were made for."""
-        cells, turns = cells_of(target.samples.schema, target.label_kinds), _Turns(features, target)
+        cells, turns = (
+            cells_of(with_label(target.samples).schema, target.label_kinds),
+            _Turns(features, target),
+        )
         rows: dict[Identity, Correction] = {}
         places: dict[Identity, str] = {}
         for row in (row for file in files for row in file.rows):

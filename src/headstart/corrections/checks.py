@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from headstart.cache.layout import CONTEXT, LABEL
 from headstart.data.answers import misplaced
 from headstart.errors import DataError
-from headstart.tasks import open_task
+from headstart.tasks import USUAL, open_task
 from headstart.tasks.schemes import scheme_of
 from headstart.types import Answer
 
@@ -29,7 +29,9 @@ def check_label(
     """
     if row.action != "relabel":
         return
-    problem = _CHECKS.get(open_task(features.label_kinds[row.label]).form, _nothing)(row, features, places)
+    problem = _CHECKS.get(open_task(features.label_kinds.get(row.label, USUAL)).form, _nothing)(
+        row, features, places
+    )
     if problem:
         raise DataError(f"{place}: the new label of {row.id!r} {problem}")
 

@@ -7,7 +7,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,11 +45,22 @@ class Row:
 
 @dataclass(frozen=True)
 class CorrectionFile:
-    """Corrections that were given together: what they are called, what they say, and the BLAKE2b-64 of it in hex."""
+    """Corrections that were given together: what they are called, what they say, and the BLAKE2b-64 of it in hex.
+
+    ``n_open`` are rows in which nothing is decided yet.
+    """
 
     name: str
     digest: str
     rows: tuple[Row, ...]
+    n_open: int = 0
+
+    @classmethod
+    def of(cls, name: str, digest: str, rows: Iterable[Row | None]) -> CorrectionFile:
+        """Of rows, None where nothing is decided."""
+        found = list(rows)
+        decided = tuple(row for row in found if row is not None)
+        return cls(name, digest, decided, len(found) - len(decided))
 
 
 def read_files(given: Any) -> list[CorrectionFile]:
@@ -77,6 +88,20 @@ def _read(given: Any) -> CorrectionFile:
 
 
 def _read_csv(path: Path) -> CorrectionFile:
+    content, lines = read_lines(path)
+    return CorrectionFile.of(
+        path.name, content_digest(content), (_checked(values, place) for values, place in lines)
+    )
+
+
+def read_lines(path: Path) -> tuple[bytes, list[tuple[Mapping[str, str], str]]]:
+    """A file, and its rows by the names of their columns, each with its place.
+
+    Raises
+    ------
+    DataError
+        It cannot be read, or is no CSV with the columns of corrections.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -89,8 +114,7 @@ def _read_csv(path: Path) -> CorrectionFile:
         line = content.count(b"\n", 0, error.start) + 1
         raise DataError(f"{path}, line {line:,}: it is not UTF-8; save it as UTF-8") from error
     with _long_cells():
-        rows = tuple(_checked(values, place) for values, place in _lines(path, text))
-    return CorrectionFile(path.name, content_digest(content), rows)
+        return content, list(_lines(path, text))
 
 
 def _lines(path: Path, text: str) -> Iterator[tuple[Mapping[str, str], str]]:
@@ -132,7 +156,12 @@ def _header(names: Sequence[str], place: str) -> list[str]:
     return list(names)
 
 
-def _checked(values: Mapping[str, str], place: str) -> Row:
+def _checked(values: Mapping[str, str], place: str) -> Row | None:
+    """A row that can be one; None of a suggestion that nobody has filled in. With a new label alone it relabels."""
+    if not values["action"]:
+        values = {**values, "action": "relabel" if values["new"] else ""}
+        if not values["action"]:
+            return None
     row = Row(**{name: values.get(name, "") for name in COLUMNS}, place=place)
     if any("\ud800" <= letter <= "\udfff" for text in values.values() for letter in text):
         raise DataError(f"{place}: it holds half of a character (a surrogate), which no file in UTF-8 can")
@@ -180,7 +209,7 @@ def _read_table(given: Any) -> CorrectionFile:
         for number, line in enumerate(texts)
     ]
     said = json.dumps([list(columns), texts], ensure_ascii=False).encode("utf-8", "surrogatepass")
-    return CorrectionFile("a table", content_digest(said), tuple(rows))
+    return CorrectionFile.of("a table", content_digest(said), rows)
 
 
 def _columns_of(given: Any) -> dict[str, list[Any]]:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from headstart.cache.corrections import ENTRY, WAITING, Correction, KeptCorrections, Sample
 from headstart.corrections.resolve import resolve
-from headstart.corrections.table import relabelled, rows_of, texts_of, without
+from headstart.corrections.table import MADE, relabelled, rows_of, texts_of, without
 from headstart.tasks import open_task
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def new_classes(
     names: Mapping[str, Sequence[str]],
     cells: Mapping[str, Cells],
 ) -> dict[str, tuple[str, ...]]:
-    """By column the names that decisions bring, in the order of the samples."""
+    """By column the names that decisions bring, in the order of the samples; where there are no others, sorted."""
     given = {(row.sample, row.label): row.given for row in rows}
     found: dict[str, tuple[str, ...]] = {}
     for column, known in names.items():
@@ -129,13 +129,16 @@ def new_classes(
         ]
         if task is not None and task.has_names and texts:
             occurring = task.names_in(cells[column].column(list(dict.fromkeys(texts))))
-            found[column] = tuple(name for name in occurring if name not in set(known))
+            new = [name for name in occurring if name not in set(known)]
+            found[column] = tuple(new if known else sorted(new))
     return {column: new for column, new in found.items() if new}
 
 
 def given_names(features: SetState) -> dict[str, list[str]]:
-    """The names of each label column without those that corrections brought."""
+    """The names of each label column without those that corrections brought; of the one that they make, none."""
     brought: Mapping[str, Json] = features.info.get(ENTRY, {}).get("classes", {})
+    if not features.label_names:
+        return {MADE: []}
     return {
         column: [name for name in names if name not in brought.get(column, ())]
         for column, names in features.label_names.items()

@@ -144,7 +144,7 @@ def _new_since(before: FeatureSet, after: FeatureSet) -> dict[str, tuple[str, ..
     """Names of classes that a state has and the one before it had not."""
     brought = after.info.get(ENTRY, {}).get("classes", {})
     new = {
-        column: tuple(name for name in names if name not in before.label_names[column])
+        column: tuple(name for name in names if name not in before.label_names.get(column, ()))
         for column, names in brought.items()
     }
     return {column: names for column, names in new.items() if names}

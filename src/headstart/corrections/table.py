@@ -10,13 +10,31 @@ import numpy as np
 import pyarrow as pa
 
 from headstart.arrow import column_of, keys_from_arrow, mask_of
-from headstart.cache.layout import LABEL
+from headstart.cache.layout import LABEL, META
 from headstart.corrections.texts import Cells
 from headstart.keys import contains, pack
 
 if TYPE_CHECKING:
     from headstart.cache.corrections import Sample
     from headstart.types import LabelKind
+
+
+MADE = "label"
+"""The label column that decisions make where there is none."""
+
+
+def with_label(table: pa.Table) -> pa.Table:
+    """A table of a set that has a label column: one that has none gets `MADE`, in which nothing is labelled yet."""
+    if any(name.startswith(LABEL) for name in table.column_names):
+        return table
+    return with_made(table)
+
+
+def with_made(table: pa.Table) -> pa.Table:
+    """The same with `MADE` behind its label columns."""
+    names = table.column_names
+    place = next((at for at, name in enumerate(names) if name.startswith(META)), len(names))
+    return table.add_column(place, LABEL + MADE, pa.nulls(table.num_rows, pa.string()))
 
 
 def cells_of(schema: pa.Schema, kinds: Mapping[str, LabelKind]) -> dict[str, Cells]:

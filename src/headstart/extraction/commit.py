@@ -11,6 +11,7 @@ import numpy as np
 from headstart.backbones import located_spec
 from headstart.cache.commit import MEASURED, commit_set
 from headstart.cache.corrections import LINEAGE, lineage, turn_of
+from headstart.cache.made_columns import MADE_COLUMNS
 from headstart.data.streams import STANDARD_INPUT
 from headstart.errors import DataError, HeadstartError, StorageError
 from headstart.extraction.corrected import RemainingPayloads, about_these, kept_corrections
@@ -63,6 +64,7 @@ def commit(
             corrections = about_these(filled.plan.samples.table, corrections)
         labelled = label_samples(filled.plan.samples, source, earlier, config.split_seed, corrections)
         plan = replace(filled.plan, samples=labelled.samples)
+        labelled = labelled.with_columns_of(earlier)
         of_backbone = [*_still_missing(earlier, plan, filled.failures), *filled.failures]
         mine = [*plan.samples.failures, *_by_sample(of_backbone, plan)]
         _check_any_held(plan, mine)
@@ -75,6 +77,8 @@ def commit(
         held, replaces = labelled.again.held, found.digest if found else None
         if held is not None:
             info[LINEAGE] = lineage_of(found)
+        if earlier is not None and MADE_COLUMNS in earlier.info:
+            info[MADE_COLUMNS] = earlier.info[MADE_COLUMNS]
         features = commit_set(cache, name, labelled, info, failures, replaces, held)
         if features is not None:
             _check_still_there(cache, plan, entries)

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from headstart.cache.layout import LABEL
 from headstart.columns import cell
 from headstart.contracts import Payloads
 from headstart.corrections.resolve import grouped
 from headstart.corrections.state import correct_samples, is_met, kept, places_of
 from headstart.corrections.summary import SHOWN, label_shown, listed
-from headstart.corrections.table import cells_of, texts_of
+from headstart.corrections.table import MADE, cells_of, texts_of, with_made
 from headstart.words import counted
 
 if TYPE_CHECKING:
@@ -88,6 +89,14 @@ def reapply(
     )
 
 
+def with_made_label(table: pa.Table, corrections: Sequence[Correction]) -> pa.Table:
+    """A table with the label column that decisions made, which the data has not: it gives no label of it."""
+    made = [row.given for row in corrections if row.label == MADE]
+    if not made or any(made) or LABEL + MADE in table.column_names:
+        return table
+    return with_made(table)
+
+
 def _unmet(
     rows: Sequence[Correction], outcome: Outcome, given: Mapping[tuple[Sample, str], str]
 ) -> list[tuple[str, str]]:
@@ -107,6 +116,7 @@ def kept_corrections(earlier: SetState | None, ends: bool) -> tuple[Correction, 
 
 def about_these(table: pa.Table, corrections: Sequence[Correction]) -> tuple[Correction, ...]:
     """The decisions about samples and label columns that a table has."""
+    table = with_made_label(table, corrections)
     places, columns = places_of(table, corrections), set(cells_of(table.schema, {}))
     return tuple(row for row in corrections if row.sample in places and row.label in columns)
 

@@ -14,12 +14,13 @@ import pyarrow as pa
 
 from headstart.arrow import codes_by_name, keys_from_arrow, keys_to_arrow, names_by_code
 from headstart.cache.layout import GROUP, LABEL
+from headstart.cache.made_columns import with_made_columns
 from headstart.cache.set_state import read_splits
 from headstart.corrections.table import without
 from headstart.data.growing import GrowingTable
 from headstart.data.splits import NOT_GIVEN, complete_splits, count_shared, describe_making
 from headstart.errors import ConfigError, DataError
-from headstart.extraction.corrected import reapply
+from headstart.extraction.corrected import reapply, with_made_label
 from headstart.groups import group_codes
 from headstart.keys import KEY_BYTES, copies_among, first_by_key, pack, search, slices, units_among, words
 from headstart.tasks import USUAL, open_task
@@ -253,6 +254,13 @@ class Labelled:
             yield group.set_column(group.schema.get_field_index("split"), "split", column)
             start += group.num_rows
 
+    def with_columns_of(self, earlier: FeatureSet | None) -> Labelled:
+        """The same with columns of metadata that were made from features of an earlier state."""
+        table = with_made_columns(self.samples.table, earlier)
+        return (
+            self if table is self.samples.table else replace(self, samples=replace(self.samples, table=table))
+        )
+
     def counts(self) -> dict[str, int]:
         """Samples in all and in each split."""
         per_split = np.bincount(self.splits, minlength=len(SPLITS))
@@ -267,7 +275,7 @@ def label_samples(
     corrections: Sequence[Correction] = (),
 ) -> Labelled:
     """Correct the labels that the data gives, order their names and complete the splits."""
-    table = samples.table
+    table = with_made_label(samples.table, corrections)
     columns = (name.removeprefix(LABEL) for name in table.column_names if name.startswith(LABEL))
     kinds = {name: source.label_kinds.get(name, USUAL) for name in columns}
     labels = {name: _names_in_order(table, source, name, kind) for name, kind in kinds.items()}

@@ -190,7 +190,8 @@ def _result(
 
 def _unlabelled(features: FeatureSet, samples: Samples) -> dict[str, int]:
     """How many samples lack each label; counted without reading what was just written."""
-    return {name: samples.table.column(LABEL + name).null_count for name in features.label_names}
+    there = (name for name in features.label_names if LABEL + name in samples.table.column_names)
+    return {name: samples.table.column(LABEL + name).null_count for name in there}
 
 
 def _modality(config: ExtractConfig, cache: Cache, progress: Progress) -> Modality | None:

@@ -126,13 +126,14 @@ def _read_choices(
         column,
         heads[0],
         lambda: _is_mapped(config, column, features, choices, heads, progress),
-        config.teacher is not None,
+        config.teacher is not None or any(head.takes_unlabelled for head in heads),
     )
     learns = any(head.learns_from_labels for head in heads)
     if learns:
         check_train(raw["train"], features.name)
     else:
         check_any(raw, features.name)
+    _say_unlabelled(raw["train"], heads, progress)
     if attends and sequences_of(raw["train"].X) is None:
         raise ConfigError(
             f"the head {config.head!r} has nothing to attend to: these features have one vector a sample. "
@@ -154,6 +155,13 @@ def _read_choices(
     if views := choose_views(config, features, raw["train"], heads, progress):  # never of prepared features
         raw = splits = {**raw, "train": replace(raw["train"], views=views)}
     return FitData(raw, splits, preparation, "group" in features.info["split"])
+
+
+def _say_unlabelled(train: LabelledSamples, heads: Sequence[Head], progress: Progress) -> None:
+    """How many samples without a label a head learns from."""
+    if any(head.takes_unlabelled for head in heads):
+        n = 0 if train.unlabelled is None else len(train.unlabelled)
+        progress.say(f"labels spread from {len(train):,} train samples to {n:,} without one")
 
 
 class LabelReader:

@@ -16,6 +16,7 @@ from headstart.curves.marks import Marker
 from headstart.curves.record import Curve, Curves, JudgedDraw
 from headstart.curves.report import rare_said
 from headstart.fitting.trials import MOST_NUMBERS, Trial, TrialResult, prepared, run_trials
+from headstart.heads import head_class
 
 if TYPE_CHECKING:
     from headstart.config import FitConfig
@@ -86,9 +87,10 @@ def _judged(
 
 def _trial_on(draw: Draw, config: FitConfig, raw: Splits, split: str) -> Trial:
     """A fit on some of the training samples, which alone decide how features are prepared."""
-    train, validation, judge = prepared(
-        config.prepare, config.seed, raw["train"].take(draw.rows), raw["validation"], raw[split]
-    )
+    drawn = raw["train"].take(draw.rows)
+    if head_class(config.head, drawn.kind).takes_unlabelled:
+        drawn = raw["train"].with_others_unlabelled(draw.rows)
+    train, validation, judge = prepared(config.prepare, config.seed, drawn, raw["validation"], raw[split])
     return Trial(config.params, draw.seed, train, validation if len(validation) else None, judge)
 
 

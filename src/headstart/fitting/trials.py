@@ -206,7 +206,9 @@ def fit_group(heads: Sequence[Head], trials: Sequence[Trial]) -> list[PathStep]:
         one, values = cast("PathHead", heads[0]), [path_value(head) for head in heads]
         return one.fit_path(values, given.X, given.y, [trial.guide for trial in trials])
     [head] = heads
-    head.fit(given.X, given.y, given.X_val, given.y_val)
+    others = trials[0].train.unlabelled
+    more = {"unlabelled": others.X} if head.takes_unlabelled and others is not None else {}
+    head.fit(given.X, given.y, given.X_val, given.y_val, **more)
     return [PathStep(head)]
 
 

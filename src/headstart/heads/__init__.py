@@ -26,6 +26,7 @@ HEADS = (
     "centroid",
     "zero-shot",
     "svm",
+    "propagate",
     "linear",
     "mlp",
     "bilstm",
@@ -42,6 +43,7 @@ CLASSES = {
     "centroid": ("centroid", "CentroidHead", None),
     "zero-shot": ("zero_shot", "ZeroShotHead", None),
     "svm": ("svm", "SVMHead", "SVMRegressor"),
+    "propagate": ("propagate", "PropagateHead", None),
     "linear": ("neural", "LinearHead", "LinearRegressor"),
     "mlp": ("neural", "MLPHead", "MLPRegressor"),
     "residual": ("neural", "ResidualHead", "ResidualRegressor"),
@@ -80,7 +82,7 @@ FORMS = {
 """What heads are fitted on, for people."""
 FOR_NUMBERS = {"logistic": "ridge"}
 """The linear head for numbers in the place of one that is for classes alone, where a run has labels of both."""
-ONE_CLASS_ONLY = ("centroid",)
+ONE_CLASS_ONLY = ("centroid", "propagate")
 """Heads that cannot give a sample several labels."""
 
 

@@ -65,6 +65,7 @@ class BaseHead(BaseEstimator):  # type: ignore[misc]
     takes_sequences: ClassVar[bool] = False
     takes_passages: ClassVar[bool] = False
     takes_views: ClassVar[bool] = False
+    takes_unlabelled: ClassVar[bool] = False
     path_parameter: ClassVar[str | None] = None
     fits_beside: ClassVar[bool] = False
     learns_from_labels: ClassVar[bool] = True

@@ -54,6 +54,7 @@ class SpanHead(TorchHead):
     takes_sequences: ClassVar[bool] = True
     takes_passages: ClassVar[bool] = True
     takes_views: ClassVar[bool] = False
+    takes_unlabelled: ClassVar[bool] = False
     fitted: ClassVar[tuple[str, ...]] = (*TorchHead.fitted, "threshold_")
     intervals: ClassVar[Mapping[str, Interval]] = {
         **TorchHead.intervals, "n_best": Interval(1), "longest_answer": Interval(1)

@@ -48,6 +48,7 @@ class Tagger:
 
     takes_sequences: ClassVar[bool] = True
     takes_views: ClassVar[bool] = False
+    takes_unlabelled: ClassVar[bool] = False
     label_kind: LabelKind | None
     kind: ClassVar[str]
     classes_: NDArray[Any]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headstart.arrow import keys_from_arrow
-from headstart.backbones.pooling import display_tap, is_ragged
+from headstart.backbones.pooling import display_tap
 from headstart.cache.layout import GROUP
 from headstart.cache.store import Cache
 from headstart.corrections.apply import correct
@@ -74,8 +74,8 @@ def audit(config: AuditConfig, progress: Progress, judges_leaks: bool = True) ->
         checks = _of_words(config)
         samples = words_of(features, config.tap, column, config.backbone)
     else:
-        tap = config.tap or _pooled_tap(features, config.backbone)
-        samples = features.mapped(None, tap, column, config.backbone)
+        feature = features.pooled_feature(config.tap, config.backbone)
+        samples = features.mapped(None, display_tap(feature.tap), column, feature.backbone)
     if len(samples) < 2:
         raise DataError(
             f"set {features.name!r} has {len(samples)} samples with this feature; an audit needs two"
@@ -157,12 +157,6 @@ class _Compared:
         """The nearest of some rows to each of others."""
         queries, searched = ChosenRows(self.samples, rows), ChosenRows(self.samples, among)
         return nearest(queries, searched, 1, self.centre, rank=self.rank[among])
-
-
-def _pooled_tap(features: FeatureSet, backbone: str | None) -> str | None:
-    """The latest tap with one vector a sample; None if there is none, which reading it says."""
-    fitting = (ref for ref in features.features if ref.view is None and backbone in (None, ref.backbone))
-    return next((display_tap(ref.tap) for ref in fitting if not is_ragged(ref.tap)), None)
 
 
 def _label_column(features: FeatureSet, config: AuditConfig, progress: Progress) -> str | None:

@@ -26,6 +26,7 @@ class ReportConfig(Config):
     samples: Positive
     text_length: Positive
     audit: bool | None
+    suggestions: str | None
     data: Any
     cache: str | None
     seed: Seed

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     Rows = NDArray[np.int64]
 
 TITLES = {
+    "suggestions": "To label next",
     "mistakes": "Mistakes",
     "label_errors": "Labels that are likely wrong",
     "duplicates": "Near-duplicates",

@@ -17,6 +17,7 @@ from headstart.reporting.labels import PageLabel
 from headstart.reporting.outcomes import Outcome, predictions_in
 from headstart.reporting.queues import audit_queues, mistakes_of
 from headstart.reporting.samples import PageSamples, set_and_label, whole_set
+from headstart.reporting.suggested import suggested_queue
 from headstart.reporting.vectors import page_spec, vectors_of
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ def run_page(run: Run, config: ReportConfig, notes: list[str], progress: Progres
     samples = samples_behind(run, predictions, features)
     outcome = Outcome.met(run, name, predictions, samples, notes)
     vectors = None if features is None else vectors_of(features, config, run.features, notes)
-    queues = [mistakes_of(outcome)]
+    queues = [] if config.suggestions is None else [suggested_queue(config.suggestions, samples, notes)]
+    queues.append(mistakes_of(outcome))
     if features is not None:
         asked = bool(config.audit)  # of a run only where it is asked for
         queues += audit_queues(features, samples.label, vectors, asked, notes, progress)

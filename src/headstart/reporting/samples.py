@@ -80,8 +80,12 @@ class PageSamples:
     def label_column(self) -> Column | None:
         """Their labels, to filter by; None if they are none that one can filter by."""
         label = self.label
-        if label is None or label.in_table not in self.table.column_names:
+        if label is None:
             return None
+        if label.in_table not in self.table.column_names:  # nothing is labelled yet
+            if label.page_kind != "single":
+                return None
+            return Column("label", label.column, label.names, np.full(len(self), -1, dtype=np.int32))
         return label_column("label", label.column, self.table.column(label.in_table), label.names)
 
     def say_paths(self, notes: list[str]) -> None:

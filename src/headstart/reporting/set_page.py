@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headstart.cache.corrections import ENTRY, counts_said
+from headstart.corrections.table import MADE
 from headstart.errors import DataError
 from headstart.inspection.pairs import pair_features, pair_figures, sides_of
 from headstart.reporting.content import Findings, columns_of, content_of
 from headstart.reporting.labels import PageLabel
 from headstart.reporting.queues import audit_queues
 from headstart.reporting.samples import set_and_label, whole_set
+from headstart.reporting.suggested import suggested_queue
 from headstart.reporting.vectors import page_spec, vectors_of
+from headstart.tasks import USUAL
 from headstart.types import SPLITS
 
 if TYPE_CHECKING:
@@ -28,7 +31,9 @@ def set_page(
     label = label_of(features, config, notes)
     samples = whole_set(features, label)
     vectors = vectors_of(features, config, None, notes)
-    queues = audit_queues(features, label, vectors, config.audit, notes, progress)
+    queues = [] if config.suggestions is None else [suggested_queue(config.suggestions, samples, notes)]
+    judged = label if features.label_names else None
+    queues += audit_queues(features, judged, vectors, config.audit, notes, progress)
     found = Findings(samples, vectors, queues, columns=columns_of(samples, [], notes))
     return {
         "kind": "set",
@@ -39,11 +44,11 @@ def set_page(
     }
 
 
-def label_of(features: FeatureSet, config: ReportConfig, notes: list[str]) -> PageLabel | None:
-    """The label column that is asked for, else the first; None if the set has no labels."""
-    if not features.label_names and config.label is None:
-        notes.append("the set has no labels")
-        return None
+def label_of(features: FeatureSet, config: ReportConfig, notes: list[str]) -> PageLabel:
+    """The label column that is asked for, else the first; if the set has none, the one that corrections make."""
+    if not features.label_names and config.label in (None, MADE):
+        notes.append(f"the set has no labels; those that are given here make the column {MADE!r}")
+        return PageLabel(MADE, USUAL, ())
     column = features.label_column(config.label)
     others = [name for name in features.label_names if name != column]
     if others and config.label is None:

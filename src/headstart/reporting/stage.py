@@ -8,6 +8,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from headstart.cache.sets import FeatureSet
+from headstart.errors import ConfigError
 from headstart.report_page import Page
 from headstart.reporting.html import page_html
 from headstart.reporting.run_page import run_page
@@ -42,6 +43,10 @@ def page_data(subject: Any, other: Any, config: ReportConfig, progress: Progress
     notes: list[str] = []
     first = open_subject(subject, config.cache)
     if other is not None:
+        if config.suggestions is not None:
+            raise ConfigError(
+                "--suggestions are for the page of a set or of one run; leave the second run out"
+            )
         runs = two_runs(first, open_subject(other, config.cache))
         found = runs_page(runs, config, notes, progress)
     elif isinstance(first, FeatureSet):

@@ -10,8 +10,20 @@
       name && name !== model.label(row) && !found.has(name) && found.set(name, { name, share });
     add(suggested, NaN);
     for (const run of model.runs) for (const { name, share } of run.ranking(run.placeOf(row))) add(name, share);
-    for (const { row: near } of model.neighbours(row)) add(model.label(near), NaN);
+    for (const { row: near } of model.neighbours(row)) add(hs.decidedLabel(store, near) || model.label(near), NaN);
     return [...found.values()].filter(({ share }, place) => place < 3 || !(share < 0.002)).slice(0, 9);
+  };
+
+  // The new label that the user gave a sample, or "".
+  hs.decidedLabel = (store, row) => {
+    const decision = store.decisions.get(row);
+    return decision && decision.action === "relabel" ? decision.label : "";
+  };
+
+  // The classes of the set, and behind them those that the user has brought so far.
+  hs.knownClasses = (store) => {
+    const brought = [...store.decisions.byRow.keys()].map((row) => hs.decidedLabel(store, row)).filter(Boolean);
+    return [...new Set([...hs.classNames(store.model), ...brought])];
   };
 
   hs.classNames = (model) => (model.labelInfo && model.labelInfo.names) || [];
@@ -52,7 +64,7 @@
       this.all = [
         ...likely,
         ...hs
-          .classNames(store.model)
+          .knownClasses(store)
           .filter((name) => !first.has(name) && name !== this.label)
           .map((name) => ({ name, share: NaN })),
       ];
