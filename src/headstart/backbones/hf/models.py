@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,8 @@ from headstart.backbones.hub import (
     loading_failures,
 )
 from headstart.backbones.options import side_of
-from headstart.errors import WeightsUnavailableError
+from headstart.backbones.prompts import DeclaredPrompts, known_prompts, prompts_in
+from headstart.errors import BackboneError, WeightsUnavailableError
 from headstart.network import hub_is_reachable
 from headstart.types import Positions
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from headstart.backbones.portable import BackboneSaver
 
 
+MODEL_SETTINGS = "config_sentence_transformers.json"
 REMEDY = "check the name or the folder, fetch it where there is a network, or choose a bundled: backbone"
 
 # Entries of a configuration that change no hidden state in eval mode.
@@ -170,6 +173,19 @@ class HubPart:
         """All files of the model's folder, as far as they lie on this machine."""
         return self._source.source_files()
 
+    def declared_prompts(self) -> DeclaredPrompts:
+        """See `DeclaresPrompts`."""
+        source, known = self._source, known_prompts(self._source.name)
+        source.fetch([MODEL_SETTINGS])
+        if source.root is None and not known.by_name:
+            raise WeightsUnavailableError(
+                f"{self.spec} is not on this machine, so nobody can say what its authors put before a query; fetch it, "
+                "or give the prompt (an empty one: none)"
+            )
+        said = prompts_in(read_part(source, MODEL_SETTINGS) or {})
+        # sentence-transformers writes empty prompts into every folder that it saves.
+        return said if any(said.by_name.values()) or not known.by_name else known
+
     def saver(
         self, module: Any, save_inputs: Callable[[Path], None], options: BackboneOptions
     ) -> BackboneSaver:
@@ -182,6 +198,17 @@ class HubPart:
             return f"hf:{folder}", options
 
         return save
+
+
+def read_part(source: HubModel, name: str) -> Any:
+    """A JSON file of a model; None if it has none."""
+    path = source.file(name)
+    if path is None:
+        return None
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise BackboneError(f"{path} cannot be read as JSON ({error}); restore it") from error
 
 
 @contextlib.contextmanager

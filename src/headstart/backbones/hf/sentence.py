@@ -8,7 +8,6 @@ Imported when it is used: torch is needed to define a module.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -16,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
+from headstart.backbones.hf.models import MODEL_SETTINGS, read_part
+from headstart.backbones.prompts import DeclaredPrompts, prompts_in
 from headstart.backbones.weights import load_into, read_state_dict
 from headstart.errors import BackboneError
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 
 MODULES = "modules.json"
-MODEL_SETTINGS = "config_sentence_transformers.json"
 KINDS = ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
 LENGTH_SETTINGS = tuple(f"sentence_{kind}_config.json" for kind in KINDS)
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -87,8 +87,7 @@ class SentenceSettings:
     unit: bool = False  # the vector is scaled to length 1 in the end
     max_length: int | None = None
     lower_case: bool = False
-    prompts: Mapping[str, str] = field(default_factory=dict)
-    default_prompt: str | None = None  # the name of the prompt that is used unless another one is asked for
+    prompts: DeclaredPrompts = field(default_factory=DeclaredPrompts)
     include_prompt: bool = True  # whether the tokens of the prompt take part in the pooling
 
     @property
@@ -101,23 +100,21 @@ class SentenceSettings:
 
     def prompt(self, asked: str | None) -> str | None:
         """The words that stand before every text: those of a named prompt, or those that were given."""
-        if asked is None:
-            return self.prompts.get(self.default_prompt or "") or None
-        return self.prompts.get(asked, asked) or None
+        return self.prompts.default if asked is None else self.prompts.by_name.get(asked, asked) or None
 
 
 def sentence_settings(source: HubModel) -> SentenceSettings:
     """Read the settings of a model; defaults where it is none of sentence-transformers."""
     source.fetch([MODULES])
-    modules = _read(source, MODULES)
+    modules = read_part(source, MODULES)
     if modules is None:
         return SentenceSettings()
     kinds, folders = _chain(source, modules)
     lengths = [f"{folders[0]}/{name}" for name in LENGTH_SETTINGS]
     source.fetch([MODEL_SETTINGS, *LENGTH_SETTINGS, *(f"{folder}/config.json" for folder in folders[1:])])
-    model = _read(source, MODEL_SETTINGS) or {}
-    encoder: dict[str, Any] = next(filter(None, (_read(source, name) for name in lengths)), {})
-    configs = [_read(source, f"{folder}/config.json") or {} for folder in folders]
+    model = read_part(source, MODEL_SETTINGS) or {}
+    encoder: dict[str, Any] = next(filter(None, (read_part(source, name) for name in lengths)), {})
+    configs = [read_part(source, f"{folder}/config.json") or {} for folder in folders]
     _check(source, model, encoder)
     steps = [
         Step("dense" if kind == "Dense" else "normalize", folder, config)
@@ -136,8 +133,7 @@ def sentence_settings(source: HubModel) -> SentenceSettings:
         unit=unit,
         max_length=length if isinstance(length, int) else None,
         lower_case=bool(encoder.get("do_lower_case")),
-        prompts={name: text or "" for name, text in (model.get("prompts") or {}).items()},
-        default_prompt=model.get("default_prompt_name"),
+        prompts=prompts_in(model),
         include_prompt=configs[1].get("include_prompt", True),
     )
 
@@ -191,17 +187,6 @@ def _poolings(source: HubModel, config: Mapping[str, Any]) -> tuple[str, ...]:
     if unknown:
         raise BackboneError(f"{source.spec} pools by {unknown[0]!r}; known are {', '.join(_POOLINGS)}")
     return tuple(_POOLINGS[mode] for mode in modes)
-
-
-def _read(source: HubModel, name: str) -> Any:
-    """A JSON file of the model; None if it has none."""
-    path = source.file(name)
-    if path is None:
-        return None
-    try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise BackboneError(f"{path} cannot be read as JSON ({error}); restore it") from error
 
 
 class Dense(torch.nn.Module):

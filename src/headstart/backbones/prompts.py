@@ -1,0 +1,97 @@
+"""The prompts that the authors of a text model put before queries and before documents.
+
+Most sentence-transformers folders declare them in a file. Some models say them in their description alone, and rank
+badly without them, with no error; those are known here by their names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from headstart.contracts import Backbone
+
+
+# As sentence-transformers 6.2 looks for them, `sentence_transformer/model.py`.
+QUERY_NAMES = ("query",)
+DOCUMENT_NAMES = ("document", "passage", "corpus")
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredPrompts:
+    """The prompts of a model by name, and the name of the one that stands before every text unless another is asked."""
+
+    by_name: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    default_name: str | None = None
+
+    @property
+    def query(self) -> str | None:
+        """The words before a query; None if the model has none."""
+        return self._first(QUERY_NAMES)
+
+    @property
+    def document(self) -> str | None:
+        """The words before a document that is searched; None if the model has none."""
+        return self._first(DOCUMENT_NAMES)
+
+    @property
+    def default(self) -> str | None:
+        """The words before every text where no other prompt is asked for; None if there are none."""
+        return self.by_name.get(self.default_name or "") or None
+
+    def _first(self, names: tuple[str, ...]) -> str | None:
+        return next(filter(None, map(self.by_name.get, names)), None)
+
+
+_ENGLISH = "Represent this sentence for searching relevant passages: "
+# From their descriptions on the hub, as mteb 2.26 has them in `models/model_implementations/`.
+_KNOWN = (
+    (r"(multilingual-)?e5-(small|base|large)(-v2)?", {"query": "query: ", "passage": "passage: "}),
+    (r"bge-(small|base|large)-en(-v1\.5)?", {"query": _ENGLISH}),
+    (r"bge-(small|base|large)-zh(-v1\.5)?", {"query": "为这个句子生成表示以用于检索相关文章："}),
+    (
+        r"nomic-embed-text-v[\d.]+(-moe|-unsupervised|-ablated)?|modernbert-embed-base",
+        {"query": "search_query: ", "document": "search_document: "},
+    ),
+)
+
+
+def known_prompts(name: str) -> DeclaredPrompts:
+    """The prompts that the description of a model names, by its name on the hub or its folder's.
+
+    Examples
+    --------
+    >>> known_prompts("intfloat/e5-small-v2").query
+    'query: '
+    >>> known_prompts("BAAI/bge-m3").query
+    """
+    own = name.rstrip("/").rpartition("/")[2].lower()
+    return DeclaredPrompts(next((said for pattern, said in _KNOWN if re.fullmatch(pattern, own)), {}))
+
+
+def prompts_in(settings: Mapping[str, Any]) -> DeclaredPrompts:
+    """The prompts in what ``config_sentence_transformers.json`` says."""
+    said = settings.get("prompts") or {}
+    return DeclaredPrompts(
+        {name: text or "" for name, text in said.items()}, settings.get("default_prompt_name")
+    )
+
+
+@runtime_checkable
+class DeclaresPrompts(Protocol):
+    """A backbone whose authors may have put words before queries and documents."""
+
+    def declared_prompts(self) -> DeclaredPrompts:
+        """Those of its files, or of its description; no weights are loaded.
+
+        Raises `WeightsUnavailableError` if the model is not on this machine, so that nobody can say.
+        """
+
+
+def declared_prompts(backbone: Backbone) -> DeclaredPrompts:
+    """The prompts that the authors of a backbone declare; none where it takes no prompt."""
+    return backbone.declared_prompts() if isinstance(backbone, DeclaresPrompts) else DeclaredPrompts()
