@@ -18,7 +18,7 @@ from headstart.cache.maintenance.collect import collect
 from headstart.cache.maintenance.compact import compact
 from headstart.cache.store import Cache
 from headstart.errors import ConfigError, DataError
-from headstart.extraction import embedder
+from headstart.extraction import embed
 from headstart.extraction.long_texts import count_long, long_of
 from headstart.progress import Silence
 from headstart.token_rows import Windows, n_tokens_of
@@ -168,7 +168,7 @@ def test_counts_are_kept_beside_the_shards_and_may_be_lost(tiny_bert: Path, cach
 
 
 def test_an_embedder_warns_once_of_what_it_cuts(tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedder, "_WARNED", set())
+    monkeypatch.setattr(embed, "_WARNED", set())
     spec = f"hf:{tiny_bert}"
     with pytest.warns(UserWarning, match="3 of 5 texts are longer than 16 tokens"):
         hs.Embedder(spec, max_length=LIMIT).transform(TEXTS)

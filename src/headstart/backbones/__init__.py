@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from headstart.backbones.options import BackboneOptions, side_of
-from headstart.backbones.prompts import DeclaredPrompts, declared_prompts
+from headstart.backbones.prompts import DeclaredPrompts, declared_prompts, declared_similarity
 from headstart.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ __all__ = [
     "BackboneOptions",
     "DeclaredPrompts",
     "declared_prompts",
+    "declared_similarity",
     "located_spec",
     "open_backbone",
     "short_name",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from headstart.backbones.pooling import UNIT
-from headstart.backbones.prompts import DeclaredPrompts, declared_prompts
+from headstart.backbones.prompts import DeclaredPrompts, declared_prompts, declared_similarity
 from headstart.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -219,6 +219,10 @@ class LateBackbone:
     def declared_prompts(self) -> DeclaredPrompts:
         """See `DeclaresPrompts`."""
         return declared_prompts(self._model)
+
+    def declared_similarity(self) -> str | None:
+        """See `DeclaresSimilarity`."""
+        return declared_similarity(self._model)
 
     @property
     def width(self) -> int:

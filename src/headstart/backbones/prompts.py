@@ -1,7 +1,7 @@
-"""The prompts that the authors of a text model put before queries and before documents.
+"""What the authors of a text model say of its use: the words before queries and documents, how vectors are compared.
 
-Most sentence-transformers folders declare them in a file. Some models say them in their description alone, and rank
-badly without them, with no error; those are known here by their names.
+Most sentence-transformers folders declare both in a file. Some models name prompts in their description alone, and
+rank badly without them, with no error; those are known here by their names.
 """
 
 from __future__ import annotations
@@ -95,3 +95,17 @@ class DeclaresPrompts(Protocol):
 def declared_prompts(backbone: Backbone) -> DeclaredPrompts:
     """The prompts that the authors of a backbone declare; none where it takes no prompt."""
     return backbone.declared_prompts() if isinstance(backbone, DeclaresPrompts) else DeclaredPrompts()
+
+
+@runtime_checkable
+class DeclaresSimilarity(Protocol):
+    """A backbone whose authors say how its vectors are compared."""
+
+    def declared_similarity(self) -> str | None:
+        """As sentence-transformers names it: ``cosine``, ``dot``, ``euclidean`` or ``manhattan``; None: not said."""
+
+
+def declared_similarity(backbone: Backbone) -> str:
+    """How the authors of a backbone compare its vectors; ``cosine`` where they do not say."""
+    said = backbone.declared_similarity() if isinstance(backbone, DeclaresSimilarity) else None
+    return said or "cosine"

@@ -20,7 +20,7 @@ from headstart.errors import BackboneError, ConfigError
 from headstart.extraction.disk import check_disk
 from headstart.extraction.extractor import Extractor
 from headstart.extraction.inference import NOT_FINITE, Computed
-from headstart.extraction.model import open_model
+from headstart.extraction.model import OpenModel, open_model
 from headstart.extraction.plan import N_UNITS, ExtractionPlan
 from headstart.extraction.samples import NO_LIMIT, FailureLimit, SampleCollector, samples_of
 from headstart.extraction.workers import WorkersEngine, worker_devices
@@ -76,6 +76,7 @@ class SpaceWriter:
     progress: Progress
     limit: FailureLimit = NO_LIMIT
     keep_open: bool = False
+    load: OpenModel = open_model
     _opened: OpenedBackbone | None = None
     _is_prepared: bool = False
     _engine: LocalEngine | WorkersEngine | None = None
@@ -98,7 +99,7 @@ class SpaceWriter:
             engine.run(plan)
             return
         if self._model is None:
-            self._model, engine.conversion = open_model(opened, plan, self.config, self.progress)
+            self._model, engine.conversion = self.load(opened, plan, self.config, self.progress)
         self._prepare(plan, opened)  # after the model: one that cannot be loaded leaves no empty spaces
         if self._shards is None:
             self._shards = ShardWriter(plan.spaces, plan.shard_format)
@@ -147,9 +148,10 @@ def fill(
     config: ComputeConfig,
     progress: Progress,
     limit: FailureLimit = NO_LIMIT,
+    load: OpenModel = open_model,
 ) -> FillResult:
-    """Compute and commit what the spaces of a plan lack."""
-    writer = SpaceWriter(lambda: opened, config, progress, limit)
+    """Compute and commit what the spaces of a plan lack; ``load`` opens the model, or has it."""
+    writer = SpaceWriter(lambda: opened, config, progress, limit, load=load)
     n_todo = len(plan.todo)
     check_disk(plan, opened, progress)
     if n_todo:

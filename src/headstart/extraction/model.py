@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from headstart.cache.memos import IDENTITY
 from headstart.devices import Processor, pick_gpu, processor
 from headstart.errors import ConfigError
 from headstart.extraction.backbone import load_model
@@ -24,12 +26,16 @@ if TYPE_CHECKING:
     from headstart.extraction.plan import ExtractionPlan
 
 
+Loaded: TypeAlias = "tuple[ModelInputs, Conversion | None]"
+"""A model, and how it can be converted while it works."""
+OpenModel: TypeAlias = "Callable[[OpenedBackbone, ExtractionPlan, ComputeConfig, Progress], Loaded]"
+"""What opens a model as `open_model` does."""
 INT8_FLAGS = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"}
 
 
 def open_model(
     opened: OpenedBackbone, plan: ExtractionPlan, config: ComputeConfig, progress: Progress
-) -> tuple[ModelInputs, Conversion | None]:
+) -> Loaded:
     """A model for the taps of a plan, and how it can be converted while it works.
 
     Raises
@@ -58,6 +64,27 @@ def open_model(
     if asked and is_new:
         _convert_now(model, opened, kept, progress)
     return model, conversion
+
+
+@dataclass
+class ModelInMemory:
+    """Opens a model as `open_model` does, and has it at hand for the next plan of the same taps."""
+
+    _held_for: tuple[Any, ...] = ()
+    _held: Loaded | None = None
+
+    def open(
+        self, opened: OpenedBackbone, plan: ExtractionPlan, config: ComputeConfig, progress: Progress
+    ) -> Loaded:
+        """See `open_model`."""
+        identity = [getattr(opened.info, name) for name in IDENTITY]
+        wanted = (opened.spec, identity, plan.taps, plan.precision, config.device, config.runs_with)
+        if self._held is None or self._held_for != wanted:
+            self._held = None  # before the next one is loaded: there may be no room for both
+            self._held, self._held_for = open_model(opened, plan, config, progress), wanted
+        model, conversion = self._held
+        # Each piece of work has a conversion of its own to begin and to stop.
+        return model, conversion and replace(conversion, progress=progress, _process=None)
 
 
 def _hint(opened: OpenedBackbone) -> str:

@@ -186,6 +186,12 @@ class HubPart:
         # sentence-transformers writes empty prompts into every folder that it saves.
         return said if any(said.by_name.values()) or not known.by_name else known
 
+    def declared_similarity(self) -> str | None:
+        """See `DeclaresSimilarity`."""
+        self._source.fetch([MODEL_SETTINGS])
+        said = read_part(self._source, MODEL_SETTINGS) or {}
+        return said.get("similarity_fn_name") or None
+
     def saver(
         self, module: Any, save_inputs: Callable[[Path], None], options: BackboneOptions
     ) -> BackboneSaver:
