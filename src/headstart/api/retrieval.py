@@ -134,6 +134,7 @@ def search(
     given = locals()
     from pathlib import Path
 
+    from headstart.cache.store import Cache
     from headstart.progress import open_progress
     from headstart.retrieval.options import Asked, SearchOptions
     from headstart.retrieval.stage import search
@@ -143,9 +144,10 @@ def search(
         from headstart.retrieval.sheet import check_sheet
 
         check_sheet(target, overwrite)
-    options = SearchOptions.of(given, **shared.place_of(set, cache))
     asked = Asked(query, _several(like), _several(text), _several(image))
-    found = search(options, asked, open_progress(quiet))
+    options = SearchOptions.of(given)
+    features = Cache(cache).open_set(set) if isinstance(set, str) else set
+    found = search(features, asked, options, open_progress(quiet))
     if target is not None:
         found.save_sheet(target, overwrite)
     return found

@@ -11,6 +11,8 @@ from headstart.retrieval.filters import read_where
 from headstart.types import SPLITS
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from headstart.config import RuntimeConfig
 
 SCORES = ("cosine", "dot")
@@ -23,9 +25,6 @@ class SearchOptions:
     ``computing`` are those that say how the vectors of queries are computed.
     """
 
-    set: str
-    cache: str | None
-    digest: str | None
     k: int
     score: str
     where: Mapping[str, Sequence[str]]
@@ -48,17 +47,17 @@ class SearchOptions:
             raise ConfigError(f"there is no split {self.split!r}; choose from: {', '.join(SPLITS)}")
 
     @classmethod
-    def of(cls, arguments: Mapping[str, Any], **place: Any) -> Self:
-        """Of the arguments of `search`, and where the set lies."""
+    def of(cls, arguments: Mapping[str, Any]) -> Self:
+        """Of the arguments of `search`."""
         names = {field.name for field in fields(cls)} - {"computing"}
         own = {name: value for name, value in arguments.items() if name in names}
-        return cls(**{**own, "where": read_where(arguments["where"]), "computing": arguments, **place})
+        return cls(**{**own, "where": read_where(arguments["where"]), "computing": arguments})
 
-    def compute(self) -> RuntimeConfig:
-        """How vectors of queries are computed."""
+    def compute(self, cache: Path) -> RuntimeConfig:
+        """How vectors of queries are computed, for a cache."""
         from headstart.config import RuntimeConfig
 
-        return RuntimeConfig.of(self.computing, cache=self.cache)
+        return RuntimeConfig.of(self.computing, cache=str(cache))
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,7 @@ def _beside(
     ref = held.feature
     check_comparable(features, ref, source.modality)
     prompt = _prompt(features, held, source.modality, config, progress)
-    found = vectors_of_source(features, ref, source, config.compute(), progress, prompt)
+    found = vectors_of_source(features, ref, source, config.compute(features.cache), progress, prompt)
     _say_failures(found, progress)
     rows = np.flatnonzero(found.held)
     names = _names(source, found, rows)
@@ -121,7 +121,7 @@ def _prompt(
         if modality != "text":
             raise ConfigError("--query-prompt stands before texts, and the queries are images; leave it out")
         return config.query_prompt
-    declared = query_prompt(features, held.feature, modality, config.compute().offline)
+    declared = query_prompt(features, held.feature, modality, config.compute(features.cache).offline)
     if declared is not None:
         progress.say(
             f"before each query stands {declared!r}, as the model's authors have it; --query-prompt says other words"

@@ -9,7 +9,6 @@ import numpy as np
 
 from headstart.arrow import column_of, positions_in
 from headstart.backbones.pooling import display_tap, is_ragged
-from headstart.cache.store import Cache
 from headstart.errors import DataError, HeadstartError, first_line
 from headstart.heads.neighbours import nearest
 from headstart.retrieval.contents import SampleContents
@@ -35,7 +34,7 @@ SOON_READ = 100_000
 """Samples whose data is read again without being asked for."""
 
 
-def search(options: SearchOptions, asked: Asked, progress: Progress) -> Matches:
+def search(features: FeatureSet, asked: Asked, options: SearchOptions, progress: Progress) -> Matches:
     """Find the samples of a set that are nearest to queries; of samples equally near the first by id comes first.
 
     Raises
@@ -45,7 +44,6 @@ def search(options: SearchOptions, asked: Asked, progress: Progress) -> Matches:
     DataError
         There is no such sample, or none to search among, or a query cannot be read.
     """
-    features = Cache(options.cache).open_set(options.set, options.digest)
     ref = _feature(features, options)
     everything = features.held(None, display_tap(ref.tap), ref.backbone)
     everything.space.save_index()
