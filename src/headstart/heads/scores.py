@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Numbers = NDArray[np.floating[Any]]
 
-BLOCK_ROWS = 1 << 15
+BLOCK_ROWS = 1 << 16
 """Rows whose scores are looked at together, at most."""
-PIECE_NUMBERS = 1 << 18
-"""Numbers of a piece: 1 MB of float32."""
+PIECE_NUMBERS = 1 << 19
+"""Numbers of a piece: 2 MB of float32. Of smaller ones threads wait in turn for the interpreter."""
 SMALLEST, LARGEST = 1e-25, 1e30
 """Squared lengths between which nothing that counts is lost in single precision."""
 

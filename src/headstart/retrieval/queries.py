@@ -16,6 +16,7 @@ from headstart.options import did_you_mean
 from headstart.retrieval.contents import QueryContents
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from numpy.typing import NDArray
 
     from headstart.cache.sets import HeldSamples
@@ -51,19 +52,17 @@ class Queries:
 
 
 def read_queries(
-    everything: HeldSamples, among: HeldSamples, asked: Asked, options: SearchOptions, progress: Progress
+    everything: HeldSamples, asked: Asked, options: SearchOptions, progress: Progress
 ) -> Queries:
-    """Queries in whichever form they are asked.
+    """Queries that are no samples of the set: vectors, texts or images.
 
     Raises
     ------
     ConfigError
         A text is empty, or the feature cannot be compared with them.
     DataError
-        There is no such sample or file, or it cannot be read.
+        There is no such file, or none can be read.
     """
-    if asked.like:
-        return _samples_like(everything, among, asked.like)
     if (vectors := _vectors(asked.query)) is not None:
         return _given_vectors(everything, vectors)
     from headstart.retrieval.raw_queries import (
@@ -73,30 +72,32 @@ def read_queries(
     return read_raw_queries(everything, asked, options, progress)
 
 
-def _samples_like(everything: HeldSamples, among: HeldSamples, ids: Sequence[str]) -> Queries:
-    """Samples of the set, whether they are among those that are searched or not."""
-    known = codes_by_name(everything.columns(["id"]).column("id"), ids)
-    rows = np.array([_first(known == list(ids).index(name)) for name in ids], dtype=np.int64)
-    if (rows < 0).any():
-        _refuse_id(everything, ids[int(np.flatnonzero(rows < 0)[0])])
-    stored = everything.open(is_ragged=False)
+def samples_like(
+    everything: HeldSamples, among: HeldSamples, names: Sequence[str], ids: pa.ChunkedArray
+) -> Queries:
+    """Samples of the set, whose ``ids`` are those of all, whether they are among those that are searched or not.
+
+    A DataError says that there is none of a name, or that it has no feature.
+    """
+    codes = codes_by_name(ids, names)
+    rows = np.array([int((codes == list(names).index(name)).argmax()) for name in names], dtype=np.int64)
+    for name, row in zip(names, rows.tolist(), strict=True):
+        _check_id(everything, ids, name, row)
     places = np.full(len(everything.chosen), -1, dtype=np.int64)
     places[among.chosen] = np.arange(len(among))
-    return Queries(ids, stored.take(rows), places[np.flatnonzero(everything.chosen)[rows]])
+    held = np.cumsum(everything.chosen) - 1
+    return Queries(names, everything.open(is_ragged=False).take(held[rows]), places[rows])
 
 
-def _first(mask: NDArray[np.bool_]) -> int:
-    place = int(mask.argmax())
-    return place if mask[place] else -1
-
-
-def _refuse_id(held: HeldSamples, name: str) -> None:
-    of = held.of
-    known = of.columns(["id"]).column("id")
-    if (codes_by_name(known, [name]) >= 0).any():
-        raise DataError(f"sample {name!r} of set {of.name!r} has no feature: it failed; see failures.jsonl")
-    ids = known.slice(0, MOST_COMPARED).to_pylist()
-    raise DataError(f"set {of.name!r} has no sample {name!r}{did_you_mean(name, ids, 'its ids are', most=3)}")
+def _check_id(held: HeldSamples, ids: pa.ChunkedArray, name: str, row: int) -> None:
+    if ids[row].as_py() != name:
+        known = ids.slice(0, MOST_COMPARED).to_pylist()
+        hint = did_you_mean(name, known, "its ids are", most=3)
+        raise DataError(f"set {held.of.name!r} has no sample {name!r}{hint}")
+    if not held.chosen[row]:
+        raise DataError(
+            f"sample {name!r} of set {held.of.name!r} has no feature: it failed; see failures.jsonl"
+        )
 
 
 def _vectors(query: Any) -> NDArray[Any] | None:
