@@ -52,6 +52,7 @@ BEFORE: dict[str, list[str]] = {
         "headstart evaluate runs/ridge photos/ --name march",
         "headstart evaluate runs/mlp photos/ --name march",
     ],
+    "few-labels": [EXTRACT_REVIEWS, EXTRACT_PHOTOS],
     "heads": [EXTRACT_PHOTOS],
     "looking": [
         EXTRACT_PHOTOS,
@@ -86,6 +87,7 @@ LEFT_OUT = {
     "export HEADSTART_CACHE": "a variable of the shell",
     "hf:google/siglip": "its weights lie on the hub",
     "hf:PolyAI/banking77": "data of the hub",
+    "a red dress": "a dual encoder's weights lie on the hub; tests/retrieval searches by a tiny one",
     "shards/": "tars, which test_containers.py extracts",
     "--label colour": "the stand-ins have one label; test_audit_command.py and test_rank_and_project.py name another",
     "label:colour": "the same",

@@ -134,17 +134,20 @@ def search(
     given = locals()
     from pathlib import Path
 
+    from headstart.cache.store import Cache
     from headstart.progress import open_progress
-    from headstart.retrieval.queries import Asked
-    from headstart.retrieval.sheet import check_sheet
-    from headstart.retrieval.stage import SearchConfig, search
+    from headstart.retrieval.options import Asked, SearchOptions
+    from headstart.retrieval.stage import search
 
     target = None if sheet is None else Path(sheet)
     if target is not None:
+        from headstart.retrieval.sheet import check_sheet
+
         check_sheet(target, overwrite)
-    config = SearchConfig.of(given, **shared.place_of(set, cache))
     asked = Asked(query, _several(like), _several(text), _several(image))
-    found = search(config, asked, open_progress(quiet))
+    options = SearchOptions.of(given)
+    features = Cache(cache).open_set(set) if isinstance(set, str) else set
+    found = search(features, asked, options, open_progress(quiet))
     if target is not None:
         found.save_sheet(target, overwrite)
     return found

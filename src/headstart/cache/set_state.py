@@ -236,13 +236,12 @@ class SetState:
         """Some samples, in the order of ``rows``, with some columns; of a large set no more is read than is needed."""
         if self._table is not None:
             return self._table.select(list(names)).take(column_of(rows))
+        order = np.argsort(rows, kind="stable")
         with open_samples(self.path) as file:
-            sizes = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
-            starts = np.cumsum([0, *sizes])
-            groups, place = np.unique(np.searchsorted(starts, rows, side="right") - 1, return_inverse=True)
-            table = file.read_row_groups(groups.tolist(), columns=list(names))
-        read_starts = np.cumsum([0, *(sizes[group] for group in groups)])[:-1]
-        return table.take(column_of(rows - starts[groups][place] + read_starts[place]))
+            found = pa.concat_tables(_taken(file, rows[order], list(names)))
+        back = np.empty_like(order)
+        back[order] = np.arange(len(order))
+        return found.take(column_of(back))
 
     def fitting(self, tap: str | None, backbone: str | None, view: str | None) -> list[FeatureRef]:
         """The features that `feature` chooses from."""
@@ -253,6 +252,17 @@ class SetState:
             and ref.view == view
             and (ref.tap != PLACES if tap is None else _means(tap, entry))
         ]
+
+
+def _taken(file: pq.ParquetFile, rows: NDArray[np.int64], names: list[str]) -> Iterator[pa.Table]:
+    """Rows in ascending order, a row group after the other."""
+    start = 0
+    for number in range(file.num_row_groups):
+        stop = start + file.metadata.row_group(number).num_rows
+        here = rows[np.searchsorted(rows, start) : np.searchsorted(rows, stop)] - start
+        if len(here) or not number:  # without a row, too, it is known which columns there are
+            yield file.read_row_group(number, columns=names).take(column_of(here))
+        start = stop
 
 
 def in_force(folder: Path) -> str | None:

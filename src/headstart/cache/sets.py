@@ -302,6 +302,8 @@ class HeldSamples:
 
     def only(self, chosen: NDArray[np.bool_]) -> HeldSamples:
         """Some of these samples, by a mask of shape (N,)."""
+        if chosen.all():
+            return self
         of_all = self.chosen.copy()
         of_all[self.chosen] = chosen
         return HeldSamples(

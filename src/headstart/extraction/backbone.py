@@ -19,7 +19,7 @@ from headstart.errors import ConfigError, MismatchError, WeightsUnavailableError
 from headstart.extraction.workers import ModelRecipe
 
 if TYPE_CHECKING:
-    from headstart.cache.sets import FeatureSet
+    from headstart.cache.set_state import SetState
     from headstart.cache.space import Space
     from headstart.contracts import Backbone, FrozenModel, Progress, Source
     from headstart.types import BackboneInfo, FeatureRef, Json, Modality, Precision
@@ -119,7 +119,7 @@ def space_of(recipe: Recipe, own: Cache, lender: Cache | None) -> Space:
     return BorrowingSpace(space.path, recipe, ReadOnlySpace(lender.space(recipe).path, recipe))
 
 
-def describe_feature(cache: Cache, features: FeatureSet, ref: FeatureRef) -> dict[str, Json]:
+def describe_feature(cache: Cache, features: SetState, ref: FeatureRef) -> dict[str, Json]:
     """A feature of a set as a run's ``features.json`` has it: `reopen` opens its backbone by it."""
     entry = next(e for e in features.info["features"] if e["space"] == ref.space)
     return {

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from headstart.cache.sets import FeatureSet
+    from headstart.cache.set_state import SetState
     from headstart.config import ComputeConfig
     from headstart.contracts import Progress, Source
     from headstart.extraction.backbone import OpenedBackbone
@@ -73,7 +73,7 @@ class VectorsBeside:
 
 
 def vectors_beside(
-    features: FeatureSet,
+    features: SetState,
     ref: FeatureRef,
     items: Sequence[Any],
     modality: Modality,
@@ -114,7 +114,7 @@ def vectors_beside(
 
 
 def vectors_of_source(
-    features: FeatureSet,
+    features: SetState,
     ref: FeatureRef,
     source: Source,
     config: ComputeConfig,
@@ -142,7 +142,7 @@ def vectors_of_source(
     return VectorsBeside(X, held, failures, filled.n_computed, opened.info, samples)
 
 
-def check_comparable(features: FeatureSet, ref: FeatureRef, modality: Modality) -> None:
+def check_comparable(features: SetState, ref: FeatureRef, modality: Modality) -> None:
     """Refuse inputs that no vector of a feature can be compared with."""
     own = str(features.info["source"].get("modality"))
     said = f"{ref.backbone} at {display_tap(ref.tap)} of set {features.name!r}"
@@ -164,7 +164,7 @@ def check_comparable(features: FeatureSet, ref: FeatureRef, modality: Modality) 
 
 
 def _open_side(
-    features: FeatureSet,
+    features: SetState,
     ref: FeatureRef,
     modality: Modality,
     cache: Cache,
@@ -188,7 +188,7 @@ def _open_side(
     return opened
 
 
-def query_prompt(features: FeatureSet, ref: FeatureRef, modality: Modality, offline: bool) -> str | None:
+def query_prompt(features: SetState, ref: FeatureRef, modality: Modality, offline: bool) -> str | None:
     """The words that the authors of a feature's backbone put before a query; None if they say none.
 
     No weights are loaded. Raises `WeightsUnavailableError` if the model is not on this machine.

@@ -5,6 +5,7 @@ Rows are read where they lie, float16 as well as float32, and never scaled: the 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -22,10 +23,10 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Numbers = NDArray[np.floating[Any]]
 
-BLOCK_ROWS = 1 << 15
+BLOCK_ROWS = 1 << 16
 """Rows whose scores are looked at together, at most."""
-PIECE_NUMBERS = 1 << 18
-"""Numbers of a piece: 1 MB of float32."""
+PIECE_NUMBERS = 1 << 19
+"""Numbers of a piece: 2 MB of float32. Of smaller ones threads wait in turn for the interpreter."""
 SMALLEST, LARGEST = 1e-25, 1e30
 """Squared lengths between which nothing that counts is lost in single precision."""
 
@@ -52,6 +53,7 @@ class Scores:
         self._queries, self._among, self._is_cosine = queries, among, is_cosine
         self._dtype = dtype
         self._left = queries.astype(dtype)
+        self._buffers = threading.local()
         self._n_rows = max(1, min(BLOCK_ROWS, most // max(len(queries), 1)))
         self.longest = 1.0 if is_cosine else 0.0
         """The length of the longest row so far that the scores were not divided by."""
@@ -86,7 +88,7 @@ class Scores:
         """Fill in the scores of a piece; the length of its longest row that they were not divided by."""
         rows = self._among[piece]
         with np.errstate(over="ignore", invalid="ignore"):  # such rows are scored again
-            numbers = _as_numbers(rows, self._dtype)
+            numbers = self._as_numbers(rows)
             squares = np.einsum("nd,nd->n", numbers, numbers)
             to = block[:, piece.start - start : piece.stop - start]
             products = self._left @ numbers.T
@@ -101,6 +103,17 @@ class Scores:
             max(longest, self._again(rows[is_odd], to, np.flatnonzero(is_odd))) if is_odd.any() else longest
         )
 
+    def _as_numbers(self, rows: NDArray[Any]) -> Numbers:
+        if rows.dtype != np.float16 or self._dtype != np.float32:
+            return rows.astype(self._dtype, copy=False)
+        buffer: Numbers | None = getattr(self._buffers, "numbers", None)
+        if buffer is None or len(buffer) < len(
+            rows
+        ):  # one a thread: new memory costs more than what is done in it
+            buffer = self._buffers.numbers = np.empty(rows.shape, dtype=np.float32)
+        widen(rows, buffer[: len(rows)])
+        return buffer[: len(rows)]
+
     def _again(self, rows: NDArray[Any], to: Numbers, places: NDArray[np.int64]) -> float:
         """Score rows that single precision cannot square: those of zeros, and what is very short or long."""
         doubles = rows.astype(np.float64)
@@ -110,11 +123,3 @@ class Scores:
         most = float(np.finfo(self._dtype).max)
         to[:, places] = (self._queries @ doubles.T).clip(-most, most)
         return 1.0 if self._is_cosine else float(lengths.max())
-
-
-def _as_numbers(rows: NDArray[Any], dtype: np.dtype[Any]) -> Numbers:
-    if rows.dtype != np.float16 or dtype != np.float32:
-        return rows.astype(dtype, copy=False)
-    numbers = np.empty(rows.shape, dtype=np.float32)
-    widen(rows, numbers)
-    return numbers

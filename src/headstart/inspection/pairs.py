@@ -125,7 +125,8 @@ def pair_figures(features: FeatureSet, ref: FeatureRef, split: str | None) -> Pa
     rows = np.sort(np.argsort(ranks(keys_from_arrow(table.column("key"))))[:MOST_PAIRS])
     X = held.open(is_ragged=False).take(rows, "float32")
     # A group that was asked for, such as a patient, is no image: each pair is one of its own then.
-    groups = None if "group" in features.info.get("split", {}) else groups_in(table)
+    are_images = features.info.get("split", {}).get("group", "image") == "image"
+    groups = groups_in(table) if are_images else None
     codes = np.arange(len(rows)) if groups is None else groups.codes[rows]
     _, first, image_of = np.unique(codes, return_index=True, return_inverse=True)
     if len(first) < 2:

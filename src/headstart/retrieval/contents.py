@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from headstart.cache.imported import SCHEME
 from headstart.data.shown import text_of
 from headstart.errors import ConfigError, HeadstartError
-from headstart.extraction.read_again import read_again
 from headstart.progress import Silence
 
 if TYPE_CHECKING:
@@ -71,6 +70,8 @@ class SampleContents:
                 f"the features of set {self.features.name!r} were imported, and nothing is known of its data; say "
                 "where it is with --data"
             )
+        from headstart.extraction.read_again import read_again  # much, for whoever shows nothing
+
         raw = read_again(self.features, self.data, self.progress)
         content = raw.payloads(self.table)
         return [_or_none(content, row) for row in range(self.table.num_rows)]

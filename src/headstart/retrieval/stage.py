@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import BeforeValidator
 
 from headstart.arrow import column_of, positions_in
 from headstart.backbones.pooling import display_tap, is_ragged
-from headstart.cache.store import Cache
-from headstart.config import RuntimeConfig
 from headstart.errors import DataError, HeadstartError, first_line
 from headstart.heads.neighbours import nearest
-from headstart.held_values import Data
-from headstart.options import Positive
 from headstart.retrieval.contents import SampleContents
-from headstart.retrieval.filters import read_where, rows_where
+from headstart.retrieval.filters import rows_where
 from headstart.retrieval.matches import Matches, make_matches
-from headstart.retrieval.queries import Asked, read_queries
+from headstart.retrieval.queries import read_queries, samples_like
 from headstart.words import counted
 
 if TYPE_CHECKING:
@@ -30,6 +26,7 @@ if TYPE_CHECKING:
     from headstart.contracts import Progress
     from headstart.heads.neighbours import Neighbours
     from headstart.heads.rows import Rows
+    from headstart.retrieval.options import Asked, SearchOptions
     from headstart.retrieval.queries import Queries
     from headstart.types import FeatureRef
 
@@ -38,26 +35,7 @@ SOON_READ = 100_000
 """Samples whose data is read again without being asked for."""
 
 
-class SearchConfig(RuntimeConfig):
-    """How `search` compares, and among which samples."""
-
-    function = "search"
-    set: str
-    digest: str | None = None
-    k: Positive
-    score: Literal["cosine", "dot"]
-    where: Annotated[dict[str, list[str]], BeforeValidator(read_where)]
-    split: Literal["train", "validation", "test"] | None
-    tap: str | None
-    backbone: str | None
-    query_prompt: str | None
-    text_column: str | None
-    image_column: str | None
-    with_inputs: bool | None
-    data: Data
-
-
-def search(config: SearchConfig, asked: Asked, progress: Progress) -> Matches:
+def search(features: FeatureSet, asked: Asked, options: SearchOptions, progress: Progress) -> Matches:
     """Find the samples of a set that are nearest to queries; of samples equally near the first by id comes first.
 
     Raises
@@ -67,22 +45,36 @@ def search(config: SearchConfig, asked: Asked, progress: Progress) -> Matches:
     DataError
         There is no such sample, or none to search among, or a query cannot be read.
     """
-    features = Cache(config.cache).open_set(config.set, config.digest)
-    ref = _feature(features, config)
-    everything = features.held(None, display_tap(ref.tap), ref.backbone)
+    ref = _feature(features, options)
+    with ThreadPoolExecutor(
+        1
+    ) as aside:  # of a million samples the ids take as long as half of what is done meanwhile
+        ids = aside.submit(_ids, features) if asked.like else None
+        everything = features.held(None, display_tap(ref.tap), ref.backbone)
     everything.space.save_index()
-    among = everything.only(_chosen(everything, config))
-    queries = read_queries(features, everything, among, asked, config, progress)
-    _say(among, queries, config, progress)
-    found = _nearest(queries, among, config)
-    matches = make_matches(among, found, queries, SampleContents(features, config.data, progress))
-    return _with_inputs(matches, features, config, progress)
+    among = everything.only(_chosen(everything, options))
+    if ids is not None:
+        queries = samples_like(everything, among, asked.like, ids.result())
+    else:
+        queries = read_queries(everything, asked, options, progress)
+    _say(among, queries, options, progress)
+    found = _nearest(queries, among, options)
+    matches = make_matches(among, found, queries, SampleContents(features, options.data, progress))
+    return _with_inputs(matches, features, options, progress)
 
 
-def _with_inputs(matches: Matches, features: FeatureSet, config: SearchConfig, progress: Progress) -> Matches:
+def _ids(features: FeatureSet) -> pa.ChunkedArray:
+    import h5py  # noqa: F401 - shards are read with it, and importing it takes a tenth of a second
+
+    return features.columns(["id"]).column("id")
+
+
+def _with_inputs(
+    matches: Matches, features: FeatureSet, options: SearchOptions, progress: Progress
+) -> Matches:
     """The same with a text of each, where that is asked for, or its id says nothing and it is soon read."""
-    if config.with_inputs is not None:
-        return matches.with_inputs() if config.with_inputs else matches
+    if options.with_inputs is not None:
+        return matches.with_inputs() if options.with_inputs else matches
     if features.info["source"].get("modality") != "text" or len(features) > SOON_READ:
         return matches
     try:
@@ -92,55 +84,55 @@ def _with_inputs(matches: Matches, features: FeatureSet, config: SearchConfig, p
         return matches
 
 
-def _feature(features: FeatureSet, config: SearchConfig) -> FeatureRef:
+def _feature(features: FeatureSet, options: SearchOptions) -> FeatureRef:
     """The feature that is asked for; of several the latest with one vector a sample."""
-    first = features.feature(config.tap, config.backbone)
-    fitting = features.fitting(config.tap, config.backbone, None)
+    first = features.feature(options.tap, options.backbone)
+    fitting = features.fitting(options.tap, options.backbone, None)
     return next((ref for ref in fitting if not is_ragged(ref.tap)), first)
 
 
-def _chosen(held: HeldSamples, config: SearchConfig) -> NDArray[np.bool_]:
+def _chosen(held: HeldSamples, options: SearchOptions) -> NDArray[np.bool_]:
     """Which of the samples that have the feature are searched."""
     features = held.of
     chosen = np.ones(len(held), dtype=np.bool_)
-    if config.split is not None:
-        chosen &= rows_where(features, {"split": [config.split]})[held.chosen]
-    if config.where:
-        chosen &= rows_where(features, config.where)[held.chosen]
+    if options.split is not None:
+        chosen &= rows_where(features, {"split": [options.split]})[held.chosen]
+    if options.where:
+        chosen &= rows_where(features, options.where)[held.chosen]
     if not chosen.any():
-        conditions = [f"{column}={' or '.join(values)}" for column, values in config.where.items()]
-        if config.split is not None:
-            conditions.append(f"split={config.split}")
+        conditions = [f"{column}={' or '.join(values)}" for column, values in options.where.items()]
+        if options.split is not None:
+            conditions.append(f"split={options.split}")
         raise DataError(f"no sample of set {features.name!r} has {' and '.join(conditions) or 'the feature'}")
     return chosen
 
 
-def _say(among: HeldSamples, queries: Queries, config: SearchConfig, progress: Progress) -> None:
+def _say(among: HeldSamples, queries: Queries, options: SearchOptions, progress: Progress) -> None:
     ref = among.feature
     progress.say(
         f"{counted(len(queries.names), 'query')} among {counted(len(among), 'sample')} of set {among.of.name}, by "
-        f"{'product' if config.score == 'dot' else 'cosine'} of {ref.backbone} at {display_tap(ref.tap)}"
+        f"{'product' if options.score == 'dot' else 'cosine'} of {ref.backbone} at {display_tap(ref.tap)}"
     )
     n_others = len(among) - (1 if (queries.own >= 0).any() else 0)
-    if config.k > n_others:
-        progress.say(f"there are {n_others:,} samples to find, fewer than k ({config.k:,}): all are shown")
+    if options.k > n_others:
+        progress.say(f"there are {n_others:,} samples to find, fewer than k ({options.k:,}): all are shown")
 
 
-def _nearest(queries: Queries, among: HeldSamples, config: SearchConfig) -> Neighbours:
+def _nearest(queries: Queries, among: HeldSamples, options: SearchOptions) -> Neighbours:
     """The nearest samples, by their numbers among those that are searched."""
     stored = among.open(is_ragged=False)
     rows: Rows = stored.in_order
     if queries.part is not None:
         rows = Columns(rows, queries.part)
     own = np.where(queries.own >= 0, stored.ranks[queries.own], -1)
-    k = min(config.k, len(among))
+    k = min(options.k, len(among))
     found = nearest(
         queries.X,
         rows,
         k,
         own=own,
         rank=IdOrder(among, stored.order),
-        by="product" if config.score == "dot" else "cosine",
+        by="product" if options.score == "dot" else "cosine",
     )
     found.row[...] = np.where(found.row >= 0, stored.order[found.row], -1)
     return found
