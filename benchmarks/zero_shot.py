@@ -2,10 +2,10 @@
 
     python benchmarks/zero_shot.py FOLDER [--cache DIR] [--shots 1 4 16] [--draws 5]
 
-FOLDER holds ``banking77/{train,test}.csv``. The first table has zero-shot heads on MiniLM by what names are put into,
-with the names alone and with the descriptions of data/banking77_descriptions.csv, which were written from the names. The
-second has linear heads on so many samples of each class, mean and deviation over draws; validation has 1,003 samples.
-All accuracies are on the 3,080 test samples.
+FOLDER holds ``banking77/{train,test}.csv``. The first table has zero-shot heads on MiniLM by what names are put
+into, with the names alone and with the descriptions of data/banking77_descriptions.csv, which were written from the
+names. The second has linear heads on so many samples of each class, mean and deviation over draws; validation has 1,003
+samples. All accuracies are on the 3,080 test samples.
 """
 
 from __future__ import annotations
