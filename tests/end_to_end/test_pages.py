@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ..backbones.tiny_vision import vit
+from ..backbones.tiny_vision import clip, vit
 from ..tuning.writers import rows, save_writer, write_rows
 from .conftest import CLASSES, Result, some_texts, write_image, write_texts
 
@@ -27,6 +27,7 @@ BLOCK = re.compile(r"^```(console|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 STAND_INS = {
     "timm:vit_small_patch16_dinov3": "hf:tiny-vit",
     "timm:resnet50.a1_in1k": "bundled:efficientnet-lite0",
+    "hf:openai/clip-vit-base-patch32": "hf:tiny-clip",
     "hf:google-t5/t5-small": "hf:tiny-t5",
     "hf:intfloat/e5-small-v2": "bundled:all-minilm-l6-v2",
     "bundled:all-mpnet-base-v2": "bundled:all-minilm-l6-v2",
@@ -206,7 +207,14 @@ def write_questions() -> None:
     )
 
 
+def write_names() -> None:
+    """Names of classes, and a dual encoder."""
+    Path("names.txt").write_text("\n".join(CLASSES))
+    clip(Path("tiny-clip"))
+
+
 WRITERS = {
+    "few-labels": write_names,
     "many-labels": write_reviews_of_several_labels,
     "named-entities": write_news,
     "question-answering": write_questions,

@@ -396,3 +396,28 @@ def test_there_is_no_blend_to_choose_without_validation_samples(clip_folder: Pat
         hs.fit_head(six, "linear", init="zero-shot")
     run = hs.fit_head(six, "linear", init="zero-shot", params={"blend": 0.5, "epochs": 2})
     assert run.report["head"]["blend"] == 0.5
+
+
+def test_a_run_says_what_its_classes_were_called(photos: Any, tmp_path: Path) -> None:
+    hs.fit_head(photos, "zero-shot", templates="photo", out=tmp_path / "zero")
+    page = (tmp_path / "zero" / "README.md").read_text()
+    assert "no sample was learnt from: named by the labels, templates photo" in page
+    assert "`a photo of a cat.`" in page
+    assert "fitted on" not in page
+    hs.fit_head(photos, "linear", init="zero-shot", params={"epochs": 1}, out=tmp_path / "linear")
+    assert "It starts from names" in (tmp_path / "linear" / "README.md").read_text()
+
+
+def test_a_run_is_repeated_by_its_configuration(photos: Any, tmp_path: Path) -> None:
+    from headstart.config import FitConfig
+    from headstart.fitting.stage import fit_head
+    from headstart.progress import Silence
+
+    first = hs.fit_head(photos, "linear", init="zero-shot", templates=["photo", "a {}"], out=tmp_path / "run")
+    again = fit_head(FitConfig.load(tmp_path / "run" / "config.yaml"), Silence())
+    np.testing.assert_array_equal(first.predictor.head.coef_, again.predictor.head.coef_)
+    assert "class_names" not in (tmp_path / "run" / "config.yaml").read_text()
+    plain = hs.fit_head(photos, "centroid", out=tmp_path / "plain")
+    assert plain.report["head"]["name"] == "centroid"
+    said = (tmp_path / "plain" / "config.yaml").read_text()
+    assert not any(name in said for name in ("init", "templates", "class_names", "offline"))

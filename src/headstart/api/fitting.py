@@ -144,6 +144,7 @@ def fit_head(
             "Names of the classes, a line each, or a table of name, description, label. Default: the labels.",
             NAMES,
             "FILE",
+            reads=shared.check_path,
         ),
     ] = None,
     templates: Annotated[

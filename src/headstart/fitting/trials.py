@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from headstart.heads import open_head
+from headstart.heads.labelled import Labelled
 from headstart.heads.parallel import one_a_thread, threads_of_blas
 from headstart.heads.predictor import Predictor
 from headstart.heads.preparation import Preparation
-from headstart.heads.torch_heads import STACKABLE, Labelled, fit_stack
+from headstart.heads.torch_heads import STACKABLE, fit_stack
 from headstart.metrics.tables import summarise
 from headstart.tasks import open_task
 from headstart.types import PathStep

@@ -17,8 +17,9 @@ from headstart.fitting.search import search_report
 from headstart.fitting.trials import MOST_NUMBERS, MOST_STACKED, TrialResult
 from headstart.fitting.views import gather_views, views_of
 from headstart.heads import open_trunk
+from headstart.heads.labelled import Labelled
 from headstart.heads.predictor import Predictor
-from headstart.heads.torch_heads import STACKABLE, Labelled, fit_stack
+from headstart.heads.torch_heads import STACKABLE, fit_stack
 from headstart.heads.trunk import TorchTrunk, joint_labels
 from headstart.metrics.tables import summarise
 from headstart.progress import Silence

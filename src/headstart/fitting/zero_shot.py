@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -112,7 +113,7 @@ def with_names(
                 "labels a sample take a backbone that was trained by sigmoid, such as SigLIP; without one, fit --head "
                 "logistic"
             )
-        found[tap] = data.map(SPLITS, lambda part, of=named.vectors: replace(part, class_vectors=of))
+        found[tap] = data.map(SPLITS, partial(replace, class_vectors=named.vectors))
         report = report or {NAMES: dict(named.report)}
     return found, report
 
@@ -151,7 +152,7 @@ def name_classes(
     _check_descriptions(chosen, names)
     texts = {one.name: [_texts(each, one) for each in names.classes] for one in chosen}
     items = list(dict.fromkeys(text for of in texts.values() for part in of for text in part))
-    compute = ComputeConfig(cache=str(features.cache), offline=config.offline)
+    compute = ComputeConfig.of({"cache": str(features.cache), "offline": config.offline})
     found = vectors_beside(features, ref, items, "text", compute, progress)
     _say(found, names, items, progress)
     directions = unit(_whole(found, items))

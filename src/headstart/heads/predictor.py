@@ -342,8 +342,8 @@ def _load_affine(folder: Path) -> KeptClassifier | KeptRegressor | None:
 
 def _is_unit(description: Mapping[str, Any]) -> bool:
     """Whether an affine head compares directions."""
-    by_cosine = description["kind"] == "centroid" and description["params"].get("metric") != "euclidean"
-    return by_cosine or description["kind"] == "zero-shot"
+    by_cosine = description["params"].get("metric") != "euclidean"
+    return description["kind"] == "zero-shot" or (description["kind"] == "centroid" and bool(by_cosine))
 
 
 def _read_json(path: Path) -> dict[str, Any]:

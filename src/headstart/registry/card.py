@@ -14,6 +14,8 @@ from headstart.words import counted
 if TYPE_CHECKING:
     from headstart.types import Json
 
+NAMES, ZERO_SHOT = "zero_shot", "zero-shot"
+"""The entry of a report on names of classes, and the head that is made of them alone."""
 SHOWN_CLASSES = 100
 SHOWN_LETTERS = 120
 SHOWN_MISTAKES = 10
@@ -29,6 +31,7 @@ def model_card(
     parts = [
         *_opening(report, labels, features),
         _taught(report),
+        _named(report),
         _corrected(report),
         *_figures(report, labels),
         "## Use\n\n```\nheadstart predict <this directory> DATA --out predictions.csv\n```",
@@ -73,11 +76,13 @@ def _opening(
 ) -> tuple[str, str]:
     """Title, and what it is."""
     n_train, method = report["data"]["n_train"], report.get("method")
-    samples = f"{counted(n_train, 'sample')} of the set `{features['set']}` ({features['digest']})"
+    a_set = f"the set `{features['set']}` ({features['digest']})"
+    samples = f"{counted(n_train, 'sample')} of {a_set}"
     if not method:
+        learnt_on = f"as {a_set} has them" if report["head"]["name"] == ZERO_SHOT else f"fitted on {samples}"
         return (
             f"# {report['head']['name']} head on {_backbones(features)}",
-            f"Predicts {_what(labels)} from frozen features of {_taps(features)}, fitted on {samples}"
+            f"Predicts {_what(labels)} from frozen features of {_taps(features)}, {learnt_on}"
             f"{_views(report)}.{_prepared(report)}",
         )
     cost, epochs = report["cost"], report["epochs"]
@@ -127,6 +132,26 @@ def corrections_of(report: Mapping[str, Json]) -> str:
     said = counts_said(counts)
     files = [file["name"] for file in report.get("corrections", {}).get("files", [])]
     return (said or "none in effect") + (f"; this run was given {', '.join(files)}" if files else "")
+
+
+def _named(report: Mapping[str, Json]) -> str:
+    """What it was told the classes are called."""
+    said = names_said(report)
+    if not said:
+        return ""
+    alone = report["head"]["name"] == ZERO_SHOT
+    how = (
+        "The names of its classes decide, and no sample was learnt from" if alone else "It starts from names"
+    )
+    return f"{how}: {said}; for the first class a model reads `{_cell(report[NAMES]['example'][0])}`."
+
+
+def names_said(report: Mapping[str, Json]) -> str:
+    """Where the names of classes are from, and what they were put into; empty if no head starts from names."""
+    named = report.get(NAMES)
+    if not isinstance(named, dict):
+        return ""
+    return f"named by {named['names_from']}, templates {', '.join(named['templates'])}"
 
 
 def _teacher(lessons: Mapping[str, Json]) -> str:
