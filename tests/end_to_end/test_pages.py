@@ -52,6 +52,7 @@ BEFORE: dict[str, list[str]] = {
         "headstart evaluate runs/ridge photos/ --name march",
         "headstart evaluate runs/mlp photos/ --name march",
     ],
+    "few-shots": [EXTRACT_PHOTOS],
     "heads": [EXTRACT_PHOTOS],
     "looking": [
         EXTRACT_PHOTOS,
