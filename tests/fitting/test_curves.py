@@ -122,6 +122,21 @@ def test_what_a_draw_chooses_by_is_said(two: FeatureSet, cache_root: Path) -> No
     assert report["shots"][0]["split"] == "test"
 
 
+@pytest.mark.parametrize("head", ["logistic", "linear", "knn"])
+def test_test_labels_are_looked_at_for_figures_alone(cache_root: Path, head: str) -> None:
+    """Whatever the test labels say, each draw predicts the same: of three turns of them it has exactly one right."""
+    X, y = clouds(N, apart=3)
+    is_test = np.array(thirds(N)) == "test"
+    params: dict[str, Any] = {"params": QUICK} if head == "linear" else {}
+    total: Any = 0
+    for turn in range(3):
+        turned = np.where(is_test, (y + turn) % 3, y)
+        features = make_set(cache_root, X, {"kind": classes(turned)}, name=f"turned-{turn}")
+        [curve] = kept(fit(features, head, shots=[2, 8], seeds=2, **params)).curves
+        total = total + np.stack([draw.marks for draw in curve.draws if draw.marks is not None])
+    assert (total == 1).all()
+
+
 def test_one_draw_covers_the_samples_alone(two: FeatureSet) -> None:
     one, many = (
         report_of(two, backbone="py:some:sharp", shots=[2], seeds=seeds)["shots"][0] for seeds in (1, 5)
