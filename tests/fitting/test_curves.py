@@ -188,3 +188,22 @@ def test_a_sweep_and_an_option_do_not_both_say_the_backbone(two: FeatureSet) -> 
         fit(two, backbone="py:some:sharp", sweep={"backbone": ["py:some:blurred"]})
     with pytest.raises(ConfigError, match="no feature of py:some:shrap"):
         fit(two, sweep={"backbone": ["py:some:shrap"]})
+
+
+def test_each_of_several_labels_keeps_its_own_draws(cache_root: Path, tmp_path: Path) -> None:
+    X, y = clouds(N, apart=3)
+    labels = {"kind": classes(y), "half": [f"half {c}" for c in np.arange(N) // 5 % 2]}
+    features = make_set(cache_root, X, labels)
+    made = hs.fit_head(features, label="all", head="ridge", shots=[2], seeds=2)
+    made.save(tmp_path / "run")
+    run = hs.Run.load(tmp_path / "run")
+    for name in labels:
+        table, own = run.of(name).marks, made.of(name).marks
+        assert table is not None
+        assert own is not None
+        assert table.equals(own)
+        values = run.of(name).report["shots"][0]["values"]["accuracy"]
+        [curve] = kept(run.of(name)).curves
+        assert [draw.marks.mean() for draw in curve.draws if draw.marks is not None] == pytest.approx(values)
+    found = hs.compare([run, hs.fit_head(features, label="all", head="knn", shots=[2], seeds=2)])
+    assert [len(found[name].curves) for name in labels] == [1, 1]
