@@ -46,6 +46,8 @@ def test_heads_and_backbones_each_have_a_curve(two: FeatureSet) -> None:
     best = run.report["sweep"]["best"]
     chosen = next(c for c in curves if (c["head"], c["backbone"]) == (best["head"], best["backbone"]))
     assert run.report["shots"] == chosen["shots"]
+    assert {protocol: len(said) for protocol, said in run.report["ahead"].items()} == {"shots": 3, "curve": 3}
+    assert all("ahead" in sentence for said in run.report["ahead"].values() for sentence in said)
     sharp, blurred = (
         next(c for c in curves if c["name"] == f"ridge {name}") for name in ("sharp", "blurred")
     )
