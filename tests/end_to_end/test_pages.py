@@ -53,7 +53,13 @@ BEFORE: dict[str, list[str]] = {
         "headstart evaluate runs/ridge photos/ --name march",
         "headstart evaluate runs/mlp photos/ --name march",
     ],
-    "few-labels": [EXTRACT_REVIEWS, EXTRACT_PHOTOS],
+    "few-labels": [
+        EXTRACT_REVIEWS,
+        EXTRACT_PHOTOS,
+    ],
+    "few-shots": [EXTRACT_PHOTOS],
+    "searching": [EXTRACT_REVIEWS, EXTRACT_PHOTOS],
+    "zero-shot": [EXTRACT_PHOTOS],
     "heads": [EXTRACT_PHOTOS],
     "looking": [
         EXTRACT_PHOTOS,

@@ -46,6 +46,8 @@ def test_heads_and_backbones_each_have_a_curve(two: FeatureSet) -> None:
     best = run.report["sweep"]["best"]
     chosen = next(c for c in curves if (c["head"], c["backbone"]) == (best["head"], best["backbone"]))
     assert run.report["shots"] == chosen["shots"]
+    assert {protocol: len(said) for protocol, said in run.report["ahead"].items()} == {"shots": 3, "curve": 3}
+    assert all("ahead" in sentence for said in run.report["ahead"].values() for sentence in said)
     sharp, blurred = (
         next(c for c in curves if c["name"] == f"ridge {name}") for name in ("sharp", "blurred")
     )
@@ -122,6 +124,21 @@ def test_what_a_draw_chooses_by_is_said(two: FeatureSet, cache_root: Path) -> No
     assert report["shots"][0]["split"] == "test"
 
 
+@pytest.mark.parametrize("head", ["logistic", "linear", "knn"])
+def test_test_labels_are_looked_at_for_figures_alone(cache_root: Path, head: str) -> None:
+    """Whatever the test labels say, each draw predicts the same: of three turns of them it has exactly one right."""
+    X, y = clouds(N, apart=3)
+    is_test = np.array(thirds(N)) == "test"
+    params: dict[str, Any] = {"params": QUICK} if head == "linear" else {}
+    total: Any = 0
+    for turn in range(3):
+        turned = np.where(is_test, (y + turn) % 3, y)
+        features = make_set(cache_root, X, {"kind": classes(turned)}, name=f"turned-{turn}")
+        [curve] = kept(fit(features, head, shots=[2, 8], seeds=2, **params)).curves
+        total = total + np.stack([draw.marks for draw in curve.draws if draw.marks is not None])
+    assert (total == 1).all()
+
+
 def test_one_draw_covers_the_samples_alone(two: FeatureSet) -> None:
     one, many = (
         report_of(two, backbone="py:some:sharp", shots=[2], seeds=seeds)["shots"][0] for seeds in (1, 5)
@@ -173,3 +190,22 @@ def test_a_sweep_and_an_option_do_not_both_say_the_backbone(two: FeatureSet) -> 
         fit(two, backbone="py:some:sharp", sweep={"backbone": ["py:some:blurred"]})
     with pytest.raises(ConfigError, match="no feature of py:some:shrap"):
         fit(two, sweep={"backbone": ["py:some:shrap"]})
+
+
+def test_each_of_several_labels_keeps_its_own_draws(cache_root: Path, tmp_path: Path) -> None:
+    X, y = clouds(N, apart=3)
+    labels = {"kind": classes(y), "half": [f"half {c}" for c in np.arange(N) // 5 % 2]}
+    features = make_set(cache_root, X, labels)
+    made = hs.fit_head(features, label="all", head="ridge", shots=[2], seeds=2)
+    made.save(tmp_path / "run")
+    run = hs.Run.load(tmp_path / "run")
+    for name in labels:
+        table, own = run.of(name).marks, made.of(name).marks
+        assert table is not None
+        assert own is not None
+        assert table.equals(own)
+        values = run.of(name).report["shots"][0]["values"]["accuracy"]
+        [curve] = kept(run.of(name)).curves
+        assert [draw.marks.mean() for draw in curve.draws if draw.marks is not None] == pytest.approx(values)
+    found = hs.compare([run, hs.fit_head(features, label="all", head="knn", shots=[2], seeds=2)])
+    assert [len(found[name].curves) for name in labels] == [1, 1]

@@ -209,6 +209,9 @@ def fit_head(
         The run is that of the corrected set.
     out : path, optional
         Save the run there; None: keep it in memory until ``run.save``.
+    shots, curve : sequence, optional
+        Fit on draws of so many samples of each class, or of all: ``curve=["1%", "10%", 500]``. Each size is drawn with
+        ``seeds`` seeds; ``run.report["shots"]`` has means with intervals over draws and test samples.
     teacher : Run or path, optional
         A run, or a table of what a model says of the samples by their ids. Heads that train by epochs take one.
     params, sweep : mapping, optional

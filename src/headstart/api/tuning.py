@@ -206,6 +206,9 @@ def fine_tune(
         the run that is returned, until ``run.save``.
     epochs, lr, head_lr
         A number, or one for each phase.
+    shots, curve : sequence, optional
+        Train on each draw that `fit_head` makes of these sizes, and on nothing else; the run keeps the network of the
+        largest.
     quiet : bool
         Say nothing on stderr.
     digest : str, optional

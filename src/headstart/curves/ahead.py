@@ -13,13 +13,14 @@ from headstart.curves.draws import NOUNS
 from headstart.metrics.intervals import FEWEST_SAMPLES
 from headstart.metrics.paired import FEWEST_DIFFERING, SIGNIFICANT, holm
 from headstart.metrics.two_way import mean_mark, mean_of_pairs
+from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     from headstart.curves.draws import ProtocolName
-    from headstart.curves.record import Curve, JudgedDraw
+    from headstart.curves.record import Curve, Curves, JudgedDraw
     from headstart.groups import Groups
     from headstart.metrics.two_way import MeanMark
-    from headstart.types import Figure
+    from headstart.types import Figure, Json
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,20 @@ def compare_curves(
         if name != best
     }
     return ComparedCurves(protocol, figure, points, best, _adjusted(leads))
+
+
+def leads_within(curves: Curves) -> dict[str, Json]:
+    """Which of several curves of a run is ahead, for its report: sentences by protocol; nothing of one curve."""
+    if len(curves.curves) < 2:
+        return {}
+    marker = curves.marker
+    figure = next(each for each in open_task(marker.kind).figures if each.name == marker.figure)
+    compared = [
+        compare_curves(curves.curves, protocol.name, figure, marker.groups, marker.marks_samples)
+        for protocol in curves.protocols
+    ]
+    said: dict[str, Json] = {each.protocol: each.sentences for each in compared if each is not None}
+    return {"ahead": said}
 
 
 def _n_with(drawn: Mapping[str, Mapping[int, object]], size: int) -> int:

@@ -31,7 +31,8 @@ def curve_lines(report: Mapping[str, Json]) -> list[str]:
     for protocol, noun in NOUNS.items():
         found = rows_by_curve(report, protocol)
         if found:
-            lines += ["", *_table(protocol, noun, found)]
+            ahead = report.get("ahead", {}).get(protocol, [])
+            lines += ["", *_table(protocol, noun, found), *(cell(sentence, None) for sentence in ahead)]
     return lines
 
 

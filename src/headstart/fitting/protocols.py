@@ -122,7 +122,10 @@ def names_of(trainings: Sequence[HeadTraining]) -> list[str]:
     if len({about["backbone"] for about in abouts}) > len({part[1] for part in parts}):
         parts = [[part[0], about["backbone"], part[2]] for part, about in zip(parts, abouts, strict=True)]
     varied = [place for place in range(3) if len({part[place] for part in parts}) > 1] or [0]
-    return [" ".join(part[place] for place in varied) for part in parts]
+    found = [" ".join(part[place] for place in varied if place < 2) for part in parts]
+    if len(set(found)) < len(found):  # a tap that follows from the backbone need not be said
+        found = [" ".join(part[place] for place in varied) for part in parts]
+    return found
 
 
 def _about(training: HeadTraining) -> dict[str, Json]:

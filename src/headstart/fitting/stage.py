@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from headstart.cache.store import Cache
+from headstart.curves.ahead import leads_within
 from headstart.distillation.asked import check_asked
 from headstart.errors import ConfigError, DataError, HeadstartError
 from headstart.fitting.data import FitData, LabelReader, read_taps
@@ -214,7 +215,7 @@ def judged(trained: TrainedHead, load_seconds: float, memory: Mapping[str, int])
         found.predictor,
         found.evaluation,
         timings,
-        {**chosen.more, **found.more, **(curves.report() if curves else {})},
+        {**chosen.more, **found.more, **({**curves.report(), **leads_within(curves)} if curves else {})},
         memory,
         curves.table() if curves else None,
     )

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 SIDES = ("train", "validation")
 MOST_PANELS = 5
+MOST_BANDS = 4
+ASIDE = 1.025
+"""By what curves stand beside each other where there are more than that."""
 TINTS = ("#dbeafe", *SHADES[1:])
 """Light blue to dark blue: the worst cell is still a cell on the white page."""
 
@@ -149,9 +152,8 @@ def learning_curve_plot(
     for place, (name, (sizes, scores)) in enumerate(curves.items()):
         given = (intervals or {}).get(name)
         band = None if given is None else np.asarray(given, dtype=np.float64)
-        _band(
-            axes, np.asarray(sizes, dtype=np.float64), np.asarray(scores, dtype=np.float64), band, name, place
-        )
+        points = [np.asarray(part, dtype=np.float64) for part in (sizes, scores)]
+        _band(axes, *points, band, name, place, len(curves))
     least = 2 if base == 2 else 8
     if every.min() > 0 and every.max() >= least * every.min():
         _logarithmic(axes, np.unique(every), base)
@@ -161,7 +163,7 @@ def learning_curve_plot(
     return figure
 
 
-def _band(axes: Any, sizes: Any, scores: Any, band: Any, name: str, place: int) -> None:
+def _band(axes: Any, sizes: Any, scores: Any, band: Any, name: str, place: int, n_curves: int) -> None:
     order = np.argsort(sizes)
     sizes, scores = sizes[order], scores.reshape(len(sizes), -1)[order]
     colour = PALETTE[place % len(PALETTE)]
@@ -174,6 +176,12 @@ def _band(axes: Any, sizes: Any, scores: Any, band: Any, name: str, place: int) 
         band = np.stack([mean - deviation, mean + deviation], axis=1)
     elif band is not None:
         band = band[order]
+    if n_curves > MOST_BANDS:  # which would lie on each other: bars beside each other instead
+        sizes = sizes * ASIDE ** (place - (n_curves - 1) / 2)
+        if band is not None:
+            axes.vlines(sizes, band[:, 0], band[:, 1], color=colour, alpha=0.6, linewidth=1.2)
+        axes.plot(sizes, mean, "o-", color=colour, linewidth=1.2, markersize=3.5, label=name)
+        return
     if band is not None:
         axes.fill_between(sizes, band[:, 0], band[:, 1], color=colour, alpha=0.15, linewidth=0)
     if scores.shape[1] > 1:

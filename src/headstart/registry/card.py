@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from headstart.cache.corrections import counts_said
 from headstart.columns import over_groups, with_interval
+from headstart.notebook import html_table
 from headstart.registry.labels import has_several, parts_of, reports_by_label
+from headstart.registry.metric import Metric, interval_in, value_in
 from headstart.tasks import open_task
 from headstart.words import counted
 
@@ -344,3 +346,15 @@ def params_of(report: Mapping[str, Json]) -> dict[str, Json]:
         name: head[name] if head.get(name) is not None and isinstance(value, str) else value
         for name, value in (params if isinstance(params, dict) else {}).items()
     }
+
+
+def figures_table(label: str, report: Mapping[str, Json]) -> str:
+    """The leading score of a label on each split, for a notebook."""
+    name = open_task(str(report.get("task") or "single")).leading_score
+    rows = []
+    for split in report["metrics"]:
+        metric = Metric(split, name)
+        value, interval = value_in(report, metric), interval_in(report, metric)
+        said = "–" if value is None else f"{value:.4f}"
+        rows.append([split, said, f"{interval[0]:.4f} to {interval[1]:.4f}" if interval else "–"])
+    return html_table(label, ["split", name, "95 %"], rows)

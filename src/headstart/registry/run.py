@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack, cast
 
 from headstart.errors import ConfigError, DataError, StorageError
 from headstart.files import make_directory, read_json, write_durably, write_files, write_folder, write_json
-from headstart.notebook import html_facts, html_table
+from headstart.notebook import html_facts
 from headstart.places import expanded
-from headstart.registry.card import model_card
+from headstart.registry.card import figures_table, model_card
 from headstart.registry.labels import (
     check_known,
     has_several,
@@ -29,11 +29,14 @@ from headstart.registry.metric import Metric as Metric
 from headstart.registry.metric import interval_in, value_in
 from headstart.registry.run_files import (
     HISTORY,
+    check_whole,
     draws_file,
     of_split,
     read_draws,
     read_history,
+    read_object,
     read_predictions,
+    read_split,
 )
 from headstart.registry.run_files import IN_RUN as IN_RUN
 from headstart.registry.run_files import PREDICTION_COLUMNS as PREDICTION_COLUMNS
@@ -121,8 +124,8 @@ class Run:
             name = Path(error.filename or "").name
             raise DataError(f"{folder} is not a run directory ({name} cannot be read){hint}") from error
         for part in parts_of(labels) if isinstance(labels, dict) else [labels]:
-            _check_whole(folder / "labels.json", part, ("column", "names", "classes"))
-        _check_whole(folder / "features.json", features, ("backbone", "tap", "space", "modality", "recipe"))
+            check_whole(folder / "labels.json", part, ("column", "names", "classes"))
+        check_whole(folder / "features.json", features, ("backbone", "tap", "space", "modality", "recipe"))
         run = cls(folder)
         placed = place_backbone(features, folder / MODEL_DIR / BACKBONE_DIR)
         run.__dict__ |= {"report": report, "labels": labels, "features": placed}
@@ -157,22 +160,22 @@ class Run:
     @cached_property
     def report(self) -> Mapping[str, Json]:
         """``metrics.<split>.<name>``; ``timings`` in seconds; ``cost`` in bytes and parameters; ``provenance``."""
-        return self._object("report")
+        return read_object(self.folder, "report")
 
     @cached_property
     def labels(self) -> Mapping[str, Json]:
         """The label column, its names in order, and the classes that the head knows."""
-        return self._object("labels")
+        return read_object(self.folder, "labels")
 
     @cached_property
     def features(self) -> Mapping[str, Json]:
         """The set, the space with its recipe, and the backbone with its options."""
-        return place_backbone(self._object("features"), self.folder / MODEL_DIR / BACKBONE_DIR)
+        return place_backbone(read_object(self.folder, "features"), self.folder / MODEL_DIR / BACKBONE_DIR)
 
     @cached_property
     def environment(self) -> Mapping[str, Json]:
         """Versions and machine."""
-        return self._object("environment")
+        return read_object(self.folder, "environment")
 
     @cached_property
     def predictor(self) -> Predictor:
@@ -197,15 +200,7 @@ class Run:
     @cached_property
     def split(self) -> pa.Table | None:
         """``id``, ``key`` and ``split`` of every sample of its set; None if the file is missing or damaged."""
-        import pyarrow as pa  # which `runs ls` lacks
-
-        from headstart.parquet_file import open_parquet
-
-        try:
-            with open_parquet(self.folder / "split.parquet") as file:
-                return file.read(["id", "key", "split"])
-        except (pa.ArrowException, OSError, KeyError):
-            return None
+        return read_split(self.folder)
 
     @cached_property
     def history(self) -> Sequence[Mapping[str, Json]]:
@@ -464,21 +459,10 @@ class Run:
             **({"method": self.method["strategy"]} if self.method and "strategy" in self.method else {}),
             **({"folder": str(self.path)} if self.path else {}),
         }
-        tables = (_figures_table(label, report) for label, report in reports_by_label(self.report).items())
+        tables = (figures_table(label, report) for label, report in reports_by_label(self.report).items())
         return html_facts("run", facts) + "".join(tables)
 
     # -- reading
-
-    def _object(self, name: str) -> dict[str, Json]:
-        try:
-            content = read_json(self.folder / f"{name}.json")
-        except OSError as error:
-            raise StorageError(f"{self.path}: {name}.json cannot be read ({error.strerror})") from error
-        except StorageError as error:
-            raise StorageError(f"{self.path}: {name}.json is not valid JSON") from error
-        if not isinstance(content, dict):
-            raise StorageError(f"{self.path}: {name}.json is not a JSON object")
-        return content
 
     def _joined(self, name: str) -> str:
         """What its features say by a name: each once, where several lie side by side."""
@@ -509,21 +493,3 @@ class PartOfRun(Run):
     def marks(self) -> pa.Table | None:
         """What each draw has right of the samples that have the label; see `Run.marks`."""
         return read_draws(self.folder, self._whole.label_names.index(self._label))
-
-
-def _figures_table(label: str, report: Mapping[str, Json]) -> str:
-    """The leading score of a label on each split."""
-    name = open_task(str(report.get("task") or "single")).leading_score
-    rows = []
-    for split in report["metrics"]:
-        metric = Metric(split, name)
-        value, interval = value_in(report, metric), interval_in(report, metric)
-        said = "–" if value is None else f"{value:.4f}"
-        rows.append([split, said, f"{interval[0]:.4f} to {interval[1]:.4f}" if interval else "–"])
-    return html_table(label, ["split", name, "95 %"], rows)
-
-
-def _check_whole(path: Path, value: Json, names: Sequence[str]) -> None:
-    missing = [name for name in names if not isinstance(value, dict) or name not in value]
-    if missing:
-        raise StorageError(f"{path} lacks {missing[0]!r}; restore it, or fit the head again")

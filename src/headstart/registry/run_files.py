@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import ConfigError, StorageError, first_line
+from headstart.files import read_json
 from headstart.options import nearest
 
 if TYPE_CHECKING:
@@ -80,6 +81,39 @@ def read_predictions(run: Path, split: str, needed: Sequence[str] = PREDICTION_C
         raise StorageError(
             f"{path} cannot be read ({reason[:120]}): it is truncated or damaged; restore it, or make the run again"
         ) from error
+
+
+def read_object(run: Path, name: str) -> dict[str, Json]:
+    """What a JSON file of a run holds, an object."""
+    try:
+        content = read_json(run / f"{name}.json")
+    except OSError as error:
+        raise StorageError(f"{run}: {name}.json cannot be read ({error.strerror})") from error
+    except StorageError as error:
+        raise StorageError(f"{run}: {name}.json is not valid JSON") from error
+    if not isinstance(content, dict):
+        raise StorageError(f"{run}: {name}.json is not a JSON object")
+    return content
+
+
+def check_whole(path: Path, value: Json, names: Sequence[str]) -> None:
+    """Refuse an object that lacks a part."""
+    missing = [name for name in names if not isinstance(value, dict) or name not in value]
+    if missing:
+        raise StorageError(f"{path} lacks {missing[0]!r}; restore it, or fit the head again")
+
+
+def read_split(run: Path) -> pa.Table | None:
+    """``id``, ``key`` and ``split`` of every sample of the set; None if the file is missing or damaged."""
+    import pyarrow as pa  # which `runs ls` lacks
+
+    from headstart.parquet_file import open_parquet
+
+    try:
+        with open_parquet(run / "split.parquet") as file:
+            return file.read(["id", "key", "split"])
+    except (pa.ArrowException, OSError, KeyError):
+        return None
 
 
 def draws_file(label: int = 0) -> str:
