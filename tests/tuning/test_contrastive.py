@@ -70,10 +70,13 @@ def test_classes_come_together_and_the_head_stands_on_the_tuned_features(
 
 
 def test_a_run_is_one_like_any_other(tuned: Any, texts: Path, cache_root: Path, tmp_path: Path) -> None:
-    record = tuned("contrastive", epochs=[1])
+    record = tuned("contrastive", epochs=[1], class_weight="balanced", label_smoothing=0.1)
     record.save(tmp_path / "run")
     run = hs.load_run(tmp_path / "run")
     assert run.report["head"]["name"] == run.head.kind == "logistic"
+    assert run.report["head"]["params"] == {"class_weight": "balanced", "label_smoothing": 0.1}
+    assert run.head.class_weight == "balanced"
+    assert [entry["number"] for entry in run.history] == [1]
     assert run.report["method"]["strategy"] == run.strategy == "contrastive"
     assert "tuned on pairs of 48 samples" in (tmp_path / "run" / "README.md").read_text("utf-8")
     table = hs.predict(tmp_path / "run", str(texts), label_column=["label"], with_inputs=True).to_pylist()

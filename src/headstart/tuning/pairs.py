@@ -64,8 +64,10 @@ def paired_batches(
 def _one_pass(codes: NDArray[np.int64], batch_size: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:
     """The rows of each batch of one pass over all samples."""
     groups: list[tuple[float, NDArray[np.int64]]] = []
-    for code in np.unique(codes):
-        own = _grouped(rng.permutation(np.flatnonzero(codes == code)), rng)
+    order = rng.permutation(len(codes))
+    order = order[np.argsort(codes[order], kind="stable")]
+    for rows in np.split(order, np.flatnonzero(np.diff(codes[order])) + 1):
+        own = _grouped(rows, rng)
         places = (np.arange(len(own)) + rng.random(len(own))) / len(own)
         groups += zip(places.tolist(), own, strict=True)
     groups.sort(key=lambda group: group[0])
