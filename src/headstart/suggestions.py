@@ -133,7 +133,8 @@ class Suggestions(Sequence[Suggestion]):
     def shown(self, n: int | None = None) -> tuple[list[str], list[list[Any]]]:
         """A heading, and a row for each of the first; columns that say nothing are left out."""
         rows = self.rows[:n]
-        header, cells = ["id"], [[cell(row.id, None)] for row in rows]
+        header = ["id"]
+        cells: list[list[Any]] = [[cell(row.id, None)] for row in rows]
         if any(row.score is not None for row in rows):
             header.append(self.strategy)
             cells = [[*line, row.score] for line, row in zip(cells, rows, strict=True)]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from .conftest import OpenPage
-from .made import CLASSES, Made, packed
+from .made import CLASSES, Made, category, packed
 from .pages import HOSTILE, hostile_page, run_page, set_page, texts_run_page
 from .visit import Visit
 
@@ -276,3 +276,38 @@ def test_where_the_set_is_gone_the_page_says_why_nothing_can_be_corrected(open_p
     assert "the set that they are of is gone" in visit.panel.inner_text()
     visit.page.keyboard.press("k")
     assert visit.panel.locator(".decisions li").count() == 0
+
+
+def test_a_set_without_labels_gets_them_and_offers_those_that_were_typed(
+    open_page: OpenPage, made: Made, tmp_path: Path
+) -> None:
+    """As of suggestions: nobody has labelled anything, and a class is typed once."""
+    data = set_page(made)
+    column = category("label", [], np.full(made.n, -1), "label")
+    others = [each for each in data["samples"]["columns"] if each["name"] != "label"]
+    data["samples"] = {**data["samples"], "columns": [*others, column]}
+    data["label"] = {"column": "label", "kind": "single", "names": []}
+    queue = {
+        **data["queues"][0],
+        "name": "suggestions",
+        "title": "To label next",
+        "score": None,
+        "other": None,
+    }
+    n = queue["rows"]["shape"][0]
+    data["queues"] = [{**queue, "suggested": [""] * n}]
+    visit = open_page(data)
+    visit.open("Review")
+    keyboard = visit.page.keyboard
+    for typed in ("bee", "wasp"):
+        keyboard.press("r")
+        keyboard.insert_text(typed)
+        keyboard.press("Enter")
+    keyboard.press("r")
+    assert {"bee", "wasp"} <= set(visit.panel.get_by_role("option").all_inner_texts())
+    keyboard.insert_text("wa")
+    keyboard.press("Enter")
+    found = download(visit, tmp_path)
+    assert [(row["label"], row["old"], row["new"], row["action"]) for row in found] == [
+        ("label", "", name, "relabel") for name in ("bee", "wasp", "wasp")
+    ]

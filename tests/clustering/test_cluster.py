@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings, strategies
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
@@ -157,6 +158,19 @@ def test_figures_are_those_of_samples_that_have_both(labels: list[int], codes: l
     assert found["ari"] == pytest.approx(adjusted_rand_score(true[both], said[both]))
     right = sum(np.bincount(true[both & (said == code)]).max() for code in np.unique(said[both]))
     assert found["purity"] == pytest.approx(right / both.sum())
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv", "jsonl"])
+def test_which_sample_is_in_which_is_written(made: FeatureSet, tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"groups.{suffix}"
+    found = made.cluster(k=4, out=path)
+    if suffix == "parquet":
+        with pq.ParquetFile(path) as file:
+            assert file.read().equals(found.table)
+    else:
+        text = path.read_text("utf-8")
+        assert len(text.splitlines()) == N + (suffix == "csv")
+        assert text.count("c4") == 20
 
 
 def test_words_are_none_where_there_is_no_word() -> None:

@@ -219,8 +219,19 @@ def write_names() -> None:
     clip(Path("tiny-clip"))
 
 
+def write_messages() -> None:
+    """Texts that nobody has labelled, a line each."""
+    lines = [
+        f"{'where is' if row % 3 else 'I never got'} my {row % 7} card number {row}" for row in range(150)
+    ]
+    Path("messages.txt").write_text(
+        "\n".join(line + ("?" if "where" in line else "") for line in lines), "utf-8"
+    )
+
+
 WRITERS = {
-    "few-labels": write_names,
+    "few-labels": write_messages,
+    "zero-shot": write_names,
     "many-labels": write_reviews_of_several_labels,
     "named-entities": write_news,
     "question-answering": write_questions,

@@ -156,7 +156,7 @@ def cluster(
     k : int or "auto"
         In [2, N].
     out : path, optional
-        ``id``, ``key``, ``split`` and ``cluster`` of all samples that have the feature.
+        ``id``, ``split``, ``cluster``, and as Parquet ``key``, of all samples that have the feature.
     quiet : bool
         Say nothing on stderr.
 
@@ -183,5 +183,8 @@ def cluster(
     check_writable(target)
     found = cluster(ClusterConfig.of(given, **shared.place_of(set, cache)), open_progress(quiet))
     if target is not None:
-        write_table(found.table, target)
+        # A key is bytes, which a table of text cannot hold.
+        write_table(
+            found.table if target.suffix.lower() == ".parquet" else found.table.drop_columns(["key"]), target
+        )
     return found

@@ -143,14 +143,15 @@ def _dense(units: UnitRows, min_size: int, seed: int) -> Rows:
             f"--min-size {min_size:,} is more than the {len(X):,} samples that have this feature"
         )
     found: Any = HDBSCAN(min_cluster_size=min_size, copy=True).fit(principal_components(X, AXES))
-    codes = found.labels_.astype(np.int64)
+    codes: Rows = found.labels_.astype(np.int64)
     if codes.max() < 0:
         raise DataError(
             f"hdbscan finds no cluster of {min_size:,} or more samples; try a smaller --min-size, or --method kmeans"
         )
     if len(drawn) == len(units):
         return codes
-    return codes[nearest(units, X, 1, is_unit=True).row[:, 0]]
+    everywhere: Rows = codes[nearest(units, X, 1, is_unit=True).row[:, 0]]
+    return everywhere
 
 
 def _ordered(units: UnitRows, codes: Rows, tried: Sequence[Trial] = ()) -> Grouping:

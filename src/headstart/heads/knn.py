@@ -159,7 +159,7 @@ class KNNHead(Classifier, _KNN):
     ['cat']
     """
 
-    integers: ClassVar = ("answers",)
+    integers: ClassVar[tuple[str, ...]] = ("answers",)
     fitted: ClassVar = (*Classifier.fitted, "k_", "path_")
 
     def _as_scores(self, shares: NDArray[np.float64]) -> NDArray[np.floating[Any]]:

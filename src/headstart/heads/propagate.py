@@ -61,7 +61,7 @@ class PropagateHead(KNNHead):
     takes_labels: ClassVar[bool] = False
     takes_unlabelled: ClassVar[bool] = True
     fits_beside: ClassVar[bool] = False
-    integers: ClassVar = ()
+    integers: ClassVar[tuple[str, ...]] = ()
     intervals: ClassVar = {
         "alpha": Interval(0, 1, open_low=True),
         "k": Interval(1, whole=True),
@@ -112,7 +112,7 @@ class PropagateHead(KNNHead):
             self.mean_, self.scale_ = self._moments(features)
         self.n_unlabelled_ = len(features) - self.n_labelled_
         self.rows_ = self._unit(features)
-        self.k_ = min(self.k, len(features) - 1)
+        self.k_ = min(int(self.k), len(features) - 1)
         start = np.zeros((len(features), len(self.classes_)))
         start[np.arange(len(codes)), codes] = 1
         spread, self.n_iter_ = _spread(_ties(self.rows_, self.k_, self.temperature), start, self.alpha)
@@ -163,4 +163,5 @@ def _shares(spread: NDArray[np.float64]) -> NDArray[np.float32]:
     spread = spread.clip(min=0)  # of a sum of positive numbers; rounding may leave others
     total = spread.sum(axis=1, keepdims=True)
     shares = np.divide(spread, total, out=np.full_like(spread, 1 / spread.shape[1]), where=total > 0)
-    return shares.astype(np.float32)
+    found: NDArray[np.float32] = shares.astype(np.float32)
+    return found

@@ -101,8 +101,8 @@ def _suggestions(
     ids = pool.table.column("id").take(column_of(rows)).to_pylist()
     predicted = [""] * len(rows)
     if opinions is not None:
-        said = dict(zip(pool.open.tolist(), opinions.predicted, strict=True))
-        predicted = [said[row] for row in rows.tolist()]
+        by_row = dict(zip(pool.open.tolist(), opinions.predicted, strict=True))
+        predicted = [by_row[row] for row in rows.tolist()]
     found = tuple(
         Suggestion(
             id, key.tobytes().hex(), None if scores is None else float(scores[place]), predicted[place]
