@@ -112,6 +112,14 @@ def test_show_a_text_backbone(headstart: Run) -> None:
     assert {tap["n_features"] for tap in said["taps"]} == {384}
 
 
+def test_show_names_the_prompts_of_queries_and_documents(headstart: Run, tiny_bert: Path) -> None:
+    tiny_bert.rename("e5-small-v2")
+    shown = headstart("backbones", "show", "hf:e5-small-v2")
+    rows = dict(line.split(":", 1) for line in shown.out.splitlines())
+    assert (rows["query prompt"].strip(), rows["document prompt"].strip()) == ("'query: '", "'passage: '")
+    assert "prompt" not in rows
+
+
 def test_show_ones_own_backbone(headstart: Run) -> None:
     said = headstart("backbones", "show", "py:tiny_backbones:images", "--json").json
     assert said["modality"] == "image"

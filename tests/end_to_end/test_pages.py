@@ -229,9 +229,17 @@ def write_messages() -> None:
     )
 
 
+def write_banking() -> None:
+    """Questions with their intents, in two tables."""
+    Path("banking77").mkdir()
+    for split, n in (("train", 60), ("test", 20)):
+        write_texts(Path("banking77", f"{split}.csv"), some_texts(n), ("text", "category"))
+
+
 WRITERS = {
     "few-labels": write_messages,
     "zero-shot": write_names,
+    "embedder": write_banking,
     "many-labels": write_reviews_of_several_labels,
     "named-entities": write_news,
     "question-answering": write_questions,
@@ -239,11 +247,17 @@ WRITERS = {
 """By page what else its reader has."""
 
 
+NEEDS = {"embedder": ("mteb", "langchain_core", "faiss")}
+"""By page libraries that no extra of the tests brings; it runs where they are installed."""
+
+
 @pytest.mark.usefixtures("stand_ins")
 @pytest.mark.parametrize(
     "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in PAGES]
 )
 def test_a_page_runs_from_top_to_bottom(headstart: Runner, name: str) -> None:
+    for library in NEEDS.get(name, ()):
+        pytest.importorskip(library)
     for line in BEFORE.get(name, ()):
         run_line(headstart, line)
     names: dict[str, Any] = {}

@@ -96,12 +96,14 @@ def _description_lines(found: Description) -> list[str]:
         ("parameters", _count(found.parameters)),
         ("max length", f"{found.max_length} tokens" if found.max_length else ""),
         ("prompt", repr(found.prompt) if found.prompt else ""),
+        ("query prompt", repr(found.query_prompt) if found.query_prompt else ""),
+        ("document prompt", repr(found.document_prompt) if found.document_prompt else ""),
         ("architecture", _pairs(found.architecture)),
         ("preprocessing", _pairs(found.preprocessing)),
         ("weights", found.weights),
         *((name, _plain(value)) for name, value in found.provenance.items()),
     ]
-    return [f"{name + ':':<15}{value}" for name, value in rows if value]
+    return [f"{name + ':':<17}{value}" for name, value in rows if value]
 
 
 def _layers(found: Description) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast, get_args
 
-from headstart.backbones import open_backbone
+from headstart.backbones import declared_prompts, open_backbone
 from headstart.backbones.pooling import display_tap, pool
 from headstart.config import ExtractConfig
 from headstart.errors import ConfigError, SampleError
@@ -44,6 +44,10 @@ class Description:
     max_length: int | None
     """Tokens a text is cut to."""
     prompt: str | None
+    """What is put before every text."""
+    query_prompt: str | None
+    """What its authors put before a query, and before a document that is searched."""
+    document_prompt: str | None
     architecture: Mapping[str, Json]
     preprocessing: Mapping[str, Json]
     weights: str
@@ -80,7 +84,7 @@ def describe(spec: str, options: BackboneOptions) -> Description:
     info = backbone.resolve()
     numbers = [str(n) for n in range(info.first_layer, info.n_layers + 1)] if info.n_layers else []
     activations = _one_pass(backbone, info, numbers)
-    provenance = dict(info.provenance)
+    provenance, declared = dict(info.provenance), declared_prompts(backbone)
     return Description(
         spec=info.spec,
         modality=info.modality,
@@ -90,6 +94,8 @@ def describe(spec: str, options: BackboneOptions) -> Description:
         parameters=provenance.pop("parameters", None),
         max_length=info.max_length,
         prompt=info.prompt,
+        query_prompt=declared.query,
+        document_prompt=declared.document,
         architecture=info.architecture,
         preprocessing=info.preprocessing,
         weights=info.weights,
