@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from torch.utils.data import TensorDataset
 
+    from headstart.matches import Matches
     from headstart.report_page import Page
-    from headstart.retrieval.matches import Matches
 
 
 class FeatureSet(SetState):
