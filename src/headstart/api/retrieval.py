@@ -40,7 +40,7 @@ def search(
         ),
     ] = None,
     image: Annotated[
-        Any,
+        StrPath | Sequence[StrPath] | None,
         Option("In the place of QUERY: the path of an image; repeatable.", metavar="FILE", repeats=True),
     ] = None,
     k: Annotated[Positive, Option("Answers per query.", flags="-k")] = 20,
