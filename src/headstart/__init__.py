@@ -47,7 +47,7 @@ _HOMES = {
     "Comparison": "headstart.comparison.comparison",
     "Embedder": "headstart.extraction.embedder",
     "FeatureSet": "headstart.cache.sets",
-    "Matches": "headstart.retrieval.matches",
+    "Matches": "headstart.matches",
     "Page": "headstart.report_page",
     "PredictionTable": "headstart.prediction_table",
     "Run": "headstart.registry.run",

@@ -23,9 +23,9 @@ from headstart.api import suggest as suggest
 from headstart.cache.sets import FeatureSet as FeatureSet
 from headstart.comparison.comparison import Comparison as Comparison
 from headstart.extraction.embedder import Embedder as Embedder
+from headstart.matches import Matches as Matches
 from headstart.prediction_table import PredictionTable as PredictionTable
 from headstart.registry.evaluations import RunEvaluation as RunEvaluation
 from headstart.registry.run import Run as Run
 from headstart.report_page import Page as Page
-from headstart.retrieval.matches import Matches as Matches
 from headstart.version import __version__ as __version__

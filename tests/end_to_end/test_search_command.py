@@ -103,9 +103,11 @@ def test_words_and_spans_have_several_vectors(headstart: Runner, tiny_bert: Path
 
 def test_a_folder_of_photos_is_searched_by_a_photo(headstart: Runner, photos: Path) -> None:
     assert headstart("extract", photos, "--backbone", IMAGES, "--set", "photos").code == 0
-    first = sorted(photos.rglob("*.png"))[0]
+    first, second = sorted(photos.rglob("*.png"))[:2]
     done = headstart("search", "photos", first, "-k", "3", "--json", "--sheet", "s.png")
     assert done.code == 0
     assert done.json[0]["score"] == pytest.approx(1)
+    both = headstart("search", "photos", "--image", first, "--image", second, "-k", "1", "--json").json
+    assert [row["id"] for row in both] == [f"circle/{path.name}" for path in (first, second)]
     with Image.open("s.png") as image:
         assert min(image.size) > 200

@@ -342,6 +342,7 @@ def test_imported_features_are_searched_by_sample_and_by_vector(tmp_path: Path, 
     made = import_features(
         ImportConfig(tmp_path / "x.npy", "mine", "clip", tmp_path / "ids.txt"), Silence()
     ).features
+    assert list(made.cache.glob("spaces/*/index.npz"))  # or each command would look into all shards again
     assert made.search(like=own[7], k=2).ids == [own[40], own[41]]
     assert made.search(X[3].astype(np.float32), k=1).ids == [own[3]]
     with pytest.raises(ConfigError, match="was imported, and no backbone is known"):

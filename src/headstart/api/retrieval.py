@@ -7,7 +7,7 @@ from headstart.api import shared
 from headstart.options import Option, Positive, StrPath, public
 
 if TYPE_CHECKING:
-    from headstart.retrieval.matches import Matches
+    from headstart.matches import Matches
 
 
 def read_where(given: Any, said: str) -> dict[str, list[str]]:
@@ -40,7 +40,7 @@ def search(
         ),
     ] = None,
     image: Annotated[
-        Any,
+        StrPath | Sequence[StrPath] | None,
         Option("In the place of QUERY: the path of an image; repeatable.", metavar="FILE", repeats=True),
     ] = None,
     k: Annotated[Positive, Option("Answers per query.", flags="-k")] = 20,
@@ -141,7 +141,7 @@ def search(
 
     target = None if sheet is None else Path(sheet)
     if target is not None:
-        from headstart.retrieval.sheet import check_sheet
+        from headstart.plots.sheet_files import check_sheet
 
         check_sheet(target, overwrite)
     asked = Asked(query, _several(like), _several(text), _several(image))

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from torch.utils.data import TensorDataset
 
     from headstart.clusters import Clusters
+    from headstart.matches import Matches
     from headstart.report_page import Page
-    from headstart.retrieval.matches import Matches
     from headstart.suggestions import Suggestions
 
 

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headstart.cache.sets import HeldSamples
-    from headstart.contracts import Progress
-    from headstart.retrieval.options import Asked, SearchOptions
 
 MOST_COMPARED = 20_000
 """Ids among which the nearest to a mistyped one is looked for."""
@@ -49,27 +47,6 @@ class Queries:
     own: NDArray[np.int64]
     part: slice | None = None
     contents: QueryContents = field(default_factory=QueryContents)
-
-
-def read_queries(
-    everything: HeldSamples, asked: Asked, options: SearchOptions, progress: Progress
-) -> Queries:
-    """Queries that are no samples of the set: vectors, texts or images.
-
-    Raises
-    ------
-    ConfigError
-        A text is empty, or the feature cannot be compared with them.
-    DataError
-        There is no such file, or none can be read.
-    """
-    if (vectors := _vectors(asked.query)) is not None:
-        return _given_vectors(everything, vectors)
-    from headstart.retrieval.raw_queries import (
-        read_raw_queries,  # what it stands on is not needed for the others
-    )
-
-    return read_raw_queries(everything, asked, options, progress)
 
 
 def samples_like(
@@ -100,7 +77,7 @@ def _check_id(held: HeldSamples, ids: pa.ChunkedArray, name: str, row: int) -> N
         )
 
 
-def _vectors(query: Any) -> NDArray[Any] | None:
+def vectors_in(query: Any) -> NDArray[Any] | None:
     """Query vectors, shape (Q, D), of an array of floats with one or two axes, which is no image."""
     if not is_array(query):
         return None
@@ -110,7 +87,8 @@ def _vectors(query: Any) -> NDArray[Any] | None:
     return array.reshape(-1, array.shape[-1])
 
 
-def _given_vectors(held: HeldSamples, X: NDArray[Any]) -> Queries:
+def given_vectors(held: HeldSamples, X: NDArray[Any]) -> Queries:
+    """Vectors in the space of the feature; a ConfigError says that they cannot be."""
     width = held.open(is_ragged=False).kind.width
     if X.shape[1] != width:
         raise ConfigError(

@@ -12,10 +12,10 @@ from headstart.arrow import column_of, positions_in
 from headstart.backbones.pooling import display_tap, is_ragged
 from headstart.errors import DataError, HeadstartError, first_line
 from headstart.heads.neighbours import nearest
+from headstart.retrieval.answers import make_matches
 from headstart.retrieval.contents import SampleContents
 from headstart.retrieval.filters import rows_where
-from headstart.retrieval.matches import Matches, make_matches
-from headstart.retrieval.queries import read_queries, samples_like
+from headstart.retrieval.queries import given_vectors, samples_like, vectors_in
 from headstart.words import counted
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from headstart.contracts import Progress
     from headstart.heads.neighbours import Neighbours
     from headstart.heads.rows import Rows
+    from headstart.matches import Matches
     from headstart.retrieval.options import Asked, SearchOptions
     from headstart.retrieval.queries import Queries
     from headstart.types import FeatureRef
@@ -55,8 +56,12 @@ def search(features: FeatureSet, asked: Asked, options: SearchOptions, progress:
     among = everything.only(_chosen(everything, options))
     if ids is not None:
         queries = samples_like(everything, among, asked.like, ids.result())
+    elif (vectors := vectors_in(asked.query)) is not None:
+        queries = given_vectors(everything, vectors)
     else:
-        queries = read_queries(everything, asked, options, progress)
+        from headstart.retrieval.raw_queries import read_raw_queries  # with much that the others do without
+
+        queries = read_raw_queries(everything, asked, options, progress)
     _say(among, queries, options, progress)
     found = _nearest(queries, among, options)
     matches = make_matches(among, found, queries, SampleContents(features, options.data, progress))

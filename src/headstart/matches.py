@@ -4,31 +4,33 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
 
 import numpy as np
 
-from headstart.arrow import column_of, names_by_code, strings, with_columns
+from headstart.arrow import strings
 from headstart.cache.layout import LABEL
 from headstart.columns import LONGEST_CELL, cell, columns
+from headstart.data.shown import shown_text
 from headstart.errors import HeadstartError
 from headstart.notebook import html_table
-from headstart.retrieval.contents import SampleContents
+from headstart.places import expanded
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from headstart.cache.sets import HeldSamples
     from headstart.columns import Cell
-    from headstart.heads.neighbours import Neighbours
-    from headstart.retrieval.contents import QueryContents
-    from headstart.retrieval.queries import Queries
+    from headstart.plots.contact_sheet import Row
+    from headstart.types import Payload
 
 SCORE = "score"
 INPUT = "input"
+LONGEST = 400
+"""Letters of a text on a contact sheet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,29 @@ class Match:
     split: str
     score: float
     origin: str
+
+
+class SampleContents(Protocol):
+    """What is shown of some samples; it is read again when it is asked for."""
+
+    def payloads(self) -> list[Payload | None]:
+        """What each is made of; None of one that cannot be read. Raises a `HeadstartError` if none can."""
+
+    def texts(self) -> list[str]:
+        """The text of each; of a picture its file, or its row of a table."""
+
+    def only(self, part: slice) -> SampleContents:
+        """Of some of these samples."""
+
+
+class QueryContents(Protocol):
+    """What is shown of queries besides their names."""
+
+    def image(self, number: int) -> bytes | None:
+        """The file of a query that is a picture."""
+
+    def only(self, number: int) -> QueryContents:
+        """Of one of the queries."""
 
 
 class Matches(Sequence[Match]):
@@ -115,11 +140,6 @@ class Matches(Sequence[Match]):
         """How many answers each query has."""
         return [int(n) for n in self._n_found]
 
-    @property
-    def contents(self) -> tuple[QueryContents, SampleContents]:
-        """What is shown of the queries, and of the answers."""
-        return self._asked, self._samples
-
     def save_sheet(self, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
         """Write a contact sheet, ``.png`` or ``.html``: pictures or texts of the answers, with their scores.
 
@@ -130,9 +150,11 @@ class Matches(Sequence[Match]):
         DataError, MismatchError
             The data of the set is not there any more, or has changed.
         """
-        from headstart.retrieval.sheet import save_sheet
+        from headstart.plots.sheet_files import check_sheet, save_sheet
 
-        return save_sheet(self, path, overwrite)
+        target = Path(expanded(path))
+        check_sheet(target, overwrite)
+        return save_sheet(self._sheet, target)
 
     def __len__(self) -> int:
         return int(self._table.num_rows)
@@ -175,10 +197,10 @@ class Matches(Sequence[Match]):
         return names, rows
 
     def _repr_html_(self) -> str:
-        from headstart.retrieval.sheet import sheet_html
+        from headstart.plots.sheet_files import sheet_html
 
         try:
-            return sheet_html(self)
+            return sheet_html(self._sheet("webp"))
         except (HeadstartError, OSError):  # the data is gone: its table is not
             parts = [self.of(number)._shown() for number in range(len(self.queries))]
             return "".join(
@@ -186,36 +208,43 @@ class Matches(Sequence[Match]):
                 for query, (header, rows) in zip(self.queries, parts, strict=True)
             )
 
+    def _sheet(self, format: Literal["webp", "png"]) -> list[Row]:
+        """What a contact sheet shows: for each query its answers, whose pictures are made side by side."""
+        from headstart.plots.contact_sheet import Row, Tile
+
+        payloads, asked = self._samples.payloads(), map(self._asked.image, range(len(self.queries)))
+        pictures = _small([*payloads, *asked], format)
+        tiles = [
+            Tile(picture, shown_text(payload, LONGEST), _caption(match), match.id)
+            for picture, payload, match in zip(pictures, payloads, self, strict=False)
+        ]
+        ends = np.cumsum(self._n_found)
+        return [
+            Row(" ".join(query.split()), picture, tiles[end - n : end])
+            for query, picture, end, n in zip(
+                self.queries, pictures[len(tiles) :], ends, self._n_found, strict=True
+            )
+        ]
+
+
+def _small(payloads: Sequence[Payload | None], format: Literal["webp", "png"]) -> list[bytes | None]:
+    from headstart.thumbnails import LARGE_SIDE, image_in, thumbnail
+
+    def small(payload: Payload | None) -> bytes | None:
+        file = image_in(payload)
+        return None if file is None else thumbnail(file, LARGE_SIDE, format)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(small, payloads))
+
+
+def _caption(match: Match) -> str:
+    label = next(iter(match.label.values())) if isinstance(match.label, dict) else match.label
+    said = ", ".join(map(str, label)) if isinstance(label, list) else label
+    return f"{match.score:.3f}" + ("" if said is None else f" · {said}")
+
 
 def _cell(value: Any, longest: int | None) -> Cell:
     if isinstance(value, list):
         value = ", ".join(map(str, value))
     return cell(value, longest) if isinstance(value, str) else value
-
-
-def make_matches(
-    among: HeldSamples, found: Neighbours, queries: Queries, contents: SampleContents
-) -> Matches:
-    """The answers as rows of a table.
-
-    ``found`` has the numbers of samples ``among`` those that were searched.
-    """
-    there = found.row >= 0
-    query, place = np.nonzero(there)
-    rows = np.flatnonzero(among.chosen)[found.row[there]]
-    labels = {LABEL + name: LABEL + name for name in among.of.label_names}
-    if len(labels) == 1:
-        labels = {next(iter(labels)): "label"}
-    table = among.of.take(rows, ["id", "key", *labels, "split", "origin"])
-    contents = contents.of_rows(table.select(["id", "key", "origin"]))
-    table = table.rename_columns([labels.get(name, name) for name in table.column_names])
-    table = with_columns(
-        table,
-        {
-            "query": names_by_code(query, queries.names),
-            "rank": column_of(place + 1),
-            SCORE: column_of(found.cosine[there]),
-        },
-    )
-    table = table.select(["query", "rank", "id", *labels.values(), "split", SCORE, "origin"])
-    return Matches(table, queries.names, there.sum(axis=1), contents, queries.contents)

@@ -1,29 +1,20 @@
-"""What a search finds as a contact sheet: one HTML file, or a picture, with the pictures or texts of samples."""
+"""A contact sheet as one HTML file, or as a picture."""
 
 from __future__ import annotations
 
 import html
-import os
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
-from headstart.data.shown import shown_text
 from headstart.errors import ConfigError
 from headstart.files import write_durably
-from headstart.places import expanded
 from headstart.plots.contact_sheet import Row, Tile, contact_sheet
-from headstart.thumbnails import LARGE_SIDE, data_address, image_in, thumbnail
-
-if TYPE_CHECKING:
-    from headstart.retrieval.matches import Match, Matches
-    from headstart.types import Payload
+from headstart.thumbnails import data_address
 
 SUFFIXES = (".png", ".html", ".htm")
 MOST_DRAWN = 400
 """Tiles of a picture."""
-LONGEST = 400
-"""Letters of a text."""
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{policy}">
@@ -46,57 +37,26 @@ def check_sheet(target: Path, overwrite: bool) -> None:
         raise ConfigError(f"{target} is there already; choose another --sheet, or pass --overwrite")
 
 
-def save_sheet(matches: Matches, path: str | os.PathLike[str], overwrite: bool) -> Path:
-    """Write a contact sheet; see `Matches.save_sheet`."""
-    target = Path(expanded(path))
-    check_sheet(target, overwrite)
+def save_sheet(rows_in: Callable[[Literal["webp", "png"]], Sequence[Row]], target: Path) -> Path:
+    """Write a contact sheet; its rows are asked for with pictures of a format."""
     if target.suffix.lower() == ".png":
-        if len(matches) > MOST_DRAWN:
+        rows = rows_in("png")
+        if (n := sum(len(row.tiles) for row in rows)) > MOST_DRAWN:
             raise ConfigError(
-                f"{len(matches):,} answers are too many for one picture, which shows {MOST_DRAWN}; choose .html, or a "
-                "smaller -k"
+                f"{n:,} answers are too many for one picture, which shows {MOST_DRAWN}; choose .html, or a smaller -k"
             )
-        content = contact_sheet(_rows(matches, "png")).png()
+        content = contact_sheet(rows).png()
     else:
-        title = html.escape(matches.queries[0] if len(matches.queries) == 1 else "search")
-        content = PAGE.format(policy=POLICY, title=title, body=sheet_html(matches)).encode("utf-8")
+        rows = rows_in("webp")
+        title = html.escape(rows[0].title if len(rows) == 1 else "search")
+        content = PAGE.format(policy=POLICY, title=title, body=sheet_html(rows)).encode("utf-8")
     write_durably(target, content)
     return target
 
 
-def sheet_html(matches: Matches) -> str:
+def sheet_html(rows: Sequence[Row]) -> str:
     """The sheet as a part of a page; it needs nothing but itself, and nothing of it is read as markup."""
-    return "".join(_row_html(row) for row in _rows(matches, "webp"))
-
-
-def _rows(matches: Matches, format: Literal["webp", "png"]) -> list[Row]:
-    asked, samples = matches.contents
-    payloads = samples.payloads()
-
-    def small(payload: Payload | None) -> bytes | None:
-        file = image_in(payload)
-        return None if file is None else thumbnail(file, LARGE_SIDE, format)
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        images = list(pool.map(small, payloads))
-        queries = list(pool.map(small, map(asked.image, range(len(matches.queries)))))
-    tiles = [
-        Tile(image, shown_text(payload, LONGEST), _caption(match), match.id)
-        for image, payload, match in zip(images, payloads, matches, strict=True)
-    ]
-    rows, start = [], 0
-    for query, image, n in zip(matches.queries, queries, matches.n_found, strict=True):
-        rows.append(Row(" ".join(query.split()), image, tiles[start : start + n]))
-        start += n
-    return rows
-
-
-def _caption(match: Match) -> str:
-    label: Any = match.label
-    if isinstance(label, dict):
-        label = next(iter(label.values()))
-    said = ", ".join(map(str, label)) if isinstance(label, list) else label
-    return f"{match.score:.3f}" + ("" if said is None else f" · {said}")
+    return "".join(map(_row_html, rows))
 
 
 def _row_html(row: Row) -> str:
