@@ -413,7 +413,14 @@ def test_a_run_is_repeated_by_its_configuration(photos: Any, tmp_path: Path) -> 
     from headstart.fitting.stage import fit_head
     from headstart.progress import Silence
 
-    first = hs.fit_head(photos, "linear", init="zero-shot", templates=["photo", "a {}"], out=tmp_path / "run")
+    first = hs.fit_head(
+        photos,
+        "linear",
+        init="zero-shot",
+        templates=["photo", "a {}"],
+        params={"epochs": 3},
+        out=tmp_path / "run",
+    )
     again = fit_head(FitConfig.load(tmp_path / "run" / "config.yaml"), Silence())
     np.testing.assert_array_equal(first.predictor.head.coef_, again.predictor.head.coef_)
     assert "class_names" not in (tmp_path / "run" / "config.yaml").read_text()
