@@ -338,6 +338,12 @@ class ChosenSequences(Chosen):
     """Some sequences."""
 
     @property
+    def lengths(self) -> NDArray[np.int64]:
+        """How many vectors each has."""
+        found: NDArray[np.int64] = self.features.lengths[self.rows]
+        return found
+
+    @property
     def width(self) -> int:
         """D."""
         return int(self.features.width)

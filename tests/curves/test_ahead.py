@@ -34,7 +34,7 @@ def curve(name: str, shares: Mapping[int, float], seed: int, drawn: str = "") ->
 def test_who_is_ahead_from_where_on_is_said() -> None:
     many = curve("network", {1: 0.40, 4: 0.60, 16: 0.80}, 1)
     few = curve("centroid", {1: 0.50, 4: 0.60, 16: 0.70}, 2)
-    found = compare_curves([few, many], "shots", ACCURACY, None, True)
+    found = compare_curves([few, many], "shots", ACCURACY, None)
     assert found is not None
     assert found.best == "network"
     assert [lead.sign for lead in found.leads["centroid"]] == [-1, 0, 1]
@@ -46,7 +46,7 @@ def test_who_is_ahead_from_where_on_is_said() -> None:
 
 def test_a_lead_at_every_size_is_one_statement() -> None:
     found = compare_curves(
-        [curve("a", {1: 0.3, 2: 0.4}, 1), curve("b", {1: 0.5, 2: 0.6}, 2)], "shots", ACCURACY, None, True
+        [curve("a", {1: 0.3, 2: 0.4}, 1), curve("b", {1: 0.5, 2: 0.6}, 2)], "shots", ACCURACY, None
     )
     assert found is not None
     [said] = found.sentences
@@ -55,7 +55,7 @@ def test_a_lead_at_every_size_is_one_statement() -> None:
 
 def test_the_same_curve_twice_is_never_ahead() -> None:
     a, b = curve("a", {1: 0.5, 2: 0.6}, 1), curve("b", {1: 0.5, 2: 0.6}, 1)
-    found = compare_curves([a, b], "shots", ACCURACY, None, True)
+    found = compare_curves([a, b], "shots", ACCURACY, None)
     assert found is not None
     assert found.sentences == ["From 1 to 2 of each class neither a nor b is surely ahead."]
     assert [lead.interval for lead in found.leads["b"]] == [None, None]
@@ -63,18 +63,15 @@ def test_the_same_curve_twice_is_never_ahead() -> None:
 
 def test_draws_of_other_train_samples_are_not_paired() -> None:
     mine, others = curve("a", {4: 0.6}, 1), curve("b", {4: 0.6}, 2, drawn="elsewhere ")
-    found = compare_curves([mine, others], "shots", ACCURACY, None, True)
+    found = compare_curves([mine, others], "shots", ACCURACY, None)
     assert found is not None
     [leads] = found.leads.values()
     assert not leads[0].is_paired
 
 
 def test_curves_without_a_size_in_common_are_not_compared() -> None:
-    assert (
-        compare_curves([curve("a", {1: 0.5}, 1), curve("b", {2: 0.5}, 2)], "shots", ACCURACY, None, True)
-        is None
-    )
-    assert compare_curves([curve("a", {1: 0.5}, 1)], "shots", ACCURACY, None, True) is None
+    assert compare_curves([curve("a", {1: 0.5}, 1), curve("b", {2: 0.5}, 2)], "shots", ACCURACY, None) is None
+    assert compare_curves([curve("a", {1: 0.5}, 1)], "shots", ACCURACY, None) is None
 
 
 @pytest.mark.slow
@@ -94,7 +91,7 @@ def test_equal_heads_are_called_different_in_one_of_twenty_comparisons_at_most()
                         JudgedDraw("shots", size, number, size, "x", {"accuracy": float(marks.mean())}, marks)
                     )
             pair.append(Curve(name, tuple(draws)))
-        found = compare_curves(pair, "shots", ACCURACY, None, True)
+        found = compare_curves(pair, "shots", ACCURACY, None)
         assert found is not None
         wrong += any(lead.sign for leads in found.leads.values() for lead in leads)
     assert wrong / 300 <= 0.08

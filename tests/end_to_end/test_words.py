@@ -70,6 +70,14 @@ def test_from_a_file_to_entities(headstart: Callable[..., Result], conll: Path, 
     assert other.code == 0, other.err
     compared = headstart("compare", run, "runs/news-linear")
     assert "entity F1" in compared.out
+    few = ("--param", "epochs=2", "--curve", "50%,100%", "--seeds", "2", "--out", "runs/few")
+    curve = headstart("fit-head", "news", "--head", "linear", *few)
+    assert curve.code == 0, curve.err
+    for size in json.loads(Path("runs/few/report.json").read_text("utf-8"))["curve"]:
+        low, high = size["interval"]["micro_f1"]
+        assert 0 <= low <= size["mean"]["micro_f1"] <= high <= 1
+    refused = headstart("fit-head", "news", "--shots", "1")
+    assert (refused.code, "with other labels use --curve" in refused.err) == (2, True)
 
     sentences = (conll / "train.conll").read_text("utf-8").split("\n\n")
     known = next(row for row in rows if row["split"] == "train" and row["entities"] and len(row["label"]) > 2)

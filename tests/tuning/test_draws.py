@@ -35,6 +35,8 @@ def test_the_draws_are_those_of_a_head_on_the_same_set(tuned: Any, cache_root: P
         (d.protocol, d.size, d.seed, d.n_train, d.drawn) for d in others.draws
     ]
     assert kept(run).units.equals(kept(head).units)
+    for curves in hs.compare([run, head]).curves:
+        assert all(lead.is_paired for leads in curves.leads.values() for lead in leads)
     for protocol in ("shots", "curve"):
         rows, wanted = run.report[protocol], head.report[protocol]
         assert [{**row, "values": 0, "mean": 0, "deviation": 0, "interval": 0}.keys() for row in rows] == [

@@ -12,8 +12,8 @@ from headstart.arrow import positions_in
 from headstart.columns import with_interval
 from headstart.curves.ahead import compare_curves, written_lead
 from headstart.curves.draws import NOUNS
+from headstart.curves.marks import figure_of
 from headstart.curves.record import KeptCurves
-from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from headstart.curves.ahead import ComparedCurves, Point
     from headstart.groups import Groups
     from headstart.plots import Plot
-    from headstart.types import Figure, Json
+    from headstart.types import Json
 
 
 def curves_of(
@@ -46,10 +46,8 @@ def curves_of(
     if not kept:
         return (), notes
     curves = [curve for each in kept for curve in each.curves]
-    figure, of_samples = _figure(opened[0].task, kept[0].figure), kept[0].of_samples
-    compared = [
-        compare_curves(curves, name, figure, groups if of_samples else None, of_samples) for name in NOUNS
-    ]
+    figure, of_samples = figure_of(opened[0].task, kept[0].figure), kept[0].of_samples
+    compared = [compare_curves(curves, name, figure, groups if of_samples else None) for name in NOUNS]
     return tuple(each for each in compared if each is not None), notes
 
 
@@ -86,16 +84,12 @@ def _ordered(found: KeptCurves, table: pa.Table, run: str) -> KeptCurves:
     )
 
 
-def _figure(task: str, name: str) -> Figure:
-    return next(figure for figure in open_task(task).figures if figure.name == name)
-
-
 def curve_tables(curves: Sequence[ComparedCurves]) -> Iterator[tuple[str, list[str], list[list[str]]]]:
     """Each curve at each size, and what the best is ahead by: a title, the names of the columns, and the rows."""
     for each in curves:
         names = list(each.points)
         yield (
-            f"{each.protocol}: {each.figure.title} by samples {each.noun}; in brackets 95 % intervals over draws and "
+            f"{each.protocol}: {each.figure.title} by {each.axis}; in brackets 95 % intervals over draws and "
             "test samples",
             [each.noun, *names],
             [[f"{size:,}", *(_cell(each.points[name].get(size)) for name in names)] for size in each.sizes],
@@ -160,7 +154,7 @@ def curve_plots(curves: Sequence[ComparedCurves]) -> dict[str, Plot]:
         found[each.protocol] = learning_curve_plot(
             given,
             each.figure.title,
-            f"samples {each.noun}" if is_shots else "training samples",
+            each.axis,
             "Few shots" if is_shots else "Learning curve",
             2 if is_shots else 10,
             intervals,

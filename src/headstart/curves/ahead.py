@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headstart.curves.draws import NOUNS
+from headstart.curves.marks import figure_of
 from headstart.metrics.intervals import FEWEST_SAMPLES
 from headstart.metrics.paired import FEWEST_DIFFERING, SIGNIFICANT, holm
 from headstart.metrics.two_way import mean_mark, mean_of_pairs
-from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     from headstart.curves.draws import ProtocolName
@@ -58,7 +58,7 @@ class Point:
 
 @dataclass(frozen=True)
 class ComparedCurves:
-    """Curves of one protocol on the same test samples, each held against the best at the largest size."""
+    """Curves of one protocol on the same test samples, each held against the best at the largest size of most."""
 
     protocol: ProtocolName
     figure: Figure
@@ -71,6 +71,11 @@ class ComparedCurves:
     def noun(self) -> str:
         """What stands after a size."""
         return NOUNS[self.protocol]
+
+    @property
+    def axis(self) -> str:
+        """What the sizes count."""
+        return f"samples {self.noun}" if self.protocol == "shots" else self.noun
 
     @property
     def sizes(self) -> list[int]:
@@ -89,7 +94,7 @@ class ComparedCurves:
 
 
 def compare_curves(
-    curves: Sequence[Curve], protocol: ProtocolName, figure: Figure, groups: Groups | None, of_samples: bool
+    curves: Sequence[Curve], protocol: ProtocolName, figure: Figure, groups: Groups | None
 ) -> ComparedCurves | None:
     """Hold curves, whose marks are of the same units in one order, against the best of them.
 
@@ -106,7 +111,7 @@ def compare_curves(
     if not shared:
         return None
     points = {
-        name: {size: _point(draws, figure.name, groups, of_samples) for size, draws in sizes.items()}
+        name: {size: _point(draws, figure, groups) for size, draws in sizes.items()}
         for name, sizes in drawn.items()
     }
     last = max(shared, key=lambda size: (_n_with(drawn, size), size))
@@ -128,10 +133,9 @@ def leads_within(curves: Curves) -> dict[str, Json]:
     if len(curves.curves) < 2:
         return {}
     marker = curves.marker
-    figure = next(each for each in open_task(marker.kind).figures if each.name == marker.figure)
+    figure = figure_of(marker.kind, marker.figure)
     compared = [
-        compare_curves(curves.curves, protocol.name, figure, marker.groups, marker.marks_samples)
-        for protocol in curves.protocols
+        compare_curves(curves.curves, protocol.name, figure, marker.groups) for protocol in curves.protocols
     ]
     said: dict[str, Json] = {each.protocol: each.sentences for each in compared if each is not None}
     return {"ahead": said}
@@ -158,10 +162,10 @@ def _marks(draws: Sequence[JudgedDraw]) -> np.ndarray:
     return np.stack([draw.marks for draw in draws if draw.marks is not None])
 
 
-def _point(draws: Sequence[JudgedDraw], figure: str, groups: Groups | None, of_samples: bool) -> Point:
-    value = float(np.mean([draw.scores[figure] for draw in draws]))
+def _point(draws: Sequence[JudgedDraw], figure: Figure, groups: Groups | None) -> Point:
+    value = float(np.mean([draw.scores[figure.name] for draw in draws]))
     found = mean_mark(_marks(draws), groups, value)
-    return Point(value, found.share_interval() if of_samples else found.interval(), len(draws))
+    return Point(value, found.share_interval() if figure.is_share else found.interval(), len(draws))
 
 
 def _lead(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -12,14 +11,15 @@ import numpy as np
 from headstart.arrow import keys_from_arrow
 from headstart.groups import Groups
 from headstart.metrics.paired import ACCURACY
-from headstart.metrics.two_way import MeanMark, mean_mark
+from headstart.metrics.two_way import mean_mark
 from headstart.tasks import open_task
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from headstart.metrics.resampling import Interval
     from headstart.samples import LabelledSamples
-    from headstart.types import Json, LabelKind, Predictions
+    from headstart.types import Figure, LabelKind, Predictions
 
 BLOCKS = 30
 """Of samples, each left out in turn, where a figure is no mean over samples."""
@@ -92,9 +92,15 @@ class Marker:
     def _figure_of(self, said: Predictions) -> float:
         return float(open_task(self.kind).scores(said)[self.figure]) if len(said) else float("nan")
 
-    def mean(self, marks: NDArray[np.float64], figures: Mapping[str, Json]) -> MeanMark:
-        """The figure's mean over the draws of marks (S, U), and how sure it is; ``figures`` has it as it is."""
-        return mean_mark(marks, self.groups, None if self.marks_samples else figures[self.figure])
+    def interval(self, marks: NDArray[np.float64], mean: float) -> Interval:
+        """Of the figure's mean over the draws of marks (S, U)."""
+        found = mean_mark(marks, self.groups, mean)
+        return found.share_interval() if figure_of(self.kind, self.figure).is_share else found.interval()
+
+
+def figure_of(kind: LabelKind, name: str) -> Figure:
+    """A figure of a task by its name."""
+    return next(figure for figure in open_task(kind).figures if figure.name == name)
 
 
 def _part(said: Predictions, rows: NDArray[np.int64]) -> Predictions:

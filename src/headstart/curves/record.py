@@ -127,10 +127,9 @@ class Curves:
         marks = [draw.marks for draw in draws if draw.marks is not None]
         if not marks:
             return {}
-        found = self.marker.mean(np.stack(marks), mean)
-        interval = found.share_interval() if self.marker.marks_samples else found.interval()
+        figure = self.marker.figure
         return {
-            "interval": {self.marker.figure: interval},
+            "interval": {figure: self.marker.interval(np.stack(marks), mean[figure])},
             "covers": BOTH if len(marks) > 1 else SAMPLES,
         }
 

@@ -152,8 +152,8 @@ def learning_curve_plot(
     for place, (name, (sizes, scores)) in enumerate(curves.items()):
         given = (intervals or {}).get(name)
         band = None if given is None else np.asarray(given, dtype=np.float64)
-        points = [np.asarray(part, dtype=np.float64) for part in (sizes, scores)]
-        _band(axes, *points, band, name, place, len(curves))
+        at, values = np.asarray(sizes, dtype=np.float64), np.asarray(scores, dtype=np.float64)
+        _band(axes, at, values, band, name, place, len(curves))
     least = 2 if base == 2 else 8
     if every.min() > 0 and every.max() >= least * every.min():
         _logarithmic(axes, np.unique(every), base)
