@@ -97,7 +97,13 @@ def test_training_with_few_labels_takes_several_steps(
     few: Path, tiny_bert: Path, cache_root: Path, tmp_path: Path
 ) -> None:
     """Twelve samples are one batch, and one step an epoch would not move a weight to speak of."""
-    options: dict[str, Any] = {"lr": 1e-3, "epochs": 3, "cache": cache_root, "plots": "none"}
+    options: dict[str, Any] = {
+        "lr": 1e-3,
+        "epochs": 3,
+        "pair_loss": "cosine",
+        "cache": cache_root,
+        "plots": "none",
+    }
     run = hs.fine_tune(few, f"hf:{tiny_bert}", strategy="contrastive", out=tmp_path / "run", **options)
     assert run.history[-1]["train_loss"] < run.history[0]["train_loss"] / 2
 
