@@ -120,7 +120,9 @@ def pool_of_run(features: FeatureSet, run: Run, config: SuggestConfig) -> tuple[
     one = run.of(config.label) if run.has_several and config.label else run
     if one.has_several:
         raise ConfigError(f"{name} predicts several labels; --label says which")
-    pool = open_pool(features, config.label or str(one.labels["column"]), _feature_read(features, one))
+    pool = open_pool(
+        features, config.label or str(one.labels["column"]), _feature_read(features, one, str(name))
+    )
     if one.labels["column"] != pool.column:
         raise MismatchError(
             f"{name} predicts {one.labels['column']!r}, and suggestions are for {pool.column!r}"
@@ -132,18 +134,18 @@ def pool_of_run(features: FeatureSet, run: Run, config: SuggestConfig) -> tuple[
     return pool, Opinions(_asked(one.predictor, pool), one.predictor.classes, f"{name} ({one.head_name})")
 
 
-def _feature_read(features: FeatureSet, run: Run) -> FeatureRef:
+def _feature_read(features: FeatureSet, run: Run, name: str) -> FeatureRef:
     parts = run.features.get("parts") or [run.features]
     if len(parts) > 1:
         raise ConfigError(
-            f"{run.path} reads {len(parts)} features side by side, and suggestions are by one; leave --run out, and "
+            f"{name} reads {len(parts)} features side by side, and suggestions are by one; leave --run out, and "
             "say --tap and --backbone"
         )
     space = parts[0].get("space")
     found = next((ref for ref in features.features if ref.space == space and ref.view is None), None)
     if found is None:
         raise MismatchError(
-            f"{run.path} reads {run.backbone} at {run.tap}, which set {features.name!r} does not have (any more); "
+            f"{name} reads {run.backbone} at {run.tap}, which set {features.name!r} does not have (any more); "
             "extract them again, or fit the head on what it has"
         )
     return found
