@@ -104,7 +104,7 @@ def test_names_of_prompts_are_looked_up_as_mteb_does(model: Path) -> None:
 
     names = ("query", "document", "STS", "STS-query", "MyTask", "MyTask-document", "Retrieval-query")
     declared = {name: f"{name}: " for name in names}
-    prompts = TextPrompts(DeclaredPrompts(declared), None, {})
+    prompts = TextPrompts(lambda: DeclaredPrompts(declared), None, {})
     for name in ("MyTask", "OtherTask"):
         for kind in ("STS", "Retrieval", "Classification"):
             for role in (None, PromptType.query, PromptType.document):

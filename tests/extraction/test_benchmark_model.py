@@ -89,8 +89,9 @@ def test_the_prompt_of_a_task(prompted: Path) -> None:
 )
 def test_the_most_special_prompt_is_taken(name: str, kind: str, role: str | None, prompt: str | None) -> None:
     """Of those that the model declares; one that the user gives for the same name goes before it."""
-    assert TextPrompts(DeclaredPrompts(PROMPTS), None, {}).of_task(name, kind, role) == prompt
-    given = TextPrompts(DeclaredPrompts(PROMPTS), "always: ", {name: "given: ", "document": "doc: "})
+    own = DeclaredPrompts(PROMPTS)
+    assert TextPrompts(lambda: own, None, {}).of_task(name, kind, role) == prompt
+    given = TextPrompts(lambda: own, "always: ", {name: "given: ", "document": "doc: "})
     assert given.of_task(name, kind, role) == (prompt if (name, role) == ("MyTask", "query") else "given: ")
     assert given.of_task("OtherTask" * 2, "Retrieval", role) == {"query": "find: ", "document": "doc: "}.get(
         role or "", "always: "

@@ -16,7 +16,7 @@ import pytest
 from sklearn.base import clone
 
 import headstart as hs
-from headstart.errors import ConfigError, DataError
+from headstart.errors import ConfigError, DataError, WeightsUnavailableError
 
 from ..backbones.tiny_texts import HIDDEN, encode, save_model, save_sentence_model
 
@@ -141,3 +141,10 @@ def test_what_is_no_text_is_refused(models: dict[str, Path]) -> None:
         embedder.embed_query(" ")
     with pytest.raises(ConfigError, match="texts is one text; give a list"):
         embedder.embed_documents("a text")
+
+
+def test_a_model_that_is_not_here_needs_its_prompt_said() -> None:
+    with pytest.raises(WeightsUnavailableError, match="nobody can say what its authors put before a query"):
+        hs.Embedder("hf:no-such/model").embed_query("a text")
+    with pytest.raises(WeightsUnavailableError, match="cannot be loaded"):
+        hs.Embedder("hf:no-such/model", query_prompt="").embed_query("a text")

@@ -308,7 +308,7 @@ class Embedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         given = dict(self.prompts or {})
         if self.query_prompt is not None:
             given[QUERY] = self.query_prompt
-        return TextPrompts(self._embedding.declared(self._config([]))[0], self.prompt, given)
+        return TextPrompts(lambda: self._embedding.declared(self._config([]))[0], self.prompt, given)
 
     @property
     def _similarity(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,13 +17,19 @@ DOCUMENT = ("document", "passage")
 class TextPrompts:
     """The prompts of an `Embedder`; a prompt of None is the backbone's default.
 
-    ``own`` are those that the model declares, ``always`` the one that the user puts before every text, and ``given``
-    the user's by the names of tasks, of their types, and of roles (``query``, ``document``).
+    ``read_own`` gives those that the model declares, and is not asked where the user says enough: the model may not be
+    on this machine. ``always`` is the one that the user puts before every text, and ``given`` the user's by the names
+    of tasks, of their types, and of roles (``query``, ``document``).
     """
 
-    own: DeclaredPrompts
+    read_own: Callable[[], DeclaredPrompts]
     always: str | None
     given: Mapping[str, str]
+
+    @property
+    def own(self) -> DeclaredPrompts:
+        """Those that the model declares."""
+        return self.read_own()
 
     @property
     def query(self) -> str | None:
