@@ -11,9 +11,9 @@ import numpy as np
 from headstart.arrow import positions_in
 from headstart.columns import with_interval
 from headstart.curves.ahead import compare_curves, written_lead
-from headstart.curves.draws import NOUNS
 from headstart.curves.marks import figure_of
 from headstart.curves.record import KeptCurves
+from headstart.curves.report import NOUNS
 
 if TYPE_CHECKING:
     import pyarrow as pa

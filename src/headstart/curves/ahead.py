@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headstart.curves.draws import NOUNS
 from headstart.curves.marks import figure_of
+from headstart.curves.report import NOUNS
 from headstart.metrics.intervals import FEWEST_SAMPLES
 from headstart.metrics.paired import FEWEST_DIFFERING, SIGNIFICANT, holm
 from headstart.metrics.two_way import mean_mark, mean_of_pairs
 
 if TYPE_CHECKING:
-    from headstart.curves.draws import ProtocolName
     from headstart.curves.record import Curve, Curves, JudgedDraw
+    from headstart.curves.report import ProtocolName
     from headstart.groups import Groups
     from headstart.metrics.two_way import MeanMark
     from headstart.types import Figure, Json

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from headstart.arrow import keys_from_arrow
+from headstart.curves.report import ProtocolName
 from headstart.errors import ConfigError
 from headstart.tasks import open_task
 
@@ -17,10 +18,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headstart.samples import LabelledSamples
-
-ProtocolName: TypeAlias = Literal["shots", "curve"]
-NOUNS: Mapping[ProtocolName, str] = {"shots": "of each class", "curve": "train samples"}
-"""What stands after a size."""
 
 
 @dataclass(frozen=True)

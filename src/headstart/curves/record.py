@@ -17,8 +17,9 @@ from headstart.metrics.tables import summarise
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from headstart.curves.draws import Draw, Protocol, ProtocolName
+    from headstart.curves.draws import Draw, Protocol
     from headstart.curves.marks import Marker
+    from headstart.curves.report import ProtocolName
     from headstart.types import Json
 
 BOTH, SAMPLES = "draws and samples", "samples"

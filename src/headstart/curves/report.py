@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from headstart.columns import cell, columns, with_deviation
-from headstart.curves.draws import NOUNS
 
 if TYPE_CHECKING:
     from headstart.columns import Cell
     from headstart.types import Json
 
+ProtocolName: TypeAlias = Literal["shots", "curve"]
+NOUNS: Mapping[ProtocolName, str] = {"shots": "of each class", "curve": "train samples"}
+"""What stands after a size."""
 MOST_NAMED = 5
 """Rare classes that a line names."""
 

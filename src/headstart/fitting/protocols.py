@@ -11,10 +11,10 @@ import pyarrow.compute as pc
 
 from headstart.backbones import short_name
 from headstart.backbones.pooling import display_tap
-from headstart.curves.draws import NOUNS, identity_of, protocols_of
+from headstart.curves.draws import identity_of, protocols_of
 from headstart.curves.marks import Marker
 from headstart.curves.record import Curve, Curves, JudgedDraw
-from headstart.curves.report import rare_said
+from headstart.curves.report import NOUNS, rare_said
 from headstart.fitting.trials import MOST_NUMBERS, Trial, TrialResult, prepared, run_trials
 from headstart.heads import head_class
 
