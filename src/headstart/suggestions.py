@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from headstart.types import Json
 
 SHOWN_ROWS = 20
-PREDICTED = "predicted"
-"""The column of a file with what a head takes the sample for."""
+PREDICTED, INPUT = "predicted", "input"
+"""The columns of a file with what a head takes the sample for, and with the text itself, or where it comes from."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,15 @@ class Suggestion:
     """A sample that would be worth a label.
 
     ``key`` is in hex. ``score`` is what speaks for it: 1 - margin, the entropy in nats, typicality, or the distance to
-    what is covered; None of a draw. ``predicted`` is a head's class for it, "" without one.
+    what is covered; None of a draw. ``predicted`` is a head's class for it, "" without one. ``input`` is the text
+    itself, or where the sample comes from.
     """
 
     id: str
     key: str
     score: float | None = None
     predicted: str = ""
+    input: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,10 +91,11 @@ class Suggestions(Sequence[Suggestion]):
         """The file that `save` writes."""
         out = io.StringIO(newline="")
         writer = csv.writer(out)
-        writer.writerow([*COLUMNS, PREDICTED])
+        writer.writerow([*COLUMNS, PREDICTED, INPUT])
         for row in self.rows:
             note = self.strategy if row.score is None else f"{self.strategy} {row.score:.4g}"
-            writer.writerow([row.key, row.id, self.label, "", "", "", note, self.digest, row.predicted])
+            known = [row.key, row.id, self.label, "", "", "", note, self.digest]
+            writer.writerow([*known, row.predicted, row.input])
         return out.getvalue()
 
     def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
@@ -107,16 +110,15 @@ class Suggestions(Sequence[Suggestion]):
         write_durably(Path(expanded(path)), self.csv.encode("utf-8"))
 
     def table(self) -> pa.Table:
-        """``id``, ``key``, ``score`` and ``predicted``, a row for each."""
+        """``id``, ``key``, ``score``, ``predicted`` and ``input``, a row for each."""
         import pyarrow as pa
 
         scores = column_of(np.array([np.nan if row.score is None else row.score for row in self.rows]))
         texts = {
-            name: strings([getattr(row, name) for row in self.rows]) for name in ("id", "key", PREDICTED)
+            name: strings([getattr(row, name) for row in self.rows])
+            for name in ("id", "key", PREDICTED, INPUT)
         }
-        return pa.table(
-            {"id": texts["id"], "key": texts["key"], "score": scores, PREDICTED: texts[PREDICTED]}
-        )
+        return pa.table({"id": texts.pop("id"), "key": texts.pop("key"), "score": scores, **texts})
 
     @property
     def as_json(self) -> dict[str, Json]:
@@ -126,7 +128,8 @@ class Suggestions(Sequence[Suggestion]):
             for name in ("set", "digest", "label", "strategy", "n_open", "n_labelled")
         }
         rows = [
-            {"id": row.id, "key": row.key, "score": row.score, PREDICTED: row.predicted} for row in self.rows
+            {"id": row.id, "key": row.key, "score": row.score, PREDICTED: row.predicted, INPUT: row.input}
+            for row in self.rows
         ]
         return {**about, "notes": list(self.notes), "suggestions": rows}
 
@@ -141,6 +144,9 @@ class Suggestions(Sequence[Suggestion]):
         if any(row.predicted for row in rows):
             header.append(PREDICTED)
             cells = [[*line, cell(row.predicted)] for line, row in zip(cells, rows, strict=True)]
+        if any(row.input not in ("", row.id) for row in rows):
+            header.append(INPUT)
+            cells = [[*line, cell(row.input)] for line, row in zip(cells, rows, strict=True)]
         return header, cells
 
     def __repr__(self) -> str:

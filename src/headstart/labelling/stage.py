@@ -7,19 +7,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headstart.arrow import column_of, keys_from_arrow
+from headstart.arrow import column_of, keys_from_arrow, positions_in
 from headstart.cache.store import Cache
-from headstart.errors import ConfigError
+from headstart.errors import ConfigError, HeadstartError
 from headstart.labelling.config import BY_A_HEAD
 from headstart.labelling.pool import open_pool
 from headstart.labelling.strategies import STRATEGIES
 from headstart.labelling.uncertain import Opinions, opinions_of_a_new_head, pool_of_run, spread
+from headstart.retrieval.contents import SOON_READ, SampleContents
 from headstart.suggestions import Suggestion, Suggestions
 from headstart.words import counted
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from numpy.typing import NDArray
 
+    from headstart.cache.sets import FeatureSet
     from headstart.contracts import Progress
     from headstart.labelling.config import SuggestConfig
     from headstart.labelling.pool import Pool
@@ -103,9 +106,14 @@ def _suggestions(
     if opinions is not None:
         by_row = dict(zip(pool.open.tolist(), opinions.predicted, strict=True))
         predicted = [by_row[row] for row in rows.tolist()]
+    seen = _seen(pool.features, pool.table.column("id").take(column_of(rows)))
     found = tuple(
         Suggestion(
-            id, key.tobytes().hex(), None if scores is None else float(scores[place]), predicted[place]
+            id,
+            key.tobytes().hex(),
+            None if scores is None else float(scores[place]),
+            predicted[place],
+            seen[place],
         )
         for place, (id, key) in enumerate(zip(ids, keys, strict=True))
     )
@@ -118,3 +126,15 @@ def _suggestions(
         pool.features.name, pool.features.digest, pool.column, config.strategy, said, found, len(pool.open),
         len(pool.labelled), tuple(notes),
     )  # fmt: skip
+
+
+def _seen(features: FeatureSet, ids: pa.ChunkedArray) -> list[str]:
+    """What people decide by: each text; of a picture, or of what cannot soon be read again, where it comes from."""
+    rows = positions_in(ids, features.columns(["id"]).column("id"))
+    table = features.take(rows, ["id", "key", "origin"])
+    try:
+        if len(features) <= SOON_READ:
+            return SampleContents(features).of_rows(table).texts()
+    except (HeadstartError, OSError):
+        pass  # the data has moved, or was in memory; the page and the ids are still there
+    return ["" if origin is None else str(origin) for origin in table.column("origin").to_pylist()]

@@ -13,7 +13,7 @@ from headstart.backbones.pooling import display_tap, is_ragged
 from headstart.errors import DataError, HeadstartError, first_line
 from headstart.heads.neighbours import nearest
 from headstart.retrieval.answers import make_matches
-from headstart.retrieval.contents import SampleContents
+from headstart.retrieval.contents import SOON_READ, SampleContents
 from headstart.retrieval.filters import rows_where
 from headstart.retrieval.queries import given_vectors, samples_like, vectors_in
 from headstart.words import counted
@@ -30,10 +30,6 @@ if TYPE_CHECKING:
     from headstart.retrieval.options import Asked, SearchOptions
     from headstart.retrieval.queries import Queries
     from headstart.types import FeatureRef
-
-
-SOON_READ = 100_000
-"""Samples whose data is read again without being asked for."""
 
 
 def search(features: FeatureSet, asked: Asked, options: SearchOptions, progress: Progress) -> Matches:
