@@ -3,10 +3,10 @@
     python benchmarks/contrastive.py FOLDER [--shots 8] [--chosen-by 2] [--draws 3] [--setfit 1 5] [--epochs 10]
 
 FOLDER holds ``banking77/{train,test}.csv``. Of each class so many train samples are drawn, anew for each draw, and a
-few more to choose by (C, the epoch); all test samples are predicted. ``--classes 26`` takes about so many of the 77, in
-even steps. Every method runs in a process of its own. Seconds are those of training by the clock (of frozen features:
-of computing what the cache lacks and of fitting), processor seconds and the most memory held those of training and
-predicting together.
+few more to choose by (C, the epoch); all test samples are predicted. ``--classes 20`` takes about so many of the 77, in
+even steps (26). Every method runs in a process of its own. Seconds are those of training by the clock (of frozen
+features: of computing what the cache lacks and of fitting), processor seconds and the most memory held those of
+training and predicting together.
 ``--setfit`` takes numbers of iterations (pairs of either kind for each sample), and needs ``pip install setfit``; its
 further settings are its defaults. Each draw is printed as it is done, then the means as a table in Markdown.
 """
