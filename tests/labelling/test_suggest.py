@@ -309,9 +309,8 @@ def test_bad_requests_are_refused_in_a_line(few: FeatureSet, cache_root: Path, t
 def test_the_file_shows_what_is_to_be_labelled(tmp_path: Path, made_bert: Path) -> None:
     texts = [f"message {number}" for number in range(12)]
     features = hs.extract(texts, backbone=f"hf:{made_bert}", set="held")
-    assert {row.input for row in features.suggest(budget=3)} == {""}, (
-        "they were in memory, and are nowhere now"
-    )
+    places = set(features.samples.column("origin").to_pylist())  # they were in memory, and are nowhere now
+    assert {row.input for row in features.suggest(budget=3)} <= places
     (tmp_path / "messages.txt").write_text("\n".join(texts))
     features = hs.extract(tmp_path / "messages.txt", backbone=f"hf:{made_bert}", set="messages")
     features.suggest(budget=3, out=tmp_path / "next.csv")
