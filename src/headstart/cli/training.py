@@ -14,6 +14,7 @@ from headstart.cli.command import AsJson, ConfigFile, Quiet, Said, made_from, wr
 from headstart.cli.figures import figures_line
 from headstart.columns import cell, with_deviation
 from headstart.registry.labels import reports_by_label
+from headstart.words import counted
 
 if TYPE_CHECKING:
     from headstart.config import FitConfig
@@ -164,7 +165,8 @@ def _show_tuned(run: Run, target: Path) -> None:
         )
     cost, epochs, timings = report["cost"], report["epochs"], report["timings"]
     typer.echo(
-        f"{cost['parameters']:,} of {cost['total_parameters']:,} parameters trained for {epochs['run']} epochs in "
-        f"{timings['fit']:.1f} s, the best after {epochs['best']} ({timings['to_best']:.1f} s); "
+        f"{cost['parameters']:,} of {cost['total_parameters']:,} parameters trained for "
+        f"{counted(epochs['run'], 'epoch')} in {timings['fit']:.1f} s, the best after "
+        f"{epochs['best']} ({timings['to_best']:.1f} s); "
         f"the run lies in {target}"
     )

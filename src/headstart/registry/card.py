@@ -97,8 +97,8 @@ def _opening(
     is_tuned = "states" not in report or method["strategy"] == "gradual"
     return (
         f"# {_backbones(features)}, fine-tuned ({method['strategy']})",
-        f"{said}: {cost['parameters']:,} of {cost['total_parameters']:,} parameters, {epochs['run']} epochs, of which "
-        f"number {epochs['best']} was the best."
+        f"{said}: {cost['parameters']:,} of {cost['total_parameters']:,} parameters, "
+        f"{counted(epochs['run'], 'epoch')}, of which number {epochs['best']} was the best."
         + (" The tuned backbone lies in `model/backbone`." if is_tuned else " Its encoder is as it was."),
     )
 

@@ -161,7 +161,8 @@ def _texts(
     if n := content.n_broken - n_broken:
         notes.append(f"{counted(n, 'text')} cannot be read")
     if n_cut:
-        notes.append(f"{n_cut:,} texts are cut at {config.text_length:,} letters; --text-length changes that")
+        cut = f"{counted(n_cut, 'text')} {'is' if n_cut == 1 else 'are'} cut"
+        notes.append(f"{cut} at {config.text_length:,} letters; --text-length changes that")
     if len(chosen) < len(order):
         notes.append(
             f"texts of about {len(chosen):,} of {len(order):,} samples are on this page: of those to look at, and of a "
