@@ -32,7 +32,18 @@ def test_the_loop_from_no_label_to_a_head(headstart: Runner, messages: Path) -> 
     assert "headstart fit-head messages --corrections next.csv" in done.err
     with Path("next.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["key", "id", "label", "old", "new", "action", "note", "digest", "predicted"]
+    assert list(rows[0]) == [
+        "key",
+        "id",
+        "label",
+        "old",
+        "new",
+        "action",
+        "note",
+        "digest",
+        "predicted",
+        "input",
+    ]
     for row in rows[:15]:
         number = int("".join(letter for letter in row["id"].rpartition(":")[2] if letter.isdigit()))
         row["new"] = f"kind {number % 2}"

@@ -220,13 +220,14 @@ def write_names() -> None:
 
 
 def write_messages() -> None:
-    """Texts that nobody has labelled, a line each."""
+    """Texts that nobody has labelled, a line each, and a few that somebody has."""
     lines = [
         f"{'where is' if row % 3 else 'I never got'} my {row % 7} card number {row}" for row in range(150)
     ]
     Path("messages.txt").write_text(
         "\n".join(line + ("?" if "where" in line else "") for line in lines), "utf-8"
     )
+    write_texts(Path("tickets.csv"), some_texts(60), ("text", "category"))
 
 
 def write_banking() -> None:
