@@ -10,7 +10,7 @@ import numpy as np
 
 from headstart.errors import ConfigError, DataError
 from headstart.heads.neighbours import nearest
-from headstart.heads.units import draw, fit_centres, k_means
+from headstart.heads.units import draw, fit_centres, k_means, nearest_of
 from headstart.inspection.project import principal_components
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def find_k(units: UnitRows, seed: int, progress: Progress) -> list[Trial]:
     progress.begin("numbers of clusters", len(grid))
     try:
         for k in grid:
-            codes = _nearest_codes(X, fit_centres(X, k, seed))[judged]
+            codes = nearest_of(X, fit_centres(X, k, seed))[judged]
             found.append(Trial(k, *_silhouette(far, codes)))
             progress.advance(1)
     finally:
@@ -125,11 +125,6 @@ def chosen(tried: Sequence[Trial]) -> int:
     """The fewest clusters whose mean silhouette is within one standard error of the largest."""
     best = max(tried, key=lambda one: one.silhouette)
     return min(one.k for one in tried if one.silhouette >= best.silhouette - best.error)
-
-
-def _nearest_codes(X: NDArray[np.float32], centres: NDArray[np.float32]) -> Rows:
-    codes: Rows = (X @ centres.T - np.square(centres).sum(axis=1) / 2).argmax(axis=1)
-    return codes
 
 
 def _dense(units: UnitRows, min_size: int, seed: int) -> Rows:

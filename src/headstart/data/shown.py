@@ -9,6 +9,9 @@ from headstart.data.sentences import Words
 if TYPE_CHECKING:
     from headstart.types import Payload
 
+SOON_READ = 100_000
+"""Samples of a set whose data is read again to be shown without being asked for."""
+
 
 def text_of(payload: Payload | None) -> str:
     """The texts of a sample with a bar between them; nothing of an image."""

@@ -176,7 +176,7 @@ def options_as_described(
     features: Mapping[str, Json], modality: Modality, offline: bool = False, prompt: str | None = None
 ) -> BackboneOptions:
     """The options that a run or a set names, for the side of a modality; see `open_as_described`."""
-    given = dict(features["options"])
+    given = dict(features.get("options", {}))
     weights = given.pop("weights", None)
     if prompt is not None:
         given["prompt"] = prompt

@@ -92,7 +92,13 @@ def fit_centres(X: NDArray[np.float32], k: int, seed: int) -> NDArray[np.float32
 
 def nearest_centres(rows: UnitRows, centres: NDArray[np.float32]) -> NDArray[np.int64]:
     """The centre that each row is nearest to, (N,)."""
-    codes, halves = np.empty(len(rows), dtype=np.int64), np.square(centres).sum(axis=1) / 2
+    codes = np.empty(len(rows), dtype=np.int64)
     for place, block in rows.blocks():
-        codes[place] = (block @ centres.T - halves).argmax(axis=1)
+        codes[place] = nearest_of(block, centres)
+    return codes
+
+
+def nearest_of(X: NDArray[np.float32], centres: NDArray[np.float32]) -> NDArray[np.int64]:
+    """The same of rows in memory."""
+    codes: NDArray[np.int64] = (X @ centres.T - np.square(centres).sum(axis=1) / 2).argmax(axis=1)
     return codes

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from headstart.arrow import keys_from_arrow
 from headstart.augmentation import reopen_view
-from headstart.backbones.options import BackboneOptions
 from headstart.backbones.pooling import display_tap
 from headstart.cache.imported import SCHEME
 from headstart.cache.recipe import make_recipe
@@ -19,7 +17,7 @@ from headstart.cache.store import Cache
 from headstart.config import DoctorConfig
 from headstart.data import open_source
 from headstart.errors import ConfigError, DataError
-from headstart.extraction.backbone import OpenedBackbone, check_modality, load_model
+from headstart.extraction.backbone import OpenedBackbone, check_modality, load_model, open_as_described
 from headstart.extraction.drift import cosines_of, errors_of
 from headstart.extraction.extractor import compute_rows
 from headstart.extraction.plan import plan_rows
@@ -182,8 +180,9 @@ class _Doctor:
     def examine(self, entry: Mapping[str, Json], space: Space, view: View | None) -> Examination:
         """Compare a feature with the live one."""
         rows = self._choose(space)
-        located = entry.get("located", entry["backbone"])
-        opened = OpenedBackbone(located, self._options(entry), self.cache, self.progress)
+        opened = open_as_described(
+            entry, self.source.modality, self.cache, self.progress, self.config.offline
+        )
         check_modality(self.source, opened.info)
         live, failed = self._recompute(rows, space, view, opened)
         if not live:
@@ -220,16 +219,6 @@ class _Doctor:
                 "pass --data if it has moved"
             )
         return np.sort(np.random.default_rng(self.config.seed).permutation(usable)[: self.config.samples])
-
-    def _options(self, entry: Mapping[str, Json]) -> BackboneOptions:
-        given = dict(entry.get("options", {}))
-        weights = given.pop("weights", None)
-        return BackboneOptions(
-            weights=Path(weights) if weights else None,
-            modality=self.source.modality,
-            offline=self.config.offline,
-            **given,
-        )
 
     def _recompute(
         self, rows: NDArray[np.int64], space: Space, view: View | None, opened: OpenedBackbone

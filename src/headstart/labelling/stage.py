@@ -9,12 +9,13 @@ import numpy as np
 
 from headstart.arrow import column_of, keys_from_arrow, positions_in
 from headstart.cache.store import Cache
-from headstart.errors import ConfigError, HeadstartError
+from headstart.data.shown import SOON_READ, text_of
+from headstart.errors import ConfigError
+from headstart.extraction.inputs import inputs_of_set
 from headstart.labelling.config import BY_A_HEAD
 from headstart.labelling.pool import open_pool
 from headstart.labelling.strategies import STRATEGIES
 from headstart.labelling.uncertain import Opinions, opinions_of_a_new_head, pool_of_run, spread
-from headstart.retrieval.contents import SOON_READ, SampleContents
 from headstart.suggestions import Suggestion, Suggestions
 from headstart.words import counted
 
@@ -132,9 +133,11 @@ def _seen(features: FeatureSet, ids: pa.ChunkedArray) -> list[str]:
     """What people decide by: each text; of a picture, or of what cannot soon be read again, where it comes from."""
     rows = positions_in(ids, features.columns(["id"]).column("id"))
     table = features.take(rows, ["id", "key", "origin"])
-    try:
-        if len(features) <= SOON_READ:
-            return SampleContents(features).of_rows(table).texts()
-    except (HeadstartError, OSError):
-        pass  # the data has moved, or was in memory; the page and the ids are still there
-    return ["" if origin is None else str(origin) for origin in table.column("origin").to_pylist()]
+    seen = ["" if origin is None else str(origin) for origin in table.column("origin").to_pylist()]
+    is_read = features.info["source"].get("modality") != "image" and len(features) <= SOON_READ
+    inputs = inputs_of_set(features) if is_read else None  # None: the data has moved, or was in memory
+    if inputs is None:
+        return seen
+    found = inputs.rows_of(table)
+    payloads = [None if row < 0 else inputs.payload(row) for row in found.tolist()]
+    return [text_of(payload) or origin for payload, origin in zip(payloads, seen, strict=True)]

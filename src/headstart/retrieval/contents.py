@@ -19,10 +19,6 @@ if TYPE_CHECKING:
     from headstart.types import Payload
 
 
-SOON_READ = 100_000
-"""Samples of a set whose data is read again without being asked for."""
-
-
 @dataclass(frozen=True)
 class SampleContents:
     """The contents of some samples of a set, by their number; of a set that was imported nothing is known."""

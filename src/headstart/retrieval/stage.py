@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headstart.arrow import column_of, positions_in
-from headstart.backbones.pooling import display_tap, is_ragged
+from headstart.backbones.pooling import display_tap
+from headstart.data.shown import SOON_READ
 from headstart.errors import DataError, HeadstartError, first_line
 from headstart.heads.neighbours import nearest
 from headstart.retrieval.answers import make_matches
-from headstart.retrieval.contents import SOON_READ, SampleContents
+from headstart.retrieval.contents import SampleContents
 from headstart.retrieval.filters import rows_where
 from headstart.retrieval.queries import given_vectors, samples_like, vectors_in
 from headstart.words import counted
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from headstart.matches import Matches
     from headstart.retrieval.options import Asked, SearchOptions
     from headstart.retrieval.queries import Queries
-    from headstart.types import FeatureRef
 
 
 def search(features: FeatureSet, asked: Asked, options: SearchOptions, progress: Progress) -> Matches:
@@ -42,7 +42,7 @@ def search(features: FeatureSet, asked: Asked, options: SearchOptions, progress:
     DataError
         There is no such sample, or none to search among, or a query cannot be read.
     """
-    ref = _feature(features, options)
+    ref = features.pooled_feature(options.tap, options.backbone)
     with ThreadPoolExecutor(
         1
     ) as aside:  # of a million samples the ids take as long as half of what is done meanwhile
@@ -83,13 +83,6 @@ def _with_inputs(
     except (HeadstartError, OSError) as error:
         progress.say(f"texts are not shown: {first_line(error)}")
         return matches
-
-
-def _feature(features: FeatureSet, options: SearchOptions) -> FeatureRef:
-    """The feature that is asked for; of several the latest with one vector a sample."""
-    first = features.feature(options.tap, options.backbone)
-    fitting = features.fitting(options.tap, options.backbone, None)
-    return next((ref for ref in fitting if not is_ragged(ref.tap)), first)
 
 
 def _chosen(held: HeldSamples, options: SearchOptions) -> NDArray[np.bool_]:

@@ -6,8 +6,9 @@ is fitted on the tuned features. See `headstart.tuning.pairs` for the pairs and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -18,7 +19,7 @@ from headstart.errors import ConfigError, DataError
 from headstart.heads import open_head
 from headstart.tasks import open_task
 from headstart.tuning.pairs import SMALLEST_BATCH, batch_loss, cross_loss, paired_batches
-from headstart.tuning.samples import RawSamples, stacked
+from headstart.tuning.samples import stacked
 from headstart.tuning.setup import TrainingSetup
 from headstart.tuning.strategies import CONTRASTIVE
 from headstart.tuning.trainee import WholeNetwork
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from headstart.contracts import Head, Progress
     from headstart.fitting.data import Splits
     from headstart.samples import LabelledSamples
-    from headstart.tuning.strategies import Phase, Rules
+    from headstart.tuning.strategies import Phase
     from headstart.types import Json
 
 HEAD = "logistic"
@@ -113,17 +114,10 @@ class ContrastiveSetup(TrainingSetup):
         setup.pair_loss = config.pair_loss
         return setup
 
-    def trainee(
-        self,
-        samples: Mapping[str, RawSamples],
-        phase: Phase,
-        rules: Rules,
-        part_size: int,
-        say: Callable[[str], None],
-    ) -> ContrastiveNetwork:
-        """See `TrainingSetup.trainee`."""
-        given = (self.model, samples, self.objective, phase, rules, part_size, say)
-        return ContrastiveNetwork(self.pair_loss, *given)
+    @property
+    def make_trainee(self) -> Callable[..., ContrastiveNetwork]:
+        """See `TrainingSetup.make_trainee`."""
+        return partial(ContrastiveNetwork, self.pair_loss)
 
     @property
     def needs_whole_steps(self) -> bool:

@@ -152,6 +152,11 @@ class TrainingSetup:
         """Of the strategy."""
         return defaults_of(config.strategy)
 
+    @property
+    def make_trainee(self) -> Callable[..., WholeNetwork]:
+        """The class of that network, but for the arguments of `trainee`."""
+        return WholeNetwork
+
     def trainee(
         self,
         samples: Mapping[str, RawSamples],
@@ -161,7 +166,7 @@ class TrainingSetup:
         say: Callable[[str], None],
     ) -> WholeNetwork:
         """The network in a phase, as the loop sees it."""
-        return WholeNetwork(self.model, samples, self.objective, phase, rules, part_size, say)
+        return self.make_trainee(self.model, samples, self.objective, phase, rules, part_size, say)
 
     def params(self, config: TuneConfig) -> dict[str, Json]:
         """Of the head, for a report."""
