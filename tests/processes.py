@@ -20,7 +20,7 @@ LIBRARIES = (
     "transformers.modeling_utils", "transformers.pipelines", "transformers.models.auto.modeling_auto",
     "matplotlib.figure",
 )  # fmt: skip
-COMMAND = "from headstart.cli import main\nmain()"
+COMMAND = "from headstart.cli import run\nrun()"
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload([*LIBRARIES, "matplotlib.backends.backend_agg"])

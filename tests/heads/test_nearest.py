@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from headstart.heads import neighbours, scores
-from headstart.heads.neighbours import nearest
+from headstart.heads.neighbours import nearest, nearest_of, unit_rows
 
 By = Literal["cosine", "product"]
 
@@ -106,3 +106,40 @@ def test_equal_scores_come_in_the_order_that_is_asked_for_only_among_them(by: By
     expected = np.lexsort((places, -of_all_pairs(rows[:1], rows, by)[0]))
     assert found.row[0].tolist() == [row for row in expected.tolist() if row != 0][:6]
     assert max(asked) <= 20
+
+
+@settings(max_examples=60, deadline=None)
+@given(problems(), st.randoms(use_true_random=False))
+def test_the_nearest_of_two_parts_are_those_of_the_whole(problem: Any, random: Any) -> None:
+    queries, rows, k = problem
+    rank = np.array(random.sample(range(len(rows)), len(rows)))
+    is_first = np.array([random.random() < 0.5 for _ in rows])
+    found = [
+        nearest(queries, rows[part], k, rank=rank[part], is_comparable=True).numbered(np.flatnonzero(part))
+        for part in (is_first, ~is_first)
+        if part.any()
+    ]
+    both, whole = nearest_of(found, k, rank), nearest(queries, rows, k, rank=rank, is_comparable=True)
+    np.testing.assert_array_equal(both.row, whole.row)
+    np.testing.assert_array_equal(both.cosine, whole.cosine)
+
+
+@pytest.mark.parametrize("is_held", [False, True])
+def test_many_queries_without_a_centre_are_met_block_by_block(
+    is_held: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw = np.random.default_rng(0)
+    rows = (draw.standard_normal((700, 6)) + 3).astype(np.float16)
+    rows[100:150] = rows[:50]  # copies
+    centre = rows.mean(axis=0, dtype=np.float64)
+    monkeypatch.setattr(neighbours, "QUERIES", 64)
+    if not is_held:
+        monkeypatch.setattr(neighbours, "MOST_CENTRED", 0)
+    found = nearest(rows, rows, 3, centre, np.arange(700))
+    units = unit_rows(rows, centre)
+    every = (units[:, None] * units[None]).sum(axis=2)
+    np.fill_diagonal(every, -np.inf)
+    best = -np.sort(-every, axis=1)[:, :3]
+    np.testing.assert_allclose(found.cosine, best, atol=1e-12)
+    np.testing.assert_allclose(np.take_along_axis(every, found.row, 1), best, atol=1e-12)
+    assert found.row[120, 0] == 20

@@ -236,7 +236,7 @@ def fit_head(
     config = FitConfig.of(given, **where)
     if out is not None:
         check_free(Path(out), overwrite)
-    run = fit_head(config, open_progress(quiet))
+    run = fit_head(config, open_progress(quiet), runs=None if out is None else Path(out).parent)
     if out is not None:
         run.save(out, overwrite)
     return run

@@ -49,7 +49,7 @@ def fit_head(
         from headstart.fitting.head_training import forget_states
         from headstart.fitting.stage import fit_head as fit
 
-        run = fit(resolved, open_progress(quiet), checkpoint)
+        run = fit(resolved, open_progress(quiet), checkpoint, target.parent)
         run.save(target, said["overwrite"], studio.draw)
     forget_states(checkpoint)
     if as_json:

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 BEFORE, AFTER = "before", "after"
 JUDGED = ("validation", "test")
 CORRECTIONS = "corrections"
+ALONE: dict[str, Any] = {"seeds": 1, "shots": [], "curve": []}
+"""What a configuration has where one head is fitted, and nothing is said of it over seeds and sizes."""
 TOO_FEW = "before and after differ on too few samples"
 
 
@@ -67,8 +69,9 @@ def as_before(config: FitConfig, done: Corrected) -> FitConfig:
             if done.rows
             else "there is no correction"
         )
-    alone: dict[str, Any] = {"seeds": 1, "shots": [], "curve": [], "track": [], "plots": "none"}
-    return config.model_copy(update={"digest": before.digest, "corrections": [], **alone})
+    return config.model_copy(
+        update={"digest": before.digest, "corrections": [], "track": [], "plots": "none", **ALONE}
+    )
 
 
 def state_without(done: Corrected) -> FeatureSet | None:
@@ -122,6 +125,8 @@ def with_effect(run: Run, before: Run, config: FitConfig, done: Corrected, progr
     """The run on the corrected set, with what the corrections did in its report."""
     told = describe(done)
     told["digest_before"] = str(before.features["digest"])
+    if before.path is not None:
+        told["run_before"] = before.path.name
     if not run.has_several:
         effect = _effect(run, before, config, progress)
         return run.replaced(report={**run.report, CORRECTIONS: {**told, **effect}})

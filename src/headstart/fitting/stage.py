@@ -40,15 +40,18 @@ if TYPE_CHECKING:
     from headstart.types import Json
 
 
-def fit_head(config: FitConfig, progress: Progress, checkpoint: Path | None = None) -> Run:
+def fit_head(
+    config: FitConfig, progress: Progress, checkpoint: Path | None = None, runs: Path | None = None
+) -> Run:
     """Choose and train a head on train and validation samples, then report on every split.
 
     Of several labels each has a head of its own. A head that trains by epochs keeps its state at ``checkpoint``, to be
-    taken up after an interruption.
+    taken up after an interruption. Where the same head on the set before corrections lies in the folder ``runs``, it is
+    not fitted again.
     """
     with tracking(config, f"{config.set}-{config.head}", progress) as tracker:
         if config.corrections:
-            run = _fit_corrected(config, progress, tracker, checkpoint)
+            run = _fit_corrected(config, progress, tracker, checkpoint, runs)
         else:
             run = _fit(config, progress, tracker, checkpoint)
         if tracker:
@@ -57,20 +60,28 @@ def fit_head(config: FitConfig, progress: Progress, checkpoint: Path | None = No
 
 
 def _fit_corrected(
-    config: FitConfig, progress: Progress, tracker: Tracker | None, checkpoint: Path | None
+    config: FitConfig,
+    progress: Progress,
+    tracker: Tracker | None,
+    checkpoint: Path | None,
+    runs: Path | None,
 ) -> Run:
     """Correct the set first; beside the head on what it is then, the same on what it was says what that was worth."""
     from headstart.fitting.before_after import (  # which few fits do
+        ALONE,
         as_before,
         correct_set,
         with_effect,
         without_effect,
     )
+    from headstart.fitting.earlier import earlier_run
 
     config, done = correct_set(config, progress)
     run = _fit(config, progress, tracker, checkpoint)
     try:
-        before = _fit(as_before(config, done), Silence(), None, None)
+        asked = as_before(config, done)
+        before = runs and earlier_run(runs, run, str(asked.digest), ALONE)
+        before = before or _fit(asked, Silence(), None, None)
     except HeadstartError as error:
         return without_effect(run, str(error), done, progress)
     return with_effect(run, before, config, done, progress)

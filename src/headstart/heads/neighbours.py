@@ -8,11 +8,13 @@ scored again in double precision, in an order of summation that is fixed. Equal 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
+from headstart.heads.parallel import each, parts_at_once
 from headstart.heads.rows import Rows, in_blocks
 from headstart.heads.scores import Scores
 
@@ -28,6 +30,8 @@ CANDIDATES = 1 << 20
 """Pairs that are held before they are scored."""
 SCORED_VALUES = 1 << 16
 """Numbers of the pairs that are scored together: they stay in the processor's cache."""
+MOST_CENTRED = 1 << 26
+"""Numbers that are held in memory, less their centre, where several blocks of queries search them: 256 MB."""
 DENSE = 100
 """Where one row in so many is a neighbour, a product in double precision is cheaper than scoring them all again."""
 TEMPERATURE = 0.07
@@ -43,6 +47,10 @@ class Neighbours:
 
     cosine: Floats
     row: Ints
+
+    def numbered(self, rows: Ints) -> Neighbours:
+        """The same of a matrix of which those that were searched are these rows (M,)."""
+        return replace(self, row=np.where(self.row < 0, -1, rows[self.row]))
 
     def weights(self, temperature: float = TEMPERATURE) -> Floats:
         """How much each neighbour counts in a vote, shape (N, k): the nearest 1, one that is missing 0."""
@@ -66,6 +74,7 @@ def nearest(
     rank: Ranks | None = None,
     is_unit: bool = False,
     by: Literal["cosine", "product"] = "cosine",
+    is_comparable: bool = False,
 ) -> Neighbours:
     """The k nearest rows (M, D) of each query (N, D) by cosine or by product, exactly.
 
@@ -82,6 +91,9 @@ def nearest(
         All rows have length 1 already.
     by : {"cosine", "product"}
         What is compared: cosines, or the products of the rows as they are.
+    is_comparable : bool
+        Equal pairs have equal scores in all searches, not in this one alone: for `nearest_of`. It takes longer where
+        many of the rows are neighbours.
 
     Examples
     --------
@@ -89,17 +101,37 @@ def nearest(
     >>> nearest(X, X, 1, own=np.arange(3)).row.ravel().tolist()
     [2, 2, 0]
     """
-    n = queries.shape[0]
+    n, is_dense = queries.shape[0], k * DENSE > among.shape[0] and not is_comparable
     found = Neighbours(np.full((n, k), -np.inf), np.full((n, k), -1, dtype=np.int64))
+    centred = None if centre is None or is_unit else _Centred(among, centre)
+    if centred and not is_dense and n > QUERIES and among.shape[0] * among.shape[1] <= MOST_CENTRED:
+        centred = centred.in_memory()
     for place, block in in_blocks(queries, QUERIES):
         part = Neighbours(found.cosine[place], found.row[place])
-        search = _Search(block, among, part, centre, rank, is_unit, by == "cosine")
+        search = _Search(block, among, part, centred, rank, is_unit, is_dense, by == "cosine")
         search.run(None if own is None else own[place])
         if by == "product":
             part.cosine[...] *= np.where(
                 part.row < 0, 1, np.linalg.norm(block.astype(np.float64), axis=1)[:, None]
             )
     return found
+
+
+def nearest_of(found: Sequence[Neighbours], k: int, rank: Ints) -> Neighbours:
+    """The k nearest (N, k) of those that searches of different rows of one matrix (M, D) found, at least k each.
+
+    Parameters
+    ----------
+    found : sequence of Neighbours
+        Of the same queries, comparable; rows are those of the matrix.
+    rank : ndarray of int64, shape (M,)
+        As that of `nearest`.
+    """
+    cosine, row = (
+        np.concatenate([getattr(each, name) for each in found], axis=1) for name in ("cosine", "row")
+    )
+    order = np.lexsort((np.where(row < 0, -1, rank[row]), -cosine), axis=1)[:, :k]
+    return Neighbours(np.take_along_axis(cosine, order, axis=1), np.take_along_axis(row, order, axis=1))
 
 
 def unit_rows(X: NDArray[Any], centre: Floats | None = None) -> Floats:
@@ -116,13 +148,24 @@ class _Centred:
 
     rows: Rows
     centre: Floats
+    held: NDArray[np.float32] | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
         return self.rows.shape
 
-    def __getitem__(self, rows: Any) -> Floats:
+    def __getitem__(self, rows: Any) -> NDArray[np.floating[Any]]:
+        if self.held is not None:
+            held: NDArray[np.floating[Any]] = self.held[rows]
+            return held
         return unit_rows(self.rows[rows], self.centre)
+
+    def in_memory(self) -> _Centred:
+        """The same, rounded to single precision, for several looks at them."""
+        held = np.empty(self.shape, dtype=np.float32)
+        for place, block in in_blocks(self.rows):
+            held[place] = unit_rows(block, self.centre)
+        return replace(self, held=held)
 
 
 class _Search:
@@ -137,18 +180,20 @@ class _Search:
         queries: NDArray[Any],
         among: Rows,
         found: Neighbours,
-        centre: Floats | None,
+        centred: _Centred | None,
         rank: Ranks | None,
         is_unit: bool,
+        is_dense: bool,
         is_cosine: bool,
     ) -> None:
         self.among, self.found = among, found
-        self.centre, self.rank = centre, rank
+        self.centred, self.rank = centred, rank
+        self.centre = None if centred is None else centred.centre
         self.is_unit = is_unit or not is_cosine  # so that rows are taken as they are
         # By products, too: they are put right in the end.
-        self.queries = queries.astype(np.float64) if is_unit else unit_rows(queries, centre)
+        self.queries = queries.astype(np.float64) if is_unit else unit_rows(queries, self.centre)
         self.k = found.row.shape[1]
-        self.is_dense = self.k * DENSE > among.shape[0]
+        self.is_dense = is_dense
         self.scores = self._open_scores()
         self.floor = np.full(len(queries), -np.inf)  # the k-th nearest is at least as near, up to the slack
         self.pending: list[tuple[Ints, Ints, Floats]] = []
@@ -169,8 +214,8 @@ class _Search:
         return self.scores.rounding * self.scores.longest
 
     def _open_scores(self) -> Scores:
-        among = self.among if self.centre is None else _Centred(self.among, self.centre)
-        is_cosine = not self.is_unit and self.centre is None
+        among = self.centred or self.among
+        is_cosine = not self.is_unit and self.centred is None
         dtype = np.dtype(np.float64 if self.is_dense else np.float32)
         return Scores(self.queries, among, is_cosine, QUERIES * KEYS, dtype)
 
@@ -178,21 +223,28 @@ class _Search:
         return X.astype(np.float64) if self.is_unit else unit_rows(X, self.centre)
 
     def _choose(self, cosines: NDArray[np.floating[Any]], start: int) -> None:
-        if self.k < cosines.shape[1]:
-            kth = cosines.max(axis=1) if self.k == 1 else np.partition(cosines, -self.k, axis=1)[:, -self.k]
-            np.maximum(self.floor, kth, out=self.floor)
-        lowest = np.maximum(self.floor - 2 * self.slack, np.finfo(np.float32).min)  # what is hidden is none
         step = max(1, CANDIDATES // cosines.shape[1])
-        for first in range(0, len(cosines), step):
-            part = cosines[first : first + step]
-            # The numbers of a flat mask are found several times as fast as those of a square one.
-            near = np.flatnonzero(part >= lowest[first : first + step, None].astype(part.dtype))
-            query, key = np.divmod(near, part.shape[1])
-            self.pending.append((query + first, key + start, part[query, key].astype(np.float64)))
-            self.n_pending += len(query)
+        parts = [slice(first, first + step) for first in range(0, len(cosines), step)]
+        at_once = parts_at_once()  # in the worst case all pairs of a part are near
+        for first in range(0, len(parts), at_once):
+            for found in each(partial(self._near, cosines, start), parts[first : first + at_once]):
+                self.pending.append(found)
+                self.n_pending += len(found[0])
             if self.n_pending > CANDIDATES:
                 self.is_crowded = True
                 self._settle()
+
+    def _near(self, cosines: NDArray[np.floating[Any]], start: int, part: slice) -> tuple[Ints, Ints, Floats]:
+        """Of some queries, the keys of a block that may be among the k nearest."""
+        scores, floor = cosines[part], self.floor[part]
+        if self.k < scores.shape[1]:
+            kth = scores.max(axis=1) if self.k == 1 else np.partition(scores, -self.k, axis=1)[:, -self.k]
+            np.maximum(floor, kth, out=floor)
+        lowest = np.maximum(floor - 2 * self.slack, np.finfo(np.float32).min)  # what is hidden is none
+        # The numbers of a flat mask are found several times as fast as those of a square one.
+        near = np.flatnonzero(scores >= lowest[:, None].astype(scores.dtype))
+        query, key = np.divmod(near, scores.shape[1])
+        return query + part.start, key + start, scores[query, key].astype(np.float64)
 
     def _settle(self) -> None:
         """Score what is pending, and keep the k nearest of it and of what was found before."""

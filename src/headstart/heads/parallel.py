@@ -95,6 +95,12 @@ def each(work: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
     return [found[place] for place in range(len(parts))]
 
 
+def parts_at_once() -> int:
+    """How many parts `each` works on at a time."""
+    helpers = _helpers.get()
+    return 1 if helpers is None else helpers[1] + 1
+
+
 def parts_of(n: int, products: int) -> list[slice]:
     """Consecutive parts of n things which take so many products: the same whatever the number of threads."""
     n_parts = max(1, min(n, MOST_PARTS, products // PART))

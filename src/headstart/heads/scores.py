@@ -91,13 +91,11 @@ class Scores:
             numbers = self._as_numbers(rows)
             squares = np.einsum("nd,nd->n", numbers, numbers)
             to = block[:, piece.start - start : piece.stop - start]
-            products = self._left @ numbers.T
+            np.matmul(self._left, numbers.T, out=to)
         is_odd = ~((squares > SMALLEST) & (squares < LARGEST))
         lengths = np.sqrt(np.where(is_odd, 1, squares))
         if self._is_cosine:
-            np.divide(products, lengths, out=to)
-        else:
-            np.copyto(to, products)
+            to /= lengths
         longest = 1.0 if self._is_cosine else float(lengths.max(initial=0, where=~is_odd))
         return (
             max(longest, self._again(rows[is_odd], to, np.flatnonzero(is_odd))) if is_odd.any() else longest

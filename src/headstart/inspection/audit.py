@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from headstart.cache.store import Cache
 from headstart.corrections.apply import correct
 from headstart.errors import ConfigError, DataError
 from headstart.groups import group_codes
-from headstart.heads.neighbours import Neighbours, nearest
+from headstart.heads.neighbours import Neighbours, nearest, nearest_of
 from headstart.heads.ridge_path import Design, ridge_path
 from headstart.heads.rows import mean_of
 from headstart.inspection.audit_result import CHECKS, Audit, AuditConfig, Leaks, splits_of
@@ -89,10 +89,11 @@ def audit(config: AuditConfig, progress: Progress, judges_leaks: bool = True) ->
             found.labels = _wrong_labels(samples, rank)
     if isinstance(samples, WordSamples):
         return found
-    compared = _Compared(samples, mean_of(samples), rank)
+    compared = _Compared(samples, rank)
     if {"duplicates", "outliers"} & {*checks}:
         with _timed(found, "neighbours", "comparing all samples", progress):
             near = compared.with_each_other()
+        found.near_train = compared.near_train
         if "duplicates" in checks:
             found.duplicates = pairs_above(near, config.threshold)
             found.groups = groups_of(found.duplicates, len(samples))
@@ -140,23 +141,40 @@ def _timed(found: Audit, name: str, deed: str, progress: Progress) -> Iterator[N
     found.seconds[name] = perf_counter() - start
 
 
-@dataclass(frozen=True, slots=True)
 class _Compared:
-    """Samples with the mean that they are compared without, and their order where they are equally near."""
+    """Samples that are compared without their mean; ``rank`` (N,) orders those that are equally near.
 
-    samples: MappedFeatures
-    centre: NDArray[np.float64]
-    rank: Rows
+    ``near_train`` are of each sample the ten nearest in train, (N, 10), once all were compared.
+    """
+
+    def __init__(self, samples: MappedFeatures, rank: Rows) -> None:
+        self.samples, self._rank = samples, rank
+        self._centre = mean_of(samples)
+        splits = splits_of(samples)
+        self.rows = {split: np.flatnonzero(splits == code) for code, split in enumerate(SPLITS)}
+        self.near_train: Neighbours | None = None
 
     def with_each_other(self) -> Neighbours:
-        n = len(self.samples)
-        k = min(N_NEIGHBOURS, n - 1)
-        return nearest(self.samples, self.samples, k, self.centre, np.arange(n), self.rank)
+        """Of each sample the ten nearest."""
+        k, everyone = min(N_NEIGHBOURS, len(self.samples) - 1), np.arange(len(self.samples))
+        train = self.rows["train"]
+        others = np.setdiff1d(everyone, train, assume_unique=True)
+        found = [self._search(everyone, among, k) for among in (train, others) if len(among)]
+        self.near_train = found[0] if len(train) else None
+        return nearest_of(found, k, self._rank) if len(found) > 1 else found[0]
 
-    def nearest(self, rows: Rows, among: Rows) -> Neighbours:
-        """The nearest of some rows to each of others."""
-        queries, searched = ChosenRows(self.samples, rows), ChosenRows(self.samples, among)
-        return nearest(queries, searched, 1, self.centre, rank=self.rank[among])
+    def nearest_train(self, rows: Rows, train: Rows) -> Neighbours:
+        """The nearest to each of some rows outside train, of some or all of train; at least one."""
+        if self.near_train is None or len(train) < len(self.rows["train"]):
+            return self._search(rows, train, 1)
+        return Neighbours(self.near_train.cosine[rows, :1], self.near_train.row[rows, :1])
+
+    def _search(self, queries: Rows, among: Rows, k: int) -> Neighbours:
+        own = np.full(len(self.samples), -1, dtype=np.int64)
+        own[among] = np.arange(len(among))
+        asked, searched = ChosenRows(self.samples, queries), ChosenRows(self.samples, among)
+        found = nearest(asked, searched, k, self._centre, own[queries], self._rank[among], is_comparable=True)
+        return found.numbered(among)
 
 
 def _label_column(features: FeatureSet, config: AuditConfig, progress: Progress) -> str | None:
@@ -176,24 +194,21 @@ def _wrong_labels(samples: MappedFeatures | WordSamples, rank: Rows) -> LabelErr
 
 def _leaks(compared: _Compared, threshold: float, are_judged: bool) -> Leaks:
     """Train is searched for each row of the other splits: its nearest of all may lie in its own split."""
-    samples = compared.samples
-    splits = splits_of(samples)
-    rows = {split: np.flatnonzero(splits == code) for code, split in enumerate(SPLITS)}
-    pairs: dict[str, Pairs] = {}
+    rows, pairs = compared.rows, dict[str, Pairs]()
     for split in ("test", "validation"):
         if len(rows[split]) and len(rows["train"]):
-            found = crossing(compared.nearest(rows[split], rows["train"]), threshold)
-            pairs[split] = Pairs(rows[split][found.first], rows["train"][found.second], found.cosine)
+            found = crossing(compared.nearest_train(rows[split], rows["train"]), threshold)
+            pairs[split] = Pairs(rows[split][found.first], found.second, found.cosine)
     if not are_judged:
         return Leaks(pairs, "", {})
-    return _judged(compared, pairs, rows)
+    return _judged(compared, pairs)
 
 
-def _judged(compared: _Compared, pairs: dict[str, Pairs], rows: Mapping[str, Rows]) -> Leaks:
+def _judged(compared: _Compared, pairs: dict[str, Pairs]) -> Leaks:
     """What leaks are worth: figures of two methods on test, with and without the rows that leaked."""
     samples = compared.samples
     task, has_label = open_task(samples.kind), open_task(samples.kind).known(samples.y)
-    train, test = (rows[split][has_label[rows[split]]] for split in ("train", "test"))
+    train, test = (compared.rows[split][has_label[compared.rows[split]]] for split in ("train", "test"))
     if len(test) == 0 or len(train) < 2:
         return Leaks(pairs, "", {})
     targets, true = (task.indicators(samples.y[some], len(samples.names)) for some in (train, test))
@@ -201,7 +216,7 @@ def _judged(compared: _Compared, pairs: dict[str, Pairs], rows: Mapping[str, Row
     path = ridge_path(design, targets)
     predicted = {
         "ridge": path.predict(replace(design, X=ChosenRows(samples, test))),
-        "knn": targets[compared.nearest(test, train).row[:, 0]],
+        "knn": targets[np.searchsorted(train, compared.nearest_train(test, train).row[:, 0])],
     }
     clean = ~np.isin(test, pairs["test"].first)
     figures = {

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headstart.cache.mapped import MappedFeatures
+    from headstart.heads.neighbours import Neighbours
     from headstart.inspection.distances import Pairs
     from headstart.inspection.label_errors import LabelErrors
     from headstart.types import Json
@@ -96,6 +97,8 @@ class Audit:
     duplicates: Pairs | None = None
     groups: Rows | None = None
     """Which group of near-duplicates each row is in, -1 if in none, (N,)."""
+    near_train: Neighbours | None = None
+    """Of each row the ten nearest of train, where all were compared."""
     leaks: Leaks | None = None
     grouped_by: str = ""
     shared_groups: dict[str, Rows] | None = None

@@ -13,7 +13,7 @@ from headstart.reporting.budget import MOST_PROBABILITIES, evenly_drawn, first_s
 from headstart.reporting.columns import Column, flags, joined_column, named_column, spread
 from headstart.reporting.figures import figures_of
 from headstart.reporting.inputs import inputs_of
-from headstart.reporting.neighbours import near_train
+from headstart.reporting.neighbours import known, searched
 from headstart.reporting.points import points_of
 from headstart.reporting.reviewed import kept_rows, with_kept_last
 from headstart.reporting.slices import slices_of
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headstart.contracts import Progress
+    from headstart.heads.neighbours import Neighbours
     from headstart.reporting.config import ReportConfig
     from headstart.reporting.outcomes import Outcome
     from headstart.reporting.queues import Queue
@@ -39,7 +40,8 @@ class Findings:
     """What is known of all samples, before it is chosen which of them fit on the page; all rows are of ``samples``.
 
     ``columns`` are what views filter by; ``first`` are samples to show before those of the queues; ``vectors`` is None
-    where there is no map.
+    where there is no map; ``near_train`` are of each of these the nearest of train, where an audit knows them
+    and all samples are on the page.
     """
 
     samples: PageSamples
@@ -48,6 +50,7 @@ class Findings:
     outcomes: Sequence[Outcome] = ()
     columns: Sequence[Column] = ()
     first: Rows = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    near_train: Neighbours | None = None
 
     def to_look_at(self) -> Rows:
         """The samples to show first: the beginnings of all queues, then what comes next in each."""
@@ -89,8 +92,12 @@ def content_of(
     points = near = None
     if found.vectors is not None:
         points = points_of(samples, found.vectors, first, drawn, config, notes, progress)
-        near = near_train(samples, found.vectors, first, notes, progress)
-    twins = [] if near is None else [near.near[: len(first)].ravel()]
+        near = (
+            searched(samples, found.vectors, first, notes, progress)
+            if found.near_train is None
+            else known(samples, found.vectors, found.near_train)
+        )
+    twins = [] if near is None else [near.of(first).ravel()]
     inputs = inputs_of(samples, first_seen([first, *twins, drawn]), config, notes, progress)
     return {
         "samples": {**samples.to_json(found.columns), **inputs.to_json()},

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headstart.contracts import Progress
+    from headstart.heads.neighbours import Neighbours
     from headstart.reporting.samples import PageSamples
     from headstart.reporting.vectors import Vectors
     from headstart.types import Json
@@ -36,6 +37,13 @@ class NearTrain:
     near: Rows
     cosine: NDArray[np.float64]
 
+    def of(self, places: Rows) -> Rows:
+        """The nearest of those of some samples (p,) of which they are known, one after the other."""
+        order = np.argsort(self.rows)
+        at = np.searchsorted(self.rows[order], places).clip(max=len(self.rows) - 1)
+        found: Rows = self.near[order[at]][self.rows[order[at]] == places]
+        return found
+
     def to_json(self) -> dict[str, Json]:
         """As the page has it."""
         return {
@@ -45,7 +53,17 @@ class NearTrain:
         }
 
 
-def near_train(
+def known(samples: PageSamples, vectors: Vectors, near: Neighbours) -> NearTrain:
+    """What an audit of all vectors says of those samples that are on a page; of those that are near, too."""
+    places, held = vectors.of(samples)
+    on_page = np.full(len(vectors.rows), -1, dtype=np.int64)
+    on_page[held.rows] = places
+    row, cosine = (part[held.rows, :N_NEIGHBOURS] for part in (near.row, near.cosine))
+    found = np.where(row < 0, -1, on_page[row])
+    return NearTrain(places, found, np.where(found < 0, np.nan, cosine))
+
+
+def searched(
     samples: PageSamples, vectors: Vectors, first: Rows, notes: list[str], progress: Progress
 ) -> NearTrain | None:
     """The nearest training samples of the ``first`` samples, and of all others as far as there is time for them."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from headstart.cache.sets import FeatureSet
     from headstart.contracts import Progress
+    from headstart.heads.neighbours import Neighbours
     from headstart.inspection.distances import Pairs
     from headstart.reporting.labels import PageLabel
     from headstart.reporting.outcomes import Outcome
@@ -127,36 +128,37 @@ def mistakes_of(outcome: Outcome) -> Queue:
     )
 
 
-def audit_queues(
+def audited(
     features: FeatureSet,
     label: PageLabel | None,
     vectors: Vectors | None,
     asked: bool | None,
     notes: list[str],
     progress: Progress,
-) -> list[Queue]:
+) -> tuple[list[Queue], Neighbours | None]:
     """What an audit finds in a set, as rows of its samples; what is equal byte for byte where it would take long.
 
-    ``asked`` is None where small sets alone are looked through.
+    Beside it, where all samples were compared, of each row of ``vectors`` the nearest of train. ``asked`` is None where
+    small sets alone are looked through.
     """
     n = len(features)
     if asked is False:
-        return []
+        return [], None
     if asked is None and n > MOST_AUDITED:
         notes.append(
             f"the set was not audited: all pairs of {n:,} samples are some minutes of work, which --audit does; copies "
             "that are equal byte for byte are shown"
         )
-        return copies_in(features)
+        return copies_in(features), None
     is_words = label is not None and label.page_kind == "tags"
     if vectors is None and not is_words:
-        return copies_in(features)
+        return copies_in(features), None
     try:
         found = audit(_audit_config(features, label, vectors, is_words, notes), progress, judges_leaks=False)
     except (HeadstartError, OSError) as error:
         notes.append(f"the set could not be audited ({type(error).__name__}); headstart audit says why")
-        return copies_in(features)
-    return _queues(found, features, vectors)
+        return copies_in(features), None
+    return _queues(found, features, vectors), found.near_train
 
 
 def _audit_config(

@@ -15,7 +15,7 @@ from headstart.registry.card import corrections_of
 from headstart.reporting.content import Findings, columns_of, content_of
 from headstart.reporting.labels import PageLabel
 from headstart.reporting.outcomes import Outcome, predictions_in
-from headstart.reporting.queues import audit_queues, mistakes_of
+from headstart.reporting.queues import audited, mistakes_of
 from headstart.reporting.samples import PageSamples, set_and_label, whole_set
 from headstart.reporting.suggested import suggested_queue
 from headstart.reporting.vectors import page_spec, vectors_of
@@ -41,17 +41,20 @@ def run_page(run: Run, config: ReportConfig, notes: list[str], progress: Progres
     vectors = None if features is None else vectors_of(features, config, run.features, notes)
     queues = [] if config.suggestions is None else [suggested_queue(config.suggestions, samples, notes)]
     queues.append(mistakes_of(outcome))
+    near_train = None
     if features is not None:
         asked = bool(config.audit)  # of a run only where it is asked for
-        queues += audit_queues(features, samples.label, vectors, asked, notes, progress)
+        found, near_train = audited(features, samples.label, vectors, asked, notes, progress)
+        queues += found
     columns = columns_of(samples, [outcome], notes)
-    found = Findings(samples, vectors, [queue for queue in queues if len(queue.rows)], [outcome], columns)
+    queues = [queue for queue in queues if len(queue.rows)]
+    findings = Findings(samples, vectors, queues, [outcome], columns, near_train=near_train)
     return {
         "kind": "run",
         "title": name,
         "about": about_run(run),
         **set_and_label(samples),
-        **content_of(found, config, notes, progress),
+        **content_of(findings, config, notes, progress),
     }
 
 

@@ -10,7 +10,7 @@ from headstart.errors import DataError
 from headstart.inspection.pairs import pair_features, pair_figures, sides_of
 from headstart.reporting.content import Findings, columns_of, content_of
 from headstart.reporting.labels import PageLabel
-from headstart.reporting.queues import audit_queues
+from headstart.reporting.queues import audited
 from headstart.reporting.samples import set_and_label, whole_set
 from headstart.reporting.suggested import suggested_queue
 from headstart.reporting.vectors import page_spec, vectors_of
@@ -33,14 +33,15 @@ def set_page(
     vectors = vectors_of(features, config, None, notes)
     queues = [] if config.suggestions is None else [suggested_queue(config.suggestions, samples, notes)]
     judged = label if features.label_names else None
-    queues += audit_queues(features, judged, vectors, config.audit, notes, progress)
-    found = Findings(samples, vectors, queues, columns=columns_of(samples, [], notes))
+    found, near_train = audited(features, judged, vectors, config.audit, notes, progress)
+    columns = columns_of(samples, [], notes)
+    findings = Findings(samples, vectors, [*queues, *found], columns=columns, near_train=near_train)
     return {
         "kind": "set",
         "title": features.name,
         "about": [*about_set(features), *about_pairs(features)],
         **set_and_label(samples),
-        **content_of(found, config, notes, progress),
+        **content_of(findings, config, notes, progress),
     }
 
 
