@@ -1,0 +1,253 @@
+"""Objects under one address: read whole or in part, listed, and written only where the server finds what was expected.
+
+obstore does the work: requests, credentials by the rules of each provider's own tools, and trying again. What is
+raised names the object by its address, and nothing of a request: that may be signed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from headstart.errors import ConfigError, MissingDependencyError, StorageError
+from headstart.remote.addresses import BUCKETS, checked, shown
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+LISTED = 1000
+"""Objects of an answer to a listing."""
+RETRIES: dict[str, Any] = {"max_retries": 10, "retry_timeout": timedelta(minutes=3)}
+"""How long a server that fails or does not answer is asked again; the pauses grow."""
+
+
+class MissingObjectError(StorageError):
+    """There is no such object."""
+
+
+class ConflictError(StorageError):
+    """An object is not what a conditional write expected: it is there already, or somebody else was first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """What a server says of an object without its content.
+
+    ``path`` is relative to the store; ``tag`` changes with the content, and is None where the server has none.
+    """
+
+    path: str
+    size: int
+    modified: datetime
+    tag: str | None
+
+    @property
+    def identity(self) -> str:
+        """What stays as long as the content does, by which it can be remembered."""
+        return self.tag or f"{self.modified.timestamp()}"
+
+
+class Store:
+    """The objects under an address such as ``s3://bucket/prefix``; `open_store` makes one.
+
+    Paths are relative to it, with ``/`` between their parts. It may be used by several threads, and is pickled as its
+    address.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.address = checked(address)
+        with self._told(""):
+            self._objects = _objects_at(self.address)
+
+    def __reduce__(self) -> tuple[type[Store], tuple[str]]:
+        return Store, (self.address,)
+
+    def __repr__(self) -> str:
+        return f"Store({shown(self.address)!r})"
+
+    def at(self, path: str) -> str:
+        """The address of an object, for people."""
+        return shown(f"{self.address}/{path}" if path else self.address)
+
+    def read(self, path: str) -> bytes:
+        """The content of an object.
+
+        Raises
+        ------
+        MissingObjectError
+        StorageError
+            The server cannot be reached, refuses, or answers wrongly again and again.
+        """
+        with self._told(path):
+            return bytes(_obstore().get(self._objects, path).bytes())
+
+    def read_tagged(self, path: str) -> tuple[bytes, str | None]:
+        """The content of an object, and the tag that it had then; raises what `read` does."""
+        with self._told(path):
+            found = _obstore().get(self._objects, path)
+            return bytes(found.bytes()), found.meta["e_tag"]
+
+    def read_range(self, path: str, start: int, length: int) -> bytes:
+        """Some bytes of an object; raises what `read` does."""
+        if not length:
+            return b""
+        with self._told(path):
+            return bytes(_obstore().get_range(self._objects, path, start=start, length=length))
+
+    def read_ranges(self, path: str, starts: Sequence[int], lengths: Sequence[int]) -> list[bytes]:
+        """Several parts of an object at once; those that are near each other in one request."""
+        with self._told(path):
+            parts = _obstore().get_ranges(self._objects, path, starts=starts, lengths=lengths)
+            return [bytes(part) for part in parts]
+
+    def look(self, path: str) -> Object | None:
+        """What the server says of an object; None if there is none."""
+        try:
+            with self._told(path):
+                return _object(_obstore().head(self._objects, path))
+        except MissingObjectError:
+            return None
+
+    def listed(self, prefix: str = "", after: str | None = None) -> Iterator[Object]:
+        """The objects in a folder and in those within, in the order of the server; of a web server refused."""
+        with self._told(prefix):
+            for chunk in _obstore().list(self._objects, prefix or None, offset=after, chunk_size=LISTED):
+                yield from map(_object, chunk)
+
+    def folders(self, prefix: str = "") -> tuple[list[str], list[Object]]:
+        """The folders right in a folder, by their paths, and its objects."""
+        with self._told(prefix):
+            found = _obstore().list_with_delimiter(self._objects, prefix or None)
+            return list(found["common_prefixes"]), list(map(_object, found["objects"]))
+
+    def write(self, path: str, content: bytes | os.PathLike[str]) -> str | None:
+        """Write an object, or a file as one, whatever was there; its tag."""
+        return self._put(path, content, "overwrite")
+
+    def create(self, path: str, content: bytes | os.PathLike[str]) -> str | None:
+        """Write an object that is not there yet; its tag.
+
+        Raises
+        ------
+        ConflictError
+            There is one. (After a lost answer it may be one's own: whose content is its name may ignore that.)
+        """
+        return self._put(path, content, "create")
+
+    def replace(self, path: str, content: bytes, tag: str) -> str | None:
+        """Write an object that has this tag still; its new tag.
+
+        Raises
+        ------
+        ConflictError
+            It has another one, or is not there any more.
+        """
+        return self._put(path, content, {"e_tag": tag})
+
+    def delete(self, paths: Sequence[str]) -> None:
+        """Delete objects; those that are not there are none the less deleted."""
+        for start in range(0, len(paths), LISTED):
+            some = list(paths[start : start + LISTED])
+            try:
+                with self._told(some[0]):
+                    _obstore().delete(self._objects, some)
+            except MissingObjectError:
+                continue
+
+    def _put(self, path: str, content: bytes | os.PathLike[str], mode: Any) -> str | None:
+        with self._told(path):
+            given = content if isinstance(content, bytes) else os.fspath(content)
+            whole: Any = given if isinstance(given, bytes) else open(given, "rb")  # noqa: SIM115
+            try:
+                # A conditional write is one request: servers know no condition on one in parts.
+                tag: str | None = _obstore().put(self._objects, path, whole, mode=mode, use_multipart=False)[
+                    "e_tag"
+                ]
+            finally:
+                if not isinstance(whole, bytes):
+                    whole.close()
+        return tag
+
+    @contextmanager
+    def _told(self, path: str) -> Iterator[None]:
+        """Raise what obstore raises as an error of ours, in a line without anything of the request."""
+        from obstore import exceptions as known
+
+        try:
+            yield
+        except (FileNotFoundError, known.NotFoundError):
+            raise MissingObjectError(f"{self.at(path)} is not there") from None
+        except (known.AlreadyExistsError, known.PreconditionError):
+            raise ConflictError(f"{self.at(path)} is not what was expected: somebody else wrote it") from None
+        except (known.PermissionDeniedError, known.UnauthenticatedError, PermissionError):
+            raise StorageError(
+                f"{self.at(path)}: access is denied; credentials come from the environment, as for the provider's own "
+                "tools"
+            ) from None
+        except known.UnknownConfigurationKeyError:
+            raise ConfigError(f"{self.at(path)} cannot be opened: an unknown setting") from None
+        except (known.BaseError, OSError) as error:
+            raise StorageError(f"{self.at(path)}: {_reason(error)}") from None
+
+
+def open_store(address: str, is_offline: bool = False) -> Store:
+    """The objects under an address.
+
+    Raises
+    ------
+    MissingDependencyError
+        obstore is not installed.
+    ConfigError
+        The address cannot be used, see `headstart.remote.addresses.checked`.
+    """
+    checked(address, is_offline)
+    _obstore()
+    return Store(address)
+
+
+def _obstore() -> ModuleType:
+    try:
+        import obstore
+    except ImportError as error:
+        raise MissingDependencyError("obstore", "reading from or writing to a bucket", "cloud") from error
+    return obstore
+
+
+def _objects_at(address: str) -> Any:
+    from obstore.store import from_url
+
+    scheme = address.partition("://")[0].lower()
+    # A server on this machine, as tests have it, speaks plainly; whoever names one by http:// says so, too.
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+    is_plain = scheme == "http" or (scheme in BUCKETS and endpoint.startswith("http://"))
+    retries: Any = RETRIES
+    options: Any = {"allow_http": True} if is_plain else {}
+    return from_url(address, client_options=options, retry_config=retries)
+
+
+def _object(found: Any) -> Object:
+    return Object(found["path"], int(found["size"]), found["last_modified"], found["e_tag"])
+
+
+def _reason(error: BaseException) -> str:
+    """What went wrong, in few words; texts of obstore have the whole request in them."""
+    text = str(error)
+    for sign, said in (
+        ("status code: 4", "the server refuses the request"),
+        ("status code: 5", "the server fails, again and again"),
+        ("dns", "the server's name is not known here"),
+        ("timed out", "the server does not answer in time"),
+        ("Connect", "the server cannot be reached"),
+        ("connect", "the server cannot be reached"),
+        (
+            "credential",
+            "there are no credentials; they come from the environment, as for the provider's own tools",
+        ),
+    ):
+        if sign in text:
+            return said
+    return type(error).__name__

@@ -1,0 +1,58 @@
+"""An S3 server on this machine (moto's), and buckets in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+
+SECRET = "hidden-secret-key"
+_numbers = count()
+SCRIPT = """
+import json, logging, sys
+logging.getLogger("werkzeug").setLevel(logging.ERROR)
+from moto.server import ThreadedMotoServer
+server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+server.start()
+print(json.dumps(server.get_host_and_port()), flush=True)
+sys.stdin.read()  # until whoever started it is gone
+"""
+
+
+@contextmanager
+def s3_server() -> Iterator[dict[str, str]]:
+    """The environment by which clients find a server of its own process; it ends with the block."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        assert process.stdout is not None
+        host, port = json.loads(process.stdout.readline())
+        yield {
+            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+            "AWS_ACCESS_KEY_ID": "reader",
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "AWS_REGION": "us-east-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+    finally:
+        process.kill()
+        process.wait()
+
+
+def new_bucket(endpoint: str | None = None) -> str:
+    """The address of an empty bucket, which no test had before."""
+    endpoint = endpoint or os.environ["AWS_ENDPOINT_URL"]
+    name = f"bucket-{os.getpid()}-{next(_numbers)}-{time.time_ns() % 10**6}"
+    request = urllib.request.Request(f"{endpoint}/{name}", method="PUT")
+    urllib.request.urlopen(request, timeout=20).close()
+    return f"s3://{name}"
