@@ -103,13 +103,18 @@ def commit_set(
                 sync_directory(folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+    return cache.open_set(name) if put_in_force(folder, digest, replaces) else None
+
+
+def put_in_force(folder: Path, digest: str, replaces: str | EllipsisType | None = ...) -> bool:
+    """Put a state that lies in a set's folder in force, unless another one than it replaces is by now."""
     with turn(folder):
         current = in_force(folder)
         if replaces is not ... and current not in (replaces, digest):
-            return None
+            return False
         if current != digest:
             write_durably(folder / "current", digest.encode("ascii") + b"\n")
-    return cache.open_set(name)
+    return True
 
 
 def _is_in_force(
