@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import os
 import re
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from headstart.backbones.hub import is_offline
@@ -125,22 +128,22 @@ class HubPlace(CachePlace):
 
     def _get(self, path: str, headers: dict[str, str]) -> bytes:
         from huggingface_hub import hf_hub_url
-        from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, http_backoff
 
+        utils = _utils()
         with self._told(path):
             url = hf_hub_url(
                 self._name, path, repo_type=KIND, revision=self._head, endpoint=self._api.endpoint
             )
-            answer = http_backoff("GET", url, headers={**build_hf_headers(), **headers})
-            hf_raise_for_status(answer)
+            answer = utils.http_backoff("GET", url, headers={**utils.build_hf_headers(), **headers})
+            utils.hf_raise_for_status(answer)
             return bytes(answer.content)
 
     def fetch(self, path: str, target: Path, advance: Advance) -> None:
         """See `CachePlace`. What arrives is compared with the digest that the hub has of it."""
         file = self._tree[path]
-        with self._told(path), _silent(), storage_errors(target):
+        with self._told(path), storage_errors(target), TemporaryDirectory(dir=target.parent) as folder:
             arrived = self._api.hf_hub_download(
-                self._name, path, repo_type=KIND, revision=self._head, local_dir=target.parent / "hub"
+                self._name, path, repo_type=KIND, revision=self._head, local_dir=folder
             )
             os.replace(arrived, target)
         if not _is_whole(target, file):
@@ -150,7 +153,7 @@ class HubPlace(CachePlace):
         advance(int(file.size))
 
     def send(self, files: Sequence[OutgoingFile], advance: Advance) -> None:
-        """See `CachePlace`. The hub knows what was uploaded before a kill and not committed: it does not travel again."""
+        """See `CachePlace`. What was uploaded before a kill, and not committed, does not travel again."""
         if self._head is None:
             self._create()
         for start in range(0, len(files), FILES_PER_COMMIT):
@@ -196,7 +199,7 @@ class HubPlace(CachePlace):
         added = []
         for start in range(0, len(files), UPLOADS):
             some = files[start : start + UPLOADS]
-            with self._told(some[0].path), _silent():
+            with self._told(some[0].path):
                 operations = [CommitOperationAdd(file.path, _content(file)) for file in some]
                 self._api.preupload_lfs_files(
                     self._name, operations, repo_type=KIND, revision=self._revision, free_memory=False,
@@ -207,7 +210,7 @@ class HubPlace(CachePlace):
         return added
 
     def _commit(self, operations: list[CommitOperationAdd], message: str, parent: str | None = None) -> None:
-        with self._told(), _silent():
+        with self._told():
             self._api.create_commit(
                 self._name, operations, commit_message=message, repo_type=KIND, revision=self._revision,
                 parent_commit=parent,
@@ -220,7 +223,8 @@ class HubPlace(CachePlace):
 
         said = f"{self.said}/{path}" if path else self.said
         try:
-            yield
+            with _silent():
+                yield
         except known.RepositoryNotFoundError:
             raise DataError(
                 f"{self.said} is not on the hub, or not for you; check its name, set HF_TOKEN or log in with "
@@ -267,6 +271,10 @@ def _api() -> HfApi:
     return HfApi()
 
 
+def _utils() -> Any:
+    return import_module("huggingface_hub.utils")
+
+
 def _content(file: OutgoingFile) -> Any:
     return str(file.content) if isinstance(file.content, Path) else file.content
 
@@ -275,22 +283,23 @@ def _is_whole(path: Path, file: Any) -> bool:
     """Whether a file has the digest that the hub has of it: of large files SHA-256, of others git's own."""
     with open(path, "rb") as content:
         if file.lfs is not None:
-            return hashlib.file_digest(content, "sha256").hexdigest() == file.lfs.sha256
+            return bool(hashlib.file_digest(content, "sha256").hexdigest() == file.lfs.sha256)
         head = f"blob {path.stat().st_size}\0".encode()
         digest = hashlib.sha1(head + content.read(), usedforsecurity=False)
-        return digest.hexdigest() == file.blob_id
+        return bool(digest.hexdigest() == file.blob_id)
 
 
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
-    """Without the library's own bars: ours says how many bytes have travelled."""
-    from huggingface_hub import utils
-
-    if utils.are_progress_bars_disabled():
-        yield
-        return
-    utils.disable_progress_bars()
+    """Without the library's own bars, as ours says how much has travelled, and its warnings, which hold requests."""
+    utils, log = _utils(), logging.getLogger("huggingface_hub")
+    has_bars, level = not utils.are_progress_bars_disabled(), log.level
+    log.setLevel(logging.CRITICAL)
+    if has_bars:
+        utils.disable_progress_bars()
     try:
         yield
     finally:
-        utils.enable_progress_bars()
+        log.setLevel(level)
+        if has_bars:
+            utils.enable_progress_bars()

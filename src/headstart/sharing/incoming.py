@@ -27,7 +27,6 @@ from headstart.errors import (
     CorruptShardError,
     DataError,
     FormatError,
-    HeadstartError,
     MismatchError,
     StorageError,
 )
@@ -130,8 +129,8 @@ def _digest_of(name: str, digest: str | None, place: CachePlace) -> str:
 def _scratch(cache: Cache, asked: Asked) -> Iterator[Path]:
     """Where things lie that have not been checked: beside where they are to be, unless they are only looked at."""
     if asked.dry_run:
-        with TemporaryDirectory() as folder:
-            yield Path(folder)
+        with TemporaryDirectory() as temporary:
+            yield Path(temporary)
         return
     cache.prepare()
     parent = cache.root / "sets"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from headstart.errors import ConfigError
@@ -14,7 +15,7 @@ from headstart.sharing.place import CachePlace
 
 
 def open_place(
-    address: str,
+    address: str | os.PathLike[str],
     revision: str | None = None,
     public: bool = False,
     may_be_new: bool = False,
@@ -29,7 +30,7 @@ def open_place(
     FormatError
         A later version wrote what lies there.
     """
-    place = _opened(str(address), revision, public, may_be_new, offline)
+    place = _opened(os.fspath(address), revision, public, may_be_new, offline)
     place.check()
     return place
 

@@ -93,9 +93,11 @@ def _send(
     puts_in_force = asked.puts_in_force(found)
     with transferring(progress, f"pushing {asked.name}", lacking.n_bytes) as advance:
         place.send([file for file, _ in lacking.files], advance)
-        if puts_in_force or not lacking.has_state:
-            if not place.commit_state(lacking.state, in_force, puts_in_force, advance):
-                return None
+        is_put = (lacking.has_state and not puts_in_force) or place.commit_state(
+            lacking.state, in_force, puts_in_force, advance
+        )
+    if not is_put:
+        return None
     if puts_in_force:
         return "in force"
     return {"same": "unchanged", "earlier": "older"}.get(found, "beside")  # type: ignore[return-value]

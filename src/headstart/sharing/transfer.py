@@ -64,9 +64,9 @@ class Transfer:
         became = {
             "in force": f"state {self.digest} is in force",
             "unchanged": f"state {self.digest} was in force already",
-            "older": f"a later state is in force there, {self.digest}, and stays so",
+            "older": f"a later state, {self.digest}, stays in force",
             "merged": f"merged with the state that was in force: {self.digest}",
-            "beside": f"state {self.digest} lies there, and that in force stays so",
+            "beside": f"state {self.digest} lies beside the one that stays in force",
         }
         return f"{self.set}: {counted(self.n_files, 'file')}, {size}; {became[self.outcome]}"
 
