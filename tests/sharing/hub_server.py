@@ -1,7 +1,7 @@
 """A hub on this machine: data set repositories behind the part of the Hub's HTTP API that push and pull need.
 
-Commits are real (a parent, a tree, conflicts), files go by LFS or in the commit as .gitattributes of the Hub has it, and
-whoever has no token sees no private repository.
+Commits are real (a parent, a tree, conflicts), files go by LFS or in the commit by their endings, and whoever
+has no token sees no private repository.
 """
 
 from __future__ import annotations
@@ -119,7 +119,10 @@ class _Handler(BaseHTTPRequestHandler):
                 return answer(self, *match.groups(), body=body)
         return self._say(404, {"error": f"no such route: {path}"})
 
-    do_GET = do_HEAD = do_POST = do_PUT = _do
+    do_GET = _do  # noqa: N815
+    do_HEAD = _do  # noqa: N815
+    do_POST = _do  # noqa: N815
+    do_PUT = _do  # noqa: N815
 
     def _chunks(self) -> bytes:
         if self.headers.get("Transfer-Encoding") != "chunked":
@@ -196,7 +199,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not self._may_write:
             return self._say(401, {"error": "Invalid username or password."})
         if name in self.hub.repositories:
-            return self._say(409, {"error": "You already created this dataset repo"})
+            return self._say(409, {"error": "taken", "url": f"{self.hub.url}/datasets/{name}"})
         private = bool(asked.get("private")) or asked.get("visibility") == "private"
         self.hub.create(name, private)
         return self._say(200, {"url": f"{self.hub.url}/datasets/{name}", "id": name, "name": name})
@@ -240,7 +243,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.hub.before_commit()
         repository = self._repository(name, writes=True)
         if repository is None:
-            return
+            return None
         lines = [json.loads(line) for line in body.splitlines() if line]
         with self.hub.lock:
             head = repository.branches.get(branch)

@@ -1,4 +1,4 @@
-"""Repositories of the hub: who sees them, what their page says, what a broken connection leaves, and what is refused."""
+"""Repositories of the hub: who sees them, their page, what a broken connection leaves, and what is refused."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_new_repository_is_private_unless_it_is_asked_to_be_public(hub: Hub, m
 
 def test_a_dry_run_makes_no_repository(hub: Hub, mine: Path) -> None:
     (done,) = headstart.push("made", HERE, cache=mine, dry_run=True)
-    assert (done.n_files, done.outcome) == (3 + 1 + 4, "not done") or done.n_files > 0
+    assert (done.n_files, done.outcome) == (1 + 2 + 2 + 3, "not done")
     assert not hub.repositories
 
 
@@ -77,7 +77,7 @@ def test_whoever_is_not_let_in_is_told_so_without_the_token(
 ) -> None:
     headstart.push("made", HERE, cache=mine)
     hub.repositories["team/open"] = hub.repositories["team/photos"]
-    with pytest.raises(DataError, match="not on the hub, or not for you.*HF_TOKEN"):
+    with pytest.raises(DataError, match=r"not on the hub, or not for you.*HF_TOKEN"):
         headstart.pull("hf:team/other", "made", cache=theirs)
     monkeypatch.setenv("HF_TOKEN", "hf_otherOtherOther")
     errors = []
@@ -94,7 +94,8 @@ def test_whoever_is_not_let_in_is_told_so_without_the_token(
     with pytest.raises(StorageError, match="access is denied") as error:
         headstart.push("made", HERE, cache=mine)
     said = " ".join([*errors, str(error.value), *capfd.readouterr()])
-    assert TOKEN not in said and "hf_other" not in said
+    assert TOKEN not in said
+    assert "hf_other" not in said
     written = b"".join(path.read_bytes() for path in theirs.rglob("*") if path.is_file())
     assert TOKEN.encode() not in written
 
@@ -154,10 +155,13 @@ def test_two_who_push_at_once_both_find_their_set_there(hub: Hub, mine: Path, th
     headstart.push("made", HERE, cache=mine)
     assert {"sets/made/current", "sets/other/current"} <= set(hub.tree("team/photos"))
     page = hub.tree("team/photos")["README.md"].decode()
-    assert "## made" in page and "## other" in page
+    assert "## made" in page
+    assert "## other" in page
 
 
-def test_a_state_that_somebody_else_puts_in_force_meanwhile_is_not_lost(hub: Hub, mine: Path, theirs: Path) -> None:
+def test_a_state_that_somebody_else_puts_in_force_meanwhile_is_not_lost(
+    hub: Hub, mine: Path, theirs: Path
+) -> None:
     headstart.push("made", HERE, cache=mine)
     headstart.pull(HERE, "made", cache=theirs)
     made(mine, n=40)

@@ -1,4 +1,4 @@
-"""A set goes to a folder, a bucket or a repository and comes back elsewhere, whole, and only what is lacking travels."""
+"""A set goes to a folder, a bucket or a repository and comes back elsewhere whole; only what is lacking travels."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ import pytest
 
 import headstart
 from headstart.cache.store import Cache
-from headstart.errors import HeadstartError
 
 from ..made_sets import clouds, make_set
-from .hub_server import Hub
 
 
 @pytest.fixture(params=["folder", "bucket", "hub"])
@@ -49,7 +47,9 @@ def test_a_set_comes_back_whole_and_serves_at_once(place: str, mine: Path, their
     assert here.digest == there.digest == sent.digest
     for backbone in ("py:b:one", "py:b:two"):
         np.testing.assert_array_equal(here.arrays(backbone=backbone)[0], there.arrays(backbone=backbone)[0])
-    assert headstart.fit_head(here, head="ridge", out=theirs / "run").report["metrics"]["test"]["accuracy"] > 0.5
+    assert (
+        headstart.fit_head(here, head="ridge", out=theirs / "run").report["metrics"]["test"]["accuracy"] > 0.5
+    )
     assert headstart.search(here, like="s0", k=3).ids
     assert headstart.push("made", place, cache=mine)[0].n_bytes == 0
     assert headstart.pull(place, "made", cache=theirs)[0].n_bytes == 0

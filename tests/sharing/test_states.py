@@ -34,7 +34,7 @@ def in_force(root: Path, name: str = "made") -> str:
 
 def test_a_later_state_replaces_an_earlier_one_on_both_sides(roots: tuple[Path, Path, Path]) -> None:
     one, two, shared = roots
-    first = made(one)
+    made(one)
     headstart.push("made", shared, cache=one)
     headstart.pull(shared, "made", cache=two)
     later = made(one, n=40)
@@ -61,7 +61,8 @@ def test_features_that_were_made_apart_are_merged_by_a_pull(roots: tuple[Path, P
     headstart.pull(shared, "made", cache=one)
     for backbone in ("py:b:one", "py:b:three"):
         np.testing.assert_array_equal(
-            headstart.open_set("made", cache=one).arrays(backbone=backbone)[0], merged.arrays(backbone=backbone)[0]
+            headstart.open_set("made", cache=one).arrays(backbone=backbone)[0],
+            merged.arrays(backbone=backbone)[0],
         )
 
 
@@ -131,7 +132,10 @@ def test_all_sets_and_none(roots: tuple[Path, Path, Path]) -> None:
     done = headstart.push(["made", "other"], shared, cache=one)
     # The header of the cache is counted with the first.
     assert sum(d.n_bytes for d in dry) - sum(d.n_bytes for d in done) in range(30)
-    assert [one.n_files for one in headstart.pull(shared, all=True, cache=two, dry_run=True)] == [3 + 1, 3 + 1]
+    assert [one.n_files for one in headstart.pull(shared, all=True, cache=two, dry_run=True)] == [
+        3 + 1,
+        3 + 1,
+    ]
     assert not two.exists()
     headstart.pull(shared, all=True, cache=two)
     assert Cache(two).set_names() == ["made", "other"]

@@ -1,18 +1,15 @@
 """A cache in a data set repository of the Hugging Face hub: ``hf:ORG/NAME``.
 
-huggingface_hub does the work. Its token comes from where that library looks for it, and is kept nowhere; what it
-raises is told again without its texts, as those hold requests.
+huggingface_hub does the work. Its token comes from where that library looks for it, and is kept nowhere.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import logging
 import os
 import re
-from collections.abc import Iterator, Sequence
-from importlib import import_module
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -21,6 +18,7 @@ from headstart.backbones.hub import is_offline
 from headstart.errors import ConfigError, DataError, StorageError
 from headstart.files import storage_errors
 from headstart.sharing.card import with_card
+from headstart.sharing.hub_errors import CommitConflictError, library_utils, told
 from headstart.sharing.place import CURRENT, HEADER, Advance, CachePlace, OutgoingFile, OutgoingState
 
 if TYPE_CHECKING:
@@ -29,6 +27,7 @@ if TYPE_CHECKING:
 HUB = "hf:"
 KIND = "dataset"
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
+COMMIT = re.compile(r"[0-9a-f]{40}")
 CARD = "README.md"
 UNTOUCHED = (CARD, ".gitattributes")
 """What a repository may hold besides a cache."""
@@ -36,11 +35,6 @@ FILES_PER_COMMIT = 50
 UPLOADS = 5
 """Files that are uploaded at once."""
 TRIES = 5
-CONFLICTS = (409, 412)
-
-
-class _ConflictError(StorageError):
-    """Somebody else committed first."""
 
 
 class HubPlace(CachePlace):
@@ -87,23 +81,34 @@ class HubPlace(CachePlace):
 
     def _look(self) -> None:
         """Find the commit, and what is in it."""
-        from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
         from huggingface_hub.hf_api import RepoFile
 
-        self._head: str | None = None
         self._tree: dict[str, RepoFile] = {}
+        self._head = self._commit_at(self._revision)
+        self._is_new = self._head is None
+        if self._is_new and self._revision is not None:
+            self._head = self._commit_at(None)  # which the new branch will begin with
+        if self._head is None:
+            return
         with self._told():
-            try:
-                info = self._api.repo_info(self._name, repo_type=KIND, revision=self._revision)
-            except RevisionNotFoundError:
-                raise DataError(f"{self.said} has no revision {self._revision!r}") from None
-            except RepositoryNotFoundError:
-                if self._may_be_new:
-                    return
-                raise
-            self._head = info.sha
             found = self._api.list_repo_tree(self._name, recursive=True, revision=self._head, repo_type=KIND)
             self._tree = {entry.path: entry for entry in found if isinstance(entry, RepoFile)}
+
+    def _commit_at(self, revision: str | None) -> str | None:
+        """The commit of a revision; None if it, or the repository, is not there yet and may be made."""
+        from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+
+        with self._told():
+            try:
+                return self._api.repo_info(self._name, repo_type=KIND, revision=revision).sha
+            except RevisionNotFoundError:
+                if self._may_be_new and not COMMIT.fullmatch(revision or ""):
+                    return None
+                raise DataError(f"{self.said} has no revision {revision!r}") from None
+            except RepositoryNotFoundError:
+                if self._may_be_new:
+                    return None
+                raise
 
     def check(self) -> None:
         """See `CachePlace`; a repository that holds something else is refused."""
@@ -129,7 +134,7 @@ class HubPlace(CachePlace):
     def _get(self, path: str, headers: dict[str, str]) -> bytes:
         from huggingface_hub import hf_hub_url
 
-        utils = _utils()
+        utils = library_utils()
         with self._told(path):
             url = hf_hub_url(
                 self._name, path, repo_type=KIND, revision=self._head, endpoint=self._api.endpoint
@@ -141,7 +146,7 @@ class HubPlace(CachePlace):
     def fetch(self, path: str, target: Path, advance: Advance) -> None:
         """See `CachePlace`. What arrives is compared with the digest that the hub has of it."""
         file = self._tree[path]
-        with self._told(path), storage_errors(target), TemporaryDirectory(dir=target.parent) as folder:
+        with storage_errors(target), self._told(path), TemporaryDirectory(dir=target.parent) as folder:
             arrived = self._api.hf_hub_download(
                 self._name, path, repo_type=KIND, revision=self._head, local_dir=folder
             )
@@ -154,12 +159,12 @@ class HubPlace(CachePlace):
 
     def send(self, files: Sequence[OutgoingFile], advance: Advance) -> None:
         """See `CachePlace`. What was uploaded before a kill, and not committed, does not travel again."""
-        if self._head is None:
+        if self._is_new:
             self._create()
         for start in range(0, len(files), FILES_PER_COMMIT):
             some = files[start : start + FILES_PER_COMMIT]
             for _ in range(TRIES):
-                with contextlib.suppress(_ConflictError):
+                with contextlib.suppress(CommitConflictError):
                     self._commit(self._uploaded(some, advance), f"Add {len(some)} files of a headstart cache")
                     break
             else:
@@ -179,7 +184,7 @@ class HubPlace(CachePlace):
             files.append(OutgoingFile(CARD, with_card(self.read(CARD), self._name, state).encode()))
             if in_force:
                 files.append(OutgoingFile(f"sets/{state.name}/{CURRENT}", f"{state.digest}\n".encode()))
-            with contextlib.suppress(_ConflictError):
+            with contextlib.suppress(CommitConflictError):
                 message = f"Set {state.name} in state {state.digest}"
                 self._commit(self._uploaded(files, advance), message, parent=self._head)
                 return True
@@ -187,7 +192,8 @@ class HubPlace(CachePlace):
 
     def _create(self) -> None:
         with self._told():
-            self._api.create_repo(self._name, repo_type=KIND, private=not self._public, exist_ok=True)
+            if self._head is None:
+                self._api.create_repo(self._name, repo_type=KIND, private=not self._public, exist_ok=True)
             if self._revision is not None:
                 self._api.create_branch(self._name, branch=self._revision, repo_type=KIND, exist_ok=True)
         self._look()
@@ -216,63 +222,14 @@ class HubPlace(CachePlace):
                 parent_commit=parent,
             )  # fmt: skip
 
-    @contextlib.contextmanager
-    def _told(self, path: str = "") -> Iterator[None]:
-        """Raise what the library raises as an error of ours, in a line without anything of the request."""
-        from huggingface_hub import errors as known
-
-        said = f"{self.said}/{path}" if path else self.said
-        try:
-            with _silent():
-                yield
-        except known.RepositoryNotFoundError:
-            raise DataError(
-                f"{self.said} is not on the hub, or not for you; check its name, set HF_TOKEN or log in with "
-                "`hf auth login`"
-            ) from None
-        except known.HfHubHTTPError as error:
-            raise _refused(said, error.response.status_code if error.response is not None else 0) from None
-        except (known.LocalEntryNotFoundError, known.OfflineModeIsEnabled, ConnectionError, TimeoutError):
-            raise StorageError(_broken(said)) from None
-        except Exception as error:
-            if type(error).__module__.partition(".")[0] not in _NETWORK:
-                raise
-            raise StorageError(_broken(said)) from None
-
-
-_NETWORK = ("httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3", "hf_xet")
-
-
-def _broken(said: str) -> str:
-    return (
-        f"{said}: the hub cannot be reached, or the connection broke; what has travelled is kept: run the same command "
-        "again"
-    )
-
-
-def _refused(said: str, status: int) -> StorageError:
-    if status in CONFLICTS:
-        return _ConflictError(f"{said}: somebody else committed first")
-    if status in (401, 403):
-        return StorageError(
-            f"{said}: access is denied; the token is that of HF_TOKEN or of `hf auth login`, and a push needs one that "
-            "may write"
-        )
-    if status == 429:
-        return StorageError(f"{said}: the hub wants fewer requests (429); run the same command again later")
-    return StorageError(
-        f"{said}: the hub refuses the request or fails ({status}); run the same command again"
-    )
+    def _told(self, path: str = "") -> contextlib.AbstractContextManager[None]:
+        return told(self.said, path)
 
 
 def _api() -> HfApi:
     from huggingface_hub import HfApi
 
     return HfApi()
-
-
-def _utils() -> Any:
-    return import_module("huggingface_hub.utils")
 
 
 def _content(file: OutgoingFile) -> Any:
@@ -287,19 +244,3 @@ def _is_whole(path: Path, file: Any) -> bool:
         head = f"blob {path.stat().st_size}\0".encode()
         digest = hashlib.sha1(head + content.read(), usedforsecurity=False)
         return bool(digest.hexdigest() == file.blob_id)
-
-
-@contextlib.contextmanager
-def _silent() -> Iterator[None]:
-    """Without the library's own bars, as ours says how much has travelled, and its warnings, which hold requests."""
-    utils, log = _utils(), logging.getLogger("huggingface_hub")
-    has_bars, level = not utils.are_progress_bars_disabled(), log.level
-    log.setLevel(logging.CRITICAL)
-    if has_bars:
-        utils.disable_progress_bars()
-    try:
-        yield
-    finally:
-        log.setLevel(level)
-        if has_bars:
-            utils.enable_progress_bars()
