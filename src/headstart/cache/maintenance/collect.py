@@ -14,8 +14,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.cache.claims import ClaimBoard, abandoned_hints, clock_of, has_live_writer
+from headstart.cache.claims import abandoned_hints, clock_of, has_live_writer
 from headstart.cache.formats import format_of, open_shard, shard_format, take
+from headstart.cache.home import in_force, list_shards
 from headstart.cache.index import Index
 from headstart.cache.layout import STATE_NAME, check_no_link
 from headstart.cache.maintenance.compact import Component, find_components, pack_groups, replace
@@ -29,8 +30,6 @@ from headstart.cache.maintenance.trash import (
     wanted_keys,
 )
 from headstart.cache.maintenance.verify import check_shard
-from headstart.cache.set_state import in_force
-from headstart.cache.shards import list_shards
 from headstart.cache.space import FOLDERS, Space, open_space, read_uses, trim_uses
 from headstart.cache.store import Cache
 from headstart.contracts import Progress
@@ -203,7 +202,7 @@ class _Run:
         self._add("rows", f"space {space.id}", n_dropped, freed)
         if not self._apply:
             return
-        with ClaimBoard(space.claims_dir) as board:
+        with space.claims() as board:
             if board.has_company():
                 self._done.spared.append(f"space {space.id}: a writer is at work in it")
                 return

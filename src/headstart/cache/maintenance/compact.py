@@ -26,7 +26,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.cache.claims import ClaimBoard
 from headstart.cache.formats import FormatName, concatenated, format_of, open_shard, shard_format, take
 from headstart.cache.index import Index
 from headstart.cache.layout import SHARD_BYTES
@@ -89,7 +88,7 @@ def compact_space(space: Space, format_name: FormatName | None = None) -> None:
     if len(names) < 2 and not _converts(names, format_name):
         return
     space.distrust_index()
-    with ClaimBoard(space.claims_dir) as board:
+    with space.claims() as board:
         company, now = board.has_company(), board.now()  # before listing: who leaves now has committed
         index = space.refresh()
         found = find_components(space, index)

@@ -12,9 +12,9 @@ import os
 
 from headstart.backbones.pooling import display_tap
 from headstart.cache.formats import count_rows
+from headstart.cache.home import list_shards
 from headstart.cache.index import peek_index
 from headstart.cache.recipe import view_name
-from headstart.cache.shards import list_shards
 from headstart.cache.space import Space, read_uses
 from headstart.cache.store import Cache
 from headstart.errors import HeadstartError

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.arrow import keys_from_arrow
+from headstart.cache.home import in_force
 from headstart.cache.layout import SET_FORMAT, SET_NAME, check_format, check_no_link
-from headstart.cache.set_state import in_force, read_samples, state_names
+from headstart.cache.set_state import read_samples, state_names
 from headstart.cache.store import Cache, folders_in
 from headstart.errors import FormatError, HeadstartError, StorageError
 from headstart.files import make_directory, read_json, storage_errors

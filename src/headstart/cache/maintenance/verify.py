@@ -20,15 +20,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from headstart.arrow import keys_from_arrow
-from headstart.cache.commit import turn
 from headstart.cache.formats import open_shard
+from headstart.cache.home import in_force, list_shards, turn
 from headstart.cache.index import Index, empty_index, load_index
 from headstart.cache.layout import STATE_NAME, check_no_link
 from headstart.cache.maintenance.trash import Trash
 from headstart.cache.recipe import Recipe
-from headstart.cache.set_state import in_force, state_names
+from headstart.cache.set_state import state_names
 from headstart.cache.sets import FeatureSet
-from headstart.cache.shards import DigestCheck, list_shards
+from headstart.cache.shards import DigestCheck
 from headstart.cache.space import FOLDERS, Space, open_space
 from headstart.cache.store import Cache
 from headstart.contracts import Progress
