@@ -24,7 +24,7 @@ from headstart.types import Json
 def list_cache(cache: Cache) -> dict[str, Json]:
     """All sets and spaces of a cache, as JSON values."""
     return {
-        "cache": str(cache.root),
+        "cache": str(cache.location),
         "sets": [_summarise_set(cache, name) for name in cache.set_names()],
         "spaces": [_summarise_space(cache, path.name) for path in cache.space_paths()],
     }
