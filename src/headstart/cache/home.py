@@ -14,9 +14,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from headstart.cache.claims import ClaimBoard, Claims, clock_of, has_live_writer
+from headstart.cache.claims import ClaimBoard, Claims, abandoned_hints, clock_of, has_live_writer
 from headstart.cache.layout import SHARD_NAME
-from headstart.files import read_start, write_durably
+from headstart.files import make_directory, read_start, size_of, write_durably
 
 LISTINGS = 5  # how often a reader lists the shards again before it gives up
 TURN_SECONDS, TURN_POLL = 5.0, 0.02
@@ -46,6 +46,10 @@ class Home:
         """What a user calls it, and what is kept of it in runs."""
         return self.root
 
+    def named(self, path: Path) -> str:
+        """A path in it as a user knows it."""
+        return str(path)
+
     # Reading: what is asked for is there afterwards, if it is there at all
 
     def refresh_header(self) -> None:
@@ -71,6 +75,21 @@ class Home:
 
     def fetch_states(self, folder: Path) -> None:
         """See to all states of a set."""
+
+    def refresh_all_sets(self) -> None:
+        """See to all states of all sets."""
+
+    def refresh_uses(self, space: Path) -> None:
+        """See to what is noted of the uses of a space."""
+
+    def refresh_trash(self) -> None:
+        """See to what lies in the trash: names, sizes and times; see `fetch_again` for the content of a shard."""
+
+    def renew(self, folder: Path) -> None:
+        """Read what describes a space, or the states of a set, anew, whatever was read of it before."""
+
+    def fetch_again(self, path: Path) -> None:
+        """Read a file anew, whatever is in it; a FileNotFoundError says that it is gone."""
 
     def shard_names(self, folder: Path) -> list[str]:
         """The committed shards of a space, sorted, as they are at one moment.
@@ -125,6 +144,13 @@ class Home:
                 write_durably(folder / "current", digest.encode("ascii") + b"\n")
         return True
 
+    def put_in_force(self, folder: Path, digest: str) -> None:
+        """Put a state of a set in force, whichever was."""
+        write_durably(folder / "current", digest.encode("ascii") + b"\n")
+
+    def publish_again(self, path: Path) -> None:
+        """Let a file count in the place of one that was broken."""
+
     # Who else is at work
 
     def claims(self, folder: Path) -> Claims:
@@ -135,6 +161,10 @@ class Home:
         """Whether a writer is at work in a space, by the folder of its claims."""
         return has_live_writer(folder, self.now())
 
+    def abandoned_hints(self, folder: Path) -> list[Path]:
+        """What writers that died or fell silent left in the folder of a space's claims."""
+        return abandoned_hints(folder, self.now())
+
     def now(self) -> float:
         """The clock of where it lies, in seconds since the epoch."""
         return clock_of(self.root)
@@ -143,7 +173,12 @@ class Home:
 
     def move(self, source: Path, target: Path) -> None:
         """Rename a file or folder within it; a FileNotFoundError says that another process was faster."""
+        make_directory(target.parent)
         os.rename(source, target)
+
+    def size_of(self, path: Path) -> int:
+        """The bytes of a file or folder."""
+        return size_of(path)
 
     def delete(self, path: Path) -> None:
         """Delete a file or a folder with all that is in it, where it is there."""

@@ -14,12 +14,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headstart.cache.bucket_claims import BucketClaims, has_live_writer
+from headstart.cache.bucket_claims import BucketClaims, abandoned_claims, has_live_writer
 from headstart.cache.home import Home, ShardFile, in_force
 from headstart.cache.layout import SPACE_NAME, STATE_NAME
 from headstart.errors import ConfigError, StorageError
 from headstart.files import make_directory, write_durably
-from headstart.remote.cache_objects import HEADER, RECIPE, CacheObjects, at_once
+from headstart.remote.cache_objects import (
+    CURRENT,
+    HEADER,
+    RECIPE,
+    STATE_INFO,
+    CacheObjects,
+    at_once,
+    current_path,
+)
 from headstart.remote.store import ConflictError, MissingObjectError
 
 if TYPE_CHECKING:
@@ -34,8 +42,9 @@ LOOK_AGAIN = 30.0
 """Seconds between two looks whether the bound is exceeded."""
 USED = "used"
 """The folder with an empty file for each shard, as old as its last use."""
-FETCHED = ("known", "tokens")
-"""Folders of a space with files that are named after their content."""
+CLOCK_SECONDS = 10.0
+"""For so long the server is not asked again what time it is."""
+TRASH = "trash"
 
 
 class Mirror(Home):
@@ -47,11 +56,16 @@ class Mirror(Home):
         super().__init__(root)
         self.objects = CacheObjects(store)
         self._looked = -LOOK_AGAIN
+        self._asked: tuple[float, float] | None = None  # what time it was there, and when that was
 
     @property
     def location(self) -> str:
         """Its address; no credentials are in it."""
         return self.objects.address
+
+    def named(self, path: Path) -> str:
+        """The address of an object."""
+        return self.objects.store.at(self._name(path))
 
     def refresh_header(self) -> None:
         """Fetch the header."""
@@ -74,8 +88,11 @@ class Mirror(Home):
             try:
                 self.objects.fetch(self._name(space / RECIPE), space / RECIPE)
             except MissingObjectError:
-                if self.objects.shards(space.name):
-                    make_directory(space)  # a space without a recipe, which is said, and mended
+                if shards := self.objects.shards(
+                    space.name
+                ):  # a space without a recipe, which is said, and mended
+                    make_directory(space)
+                    _set_time(space, max(one.modified.timestamp() for one in shards.values()))
                 return
         self.refresh_hints(space / "known")
 
@@ -111,13 +128,70 @@ class Mirror(Home):
             self.objects.fetch_state(state.parent.name, state.name, state)
 
     def fetch_states(self, folder: Path) -> None:
-        """Fetch all states of a set; those that are gone go here, too."""
-        found = self.objects.state_names(folder.name)
-        for digest in found:
+        """Fetch all states of a set, as old as the server says; those that are gone go here, too."""
+        there = {}
+        for found in self.objects.store.listed(self._name(folder)):
+            state, _, file = found.path.removeprefix(f"{self._name(folder)}/").partition("/")
+            if file == STATE_INFO and STATE_NAME.fullmatch(state):
+                there[state] = found.modified.timestamp()
+            elif state == CURRENT:
+                self.refresh_set(folder)
+                _set_time(folder / CURRENT, found.modified.timestamp())
+        for digest, modified in there.items():
             self.fetch_state(folder / digest)
+            _set_time(folder / digest / STATE_INFO, modified)
         for path in folder.glob("*"):
-            if STATE_NAME.fullmatch(path.name) and path.name not in found:
+            if STATE_NAME.fullmatch(path.name) and path.name not in there:
                 super().delete(path)
+
+    def refresh_all_sets(self) -> None:
+        """Fetch all states of all sets."""
+        self.refresh_sets()
+        for name in self.objects.set_names():
+            self.fetch_states(self.root / "sets" / name)
+        there = self.objects.set_names()
+        for path in (self.root / "sets").glob("*"):
+            if path.name not in there:
+                super().delete(path)
+
+    def refresh_uses(self, space: Path) -> None:
+        """Fetch what every host has noted."""
+        with contextlib.suppress(StorageError):
+            for found in list(self.objects.store.listed(self._name(space / "uses"))):
+                self.objects.fetch(found.path, self.root / found.path)
+
+    def refresh_trash(self) -> None:
+        """Fetch what the trash holds but its shards: of those files without content stand in, as large and as old."""
+        super().delete(self.root / TRASH)
+        others = []
+        for found in self.objects.store.listed(TRASH):
+            path = self.root / found.path
+            if path.parent.name != "shards":
+                others.append(found.path)
+                continue
+            make_directory(path.parent)
+            with open(path, "wb") as file:
+                file.truncate(found.size)
+            _set_time(path, found.modified.timestamp())
+        at_once(lambda path: self.objects.fetch(path, self.root / path), others)
+
+    def renew(self, folder: Path) -> None:
+        """Drop what describes a space, or the states of a set, and fetch it again."""
+        if folder.parent.name == "spaces":
+            (folder / RECIPE).unlink(missing_ok=True)
+            self.refresh_space(folder)
+        else:
+            super().delete(folder)
+            self.refresh_set(folder)
+            self.fetch_states(folder)
+
+    def fetch_again(self, path: Path) -> None:
+        """Fetch an object, whatever is in it."""
+        try:
+            self.objects.fetch(self._name(path), path)
+        except MissingObjectError as error:
+            path.unlink(missing_ok=True)
+            raise FileNotFoundError(str(error)) from error
 
     def shard_names(self, folder: Path) -> list[str]:
         """The shards that the bucket has."""
@@ -181,6 +255,15 @@ class Mirror(Home):
         self._note_current(folder, digest)
         return True
 
+    def put_in_force(self, folder: Path, digest: str) -> None:
+        """Put a state of a set in force, whichever was."""
+        self.objects.store.write(current_path(folder.name), digest.encode("ascii") + b"\n")
+        self._note_current(folder, digest)
+
+    def publish_again(self, path: Path) -> None:
+        """Write a file over the one in the bucket."""
+        self.objects.store.write(self._name(path), path)
+
     def claims(self, folder: Path) -> Claims:
         """Claims that are objects, whose leases end by the server's clock."""
         return BucketClaims(self.objects.store, self._name(folder))
@@ -189,9 +272,61 @@ class Mirror(Home):
         """Whether a writer is at work in a space, by the server's clock."""
         return has_live_writer(self.objects.store, self._name(folder), self.now())
 
+    def abandoned_hints(self, folder: Path) -> list[Path]:
+        """Claims of writers that died or fell silent, as paths."""
+        found = abandoned_claims(self.objects.store, self._name(folder), self.now())
+        return [self.root / path for path in found]
+
     def now(self) -> float:
-        """The server's clock, in seconds since the epoch."""
-        return self.objects.now()
+        """The server's clock, in seconds since the epoch: as it was a moment ago, and what has passed since."""
+        if self._asked is None or time.monotonic() - self._asked[1] > CLOCK_SECONDS:
+            self._asked = self.objects.now(), time.monotonic()
+        return self._asked[0] + time.monotonic() - self._asked[1]
+
+    def move(self, source: Path, target: Path) -> None:
+        """Have the server copy objects to where they shall lie, and delete them; what made them count goes first.
+
+        The recipe of a space goes last, and stays if a writer has put a shard there meanwhile; claims stay.
+        """
+        names = [name for name in self._objects_of(source) if "claims" not in name.split("/")[2:3]]
+        if not names:
+            raise FileNotFoundError(f"{self.objects.store.at(self._name(source))} is gone")
+        old, new = self._name(source), self._name(target)
+        try:
+            at_once(lambda name: self.objects.store.copy(name, new + name.removeprefix(old)), names)
+        except MissingObjectError as error:
+            raise FileNotFoundError(str(error)) from error
+        info = [name for name in names if name.endswith(f"/{STATE_INFO}")]
+        recipes = [name for name in names if name.endswith(f"/{RECIPE}")]
+        self.objects.store.delete(info)
+        self.objects.store.delete([name for name in names if name not in (*info, *recipes)])
+        if recipes and not self.objects.shards(source.name):
+            self.objects.store.delete(recipes)
+        self._move_copies(source, target)
+
+    def _move_copies(self, source: Path, target: Path) -> None:
+        if source.is_file():
+            make_directory(target.parent)
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(source, target)
+        else:
+            super().delete(source)
+
+    def delete(self, path: Path) -> None:
+        """Delete objects for good, and their copies."""
+        self.objects.store.delete(list(self._objects_of(path)))
+        super().delete(path)
+
+    def size_of(self, path: Path) -> int:
+        """The bytes of objects."""
+        return sum(self._objects_of(path).values())
+
+    def _objects_of(self, path: Path) -> dict[str, int]:
+        """The objects that a path stands for, one or all in a folder, with their sizes."""
+        name = self._name(path)
+        one = self.objects.store.look(name)
+        found = [one] if one else self.objects.store.listed(name)
+        return {each.path: each.size for each in found}
 
     def _name(self, path: Path) -> str:
         """The object that a path of the folder stands for."""
@@ -236,6 +371,12 @@ def mirror_limit() -> float:
     if not gigabytes >= 0:
         raise ConfigError(f"${LIMIT_NAME} is {said!r}; it takes a number of gigabytes")
     return gigabytes * 1e9
+
+
+def _set_time(path: Path, seconds: float) -> None:
+    """Let a copy be as old as the server says."""
+    with contextlib.suppress(OSError):
+        os.utime(path, (seconds, seconds))
 
 
 def _size(path: Path) -> int:
