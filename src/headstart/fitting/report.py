@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -210,13 +211,18 @@ def describe_features(
     return {
         "set": features.name,
         "digest": features.digest,
-        "cache": str(features.cache.resolve()),
+        "cache": _location(features.cache),
         **parts[0],
         "modality": features.info["source"]["modality"],
         "columns": features.info["source"]["columns"],
         **({"parts": parts} if len(parts) > 1 else {}),
         **({"beside": [describe_feature(opened, features, ref) for ref in beside]} if beside else {}),
     }
+
+
+def _location(cache: str | Path) -> str:
+    """Where a cache lies, as it is found from any working directory."""
+    return str(cache.resolve()) if isinstance(cache, Path) else cache
 
 
 def _predictions(splits: Mapping[str, LabelledSamples], found: Evaluation) -> pa.Table:
