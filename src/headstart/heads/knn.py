@@ -68,7 +68,7 @@ class _KNN(ClosedFormHead):
     def _shapes(self, tensors: Tensors, n_outputs: int, n_features: int) -> Shapes:
         n = len(tensors["rows"]) if "rows" in tensors else 0
         has_codes = isinstance(self, Classifier) and not self.is_multi_
-        shapes = {"rows": (n, n_features), "answers": (n,) if has_codes else (n, n_outputs)}
+        shapes: Shapes = {"rows": (n, n_features), "answers": (n,) if has_codes else (n, n_outputs)}
         if "centres" in tensors:
             shapes |= {"centres": (len(tensors["centres"]), n_features), "lists": (n,)}
         return shapes
