@@ -319,6 +319,7 @@ class FitConfig(TaughtConfig):
     loss_weights: dict[str, float] | None
     views: bool
     prepare: list[str]
+    neighbours: Literal["exact", "approximate"]
     params: dict[str, Any]
     sweep: dict[str, Any]
     search: Literal["grid", "optuna"]

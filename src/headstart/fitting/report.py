@@ -68,6 +68,7 @@ def make_record(config: FitConfig, outcome: FitOutcome, progress: Progress) -> R
     report = _report(config, outcome)
     _say_unseen(report["data"], progress)
     _say_no_interval(outcome.evaluation, open_task(train.kind).headline, progress)
+    _say_neighbours(predictor.head, progress)
     return Run(
         config=with_choice(config, outcome.features, train.features, [train.column]).dump(),
         report=report,
@@ -183,6 +184,16 @@ def _say_no_interval(found: Evaluation, headline: Mapping[str, str], progress: P
     for title, name in headline.items():
         if name in reasons:
             progress.say(f"no interval of {title} on {found.last}: {reasons[name]}")
+
+
+def _say_neighbours(head: Any, progress: Progress) -> None:
+    """How good neighbours are that were to be approximate."""
+    if getattr(head, "neighbours", "exact") == "exact":
+        return
+    from headstart.heads.approximate import Recall, why_exact  # which few heads need
+
+    found = Recall.read(head.search_)
+    progress.say(f"neighbours are approximate: {found}" if found else why_exact(len(head.rows_)))
 
 
 def provenance_of(features: FeatureSet) -> dict[str, Json]:
