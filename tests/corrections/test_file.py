@@ -60,7 +60,7 @@ def test_what_a_spreadsheet_writes_with_semicolons_or_tabs_is_the_same(tmp_path:
     assert (found.rows[0].id, found.rows[0].new, found.rows[0].digest) == ("a,b.png", 'x "y"; z', DIGEST)
     path.write_text(path.read_text("utf-8") + between.join([KEY, "a"]), "utf-8")
     with pytest.raises(
-        DataError, match="line 3: 2 values where the header has 8; put values with (semicolons|tabs)"
+        DataError, match=r"line 3: 2 values where the header has 8; put values with (semicolons|tabs)"
     ):
         read_files(path)
 
