@@ -77,6 +77,11 @@ class Store:
     def __repr__(self) -> str:
         return f"Store({shown(self.address)!r})"
 
+    @property
+    def is_signed(self) -> bool:
+        """Whether a query goes with every request."""
+        return bool(self._query)
+
     def at(self, path: str) -> str:
         """The address of an object, for people."""
         return shown(f"{self.address}/{path}" if path else self.address)
@@ -208,6 +213,12 @@ class Store:
                     whole.close()
         return tag
 
+    def _remedy(self) -> str:
+        """What may give access."""
+        if self.address.partition("://")[0].lower() in BUCKETS:
+            return "credentials come from the environment, as for the provider's own tools"
+        return "an address that is signed by its query is given with it each time: it is not kept, and it expires"
+
     @contextmanager
     def _told(self, path: str) -> Iterator[None]:
         """Raise what obstore raises as an error of ours, in a line without anything of the request."""
@@ -224,17 +235,14 @@ class Store:
         except (known.AlreadyExistsError, known.PreconditionError):
             raise ConflictError(f"{self.at(path)} is not what was expected: somebody else wrote it") from None
         except (known.PermissionDeniedError, known.UnauthenticatedError, PermissionError):
-            raise StorageError(
-                f"{self.at(path)}: access is denied; credentials come from the environment, as for the provider's own "
-                "tools"
-            ) from None
+            raise StorageError(f"{self.at(path)}: access is denied; {self._remedy()}") from None
         except known.UnknownConfigurationKeyError:
             raise ConfigError(f"{self.at(path)} cannot be opened: an unknown setting") from None
         except (known.BaseError, OSError) as error:
             raise StorageError(f"{self.at(path)}: {_reason(error)}") from None
 
 
-def open_store(address: str, is_offline: bool = False) -> Store:
+def open_store(address: str, is_offline: bool = False, query: str = "") -> Store:
     """The objects under an address.
 
     Raises
@@ -246,7 +254,7 @@ def open_store(address: str, is_offline: bool = False) -> Store:
     """
     checked(address, is_offline or network_is_forbidden())
     _obstore()
-    return Store(address)
+    return Store(address, query)
 
 
 def _obstore() -> ModuleType:

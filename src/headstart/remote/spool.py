@@ -1,0 +1,85 @@
+"""What this process has fetched, for a while: a scan reads contents for their keys, an extraction once more."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+import weakref
+from collections import deque
+from collections.abc import Hashable
+from functools import cache
+from threading import Lock
+from typing import IO
+
+MOST_BYTES = 2 << 30
+SHARE_OF_DISK = 4
+"""Of the free room at most one part in so many is taken."""
+
+
+class Spool:
+    """Contents by their names in a temporary file of bounded size, in which the newest take the place of the oldest.
+
+    The file has no name: nothing is left of it however the process ends. Another process begins with an empty one.
+    """
+
+    def __init__(self, most: int | None = None) -> None:
+        self._most = most
+        self._lock = Lock()
+        self._file: IO[bytes] | None = None
+        self._places: dict[Hashable, tuple[int, int]] = {}
+        self._order: deque[Hashable] = deque()
+        self._end = 0
+
+    def get(self, name: Hashable) -> bytes | None:
+        """A content; None if it is not here, or not any more."""
+        with self._lock:
+            if self._file is None or (place := self._places.get(name)) is None:
+                return None
+            content = os.pread(self._file.fileno(), place[1], place[0])
+        return content if len(content) == place[1] else None
+
+    def has(self, name: Hashable) -> bool:
+        """Whether a content is here."""
+        with self._lock:
+            return name in self._places
+
+    def keep(self, name: Hashable, content: bytes) -> None:
+        """Keep a content as long as there is room."""
+        with self._lock:
+            if name in self._places:
+                return
+            with contextlib.suppress(OSError):  # a full disk costs a second reading
+                self._write(name, content)
+
+    def _write(self, name: Hashable, content: bytes) -> None:
+        if self._most is None:
+            self._most = min(MOST_BYTES, shutil.disk_usage(tempfile.gettempdir()).free // SHARE_OF_DISK)
+        if len(content) > self._most // SHARE_OF_DISK:
+            return
+        if self._file is None:
+            self._file = tempfile.TemporaryFile(prefix="headstart-")  # noqa: SIM115  # open while it is used
+            weakref.finalize(self, self._file.close)
+        if self._end + len(content) > self._most:
+            self._make_room(self._end, self._most)  # what lies at the end, first: it is the oldest
+            self._end = 0
+        self._make_room(self._end, self._end + len(content))
+        os.pwrite(self._file.fileno(), content, self._end)
+        self._places[name] = self._end, len(content)
+        self._order.append(name)
+        self._end += len(content)
+
+    def _make_room(self, start: int, stop: int) -> None:
+        """Forget the oldest contents as long as they lie there."""
+        while self._order:
+            offset, length = self._places[self._order[0]]
+            if offset + length <= start or offset >= stop:
+                return
+            del self._places[self._order.popleft()]
+
+
+@cache
+def spool() -> Spool:
+    """The one of this process."""
+    return Spool()
