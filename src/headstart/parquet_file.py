@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from headstart.files import stat_fields
 from headstart.remote.paths import RemotePath
-from headstart.remote.ranged import RANGED, Blocks, RangedFile
+from headstart.remote.ranged import RANGED, RangedFile, blocks_of
 
 ROWS_PER_BYTE = 64
 """The most rows that a byte of a file can stand for: even of equal rows, ids and keys differ."""
@@ -29,7 +29,7 @@ FEW_ROWS = 1 << 20
 def readable(path: Path) -> Any:
     """What Arrow opens: the file; of one elsewhere that would be long to fetch, parts of it as they are read."""
     if isinstance(path, RemotePath) and path.size > RANGED:
-        return RangedFile(Blocks(path))
+        return RangedFile(blocks_of(path))
     return os.fspath(path)
 
 

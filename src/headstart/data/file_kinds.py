@@ -103,7 +103,7 @@ def files_below(root: Path) -> Iterator[str]:
 
 def _within(root: Path, path: str) -> str | RemotePath:
     """A file below a folder, wherever both are."""
-    return RemotePath.of(path) if isinstance(root, RemotePath) else path
+    return root / path[len(str(root)) + 1 :] if isinstance(root, RemotePath) else path
 
 
 def _form(name: str) -> str | None:

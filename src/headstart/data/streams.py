@@ -24,7 +24,7 @@ import pyarrow as pa
 
 from headstart.errors import ConfigError, DataError
 from headstart.remote.paths import RemotePath
-from headstart.remote.ranged import RANGED, Blocks
+from headstart.remote.ranged import RANGED, blocks_of
 
 COMPRESSED = (".gz", ".gzip", ".bz2", ".xz", ".zst", ".zstd")
 STANDARD_INPUT = "-"
@@ -57,7 +57,7 @@ def bare_name(name: str) -> str:
 def first_bytes(path: str | os.PathLike[str], n: int) -> bytes:
     """The first bytes of a file; of one elsewhere that would be long to fetch, only these."""
     if isinstance(path, RemotePath) and path.size > RANGED:
-        return Blocks(path).read(0, n)
+        return blocks_of(path).read(0, n)
     with open(path, "rb") as file:
         return file.read(n)
 

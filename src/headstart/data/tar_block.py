@@ -24,7 +24,7 @@ from headstart.data.tar_roles import CLASS, OBJECT, TEXTS
 from headstart.files import fingerprint, fingerprint_of
 from headstart.remote.listing import CHANGED
 from headstart.remote.paths import RemotePath
-from headstart.remote.ranged import Blocks, RangedFile
+from headstart.remote.ranged import RangedFile, blocks_of
 from headstart.tasks import open_task
 
 if TYPE_CHECKING:
@@ -97,11 +97,10 @@ class RemoteTar:
         self.size = path.size
         self.changed_ns = stats[CHANGED]
         self.fingerprint = fingerprint_of(stats)
-        self._blocks = Blocks(path)
+        self._blocks = blocks_of(path)
 
     def close(self) -> None:
-        """Read no more."""
-        self._blocks.close()
+        """Read no more; what is under way stays with the file, of which each sample is read for itself."""
 
     def read(self, offset: int, size: int) -> bytes:
         """The bytes there."""

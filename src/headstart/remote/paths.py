@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import functools
 import os
-from collections.abc import Iterator
+import secrets
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import PurePosixPath
@@ -184,8 +185,7 @@ class RemotePath:
             return kept
         with self._as_os_errors():
             content, found = self.store.fetch(self.key)
-        self._check(found)
-        spool().keep((str(self), stats_of(str(self), found)), content)
+        spool().keep((str(self), self._check(found)), content)
         return content
 
     def read_range(self, offset: int, size: int) -> bytes:
@@ -207,13 +207,18 @@ class RemotePath:
         """Its copy on this machine, to be read."""
         return open(self, mode)  # type: ignore[return-value]
 
-    def _check(self, found: Object) -> None:
-        """Refuse content of another object than was seen before."""
-        now = stats_of(str(self), found)
+    def _check(self, found: Object) -> Stats:
+        """Refuse content of another object than was seen before; what it is known by."""
         if self._found is None:
-            self._found = self._listed_stats() if self._is_listed else now
-        if self._found != now and self.is_known:
+            self._found = self._listed_stats() if self._is_listed else self._stats_of(found)
+        if self.is_known and self._found != stats_of(str(self), found):
             raise OSError(errno.ESTALE, "it changed while it was being read")
+        return self._found
+
+    def _stats_of(self, found: Object) -> Stats:
+        """What the file is known by; by this path alone where the server says nothing that would change with it."""
+        stats = stats_of(str(self), found)
+        return stats if stats[CHANGED] != ALWAYS_NEW else (secrets.randbits(62), *stats[1:])
 
     @property
     def _is_listed(self) -> bool:
@@ -252,7 +257,7 @@ class RemotePath:
             found = _look(self.store, self.key)
         if found is None:
             raise FileNotFoundError(errno.ENOENT, "there is no such object", str(self))
-        return stats_of(str(self), found)
+        return self._stats_of(found)
 
     @contextmanager
     def _as_os_errors(self) -> Iterator[None]:
@@ -265,6 +270,13 @@ class RemotePath:
         except StorageError as error:
             reason = str(error).removeprefix(f"{self.store.at(self.key)}: ")
             raise OSError(errno.EIO, reason) from None
+
+
+def unremembered(paths: Iterable[Any]) -> list[str]:
+    """What to say where a server says nothing of a file by which its content could be remembered."""
+    if all(path.is_known for path in paths if isinstance(path, RemotePath)):
+        return []
+    return ["the server says neither a tag nor a time of a file, so that it is read anew each time"]
 
 
 def _look(store: Store, key: str) -> Object | None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import weakref
 from concurrent.futures import Future
+from functools import lru_cache
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +15,14 @@ from headstart.remote.spool import spool
 from headstart.remote.store import NoRangesError
 
 if TYPE_CHECKING:
+    from headstart.remote.listing import Stats
     from headstart.remote.paths import RemotePath
 
 BLOCK = 4 << 20
 RANGED = 64 << 20
 """Bytes of a file beyond which it is read in ranges where its format allows that; smaller ones are fetched whole."""
+OPEN = 8
+"""Files whose blocks are under way at a time."""
 AHEAD = 6
 """Blocks that are under way beyond the one that is read."""
 
@@ -43,23 +48,16 @@ class Blocks:
             return b""
         numbers = range(offset // BLOCK, (stop - 1) // BLOCK + 1)
         self._begin(numbers)
-        blocks = [self._block(number) for number in numbers]
-        start = offset - numbers[0] * BLOCK
-        return (blocks[0] if len(blocks) == 1 else b"".join(blocks))[start : start + stop - offset]
-
-    def close(self) -> None:
-        """Read no more."""
-        with self._lock:
-            for future in self._under_way.values():
-                future.cancel()
-            self._under_way.clear()
-            if self._copy is not None:
-                os.close(self._copy)
-                self._copy = None
+        starts = [max(offset - number * BLOCK, 0) for number in numbers]
+        stops = [min(stop - number * BLOCK, BLOCK) for number in numbers]
+        return b"".join(map(self._part, numbers, starts, stops))
 
     def _begin(self, numbers: range) -> None:
         """Ask for blocks, and for those behind them if the last reading was of those before."""
         with self._lock:
+            for number in [n for n, future in self._under_way.items() if future.done() and n not in numbers]:
+                if spool().has((*self._name, number)):
+                    del self._under_way[number]
             goes_on = numbers[0] <= self._last + 1 <= numbers[-1] + 1 and numbers[0] >= self._last
             self._last = numbers[-1]
             end = numbers[-1] + 1 + (AHEAD if goes_on else 0)
@@ -67,16 +65,16 @@ class Blocks:
                 if number not in self._under_way and not spool().has((*self._name, number)):
                     self._under_way[number] = requests().submit(self._fetch, number)
 
-    def _block(self, number: int) -> bytes:
+    def _part(self, number: int, start: int, stop: int) -> bytes:
         with self._lock:
             future = self._under_way.get(number)
         if future is None:
-            kept = spool().get((*self._name, number))
-            return self._fetch(number) if kept is None else kept
+            kept = spool().get((*self._name, number), start, stop)
+            return self._fetch(number)[start:stop] if kept is None else kept
         content = future.result()
         with self._lock:
             self._under_way.pop(number, None)
-        return content
+        return content[start:stop]
 
     def _fetch(self, number: int) -> bytes:
         try:
@@ -90,7 +88,18 @@ class Blocks:
         with self._lock:
             if self._copy is None:
                 self._copy = os.open(self.path, os.O_RDONLY)
+                weakref.finalize(self, os.close, self._copy)
             return os.pread(self._copy, BLOCK, number * BLOCK)
+
+
+def blocks_of(path: RemotePath) -> Blocks:
+    """The blocks of a file as it is now, shared by all that read it."""
+    return _blocks(path, path.stats())
+
+
+@lru_cache(maxsize=OPEN)
+def _blocks(path: RemotePath, stats: Stats) -> Blocks:
+    return Blocks(path)
 
 
 class RangedFile(io.RawIOBase):

@@ -32,13 +32,15 @@ class Spool:
         self._order: deque[Hashable] = deque()
         self._end = 0
 
-    def get(self, name: Hashable) -> bytes | None:
-        """A content; None if it is not here, or not any more."""
+    def get(self, name: Hashable, start: int = 0, stop: int | None = None) -> bytes | None:
+        """A content or a part of it; None if it is not here, or not any more."""
         with self._lock:
             if self._file is None or (place := self._places.get(name)) is None:
                 return None
-            content = os.pread(self._file.fileno(), place[1], place[0])
-        return content if len(content) == place[1] else None
+            offset, length = place
+            n = (length if stop is None else min(stop, length)) - start
+            content = os.pread(self._file.fileno(), n, offset + start)
+        return content if len(content) == n else None
 
     def has(self, name: Hashable) -> bool:
         """Whether a content is here."""

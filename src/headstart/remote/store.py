@@ -238,6 +238,8 @@ class Store:
             raise StorageError(f"{self.at(path)}: access is denied; {self._remedy()}") from None
         except known.UnknownConfigurationKeyError:
             raise ConfigError(f"{self.at(path)} cannot be opened: an unknown setting") from None
+        except ValueError:
+            raise StorageError(f"{self.at(path)}: no object can have this path") from None
         except (known.BaseError, OSError) as error:
             raise StorageError(f"{self.at(path)}: {_reason(error)}") from None
 
