@@ -28,7 +28,8 @@ def absolute(place: str | os.PathLike[str]) -> str:
     """Where data lies, as it can be found again from any working directory; an address without what signs it."""
     if is_remote(place):
         return plain_address(os.fspath(place))
-    return os.path.abspath(expanded(place))
+    path: str = os.path.abspath(expanded(place))
+    return path
 
 
 def is_there(place: str) -> bool:

@@ -269,7 +269,7 @@ def test_a_signed_address_is_used_and_kept_nowhere(tmp_path: Path, site: Site) -
     assert found.ids == ["t:1", "t:2"]
     assert "hidden" not in f"{found.table.to_pylist()}{found.source.description}"
     with pytest.raises(
-        DataError, match="access is denied; an address that is signed .* is given with it each time"
+        DataError, match=r"access is denied; an address that is signed .* is given with it each time"
     ):
         scan(address)
 

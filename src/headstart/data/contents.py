@@ -297,6 +297,12 @@ class Images:
             problems |= {places[number]: problem for number, problem in troubles.items()}
         return found, problems
 
+    def elsewhere(self, row: int) -> RemotePath | None:
+        """Where the image of a row lies, if it is a file that is not on this machine."""
+        ((content, path),) = self.cells([row])
+        place = joined(self.folder, path) if content is None and path else None
+        return place if isinstance(place, RemotePath) else None
+
     def read(self, row: int) -> bytes:
         """The bytes of the image of a row.
 

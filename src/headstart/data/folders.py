@@ -26,6 +26,8 @@ from headstart.data.source import BLOCK_ROWS, Problem, Rows, prefixed, repeated
 from headstart.data.splits import SplitNames
 from headstart.data.streams import codec_name
 from headstart.errors import ConfigError
+from headstart.remote.ahead import Ahead
+from headstart.remote.paths import RemotePath
 from headstart.types import SPLITS
 from headstart.words import counted, plural
 
@@ -69,6 +71,7 @@ class FolderSource(Source):
         self, root: Path, options: SourceOptions, kind: FileKind = IMAGES, aside: Sequence[str] = ()
     ) -> None:
         self._root = root
+        self._ahead = Ahead()
         self._options, self._kind, self._aside = options, kind, aside
         self._codec = codec_name(options.encoding) if kind.modality == "text" else None
         layout = layout_of(root, SplitNames(options.split_map), kind, options.class_from)
@@ -203,12 +206,21 @@ class FolderSource(Source):
             f"class: --class-from first (here {folders[0]!r}), last ({folders[-1]!r}) or path ({'/'.join(folders)!r})"
         )
 
+    def read_ahead(self, row: int) -> None:
+        """Ask for a file in a bucket."""
+        if isinstance(self._root, RemotePath):
+            self._ahead.begin(row, self._root / self._path(row))
+
+    def _path(self, row: int) -> str:
+        return str(self._paths.whole().column(0)[row].as_py())
+
     def payload(self, row: int) -> bytes | str:
         """The content of the ``row``-th file that `scan` yielded."""
         self._n_read += 1
         if self._n_read % READS_A_RELEASE == 0:
             self._paths.release()
-        path = self._paths.whole().column(0)[row].as_py()
+        path = self._path(row)
+        self._ahead.wait(row)
         place = joined(self._root, path)
         return read_image(place, path) if self._codec is None else read_text(place, path, self._codec)
 

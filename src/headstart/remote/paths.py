@@ -15,15 +15,13 @@ from urllib.parse import quote, unquote, urlsplit
 
 from headstart.errors import StorageError
 from headstart.network import network_is_forbidden
-from headstart.remote.addresses import BUCKETS, checked
+from headstart.remote.addresses import BUCKETS, checked, plain_address
 from headstart.remote.copies import local_copy
 from headstart.remote.listing import ALWAYS_NEW, CHANGED, SIZE, Listing, stats_of
 from headstart.remote.spool import spool
 from headstart.remote.store import MissingObjectError, NoRangesError, Store, open_store
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
     from headstart.remote.listing import Stats
     from headstart.remote.store import Object
 
@@ -38,14 +36,13 @@ class RemotePath:
     file. With a listing, or once it was looked at, what is read must be what was seen then.
     """
 
-    __slots__ = ("_ahead", "_found", "key", "listing", "store")
+    __slots__ = ("_found", "key", "listing", "store")
 
     def __init__(
         self, store: Store, key: str, listing: tuple[str, Listing] | None = None, found: Stats | None = None
     ) -> None:
         self.store, self.key, self.listing = store, key, listing
         self._found = found
-        self._ahead: Future[bytes] | None = None
 
     @classmethod
     def of(cls, address: str) -> RemotePath:
@@ -57,7 +54,7 @@ class RemotePath:
             As `headstart.remote.store.open_store`.
         """
         root, key, query = _parts(address)
-        checked(root, network_is_forbidden())  # a store that is open already would not ask
+        checked(plain_address(address), network_is_forbidden())  # a store that is open already would not ask
         return cls(_store_at(root, query), key)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -178,15 +175,25 @@ class RemotePath:
 
     def read_bytes(self) -> bytes:
         """The whole content."""
-        if self._ahead is not None:
-            return self._ahead.result()
-        known = self._found or (self._listed_stats() if self._is_listed else None)
-        if known is not None and (kept := spool().get((str(self), known))) is not None:
+        if (name := self._kept_name()) is not None and (kept := spool().get(name)) is not None:
             return kept
         with self._as_os_errors():
             content, found = self.store.fetch(self.key)
-        spool().keep((str(self), self._check(found)), content)
+        stats = self._check(found)
+        if self.is_known:
+            spool().keep((str(self), stats), content)
         return content
+
+    @property
+    def is_at_hand(self) -> bool:
+        """Whether this process has read it, and still has the content."""
+        name = self._kept_name()
+        return name is not None and spool().has(name)
+
+    def _kept_name(self) -> tuple[Any, ...] | None:
+        """What the content is called in the spool: as it was seen, else as it was read last."""
+        known = self._found or (self._listed_stats() if self._is_listed else None)
+        return spool().latest(str(self)) if known is None else (str(self), known)
 
     def read_range(self, offset: int, size: int) -> bytes:
         """Some bytes, of a file that is as it was; fewer at its end."""

@@ -71,10 +71,11 @@ class Blocks:
         if future is None:
             kept = spool().get((*self._name, number), start, stop)
             return self._fetch(number)[start:stop] if kept is None else kept
-        content = future.result()
-        with self._lock:
-            self._under_way.pop(number, None)
-        return content[start:stop]
+        try:
+            return future.result()[start:stop]
+        finally:  # what failed is asked for again
+            with self._lock:
+                self._under_way.pop(number, None)
 
     def _fetch(self, number: int) -> bytes:
         try:

@@ -11,11 +11,13 @@ from collections import deque
 from collections.abc import Hashable
 from functools import cache
 from threading import Lock
-from typing import IO
+from typing import IO, TypeAlias
 
 MOST_BYTES = 2 << 30
 SHARE_OF_DISK = 4
 """Of the free room at most one part in so many is taken."""
+
+Name: TypeAlias = tuple[Hashable, ...]
 
 
 class Spool:
@@ -28,11 +30,12 @@ class Spool:
         self._most = most
         self._lock = Lock()
         self._file: IO[bytes] | None = None
-        self._places: dict[Hashable, tuple[int, int]] = {}
-        self._order: deque[Hashable] = deque()
+        self._places: dict[Name, tuple[int, int]] = {}
+        self._latest: dict[Hashable, Name] = {}
+        self._order: deque[Name] = deque()
         self._end = 0
 
-    def get(self, name: Hashable, start: int = 0, stop: int | None = None) -> bytes | None:
+    def get(self, name: Name, start: int = 0, stop: int | None = None) -> bytes | None:
         """A content or a part of it; None if it is not here, or not any more."""
         with self._lock:
             if self._file is None or (place := self._places.get(name)) is None:
@@ -42,12 +45,17 @@ class Spool:
             content = os.pread(self._file.fileno(), n, offset + start)
         return content if len(content) == n else None
 
-    def has(self, name: Hashable) -> bool:
+    def latest(self, first: Hashable) -> Name | None:
+        """The name of the last content that is here and whose name begins so."""
+        with self._lock:
+            return self._latest.get(first)
+
+    def has(self, name: Name) -> bool:
         """Whether a content is here."""
         with self._lock:
             return name in self._places
 
-    def keep(self, name: Hashable, content: bytes) -> None:
+    def keep(self, name: Name, content: bytes) -> None:
         """Keep a content as long as there is room."""
         with self._lock:
             if name in self._places:
@@ -55,7 +63,7 @@ class Spool:
             with contextlib.suppress(OSError):  # a full disk costs a second reading
                 self._write(name, content)
 
-    def _write(self, name: Hashable, content: bytes) -> None:
+    def _write(self, name: Name, content: bytes) -> None:
         if self._most is None:
             self._most = min(MOST_BYTES, shutil.disk_usage(tempfile.gettempdir()).free // SHARE_OF_DISK)
         if len(content) > self._most // SHARE_OF_DISK:
@@ -69,6 +77,7 @@ class Spool:
         self._make_room(self._end, self._end + len(content))
         os.pwrite(self._file.fileno(), content, self._end)
         self._places[name] = self._end, len(content)
+        self._latest[name[0]] = name
         self._order.append(name)
         self._end += len(content)
 
@@ -78,7 +87,10 @@ class Spool:
             offset, length = self._places[self._order[0]]
             if offset + length <= start or offset >= stop:
                 return
-            del self._places[self._order.popleft()]
+            oldest = self._order.popleft()
+            del self._places[oldest]
+            if self._latest.get(oldest[0]) == oldest:
+                del self._latest[oldest[0]]
 
 
 @cache
