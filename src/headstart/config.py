@@ -51,7 +51,8 @@ TrainSize = Annotated[int | str, AfterValidator(check_size)]
 class Config(BaseModel):
     """The base of all configurations: frozen, and strict about names."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    # One command uses one of them: what checks the values is built then.
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, defer_build=True)
     function: ClassVar[str] = ""
     """The public function whose arguments these are."""
 
@@ -61,7 +62,6 @@ class Config(BaseModel):
             for name, value in defaults(cls.function).items():
                 if field := cls.model_fields.get(name):
                     field.default = as_field(field.annotation, value)
-            cls.model_rebuild(force=True)
 
     def __init__(self, **values: Any) -> None:
         known = type(self).model_fields
