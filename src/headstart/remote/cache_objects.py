@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import secrets
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -233,6 +232,8 @@ def at_once(do: Callable[[T], object], things: Iterable[T]) -> None:
         for thing in things:
             do(thing)
         return
+    from concurrent.futures import ThreadPoolExecutor  # only where there is something to do side by side
+
     with ThreadPoolExecutor(min(AT_ONCE, len(things)), "headstart-objects") as pool:
         list(pool.map(do, things))
 

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from headstart.cache.commit import put_in_force
+from headstart.cache.home import Home
 from headstart.cache.layout import check_no_link
 from headstart.errors import StorageError
 from headstart.files import PARTIAL, make_directory, partial_path, storage_errors, sync_directory
@@ -79,7 +79,7 @@ class FolderPlace(CachePlace):
         check_no_link(self._root, folder)
         make_directory(folder)
         put_state(folder, state, advance)
-        return put_in_force(folder, state.digest, replaces) if in_force else True
+        return Home(self._root).swap_current(folder, state.digest, replaces) if in_force else True
 
 
 def put_state(folder: Path, state: OutgoingState, advance: Advance) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from headstart.cache.home import in_force
 from headstart.cache.layout import STATE_NAME, check_set_name
-from headstart.cache.set_state import in_force
 from headstart.errors import ConfigError, DataError
 from headstart.sharing.incoming import pull_set
 from headstart.sharing.outgoing import push_set
@@ -29,7 +29,7 @@ def push(
     progress: Progress,
 ) -> list[Transfer]:
     """Copy sets of a cache elsewhere; without names all of them."""
-    chosen = _chosen(names, cache.set_names(), str(cache.root), digest, new_name)
+    chosen = _chosen(names, cache.set_names(), str(cache.location), digest, new_name)
     done = []
     for name in chosen:
         features = cache.open_set(name, digest)
