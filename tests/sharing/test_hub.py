@@ -31,6 +31,10 @@ def test_a_new_repository_is_private_unless_it_is_asked_to_be_public(hub: Hub, m
     headstart.push("made", HERE, cache=mine)
     headstart.push("made", "hf:team/open", cache=mine, public=True)
     assert [hub.repositories[name].private for name in ("team/photos", "team/open")] == [True, False]
+    made(mine, n=40)
+    with pytest.raises(ConfigError, match=r"is public, and anybody would see.*--public"):
+        headstart.push("made", "hf:team/open", cache=mine)
+    assert len(hub.repositories["team/open"].trees) == 3
 
 
 def test_a_dry_run_makes_no_repository(hub: Hub, mine: Path) -> None:
@@ -92,7 +96,7 @@ def test_whoever_is_not_let_in_is_told_so_without_the_token(
     headstart.pull(HERE, "made", cache=theirs)
     made(mine, n=40)
     with pytest.raises(StorageError, match="access is denied") as error:
-        headstart.push("made", HERE, cache=mine)
+        headstart.push("made", HERE, cache=mine, public=True)
     said = " ".join([*errors, str(error.value), *capfd.readouterr()])
     assert TOKEN not in said
     assert "hf_other" not in said

@@ -112,8 +112,10 @@ def test_a_set_with_corrections_is_not_merged_with_one_without_them(roots: tuple
 
 def test_an_earlier_state_is_copied_by_its_digest_and_lies_beside(roots: tuple[Path, Path, Path]) -> None:
     one, two, shared = roots
-    first, later = made(one), made(one, n=40)
-    (sent,) = headstart.push("made", shared, cache=one, digest=first)
+    first = made(one)
+    earlier = headstart.open_set("made", cache=one)
+    later = made(one, n=40)
+    (sent,) = headstart.push(earlier, shared)
     assert (sent.outcome, in_force(shared)) == ("in force", first)
     headstart.push("made", shared, cache=one)
     headstart.pull(shared, "made", cache=two)

@@ -1,13 +1,14 @@
 """Sets, copied between this cache and one that lies elsewhere."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Union
 
 from headstart.api import shared
 from headstart.errors import ConfigError
 from headstart.options import Option, StrPath, public
 
 if TYPE_CHECKING:
+    from headstart.cache.sets import FeatureSet
     from headstart.sharing.transfer import Transfer
 
 Sets = Annotated[
@@ -42,7 +43,10 @@ DryRun = Annotated[bool, Option("Only say how many files and bytes would travel.
 
 @public
 def push(
-    sets: Sets,
+    sets: Annotated[
+        Union["FeatureSet", str, Sequence[str], None],
+        Option("The names of sets.", metavar="SET", is_argument=True, repeats=True),
+    ],
     place: Place,
     *,
     all: All = False,
@@ -51,7 +55,7 @@ def push(
     replace: ReplaceState = False,
     revision: Revision = None,
     public: Annotated[
-        bool, Option("Let anybody see a repository that is made for this. Default: a private one.")
+        bool, Option("Let anybody see it: make a public repository, or push to one. Default: private.")
     ] = False,
     dry_run: DryRun = False,
     cache: shared.CacheDir = None,
@@ -65,8 +69,8 @@ def push(
 
     Parameters
     ----------
-    sets : str or sequence of str
-        Their names; None with ``all``.
+    sets : FeatureSet, str or sequence of str
+        An open set, whose state is copied, or names; None with ``all``.
     place : str or path
     quiet : bool
         Say nothing on stderr.
@@ -90,6 +94,9 @@ def push(
     from headstart.sharing.open import open_place
     from headstart.sharing.stage import push
 
+    if not (sets is None or isinstance(sets, str | Sequence)):
+        at = shared.place_of(sets, cache)
+        sets, cache, digest = str(at["set"]), at["cache"], digest or at["digest"]
     names = _names(sets, all)
     there = open_place(place, revision, public, may_be_new=True, offline=offline)
     return push(Cache(cache), there, names, digest, new_name, replace, dry_run, open_progress(quiet))

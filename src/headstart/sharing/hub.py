@@ -47,7 +47,7 @@ class HubPlace(CachePlace):
     revision : str, optional
         A branch, tag or commit; None: the main branch.
     public : bool
-        Whether anybody may see a repository that is made for a push.
+        Whether anybody may see what is pushed: a repository that is made for it is public, or one that is may be used.
     may_be_new : bool
         Whether there need not be such a repository yet.
     """
@@ -100,7 +100,7 @@ class HubPlace(CachePlace):
 
         with self._told():
             try:
-                return self._api.repo_info(self._name, repo_type=KIND, revision=revision).sha
+                info = self._api.repo_info(self._name, repo_type=KIND, revision=revision)
             except RevisionNotFoundError:
                 if self._may_be_new and not COMMIT.fullmatch(revision or ""):
                     return None
@@ -109,6 +109,11 @@ class HubPlace(CachePlace):
                 if self._may_be_new:
                     return None
                 raise
+        if self._may_be_new and not info.private and not self._public:
+            raise ConfigError(
+                f"{self.said} is public, and anybody would see what is pushed there; say --public, or make it private"
+            )
+        return info.sha
 
     def check(self) -> None:
         """See `CachePlace`; a repository that holds something else is refused."""

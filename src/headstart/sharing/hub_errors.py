@@ -6,6 +6,7 @@ import contextlib
 import logging
 from collections.abc import Iterator
 from importlib import import_module
+from threading import Lock
 from typing import Any
 
 from headstart.errors import DataError, HeadstartError, StorageError
@@ -25,7 +26,7 @@ def told(place: str, path: str = "") -> Iterator[None]:
     from huggingface_hub.errors import RepositoryNotFoundError
 
     try:
-        with _silent():
+        with _silence:
             yield
     except HeadstartError:
         raise
@@ -82,20 +83,37 @@ def _refused(said: str, status: int) -> StorageError:
     )
 
 
-@contextlib.contextmanager
-def _silent() -> Iterator[None]:
-    """Without the library's own bars, as ours says how much has travelled, and its warnings, which hold requests."""
-    utils, log = library_utils(), logging.getLogger("huggingface_hub")
-    has_bars, level = not utils.are_progress_bars_disabled(), log.level
-    log.setLevel(logging.CRITICAL)
-    if has_bars:
-        utils.disable_progress_bars()
-    try:
-        yield
-    finally:
-        log.setLevel(level)
-        if has_bars:
-            utils.enable_progress_bars()
+class _Silence:
+    """The library without its own bars, as ours says how much has travelled, and its warnings, which hold requests.
+
+    Several threads enter and leave as they come; the last one puts back what the first one found.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._n_within = 0
+        self._level, self._has_bars = logging.NOTSET, True
+
+    def __enter__(self) -> None:
+        utils, log = library_utils(), logging.getLogger("huggingface_hub")
+        with self._lock:
+            self._n_within += 1
+            if self._n_within == 1:
+                self._level, self._has_bars = log.level, not utils.are_progress_bars_disabled()
+                log.setLevel(logging.CRITICAL)
+                if self._has_bars:
+                    utils.disable_progress_bars()
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._n_within -= 1
+            if not self._n_within:
+                logging.getLogger("huggingface_hub").setLevel(self._level)
+                if self._has_bars:
+                    library_utils().enable_progress_bars()
+
+
+_silence = _Silence()
 
 
 def library_utils() -> Any:

@@ -7,6 +7,7 @@ reading all of it. The state comes last, so that a pull that was killed leaves s
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -242,6 +243,7 @@ def _fetch_shard(shard: _Shard, place: CachePlace, advance: Advance) -> None:
             checked = check_shard(arrived, shard.space.carried, DigestCheck())
             if checked.verdict == "sound":
                 with storage_errors(target):
+                    os.utime(arrived)  # young: a collection spares what no set refers to yet
                     arrived.replace(target)
                     sync_directory(target.parent)
                 shard.space.home.publish(target)
