@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import headstart
+from headstart.cache.maintenance.verify import verify
+from headstart.cache.store import Cache
 from headstart.errors import ConfigError, DataError, FormatError, HeadstartError, StorageError
+from headstart.progress import Silence
 
 from .hub_server import TOKEN, Hub
 from .test_states import in_force, made
@@ -216,3 +221,24 @@ def test_addresses_that_name_no_repository(hub: Hub, mine: Path, address: str) -
         headstart.push("made", address, cache=mine)
     with pytest.raises(ConfigError, match="another one"):
         headstart.pull(f"{HERE}@a", "made", cache=mine, revision="b")
+
+
+@pytest.mark.slow
+def test_a_hub_that_fails_at_every_tenth_request_is_asked_again(hub: Hub, mine: Path, theirs: Path) -> None:
+    for number in range(5):
+        made(mine, f"py:b:more{number}", name=f"set-{number}")
+    kinds = itertools.cycle([500, 503, "cut"])
+
+    def every_tenth(method: str, path: str) -> int | str | None:
+        return next(kinds) if len(hub.requests) % 10 == 0 else None
+
+    hub.fault = every_tenth
+    assert len(headstart.push(None, HERE, all=True, cache=mine)) == 6
+    assert len(headstart.pull(HERE, all=True, cache=theirs)) == 6
+    hub.fault = lambda method, path: None
+    for name in Cache(mine).set_names():
+        assert in_force(theirs, name) == in_force(mine, name)
+        arrays = [headstart.open_set(name, cache=root).arrays()[0] for root in (mine, theirs)]
+        np.testing.assert_array_equal(*arrays)
+    assert verify(Cache(theirs), Silence()).findings == ()
+    assert {one.n_bytes for one in headstart.push(None, HERE, all=True, cache=mine)} == {0}

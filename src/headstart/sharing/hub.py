@@ -18,11 +18,12 @@ from headstart.backbones.hub import is_offline
 from headstart.errors import ConfigError, DataError, StorageError
 from headstart.files import storage_errors
 from headstart.sharing.card import with_card
-from headstart.sharing.hub_errors import CommitConflictError, library_utils, told
+from headstart.sharing.hub_errors import CommitConflictError, library_utils, retried, told
 from headstart.sharing.place import CURRENT, HEADER, Advance, CachePlace, OutgoingFile, OutgoingState
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, HfApi
+    from huggingface_hub.hf_api import RepoFile
 
 HUB = "hf:"
 KIND = "dataset"
@@ -81,8 +82,6 @@ class HubPlace(CachePlace):
 
     def _look(self) -> None:
         """Find the commit, and what is in it."""
-        from huggingface_hub.hf_api import RepoFile
-
         self._tree: dict[str, RepoFile] = {}
         self._head = self._commit_at(self._revision)
         self._is_new = self._head is None
@@ -90,10 +89,17 @@ class HubPlace(CachePlace):
             self._head = self._commit_at(None)  # which the new branch will begin with
         if self._head is None:
             return
-        with self._told():
-            found = self._api.list_repo_tree(self._name, recursive=True, revision=self._head, repo_type=KIND)
-            self._tree = {entry.path: entry for entry in found if isinstance(entry, RepoFile)}
+        self._tree = {file.path: file for file in self._listed(self._head)}
 
+    @retried
+    def _listed(self, commit: str) -> list[RepoFile]:
+        from huggingface_hub.hf_api import RepoFile
+
+        with self._told():
+            found = self._api.list_repo_tree(self._name, recursive=True, revision=commit, repo_type=KIND)
+            return [entry for entry in found if isinstance(entry, RepoFile)]
+
+    @retried
     def _commit_at(self, revision: str | None) -> str | None:
         """The commit of a revision; None if it, or the repository, is not there yet and may be made."""
         from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
@@ -136,6 +142,7 @@ class HubPlace(CachePlace):
         """See `CachePlace`."""
         return self._get(path, {"Range": f"bytes={start}-{start + length - 1}"})[:length]
 
+    @retried
     def _get(self, path: str, headers: dict[str, str]) -> bytes:
         from huggingface_hub import hf_hub_url
 
@@ -151,16 +158,20 @@ class HubPlace(CachePlace):
     def fetch(self, path: str, target: Path, advance: Advance) -> None:
         """See `CachePlace`. What arrives is compared with the digest that the hub has of it."""
         file = self._tree[path]
-        with storage_errors(target), self._told(path), TemporaryDirectory(dir=target.parent) as folder:
-            arrived = self._api.hf_hub_download(
-                self._name, path, repo_type=KIND, revision=self._head, local_dir=folder
-            )
-            os.replace(arrived, target)
+        self._download(path, target)
         if not _is_whole(target, file):
             raise StorageError(
                 f"{path} of {self.said} arrived otherwise than the hub has it; run the same command again"
             )
         advance(int(file.size))
+
+    @retried
+    def _download(self, path: str, target: Path) -> None:
+        with storage_errors(target), self._told(path), TemporaryDirectory(dir=target.parent) as folder:
+            arrived = self._api.hf_hub_download(
+                self._name, path, repo_type=KIND, revision=self._head, local_dir=folder
+            )
+            os.replace(arrived, target)
 
     def send(self, files: Sequence[OutgoingFile], advance: Advance) -> None:
         """See `CachePlace`. What was uploaded before a kill, and not committed, does not travel again."""
@@ -195,6 +206,7 @@ class HubPlace(CachePlace):
                 return True
         return False
 
+    @retried
     def _create(self) -> None:
         with self._told():
             if self._head is None:
@@ -205,21 +217,26 @@ class HubPlace(CachePlace):
 
     def _uploaded(self, files: Sequence[OutgoingFile], advance: Advance) -> list[CommitOperationAdd]:
         """Files whose content is on the hub, but not in a commit yet."""
-        from huggingface_hub import CommitOperationAdd
-
-        added = []
+        added: list[CommitOperationAdd] = []
         for start in range(0, len(files), UPLOADS):
             some = files[start : start + UPLOADS]
-            with self._told(some[0].path):
-                operations = [CommitOperationAdd(file.path, _content(file)) for file in some]
-                self._api.preupload_lfs_files(
-                    self._name, operations, repo_type=KIND, revision=self._revision, free_memory=False,
-                    num_threads=UPLOADS,
-                )  # fmt: skip
-            added += operations
+            added += self._upload(some)
             advance(sum(file.size for file in some))
         return added
 
+    @retried
+    def _upload(self, files: Sequence[OutgoingFile]) -> list[CommitOperationAdd]:
+        from huggingface_hub import CommitOperationAdd
+
+        with self._told(files[0].path):
+            operations = [CommitOperationAdd(file.path, _content(file)) for file in files]
+            self._api.preupload_lfs_files(
+                self._name, operations, repo_type=KIND, revision=self._revision, free_memory=False,
+                num_threads=UPLOADS,
+            )  # fmt: skip
+            return operations
+
+    @retried
     def _commit(self, operations: list[CommitOperationAdd], message: str, parent: str | None = None) -> None:
         with self._told():
             self._api.create_commit(

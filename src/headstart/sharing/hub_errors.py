@@ -3,21 +3,48 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from threading import Lock
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from headstart.errors import DataError, HeadstartError, StorageError
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 CONFLICTS = (409, 412)
 NETWORK = ("httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3", "hf_xet")
 """Packages whose errors say that a request came to nothing."""
 
 
+PAUSES = (0.5, 1.0, 2.0, 4.0)
+"""Seconds between the tries of a request that came to nothing."""
+
+
 class CommitConflictError(StorageError):
     """Somebody else committed first."""
+
+
+class HubFailureError(StorageError):
+    """The hub failed, or was not reached: it may be otherwise in a moment."""
+
+
+def retried(do: Callable[P, R]) -> Callable[P, R]:
+    """Ask again where the hub fails: of all that is asked of it, to do it twice does no harm."""
+
+    @functools.wraps(do)
+    def asked(*args: P.args, **kwargs: P.kwargs) -> R:
+        for pause in PAUSES:
+            with contextlib.suppress(HubFailureError):
+                return do(*args, **kwargs)
+            time.sleep(pause)
+        return do(*args, **kwargs)
+
+    return asked
 
 
 @contextlib.contextmanager
@@ -62,7 +89,7 @@ def _package(error: BaseException) -> str:
 
 
 def _broken(said: str) -> StorageError:
-    return StorageError(
+    return HubFailureError(
         f"{said}: the hub cannot be reached, or the connection broke; what has travelled is kept: run the same command "
         "again"
     )
@@ -78,9 +105,9 @@ def _refused(said: str, status: int) -> StorageError:
         )
     if status == 429:
         return StorageError(f"{said}: the hub wants fewer requests (429); run the same command again later")
-    return StorageError(
-        f"{said}: the hub refuses the request or fails ({status}); run the same command again"
-    )
+    if status >= 500:
+        return HubFailureError(f"{said}: the hub fails ({status}); run the same command again")
+    return StorageError(f"{said}: the hub refuses the request ({status}); run the same command again")
 
 
 class _Silence:
