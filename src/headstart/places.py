@@ -46,10 +46,10 @@ def user_cache_dir() -> Path:
     return Path.home() / ".cache" / "headstart"
 
 
-def default_cache() -> Path:
-    """``$HEADSTART_CACHE``, else this user's cache directory."""
+def default_cache() -> str | Path:
+    """``$HEADSTART_CACHE``, a folder or the address of a bucket, else this user's cache directory."""
     if given := os.environ.get("HEADSTART_CACHE"):
-        return Path(expanded(given))
+        return str(expanded(given))
     return user_cache_dir() / "cache"
 
 

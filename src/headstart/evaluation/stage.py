@@ -199,7 +199,7 @@ def _open(run: Run, config: EvaluateConfig, progress: Progress) -> Source:
 def _set_named(name: str, run: Run, config: EvaluateConfig, progress: Progress) -> FeatureSet | None:
     """The set of a name, in the cache or in that of the run; None if there is data there, or no such set."""
     own = Cache(config.cache)
-    caches = [cache for cache in (own, cache_of_run(run.features, own)) if cache is not None]
+    caches = [cache for cache in (own, cache_of_run(run.features, own, config.offline)) if cache is not None]
     cache = next((each for each in caches if name in each.set_names()), None)
     there = is_there(name)
     if cache is None:

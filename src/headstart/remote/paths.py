@@ -208,7 +208,7 @@ class RemotePath:
     def stream(self) -> Iterator[bytes]:
         """The whole content, some megabytes at a time."""
         with self._as_os_errors():
-            yield from self.store.stream(self.key)
+            yield from self.store.stream(self.key)[1]
 
     def open(self, mode: str = "rb") -> BinaryIO:
         """Its copy on this machine, to be read."""

@@ -40,6 +40,10 @@ class ConflictError(StorageError):
     """An object is not what a conditional write expected: it is there already, or somebody else was first."""
 
 
+class TransferError(StorageError):
+    """The content of an object came cut short; another try may bring all of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Object:
     """What a server says of an object without its content.
@@ -127,10 +131,27 @@ class Store:
         with self._told(path):
             return _object(_obstore().get(self._objects, path).meta)
 
-    def stream(self, path: str) -> Iterator[bytes]:
-        """The content of an object, some megabytes at a time."""
+    def stream(self, path: str) -> tuple[Object, Iterator[bytes]]:
+        """What the server says of an object, and its content in parts; raises what `read` does.
+
+        While the parts come, a TransferError says that some are missing.
+        """
         with self._told(path):
-            yield from map(bytes, _obstore().get(self._objects, path).stream(min_chunk_size=STREAMED))
+            found = _obstore().get(self._objects, path)
+            about = _object(found.meta)
+        return about, self._parts(about, found)
+
+    def _parts(self, about: Object, found: Any) -> Iterator[bytes]:
+        came = 0
+        try:
+            with self._told(about.path):
+                for part in found.stream(min_chunk_size=STREAMED):
+                    came += len(part)
+                    yield bytes(part)
+        except StorageError as error:
+            raise TransferError(str(error)) from None
+        if came != about.size:
+            raise TransferError(f"{self.at(about.path)}: {came:,} of {about.size:,} bytes came")
 
     def read_range(self, path: str, start: int, length: int) -> bytes:
         """Some bytes of an object; raises what `read` does."""
@@ -188,6 +209,11 @@ class Store:
             It has another one, or is not there any more.
         """
         return self._put(path, content, {"e_tag": tag})
+
+    def copy(self, source: str, target: str) -> None:
+        """Have the server copy an object, whatever was there; raises what `read` does."""
+        with self._told(source):
+            _obstore().copy(self._objects, source, target)
 
     def delete(self, paths: Sequence[str]) -> None:
         """Delete objects; those that are not there are none the less deleted."""

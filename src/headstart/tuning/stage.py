@@ -25,6 +25,7 @@ from headstart.tasks import AUTO, open_task
 from headstart.tracking import epoch_logs, tell_run, tracking
 from headstart.training.callbacks import ShowEpochs, own_callbacks
 from headstart.tuning.state import check_resumable, is_held
+from headstart.tuning.strategies import check_options
 from headstart.tuning.writing_plan import encoder_stays
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> Run:
     from headstart.tuning.search import search
     from headstart.tuning.weights import keep_adapters
 
+    check_options(config)
     asked, work = config, state
     more: dict[str, Any] = {}
     own = own_callbacks(config.callback)
