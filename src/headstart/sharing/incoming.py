@@ -35,6 +35,7 @@ from headstart.options import did_you_mean
 from headstart.sharing.folder import put_state
 from headstart.sharing.merge import merge_states
 from headstart.sharing.place import SET_FILE, OutgoingFile, OutgoingState
+from headstart.sharing.shard_keys import shards_of
 from headstart.sharing.standing import standing
 from headstart.sharing.transfer import Asked, Transfer, check_room, transferring
 
@@ -201,14 +202,12 @@ def _spaces(state: FeatureSet, place: CachePlace, cache: Cache, scratch: Path) -
 
 
 def _lacking(state: FeatureSet, space: Space, place: CachePlace) -> list[_Shard]:
-    """The shards that may hold rows of a set which are not held here."""
+    """The shards in which the rows of a set lie that are not held here."""
     keys = keys_from_arrow(state.columns(["key"]).column("key"))
-    if space.held(keys).all():
-        return []
+    wanted = keys[~space.held(keys)]
     here = set(space.shard_names())
-    return [
-        _Shard(space, name, size) for name, size in sorted(place.shards(space.id).items()) if name not in here
-    ]
+    sizes = {name: size for name, size in place.shards(space.id).items() if name not in here}
+    return [_Shard(space, name, sizes[name]) for name in shards_of(wanted, place, space.id, sizes)]
 
 
 def _fetch_shards(shards: Sequence[_Shard], place: CachePlace, cache: Cache, advance: Advance) -> None:

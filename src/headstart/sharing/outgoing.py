@@ -15,10 +15,14 @@ from headstart.errors import CorruptShardError, MismatchError, StorageError
 from headstart.files import PARTIAL
 from headstart.progress import shown
 from headstart.sharing.place import HEADER, OutgoingFile, OutgoingState
+from headstart.sharing.shard_keys import held_in
 from headstart.sharing.standing import standing
 from headstart.sharing.transfer import Asked, Outcome, Transfer, transferring
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from headstart.cache.sets import FeatureSet
     from headstart.cache.space import Space
     from headstart.cache.store import Cache
@@ -124,11 +128,8 @@ def _lacking(features: FeatureSet, cache: Cache, place: CachePlace, name: str) -
     for space_id in dict.fromkeys(ref.space for ref in features.features):
         space = cache.open_space(space_id)
         there = place.files(f"spaces/{space_id}")
-        paths = [
-            space.path / "recipe.json",
-            *(space.shards_dir / shard for shard in _shards_of(features, space)),
-        ]
-        for path in paths:
+        shards = _shards_of(features, space, place)
+        for path in [space.path / "recipe.json", *(space.shards_dir / shard for shard in shards)]:
             said = path.relative_to(cache.root).as_posix()
             if said not in there:
                 files.append((OutgoingFile(said, path), space))
@@ -136,9 +137,21 @@ def _lacking(features: FeatureSet, cache: Cache, place: CachePlace, name: str) -
     return _Lacking(tuple(files), state, features.digest in place.states(name))
 
 
-def _shards_of(features: FeatureSet, space: Space) -> list[str]:
-    """The shards in which the rows of a set lie, as readers find them."""
-    places = locate(space.refresh(), keys_from_arrow(features.columns(["key"]).column("key")))
+def _shards_of(features: FeatureSet, space: Space, place: CachePlace) -> list[str]:
+    """The shards here with the rows of a set that the place lacks: it may have some of them in other shards."""
+    keys = keys_from_arrow(features.columns(["key"]).column("key"))
+    names = _located(space, keys)
+    there = place.shards(space.id)
+    if lacking := [name for name in names if name not in there]:
+        others = {name: size for name, size in there.items() if name not in space.shard_names()}
+        needed = set(_located(space, keys[~held_in(keys, place, space.id, others)]))
+        return [name for name in lacking if name in needed]
+    return []
+
+
+def _located(space: Space, keys: NDArray[np.uint8]) -> list[str]:
+    """The shards in which readers find the rows of keys."""
+    places = locate(space.refresh(), keys)
     return [places.names[number] for number in sorted(set(places.shard.tolist()))]
 
 
@@ -155,6 +168,10 @@ def _check_complete(features: FeatureSet, cache: Cache) -> None:
     if verdict != "sound":
         raise CorruptShardError(f"set {features.name!r}, state {features.digest}: {problem}")
     for ref, entry in zip(features.features, features.info["features"], strict=True):
+        try:
+            cache.open_space(ref.space).refresh()
+        except CorruptShardError as error:
+            raise CorruptShardError(f"set {features.name!r} cannot be pushed: {error}") from None
         missing = count_missing(cache, features, ref.space, entry.get("rows"))
         if missing:
             raise MismatchError(
