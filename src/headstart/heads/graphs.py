@@ -80,4 +80,4 @@ def _graph(rows: Units, k: int, index: Index | None) -> Neighbours:
 
 
 def _digest(rows: NDArray[Any]) -> bytes:
-    return blake2b(np.ascontiguousarray(rows).view(np.uint8), digest_size=16).digest()
+    return blake2b(np.ascontiguousarray(rows).data, digest_size=16).digest()
