@@ -7,11 +7,12 @@ raised names the object by its address, and nothing of a request: that may be si
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from headstart.errors import ConfigError, MissingDependencyError, StorageError
 from headstart.remote.addresses import BUCKETS, checked, shown
@@ -23,6 +24,10 @@ LISTED = 1000
 """Objects of an answer to a listing."""
 RETRIES: dict[str, Any] = {"max_retries": 10, "retry_timeout": timedelta(minutes=3)}
 """How long a server that fails or does not answer is asked again; the pauses grow."""
+TRIES, PAUSE, PATIENCE = 5, 0.2, 60.0
+"""How often, after how many seconds at first and for how many what may be repeated is begun anew: an answer that came
+cut short, or none, which the library does not try again by itself."""
+T = TypeVar("T")
 
 
 class MissingObjectError(StorageError):
@@ -34,7 +39,7 @@ class ConflictError(StorageError):
 
 
 class TransferError(StorageError):
-    """The content of an object came cut short; another try may bring all of it."""
+    """A request had no answer, or one that was cut short; another try may have one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,34 +91,32 @@ class Store:
         StorageError
             The server cannot be reached, refuses, or answers wrongly again and again.
         """
-        with self._told(path):
-            return bytes(_obstore().get(self._objects, path).bytes())
+        return self._again(path, lambda: bytes(_obstore().get(self._objects, path).bytes()))
 
     def read_tagged(self, path: str) -> tuple[bytes, str | None]:
         """The content of an object, and the tag that it had then; raises what `read` does."""
-        with self._told(path):
+
+        def read() -> tuple[bytes, str | None]:
             found = _obstore().get(self._objects, path)
             return bytes(found.bytes()), found.meta["e_tag"]
+
+        return self._again(path, read)
 
     def stream(self, path: str) -> tuple[Object, Iterator[bytes]]:
         """What the server says of an object, and its content in parts; raises what `read` does.
 
         While the parts come, a TransferError says that some are missing.
         """
-        with self._told(path):
-            found = _obstore().get(self._objects, path)
-            about = _object(found.meta)
+        found = self._again(path, lambda: _obstore().get(self._objects, path))
+        about = _object(found.meta)
         return about, self._parts(about, found)
 
     def _parts(self, about: Object, found: Any) -> Iterator[bytes]:
         came = 0
-        try:
-            with self._told(about.path):
-                for part in found.stream():
-                    came += len(part)
-                    yield bytes(part)
-        except StorageError as error:
-            raise TransferError(str(error)) from None
+        with self._told(about.path):
+            for part in found.stream():
+                came += len(part)
+                yield bytes(part)
         if came != about.size:
             raise TransferError(f"{self.at(about.path)}: {came:,} of {about.size:,} bytes came")
 
@@ -133,26 +136,35 @@ class Store:
     def look(self, path: str) -> Object | None:
         """What the server says of an object; None if there is none."""
         try:
-            with self._told(path):
-                return _object(_obstore().head(self._objects, path))
+            return _object(self._again(path, lambda: _obstore().head(self._objects, path)))
         except MissingObjectError:
             return None
 
     def listed(self, prefix: str = "", after: str | None = None) -> Iterator[Object]:
         """The objects in a folder and in those within, in the order of the server; of a web server refused."""
-        with self._told(prefix):
-            for chunk in _obstore().list(self._objects, prefix or None, offset=after, chunk_size=LISTED):
-                yield from map(_object, chunk)
+        for attempt in range(TRIES):
+            try:
+                with self._told(prefix):
+                    for chunk in _obstore().list(
+                        self._objects, prefix or None, offset=after, chunk_size=LISTED
+                    ):
+                        for found in map(_object, chunk):
+                            yield found
+                            after = found.path
+                return
+            except TransferError:
+                if attempt + 1 == TRIES:
+                    raise
+                time.sleep(PAUSE * 2**attempt)
 
     def folders(self, prefix: str = "") -> tuple[list[str], list[Object]]:
         """The folders right in a folder, by their paths, and its objects."""
-        with self._told(prefix):
-            found = _obstore().list_with_delimiter(self._objects, prefix or None)
-            return list(found["common_prefixes"]), list(map(_object, found["objects"]))
+        found = self._again(prefix, lambda: _obstore().list_with_delimiter(self._objects, prefix or None))
+        return list(found["common_prefixes"]), list(map(_object, found["objects"]))
 
     def write(self, path: str, content: bytes | os.PathLike[str]) -> str | None:
         """Write an object, or a file as one, whatever was there; its tag."""
-        return self._put(path, content, "overwrite")
+        return self._again(path, lambda: self._put(path, content, "overwrite"))
 
     def create(self, path: str, content: bytes | os.PathLike[str]) -> str | None:
         """Write an object that is not there yet; its tag.
@@ -176,18 +188,16 @@ class Store:
 
     def copy(self, source: str, target: str) -> None:
         """Have the server copy an object, whatever was there; raises what `read` does."""
-        with self._told(source):
-            _obstore().copy(self._objects, source, target)
+        self._again(source, lambda: _obstore().copy(self._objects, source, target))
 
     def delete(self, paths: Sequence[str]) -> None:
         """Delete objects; those that are not there are none the less deleted."""
         for start in range(0, len(paths), LISTED):
-            some = list(paths[start : start + LISTED])
-            try:
-                with self._told(some[0]):
-                    _obstore().delete(self._objects, some)
-            except MissingObjectError:
-                continue
+            with suppress(MissingObjectError):
+                self._delete(list(paths[start : start + LISTED]))
+
+    def _delete(self, paths: list[str]) -> None:
+        self._again(paths[0], lambda: _obstore().delete(self._objects, paths))
 
     def _put(self, path: str, content: bytes | os.PathLike[str], mode: Any) -> str | None:
         with self._told(path):
@@ -202,6 +212,19 @@ class Store:
                 if not isinstance(whole, bytes):
                     whole.close()
         return tag
+
+    def _again(self, path: str, do: Callable[[], T]) -> T:
+        """Do what does no harm twice, again where it had no answer."""
+        began = time.monotonic()
+        for attempt in range(TRIES):
+            try:
+                with self._told(path):
+                    return do()
+            except TransferError:
+                if attempt + 1 == TRIES or time.monotonic() - began > PATIENCE:
+                    raise
+            time.sleep(PAUSE * 2**attempt)
+        raise AssertionError
 
     @contextmanager
     def _told(self, path: str) -> Iterator[None]:
@@ -222,7 +245,7 @@ class Store:
         except known.UnknownConfigurationKeyError:
             raise ConfigError(f"{self.at(path)} cannot be opened: an unknown setting") from None
         except (known.BaseError, OSError) as error:
-            raise StorageError(f"{self.at(path)}: {_reason(error)}") from None
+            raise TransferError(f"{self.at(path)}: {_reason(error)}") from None
 
 
 def open_store(address: str, is_offline: bool = False) -> Store:
