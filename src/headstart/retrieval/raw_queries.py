@@ -166,9 +166,7 @@ def _say_failures(found: VectorsBeside, progress: Progress, is_counted: bool) ->
     if n := len({(failure.id, failure.key) for failure in found.failures}):
         first = found.failures[0]
         if is_counted:
-            raise DataError(
-                f"query {first.id} of {len(found.held)} cannot be used: {first.reason}; leave it out"
-            )
+            raise DataError(f"query {first.id} cannot be used: {first.reason}; leave it out")
         progress.say(f"{counted(n, 'query')} left out; {first.id}: {first.reason}")
 
 
