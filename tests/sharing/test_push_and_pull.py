@@ -53,3 +53,28 @@ def test_a_set_comes_back_whole_and_serves_at_once(place: str, mine: Path, their
     assert headstart.search(here, like="s0", k=3).ids
     assert headstart.push("made", place, cache=mine)[0].n_bytes == 0
     assert headstart.pull(place, "made", cache=theirs)[0].n_bytes == 0
+
+
+def test_a_cache_in_a_bucket_sends_and_receives_like_any_other(
+    bucket: str, mine: Path, theirs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared, elsewhere = f"{bucket}/cache", str(tmp_path / "elsewhere")
+    digest = headstart.push("made", elsewhere, cache=mine)[0].digest
+    assert headstart.pull(elsewhere, "made", cache=shared)[0].outcome == "in force"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another machine"))
+    assert headstart.open_set("made", cache=shared).digest == digest
+    assert headstart.push("made", str(theirs), cache=shared)[0].outcome == "in force"
+    np.testing.assert_array_equal(
+        headstart.open_set("made", cache=theirs).arrays()[0],
+        headstart.open_set("made", cache=mine).arrays()[0],
+    )
+    assert headstart.pull(f"{bucket}/cache", "made", cache=theirs)[0].n_files == 0
+
+
+def test_what_is_pushed_to_a_bucket_is_a_cache_there(
+    bucket: str, mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    headstart.push("made", f"{bucket}/cache", cache=mine)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another machine"))
+    there = headstart.open_set("made", cache=f"{bucket}/cache")
+    np.testing.assert_array_equal(there.arrays()[0], headstart.open_set("made", cache=mine).arrays()[0])

@@ -21,7 +21,6 @@ from headstart.cache.home import in_force
 from headstart.cache.layout import STATE_NAME, check_no_link
 from headstart.cache.maintenance.verify import check_shard, check_state, count_missing
 from headstart.cache.recipe import Recipe
-from headstart.cache.set_state import state_names
 from headstart.cache.shards import DigestCheck
 from headstart.errors import (
     CorruptShardError,
@@ -30,7 +29,14 @@ from headstart.errors import (
     MismatchError,
     StorageError,
 )
-from headstart.files import make_directory, partial_path, read_json, storage_errors, sync_directory
+from headstart.files import (
+    make_directory,
+    partial_path,
+    read_json,
+    storage_errors,
+    sweep_partials,
+    sync_directory,
+)
 from headstart.options import did_you_mean
 from headstart.sharing.folder import put_state
 from headstart.sharing.merge import merge_states
@@ -134,9 +140,9 @@ def _scratch(cache: Cache, asked: Asked) -> Iterator[Path]:
             yield Path(temporary)
         return
     cache.prepare()
-    parent = cache.root / "sets"
-    check_no_link(cache.root, parent / asked.name)
-    folder = partial_path(parent / "pull")
+    check_no_link(cache.root, cache.set_dir(asked.name))
+    sweep_partials(cache.root)
+    folder = partial_path(cache.root / "pull")
     make_directory(folder)
     try:
         yield folder
@@ -173,7 +179,7 @@ def _check_size(path: Path, size: int, said: str, place: CachePlace) -> None:
 
 def _standing(state: FeatureSet, place: CachePlace, name: str, cache: Cache, asked: Asked) -> Standing:
     mine = cache.find_set(asked.name)
-    known_here = set() if mine is None else {*state_names(cache.set_dir(asked.name)), *lineage(mine.info)}
+    known_here = set() if mine is None else {*cache.states_of(asked.name), *lineage(mine.info)}
     return standing(
         state.digest, {*place.states(name), *lineage(state.info)}, mine.digest if mine else None, known_here
     )
@@ -260,6 +266,7 @@ def _check_complete(state: FeatureSet, cache: Cache, place: CachePlace) -> None:
 def _put_state(state: FeatureSet, cache: Cache, name: str, advance: Advance) -> None:
     folder = cache.set_dir(name)
     if (folder / state.digest / SET_FILE).exists():
+        cache.home.publish_state(folder / state.digest)  # of a mirror it may be a copy alone
         return
     make_directory(folder)
     files = tuple(OutgoingFile(path.name, path) for path in sorted(state.path.iterdir()))
@@ -273,6 +280,7 @@ def _settle(
     """Which state is in force here afterwards, and why."""
     folder = cache.set_dir(asked.name)
     while True:
+        cache.home.refresh_set(folder)
         before = in_force(folder)
         if asked.puts_in_force(found):
             if cache.home.swap_current(folder, state.digest, before):

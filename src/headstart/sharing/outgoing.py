@@ -10,7 +10,6 @@ from headstart.cache.corrections import lineage
 from headstart.cache.layout import CACHE_FORMAT
 from headstart.cache.maintenance.verify import check_shard, check_state, count_missing
 from headstart.cache.rows import locate
-from headstart.cache.set_state import state_names
 from headstart.errors import CorruptShardError, MismatchError, StorageError
 from headstart.files import PARTIAL
 from headstart.progress import shown
@@ -68,7 +67,7 @@ def push_set(
     for _ in range(TRIES):
         place.refresh()
         in_force = place.in_force(asked.name)
-        found = _standing(features, place, asked, in_force)
+        found = _standing(features, cache, place, asked, in_force)
         _check_apart(features, place, asked, found)
         lacking = _lacking(features, cache, place, asked.name)
         done = Transfer(asked.name, features.digest, place.said, lacking.n_files, lacking.n_bytes, "not done")
@@ -107,8 +106,10 @@ def _send(
     return {"same": "unchanged", "earlier": "older"}.get(found, "beside")  # type: ignore[return-value]
 
 
-def _standing(features: FeatureSet, place: CachePlace, asked: Asked, in_force: str | None) -> Standing:
-    known = {*state_names(features.path.parent), *lineage(features.info)}
+def _standing(
+    features: FeatureSet, cache: Cache, place: CachePlace, asked: Asked, in_force: str | None
+) -> Standing:
+    known = {*cache.states_of(features.name), *lineage(features.info)}
     return standing(features.digest, known, in_force, place.states(asked.name) if in_force else ())
 
 
@@ -186,6 +187,7 @@ def _check_sound(features: FeatureSet, cache: Cache, lacking: _Lacking, progress
     with shown(progress, f"checking {features.name}", len(shards)):
         for file, space in shards:
             path = cache.root / file.path
+            space.home.fetch_shards(path.parent, [path.name])
             checked = check_shard(path, space.carried, space.digests)
             if checked.verdict == "gone":
                 raise FileNotFoundError(path)

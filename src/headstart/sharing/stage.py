@@ -29,7 +29,7 @@ def push(
     progress: Progress,
 ) -> list[Transfer]:
     """Copy sets of a cache elsewhere; without names all of them."""
-    chosen = _chosen(names, cache.set_names(), str(cache.root), digest, new_name)
+    chosen = _chosen(names, cache.set_names(), str(cache.location), digest, new_name)
     done = []
     for name in chosen:
         features = cache.open_set(name, digest)
