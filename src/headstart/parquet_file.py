@@ -26,10 +26,13 @@ ROWS_OF_ANY = 100_000
 FEW_ROWS = 1 << 20
 
 
-def readable(path: Path) -> Any:
-    """What Arrow opens: the file; of one elsewhere that would be long to fetch, parts of it as they are read."""
+def readable(path: Path, keeps: bool = False) -> Any:
+    """What Arrow opens: the file; of one elsewhere that would be long to fetch, parts of it as they are read.
+
+    ``keeps``: those parts are read whenever the file is opened, and stay on this machine.
+    """
     if isinstance(path, RemotePath) and path.size > RANGED:
-        return RangedFile(blocks_of(path))
+        return RangedFile(blocks_of(path), keeps)
     return os.fspath(path)
 
 
@@ -52,7 +55,7 @@ def open_parquet(path: Path, rows_per_byte: int = ROWS_PER_BYTE, **options: Any)
     pyarrow.ArrowException, OSError
         It cannot be read, or says sizes that its bytes cannot hold.
     """
-    with pq.ParquetFile(readable(path), **options) as file:
+    with pq.ParquetFile(readable(path, keeps=True), **options) as file:
         if problem := _problem_of(file.metadata, size_at(path), rows_per_byte):
             raise pa.ArrowInvalid(f"its footer says {problem}")
         yield file

@@ -97,6 +97,8 @@ LEFT_OUT = {
     "s3://acme-features": "a bucket; tests/sharing pushes to one of its own",
     "hf:acme/photos": "a repository of the hub; tests/sharing has a hub of its own",
     "a red dress": "a dual encoder's weights lie on the hub; tests/retrieval searches by a tiny one",
+    "s3://": "a bucket of the reader's; tests/remote reads from one",
+    "https://example.org": "a server of the reader's; tests/remote reads from one",
     "shards/": "tars, which test_containers.py extracts",
     "--label colour": "the stand-ins have one label; test_audit_command.py and test_rank_and_project.py name another",
     "label:colour": "the same",

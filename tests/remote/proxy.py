@@ -20,6 +20,8 @@ class Proxy(ThreadingHTTPServer):
     def __init__(self, target: str, seconds: float = 0.0) -> None:
         self.target = urlsplit(target).netloc
         self.seconds = seconds
+        self.refuses: int | None = None
+        """The status of every answer, if the server is not asked."""
         self.seen: list[tuple[str, str]] = []
         self.lock = Lock()
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -47,6 +49,11 @@ class _Handler(BaseHTTPRequestHandler):
         with self.server.lock:
             self.server.seen.append((self.command, self.path))
         time.sleep(self.server.seconds)
+        if self.server.refuses is not None:
+            self.send_response(self.server.refuses)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         connection = http.client.HTTPConnection(self.server.target, timeout=60)
         connection.request(self.command, self.path, body, dict(self.headers))

@@ -92,7 +92,8 @@ Data = Annotated[
     Any,
     Option(
         "Folder of images or text files, table (CSV, TSV, JSON, Parquet, Arrow, text; - reads one from standard "
-        "input), split files, IDX or npz arrays, WebDataset tars, a saved data set, or hf:NAME.",
+        "input), split files, IDX or npz arrays, WebDataset tars, a saved data set, or hf:NAME; most of these also "
+        "at s3://, gs://, az:// or, named one by one, https://.",
         metavar="DATA",
         is_argument=True,
         reads=check_data,

@@ -92,26 +92,31 @@ def _inputs(data: Sequence[str], texts: Sequence[str], modality: str) -> Any:
     return _files(data, modality)
 
 
-def _files(paths: Sequence[str], modality: str) -> list[Path]:
+def _files(paths: Sequence[str], modality: str) -> list[Any]:
     """Several files, each of which is a sample: images, or texts."""
     from headstart.data.contents import is_image
     from headstart.data.file_kinds import is_text
+    from headstart.remote.paths import RemotePath
 
-    files = [Path(expanded(path)) for path in paths]
+    files: list[Any] = [RemotePath.of(path) if is_remote(path) else Path(expanded(path)) for path in paths]
     are_texts = is_text(paths[0])
     fits = is_text if are_texts else is_image
-    for path, file in zip(paths, files, strict=True):
-        if not fits(path) or file.is_dir():
+    for file in files:
+        if not fits(file.name) or (isinstance(file, Path) and file.is_dir()):
             raise ConfigError(
-                f"several DATA are images or text files, a sample each, and {path} is none; give one table, folder or "
+                f"several DATA are images or text files, a sample each, and {file} is none; give one table, folder or "
                 "pattern in quotes at a time"
             )
-        if not file.exists():
-            raise DataError(f"there is no file {path}")
+        if not file.is_file():
+            raise DataError(f"there is no file {file}")
     if modality not in (("text", "words") if are_texts else ("image",)):
         kind = "a text" if are_texts else "an image"
         raise ConfigError(f"this run reads {_worded(modality)}, and {paths[0]} is {kind}")
-    return files
+    return (
+        files
+        if are_texts
+        else [path if is_remote(path) else file for path, file in zip(paths, files, strict=True)]
+    )
 
 
 def _texts(texts: Sequence[str], modality: str) -> Any:

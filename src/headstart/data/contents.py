@@ -21,7 +21,7 @@ from headstart import keys
 from headstart.data.source import Problem, printable
 from headstart.errors import SampleError
 from headstart.files import CLOCK_TICK_NS, stat_fields
-from headstart.remote.addresses import is_remote, plain_address
+from headstart.remote.addresses import is_remote, misaddressed, plain_address
 from headstart.remote.in_flight import AT_ONCE, each
 from headstart.remote.paths import RemotePath
 
@@ -318,7 +318,10 @@ class Images:
 
     def _key_files(self, paths: list[str], memo: ScanMemo, texts: Sequence[str] | None) -> Keyed:
         """Keys of image files; problems name them."""
-        found, problems = key_paths([joined(self.folder, path) for path in paths], memo, texts)
+        odd = {row: reason for row, path in enumerate(paths) if (reason := misaddressed(path))}
+        places = ["" if row in odd else joined(self.folder, path) for row, path in enumerate(paths)]
+        found, problems = key_paths(places, memo, texts)
+        problems |= {row: Problem(reason) for row, reason in odd.items()}
         return found, {
             row: Problem(f"{shown_path(paths[row])}: {reason}", kind)
             for row, (reason, kind) in problems.items()

@@ -73,16 +73,16 @@ def read_parquet(path: Path, options: SourceOptions) -> TableFile:
     return TableFile("Parquet", rows, numbers, (), unusable, lists, images, names, stored)
 
 
-def _open(path: Path) -> pq.ParquetFile:
+def _open(path: Path, keeps: bool = False) -> pq.ParquetFile:
     # Buffered, and not prefetched: otherwise all of a row group would be in memory at once. The footer was looked at
     # when the file was first opened.
-    return pq.ParquetFile(readable(path), buffer_size=READ_BYTES, pre_buffer=False)
+    return pq.ParquetFile(readable(path, keeps), buffer_size=READ_BYTES, pre_buffer=False)
 
 
 def _strings(path: Path, names: list[str], unusable: dict[str, str]) -> GrowingTable:
     """Columns as strings, a few megabytes at a time; what no string stands for is unusable."""
     stored = GrowingTable()
-    with _open(path) as file:
+    with _open(path, keeps=True) as file:
         chosen = pa.schema([field for field in file.schema_arrow if field.name in names])
         stored.append(_as_strings(pa.Table.from_batches([], schema=chosen), path, 0, unusable))
         n_rows = 0

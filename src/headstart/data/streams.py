@@ -57,7 +57,7 @@ def bare_name(name: str) -> str:
 def first_bytes(path: str | os.PathLike[str], n: int) -> bytes:
     """The first bytes of a file; of one elsewhere that would be long to fetch, only these."""
     if isinstance(path, RemotePath) and path.size > RANGED:
-        return blocks_of(path).read(0, n)
+        return blocks_of(path).read(0, n, keeps=True)
     with open(path, "rb") as file:
         return file.read(n)
 

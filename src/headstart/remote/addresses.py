@@ -70,6 +70,17 @@ def shown(address: str) -> str:
     return urlunsplit((parts.scheme, host + port, parts.path, "", ""))
 
 
+def misaddressed(place: str) -> str | None:
+    """What is wrong with an address, for a message behind it; None of one that can be right, and of a path."""
+    if not is_remote(place):
+        return None
+    try:
+        checked(place)
+    except ConfigError as error:
+        return str(error).removeprefix(f"{shown(place)}: ")
+    return None
+
+
 def plain_address(address: str) -> str:
     """An address as it may be kept: that of a web server without a query.
 

@@ -26,7 +26,7 @@ from headstart.remote.in_flight import each
 from headstart.remote.store import NoRangesError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from headstart.remote.listing import Stats
 
@@ -91,6 +91,35 @@ def digest_of(path: Remote) -> str:
 def kept_copies() -> Path:
     """The folder of the copies that are kept."""
     return machine_dir() / "fetched"
+
+
+def keep_block(path: Remote, number: int, read: Callable[[], bytes]) -> None:
+    """Keep a part of a file that is too long to be fetched whole, if there is room."""
+    target = _block_path(path, number)
+    if target.exists():
+        return
+    with contextlib.suppress(OSError):
+        content = read()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _make_room(len(content))
+        partial = partial_path(target)
+        partial.write_bytes(content)
+        os.replace(partial, target)
+        _note_use(target.parent)
+
+
+def kept_block(path: Remote, number: int, start: int, stop: int) -> bytes | None:
+    """Some bytes of a part that was kept; None if it was not."""
+    try:
+        with open(_block_path(path, number), "rb") as file:
+            file.seek(start)
+            return file.read(stop - start)
+    except OSError:
+        return None
+
+
+def _block_path(path: Remote, number: int) -> Path:
+    return kept_copies() / digest_of(path) / f"{number}.block"
 
 
 def _named(address: str, stats: Stats) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -18,6 +19,10 @@ R = TypeVar("R")
 def requests() -> ThreadPoolExecutor:
     """The threads of this process that wait for servers."""
     return ThreadPoolExecutor(AT_ONCE, thread_name_prefix="headstart-remote")
+
+
+if hasattr(os, "register_at_fork"):  # a fork has none of the threads
+    os.register_at_fork(after_in_child=requests.cache_clear)
 
 
 def each(work: Callable[[T], R], items: Iterable[T]) -> list[R]:

@@ -321,5 +321,9 @@ def _store_at(root: str, query: str) -> Store:
     return open_store(root, query=query)
 
 
+if hasattr(os, "register_at_fork"):  # the threads behind a store are not in a fork
+    os.register_at_fork(after_in_child=_store_at.cache_clear)
+
+
 def _is_below(key: str, folder: str) -> bool:
     return not folder or key == folder or key.startswith(f"{folder}/")

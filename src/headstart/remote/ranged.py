@@ -6,10 +6,11 @@ import io
 import os
 import weakref
 from concurrent.futures import Future
-from functools import lru_cache
+from functools import lru_cache, partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from headstart.remote.copies import keep_block, kept_block
 from headstart.remote.in_flight import requests
 from headstart.remote.spool import spool
 from headstart.remote.store import NoRangesError
@@ -41,8 +42,11 @@ class Blocks:
         self._last = -2
         self._copy: int | None = None
 
-    def read(self, offset: int, size: int) -> bytes:
-        """The bytes there; fewer at the end of the file."""
+    def read(self, offset: int, size: int, keeps: bool = False) -> bytes:
+        """The bytes there; fewer at the end of the file.
+
+        ``keeps``: the blocks around them stay on this machine, for what is read each time that the file is opened.
+        """
         stop = min(offset + size, self.size)
         if offset >= stop:
             return b""
@@ -50,7 +54,11 @@ class Blocks:
         self._begin(numbers)
         starts = [max(offset - number * BLOCK, 0) for number in numbers]
         stops = [min(stop - number * BLOCK, BLOCK) for number in numbers]
-        return b"".join(map(self._part, numbers, starts, stops))
+        parts = b"".join(map(self._part, numbers, starts, stops))
+        if keeps and self.path.is_known:
+            for number in numbers:
+                keep_block(self.path, number, partial(self._part, number, 0, BLOCK))
+        return parts
 
     def _begin(self, numbers: range) -> None:
         """Ask for blocks, and for those behind them if the last reading was of those before."""
@@ -62,20 +70,25 @@ class Blocks:
             self._last = numbers[-1]
             end = numbers[-1] + 1 + (AHEAD if goes_on else 0)
             for number in range(numbers[0], min(end, -(-self.size // BLOCK))):
-                if number not in self._under_way and not spool().has((*self._name, number)):
+                if number not in self._under_way and not self._is_at_hand(number):
                     self._under_way[number] = requests().submit(self._fetch, number)
 
     def _part(self, number: int, start: int, stop: int) -> bytes:
         with self._lock:
             future = self._under_way.get(number)
         if future is None:
-            kept = spool().get((*self._name, number), start, stop)
-            return self._fetch(number)[start:stop] if kept is None else kept
+            kept = spool().get((*self._name, number), start, stop) or kept_block(
+                self.path, number, start, stop
+            )
+            return kept or self._fetch(number)[start:stop]
         try:
             return future.result()[start:stop]
         finally:  # what failed is asked for again
             with self._lock:
                 self._under_way.pop(number, None)
+
+    def _is_at_hand(self, number: int) -> bool:
+        return spool().has((*self._name, number)) or kept_block(self.path, number, 0, 1) is not None
 
     def _fetch(self, number: int) -> bytes:
         try:
@@ -106,9 +119,9 @@ def _blocks(path: RemotePath, stats: Stats) -> Blocks:
 class RangedFile(io.RawIOBase):
     """Such a file as Python's and Arrow's readers take one."""
 
-    def __init__(self, blocks: Blocks) -> None:
+    def __init__(self, blocks: Blocks, keeps: bool = False) -> None:
         super().__init__()
-        self._blocks, self._at = blocks, 0
+        self._blocks, self._keeps, self._at = blocks, keeps, 0
 
     def readable(self) -> bool:
         """It is."""
@@ -134,13 +147,13 @@ class RangedFile(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """Fill a buffer."""
-        content = self._blocks.read(self._at, len(buffer))
+        content = self._blocks.read(self._at, len(buffer), self._keeps)
         buffer[: len(content)] = content
         self._at += len(content)
         return len(content)
 
     def read(self, size: int = -1) -> bytes:
         """The next bytes; all that are left without a size."""
-        content = self._blocks.read(self._at, self._blocks.size - self._at if size < 0 else size)
+        content = self._blocks.read(self._at, self._blocks.size - self._at if size < 0 else size, self._keeps)
         self._at += len(content)
         return content

@@ -97,3 +97,7 @@ class Spool:
 def spool() -> Spool:
     """The one of this process."""
     return Spool()
+
+
+if hasattr(os, "register_at_fork"):  # a fork would write over what the other one reads
+    os.register_at_fork(after_in_child=spool.cache_clear)
