@@ -57,6 +57,11 @@ class ClaimBoard:
         with contextlib.suppress(OSError):
             self._live.unlink()
 
+    @property
+    def live(self) -> Path:
+        """The file that says that this writer is at work, and holds its own name, for as long as it is."""
+        return self._live
+
     def take(self, bucket: int) -> bool:
         """Claim a bucket, from nobody or from a writer that is dead or silent; False if another is at it."""
         claim = self._path(bucket)

@@ -147,14 +147,8 @@ class ClaimedExtraction:
 
     def _held(self, positions: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which rows of ``todo`` have all of the features that they lacked by now."""
-        plan = self._plan
-        keys = plan.samples.keys[plan.todo[positions]]
-        held = np.ones(len(positions), dtype=bool)
         with self._writer.looking:
-            for view in range(len(plan.views)):
-                has = np.all([plan.spaces[number].held(keys) for number in plan.spaces_of(view)], axis=0)
-                held &= has | ~plan.wants[positions, view]
-        return held
+            return self._plan.held(positions)
 
     def _wait(self, outstanding: NDArray[np.int64], boards: list[ClaimBoard]) -> None:
         """Wait until others have committed something, or have died."""

@@ -85,6 +85,12 @@ def open_engine(
     load: OpenModel = open_model,
 ) -> Engine[ExtractionPlan]:
     """The engine that is asked for, or that so much work is worth."""
+    if config.cluster is not None and not keep_open:
+        from headstart.extraction.ray_engine import RayEngine
+
+        if config.runs_with == "openvino":
+            raise ConfigError("--runtime openvino uses all cores from one process; leave out --engine")
+        return RayEngine(opened, config, config.cluster, progress, limit)
     devices = [] if keep_open else worker_devices(config, n_todo)
     if len(devices) <= 1:
         return LocalEngine(opened, config, progress, limit, keep_open, load)
