@@ -118,20 +118,24 @@ class RayCluster:
         import ray.data
 
         _set_up_data()
+        most = min(pool.most, len(tables))
+        least = min(pool.least, most)
         compute = ray.data.ActorPoolStrategy(
-            min_size=pool.least, max_size=pool.most, initial_size=pool.least, max_tasks_in_flight_per_actor=2
+            min_size=least, max_size=most, initial_size=least, max_tasks_in_flight_per_actor=2
         )
-        answers = ray.data.from_arrow(list(tables)).map_batches(
-            worker,
-            batch_size=None,
-            batch_format="pyarrow",
-            compute=compute,
-            fn_constructor_args=tuple(arguments),
-            num_cpus=pool.cpus,
-            num_gpus=pool.gpus or None,
-            max_restarts=-1,  # elsewhere, if there is room
-            max_task_retries=0,  # an actor may never come back, and its tables would wait for it
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            answers = ray.data.from_arrow(list(tables)).map_batches(
+                worker,
+                batch_size=None,
+                batch_format="pyarrow",
+                compute=compute,
+                fn_constructor_args=tuple(arguments),
+                num_cpus=pool.cpus,
+                num_gpus=pool.gpus or None,
+                max_restarts=-1,  # elsewhere, if there is room
+                max_task_retries=0,  # an actor may never come back, and its tables would wait for it
+            )
         yield from answers.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
 
 
