@@ -68,6 +68,8 @@ class RayEngine:
                 nodes = cluster.nodes()
                 pool = pool_for(self.cluster, nodes)
                 self._say_start(pool, nodes)
+                if not cluster.has_room(pool):
+                    self.progress.say("waiting for room on the cluster: others use what a worker needs")
                 self.opened.prepare(plan.spaces)
                 board = stack.enter_context(ClaimBoard(plan.spaces[0].claims_dir))
                 task = self._task(plan, reader, board, pool)
