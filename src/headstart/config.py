@@ -25,6 +25,7 @@ from pydantic import (
 
 from headstart.backbones.options import BackboneOptions
 from headstart.backbones.pooling import TOKENS
+from headstart.cache.open_home import check_offline
 from headstart.curves.draws import check_size
 from headstart.data import SourceOptions
 from headstart.data.given import Given
@@ -75,6 +76,8 @@ class Config(BaseModel):
             super().__init__(**given)
         except ValidationError as error:
             raise ConfigError(_explain(error, known)) from error
+        if "cache" in known and getattr(self, "offline", False):
+            check_offline(getattr(self, "cache"))  # noqa: B009  not all have one
 
     @classmethod
     def of(cls, arguments: Mapping[str, Any], **changes: Any) -> Self:
@@ -380,6 +383,7 @@ class FitConfig(TaughtConfig):
     loss_weights: dict[str, float] | None
     views: bool
     prepare: list[str]
+    neighbours: Literal["exact", "approximate"]
     params: dict[str, Any]
     sweep: dict[str, Any]
     search: Literal["grid", "optuna"]

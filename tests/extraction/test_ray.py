@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import headstart as hs
 from headstart.arrow import keys_from_arrow
-from headstart.cache.claims import ClaimBoard
+from headstart.cache.space import space_at
 from headstart.errors import ConfigError, HeadstartError
 from headstart.extraction.ray_engine import RayEngine, pool_for
 from headstart.extraction.ray_rows import LEAST_ROWS, MOST_BYTES, reader_of, tables_of
@@ -168,8 +168,8 @@ def told(tmp_path: Path) -> Iterator[tuple[RayTask, pa.Table]]:
     task = plan(files, "py:tiny_backbones:images", tmp_path / "cache", modality="image")
     engine = RayEngine(task.opened, task.config, None, task.heard)  # type: ignore[arg-type]  no cluster is asked
     task.opened.prepare(task.work.spaces)
-    with ClaimBoard(task.work.spaces[0].claims_dir) as board:
-        made = engine._task(task.work, reader_of(task.source), board, Pool(1, 1, 1))
+    with task.work.spaces[0].claims() as board:
+        made = engine._task(task.work, reader_of(task.source), board.name, Pool(1, 1, 1))
         yield made, tables_of(task.work, np.arange(3), 1)[0]
 
 
@@ -179,13 +179,13 @@ def test_a_node_that_sees_the_same_can_work(told: tuple[RayTask, pa.Table]) -> N
 
 def test_a_node_with_another_cache_is_refused(told: tuple[RayTask, pa.Table], tmp_path: Path) -> None:
     task, first = told
-    elsewhere = tmp_path / "other" / task.live.relative_to(tmp_path)
-    assert "other/cache is not the cache that this command writes to" in reason_against(
-        replace(task, live=elsewhere), first
-    )
-    elsewhere.parent.mkdir(parents=True)
-    elsewhere.write_text("another writer's")  # a copy of the cache may have such a file, with another content
-    assert "is not the cache" in reason_against(replace(task, live=elsewhere), first)
+    space = space_at(tmp_path / "other", task.rows.spaces[0].recipe)
+    task = replace(task, rows=replace(task.rows, spaces=(space,)))
+    assert "other is not the cache that this command writes to" in reason_against(task, first)
+    space.prepare()
+    space.claims_dir.mkdir()
+    (space.claims_dir / task.driver).write_text("another writer's")
+    assert "is not the cache that this command writes to" in reason_against(task, first)
 
 
 @pytest.mark.parametrize("package", ["torch", "numerics", "timm"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -213,6 +214,26 @@ def test_a_prompt_stands_before_the_query_alone(
     assert "before each query stands 'a photo of a '" in capsys.readouterr().err
     assert declared.scores == found.scores
     assert texts.search("cat", k=6, query_prompt="").scores == plain.scores
+
+
+def test_samples_without_the_prompt_that_the_authors_put_before_them_are_said(
+    tiny_bert: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    e5 = shutil.copytree(tiny_bert, tmp_path / "e5-small-v2")
+    data: dict[str, Any] = {"backbone": f"hf:{e5}", "taps": ["last.mean"]}
+    plain = hs.extract(["a cat", "a photo"], set="plain", **data)
+    prompted = hs.extract(["a cat", "a photo"], set="prompted", prompt="passage", **data)
+
+    def said(features: FeatureSet, **query: Any) -> str:
+        features.search(quiet=False, **query)
+        return capsys.readouterr().err
+
+    missing = "set 'plain' was extracted without 'passage: '"
+    assert missing in said(plain, query="cat")
+    assert "headstart extract --prompt passage" in said(plain, query="cat")
+    assert "extracted without" not in said(prompted, query="cat")
+    assert "extracted without" not in said(plain, like="0")
+    assert "before each query stands 'query: '" in said(prompted, query="cat")
 
 
 # -- through a dual encoder

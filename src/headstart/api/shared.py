@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Union
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 from headstart.errors import ConfigError
 from headstart.options import Option, Positive, Range, Seed, StrPath
@@ -116,6 +116,10 @@ Backbones = Annotated[
         metavar="SPEC",
         repeats=True,
     ),
+]
+Neighbours = Annotated[
+    Literal["exact", "approximate"],
+    Option("approximate: on more than 200,000 rows by faiss; its recall is measured and said."),
 ]
 OneTap = Annotated[str | None, Option("Which feature of the set.")]
 OneBackbone = Annotated[str | None, Option("Which feature of the set.")]

@@ -16,7 +16,8 @@ from headstart.cli.command import AsJson, Quiet, Said, made_from, write_json
 from headstart.cli.figures import figures_line
 from headstart.errors import ConfigError, DataError
 from headstart.options import Option
-from headstart.places import expanded
+from headstart.places import expanded, is_there
+from headstart.remote.addresses import is_remote
 from headstart.words import counted
 
 
@@ -87,7 +88,7 @@ def _inputs(data: Sequence[str], texts: Sequence[str], modality: str) -> Any:
     if not data:
         raise ConfigError("say what to predict: headstart predict RUN DATA, or --text TEXT")
     if len(data) == 1:
-        return Path(data[0])
+        return _place(data[0])
     return _files(data, modality)
 
 
@@ -125,12 +126,17 @@ def _texts(texts: Sequence[str], modality: str) -> Any:
                 f"there is no file or folder {text}, and --text takes it for one by its look; "
                 "a text like this goes into a table, or through standard input (-)"
             )
-    return Path(texts[0]) if _is_there(texts[0]) else list(texts)
+    return _place(texts[0]) if _is_there(texts[0]) else list(texts)
+
+
+def _place(text: str) -> str | Path:
+    """Where data lies: a path, so that it is not taken for a text; an address, which would not stay one as a path."""
+    return text if is_remote(text) else Path(text)
 
 
 def _is_there(text: str) -> bool:
     try:
-        return bool(text) and os.path.exists(expanded(text))
+        return bool(text) and is_there(text)
     except ValueError:  # a NUL: no file can have it in its name
         return False
 

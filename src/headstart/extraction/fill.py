@@ -155,6 +155,9 @@ class _Block:
     def modality(self) -> Modality:
         return self._source.modality
 
+    def read_ahead(self, row: int) -> None:
+        self._source.read_ahead(self._start + row)
+
     def payload(self, row: int) -> Payload:
         return self._source.payload(self._start + row)
 

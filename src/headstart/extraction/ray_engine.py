@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headstart.cache.claims import ClaimBoard
 from headstart.errors import BackboneError, ConfigError
 from headstart.extraction.messages import Advanced, ExitMessage, Failed, Said, decode
 from headstart.extraction.ray_rows import RowPlan, reader_of, tables_of
@@ -71,8 +70,8 @@ class RayEngine:
                 if not cluster.has_room(pool):
                     self.progress.say("waiting for room on the cluster: others use what a worker needs")
                 self.opened.prepare(plan.spaces)
-                board = stack.enter_context(ClaimBoard(plan.spaces[0].claims_dir))
-                task = self._task(plan, reader, board, pool)
+                driver = stack.enter_context(plan.spaces[0].claims())
+                task = self._task(plan, reader, driver.name, pool)
                 self._run(cluster, plan, task, pool, stack)
         finally:
             self._sum_up(time.monotonic() - begun)
@@ -89,7 +88,7 @@ class RayEngine:
         )
         self.progress.say(f"{n} on a Ray cluster of {counted(len(nodes), 'node')}")
 
-    def _task(self, plan: ExtractionPlan, reader: bytes, board: ClaimBoard, pool: Pool) -> RayTask:
+    def _task(self, plan: ExtractionPlan, reader: bytes, driver: str, pool: Pool) -> RayTask:
         rows = RowPlan(plan.spaces, plan.taps, plan.shard_format, plan.views, plan.source.modality)
         return RayTask(
             rows,
@@ -97,7 +96,7 @@ class RayEngine:
             self.opened.model_recipe(plan.precision),
             self.opened.info,
             versions_here(),
-            board.live.absolute(),
+            driver,
             os.getcwd(),
             tuple(os.path.abspath(part) for part in sys.path),
             "cuda" if pool.gpus else "cpu",
@@ -149,7 +148,7 @@ class RayEngine:
                 n += self._take(table)
                 self.limit.check(self.failures)
         except BaseException:
-            stack.close()  # the driver's file is gone: nothing is wanted any more
+            stack.close()  # the driver has left the cache: nothing is wanted any more
             deadline = time.monotonic() + STOP_SECONDS
             while (table := answered.next(deadline)) is not None:
                 self._take(table, is_over=True)

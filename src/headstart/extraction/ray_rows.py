@@ -74,6 +74,9 @@ class ChosenRows:
     def modality(self) -> Modality:
         return self._source.modality
 
+    def read_ahead(self, row: int) -> None:
+        self._source.read_ahead(self._rows[row])
+
     def payload(self, row: int) -> Payload:
         return self._source.payload(self._rows[row])
 
@@ -86,6 +89,9 @@ class SentTexts:
     def __init__(self, rows: pa.Table, modality: Modality) -> None:
         self.modality = modality
         self._contents = rows.column("content")
+
+    def read_ahead(self, row: int) -> None:
+        return
 
     def payload(self, row: int) -> Payload:
         content = self._contents[row].as_py()

@@ -10,7 +10,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -21,7 +20,6 @@ from headstart.errors import BackboneError, HeadstartError, MismatchError, Sampl
 from headstart.extraction.claimed import ClaimedExtraction
 from headstart.extraction.messages import Advanced, ExitMessage, Failed, Message, Said, encode
 from headstart.extraction.writer import ShardWriter
-from headstart.files import read_start
 from headstart.keys import key_of
 from headstart.network import forbid_network
 from headstart.progress import Silence
@@ -60,11 +58,8 @@ class RayTask:
 
     @property
     def is_wanted(self) -> bool:
-        """Whether the driver still waits for results, by a file that only the same cache has."""
-        try:
-            return read_start(self.live).decode("ascii", errors="replace") == self.live.name
-        except OSError:
-            return False
+        """Whether the driver still waits for results, by what it says in the cache: another one knows nothing of it."""
+        return self.rows.spaces[0].claims().is_live(self.driver)
 
     def enter(self) -> None:
         """Make this process one that finds what the driver's finds."""
@@ -94,8 +89,8 @@ def reason_against(task: RayTask, first: pa.Table) -> str:
     task.enter()
     if not task.is_wanted:
         return (
-            f"its {task.live.parents[3]} is not the cache that this command writes to; let --cache name a folder that "
-            "all nodes share"
+            f"its {task.rows.spaces[0].home.location} is not the cache that this command writes to; let --cache name a "
+            "folder that all nodes share"
         )
     here = versions_here()
     for name in sorted({*here, *task.versions}):

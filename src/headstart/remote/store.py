@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import ConfigError, MissingDependencyError, StorageError
+from headstart.network import network_is_forbidden
 from headstart.remote.addresses import BUCKETS, checked, shown
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 LISTED = 1000
 """Objects of an answer to a listing."""
+STREAMED = 4 << 20
+"""Bytes of an object that are read as a stream, at a time."""
 RETRIES: dict[str, Any] = {"max_retries": 10, "retry_timeout": timedelta(minutes=3)}
 """How long a server that fails or does not answer is asked again; the pauses grow."""
 
@@ -29,8 +32,16 @@ class MissingObjectError(StorageError):
     """There is no such object."""
 
 
+class NoRangesError(StorageError):
+    """The server gives objects whole or not at all."""
+
+
 class ConflictError(StorageError):
     """An object is not what a conditional write expected: it is there already, or somebody else was first."""
+
+
+class TransferError(StorageError):
+    """The content of an object came cut short; another try may bring all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +66,25 @@ class Store:
     """The objects under an address such as ``s3://bucket/prefix``; `open_store` makes one.
 
     Paths are relative to it, with ``/`` between their parts. It may be used by several threads, and is pickled as its
-    address.
+    address. A ``query`` signs what is asked of a web server; it goes with every request, and nothing else names it.
     """
 
-    def __init__(self, address: str) -> None:
-        self.address = checked(address)
+    def __init__(self, address: str, query: str = "") -> None:
+        self.address = checked(address, network_is_forbidden())
+        self._query = query
         with self._told(""):
-            self._objects = _objects_at(self.address)
+            self._objects = _objects_at(self.address, query)
 
-    def __reduce__(self) -> tuple[type[Store], tuple[str]]:
-        return Store, (self.address,)
+    def __reduce__(self) -> tuple[type[Store], tuple[str, str]]:
+        return Store, (self.address, self._query)
 
     def __repr__(self) -> str:
         return f"Store({shown(self.address)!r})"
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether a query goes with every request."""
+        return bool(self._query)
 
     def at(self, path: str) -> str:
         """The address of an object, for people."""
@@ -90,6 +107,51 @@ class Store:
         with self._told(path):
             found = _obstore().get(self._objects, path)
             return bytes(found.bytes()), found.meta["e_tag"]
+
+    def fetch(self, path: str, start: int = 0, length: int | None = None) -> tuple[bytes, Object]:
+        """The content of an object or a part of it, and what the server said of the object in the same answer.
+
+        Raises
+        ------
+        NoRangesError
+            A part was asked for, and the server gives no parts.
+        MissingObjectError, StorageError
+            As `read`.
+        """
+        asked: Any = {} if length is None else {"range": (start, start + length)}
+        with self._told(path):
+            found = _obstore().get(self._objects, path, options=asked)
+            return bytes(found.bytes()), _object(found.meta)
+
+    def begin(self, path: str) -> Object:
+        """What the server says of an object when it is asked for its content, of which nothing is read.
+
+        For servers that do not answer when they are only asked about it, and for what is signed for reading alone.
+        """
+        with self._told(path):
+            return _object(_obstore().get(self._objects, path).meta)
+
+    def stream(self, path: str) -> tuple[Object, Iterator[bytes]]:
+        """What the server says of an object, and its content in parts; raises what `read` does.
+
+        While the parts come, a TransferError says that some are missing.
+        """
+        with self._told(path):
+            found = _obstore().get(self._objects, path)
+            about = _object(found.meta)
+        return about, self._parts(about, found)
+
+    def _parts(self, about: Object, found: Any) -> Iterator[bytes]:
+        came = 0
+        try:
+            with self._told(about.path):
+                for part in found.stream(min_chunk_size=STREAMED):
+                    came += len(part)
+                    yield bytes(part)
+        except StorageError as error:
+            raise TransferError(str(error)) from None
+        if came != about.size:
+            raise TransferError(f"{self.at(about.path)}: {came:,} of {about.size:,} bytes came")
 
     def read_range(self, path: str, start: int, length: int) -> bytes:
         """Some bytes of an object; raises what `read` does."""
@@ -148,6 +210,11 @@ class Store:
         """
         return self._put(path, content, {"e_tag": tag})
 
+    def copy(self, source: str, target: str) -> None:
+        """Have the server copy an object, whatever was there; raises what `read` does."""
+        with self._told(source):
+            _obstore().copy(self._objects, source, target)
+
     def delete(self, paths: Sequence[str]) -> None:
         """Delete objects; those that are not there are none the less deleted."""
         for start in range(0, len(paths), LISTED):
@@ -172,6 +239,12 @@ class Store:
                     whole.close()
         return tag
 
+    def _remedy(self) -> str:
+        """What may give access."""
+        if self.address.partition("://")[0].lower() in BUCKETS:
+            return "credentials come from the environment, as for the provider's own tools"
+        return "an address that is signed by its query is given with it each time: it is not kept, and it expires"
+
     @contextmanager
     def _told(self, path: str) -> Iterator[None]:
         """Raise what obstore raises as an error of ours, in a line without anything of the request."""
@@ -181,20 +254,23 @@ class Store:
             yield
         except (FileNotFoundError, known.NotFoundError):
             raise MissingObjectError(f"{self.at(path)} is not there") from None
+        except known.NotSupportedError:
+            raise NoRangesError(
+                f"{self.at(path)}: the server gives no parts of files, and lists none"
+            ) from None
         except (known.AlreadyExistsError, known.PreconditionError):
             raise ConflictError(f"{self.at(path)} is not what was expected: somebody else wrote it") from None
         except (known.PermissionDeniedError, known.UnauthenticatedError, PermissionError):
-            raise StorageError(
-                f"{self.at(path)}: access is denied; credentials come from the environment, as for the provider's own "
-                "tools"
-            ) from None
+            raise StorageError(f"{self.at(path)}: access is denied; {self._remedy()}") from None
         except known.UnknownConfigurationKeyError:
             raise ConfigError(f"{self.at(path)} cannot be opened: an unknown setting") from None
+        except ValueError:
+            raise StorageError(f"{self.at(path)}: no object can have this path") from None
         except (known.BaseError, OSError) as error:
             raise StorageError(f"{self.at(path)}: {_reason(error)}") from None
 
 
-def open_store(address: str, is_offline: bool = False) -> Store:
+def open_store(address: str, is_offline: bool = False, query: str = "") -> Store:
     """The objects under an address.
 
     Raises
@@ -204,9 +280,9 @@ def open_store(address: str, is_offline: bool = False) -> Store:
     ConfigError
         The address cannot be used, see `headstart.remote.addresses.checked`.
     """
-    checked(address, is_offline)
+    checked(address, is_offline or network_is_forbidden())
     _obstore()
-    return Store(address)
+    return Store(address, query)
 
 
 def _obstore() -> ModuleType:
@@ -217,8 +293,8 @@ def _obstore() -> ModuleType:
     return obstore
 
 
-def _objects_at(address: str) -> Any:
-    from obstore.store import from_url
+def _objects_at(address: str, query: str = "") -> Any:
+    from obstore.store import HTTPStore, from_url
 
     scheme = address.partition("://")[0].lower()
     # A server on this machine, as tests have it, speaks plainly; whoever names one by http:// says so, too.
@@ -226,7 +302,11 @@ def _objects_at(address: str) -> Any:
     is_plain = scheme == "http" or (scheme in BUCKETS and endpoint.startswith("http://"))
     retries: Any = RETRIES
     options: Any = {"allow_http": True} if is_plain else {}
-    return from_url(address, client_options=options, retry_config=retries)
+    if scheme in BUCKETS:
+        return from_url(address, client_options=options, retry_config=retries)
+    # By its class: of some hosts `from_url` would make a bucket, and drop the query.
+    signed = f"{address}?{query}" if query else address
+    return HTTPStore.from_url(signed, client_options=options, retry_config=retries)
 
 
 def _object(found: Any) -> Object:

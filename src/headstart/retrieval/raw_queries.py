@@ -15,7 +15,7 @@ from headstart.data.objects import HeldSamples as HeldInputs
 from headstart.data.objects import names_data
 from headstart.data.shown import text_of
 from headstart.errors import ConfigError, DataError
-from headstart.extraction.beside import check_comparable, query_prompt, vectors_of_source
+from headstart.extraction.beside import check_comparable, prompt_within, prompts_behind, vectors_of_source
 from headstart.places import expanded
 from headstart.retrieval.contents import QueryContents
 from headstart.retrieval.queries import Queries
@@ -121,12 +121,20 @@ def _prompt(
         if modality != "text":
             raise ConfigError("--query-prompt stands before texts, and the queries are images; leave it out")
         return config.query_prompt
-    declared = query_prompt(features, held.feature, modality, config.compute(features.cache).offline)
-    if declared is not None:
+    declared = prompts_behind(features, held.feature, modality, config.compute(features.cache).offline)
+    if declared.query is not None:
         progress.say(
-            f"before each query stands {declared!r}, as the model's authors have it; --query-prompt says other words"
+            f"before each query stands {declared.query!r}, as the model's authors have it; --query-prompt says other "
+            "words"
         )
-    return declared
+    own = features.info["source"].get("modality")
+    if declared.document is not None and own == modality and prompt_within(features, held.feature) is None:
+        progress.say(
+            f"set {features.name!r} was extracted without {declared.document!r}, which the model's authors put before "
+            "texts that are searched, and ranks may be worse for it; for a set with it: headstart extract --prompt "
+            f"{declared.name_of(declared.document)}"
+        )
+    return declared.query
 
 
 def _part(features: SetState, modality: Modality, width: int) -> slice | None:
