@@ -90,7 +90,7 @@ class RayCluster:
         """Whether one worker at least can start now."""
         import ray
 
-        free = ray.available_resources()
+        free: dict[str, float] = ray.available_resources()  # type: ignore[no-untyped-call]
         return bool(free.get("CPU", 0) >= pool.cpus and free.get("GPU", 0) >= pool.gpus)
 
     def share(self, value: Any) -> Any:

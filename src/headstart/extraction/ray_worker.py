@@ -46,9 +46,7 @@ class RayTask:
     model: ModelRecipe
     info: BackboneInfo  # what the driver's backbone is
     versions: Mapping[str, str]
-    live: (
-        Path  # the driver's file in the shared cache, which holds its own name until the driver wants no more
-    )
+    driver: str  # its name in the shared cache, while it still wants results
     folder: str  # where relative paths begin
     search_path: tuple[str, ...]  # of Python
     device: str
