@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ANSWERS_WITHIN = 10.0  # seconds; an address that is silent for so long is taken to be nobody's
+SETTINGS = b"\x00\x00\x00\x04"
+"""How a frame of settings begins in HTTP/2, in which Ray's processes talk: its length (here: none), and its type."""
+GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SETTINGS + bytes(5)
+"""What a client says first there; a server answers with settings of its own."""
 ASKED_SECONDS = 120.0  # for a node to start a process that imports headstart and looks at its files
 STORE_BYTES = 256 << 20
 """For the objects of a cluster of our own: no vector is one, only names of samples and short texts."""
@@ -125,7 +129,6 @@ class RayCluster:
         """
         import ray.data
 
-        _set_up_data()
         most = min(pool.most, len(tables))
         least = min(pool.least, most)
         compute = ray.data.ActorPoolStrategy(
@@ -144,6 +147,10 @@ class RayCluster:
                 max_restarts=-1,  # elsewhere, if there is room
                 max_task_retries=0,  # an actor may never come back, and its tables would wait for it
             )
+        # Of this data set alone: a program may have others.
+        context = answers.context
+        context.enable_progress_bars = context.print_on_execution_start = False
+        context.max_errored_blocks = -1
         yield from answers.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
 
 
@@ -184,6 +191,7 @@ def open_cluster(address: str | None, workers: int = 1) -> Iterator[RayCluster]:
     try:
         with _as_configuration(address):
             ray.init(**_settings(address, workers))
+        _hush()
         with contextlib.suppress(ValueError):  # a thread may not set handlers, and ray did not either
             signal.signal(signal.SIGTERM, handler)
         yield RayCluster()
@@ -228,7 +236,10 @@ def _check_answers(address: str) -> None:
             f"--ray-address takes HOST:PORT of a cluster's head, as `ray start --head` says, or auto (got {address!r})"
         )
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWERS_WITHIN).close()
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWERS_WITHIN) as asked:
+            asked.sendall(GREETING)
+            if asked.recv(len(SETTINGS))[len(SETTINGS) - 1 :] != SETTINGS[-1:]:
+                raise ConnectionError("it does not speak as Ray does")
     except (OSError, OverflowError) as error:
         raise ConfigError(
             f"no Ray cluster answers at {address} ({first_line(error)}); start one with `ray start --head`, or leave "
@@ -245,14 +256,8 @@ def _as_configuration(address: str | None) -> Iterator[None]:
         raise ConfigError(f"{place} cannot be used: {first_line(error)}") from error
 
 
-def _set_up_data() -> None:
-    """Quiet, and going on after the death of an actor."""
-    from ray.data import DataContext
-
-    context = DataContext.get_current()
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
-    context.max_errored_blocks = -1
+def _hush() -> None:
+    """Only we speak: what ray logs of the death of an actor is no news to whoever waits for the others."""
     for name in ("ray", "ray.data", "ray.data._internal"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -18,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import headstart as hs
+from headstart import ray_cluster
 from headstart.arrow import keys_from_arrow
 from headstart.cache.space import space_at
 from headstart.errors import ConfigError, HeadstartError
@@ -100,6 +102,21 @@ def test_what_cannot_be_meant_is_refused_in_a_line(tmp_path: Path, options: Sequ
     done = in_process("extract", data, "--backbone", TEXTS, "--cache", "c", *options)
     assert (done.code, says in done.err) == (2, True), done.err
     assert not list(Path("c").glob("spaces/*/shards/*"))
+
+
+def test_an_address_at_which_something_else_listens_is_refused_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_cluster, "ANSWERS_WITHIN", 0.2)
+    data = write_texts(tmp_path / "texts.csv", some_texts(3))
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        options = ("--engine", "ray", "--ray-address", address)
+        done = in_process("extract", data, "--backbone", TEXTS, "--cache", "c", *options)
+    assert done.code == 2
+    assert f"no Ray cluster answers at {address} (timed out)" in done.err
 
 
 @pytest.mark.parametrize(
