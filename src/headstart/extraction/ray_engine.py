@@ -63,16 +63,14 @@ class RayEngine:
         begun = time.monotonic()
         reader = reader_of(plan.source)
         try:
-            with open_cluster(self.cluster.address, self.cluster.most or 1) as cluster, ExitStack() as stack:
+            with open_cluster(self.cluster.address, self.cluster.most or 1) as cluster:
                 nodes = cluster.nodes()
                 pool = pool_for(self.cluster, nodes)
                 self._say_start(pool, nodes)
                 if not cluster.has_room(pool):
                     self.progress.say("waiting for room on the cluster: others use what a worker needs")
                 self.opened.prepare(plan.spaces)
-                driver = stack.enter_context(plan.spaces[0].claims())
-                task = self._task(plan, reader, driver.name, pool)
-                self._run(cluster, plan, task, pool, stack)
+                self._run(cluster, plan, reader, pool)
         finally:
             self._sum_up(time.monotonic() - begun)
             self._by_worker.clear()
@@ -105,21 +103,19 @@ class RayEngine:
             self.config.offline,
         )
 
-    def _run(
-        self, cluster: RayCluster, plan: ExtractionPlan, task: RayTask, pool: Pool, stack: ExitStack
-    ) -> None:
+    def _run(self, cluster: RayCluster, plan: ExtractionPlan, reader: bytes, pool: Pool) -> None:
         """Give out what is missing, and again what workers lost that died."""
-        shared = cluster.share(task)
-        left = np.arange(len(plan.todo))
-        is_checked = False
+        left, is_checked = np.arange(len(plan.todo)), False
         while len(left):
             tables = tables_of(plan, left, pool.most)
-            if not is_checked:
-                refuse(cluster.ask(reason_against, cluster.nodes(), shared, tables[0].slice(0, 1)))
-                is_checked = True
             random.Random().shuffle(tables)  # two commands do not begin with the same samples
-            n_reported = self._listen(cluster.map_tables(tables, RayWorker, [shared], pool), stack)
-            still = self._outstanding(plan, left)
+            with ExitStack() as stack:
+                driver = stack.enter_context(plan.spaces[0].claims())
+                shared = cluster.share(self._task(plan, reader, driver.name, pool))
+                if not is_checked:
+                    refuse(cluster.ask(reason_against, cluster.nodes(), shared, tables[0].slice(0, 1)))
+                n_reported = self._listen(cluster.map_tables(tables, RayWorker, [shared], pool), stack)
+            still, is_checked = self._outstanding(plan, left), True
             self.progress.advance(max(len(left) - len(still) - n_reported, 0))
             if len(still) == len(left):
                 raise BackboneError(
