@@ -311,3 +311,28 @@ Workers = Annotated[
     Annotated[int, Range(ge=1, le=256)] | None,
     Option("Processes that share the work. Default: one a GPU, one on a CPU.", COMPUTING, "N"),
 ]
+WorkerRange = Annotated[
+    int | str | None,
+    Option(
+        "Processes that share the work. Default: one a GPU, one on a CPU; of a cluster one per node or GPU. There "
+        "MIN:MAX adds workers while there is work for them.",
+        COMPUTING,
+        "N|MIN:MAX",
+    ),
+]
+Engine = Annotated[
+    str, Option("Where to compute: local, or ray: a Ray cluster whose nodes share the cache.", COMPUTING)
+]
+RayAddress = Annotated[
+    str | None,
+    Option(
+        "The cluster that --engine ray joins; auto finds one on this machine. Default: one is started, and stopped "
+        "at the end.",
+        COMPUTING,
+        "HOST:PORT",
+    ),
+]
+GpusPerWorker = Annotated[
+    float | None,
+    Option("Of each worker on a cluster; 0.5 lets two share one. Default: none.", COMPUTING, "N"),
+]

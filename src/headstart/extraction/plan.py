@@ -94,6 +94,15 @@ class ExtractionPlan:
         """The numbers of the spaces that a view fills."""
         return range(view * len(self.taps), (view + 1) * len(self.taps))
 
+    def held(self, positions: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which rows of ``todo`` have all of the features that they lacked by now, shape (n,)."""
+        keys = self.samples.keys[self.todo[positions]]
+        held = np.ones(len(positions), dtype=bool)
+        for view in range(len(self.views)):
+            has = np.all([self.spaces[number].held(keys) for number in self.spaces_of(view)], axis=0)
+            held &= has | ~self.wants[positions, view]
+        return held
+
     def summary(self) -> str:
         """What is held and what is to do, in a line."""
         n, todo = len(self.samples), int(self.wants[:, 0].sum())  # the samples as they are come first
