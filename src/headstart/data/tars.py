@@ -17,10 +17,11 @@ from braceexpand import braceexpand
 from headstart.arrow import strings
 from headstart.cache.layout import GROUP
 from headstart.contracts import Source
-from headstart.data.contents import ScanMemo, is_old, unreadable
+from headstart.data.contents import ScanMemo, is_old
 from headstart.data.file_tree import entries_in
 from headstart.data.label_cells import cell_text, in_order, is_plain_list
 from headstart.data.labels import HiddenLabels, label_reading, may_hide_labels
+from headstart.data.named_files import unreadable
 from headstart.data.source import BLOCK_ROWS, Problem, Rows, Yielded, printable, repeated
 from headstart.data.splits import LEFT_OUT, SplitNames
 from headstart.data.table import word_of
