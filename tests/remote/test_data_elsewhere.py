@@ -275,6 +275,7 @@ def test_a_signed_address_is_used_and_kept_nowhere(tmp_path: Path, site: Site) -
     found = scan(f"{address}?{site.signature}")
     assert found.ids == ["t:1", "t:2"]
     assert "hidden" not in f"{found.table.to_pylist()}{found.source.description}"
+    assert "signed by a query, which is kept nowhere" in found.source.description
     with pytest.raises(
         DataError, match=r"access is denied; an address that is signed .* is given with it each time"
     ):
