@@ -150,7 +150,7 @@ def test_approximate_neighbours_are_said_with_their_recall(
     few = fit(features, "knn", said, neighbours="approximate", plots="none")
     assert few.report["head"]["search"] is None
     assert any("neighbours are exact: among" in line for line in said.lines)
-    monkeypatch.setattr("headstart.heads.knn.EXACT_UP_TO", 100)
+    monkeypatch.setattr("headstart.heads.graphs.EXACT_UP_TO", 100)
     run = fit(features, "knn", said, neighbours="approximate", plots="none")
     assert run.report["head"]["search"]["recall"] > 0.9
     assert any("neighbours are approximate: recall at" in line for line in said.lines)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headstart.errors import ConfigError, MissingDependencyError, StorageError
-from headstart.heads import approximate, knn
+from headstart.heads import approximate, graphs
 from headstart.heads.approximate import Index, Lists, asks_for_an_index, recall_of
 from headstart.heads.knn import KNNHead, KNNRegressor
 from headstart.heads.neighbours import Neighbours, nearest
@@ -32,7 +32,7 @@ EVERYONE = np.arange(len(X))
 def few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     """An index pays from 1,000 rows on: 200,000 would take the tests minutes."""
     monkeypatch.setattr(approximate, "EXACT_UP_TO", 1000)
-    monkeypatch.setattr(knn, "EXACT_UP_TO", 1000)
+    monkeypatch.setattr(graphs, "EXACT_UP_TO", 1000)
 
 
 def test_what_is_found_has_the_scores_and_the_order_of_an_exact_search() -> None:

@@ -1,4 +1,4 @@
-"""The trials of a cache's upkeep, in a bucket: whoever looks after it, is killed or works beside it, no row moves."""
+"""The trials of a cache's upkeep, in a bucket: whoever looks after it or is killed, no vector changes."""
 
 from __future__ import annotations
 

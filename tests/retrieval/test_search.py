@@ -370,3 +370,20 @@ def test_imported_features_are_searched_by_sample_and_by_vector(tmp_path: Path, 
         made.search("a cat")
     with pytest.raises(ConfigError, match="imported"):
         made.search(like=own[0], sheet=tmp_path / "sheet.html")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"query": ["cat", "", "dog"]}, "query 1 cannot be used: the text is empty; leave it out"),
+        ({"query": "cat", "where": 5}, r"--where takes COLUMN=VALUE, such as label=shoes \(got 5\)"),
+        ({"query": "cat", "where": [5]}, r"--where takes COLUMN=VALUE.*\(got 5\)"),
+    ],
+)
+def test_what_a_program_gives_wrong_is_said(texts: FeatureSet, given: Any, message: str) -> None:
+    with pytest.raises((ConfigError, DataError), match=message):
+        texts.search(**given)
+
+
+def test_ids_may_be_numbers_as_those_of_data_in_memory_look(texts: FeatureSet) -> None:
+    assert texts.search(like=2, k=3).ids == texts.search(like="2", k=3).ids

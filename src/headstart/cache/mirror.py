@@ -11,6 +11,7 @@ import contextlib
 import os
 import time
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ from headstart.remote.cache_objects import (
     at_once,
     current_path,
 )
-from headstart.remote.store import ConflictError, MissingObjectError
+from headstart.remote.store import TRIES, ConflictError, MissingObjectError, TransferError
 
 if TYPE_CHECKING:
     from headstart.cache.claims import Claims
@@ -240,7 +241,7 @@ class Mirror(Home):
 
     def swap_current(self, folder: Path, digest: str, replaces: str | object | None = ...) -> bool:
         """Compare and swap: of several who replace one state, one succeeds, and the others hear of it."""
-        while True:
+        for attempt in count():
             read = self.objects.current(folder.name)
             if replaces is not ... and read.digest not in (replaces, digest):
                 self._note_current(folder, read.digest)
@@ -252,6 +253,9 @@ class Mirror(Home):
                 break
             except ConflictError:
                 continue
+            except TransferError:  # it may have come through: what is in force says so
+                if attempt >= TRIES:
+                    raise
         self._note_current(folder, digest)
         return True
 

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from headstart.heads.answers import FLOATS, Floats
-from headstart.heads.approximate import EXACT_UP_TO, Index, Lists, recall_of
+from headstart.heads.approximate import Index, Lists, recall_of
 from headstart.heads.estimators import SCALINGS, Classifier, ClosedFormHead, Regressor, Shapes, Tensors
+from headstart.heads.graphs import index_of
 from headstart.heads.neighbours import QUERIES, Neighbours, nearest, squared_errors, unit_rows, votes
 from headstart.heads.parameters import Interval, ParameterError, numbers_of
 from headstart.heads.rows import in_blocks, standardise
@@ -78,7 +79,7 @@ class _KNN(ClosedFormHead):
         self.rows_ = self._unit(features)
         self.answers_ = targets.astype(np.int32) if targets.dtype == np.int64 else targets
         self.path_ = []
-        self._open_index()
+        self.index_ = index_of(self.rows_, self.neighbours)
         self.k_ = self._choose(judge) if self.k == "auto" else int(self.k)
         self._measure()
 
@@ -100,11 +101,6 @@ class _KNN(ClosedFormHead):
         near = nearest(queries, one.rows_, ks[-1], is_unit=True, index=one.index_)
         said = votes(near, one.answers_, one._n_outputs(), ks, float(one.temperature))
         return (one._as_scores(shares) for shares in said)
-
-    def _open_index(self) -> None:
-        """Where neighbours are approximate: so many rows that it saves something."""
-        is_approximate = self.neighbours == "approximate" and len(self.rows_) > EXACT_UP_TO
-        self.index_ = Index.made(self.rows_, is_unit=True) if is_approximate else None
 
     def _measure(self) -> None:
         """The recall of an approximate search for the neighbours of training rows."""

@@ -10,6 +10,7 @@ from scipy.sparse import csr_array, dia_array
 
 from headstart.heads.answers import FLOATS, Floats
 from headstart.heads.estimators import Classifier, Shapes, Tensors
+from headstart.heads.graphs import graph_of, index_of
 from headstart.heads.knn import KNNHead
 from headstart.heads.neighbours import TEMPERATURE, Neighbours
 from headstart.heads.parameters import Interval, check
@@ -123,9 +124,9 @@ class PropagateHead(KNNHead):
         self.k_ = min(int(self.k), len(features) - 1)
         start = np.zeros((len(features), len(self.classes_)))
         start[np.arange(len(codes)), codes] = 1
-        self._open_index()
+        self.index_ = index_of(self.rows_, self.neighbours)
         self._measure()
-        ties = _ties(self._near(np.arange(len(features))), self.temperature)
+        ties = _ties(graph_of(self.rows_, self.k_, self.index_), self.temperature)
         spread, self.n_iter_ = _spread(ties, start, self.alpha)
         self.answers_ = _shares(spread)
         return self

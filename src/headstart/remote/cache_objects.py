@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -16,7 +17,15 @@ from typing import TYPE_CHECKING, TypeVar
 from headstart.cache.layout import SET_NAME, SHARD_NAME, SPACE_NAME, STATE_NAME
 from headstart.errors import CorruptShardError
 from headstart.files import make_directory, partial_path, storage_errors
-from headstart.remote.store import ConflictError, MissingObjectError, Object, Store, TransferError
+from headstart.remote.store import (
+    PAUSE,
+    TRIES,
+    ConflictError,
+    MissingObjectError,
+    Object,
+    Store,
+    TransferError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -25,8 +34,6 @@ T = TypeVar("T")
 HEADER, CURRENT, RECIPE, STATE_INFO = "headstart.json", "current", "recipe.json", "set.json"
 CLOCK = "clock"
 """Written to learn what time it is where the objects lie."""
-TRIES = 5
-"""How often an object is fetched again whose content came cut short, or other than its name says."""
 AT_ONCE = 16
 """Requests side by side."""
 ONE_ANSWER = 1000
@@ -97,11 +104,18 @@ class CacheObjects:
     # Putting
 
     def put(self, path: str, content: bytes | os.PathLike[str]) -> bool:
-        """Create an object; False if it is there already, and stays as it is."""
-        try:
-            self.store.create(path, content)
-        except ConflictError:
-            return False
+        """Create an object; False if it is there already, and stays as it is: perhaps by a try without an answer."""
+        for attempt in range(TRIES):
+            try:
+                self.store.create(path, content)
+            except ConflictError:
+                return False
+            except TransferError:
+                if attempt + 1 == TRIES:
+                    raise
+                time.sleep(PAUSE * 2**attempt)
+            else:
+                break
         return True
 
     def put_shard(self, space: str, name: str, content: bytes | os.PathLike[str]) -> bool:

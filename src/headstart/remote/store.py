@@ -7,11 +7,12 @@ raised names the object by its address, and nothing of a request: that may be si
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from headstart.errors import ConfigError, MissingDependencyError, StorageError
 from headstart.network import network_is_forbidden
@@ -26,6 +27,10 @@ STREAMED = 4 << 20
 """Bytes of an object that are read as a stream, at a time."""
 RETRIES: dict[str, Any] = {"max_retries": 10, "retry_timeout": timedelta(minutes=3)}
 """How long a server that fails or does not answer is asked again; the pauses grow."""
+TRIES, PAUSE, PATIENCE = 5, 0.2, 60.0
+"""How often, after how many seconds at first and for how many what may be repeated is begun anew: an answer that came
+cut short, or none, which the library does not try again by itself."""
+T = TypeVar("T")
 
 
 class MissingObjectError(StorageError):
@@ -41,7 +46,7 @@ class ConflictError(StorageError):
 
 
 class TransferError(StorageError):
-    """The content of an object came cut short; another try may bring all of it."""
+    """A request had no answer, or one that was cut short; another try may have one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +104,16 @@ class Store:
         StorageError
             The server cannot be reached, refuses, or answers wrongly again and again.
         """
-        with self._told(path):
-            return bytes(_obstore().get(self._objects, path).bytes())
+        return self._again(path, lambda: bytes(_obstore().get(self._objects, path).bytes()))
 
     def read_tagged(self, path: str) -> tuple[bytes, str | None]:
         """The content of an object, and the tag that it had then; raises what `read` does."""
-        with self._told(path):
+
+        def read() -> tuple[bytes, str | None]:
             found = _obstore().get(self._objects, path)
             return bytes(found.bytes()), found.meta["e_tag"]
+
+        return self._again(path, read)
 
     def fetch(self, path: str, start: int = 0, length: int | None = None) -> tuple[bytes, Object]:
         """The content of an object or a part of it, and what the server said of the object in the same answer.
@@ -119,37 +126,35 @@ class Store:
             As `read`.
         """
         asked: Any = {} if length is None else {"range": (start, start + length)}
-        with self._told(path):
+
+        def read() -> tuple[bytes, Object]:
             found = _obstore().get(self._objects, path, options=asked)
             return bytes(found.bytes()), _object(found.meta)
+
+        return self._again(path, read)
 
     def begin(self, path: str) -> Object:
         """What the server says of an object when it is asked for its content, of which nothing is read.
 
         For servers that do not answer when they are only asked about it, and for what is signed for reading alone.
         """
-        with self._told(path):
-            return _object(_obstore().get(self._objects, path).meta)
+        return self._again(path, lambda: _object(_obstore().get(self._objects, path).meta))
 
     def stream(self, path: str) -> tuple[Object, Iterator[bytes]]:
         """What the server says of an object, and its content in parts; raises what `read` does.
 
         While the parts come, a TransferError says that some are missing.
         """
-        with self._told(path):
-            found = _obstore().get(self._objects, path)
-            about = _object(found.meta)
+        found = self._again(path, lambda: _obstore().get(self._objects, path))
+        about = _object(found.meta)
         return about, self._parts(about, found)
 
     def _parts(self, about: Object, found: Any) -> Iterator[bytes]:
         came = 0
-        try:
-            with self._told(about.path):
-                for part in found.stream(min_chunk_size=STREAMED):
-                    came += len(part)
-                    yield bytes(part)
-        except StorageError as error:
-            raise TransferError(str(error)) from None
+        with self._told(about.path):
+            for part in found.stream(min_chunk_size=STREAMED):
+                came += len(part)
+                yield bytes(part)
         if came != about.size:
             raise TransferError(f"{self.at(about.path)}: {came:,} of {about.size:,} bytes came")
 
@@ -169,26 +174,35 @@ class Store:
     def look(self, path: str) -> Object | None:
         """What the server says of an object; None if there is none."""
         try:
-            with self._told(path):
-                return _object(_obstore().head(self._objects, path))
+            return _object(self._again(path, lambda: _obstore().head(self._objects, path)))
         except MissingObjectError:
             return None
 
     def listed(self, prefix: str = "", after: str | None = None) -> Iterator[Object]:
         """The objects in a folder and in those within, in the order of the server; of a web server refused."""
-        with self._told(prefix):
-            for chunk in _obstore().list(self._objects, prefix or None, offset=after, chunk_size=LISTED):
-                yield from map(_object, chunk)
+        for attempt in range(TRIES):
+            try:
+                with self._told(prefix):
+                    for chunk in _obstore().list(
+                        self._objects, prefix or None, offset=after, chunk_size=LISTED
+                    ):
+                        for found in map(_object, chunk):
+                            yield found
+                            after = found.path
+                return
+            except TransferError:
+                if attempt + 1 == TRIES:
+                    raise
+                time.sleep(PAUSE * 2**attempt)
 
     def folders(self, prefix: str = "") -> tuple[list[str], list[Object]]:
         """The folders right in a folder, by their paths, and its objects."""
-        with self._told(prefix):
-            found = _obstore().list_with_delimiter(self._objects, prefix or None)
-            return list(found["common_prefixes"]), list(map(_object, found["objects"]))
+        found = self._again(prefix, lambda: _obstore().list_with_delimiter(self._objects, prefix or None))
+        return list(found["common_prefixes"]), list(map(_object, found["objects"]))
 
     def write(self, path: str, content: bytes | os.PathLike[str]) -> str | None:
         """Write an object, or a file as one, whatever was there; its tag."""
-        return self._put(path, content, "overwrite")
+        return self._again(path, lambda: self._put(path, content, "overwrite"))
 
     def create(self, path: str, content: bytes | os.PathLike[str]) -> str | None:
         """Write an object that is not there yet; its tag.
@@ -212,18 +226,16 @@ class Store:
 
     def copy(self, source: str, target: str) -> None:
         """Have the server copy an object, whatever was there; raises what `read` does."""
-        with self._told(source):
-            _obstore().copy(self._objects, source, target)
+        self._again(source, lambda: _obstore().copy(self._objects, source, target))
 
     def delete(self, paths: Sequence[str]) -> None:
         """Delete objects; those that are not there are none the less deleted."""
         for start in range(0, len(paths), LISTED):
-            some = list(paths[start : start + LISTED])
-            try:
-                with self._told(some[0]):
-                    _obstore().delete(self._objects, some)
-            except MissingObjectError:
-                continue
+            with suppress(MissingObjectError):
+                self._delete(list(paths[start : start + LISTED]))
+
+    def _delete(self, paths: list[str]) -> None:
+        self._again(paths[0], lambda: _obstore().delete(self._objects, paths))
 
     def _put(self, path: str, content: bytes | os.PathLike[str], mode: Any) -> str | None:
         with self._told(path):
@@ -244,6 +256,19 @@ class Store:
         if self.address.partition("://")[0].lower() in BUCKETS:
             return "credentials come from the environment, as for the provider's own tools"
         return "an address that is signed by its query is given with it each time: it is not kept, and it expires"
+
+    def _again(self, path: str, do: Callable[[], T]) -> T:
+        """Do what does no harm twice, again where it had no answer."""
+        began = time.monotonic()
+        for attempt in range(TRIES):
+            try:
+                with self._told(path):
+                    return do()
+            except TransferError:
+                if attempt + 1 == TRIES or time.monotonic() - began > PATIENCE:
+                    raise
+            time.sleep(PAUSE * 2**attempt)
+        raise AssertionError
 
     @contextmanager
     def _told(self, path: str) -> Iterator[None]:
@@ -267,7 +292,7 @@ class Store:
         except ValueError:
             raise StorageError(f"{self.at(path)}: no object can have this path") from None
         except (known.BaseError, OSError) as error:
-            raise StorageError(f"{self.at(path)}: {_reason(error)}") from None
+            raise TransferError(f"{self.at(path)}: {_reason(error)}") from None
 
 
 def open_store(address: str, is_offline: bool = False, query: str = "") -> Store:

@@ -34,6 +34,7 @@ class SearchOptions:
     query_prompt: str | None
     text_column: str | None
     image_column: str | None
+    encoding: str
     with_inputs: bool | None
     data: Any
     computing: Mapping[str, Any]

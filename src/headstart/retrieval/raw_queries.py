@@ -36,13 +36,19 @@ def read_raw_queries(held: HeldSamples, asked: Asked, options: SearchOptions, pr
     """Texts or images, by the backbone of the feature; see `headstart.retrieval.queries.read_queries`."""
     features = held.of
     source = _open(features, held, asked, options)
-    return _beside(features, held, source, options, progress)
+    is_counted = asked.query is not None and not isinstance(asked.query, str | os.PathLike)
+    return _beside(features, held, source, options, progress, is_counted)
 
 
 def _open(features: SetState, held: HeldSamples, asked: Asked, config: SearchOptions) -> Source:
     """Texts or images, as the data that they are."""
     own: Modality = features.info["source"]["modality"]
-    options = SourceOptions(labels=False, text_column=config.text_column, image_column=config.image_column)
+    options = SourceOptions(
+        labels=False,
+        text_column=config.text_column,
+        image_column=config.image_column,
+        encoding=config.encoding,
+    )
     if asked.texts or _is_text(asked.query):
         texts = list(asked.texts) or [asked.query]
         for text in texts:
@@ -97,14 +103,22 @@ def _located(image: Any) -> Any:
 
 
 def _beside(
-    features: SetState, held: HeldSamples, source: Source, config: SearchOptions, progress: Progress
+    features: SetState,
+    held: HeldSamples,
+    source: Source,
+    config: SearchOptions,
+    progress: Progress,
+    is_counted: bool,
 ) -> Queries:
-    """The vectors of texts or images by the backbone of the feature, through the cache."""
+    """The vectors of texts or images by the backbone of the feature, through the cache.
+
+    Queries that ``is_counted`` are asked for by their numbers, so none of them may be left out.
+    """
     ref = held.feature
     check_comparable(features, ref, source.modality)
     prompt = _prompt(features, held, source.modality, config, progress)
     found = vectors_of_source(features, ref, source, config.compute(features.cache), progress, prompt)
-    _say_failures(found, progress)
+    _say_failures(found, progress, is_counted)
     rows = np.flatnonzero(found.held)
     names = _names(source, found, rows)
     own = np.full(len(rows), -1, dtype=np.int64)
@@ -144,13 +158,15 @@ def _part(features: SetState, modality: Modality, width: int) -> slice | None:
     return slice(0, width) if modality == "text" else slice(width, 2 * width)
 
 
-def _say_failures(found: VectorsBeside, progress: Progress) -> None:
+def _say_failures(found: VectorsBeside, progress: Progress, is_counted: bool) -> None:
     if not found.held.any():
         first = found.failures[0] if found.failures else None
         why = f"{first.id}: {first.reason}" if first else "there is none"
         raise DataError(f"no query could be read; {why}")
     if n := len({(failure.id, failure.key) for failure in found.failures}):
         first = found.failures[0]
+        if is_counted:
+            raise DataError(f"query {first.id} cannot be used: {first.reason}; leave it out")
         progress.say(f"{counted(n, 'query')} left out; {first.id}: {first.reason}")
 
 

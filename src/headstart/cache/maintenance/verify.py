@@ -178,7 +178,7 @@ class _Run:
 
     def _missing(self, name: str, features: FeatureSet) -> Iterator[Finding]:
         for feature, entry in zip(features.features, features.info["features"], strict=True):
-            missing = _count_missing(self._cache, features, feature.space, entry.get("rows"))
+            missing = count_missing(self._cache, features, feature.space, entry.get("rows"))
             if missing:
                 was_mended = self._trash and feature.space in self._mended
                 yield Finding(
@@ -189,7 +189,7 @@ class _Run:
                 )
 
 
-def _count_missing(cache: Cache, features: FeatureSet, space_id: str, rows: int | None) -> int:
+def count_missing(cache: Cache, features: FeatureSet, space_id: str, rows: int | None) -> int:
     """Samples that had a feature when the set was committed, and have none now."""
     keys = keys_from_arrow(features.samples.column("key"))
     try:
