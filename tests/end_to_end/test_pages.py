@@ -94,6 +94,7 @@ LEFT_OUT = {
     "export HEADSTART_CACHE": "a variable of the shell",
     "hf:google/siglip": "its weights lie on the hub",
     "hf:PolyAI/banking77": "data of the hub",
+    "s3://our-bucket": "a bucket; tests/remote has one, and runs the code",
     "a red dress": "a dual encoder's weights lie on the hub; tests/retrieval searches by a tiny one",
     "shards/": "tars, which test_containers.py extracts",
     "--label colour": "the stand-ins have one label; test_audit_command.py and test_rank_and_project.py name another",

@@ -64,12 +64,18 @@ class Space(ShardFolder):
         """Make the folders and write ``recipe.json`` if this is a new space."""
         self.check_writable()
         make_directory(self.path)
-        target = self.path / "recipe.json"
-        if not target.exists():
-            write_json(target, dict(self.recipe.entries))
-        self.home.publish(target)
+        self._describe()
         make_directory(self.shards_dir)
         sweep_partials(self.shards_dir)
+
+    def _describe(self) -> None:
+        target = self.path / "recipe.json"
+        for _ in range(LISTINGS):  # a copy of a bucket's may be tidied away just now
+            if not target.exists():
+                write_json(target, dict(self.recipe.entries))
+            with contextlib.suppress(FileNotFoundError):
+                self.home.publish(target)
+                return
 
     def claims(self) -> Claims:
         """What a writer claims in it; a context manager."""
