@@ -92,8 +92,8 @@ class Home:
     def fetch_again(self, path: Path) -> None:
         """Read a file anew, whatever is in it; a FileNotFoundError says that it is gone."""
 
-    def shard_names(self, folder: Path) -> list[str]:
-        """The committed shards of a space, sorted, as they are at one moment.
+    def shard_names(self, folder: Path, recent: bool = False) -> list[str]:
+        """The committed shards of a space, sorted, as they are at one moment; with ``recent`` one just past will do.
 
         A listing of many files is not one moment: while `compact` replaces a shard, one listing may
         miss both the old one and the new one. Two that agree miss nothing.

@@ -46,6 +46,8 @@ USED = "used"
 CLOCK_SECONDS = 10.0
 """For so long the server is not asked again what time it is."""
 TRASH = "trash"
+RECENT = 2.0
+"""Seconds for which a listing is good enough for whoever looks what others have committed meanwhile."""
 ABANDONED = 3600.0
 """Seconds after which nobody can still be putting what lies here and not in the bucket."""
 
@@ -59,6 +61,7 @@ class Mirror(Home):
         super().__init__(root)
         self.objects = CacheObjects(store)
         self._looked = -LOOK_AGAIN
+        self._listed: dict[Path, tuple[list[str], float]] = {}
         self._asked: tuple[float, float] | None = None  # what time it was there, and when that was
 
     @property
@@ -188,9 +191,14 @@ class Mirror(Home):
             path.unlink(missing_ok=True)
             raise FileNotFoundError(str(error)) from error
 
-    def shard_names(self, folder: Path) -> list[str]:
-        """The shards that the bucket has."""
-        return list(self.objects.shards(folder.parent.name))
+    def shard_names(self, folder: Path, recent: bool = False) -> list[str]:
+        """The shards that the bucket has; with ``recent`` not asked again at once."""
+        names, when = self._listed.get(folder, ([], -RECENT))
+        if not recent or time.monotonic() - when >= RECENT:
+            when = time.monotonic()
+            names = list(self.objects.shards(folder.parent.name))
+            self._listed[folder] = names, when
+        return names
 
     def shard_files(self, folder: Path) -> dict[str, ShardFile]:
         """The shards that the bucket has, with their sizes, and times by the server's clock."""
@@ -217,6 +225,7 @@ class Mirror(Home):
         """Put a file into the bucket, where it is not."""
         self.objects.put(self._name(path), path)
         if path.parent.name == "shards":
+            self._listed.pop(path.parent, None)
             self._note_use([path.name])
 
     def publish_hint(self, path: Path) -> None:

@@ -119,13 +119,16 @@ class Space(ShardFolder):
 
     # The index
 
-    def refresh(self) -> Index:
-        """List the shards again and bring the index up to date."""
-        for _ in range(LISTINGS):
+    def refresh(self, recent: bool = False) -> Index:
+        """List the shards again and bring the index up to date.
+
+        With ``recent``, a listing of a moment ago will do: of a bucket each one is a request.
+        """
+        for attempt in range(LISTINGS):
             # A shard that is gone since it was listed was compacted. Its rows may be in one that came
             # after the listing, so without another look a held key would be taken for missing.
             with contextlib.suppress(FileNotFoundError):
-                self._index = self._up_to_date(self.shard_names())
+                self._index = self._up_to_date(self.shard_names(recent and not attempt))
                 return self._index
         raise self._disappearing()
 
@@ -158,9 +161,9 @@ class Space(ShardFolder):
 
     # Rows
 
-    def held(self, keys: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """Which keys, shape (N, 16), have a row here; shape (N,)."""
-        return self.refresh().locate(keys)[2]
+    def held(self, keys: NDArray[np.uint8], recent: bool = False) -> NDArray[np.bool_]:
+        """Which keys, shape (N, 16), have a row here; shape (N,). For ``recent`` see `refresh`."""
+        return self.refresh(recent).locate(keys)[2]
 
     def gather(self, keys: NDArray[np.uint8]) -> Features:
         """The rows of keys, in their order; dense or ragged as the space is. See `rows`."""

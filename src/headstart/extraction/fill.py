@@ -329,7 +329,7 @@ class LocalEngine:
             self._under_way[self.failed_elsewhere.get()] = True
         left = np.flatnonzero(~self._under_way)
         with self._writer.looking:
-            now = [space.refresh() for space in self._plan.spaces]
+            now = [space.refresh(recent=True) for space in self._plan.spaces]
         # An index that is the same object covers the same shards; to look up a million keys takes a second.
         if len(self._seen) == len(now) and all(a is b for a, b in zip(self._seen, now, strict=True)):
             return left
@@ -347,7 +347,8 @@ class LocalEngine:
         held = np.ones(len(positions), dtype=bool)
         with self._writer.looking:
             for view in range(len(plan.views)):
-                has = np.all([plan.spaces[number].held(keys) for number in plan.spaces_of(view)], axis=0)
+                spaces = [plan.spaces[number] for number in plan.spaces_of(view)]
+                has = np.all([space.held(keys, recent=True) for space in spaces], axis=0)
                 held &= has | ~plan.wants[positions, view]
         return held
 
@@ -396,7 +397,7 @@ class LocalEngine:
         key, table = self._plan.samples.keys[row : row + 1], self._plan.samples.table
         for space in (self._plan.spaces[number] for number in failure.spaces):
             with self._writer.looking:
-                is_held = space.held(key)[0]
+                is_held = space.held(key, recent=True)[0]
             if not is_held:
                 self.failures.append(
                     Failure(
