@@ -77,7 +77,13 @@ _BACKBONE = (
 
 CacheDir = Annotated[
     StrPath | None,
-    Option("The cache. Default: $HEADSTART_CACHE, else yours.", None, "DIR", "--cache", reads=check_path),
+    Option(
+        "The cache: a folder, or s3://, gs:// or az://BUCKET/PREFIX. Default: $HEADSTART_CACHE, else yours.",
+        None,
+        "DIR",
+        "--cache",
+        reads=check_path,
+    ),
 ]
 Overwrite = Annotated[bool, Option("Replace what lies there.")]
 Trust = Annotated[

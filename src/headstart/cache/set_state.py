@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from headstart.arrow import codes_by_name, column_of, keys_from_arrow
 from headstart.backbones.pooling import PLACES, canonical_tap, display_tap, is_ragged
 from headstart.cache.corrections import Correction, read_corrections
-from headstart.cache.layout import STATE_NAME
 from headstart.cache.open_home import home_of
 from headstart.errors import ConfigError, CorruptShardError, DataError
 from headstart.keys import KEY_BYTES
@@ -263,11 +262,6 @@ def _taken(file: pq.ParquetFile, rows: NDArray[np.int64], names: list[str]) -> I
         if len(here) or not number:  # without a row, too, it is known which columns there are
             yield file.read_row_group(number, columns=names).take(column_of(here))
         start = stop
-
-
-def state_names(folder: Path) -> list[str]:
-    """The digests of all states in a set's folder, sorted."""
-    return sorted(path.name for path in folder.glob("*") if STATE_NAME.fullmatch(path.name))
 
 
 @contextlib.contextmanager

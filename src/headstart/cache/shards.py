@@ -90,9 +90,9 @@ class ShardFolder:
         self.home = home_of(shards_dir.parents[2])
         self._readers: dict[str, ShardReader] = {}
 
-    def shard_names(self) -> list[str]:
-        """The committed shards, sorted; what is listed is the truth."""
-        return self.home.shard_names(self.shards_dir)
+    def shard_names(self, recent: bool = False) -> list[str]:
+        """The committed shards, sorted; what is listed is the truth. See `Home.shard_names`."""
+        return self.home.shard_names(self.shards_dir, recent)
 
     def reader(self, name: str) -> ShardReader:
         """An opened shard, whose digest this machine has checked once.

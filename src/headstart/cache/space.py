@@ -64,12 +64,18 @@ class Space(ShardFolder):
         """Make the folders and write ``recipe.json`` if this is a new space."""
         self.check_writable()
         make_directory(self.path)
-        target = self.path / "recipe.json"
-        if not target.exists():
-            write_json(target, dict(self.recipe.entries))
-        self.home.publish(target)
+        self._describe()
         make_directory(self.shards_dir)
         sweep_partials(self.shards_dir)
+
+    def _describe(self) -> None:
+        target = self.path / "recipe.json"
+        for _ in range(LISTINGS):  # a copy of a bucket's may be tidied away just now
+            if not target.exists():
+                write_json(target, dict(self.recipe.entries))
+            with contextlib.suppress(FileNotFoundError):
+                self.home.publish(target)
+                return
 
     def claims(self) -> Claims:
         """What a writer claims in it; a context manager."""
@@ -113,13 +119,16 @@ class Space(ShardFolder):
 
     # The index
 
-    def refresh(self) -> Index:
-        """List the shards again and bring the index up to date."""
-        for _ in range(LISTINGS):
+    def refresh(self, recent: bool = False) -> Index:
+        """List the shards again and bring the index up to date.
+
+        With ``recent``, a listing of a moment ago will do: of a bucket each one is a request.
+        """
+        for attempt in range(LISTINGS):
             # A shard that is gone since it was listed was compacted. Its rows may be in one that came
             # after the listing, so without another look a held key would be taken for missing.
             with contextlib.suppress(FileNotFoundError):
-                self._index = self._up_to_date(self.shard_names())
+                self._index = self._up_to_date(self.shard_names(recent and not attempt))
                 return self._index
         raise self._disappearing()
 
@@ -152,9 +161,9 @@ class Space(ShardFolder):
 
     # Rows
 
-    def held(self, keys: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """Which keys, shape (N, 16), have a row here; shape (N,)."""
-        return self.refresh().locate(keys)[2]
+    def held(self, keys: NDArray[np.uint8], recent: bool = False) -> NDArray[np.bool_]:
+        """Which keys, shape (N, 16), have a row here; shape (N,). For ``recent`` see `refresh`."""
+        return self.refresh(recent).locate(keys)[2]
 
     def gather(self, keys: NDArray[np.uint8]) -> Features:
         """The rows of keys, in their order; dense or ragged as the space is. See `rows`."""

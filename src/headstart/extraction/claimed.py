@@ -134,7 +134,7 @@ class ClaimedExtraction:
             self._under_way[self.failed_elsewhere.get()] = True
         left = np.flatnonzero(~self._under_way)
         with self._writer.looking:
-            now = [space.refresh() for space in self._plan.spaces]
+            now = [space.refresh(recent=True) for space in self._plan.spaces]
         # An index that is the same object covers the same shards; to look up a million keys takes a second.
         if len(self._seen) == len(now) and all(a is b for a, b in zip(self._seen, now, strict=True)):
             return left
@@ -195,7 +195,7 @@ class ClaimedExtraction:
         key, table = self._plan.samples.keys[row : row + 1], self._plan.samples.table
         for space in (self._plan.spaces[number] for number in failure.spaces):
             with self._writer.looking:
-                is_held = space.held(key)[0]
+                is_held = space.held(key, recent=True)[0]
             if not is_held:
                 self.failures.append(
                     Failure(

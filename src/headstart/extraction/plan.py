@@ -95,11 +95,12 @@ class ExtractionPlan:
         return range(view * len(self.taps), (view + 1) * len(self.taps))
 
     def held(self, positions: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which rows of ``todo`` have all of the features that they lacked by now, shape (n,)."""
+        """Which rows of ``todo`` have all of the features that they lacked a moment ago, shape (n,)."""
         keys = self.samples.keys[self.todo[positions]]
         held = np.ones(len(positions), dtype=bool)
         for view in range(len(self.views)):
-            has = np.all([self.spaces[number].held(keys) for number in self.spaces_of(view)], axis=0)
+            spaces = [self.spaces[number] for number in self.spaces_of(view)]
+            has = np.all([space.held(keys, recent=True) for space in spaces], axis=0)
             held &= has | ~self.wants[positions, view]
         return held
 

@@ -25,7 +25,6 @@ from headstart.cache.index import Index, empty_index, load_index
 from headstart.cache.layout import STATE_NAME, check_no_link
 from headstart.cache.maintenance.trash import Trash
 from headstart.cache.recipe import Recipe
-from headstart.cache.set_state import state_names
 from headstart.cache.sets import FeatureSet
 from headstart.cache.shards import DigestCheck
 from headstart.cache.space import FOLDERS, Space, open_space
@@ -164,7 +163,7 @@ class _Run:
             self._findings.append(
                 Finding(f"set {name}", f"its current names no state of it: {current!r}", action)
             )
-        for digest in state_names(folder):
+        for digest in self._cache.home.state_names(folder):
             verdict, problem = check_state(self._cache, folder, digest)
             if problem:
                 place = f"set {name}" if digest == current else f"set {name}, earlier state {digest}"
@@ -356,7 +355,7 @@ def _mend_current(cache: Cache, folder: Path, trash: Trash) -> str | None:
 
 def _fall_back(cache: Cache, folder: Path, trash: Trash) -> str | None:
     sound: list[tuple[str, str]] = []
-    for name in state_names(folder):
+    for name in cache.home.state_names(folder):
         verdict = check_state(cache, folder, name)[0]
         if verdict == "newer":
             return None  # what a later version knows to be in force, this one does not judge
