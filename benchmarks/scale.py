@@ -1,10 +1,11 @@
-"""A million samples and more: seconds a sample and peak memory of each command; prints one JSON object.
+"""A million samples and more: processor time a sample and peak memory of each command; prints one JSON object.
 
-    python benchmarks/scale.py [--short | --sizes 100000,1000000,10000000]
+    python benchmarks/scale.py [--short | --sizes 100000,1000000,10000000] [--keep FILE]
 
 A generated table of short texts with a backbone of 8 dimensions, so that what is seen is headstart's own work. Each
 figure is that of a fresh process, and its memory the most that was resident at any moment, mapped files included.
-The largest size takes some 12 GB of disk in the temporary folder.
+Figures that ``--keep`` finds in its file are not measured again, and those of each size are kept there once they are
+known. Ten million samples take 7 GB of disk in the temporary folder.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,11 @@ COMPUTED = 1_000_000
 """The largest size whose features are computed; those of more samples are drawn."""
 ROWS_PER_SHARD = 1_000_000
 
+ADDING = f"extract, {NEW:,} samples added"
+READING = "reading the data"
 Figures = dict[str, float]
+Measured = dict[str, dict[str, Figures]]
+"""By number of samples, and by command."""
 
 
 def main(words: list[str]) -> None:
@@ -45,14 +51,15 @@ def main(words: list[str]) -> None:
     if words and words[0] in DEEDS:
         DEEDS[words[0]](*words[1:])
         return
-    sizes = _sizes(words)
-    found: dict[str, dict[str, Figures]] = {}
-    for n in sizes:
-        with tempfile.TemporaryDirectory(prefix="headstart-scale-") as folder:
-            for name, figures in measure(Path(folder), n):
-                found.setdefault(name, {})[f"{n:,}"] = figures
-                print(f"{name}, {n:,}: {figures}", file=sys.stderr, flush=True)
-    json.dump({"width": WIDTH, **found, "ratios": ratios(found, sizes)}, sys.stdout, indent=1)
+    kept = Path(words[words.index("--keep") + 1]) if "--keep" in words else None
+    found: Measured = json.loads(kept.read_text()) if kept and kept.exists() else {}
+    for n in _sizes(words):
+        if str(n) not in found:
+            with tempfile.TemporaryDirectory(prefix="headstart-scale-") as folder:
+                found[str(n)] = dict(measure(Path(folder), n))
+            if kept:
+                kept.write_text(json.dumps(found, indent=1))
+    json.dump(report(found), sys.stdout, indent=1)
     print()
 
 
@@ -68,28 +75,29 @@ def measure(folder: Path, n: int) -> Iterator[tuple[str, Figures]]:
     of = Commands(folder)
     of.run(of.deed("table", data, n))
     of.run(of.deed("table", more, n + NEW))
-    extract = ("extract", "{}", "--backbone", BACKBONE, "--set", "texts", "--quiet")
     if n > COMPUTED:
         of.run(of.deed("fill", data))
-    first = "extract, all to compute" if n <= COMPUTED else "extract, all held, a new set"
-    runs: tuple[tuple[str, Sequence[Any]], ...] = (
-        ("reading the data", of.deed("read", more)),
-        (first, of.headstart(*_on(extract, data))),
-        ("extract, nothing to compute", of.headstart(*_on(extract, data))),
-        (f"extract, {NEW:,} samples added", of.headstart(*_on(extract, more))),
-        ("open a set, features of train", of.deed("open", "texts")),
-        (
-            "fit-head ridge",
-            of.headstart("fit-head", "texts", "--head", "ridge", "--out", folder / "run", "--quiet"),
+    extract = ("--backbone", BACKBONE, "--set", "texts", "--quiet")
+    runs: dict[str, Sequence[str]] = {
+        READING: of.deed("read", more),
+        "extract, all to compute" if n <= COMPUTED else "extract, a new set": of.headstart(
+            "extract", data, *extract
         ),
-        ("search", of.headstart("search", "texts", "--like", f"texts:{n // 2}", "--json")),
-        ("cache verify", of.headstart("cache", "verify", "--quiet")),
-        ("cache gc", of.headstart("cache", "gc", "--grace", "0", "--earlier", "--quiet")),
-    )
-    for name, command in runs:
-        yield name, figures_of(of.run(command), n)
+        "extract, nothing to compute": of.headstart("extract", data, *extract),
+        ADDING: of.headstart("extract", more, *extract),
+        "open a set, features of train": of.deed("open", "texts"),
+        "search": of.headstart("search", "texts", "--like", f"texts:{n // 2}", "--json"),
+        "cache verify": of.headstart("cache", "verify", "--quiet"),
+        "cache gc": of.headstart("cache", "gc", "--grace", "0", "--earlier", "--quiet"),
+    }
+    if n <= COMPUTED:
+        runs["fit-head ridge"] = of.headstart(
+            "fit-head", "texts", "--head", "ridge", "--out", folder / "run", "--quiet"
+        )
+    for name, command in runs.items():
+        yield of.measured(name, command, n)
     more.unlink()
-    shutil.rmtree(folder / "cache")
+    shutil.rmtree(of.cache)
     yield from _measure_matrix(of, folder, n)
 
 
@@ -98,18 +106,11 @@ def _measure_matrix(of: Commands, folder: Path, n: int) -> Iterator[tuple[str, F
     matrix = folder / "matrix.npy"
     of.run(of.deed("matrix", matrix, n))
     table = ("--ids", folder / "texts.parquet", "--id-column", "text", "--label-column", "label")
-    command = of.headstart(
-        "cache", "import", matrix, "--set", "matrix", "--backbone", "other", *table, "--quiet"
-    )
-    yield "cache import", figures_of(of.run(command), n)
+    about = ("--set", "matrix", "--backbone", "other", *table, "--quiet")
+    yield of.measured("cache import", of.headstart("cache", "import", matrix, *about), n)
     of.run(of.deed("shatter", "matrix"))
     for name in ("cache gc", "cache compact"):
-        command = of.headstart(*name.split(), "--quiet")
-        yield f"{name}, {SHARDS:,} shards", figures_of(of.run(command), n)
-
-
-def _on(command: Sequence[str], data: Path) -> list[Any]:
-    return [data if word == "{}" else word for word in command]
+        yield of.measured(f"{name}, {SHARDS:,} shards", of.headstart(*name.split(), "--quiet"), n)
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,15 @@ class Cost:
     seconds: float
     processor_seconds: float
     peak: int
+
+    def figures(self, n: int) -> Figures:
+        """As they are kept, of n samples."""
+        return {
+            "seconds": round(self.seconds, 2),
+            "processor seconds": round(self.processor_seconds, 2),
+            "microseconds a sample": round(self.processor_seconds / n * 1e6, 2),
+            "megabytes": round(self.peak / 1e6, 1),
+        }
 
 
 class Commands:
@@ -144,6 +154,12 @@ class Commands:
         """A deed of this file."""
         return [sys.executable, str(HERE), *map(str, words)]
 
+    def measured(self, name: str, command: Sequence[str], n: int) -> tuple[str, Figures]:
+        """The figures of a program, said as well, for whoever waits."""
+        figures = self.run(command).figures(n)
+        print(f"{n:,} samples, {name}: {said(figures)}", file=sys.stderr, flush=True)
+        return name, figures
+
     def run(self, command: Sequence[str]) -> Cost:
         """Run it to its end."""
         start = time.perf_counter()
@@ -156,24 +172,51 @@ class Commands:
         return Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * UNIT)
 
 
-def figures_of(cost: Cost, n: int) -> Figures:
-    """A cost as it is printed."""
+def said(figures: Figures) -> str:
+    """The figures of a command in a phrase.
+
+    Examples
+    --------
+    >>> said({"seconds": 12.345, "processor seconds": 8.0, "microseconds a sample": 4.0, "megabytes": 512.34})
+    '8.0 s of processor time, 4.00 µs a sample, 512 MB'
+    """
+    seconds, each = figures["processor seconds"], figures["microseconds a sample"]
+    return f"{seconds:,.1f} s of processor time, {each:,.2f} µs a sample, {figures['megabytes']:,.0f} MB"
+
+
+def report(found: Measured) -> dict[str, Any]:
+    """What is printed: every figure in words, and as numbers what is promised."""
+    sizes = sorted(map(int, found))
+    largest = found[str(sizes[-1])]
     return {
-        "seconds": round(cost.seconds, 2),
-        "microseconds a sample": round(cost.seconds / n * 1e6, 2),
-        "processor microseconds a sample": round(cost.processor_seconds / n * 1e6, 2),
-        "peak megabytes": round(cost.peak / 1e6, 1),
+        "width": WIDTH,
+        **{f"{n:,} samples": {name: said(of) for name, of in found[str(n)].items()} for n in sizes},
+        "more microseconds for each further sample": {
+            f"{few:,} to {many:,}": slopes(found[str(few)], found[str(many)], many - few)
+            for few, many in pairwise(sizes)
+        },
+        "largest": {
+            "samples": sizes[-1],
+            "megabytes": max(figures["megabytes"] for figures in largest.values()),
+            "megabytes_adding": largest[ADDING]["megabytes"],
+            "processor_seconds_adding_beside_reading": round(
+                largest[ADDING]["processor seconds"] - largest[READING]["processor seconds"], 1
+            ),
+        },
     }
 
 
-def ratios(found: Mapping[str, Mapping[str, Figures]], sizes: Sequence[int]) -> Figures:
-    """Processor time a sample of the largest size over that of the next smaller one, for each command."""
-    smaller, larger = (f"{n:,}" for n in sizes[-2:]) if len(sizes) > 1 else ("", "")
-    unit = "processor microseconds a sample"
+def slopes(few: Mapping[str, Figures], many: Mapping[str, Figures], n_more: int) -> Figures:
+    """Microseconds of processor time for each sample more, by command.
+
+    Examples
+    --------
+    >>> slopes({"search": {"processor seconds": 1.0}}, {"search": {"processor seconds": 3.0}}, 1_000_000)
+    {'search': 2.0}
+    """
+    unit = "processor seconds"
     return {
-        name: round(by_size[larger][unit] / by_size[smaller][unit], 2)
-        for name, by_size in found.items()
-        if smaller in by_size and larger in by_size
+        name: round((many[name][unit] - few[name][unit]) / n_more * 1e6, 2) for name in few if name in many
     }
 
 

@@ -40,6 +40,9 @@ class DigestCheck:
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
         """Remember the shards that are checked meanwhile in few writes: each is flushed to the disk."""
+        if self._waiting is not None:
+            yield
+            return
         self._waiting = []
         try:
             yield
