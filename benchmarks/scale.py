@@ -281,7 +281,7 @@ def shatter(name: str) -> None:
     whole = space.gather(held.keys)
     for path in list(space.shards_dir.iterdir()):
         path.unlink()
-    for rows in np.array_split(np.arange(len(whole)), SHARDS):
+    for rows in np.array_split(np.arange(len(whole)), min(SHARDS, len(whole))):
         space.commit(take(whole, rows), shard_format("hdf5"))
 
 
