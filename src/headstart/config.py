@@ -25,6 +25,7 @@ from pydantic import (
 
 from headstart.backbones.options import BackboneOptions
 from headstart.backbones.pooling import TOKENS
+from headstart.cache.open_home import check_offline
 from headstart.curves.draws import check_size
 from headstart.data import SourceOptions
 from headstart.data.given import Given
@@ -51,7 +52,8 @@ TrainSize = Annotated[int | str, AfterValidator(check_size)]
 class Config(BaseModel):
     """The base of all configurations: frozen, and strict about names."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    # One command uses one of them: what checks the values is built then.
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, defer_build=True)
     function: ClassVar[str] = ""
     """The public function whose arguments these are."""
 
@@ -61,7 +63,6 @@ class Config(BaseModel):
             for name, value in defaults(cls.function).items():
                 if field := cls.model_fields.get(name):
                     field.default = as_field(field.annotation, value)
-            cls.model_rebuild(force=True)
 
     def __init__(self, **values: Any) -> None:
         known = type(self).model_fields
@@ -73,6 +74,8 @@ class Config(BaseModel):
             super().__init__(**given)
         except ValidationError as error:
             raise ConfigError(_explain(error, known)) from error
+        if "cache" in known and getattr(self, "offline", False):
+            check_offline(getattr(self, "cache"))  # noqa: B009  not all have one
 
     @classmethod
     def of(cls, arguments: Mapping[str, Any], **changes: Any) -> Self:
@@ -316,6 +319,7 @@ class FitConfig(TaughtConfig):
     loss_weights: dict[str, float] | None
     views: bool
     prepare: list[str]
+    neighbours: Literal["exact", "approximate"]
     params: dict[str, Any]
     sweep: dict[str, Any]
     search: Literal["grid", "optuna"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from headstart.backbones import BackboneOptions, DeclaredPrompts, declared_prompts, open_backbone
-from headstart.errors import WeightsUnavailableError
+from headstart.errors import ConfigError, WeightsUnavailableError
 
 from .tiny_texts import HIDDEN, save_model, save_sentence_model
 
@@ -77,3 +77,25 @@ def test_no_weights_are_loaded_for_them(folders: dict[str, Path]) -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert found.stdout.splitlines() == ["find: ", "False"], found.stderr
+
+
+def test_a_prompt_is_asked_for_by_its_name_even_where_only_the_description_names_it(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    def words(folder: Path, asked: str) -> str | None:
+        return open_backbone(f"hf:{folder}", BackboneOptions(prompt=asked)).resolve().prompt
+
+    e5 = shutil.copytree(folders["unprompted"], tmp_path / "e5-small-v2")
+    assert words(folders["prompted"], "query") == "find: "
+    assert (words(e5, "passage"), words(e5, "query"), words(e5, "passage: ")) == (
+        "passage: ",
+        "query: ",
+        "passage: ",
+    )
+    assert words(e5, "a photo of ") == "a photo of "
+    with pytest.raises(ConfigError, match=r"no prompt named 'document', only query, passage; give the words"):
+        words(e5, "document")
+    with pytest.raises(
+        ConfigError, match=r"no prompt named 'passage', none at all.*\('passage: '\), or leave it out"
+    ):
+        words(folders["plain"], "passage")

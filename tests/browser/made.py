@@ -162,6 +162,7 @@ class Made:
             "task": "single",
             "classes": self.classes,
             "figures": [figure for split in (2, 1) for figure in self.figures(split)],
+            "curves": [self.shots()],
             "slices": self.slices(),
             "rows": packed(rows, "uint32"),
             "label": packed(self.label[rows], "uint8"),
@@ -194,6 +195,27 @@ class Made:
                 "reason": "too few samples of a class",
             },
         ]
+
+    def shots(self) -> Page:
+        """Two heads at three sizes."""
+        rows = [
+            {
+                "name": head,
+                "size": size,
+                "share": None,
+                "draws": 5,
+                "values": [
+                    {"mean": mean, "deviation": 0.0125, "interval": [mean - 0.05, mean + 0.05]},
+                    {"mean": None if size == 1 else 2 - mean, "deviation": None, "interval": None},
+                ],
+            }
+            for head, start in (("ridge", 0.5), ("<b>knn</b>", 0.4))
+            for size, mean in ((1, start), (4, start + 0.2), (16, start + 0.3))
+        ]
+        return {
+            "title": "Few shots", "noun": "of each class", "split": "test", "figures": ["accuracy", "log loss"],
+            "rows": rows, "notes": ["95 % intervals over draws and samples", "From 4 of each class on ridge is ahead."],
+        }  # fmt: skip
 
     def slices(self) -> list[Page]:
         """Accuracy by colour, by label and by price, worst first."""

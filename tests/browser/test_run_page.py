@@ -48,6 +48,26 @@ def test_it_opens_on_the_figures_of_the_test_split_with_their_intervals(visit: V
     assert visit.page.locator(".chip").inner_text().replace("\n", "").startswith("split: test")
 
 
+def test_curves_of_the_run_are_a_table_that_sorts(visit: Visit) -> None:
+    table = visit.panel.get_by_role("table", name="Few shots")
+    heads = table.get_by_role("columnheader").all_inner_texts()
+    assert [head.strip() for head in heads] == [
+        "Head",
+        "Of each class",
+        "Draws",
+        "accuracy",
+        "95 %",
+        "log loss",
+    ]
+    rows = [row.inner_text().split("\t") for row in table.locator("tbody tr").all()]
+    assert rows[0] == ["ridge", "1", "5", "0.5000 ± 0.0125", "0.4500 to 0.5500", "–"]
+    assert rows[3][0] == "<b>knn</b>"
+    assert "From 4 of each class on ridge is ahead." in visit.panel.inner_text()
+    table.get_by_role("button", name="accuracy").click()
+    first = visit.panel.get_by_role("table", name="Few shots").locator("tbody tr").first.inner_text()
+    assert first.startswith("ridge\t16")
+
+
 def test_every_view_opens(visit: Visit) -> None:
     assert visit.views == [
         "Overview",

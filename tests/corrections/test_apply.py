@@ -233,6 +233,17 @@ def test_a_new_class_is_taken_and_said(made: FeatureSet, capsys: pytest.CaptureF
     assert set(back.label_names["kind"]) == {"cat", "dog", "ant"}
 
 
+def test_new_classes_that_look_like_another_are_said(
+    made: FeatureSet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new = corrected(made, row(made, 5, "", "Cat "), row(made, 0, "cat", "ant"), quiet=False)
+    said = capsys.readouterr().err
+    assert "warning: 'Cat ', 'cat' differ by case or blanks alone" in said
+    assert "old 'Cat ', new 'cat'" in said
+    corrected(new, row(new, 5, "Cat ", "cat"), quiet=False)
+    assert "blanks alone" not in capsys.readouterr().err
+
+
 def test_copies_with_another_label_are_said(cache_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     features = a_set(cache_root, ["cat", "cat", "dog"], contents=["same", "same", "other"])
     one = corrected(features, row(features, 0, "cat", "dog"), quiet=False)

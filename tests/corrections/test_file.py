@@ -49,6 +49,22 @@ def test_bom_and_windows_line_ends_change_nothing(tmp_path: Path, between: str, 
     assert other.rows == plain.rows
 
 
+@pytest.mark.parametrize("between", [";", "\t"])
+def test_what_a_spreadsheet_writes_with_semicolons_or_tabs_is_the_same(tmp_path: Path, between: str) -> None:
+    values = [KEY, "a,b.png", "kind", "cat", 'x "y"; z', "relabel", "", DIGEST]
+    rows = [HEADER.split(","), values]
+    path = tmp_path / "c.csv"
+    with open(path, "w", newline="", encoding="utf-8-sig") as out:
+        csv.writer(out, delimiter=between).writerows(rows)
+    (found,) = read_files(path)
+    assert (found.rows[0].id, found.rows[0].new, found.rows[0].digest) == ("a,b.png", 'x "y"; z', DIGEST)
+    path.write_text(path.read_text("utf-8") + between.join([KEY, "a"]), "utf-8")
+    with pytest.raises(
+        DataError, match=r"line 3: 2 values where the header has 8; put values with (semicolons|tabs)"
+    ):
+        read_files(path)
+
+
 def test_columns_may_stand_in_any_order_and_the_note_may_lack(tmp_path: Path) -> None:
     names = [name for name in reversed(HEADER.split(",")) if name != "note"]
     path = tmp_path / "c.csv"

@@ -123,7 +123,7 @@ class TestTeacher:
     @pytest.mark.parametrize("strategy", ["frozen", "last:1", "lora", "gradual"])
     def test_in_every_strategy(self, tune: Any, teacher: Path, tmp_path: Path, strategy: str) -> None:
         some = write(tmp_path / "some.csv", hide=30)
-        run = tune(data=str(some), teacher=teacher, strategy=strategy, lora_rank=2)
+        run = tune(data=str(some), teacher=teacher, strategy=strategy)
         assert run.report["distillation"]["n_unlabelled"] == 18
         assert run.report["metrics"]["test"]["n"] == 21
 
@@ -220,7 +220,7 @@ class TestFeatures:
     def test_in_other_strategies_and_after_saving(
         self, tune: Any, letters: str, tmp_path: Path, strategy: str
     ) -> None:
-        run = tune(teacher_features=letters, strategy=strategy, lora_rank=2)
+        run = tune(teacher_features=letters, strategy=strategy)
         before = probabilities(run, "test")
         run.save(tmp_path / "run")
         again = hs.predict(tmp_path / "run", ["rice egg", "red blue"])

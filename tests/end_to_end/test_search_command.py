@@ -111,3 +111,13 @@ def test_a_folder_of_photos_is_searched_by_a_photo(headstart: Runner, photos: Pa
     assert [row["id"] for row in both] == [f"circle/{path.name}" for path in (first, second)]
     with Image.open("s.png") as image:
         assert min(image.size) > 200
+
+
+@pytest.mark.usefixtures("texts")
+def test_a_file_of_queries_in_another_encoding_is_read_as_the_error_says(headstart: Runner) -> None:
+    Path("queries.txt").write_bytes("lost card\ncaf\xe9\n".encode("latin-1"))
+    refused = headstart("search", "texts", "queries.txt")
+    assert refused.code == 1
+    assert "pass --encoding latin-1" in refused.err
+    found = headstart("search", "texts", "queries.txt", "--encoding", "latin-1", "-k", "1", "--json")
+    assert [row["query"] for row in found.json] == ["lost card", "caf\xe9"]

@@ -139,3 +139,25 @@ def test_one_training_number_makes_no_nan(head: str, cache_root: Path, tmp_path:
     run = fit(made, head, params=QUICK if head == "linear" else {}, plots="none")
     json.dumps(run.report, allow_nan=False)
     run.save(tmp_path / "run")
+
+
+def test_approximate_neighbours_are_said_with_their_recall(
+    cache_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("faiss")
+    X, y = clouds(300)
+    features, said = make_set(cache_root, X, {"kind": classes(y)}), Said()
+    few = fit(features, "knn", said, neighbours="approximate", plots="none")
+    assert few.report["head"]["search"] is None
+    assert any("neighbours are exact: among" in line for line in said.lines)
+    monkeypatch.setattr("headstart.heads.graphs.EXACT_UP_TO", 100)
+    run = fit(features, "knn", said, neighbours="approximate", plots="none")
+    assert run.report["head"]["search"]["recall"] > 0.9
+    assert any("neighbours are approximate: recall at" in line for line in said.lines)
+
+
+def test_heads_that_look_for_no_neighbours_refuse_approximate_ones(cache_root: Path) -> None:
+    X, y = clouds(N)
+    features = make_set(cache_root, X, {"kind": classes(y)}, splits=splits_of())
+    with pytest.raises(ConfigError, match="a ridge head looks for no neighbours"):
+        fit(features, "ridge", Said(), neighbours="approximate")

@@ -141,7 +141,7 @@ def check_run(run: Mapping[str, Any], page: Mapping[str, Any]) -> None:
     """A run: what is said of its p samples."""
     assert set(run) == {
         "name", "task", "classes", "figures", "slices", "rows", "label", "prediction", "probabilities", "confidence",
-        "said", "expected",
+        "said", "expected", "curves",
     }  # fmt: skip
     rows = _check_rows(run["rows"], page["samples"]["n"])
     p, n_classes = len(rows), len(run["classes"])
@@ -165,11 +165,24 @@ def check_run(run: Mapping[str, Any], page: Mapping[str, Any]) -> None:
         assert set(figure) == {"split", "name", "title", "value", "interval", "reason"}
         assert math.isfinite(figure["value"])
         _check_interval(figure["interval"])
+    for curve in run["curves"]:
+        check_curve(curve)
     for one in run["slices"]:
         assert set(one) == {"column", "value", "split", "n", "figure", "figure_value", "interval", "rest"}
         _check_slice(one, page)
         assert one["n"] >= 10
         _check_interval(one["interval"])
+
+
+def check_curve(curve: Mapping[str, Any]) -> None:
+    """A table of draws: each row has a value of each figure."""
+    assert set(curve) == {"title", "noun", "split", "figures", "rows", "notes"}
+    for row in curve["rows"]:
+        assert set(row) == {"name", "size", "share", "draws", "values"}
+        assert len(row["values"]) == len(curve["figures"])
+        for value in row["values"]:
+            assert set(value) == {"mean", "deviation", "interval"}
+            _check_interval(value["interval"])
 
 
 def _check_slice(one: Mapping[str, Any], page: Mapping[str, Any]) -> None:

@@ -55,6 +55,29 @@ def test_figures_are_those_of_the_report(text_run: hs.Run) -> None:
     assert all(f["interval"] is None for f in run["figures"] if f["split"] == "train")
 
 
+def test_curves_are_those_of_the_report(cache_root: Path) -> None:
+    X, y = clouds(90, 3)
+    features = make_set(cache_root, X, {"kind": [f"c{code}" for code in y]})
+    run = hs.fit_head(
+        features, sweep={"head": ["ridge", "centroid"]}, shots=[1, 2], curve=["50%"], seeds=2, plots="none"
+    )
+    shots, learning = data_of(run)["runs"][0]["curves"]
+    assert (shots["title"], shots["noun"], learning["title"]) == (
+        "Few shots",
+        "of each class",
+        "Learning curve",
+    )
+    assert [(row["name"], row["size"], row["draws"]) for row in shots["rows"]] == [
+        (name, size, 2) for name in ("ridge", "centroid") for size in (1, 2)
+    ]
+    assert learning["rows"][0]["share"] == "50%"
+    reported = run.report["curves"][0]["shots"][0]
+    value = shots["rows"][0]["values"][shots["figures"].index("accuracy")]
+    assert value["mean"] == reported["mean"]["accuracy"]
+    assert value["interval"] == reported["interval"]["accuracy"]
+    assert run.report["ahead"]["shots"][0] in shots["notes"]
+
+
 def test_the_most_confident_mistakes_come_first_with_what_the_run_says(text_run: hs.Run) -> None:
     page = data_of(text_run)
     queue = queue_of(page, "mistakes")

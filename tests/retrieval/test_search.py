@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +216,26 @@ def test_a_prompt_stands_before_the_query_alone(
     assert texts.search("cat", k=6, query_prompt="").scores == plain.scores
 
 
+def test_samples_without_the_prompt_that_the_authors_put_before_them_are_said(
+    tiny_bert: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    e5 = shutil.copytree(tiny_bert, tmp_path / "e5-small-v2")
+    data: dict[str, Any] = {"backbone": f"hf:{e5}", "taps": ["last.mean"]}
+    plain = hs.extract(["a cat", "a photo"], set="plain", **data)
+    prompted = hs.extract(["a cat", "a photo"], set="prompted", prompt="passage", **data)
+
+    def said(features: FeatureSet, **query: Any) -> str:
+        features.search(quiet=False, **query)
+        return capsys.readouterr().err
+
+    missing = "set 'plain' was extracted without 'passage: '"
+    assert missing in said(plain, query="cat")
+    assert "headstart extract --prompt passage" in said(plain, query="cat")
+    assert "extracted without" not in said(prompted, query="cat")
+    assert "extracted without" not in said(plain, like="0")
+    assert "before each query stands 'query: '" in said(prompted, query="cat")
+
+
 # -- through a dual encoder
 
 
@@ -349,3 +370,20 @@ def test_imported_features_are_searched_by_sample_and_by_vector(tmp_path: Path, 
         made.search("a cat")
     with pytest.raises(ConfigError, match="imported"):
         made.search(like=own[0], sheet=tmp_path / "sheet.html")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"query": ["cat", "", "dog"]}, "query 1 cannot be used: the text is empty; leave it out"),
+        ({"query": "cat", "where": 5}, r"--where takes COLUMN=VALUE, such as label=shoes \(got 5\)"),
+        ({"query": "cat", "where": [5]}, r"--where takes COLUMN=VALUE.*\(got 5\)"),
+    ],
+)
+def test_what_a_program_gives_wrong_is_said(texts: FeatureSet, given: Any, message: str) -> None:
+    with pytest.raises((ConfigError, DataError), match=message):
+        texts.search(**given)
+
+
+def test_ids_may_be_numbers_as_those_of_data_in_memory_look(texts: FeatureSet) -> None:
+    assert texts.search(like=2, k=3).ids == texts.search(like="2", k=3).ids

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+import headstart as hs
+from headstart.config import TuneConfig
 from headstart.errors import ConfigError
-from headstart.tuning.strategies import Phase, phases_of
+from headstart.tuning.strategies import Phase, check_options, phases_of
 
 
 def phases(strategy: str, unfreeze: list[str] | None = None, **changes: Any) -> list[Phase]:
@@ -55,3 +57,37 @@ def test_gradual_goes_from_the_head_downwards() -> None:
 def test_what_cannot_be_is_refused(strategy: str, unfreeze: Any, changes: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         phases(strategy, unfreeze, **changes)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"strategy": "last:1", "pair_loss": "cosine"}, "--pair-loss is an option of --strategy contrastive"),
+        (
+            {"strategy": "full", "lora_rank": 4},
+            "--lora-rank is an option of --strategy lora, and full would ignore it",
+        ),
+        (
+            {"strategy": "full", "sweep": {"lora_alpha": [1, 2]}},
+            "--lora-alpha is an option of --strategy lora",
+        ),
+        (
+            {"strategy": "lora", "sweep": {"strategy": ["full", "frozen"]}, "lora_rank": 4},
+            "full and frozen would",
+        ),
+        ({"strategy": "contrasive"}, "there is no strategy 'contrasive'"),
+        ({"sweep": {"strategy": ["full", "half"]}}, "there is no strategy 'half'"),
+    ],
+)
+def test_an_option_of_another_strategy_is_refused_before_anything_is_computed(
+    given: Any, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        hs.fine_tune("nowhere", "hf:nobody/nothing", **given)
+
+
+def test_options_of_a_strategy_that_a_sweep_tries_are_its_own() -> None:
+    config = TuneConfig(
+        data="a", sweep={"strategy": ["full", "lora", "contrastive"]}, lora_rank=4, pair_loss="cosine"
+    )
+    check_options(config)

@@ -92,6 +92,7 @@ def search(
     image_column: Annotated[
         str | None, Option("Images of a QUERY that is a table.", shared.READING, "NAME")
     ] = None,
+    encoding: Annotated[str, Option("Of a QUERY that is a file of texts.", shared.READING)] = "utf-8",
     format: shared.Format = "hdf5",
     device: shared.Device = "auto",
     runtime: shared.Runtime = "auto",
@@ -144,7 +145,7 @@ def search(
         from headstart.plots.sheet_files import check_sheet
 
         check_sheet(target, overwrite)
-    asked = Asked(query, _several(like), _several(text), _several(image))
+    asked = Asked(query, [str(each) for each in _several(like)], _several(text), _several(image))
     options = SearchOptions.of(given)
     features = Cache(cache).open_set(set) if isinstance(set, str) else set
     found = search(features, asked, options, open_progress(quiet))

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Union
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 from headstart.errors import ConfigError
 from headstart.options import Option, Positive, Range, Seed, StrPath
@@ -92,7 +92,8 @@ Data = Annotated[
     Any,
     Option(
         "Folder of images or text files, table (CSV, TSV, JSON, Parquet, Arrow, text; - reads one from standard "
-        "input), split files, IDX or npz arrays, WebDataset tars, a saved data set, or hf:NAME.",
+        "input), split files, IDX or npz arrays, WebDataset tars, a saved data set, or hf:NAME; most of these also "
+        "at s3://, gs://, az:// or, named one by one, https://.",
         metavar="DATA",
         is_argument=True,
         reads=check_data,
@@ -116,6 +117,10 @@ Backbones = Annotated[
         metavar="SPEC",
         repeats=True,
     ),
+]
+Neighbours = Annotated[
+    Literal["exact", "approximate"],
+    Option("approximate: on more than 200,000 rows by faiss; its recall is measured and said."),
 ]
 OneTap = Annotated[str | None, Option("Which feature of the set.")]
 OneBackbone = Annotated[str | None, Option("Which feature of the set.")]

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from headstart.errors import ConfigError
+
 if TYPE_CHECKING:
     from headstart.contracts import Backbone
 
@@ -43,8 +45,38 @@ class DeclaredPrompts:
         """The words before every text where no other prompt is asked for; None if there are none."""
         return self.by_name.get(self.default_name or "") or None
 
+    def name_of(self, words: str | None) -> str | None:
+        """The first name that some words have."""
+        return next((name for name, said in self.by_name.items() if said == words), None)
+
     def _first(self, names: tuple[str, ...]) -> str | None:
         return next(filter(None, map(self.by_name.get, names)), None)
+
+
+def words_of(asked: str, declared: DeclaredPrompts, spec: str) -> str:
+    """The words that a user means, who says them or the name of one of a model's prompts.
+
+    Raises
+    ------
+    ConfigError
+        It is the name of a role, for which this model has no prompt: as words before each text it would change every
+        vector, without an error.
+
+    Examples
+    --------
+    >>> words_of("passage", known_prompts("e5-small"), "hf:e5-small")
+    'passage: '
+    >>> words_of("a photo of ", DeclaredPrompts(), "hf:e5-small")
+    'a photo of '
+    """
+    if asked not in declared.by_name and asked in (*QUERY_NAMES, *DOCUMENT_NAMES):
+        named = [name for name, words in declared.by_name.items() if words]
+        has = f"only {', '.join(named)}" if named else "none at all"
+        raise ConfigError(
+            f"{spec} has no prompt named {asked!r}, {has}; give the words themselves ({asked + ': '!r}), or leave it "
+            "out"
+        )
+    return declared.by_name.get(asked, asked)
 
 
 _ENGLISH = "Represent this sentence for searching relevant passages: "

@@ -19,8 +19,8 @@ from headstart.arrow import codes_by_name, column_of, keys_from_arrow
 from headstart.backbones.pooling import PLACES, canonical_tap, display_tap, is_ragged
 from headstart.cache.corrections import Correction, read_corrections
 from headstart.cache.layout import STATE_NAME
+from headstart.cache.open_home import home_of
 from headstart.errors import ConfigError, CorruptShardError, DataError
-from headstart.files import read_start
 from headstart.keys import KEY_BYTES
 from headstart.notebook import html_facts
 from headstart.options import did_you_mean
@@ -52,9 +52,9 @@ class SetState:
         return self.path.name
 
     @property
-    def cache(self) -> Path:
-        """The root of the cache that it lies in."""
-        return self.path.parents[2]
+    def cache(self) -> str | Path:
+        """The folder, or the address, of the cache that it lies in."""
+        return home_of(self.path.parents[2]).location
 
     @property
     def features(self) -> tuple[FeatureRef, ...]:
@@ -269,14 +269,6 @@ def _taken(file: pq.ParquetFile, rows: NDArray[np.int64], names: list[str]) -> I
         if len(here) or not number:  # without a row, too, it is known which columns there are
             yield file.read_row_group(number, columns=names).take(column_of(here))
         start = stop
-
-
-def in_force(folder: Path) -> str | None:
-    """The digest that the ``current`` of a set's folder names, whether there is such a state or not."""
-    try:
-        return read_start(folder / "current").decode("utf-8").strip()
-    except (OSError, ValueError):
-        return None
 
 
 def state_names(folder: Path) -> list[str]:

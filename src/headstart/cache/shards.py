@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from headstart.cache.formats import open_shard, take
 from headstart.cache.layout import SHARD_NAME, check_no_link
 from headstart.cache.memos import FingerprintMemo
+from headstart.cache.open_home import home_of
 from headstart.contracts import ShardFormat, ShardReader
 from headstart.errors import CorruptShardError
 from headstart.files import CLOCK_TICK_NS, content_digest, fingerprint, write_durably
@@ -97,9 +98,6 @@ class DigestCheck:
             self._waiting.clear()
 
 
-LISTINGS = 5  # how often a reader lists the shards again before it gives up
-
-
 @dataclass(frozen=True, slots=True)
 class CommittedShard:
     """What a commit wrote."""
@@ -116,20 +114,12 @@ class ShardFolder:
         self.shards_dir = shards_dir
         self.carried = carried
         self.digests = DigestCheck()
+        self.home = home_of(shards_dir.parents[2])
         self._readers: dict[str, ShardReader] = {}
 
     def shard_names(self) -> list[str]:
-        """The committed shards, sorted; the directory is the truth.
-
-        A listing of many files is not one moment: while `compact` replaces a shard, one listing may
-        miss both the old one and the new one. Two that agree miss nothing.
-        """
-        found = list_shards(self.shards_dir)
-        for _ in range(LISTINGS):
-            before, found = found, list_shards(self.shards_dir)
-            if before == found:
-                break
-        return found
+        """The committed shards, sorted; what is listed is the truth."""
+        return self.home.shard_names(self.shards_dir)
 
     def reader(self, name: str) -> ShardReader:
         """An opened shard, whose digest this machine has checked once.
@@ -138,15 +128,25 @@ class ShardFolder:
         process compacted or repaired the space.
         """
         if name not in self._readers:
-            path = self.shards_dir / name
-            self.digests.check(path)
-            reader = open_shard(path)
-            if reader.recipe != self.carried:
-                raise CorruptShardError(
-                    f"{path} carries another recipe than its space; `headstart cache verify --repair` drops it"
-                )
-            self._readers[name] = reader
+            self.home.fetch_shards(self.shards_dir, [name])
+            try:
+                self._readers[name] = self._opened(name)
+            except CorruptShardError:
+                if not self.home.is_renewed(self.shards_dir / name):
+                    raise
+                self.home.fetch_shards(self.shards_dir, [name])
+                self._readers[name] = self._opened(name)
         return self._readers[name]
+
+    def _opened(self, name: str) -> ShardReader:
+        path = self.shards_dir / name
+        self.digests.check(path)
+        reader = open_shard(path)
+        if reader.recipe != self.carried:
+            raise CorruptShardError(
+                f"{path} carries another recipe than its space; `headstart cache verify --repair` drops it"
+            )
+        return reader
 
     def close_shards(self) -> None:
         """Drop all opened shards."""
@@ -159,6 +159,7 @@ class ShardFolder:
         content = shard_format.encode(in_order, self.carried)
         name = f"{in_order.keys[0, 0]:02x}-{content_digest(content)}{shard_format.suffix}"
         write_durably(self.shards_dir / name, content)
+        self.home.publish(self.shards_dir / name)
         return CommittedShard(self.shards_dir / name, len(features), len(content))
 
 
@@ -167,17 +168,6 @@ def _is_finite(values: NDArray[np.floating[Any]]) -> bool:
     exponent: Any = np.uint16(0x7C00) if values.dtype == np.float16 else np.uint32(0x7F800000)
     bits: NDArray[Any] = values.view(exponent.dtype)
     return not any((bits[rows] & exponent == exponent).any() for rows in slices(len(bits), ROWS_AT_A_TIME))
-
-
-def list_shards(folder: Path) -> list[str]:
-    """The names of the shards in a folder, sorted, as one listing sees them; none if there is no folder."""
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(
-                entry.name for entry in entries if SHARD_NAME.fullmatch(entry.name) and entry.is_file()
-            )
-    except FileNotFoundError:
-        return []
 
 
 def _in_order(features: Features) -> Features:

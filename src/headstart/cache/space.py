@@ -7,18 +7,21 @@ import datetime
 import json
 import os
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.cache.claims import host_name
+from headstart.cache.claims import Claims, host_name
+from headstart.cache.home import LISTINGS
 from headstart.cache.index import Index, empty_index, load_index
 from headstart.cache.layout import check_no_link
+from headstart.cache.open_home import home_at
 from headstart.cache.recipe import Recipe
 from headstart.cache.rows import RowLocations, StoredRows, locate, runs
-from headstart.cache.shards import LISTINGS, ShardFolder
+from headstart.cache.shards import ShardFolder
 from headstart.cache.token_counts import TokenCounts
 from headstart.errors import CorruptShardError, MismatchError, StorageError
 from headstart.files import make_directory, read_json, sweep_partials, write_durably, write_json
@@ -57,9 +60,9 @@ class Space(ShardFolder):
         self._saved: tuple[str, ...] = ()
         self._lookup: _Lookup | None = None
 
-    def __reduce__(self) -> tuple[type[Space], tuple[Path, Recipe]]:
-        # Another process opens it anew: what is open here would be copied whole.
-        return Space, (self.path, self.recipe)
+    def __reduce__(self) -> tuple[Callable[[str | Path, Recipe], Space], tuple[str | Path, Recipe]]:
+        # Another process, on another machine maybe, opens it anew: what is open here would be copied whole.
+        return space_at, (self.home.location, self.recipe)
 
     @property
     def id(self) -> str:
@@ -76,8 +79,13 @@ class Space(ShardFolder):
         target = self.path / "recipe.json"
         if not target.exists():
             write_json(target, dict(self.recipe.entries))
+        self.home.publish(target)
         make_directory(self.shards_dir)
         sweep_partials(self.shards_dir)
+
+    def claims(self) -> Claims:
+        """What a writer claims in it; a context manager."""
+        return self.home.claims(self.claims_dir)
 
     def check_writable(self) -> None:
         """Refuse to write where a link leads elsewhere; see `check_no_link`."""
@@ -101,9 +109,11 @@ class Space(ShardFolder):
                 os.write(descriptor, line.encode("ascii"))
             finally:
                 os.close(descriptor)
+            self.home.publish_hint(folder / f"{host_name()}.jsonl")
 
     def n_tokens(self, keys: NDArray[np.uint8]) -> NDArray[np.int64]:
         """How many tokens the texts of keys had before they were cut, shape (N,); see `TokenCounts`."""
+        self.home.refresh_hints(self._tokens.folder)
         return TokenCounts(self._tokens.folder).lookup(keys)  # anew: other processes write there, too
 
     def note_tokens(self, keys: NDArray[np.uint8], counts: NDArray[np.int64]) -> None:
@@ -111,6 +121,7 @@ class Space(ShardFolder):
         with contextlib.suppress(OSError, StorageError):
             self.check_writable()
             self._tokens.remember(keys, counts)
+            self.home.publish_hint(self._tokens.folder)
 
     # The index
 
@@ -135,6 +146,7 @@ class Space(ShardFolder):
         new = sorted(set(present).difference(index.shards))
         if not new:
             return index
+        self.home.fetch_shards(self.shards_dir, new)
         with self.digests.together():
             return index.extended({name: np.asarray(self.reader(name).keys()) for name in new})
 
@@ -203,6 +215,7 @@ class Space(ShardFolder):
         if len(places) != len(keys):
             raise MismatchError(f"space {self.id} lacks {len(keys) - len(places)} of {len(keys)} features")
         shards = {}
+        self.home.fetch_shards(self.shards_dir, [places.names[number] for number, _, _ in runs(places.shard)])
         for number, start, stop in runs(places.shard):
             shards[number] = self.reader(places.names[number]).features()
             there, rows = np.asarray(shards[number].keys), places.row[start:stop]
@@ -219,6 +232,11 @@ class Space(ShardFolder):
         if not shards and places.names:  # no row, as wide as the rows that there are
             shards[0] = self.reader(places.names[0]).features()
         return StoredRows(shards, places)
+
+
+def space_at(location: str | Path, recipe: Recipe) -> Space:
+    """The space of a recipe in a cache, by its folder or address."""
+    return Space(home_at(location).root / "spaces" / recipe.id, recipe)
 
 
 def open_space(path: Path) -> Space:

@@ -203,6 +203,7 @@ def _measure(
     try:
         opened = Cache(root)
         folder = opened.set_dir(name)
+        opened.home.fetch_states(folder)
     except HeadstartError:
         return None
     made = str(run.part("provenance").get("created", "")) or None

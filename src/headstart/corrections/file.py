@@ -8,7 +8,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from headstart.places import expanded
 COLUMNS = ("key", "id", "label", "old", "new", "action", "note", "digest")
 NEEDED = tuple(name for name in COLUMNS if name != "note")
 LONGEST_CELL = 1 << 24
+DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+"""Spreadsheets write semicolons where a comma stands in numbers."""
 SHOWN = 60
 _KEY = re.compile(r"[0-9a-f]{32}")
 
@@ -119,7 +121,8 @@ def read_lines(path: Path) -> tuple[bytes, list[tuple[Mapping[str, str], str]]]:
 
 def _lines(path: Path, text: str) -> Iterator[tuple[Mapping[str, str], str]]:
     """The rows by the names of their columns, with their places."""
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    delimiter = _delimiter_of(text)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     header: list[str] | None = None
     start = 1
     try:
@@ -132,7 +135,8 @@ def _lines(path: Path, text: str) -> Iterator[tuple[Mapping[str, str], str]]:
                 continue
             if len(row) != len(header):
                 raise DataError(
-                    f"{place}: {len(row)} values where the header has {len(header)}; put values with commas into quotes"
+                    f"{place}: {len(row)} values where the header has {len(header)}; put values with "
+                    f"{DELIMITERS[delimiter]} into quotes"
                 )
             yield dict(zip(header, row, strict=True)), place
     except csv.Error as error:
@@ -141,6 +145,16 @@ def _lines(path: Path, text: str) -> Iterator[tuple[Mapping[str, str], str]]:
         ) from error
     if header is None:
         raise DataError(f"{path} is empty; its first line is to be {','.join(COLUMNS)}")
+
+
+def _delimiter_of(text: str) -> str:
+    """What parts the names of the header: the first with which all columns of corrections are there, else a comma."""
+    for delimiter in DELIMITERS:
+        with suppress(csv.Error):
+            rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+            if set(NEEDED) <= set(next(filter(None, rows), ())):
+                return delimiter
+    return ","
 
 
 def _header(names: Sequence[str], place: str) -> list[str]:

@@ -67,6 +67,12 @@ class Corrected:
         for column, names in self.classes.items():
             noun = "a new class" if len(names) == 1 else f"{len(names):,} new classes"
             yield f"{noun} in {column!r}: {listed((repr(cell(name)) for name in names), SHOWN_NAMES)}"
+            for alike in look_alikes(names, self.after.label_names[column]):
+                first, second, *_ = (repr(cell(name)) for name in alike)
+                yield (
+                    f"warning: {listed(map(repr, map(cell, alike)), SHOWN_NAMES)} differ by case or blanks alone, and "
+                    f"are classes of their own in {column!r}; if they are one, relabel again: old {first}, new {second}"
+                )
         if self.n_contradicting:
             are = "is" if self.n_contradicting == 1 else "are"
             yield (
@@ -89,6 +95,22 @@ class Corrected:
 def _reason(one: Skipped) -> str:
     now = f"is {GONE}" if one.now is None else f"is {label_shown(one.now)}, not {label_shown(one.row.old)}"
     return f"{cell(one.row.id)} {now}"
+
+
+def look_alikes(new: Iterable[str], every: Iterable[str]) -> Iterator[list[str]]:
+    """Names of classes that differ by case or blanks alone, a new one among them.
+
+    Examples
+    --------
+    >>> list(look_alikes(["Yes"], ["no", "yes", "Yes"])), list(look_alikes(["on"], ["no", "yes", "on", "No"]))
+    ([['Yes', 'yes']], [])
+    """
+    by_look: dict[str, list[str]] = {}
+    for name in every:
+        by_look.setdefault("".join(name.casefold().split()), []).append(name)
+    for look in dict.fromkeys("".join(name.casefold().split()) for name in new):
+        if len(by_look.get(look, ())) > 1:
+            yield sorted(by_look[look])
 
 
 def label_shown(text: str) -> str:

@@ -21,6 +21,9 @@ from headstart import keys
 from headstart.data.source import Problem, printable
 from headstart.errors import SampleError
 from headstart.files import CLOCK_TICK_NS, stat_fields
+from headstart.remote.addresses import is_remote, misaddressed, plain_address
+from headstart.remote.in_flight import AT_ONCE, each
+from headstart.remote.paths import RemotePath
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -294,6 +297,12 @@ class Images:
             problems |= {places[number]: problem for number, problem in troubles.items()}
         return found, problems
 
+    def elsewhere(self, row: int) -> RemotePath | None:
+        """Where the image of a row lies, if it is a file that is not on this machine."""
+        ((content, path),) = self.cells([row])
+        place = joined(self.folder, path) if content is None and path else None
+        return place if isinstance(place, RemotePath) else None
+
     def read(self, row: int) -> bytes:
         """The bytes of the image of a row.
 
@@ -304,14 +313,18 @@ class Images:
         """
         ((content, path),) = self.cells([row])
         if content is None and path:
-            return read_image(os.path.join(self.folder, path), printable(path))
+            return read_image(joined(self.folder, path), shown_path(path))
         return content or b""
 
     def _key_files(self, paths: list[str], memo: ScanMemo, texts: Sequence[str] | None) -> Keyed:
         """Keys of image files; problems name them."""
-        found, problems = key_paths([os.path.join(self.folder, path) for path in paths], memo, texts)
+        odd = {row: reason for row, path in enumerate(paths) if (reason := misaddressed(path))}
+        places = ["" if row in odd else joined(self.folder, path) for row, path in enumerate(paths)]
+        found, problems = key_paths(places, memo, texts)
+        problems |= {row: Problem(reason) for row, reason in odd.items()}
         return found, {
-            row: Problem(f"{paths[row]}: {reason}", kind) for row, (reason, kind) in problems.items()
+            row: Problem(f"{shown_path(paths[row])}: {reason}", kind)
+            for row, (reason, kind) in problems.items()
         }
 
     def _prints(self, rows: range, texts: Sequence[str] | None) -> NDArray[np.uint8] | None:
@@ -343,17 +356,29 @@ class ImagesByPath(Images):
         outside = {row for row, path in enumerate(paths) if self._inside and leads_out(path)}
         allowed = ["" if row in outside else path for row, path in enumerate(paths)]
         found, problems = super()._key_files(allowed, memo, texts)
-        return found, problems | {row: Problem(f"{paths[row]} {OUTSIDE}") for row in outside}
+        return found, problems | {row: Problem(f"{shown_path(paths[row])} {OUTSIDE}") for row in outside}
 
 
-def key_paths(paths: Sequence[str], memo: ScanMemo, texts: Sequence[str] | None = None) -> Keyed:
+def located(path: str) -> str | RemotePath:
+    """A path as it is read: an address leads elsewhere."""
+    return RemotePath.of(path) if is_remote(path) else path
+
+
+def joined(folder: str | os.PathLike[str], path: str) -> str | RemotePath:
+    """A path relative to a folder, or one that stands for itself, wherever both are."""
+    if is_remote(path) or not isinstance(folder, RemotePath):
+        return located(path if is_remote(path) else os.path.join(folder, path))
+    return folder / path
+
+
+def key_paths(paths: Sequence[str | RemotePath], memo: ScanMemo, texts: Sequence[str] | None = None) -> Keyed:
     """Keys of image files, or of their pairs with texts."""
     stats, problems = _stat_files(paths)
     return key_files(paths, stats, problems, memo, texts), problems
 
 
 def key_files(
-    paths: Sequence[str],
+    paths: Sequence[str | RemotePath],
     stats: NDArray[np.int64],
     problems: dict[int, Problem],
     memo: ScanMemo,
@@ -380,7 +405,8 @@ def key_files(
         problems.setdefault(row, EMPTY_FILE)
 
     def read(rows: list[int]) -> list[bytes | Problem]:
-        with ThreadPoolExecutor(min(READERS, len(rows))) as pool:
+        most = AT_ONCE if isinstance(paths[rows[0]], RemotePath) else READERS
+        with ThreadPoolExecutor(min(most, len(rows))) as pool:
             chosen = [None] * len(rows) if texts is None else [texts[row] for row in rows]
             return list(pool.map(partial(_read_key, codec=codec), [paths[row] for row in rows], chosen))
 
@@ -399,7 +425,7 @@ def pair_prints(prints: NDArray[np.uint8], texts: Sequence[str]) -> NDArray[np.u
     )
 
 
-def read_image(path: str, origin: str) -> bytes:
+def read_image(path: str | RemotePath, origin: str) -> bytes:
     """The bytes of an image file.
 
     Raises
@@ -408,13 +434,19 @@ def read_image(path: str, origin: str) -> bytes:
         It is gone, or cannot be read any more.
     """
     try:
-        with open(path, "rb") as file:
-            return file.read()
+        return _content(path)
     except OSError as error:
         raise SampleError(f"{origin}: {unreadable(error)}") from error
 
 
-def read_text(path: str, origin: str, codec: str) -> str:
+def _content(path: str | RemotePath) -> bytes:
+    if isinstance(path, RemotePath):
+        return path.read_bytes()
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def read_text(path: str | RemotePath, origin: str, codec: str) -> str:
     """The text of a file.
 
     Raises
@@ -446,17 +478,32 @@ def unreadable(error: OSError) -> str:
     return f"the file cannot be read: {error.strerror or error}"
 
 
+def shown_path(path: str) -> str:
+    """A path for people: an address without what may be secret."""
+    return plain_address(path) if is_remote(path) else printable(path)
+
+
 def leads_out(path: str | None) -> bool:
-    """Whether a path is absolute, or climbs above the folder that it is relative to."""
+    """Whether a path is absolute or an address, or climbs above the folder that it is relative to."""
+    if is_remote(path):
+        return True
     normal = os.path.normpath(path or ".")
     return os.path.isabs(normal) or normal.split(os.sep)[0] == os.pardir
 
 
-def _stat_files(paths: Sequence[str]) -> tuple[NDArray[np.int64], dict[int, Problem]]:
+def _stat_files(paths: Sequence[str | RemotePath]) -> tuple[NDArray[np.int64], dict[int, Problem]]:
     """The stat fields of files, shape (N, 5), and the problems of those that have none."""
     stats = np.zeros((len(paths), N_STATS), dtype=np.int64)
     problems: dict[int, Problem] = {}
+    remote = [row for row, path in enumerate(paths) if isinstance(path, RemotePath)]
+    for row, found in zip(remote, each(_look, [paths[row] for row in remote]), strict=True):
+        if isinstance(found, Problem):
+            problems[row] = found
+        else:
+            stats[row] = found
     for row, path in enumerate(paths):
+        if isinstance(path, RemotePath):
+            continue
         try:
             status = os.stat(path)
         except OSError as error:
@@ -471,10 +518,18 @@ def _stat_files(paths: Sequence[str]) -> tuple[NDArray[np.int64], dict[int, Prob
     return stats, problems
 
 
-def _read_key(path: str, text: str | None, codec: str | None = None) -> bytes | Problem:
+def _look(path: str | RemotePath) -> Problem | tuple[int, ...]:
+    """The stat fields of a file elsewhere."""
+    assert isinstance(path, RemotePath)
     try:
-        with open(path, "rb") as file:
-            content = file.read()
+        return path.stats()
+    except OSError as error:
+        return Problem(unreadable(error), "transient")
+
+
+def _read_key(path: str | RemotePath, text: str | None, codec: str | None = None) -> bytes | Problem:
+    try:
+        content = _content(path)
     except OSError as error:
         return Problem(unreadable(error), "transient")
     if not content:

@@ -17,6 +17,7 @@ from headstart.cache.recipe import Recipe, make_recipe
 from headstart.cache.store import Cache
 from headstart.errors import ConfigError, MismatchError, WeightsUnavailableError
 from headstart.extraction.workers import ModelRecipe
+from headstart.remote.addresses import is_remote
 
 if TYPE_CHECKING:
     from headstart.cache.set_state import SetState
@@ -102,9 +103,11 @@ def check_modality(source: Source, info: BackboneInfo) -> None:
         )
 
 
-def cache_of_run(features: Mapping[str, Json], own: Cache) -> Cache | None:
+def cache_of_run(features: Mapping[str, Json], own: Cache, is_offline: bool = False) -> Cache | None:
     """The cache that a run says its features lie in, to be read; None if it is not there, or the user's own."""
     said = features.get("cache")
+    if isinstance(said, str) and is_remote(said):
+        return None if is_offline or said == own.location else Cache(said)
     if not isinstance(said, str) or not os.path.isdir(said):
         return None
     is_own = own.root.is_dir() and os.path.samefile(said, own.root)

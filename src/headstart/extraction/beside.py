@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headstart.backbones import declared_prompts, open_backbone
+from headstart.backbones import DeclaredPrompts, declared_prompts, open_backbone
 from headstart.backbones.pooling import JOINT, UNIT, display_tap, is_ragged
 from headstart.cache.imported import SCHEME
 from headstart.cache.recipe import make_recipe
@@ -188,17 +188,23 @@ def _open_side(
     return opened
 
 
-def query_prompt(features: SetState, ref: FeatureRef, modality: Modality, offline: bool) -> str | None:
-    """The words that the authors of a feature's backbone put before a query; None if they say none.
+def prompts_behind(features: SetState, ref: FeatureRef, modality: Modality, offline: bool) -> DeclaredPrompts:
+    """The words that the authors of a feature's backbone put before texts; none before images.
 
     No weights are loaded. Raises `WeightsUnavailableError` if the model is not on this machine.
     """
     if modality != "text":
-        return None
+        return DeclaredPrompts()
     cache = Cache(str(features.cache))
     trust_named(ref.backbone)
     if offline:
         forbid_network()
     described = describe_feature(cache, features, ref)
     options = options_as_described(described, modality, offline)
-    return declared_prompts(open_backbone(described["located"], options)).query
+    return declared_prompts(open_backbone(described["located"], options))
+
+
+def prompt_within(features: SetState, ref: FeatureRef) -> str | None:
+    """The words that stand before each text of a feature."""
+    prompt = Cache(str(features.cache)).open_space(ref.space).recipe.entries.get("prompt")
+    return str(prompt) if prompt else None

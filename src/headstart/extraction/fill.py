@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headstart.cache.claims import ClaimBoard
+from headstart.cache.claims import Claims
 from headstart.cache.memos import record_known
 from headstart.devices import usable_cores
 from headstart.errors import BackboneError, ConfigError
@@ -124,6 +124,7 @@ class SpaceWriter:
         for space in plan.spaces:
             space.prepare()
             record_known(space.path, opened.portable_spec, opened.info)
+            space.home.publish_hint(space.path / "known")
 
     def finish(self, plan: ExtractionPlan) -> None:
         """Commit what is still open, and keep the indexes of the spaces."""
@@ -214,6 +215,9 @@ class _Block:
     def modality(self) -> Modality:
         return self._source.modality
 
+    def read_ahead(self, row: int) -> None:
+        self._source.read_ahead(self._start + row)
+
     def payload(self, row: int) -> Payload:
         return self._source.payload(self._start + row)
 
@@ -275,7 +279,7 @@ class LocalEngine:
                 stack.callback(extractor.close)
                 # In one order for all writers, so that two never wait for each other crosswise.
                 spaces = sorted(plan.spaces, key=lambda space: space.id)
-                boards = [stack.enter_context(ClaimBoard(space.claims_dir)) for space in spaces]
+                boards = [stack.enter_context(space.claims()) for space in spaces]
                 try:
                     for computed in extractor.run(self._claimed(boards)):
                         self.progress.advance(self._take(computed), extractor.work_of(computed))
@@ -302,7 +306,7 @@ class LocalEngine:
         self._under_way = np.zeros(len(plan.todo), dtype=bool)
         self._seen: list[Index] = []
 
-    def _claimed(self, boards: list[ClaimBoard]) -> Iterator[NDArray[np.int64] | None]:
+    def _claimed(self, boards: list[Claims]) -> Iterator[NDArray[np.int64] | None]:
         """What to compute next, unit by unit, as it is claimed."""
         began = time.monotonic()
         while len(outstanding := self._outstanding()):
@@ -350,7 +354,7 @@ class LocalEngine:
                 held &= has | ~plan.wants[positions, view]
         return held
 
-    def _wait(self, outstanding: NDArray[np.int64], boards: list[ClaimBoard]) -> None:
+    def _wait(self, outstanding: NDArray[np.int64], boards: list[Claims]) -> None:
         """Wait until others have committed something, or have died."""
         said = time.monotonic() - SAY_EVERY
         units = np.unique(self._plan.units[outstanding])
@@ -421,26 +425,27 @@ class LocalEngine:
             )
 
 
-def _claim(waiting: NDArray[np.uint8], boards: Sequence[ClaimBoard], rows_wanted: int) -> list[int]:
+def _claim(waiting: NDArray[np.uint8], boards: Sequence[Claims], rows_wanted: int) -> list[int]:
     """Claim one unit at first, then as many as hold the rows wanted; unclaimed ones first."""
     counts = np.bincount(waiting, minlength=N_UNITS)
     candidates = [int(unit) for unit in np.flatnonzero(counts)]
     random.Random().shuffle(candidates)  # not the global generator: that one is the user's
     candidates.sort(key=lambda unit: any(board.claimed(unit) for board in boards))
     taken: list[int] = []
-    for unit in candidates:
-        if _take_everywhere(unit, boards):
-            taken.append(unit)
-            if counts[taken].sum() >= rows_wanted:
-                break
+    while candidates:
+        n = int(np.searchsorted(np.cumsum(counts[candidates]), rows_wanted - counts[taken].sum())) + 1
+        taken += _take_everywhere(candidates[:n], boards)
+        candidates = candidates[n:]
+        if taken and counts[taken].sum() >= rows_wanted:
+            break
     return taken
 
 
-def _take_everywhere(unit: int, boards: Sequence[ClaimBoard]) -> bool:
-    """Claim a unit in every space, or in none."""
+def _take_everywhere(units: list[int], boards: Sequence[Claims]) -> list[int]:
+    """Claim each unit in every space, or in none; those that are claimed."""
     for number, board in enumerate(boards):
-        if not board.take(unit):
-            for earlier in boards[:number]:
-                earlier.release([unit])
-            return False
-    return True
+        taken = board.take_all(units)
+        for earlier in boards[:number]:
+            earlier.release(set(units).difference(taken))
+        units = taken
+    return units

@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headstart.arrow import column_of, keys_to_arrow, names_by_code, strings
-from headstart.cache.claims import ClaimBoard
 from headstart.cache.commit import commit_set
 from headstart.cache.corrections import LINEAGE
 from headstart.cache.formats import FormatName, shard_format
@@ -280,7 +279,7 @@ def import_features(config: ImportConfig, progress: Progress) -> Imported:
     check_imported(space, keys, matrix, progress)
     cache.prepare()
     space.prepare()
-    with ClaimBoard(space.claims_dir):  # until a set refers to the rows, so that no gc takes them
+    with space.claims():  # until a set refers to the rows, so that no gc takes them
         n_new = fill_imported(space, keys, matrix, shard_format(config.format), progress)
         features = _commit(cache, config, matrix, imported, space, progress)
     space.refresh()  # what was written is not in the index yet

@@ -37,6 +37,7 @@ from headstart.extraction.plan import (
 from headstart.extraction.samples import FailureLimit, register
 from headstart.extraction.timings import Timings
 from headstart.network import forbid_network
+from headstart.remote.addresses import is_remote, plain_address
 
 if TYPE_CHECKING:
     import numpy as np
@@ -342,7 +343,7 @@ def set_name(asked: str | None, data: Any, *backbones: str) -> str:
     if isinstance(data, str) and data.startswith("hf:"):
         stem = short_name(data)
     elif isinstance(data, str | os.PathLike):
-        path = Path(data).resolve()
+        path = Path(plain_address(os.fspath(data))) if is_remote(data) else Path(data).resolve()
         if os.fspath(data) == STANDARD_INPUT:
             path = Path("stdin")
         elif set(path.name) & set("*?["):

@@ -8,8 +8,8 @@ from importlib.resources import files
 SCRIPTS = (
     "data", "dom", "colours", "decisions", "state",  # what all views stand on
     "table", "charts", "samples", "relabel", "corrections", "card", "filters",
-    "overview", "run_view", "confusion", "mistakes", "scores", "threshold", "reliability", "slices", "classes",
-    "compare",
+    "curves", "overview", "run_view", "confusion", "mistakes", "scores", "threshold", "reliability", "slices",
+    "classes", "compare",
     "map_points", "map_gl", "map_canvas", "map_colours", "lasso", "map_overlay", "map_gestures", "map",
     "queue",
     "main",  # starts the page, so it comes last

@@ -11,6 +11,7 @@ import numpy as np
 from headstart.reporting.arrays import encoded_codes, encoded_numbers, encoded_rows, encoded_shares
 from headstart.reporting.budget import MOST_PROBABILITIES, evenly_drawn, first_seen
 from headstart.reporting.columns import Column, flags, joined_column, named_column, spread
+from headstart.reporting.curves import curves_of
 from headstart.reporting.figures import figures_of
 from headstart.reporting.inputs import inputs_of
 from headstart.reporting.neighbours import known, searched
@@ -162,6 +163,7 @@ def run_json(
         "task": outcome.label.page_kind,
         "classes": list(outcome.classes),
         "figures": figures_of(outcome.run, outcome.label),
+        "curves": curves_of(outcome.run),
         "slices": slices,
         "rows": encoded_rows(outcome.rows),
         **codes,

@@ -44,8 +44,9 @@ def read_where(given: Any, said: str = "--where") -> dict[str, list[str]]:
             values = value if isinstance(value, list | tuple | set | frozenset) else [value]
             found[str(column)] = [_text(each) for each in values]
         return found
-    for condition in [given] if isinstance(given, str) else given or ():
-        column, sign, value = condition.partition("=")
+    conditions = [given] if not isinstance(given, list | tuple) else given
+    for condition in conditions if given is not None else ():
+        column, sign, value = condition.partition("=") if isinstance(condition, str) else ("", "", "")
         if not sign or not column.strip():
             raise ConfigError(f"{said} takes COLUMN=VALUE, such as label=shoes (got {condition!r})")
         found.setdefault(column.strip(), []).append(value)

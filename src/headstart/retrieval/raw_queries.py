@@ -15,7 +15,7 @@ from headstart.data.objects import HeldSamples as HeldInputs
 from headstart.data.objects import names_data
 from headstart.data.shown import text_of
 from headstart.errors import ConfigError, DataError
-from headstart.extraction.beside import check_comparable, query_prompt, vectors_of_source
+from headstart.extraction.beside import check_comparable, prompt_within, prompts_behind, vectors_of_source
 from headstart.places import expanded
 from headstart.retrieval.contents import QueryContents
 from headstart.retrieval.queries import Queries
@@ -36,13 +36,19 @@ def read_raw_queries(held: HeldSamples, asked: Asked, options: SearchOptions, pr
     """Texts or images, by the backbone of the feature; see `headstart.retrieval.queries.read_queries`."""
     features = held.of
     source = _open(features, held, asked, options)
-    return _beside(features, held, source, options, progress)
+    is_counted = asked.query is not None and not isinstance(asked.query, str | os.PathLike)
+    return _beside(features, held, source, options, progress, is_counted)
 
 
 def _open(features: SetState, held: HeldSamples, asked: Asked, config: SearchOptions) -> Source:
     """Texts or images, as the data that they are."""
     own: Modality = features.info["source"]["modality"]
-    options = SourceOptions(labels=False, text_column=config.text_column, image_column=config.image_column)
+    options = SourceOptions(
+        labels=False,
+        text_column=config.text_column,
+        image_column=config.image_column,
+        encoding=config.encoding,
+    )
     if asked.texts or _is_text(asked.query):
         texts = list(asked.texts) or [asked.query]
         for text in texts:
@@ -97,14 +103,22 @@ def _located(image: Any) -> Any:
 
 
 def _beside(
-    features: SetState, held: HeldSamples, source: Source, config: SearchOptions, progress: Progress
+    features: SetState,
+    held: HeldSamples,
+    source: Source,
+    config: SearchOptions,
+    progress: Progress,
+    is_counted: bool,
 ) -> Queries:
-    """The vectors of texts or images by the backbone of the feature, through the cache."""
+    """The vectors of texts or images by the backbone of the feature, through the cache.
+
+    Queries that ``is_counted`` are asked for by their numbers, so none of them may be left out.
+    """
     ref = held.feature
     check_comparable(features, ref, source.modality)
     prompt = _prompt(features, held, source.modality, config, progress)
     found = vectors_of_source(features, ref, source, config.compute(features.cache), progress, prompt)
-    _say_failures(found, progress)
+    _say_failures(found, progress, is_counted)
     rows = np.flatnonzero(found.held)
     names = _names(source, found, rows)
     own = np.full(len(rows), -1, dtype=np.int64)
@@ -121,12 +135,20 @@ def _prompt(
         if modality != "text":
             raise ConfigError("--query-prompt stands before texts, and the queries are images; leave it out")
         return config.query_prompt
-    declared = query_prompt(features, held.feature, modality, config.compute(features.cache).offline)
-    if declared is not None:
+    declared = prompts_behind(features, held.feature, modality, config.compute(features.cache).offline)
+    if declared.query is not None:
         progress.say(
-            f"before each query stands {declared!r}, as the model's authors have it; --query-prompt says other words"
+            f"before each query stands {declared.query!r}, as the model's authors have it; --query-prompt says other "
+            "words"
         )
-    return declared
+    own = features.info["source"].get("modality")
+    if declared.document is not None and own == modality and prompt_within(features, held.feature) is None:
+        progress.say(
+            f"set {features.name!r} was extracted without {declared.document!r}, which the model's authors put before "
+            "texts that are searched, and ranks may be worse for it; for a set with it: headstart extract --prompt "
+            f"{declared.name_of(declared.document)}"
+        )
+    return declared.query
 
 
 def _part(features: SetState, modality: Modality, width: int) -> slice | None:
@@ -136,13 +158,15 @@ def _part(features: SetState, modality: Modality, width: int) -> slice | None:
     return slice(0, width) if modality == "text" else slice(width, 2 * width)
 
 
-def _say_failures(found: VectorsBeside, progress: Progress) -> None:
+def _say_failures(found: VectorsBeside, progress: Progress, is_counted: bool) -> None:
     if not found.held.any():
         first = found.failures[0] if found.failures else None
         why = f"{first.id}: {first.reason}" if first else "there is none"
         raise DataError(f"no query could be read; {why}")
     if n := len({(failure.id, failure.key) for failure in found.failures}):
         first = found.failures[0]
+        if is_counted:
+            raise DataError(f"query {first.id} cannot be used: {first.reason}; leave it out")
         progress.say(f"{counted(n, 'query')} left out; {first.id}: {first.reason}")
 
 

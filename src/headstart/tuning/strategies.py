@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headstart.errors import ConfigError
+from headstart.fitting.grids import as_grid
 from headstart.options import did_you_mean
 from headstart.training.settings import Settings, batch_of
 
@@ -20,6 +21,8 @@ CONTRASTIVE = "contrastive"
 STRATEGIES = ("full", "frozen", "last:K", "gradual", "lora", "scratch", CONTRASTIVE)
 OF_WRITING = ("cross-attention", "decoder")
 """Those that a model which writes texts has besides."""
+OF_ONE = {"pair_loss": CONTRASTIVE, "lora_rank": "lora", "lora_alpha": "lora", "lora_dropout": "lora"}
+"""Options that mean something to one strategy alone."""
 ALL = "all"
 DEFAULT_UNFREEZE = ("0", "2", "all")
 CPU_PART, GPU_PART = 8, 32
@@ -142,6 +145,22 @@ def check_strategy(strategy: str) -> None:
     if strategy not in STRATEGIES and not re.fullmatch(r"last:[1-9]\d*", strategy):
         hint = did_you_mean(strategy, STRATEGIES, "write one of", len(STRATEGIES))
         raise ConfigError(f"there is no strategy {strategy!r}{hint}")
+
+
+def check_options(config: TuneConfig) -> None:
+    """Refuse a strategy that there is not, and options of one that is not asked for, before anything is computed."""
+    strategies = [str(each) for each in as_grid(config.sweep).get("strategy", [config.strategy])]
+    for strategy in strategies:
+        if strategy not in OF_WRITING:
+            check_strategy(strategy)
+    known = type(config).model_fields
+    for name, strategy in OF_ONE.items():
+        is_given = name in config.sweep or getattr(config, name) != known[name].default
+        if is_given and strategy not in strategies:
+            raise ConfigError(
+                f"--{name.replace('_', '-')} is an option of --strategy {strategy}, and {' and '.join(strategies)} "
+                "would ignore it; leave it out"
+            )
 
 
 def phases_of(

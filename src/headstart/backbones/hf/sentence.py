@@ -98,10 +98,6 @@ class SentenceSettings:
         plain = "sentence" if self.steps else f"final.{'+'.join(self.poolings)}"
         return plain + (".l2" if self.unit else "")
 
-    def prompt(self, asked: str | None) -> str | None:
-        """The words that stand before every text: those of a named prompt, or those that were given."""
-        return self.prompts.default if asked is None else self.prompts.by_name.get(asked, asked) or None
-
 
 def sentence_settings(source: HubModel) -> SentenceSettings:
     """Read the settings of a model; defaults where it is none of sentence-transformers."""

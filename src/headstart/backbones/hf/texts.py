@@ -24,6 +24,7 @@ from headstart.backbones.hf.tokens import TextInput, tokenizer_digest
 from headstart.backbones.hf.words import WordInput, WordTokenizer, with_leading_blanks
 from headstart.backbones.pooling import WORDS
 from headstart.backbones.portable import Portable, reading_of, refuse_prompt, without_pooler
+from headstart.backbones.prompts import words_of
 from headstart.errors import ConfigError
 from headstart.token_rows import n_tokens_of
 from headstart.types import BackboneInfo
@@ -226,7 +227,9 @@ class TextBackbone(HubPart):
                     f"--prompt {self._options.prompt!r} stands before texts, and samples are words; leave it out"
                 )
             return None
-        return self._settings.prompt(self._options.prompt)
+        if self._options.prompt is None:
+            return self._settings.prompts.default
+        return words_of(self._options.prompt, self.declared_prompts(), self.spec) or None
 
     @property
     def _n_skipped(self) -> int:

@@ -84,6 +84,7 @@
       this.classes = given.classes || [];
       this.figures = given.figures || [];
       this.slices = given.slices || [];
+      this.curves = given.curves || [];
       this.said = given.said || null;
       this.expected = given.expected || null;
       this.rows = hs.decode(given.rows) || new Uint32Array(0);

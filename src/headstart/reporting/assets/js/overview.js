@@ -12,6 +12,7 @@
         {},
         notes(model),
         model.comparison ? hs.comparisonFigures(model) : model.runs.map((run) => figures(run, model.runs.length > 1)),
+        model.runs.map((run) => hs.curves(run, model.runs.length > 1)),
         hs.h("section", {}, hs.heading("About"), facts(model)),
         model.queues.length ? hs.h("section", {}, hs.heading("To look at"), queues(store)) : null,
       );

@@ -1,0 +1,102 @@
+"""Extraction of photos from a bucket with latency, beside the same from a disk; prints one JSON object.
+
+    python benchmarks/elsewhere.py [FOLDER OF PHOTOS] [--photos 2000] [--rounds 3] [--latency 0.02]
+
+Both take turns, each time in a process of its own with an empty cache and nothing remembered; the ratio is that of the
+medians. The server (moto's, and a proxy that waits before each answer) runs beside it on the same processor: its own
+work is part of what is measured, and is told beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import cycle, islice
+from pathlib import Path
+from statistics import median
+
+from benchmarks.data import generated_jpegs, with_comment, write_files
+from headstart.remote.store import open_store
+from tests.remote.proxy import proxy
+from tests.remote.servers import new_bucket, s3_server
+
+BACKBONE = "bundled:efficientnet-lite0"
+
+
+def main() -> None:
+    """Measure, and print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", nargs="?", type=Path)
+    parser.add_argument("--photos", type=int, default=2000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--latency", type=float, default=0.02)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="headstart-elsewhere-") as place, s3_server() as found:
+        folder = Path(place, "photos")
+        n_bytes = gather(asked.folder, folder, asked.photos)
+        os.environ |= found
+        address = upload(folder)
+        with proxy(found["AWS_ENDPOINT_URL"], asked.latency) as before:
+            os.environ["AWS_ENDPOINT_URL"] = before.address
+            took = take_turns({"disk": str(folder), "bucket": address}, asked.rounds, Path(place))
+        n_requests = len(before.seen) // asked.rounds
+    medians = {name: median(seconds) for name, seconds in took.items()}
+    report = {
+        "photos": asked.photos,
+        "megabytes": round(n_bytes / 1e6),
+        "latency": asked.latency,
+        "requests": n_requests,
+        "seconds": {name: [round(one, 2) for one in seconds] for name, seconds in took.items()},
+        "ratio of medians": round(medians["bucket"] / medians["disk"], 3),
+    }
+    print(json.dumps(report, indent=1))
+
+
+def gather(given: Path | None, folder: Path, n: int) -> int:
+    """Photos that all differ in a folder; how many bytes they are."""
+    known = sorted(given.rglob("*.jpg")) if given else []
+    contents = [path.read_bytes() for path in known[:n]]
+    contents = contents or [content for _, content in generated_jpegs(min(n, 200))]
+    chosen = enumerate(islice(cycle(contents), n))
+    write_files(folder, ((f"{k:06d}.jpg", with_comment(content, str(k).encode())) for k, content in chosen))
+    return sum(path.stat().st_size for path in folder.iterdir())
+
+
+def upload(folder: Path) -> str:
+    """Put a folder into a new bucket; its address there."""
+    bucket = new_bucket()
+    store = open_store(bucket)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda path: store.write(f"photos/{path.name}", path.read_bytes()), folder.iterdir()))
+    return f"{bucket}/photos"
+
+
+def take_turns(places: dict[str, str], rounds: int, folder: Path) -> dict[str, list[float]]:
+    """Seconds of each extraction, by place."""
+    took: dict[str, list[float]] = {name: [] for name in places}
+    for number in range(rounds):
+        for name, place in places.items():
+            took[name].append(extract(place, folder / f"{name}-{number}"))
+    return took
+
+
+def extract(data: str, fresh: Path) -> float:
+    """Seconds of one extraction on a machine that knows nothing."""
+    environment = os.environ | {"XDG_CACHE_HOME": str(fresh), "HEADSTART_CACHE": str(fresh / "cache")}
+    command = [sys.executable, "-m", "headstart", "extract", data, "--backbone", BACKBONE, "--quiet"]
+    began = time.perf_counter()
+    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+    seconds = time.perf_counter() - began
+    shutil.rmtree(fresh)
+    return seconds
+
+
+if __name__ == "__main__":
+    main()
