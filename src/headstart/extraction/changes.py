@@ -136,7 +136,8 @@ def _are_alike(was: Any, now: Any) -> NDArray[np.bool_]:
     if was.type != now.type:
         return np.zeros(len(was), dtype=bool)
     equal = numbers_of(pc.fill_null(pc.equal(was, now).cast(pa.int8()), _NO))
-    return (equal != 0) | (nulls_of(was) & nulls_of(now))
+    alike: NDArray[np.bool_] = (equal != 0) | (nulls_of(was) & nulls_of(now))
+    return alike
 
 
 def _comparable(column: pa.ChunkedArray) -> Any:

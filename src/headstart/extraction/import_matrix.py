@@ -139,7 +139,7 @@ def _keys(columns: pa.Table, ids: pa.ChunkedArray, matrix: Matrix, config: Impor
         if value is None or len(value) != 2 * KEY_BYTES or not set(value) <= set("0123456789abcdef"):
             raise DataError(f"{matrix.path}, row {row}: {value!r} is not a key of {2 * KEY_BYTES} hex digits")
         digits += bytes.fromhex(value)
-    return pack([digits])
+    return pack([bytes(digits)])
 
 
 def _check_unique(ids: pa.ChunkedArray, keys: NDArray[np.uint8], place: str) -> None:
