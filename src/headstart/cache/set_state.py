@@ -225,6 +225,12 @@ class SetState:
         table = read_samples(self.path, names) if self._table is None else self._table
         return table.select(list(names))
 
+    def groups(self, names: Sequence[str]) -> Iterator[pa.Table]:
+        """Some columns of the samples, a row group at a time: strings of all would be the largest thing in memory."""
+        with open_samples(self.path) as file:
+            for number in range(file.num_row_groups):
+                yield file.read_row_group(number, columns=list(names), use_threads=False)
+
     @property
     def column_names(self) -> list[str]:
         """The names of the columns of `samples`."""
@@ -282,20 +288,17 @@ def read_samples(folder: Path, names: Sequence[str] | None) -> pa.Table:
 
 
 def read_splits(features: SetState) -> tuple[NDArray[np.uint8], NDArray[np.int8]]:
-    """The keys of a set, shape (N, 16), and the split of each as an index into ``SPLITS``, shape (N,).
-
-    A row group at a time: the strings of all splits would be the largest thing in memory.
-    """
+    """The keys of a set, shape (N, 16), and the split of each as an index into ``SPLITS``, shape (N,)."""
     with open_samples(features.path) as file:
-        keys = np.empty((file.metadata.num_rows, KEY_BYTES), dtype=np.uint8)
-        splits = np.empty(len(keys), dtype=np.int8)
-        start = 0
-        for number in range(file.num_row_groups):
-            group = file.read_row_group(number, columns=["key", "split"], use_threads=False)
-            rows = slice(start, start + group.num_rows)
-            keys[rows] = keys_from_arrow(group.column("key"))
-            splits[rows] = codes_by_name(group.column("split"), SPLITS)
-            start += group.num_rows
+        n_rows = file.metadata.num_rows
+    keys = np.empty((n_rows, KEY_BYTES), dtype=np.uint8)
+    splits = np.empty(n_rows, dtype=np.int8)
+    start = 0
+    for group in features.groups(["key", "split"]):
+        rows = slice(start, start + group.num_rows)
+        keys[rows] = keys_from_arrow(group.column("key"))
+        splits[rows] = codes_by_name(group.column("split"), SPLITS)
+        start += group.num_rows
     return keys, splits
 
 

@@ -164,11 +164,13 @@ def plan_for_spaces(
     """
     taps = tuple(str(space.recipe.entries["tap"]) for space in spaces[: len(spaces) // len(views)])
     unique = first_occurrences(samples.keys)
-    lacking, failed = _lacking(spaces, samples.keys[unique], failed_rows)
+    # The same array where all differ: the spaces know by it what they were asked before.
+    keys = samples.keys if len(unique) == len(samples.keys) else samples.keys[unique]
+    lacking, failed = _lacking(spaces, keys, failed_rows)
     lacking = lacking.reshape(len(views), len(taps), -1)
     n_viewed = len(unique)
     if viewed is not None:
-        meant = contains(samples.keys[viewed], samples.keys[unique])
+        meant = contains(samples.keys[viewed], keys)
         lacking[[view is not None for view in views]] &= meant
         n_viewed = int(meant.sum())
     wants: NDArray[np.bool_] = np.any(lacking, axis=1).T  # of a view all taps come out of one pass
@@ -190,7 +192,7 @@ def plan_for_spaces(
         why,
         int((failed.any(axis=0) & ~wants[:, 0]).sum()),
     )
-    del lacking, at, units, order, unique
+    del lacking, at, units, order, unique, keys
     if len(samples) > ROWS_AT_ONCE:  # not for each small block of a stream
         return_freed_memory()
     return plan

@@ -124,7 +124,8 @@ class _Run:
             if not action or not path.is_dir():
                 return
             space = open_space(path)
-        keys = self._shards(space, trash)
+        with space.digests.together():
+            keys = self._shards(space, trash)
         if problem := check_index(space, keys):
             if trash:
                 space.index_path.unlink(missing_ok=True)
@@ -190,7 +191,7 @@ class _Run:
 
 def count_missing(cache: Cache, features: FeatureSet, space_id: str, rows: int | None) -> int:
     """Samples that had a feature when the set was committed, and have none now."""
-    keys = keys_from_arrow(features.samples.column("key"))
+    keys = keys_from_arrow(features.columns(["key"]).column("key"))
     try:
         space = cache.open_space(space_id)
         space.distrust_index()
@@ -244,10 +245,7 @@ def check_state(cache: Cache, folder: Path, digest: str) -> tuple[Verdict, str]:
     """What is wrong with one state of a set, all of its files read."""
     try:
         features = cache.open_state(folder, digest)
-        with open_parquet(features.path / "samples.parquet", page_checksum_verification=True) as file:
-            file.read()  # with the checksums of its pages, where the file has them
-        n_samples, n_named = features.samples.num_rows, len(features)
-        keys_from_arrow(features.samples.column("key"))
+        n_samples, n_named = _count_rows(features.path / "samples.parquet"), len(features)
         _ = features.features, features.label_names, features.failures, features.corrections
     except FormatError as error:
         return "newer", str(error)
@@ -264,6 +262,18 @@ def check_state(cache: Cache, folder: Path, digest: str) -> tuple[Verdict, str]:
     if n_samples != n_named:
         return "corrupt", f"has {n_samples} rows where set.json says {n_named}"
     return "sound", ""
+
+
+def _count_rows(path: Path) -> int:
+    """Read a whole table of samples, with the checksums of its pages where it has them, a row group at a time."""
+    n_rows = 0
+    with open_parquet(path, page_checksum_verification=True) as file:
+        keys_from_arrow(file.schema_arrow.empty_table().column("key"))
+        for number in range(file.num_row_groups):
+            group = file.read_row_group(number)
+            keys_from_arrow(group.column("key"))
+            n_rows += group.num_rows
+    return n_rows
 
 
 def _refuse_newer(path: Path) -> None:
