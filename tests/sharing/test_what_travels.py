@@ -13,10 +13,13 @@ import pytest
 from typer.testing import CliRunner
 
 import headstart
+from headstart.cache.maintenance.verify import verify
 from headstart.cache.store import Cache
 from headstart.cli.app import app
 from headstart.errors import CorruptShardError, DataError, FormatError, MismatchError
 from headstart.progress import Silence
+from headstart.remote.store import open_store
+from headstart.sharing.open import open_place
 
 from ..made_sets import clouds, make_set
 from ..processes import Process, start
@@ -178,8 +181,12 @@ def test_a_newer_cache_and_a_newer_shard_are_refused(mine: Path, theirs: Path, t
 
 
 @pytest.mark.slow
-def test_a_killed_copy_is_continued_by_the_same_command(tmp_path: Path) -> None:
-    mine, place, theirs = tmp_path / "mine", tmp_path / "elsewhere", tmp_path / "theirs"
+@pytest.mark.parametrize("kind", ["folder", "bucket"])
+def test_a_killed_copy_is_continued_by_the_same_command(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    mine, theirs = tmp_path / "mine", tmp_path / "theirs"
+    place = tmp_path / "elsewhere" if kind == "folder" else f"{request.getfixturevalue('bucket')}/cache"
     for number in range(12):  # a megabyte each
         put(mine, range(number * 250, (number + 1) * 250), f"part-{number}", width=1024)
     for command, target in (
@@ -187,20 +194,30 @@ def test_a_killed_copy_is_continued_by_the_same_command(tmp_path: Path) -> None:
         (["cache", "pull", place, "--all", "--cache", theirs], theirs),
     ):
         running = start(*command)
-        while len(shards(target)) < 3 and running.poll() is None:
+        while len(came(target)) < 3 and running.poll() is None:
             time.sleep(0.005)
         os.kill(running.pid, signal.SIGKILL)
         running.wait()
-        came = {path: path.stat().st_ino for path in shards(target)}
+        before = came(target)
         done = start(*command, "--json")
         out, err = done.communicate()
         assert done.returncode == 0, err
         assert len(json.loads(out)) == 12
         assert sum(one["n_files"] for one in json.loads(out)) < 12 * 4 + 3
-        assert {path: path.stat().st_ino for path in came} == came
-        assert Cache(target).set_names() == Cache(mine).set_names()
-        for name in Cache(target).set_names():
-            assert in_force(target, name) == in_force(mine, name)
+        after = came(target)
+        assert {path: after[path] for path in before} == before
+        there = open_place(str(target))
+        assert there.set_names() == Cache(mine).set_names()
+        for name in there.set_names():
+            assert there.in_force(name) == in_force(mine, name)
+    assert verify(Cache(theirs), Silence()).findings == ()
+
+
+def came(place: Path | str) -> dict[str, object]:
+    """The shards that lie at a place, each with what changes if it is written again."""
+    if isinstance(place, Path):
+        return {path.name: path.stat().st_ino for path in shards(place)}
+    return {one.path: one.modified for one in open_store(place).listed("spaces") if "/shards/" in one.path}
 
 
 FULL = """
