@@ -1,4 +1,4 @@
-"""LangChain's stores and FAISS take an Embedder as it is; slow tests, where those are installed."""
+"""LangChain's stores and FAISS take an Embedder as it is; of LangChain where it is installed."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import pytest
 
 import headstart as hs
 
-pytestmark = pytest.mark.slow
 TEXTS = ["abc abd", "xyz xyw", "mno mnp"]
 
 
+@pytest.mark.slow
 def test_langchain_takes_it_for_its_embeddings(tiny_bert: Path) -> None:
     pytest.importorskip("langchain_core")
     from langchain_core.embeddings import Embeddings
@@ -31,6 +31,7 @@ def test_langchain_takes_it_for_its_embeddings(tiny_bert: Path) -> None:
         assert asyncio.run(store.asimilarity_search(text, k=1))[0].page_content == text
 
 
+@pytest.mark.slow
 def test_langchains_faiss_store_takes_it(tiny_bert: Path) -> None:
     pytest.importorskip("faiss")
     stores = pytest.importorskip("langchain_community.vectorstores")
@@ -51,6 +52,7 @@ def test_faiss_takes_its_arrays(tiny_bert: Path) -> None:
         np.testing.assert_allclose(scores[:, 0], 1, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_neither_mteb_nor_langchain_is_imported_for_it(tiny_bert: Path) -> None:
     code = (
         "import sys\nimport headstart as hs\n"

@@ -148,3 +148,15 @@ def test_a_model_that_is_not_here_needs_its_prompt_said() -> None:
         hs.Embedder("hf:no-such/model").embed_query("a text")
     with pytest.raises(WeightsUnavailableError, match="cannot be loaded"):
         hs.Embedder("hf:no-such/model", query_prompt="").embed_query("a text")
+
+
+def test_a_prompt_that_is_no_text_is_refused(models: dict[str, Path]) -> None:
+    with pytest.raises(
+        ConfigError, match=r"prompts are texts by the names of tasks or roles \(got query: 5\)"
+    ):
+        hs.Embedder(f"hf:{models['plain']}", prompts={"query": 5}).embed_query("a")  # type: ignore[dict-item]
+
+
+def test_lists_of_words_are_called_so(models: dict[str, Path]) -> None:
+    with pytest.raises(ConfigError, match="takes texts, and the data holds lists of words"):
+        hs.Embedder(f"hf:{models['plain']}").transform([["a", "red", "shoe"]])

@@ -116,9 +116,13 @@ def check_modality(source: Source, info: BackboneInfo) -> None:
     if source.modality not in takes.get(info.modality, (info.modality,)):
         pairs = "give --image-column and --text-column for pairs of both, or "
         raise ConfigError(
-            f"{info.spec} takes {info.modality}s, and the data holds {source.modality}s "
+            f"{info.spec} takes {_several(info.modality)}, and the data holds {_several(source.modality)} "
             f"({source.description}); {pairs if info.modality == 'image-text' else ''}choose another backbone"
         )
+
+
+def _several(modality: str) -> str:
+    return "lists of words" if modality == "words" else f"{modality}s"
 
 
 def cache_of_run(features: Mapping[str, Json], own: Cache, is_offline: bool = False) -> Cache | None:

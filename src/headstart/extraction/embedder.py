@@ -308,6 +308,8 @@ class Embedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         given = dict(self.prompts or {})
         if self.query_prompt is not None:
             given[QUERY] = self.query_prompt
+        if wrong := [f"{name}: {said!r}" for name, said in given.items() if not isinstance(said, str)]:
+            raise ConfigError(f"prompts are texts by the names of tasks or roles (got {wrong[0]})")
         return TextPrompts(lambda: self._embedding.declared(self._config([]))[0], self.prompt, given)
 
     @property
